@@ -1,0 +1,1 @@
+"""EEG, gaze, video and audio from live streams, files and the simulator, on one clock. NumPy only: no torch, no Qt."""

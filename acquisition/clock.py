@@ -1,0 +1,101 @@
+"""The one place that reads a clock. Everything else is handed ``now`` in LSL seconds."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Gives the time and waits for it."""
+
+    def now(self) -> float:
+        """Return LSL seconds."""
+
+    def wait_until(self, when: float) -> None:
+        """Return at ``when`` or later."""
+
+
+class LslClock:
+    """The LSL clock of this computer; pylsl is loaded when the first clock is made."""
+
+    def __init__(self) -> None:
+        from pylsl import local_clock
+
+        self._read = local_clock
+
+    def now(self) -> float:
+        """Return LSL seconds."""
+        return float(self._read())
+
+    def wait_until(self, when: float) -> None:
+        """Sleep until ``when``."""
+        remaining = when - self.now()
+        if remaining > 0:
+            time.sleep(remaining)
+
+    def unix_offset(self) -> float:
+        """Return what must be added to a Unix time stamp of this computer to get LSL seconds."""
+        return self.now() - time.time()
+
+
+class ReplayClock:
+    """A recording's own time, running at ``rate`` times real time, or as fast as it is asked.
+
+    Parameters
+    ----------
+    start : float
+        The recording's first moment in LSL seconds.
+    rate : float
+        Recording seconds per real second; ``float("inf")`` jumps straight to whatever is waited for.
+    """
+
+    def __init__(self, start: float, rate: float = float("inf")) -> None:
+        if not rate > 0:
+            raise ValueError(f"rate must be positive, got {rate}")
+        self._rate = rate
+        self._recording_s = start
+        self._real_s = time.perf_counter()
+
+    def now(self) -> float:
+        """Return the recording's time."""
+        if self._rate == float("inf"):
+            return self._recording_s
+        return self._recording_s + (time.perf_counter() - self._real_s) * self._rate
+
+    def wait_until(self, when: float) -> None:
+        """Let the recording run until ``when``."""
+        if self._rate == float("inf"):
+            self._recording_s = max(self._recording_s, when)
+            return
+        remaining = (when - self.now()) / self._rate
+        if remaining > 0:
+            time.sleep(remaining)
+
+
+class ManualClock:
+    """A clock that tests move by hand; it cannot go back."""
+
+    def __init__(self, start: float = 0.0) -> None:
+        self._now = start
+
+    def now(self) -> float:
+        """Return the time it was last set to."""
+        return self._now
+
+    def wait_until(self, when: float) -> None:
+        """Jump forward to ``when``."""
+        self._now = max(self._now, when)
+
+    def advance(self, seconds: float) -> float:
+        """Move forward and return the new time.
+
+        Raises
+        ------
+        ValueError
+            If ``seconds`` is negative.
+        """
+        if seconds < 0:
+            raise ValueError(f"a clock cannot go back, got {seconds}")
+        self._now += seconds
+        return self._now

@@ -1,0 +1,93 @@
+"""Reads the XML header that LSL streams and XDF files share."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+from acquisition.errors import InputError
+from acquisition.types import ChannelInfo, StreamHeader
+
+
+def parse_header(xml: str) -> StreamHeader:
+    """Return the stream description in an LSL ``<info>`` document.
+
+    Parameters
+    ----------
+    xml : str
+        ``StreamInfo.as_xml()`` or the content of an XDF stream-header chunk.
+
+    Raises
+    ------
+    InputError
+        If the text is no XML or has no usable channel count.
+    """
+    try:
+        root = ET.fromstring(xml)
+    except ET.ParseError as error:
+        raise InputError(f"the stream header is not XML: {error}", where="stream header") from error
+    name = _text(root, "name")
+    try:
+        n_channels = int(_text(root, "channel_count") or "0")
+        nominal_sfreq = float(_text(root, "nominal_srate") or "0")
+    except ValueError as error:
+        raise InputError(f"unreadable number in the header: {error}", where=f"stream {name!r}") from error
+    desc = root.find("desc")
+    desc = desc if desc is not None else ET.Element("desc")
+    return StreamHeader(
+        name=name,
+        type=_text(root, "type"),
+        source_id=_text(root, "source_id"),
+        hostname=_text(root, "hostname"),
+        uid=_text(root, "uid"),
+        nominal_sfreq=nominal_sfreq,
+        n_channels=n_channels,
+        channel_format=_text(root, "channel_format") or "float32",
+        channels=_channels(desc, n_channels),
+        encoding={child.tag: (child.text or "").strip() for child in desc.findall("encoding/*")},
+        can_drop_samples=_text(desc, "synchronization/can_drop_samples").lower() in ("true", "1", "yes"),
+        offset_mean_s=_float(_text(desc, "synchronization/offset_mean")),
+        desc=_leaves(desc),
+    )
+
+
+def _text(element: ET.Element, path: str) -> str:
+    return (element.findtext(path) or "").strip()
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _channels(desc: ET.Element, n_channels: int) -> tuple[ChannelInfo, ...]:
+    found = tuple(
+        ChannelInfo(
+            label=_text(channel, "label"),
+            type=_text(channel, "type"),
+            unit=_text(channel, "unit"),
+            eye=_text(channel, "eye").lower(),
+            coordinate_system=_text(channel, "coordinate_system"),
+        )
+        for channel in desc.findall("channels/channel")
+    )
+    # A list of another length cannot be matched to the samples' columns.
+    return found if len(found) == n_channels else ()
+
+
+def _leaves(desc: ET.Element) -> dict[str, str]:
+    leaves: dict[str, str] = {}
+
+    def walk(element: ET.Element, path: str) -> None:
+        for child in element:
+            child_path = f"{path}/{child.tag}" if path else child.tag
+            if child_path in ("channels", "encoding", "synchronization"):
+                continue
+            if len(child):
+                walk(child, child_path)
+            elif (child.text or "").strip():
+                leaves[child_path] = (child.text or "").strip()
+
+    walk(desc, "")
+    return leaves

@@ -1,0 +1,88 @@
+"""One stream's way in: raw stamps and raw values become a chunk on the LSL clock.
+
+Every source (live inlet, file, simulator) owns one `StreamIntake` per stream, so live and replay
+cannot differ here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.adapters import Adapter
+from acquisition.clock_mapper import ClockMapper
+from acquisition.types import Chunk, MapSegment, StreamSpec
+
+
+class StreamIntake:
+    """Clock mapper and channel adapter of one stream.
+
+    Parameters
+    ----------
+    key : str
+        The stream's name within its source; becomes ``Chunk.stream``.
+    adapter : Adapter
+        Turns the stream's values into canonical channels and units.
+    mapper : ClockMapper
+        Turns the sender's stamps into LSL seconds.
+    """
+
+    def __init__(self, key: str, adapter: Adapter, mapper: ClockMapper) -> None:
+        self.key = key
+        self.adapter = adapter
+        self.mapper = mapper
+        self._n_samples = 0
+
+    @property
+    def spec(self) -> StreamSpec:
+        """The stream after its adapter."""
+        return self.adapter.spec
+
+    def add_offset(self, raw_time: float, offset_s: float) -> None:
+        """Take a clock-offset measurement: LSL time = raw time + ``offset_s`` near ``raw_time``."""
+        self.mapper.add_offset(raw_time, offset_s)
+
+    def feed(
+        self,
+        stamps: NDArray[np.float64],
+        values: NDArray[Any] | Sequence[Any],
+        arrival: float = float("nan"),
+        pushed: float = float("nan"),
+    ) -> Chunk | None:
+        """Map consecutive samples.
+
+        Parameters
+        ----------
+        stamps : ndarray, (n_samples,)
+            The sender's stamps.
+        values : ndarray, (n_samples, n_channels), or sequence of n_samples rows of str
+            What the stream sent.
+
+        Returns
+        -------
+        Chunk or None
+            None if no sample could be placed on the LSL clock.
+        """
+        mapped = self.mapper.map(stamps)
+        if mapped.keep is not None:
+            values = (
+                values[mapped.keep]
+                if isinstance(values, np.ndarray)
+                else [values[i] for i in np.flatnonzero(mapped.keep)]
+            )
+        if len(mapped.times) == 0:
+            return None
+        data = self.adapter.convert(values)
+        if isinstance(data, np.ndarray):
+            data.setflags(write=False)
+        mapped.times.setflags(write=False)
+        chunk = Chunk(self.key, self._n_samples, data, mapped.times, mapped.breaks, arrival, pushed)
+        self._n_samples += len(mapped.times)
+        return chunk
+
+    def take_segments(self) -> list[MapSegment]:
+        """Return the map segments that began since the last call, for publishing."""
+        return self.mapper.take_segments()

@@ -1,0 +1,1 @@
+"""Webcam and microphone as LSL streams."""

@@ -1,0 +1,1 @@
+"""Record LSL streams with LabRecorder under a supervisor process."""

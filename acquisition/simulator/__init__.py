@@ -1,0 +1,1 @@
+"""A simulated person whose signals follow a chosen emotion. Simulated data only."""

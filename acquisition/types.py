@@ -1,0 +1,181 @@
+"""What travels between the parts: stream descriptions, chunks of samples, events, steps and windows.
+
+Time is always seconds on the LSL clock of this computer unless a name says ``raw`` (the sender's own
+stamps). Arrays are (n_samples, n_channels) while they are streams and read-only once published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Kind(StrEnum):
+    """What a stream carries."""
+
+    EEG = "eeg"
+    GAZE = "gaze"
+    VIDEO = "video"
+    AUDIO = "audio"
+    MARKERS = "markers"
+    OTHER = "other"
+
+
+#: The four modalities of the fusion network, in the order of its tokens.
+MODALITIES = ("eeg", "eye", "face", "voice")
+
+#: Which stream kind feeds which modality.
+MODALITY_OF_KIND = {Kind.EEG: "eeg", Kind.GAZE: "eye", Kind.VIDEO: "face", Kind.AUDIO: "voice"}
+KIND_OF_MODALITY = {modality: kind for kind, modality in MODALITY_OF_KIND.items()}
+
+
+@dataclass(frozen=True)
+class ChannelInfo:
+    """One ``desc/channels/channel`` of an LSL header; empty strings where it says nothing."""
+
+    label: str = ""
+    type: str = ""
+    unit: str = ""
+    eye: str = ""  # left | right | both, for gaze channels
+    coordinate_system: str = ""
+
+
+@dataclass(frozen=True)
+class StreamHeader:
+    """An LSL stream's own description, as an inlet or an XDF header chunk gives it."""
+
+    name: str
+    type: str
+    source_id: str
+    hostname: str
+    uid: str
+    nominal_sfreq: float  # Hz, 0 = irregular; never trust it
+    n_channels: int
+    channel_format: str  # float32 double64 string int8 int16 int32 int64
+    channels: tuple[ChannelInfo, ...] = ()  # () when the header names none
+    encoding: Mapping[str, str] = field(default_factory=dict)  # desc/encoding/*: codec, width, ...
+    can_drop_samples: bool = False
+    offset_mean_s: float = 0.0  # desc/synchronization/offset_mean, to be subtracted from stamps
+    desc: Mapping[str, str] = field(default_factory=dict)  # other leaf texts of desc, by path
+
+
+@dataclass(frozen=True)
+class StreamSpec:
+    """What a stream delivers after its adapter: canonical channels, units and rate."""
+
+    key: str  # unique within a source
+    name: str
+    kind: Kind
+    ch_names: tuple[str, ...]
+    units: tuple[str, ...]
+    sfreq: float  # Hz, estimated or confirmed; 0 = irregular
+    source_id: str = ""
+    notes: tuple[str, ...] = ()  # warnings the user should see once, e.g. "unscaled"
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Consecutive samples of one stream on the LSL clock.
+
+    ``data`` is (n_samples, n_channels) float for signals, and a tuple of n_samples objects for
+    video (JPEG ``bytes`` or an (h, w, 3) uint8 BGR array) and markers (``str``).
+    ``breaks`` lists the positions in this chunk whose sample does not continue the one before it
+    (a gap or a clock reset lies between them).
+    """
+
+    stream: str  # StreamSpec.key
+    start_index: int  # index of the first sample since the stream was opened
+    data: NDArray[np.floating] | tuple[Any, ...]
+    times: NDArray[np.float64]  # (n_samples,)
+    breaks: tuple[int, ...] = ()
+    arrival: float = float("nan")  # LSL time at which the chunk was read; NaN in replay
+    pushed: float = float("nan")  # sender's push time of the last sample on our clock, where known
+
+
+class Change(StrEnum):
+    """What happened to a stream."""
+
+    OPENED = "opened"
+    STALE = "stale"  # silent for longer than the watchdog allows
+    BACK = "back"  # data again after STALE
+    ENDED = "ended"  # a file's stream has no more samples
+    REFUSED = "refused"  # returned with another rate or channel set, or cannot be used
+    NOTICE = "notice"  # a warning in words, no change of state
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """A change of a stream's state, with the sentence a user should read."""
+
+    stream: str
+    change: Change
+    time: float
+    message: str = ""
+    spec: StreamSpec | None = None  # set for OPENED
+
+
+@dataclass(frozen=True)
+class MapSegment:
+    """A piece of a stream's clock map: from ``raw_start`` on, raw stamps become LSL seconds.
+
+    A dejittered stream counts: ``t = t_start + i * period_s`` for the i-th sample from the one
+    stamped ``raw_start``. Otherwise ``period_s`` is 0 and ``t = raw + offset_s``.
+    """
+
+    stream: str
+    raw_start: float
+    t_start: float
+    period_s: float
+    offset_s: float
+    sfreq: float  # the rate features assume, Hz; 0 = irregular
+    is_break: bool  # True where the sample at raw_start does not continue the one before
+
+
+class Source(Protocol):
+    """Where chunks come from: live inlets, a file, or the simulator pumped by hand."""
+
+    def read(self, now: float) -> list[Chunk | StreamEvent]:
+        """Return everything that is due at ``now`` (LSL seconds)."""
+
+    def complete_to(self, now: float) -> float | None:
+        """Return the time up to which no more data can come, or None if only watermarks tell."""
+
+    @property
+    def exhausted(self) -> bool:
+        """True when nothing will ever come again."""
+
+    def close(self) -> None:
+        """Release inlets, files and threads."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One time step of one modality: the samples that end at ``t_end``, or why there are none."""
+
+    index: int  # on the hop grid: t_end = index * hop_s
+    t_end: float
+    valid: bool
+    coverage: float  # 0..1
+    sfreq: float  # Hz of ``data``; 0 = irregular
+    data: NDArray[np.floating] | Any | None = None  # None when invalid or when the caller has it
+    times: NDArray[np.float64] | None = None  # for irregular data
+    known: bool = False  # True: valid, and left out because the caller already has it
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Everything the network may look at for one prediction; nothing of it lies past ``t_end``."""
+
+    index: int  # t_end = index * hop_s
+    t_end: float
+    steps: Mapping[str, Sequence[Step]]  # by modality, oldest first
+    present: Mapping[str, bool]
+    coverage: Mapping[str, float]
+    waited_s: float
+    closed_at: float  # LSL time (live) or t_end (replay)
+    newest_push: float = float("nan")  # push time of the sample that closed the window, live only

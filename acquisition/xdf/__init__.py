@@ -1,0 +1,1 @@
+"""Read XDF recordings: scan, stream, inspect."""

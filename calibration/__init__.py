@@ -1,0 +1,1 @@
+"""Guided calibration: from labelled trials to a personal model. Never Qt."""

@@ -1,0 +1,1 @@
+"""Features, encoders, fusion and the decoder. Needs torch, never Qt."""

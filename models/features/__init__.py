@@ -1,0 +1,1 @@
+"""Feature functions: the contract between signals and weights."""
