@@ -1,0 +1,51 @@
+"""What a window is made of: step lengths, grids and the rules of presence. Part of every checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from acquisition.errors import InputError
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """Geometry of windows on the data's clock; all times in seconds.
+
+    A *step* is one time step of a modality. Steps end on the hop grid, ``t = index * hop_s``.
+    """
+
+    hop_s: float = 0.25  # a new window every hop; divides 1 s
+    eeg_step_s: float = 1.0
+    eeg_shift_s: float = 1.0
+    eeg_n_steps: int = 10
+    eye_step_s: float = 4.0
+    eye_shift_s: float = 1.0
+    eye_n_steps: int = 10
+    pupil_s: float = 10.0  # pupil DE needs longer than a step: its lowest band starts at 0.1 Hz
+    voice_s: float = 5.0
+    voice_grid_s: float = 0.5
+    voice_min_s: float = 2.0
+    face_s: float = 5.0
+    face_grid_s: float = 0.5
+    face_min_frames: int = 2
+    min_valid_steps: int = 3  # EEG and eye, including the newest
+    min_coverage: float = 0.9  # of a step's samples
+    max_gap_s: float = 0.1  # a longer hole is a gap: no step spans it
+    lateness_s: float = 0.15  # how long a window waits for a late stream
+
+    def __post_init__(self) -> None:
+        for name in ("eeg_shift_s", "eye_shift_s", "voice_grid_s", "face_grid_s"):
+            value = getattr(self, name)
+            if abs(value / self.hop_s - round(value / self.hop_s)) > 1e-9:
+                raise InputError(
+                    f"hop_s must divide {name}: {value} s is no multiple of {self.hop_s} s",
+                    where="window config",
+                    remedy="use a hop of 0.1, 0.125, 0.25 or 0.5 s",
+                )
+
+    @property
+    def context_s(self) -> float:
+        """How far back a window can look."""
+        eeg = (self.eeg_n_steps - 1) * self.eeg_shift_s + self.eeg_step_s
+        eye = (self.eye_n_steps - 1) * self.eye_shift_s + max(self.eye_step_s, self.pupil_s)
+        return max(eeg, eye, self.voice_s + self.voice_grid_s, self.face_s + self.face_grid_s)
