@@ -1,1 +1,1 @@
-"""EEG, gaze, video and audio from live streams, files and the simulator, on one clock. NumPy only: no torch, no Qt."""
+"""EEG, gaze, video and audio from live streams, files and the simulator, on one clock. No torch, no Qt."""

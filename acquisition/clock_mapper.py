@@ -1,0 +1,398 @@
+"""One causal map from a sender's stamps to LSL seconds, the same live and in replay.
+
+Two parts. `OffsetTrack` smooths the measured clock offsets (``LSL time = raw + offset``) and tells
+clock resets apart. `ClockMapper` adds dejittering for regular streams: it counts samples along a line
+that an alpha-beta filter with growing memory keeps on the stamps. Blocks have a fixed number of samples
+from the stream's start, so how the samples were cut into chunks changes no bit of the result.
+
+An own recording carries the segments of the map that was in force while it was made; given those, the
+mapper follows them instead of estimating again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.types import MapSegment
+
+#: Offsets or times that jump by more than this mean that a clock was reset, not that it drifted.
+RESET_S = 1.0
+_N_SMOOTHED = 7  # offsets in the running median
+_BLOCK_S = 0.25  # how often the dejitter line is corrected
+_FIRST_MEMORY = 4  # blocks of trust in the nominal rate
+_LONGEST_MEMORY = 120  # blocks, 30 s: afterwards the line follows slow drift
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """Samples on the LSL clock.
+
+    ``times`` is (n_kept,), strictly increasing; ``breaks`` are positions in it; ``keep`` is a mask over
+    the samples handed in, or None when all were kept.
+    """
+
+    times: NDArray[np.float64]
+    breaks: tuple[int, ...]
+    keep: NDArray[np.bool_] | None = None
+
+
+class OffsetTrack:
+    """The clock offsets of one stream, smoothed causally, in epochs between clock resets."""
+
+    def __init__(self) -> None:
+        self._epochs: list[tuple[list[float], list[float]]] = []  # (raw times, offsets) each
+        self._smoothed: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+        self._epoch = 0
+
+    def add(self, raw_time: float, offset_s: float) -> None:
+        """Take a measurement made when the sender's clock showed ``raw_time``."""
+        if not self._epochs or self._is_reset(raw_time, offset_s):
+            self._epochs.append(([], []))
+            self._smoothed.append((np.empty(0), np.empty(0)))
+        raw_times, offsets = self._epochs[-1]
+        raw_times.append(raw_time)
+        offsets.append(offset_s)
+        del raw_times[:-512], offsets[:-512]  # a day of measurements must not grow memory
+        old_times, old_medians = self._smoothed[-1]
+        median = float(np.median(offsets[-_N_SMOOTHED:]))
+        self._smoothed[-1] = (
+            np.append(old_times, raw_time)[-4096:],
+            np.append(old_medians, median)[-4096:],
+        )
+
+    def _is_reset(self, raw_time: float, offset_s: float) -> bool:
+        raw_times, offsets = self._epochs[-1]
+        return raw_time < raw_times[-1] - RESET_S or abs(offset_s - offsets[-1]) > RESET_S
+
+    def in_force(self, stamps: NDArray[np.float64], last: float) -> NDArray[np.float64]:
+        """Return the offset in force at each stamp, switching epochs where the clock was reset.
+
+        ``last`` is the LSL time of the sample before the first, or NaN.
+        """
+        offsets = self._in_epoch(self._epoch, stamps)
+        times = stamps + offsets
+        start = 0
+        while self._epoch + 1 < len(self._epochs) and start < len(stamps):
+            steps = np.diff(times[start:], prepend=last if start == 0 else times[start - 1])
+            jumps = np.flatnonzero(np.abs(steps) > RESET_S)
+            if np.isnan(last) and start == 0:
+                jumps = self._first_sample_fits_better(stamps, times)
+            if len(jumps) == 0:
+                break
+            at = start + int(jumps[0])
+            other = self._in_epoch(self._epoch + 1, stamps[at:])
+            before = times[at - 1] if at > 0 else last
+            if np.isnan(before) or abs(stamps[at] + other[0] - before) < abs(times[at] - before):
+                self._epoch += 1
+                offsets[at:] = other
+                times[at:] = stamps[at:] + other
+            start = at + 1
+        return offsets
+
+    def _first_sample_fits_better(
+        self, stamps: NDArray[np.float64], times: NDArray[np.float64]
+    ) -> NDArray[np.intp]:
+        """Return [0] where a stream that starts after a reset belongs to the next epoch."""
+        here = self._smoothed[self._epoch][0]
+        following = self._smoothed[self._epoch + 1][0]
+        nearer = np.abs(following - stamps[0]).min() < np.abs(here - stamps[0]).min()
+        if nearer:
+            return np.array([0])
+        steps = np.diff(times)
+        return np.flatnonzero(np.abs(steps) > RESET_S) + 1
+
+    def _in_epoch(self, epoch: int, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not self._epochs:
+            return np.zeros(len(stamps))
+        raw_times, medians = self._smoothed[epoch]
+        at = np.searchsorted(raw_times, stamps, side="right") - 1
+        return medians[np.maximum(at, 0)]
+
+    @property
+    def newest_s(self) -> float:
+        """The newest smoothed offset in force, seconds (0 before any measurement)."""
+        return float(self._smoothed[self._epoch][1][-1]) if self._epochs else 0.0
+
+
+class ClockMapper:
+    """Maps one stream's stamps to LSL seconds.
+
+    Parameters
+    ----------
+    stream : str
+        Identity written into published segments, ``name|type|source_id``.
+    nominal_sfreq : float
+        Hz; 0 for an irregular stream, which is never dejittered. A wrong rate is unlearned.
+    dejitter : bool
+        Count samples instead of trusting each stamp. Not for streams that drop samples.
+    max_gap_s : float
+        A longer hole between stamps is a gap: the first sample after it is marked as a break.
+    offset_mean_s : float
+        ``desc/synchronization/offset_mean``: a known device delay, subtracted from every stamp.
+    recorded : sequence of MapSegment
+        The map that was in force when an own recording was made; followed where it applies.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        nominal_sfreq: float,
+        *,
+        dejitter: bool = True,
+        max_gap_s: float = 0.1,
+        offset_mean_s: float = 0.0,
+        recorded: Sequence[MapSegment] = (),
+    ) -> None:
+        self.stream = stream
+        self.offsets = OffsetTrack()
+        self.n_dropped = 0  # samples that would have gone back in time
+        self._nominal_sfreq = nominal_sfreq
+        self._max_gap_s = max_gap_s
+        self._offset_mean_s = offset_mean_s
+        self._line = _Line(nominal_sfreq) if dejitter and nominal_sfreq > 0 else None
+        self._recorded = _RecordedMap(recorded) if recorded else None
+        self._last = float("nan")  # mapped time of the newest kept sample
+        self._last_offset_mapped = float("nan")  # before dejittering
+        self._segments: list[MapSegment] = []
+        self._noted_offset = float("nan")
+
+    def add_offset(self, raw_time: float, offset_s: float) -> None:
+        """Take a clock-offset measurement: LSL time = raw + ``offset_s`` near ``raw_time``."""
+        self.offsets.add(raw_time, offset_s)
+
+    def map(self, stamps: NDArray[np.float64]) -> Mapped:
+        """Map consecutive stamps.
+
+        Parameters
+        ----------
+        stamps : ndarray, (n_samples,)
+            Raw stamps, seconds on the sender's clock.
+
+        Returns
+        -------
+        Mapped
+            Samples that would go back in time (a clock set back, a duplicate) are left out and counted.
+        """
+        stamps = np.asarray(stamps, dtype=np.float64)
+        if len(stamps) == 0:
+            return Mapped(np.empty(0), ())
+        if self._recorded is not None and self._recorded.covers(stamps[-1]):
+            times, breaks = self._recorded.map(stamps, self._map_estimated)
+            if self._line is None:
+                breaks |= self._gaps(times)
+        else:
+            times, breaks = self._map_estimated(stamps)
+        return self._increasing(times, breaks)
+
+    def take_segments(self) -> list[MapSegment]:
+        """Return the segments that began since the last call."""
+        segments, self._segments = self._segments, []
+        return segments
+
+    def _map_estimated(self, stamps: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return times (n,) and break flags (n,) from offsets and, for regular streams, the line."""
+        offsets = self.offsets.in_force(stamps, self._last_offset_mapped)
+        self._last_offset_mapped = float(stamps[-1] + offsets[-1])
+        offsets = offsets - self._offset_mean_s
+        placed = stamps + offsets
+        if self._line is None:
+            breaks = self._gaps(placed)
+            self._note_offset(stamps, placed, offsets, breaks)
+            return placed, breaks
+        times, breaks, starts = self._line.follow(placed, self._max_gap_s)
+        for at, t_start, period in starts:
+            self._segments.append(
+                MapSegment(
+                    stream=self.stream,
+                    raw_start=float(stamps[at]),
+                    t_start=t_start,
+                    period_s=period,
+                    offset_s=0.0,
+                    sfreq=self._nominal_sfreq,
+                    is_break=bool(breaks[at]),
+                )
+            )
+        return times, breaks
+
+    def _gaps(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return where an irregular stream has a hole, (n,) bool; its very first sample counts as one."""
+        return ~(np.diff(times, prepend=self._last) <= self._max_gap_s)
+
+    def _note_offset(
+        self,
+        stamps: NDArray[np.float64],
+        placed: NDArray[np.float64],
+        offsets: NDArray[np.float64],
+        breaks: NDArray[np.bool_],
+    ) -> None:
+        changed = np.flatnonzero(np.diff(offsets, prepend=self._noted_offset) != 0)  # NaN differs from all
+        for at in changed:
+            self._segments.append(
+                MapSegment(
+                    stream=self.stream,
+                    raw_start=float(stamps[at]),
+                    t_start=float(placed[at]),
+                    period_s=0.0,
+                    offset_s=float(offsets[at]),
+                    sfreq=0.0,
+                    is_break=bool(breaks[at]),
+                )
+            )
+        self._noted_offset = float(offsets[-1])
+
+    def _increasing(self, times: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Mapped:
+        """Leave out what would go back in time."""
+        steps = np.diff(times, prepend=self._last)
+        if not (steps[1:] <= 0).any() and not steps[0] <= 0:  # NaN before the first sample compares False
+            self._last = float(times[-1])
+            return Mapped(times, tuple(np.flatnonzero(breaks).tolist()))
+        highest = np.maximum.accumulate(np.fmax(times, self._last))
+        previous = np.concatenate([[self._last], highest[:-1]])
+        keep = ~(times <= previous)
+        self.n_dropped += int((~keep).sum())
+        # A sample after a dropped one continues nothing unless only a stamp or two went astray.
+        kept_times = times[keep]
+        kept_breaks = breaks[keep]
+        if len(kept_times):
+            gaps = np.diff(kept_times, prepend=self._last) > self._max_gap_s
+            kept_breaks = kept_breaks | gaps
+            self._last = float(kept_times[-1])
+        return Mapped(kept_times, tuple(np.flatnonzero(kept_breaks).tolist()), keep)
+
+
+class _Line:
+    """Counts samples along a line kept on the stamps by an alpha-beta filter with growing memory.
+
+    The gains are those of a least-squares line over the blocks seen so far (growing-memory
+    alpha-beta filter), capped so that the memory never exceeds `_LONGEST_MEMORY` blocks.
+    """
+
+    def __init__(self, nominal_sfreq: float) -> None:
+        self._period = 1.0 / nominal_sfreq
+        self._n_block = max(1, round(_BLOCK_S * nominal_sfreq))
+        self._n_memory = _FIRST_MEMORY
+        self._t_start = float("nan")  # line time of the running block's first sample
+        self._errors: list[NDArray[np.float64]] = []  # stamps minus line in the running block
+        self._n_in_block = 0
+
+    def follow(
+        self, placed: NDArray[np.float64], max_gap_s: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[tuple[int, float, float]]]:
+        """Return line times, break flags and (position, start time, period) of each new line piece."""
+        n_samples = len(placed)
+        times = np.empty(n_samples)
+        breaks = np.zeros(n_samples, dtype=bool)
+        starts: list[tuple[int, float, float]] = []
+        at = 0
+        while at < n_samples:
+            if self._n_in_block == 0:
+                if np.isnan(self._t_start):
+                    self._t_start = float(placed[at])
+                    breaks[at] = True
+                starts.append((at, self._t_start, self._period))
+            end = min(n_samples, at + self._n_block - self._n_in_block)
+            counts = np.arange(self._n_in_block, self._n_in_block + end - at)
+            line = self._t_start + counts * self._period
+            errors = placed[at:end] - line
+            astray = np.flatnonzero((errors > max_gap_s) | (errors < -RESET_S))
+            if len(astray):
+                end = at + int(astray[0])
+                line, errors = line[: astray[0]], errors[: astray[0]]
+            times[at:end] = line
+            self._errors.append(errors)
+            self._n_in_block += end - at
+            at = end
+            if len(astray):
+                self._begin_after_gap(float(placed[at]))
+                breaks[at] = True
+            elif self._n_in_block == self._n_block:
+                self._correct()
+        return times, breaks, starts
+
+    def _begin_after_gap(self, time: float) -> None:
+        """Start a new piece at ``time``; unlearn the rate if not one block ever fitted it."""
+        if self._n_memory == _FIRST_MEMORY and self._n_in_block > 4:
+            measured = (time - self._t_start) / self._n_in_block
+            if 0 < measured < 100 * self._period and not 0.8 < measured / self._period < 1.25:
+                self._period = measured
+                self._n_block = max(1, round(_BLOCK_S / measured))
+        self._t_start = time
+        self._n_in_block = 0
+        self._errors = []
+
+    def _correct(self) -> None:
+        """Move the line by the block's mean error, and its slope by the share that repeats."""
+        n = self._n_memory
+        alpha = 2 * (2 * n - 1) / (n * (n + 1))
+        beta = 6 / (n * (n + 1))
+        error = float(np.concatenate(self._errors).mean())
+        t_next = self._t_start + self._n_block * self._period + alpha * error
+        newest = self._t_start + (self._n_block - 1) * self._period
+        # Late stamps that were caught up later must not turn time back.
+        self._t_start = max(t_next, newest + 0.25 * self._period)
+        self._period *= 1 + min(max(beta * error / (self._n_block * self._period), -0.2), 0.2)
+        self._n_memory = min(n + 1, _LONGEST_MEMORY)
+        self._n_in_block = 0
+        self._errors = []
+
+
+class _RecordedMap:
+    """Follows the segments an own recording carries."""
+
+    _SAME_STAMP_S = 1e-6  # two inlets deduce a stamp by the same sums; text keeps every digit
+
+    def __init__(self, segments: Sequence[MapSegment]) -> None:
+        self._segments = list(segments)
+        self._raw_starts = np.array([segment.raw_start for segment in segments])
+        self._next = 0  # the first segment that has not begun
+        self._count = 0  # samples since the running segment began
+
+    def covers(self, newest_stamp: float) -> bool:
+        """Tell whether samples up to ``newest_stamp`` reach the first segment."""
+        return self._next > 0 or newest_stamp >= self._raw_starts[0] - self._SAME_STAMP_S
+
+    def map(
+        self,
+        stamps: NDArray[np.float64],
+        estimate: Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.bool_]]],
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return times and break flags; samples before the first segment are estimated."""
+        times = np.empty(len(stamps))
+        breaks = np.zeros(len(stamps), dtype=bool)
+        at = 0
+        if self._next == 0:
+            begun = np.flatnonzero(stamps >= self._raw_starts[0] - self._SAME_STAMP_S)
+            at = int(begun[0]) if len(begun) else len(stamps)
+            if at:
+                times[:at], breaks[:at] = estimate(stamps[:at])
+        while at < len(stamps):
+            if self._begins(stamps[at]):
+                self._count = 0
+                self._next += 1
+                breaks[at] = self._segments[self._next - 1].is_break
+            end = self._end_of_piece(stamps, at)
+            segment = self._segments[self._next - 1]
+            if segment.period_s > 0:
+                counts = np.arange(self._count, self._count + end - at)
+                times[at:end] = segment.t_start + counts * segment.period_s
+            else:
+                times[at:end] = stamps[at:end] + segment.offset_s
+            self._count += end - at
+            at = end
+        return times, breaks
+
+    def _begins(self, stamp: float) -> bool:
+        if self._next == len(self._segments):
+            return False
+        return bool(abs(stamp - self._raw_starts[self._next]) <= self._SAME_STAMP_S)
+
+    def _end_of_piece(self, stamps: NDArray[np.float64], at: int) -> int:
+        if self._next == len(self._segments):
+            return len(stamps)
+        same = np.abs(stamps[at + 1 :] - self._raw_starts[self._next]) <= self._SAME_STAMP_S
+        found = np.flatnonzero(same)
+        return at + 1 + int(found[0]) if len(found) else len(stamps)
