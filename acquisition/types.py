@@ -179,3 +179,5 @@ class Window:
     waited_s: float
     closed_at: float  # LSL time (live) or t_end (replay)
     newest_push: float = float("nan")  # push time of the sample that closed the window, live only
+    newest_arrival: float = float("nan")  # when that sample was read, live only
+    warm_up: bool = False  # some stream began too late to fill the whole context

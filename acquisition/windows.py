@@ -30,6 +30,7 @@ class WindowConfig:
     face_min_frames: int = 2
     min_valid_steps: int = 3  # EEG and eye, including the newest
     min_coverage: float = 0.9  # of a step's samples
+    min_valid_gaze: float = 0.5  # share of a step's gaze samples in which the tracker saw an eye
     max_gap_s: float = 0.1  # a longer hole is a gap: no step spans it
     lateness_s: float = 0.15  # how long a window waits for a late stream
 

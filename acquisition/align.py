@@ -1,0 +1,294 @@
+"""Cuts windows from the rings on the hop grid of the data's own clock.
+
+A window closes when every present stream's newest sample has passed its end, or when it has waited
+``lateness_s``; a replay knows when nothing more can come and never waits. What a step may be made of is
+decided here (coverage, gaps, resets); what a present modality is, by `WindowConfig`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from acquisition.ring import Ring
+from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, Kind, Step, StreamSpec, Window
+from acquisition.windows import WindowConfig
+
+_RATE_TOLERANCE = 0.02  # a measured rate this close to the nominal one is the nominal one
+_RATE_GRID = 0.005  # other rates are rounded to half a percent, so that they hold still
+_KEEP_MARGIN_S = 5.0
+
+#: Tells whether the caller already has a valid step: (modality, step index).
+Known = Callable[[str, int], bool]
+
+
+def nothing_known(modality: str, index: int) -> bool:
+    """Have every valid step cut."""
+    return False
+
+
+class _Feed:
+    """One modality's stream: its ring, and whether windows wait for it."""
+
+    def __init__(self, spec: StreamSpec, keep_s: float) -> None:
+        self.spec = spec
+        self.ring = Ring(None if spec.kind is Kind.VIDEO else len(spec.ch_names), keep_s)
+        self.is_waited_for = True
+        self.newest_push = float("nan")
+        self.newest_arrival = float("nan")
+
+
+class Aligner:
+    """Rings of the modalities' streams and the grid that cuts them.
+
+    Parameters
+    ----------
+    config : WindowConfig
+        Geometry, from the checkpoint.
+    """
+
+    def __init__(self, config: WindowConfig) -> None:
+        self.config = config
+        self._feeds: dict[str, _Feed] = {}  # by modality
+        self._modality_of_stream: dict[str, str] = {}
+        self._next: int | None = None  # index of the next window to close
+        self._not_before = -math.inf
+        self.n_skipped = 0
+
+    # --- streams ---
+
+    def open(self, spec: StreamSpec) -> None:
+        """Take a stream in; one of the same modality is replaced."""
+        modality = MODALITY_OF_KIND.get(spec.kind)
+        if modality is None:
+            return
+        self._feeds[modality] = _Feed(spec, self.config.context_s + _KEEP_MARGIN_S)
+        self._modality_of_stream = {
+            key: name for key, name in self._modality_of_stream.items() if name != modality
+        }
+        self._modality_of_stream[spec.key] = modality
+
+    def wait_for(self, stream: str, waited_for: bool) -> None:
+        """Let windows wait for a stream, or stop waiting (stale, ended)."""
+        modality = self._modality_of_stream.get(stream)
+        if modality is not None:
+            self._feeds[modality].is_waited_for = waited_for
+
+    def start_at(self, time: float) -> None:
+        """Close no window that ends before ``time``."""
+        self._not_before = time
+
+    def push(self, chunk: Chunk) -> None:
+        """Append a chunk to its ring; streams of no modality are ignored."""
+        modality = self._modality_of_stream.get(chunk.stream)
+        if modality is None:
+            return
+        feed = self._feeds[modality]
+        feed.ring.append(chunk)
+        feed.newest_push = chunk.pushed if math.isfinite(chunk.pushed) else float(chunk.times[-1])
+        feed.newest_arrival = chunk.arrival
+
+    def spec(self, modality: str) -> StreamSpec | None:
+        """Return the stream behind a modality, if one is open."""
+        feed = self._feeds.get(modality)
+        return feed.spec if feed else None
+
+    # --- the grid ---
+
+    def due(self, now: float, complete_to: float | None) -> range:
+        """Return the indices of the windows that can close now, oldest first.
+
+        Parameters
+        ----------
+        now : float
+            LSL seconds.
+        complete_to : float or None
+            Time up to which nothing more can come (replay), or None (live: watermarks decide).
+        """
+        if self._next is None:
+            firsts = [f.ring.first_time for f in self._feeds.values() if not math.isnan(f.ring.first_time)]
+            if not firsts:
+                return range(0)
+            self._next = math.ceil(max(min(firsts), self._not_before) / self.config.hop_s)
+        if complete_to is None:
+            waited_for = [f.ring.newest_time for f in self._feeds.values() if f.is_waited_for]
+            watermark = min((t for t in waited_for if not math.isnan(t)), default=-math.inf)
+            complete_to = max(watermark, now - self.config.lateness_s)
+        last = math.floor(complete_to / self.config.hop_s + 1e-9)
+        return range(self._next, last + 1)
+
+    def cut(self, index: int, now: float, *, live: bool, known: Known = nothing_known) -> Window:
+        """Close window ``index`` and everything before it.
+
+        Parameters
+        ----------
+        known : callable
+            Steps it answers True for come without their samples.
+        """
+        assert self._next is not None, "due() comes first"
+        if index > self._next:
+            self.n_skipped += index - self._next
+        self._next = index + 1
+        t_end = index * self.config.hop_s
+        steps = {
+            modality: self._steps(modality, index, known)
+            for modality in MODALITIES
+            if modality in self._feeds
+        }
+        return Window(
+            index=index,
+            t_end=t_end,
+            steps=steps,
+            present={m: self._is_present(m, steps.get(m, ())) for m in MODALITIES},
+            coverage={m: _mean_coverage(steps.get(m, ())) for m in MODALITIES},
+            waited_s=max(0.0, now - t_end) if live else 0.0,
+            closed_at=now if live else t_end,
+            newest_push=self._closing_push(t_end) if live else math.nan,
+            newest_arrival=self._closing_arrival(t_end) if live else math.nan,
+            warm_up=self._is_warm_up(t_end),
+        )
+
+    def _closing_push(self, t_end: float) -> float:
+        """Return when the sample was pushed that let the window close."""
+        return max((f.newest_push for f in self._closing(t_end)), default=math.nan)
+
+    def _closing_arrival(self, t_end: float) -> float:
+        return max((f.newest_arrival for f in self._closing(t_end)), default=math.nan)
+
+    def _closing(self, t_end: float) -> list[_Feed]:
+        return [f for f in self._feeds.values() if f.is_waited_for and f.ring.newest_time >= t_end]
+
+    def _is_warm_up(self, t_end: float) -> bool:
+        """Tell whether some open stream began too late to fill the whole context."""
+        begins = t_end - self.config.context_s
+        return any(not f.ring.first_time <= begins for f in self._feeds.values())
+
+    # --- steps ---
+
+    def _steps(self, modality: str, index: int, known: Known) -> tuple[Step, ...]:
+        config, feed = self.config, self._feeds[modality]
+        if modality == "eeg":
+            shift = round(config.eeg_shift_s / config.hop_s)
+            indices = [index - j * shift for j in reversed(range(config.eeg_n_steps))]
+            return tuple(self._eeg_step(feed, i, known("eeg", i)) for i in indices)
+        if modality == "eye":
+            shift = round(config.eye_shift_s / config.hop_s)
+            indices = [index - j * shift for j in reversed(range(config.eye_n_steps))]
+            return tuple(self._eye_step(feed, i, known("eye", i)) for i in indices)
+        if modality == "voice":
+            grid = round(config.voice_grid_s / config.hop_s)
+            clip = index // grid * grid
+            return (self._voice_step(feed, clip, known("voice", clip)),)
+        grid = round(config.face_grid_s / config.hop_s)
+        newest = index // grid * grid
+        n_frames = round(config.face_s / config.face_grid_s)
+        indices = [newest - j * grid for j in reversed(range(n_frames))]
+        return tuple(self._face_step(feed, i, known("face", i)) for i in indices)
+
+    def _eeg_step(self, feed: _Feed, index: int, known: bool) -> Step:
+        """Cut the samples of ``eeg_step_s`` before the grid time, (n_channels, n_times)."""
+        t_end, ring = index * self.config.hop_s, feed.ring
+        stop = ring.index_at(t_end)
+        sfreq = _rate(ring, stop, feed.spec.sfreq)
+        n_times = round(sfreq * self.config.eeg_step_s)
+        if n_times == 0 or stop == ring.start_index:
+            return Step(index, t_end, False, 0.0, sfreq)
+        n_inside = stop - ring.index_at(t_end - self.config.eeg_step_s)
+        coverage = min(1.0, n_inside / n_times)
+        start = stop - n_times
+        is_valid = coverage >= self.config.min_coverage and start >= ring.last_break(stop)
+        if not is_valid or known:
+            return Step(index, t_end, is_valid, coverage, sfreq, known=is_valid and known)
+        return Step(index, t_end, True, coverage, sfreq, ring.data(start, stop).T.copy())
+
+    def _eye_step(self, feed: _Feed, index: int, known: bool) -> Step:
+        """Cut gaze samples of the step and, for the pupil's DE, up to ``pupil_s`` before its end."""
+        config, t_end, ring = self.config, index * self.config.hop_s, feed.ring
+        stop = ring.index_at(t_end)
+        sfreq = _rate(ring, stop, feed.spec.sfreq, irregular=True)
+        if stop == ring.start_index or sfreq == 0:
+            return Step(index, t_end, False, 0.0, sfreq)
+        begin = ring.index_at(t_end - config.eye_step_s)
+        unbroken = ring.last_break(stop)
+        coverage = min(1.0, (stop - max(begin, unbroken)) / (sfreq * config.eye_step_s))
+        validity = ring.data(begin, stop)[:, 4]
+        is_valid = (
+            coverage >= config.min_coverage
+            and ring.times(unbroken, unbroken + 1)[0] <= t_end - config.eye_step_s + config.max_gap_s
+            and float((validity > 0).mean()) >= config.min_valid_gaze
+        )
+        if not is_valid or known:
+            return Step(index, t_end, is_valid, coverage, sfreq, known=is_valid and known)
+        start = max(unbroken, ring.index_at(t_end - config.pupil_s))
+        return Step(
+            index, t_end, True, coverage, sfreq, ring.data(start, stop).copy(), ring.times(start, stop).copy()
+        )
+
+    def _voice_step(self, feed: _Feed, index: int, known: bool) -> Step:
+        """Cut whole grid steps of unbroken sound up to ``voice_s`` before the grid time, (n_times,)."""
+        config, t_end, ring = self.config, index * self.config.hop_s, feed.ring
+        stop = ring.index_at(t_end)
+        sfreq = _rate(ring, stop, feed.spec.sfreq)
+        if stop == ring.start_index or sfreq == 0:
+            return Step(index, t_end, False, 0.0, sfreq)
+        is_newest_there = ring.times(stop - 1, stop)[0] >= t_end - config.max_gap_s
+        unbroken_s = (stop - ring.last_break(stop)) / sfreq if is_newest_there else 0.0
+        n_grid = min(
+            round(config.voice_s / config.voice_grid_s), int(unbroken_s / config.voice_grid_s + 1e-6)
+        )
+        clip_s = n_grid * config.voice_grid_s
+        coverage = clip_s / config.voice_s
+        is_valid = clip_s >= config.voice_min_s
+        if not is_valid:
+            return Step(index, t_end, False, coverage, sfreq)
+        if known:
+            return Step(index, t_end, True, coverage, sfreq, known=True)
+        start = max(ring.last_break(stop), stop - round(clip_s * sfreq))
+        return Step(index, t_end, True, coverage, sfreq, ring.data(start, stop)[:, 0].copy())
+
+    def _face_step(self, feed: _Feed, index: int, known: bool) -> Step:
+        """Take the newest frame before the grid time, if it is no older than the grid is wide."""
+        t_end, ring = index * self.config.hop_s, feed.ring
+        stop = ring.index_at(t_end)
+        if stop == ring.start_index or ring.times(stop - 1, stop)[0] < t_end - self.config.face_grid_s:
+            return Step(index, t_end, False, 0.0, 0.0)
+        if known:
+            return Step(index, t_end, True, 1.0, 0.0, known=True)
+        return Step(index, t_end, True, 1.0, 0.0, ring.data(stop - 1, stop)[0])
+
+    def _is_present(self, modality: str, steps: tuple[Step, ...]) -> bool:
+        """Apply the rule of presence; whether a face is in the frames is found out later."""
+        if not steps:
+            return False
+        n_valid = sum(step.valid for step in steps)
+        if modality == "voice":
+            return steps[-1].valid
+        if modality == "face":
+            return n_valid >= self.config.face_min_frames and steps[-1].valid
+        return n_valid >= self.config.min_valid_steps and steps[-1].valid
+
+
+def _mean_coverage(steps: tuple[Step, ...]) -> float:
+    return float(np.mean([step.coverage for step in steps])) if steps else 0.0
+
+
+def _rate(ring: Ring, stop: int, nominal: float, *, irregular: bool = False) -> float:
+    """Return the sampling rate features may assume, Hz, from up to 10 s before ``stop``.
+
+    The median interval serves irregular streams, which may drop samples; 0 if there is nothing to
+    measure and no nominal rate.
+    """
+    start = max(ring.last_break(stop), ring.start_index)
+    if stop - start < 3:
+        return nominal
+    start = max(start, ring.index_at(ring.times(stop - 1, stop)[0] - 10.0))
+    times = ring.times(start, stop)
+    span = float(times[-1] - times[0])
+    if span < 1.0 and nominal > 0:
+        return nominal
+    measured = 1.0 / float(np.median(np.diff(times))) if irregular else (len(times) - 1) / span
+    if nominal > 0 and abs(measured / nominal - 1) <= _RATE_TOLERANCE:
+        return nominal
+    return math.exp(round(math.log(measured) / _RATE_GRID) * _RATE_GRID)
