@@ -1,0 +1,221 @@
+"""Electrode sets this program knows by name, and the map from a stream's channels to them."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+import tomllib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.errors import InputError
+
+#: The 62 channels of the SEED data sets, in the order of their files.
+SEED_CH_NAMES: tuple[str, ...] = tuple(
+    (
+        "FP1 FPZ FP2 AF3 AF4 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 "
+        "T7 C5 C3 C1 CZ C2 C4 C6 T8 TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 P7 P5 P3 P1 PZ P2 P4 P6 P8 "
+        "PO7 PO5 PO3 POZ PO4 PO6 PO8 CB1 O1 OZ O2 CB2"
+    ).split()
+)
+
+#: Names of the old 10-20 system and of mastoid-like positions that one cap calls otherwise.
+_OLD_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+
+#: MNE has no cerebellar CB1, CB2; Neuroscan's caps hold them where the 10-10 system says PO9, PO10.
+_POSITION_OF = {"CB1": "PO9", "CB2": "PO10"}
+
+#: An electrode takes the name of a 10-20 position this near to it, degrees on the fitted sphere.
+_NEAR_DEG = 12.0
+
+_DECORATION = re.compile(r"^EEG[\s_:-]*|[\s_-]+(REF|LE|AVG|AV|A1|A2|M1|M2|CZREF)$|\.+$")
+
+
+def canonical_name(label: str) -> str:
+    """Return a label as an upper-case 10-20 name: "EEG Fp1-Ref", "Fc5." and "T3" become FP1, FC5 and T7.
+
+    A label that is no electrode name comes back upper-case and otherwise as it is.
+    """
+    name = label.strip().upper()
+    for _ in range(3):
+        name = _DECORATION.sub("", name).strip()
+    return _OLD_NAMES.get(name, name)
+
+
+@dataclass(frozen=True)
+class Montage:
+    """Which channel of a stream is which 10-20 electrode.
+
+    Parameters
+    ----------
+    name : str
+        What the user gave: an MNE montage name or a file.
+    labels : mapping
+        10-20 name by the stream's label, upper-case.
+    indices : mapping
+        10-20 name by the stream's channel index, from 0. Empty for an MNE montage: the order of its
+        list is not the order of an amplifier's channels, so a stream without labels cannot use it.
+    complete : bool
+        True for a file: what it does not name is left out, and what it names must exist.
+    """
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    indices: Mapping[int, str] = field(default_factory=dict)
+    complete: bool = True
+
+
+def load_montage(text: str) -> Montage:
+    """Return the montage that ``--montage`` names.
+
+    Parameters
+    ----------
+    text : str
+        A TOML file with a table ``[labels]`` (``TP9 = "TP7"``), a table ``[indices]``
+        (``1 = "C3"``, counted from 0) or both; or the name of an MNE montage, whose electrodes take
+        the name of the 10-20 position nearest to them.
+
+    Raises
+    ------
+    InputError
+        If there is no such file or montage, the TOML is broken, or a name is no 10-20 name.
+    """
+    if text.lower().endswith(".toml") or Path(text).is_file():
+        return _from_toml(Path(text))
+    return _from_mne(text)
+
+
+def unit_positions(ch_names: Sequence[str]) -> NDArray[np.float64]:
+    """Return electrode positions on the unit sphere for display.
+
+    Parameters
+    ----------
+    ch_names : sequence of str
+        10-20 names; CB1 and CB2 are shown at PO9 and PO10.
+
+    Returns
+    -------
+    ndarray, (n_channels, 3)
+        x to the right ear, y to the nose, z up; a row of NaN for a name without a known position.
+    """
+    known = _directions(_TEN_FIVE)
+    unknown = np.full(3, np.nan)
+    rows = []
+    for ch_name in ch_names:
+        name = canonical_name(ch_name)
+        rows.append(known.get(_POSITION_OF.get(name, name), unknown))
+    return np.array(rows).reshape(-1, 3)
+
+
+def _from_toml(path: Path) -> Montage:
+    where = f"montage {path}"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", where=where) from error
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:  # its message ends with line and column
+        raise InputError(f"is no valid TOML: {error}", where=where) from error
+    unknown = [key for key in document if key not in ("name", "labels", "indices")]
+    labels, indices = document.get("labels", {}), document.get("indices", {})
+    if unknown or not isinstance(labels, dict) or not isinstance(indices, dict) or not (labels or indices):
+        raise InputError(
+            f"expected tables [labels] or [indices], found {', '.join(document) or 'nothing'}",
+            where=where,
+            remedy='write for example [labels] and below it TP9 = "TP7"',
+        )
+    if bad := [key for key in indices if not key.isdecimal()]:
+        raise InputError(f"[indices] holds {bad[0]!r}: expected channel numbers from 0", where=where)
+    return Montage(
+        name=str(document.get("name", path.name)),
+        labels={key.strip().upper(): _checked(value, key, where) for key, value in labels.items()},
+        indices={int(key): _checked(value, key, where) for key, value in indices.items()},
+    )
+
+
+def _checked(value: object, key: str, where: str) -> str:
+    """Return a 10-20 name, or say which known name it resembles."""
+    name = canonical_name(value) if isinstance(value, str) else str(value)
+    known = [*SEED_CH_NAMES, *_directions(_TEN_FIVE)]
+    if isinstance(value, str) and name in known:
+        return name
+    similar = difflib.get_close_matches(name, known, n=3)
+    raise InputError(
+        f"{value!r} (for {key}) is no 10-20 name",
+        where=where,
+        remedy=f"perhaps {' or '.join(similar)}" if similar else "use names such as FP1, CZ, PO8",
+    )
+
+
+def _from_mne(name: str) -> Montage:
+    from mne.channels import get_builtin_montages
+
+    if name not in get_builtin_montages():
+        similar = difflib.get_close_matches(name, get_builtin_montages(), n=3)
+        hint = f"; similar: {', '.join(similar)}" if similar else ""
+        raise InputError(
+            f"{name!r} is neither a file nor an MNE montage{hint}",
+            where="--montage",
+            remedy='give a TOML file with [labels] or a name such as "biosemi64"',
+        )
+    electrodes = _directions(name)
+    targets = {seed: position for seed in SEED_CH_NAMES if (position := _seed_direction(seed)) is not None}
+    labels: dict[str, str] = {}
+    for electrode in electrodes:
+        named = canonical_name(electrode)
+        if named in _directions(_TEN_FIVE) or named in SEED_CH_NAMES:
+            labels[electrode] = named
+    if not labels:  # a cap with its own numbering, such as A1-D32 or E1-E128: go by position
+        labels = _nearest_names(electrodes, targets)
+    return Montage(name=name, labels=labels, complete=False)
+
+
+def _nearest_names(
+    electrodes: Mapping[str, NDArray[np.float64]], targets: Mapping[str, NDArray[np.float64]]
+) -> dict[str, str]:
+    """Give each target's name to the electrode nearest to it, one electrode each, nearest pairs first."""
+    names, labels = list(targets), list(electrodes)
+    cosines = (
+        np.array([targets[name] for name in names]) @ np.array([electrodes[label] for label in labels]).T
+    )
+    pairs = np.argwhere(cosines >= np.cos(np.radians(_NEAR_DEG)))
+    pairs = pairs[np.argsort(-cosines[pairs[:, 0], pairs[:, 1]], kind="stable")]
+    found: dict[str, str] = {}
+    for target, electrode in pairs:
+        if labels[electrode] not in found and names[target] not in found.values():
+            found[labels[electrode]] = names[target]
+    return found
+
+
+def _seed_direction(name: str) -> NDArray[np.float64] | None:
+    return _directions(_TEN_FIVE).get(_POSITION_OF.get(name, name))
+
+
+_TEN_FIVE = "10-05"
+
+
+@functools.cache
+def _directions(montage: str) -> dict[str, NDArray[np.float64]]:
+    """Return unit vectors from the centre of the fitted sphere to each electrode, by upper-case label."""
+    from mne.channels import get_builtin_montages, make_standard_montage
+
+    if montage == _TEN_FIVE:  # MNE 1.13 renamed it
+        montage = "colin27_1005" if "colin27_1005" in get_builtin_montages() else "standard_1005"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # a deprecated name is the user's choice
+        positions = make_standard_montage(montage).get_positions()["ch_pos"]
+    points = np.array(list(positions.values()), dtype=float)
+    # |p|² = 2 c·p + (r² - |c|²): the sphere through the electrodes, linear in its centre c.
+    solution = np.linalg.lstsq(np.c_[2 * points, np.ones(len(points))], (points**2).sum(axis=1), rcond=None)[
+        0
+    ]
+    rays = points - solution[:3]
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    return {label.upper(): ray for label, ray in zip(positions, rays, strict=True)}

@@ -1,0 +1,117 @@
+"""A simulated person's parameters: what all people share, and how this one deviates."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from acquisition.errors import InputError
+from acquisition.simulator.effects import EMOTIONS, MODALITY_STRENGTH, POPULATION_EFFECTS
+
+#: Named difficulties as effect sizes, relative to the default.
+DIFFICULTIES = {"easy": 1.8, "default": 1.0, "hard": 0.5, "none": 0.0}
+
+SUBJECT_GAIN_SD = 0.2  # log of how much of the shared effect this subject shows
+SUBJECT_EFFECT_SD = 0.3  # own deviation of each emotion's effect
+SUBJECT_BASELINE_SD = 0.4  # where this subject's parameters lie without any emotion
+TRIAL_SD = 1.0  # one trial against another of the same emotion: the unit of the effect tables
+DRIFT_SD = 0.3  # slow wandering within a session
+DRIFT_PERIODS_S = (47.0, 131.0, 463.0)
+
+
+def substream(seed: int, *names: str | int) -> np.random.Generator:
+    """Return a random generator that depends on the seed and the names alone."""
+    keys = [zlib.crc32(name.encode()) if isinstance(name, str) else name for name in names]
+    return np.random.default_rng([seed, *keys])
+
+
+def effect_size(difficulty: str | float) -> float:
+    """Return the factor on all emotion effects.
+
+    Raises
+    ------
+    InputError
+        If the difficulty is neither a known name nor a number from 0 up.
+    """
+    if isinstance(difficulty, str) and difficulty in DIFFICULTIES:
+        return DIFFICULTIES[difficulty]
+    try:
+        size = float(difficulty)
+    except ValueError:
+        size = -1.0
+    if not 0.0 <= size < float("inf"):
+        raise InputError(
+            f"expected {', '.join(DIFFICULTIES)} or an effect size from 0 up, found {difficulty!r}",
+            where="difficulty",
+            remedy="1 is the default, 0 carries no emotion at all",
+        )
+    return size
+
+
+class SimulatedSubject:
+    """The parameters of one simulated person; the same seed is the same person.
+
+    A latent parameter is the sum of the subject's baseline, the emotion's effect (the population's,
+    scaled and changed a little by the subject), a trial effect and a slow drift.
+
+    Parameters
+    ----------
+    seed : int
+        From 0 up.
+    difficulty : str or float
+        ``"easy"``, ``"default"``, ``"hard"``, ``"none"``, or the effect size itself: 1 is the default,
+        larger is easier, 0 carries no emotion.
+
+    Raises
+    ------
+    InputError
+        On another difficulty or a negative seed.
+    """
+
+    def __init__(self, seed: int, difficulty: str | float = "default") -> None:
+        if seed < 0:
+            raise InputError(f"expected a seed from 0 up, found {seed}", where="seed")
+        self.seed = seed
+        self.effect_size = effect_size(difficulty)
+        self._effects = {modality: self._own_effects(modality) for modality in POPULATION_EFFECTS}
+        self._baselines: dict[str, np.ndarray] = {}
+        self._drift_phases: dict[str, np.ndarray] = {}
+        for modality, table in POPULATION_EFFECTS.items():
+            rng = self.rng("baseline", modality)
+            self._baselines[modality] = SUBJECT_BASELINE_SD * rng.standard_normal(len(table))
+            self._drift_phases[modality] = rng.uniform(0, 2 * np.pi, (len(DRIFT_PERIODS_S), len(table)))
+        self._trial_cache: dict[tuple[str, int], np.ndarray] = {}
+
+    def rng(self, *names: str | int) -> np.random.Generator:
+        """Return this subject's random generator of that name."""
+        return substream(self.seed, "subject", *names)
+
+    def effect(self, modality: str, emotion: str | None) -> np.ndarray:
+        """Return what an emotion adds to a modality's parameters, (n_parameters,); zeros for rest."""
+        if emotion is None:
+            return np.zeros(len(POPULATION_EFFECTS[modality]))
+        return self._effects[modality][EMOTIONS.index(emotion)]
+
+    def trial_effect(self, modality: str, trial: int) -> np.ndarray:
+        """Return what distinguishes one trial from the others, (n_parameters,)."""
+        key = (modality, trial)
+        if key not in self._trial_cache:
+            if len(self._trial_cache) > 64:  # a session needs the last few only
+                self._trial_cache.clear()
+            n_parameters = len(POPULATION_EFFECTS[modality])
+            self._trial_cache[key] = TRIAL_SD * self.rng("trial", *key).standard_normal(n_parameters)
+        return self._trial_cache[key]
+
+    def without_emotion(self, modality: str, t: float) -> np.ndarray:
+        """Return baseline and drift at session time ``t`` in seconds, (n_parameters,)."""
+        angles = 2 * np.pi * t / np.array(DRIFT_PERIODS_S)[:, None] + self._drift_phases[modality]
+        drift = DRIFT_SD * np.sqrt(2 / len(DRIFT_PERIODS_S)) * np.sin(angles).sum(axis=0)
+        return self._baselines[modality] + drift
+
+    def _own_effects(self, modality: str) -> np.ndarray:
+        shared = np.array(list(POPULATION_EFFECTS[modality].values())).T  # (emotions, parameters)
+        rng = self.rng("effects", modality)
+        gain = np.exp(SUBJECT_GAIN_SD * rng.standard_normal())
+        own = SUBJECT_EFFECT_SD * rng.standard_normal(shared.shape)
+        return self.effect_size * MODALITY_STRENGTH[modality] * (gain * shared + own)
