@@ -1,0 +1,134 @@
+"""The settings every feature depends on, hashed into the checkpoint: a changed setting makes other weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from acquisition.errors import InputError
+
+#: Band name and edges in Hz; a band holds lo <= f < hi, the topmost its upper edge too.
+Bands = tuple[tuple[str, float, float], ...]
+
+EEG_BANDS: Bands = (
+    ("delta", 1.0, 4.0),
+    ("theta", 4.0, 8.0),
+    ("alpha", 8.0, 14.0),
+    ("beta", 14.0, 31.0),
+    ("gamma", 31.0, 50.0),
+)
+PUPIL_BANDS: Bands = (("0-0.2", 0.0, 0.2), ("0.2-0.4", 0.2, 0.4), ("0.4-0.6", 0.4, 0.6), ("0.6-1", 0.6, 1.0))
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """What turns signals into features; part of every checkpoint.
+
+    Raises
+    ------
+    InputError
+        If a value is outside what the feature functions can do.
+    """
+
+    # Differential entropy of EEG
+    bands: Bands = EEG_BANDS
+    line_hz: float | None = None  # 50 or 60: leave the mains out of its band
+    line_halfwidth_hz: float = 2.0
+    variance_floor_uv2: float = 1e-4  # (0.01 uV)^2, below the noise of any amplifier
+    # EEG spectrogram, for display
+    spectrogram_window_s: float = 1.0
+    spectrogram_step_s: float = 0.25
+    spectrogram_fmin_hz: float = 1.0
+    spectrogram_fmax_hz: float = 50.0
+    # Raw EEG for EEGformer
+    raw_sfreq: float = 100.0
+    raw_s: float = 5.0
+    raw_fmin_hz: float = 0.5
+    raw_fmax_hz: float = 45.0
+    # Eye features
+    eye_features: int = 33  # 31 as SEED-IV, 33 as SEED-V
+    eye_step_s: float = 4.0
+    eye_context_s: float = 10.0  # pupil entropy and the rates of rows 23 to 33
+    pupil_bands: Bands = PUPIL_BANDS
+    pupil_max_hole_s: float = 0.5  # a longer loss of the pupil is not bridged
+    pupil_min_coverage: float = 0.8  # of eye_context_s, bridged holes included
+    pupil_variance_floor: float = 1e-8  # squared pupil units
+    min_validity: float = 0.5  # a gaze sample counts from this validity on
+    velocity_window_s: float = 0.02
+    saccade_velocity_deg_s: float = 30.0
+    min_fixation_s: float = 0.06
+    min_saccade_s: float = 0.01
+    max_saccade_s: float = 0.2
+    min_blink_s: float = 0.05
+    max_blink_s: float = 0.5
+    max_gaze_gap_s: float = 0.1  # as WindowConfig.max_gap_s: no event spans a longer hole in the stamps
+    # Voice
+    voice_sfreq: int = 16000
+    n_mels: int = 128
+    # Face
+    face_size: int = 224
+    face_margin: float = 0.15  # of the box's side, on each side
+    face_detect_width: int = 160  # the frame is searched at this width, pixels
+
+    def __post_init__(self) -> None:
+        if self.line_hz not in (None, 50, 60):
+            raise InputError(f"expected a line frequency of 50 or 60 Hz, got {self.line_hz}", where="--line")
+        if self.eye_features not in (31, 33):
+            raise InputError(
+                f"expected 31 or 33 eye features, got {self.eye_features}", where="feature config"
+            )
+        for name, low, high in (*self.bands, *self.pupil_bands):
+            if not 0 <= low < high:
+                raise InputError(
+                    f"expected 0 <= lo < hi, got {low}-{high} Hz in {name}", where="feature config"
+                )
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Names of the EEG bands, in the order of the last axis of the entropy."""
+        return tuple(name for name, _, _ in self.bands)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values that JSON keeps exactly."""
+        # Through JSON, so that tuples are lists before and after a file, and equal dicts stay equal.
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FeatureConfig:
+        """Build the settings from `to_dict`'s answer; a missing setting takes its default.
+
+        Raises
+        ------
+        InputError
+            If a setting is unknown: the file is of another version of the program.
+        """
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise InputError(
+                f"unknown feature settings {', '.join(unknown)}",
+                where="feature config",
+                remedy="use the version of affectscope that made the model",
+            )
+        known = dict(values)
+        for name in ("bands", "pupil_bands"):
+            if name in known:
+                known[name] = tuple((str(n), float(lo), float(hi)) for n, lo, hi in known[name])
+        return cls(**known)
+
+    def digest(self) -> str:
+        """Return the SHA-256 (hex) of the settings in canonical JSON: sorted keys, no spaces."""
+        numbers = _numbers_as_float(self.to_dict())
+        text = json.dumps(numbers, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _numbers_as_float(value: Any) -> Any:
+    """Return the value with int as float: 50 and 50.0 are the same setting, and must hash alike."""
+    if isinstance(value, dict):
+        return {key: _numbers_as_float(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers_as_float(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
