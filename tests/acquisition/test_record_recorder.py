@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from acquisition.clock import LslClock
+from acquisition.errors import InputError
+from acquisition.record.files import next_part_path, next_run_path, read_sidecar, status_path, write_sidecar
+from acquisition.record.recorder import Recorder, check_room, read_status, stop_recording
+from acquisition.record.selection import bytes_per_second, quote_xpath, source_id_query, stream_query
+from acquisition.types import StreamHeader
+
+PROJECT = Path(__file__).parent.parent.parent
+
+
+def eeg_header(source_id: str, name: str = "test EEG") -> StreamHeader:
+    return StreamHeader(name, "EEG", source_id, socket.gethostname(), "", 250.0, 8, "float32")
+
+
+def send_numbered_samples(name: str, source_id: str) -> None:
+    """Send 8 channels at 250 Hz for ever; channel 0 is the sample's number."""
+    from pylsl import StreamInfo, StreamOutlet, local_clock
+
+    clock = LslClock()
+    outlet = StreamOutlet(StreamInfo(name, "EEG", 8, 250.0, "float32", source_id))
+    start, n = local_clock(), 0
+    while True:
+        outlet.push_chunk([[float(n + i)] * 8 for i in range(25)], start + (n + 24) / 250)
+        n += 25
+        clock.wait_until(start + n / 250)
+
+
+@contextlib.contextmanager
+def sender(source_id: str, name: str = "test EEG") -> Iterator[None]:
+    process = multiprocessing.get_context("spawn").Process(
+        target=send_numbered_samples, args=(name, source_id), daemon=True
+    )
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def wait_for_stream(source_id: str) -> None:
+    from pylsl import resolve_bypred  # resolve_byprop does not quote
+
+    assert resolve_bypred(source_id_query(source_id), 1, 20.0), "the sender did not come up"
+
+
+def wait_for(clock: LslClock, condition, seconds: float) -> None:
+    deadline = clock.now() + seconds
+    while not condition():
+        assert clock.now() < deadline, f"not within {seconds} s"
+        clock.wait_until(clock.now() + 0.05)
+
+
+def numbers_in(path: Path) -> list[int]:
+    import pyxdf
+
+    streams, _ = pyxdf.load_xdf(str(path))
+    assert len(streams) == 1
+    return [int(row[0]) for row in streams[0]["time_series"]]
+
+
+def test_existing_file_is_refused_with_the_next_free_run(tmp_path: Path) -> None:
+    path = tmp_path / "a_run-01.xdf"
+    path.touch()
+    (tmp_path / "a_run-02.xdf").touch()
+    with pytest.raises(InputError, match=r"a_run-03\.xdf"):
+        Recorder(path, [eeg_header("x")]).start()
+
+
+def test_nothing_selected_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no stream is selected"):
+        Recorder(tmp_path / "a.xdf", []).start()
+
+
+def test_too_little_room_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "new" / "a.xdf", [eeg_header("x")], min_room_s=1e12)
+    with pytest.raises(InputError, match="free some space"):
+        recorder.start()
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_room_is_free_bytes_over_rate(tmp_path: Path) -> None:
+    reserve = 1_000_000
+    room_s = check_room(tmp_path / "a.xdf", [eeg_header("x")], reserve, 0.0)
+    expected_s = (shutil.disk_usage(tmp_path).free - reserve) / (250 * (8 * 4 + 9))
+    assert room_s == pytest.approx(expected_s, rel=0.01)
+
+
+def test_unwritable_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        Recorder(tmp_path / "file" / "a.xdf", [eeg_header("x")]).start()
+
+
+def test_rate_estimate_covers_video_and_markers() -> None:
+    video = StreamHeader(
+        "v",
+        "VideoCompressed",
+        "v",
+        "h",
+        "",
+        0.0,
+        1,
+        "string",
+        encoding={"width": "640", "height": "480", "fps": "15"},
+    )
+    markers = StreamHeader("m", "Markers", "m", "h", "", 0.0, 1, "string")
+    assert bytes_per_second([video]) == pytest.approx(640 * 480 / 3 * 15)
+    assert 0 < bytes_per_second([markers]) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [("plain", "'plain'"), ("it's", '"it\'s"'), ("a'b\"c", "concat('a', \"'\", 'b\"c')")],
+)
+def test_xpath_quoting(text: str, quoted: str) -> None:
+    assert quote_xpath(text) == quoted
+
+
+def test_stream_without_source_id_is_selected_by_name_with_a_notice() -> None:
+    header = eeg_header("", name="it's mine")
+    query = stream_query(header)
+    assert query.startswith("name=\"it's mine\" and type='EEG' and hostname=")
+    assert "no source_id" in Recorder(Path("a.xdf"), [header]).notices[0]
+
+
+def test_new_streams_are_announced_once() -> None:
+    recorder = Recorder(Path("a.xdf"), [eeg_header("one")], ["predictions"])
+    found = [eeg_header("one"), eeg_header("two"), eeg_header("predictions")]
+    assert [stream.source_id for stream in recorder.new_streams(found)] == ["two"]
+    assert recorder.new_streams(found) == []
+
+
+def test_part_and_run_names(tmp_path: Path) -> None:
+    first = tmp_path / "sub-S01_run-01.xdf"
+    second = next_part_path(first)
+    assert second.name == "sub-S01_run-01_part-02.xdf"
+    assert next_part_path(second).name == "sub-S01_run-01_part-03.xdf"
+    assert next_run_path(first).name == "sub-S01_run-02.xdf"
+
+
+def test_sidecar_round_trip(tmp_path: Path) -> None:
+    np = pytest.importorskip("numpy")
+    path = write_sidecar(tmp_path / "deep" / "a.xdf", {"model": tmp_path, "weights": np.arange(3.0)})
+    assert path.name == "a.json"
+    assert read_sidecar(tmp_path / "deep" / "a.xdf") == {"model": str(tmp_path), "weights": [0.0, 1.0, 2.0]}
+    assert read_sidecar(tmp_path / "other.xdf") == {}
+
+
+def test_stopping_what_does_not_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no recording runs here"):
+        stop_recording(tmp_path / "a.xdf")
+
+
+def test_status_of_a_dead_supervisor_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.xdf"
+    status_path(path).write_text('{"file": "a.xdf", "state": "recording", "pid": 1, "updated_at": 0.0}')
+    with pytest.raises(InputError, match="does not answer"):
+        stop_recording(path)
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+def test_recording_holds_consecutive_samples_of_the_selected_stream(tmp_path: Path) -> None:
+    clock = LslClock()
+    source_id = f'it\'s "{uuid.uuid4()}"'
+    with sender(source_id), sender(f"not selected {uuid.uuid4()}"):
+        wait_for_stream(source_id)
+        recorder = Recorder(tmp_path / "new" / "a.xdf", [eeg_header(source_id)])
+        before = clock.now()
+        recorder.start()
+        assert clock.now() - before < 0.5
+        assert not recorder.confirmed
+        wait_for(clock, lambda: recorder.confirmed, 15.0)
+        clock.wait_until(clock.now() + 2.0)
+        status = recorder.status()
+        assert status.n_bytes > 0
+        assert status.n_opened == 1
+        status = recorder.stop()
+    assert status.state == "stopped", status.message
+    numbers = numbers_in(recorder.path)
+    assert len(numbers) > 2 * 250 * 0.9
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert [file.name for file in recorder.path.parent.iterdir()] == ["a.xdf"]
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+def test_missing_stream_fails_with_its_name(tmp_path: Path) -> None:
+    clock = LslClock()
+    recorder = Recorder(tmp_path / "a.xdf", [eeg_header("never there")])
+    recorder.start()
+    wait_for(clock, lambda: recorder.status().over, 15.0)
+    assert recorder.status().state == "failed"
+    assert "never there" in recorder.status().message
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+def test_low_disk_ends_the_recording_loudly_with_a_whole_file(tmp_path: Path) -> None:
+    clock = LslClock()
+    source_id = str(uuid.uuid4())
+    with sender(source_id):
+        wait_for_stream(source_id)
+        free = shutil.disk_usage(tmp_path).free
+        ballast = tmp_path / "ballast"
+        recorder = Recorder(
+            tmp_path / "a.xdf", [eeg_header(source_id)], min_free_bytes=free - 300_000_000, min_room_s=0.0
+        )
+        recorder.start()
+        wait_for(clock, lambda: recorder.confirmed, 15.0)
+        with ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 1_000_000_000)
+        wait_for(clock, lambda: recorder.status().over, 15.0)
+        ballast.unlink()
+    assert recorder.status().state == "failed"
+    assert "disk ran low" in recorder.status().message
+    assert len(numbers_in(recorder.path)) > 0
+
+
+START_AND_HANG = """
+import sys, threading
+from pathlib import Path
+from acquisition.record.recorder import Recorder
+from acquisition.types import StreamHeader
+recorder = Recorder(Path(sys.argv[1]), [StreamHeader("n", "EEG", sys.argv[2], "h", "", 250.0, 8, "float32")])
+recorder.start()
+threading.Event().wait()
+"""
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_recording_outlives_the_kill_of_the_program(tmp_path: Path) -> None:
+    clock = LslClock()
+    source_id = str(uuid.uuid4())
+    path = tmp_path / "a.xdf"
+    with sender(source_id):
+        wait_for_stream(source_id)
+        program = subprocess.Popen([sys.executable, "-c", START_AND_HANG, str(path), source_id], cwd=PROJECT)
+
+        def state() -> str:
+            status = read_status(path)
+            return status.state if status else ""
+
+        wait_for(clock, lambda: state() == "recording", 20.0)
+        program.send_signal(signal.SIGKILL)
+        program.wait()
+        size_at_kill = path.stat().st_size
+        clock.wait_until(clock.now() + 3.0)
+        assert path.stat().st_size > size_at_kill
+        status = stop_recording(path)
+    assert status.state == "stopped", status.message
+    numbers = numbers_in(path)
+    assert len(numbers) > 3 * 250 * 0.9
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
