@@ -1,0 +1,203 @@
+"""EEG: the channels with 10-20 names, in µV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.adapters.options import AdapterOptions
+from acquisition.errors import InputError
+from acquisition.montage import Montage, canonical_name
+from acquisition.types import ChannelInfo, Kind, StreamHeader, StreamSpec
+
+_UV_PER_UNIT = {
+    **dict.fromkeys(("v", "volt", "volts"), 1e6),
+    **dict.fromkeys(("mv", "millivolt", "millivolts"), 1e3),
+    # MICRO SIGN and GREEK SMALL LETTER MU look the same and both occur.
+    **dict.fromkeys(("\u00b5v", "\u03bcv", "uv", "microv", "microvolt", "microvolts"), 1.0),
+    **dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-3),
+}
+
+#: Units that no electrode has: the channel is another sensor whatever its label.
+_OTHER_UNITS = {
+    "g",
+    "mg",
+    "dps",
+    "deg/s",
+    "m/s^2",
+    "mmhg",
+    "celsius",
+    "percent",
+    "%",
+    "ohm",
+    "kohm",
+    "ohms",
+    "s",
+    "ms",
+}
+
+#: Channel types of the same amplifier that are not EEG.
+_OTHER_TYPES = {
+    *(
+        "aux",
+        "misc",
+        "acc",
+        "accelerometer",
+        "gyro",
+        "gyroscope",
+        "ppg",
+        "eog",
+        "ecg",
+        "ekg",
+        "emg",
+        "gsr",
+        "eda",
+    ),
+    *(
+        "resp",
+        "trigger",
+        "triggers",
+        "trig",
+        "stim",
+        "marker",
+        "markers",
+        "counter",
+        "packetcounter",
+        "timestamp",
+    ),
+    *("time", "battery", "impedance", "temperature", "status", "bip"),
+}
+
+
+class EegAdapter:
+    """Picks the wanted EEG channels of a stream and scales them to µV.
+
+    Parameters
+    ----------
+    header : StreamHeader
+        The stream's description.
+    key : str
+        `StreamSpec.key`.
+    options : AdapterOptions
+        Montage and the wanted channel names.
+
+    Raises
+    ------
+    InputError
+        If no channel has a wanted name, or the montage does not fit the stream.
+    """
+
+    def __init__(self, header: StreamHeader, key: str, options: AdapterOptions) -> None:
+        where = f"EEG stream {header.name!r}"
+        if header.channel_format == "string":
+            raise InputError("expected numbers, the stream sends text", where=where)
+        notes: list[str] = []
+        if options.montage is not None:
+            names = _by_montage(header, options.montage, options.ch_names, where)
+        else:
+            names = _by_label(header, options.ch_names, notes)
+        if not names:
+            raise _no_channels(header, options, where)
+        self._indices = np.array(sorted(names), dtype=np.intp)
+        channels = [header.channels[i] if header.channels else ChannelInfo() for i in self._indices]
+        scales = [_UV_PER_UNIT.get(_plain_unit(channel.unit)) for channel in channels]
+        if unscaled := [ch for ch, scale in zip(channels, scales, strict=True) if scale is None]:
+            units = ", ".join(sorted({repr(channel.unit) for channel in unscaled}))
+            notes.append(f"unit {units} of {len(unscaled)} EEG channels is unknown: unscaled, taken as µV")
+        self._scales = np.array([1.0 if scale is None else scale for scale in scales])
+        self._is_scaled = bool((self._scales != 1.0).any())
+        self._takes_all = len(self._indices) == header.n_channels
+        left_out = [i for i in range(header.n_channels) if i not in names]
+        if left_out:
+            labels = [_label(header, i) for i in left_out]
+            notes.append(f"channels left out: {' '.join(labels)}")
+        self._spec = StreamSpec(
+            key=key,
+            name=header.name,
+            kind=Kind.EEG,
+            ch_names=tuple(names[int(i)] for i in self._indices),
+            units=tuple("µV" if scale is not None else "unscaled" for scale in scales),
+            sfreq=header.nominal_sfreq,
+            source_id=header.source_id,
+            notes=tuple(notes),
+        )
+
+    @property
+    def spec(self) -> StreamSpec:
+        """The stream after conversion."""
+        return self._spec
+
+    def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float64]:
+        """Return (n_samples, n_channels) float64 µV from (n_samples, n_stream_channels) values."""
+        block = np.asarray(values)
+        picked = block if self._takes_all else block[:, self._indices]
+        data = picked.astype(np.float64)  # a copy in any case: the caller may reuse its buffer
+        if self._is_scaled:
+            data *= self._scales
+        return data
+
+
+def _plain_unit(unit: str) -> str:
+    return unit.strip().lower()
+
+
+def _label(header: StreamHeader, index: int) -> str:
+    return (header.channels[index].label if header.channels else "") or f"#{index}"
+
+
+def _by_label(header: StreamHeader, wanted: Sequence[str], notes: list[str]) -> dict[int, str]:
+    """Return 10-20 names by channel index, for channels that label, type and unit agree are EEG."""
+    names: dict[int, str] = {}
+    for index, channel in enumerate(header.channels):
+        name = canonical_name(channel.label)
+        is_other = channel.type.strip().lower() in _OTHER_TYPES or _plain_unit(channel.unit) in _OTHER_UNITS
+        if name not in wanted or is_other:
+            continue
+        if name in names.values():
+            notes.append(f"channel {channel.label} comes twice: the first is used")
+            continue
+        names[index] = name
+    return names
+
+
+def _by_montage(header: StreamHeader, montage: Montage, wanted: Sequence[str], where: str) -> dict[int, str]:
+    """Return 10-20 names by channel index as the montage gives them."""
+    labels = [channel.label.strip().upper() for channel in header.channels]
+    if montage.labels and not montage.indices and not any(labels):
+        raise InputError(
+            f"montage {montage.name} goes by channel labels, the {header.n_channels} channels have none",
+            where=where,
+            remedy="give a TOML file whose table [indices] maps channel numbers, from 0, to 10-20 names",
+        )
+    missing = [label for label in montage.labels if label not in labels]
+    if montage.complete and missing and any(labels):
+        raise InputError(
+            f"montage {montage.name} names {' '.join(missing)}, the stream has {' '.join(labels)}",
+            where=where,
+        )
+    if beyond := [index for index in montage.indices if index >= header.n_channels]:
+        raise InputError(
+            f"montage {montage.name} names channel {beyond[0]}, the stream has 0 to {header.n_channels - 1}",
+            where=where,
+        )
+    names = {i: montage.labels[label] for i, label in enumerate(labels) if label in montage.labels}
+    names.update(montage.indices)
+    names = {index: name for index, name in names.items() if name in wanted}
+    twice = {name for name in names.values() if list(names.values()).count(name) > 1}
+    if twice:
+        raise InputError(
+            f"montage {montage.name} gives {' '.join(sorted(twice))} to several channels", where=where
+        )
+    return names
+
+
+def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> InputError:
+    labels = " ".join(_label(header, i) for i in range(header.n_channels))
+    return InputError(
+        f"no channel has a known name; the stream has {labels}; known are {' '.join(options.ch_names)}",
+        where=where,
+        remedy="pass --montage FILE.toml that maps the stream's labels or indices to 10-20 names",
+    )

@@ -1,0 +1,122 @@
+"""Video: each sample is one picture, as JPEG bytes or as a BGR array."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.errors import InputError
+from acquisition.types import Kind, StreamHeader, StreamSpec
+
+_JPEG_CODECS = {"jpeg", "jpg", "mjpeg", "mjpg", "imagejpeg"}
+_JPEG_START = b"\xff\xd8"
+
+#: Positions of blue, green and red in a pixel.
+_BGR_ORDER = {"bgr": (0, 1, 2), "rgb": (2, 1, 0), "bgra": (0, 1, 2), "rgba": (2, 1, 0), "argb": (3, 2, 1)}
+_N_COLOURS = {"bgr": 3, "rgb": 3, "bgra": 4, "rgba": 4, "argb": 4, "gray": 1}
+_GREY_NAMES = {"gray", "grey", "gray8", "grey8", "grayscale", "greyscale", "mono", "mono8", "y8", "y800", "l"}
+
+
+class VideoAdapter:
+    """Unpacks pictures; JPEG stays JPEG, because most pictures are never looked at.
+
+    A string that is no JPEG becomes ``b""``, so that no sample is lost or added; whoever decodes
+    pictures treats it as unreadable.
+
+    Raises
+    ------
+    InputError
+        If the encoding is not known or does not fit the number of channels.
+    """
+
+    def __init__(self, header: StreamHeader, key: str) -> None:
+        self._convert: Callable[[Any], Any]
+        notes: list[str] = []
+        if header.channel_format == "string":
+            self._convert = _jpeg_of_row
+            _check_codec(header, notes)
+        else:
+            self._convert = _raw_converter(header)
+        self._spec = StreamSpec(
+            key=key,
+            name=header.name,
+            kind=Kind.VIDEO,
+            ch_names=("frame",),
+            units=("",),
+            sfreq=header.nominal_sfreq,
+            source_id=header.source_id,
+            notes=tuple(notes),
+        )
+
+    @property
+    def spec(self) -> StreamSpec:
+        """The stream after conversion."""
+        return self._spec
+
+    def convert(self, values: NDArray[Any] | Sequence[Any]) -> tuple[Any, ...]:
+        """Return n_samples pictures: JPEG ``bytes``, or (height, width, 3) uint8 BGR."""
+        return tuple(map(self._convert, values))
+
+
+def _check_codec(header: StreamHeader, notes: list[str]) -> None:
+    codec = header.encoding.get("codec", "")
+    if not codec:
+        notes.append("the stream states no encoding/codec: taken as JPEG in base64")
+    elif "".join(filter(str.isalnum, codec.lower())) not in _JPEG_CODECS:
+        raise InputError(
+            f"expected encoding/codec JPEG (base64 in a string), found {codec!r}",
+            where=f"video stream {header.name!r}",
+            remedy="publish with `affectscope publish webcam`, or choose another with --streams face=...",
+        )
+
+
+def _jpeg_of_row(row: Sequence[str | bytes]) -> bytes:
+    text = row[0]
+    packed = text.encode("ascii", errors="replace") if isinstance(text, str) else text
+    if packed.startswith(_JPEG_START):  # liblsl 1.18 can carry the bytes as they are
+        return packed
+    if packed.startswith(b"data:"):
+        packed = packed.partition(b",")[2]
+    try:
+        picture = base64.b64decode(packed)
+    except binascii.Error:
+        return b""
+    return picture if picture.startswith(_JPEG_START) else b""
+
+
+def _raw_converter(header: StreamHeader) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
+    """Return the function that turns one sample of a VideoRaw stream into a BGR picture."""
+    where = f"video stream {header.name!r}"
+    colour = header.encoding.get("color_format", header.encoding.get("colour_format", "")).strip().lower()
+    colour = "gray" if colour in _GREY_NAMES else colour
+    try:
+        width, height = (int(float(header.encoding.get(name, "0"))) for name in ("width", "height"))
+    except ValueError:
+        width = height = 0
+    if width <= 0 or height <= 0 or colour not in _N_COLOURS:
+        raise InputError(
+            "expected encoding/width, height and color_format (RGB, BGR, RGBA, BGRA or gray), "
+            f"found {dict(header.encoding) or 'nothing'}",
+            where=where,
+            remedy="publish with `affectscope publish webcam`, or choose another with --streams face=...",
+        )
+    n_expected = width * height * _N_COLOURS[colour]
+    if n_expected != header.n_channels:
+        raise InputError(
+            f"{width} x {height} {colour} needs {n_expected} channels, the stream has {header.n_channels}",
+            where=where,
+        )
+    shape = (height, width, _N_COLOURS[colour])
+    order = [0, 0, 0] if colour == "gray" else list(_BGR_ORDER[colour])
+
+    def convert(row: NDArray[Any]) -> NDArray[np.uint8]:
+        whole = row.astype(np.int64) if row.dtype.kind == "f" else row
+        # LSL has no unsigned bytes: 200 travels as -56, and a cast modulo 256 brings it back.
+        return whole.astype(np.uint8).reshape(shape)[:, :, order]
+
+    return convert

@@ -1,0 +1,253 @@
+"""Decides what each stream is and which ones are used; the same for live streams and for files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from acquisition.errors import InputError
+from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
+
+K = TypeVar("K", bound=Hashable)
+
+#: Types of the streams this program publishes; they are never input.
+CLOCK_TYPE = "AffectscopeClock"
+PREDICTION_TYPE = "AffectscopePrediction"
+
+_KIND_OF_TYPE = {
+    "eeg": Kind.EEG,
+    "gaze": Kind.GAZE,
+    "gazedata": Kind.GAZE,
+    "eye": Kind.GAZE,
+    "eyes": Kind.GAZE,
+    "eyegaze": Kind.GAZE,
+    "eyetracker": Kind.GAZE,
+    "eyetracking": Kind.GAZE,
+    "pupil": Kind.GAZE,
+    "video": Kind.VIDEO,
+    "videoraw": Kind.VIDEO,
+    "videocompressed": Kind.VIDEO,
+    "videostream": Kind.VIDEO,
+    "webcam": Kind.VIDEO,
+    "audio": Kind.AUDIO,
+    "microphone": Kind.AUDIO,
+    "voice": Kind.AUDIO,
+    "speech": Kind.AUDIO,
+    "marker": Kind.MARKERS,
+    "markers": Kind.MARKERS,
+    "stringmarker": Kind.MARKERS,
+    "stringmarkers": Kind.MARKERS,
+    "annotation": Kind.MARKERS,
+    "annotations": Kind.MARKERS,
+    "event": Kind.MARKERS,
+    "events": Kind.MARKERS,
+    "trigger": Kind.MARKERS,
+    "triggers": Kind.MARKERS,
+}
+
+#: Other sensors of the same device, often under the same name; not even a choice by name makes them EEG.
+_OTHER_SENSORS = {
+    *(
+        "acc",
+        "accelerometer",
+        "gyro",
+        "gyroscope",
+        "imu",
+        "mocap",
+        "ppg",
+        "hr",
+        "hrv",
+        "ecg",
+        "emg",
+        "eog",
+        "gsr",
+    ),
+    *("eda", "resp", "telemetry", "battery", "impedance", "control"),
+}
+
+_FIELDS = ("name", "type", "source_id", "host", "id")
+_CHOICE_KINDS = {**KIND_OF_MODALITY, "markers": Kind.MARKERS}
+_USAGE = "write --streams eeg=name:NAME,eye=type:TYPE,voice=source_id:ID,face=none (fields: " + (
+    ", ".join(_FIELDS) + ")"
+)
+
+
+@dataclass(frozen=True)
+class Selection(Generic[K]):
+    """The streams in use.
+
+    ``kinds`` gives each chosen key its kind, modalities first; ``left_out`` says in words why other
+    streams of a usable kind were not taken.
+    """
+
+    kinds: Mapping[K, Kind]
+    left_out: Mapping[K, str] = field(default_factory=dict)
+
+    def of_kind(self, kind: Kind) -> list[K]:
+        """Return the chosen keys of a kind: at most one, except for markers."""
+        return [key for key, chosen in self.kinds.items() if chosen is kind]
+
+
+def stream_identity(header: StreamHeader) -> str:
+    """Return what names a stream across restarts and in recordings: ``name|type|source_id``."""
+    return f"{header.name}|{header.type}|{header.source_id}"
+
+
+def is_own(header: StreamHeader) -> bool:
+    """Tell whether this program published the stream."""
+    return header.type in (CLOCK_TYPE, PREDICTION_TYPE)
+
+
+def kind_of(header: StreamHeader) -> Kind:
+    """Return what a stream carries, by its type (without case, blanks and underscores).
+
+    The format has a veto: signals are numbers, and a video of one numeric channel is only a frame count.
+    """
+    kind = _KIND_OF_TYPE.get(_squeezed(header.type), Kind.OTHER)
+    is_text = header.channel_format == "string"
+    if is_text and kind in (Kind.EEG, Kind.GAZE, Kind.AUDIO):
+        return Kind.MARKERS if "event" in header.name.lower() else Kind.OTHER
+    if kind is Kind.VIDEO and not is_text and header.n_channels == 1:
+        return Kind.OTHER
+    return kind
+
+
+def select_streams(
+    headers: Mapping[K, StreamHeader],
+    choices: str | None = None,
+    kinds: Collection[Kind] = (Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO, Kind.MARKERS),
+) -> Selection[K]:
+    """Choose at most one stream a modality, and the marker streams.
+
+    Parameters
+    ----------
+    headers : mapping
+        Every stream there is; keys are the caller's (uid of a live stream, stream id in a file).
+    choices : str or None
+        The text of ``--streams``: ``eeg=name:Muse,eye=type:Gaze,voice=source_id:abc,face=none``. A value
+        without a field is a name; ``id`` is the key. What is not mentioned is found by type.
+    kinds : collection of Kind
+        What is wanted; other kinds are ignored.
+
+    Raises
+    ------
+    InputError
+        If a choice is malformed or matches nothing, several streams fit, or nothing is left to use.
+    """
+    wanted = _parse_choices(choices or "")
+    usable = {key: header for key, header in headers.items() if not is_own(header)}
+    chosen: dict[K, Kind] = {}
+    left_out: dict[K, str] = {}
+    for modality, kind in _CHOICE_KINDS.items():
+        if kind not in kinds:
+            continue
+        choice = wanted.get(modality)
+        of_kind = [key for key, header in usable.items() if kind_of(header) is kind]
+        if choice == "none":
+            left_out.update(dict.fromkeys(of_kind, f"--streams {modality}=none"))
+            continue
+        found = _matching(usable, choice, modality, kind) if choice else of_kind
+        if len(found) > 1 and kind is not Kind.MARKERS:
+            raise _ambiguous(usable, found, modality)
+        if taken := [key for key in found if key in chosen]:
+            raise InputError(
+                f"{_described(usable, taken[0])} is chosen twice", where="--streams", remedy=_USAGE
+            )
+        chosen.update(dict.fromkeys(found, kind))
+        left_out.update(dict.fromkeys((key for key in of_kind if key not in found), "another was chosen"))
+    if not any(kind is not Kind.MARKERS for kind in chosen.values()) and set(kinds) - {Kind.MARKERS}:
+        raise InputError(
+            f"no EEG, eye, face or voice stream to use; {_list_of(usable, usable)}",
+            where="streams",
+            remedy="start a publisher, or " + _USAGE,
+        )
+    return Selection(chosen, left_out)
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def _parse_choices(text: str) -> dict[str, str]:
+    """Return the choice by modality; a name may hold commas, so cut only before ``modality=``."""
+    names = "|".join(_CHOICE_KINDS)
+    parts = re.split(rf",\s*(?=(?:{names})\s*=)", text.strip()) if text.strip() else []
+    choices: dict[str, str] = {}
+    for part in parts:
+        modality, equals, value = part.partition("=")
+        modality, value = modality.strip().lower(), value.strip()
+        if not equals or modality not in _CHOICE_KINDS or not value:
+            raise InputError(
+                f"cannot read {part!r}: expected one of {', '.join(_CHOICE_KINDS)}, then = and a stream",
+                where="--streams",
+                remedy=_USAGE,
+            )
+        if modality in choices:
+            raise InputError(f"{modality} is given twice", where="--streams", remedy=_USAGE)
+        choices[modality] = value
+    return choices
+
+
+def _matching(usable: Mapping[K, StreamHeader], choice: str, modality: str, kind: Kind) -> list[K]:
+    """Return the streams a choice means; among several, those of the right kind."""
+    field_name, colon, value = choice.partition(":")
+    if not colon or field_name not in _FIELDS:
+        field_name, value = "name", choice
+    found = [key for key, header in usable.items() if _field(key, header, field_name) == value]
+    if field_name == "type" and not found:
+        found = [key for key, header in usable.items() if _squeezed(header.type) == _squeezed(value)]
+    if not found:
+        candidates = [key for key, header in usable.items() if kind_of(header) is kind]
+        raise InputError(
+            f"no stream has {field_name} {value!r}; {_list_of(usable, candidates or list(usable))}",
+            where=f"--streams {modality}",
+            remedy=_USAGE,
+        )
+    right = [key for key in found if kind_of(usable[key]) is kind]
+    # A type nobody has heard of may be chosen by hand; a known other sensor may not.
+    possible = right or [
+        key
+        for key in found
+        if kind_of(usable[key]) is Kind.OTHER and _squeezed(usable[key].type) not in _OTHER_SENSORS
+    ]
+    if not possible:
+        raise InputError(
+            f"{_described(usable, found[0])} carries no {kind.value}",
+            where=f"--streams {modality}",
+            remedy=_USAGE,
+        )
+    return possible
+
+
+def _field(key: object, header: StreamHeader, field_name: str) -> str:
+    values = {
+        "name": header.name,
+        "type": header.type,
+        "source_id": header.source_id,
+        "host": header.hostname,
+        "id": str(key),
+    }
+    return values[field_name]
+
+
+def _ambiguous(usable: Mapping[K, StreamHeader], found: list[K], modality: str) -> InputError:
+    for field_name in ("name", "source_id", "type", "host", "id"):
+        values = [_field(key, usable[key], field_name) for key in found]
+        if len(set(values)) == len(values) and all(values):
+            break
+    return InputError(
+        f"{len(found)} streams fit {modality}: {_list_of(usable, found)}",
+        where="streams",
+        remedy=f"choose with --streams {modality}={field_name}:{values[0]} or {modality}=none",
+    )
+
+
+def _list_of(usable: Mapping[K, StreamHeader], keys: Collection[K]) -> str:
+    return "; ".join(_described(usable, key) for key in keys) if keys else "there are no streams"
+
+
+def _described(usable: Mapping[K, StreamHeader], key: K) -> str:
+    header = usable[key]
+    return f"{header.name!r} (type {header.type}, source_id {header.source_id or 'empty'}, id {key})"
