@@ -1,0 +1,143 @@
+"""Streams one stream's samples out of an XDF file, a bounded block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.errors import InputError
+from acquisition.xdf.decode import Decoded, decode_numeric, decode_strings
+from acquisition.xdf.format import Damage, StreamIndex
+from acquisition.xdf.scan import LARGEST_TIME_S
+
+_BLOCK_BYTES = 1 << 22  # a chunk can hold a whole recording: it is decoded in blocks of this size
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Consecutive samples as the sender stamped them."""
+
+    stamps: NDArray[np.float64]  # (n,), deduced ones filled in
+    values: NDArray[Any] | list[tuple[str, ...]]  # (n, n_channels) in the file's type, or n rows
+    chunk: int  # entry of the index they come from
+
+
+class StreamReader:
+    """Reads one stream through a file handle of its own.
+
+    Parameters
+    ----------
+    path : Path
+        The recording.
+    stream : StreamIndex
+        Its index.
+    first_chunk : int
+        Where to begin. Stamps that are left out before the first written one are then counted
+        from 0 s, as they are at the start of the file.
+
+    Attributes
+    ----------
+    damage : list of Damage
+        What was found broken inside chunks so far.
+    """
+
+    def __init__(self, path: Path, stream: StreamIndex, first_chunk: int = 0) -> None:
+        try:
+            self._file = path.open("rb", buffering=0)
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+        self._stream = stream
+        self._chunk = first_chunk
+        self._last_stamp = 0.0
+        self.damage: list[Damage] = []
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the remaining samples; a block never spans two chunks."""
+        while self._chunk < len(self._stream.starts):
+            yield from self._blocks_of_chunk(self._chunk)
+            self._chunk += 1
+
+    def _blocks_of_chunk(self, chunk: int) -> Iterator[Block]:
+        position, end = self._stream.starts[chunk], self._stream.ends[chunk]
+        n_left, n_bytes = self._stream.counts[chunk], _BLOCK_BYTES
+        while n_left > 0 and position < end:
+            raw = self._read(position, min(n_bytes, end - position))
+            decoded = self._decode(raw, n_left)
+            n_decoded = len(decoded.stamps)
+            if n_decoded:
+                n_left -= n_decoded
+                position += decoded.n_bytes
+                n_bytes = _BLOCK_BYTES
+                yield Block(self._fill_in(decoded.stamps, position), decoded.values, chunk)
+            if decoded.broken or (n_decoded == 0 and position + n_bytes >= end):
+                break
+            if n_decoded == 0:
+                n_bytes *= 4  # one sample larger than a block
+        if n_left:
+            self._lose(n_left, chunk, position)
+
+    def _lose(self, n_lost: int, chunk: int, position: int) -> None:
+        n_bytes = self._stream.ends[chunk] - self._stream.starts[chunk]
+        numeric = self._stream.dtype is not None
+        name = self._stream.header.name
+        self.damage.append(Damage(position, f"up to {n_lost} samples of stream {name!r} are unreadable"))
+        if numeric and self._stream.counts[chunk] * self._stream.sample_bytes <= n_bytes:
+            # Stamps that follow and are left out count on from the sample before them.
+            self._last_stamp += n_lost * self._stream.deduced_step_s
+
+    def _read(self, position: int, n_bytes: int) -> memoryview:
+        self._file.seek(position)
+        buffer = memoryview(bytearray(n_bytes))
+        filled = 0
+        while filled < n_bytes:
+            got = self._file.readinto(buffer[filled:])
+            if not got:
+                break  # the file has become shorter since it was scanned
+            filled += got
+        return buffer[:filled]
+
+    def _decode(self, raw: memoryview, n_most: int) -> Decoded:
+        dtype, n_channels = self._stream.dtype, self._stream.header.n_channels
+        if dtype is None:
+            return decode_strings(raw, n_most, n_channels)
+        return decode_numeric(raw, n_most, dtype, n_channels)
+
+    def _fill_in(self, stamps: NDArray[np.float64], position: int) -> NDArray[np.float64]:
+        """Replace NaN by the stamp before plus one step, added one by one as the format says."""
+        written = np.abs(stamps) < LARGEST_TIME_S  # False for NaN
+        n_impossible = int((~written & ~np.isnan(stamps)).sum())
+        if n_impossible:
+            self.damage.append(Damage(position, f"{n_impossible} impossible time stamps were replaced"))
+        if not written.all():
+            stamps = _fill_gaps(stamps, written, self._last_stamp, self._stream.deduced_step_s)
+        self._last_stamp = float(stamps[-1])
+        return stamps
+
+
+def _fill_gaps(
+    stamps: NDArray[np.float64], written: NDArray[np.bool_], last: float, step_s: float
+) -> NDArray[np.float64]:
+    stamps = stamps.copy()
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], written, [True]])))
+    begins, ends = edges[::2], edges[1::2]  # runs of left-out stamps
+    lengths = ends - begins
+    if len(begins) <= lengths.max():
+        for begin, end in zip(begins, ends, strict=True):
+            steps = np.full(end - begin + 1, step_s)
+            steps[0] = stamps[begin - 1] if begin else last
+            stamps[begin:end] = np.add.accumulate(steps)[1:]
+        return stamps
+    for depth in range(int(lengths.max())):  # many short runs: all of them one sample further at a time
+        at = begins[lengths > depth] + depth
+        before = np.where(at > 0, stamps[at - 1], last)
+        stamps[at] = before + step_s
+    return stamps

@@ -1,0 +1,227 @@
+"""Finds every chunk of an XDF file without decoding a sample, and goes on behind damage."""
+
+from __future__ import annotations
+
+import math
+import struct
+from array import array
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from acquisition.errors import InputError
+from acquisition.xdf.format import (
+    BOUNDARY_UUID,
+    LONGEST_HEAD,
+    MAGIC,
+    Damage,
+    Head,
+    StreamIndex,
+    Tag,
+    XdfIndex,
+    parse_head,
+    parse_varlen,
+)
+from acquisition.xdf.headers import parse_footer_xml, parse_header_xml
+from acquisition.xdf.resync import Resync
+
+_LONGEST_XML = 1 << 24
+_MOST_DAMAGE = 1000  # entries; a broken header would otherwise fill memory with one per chunk
+#: No clock shows such a time (3000 years); a stamp beyond it is a broken one.
+LARGEST_TIME_S = 1e11
+
+
+def scan_xdf(path: Path, progress: Callable[[float], None] | None = None) -> XdfIndex:
+    """Index an XDF file in memory that grows with its number of chunks only (32 bytes each).
+
+    Parameters
+    ----------
+    path : Path
+        The recording.
+    progress : callable, optional
+        Told the share of the file that is done, 0 to 1.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be opened or is no XDF file. Damage inside is listed, never raised.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return _Scan(file, path, progress).index
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+
+
+class _Scan:
+    """One pass over a file."""
+
+    def __init__(self, file, path: Path, progress: Callable[[float], None] | None) -> None:
+        self._file = file
+        n_bytes = file.seek(0, 2)
+        self.index = XdfIndex(path, n_bytes, {}, array("q"), [])
+        self._n_unlisted = 0
+        self._resync = Resync(self._read, n_bytes, self.index.streams)
+        self._ids_without_header: set[int] = set()
+        _check_magic(self._read(0, 4), path)
+        self._walk(progress)
+
+    def _read(self, position: int, n_bytes: int) -> bytes:
+        self._file.seek(position)
+        return self._file.read(n_bytes)
+
+    def _head(self, position: int) -> Head | None:
+        return parse_head(self._read(position, LONGEST_HEAD), position)
+
+    def _note(self, position: int, what: str) -> None:
+        if len(self.index.damage) < _MOST_DAMAGE:
+            self.index.damage.append(Damage(position, what))
+        else:
+            self._n_unlisted += 1
+
+    def _walk(self, progress: Callable[[float], None] | None) -> None:
+        n_bytes, position, reported = self.index.n_bytes, len(MAGIC), 0
+        while position < n_bytes:
+            head = self._head(position)
+            if head is None:
+                found = self._resync.after(position + 1)
+                lost = (n_bytes if found is None else found) - position
+                self._note(position, f"{lost} bytes are no chunk and were skipped")
+                position += lost
+                continue
+            head, trusted = self._settle_end(head)
+            self._take(head, trusted)
+            position = head.end
+            if progress is not None and position - reported > n_bytes // 200:
+                progress(position / n_bytes)
+                reported = position
+        if self._n_unlisted:
+            self.index.damage.append(Damage(n_bytes, f"{self._n_unlisted} more damaged places"))
+        if progress is not None:
+            progress(1.0)
+
+    def _settle_end(self, head: Head) -> tuple[Head, bool]:
+        """Return the head with the end to believe, and whether that is what it claimed."""
+        n_bytes = self.index.n_bytes
+        if head.end == n_bytes or (head.end < n_bytes and self._head(head.end) is not None):
+            return head, True
+        if head.end < n_bytes and self._fits_its_length(head):
+            return head, True  # the next chunk is the broken one
+        found = self._resync.after(head.start)
+        if found is None:
+            if head.end > n_bytes:
+                self._note(head.position, "the file ends inside this chunk")
+                return replace(head, end=n_bytes), False
+            return head, True
+        if head.tag is Tag.SAMPLES or found < head.end:
+            self._note(head.position, f"the chunk's length is wrong; it was ended at byte {found}")
+            return replace(head, end=found), False
+        return head, True
+
+    def _fits_its_length(self, head: Head) -> bool:
+        """Tell whether the content itself confirms where the chunk ends."""
+        if head.tag is Tag.SAMPLES:
+            stream = self.index.streams.get(head.stream_id)
+            width, count = parse_varlen(self._read(head.start, 9), 0)
+            return stream is not None and _consistent(stream, count, head.end - head.start - 1 - width)
+        if head.tag in (Tag.CLOCK_OFFSET, Tag.BOUNDARY):
+            return True
+        return self._read(max(head.start, head.end - 16), 16).rstrip().endswith(b">")
+
+    def _take(self, head: Head, trusted: bool) -> None:
+        if head.tag is Tag.STREAM_HEADER:
+            self._take_header(head)
+        elif head.tag is Tag.SAMPLES:
+            self._take_samples(head, trusted)
+        elif head.tag is Tag.CLOCK_OFFSET:
+            self._take_offset(head)
+        elif head.tag is Tag.STREAM_FOOTER:
+            self._take_footer(head)
+        elif head.tag is Tag.BOUNDARY:
+            self.index.boundaries.append(head.position)
+            if self._read(head.start, 16) != BOUNDARY_UUID:
+                self._note(head.position, "a boundary chunk holds something else")
+
+    def _xml(self, head: Head) -> str:
+        return self._read(head.start, min(head.end - head.start, _LONGEST_XML)).decode("utf-8", "replace")
+
+    def _take_header(self, head: Head) -> None:
+        if head.stream_id in self.index.streams:
+            self._note(head.position, f"a second header of stream {head.stream_id} was left out")
+            return
+        header, complaint = parse_header_xml(self._xml(head))
+        if complaint:
+            self._note(head.position, f"header of stream {head.stream_id}: {complaint}")
+        if header is not None:
+            self.index.streams[head.stream_id] = StreamIndex(head.stream_id, header)
+
+    def _take_footer(self, head: Head) -> None:
+        stream = self.index.streams.get(head.stream_id)
+        footer, complaint = parse_footer_xml(self._xml(head))
+        if complaint:
+            self._note(head.position, f"footer of stream {head.stream_id}: {complaint}")
+        if stream is not None:
+            stream.footer = footer
+
+    def _take_offset(self, head: Head) -> None:
+        raw = self._read(head.start, 16)
+        stream = self.index.streams.get(head.stream_id)
+        if len(raw) < 16 or stream is None:
+            self._note(head.position, "a clock offset is cut off or of an unknown stream")
+            return
+        time, value = struct.unpack("<dd", raw)
+        if not (abs(time) < LARGEST_TIME_S and abs(value) < LARGEST_TIME_S):  # also False for NaN
+            self._note(head.position, f"impossible clock offset {value} s at {time} s")
+            return
+        stream.offset_times.append(time)
+        stream.offset_values.append(value)
+
+    def _take_samples(self, head: Head, trusted: bool) -> None:
+        stream = self.index.streams.get(head.stream_id)
+        if stream is None:
+            if head.stream_id not in self._ids_without_header:
+                self._note(head.position, f"samples of stream {head.stream_id}, which has no header")
+            self._ids_without_header.add(head.stream_id)
+            return
+        raw = self._read(head.start, 18)
+        width, count = parse_varlen(raw, 0)
+        if width == 0:
+            self._note(head.position, f"no sample count in a chunk of stream {stream.header.name!r}")
+            return
+        start = head.start + 1 + width
+        n_bytes = head.end - start
+        most = n_bytes // stream.sample_bytes
+        if count > most or (trusted and not _consistent(stream, count, n_bytes)):
+            what = f"a chunk of stream {stream.header.name!r} claims {count} samples in {n_bytes} bytes"
+            self._note(head.position, what)
+            count = most
+        if count:
+            stream.starts.append(start)
+            stream.ends.append(head.end)
+            stream.counts.append(count)
+            stream.first_stamps.append(_first_stamp(raw, 1 + width))
+
+
+def _check_magic(magic: bytes, path: Path) -> None:
+    if magic == MAGIC:
+        return
+    remedy = "unpack it first" if magic[:2] == b"\x1f\x8b" else "give a recording of LabRecorder"
+    raise InputError(
+        f"no XDF file: expected it to begin with {MAGIC!r}, found {magic!r}", where=str(path), remedy=remedy
+    )
+
+
+def _consistent(stream: StreamIndex, count: int, n_bytes: int) -> bool:
+    """Tell whether ``count`` samples can fill exactly ``n_bytes``; strings always may."""
+    if stream.dtype is None:
+        return n_bytes >= count * stream.sample_bytes
+    stamped, rest = divmod(n_bytes - count * stream.sample_bytes, 8)
+    return rest == 0 and 0 <= stamped <= count
+
+
+def _first_stamp(raw: bytes, at: int) -> float:
+    if len(raw) < at + 9 or raw[at] != 8:
+        return math.nan
+    stamp = struct.unpack_from("<d", raw, at + 1)[0]
+    return stamp if abs(stamp) < LARGEST_TIME_S else math.nan
