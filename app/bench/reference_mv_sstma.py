@@ -1,0 +1,91 @@
+"""The MV-SSTMA encoder as one would first write it: the yardstick of ``bench`` and of the tests.
+
+Three `nn.Conv2d`, three `nn.BatchNorm2d`, one library attention call a branch; no fusion of anything.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.config import MvSstmaConfig
+from models.encoders.mv_sstma import MvSstmaBlock, MvSstmaEncoder
+
+
+class ReferenceBlock(nn.Module):
+    """A hybrid block on tokens laid out (B, D, T, C)."""
+
+    def __init__(self, config: MvSstmaConfig) -> None:
+        super().__init__()
+        dim, inner = config.dim, config.n_heads * config.head_dim
+        self.config = config
+        self.convs = nn.ModuleList(nn.Conv2d(dim, dim, (k, 1), bias=False) for k in config.kernels)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(dim) for _ in config.kernels)
+        self.qkv = nn.ModuleList(nn.Linear(dim, 3 * inner) for _ in config.kernels)
+        self.out = nn.ModuleList(nn.Linear(inner, dim, bias=False) for _ in config.kernels)
+        self.norm = nn.LayerNorm(dim)
+        self.ffn = nn.Sequential(
+            nn.Linear(dim, config.ffn_ratio * dim), nn.GELU(), nn.Linear(config.ffn_ratio * dim, dim)
+        )
+
+    def forward(self, x: Tensor, valid: Tensor, channel_mask: Tensor) -> Tensor:
+        """Transform (B, D, T, C); ``valid`` (B, 1, T, C) float, ``channel_mask`` bool (B, C)."""
+        total = x
+        for conv, norm, qkv, out in zip(self.convs, self.norms, self.qkv, self.out, strict=True):
+            padded = F.pad(x * valid, (0, 0, conv.kernel_size[0] - 1, 0))  # causal
+            total = total + self._attend(norm(conv(padded)), qkv, out, channel_mask)
+        tokens = total.permute(0, 2, 3, 1)  # (B, T, C, D)
+        return (tokens + self.ffn(self.norm(tokens))).permute(0, 3, 1, 2)
+
+    def _attend(self, y: Tensor, qkv: nn.Module, out: nn.Module, channel_mask: Tensor) -> Tensor:
+        tokens = y.permute(0, 2, 3, 1)  # (B, T, C, D)
+        parts = qkv(tokens).unflatten(-1, (self.config.n_heads, 3, self.config.head_dim))
+        query, key, value = parts.permute(4, 0, 1, 3, 2, 5)  # each (B, T, heads, C, width)
+        visible = channel_mask[:, None, None, None, :]
+        heads = F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+        return out(heads.transpose(2, 3).flatten(-2)).permute(0, 3, 1, 2)
+
+
+class ReferenceMvSstma(nn.Module):
+    """The same function as `MvSstmaEncoder` at inference, with the same weights."""
+
+    positions: Tensor
+
+    def __init__(self, config: MvSstmaConfig, n_positions: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(config.in_features, config.dim)
+        self.register_buffer("positions", torch.zeros(n_positions, config.dim))
+        self.blocks = nn.ModuleList(ReferenceBlock(config) for _ in range(config.n_layers))
+        self.norm = nn.LayerNorm(config.dim)
+
+    @classmethod
+    def from_encoder(cls, encoder: MvSstmaEncoder) -> ReferenceMvSstma:
+        """Return a reference with an encoder's weights and running statistics, in eval mode."""
+        reference = cls(encoder.config, len(encoder.positions))
+        state = encoder.state_dict() | {"positions": encoder.positions}
+        for index, block in enumerate(encoder.blocks):
+            assert isinstance(block, MvSstmaBlock)
+            for branch in range(block.n_branches):
+                for name in ("qkv", "out"):
+                    shared = getattr(block, name)[branch % len(getattr(block, name))].state_dict()
+                    state |= {f"blocks.{index}.{name}.{branch}.{key}": shared[key] for key in shared}
+            for layer in ("ffn.2", "ffn.3"):  # without dropout the last layer moves up one
+                for key in ("weight", "bias"):
+                    value = state.pop(f"blocks.{index}.{layer}.{key}", None)
+                    if value is not None:
+                        state[f"blocks.{index}.ffn.2.{key}"] = value
+        for index in range(len(encoder.blocks)):
+            for branch in range(len(encoder.config.kernels)):
+                state[f"blocks.{index}.norms.{branch}.num_batches_tracked"] = torch.tensor(0)
+        reference.load_state_dict(state)
+        return reference.eval()
+
+    def forward(self, features: Tensor, positions: Tensor, step_mask: Tensor, channel_mask: Tensor) -> Tensor:
+        """Return tokens (B, T, C, D); arguments as of `MvSstmaEncoder.forward`."""
+        valid = step_mask[:, :, None, None] & channel_mask[:, None, :, None]  # (B, T, C, 1)
+        x = features.transpose(1, 2).masked_fill(~valid, 0.0)
+        x = (self.embed(x) + self.positions[positions]).permute(0, 3, 1, 2)  # (B, D, T, C)
+        for block in self.blocks:
+            x = block(x, valid.permute(0, 3, 1, 2).to(x.dtype), channel_mask)
+        return self.norm(x.permute(0, 2, 3, 1))

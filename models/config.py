@@ -1,0 +1,251 @@
+"""Everything that rebuilds a model: labels, channels, window geometry, features and network sizes.
+
+Frozen dataclasses that go to JSON and back; `ModelConfig` is what a checkpoint's ``config.json`` holds.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from acquisition.errors import InputError
+from acquisition.windows import WindowConfig
+
+if TYPE_CHECKING:
+    from models.features.config import FeatureConfig
+
+#: Version of the layout of ``config.json``.
+FORMAT_VERSION = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class MvSstmaConfig:
+    """Sizes of an MV-SSTMA encoder. The paper gives layers, width and heads; the rest is inferred."""
+
+    in_features: int = 5  # bands of an EEG channel; an eye feature is a channel with one
+    n_layers: int = 6
+    dim: int = 16
+    n_heads: int = 6
+    head_dim: int = 4  # 6 heads do not divide 16: heads have their own width
+    kernels: tuple[int, ...] = (7, 5, 3)  # steps: long, medium, short
+    ffn_ratio: int = 4
+    shared_attention: bool = True  # one attention layer for the three branches
+    dropout: float = 0.1
+    n_pools: int = 8  # learned poolings over channels, concatenated
+
+
+@dataclass(frozen=True)
+class VitConfig:
+    """Sizes of the face encoder, in the terms of `transformers.ViTConfig`."""
+
+    width: int = 128
+    n_layers: int = 4
+    n_heads: int = 4
+    ffn_dim: int = 512
+    patch_size: int = 16
+    image_size: int = 224
+    pooling: str = "mean"  # mean over patches | cls
+    dropout: float = 0.0
+    source: str = ""  # folder or hub name of open weights, read only when asked to
+
+
+@dataclass(frozen=True)
+class AstConfig:
+    """Sizes of the voice encoder, in the terms of `transformers.ASTConfig`."""
+
+    width: int = 128
+    n_layers: int = 4
+    n_heads: int = 4
+    ffn_dim: int = 512
+    patch_size: int = 16
+    time_stride: int = 16
+    frequency_stride: int = 16
+    n_mels: int = 128
+    max_frames: int = 1024  # 10.24 s at one frame each 10 ms
+    frame_s: float = 0.01
+    dropout: float = 0.0
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """How modality tokens become a prediction."""
+
+    variant: str = "shared_attention"  # a key of models.fusion.FUSIONS
+    d_model: int = 64
+    n_heads: int = 4
+    n_rounds: int = 2  # times the shared attention is applied
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of all parts of the fusion network."""
+
+    preset: str = "small"
+    eeg: MvSstmaConfig = field(default_factory=MvSstmaConfig)
+    eye: MvSstmaConfig = field(default_factory=lambda: MvSstmaConfig(in_features=1))
+    n_eye_features: int = 33
+    face: VitConfig = field(default_factory=VitConfig)
+    voice: AstConfig = field(default_factory=AstConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+
+
+_PRESETS = {
+    "small": NetworkConfig(),
+    "paper": NetworkConfig(
+        preset="paper",
+        face=VitConfig(width=768, n_layers=12, n_heads=12, ffn_dim=3072, pooling="cls"),
+        voice=AstConfig(
+            width=768, n_layers=12, n_heads=12, ffn_dim=3072, time_stride=10, frequency_stride=10
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The contract between training and use, stored in every checkpoint."""
+
+    labels: tuple[str, ...]
+    ch_names: tuple[str, ...]  # EEG channels of training; a channel's position is its index here
+    windows: WindowConfig
+    features: FeatureConfig
+    network: NetworkConfig
+    trained_on: str = ""  # in words, e.g. "simulated data only"
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        for name, values in (("labels", self.labels), ("ch_names", self.ch_names)):
+            if not values or len(set(values)) != len(values):
+                raise InputError(f"{name}: expected distinct names, got {list(values)}", where="model config")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dict that `from_dict` turns back into an equal config."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "labels": list(self.labels),
+            "ch_names": list(self.ch_names),
+            "windows": asdict(self.windows),
+            "features": self.features.to_dict(),
+            "network": asdict(self.network),
+            "trained_on": self.trained_on,
+            "notes": self.notes,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str = "model config") -> ModelConfig:
+        """Build a config from `to_dict`'s form, checking names and types.
+
+        Raises
+        ------
+        InputError
+            A key is missing or unknown, a value has the wrong type, or the format is another version's.
+        """
+        from models.features.config import FeatureConfig
+
+        data = dict(data)
+        version = data.pop("format_version", None)
+        if version != FORMAT_VERSION:
+            raise InputError(
+                f"expected format_version {FORMAT_VERSION}, found {version!r}",
+                where=where,
+                remedy="open it with the version of the program that wrote it, or train it again",
+            )
+        _check_keys(data, [f.name for f in fields(cls)], where, required=("labels", "ch_names", "network"))
+        return cls(
+            labels=_cast(tuple[str, ...], data["labels"], f"{where}: labels"),
+            ch_names=_cast(tuple[str, ...], data["ch_names"], f"{where}: ch_names"),
+            windows=_build(WindowConfig, data.get("windows", {}), f"{where}: windows"),
+            features=FeatureConfig.from_dict(data.get("features", {})),
+            network=_build(NetworkConfig, data["network"], f"{where}: network"),
+            trained_on=_cast(str, data.get("trained_on", ""), f"{where}: trained_on"),
+            notes=_cast(str, data.get("notes", ""), f"{where}: notes"),
+        )
+
+
+def preset(
+    name: str,
+    *,
+    labels: Sequence[str],
+    ch_names: Sequence[str],
+    windows: WindowConfig | None = None,
+    features: FeatureConfig | None = None,
+    n_eye_features: int = 33,
+    trained_on: str = "",
+) -> ModelConfig:
+    """Return the config of a preset network.
+
+    Parameters
+    ----------
+    name : {"small", "paper"}
+        ``small`` runs on two CPU cores; ``paper`` has ViT-B and AST-B.
+    labels, ch_names : sequence of str
+    windows, features : optional
+        The defaults of the program where left out.
+    n_eye_features : int
+        33 (SEED-V) or 31 (SEED-IV).
+    trained_on : str
+
+    Raises
+    ------
+    InputError
+        There is no such preset.
+    """
+    from models.features.config import FeatureConfig
+
+    if name not in _PRESETS:
+        raise InputError(f"expected a preset of {sorted(_PRESETS)}, got {name!r}", where="--preset")
+    return ModelConfig(
+        labels=tuple(labels),
+        ch_names=tuple(ch_names),
+        windows=windows or WindowConfig(),
+        features=features or FeatureConfig(),
+        network=replace(_PRESETS[name], n_eye_features=n_eye_features),
+        trained_on=trained_on,
+    )
+
+
+def _check_keys(
+    data: Mapping[str, Any], known: Sequence[str], where: str, required: Sequence[str] = ()
+) -> None:
+    unknown, missing = sorted(set(data) - set(known)), sorted(set(required) - set(data))
+    if unknown or missing:
+        raise InputError(
+            f"expected the keys {sorted(known)}, found unknown {unknown} and missing {missing}",
+            where=where,
+            remedy="the file was changed by hand or written by another version of the program",
+        )
+
+
+def _build(cls: type[T], data: Any, where: str) -> T:
+    """Build a dataclass from a dict, recursing into dataclass fields."""
+    if not isinstance(data, Mapping):
+        raise InputError(f"expected an object, found {type(data).__name__}", where=where)
+    assert is_dataclass(cls)
+    hints = typing.get_type_hints(cls)
+    required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
+    _check_keys(data, [f.name for f in fields(cls)], where, required)
+    values = {name: _cast(hints[name], value, f"{where}.{name}") for name, value in data.items()}
+    return typing.cast(T, cls(**values))
+
+
+def _cast(kind: Any, value: Any, where: str) -> Any:
+    """Return ``value`` as ``kind``, which is a dataclass, a plain type or ``tuple[x, ...]``."""
+    if is_dataclass(kind):
+        return _build(typing.cast(type, kind), value, where)
+    if isinstance(kind, types.GenericAlias):
+        if not isinstance(value, (list, tuple)):
+            raise InputError(f"expected a list, found {type(value).__name__} {value!r}", where=where)
+        item = typing.get_args(kind)[0]
+        return tuple(_cast(item, entry, where) for entry in value)
+    allowed = (int, float) if kind is float else (kind,)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        found = f"{type(value).__name__} {value!r}"
+        raise InputError(f"expected {kind.__name__}, found {found}", where=where)
+    return float(value) if kind is float else value

@@ -1,0 +1,52 @@
+"""Batch normalisation that counts only what is really there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MaskedBatchNorm(nn.Module):
+    """`torch.nn.BatchNorm1d` whose statistics leave out masked positions.
+
+    Channel dropout, absent electrodes and padding would otherwise pull mean and variance towards zero
+    by an amount that differs between training and use.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, dim: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.eps = eps
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.register_buffer("running_mean", torch.zeros(dim))
+        self.register_buffer("running_var", torch.ones(dim))
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Normalise (N, D, C) over N and C; ``valid`` (N, 1, C) is 1 where a position counts."""
+        if self.training:
+            scale, shift = self._affine(*self._batch_statistics(x, valid))
+        else:
+            scale, shift = self.scale_and_shift()
+        return x * scale[:, None] + shift[:, None]
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """Return the (D,) factors of the affine map that this layer is at inference."""
+        return self._affine(self.running_mean, self.running_var)
+
+    def _affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        return scale, self.bias - mean * scale
+
+    def _batch_statistics(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        count = valid.sum().clamp(min=1.0)
+        mean = (x * valid).sum(dim=(0, 2)) / count
+        var = ((x - mean[:, None]).square() * valid).sum(dim=(0, 2)) / count
+        with torch.no_grad():
+            unbiased = var * (count / (count - 1.0).clamp(min=1.0))
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(unbiased, self.momentum)
+        return mean, var
