@@ -1,4 +1,4 @@
-"""The settings every feature depends on, hashed into the checkpoint: a changed setting makes other weights."""
+"""The settings every feature depends on, hashed into the checkpoint: another setting, other weights."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ class FeatureConfig:
     pupil_max_hole_s: float = 0.5  # a longer loss of the pupil is not bridged
     pupil_min_coverage: float = 0.8  # of eye_context_s, bridged holes included
     pupil_variance_floor: float = 1e-8  # squared pupil units
+    pupil_guard_s: float = 0.05  # next to a loss the lid still covers part of the pupil
     min_validity: float = 0.5  # a gaze sample counts from this validity on
     velocity_window_s: float = 0.02
     saccade_velocity_deg_s: float = 30.0

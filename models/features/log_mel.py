@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def log_mel(wave: torch.Tensor, config: FeatureConfig | None = None) -> torch.Te
     return (mel - AUDIOSET_MEAN) / (2 * AUDIOSET_SD)
 
 
-def resample(wave: NDArray[np.generic], sfreq: float, config: FeatureConfig | None = None) -> torch.Tensor:
+def resample(wave: NDArray[Any], sfreq: float, config: FeatureConfig | None = None) -> torch.Tensor:
     """Return a window of voice at 16 kHz as float, -1 to 1.
 
     Parameters

@@ -1,0 +1,216 @@
+"""The eye features of SEED-IV (31) and SEED-V (33), computed from the past alone.
+
+The data sets give rows 23 to 31 once per clip; here they look at the last 10 s. Order within rows 1-16
+and the definition of rows 32-33 are not published: rows go statistic by statistic, left (x) before right (y).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features.config import FeatureConfig
+from models.features.gaze_events import GazeEvents, Spans, find_events
+from models.features.pupil import pupil_entropy
+from models.features.screen import ScreenGeometry, gaze_positions
+
+#: Name and unit of each feature. "pupil" is the tracker's pupil unit (mm, or arbitrary), "angle" degrees
+#: where the screen's geometry is known and screen widths otherwise.
+EYE_FEATURES: tuple[tuple[str, str], ...] = (
+    # the step: last 4 s
+    ("pupil_left_mean", "pupil"),
+    ("pupil_right_mean", "pupil"),
+    ("pupil_left_sd", "pupil"),
+    ("pupil_right_sd", "pupil"),
+    # last 10 s, mean removed, Hann window, no bin at 0 Hz
+    ("pupil_left_de_0_0.2_hz", "nats"),
+    ("pupil_right_de_0_0.2_hz", "nats"),
+    ("pupil_left_de_0.2_0.4_hz", "nats"),
+    ("pupil_right_de_0.2_0.4_hz", "nats"),
+    ("pupil_left_de_0.4_0.6_hz", "nats"),
+    ("pupil_right_de_0.4_0.6_hz", "nats"),
+    ("pupil_left_de_0.6_1_hz", "nats"),
+    ("pupil_right_de_0.6_1_hz", "nats"),
+    # the step: largest less smallest position within each fixation
+    ("dispersion_x_mean", "angle"),
+    ("dispersion_y_mean", "angle"),
+    ("dispersion_x_sd", "angle"),
+    ("dispersion_y_sd", "angle"),
+    ("fixation_duration_mean", "ms"),
+    ("fixation_duration_sd", "ms"),
+    ("saccade_duration_mean", "ms"),
+    ("saccade_amplitude_mean", "angle"),
+    ("saccade_duration_sd", "ms"),
+    ("saccade_amplitude_sd", "angle"),
+    # last 10 s, or what there is of them
+    ("blink_rate", "1/s"),
+    ("fixation_rate", "1/s"),
+    ("fixation_duration_max", "ms"),
+    ("dispersion_total", "angle per 10 s"),  # x and y, all fixations
+    ("dispersion_max", "angle"),  # x and y of the widest fixation
+    ("saccade_rate", "1/s"),
+    ("saccade_duration_mean_10s", "ms"),
+    ("saccade_amplitude_mean_10s", "angle"),
+    ("saccade_latency_mean", "ms"),  # from one saccade's end to the next one's start
+    ("blink_duration_mean", "ms"),
+    ("blink_duration_sd", "ms"),
+)
+
+EYE_FEATURE_NAMES: tuple[str, ...] = tuple(name for name, _ in EYE_FEATURES)
+EYE_FEATURE_UNITS: tuple[str, ...] = tuple(unit for _, unit in EYE_FEATURES)
+
+_MIN_SAMPLES = 6  # in a step; fewer say nothing
+
+
+def eye_features(
+    times: NDArray[np.float64],
+    gaze: NDArray[np.floating],
+    t_end: float,
+    config: FeatureConfig,
+    screen: ScreenGeometry | None = None,
+) -> NDArray[np.float32]:
+    """Return the eye features at one moment.
+
+    Parameters
+    ----------
+    times : ndarray, (n,)
+        Seconds, increasing, regular or not.
+    gaze : ndarray, (n, 5)
+        ``gaze_x, gaze_y`` (0 to 1 across the screen), ``pupil_left, pupil_right``, ``validity`` (0 to 1).
+    t_end : float
+        The step is the 4 s before it; samples after it are not looked at. Hand over 10 s where there are.
+    config : FeatureConfig
+        Lengths, thresholds and how many features.
+    screen : ScreenGeometry, optional
+        Without it angles are in screen widths.
+
+    Returns
+    -------
+    ndarray, (31 or 33,), float32
+        In the order of `EYE_FEATURES`. NaN where there is nothing to measure (the pupil over less
+        than 8 of 10 s, the mean duration of no saccade); `Normaliser.apply` puts the training mean there.
+
+    Notes
+    -----
+    A sample counts if its validity is at least ``min_validity`` and its gaze is finite. A pupil that is not
+    positive, or within ``pupil_guard_s`` of a loss, is missing; if one eye is missing throughout, the
+    other stands for both. Losses are never filled in, but for the pupil's waves on their grid of 0.1 s.
+    """
+    inside = (times > t_end - config.eye_context_s - 1e-9) & (times <= t_end + 1e-9)
+    times, gaze = times[inside], gaze[inside]
+    features = np.full(len(EYE_FEATURES), np.nan)
+    step_start = int(np.searchsorted(times, t_end - config.eye_step_s, side="right"))
+    if len(times) - step_start >= _MIN_SAMPLES:
+        lost, pupils = _losses_and_pupils(times, gaze, config)
+        positions, unit_deg = gaze_positions(np.where(lost[:, None], np.nan, gaze[:, :2]), screen)
+        threshold = config.saccade_velocity_deg_s / unit_deg
+        events = find_events(times, positions, lost, threshold, config)
+        features[0:4] = _mean_and_sd(pupils[step_start:])
+        features[4:12] = pupil_entropy(times, pupils, t_end, config).T.ravel()
+        features[12:22] = _step_features(times, positions, events, step_start, config)
+        features[22:33] = _context_features(times, positions, events, t_end, config)
+    return features[: config.eye_features].astype(np.float32)
+
+
+def _losses_and_pupils(
+    times: NDArray[np.float64], gaze: NDArray[np.floating], config: FeatureConfig
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return where the eyes are lost (n,), and the pupils (n, 2) with NaN where they cannot be trusted."""
+    pupils = np.array(gaze[:, 2:4], dtype=np.float64)
+    pupils[~(pupils > 0)] = np.nan
+    lost = ~(gaze[:, 4] >= config.min_validity) | ~np.isfinite(gaze[:, :2]).all(1)
+    if lost.any():
+        lost_times = np.concatenate([[-np.inf], times[lost], [np.inf]])
+        after = np.searchsorted(lost_times, times)
+        nearest = np.minimum(lost_times[after] - times, times - lost_times[after - 1])
+        pupils[(nearest < config.pupil_guard_s) | lost] = np.nan
+    missing = np.isnan(pupils).all(0)
+    if missing.sum() == 1:
+        pupils[:, missing] = pupils[:, ~missing]
+    return lost, pupils
+
+
+def _mean_and_sd(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the columns' means, then their standard deviations, without NaN; NaN for an empty column."""
+    known = np.isfinite(values)
+    n = known.sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(known, values, 0.0).sum(0) / n
+        sd = np.sqrt(np.where(known, (values - mean) ** 2, 0.0).sum(0) / n)
+    return np.concatenate([mean, sd])
+
+
+def _dispersion(positions: NDArray[np.float64], spans: Spans) -> NDArray[np.float64]:
+    """Return the extent of each span in x and y, (n_spans, 2)."""
+    extents = [np.ptp(positions[first : last + 1], axis=0) for first, last in spans]
+    return np.array(extents).reshape(-1, 2)
+
+
+def _durations_ms(times: NDArray[np.float64], spans: Spans) -> NDArray[np.float64]:
+    return (times[spans[:, 1]] - times[spans[:, 0]]) * 1e3
+
+
+def _amplitudes(positions: NDArray[np.float64], spans: Spans) -> NDArray[np.float64]:
+    moved = positions[spans[:, 1]] - positions[spans[:, 0]]
+    return np.hypot(moved[:, 0], moved[:, 1])
+
+
+def _step_features(
+    times: NDArray[np.float64],
+    positions: NDArray[np.float64],
+    events: GazeEvents,
+    step_start: int,
+    config: FeatureConfig,
+) -> NDArray[np.float64]:
+    """Return rows 13 to 22. Of a fixation that began before the step, the part inside it counts."""
+    fixations = np.maximum(events.fixations, [step_start, 0])
+    fixations = fixations[fixations[:, 1] > fixations[:, 0]]
+    fixations = fixations[_durations_ms(times, fixations) >= config.min_fixation_s * 1e3]
+    saccades = events.saccades[events.saccades[:, 0] >= step_start]
+    fixed = _mean_and_sd(_durations_ms(times, fixations)[:, None])
+    moved = _mean_and_sd(
+        np.stack([_durations_ms(times, saccades), _amplitudes(positions, saccades)], axis=1)
+    )  # duration mean, amplitude mean, duration SD, amplitude SD
+    return np.concatenate([_mean_and_sd(_dispersion(positions, fixations)), fixed, moved])
+
+
+def _context_features(
+    times: NDArray[np.float64],
+    positions: NDArray[np.float64],
+    events: GazeEvents,
+    t_end: float,
+    config: FeatureConfig,
+) -> NDArray[np.float64]:
+    """Return rows 23 to 33: rates and extremes over the context."""
+    seconds = t_end - times[0]
+    fixed_ms = _durations_ms(times, events.fixations)
+    spread = _dispersion(positions, events.fixations).sum(1)
+    moved = np.stack([_durations_ms(times, events.saccades), _amplitudes(positions, events.saccades)], axis=1)
+    duration, amplitude = _mean_and_sd(moved)[:2]
+    blink_mean, blink_sd = _mean_and_sd(_durations_ms(times, events.blinks)[:, None])
+    return np.array(
+        [
+            len(events.blinks) / seconds,
+            len(events.fixations) / seconds,
+            fixed_ms.max(initial=0.0),
+            spread.sum() * (config.eye_context_s / seconds),
+            spread.max(initial=0.0),
+            len(events.saccades) / seconds,
+            duration,
+            amplitude,
+            _mean_latency_ms(times, positions, events.saccades),
+            blink_mean,
+            blink_sd,
+        ]
+    )
+
+
+def _mean_latency_ms(times: NDArray[np.float64], positions: NDArray[np.float64], saccades: Spans) -> float:
+    """Return the mean time between saccades with no loss between them; NaN if there is none."""
+    if len(saccades) < 2:
+        return float("nan")
+    n_lost = np.cumsum(np.isnan(positions[:, 0]))
+    ends, starts = saccades[:-1, 1], saccades[1:, 0]
+    unbroken = n_lost[starts] == n_lost[ends]
+    gaps_ms = (times[starts] - times[ends])[unbroken] * 1e3
+    return float(gaps_ms.mean()) if len(gaps_ms) else float("nan")
