@@ -90,11 +90,6 @@ class Selection(Generic[K]):
         return [key for key, chosen in self.kinds.items() if chosen is kind]
 
 
-def stream_identity(header: StreamHeader) -> str:
-    """Return what names a stream across restarts and in recordings: ``name|type|source_id``."""
-    return f"{header.name}|{header.type}|{header.source_id}"
-
-
 def is_own(header: StreamHeader) -> bool:
     """Tell whether this program published the stream."""
     return header.type in (CLOCK_TYPE, PREDICTION_TYPE)

@@ -1,0 +1,237 @@
+"""Live streams as a source of chunks: an inlet each, drained fully, reconnected, watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from acquisition.adapters import make_adapter
+from acquisition.adapters.options import AdapterOptions
+from acquisition.clock import LslClock
+from acquisition.clock_mapper import ClockMapper
+from acquisition.discovery import FoundStream, discover
+from acquisition.errors import InputError
+from acquisition.intake import StreamIntake
+from acquisition.lsl_background import OffsetMeter, Search, Searcher
+from acquisition.lsl_inlet import OpenInlet, open_inlet
+from acquisition.lsl_stream import LiveStream, StreamHealth
+from acquisition.select import Selection, select_streams
+from acquisition.types import Change, Chunk, Kind, MapSegment, StreamEvent, StreamHeader, StreamSpec
+from acquisition.xdf.format import stream_identity
+
+_CONNECT_TIMEOUT_S = 5.0
+
+#: (header, key, kind, recorded segments) -> intake; the same callable serves live and replay.
+MakeIntake = Callable[[StreamHeader, str, Kind, Sequence[MapSegment]], StreamIntake]
+
+
+def intake_maker(options: AdapterOptions | None = None, max_gap_s: float = 0.1) -> MakeIntake:
+    """Return what builds adapter and clock mapper of a stream.
+
+    Only EEG and audio are dejittered by counting: their devices sample evenly and send all they sample,
+    unless the header says otherwise. Cameras and eye trackers drop samples.
+    """
+
+    def make_intake(
+        header: StreamHeader, key: str, kind: Kind, recorded_segments: Sequence[MapSegment] = ()
+    ) -> StreamIntake:
+        mapper = ClockMapper(
+            stream_identity(header),
+            header.nominal_sfreq,
+            dejitter=kind in (Kind.EEG, Kind.AUDIO) and not header.can_drop_samples,
+            max_gap_s=max_gap_s,
+            offset_mean_s=header.offset_mean_s,
+            recorded=recorded_segments,
+        )
+        return StreamIntake(key, make_adapter(header, key, kind, options), mapper)
+
+    return make_intake
+
+
+class LslSource:
+    """Reads the selected streams; implements `acquisition.types.Source`.
+
+    Streams are keyed by ``name|type|source_id``. Everything that can take long (clock questions, the
+    search for a stream that went away) happens in two threads beside; `read` never waits.
+
+    Parameters
+    ----------
+    found : sequence of FoundStream
+        From `acquisition.discovery.discover`.
+    selection : Selection
+        Which of them, by uid.
+    make_intake : callable or None
+        Builds a stream's intake; `intake_maker` with its defaults if None.
+
+    Raises
+    ------
+    InputError
+        If a stream cannot be opened or used.
+    """
+
+    def __init__(
+        self,
+        found: Sequence[FoundStream],
+        selection: Selection[str],
+        *,
+        make_intake: MakeIntake | None = None,
+        connect_timeout_s: float = _CONNECT_TIMEOUT_S,
+    ) -> None:
+        make_intake = make_intake or intake_maker()
+        chosen = [(stream, selection.kinds[stream.key]) for stream in found if stream.key in selection.kinds]
+        self._clock = LslClock()
+        self._unix_offset_s = self._clock.unix_offset()
+        self._events: list[StreamEvent] = []
+        self._streams: dict[str, LiveStream] = {}
+        self._retired: list[OpenInlet] = []
+        opened = _open_all(chosen, connect_timeout_s)
+        for (stream, kind), inlet in zip(chosen, opened, strict=True):
+            self._add(stream, kind, inlet, make_intake)
+        self._meter = OffsetMeter()
+        self._searcher = Searcher()
+        for key, live in self._streams.items():
+            self._meter.watch(key, live.opened)
+        self._meter.start()
+        self._searcher.start()
+        for live in self._streams.values():  # what came while the others were connected is old by now
+            if live.opened is not None:
+                live.opened.inlet.flush()
+
+    @property
+    def specs(self) -> dict[str, StreamSpec]:
+        """The streams after their adapters, by key."""
+        return {key: live.intake.spec for key, live in self._streams.items()}
+
+    @property
+    def headers(self) -> dict[str, StreamHeader]:
+        """The streams' own headers, by key."""
+        return {key: live.header for key, live in self._streams.items()}
+
+    @property
+    def exhausted(self) -> bool:
+        """Live streams never end."""
+        return False
+
+    def complete_to(self, now: float) -> float | None:
+        """Return None: only the streams' watermarks tell."""
+        return None
+
+    def read(self, now: float) -> list[Chunk | StreamEvent]:
+        """Return everything that has arrived, and what changed.
+
+        Parameters
+        ----------
+        now : float
+            LSL seconds, from `LslClock`.
+        """
+        out: list[Chunk | StreamEvent] = []
+        out += self._events
+        self._events = []
+        while self._meter.measured:
+            offset = self._meter.measured.popleft()
+            self._streams[offset.key].take_offset(offset.uid, offset.measured)
+        out += self._take_returned(now)
+        for key, live in self._streams.items():
+            running = live.opened
+            was_stale = live.watchdog.is_stale
+            out += live.read(now, self._unix_offset_s)
+            if running is not None and live.opened is None:
+                self._meter.watch(key, None)
+                self._retired.append(running)
+            if live.watchdog.is_stale and (not was_stale or (running is not None and live.opened is None)):
+                uid = running.header.uid if running is not None else live.header.uid
+                told = {uid} if running is not None and live.opened is None and not live.is_lost else set()
+                self._searcher.look_for(key, Search(live.kind, live.header, uid, live.is_lost, told))
+            elif was_stale and not live.watchdog.is_stale:
+                self._searcher.forget(key)
+        return out
+
+    def health(self, now: float) -> dict[str, StreamHealth]:
+        """Return figures of each stream, by key."""
+        return {key: live.health(now) for key, live in self._streams.items()}
+
+    def take_segments(self) -> list[MapSegment]:
+        """Return the clock-map segments that began since the last call, for the recording."""
+        return [segment for live in self._streams.values() for segment in live.intake.take_segments()]
+
+    def close(self) -> None:
+        """Stop the threads and close the inlets."""
+        self._meter.close()
+        self._searcher.close()
+        for live in self._streams.values():
+            live.opened = None
+        self._retired.clear()
+
+    def _add(self, stream: FoundStream, kind: Kind, opened: OpenInlet, make_intake: MakeIntake) -> None:
+        key = stream_identity(opened.header)
+        if key in self._streams:
+            raise InputError(f"two streams are called {key}", where="streams", remedy="stop one of them")
+        now = self._clock.now()
+        live = LiveStream(key, kind, opened, make_intake(opened.header, key, kind, ()), now)
+        self._streams[key] = live
+        spec = live.intake.spec
+        self._events.append(
+            StreamEvent(key, Change.OPENED, now, f"{spec.name}: {'; '.join(spec.notes) or 'open'}", spec)
+        )
+
+    def _take_returned(self, now: float) -> list[StreamEvent]:
+        """Install the inlets that the search opened, and pass on what it has to say."""
+        events = []
+        while self._searcher.returned:
+            returned = self._searcher.returned.popleft()
+            live = self._streams[returned.key]
+            if returned.opened is None:
+                change = Change.REFUSED if returned.is_refused else Change.NOTICE
+                events.append(StreamEvent(returned.key, change, now, returned.message))
+                continue
+            if live.opened is not None:
+                self._retired.append(live.opened)
+            name = returned.opened.header.name
+            if name != live.header.name:
+                events.append(
+                    StreamEvent(
+                        returned.key,
+                        Change.NOTICE,
+                        now,
+                        f"{live.header.name} came back under the name {name}",
+                    )
+                )
+            live.install(returned.opened)
+            self._meter.watch(returned.key, returned.opened)
+            if live.kind is Kind.MARKERS and live.watchdog.hear(now):  # it may have nothing to say for long
+                events.append(StreamEvent(returned.key, Change.BACK, now, f"{name}: connected again"))
+        return events
+
+
+def open_live(
+    choices: str | None = None,
+    *,
+    timeout_s: float = 1.0,
+    kinds: Collection[Kind] = (Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO, Kind.MARKERS),
+    make_intake: MakeIntake | None = None,
+) -> LslSource:
+    """Discover, select and open streams.
+
+    Parameters
+    ----------
+    choices : str or None
+        The text of ``--streams``.
+
+    Raises
+    ------
+    InputError
+        If the choice is malformed, ambiguous or empty, or a stream cannot be used.
+    """
+    found = discover(timeout_s)
+    selection = select_streams({stream.key: stream.header for stream in found}, choices, kinds)
+    return LslSource(found, selection, make_intake=make_intake)
+
+
+def _open_all(chosen: Sequence[tuple[FoundStream, Kind]], timeout_s: float) -> list[OpenInlet]:
+    """Connect to all at once, because each takes most of a second."""
+    if not chosen:
+        raise InputError(
+            "no stream is selected", where="streams", remedy="start a publisher, or see --streams"
+        )
+    with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
+        return list(pool.map(lambda one: open_inlet(one[0].info, one[1], timeout_s), chosen))

@@ -1,0 +1,187 @@
+"""Judges a live stream: silent or not, the same after its return or not, on which clock.
+
+Plain calculations without LSL; time comes in through ``now``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from acquisition.types import StreamHeader
+
+STALE_S = 2.0
+
+#: A stamp this far from now cannot come from a computer's LSL clock, which counts from its start.
+_OTHER_CLOCK_S = 1e8
+_DAY_S = 86_400.0
+_NOT_THE_SAME_CLOCK_S = 5.0
+
+
+class Watchdog:
+    """Tells when a stream falls silent and when it speaks again.
+
+    Parameters
+    ----------
+    now : float
+        LSL seconds; silence counts from here.
+    stale_s : float
+        How long a stream may be silent. ``inf`` for markers, which may be silent for ever.
+    """
+
+    def __init__(self, now: float, stale_s: float = STALE_S) -> None:
+        self.is_stale = False
+        self._stale_s = stale_s
+        self._heard = now
+
+    def hear(self, now: float) -> bool:
+        """Take note of samples at ``now``; True if this ends a silence."""
+        self._heard = now
+        was_stale, self.is_stale = self.is_stale, False
+        return was_stale
+
+    def check(self, now: float) -> bool:
+        """Return True once when the silence has become too long."""
+        return now - self._heard >= self._stale_s and self.declare()
+
+    def declare(self) -> bool:
+        """Call the stream stale at once, because its sender is gone; True if it was not before."""
+        was_stale, self.is_stale = self.is_stale, True
+        return not was_stale
+
+    def silent_s(self, now: float) -> float:
+        """Return the seconds since the last sample."""
+        return max(0.0, now - self._heard)
+
+
+class Verdict(StrEnum):
+    """What to do about the streams that answer to a silent one's identity."""
+
+    WAIT = "wait"  # nobody answers, or only the silent sender itself
+    OPEN = "open"
+    AMBIGUOUS = "ambiguous"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, the uid it is about and the sentence for the user."""
+
+    verdict: Verdict
+    uid: str = ""
+    message: str = ""
+
+
+def is_same_stream(old: StreamHeader, new: StreamHeader) -> bool:
+    """Tell whether a stream may be the return of ``old``: same type and source_id, else same name.
+
+    The name may change when there is a source_id. The uid is new after every start and says nothing.
+    """
+    if old.type != new.type:
+        return False
+    return old.source_id == new.source_id and (bool(old.source_id) or old.name == new.name)
+
+
+def judge_return(
+    old: StreamHeader, answering: Sequence[StreamHeader], is_lost: bool, refused: Collection[str] = ()
+) -> Judgement:
+    """Decide which of the answering streams takes over from a silent one.
+
+    Parameters
+    ----------
+    old : StreamHeader
+        The stream as it was opened.
+    answering : sequence of StreamHeader
+        All streams on the network, without ``desc``.
+    is_lost : bool
+        The connection is gone, so the same sender may be opened again.
+    refused : collection of str
+        uids that were refused already.
+    """
+    same = [header for header in answering if is_same_stream(old, header)]
+    if len(same) > 1:
+        senders = " and ".join(f"{header.name!r} on {header.hostname}" for header in same)
+        uids = ",".join(sorted(header.uid for header in same))
+        return Judgement(
+            Verdict.AMBIGUOUS, uids, f"{len(same)} streams claim to be {old.name!r}: {senders}; stop one"
+        )
+    if not same or same[0].uid in refused or (same[0].uid == old.uid and not is_lost):
+        return Judgement(Verdict.WAIT)
+    if difference := differences(old, same[0]):
+        return Judgement(Verdict.REFUSE, same[0].uid, refusal(old, difference))
+    return Judgement(Verdict.OPEN, same[0].uid)
+
+
+def refusal(old: StreamHeader, difference: str) -> str:
+    """Return the sentence for a stream that came back changed."""
+    return f"{old.name!r} came back changed and is not used: {difference}; restart the program to take it"
+
+
+def differences(old: StreamHeader, new: StreamHeader) -> str:
+    """Return in words, with both values, what makes a returned stream another one; "" if nothing does.
+
+    Channel labels are compared where both headers have them: a header as resolved has none.
+    """
+    found = []
+    if old.nominal_sfreq != new.nominal_sfreq:
+        found.append(f"{new.nominal_sfreq:g} Hz, was {old.nominal_sfreq:g} Hz")
+    if old.n_channels != new.n_channels:
+        found.append(f"{new.n_channels} channels, were {old.n_channels}")
+    if old.channel_format != new.channel_format:
+        found.append(f"format {new.channel_format}, was {old.channel_format}")
+    if old.channels and new.channels and not found and old.channels != new.channels:
+        changed = [
+            f"channel {i} is {b.label} [{b.unit}], was {a.label} [{a.unit}]"
+            for i, (a, b) in enumerate(zip(old.channels, new.channels, strict=True))
+            if a != b
+        ]
+        found.append(", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else ""))
+    return "; ".join(found)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a stream's stamps get onto the LSL clock of this computer."""
+
+    offset_s: float
+    message: str = ""  # a notice, or the reason for refusing
+    is_refused: bool = False
+    is_unix: bool = False
+
+
+def place(stamp: float, offset_s: float | None, now: float, unix_offset_s: float) -> Placement:
+    """Decide the offset of a stream from one of its first stamps.
+
+    Parameters
+    ----------
+    stamp : float
+        A stamp of a sample that has just arrived, seconds on the sender's clock.
+    offset_s : float or None
+        The measured clock offset, None if it could not be measured.
+    now : float
+        LSL seconds.
+    unix_offset_s : float
+        LSL seconds minus Unix seconds on this computer.
+    """
+    distance = stamp + (offset_s or 0.0) - now
+    if abs(distance) > _OTHER_CLOCK_S:
+        if abs(stamp + unix_offset_s - now) < _DAY_S:
+            return Placement(
+                unix_offset_s,
+                "stamps are Unix time, not LSL time: mapped by this computer's own clocks",
+                is_unix=True,
+            )
+        return Placement(
+            0.0,
+            f"stamps lie {distance:.3g} s from now and are neither LSL nor Unix time: not used",
+            is_refused=True,
+        )
+    if offset_s is not None:
+        return Placement(offset_s)
+    if abs(distance) > _NOT_THE_SAME_CLOCK_S:
+        return Placement(
+            now - stamp,
+            "the sender does not answer clock questions: its offset is guessed from arrival times",
+        )
+    return Placement(0.0, "the sender does not answer clock questions: its clock is taken as this computer's")
