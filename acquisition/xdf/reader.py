@@ -24,7 +24,7 @@ class Block:
 
     stamps: NDArray[np.float64]  # (n,), deduced ones filled in
     values: NDArray[Any] | list[tuple[str, ...]]  # (n, n_channels) in the file's type, or n rows
-    chunk: int  # entry of the index they come from
+    n_bytes: int  # that they take in the file
 
 
 class StreamReader:
@@ -77,7 +77,7 @@ class StreamReader:
                 n_left -= n_decoded
                 position += decoded.n_bytes
                 n_bytes = _BLOCK_BYTES
-                yield Block(self._fill_in(decoded.stamps, position), decoded.values, chunk)
+                yield Block(self._fill_in(decoded.stamps, position), decoded.values, decoded.n_bytes)
             if decoded.broken or (n_decoded == 0 and position + n_bytes >= end):
                 break
             if n_decoded == 0:

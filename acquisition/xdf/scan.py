@@ -142,6 +142,8 @@ class _Scan:
             self.index.boundaries.append(head.position)
             if self._read(head.start, 16) != BOUNDARY_UUID:
                 self._note(head.position, "a boundary chunk holds something else")
+        elif head.position != len(MAGIC):
+            self._note(head.position, "a second file header was left out")
 
     def _xml(self, head: Head) -> str:
         return self._read(head.start, min(head.end - head.start, _LONGEST_XML)).decode("utf-8", "replace")

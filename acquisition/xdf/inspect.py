@@ -1,0 +1,238 @@
+"""Measures what a recording holds: rates, gaps, clock resets, damage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.types import StreamHeader
+from acquisition.xdf.format import Damage, StreamIndex
+from acquisition.xdf.reader import StreamReader
+from acquisition.xdf.recorded_clock import (
+    clock_reset_starts,
+    read_recorded_segments,
+    unix_stamped,
+)
+from acquisition.xdf.scan import scan_xdf
+
+_MIN_GAP_S = 0.1  # a longer hole in a regular stream is a gap ...
+_GAP_PERIODS = 3.0  # ... if it is longer than this many sample periods
+_BREAK_S = 1.0  # longer holes and steps back do not count in the measured rate
+
+
+@dataclass(frozen=True)
+class ClockSegment:
+    """Samples between two clock resets."""
+
+    first_sample: int
+    last_sample: int  # inclusive
+    first_time: float  # LSL seconds
+    last_time: float
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """One stream as it was recorded. Times are LSL seconds (raw stamp + clock offset), NaN if empty."""
+
+    stream_id: int
+    header: StreamHeader
+    n_samples: int
+    measured_sfreq: float  # Hz without breaks; 0 where it cannot be measured
+    first_time: float
+    last_time: float
+    n_gaps: int  # of a regular stream: holes above 0.1 s and 3 periods
+    longest_gap_s: float  # between any two samples of a regular stream where it is a gap, else 0
+    n_backward: int  # raw stamps before the one before them
+    segments: tuple[ClockSegment, ...]  # one, more after clock resets, () if empty
+    unix_stamped: bool  # Unix time beside streams on the LSL clock
+
+    @property
+    def is_empty(self) -> bool:
+        """True where not one sample was recorded."""
+        return self.n_samples == 0
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first to the last sample."""
+        return 0.0 if self.is_empty else self.last_time - self.first_time
+
+
+@dataclass(frozen=True)
+class XdfReport:
+    """What a recording holds."""
+
+    path: Path
+    n_bytes: int
+    streams: tuple[StreamReport, ...]
+    damage: tuple[Damage, ...]
+    has_clock_map: bool  # an own recording, which carries its clock maps
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first sample of any stream to the last of any; Unix-stamped ones left out."""
+        placed = [stream for stream in self.streams if not stream.is_empty and not stream.unix_stamped]
+        if not placed:
+            return 0.0
+        return max(stream.last_time for stream in placed) - min(stream.first_time for stream in placed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report in types that JSON knows; NaN becomes None."""
+        return {
+            "path": str(self.path),
+            "n_bytes": self.n_bytes,
+            "duration_s": self.duration_s,
+            "has_clock_map": self.has_clock_map,
+            "streams": [_stream_json(stream) for stream in self.streams],
+            "damage": [asdict(entry) for entry in self.damage],
+        }
+
+
+def inspect_xdf(path: Path, progress: Callable[[float], None] | None = None) -> XdfReport:
+    """Read a recording once and report on it, in bounded memory.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be opened or is no XDF file.
+    """
+    index = scan_xdf(path)
+    recorded = read_recorded_segments(index)
+    unix = unix_stamped(index, recorded)
+    damage = list(index.damage)
+    reports = []
+    n_done, n_all = 0, max(1, sum(stream.n_samples for stream in index.streams.values()))
+    for stream_id, stream in index.streams.items():
+        measure = _Measure(stream)
+        reader = StreamReader(index.path, stream)
+        for block in reader.blocks():
+            measure.add(block.stamps)
+            n_done += len(block.stamps)
+            if progress is not None:
+                progress(min(1.0, n_done / n_all))
+        damage.extend(reader.damage)
+        reader.close()
+        reports.append(measure.report(stream_id in unix))
+    return XdfReport(index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded))
+
+
+class _Measure:
+    """Statistics of one stream's stamps, taken block by block."""
+
+    def __init__(self, stream: StreamIndex) -> None:
+        self._stream = stream
+        sfreq = stream.header.nominal_sfreq
+        self._is_regular = sfreq > 0
+        period = stream.deduced_step_s
+        self._gap_s = max(_MIN_GAP_S, _GAP_PERIODS * period)
+        self._break_s = max(_BREAK_S, _GAP_PERIODS * period)
+        starts = clock_reset_starts(stream)
+        self._epochs = np.split(stream.offsets, starts)
+        self._epoch = 0
+        self._n_samples = self._n_gaps = self._n_backward = self._n_steps = 0
+        self._longest_gap_s = self._steps_s = 0.0
+        self._last_raw = self._last_time = math.nan
+        self._segments: list[ClockSegment] = []
+
+    def add(self, stamps: NDArray[np.float64]) -> None:
+        """Take the next raw stamps."""
+        while len(stamps):
+            n_here = self._n_before_reset(stamps)
+            if n_here:
+                self._add_within_epoch(stamps[:n_here])
+                stamps = stamps[n_here:]
+            if len(stamps):
+                self._epoch += 1
+                self._segments.append(ClockSegment(self._n_samples, self._n_samples - 1, math.nan, math.nan))
+
+    def _n_before_reset(self, stamps: NDArray[np.float64]) -> int:
+        """Return how many samples precede the first that lies nearer to the next clock's offsets."""
+        if self._epoch + 1 >= len(self._epochs):
+            return len(stamps)
+        to_this = np.abs(stamps - self._epochs[self._epoch][-1, 0])
+        to_next = np.abs(stamps - self._epochs[self._epoch + 1][0, 0])
+        beyond = np.flatnonzero(to_this >= to_next)
+        return int(beyond[0]) if len(beyond) else len(stamps)
+
+    def _add_within_epoch(self, stamps: NDArray[np.float64]) -> None:
+        offsets = self._epochs[self._epoch]
+        times = stamps + np.interp(stamps, offsets[:, 0], offsets[:, 1]) if len(offsets) else stamps
+        self._n_backward += int((np.diff(stamps, prepend=self._last_raw) < 0).sum())
+        steps = np.diff(times, prepend=self._last_time)[int(self._n_samples == 0) :]
+        if self._is_regular:
+            gaps = steps[steps > self._gap_s]
+            self._n_gaps += len(gaps)
+            self._longest_gap_s = float(gaps.max(initial=self._longest_gap_s))
+            steps = steps[np.abs(steps) <= self._break_s]
+        self._n_steps += len(steps)
+        self._steps_s += float(steps.sum())
+        self._note_segment(times)
+        self._n_samples += len(stamps)
+        self._last_raw, self._last_time = float(stamps[-1]), float(times[-1])
+
+    def _note_segment(self, times: NDArray[np.float64]) -> None:
+        last_sample = self._n_samples + len(times) - 1
+        begun = self._segments.pop() if self._segments else None
+        if begun is None or math.isnan(begun.first_time):
+            begun = ClockSegment(self._n_samples, last_sample, float(times[0]), math.nan)
+        self._segments.append(
+            ClockSegment(begun.first_sample, last_sample, begun.first_time, float(times[-1]))
+        )
+
+    def report(self, unix_stamped: bool) -> StreamReport:
+        """Return what was measured."""
+        segments = tuple(part for part in self._segments if part.last_sample >= part.first_sample)
+        return StreamReport(
+            stream_id=self._stream.stream_id,
+            header=self._stream.header,
+            n_samples=self._n_samples,
+            measured_sfreq=self._n_steps / self._steps_s if self._steps_s > 0 else 0.0,
+            first_time=segments[0].first_time if segments else math.nan,
+            last_time=segments[-1].last_time if segments else math.nan,
+            n_gaps=self._n_gaps,
+            longest_gap_s=self._longest_gap_s,
+            n_backward=self._n_backward,
+            segments=segments,
+            unix_stamped=unix_stamped,
+        )
+
+
+def _stream_json(stream: StreamReport) -> dict[str, Any]:
+    header = stream.header
+    return {
+        "stream_id": stream.stream_id,
+        "name": header.name,
+        "type": header.type,
+        "source_id": header.source_id,
+        "format": header.channel_format,
+        "n_channels": header.n_channels,
+        "ch_names": [channel.label for channel in header.channels],
+        "nominal_sfreq": _number(header.nominal_sfreq),
+        "measured_sfreq": _number(stream.measured_sfreq),
+        "n_samples": stream.n_samples,
+        "is_empty": stream.is_empty,
+        "duration_s": _number(stream.duration_s),
+        "first_time": _number(stream.first_time),
+        "last_time": _number(stream.last_time),
+        "n_gaps": stream.n_gaps,
+        "longest_gap_s": _number(stream.longest_gap_s),
+        "n_backward": stream.n_backward,
+        "unix_stamped": stream.unix_stamped,
+        "segments": [
+            {
+                **asdict(part),
+                "first_time": _number(part.first_time),
+                "last_time": _number(part.last_time),
+            }
+            for part in stream.segments
+        ],
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,184 @@
+"""A recording as a source: the same chunks a live source gives, merged by LSL time."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from acquisition.errors import InputError
+from acquisition.intake import StreamIntake
+from acquisition.types import Change, Chunk, Kind, MapSegment, StreamEvent, StreamHeader
+from acquisition.xdf.cursor import Cursor
+from acquisition.xdf.format import StreamIndex, XdfIndex, stream_identity
+from acquisition.xdf.reader import StreamReader
+from acquisition.xdf.recorded_clock import (
+    first_stamp,
+    last_stamp,
+    read_recorded_segments,
+    rough_lsl_time,
+    unix_stamped,
+)
+from acquisition.xdf.scan import scan_xdf
+
+MakeIntake = Callable[[StreamHeader, str, Kind, Sequence[MapSegment]], StreamIntake]
+
+
+class XdfSource:
+    """Replays selected streams of an XDF file in bounded memory.
+
+    Parameters
+    ----------
+    path : Path
+        The recording.
+    keys_kinds : mapping of int to Kind
+        Stream ids to replay and what each carries.
+    make_intake : callable
+        Called with header, key, kind and the recorded clock map ([] in foreign files).
+    start, stop : float, optional
+        Seconds after the first mapped sample of the selected streams. Every stamp before ``start`` is
+        still mapped, so the times do not depend on where a replay begins.
+    chunk : int, optional
+        Samples fed to the intake at a time; None for the file's own chunks. Joined pieces stay below
+        8 MB. It changes no bit of what is delivered.
+    index : XdfIndex, optional
+        The file's index where the caller has scanned it already.
+
+    Raises
+    ------
+    InputError
+        If the file is no XDF file, a stream id is not in it, or ``make_intake`` refuses a stream.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        keys_kinds: Mapping[int, Kind],
+        make_intake: MakeIntake,
+        *,
+        start: float | None = None,
+        stop: float | None = None,
+        chunk: int | None = None,
+        index: XdfIndex | None = None,
+    ) -> None:
+        self.index = index if index is not None else scan_xdf(path)
+        self.keys = _keys(self.index, keys_kinds)
+        self._cursors: list[Cursor] = []
+        self._events: list[StreamEvent] = []
+        self._n_piece = chunk
+        self._recorded = read_recorded_segments(self.index)
+        try:
+            self._open(keys_kinds, make_intake)
+            self._set_bounds(start, stop)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def headers(self) -> dict[int, StreamHeader]:
+        """Headers of all streams of the file by stream id."""
+        return {stream_id: stream.header for stream_id, stream in self.index.streams.items()}
+
+    @property
+    def damage(self) -> list[str]:
+        """What is broken in the file, as far as it has been read."""
+        inside = [entry for cursor in self._cursors for entry in cursor.reader.damage]
+        return [f"byte {entry.position}: {entry.what}" for entry in [*self.index.damage, *inside]]
+
+    def read(self, now: float) -> list[Chunk | StreamEvent]:
+        """Return all samples with a time up to ``now`` that were not returned before, oldest first."""
+        out: list[Chunk | StreamEvent] = list(self._events)
+        self._events.clear()
+        while self._heap and self._heap[0][0] <= now:
+            _, at = self._heap[0]
+            chunk = self._cursors[at].take(now)
+            out.append(chunk)
+            next_time = self._cursors[at].next_time
+            if next_time is None:
+                heapq.heappop(self._heap)
+                out.append(StreamEvent(chunk.stream, Change.ENDED, float(chunk.times[-1])))
+            else:
+                heapq.heapreplace(self._heap, (next_time, at))
+        return out
+
+    def complete_to(self, now: float) -> float:
+        """Return ``now``: after ``read(now)`` nothing older can come."""
+        return now
+
+    @property
+    def exhausted(self) -> bool:
+        """True when every sample and event has been read."""
+        return not self._heap and not self._events
+
+    def close(self) -> None:
+        """Close the file handles."""
+        for cursor in self._cursors:
+            cursor.reader.close()
+
+    def _open(self, keys_kinds: Mapping[int, Kind], make_intake: MakeIntake) -> None:
+        refused = unix_stamped(self.index, self._recorded)
+        ends: list[float] = []
+        for stream_id, kind in keys_kinds.items():
+            stream, key = self.index.streams[stream_id], self.keys[stream_id]
+            recorded = self._recorded.get(stream_identity(stream.header), [])
+            if stream_id in refused:
+                self._events.append(StreamEvent(key, Change.REFUSED, math.nan, _unix_message(stream)))
+                continue
+            if len(stream.starts) == 0:
+                message = f"stream {stream.header.name!r} ({stream.header.type}) holds no samples"
+                self._events.append(StreamEvent(key, Change.NOTICE, math.nan, message))
+                continue
+            intake = make_intake(stream.header, key, kind, recorded)
+            for raw_time, offset_s in zip(stream.offset_times, stream.offset_values, strict=True):
+                intake.add_offset(raw_time, offset_s)
+            cursor = Cursor(StreamReader(self.index.path, stream), intake, self._n_piece)
+            self._cursors.append(cursor)
+            ends.append(rough_lsl_time(stream, last_stamp(self.index, stream), recorded, newest=True))
+        self.first_time = min(
+            (c.next_time for c in self._cursors if c.next_time is not None), default=math.nan
+        )
+        known = [end for end in ends if not math.isnan(end)]
+        self.last_time = max(known, default=self.first_time)
+
+    def _set_bounds(self, start: float | None, stop: float | None) -> None:
+        begin = -math.inf if start is None else self.first_time + start
+        end = math.inf if stop is None else self.first_time + stop
+        self._heap: list[tuple[float, int]] = []
+        opened: list[StreamEvent] = []
+        for at, cursor in enumerate(self._cursors):
+            cursor.set_bounds(begin, end)
+            key, spec, time = cursor.intake.key, cursor.intake.spec, cursor.next_time
+            opened_at = self.first_time if time is None else time
+            opened.append(StreamEvent(key, Change.OPENED, opened_at, f"{spec.name} opened", spec))
+            if time is None:
+                message = f"{spec.name} holds no samples in the part that is replayed"
+                self._events.append(StreamEvent(key, Change.ENDED, opened_at, message))
+            else:
+                self._heap.append((time, at))
+        heapq.heapify(self._heap)
+        self._events = opened + self._events
+        self.first_time = max(self.first_time, begin)
+        self.last_time = max(self.first_time, min(self.last_time, end))
+
+
+def _keys(index: XdfIndex, keys_kinds: Mapping[int, Kind]) -> dict[int, str]:
+    """Return a key for each selected stream: its identity, with the id where two share one."""
+    for stream_id in keys_kinds:
+        if stream_id not in index.streams:
+            known = ", ".join(map(str, index.streams)) or "none"
+            raise InputError(f"no stream {stream_id}; it has {known}", where=str(index.path))
+    identities = [stream_identity(stream.header) for stream in index.streams.values()]
+    keys = {}
+    for stream_id in keys_kinds:
+        identity = stream_identity(index.streams[stream_id].header)
+        keys[stream_id] = identity if identities.count(identity) == 1 else f"{identity}#{stream_id}"
+    return keys
+
+
+def _unix_message(stream: StreamIndex) -> str:
+    return (
+        f"stream {stream.header.name!r} ({stream.header.type}) is stamped in Unix time "
+        f"({first_stamp(stream):.0f} s) while the other streams are on the LSL clock: "
+        "it cannot be placed beside them"
+    )
