@@ -36,7 +36,3 @@ class BlockBuffer:
         self._held = [joined[n_samples:]]
         self.n_held -= n_samples
         return joined[:n_samples].copy()
-
-    def skip(self, n_samples: int) -> None:
-        """Leave out the next samples."""
-        self.take(n_samples)

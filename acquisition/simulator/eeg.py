@@ -24,8 +24,9 @@ GAIN = 0.2  # log amplitude (= nats of DE) of one latent unit where its map is 1
 
 #: Where the oscillations come from, named by the electrode above.
 SOURCE_PLACES = (
-    "AF3 AF4 F5 F6 FZ FC3 FC4 T7 T8 C3 CZ C4 TP7 TP8 P3 PZ P4 PO7 PO8 OZ".split()
-)  # fmt: skip
+    *("AF3", "AF4", "F5", "F6", "FZ", "FC3", "FC4", "T7", "T8", "C3", "CZ", "C4"),
+    *("TP7", "TP8", "P3", "PZ", "P4", "PO7", "PO8", "OZ"),
+)
 
 #: Band -> (low Hz, high Hz, amplitude in microvolts).
 BANDS = {

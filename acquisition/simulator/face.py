@@ -6,6 +6,8 @@ what one of 15 would have shown at those moments.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,6 +43,7 @@ class DrawnFace:
         self._sway_phases = rng.uniform(0, 2 * np.pi, (3, len(_SWAY_HZ)))
         noise = rng.normal(0.0, 2.0, (_N_NOISE, HEIGHT, WIDTH, 3))
         self._noise = np.clip(np.round(noise) + 8, 0, 16).astype(np.uint8)
+        self._noise_mean = np.full((HEIGHT, WIDTH, 3), 8, dtype=np.uint8)
 
     def picture(self, t: float) -> NDArray[np.uint8]:
         """Return the BGR picture at session time ``t`` in seconds, (240, 320, 3)."""
@@ -48,15 +51,15 @@ class DrawnFace:
 
         z = self.behaviour.latent("face", t)
         place = self._head(t, z)
-        picture = cv2.warpAffine(self._portrait, place, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        picture: Any = cv2.warpAffine(self._portrait, place, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
         pen = _Pen(picture, place)
         self._draw_eyes(pen, t, z)
         self._draw_brows(pen, z)
         self._draw_mouth(pen, z)
         picture = cv2.GaussianBlur(picture, (3, 3), 0.7)
         # Saturating sum and difference: noise of mean 0 in unsigned bytes.
-        picture = cv2.subtract(cv2.add(picture, self._noise[int(t * FPS + 0.5) % _N_NOISE]), (8, 8, 8, 0))
-        return picture  # type: ignore[return-value]
+        noisy = cv2.add(picture, self._noise[int(t * FPS + 0.5) % _N_NOISE])
+        return cv2.subtract(noisy, self._noise_mean).astype(np.uint8, copy=False)
 
     def jpeg(self, t: float) -> bytes:
         """Return the picture at ``t`` as JPEG."""
