@@ -106,7 +106,8 @@ class Recorder:
         ended = self._process.poll() is not None  # asked first: the last status is written before the end
         status = read_status(self.path) or RecordingStatus(str(self.path), message="the supervisor starts")
         if ended and not status.over:
-            what = f"the supervisor ended with exit code {self._process.returncode}, see {log_path(self.path).name}"
+            code = self._process.returncode
+            what = f"the supervisor ended with exit code {code}, see {log_path(self.path).name}"
             return replace(status, state="failed", message=what)
         return status
 

@@ -180,8 +180,8 @@ class Supervisor:
         elif self._low_disk:
             self._tell(
                 "failed",
-                f"the disk ran low and the recording was ended: {self.status.free_bytes / 1e6:.0f} MB were left "
-                f"and {self._min_free_bytes / 1e6:.0f} MB are kept free; the file is whole up to that moment",
+                f"the disk ran low and the recording was ended: {self.status.free_bytes / 1e6:.0f} MB "
+                f"were left and {self._min_free_bytes / 1e6:.0f} MB are kept free; the file is whole up to that moment",
             )
         else:
             self._tell("stopped", "the file is closed")

@@ -1,0 +1,271 @@
+"""Files in place of devices, on a manual clock and over real LSL."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import threading
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acquisition.clock import LslClock, ManualClock
+from acquisition.errors import InputError
+from acquisition.header import parse_header
+from acquisition.publish.camera import VideoFile, frame_size
+from acquisition.publish.devices import camera_from_text, microphone_from_text
+from acquisition.publish.microphone import publish_microphone
+from acquisition.publish.process import start_publisher, stop_publishers
+from acquisition.publish.session import publisher_source_id
+from acquisition.publish.sound import SoundFile, read_sound_file, to_int16
+from acquisition.publish.webcam import publish_webcam
+
+SFREQ = 16000
+
+
+@pytest.fixture
+def ramp_wav(tmp_path: Path) -> Path:
+    """A mono file of 1.01 s whose sample is its own number."""
+    path = tmp_path / "ramp.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SFREQ)
+        file.writeframes(np.arange(16160, dtype="<i2").tobytes())
+    return path
+
+
+@pytest.fixture
+def square_video(tmp_path: Path) -> Path:
+    """20 frames at 10 fps, 800 x 400, of one brightness each: ten times the frame's number."""
+    cv2 = pytest.importorskip("cv2")
+    path = tmp_path / "square.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10.0, (800, 400))
+    for number in range(20):
+        writer.write(np.full((400, 800, 3), 10 * number, np.uint8))
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize("step_s", [0.001, 0.02, 0.3])
+def test_sound_file_is_sent_whole_and_on_its_grid(ramp_wav: Path, step_s: float) -> None:
+    clock = ManualClock(100.0)
+    source = SoundFile(ramp_wav, clock, loop=False)
+    samples, ends = [], []
+    while not source.ended:
+        for capture in source.take(clock.now()):
+            assert capture.stamp <= clock.now()
+            samples.append(capture.data)
+            ends.append((sum(map(len, samples)) - 1, capture.stamp))
+        clock.advance(step_s)
+    assert np.array_equal(np.concatenate(samples)[:, 0], np.arange(16160))
+    assert all(stamp == pytest.approx(100.0 + index / SFREQ, abs=1e-9) for index, stamp in ends)
+
+
+def test_looped_sound_goes_on_without_a_gap(ramp_wav: Path) -> None:
+    clock = ManualClock()
+    source = SoundFile(ramp_wav, clock, loop=True)
+    source.take(0.0)
+    samples = np.concatenate([capture.data for capture in source.take(3.0)])[:, 0]
+    assert len(samples) == 3 * SFREQ
+    assert np.array_equal(samples, np.arange(3 * SFREQ) % 16160)
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        (np.array([0, 128, 255], np.uint8), [-32768, 0, 32512]),
+        (np.array([-(2**31), 0, 2**31 - 1], np.int32), [-32768, 0, 32767]),
+        (np.array([-2.0, 0.0, 0.5, np.nan], np.float32), [-32768, 0, 16384, 0]),
+    ],
+)
+def test_sample_formats_become_int16(samples: np.ndarray, expected: list[int]) -> None:
+    assert to_int16(samples).tolist() == expected
+
+
+def test_video_frames_are_due_on_the_files_grid_and_late_ones_are_dropped(square_video: Path) -> None:
+    clock = ManualClock(50.0)
+    source = VideoFile(square_video, clock, loop=False)
+    assert (source.width, source.height, source.fps) == (800, 400, 10.0)
+    first = source.take(50.0)
+    assert [capture.stamp for capture in first] == [50.0]
+    late = source.take(51.01)  # ten more are due, and those older than 0.25 s are dropped
+    assert [round(capture.stamp - 50, 3) for capture in late] == [0.8, 0.9, 1.0]
+    assert [round(float(capture.data.mean()) / 10) for capture in late] == [8, 9, 10]
+
+
+def test_looped_video_begins_again(square_video: Path) -> None:
+    clock = ManualClock()
+    source = VideoFile(square_video, clock, loop=True)
+    numbers = []
+    while clock.now() < 4.5:
+        numbers += [round(float(capture.data.mean()) / 10) for capture in source.take(clock.now())]
+        clock.advance(0.05)
+    assert numbers == [n % 20 for n in range(45)]
+
+
+def test_frames_are_scaled_to_the_widest_allowed() -> None:
+    assert frame_size(1920, 1080, 640) == (640, 360)
+    assert frame_size(360, 288, 640) == (360, 288)
+
+
+def refuse(publish: Callable[[], None], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        publish()
+
+
+def test_unusable_files_are_named_with_a_remedy(tmp_path: Path) -> None:
+    junk_video, junk_sound, clip = tmp_path / "junk.avi", tmp_path / "junk.wav", tmp_path / "clip.mp4"
+    for path in (junk_video, junk_sound, clip):
+        path.write_bytes(b"neither sound nor picture" * 10)
+    settings = {"stop": lambda: True, "report": print}
+    refuse(lambda: publish_webcam(junk_video, **settings), r"junk\.avi: no video")
+    refuse(lambda: publish_webcam(tmp_path / "none.avi", **settings), "no such file")
+    refuse(lambda: publish_webcam(junk_video, quality=0, **settings), "1-100, got 0")
+    refuse(lambda: publish_microphone(junk_sound, **settings), r"junk\.wav: no WAV file")
+    refuse(lambda: publish_microphone(clip, **settings), r"ffmpeg -i clip\.mp4")
+    refuse(lambda: read_sound_file(tmp_path / "none.wav"), "no such file")
+
+
+def test_device_texts(ramp_wav: Path) -> None:
+    assert camera_from_text("1") == 1
+    assert camera_from_text(str(ramp_wav)) == ramp_wav
+    refuse(lambda: camera_from_text("no such thing"), "camera's number or a video file")
+    assert microphone_from_text("2") == 2
+    assert microphone_from_text("default") == "default"
+    assert microphone_from_text("typo.wav") == Path("typo.wav")
+
+
+def test_source_id_is_stable_and_differs_by_device(ramp_wav: Path) -> None:
+    assert (
+        publisher_source_id("webcam", 0)
+        == publisher_source_id("webcam", 0)
+        != publisher_source_id("webcam", 1)
+    )
+    assert publisher_source_id("microphone", ramp_wav) == publisher_source_id(
+        "microphone", ramp_wav.parent / ".." / ramp_wav.parent.name / ramp_wav.name
+    )
+
+
+@contextlib.contextmanager
+def publishing(publish: Callable[..., None], device: Path, **settings) -> Iterator[list[str]]:
+    reports: list[str] = []
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=publish, args=(device,), kwargs={"stop": stop.is_set, "report": reports.append, **settings}
+    )
+    thread.start()
+    try:
+        yield reports
+    finally:
+        stop.set()
+        thread.join(10.0)
+        assert not thread.is_alive()
+
+
+def open_inlet(source_id: str):
+    from pylsl import StreamInlet, resolve_bypred
+
+    found = resolve_bypred(f"source_id='{source_id}'", 1, 20.0)
+    assert found, "the publisher did not come up"
+    return StreamInlet(found[0], recover=False)
+
+
+def pull_all(inlet, n_wanted: int, limit_s: float) -> tuple[list, np.ndarray]:
+    clock = LslClock()
+    deadline = clock.now() + limit_s
+    samples, stamps = [], []
+    while len(samples) < n_wanted and clock.now() < deadline:
+        new, times = inlet.pull_chunk(timeout=0.2, max_samples=1024)
+        samples += new
+        stamps += times
+    return samples, np.array(stamps)
+
+
+@pytest.mark.lsl
+@pytest.mark.real_data
+def test_face_clip_arrives_as_jpegs_with_its_own_timing(real_data: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    clip = real_data / "video" / "bbaf2n.mpg"
+    clock = LslClock()
+    with publishing(publish_webcam, clip, await_consumer=True) as reports:
+        inlet = open_inlet(publisher_source_id("webcam", clip))
+        header = parse_header(inlet.info(10.0).as_xml())
+        before = clock.now()
+        samples, stamps = pull_all(inlet, 75, 15.0)
+        clock.wait_until(stamps[-1] + 2.0)
+    assert len(samples) == 75
+    assert reports[1:] == ["the file has ended"]
+    assert header.type == "VideoCompressed"
+    assert header.can_drop_samples
+    assert header.nominal_sfreq == 0
+    assert dict(header.encoding) == {
+        "codec": "jpeg", "text": "base64", "width": "360", "height": "288", "quality": "85", "fps": "25",
+    }  # fmt: skip
+    assert np.diff(stamps) == pytest.approx(np.full(74, 0.04), abs=1e-6)
+    assert before - 1.0 < stamps[0] < before + 1.0
+    video = cv2.VideoCapture(str(clip))
+    for (text,) in samples:
+        frame = cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_COLOR)
+        _, original = video.read()
+        assert frame.shape == (288, 360, 3)
+        assert np.abs(frame.astype(float) - original).mean() < 4.0
+
+
+@pytest.mark.lsl
+@pytest.mark.real_data
+def test_voice_arrives_sample_for_sample(real_data: Path) -> None:
+    voice = real_data / "audio" / "Sad" / "11a02Tc.wav"
+    with publishing(publish_microphone, voice, await_consumer=True):
+        inlet = open_inlet(publisher_source_id("microphone", voice))
+        header = parse_header(inlet.info(10.0).as_xml())
+        expected, sfreq = read_sound_file(voice)
+        samples, stamps = pull_all(inlet, len(expected), 15.0)
+    assert (header.type, header.channel_format, header.nominal_sfreq) == ("Audio", "int16", sfreq)
+    assert np.array_equal(np.array(samples), expected)
+    assert np.diff(stamps) == pytest.approx(np.full(len(expected) - 1, 1 / sfreq), abs=1e-6)
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+def test_publisher_process_is_taken_over_after_a_crash_and_ends_when_told(
+    ramp_wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    first = start_publisher("microphone", str(ramp_wav), loop=True)
+    inlet = open_inlet(first.source_id)
+    samples, _ = pull_all(inlet, 1000, 10.0)
+    assert len(samples) >= 1000
+    again = start_publisher("microphone", str(ramp_wav), loop=True)
+    assert again.process is None
+    assert again.running
+    assert any("16000 Hz" in message for message in again.messages())
+    assert stop_publishers() == [f"microphone {ramp_wav} (process {first.process.pid})"]
+    clock = LslClock()
+    deadline = clock.now() + 10.0
+    while first.running and clock.now() < deadline:
+        clock.wait_until(clock.now() + 0.05)
+    assert first.exit_code == 0
+    assert not again.running
+    again.stop()
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+def test_unusable_device_ends_the_process_with_a_message_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    junk = tmp_path / "junk.wav"
+    junk.write_bytes(b"no sound at all")
+    publisher = start_publisher("microphone", str(junk))
+    assert publisher.process is not None
+    publisher.process.wait(30.0)
+    assert publisher.exit_code == 2
+    assert any("no WAV file" in message for message in publisher.messages())
+    publisher.stop()
