@@ -71,7 +71,8 @@ def describe(infos: Sequence[Any], headers: Sequence[StreamHeader | None]) -> li
 
 def _full_header(info: Any) -> StreamHeader | None:
     """Return the header with ``desc`` through a short-lived inlet, None if the sender does not answer."""
-    from pylsl import LostError, StreamInlet
+    from pylsl import StreamInlet
+    from pylsl.util import LostError
     from pylsl.util import TimeoutError as LslTimeoutError
 
     try:

@@ -42,7 +42,8 @@ def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
     InputError
         If the sender does not answer within ``timeout_s``.
     """
-    from pylsl import LostError, StreamInlet
+    from pylsl import StreamInlet
+    from pylsl.util import LostError
     from pylsl.util import TimeoutError as LslTimeoutError
 
     short = parse_header(info.as_xml())
@@ -68,7 +69,8 @@ def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
 
 def measure_offset(inlet: Any, timeout_s: float) -> tuple[float, float] | None:
     """Return (raw time, offset) with LSL time = raw + offset, or None without an answer in time."""
-    from pylsl import LostError, local_clock
+    from pylsl import local_clock
+    from pylsl.util import LostError
     from pylsl.util import TimeoutError as LslTimeoutError
 
     try:

@@ -85,7 +85,7 @@ class LiveStream:
 
     def read(self, now: float, unix_offset_s: float) -> list[Chunk | StreamEvent]:
         """Return everything that has arrived, and what changed."""
-        from pylsl import LostError
+        from pylsl.util import LostError
 
         out: list[Chunk | StreamEvent] = []
         n_read = 0
