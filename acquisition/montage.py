@@ -7,7 +7,7 @@ import functools
 import re
 import tomllib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,11 @@ _POSITION_OF = {"CB1": "PO9", "CB2": "PO10"}
 _NEAR_DEG = 12.0
 
 _DECORATION = re.compile(r"^EEG[\s_:-]*|[\s_-]+(REF|LE|AVG|AV|A1|A2|M1|M2|CZREF)$|\.+$")
+
+
+def is_numbered_cap(labels: Iterable[str]) -> bool:
+    """Tell whether labels are a cap's own numbering, such as BioSemi's A1-D32, of which C3 is no 10-20 C3."""
+    return sum(re.fullmatch(r"[BDEGH]\d+", label.strip().upper()) is not None for label in labels) >= 4
 
 
 def canonical_name(label: str) -> str:
@@ -169,12 +174,10 @@ def _from_mne(name: str) -> Montage:
         )
     electrodes = _directions(name)
     targets = {seed: position for seed in SEED_CH_NAMES if (position := _seed_direction(seed)) is not None}
-    labels: dict[str, str] = {}
-    for electrode in electrodes:
-        named = canonical_name(electrode)
-        if named in _directions(_TEN_FIVE) or named in SEED_CH_NAMES:
-            labels[electrode] = named
-    if not labels:  # a cap with its own numbering, such as A1-D32 or E1-E128: go by position
+    known = {*_directions(_TEN_FIVE), *SEED_CH_NAMES}
+    labels = {label: canonical_name(label) for label in electrodes if canonical_name(label) in known}
+    # A cap with its own numbering (A1-D32, E1-E128) goes by position: its C3 is not the 10-20 C3.
+    if len(labels) < len(electrodes) / 2:
         labels = _nearest_names(electrodes, targets)
     return Montage(name=name, labels=labels, complete=False)
 

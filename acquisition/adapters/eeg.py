@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from acquisition.adapters.options import AdapterOptions
 from acquisition.errors import InputError
-from acquisition.montage import Montage, canonical_name
+from acquisition.montage import Montage, canonical_name, is_numbered_cap
 from acquisition.types import ChannelInfo, Kind, StreamHeader, StreamSpec
 
 _UV_PER_UNIT = {
@@ -151,6 +151,8 @@ def _label(header: StreamHeader, index: int) -> str:
 def _by_label(header: StreamHeader, wanted: Sequence[str], notes: list[str]) -> dict[int, str]:
     """Return 10-20 names by channel index, for channels that label, type and unit agree are EEG."""
     names: dict[int, str] = {}
+    if is_numbered_cap(channel.label for channel in header.channels):
+        return names
     for index, channel in enumerate(header.channels):
         name = canonical_name(channel.label)
         is_other = channel.type.strip().lower() in _OTHER_TYPES or _plain_unit(channel.unit) in _OTHER_UNITS
@@ -199,5 +201,5 @@ def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> I
     return InputError(
         f"no channel has a known name; the stream has {labels}; known are {' '.join(options.ch_names)}",
         where=where,
-        remedy="pass --montage FILE.toml that maps the stream's labels or indices to 10-20 names",
+        remedy="pass --montage with a TOML file that maps labels or indices to 10-20 names, or an MNE montage",
     )

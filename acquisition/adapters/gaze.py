@@ -22,7 +22,9 @@ from acquisition.types import Kind, StreamHeader, StreamSpec
 COLUMNS = ("gaze_x", "gaze_y", "pupil_left", "pupil_right", "validity")
 
 _MIN_CONFIDENCE = 0.6  # Pupil Labs' own threshold
-_FARTHEST = 1.0  # gaze farther off than one screen beside the screen is a tracking fault
+_FARTHEST = (
+    0.5  # gaze half a screen beside the screen is a tracking fault; Tobii also writes -1 for a lost eye
+)
 _EYELINK_MISSING = -32768.0
 
 Scale = Callable[[NDArray[np.float64]], NDArray[np.float64]]

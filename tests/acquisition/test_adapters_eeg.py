@@ -1,0 +1,145 @@
+"""EEG channels are found by label, type and unit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acquisition.adapters import make_adapter
+from acquisition.adapters.options import AdapterOptions
+from acquisition.errors import InputError
+from acquisition.header import parse_header
+from acquisition.montage import Montage, load_montage
+from acquisition.types import Kind, StreamHeader
+
+MONTAGES = Path(__file__).parent.parent / "data" / "montages"
+
+
+def eeg_header(
+    *channels: tuple[str, str, str], n_channels: int | None = None, fmt: str = "float32"
+) -> StreamHeader:
+    """Return the parsed header of a stream with (label, type, unit) channels."""
+    rows = "".join(
+        f"<channel><label>{label}</label><type>{type_}</type><unit>{unit}</unit></channel>"
+        for label, type_, unit in channels
+    )
+    desc = f"<desc><channels>{rows}</channels></desc>" if channels else "<desc/>"
+    return parse_header(
+        f"<info><name>amp</name><type>EEG</type><channel_count>{n_channels or len(channels)}</channel_count>"
+        f"<nominal_srate>500</nominal_srate><channel_format>{fmt}</channel_format>{desc}</info>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("unit", "uv"),
+    [
+        ("V", 1e6),
+        ("volts", 1e6),
+        ("mV", 1e3),
+        ("\u00b5V", 1.0),
+        ("\u03bcV", 1.0),
+        ("uV", 1.0),
+        ("microvolts", 1.0),
+    ],
+)
+def test_units_become_microvolts(unit: str, uv: float) -> None:
+    adapter = make_adapter(eeg_header(("Cz", "EEG", unit)), "k", Kind.EEG)
+    data = adapter.convert(np.array([[2.0], [-3.0]], dtype=np.float32))
+    assert isinstance(data, np.ndarray)
+    assert data.dtype == np.float64
+    np.testing.assert_allclose(data, [[2 * uv], [-3 * uv]])
+    assert adapter.spec.units == ("µV",)
+    assert adapter.spec.notes == ()
+
+
+def test_an_unknown_unit_stays_unscaled_and_is_noted() -> None:
+    adapter = make_adapter(eeg_header(("Cz", "EEG", "counts")), "k", Kind.EEG)
+    np.testing.assert_array_equal(adapter.convert(np.array([[7]], dtype=np.int32)), [[7.0]])
+    assert "unscaled" in adapter.spec.notes[0]
+    assert "'counts'" in adapter.spec.notes[0]
+
+
+def test_what_is_not_eeg_is_left_out() -> None:
+    header = eeg_header(
+        ("PacketCounter", "counter", ""),
+        ("Fp1", "EEG", "V"),
+        ("T3", "eeg", "uV"),
+        ("AUX", "EEG", "uV"),
+        ("M1", "EEG", "uV"),
+        ("VEO", "EOG", "uV"),
+        ("C3", "ACC", "g"),
+        ("TRIGGER", "stim", ""),
+        ("O2", "EEG", "mV"),
+    )
+    adapter = make_adapter(header, "k", Kind.EEG)
+    assert adapter.spec.ch_names == ("FP1", "T7", "O2")
+    np.testing.assert_allclose(adapter.convert(np.arange(9.0)[None]), [[1e6, 2.0, 8e3]])
+    assert "PacketCounter" in adapter.spec.notes[-1]
+
+
+def test_input_is_not_changed_and_never_shared() -> None:
+    adapter = make_adapter(eeg_header(("Cz", "", "uV"), ("Pz", "", "V")), "k", Kind.EEG)
+    values = np.ones((3, 2))
+    data = adapter.convert(values)
+    assert isinstance(data, np.ndarray)
+    assert not np.shares_memory(data, values)
+    np.testing.assert_array_equal(values, 1.0)
+
+
+def test_a_stream_without_known_labels_names_both_lists_and_the_remedy() -> None:
+    header = eeg_header(("TP9", "eeg", "microvolts"), ("AF7", "eeg", "microvolts"))
+    with pytest.raises(InputError, match=r"TP9 AF7.*FP1 FPZ.*--montage"):
+        make_adapter(header, "k", Kind.EEG)
+
+
+def test_a_montage_by_index_serves_a_stream_without_labels() -> None:
+    montage = load_montage(str(MONTAGES / "openbci_16.toml"))
+    adapter = make_adapter(eeg_header(n_channels=16), "k", Kind.EEG, AdapterOptions(montage=montage))
+    assert len(adapter.spec.ch_names) == 15
+    assert adapter.spec.ch_names[:3] == ("C3", "C4", "CZ")
+    np.testing.assert_array_equal(adapter.convert(np.arange(16.0)[None]), np.arange(1.0, 16.0)[None])
+
+
+def test_a_montage_by_label_renames() -> None:
+    montage = Montage("m", labels={"A1": "CZ"})
+    header = eeg_header(("A1", "EEG", "uV"), ("A2", "EEG", "uV"))
+    assert make_adapter(header, "k", Kind.EEG, AdapterOptions(montage=montage)).spec.ch_names == ("CZ",)
+
+
+@pytest.mark.parametrize(
+    ("montage", "message"),
+    [
+        (Montage("m", labels={"B9": "CZ"}), "names B9, the stream has A1 A2"),
+        (Montage("m", indices={2: "CZ"}), "names channel 2, the stream has 0 to 1"),
+        (Montage("m", indices={0: "CZ", 1: "CZ"}), "gives CZ to several"),
+    ],
+)
+def test_a_montage_that_does_not_fit_is_an_input_error(montage: Montage, message: str) -> None:
+    header = eeg_header(("A1", "EEG", "uV"), ("A2", "EEG", "uV"))
+    with pytest.raises(InputError, match=message):
+        make_adapter(header, "k", Kind.EEG, AdapterOptions(montage=montage))
+
+
+def test_an_mne_montage_cannot_name_channels_without_labels() -> None:
+    options = AdapterOptions(montage=load_montage("biosemi64"))
+    with pytest.raises(InputError, match="the 64 channels have none"):
+        make_adapter(eeg_header(n_channels=64), "k", Kind.EEG, options)
+
+
+def test_a_numbered_cap_is_not_mistaken_for_ten_twenty() -> None:
+    labels = [f"{bank}{n}" for bank in "ABCD" for n in range(1, 33)]
+    header = eeg_header(*((label, "EEG", "uV") for label in labels))
+    with pytest.raises(InputError, match="--montage"):
+        make_adapter(header, "k", Kind.EEG)
+    adapter = make_adapter(header, "k", Kind.EEG, AdapterOptions(montage=load_montage("biosemi128")))
+    at_c3 = adapter.spec.ch_names.index("C3")
+    data = adapter.convert(np.arange(128.0)[None])
+    assert isinstance(data, np.ndarray)
+    assert data[0, at_c3] == labels.index("D19")
+
+
+def test_text_is_no_eeg() -> None:
+    with pytest.raises(InputError, match="sends text"):
+        make_adapter(eeg_header(("Cz", "EEG", "uV"), fmt="string"), "k", Kind.EEG)

@@ -1,0 +1,106 @@
+"""What a stream is, and which one is chosen."""
+
+from __future__ import annotations
+
+import pytest
+
+from acquisition.errors import InputError
+from acquisition.select import kind_of, select_streams
+from acquisition.types import Kind, StreamHeader
+
+
+def header(
+    name: str, type_: str, source_id: str = "", fmt: str = "float32", n_channels: int = 4
+) -> StreamHeader:
+    return StreamHeader(name, type_, source_id, "host", f"uid-{name}-{type_}", 100.0, n_channels, fmt)
+
+
+@pytest.mark.parametrize(
+    ("type_", "fmt", "kind"),
+    [
+        ("EEG", "float32", Kind.EEG),
+        ("eeg", "int16", Kind.EEG),
+        ("Gaze", "double64", Kind.GAZE),
+        ("Eyetracker", "float32", Kind.GAZE),
+        ("Eye Tracking", "float32", Kind.GAZE),
+        ("VideoCompressed", "string", Kind.VIDEO),
+        ("video_raw", "int8", Kind.VIDEO),
+        ("Video", "string", Kind.VIDEO),
+        ("AUDIO", "int16", Kind.AUDIO),
+        ("StringMarker", "string", Kind.MARKERS),
+        ("annotations", "string", Kind.MARKERS),
+        ("Marker", "int32", Kind.MARKERS),
+        ("ACC", "float32", Kind.OTHER),
+        ("GYRO", "float32", Kind.OTHER),
+        ("PPG", "float32", Kind.OTHER),
+        ("EEG", "string", Kind.OTHER),
+    ],
+)
+def test_kind_follows_type_and_format(type_: str, fmt: str, kind: Kind) -> None:
+    assert kind_of(header("x", type_, fmt=fmt)) is kind
+
+
+def test_a_video_stream_of_frame_numbers_is_no_video() -> None:
+    assert kind_of(header("cam", "Video", fmt="int32", n_channels=1)) is Kind.OTHER
+
+
+MUSE = {i: header("Muse", type_, "Muse_00:55") for i, type_ in enumerate(("ACC", "GYRO", "PPG", "EEG"), 1)}
+
+
+def test_streams_of_one_name_are_told_apart_by_type() -> None:
+    assert select_streams(MUSE).kinds == {4: Kind.EEG}
+    assert select_streams(MUSE, "eeg=name:Muse").kinds == {4: Kind.EEG}
+    assert select_streams(MUSE, "eeg=source_id:Muse_00:55").kinds == {4: Kind.EEG}
+
+
+def test_another_sensor_is_never_eeg() -> None:
+    with pytest.raises(InputError, match="carries no eeg"):
+        select_streams(MUSE, "eeg=type:ACC")
+
+
+def test_two_candidates_are_named_with_the_way_to_choose() -> None:
+    two = {"a": header("Cap", "EEG", "s1"), "b": header("Band", "EEG", "s2")}
+    with pytest.raises(InputError, match=r"'Cap'.*'Band'.*--streams eeg=name:Cap"):
+        select_streams(two)
+    assert select_streams(two, "eeg=name:Band").of_kind(Kind.EEG) == ["b"]
+
+
+def test_twins_are_told_apart_by_id() -> None:
+    twins = {7: header("Cap", "EEG", "s"), 9: header("Cap", "EEG", "s")}
+    with pytest.raises(InputError, match="eeg=id:7"):
+        select_streams(twins)
+    assert select_streams(twins, "eeg=id:9").kinds == {9: Kind.EEG}
+
+
+def test_none_leaves_a_modality_out_and_says_so() -> None:
+    streams = {"a": header("Cap", "EEG"), "b": header("Cam", "VideoCompressed", fmt="string")}
+    selection = select_streams(streams, "face=none")
+    assert selection.kinds == {"a": Kind.EEG}
+    assert "face=none" in selection.left_out["b"]
+
+
+def test_an_unknown_type_can_be_chosen_by_hand() -> None:
+    assert select_streams({1: header("amp", "Signal")}, "eeg=name:amp").kinds == {1: Kind.EEG}
+
+
+def test_names_may_hold_commas_and_colons() -> None:
+    streams = {1: header("Cap, old: 2", "EEG"), 2: header("Cap", "EEG"), 3: header("Eyes", "Gaze")}
+    assert select_streams(streams, "eeg=Cap, old: 2,eye=Eyes").kinds == {1: Kind.EEG, 3: Kind.GAZE}
+
+
+def test_own_streams_are_never_input() -> None:
+    streams = {1: header("p", "AffectscopePrediction"), 2: header("c", "AffectscopeClock", fmt="string")}
+    with pytest.raises(InputError, match="no EEG, eye, face or voice"):
+        select_streams(streams)
+
+
+def test_all_marker_streams_are_taken() -> None:
+    streams = {1: header("Cap", "EEG"), 2: header("m", "Markers", fmt="string"), 3: header("n", "Marker")}
+    assert select_streams(streams).of_kind(Kind.MARKERS) == [2, 3]
+    assert select_streams(streams, "markers=name:n").of_kind(Kind.MARKERS) == [3]
+
+
+@pytest.mark.parametrize("text", ["nose=name:x", "eeg", "eeg=", "eeg=a,eeg=b", "eeg=name:nobody"])
+def test_a_bad_choice_is_an_input_error(text: str) -> None:
+    with pytest.raises(InputError):
+        select_streams({1: header("Cap", "EEG")}, text)
