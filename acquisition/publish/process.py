@@ -42,6 +42,7 @@ class PublisherProcess:
     source_id: str
     control: Path  # its files, less their suffix
     process: subprocess.Popen[bytes] | None  # None where it was taken over
+    foreign: bool = False  # published by somebody else, who also ends it
     _n_read: int = field(default=0, repr=False)
 
     @property
@@ -49,7 +50,7 @@ class PublisherProcess:
         """True until it has ended."""
         if self.process is not None:
             return self.process.poll() is None
-        return self.control.with_suffix(".json").exists()
+        return self.foreign or self.control.with_suffix(".json").exists()
 
     @property
     def exit_code(self) -> int | None:
@@ -71,7 +72,9 @@ class PublisherProcess:
         return [line for line in lines if line and "|" not in line]
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """End it, by force where it does not react."""
+        """End it, by force where it does not react; a publisher that the user started is left alone."""
+        if self.foreign:
+            return
         self.control.with_suffix(".stop").touch()
         clock = LslClock()
         deadline = clock.now() + timeout_s
@@ -115,7 +118,8 @@ def start_publisher(
     source_id = publisher_source_id(kind, parsed)
     control = control_folder() / source_id.replace(".", "_")  # dots would look like suffixes
     if _is_published(source_id):
-        return PublisherProcess(kind, device, source_id, control, None)
+        foreign = not control.with_suffix(".json").exists()
+        return PublisherProcess(kind, device, source_id, control, None, foreign)
     _tidy(control)
     arguments = [kind, str(parsed.absolute()) if isinstance(parsed, Path) else device]
     arguments += ["--control", str(control), "--idle-limit", str(idle_limit_s)]
@@ -129,15 +133,24 @@ def start_publisher(
     return PublisherProcess(kind, device, source_id, control, process)
 
 
-def stop_publishers() -> list[str]:
-    """Tell every detached publisher of this user to end, and return what they were publishing."""
-    stopped = []
+def stop_publishers(timeout_s: float = 3.0) -> list[str]:
+    """End every detached publisher of this user, and return what they published."""
+    records = {}
     for record in control_folder().glob("*.json"):
         with contextlib.suppress(OSError, ValueError):
-            content = json.loads(record.read_text(encoding="utf-8"))
-            stopped.append(f"{content['kind']} {content['device']} (process {content['pid']})")
+            records[record] = json.loads(record.read_text(encoding="utf-8"))
             record.with_suffix(".stop").touch()
-    return stopped
+    clock = LslClock()
+    deadline = clock.now() + timeout_s
+    while any(record.exists() for record in records) and clock.now() < deadline:
+        clock.wait_until(clock.now() + _POLL_S)
+    stopped = [record for record in records if not record.exists()]
+    for record in set(records) - set(stopped):
+        _tidy(record.with_suffix(""))  # left by a process that was killed
+    return [
+        f"{content['kind']} {content['device']} (process {content['pid']})"
+        for content in (records[record] for record in stopped)
+    ]
 
 
 def _is_published(source_id: str) -> bool:

@@ -13,14 +13,16 @@ writes there for as long as it is gone, and a full pipe would halt the recording
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -69,9 +71,18 @@ class Supervisor:
     min_free_bytes : int
         The recording is ended while this much of the disk is left, because LabRecorder itself goes on
         without a word when the disk is full.
+    free_bytes : callable
+        Returns how many bytes are free in a folder.
     """
 
-    def __init__(self, path: Path, queries: Sequence[str], min_free_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        queries: Sequence[str],
+        min_free_bytes: int,
+        free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+    ) -> None:
+        self._free_bytes = free_bytes
         self._path = path
         self._queries = list(queries)
         self._min_free_bytes = min_free_bytes
@@ -124,7 +135,7 @@ class Supervisor:
         assert process.stdout is not None
         for line in process.stdout:
             line = line.rstrip()
-            print(line, flush=True)  # the log file
+            _log(line)
             if "INFO|" not in line:
                 self._lines.append(line)
                 del self._lines[:-200]
@@ -132,8 +143,11 @@ class Supervisor:
                 self.status.n_streams += 1
             elif line.startswith("Started data collection"):
                 self.status.n_opened += 1
-            elif "broke off" in line:
-                self._notice(f"a stream broke off: {line.split('|')[-1].strip()}")
+            elif "transmission broke off" in line:
+                # liblsl names the thread R_ and the start of the stream's name
+                thread = re.search(r"\[R_(.+?)\s*\]", line)
+                name = f"stream {thread[1]!r}" if thread else "a stream"
+                self._notice(f"{name} broke off; LabRecorder goes on if it comes back")
 
     def _stop_wanted(self) -> bool:
         self._low_disk = self._free() < self._min_free_bytes
@@ -181,7 +195,7 @@ class Supervisor:
             self._tell(
                 "failed",
                 f"the disk ran low and the recording was ended: {self.status.free_bytes / 1e6:.0f} MB "
-                f"were left and {self._min_free_bytes / 1e6:.0f} MB are kept free; the file is whole up to that moment",
+                f"were left and {self._min_free_bytes / 1e6:.0f} MB are kept free; the file is whole so far",
             )
         else:
             self._tell("stopped", "the file is closed")
@@ -189,7 +203,7 @@ class Supervisor:
 
     def _free(self) -> int:
         try:
-            return shutil.disk_usage(self._path.parent).free
+            return self._free_bytes(self._path.parent)
         except OSError:
             return 0  # the drive is gone, and with it all room
 
@@ -199,7 +213,7 @@ class Supervisor:
         try:
             write_json(status_path(self._path), asdict(self.status))
         except OSError as error:
-            print(f"the status file cannot be written: {error}", flush=True)
+            _log(f"the status file cannot be written: {error}")
 
     def _notice(self, sentence: str) -> None:
         if len(self.status.notices) < _MAX_NOTICES:
@@ -210,6 +224,12 @@ class Supervisor:
         if missing:
             return "no stream answers to " + ", ".join(missing)
         return self._lines[-1] if self._lines else "it said nothing"
+
+
+def _log(line: str) -> None:
+    # A log that cannot be written must not end the thread that keeps LabRecorder's pipe empty.
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 def labrecorder_cli() -> Path:

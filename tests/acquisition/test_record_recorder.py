@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import shutil
 import signal
 import socket
@@ -19,6 +18,7 @@ from acquisition.errors import InputError
 from acquisition.record.files import next_part_path, next_run_path, read_sidecar, status_path, write_sidecar
 from acquisition.record.recorder import Recorder, check_room, read_status, stop_recording
 from acquisition.record.selection import bytes_per_second, quote_xpath, source_id_query, stream_query
+from acquisition.record.supervisor import Supervisor
 from acquisition.types import StreamHeader
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -214,23 +214,35 @@ def test_missing_stream_fails_with_its_name(tmp_path: Path) -> None:
 @pytest.mark.lsl
 @pytest.mark.slow
 def test_low_disk_ends_the_recording_loudly_with_a_whole_file(tmp_path: Path) -> None:
-    clock = LslClock()
     source_id = str(uuid.uuid4())
+    path = tmp_path / "a.xdf"
     with sender(source_id):
         wait_for_stream(source_id)
-        free = shutil.disk_usage(tmp_path).free
-        ballast = tmp_path / "ballast"
-        recorder = Recorder(
-            tmp_path / "a.xdf", [eeg_header(source_id)], min_free_bytes=free - 300_000_000, min_room_s=0.0
-        )
+
+        def disk_that_fills(folder: Path) -> int:
+            return 1_000_000 - (path.stat().st_size if path.exists() else 0)
+
+        assert Supervisor(path, [source_id_query(source_id)], 980_000, disk_that_fills).run() == 1
+    status = read_status(path)
+    assert status is not None
+    assert status.state == "failed"
+    assert "disk ran low" in status.message
+    assert len(numbers_in(path)) > 100
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+def test_sender_that_dies_is_a_notice_and_the_file_still_closes(tmp_path: Path) -> None:
+    clock = LslClock()
+    source_id = str(uuid.uuid4())
+    recorder = Recorder(tmp_path / "a.xdf", [eeg_header(source_id)])
+    with sender(source_id):
+        wait_for_stream(source_id)
         recorder.start()
         wait_for(clock, lambda: recorder.confirmed, 15.0)
-        with ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, 1_000_000_000)
-        wait_for(clock, lambda: recorder.status().over, 15.0)
-        ballast.unlink()
-    assert recorder.status().state == "failed"
-    assert "disk ran low" in recorder.status().message
+    wait_for(clock, lambda: bool(recorder.status().notices), 10.0)
+    assert "stream 'test EEG' broke off" in recorder.status().notices[0]
+    assert recorder.stop().state == "stopped"
     assert len(numbers_in(recorder.path)) > 0
 
 
