@@ -125,6 +125,13 @@ class ModelConfig:
             if not values or len(set(values)) != len(values):
                 raise InputError(f"{name}: expected distinct names, got {list(values)}", where="model config")
 
+        n_network, n_features = self.network.n_eye_features, self.features.eye_features
+        if n_network != n_features:
+            raise InputError(
+                f"eye features: the network expects {n_network}, the features give {n_features}",
+                where="model config",
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict that `from_dict` turns back into an equal config."""
         return {
@@ -147,8 +154,6 @@ class ModelConfig:
         InputError
             A key is missing or unknown, a value has the wrong type, or the format is another version's.
         """
-        from models.features.config import FeatureConfig
-
         data = dict(data)
         version = data.pop("format_version", None)
         if version != FORMAT_VERSION:
@@ -162,7 +167,7 @@ class ModelConfig:
             labels=_cast(tuple[str, ...], data["labels"], f"{where}: labels"),
             ch_names=_cast(tuple[str, ...], data["ch_names"], f"{where}: ch_names"),
             windows=_build(WindowConfig, data.get("windows", {}), f"{where}: windows"),
-            features=FeatureConfig.from_dict(data.get("features", {})),
+            features=_features(data.get("features", {}), f"{where}: features"),
             network=_build(NetworkConfig, data["network"], f"{where}: network"),
             trained_on=_cast(str, data.get("trained_on", ""), f"{where}: trained_on"),
             notes=_cast(str, data.get("notes", ""), f"{where}: notes"),
@@ -176,7 +181,6 @@ def preset(
     ch_names: Sequence[str],
     windows: WindowConfig | None = None,
     features: FeatureConfig | None = None,
-    n_eye_features: int = 33,
     trained_on: str = "",
 ) -> ModelConfig:
     """Return the config of a preset network.
@@ -188,8 +192,6 @@ def preset(
     labels, ch_names : sequence of str
     windows, features : optional
         The defaults of the program where left out.
-    n_eye_features : int
-        33 (SEED-V) or 31 (SEED-IV).
     trained_on : str
 
     Raises
@@ -201,14 +203,26 @@ def preset(
 
     if name not in _PRESETS:
         raise InputError(f"expected a preset of {sorted(_PRESETS)}, got {name!r}", where="--preset")
+    features = features or FeatureConfig()
     return ModelConfig(
         labels=tuple(labels),
         ch_names=tuple(ch_names),
         windows=windows or WindowConfig(),
-        features=features or FeatureConfig(),
-        network=replace(_PRESETS[name], n_eye_features=n_eye_features),
+        features=features,
+        network=replace(_PRESETS[name], n_eye_features=features.eye_features),
         trained_on=trained_on,
     )
+
+
+def _features(data: Any, where: str) -> FeatureConfig:
+    from models.features.config import FeatureConfig
+
+    if not isinstance(data, Mapping):
+        raise InputError(f"expected an object, found {type(data).__name__}", where=where)
+    try:
+        return FeatureConfig.from_dict(data)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"expected a setting of another type: {error}", where=where) from error
 
 
 def _check_keys(

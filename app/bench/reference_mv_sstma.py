@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.config import MvSstmaConfig
-from models.encoders.mv_sstma import MvSstmaBlock, MvSstmaEncoder
+from models.encoders.mv_sstma import MvSstmaEncoder
+from models.encoders.mv_sstma_block import MvSstmaBlock
 
 
 class ReferenceBlock(nn.Module):
@@ -32,8 +33,9 @@ class ReferenceBlock(nn.Module):
     def forward(self, x: Tensor, valid: Tensor, channel_mask: Tensor) -> Tensor:
         """Transform (B, D, T, C); ``valid`` (B, 1, T, C) float, ``channel_mask`` bool (B, C)."""
         total = x
-        for conv, norm, qkv, out in zip(self.convs, self.norms, self.qkv, self.out, strict=True):
-            padded = F.pad(x * valid, (0, 0, conv.kernel_size[0] - 1, 0))  # causal
+        layers = zip(self.config.kernels, self.convs, self.norms, self.qkv, self.out, strict=True)
+        for k, conv, norm, qkv, out in layers:
+            padded = F.pad(x * valid, (0, 0, k - 1, 0))  # causal
             total = total + self._attend(norm(conv(padded)), qkv, out, channel_mask)
         tokens = total.permute(0, 2, 3, 1)  # (B, T, C, D)
         return (tokens + self.ffn(self.norm(tokens))).permute(0, 3, 1, 2)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from models.config import MvSstmaConfig
-from models.encoders.mv_sstma import MvSstmaBlock, run_blocks, sine_cosine_positions
+from models.encoders.mv_sstma import run_blocks, sine_cosine_positions
+from models.encoders.mv_sstma_block import MvSstmaBlock
 
 
 def random_channel_mask(
@@ -72,5 +73,5 @@ class MvSstmaDecoder(nn.Module):
             The loss is taken over ``channel_mask & ~visible``.
         """
         x = torch.where(visible[:, None, :, None], tokens, self.mask_token) + self.positions[positions]
-        x, _ = run_blocks(self.blocks, x, step_mask, channel_mask)
+        x, _ = run_blocks(self.blocks, self.config, x, step_mask, channel_mask)
         return self.predict(self.norm(x)).transpose(1, 2)

@@ -1,0 +1,145 @@
+"""A model is a folder: ``config.json``, ``model.safetensors`` and ``README.md``, its card. Never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from acquisition.errors import InputError
+from models.config import ModelConfig
+from models.network import FusionNetwork
+
+CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
+_NETWORK, _NORMALISER = "network.", "normaliser."
+_REMEDY = "copy the model folder again, or train a new one with `affectscope train`"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A loaded model."""
+
+    config: ModelConfig
+    network: FusionNetwork  # on the CPU, in eval mode
+    normaliser_tensors: dict[str, Tensor]
+    sha256: str  # hex, of config and weights: names this very model in recordings and reports
+
+
+def save_checkpoint(
+    folder: Path | str,
+    config: ModelConfig,
+    network: FusionNetwork,
+    normaliser_tensors: Mapping[str, Tensor],
+    card_text: str,
+) -> str:
+    """Write a model folder and return its SHA-256.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it does not exist; files of an older model in it are replaced.
+    config : ModelConfig
+    network : FusionNetwork
+    normaliser_tensors : mapping of str to Tensor
+        Training statistics, stored with the weights.
+    card_text : str
+        The model card, Markdown.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
+    tensors |= {_NORMALISER + name: tensor for name, tensor in normaliser_tensors.items()}
+    weights = save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    (folder / CONFIG_FILE).write_bytes(text.encode())
+    (folder / WEIGHTS_FILE).write_bytes(weights)
+    (folder / CARD_FILE).write_bytes(card_text.encode())
+    return _sha256(text.encode(), weights)
+
+
+def load_checkpoint(folder: Path | str) -> Checkpoint:
+    """Read a model folder.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, or configuration and weights do not fit each other.
+    """
+    folder = Path(folder)
+    text, weights = _read(folder / CONFIG_FILE), _read(folder / WEIGHTS_FILE)
+    where = str(folder / CONFIG_FILE)
+    config = ModelConfig.from_dict(_parse(text, where), where=where)
+    try:
+        tensors = load_tensors(weights)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise InputError(
+            f"expected safetensors, found damaged or other content: {error}",
+            where=str(folder / WEIGHTS_FILE),
+            remedy=_REMEDY,
+        ) from error
+    network = FusionNetwork(config)
+    _load_weights(network, _strip(tensors, _NETWORK), str(folder / WEIGHTS_FILE))
+    return Checkpoint(config, network.eval(), _strip(tensors, _NORMALISER), _sha256(text, weights))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"expected a model file, found none that can be read ({error.strerror})",
+            where=str(path),
+            remedy=f"a model is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}; give its path with --model",
+        ) from error
+
+
+def _parse(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:  # bad JSON or bad UTF-8
+        raise InputError(f"expected JSON: {error}", where=where, remedy=_REMEDY) from error
+    if not isinstance(data, dict):
+        raise InputError(f"expected a JSON object, found {type(data).__name__}", where=where, remedy=_REMEDY)
+    return data
+
+
+def _load_weights(network: FusionNetwork, tensors: dict[str, Tensor], where: str) -> None:
+    own = network.state_dict()
+    for problem, names in (("missing", set(own) - set(tensors)), ("unknown", set(tensors) - set(own))):
+        if names:
+            some = ", ".join(sorted(names)[:3])
+            raise InputError(
+                f"expected {len(own)} tensors, found {len(tensors)}; {problem}: {some}",
+                where=where,
+                remedy=_REMEDY,
+            )
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
+            expected, found = own[name], tensor
+            raise InputError(
+                f"{name}: expected {tuple(expected.shape)} {expected.dtype},"
+                f" found {tuple(found.shape)} {found.dtype}",
+                where=where,
+                remedy=_REMEDY,
+            )
+        if not tensor.isfinite().all():
+            raise InputError(
+                f"{name}: expected finite weights, found NaN or infinity", where=where, remedy=_REMEDY
+            )
+    network.load_state_dict(tensors)
+
+
+def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _sha256(text: bytes, weights: bytes) -> str:
+    return hashlib.sha256(text + weights).hexdigest()

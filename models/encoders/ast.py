@@ -1,0 +1,105 @@
+"""Audio spectrogram transformer for the voice: clips of any length, with padding that cannot be seen.
+
+`transformers.ASTModel` takes clips of one length and has no mask in the time domain. Its embeddings and
+layers are composed here: the position table is cut to the clip's length, and padded patches are hidden as
+attention keys.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from acquisition.errors import InputError
+from models.config import AstConfig
+from models.encoders.open_weights import copy_weights
+
+
+class AstEncoder(nn.Module):
+    """AST of a given size, random until weights are loaded."""
+
+    def __init__(self, config: AstConfig) -> None:
+        super().__init__()
+        import transformers  # seconds to import: only where a network is built
+
+        self.config = config
+        self.model = transformers.ASTModel(
+            transformers.ASTConfig(
+                hidden_size=config.width,
+                num_hidden_layers=config.n_layers,
+                num_attention_heads=config.n_heads,
+                intermediate_size=config.ffn_dim,
+                patch_size=config.patch_size,
+                time_stride=config.time_stride,
+                frequency_stride=config.frequency_stride,
+                num_mel_bins=config.n_mels,
+                max_length=config.max_frames,
+                hidden_dropout_prob=config.dropout,
+            )
+        )
+
+    def forward(self, log_mel: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode clips.
+
+        Parameters
+        ----------
+        log_mel : Tensor (B, n_frames, n_mels)
+            Normalised as `ASTFeatureExtractor` does; what is masked may hold anything.
+        frame_mask : Tensor of bool (B, n_frames)
+
+        Returns
+        -------
+        tokens : Tensor (B, M, D)
+            One a time column of patches, the mean over its frequencies.
+        mask : Tensor of bool (B, M)
+            A column is valid if all its frames are.
+        times : Tensor (M,)
+            Middle of each column, seconds from the clip's start.
+
+        Raises
+        ------
+        InputError
+            The clip is longer than the position table.
+        """
+        config = self.config
+        if log_mel.shape[1] > config.max_frames:
+            raise InputError(
+                f"expected at most {config.max_frames * config.frame_s:.2f} s of voice,"
+                f" got {log_mel.shape[1] * config.frame_s:.2f} s",
+                where="voice encoder",
+                remedy="shorten voice_s or train with a larger max_frames",
+            )
+        too_short = max(0, config.patch_size - log_mel.shape[1])
+        log_mel, frame_mask = F.pad(log_mel, (0, 0, 0, too_short)), F.pad(frame_mask, (0, too_short))
+        log_mel = log_mel.masked_fill(~frame_mask[..., None], 0.0)
+        mask = frame_mask.unfold(1, config.patch_size, config.time_stride).all(dim=-1)  # (B, M)
+        hidden, n_rows = self._embed(log_mel)
+        n_batch, n_columns = mask.shape
+        keys = F.pad(mask.repeat(1, n_rows), (2, 0), value=True)  # the two summary tokens are always there
+        key_bias = torch.zeros_like(keys, dtype=hidden.dtype).masked_fill(~keys, -1e9)[:, None, None]
+        for layer in self.model.layers:
+            hidden = layer(hidden, key_bias)
+        patches = self.model.layernorm(hidden)[:, 2:]
+        tokens = patches.view(n_batch, n_rows, n_columns, -1).mean(dim=1)
+        columns = torch.arange(n_columns, device=tokens.device)
+        times = (columns * config.time_stride + config.patch_size / 2) * config.frame_s
+        return tokens, mask, times
+
+    def _embed(self, log_mel: Tensor) -> tuple[Tensor, int]:
+        """Return (B, 2 + rows * columns, D), frequency-major, and the number of frequency rows."""
+        embeddings = self.model.embeddings
+        patches = embeddings.patch_embeddings(log_mel)  # (B, rows * columns, D)
+        n_rows, longest = embeddings.get_shape(self.model.config)
+        n_columns = patches.shape[1] // n_rows
+        table = embeddings.position_embeddings  # (1, 2 + rows * longest, D)
+        grid = table[:, 2:].unflatten(1, (n_rows, longest))[:, :, :n_columns].flatten(1, 2)
+        summary = torch.cat([embeddings.cls_token, embeddings.distillation_token], dim=1) + table[:, :2]
+        hidden = torch.cat([summary.expand(len(patches), -1, -1), patches + grid], dim=1)
+        return embeddings.dropout(hidden), n_rows
+
+    def load_open_weights(self) -> None:
+        """Load the weights that ``config.source`` names; see `copy_weights`."""
+        import transformers
+
+        copy_weights(self.config.source, transformers.ASTModel.from_pretrained, self.model)

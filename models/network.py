@@ -1,0 +1,177 @@
+"""The fusion network: four encoders, learned pooling over time, shared attention, one prediction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from acquisition.errors import InputError
+from acquisition.types import MODALITIES
+from models.config import ModelConfig, MvSstmaConfig
+from models.encoders.ast import AstEncoder
+from models.encoders.mv_sstma import MvSstmaEncoder
+from models.encoders.pooling import ChannelPool, TimePool
+from models.encoders.vit import VitEncoder
+from models.fusion import FUSIONS
+from models.inputs import NetworkInput, NetworkOutput
+
+
+class ModalityToken(nn.Module):
+    """Turn a modality's tokens over time into one token, and say which times counted."""
+
+    def __init__(self, in_dim: int, d_model: int, dropout: float) -> None:
+        super().__init__()
+        self.project = nn.Sequential(nn.Linear(in_dim, d_model), nn.LayerNorm(d_model), nn.Dropout(dropout))
+        self.pool = TimePool(d_model)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (B, d_model) and the time weights (B, N) of tokens (B, N, in_dim), mask (B, N)."""
+        return self.pool(self.project(tokens.masked_fill(~mask[..., None], 0.0)), mask)
+
+
+class FusionNetwork(nn.Module):
+    """Emotion logits and attention from any subset of EEG, eye tracking, face and voice.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Labels, training channels and all sizes. Weights are random until loaded.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        sizes = config.network
+        fusion, n_labels = sizes.fusion, len(config.labels)
+        if fusion.variant not in FUSIONS:
+            raise InputError(
+                f"expected a fusion of {sorted(FUSIONS)}, found {fusion.variant!r}", where="model config"
+            )
+        self.eeg = MvSstmaEncoder(sizes.eeg, len(config.ch_names))
+        self.eye = MvSstmaEncoder(sizes.eye, sizes.n_eye_features)
+        self.face = VitEncoder(sizes.face)
+        self.voice = AstEncoder(sizes.voice)
+        self.eeg_pool = ChannelPool(sizes.eeg.dim, sizes.eeg.n_pools)
+        self.eye_pool = ChannelPool(sizes.eye.dim, sizes.eye.n_pools)
+        widths = (_pooled(sizes.eeg), _pooled(sizes.eye), sizes.face.width, sizes.voice.width)
+        self.tokens = nn.ModuleDict(
+            {
+                modality: ModalityToken(width, fusion.d_model, fusion.dropout)
+                for modality, width in zip(MODALITIES, widths, strict=True)
+            }
+        )
+        self.heads = nn.ModuleDict({m: nn.Linear(fusion.d_model, n_labels) for m in MODALITIES})
+        self.fusion = FUSIONS[fusion.variant](fusion, n_labels)
+
+    def forward(self, inputs: NetworkInput) -> NetworkOutput:
+        """Return logits and attention of a batch of windows; see `NetworkInput`, `NetworkOutput`.
+
+        A modality counts as present if ``inputs.present`` says so and its mask has at least one step.
+        """
+        results = [self._modality_token(modality, inputs) for modality in MODALITIES]
+        tokens = torch.stack([token for token, _, _ in results], dim=1)  # (B, 4, d_model)
+        present = inputs.present & torch.stack([_masks(m, inputs).any(dim=1) for m in MODALITIES], dim=1)
+        logits, attention = self.fusion(tokens, present)
+        time = self._time_attention(attention, [weights for _, weights, _ in results], inputs)
+        heads = [self.heads[modality](tokens[:, i]) for i, modality in enumerate(MODALITIES)]
+        received = results[0][2]
+        assert received is not None
+        return NetworkOutput(logits, attention, received * present[:, :1], time, torch.stack(heads, dim=1))
+
+    def unimodal_logits(self, modality: str, inputs: NetworkInput) -> Tensor:
+        """Return (B, n_labels) of one modality by its own head; the other encoders do not run."""
+        token, _, _ = self._modality_token(modality, inputs)
+        return self.heads[modality](token)
+
+    def unimodal_parameters(self, modality: str) -> list[nn.Parameter]:
+        """Return what trains when a modality is trained alone, and is frozen for the fusion."""
+        modules = [getattr(self, modality), self.tokens[modality], self.heads[modality]]
+        if modality in ("eeg", "eye"):
+            modules.append(getattr(self, f"{modality}_pool"))
+        return [parameter for module in modules for parameter in module.parameters()]
+
+    def encode_face(self, frames: Tensor) -> Tensor:
+        """Return one token (N, D) a face crop (N, 3, 224, 224), scaled to -1..1."""
+        return self.face(frames)
+
+    def encode_voice(self, log_mel: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return tokens (B, M, D), their mask (B, M) and times (M,) in s from the clip's start.
+
+        Parameters
+        ----------
+        log_mel : Tensor (B, n_frames, 128)
+            1 to 10 s at 100 frames a second.
+        frame_mask : Tensor of bool (B, n_frames)
+        """
+        return self.voice(log_mel, frame_mask)
+
+    def prepare_inference(self) -> FusionNetwork:
+        """Switch to eval mode with the fast paths; returns itself.
+
+        Call it after the weights are loaded and on their device. `train`, `to` and `load_state_dict`
+        undo it; a network so prepared serves one thread at a time.
+        """
+        self.eval()
+        self.eeg.fold()
+        self.eye.fold()
+        return self
+
+    def load_open_weights(self) -> None:
+        """Load open ViT and AST weights where the config names a folder or hub model."""
+        for encoder in (self.face, self.voice):
+            if encoder.config.source:
+                encoder.load_open_weights()
+
+    def _modality_token(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return token (B, d_model), time weights (B, N) and, for EEG and eye, attention by channel."""
+        received = None
+        if modality == "eeg":
+            tokens, received = self.eeg(
+                inputs.eeg, inputs.eeg_positions, inputs.eeg_step_mask, inputs.eeg_channel_mask
+            )
+            tokens = self.eeg_pool(tokens, inputs.eeg_channel_mask)
+        elif modality == "eye":
+            positions = torch.arange(inputs.eye.shape[1], device=inputs.eye.device)
+            mask = inputs.eye_feature_mask
+            tokens, received = self.eye(inputs.eye[..., None], positions, inputs.eye_step_mask, mask)
+            tokens = self.eye_pool(tokens, mask)
+        else:
+            tokens = inputs.face_tokens if modality == "face" else inputs.voice_tokens
+        token, weights = self.tokens[modality](tokens, _masks(modality, inputs))
+        return token, weights, received
+
+    def _time_attention(self, attention: Tensor, weights: list[Tensor], inputs: NetworkInput) -> Tensor:
+        """Return (B, T): each modality's time weights in 1 s bins, times the modality's own weight.
+
+        What is older than the EEG's first step counts to that step.
+        """
+        n_bins = inputs.eeg_step_mask.shape[1]
+        ages = [_step_ages(inputs.eeg_step_mask), _step_ages(inputs.eye_step_mask)]
+        ages += [inputs.face_times, inputs.voice_times]
+        total = attention.new_zeros(len(attention), n_bins)
+        bins = torch.arange(n_bins, device=attention.device)
+        for index, (weight, age) in enumerate(zip(weights, ages, strict=True)):
+            slot = n_bins - 1 - age.nan_to_num(0.0).clamp(0, n_bins - 1).floor().long()  # (B, N)
+            inside = (slot[..., None] == bins).to(weight.dtype)  # (B, N, T)
+            total = total + torch.bmm(weight[:, None], inside)[:, 0] * attention[:, index, None]
+        return total
+
+
+def _pooled(config: MvSstmaConfig) -> int:
+    return config.dim * config.n_pools
+
+
+def _masks(modality: str, inputs: NetworkInput) -> Tensor:
+    """Return which of a modality's time tokens count, bool (B, N)."""
+    if modality == "eeg":
+        return inputs.eeg_step_mask & inputs.eeg_channel_mask.any(dim=1, keepdim=True)
+    if modality == "eye":
+        return inputs.eye_step_mask & inputs.eye_feature_mask.any(dim=1, keepdim=True)
+    return inputs.face_mask if modality == "face" else inputs.voice_mask
+
+
+def _step_ages(step_mask: Tensor) -> Tensor:
+    """Return the age (B, T) in whole seconds of 1 s steps that end at t_end."""
+    n_steps = step_mask.shape[1]
+    ages = torch.arange(n_steps - 1, -1, -1, device=step_mask.device, dtype=torch.float32)
+    return ages.expand(len(step_mask), -1)

@@ -1,0 +1,124 @@
+"""Model folders: what is written comes back to the bit, what is broken is refused in one line."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from acquisition.errors import InputError
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.config import AstConfig, ModelConfig, VitConfig, preset
+from models.network import FusionNetwork
+
+
+@pytest.fixture(scope="module")
+def config() -> ModelConfig:
+    config = preset(
+        "small", labels=("sad", "happy"), ch_names=("FZ", "CZ", "PZ"), trained_on="simulated data only"
+    )
+    tiny = {"width": 16, "n_layers": 1, "n_heads": 2, "ffn_dim": 16}
+    sizes = replace(config.network, face=VitConfig(**tiny), voice=AstConfig(**tiny))
+    return replace(config, network=sizes)
+
+
+@pytest.fixture
+def folder(tmp_path, config):
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path, config, FusionNetwork(config), {"eeg.mean": torch.randn(3, 5)}, "# Card\n")
+    return tmp_path
+
+
+def test_round_trip_is_equal_to_the_bit(tmp_path, config):
+    network = FusionNetwork(config)
+    digest = save_checkpoint(tmp_path / "model", config, network, {"eye.low": torch.arange(33.0)}, "# Card\n")
+    loaded = load_checkpoint(tmp_path / "model")
+    assert loaded.config == config
+    assert loaded.sha256 == digest
+    assert loaded.normaliser_tensors.keys() == {"eye.low"}
+    assert torch.equal(loaded.normaliser_tensors["eye.low"], torch.arange(33.0))
+    own, theirs = network.state_dict(), loaded.network.state_dict()
+    assert own.keys() == theirs.keys()
+    assert all(torch.equal(own[name], theirs[name]) for name in own)
+    assert not loaded.network.training
+
+
+def test_saving_again_writes_the_same_bytes(folder):
+    first = load_checkpoint(folder)
+    again = save_checkpoint(
+        folder / "again", first.config, first.network, first.normaliser_tensors, "# Card\n"
+    )
+    assert again == first.sha256
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=name):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 5000])
+def test_cut_weights_are_refused(folder, keep):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match="safetensors"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff\xfe", b"null"])
+def test_broken_config_is_refused(folder, content):
+    (folder / "config.json").write_bytes(content)
+    with pytest.raises(InputError, match="JSON"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("format_version",), 99, "format_version 1, found 99"),
+        (("labels",), "sad", "expected a list"),
+        (("labels",), ["sad", "sad"], "distinct"),
+        (("extra",), 1, "extra"),
+        (("network", "eeg", "dim"), "wide", "expected int, found str 'wide'"),
+        (("network", "eeg", "width"), 3, "width"),
+        (("network", "eeg"), 3, "expected an object"),
+        (("network", "n_eye_features"), 31, "expects 31"),
+        (("windows", "hop_s"), 0.3, "hop_s"),
+        (("features",), 3, "expected an object"),
+        (("network", "fusion", "d_model"), 32, r"expected \(.*32.*\), found|expected .* found"),
+        (("ch_names",), [], "ch_names"),
+    ],
+)
+def test_changed_config_is_refused_with_expected_and_found(folder, path, value, message):
+    file = folder / "config.json"
+    data = json.loads(file.read_text())
+    inner = data
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    file.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=message):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("fault", ["missing", "unknown", "shape", "dtype", "nan"])
+def test_weights_that_do_not_fit_are_refused(folder, fault):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    name = "network.heads.eeg.weight"
+    if fault == "missing":
+        del tensors[name]
+    elif fault == "unknown":
+        tensors["network.other"] = torch.zeros(1)
+    elif fault == "shape":
+        tensors[name] = tensors[name][:1].clone()
+    elif fault == "dtype":
+        tensors[name] = tensors[name].half()
+    else:
+        tensors[name][0, 0] = float("nan")
+    save_file(tensors, path)
+    with pytest.raises(InputError, match="expected") as caught:
+        load_checkpoint(folder)
+    assert "model.safetensors" in str(caught.value)

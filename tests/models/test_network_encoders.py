@@ -1,0 +1,78 @@
+"""Face and voice encoders: any clip length, invisible padding, open weights from a folder."""
+
+import pytest
+import torch
+
+from acquisition.errors import InputError
+from models.config import AstConfig, VitConfig
+from models.encoders.ast import AstEncoder
+from models.encoders.vit import VitEncoder
+
+TINY_AST = {"width": 16, "n_layers": 2, "n_heads": 2, "ffn_dim": 32}
+TINY_VIT = {**TINY_AST, "image_size": 32}
+
+
+@pytest.fixture(scope="module")
+def voice() -> AstEncoder:
+    torch.manual_seed(0)
+    encoder = AstEncoder(AstConfig(**TINY_AST)).eval()
+    torch.nn.init.normal_(encoder.model.embeddings.position_embeddings)
+    return encoder
+
+
+@pytest.mark.parametrize("n_frames", [98, 498, 998])
+def test_voice_padding_is_invisible(voice, n_frames):
+    clip = torch.randn(2, n_frames, 128)
+    mask = torch.ones(2, n_frames, dtype=torch.bool)
+    padded = torch.cat([clip, torch.full((2, 26, 128), float("nan"))], dim=1)
+    padded_mask = torch.cat([mask, torch.zeros(2, 26, dtype=torch.bool)], dim=1)
+    tokens, valid, _ = voice(clip, mask)
+    padded_tokens, padded_valid, times = voice(padded, padded_mask)
+    n_tokens = tokens.shape[1]
+    assert valid.all()
+    assert not padded_valid[:, n_tokens:].any()
+    assert (padded_tokens[:, :n_tokens] - tokens).abs().max() < 1e-5
+    assert times[:2].tolist() == pytest.approx([0.08, 0.24])  # middles of 160 ms columns
+
+
+def test_full_length_voice_equals_the_library_model(voice):
+    clip = torch.randn(1, 1024, 128)
+    tokens, _, _ = voice(clip, torch.ones(1, 1024, dtype=torch.bool))
+    expected = voice.model(clip).last_hidden_state[:, 2:].view(1, 8, 64, -1).mean(dim=1)
+    assert (tokens - expected).abs().max() < 1e-5
+
+
+def test_overlong_voice_is_refused_and_a_blink_of_voice_is_masked(voice):
+    with pytest.raises(InputError, match=r"10\.24 s"):
+        voice(torch.zeros(1, 1025, 128), torch.ones(1, 1025, dtype=torch.bool))
+    tokens, mask, _ = voice(torch.zeros(1, 10, 128), torch.ones(1, 10, dtype=torch.bool))
+    assert tokens.isfinite().all()
+    assert not mask.any()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_face_gives_one_token_a_frame_independent_of_its_neighbours(pooling):
+    encoder = VitEncoder(VitConfig(**TINY_VIT, pooling=pooling)).eval()
+    frames = torch.rand(3, 3, 32, 32)
+    tokens = encoder(frames)
+    assert tokens.shape == (3, 16)
+    assert (encoder(frames[1:2]) - tokens[1]).abs().max() < 1e-5
+
+
+def test_open_weights_come_from_a_folder(tmp_path):
+    origin = VitEncoder(VitConfig(**TINY_VIT))
+    origin.model.save_pretrained(tmp_path)
+    encoder = VitEncoder(VitConfig(**TINY_VIT, source=str(tmp_path)))
+    encoder.load_open_weights()
+    frames = torch.rand(1, 3, 32, 32)
+    assert torch.equal(encoder.eval()(frames), origin.eval()(frames))
+
+
+def test_open_weights_of_another_size_or_place_are_refused(tmp_path):
+    VitEncoder(VitConfig(**TINY_VIT)).model.save_pretrained(tmp_path)
+    wider = VitEncoder(VitConfig(**{**TINY_VIT, "width": 32}, source=str(tmp_path)))
+    with pytest.raises(InputError, match="expected"):
+        wider.load_open_weights()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no model could be loaded"):
+        VitEncoder(VitConfig(**TINY_VIT, source=str(tmp_path / "empty"))).load_open_weights()
