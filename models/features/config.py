@@ -58,7 +58,7 @@ class FeatureConfig:
     pupil_variance_floor: float = 1e-8  # squared pupil units
     pupil_guard_s: float = 0.05  # next to a loss the lid still covers part of the pupil
     min_validity: float = 0.5  # a gaze sample counts from this validity on
-    velocity_window_s: float = 0.02
+    velocity_window_s: float = 0.03  # near the 33 ms between two neighbours at 60 Hz, so rates agree
     saccade_velocity_deg_s: float = 30.0
     min_fixation_s: float = 0.06
     min_saccade_s: float = 0.01

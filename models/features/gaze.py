@@ -96,7 +96,7 @@ def eye_features(
     positive, or within ``pupil_guard_s`` of a loss, is missing; if one eye is missing throughout, the
     other stands for both. Losses are never filled in, but for the pupil's waves on their grid of 0.1 s.
     """
-    inside = (times > t_end - config.eye_context_s - 1e-9) & (times <= t_end + 1e-9)
+    inside = (times > t_end - config.eye_context_s + 1e-9) & (times <= t_end + 1e-9)
     times, gaze = times[inside], gaze[inside]
     features = np.full(len(EYE_FEATURES), np.nan)
     step_start = int(np.searchsorted(times, t_end - config.eye_step_s, side="right"))

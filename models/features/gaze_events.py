@@ -72,16 +72,17 @@ def find_events(
 def gaze_velocity(
     times: NDArray[np.float64], positions: NDArray[np.float64], config: FeatureConfig
 ) -> NDArray[np.float64]:
-    """Return the velocity (n, 2) over ``velocity_window_s`` or the two neighbours, whichever is wider.
+    """Return the velocity (n, 2) over ``velocity_window_s`` around each sample, rounded up to whole samples.
 
     A fixed time instead of a fixed number of samples keeps the tracker's noise from growing with its rate.
     NaN where a position it needs is NaN, and across a hole in the stamps.
     """
     n = len(times)
     here = np.arange(n)
-    half = config.velocity_window_s / 2 + 1e-6
-    before = np.maximum(np.minimum(np.searchsorted(times, times - half), here - 1), 0)
-    after = np.minimum(np.maximum(np.searchsorted(times, times + half, side="right") - 1, here + 1), n - 1)
+    half = config.velocity_window_s / 2 - 1e-6
+    # Equal stamps could make a neighbour the sample itself: one step further at least.
+    before = np.clip(np.searchsorted(times, times - half, side="right") - 1, 0, np.maximum(here - 1, 0))
+    after = np.clip(np.searchsorted(times, times + half), np.minimum(here + 1, n - 1), n - 1)
     elapsed = times[after] - times[before]
     elapsed[(elapsed <= 0) | (elapsed > config.velocity_window_s + config.max_gaze_gap_s)] = np.nan
     velocity = (positions[after] - positions[before]) / elapsed[:, None]

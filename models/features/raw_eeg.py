@@ -8,7 +8,7 @@ from acquisition.errors import InputError
 from models.features.config import FeatureConfig
 
 PAD_S = 1.0  # mirrored on each side, so that the ends do not meet at a jump
-EDGE_HZ = 0.5  # half the width of the raised-cosine edge at the top of the band
+EDGE_HZ = 1.5  # half the width of the raised-cosine edge at the top; narrower rings for longer
 
 
 @torch.no_grad()
@@ -36,7 +36,8 @@ def raw_eeg(x: torch.Tensor, sfreq: float, config: FeatureConfig) -> torch.Tenso
     -----
     Filter and rate change are one step in the frequency domain on this window alone: zero phase, no
     state, nothing past the window's end. A line is removed first and the ends are mirrored for 1 s; what
-    is slower than 0.5 Hz cannot be told from the trend in 5 s anyway.
+    is slower than 0.5 Hz cannot be told from the trend in 5 s anyway. Within the first and last 0.5 s waves
+    are off by up to a tenth, and the end samples themselves by more: nothing is known beyond them.
     """
     if sfreq < 2 * config.raw_fmax_hz:
         raise InputError(
@@ -72,17 +73,18 @@ def _without_line(x: torch.Tensor) -> torch.Tensor:
 
 
 def _mirror(y: torch.Tensor, n_pad: int) -> torch.Tensor:
-    """Return y continued on both sides by its own reflection through the end point (odd)."""
-    head = 2 * y[..., :1] - y[..., 1 : n_pad + 1].flip(-1)
-    tail = 2 * y[..., -1:] - y[..., -n_pad - 1 : -1].flip(-1)
-    return torch.cat([head, y, tail], -1)
+    """Return y continued on both sides by its mirror image.
+
+    Even, not odd: an odd reflection would lift the padding by twice the end sample, and the two sides,
+    lifted differently, would meet at a jump where the transform wraps around.
+    """
+    return torch.cat([y[..., 1 : n_pad + 1].flip(-1), y, y[..., -n_pad - 1 : -1].flip(-1)], -1)
 
 
 def _gain(n_bins: int, seconds: float, config: FeatureConfig) -> torch.Tensor:
     """Return the pass band as (n_bins,): raised-cosine edges, half way at the band's limits."""
     hz = torch.arange(n_bins, dtype=torch.float64) / seconds
-    low_half = min(EDGE_HZ, config.raw_fmin_hz) / 2
-    rise = ((hz - config.raw_fmin_hz) / (2 * low_half) + 0.5).clamp(0, 1)
+    rise = (hz / config.raw_fmin_hz - 0.5).clamp(0, 1)
     fall = ((config.raw_fmax_hz - hz) / (2 * EDGE_HZ) + 0.5).clamp(0, 1)
     gain = torch.sin(rise * torch.pi / 2).square() * torch.sin(fall * torch.pi / 2).square()
     return gain.to(torch.float32)
