@@ -59,7 +59,12 @@ class LiveStream:
         self.watchdog = Watchdog(now, float("inf") if kind is Kind.MARKERS else STALE_S)
         self.opened: OpenInlet | None = opened
         self.is_lost = False
-        self._stamps_at_push = opened.header.desc.get("stamped_at", "") == "push"
+        # A stamp is the push time only where the sender says so. This program's own senders push a
+        # sample when its time has come, so there the stamp is at most one push interval too early.
+        desc = opened.header.desc
+        self._stamps_at_push = desc.get("stamped_at") == "push" or desc.get("manufacturer", "").startswith(
+            "Affectscope"
+        )
         self._placement: Placement | None = None  # None until the first samples show the sender's clock
         self._n_samples = 0
         self._n_missing = 0

@@ -201,5 +201,5 @@ def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> I
     return InputError(
         f"no channel has a known name; the stream has {labels}; known are {' '.join(options.ch_names)}",
         where=where,
-        remedy="pass --montage with a TOML file that maps labels or indices to 10-20 names, or an MNE montage",
+        remedy="pass --montage: a TOML file that maps labels or indices to 10-20 names, or an MNE montage",
     )

@@ -230,5 +230,6 @@ def _describe_space(header: StreamHeader, found: Found) -> None:
     else:
         found.space = "unknown" if unit else "unstated"
     # Degrees are counted upwards unless the stream says otherwise; pixels always run downwards.
-    upwards = is_pupil_core or "up" in system or "bottom" in system or "lower" in system
-    found.is_y_up = found.space != "px" and (upwards or (found.space == "deg" and "down" not in system))
+    upwards = is_pupil_core or re.search(r"\bup(wards?)?\b|bottom|lower", system) is not None
+    downwards = re.search(r"down|top|upper", system) is not None
+    found.is_y_up = found.space != "px" and (upwards or (found.space == "deg" and not downwards))

@@ -1,0 +1,32 @@
+"""What discovery says of the streams it finds."""
+
+from __future__ import annotations
+
+import pytest
+
+from acquisition.discovery import describe
+from acquisition.header import parse_header
+
+
+def info(name: str, type_: str, source_id: str):
+    from pylsl import StreamInfo
+
+    return StreamInfo(name, type_, 2, 100.0, "float32", source_id)
+
+
+@pytest.mark.lsl
+def test_problems_are_named() -> None:
+    infos = [
+        info("b", "EEG", "same"),
+        info("a", "EEG", "same"),
+        info("c", "Gaze", ""),
+        info("d", "ACC", "same"),
+    ]
+    headers = [parse_header(one.as_xml()) for one in infos]
+    found = describe(infos, [*headers[:3], None])
+    assert [stream.header.name for stream in found] == ["a", "b", "c", "d"]
+    problems = {stream.header.name: " ".join(stream.problems) for stream in found}
+    assert "used by several" in problems["a"]
+    assert "used by several" in problems["b"]
+    assert "empty source_id" in problems["c"]
+    assert problems["d"] == "announced, but its sender does not answer"  # its type tells it from a and b

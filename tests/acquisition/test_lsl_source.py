@@ -1,0 +1,174 @@
+"""Live reading against real senders that are killed and started again."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
+
+import numpy as np
+import pytest
+from lsl_outlet_process import Sender
+
+from acquisition.clock import LslClock
+from acquisition.discovery import FoundStream, discover
+from acquisition.lsl_source import LslSource
+from acquisition.select import Selection
+from acquisition.types import Change, Chunk, Kind, StreamEvent
+
+pytestmark = pytest.mark.lsl
+
+
+@pytest.fixture
+def source_id() -> str:
+    return f"affectscope-test-{uuid.uuid4()}"
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[Sender], BaseProcess]]:
+    """Start senders; they are killed at the end."""
+    running: list[BaseProcess] = []
+
+    def start_sender(sender: Sender) -> BaseProcess:
+        running.append(sender.start())
+        return running[-1]
+
+    yield start_sender
+    for process in running:
+        process.kill()
+        process.join()
+
+
+def found_streams(source_id: str, n: int = 1, within_s: float = 20.0) -> list[FoundStream]:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        found = [stream for stream in discover(0.6) if stream.header.source_id == source_id]
+        if len(found) >= n:
+            return found
+    raise AssertionError(f"no {n} streams {source_id} within {within_s} s")
+
+
+def opened(source_id: str, kind: Kind = Kind.EEG) -> LslSource:
+    found = found_streams(source_id)
+    return LslSource(found, Selection({stream.key: kind for stream in found}))
+
+
+class Reading:
+    """Reads a source until something is true, and keeps what came."""
+
+    def __init__(self, source: LslSource) -> None:
+        self.source = source
+        self.clock = LslClock()
+        self.chunks: list[Chunk] = []
+        self.events: list[StreamEvent] = []
+
+    def until(self, done: Callable[[], bool], within_s: float) -> float:
+        """Return the seconds it took."""
+        began = self.clock.now()
+        while not done():
+            now = self.clock.now()
+            assert now - began < within_s, f"not within {within_s} s; events {self.events}"
+            for item in self.source.read(now):
+                (self.chunks if isinstance(item, Chunk) else self.events).append(item)  # type: ignore[arg-type]
+            self.clock.wait_until(now + 0.01)
+        return self.clock.now() - began
+
+    def n_samples(self) -> int:
+        return sum(len(chunk.times) for chunk in self.chunks)
+
+    def saw(self, change: Change) -> Callable[[], bool]:
+        return lambda: any(event.change is change for event in self.events)
+
+    def message(self, change: Change) -> str:
+        return next(event.message for event in self.events if event.change is change)
+
+
+def test_every_sample_arrives_once_and_in_time(
+    source_id: str, start: Callable[[Sender], BaseProcess]
+) -> None:
+    start(Sender(source_id))
+    source = opened(source_id)
+    reading = Reading(source)
+    reading.until(lambda: reading.n_samples() > 400, within_s=6.0)
+    values = np.concatenate([np.asarray(chunk.data)[:, 0] for chunk in reading.chunks])
+    np.testing.assert_array_equal(np.diff(values), 1.0)
+    assert [chunk.start_index for chunk in reading.chunks[:2]] == [0, len(reading.chunks[0].times)]
+    lateness = [chunk.arrival - chunk.times[-1] for chunk in reading.chunks[5:]]
+    assert -0.01 < np.median(lateness) < 0.15
+    (health,) = source.health(reading.clock.now()).values()
+    assert health.n_samples == reading.n_samples()
+    assert 200 < health.rate_hz < 300
+    assert abs(health.offset_s) < 0.01  # sender and reader share a computer
+    assert health.n_missing == 0
+    assert reading.events[0].change is Change.OPENED
+    assert reading.events[0].spec is not None
+    assert reading.events[0].spec.ch_names == ("FP1", "CZ", "PZ")
+    source.close()
+
+
+def test_a_killed_sender_is_stale_within_two_seconds_and_taken_up_again(
+    source_id: str, start: Callable[[Sender], BaseProcess]
+) -> None:
+    sender = Sender(source_id)
+    process = start(sender)
+    source = opened(source_id)
+    reading = Reading(source)
+    reading.until(lambda: reading.n_samples() > 100, within_s=6.0)
+    process.kill()
+    assert reading.until(reading.saw(Change.STALE), within_s=5.0) <= 2.2
+    n_before = reading.n_samples()
+    start(sender)
+    reading.until(reading.saw(Change.BACK), within_s=15.0)
+    reading.until(lambda: reading.n_samples() > n_before + 50, within_s=3.0)
+    after = next(chunk for chunk in reading.chunks if chunk.start_index >= n_before)
+    assert after.breaks[0] == 0  # what follows a silence does not continue what was before
+    assert not next(iter(source.health(reading.clock.now()).values())).is_stale
+    source.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [({"n_channels": 4}, "4 channels, were 3"), ({"sfreq": 125.0}, "125 Hz, was 250 Hz")],
+    ids=["channels", "rate"],
+)
+def test_a_sender_that_returns_changed_is_refused(
+    source_id: str, start: Callable[[Sender], BaseProcess], changed: dict[str, object], words: str
+) -> None:
+    process = start(Sender(source_id))
+    source = opened(source_id)
+    reading = Reading(source)
+    reading.until(lambda: reading.n_samples() > 50, within_s=6.0)
+    process.kill()
+    changed_process = start(Sender(source_id, **changed))  # type: ignore[arg-type]
+    reading.until(reading.saw(Change.REFUSED), within_s=15.0)
+    assert words in reading.message(Change.REFUSED)
+    changed_process.kill()  # the right one is still taken when it comes
+    start(Sender(source_id))
+    reading.until(reading.saw(Change.BACK), within_s=15.0)
+    source.close()
+
+
+@pytest.mark.slow
+def test_unix_stamps_are_named_and_mapped(source_id: str, start: Callable[[Sender], BaseProcess]) -> None:
+    start(Sender(source_id, unix_stamps=True))
+    source = opened(source_id)
+    reading = Reading(source)
+    reading.until(lambda: reading.n_samples() > 50, within_s=6.0)
+    assert "Unix time" in reading.message(Change.NOTICE)
+    assert abs(reading.chunks[-1].times[-1] - reading.clock.now()) < 0.5
+    source.close()
+
+
+@pytest.mark.slow
+def test_markers_come_as_text_and_may_be_silent(
+    source_id: str, start: Callable[[Sender], BaseProcess]
+) -> None:
+    start(Sender(source_id, type="Markers", n_channels=1, sfreq=10.0, fmt="string"))
+    source = opened(source_id, Kind.MARKERS)
+    reading = Reading(source)
+    reading.until(lambda: reading.n_samples() > 3, within_s=6.0)
+    texts = [text for chunk in reading.chunks for text in chunk.data]
+    assert all(isinstance(text, str) and text.startswith("marker ") for text in texts)
+    source.close()
