@@ -51,10 +51,17 @@ def _salvage(xml: str) -> StreamHeader:
         source_id=_field(xml, "source_id"),
         hostname=_field(xml, "hostname"),
         uid=_field(xml, "uid"),
-        nominal_sfreq=float(_field(xml, "nominal_srate") or 0),
+        nominal_sfreq=_rate(_field(xml, "nominal_srate")),
         n_channels=int(_field(xml, "channel_count")),
         channel_format=_field(xml, "channel_format"),
     )
+
+
+def _rate(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def _field(xml: str, name: str) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from acquisition.errors import InputError
 from acquisition.xdf.decode import Decoded, decode_numeric, decode_strings
 from acquisition.xdf.format import Damage, StreamIndex
-from acquisition.xdf.scan import LARGEST_TIME_S
+from acquisition.xdf.plausible import LARGEST_TIME_S, out_of_line
 
 _BLOCK_BYTES = 1 << 22  # a chunk can hold a whole recording: it is decoded in blocks of this size
 
@@ -54,6 +54,7 @@ class StreamReader:
         self._stream = stream
         self._chunk = first_chunk
         self._last_stamp = 0.0
+        self._has_stamp = False  # the sample before is known
         self.damage: list[Damage] = []
 
     def close(self) -> None:
@@ -77,7 +78,7 @@ class StreamReader:
                 n_left -= n_decoded
                 position += decoded.n_bytes
                 n_bytes = _BLOCK_BYTES
-                yield Block(self._fill_in(decoded.stamps, position), decoded.values, decoded.n_bytes)
+                yield Block(self._fill_in(decoded.stamps, position, chunk), decoded.values, decoded.n_bytes)
             if decoded.broken or (n_decoded == 0 and position + n_bytes >= end):
                 break
             if n_decoded == 0:
@@ -111,15 +112,23 @@ class StreamReader:
             return decode_strings(raw, n_most, n_channels)
         return decode_numeric(raw, n_most, dtype, n_channels)
 
-    def _fill_in(self, stamps: NDArray[np.float64], position: int) -> NDArray[np.float64]:
+    def _fill_in(self, stamps: NDArray[np.float64], position: int, chunk: int) -> NDArray[np.float64]:
         """Replace NaN by the stamp before plus one step, added one by one as the format says."""
+        left_out = np.isnan(stamps)
         written = np.abs(stamps) < LARGEST_TIME_S  # False for NaN
-        n_impossible = int((~written & ~np.isnan(stamps)).sum())
+        at = np.flatnonzero(written)
+        if len(at):
+            before = self._last_stamp if self._has_stamp else float("nan")
+            ends_chunk = position >= self._stream.ends[chunk] and chunk + 1 < len(self._stream.starts)
+            after = self._stream.first_stamps[chunk + 1] if ends_chunk else float("nan")
+            written[at[out_of_line(stamps[at], before, after)]] = False
+        n_impossible = int((~written & ~left_out).sum())
         if n_impossible:
             self.damage.append(Damage(position, f"{n_impossible} impossible time stamps were replaced"))
         if not written.all():
             stamps = _fill_gaps(stamps, written, self._last_stamp, self._stream.deduced_step_s)
         self._last_stamp = float(stamps[-1])
+        self._has_stamp = True
         return stamps
 
 

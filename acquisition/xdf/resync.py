@@ -6,7 +6,7 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 
-from acquisition.xdf.format import BOUNDARY_UUID, LONGEST_HEAD, MAGIC, parse_head
+from acquisition.xdf.format import BOUNDARY_UUID, LONGEST_HEAD, MAGIC, Tag, parse_head
 
 _BLOCK = 1 << 20
 _OVERLAP = 64
@@ -14,7 +14,7 @@ _N_CHAINED = 2  # heads that must follow a sample chunk's head before it is beli
 
 
 class Resync:
-    """Looks for the next boundary mark, or for a chunk of a known stream with good ones behind it.
+    """Looks for the next boundary mark, header, or samples of a known stream with good chunks behind.
 
     LabRecorder writes a boundary every 10 s and some programs write none, so waiting for one would
     lose more than the damage did.
@@ -38,7 +38,8 @@ class Resync:
 
     def _search(self, position: int) -> int | None:
         ids = [re.escape(b"\x03\x00" + struct.pack("<I", stream_id)) for stream_id in self._known]
-        pattern = re.compile(b"|".join([re.escape(BOUNDARY_UUID), *ids]), re.DOTALL)
+        marks = [re.escape(BOUNDARY_UUID), rb"\x02\x00.{4}<\?xml", *ids]
+        pattern = re.compile(b"|".join(marks), re.DOTALL)
         block_at = position
         while block_at < self._n_bytes:
             # A mark may begin in the bytes before the block: its head lies up to nine bytes ahead of it.
@@ -66,7 +67,11 @@ class Resync:
             head = parse_head(self._read(position, LONGEST_HEAD), position)
             if head is None or head.end > self._n_bytes:
                 return False
-            if head.stream_id not in self._known and head.stream_id != 0:
+            if (
+                head.tag is not Tag.STREAM_HEADER
+                and head.stream_id not in self._known
+                and head.stream_id != 0
+            ):
                 return False
             position = head.end
             if position == self._n_bytes:

@@ -23,12 +23,11 @@ from acquisition.xdf.format import (
     parse_varlen,
 )
 from acquisition.xdf.headers import parse_footer_xml, parse_header_xml
+from acquisition.xdf.plausible import LARGEST_TIME_S, out_of_line
 from acquisition.xdf.resync import Resync
 
 _LONGEST_XML = 1 << 24
 _MOST_DAMAGE = 1000  # entries; a broken header would otherwise fill memory with one per chunk
-#: No clock shows such a time (3000 years); a stamp beyond it is a broken one.
-LARGEST_TIME_S = 1e11
 
 
 def scan_xdf(path: Path, progress: Callable[[float], None] | None = None) -> XdfIndex:
@@ -96,6 +95,8 @@ class _Scan:
             if progress is not None and position - reported > n_bytes // 200:
                 progress(position / n_bytes)
                 reported = position
+        for stream in self.index.streams.values():
+            self._drop_broken_offsets(stream)
         if self._n_unlisted:
             self.index.damage.append(Damage(n_bytes, f"{self._n_unlisted} more damaged places"))
         if progress is not None:
@@ -178,6 +179,16 @@ class _Scan:
             return
         stream.offset_times.append(time)
         stream.offset_values.append(value)
+
+    def _drop_broken_offsets(self, stream: StreamIndex) -> None:
+        """Leave out offsets that place their own measurement elsewhere than its neighbours."""
+        offsets = stream.offsets
+        broken = out_of_line(offsets.sum(axis=1))  # LSL time of each measurement, also across resets
+        if not broken.any():
+            return
+        self._note(0, f"{int(broken.sum())} impossible clock offsets of stream {stream.header.name!r}")
+        stream.offset_times = array("d", offsets[~broken, 0])
+        stream.offset_values = array("d", offsets[~broken, 1])
 
     def _take_samples(self, head: Head, trusted: bool) -> None:
         stream = self.index.streams.get(head.stream_id)

@@ -1,0 +1,191 @@
+"""A recording gives the same chunks however it is read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acquisition.clock_mapper import ClockMapper
+from acquisition.errors import InputError
+from acquisition.intake import StreamIntake
+from acquisition.types import Change, Chunk, Kind, MapSegment, StreamEvent, StreamHeader, StreamSpec
+from acquisition.xdf.format import stream_identity
+from acquisition.xdf.source import XdfSource
+from acquisition.xdf.write import XdfWriter
+
+HEADER = (
+    "<info><name>{name}</name><type>{type}</type><channel_count>{n}</channel_count><source_id>{name}-1"
+    "</source_id><nominal_srate>{sfreq}</nominal_srate><channel_format>{format}</channel_format></info>"
+)
+EEG, MARKERS = 1, 2
+KINDS = {EEG: Kind.EEG, MARKERS: Kind.MARKERS}
+
+
+class _AsSent:
+    """An adapter that leaves values as they are."""
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self.spec = spec
+
+    def convert(self, values: Any) -> Any:
+        return values.astype(np.float64) if isinstance(values, np.ndarray) else tuple(r[0] for r in values)
+
+
+def _intake(header: StreamHeader, key: str, kind: Kind, recorded: Sequence[MapSegment]) -> StreamIntake:
+    names = tuple(f"c{i}" for i in range(header.n_channels))
+    spec = StreamSpec(key, header.name, kind, names, ("",) * len(names), header.nominal_sfreq)
+    mapper = ClockMapper(
+        stream_identity(header), header.nominal_sfreq, dejitter=kind is Kind.EEG, recorded=recorded
+    )
+    return StreamIntake(key, _AsSent(spec), mapper)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Simulated: 20 s of 100 Hz EEG whose value is the sample's index, jittered, 1000 s off; markers."""
+    rng = np.random.default_rng(1)
+    path = tmp_path / "a.xdf"
+    with XdfWriter(path) as writer:
+        writer.add_stream(EEG, HEADER.format(name="Amp", type="EEG", n=2, sfreq=100, format="float32"))
+        writer.add_stream(MARKERS, HEADER.format(name="Mark", type="Markers", n=1, sfreq=0, format="string"))
+        for second in range(20):
+            index = np.arange(100) + 100 * second
+            stamps = 50 + index / 100 + rng.normal(0, 1e-3, 100)
+            writer.samples(EEG, stamps, np.repeat(index[:, None], 2, axis=1))
+            writer.samples(MARKERS, [1050.5 + second], [[f"m{second}"]])
+            if second % 5 == 0:
+                writer.clock_offset(EEG, 50.0 + second, 1000 + rng.normal(0, 1e-4))
+                writer.clock_offset(MARKERS, 1050.0 + second, 0.0)
+    return path
+
+
+def _read(path: Path, hop_s: float, **options: Any) -> tuple[dict[str, tuple], list[StreamEvent]]:
+    """Return times, values and breaks of each stream (by name), and the events."""
+    source = XdfSource(path, options.pop("kinds", KINDS), _intake, **options)
+    chunks: dict[str, list[Chunk]] = {}
+    events: list[StreamEvent] = []
+    now, newest = source.first_time, -math.inf
+    while not source.exhausted:
+        for item in source.read(now):
+            if isinstance(item, StreamEvent):
+                events.append(item)
+                continue
+            assert newest < item.times[0] <= item.times[-1] <= now
+            chunks.setdefault(item.stream.split("|")[0], []).append(item)
+        newest, now = now, now + hop_s
+    source.close()
+    return {name: _join(parts) for name, parts in chunks.items()}, events
+
+
+def _join(parts: list[Chunk]) -> tuple[np.ndarray, list, list[int]]:
+    n_before = 0
+    for part in parts:
+        assert part.start_index == n_before
+        n_before += len(part.times)
+    breaks = [part.start_index + at for part in parts for at in part.breaks]
+    return np.concatenate([p.times for p in parts]), [row for p in parts for row in p.data], breaks
+
+
+def test_every_sample_comes_once_and_in_order(recording: Path) -> None:
+    streams, events = _read(recording, 0.25)
+    times, rows, breaks = streams["Amp"]
+    assert [row[0] for row in rows] == list(range(2000))
+    assert breaks == [0]
+    assert np.abs(times - 1050 - np.arange(2000) / 100).max() < 5e-3
+    assert streams["Mark"][1] == [f"m{i}" for i in range(20)]
+    assert [event.change for event in events] == [Change.OPENED, Change.OPENED, Change.ENDED, Change.ENDED]
+
+
+@pytest.mark.parametrize(("hop_s", "chunk"), [(0.25, 1), (0.25, 7), (3.3, 64), (1e6, 10**9), (1e6, None)])
+def test_hop_and_chunk_size_change_no_bit(recording: Path, hop_s: float, chunk: int | None) -> None:
+    expected, _ = _read(recording, 0.25)
+    got, _ = _read(recording, hop_s, chunk=chunk)
+    for name in ("Amp", "Mark"):
+        assert np.array_equal(got[name][0], expected[name][0])
+        assert np.array_equal(got[name][1], expected[name][1])
+        assert got[name][2] == expected[name][2]
+
+
+@pytest.mark.parametrize("chunk", [None, 7])
+def test_a_part_has_the_times_of_the_whole(recording: Path, chunk: int | None) -> None:
+    whole, _ = _read(recording, 0.25)
+    part, _ = _read(recording, 0.25, start=7.123, stop=15.0, chunk=chunk)
+    begin = min(times[0] for times, _, _ in whole.values())
+    for name in ("Amp", "Mark"):
+        inside = (whole[name][0] >= begin + 7.123) & (whole[name][0] <= begin + 15)
+        assert np.array_equal(part[name][0], whole[name][0][inside])
+        assert len(part[name][1]) == inside.sum()
+        first_row = int(np.flatnonzero(inside)[0])
+        assert np.array_equal(part[name][1][0], whole[name][1][first_row])
+
+
+def test_first_and_last_time_frame_the_recording(recording: Path) -> None:
+    source = XdfSource(recording, KINDS, _intake)
+    assert source.first_time == pytest.approx(1050, abs=0.01)
+    assert source.last_time == pytest.approx(1070, abs=0.05)
+    assert source.complete_to(1060.0) == 1060.0
+    source.close()
+
+
+def test_the_recorded_clock_map_is_handed_on(tmp_path: Path) -> None:
+    path = tmp_path / "own.xdf"
+    segment = MapSegment("Amp|EEG|Amp-1", 50.0, 1234.5, 0.01, 0.0, 100.0, True)
+    with XdfWriter(path) as writer:
+        writer.add_stream(EEG, HEADER.format(name="Amp", type="EEG", n=1, sfreq=100, format="float32"))
+        writer.add_stream(
+            9, HEADER.format(name="clock", type="AffectscopeClock", n=1, sfreq=0, format="string")
+        )
+        writer.samples(9, [1.0, 2.0], [[json.dumps(asdict(segment))], ["{broken"]])
+        writer.samples(EEG, 50 + np.arange(100) / 100, np.zeros((100, 1)))
+    streams, _ = _read(path, 0.25, kinds={EEG: Kind.EEG})
+    assert np.array_equal(streams["Amp"][0], 1234.5 + np.arange(100) * 0.01)
+
+
+def test_a_unix_stamped_stream_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "unix.xdf"
+    with XdfWriter(path) as writer:
+        writer.add_stream(EEG, HEADER.format(name="Amp", type="EEG", n=1, sfreq=100, format="float32"))
+        writer.add_stream(3, HEADER.format(name="Eye", type="Gaze", n=1, sfreq=100, format="float32"))
+        for first in (0.0, 1.0):
+            writer.samples(EEG, 500 + first + np.arange(100) / 100, np.zeros((100, 1)))
+            writer.samples(3, 1.7e9 + first + np.arange(100) / 100, np.zeros((100, 1)))
+    streams, events = _read(path, 0.25, kinds={EEG: Kind.EEG, 3: Kind.GAZE})
+    assert list(streams) == ["Amp"]
+    refused = [event for event in events if event.change is Change.REFUSED]
+    assert len(refused) == 1
+    assert "'Eye'" in refused[0].message
+    assert "Unix" in refused[0].message
+
+
+def test_an_empty_stream_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "empty.xdf"
+    with XdfWriter(path) as writer:
+        writer.add_stream(EEG, HEADER.format(name="Amp", type="EEG", n=1, sfreq=100, format="float32"))
+    streams, events = _read(path, 0.25, kinds={EEG: Kind.EEG})
+    assert streams == {}
+    assert [event.change for event in events] == [Change.NOTICE]
+    assert "'Amp'" in events[0].message
+
+
+def test_an_unknown_stream_id_is_an_input_error(recording: Path) -> None:
+    with pytest.raises(InputError, match="no stream 77"):
+        XdfSource(recording, {77: Kind.EEG}, _intake)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("chunk", [None, 7, 10**9])
+def test_clock_resets_keep_every_sample_and_mark_the_reset(real_data: Path, chunk: int | None) -> None:
+    kinds = {1: Kind.MARKERS, 2: Kind.EEG}
+    streams, _ = _read(real_data / "xdf" / "clock_resets.xdf", 0.5, kinds=kinds, chunk=chunk)
+    times, _, breaks = streams["BioSemi"]
+    assert len(times) == 27815
+    assert 12876 in breaks
+    assert times[12876] - times[12875] == pytest.approx(273.9, abs=0.5)
+    assert len(streams["MyMarkerStream"][0]) == 175
