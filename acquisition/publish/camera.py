@@ -41,14 +41,14 @@ class CameraReader:
 
     Parameters
     ----------
-    index : int
-        OpenCV's device index.
+    device : int or str
+        OpenCV's device index, or the name of anything else it opens.
     fps : float
         Frames per second to ask the camera for; 0 leaves its own setting.
     """
 
-    def __init__(self, index: int, fps: float) -> None:
-        self._index = index
+    def __init__(self, device: int | str, fps: float) -> None:
+        self._device = device
         self._fps = fps
         self._newest: deque[Capture] = deque(maxlen=1)
         self._cv2 = import_cv2()
@@ -57,7 +57,7 @@ class CameraReader:
         self._failure = ""
         self._clock = LslClock()
         # A daemon: a thread that never comes back from the driver must not keep the process alive.
-        self._thread = threading.Thread(target=self._run, name=f"camera {index}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"camera {device}", daemon=True)
         self._thread.start()
 
     @property
@@ -86,7 +86,7 @@ class CameraReader:
 
     def _run(self) -> None:
         cv2 = self._cv2
-        camera = cv2.VideoCapture(self._index)
+        camera = cv2.VideoCapture(self._device)
         try:
             if not camera.isOpened():
                 self._failure = "it cannot be opened"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import sys
 import threading
 import wave
 from collections.abc import Callable, Iterator
@@ -15,8 +16,8 @@ import pytest
 from acquisition.clock import LslClock, ManualClock
 from acquisition.errors import InputError
 from acquisition.header import parse_header
-from acquisition.publish.camera import VideoFile, frame_size
-from acquisition.publish.devices import camera_from_text, microphone_from_text
+from acquisition.publish.camera import CameraReader, VideoFile, frame_size
+from acquisition.publish.devices import camera_from_text, list_cameras, list_microphones, microphone_from_text
 from acquisition.publish.microphone import publish_microphone
 from acquisition.publish.process import start_publisher, stop_publishers
 from acquisition.publish.session import publisher_source_id
@@ -107,6 +108,29 @@ def test_looped_video_begins_again(square_video: Path) -> None:
     assert numbers == [n % 20 for n in range(45)]
 
 
+def test_camera_thread_delivers_stamped_frames_until_the_device_ends(square_video: Path) -> None:
+    clock = LslClock()
+    before = clock.now()
+    reader = CameraReader(str(square_video), fps=0.0)
+    captures = []
+    while not reader.failure:
+        reader.wait(1.0)
+        captures += reader.take()
+    captures += reader.take()
+    assert captures[-1].data.shape == (400, 800, 3)
+    assert before <= captures[0].stamp <= captures[-1].stamp <= clock.now()
+    assert len({capture.content for capture in captures}) == len(captures)
+    assert "no more frames" in reader.failure
+    reader.close()
+    assert not reader.alive
+
+
+def test_camera_that_is_not_there_is_a_failure_in_words() -> None:
+    reader = CameraReader("no such device", fps=0.0)
+    reader.wait(10.0)
+    assert reader.failure == "it cannot be opened"
+
+
 def test_frames_are_scaled_to_the_widest_allowed() -> None:
     assert frame_size(1920, 1080, 640) == (640, 360)
     assert frame_size(360, 288, 640) == (360, 288)
@@ -137,6 +161,17 @@ def test_device_texts(ramp_wav: Path) -> None:
     assert microphone_from_text("2") == 2
     assert microphone_from_text("default") == "default"
     assert microphone_from_text("typo.wav") == Path("typo.wav")
+
+
+@pytest.mark.parametrize(
+    ("module", "listing", "remedy"),
+    [("sounddevice", list_microphones, "libportaudio2"), ("cv2", list_cameras, "libgl1")],
+)
+def test_missing_library_is_named_with_its_remedy(
+    module: str, listing: Callable[[], list], remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    refuse(listing, remedy)
 
 
 def test_source_id_is_stable_and_differs_by_device(ramp_wav: Path) -> None:
