@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from acquisition.errors import InputError
 from acquisition.header import parse_header
 from acquisition.select import is_own
 from acquisition.types import StreamHeader
@@ -70,14 +71,14 @@ def describe(infos: Sequence[Any], headers: Sequence[StreamHeader | None]) -> li
 
 
 def _full_header(info: Any) -> StreamHeader | None:
-    """Return the header with ``desc`` through a short-lived inlet, None if the sender does not answer."""
+    """Return the header with ``desc`` through a short-lived inlet, None if there is none to be had."""
     from pylsl import StreamInlet
     from pylsl.util import LostError
     from pylsl.util import TimeoutError as LslTimeoutError
 
     try:
         return parse_header(StreamInlet(info, max_buflen=1, recover=False).info(_HEADER_TIMEOUT_S).as_xml())
-    except (LslTimeoutError, LostError):
+    except (LslTimeoutError, LostError, InputError):
         return None
 
 
@@ -86,7 +87,7 @@ def _problems(
 ) -> tuple[str, ...]:
     problems = []
     if not is_complete:
-        problems.append("announced, but its sender does not answer")
+        problems.append("announced, but its full header cannot be had")
     if not header.source_id:
         problems.append("empty source_id: found again after a restart only by name and type")
     elif n_same_id[header.source_id, header.type] > 1:

@@ -41,6 +41,7 @@ class OffsetMeter:
     def __init__(self, every_s: float = _MEASURE_EVERY_S) -> None:
         self.measured: deque[Offset] = deque(maxlen=1000)
         self._inlets: dict[str, OpenInlet] = {}
+        self._retired: deque[OpenInlet] = deque()
         self._every_s = every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lsl-offsets", daemon=True)
@@ -58,14 +59,21 @@ class OffsetMeter:
             inlets[key] = opened
         self._inlets = inlets  # replaced whole, so the thread never sees a change half made
 
+    def retire(self, opened: OpenInlet) -> None:
+        """Close an inlet here, because it can take a while."""
+        self._retired.append(opened)
+
     def close(self) -> None:
         """Stop; waits at most for the running question."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(_MEASURE_TIMEOUT_S + 1.0)
+        self._inlets = {}
+        self._retired.clear()
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
+            self._retired.clear()
             for key, opened in self._inlets.items():
                 if self._stop.is_set():
                     return
@@ -107,6 +115,7 @@ class Searcher:
         self.returned: deque[Returned] = deque()
         self._resolve = resolve_streams
         self._searches: Mapping[str, Search] = {}
+        self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._stop = False
         self._thread = threading.Thread(target=self._run, name="lsl-search", daemon=True)
@@ -117,12 +126,14 @@ class Searcher:
 
     def look_for(self, key: str, search: Search) -> None:
         """Search until `forget`."""
-        self._searches = {**self._searches, key: search}
+        with self._lock:
+            self._searches = {**self._searches, key: search}
         self._wanted.set()
 
     def forget(self, key: str) -> None:
         """The stream is back."""
-        self._searches = {other: search for other, search in self._searches.items() if other != key}
+        with self._lock:
+            self._searches = {other: search for other, search in self._searches.items() if other != key}
 
     def close(self) -> None:
         """Stop; waits at most for the running search."""
@@ -156,14 +167,14 @@ class Searcher:
                 self.returned.append(
                     Returned(key, message=judgement.message, is_refused=judgement.verdict is Verdict.REFUSE)
                 )
-        if to_open and not self._stop:
-            with ThreadPoolExecutor(max_workers=len(to_open)) as pool:
-                self.returned.extend(
-                    found for found in pool.map(lambda one: _reopen(*one), to_open) if found is not None
-                )
-            for key, _, _ in to_open:
-                if any(found.key == key and found.opened is not None for found in self.returned):
-                    self.forget(key)
+        if not to_open or self._stop:
+            return
+        with ThreadPoolExecutor(max_workers=len(to_open)) as pool:
+            found = [one for one in pool.map(lambda args: _reopen(*args), to_open) if one is not None]
+        for one in found:
+            if one.opened is not None:  # before it is handed over: afterwards it may be lost again
+                self.forget(one.key)
+        self.returned.extend(found)
 
 
 def _reopen(key: str, search: Search, info: Any) -> Returned | None:

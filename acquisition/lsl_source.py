@@ -83,7 +83,6 @@ class LslSource:
         self._unix_offset_s = self._clock.unix_offset()
         self._events: list[StreamEvent] = []
         self._streams: dict[str, LiveStream] = {}
-        self._retired: list[OpenInlet] = []
         opened = _open_all(chosen, connect_timeout_s)
         for (stream, kind), inlet in zip(chosen, opened, strict=True):
             self._add(stream, kind, inlet, make_intake)
@@ -137,7 +136,7 @@ class LslSource:
             out += live.read(now, self._unix_offset_s)
             if running is not None and live.opened is None:
                 self._meter.watch(key, None)
-                self._retired.append(running)
+                self._meter.retire(running)
             if live.watchdog.is_stale and (not was_stale or (running is not None and live.opened is None)):
                 uid = running.header.uid if running is not None else live.header.uid
                 told = {uid} if running is not None and live.opened is None and not live.is_lost else set()
@@ -160,7 +159,6 @@ class LslSource:
         self._searcher.close()
         for live in self._streams.values():
             live.opened = None
-        self._retired.clear()
 
     def _add(self, stream: FoundStream, kind: Kind, opened: OpenInlet, make_intake: MakeIntake) -> None:
         key = stream_identity(opened.header)
@@ -185,7 +183,7 @@ class LslSource:
                 events.append(StreamEvent(returned.key, change, now, returned.message))
                 continue
             if live.opened is not None:
-                self._retired.append(live.opened)
+                self._meter.retire(live.opened)
             name = returned.opened.header.name
             if name != live.header.name:
                 events.append(

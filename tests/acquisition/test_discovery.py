@@ -29,4 +29,4 @@ def test_problems_are_named() -> None:
     assert "used by several" in problems["a"]
     assert "used by several" in problems["b"]
     assert "empty source_id" in problems["c"]
-    assert problems["d"] == "announced, but its sender does not answer"  # its type tells it from a and b
+    assert problems["d"] == "announced, but its full header cannot be had"  # its type tells it from a and b
