@@ -99,3 +99,8 @@ class ManualClock:
             raise ValueError(f"a clock cannot go back, got {seconds}")
         self._now += seconds
         return self._now
+
+
+def stopwatch() -> float:
+    """Return seconds of a clock for durations only; it has nothing to do with any sample's time."""
+    return time.perf_counter()

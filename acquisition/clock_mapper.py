@@ -11,6 +11,7 @@ mapper follows them instead of estimating again.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from acquisition.types import MapSegment
 #: Offsets or times that jump by more than this mean that a clock was reset, not that it drifted.
 RESET_S = 1.0
 _N_SMOOTHED = 7  # offsets in the running median
+_N_KEPT = 100_000
 _BLOCK_S = 0.25  # how often the dejitter line is corrected
 _FIRST_MEMORY = 4  # blocks of trust in the nominal rate
 _LONGEST_MEMORY = 120  # blocks, 30 s: afterwards the line follows slow drift
@@ -44,29 +46,18 @@ class OffsetTrack:
     """The clock offsets of one stream, smoothed causally, in epochs between clock resets."""
 
     def __init__(self) -> None:
-        self._epochs: list[tuple[list[float], list[float]]] = []  # (raw times, offsets) each
-        self._smoothed: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+        self._epochs: list[_Epoch] = []
         self._epoch = 0
 
     def add(self, raw_time: float, offset_s: float) -> None:
         """Take a measurement made when the sender's clock showed ``raw_time``."""
         if not self._epochs or self._is_reset(raw_time, offset_s):
-            self._epochs.append(([], []))
-            self._smoothed.append((np.empty(0), np.empty(0)))
-        raw_times, offsets = self._epochs[-1]
-        raw_times.append(raw_time)
-        offsets.append(offset_s)
-        del raw_times[:-512], offsets[:-512]  # a day of measurements must not grow memory
-        old_times, old_medians = self._smoothed[-1]
-        median = float(np.median(offsets[-_N_SMOOTHED:]))
-        self._smoothed[-1] = (
-            np.append(old_times, raw_time)[-4096:],
-            np.append(old_medians, median)[-4096:],
-        )
+            self._epochs.append(_Epoch())
+        self._epochs[-1].add(raw_time, offset_s)
 
     def _is_reset(self, raw_time: float, offset_s: float) -> bool:
-        raw_times, offsets = self._epochs[-1]
-        return raw_time < raw_times[-1] - RESET_S or abs(offset_s - offsets[-1]) > RESET_S
+        epoch = self._epochs[-1]
+        return raw_time < epoch.raw_times[-1] - RESET_S or abs(offset_s - epoch.newest[-1]) > RESET_S
 
     def in_force(self, stamps: NDArray[np.float64], last: float) -> NDArray[np.float64]:
         """Return the offset in force at each stamp, switching epochs where the clock was reset.
@@ -97,8 +88,8 @@ class OffsetTrack:
         self, stamps: NDArray[np.float64], times: NDArray[np.float64]
     ) -> NDArray[np.intp]:
         """Return [0] where a stream that starts after a reset belongs to the next epoch."""
-        here = self._smoothed[self._epoch][0]
-        following = self._smoothed[self._epoch + 1][0]
+        here = np.array(self._epochs[self._epoch].raw_times)
+        following = np.array(self._epochs[self._epoch + 1].raw_times)
         nearer = np.abs(following - stamps[0]).min() < np.abs(here - stamps[0]).min()
         if nearer:
             return np.array([0])
@@ -108,14 +99,38 @@ class OffsetTrack:
     def _in_epoch(self, epoch: int, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
         if not self._epochs:
             return np.zeros(len(stamps))
-        raw_times, medians = self._smoothed[epoch]
-        at = np.searchsorted(raw_times, stamps, side="right") - 1
-        return medians[np.maximum(at, 0)]
+        return self._epochs[epoch].at(stamps)
 
     @property
     def newest_s(self) -> float:
         """The newest smoothed offset in force, seconds (0 before any measurement)."""
-        return float(self._smoothed[self._epoch][1][-1]) if self._epochs else 0.0
+        return self._epochs[self._epoch].medians[-1] if self._epochs else 0.0
+
+
+class _Epoch:
+    """Offsets between two clock resets: a running median over the last few, so that it stays causal."""
+
+    def __init__(self) -> None:
+        self.newest: deque[float] = deque(maxlen=_N_SMOOTHED)  # offsets as measured
+        self.raw_times: list[float] = []
+        self.medians: list[float] = []
+        self._arrays: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    def add(self, raw_time: float, offset_s: float) -> None:
+        self.newest.append(offset_s)
+        self.raw_times.append(raw_time)
+        self.medians.append(float(np.median(self.newest)))
+        self._arrays = None
+        # Six days of measurements; a file gives all of its offsets before its first sample.
+        del self.raw_times[:-_N_KEPT], self.medians[:-_N_KEPT]
+
+    def at(self, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the offset in force at each stamp; before the first measurement, the first."""
+        if self._arrays is None:
+            self._arrays = (np.array(self.raw_times), np.array(self.medians))
+        raw_times, medians = self._arrays
+        at = np.searchsorted(raw_times, stamps, side="right") - 1
+        return medians[np.maximum(at, 0)]
 
 
 class ClockMapper:
@@ -192,6 +207,10 @@ class ClockMapper:
         """Return the segments that began since the last call."""
         segments, self._segments = self._segments, []
         return segments
+
+    def restate(self) -> None:
+        """State the map in force again as a new segment, for a recording that begins now."""
+        self._noted_offset = float("nan")
 
     def _map_estimated(self, stamps: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return times (n,) and break flags (n,) from offsets and, for regular streams, the line."""

@@ -71,7 +71,7 @@ class StreamIntake:
             values = (
                 values[mapped.keep]
                 if isinstance(values, np.ndarray)
-                else [values[i] for i in np.flatnonzero(mapped.keep)]
+                else [values[int(i)] for i in np.flatnonzero(mapped.keep)]
             )
         if len(mapped.times) == 0:
             return None

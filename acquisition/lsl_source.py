@@ -153,6 +153,11 @@ class LslSource:
         """Return the clock-map segments that began since the last call, for the recording."""
         return [segment for live in self._streams.values() for segment in live.intake.take_segments()]
 
+    def restate_segments(self) -> None:
+        """Have every stream's map in force stated again, for a recording that has just begun."""
+        for live in self._streams.values():
+            live.intake.mapper.restate()
+
     def close(self) -> None:
         """Stop the threads and close the inlets."""
         self._meter.close()

@@ -162,8 +162,8 @@ class Step:
     valid: bool
     coverage: float  # 0..1
     sfreq: float  # Hz of ``data``; 0 = irregular
-    data: NDArray[np.floating] | Any | None = None  # None when invalid or when the caller has it
-    times: NDArray[np.float64] | None = None  # for irregular data
+    data: Any = None  # array (frame for the face); None when invalid or when the caller has it
+    times: Any = None  # (n_samples,), for irregular data
     known: bool = False  # True: valid, and left out because the caller already has it
 
 

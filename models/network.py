@@ -78,6 +78,10 @@ class FusionNetwork(nn.Module):
         assert received is not None
         return NetworkOutput(logits, attention, received * present[:, :1], time, torch.stack(heads, dim=1))
 
+    def modality_tokens(self, inputs: NetworkInput) -> Tensor:
+        """Return the tokens (B, 4, d_model) that the fusion reads, in the order of MODALITIES."""
+        return torch.stack([self._modality_token(modality, inputs)[0] for modality in MODALITIES], dim=1)
+
     def unimodal_logits(self, modality: str, inputs: NetworkInput) -> Tensor:
         """Return (B, n_labels) of one modality by its own head; the other encoders do not run."""
         token, _, _ = self._modality_token(modality, inputs)

@@ -27,6 +27,9 @@ from models.encoders.mv_sstma_block import MvSstmaBlock
 #: Added to the score of a hidden channel: far below any real score, finite where all are hidden.
 _HIDDEN = -1e9
 
+#: Attention maps of more elements than this (11 windows of 62 channels, 32 MB) are not kept between calls.
+_KEPT_ELEMENTS = 8_000_000
+
 
 def sine_cosine_positions(n_positions: int, dim: int) -> Tensor:
     """Return the (n_positions, dim) sine-cosine table of Vaswani et al. (2017)."""
@@ -133,7 +136,10 @@ class MvSstmaEncoder(nn.Module):
         return self.norm(x), received
 
     def fold(self) -> None:
-        """Prepare inference without gradients; training, loading weights and moving them undo it."""
+        """Prepare inference; training, loading weights and moving them undo it.
+
+        Calls that record gradients go on using the weights themselves.
+        """
         for block in self.blocks:
             assert isinstance(block, MvSstmaBlock)
             block.fold()
@@ -147,14 +153,21 @@ class MvSstmaEncoder(nn.Module):
         self.is_folded, self._maps = False, None
 
     def _maps_for(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return the two buffers for attention maps, kept from call to call while the shape stays."""
-        if not self.is_folded or torch.is_grad_enabled():
+        """Return the two buffers for attention maps, kept from call to call while the shape stays.
+
+        Only on the CPU, whose allocator hands back large blocks to the system each time; a CUDA graph
+        must not depend on a buffer that another shape would replace.
+        """
+        if not self.is_folded or torch.is_grad_enabled() or x.device.type != "cpu":
             return None
         n_batch, n_steps, n_channels, _ = x.shape
         n_maps = n_batch * n_steps * len(self.config.kernels) * self.config.n_heads
         shape = (n_maps, n_channels, n_channels)
+        if n_maps * n_channels**2 > _KEPT_ELEMENTS:
+            return None
         if self._maps is None or self._maps[0].shape != shape:
-            self._maps = (x.new_empty(shape), x.new_empty(shape))
+            with torch.inference_mode(False):  # usable later under no_grad as well
+                self._maps = (torch.empty(shape, dtype=x.dtype), torch.empty(shape, dtype=x.dtype))
         return self._maps
 
     def train(self, mode: bool = True) -> MvSstmaEncoder:

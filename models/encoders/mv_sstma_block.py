@@ -98,7 +98,8 @@ class MvSstmaBlock(nn.Module):
         context = torch.bmm(value, attention.transpose(1, 2))  # (N, width, C)
         context = context.view(n_rows, -1, n_channels).transpose(1, 2)  # (B T, C, branches heads width)
         # One product projects the heads and adds up the branches (eq. 4) and the residual.
-        out = self._out_weight() if self.folded is None else self.folded.out
+        folded = self._usable_fold()
+        out = self._out_weight() if folded is None else folded.out
         x = torch.baddbmm(x.reshape(n_rows, n_channels, dim), context, out.expand(n_rows, -1, -1))
         x = x + self.ffn(self.norm(x))
         return x.view(n_batch, n_steps, n_channels, dim), attention
@@ -117,12 +118,13 @@ class MvSstmaBlock(nn.Module):
     def _queries_keys_values(self, windows: Tensor, mask: Tensor) -> Tensor:
         """Return (N, 3 width, C) from windows (B T, length D, C)."""
         n_rows, _, n_channels = windows.shape
-        conv = self._conv_weight() if self.folded is None else self.folded.conv
+        folded = self._usable_fold()
+        conv = self._conv_weight() if folded is None else folded.conv
         y = torch.bmm(conv.expand(n_rows, -1, -1), windows)  # (B T, branches D, C)
-        if self.folded is not None:
+        if folded is not None:
             y = y.view(n_rows * self.n_branches, -1, n_channels)
-            packed = torch.bmm(self.folded.qkv.repeat(n_rows, 1, 1), y)
-            packed = packed.view(n_rows, self.n_branches, -1, n_channels).add_(self.folded.bias)
+            packed = torch.bmm(folded.qkv.repeat(n_rows, 1, 1), y)
+            packed = packed.view(n_rows, self.n_branches, -1, n_channels).add_(folded.bias)
         else:
             y = y.view(n_rows, self.n_branches, -1, n_channels)
             packed = self._normalise_and_project(y, mask.reshape(n_rows, 1, n_channels))
@@ -169,3 +171,6 @@ class MvSstmaBlock(nn.Module):
     def unfold(self) -> None:
         """Forget the folded weights."""
         self.folded = None
+
+    def _usable_fold(self) -> _Folded | None:
+        return None if torch.is_grad_enabled() else self.folded

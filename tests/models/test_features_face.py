@@ -9,6 +9,10 @@ import pytest
 import torch
 
 from acquisition.errors import InputError
+from acquisition.simulator.behaviour import Behaviour
+from acquisition.simulator.face import DrawnFace
+from acquisition.simulator.schedule import Schedule
+from acquisition.simulator.subject import SimulatedSubject
 from models.features.config import FeatureConfig
 from models.features.face import FaceFinder, crop_face, decode_frame
 
@@ -37,6 +41,14 @@ def test_a_face_is_found_in_95_percent_of_real_frames(finder, real_data):
         frames = frames_of(clip)[::2]
         n_found = sum(finder.find(frame) is not None for frame in frames)
         assert n_found >= 0.95 * len(frames), clip.name
+
+
+def test_the_simulators_drawn_face_is_found(finder):
+    for seed in range(4):
+        schedule = Schedule.parse("disgust:20,fear:20,sad:20,neutral:20,happy:20")
+        drawn = DrawnFace(Behaviour(SimulatedSubject(seed), schedule))
+        found = [finder.find(drawn.picture(t)) is not None for t in np.arange(0.0, 100.0, 5.0)]
+        assert np.mean(found) >= 0.95, seed
 
 
 def test_the_box_lies_on_the_face_and_depends_on_its_frame_alone(finder, real_data):

@@ -85,6 +85,22 @@ def test_attention_received_is_a_distribution_over_visible_channels():
     assert received.eq(0).all()
 
 
+def test_folded_encoder_works_in_every_gradient_mode_and_still_gives_gradients():
+    encoder = make_encoder(n_layers=2)
+    batch = make_batch()
+    expected, _ = encoder(*batch)
+    with torch.inference_mode():
+        encoder.fold()
+        encoder(*batch)
+    with torch.no_grad():
+        quiet, _ = encoder(*batch)
+    recorded, _ = encoder(*batch)
+    recorded.sum().backward()
+    assert (quiet - expected).abs().max() < 1e-5
+    assert torch.equal(recorded, expected)
+    assert encoder.blocks[0].convs[0].weight.grad is not None
+
+
 @pytest.mark.parametrize("change", ["train", "load", "move"])
 def test_changed_weights_end_the_folding(change):
     encoder = make_encoder()

@@ -1,0 +1,223 @@
+"""A live session from discovery to the finished recording."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from acquisition.clock import LslClock
+from acquisition.discovery import discover
+from acquisition.errors import InputError
+from acquisition.lsl_source import LslSource, intake_maker, open_live
+from acquisition.publish.process import PublisherProcess, start_publisher
+from acquisition.record.files import next_part_path, write_sidecar
+from acquisition.record.recorder import Recorder
+from acquisition.types import Change, StreamEvent
+from app.outputs import Sink
+from app.own_streams import ClockOutlet, PredictionOutlet
+from app.pipeline import Failure, Pipeline
+from app.runner import LiveRunner, closing
+from app.session_options import SessionOptions, load_model, make_decoder
+from app.telemetry import Telemetry
+from models.checkpoint import Checkpoint
+
+_CONFIRM_TIMEOUT_S = 30.0
+_LOOK_FOR_NEW_S = 5.0
+_SEGMENTS_S = 0.2
+
+
+@dataclass
+class LiveSession:
+    """Opens everything in order, runs, and closes in the reverse order.
+
+    Parameters
+    ----------
+    options : SessionOptions
+    webcam, microphone : str or None
+        Devices to publish first, in processes of their own.
+    discovery_s : float
+        How long to look for streams.
+    """
+
+    options: SessionOptions
+    webcam: str | None = None
+    microphone: str | None = None
+    discovery_s: float = 2.0
+    telemetry: Telemetry = field(default_factory=Telemetry)
+
+    def run(self, show: Callable[[], None]) -> None:
+        """Run until the time is over, a thread fails, or Ctrl-C.
+
+        Parameters
+        ----------
+        show : callable
+            Called ten times a second to draw; may raise KeyboardInterrupt.
+
+        Raises
+        ------
+        InputError
+            If model, streams or files cannot be used.
+        """
+        clock = LslClock()
+        checkpoint = self.checkpoint
+        publishers = self._start_publishers()
+        try:
+            source = self._open(checkpoint)
+            try:
+                self._run_with(source, checkpoint, clock, show)
+            finally:
+                source.close()
+        finally:
+            for publisher in publishers:
+                publisher.stop()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model, loaded once."""
+        if not hasattr(self, "_checkpoint"):
+            self._checkpoint = load_model(self.options)
+        return self._checkpoint
+
+    def _start_publishers(self) -> list[PublisherProcess]:
+        wanted = (("webcam", self.webcam), ("microphone", self.microphone))
+        return [start_publisher(kind, device) for kind, device in wanted if device is not None]
+
+    def _open(self, checkpoint: Checkpoint) -> LslSource:
+        config = checkpoint.config
+        maker = intake_maker(self.options.adapter_options(config.ch_names), config.windows.max_gap_s)
+        # A publisher that was just started answers after a second or two.
+        extra_s = 2.0 if self.webcam or self.microphone else 0.0
+        return open_live(self.options.streams, timeout_s=self.discovery_s + extra_s, make_intake=maker)
+
+    def _run_with(
+        self, source: LslSource, checkpoint: Checkpoint, clock: LslClock, show: Callable[[], None]
+    ) -> None:
+        def on_failure(message: str) -> None:
+            self.telemetry.on_failure(Failure("device", message, clock.now()))
+
+        decoder = make_decoder(checkpoint, self.options, on_failure)
+        pipeline = Pipeline(source, decoder, live=True, on_event=self.telemetry.on_event)
+        predictions, clock_map = PredictionOutlet(checkpoint.config.labels), ClockOutlet()
+        sinks: list[Sink] = [predictions, *self.options.sinks(checkpoint.config.labels)]
+        publish = _Periodically(_SEGMENTS_S, lambda: clock_map.publish(source.take_segments()))
+        runner = LiveRunner(pipeline, clock, sinks, self.telemetry, after_acquire=publish)
+        recorder = None
+        if self.options.record is not None:
+            own = [predictions.header.source_id, clock_map.header.source_id]
+            recorder = Recorder(self.options.record, list(source.headers.values()), own)
+        with closing(sinks), contextlib.closing(clock_map):
+            try:
+                runner.start()
+                if recorder is not None:
+                    self._start_recording(recorder, source, clock, show)
+                runner.begin_decoding(clock.now())
+                self._watch(runner, recorder, clock, show)
+            finally:
+                runner.stop()
+                if recorder is not None:
+                    self._finish(recorder, checkpoint, source)
+        if runner.error is not None:
+            raise runner.error
+
+    def _start_recording(
+        self, recorder: Recorder, source: LslSource, clock: LslClock, show: Callable[[], None]
+    ) -> None:
+        """Start LabRecorder and wait until it has every stream: decoding starts with the recording."""
+        recorder.start()
+        for notice in recorder.notices:
+            self._notice(notice, clock.now())
+        deadline = clock.now() + _CONFIRM_TIMEOUT_S
+        while not recorder.confirmed:
+            status = recorder.status()
+            self.telemetry.recording = f"{recorder.path.name}: {status.state}"
+            if status.over or clock.now() > deadline:
+                raise InputError(
+                    f"the recording did not start: {status.message}",
+                    where=str(recorder.path),
+                    remedy="see the .log beside it",
+                )
+            show()
+            clock.wait_until(clock.now() + 0.1)
+        source.restate_segments()
+
+    def _watch(
+        self, runner: LiveRunner, recorder: Recorder | None, clock: LslClock, show: Callable[[], None]
+    ) -> None:
+        end = clock.now() + self.options.seconds if self.options.seconds else float("inf")
+        look = _NewStreams(recorder, self._notice) if recorder is not None else None
+        try:
+            while runner.running and clock.now() < end:
+                if recorder is not None:
+                    self._show_recording(recorder, clock.now())
+                if look is not None:
+                    look(clock.now())
+                show()
+                clock.wait_until(min(clock.now() + 0.1, end))
+        except KeyboardInterrupt:
+            self._notice("stopping", clock.now())
+
+    def _show_recording(self, recorder: Recorder, now: float) -> None:
+        status = recorder.status()
+        self.telemetry.recording = f"{recorder.path.name}: {status.state} {status.n_bytes / 1e6:.1f} MB"
+        if status.over and not any(f.stage == "recording" for f in self.telemetry.snapshot().failures):
+            self.telemetry.on_failure(Failure("recording", status.message, now))
+
+    def _finish(self, recorder: Recorder, checkpoint: Checkpoint, source: LslSource) -> None:
+        status = recorder.stop()
+        self.telemetry.recording = f"{recorder.path.name}: {status.state} {status.n_bytes / 1e6:.1f} MB"
+        if recorder.path.exists():
+            sidecar = {
+                "program": "affectscope",
+                "model": str(self.options.model.name),
+                "model_sha256": checkpoint.sha256,
+                "trained_on": checkpoint.config.trained_on,
+                "montage": self.options.montage,
+                "screen_cm": self.options.screen_cm,
+                "distance_cm": self.options.distance_cm,
+                "line_hz": self.options.line,
+                "streams": sorted(source.headers),
+                "stream_notes": {key: list(spec.notes) for key, spec in source.specs.items() if spec.notes},
+            }
+            write_sidecar(recorder.path, sidecar)
+
+    def _notice(self, message: str, now: float) -> None:
+        self.telemetry.on_event(StreamEvent("", Change.NOTICE, now, message))
+
+
+class _Periodically:
+    """Calls a function at most every ``period_s`` seconds of the time it is told."""
+
+    def __init__(self, period_s: float, call: Callable[[], None]) -> None:
+        self._period_s, self._call, self._next = period_s, call, float("-inf")
+
+    def __call__(self, now: float) -> None:
+        if now >= self._next:
+            self._next = now + self._period_s
+            self._call()
+
+
+class _NewStreams:
+    """Looks, beside the run, for streams that LabRecorder does not have, and offers a part of their own."""
+
+    def __init__(self, recorder: Recorder, notice: Callable[[str, float], None]) -> None:
+        self._recorder, self._notice = recorder, notice
+        self._next = float("-inf")
+        self._thread: threading.Thread | None = None
+
+    def __call__(self, now: float) -> None:
+        if now < self._next or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._next = now + _LOOK_FOR_NEW_S
+        self._thread = threading.Thread(target=self._look, args=(now,), daemon=True)
+        self._thread.start()
+
+    def _look(self, now: float) -> None:
+        for header in self._recorder.new_streams(found.header for found in discover(1.0)):
+            part = next_part_path(self._recorder.path)
+            self._notice(
+                f"{header.name} ({header.type}) appeared after the recording began and is not in it; record "
+                f'it beside with: affectscope record "{part.name}" --streams "source_id:{header.source_id}"',
+                now,
+            )

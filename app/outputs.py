@@ -1,0 +1,137 @@
+"""Where predictions go besides the screen: JSONL, CSV and the digest.
+
+Each sink has ``write(prediction)`` and ``close()``. Floats are written in full, so that a file read
+back holds the very numbers.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from acquisition.errors import InputError
+from acquisition.types import MODALITIES
+from models.prediction import Prediction
+
+
+class Sink(Protocol):
+    """Takes predictions in order."""
+
+    def write(self, prediction: Prediction) -> None:
+        """Take one prediction."""
+
+    def close(self) -> None:
+        """Finish what was begun."""
+
+
+def prediction_record(prediction: Prediction) -> dict[str, Any]:
+    """Return a prediction as plain values for JSON; NaN becomes null."""
+    latency = {k: None if math.isnan(v) else v for k, v in asdict(prediction.latency).items()}
+    return {
+        "t_end": prediction.t_end,
+        "label": prediction.label,
+        "probs": dict(prediction.probs),
+        "modality_attention": dict(prediction.modality_attention),
+        "channel_attention": dict(prediction.channel_attention),
+        "time_attention": list(prediction.time_attention),
+        "present": dict(prediction.present),
+        "coverage": dict(prediction.coverage),
+        "waited_s": prediction.waited_s,
+        "warm_up": prediction.warm_up,
+        "normalisation": prediction.normalisation,
+        "latency_ms": latency,
+    }
+
+
+class JsonlSink:
+    """One JSON object a line, flushed line by line: a crash loses at most the running line."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = _open_for_writing(path, "--jsonl")
+
+    def write(self, prediction: Prediction) -> None:
+        """Append a line."""
+        self._file.write(json.dumps(prediction_record(prediction)) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class CsvSink:
+    """One row a prediction: time, label, probabilities, modality attention and presence."""
+
+    def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
+        self._file = _open_for_writing(path, "--csv")
+        self._labels = labels
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(
+            ["t_end_s", "label"]
+            + [f"p_{label}" for label in labels]
+            + [f"attention_{modality}" for modality in MODALITIES]
+            + [f"present_{modality}" for modality in MODALITIES]
+            + ["warm_up", "total_ms"]
+        )
+
+    def write(self, prediction: Prediction) -> None:
+        """Append a row."""
+        self._writer.writerow(
+            [repr(prediction.t_end), prediction.label]
+            + [repr(prediction.probs[label]) for label in self._labels]
+            + [repr(prediction.modality_attention[modality]) for modality in MODALITIES]
+            + [int(prediction.present[modality]) for modality in MODALITIES]
+            + [int(prediction.warm_up), repr(prediction.latency.total)]
+        )
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class DigestSink:
+    """A SHA-256 over everything a replay promises to repeat: times, features, outputs, masks."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.n_windows = 0
+
+    def write(self, prediction: Prediction) -> None:
+        """Take one prediction into the hash."""
+        update = self._hash.update
+        update(np.float64(prediction.t_end).tobytes())
+        for name in sorted(prediction.features):
+            update(name.encode())
+            update(np.ascontiguousarray(prediction.features[name]).tobytes())
+        for values in (prediction.probs, prediction.modality_attention, prediction.channel_attention):
+            update("|".join(values).encode())
+            update(np.array(list(values.values()), dtype=np.float64).tobytes())
+        update(np.array(prediction.time_attention, dtype=np.float64).tobytes())
+        update(bytes(prediction.present[modality] for modality in MODALITIES))
+        update(np.array([prediction.coverage[m] for m in MODALITIES], dtype=np.float64).tobytes())
+        self.n_windows += 1
+
+    def close(self) -> None:
+        """Nothing to finish."""
+
+    def line(self) -> str:
+        """Return ``sha256 <hex> windows <n>``."""
+        return f"sha256 {self._hash.hexdigest()} windows {self.n_windows}"
+
+
+def _open_for_writing(path: Path, option: str):
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w", newline="", encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"cannot write: {error.strerror or error}", where=f"{option} {path}", remedy="choose another path"
+        ) from error

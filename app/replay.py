@@ -1,0 +1,115 @@
+"""A replay session: a recorded file through the very path of a live session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from acquisition.clock import ReplayClock
+from acquisition.lsl_source import intake_maker
+from acquisition.select import select_streams
+from acquisition.xdf.scan import scan_xdf
+from acquisition.xdf.source import XdfSource
+from app.outputs import Sink
+from app.pipeline import Failure, Pipeline
+from app.runner import closing, run_replay
+from app.session_options import SessionOptions, load_model, make_decoder
+from app.telemetry import Telemetry
+from models.checkpoint import Checkpoint
+
+
+@dataclass
+class ReplaySession:
+    """Opens a recording and steps it through the pipeline.
+
+    Parameters
+    ----------
+    path : Path
+        XDF file.
+    options : SessionOptions
+    start_s, stop_s : float or None
+        Part to replay, seconds from the recording's first sample.
+    speed : float
+        Times real time; infinity runs as fast as it goes.
+    chunk : int or None
+        Samples a chunk; None takes what the file holds.
+    """
+
+    path: Path
+    options: SessionOptions
+    start_s: float | None = None
+    stop_s: float | None = None
+    speed: float = float("inf")
+    chunk: int | None = None
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    damage: tuple[str, ...] = ()
+    duration_s: float = 0.0
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model, loaded once."""
+        if not hasattr(self, "_checkpoint"):
+            self._checkpoint = load_model(self.options)
+        return self._checkpoint
+
+    def run(self, progress: Callable[[float], None]) -> None:
+        """Replay to the end; ``progress`` is told the share done, 0..1.
+
+        Raises
+        ------
+        InputError
+            If the file, a stream in it or the model cannot be used.
+        """
+        checkpoint = self.checkpoint
+        source = self._open(checkpoint)
+        first, last = self._span(source)
+        self.duration_s = max(0.0, last - first)
+        clock = ReplayClock(first, self.speed)
+
+        def on_failure(message: str) -> None:
+            self.telemetry.on_failure(Failure("device", message, clock.now()))
+
+        decoder = make_decoder(checkpoint, self.options, on_failure)
+        pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event)
+        sinks: list[Sink] = self.options.sinks(checkpoint.config.labels)
+        try:
+            with closing(sinks):
+                run_replay(
+                    pipeline,
+                    clock,
+                    first,
+                    last,
+                    sinks,
+                    self.telemetry,
+                    progress=lambda now: progress((now - first) / max(last - first, 1e-9)),
+                )
+        finally:
+            self.damage = tuple(source.damage)
+            source.close()
+
+    def _open(self, checkpoint: Checkpoint) -> XdfSource:
+        config = checkpoint.config
+        index = scan_xdf(self.path)
+        headers = {stream_id: stream.header for stream_id, stream in index.streams.items()}
+        selection = select_streams(headers, self.options.streams)
+        maker = intake_maker(self.options.adapter_options(config.ch_names), config.windows.max_gap_s)
+        return XdfSource(
+            self.path,
+            selection.kinds,
+            maker,
+            start=self.start_s,
+            stop=self.stop_s,
+            chunk=self.chunk,
+            index=index,
+        )
+
+    def _span(self, source: XdfSource) -> tuple[float, float]:
+        """Return the first and last LSL time to replay."""
+        first, last = source.first_time, source.last_time
+        begin = first + (self.start_s or 0.0)
+        if self.stop_s is not None:
+            last = min(last, first + self.stop_s)
+        if self.options.seconds is not None:
+            last = min(last, begin + self.options.seconds)
+        return begin, last

@@ -1,0 +1,177 @@
+"""Drives a pipeline: two threads for live input, a plain loop for a recording."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from acquisition.clock import Clock
+from acquisition.types import Window
+from app.outputs import Sink
+from app.pipeline import Failure, Pipeline
+from app.telemetry import Telemetry
+
+_POLL_S = 0.01  # how often inlets are drained; a fraction of the latency budget
+
+
+class Mailbox:
+    """Holds the newest window; an unread one is replaced and counted."""
+
+    def __init__(self) -> None:
+        self._window: Window | None = None
+        self._changed = threading.Condition()
+        self.n_replaced = 0
+
+    def put(self, window: Window) -> None:
+        """Leave a window for the decode thread."""
+        with self._changed:
+            if self._window is not None:
+                self.n_replaced += 1
+            self._window = window
+            self._changed.notify()
+
+    def take(self, timeout_s: float) -> Window | None:
+        """Wait for a window, at most ``timeout_s``."""
+        with self._changed:
+            if self._window is None:
+                self._changed.wait(timeout_s)
+            window, self._window = self._window, None
+            return window
+
+
+class LiveRunner:
+    """Acquires and decodes in two threads until stopped.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    clock : Clock
+        The LSL clock.
+    sinks : sequence of Sink
+        Written from the decode thread.
+    telemetry : Telemetry
+    after_acquire : callable
+        Called with ``now`` after every acquisition, in the acquire thread.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        clock: Clock,
+        sinks: Sequence[Sink],
+        telemetry: Telemetry,
+        after_acquire: Callable[[float], None] = lambda now: None,
+    ) -> None:
+        self._pipeline = pipeline
+        self._clock = clock
+        self._sinks = sinks
+        self._telemetry = telemetry
+        self._after_acquire = after_acquire
+        self._mailbox = Mailbox()
+        self._stop = threading.Event()
+        self._decoding = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._guarded, args=("acquisition", self._acquire), daemon=True),
+            threading.Thread(target=self._guarded, args=("decoding", self._decode), daemon=True),
+        ]
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        """Start reading; windows are cut from `begin_decoding` on."""
+        for thread in self._threads:
+            thread.start()
+
+    def begin_decoding(self, from_time: float) -> None:
+        """Cut windows that end at ``from_time`` or later."""
+        self._pipeline.aligner.start_at(from_time)
+        self._decoding.set()
+
+    @property
+    def running(self) -> bool:
+        """False once a thread has failed or `stop` was called."""
+        return not self._stop.is_set()
+
+    def stop(self) -> None:
+        """Stop both threads and wait for them."""
+        self._stop.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=3.0)
+
+    def _acquire(self) -> None:
+        while not self._stop.is_set():
+            now = self._clock.now()
+            self._pipeline.acquire(now)
+            if self._decoding.is_set():
+                window = self._pipeline.newest_window(self._clock.now())
+                if window is not None:
+                    self._mailbox.put(window)
+            self._telemetry.n_skipped = self._pipeline.aligner.n_skipped + self._mailbox.n_replaced
+            self._after_acquire(now)
+            self._clock.wait_until(now + _POLL_S)
+
+    def _decode(self) -> None:
+        while not self._stop.is_set():
+            window = self._mailbox.take(timeout_s=0.1)
+            if window is None:
+                continue
+            prediction = self._pipeline.decode(window, self._clock.now)
+            if prediction is None:
+                continue
+            self._telemetry.on_prediction(prediction)
+            for sink in self._sinks:
+                sink.write(prediction)
+
+    def _guarded(self, stage: str, loop: Callable[[], None]) -> None:
+        """Run a thread's loop; what kills it is a failure on the screen, and the end of the run."""
+        try:
+            loop()
+        except Exception as error:
+            self.error = self.error or error
+            self._telemetry.on_failure(Failure(stage, f"{stage} ended: {error}", self._clock.now()))
+            self._stop.set()
+
+
+def run_replay(
+    pipeline: Pipeline,
+    clock: Clock,
+    first_time: float,
+    last_time: float,
+    sinks: Sequence[Sink],
+    telemetry: Telemetry,
+    progress: Callable[[float], None] = lambda time: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Step a recording through the pipeline on the hop grid; nothing is late and nothing is skipped.
+
+    Parameters
+    ----------
+    first_time, last_time : float
+        LSL seconds of the recording's first and last sample.
+    """
+    for now in _grid(first_time, last_time, pipeline.aligner.config.hop_s):
+        if stop() or pipeline.source.exhausted:
+            break
+        clock.wait_until(now)
+        for prediction in pipeline.step(now):
+            telemetry.on_prediction(prediction)
+            for sink in sinks:
+                sink.write(prediction)
+        progress(now)
+
+
+def _grid(first_time: float, last_time: float, hop_s: float) -> Iterator[float]:
+    index = int(first_time // hop_s) + 1
+    while index * hop_s <= last_time:
+        yield index * hop_s
+        index += 1
+
+
+@contextlib.contextmanager
+def closing(sinks: Sequence[Sink]) -> Iterator[None]:
+    """Close every sink at the end, whatever happens."""
+    with contextlib.ExitStack() as stack:
+        for sink in sinks:
+            stack.callback(sink.close)
+        yield

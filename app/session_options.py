@@ -1,0 +1,116 @@
+"""What ``live`` and ``replay`` are told, and the parts both make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from acquisition.adapters.options import AdapterOptions, parse_screen_cm
+from acquisition.errors import InputError
+from acquisition.montage import load_montage
+from app.outputs import CsvSink, JsonlSink, Sink
+from assets import DEMO_MODEL
+from models.checkpoint import Checkpoint, load_checkpoint
+from models.decoder import Decoder
+from models.features.screen import ScreenGeometry
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """Options that live and replay share; field names are the command line's."""
+
+    model: Path = DEMO_MODEL
+    streams: str | None = None
+    montage: str | None = None
+    screen_cm: str | None = None
+    distance_cm: float | None = None
+    line: int | None = None
+    baseline_s: float | None = None
+    record: Path | None = None
+    headless: bool = False
+    seconds: float | None = None
+    jsonl: Path | None = None
+    csv: Path | None = None
+    device: str = "auto"
+    threads: int = 0
+    extra_sinks: tuple[Sink, ...] = field(default_factory=tuple)
+
+    def adapter_options(self, ch_names: tuple[str, ...]) -> AdapterOptions:
+        """Return what the stream adapters need to know."""
+        return AdapterOptions(
+            montage=load_montage(self.montage) if self.montage else None,
+            screen_cm=parse_screen_cm(self.screen_cm) if self.screen_cm else None,
+            distance_cm=self.distance_cm,
+            ch_names=ch_names,
+        )
+
+    def screen(self) -> ScreenGeometry | None:
+        """Return the screen's geometry if both its size and its distance are given.
+
+        Raises
+        ------
+        InputError
+            If only one of them is given.
+        """
+        if self.screen_cm is None and self.distance_cm is None:
+            return None
+        if self.screen_cm is None or self.distance_cm is None:
+            raise InputError(
+                "degrees need the screen's size and its distance",
+                where="--screen-cm and --distance-cm",
+                remedy="give both: --screen-cm 53x30 --distance-cm 60",
+            )
+        return ScreenGeometry(*parse_screen_cm(self.screen_cm), self.distance_cm)
+
+    def sinks(self, labels: tuple[str, ...]) -> list[Sink]:
+        """Open the output files."""
+        sinks = list(self.extra_sinks)
+        if self.jsonl is not None:
+            sinks.append(JsonlSink(self.jsonl))
+        if self.csv is not None:
+            sinks.append(CsvSink(self.csv, labels))
+        return sinks
+
+
+def load_model(options: SessionOptions) -> Checkpoint:
+    """Load the checkpoint and apply what changes its features."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return load_checkpoint(options.model)
+
+
+def make_decoder(
+    checkpoint: Checkpoint, options: SessionOptions, on_failure: Callable[[str], None]
+) -> Decoder:
+    """Return the decoder on the chosen device."""
+    return Decoder(
+        checkpoint,
+        device=choose_device(options.device),
+        screen=options.screen(),
+        line_hz=options.line,
+        baseline_s=options.baseline_s,
+        on_failure=on_failure,
+    )
+
+
+def choose_device(wanted: str) -> str:
+    """Return ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    InputError
+        If CUDA is asked for and is not there.
+    """
+    has_cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not has_cuda:
+        raise InputError(
+            "no CUDA device is available to this build of torch",
+            where="--device cuda",
+            remedy="use --device cpu, or install a CUDA build of torch",
+        )
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise InputError(f"expected auto, cpu or cuda, got {wanted!r}", where="--device")
+    return "cuda" if wanted == "cuda" or (wanted == "auto" and has_cuda) else "cpu"

@@ -1,0 +1,14 @@
+"""Files that ship with the program."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+ASSETS = Path(str(files("assets")))
+
+#: The model the demo uses: trained on simulated subjects only.
+DEMO_MODEL = ASSETS / "models" / "small-simulated"
+
+#: 30 s of the four simulated streams, recorded through LSL.
+DEMO_RECORDING = ASSETS / "recordings" / "simulated-30s.xdf"

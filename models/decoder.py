@@ -1,0 +1,230 @@
+"""From a window to a prediction: features that are computed once a step, one network, one device.
+
+The decoder keeps what depends on one step alone (a second's DE, a step's eye features, a face's token,
+a clip's tokens) until it leaves the context, so a tick adds one step. Shapes never depend on what is
+present: missing things are masks, so that one CUDA graph, and one set of last bits, serves every window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acquisition.clock import stopwatch
+from acquisition.errors import InputError
+from acquisition.types import MODALITIES, Kind, Step, StreamSpec, Window
+from models.baseline import Baseline
+from models.checkpoint import Checkpoint
+from models.decoder_input import assemble
+from models.features.log_mel import n_log_mel_frames
+from models.features.normalise import Normaliser
+from models.features.screen import ScreenGeometry
+from models.forward import Forward
+from models.inputs import NetworkInput
+from models.prediction import Latency, Prediction
+from models.step_features import EegStep, StepFeatures
+
+
+class Decoder:
+    """Features and network behind ``decode(window)``.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Weights, config and normalisation.
+    device : str
+        ``cpu`` or ``cuda``.
+    screen : ScreenGeometry, optional
+        For eye features in degrees.
+    line_hz : float, optional
+        50 or 60 leaves the mains out of its band, in place of the checkpoint's setting.
+    baseline_s : float, optional
+        Normalise with the statistics of the first seconds instead of the training's.
+    on_failure : callable
+        Told in one sentence when the device was lost and the CPU took over.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str = "cpu",
+        screen: ScreenGeometry | None = None,
+        line_hz: float | None = None,
+        baseline_s: float | None = None,
+        on_failure: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self.config = checkpoint.config
+        if line_hz is not None:
+            self.config = replace(self.config, features=replace(self.config.features, line_hz=line_hz))
+        self._baseline = Baseline(baseline_s) if baseline_s else None
+        self.normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors)
+        # log-mel frames of the longest clip
+        self._n_longest_clip = n_log_mel_frames(
+            round(self.config.windows.voice_s * self.config.features.voice_sfreq)
+        )
+        self._forward = Forward(checkpoint.network, torch.device(device), on_failure)
+        self._screen = screen
+        self._step_features = StepFeatures(self.config.features, self._forward.device, screen)
+        self._steps: dict[tuple[str, int], object] = {}
+        self._n_voice_tokens = self._forward.n_voice_tokens(self._n_longest_clip)
+        self._ch_names: tuple[str, ...] = ()  # EEG channels in use
+        self._picks: list[int] = []  # their columns in the stream
+        self._positions = torch.zeros(1, dtype=torch.long)  # their indices in config.ch_names
+
+    # --- streams ---
+
+    def open(self, spec: StreamSpec) -> None:
+        """Fit the decoder to a stream.
+
+        Raises
+        ------
+        InputError
+            No EEG channel of the stream is one the model was trained with.
+        """
+        if spec.kind is not Kind.EEG:
+            return
+        known = [name for name in spec.ch_names if name in self.config.ch_names]
+        if not known:
+            raise InputError(
+                f"no channel of the stream ({', '.join(spec.ch_names)}) is one of the model's "
+                f"({', '.join(self.config.ch_names)})",
+                where=f"stream {spec.name!r}",
+                remedy="map them with --montage FILE.toml",
+            )
+        self._ch_names = tuple(known)
+        self._picks = [spec.ch_names.index(name) for name in known]
+        self._positions = torch.tensor([self.config.ch_names.index(name) for name in known])
+        self._forget("eeg")
+
+    def knows(self, modality: str, index: int) -> bool:
+        """Tell whether a step's features are kept, so that its samples need not be cut again."""
+        return (modality, index) in self._steps
+
+    def _forget(self, modality: str) -> None:
+        self._steps = {key: value for key, value in self._steps.items() if key[0] != modality}
+
+    # --- decoding ---
+
+    @torch.inference_mode()
+    def decode(self, window: Window) -> Prediction | None:
+        """Return the prediction for a window, or None if no modality is present in it."""
+        started = stopwatch()
+        network_s = self._take_new_steps(window)
+        inputs, present = assemble(
+            window, self._steps, self.config, self.normaliser, self._positions, self._n_voice_tokens
+        )
+        self._drop_steps_before(window.index)
+        self._end_baseline(window.t_end)
+        featured = stopwatch()
+        if not any(present.values()):
+            return None
+        output = self._forward(inputs)
+        prediction = self._prediction(window, inputs, output, present)
+        done = stopwatch()
+        return replace(
+            prediction,
+            latency=Latency(
+                features=(featured - started - network_s) * 1e3, network=(done - featured + network_s) * 1e3
+            ),
+        )
+
+    def _take_new_steps(self, window: Window) -> float:
+        """Compute and keep what is new; return the seconds the encoders took."""
+        encoders_s = 0.0
+        for modality, steps in window.steps.items():
+            for step in steps:
+                if not step.valid or step.known or step.data is None:
+                    continue
+                features = self._features(modality, step)
+                began = stopwatch()
+                self._steps[modality, step.index] = self._encoded(modality, features, step)
+                encoders_s += stopwatch() - began
+                self._collect_baseline(step, features)
+        return encoders_s
+
+    def _collect_baseline(self, step: Step, features: EegStep | Tensor | None) -> None:
+        if self._baseline is None:
+            return
+        if isinstance(features, EegStep):
+            n_bands = len(self.config.features.bands)
+            entropy = torch.full((len(self.config.ch_names), n_bands), torch.nan)
+            entropy[self._positions] = torch.where(features.usable[:, None], features.de.cpu(), torch.nan)
+            self._baseline.add(step.t_end, entropy=entropy)
+        elif isinstance(features, Tensor) and features.shape == (self.config.network.n_eye_features,):
+            self._baseline.add(step.t_end, eye=features)
+
+    def _end_baseline(self, t_end: float) -> None:
+        if self._baseline is not None and self._baseline.is_over(t_end):
+            self.normaliser = self._baseline.refit(self.normaliser)
+            self._baseline = None
+
+    def _features(self, modality: str, step: Step) -> EegStep | Tensor | None:
+        if modality == "eeg":
+            return self._step_features.eeg(replace(step, data=step.data[self._picks]))
+        return {
+            "eye": self._step_features.eye,
+            "voice": self._step_features.voice,
+            "face": self._step_features.face,
+        }[modality](step)
+
+    def _encoded(self, modality: str, features: EegStep | Tensor | None, step: Step) -> object:
+        """Return what is kept of a step: features, or tokens where an encoder sees one step alone."""
+        if modality == "face":
+            return self._forward.encode_face(features) if isinstance(features, Tensor) else None
+        if modality == "voice":
+            clip_s = len(step.data) / step.sfreq
+            assert isinstance(features, Tensor)
+            return (*self._forward.encode_voice(self._padded(features)), clip_s)
+        return features
+
+    def _padded(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Return frames (1, F, n_mels) and mask (1, F) of the longest clip's shape."""
+        n_longest = self._n_longest_clip
+        n_frames = min(len(log_mel), n_longest)
+        frames = log_mel.new_zeros(1, n_longest, log_mel.shape[1])
+        frames[0, :n_frames] = log_mel[:n_frames]
+        mask = torch.zeros(1, n_longest, dtype=torch.bool, device=log_mel.device)
+        mask[0, :n_frames] = True
+        return frames, mask
+
+    def _drop_steps_before(self, index: int) -> None:
+        oldest = index - round(self.config.windows.context_s / self.config.windows.hop_s) - 2
+        for key in [key for key in self._steps if key[1] < oldest]:
+            del self._steps[key]
+
+    # --- the answer ---
+
+    def _prediction(
+        self, window: Window, inputs: NetworkInput, output: Mapping[str, Tensor], present: dict[str, bool]
+    ) -> Prediction:
+        probs = output["probs"][0].double().tolist()
+        channel_attention = output["channel_attention"][0].double().tolist()
+        return Prediction(
+            index=window.index,
+            t_end=window.t_end,
+            label=self.config.labels[int(np.argmax(probs))],
+            probs=dict(zip(self.config.labels, probs, strict=True)),
+            modality_attention=dict(
+                zip(MODALITIES, output["modality_attention"][0].double().tolist(), strict=True)
+            ),
+            channel_attention=(
+                dict(zip(self._ch_names, channel_attention, strict=True)) if present["eeg"] else {}
+            ),
+            time_attention=tuple(output["time_attention"][0].double().tolist()),
+            present=present,
+            coverage=window.coverage,
+            waited_s=window.waited_s,
+            warm_up=window.warm_up,
+            normalisation=self.normaliser.origin,
+            features={
+                "eeg": inputs.eeg[0].numpy(),
+                "eye": inputs.eye[0].numpy(),
+                "face": inputs.face_tokens[0].numpy(),
+                "voice": inputs.voice_tokens[0].numpy(),
+            },
+        )

@@ -1,0 +1,169 @@
+"""From a window and what is kept of its steps to one batch for the network.
+
+Shapes depend on the model and the connected EEG channels only; whatever is missing is masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from acquisition.types import MODALITIES, Window
+from models.config import ModelConfig
+from models.features.normalise import Normaliser
+from models.inputs import NetworkInput
+from models.step_features import EegStep
+
+#: What is kept of a step, by (modality, step index): `EegStep`, eye features (E,), a face token (D,) or
+#: None where the frame holds no face, voice tokens (tokens (M, D), mask (M,), times (M,), clip length in s).
+KeptSteps = Mapping[tuple[str, int], object]
+
+
+def assemble(
+    window: Window,
+    kept: KeptSteps,
+    config: ModelConfig,
+    normaliser: Normaliser,
+    positions: Tensor,
+    n_voice_tokens: int,
+) -> tuple[NetworkInput, dict[str, bool]]:
+    """Return the batch of one for a window, and which modalities are present in it.
+
+    Parameters
+    ----------
+    window : Window
+    kept : mapping
+        Features or tokens of the window's valid steps.
+    positions : Tensor, (C,), long
+        Indices of the connected EEG channels in ``config.ch_names``.
+    n_voice_tokens : int
+        Tokens of the longest clip.
+    """
+    steps = {
+        modality: [
+            kept.get((modality, step.index)) if step.valid else None for step in window.steps[modality]
+        ]
+        if modality in window.steps
+        else []
+        for modality in MODALITIES
+    }
+    eeg, eeg_steps, eeg_channels = _eeg(steps["eeg"], config, normaliser, positions)
+    eye, eye_steps, eye_features = _eye(steps["eye"], config, normaliser)
+    face, face_mask, face_ages = _face(steps["face"], window, config)
+    voice, voice_mask, voice_ages = _voice(steps["voice"], window, config, n_voice_tokens)
+    present = dict(window.present)
+    present["eeg"] &= bool(eeg_channels.any())
+    present["eye"] &= bool(eye_features.any())
+    present["face"] &= int(face_mask.sum()) >= config.windows.face_min_frames
+    inputs = NetworkInput(
+        eeg=eeg[None],
+        eeg_positions=positions,
+        eeg_step_mask=eeg_steps[None],
+        eeg_channel_mask=eeg_channels[None],
+        eye=eye[None],
+        eye_step_mask=eye_steps[None],
+        eye_feature_mask=eye_features[None],
+        face_tokens=face[None],
+        face_mask=face_mask[None],
+        face_times=face_ages[None],
+        voice_tokens=voice[None],
+        voice_mask=voice_mask[None],
+        voice_times=voice_ages[None],
+        present=torch.tensor([[present[modality] for modality in MODALITIES]]),
+    )
+    return inputs, present
+
+
+def _eeg(
+    steps: list[object], config: ModelConfig, normaliser: Normaliser, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return normalised DE (C, T, F), the step mask (T,) and the channel mask (C,)."""
+    n_steps, n_channels = config.windows.eeg_n_steps, len(positions)
+    de = torch.zeros(n_steps, n_channels, len(config.features.bands))
+    step_mask = torch.zeros(n_steps, dtype=torch.bool)
+    usable = torch.zeros(n_steps, n_channels, dtype=torch.bool)
+    for at, step in enumerate(steps):
+        if isinstance(step, EegStep):
+            de[at], usable[at], step_mask[at] = step.de, step.usable, True
+    channels = majority_usable(usable, step_mask)
+    if normaliser.eeg is not None:
+        de = normaliser.eeg.select(positions.tolist()).apply(fill_from_other_steps(de, usable))
+    de = torch.where((step_mask[:, None] & channels)[..., None], de, 0.0)
+    return de.permute(1, 0, 2).contiguous(), step_mask, channels
+
+
+def _eye(steps: list[object], config: ModelConfig, normaliser: Normaliser) -> tuple[Tensor, Tensor, Tensor]:
+    """Return scaled eye features (E, T), the step mask (T,) and the feature mask (E,)."""
+    n_steps = config.windows.eye_n_steps
+    eye = torch.full((n_steps, config.network.n_eye_features), torch.nan)
+    step_mask = torch.zeros(n_steps, dtype=torch.bool)
+    for at, step in enumerate(steps):
+        if isinstance(step, Tensor):
+            eye[at], step_mask[at] = step, True
+    finite = torch.isfinite(eye)
+    features = finite.any(dim=0)
+    eye = fill_from_other_steps(eye, finite)
+    if normaliser.eye is not None:
+        eye = normaliser.eye.apply(eye)
+    eye = torch.where(step_mask[:, None] & features, eye, 0.0)
+    return eye.T.contiguous(), step_mask, features
+
+
+def _face(steps: list[object], window: Window, config: ModelConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Return tokens (N, D), their mask (N,) and their age in seconds (N,)."""
+    n_frames = round(config.windows.face_s / config.windows.face_grid_s)
+    tokens = torch.zeros(n_frames, config.network.face.width)
+    mask = torch.zeros(n_frames, dtype=torch.bool)
+    ages = torch.zeros(n_frames)
+    for at, step in enumerate(steps):
+        ages[at] = window.t_end - window.steps["face"][at].t_end
+        if isinstance(step, Tensor):
+            tokens[at], mask[at] = step, True
+    return tokens, mask, ages
+
+
+def _voice(
+    steps: list[object], window: Window, config: ModelConfig, n_tokens: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return tokens (M, D), their mask (M,) and their age in seconds (M,)."""
+    if not steps or not isinstance(steps[0], tuple):
+        empty = torch.zeros(n_tokens, config.network.voice.width)
+        return empty, torch.zeros(n_tokens, dtype=torch.bool), torch.zeros(n_tokens)
+    tokens, mask, times, clip_s = steps[0]
+    clip_start = window.steps["voice"][0].t_end - clip_s
+    return tokens, mask, (window.t_end - clip_start - times).clamp_min(0.0)
+
+
+def majority_usable(usable: Tensor, step_mask: Tensor) -> Tensor:
+    """Return the channels (C,) usable in the newest valid step and in at least half of the valid steps.
+
+    Parameters
+    ----------
+    usable : Tensor, (T, C), bool
+    step_mask : Tensor, (T,), bool
+    """
+    if not step_mask.any():
+        return torch.zeros(usable.shape[1], dtype=torch.bool)
+    newest = int(torch.nonzero(step_mask)[-1])
+    return usable[newest] & (usable[step_mask].float().mean(dim=0) >= 0.5)
+
+
+def fill_from_other_steps(values: Tensor, usable: Tensor) -> Tensor:
+    """Replace what is unusable in a step by the mean of the steps where it is usable.
+
+    Parameters
+    ----------
+    values : Tensor, (T, C) or (T, C, F)
+    usable : Tensor, (T, C), bool
+
+    Returns
+    -------
+    Tensor
+        Shape of ``values``; 0 where no step is usable.
+    """
+    mask = usable if values.dim() == 2 else usable[..., None].expand_as(values)
+    known = torch.where(mask, values, 0.0)
+    mean = known.sum(dim=0) / mask.sum(dim=0).clamp_min(1)
+    return torch.where(mask, known, mean.expand_as(values))

@@ -1,0 +1,49 @@
+"""What comes out of the decoder for one window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Where the time went, milliseconds; NaN where it has no meaning (arrival and age in a replay).
+
+    ``total`` runs from the push of the sample that closed the window to the prediction's output,
+    ``age`` from the window's end to the output.
+    """
+
+    arrival: float = math.nan
+    wait: float = math.nan
+    features: float = math.nan
+    network: float = math.nan
+    total: float = math.nan
+    age: float = math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Probabilities and attention for the window that ended at ``t_end`` (LSL seconds).
+
+    Every attention sums to 1 over what is present; absent modalities have 0.
+    """
+
+    index: int
+    t_end: float
+    label: str
+    probs: Mapping[str, float]
+    modality_attention: Mapping[str, float]
+    channel_attention: Mapping[str, float]  # empty without EEG
+    time_attention: tuple[float, ...]  # oldest step first
+    present: Mapping[str, bool]
+    coverage: Mapping[str, float]
+    waited_s: float
+    warm_up: bool
+    normalisation: str  # "training", or what replaced the training statistics
+    latency: Latency = field(default_factory=Latency)
+    features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # the network's inputs

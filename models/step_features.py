@@ -1,0 +1,84 @@
+"""Features of single time steps: what is computed once per step and kept, live, in replay and in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acquisition.types import Step
+from models.features.config import FeatureConfig
+from models.features.de import differential_entropy
+from models.features.face import FaceFinder, crop_face, decode_frame
+from models.features.gaze import eye_features
+from models.features.log_mel import log_mel, resample
+from models.features.screen import ScreenGeometry
+
+#: A channel whose samples sit at its extreme values for longer than this share of a step is at the rails.
+_MAX_SHARE_AT_RAIL = 0.1
+_FLAT_UV = 1e-3  # standard deviation below which a channel is flat, in the unit of the data
+
+
+@dataclass(frozen=True, eq=False)
+class EegStep:
+    """Differential entropy of one step."""
+
+    de: Tensor  # (C, n_bands) nats, not normalised
+    usable: Tensor  # (C,) bool: neither flat, at the rails, nor NaN
+
+
+class StepFeatures:
+    """Computes each modality's features from one `Step`.
+
+    Parameters
+    ----------
+    config : FeatureConfig
+        The checkpoint's feature settings.
+    device : torch.device
+        Where EEG and voice features are computed.
+    screen : ScreenGeometry, optional
+        For eye features in degrees.
+    """
+
+    def __init__(
+        self, config: FeatureConfig, device: torch.device, screen: ScreenGeometry | None = None
+    ) -> None:
+        self.config = config
+        self._device = device
+        self._screen = screen
+        self._finder: FaceFinder | None = None
+
+    def eeg(self, step: Step) -> EegStep:
+        """Return the DE and usability of each channel of a (C, n_times) step in µV."""
+        usable = usable_channels(step.data)
+        x = torch.from_numpy(np.where(usable[:, None], step.data, 0.0)).to(self._device)
+        return EegStep(differential_entropy(x, step.sfreq, self.config), torch.from_numpy(usable))
+
+    def eye(self, step: Step) -> Tensor:
+        """Return (n_features,) float32, NaN where a feature has nothing to go by."""
+        return torch.from_numpy(eye_features(step.times, step.data, step.t_end, self.config, self._screen))
+
+    def voice(self, step: Step) -> Tensor:
+        """Return the log-mel frames (n_frames, n_mels) of a clip (n_times,) in -1..1."""
+        wave = resample(step.data, step.sfreq, self.config)
+        return log_mel(wave.to(self._device), self.config)
+
+    def face(self, step: Step) -> Tensor | None:
+        """Return the crop (3, face_size, face_size) of the frame's largest face, or None without one."""
+        if self._finder is None:
+            self._finder = FaceFinder(self.config)
+        image = decode_frame(step.data)
+        box = None if image is None else self._finder.find(image)
+        return None if image is None or box is None else crop_face(image, box, self.config)
+
+
+def usable_channels(data: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which channels of a step (C, n_times) carry a signal, (C,) bool."""
+    finite = np.isfinite(data).all(axis=1)
+    data = np.where(finite[:, None], data, 0.0)
+    low, high = data.min(axis=1, keepdims=True), data.max(axis=1, keepdims=True)
+    at_rail = np.maximum((data == low).mean(axis=1), (data == high).mean(axis=1))
+    return finite & (data.std(axis=1) > _FLAT_UV) & (at_rail <= _MAX_SHARE_AT_RAIL)

@@ -1,0 +1,1 @@
+"""Training and evaluation: data in, checkpoints and figures out."""

@@ -1,0 +1,223 @@
+"""Trains each encoder alone, by its own head: the first stage of paper 2's framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.inputs import NetworkInput
+from models.network import FusionNetwork
+from models.training.batches import Augment, Rows, random_channels, thinned
+from models.training.simulated_data import as_crop
+
+#: Told stage, share done (0..1) and the running loss.
+Progress = Callable[[str, float, float], None]
+_CLIP_NORM = 1.0
+_LABEL_SMOOTHING = 0.05
+_MIN_SINCE_ONSET_S = 2.0  # earlier rows say more of the emotion before
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """Optimiser settings of one stage."""
+
+    epochs: float
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.05
+
+
+def empty_input(n: int, network: FusionNetwork) -> NetworkInput:
+    """Return a batch in which everything is absent, to be filled in part."""
+    config = network.config
+    n_steps, n_eye = config.windows.eeg_n_steps, config.network.n_eye_features
+    return NetworkInput(
+        eeg=torch.zeros(n, 1, n_steps, len(config.features.bands)),
+        eeg_positions=torch.zeros(1, dtype=torch.long),
+        eeg_step_mask=torch.zeros(n, n_steps, dtype=torch.bool),
+        eeg_channel_mask=torch.zeros(n, 1, dtype=torch.bool),
+        eye=torch.zeros(n, n_eye, config.windows.eye_n_steps),
+        eye_step_mask=torch.zeros(n, config.windows.eye_n_steps, dtype=torch.bool),
+        eye_feature_mask=torch.zeros(n, n_eye, dtype=torch.bool),
+        face_tokens=torch.zeros(n, 1, config.network.face.width),
+        face_mask=torch.zeros(n, 1, dtype=torch.bool),
+        face_times=torch.zeros(n, 1),
+        voice_tokens=torch.zeros(n, 1, config.network.voice.width),
+        voice_mask=torch.zeros(n, 1, dtype=torch.bool),
+        voice_times=torch.zeros(n, 1),
+        present=torch.zeros(n, 4, dtype=torch.bool),
+    )
+
+
+def eeg_input(
+    network: FusionNetwork,
+    rows: Rows,
+    at: NDArray[np.intp],
+    augment: Augment | None,
+    rng: np.random.Generator,
+) -> NetworkInput:
+    """Return EEG windows that end at the rows ``at``; thinned out if ``augment`` is given."""
+    n_channels, n_steps = len(network.config.ch_names), network.config.windows.eeg_n_steps
+    channels = random_channels(n_channels, augment, rng) if augment else list(range(n_channels))
+    batch = empty_input(len(at), network)
+    batch.eeg, batch.eeg_step_mask, batch.eeg_channel_mask = rows.eeg(at, n_steps, channels)
+    batch.eeg_positions = torch.tensor(channels)
+    if augment:
+        batch.eeg_step_mask = thinned(batch.eeg_step_mask, rows.before_onset(at, n_steps), augment, rng)
+        noise = rng.normal(0, augment.eeg_noise, tuple(batch.eeg.shape)).astype(np.float32)
+        batch.eeg = batch.eeg + torch.from_numpy(noise)
+    return batch
+
+
+def eye_input(
+    network: FusionNetwork,
+    rows: Rows,
+    at: NDArray[np.intp],
+    augment: Augment | None,
+    rng: np.random.Generator,
+) -> NetworkInput:
+    """Return eye-feature windows that end at the rows ``at``."""
+    n_steps = network.config.windows.eye_n_steps
+    batch = empty_input(len(at), network)
+    batch.eye, batch.eye_step_mask, batch.eye_feature_mask = rows.eye(at, n_steps)
+    if augment:
+        batch.eye_step_mask = thinned(batch.eye_step_mask, rows.before_onset(at, n_steps), augment, rng)
+        kept = rng.random(tuple(batch.eye_feature_mask.shape)) >= augment.p_drop_eye_feature
+        batch.eye_feature_mask &= torch.from_numpy(kept)
+    return batch
+
+
+def face_input(
+    network: FusionNetwork,
+    rows: Rows,
+    at: NDArray[np.intp],
+    augment: Augment | None,
+    rng: np.random.Generator,
+) -> NetworkInput:
+    """Return single frames, encoded with gradients."""
+    crops = as_crop(rows.crops(at))
+    batch = empty_input(len(at), network)
+    batch.face_tokens = network.encode_face(_shifted_and_lit(crops, rng) if augment else crops)[:, None]
+    batch.face_mask[:] = True
+    return batch
+
+
+def voice_input(
+    network: FusionNetwork,
+    rows: Rows,
+    at: NDArray[np.intp],
+    augment: Augment | None,
+    rng: np.random.Generator,
+) -> NetworkInput:
+    """Return clips, encoded with gradients; masked in bands and times if ``augment`` is given."""
+    frames, mask = rows.log_mel(at)
+    if augment:
+        frames = _spec_augmented(frames, rng)
+    batch = empty_input(len(at), network)
+    batch.voice_tokens, batch.voice_mask, times = network.encode_voice(frames, mask)
+    batch.voice_times = (network.config.windows.voice_s - times).expand(len(at), -1)
+    return batch
+
+
+INPUTS = {"eeg": eeg_input, "eye": eye_input, "face": face_input, "voice": voice_input}
+
+
+def train_encoder(
+    network: FusionNetwork,
+    modality: str,
+    rows: Rows,
+    options: StageOptions,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> None:
+    """Train one modality's encoder, pooling and head in place with cross-entropy.
+
+    Rows of the first seconds of a trial, and rows without a face or voice, are left out.
+    """
+    usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
+    if modality == "face":
+        usable = usable[rows.has_crop[usable]]
+    if modality == "voice":
+        usable = usable[rows.n_frames[usable] > 0]
+    loss_of = nn.CrossEntropyLoss(label_smoothing=_LABEL_SMOOTHING)
+    network.train()
+
+    def loss(at: NDArray[np.intp]) -> Tensor:
+        batch = INPUTS[modality](network, rows, at, Augment(), rng)
+        return loss_of(network.unimodal_logits(modality, batch), rows.label[at])
+
+    optimise(
+        network.unimodal_parameters(modality),
+        loss,
+        usable,
+        options,
+        rng,
+        lambda s, v: progress(modality, s, v),
+    )
+
+
+def optimise(
+    parameters: list[nn.Parameter],
+    loss: Callable[[NDArray[np.intp]], Tensor],
+    usable: NDArray[np.intp],
+    options: StageOptions,
+    rng: np.random.Generator,
+    progress: Callable[[float, float], None],
+) -> None:
+    """Run AdamW with a one-cycle learning rate over shuffled batches of row indices."""
+    batches = list(_batches(usable, options, rng))
+    optimiser = torch.optim.AdamW(parameters, options.learning_rate, weight_decay=options.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, options.learning_rate, total_steps=len(batches) + 1, pct_start=0.15
+    )
+    running = float("nan")
+    for done, at in enumerate(batches, start=1):
+        value = loss(at)
+        optimiser.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(parameters, _CLIP_NORM)
+        optimiser.step()
+        schedule.step()
+        running = value.item() if np.isnan(running) else 0.95 * running + 0.05 * value.item()
+        progress(done / len(batches), running)
+
+
+def _batches(
+    usable: NDArray[np.intp], options: StageOptions, rng: np.random.Generator
+) -> Iterator[NDArray[np.intp]]:
+    """Yield shuffled batches for ``options.epochs`` passes; the last pass may be a part."""
+    n_left = round(options.epochs * len(usable))
+    while n_left > 0:
+        order = rng.permutation(usable)[:n_left]
+        n_left -= len(order)
+        for start in range(0, len(order), options.batch_size):
+            batch = order[start : start + options.batch_size]
+            if len(batch) > 1:  # BatchNorm needs two
+                yield batch
+
+
+def _shifted_and_lit(crops: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return crops (n, 3, h, w) shifted by up to 12 pixels, mirrored half the time, with other light."""
+    n = len(crops)
+    dx, dy = (int(v) for v in rng.integers(-12, 13, 2))
+    crops = torch.roll(crops, (dy, dx), dims=(2, 3))
+    flip = torch.from_numpy(rng.random(n) < 0.5)[:, None, None, None]
+    crops = torch.where(flip, crops.flip(3), crops)
+    gain = torch.from_numpy(rng.uniform(0.75, 1.25, (n, 1, 1, 1)).astype(np.float32))
+    lift = torch.from_numpy(rng.uniform(-0.2, 0.2, (n, 1, 1, 1)).astype(np.float32))
+    return (crops * gain + lift).clamp(-1, 1)
+
+
+def _spec_augmented(frames: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return log-mel (n, F, n_mels) with a band and a stretch masked (SpecAugment), and another level."""
+    frames = frames.clone()
+    n, n_frames, n_mels = frames.shape
+    low, start = int(rng.integers(0, n_mels - 16)), int(rng.integers(0, n_frames - 60))
+    frames[:, :, low : low + int(rng.integers(1, 17))] = 0.0
+    frames[:, start : start + int(rng.integers(1, 61))] = 0.0
+    return frames + torch.from_numpy(rng.normal(0, 0.1, (n, 1, 1)).astype(np.float32))

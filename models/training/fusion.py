@@ -1,0 +1,237 @@
+"""Trains the fusion over frozen encoders: the second stage of paper 2's framework.
+
+The modality tokens of every row are computed once, whole and in worse variants (other channels, fewer
+steps, noise in place of the signal), and the fusion learns from these which modality to trust.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from acquisition.types import MODALITIES
+from models.inputs import NetworkInput
+from models.network import FusionNetwork
+from models.training.batches import Augment, Rows
+from models.training.encoders import Progress, StageOptions, eeg_input, empty_input, eye_input, optimise
+from models.training.simulated_data import as_crop
+
+_BATCH = 64
+_P_DROP = 0.25  # a modality is left out of a training window
+_P_NOISE = 0.15  # its token comes from noise
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedRows:
+    """Face and voice of every row, encoded once."""
+
+    face: Tensor  # (n, D)
+    voice: Tensor  # (n, M, D)
+    voice_mask: Tensor  # (n, M) bool
+    voice_times: Tensor  # (M,) seconds from the clip's start
+
+
+@torch.no_grad()
+def encode_rows(network: FusionNetwork, rows: Rows, progress: Progress) -> EncodedRows:
+    """Run ViT and AST over every row."""
+    network.eval()
+    faces, voices, masks = [], [], []
+    times = torch.empty(0)
+    for start in range(0, len(rows), _BATCH):
+        at = np.arange(start, min(start + _BATCH, len(rows)))
+        faces.append(network.encode_face(as_crop(rows.crops(at))))
+        frames, mask = rows.log_mel(at)
+        tokens, token_mask, times = network.encode_voice(frames, mask)
+        voices.append(tokens)
+        masks.append(token_mask)
+        progress("encoding", min(1.0, (start + _BATCH) / len(rows)), float("nan"))
+    return EncodedRows(torch.cat(faces), torch.cat(voices), torch.cat(masks), times)
+
+
+def window_input(
+    network: FusionNetwork,
+    rows: Rows,
+    encoded: EncodedRows,
+    at: NDArray[np.intp],
+    augment: Augment | None,
+    rng: np.random.Generator,
+    channels: list[int] | None = None,
+) -> NetworkInput:
+    """Return whole windows that end at the rows ``at``, with everything that is present in them."""
+    batch = empty_input(len(at), network)
+    eeg = eeg_input(network, rows, at, augment, rng)
+    if channels is not None:
+        eeg.eeg, eeg.eeg_step_mask, eeg.eeg_channel_mask = rows.eeg(
+            at, network.config.windows.eeg_n_steps, channels
+        )
+        eeg.eeg_positions = torch.tensor(channels)
+    for name in ("eeg", "eeg_positions", "eeg_step_mask", "eeg_channel_mask"):
+        setattr(batch, name, getattr(eeg, name))
+    eye = eye_input(network, rows, at, augment, rng)
+    for name in ("eye", "eye_step_mask", "eye_feature_mask"):
+        setattr(batch, name, getattr(eye, name))
+    n_frames = round(network.config.windows.face_s)
+    steps, exists = rows.steps_back(at, n_frames)
+    batch.face_tokens = encoded.face[steps]
+    batch.face_mask = torch.from_numpy(exists & rows.has_crop[steps])
+    batch.face_times = torch.arange(n_frames - 1, -1, -1.0).expand(len(at), -1)
+    if augment:
+        batch.face_mask = batch.face_mask & torch.from_numpy(rng.random(exists.shape) < 0.7)
+    batch.voice_tokens, batch.voice_mask = encoded.voice[at], encoded.voice_mask[at]
+    clip_s = torch.from_numpy(rows.n_frames[at] * 0.01).float()[:, None]
+    batch.voice_times = (clip_s - encoded.voice_times).clamp_min(0.0)
+    batch.present = torch.stack(
+        [
+            batch.eeg_step_mask.any(1),
+            batch.eye_step_mask.any(1),
+            batch.face_mask.any(1),
+            batch.voice_mask.any(1),
+        ],
+        dim=1,
+    )
+    return batch
+
+
+def replaced_by_noise(batch: NetworkInput, modality: str, rng: np.random.Generator) -> NetworkInput:
+    """Return the batch with one modality's features or tokens replaced by noise of a like size."""
+
+    def noise(like: Tensor) -> Tensor:
+        return torch.from_numpy(rng.normal(0, 1, tuple(like.shape)).astype(np.float32))
+
+    changed = batch.map(lambda tensor: tensor)
+    if modality == "eeg":
+        changed.eeg = 2.0 * noise(batch.eeg)
+    elif modality == "eye":
+        changed.eye = torch.from_numpy(rng.uniform(10, 100, tuple(batch.eye.shape)).astype(np.float32))
+    else:
+        tokens = getattr(batch, f"{modality}_tokens")
+        scale = tokens.std(dim=(0, 1), keepdim=True) * 1.5
+        mean = tokens.mean(dim=(0, 1), keepdim=True)
+        setattr(changed, f"{modality}_tokens", mean + scale * noise(tokens))
+    return changed
+
+
+def train_token_heads(
+    network: FusionNetwork,
+    rows: Rows,
+    encoded: EncodedRows,
+    usable: NDArray[np.intp],
+    options: StageOptions,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> None:
+    """Train the time pooling of face and voice on several frames and clips, encoders frozen."""
+    network.train()
+    parameters = [
+        p
+        for m in ("face", "voice")
+        for module in (network.tokens[m], network.heads[m])
+        for p in module.parameters()
+    ]
+
+    def loss(at: NDArray[np.intp]) -> Tensor:
+        batch = _tokens_only(network, rows, encoded, at, rng)
+        logits = [network.unimodal_logits(m, batch) for m in ("face", "voice")]
+        present = [batch.face_mask.any(1), batch.voice_mask.any(1)]
+        losses = [
+            nn.functional.cross_entropy(x[p], rows.label[at][p]) for x, p in zip(logits, present, strict=True)
+        ]
+        return torch.stack(losses).sum()
+
+    optimise(parameters, loss, usable, options, rng, lambda s, v: progress("pooling", s, v))
+
+
+def _tokens_only(
+    network: FusionNetwork, rows: Rows, encoded: EncodedRows, at: NDArray[np.intp], rng: np.random.Generator
+) -> NetworkInput:
+    batch = empty_input(len(at), network)
+    n_frames = round(network.config.windows.face_s)
+    steps, exists = rows.steps_back(at, n_frames)
+    batch.face_tokens = encoded.face[steps]
+    batch.face_mask = torch.from_numpy(exists & rows.has_crop[steps] & (rng.random(exists.shape) < 0.7))
+    batch.voice_tokens, batch.voice_mask = encoded.voice[at], encoded.voice_mask[at]
+    return batch
+
+
+@torch.no_grad()
+def modality_tokens(
+    network: FusionNetwork,
+    rows: Rows,
+    encoded: EncodedRows,
+    at: NDArray[np.intp],
+    variants: int,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return tokens (variants, n, 4, d_model), presence (variants, n, 4) and noise tokens (n, 4, d_model).
+
+    The first variant is whole; the others are thinned out.
+    """
+    network.eval()
+    tokens, present, noisy = [], [], []
+    n_batches = -(-len(at) // _BATCH)
+    for variant in range(variants + 1):
+        for number, start in enumerate(range(0, len(at), _BATCH)):
+            part = at[start : start + _BATCH]
+            augment = Augment() if 0 < variant < variants else None
+            batch = window_input(network, rows, encoded, part, augment, rng)
+            if variant == variants:
+                for modality in MODALITIES:
+                    batch = replaced_by_noise(batch, modality, rng)
+                noisy.append(network.modality_tokens(batch))
+            else:
+                tokens.append(network.modality_tokens(batch))
+                present.append(batch.present)
+            progress(
+                "tokens", (variant * n_batches + number + 1) / ((variants + 1) * n_batches), float("nan")
+            )
+    shape = (variants, len(at), len(MODALITIES))
+    return torch.cat(tokens).reshape(*shape, -1), torch.cat(present).reshape(shape), torch.cat(noisy)
+
+
+def train_fusion(
+    network: FusionNetwork,
+    tokens: Tensor,
+    present: Tensor,
+    noisy: Tensor,
+    labels: Tensor,
+    options: StageOptions,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> None:
+    """Train the shared attention and its head on cached tokens with modality dropout and noise."""
+    network.train()
+    n_variants, n = tokens.shape[:2]
+
+    def loss(at: NDArray[np.intp]) -> Tensor:
+        variant = torch.from_numpy(rng.integers(0, n_variants, len(at)))
+        chosen, there = tokens[variant, at], present[variant, at]
+        noise = torch.from_numpy(rng.random(tuple(there.shape)) < _P_NOISE)
+        chosen = torch.where(noise[..., None], noisy[at], chosen)
+        kept = there & torch.from_numpy(rng.random(tuple(there.shape)) >= _P_DROP)
+        kept = torch.where(kept.any(1, keepdim=True), kept, there)
+        logits, _ = network.fusion(chosen, kept)
+        return nn.functional.cross_entropy(logits, labels[at], label_smoothing=0.05)
+
+    optimise(
+        list(network.fusion.parameters()),
+        loss,
+        np.arange(n),
+        options,
+        rng,
+        lambda s, v: progress("fusion", s, v),
+    )
+
+
+@torch.no_grad()
+def best_temperature(network: FusionNetwork, tokens: Tensor, present: Tensor, labels: Tensor) -> float:
+    """Return the temperature of least negative log-likelihood on held-out subjects."""
+    network.eval()
+    logits, _ = network.fusion(tokens, present)
+    candidates = torch.logspace(-0.5, 1.0, 61)
+    nll = torch.stack([nn.functional.cross_entropy(logits / t, labels) for t in candidates])
+    return float(candidates[nll.argmin()])

@@ -1,0 +1,185 @@
+"""Features of simulated subjects, made by the live path itself: source, rings, windows, step features.
+
+Nothing here computes a feature of its own, so a model trained on these rows sees live what it saw in
+training. Rows are a second apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from acquisition.align import Aligner, Known
+from acquisition.simulator.schedule import Schedule
+from acquisition.simulator.source import SimulatedSource
+from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.subject import EMOTIONS
+from acquisition.types import Chunk, Window
+from acquisition.windows import WindowConfig
+from models.features.config import FeatureConfig
+from models.step_features import StepFeatures
+
+ROW_S = 1.0
+#: One row a second needs no finer grid than the voice's and the face's.
+TRAINING_WINDOWS = WindowConfig(hop_s=0.5)
+_VIDEO_FPS = 2.0
+
+
+@dataclass(frozen=True)
+class SubjectPlan:
+    """Which simulated person to run, and for how long."""
+
+    seed: int
+    n_trials: int = 10
+    trial_s: float = 24.0
+    difficulty: str | float = "default"
+
+
+@dataclass(frozen=True, eq=False)
+class SubjectFeatures:
+    """One simulated subject's features, a row a second; what was not valid is NaN or False."""
+
+    seed: int
+    t_end: NDArray[np.float64]  # (n,) seconds since the session began
+    label: NDArray[np.int64]  # (n,) index into EMOTIONS
+    trial: NDArray[np.int64]  # (n,)
+    since_onset_s: NDArray[np.float64]  # (n,) seconds since the trial began
+    de: NDArray[np.float32]  # (n, 62, 5) nats
+    usable: NDArray[np.bool_]  # (n, 62)
+    eye: NDArray[np.float32]  # (n, n_features)
+    crop: NDArray[np.uint8]  # (n, 3, size, size)
+    has_crop: NDArray[np.bool_]  # (n,)
+    log_mel: NDArray[np.float16]  # (n, n_frames, n_mels), zero-padded
+    n_frames: NDArray[np.int64]  # (n,)
+
+
+def simulate_subjects(
+    plans: Sequence[SubjectPlan],
+    features: FeatureConfig,
+    *,
+    n_jobs: int = 2,
+    on_done: Callable[[SubjectFeatures], None] = lambda subject: None,
+) -> list[SubjectFeatures]:
+    """Run several subjects in processes of their own; the order of ``plans`` is kept."""
+    if n_jobs <= 1:
+        return [_reported(simulate_subject(plan, features), on_done) for plan in plans]
+    with ProcessPoolExecutor(n_jobs, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(_in_one_thread, plan, features): at for at, plan in enumerate(plans)}
+        found: dict[int, SubjectFeatures] = {}
+        for future in as_completed(futures):
+            found[futures[future]] = _reported(future.result(), on_done)
+    return [found[at] for at in range(len(plans))]
+
+
+def _reported(subject: SubjectFeatures, on_done: Callable[[SubjectFeatures], None]) -> SubjectFeatures:
+    on_done(subject)
+    return subject
+
+
+def _in_one_thread(plan: SubjectPlan, features: FeatureConfig) -> SubjectFeatures:
+    torch.set_num_threads(1)
+    return simulate_subject(plan, features)
+
+
+def simulate_subject(plan: SubjectPlan, features: FeatureConfig) -> SubjectFeatures:
+    """Pump one simulated subject through rings and step features."""
+    schedule = Schedule.balanced(plan.seed, plan.n_trials, plan.trial_s)
+    source = SimulatedSource(
+        SimulatorOptions(seed=plan.seed, difficulty=plan.difficulty),
+        video_fps=_VIDEO_FPS,
+        timeline=schedule,
+    )
+    step_features = StepFeatures(features, torch.device("cpu"))
+    rows = [
+        _row(window, schedule, step_features, features)
+        for window in _windows(source, plan.n_trials * plan.trial_s)
+    ]
+    return SubjectFeatures(
+        seed=plan.seed, **{name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    )
+
+
+def _windows(source: SimulatedSource, duration_s: float) -> Iterator[Window]:
+    """Yield a window at every whole second, with the samples of its newest steps only."""
+    aligner = Aligner(TRAINING_WINDOWS)
+    hops_per_row = round(ROW_S / TRAINING_WINDOWS.hop_s)
+    for second in range(1, int(duration_s) + 1):
+        now = second * ROW_S
+        for item in source.read(now):
+            if isinstance(item, Chunk):
+                aligner.push(item)
+            elif item.spec is not None:
+                aligner.open(item.spec)
+        aligner.due(now, now)
+        newest = second * hops_per_row
+        yield aligner.cut(newest, now, live=False, known=_older_than(newest))
+
+
+def _older_than(newest: int) -> Known:
+    return lambda modality, index: index < newest
+
+
+def _row(
+    window: Window, schedule: Schedule, step_features: StepFeatures, features: FeatureConfig
+) -> dict[str, Any]:
+    """Return one row of every field of `SubjectFeatures`."""
+    # A hair before the end: the row that ends a trial belongs to it.
+    segment = schedule.segment_at(window.t_end - 1e-6)
+    newest = {modality: steps[-1] for modality, steps in window.steps.items()}
+    n_channels = 62
+    de = np.full((n_channels, len(features.bands)), np.nan, dtype=np.float32)
+    usable = np.zeros(n_channels, dtype=bool)
+    if newest["eeg"].valid:
+        eeg = step_features.eeg(newest["eeg"])
+        de, usable = eeg.de.numpy(), eeg.usable.numpy()
+    eye = np.full(features.eye_features, np.nan, dtype=np.float32)
+    if newest["eye"].valid:
+        eye = step_features.eye(newest["eye"]).numpy()
+    crop = step_features.face(newest["face"]) if newest["face"].valid else None
+    log_mel, n_frames = _log_mel_row(newest["voice"], step_features, features)
+    return {
+        "t_end": np.float64(window.t_end),
+        "label": np.int64(EMOTIONS.index(str(segment.emotion))),
+        "trial": np.int64(segment.index),
+        "since_onset_s": np.float64(window.t_end - segment.onset_s),
+        "de": de,
+        "usable": usable,
+        "eye": eye,
+        "crop": _as_uint8(crop, features.face_size),
+        "has_crop": np.bool_(crop is not None),
+        "log_mel": log_mel,
+        "n_frames": np.int64(n_frames),
+    }
+
+
+def _log_mel_row(
+    step, step_features: StepFeatures, features: FeatureConfig
+) -> tuple[NDArray[np.float16], int]:
+    from models.features.log_mel import n_log_mel_frames
+
+    n_longest = n_log_mel_frames(round(TRAINING_WINDOWS.voice_s * features.voice_sfreq))
+    padded = np.zeros((n_longest, features.n_mels), dtype=np.float16)
+    if not step.valid:
+        return padded, 0
+    frames = step_features.voice(step).numpy()[:n_longest]
+    padded[: len(frames)] = frames
+    return padded, len(frames)
+
+
+def _as_uint8(crop: torch.Tensor | None, size: int) -> NDArray[np.uint8]:
+    """Return a crop as bytes, an eighth of its memory; `as_crop` undoes it exactly."""
+    if crop is None:
+        return np.zeros((3, size, size), dtype=np.uint8)
+    return ((crop * 0.5 + 0.5) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def as_crop(stored: NDArray[np.uint8]) -> torch.Tensor:
+    """Return stored crops (..., 3, size, size) as the network wants them."""
+    return (torch.from_numpy(stored).float() / 255 - 0.5) / 0.5
