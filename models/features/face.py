@@ -87,7 +87,7 @@ class FaceFinder:
 
         Notes
         -----
-        The frame is searched in gray at a width of ``face_detect_width`` pixels: 3-5 ms a frame whatever the
+        The frame is searched in gray at a width of ``face_detect_width`` pixels: 4-7 ms a frame whatever the
         camera's size. The smallest face it finds is 15 % of the frame's width.
         """
         import cv2
