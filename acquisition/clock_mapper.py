@@ -150,6 +150,8 @@ class ClockMapper:
         ``desc/synchronization/offset_mean``: a known device delay, subtracted from every stamp.
     recorded : sequence of MapSegment
         The map that was in force when an own recording was made; followed where it applies.
+    allow_ties : bool
+        Keep samples with equal stamps: two markers may mean one moment.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class ClockMapper:
         max_gap_s: float = 0.1,
         offset_mean_s: float = 0.0,
         recorded: Sequence[MapSegment] = (),
+        allow_ties: bool = False,
     ) -> None:
         self.stream = stream
         self.offsets = OffsetTrack()
@@ -170,6 +173,7 @@ class ClockMapper:
         self._offset_mean_s = offset_mean_s
         self._line = _Line(nominal_sfreq) if dejitter and nominal_sfreq > 0 else None
         self._recorded = _RecordedMap(recorded) if recorded else None
+        self._allow_ties = allow_ties
         self._last = float("nan")  # mapped time of the newest kept sample
         self._last_offset_mapped = float("nan")  # before dejittering
         self._segments: list[MapSegment] = []
@@ -266,12 +270,13 @@ class ClockMapper:
     def _increasing(self, times: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Mapped:
         """Leave out what would go back in time."""
         steps = np.diff(times, prepend=self._last)
-        if not (steps[1:] <= 0).any() and not steps[0] <= 0:  # NaN before the first sample compares False
+        goes_back = steps < 0 if self._allow_ties else steps <= 0  # NaN before the first sample is False
+        if not goes_back.any():
             self._last = float(times[-1])
             return Mapped(times, tuple(np.flatnonzero(breaks).tolist()))
         highest = np.maximum.accumulate(np.fmax(times, self._last))
         previous = np.concatenate([[self._last], highest[:-1]])
-        keep = ~(times <= previous)
+        keep = ~(times < previous) if self._allow_ties else ~(times <= previous)
         self.n_dropped += int((~keep).sum())
         # A sample after a dropped one continues nothing unless only a stamp or two went astray.
         kept_times = times[keep]

@@ -42,6 +42,7 @@ def intake_maker(options: AdapterOptions | None = None, max_gap_s: float = 0.1) 
             max_gap_s=max_gap_s,
             offset_mean_s=header.offset_mean_s,
             recorded=recorded_segments,
+            allow_ties=kind is Kind.MARKERS,
         )
         return StreamIntake(key, make_adapter(header, key, kind, options), mapper)
 

@@ -34,7 +34,8 @@ class Snapshot:
 
     prediction: Prediction | None
     streams: dict[str, StreamState]
-    messages: tuple[str, ...]
+    messages: tuple[str, ...]  # the newest ones
+    n_messages: int  # all there ever were
     failures: tuple[Failure, ...]
     n_predictions: int
     n_skipped: int
@@ -42,6 +43,11 @@ class Snapshot:
     total_p99_ms: float
     arrival_p50_ms: float
     recording: str
+
+    def new_messages(self, n_seen: int) -> tuple[str, ...]:
+        """Return the messages after the first ``n_seen``, as far as they are still kept."""
+        n_new = min(self.n_messages - n_seen, len(self.messages))
+        return self.messages[len(self.messages) - n_new :]
 
 
 @dataclass
@@ -57,6 +63,7 @@ class Telemetry:
     _totals: deque[float] = field(default_factory=lambda: deque(maxlen=_N_LATENCIES))
     _arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=_N_LATENCIES))
     _n_predictions: int = 0
+    _n_messages: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     _STATE_OF = {  # noqa: RUF012  (a dataclass leaves an unannotated class attribute alone)
@@ -72,6 +79,7 @@ class Telemetry:
         with self._lock:
             if event.message:
                 self._messages.append(event.message)
+                self._n_messages += 1
             known = self._streams.get(event.stream)
             spec = event.spec or (known.spec if known else None)
             state = self._STATE_OF.get(event.change)
@@ -98,6 +106,7 @@ class Telemetry:
                 prediction=self._prediction,
                 streams=dict(self._streams),
                 messages=tuple(self._messages),
+                n_messages=self._n_messages,
                 failures=tuple(self._failures),
                 n_predictions=self._n_predictions,
                 n_skipped=self.n_skipped,

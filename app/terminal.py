@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -19,11 +19,11 @@ _BAR_WIDTH = 30
 _N_MESSAGES = 5
 
 
-def render(snapshot: Snapshot, *, trained_on: str, model: str, elapsed_s: float) -> RenderableType:
+def render(snapshot: Snapshot, *, trained_on: str, model: str) -> RenderableType:
     """Return one screen."""
     return Panel(
         Group(
-            _headline(snapshot, trained_on, elapsed_s),
+            _headline(snapshot, trained_on),
             _probabilities(snapshot.prediction),
             _modalities(snapshot),
             _footer(snapshot, model),
@@ -45,14 +45,7 @@ def plain_line(prediction: Prediction) -> str:
     return f"t={prediction.t_end:.2f}s  {prediction.label:<8} {probs}  | attention {attention}{notes}"
 
 
-def print_event_lines(console: Console, snapshot: Snapshot, n_seen: int) -> int:
-    """Print the messages since the ``n_seen``-th and return how many there are now."""
-    for message in snapshot.messages[n_seen:]:
-        console.print(f"- {message}", markup=False, highlight=False)
-    return len(snapshot.messages)
-
-
-def _headline(snapshot: Snapshot, trained_on: str, elapsed_s: float) -> Text:
+def _headline(snapshot: Snapshot, trained_on: str) -> Text:
     text = Text()
     prediction = snapshot.prediction
     if prediction is None:
@@ -65,7 +58,7 @@ def _headline(snapshot: Snapshot, trained_on: str, elapsed_s: float) -> Text:
         text.append("\n")
     if trained_on:
         text.append(f"model trained on {trained_on}", style="yellow")
-    text.append(f"   {elapsed_s:.0f} s, {snapshot.n_predictions} predictions, {snapshot.n_skipped} skipped")
+    text.append(f"   {snapshot.n_predictions} predictions, {snapshot.n_skipped} skipped")
     return text
 
 

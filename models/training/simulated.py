@@ -127,7 +127,7 @@ def _set_temperature(
     temperature = best_temperature(network, tokens[0], present[0], rows.label[usable])
     with torch.no_grad():
         for parameter in list(network.fusion.parameters())[-2:]:  # the last layer's weight and bias
-            parameter /= temperature
+            parameter.div_(temperature)
 
 
 def model_card(options: TrainingOptions) -> str:

@@ -122,3 +122,9 @@ def test_recorded_segments_give_the_same_bits_as_the_live_map(nominal_sfreq):
 def test_device_delay_is_subtracted():
     mapper = ClockMapper("s", 0.0, offset_mean_s=0.03)
     np.testing.assert_allclose(mapper.map(np.array([1.0, 1.1])).times, [0.97, 1.07])
+
+
+def test_two_markers_at_one_moment_are_both_kept():
+    stamps = np.array([1.0, 1.0, 2.0])
+    assert len(ClockMapper("m", 0.0, allow_ties=True).map(stamps).times) == 3
+    assert len(ClockMapper("m", 0.0).map(stamps).times) == 2

@@ -1,0 +1,57 @@
+"""The ``affectscope`` command."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+
+from acquisition.errors import InputError
+
+GOOD, FAULT, WRONG_USE, DAMAGED_INPUT = 0, 1, 2, 3
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code.
+
+    0 good, 1 a fault of the program, 2 wrong use or input, 3 finished but the input was damaged.
+    """
+    # liblsl reports every lost connection on stderr; what matters of it reaches the user in our words.
+    logging.getLogger("pylsl").setLevel(logging.ERROR)
+    import click
+
+    from app.cli import app
+
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except InputError as error:
+        _say(f"error: {error}")
+        sys.exit(WRONG_USE)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(WRONG_USE)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): no reason to complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(GOOD)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        _say(f"a fault of the program: {type(error).__name__}: {error}")
+        if os.environ.get("AFFECTSCOPE_DEBUG"):
+            traceback.print_exc()
+        else:
+            _say("set AFFECTSCOPE_DEBUG=1 for details, and please report it")
+        sys.exit(FAULT)
+    sys.exit(code if isinstance(code, int) else GOOD)
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

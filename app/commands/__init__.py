@@ -1,0 +1,1 @@
+"""The commands of ``affectscope``, grouped by what they work on."""

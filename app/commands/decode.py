@@ -1,0 +1,190 @@
+"""Commands that predict, and the one that compares predictions: live, replay, compare."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from acquisition.errors import InputError
+from app.commands import options as opt
+from app.session_options import SessionOptions
+from assets import DEMO_MODEL
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(live)
+    app.command()(replay)
+    app.command()(compare)
+
+
+def live(
+    model: opt.Model = None,
+    streams: opt.Streams = None,
+    montage: opt.Montage = None,
+    line: opt.Line = None,
+    record: opt.Record = None,
+    headless: opt.Headless = False,
+    seconds: opt.Seconds = None,
+    jsonl: opt.Jsonl = None,
+    csv: opt.Csv = None,
+    device: opt.Device = "auto",
+    threads: opt.Threads = 0,
+    screen_cm: opt.ScreenCm = None,
+    distance_cm: opt.DistanceCm = None,
+    baseline: opt.Baseline = None,
+    webcam: Annotated[
+        str | None, typer.Option(help="Publish this camera (0) or video file too.", show_default=False)
+    ] = None,
+    microphone: Annotated[
+        str | None,
+        typer.Option(help="Publish this microphone (default) or WAV file too.", show_default=False),
+    ] = None,
+    discovery: Annotated[float, typer.Option(min=0.2, help="Seconds to look for streams.")] = 2.0,
+) -> None:
+    """Predict from live LSL streams.
+
+    Examples:
+
+      affectscope live
+
+      affectscope live --webcam 0 --microphone default --record session.xdf
+
+      affectscope live --streams eeg=name:BioSemi,face=none --montage biosemi64 --line 50 --jsonl run.jsonl
+    """
+    from app.live import LiveSession
+    from app.show import show_live
+
+    options = SessionOptions(
+        model=model or DEMO_MODEL,
+        streams=streams,
+        montage=montage,
+        screen_cm=screen_cm,
+        distance_cm=distance_cm,
+        line=line,
+        baseline_s=baseline,
+        record=record,
+        headless=headless,
+        seconds=seconds,
+        jsonl=jsonl,
+        csv=csv,
+        device=device,
+        threads=threads,
+    )
+    show_live(LiveSession(options, webcam=webcam, microphone=microphone, discovery_s=discovery))
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="XDF recording.")],
+    model: opt.Model = None,
+    streams: opt.Streams = None,
+    montage: opt.Montage = None,
+    line: opt.Line = None,
+    headless: opt.Headless = False,
+    seconds: opt.Seconds = None,
+    jsonl: opt.Jsonl = None,
+    csv: opt.Csv = None,
+    device: opt.Device = "auto",
+    threads: opt.Threads = 0,
+    screen_cm: opt.ScreenCm = None,
+    distance_cm: opt.DistanceCm = None,
+    baseline: opt.Baseline = None,
+    start: Annotated[
+        float | None, typer.Option("--from", min=0, help="Seconds into the recording.", show_default=False)
+    ] = None,
+    stop: Annotated[
+        float | None, typer.Option("--to", min=0, help="Seconds into the recording.", show_default=False)
+    ] = None,
+    speed: Annotated[str, typer.Option(help="Times real time, or max.")] = "max",
+    chunk: Annotated[str, typer.Option(help="Samples handed on at a time, or all.")] = "all",
+    digest: Annotated[
+        bool, typer.Option("--digest", help="Print a SHA-256 over times, features and predictions.")
+    ] = False,
+) -> int:
+    """Predict from a recorded XDF file, by the very path of a live run.
+
+    Examples:
+
+      affectscope replay session.xdf
+
+      affectscope replay session.xdf --from 60 --to 120 --speed 1 --jsonl replay.jsonl
+    """
+    from app.outputs import DigestSink
+    from app.replay import ReplaySession
+    from app.show import show_replay
+
+    digest_sink = DigestSink() if digest else None
+    options = SessionOptions(
+        model=model or DEMO_MODEL,
+        streams=streams,
+        montage=montage,
+        screen_cm=screen_cm,
+        distance_cm=distance_cm,
+        line=line,
+        baseline_s=baseline,
+        headless=headless,
+        seconds=seconds,
+        jsonl=jsonl,
+        csv=csv,
+        device=device,
+        threads=threads,
+        extra_sinks=(digest_sink,) if digest_sink else (),
+    )
+    session = ReplaySession(
+        file,
+        options,
+        start_s=start,
+        stop_s=stop,
+        speed=_speed(speed),
+        chunk=None if chunk == "all" else _whole(chunk, "--chunk"),
+    )
+    code = show_replay(session, quiet=digest)
+    if digest_sink:
+        print(digest_sink.line())
+    return code
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help="JSONL of one run.")],
+    b: Annotated[Path, typer.Argument(help="JSONL of the other.")],
+    as_json: opt.Json = False,
+) -> None:
+    """Compare two runs' predictions window by window, e.g. live against the replay of its recording.
+
+    Example: affectscope compare live.jsonl replay.jsonl
+    """
+    from app.compare import compare_runs
+
+    result = compare_runs(a, b)
+    if as_json:
+        print(json.dumps(result.to_json()))
+        return
+    print(f"windows: {result.n_a} and {result.n_b}, {result.n_common} in both")
+    print(f"left out: {result.n_warm_up} whose context was not whole in one of them")
+    if result.n_compared:
+        print(f"same label: {result.same_label:.2%} of {result.n_compared}")
+        print(
+            f"largest difference in a probability: {result.max_abs_dp:.2e} at t = {result.worst_t_end:.2f} s"
+        )
+        print(f"other modalities present: {result.n_present_differs} windows")
+
+
+def _speed(text: str) -> float:
+    if text == "max":
+        return float("inf")
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise InputError(f"expected a positive number or max, got {text!r}", where="--speed")
+    return value
+
+
+def _whole(text: str, option: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise InputError(f"expected a whole number above 0 or all, got {text!r}", where=option)
+    return int(text)

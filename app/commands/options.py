@@ -1,0 +1,57 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    Path | None, typer.Option(help="Model folder; the shipped demo model without it.", show_default=False)
+]
+Streams = Annotated[
+    str | None,
+    typer.Option(
+        help="Which streams, e.g. eeg=name:Muse,eye=type:Gaze,voice=source_id:abc,face=none.",
+        show_default=False,
+    ),
+]
+Montage = Annotated[
+    str | None,
+    typer.Option(
+        help="EEG channel names: an MNE montage, or a TOML file from stream label or index to 10-20 name.",
+        show_default=False,
+    ),
+]
+Line = Annotated[
+    int | None,
+    typer.Option(help="Mains frequency, 50 or 60 Hz: its bins are left out.", show_default=False),
+]
+Record = Annotated[
+    Path | None, typer.Option(help="Record the selected streams to this XDF file.", show_default=False)
+]
+Headless = Annotated[bool, typer.Option("--headless", help="Plain lines instead of a screen.")]
+Seconds = Annotated[
+    float | None, typer.Option(min=0.1, help="Stop after so many seconds.", show_default=False)
+]
+Jsonl = Annotated[
+    Path | None, typer.Option(help="Write predictions, one JSON object a line.", show_default=False)
+]
+Csv = Annotated[Path | None, typer.Option(help="Write predictions as a table.", show_default=False)]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 leaves torch's choice.")]
+ScreenCm = Annotated[
+    str | None, typer.Option(help="Screen size, e.g. 53x30, for gaze in degrees.", show_default=False)
+]
+DistanceCm = Annotated[
+    float | None, typer.Option(help="Eye to screen, for gaze in degrees.", show_default=False)
+]
+Baseline = Annotated[
+    float | None,
+    typer.Option(
+        help="Normalise with the statistics of the first so many seconds of the person's own data.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

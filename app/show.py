@@ -1,0 +1,128 @@
+"""Runs a session and shows it in the terminal: a screen where there is one, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from app.live import LiveSession
+from app.replay import ReplaySession
+from app.telemetry import Telemetry
+from app.terminal import NOTICE, plain_line, render
+from models.checkpoint import Checkpoint
+
+_LINE_EVERY = 4  # predictions a printed line, without a screen
+
+
+def show_live(session: LiveSession) -> None:
+    """Run a live session to its end."""
+    console = Console()
+    title = _model_title(session.checkpoint, session.options.model.name)
+    if session.options.headless or not console.is_terminal:
+        _introduce(console, session.checkpoint, title)
+        lines = _Lines(console, session.telemetry)
+        session.run(lines)
+    else:
+        with Live(console=console, refresh_per_second=8, screen=False) as live:
+            session.run(_screen(live, session.telemetry, session.checkpoint, title))
+        lines = _Lines(console, session.telemetry, quiet=True)
+    lines.finish()
+
+
+def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
+    """Run a replay to its end and return the exit code: 3 if the recording was damaged."""
+    console = Console(stderr=quiet)
+    title = _model_title(session.checkpoint, session.options.model.name)
+    _introduce(console, session.checkpoint, title)
+    lines = _Lines(console, session.telemetry, quiet=quiet)
+    with Progress(
+        TextColumn("replaying"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def progress(share: float) -> None:
+            bar.update(task, completed=share)
+            lines()
+
+        session.run(progress)
+    lines.finish()
+    for entry in session.damage:
+        console.print(f"damaged: {entry}", markup=False, highlight=False)
+    return 3 if session.damage else 0
+
+
+def _introduce(console: Console, checkpoint: Checkpoint, title: str) -> None:
+    console.print(f"{NOTICE}. Model: {title}.", markup=False, highlight=False)
+    if "simulated" in checkpoint.config.trained_on:
+        console.print(
+            "It was trained on simulated data: its output says nothing of a real person.",
+            markup=False,
+            highlight=False,
+        )
+
+
+def _model_title(checkpoint: Checkpoint, name: str) -> str:
+    trained_on = checkpoint.config.trained_on
+    return f"{name} ({trained_on})" if trained_on else name
+
+
+class _Lines:
+    """Prints messages, failures and every fourth prediction as they come."""
+
+    def __init__(self, console: Console, telemetry: Telemetry, *, quiet: bool = False) -> None:
+        self._console, self._telemetry, self._quiet = console, telemetry, quiet
+        self._n_messages = self._n_failures = 0
+        self._n_printed = -_LINE_EVERY
+
+    def __call__(self) -> None:
+        """Print what is new."""
+        snapshot = self._telemetry.snapshot()
+        for message in snapshot.new_messages(self._n_messages):
+            self._say(f"- {message}")
+        self._n_messages = snapshot.n_messages
+        for failure in snapshot.failures[self._n_failures :]:
+            self._say(f"failure in {failure.stage}: {failure.error}")
+        self._n_failures = len(snapshot.failures)
+        is_due = snapshot.n_predictions >= self._n_printed + _LINE_EVERY
+        if snapshot.prediction is not None and is_due and not self._quiet:
+            self._n_printed = snapshot.n_predictions
+            self._say(plain_line(snapshot.prediction))
+
+    def finish(self) -> None:
+        """Print the last news and a summary."""
+        self()
+        snapshot = self._telemetry.snapshot()
+        self._say(f"{snapshot.n_predictions} predictions, {snapshot.n_skipped} windows skipped")
+        if snapshot.n_predictions:
+            self._say(f"latency total p50 {snapshot.total_p50_ms:.1f} ms, p99 {snapshot.total_p99_ms:.1f} ms")
+        if snapshot.recording:
+            self._say(f"recording {snapshot.recording}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _screen(live: Live, telemetry: Telemetry, checkpoint: Checkpoint, title: str) -> Callable[[], None]:
+    def show() -> None:
+        live.update(render(telemetry.snapshot(), trained_on=checkpoint.config.trained_on, model=title))
+
+    return show
+
+
+def has_display() -> bool:
+    """Tell whether a window could open here."""
+    import os
+
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
