@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import MODALITIES
 from models.checkpoint import save_checkpoint
-from models.config import preset
+from models.config import ModelConfig, preset
 from models.features.normalise import Normaliser, fit_eeg, fit_eye
 from models.network import FusionNetwork
 from models.training.batches import Rows
@@ -45,6 +47,13 @@ class TrainingOptions:
     n_jobs: int = 2
     epochs_scale: float = 1.0  # multiplies every stage's passes
 
+    def plans(self) -> list[SubjectPlan]:
+        """Return the simulated people to run."""
+        return [
+            SubjectPlan(FIRST_TRAINING_SEED + i, self.n_trials, self.trial_s, self.difficulty)
+            for i in range(self.n_subjects)
+        ]
+
     def stages(self) -> dict[str, StageOptions]:
         """Return the settings of each stage."""
         stages = {
@@ -69,12 +78,27 @@ def train_simulated(folder: Path, options: TrainingOptions, progress: Progress) 
     progress : callable
         Told stage, share done and running loss.
     """
+    config = preset("small", labels=EMOTIONS, ch_names=SEED_CH_NAMES, trained_on="simulated data only")
+    with TemporaryDirectory(prefix="affectscope-train-", ignore_cleanup_errors=True) as scratch:
+        subjects = simulate_subjects(
+            options.plans(),
+            config.features,
+            Path(scratch),
+            n_jobs=options.n_jobs,
+            on_done=lambda n_done: progress("simulating", n_done / options.n_subjects, math.nan),
+        )
+        network, normaliser = fit(config, subjects, options, progress)
+    return save_checkpoint(folder, config, network, normaliser.to_dict(), model_card(options))
+
+
+def fit(
+    config: ModelConfig, subjects: list[SubjectFeatures], options: TrainingOptions, progress: Progress
+) -> tuple[FusionNetwork, Normaliser]:
+    """Train all stages on ``subjects``, of which the last ``n_validation`` only set the temperature."""
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
-    subjects = _simulate(options, progress)
     training, validation = subjects[: -options.n_validation], subjects[-options.n_validation :]
     normaliser = fit_normaliser(training)
-    config = preset("small", labels=EMOTIONS, ch_names=SEED_CH_NAMES, trained_on="simulated data only")
     network = FusionNetwork(config)
     rows = Rows(training, normaliser)
     stages = options.stages()
@@ -86,28 +110,7 @@ def train_simulated(folder: Path, options: TrainingOptions, progress: Progress) 
     tokens, present, noisy = modality_tokens(network, rows, encoded, usable, 3, rng, progress)
     train_fusion(network, tokens, present, noisy, rows.label[usable], stages["fusion"], rng, progress)
     _set_temperature(network, Rows(validation, normaliser), rng, progress)
-    return save_checkpoint(folder, config, network, normaliser.to_dict(), model_card(options))
-
-
-def _simulate(options: TrainingOptions, progress: Progress) -> list[SubjectFeatures]:
-    plans = [
-        SubjectPlan(FIRST_TRAINING_SEED + i, options.n_trials, options.trial_s, options.difficulty)
-        for i in range(options.n_subjects)
-    ]
-    config = preset("small", labels=EMOTIONS, ch_names=SEED_CH_NAMES)
-    count = _Counter(len(plans), progress)
-    return simulate_subjects(plans, config.features, n_jobs=options.n_jobs, on_done=count)
-
-
-class _Counter:
-    """Turns finished subjects into progress."""
-
-    def __init__(self, n_all: int, progress: Progress) -> None:
-        self._n_all, self._progress, self._n_done = n_all, progress, 0
-
-    def __call__(self, subject: SubjectFeatures) -> None:
-        self._n_done += 1
-        self._progress("simulating", self._n_done / self._n_all, float("nan"))
+    return network, normaliser
 
 
 def fit_normaliser(training: list[SubjectFeatures]) -> Normaliser:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,6 @@ class SubjectPlan:
 class SubjectFeatures:
     """One simulated subject's features, a row a second; what was not valid is NaN or False."""
 
-    seed: int
     t_end: NDArray[np.float64]  # (n,) seconds since the session began
     label: NDArray[np.int64]  # (n,) index into EMOTIONS
     trial: NDArray[np.int64]  # (n,)
@@ -63,29 +63,52 @@ class SubjectFeatures:
 def simulate_subjects(
     plans: Sequence[SubjectPlan],
     features: FeatureConfig,
+    folder: Path,
     *,
     n_jobs: int = 2,
-    on_done: Callable[[SubjectFeatures], None] = lambda subject: None,
+    on_done: Callable[[int], None] = lambda n_done: None,
 ) -> list[SubjectFeatures]:
-    """Run several subjects in processes of their own; the order of ``plans`` is kept."""
-    if n_jobs <= 1:
-        return [_reported(simulate_subject(plan, features), on_done) for plan in plans]
+    """Run several subjects in processes of their own and keep their features on disk.
+
+    Parameters
+    ----------
+    plans : sequence of SubjectPlan
+    folder : Path
+        Takes a folder a subject; several processes may then read them without a copy each.
+    n_jobs : int
+        Processes.
+    on_done : callable
+        Told how many subjects are finished.
+
+    Returns
+    -------
+    list of SubjectFeatures
+        In the order of ``plans``, mapped from disk.
+    """
+    folders = [folder / f"subject-{plan.seed}" for plan in plans]
     with ProcessPoolExecutor(n_jobs, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_in_one_thread, plan, features): at for at, plan in enumerate(plans)}
-        found: dict[int, SubjectFeatures] = {}
-        for future in as_completed(futures):
-            found[futures[future]] = _reported(future.result(), on_done)
-    return [found[at] for at in range(len(plans))]
+        futures = [pool.submit(_simulate_into, *job, features) for job in zip(plans, folders, strict=True)]
+        for n_done, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            on_done(n_done)
+    return [load_subject(path) for path in folders]
 
 
-def _reported(subject: SubjectFeatures, on_done: Callable[[SubjectFeatures], None]) -> SubjectFeatures:
-    on_done(subject)
-    return subject
-
-
-def _in_one_thread(plan: SubjectPlan, features: FeatureConfig) -> SubjectFeatures:
+def _simulate_into(plan: SubjectPlan, folder: Path, features: FeatureConfig) -> None:
     torch.set_num_threads(1)
-    return simulate_subject(plan, features)
+    subject = simulate_subject(plan, features)
+    folder.mkdir(parents=True, exist_ok=True)
+    for field in fields(SubjectFeatures):
+        np.save(folder / f"{field.name}.npy", getattr(subject, field.name), allow_pickle=False)
+
+
+def load_subject(folder: Path) -> SubjectFeatures:
+    """Return a subject's features as maps of the files in its folder."""
+    arrays = {
+        field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
+        for field in fields(SubjectFeatures)
+    }
+    return SubjectFeatures(**arrays)
 
 
 def simulate_subject(plan: SubjectPlan, features: FeatureConfig) -> SubjectFeatures:
@@ -101,9 +124,7 @@ def simulate_subject(plan: SubjectPlan, features: FeatureConfig) -> SubjectFeatu
         _row(window, schedule, step_features, features)
         for window in _windows(source, plan.n_trials * plan.trial_s)
     ]
-    return SubjectFeatures(
-        seed=plan.seed, **{name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    )
+    return SubjectFeatures(**{name: np.stack([row[name] for row in rows]) for name in rows[0]})
 
 
 def _windows(source: SimulatedSource, duration_s: float) -> Iterator[Window]:
