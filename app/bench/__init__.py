@@ -1,0 +1,1 @@
+"""What the program must reach, measured: each figure beside its reference, in the same run."""

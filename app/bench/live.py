@@ -1,0 +1,156 @@
+"""A live run over Lab Streaming Layer: latency of predictions, and what reading costs."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.bench.process import cpu_seconds, in_own_process, simulated_devices
+from app.bench.recordings import bench_model
+from app.bench.rows import Row, Say, row
+from models.prediction import Prediction
+
+TARGET_TOTAL = "p50 <= 80 ms, p99 <= 200 ms, 0 skipped"
+TARGET_ARRIVAL = "p50 <= 5 ms"
+TARGET_READ = "<= 15 % of one core"
+_MAX_P50_MS, _MAX_P99_MS, _MAX_ARRIVAL_MS, _MAX_READ_PERCENT = 80.0, 200.0, 5.0, 15.0
+_HOP_S = 0.25
+_POLL_S = 0.005  # as `LiveRunner` polls
+_SECONDS, _QUICK_SECONDS = 60.0, 20.0
+
+
+def bench_latency(quick: bool, say: Say) -> list[Row]:
+    """Return ``latency_total`` and ``latency_arrival`` of a live run on four simulated streams.
+
+    Every prediction counts, from the first one on.
+    """
+    seconds = _QUICK_SECONDS if quick else _SECONDS
+    with bench_model(_HOP_S) as model, simulated_devices(_suffix()) as streams:
+        say(f"{seconds:.0f} s live on four simulated streams")
+        measured = in_own_process(_run_live, model, streams, seconds)
+    return latency_rows(measured)
+
+
+def latency_rows(measured: dict[str, Any]) -> list[Row]:
+    """Return the rows of a run's latencies.
+
+    Parameters
+    ----------
+    measured : dict
+        ``latency_ms``: by name, one value a prediction; ``n_skipped``.
+    """
+    percentiles = {
+        name: {f"p{q}": float(np.nanpercentile(values, q)) for q in (50, 95, 99, 100)}
+        for name, values in measured["latency_ms"].items()
+        if np.isfinite(values).any()
+    }
+    total, arrival = percentiles["total"], percentiles["arrival"]
+    n_skipped = measured["n_skipped"]
+    detail = {"n_predictions": len(measured["latency_ms"]["total"]), "n_skipped": n_skipped}
+    hop_ms = _HOP_S * 1e3
+    return [
+        row(
+            "latency_total",
+            total["p50"],
+            hop_ms,
+            "hop",
+            "ms",
+            TARGET_TOTAL,
+            lambda ours, ratio: ours <= _MAX_P50_MS and total["p99"] <= _MAX_P99_MS and n_skipped == 0,
+            detail | {"p99": total["p99"], "percentiles_ms": percentiles},
+        ),
+        row(
+            "latency_arrival",
+            arrival["p50"],
+            _POLL_S * 1e3,
+            "poll interval",
+            "ms",
+            TARGET_ARRIVAL,
+            lambda ours, ratio: ours <= _MAX_ARRIVAL_MS,
+            detail | {"p99": arrival["p99"]},
+        ),
+    ]
+
+
+def bench_read_cost(quick: bool, say: Say) -> list[Row]:
+    """Return the row ``read_cost``: CPU of a process that only reads the four streams."""
+    seconds = _QUICK_SECONDS if quick else _SECONDS / 2
+    with simulated_devices(_suffix()) as streams:
+        say(f"{seconds:.0f} s of reading four streams")
+        measured = in_own_process(_read_only, streams, seconds)
+    return [
+        row(
+            "read_cost",
+            measured["percent"],
+            100.0,
+            "one core",
+            "% of a core",
+            TARGET_READ,
+            lambda ours, ratio: ours <= _MAX_READ_PERCENT,
+            measured,
+        )
+    ]
+
+
+def _suffix() -> str:
+    return f"-bench-{uuid.uuid4().hex[:8]}"
+
+
+class _Latencies:
+    """A sink that keeps every prediction's latency."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, list[float]] = {}
+
+    def write(self, prediction: Prediction) -> None:
+        for name, value in vars(prediction.latency).items():
+            self.by_name.setdefault(name, []).append(value)
+
+    def close(self) -> None:
+        """Nothing to finish."""
+
+
+def _run_live(model: Path, streams: str, seconds: float) -> dict[str, Any]:
+    from acquisition.errors import InputError
+    from app.live import LiveSession
+    from app.session_options import SessionOptions
+
+    latencies = _Latencies()
+    options = SessionOptions(
+        model=model,
+        streams=streams,
+        seconds=seconds,
+        headless=True,
+        device="cpu",
+        extra_sinks=(latencies,),
+    )
+    session = LiveSession(options)
+    session.run(lambda: None)
+    if not latencies.by_name:
+        raise InputError("the live run gave no prediction", where="bench")
+    return {"latency_ms": latencies.by_name, "n_skipped": session.telemetry.snapshot().n_skipped}
+
+
+def _read_only(streams: str, seconds: float) -> dict[str, Any]:
+    from acquisition.clock import LslClock
+    from acquisition.lsl_source import open_live
+    from acquisition.types import Chunk
+
+    clock = LslClock()
+    source = open_live(streams, timeout_s=2.0)
+    n_samples: dict[str, int] = {}
+    began, cpu_began = clock.now(), cpu_seconds()
+    while (now := clock.now()) < began + seconds:
+        for item in source.read(now):
+            if isinstance(item, Chunk):
+                n_samples[item.stream] = n_samples.get(item.stream, 0) + len(item.times)
+        clock.wait_until(now + _POLL_S)
+    cpu_s, elapsed_s = cpu_seconds() - cpu_began, clock.now() - began
+    source.close()
+    return {
+        "percent": 100.0 * cpu_s / elapsed_s,
+        "samples_per_s": {key: n / elapsed_s for key, n in n_samples.items()},
+    }
