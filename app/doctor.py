@@ -6,6 +6,7 @@ lacks a device, a window or the GPU.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -88,7 +89,7 @@ def _run(name: str, check: Callable[[], str], is_essential: bool) -> Result:
 def check_python() -> str:
     """Python 3.11 or later."""
     version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
+    if sys.hexversion < 0x030B0000:
         raise Missing(f"{version}, expected 3.11 or later", "install Python 3.11 or later")
     return f"{version} at {sys.executable}"
 
@@ -150,7 +151,7 @@ def check_loopback() -> str:
     if not found:
         raise Missing(
             f"an outlet of this computer was not found within {_LOOPBACK_S:.0f} s",
-            "let the firewall pass UDP port 16571 and TCP and UDP ports 16572-16604; a VPN can block them too",
+            "let the firewall pass UDP port 16571 and TCP and UDP ports 16572-16604; a VPN can block them",
         )
     return f"an outlet of this computer was found after {seconds * 1000:.0f} ms"
 
@@ -168,13 +169,13 @@ def check_clock() -> str:
     while time.perf_counter() - other_start < 0.1:
         readings.append(local_clock())
     drift = (readings[-1] - lsl_start) / (time.perf_counter() - other_start) - 1
-    if any(later < earlier for earlier, later in zip(readings, readings[1:], strict=False)):
+    if any(later < earlier for earlier, later in itertools.pairwise(readings)):
         raise Missing(
             "the LSL clock steps back", "restart the computer; in a virtual machine check its clock"
         )
     if abs(drift) > 0.01:
         raise Missing(f"the LSL clock runs {drift:+.1%} off", "in a virtual machine check its clock")
-    step = max(later - earlier for earlier, later in zip(readings, readings[1:], strict=False))
+    step = max(later - earlier for earlier, later in itertools.pairwise(readings))
     return f"steady; longest pause in 0.1 s of reading {step * 1000:.1f} ms"
 
 

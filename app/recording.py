@@ -198,8 +198,9 @@ class _NewStreams:
     def _look(self) -> None:
         for header in self._recorder.new_streams(found.header for found in discover(1.0)):
             part = next_part_path(self._recorder.path)
+            part = part.relative_to(Path.cwd()) if part.is_relative_to(Path.cwd()) else part
             choice = f"source_id:{header.source_id}" if header.source_id else f"name:{header.name}"
             self._progress.say(
                 f"- {header.name} ({header.type}) appeared and is not in this file; to record it beside: "
-                f'affectscope record "{part.name}" --streams "{choice}"'
+                f'affectscope record "{part}" --streams "{choice}"'
             )

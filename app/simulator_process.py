@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import re
 import threading
@@ -25,22 +26,18 @@ class SimulatorProcess:
     Parameters
     ----------
     options : SimulatorOptions
-    on_emotion : callable
-        Told, from a thread, the emotion (or ``rest``) that the simulated person now shows.
     """
 
-    def __init__(self, options: SimulatorOptions, on_emotion: Callable[[str], None]) -> None:
+    def __init__(self, options: SimulatorOptions) -> None:
         context = multiprocessing.get_context("spawn")
         self._options = options
-        self._on_emotion = on_emotion
         self._stop = context.Event()
         self._told, sender = context.Pipe(duplex=False)
         self._process = context.Process(
             target=_simulate, args=(options, self._stop, sender), name="simulator", daemon=True
         )
         self._process.start()
-        sender.close()  # so that the end of the process ends the thread
-        threading.Thread(target=self._listen, daemon=True).start()
+        sender.close()  # so that the end of the process ends the pipe
 
     def wait_until_found(self, timeout_s: float = 30.0) -> None:
         """Return when all streams answer on the network.
@@ -89,13 +86,16 @@ class SimulatorProcess:
             self._process.kill()
             self._process.join()
 
-    def _listen(self) -> None:
-        try:
-            while True:
-                if begun := _BEGUN.fullmatch(self._told.recv()):
-                    self._on_emotion(begun[1])
-        except (EOFError, OSError):
-            return
+    def tell(self, on_emotion: Callable[[str], None]) -> None:
+        """Have a thread call ``on_emotion`` with every emotion (or ``rest``) the person shows."""
+
+        def listen() -> None:
+            with contextlib.suppress(EOFError, OSError):
+                while True:
+                    if begun := _BEGUN.fullmatch(self._told.recv()):
+                        on_emotion(begun[1])
+
+        threading.Thread(target=listen, daemon=True).start()
 
 
 def stream_choices(options: SimulatorOptions) -> str:
@@ -129,9 +129,6 @@ def refuse_second(options: SimulatorOptions) -> None:
 
 
 def _simulate(options: SimulatorOptions, stop: Event, told: Connection) -> None:
-    from app.lsl_log import quiet_liblsl
-
-    quiet_liblsl()
     parent = multiprocessing.parent_process()
 
     def stopped() -> bool:
@@ -140,6 +137,7 @@ def _simulate(options: SimulatorOptions, stop: Event, told: Connection) -> None:
 
     def report(sentence: str) -> None:
         if not stopped():
-            told.send(sentence)
+            with contextlib.suppress(OSError):  # the parent may have gone since
+                told.send(sentence)
 
     run_simulator(options, stopped, report)

@@ -41,9 +41,8 @@ def streams_table(found: Sequence[FoundStream]) -> Table:
     table = _table(
         ("stream\ntype", "left"),
         ("taken\nfor", "left"),
-        ("chan-\nnels", "right"),
+        ("channels\nformat", "right"),
         ("nominal\nrate", "right"),
-        ("format", "left"),
         ("source_id\nhost", "left"),
     )
     for stream in found:
@@ -51,9 +50,8 @@ def streams_table(found: Sequence[FoundStream]) -> Table:
         table.add_row(
             _two_lines(header.name, header.type or "no type"),
             taken_for(header),
-            str(header.n_channels),
+            _two_lines(str(header.n_channels), header.channel_format),
             _rate(header.nominal_sfreq),
-            header.channel_format,
             _two_lines(header.source_id or "none", header.hostname),
         )
     return table

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.commands import options as opt
 from assets import DEMO_MODEL
+
+if TYPE_CHECKING:
+    from app.session_options import SessionOptions
+    from app.simulator_process import SimulatorProcess
 
 
 def register(app: typer.Typer) -> None:
@@ -40,16 +44,10 @@ def demo(
 
       affectscope demo --headless --seconds 20
     """
-    from acquisition.clock import LslClock
     from acquisition.simulator.streams import SimulatorOptions
-    from acquisition.types import Change, StreamEvent
-    from app.live import LiveSession
-    from app.lsl_log import quiet_liblsl
     from app.session_options import SessionOptions
-    from app.show import has_display, show_live
     from app.simulator_process import SimulatorProcess, stream_choices
 
-    quiet_liblsl()
     # The process id keeps demos on one network apart.
     simulated = SimulatorOptions(
         seed=seed, schedule=schedule, name_prefix="Simulated ", source_id_suffix=f"-demo-{os.getpid()}"
@@ -64,24 +62,35 @@ def demo(
         device=device,
         threads=threads,
     )
+    print("All data in this demo is simulated: no real person and no real device is involved.", flush=True)
+    print("Starting simulated EEG, eye tracker, webcam and microphone ...", flush=True)
+    simulator = SimulatorProcess(simulated)
+    try:
+        _predict(options, simulator)
+    except KeyboardInterrupt:
+        print("stopping")  # before the live session, which takes it itself
+    finally:
+        simulator.close()
+    print("The simulated streams have ended.")
+
+
+def _predict(options: SessionOptions, simulator: SimulatorProcess) -> None:
+    """Load the model while the simulator starts, then run on its streams."""
+    from acquisition.clock import LslClock
+    from acquisition.types import Change, StreamEvent
+    from app.live import LiveSession
+    from app.show import has_display, show_live
+
     session = LiveSession(options)
-    _ = session.checkpoint  # a model that cannot be used should be said before anything starts
     clock = LslClock()
 
     def on_emotion(emotion: str) -> None:
         message = f"the simulated person now shows: {emotion}"
         session.telemetry.on_event(StreamEvent("", Change.NOTICE, clock.now(), message))
 
-    print("All data in this demo is simulated: no real person and no real device is involved.", flush=True)
-    if not (headless or has_display()):
+    _ = session.checkpoint
+    simulator.wait_until_found()
+    simulator.tell(on_emotion)
+    if not (options.headless or has_display()):
         print("There is no display here, so the demo runs in the terminal.", flush=True)
-    print("Starting simulated EEG, eye tracker, webcam and microphone ...", flush=True)
-    simulator = SimulatorProcess(simulated, on_emotion)
-    try:
-        simulator.wait_until_found()
-        show_live(session)
-    except KeyboardInterrupt:
-        print("stopping")  # while the streams were still being looked for
-    finally:
-        simulator.close()
-    print("The simulated streams have ended.")
+    show_live(session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,10 +51,8 @@ def streams(
       affectscope streams --timeout 5 --json
     """
     from acquisition.discovery import discover
-    from app.lsl_log import quiet_liblsl
     from app.tables import make_console
 
-    quiet_liblsl()
     found = discover(timeout)
     if as_json:
         print(json.dumps([_as_json(stream) for stream in found]))
@@ -94,7 +93,9 @@ def _print_streams(found: list[FoundStream], console: Console) -> None:
     try:
         select_streams({stream.key: stream.header for stream in found})
     except InputError as error:
-        console.print(f"`affectscope live` would stop with: {error}", markup=False, soft_wrap=True)
+        # Its list of streams stands above already.
+        what = re.split("[:;]", error.what)[0]
+        console.print(f"For `affectscope live`: {what}; {error.remedy}.", markup=False, soft_wrap=True)
 
 
 def simulate(
@@ -145,7 +146,6 @@ def simulate(
     """
     from acquisition.simulator.run import run_simulator
     from acquisition.simulator.streams import SimulatorOptions
-    from app.lsl_log import quiet_liblsl
     from app.simulator_process import refuse_second
 
     options = SimulatorOptions(
@@ -159,7 +159,6 @@ def simulate(
         source_id_suffix=id_suffix,
         follow=follow,
     )
-    quiet_liblsl()
     refuse_second(options)
     until = f"for {seconds:g} s" if seconds else "until Ctrl-C"
     print(f"Publishing simulated data {until}: person {seed}, difficulty {difficulty}.", flush=True)
@@ -202,9 +201,7 @@ def record(
       affectscope record session.xdf --stop
     """
     from app import recording
-    from app.lsl_log import quiet_liblsl
 
-    quiet_liblsl()
     if file.suffix.lower() != ".xdf":
         raise InputError(
             "expected a name that ends in .xdf", where=str(file), remedy=f"for example {file.stem}.xdf"
@@ -226,9 +223,7 @@ def doctor(as_json: opt.Json = False) -> int:
     Example: affectscope doctor
     """
     from app.doctor import examine, print_report
-    from app.lsl_log import quiet_liblsl
 
-    quiet_liblsl()
     results = examine()
     if as_json:
         print(json.dumps([result.to_json() for result in results]))

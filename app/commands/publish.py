@@ -40,9 +40,7 @@ def publish(
         print(context.get_help())
         return
     from acquisition.publish.process import stop_publishers
-    from app.lsl_log import quiet_liblsl
 
-    quiet_liblsl()
     stopped = stop_publishers()
     for entry in stopped:
         print(f"ended: {entry}")
@@ -59,7 +57,9 @@ def webcam(
     max_width: Annotated[int, typer.Option(min=64, help="Scale wider frames down to this, pixels.")] = 640,
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 85,
 ) -> None:
-    """Publish a webcam, or a video file in real time, as JPEG frames. Ctrl-C ends it.
+    """Publish a camera, or a video file, as JPEG frames.
+
+    A file is played in real time in place of the camera. Ctrl-C ends it.
 
     Examples:
 
@@ -103,7 +103,9 @@ def microphone(
     list_devices: List = False,
     name: Annotated[str, typer.Option(help="The stream's name.")] = "Affectscope microphone",
 ) -> None:
-    """Publish a microphone, or a WAV file in real time, as int16 samples. Ctrl-C ends it.
+    """Publish a microphone, or a WAV file, as int16 samples.
+
+    A file is played in real time in place of the microphone. Ctrl-C ends it.
 
     Examples:
 
@@ -133,9 +135,7 @@ def microphone(
 def _run(publish: Callable[[Callable[[], bool]], None]) -> None:
     """Publish until the end of the file or Ctrl-C."""
     from app.interrupt import interruptible
-    from app.lsl_log import quiet_liblsl
 
-    quiet_liblsl()
     with interruptible() as interrupted:
         publish(interrupted.is_set)
     print("The stream has ended.")
