@@ -198,7 +198,7 @@ class Aligner:
         n_inside = stop - ring.index_at(t_end - self.config.eeg_step_s)
         coverage = min(1.0, n_inside / n_times)
         start = stop - n_times
-        is_valid = coverage >= self.config.min_coverage and start >= ring.last_break(stop)
+        is_valid = bool(coverage >= self.config.min_coverage and start >= ring.last_break(stop))
         if not is_valid or known:
             return Step(index, t_end, is_valid, coverage, sfreq, known=is_valid and known)
         return Step(index, t_end, True, coverage, sfreq, ring.data(start, stop).T.copy())
@@ -214,10 +214,10 @@ class Aligner:
         unbroken = ring.last_break(stop)
         coverage = min(1.0, (stop - max(begin, unbroken)) / (sfreq * config.eye_step_s))
         validity = ring.data(begin, stop)[:, 4]
-        is_valid = (
+        is_valid = bool(
             coverage >= config.min_coverage
             and ring.times(unbroken, unbroken + 1)[0] <= t_end - config.eye_step_s + config.max_gap_s
-            and float((validity > 0).mean()) >= config.min_valid_gaze
+            and (validity >= 0.5).mean() >= config.min_valid_gaze
         )
         if not is_valid or known:
             return Step(index, t_end, is_valid, coverage, sfreq, known=is_valid and known)

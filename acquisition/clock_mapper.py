@@ -199,7 +199,7 @@ class ClockMapper:
         stamps = np.asarray(stamps, dtype=np.float64)
         if len(stamps) == 0:
             return Mapped(np.empty(0), ())
-        if self._recorded is not None and self._recorded.covers(stamps[-1]):
+        if self._recorded is not None:
             times, breaks = self._recorded.map(stamps, self._map_estimated)
             if self._line is None:
                 breaks |= self._gaps(times)
@@ -365,58 +365,74 @@ class _Line:
 
 
 class _RecordedMap:
-    """Follows the segments an own recording carries."""
+    """Follows the segments an own recording carries.
 
-    _SAME_STAMP_S = 1e-6  # two inlets deduce a stamp by the same sums; text keeps every digit
+    A segment begins at the very sample it was made for, found by its stamp; samples before the first such
+    sample are estimated. Segments whose sample is not in the file (it was made before the recording began)
+    are passed over.
+    """
+
+    _SAME_STAMP_S = 1e-6  # two inlets deduce a stamp by the same sums, and text keeps every digit
 
     def __init__(self, segments: Sequence[MapSegment]) -> None:
         self._segments = list(segments)
-        self._raw_starts = np.array([segment.raw_start for segment in segments])
-        self._next = 0  # the first segment that has not begun
+        raw_starts = np.array([segment.raw_start for segment in segments])
+        self._order = np.argsort(raw_starts, kind="stable")
+        self._raw_starts = raw_starts[self._order]
+        self._running = -1
         self._count = 0  # samples since the running segment began
-
-    def covers(self, newest_stamp: float) -> bool:
-        """Tell whether samples up to ``newest_stamp`` reach the first segment."""
-        return self._next > 0 or newest_stamp >= self._raw_starts[0] - self._SAME_STAMP_S
 
     def map(
         self,
         stamps: NDArray[np.float64],
         estimate: Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.bool_]]],
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return times and break flags; samples before the first segment are estimated."""
+        """Return times and break flags."""
         times = np.empty(len(stamps))
         breaks = np.zeros(len(stamps), dtype=bool)
-        at = 0
-        if self._next == 0:
-            begun = np.flatnonzero(stamps >= self._raw_starts[0] - self._SAME_STAMP_S)
-            at = int(begun[0]) if len(begun) else len(stamps)
-            if at:
-                times[:at], breaks[:at] = estimate(stamps[:at])
-        while at < len(stamps):
-            if self._begins(stamps[at]):
-                self._count = 0
-                self._next += 1
-                breaks[at] = self._segments[self._next - 1].is_break
-            end = self._end_of_piece(stamps, at)
-            segment = self._segments[self._next - 1]
-            if segment.period_s > 0:
-                counts = np.arange(self._count, self._count + end - at)
-                times[at:end] = segment.t_start + counts * segment.period_s
+        begins = self._begins(stamps)
+        if self._running < 0:
+            self._take_offset_from_before(stamps[0])
+        for at, end, segment in zip(
+            [0, *(at for at, _ in begins)],
+            [*(at for at, _ in begins), len(stamps)],
+            [None, *(index for _, index in begins)],
+            strict=True,
+        ):
+            if segment is not None:
+                self._running, self._count = segment, 0
+                breaks[at] = self._segments[segment].is_break
+            if end == at:
+                continue
+            if self._running < 0:
+                times[at:end], breaks[at:end] = estimate(stamps[at:end])
             else:
-                times[at:end] = stamps[at:end] + segment.offset_s
-            self._count += end - at
-            at = end
+                times[at:end] = self._piece(stamps[at:end])
         return times, breaks
 
-    def _begins(self, stamp: float) -> bool:
-        if self._next == len(self._segments):
-            return False
-        return bool(abs(stamp - self._raw_starts[self._next]) <= self._SAME_STAMP_S)
+    def _piece(self, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
+        segment = self._segments[self._running]
+        if segment.period_s == 0:
+            return stamps + segment.offset_s
+        counts = np.arange(self._count, self._count + len(stamps))
+        self._count += len(stamps)
+        return segment.t_start + counts * segment.period_s
 
-    def _end_of_piece(self, stamps: NDArray[np.float64], at: int) -> int:
-        if self._next == len(self._segments):
-            return len(stamps)
-        same = np.abs(stamps[at + 1 :] - self._raw_starts[self._next]) <= self._SAME_STAMP_S
-        found = np.flatnonzero(same)
-        return at + 1 + int(found[0]) if len(found) else len(stamps)
+    def _begins(self, stamps: NDArray[np.float64]) -> list[tuple[int, int]]:
+        """Return (position, segment) wherever a later segment begins in ``stamps``."""
+        nearest = np.searchsorted(self._raw_starts, stamps - self._SAME_STAMP_S)
+        nearest = np.minimum(nearest, len(self._raw_starts) - 1)
+        same = np.abs(self._raw_starts[nearest] - stamps) <= self._SAME_STAMP_S
+        found, newest = [], self._running
+        for at in np.flatnonzero(same):
+            segment = int(self._order[nearest[at]])
+            if segment > newest:
+                found.append((int(at), segment))
+                newest = segment
+        return found
+
+    def _take_offset_from_before(self, stamp: float) -> None:
+        """Let an offset that was in force when the recording began hold from its first sample."""
+        before = np.flatnonzero(self._raw_starts <= stamp)
+        if len(before) and self._segments[int(self._order[before[-1]])].period_s == 0:
+            self._running = int(self._order[before[-1]])

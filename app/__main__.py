@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
 
 from acquisition.errors import InputError
+from acquisition.lsl_config import quiet_liblsl
+from assets import LSL_CONFIG
 
 GOOD, FAULT, WRONG_USE, DAMAGED_INPUT = 0, 1, 2, 3
 
@@ -18,7 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
     0 good, 1 a fault of the program, 2 wrong use or input, 3 finished but the input was damaged.
     """
     # liblsl reports every lost connection on stderr; what matters of it reaches the user in our words.
-    logging.getLogger("pylsl").setLevel(logging.ERROR)
+    quiet_liblsl(LSL_CONFIG)
     import click
 
     from app.cli import app

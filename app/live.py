@@ -98,6 +98,7 @@ class LiveSession:
             self.telemetry.on_failure(Failure("device", message, clock.now()))
 
         decoder = make_decoder(checkpoint, self.options, on_failure)
+        decoder.warm_up()
         pipeline = Pipeline(source, decoder, live=True, on_event=self.telemetry.on_event)
         predictions, clock_map = PredictionOutlet(checkpoint.config.labels), ClockOutlet()
         sinks: list[Sink] = [predictions, *self.options.sinks(checkpoint.config.labels)]

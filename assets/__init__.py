@@ -12,3 +12,6 @@ DEMO_MODEL = ASSETS / "models" / "small-simulated"
 
 #: 30 s of the four simulated streams, recorded through LSL.
 DEMO_RECORDING = ASSETS / "recordings" / "simulated-30s.xdf"
+
+#: liblsl settings that keep its own log to errors.
+LSL_CONFIG = ASSETS / "lsl_api.cfg"

@@ -110,6 +110,19 @@ class Decoder:
 
     # --- decoding ---
 
+    def warm_up(self) -> None:
+        """Load and run everything once, so that the first window does not pay for it."""
+        n_eeg = round(self.config.windows.eeg_step_s * 1000)
+        noise = np.random.default_rng(0).normal(size=(len(self.config.ch_names), n_eeg))
+        self._step_features.eeg(Step(0, 0.0, True, 1.0, 1000.0, noise))
+        times = np.arange(0, self.config.windows.pupil_s, 1 / 60)
+        gaze = np.column_stack([np.full((len(times), 4), 0.5), np.ones(len(times))])
+        self._step_features.eye(Step(0, times[-1], True, 1.0, 60.0, gaze, times))
+        self._step_features.voice(Step(0, 0.0, True, 1.0, 16000.0, np.zeros(16000)))
+        self._step_features.face(Step(0, 0.0, True, 1.0, 0.0, np.zeros((240, 320, 3), dtype=np.uint8)))
+        size = self.config.features.face_size
+        self._forward.encode_face(torch.zeros(3, size, size))
+
     @torch.inference_mode()
     def decode(self, window: Window) -> Prediction | None:
         """Return the prediction for a window, or None if no modality is present in it."""

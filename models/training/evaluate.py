@@ -23,7 +23,7 @@ from models.training.batches import Rows
 from models.training.encoders import Progress
 from models.training.fusion import EncodedRows, encode_rows, replaced_by_noise, window_input
 from models.training.simulated import FIRST_EVALUATION_SEED
-from models.training.simulated_data import SubjectPlan, simulate_subjects
+from models.training.simulated_data import SubjectPlan, load_subject, simulate_subjects
 
 _BATCH = 32
 _MIN_SINCE_ONSET_S = 5.0  # earlier windows still hold more of the trial before
@@ -69,14 +69,16 @@ def evaluate_simulated(
             SubjectPlan(FIRST_EVALUATION_SEED + i, options.n_trials, options.trial_s, options.difficulty)
             for i in range(options.n_subjects)
         ]
-        subjects = simulate_subjects(
+        folders = simulate_subjects(
             plans,
             checkpoint.config.features,
             Path(folder),
             n_jobs=options.n_jobs,
             on_done=lambda n_done: progress("simulating", n_done / len(plans), math.nan),
         )
-        rows = Rows(subjects, Normaliser.from_dict(checkpoint.normaliser_tensors))
+        rows = Rows(
+            [load_subject(path) for path in folders], Normaliser.from_dict(checkpoint.normaliser_tensors)
+        )
         encoded = encode_rows(checkpoint.network, rows, progress)
         return _Evaluation(checkpoint.network.prepare_inference(), rows, encoded, progress).report()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +13,13 @@ import torch
 
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import EMOTIONS
-from acquisition.types import MODALITIES
 from models.checkpoint import save_checkpoint
 from models.config import ModelConfig, preset
 from models.features.normalise import Normaliser, fit_eeg, fit_eye
 from models.network import FusionNetwork
+from models.training.allocator import keep_freed_memory
 from models.training.batches import Rows
-from models.training.encoders import Progress, StageOptions, train_encoder
+from models.training.encoders import Progress, StageOptions
 from models.training.fusion import (
     best_temperature,
     encode_rows,
@@ -26,7 +27,8 @@ from models.training.fusion import (
     train_fusion,
     train_token_heads,
 )
-from models.training.simulated_data import SubjectFeatures, SubjectPlan, simulate_subjects
+from models.training.parallel import train_encoders
+from models.training.simulated_data import SubjectFeatures, SubjectPlan, load_subject, simulate_subjects
 
 #: Seeds of simulated people: training uses the first ones, evaluation never comes near.
 FIRST_TRAINING_SEED = 1000
@@ -57,10 +59,10 @@ class TrainingOptions:
     def stages(self) -> dict[str, StageOptions]:
         """Return the settings of each stage."""
         stages = {
-            "eeg": StageOptions(epochs=4, batch_size=64, learning_rate=2e-3),
-            "eye": StageOptions(epochs=3, batch_size=64, learning_rate=2e-3),
+            "eeg": StageOptions(epochs=5, batch_size=64, learning_rate=2e-3),
+            "eye": StageOptions(epochs=4, batch_size=64, learning_rate=2e-3),
             "face": StageOptions(epochs=2.5, batch_size=32, learning_rate=5e-4),
-            "voice": StageOptions(epochs=2.5, batch_size=32, learning_rate=5e-4),
+            "voice": StageOptions(epochs=4, batch_size=32, learning_rate=8e-4),
             "pooling": StageOptions(epochs=3, batch_size=128, learning_rate=5e-4),
             "fusion": StageOptions(epochs=20, batch_size=256, learning_rate=1e-3),
         }
@@ -80,30 +82,39 @@ def train_simulated(folder: Path, options: TrainingOptions, progress: Progress) 
     """
     config = preset("small", labels=EMOTIONS, ch_names=SEED_CH_NAMES, trained_on="simulated data only")
     with TemporaryDirectory(prefix="affectscope-train-", ignore_cleanup_errors=True) as scratch:
-        subjects = simulate_subjects(
+        folders = simulate_subjects(
             options.plans(),
             config.features,
             Path(scratch),
             n_jobs=options.n_jobs,
             on_done=lambda n_done: progress("simulating", n_done / options.n_subjects, math.nan),
         )
-        network, normaliser = fit(config, subjects, options, progress)
+        network, normaliser = fit(config, folders, options, progress)
     return save_checkpoint(folder, config, network, normaliser.to_dict(), model_card(options))
 
 
 def fit(
-    config: ModelConfig, subjects: list[SubjectFeatures], options: TrainingOptions, progress: Progress
+    config: ModelConfig, folders: Sequence[Path], options: TrainingOptions, progress: Progress
 ) -> tuple[FusionNetwork, Normaliser]:
-    """Train all stages on ``subjects``, of which the last ``n_validation`` only set the temperature."""
+    """Train all stages on the subjects in ``folders``; the last ``n_validation`` only set the temperature."""
+    keep_freed_memory()
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
+    subjects = [load_subject(folder) for folder in folders]
     training, validation = subjects[: -options.n_validation], subjects[-options.n_validation :]
     normaliser = fit_normaliser(training)
     network = FusionNetwork(config)
-    rows = Rows(training, normaliser)
     stages = options.stages()
-    for modality in MODALITIES:
-        train_encoder(network, modality, rows, stages[modality], rng, progress)
+    train_encoders(
+        network,
+        folders[: -options.n_validation],
+        normaliser,
+        stages,
+        seed=options.seed,
+        n_jobs=options.n_jobs,
+        progress=progress,
+    )
+    rows = Rows(training, normaliser)
     encoded = encode_rows(network, rows, progress)
     usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
     train_token_heads(network, rows, encoded, usable, stages["pooling"], rng, progress)

@@ -67,7 +67,7 @@ def simulate_subjects(
     *,
     n_jobs: int = 2,
     on_done: Callable[[int], None] = lambda n_done: None,
-) -> list[SubjectFeatures]:
+) -> list[Path]:
     """Run several subjects in processes of their own and keep their features on disk.
 
     Parameters
@@ -82,8 +82,8 @@ def simulate_subjects(
 
     Returns
     -------
-    list of SubjectFeatures
-        In the order of ``plans``, mapped from disk.
+    list of Path
+        The subjects' folders in the order of ``plans``, for `load_subject`.
     """
     folders = [folder / f"subject-{plan.seed}" for plan in plans]
     with ProcessPoolExecutor(n_jobs, mp_context=get_context("spawn")) as pool:
@@ -91,7 +91,7 @@ def simulate_subjects(
         for n_done, future in enumerate(as_completed(futures), start=1):
             future.result()
             on_done(n_done)
-    return [load_subject(path) for path in folders]
+    return folders
 
 
 def _simulate_into(plan: SubjectPlan, folder: Path, features: FeatureConfig) -> None:

@@ -128,3 +128,16 @@ def test_two_markers_at_one_moment_are_both_kept():
     stamps = np.array([1.0, 1.0, 2.0])
     assert len(ClockMapper("m", 0.0, allow_ties=True).map(stamps).times) == 3
     assert len(ClockMapper("m", 0.0).map(stamps).times) == 2
+
+
+def test_recording_that_begins_between_two_segments_follows_the_next_one():
+    stamps = jittered()
+    live = ClockMapper("s", 250.0)
+    expected, _ = map_in_pieces(live, stamps, 31)
+    segments = live.take_segments()
+    begin = int(np.flatnonzero(stamps == segments[4].raw_start)[0]) + 10  # its own sample is not recorded
+    replayed = ClockMapper("s", 250.0, recorded=segments[4:])
+    times, _ = map_in_pieces(replayed, stamps[begin:], 64)
+    following = int(np.flatnonzero(stamps == segments[5].raw_start)[0])
+    assert len(times) == len(stamps) - begin
+    assert times[following - begin :].tobytes() == expected[following:].tobytes()
