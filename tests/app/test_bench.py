@@ -1,0 +1,151 @@
+"""bench: the arithmetic of a row, what --only takes, the files it writes, and one row end to end."""
+
+import json
+from io import StringIO
+
+import numpy as np
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+from acquisition.errors import InputError
+from acquisition.xdf.reader import StreamReader
+from acquisition.xdf.scan import scan_xdf
+from app.bench.live import latency_rows
+from app.bench.recordings import write_like_labrecorder, write_simulated
+from app.bench.rows import failed_row, interleaved, row
+from app.bench.suite import BENCHMARKS, ROW_NAMES, chosen_rows
+from app.bench.table import render
+from app.commands import bench
+
+KEYS = {"name", "ours", "reference", "reference_name", "unit", "ratio", "target", "ok", "detail"}
+MACHINE = {
+    "cpu": "A processor",
+    "cores": 2,
+    "system": "Linux",
+    "python": "3.11",
+    "torch": "2.13.0",
+    "torch_threads": 2,
+    "gpu": None,
+    "load_average_before": 0.5,
+}
+
+
+def a_row(ours, reference, limit=0.5):
+    return row("a", ours, reference, "b", "ms", "<= 0.5 x", lambda o, ratio: ratio <= limit)
+
+
+@pytest.mark.parametrize(
+    ("ours", "reference", "ratio", "ok"), [(1.0, 4.0, 0.25, True), (3.0, 4.0, 0.75, False)]
+)
+def test_ratio_is_ours_over_reference_and_decides(ours, reference, ratio, ok):
+    measured = a_row(ours, reference)
+    assert measured.ratio == ratio
+    assert measured.ok is ok
+
+
+@pytest.mark.parametrize(("ours", "reference"), [(float("nan"), 1.0), (1.0, float("nan")), (1.0, 0.0)])
+def test_what_cannot_be_compared_misses_and_stays_valid_json(ours, reference):
+    measured = a_row(ours, reference)
+    assert not measured.ok
+    assert measured.ratio is None
+    json.dumps(measured.to_json(), allow_nan=False)
+
+
+def test_interleaved_runs_every_function_once_more_than_the_rounds():
+    calls = []
+    took = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, n_rounds=3)
+    assert calls == ["a", "b"] * 4
+    assert 0 <= took["a"].best_s <= took["a"].median_s
+
+
+def test_latencies_become_two_rows():
+    total = [50.0] * 99 + [150.0]
+    good = {
+        "latency_ms": {"total": total, "arrival": [3.0] * 100, "age": [float("nan")] * 100},
+        "n_skipped": 0,
+    }
+    rows = {one.name: one for one in latency_rows(good)}
+    assert rows["latency_total"].ours == 50.0
+    assert rows["latency_total"].ratio == 50.0 / 250.0
+    assert rows["latency_total"].ok
+    assert rows["latency_arrival"].ok
+    skipped = {one.name: one for one in latency_rows(good | {"n_skipped": 1})}
+    assert not skipped["latency_total"].ok
+    assert skipped["latency_arrival"].ok
+
+
+def test_a_slow_tail_misses_the_target():
+    slow = {"latency_ms": {"total": [50.0] * 95 + [300.0] * 5, "arrival": [6.0] * 100}, "n_skipped": 0}
+    assert [one.ok for one in latency_rows(slow)] == [False, False]
+
+
+def test_every_promised_row_has_a_benchmark():
+    promised = (
+        "de_features xdf_read replay replay_memory latency_total latency_arrival read_cost mv_sstma_forward"
+    )
+    assert set(promised.split()) <= set(ROW_NAMES)
+    assert len(ROW_NAMES) == len(set(ROW_NAMES))
+    for benchmark in BENCHMARKS:
+        assert callable(getattr(__import__(benchmark.module, fromlist=["x"]), benchmark.function))
+
+
+def test_only_takes_repeats_and_commas_and_refuses_unknown_names():
+    assert chosen_rows([]) == ROW_NAMES
+    assert chosen_rows(["replay,read_cost", "xdf_read"]) == ("replay", "read_cost", "xdf_read")
+    with pytest.raises(InputError, match="speed"):
+        chosen_rows(["speed"])
+
+
+def test_table_fits_eighty_columns_and_says_what_missed():
+    rows = [a_row(1.0, 4.0), a_row(3.0, 4.0), failed_row("c", "<= 1 ms", "no network")]
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(render(MACHINE, rows))
+    text = console.export_text()
+    assert text.count("PASS") == 1
+    assert text.count("MISS") == 2
+    assert "no network" in text
+    assert "no GPU" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_repeated_recording_keeps_its_rate_and_its_samples(tmp_path):
+    path = tmp_path / "gaze.xdf"
+    write_simulated(path, ("gaze",), 65.0)
+    index = scan_xdf(path)
+    assert not index.damage
+    (stream,) = index.streams.values()
+    blocks = list(StreamReader(path, stream).blocks())
+    stamps = np.concatenate([block.stamps for block in blocks])
+    values = np.concatenate([np.asarray(block.values) for block in blocks])
+    assert len(stamps) == 65 * 60
+    np.testing.assert_allclose(np.diff(stamps), 1 / 60, atol=1e-9)
+    np.testing.assert_array_equal(values[60 * 60 :], values[: 5 * 60])
+
+
+def test_a_session_file_has_the_size_asked_for(tmp_path):
+    path = tmp_path / "session.xdf"
+    write_like_labrecorder(path, ("eeg", "gaze", "video", "audio"), 3_000_000)
+    assert 2_500_000 < path.stat().st_size < 3_500_000
+    assert [s.header.type for s in scan_xdf(path).streams.values()] == [
+        "EEG",
+        "Gaze",
+        "VideoCompressed",
+        "Audio",
+    ]
+
+
+def test_one_row_end_to_end():
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    bench.register(app)
+    result = CliRunner().invoke(app, ["bench", "--only", "mv_sstma_forward", "--quick", "--json"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["machine"]["cores"] >= 1
+    (measured,) = report["rows"]
+    assert set(measured) == KEYS
+    assert measured["name"] == "mv_sstma_forward"
+    assert measured["ratio"] == pytest.approx(measured["ours"] / measured["reference"])
+    assert measured["detail"]["max_difference"] < 1e-5
