@@ -56,6 +56,12 @@ class Aligner:
         self._next: int | None = None  # index of the next window to close
         self._not_before = -math.inf
         self.n_skipped = 0
+        self._cutters = {
+            "eeg": self._eeg_step,
+            "eye": self._eye_step,
+            "face": self._face_step,
+            "voice": self._voice_step,
+        }
 
     # --- streams ---
 
@@ -133,7 +139,7 @@ class Aligner:
         self._next = index + 1
         t_end = index * self.config.hop_s
         steps = {
-            modality: self._steps(modality, index, known)
+            modality: self._steps(modality, index, known, live)
             for modality in MODALITIES
             if modality in self._feeds
         }
@@ -167,25 +173,30 @@ class Aligner:
 
     # --- steps ---
 
-    def _steps(self, modality: str, index: int, known: Known) -> tuple[Step, ...]:
-        config, feed = self.config, self._feeds[modality]
-        if modality == "eeg":
-            shift = round(config.eeg_shift_s / config.hop_s)
-            indices = [index - j * shift for j in reversed(range(config.eeg_n_steps))]
-            return tuple(self._eeg_step(feed, i, known("eeg", i)) for i in indices)
-        if modality == "eye":
-            shift = round(config.eye_shift_s / config.hop_s)
-            indices = [index - j * shift for j in reversed(range(config.eye_n_steps))]
-            return tuple(self._eye_step(feed, i, known("eye", i)) for i in indices)
-        if modality == "voice":
-            grid = round(config.voice_grid_s / config.hop_s)
-            clip = index // grid * grid
-            return (self._voice_step(feed, clip, known("voice", clip)),)
-        grid = round(config.face_grid_s / config.hop_s)
+    def _steps(self, modality: str, index: int, known: Known, live: bool) -> tuple[Step, ...]:
+        feed, cut = self._feeds[modality], self._cutters[modality]
+        steps = []
+        for i in self._step_indices(modality, index):
+            t_end = i * self.config.hop_s
+            if live and feed.ring.newest_time < t_end:
+                # Late: what has come so far is not what a replay would see, and must not be kept.
+                steps.append(Step(i, t_end, False, 0.0, 0.0))
+            else:
+                steps.append(cut(feed, i, known(modality, i)))
+        return tuple(steps)
+
+    def _step_indices(self, modality: str, index: int) -> range:
+        """Return the grid indices of a window's steps, oldest first."""
+        config = self.config
+        shift_s, n_steps, grid_s = {
+            "eeg": (config.eeg_shift_s, config.eeg_n_steps, config.hop_s),
+            "eye": (config.eye_shift_s, config.eye_n_steps, config.hop_s),
+            "face": (config.face_grid_s, round(config.face_s / config.face_grid_s), config.face_grid_s),
+            "voice": (config.voice_grid_s, 1, config.voice_grid_s),
+        }[modality]
+        shift, grid = round(shift_s / config.hop_s), round(grid_s / config.hop_s)
         newest = index // grid * grid
-        n_frames = round(config.face_s / config.face_grid_s)
-        indices = [newest - j * grid for j in reversed(range(n_frames))]
-        return tuple(self._face_step(feed, i, known("face", i)) for i in indices)
+        return range(newest - (n_steps - 1) * shift, newest + 1, shift)
 
     def _eeg_step(self, feed: _Feed, index: int, known: bool) -> Step:
         """Cut the samples of ``eeg_step_s`` before the grid time, (n_channels, n_times)."""

@@ -194,3 +194,17 @@ def test_ring_memory_is_bounded():
 def test_hop_must_divide_the_shifts():
     with pytest.raises(Exception, match="hop_s must divide"):
         WindowConfig(hop_s=0.3)
+
+
+def test_late_modality_is_masked_and_right_again_in_the_next_window():
+    aligner = Aligner(WindowConfig())
+    for stream, newest in (("e", 20.3), ("v", 19.9)):
+        aligner.open(SPECS[stream])
+        aligner.push(chunk(stream, np.arange(0, newest, 1 / RATES[stream])))
+    assert 80 in aligner.due(20.16, None)
+    late = aligner.cut(80, 20.16, live=True)
+    assert not late.steps["face"][-1].valid
+    assert not late.present["face"]
+    aligner.push(chunk("v", np.arange(299, 308) / 15.0, 299))
+    assert 81 in aligner.due(20.3, None)
+    assert aligner.cut(81, 20.3, live=True).steps["face"][-1].data == "frame 299"
