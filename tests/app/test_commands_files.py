@@ -1,0 +1,101 @@
+"""inspect on sound, damaged and foreign files: exit codes, the table and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acquisition.xdf.write import XdfWriter
+from app.__main__ import main
+
+
+def run(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return ended.value.code
+
+
+def header(name: str, kind: str, sfreq: float, form: str = "float32") -> str:
+    return (
+        f"<info><name>{name}</name><type>{kind}</type><channel_count>2</channel_count>"
+        f"<nominal_srate>{sfreq}</nominal_srate><channel_format>{form}</channel_format></info>"
+    )
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """10 s at 100 Hz under a nominal 128 Hz, with a hole of 1 s, and an empty stream."""
+    path = tmp_path / "rec.xdf"
+    stamps = 50 + np.arange(1000) / 100
+    stamps[500:] += 1.0
+    with XdfWriter(path) as writer:
+        writer.add_stream(1, header("Amp [left]", "EEG", 128.0))
+        writer.add_stream(2, header("Notes", "Markers", 0.0, "string"))
+        for part in np.array_split(stamps, 10):
+            writer.samples(1, part, np.zeros((len(part), 2)))
+            writer.boundary()
+    return path
+
+
+def test_table_tells_rates_gaps_and_empty_streams(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("inspect", recording) == 0
+    text = capsys.readouterr().out
+    assert "Amp [left]" in text  # brackets are no markup
+    assert "1,000" in text
+    assert "1.01 s" in text
+    assert "runs at 100.00 Hz, not at its nominal 128 Hz" in text
+    assert "Notes (Markers): empty" in text
+    assert "No damage found." in text
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_no_line_is_wider_than_the_terminal(
+    recording: Path, columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    run("inspect", recording)
+    assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= int(columns)
+
+
+def test_json_holds_the_report(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inspect", recording, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    amplifier, notes = report["streams"]
+    assert amplifier["n_samples"] == 1000
+    assert amplifier["n_gaps"] == 1
+    assert notes["is_empty"]
+
+
+def test_damaged_file_is_reported_and_exits_3(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = recording.read_bytes()
+    recording.write_bytes(content[: len(content) // 2])
+    assert run("inspect", recording) == 3
+    text = capsys.readouterr().out
+    assert "damaged at byte" in text
+    assert "No damage found." not in text
+
+
+def test_file_that_is_no_xdf_exits_2_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "notes.xdf"
+    path.write_text("hello", encoding="utf-8")
+    assert run("inspect", path) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+
+
+def test_missing_file_exits_2(tmp_path: Path) -> None:
+    assert run("inspect", tmp_path / "none.xdf") == 2
+
+
+@pytest.mark.real_data
+def test_every_real_recording_is_inspected(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in sorted((real_data / "xdf").glob("*.xdf")):
+        assert run("inspect", path) in (0, 3), path.name
+        assert path.name in capsys.readouterr().out

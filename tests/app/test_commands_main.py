@@ -1,0 +1,101 @@
+"""The exit codes of the command line, and that no mistake of the user ends in a traceback."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+from acquisition.errors import InputError
+from app import cli
+from app.__main__ import main
+
+
+def exit_code(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return ended.value.code
+
+
+@pytest.fixture
+def raising(monkeypatch: pytest.MonkeyPatch):
+    """Give a function that makes the command ``raise`` raise an exception, or return a value."""
+    app = typer.Typer()
+    outcome: list = [None]
+
+    @app.command(name="go")
+    def go() -> int:
+        if isinstance(outcome[0], BaseException):
+            raise outcome[0]
+        return outcome[0]
+
+    app.command(name="other")(lambda: None)
+    monkeypatch.setattr(cli, "app", app)
+
+    def set_outcome(value: object) -> None:
+        outcome[0] = value
+
+    return set_outcome
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_command_returns_its_exit_code(code: int, raising) -> None:
+    raising(code)
+    assert exit_code("go") == code
+
+
+def test_input_error_is_one_line_and_2(raising, capsys: pytest.CaptureFixture[str]) -> None:
+    raising(InputError("expected a, found b", where="file.x", remedy="give a"))
+    assert exit_code("go") == 2
+    captured = capsys.readouterr()
+    assert captured.err == "error: file.x: expected a, found b (give a)\n"
+    assert captured.out == ""
+
+
+def test_a_fault_is_1_without_traceback(
+    raising, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AFFECTSCOPE_DEBUG", raising=False)
+    raising(RuntimeError("broken"))
+    assert exit_code("go") == 1
+    text = capsys.readouterr().err
+    assert "RuntimeError: broken" in text
+    assert "Traceback" not in text
+
+
+def test_a_fault_shows_its_traceback_when_asked(
+    raising, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AFFECTSCOPE_DEBUG", "1")
+    raising(RuntimeError("broken"))
+    assert exit_code("go") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_130(raising) -> None:
+    raising(KeyboardInterrupt())
+    assert exit_code("go") == 130
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("streams", "--nonsense"),
+        ("streams", "--timeout", "soon"),
+        ("streams", "--timeout", "-1"),
+        ("inspect",),
+        ("record",),
+        ("publish", "webcam", "--quality", "101"),
+    ],
+)
+def test_wrong_use_is_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(*arguments) == 2
+    assert "a fault of the program" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("streams",), ("simulate",), ("publish",), ("publish", "webcam"), ("record",), ("demo",)]
+)
+def test_help_is_0_and_has_examples(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(*command, "--help") == 0
+    assert "affectscope " in capsys.readouterr().out
