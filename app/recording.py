@@ -120,7 +120,8 @@ def _watch(
         status = recorder.status()
         if status.over:
             return
-        if status.state == "recording":
+        # The state "recording" waits for a file that grows, which takes a minute with markers alone.
+        if status.state == "recording" or 0 < status.n_streams <= status.n_opened:
             if progress.began_at is None:
                 progress.began_at = clock.now()
                 end = clock.now() + (seconds or float("inf"))

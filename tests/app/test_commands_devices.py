@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 
+from acquisition import discovery
 from acquisition.clock import LslClock
 from acquisition.record.recorder import stop_recording
 from acquisition.record.selection import source_id_query
 from acquisition.simulator.streams import SimulatorOptions
 from acquisition.xdf.inspect import inspect_xdf
+from app import recording
 from app.__main__ import main
 from app.simulator_process import SimulatorProcess, stream_choices
 
@@ -101,7 +103,8 @@ def test_streams_are_listed_with_what_they_are_taken_for(capsys: pytest.CaptureF
 def test_no_streams_is_said_in_words(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("acquisition.discovery.discover", lambda timeout_s: [])
+    for module in (discovery, recording):
+        monkeypatch.setattr(module, "discover", lambda timeout_s: [])
     assert run("streams") == 0
     assert "affectscope simulate" in capsys.readouterr().out
     assert run("streams", "--json") == 0
