@@ -100,10 +100,12 @@ class SimulatorProcess:
 
 def stream_choices(options: SimulatorOptions) -> str:
     """Return the ``--streams`` text that takes exactly the streams of these simulated devices."""
+    specs = options.specs()
     chosen = []
-    for spec in options.specs().values():
-        modality = "markers" if spec.kind is Kind.MARKERS else MODALITY_OF_KIND[spec.kind]
-        chosen.append(f"{modality}=source_id:{spec.source_id}")
+    for kind in (*MODALITY_OF_KIND, Kind.MARKERS):
+        found = [f"source_id:{spec.source_id}" for spec in specs.values() if spec.kind is kind]
+        # What is not mentioned would be looked for by type, among everybody's streams.
+        chosen.append(f"{MODALITY_OF_KIND.get(kind, 'markers')}={found[0] if found else 'none'}")
     return ",".join(chosen)
 
 

@@ -195,6 +195,14 @@ def test_record_refuses_wrong_use(
     assert said in capsys.readouterr().err
 
 
+def test_stream_choices_shut_out_everybody_elses_streams() -> None:
+    options = SimulatorOptions(seed=5, streams=("gaze", "markers"))
+    assert stream_choices(options) == (
+        "eeg=none,eye=source_id:affectscope-simulator-5-gaze,face=none,voice=none,"
+        "markers=source_id:affectscope-simulator-5-markers"
+    )
+
+
 @pytest.mark.lsl
 @pytest.mark.slow
 def test_record_writes_the_chosen_streams(
