@@ -24,7 +24,6 @@ from acquisition.xdf.write import XdfWriter
 from assets import DEMO_MODEL
 
 _PULL_S = 0.5  # LabRecorder writes what it has pulled twice a second
-_PUSH_S = 0.02  # a device's buffer: its first sample carries a stamp, the others are counted on
 _OFFSET_EVERY_S = 5.0
 _FIRST_STAMP = 1000.0
 _SIMULATED_S = 60.0  # a longer recording repeats these seconds
@@ -124,12 +123,9 @@ def _write(path: Path, options: SimulatorOptions, values: dict[str, Values], sec
 
 
 def _stamps(spec: StreamSpec, first: int, last: int) -> NDArray[np.float64]:
-    index = np.arange(first, last)
-    stamps = _FIRST_STAMP + index / spec.sfreq
-    n_push = max(1, round(spec.sfreq * _PUSH_S))
-    stamps[index % n_push != 0] = np.nan
-    if len(stamps):
-        stamps[0] = _FIRST_STAMP + first / spec.sfreq
+    """Return stamps with every other one left out, which is what LabRecorder makes of steady streams."""
+    stamps = _FIRST_STAMP + np.arange(first, last) / spec.sfreq
+    stamps[1::2] = np.nan
     return stamps
 
 

@@ -86,7 +86,7 @@ def _mapped_readers(path: Path) -> dict[str, Callable[[], object]]:
     """Return both readers with clocks; ours also converts to canonical channels and units."""
     import pyxdf
 
-    from acquisition.lsl_source import intake_maker
+    from acquisition.intake import intake_maker
     from acquisition.select import select_streams
     from acquisition.xdf.scan import scan_xdf
     from acquisition.xdf.source import XdfSource
