@@ -13,11 +13,10 @@ from collections.abc import Callable
 import numpy as np
 
 from acquisition.ring import Ring
+from acquisition.steps import CUTTERS
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, Kind, Step, StreamSpec, Window
 from acquisition.windows import WindowConfig
 
-_RATE_TOLERANCE = 0.02  # a measured rate this close to the nominal one is the nominal one
-_RATE_GRID = 0.005  # other rates are rounded to half a percent, so that they hold still
 _KEEP_MARGIN_S = 5.0
 
 #: Tells whether the caller already has a valid step: (modality, step index).
@@ -56,12 +55,6 @@ class Aligner:
         self._next: int | None = None  # index of the next window to close
         self._not_before = -math.inf
         self.n_skipped = 0
-        self._cutters = {
-            "eeg": self._eeg_step,
-            "eye": self._eye_step,
-            "face": self._face_step,
-            "voice": self._voice_step,
-        }
 
     # --- streams ---
 
@@ -167,14 +160,16 @@ class Aligner:
         return [f for f in self._feeds.values() if f.is_waited_for and f.ring.newest_time >= t_end]
 
     def _is_warm_up(self, t_end: float) -> bool:
-        """Tell whether some open stream began too late to fill the whole context."""
-        begins = t_end - self.config.context_s
-        return any(not f.ring.first_time <= begins for f in self._feeds.values())
+        """Tell whether some open stream began too late to fill its modality's context."""
+        return any(
+            not feed.ring.first_time <= t_end - self.config.context_of(modality)
+            for modality, feed in self._feeds.items()
+        )
 
     # --- steps ---
 
     def _steps(self, modality: str, index: int, known: Known, live: bool) -> tuple[Step, ...]:
-        feed, cut = self._feeds[modality], self._cutters[modality]
+        feed, cut = self._feeds[modality], CUTTERS[modality]
         steps = []
         for i in self._step_indices(modality, index):
             t_end = i * self.config.hop_s
@@ -182,7 +177,7 @@ class Aligner:
                 # Late: what has come so far is not what a replay would see, and must not be kept.
                 steps.append(Step(i, t_end, False, 0.0, 0.0))
             else:
-                steps.append(cut(feed, i, known(modality, i)))
+                steps.append(cut(feed.ring, feed.spec.sfreq, self.config, i, known(modality, i)))
         return tuple(steps)
 
     def _step_indices(self, modality: str, index: int) -> range:
@@ -198,77 +193,6 @@ class Aligner:
         newest = index // grid * grid
         return range(newest - (n_steps - 1) * shift, newest + 1, shift)
 
-    def _eeg_step(self, feed: _Feed, index: int, known: bool) -> Step:
-        """Cut the samples of ``eeg_step_s`` before the grid time, (n_channels, n_times)."""
-        t_end, ring = index * self.config.hop_s, feed.ring
-        stop = ring.index_at(t_end)
-        sfreq = _rate(ring, stop, feed.spec.sfreq)
-        n_times = round(sfreq * self.config.eeg_step_s)
-        if n_times == 0 or stop == ring.start_index:
-            return Step(index, t_end, False, 0.0, sfreq)
-        n_inside = stop - ring.index_at(t_end - self.config.eeg_step_s)
-        coverage = min(1.0, n_inside / n_times)
-        start = stop - n_times
-        is_valid = bool(coverage >= self.config.min_coverage and start >= ring.last_break(stop))
-        if not is_valid or known:
-            return Step(index, t_end, is_valid, coverage, sfreq, known=is_valid and known)
-        return Step(index, t_end, True, coverage, sfreq, ring.data(start, stop).T.copy())
-
-    def _eye_step(self, feed: _Feed, index: int, known: bool) -> Step:
-        """Cut gaze samples of the step and, for the pupil's DE, up to ``pupil_s`` before its end."""
-        config, t_end, ring = self.config, index * self.config.hop_s, feed.ring
-        stop = ring.index_at(t_end)
-        sfreq = _rate(ring, stop, feed.spec.sfreq, irregular=True)
-        if stop == ring.start_index or sfreq == 0:
-            return Step(index, t_end, False, 0.0, sfreq)
-        begin = ring.index_at(t_end - config.eye_step_s)
-        unbroken = ring.last_break(stop)
-        coverage = min(1.0, (stop - max(begin, unbroken)) / (sfreq * config.eye_step_s))
-        validity = ring.data(begin, stop)[:, 4]
-        is_valid = bool(
-            coverage >= config.min_coverage
-            and ring.times(unbroken, unbroken + 1)[0] <= t_end - config.eye_step_s + config.max_gap_s
-            and (validity >= 0.5).mean() >= config.min_valid_gaze
-        )
-        if not is_valid or known:
-            return Step(index, t_end, is_valid, coverage, sfreq, known=is_valid and known)
-        start = max(unbroken, ring.index_at(t_end - config.pupil_s))
-        return Step(
-            index, t_end, True, coverage, sfreq, ring.data(start, stop).copy(), ring.times(start, stop).copy()
-        )
-
-    def _voice_step(self, feed: _Feed, index: int, known: bool) -> Step:
-        """Cut whole grid steps of unbroken sound up to ``voice_s`` before the grid time, (n_times,)."""
-        config, t_end, ring = self.config, index * self.config.hop_s, feed.ring
-        stop = ring.index_at(t_end)
-        sfreq = _rate(ring, stop, feed.spec.sfreq)
-        if stop == ring.start_index or sfreq == 0:
-            return Step(index, t_end, False, 0.0, sfreq)
-        is_newest_there = ring.times(stop - 1, stop)[0] >= t_end - config.max_gap_s
-        unbroken_s = (stop - ring.last_break(stop)) / sfreq if is_newest_there else 0.0
-        n_grid = min(
-            round(config.voice_s / config.voice_grid_s), int(unbroken_s / config.voice_grid_s + 1e-6)
-        )
-        clip_s = n_grid * config.voice_grid_s
-        coverage = clip_s / config.voice_s
-        is_valid = clip_s >= config.voice_min_s
-        if not is_valid:
-            return Step(index, t_end, False, coverage, sfreq)
-        if known:
-            return Step(index, t_end, True, coverage, sfreq, known=True)
-        start = max(ring.last_break(stop), stop - round(clip_s * sfreq))
-        return Step(index, t_end, True, coverage, sfreq, ring.data(start, stop)[:, 0].copy())
-
-    def _face_step(self, feed: _Feed, index: int, known: bool) -> Step:
-        """Take the newest frame before the grid time, if it is no older than the grid is wide."""
-        t_end, ring = index * self.config.hop_s, feed.ring
-        stop = ring.index_at(t_end)
-        if stop == ring.start_index or ring.times(stop - 1, stop)[0] < t_end - self.config.face_grid_s:
-            return Step(index, t_end, False, 0.0, 0.0)
-        if known:
-            return Step(index, t_end, True, 1.0, 0.0, known=True)
-        return Step(index, t_end, True, 1.0, 0.0, ring.data(stop - 1, stop)[0])
-
     def _is_present(self, modality: str, steps: tuple[Step, ...]) -> bool:
         """Apply the rule of presence; whether a face is in the frames is found out later."""
         if not steps:
@@ -283,23 +207,3 @@ class Aligner:
 
 def _mean_coverage(steps: tuple[Step, ...]) -> float:
     return float(np.mean([step.coverage for step in steps])) if steps else 0.0
-
-
-def _rate(ring: Ring, stop: int, nominal: float, *, irregular: bool = False) -> float:
-    """Return the sampling rate features may assume, Hz, from up to 10 s before ``stop``.
-
-    The median interval serves irregular streams, which may drop samples; 0 if there is nothing to
-    measure and no nominal rate.
-    """
-    start = max(ring.last_break(stop), ring.start_index)
-    if stop - start < 3:
-        return nominal
-    start = max(start, ring.index_at(ring.times(stop - 1, stop)[0] - 10.0))
-    times = ring.times(start, stop)
-    span = float(times[-1] - times[0])
-    if span < 1.0 and nominal > 0:
-        return nominal
-    measured = 1.0 / float(np.median(np.diff(times))) if irregular else (len(times) - 1) / span
-    if nominal > 0 and abs(measured / nominal - 1) <= _RATE_TOLERANCE:
-        return nominal
-    return math.exp(round(math.log(measured) / _RATE_GRID) * _RATE_GRID)

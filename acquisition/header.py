@@ -7,6 +7,10 @@ import xml.etree.ElementTree as ET
 from acquisition.errors import InputError
 from acquisition.types import ChannelInfo, StreamHeader
 
+#: Types of the streams this program publishes itself: its clock map and its predictions.
+CLOCK_TYPE = "AffectscopeClock"
+PREDICTION_TYPE = "AffectscopePrediction"
+
 
 def parse_header(xml: str) -> StreamHeader:
     """Return the stream description in an LSL ``<info>`` document.
@@ -48,6 +52,11 @@ def parse_header(xml: str) -> StreamHeader:
         offset_mean_s=_float(_text(desc, "synchronization/offset_mean")),
         desc=_leaves(desc),
     )
+
+
+def stream_identity(header: StreamHeader) -> str:
+    """Return ``name|type|source_id``, which names a stream across restarts and in recordings."""
+    return f"{header.name}|{header.type}|{header.source_id}"
 
 
 def _text(element: ET.Element, path: str) -> str:

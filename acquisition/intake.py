@@ -6,15 +6,17 @@ cannot differ here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.adapters import Adapter
+from acquisition.adapters import Adapter, make_adapter
+from acquisition.adapters.options import AdapterOptions
 from acquisition.clock_mapper import ClockMapper
-from acquisition.types import Chunk, MapSegment, StreamSpec
+from acquisition.header import stream_identity
+from acquisition.types import Chunk, Kind, MapSegment, StreamHeader, StreamSpec
 
 
 class StreamIntake:
@@ -86,3 +88,31 @@ class StreamIntake:
     def take_segments(self) -> list[MapSegment]:
         """Return the map segments that began since the last call, for publishing."""
         return self.mapper.take_segments()
+
+
+#: (header, key, kind, recorded segments) -> intake; the same callable serves live and replay.
+MakeIntake = Callable[[StreamHeader, str, Kind, Sequence[MapSegment]], StreamIntake]
+
+
+def intake_maker(options: AdapterOptions | None = None, max_gap_s: float = 0.1) -> MakeIntake:
+    """Return what builds adapter and clock mapper of a stream.
+
+    Only EEG and audio are dejittered by counting: their devices sample evenly and send all they sample,
+    unless the header says otherwise. Cameras and eye trackers drop samples.
+    """
+
+    def make_intake(
+        header: StreamHeader, key: str, kind: Kind, recorded_segments: Sequence[MapSegment] = ()
+    ) -> StreamIntake:
+        mapper = ClockMapper(
+            stream_identity(header),
+            header.nominal_sfreq,
+            dejitter=kind in (Kind.EEG, Kind.AUDIO) and not header.can_drop_samples,
+            max_gap_s=max_gap_s,
+            offset_mean_s=header.offset_mean_s,
+            recorded=recorded_segments,
+            allow_ties=kind is Kind.MARKERS,
+        )
+        return StreamIntake(key, make_adapter(header, key, kind, options), mapper)
+
+    return make_intake

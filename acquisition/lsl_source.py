@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from acquisition.adapters import make_adapter
-from acquisition.adapters.options import AdapterOptions
 from acquisition.clock import LslClock
-from acquisition.clock_mapper import ClockMapper
 from acquisition.discovery import FoundStream, discover
 from acquisition.errors import InputError
-from acquisition.intake import StreamIntake
+from acquisition.header import stream_identity
+from acquisition.intake import MakeIntake, intake_maker
 from acquisition.lsl_background import OffsetMeter, Search, Searcher
 from acquisition.lsl_inlet import OpenInlet, open_inlet
 from acquisition.lsl_stream import LiveStream, StreamHealth
 from acquisition.select import Selection, select_streams
 from acquisition.types import Change, Chunk, Kind, MapSegment, StreamEvent, StreamHeader, StreamSpec
-from acquisition.xdf.format import stream_identity
 
 _CONNECT_TIMEOUT_S = 5.0
-
-#: (header, key, kind, recorded segments) -> intake; the same callable serves live and replay.
-MakeIntake = Callable[[StreamHeader, str, Kind, Sequence[MapSegment]], StreamIntake]
-
-
-def intake_maker(options: AdapterOptions | None = None, max_gap_s: float = 0.1) -> MakeIntake:
-    """Return what builds adapter and clock mapper of a stream.
-
-    Only EEG and audio are dejittered by counting: their devices sample evenly and send all they sample,
-    unless the header says otherwise. Cameras and eye trackers drop samples.
-    """
-
-    def make_intake(
-        header: StreamHeader, key: str, kind: Kind, recorded_segments: Sequence[MapSegment] = ()
-    ) -> StreamIntake:
-        mapper = ClockMapper(
-            stream_identity(header),
-            header.nominal_sfreq,
-            dejitter=kind in (Kind.EEG, Kind.AUDIO) and not header.can_drop_samples,
-            max_gap_s=max_gap_s,
-            offset_mean_s=header.offset_mean_s,
-            recorded=recorded_segments,
-            allow_ties=kind is Kind.MARKERS,
-        )
-        return StreamIntake(key, make_adapter(header, key, kind, options), mapper)
-
-    return make_intake
 
 
 class LslSource:

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from acquisition.errors import InputError
+from acquisition.header import CLOCK_TYPE, PREDICTION_TYPE
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
 
 K = TypeVar("K", bound=Hashable)
 
-#: Types of the streams this program publishes; they are never input.
-CLOCK_TYPE = "AffectscopeClock"
-PREDICTION_TYPE = "AffectscopePrediction"
 
 _KIND_OF_TYPE = {
     "eeg": Kind.EEG,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from acquisition.errors import InputError
+from acquisition.types import MODALITIES
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,16 @@ class WindowConfig:
                     remedy="use a hop of 0.1, 0.125, 0.25 or 0.5 s",
                 )
 
+    def context_of(self, modality: str) -> float:
+        """Return how far back a window looks at a modality, seconds."""
+        return {
+            "eeg": (self.eeg_n_steps - 1) * self.eeg_shift_s + self.eeg_step_s,
+            "eye": (self.eye_n_steps - 1) * self.eye_shift_s + max(self.eye_step_s, self.pupil_s),
+            "voice": self.voice_s + self.voice_grid_s,
+            "face": self.face_s + self.face_grid_s,
+        }[modality]
+
     @property
     def context_s(self) -> float:
-        """How far back a window can look."""
-        eeg = (self.eeg_n_steps - 1) * self.eeg_shift_s + self.eeg_step_s
-        eye = (self.eye_n_steps - 1) * self.eye_shift_s + max(self.eye_step_s, self.pupil_s)
-        return max(eeg, eye, self.voice_s + self.voice_grid_s, self.face_s + self.face_grid_s)
+        """How far back a window can look at all."""
+        return max(self.context_of(modality) for modality in MODALITIES)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from acquisition.clock import LslClock
 from acquisition.discovery import discover
 from acquisition.errors import InputError
-from acquisition.lsl_source import LslSource, intake_maker, open_live
+from acquisition.intake import intake_maker
+from acquisition.lsl_source import LslSource, open_live
 from acquisition.publish.process import PublisherProcess, start_publisher
 from acquisition.record.files import next_part_path, write_sidecar
 from acquisition.record.recorder import Recorder

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from acquisition.select import CLOCK_TYPE, PREDICTION_TYPE
+from acquisition.header import CLOCK_TYPE, PREDICTION_TYPE
 from acquisition.types import MODALITIES, MapSegment, StreamHeader
 from models.prediction import Prediction
 

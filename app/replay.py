@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from acquisition.clock import ReplayClock
-from acquisition.lsl_source import intake_maker
+from acquisition.intake import intake_maker
 from acquisition.select import select_streams
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource

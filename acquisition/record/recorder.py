@@ -21,8 +21,8 @@ from acquisition.record.files import log_path, next_run_path, status_path, stop_
 from acquisition.record.selection import (
     bytes_per_second,
     local_header,
+    recorded_identity,
     selection_notices,
-    stream_identity,
     stream_query,
 )
 from acquisition.record.supervisor import RecordingStatus, labrecorder_cli
@@ -66,7 +66,7 @@ class Recorder:
         self._min_free_bytes = min_free_bytes
         self._min_room_s = min_room_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._known = {stream_identity(stream) for stream in self._streams}
+        self._known = {recorded_identity(stream) for stream in self._streams}
 
     def start(self) -> None:
         """Check name, disk and streams, and start the supervisor; returns at once.
@@ -122,8 +122,8 @@ class Recorder:
         LabRecorder never picks up a stream that appears after the start; record it into
         `next_part_path` with a second `Recorder`.
         """
-        new = [stream for stream in found if stream_identity(stream) not in self._known]
-        self._known.update(stream_identity(stream) for stream in new)
+        new = [stream for stream in found if recorded_identity(stream) not in self._known]
+        self._known.update(recorded_identity(stream) for stream in new)
         return new
 
     def stop(self, timeout_s: float = 75.0) -> RecordingStatus:

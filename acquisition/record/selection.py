@@ -14,7 +14,7 @@ _TEXT_BYTES = 2000.0  # a line of JSON with its stamp; a marker needs less
 _VIDEO_BYTES = 80_000.0  # a JPEG in base64 where the stream states no size
 
 
-def stream_identity(header: StreamHeader) -> tuple[str, str, str, str]:
+def recorded_identity(header: StreamHeader) -> tuple[str, str, str, str]:
     """Return what tells a stream from all others, also after it was restarted."""
     if header.source_id:
         return ("", "", "", header.source_id)

@@ -150,8 +150,3 @@ class XdfIndex:
     streams: dict[int, StreamIndex]  # by stream id, in file order
     boundaries: array[int]
     damage: list[Damage]
-
-
-def stream_identity(header: StreamHeader) -> str:
-    """Return ``name|type|source_id``, by which an own recording's clock map names a stream."""
-    return f"{header.name}|{header.type}|{header.source_id}"

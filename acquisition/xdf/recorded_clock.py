@@ -10,12 +10,12 @@ from itertools import pairwise
 
 import numpy as np
 
+from acquisition.header import CLOCK_TYPE, stream_identity
 from acquisition.types import MapSegment
-from acquisition.xdf.format import StreamIndex, XdfIndex, stream_identity
+from acquisition.xdf.format import StreamIndex, XdfIndex
 from acquisition.xdf.reader import StreamReader
 
 #: Type of the stream in which the program publishes its clock maps.
-CLOCK_STREAM_TYPE = "AffectscopeClock"
 _UNIX_EPOCH_S = (1.0e9, 2.6e9)  # stamps of 2001 to 2052
 _LONGEST_HOLE_S = 5e8  # 16 years
 
@@ -24,7 +24,7 @@ def read_recorded_segments(index: XdfIndex) -> dict[str, list[MapSegment]]:
     """Return the clock maps an own recording carries, by stream identity; {} in other files."""
     segments: dict[str, list[MapSegment]] = defaultdict(list)
     for stream in index.streams.values():
-        if stream.header.type != CLOCK_STREAM_TYPE or stream.dtype is not None:
+        if stream.header.type != CLOCK_TYPE or stream.dtype is not None:
             continue
         reader = StreamReader(index.path, stream)
         for block in reader.blocks():

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from acquisition.errors import InputError
-from acquisition.intake import StreamIntake
-from acquisition.types import Change, Chunk, Kind, MapSegment, StreamEvent, StreamHeader
+from acquisition.header import stream_identity
+from acquisition.intake import MakeIntake
+from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamHeader
 from acquisition.xdf.cursor import Cursor
-from acquisition.xdf.format import StreamIndex, XdfIndex, stream_identity
+from acquisition.xdf.format import StreamIndex, XdfIndex
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.recorded_clock import (
     first_stamp,
@@ -21,8 +22,6 @@ from acquisition.xdf.recorded_clock import (
     unix_stamped,
 )
 from acquisition.xdf.scan import scan_xdf
-
-MakeIntake = Callable[[StreamHeader, str, Kind, Sequence[MapSegment]], StreamIntake]
 
 
 class XdfSource:
@@ -150,7 +149,8 @@ class XdfSource:
             cursor.set_bounds(begin, end)
             key, spec, time = cursor.intake.key, cursor.intake.spec, cursor.next_time
             opened_at = self.first_time if time is None else time
-            opened.append(StreamEvent(key, Change.OPENED, opened_at, f"{spec.name} opened", spec))
+            message = f"{spec.name}: {'; '.join(spec.notes) or 'open'}"
+            opened.append(StreamEvent(key, Change.OPENED, opened_at, message, spec))
             if time is None:
                 message = f"{spec.name} holds no samples in the part that is replayed"
                 self._events.append(StreamEvent(key, Change.ENDED, opened_at, message))

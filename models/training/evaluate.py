@@ -103,9 +103,9 @@ class _Evaluation:
         cap: tuple[str, ...] = ()
         for size, added in CAPS.items():
             cap += added
-            channels = sorted(names.index(name) for name in cap if name in names)
-            conditions[f"channels/{size}"] = (("eeg",), channels)
-            conditions[f"channels_with_all/{size}"] = (MODALITIES, channels)
+            picks = sorted(names.index(name) for name in cap if name in names)
+            conditions[f"channels/{size}"] = (("eeg",), picks)
+            conditions[f"channels_with_all/{size}"] = (MODALITIES, picks)
         probs, attention = {}, np.empty(0)
         for number, (name, (present, channels)) in enumerate(conditions.items(), start=1):
             probs[name], weights = self._predict(present, channels)

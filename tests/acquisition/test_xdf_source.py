@@ -14,9 +14,9 @@ import pytest
 
 from acquisition.clock_mapper import ClockMapper
 from acquisition.errors import InputError
+from acquisition.header import stream_identity
 from acquisition.intake import StreamIntake
 from acquisition.types import Change, Chunk, Kind, MapSegment, StreamEvent, StreamHeader, StreamSpec
-from acquisition.xdf.format import stream_identity
 from acquisition.xdf.source import XdfSource
 from acquisition.xdf.write import XdfWriter
 
