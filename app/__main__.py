@@ -10,7 +10,7 @@ from acquisition.errors import InputError
 from acquisition.lsl_config import quiet_liblsl
 from assets import LSL_CONFIG
 
-GOOD, FAULT, WRONG_USE, DAMAGED_INPUT = 0, 1, 2, 3
+GOOD, FAULT, WRONG_USE, DAMAGED_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -20,18 +20,21 @@ def main(arguments: list[str] | None = None) -> None:
     """
     # liblsl reports every lost connection on stderr; what matters of it reaches the user in our words.
     quiet_liblsl(LSL_CONFIG)
-    import click
+    import typer
 
     from app.cli import app
+
+    # typer may carry a click of its own, so take the class from where its errors come from.
+    click_exception = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
     try:
         code = app(args=arguments, standalone_mode=False)
     except InputError as error:
         _say(f"error: {error}")
         sys.exit(WRONG_USE)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except click_exception as error:
         error.show()
         sys.exit(WRONG_USE)
     except BrokenPipeError:
@@ -39,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(GOOD)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         _say(f"a fault of the program: {type(error).__name__}: {error}")
         if os.environ.get("AFFECTSCOPE_DEBUG"):

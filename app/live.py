@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from acquisition.clock import LslClock
-from acquisition.discovery import discover
 from acquisition.errors import InputError
 from acquisition.intake import intake_maker
 from acquisition.lsl_source import LslSource, open_live
 from acquisition.publish.process import PublisherProcess, start_publisher
-from acquisition.record.files import next_part_path, write_sidecar
+from acquisition.record.files import write_sidecar
 from acquisition.record.recorder import Recorder
 from acquisition.types import Change, StreamEvent
+from app.new_streams import NewStreams
 from app.outputs import Sink
 from app.own_streams import ClockOutlet, PredictionOutlet
 from app.pipeline import Failure, Pipeline
@@ -25,7 +24,6 @@ from app.telemetry import Telemetry
 from models.checkpoint import Checkpoint
 
 _CONFIRM_TIMEOUT_S = 30.0
-_LOOK_FOR_NEW_S = 5.0
 _SEGMENTS_S = 0.2
 
 
@@ -131,8 +129,7 @@ class LiveSession:
         for notice in recorder.notices:
             self._notice(notice, clock.now())
         deadline = clock.now() + _CONFIRM_TIMEOUT_S
-        while not recorder.confirmed:
-            status = recorder.status()
+        while not (status := recorder.status()).all_opened:
             self.telemetry.recording = f"{recorder.path.name}: {status.state}"
             if status.over or clock.now() > deadline:
                 raise InputError(
@@ -148,7 +145,11 @@ class LiveSession:
         self, runner: LiveRunner, recorder: Recorder | None, clock: LslClock, show: Callable[[], None]
     ) -> None:
         end = clock.now() + self.options.seconds if self.options.seconds else float("inf")
-        look = _NewStreams(recorder, self._notice) if recorder is not None else None
+        look = (
+            NewStreams(recorder, lambda message: self._notice(message, clock.now()))
+            if recorder is not None
+            else None
+        )
         try:
             while runner.running and clock.now() < end:
                 if recorder is not None:
@@ -198,28 +199,3 @@ class _Periodically:
         if now >= self._next:
             self._next = now + self._period_s
             self._call()
-
-
-class _NewStreams:
-    """Looks, beside the run, for streams that LabRecorder does not have, and offers a part of their own."""
-
-    def __init__(self, recorder: Recorder, notice: Callable[[str, float], None]) -> None:
-        self._recorder, self._notice = recorder, notice
-        self._next = float("-inf")
-        self._thread: threading.Thread | None = None
-
-    def __call__(self, now: float) -> None:
-        if now < self._next or (self._thread is not None and self._thread.is_alive()):
-            return
-        self._next = now + _LOOK_FOR_NEW_S
-        self._thread = threading.Thread(target=self._look, args=(now,), daemon=True)
-        self._thread.start()
-
-    def _look(self, now: float) -> None:
-        for header in self._recorder.new_streams(found.header for found in discover(1.0)):
-            part = next_part_path(self._recorder.path)
-            self._notice(
-                f"{header.name} ({header.type}) appeared after the recording began and is not in it; record "
-                f'it beside with: affectscope record "{part.name}" --streams "source_id:{header.source_id}"',
-                now,
-            )

@@ -14,16 +14,15 @@ from rich.text import Text
 from acquisition.clock import LslClock
 from acquisition.discovery import discover
 from acquisition.errors import InputError
-from acquisition.record.files import next_part_path
 from acquisition.record.recorder import Recorder, stop_recording
 from acquisition.record.supervisor import RecordingStatus
 from acquisition.select import select_streams
 from acquisition.types import StreamHeader
 from app.interrupt import interruptible
+from app.new_streams import NewStreams
 from app.tables import counted, duration_text, size_text
 
 _POLL_S = 0.25
-_LOOK_FOR_NEW_S = 5.0
 _LINE_EVERY_S = 10.0  # a line of progress where there is no terminal
 _FIELDS = ("name", "type", "source_id", "host")
 _BY_FIELD = re.compile(rf"\s*(?:{'|'.join(_FIELDS)}):")
@@ -114,14 +113,13 @@ def _watch(
     recorder: Recorder, progress: _Progress, seconds: float | None, interrupted: threading.Event
 ) -> None:
     clock = LslClock()
-    look = _NewStreams(recorder, progress)
+    look = NewStreams(recorder, lambda message: progress.say(f"- {message}"))
     end = float("inf")
     while not interrupted.is_set() and clock.now() < end:
         status = recorder.status()
         if status.over:
             return
-        # The state "recording" waits for a file that grows, which takes a minute with markers alone.
-        if status.state == "recording" or 0 < status.n_streams <= status.n_opened:
+        if status.all_opened:
             if progress.began_at is None:
                 progress.began_at = clock.now()
                 end = clock.now() + (seconds or float("inf"))
@@ -177,31 +175,3 @@ class _Progress:
         elif self.began_at is not None and now >= self._next_line:
             self._next_line = now + _LINE_EVERY_S
             self.say(line)
-
-
-class _NewStreams:
-    """Looks, beside the recording, for streams that it does not have, and offers a part of their own."""
-
-    def __init__(self, recorder: Recorder, progress: _Progress) -> None:
-        self._recorder, self._progress = recorder, progress
-        # What was there at the start was left out on purpose.
-        recorder.new_streams(found.header for found in discover(0.5))
-        self._next = float("-inf")
-        self._thread: threading.Thread | None = None
-
-    def __call__(self, now: float) -> None:
-        if now < self._next or (self._thread is not None and self._thread.is_alive()):
-            return
-        self._next = now + _LOOK_FOR_NEW_S
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-
-    def _look(self) -> None:
-        for header in self._recorder.new_streams(found.header for found in discover(1.0)):
-            part = next_part_path(self._recorder.path)
-            part = part.relative_to(Path.cwd()) if part.is_relative_to(Path.cwd()) else part
-            choice = f"source_id:{header.source_id}" if header.source_id else f"name:{header.name}"
-            self._progress.say(
-                f"- {header.name} ({header.type}) appeared and is not in this file; to record it beside: "
-                f'affectscope record "{part}" --streams "{choice}"'
-            )

@@ -30,6 +30,7 @@ def show_live(session: LiveSession) -> None:
         with Live(console=console, refresh_per_second=8, screen=False) as live:
             session.run(_screen(live, session.telemetry, session.checkpoint, title))
         lines = _Lines(console, session.telemetry, quiet=True)
+        lines.skip_what_was_shown()
     lines.finish()
 
 
@@ -97,6 +98,11 @@ class _Lines:
         if snapshot.prediction is not None and is_due and not self._quiet:
             self._n_printed = snapshot.n_predictions
             self._say(plain_line(snapshot.prediction))
+
+    def skip_what_was_shown(self) -> None:
+        """Count everything so far as printed."""
+        snapshot = self._telemetry.snapshot()
+        self._n_messages, self._n_failures = snapshot.n_messages, len(snapshot.failures)
 
     def finish(self) -> None:
         """Print the last news and a summary."""

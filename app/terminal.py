@@ -15,7 +15,7 @@ from models.prediction import Prediction
 
 #: Shown for as long as emotions are inferred.
 NOTICE = "Emotion inference active"
-_BAR_WIDTH = 30
+_BAR_WIDTH = 20
 _N_MESSAGES = 5
 
 
@@ -26,6 +26,7 @@ def render(snapshot: Snapshot, *, trained_on: str, model: str) -> RenderableType
             _headline(snapshot, trained_on),
             _probabilities(snapshot.prediction),
             _modalities(snapshot),
+            Text("attention is the model's weight, not a cause", style="dim"),
             _footer(snapshot, model),
         ),
         title=f"Affectscope | {NOTICE}",
@@ -71,7 +72,7 @@ def _probabilities(prediction: Prediction | None) -> Table:
 
 def _modalities(snapshot: Snapshot) -> Table:
     table = Table(box=None, padding=(0, 1))
-    for column in ("modality", "stream", "state", "coverage", "attention (model weight, not cause)"):
+    for column in ("modality", "stream", "state", "coverage", "attention"):
         table.add_column(column, header_style="dim")
     prediction = snapshot.prediction
     by_modality = {MODALITY_OF_KIND.get(s.spec.kind): s for s in snapshot.streams.values()}

@@ -58,6 +58,14 @@ class RecordingStatus:
         """True when nothing more will be written."""
         return self.state in ("stopped", "failed")
 
+    @property
+    def all_opened(self) -> bool:
+        """True when data of every stream is collected.
+
+        The state "recording" waits for a file that grows, which takes a minute with markers alone.
+        """
+        return self.state == "recording" or 0 < self.n_streams <= self.n_opened
+
 
 class Supervisor:
     """Starts LabRecorder, watches it and ends it.

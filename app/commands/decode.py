@@ -10,7 +10,6 @@ import typer
 
 from acquisition.errors import InputError
 from app.commands import options as opt
-from app.session_options import SessionOptions
 from assets import DEMO_MODEL
 
 
@@ -56,6 +55,7 @@ def live(
       affectscope live --streams eeg=name:BioSemi,face=none --montage biosemi64 --line 50 --jsonl run.jsonl
     """
     from app.live import LiveSession
+    from app.session_options import SessionOptions
     from app.show import show_live
 
     options = SessionOptions(
@@ -114,6 +114,7 @@ def replay(
     """
     from app.outputs import DigestSink
     from app.replay import ReplaySession
+    from app.session_options import SessionOptions
     from app.show import show_replay
 
     digest_sink = DigestSink() if digest else None

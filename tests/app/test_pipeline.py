@@ -1,0 +1,119 @@
+"""The whole path with a simulated person and a clock moved by hand: presence, loss, return, failures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from acquisition.errors import InputError
+from acquisition.simulator.source import SimulatedSource
+from acquisition.simulator.streams import SimulatorOptions
+from acquisition.types import MODALITIES, Change, Kind, StreamSpec
+from app.pipeline import Pipeline
+from models.checkpoint import load_checkpoint
+from models.decoder import Decoder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(random_model):
+    return load_checkpoint(random_model)
+
+
+def run(
+    checkpoint, seconds, *, faults="", streams=("eeg", "gaze", "video", "audio"), start=1000.0, hop_s=0.25
+):
+    """Pump a simulated person through the pipeline; return predictions and events by time."""
+    options = SimulatorOptions(seed=5, streams=streams, faults=faults)
+    events = []
+    pipeline = Pipeline(
+        SimulatedSource(options, start=start), Decoder(checkpoint), live=False, on_event=events.append
+    )
+    predictions = []
+    for hop in range(1, round(seconds / hop_s) + 1):
+        predictions += pipeline.step(start + hop * hop_s)
+    return predictions, events
+
+
+@pytest.fixture(scope="module")
+def half_minute(checkpoint):
+    return run(checkpoint, 24.0)[0]
+
+
+def test_every_window_is_predicted_on_the_hop_grid(half_minute):
+    t_ends = np.array([p.t_end for p in half_minute])
+    np.testing.assert_allclose(np.diff(t_ends), 0.25, atol=1e-9)
+    assert np.allclose(t_ends / 0.25, np.round(t_ends / 0.25))
+
+
+def test_probabilities_and_attention_are_distributions(half_minute):
+    for p in half_minute:
+        assert sum(p.probs.values()) == pytest.approx(1.0, abs=1e-5)
+        assert sum(p.modality_attention.values()) == pytest.approx(1.0, abs=1e-5)
+        assert sum(p.time_attention) == pytest.approx(1.0, abs=1e-5)
+        for modality in MODALITIES:
+            assert p.present[modality] or p.modality_attention[modality] == 0.0
+        if p.present["eeg"]:
+            assert sum(p.channel_attention.values()) == pytest.approx(1.0, abs=1e-4)
+    assert list(half_minute[-1].channel_attention)[:2] == ["FP1", "FPZ"]
+
+
+def test_modalities_come_in_as_their_context_fills(half_minute):
+    since = {m: next(p.t_end - 1000.0 for p in half_minute if p.present[m]) for m in MODALITIES}
+    assert since["face"] <= 1.0
+    assert since["voice"] == pytest.approx(2.0)
+    assert since["eeg"] == pytest.approx(3.0)
+    assert since["eye"] == pytest.approx(6.0)
+    assert half_minute[0].warm_up
+    assert not half_minute[-1].warm_up
+
+
+def test_a_stream_that_stops_goes_absent_and_comes_back(checkpoint):
+    predictions, events = run(checkpoint, 26.0, faults="drop:gaze@10+6")
+    present = {round(p.t_end - 1000.0, 2): p.present["eye"] for p in predictions}
+    assert present[10.0]
+    assert not any(there for t, there in present.items() if 11.0 <= t <= 16.0)
+    returned = min(t for t, there in present.items() if t > 16.0 and there)
+    assert returned <= 16.0 + 6.0 + 0.5  # three valid steps of 4 s, a second apart
+    assert all(p.present["eeg"] for p in predictions if p.t_end > 1003.0)
+    assert [e.change for e in events if e.stream == "gaze"] == [Change.OPENED, Change.STALE, Change.BACK]
+
+
+def test_same_run_twice_gives_the_same_bytes(checkpoint):
+    first, second = (run(checkpoint, 8.0)[0] for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        assert a.probs == b.probs
+        assert all(a.features[k].tobytes() == b.features[k].tobytes() for k in a.features)
+
+
+def test_only_one_modality_is_enough(checkpoint):
+    predictions, _ = run(checkpoint, 6.0, streams=("eeg",))
+    assert predictions[0].t_end == pytest.approx(1003.0)
+    assert predictions[-1].modality_attention == {"eeg": 1.0, "eye": 0.0, "face": 0.0, "voice": 0.0}
+
+
+def test_foreign_channels_are_refused_with_both_lists(checkpoint):
+    spec = StreamSpec("x", "Cap", Kind.EEG, ("A1", "A2"), ("uV", "uV"), 250.0)
+    with pytest.raises(InputError, match=r"A1, A2.*FP1, FPZ.*--montage"):
+        Decoder(checkpoint).open(spec)
+
+
+def test_baseline_replaces_the_training_statistics_and_says_so(checkpoint):
+    options = SimulatorOptions(seed=5, streams=("eeg",))
+    pipeline = Pipeline(SimulatedSource(options), Decoder(checkpoint, baseline_s=10.0), live=False)
+    predictions = [p for hop in range(1, 57) for p in pipeline.step(hop * 0.25)]
+    origins = {round(p.t_end, 2): p.normalisation for p in predictions}
+    assert origins[10.0] == "training"
+    assert origins[14.0] == "baseline of 10 s"
+    eeg = predictions[-1].features["eeg"]  # (C, T, bands), now centred on the person's own mean
+    assert abs(float(eeg.mean())) < 0.5
+
+
+def test_memory_of_kept_steps_is_bounded(checkpoint):
+    options = SimulatorOptions(seed=5, streams=("gaze",))
+    decoder = Decoder(checkpoint)
+    pipeline = Pipeline(SimulatedSource(options), decoder, live=False)
+    counts = []
+    for hop in range(1, 400):
+        pipeline.step(hop * 0.25)
+        counts.append(len(decoder._steps))
+    assert counts[-1] == counts[200]

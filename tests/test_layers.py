@@ -1,0 +1,47 @@
+"""Imports only go down: app, calibration, models, acquisition; Qt only in app.qt, no torch below models."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+PACKAGES = ("acquisition", "models", "calibration", "app")
+
+
+def modules(package: str) -> list[str]:
+    names = []
+    for path in sorted((PROJECT / package).rglob("*.py")):
+        relative = path.relative_to(PROJECT).with_suffix("")
+        parts = [part for part in relative.parts if part != "__init__"]
+        if "qt" not in parts and parts[-1] != "__main__":
+            names.append(".".join(parts))
+    return names
+
+
+def loaded_after_importing(names: list[str]) -> set[str]:
+    code = f"import sys\nfor name in {names!r}: __import__(name)\nprint(' '.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("acquisition", {"torch", "PyQt6", "cv2", "sounddevice", "models", "calibration", "app"}),
+        ("models", {"PyQt6", "cv2", "sounddevice", "calibration", "app"}),
+        ("calibration", {"PyQt6", "app"}),
+        ("app", {"PyQt6", "sounddevice"}),
+    ],
+)
+def test_importing_a_package_loads_nothing_from_above(package, forbidden):
+    assert not loaded_after_importing(modules(package)) & forbidden
+
+
+def test_the_check_sees_a_forbidden_import():
+    assert "torch" in loaded_after_importing(["models.network"])
