@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> None:
     from app.cli import app
 
     # typer may carry a click of its own, so take the class from where its errors come from.
-    click_exception = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+    click_exception: type[Exception] = next(
+        c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
+    )
 
     try:
         code = app(args=arguments, standalone_mode=False)
@@ -35,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     except typer.Abort:
         sys.exit(INTERRUPTED)
     except click_exception as error:
-        error.show()
+        error.show()  # type: ignore[attr-defined]
         sys.exit(WRONG_USE)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): no reason to complain.

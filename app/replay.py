@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from acquisition.clock import ReplayClock
+from acquisition.errors import InputError
 from acquisition.intake import intake_maker
 from acquisition.select import select_streams
 from acquisition.xdf.scan import scan_xdf
@@ -105,11 +107,20 @@ class ReplaySession:
         )
 
     def _span(self, source: XdfSource) -> tuple[float, float]:
-        """Return the first and last LSL time to replay."""
+        """Return the first and last LSL time to replay.
+
+        Raises
+        ------
+        InputError
+            If no selected stream holds a sample that can be placed.
+        """
         first, last = source.first_time, source.last_time
-        begin = first + (self.start_s or 0.0)
-        if self.stop_s is not None:
-            last = min(last, first + self.stop_s)
+        if math.isnan(first):
+            raise InputError(
+                "no selected stream holds samples that can be replayed",
+                where=str(self.path),
+                remedy=f"see: affectscope inspect {self.path.name}",
+            )
         if self.options.seconds is not None:
-            last = min(last, begin + self.options.seconds)
-        return begin, last
+            last = min(last, first + self.options.seconds)
+        return first, last

@@ -34,6 +34,7 @@ class SessionOptions:
     seconds: float | None = None
     jsonl: Path | None = None
     csv: Path | None = None
+    picture: Path | None = None
     device: str = "auto"
     threads: int = 0
     extra_sinks: tuple[Sink, ...] = field(default_factory=tuple)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Callable
 
@@ -9,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from acquisition.errors import InputError
 from app.live import LiveSession
 from app.replay import ReplaySession
 from app.telemetry import Telemetry
@@ -16,6 +19,7 @@ from app.terminal import NOTICE, plain_line, render
 from models.checkpoint import Checkpoint
 
 _LINE_EVERY = 4  # predictions a printed line, without a screen
+_PICTURE_COLUMNS = 88
 
 
 def show_live(session: LiveSession) -> None:
@@ -32,6 +36,8 @@ def show_live(session: LiveSession) -> None:
         lines = _Lines(console, session.telemetry, quiet=True)
         lines.skip_what_was_shown()
     lines.finish()
+    if session.options.picture is not None:
+        _save_picture(session, title)
 
 
 def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
@@ -60,6 +66,21 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     for entry in session.damage:
         console.print(f"damaged: {entry}", markup=False, highlight=False)
     return 3 if session.damage else 0
+
+
+def _save_picture(session: LiveSession, title: str) -> None:
+    """Save the last screen as SVG."""
+    path = session.options.picture
+    assert path is not None
+    console = Console(record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
+    screen = render(
+        session.telemetry.snapshot(), trained_on=session.checkpoint.config.trained_on, model=title
+    )
+    console.print(screen)
+    try:
+        path.write_text(console.export_svg(title="affectscope"), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write: {error.strerror}", where=f"--picture {path}") from error
 
 
 def _introduce(console: Console, checkpoint: Checkpoint, title: str) -> None:
@@ -127,8 +148,6 @@ def _screen(live: Live, telemetry: Telemetry, checkpoint: Checkpoint, title: str
 
 def has_display() -> bool:
     """Tell whether a window could open here."""
-    import os
-
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

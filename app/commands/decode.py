@@ -30,6 +30,7 @@ def live(
     seconds: opt.Seconds = None,
     jsonl: opt.Jsonl = None,
     csv: opt.Csv = None,
+    picture: opt.Picture = None,
     device: opt.Device = "auto",
     threads: opt.Threads = 0,
     screen_cm: opt.ScreenCm = None,
@@ -71,6 +72,7 @@ def live(
         seconds=seconds,
         jsonl=jsonl,
         csv=csv,
+        picture=picture,
         device=device,
         threads=threads,
     )

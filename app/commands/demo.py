@@ -30,6 +30,7 @@ def demo(
     ] = "random:15",
     record: opt.Record = None,
     jsonl: opt.Jsonl = None,
+    picture: opt.Picture = None,
     device: opt.Device = "auto",
     threads: opt.Threads = 0,
 ) -> None:
@@ -59,6 +60,7 @@ def demo(
         headless=headless,
         seconds=seconds,
         jsonl=jsonl,
+        picture=picture,
         device=device,
         threads=threads,
     )

@@ -55,3 +55,6 @@ Baseline = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Picture = Annotated[
+    Path | None, typer.Option(help="Save the last screen as an SVG picture.", show_default=False)
+]

@@ -1,0 +1,144 @@
+"""Replaying recordings: the same bytes at any speed and chunk size, real files, damage, outputs."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from acquisition.errors import InputError
+from app.bench.recordings import write_simulated
+from app.compare import compare_runs
+from app.outputs import DigestSink
+from app.replay import ReplaySession
+from app.session_options import SessionOptions
+
+MONTAGES = "tests/data/montages"
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recording") / "four.xdf"
+    write_simulated(path, ("eeg", "gaze", "video", "audio"), 12.0)
+    return path
+
+
+def replayed(path, model, **options):
+    """Replay and return the session and the digest's line."""
+    digest = DigestSink()
+    session_options = {k: options.pop(k) for k in list(options) if k in SessionOptions.__dataclass_fields__}
+    session = ReplaySession(
+        path, SessionOptions(model=model, extra_sinks=(digest,), **session_options), **options
+    )
+    session.run(lambda share: None)
+    return session, digest.line()
+
+
+@pytest.fixture(scope="module")
+def whole(recording, random_model):
+    return replayed(recording, random_model)[1]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_chunk_size_changes_no_byte(recording, random_model, whole, chunk):
+    assert replayed(recording, random_model, chunk=chunk)[1] == whole
+
+
+def test_speed_changes_no_byte(recording, random_model, whole):
+    assert replayed(recording, random_model, speed=20.0)[1] == whole
+
+
+def test_digest_tells_different_input(recording, random_model, whole):
+    assert replayed(recording, random_model, line=50)[1] != whole
+
+
+def test_part_of_a_recording_is_replayed(recording, random_model):
+    session, line = replayed(recording, random_model, start_s=4.0, stop_s=9.0)
+    assert session.duration_s == pytest.approx(5.0, abs=0.1)
+    assert 8 <= int(line.split()[-1]) <= 20
+
+
+def test_jsonl_and_csv_hold_every_prediction(recording, random_model, tmp_path):
+    jsonl, table = tmp_path / "run.jsonl", tmp_path / "run.csv"
+    _, line = replayed(recording, random_model, jsonl=jsonl, csv=table)
+    records = [json.loads(text) for text in jsonl.read_text().splitlines()]
+    rows = list(csv.DictReader(table.open()))
+    assert len(records) == len(rows) == int(line.split()[-1])
+    assert set(records[0]) == {
+        *("t_end", "label", "probs", "modality_attention", "channel_attention", "time_attention"),
+        *("present", "coverage", "waited_s", "warm_up", "normalisation", "latency_ms"),
+    }
+    assert set(records[0]["latency_ms"]) == {"arrival", "wait", "features", "network", "total", "age"}
+    assert float(rows[-1]["p_happy"]) == records[-1]["probs"]["happy"]
+    assert records[-1]["waited_s"] == 0.0  # nothing is ever late in a replay
+
+
+def test_a_run_agrees_with_itself_and_not_with_another(recording, random_model, tmp_path):
+    a, b = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    replayed(recording, random_model, jsonl=a, streams="eye=none")
+    replayed(recording, random_model, jsonl=b, streams="eye=none", line=50)
+    same, other = compare_runs(a, a), compare_runs(a, b)
+    assert same.n_compared > 0
+    assert (same.same_label, same.max_abs_dp) == (1.0, 0.0)
+    assert other.max_abs_dp > 0.0
+
+
+def test_truncated_recording_is_replayed_and_named(recording, random_model, tmp_path):
+    cut = tmp_path / "cut.xdf"
+    content = recording.read_bytes()
+    cut.write_bytes(content[: int(len(content) * 0.8)])
+    session, line = replayed(cut, random_model)
+    assert session.damage
+    assert int(line.split()[-1]) > 20
+
+
+def test_openbci_runs_through_the_network_with_its_montage(real_data, random_model):
+    path = real_data / "xdf" / "openbci_Sub2011001.xdf"
+    session, line = replayed(path, random_model, montage=f"{MONTAGES}/openbci_16.toml", stop_s=30.0)
+    assert int(line.split()[-1]) > 60
+    assert any("unscaled" in message for message in session.telemetry.snapshot().messages)
+
+
+def test_muse_without_a_montage_is_refused_with_both_channel_lists(real_data, random_model):
+    with pytest.raises(InputError, match=r"TP9.*FP1.*--montage"):
+        replayed(real_data / "xdf" / "muse_P001.xdf", random_model)
+
+
+def test_muse_with_a_montage_runs_on_what_its_seconds_allow(real_data, random_model):
+    path = real_data / "xdf" / "muse_P001.xdf"
+    session, line = replayed(path, random_model, montage=f"{MONTAGES}/muse.toml")
+    assert int(line.split()[-1]) > 10
+    assert math.isclose(sum(session.telemetry.snapshot().prediction.probs.values()), 1.0, abs_tol=1e-5)
+
+
+def test_clock_reset_leaves_two_runs_of_predictions(real_data, random_model, tmp_path):
+    montage = tmp_path / "eight.toml"
+    names = ("F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2")
+    montage.write_text("[indices]\n" + "\n".join(f'{i} = "{name}"' for i, name in enumerate(names)))
+    jsonl = tmp_path / "run.jsonl"
+    replayed(real_data / "xdf" / "clock_resets.xdf", random_model, montage=str(montage), jsonl=jsonl)
+    t_ends = [json.loads(line)["t_end"] for line in jsonl.read_text().splitlines()]
+    steps = [b - a for a, b in itertools.pairwise(t_ends)]
+    assert sum(step > 200 for step in steps) == 1
+    assert max(steps) == pytest.approx(273.9, abs=4.0)
+
+
+def test_streams_without_samples_are_named(real_data, random_model):
+    with pytest.raises(InputError, match="Empty data stream"):
+        replayed(real_data / "xdf" / "empty_streams.xdf", random_model)
+
+
+def test_device_that_is_not_there_is_refused(random_model):
+    import torch
+
+    from app.session_options import choose_device
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    with pytest.raises(InputError, match="--device cuda"):
+        choose_device("cuda")
+    assert replace(SessionOptions(), device="auto").device == "auto"
