@@ -18,6 +18,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     0 good, 1 a fault of the program, 2 wrong use or input, 3 finished but the input was damaged.
     """
+    # Waiting OpenMP threads must sleep, not spin: beside the acquire thread and other programs, spinning
+    # turned a 12 ms forward pass into one of 60 ms and more. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # liblsl reports every lost connection on stderr; what matters of it reaches the user in our words.
     quiet_liblsl(LSL_CONFIG)
     import typer

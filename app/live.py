@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from acquisition.clock import LslClock
@@ -63,9 +63,9 @@ class LiveSession:
         checkpoint = self.checkpoint
         publishers = self._start_publishers()
         try:
-            source = self._open(checkpoint)
+            source = self._open(checkpoint, publishers)
             try:
-                self._run_with(source, checkpoint, clock, show)
+                self._run_with(source, checkpoint, clock, self._telling(publishers, clock, show))
             finally:
                 source.close()
         finally:
@@ -83,12 +83,29 @@ class LiveSession:
         wanted = (("webcam", self.webcam), ("microphone", self.microphone))
         return [start_publisher(kind, device) for kind, device in wanted if device is not None]
 
-    def _open(self, checkpoint: Checkpoint) -> LslSource:
+    def _telling(
+        self, publishers: Sequence[PublisherProcess], clock: LslClock, show: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Return ``show``, preceded by what the publishers have to say."""
+
+        def tell_and_show() -> None:
+            for publisher in publishers:
+                for message in publisher.messages():
+                    self._notice(message, clock.now())
+            show()
+
+        return tell_and_show
+
+    def _open(self, checkpoint: Checkpoint, publishers: Sequence[PublisherProcess]) -> LslSource:
         config = checkpoint.config
         maker = intake_maker(self.options.adapter_options(config.ch_names), config.windows.max_gap_s)
         # A publisher that was just started answers after a second or two.
         extra_s = 2.0 if self.webcam or self.microphone else 0.0
-        return open_live(self.options.streams, timeout_s=self.discovery_s + extra_s, make_intake=maker)
+        try:
+            return open_live(self.options.streams, timeout_s=self.discovery_s + extra_s, make_intake=maker)
+        except InputError:
+            _check_publishers(publishers)  # a device that is not there explains a stream that is not
+            raise
 
     def _run_with(
         self, source: LslSource, checkpoint: Checkpoint, clock: LslClock, show: Callable[[], None]
@@ -199,3 +216,11 @@ class _Periodically:
         if now >= self._next:
             self._next = now + self._period_s
             self._call()
+
+
+def _check_publishers(publishers: Sequence[PublisherProcess]) -> None:
+    """Raise what a publisher said if its device cannot be used."""
+    for publisher in publishers:
+        if publisher.exit_code:
+            said = " ".join(publisher.messages()) or "the publisher ended"
+            raise InputError(said, where=f"--{publisher.kind} {publisher.device}")

@@ -77,10 +77,15 @@ class SessionOptions:
 
 
 def load_model(options: SessionOptions) -> Checkpoint:
-    """Load the checkpoint and apply what changes its features."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    return load_checkpoint(options.model)
+    """Load the checkpoint and settle how many CPU threads its network gets.
+
+    The ``small`` preset is fastest with one thread beside the acquire thread; its results then do not
+    depend on the number of cores either.
+    """
+    checkpoint = load_checkpoint(options.model)
+    small = checkpoint.config.network.preset == "small"
+    torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))
+    return checkpoint
 
 
 def make_decoder(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from acquisition.xdf.format import STAMP_BYTES, parse_varlen
 
 _MOST_RUNS = 8  # runs of equal layout that are decoded run by run before each sample is looked at
+_FEWEST_PAIRS = 4  # fewer are not worth the test
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,13 @@ def decode_numeric(raw: memoryview, n_most: int, dtype: np.dtype, n_channels: in
             values.append(_values_at(octets, starts, value_bytes).view(dtype))
             n_left -= len(starts)
             break
+        pairs = _pairs(octets, at, n_left, dtype, n_channels)
+        if pairs is not None:
+            stamps.append(pairs.stamps)
+            values.append(np.asarray(pairs.values))
+            at += pairs.n_bytes
+            n_left -= len(pairs.stamps)
+            continue
         stamped = octets[at] == STAMP_BYTES
         n_bytes = 1 + value_bytes + (STAMP_BYTES if stamped else 0)
         n_fit = min(n_left, (len(octets) - at) // n_bytes)
@@ -61,6 +69,35 @@ def decode_numeric(raw: memoryview, n_most: int, dtype: np.dtype, n_channels: in
         joined = np.concatenate(values) if values else np.empty((0, n_channels), dtype)
     broken = n_left > 0 and at < len(octets) and octets[at] not in (0, STAMP_BYTES)
     return Decoded(np.concatenate(stamps) if stamps else np.empty(0), joined, at, broken)
+
+
+def _pairs(
+    octets: NDArray[np.uint8], at: int, n_most: int, dtype: np.dtype, n_channels: int
+) -> Decoded | None:
+    """Decode samples that have a stamp in turn, as LabRecorder writes a steady stream; None for few."""
+    sizes = (int(octets[at]), STAMP_BYTES - int(octets[at]))
+    value_bytes = n_channels * dtype.itemsize
+    second = 1 + sizes[0] + value_bytes
+    pair_bytes = second + 1 + sizes[1] + value_bytes
+    n_fit = min(n_most // 2, (len(octets) - at) // pair_bytes)
+    if n_fit < _FEWEST_PAIRS:
+        return None
+    pairs = octets[at : at + n_fit * pair_bytes].reshape(n_fit, pair_bytes)
+    other = (pairs[:, 0] != sizes[0]) | (pairs[:, second] != sizes[1])
+    n_pairs = int(other.argmax()) if other.any() else n_fit
+    if n_pairs < _FEWEST_PAIRS:
+        return None
+    pairs = pairs[:n_pairs]
+    begins = (1 + sizes[0], second + 1 + sizes[1])  # of the values
+    values = np.empty((n_pairs, 2, value_bytes), np.uint8)
+    for one, begin in enumerate(begins):
+        values[:, one] = pairs[:, begin : begin + value_bytes]
+    stamps = np.full((n_pairs, 2), np.nan)
+    one = sizes.index(STAMP_BYTES)
+    stamp_at = begins[one] - STAMP_BYTES
+    stamps[:, one] = np.ascontiguousarray(pairs[:, stamp_at : begins[one]]).view("<f8")[:, 0]
+    joined = values.view(dtype).reshape(2 * n_pairs, n_channels)
+    return Decoded(stamps.ravel(), joined, n_pairs * pair_bytes, False)
 
 
 def _walk(raw: memoryview, at: int, n_most: int, value_bytes: int) -> tuple[NDArray[np.intp], int]:

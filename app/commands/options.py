@@ -40,7 +40,9 @@ Jsonl = Annotated[
 ]
 Csv = Annotated[Path | None, typer.Option(help="Write predictions as a table.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 leaves torch's choice.")]
+Threads = Annotated[
+    int, typer.Option(min=0, help="CPU threads of the network; 0 chooses by the model's size.")
+]
 ScreenCm = Annotated[
     str | None, typer.Option(help="Screen size, e.g. 53x30, for gaze in degrees.", show_default=False)
 ]

@@ -171,7 +171,7 @@ def modality_tokens(
 
     The first variant is whole; the others are thinned out.
     """
-    network.eval()
+    network.prepare_inference()
     tokens, present, noisy = [], [], []
     n_batches = -(-len(at) // _BATCH)
     for variant in range(variants + 1):
