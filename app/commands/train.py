@@ -91,6 +91,7 @@ def evaluate(
         print(json.dumps(result))
     else:
         Console().print(_table(result))
+        Console().print(_attention_table(result))
 
 
 def _difficulty(text: str) -> str | float:
@@ -136,24 +137,28 @@ def _table(result: dict[str, Any]) -> Table:
         title_justify="left",
     )
     for column in ("modalities", "per trial", "95 % interval", "per window"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     _add_row(table, "all four", result["all"], result["interval"]["all"], result["all_window"])
     titles = {
         "only": "{} alone",
         "without": "without {}",
-        "channels": "EEG alone, {} channels",
-        "channels_with_all": "all four, {} EEG channels",
+        "channels": "EEG alone, {} ch",
+        "channels_with_all": "all four, {} ch EEG",
     }
     for group, title in titles.items():
         for key, accuracy in result[group].items():
             window = result[f"{group}_window"][key]
             _add_row(table, title.format(key), accuracy, result["interval"][group][key], window)
+    return table
+
+
+def _attention_table(result: dict[str, Any]) -> Table:
+    table = Table(title="attention by modality: a model weight, not a cause", title_justify="left")
+    for column in ("modality", "mean", "SD over windows", "change when it is noise"):
+        table.add_column(column, no_wrap=True)
     for modality, moved in result["attention"].items():
         table.add_row(
-            f"attention on {modality}",
-            f"{moved['mean']:.2f}",
-            f"SD {moved['sd']:.2f} over windows",
-            f"{moved['change_by_noise']:+.2f} when it is noise",
+            modality, f"{moved['mean']:.2f}", f"{moved['sd']:.2f}", f"{moved['change_by_noise']:+.2f}"
         )
     return table
 

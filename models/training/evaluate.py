@@ -17,7 +17,6 @@ from torch import Tensor
 from acquisition.types import MODALITIES
 from models.checkpoint import Checkpoint
 from models.features.normalise import Normaliser
-from models.inputs import NetworkInput
 from models.network import FusionNetwork
 from models.training.batches import Rows
 from models.training.encoders import Progress
@@ -96,42 +95,48 @@ class _Evaluation:
 
     def report(self) -> dict[str, Any]:
         names = self._network.config.ch_names
-        conditions: dict[str, tuple[Sequence[str], list[int] | None]] = {"all": (MODALITIES, None)}
-        for modality in MODALITIES:
-            conditions[f"only/{modality}"] = ((modality,), None)
-            conditions[f"without/{modality}"] = ([m for m in MODALITIES if m != modality], None)
+        picks: dict[str, list[int] | None] = {"": None}
         cap: tuple[str, ...] = ()
         for size, added in CAPS.items():
             cap += added
-            picks = sorted(names.index(name) for name in cap if name in names)
-            conditions[f"channels/{size}"] = (("eeg",), picks)
-            conditions[f"channels_with_all/{size}"] = (MODALITIES, picks)
-        probs, attention = {}, np.empty(0)
-        for number, (name, (present, channels)) in enumerate(conditions.items(), start=1):
-            probs[name], weights = self._predict(present, channels)
-            attention = weights if name == "all" else attention
-            self._progress("evaluating", number / (len(conditions) + len(MODALITIES)), math.nan)
-        return self._table(probs) | {"attention": self._attention(attention)}
+            picks[size] = sorted(names.index(name) for name in cap if name in names)
+        tokens = {}
+        for number, (size, channels) in enumerate(picks.items()):
+            tokens[size] = self._tokens(channels)
+            self._progress("evaluating", (number + 1) / (len(picks) + 1), math.nan)
+        conditions: dict[str, tuple[Sequence[str], str]] = {"all": (MODALITIES, "")}
+        for modality in MODALITIES:
+            conditions[f"only/{modality}"] = ((modality,), "")
+            conditions[f"without/{modality}"] = ([m for m in MODALITIES if m != modality], "")
+        for size in CAPS:
+            conditions[f"channels/{size}"] = (("eeg",), size)
+            conditions[f"channels_with_all/{size}"] = (MODALITIES, size)
+        probs = {name: self._predict(*tokens[size], chosen)[0] for name, (chosen, size) in conditions.items()}
+        noisy, _ = self._tokens(None, noise=True)
+        self._progress("evaluating", 1.0, math.nan)
+        return self._table(probs) | {"attention": self._attention(*tokens[""], noisy)}
 
-    def _predict(
-        self, present: Sequence[str], channels: list[int] | None, noise: str = ""
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return probabilities (n, n_labels) and modality attention (n, 4)."""
-        chosen = torch.tensor([modality in present for modality in MODALITIES])
-        probs, attention = [], []
+    def _tokens(self, channels: list[int] | None, *, noise: bool = False) -> tuple[Tensor, Tensor]:
+        """Return modality tokens (n, 4, d_model) and presence (n, 4) of all windows."""
+        tokens, present = [], []
         for start in range(0, len(self._at), _BATCH):
-            batch = self._window(self._at[start : start + _BATCH], channels)
-            batch.present = batch.present & chosen
-            if noise:
-                batch = replaced_by_noise(batch, noise, self._rng)
-            with torch.inference_mode():
-                output = self._network(batch)
-            probs.append(torch.softmax(output.logits, dim=-1))
-            attention.append(output.modality_attention)
-        return _joined(probs), _joined(attention)
+            at = self._at[start : start + _BATCH]
+            batch = window_input(self._network, self._rows, self._encoded, at, None, self._rng, channels)
+            for modality in MODALITIES if noise else ():
+                batch = replaced_by_noise(batch, modality, self._rng)
+            with torch.no_grad():
+                tokens.append(self._network.modality_tokens(batch))
+            present.append(batch.present)
+        return torch.cat(tokens), torch.cat(present)
 
-    def _window(self, at: NDArray[np.intp], channels: list[int] | None) -> NetworkInput:
-        return window_input(self._network, self._rows, self._encoded, at, None, self._rng, channels)
+    @torch.no_grad()
+    def _predict(
+        self, tokens: Tensor, present: Tensor, chosen: Sequence[str]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return probabilities (n, n_labels) and modality attention (n, 4) from the chosen modalities."""
+        mask = torch.tensor([modality in chosen for modality in MODALITIES])
+        logits, attention = self._network.fusion(tokens, present & mask)
+        return torch.softmax(logits, dim=-1).double().numpy(), attention.double().numpy()
 
     def _table(self, probs: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
         n_trials = int(self._trial_of_window.max()) + 1
@@ -167,15 +172,18 @@ class _Evaluation:
             float((probs.argmax(1) == self._labels).mean()),
         )
 
-    def _attention(self, whole: NDArray[np.float64]) -> dict[str, dict[str, float]]:
+    def _attention(self, tokens: Tensor, present: Tensor, noisy: Tensor) -> dict[str, dict[str, float]]:
         """Return, by modality, the attention's mean, SD over windows and mean change under noise."""
+        whole = self._predict(tokens, present, MODALITIES)[1]
         moved = {}
         for index, modality in enumerate(MODALITIES):
-            _, noisy = self._predict(MODALITIES, None, noise=modality)
+            disturbed = tokens.clone()
+            disturbed[:, index] = noisy[:, index]
+            changed = self._predict(disturbed, present, MODALITIES)[1]
             moved[modality] = {
                 "mean": float(whole[:, index].mean()),
                 "sd": float(whole[:, index].std()),
-                "change_by_noise": float((noisy - whole)[:, index].mean()),
+                "change_by_noise": float((changed - whole)[:, index].mean()),
             }
         return moved
 
@@ -188,7 +196,3 @@ def wilson_interval(share: float, n: int, z: float = 1.959964) -> tuple[float, f
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return centre - half, centre + half
-
-
-def _joined(parts: list[Tensor]) -> NDArray[np.float64]:
-    return torch.cat(parts).double().numpy()

@@ -59,10 +59,10 @@ class TrainingOptions:
     def stages(self) -> dict[str, StageOptions]:
         """Return the settings of each stage."""
         stages = {
-            "eeg": StageOptions(epochs=5, batch_size=64, learning_rate=2e-3),
-            "eye": StageOptions(epochs=4, batch_size=64, learning_rate=2e-3),
-            "face": StageOptions(epochs=2.5, batch_size=32, learning_rate=5e-4),
-            "voice": StageOptions(epochs=4, batch_size=32, learning_rate=8e-4),
+            "eeg": StageOptions(epochs=3, batch_size=64, learning_rate=2e-3),
+            "eye": StageOptions(epochs=2.5, batch_size=64, learning_rate=2e-3),
+            "face": StageOptions(epochs=1.5, batch_size=32, learning_rate=5e-4),
+            "voice": StageOptions(epochs=3, batch_size=32, learning_rate=8e-4),
             "pooling": StageOptions(epochs=3, batch_size=128, learning_rate=5e-4),
             "fusion": StageOptions(epochs=20, batch_size=256, learning_rate=1e-3),
         }

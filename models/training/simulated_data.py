@@ -30,7 +30,8 @@ from models.step_features import StepFeatures
 ROW_S = 1.0
 #: One row a second needs no finer grid than the voice's and the face's.
 TRAINING_WINDOWS = WindowConfig(hop_s=0.5)
-_VIDEO_FPS = 2.0
+# Two frames a second would do, but the newest one before a whole second must not be half a second old.
+_VIDEO_FPS = 5.0
 
 
 @dataclass(frozen=True)
