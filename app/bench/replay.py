@@ -8,8 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from acquisition.clock import stopwatch
+from acquisition.simulator.recording import write_simulated
 from app.bench.process import in_own_process, peak_resident_bytes, resident_bytes
-from app.bench.recordings import bench_model, write_simulated
+from app.bench.recordings import bench_model
 from app.bench.rows import Row, Say, row
 
 TARGET_SPEED = ">= 30 x real time"

@@ -130,6 +130,13 @@ def simulate(
         str,
         typer.Option(help="Tells two simulators with one seed apart by source_id.", show_default=False),
     ] = "",
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Write an XDF file of --seconds instead of publishing.", show_default=False),
+    ] = None,
+    eeg_sfreq: Annotated[
+        float, typer.Option(help="EEG rate in that file: 1000 Hz or a whole fraction of it.")
+    ] = 1000.0,
 ) -> None:
     """Publish a simulated person's four devices as LSL streams.
 
@@ -143,7 +150,12 @@ def simulate(
       affectscope simulate --seed 7 --difficulty easy --schedule happy:20,rest:5,sad:20
 
       affectscope simulate --faults drop:eeg@20+5,gone:audio@30+10,jitter:gaze=0.02
+
+      affectscope simulate --write simulated.xdf --seconds 30 --eeg-sfreq 200
     """
+    if write is not None:
+        _write_recording(write, seconds or 30.0, seed, schedule, eeg_sfreq)
+        return
     from acquisition.simulator.run import run_simulator
     from acquisition.simulator.streams import SimulatorOptions
     from app.simulator_process import refuse_second
@@ -166,6 +178,16 @@ def simulate(
         print(f"  {spec.name:<20} source_id {spec.source_id}", flush=True)
     run_simulator(options, report=lambda sentence: print(sentence, flush=True))
     print("The simulated streams have ended.")
+
+
+def _write_recording(path: Path, seconds: float, seed: int, schedule: str, eeg_sfreq: float) -> None:
+    from acquisition.record.recorder import check_target
+    from acquisition.simulator.recording import write_simulated
+
+    check_target(path)
+    keys = ("eeg", "gaze", "video", "audio")
+    write_simulated(path, keys, seconds, seed=seed, schedule=schedule, eeg_sfreq=eeg_sfreq)
+    print(f"{path}: {seconds:g} s of simulated data, {path.stat().st_size / 1e6:.1f} MB")
 
 
 def record(

@@ -10,10 +10,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from acquisition.errors import InputError
+from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.scan import scan_xdf
 from app.bench.live import latency_rows
-from app.bench.recordings import write_like_labrecorder, write_simulated
+from app.bench.recordings import write_like_labrecorder
 from app.bench.rows import failed_row, interleaved, row
 from app.bench.suite import BENCHMARKS, ROW_NAMES, chosen_rows
 from app.bench.table import render

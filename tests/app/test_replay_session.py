@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from acquisition.errors import InputError
-from app.bench.recordings import write_simulated
+from acquisition.simulator.recording import write_simulated
 from app.compare import compare_runs
 from app.outputs import DigestSink
 from app.replay import ReplaySession
