@@ -230,7 +230,8 @@ class Decoder:
             ),
             time_attention=tuple(output["time_attention"][0].double().tolist()),
             present=present,
-            coverage=window.coverage,
+            # Of the face's frames, those count in which a face was found.
+            coverage={**window.coverage, "face": float(inputs.face_mask[0].float().mean())},
             waited_s=window.waited_s,
             warm_up=window.warm_up,
             normalisation=self.normaliser.origin,
