@@ -9,13 +9,11 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from acquisition.errors import InputError
 from acquisition.windows import WindowConfig
-
-if TYPE_CHECKING:
-    from models.features.config import FeatureConfig
+from models.features.config import FeatureConfig
 
 #: Version of the layout of ``config.json``.
 FORMAT_VERSION = 1
@@ -140,6 +138,7 @@ class ModelConfig:
             "ch_names": list(self.ch_names),
             "windows": asdict(self.windows),
             "features": self.features.to_dict(),
+            "features_sha256": self.features.digest(),
             "network": asdict(self.network),
             "trained_on": self.trained_on,
             "notes": self.notes,
@@ -162,7 +161,15 @@ class ModelConfig:
                 where=where,
                 remedy="open it with the version of the program that wrote it, or train it again",
             )
+        digest = data.pop("features_sha256", None)
         _check_keys(data, [f.name for f in fields(cls)], where, required=("labels", "ch_names", "network"))
+        features = FeatureConfig.from_dict(data.get("features", {}))
+        if digest != features.digest():
+            raise InputError(
+                f"expected features with sha256 {digest}, found {features.digest()}",
+                where=where,
+                remedy="the feature settings are not those the weights were trained with: train again",
+            )
         return cls(
             labels=_cast(tuple[str, ...], data["labels"], f"{where}: labels"),
             ch_names=_cast(tuple[str, ...], data["ch_names"], f"{where}: ch_names"),
@@ -199,8 +206,6 @@ def preset(
     InputError
         There is no such preset.
     """
-    from models.features.config import FeatureConfig
-
     if name not in _PRESETS:
         raise InputError(f"expected a preset of {sorted(_PRESETS)}, got {name!r}", where="--preset")
     features = features or FeatureConfig()
@@ -215,8 +220,6 @@ def preset(
 
 
 def _features(data: Any, where: str) -> FeatureConfig:
-    from models.features.config import FeatureConfig
-
     if not isinstance(data, Mapping):
         raise InputError(f"expected an object, found {type(data).__name__}", where=where)
     try:

@@ -106,6 +106,8 @@ class FeatureConfig:
         InputError
             If a setting is unknown: the file is of another version of the program.
         """
+        if not isinstance(values, Mapping):
+            raise InputError(f"expected an object, found {type(values).__name__}", where="feature config")
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise InputError(

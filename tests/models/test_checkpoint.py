@@ -122,3 +122,12 @@ def test_weights_that_do_not_fit_are_refused(folder, fault):
     with pytest.raises(InputError, match="expected") as caught:
         load_checkpoint(folder)
     assert "model.safetensors" in str(caught.value)
+
+
+def test_feature_settings_changed_after_training_are_refused(folder):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["features"]["bands"][0][1] = 2.0
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"expected features with sha256 .*, found .*train again"):
+        load_checkpoint(folder)
