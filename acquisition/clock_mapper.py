@@ -7,6 +7,7 @@ the samples were cut into chunks changes no bit of the result.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from acquisition.clock_offsets import OffsetTrack
 from acquisition.dejitter import SampleLine
 from acquisition.recorded_map import RecordedMap
 from acquisition.types import MapSegment
+
+_N_SEGMENTS = 10_000  # 40 min of a regular stream: bounds what is kept where nobody publishes the map
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +78,7 @@ class ClockMapper:
         self._allow_ties = allow_ties
         self._last = float("nan")  # mapped time of the newest kept sample
         self._last_offset_mapped = float("nan")  # before dejittering
-        self._segments: list[MapSegment] = []
+        self._segments: deque[MapSegment] = deque(maxlen=_N_SEGMENTS)
         self._noted_offset = float("nan")
 
     def add_offset(self, raw_time: float, offset_s: float) -> None:
@@ -108,7 +111,8 @@ class ClockMapper:
 
     def take_segments(self) -> list[MapSegment]:
         """Return the segments that began since the last call."""
-        segments, self._segments = self._segments, []
+        segments = list(self._segments)
+        self._segments.clear()
         return segments
 
     def restate(self) -> None:

@@ -72,11 +72,6 @@ class OffsetTrack:
             return np.zeros(len(stamps))
         return self._epochs[epoch].at(stamps)
 
-    @property
-    def newest_s(self) -> float:
-        """The newest smoothed offset in force, seconds (0 before any measurement)."""
-        return self._epochs[self._epoch].medians[-1] if self._epochs else 0.0
-
 
 class _Epoch:
     """Offsets between two clock resets: a running median over the last few, so that it stays causal."""

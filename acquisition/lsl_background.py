@@ -39,6 +39,7 @@ class OffsetMeter:
     """
 
     def __init__(self, every_s: float = _MEASURE_EVERY_S) -> None:
+        self.error: Exception | None = None  # what ended the thread
         self.measured: deque[Offset] = deque(maxlen=1000)
         self._inlets: dict[str, OpenInlet] = {}
         self._retired: deque[OpenInlet] = deque()
@@ -72,13 +73,19 @@ class OffsetMeter:
         self._retired.clear()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._every_s):
-            self._retired.clear()
-            for key, opened in self._inlets.items():
-                if self._stop.is_set():
-                    return
-                measured = measure_offset(opened.inlet, _MEASURE_TIMEOUT_S)
-                self.measured.append(Offset(key, opened.header.uid, measured))
+        try:
+            while not self._stop.wait(self._every_s):
+                self._retired.clear()
+                self._measure_all()
+        except Exception as error:
+            self.error = error
+
+    def _measure_all(self) -> None:
+        for key, opened in self._inlets.items():
+            if self._stop.is_set():
+                return
+            measured = measure_offset(opened.inlet, _MEASURE_TIMEOUT_S)
+            self.measured.append(Offset(key, opened.header.uid, measured))
 
 
 @dataclass
@@ -113,6 +120,7 @@ class Searcher:
 
     def __init__(self, resolve_streams: Callable[[], list[Any]] = lambda: resolve(_RESOLVE_S)) -> None:
         self.returned: deque[Returned] = deque()
+        self.error: Exception | None = None  # what ended the thread
         self._resolve = resolve_streams
         self._searches: Mapping[str, Search] = {}
         self._lock = threading.Lock()
@@ -143,6 +151,12 @@ class Searcher:
             self._thread.join(_CONNECT_TIMEOUT_S + 3.0)
 
     def _run(self) -> None:
+        try:
+            self._search()
+        except Exception as error:
+            self.error = error
+
+    def _search(self) -> None:
         while not self._stop:
             self._wanted.wait()
             searches = self._searches
@@ -156,7 +170,7 @@ class Searcher:
     def look_once(self, searches: Mapping[str, Search]) -> None:
         """Resolve once and put what is found into ``returned``."""
         infos = {info.uid(): info for info in self._resolve()}
-        headers = [parse_header(info.as_xml()) for info in infos.values()]
+        headers = [header for info in infos.values() if (header := _header(info)) is not None]
         to_open: list[tuple[str, Search, Any]] = []
         for key, search in searches.items():
             judgement = judge_return(search.header, headers, search.is_lost, search.told)
@@ -175,6 +189,14 @@ class Searcher:
             if one.opened is not None:  # before it is handed over: afterwards it may be lost again
                 self.forget(one.key)
         self.returned.extend(found)
+
+
+def _header(info: Any) -> StreamHeader | None:
+    """Return a header without ``desc``; None for somebody's stream that describes itself in no usable way."""
+    try:
+        return parse_header(info.as_xml())
+    except InputError:
+        return None
 
 
 def _reopen(key: str, search: Search, info: Any) -> Returned | None:

@@ -53,6 +53,7 @@ class LslSource:
         self._clock = LslClock()
         self._unix_offset_s = self._clock.unix_offset()
         self._events: list[StreamEvent] = []
+        self._must_restate = False
         self._streams: dict[str, LiveStream] = {}
         opened = _open_all(chosen, connect_timeout_s)
         for (stream, kind), inlet in zip(chosen, opened, strict=True):
@@ -94,8 +95,14 @@ class LslSource:
         now : float
             LSL seconds, from `LslClock`.
         """
-        out: list[Chunk | StreamEvent] = []
-        out += self._events
+        for beside in (self._meter, self._searcher):
+            if beside.error is not None:  # without it the clocks drift apart, or nothing ever comes back
+                raise beside.error
+        if self._must_restate:
+            self._must_restate = False
+            for live in self._streams.values():
+                live.intake.mapper.restate()
+        out: list[Chunk | StreamEvent] = list(self._events)
         self._events = []
         while self._meter.measured:
             offset = self._meter.measured.popleft()
@@ -125,9 +132,11 @@ class LslSource:
         return [segment for live in self._streams.values() for segment in live.intake.take_segments()]
 
     def restate_segments(self) -> None:
-        """Have every stream's map in force stated again, for a recording that has just begun."""
-        for live in self._streams.values():
-            live.intake.mapper.restate()
+        """Have the next `read` state every stream's map in force again, for a recording that has just begun.
+
+        May be called from another thread than the one that reads.
+        """
+        self._must_restate = True
 
     def close(self) -> None:
         """Stop the threads and close the inlets."""

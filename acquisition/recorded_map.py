@@ -25,7 +25,8 @@ class RecordedMap:
         raw_starts = np.array([segment.raw_start for segment in segments])
         self._order = np.argsort(raw_starts, kind="stable")
         self._raw_starts = raw_starts[self._order]
-        self._running = -1
+        self._has_begun = False  # a sample was mapped
+        self._running = -1  # index of the segment in force; -1: none yet, times are estimated
         self._count = 0  # samples since the running segment began
 
     def map(
@@ -37,7 +38,8 @@ class RecordedMap:
         times = np.empty(len(stamps))
         breaks = np.zeros(len(stamps), dtype=bool)
         begins = self._begins(stamps)
-        if self._running < 0:
+        if not self._has_begun:
+            self._has_begun = True
             self._take_offset_from_before(stamps[0])
         for at, end, segment in zip(
             [0, *(at for at, _ in begins)],

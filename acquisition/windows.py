@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
@@ -13,6 +14,11 @@ class WindowConfig:
     """Geometry of windows on the data's clock; all times in seconds.
 
     A *step* is one time step of a modality. Steps end on the hop grid, ``t = index * hop_s``.
+
+    Raises
+    ------
+    InputError
+        If a value is not positive, exceeds what it is a part of, or is no multiple of the hop.
     """
 
     hop_s: float = 0.25  # a new window every hop; divides 1 s
@@ -36,6 +42,7 @@ class WindowConfig:
     lateness_s: float = 0.15  # how long a window waits for a late stream
 
     def __post_init__(self) -> None:
+        self._check_sizes()
         for name in ("eeg_shift_s", "eye_shift_s", "voice_grid_s", "face_grid_s"):
             value = getattr(self, name)
             if abs(value / self.hop_s - round(value / self.hop_s)) > 1e-9:
@@ -44,6 +51,25 @@ class WindowConfig:
                     where="window config",
                     remedy="use a hop of 0.1, 0.125, 0.25 or 0.5 s",
                 )
+
+    def _check_sizes(self) -> None:
+        """Refuse what no window can be cut with."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if not (value > 0 and math.isfinite(value)):  # NaN is refused too
+                raise InputError(f"{entry.name}: expected more than 0, got {value}", where="window config")
+        for small, large in (
+            ("min_coverage", 1.0),
+            ("min_valid_gaze", 1.0),
+            ("min_valid_steps", min(self.eeg_n_steps, self.eye_n_steps)),
+            ("voice_min_s", self.voice_s),
+            ("voice_grid_s", self.voice_s),
+            ("face_min_frames", round(self.face_s / self.face_grid_s)),
+            ("eye_step_s", self.pupil_s),  # an eye step is cut as far back as the pupil's entropy looks
+        ):
+            value = getattr(self, small)
+            if value > large:
+                raise InputError(f"{small}: expected at most {large}, got {value}", where="window config")
 
     def context_of(self, modality: str) -> float:
         """Return how far back a window looks at a modality, seconds."""

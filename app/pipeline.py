@@ -8,13 +8,12 @@ replay and tests call `step`. Live and replay differ only in the source and the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from acquisition.align import Aligner
 from acquisition.clock import stopwatch
-from acquisition.types import MODALITY_OF_KIND, Change, Chunk, Source, StreamEvent, Window
+from acquisition.types import Change, Chunk, Source, StreamEvent, Window
 from models.decoder import Decoder
 from models.prediction import Latency, Prediction
 
@@ -119,13 +118,3 @@ class Pipeline:
             if prediction is not None:
                 predictions.append(prediction)
         return predictions
-
-
-def modality_of(event: StreamEvent) -> str:
-    """Return the modality an opened stream feeds, or an empty string."""
-    return MODALITY_OF_KIND.get(event.spec.kind, "") if event.spec else ""
-
-
-def is_number(value: float) -> bool:
-    """Tell a measured value from a missing one."""
-    return not math.isnan(value)

@@ -123,12 +123,18 @@ class ModelConfig:
             if not values or len(set(values)) != len(values):
                 raise InputError(f"{name}: expected distinct names, got {list(values)}", where="model config")
 
-        n_network, n_features = self.network.n_eye_features, self.features.eye_features
-        if n_network != n_features:
-            raise InputError(
-                f"eye features: the network expects {n_network}, the features give {n_features}",
-                where="model config",
-            )
+        features, windows, network = self.features, self.windows, self.network
+        for what, one, other in (
+            ("eye features of network and features", network.n_eye_features, features.eye_features),
+            ("EEG bands of network and features", network.eeg.in_features, len(features.bands)),
+            ("mel bands of network and features", network.voice.n_mels, features.n_mels),
+            ("face size of network and features", network.face.image_size, features.face_size),
+            ("eye_step_s of windows and features", windows.eye_step_s, features.eye_step_s),
+            ("pupil_s of windows, eye_context_s of features", windows.pupil_s, features.eye_context_s),
+            ("max_gap_s of windows, max_gaze_gap_s of features", windows.max_gap_s, features.max_gaze_gap_s),
+        ):
+            if one != other:
+                raise InputError(f"{what}: expected the same, got {one} and {other}", where="model config")
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict that `from_dict` turns back into an equal config."""

@@ -40,7 +40,7 @@ class AudioAdapter:
         if not header.nominal_sfreq > 0:
             notes.append("the stream states no rate: it is taken from the stamps")
         self._scale = np.float32(1.0 / _FULL_SCALE[header.channel_format])
-        self._spec = StreamSpec(
+        self.spec = StreamSpec(
             key=key,
             name=header.name,
             kind=Kind.AUDIO,
@@ -50,11 +50,6 @@ class AudioAdapter:
             source_id=header.source_id,
             notes=tuple(notes),
         )
-
-    @property
-    def spec(self) -> StreamSpec:
-        """The stream after conversion."""
-        return self._spec
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float32]:
         """Return (n_samples, 1) float32 in -1..1 from (n_samples, n_stream_channels) values."""

@@ -114,7 +114,7 @@ class EegAdapter:
         if left_out:
             labels = [_label(header, i) for i in left_out]
             notes.append(f"channels left out: {' '.join(labels)}")
-        self._spec = StreamSpec(
+        self.spec = StreamSpec(
             key=key,
             name=header.name,
             kind=Kind.EEG,
@@ -124,11 +124,6 @@ class EegAdapter:
             source_id=header.source_id,
             notes=tuple(notes),
         )
-
-    @property
-    def spec(self) -> StreamSpec:
-        """The stream after conversion."""
-        return self._spec
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float64]:
         """Return (n_samples, n_channels) float64 µV from (n_samples, n_stream_channels) values."""

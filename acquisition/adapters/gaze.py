@@ -67,7 +67,7 @@ class GazeAdapter:
             notes.append("gaze is on the scene camera's picture, not on a screen: it moves with the head")
         if not found.pupils:
             notes.append("the stream holds no pupil size")
-        self._spec = StreamSpec(
+        self.spec = StreamSpec(
             key=key,
             name=header.name,
             kind=Kind.GAZE,
@@ -79,11 +79,6 @@ class GazeAdapter:
             source_id=header.source_id,
             notes=tuple(notes),
         )
-
-    @property
-    def spec(self) -> StreamSpec:
-        """The stream after conversion."""
-        return self._spec
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float64]:
         """Return (n_samples, 5) float64 columns from (n_samples, n_stream_channels) values."""

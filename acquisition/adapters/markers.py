@@ -21,7 +21,7 @@ class MarkerAdapter:
     """
 
     def __init__(self, header: StreamHeader, key: str) -> None:
-        self._spec = StreamSpec(
+        self.spec = StreamSpec(
             key=key,
             name=header.name,
             kind=Kind.MARKERS,
@@ -30,11 +30,6 @@ class MarkerAdapter:
             sfreq=0.0,  # a nominal rate on markers means nothing
             source_id=header.source_id,
         )
-
-    @property
-    def spec(self) -> StreamSpec:
-        """The stream after conversion."""
-        return self._spec
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> tuple[str, ...]:
         """Return n_samples strings from (n_samples, n_stream_channels) numbers, text or bytes."""

@@ -42,7 +42,7 @@ class VideoAdapter:
             _check_codec(header, notes)
         else:
             self._convert = _raw_converter(header)
-        self._spec = StreamSpec(
+        self.spec = StreamSpec(
             key=key,
             name=header.name,
             kind=Kind.VIDEO,
@@ -52,11 +52,6 @@ class VideoAdapter:
             source_id=header.source_id,
             notes=tuple(notes),
         )
-
-    @property
-    def spec(self) -> StreamSpec:
-        """The stream after conversion."""
-        return self._spec
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> tuple[Any, ...]:
         """Return n_samples pictures: JPEG ``bytes``, or (height, width, 3) uint8 BGR."""

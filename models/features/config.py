@@ -87,11 +87,6 @@ class FeatureConfig:
                     f"expected 0 <= lo < hi, got {low}-{high} Hz in {name}", where="feature config"
                 )
 
-    @property
-    def band_names(self) -> tuple[str, ...]:
-        """Names of the EEG bands, in the order of the last axis of the entropy."""
-        return tuple(name for name, _, _ in self.bands)
-
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values that JSON keeps exactly."""
         # Through JSON, so that tuples are lists before and after a file, and equal dicts stay equal.

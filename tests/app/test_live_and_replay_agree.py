@@ -1,0 +1,78 @@
+"""Real LSL streams between processes: a recorded live run, and the replay of its recording."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from acquisition.simulator.streams import SimulatorOptions
+from app.compare import compare_runs
+from app.live import LiveSession
+from app.replay import ReplaySession
+from app.session_options import SessionOptions
+from app.simulator_process import SimulatorProcess, stream_choices
+
+pytestmark = [pytest.mark.lsl, pytest.mark.slow]
+
+SIMULATED = SimulatorOptions(
+    seed=4711, streams=("eeg", "video", "audio", "markers"), source_id_suffix="-agree", schedule="random:5"
+)
+
+
+@pytest.fixture(scope="module")
+def live_run(tmp_path_factory, random_model):
+    """Run live for a quarter of a minute on simulated EEG, face and voice; return the files."""
+    folder = tmp_path_factory.mktemp("live")
+    simulator = SimulatorProcess(SIMULATED)
+    try:
+        simulator.wait_until_found()
+        options = SessionOptions(
+            model=random_model,
+            streams=stream_choices(SIMULATED),
+            record=folder / "a.xdf",
+            jsonl=folder / "live.jsonl",
+            seconds=15.0,
+        )
+        session = LiveSession(options)
+        session.run(lambda: None)
+    finally:
+        simulator.close()
+    return folder, session
+
+
+def test_live_predicts_on_the_grid_from_streams_of_another_process(live_run):
+    folder, session = live_run
+    records = [json.loads(line) for line in (folder / "live.jsonl").read_text().splitlines()]
+    assert len(records) > 40
+    assert all(record["t_end"] % 0.25 == 0 for record in records)
+    assert records[-1]["present"] == {"eeg": True, "eye": False, "face": True, "voice": True}
+    assert records[-1]["latency_ms"]["total"] > 0
+    assert not session.telemetry.snapshot().failures
+
+
+def test_replay_of_the_recording_repeats_the_live_run(live_run, random_model):
+    folder, _ = live_run
+    options = SessionOptions(model=random_model, jsonl=folder / "replay.jsonl")
+    ReplaySession(folder / "a.xdf", options).run(lambda share: None)
+    result = compare_runs(folder / "live.jsonl", folder / "replay.jsonl")
+    assert result.n_compared > 10
+    assert result.same_label >= 0.95
+    late = {r["t_end"] for r in map(json.loads, (folder / "live.jsonl").open()) if r["waited_s"] > 0.149}
+    if not late:  # a busy machine may lose a modality for a window, and says so in waited_s
+        assert result.same_label == 1.0
+        assert result.max_abs_dp <= 1e-3
+
+
+def test_predictions_and_clock_map_lie_in_the_recording(live_run):
+    import pyxdf
+
+    folder, session = live_run
+    streams, _ = pyxdf.load_xdf(folder / "a.xdf")
+    by_type = {stream["info"]["type"][0]: stream for stream in streams}
+    assert {"AffectscopePrediction", "AffectscopeClock"} <= set(by_type)
+    predictions = by_type["AffectscopePrediction"]["time_series"]
+    assert len(predictions) > 40
+    assert abs(predictions[:, :5].sum(axis=1) - 1).max() < 1e-5
+    sidecar = json.loads((folder / "a.json").read_text())
+    assert sidecar["model_sha256"] == session.checkpoint.sha256
