@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from acquisition.align import Aligner
+from acquisition.errors import InputError
 from acquisition.types import Chunk, Kind, StreamSpec
 from acquisition.windows import WindowConfig
 
@@ -192,8 +193,25 @@ def test_ring_memory_is_bounded():
 
 
 def test_hop_must_divide_the_shifts():
-    with pytest.raises(Exception, match="hop_s must divide"):
+    with pytest.raises(InputError, match="hop_s must divide"):
         WindowConfig(hop_s=0.3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"hop_s": 0.0}, "hop_s: expected more than 0"),
+        ({"max_gap_s": float("nan")}, "max_gap_s: expected more than 0"),
+        ({"eeg_n_steps": -1}, "eeg_n_steps: expected more than 0"),
+        ({"min_coverage": 1.5}, "min_coverage: expected at most 1"),
+        ({"voice_min_s": 6.0}, "voice_min_s: expected at most 5"),
+        ({"face_min_frames": 11}, "face_min_frames: expected at most 10"),
+        ({"pupil_s": 2.0}, "eye_step_s: expected at most 2"),
+    ],
+)
+def test_impossible_window_geometry_is_refused(changed, words):
+    with pytest.raises(InputError, match=words):
+        WindowConfig(**changed)
 
 
 def test_late_modality_is_masked_and_right_again_in_the_next_window():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from acquisition.clock_mapper import ClockMapper
+from acquisition.types import MapSegment
 
 
 def map_in_pieces(mapper: ClockMapper, stamps, size):
@@ -141,3 +142,20 @@ def test_recording_that_begins_between_two_segments_follows_the_next_one():
     following = int(np.flatnonzero(stamps == segments[5].raw_start)[0])
     assert len(times) == len(stamps) - begin
     assert times[following - begin :].tobytes() == expected[following:].tobytes()
+
+
+@pytest.mark.parametrize("n_piece", [1, 7, 500])
+def test_chunks_do_not_matter_where_the_sample_a_segment_began_with_is_lost(n_piece):
+    stamps = 100 + np.arange(500) / 60
+    lost = MapSegment("s", 100.9 + 1e-3, 103.9, 0.0, 3.0, 0.0, False)
+    whole, _ = map_in_pieces(ClockMapper("s", 0.0, recorded=[lost]), stamps, 500)
+    pieces, _ = map_in_pieces(ClockMapper("s", 0.0, recorded=[lost]), stamps, n_piece)
+    assert pieces.tobytes() == whole.tobytes()
+
+
+def test_map_that_nobody_publishes_takes_bounded_memory():
+    mapper = ClockMapper("s", 4.0)
+    for begin in range(0, 40_000, 1000):
+        mapper.map(np.arange(begin, begin + 1000) / 4.0)
+    assert len(mapper.take_segments()) == 10_000
+    assert mapper.take_segments() == []
