@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ from models.forward import Forward
 from models.inputs import NetworkInput
 from models.prediction import Latency, Prediction
 from models.step_features import EegStep, StepFeatures
+
+T = TypeVar("T")
 
 
 class Decoder:
@@ -114,11 +117,11 @@ class Decoder:
         """Load and run everything once, so that the first window does not pay for it."""
         n_eeg = round(self.config.windows.eeg_step_s * 1000)
         noise = np.random.default_rng(0).normal(size=(len(self.config.ch_names), n_eeg))
-        self._step_features.eeg(Step(0, 0.0, True, 1.0, 1000.0, noise))
+        self._on_device(self._step_features.eeg, Step(0, 0.0, True, 1.0, 1000.0, noise))
         times = np.arange(0, self.config.windows.pupil_s, 1 / 60)
         gaze = np.column_stack([np.full((len(times), 4), 0.5), np.ones(len(times))])
         self._step_features.eye(Step(0, times[-1], True, 1.0, 60.0, gaze, times))
-        self._step_features.voice(Step(0, 0.0, True, 1.0, 16000.0, np.zeros(16000)))
+        self._on_device(self._step_features.voice, Step(0, 0.0, True, 1.0, 16000.0, np.zeros(16000)))
         self._step_features.face(Step(0, 0.0, True, 1.0, 0.0, np.zeros((240, 320, 3), dtype=np.uint8)))
         size = self.config.features.face_size
         self._forward.encode_face(torch.zeros(3, size, size))
@@ -166,7 +169,7 @@ class Decoder:
         if isinstance(features, EegStep):
             n_bands = len(self.config.features.bands)
             entropy = torch.full((len(self.config.ch_names), n_bands), torch.nan)
-            entropy[self._positions] = torch.where(features.usable[:, None], features.de.cpu(), torch.nan)
+            entropy[self._positions] = torch.where(features.usable[:, None], features.de, torch.nan)
             self._baseline.add(step.t_end, entropy=entropy)
         elif isinstance(features, Tensor) and features.shape == (self.config.network.n_eye_features,):
             self._baseline.add(step.t_end, eye=features)
@@ -178,12 +181,20 @@ class Decoder:
 
     def _features(self, modality: str, step: Step) -> EegStep | Tensor | None:
         if modality == "eeg":
-            return self._step_features.eeg(replace(step, data=step.data[self._picks]))
-        return {
-            "eye": self._step_features.eye,
-            "voice": self._step_features.voice,
-            "face": self._step_features.face,
-        }[modality](step)
+            picked = replace(step, data=step.data[self._picks])
+            return self._on_device(self._step_features.eeg, picked)
+        if modality == "voice":
+            return self._on_device(self._step_features.voice, step)
+        return self._step_features.eye(step) if modality == "eye" else self._step_features.face(step)
+
+    def _on_device(self, compute: Callable[[Step], T], step: Step) -> T:
+        """Compute features where the network runs, which is the CPU once the GPU has failed."""
+
+        def run(network: object, device: torch.device) -> T:
+            self._step_features.device = device
+            return compute(step)
+
+        return self._forward.run(run)
 
     def _encoded(self, modality: str, features: EegStep | Tensor | None, step: Step) -> object:
         """Return what is kept of a step: features, or tokens where an encoder sees one step alone."""

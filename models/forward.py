@@ -38,9 +38,23 @@ class Forward:
         self._network = network if device.type == "cpu" else _copy_to(network, device)
         self._graph: _GraphedForward | None = None
 
+    def run(self, call: Callable[[FusionNetwork, torch.device], T]) -> T:
+        """Return ``call(network, device)``; if the device fails, call again on the CPU and stay there."""
+        try:
+            return call(self._network, self.device)
+        except RuntimeError as error:  # out of memory and a lost device are among them
+            if self.device.type == "cpu":
+                raise
+            failure = str(error).splitlines()[0]
+        # Outside the except block: the traceback there keeps the tensors of the failed call alive.
+        lost, self.device = self.device, torch.device("cpu")
+        self._network, self._graph = self._cpu_network, None
+        self._on_failure(f"{lost} failed ({failure}); predictions go on on the CPU")
+        return call(self._network, self.device)
+
     def encode_face(self, crop: Tensor) -> Tensor:
         """Return the token (D,) of a face crop (3, size, size), on the CPU."""
-        return self._guarded(lambda net, device: net.encode_face(crop[None].to(device))[0].cpu())
+        return self.run(lambda net, device: net.encode_face(crop[None].to(device))[0].cpu())
 
     def encode_voice(self, padded: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Return tokens (M, D), mask (M,) and times (M,) of log-mel frames (1, F, n_mels) and mask (1, F)."""
@@ -50,7 +64,7 @@ class Forward:
             tokens, token_mask, times = net.encode_voice(frames.to(device), mask.to(device))
             return tokens[0].cpu(), token_mask[0].cpu(), times.cpu()
 
-        return self._guarded(run)
+        return self.run(run)
 
     def n_voice_tokens(self, n_frames: int) -> int:
         """Return how many tokens `encode_voice` makes of ``n_frames`` frames."""
@@ -66,27 +80,12 @@ class Forward:
                 return self._graphed(net, inputs, device)
             return _answer(net, inputs)
 
-        return self._guarded(run)
+        return self.run(run)
 
     def _graphed(self, net: FusionNetwork, inputs: NetworkInput, device: torch.device) -> dict[str, Tensor]:
         if self._graph is None or not self._graph.fits(inputs):
             self._graph = _GraphedForward(net, inputs, device)
         return self._graph(inputs)
-
-    def _guarded(self, run: Callable[[FusionNetwork, torch.device], T]) -> T:
-        """Run on the device; if it fails there, fall back to the CPU for good and run again."""
-        failure = ""
-        try:
-            return run(self._network, self.device)
-        except (torch.OutOfMemoryError, torch.AcceleratorError, RuntimeError) as error:
-            if self.device.type == "cpu":
-                raise
-            failure = str(error).splitlines()[0]
-        # Outside the except block: the traceback there keeps the tensors of the failed call alive.
-        lost, self.device = self.device, torch.device("cpu")
-        self._network, self._graph = self._cpu_network, None
-        self._on_failure(f"{lost} failed ({failure}); predictions go on on the CPU")
-        return run(self._network, self.device)
 
 
 class _GraphedForward:

@@ -38,7 +38,8 @@ class StepFeatures:
     config : FeatureConfig
         The checkpoint's feature settings.
     device : torch.device
-        Where EEG and voice features are computed.
+        Where EEG and voice features are computed; their results are on the CPU. The attribute of this
+        name may be set anew.
     screen : ScreenGeometry, optional
         For eye features in degrees.
     """
@@ -47,15 +48,15 @@ class StepFeatures:
         self, config: FeatureConfig, device: torch.device, screen: ScreenGeometry | None = None
     ) -> None:
         self.config = config
-        self._device = device
+        self.device = device
         self._screen = screen
         self._finder: FaceFinder | None = None
 
     def eeg(self, step: Step) -> EegStep:
         """Return the DE and usability of each channel of a (C, n_times) step in µV."""
         usable = usable_channels(step.data)
-        x = torch.from_numpy(np.where(usable[:, None], step.data, 0.0)).to(self._device)
-        return EegStep(differential_entropy(x, step.sfreq, self.config), torch.from_numpy(usable))
+        x = torch.from_numpy(np.where(usable[:, None], step.data, 0.0)).to(self.device)
+        return EegStep(differential_entropy(x, step.sfreq, self.config).cpu(), torch.from_numpy(usable))
 
     def eye(self, step: Step) -> Tensor:
         """Return (n_features,) float32, NaN where a feature has nothing to go by."""
@@ -64,7 +65,7 @@ class StepFeatures:
     def voice(self, step: Step) -> Tensor:
         """Return the log-mel frames (n_frames, n_mels) of a clip (n_times,) in -1..1."""
         wave = resample(step.data, step.sfreq, self.config)
-        return log_mel(wave.to(self._device), self.config)
+        return log_mel(wave.to(self.device), self.config).cpu()
 
     def face(self, step: Step) -> Tensor | None:
         """Return the crop (3, face_size, face_size) of the frame's largest face, or None without one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from acquisition.errors import InputError
 from acquisition.simulator.source import SimulatedSource
@@ -117,3 +118,28 @@ def test_memory_of_kept_steps_is_bounded(checkpoint):
         pipeline.step(hop * 0.25)
         counts.append(len(decoder._steps))
     assert counts[-1] == counts[200]
+
+
+def test_a_device_that_fails_is_told_and_the_cpu_takes_over(checkpoint):
+    def predictions(device):
+        failures = []
+        decoder = Decoder(checkpoint, device=device, on_failure=failures.append)
+        pipeline = Pipeline(SimulatedSource(SimulatorOptions(seed=5)), decoder, live=False)
+        return [p.probs for hop in range(1, 21) for p in pipeline.step(hop * 0.25)], failures
+
+    expected, _ = predictions("cpu")
+    found, failures = predictions("meta")  # holds no data: whatever is fetched from it raises
+    assert found == expected
+    assert len(failures) == 1
+    assert "meta failed" in failures[0]
+
+
+def test_features_move_to_the_cpu_with_the_network(checkpoint):
+    failures = []
+    options = SimulatorOptions(seed=5, streams=("eeg",))
+    decoder = Decoder(checkpoint, on_failure=failures.append)
+    pipeline = Pipeline(SimulatedSource(options), decoder, live=False)
+    assert not [p for hop in range(1, 9) for p in pipeline.step(hop * 0.25)]
+    decoder._forward.device = torch.device("meta")  # lost between two windows
+    assert [p for hop in range(9, 17) for p in pipeline.step(hop * 0.25)]
+    assert len(failures) == 1
