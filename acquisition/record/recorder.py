@@ -71,7 +71,7 @@ class Recorder:
     def start(self) -> None:
         """Check name, disk and streams, and start the supervisor; returns at once.
 
-        Ask `status` or `confirmed` how it goes: LabRecorder needs about two seconds.
+        Ask `status` how it goes: LabRecorder needs about two seconds.
 
         Raises
         ------
@@ -110,11 +110,6 @@ class Recorder:
             what = f"the supervisor ended with exit code {code}, see {log_path(self.path).name}"
             return replace(status, state="failed", message=what)
         return status
-
-    @property
-    def confirmed(self) -> bool:
-        """True when LabRecorder has opened all selected streams and the file grows."""
-        return self.status().state == "recording"
 
     def new_streams(self, found: Iterable[StreamHeader]) -> list[StreamHeader]:
         """Return the streams of ``found`` that this recording does not take, each one once.

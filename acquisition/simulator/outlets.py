@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,18 +30,13 @@ _GAZE_DESC = {  # label -> (type, eye, coordinate system)
 }
 
 
-class ClockReader:
-    """LSL time, and session time since the moment it was made."""
+@dataclass(frozen=True)
+class Session:
+    """What the outlets of one simulated person share."""
 
-    def __init__(self) -> None:
-        from pylsl import local_clock
-
-        self._read = local_clock
-        self.start = float(local_clock())
-
-    def session_s(self) -> float:
-        """Return seconds since the start."""
-        return float(self._read()) - self.start
+    start: float  # LSL seconds of session time 0
+    unix_offset_s: float  # Unix time minus LSL time
+    behaviour: Behaviour
 
 
 class SimulatedOutlet:
@@ -52,19 +48,16 @@ class SimulatedOutlet:
         What it carries.
     faults : StreamFaults
         What goes wrong with it.
-    start : float
-        LSL time of the session's start.
-    unix_offset_s : float
-        Unix time minus LSL time.
+    session : Session
+        Who is simulated, and since when.
     """
 
     channel_format = "float32"
 
-    def __init__(self, spec: StreamSpec, faults: StreamFaults, start: float, unix_offset_s: float) -> None:
+    def __init__(self, spec: StreamSpec, faults: StreamFaults, session: Session) -> None:
         self.spec = spec
         self.faults = faults
-        self._start = start
-        self._unix_offset_s = unix_offset_s
+        self._session = session
         self._outlet: Any = None
         self._name = ""
         self.n_sent = 0  # samples made so far, dropped ones included
@@ -107,7 +100,7 @@ class SimulatedOutlet:
 
     def stamp(self, index: int, t: float) -> float:
         """Return the LSL stamp of sample ``index``, taken at session time ``t``, faults included."""
-        return self._start + t + self.faults.stamp_error_s(t, index, self._unix_offset_s)
+        return self._session.start + t + self.faults.stamp_error_s(t, index, self._session.unix_offset_s)
 
     def push_signal(self, samples: NDArray[Any]) -> None:
         """Push consecutive samples, (n_samples, n_channels), leaving out those that a fault drops."""
@@ -130,6 +123,8 @@ class SimulatedOutlet:
         self.n_sent += 1
 
     def _adjust_outlet(self, t: float) -> str:
+        from pylsl import StreamOutlet
+
         name = self.spec.name + ("Renamed" if self.faults.renamed(t) else "")
         wanted = "" if self.faults.gone(t) else name
         if wanted == self._name:
@@ -138,11 +133,12 @@ class SimulatedOutlet:
         self._outlet = None  # the old one goes before the new one comes: they share a source_id
         if not wanted:
             return f"{before} is gone"
-        self._outlet = self._open(wanted)
+        self._outlet = StreamOutlet(self.info(wanted), max_buffered=_BUFFERED_S)
         return f"{wanted}: {self.channel_format}, {len(self.spec.ch_names)} ch, {self.spec.sfreq:g} Hz"
 
-    def _open(self, name: str) -> Any:
-        from pylsl import StreamInfo, StreamOutlet
+    def info(self, name: str) -> Any:
+        """Return the stream's header under ``name``, a ``pylsl.StreamInfo``."""
+        from pylsl import StreamInfo
 
         info = StreamInfo(
             name,
@@ -154,22 +150,15 @@ class SimulatedOutlet:
         )
         info.desc().append_child_value("manufacturer", MANUFACTURER)
         self.describe(info.desc())
-        return StreamOutlet(info, max_buffered=_BUFFERED_S)
+        return info
 
 
 class SignalOutlet(SimulatedOutlet):
     """EEG, gaze or audio."""
 
-    def __init__(
-        self,
-        spec: StreamSpec,
-        faults: StreamFaults,
-        start: float,
-        unix_offset_s: float,
-        behaviour: Behaviour,
-    ) -> None:
-        super().__init__(spec, faults, start, unix_offset_s)
-        self._buffer = signal_buffer(spec.key, behaviour)
+    def __init__(self, spec: StreamSpec, faults: StreamFaults, session: Session) -> None:
+        super().__init__(spec, faults, session)
+        self._buffer = signal_buffer(spec.key, session.behaviour)
         self.channel_format = "int16" if spec.kind is Kind.AUDIO else "float32"
 
     def push_due(self, t: float) -> None:
@@ -208,16 +197,9 @@ class VideoOutlet(SimulatedOutlet):
 
     channel_format = "string"
 
-    def __init__(
-        self,
-        spec: StreamSpec,
-        faults: StreamFaults,
-        start: float,
-        unix_offset_s: float,
-        behaviour: Behaviour,
-    ) -> None:
-        super().__init__(spec, faults, start, unix_offset_s)
-        self._face = DrawnFace(behaviour)
+    def __init__(self, spec: StreamSpec, faults: StreamFaults, session: Session) -> None:
+        super().__init__(spec, faults, session)
+        self._face = DrawnFace(session.behaviour)
         self._ready: str | None = None  # the next frame
 
     def push_due(self, t: float) -> None:
@@ -251,16 +233,9 @@ class MarkerOutlet(SimulatedOutlet):
 
     channel_format = "string"
 
-    def __init__(
-        self,
-        spec: StreamSpec,
-        faults: StreamFaults,
-        start: float,
-        unix_offset_s: float,
-        behaviour: Behaviour,
-    ) -> None:
-        super().__init__(spec, faults, start, unix_offset_s)
-        self._timeline = behaviour.timeline
+    def __init__(self, spec: StreamSpec, faults: StreamFaults, session: Session) -> None:
+        super().__init__(spec, faults, session)
+        self._timeline = session.behaviour.timeline
         self._told_to = 0.0
 
     def push_due(self, t: float) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import InputError
 from acquisition.simulator.faults import StreamFaults
-from acquisition.simulator.outlets import OUTLET_CLASSES
+from acquisition.simulator.outlets import OUTLET_CLASSES, Session
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions
 from acquisition.types import Chunk, StreamSpec
@@ -133,12 +133,6 @@ def _repeated(values: Values, first: int, last: int) -> Values:
 
 def _header_xml(spec: StreamSpec, options: SimulatorOptions) -> str:
     """Return the very header that the simulator's outlet of this stream has."""
-    from pylsl import StreamInfo
-
     faults = StreamFaults((), spec.key, options.seed)
-    outlet = OUTLET_CLASSES[spec.key](spec, faults, 0.0, 0.0, options.person())
-    type_ = {"eeg": "EEG", "gaze": "Gaze", "video": "VideoCompressed", "audio": "Audio"}[spec.key]
-    channel_format = outlet.channel_format
-    info = StreamInfo(spec.name, type_, len(spec.ch_names), spec.sfreq, channel_format, spec.source_id)
-    outlet.describe(info.desc())
-    return info.as_xml()
+    outlet = OUTLET_CLASSES[spec.key](spec, faults, Session(0.0, 0.0, options.person()))
+    return outlet.info(spec.name).as_xml()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
+from acquisition.clock import LslClock
+from acquisition.interrupt import interruptible
 from acquisition.simulator.effects import EMOTIONS
 from acquisition.simulator.faults import StreamFaults
-from acquisition.simulator.outlets import OUTLET_CLASSES, ClockReader
+from acquisition.simulator.outlets import OUTLET_CLASSES, Session
 from acquisition.simulator.schedule import FollowedTimeline
 from acquisition.simulator.streams import SimulatorOptions
 
@@ -54,18 +52,20 @@ def run_simulator(
     behaviour = options.person()
     follower = _Follower(options, behaviour.timeline) if options.follow else None
     faults = options.parsed_faults()
-    clock = ClockReader()
-    unix_offset_s = time.time() - clock.start
+    clock = LslClock()
+    session = Session(clock.now(), -clock.unix_offset(), behaviour)
+
+    def session_s() -> float:
+        return clock.now() - session.start
+
     outlets = [
-        OUTLET_CLASSES[key](
-            spec, StreamFaults(faults, key, options.seed), clock.start, unix_offset_s, behaviour
-        )
+        OUTLET_CLASSES[key](spec, StreamFaults(faults, key, options.seed), session)
         for key, spec in options.specs().items()
     ]
     told_segment = -1
-    with _signals() as interrupted:
+    with interruptible() as interrupted:
         while not (interrupted.is_set() or stop()):
-            t = clock.session_s()
+            t = session_s()
             if options.duration_s is not None and t >= options.duration_s:
                 break
             for outlet in outlets:
@@ -74,14 +74,14 @@ def run_simulator(
             for outlet in outlets:
                 outlet.prepare()
             if follower is not None:
-                follower.update(clock.session_s())
+                follower.update(session_s())
             segment = behaviour.timeline.segment_at(t)
             if segment.index != told_segment:
                 told_segment = segment.index
                 report(f"{t:.1f} s: {segment.emotion or 'rest'}")
             next_tick = (int(t / TICK_S) + 1) * TICK_S
             due = [time_s for outlet in outlets if (time_s := outlet.next_due_s()) > t]
-            interrupted.wait(max(min([next_tick, *due]) - clock.session_s(), 0.0))
+            interrupted.wait(max(min([next_tick, *due]) - session_s(), 0.0))
     for outlet in outlets:
         outlet.close()
 
@@ -120,22 +120,3 @@ class _Follower:
                 self._timeline.begin(match[1], t)
             elif text.startswith("trial_end"):
                 self._timeline.begin(None, t)
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """Give an event that SIGINT and SIGTERM set; only a main thread may take signals."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-
-    def interrupt(*_: object) -> None:
-        interrupted.set()
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -134,7 +134,7 @@ def microphone(
 
 def _run(publish: Callable[[Callable[[], bool]], None]) -> None:
     """Publish until the end of the file or Ctrl-C."""
-    from app.interrupt import interruptible
+    from acquisition.interrupt import interruptible
 
     with interruptible() as interrupted:
         publish(interrupted.is_set)

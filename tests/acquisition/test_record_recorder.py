@@ -186,8 +186,8 @@ def test_recording_holds_consecutive_samples_of_the_selected_stream(tmp_path: Pa
         before = clock.now()
         recorder.start()
         assert clock.now() - before < 0.5
-        assert not recorder.confirmed
-        wait_for(clock, lambda: recorder.confirmed, 15.0)
+        assert recorder.status().state == "starting"
+        wait_for(clock, lambda: recorder.status().state == "recording", 15.0)
         clock.wait_until(clock.now() + 2.0)
         status = recorder.status()
         assert status.n_bytes > 0
@@ -239,7 +239,7 @@ def test_sender_that_dies_is_a_notice_and_the_file_still_closes(tmp_path: Path) 
     with sender(source_id):
         wait_for_stream(source_id)
         recorder.start()
-        wait_for(clock, lambda: recorder.confirmed, 15.0)
+        wait_for(clock, lambda: recorder.status().state == "recording", 15.0)
     wait_for(clock, lambda: bool(recorder.status().notices), 10.0)
     assert "stream 'test EEG' broke off" in recorder.status().notices[0]
     assert recorder.stop().state == "stopped"
