@@ -95,14 +95,11 @@ class LslSource:
         now : float
             LSL seconds, from `LslClock`.
         """
-        for beside in (self._meter, self._searcher):
-            if beside.error is not None:  # without it the clocks drift apart, or nothing ever comes back
-                raise beside.error
         if self._must_restate:
             self._must_restate = False
             for live in self._streams.values():
                 live.intake.mapper.restate()
-        out: list[Chunk | StreamEvent] = list(self._events)
+        out: list[Chunk | StreamEvent] = [*self._events, *self._ended_beside(now)]
         self._events = []
         while self._meter.measured:
             offset = self._meter.measured.popleft()
@@ -156,6 +153,19 @@ class LslSource:
         self._events.append(
             StreamEvent(key, Change.OPENED, now, f"{spec.name}: {'; '.join(spec.notes) or 'open'}", spec)
         )
+
+    def _ended_beside(self, now: float) -> list[StreamEvent]:
+        """Say once what ended a thread beside; reading goes on without it."""
+        events = []
+        for beside, lost in (
+            (self._meter, "clock offsets are no longer measured"),
+            (self._searcher, "streams that go away are no longer looked for"),
+        ):
+            if beside.error is not None:
+                message = f"{lost}: {beside.error}; restart the program when you can"
+                events.append(StreamEvent("", Change.NOTICE, now, message))
+                beside.error = None
+        return events
 
     def _take_returned(self, now: float) -> list[StreamEvent]:
         """Install the inlets that the search opened, and pass on what it has to say."""

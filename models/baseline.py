@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from acquisition.errors import InputError
-from models.features.normalise import Normaliser, refit_from_baseline
+from models.features.normalise import MIN_BASELINE_STEPS, Normaliser, refit_from_baseline
 
 
 class Baseline:
@@ -47,11 +47,14 @@ class Baseline:
         InputError
             If neither modality has enough steps.
         """
-        entropy = torch.stack(self._entropy) if self._entropy else None
-        eye = torch.stack(self._eye) if self._eye else None
-        if entropy is None and eye is None:
+        n_steps = max(len(self._entropy), len(self._eye))
+        if n_steps < MIN_BASELINE_STEPS:
             raise InputError(
-                "no valid step in it", where="--baseline", remedy="check the EEG and eye streams"
+                f"expected at least {MIN_BASELINE_STEPS} valid steps of EEG or gaze, got {n_steps}",
+                where="--baseline",
+                remedy="choose a longer one, and check the EEG and eye streams",
             )
+        entropy = torch.stack(self._entropy) if len(self._entropy) >= MIN_BASELINE_STEPS else None
+        eye = torch.stack(self._eye) if len(self._eye) >= MIN_BASELINE_STEPS else None
         changed = refit_from_baseline(normaliser, entropy=entropy, eye=eye)
         return replace(changed, origin=f"baseline of {self.duration_s:g} s")
