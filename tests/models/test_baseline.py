@@ -27,6 +27,8 @@ def baseline(n_eeg: int, n_eye: int) -> Baseline:
 def test_modality_with_too_few_steps_keeps_the_training_statistics():
     own = baseline(n_eeg=12, n_eye=4).refit(TRAINED)
     assert own.origin == "baseline of 10 s"
+    assert own.eeg is not None
+    assert own.eye is not None
     assert own.eeg.mean.eq(2.0).all()
     assert own.eye.mean.eq(0.5).all()
 
