@@ -312,39 +312,6 @@ def check_disk() -> str:
     return found
 
 
-def print_report(results: list[Result]) -> None:
-    """Print a line for each check, with the remedy below where something is missing."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from app.tables import counted, make_console
-
-    console = make_console()
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for result in results:
-        state = Text("ok", style="green") if result.ok else _missing_text(result)
-        found = Text(result.found)
-        if result.remedy:
-            found.append(f"\n-> {result.remedy}", style="bold")
-        table.add_row(state, Text(result.name), found)
-    console.print(table)
-    console.print()
-    missing = [result for result in results if not result.ok]
-    essential = [result.name for result in missing if result.is_essential]
-    if essential:
-        console.print(f"Affectscope cannot run without: {', '.join(essential)}.", markup=False)
-    elif missing:
-        console.print(f"Affectscope runs; {counted(len(missing), 'optional part')} missing.", markup=False)
-    else:
-        console.print("Everything is there.")
-
-
-def _missing_text(result: Result) -> Any:
-    from rich.text import Text
-
-    return Text("missing", style="bold red" if result.is_essential else "yellow")
-
-
 def _by_system(linux: str, mac: str) -> str:
     """Return the remedy for this system; Windows wheels carry their libraries."""
     return linux if sys.platform.startswith("linux") else mac if sys.platform == "darwin" else ""

@@ -1,4 +1,4 @@
-"""Streams and recordings as tables for a terminal; everything fits 80 columns."""
+"""Streams, recordings and checks as tables for a terminal; everything fits 80 columns."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from acquisition.discovery import FoundStream
 from acquisition.select import kind_of
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader
 from acquisition.xdf.inspect import StreamReport, XdfReport
+from app.doctor import Result
 
 #: Columns where the output goes to a file or a pipe, which have no width of their own.
 _PIPED_WIDTH = 120
@@ -156,3 +157,29 @@ def size_text(n_bytes: float) -> str:
 def counted(n: int, noun: str) -> str:
     """Return ``1 stream``, ``2 streams``."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def print_checks(results: Sequence[Result]) -> None:
+    """Print a line for each check of the doctor, with the remedy below where something is missing."""
+    console = make_console()
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for result in results:
+        state = Text("ok", style="green") if result.ok else _missing_text(result)
+        found = Text(result.found)
+        if result.remedy:
+            found.append(f"\n-> {result.remedy}", style="bold")
+        table.add_row(state, Text(result.name), found)
+    console.print(table)
+    console.print()
+    missing = [result for result in results if not result.ok]
+    essential = [result.name for result in missing if result.is_essential]
+    if essential:
+        console.print(f"Affectscope cannot run without: {', '.join(essential)}.", markup=False)
+    elif missing:
+        console.print(f"Affectscope runs; {counted(len(missing), 'optional part')} missing.", markup=False)
+    else:
+        console.print("Everything is there.")
+
+
+def _missing_text(result: Result) -> Text:
+    return Text("missing", style="bold red" if result.is_essential else "yellow")

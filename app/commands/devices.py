@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from acquisition.discovery import FoundStream
+    from acquisition.simulator.streams import SimulatorOptions
 
 _NO_STREAMS = """\
 No LSL streams were found.
@@ -153,9 +155,6 @@ def simulate(
 
       affectscope simulate --write simulated.xdf --seconds 30 --eeg-sfreq 200
     """
-    if write is not None:
-        _write_recording(write, seconds or 30.0, seed, schedule, eeg_sfreq)
-        return
     from acquisition.simulator.run import run_simulator
     from acquisition.simulator.streams import SimulatorOptions
     from app.simulator_process import refuse_second
@@ -171,6 +170,13 @@ def simulate(
         source_id_suffix=id_suffix,
         follow=follow,
     )
+    if write is not None:
+        _write_recording(write, options, eeg_sfreq)
+        return
+    if eeg_sfreq != 1000.0:
+        raise InputError(
+            "only a written recording has another rate", where="--eeg-sfreq", remedy="add --write"
+        )
     refuse_second(options)
     until = f"for {seconds:g} s" if seconds else "until Ctrl-C"
     print(f"Publishing simulated data {until}: person {seed}, difficulty {difficulty}.", flush=True)
@@ -180,13 +186,24 @@ def simulate(
     print("The simulated streams have ended.")
 
 
-def _write_recording(path: Path, seconds: float, seed: int, schedule: str, eeg_sfreq: float) -> None:
+def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float) -> None:
     from acquisition.record.recorder import check_target
     from acquisition.simulator.recording import write_simulated
+    from acquisition.simulator.streams import SimulatorOptions
 
+    understood = replace(
+        SimulatorOptions(), seed=options.seed, schedule=options.schedule, duration_s=options.duration_s
+    )
+    if options != understood:
+        raise InputError(
+            "a written recording follows --seed, --schedule, --seconds and --eeg-sfreq alone",
+            where="--write",
+            remedy="leave the other options out, or publish the streams and record them",
+        )
     check_target(path)
+    seconds = options.duration_s or 30.0
     keys = ("eeg", "gaze", "video", "audio")
-    write_simulated(path, keys, seconds, seed=seed, schedule=schedule, eeg_sfreq=eeg_sfreq)
+    write_simulated(path, keys, seconds, seed=options.seed, schedule=options.schedule, eeg_sfreq=eeg_sfreq)
     print(f"{path}: {seconds:g} s of simulated data, {path.stat().st_size / 1e6:.1f} MB")
 
 
@@ -244,11 +261,12 @@ def doctor(as_json: opt.Json = False) -> int:
 
     Example: affectscope doctor
     """
-    from app.doctor import examine, print_report
+    from app.doctor import examine
+    from app.tables import print_checks
 
     results = examine()
     if as_json:
         print(json.dumps([result.to_json() for result in results]))
     else:
-        print_report(results)
+        print_checks(results)
     return 2 if any(result.is_essential and not result.ok for result in results) else 0

@@ -131,6 +131,35 @@ def test_simulate_refuses_what_it_does_not_understand(
     assert text.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--write", "a.xdf", "--difficulty", "easy"), "a written recording follows --seed"),
+        (("--write", "a.xdf", "--faults", "drop:eeg@20+5"), "a written recording follows --seed"),
+        (("--eeg-sfreq", "200"), "add --write"),
+    ],
+)
+def test_simulate_refuses_options_it_would_leave_aside(
+    arguments: tuple[str, ...],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("simulate", *arguments) == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_simulate_writes_a_recording(tmp_path: Path) -> None:
+    path = tmp_path / "a.xdf"
+    assert run("simulate", "--write", path, "--seconds", "2", "--eeg-sfreq", "200") == 0
+    rates = {stream.header.type: stream.header.nominal_sfreq for stream in inspect_xdf(path).streams}
+    assert rates["EEG"] == 200.0
+    assert len(rates) == 4
+
+
 @pytest.mark.lsl
 def test_simulate_says_simulated_and_tells_emotions(capfd: pytest.CaptureFixture[str]) -> None:
     suffix = unique("-t")
