@@ -14,9 +14,11 @@ from acquisition.ring import Ring
 from acquisition.types import Step
 from acquisition.windows import WindowConfig
 
+#: A gaze sample counts as seen from this validity on.
+MIN_VALIDITY = 0.5
+
 _RATE_TOLERANCE = 0.02  # a measured rate this close to the nominal one is the nominal one
 _RATE_GRID = 0.005  # other rates are rounded to half a percent, so that they hold still
-_MIN_VALIDITY = 0.5  # a gaze sample counts as seen from here on
 
 
 def cut_eeg(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int, known: bool) -> Step:
@@ -50,7 +52,7 @@ def cut_eye(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int, 
     is_valid = bool(
         coverage >= config.min_coverage
         and ring.times(unbroken, unbroken + 1)[0] <= t_end - config.eye_step_s + config.max_gap_s
-        and (validity >= _MIN_VALIDITY).mean() >= config.min_valid_gaze
+        and (validity >= MIN_VALIDITY).mean() >= config.min_valid_gaze
     )
     if not is_valid or known:
         return Step(index, t_end, is_valid, coverage, sfreq, known=is_valid and known)

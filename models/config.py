@@ -131,6 +131,8 @@ class ModelConfig:
             ("face size of network and features", network.face.image_size, features.face_size),
             ("eye_step_s of windows and features", windows.eye_step_s, features.eye_step_s),
             ("pupil_s of windows, eye_context_s of features", windows.pupil_s, features.eye_context_s),
+            ("eeg_shift_s, and the 1 s bins of the time attention", windows.eeg_shift_s, 1.0),
+            ("eye_shift_s, and the 1 s bins of the time attention", windows.eye_shift_s, 1.0),
             ("max_gap_s of windows, max_gaze_gap_s of features", windows.max_gap_s, features.max_gaze_gap_s),
         ):
             if one != other:

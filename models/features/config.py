@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from acquisition.errors import InputError
+from acquisition.steps import MIN_VALIDITY
 
 #: Band name and edges in Hz; a band holds lo <= f < hi, the topmost its upper edge too.
 Bands = tuple[tuple[str, float, float], ...]
@@ -57,7 +58,7 @@ class FeatureConfig:
     pupil_min_coverage: float = 0.8  # of eye_context_s, bridged holes included
     pupil_variance_floor: float = 1e-8  # squared pupil units
     pupil_guard_s: float = 0.05  # next to a loss the lid still covers part of the pupil
-    min_validity: float = 0.5  # a gaze sample counts from this validity on
+    min_validity: float = MIN_VALIDITY  # a gaze sample counts from this validity on
     velocity_window_s: float = 0.03  # near the 33 ms between two neighbours at 60 Hz, so rates agree
     saccade_velocity_deg_s: float = 30.0
     min_fixation_s: float = 0.06
@@ -81,6 +82,14 @@ class FeatureConfig:
             raise InputError(
                 f"expected 31 or 33 eye features, got {self.eye_features}", where="feature config"
             )
+        if self.voice_sfreq != 16000:  # the log-mel's frames and filters are made for it
+            raise InputError(
+                f"expected a voice rate of 16000 Hz, got {self.voice_sfreq}", where="feature config"
+            )
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, (int, float)) and not (value > 0 or entry.name == "face_margin"):
+                raise InputError(f"{entry.name}: expected more than 0, got {value}", where="feature config")
         for name, low, high in (*self.bands, *self.pupil_bands):
             if not 0 <= low < high:
                 raise InputError(

@@ -90,6 +90,7 @@ def test_broken_config_is_refused(folder, content):
         (("windows", "hop_s"), 0.3, "hop_s"),
         (("windows", "hop_s"), 0.0, "hop_s: expected more than 0"),
         (("windows", "pupil_s"), 12.0, "pupil_s .* got 12.0 and 10.0"),
+        (("windows", "eeg_shift_s"), 0.5, "eeg_shift_s, .* got 0.5 and 1.0"),
         (("windows", "max_gap_s"), 0.2, "max_gap_s .* got 0.2 and 0.1"),
         (("features",), 3, "expected an object"),
         (("network", "fusion", "d_model"), 32, r"expected \(.*32.*\), found|expected .* found"),

@@ -24,7 +24,17 @@ def test_digest_changes_with_a_band_edge_only():
     assert FeatureConfig(line_hz=50).digest() == FeatureConfig(line_hz=50.0).digest()
 
 
-@pytest.mark.parametrize("bad", [{"line_hz": 55}, {"eye_features": 32}, {"bands": (("x", 4.0, 4.0),)}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"line_hz": 55},
+        {"eye_features": 32},
+        {"bands": (("x", 4.0, 4.0),)},
+        {"voice_sfreq": 8000},
+        {"eye_step_s": 0.0},
+        {"face_size": -1},
+    ],
+)
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(InputError):
         FeatureConfig(**bad)
