@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from acquisition.clock import ReplayClock
 from acquisition.errors import InputError
 from acquisition.intake import intake_maker
+from acquisition.record.files import read_sidecar
 from acquisition.select import select_streams
+from acquisition.types import Change, StreamEvent
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
 from app.outputs import Sink
@@ -54,6 +56,29 @@ class ReplaySession:
         if not hasattr(self, "_checkpoint"):
             self._checkpoint = load_model(self.options)
         return self._checkpoint
+
+    def __post_init__(self) -> None:
+        self.options = self._with_sidecar(self.options)
+
+    def _with_sidecar(self, options: SessionOptions) -> SessionOptions:
+        """Return the options, completed by what an own recording was made with."""
+        sidecar = read_sidecar(self.path)
+        names = {
+            "montage": "montage",
+            "screen_cm": "screen_cm",
+            "distance_cm": "distance_cm",
+            "line": "line_hz",
+        }
+        taken = {
+            option: sidecar[name]
+            for option, name in names.items()
+            if getattr(options, option) is None and sidecar.get(name) is not None
+        }
+        if taken:
+            text = ", ".join(f"{option} {value}" for option, value in taken.items())
+            message = f"as it was recorded: {text}"
+            self.telemetry.on_event(StreamEvent("", Change.NOTICE, math.nan, message))
+        return replace(options, **taken)
 
     def run(self, progress: Callable[[float], None]) -> None:
         """Replay to the end; ``progress`` is told the share done, 0..1.

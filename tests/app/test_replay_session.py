@@ -132,6 +132,16 @@ def test_streams_without_samples_are_named(real_data, random_model):
         replayed(real_data / "xdf" / "empty_streams.xdf", random_model)
 
 
+def test_own_recording_is_replayed_with_what_it_was_recorded_with(recording, random_model, tmp_path):
+    copy = tmp_path / "own.xdf"
+    copy.write_bytes(recording.read_bytes())
+    copy.with_suffix(".json").write_text('{"line_hz": 50, "screen_cm": "53x30", "distance_cm": 60.0}')
+    session, line = replayed(copy, random_model)
+    assert session.options.line == 50
+    assert "as it was recorded: " in session.telemetry.snapshot().messages[0]
+    assert line == replayed(recording, random_model, line=50, screen_cm="53x30", distance_cm=60.0)[1]
+
+
 def test_device_that_is_not_there_is_refused(random_model):
     import torch
 
