@@ -102,18 +102,21 @@ def _difficulty(text: str) -> str | float:
 
 
 class _StageBars:
-    """A progress bar for each stage of a long computation, on stderr."""
+    """Progress of each stage of a long computation on stderr: bars in a terminal, lines elsewhere."""
 
     def __init__(self) -> None:
+        self._console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description:<12}"),
             BarColumn(),
             TextColumn("{task.percentage:3.0f} % {task.fields[loss]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=self._console,
+            disable=not self._console.is_terminal,
         )
         self._tasks: dict[str, Any] = {}
+        self._tenths: dict[str, int] = {}
 
     def __enter__(self) -> _StageBars:
         self._progress.start()
@@ -124,10 +127,14 @@ class _StageBars:
 
     def __call__(self, stage: str, share: float, loss: float) -> None:
         """Show how far a stage is; NaN stands for no loss."""
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=1.0, loss="")
         shown = "" if math.isnan(loss) else f"loss {loss:.3f}"
-        self._progress.update(self._tasks[stage], completed=share, loss=shown)
+        if self._console.is_terminal:
+            if stage not in self._tasks:
+                self._tasks[stage] = self._progress.add_task(stage, total=1.0, loss="")
+            self._progress.update(self._tasks[stage], completed=share, loss=shown)
+        elif int(share * 10) > self._tenths.get(stage, -1):
+            self._tenths[stage] = int(share * 10)
+            self._console.print(f"{stage} {share:.0%} {shown}", highlight=False)
 
 
 def _table(result: dict[str, Any]) -> Table:
