@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from acquisition.clock import LslClock
 from acquisition.errors import InputError
 from acquisition.intake import intake_maker
+from acquisition.interrupt import interruptible
 from acquisition.lsl_source import LslSource, open_live
 from acquisition.publish.process import PublisherProcess, start_publisher
 from acquisition.record.files import write_sidecar
@@ -25,6 +27,7 @@ from models.checkpoint import Checkpoint
 
 _CONFIRM_TIMEOUT_S = 30.0
 _SEGMENTS_S = 0.2
+_SHOW_S = 0.1
 
 
 @dataclass
@@ -47,12 +50,12 @@ class LiveSession:
     telemetry: Telemetry = field(default_factory=Telemetry)
 
     def run(self, show: Callable[[], None]) -> None:
-        """Run until the time is over, a thread fails, or Ctrl-C.
+        """Run until the time is over, a thread fails, or Ctrl-C or a request to terminate.
 
         Parameters
         ----------
         show : callable
-            Called ten times a second to draw; may raise KeyboardInterrupt.
+            Called ten times a second to draw.
 
         Raises
         ------
@@ -124,29 +127,34 @@ class LiveSession:
         if self.options.record is not None:
             own = [predictions.header.source_id, clock_map.header.source_id]
             recorder = Recorder(self.options.record, list(source.headers.values()), own)
-        with closing(sinks), contextlib.closing(clock_map):
+        with closing(sinks), contextlib.closing(clock_map), interruptible() as interrupted:
             try:
                 runner.start()
                 if recorder is not None:
-                    self._start_recording(recorder, source, clock, show)
+                    self._start_recording(recorder, source, clock, show, interrupted)
                 runner.begin_decoding(clock.now())
-                self._watch(runner, recorder, clock, show)
+                self._watch(runner, recorder, clock, show, interrupted)
             finally:
                 runner.stop()
-                if recorder is not None:
+                if recorder is not None and recorder.started:
                     self._finish(recorder, checkpoint, source)
         if runner.error is not None:
             raise runner.error
 
     def _start_recording(
-        self, recorder: Recorder, source: LslSource, clock: LslClock, show: Callable[[], None]
+        self,
+        recorder: Recorder,
+        source: LslSource,
+        clock: LslClock,
+        show: Callable[[], None],
+        interrupted: threading.Event,
     ) -> None:
         """Start LabRecorder and wait until it has every stream: decoding starts with the recording."""
         recorder.start()
         for notice in recorder.notices:
             self._notice(notice, clock.now())
         deadline = clock.now() + _CONFIRM_TIMEOUT_S
-        while not (status := recorder.status()).all_opened:
+        while not (status := recorder.status()).all_opened and not interrupted.is_set():
             self.telemetry.recording = f"{recorder.path.name}: {status.state}"
             if status.over or clock.now() > deadline:
                 raise InputError(
@@ -159,7 +167,12 @@ class LiveSession:
         source.restate_segments()
 
     def _watch(
-        self, runner: LiveRunner, recorder: Recorder | None, clock: LslClock, show: Callable[[], None]
+        self,
+        runner: LiveRunner,
+        recorder: Recorder | None,
+        clock: LslClock,
+        show: Callable[[], None],
+        interrupted: threading.Event,
     ) -> None:
         end = clock.now() + self.options.seconds if self.options.seconds else float("inf")
         look = (
@@ -167,15 +180,14 @@ class LiveSession:
             if recorder is not None
             else None
         )
-        try:
-            while runner.running and clock.now() < end:
-                if recorder is not None:
-                    self._show_recording(recorder, clock.now())
-                if look is not None:
-                    look(clock.now())
-                show()
-                clock.wait_until(min(clock.now() + 0.1, end))
-        except KeyboardInterrupt:
+        while runner.running and clock.now() < end and not interrupted.is_set():
+            if recorder is not None:
+                self._show_recording(recorder, clock.now())
+            if look is not None:
+                look(clock.now())
+            show()
+            interrupted.wait(min(_SHOW_S, max(0.0, end - clock.now())))
+        if interrupted.is_set():
             self._notice("stopping", clock.now())
 
     def _show_recording(self, recorder: Recorder, now: float) -> None:

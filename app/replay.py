@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from acquisition.clock import ReplayClock
 from acquisition.errors import InputError
 from acquisition.intake import intake_maker
-from acquisition.record.files import read_sidecar
+from acquisition.record.files import read_sidecar, sidecar_path
 from acquisition.select import select_streams
 from acquisition.types import Change, StreamEvent
 from acquisition.xdf.scan import scan_xdf
@@ -21,6 +22,14 @@ from app.runner import closing, run_replay
 from app.session_options import SessionOptions, load_model, make_decoder
 from app.telemetry import Telemetry
 from models.checkpoint import Checkpoint
+
+#: What an own recording's sidecar says of how it was made: option -> (key there, types).
+_SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "montage": ("montage", (str,)),
+    "screen_cm": ("screen_cm", (str,)),
+    "distance_cm": ("distance_cm", (int, float)),
+    "line": ("line_hz", (int,)),
+}
 
 
 @dataclass
@@ -63,17 +72,18 @@ class ReplaySession:
     def _with_sidecar(self, options: SessionOptions) -> SessionOptions:
         """Return the options, completed by what an own recording was made with."""
         sidecar = read_sidecar(self.path)
-        names = {
-            "montage": "montage",
-            "screen_cm": "screen_cm",
-            "distance_cm": "distance_cm",
-            "line": "line_hz",
-        }
-        taken = {
-            option: sidecar[name]
-            for option, name in names.items()
-            if getattr(options, option) is None and sidecar.get(name) is not None
-        }
+        taken: dict[str, Any] = {}
+        for option, (name, types) in _SIDECAR_OPTIONS.items():
+            value = sidecar.get(name)
+            if value is None or getattr(options, option) is not None:
+                continue
+            if not isinstance(value, types) or isinstance(value, bool):
+                raise InputError(
+                    f"{name}: expected {types[-1].__name__}, found {value!r}",
+                    where=str(sidecar_path(self.path)),
+                    remedy="correct it or move the sidecar away",
+                )
+            taken[option] = value
         if taken:
             text = ", ".join(f"{option} {value}" for option, value in taken.items())
             message = f"as it was recorded: {text}"

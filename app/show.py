@@ -112,9 +112,9 @@ class _Lines:
         for message in snapshot.new_messages(self._n_messages):
             self._say(f"- {message}")
         self._n_messages = snapshot.n_messages
-        for failure in snapshot.failures[self._n_failures :]:
+        for failure in snapshot.new_failures(self._n_failures):
             self._say(f"failure in {failure.stage}: {failure.error}")
-        self._n_failures = len(snapshot.failures)
+        self._n_failures = snapshot.n_failures
         is_due = snapshot.n_predictions >= self._n_printed + _LINE_EVERY
         if snapshot.prediction is not None and is_due and not self._quiet:
             self._n_printed = snapshot.n_predictions
@@ -123,7 +123,7 @@ class _Lines:
     def skip_what_was_shown(self) -> None:
         """Count everything so far as printed."""
         snapshot = self._telemetry.snapshot()
-        self._n_messages, self._n_failures = snapshot.n_messages, len(snapshot.failures)
+        self._n_messages, self._n_failures = snapshot.n_messages, snapshot.n_failures
 
     def finish(self) -> None:
         """Print the last news and a summary."""

@@ -36,7 +36,8 @@ class Snapshot:
     streams: dict[str, StreamState]
     messages: tuple[str, ...]  # the newest ones
     n_messages: int  # all there ever were
-    failures: tuple[Failure, ...]
+    failures: tuple[Failure, ...]  # the newest ones
+    n_failures: int  # all there ever were
     n_predictions: int
     n_skipped: int
     total_p50_ms: float
@@ -46,8 +47,11 @@ class Snapshot:
 
     def new_messages(self, n_seen: int) -> tuple[str, ...]:
         """Return the messages after the first ``n_seen``, as far as they are still kept."""
-        n_new = min(self.n_messages - n_seen, len(self.messages))
-        return self.messages[len(self.messages) - n_new :]
+        return self.messages[max(0, len(self.messages) - (self.n_messages - n_seen)) :]
+
+    def new_failures(self, n_seen: int) -> tuple[Failure, ...]:
+        """Return the failures after the first ``n_seen``, as far as they are still kept."""
+        return self.failures[max(0, len(self.failures) - (self.n_failures - n_seen)) :]
 
 
 @dataclass
@@ -64,6 +68,7 @@ class Telemetry:
     _arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=_N_LATENCIES))
     _n_predictions: int = 0
     _n_messages: int = 0
+    _n_failures: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     _STATE_OF = {  # noqa: RUF012  (a dataclass leaves an unannotated class attribute alone)
@@ -98,6 +103,7 @@ class Telemetry:
         """Take a dead or degraded stage."""
         with self._lock:
             self._failures.append(failure)
+            self._n_failures += 1
 
     def snapshot(self) -> Snapshot:
         """Return the state now."""
@@ -108,6 +114,7 @@ class Telemetry:
                 messages=tuple(self._messages),
                 n_messages=self._n_messages,
                 failures=tuple(self._failures),
+                n_failures=self._n_failures,
                 n_predictions=self._n_predictions,
                 n_skipped=self.n_skipped,
                 total_p50_ms=_percentile(self._totals, 50),

@@ -113,6 +113,7 @@ class Decoder:
 
     # --- decoding ---
 
+    @torch.inference_mode()
     def warm_up(self) -> None:
         """Load and run everything once, so that the first window does not pay for it."""
         n_eeg = round(self.config.windows.eeg_step_s * 1000)
@@ -125,6 +126,11 @@ class Decoder:
         self._step_features.face(Step(0, 0.0, True, 1.0, 0.0, np.zeros((240, 320, 3), dtype=np.uint8)))
         size = self.config.features.face_size
         self._forward.encode_face(torch.zeros(3, size, size))
+        absent = dict.fromkeys(MODALITIES, False)
+        nothing = Window(0, 0.0, {}, absent, dict.fromkeys(MODALITIES, 0.0), 0.0, 0.0)
+        self._forward(
+            assemble(nothing, {}, self.config, self.normaliser, self._positions, self._n_voice_tokens)[0]
+        )
 
     @torch.inference_mode()
     def decode(self, window: Window) -> Prediction | None:

@@ -99,6 +99,11 @@ class Recorder:
             arguments += ["--query", query]
         self._process = start_detached("acquisition.record.supervisor", arguments, log_path(self.path))
 
+    @property
+    def started(self) -> bool:
+        """True from a successful `start` on."""
+        return self._process is not None
+
     def status(self) -> RecordingStatus:
         """Return how the recording goes; cheap, never waits."""
         if self._process is None:
