@@ -16,6 +16,7 @@ from acquisition.select import select_streams
 from acquisition.types import Change, StreamEvent
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
+from app.annotated import AnnotatedCopySink
 from app.outputs import Sink
 from app.pipeline import Failure, Pipeline
 from app.runner import closing, run_replay
@@ -109,7 +110,11 @@ class ReplaySession:
 
         decoder = make_decoder(checkpoint, self.options, on_failure)
         pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event)
-        sinks: list[Sink] = self.options.sinks(checkpoint.config.labels)
+        labels = checkpoint.config.labels
+        sinks: list[Sink] = self.options.sinks(labels)
+        if self.options.record is not None:
+            unused_id = max(source.headers, default=0) + 1
+            sinks.append(AnnotatedCopySink(self.path, self.options.record, labels, unused_id))
         try:
             with closing(sinks):
                 run_replay(

@@ -15,17 +15,21 @@ from acquisition.xdf.format import BOUNDARY_UUID, DTYPES, MAGIC, Tag
 
 
 class XdfWriter:
-    """Appends chunks to a new file; a context manager.
+    """Appends chunks to a file; a context manager.
 
     Parameters
     ----------
     path : Path
-        Overwritten if it exists.
+        Overwritten if it exists, unless ``append``.
+    append : bool
+        Go on after the last chunk of an existing file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = Path(path).open("wb")  # noqa: SIM115 (the object is the context)
+    def __init__(self, path: Path, *, append: bool = False) -> None:
+        self._file = Path(path).open("ab" if append else "wb")  # noqa: SIM115 (the object is the context)
         self._formats: dict[int, tuple[str, int]] = {}
+        if append:
+            return
         self._file.write(MAGIC)
         self._chunk(Tag.FILE_HEADER, b'<?xml version="1.0"?><info><version>1.0</version></info>')
 
@@ -69,6 +73,10 @@ class XdfWriter:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 

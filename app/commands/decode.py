@@ -85,6 +85,10 @@ def replay(
     streams: opt.Streams = None,
     montage: opt.Montage = None,
     line: opt.Line = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Write a copy of the recording with the predictions in it.", show_default=False),
+    ] = None,
     headless: opt.Headless = False,
     seconds: opt.Seconds = None,
     jsonl: opt.Jsonl = None,
@@ -128,6 +132,7 @@ def replay(
         distance_cm=distance_cm,
         line=line,
         baseline_s=baseline,
+        record=record,
         headless=headless,
         seconds=seconds,
         jsonl=jsonl,
@@ -188,6 +193,6 @@ def _speed(text: str) -> float:
 
 
 def _whole(text: str, option: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise InputError(f"expected a whole number above 0 or all, got {text!r}", where=option)
     return int(text)

@@ -7,11 +7,14 @@ import itertools
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from acquisition.errors import InputError
 from acquisition.simulator.recording import write_simulated
+from acquisition.xdf.write import XdfWriter
 from app.compare import compare_runs
 from app.outputs import DigestSink
 from app.replay import ReplaySession
@@ -142,6 +145,30 @@ def test_own_recording_is_replayed_with_what_it_was_recorded_with(recording, ran
     assert line == replayed(recording, random_model, line=50, screen_cm="53x30", distance_cm=60.0)[1]
 
 
+def test_sidecar_with_a_wrong_type_is_refused_with_its_path(recording, random_model, tmp_path):
+    copy = tmp_path / "own.xdf"
+    copy.write_bytes(recording.read_bytes())
+    copy.with_suffix(".json").write_text('{"distance_cm": "far"}')
+    with pytest.raises(InputError, match=r"own.json: distance_cm: expected float, found 'far'"):
+        replayed(copy, random_model)
+
+
+def test_replay_writes_a_copy_with_its_predictions_in_it(recording, random_model, tmp_path):
+    import pyxdf
+
+    target = tmp_path / "with-predictions.xdf"
+    _, line = replayed(recording, random_model, record=target, streams="eye=none,face=none")
+    streams, _ = pyxdf.load_xdf(target)
+    by_type = {stream["info"]["type"][0]: stream for stream in streams}
+    predictions = by_type["AffectscopePrediction"]
+    assert len(predictions["time_stamps"]) == int(line.split()[-1])
+    assert abs(predictions["time_series"][:, :5].sum(axis=1) - 1).max() < 1e-5
+    assert len(by_type["EEG"]["time_stamps"]) == 12_000
+    assert replayed(target, random_model, streams="eye=none,face=none")[1] == line
+    with pytest.raises(InputError, match="exists"):
+        replayed(recording, random_model, record=target)
+
+
 def test_device_that_is_not_there_is_refused(random_model):
     import torch
 
@@ -152,3 +179,47 @@ def test_device_that_is_not_there_is_refused(random_model):
     with pytest.raises(InputError, match="--device cuda"):
         choose_device("cuda")
     assert replace(SessionOptions(), device="auto").device == "auto"
+
+
+def _eeg_recording(path, stamps, scale=20.0):
+    header = (
+        "<info><name>Amp</name><type>EEG</type><channel_count>2</channel_count><source_id>amp</source_id>"
+        "<nominal_srate>100</nominal_srate><channel_format>double64</channel_format><desc><channels>"
+        "<channel><label>Fz</label><unit>uV</unit></channel><channel><label>Cz</label><unit>uV</unit></channel>"
+        "</channels></desc></info>"
+    )
+    values = np.random.default_rng(1).normal(0.0, scale, (len(stamps), 2))
+    with XdfWriter(path) as writer:
+        writer.add_stream(1, header)
+        for at in range(0, len(stamps), 100):
+            writer.samples(1, stamps[at : at + 100], values[at : at + 100])
+    return path
+
+
+def test_a_hole_of_thirty_years_is_passed_over(tmp_path, random_model):
+    stamps = 100 + np.arange(2000) / 100
+    stamps[1000:] += 9e8
+    session, _ = replayed(_eeg_recording(tmp_path / "reset.xdf", stamps), random_model)
+    snapshot = session.telemetry.snapshot()
+    assert snapshot.prediction.t_end == pytest.approx(9e8 + 120, abs=0.5)
+    assert 2 * 25 <= snapshot.n_predictions <= 2 * 30  # two parts of 10 s, three valid steps needed in each
+
+
+def test_numbers_no_amplifier_shows_are_no_eeg(tmp_path, random_model):
+    path = _eeg_recording(tmp_path / "huge.xdf", 100 + np.arange(1000) / 100, scale=1e30)
+    session, _ = replayed(path, random_model)
+    assert session.telemetry.snapshot().n_predictions == 0
+
+
+def test_a_recording_is_never_overwritten_by_predictions(recording, random_model):
+    before = recording.read_bytes()
+    with pytest.raises(InputError, match="this is a recording"):
+        replayed(recording, random_model, jsonl=recording)
+    assert recording.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("option", ["jsonl", "csv"])
+def test_a_full_disk_is_named(recording, random_model, option):
+    with pytest.raises(InputError, match=f"--{option} /dev/full: cannot write: No space left"):
+        replayed(recording, random_model, **{option: Path("/dev/full")})
