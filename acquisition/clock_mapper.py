@@ -18,6 +18,7 @@ from acquisition.clock_offsets import OffsetTrack
 from acquisition.dejitter import SampleLine
 from acquisition.recorded_map import RecordedMap
 from acquisition.types import MapSegment
+from acquisition.xdf.plausible import LARGEST_TIME_S
 
 _N_SEGMENTS = 10_000  # 40 min of a regular stream: bounds what is kept where nobody publishes the map
 
@@ -76,6 +77,7 @@ class ClockMapper:
         self._line = SampleLine(nominal_sfreq) if dejitter and nominal_sfreq > 0 else None
         self._recorded = RecordedMap(recorded) if recorded else None
         self._allow_ties = allow_ties
+        self._last_stamp = float("nan")
         self._last = float("nan")  # mapped time of the newest kept sample
         self._last_offset_mapped = float("nan")  # before dejittering
         self._segments: deque[MapSegment] = deque(maxlen=_N_SEGMENTS)
@@ -98,7 +100,11 @@ class ClockMapper:
         Mapped
             Samples that would go back in time (a clock set back, a duplicate) are left out and counted.
         """
-        stamps = np.asarray(stamps, dtype=np.float64)
+        stamps, n_unplaced = self._without_nan(np.asarray(stamps, dtype=np.float64))
+        if n_unplaced:
+            rest = self.map(stamps) if len(stamps) else Mapped(np.empty(0), ())
+            kept = np.ones(len(stamps), dtype=bool) if rest.keep is None else rest.keep
+            return Mapped(rest.times, rest.breaks, np.concatenate([np.zeros(n_unplaced, dtype=bool), kept]))
         if len(stamps) == 0:
             return Mapped(np.empty(0), ())
         if self._recorded is not None:
@@ -143,6 +149,27 @@ class ClockMapper:
                 )
             )
         return times, breaks
+
+    def _without_nan(self, stamps: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+        """Return stamps where each broken one follows its predecessor, and how many had none to follow.
+
+        One NaN would otherwise make the line, and with it every later time, NaN.
+        """
+        broken = ~(np.abs(stamps) < LARGEST_TIME_S)  # NaN compares False
+        if not broken.any():
+            self._last_stamp = float(stamps[-1]) if len(stamps) else self._last_stamp
+            return stamps, 0
+        n_unplaced = 0
+        if np.isnan(self._last_stamp):
+            n_unplaced = len(stamps) if broken.all() else int(np.argmin(broken))
+            self.n_dropped += n_unplaced
+        stamps, broken = stamps[n_unplaced:].copy(), broken[n_unplaced:]
+        period_s = 1.0 / self._nominal_sfreq if self._nominal_sfreq > 0 else 0.0
+        for at in np.flatnonzero(broken):
+            stamps[at] = (stamps[at - 1] if at else self._last_stamp) + period_s
+        if len(stamps):
+            self._last_stamp = float(stamps[-1])
+        return stamps, n_unplaced
 
     def _gaps(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return where an irregular stream has a hole, (n,) bool; its very first sample counts as one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
 
 from acquisition.errors import InputError
@@ -43,7 +44,7 @@ def parse_header(xml: str) -> StreamHeader:
         source_id=_text(root, "source_id"),
         hostname=_text(root, "hostname"),
         uid=_text(root, "uid"),
-        nominal_sfreq=nominal_sfreq,
+        nominal_sfreq=nominal_sfreq if 0 < nominal_sfreq < math.inf else 0.0,  # 0: the stream states none
         n_channels=n_channels,
         channel_format=_text(root, "channel_format") or "float32",
         channels=_channels(desc, n_channels),
@@ -65,9 +66,10 @@ def _text(element: ET.Element, path: str) -> str:
 
 def _float(text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def _channels(desc: ET.Element, n_channels: int) -> tuple[ChannelInfo, ...]:

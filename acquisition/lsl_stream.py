@@ -94,6 +94,7 @@ class LiveStream:
 
         out: list[Chunk | StreamEvent] = []
         n_read = 0
+        n_dropped = self.intake.mapper.n_dropped
         try:
             if self.opened is not None:
                 for stamps, values in drain(self.opened):
@@ -108,7 +109,13 @@ class LiveStream:
         self._backlog = n_read
         if n_read and not self.is_lost and self.opened is not None:
             self._count(n_read, now)
-            if self.watchdog.hear(now):
+            n_placed = n_read - (self.intake.mapper.n_dropped - n_dropped)
+            if n_placed <= 0:  # as good as silent, whatever it sends
+                if self.watchdog.check(now):
+                    out.append(
+                        self._event(Change.STALE, now, "samples come, but their stamps do not advance")
+                    )
+            elif self.watchdog.hear(now):
                 out.insert(0, self._event(Change.BACK, now, "data again"))
         elif self.watchdog.check(now):
             silent_s = self.watchdog.silent_s(now)
@@ -139,8 +146,11 @@ class LiveStream:
 
         arrival = float(local_clock())
         out: list[Chunk | StreamEvent] = []
-        if self._placement is None or abs(stamps[-1] + self._placement.offset_s - now) > 1e8:
-            out += self._place(stamps, now, unix_offset_s)
+        known = stamps[np.isfinite(stamps)]
+        if len(known) == 0:
+            known = np.array([self._last_stamp])
+        if self._placement is None or abs(known[-1] + self._placement.offset_s - now) > 1e8:
+            out += self._place(known, now, unix_offset_s)
             if self._placement is None:
                 return out
         self._estimate_missing(stamps)

@@ -74,13 +74,15 @@ def cut_voice(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int
     n_grid = min(round(config.voice_s / config.voice_grid_s), int(unbroken_s / config.voice_grid_s + 1e-6))
     clip_s = n_grid * config.voice_grid_s
     coverage = clip_s / config.voice_s
-    is_valid = clip_s >= config.voice_min_s
-    if not is_valid:
+    if clip_s < config.voice_min_s:
         return Step(index, t_end, False, coverage, sfreq)
     if known:
         return Step(index, t_end, True, coverage, sfreq, known=True)
     start = max(ring.last_break(stop), stop - round(clip_s * sfreq))
-    return Step(index, t_end, True, coverage, sfreq, ring.data(start, stop)[:, 0].copy())
+    clip = ring.data(start, stop)[:, 0].copy()
+    if not np.isfinite(clip).all():  # one NaN would spread over the whole clip
+        return Step(index, t_end, False, coverage, sfreq)
+    return Step(index, t_end, True, coverage, sfreq, clip)
 
 
 def cut_face(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int, known: bool) -> Step:

@@ -20,6 +20,8 @@ from models.features.screen import ScreenGeometry
 #: A channel whose samples sit at its extreme values for longer than this share of a step is at the rails.
 _MAX_SHARE_AT_RAIL = 0.1
 _FLAT_UV = 1e-3  # standard deviation below which a channel is flat, in the unit of the data
+#: No amplifier shows more, not even in raw 24-bit counts; the power of far larger numbers is infinite.
+_MOST_UV = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class EegStep:
     """Differential entropy of one step."""
 
     de: Tensor  # (C, n_bands) nats, not normalised
-    usable: Tensor  # (C,) bool: neither flat, at the rails, nor NaN
+    usable: Tensor  # (C,) bool: neither flat, at the rails, NaN, nor beyond all amplifiers
 
 
 class StepFeatures:
@@ -78,7 +80,7 @@ class StepFeatures:
 
 def usable_channels(data: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return which channels of a step (C, n_times) carry a signal, (C,) bool."""
-    finite = np.isfinite(data).all(axis=1)
+    finite = (np.abs(data) <= _MOST_UV).all(axis=1)  # NaN compares False
     data = np.where(finite[:, None], data, 0.0)
     low, high = data.min(axis=1, keepdims=True), data.max(axis=1, keepdims=True)
     at_rail = np.maximum((data == low).mean(axis=1), (data == high).mean(axis=1))

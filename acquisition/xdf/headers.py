@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import xml.etree.ElementTree as ET
 from xml.sax.saxutils import unescape
@@ -59,9 +60,10 @@ def _salvage(xml: str) -> StreamHeader:
 
 def _rate(text: str) -> float:
     try:
-        return float(text)
+        rate = float(text)
     except ValueError:
         return 0.0
+    return rate if 0 < rate < math.inf else 0.0
 
 
 def _field(xml: str, name: str) -> str:

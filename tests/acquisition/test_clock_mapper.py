@@ -159,3 +159,14 @@ def test_map_that_nobody_publishes_takes_bounded_memory():
         mapper.map(np.arange(begin, begin + 1000) / 4.0)
     assert len(mapper.take_segments()) == 10_000
     assert mapper.take_segments() == []
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("size", [1, 7, 500])
+def test_a_broken_stamp_costs_no_other_sample(broken: float, size: int) -> None:
+    stamps = 50 + np.arange(500) / 100
+    stamps[[0, 1, 203, 204, 377]] = broken
+    mapper = ClockMapper("x", 100.0)
+    times = np.concatenate([mapper.map(stamps[at : at + size]).times for at in range(0, 500, size)])
+    np.testing.assert_allclose(times, 50 + np.arange(2, 500) / 100, atol=1e-6)
+    assert mapper.n_dropped == 2  # they have no sample before them to follow
