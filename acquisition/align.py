@@ -79,6 +79,11 @@ class Aligner:
         """Close no window that ends before ``time``."""
         self._not_before = time
 
+    def pass_over(self, index: int) -> None:
+        """Leave out the windows before ``index`` uncounted, because nothing is in them."""
+        if self._next is not None:
+            self._next = max(self._next, index)
+
     def push(self, chunk: Chunk) -> None:
         """Append a chunk to its ring; streams of no modality are ignored."""
         modality = self._modality_of_stream.get(chunk.stream)

@@ -79,6 +79,11 @@ class LslSource:
         return {key: live.header for key, live in self._streams.items()}
 
     @property
+    def next_time(self) -> float | None:
+        """Return None: nobody knows when a live sample comes."""
+        return None
+
+    @property
     def exhausted(self) -> bool:
         """Live streams never end."""
         return False

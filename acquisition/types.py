@@ -146,6 +146,10 @@ class Source(Protocol):
         """Return the time up to which no more data can come, or None if only watermarks tell."""
 
     @property
+    def next_time(self) -> float | None:
+        """LSL time of the next sample where it is known, as in a file; None elsewhere."""
+
+    @property
     def exhausted(self) -> bool:
         """True when nothing will ever come again."""
 

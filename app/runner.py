@@ -150,22 +150,21 @@ def run_replay(
     first_time, last_time : float
         LSL seconds of the recording's first and last sample.
     """
-    for now in _grid(first_time, last_time, pipeline.aligner.config.hop_s):
-        if stop() or pipeline.source.exhausted:
-            break
+    config = pipeline.aligner.config
+    index = int(first_time // config.hop_s) + 1
+    while (now := index * config.hop_s) <= last_time and not (stop() or pipeline.source.exhausted):
         clock.wait_until(now)
         for prediction in pipeline.step(now):
             telemetry.on_prediction(prediction)
             for sink in sinks:
                 sink.write(prediction)
         progress(now)
-
-
-def _grid(first_time: float, last_time: float, hop_s: float) -> Iterator[float]:
-    index = int(first_time // hop_s) + 1
-    while index * hop_s <= last_time:
-        yield index * hop_s
         index += 1
+        # A clock that was reset can leave a hole of hours or years, and no window in it holds anything.
+        next_time = pipeline.source.next_time
+        if next_time is not None and next_time > now + config.context_s + 1.0:
+            index = max(index, int(next_time // config.hop_s))
+            pipeline.aligner.pass_over(index)
 
 
 @contextlib.contextmanager

@@ -110,6 +110,11 @@ class SimulatedSource:
         return None if self._waits_for_late else now
 
     @property
+    def next_time(self) -> float | None:
+        """Return None: its samples come without holes that were worth passing over."""
+        return None
+
+    @property
     def exhausted(self) -> bool:
         """True when the duration is over and everything was read."""
         return self.options.duration_s is not None and all(stream.ended for stream in self._streams)

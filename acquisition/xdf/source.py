@@ -106,6 +106,11 @@ class XdfSource:
         return now
 
     @property
+    def next_time(self) -> float | None:
+        """LSL time of the next sample, None at the end."""
+        return self._heap[0][0] if self._heap else None
+
+    @property
     def exhausted(self) -> bool:
         """True when every sample and event has been read."""
         return not self._heap and not self._events
@@ -156,6 +161,13 @@ class XdfSource:
                 self._events.append(StreamEvent(key, Change.ENDED, opened_at, message))
             else:
                 self._heap.append((time, at))
+        if self._cursors and not self._heap:
+            length_s = self.last_time - self.first_time
+            raise InputError(
+                f"no sample lies in the part asked for; the recording is {length_s:.1f} s long",
+                where=str(self.index.path),
+                remedy="choose another --from and --to",
+            )
         heapq.heapify(self._heap)
         self._events = opened + self._events
         self.first_time = max(self.first_time, begin)

@@ -226,3 +226,14 @@ def test_late_modality_is_masked_and_right_again_in_the_next_window():
     aligner.push(chunk("v", np.arange(299, 308) / 15.0, 299))
     assert 81 in aligner.due(20.3, None)
     assert aligner.cut(81, 20.3, live=True).steps["face"][-1].data == "frame 299"
+
+
+def test_voice_with_a_nan_is_absent_until_the_nan_has_left_the_clip():
+    aligner = Aligner(WindowConfig())
+    aligner.open(AUDIO)
+    times = np.arange(12_000) / 1000.0
+    data = np.zeros((12_000, 1))
+    data[4_000] = np.nan
+    aligner.push(Chunk("a", 0, data, times))
+    present = [window_at(aligner, t).present["voice"] for t in (3.5, 5.0, 9.5)]
+    assert present == [True, False, True]

@@ -14,7 +14,7 @@ import pytest
 
 from acquisition.clock_mapper import ClockMapper
 from acquisition.errors import InputError
-from acquisition.header import stream_identity
+from acquisition.header import parse_header, stream_identity
 from acquisition.intake import StreamIntake
 from acquisition.types import Change, Chunk, Kind, MapSegment, StreamEvent, StreamHeader, StreamSpec
 from acquisition.xdf.source import XdfSource
@@ -189,3 +189,16 @@ def test_clock_resets_keep_every_sample_and_mark_the_reset(real_data: Path, chun
     assert 12876 in breaks
     assert times[12876] - times[12875] == pytest.approx(273.9, abs=0.5)
     assert len(streams["MyMarkerStream"][0]) == 175
+
+
+def test_a_part_without_samples_is_an_input_error(recording: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"no sample lies in the part asked for; the recording is \d+\.\d s long"
+    ):
+        XdfSource(recording, KINDS, _intake, start=1000.0)
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "-5"])
+def test_an_impossible_nominal_rate_counts_as_none(rate: str) -> None:
+    header = parse_header(HEADER.format(name="Amp", type="EEG", n=2, sfreq=rate, format="float32"))
+    assert header.nominal_sfreq == 0.0
