@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from typing import Any
 
 from acquisition.errors import InputError
 from acquisition.lsl_config import quiet_liblsl
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     except typer.Abort:
         sys.exit(INTERRUPTED)
     except click_exception as error:
-        error.show()  # type: ignore[attr-defined]
+        _say_usage(error)
         sys.exit(WRONG_USE)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): no reason to complain.
@@ -58,6 +59,16 @@ def main(arguments: list[str] | None = None) -> None:
             _say("set AFFECTSCOPE_DEBUG=1 for details, and please report it")
         sys.exit(FAULT)
     sys.exit(code if isinstance(code, int) else GOOD)
+
+
+def _say_usage(error: Any) -> None:
+    """Tell a mistake in the command line in one line, with where to look it up."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if "\n" in message:  # no command at all: the message is the help
+        error.show()
+        return
+    command = context.command_path.removeprefix(context.find_root().command_path) if context else ""
+    _say(f"error: {message} (see affectscope{command} --help)")
 
 
 def _say(message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,22 +72,35 @@ def compare_runs(path_a: Path, path_b: Path) -> Comparison:
 def _read(path: Path) -> dict[int, dict[str, Any]]:
     """Return a file's predictions by their t_end in whole microseconds."""
     records: dict[int, dict[str, Any]] = {}
+    number = 0
     try:
         with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                record = json.loads(line)
-                missing = [
-                    key for key in ("t_end", "label", "probs", "present", "warm_up") if key not in record
-                ]
-                if missing:
-                    raise InputError(f"line {number} lacks {', '.join(missing)}", where=str(path))
-                records[round(record["t_end"] / _SAME_TIME_S)] = record
+            for line in file:
+                number += 1
+                t_end, record = _prediction(json.loads(line))
+                records[t_end] = record
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
-    except (ValueError, TypeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no UTF-8 and no JSON are ValueErrors too
         raise InputError(
-            f"line {number} is no JSON object: {error}",
+            f"line {number} is no prediction: {error}",
             where=str(path),
             remedy="give a file written by --jsonl",
         ) from error
     return records
+
+
+def _prediction(record: Any) -> tuple[int, dict[str, Any]]:
+    """Return a prediction's t_end in whole microseconds and the prediction; ValueError if it is none."""
+    if not isinstance(record, dict):
+        raise ValueError("expected a JSON object")
+    if missing := [key for key in ("t_end", "label", "probs", "present", "warm_up") if key not in record]:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    t_end, probs = record["t_end"], record["probs"]
+    if not (_is_number(t_end) and isinstance(probs, dict) and probs and all(map(_is_number, probs.values()))):
+        raise ValueError("expected numbers in t_end and probs")
+    return round(t_end / _SAME_TIME_S), record
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

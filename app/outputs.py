@@ -6,10 +6,12 @@ back holds the very numbers.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +20,7 @@ import numpy as np
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
+from acquisition.xdf.format import MAGIC
 from models.prediction import Prediction
 
 
@@ -54,23 +57,25 @@ class JsonlSink:
     """One JSON object a line, flushed line by line: a crash loses at most the running line."""
 
     def __init__(self, path: Path) -> None:
-        self._file = _open_for_writing(path, "--jsonl")
+        self._file, self._where = _open_for_writing(path, "--jsonl"), f"--jsonl {path}"
 
     def write(self, prediction: Prediction) -> None:
         """Append a line."""
-        self._file.write(json.dumps(prediction_record(prediction)) + "\n")
-        self._file.flush()
+        with _writing(self._where):
+            self._file.write(json.dumps(prediction_record(prediction)) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with _writing(self._where):
+            self._file.close()
 
 
 class CsvSink:
     """One row a prediction: time, label, probabilities, modality attention and presence."""
 
     def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
-        self._file = _open_for_writing(path, "--csv")
+        self._file, self._where = _open_for_writing(path, "--csv"), f"--csv {path}"
         self._labels = labels
         self._writer = csv.writer(self._file)
         self._writer.writerow(
@@ -83,18 +88,21 @@ class CsvSink:
 
     def write(self, prediction: Prediction) -> None:
         """Append a row."""
-        self._writer.writerow(
+        row = (
             [repr(prediction.t_end), prediction.label]
             + [repr(prediction.probs[label]) for label in self._labels]
             + [repr(prediction.modality_attention[modality]) for modality in MODALITIES]
             + [int(prediction.present[modality]) for modality in MODALITIES]
             + [int(prediction.warm_up), repr(prediction.latency.total)]
         )
-        self._file.flush()
+        with _writing(self._where):
+            self._writer.writerow(row)
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with _writing(self._where):
+            self._file.close()
 
 
 class DigestSink:
@@ -127,11 +135,34 @@ class DigestSink:
         return f"sha256 {self._hash.hexdigest()} windows {self.n_windows}"
 
 
+@contextlib.contextmanager
+def _writing(where: str) -> Iterator[None]:
+    """Name the file and the remedy when the disk is full or gone."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write: {error.strerror or error}",
+            where=where,
+            remedy="free some space, or choose another disk",
+        ) from error
+
+
 def _open_for_writing(path: Path, option: str):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_recording(path, option)
         return path.open("w", newline="", encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"cannot write: {error.strerror or error}", where=f"{option} {path}", remedy="choose another path"
         ) from error
+
+
+def _refuse_recording(path: Path, option: str) -> None:
+    """Predictions of an earlier run may be overwritten, a recording may not."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) == MAGIC:
+            raise InputError("this is a recording", where=f"{option} {path}", remedy="choose another path")

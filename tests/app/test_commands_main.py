@@ -99,3 +99,36 @@ def test_wrong_use_is_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixtur
 def test_help_is_0_and_has_examples(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(*command, "--help") == 0
     assert "affectscope " in capsys.readouterr().out
+
+
+def test_a_wrong_option_is_one_line_and_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("replay", "a.xdf", "--from", "-1") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "--from" in lines[0]
+    assert lines[0].endswith("(see affectscope replay --help)")
+
+
+@pytest.mark.parametrize("chunk", ["0", "-3", "abc", "\u00b2"])
+def test_chunk_must_be_a_whole_number(chunk: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("replay", "a.xdf", "--chunk", chunk) == 2
+    assert "--chunk: expected a whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"t_end": 1, "label": "a", "probs": {"a": "x"}, "present": {}, "warm_up": false}',
+        '{"t_end": 1, "label": "a", "probs": {}, "present": {}, "warm_up": false}',
+        '{"t_end": 1, "label": "a", "probs": null, "present": {}, "warm_up": false}',
+        '{"t_end": 1, "label": "a", "probs": {"a": NaN}, "present": {}, "warm_up": false}',
+        '{"t_end": 1e400, "label": "a", "probs": {"a": 1}, "present": {}, "warm_up": false}',
+        "[1, 2]",
+        "3",
+    ],
+)
+def test_compare_refuses_what_is_no_prediction(line: str, tmp_path, capsys) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(line + "\n", encoding="utf-8")
+    assert exit_code("compare", str(path), str(path)) == 2
+    assert "line 1 is no prediction" in capsys.readouterr().err
