@@ -84,7 +84,8 @@ class LiveStream:
         if self.opened is None or uid != self.opened.header.uid or measured is None:
             return
         self.opened.offset = measured
-        if self._placement is not None and not self._placement.is_unix:
+        placement = self._placement
+        if placement is not None and not (placement.is_unix or placement.by_arrival):
             self._placement = Placement(measured[1])
             self.intake.add_offset(*measured)
 
@@ -149,7 +150,7 @@ class LiveStream:
         known = stamps[np.isfinite(stamps)]
         if len(known) == 0:
             known = np.array([self._last_stamp])
-        if self._placement is None or abs(known[-1] + self._placement.offset_s - now) > 1e8:
+        if self._placement is None or not self._placement.fits(float(known[-1]), now):
             out += self._place(known, now, unix_offset_s)
             if self._placement is None:
                 return out
@@ -170,7 +171,8 @@ class LiveStream:
             self.watchdog.declare()
             return [self._event(Change.REFUSED, now, placement.message)]
         self._placement = placement
-        raw_time = measured[0] if measured and not placement.is_unix else float(stamps[0])
+        is_measured = measured is not None and not (placement.is_unix or placement.by_arrival)
+        raw_time = measured[0] if measured is not None and is_measured else float(stamps[0])
         self.intake.add_offset(raw_time, placement.offset_s)
         return [self._event(Change.NOTICE, now, placement.message)] if placement.message else []
 

@@ -17,6 +17,8 @@ STALE_S = 2.0
 _OTHER_CLOCK_S = 1e8
 _DAY_S = 86_400.0
 _NOT_THE_SAME_CLOCK_S = 5.0
+_MOST_AHEAD_S = 5.0  # nothing comes from the future
+_MOST_BEHIND_S = 120.0  # no sender keeps samples for longer
 
 
 class Watchdog:
@@ -148,6 +150,12 @@ class Placement:
     message: str = ""  # a notice, or the reason for refusing
     is_refused: bool = False
     is_unix: bool = False
+    by_arrival: bool = False  # a measured offset was set aside
+
+    def fits(self, stamp: float, now: float) -> bool:
+        """Tell whether a sample that has just arrived can bear this stamp."""
+        distance = stamp + self.offset_s - now
+        return abs(distance) < _DAY_S if self.is_unix else -_MOST_BEHIND_S <= distance <= _MOST_AHEAD_S
 
 
 def place(stamp: float, offset_s: float | None, now: float, unix_offset_s: float) -> Placement:
@@ -178,7 +186,15 @@ def place(stamp: float, offset_s: float | None, now: float, unix_offset_s: float
             is_refused=True,
         )
     if offset_s is not None:
-        return Placement(offset_s)
+        measured = Placement(offset_s)
+        if measured.fits(stamp, now):
+            return measured
+        side = "ahead of" if distance > 0 else "behind"
+        return Placement(
+            now - stamp,
+            f"stamps lie {abs(distance):.0f} s {side} the LSL clock: mapped by their arrival",
+            by_arrival=True,
+        )
     if abs(distance) > _NOT_THE_SAME_CLOCK_S:
         return Placement(
             now - stamp,

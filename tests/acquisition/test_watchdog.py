@@ -117,3 +117,23 @@ def test_without_a_measurement_the_offset_is_nought_or_guessed_and_said() -> Non
     far = place(50_000.0, None, now=1000.0, unix_offset_s=UNIX_OFFSET_S)
     assert far.offset_s == -49_000.0
     assert "guessed" in far.message
+
+
+@pytest.mark.parametrize(("stamp", "side"), [(3700.0 + 100, "ahead of"), (200.0, "behind")])
+def test_stamps_hours_off_are_mapped_by_their_arrival_and_said_so(stamp: float, side: str) -> None:
+    now = 3800.0 if side == "behind" else 200.0
+    placement = place(stamp, 0.01, now, 0.0)
+    assert placement.by_arrival
+    assert placement.offset_s == now - stamp
+    assert f"stamps lie 3600 s {side} the LSL clock" in placement.message
+
+
+@pytest.mark.parametrize("age_s", [-4.0, 0.0, 20.0, 60.0])
+def test_a_backlog_and_a_little_skew_are_no_other_clock(age_s: float) -> None:
+    assert not place(1000.0 - age_s, 0.0, 1000.0, 0.0).by_arrival
+
+
+def test_unix_time_of_a_clock_minutes_off_is_decided_once() -> None:
+    placement = place(1.7e9 + 600.0, 0.0, now=1000.0, unix_offset_s=1000.0 - 1.7e9)
+    assert placement.is_unix
+    assert placement.fits(1.7e9 + 601.0, 1001.0)
