@@ -68,6 +68,7 @@ class LiveStream:
         self._placement: Placement | None = None  # None until the first samples show the sender's clock
         self._n_samples = 0
         self._n_missing = 0
+        self._stands_still = False  # its newest samples had no place after the ones before
         self._backlog = 0
         self._last_stamp = float("nan")
         self._bins: deque[tuple[float, int]] = deque()  # (start, samples) of 0.25 s each
@@ -111,16 +112,13 @@ class LiveStream:
         if n_read and not self.is_lost and self.opened is not None:
             self._count(n_read, now)
             n_placed = n_read - (self.intake.mapper.n_dropped - n_dropped)
-            if n_placed <= 0:  # as good as silent, whatever it sends
-                if self.watchdog.check(now):
-                    out.append(
-                        self._event(Change.STALE, now, "samples come, but their stamps do not advance")
-                    )
-            elif self.watchdog.hear(now):
+            self._stands_still = n_placed <= 0  # as good as silent, whatever it sends
+            if not self._stands_still and self.watchdog.hear(now):
                 out.insert(0, self._event(Change.BACK, now, "data again"))
-        elif self.watchdog.check(now):
+        if self.watchdog.check(now):
             silent_s = self.watchdog.silent_s(now)
-            out.append(self._event(Change.STALE, now, f"no sample for {silent_s:.1f} s"))
+            reason = "samples come, but their stamps do not advance" if self._stands_still else "no sample"
+            out.append(self._event(Change.STALE, now, f"{reason} for {silent_s:.1f} s"))
         return out
 
     def health(self, now: float) -> StreamHealth:

@@ -126,6 +126,9 @@ class ReplaySession:
                     self.telemetry,
                     progress=lambda now: progress((now - first) / max(last - first, 1e-9)),
                 )
+            if decoder.is_in_baseline:
+                message = f"the baseline of {self.options.baseline_s:g} s did not end: it was not used"
+                self.telemetry.on_event(StreamEvent("", Change.NOTICE, last, message))
         finally:
             self.damage = tuple(source.damage)
             source.close()

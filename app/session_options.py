@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +85,9 @@ def load_model(options: SessionOptions) -> Checkpoint:
     """
     checkpoint = load_checkpoint(options.model)
     small = checkpoint.config.network.preset == "small"
+    n_cores = os.cpu_count() or 1
+    if options.threads > n_cores:  # far more threads than cores bring everything to a standstill
+        raise InputError(f"expected 0 to {n_cores}, the cores here, got {options.threads}", where="--threads")
     torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))
     return checkpoint
 

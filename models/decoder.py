@@ -180,6 +180,11 @@ class Decoder:
         elif isinstance(features, Tensor) and features.shape == (self.config.network.n_eye_features,):
             self._baseline.add(step.t_end, eye=features)
 
+    @property
+    def is_in_baseline(self) -> bool:
+        """True until the baseline is over; predictions still rest on the training statistics."""
+        return self._baseline is not None
+
     def _end_baseline(self, t_end: float) -> None:
         if self._baseline is not None and self._baseline.is_over(t_end):
             self.normaliser = self._baseline.refit(self.normaliser)

@@ -119,7 +119,10 @@ class Supervisor:
                 deadline = float("inf")
             self._stop.wait(_POLL_S)
         if process.poll() is not None:
-            self._tell("failed", f"LabRecorder ended by itself: {self._last_words()}")
+            self._tell(
+                "failed",
+                f"LabRecorder ended by itself (exit code {process.returncode}): {self._last_words()}",
+            )
             return 1
         return self._finish(process)
 

@@ -52,6 +52,7 @@ DistanceCm = Annotated[
 Baseline = Annotated[
     float | None,
     typer.Option(
+        min=1.0,
         help="Normalise with the statistics of the first so many seconds of the person's own data.",
         show_default=False,
     ),

@@ -54,6 +54,7 @@ def train(
         n_jobs=jobs,
         epochs_scale=0.1 if quick else 1.0,
     )
+    _check_writable(out)
     with _StageBars() as bars:
         sha256 = train_simulated(out, options, bars)
     print(f"{out}: trained on simulated data only, sha256 {sha256[:16]}")
@@ -92,6 +93,21 @@ def evaluate(
     else:
         Console().print(_table(result))
         Console().print(_attention_table(result))
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot hold the model before hours of work, not after them."""
+    probe = folder / "model.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"the folder cannot be written: {error.strerror}",
+            where=f"--out {folder}",
+            remedy="choose another",
+        ) from error
 
 
 def _difficulty(text: str) -> str | float:

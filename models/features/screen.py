@@ -26,7 +26,7 @@ class ScreenGeometry:
     distance_cm: float
 
     def __post_init__(self) -> None:
-        if not min(self.width_cm, self.height_cm, self.distance_cm) > 0:
+        if not all(0 < length < math.inf for length in (self.width_cm, self.height_cm, self.distance_cm)):
             raise InputError(
                 f"expected lengths above 0 cm, got {self.width_cm} x {self.height_cm} at {self.distance_cm}",
                 where="screen geometry",

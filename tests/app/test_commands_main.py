@@ -132,3 +132,9 @@ def test_compare_refuses_what_is_no_prediction(line: str, tmp_path, capsys) -> N
     path.write_text(line + "\n", encoding="utf-8")
     assert exit_code("compare", str(path), str(path)) == 2
     assert "line 1 is no prediction" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["/proc/x", __file__])
+def test_train_refuses_a_folder_it_cannot_write_before_it_trains(out: str, capsys) -> None:
+    assert exit_code("train", "--simulated", "--out", out) == 2
+    assert "the folder cannot be written" in capsys.readouterr().err
