@@ -68,7 +68,17 @@ class SessionOptions:
         return ScreenGeometry(*parse_screen_cm(self.screen_cm), self.distance_cm)
 
     def sinks(self, labels: tuple[str, ...]) -> list[Sink]:
-        """Open the output files."""
+        """Open the output files.
+
+        Raises
+        ------
+        InputError
+            If one cannot be written, or two options name the same file.
+        """
+        if self.jsonl is not None and self.csv is not None and self.jsonl.resolve() == self.csv.resolve():
+            raise InputError(
+                "both would write to one file", where=f"--jsonl and --csv {self.csv}", remedy="name two files"
+            )
         sinks = list(self.extra_sinks)
         if self.jsonl is not None:
             sinks.append(JsonlSink(self.jsonl))

@@ -130,6 +130,11 @@ class _Lines:
         self()
         snapshot = self._telemetry.snapshot()
         self._say(f"{snapshot.n_predictions} predictions, {snapshot.n_skipped} windows skipped")
+        if not snapshot.n_predictions:
+            self._say(
+                "no modality was ever present: the signals are missing, flat, broken or too short; "
+                "see: affectscope inspect FILE, or affectscope streams"
+            )
         if snapshot.n_predictions:
             self._say(f"latency total p50 {snapshot.total_p50_ms:.1f} ms, p99 {snapshot.total_p99_ms:.1f} ms")
         if snapshot.recording:
