@@ -84,7 +84,8 @@ class LiveSession:
 
     def _start_publishers(self) -> list[PublisherProcess]:
         wanted = (("webcam", self.webcam), ("microphone", self.microphone))
-        return [start_publisher(kind, device) for kind, device in wanted if device is not None]
+        # A file that stands in for a device goes on for as long as a device would; devices take no notice.
+        return [start_publisher(kind, device, loop=True) for kind, device in wanted if device is not None]
 
     def _telling(
         self, publishers: Sequence[PublisherProcess], clock: LslClock, show: Callable[[], None]

@@ -129,7 +129,7 @@ class _Lines:
         """Print the last news and a summary."""
         self()
         snapshot = self._telemetry.snapshot()
-        self._say(f"{snapshot.n_predictions} predictions, {snapshot.n_skipped} windows skipped")
+        self._say(f"predictions: {snapshot.n_predictions}, windows skipped: {snapshot.n_skipped}")
         if not snapshot.n_predictions:
             self._say(
                 "no modality was ever present: the signals are missing, flat, broken or too short; "

@@ -121,7 +121,8 @@ def refuse_second(options: SimulatorOptions) -> None:
     """
     from pylsl import resolve_bypred
 
-    query = " or ".join(source_id_query(spec.source_id) for spec in options.specs().values())
+    # In brackets: liblsl puts "session_id='…' and" before it.
+    query = "(" + " or ".join(source_id_query(spec.source_id) for spec in options.specs().values()) + ")"
     if found := resolve_bypred(query, 1, _RESOLVE_S):
         raise InputError(
             f"{found[0].name()} of person {options.seed} is published on {found[0].hostname()} already",

@@ -37,11 +37,14 @@ def live(
     distance_cm: opt.DistanceCm = None,
     baseline: opt.Baseline = None,
     webcam: Annotated[
-        str | None, typer.Option(help="Publish this camera (0) or video file too.", show_default=False)
+        str | None,
+        typer.Option(help="Publish this camera (0) or video file (again and again) too.", show_default=False),
     ] = None,
     microphone: Annotated[
         str | None,
-        typer.Option(help="Publish this microphone (default) or WAV file too.", show_default=False),
+        typer.Option(
+            help="Publish this microphone (default) or WAV file (again and again) too.", show_default=False
+        ),
     ] = None,
     discovery: Annotated[float, typer.Option(min=0.2, help="Seconds to look for streams.")] = 2.0,
 ) -> None:
@@ -171,7 +174,7 @@ def compare(
         print(json.dumps(result.to_json()))
         return
     print(f"windows: {result.n_a} and {result.n_b}, {result.n_common} in both")
-    print(f"left out: {result.n_warm_up} whose context was not whole in one of them")
+    print(f"left out: {result.n_warm_up} of the first seconds, whose context was not whole in one of them")
     if result.n_compared:
         print(f"same label: {result.same_label:.2%} of {result.n_compared}")
         print(
