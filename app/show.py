@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -78,7 +79,9 @@ def _save_picture(session: LiveSession, title: str) -> None:
     )
     console.print(screen)
     try:
-        path.write_text(console.export_svg(title="affectscope"), encoding="utf-8")
+        # Without the web fonts that rich names: a picture must not ask the network for anything.
+        svg = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="affectscope"), flags=re.DOTALL)
+        path.write_text(svg, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write: {error.strerror}", where=f"--picture {path}") from error
 
