@@ -233,7 +233,7 @@ def _ambiguous(usable: Mapping[K, StreamHeader], found: list[K], modality: str) 
     return InputError(
         f"{len(found)} streams fit {modality}: {_list_of(usable, found)}",
         where="streams",
-        remedy=f"choose with --streams {modality}={field_name}:{values[0]} or {modality}=none",
+        remedy=f'choose with --streams "{modality}={field_name}:{values[0]}" or {modality}=none',
     )
 
 

@@ -84,4 +84,4 @@ def _print(report: XdfReport, console: Console) -> None:
     if len(report.damage) > _N_SHOWN:
         say(f"... and {len(report.damage) - _N_SHOWN} more places, see --json")
     if not report.damage:
-        say("No damage found.")
+        say("The file itself is whole: no damage found.")

@@ -60,7 +60,7 @@ def test_another_sensor_is_never_eeg() -> None:
 
 def test_two_candidates_are_named_with_the_way_to_choose() -> None:
     two = {"a": header("Cap", "EEG", "s1"), "b": header("Band", "EEG", "s2")}
-    with pytest.raises(InputError, match=r"'Cap'.*'Band'.*--streams eeg=name:Cap"):
+    with pytest.raises(InputError, match=r"'Cap'.*'Band'.*--streams .eeg=name:Cap"):
         select_streams(two)
     assert select_streams(two, "eeg=name:Band").of_kind(Kind.EEG) == ["b"]
 

@@ -50,7 +50,7 @@ def test_table_tells_rates_gaps_and_empty_streams(
     assert "1.01 s" in text
     assert "runs at 100.00 Hz, not at its nominal 128 Hz" in text
     assert "Notes (Markers): empty" in text
-    assert "No damage found." in text
+    assert "no damage found." in text
 
 
 @pytest.mark.parametrize("columns", ["80", "200"])
@@ -77,7 +77,7 @@ def test_damaged_file_is_reported_and_exits_3(recording: Path, capsys: pytest.Ca
     assert run("inspect", recording) == 3
     text = capsys.readouterr().out
     assert "damaged at byte" in text
-    assert "No damage found." not in text
+    assert "no damage found." not in text
 
 
 def test_file_that_is_no_xdf_exits_2_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
