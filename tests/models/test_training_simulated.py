@@ -1,0 +1,80 @@
+"""Training and evaluation on simulated subjects, small enough to run as a test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from acquisition.types import MODALITIES
+from models.checkpoint import load_checkpoint
+from models.features.config import FeatureConfig
+from models.training.batches import Augment, thinned
+from models.training.evaluate import CAPS, EvaluationOptions, evaluate_simulated, wilson_interval
+from models.training.simulated import FIRST_EVALUATION_SEED, TrainingOptions, train_simulated
+from models.training.simulated_data import SubjectPlan, simulate_subject
+
+OPTIONS = TrainingOptions(n_subjects=6, n_validation=2, n_trials=5, trial_s=10.0, epochs_scale=0.1)
+
+
+def nothing(stage: str, share: float, loss: float) -> None:
+    """Take progress and do nothing with it."""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, train_simulated(folder, OPTIONS, nothing)
+
+
+@pytest.mark.slow
+def test_training_writes_a_model_that_says_what_it_was_trained_on(trained):
+    folder, sha256 = trained
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.sha256 == sha256
+    assert checkpoint.config.trained_on == "simulated data only"
+    assert "Not for workplace or" in (folder / "README.md").read_text()
+    assert {"eeg_mean", "eeg_sd", "eye_low", "eye_high"} <= set(checkpoint.normaliser_tensors)
+
+
+@pytest.mark.slow
+def test_evaluation_reports_every_condition_with_chance_and_intervals(trained):
+    options = EvaluationOptions(n_subjects=1, n_trials=5, trial_s=10.0, n_jobs=1)
+    result = evaluate_simulated(load_checkpoint(trained[0]), options, nothing)
+    assert result["chance"] == 0.2
+    assert (result["n_subjects"], result["n_trials"]) == (1, 5)
+    for group, keys in (("only", MODALITIES), ("without", MODALITIES), ("channels", CAPS)):
+        assert set(result[group]) == set(result[f"{group}_window"]) == set(keys)
+        for key, accuracy in result[group].items():
+            low, high = result["interval"][group][key]
+            assert low <= accuracy <= high
+
+
+def test_evaluation_subjects_are_never_training_subjects():
+    seeds = [plan.seed for plan in TrainingOptions(n_subjects=10_000).plans()]
+    assert max(seeds) < FIRST_EVALUATION_SEED
+
+
+def test_rows_hold_what_the_live_path_computes():
+    subject = simulate_subject(SubjectPlan(seed=3, n_trials=2, trial_s=10.0), FeatureConfig())
+    assert len(subject.t_end) == 20
+    assert np.isfinite(subject.de).all()
+    assert subject.has_crop.all()
+    assert np.isnan(subject.eye[:3]).all()  # an eye step needs four seconds
+    assert np.isfinite(subject.eye[6:]).any(axis=1).all()
+    assert subject.n_frames[5] == 498
+    np.testing.assert_array_equal(np.diff(subject.trial), np.arange(1, 20) == 10)
+
+
+def test_thinning_keeps_the_newest_three_steps():
+    step_mask = torch.ones(200, 10, dtype=torch.bool)
+    before = torch.zeros(200, 10, dtype=torch.bool)
+    before[:, :6] = True
+    kept = thinned(step_mask, before, Augment(), np.random.default_rng(0))
+    assert kept[:, -3:].all()
+    assert 0.1 < kept[:, :6].float().mean() < 0.6
+
+
+def test_wilson_interval_of_eight_in_ten():
+    low, high = wilson_interval(0.8, 10)
+    assert (low, high) == (pytest.approx(0.490, abs=0.001), pytest.approx(0.943, abs=0.001))
