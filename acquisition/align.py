@@ -141,6 +141,7 @@ class Aligner:
             for modality in MODALITIES
             if modality in self._feeds
         }
+        closing = self._closing(t_end) if live else []
         return Window(
             index=index,
             t_end=t_end,
@@ -149,19 +150,13 @@ class Aligner:
             coverage={m: _mean_coverage(steps.get(m, ())) for m in MODALITIES},
             waited_s=max(0.0, now - t_end) if live else 0.0,
             closed_at=now if live else t_end,
-            newest_push=self._closing_push(t_end) if live else math.nan,
-            newest_arrival=self._closing_arrival(t_end) if live else math.nan,
+            newest_push=max((feed.newest_push for feed in closing), default=math.nan),
+            newest_arrival=max((feed.newest_arrival for feed in closing), default=math.nan),
             warm_up=self._is_warm_up(t_end),
         )
 
-    def _closing_push(self, t_end: float) -> float:
-        """Return when the sample was pushed that let the window close."""
-        return max((f.newest_push for f in self._closing(t_end)), default=math.nan)
-
-    def _closing_arrival(self, t_end: float) -> float:
-        return max((f.newest_arrival for f in self._closing(t_end)), default=math.nan)
-
     def _closing(self, t_end: float) -> list[_Feed]:
+        """Return the feeds whose newest sample lets a window that ends at ``t_end`` close."""
         return [f for f in self._feeds.values() if f.is_waited_for and f.ring.newest_time >= t_end]
 
     def _is_warm_up(self, t_end: float) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from acquisition.clock import LslClock
 from acquisition.errors import InputError
@@ -75,12 +76,10 @@ class LiveSession:
             for publisher in publishers:
                 publisher.stop()
 
-    @property
+    @cached_property
     def checkpoint(self) -> Checkpoint:
         """The model, loaded once."""
-        if not hasattr(self, "_checkpoint"):
-            self._checkpoint = load_model(self.options)
-        return self._checkpoint
+        return load_model(self.options)
 
     def _start_publishers(self) -> list[PublisherProcess]:
         wanted = (("webcam", self.webcam), ("microphone", self.microphone))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,10 @@ class ReplaySession:
     damage: tuple[str, ...] = ()
     duration_s: float = 0.0
 
-    @property
+    @cached_property
     def checkpoint(self) -> Checkpoint:
         """The model, loaded once."""
-        if not hasattr(self, "_checkpoint"):
-            self._checkpoint = load_model(self.options)
-        return self._checkpoint
+        return load_model(self.options)
 
     def __post_init__(self) -> None:
         self.options = self._with_sidecar(self.options)

@@ -60,10 +60,15 @@ def eeg_input(
     at: NDArray[np.intp],
     augment: Augment | None,
     rng: np.random.Generator,
+    channels: list[int] | None = None,
 ) -> NetworkInput:
-    """Return EEG windows that end at the rows ``at``; thinned out if ``augment`` is given."""
+    """Return EEG windows that end at the rows ``at``; thinned out if ``augment`` is given.
+
+    ``channels`` are indices into the model's channels; without them all, or a random subset to augment.
+    """
     n_channels, n_steps = len(network.config.ch_names), network.config.windows.eeg_n_steps
-    channels = random_channels(n_channels, augment, rng) if augment else list(range(n_channels))
+    if channels is None:
+        channels = random_channels(n_channels, augment, rng) if augment else list(range(n_channels))
     batch = empty_input(len(at), network)
     batch.eeg, batch.eeg_step_mask, batch.eeg_channel_mask = rows.eeg(at, n_steps, channels)
     batch.eeg_positions = torch.tensor(channels)

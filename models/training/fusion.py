@@ -22,6 +22,7 @@ from models.training.simulated_data import as_crop
 
 _BATCH = 64
 _P_DROP = 0.25  # a modality is left out of a training window
+_P_KEEP_FRAME = 0.7  # of a training window's face frames
 _P_NOISE = 0.15  # its token comes from noise
 
 
@@ -63,25 +64,13 @@ def window_input(
 ) -> NetworkInput:
     """Return whole windows that end at the rows ``at``, with everything that is present in them."""
     batch = empty_input(len(at), network)
-    eeg = eeg_input(network, rows, at, augment, rng)
-    if channels is not None:
-        eeg.eeg, eeg.eeg_step_mask, eeg.eeg_channel_mask = rows.eeg(
-            at, network.config.windows.eeg_n_steps, channels
-        )
-        eeg.eeg_positions = torch.tensor(channels)
+    eeg = eeg_input(network, rows, at, augment, rng, channels)
     for name in ("eeg", "eeg_positions", "eeg_step_mask", "eeg_channel_mask"):
         setattr(batch, name, getattr(eeg, name))
     eye = eye_input(network, rows, at, augment, rng)
     for name in ("eye", "eye_step_mask", "eye_feature_mask"):
         setattr(batch, name, getattr(eye, name))
-    n_frames = round(network.config.windows.face_s)
-    steps, exists = rows.steps_back(at, n_frames)
-    batch.face_tokens = encoded.face[steps]
-    batch.face_mask = torch.from_numpy(exists & rows.has_crop[steps])
-    batch.face_times = torch.arange(n_frames - 1, -1, -1.0).expand(len(at), -1)
-    if augment:
-        batch.face_mask = batch.face_mask & torch.from_numpy(rng.random(exists.shape) < 0.7)
-    batch.voice_tokens, batch.voice_mask = encoded.voice[at], encoded.voice_mask[at]
+    _put_encoded(batch, network, rows, encoded, at, rng if augment else None)
     clip_s = torch.from_numpy(rows.n_frames[at] * 0.01).float()[:, None]
     batch.voice_times = (clip_s - encoded.voice_times).clamp_min(0.0)
     batch.present = torch.stack(
@@ -149,12 +138,27 @@ def _tokens_only(
     network: FusionNetwork, rows: Rows, encoded: EncodedRows, at: NDArray[np.intp], rng: np.random.Generator
 ) -> NetworkInput:
     batch = empty_input(len(at), network)
+    _put_encoded(batch, network, rows, encoded, at, rng)
+    return batch
+
+
+def _put_encoded(
+    batch: NetworkInput,
+    network: FusionNetwork,
+    rows: Rows,
+    encoded: EncodedRows,
+    at: NDArray[np.intp],
+    drop: np.random.Generator | None,
+) -> None:
+    """Fill in the face's and the voice's tokens; ``drop`` leaves out a random part of the frames."""
     n_frames = round(network.config.windows.face_s)
     steps, exists = rows.steps_back(at, n_frames)
-    batch.face_tokens = encoded.face[steps]
-    batch.face_mask = torch.from_numpy(exists & rows.has_crop[steps] & (rng.random(exists.shape) < 0.7))
+    kept = exists & rows.has_crop[steps]
+    if drop is not None:
+        kept &= drop.random(exists.shape) < _P_KEEP_FRAME
+    batch.face_tokens, batch.face_mask = encoded.face[steps], torch.from_numpy(kept)
+    batch.face_times = torch.arange(n_frames - 1, -1, -1.0).expand(len(at), -1)
     batch.voice_tokens, batch.voice_mask = encoded.voice[at], encoded.voice_mask[at]
-    return batch
 
 
 @torch.no_grad()
