@@ -9,9 +9,8 @@ from typing import Any
 
 from acquisition.errors import InputError
 from acquisition.lsl_config import quiet_liblsl
+from app.exit_codes import FAULT, GOOD, INTERRUPTED, WRONG_USE
 from assets import LSL_CONFIG
-
-GOOD, FAULT, WRONG_USE, DAMAGED_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from acquisition.errors import InputError
+from app.exit_codes import DAMAGED_INPUT, GOOD
 from app.live import LiveSession
 from app.replay import ReplaySession
 from app.telemetry import Telemetry
@@ -66,7 +67,7 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     lines.finish()
     for entry in session.damage:
         console.print(f"damaged: {entry}", markup=False, highlight=False)
-    return 3 if session.damage else 0
+    return DAMAGED_INPUT if session.damage else GOOD
 
 
 def _save_picture(session: LiveSession, title: str) -> None:

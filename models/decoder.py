@@ -71,7 +71,6 @@ class Decoder:
             round(self.config.windows.voice_s * self.config.features.voice_sfreq)
         )
         self._forward = Forward(checkpoint.network, torch.device(device), on_failure)
-        self._screen = screen
         self._step_features = StepFeatures(self.config.features, self._forward.device, screen)
         self._steps: dict[tuple[str, int], object] = {}
         self._n_voice_tokens = self._forward.n_voice_tokens(self._n_longest_clip)

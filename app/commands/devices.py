@@ -13,6 +13,7 @@ import typer
 from acquisition.errors import InputError
 from app.commands import options as opt
 from app.commands import publish
+from app.exit_codes import GOOD, WRONG_USE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -269,4 +270,4 @@ def doctor(as_json: opt.Json = False) -> int:
         print(json.dumps([result.to_json() for result in results]))
     else:
         print_checks(results)
-    return 2 if any(result.is_essential and not result.ok for result in results) else 0
+    return WRONG_USE if any(result.is_essential and not result.ok for result in results) else GOOD

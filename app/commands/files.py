@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.commands import options as opt
+from app.exit_codes import DAMAGED_INPUT, GOOD
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from acquisition.xdf.inspect import XdfReport
 
-_DAMAGED = 3
 _N_SHOWN = 20  # damaged places printed; --json has them all
 
 
@@ -45,7 +45,7 @@ def inspect(
         print(json.dumps(report.to_json(), allow_nan=False))
     else:
         _print(report, make_console())
-    return _DAMAGED if report.damage else 0
+    return DAMAGED_INPUT if report.damage else GOOD
 
 
 def _with_progress(read: Callable[[Callable[[float], None]], XdfReport]) -> XdfReport:
