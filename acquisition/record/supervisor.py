@@ -145,20 +145,24 @@ class Supervisor:
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            line = line.rstrip()
-            _log(line)
-            if "INFO|" not in line:
-                self._lines.append(line)
-                del self._lines[:-200]
-            if line.startswith("Found "):
-                self.status.n_streams += 1
-            elif line.startswith("Started data collection"):
-                self.status.n_opened += 1
-            elif "transmission broke off" in line:
-                # liblsl names the thread R_ and the start of the stream's name
-                thread = re.search(r"\[R_(.+?)\s*\]", line)
-                name = f"stream {thread[1]!r}" if thread else "a stream"
-                self._notice(f"{name} broke off; LabRecorder goes on if it comes back")
+            _log(line.rstrip())
+            self.take_line(line.rstrip())
+
+    def take_line(self, line: str) -> None:
+        """Learn from one line of LabRecorder's output how far it is."""
+        if "INFO|" not in line:
+            self._lines.append(line)
+            del self._lines[:-200]
+        if line.startswith("Found "):
+            self.status.n_streams += 1
+        elif n_opened := line.count("Started data collection"):
+            # One thread a stream writes these, and two of them may share a line.
+            self.status.n_opened += n_opened
+        elif "transmission broke off" in line:
+            # liblsl names the thread R_ and the start of the stream's name
+            thread = re.search(r"\[R_(.+?)\s*\]", line)
+            name = f"stream {thread[1]!r}" if thread else "a stream"
+            self._notice(f"{name} broke off; LabRecorder goes on if it comes back")
 
     def _stop_wanted(self) -> bool:
         self._low_disk = self._free() < self._min_free_bytes

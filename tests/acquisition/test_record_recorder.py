@@ -75,6 +75,17 @@ def numbers_in(path: Path) -> list[int]:
     return [int(row[0]) for row in streams[0]["time_series"]]
 
 
+def test_streams_are_counted_though_two_threads_of_labrecorder_share_a_line(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path / "a.xdf", ["type='EEG'"] * 2, 0)
+    supervisor.take_line("Found Markers@host matching 'type='EEG''")
+    supervisor.take_line("Found Clock@host matching 'type='EEG''")
+    supervisor.take_line(
+        "Started data collection for stream Started data collection for stream MarkersClock."
+    )
+    supervisor.take_line(".")
+    assert supervisor.status.all_opened
+
+
 def test_existing_file_is_refused_with_the_next_free_run(tmp_path: Path) -> None:
     path = tmp_path / "a_run-01.xdf"
     path.touch()
