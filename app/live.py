@@ -17,12 +17,14 @@ from acquisition.publish.process import PublisherProcess, start_publisher
 from acquisition.record.files import write_sidecar
 from acquisition.record.recorder import Recorder
 from acquisition.types import Change, StreamEvent
+from app.failure import Failure
+from app.model_loading import load_model, make_decoder
 from app.new_streams import NewStreams
 from app.outputs import Sink
 from app.own_streams import ClockOutlet, PredictionOutlet
-from app.pipeline import Failure, Pipeline
+from app.pipeline import Pipeline
 from app.runner import LiveRunner, closing
-from app.session_options import SessionOptions, load_model, make_decoder
+from app.session_options import SessionOptions
 from app.telemetry import Telemetry
 from models.checkpoint import Checkpoint
 

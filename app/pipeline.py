@@ -9,22 +9,13 @@ replay and tests call `step`. Live and replay differ only in the source and the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from acquisition.align import Aligner
 from acquisition.clock import stopwatch
 from acquisition.types import Change, Chunk, Source, StreamEvent, Window
 from models.decoder import Decoder
 from models.prediction import Latency, Prediction
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A dead or degraded stage: a message on the screen, never a log line alone."""
-
-    stage: str
-    error: str
-    time: float
 
 
 class Pipeline:

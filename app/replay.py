@@ -18,10 +18,12 @@ from acquisition.types import Change, StreamEvent
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
 from app.annotated import AnnotatedCopySink
+from app.failure import Failure
+from app.model_loading import load_model, make_decoder
 from app.outputs import Sink
-from app.pipeline import Failure, Pipeline
+from app.pipeline import Pipeline
 from app.runner import closing, run_replay
-from app.session_options import SessionOptions, load_model, make_decoder
+from app.session_options import SessionOptions
 from app.telemetry import Telemetry
 from models.checkpoint import Checkpoint
 

@@ -1,21 +1,18 @@
-"""What ``live`` and ``replay`` are told, and the parts both make of it."""
+"""What ``live`` and ``replay`` are told, and the parts both make of it.
+
+No torch here: the window's process imports it and opens fast.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import torch
 
 from acquisition.adapters.options import AdapterOptions, parse_screen_cm
 from acquisition.errors import InputError
 from acquisition.montage import load_montage
 from app.outputs import CsvSink, JsonlSink, Sink
 from assets import DEMO_MODEL
-from models.checkpoint import Checkpoint, load_checkpoint
-from models.decoder import Decoder
 from models.features.screen import ScreenGeometry
 
 
@@ -85,52 +82,3 @@ class SessionOptions:
         if self.csv is not None:
             sinks.append(CsvSink(self.csv, labels))
         return sinks
-
-
-def load_model(options: SessionOptions) -> Checkpoint:
-    """Load the checkpoint and settle how many CPU threads its network gets.
-
-    The ``small`` preset is fastest with one thread beside the acquire thread; its results then do not
-    depend on the number of cores either.
-    """
-    checkpoint = load_checkpoint(options.model)
-    small = checkpoint.config.network.preset == "small"
-    n_cores = os.cpu_count() or 1
-    if options.threads > n_cores:  # far more threads than cores bring everything to a standstill
-        raise InputError(f"expected 0 to {n_cores}, the cores here, got {options.threads}", where="--threads")
-    torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))
-    return checkpoint
-
-
-def make_decoder(
-    checkpoint: Checkpoint, options: SessionOptions, on_failure: Callable[[str], None]
-) -> Decoder:
-    """Return the decoder on the chosen device."""
-    return Decoder(
-        checkpoint,
-        device=choose_device(options.device),
-        screen=options.screen(),
-        line_hz=options.line,
-        baseline_s=options.baseline_s,
-        on_failure=on_failure,
-    )
-
-
-def choose_device(wanted: str) -> str:
-    """Return ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    InputError
-        If CUDA is asked for and is not there.
-    """
-    has_cuda = torch.cuda.is_available()
-    if wanted == "cuda" and not has_cuda:
-        raise InputError(
-            "no CUDA device is available to this build of torch",
-            where="--device cuda",
-            remedy="use --device cpu, or install a CUDA build of torch",
-        )
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise InputError(f"expected auto, cpu or cuda, got {wanted!r}", where="--device")
-    return "cuda" if wanted == "cuda" or (wanted == "auto" and has_cuda) else "cpu"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from acquisition.types import Change, StreamEvent, StreamSpec
-from app.pipeline import Failure
+from app.failure import Failure
 from models.prediction import Prediction
 
 _N_LATENCIES = 2000  # eight minutes at four predictions a second

@@ -43,5 +43,11 @@ def test_importing_a_package_loads_nothing_from_above(package, forbidden):
     assert not loaded_after_importing(modules(package)) & forbidden
 
 
+def test_the_window_s_process_loads_no_torch():
+    view = [name for name in modules("app") if name.startswith("app.view")]
+    pipe = ["app.engine.messages", "app.engine.request", "app.engine.process"]
+    assert not loaded_after_importing([*view, *pipe]) & {"torch", "mne", "cv2", "PyQt6"}
+
+
 def test_the_check_sees_a_forbidden_import():
     assert "torch" in loaded_after_importing(["models.network"])

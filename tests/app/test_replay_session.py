@@ -172,7 +172,7 @@ def test_replay_writes_a_copy_with_its_predictions_in_it(recording, random_model
 def test_device_that_is_not_there_is_refused(random_model):
     import torch
 
-    from app.session_options import choose_device
+    from app.model_loading import choose_device
 
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")

@@ -1,0 +1,282 @@
+"""What travels over the pipe between the engine and the window: news one way, orders the other.
+
+Besides the classes here the engine sends `models.prediction.Prediction` (with ``features`` empty),
+`acquisition.types.StreamEvent` and `app.failure.Failure` as they are. Times are LSL seconds, live and
+in a replay. Signals come ready for display: binned, filtered or encoded by `app.engine.tap`, so that
+one feature code serves model and screen. Nothing here loads torch or Qt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.lsl_stream import StreamHealth
+from acquisition.quality import ChannelQuality
+from acquisition.windows import WindowConfig
+
+# --- the session ---
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What the window says of the model."""
+
+    name: str
+    path: Path
+    labels: tuple[str, ...]
+    ch_names: tuple[str, ...]  # EEG channels of training
+    trained_on: str
+    is_simulated: bool  # trained on simulated data: the banner
+    preset: str
+    n_parameters: int
+    device: str  # cpu | the card's name
+    bands: tuple[tuple[str, float, float], ...]  # name, lowest and highest frequency in Hz
+    windows: WindowConfig
+    profile: str = ""  # the person's profile in use, if any
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment of a recording: a marker's text, or a gap."""
+
+    time: float
+    text: str
+    duration_s: float = 0.0  # of a gap
+    stream: str = ""
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What a replay knows of its file before it begins."""
+
+    path: Path
+    first: float
+    last: float
+    marks: tuple[Mark, ...]
+    gaps: tuple[Mark, ...]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The session runs."""
+
+    mode: str  # live | replay
+    model: ModelInfo
+    timeline: Timeline | None  # None live
+    is_simulated: bool = False  # the streams are the program's own simulator
+
+
+@dataclass(frozen=True)
+class Phase:
+    """How far the session is; the last one is ``ended`` or ``failed``."""
+
+    name: str  # loading | looking for streams | running | paused | ended | failed
+    message: str = ""  # for failed: what, where, remedy
+    speed: float = 1.0  # of a replay
+
+
+# --- signals, ready for display ---
+
+
+@dataclass(frozen=True, eq=False)
+class EegPart:
+    """EEG as the lowest and highest value of each bin, high-pass filtered for display.
+
+    Bin ``i`` spans ``[i * bin_s, (i + 1) * bin_s)``; a bin without a sample does not come.
+    """
+
+    ch_names: tuple[str, ...]
+    unit: str
+    bin_s: float
+    bins: NDArray[np.int64]  # (n,) ascending
+    low: NDArray[np.float32]  # (n, C)
+    high: NDArray[np.float32]  # (n, C)
+
+
+@dataclass(frozen=True, eq=False)
+class GazePart:
+    """Gaze in shares of the screen (0, 0 upper left) and pupils in the tracker's unit."""
+
+    times: NDArray[np.float64]  # (n,)
+    xy: NDArray[np.float32]  # (n, 2)
+    pupil: NDArray[np.float32]  # (n, 2) left, right; NaN where there is none
+    validity: NDArray[np.float32]  # (n,) 0..1
+    pupil_unit: str
+
+
+@dataclass(frozen=True)
+class FramePart:
+    """One video frame as JPEG, at most 640 pixels wide."""
+
+    time: float
+    jpeg: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class VoicePart:
+    """Level per bin of ``bin_s``, in dB relative to full scale: root mean square and peak."""
+
+    bin_s: float
+    bins: NDArray[np.int64]  # (n,)
+    rms_db: NDArray[np.float32]  # (n,)
+    peak_db: NDArray[np.float32]  # (n,)
+
+
+@dataclass(frozen=True, eq=False)
+class LogMelPart:
+    """Log-mel frames as the voice encoder gets them (`models.features.log_mel`)."""
+
+    times: NDArray[np.float64]  # (n,) centre of each frame
+    values: NDArray[np.float16]  # (n, n_mels)
+
+
+@dataclass(frozen=True, eq=False)
+class SpectrogramPart:
+    """Columns of one EEG channel's spectrogram (`models.features.spectrogram`)."""
+
+    ch_name: str
+    times: NDArray[np.float64]  # (n,) end of each column's window
+    freqs: NDArray[np.float32]  # (F,) Hz
+    power_db: NDArray[np.float32]  # (n, F) dB re 1 uV^2/Hz
+    restarts: bool  # True: another channel was chosen, what came before is void
+
+
+@dataclass(frozen=True)
+class MarkerPart:
+    """A marker."""
+
+    time: float
+    text: str
+    stream: str
+
+
+# --- figures ---
+
+
+@dataclass(frozen=True)
+class QualityPart:
+    """Each electrode's state, once a second."""
+
+    time: float
+    channels: tuple[ChannelQuality, ...]
+
+
+@dataclass(frozen=True)
+class RecordingInfo:
+    """How a recording goes."""
+
+    path: Path
+    state: str  # starting | recording | stopping | stopped | failed
+    message: str
+    duration_s: float
+    n_bytes: int
+    free_bytes: int
+    room_s: float  # how long the disk lasts at this rate
+
+
+@dataclass(frozen=True)
+class HealthPart:
+    """Figures of streams, latency and machine, twice a second."""
+
+    time: float
+    streams: dict[str, StreamHealth]  # by key; empty in a replay
+    latency_p50_ms: dict[str, float]  # arrival, wait, features, network, total
+    latency_p99_ms: dict[str, float]
+    n_predictions: int
+    n_skipped: int
+    cpu_percent: float  # of the engine's process, 100 = one core
+    memory_mb: float  # resident, of the engine's process
+    gpu: str  # "" without one; name, memory
+    recording: RecordingInfo | None
+    masked: tuple[str, ...]  # modalities unplugged by hand
+    n_view_dropped: int  # parts the window was too slow for
+
+
+@dataclass(frozen=True)
+class OcclusionRow:
+    """How the probability of the predicted emotion changes when something is blanked."""
+
+    kind: str  # modality | band | region
+    name: str  # eeg, alpha, left temporal, ...
+    delta_p: float  # blanked minus whole: negative means the thing spoke for the emotion
+    ch_names: tuple[str, ...] = ()  # of a region
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """The answer to `AskOcclusion`, about the window that ended at ``t_end``."""
+
+    t_end: float
+    label: str
+    probability: float
+    rows: tuple[OcclusionRow, ...]
+
+
+# --- orders ---
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End the session, the recording properly first."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Unplug a modality by hand, or plug it in again."""
+
+    modality: str
+    masked: bool
+
+
+@dataclass(frozen=True)
+class Note:
+    """Send a typed note as an LSL marker."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class StartRecording:
+    """Record the session's streams."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class StopRecording:
+    """End the recording and go on."""
+
+
+@dataclass(frozen=True)
+class ChooseSpectrogram:
+    """Show another channel's spectrogram."""
+
+    ch_name: str
+
+
+@dataclass(frozen=True)
+class AskOcclusion:
+    """Blank modalities, bands and regions of the newest window, one after the other."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Hold a replay."""
+
+
+@dataclass(frozen=True)
+class Play:
+    """Go on with a replay at ``speed`` times real time; infinity runs as fast as it goes."""
+
+    speed: float
+
+
+@dataclass(frozen=True)
+class Seek:
+    """Go on with a replay from another moment."""
+
+    time: float

@@ -1,0 +1,62 @@
+"""From a session's options to the model, on the device it runs on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import torch
+
+from acquisition.errors import InputError
+from app.session_options import SessionOptions
+from models.checkpoint import Checkpoint, load_checkpoint
+from models.decoder import Decoder
+
+
+def load_model(options: SessionOptions) -> Checkpoint:
+    """Load the checkpoint and settle how many CPU threads its network gets.
+
+    The ``small`` preset is fastest with one thread beside the acquire thread; its results then do not
+    depend on the number of cores either.
+    """
+    checkpoint = load_checkpoint(options.model)
+    small = checkpoint.config.network.preset == "small"
+    n_cores = os.cpu_count() or 1
+    if options.threads > n_cores:  # far more threads than cores bring everything to a standstill
+        raise InputError(f"expected 0 to {n_cores}, the cores here, got {options.threads}", where="--threads")
+    torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))
+    return checkpoint
+
+
+def make_decoder(
+    checkpoint: Checkpoint, options: SessionOptions, on_failure: Callable[[str], None]
+) -> Decoder:
+    """Return the decoder on the chosen device."""
+    return Decoder(
+        checkpoint,
+        device=choose_device(options.device),
+        screen=options.screen(),
+        line_hz=options.line,
+        baseline_s=options.baseline_s,
+        on_failure=on_failure,
+    )
+
+
+def choose_device(wanted: str) -> str:
+    """Return ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    InputError
+        If CUDA is asked for and is not there.
+    """
+    has_cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not has_cuda:
+        raise InputError(
+            "no CUDA device is available to this build of torch",
+            where="--device cuda",
+            remedy="use --device cpu, or install a CUDA build of torch",
+        )
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise InputError(f"expected auto, cpu or cuda, got {wanted!r}", where="--device")
+    return "cuda" if wanted == "cuda" or (wanted == "auto" and has_cuda) else "cpu"

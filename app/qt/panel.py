@@ -1,0 +1,49 @@
+"""What a panel is: a titled widget that shows the store as of one moment."""
+
+from __future__ import annotations
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from app.qt.theme import DARK, Theme
+from app.view.store import ViewStore
+
+
+class Panel(QFrame):
+    """A titled frame; subclasses put their content into ``body`` and draw in `refresh`.
+
+    Parameters
+    ----------
+    title : str
+        Plain text, above the content and read out to assistive technology.
+    """
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.theme: Theme = DARK
+        self.setObjectName("panel")
+        self.setAccessibleName(title)
+        self.title = QLabel(title)
+        self.title.setObjectName("panel-title")
+        self.title.setTextFormat(Qt.TextFormat.PlainText)
+        self.head = QHBoxLayout()  # beside the title: a panel's own controls
+        self.head.addWidget(self.title)
+        self.head.addStretch(1)
+        self.body = QVBoxLayout()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 6, 8, 8)
+        layout.setSpacing(4)
+        layout.addLayout(self.head)
+        layout.addLayout(self.body, 1)
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the store as of ``t`` (LSL seconds, NaN before the first sample).
+
+        Called about 30 times a second while the panel is visible; a panel whose content changes less
+        often looks at what it drew last and returns at once.
+        """
+        raise NotImplementedError
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours; subclasses redraw what style sheets do not reach."""
+        self.theme = theme

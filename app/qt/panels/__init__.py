@@ -1,0 +1,1 @@
+"""One file a panel; `app.qt.panel.Panel` says what a panel is."""
