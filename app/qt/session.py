@@ -1,0 +1,160 @@
+"""The session a window watches: one engine, the store it fills, and how to change to another engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+from app.engine.messages import Opened, Phase, Stop
+from app.engine.request import ReplayRequest, Request
+from app.view.store import ViewStore
+
+STOP_WITHIN_S = 3.0  # then an engine is ended by force
+
+
+class Engine(Protocol):
+    """What this needs of `app.engine.process.EngineProcess`."""
+
+    @property
+    def is_alive(self) -> bool:
+        """True until the process has ended."""
+
+    def start(self) -> None:
+        """Start the process."""
+
+    def news(self) -> list[object]:
+        """Return what came since the last call, without waiting."""
+
+    def send(self, order: object) -> None:
+        """Pass an order on."""
+
+    def stop(self, timeout_s: float = STOP_WITHIN_S) -> None:
+        """End the process, by force where it does not react in time."""
+
+
+class Session:
+    """Runs a request in an engine and keeps the store up to date; all calls return at once.
+
+    Parameters
+    ----------
+    make_engine : callable
+        Returns an engine, not yet started, for a request.
+    """
+
+    def __init__(self, make_engine: Callable[[Request], Engine]) -> None:
+        self._make_engine = make_engine
+        self._engine: Engine | None = None
+        self._retired: list[tuple[Engine, float]] = []  # with the time their patience ends
+        self._waiting: Request | None = None
+        self.request: Request | None = None
+        self.last_good: Request | None = None  # the newest one that opened
+        self.store = ViewStore()
+
+    def start(self, request: Request) -> None:
+        """Run ``request`` as soon as the engine that runs now has ended."""
+        self.stop()
+        self._waiting = request
+        self._start_waiting()
+
+    def again(self) -> None:
+        """Run the last request anew, e.g. after a failure; its output files are kept."""
+        if self.request is not None:
+            self.start(continued(self.request))
+
+    def stop(self) -> None:
+        """Ask the engine to end its session properly."""
+        self._waiting = None
+        if self._engine is not None:
+            self._engine.send(Stop())
+            self._retired.append((self._engine, monotonic() + STOP_WITHIN_S))
+            self._engine = None
+
+    @property
+    def is_over(self) -> bool:
+        """True when no engine's process is left."""
+        return self._engine is None and not self._retired and self._waiting is None
+
+    @property
+    def is_running(self) -> bool:
+        """True while there is an engine to send orders to."""
+        return self._engine is not None
+
+    def send(self, order: object) -> None:
+        """Pass an order on to the engine, if there is one."""
+        if self._engine is not None:
+            self._engine.send(order)
+
+    def poll(self) -> None:
+        """Take the engine's news into the store and look after engines that are to end."""
+        self._end_retired()
+        self._start_waiting()
+        engine = self._engine
+        if engine is None:
+            return
+        is_alive = engine.is_alive  # asked first: what a dead one still left is read below
+        for piece in engine.news():
+            self.store.take(piece)
+            if isinstance(piece, Opened):
+                self.last_good = self.request
+        if not is_alive:
+            self._engine = None
+            engine.stop(0.0)
+            if self.store.phase.name not in ("ended", "failed"):
+                self.store.take(Phase("failed", "the engine's process ended without a word: start it again"))
+
+    def kill(self) -> None:
+        """End what is left by force."""
+        for engine, _ in self._retired:
+            engine.stop(0.0)
+        if self._engine is not None:
+            self._engine.stop(0.0)
+        self._engine, self._retired, self._waiting = None, [], None
+
+    def _end_retired(self) -> None:
+        left = []
+        for engine, patience_ends in self._retired:
+            for piece in engine.news():  # an unread pipe would hold the engine up
+                if self._waiting is None:  # the last words of a session that nothing follows
+                    self.store.take(piece)
+            if not engine.is_alive:
+                engine.stop(0.0)
+            elif monotonic() > patience_ends:
+                engine.stop(0.0)
+            else:
+                left.append((engine, patience_ends))
+        self._retired = left
+
+    def _start_waiting(self) -> None:
+        if self._waiting is None or self._retired:
+            return
+        self.request, self._waiting = self._waiting, None
+        self.store = ViewStore()
+        self._engine = self._make_engine(self.request)
+        self._engine.start()
+
+
+def continued(request: Request) -> Request:
+    """Return a request to run after ``request`` that overwrites none of its files."""
+    options = request.options
+    options = replace(
+        options,
+        record=None,  # recording is started by hand from here on
+        jsonl=_next(options.jsonl),
+        csv=_next(options.csv),
+    )
+    if isinstance(request, ReplayRequest):
+        return replace(request, options=options)
+    return replace(request, options=options)
+
+
+def _next(path: Path | None) -> Path | None:
+    """Return a path beside ``path`` that is free: run.jsonl, run-2.jsonl, ..."""
+    if path is None:
+        return None
+    number, stem = 2, path.stem
+    while (free := path.with_name(f"{stem}-{number}{path.suffix}")).exists():
+        number += 1
+    return free

@@ -1,0 +1,67 @@
+"""The style sheet of the window, from a theme's colours; sizes follow the system's font."""
+
+from __future__ import annotations
+
+from app.qt.theme import Theme
+
+_SHEET = """
+QMainWindow, QDialog, QWidget#page {{ background: {window}; }}
+QWidget {{ color: {text}; }}
+QLabel {{ background: transparent; }}
+QFrame#panel {{ background: {surface}; border: 1px solid {grid}; border-radius: 6px; }}
+QLabel#panel-title {{ font-weight: 600; color: {text}; }}
+QLabel[muted="true"] {{ color: {muted}; }}
+QToolBar {{ background: {window}; border: 0; spacing: 4px; padding: 3px 6px; }}
+QToolButton, QPushButton, QComboBox, QLineEdit, QSpinBox {{
+    background: {surface}; border: 1px solid {grid}; border-radius: 4px; padding: 3px 8px; min-height: 1.4em;
+}}
+QToolButton:hover, QPushButton:hover, QComboBox:hover {{ border-color: {accent}; }}
+QToolButton:checked, QPushButton:checked {{ border: 2px solid {accent}; padding: 2px 7px; }}
+QToolButton:focus, QPushButton:focus, QComboBox:focus, QLineEdit:focus, QSpinBox:focus,
+QListView:focus, QTreeView:focus, QTableView:focus, QPlainTextEdit:focus {{ border: 2px solid {accent}; }}
+QToolButton:disabled, QPushButton:disabled, QComboBox:disabled, QLineEdit:disabled {{ color: {stale}; }}
+QTabWidget::pane {{ border: 0; }}
+QTabBar::tab {{
+    background: transparent; color: {muted}; padding: 5px 16px; border: 0; border-bottom: 3px solid transparent;
+}}
+QTabBar::tab:selected {{ color: {text}; border-bottom: 3px solid {accent}; font-weight: 600; }}
+QTabBar::tab:focus {{ border: 1px dotted {accent}; border-bottom: 3px solid {accent}; }}
+QMenuBar {{ background: {window}; }}
+QMenuBar::item {{ background: transparent; padding: 3px 8px; }}
+QMenuBar::item:selected, QMenu::item:selected {{ background: {accent}; color: {window}; }}
+QMenu {{ background: {surface}; border: 1px solid {grid}; }}
+QMenu::item {{ padding: 4px 24px; }}
+QMenu::item:disabled {{ color: {stale}; }}
+QMenu::separator {{ height: 1px; background: {grid}; margin: 4px 8px; }}
+QListView, QTreeView, QTableView, QPlainTextEdit {{
+    background: {surface}; border: 1px solid {grid}; alternate-background-color: {window};
+}}
+QHeaderView::section {{ background: {window}; color: {muted}; border: 0; padding: 3px 6px; }}
+QToolTip {{ background: {surface}; color: {text}; border: 1px solid {accent}; }}
+QScrollArea {{ background: transparent; border: 0; }}
+QStatusBar {{ background: {window}; }}
+QProgressBar {{ border: 1px solid {grid}; border-radius: 4px; text-align: center; background: {surface}; }}
+QProgressBar::chunk {{ background: {accent}; }}
+QLabel#sign {{ font-weight: 600; border: 1px solid {suspect}; border-radius: 4px; padding: 1px 8px; }}
+QLabel#state {{ font-weight: 600; padding: 1px 8px; }}
+QFrame#banner {{ background: {surface}; border: 1px solid {muted}; border-left: 6px solid {muted};
+    border-radius: 4px; }}
+QFrame#banner[severity="error"] {{ border-color: {bad}; }}
+QFrame#banner[severity="warning"] {{ border-color: {suspect}; }}
+QFrame#banner[severity="info"] {{ border-color: {accent}; }}
+"""
+
+
+def style_sheet(theme: Theme) -> str:
+    """Return the style sheet in a theme's colours."""
+    return _SHEET.format(
+        window=theme.window,
+        surface=theme.surface,
+        text=theme.text,
+        muted=theme.muted,
+        grid=theme.grid,
+        accent=theme.accent,
+        stale=theme.stale,
+        suspect=theme.suspect,
+        bad=theme.bad,
+    )

@@ -1,0 +1,1 @@
+"""The window's pages: now, why, signals, health. Each arranges panels and knows nothing of the others."""
