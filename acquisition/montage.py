@@ -6,7 +6,6 @@ import difflib
 import functools
 import re
 import tomllib
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import InputError
+from acquisition.ten_five import directions_from_mne, ten_five_directions
 
 # fmt: off
 #: The 62 channels of the SEED data sets, in the order of their files.
@@ -207,20 +207,6 @@ _TEN_FIVE = "10-05"
 
 
 @functools.cache
-def _directions(montage: str) -> dict[str, NDArray[np.float64]]:
+def _directions(montage: str) -> Mapping[str, NDArray[np.float64]]:
     """Return unit vectors from the centre of the fitted sphere to each electrode, by upper-case label."""
-    from mne.channels import get_builtin_montages, make_standard_montage
-
-    if montage == _TEN_FIVE:  # MNE 1.13 renamed it
-        montage = "colin27_1005" if "colin27_1005" in get_builtin_montages() else "standard_1005"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # a deprecated name is the user's choice
-        positions = make_standard_montage(montage).get_positions()["ch_pos"]
-    points = np.array(list(positions.values()), dtype=float)
-    # |p|² = 2 c·p + (r² - |c|²): the sphere through the electrodes, linear in its centre c.
-    solution = np.linalg.lstsq(np.c_[2 * points, np.ones(len(points))], (points**2).sum(axis=1), rcond=None)[
-        0
-    ]
-    rays = points - solution[:3]
-    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    return {label.upper(): ray for label, ray in zip(positions, rays, strict=True)}
+    return ten_five_directions() if montage == _TEN_FIVE else directions_from_mne(montage)
