@@ -93,7 +93,7 @@ def cut_face(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int,
         return Step(index, t_end, False, 0.0, 0.0)
     if known:
         return Step(index, t_end, True, 1.0, 0.0, known=True)
-    return Step(index, t_end, True, 1.0, 0.0, ring.data(stop - 1, stop)[0])
+    return Step(index, t_end, True, 1.0, 0.0, ring.data(stop - 1, stop)[0], ring.times(stop - 1, stop).copy())
 
 
 def _rate(ring: Ring, stop: int, nominal: float, *, irregular: bool = False) -> float:

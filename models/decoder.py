@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.clock import stopwatch
@@ -20,14 +21,14 @@ from acquisition.errors import InputError
 from acquisition.types import MODALITIES, Kind, Step, StreamSpec, Window
 from models.baseline import Baseline
 from models.checkpoint import Checkpoint
-from models.decoder_input import assemble
+from models.decoder_input import EncodedFace, assemble
 from models.features.log_mel import n_log_mel_frames
 from models.features.normalise import Normaliser
 from models.features.screen import ScreenGeometry
 from models.forward import Forward
 from models.inputs import NetworkInput
 from models.prediction import Latency, Prediction
-from models.step_features import EegStep, StepFeatures
+from models.step_features import EegStep, FaceStep, StepFeatures
 
 T = TypeVar("T")
 
@@ -49,6 +50,12 @@ class Decoder:
         Normalise with the statistics of the first seconds instead of the training's.
     on_failure : callable
         Told in one sentence when the device was lost and the CPU took over.
+
+    Attributes
+    ----------
+    masked : frozenset of str
+        Modalities unplugged by hand: the network takes them for absent, while their steps go on being
+        computed, so that they are back at once. May be set from any thread.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class Decoder:
         on_failure: Callable[[str], None] = lambda message: None,
     ) -> None:
         self.config = checkpoint.config
+        self.masked: frozenset[str] = frozenset()
         if line_hz is not None:
             self.config = replace(self.config, features=replace(self.config.features, line_hz=line_hz))
         self._baseline = Baseline(baseline_s) if baseline_s else None
@@ -137,7 +145,13 @@ class Decoder:
         started = stopwatch()
         network_s = self._take_new_steps(window)
         inputs, present = assemble(
-            window, self._steps, self.config, self.normaliser, self._positions, self._n_voice_tokens
+            window,
+            self._steps,
+            self.config,
+            self.normaliser,
+            self._positions,
+            self._n_voice_tokens,
+            self.masked,
         )
         self._drop_steps_before(window.index)
         self._end_baseline(window.t_end)
@@ -168,7 +182,7 @@ class Decoder:
                 self._collect_baseline(step, features)
         return encoders_s
 
-    def _collect_baseline(self, step: Step, features: EegStep | Tensor | None) -> None:
+    def _collect_baseline(self, step: Step, features: EegStep | FaceStep | Tensor) -> None:
         if self._baseline is None:
             return
         if isinstance(features, EegStep):
@@ -189,7 +203,7 @@ class Decoder:
             self.normaliser = self._baseline.refit(self.normaliser)
             self._baseline = None
 
-    def _features(self, modality: str, step: Step) -> EegStep | Tensor | None:
+    def _features(self, modality: str, step: Step) -> EegStep | FaceStep | Tensor:
         if modality == "eeg":
             picked = replace(step, data=step.data[self._picks])
             return self._on_device(self._step_features.eeg, picked)
@@ -206,10 +220,12 @@ class Decoder:
 
         return self._forward.run(run)
 
-    def _encoded(self, modality: str, features: EegStep | Tensor | None, step: Step) -> object:
+    def _encoded(self, modality: str, features: EegStep | FaceStep | Tensor, step: Step) -> object:
         """Return what is kept of a step: features, or tokens where an encoder sees one step alone."""
-        if modality == "face":
-            return self._forward.encode_face(features) if isinstance(features, Tensor) else None
+        if isinstance(features, FaceStep):
+            crop = features.crop
+            token = None if crop is None else self._forward.encode_face(crop)
+            return EncodedFace(token, features.box, features.time)
         if modality == "voice":
             clip_s = len(step.data) / step.sfreq
             assert isinstance(features, Tensor)
@@ -238,6 +254,7 @@ class Decoder:
     ) -> Prediction:
         probs = output["probs"][0].double().tolist()
         channel_attention = output["channel_attention"][0].double().tolist()
+        face_box, face_time = self._newest_face(window)
         return Prediction(
             index=window.index,
             t_end=window.t_end,
@@ -262,4 +279,25 @@ class Decoder:
                 "face": inputs.face_tokens[0].numpy(),
                 "voice": inputs.voice_tokens[0].numpy(),
             },
+            band_de=self._newest_entropy(window),
+            band_ch_names=self._ch_names,
+            face_box=face_box,
+            face_time=face_time,
         )
+
+    def _newest_entropy(self, window: Window) -> NDArray[np.float32]:
+        """Return (C, n_bands) nats of the newest EEG step, NaN where there is nothing to go by."""
+        steps = window.steps.get("eeg", ())
+        newest = self._steps.get(("eeg", steps[-1].index)) if steps and steps[-1].valid else None
+        if not isinstance(newest, EegStep):
+            return np.full((len(self._ch_names), len(self.config.features.bands)), np.nan, dtype=np.float32)
+        return torch.where(newest.usable[:, None], newest.de, torch.nan).to(torch.float32).numpy()
+
+    def _newest_face(self, window: Window) -> tuple[tuple[float, float, float, float] | None, float]:
+        """Return the newest step's face box, and the time of the newest frame that was searched."""
+        box, time = None, float("nan")
+        for step in window.steps.get("face", ()):
+            kept = self._steps.get(("face", step.index)) if step.valid else None
+            box = kept.box if isinstance(kept, EncodedFace) else None
+            time = kept.time if isinstance(kept, EncodedFace) else time
+        return box, time

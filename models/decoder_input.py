@@ -5,7 +5,8 @@ Shapes depend on the model and the connected EEG channels only; whatever is miss
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,8 +17,18 @@ from models.features.normalise import Normaliser
 from models.inputs import NetworkInput
 from models.step_features import EegStep
 
-#: What is kept of a step, by (modality, step index): `EegStep`, eye features (E,), a face token (D,) or
-#: None where the frame holds no face, voice tokens (tokens (M, D), mask (M,), times (M,), clip length in s).
+
+@dataclass(frozen=True, eq=False)
+class EncodedFace:
+    """What is kept of a face step."""
+
+    token: Tensor | None  # (D,); None where the frame holds no face
+    box: tuple[float, float, float, float] | None  # as in `models.step_features.FaceStep`
+    time: float  # LSL seconds of the frame
+
+
+#: What is kept of a step, by (modality, step index): `EegStep`, eye features (E,), `EncodedFace`,
+#: voice tokens (tokens (M, D), mask (M,), times (M,), clip length in s).
 KeptSteps = Mapping[tuple[str, int], object]
 
 
@@ -28,6 +39,7 @@ def assemble(
     normaliser: Normaliser,
     positions: Tensor,
     n_voice_tokens: int,
+    masked: Collection[str] = (),
 ) -> tuple[NetworkInput, dict[str, bool]]:
     """Return the batch of one for a window, and which modalities are present in it.
 
@@ -40,6 +52,8 @@ def assemble(
         Indices of the connected EEG channels in ``config.ch_names``.
     n_voice_tokens : int
         Tokens of the longest clip.
+    masked : collection of str
+        Modalities that count as absent though they are there.
     """
     steps = {
         modality: [
@@ -57,6 +71,7 @@ def assemble(
     present["eeg"] &= bool(eeg_channels.any())
     present["eye"] &= bool(eye_features.any())
     present["face"] &= int(face_mask.sum()) >= config.windows.face_min_frames
+    present = {modality: there and modality not in masked for modality, there in present.items()}
     inputs = NetworkInput(
         eeg=eeg[None],
         eeg_positions=positions,
@@ -119,8 +134,8 @@ def _face(steps: list[object], window: Window, config: ModelConfig) -> tuple[Ten
     ages = torch.zeros(n_frames)
     for at, step in enumerate(steps):
         ages[at] = window.t_end - window.steps["face"][at].t_end
-        if isinstance(step, Tensor):
-            tokens[at], mask[at] = step, True
+        if isinstance(step, EncodedFace) and step.token is not None:
+            tokens[at], mask[at] = step.token, True
     return tokens, mask, ages
 
 

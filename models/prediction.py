@@ -30,7 +30,8 @@ class Latency:
 class Prediction:
     """Probabilities and attention for the window that ended at ``t_end`` (LSL seconds).
 
-    Every attention sums to 1 over what is present; absent modalities have 0.
+    Every attention sums to 1 over what is present; absent modalities have 0. From ``band_de`` on it is
+    what a screen shows of the newest step, whether the network looked at it or not.
     """
 
     index: int
@@ -47,3 +48,10 @@ class Prediction:
     normalisation: str  # "training", or what replaced the training statistics
     latency: Latency = field(default_factory=Latency)
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # the network's inputs
+    # (C, n_bands) nats, differential entropy of the newest EEG step, not normalised; NaN where a channel is
+    # unusable, all NaN where the step is invalid; (0, n_bands) without an EEG stream
+    band_de: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+    band_ch_names: tuple[str, ...] = ()  # the C channels of ``band_de``
+    # x, y of the upper left corner, width, height in shares of the frame; None: no face in the newest step
+    face_box: tuple[float, float, float, float] | None = None
+    face_time: float = math.nan  # LSL seconds of the window's newest frame in which a face was looked for

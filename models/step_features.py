@@ -32,6 +32,15 @@ class EegStep:
     usable: Tensor  # (C,) bool: neither flat, at the rails, NaN, nor beyond all amplifiers
 
 
+@dataclass(frozen=True, eq=False)
+class FaceStep:
+    """The face of one step's frame."""
+
+    crop: Tensor | None  # (3, face_size, face_size); None without a face
+    box: tuple[float, float, float, float] | None  # x, y, width, height in shares of the frame
+    time: float  # LSL seconds of the frame; NaN where the step does not say
+
+
 class StepFeatures:
     """Computes each modality's features from one `Step`.
 
@@ -69,13 +78,18 @@ class StepFeatures:
         wave = resample(step.data, step.sfreq, self.config)
         return log_mel(wave.to(self.device), self.config).cpu()
 
-    def face(self, step: Step) -> Tensor | None:
-        """Return the crop (3, face_size, face_size) of the frame's largest face, or None without one."""
+    def face(self, step: Step) -> FaceStep:
+        """Return crop and place of the frame's largest face."""
         if self._finder is None:
             self._finder = FaceFinder(self.config)
         image = decode_frame(step.data)
         box = None if image is None else self._finder.find(image)
-        return None if image is None or box is None else crop_face(image, box, self.config)
+        time = float("nan") if step.times is None else float(step.times[-1])
+        if image is None or box is None:
+            return FaceStep(None, None, time)
+        height, width = image.shape[:2]
+        shares = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+        return FaceStep(crop_face(image, box, self.config), shares, time)
 
 
 def usable_channels(data: NDArray[np.floating]) -> NDArray[np.bool_]:

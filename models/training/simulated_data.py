@@ -164,7 +164,7 @@ def _row(
     eye = np.full(features.eye_features, np.nan, dtype=np.float32)
     if newest["eye"].valid:
         eye = step_features.eye(newest["eye"]).numpy()
-    crop = step_features.face(newest["face"]) if newest["face"].valid else None
+    crop = step_features.face(newest["face"]).crop if newest["face"].valid else None
     log_mel, n_frames = _log_mel_row(newest["voice"], step_features, features)
     return {
         "t_end": np.float64(window.t_end),

@@ -1,0 +1,124 @@
+"""What a decoder says beside its probabilities, and what unplugging a modality by hand does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from acquisition.simulator.source import SimulatedSource
+from acquisition.simulator.streams import SimulatorOptions
+from acquisition.types import MODALITIES, Kind, Step, StreamSpec, Window
+from app.pipeline import Pipeline
+from models.checkpoint import load_checkpoint
+from models.decoder import Decoder
+
+HOP_S = 0.25
+
+
+@pytest.fixture(scope="module")
+def checkpoint(random_model):
+    return load_checkpoint(random_model)
+
+
+def pumped(checkpoint, streams=("eeg", "gaze", "video", "audio"), faults=""):
+    """Return a pipeline on a simulated person, its decoder, and a function that runs it to a time."""
+    decoder = Decoder(checkpoint)
+    options = SimulatorOptions(seed=5, streams=streams, faults=faults)
+    pipeline = Pipeline(SimulatedSource(options), decoder, live=False)
+    n_done = 0
+
+    def run_to(t):
+        nonlocal n_done
+        first, n_done = n_done + 1, round(t / HOP_S)
+        return [p for hop in range(first, n_done + 1) for p in pipeline.step(hop * HOP_S)]
+
+    return decoder, run_to
+
+
+def eeg_window(data, index=4):
+    """Return a window that holds one valid EEG step and two more before it."""
+    steps = [Step(index - 4 * back, index * HOP_S - back, True, 1.0, 250.0, data) for back in (2, 1, 0)]
+    present = {modality: modality == "eeg" for modality in MODALITIES}
+    return Window(index, index * HOP_S, {"eeg": steps}, present, dict.fromkeys(MODALITIES, 1.0), 0.0, 0.0)
+
+
+def test_band_entropy_is_that_of_a_known_sine(checkpoint):
+    times = np.arange(250) / 250.0
+    data = np.random.default_rng(0).normal(0.0, 1.0, (3, 250))
+    data[0] += 40.0 * np.sin(2 * np.pi * 10.0 * times)  # lands in alpha
+    data[2] = 0.0  # flat
+    decoder = Decoder(checkpoint)
+    decoder.open(StreamSpec("cap", "Cap", Kind.EEG, ("CZ", "PZ", "OZ"), ("uV",) * 3, 250.0))
+    prediction = decoder.decode(eeg_window(data))
+    alpha = [name for name, _, _ in decoder.config.features.bands].index("alpha")
+    assert prediction.band_ch_names == ("CZ", "PZ", "OZ")
+    assert prediction.band_de.shape == (3, len(decoder.config.features.bands))
+    assert prediction.band_de.dtype == np.float32
+    assert prediction.band_de[0].argmax() == alpha
+    assert prediction.band_de[0, alpha] == pytest.approx(0.5 * np.log(2 * np.pi * np.e * 800.0), abs=0.1)
+    assert np.isfinite(prediction.band_de[1]).all()
+    assert np.isnan(prediction.band_de[2]).all()
+
+
+def test_band_entropy_is_unknown_while_the_eeg_is_gone(checkpoint):
+    _, run_to = pumped(checkpoint, streams=("eeg", "audio"), faults="drop:eeg@5+3")
+    by_time = {round(p.t_end, 2): p for p in run_to(7.0)}
+    assert np.isfinite(by_time[5.0].band_de).all()
+    assert np.isnan(by_time[6.0].band_de).all()
+    assert len(by_time[6.0].band_ch_names) == len(by_time[6.0].band_de) == 62
+
+
+def test_without_eeg_there_are_no_band_values(checkpoint):
+    _, run_to = pumped(checkpoint, streams=("video",))
+    newest = run_to(3.0)[-1]
+    assert newest.band_de.shape == (0, len(checkpoint.config.features.bands))
+    assert newest.band_ch_names == ()
+
+
+def test_face_box_lies_in_the_frame_and_its_time_is_the_frames(checkpoint):
+    _, run_to = pumped(checkpoint, streams=("video",))
+    newest = run_to(4.0)[-1]
+    x, y, w, h = newest.face_box
+    assert 0 <= x < x + w <= 1
+    assert 0 <= y < y + h <= 1
+    assert w > 0.15
+    assert newest.t_end - 0.5 - 0.5 <= newest.face_time <= newest.t_end
+
+
+def test_no_box_is_shown_for_a_camera_that_stopped(checkpoint):
+    _, run_to = pumped(checkpoint, streams=("video", "audio"), faults="drop:video@5+5")
+    newest = run_to(7.0)[-1]
+    assert newest.face_box is None
+    assert newest.face_time <= 5.0  # the newest frame that was searched
+
+
+def test_masked_modality_is_absent_and_back_at_once(checkpoint):
+    decoder, run_to = pumped(checkpoint)
+    before = run_to(12.0)[-1]
+    decoder.masked = frozenset({"eeg", "face"})
+    during = run_to(16.0)
+    decoder.masked = frozenset()
+    after = run_to(16.0 + HOP_S)
+    assert before.present == dict.fromkeys(MODALITIES, True)
+    for p in during:
+        assert p.present == {"eeg": False, "eye": True, "face": False, "voice": True}
+        assert p.modality_attention["eeg"] == p.modality_attention["face"] == 0.0
+        assert p.channel_attention == {}
+        assert np.isfinite(p.band_de).all()  # its steps go on
+    assert [p.present for p in after] == [before.present]
+
+
+def test_what_comes_after_a_mask_is_what_would_have_come_without_it(checkpoint):
+    decoder, run_to = pumped(checkpoint)
+    run_to(8.0)
+    decoder.masked = frozenset({"eye"})
+    run_to(12.0)
+    decoder.masked = frozenset()
+    _, run_unmasked_to = pumped(checkpoint)
+    assert run_to(13.0)[-1].probs == run_unmasked_to(13.0)[-1].probs
+
+
+def test_nothing_is_predicted_with_everything_masked(checkpoint):
+    decoder, run_to = pumped(checkpoint, streams=("eeg",))
+    decoder.masked = frozenset(MODALITIES)
+    assert run_to(5.0) == []
