@@ -1,1 +1,1 @@
-"""What the window shows, as plain state: histories, the moment looked at, and what to make of it. No Qt, no torch."""
+"""What the window shows, as plain state: histories, the moment looked at, and more. No Qt, no torch."""

@@ -1,16 +1,227 @@
-"""Everything the window may show, filled by the engine's news; bounded, and without Qt."""
+"""Everything the window may show, filled by the engine's news; bounded, and without Qt.
+
+One store serves one engine; a new engine gets a new store.
+"""
 
 from __future__ import annotations
 
-from app.engine.messages import ModelInfo, Phase
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.types import Change, Kind, StreamEvent, StreamSpec
+from app.engine.messages import (
+    EegPart,
+    FramePart,
+    GazePart,
+    HealthPart,
+    LogMelPart,
+    MarkerPart,
+    ModelInfo,
+    Occlusion,
+    Opened,
+    Phase,
+    QualityPart,
+    SpectrogramPart,
+    Timeline,
+    VoicePart,
+)
+from app.failure import Failure
+from app.view.frames import FrameHistory
+from app.view.history import BinnedHistory, SampleHistory
+from app.view.timed import TimedHistory
+from models.prediction import Prediction
+
+_N_EVENTS = 500
+#: Data this much older than the newest of their kind mean that a replay was sought back.
+_JUMP_S = 1.0
+
+_STATES = {
+    Change.OPENED: "open",
+    Change.BACK: "open",
+    Change.STALE: "stale",
+    Change.ENDED: "ended",
+    Change.REFUSED: "refused",
+}
+_SEVERITIES = {Change.STALE: "warning", Change.NOTICE: "warning", Change.REFUSED: "bad"}
+_BEST_FIRST = ("open", "stale", "ended", "refused")
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """One stream as a user sees it."""
+
+    spec: StreamSpec
+    state: str  # open | stale | ended | refused
+    since: float  # LSL seconds
+    message: str  # the newest sentence about it
 
 
 class ViewStore:
-    """The last ten minutes of signals, predictions and figures."""
+    """The last ten minutes of signals, predictions and figures, up to where a replay stands.
+
+    Attributes
+    ----------
+    events : deque of (time, text, severity)
+        Newest last; severity is info, warning or bad.
+    """
 
     def __init__(self) -> None:
+        self.mode = ""
         self.model: ModelInfo | None = None
+        self.timeline: Timeline | None = None
         self.phase = Phase("loading")
+        self.is_simulated = False
+        self.streams: dict[str, StreamState] = {}
+        self.eeg = BinnedHistory()
+        self.voice = BinnedHistory()
+        self.gaze = SampleHistory()
+        self.pupil_unit = ""
+        self.log_mel = SampleHistory(np.float16)
+        self.spectrogram = SampleHistory()
+        self.spectrogram_ch = ""
+        self.spectrogram_freqs: NDArray[np.float32] = np.empty(0, np.float32)
+        self.frames = FrameHistory()
+        self.markers: TimedHistory[MarkerPart] = TimedHistory(lambda marker: marker.time)
+        self.predictions: TimedHistory[Prediction] = TimedHistory(lambda prediction: prediction.t_end)
+        self.quality: TimedHistory[QualityPart] = TimedHistory(lambda part: part.time)
+        self.health: HealthPart | None = None
+        self.occlusion: Occlusion | None = None
+        self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
+        self.failures: deque[Failure] = deque(maxlen=_N_EVENTS)
+        self._takers: dict[type, Callable[[Any], None]] = {
+            Opened: self._take_opened,
+            Phase: self._take_phase,
+            StreamEvent: self._take_event,
+            Failure: self._take_failure,
+            EegPart: self._take_eeg,
+            GazePart: self._take_gaze,
+            FramePart: self._take_frame,
+            VoicePart: self._take_voice,
+            LogMelPart: self._take_log_mel,
+            SpectrogramPart: self._take_spectrogram,
+            MarkerPart: self.markers.add,
+            Prediction: self._take_prediction,
+            QualityPart: self.quality.add,
+            HealthPart: self._take_health,
+            Occlusion: self._take_occlusion,
+        }
+
+    # --- reading ---
+
+    @property
+    def newest_time(self) -> float:
+        """The newest time of any signal, LSL seconds; NaN before the first."""
+        return max((t for t in self._times("newest_time") if not math.isnan(t)), default=math.nan)
+
+    @property
+    def oldest_time(self) -> float:
+        """The oldest moment of any signal that is still kept, LSL seconds; NaN before the first."""
+        return min((t for t in self._times("oldest_time") if not math.isnan(t)), default=math.nan)
+
+    def stream_of(self, kind: Kind) -> StreamState | None:
+        """Return the stream of a kind, the one in the best state where there are several."""
+        states = [state for state in self.streams.values() if state.spec.kind is kind]
+        return min(states, key=lambda state: _BEST_FIRST.index(state.state), default=None)
+
+    def _times(self, name: str) -> list[float]:
+        return [getattr(signal, name) for signal in (self.eeg, self.voice, self.gaze, self.frames)]
+
+    # --- taking ---
 
     def take(self, news: object) -> None:
-        """Take one piece of news."""
+        """Take one piece of news; what is not known is passed over."""
+        taker = self._takers.get(type(news))
+        if taker is not None:
+            taker(news)
+
+    def _take_opened(self, opened: Opened) -> None:
+        self.mode, self.model, self.timeline = opened.mode, opened.model, opened.timeline
+        self.is_simulated = opened.is_simulated
+
+    def _take_phase(self, phase: Phase) -> None:
+        self.phase = phase
+
+    def _take_event(self, event: StreamEvent) -> None:
+        if event.message:
+            self.events.append((event.time, event.message, _SEVERITIES.get(event.change, "info")))
+        known = self.streams.get(event.stream)
+        state = _STATES.get(event.change) or (known.state if known else None)
+        if not event.stream or state is None:
+            return
+        # A stream can be refused before its adapter could describe it.
+        unknown = StreamSpec(event.stream, event.stream, Kind.OTHER, (), (), 0.0)
+        spec = event.spec or (known.spec if known else unknown)
+        has_changed = known is None or known.state != state or event.spec is not None
+        since = event.time if has_changed or known is None else known.since
+        message = event.message or (known.message if known and not has_changed else "")
+        self.streams[event.stream] = StreamState(spec, state, since, message)
+
+    def _take_failure(self, failure: Failure) -> None:
+        self.failures.append(failure)
+        self.events.append((failure.time, failure.error, "bad"))
+
+    def _take_eeg(self, part: EegPart) -> None:
+        if len(part.bins):
+            self._notice_jump(float(part.bins[0]) * part.bin_s, self.eeg.newest_time)
+        self.eeg.put(part.bins, part.low, part.high, ch_names=part.ch_names, unit=part.unit, bin_s=part.bin_s)
+
+    def _take_voice(self, part: VoicePart) -> None:
+        if len(part.bins):
+            self._notice_jump(float(part.bins[0]) * part.bin_s, self.voice.newest_time)
+        self.voice.put(
+            part.bins,
+            part.rms_db[:, None],
+            part.peak_db[:, None],
+            ch_names=("voice",),
+            unit="dB",
+            bin_s=part.bin_s,
+        )
+
+    def _take_gaze(self, part: GazePart) -> None:
+        if len(part.times):
+            self._notice_jump(float(part.times[0]), self.gaze.newest_time)
+        self.pupil_unit = part.pupil_unit
+        self.gaze.append(part.times, np.column_stack([part.xy, part.pupil, part.validity]))
+
+    def _take_frame(self, part: FramePart) -> None:
+        self._notice_jump(part.time, self.frames.newest_time)
+        self.frames.add(part)
+
+    def _take_log_mel(self, part: LogMelPart) -> None:
+        self.log_mel.append(part.times, part.values)
+
+    def _take_spectrogram(self, part: SpectrogramPart) -> None:
+        if part.restarts or part.ch_name != self.spectrogram_ch:
+            self.spectrogram.clear()
+        self.spectrogram_ch, self.spectrogram_freqs = part.ch_name, part.freqs
+        self.spectrogram.append(part.times, part.power_db)
+
+    def _take_prediction(self, prediction: Prediction) -> None:
+        self._notice_jump(prediction.t_end, self.predictions.newest_time)
+        self.predictions.cut_after(math.nextafter(prediction.t_end, -math.inf))  # the same moment anew
+        self.predictions.add(prediction)
+
+    def _take_health(self, part: HealthPart) -> None:
+        self.health = part
+
+    def _take_occlusion(self, occlusion: Occlusion) -> None:
+        self.occlusion = occlusion
+
+    def _notice_jump(self, t: float, newest: float) -> None:
+        """Void everything after ``t`` where it lies well before the newest of its kind (NaN compares False).
+
+        Streams of a recording may have ended before the moment sought: their own data would not tell.
+        """
+        if t < newest - _JUMP_S:
+            histories = (
+                *(self.eeg, self.voice, self.gaze, self.log_mel, self.spectrogram),
+                *(self.frames, self.markers, self.predictions, self.quality),
+            )
+            for history in histories:
+                history.cut_after(t)

@@ -1,0 +1,253 @@
+"""The last ten minutes of sampled signals, in arrays of bounded size.
+
+Time that runs back (a replay was sought back) voids what is newer than the new data; what is older stays.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEEP_S = 600.0
+_MAX_BYTES = 64_000_000  # of one history; 62 channels at 125 bins a second take 37 MB
+_FULL_SHARE = 0.8  # a buffer fuller than this after old samples left is enlarged
+
+
+class BinnedHistory:
+    """Lowest and highest value of each channel in bins of equal length.
+
+    Bin ``i`` spans ``[i * bin_s, (i + 1) * bin_s)`` on the LSL clock. A ring addressed by bin number:
+    what is missing is NaN, and a hole costs nothing.
+
+    Attributes
+    ----------
+    ch_names : tuple of str
+        Empty before the first data.
+    unit : str
+    bin_s : float
+    newest_bin : int or None
+        None while empty.
+    revision : int
+        Changes when what was read before may have become wrong: other channels, or time ran back.
+    """
+
+    def __init__(self, keep_s: float = KEEP_S) -> None:
+        self.ch_names: tuple[str, ...] = ()
+        self.unit = ""
+        self.bin_s = 1 / 125
+        self.newest_bin: int | None = None
+        self.revision = 0
+        self._first_bin = 0  # oldest bin that ever came since the last restart
+        self._keep_s = keep_s
+        self._low = np.empty((0, 0), np.float32)
+        self._high = self._low
+
+    @property
+    def n_bins(self) -> int:
+        """How many bins are kept at most."""
+        return len(self._low)
+
+    @property
+    def oldest_bin(self) -> int | None:
+        """The oldest bin that is kept, None while empty."""
+        if self.newest_bin is None:
+            return None
+        return max(self._first_bin, self.newest_bin - self.n_bins + 1)
+
+    @property
+    def newest_time(self) -> float:
+        """End of the newest bin, NaN while empty."""
+        return math.nan if self.newest_bin is None else (self.newest_bin + 1) * self.bin_s
+
+    @property
+    def oldest_time(self) -> float:
+        """Start of the oldest bin that is kept, NaN while empty."""
+        oldest = self.oldest_bin
+        return math.nan if oldest is None else oldest * self.bin_s
+
+    def put(
+        self,
+        bins: NDArray[np.int64],
+        low: NDArray[np.float32],
+        high: NDArray[np.float32],
+        *,
+        ch_names: tuple[str, ...],
+        unit: str,
+        bin_s: float,
+    ) -> None:
+        """Add bins.
+
+        Parameters
+        ----------
+        bins : ndarray, (n,)
+            Ascending; one at or below `newest_bin` voids everything from there on.
+        low, high : ndarray, (n, C)
+        """
+        if len(bins) == 0:
+            return
+        if (ch_names, unit, bin_s) != (self.ch_names, self.unit, self.bin_s) or self.n_bins == 0:
+            self._restart(ch_names, unit, bin_s)
+        self.cut_from(int(bins[0]))
+        newest = int(bins[-1])
+        if self.newest_bin is None:
+            self._first_bin = int(bins[0])
+        else:  # slots of bins that did not come still hold what was there one turn of the ring ago
+            self._clear(max(self.newest_bin + 1, newest - self.n_bins + 1), newest + 1)
+        fits = bins > newest - self.n_bins
+        slots = bins[fits] % self.n_bins
+        self._low[slots] = low[fits]
+        self._high[slots] = high[fits]
+        self.newest_bin = newest
+
+    def cut_from(self, first_bin: int) -> None:
+        """Void ``first_bin`` and everything newer."""
+        if self.newest_bin is None or first_bin > self.newest_bin:
+            return
+        oldest = self.oldest_bin
+        assert oldest is not None
+        self._clear(max(first_bin, oldest), self.newest_bin + 1)
+        self.newest_bin = first_bin - 1 if first_bin > oldest else None
+        self.revision += 1
+
+    def cut_after(self, t: float) -> None:
+        """Void the bins that end after ``t``."""
+        self.cut_from(math.floor(t / self.bin_s + 1e-6))
+
+    def read(self, first_bin: int, end_bin: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return copies of ``(low, high)``, each (end_bin - first_bin, C), NaN where nothing is kept."""
+        shape = (max(0, end_bin - first_bin), len(self.ch_names))
+        low, high = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+        oldest = self.oldest_bin
+        if oldest is None or self.newest_bin is None:
+            return low, high
+        at, stop = max(first_bin, oldest), min(end_bin, self.newest_bin + 1)
+        while at < stop:  # two pieces where the ring begins anew
+            slot = at % self.n_bins
+            n = min(stop - at, self.n_bins - slot)
+            low[at - first_bin : at - first_bin + n] = self._low[slot : slot + n]
+            high[at - first_bin : at - first_bin + n] = self._high[slot : slot + n]
+            at += n
+        return low, high
+
+    def _clear(self, first_bin: int, end_bin: int) -> None:
+        while first_bin < end_bin:
+            slot = first_bin % self.n_bins
+            n = min(end_bin - first_bin, self.n_bins - slot)
+            self._low[slot : slot + n] = np.nan
+            self._high[slot : slot + n] = np.nan
+            first_bin += n
+
+    def _restart(self, ch_names: tuple[str, ...], unit: str, bin_s: float) -> None:
+        self.ch_names, self.unit, self.bin_s = ch_names, unit, bin_s
+        n_bins = min(math.ceil(self._keep_s / bin_s), _MAX_BYTES // (8 * max(1, len(ch_names))))
+        self._low = np.full((n_bins, len(ch_names)), np.nan, np.float32)
+        self._high = self._low.copy()
+        self.newest_bin = None
+        self.revision += 1
+
+
+class SampleHistory:
+    """Samples at irregular times.
+
+    Parameters
+    ----------
+    dtype : numpy dtype
+        Of the values.
+
+    Attributes
+    ----------
+    n_columns : int
+        Values a sample; 0 before the first.
+    revision : int
+        Changes when what was read before may have become wrong.
+    """
+
+    def __init__(self, dtype: type[np.floating] = np.float32, keep_s: float = KEEP_S) -> None:
+        self.revision = 0
+        self.n_columns = 0
+        self._keep_s = keep_s
+        self._dtype = dtype
+        self._from = self._to = 0
+        self._times = np.empty(0)
+        self._values: NDArray[np.floating] = np.empty((0, 0), dtype)
+
+    def __len__(self) -> int:
+        return self._to - self._from
+
+    @property
+    def newest_time(self) -> float:
+        """Time of the newest sample, NaN while empty."""
+        return float(self._times[self._to - 1]) if len(self) else math.nan
+
+    @property
+    def oldest_time(self) -> float:
+        """Time of the oldest sample that is kept, NaN while empty."""
+        return float(self._times[self._from]) if len(self) else math.nan
+
+    def append(self, times: NDArray[np.float64], values: NDArray[np.floating]) -> None:
+        """Add samples.
+
+        Parameters
+        ----------
+        times : ndarray, (n,)
+            Ascending; one at or below `newest_time` voids what is not older than it.
+        values : ndarray, (n, n_columns)
+            Another number of columns begins anew.
+        """
+        finite = np.isfinite(times)
+        times, values = times[finite], values[finite]
+        if len(times) == 0:
+            return
+        if values.shape[1] != self.n_columns:
+            self.clear()
+            self.n_columns = values.shape[1]
+            self._values = np.empty((len(self._times), self.n_columns), self._dtype)
+        if len(self) and times[0] <= self.newest_time:
+            self._cut(int(np.searchsorted(self._kept, times[0])))
+        if self._to + len(times) > len(self._times):
+            self._make_room(len(times), float(times[-1]))
+        n = min(len(times), len(self._times))  # one huge part may exceed what is kept at all
+        self._times[self._to : self._to + n] = times[-n:]
+        self._values[self._to : self._to + n] = values[-n:]
+        self._to += n
+        self._from += int(np.searchsorted(self._kept, self.newest_time - self._keep_s))
+
+    def read(self, t0: float, t1: float) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
+        """Return copies of the times (n,) and values (n, n_columns) with ``t0 <= time <= t1``."""
+        kept = self._kept
+        first, end = int(np.searchsorted(kept, t0)), int(np.searchsorted(kept, t1, side="right"))
+        first, end = self._from + first, self._from + max(first, end)
+        return self._times[first:end].copy(), self._values[first:end].copy()
+
+    def cut_after(self, t: float) -> None:
+        """Void what is newer than ``t``."""
+        if len(self) and self.newest_time > t:
+            self._cut(int(np.searchsorted(self._kept, t, side="right")))
+
+    def clear(self) -> None:
+        """Void everything."""
+        self._cut(0)
+
+    @property
+    def _kept(self) -> NDArray[np.float64]:
+        return self._times[self._from : self._to]
+
+    def _cut(self, n_kept: int) -> None:
+        self._to = self._from + n_kept
+        self.revision += 1
+
+    def _make_room(self, n_new: int, newest_time: float) -> None:
+        """Move what is kept to the front, into a larger buffer where it would be nearly full."""
+        kept_from = self._from + int(np.searchsorted(self._kept, newest_time - self._keep_s))
+        most = _MAX_BYTES // (8 + np.dtype(self._dtype).itemsize * max(1, self.n_columns))
+        n_kept = min(self._to - kept_from, max(0, int(most * _FULL_SHARE) - n_new))
+        kept_from = self._to - n_kept
+        times, values = self._times, self._values
+        if n_kept + n_new > _FULL_SHARE * len(times):
+            capacity = min(most, max(1024, int(1.5 * (n_kept + n_new))))
+            times, values = np.empty(capacity), np.empty((capacity, self.n_columns), self._dtype)
+        times[:n_kept] = self._times[kept_from : self._to]
+        values[:n_kept] = self._values[kept_from : self._to]
+        self._times, self._values, self._from, self._to = times, values, 0, n_kept
