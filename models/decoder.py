@@ -8,7 +8,7 @@ present: missing things are masks, so that one CUDA graph, and one set of last b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -31,6 +31,14 @@ from models.prediction import Latency, Prediction
 from models.step_features import EegStep, FaceStep, StepFeatures
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedWindow:
+    """What the network was given for a prediction, and the prediction."""
+
+    inputs: NetworkInput
+    prediction: Prediction
 
 
 class Decoder:
@@ -56,6 +64,8 @@ class Decoder:
     masked : frozenset of str
         Modalities unplugged by hand: the network takes them for absent, while their steps go on being
         computed, so that they are back at once. May be set from any thread.
+    newest : DecodedWindow or None
+        The newest window that was decoded; None before the first and where nothing was present.
     """
 
     def __init__(
@@ -70,6 +80,7 @@ class Decoder:
     ) -> None:
         self.config = checkpoint.config
         self.masked: frozenset[str] = frozenset()
+        self.newest: DecodedWindow | None = None
         if line_hz is not None:
             self.config = replace(self.config, features=replace(self.config.features, line_hz=line_hz))
         self._baseline = Baseline(baseline_s) if baseline_s else None
@@ -157,9 +168,11 @@ class Decoder:
         self._end_baseline(window.t_end)
         featured = stopwatch()
         if not any(present.values()):
+            self.newest = None
             return None
         output = self._forward(inputs)
         prediction = self._prediction(window, inputs, output, present)
+        self.newest = DecodedWindow(inputs, prediction)
         done = stopwatch()
         return replace(
             prediction,
@@ -249,17 +262,25 @@ class Decoder:
 
     # --- the answer ---
 
+    @torch.inference_mode()
+    def probabilities(self, inputs: NetworkInput) -> dict[str, float]:
+        """Return the network's answer to a batch of one, by label; call it where `decode` is called."""
+        return self._by_label(self._forward(inputs)["probs"])
+
+    def _by_label(self, probs: Tensor) -> dict[str, float]:
+        return dict(zip(self.config.labels, probs[0].double().tolist(), strict=True))
+
     def _prediction(
         self, window: Window, inputs: NetworkInput, output: Mapping[str, Tensor], present: dict[str, bool]
     ) -> Prediction:
-        probs = output["probs"][0].double().tolist()
+        probs = self._by_label(output["probs"])
         channel_attention = output["channel_attention"][0].double().tolist()
         face_box, face_time = self._newest_face(window)
         return Prediction(
             index=window.index,
             t_end=window.t_end,
-            label=self.config.labels[int(np.argmax(probs))],
-            probs=dict(zip(self.config.labels, probs, strict=True)),
+            label=self.config.labels[int(np.argmax(list(probs.values())))],
+            probs=probs,
             modality_attention=dict(
                 zip(MODALITIES, output["modality_attention"][0].double().tolist(), strict=True)
             ),
