@@ -1,0 +1,110 @@
+"""What happened in the session, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from PyQt6.QtGui import QColor, QTextCharFormat, QTextCursor
+from PyQt6.QtWidgets import QComboBox, QLabel, QPlainTextEdit, QPushButton, QWidget
+
+from acquisition.clock import LslClock
+from app.qt.panel import Panel
+from app.qt.theme import Theme
+from app.view.figures import duration
+from app.view.message_rows import MessageRow, message_rows
+from app.view.store import ViewStore
+
+
+class MessagesPanel(Panel):
+    """Events and failures as plain text, with a filter."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Messages", parent)
+        self.filter = QComboBox()
+        self.filter.addItems(["All", "Problems only"])
+        self.filter.setAccessibleName("Which messages to show")
+        self.filter.currentIndexChanged.connect(self._refilter)
+        self.copy = QPushButton("&Copy all")
+        self.copy.setAccessibleName("Copy all messages shown")
+        self.copy.clicked.connect(self._copy)
+        self.head.addWidget(self.filter)
+        self.head.addWidget(self.copy)
+        self.empty = QLabel("")
+        self.empty.setProperty("muted", True)
+        self.empty.setWordWrap(True)
+        self.text = QPlainTextEdit()
+        self.text.setReadOnly(True)
+        self.text.setUndoRedoEnabled(False)
+        self.text.setTabChangesFocus(True)
+        self.text.setAccessibleName("Messages, newest first")
+        self.body.addWidget(self.empty)
+        self.body.addWidget(self.text, 1)
+        self._rows: list[MessageRow] = []
+        self._seen: object = None
+        self._store: ViewStore | None = None
+        self._show([], time_text(None))
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Add what is new."""
+        events, failures = store.events, store.failures
+        newest = events[-1] if events else None
+        newest_failure = failures[-1] if failures else None
+        seen = (id(store), len(events), newest, len(failures), newest_failure, self.theme.name)
+        if seen == self._seen:
+            return
+        self._seen, self._store = seen, store
+        rows = message_rows(events, failures, problems_only=self.filter.currentIndex() == 1)
+        if rows != self._rows or not rows:
+            self._show(rows, time_text(store))
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self._rows, self._seen = [], None
+        if self._store is not None:
+            self.refresh(self._store, float("nan"))
+
+    def _refilter(self) -> None:
+        self._seen = None
+        if self._store is not None:
+            self.refresh(self._store, float("nan"))
+
+    def _show(self, rows: list[MessageRow], clock_text: Callable[[float], str]) -> None:
+        self._rows = rows
+        nothing = "No problem so far." if self.filter.currentIndex() == 1 else "Nothing has happened yet."
+        self.empty.setText(nothing)
+        self.empty.setVisible(not rows)
+        self.text.setVisible(bool(rows))
+        self.copy.setEnabled(bool(rows))
+        bar = self.text.verticalScrollBar()
+        at = bar.value() if bar is not None else 0
+        self.text.clear()
+        cursor = QTextCursor(self.text.document())
+        for i, row in enumerate(rows):
+            if i:
+                cursor.insertBlock()
+            cursor.insertText(row.line(clock_text), self._format(row))
+        if bar is not None:
+            bar.setValue(at)
+
+    def _format(self, row: MessageRow) -> QTextCharFormat:
+        theme = self.theme
+        colour = {"suspect": theme.suspect, "bad": theme.bad}.get(row.severity, theme.text)
+        look = QTextCharFormat()
+        look.setForeground(QColor(colour))
+        return look
+
+    def _copy(self) -> None:
+        self.text.selectAll()
+        self.text.copy()
+        self.text.moveCursor(QTextCursor.MoveOperation.Start)
+
+
+def time_text(store: ViewStore | None) -> Callable[[float], str]:
+    """Return how times are written: the time of day live, from the file's beginning in a replay."""
+    if store is not None and store.timeline is not None:
+        first = store.timeline.first
+        return lambda t: duration(t - first) if t >= first else "-"
+    unix_offset = LslClock().unix_offset()
+    return lambda t: f"{datetime.fromtimestamp(t - unix_offset):%H:%M:%S}" if t == t else "--:--:--"

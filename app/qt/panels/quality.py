@@ -1,0 +1,92 @@
+"""The electrodes, worst first, each with the reason of its state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PyQt6.QtCore import QAbstractListModel, QModelIndex, Qt
+from PyQt6.QtGui import QColor
+from PyQt6.QtWidgets import QHBoxLayout, QLabel, QWidget
+
+from app.engine.messages import QualityPart
+from app.qt.panel import Panel
+from app.qt.row_table import RowList
+from app.qt.theme import Theme
+from app.view.health_rows import ElectrodeRow, electrode_counts, electrode_rows
+from app.view.store import ViewStore
+
+
+class ElectrodesModel(QAbstractListModel):
+    """Electrodes as lines."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.theme = theme
+        self.rows: list[ElectrodeRow] = []
+
+    def set_rows(self, rows: Sequence[ElectrodeRow]) -> None:
+        """Show other rows; a selection stays on its line while their number does."""
+        if len(rows) != len(self.rows):
+            self.beginResetModel()
+            self.rows = list(rows)
+            self.endResetModel()
+        elif list(rows) != self.rows:
+            self.rows = list(rows)
+            self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Electrodes."""
+        return 0 if parent.isValid() else len(self.rows)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """A line."""
+        row = self.rows[index.row()]
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
+            return row.text
+        if role == Qt.ItemDataRole.ForegroundRole and row.severity != "good":
+            theme = self.theme
+            return QColor({"suspect": theme.suspect, "bad": theme.bad}.get(row.severity, theme.muted))
+        return None
+
+
+class QualityPanel(Panel):
+    """Counts, a head map of quality and the list of electrodes."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Electrodes", parent)
+        self.counts = QLabel("")
+        self.counts.setTextFormat(Qt.TextFormat.PlainText)
+        self.head.addWidget(self.counts)
+        self.empty = QLabel("No figures yet: they need an EEG stream and a few seconds of data.")
+        self.empty.setWordWrap(True)
+        self.empty.setProperty("muted", True)
+        self.model = ElectrodesModel(self.theme, self)
+        self.list = RowList("Electrodes, worst first, with the reason")
+        self.list.setModel(self.model)
+        row = QHBoxLayout()
+        row.addWidget(self.list, 1)
+        self.body.addWidget(self.empty)
+        self.body.addLayout(row, 1)
+        self._shown: QualityPart | None = None
+        self._show(None)
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the state of the electrodes at ``t``."""
+        part = store.quality.at(t)
+        if part is not self._shown:
+            self._shown = part
+            self._show(part)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.model.theme = theme
+        self.list.viewport().update()  # type: ignore[union-attr]
+
+    def _show(self, part: QualityPart | None) -> None:
+        channels = part.channels if part is not None else ()
+        self.empty.setVisible(not channels)
+        self.list.setVisible(bool(channels))
+        self.counts.setText(electrode_counts(channels) if channels else "")
+        self.model.set_rows(electrode_rows(channels))

@@ -1,0 +1,56 @@
+"""Numbers as a person reads them; what is not known is "-"."""
+
+from __future__ import annotations
+
+import math
+
+UNKNOWN = "-"
+
+
+def number(value: float, digits: int = 0, unit: str = "") -> str:
+    """Return ``value`` with thousands separated, or "-" if it is not finite."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    return f"{value:,.{digits}f} {unit}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its two largest units: "4 s", "12 min 5 s", "3 h 20 min", "2 d 4 h"."""
+    if not math.isfinite(seconds):
+        return UNKNOWN
+    whole = round(max(0.0, seconds))
+    for size, unit, part_size, part in (
+        (86_400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // part_size
+            return f"{whole // size} {unit}" + (f" {rest} {part}" if rest else "")
+    return f"{whole} s"
+
+
+def age(seconds: float) -> str:
+    """Return how long ago something was, with tenths below ten seconds."""
+    return number(seconds, 1, "s") if seconds < 10 else duration(seconds)
+
+
+def signed_time(seconds: float) -> str:
+    """Return a clock offset: milliseconds below a second, else seconds."""
+    if not math.isfinite(seconds):
+        return UNKNOWN
+    if abs(seconds) < 1:
+        return f"{seconds * 1e3:+.1f} ms"
+    return f"{seconds:+,.1f} s"
+
+
+def data_size(n_bytes: float) -> str:
+    """Return bytes in decimal units: "812 kB", "4.2 MB", "1.35 TB"."""
+    if not math.isfinite(n_bytes):
+        return UNKNOWN
+    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if abs(n_bytes) >= size:
+            return (
+                f"{n_bytes / size:.3g} {unit}" if n_bytes < 999.5 * size else f"{n_bytes / size:,.0f} {unit}"
+            )
+    return f"{n_bytes:.0f} B"

@@ -1,0 +1,230 @@
+"""Rows of the health tab's tables: streams and electrodes. Plain calculations, nothing drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from acquisition.lsl_stream import StreamHealth
+from acquisition.quality import ChannelQuality
+from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
+from app.telemetry import StreamState
+from app.view.figures import UNKNOWN, age, number, signed_time
+from app.view.plain_text import one_line
+
+#: How far a rate may be from nominal; arrival in chunks alone makes one or two percent over 5 s.
+_RATE_TOLERANCE = 0.05
+_LOST_SHARE = 0.01
+_BACKLOG_S = 1.0  # samples of this long waiting at one read: the program does not keep up
+_FIRST_RATE_S = 5.0  # rates are counted over this long
+
+_KIND_ORDER = (Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO, Kind.MARKERS, Kind.OTHER)
+_KIND_NAMES = {
+    Kind.EEG: "EEG",
+    Kind.GAZE: "gaze",
+    Kind.VIDEO: "video",
+    Kind.AUDIO: "audio",
+    Kind.MARKERS: "markers",
+    Kind.OTHER: "other",
+}
+#: Shapes beside the words, so that nothing rests on colour.
+SHAPES = {"good": "●", "suspect": "▲", "bad": "■", "muted": "○"}
+_LOOK_AT = {
+    Kind.EEG: "check the amplifier, its battery and its cable",
+    Kind.GAZE: "check the eye tracker and its cable",
+    Kind.VIDEO: "check the camera's cable, and that no other program holds the camera",
+    Kind.AUDIO: "check the microphone's cable, and that it is not muted",
+}
+_SEVERITIES = ("bad", "suspect", "muted", "good")
+
+
+@dataclass(frozen=True)
+class StreamRow:
+    """One stream in words."""
+
+    key: str
+    severity: str  # good | suspect | bad | muted
+    state: str  # running | silent | refused | off rate | losses | behind | ended | unplugged
+    kind: str
+    name: str
+    rate: str  # "998.7 of 1,000 Hz"
+    lost: str  # share of the samples that holes in the stamps suggest
+    age: str  # since the last sample
+    offset: str  # LSL time minus the sender's clock
+    backlog: str  # samples that waited at the last read
+    dropped: str  # samples left out because their stamps went back
+    remedy: str  # empty when all is well
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The row as the table's columns."""
+        state = f"{SHAPES[self.severity]} {self.state}"
+        return (
+            state,
+            self.kind,
+            self.name,
+            self.rate,
+            self.lost,
+            self.age,
+            self.offset,
+            self.backlog,
+            self.dropped,
+        )
+
+
+STREAM_COLUMNS = ("State", "Kind", "Name", "Rate", "Lost", "Age", "Offset", "Backlog", "Dropped")
+
+
+def stream_rows(
+    streams: Mapping[str, StreamState],
+    health: Mapping[str, StreamHealth],
+    masked: Collection[str] = (),
+) -> list[StreamRow]:
+    """Return a row for every stream, EEG first.
+
+    Parameters
+    ----------
+    streams : mapping of str to StreamState
+        By key.
+    health : mapping of str to StreamHealth
+        Figures by key; a replay has none.
+    masked : collection of str
+        Modalities unplugged by hand.
+    """
+    order = sorted(streams, key=lambda key: (_KIND_ORDER.index(streams[key].spec.kind), key))
+    return [_stream_row(key, streams[key], health.get(key), masked) for key in order]
+
+
+def _stream_row(
+    key: str, stream: StreamState, health: StreamHealth | None, masked: Collection[str]
+) -> StreamRow:
+    spec = stream.spec
+    message = getattr(stream, "message", "")
+    severity, state, remedy = _judged(stream.state, message, spec, health, masked)
+    share = lost_share(health)
+    return StreamRow(
+        key=key,
+        severity=severity,
+        state=state,
+        kind=_KIND_NAMES[spec.kind],
+        name=one_line(spec.name) or "(no name)",
+        rate=_rate(spec, health),
+        lost=number(share * 100, 1, "%"),
+        age=age(health.age_s) if health else UNKNOWN,
+        offset=signed_time(health.offset_s) if health else UNKNOWN,
+        backlog=number(health.backlog) if health else UNKNOWN,
+        dropped=number(health.n_dropped) if health else UNKNOWN,
+        remedy=remedy,
+    )
+
+
+def _judged(
+    state: str, message: str, spec: StreamSpec, health: StreamHealth | None, masked: Collection[str]
+) -> tuple[str, str, str]:
+    """Return severity, state in words and what to do."""
+    if state == "refused":
+        why = one_line(message) or "it cannot be used"
+        return "bad", "refused", f"{why}: start it again as it was, or choose another stream"
+    if state == "ended":
+        return "muted", "ended", ""
+    if state == "stale" or (health is not None and health.is_stale):
+        return _silent(spec.kind, message, health)
+    if MODALITY_OF_KIND.get(spec.kind) in masked:
+        return (
+            "muted",
+            "unplugged",
+            "unplugged by hand: it is read and recorded, but not decoded: plug it in again",
+        )
+    if health is None:
+        return "good", "running", ""
+    return _judged_by_figures(spec, health)
+
+
+def _silent(kind: Kind, message: str, health: StreamHealth | None) -> tuple[str, str, str]:
+    """Return the row's words for a stream without data."""
+    silent_s = health.age_s if health is not None else math.nan
+    why = f"no sample for {age(silent_s)}" if math.isfinite(silent_s) else "no sample"
+    if "stamps do not advance" in message:
+        why = "samples come, but their time stamps stand still"
+    elif health is not None and not health.is_connected:
+        why = f"the sender is gone, {why}"
+    look_at = _LOOK_AT.get(kind, "check the sending program")
+    return "bad", "silent", f"{why}: {look_at}; the program looks for the stream again by itself"
+
+
+def _judged_by_figures(spec: StreamSpec, health: StreamHealth) -> tuple[str, str, str]:
+    if spec.sfreq > 0 and spec.kind is not Kind.MARKERS:
+        if health.backlog > _BACKLOG_S * spec.sfreq:
+            waited_s = health.backlog / spec.sfreq
+            return (
+                "suspect",
+                "behind",
+                f"{waited_s:.1f} s of samples waited at once: close other programs, or check the network",
+            )
+        off = health.rate_hz / spec.sfreq - 1
+        if health.n_samples >= _FIRST_RATE_S * spec.sfreq and abs(off) > _RATE_TOLERANCE:
+            where = "below" if off < 0 else "above"
+            remedy = f"{abs(off):.0%} {where} its nominal rate: check the device's sampling rate and its link"
+            return "suspect", "off rate", remedy
+    share = lost_share(health)
+    if share > _LOST_SHARE:
+        remedy = f"{share:.1%} of its samples are missing: check the wireless link, or use a cable"
+        return "suspect", "losses", remedy
+    return "good", "running", ""
+
+
+def lost_share(health: StreamHealth | None) -> float:
+    """Return the share of samples that went missing, 0..1; NaN where nothing is known."""
+    if health is None or health.n_missing + health.n_samples == 0:
+        return math.nan
+    return health.n_missing / (health.n_missing + health.n_samples)
+
+
+def _rate(spec: StreamSpec, health: StreamHealth | None) -> str:
+    nominal = f"{spec.sfreq:,.4g}" if spec.sfreq < 1000 else f"{spec.sfreq:,.0f}"
+    measured = UNKNOWN
+    if health is not None and math.isfinite(health.rate_hz):
+        measured = number(health.rate_hz, 0 if health.rate_hz >= 10_000 else 1)
+    if spec.sfreq <= 0:
+        return "irregular" if health is None else f"{measured} Hz, irregular"
+    return f"{nominal} Hz" if health is None else f"{measured} of {nominal} Hz"
+
+
+@dataclass(frozen=True)
+class ElectrodeRow:
+    """One electrode in words."""
+
+    ch_name: str
+    severity: str  # good | suspect | bad
+    text: str  # "■ T7  bad: mains 63 %"
+
+
+def electrode_rows(channels: Sequence[ChannelQuality]) -> list[ElectrodeRow]:
+    """Return the electrodes, worst first and then in their own order."""
+    ranked = sorted(
+        enumerate(channels), key=lambda item: (_rank(item[1].state), _score(item[1].score), item[0])
+    )
+    return [_electrode_row(channel) for _, channel in ranked]
+
+
+def _electrode_row(channel: ChannelQuality) -> ElectrodeRow:
+    severity = channel.state if channel.state in SHAPES else "muted"
+    reason = one_line(channel.reason)
+    said = f"{channel.state}: {reason}" if reason else channel.state
+    name = one_line(channel.ch_name)
+    return ElectrodeRow(name, severity, f"{SHAPES[severity]} {name}  {said}")
+
+
+def _rank(state: str) -> int:
+    return _SEVERITIES.index(state) if state in _SEVERITIES else len(_SEVERITIES)
+
+
+def _score(score: float) -> float:
+    return score if math.isfinite(score) else -1.0
+
+
+def electrode_counts(channels: Sequence[ChannelQuality]) -> str:
+    """Return "58 good, 3 suspect, 1 bad"."""
+    states = [channel.state for channel in channels]
+    return ", ".join(f"{states.count(state)} {state}" for state in ("good", "suspect", "bad"))

@@ -1,0 +1,108 @@
+"""The latency of a prediction as stages that follow one another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.view.display_latency import DisplayLatency
+from app.view.figures import number
+from models.prediction import Prediction
+
+#: What a live prediction promises, from the push of the last sample to the prediction's output.
+PROMISE_MS = 200.0
+
+_STAGES = ("arrival", "wait", "features", "network")
+_REPLAY_STAGES = ("features", "network")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One bar of the waterfall, in ms; NaN where it is not known."""
+
+    name: str
+    start_ms: float
+    took_ms: float
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def figures(self) -> tuple[str, str, str]:
+        """Took, p50 and p99 in words."""
+        return tuple(number(v, 1 if abs(v) < 100 else 0) for v in (self.took_ms, self.p50_ms, self.p99_ms))  # type: ignore[return-value]
+
+
+def stages(
+    prediction: Prediction,
+    p50_ms: Mapping[str, float],
+    p99_ms: Mapping[str, float],
+    display: DisplayLatency,
+    *,
+    live: bool,
+) -> list[Stage]:
+    """Return the stages of a prediction in order, and last their total.
+
+    Live, ``display`` starts where the engine gave the prediction out; what lies between it and the
+    network's end is handing over between threads. A replay has no arrival, wait and display.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    p50_ms, p99_ms : mapping of str to float
+        Percentiles by stage, as in `HealthPart`.
+    display : DisplayLatency
+    live : bool
+    """
+    latency = vars(prediction.latency)
+    begins = 0.0
+    found = []
+    for name in _STAGES if live else _REPLAY_STAGES:
+        took = latency[name]
+        found.append(Stage(name, begins, took, p50_ms.get(name, math.nan), p99_ms.get(name, math.nan)))
+        begins += took if math.isfinite(took) else 0.0
+    decided = latency["total"] if math.isfinite(latency["total"]) else begins
+    p50, p99 = p50_ms.get("total", math.nan), p99_ms.get("total", math.nan)
+    if not live:
+        return [*found, Stage("total", 0.0, decided, p50, p99)]
+    shown = display.of(prediction)
+    percentiles = display.percentile_ms(50), display.percentile_ms(99)
+    return [
+        *found,
+        Stage("decided", 0.0, decided, p50, p99),
+        Stage("display", decided, shown, *percentiles),
+        Stage(
+            "on screen",
+            0.0,
+            decided + shown,
+            display.to_screen_percentile_ms(50),
+            display.to_screen_percentile_ms(99),
+        ),
+    ]
+
+
+def axis_end_ms(found: list[Stage]) -> float:
+    """Return where the axis ends: a round number that holds every bar, at least past the promise."""
+    longest = max(
+        (stage.start_ms + stage.took_ms for stage in found if math.isfinite(stage.took_ms)), default=0.0
+    )
+    end = PROMISE_MS * 1.25
+    while end < longest * 1.02:
+        end *= 2
+    return end
+
+
+def verdict(found: list[Stage]) -> tuple[str, str]:
+    """Return severity and one sentence on the promise, judged by the p99 of ``decided``."""
+    decided = next((stage for stage in found if stage.name == "decided"), None)
+    if decided is None:
+        return "muted", "A replay has no arrival, wait and display: only features and network are timed."
+    if not math.isfinite(decided.p99_ms):
+        return "muted", f"Promise: decided within {PROMISE_MS:.0f} ms in 99 of 100 windows. Not yet known."
+    kept = decided.p99_ms <= PROMISE_MS
+    word = "kept" if kept else "missed"
+    sentence = (
+        f"Promise {word}: 99 of 100 windows decided within {decided.p99_ms:.0f} ms "
+        f"(promised: {PROMISE_MS:.0f} ms)."
+    )
+    return ("good" if kept else "bad"), sentence
