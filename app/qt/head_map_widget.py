@@ -1,0 +1,306 @@
+"""A head from above, coloured by one value per electrode, with a colour bar."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PyQt6.QtCore import QEvent, QRectF, QSize, Qt
+from PyQt6.QtGui import (
+    QColor,
+    QFontMetricsF,
+    QHelpEvent,
+    QImage,
+    QKeyEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+)
+from PyQt6.QtWidgets import QSizePolicy, QToolTip, QWidget
+
+from app.qt.head_drawing import (
+    N_COLOURS,
+    ElectrodeState,
+    HeadShape,
+    colour_table,
+    draw_bar,
+    draw_dots,
+    draw_labels,
+    draw_outline,
+    draw_states,
+    draw_surface,
+    picture,
+)
+from app.qt.theme import DARK, Theme
+from app.view.head_map import HeadMap
+
+head_map = functools.lru_cache(maxsize=16)(HeadMap)  # one set of weights for all maps of a cap
+
+
+class HeadMapWidget(QWidget):
+    """Shows values at electrodes as a coloured head, their states as letters, or both.
+
+    Left and right walk through the electrodes by value, home and end go to the highest and lowest,
+    escape lets go; the tooltip and the accessible description say what the colours say.
+
+    Parameters
+    ----------
+    title : str
+        Plain text above the head.
+    n_labels : int
+        How many of the highest electrodes (by size where the scale is diverging) carry their name.
+    """
+
+    def __init__(self, title: str, parent: QWidget | None = None, *, n_labels: int = 3) -> None:
+        super().__init__(parent)
+        self.theme: Theme = DARK
+        self._title = title
+        self._n_labels = n_labels
+        self._names: tuple[str, ...] = ()
+        self._values: NDArray[np.float32] | None = None
+        self._scale = (0.0, 1.0)
+        self._unit = ""
+        self._diverging = False
+        self._states: Mapping[str, ElectrodeState] = {}
+        self._missing = "no data yet"
+        self._selected: str | None = None
+        self._picture: QImage | None = None
+        self.setAccessibleName(title)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumSize(self.minimumSizeHint())
+
+    # --- what it shows ---
+
+    def set_values(
+        self,
+        ch_names: Sequence[str],
+        values: ArrayLike,
+        low: float,
+        high: float,
+        unit: str,
+        *,
+        diverging: bool = False,
+    ) -> None:
+        """Show one value per electrode on a scale from ``low`` to ``high``.
+
+        Parameters
+        ----------
+        ch_names : sequence of str, length C
+            10-20 names; one without a known position is named below the head.
+        values : array_like, (C,)
+            NaN where there is none: a crossed dot.
+        unit : str
+            Behind the numbers of the colour bar.
+        diverging : bool
+            Blue, white and vermillion instead of cividis; ``low`` and ``high`` should lie around the middle.
+        """
+        names, given = tuple(ch_names), np.array(values, dtype=np.float32)
+        same = names == self._names and self._values is not None and not self._missing
+        how = ((float(low), float(high)), unit, diverging)
+        if same and how == (self._scale, self._unit, self._diverging):
+            assert self._values is not None
+            if np.array_equal(given, self._values, equal_nan=True):
+                return
+        self._names, self._values, self._missing = names, given, ""
+        self._scale, self._unit, self._diverging = how
+        self._changed()
+
+    def set_states(self, states: Mapping[str, ElectrodeState], ch_names: Sequence[str] | None = None) -> None:
+        """Draw letters over electrodes; with ``ch_names`` and no values the head stays uncoloured."""
+        names = self._names if ch_names is None else tuple(ch_names)
+        if states == self._states and names == self._names and not self._missing:
+            return
+        if names != self._names:
+            self._names, self._values = names, None
+        self._states, self._missing = dict(states), ""
+        self._changed()
+
+    def set_missing(self, reason: str) -> None:
+        """Grey the head and say why it shows nothing: "absent", "no data yet"."""
+        if reason != self._missing:
+            self._missing = reason
+            self._changed()
+
+    def set_title(self, title: str) -> None:
+        """Change the text above the head."""
+        if title != self._title:
+            self._title = title
+            self.setAccessibleName(title)
+            self.update()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        self.theme = theme
+        self.update()
+
+    def highest(self, n: int) -> list[str]:
+        """Return the n channels with the highest values (by size where the scale is diverging)."""
+        return self._ranked()[:n]
+
+    # --- Qt ---
+
+    def minimumSizeHint(self) -> QSize:
+        line = self.fontMetrics().height()
+        return QSize(7 * line, 8 * line)
+
+    def sizeHint(self) -> QSize:
+        line = self.fontMetrics().height()
+        return QSize(13 * line, 14 * line)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        painter = QPainter(self)
+        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
+        shape, line = self._shape(), QFontMetricsF(self.font()).height()
+        top = QRectF(3, 2, self.width() - 6, line)
+        painter.setPen(QColor(self.theme.muted if self._missing else self.theme.text))
+        painter.drawText(top, Qt.AlignmentFlag.AlignCenter, self._elided(self._title, top.width()))
+        draw_outline(painter, shape, self.theme)
+        draw_surface(painter, shape, self.theme, None if self._missing else self._picture)
+        if self._missing:
+            self._draw_missing(painter, shape)
+        else:
+            self._draw_electrodes(painter, shape, line)
+            self._draw_bar(painter, line)
+        if self.hasFocus():
+            painter.setPen(QPen(QColor(self.theme.accent), 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRect(QRectF(self.rect()).adjusted(1, 1, -1, -1))
+
+    def event(self, event: QEvent | None) -> bool:
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            QToolTip.showText(event.globalPos(), self._text_at(event.pos().x(), event.pos().y()), self)
+            return True
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        assert event is not None
+        ranked, key = self._ranked(), event.key()
+        at = ranked.index(self._selected) if self._selected in ranked else -1
+        moves = {
+            Qt.Key.Key_Right: at + 1,
+            Qt.Key.Key_Left: at - 1,
+            Qt.Key.Key_Home: 0,
+            Qt.Key.Key_End: len(ranked) - 1,
+        }
+        if key == Qt.Key.Key_Escape and self._selected:
+            self._selected = None
+        elif ranked and key in moves:
+            self._selected = ranked[moves[Qt.Key(key)] % len(ranked)]
+        else:
+            super().keyPressEvent(event)
+            return
+        self._describe()
+        self.update()
+
+    # --- parts ---
+
+    def _changed(self) -> None:
+        self._picture = None
+        if self._values is not None and not self._missing:
+            square = head_map(self._names).square(self._values)
+            if np.isfinite(square).all():
+                indices = self._indices(square)
+                self._picture = picture(colour_table(self._diverging)[indices])
+        self._describe()
+        self.update()
+
+    def _indices(self, values: NDArray[np.float32]) -> NDArray[np.intp]:
+        low, high = self._scale
+        shares = (np.clip(values, low, high) - low) / max(high - low, 1e-12)
+        return (shares * (N_COLOURS - 1)).astype(np.intp)
+
+    def _ranked(self) -> list[str]:
+        if self._missing or self._values is None:
+            return list(self._states)
+        key = np.abs(self._values) if self._diverging else self._values
+        order = np.argsort(-np.where(np.isfinite(key), key, -np.inf), kind="stable")
+        return [self._names[i] for i in order if np.isfinite(key[i])]
+
+    def _words(self, name: str) -> str:
+        words = name
+        if self._values is not None and name in self._names:
+            value = float(self._values[self._names.index(name)])
+            words += f" {self._number(value)} {self._unit}" if np.isfinite(value) else " no value"
+        state = self._states.get(name)
+        return f"{words}, {state.words}" if state and state.words else words
+
+    def _number(self, value: float) -> str:
+        span = max(self._scale[1] - self._scale[0], 1e-12)
+        decimals = int(np.clip(2 - np.floor(np.log10(span)), 0, 6))
+        return f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+    def _describe(self) -> None:
+        """Say in words what the colours say, for assistive technology."""
+        if self._missing:
+            words = self._missing
+        elif self._selected:
+            words = self._words(self._selected)
+        elif self._values is not None:
+            words = "highest: " + "; ".join(self._words(name) for name in self.highest(3))
+        else:
+            marked = [name for name, state in self._states.items() if state.letter]
+            words = "; ".join(self._words(name) for name in marked) or "nothing marked"
+        if words != self.accessibleDescription():
+            self.setAccessibleDescription(words)
+
+    def _shape(self) -> HeadShape:
+        line = QFontMetricsF(self.font()).height()
+        below = line * (1.3 if self._values is not None or self._missing else 0.2)
+        return HeadShape.in_rect(QRectF(2, line, self.width() - 4, self.height() - line - below))
+
+    def _draw_electrodes(self, painter: QPainter, shape: HeadShape, line: float) -> None:
+        xy = head_map(self._names).xy
+        if self._values is not None:
+            table = colour_table(self._diverging)
+            shown = [
+                QColor(*map(int, table[i])) if np.isfinite(value) else None
+                for i, value in zip(self._indices(np.nan_to_num(self._values)), self._values, strict=True)
+            ]
+            draw_dots(painter, shape, xy, shown)
+        draw_states(painter, shape, self._names, xy, self._states, self.theme)
+        painter.setFont(self.font())
+        named = [self._selected] if self._selected in self._names else []
+        if shape.radius > 4.5 * line and self._values is not None:
+            named += [name for name in self.highest(self._n_labels) if name != self._selected]
+        places = [
+            (self._words(name) if name == self._selected else name, xy[self._names.index(name)])
+            for name in named
+            if name and np.isfinite(xy[self._names.index(name)]).all()
+        ]
+        draw_labels(painter, shape, places, QRectF(self.rect()))
+
+    def _draw_bar(self, painter: QPainter, line: float) -> None:
+        """Draw the colour bar below the head, and above it who has no place on the head."""
+        row = QRectF(2, self.height() - line, self.width() - 4, line)
+        painter.setPen(QColor(self.theme.muted))
+        if unplaced := head_map(self._names).unplaced:
+            text = self._elided(f"without position: {', '.join(unplaced)}", row.width())
+            above = row.translated(0, -line) if self._values is not None else row
+            painter.drawText(above, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
+        if self._values is not None:
+            low, high = (self._number(value) for value in self._scale)
+            draw_bar(painter, row, low, f"{high} {self._unit}", colour_table(self._diverging))
+
+    def _draw_missing(self, painter: QPainter, shape: HeadShape) -> None:
+        painter.setPen(QColor(self.theme.muted))
+        side = shape.radius * 1.5
+        box = QRectF(shape.centre.x() - side / 2, shape.centre.y() - side / 2, side, side)
+        painter.drawText(
+            box, int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap), self._missing
+        )
+
+    def _text_at(self, x: float, y: float) -> str:
+        if self._missing or not self._names:
+            return self._missing
+        shape, placed = self._shape(), head_map(self._names)
+        flat = np.array([(x - shape.centre.x()) / shape.radius, (shape.centre.y() - y) / shape.radius])
+        off = np.hypot(*(placed.xy - flat).T)
+        if not np.isfinite(off).any() or np.nanmin(off) > 0.1:
+            return ""
+        return self._words(self._names[int(np.nanargmin(off))])
+
+    def _elided(self, text: str, width: float) -> str:
+        return QFontMetricsF(self.font()).elidedText(text, Qt.TextElideMode.ElideRight, width)
