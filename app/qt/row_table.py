@@ -6,6 +6,8 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PyQt6.QtWidgets import QAbstractItemView, QListView, QTableView, QWidget
 
+_MOST_COLUMNS = 50
+
 
 def copy_rows(view: QAbstractItemView) -> None:
     """Put the selected rows on the clipboard, cells parted by tabs; all rows if none is selected."""
@@ -16,7 +18,8 @@ def copy_rows(view: QAbstractItemView) -> None:
     rows = sorted({index.row() for index in selection.selectedIndexes()}) or list(range(model.rowCount()))
     lines = []
     for row in rows:
-        cells = [model.index(row, column).data() for column in range(model.columnCount())]
+        # A list's model keeps its number of columns to itself.
+        cells = [index.data() for c in range(_MOST_COLUMNS) if (index := model.index(row, c)).isValid()]
         lines.append("\t".join(str(cell) for cell in cells if cell is not None).rstrip())
     clipboard.setText("\n".join(lines))
 

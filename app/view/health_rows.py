@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from acquisition.lsl_stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
-from app.telemetry import StreamState
 from app.view.figures import UNKNOWN, age, number, signed_time
 from app.view.plain_text import one_line
+from app.view.store import StreamState
 
 #: How far a rate may be from nominal; arrival in chunks alone makes one or two percent over 5 s.
 _RATE_TOLERANCE = 0.05
@@ -100,7 +100,7 @@ def _stream_row(
     key: str, stream: StreamState, health: StreamHealth | None, masked: Collection[str]
 ) -> StreamRow:
     spec = stream.spec
-    message = getattr(stream, "message", "")
+    message = stream.message
     severity, state, remedy = _judged(stream.state, message, spec, health, masked)
     share = lost_share(health)
     return StreamRow(
@@ -115,7 +115,7 @@ def _stream_row(
         offset=signed_time(health.offset_s) if health else UNKNOWN,
         backlog=number(health.backlog) if health else UNKNOWN,
         dropped=number(health.n_dropped) if health else UNKNOWN,
-        remedy=remedy,
+        remedy=remedy[:1].upper() + remedy[1:],
     )
 
 
@@ -165,11 +165,11 @@ def _judged_by_figures(spec: StreamSpec, health: StreamHealth) -> tuple[str, str
         off = health.rate_hz / spec.sfreq - 1
         if health.n_samples >= _FIRST_RATE_S * spec.sfreq and abs(off) > _RATE_TOLERANCE:
             where = "below" if off < 0 else "above"
-            remedy = f"{abs(off):.0%} {where} its nominal rate: check the device's sampling rate and its link"
-            return "suspect", "off rate", remedy
+            remedy = "check the device's sampling rate and its link"
+            return "suspect", "off rate", f"{abs(off) * 100:.0f} % {where} its nominal rate: {remedy}"
     share = lost_share(health)
     if share > _LOST_SHARE:
-        remedy = f"{share:.1%} of its samples are missing: check the wireless link, or use a cable"
+        remedy = f"{share * 100:.1f} % of its samples are missing: check the wireless link, or use a cable"
         return "suspect", "losses", remedy
     return "good", "running", ""
 
@@ -202,9 +202,7 @@ class ElectrodeRow:
 
 def electrode_rows(channels: Sequence[ChannelQuality]) -> list[ElectrodeRow]:
     """Return the electrodes, worst first and then in their own order."""
-    ranked = sorted(
-        enumerate(channels), key=lambda item: (_rank(item[1].state), _score(item[1].score), item[0])
-    )
+    ranked = sorted(enumerate(channels), key=lambda item: (_rank(item[1].state), _score(item[1]), item[0]))
     return [_electrode_row(channel) for _, channel in ranked]
 
 
@@ -220,8 +218,11 @@ def _rank(state: str) -> int:
     return _SEVERITIES.index(state) if state in _SEVERITIES else len(_SEVERITIES)
 
 
-def _score(score: float) -> float:
-    return score if math.isfinite(score) else -1.0
+def _score(channel: ChannelQuality) -> float:
+    """Return what orders electrodes of one state; good ones keep their own order, or the list would dance."""
+    if channel.state == "good":
+        return 1.0
+    return channel.score if math.isfinite(channel.score) else -1.0
 
 
 def electrode_counts(channels: Sequence[ChannelQuality]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from app.engine.messages import HealthPart, RecordingInfo
@@ -64,12 +65,9 @@ def _recording_figures(recording: RecordingInfo | None) -> list[Figure]:
 
 def _disk(recording: RecordingInfo) -> Figure:
     free = f"{data_size(recording.free_bytes)} free"
-    if not recording.room_s >= 0:  # NaN: no rate yet
+    if not math.isfinite(recording.room_s):  # no rate yet
         return Figure("Disk", free)
     lasts = f"{free}, lasts {duration(recording.room_s)}"
     if recording.room_s < ROOM_ALARM_S:
-        return Figure("Disk", f"{SHORT} {lasts}: make room, or stop the recording", "bad")
+        return Figure("Disk", f"almost full, {lasts}: make room, or stop the recording", "bad")
     return Figure("Disk", lasts)
-
-
-SHORT = "almost full:"

@@ -14,7 +14,7 @@ from app.view.plain_text import one_line
 N_SHOWN = 300
 
 _WORDS = {"good": "● good", "info": "○ note", "suspect": "▲ warning", "bad": "■ problem"}
-_SEVERITY_OF = {"warning": "suspect", "error": "bad", "problem": "bad", "failure": "bad", "notice": "info"}
+_SEVERITY_OF = {"warning": "suspect"}
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,15 @@ def message_rows(
         Oldest first.
     problems_only : bool
     """
-    told = [MessageRow(time, _severity(severity), one_line(text)) for time, text, severity in events]
-    failed = [MessageRow(f.time, "bad", one_line(f"{f.stage}: {f.error}")) for f in failures]
-    merged = heapq.merge(reversed(told), reversed(failed), key=lambda row: -row.time)
+    failed = [(f.time, f.error, f"{f.stage}: {f.error}") for f in failures]
+    also_failures = {(time, error) for time, error, _ in failed}  # told once, with their stage
+    told = [
+        MessageRow(time, _severity(severity), one_line(text))
+        for time, text, severity in events
+        if (time, text) not in also_failures
+    ]
+    failed_rows = [MessageRow(time, "bad", one_line(text)) for time, _, text in failed]
+    merged = heapq.merge(reversed(told), reversed(failed_rows), key=lambda row: -row.time)
     return list(itertools.islice((row for row in merged if row.is_problem or not problems_only), N_SHOWN))
 
 

@@ -9,11 +9,15 @@ from PyQt6.QtCore import QAbstractListModel, QModelIndex, Qt
 from PyQt6.QtGui import QColor
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
+from acquisition.quality import ChannelQuality
 from app.engine.messages import QualityPart
+from app.qt.head_drawing import ElectrodeState
+from app.qt.head_map_widget import HeadMapWidget
 from app.qt.panel import Panel
 from app.qt.row_table import RowList
 from app.qt.theme import Theme
 from app.view.health_rows import ElectrodeRow, electrode_counts, electrode_rows
+from app.view.plain_text import one_line
 from app.view.store import ViewStore
 
 
@@ -64,7 +68,9 @@ class QualityPanel(Panel):
         self.model = ElectrodesModel(self.theme, self)
         self.list = RowList("Electrodes, worst first, with the reason")
         self.list.setModel(self.model)
+        self.head_map = HeadMapWidget("Quality", n_labels=0)
         row = QHBoxLayout()
+        row.addWidget(self.head_map, 1)
         row.addWidget(self.list, 1)
         self.body.addWidget(self.empty)
         self.body.addLayout(row, 1)
@@ -82,6 +88,7 @@ class QualityPanel(Panel):
         """Take other colours."""
         super().set_theme(theme)
         self.model.theme = theme
+        self.head_map.set_theme(theme)
         self.list.viewport().update()  # type: ignore[union-attr]
 
     def _show(self, part: QualityPart | None) -> None:
@@ -90,3 +97,20 @@ class QualityPanel(Panel):
         self.list.setVisible(bool(channels))
         self.counts.setText(electrode_counts(channels) if channels else "")
         self.model.set_rows(electrode_rows(channels))
+        self.head_map.setVisible(bool(channels))
+        if channels:
+            self.head_map.set_values(
+                [channel.ch_name for channel in channels],
+                [channel.score * 100 for channel in channels],
+                0.0,
+                100.0,
+                "% good",
+            )
+            self.head_map.set_states({channel.ch_name: _state(channel) for channel in channels})
+
+
+def _state(channel: ChannelQuality) -> ElectrodeState:
+    said = f"{channel.state}: {channel.reason}" if channel.reason else channel.state
+    letter = "" if channel.state == "good" else channel.state[:1].upper()
+    role = channel.state if channel.state in ("good", "suspect", "bad") else "stale"
+    return ElectrodeState(letter, role, one_line(said))

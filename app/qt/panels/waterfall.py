@@ -149,10 +149,12 @@ class WaterfallChart(QWidget):
             painter.setPen(QPen(QColor(self.theme.grid), 1))
             painter.drawLine(round(x), round(top), round(x), round(bottom))
             painter.setPen(QColor(self.theme.muted))
-            text = f"{value:.0f} ms" if tick == 5 else f"{value:.0f}"
+            text = f"{value:.0f}"
             half = metrics.horizontalAdvance(text)
             box = QRectF(x - half, bottom, 2 * half, metrics.height() * 1.2)
             painter.drawText(box, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom, text)
+        unit = QRectF(0, bottom, left, metrics.height() * 1.2)
+        painter.drawText(unit, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom, "ms")
         if any(stage.name == "decided" for stage in self.stages):
             x = left + width * PROMISE_MS / end
             painter.setPen(QPen(QColor(self.theme.text), 1, Qt.PenStyle.DashLine))

@@ -1,0 +1,237 @@
+"""The health tab on a filled store: what is said, coloured, copied and kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QColor, QGuiApplication
+from PyQt6.QtWidgets import QLabel
+
+from acquisition.lsl_stream import StreamHealth
+from acquisition.quality import ChannelQuality
+from acquisition.types import Change, Kind, StreamEvent, StreamSpec
+from app.engine.messages import HealthPart, Mark, Opened, QualityPart, RecordingInfo, Timeline
+from app.failure import Failure
+from app.qt.tabs.health import HealthTab
+from app.qt.theme import DARK, LIGHT
+from app.view.store import ViewStore
+from models.prediction import Latency, Prediction
+
+NOW = 1000.0
+WELL = StreamHealth(100_000, 998.7, 0.02, 0.0003, 12, False, True, 0, 0)
+HOSTILE = "<img src=x>\u202e\n<b>T7</b>"
+
+
+def filled(**health_changes):
+    store = ViewStore()
+    store.mode = "live"
+    for key, kind, name in (("e", Kind.EEG, "BioSemi"), ("g", Kind.GAZE, HOSTILE)):
+        spec = StreamSpec(key, name, kind, ("x",), ("uV",), 1000.0)
+        store.take(StreamEvent(key, Change.OPENED, NOW - 60, f"{name}: opened", spec))
+    recording = RecordingInfo(Path("sub-S01.xdf"), "recording", "", 725.0, 10**9, 10**10, 300.0)
+    silent = replace(WELL, age_s=4.0, is_stale=True)
+    p50 = {"arrival": 3.0, "wait": 9.0, "features": 20.0, "network": 30.0, "total": 62.0}
+    health = HealthPart(
+        NOW, {"e": WELL, "g": silent}, p50, dict.fromkeys(p50, 99.0), 10, 0, 50.0, 800.0, "", recording, (), 0
+    )
+    store.take(replace(health, **health_changes))
+    channels = (
+        ChannelQuality("FP1", "good", "", 0.9),
+        ChannelQuality("T7", "bad", HOSTILE, 0.1),
+        ChannelQuality("CZ", "suspect", "drift", 0.5),
+    )
+    store.take(QualityPart(NOW - 1, channels))
+    latency = Latency(arrival=3.0, wait=10.0, features=20.0, network=30.0, total=65.0, age=70.0)
+    store.take(Prediction(1, NOW, "happy", {}, {}, {}, (), {}, {}, 0.0, False, "training", latency))
+    store.take(Failure("device", HOSTILE, NOW - 5))
+    return store
+
+
+@pytest.fixture
+def tab(qtbot):
+    made = HealthTab()
+    qtbot.addWidget(made)
+    made.resize(1366, 560)
+    made.set_theme(LIGHT)
+    made.show()
+    return made
+
+
+def cells(tab):
+    model = tab.streams.model
+    return [[model.index(r, c).data() for c in range(model.columnCount())] for r in range(model.rowCount())]
+
+
+def test_an_empty_store_says_what_is_missing(tab):
+    tab.refresh(ViewStore(), float("nan"))
+    shown = [label.text() for label in tab.findChildren(QLabel) if label.isVisible()]
+    for words in (
+        "No stream yet",
+        "No figures yet",
+        "No prediction yet",
+        "Nothing has happened",
+        "no figures yet",
+    ):
+        assert any(words in text for text in shown), words
+
+
+def test_streams_come_with_their_remedy_below(tab):
+    tab.refresh(filled(), NOW)
+    rows = cells(tab)
+    assert rows[0][:4] == ["● running", "EEG", "BioSemi", "998.7 of 1,000 Hz"]
+    assert rows[1][0] == "■ silent"
+    assert rows[1][2] == "<img src=x> <b>T7</b>"
+    assert rows[2][0].startswith("No sample for 4.0 s: check the eye tracker")
+    assert tab.streams.table.columnSpan(2, 0) == len(rows[0])
+    assert tab.streams.summary.text() == "2 streams, 1 to look at"
+
+
+def test_a_remedy_goes_when_the_stream_is_back(tab):
+    store = filled()
+    tab.refresh(store, NOW)
+    store.take(replace(store.health, time=NOW + 1, streams={"e": WELL, "g": WELL}))
+    tab.refresh(store, NOW + 1)
+    assert [row[0] for row in cells(tab)] == ["● running", "● running"]
+    assert tab.streams.table.columnSpan(1, 0) == 1
+
+
+def test_rows_are_copied_as_text(tab, qtbot):
+    tab.refresh(filled(), NOW)
+    tab.streams.table.selectRow(0)
+    qtbot.keyClick(tab.streams.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QGuiApplication.clipboard().text().split("\t")[:3] == ["● running", "EEG", "BioSemi"]
+    tab.quality.list.setCurrentIndex(tab.quality.model.index(1))
+    qtbot.keyClick(tab.quality.list, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QGuiApplication.clipboard().text() == "▲ CZ  suspect: drift"
+
+
+def test_electrodes_are_those_of_the_moment_looked_at(tab):
+    store = filled()
+    store.take(QualityPart(NOW + 5, (ChannelQuality("FP1", "good", "", 1.0),)))
+    tab.refresh(store, NOW)
+    assert tab.quality.counts.text() == "1 good, 1 suspect, 1 bad"
+    assert tab.quality.model.rows[0].text == "■ T7  bad: <img src=x> <b>T7</b>"
+    tab.refresh(store, NOW + 5)
+    assert tab.quality.counts.text() == "1 good, 0 suspect, 0 bad"
+
+
+def test_messages_are_plain_filtered_and_copied(tab):
+    store = filled()
+    tab.refresh(store, NOW)
+    lines = tab.messages.text.toPlainText().splitlines()
+    assert len(lines) == 3
+    assert "■ problem  device: <img src=x> <b>T7</b>" in lines[0]
+    tab.messages.filter.setCurrentIndex(1)
+    assert tab.messages.text.toPlainText().splitlines() == lines[:1]
+    tab.messages.copy.click()
+    assert QGuiApplication.clipboard().text() == lines[0]
+
+
+def test_message_times_of_a_replay_count_from_the_file_s_beginning(tab):
+    store = filled()
+    store.take(Opened("replay", None, Timeline(Path("a.xdf"), NOW - 130, NOW, (Mark(NOW, "x"),), ())))
+    tab.refresh(store, NOW)
+    assert tab.messages.text.toPlainText().startswith("2 min 5 s  ■ problem")
+
+
+def test_a_short_disk_is_said_in_words(tab):
+    tab.refresh(filled(), NOW)
+    assert tab.machine.values["Disk"].text().startswith("almost full, 10 GB free, lasts 5 min")
+    assert LIGHT.bad in tab.machine.values["Disk"].styleSheet()
+
+
+def test_the_display_s_time_is_part_of_the_waterfall(tab):
+    store = filled()
+    tab.display_latency.shown(store.predictions.newest, NOW + 0.1)
+    tab.refresh(store, NOW)
+    assert [stage.name for stage in tab.waterfall.chart.stages][-2:] == ["display", "on screen"]
+    assert "on screen 95.0 ms" in tab.waterfall.chart.accessibleDescription()
+    tab.refresh(ViewStore(), NOW)  # another engine: another account
+    assert tab.display_latency.percentile_ms(50) != tab.display_latency.percentile_ms(50)
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_every_bar_has_ink_where_it_belongs(tab, theme):
+    tab.set_theme(theme)
+    store = filled()
+    tab.display_latency.shown(store.predictions.newest, NOW + 0.1)
+    tab.refresh(store, NOW)
+    chart = tab.waterfall.chart
+    image = chart.grab().toImage()
+    for i, stage in enumerate(chart.stages):
+        box = chart.bar_rect(i).toRect().adjusted(1, 1, -1, -1)
+        colour = theme.muted if stage.name in ("decided", "on screen") else theme.category(i)
+        assert nearest(image, box.adjusted(-2, -2, 2, 2), colour) < 40, stage.name
+
+
+def nearest(image, box, colour):
+    wanted = QColor(colour)
+    pixels = [
+        image.pixelColor(x, y)
+        for x in range(box.left(), box.right() + 1)
+        for y in range(box.top(), box.bottom() + 1)
+    ]
+    return min(
+        abs(p.red() - wanted.red()) + abs(p.green() - wanted.green()) + abs(p.blue() - wanted.blue())
+        for p in pixels
+    )
+
+
+def test_memory_lines_are_drawn(tab):
+    for i in range(300):
+        tab.machine.sparkline.add(800.0 + i / 10, 200.0)
+    image = tab.machine.sparkline.grab().toImage()
+    upper = image.copy(0, 0, image.width() * 3 // 4, image.height())
+    seen = {upper.pixelColor(x, y).name() for x in range(upper.width()) for y in range(upper.height())}
+    assert {LIGHT.category(0), LIGHT.category(1)} <= seen
+
+
+def test_unchanged_figures_cost_nothing(tab, monkeypatch):
+    store = filled()
+    tab.refresh(store, NOW)
+    drawn = []
+    monkeypatch.setattr(tab.streams.model, "set_rows", drawn.append)
+    monkeypatch.setattr(tab.quality.model, "set_rows", drawn.append)
+    for _ in range(10):
+        tab.refresh(store, NOW)
+    assert not drawn
+
+
+def test_nan_figures_do_not_break_the_tab(tab):
+    nan = float("nan")
+    odd = StreamHealth(0, nan, nan, nan, 0, False, True, 0, 0)
+    store = filled(
+        streams={"e": odd}, cpu_percent=nan, memory_mb=nan, latency_p50_ms={}, latency_p99_ms={"total": nan}
+    )
+    store.take(QualityPart(NOW - 0.5, (ChannelQuality("FP1", "bad", "flat", float(np.float32(nan))),)))
+    tab.refresh(store, NOW)
+    assert cells(tab)[0][3:7] == ["- of 1,000 Hz", "-", "-", "-"]
+    assert tab.machine.values["Engine"].text() == "- % of a core, - MB"
+    tab.grab()
+
+
+def test_everything_fits_a_small_screen(tab):
+    tab.refresh(filled(), NOW)
+    tab.grab()
+    hint = tab.minimumSizeHint()
+    assert hint.width() <= 1366
+    assert hint.height() <= 560
+    assert not tab.streams.table.horizontalScrollBar().isVisible()
+    for label in tab.findChildren(QLabel):
+        if label.isVisible() and not label.wordWrap():
+            assert label.width() >= label.fontMetrics().horizontalAdvance(label.text()), label.text()
+
+
+def test_controls_have_names_and_take_the_keyboard(tab):
+    for widget in (
+        tab.streams.table,
+        tab.quality.list,
+        tab.quality.head_map,
+        tab.messages.text,
+        tab.messages.filter,
+        tab.messages.copy,
+    ):
+        assert widget.accessibleName()
+        assert widget.focusPolicy() & Qt.FocusPolicy.TabFocus

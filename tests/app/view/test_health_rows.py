@@ -1,0 +1,158 @@
+"""Rows of the health tab: figures in words, states with remedies, order of electrodes."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from acquisition.lsl_stream import StreamHealth
+from acquisition.quality import ChannelQuality
+from acquisition.types import Kind, StreamSpec
+from app.view.health_rows import electrode_counts, electrode_rows, lost_share, stream_rows
+from app.view.store import StreamState
+
+WELL = StreamHealth(
+    n_samples=100_000,
+    rate_hz=998.7,
+    age_s=0.02,
+    offset_s=0.0123,
+    backlog=12,
+    is_stale=False,
+    is_connected=True,
+    n_missing=0,
+    n_dropped=0,
+)
+
+
+def state(kind=Kind.EEG, sfreq=1000.0, name="BioSemi", word="open", message=""):
+    return StreamState(StreamSpec("a", name, kind, ("x",), ("uV",), sfreq), word, 0.0, message)
+
+
+def one_row(stream, health=WELL, masked=()):
+    (found,) = stream_rows({"a": stream}, {} if health is None else {"a": health}, masked)
+    return found
+
+
+def test_a_stream_that_is_well():
+    assert one_row(state()).cells == (
+        "● running",
+        "EEG",
+        "BioSemi",
+        "998.7 of 1,000 Hz",
+        "0.0 %",
+        "0.0 s",
+        "+12.3 ms",
+        "12",
+        "0",
+    )
+    assert one_row(state()).remedy == ""
+
+
+def test_lost_share_is_of_what_should_have_come():
+    health = replace(WELL, n_samples=75, n_missing=25)
+    assert lost_share(health) == 0.25
+    assert one_row(state(), health).lost == "25.0 %"
+    assert math.isnan(lost_share(replace(WELL, n_samples=0)))
+
+
+@pytest.mark.parametrize(
+    ("stream", "change", "severity", "word", "said"),
+    [
+        (state(word="stale"), {"age_s": 4.0}, "bad", "silent", "No sample for 4.0 s: check the amplifier"),
+        (state(), {"is_stale": True, "age_s": 75.0}, "bad", "silent", "1 min 15 s"),
+        (state(word="stale"), {"is_connected": False}, "bad", "silent", "The sender is gone"),
+        (
+            state(word="stale", message="B: samples come, but their stamps do not advance for 2 s"),
+            {},
+            "bad",
+            "silent",
+            "time stamps stand still",
+        ),
+        (
+            state(word="refused", message="63 channels instead of 62"),
+            {},
+            "bad",
+            "refused",
+            "63 channels instead",
+        ),
+        (state(), {"rate_hz": 500.0}, "suspect", "off rate", "50 % below"),
+        (state(), {"rate_hz": 1100.0}, "suspect", "off rate", "10 % above"),
+        (state(), {"backlog": 2500}, "suspect", "behind", "2.5 s of samples"),
+        (state(), {"n_missing": 5000}, "suspect", "losses", "4.8 % of its samples"),
+    ],
+)
+def test_every_trouble_has_a_word_and_a_remedy(stream, change, severity, word, said):
+    row = one_row(stream, replace(WELL, **change))
+    assert (row.severity, row.state) == (severity, word)
+    assert said in row.remedy
+    assert ": " in row.remedy
+
+
+@pytest.mark.parametrize(
+    ("kind", "sfreq", "change"),
+    [
+        (Kind.EEG, 1000.0, {"n_samples": 900, "rate_hz": 300.0}),  # just begun: no rate to speak of
+        (Kind.MARKERS, 0.0, {"rate_hz": 0.1, "age_s": 500.0}),  # markers may be silent for ever
+        (Kind.GAZE, 0.0, {"rate_hz": 61.0}),  # irregular
+        (Kind.VIDEO, 30.0, {"rate_hz": 29.1}),  # a frame more or less in 5 s
+    ],
+)
+def test_what_is_no_trouble(kind, sfreq, change):
+    row = one_row(state(kind, sfreq), replace(WELL, backlog=0, **change))
+    assert (row.severity, row.remedy) == ("good", "")
+
+
+def test_an_unplugged_modality_is_no_fault_but_is_said():
+    row = one_row(state(Kind.GAZE, 60.0), replace(WELL, rate_hz=60.0), masked=("eye",))
+    assert (row.severity, row.state) == ("muted", "unplugged")
+    assert "plug it in again" in row.remedy
+
+
+def test_a_replay_has_no_figures():
+    row = one_row(state(word="ended"), None)
+    assert row.cells[3:] == ("1,000 Hz", "-", "-", "-", "-", "-")
+    assert row.state == "ended"
+
+
+def test_unknown_figures_are_a_dash():
+    row = one_row(state(), replace(WELL, rate_hz=math.nan, age_s=math.nan, offset_s=math.nan))
+    assert (row.rate, row.age, row.offset) == ("- of 1,000 Hz", "-", "-")
+
+
+def test_clock_offsets_of_other_clocks_are_seconds():
+    assert one_row(state(), replace(WELL, offset_s=-1234.56)).offset == "-1,234.6 s"
+
+
+def test_hostile_names_stay_one_plain_line():
+    name = "<b>x</b>\n\u202egnp.exe\x00 " + "y" * 5000
+    shown = one_row(state(name=name)).name
+    assert shown.startswith("<b>x</b> gnp.exe y")
+    assert len(shown) == 300
+    assert shown.isprintable()
+    assert one_row(state(name="\x00\n")).name == "(no name)"
+
+
+def test_streams_are_ordered_by_kind():
+    streams = {"m": state(Kind.MARKERS), "v": state(Kind.VIDEO), "e": state(Kind.EEG)}
+    assert [row.key for row in stream_rows(streams, {})] == ["e", "v", "m"]
+
+
+def test_electrodes_come_worst_first_and_good_ones_in_their_own_order():
+    channels = (
+        ChannelQuality("FP1", "good", "", 0.9),
+        ChannelQuality("T7", "bad", "mains 63 %", 0.2),
+        ChannelQuality("CZ", "suspect", "drift", 0.5),
+        ChannelQuality("O1", "bad", "flat", 0.0),
+        ChannelQuality("PZ", "good", "", 0.8),
+        ChannelQuality("OZ", "bad", "", float("nan")),
+    )
+    rows = electrode_rows(channels)
+    assert [row.text for row in rows] == [
+        "■ OZ  bad",
+        "■ O1  bad: flat",
+        "■ T7  bad: mains 63 %",
+        "▲ CZ  suspect: drift",
+        "● FP1  good",
+        "● PZ  good",
+    ]
+    assert electrode_counts(channels) == "2 good, 1 suspect, 3 bad"

@@ -1,0 +1,86 @@
+"""The machine's figures and the session's messages, in words."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.engine.messages import HealthPart, RecordingInfo
+from app.failure import Failure
+from app.view.machine_rows import machine_figures
+from app.view.message_rows import N_SHOWN, message_rows
+
+RECORDING = RecordingInfo(
+    Path("sub-S01.xdf"), "recording", "", 725.0, 1_350_000_000, 200_000_000_000, 12_000.0
+)
+HEALTH = HealthPart(0.0, {}, {}, {}, 1234, 0, 64.2, 812.0, "", RECORDING, (), 0)
+
+
+def figures(health, window_mb=210.0):
+    return {figure.label: figure for figure in machine_figures(health, 12.0, window_mb)}
+
+
+def test_figures_of_engine_window_and_recording():
+    shown = figures(HEALTH)
+    assert {label: figure.text for label, figure in shown.items()} == {
+        "Engine": "64 % of a core, 812 MB",
+        "GPU": "none: CPU",
+        "Decoded": "1,234 predictions, 0 windows skipped",
+        "Window": "12 % of a core, 210 MB",
+        "Recording": "recording: sub-S01.xdf, 12 min 5 s, 1.35 GB",
+        "Disk": "200 GB free, lasts 3 h 20 min",
+    }
+    assert {figure.severity for figure in shown.values()} == {"good"}
+
+
+@pytest.mark.parametrize(("room_s", "severity"), [(600.0, "good"), (599.0, "bad")])
+def test_a_disk_that_lasts_less_than_ten_minutes_is_an_alarm(room_s, severity):
+    disk = figures(replace(HEALTH, recording=replace(RECORDING, room_s=room_s)))["Disk"]
+    assert disk.severity == severity
+    assert disk.text.startswith("almost full") == (severity == "bad")
+
+
+@pytest.mark.parametrize("room_s", [float("nan"), float("inf")])
+def test_a_disk_without_a_rate_says_only_what_is_free(room_s):
+    disk = figures(replace(HEALTH, recording=replace(RECORDING, room_s=room_s)))["Disk"]
+    assert (disk.text, disk.severity) == ("200 GB free", "good")
+
+
+def test_troubles_are_worded():
+    failed = replace(RECORDING, state="failed", message="the disk\nis full")
+    shown = figures(replace(HEALTH, recording=failed, n_skipped=3, n_view_dropped=5, gpu="NVIDIA <b>H100"))
+    assert shown["Recording"].text.startswith("failed: the disk is full (sub-S01.xdf")
+    assert shown["Decoded"].text.endswith("3 windows skipped")
+    assert "5 parts not drawn in time" in shown["Window"].text
+    assert shown["GPU"].text == "NVIDIA <b>H100"
+
+
+def test_the_same_lines_with_and_without_an_engine():
+    assert set(figures(None, float("nan"))) == set(figures(HEALTH))
+    assert figures(None, float("nan"))["Engine"].text == "no figures yet"
+    assert figures(None, float("nan"))["Window"].text == "12 % of a core, - MB"
+
+
+EVENTS = [(1.0, "opened", "info"), (3.0, "silent\n<b>", "warning"), (5.0, "the disk is full", "bad")]
+FAILURES = [Failure("recording", "the disk is full", 5.0), Failure("device", "no CUDA", 4.0)]
+
+
+def test_messages_come_newest_first_and_a_failure_once():
+    rows = message_rows(EVENTS, sorted(FAILURES, key=lambda f: f.time))
+    assert [row.line(lambda t: f"{t:.0f}") for row in rows] == [
+        "5  ■ problem  recording: the disk is full",
+        "4  ■ problem  device: no CUDA",
+        "3  ▲ warning  silent <b>",
+        "1  ○ note  opened",
+    ]
+
+
+def test_problems_only():
+    assert [row.time for row in message_rows(EVENTS, [], problems_only=True)] == [5.0, 3.0]
+
+
+def test_messages_are_bounded():
+    many = [(float(i), "x", "info") for i in range(2 * N_SHOWN)]
+    rows = message_rows(many, [])
+    assert len(rows) == N_SHOWN
+    assert rows[0].time == 2 * N_SHOWN - 1
