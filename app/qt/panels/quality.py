@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 from PyQt6.QtCore import QAbstractListModel, QModelIndex, Qt
@@ -46,8 +47,10 @@ class ElectrodesModel(QAbstractListModel):
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """A line."""
         row = self.rows[index.row()]
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
+        if role == Qt.ItemDataRole.DisplayRole:
             return row.text
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"<p>{escape(row.text)}</p>"
         if role == Qt.ItemDataRole.ForegroundRole and row.severity != "good":
             theme = self.theme
             return QColor({"suspect": theme.suspect, "bad": theme.bad}.get(row.severity, theme.muted))

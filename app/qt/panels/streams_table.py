@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QRect, Qt
@@ -81,6 +82,8 @@ class StreamsModel(QAbstractTableModel):
             return QColor(_colour(self.theme, row.severity))
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() not in _TEXT_COLUMNS:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if role == Qt.ItemDataRole.ToolTipRole and (is_remedy or index.column() == _NAME_COLUMN):
+            return f"<p>{escape(row.remedy if is_remedy else row.name)}</p>"  # anybody's name is no markup
         if role == Qt.ItemDataRole.AccessibleTextRole and not is_remedy:
             return f"{STREAM_COLUMNS[index.column()]}: {row.cells[index.column()]}"
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PyQt6.QtWidgets import QGridLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.qt.panel import Panel
 from app.qt.panels.machine import MachinePanel
@@ -39,17 +39,11 @@ class HealthTab(QWidget):
             self.waterfall,
             self.messages,
         )
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(6)
-        grid.addWidget(self.streams, 0, 0, 1, 4)
-        grid.addWidget(self.machine, 0, 4, 1, 2)
-        for column, panel in enumerate((self.quality, self.waterfall, self.messages)):
-            grid.addWidget(panel, 1, 2 * column, 1, 2)
-        for column in range(6):
-            grid.setColumnStretch(column, 1)
-        grid.setRowStretch(0, 4)
-        grid.setRowStretch(1, 6)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        layout.addLayout(_row((self.streams, 7), (self.machine, 3)), 4)
+        layout.addLayout(_row((self.quality, 1), (self.waterfall, 1), (self.messages, 1)), 6)
         self._store: ViewStore | None = None
 
     def refresh(self, store: ViewStore, t: float) -> None:
@@ -65,3 +59,12 @@ class HealthTab(QWidget):
         """Take other colours."""
         for panel in self.panels:
             panel.set_theme(theme)
+
+
+def _row(*panels: tuple[Panel, int]) -> QHBoxLayout:
+    """Return panels side by side, each as wide as its share."""
+    row = QHBoxLayout()
+    row.setSpacing(6)
+    for panel, share in panels:
+        row.addWidget(panel, share)
+    return row

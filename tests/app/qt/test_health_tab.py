@@ -83,6 +83,9 @@ def test_streams_come_with_their_remedy_below(tab):
     assert rows[0][:4] == ["● running", "EEG", "BioSemi", "998.7 of 1,000 Hz"]
     assert rows[1][0] == "■ silent"
     assert rows[1][2] == "<img src=x> <b>T7</b>"
+    tip = tab.streams.model.index(1, 2).data(Qt.ItemDataRole.ToolTipRole)
+    assert "&lt;img" in tip  # not fetched, not drawn
+    assert "<img" not in tip
     assert rows[2][0].startswith("No sample for 4.0 s: check the eye tracker")
     assert tab.streams.table.columnSpan(2, 0) == len(rows[0])
     assert tab.streams.summary.text() == "2 streams, 1 to look at"
@@ -214,7 +217,7 @@ def test_nan_figures_do_not_break_the_tab(tab):
 
 def test_everything_fits_a_small_screen(tab):
     tab.refresh(filled(), NOW)
-    tab.grab()
+    QGuiApplication.processEvents()
     hint = tab.minimumSizeHint()
     assert hint.width() <= 1366
     assert hint.height() <= 560
