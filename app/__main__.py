@@ -8,9 +8,8 @@ import traceback
 from typing import Any
 
 from acquisition.errors import InputError
-from acquisition.lsl_config import quiet_liblsl
+from app.environment import settle_environment
 from app.exit_codes import FAULT, GOOD, INTERRUPTED, WRONG_USE
-from assets import LSL_CONFIG
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -18,13 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     0 good, 1 a fault of the program, 2 wrong use or input, 3 finished but the input was damaged.
     """
-    # Waiting OpenMP threads must sleep, not spin: beside the acquire thread and other programs, spinning
-    # turned a 12 ms forward pass into one of 60 ms and more. Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # pymovements' tables hold a few rows: a thread pool for them only waits.
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
-    # liblsl reports every lost connection on stderr; what matters of it reaches the user in our words.
-    quiet_liblsl(LSL_CONFIG)
+    settle_environment()
     import typer
 
     from app.cli import app

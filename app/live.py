@@ -5,32 +5,69 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from acquisition.clock import LslClock
 from acquisition.errors import InputError
 from acquisition.intake import intake_maker
 from acquisition.interrupt import interruptible
 from acquisition.lsl_source import LslSource, open_live
+from acquisition.lsl_stream import StreamHealth
 from acquisition.publish.process import PublisherProcess, start_publisher
-from acquisition.record.files import write_sidecar
-from acquisition.record.recorder import Recorder
-from acquisition.types import Change, StreamEvent
+from acquisition.types import Change, Chunk, StreamEvent
 from app.failure import Failure
 from app.model_loading import load_model, make_decoder
-from app.new_streams import NewStreams
 from app.outputs import Sink
 from app.own_streams import ClockOutlet, PredictionOutlet
 from app.pipeline import Pipeline
+from app.recording_control import RecordingControl
 from app.runner import LiveRunner, closing
 from app.session_options import SessionOptions
 from app.telemetry import Telemetry
 from models.checkpoint import Checkpoint
+from models.decoder import Decoder
 
-_CONFIRM_TIMEOUT_S = 30.0
 _SEGMENTS_S = 0.2
+_HEALTH_S = 0.5
 _SHOW_S = 0.1
+
+
+class Observer:
+    """What a program with a window wants to know of a session, and to add; this one wants nothing."""
+
+    def on_stage(self, stage: str) -> None:
+        """Hear of the next stage, ``loading`` or ``looking for streams``, in the session's thread.
+
+        What is raised here ends the session properly.
+        """
+
+    def on_open(self, opened: OpenSession) -> None:
+        """Get the parts of the session, before anything is read."""
+
+    def on_chunk(self, chunk: Chunk) -> None:
+        """See every chunk, in the acquire thread, which must not be kept waiting."""
+
+    def after_decode(self) -> None:
+        """Use the decode thread between windows, see `LiveRunner`."""
+
+    def own_source_ids(self) -> list[str]:
+        """Return further streams of this program that a recording shall hold."""
+        return []
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """The parts of a running session."""
+
+    checkpoint: Checkpoint
+    source: LslSource
+    decoder: Decoder
+    recording: RecordingControl
+    clock: LslClock
 
 
 @dataclass
@@ -44,6 +81,11 @@ class LiveSession:
         Devices to publish first, in processes of their own.
     discovery_s : float
         How long to look for streams.
+    observer : Observer
+    interrupted : Event or None
+        Ends the session when set; by default Ctrl-C and a request to terminate do.
+    close_recording_s : float
+        How long to wait at the end for the recorded file to be closed; its supervisor goes on alone then.
     """
 
     options: SessionOptions
@@ -51,6 +93,10 @@ class LiveSession:
     microphone: str | None = None
     discovery_s: float = 2.0
     telemetry: Telemetry = field(default_factory=Telemetry)
+    observer: Observer = field(default_factory=Observer)
+    interrupted: threading.Event | None = None
+    close_recording_s: float = 75.0
+    stream_health: dict[str, StreamHealth] = field(default_factory=dict)  # twice a second anew, by key
 
     def run(self, show: Callable[[], None]) -> None:
         """Run until the time is over, a thread fails, or Ctrl-C or a request to terminate.
@@ -66,9 +112,11 @@ class LiveSession:
             If model, streams or files cannot be used.
         """
         clock = LslClock()
+        self.observer.on_stage("loading")
         checkpoint = self.checkpoint
         publishers = self._start_publishers()
         try:
+            self.observer.on_stage("looking for streams")
             source = self._open(checkpoint, publishers)
             try:
                 self._run_with(source, checkpoint, clock, self._telling(publishers, clock, show))
@@ -115,106 +163,113 @@ class LiveSession:
     def _run_with(
         self, source: LslSource, checkpoint: Checkpoint, clock: LslClock, show: Callable[[], None]
     ) -> None:
-        def on_failure(message: str) -> None:
-            self.telemetry.on_failure(Failure("device", message, clock.now()))
-
-        decoder = make_decoder(checkpoint, self.options, on_failure)
+        decoder = make_decoder(checkpoint, self.options, self._failing("device", clock))
         decoder.warm_up()
-        pipeline = Pipeline(source, decoder, live=True, on_event=self.telemetry.on_event)
+        observer = self.observer
+        pipeline = Pipeline(
+            source, decoder, live=True, on_event=self.telemetry.on_event, on_chunk=observer.on_chunk
+        )
         predictions, clock_map = PredictionOutlet(checkpoint.config.labels), ClockOutlet()
         sinks: list[Sink] = [predictions, *self.options.sinks(checkpoint.config.labels)]
-        publish = _Periodically(_SEGMENTS_S, lambda: clock_map.publish(source.take_segments()))
-        runner = LiveRunner(pipeline, clock, sinks, self.telemetry, after_acquire=publish)
-        recorder = None
-        if self.options.record is not None:
-            own = [predictions.header.source_id, clock_map.header.source_id]
-            recorder = Recorder(self.options.record, list(source.headers.values()), own)
-        with closing(sinks), contextlib.closing(clock_map), interruptible() as interrupted:
+        own = [predictions.header.source_id, clock_map.header.source_id, *observer.own_source_ids()]
+        recording = self._recording_control(source, own, checkpoint, clock)
+        publish = _Periodically(_SEGMENTS_S, lambda now: clock_map.publish(source.take_segments()))
+        look = _Periodically(_HEALTH_S, lambda now: setattr(self, "stream_health", source.health(now)))
+
+        def after_acquire(now: float) -> None:
+            publish(now)
+            look(now)
+
+        runner = LiveRunner(pipeline, clock, sinks, self.telemetry, after_acquire, observer.after_decode)
+        with closing(sinks), contextlib.closing(clock_map), self._interruptible() as interrupted:
             try:
+                observer.on_open(OpenSession(checkpoint, source, decoder, recording, clock))
                 runner.start()
-                if recorder is not None:
-                    self._start_recording(recorder, source, clock, show, interrupted)
+                if self.options.record is not None:
+                    self._record_first(self.options.record, recording, clock, show, interrupted)
                 runner.begin_decoding(clock.now())
-                self._watch(runner, recorder, clock, show, interrupted)
+                self._watch(runner, recording, clock, show, interrupted)
             finally:
                 runner.stop()
-                if recorder is not None and recorder.started:
-                    self._finish(recorder, checkpoint, source)
+                recording.finish(clock.now(), self.close_recording_s)
+                self.telemetry.recording = recording.text()
         if runner.error is not None:
             raise runner.error
 
-    def _start_recording(
+    def _interruptible(self) -> AbstractContextManager[threading.Event]:
+        return interruptible() if self.interrupted is None else contextlib.nullcontext(self.interrupted)
+
+    def _failing(self, stage: str, clock: LslClock) -> Callable[[str], None]:
+        return lambda message: self.telemetry.on_failure(Failure(stage, message, clock.now()))
+
+    def _recording_control(
+        self, source: LslSource, own_source_ids: list[str], checkpoint: Checkpoint, clock: LslClock
+    ) -> RecordingControl:
+        return RecordingControl(
+            list(source.headers.values()),
+            own_source_ids,
+            on_opened=source.restate_segments,
+            sidecar=lambda: self._sidecar(checkpoint, source),
+            on_notice=lambda message: self._notice(message, clock.now()),
+            on_failure=self._failing("recording", clock),
+        )
+
+    def _record_first(
         self,
-        recorder: Recorder,
-        source: LslSource,
+        path: Path,
+        recording: RecordingControl,
         clock: LslClock,
         show: Callable[[], None],
         interrupted: threading.Event,
     ) -> None:
         """Start LabRecorder and wait until it has every stream: decoding starts with the recording."""
-        recorder.start()
-        for notice in recorder.notices:
-            self._notice(notice, clock.now())
-        deadline = clock.now() + _CONFIRM_TIMEOUT_S
-        while not (status := recorder.status()).all_opened and not interrupted.is_set():
-            self.telemetry.recording = f"{recorder.path.name}: {status.state}"
-            if status.over or clock.now() > deadline:
-                raise InputError(
-                    f"the recording did not start: {status.message}",
-                    where=str(recorder.path),
-                    remedy="see the .log beside it",
-                )
+        recording.start(path, clock.now())
+        while recording.state == "starting" and not interrupted.is_set():
+            recording.step(clock.now())
+            self.telemetry.recording = recording.text()
             show()
             clock.wait_until(clock.now() + 0.1)
-        source.restate_segments()
+        info = recording.info(clock.now())
+        if info is not None and info.state in ("stopping", "failed") and not interrupted.is_set():
+            recording.finish(clock.now())
+            info = recording.info(clock.now())
+            assert info is not None
+            raise InputError(
+                f"the recording did not start: {info.message}",
+                where=str(info.path),
+                remedy="see the .log beside it",
+            )
 
     def _watch(
         self,
         runner: LiveRunner,
-        recorder: Recorder | None,
+        recording: RecordingControl,
         clock: LslClock,
         show: Callable[[], None],
         interrupted: threading.Event,
     ) -> None:
         end = clock.now() + self.options.seconds if self.options.seconds else float("inf")
-        look = (
-            NewStreams(recorder, lambda message: self._notice(message, clock.now()))
-            if recorder is not None
-            else None
-        )
         while runner.running and clock.now() < end and not interrupted.is_set():
-            if recorder is not None:
-                self._show_recording(recorder, clock.now())
-            if look is not None:
-                look(clock.now())
+            recording.step(clock.now())
+            self.telemetry.recording = recording.text()
             show()
             interrupted.wait(min(_SHOW_S, max(0.0, end - clock.now())))
         if interrupted.is_set():
             self._notice("stopping", clock.now())
 
-    def _show_recording(self, recorder: Recorder, now: float) -> None:
-        status = recorder.status()
-        self.telemetry.recording = f"{recorder.path.name}: {status.state} {status.n_bytes / 1e6:.1f} MB"
-        if status.over and not any(f.stage == "recording" for f in self.telemetry.snapshot().failures):
-            self.telemetry.on_failure(Failure("recording", status.message, now))
-
-    def _finish(self, recorder: Recorder, checkpoint: Checkpoint, source: LslSource) -> None:
-        status = recorder.stop()
-        self.telemetry.recording = f"{recorder.path.name}: {status.state} {status.n_bytes / 1e6:.1f} MB"
-        if recorder.path.exists():
-            sidecar = {
-                "program": "affectscope",
-                "model": str(self.options.model.name),
-                "model_sha256": checkpoint.sha256,
-                "trained_on": checkpoint.config.trained_on,
-                "montage": self.options.montage,
-                "screen_cm": self.options.screen_cm,
-                "distance_cm": self.options.distance_cm,
-                "line_hz": self.options.line,
-                "streams": sorted(source.headers),
-                "stream_notes": {key: list(spec.notes) for key, spec in source.specs.items() if spec.notes},
-            }
-            write_sidecar(recorder.path, sidecar)
+    def _sidecar(self, checkpoint: Checkpoint, source: LslSource) -> dict[str, Any]:
+        return {
+            "program": "affectscope",
+            "model": str(self.options.model.name),
+            "model_sha256": checkpoint.sha256,
+            "trained_on": checkpoint.config.trained_on,
+            "montage": self.options.montage,
+            "screen_cm": self.options.screen_cm,
+            "distance_cm": self.options.distance_cm,
+            "line_hz": self.options.line,
+            "streams": sorted(source.headers),
+            "stream_notes": {key: list(spec.notes) for key, spec in source.specs.items() if spec.notes},
+        }
 
     def _notice(self, message: str, now: float) -> None:
         self.telemetry.on_event(StreamEvent("", Change.NOTICE, now, message))
@@ -223,13 +278,13 @@ class LiveSession:
 class _Periodically:
     """Calls a function at most every ``period_s`` seconds of the time it is told."""
 
-    def __init__(self, period_s: float, call: Callable[[], None]) -> None:
+    def __init__(self, period_s: float, call: Callable[[float], None]) -> None:
         self._period_s, self._call, self._next = period_s, call, float("-inf")
 
     def __call__(self, now: float) -> None:
         if now >= self._next:
             self._next = now + self._period_s
-            self._call()
+            self._call(now)
 
 
 def _check_publishers(publishers: Sequence[PublisherProcess]) -> None:

@@ -25,8 +25,7 @@ class NewStreams:
 
     def __init__(self, recorder: Recorder, say: Callable[[str], None]) -> None:
         self._recorder, self._say = recorder, say
-        # What was there at the start was left out on purpose.
-        recorder.new_streams(found.header for found in discover(0.5))
+        self._has_looked = False
         self._next = float("-inf")
         self._thread: threading.Thread | None = None
 
@@ -39,7 +38,11 @@ class NewStreams:
         self._thread.start()
 
     def _look(self) -> None:
-        for header in self._recorder.new_streams(found.header for found in discover(1.0)):
+        new = self._recorder.new_streams(found.header for found in discover(1.0))
+        if not self._has_looked:  # what was there at the start was left out on purpose
+            self._has_looked = True
+            return
+        for header in new:
             part = next_part_path(self._recorder.path)
             part = part.relative_to(Path.cwd()) if part.is_relative_to(Path.cwd()) else part
             choice = f"source_id:{header.source_id}" if header.source_id else f"name:{header.name}"

@@ -12,8 +12,10 @@ from app.failure import Failure
 from app.outputs import Sink
 from app.pipeline import Pipeline
 from app.telemetry import Telemetry
+from models.prediction import Prediction
 
 _POLL_S = 0.005  # how often inlets are drained; half of it is the arrival latency it adds
+_STOP_WITHIN_S = 3.0
 
 
 class Mailbox:
@@ -41,6 +43,25 @@ class Mailbox:
             return window
 
 
+class _Gate:
+    """Lets a thread's work pass until it is closed; after `close` none runs and none ever will."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_open = True
+
+    @contextlib.contextmanager
+    def passing(self) -> Iterator[bool]:
+        """Give whether the work inside may be done; holds `close` up meanwhile."""
+        with self._lock:
+            yield self._is_open
+
+    def close(self) -> None:
+        """Wait for the work that is being done, and let nothing pass from now on."""
+        with self._lock:
+            self._is_open = False
+
+
 class LiveRunner:
     """Acquires and decodes in two threads until stopped.
 
@@ -54,6 +75,8 @@ class LiveRunner:
     telemetry : Telemetry
     after_acquire : callable
         Called with ``now`` after every acquisition, in the acquire thread.
+    after_decode : callable
+        Called in the decode thread after every window, and ten times a second when none comes.
     """
 
     def __init__(
@@ -63,12 +86,15 @@ class LiveRunner:
         sinks: Sequence[Sink],
         telemetry: Telemetry,
         after_acquire: Callable[[float], None] = lambda now: None,
+        after_decode: Callable[[], None] = lambda: None,
     ) -> None:
         self._pipeline = pipeline
         self._clock = clock
         self._sinks = sinks
         self._telemetry = telemetry
         self._after_acquire = after_acquire
+        self._after_decode = after_decode
+        self._sinks_gate, self._acquired_gate = _Gate(), _Gate()
         self._mailbox = Mailbox()
         self._stop = threading.Event()
         self._decoding = threading.Event()
@@ -94,11 +120,16 @@ class LiveRunner:
         return not self._stop.is_set()
 
     def stop(self) -> None:
-        """Stop both threads and wait for them."""
+        """Stop both threads and wait for them; afterwards nothing is written any more.
+
+        A forward pass that takes longer than the wait is left to itself, and its result is dropped.
+        """
         self._stop.set()
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(timeout=3.0)
+                thread.join(_STOP_WITHIN_S)
+        self._sinks_gate.close()
+        self._acquired_gate.close()
 
     def _acquire(self) -> None:
         while not self._stop.is_set():
@@ -109,17 +140,24 @@ class LiveRunner:
                 if window is not None:
                     self._mailbox.put(window)
             self._telemetry.n_skipped = self._pipeline.aligner.n_skipped + self._mailbox.n_replaced
-            self._after_acquire(now)
+            with self._acquired_gate.passing() as may_pass:
+                if may_pass:
+                    self._after_acquire(now)
             self._clock.wait_until(now + _POLL_S)
 
     def _decode(self) -> None:
         while not self._stop.is_set():
             window = self._mailbox.take(timeout_s=0.1)
-            if window is None:
-                continue
-            prediction = self._pipeline.decode(window, self._clock.now)
-            if prediction is None:
-                continue
+            if window is not None:
+                prediction = self._pipeline.decode(window, self._clock.now)
+                if prediction is not None:
+                    self._hand_on(prediction)
+            self._after_decode()
+
+    def _hand_on(self, prediction: Prediction) -> None:
+        with self._sinks_gate.passing() as may_pass:
+            if not may_pass:
+                return
             self._telemetry.on_prediction(prediction)
             for sink in self._sinks:
                 sink.write(prediction)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +20,9 @@ from models.prediction import Prediction
 _N_LATENCIES = 2000  # eight minutes at four predictions a second
 _N_MESSAGES = 200
 
+#: Stages of a prediction's latency, see `models.prediction.Latency`.
+STAGES = ("arrival", "wait", "features", "network", "total")
+
 
 @dataclass(frozen=True)
 class StreamState:
@@ -26,6 +31,7 @@ class StreamState:
     spec: StreamSpec
     state: str  # open | stale | ended | refused
     since: float  # LSL seconds
+    message: str = ""  # why it is not open
 
 
 @dataclass(frozen=True)
@@ -54,18 +60,33 @@ class Snapshot:
         return self.failures[max(0, len(self.failures) - (self.n_failures - n_seen)) :]
 
 
+class Listener(Protocol):
+    """Hears of everything at once, in the thread it happens in, and must not keep it waiting."""
+
+    def on_event(self, event: StreamEvent) -> None:
+        """Take a change of a stream's state."""
+
+    def on_prediction(self, prediction: Prediction) -> None:
+        """Take a prediction."""
+
+    def on_failure(self, failure: Failure) -> None:
+        """Take a dead or degraded stage."""
+
+
 @dataclass
 class Telemetry:
     """Collects predictions, stream events, failures and latencies."""
 
+    listener: Listener | None = None
     recording: str = ""
     n_skipped: int = 0
     _prediction: Prediction | None = None
     _streams: dict[str, StreamState] = field(default_factory=dict)
     _messages: deque[str] = field(default_factory=lambda: deque(maxlen=_N_MESSAGES))
     _failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=_N_MESSAGES))
-    _totals: deque[float] = field(default_factory=lambda: deque(maxlen=_N_LATENCIES))
-    _arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=_N_LATENCIES))
+    _latencies: dict[str, deque[float]] = field(
+        default_factory=lambda: {stage: deque(maxlen=_N_LATENCIES) for stage in STAGES}
+    )
     _n_predictions: int = 0
     _n_messages: int = 0
     _n_failures: int = 0
@@ -89,21 +110,38 @@ class Telemetry:
             spec = event.spec or (known.spec if known else None)
             state = self._STATE_OF.get(event.change)
             if spec is not None and state is not None:
-                self._streams[event.stream] = StreamState(spec, state, event.time)
+                self._streams[event.stream] = StreamState(spec, state, event.time, event.message)
+        if self.listener is not None:
+            self.listener.on_event(event)
 
     def on_prediction(self, prediction: Prediction) -> None:
         """Take a prediction."""
         with self._lock:
             self._prediction = prediction
             self._n_predictions += 1
-            self._totals.append(prediction.latency.total)
-            self._arrivals.append(prediction.latency.arrival)
+            for stage, values in self._latencies.items():
+                values.append(getattr(prediction.latency, stage))
+        if self.listener is not None:
+            self.listener.on_prediction(prediction)
 
     def on_failure(self, failure: Failure) -> None:
         """Take a dead or degraded stage."""
         with self._lock:
             self._failures.append(failure)
             self._n_failures += 1
+        if self.listener is not None:
+            self.listener.on_failure(failure)
+
+    @property
+    def n_predictions(self) -> int:
+        """How many predictions there were."""
+        return self._n_predictions
+
+    def latency_ms(self, *percents: float) -> list[dict[str, float]]:
+        """Return percentiles of the time each stage took over the last minutes; NaN without a value."""
+        with self._lock:
+            values = {stage: tuple(latencies) for stage, latencies in self._latencies.items()}
+        return [{stage: _percentile(v, percent) for stage, v in values.items()} for percent in percents]
 
     def snapshot(self) -> Snapshot:
         """Return the state now."""
@@ -117,13 +155,14 @@ class Telemetry:
                 n_failures=self._n_failures,
                 n_predictions=self._n_predictions,
                 n_skipped=self.n_skipped,
-                total_p50_ms=_percentile(self._totals, 50),
-                total_p99_ms=_percentile(self._totals, 99),
-                arrival_p50_ms=_percentile(self._arrivals, 50),
+                total_p50_ms=_percentile(self._latencies["total"], 50),
+                total_p99_ms=_percentile(self._latencies["total"], 99),
+                arrival_p50_ms=_percentile(self._latencies["arrival"], 50),
                 recording=self.recording,
             )
 
 
-def _percentile(values: deque[float], q: float) -> float:
-    finite = [v for v in values if np.isfinite(v)]
-    return float(np.percentile(finite, q)) if finite else float("nan")
+def _percentile(values: Collection[float], q: float) -> float:
+    array = np.array(values)
+    finite = array[np.isfinite(array)]
+    return float(np.percentile(finite, q)) if len(finite) else float("nan")

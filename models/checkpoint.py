@@ -65,6 +65,18 @@ def save_checkpoint(
     return _sha256(text.encode(), weights)
 
 
+def load_config(folder: Path | str) -> ModelConfig:
+    """Read a model's configuration alone, without its weights.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged.
+    """
+    path = Path(folder) / CONFIG_FILE
+    return ModelConfig.from_dict(_parse(_read(path), str(path)), where=str(path))
+
+
 def load_checkpoint(folder: Path | str) -> Checkpoint:
     """Read a model folder.
 

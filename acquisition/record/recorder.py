@@ -25,9 +25,11 @@ from acquisition.record.selection import (
     selection_notices,
     stream_query,
 )
-from acquisition.record.supervisor import RecordingStatus, labrecorder_cli
+from acquisition.record.supervisor import CLEAR_UP, RecordingStatus, labrecorder_cli
 from acquisition.types import StreamHeader
 
+#: What stays free on the disk: a recording ends before.
+MIN_FREE_BYTES = 200_000_000
 _POLL_S = 0.05
 _DEAD_S = 10.0  # the supervisor writes its status four times a second
 
@@ -56,7 +58,7 @@ class Recorder:
         streams: Sequence[StreamHeader],
         extra_source_ids: Sequence[str] = (),
         *,
-        min_free_bytes: int = 200_000_000,
+        min_free_bytes: int = MIN_FREE_BYTES,
         min_room_s: float = 600.0,
     ) -> None:
         # LabRecorder is a process of its own, and a relative name would follow its folder.
@@ -126,6 +128,16 @@ class Recorder:
         self._known.update(recorded_identity(stream) for stream in new)
         return new
 
+    def request_stop(self) -> None:
+        """Have the supervisor end the recording; returns at once, and `status` tells when it is over."""
+        if self.started and not self.status().over:
+            stop_path(self.path).touch()
+
+    def leave(self) -> None:
+        """Have the supervisor end the recording and clear up alone; nobody waits for it."""
+        if self.started:
+            ask_to_stop(self.path)
+
     def stop(self, timeout_s: float = 75.0) -> RecordingStatus:
         """End the recording, wait for the finished file and return the last status.
 
@@ -133,8 +145,7 @@ class Recorder:
         """
         if self._process is None:
             return self.status()
-        if not self.status().over:
-            stop_path(self.path).touch()
+        self.request_stop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_s)
         status = self.status()
@@ -198,6 +209,15 @@ def read_status(path: Path) -> RecordingStatus | None:
         return RecordingStatus(**{key: value for key, value in content.items() if key in known})
     except (OSError, ValueError, TypeError, AttributeError):
         return None
+
+
+def ask_to_stop(path: Path) -> None:
+    """End a recording, whoever started it, without waiting; nothing happens if none runs."""
+    path = Path(path).absolute()
+    status = read_status(path)
+    if status is not None and not status.over:
+        with contextlib.suppress(OSError):
+            stop_path(path).write_text(CLEAR_UP, encoding="utf-8")
 
 
 def stop_recording(path: Path, timeout_s: float = 75.0) -> RecordingStatus:

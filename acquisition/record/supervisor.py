@@ -27,8 +27,10 @@ from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
-from acquisition.record.files import status_path, stop_path, write_json
+from acquisition.record.files import log_path, status_path, stop_path, write_json
 
+#: Content of the stop file of a recording whose program does not wait for its end.
+CLEAR_UP = "clear up"
 _POLL_S = 0.25
 _START_LIMIT_S = 30.0
 _STOP_LIMIT_S = 60.0  # a stop takes about 4 s; a slow disk may need longer
@@ -214,7 +216,16 @@ class Supervisor:
             )
         else:
             self._tell("stopped", "the file is closed")
+            self._clear_up()
         return int(self.status.state == "failed")
+
+    def _clear_up(self) -> None:
+        """Remove the files that served the control, if nobody is there to do it."""
+        with contextlib.suppress(OSError):
+            if stop_path(self._path).read_text(encoding="utf-8") != CLEAR_UP:
+                return
+            for leftover in (stop_path, status_path, log_path):
+                leftover(self._path).unlink(missing_ok=True)
 
     def _free(self) -> int:
         try:

@@ -1,0 +1,233 @@
+"""The live session of the headless commands, watched and steered over the pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from acquisition.clock import LslClock
+from acquisition.errors import InputError
+from acquisition.types import MODALITIES, Change, Chunk, StreamEvent
+from app.engine.health import PERIOD_S, HealthMeter
+from app.engine.messages import (
+    AskOcclusion,
+    ChooseSpectrogram,
+    MarkerPart,
+    Mask,
+    Note,
+    Opened,
+    Phase,
+    StartRecording,
+    Stop,
+    StopRecording,
+)
+from app.engine.model_info import model_info
+from app.engine.notes import NoteOutlet
+from app.engine.occlusion import OcclusionCheck
+from app.engine.orders import OrderBox
+from app.engine.request import LiveRequest
+from app.engine.tap import Tap
+from app.failure import Failure
+from app.live import LiveSession, Observer, OpenSession
+from app.session_options import SessionOptions
+from app.simulator_process import SimulatorProcess, stream_choices
+from app.telemetry import Telemetry
+
+#: How long the end waits for the recorded file; LabRecorder needs up to 4 s, and its supervisor stays
+#: with it when the engine has to be gone by then.
+_CLOSE_RECORDING_S = 1.2
+
+
+class _Stopped(Exception):
+    """The window wants no session any more, before there is one."""
+
+
+class LiveEngine(Observer):
+    """Runs a live session for a window.
+
+    Parameters
+    ----------
+    request : LiveRequest
+    tell : callable
+        Sends news; it may wait for the window, so no thread of the session but its own calls it.
+    orders : OrderBox
+    tap : Tap
+        Started; sees everything the session's threads have to show.
+    """
+
+    def __init__(
+        self, request: LiveRequest, tell: Callable[[object], None], orders: OrderBox, tap: Tap
+    ) -> None:
+        self._request, self._tell, self._orders, self._tap = request, tell, orders, tap
+        self._telemetry = Telemetry(listener=tap)
+        self._stopping = threading.Event()
+        self._desk: _Desk | None = None
+        self._notes: NoteOutlet | None = None
+
+    def run(self) -> None:
+        """Run until told to stop, the time is over, or a thread fails.
+
+        Raises
+        ------
+        InputError
+            If model, streams or files cannot be used.
+        """
+        request = self._request
+        with contextlib.suppress(_Stopped), self._simulated() as options:
+            session = LiveSession(
+                options,
+                webcam=request.webcam,
+                microphone=request.microphone,
+                discovery_s=request.discovery_s,
+                telemetry=self._telemetry,
+                observer=self,
+                interrupted=self._stopping,
+                close_recording_s=_CLOSE_RECORDING_S,
+            )
+            try:
+                session.run(lambda: self._attend(session))
+            finally:
+                if self._desk is not None:
+                    self._desk.tell_health(session)  # how the recording ended
+                if self._notes is not None:
+                    self._notes.close()
+
+    @contextlib.contextmanager
+    def _simulated(self) -> Iterator[SessionOptions]:
+        """Start the simulated streams, if they are asked for, and give the options that read them."""
+        request = self._request
+        if request.simulated is None:
+            yield request.options
+            return
+        self.on_stage("loading", "starting the simulated devices")
+        simulator = SimulatorProcess(request.simulated)
+        try:
+            simulator.wait_until_found()
+            simulator.tell(self._say_emotion)
+            yield replace(request.options, streams=stream_choices(request.simulated))
+        finally:
+            simulator.close()
+
+    def _say_emotion(self, emotion: str) -> None:
+        message = f"the simulated person now shows: {emotion}"
+        self._telemetry.on_event(StreamEvent("", Change.NOTICE, LslClock().now(), message))
+
+    def _attend(self, session: LiveSession) -> None:
+        """Do what is due besides acquiring and decoding; ten times a second."""
+        desk = self._desk
+        assert desk is not None
+        for order in self._orders.take():
+            if isinstance(order, Stop):
+                self._stopping.set()
+            else:
+                desk.obey(order)
+        desk.tell_due(session)
+
+    # --- called by the session ---
+
+    def on_stage(self, stage: str, message: str = "") -> None:
+        """Tell the window, and go no further when it wants to stop."""
+        if self._orders.must_stop:
+            raise _Stopped
+        self._tell(Phase(stage, message))
+
+    def own_source_ids(self) -> list[str]:
+        """Open the notes' stream, which a recording shall hold."""
+        self._notes = NoteOutlet()
+        return [self._notes.header.source_id]
+
+    def on_open(self, opened: OpenSession) -> None:
+        """Tell the window what it will see."""
+        if self._orders.must_stop:
+            raise _Stopped
+        assert self._notes is not None
+        model = model_info(opened.checkpoint, self._request.options)
+        self._tell(Opened("live", model, None, is_simulated=self._request.simulated is not None))
+        self._tell(Phase("running"))
+        self._desk = _Desk(opened, self._notes, self._telemetry, self._tap, model.device)
+
+    def on_chunk(self, chunk: Chunk) -> None:
+        """Show a chunk."""
+        self._tap.on_chunk(chunk)
+
+    def after_decode(self) -> None:
+        """Use the decode thread's free time for an occlusion check."""
+        if self._desk is not None:
+            self._desk.occlusion.work()
+
+
+class _Desk:
+    """Where a running session's orders are carried out and its figures collected."""
+
+    def __init__(
+        self, opened: OpenSession, notes: NoteOutlet, telemetry: Telemetry, tap: Tap, device: str
+    ) -> None:
+        self._opened, self._notes, self._telemetry, self._tap = opened, notes, telemetry, tap
+        self._meter = HealthMeter(telemetry, device)
+        self._next_health = float("-inf")
+        self._recording_state = ""
+        self.occlusion = OcclusionCheck(opened.decoder, tap.put)
+
+    def obey(self, order: object) -> None:
+        """Carry out an order; one that cannot be is a failure on the screen, and the session goes on."""
+        try:
+            self._obey(order)
+        except InputError as error:
+            self._telemetry.on_failure(Failure(_stage_of(order), str(error), self._now()))
+
+    def tell_due(self, session: LiveSession) -> None:
+        """Tell the figures twice a second, and at once when a recording changes its state."""
+        if self._now() >= self._next_health or self._opened.recording.state != self._recording_state:
+            self.tell_health(session)
+
+    def tell_health(self, session: LiveSession) -> None:
+        """Tell the figures."""
+        now = self._now()
+        self._next_health = now + PERIOD_S
+        recording = self._opened.recording
+        self._recording_state = recording.state
+        self._tap.put(
+            self._meter.part(
+                now,
+                streams=session.stream_health,
+                recording=recording.info(now),
+                masked=[m for m in MODALITIES if m in self._opened.decoder.masked],
+                n_view_dropped=self._tap.n_dropped,
+            )
+        )
+
+    def _obey(self, order: object) -> None:
+        match order:
+            case Mask(modality, masked):
+                self._mask(modality, masked)
+            case Note(text):
+                self._note(text)
+            case StartRecording(path):
+                self._opened.recording.start(path, self._now())
+            case StopRecording():
+                self._opened.recording.stop()
+            case ChooseSpectrogram(ch_name):
+                self._tap.choose_spectrogram(ch_name)
+            case AskOcclusion():
+                self.occlusion.ask()
+
+    def _mask(self, modality: str, masked: bool) -> None:
+        if modality not in MODALITIES:
+            raise InputError(f"expected one of {', '.join(MODALITIES)}, got {modality!r}", where="unplug")
+        decoder = self._opened.decoder
+        decoder.masked = decoder.masked | {modality} if masked else decoder.masked - {modality}
+        self._next_health = float("-inf")
+
+    def _note(self, text: str) -> None:
+        now = self._now()
+        if line := self._notes.push(text, now):
+            self._tap.put(MarkerPart(now, line, self._notes.header.name))
+
+    def _now(self) -> float:
+        return self._opened.clock.now()
+
+
+def _stage_of(order: object) -> str:
+    return "recording" if isinstance(order, StartRecording | StopRecording) else "order"

@@ -1,0 +1,90 @@
+"""The engine's process: runs what a window asked for, and tells it how that goes.
+
+Nothing heavy is loaded before the window has heard of the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from acquisition.errors import InputError
+from app.engine.log import log_path, open_log, remove_if_empty
+from app.engine.messages import Phase
+from app.engine.orders import OrderBox
+from app.engine.request import LiveRequest, Request
+from app.environment import settle_environment
+
+#: Seconds one thread may keep the others from running Python: at the default of 5 ms, the thread that
+#: packs news would hold up each of the hundreds of operations of a forward pass by so much.
+_SWITCH_S = 2e-4
+
+
+def run_engine(connection: Connection, request: Request) -> None:
+    """Run ``request`` until its end; the entry of the spawned process.
+
+    Parameters
+    ----------
+    connection : Connection
+        This end of the pipe to the window.
+    request : LiveRequest or ReplayRequest
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the window's, which then asks to stop
+    settle_environment()
+    sys.setswitchinterval(_SWITCH_S)
+    tell = _Teller(connection)
+    tell(Phase("loading", "loading the program"))
+    orders = OrderBox(connection)
+    signal.signal(signal.SIGTERM, lambda *_: orders.terminate())
+    with open_log(os.getpid()) as log:
+        faulthandler.enable(log)
+        try:
+            _run(request, tell, orders)
+        except InputError as error:
+            tell(Phase("failed", str(error)))
+        except Exception as error:
+            traceback.print_exc(file=log)
+            words = f"a fault of the program: {type(error).__name__}: {error}"
+            tell(Phase("failed", f"{words} (details are in {log_path(os.getpid())}; please report it)"))
+        else:
+            tell(Phase("ended"))
+        faulthandler.disable()
+    remove_if_empty(os.getpid())
+
+
+def _run(request: Request, tell: Callable[[object], None], orders: OrderBox) -> None:
+    from app.engine.tap import Tap
+    from models.checkpoint import load_config
+
+    tap = Tap(tell, load_config(request.options.model))
+    tap.start()
+    try:
+        if isinstance(request, LiveRequest):
+            from app.engine.live import LiveEngine
+
+            LiveEngine(request, tell, orders, tap).run()
+        else:
+            from app.engine.replay import ReplayEngine
+
+            ReplayEngine(request, tell, orders, tap).run()
+    finally:
+        tap.stop()
+
+
+class _Teller:
+    """Sends news from any thread; a window that has gone is not told."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def __call__(self, news: object) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            self._connection.send(news)

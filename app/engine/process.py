@@ -1,0 +1,205 @@
+"""The engine as the window has it: a process to start, listen to, steer and end.
+
+No call waits for the engine, except `EngineProcess.stop`. A thread reads the pipe, since half a message
+of an engine that stands still would otherwise hold up whoever reads it; another one writes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import multiprocessing
+import queue
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import monotonic
+
+from acquisition.record.recorder import ask_to_stop
+from app.engine.log import log_path
+from app.engine.main import run_engine
+from app.engine.messages import HealthPart, Phase, StartRecording, Stop
+from app.engine.request import LiveRequest, Request
+
+_MAX_UNREAD = 1000  # news; then the engine has to wait and drops what is for the screen
+_NEWS_LIMIT_S = 0.008
+_TERMINATE_S = 0.7
+_LAST_WORDS_S = 1.0  # after its end, in case something else holds the pipe open
+
+
+class EngineProcess:
+    """An engine in a spawned process, which outlives neither its window nor the window's order to stop.
+
+    Parameters
+    ----------
+    request : LiveRequest or ReplayRequest
+        What it runs.
+    """
+
+    def __init__(self, request: Request) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, self._far_end = context.Pipe()
+        # Not a daemon: it starts simulator, publishers and recorder, which a daemon may not.
+        self._process = context.Process(
+            target=run_engine, args=(self._far_end, request), name="affectscope engine", daemon=False
+        )
+        self._news: deque[object] = deque()
+        self._has_room = threading.Condition()
+        self._has_ended_pipe = threading.Event()
+        self._is_stopping = False
+        self._orders: queue.SimpleQueue[object | None] = queue.SimpleQueue()
+        self._recording = _recording_of(request)
+        self._last_phase = ""
+        self._found_dead_at: float | None = None
+        self._is_started = False
+
+    def start(self) -> None:
+        """Start the process; returns at once.
+
+        Raises
+        ------
+        RuntimeError
+            If it was started before.
+        """
+        if self._is_started:
+            raise RuntimeError("this engine was already started")
+        self._is_started = True
+        with _ctrl_c_ignored():  # a process inherits it: Ctrl-C in a terminal reaches all of them
+            self._process.start()
+        self._far_end.close()  # so that the end of the process ends the pipe
+        # At the end of a program, multiprocessing waits for its processes: this one must have been told.
+        atexit.register(self.stop)
+        for target in (self._listen, self._speak):
+            threading.Thread(target=target, args=(self._connection,), daemon=True).start()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None before the start."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """True until the process has ended and everything it said can be had with `news`."""
+        if not self._is_started:
+            return False
+        if self._process.is_alive():
+            return True
+        if self._found_dead_at is None:
+            self._found_dead_at = monotonic()
+        if self._has_ended_pipe.is_set():
+            return False
+        return len(self._news) >= _MAX_UNREAD or monotonic() < self._found_dead_at + _LAST_WORDS_S
+
+    def news(self) -> list[object]:
+        """Return what came since the last call, without waiting and for at most some milliseconds.
+
+        The last piece is a `Phase` ``ended`` or ``failed``, also when the engine died without a word.
+        """
+        deadline = monotonic() + _NEWS_LIMIT_S
+        is_over = self._is_started and not self.is_alive
+        pieces: list[object] = []
+        with self._has_room:
+            while self._news and (is_over or monotonic() < deadline):
+                pieces.append(self._news.popleft())
+            self._has_room.notify()
+        for piece in pieces:
+            self._remember(piece)
+        if is_over and self._last_phase not in ("ended", "failed"):
+            pieces.append(Phase("failed", self._obituary()))
+            self._last_phase = "failed"
+        return pieces
+
+    def send(self, order: object) -> None:
+        """Pass an order on; nothing happens if the engine is gone."""
+        if isinstance(order, StartRecording):
+            self._recording = order.path
+        self._orders.put(order)
+
+    def stop(self, timeout_s: float = 3.0) -> None:
+        """End the process: ask it, then terminate and then kill it.
+
+        A recording that it leaves behind is ended too; its supervisor closes the file in its own time.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long it may take to end by itself.
+        """
+        if not self._is_started:
+            return
+        atexit.unregister(self.stop)
+        self._is_stopping = True  # nobody reads news any more: take all there is, so that it can end
+        with self._has_room:
+            self._has_room.notify()
+        self.send(Stop())
+        self._process.join(timeout_s)
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join(_TERMINATE_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._orders.put(None)
+        if self._recording is not None:
+            ask_to_stop(self._recording)
+
+    def _listen(self, connection: Connection) -> None:
+        while True:
+            try:
+                piece = connection.recv()
+            except (EOFError, OSError):
+                break
+            with self._has_room:
+                while len(self._news) >= _MAX_UNREAD and not self._is_stopping:
+                    self._has_room.wait()
+                if len(self._news) >= _MAX_UNREAD:
+                    self._news.popleft()
+                self._news.append(piece)
+        self._has_ended_pipe.set()
+
+    def _speak(self, connection: Connection) -> None:
+        while (order := self._orders.get()) is not None:
+            with contextlib.suppress(OSError, ValueError):
+                connection.send(order)
+
+    def _remember(self, piece: object) -> None:
+        if isinstance(piece, Phase):
+            self._last_phase = piece.name
+        elif isinstance(piece, HealthPart) and piece.recording is not None:
+            self._recording = piece.recording.path
+
+    def _obituary(self) -> str:
+        code = self._process.exitcode
+        words = f"the engine ended with {_exit_words(code)}"
+        if self._process.pid is not None and (path := log_path(self._process.pid)).exists():
+            words += f", see {path}"
+        return f"{words}; start it again"
+
+
+def _recording_of(request: Request) -> Path | None:
+    return request.options.record if isinstance(request, LiveRequest) else None
+
+
+def _exit_words(code: int | None) -> str:
+    if code is not None and code < 0:
+        try:
+            return f"signal {-code} ({signal.Signals(-code).name})"
+        except ValueError:
+            return f"signal {-code}"
+    return f"exit code {code}"
+
+
+@contextlib.contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        if before is not None:  # None: somebody's handler in C
+            signal.signal(signal.SIGINT, before)
