@@ -1,8 +1,68 @@
-"""How good each electrode's signal is, and why; for the screen and for the calibration's pre-flight."""
+"""How good each electrode's signal is, and why; for the screen and for the calibration's pre-flight.
+
+Figures come from the newest two seconds of raw EEG. A state changes only when it has been worse for 2 s or
+better for 3 s, and to get better a figure must fall well below the threshold it rose above.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Standard deviation below which a channel is flat, in the unit of the data.
+FLAT_UV = 1e-3
+#: A channel whose samples sit at an extreme value for longer than this share of a second is at the rails.
+MAX_SHARE_AT_RAIL = 0.1
+#: No amplifier shows more, not even in raw 24-bit counts; the power of far larger numbers is infinite.
+MOST_UV = 1e9
+
+GOOD, SUSPECT, BAD = "good", "suspect", "bad"
+
+_WINDOW_S = 2.0  # bins of 0.5 Hz: the mains line fills +-1 Hz
+_LEAST_S = 1.0  # less says nothing
+_WORSE_AFTER_S = 2.0  # chosen: one movement is no bad electrode
+_BETTER_AFTER_S = 3.0  # chosen
+_RELEASE = 0.8  # chosen: share of a threshold that a figure must fall below to count as better
+_BAND_HZ = (1.0, 100.0)  # what a share of power refers to
+_LINE_HZ = (50.0, 60.0)
+_LINE_HALFWIDTH_HZ = 1.0
+_NOISE_FROM_HZ = (
+    35.0  # cortical rhythms are weak above; scalp muscle is strongest at 20-300 Hz [Goncharova 2003]
+)
+_NEARLY_FLAT_UV = 0.3  # chosen: below the input noise of common amplifiers (0.4-1 uV rms)
+_POP_S = 0.02  # a mean over a period of 50 Hz before and after: mains cancel, a blink rises slower
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What can be wrong, its words, and from which figure on it is suspect and bad.
+
+    All thresholds but those shared with the decoder are chosen: blinks (100-300 uV over 0.2 s), alpha of
+    50 uV and slow sweating stay below, an electrode that hangs loose is far above.
+    """
+
+    words: str
+    suspect: float
+    bad: float
+    is_state: bool = False  # said without a figure
+
+
+#: In the order in which one explains the next: an electrode off the skin picks up mains, hence amplitude.
+_FAULTS = (
+    _Fault("NaN {:.0%}", 1e-9, 0.1),
+    _Fault("flat", np.inf, 1.0),
+    _Fault("rails", 0.3, 1.0),  # in units of MAX_SHARE_AT_RAIL
+    _Fault("mains {:.0%}", 0.25, 0.5),
+    _Fault("pop {:.0f} µV", 150.0, 1000.0),
+    _Fault("noise {:.0f} µV", 10.0, 30.0),  # rms; clean EEG has 1-3 µV above 35 Hz
+    _Fault("drift {:.0f} µV/s", 150.0, 600.0),
+    _Fault("amplitude {:.0f} µV", 500.0, 1500.0),  # peak to peak without the drift
+    _Fault("nearly flat", 1.0, np.inf),
+)
+_SUSPECT_FROM = np.array([fault.suspect for fault in _FAULTS])[:, None]
+_BAD_FROM = np.array([fault.bad for fault in _FAULTS])[:, None]
 
 
 @dataclass(frozen=True)
@@ -13,3 +73,178 @@ class ChannelQuality:
     state: str  # good | suspect | bad
     reason: str  # "mains 63 %", "flat", "rails"; empty when good
     score: float  # 0 (bad) .. 1 (good), for the head map
+
+
+class QualityMeter:
+    """Watches the electrodes of one EEG stream.
+
+    Parameters
+    ----------
+    ch_names : tuple of str
+    sfreq : float
+        Hz, at least 20.
+    line_hz : float, optional
+        50 or 60; otherwise the one that is stronger. Nothing is said about mains the rate cannot show.
+    """
+
+    def __init__(self, ch_names: tuple[str, ...], sfreq: float, line_hz: float | None = None) -> None:
+        self._ch_names = ch_names
+        self._sfreq = sfreq
+        self._lines = [line_hz] if line_hz else list(_LINE_HZ)
+        self._lines = [hz for hz in self._lines if hz + _LINE_HALFWIDTH_HZ <= 0.95 * sfreq / 2]
+        self._n_window = max(8, round(_WINDOW_S * sfreq))
+        self._n_least = round(_LEAST_S * sfreq)
+        self._data = np.empty((0, len(ch_names)))
+        n = len(ch_names)
+        self._level = np.full(n, -1)  # -1: not known yet
+        self._since = np.full(n, np.nan)  # since when it has looked worse or better, LSL seconds
+        self._looks = np.zeros(n, dtype=int)  # 1 worse, -1 better than the state
+        self._reasons = [""] * n
+        self._scores = np.ones(n)
+
+    def push(self, data: NDArray[np.floating], breaks: tuple[int, ...] = ()) -> None:
+        """Add raw EEG (n, C) in µV; ``breaks`` are positions of samples that do not continue the one before."""
+        if breaks:
+            self._data = self._data[:0]
+            data = data[max(breaks) :]
+        data = data[-self._n_window :]
+        self._data = np.concatenate([self._data, data])[-self._n_window :]
+
+    def assess(self, t: float) -> tuple[ChannelQuality, ...]:
+        """Return every electrode's state as of ``t``, the time of the newest sample (LSL seconds).
+
+        Empty until there is one second of data. Call it about once a second.
+        """
+        if len(self._data) >= self._n_least:
+            figures = self._figures(self._data)
+            self._settle(figures, t)
+        elif (self._level < 0).any():
+            return ()
+        states = (GOOD, SUSPECT, BAD)
+        return tuple(
+            ChannelQuality(name, states[level], reason, float(score))
+            for name, level, reason, score in zip(
+                self._ch_names, self._level, self._reasons, self._scores, strict=True
+            )
+        )
+
+    # --- figures ---
+
+    def _figures(self, data: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (faults, C) figures in the order of `_FAULTS`."""
+        with np.errstate(invalid="ignore"):
+            is_finite = np.abs(data) <= MOST_UV  # NaN compares False
+        missing = 1 - is_finite.mean(axis=0)
+        x = data if not missing.any() else _bridged(data, is_finite)
+        newest = x[-self._n_least :]
+        is_flat = newest.std(axis=0) <= FLAT_UV
+        at_rail = np.maximum((newest == newest.min(0)).mean(0), (newest == newest.max(0)).mean(0))
+        slope, rest = _detrended(x)
+        mains, noise = self._spectral(rest)
+        rms = np.sqrt((rest**2).mean(0))
+        figures = np.stack(
+            [
+                missing,
+                is_flat.astype(float),
+                np.where(is_flat, 0.0, at_rail / MAX_SHARE_AT_RAIL),
+                mains,
+                self._largest_step(rest),
+                noise,
+                np.abs(slope) * self._sfreq,
+                np.ptp(rest, axis=0),
+                (rms < _NEARLY_FLAT_UV).astype(float),
+            ]
+        )
+        # A flat channel, or one whose values are mostly missing, has nothing else to tell.
+        figures[2:, is_flat | (missing >= _FAULTS[0].bad)] = 0.0
+        return figures
+
+    def _spectral(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the mains' share of power and the rms above 35 Hz without mains in µV, each (C,)."""
+        n = len(x)
+        window = np.hanning(n + 1)[:-1]
+        spectrum = np.fft.rfft((x * window[:, None]).T, axis=1)  # (C, n_freqs)
+        power = (spectrum.real**2 + spectrum.imag**2) * (2 / (n * (window**2).sum()))  # µV² a bin
+        freqs = np.fft.rfftfreq(n, 1 / self._sfreq)
+        top = min(_BAND_HZ[1], 0.95 * self._sfreq / 2)
+        total = power[:, (freqs >= _BAND_HZ[0]) & (freqs <= top)].sum(1) + 1e-12
+        near = {hz: np.abs(freqs - hz) <= _LINE_HALFWIDTH_HZ + 1e-9 for hz in self._lines}
+        shares = {hz: power[:, at].sum(1) / total for hz, at in near.items()}
+        line = max(shares, key=lambda hz: float(shares[hz].sum()), default=None)
+        high = (freqs >= _NOISE_FROM_HZ) & (freqs <= top)
+        if line is not None:
+            high &= ~(np.abs(freqs - line) <= 2 * _LINE_HALFWIDTH_HZ)
+        noise = np.sqrt(power[:, high].sum(1))
+        return (np.zeros(x.shape[1]) if line is None else shares[line]), noise
+
+    def _largest_step(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the largest difference of the means of 20 ms after and before any moment, (C,)."""
+        n = max(1, round(_POP_S * self._sfreq))
+        total = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, axis=0)])
+        means = (total[n:] - total[:-n]) / n
+        return np.abs(means[n:] - means[:-n]).max(axis=0)
+
+    # --- states ---
+
+    def _settle(self, figures: NDArray[np.float64], t: float) -> None:
+        """Bring each channel's state up to date, with hysteresis."""
+        rises = _levels(figures)
+        stays = _levels(figures / _RELEASE)
+        enters, holds = rises.max(0), stays.max(0)
+        is_new = self._level < 0
+        self._level = np.where(is_new, enters, self._level)
+        looks = np.where(enters > self._level, 1, np.where(holds < self._level, -1, 0))
+        self._since = np.where((looks != self._looks) | np.isnan(self._since), t, self._since)
+        self._looks = looks
+        # The second that was looked at counts: it has been so since a second before ``t`` at least.
+        lasted = t - self._since + _LEAST_S
+        worse, better = (looks > 0) & (lasted >= _WORSE_AFTER_S), (looks < 0) & (lasted >= _BETTER_AFTER_S)
+        self._level = np.where(worse, enters, np.where(better, holds, self._level))
+        self._since = np.where(worse | better, t, self._since)
+        self._scores = _scores(figures)
+        for at, level in enumerate(self._level):
+            self._reasons[at] = self._reason(at, int(level), figures[:, at], stays[:, at])
+
+    def _reason(self, at: int, level: int, figures: NDArray[np.float64], stays: NDArray[np.intp]) -> str:
+        """Return the words for a channel's state; the last ones while it only waits to get better."""
+        if level == 0:
+            return ""
+        present = np.flatnonzero(stays >= level)
+        if len(present) == 0:
+            return self._reasons[at]
+        fault = int(present[0])
+        return _FAULTS[fault].words.format(figures[fault]).replace("%", " %")
+
+
+def _levels(figures: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return 0 good, 1 suspect, 2 bad for each fault and channel."""
+    return (figures >= _SUSPECT_FROM).astype(np.intp) + (figures >= _BAD_FROM)
+
+
+def _scores(figures: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (C,) scores: 1 without any fault, 0.6 where suspicion begins, 0.2 where bad begins."""
+    anchors = zip(figures, _FAULTS, strict=True)
+    return np.min([_score(figure, fault.suspect, fault.bad) for figure, fault in anchors], axis=0)
+
+
+def _score(figure: NDArray[np.float64], suspect: float, bad: float) -> NDArray[np.float64]:
+    if np.isinf(suspect):
+        return np.where(figure >= bad, 0.0, 1.0)
+    if np.isinf(bad):
+        return np.where(figure >= suspect, 0.4, 1.0)
+    return np.interp(figure, [0.0, suspect, bad, 2 * bad], [1.0, 0.6, 0.2, 0.0])
+
+
+def _bridged(data: NDArray[np.float64], is_finite: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the data with the mean of each channel's finite samples in place of what is none."""
+    finite = np.where(is_finite, data, 0.0)
+    mean = finite.sum(0) / np.maximum(1, is_finite.sum(0))
+    return np.where(is_finite, finite, mean)
+
+
+def _detrended(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each channel's slope per sample (C,) and what is left without line and mean (n, C)."""
+    at = np.arange(len(x)) - (len(x) - 1) / 2
+    centred = x - x.mean(0)
+    slope = at @ centred / (at @ at)
+    return slope, centred - at[:, None] * slope

@@ -1,0 +1,105 @@
+"""EEG for the screen: high-pass filtered, as the lowest and highest value of each bin."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfilt, sosfilt_zi
+
+from app.engine.binning import BinSplitter
+from app.engine.messages import EegPart
+from app.engine.pieces import Piece
+
+HIGHPASS_HZ = 0.5  # the usual low cut of clinical review is 0.5 to 1 Hz
+BIN_S = 1 / 125  # ten seconds are then 1250 columns, about one a pixel
+_MAX_FILL_S = 0.1  # stamps of a stream without a break can still leave holes of so long
+_MOST_UV = 1e9  # more is no voltage: it would stay in the filter for ever
+
+
+class EegDisplay:
+    """Filters and bins one EEG stream, causally.
+
+    Parameters
+    ----------
+    ch_names : tuple of str
+    unit : str
+    sfreq : float
+        Hz. Below 125 Hz a bin is one sample.
+    """
+
+    def __init__(self, ch_names: tuple[str, ...], unit: str, sfreq: float) -> None:
+        self._ch_names = ch_names
+        self._unit = unit
+        self._splitter = BinSplitter(max(BIN_S, 1 / sfreq))
+        # At most a tenth of the rate, so that a very slow stream does not ask for the impossible.
+        self._sos = butter(2, min(HIGHPASS_HZ, sfreq / 10), "highpass", fs=sfreq, output="sos")
+        self._steady = sosfilt_zi(self._sos)[:, :, None]  # (1, 2, 1): state of a constant input of 1
+        self._state: NDArray[np.float64] | None = None
+        self._last_finite = np.zeros(len(ch_names))
+        self._last: tuple[int, NDArray[np.float64]] | None = None  # bin and value of the sample before
+
+    def push(self, piece: Piece) -> EegPart | None:
+        """Add samples (n, C) in µV; return the bins they complete."""
+        filtered = np.concatenate([self._filter(run.data, begins) for begins, run in piece.runs()])
+        split = self._splitter.split(Piece(filtered, piece.times, piece.breaks))
+        if split is None:
+            return None
+        whole, bins, starts = split
+        low, high = np.fmin.reduceat(whole.data, starts), np.fmax.reduceat(whole.data, starts)
+        bins, low, high = self._without_holes(whole, bins, starts, low, high)
+        return EegPart(
+            self._ch_names,
+            self._unit,
+            self._splitter.bin_s,
+            bins,
+            low.astype(np.float32),
+            high.astype(np.float32),
+        )
+
+    def _filter(self, data: NDArray[np.floating], begins: bool) -> NDArray[np.float64]:
+        """Filter a run without breaks; after a break the filter starts as if its first value were old."""
+        with np.errstate(invalid="ignore"):
+            is_finite = np.abs(data) <= _MOST_UV  # NaN compares False
+        is_whole = bool(is_finite.all())
+        x = np.asarray(data, dtype=np.float64) if is_whole else self._held(data, is_finite)
+        if self._state is None or begins:
+            self._state = self._steady * x[0]  # (1, 2, C)
+        y, self._state = sosfilt(self._sos, x, axis=0, zi=self._state)
+        self._last_finite = x[-1]
+        return y if is_whole else np.where(is_finite, y, np.nan)
+
+    def _held(self, data: NDArray[np.floating], is_finite: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the data with the last finite value in place of what is none."""
+        before = np.vstack([self._last_finite, np.where(is_finite, data, 0.0)])
+        index = np.where(is_finite, np.arange(1, len(data) + 1)[:, None], 0)
+        return np.take_along_axis(before, np.maximum.accumulate(index, axis=0), axis=0)
+
+    def _without_holes(
+        self,
+        whole: Piece,
+        bins: NDArray[np.int64],
+        starts: NDArray[np.intp],
+        low: NDArray[np.float64],
+        high: NDArray[np.float64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Draw the line through bins that fell between two samples that follow each other."""
+        ends = np.append(starts[1:], len(whole.times)) - 1
+        before_bin, before = self._last if self._last is not None else (int(bins[0]) - 1, whole.data[0])
+        self._last = int(bins[-1]), whole.data[-1]
+        steps = np.diff(bins, prepend=before_bin)
+        fillable = (steps > 1) & ((steps - 1) * self._splitter.bin_s <= _MAX_FILL_S)
+        if not fillable.any():
+            return bins, low, high
+        filled: list[tuple[int, NDArray[np.float64], NDArray[np.float64]]] = []
+        for at in np.flatnonzero(fillable):
+            if int(starts[at]) in whole.breaks:
+                continue
+            a, b = (before if at == 0 else whole.data[ends[at - 1]]), whole.data[starts[at]]
+            filled += [(int(bins[at]) - k, np.fmin(a, b), np.fmax(a, b)) for k in range(1, int(steps[at]))]
+        if not filled:
+            return bins, low, high
+        all_bins = np.concatenate([bins, np.array([entry[0] for entry in filled])])
+        order = np.argsort(all_bins)
+        all_low = np.concatenate([low, [entry[1] for entry in filled]])
+        all_high = np.concatenate([high, [entry[2] for entry in filled]])
+        return all_bins[order], all_low[order], all_high[order]

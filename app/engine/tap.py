@@ -1,0 +1,183 @@
+"""Takes what the screen shows off the pipeline, without holding it up.
+
+The acquire thread only appends chunks to a bounded queue; a thread of its own turns them into parts for
+display about 30 times a second. Where that is too slow, the oldest chunks go and are counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from acquisition.types import Change, Chunk, StreamEvent, StreamSpec
+from app.engine.lines import EegLine, Line, make_line
+from app.failure import Failure
+from models.config import ModelConfig
+from models.prediction import Prediction
+
+_PERIOD_S = 1 / 30
+_MAX_BYTES = 32_000_000  # of chunks that wait
+_N_MESSAGES = 2000
+
+
+class Tap:
+    """Makes news for the window of chunks, events, predictions and failures.
+
+    Parameters
+    ----------
+    tell : callable
+        Sends one piece of news; called from the tap's thread alone. May block, and may raise OSError
+        when nobody listens any more, which ends the thread.
+    model_config : ModelConfig
+        Whose features the spectrogram and the log-mel are computed with.
+    """
+
+    def __init__(self, tell: Callable[[object], None], model_config: ModelConfig) -> None:
+        self.n_dropped = 0  # chunks the sender was too slow for
+        self._tell = tell
+        self._config = model_config.features
+        self._lock = threading.Lock()
+        self._chunks: deque[tuple[StreamSpec, Chunk, int]] = deque()
+        self._n_bytes = 0
+        self._lost: set[str] = set()  # streams of which chunks were dropped since the last step
+        self._messages: deque[object] = deque(maxlen=_N_MESSAGES)
+        self._specs: dict[str, StreamSpec] = {}
+        self._lines: dict[str, tuple[StreamSpec, Line]] = {}
+        self._newest: dict[str, float] = {}
+        self._broken: set[str] = set()  # streams whose display failed and was reported
+        self._ch_name = ""
+        self._wanted = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="tap", daemon=True)
+
+    # --- called by the session's threads ---
+
+    def on_chunk(self, chunk: Chunk) -> None:
+        """Take a chunk; costs microseconds."""
+        spec = self._specs.get(chunk.stream)
+        if spec is None:
+            return
+        n_bytes = _size(chunk)
+        with self._lock:
+            self._chunks.append((spec, chunk, n_bytes))
+            self._n_bytes += n_bytes
+            while self._n_bytes > _MAX_BYTES and len(self._chunks) > 1:
+                _, dropped, n_bytes = self._chunks.popleft()
+                self._n_bytes -= n_bytes
+                self._lost.add(dropped.stream)
+                self.n_dropped += 1
+
+    def on_event(self, event: StreamEvent) -> None:
+        """Take a change of a stream's state, before the stream's first chunk."""
+        if event.change is Change.OPENED and event.spec is not None:
+            self._specs[event.stream] = event.spec
+        self.put(event)
+
+    def on_prediction(self, prediction: Prediction) -> None:
+        """Take a prediction; the network's inputs stay here."""
+        self.put(replace(prediction, features={}))
+
+    def on_failure(self, failure: Failure) -> None:
+        """Take a dead or degraded stage."""
+        self.put(failure)
+
+    def put(self, news: object) -> None:
+        """Take any other news as it is."""
+        self._messages.append(news)
+
+    def choose_spectrogram(self, ch_name: str) -> None:
+        """Show another EEG channel's spectrogram, its last half minute at once."""
+        self._wanted = ch_name
+
+    # --- the tap's own thread ---
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send what waits and end."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2.0)
+
+    def _loop(self) -> None:
+        try:
+            while not self._stop.wait(_PERIOD_S):
+                self.step()
+            self.step()
+        except OSError:
+            self._stop.set()  # the window is gone; whoever owns the pipe sees to that
+
+    def step(self) -> None:
+        """Send everything that has come since the last step."""
+        while self._messages:
+            self._tell(self._messages.popleft())
+        self._choose()
+        with self._lock:
+            waiting, self._chunks = self._chunks, deque()
+            lost, self._lost = self._lost, set()
+            self._n_bytes = 0
+        gathered: dict[str, tuple[StreamSpec, list[Chunk]]] = {}
+        for spec, chunk, _ in waiting:
+            key = chunk.stream
+            if key in lost:
+                lost.discard(key)
+                chunk = replace(chunk, breaks=(0, *(at for at in chunk.breaks if at != 0)))
+            if self._begins_anew(spec, chunk):
+                self._send(gathered)
+                self._lines.pop(key, None)
+            self._newest[key] = float(chunk.times[-1]) if len(chunk.times) else self._newest.get(key, np.nan)
+            gathered.setdefault(key, (spec, []))[1].append(chunk)
+        self._send(gathered)
+
+    def _begins_anew(self, spec: StreamSpec, chunk: Chunk) -> bool:
+        """Tell whether a stream was opened anew, or a replay sought back: nothing goes on from before."""
+        known = self._lines.get(chunk.stream)
+        is_other = known is not None and known[0] is not spec
+        return is_other or bool(len(chunk.times) and chunk.times[0] < self._newest.get(chunk.stream, -np.inf))
+
+    def _send(self, gathered: dict[str, tuple[StreamSpec, list[Chunk]]]) -> None:
+        for key, (spec, chunks) in gathered.items():
+            for part in self._parts(key, spec, [chunk for chunk in chunks if len(chunk.times)]):
+                self._tell(part)
+        gathered.clear()
+
+    def _parts(self, key: str, spec: StreamSpec, chunks: list[Chunk]) -> list[object]:
+        """Return a stream's parts; a line that fails is begun anew and reported once."""
+        if not chunks:
+            return []
+        if key not in self._lines:
+            line = make_line(spec, self._config, self._ch_name)
+            if line is None:
+                return []
+            self._lines[key] = spec, line
+        try:
+            parts = list(self._lines[key][1].push(chunks))
+        except Exception as error:  # the screen's trouble must not become the decoder's
+            del self._lines[key]
+            if key in self._broken:
+                return []
+            self._broken.add(key)
+            return [Failure("display", f"{spec.name} cannot be shown: {error}", float(chunks[-1].times[-1]))]
+        return parts
+
+    def _choose(self) -> None:
+        if self._wanted == self._ch_name:
+            return
+        self._ch_name = self._wanted
+        for _, line in self._lines.values():
+            if isinstance(line, EegLine):
+                for part in line.choose(self._ch_name):
+                    self._tell(part)
+
+
+def _size(chunk: Chunk) -> int:
+    """Return about how many bytes a chunk takes."""
+    if isinstance(chunk.data, tuple):
+        return 200 + sum(len(x) if isinstance(x, (bytes, str)) else x.nbytes for x in chunk.data)
+    return 200 + chunk.data.nbytes

@@ -1,0 +1,109 @@
+"""Voice for the screen: its level, and the log-mel frames the voice encoder works with."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.engine.binning import BinSplitter
+from app.engine.messages import LogMelPart, VoicePart
+from app.engine.pieces import Piece
+from models.features.config import FeatureConfig
+from models.features.log_mel import FRAME, HOP, log_mel, n_log_mel_frames, resample, resample_ratio
+
+LEVEL_BIN_S = 0.02
+_QUIETEST = 1e-6  # -120 dB, below the last bit of 16
+_MIN_FRAMES = 8  # fewer new frames wait: one call costs as much as ten frames
+
+
+class VoiceLevel:
+    """Root mean square and peak of each 20 ms, dB relative to full scale."""
+
+    def __init__(self) -> None:
+        self._splitter = BinSplitter(LEVEL_BIN_S)
+
+    def push(self, piece: Piece) -> VoicePart | None:
+        """Add samples (n, 1) in -1..1; return the bins they complete."""
+        split = self._splitter.split(piece)
+        if split is None:
+            return None
+        whole, bins, starts = split
+        wave = whole.data[:, 0].astype(np.float64)
+        is_finite = np.isfinite(wave)
+        wave = np.where(is_finite, wave, 0.0)
+        n = np.add.reduceat(is_finite.astype(np.float64), starts)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rms = np.sqrt(np.add.reduceat(wave * wave, starts) / n)  # NaN where no sample is finite
+        peak = np.where(n > 0, np.maximum.reduceat(np.abs(wave), starts), np.nan)
+        return VoicePart(LEVEL_BIN_S, bins, _decibel(rms), _decibel(peak))
+
+
+def _decibel(amplitude: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (20 * np.log10(np.maximum(amplitude, _QUIETEST))).astype(np.float32)
+
+
+class LogMelStream:
+    """Log-mel frames every 10 ms as the sound comes in, equal to those of the whole sound at once.
+
+    Parameters
+    ----------
+    sfreq : float
+        The device's rate, Hz.
+    config : FeatureConfig
+        The model's.
+    """
+
+    def __init__(self, sfreq: float, config: FeatureConfig) -> None:
+        self._sfreq = sfreq
+        self._config = config
+        ratio = resample_ratio(sfreq, config)
+        self._up, self._down = ratio.numerator, ratio.denominator
+        # scipy's resample_poly looks 10 * max(up, down) steps of the common rate to either side.
+        reach = 0 if ratio == 1 else math.ceil(10 * max(self._up, self._down) / self._up) + 1
+        self._margin = math.ceil(reach / self._down) * self._down  # whole periods keep the phase
+        self._restart()
+
+    def _restart(self) -> None:
+        self._raw = np.empty(0, np.float32)
+        self._times = np.empty(0)
+        self._n_past = 0  # raw samples at the front that are resampled already and lend their context
+        self._wave = torch.empty(0)  # at 16 kHz, from the next frame's first sample on
+        self._wave_times = np.empty(0)
+
+    def push(self, piece: Piece) -> LogMelPart | None:
+        """Add samples (n, 1) in -1..1; return the frames they complete, or None."""
+        times: list[NDArray[np.float64]] = []
+        values: list[NDArray[np.float16]] = []
+        for begins, run in piece.runs():
+            if begins:  # a frame does not span a gap; what was too little for a call is let go
+                self._restart()
+            self._raw = np.concatenate([self._raw, run.data[:, 0].astype(np.float32)])
+            self._times = np.concatenate([self._times, run.times])
+            self._resample_new()
+            n = n_log_mel_frames(len(self._wave))
+            if n < _MIN_FRAMES:
+                continue
+            frames = log_mel(self._wave, self._config)
+            values.append(frames.clamp(-6e4, 6e4).numpy().astype(np.float16))
+            times.append(self._wave_times[FRAME // 2 : FRAME // 2 + n * HOP : HOP][:n].copy())
+            self._wave, self._wave_times = self._wave[n * HOP :], self._wave_times[n * HOP :]
+        return LogMelPart(np.concatenate(times), np.concatenate(values)) if times else None
+
+    def _resample_new(self) -> None:
+        """Bring what has its context on both sides to 16 kHz."""
+        n_new = (len(self._raw) - self._n_past - self._margin) // self._down * self._down
+        if n_new <= 0:
+            return
+        end = self._n_past + n_new
+        first = self._n_past // self._down * self._up
+        n_out = n_new // self._down * self._up
+        wave = resample(self._raw[: end + self._margin], self._sfreq, self._config)[first : first + n_out]
+        self._wave = torch.cat([self._wave, wave])
+        at = np.arange(n_out) * (self._down / self._up)
+        times = np.interp(at, np.arange(n_new), self._times[self._n_past : end])
+        self._wave_times = np.concatenate([self._wave_times, times])
+        self._n_past = min(end, self._margin)
+        self._raw, self._times = self._raw[end - self._n_past :], self._times[end - self._n_past :]
