@@ -1,0 +1,182 @@
+"""The emotion in words, its probability, and where the model abstains."""
+
+from __future__ import annotations
+
+import math
+
+from PyQt6.QtCore import QRectF, QSize, Qt
+from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
+from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
+
+from app.qt.panel import Panel
+from app.qt.panels.category import fill_category, fill_uncertain, scaled_font
+from app.qt.theme import Theme
+from app.view.store import ViewStore
+from app.view.trust import UNCERTAIN, Verdict, judge
+
+_WORD = 3.4  # times the system's font, legible at arm's length
+_SMALLEST_WORD = 1.6
+_NONE = Verdict("nothing", "no answer yet", math.nan)
+
+
+class AnswerPanel(Panel):
+    """The answer, greyed with the reason when it does not speak of the moment looked at."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Emotion", parent)
+        self.state = QLabel(_NONE.state)
+        self.state.setTextFormat(Qt.TextFormat.PlainText)
+        self.state.setProperty("muted", True)
+        self.head.addWidget(self.state)
+        self.view = AnswerView(self.theme)
+        self.body.addWidget(self.view, 1)
+        self.setAccessibleDescription("no answer yet")
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is shown."""
+        return self.view.verdict
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the verdict at ``t``."""
+        prediction = store.predictions.at(t)
+        verdict = judge(prediction, store, t)
+        before = self.view.verdict
+        index = list(prediction.probs).index(verdict.likeliest) if prediction and verdict.likeliest else 0
+        self.view.show_verdict(verdict, index)
+        if (verdict.state, verdict.label) != (before.state, before.label):
+            self.state.setText("" if verdict.state == "nothing" else verdict.state)
+            self.setAccessibleDescription(f"{verdict.label}, {verdict.state}")
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.view.theme = theme
+        self.view.update()
+
+
+class AnswerView(QWidget):
+    """Paints a verdict: word and probability, one line below, and a scale with the uncertain band."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.theme = theme
+        self.verdict = _NONE
+        self._index = 0
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setAccessibleName("Answer")
+
+    def minimumSizeHint(self) -> QSize:
+        """Room for the word, two lines and the scale."""
+        small = QFontMetricsF(self.font())
+        word = QFontMetricsF(scaled_font(self, _SMALLEST_WORD, bold=True))
+        return QSize(round(24 * small.averageCharWidth()), round(word.height() + 5 * small.height()))
+
+    def sizeHint(self) -> QSize:
+        """Room for the word at its full size."""
+        small = QFontMetricsF(self.font())
+        word = QFontMetricsF(scaled_font(self, _WORD, bold=True))
+        return QSize(round(44 * small.averageCharWidth()), round(word.height() + 5 * small.height()))
+
+    def show_verdict(self, verdict: Verdict, index: int) -> None:
+        """Show a verdict; ``index`` is the likeliest label's, for its colour and hatch."""
+        if _shown(verdict) != _shown(self.verdict) or index != self._index:
+            self.update()
+        self.verdict, self._index = verdict, index
+
+    def line(self) -> str:
+        """Return the line below the word."""
+        verdict = self.verdict
+        if verdict.is_grey:
+            return verdict.reasons[0] if verdict.reasons else ""
+        runner_up = f"{verdict.second} {_percent(verdict.second_probability)}"
+        if verdict.label == UNCERTAIN:
+            return f"most likely: {verdict.likeliest} {_percent(verdict.probability)}, next {runner_up}"
+        warming = "context not whole yet; " if verdict.state == "warming up" else ""
+        return f"{warming}next {runner_up}" if verdict.second else ""
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Paint."""
+        painter = QPainter(self)
+        rect = QRectF(self.rect())
+        em = QFontMetricsF(self.font()).height()
+        scale = QRectF(rect.left(), rect.bottom() - 2.6 * em, rect.width(), 2.6 * em)
+        line = QRectF(rect.left(), scale.top() - 2.1 * em, rect.width(), 2.1 * em)
+        self._paint_word(painter, QRectF(rect.left(), rect.top(), rect.width(), line.top() - rect.top()))
+        painter.setFont(scaled_font(self, 1.05))
+        painter.setPen(QColor(self.theme.text))
+        painter.drawText(line, int(Qt.AlignmentFlag.AlignTop) | int(Qt.TextFlag.TextWordWrap), self.line())
+        self._paint_scale(painter, scale, em)
+        painter.end()
+
+    def _paint_word(self, painter: QPainter, rect: QRectF) -> None:
+        verdict = self.verdict
+        has_answer = verdict.label not in (UNCERTAIN, _NONE.label)
+        percent = _percent(verdict.probability) if has_answer else ""
+        colour = self.theme.stale if verdict.is_grey else self.theme.text
+        painter.setPen(QColor(self.theme.muted if verdict.state == "warming up" else colour))
+        factor = _WORD
+        while True:
+            word_font = scaled_font(self, factor, bold=True)
+            percent_font = scaled_font(self, factor * 0.8)
+            metrics, small = QFontMetricsF(word_font), QFontMetricsF(percent_font)
+            gap = metrics.height() * 0.3
+            swatch = metrics.ascent() * 0.62 if has_answer else 0.0
+            room = rect.width() - (swatch + gap if swatch else 0.0)
+            needed = metrics.horizontalAdvance(verdict.label)
+            needed += gap + small.horizontalAdvance(percent) if percent else 0.0
+            if (needed <= room and metrics.height() <= rect.height()) or factor <= _SMALLEST_WORD:
+                break
+            factor *= 0.94
+        baseline = rect.top() + (rect.height() + metrics.ascent() - metrics.descent()) / 2
+        x = rect.left()
+        if swatch:
+            box = QRectF(x, baseline - swatch, swatch, swatch)
+            fill_category(painter, box, self.theme, self._index, grey=verdict.is_grey)
+            x += swatch + gap
+        painter.setFont(percent_font)
+        right = rect.right() - small.horizontalAdvance(percent)
+        painter.drawText(int(right), int(baseline), percent)
+        painter.setFont(word_font)
+        label = metrics.elidedText(
+            verdict.label, Qt.TextElideMode.ElideRight, right - gap - x + gap * (not percent)
+        )
+        painter.drawText(int(x), int(baseline), label)
+
+    def _paint_scale(self, painter: QPainter, rect: QRectF, em: float) -> None:
+        """Paint 0 to 100 % with the uncertain band hatched and the likeliest emotion's probability."""
+        verdict, theme = self.verdict, self.theme
+        bar = QRectF(rect.left() + 0.5, rect.top() + 0.25 * em, rect.width() - 1, 0.95 * em)
+        known = math.isfinite(verdict.threshold)
+        split = bar.left() + bar.width() * (verdict.threshold if known else 1.0)
+        fill_uncertain(painter, QRectF(bar.left(), bar.top(), split - bar.left(), bar.height()), theme)
+        painter.setPen(QPen(QColor(theme.muted), 1))
+        painter.drawRect(bar)
+        small = scaled_font(self, 0.9)
+        painter.setFont(small)
+        under = QRectF(rect.left(), bar.bottom() + 0.1 * em, rect.width(), 1.2 * em)
+        if known:
+            painter.drawLine(int(split), int(bar.top()), int(split), int(under.bottom()))
+            width = QFontMetricsF(small).horizontalAdvance(f"{UNCERTAIN} ")
+            at = QRectF(split - width, under.top(), width, under.height())
+            painter.drawText(at, Qt.AlignmentFlag.AlignLeft, UNCERTAIN)
+            at = QRectF(split + 0.3 * em, under.top(), under.right() - split, under.height())
+            painter.drawText(at, Qt.AlignmentFlag.AlignLeft, f"answer from {100 * verdict.threshold:.3g} %")
+        painter.drawText(under, Qt.AlignmentFlag.AlignLeft, "0 %")
+        painter.drawText(under, Qt.AlignmentFlag.AlignRight, "100 %")
+        if math.isfinite(verdict.probability):
+            x = bar.left() + bar.width() * verdict.probability
+            pointer = QRectF(x - 0.16 * em, bar.top() - 0.2 * em, 0.32 * em, bar.height() + 0.4 * em)
+            painter.fillRect(pointer.adjusted(-1, -1, 1, 1), QColor(theme.surface))
+            painter.fillRect(pointer, QColor(theme.stale if verdict.is_grey else theme.text))
+
+
+def _percent(probability: float) -> str:
+    return f"{100 * probability:.0f} %" if math.isfinite(probability) else "-"
+
+
+def _shown(verdict: Verdict) -> tuple[object, ...]:
+    """Return all of a verdict that is painted."""
+    first = verdict.reasons[0] if verdict.is_grey and verdict.reasons else ""
+    figures = (_percent(verdict.probability), _percent(verdict.second_probability))
+    return verdict.state, verdict.label, verdict.likeliest, verdict.second, figures, first

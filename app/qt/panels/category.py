@@ -1,0 +1,82 @@
+"""How an emotion looks everywhere on the Now tab: a colour, a hatch and a mark, so that none stands alone."""
+
+from __future__ import annotations
+
+from PyQt6.QtCore import QPointF, QRectF, Qt
+from PyQt6.QtGui import QBrush, QColor, QFont, QPainter, QPainterPath, QPen, QPolygonF
+from PyQt6.QtWidgets import QWidget
+
+from app.qt.theme import Theme
+
+_HATCHES = (
+    Qt.BrushStyle.SolidPattern,
+    Qt.BrushStyle.BDiagPattern,
+    Qt.BrushStyle.HorPattern,
+    Qt.BrushStyle.DiagCrossPattern,
+    Qt.BrushStyle.VerPattern,
+    Qt.BrushStyle.FDiagPattern,
+    Qt.BrushStyle.CrossPattern,
+    Qt.BrushStyle.Dense6Pattern,
+)
+_PLUS = ((-4, -12), (4, -12), (4, -4), (12, -4), (12, 4), (4, 4), (4, 12), (-4, 12), (-4, 4), (-12, 4))
+_CORNERS = {  # of the marks, in tenths of their radius
+    1: ((-9, -9), (9, -9), (9, 9), (-9, 9)),  # square
+    2: ((0, -11), (11, 9), (-11, 9)),  # triangle
+    3: ((0, -13), (11, 0), (0, 13), (-11, 0)),  # diamond
+    4: (*_PLUS, (-12, -4), (-4, -4)),
+    5: ((0, 11), (11, -9), (-11, -9)),  # triangle, point down
+    6: ((-11, -9), (0, 0), (11, -9), (11, 9), (0, 0), (-11, 9)),  # bow tie
+}
+
+
+def scaled_font(widget: QWidget, factor: float, *, bold: bool = False) -> QFont:
+    """Return the widget's font, ``factor`` times as large."""
+    font = QFont(widget.font())
+    if font.pointSizeF() > 0:
+        font.setPointSizeF(font.pointSizeF() * factor)
+    else:  # a style sheet gave it pixels
+        font.setPixelSize(max(1, round(font.pixelSize() * factor)))
+    font.setBold(bold)
+    return font
+
+
+def colour_of(theme: Theme, index: int, *, grey: bool = False) -> QColor:
+    """Return an emotion's colour."""
+    return QColor(theme.stale if grey else theme.category(index))
+
+
+def fill_category(painter: QPainter, rect: QRectF, theme: Theme, index: int, *, grey: bool = False) -> None:
+    """Fill a rectangle with an emotion's colour, and its hatch in the panel's colour upon it."""
+    painter.fillRect(rect, colour_of(theme, index, grey=grey))
+    hatch = _HATCHES[index % len(_HATCHES)]
+    if hatch is not Qt.BrushStyle.SolidPattern:
+        upon = QColor(theme.surface)
+        upon.setAlphaF(0.55)
+        painter.fillRect(rect, QBrush(upon, hatch))
+
+
+def fill_uncertain(painter: QPainter, rect: QRectF, theme: Theme) -> None:
+    """Fill a rectangle with the hatch that means uncertain everywhere."""
+    painter.fillRect(rect, QColor(theme.grid))
+    painter.fillRect(rect, QBrush(QColor(theme.muted), Qt.BrushStyle.BDiagPattern))
+
+
+def draw_mark(
+    painter: QPainter, at: QPointF, radius: float, theme: Theme, index: int, colour: QColor
+) -> None:
+    """Draw an emotion's mark with an edge in the panel's colour."""
+    painter.setPen(QPen(QColor(theme.surface), 1))
+    painter.setBrush(colour)
+    painter.drawPath(_mark(at, radius, index))
+
+
+def _mark(at: QPointF, radius: float, index: int) -> QPainterPath:
+    path = QPainterPath()
+    corners = _CORNERS.get(index % (len(_CORNERS) + 1))
+    if corners is None:
+        path.addEllipse(at, radius, radius)
+    else:
+        polygon = QPolygonF([at + QPointF(x * radius / 10, y * radius / 10) for x, y in corners])
+        path.addPolygon(polygon)
+        path.closeSubpath()
+    return path

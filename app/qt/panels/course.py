@@ -1,0 +1,198 @@
+"""How the probabilities went over the last minutes, and a way back to any of these moments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
+from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
+from PyQt6.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
+
+from app.qt.panel import Panel
+from app.qt.panels.course_picture import CourseFrame, paint_course
+from app.qt.theme import Theme
+from app.view.course import Course, course
+from app.view.store import ViewStore
+from app.view.trust import STALE_AFTER_S
+
+SPANS_MIN = (1, 2, 5, 10)
+_GRID_S = 0.25  # the right edge moves in these steps: the picture is painted at most so often
+_HELD_S = 0.3  # a moment older than this against the newest is marked with a line
+_STEP_S = 10.0  # Page Up and Page Down
+
+
+class CoursePanel(Panel):
+    """Probabilities over time.
+
+    Attributes
+    ----------
+    choose_time : callable
+        Told the moment (LSL seconds, a prediction's ``t_end``) that was clicked or stepped to.
+    choose_now : callable
+        Called when the End key asks for the newest again.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Course", parent)
+        self.choose_time: Callable[[float], None] = lambda t: None
+        self.choose_now: Callable[[], None] = lambda: None
+        hint = QLabel("click, or left and right keys: look back")
+        hint.setTextFormat(Qt.TextFormat.PlainText)
+        hint.setProperty("muted", True)
+        self.span = QComboBox()
+        for minutes in SPANS_MIN:
+            self.span.addItem(f"{minutes} min", minutes)
+        self.span.setCurrentIndex(SPANS_MIN.index(2))
+        self.span.setAccessibleName("Time span of the course")
+        self.span.setToolTip("How many minutes are shown")
+        self.head.addWidget(hint)
+        self.head.addWidget(self.span)
+        self.view = CourseView(self)
+        self.body.addWidget(self.view, 1)
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the course around ``t``."""
+        self.view.show_store(store, t, 60.0 * int(self.span.currentData()))
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.view.forget()
+
+
+class CourseView(QWidget):
+    """Keeps the picture of the course and paints it with the moment looked at."""
+
+    def __init__(self, panel: CoursePanel) -> None:
+        super().__init__()
+        self._panel = panel
+        self._store: ViewStore | None = None
+        self._t = math.nan
+        self._key: tuple[object, ...] = ()
+        self._picture = QPixmap()
+        self.frame: CourseFrame | None = None  # of the picture
+        self.course: Course | None = None  # what it shows
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName("Course of the probabilities")
+        self.setAccessibleDescription(
+            "Left and right step from prediction to prediction, Page Up and Page Down by ten seconds, "
+            "End returns to now."
+        )
+
+    def minimumSizeHint(self) -> QSize:
+        """Room for the ribbon, the axes' texts and a few lines of plot."""
+        metrics = QFontMetricsF(self.font())
+        return QSize(round(50 * metrics.averageCharWidth()), round(8 * metrics.height()))
+
+    def forget(self) -> None:
+        """Paint the picture anew at the next refresh."""
+        self._key = ()
+
+    def show_store(self, store: ViewStore, t: float, span_s: float) -> None:
+        """Show ``span_s`` seconds up to the newest moment, or around ``t`` where that lies farther back."""
+        self._store = store
+        if t != self._t:
+            was, now = self._x_of(self._t), self._x_of(t)
+            self._t = t
+            if was != now:
+                self.update()
+        end = self._right_edge(store, t, span_s)
+        labels = store.model.labels if store.model is not None else ()
+        newest = store.predictions.newest
+        if not labels and newest is not None:
+            labels = tuple(newest.probs)
+        ratio = self.devicePixelRatioF()
+        theme = self._panel.theme
+        content = (end, span_s, newest, len(store.markers), labels)
+        key = (*content, self.size(), ratio, theme.name, self.font().key())
+        if key == self._key or self.width() < 50 or self.height() < 40:
+            return
+        self._key = key
+        self.frame = CourseFrame.of(self, labels, end - span_s, end, store)
+        n_columns = round(self.frame.plot.width() * ratio)
+        start = self.frame.t0 - STALE_AFTER_S
+        predictions = store.predictions.read(start, end) if math.isfinite(end) else []
+        self.course = course(predictions, labels, self.frame.t0, self.frame.t1, n_columns)
+        self._picture = QPixmap(round(self.width() * ratio), round(self.height() * ratio))
+        self._picture.setDevicePixelRatio(ratio)
+        self._picture.fill(QColor(theme.surface))
+        markers = store.markers.read(self.frame.t0, end) if math.isfinite(end) else []
+        painter = QPainter(self._picture)
+        paint_course(painter, self.frame, self.course, markers, theme, ratio)
+        painter.end()
+        self.update()
+
+    def _right_edge(self, store: ViewStore, t: float, span_s: float) -> float:
+        newest = store.newest_time
+        if math.isnan(newest):
+            newest = store.predictions.newest_time
+        end = newest if not t < newest - 0.9 * span_s else t + span_s / 2
+        return math.ceil(end / _GRID_S) * _GRID_S if math.isfinite(end) else math.nan
+
+    def _x_of(self, t: float) -> int:
+        """Return the column of the line that marks ``t``, or -1 where none is to be drawn."""
+        if self.frame is None or self._store is None or not t < self._store.newest_time - _HELD_S:
+            return -1
+        return round(self.frame.x_of(t)) if self.frame.t0 <= t <= self.frame.t1 else -1
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Paint the picture, the line at a moment that is held, and the focus."""
+        painter = QPainter(self)
+        painter.drawPixmap(0, 0, self._picture)
+        theme = self._panel.theme
+        x = self._x_of(self._t)
+        if x >= 0 and self.frame is not None:
+            top, bottom = self.frame.ribbon.top(), self.frame.plot.bottom()
+            painter.fillRect(QRectF(x - 1, top, 2, bottom - top), QColor(theme.accent))
+            painter.setBrush(QColor(theme.accent))
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.drawPolygon(QPointF(x - 6, top - 1), QPointF(x + 6, top - 1), QPointF(x, top + 7))
+        if self.hasFocus() and self.frame is not None:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(QColor(theme.accent), 1, Qt.PenStyle.DotLine))
+            painter.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -1, -1))
+        painter.end()
+
+    # --- choosing a moment ---
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
+        """Choose the prediction that held at the place clicked."""
+        if event is None or event.button() is not Qt.MouseButton.LeftButton or self.frame is None:
+            return
+        x, plot = event.position().x(), self.frame.plot
+        if self._store is not None and plot.left() <= x <= plot.right():
+            self._choose(self.frame.t_of(x))
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Step from prediction to prediction."""
+        if event is None or self._store is None or math.isnan(self._t):
+            return
+        key = event.key()
+        if key == Qt.Key.Key_Left:
+            self._choose(math.nextafter(self._shown_t_end(), -math.inf))
+        elif key == Qt.Key.Key_Right:
+            later = self._store.predictions.read(math.nextafter(self._shown_t_end(), math.inf), math.inf)
+            self._choose(later[0].t_end) if later else self._panel.choose_now()
+        elif key == Qt.Key.Key_PageUp:
+            self._choose(self._t - _STEP_S)
+        elif key == Qt.Key.Key_PageDown:
+            self._choose(self._t + _STEP_S)
+        elif key == Qt.Key.Key_End:
+            self._panel.choose_now()
+        else:
+            super().keyPressEvent(event)
+
+    def _shown_t_end(self) -> float:
+        assert self._store is not None
+        prediction = self._store.predictions.at(self._t)
+        return prediction.t_end if prediction is not None else self._t
+
+    def _choose(self, t: float) -> None:
+        """Choose the newest prediction at or before ``t``; in a gap, the moment itself."""
+        assert self._store is not None
+        prediction = self._store.predictions.at(t)
+        if prediction is not None and t - prediction.t_end <= STALE_AFTER_S:
+            t = prediction.t_end
+        self._panel.choose_time(t)

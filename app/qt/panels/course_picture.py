@@ -1,0 +1,253 @@
+"""The picture of the course: axes, the ribbon of answers, the lines and the markers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from PyQt6.QtCore import QPointF, QRectF, Qt
+from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
+from PyQt6.QtWidgets import QWidget
+
+from app.engine.messages import MarkerPart
+from app.qt.panels.category import colour_of, draw_mark, fill_category, fill_uncertain, scaled_font
+from app.qt.theme import Theme
+from app.view.course import NOTHING, UNCERTAIN, WARMING_UP, Course, line_mask
+from app.view.plain_text import one_line
+from app.view.store import ViewStore
+from app.view.trust import threshold
+
+_TICK_STEPS_S = (5, 10, 15, 30, 60, 120, 300)
+_PROBABILITIES = (0.0, 0.5, 1.0)
+_LINE = 2.0  # width of the lines, logical pixels
+
+
+@dataclass(frozen=True)
+class CourseFrame:
+    """Where things lie in the picture, and which times it spans."""
+
+    plot: QRectF
+    ribbon: QRectF  # above the plot: the answers
+    t0: float
+    t1: float
+    time_zero: float  # LSL time that the axis calls 0
+    time_name: str
+    font: QFont
+    small: QFont
+
+    @classmethod
+    def of(
+        cls, widget: QWidget, labels: Sequence[str], t0: float, t1: float, store: ViewStore
+    ) -> CourseFrame:
+        """Return the frame that fits a widget and its font."""
+        font, small = QFont(widget.font()), scaled_font(widget, 0.9)
+        metrics, tiny = QFontMetricsF(font), QFontMetricsF(small)
+        line = tiny.height()
+        left = tiny.horizontalAdvance("0.5") + 1.6 * line
+        longest = max((metrics.horizontalAdvance(f"{label} 100 %") for label in labels), default=0.0)
+        right = min(longest + 1.6 * metrics.averageCharWidth(), 0.25 * widget.width())
+        ribbon_height = 1.2 * line
+        top = ribbon_height + 0.25 * line
+        plot = QRectF(left, top, widget.width() - left - right, widget.height() - top - 2.1 * line)
+        ribbon = QRectF(left, 0, plot.width(), ribbon_height)
+        if store.timeline is not None:
+            zero, name = store.timeline.first, "recording time (min:s)"
+        else:
+            zero, name = t1, "time before now (min:s)"
+        return cls(plot, ribbon, t0, t1, zero, name, font, small)
+
+    def x_of(self, t: float) -> float:
+        """Return the place of a moment, logical pixels."""
+        return self.plot.left() + (t - self.t0) / (self.t1 - self.t0) * self.plot.width()
+
+    def t_of(self, x: float) -> float:
+        """Return the moment at a place."""
+        return self.t0 + (x - self.plot.left()) / self.plot.width() * (self.t1 - self.t0)
+
+    def y_of(self, probability: float) -> float:
+        """Return the place of a probability."""
+        return self.plot.bottom() - probability * self.plot.height()
+
+
+def paint_course(
+    painter: QPainter,
+    frame: CourseFrame,
+    course: Course,
+    markers: Sequence[MarkerPart],
+    theme: Theme,
+    ratio: float,
+) -> None:
+    """Paint everything; ``ratio`` is device pixels per logical pixel."""
+    _paint_axes(painter, frame, course, theme)
+    _paint_ribbon(painter, frame, course, theme, ratio)
+    _paint_lines(painter, frame, course, theme, ratio)
+    _paint_markers(painter, frame, markers, theme)
+    _paint_marks(painter, frame, course, theme, ratio)
+    _paint_names(painter, frame, course, theme)
+
+
+def _paint_axes(painter: QPainter, frame: CourseFrame, course: Course, theme: Theme) -> None:
+    plot, metrics = frame.plot, QFontMetricsF(frame.small)
+    painter.setFont(frame.small)
+    for probability in _PROBABILITIES:
+        y = frame.y_of(probability)
+        painter.setPen(QPen(QColor(theme.grid), 1))
+        painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
+        painter.setPen(QColor(theme.muted))
+        at = QRectF(0, y - metrics.height() / 2, plot.left() - 4, metrics.height())
+        painter.drawText(at, Qt.AlignmentFlag.AlignRight, f"{probability:g}")
+    if course.labels:
+        y = frame.y_of(threshold(len(course.labels)))
+        painter.setPen(QPen(QColor(theme.text), 1, Qt.PenStyle.DashLine))
+        painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
+    painter.setPen(QColor(theme.muted))
+    painter.save()
+    painter.translate(0, plot.center().y())
+    painter.rotate(-90)
+    at = QRectF(-plot.height() / 2 - 20, 0, plot.height() + 40, metrics.height())
+    painter.drawText(at, Qt.AlignmentFlag.AlignHCenter, "probability")
+    painter.restore()
+    below = QRectF(plot.left(), plot.bottom() + 1.05 * metrics.height(), plot.width(), metrics.height())
+    painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, frame.time_name)
+    if math.isfinite(frame.t1):
+        _paint_times(painter, frame, theme, metrics)
+
+
+def _paint_times(painter: QPainter, frame: CourseFrame, theme: Theme, metrics: QFontMetricsF) -> None:
+    plot, span = frame.plot, frame.t1 - frame.t0
+    room = 1.6 * metrics.horizontalAdvance("-10:00")
+    step = next((s for s in _TICK_STEPS_S if s / span * plot.width() >= room), 600)
+    first = math.ceil((frame.t0 - frame.time_zero) / step)
+    for i in range(first, math.floor((frame.t1 - frame.time_zero) / step + 1e-9) + 1):
+        x = frame.x_of(frame.time_zero + i * step)
+        painter.setPen(QPen(QColor(theme.grid), 1))
+        painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom() + 3))
+        painter.setPen(QColor(theme.muted))
+        at = QRectF(x - room, plot.bottom() + 2, 2 * room, metrics.height())
+        painter.drawText(at, Qt.AlignmentFlag.AlignHCenter, _minutes(i * step))
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(abs(round(seconds)), 60)
+    return f"{'-' if seconds < 0 else ''}{minutes}:{rest:02d}"
+
+
+def _paint_ribbon(painter: QPainter, frame: CourseFrame, course: Course, theme: Theme, ratio: float) -> None:
+    """Paint which answer stood when: an emotion's colour and hatch with its name, or the uncertain hatch."""
+    painter.setFont(frame.small)
+    metrics = QFontMetricsF(frame.small)
+    ribbon = frame.ribbon
+    for first, end, answer in _runs(course.answers):
+        if answer == NOTHING:
+            continue
+        rect = QRectF(ribbon.left() + first / ratio, ribbon.top(), (end - first) / ratio, ribbon.height())
+        name = {UNCERTAIN: "uncertain", WARMING_UP: "warming up"}.get(answer, "")
+        if answer >= 0:
+            fill_category(painter, rect, theme, answer)
+            name = course.labels[answer]
+        elif answer == UNCERTAIN:
+            fill_uncertain(painter, rect, theme)
+        else:
+            painter.setPen(QPen(QColor(theme.muted), 1, Qt.PenStyle.DotLine))
+            painter.drawRect(rect.adjusted(0.5, 0.5, -1, -1))
+        width = metrics.horizontalAdvance(name)
+        if width + 10 <= rect.width():
+            at = QRectF(0, 0, width + 8, rect.height() - 3)
+            at.moveCenter(rect.center())
+            painter.fillRect(at, QColor(theme.surface))
+            painter.setPen(QColor(theme.text))
+            painter.drawText(at, Qt.AlignmentFlag.AlignCenter, name)
+
+
+def _runs(answers: NDArray[np.int16]) -> list[tuple[int, int, int]]:
+    """Return (first column, end, answer) of each stretch of equal answers."""
+    if not len(answers):
+        return []
+    cuts = [0, *(np.flatnonzero(np.diff(answers)) + 1).tolist(), len(answers)]
+    return [(a, b, int(answers[a])) for a, b in pairwise(cuts)]
+
+
+def _paint_lines(painter: QPainter, frame: CourseFrame, course: Course, theme: Theme, ratio: float) -> None:
+    height, width = round(frame.plot.height() * ratio) + 1, len(course.answers)
+    if height < 2 or not width:
+        return
+    image = np.zeros((height, width), np.uint32)  # 0xAARRGGBB
+    for index in _lowest_last_first(course):
+        colour = np.uint32(colour_of(theme, index).rgba())
+        image[line_mask(course.low[:, index], course.high[:, index], height, round(_LINE * ratio))] = colour
+    picture = QImage(image.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32)
+    target = QRectF(frame.plot.left(), frame.plot.top(), width / ratio, height / ratio)
+    painter.drawImage(target, picture)
+
+
+def _lowest_last_first(course: Course) -> list[int]:
+    """Return the labels' indices so that the one that is likeliest at the end is painted last."""
+    return np.argsort(np.nan_to_num(course.probs[-1]), kind="stable").tolist()
+
+
+def _paint_marks(painter: QPainter, frame: CourseFrame, course: Course, theme: Theme, ratio: float) -> None:
+    """Paint each emotion's mark upon its line now and then, at other places than the others'."""
+    n_labels = len(course.labels)
+    if not n_labels:
+        return
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    radius = 0.24 * QFontMetricsF(frame.font).height()
+    spacing = 2.2 * radius * ratio * n_labels * 3
+    for index in _lowest_last_first(course):
+        colour = colour_of(theme, index)
+        for column in np.arange(spacing * (index + 0.5) / n_labels, len(course.answers), spacing).astype(int):
+            probability = float(course.probs[column, index])
+            if probability == probability:
+                at = QPointF(frame.plot.left() + column / ratio, frame.y_of(probability))
+                draw_mark(painter, at, radius, theme, index, colour)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+
+
+def _paint_names(painter: QPainter, frame: CourseFrame, course: Course, theme: Theme) -> None:
+    """Name the lines at their right ends, moved apart where they would overlap."""
+    last = course.probs[-1] if len(course.probs) else np.empty(0)
+    known = [i for i in np.argsort(-np.nan_to_num(last), kind="stable").tolist() if last[i] == last[i]]
+    font = (
+        frame.font if len(known) * QFontMetricsF(frame.font).height() <= frame.plot.bottom() else frame.small
+    )
+    painter.setFont(font)
+    metrics = QFontMetricsF(font)
+    height = metrics.height()
+    lowest = frame.plot.bottom() + 0.5 * height
+    places = [frame.y_of(float(last[i])) for i in known]
+    for k in range(1, len(places)):
+        places[k] = max(places[k], places[k - 1] + height)
+    for k in reversed(range(len(places))):
+        limit = places[k + 1] - height if k + 1 < len(places) else lowest
+        places[k] = min(places[k], limit)
+    radius = 0.24 * QFontMetricsF(frame.font).height()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    for i, y in zip(known, places, strict=True):
+        x = frame.plot.right() + 2 * radius
+        draw_mark(painter, QPointF(x, y), radius, theme, i, colour_of(theme, i))
+        painter.setPen(QColor(theme.text))
+        room = QRectF(x + 1.8 * radius, y - height / 2, 4000, height)
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, f"{course.labels[i]} {100 * last[i]:.0f} %")
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+
+
+def _paint_markers(
+    painter: QPainter, frame: CourseFrame, markers: Sequence[MarkerPart], theme: Theme
+) -> None:
+    """Paint markers as lines, with their text as far as the next one leaves room."""
+    painter.setFont(frame.small)
+    metrics = QFontMetricsF(frame.small)
+    places = [*(frame.x_of(marker.time) for marker in markers), frame.plot.right()]
+    for marker, x, end in zip(markers, places, places[1:], strict=False):
+        painter.setPen(QPen(QColor(theme.muted), 1, Qt.PenStyle.DashDotLine))
+        painter.drawLine(QPointF(x, frame.plot.top()), QPointF(x, frame.plot.bottom()))
+        text = metrics.elidedText(one_line(marker.text, 60), Qt.TextElideMode.ElideRight, end - x - 8)
+        if len(text) > 1:
+            at = QRectF(x + 3, frame.plot.top() + 1, metrics.horizontalAdvance(text) + 2, metrics.height())
+            painter.fillRect(at, QColor(theme.surface))
+            painter.setPen(QColor(theme.text))
+            painter.drawText(at, Qt.AlignmentFlag.AlignLeft, text)

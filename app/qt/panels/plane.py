@@ -1,0 +1,210 @@
+"""The plane of valence and arousal: where the probabilities point, and where they pointed before."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
+from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
+from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
+
+from app.qt.panel import Panel
+from app.qt.panels.category import colour_of, draw_mark, scaled_font
+from app.qt.theme import Theme
+from app.view.store import ViewStore
+from app.view.trust import STALE_AFTER_S, judge
+from app.view.valence_arousal import AffectPoint, place_of, point, unplaced
+from models.prediction import Prediction
+
+TRAIL_S = 30.0
+_CAPTION = "from class probabilities, not measured"
+_TICKS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+
+
+class PlanePanel(Panel):
+    """The plane, and below it what the point is made of."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Valence and arousal", parent)
+        self.view = PlaneView(self.theme)
+        self.caption = QLabel(_CAPTION)
+        self.caption.setTextFormat(Qt.TextFormat.PlainText)
+        self.caption.setWordWrap(True)
+        self.caption.setProperty("muted", True)
+        self.caption.setToolTip(
+            "Each emotion's place is its mean rating in Russell and Mehrabian (1977); calm is placed after "
+            "Russell (1980), neutral in the middle. The point is their mean, weighted by the probabilities."
+        )
+        self.body.addWidget(self.view, 1)
+        self.body.addWidget(self.caption)
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the point at ``t`` and the trail up to it."""
+        prediction = store.predictions.at(t)
+        labels = store.model.labels if store.model is not None else ()
+        if prediction is not None:
+            labels = tuple(prediction.probs)
+        is_grey = judge(prediction, store, t).is_grey
+        if not self.view.is_shown(prediction, labels, is_grey=is_grey):
+            trail = store.predictions.read(prediction.t_end - TRAIL_S, prediction.t_end) if prediction else []
+            self.view.show_trail(trail, labels, is_grey=is_grey)
+            missing = unplaced(labels)
+            self.caption.setText(
+                f"{_CAPTION}; without a place here: {', '.join(missing)}" if missing else _CAPTION
+            )
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.view.theme = theme
+        self.view.update()
+
+
+class PlaneView(QWidget):
+    """Paints the plane."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.theme = theme
+        self.labels: tuple[str, ...] = ()
+        self.trail: list[tuple[float, AffectPoint]] = []  # time and point, the newest last
+        self._prediction: Prediction | None = None
+        self._is_grey = True
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setAccessibleName("Plane of valence and arousal")
+
+    def minimumSizeHint(self) -> QSize:
+        """Room for the axes' texts and a plane that can be read."""
+        em = QFontMetricsF(self.font()).height()
+        return QSize(round(14 * em), round(11 * em))
+
+    def is_shown(self, prediction: Prediction | None, labels: tuple[str, ...], *, is_grey: bool) -> bool:
+        """Tell whether this very thing is shown already."""
+        return (prediction, labels, is_grey) == (self._prediction, self.labels, self._is_grey)
+
+    def show_trail(self, predictions: list[Prediction], labels: tuple[str, ...], *, is_grey: bool) -> None:
+        """Show the points of predictions, the newest last."""
+        self._prediction = predictions[-1] if predictions else None
+        self.labels, self._is_grey = labels, is_grey
+        points = [(prediction.t_end, point(prediction.probs)) for prediction in predictions]
+        self.trail = [(time, place) for time, place in points if place is not None]
+        newest = self.trail[-1][1] if self.trail else None
+        self.setAccessibleDescription(
+            f"valence {newest.valence:+.1f}, arousal {newest.arousal:+.1f}" if newest else "no point"
+        )
+        self.update()
+
+    def plot_rect(self) -> QRectF:
+        """Return the square that spans -1 to 1 both ways, in the widget's coordinates."""
+        metrics = QFontMetricsF(scaled_font(self, 0.9))
+        left = metrics.height() + metrics.horizontalAdvance("-0.5") + 8
+        below, margin = 2.2 * metrics.height() + 4, metrics.height() / 2
+        side = max(20.0, min(self.width() - left - margin, self.height() - below - margin))
+        x = left + max(0.0, (self.width() - left - margin - side) / 2)
+        return QRectF(x, margin, side, side)
+
+    def place(self, valence: float, arousal: float) -> QPointF:
+        """Return where a point of the plane lies, in the widget's coordinates."""
+        plot = self.plot_rect()
+        return plot.center() + QPointF(valence * plot.width() / 2, -arousal * plot.height() / 2)
+
+    # --- painting ---
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Paint."""
+        painter = QPainter(self)
+        self._paint_axes(painter)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._paint_trail(painter)
+        self._paint_labels(painter)
+        self._paint_point(painter)
+        painter.end()
+
+    def _paint_axes(self, painter: QPainter) -> None:
+        theme, plot = self.theme, self.plot_rect()
+        font = scaled_font(self, 0.9)
+        painter.setFont(font)
+        metrics = QFontMetricsF(font)
+        for tick in _TICKS:
+            at = self.place(tick, tick)
+            painter.setPen(QPen(QColor(theme.muted if tick == 0 else theme.grid), 1))
+            painter.drawLine(QPointF(at.x(), plot.top()), QPointF(at.x(), plot.bottom()))
+            painter.drawLine(QPointF(plot.left(), at.y()), QPointF(plot.right(), at.y()))
+            painter.setPen(QColor(theme.muted))
+            text = f"{tick:g}"
+            below = QRectF(at.x() - 30, plot.bottom() + 2, 60, metrics.height())
+            painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, text)
+            beside = QRectF(plot.left() - 64, at.y() - metrics.height() / 2, 60, metrics.height())
+            painter.drawText(beside, Qt.AlignmentFlag.AlignRight, text)
+        name = QRectF(plot.center().x() - 400, plot.bottom() + 1.1 * metrics.height(), 800, metrics.height())
+        painter.drawText(name, Qt.AlignmentFlag.AlignHCenter, "valence (unpleasant to pleasant)")
+        painter.save()
+        painter.translate(
+            plot.left() - metrics.horizontalAdvance("-0.5") - metrics.height() - 6, plot.center().y()
+        )
+        painter.rotate(-90)
+        name = QRectF(-400, 0, 800, metrics.height())
+        painter.drawText(name, Qt.AlignmentFlag.AlignHCenter, "arousal (calm to excited)")
+        painter.restore()
+
+    def _paint_labels(self, painter: QPainter) -> None:
+        """Paint each emotion's mark and name, the name where no other one is yet."""
+        metrics = QFontMetricsF(self.font())
+        painter.setFont(self.font())
+        taken: list[QRectF] = []
+        radius = 0.22 * metrics.height()
+        plot = self.plot_rect().adjusted(-2, -2, 2, 2)
+        for index, label in enumerate(self.labels):
+            place = place_of(label)
+            if place is None:
+                continue
+            at = self.place(*place)
+            draw_mark(
+                painter, at, radius, self.theme, index, colour_of(self.theme, index, grey=self._is_grey)
+            )
+            taken.append(QRectF(at.x() - radius, at.y() - radius, 2 * radius, 2 * radius))
+        for label in self.labels:
+            place = place_of(label)
+            if place is None:
+                continue
+            rect = _free_place(self.place(*place), metrics, label, 1.6 * radius, taken, plot)
+            taken.append(rect)
+            painter.setPen(QColor(self.theme.stale if self._is_grey else self.theme.text))
+            painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, label)
+
+    def _paint_trail(self, painter: QPainter) -> None:
+        """Paint the way to the point, fading with age; a gap is not bridged."""
+        colour = QColor(self.theme.stale if self._is_grey else self.theme.accent)
+        newest = self.trail[-1][0] if self.trail else 0.0
+        for (t0, a), (t1, b) in pairwise(self.trail):
+            if t1 - t0 > STALE_AFTER_S:
+                continue
+            colour.setAlphaF(max(0.06, 1 - (newest - t1) / TRAIL_S) ** 1.6)
+            painter.setPen(QPen(colour, 1.6))
+            painter.drawLine(self.place(a.valence, a.arousal), self.place(b.valence, b.arousal))
+
+    def _paint_point(self, painter: QPainter) -> None:
+        if not self.trail or self._prediction is None or self.trail[-1][0] != self._prediction.t_end:
+            return
+        newest = self.trail[-1][1]
+        at, radius = self.place(newest.valence, newest.arousal), 0.42 * QFontMetricsF(self.font()).height()
+        painter.setPen(QPen(QColor(self.theme.surface), 2))
+        painter.setBrush(QColor(self.theme.stale if self._is_grey else self.theme.text))
+        painter.drawEllipse(at, radius, radius)
+
+
+def _free_place(
+    at: QPointF, metrics: QFontMetricsF, text: str, gap: float, taken: list[QRectF], inside: QRectF
+) -> QRectF:
+    """Return a rectangle for a text beside ``at`` that overlaps none of ``taken``, as far as there is one."""
+    width, height = metrics.horizontalAdvance(text) + 2, metrics.height()
+    candidates = [
+        QRectF(at.x() + gap, at.y() - height / 2, width, height),
+        QRectF(at.x() - gap - width, at.y() - height / 2, width, height),
+        QRectF(at.x() - width / 2, at.y() - gap - height, width, height),
+        QRectF(at.x() - width / 2, at.y() + gap, width, height),
+    ]
+    for rect in candidates:
+        if inside.contains(rect) and not any(rect.intersects(other) for other in taken):
+            return rect
+    return candidates[-1]

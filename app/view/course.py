@@ -1,0 +1,103 @@
+"""The probabilities' course over the last minutes, one value per column of pixels, and its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.view.trust import MIN_MARGIN, STALE_AFTER_S, threshold
+from models.prediction import Prediction
+
+#: What a column's answer is besides an index into the labels.
+NOTHING, UNCERTAIN, WARMING_UP = -1, -2, -3
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """Probabilities and answers by column, oldest first."""
+
+    labels: tuple[str, ...]
+    probs: NDArray[np.float32]  # (n_columns, n_labels), NaN where there was no prediction
+    low: NDArray[np.float32]  # the same: lowest value within the column
+    high: NDArray[np.float32]
+    answers: NDArray[np.int16]  # (n_columns,) index of the label shown, or one of the constants above
+
+
+def course(
+    predictions: Sequence[Prediction], labels: Sequence[str], t0: float, t1: float, n_columns: int
+) -> Course:
+    """Return the course from ``t0`` to ``t1``.
+
+    A prediction holds until the next one, but not for longer than `STALE_AFTER_S`: then there is a gap.
+
+    Parameters
+    ----------
+    predictions : sequence of Prediction
+        Ascending ``t_end``; from `STALE_AFTER_S` before ``t0`` on.
+    labels : sequence of str
+        The model's, in its order; a prediction without one of them counts as missing.
+    t0, t1 : float
+        LSL seconds.
+    n_columns : int
+    """
+    labels = tuple(labels)
+    n_labels = len(labels)
+    blank = np.full((n_columns, n_labels), np.nan, np.float32)
+    if not predictions or not labels or n_columns < 1 or not t1 > t0:
+        return Course(labels, blank, blank, blank, np.full(n_columns, NOTHING, np.int16))
+    nan = float("nan")
+    times = np.array([p.t_end for p in predictions])
+    values = np.array([[p.probs.get(label, nan) for label in labels] for p in predictions], np.float32)
+    answers = _answers(values, np.array([p.warm_up for p in predictions]))
+
+    edges = np.linspace(t0, t1, n_columns + 1)
+    newest = np.searchsorted(times, edges[1:], side="right") - 1  # of each column
+    first = np.maximum(np.searchsorted(times, edges[:-1], side="right") - 1, 0)
+    has_one = (newest >= 0) & (edges[:-1] - times[np.maximum(newest, 0)] <= STALE_AFTER_S)
+    newest = np.maximum(newest, 0)
+    # Within a column: from what held at its left edge (if not stale there) to its newest.
+    first = np.where(edges[:-1] - times[first] <= STALE_AFTER_S, first, newest)
+    parts = np.stack([first, newest + 1], axis=1).ravel()
+    padded = np.concatenate([values, values[-1:]])  # so that an end may lie past the last prediction
+    gap = ~has_one[:, None]
+    probs = np.where(gap, np.nan, values[newest])
+    low = np.where(gap, np.nan, np.minimum.reduceat(padded, parts)[::2])
+    high = np.where(gap, np.nan, np.maximum.reduceat(padded, parts)[::2])
+    return Course(labels, probs, low, high, np.where(has_one, answers[newest], NOTHING).astype(np.int16))
+
+
+def _answers(values: NDArray[np.float32], warm_up: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """Return the label's index or why there is none, by the rule of `app.view.trust`."""
+    n_labels = values.shape[1]
+    ordered = np.sort(values, axis=1)  # NaN comes last, and compares False below
+    best = ordered[:, -1]
+    lead = best - ordered[:, -2] if n_labels > 1 else best
+    with np.errstate(invalid="ignore"):
+        is_answer = (best >= threshold(n_labels) - 1e-6) & (lead >= MIN_MARGIN - 1e-6)
+    label = np.where(is_answer, np.argmax(np.nan_to_num(values), axis=1), UNCERTAIN)
+    return np.where(warm_up, WARMING_UP, label).astype(np.int16)
+
+
+def line_mask(
+    low: NDArray[np.float32], high: NDArray[np.float32], height: int, width: int
+) -> NDArray[np.bool_]:
+    """Return where a line is drawn: (height, n_columns), row 0 at probability 1.
+
+    Painting five wide pens takes the raster painter 20 ms; marking the rows that each column's line
+    passes takes one comparison.
+
+    Parameters
+    ----------
+    low, high : ndarray, (n_columns,)
+        NaN where there is no line.
+    height, width : int
+        Rows; the line's width in rows.
+    """
+    rows = np.arange(height)[:, None]
+    with np.errstate(invalid="ignore"):
+        top = (1 - high) * (height - 1) - width / 2
+        bottom = (1 - low) * (height - 1) + width / 2
+        return (rows >= np.floor(top)) & (rows < np.floor(bottom))

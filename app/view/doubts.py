@@ -1,0 +1,220 @@
+"""The reasons to doubt a prediction, one line each with its figure, and what a first one still waits for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from acquisition.types import KIND_OF_MODALITY, MODALITIES
+from app.view.figures import age
+from app.view.plain_text import one_line
+from app.view.store import ViewStore
+from models.prediction import Prediction
+
+SEVERITIES = ("stop", "caution", "info")  # the gravest first
+
+FOLLOWING_S = 1.0  # a moment no older than this counts as now: figures of now speak of it
+MAX_BAD_SHARE = 0.2  # of the electrodes: beyond, interpolation and averaging no longer hide them
+GAZE_OVER_S = 4.0  # one eye step
+MIN_GAZE_VALID = 0.7  # a tracker that fits its wearer sees an eye in more than 90 % of the samples
+MAX_P99_MS = 200.0  # what this program promises from sample to answer
+MAX_SKIPPED_SHARE = 0.01
+JUMPS_OVER_S = 10.0
+MAX_JUMPS = 2  # windows overlap by more than nine tenths: the emotion cannot change this often
+
+MODALITY_WORDS = {"eeg": "EEG", "eye": "eye", "face": "face", "voice": "voice"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A reason, and how grave it is."""
+
+    severity: str  # stop: do not use the answer | caution: it may be wrong | info: good to know
+    text: str
+
+
+def is_following(store: ViewStore, t: float) -> bool:
+    """Tell whether ``t`` is the present of the session, so that the streams' state now applies to it."""
+    return not store.newest_time - t > FOLLOWING_S  # NaN: nothing has come yet, so it is
+
+
+def reference_time(store: ViewStore, t: float) -> float:
+    """Return what "now" is at ``t``.
+
+    When all streams fall silent in a live session, only the engine's own clock goes on.
+    """
+    if store.mode == "live" and store.health is not None and is_following(store, t):
+        return max(t, store.health.time)
+    return t
+
+
+def doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: bool) -> list[Finding]:
+    """Return every reason to doubt ``prediction``, looked at from ``t``."""
+    found = [
+        *_of_modalities(prediction, store, t),
+        *_of_signals(prediction, store, t),
+        *_of_model(prediction, store),
+        *_of_course(store, t),
+    ]
+    if is_following(store, t):
+        found += _of_session(store, is_stale)
+    else:
+        found.append(Finding("info", f"looking back {age(store.newest_time - t)}"))
+    return found
+
+
+def _of_modalities(prediction: Prediction, store: ViewStore, t: float) -> list[Finding]:
+    absent = [modality for modality, there in prediction.present.items() if not there]
+    found = []
+    if absent:
+        n_all = len(prediction.present)
+        each = ", ".join(
+            f"{MODALITY_WORDS.get(m, m)} ({_why_absent(m, prediction, store, t)})" for m in absent
+        )
+        found.append(Finding("caution", f"{n_all - len(absent)} of {n_all} modalities, without {each}"))
+    masked = _masked(store, t)
+    found += [
+        Finding("caution", f"{MODALITY_WORDS.get(m, m)} unplugged by hand") for m in masked if m not in absent
+    ]
+    if prediction.warm_up:
+        missing = missing_context(store, t)
+        each = ", ".join(f"{MODALITY_WORDS[m]} {seconds:.0f} s" for m, seconds in missing.items())
+        still = f", still missing: {each}" if each else ""
+        found.append(Finding("caution", f"context not whole yet{still}"))
+    return found
+
+
+def _masked(store: ViewStore, t: float) -> tuple[str, ...]:
+    return store.health.masked if store.health is not None and is_following(store, t) else ()
+
+
+def _why_absent(modality: str, prediction: Prediction, store: ViewStore, t: float) -> str:
+    if modality in _masked(store, t):
+        return "unplugged by hand"
+    stream = store.stream_of(KIND_OF_MODALITY[modality]) if modality in KIND_OF_MODALITY else None
+    if stream is None:
+        return "no stream"
+    if stream.state != "open" and is_following(store, t):
+        return f"stream {stream.state}"
+    if modality == "eye" and (valid := _valid_gaze(store, t)) < MIN_GAZE_VALID:
+        return f"gaze valid {100 * valid:.0f} %"
+    coverage = prediction.coverage.get(modality, 0.0)
+    windows = store.model.windows if store.model is not None else None
+    if modality == "face" and windows is not None:
+        n_steps = windows.face_s / windows.face_grid_s
+        if coverage * n_steps >= windows.face_min_frames:
+            return "no face found"
+    return f"{100 * coverage:.0f} % of its samples"
+
+
+def _valid_gaze(store: ViewStore, t: float) -> float:
+    """Return the share of the newest gaze samples in which the tracker saw an eye; NaN without any."""
+    _, values = store.gaze.read(t - GAZE_OVER_S, t)
+    return float(np.mean(values[:, 4] > 0.5)) if len(values) else math.nan
+
+
+def _of_signals(prediction: Prediction, store: ViewStore, t: float) -> list[Finding]:
+    found = []
+    quality = store.quality.at(t)
+    if prediction.present.get("eeg") and quality is not None and quality.channels:
+        n_bad = sum(channel.state == "bad" for channel in quality.channels)
+        if n_bad > MAX_BAD_SHARE * len(quality.channels):
+            found.append(Finding("caution", f"{n_bad} of {len(quality.channels)} electrodes bad"))
+    if prediction.present.get("eye") and (valid := _valid_gaze(store, t)) < MIN_GAZE_VALID:
+        found.append(Finding("caution", f"gaze valid in {100 * valid:.0f} % of the last {GAZE_OVER_S:.0f} s"))
+    if prediction.present.get("face") and prediction.face_box is None and math.isfinite(prediction.face_time):
+        found.append(Finding("info", "no face in the newest frame: the face speaks of earlier ones"))
+    return found
+
+
+def _of_model(prediction: Prediction, store: ViewStore) -> list[Finding]:
+    found = []
+    if store.model is not None and store.model.is_simulated:
+        found.append(Finding("caution", "model trained on simulated data: says nothing of people"))
+    if prediction.normalisation == "training" and not (store.model is not None and store.model.profile):
+        found.append(Finding("info", "normalised with the training's statistics, not this person's"))
+    return found
+
+
+def _of_course(store: ViewStore, t: float) -> list[Finding]:
+    labels = [p.label for p in store.predictions.read(t - JUMPS_OVER_S, t)]
+    n_jumps = sum(a != b for a, b in pairwise(labels))
+    if n_jumps <= MAX_JUMPS:
+        return []
+    return [Finding("caution", f"likeliest emotion changed {n_jumps} times in {JUMPS_OVER_S:.0f} s")]
+
+
+def _of_session(store: ViewStore, is_stale: bool) -> list[Finding]:
+    found = []
+    if store.is_simulated:
+        found.append(Finding("info", "the streams are simulated"))
+    if store.phase.name == "paused" and not is_stale:
+        found.append(Finding("info", "paused"))
+    if store.phase.name == "ended" and store.mode == "replay":
+        found.append(Finding("info", "the replay has ended"))
+    health = store.health
+    if health is None or store.mode != "live":  # a replay's latency is that of the disk
+        return found
+    p99_ms = health.latency_p99_ms.get("total", math.nan)
+    if p99_ms > MAX_P99_MS:
+        found.append(Finding("caution", f"latency p99 {p99_ms:.0f} ms, promised are {MAX_P99_MS:.0f} ms"))
+    n_windows = health.n_predictions + health.n_skipped
+    if health.n_skipped > MAX_SKIPPED_SHARE * n_windows:
+        found.append(Finding("caution", f"{health.n_skipped} of {n_windows} windows skipped"))
+    return found
+
+
+# --- before the first prediction ---
+
+
+def missing_context(store: ViewStore, t: float) -> dict[str, float]:
+    """Return how many seconds of its context each open modality still lacks, where it does."""
+    missing: dict[str, float] = {}
+    for modality in MODALITIES if store.model is not None else ():
+        stream = store.stream_of(KIND_OF_MODALITY[modality])
+        if stream is not None and stream.state == "open":
+            assert store.model is not None
+            seconds = stream.since + store.model.windows.context_of(modality) - t
+            if seconds > 0:
+                missing[modality] = math.ceil(seconds)
+    return missing
+
+
+def waits(store: ViewStore, t: float) -> tuple[Finding, ...]:
+    """Return what is being waited for while there is no prediction."""
+    name, message = store.phase.name, store.phase.message.strip()
+    if name == "failed":
+        first, *more = (one_line(line) for line in (message or "no reason given").splitlines())
+        return (Finding("stop", f"the engine failed: {first}"), *(Finding("info", line) for line in more))
+    if name == "ended":
+        return (Finding("info", "the session ended without a prediction"),)
+    if name == "loading":
+        return (Finding("info", one_line(message) or "loading the model"),)
+    if not is_following(store, t):
+        return (Finding("info", "no prediction at or before this moment"),)
+    opening = {
+        "looking for streams": "looking for streams",
+        "paused": "paused before the first prediction",
+    }.get(name, "waiting for the first prediction")
+    lines = [one_line(message) or opening, *_readiness(store, t)]
+    return tuple(Finding("info", line) for line in lines)
+
+
+def _readiness(store: ViewStore, t: float) -> list[str]:
+    missing = missing_context(store, t)
+    lines = []
+    for modality in MODALITIES:
+        stream = store.stream_of(KIND_OF_MODALITY[modality])
+        if stream is None:
+            state = "no stream yet"
+        elif stream.state != "open":
+            state = f"stream {stream.state}"
+        elif modality in missing:
+            state = f"{missing[modality]:.0f} s of context still missing"
+        else:
+            state = "ready"
+        lines.append(f"{MODALITY_WORDS[modality]}: {state}")
+    return lines

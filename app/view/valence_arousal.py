@@ -1,0 +1,83 @@
+"""Where emotions lie on the plane of valence and arousal, and where a prediction's probabilities point.
+
+Nothing here is measured on the person: the point is the mean of the emotions' places, weighted by their
+probabilities. The places are the mean ratings of pleasure and arousal, each -1..1, of Russell & Mehrabian
+(1977), Evidence for a three-factor theory of emotions, Journal of Research in Personality 11, 273-294:
+angry, bored, disgusted, fearful, happy, sad, surprised. Two are not from there: neutral is the origin by
+definition; calm has the direction of Russell (1980), A circumplex model of affect, Journal of Personality
+and Social Psychology 39, 1161-1178 (316 degrees) at 0.75 of the circle's radius, about as far out as the
+others. All are means over raters, languages and situations: read the point as a direction, not a figure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+#: Valence and arousal of an emotion, each -1..1.
+_PLACES = {
+    "neutral": (0.0, 0.0),
+    "happy": (0.81, 0.51),
+    "sad": (-0.63, -0.27),
+    "fear": (-0.64, 0.60),
+    "anger": (-0.51, 0.59),
+    "disgust": (-0.60, 0.35),
+    "surprise": (0.40, 0.67),
+    "boredom": (-0.65, -0.62),
+    "calm": (0.54, -0.52),
+}
+#: Words that the data sets (SEED-IV, SEED-V, EAV, EMO-DB) and others use for them.
+_SYNONYMS = {
+    "happiness": "happy",
+    "joy": "happy",
+    "sadness": "sad",
+    "fearful": "fear",
+    "afraid": "fear",
+    "anxiety": "fear",  # EMO-DB's "Angst"
+    "angry": "anger",
+    "disgusted": "disgust",
+    "surprised": "surprise",
+    "bored": "boredom",
+    "calmness": "calm",
+}
+
+#: With less than this share of the probability on emotions that have a place, there is no point.
+MIN_PLACED = 0.5
+
+
+@dataclass(frozen=True)
+class AffectPoint:
+    """Where the probabilities point."""
+
+    valence: float  # -1 unpleasant .. 1 pleasant
+    arousal: float  # -1 calm .. 1 excited
+    placed: float  # share of the probability on emotions that have a place
+
+
+def place_of(label: str) -> tuple[float, float] | None:
+    """Return the valence and arousal of a label, None where none is known."""
+    word = label.strip().lower()
+    return _PLACES.get(_SYNONYMS.get(word, word))
+
+
+def unplaced(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return the labels without a place."""
+    return tuple(label for label in labels if place_of(label) is None)
+
+
+def point(probs: Mapping[str, float]) -> AffectPoint | None:
+    """Return the probability-weighted mean of the places, over the emotions that have one.
+
+    None where these hold less than half of the probability, or a probability is not a number.
+    """
+    valence = arousal = placed = 0.0
+    for label, probability in probs.items():
+        place = place_of(label)
+        if place is not None:
+            valence += probability * place[0]
+            arousal += probability * place[1]
+            placed += probability
+    if not placed >= MIN_PLACED or math.isnan(sum(probs.values())):
+        return None
+    return AffectPoint(valence / placed, arousal / placed, placed)
