@@ -1,0 +1,111 @@
+"""Head maps of the differential entropy in each band."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QResizeEvent
+from PyQt6.QtWidgets import QGridLayout, QLabel, QWidget
+
+from acquisition.types import Kind
+from app.qt.head_map_widget import HeadMapWidget
+from app.qt.panel import Panel
+from app.qt.theme import Theme
+from app.view.calm_scale import CalmRange
+from app.view.figures import age
+from app.view.store import ViewStore
+from app.view.stream_note import stream_note
+from models.prediction import Prediction
+
+_STEP_NATS = 0.5
+_MAX_AGE_S = 2.0
+
+
+class BandMapsPanel(Panel):
+    """One head per band; each has its own scale, as the bands' entropies lie far apart."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Band entropy", parent)
+        self._maps: list[HeadMapWidget] = []
+        self._ranges: list[CalmRange] = []
+        self._bands: tuple[tuple[str, float, float], ...] = ()
+        self._drawn: Prediction | None = None
+        self._grid = QGridLayout()
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(2)
+        self.body.addLayout(self._grid, 1)
+        self._caption = QLabel("nats, newest second; each band its own scale")
+        self._caption.setTextFormat(Qt.TextFormat.PlainText)
+        self._caption.setProperty("muted", True)
+        self._caption.setToolTip(
+            "Differential entropy of each electrode in each band, as the network gets it"
+        )
+        self.head.addWidget(self._caption)
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the entropy of the newest window at ``t``."""
+        bands = store.model.bands if store.model else ()
+        if bands != self._bands:
+            self._make_maps(bands)
+        prediction = store.predictions.at(t) if math.isfinite(t) else None
+        missing = stream_note(store, Kind.EEG, t) or _missing(prediction, t)
+        if missing:
+            self._drawn = None
+            for head in self._maps:
+                head.set_missing(missing)
+            return
+        assert prediction is not None
+        if prediction is self._drawn:
+            return
+        self._drawn = prediction
+        for i, (head, scale) in enumerate(zip(self._maps, self._ranges, strict=True)):
+            if i < prediction.band_de.shape[1]:
+                values = prediction.band_de[:, i]
+                low, high = scale.fit(values, shares=(0.02, 0.98))
+                head.set_values(prediction.band_ch_names, values, low, high, "nats")
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        for head in self._maps:
+            head.set_theme(theme)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _make_maps(self, bands: tuple[tuple[str, float, float], ...]) -> None:
+        for head in self._maps:
+            self._grid.removeWidget(head)
+            head.deleteLater()
+        self._bands, self._drawn = bands, None
+        self._maps = [HeadMapWidget(f"{name} {low:g}-{high:g} Hz", n_labels=1) for name, low, high in bands]
+        self._ranges = [CalmRange(_STEP_NATS, least=1.0) for _ in bands]
+        for head in self._maps:
+            head.set_theme(self.theme)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Put the heads into as many columns as makes them largest."""
+        n = len(self._maps)
+        if not n:
+            return
+        width, height = max(1, self.width()), max(1, self.height())
+        n_columns = max(range(1, n + 1), key=lambda k: min(width / k, height / math.ceil(n / k)))
+        for i, head in enumerate(self._maps):
+            self._grid.addWidget(head, i // n_columns, i % n_columns)
+
+
+def _missing(prediction: Prediction | None, t: float) -> str:
+    """Return why there is nothing to show."""
+    if prediction is None:
+        return "no window yet"
+    if not prediction.band_de.size:
+        return "no EEG in this window"
+    if np.isnan(prediction.band_de).all():
+        return "EEG of this second is not usable"
+    if t - prediction.t_end > _MAX_AGE_S:
+        return f"no window for {age(t - prediction.t_end)}"
+    return ""

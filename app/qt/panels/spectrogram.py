@@ -1,0 +1,90 @@
+"""Spectrogram of one EEG channel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from PyQt6.QtWidgets import QComboBox, QWidget
+
+from acquisition.types import Kind
+from app.qt.heat_strip import HeatStrip
+from app.qt.panel import Panel
+from app.qt.theme import Theme
+from app.view.calm_scale import CalmRange
+from app.view.store import ViewStore
+from app.view.stream_note import stream_note
+
+_TICKS_HZ = (1, 10, 20, 30, 40, 50)
+_LOOK_EVERY_S = 1.0
+
+
+class SpectrogramPanel(Panel):
+    """Power of a channel over time and frequency.
+
+    Attributes
+    ----------
+    choose : callable
+        Called with the name of the channel a person chose.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Spectrogram", parent)
+        self.choose: Callable[[str], None] = lambda ch_name: None
+        self.strip = HeatStrip("EEG spectrogram", 30.0, hold_s=1.1, unit="dB")
+        self.strip.setToolTip("Power in dB re 1 µV²/Hz")
+        self.body.addWidget(self.strip, 1)
+        self._channels = QComboBox()
+        self._channels.setAccessibleName("Channel of the spectrogram")
+        self._channels.activated.connect(lambda _: self.choose(self._channels.currentText()))
+        self.head.addWidget(self._channels)
+        self._names: tuple[str, ...] = ()
+        self._range = CalmRange(step=5.0, least=20.0)
+        self._looked = -math.inf
+        self._shown_ch = ""
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the spectrogram as of ``t``."""
+        self._offer(store)
+        history = store.spectrogram
+        notice = stream_note(store, Kind.EEG, t)
+        if not notice and not len(history):
+            notice = "no spectrum yet: it needs a few seconds of EEG"
+        self.strip.set_notice(notice)
+        if not len(history) or not math.isfinite(t):
+            return
+        if not abs(t - self._looked) < _LOOK_EVERY_S:
+            self._looked = t
+            low, high = self._range.fit(history.read(t - self.strip.span_s, t)[1])
+            if math.isfinite(low):
+                self.strip.set_scale(low, high, _ticks(store.spectrogram_freqs))
+        self.strip.show_history(store, history, t)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.strip.set_theme(theme)
+
+    def _offer(self, store: ViewStore) -> None:
+        """List the channels, and point at the one that is shown."""
+        if store.eeg.ch_names != self._names:
+            self._names = store.eeg.ch_names
+            self._channels.clear()
+            self._channels.addItems(self._names)
+            self._shown_ch = ""
+        if store.spectrogram_ch != self._shown_ch and store.spectrogram_ch in self._names:
+            self._shown_ch = store.spectrogram_ch
+            self._channels.setCurrentText(self._shown_ch)
+            self._range = CalmRange(step=5.0, least=20.0)
+            self._looked = -math.inf
+
+
+def _ticks(freqs: NDArray[np.float32]) -> list[tuple[float, str]]:
+    """Return where frequencies lie, as shares of the height; each row is centred on its frequency."""
+    if len(freqs) < 2:
+        return []
+    first, step = float(freqs[0]), float(freqs[1] - freqs[0])
+    shares = [((hz - first) / step + 0.5) / len(freqs) for hz in _TICKS_HZ]
+    return [(share, f"{hz} Hz") for share, hz in zip(shares, _TICKS_HZ, strict=True) if 0 <= share <= 1]

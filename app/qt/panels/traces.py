@@ -1,0 +1,126 @@
+"""Scrolling EEG, one row per channel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QKeyEvent
+from PyQt6.QtWidgets import QComboBox, QLabel, QToolButton, QWidget
+
+from acquisition.quality import ChannelQuality
+from acquisition.types import Kind
+from app.qt.panel import Panel
+from app.qt.theme import Theme
+from app.qt.trace_strip import TraceStrip
+from app.view.calm_scale import Gain
+from app.view.store import ViewStore
+from app.view.stream_note import stream_note
+
+SPANS_S = (5, 10, 20, 30)
+_GAIN_BINS = 300  # so many bins of the shown ones set the gain
+
+
+class TracesPanel(Panel):
+    """EEG of any number of channels over the last seconds.
+
+    ``+`` and ``-`` make the traces larger and smaller, ``0`` leaves it to the data.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("EEG", parent)
+        self.gain = Gain()
+        self.strip = TraceStrip()
+        self.strip.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.body.addWidget(self.strip, 1)
+        self._electrodes = QLabel()
+        self._electrodes.setTextFormat(Qt.TextFormat.PlainText)
+        self.head.addWidget(self._electrodes)
+        self._smaller = self._button("−", "Smaller traces (-)", lambda: self._step(False))
+        self._larger = self._button("+", "Larger traces (+)", lambda: self._step(True))
+        self._auto = self._button("auto", "Gain set by the data (0)", self._leave_to_data)
+        self._auto.setCheckable(True)
+        self._auto.setChecked(True)
+        self._spans = QComboBox()
+        self._spans.setAccessibleName("Seconds of EEG shown")
+        for span in SPANS_S:
+            self._spans.addItem(f"{span} s", span)
+        self._spans.setCurrentIndex(SPANS_S.index(10))
+        self._spans.currentIndexChanged.connect(lambda _: self.set_span(self._spans.currentData()))
+        self.head.addWidget(self._spans)
+
+    @property
+    def highlight(self) -> tuple[float, float] | None:
+        """First and last moment of the window of a chosen prediction."""
+        return self.strip.highlight
+
+    @highlight.setter
+    def highlight(self, span: tuple[float, float] | None) -> None:
+        self.strip.highlight = span
+        self.strip.update()
+
+    def set_span(self, seconds: float) -> None:
+        """Show so many seconds."""
+        self.strip.span_s = float(seconds)
+        self.strip.redraw_frame()
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the EEG as of ``t``."""
+        eeg = store.eeg
+        self.strip.set_notice(stream_note(store, Kind.EEG, t))
+        if not eeg.ch_names or not math.isfinite(t):
+            return
+        if self.gain.is_due(t):
+            end = math.floor(t / eeg.bin_s)
+            n = round(self.strip.span_s / eeg.bin_s)
+            low, high = eeg.read(end - n, end)
+            every = max(1, n // _GAIN_BINS)
+            self.gain.look(low[::every], high[::every], t)
+        part = store.quality.at(t)
+        states = {c.ch_name: c for c in part.channels} if part else {}
+        self.strip.show_eeg(store, t, self.gain.units_per_row, states)
+        self._tell_electrodes(states)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.strip.set_theme(theme)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        if event is not None and event.text() in ("+", "-", "0"):
+            if event.text() == "0":
+                self._leave_to_data()
+            else:
+                self._step(event.text() == "+")
+        else:
+            super().keyPressEvent(event)
+
+    def _button(self, text: str, name: str, act: Callable[[], None]) -> QToolButton:
+        button = QToolButton()
+        button.setText(text)
+        button.setAccessibleName(name)
+        button.setToolTip(name)
+        button.clicked.connect(lambda _=False: act())
+        self.head.addWidget(button)
+        return button
+
+    def _step(self, larger: bool) -> None:
+        self.gain.step(larger)
+        self._auto.setChecked(False)
+
+    def _leave_to_data(self) -> None:
+        self.gain.auto()
+        self._auto.setChecked(True)
+
+    def _tell_electrodes(self, states: Mapping[str, ChannelQuality]) -> None:
+        counts = {state: [c for c in states.values() if c.state == state] for state in ("bad", "suspect")}
+        said = ", ".join(
+            f"{len(found)} {state} ({state[0].upper()})" for state, found in counts.items() if found
+        )
+        if said != self._electrodes.text():
+            self._electrodes.setText(said)
+        why = "\n".join(f"{c.ch_name}: {c.state}, {c.reason}" for found in counts.values() for c in found)
+        if why != self._electrodes.toolTip():
+            self._electrodes.setToolTip(why)
+            self._electrodes.setAccessibleDescription(why)

@@ -1,0 +1,255 @@
+"""A plot whose time runs to the right and ends at the moment shown; markers cross it as lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
+from PyQt6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPaintEvent, QPen, QPixmap, QResizeEvent
+from PyQt6.QtWidgets import QSizePolicy, QWidget
+
+from app.engine.messages import MarkerPart
+from app.qt.theme import DARK, Theme
+from app.view.plain_text import one_line
+from app.view.raster import ColumnRing
+from app.view.store import ViewStore
+
+_MAX_MARKERS = 60
+_TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60)
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+
+
+class TimeStrip(QWidget):
+    """Base of the time plots: gutters, time axis, markers, the chosen window, a notice over it all.
+
+    Subclasses draw their content in `paint_plot` and what stands beside it in `paint_frame`.
+
+    Attributes
+    ----------
+    span_s : float
+        Seconds shown.
+    end : float
+        Time at the right edge, LSL seconds.
+    highlight : tuple of float or None
+        First and last moment of the window of a chosen prediction.
+    notice : str
+        Greys the plot and stands in its middle.
+    marker_texts : bool
+        Whether markers carry their text here.
+    """
+
+    def __init__(self, name: str, span_s: float, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.theme: Theme = DARK
+        self.span_s = span_s
+        self.end = math.nan
+        self.highlight: tuple[float, float] | None = None
+        self.notice = ""
+        self.marker_texts = True
+        self.markers: Sequence[MarkerPart] = ()
+        self._frame: QPixmap | None = None
+        self.setAccessibleName(name)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+
+    # --- what it shows ---
+
+    def take_moment(self, store: ViewStore, end: float) -> None:
+        """Show the time up to ``end`` with its markers."""
+        self.end = end
+        known = math.isfinite(end)
+        self.markers = store.markers.read(end - self.span_s, end)[-_MAX_MARKERS:] if known else ()
+        self.update()
+
+    def set_notice(self, notice: str) -> None:
+        """Grey the plot and say why; an empty text takes that back."""
+        if notice != self.notice:
+            self.notice = notice
+            self.setAccessibleDescription(notice)
+            self.update()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        self.theme = theme
+        self.redraw_frame()
+
+    def redraw_frame(self) -> None:
+        """Draw gutters and axis anew at the next paint."""
+        self._frame = None
+        self.update()
+
+    # --- geometry ---
+
+    def line(self) -> float:
+        """Return the height of a line of text."""
+        return QFontMetricsF(self.font()).height()
+
+    def left_gutter(self) -> float:
+        """Return the room for labels at the left; equal in all strips of a column, for a common axis."""
+        return QFontMetricsF(self.font()).horizontalAdvance("0000 Hz") + 8
+
+    def right_gutter(self) -> float:
+        """Return the room for a colour bar or scale at the right."""
+        return QFontMetricsF(self.font()).horizontalAdvance("−000 dB") + self.line() * 0.9
+
+    def plot(self) -> QRectF:
+        """Return where the content goes, on whole pixels."""
+        left, right = math.ceil(self.left_gutter()), math.ceil(self.right_gutter())
+        top, bottom = math.ceil(self.line() * 0.35), math.ceil(self.line() * 1.35)
+        return QRectF(left, top, max(1, self.width() - left - right), max(1, self.height() - top - bottom))
+
+    def plot_pixels(self) -> tuple[int, int]:
+        """Return width and height of the plot in device pixels."""
+        plot, ratio = self.plot(), self.devicePixelRatioF()
+        return max(1, int(plot.width() * ratio)), max(1, int(plot.height() * ratio))
+
+    def column_s(self) -> float:
+        """Return the seconds a device pixel covers."""
+        return self.span_s / self.plot_pixels()[0]
+
+    def x_of(self, t: float) -> float:
+        """Return where a moment lies."""
+        plot = self.plot()
+        return plot.right() - (self.end - t) / self.span_s * plot.width()
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(int(self.left_gutter() + self.right_gutter() + 6 * self.line()), int(4.5 * self.line()))
+
+    def sizeHint(self) -> QSize:
+        return QSize(int(30 * self.line()), int(9 * self.line()))
+
+    # --- painting ---
+
+    def paint_plot(self, painter: QPainter, plot: QRectF) -> None:
+        """Draw the content; clipped to ``plot``."""
+        raise NotImplementedError
+
+    def paint_frame(self, painter: QPainter, plot: QRectF) -> None:
+        """Draw what stands beside the plot and changes seldom (see `redraw_frame`)."""
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        self._frame = None
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        plot, ratio = self.plot(), self.devicePixelRatioF()
+        if self._frame is None or self._frame.devicePixelRatio() != ratio:
+            self._frame = self._draw_frame(plot, ratio)
+        painter = QPainter(self)
+        painter.drawPixmap(0, 0, self._frame)
+        painter.setClipRect(plot)
+        self.paint_plot(painter, plot)
+        if math.isfinite(self.end):
+            self._paint_spans(painter, plot)
+            self._paint_markers(painter, plot)
+        if self.notice:
+            paint_notice(painter, plot, self.notice, self.theme)
+        painter.setClipping(False)
+        if self.hasFocus():
+            painter.setPen(QPen(QColor(self.theme.accent), 2))
+            painter.drawRect(QRectF(self.rect()).adjusted(1, 1, -1, -1))
+
+    def _draw_frame(self, plot: QRectF, ratio: float) -> QPixmap:
+        frame = QPixmap(max(1, int(self.width() * ratio)), max(1, int(self.height() * ratio)))
+        frame.setDevicePixelRatio(ratio)
+        frame.fill(QColor(self.theme.surface))
+        painter = QPainter(frame)
+        painter.setFont(self.font())
+        painter.setPen(QColor(self.theme.grid))
+        painter.drawRect(plot.adjusted(-1, -1, 0, 0))
+        self._paint_axis(painter, plot)
+        self.paint_frame(painter, plot)
+        painter.end()
+        return frame
+
+    def _paint_axis(self, painter: QPainter, plot: QRectF) -> None:
+        """Draw seconds before the moment shown, as many as fit."""
+        metrics = QFontMetricsF(self.font())
+        room = metrics.horizontalAdvance("−00 s") * 1.8
+        step = next((s for s in _TICK_STEPS_S if plot.width() * s / self.span_s >= room), self.span_s)
+        for i in range(int(self.span_s / step + 1e-9) + 1):
+            before = i * step
+            x = plot.right() - before / self.span_s * plot.width()
+            text = f"−{before:g} s" if before else "0 s"
+            width = metrics.horizontalAdvance(text)
+            painter.setPen(QColor(self.theme.muted))
+            painter.drawLine(QPointF(x, plot.bottom()), QPointF(x, plot.bottom() + self.line() * 0.2))
+            left = min(max(x - width / 2, 0.0), self.width() - width)
+            painter.drawText(QPointF(left, plot.bottom() + self.line() * 1.1), text)
+
+    def _paint_spans(self, painter: QPainter, plot: QRectF) -> None:
+        """Shade the chosen window; bracket the part that a shorter plot shows."""
+        if self.highlight is not None:
+            x0, x1 = (self.x_of(t) for t in self.highlight)
+            shade = QColor(self.theme.accent)
+            shade.setAlpha(48)
+            painter.fillRect(QRectF(x0, plot.top(), x1 - x0, plot.height()), shade)
+            painter.setPen(QPen(QColor(self.theme.accent), 1))
+            for x in (x0, x1):
+                painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()))
+
+    def _paint_markers(self, painter: QPainter, plot: QRectF) -> None:
+        paint_markers(painter, plot, [(self.x_of(m.time), m.text) for m in self.markers], self)
+
+
+def paint_markers(
+    painter: QPainter, plot: QRectF, markers: Sequence[tuple[float, str]], strip: TimeStrip
+) -> None:
+    """Draw markers as dashed lines across the plot, with their texts in turn on three lines."""
+    metrics = QFontMetricsF(painter.font())
+    pen = QPen(QColor(strip.theme.text), 1, Qt.PenStyle.DashLine)
+    back = QColor(strip.theme.surface)
+    back.setAlpha(215)
+    ends = [-math.inf] * 3  # right end of the newest text on each line
+    for x, text in markers:
+        painter.setPen(pen)
+        painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()))
+        if not strip.marker_texts:
+            continue
+        words = metrics.elidedText(one_line(text, 60), Qt.TextElideMode.ElideRight, 9 * metrics.height())
+        width = metrics.horizontalAdvance(words) + metrics.height() * 0.4
+        row = next((i for i, end in enumerate(ends) if end < x), None)
+        if row is None:
+            continue
+        # Near the right edge the text stands before its line.
+        left = x + 1 if x + width < plot.right() else x - width - 1
+        ends[row] = x + width
+        box = QRectF(left, plot.top() + row * metrics.height(), width, metrics.height())
+        painter.fillRect(box, back)
+        painter.drawText(box.adjusted(metrics.height() * 0.2, 0, 0, 0), int(_LEFT), words)
+
+
+def paint_notice(painter: QPainter, rect: QRectF, text: str, theme: Theme) -> None:
+    """Grey a rectangle and say why in its middle."""
+    veil = QColor(theme.surface)
+    veil.setAlpha(185)
+    painter.fillRect(rect, veil)
+    metrics = QFontMetricsF(painter.font())
+    room = rect.adjusted(metrics.height() * 0.5, 0, -metrics.height() * 0.5, 0)
+    flags = int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap)
+    box = metrics.boundingRect(room, flags, text).adjusted(-6, -4, 6, 4)
+    painter.fillRect(box, QColor(theme.surface))
+    painter.setPen(QColor(theme.muted))
+    painter.drawText(box, flags, text)
+
+
+def image_of(ring: ColumnRing) -> QImage:
+    """Return an image that shares the ring's pixels; the ring must outlive it."""
+    return QImage(
+        ring.image.data,
+        ring.width,
+        ring.height,
+        ring.width * 4,
+        QImage.Format.Format_RGB32,  # type: ignore[call-overload]
+    )
+
+
+def paint_ring(painter: QPainter, plot: QRectF, ring: ColumnRing, image: QImage, ratio: float) -> None:
+    """Draw a ring image, its oldest column at the left."""
+    for source, x, width in ring.pieces():
+        target = QRectF(plot.left() + x / ratio, plot.top(), width / ratio, ring.height / ratio)
+        painter.drawImage(target, image, QRectF(source, 0, width, ring.height))
+
+
+def rgb32(colour: str) -> int:
+    """Return ``#rrggbb`` as 0xffRRGGBB."""
+    return 0xFF000000 | int(colour[1:], 16)

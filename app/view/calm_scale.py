@@ -1,0 +1,111 @@
+"""Scales that follow the data without fidgeting: round steps, and a change only when it is worth one."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LOOK_EVERY_S = 1.0
+_CHANGE_EVERY_S = 3.0
+_WORTH_A_CHANGE = 1.8  # factor by which the scale must be wrong; the steps lie 2 to 2.5 apart
+_ROW_SHARE = 1.6  # a row stands for so many typical amplitudes: neighbours touch, but are told apart
+
+
+def round_step(value: float) -> float:
+    """Return the nearest of 1, 2, 5 times a power of ten, on a logarithmic scale."""
+    exponent = math.floor(math.log10(value))
+    steps = [m * 10.0**e for e in (exponent, exponent + 1) for m in (1, 2, 5)]
+    return min(steps, key=lambda step: abs(math.log(step / value)))
+
+
+def next_step(value: float, up: bool) -> float:
+    """Return the next of 1, 2, 5 times a power of ten above or below a step."""
+    factors = (2, 2.5, 5) if up else (1 / 2, 1 / 2.5, 1 / 5)
+    return next(
+        step
+        for step in (round_step(value * f) for f in factors)
+        if not math.isclose(step, value, rel_tol=1e-3)
+    )
+
+
+class Gain:
+    """What the distance of two traces stands for, chosen from the data until a person chooses.
+
+    Attributes
+    ----------
+    units_per_row : float
+        In the signal's unit.
+    is_auto : bool
+    """
+
+    def __init__(self, units_per_row: float = 50.0) -> None:
+        self.units_per_row = units_per_row
+        self.is_auto = True
+        self._looked = self._changed = -math.inf
+
+    def is_due(self, t: float) -> bool:
+        """Return whether `look` would do anything at ``t``: not by hand, and not too often."""
+        return self.is_auto and not abs(t - self._looked) < _LOOK_EVERY_S
+
+    def look(self, low: NDArray[np.float32], high: NDArray[np.float32], t: float) -> None:
+        """Fit the gain to what is shown, (n, C) each, NaN where missing.
+
+        The typical amplitude is the median over channels of each one's 90th percentile, so that neither
+        a loose electrode nor a blink sets it.
+        """
+        size = np.maximum(np.abs(low), np.abs(high))
+        size = size[np.isfinite(size).any(axis=1)]
+        if not len(size):
+            return
+        self._looked = t
+        per_channel = np.sort(size, axis=0)[int(0.9 * (len(size) - 1))]  # NaN sorts last
+        finite = per_channel[np.isfinite(per_channel) & (per_channel > 0)]
+        if not len(finite):
+            return
+        wanted = _ROW_SHARE * float(np.median(finite))
+        is_first = math.isinf(self._changed)
+        off = max(wanted / self.units_per_row, self.units_per_row / wanted)
+        if is_first or (off > _WORTH_A_CHANGE and abs(t - self._changed) >= _CHANGE_EVERY_S):
+            self.units_per_row = round_step(wanted)
+            # The first look may have seen a moment only: the next may correct it at once.
+            self._changed = t if not is_first or len(size) > 100 else -math.inf
+
+    def step(self, larger: bool) -> None:
+        """Make the traces larger or smaller by one step, by hand from now on."""
+        self.is_auto = False
+        self.units_per_row = next_step(self.units_per_row, up=not larger)
+
+    def auto(self) -> None:
+        """Leave it to the data again."""
+        self.is_auto, self._looked, self._changed = True, -math.inf, -math.inf
+
+
+class CalmRange:
+    """Lowest and highest value of an axis or colour scale, multiples of ``step``.
+
+    It grows as soon as data lie outside, and shrinks when they have left a quarter of it unused.
+    """
+
+    def __init__(self, step: float, least: float) -> None:
+        self.step, self.least = step, least
+        self.low, self.high = math.nan, math.nan
+
+    def fit(self, values: NDArray, shares: tuple[float, float] = (0.01, 0.99)) -> tuple[float, float]:
+        """Take the values at ``shares`` of their order into the range, and return it; NaN without any."""
+        finite = np.sort(values[np.isfinite(values)], axis=None)
+        if not len(finite):
+            return self.low, self.high
+        low, high = (float(finite[round(share * (len(finite) - 1))]) for share in shares)
+        if high - low < self.least:
+            low, high = (low + high - self.least) / 2, (low + high + self.least) / 2
+        unused = max(low - self.low, 0) + max(self.high - high, 0)
+        slack = 0.1 * (self.high - self.low)
+        fits = (
+            self.low - slack <= low and high <= self.high + slack and unused <= 0.4 * (self.high - self.low)
+        )
+        if not fits:  # also when NaN
+            self.low = math.floor(low / self.step) * self.step
+            self.high = math.ceil(high / self.step) * self.step
+        return self.low, self.high

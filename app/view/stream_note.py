@@ -1,0 +1,41 @@
+"""Why a signal is not shown, or not to be trusted, and what to do about it, in a sentence."""
+
+from __future__ import annotations
+
+from acquisition.types import Kind
+from app.view.plain_text import one_line
+from app.view.store import ViewStore
+
+_NAMES = {
+    Kind.EEG: ("EEG", "start the amplifier's LSL app"),
+    Kind.GAZE: ("gaze", "start the eye tracker's LSL app"),
+    Kind.VIDEO: ("webcam", "start the session with a webcam"),
+    Kind.AUDIO: ("microphone", "start the session with a microphone"),
+}
+_STATES = {"stale": "silent", "ended": "ended", "refused": "refused"}
+
+
+def stream_note(store: ViewStore, kind: Kind, t: float) -> str:
+    """Return what a panel of that kind of stream should say at ``t``; empty when all is well.
+
+    Of a moment before the stream fell silent nothing is said: what was there then is shown.
+    """
+    name, remedy = _NAMES[kind]
+    stream = store.stream_of(kind)
+    if stream is None:
+        return _absence(store, name, remedy)
+    if stream.state == "open" or t < stream.since:
+        return ""
+    said = f"{name} stream {_STATES[stream.state]}"
+    return f"{said}: {one_line(stream.message)}" if stream.message else said
+
+
+def _absence(store: ViewStore, name: str, remedy: str) -> str:
+    phase = store.phase.name
+    if phase in ("failed", "ended"):
+        return f"no {name} stream: the session has {phase}"
+    if phase not in ("running", "paused"):
+        return f"no {name} stream yet: {phase}"
+    if store.mode == "replay":
+        return f"this recording has no {name} stream"
+    return f"no {name} stream: {remedy}, then Streams"
