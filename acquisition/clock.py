@@ -51,9 +51,7 @@ class ReplayClock:
     """
 
     def __init__(self, start: float, rate: float = float("inf")) -> None:
-        if not rate > 0:
-            raise ValueError(f"rate must be positive, got {rate}")
-        self._rate = rate
+        self._rate = _checked_rate(rate)
         self._recording_s = start
         self._real_s = time.perf_counter()
 
@@ -65,12 +63,34 @@ class ReplayClock:
 
     def wait_until(self, when: float) -> None:
         """Let the recording run until ``when``."""
-        if self._rate == float("inf"):
-            self._recording_s = max(self._recording_s, when)
-            return
-        remaining = (when - self.now()) / self._rate
+        remaining = self.real_s_until(when)
         if remaining > 0:
             time.sleep(remaining)
+
+    def real_s_until(self, when: float) -> float:
+        """Return the real seconds until ``when``, 0 once it has come; without a rate it comes at once."""
+        if self._rate == float("inf"):
+            self._recording_s = max(self._recording_s, when)
+            return 0.0
+        return max(0.0, (when - self.now()) / self._rate)
+
+    def restart(self, time_s: float, rate: float | None = None) -> None:
+        """Go on from ``time_s`` (LSL seconds), before or after now, at another rate if one is given.
+
+        Raises
+        ------
+        ValueError
+            If the rate is not positive.
+        """
+        self._rate = self._rate if rate is None else _checked_rate(rate)
+        self._recording_s = time_s
+        self._real_s = time.perf_counter()
+
+
+def _checked_rate(rate: float) -> float:
+    if not rate > 0:
+        raise ValueError(f"rate must be positive, got {rate}")
+    return rate
 
 
 class ManualClock:

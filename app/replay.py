@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from acquisition.clock import ReplayClock
-from acquisition.errors import InputError
-from acquisition.intake import intake_maker
-from acquisition.record.files import read_sidecar, sidecar_path
-from acquisition.select import select_streams
 from acquisition.types import Change, StreamEvent
-from acquisition.xdf.scan import scan_xdf
-from acquisition.xdf.source import XdfSource
-from app.annotated import AnnotatedCopySink
 from app.failure import Failure
-from app.model_loading import load_model, make_decoder
-from app.outputs import Sink
+from app.model_loading import make_decoder
 from app.pipeline import Pipeline
-from app.runner import closing, run_replay
+from app.replay_file import ReplayFile
+from app.replay_steps import run_replay
+from app.runner import closing
 from app.session_options import SessionOptions
 from app.telemetry import Telemetry
 from models.checkpoint import Checkpoint
-
-#: What an own recording's sidecar says of how it was made: option -> (key there, types).
-_SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
-    "montage": ("montage", (str,)),
-    "screen_cm": ("screen_cm", (str,)),
-    "distance_cm": ("distance_cm", (int, float)),
-    "line": ("line_hz", (int,)),
-}
 
 
 @dataclass
@@ -63,34 +47,16 @@ class ReplaySession:
     damage: tuple[str, ...] = ()
     duration_s: float = 0.0
 
-    @cached_property
+    def __post_init__(self) -> None:
+        self.file = ReplayFile(self.path, self.options, self.start_s, self.stop_s, self.chunk)
+        self.options = self.file.options
+        if self.file.notice:
+            self.telemetry.on_event(StreamEvent("", Change.NOTICE, math.nan, self.file.notice))
+
+    @property
     def checkpoint(self) -> Checkpoint:
         """The model, loaded once."""
-        return load_model(self.options)
-
-    def __post_init__(self) -> None:
-        self.options = self._with_sidecar(self.options)
-
-    def _with_sidecar(self, options: SessionOptions) -> SessionOptions:
-        """Return the options, completed by what an own recording was made with."""
-        sidecar = read_sidecar(self.path)
-        taken: dict[str, Any] = {}
-        for option, (name, types) in _SIDECAR_OPTIONS.items():
-            value = sidecar.get(name)
-            if value is None or getattr(options, option) is not None:
-                continue
-            if not isinstance(value, types) or isinstance(value, bool):
-                raise InputError(
-                    f"{name}: expected {types[-1].__name__}, found {value!r}",
-                    where=str(sidecar_path(self.path)),
-                    remedy="correct it or move the sidecar away",
-                )
-            taken[option] = value
-        if taken:
-            text = ", ".join(f"{option} {value}" for option, value in taken.items())
-            message = f"as it was recorded: {text}"
-            self.telemetry.on_event(StreamEvent("", Change.NOTICE, math.nan, message))
-        return replace(options, **taken)
+        return self.file.checkpoint
 
     def run(self, progress: Callable[[float], None]) -> None:
         """Replay to the end; ``progress`` is told the share done, 0..1.
@@ -101,8 +67,8 @@ class ReplaySession:
             If the file, a stream in it or the model cannot be used.
         """
         checkpoint = self.checkpoint
-        source = self._open(checkpoint)
-        first, last = self._span(source)
+        source = self.file.open()
+        first, last = self.file.span(source)
         self.duration_s = max(0.0, last - first)
         clock = ReplayClock(first, self.speed)
 
@@ -111,11 +77,7 @@ class ReplaySession:
 
         decoder = make_decoder(checkpoint, self.options, on_failure)
         pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event)
-        labels = checkpoint.config.labels
-        sinks: list[Sink] = self.options.sinks(labels)
-        if self.options.record is not None:
-            unused_id = max(source.headers, default=0) + 1
-            sinks.append(AnnotatedCopySink(self.path, self.options.record, labels, unused_id))
+        sinks = self.file.sinks()
         try:
             with closing(sinks):
                 run_replay(
@@ -133,38 +95,3 @@ class ReplaySession:
         finally:
             self.damage = tuple(source.damage)
             source.close()
-
-    def _open(self, checkpoint: Checkpoint) -> XdfSource:
-        config = checkpoint.config
-        index = scan_xdf(self.path)
-        headers = {stream_id: stream.header for stream_id, stream in index.streams.items()}
-        selection = select_streams(headers, self.options.streams)
-        maker = intake_maker(self.options.adapter_options(config.ch_names), config.windows.max_gap_s)
-        return XdfSource(
-            self.path,
-            selection.kinds,
-            maker,
-            start=self.start_s,
-            stop=self.stop_s,
-            chunk=self.chunk,
-            index=index,
-        )
-
-    def _span(self, source: XdfSource) -> tuple[float, float]:
-        """Return the first and last LSL time to replay.
-
-        Raises
-        ------
-        InputError
-            If no selected stream holds a sample that can be placed.
-        """
-        first, last = source.first_time, source.last_time
-        if math.isnan(first):
-            raise InputError(
-                "no selected stream holds samples that can be replayed",
-                where=str(self.path),
-                remedy=f"see: affectscope inspect {self.path.name}",
-            )
-        if self.options.seconds is not None:
-            last = min(last, first + self.options.seconds)
-        return first, last

@@ -1,4 +1,4 @@
-"""Drives a pipeline: two threads for live input, a plain loop for a recording."""
+"""Drives a live pipeline in two threads."""
 
 from __future__ import annotations
 
@@ -170,40 +170,6 @@ class LiveRunner:
             self.error = self.error or error
             self._telemetry.on_failure(Failure(stage, f"{stage} ended: {error}", self._clock.now()))
             self._stop.set()
-
-
-def run_replay(
-    pipeline: Pipeline,
-    clock: Clock,
-    first_time: float,
-    last_time: float,
-    sinks: Sequence[Sink],
-    telemetry: Telemetry,
-    progress: Callable[[float], None] = lambda time: None,
-    stop: Callable[[], bool] = lambda: False,
-) -> None:
-    """Step a recording through the pipeline on the hop grid; nothing is late and nothing is skipped.
-
-    Parameters
-    ----------
-    first_time, last_time : float
-        LSL seconds of the recording's first and last sample.
-    """
-    config = pipeline.aligner.config
-    index = int(first_time // config.hop_s) + 1
-    while (now := index * config.hop_s) <= last_time and not (stop() or pipeline.source.exhausted):
-        clock.wait_until(now)
-        for prediction in pipeline.step(now):
-            telemetry.on_prediction(prediction)
-            for sink in sinks:
-                sink.write(prediction)
-        progress(now)
-        index += 1
-        # A clock that was reset can leave a hole of hours or years, and no window in it holds anything.
-        next_time = pipeline.source.next_time
-        if next_time is not None and next_time > now + config.context_s + 1.0:
-            index = max(index, int(next_time // config.hop_s))
-            pipeline.aligner.pass_over(index)
 
 
 @contextlib.contextmanager

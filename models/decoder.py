@@ -129,6 +129,16 @@ class Decoder:
     def _forget(self, modality: str) -> None:
         self._steps = {key: value for key, value in self._steps.items() if key[0] != modality}
 
+    def restart(self) -> None:
+        """Forget every window, because what comes next does not continue it.
+
+        A baseline that is over stays in force; one that is not begins anew.
+        """
+        self._steps = {}
+        self.newest = None
+        if self._baseline is not None:
+            self._baseline = Baseline(self._baseline.duration_s)
+
     # --- decoding ---
 
     @torch.inference_mode()
