@@ -81,23 +81,27 @@ def _answers(values: NDArray[np.float32], warm_up: NDArray[np.bool_]) -> NDArray
     return np.where(warm_up, WARMING_UP, label).astype(np.int16)
 
 
-def line_mask(
+def line_pixels(
     low: NDArray[np.float32], high: NDArray[np.float32], height: int, width: int
-) -> NDArray[np.bool_]:
-    """Return where a line is drawn: (height, n_columns), row 0 at probability 1.
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows and columns of the pixels of a line; row 0 is probability 1.
 
-    Painting five wide pens takes the raster painter 20 ms; marking the rows that each column's line
-    passes takes one comparison.
+    Five wide pens take the raster painter 20 ms; choosing the rows of each column takes one.
 
     Parameters
     ----------
     low, high : ndarray, (n_columns,)
-        NaN where there is no line.
+        The line's extent within each column; NaN where there is no line.
     height, width : int
-        Rows; the line's width in rows.
+        Rows of the picture; the line's width in pixels.
     """
-    rows = np.arange(height)[:, None]
-    with np.errstate(invalid="ignore"):
-        top = (1 - high) * (height - 1) - width / 2
-        bottom = (1 - low) * (height - 1) + width / 2
-        return (rows >= np.floor(top)) & (rows < np.floor(bottom))
+    for _ in range(width - 1):  # steps become as wide as the level parts
+        low, high = np.fmin(low, np.append(np.nan, low[:-1])), np.fmax(high, np.append(np.nan, high[:-1]))
+    has_line = np.isfinite(low)
+    top = np.floor((1 - np.where(has_line, high, 0)) * (height - 1) - width / 2 + 0.5).astype(np.intp)
+    bottom = np.floor((1 - np.where(has_line, low, 0)) * (height - 1) + width / 2 + 0.5).astype(np.intp)
+    top, bottom = np.clip(top, 0, height), np.clip(bottom, 0, height)
+    n_rows = np.where(has_line, bottom - top, 0)
+    columns = np.repeat(np.arange(len(low)), n_rows)
+    rows = np.arange(len(columns)) - np.repeat(np.cumsum(n_rows) - n_rows - top, n_rows)
+    return rows, columns

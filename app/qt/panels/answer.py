@@ -16,6 +16,14 @@ from app.view.trust import UNCERTAIN, Verdict, judge
 
 _WORD = 3.4  # times the system's font, legible at arm's length
 _SMALLEST_WORD = 1.6
+_LARGEST_WORD = 8.0  # where there is room
+_STATES = {
+    "certain": "clear lead",
+    "uncertain": "the model abstains",
+    "stale": "stale",
+    "warming up": "warming up",
+    "nothing": "",
+}
 _NONE = Verdict("nothing", "no answer yet", math.nan)
 
 
@@ -24,7 +32,7 @@ class AnswerPanel(Panel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Emotion", parent)
-        self.state = QLabel(_NONE.state)
+        self.state = QLabel()
         self.state.setTextFormat(Qt.TextFormat.PlainText)
         self.state.setProperty("muted", True)
         self.head.addWidget(self.state)
@@ -45,7 +53,7 @@ class AnswerPanel(Panel):
         index = list(prediction.probs).index(verdict.likeliest) if prediction and verdict.likeliest else 0
         self.view.show_verdict(verdict, index)
         if (verdict.state, verdict.label) != (before.state, before.label):
-            self.state.setText("" if verdict.state == "nothing" else verdict.state)
+            self.state.setText(_STATES[verdict.state])
             self.setAccessibleDescription(f"{verdict.label}, {verdict.state}")
 
     def set_theme(self, theme: Theme) -> None:
@@ -88,7 +96,7 @@ class AnswerView(QWidget):
         """Return the line below the word."""
         verdict = self.verdict
         if verdict.is_grey:
-            return verdict.reasons[0] if verdict.reasons else ""
+            return _why_grey(verdict)
         runner_up = f"{verdict.second} {_percent(verdict.second_probability)}"
         if verdict.label == UNCERTAIN:
             return f"most likely: {verdict.likeliest} {_percent(verdict.probability)}, next {runner_up}"
@@ -115,7 +123,7 @@ class AnswerView(QWidget):
         percent = _percent(verdict.probability) if has_answer else ""
         colour = self.theme.stale if verdict.is_grey else self.theme.text
         painter.setPen(QColor(self.theme.muted if verdict.state == "warming up" else colour))
-        factor = _WORD
+        factor = min(max(_WORD, 0.4 * rect.height() / QFontMetricsF(self.font()).height()), _LARGEST_WORD)
         while True:
             word_font = scaled_font(self, factor, bold=True)
             percent_font = scaled_font(self, factor * 0.8)
@@ -175,8 +183,14 @@ def _percent(probability: float) -> str:
     return f"{100 * probability:.0f} %" if math.isfinite(probability) else "-"
 
 
+def _why_grey(verdict: Verdict) -> str:
+    """Return everything that stopped, or the first thing that is waited for."""
+    stops = [finding.text for finding in verdict.findings if finding.severity == "stop"]
+    return "; ".join(stops or verdict.reasons[:1])
+
+
 def _shown(verdict: Verdict) -> tuple[object, ...]:
     """Return all of a verdict that is painted."""
-    first = verdict.reasons[0] if verdict.is_grey and verdict.reasons else ""
+    why = _why_grey(verdict) if verdict.is_grey else ""
     figures = (_percent(verdict.probability), _percent(verdict.second_probability))
-    return verdict.state, verdict.label, verdict.likeliest, verdict.second, figures, first
+    return verdict.state, verdict.label, verdict.likeliest, verdict.second, figures, why

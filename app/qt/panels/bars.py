@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import QRectF, QSize, Qt
-from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
+from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
 from app.qt.panel import Panel
@@ -77,7 +77,7 @@ class BarsView(QWidget):
 
     def plot_rect(self) -> QRectF:
         """Return where 0 to 100 % lies, in the widget's coordinates."""
-        metrics = QFontMetricsF(self.font())
+        metrics = QFontMetricsF(self._font())
         longest = max((metrics.horizontalAdvance(label) for label in self.labels), default=0.0)
         left = min(longest, 0.4 * self.width()) + metrics.averageCharWidth()
         right = metrics.horizontalAdvance("100 % ") + metrics.averageCharWidth()
@@ -93,17 +93,26 @@ class BarsView(QWidget):
         value = self.values[index] if self.values[index] == self.values[index] else 0.0
         return QRectF(plot.left(), plot.top() + (index + 0.14) * row, plot.width() * value, 0.72 * row)
 
+    def _font(self) -> QFont:
+        """Return the font of names and figures: larger where the bars are."""
+        metrics = QFontMetricsF(self.font())
+        row = (self.height() - 2 * metrics.height()) / max(1, len(self.labels))
+        return scaled_font(self, min(max(1.0, 0.45 * row / metrics.height()), 1.8))
+
     # --- painting ---
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """Paint."""
-        if not self.labels:
-            return
         painter = QPainter(self)
+        if not self.labels:
+            painter.setPen(QColor(self.theme.muted))
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "the emotions come with the model")
+            return
         plot = self.plot_rect()
         self._paint_axis(painter, plot)
-        metrics = QFontMetricsF(self.font())
-        painter.setFont(self.font())
+        font = self._font()
+        metrics = QFontMetricsF(font)
+        painter.setFont(font)
         text = QColor(self.theme.stale if self._is_grey else self.theme.text)
         for index, label in enumerate(self.labels):
             bar = self.bar_rect(index)

@@ -113,7 +113,8 @@ class CourseView(QWidget):
         self.frame = CourseFrame.of(self, labels, end - span_s, end, store)
         n_columns = round(self.frame.plot.width() * ratio)
         start = self.frame.t0 - STALE_AFTER_S
-        predictions = store.predictions.read(start, end) if math.isfinite(end) else []
+        newest_shown = end if math.isnan(store.newest_time) else store.newest_time  # as the cursor counts
+        predictions = store.predictions.read(start, newest_shown) if math.isfinite(end) else []
         self.course = course(predictions, labels, self.frame.t0, self.frame.t1, n_columns)
         self._picture = QPixmap(round(self.width() * ratio), round(self.height() * ratio))
         self._picture.setDevicePixelRatio(ratio)

@@ -16,13 +16,12 @@ from PyQt6.QtWidgets import QWidget
 from app.engine.messages import MarkerPart
 from app.qt.panels.category import colour_of, draw_mark, fill_category, fill_uncertain, scaled_font
 from app.qt.theme import Theme
-from app.view.course import NOTHING, UNCERTAIN, WARMING_UP, Course, line_mask
+from app.view.course import NOTHING, UNCERTAIN, WARMING_UP, Course, line_pixels
 from app.view.plain_text import one_line
 from app.view.store import ViewStore
 from app.view.trust import threshold
 
 _TICK_STEPS_S = (5, 10, 15, 30, 60, 120, 300)
-_PROBABILITIES = (0.0, 0.5, 1.0)
 _LINE = 2.0  # width of the lines, logical pixels
 
 
@@ -47,7 +46,7 @@ class CourseFrame:
         font, small = QFont(widget.font()), scaled_font(widget, 0.9)
         metrics, tiny = QFontMetricsF(font), QFontMetricsF(small)
         line = tiny.height()
-        left = tiny.horizontalAdvance("0.5") + 1.6 * line
+        left = tiny.horizontalAdvance("0.625") + 1.6 * line
         longest = max((metrics.horizontalAdvance(f"{label} 100 %") for label in labels), default=0.0)
         right = min(longest + 1.6 * metrics.averageCharWidth(), 0.25 * widget.width())
         ribbon_height = 1.2 * line
@@ -93,15 +92,16 @@ def paint_course(
 def _paint_axes(painter: QPainter, frame: CourseFrame, course: Course, theme: Theme) -> None:
     plot, metrics = frame.plot, QFontMetricsF(frame.small)
     painter.setFont(frame.small)
-    for probability in _PROBABILITIES:
+    least = threshold(len(course.labels)) if course.labels else 0.5
+    for probability in (0.0, least, 1.0):
         y = frame.y_of(probability)
         painter.setPen(QPen(QColor(theme.grid), 1))
         painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
         painter.setPen(QColor(theme.muted))
         at = QRectF(0, y - metrics.height() / 2, plot.left() - 4, metrics.height())
-        painter.drawText(at, Qt.AlignmentFlag.AlignRight, f"{probability:g}")
+        painter.drawText(at, Qt.AlignmentFlag.AlignRight, f"{probability:.3g}")
     if course.labels:
-        y = frame.y_of(threshold(len(course.labels)))
+        y = frame.y_of(least)
         painter.setPen(QPen(QColor(theme.text), 1, Qt.PenStyle.DashLine))
         painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
     painter.setPen(QColor(theme.muted))
@@ -115,6 +115,8 @@ def _paint_axes(painter: QPainter, frame: CourseFrame, course: Course, theme: Th
     painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, frame.time_name)
     if math.isfinite(frame.t1):
         _paint_times(painter, frame, theme, metrics)
+    if not np.any(course.answers != NOTHING):
+        painter.drawText(plot, Qt.AlignmentFlag.AlignCenter, "no prediction in this time yet")
 
 
 def _paint_times(painter: QPainter, frame: CourseFrame, theme: Theme, metrics: QFontMetricsF) -> None:
@@ -122,10 +124,14 @@ def _paint_times(painter: QPainter, frame: CourseFrame, theme: Theme, metrics: Q
     room = 1.6 * metrics.horizontalAdvance("-10:00")
     step = next((s for s in _TICK_STEPS_S if s / span * plot.width() >= room), 600)
     first = math.ceil((frame.t0 - frame.time_zero) / step)
+    if frame.time_zero < frame.t1:
+        first = max(first, 0)  # a recording has no time before its start
     for i in range(first, math.floor((frame.t1 - frame.time_zero) / step + 1e-9) + 1):
         x = frame.x_of(frame.time_zero + i * step)
         painter.setPen(QPen(QColor(theme.grid), 1))
         painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom() + 3))
+        if x - metrics.horizontalAdvance(_minutes(i * step)) / 2 < plot.left() - 2:
+            continue  # it would run into the axis of probabilities
         painter.setPen(QColor(theme.muted))
         at = QRectF(x - room, plot.bottom() + 2, 2 * room, metrics.height())
         painter.drawText(at, Qt.AlignmentFlag.AlignHCenter, _minutes(i * step))
@@ -178,7 +184,8 @@ def _paint_lines(painter: QPainter, frame: CourseFrame, course: Course, theme: T
     image = np.zeros((height, width), np.uint32)  # 0xAARRGGBB
     for index in _lowest_last_first(course):
         colour = np.uint32(colour_of(theme, index).rgba())
-        image[line_mask(course.low[:, index], course.high[:, index], height, round(_LINE * ratio))] = colour
+        pixels = line_pixels(course.low[:, index], course.high[:, index], height, round(_LINE * ratio))
+        image[pixels] = colour
     picture = QImage(image.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32)
     target = QRectF(frame.plot.left(), frame.plot.top(), width / ratio, height / ratio)
     painter.drawImage(target, picture)

@@ -199,6 +199,7 @@ def _free_place(
     """Return a rectangle for a text beside ``at`` that overlaps none of ``taken``, as far as there is one."""
     width, height = metrics.horizontalAdvance(text) + 2, metrics.height()
     candidates = [
+        QRectF(at.x() + gap, at.y() - height - gap / 2, width, height),  # no axis runs through it there
         QRectF(at.x() + gap, at.y() - height / 2, width, height),
         QRectF(at.x() - gap - width, at.y() - height / 2, width, height),
         QRectF(at.x() - width / 2, at.y() - gap - height, width, height),

@@ -43,10 +43,10 @@ class TrustReasonsPanel(Panel):
         """Show the findings at ``t``."""
         verdict = judge(store.predictions.at(t), store, t)
         self.title.setText("Waiting for" if verdict.state == "nothing" else "How far to trust it")
-        self.show_findings(verdict.findings or (NOTHING_FOUND,))
+        self.show_findings(verdict.findings or (NOTHING_FOUND,), says_note=verdict.state != "nothing")
 
-    def show_findings(self, findings: tuple[Finding, ...]) -> None:
-        """Show findings, reusing the rows there are."""
+    def show_findings(self, findings: tuple[Finding, ...], *, says_note: bool = True) -> None:
+        """Show findings, reusing the rows there are; what is waited for is no "note"."""
         if findings == self._shown:
             return
         self._shown = findings
@@ -55,7 +55,7 @@ class TrustReasonsPanel(Panel):
             self._list.insertWidget(len(self._rows), row)
             self._rows.append(row)
         for row, finding in zip(self._rows, findings, strict=False):
-            row.show_finding(finding)
+            row.show_finding(finding, says_note=says_note)
         for index, row in enumerate(self._rows):
             row.setVisible(index < len(findings))
 
@@ -86,9 +86,10 @@ class _Row(QWidget):
         layout.addWidget(self.glyph, 0, Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self.text, 1)
 
-    def show_finding(self, finding: Finding) -> None:
+    def show_finding(self, finding: Finding, *, says_note: bool) -> None:
         self.glyph.show_severity(finding.severity)
-        self.text.setText(f"{_WORDS[finding.severity]}: {finding.text}")
+        is_plain = finding.severity == "info" and not says_note
+        self.text.setText(finding.text if is_plain else f"{_WORDS[finding.severity]}: {finding.text}")
 
 
 class SeverityGlyph(QWidget):

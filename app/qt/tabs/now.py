@@ -36,7 +36,7 @@ class NowTab(QWidget):
         layout.addWidget(self.reasons, 0, 1, 2, 1)
         layout.addWidget(self.plane, 0, 2, 2, 1)
         layout.addWidget(self.course, 2, 0, 1, 3)
-        for column, stretch in enumerate((10, 8, 8)):
+        for column, stretch in enumerate((11, 9, 8)):
             layout.setColumnStretch(column, stretch)
         for row, stretch in enumerate((8, 8, 11)):
             layout.setRowStretch(row, stretch)
