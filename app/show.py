@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import sys
 from collections.abc import Callable
 
 from rich.console import Console
@@ -153,10 +151,3 @@ def _screen(live: Live, telemetry: Telemetry, checkpoint: Checkpoint, title: str
         live.update(render(telemetry.snapshot(), trained_on=checkpoint.config.trained_on, model=title))
 
     return show
-
-
-def has_display() -> bool:
-    """Tell whether a window could open here."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -47,8 +47,13 @@ def live(
         ),
     ] = None,
     discovery: Annotated[float, typer.Option(min=0.2, help="Seconds to look for streams.")] = 2.0,
-) -> None:
-    """Predict from live LSL streams.
+    screenshot: opt.Screenshot = None,
+    tab: opt.Tab = "all",
+    size: opt.Size = None,
+    theme: opt.Theme = None,
+    scale: opt.Scale = None,
+) -> int:
+    """Predict from live LSL streams, in a window where there is a display.
 
     Examples:
 
@@ -58,10 +63,12 @@ def live(
 
       affectscope live --streams eeg=name:BioSemi,face=none --montage biosemi64 --line 50 --jsonl run.jsonl
     """
-    from app.live import LiveSession
+    from app.engine.request import LiveRequest
+    from app.run_request import opens_window, run_request
     from app.session_options import SessionOptions
-    from app.show import show_live
+    from app.window_options import parse_window_options
 
+    window = parse_window_options(screenshot, seconds, tab, size, theme, scale)
     options = SessionOptions(
         model=model or DEMO_MODEL,
         streams=streams,
@@ -72,14 +79,15 @@ def live(
         baseline_s=baseline,
         record=record,
         headless=headless,
-        seconds=seconds,
+        seconds=None if screenshot else seconds,
         jsonl=jsonl,
         csv=csv,
         picture=picture,
         device=device,
         threads=threads,
     )
-    show_live(LiveSession(options, webcam=webcam, microphone=microphone, discovery_s=discovery))
+    in_window = opens_window(options, window)
+    return run_request(LiveRequest(options, webcam, microphone, discovery), window, in_window=in_window)
 
 
 def replay(
@@ -107,13 +115,26 @@ def replay(
     stop: Annotated[
         float | None, typer.Option("--to", min=0, help="Seconds into the recording.", show_default=False)
     ] = None,
-    speed: Annotated[str, typer.Option(help="Times real time, or max.")] = "max",
+    speed: Annotated[
+        str | None,
+        typer.Option(
+            help="Times real time, or max; 1 in the window and max in the terminal without it.",
+            show_default=False,
+        ),
+    ] = None,
     chunk: Annotated[str, typer.Option(help="Samples handed on at a time, or all.")] = "all",
     digest: Annotated[
         bool, typer.Option("--digest", help="Print a SHA-256 over times, features and predictions.")
     ] = False,
+    screenshot: opt.Screenshot = None,
+    tab: opt.Tab = "all",
+    size: opt.Size = None,
+    theme: opt.Theme = None,
+    scale: opt.Scale = None,
 ) -> int:
     """Predict from a recorded XDF file, by the very path of a live run.
+
+    In a window where there is a display; --headless, --digest and --record run in the terminal.
 
     Examples:
 
@@ -121,11 +142,13 @@ def replay(
 
       affectscope replay session.xdf --from 60 --to 120 --speed 1 --jsonl replay.jsonl
     """
+    from app.engine.request import ReplayRequest
     from app.outputs import DigestSink
-    from app.replay import ReplaySession
+    from app.run_request import opens_window, run_request
     from app.session_options import SessionOptions
-    from app.show import show_replay
+    from app.window_options import parse_window_options
 
+    window = parse_window_options(screenshot, seconds, tab, size, theme, scale)
     digest_sink = DigestSink() if digest else None
     options = SessionOptions(
         model=model or DEMO_MODEL,
@@ -137,22 +160,23 @@ def replay(
         baseline_s=baseline,
         record=record,
         headless=headless,
-        seconds=seconds,
+        seconds=None if screenshot else seconds,
         jsonl=jsonl,
         csv=csv,
         device=device,
         threads=threads,
         extra_sinks=(digest_sink,) if digest_sink else (),
     )
-    session = ReplaySession(
+    in_window = record is None and opens_window(options, window)
+    request = ReplayRequest(
         file,
         options,
         start_s=start,
         stop_s=stop,
-        speed=_speed(speed),
+        speed=_speed(speed or ("1" if in_window else "max")),
         chunk=None if chunk == "all" else _whole(chunk, "--chunk"),
     )
-    code = show_replay(session, quiet=digest)
+    code = run_request(request, window, in_window=in_window)
     if digest_sink:
         print(digest_sink.line())
     return code

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.commands import options as opt
+from app.exit_codes import GOOD
 from assets import DEMO_MODEL
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ def demo(
     picture: opt.Picture = None,
     device: opt.Device = "auto",
     threads: opt.Threads = 0,
-) -> None:
+    screenshot: opt.Screenshot = None,
+    tab: opt.Tab = "all",
+    size: opt.Size = None,
+    theme: opt.Theme = None,
+    scale: opt.Scale = None,
+) -> int:
     """Predict live from a simulated person; no device is needed.
 
     Starts simulated EEG, eye tracker, webcam and microphone as LSL streams in a process of its own, and
@@ -44,27 +50,35 @@ def demo(
       affectscope demo
 
       affectscope demo --headless --seconds 20
+
+      affectscope demo --screenshot pictures --seconds 40 --theme light
     """
     from acquisition.simulator.streams import SimulatorOptions
+    from app.engine.request import LiveRequest
+    from app.run_request import opens_window, run_request
     from app.session_options import SessionOptions
     from app.simulator_process import SimulatorProcess, stream_choices
+    from app.window_options import parse_window_options
 
     # The process id keeps demos on one network apart.
     simulated = SimulatorOptions(
         seed=seed, schedule=schedule, name_prefix="Simulated ", source_id_suffix=f"-demo-{os.getpid()}"
     )
+    window = parse_window_options(screenshot, seconds, tab, size, theme, scale)
     options = SessionOptions(
         model=model or DEMO_MODEL,
         streams=stream_choices(simulated),
         record=record,
         headless=headless,
-        seconds=seconds,
+        seconds=None if screenshot else seconds,
         jsonl=jsonl,
         picture=picture,
         device=device,
         threads=threads,
     )
     print("All data in this demo is simulated: no real person and no real device is involved.", flush=True)
+    if opens_window(options, window):
+        return run_request(LiveRequest(options, simulated=simulated), window, in_window=True)
     print("Starting simulated EEG, eye tracker, webcam and microphone ...", flush=True)
     simulator = SimulatorProcess(simulated)
     try:
@@ -74,6 +88,7 @@ def demo(
     finally:
         simulator.close()
     print("The simulated streams have ended.")
+    return GOOD
 
 
 def _predict(options: SessionOptions, simulator: SimulatorProcess) -> None:
@@ -81,7 +96,7 @@ def _predict(options: SessionOptions, simulator: SimulatorProcess) -> None:
     from acquisition.clock import LslClock
     from acquisition.types import Change, StreamEvent
     from app.live import LiveSession
-    from app.show import has_display, show_live
+    from app.show import show_live
 
     session = LiveSession(options)
     clock = LslClock()
@@ -93,6 +108,4 @@ def _predict(options: SessionOptions, simulator: SimulatorProcess) -> None:
     _ = session.checkpoint
     simulator.wait_until_found()
     simulator.tell(on_emotion)
-    if not (options.headless or has_display()):
-        print("There is no display here, so the demo runs in the terminal.", flush=True)
     show_live(session)

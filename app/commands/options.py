@@ -31,7 +31,9 @@ Line = Annotated[
 Record = Annotated[
     Path | None, typer.Option(help="Record the selected streams to this XDF file.", show_default=False)
 ]
-Headless = Annotated[bool, typer.Option("--headless", help="Plain lines instead of a screen.")]
+Headless = Annotated[
+    bool, typer.Option("--headless", help="Plain lines in the terminal, instead of a window.")
+]
 Seconds = Annotated[
     float | None, typer.Option(min=0.1, help="Stop after so many seconds.", show_default=False)
 ]
@@ -60,4 +62,18 @@ Baseline = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Picture = Annotated[
     Path | None, typer.Option(help="Save the last screen as an SVG picture.", show_default=False)
+]
+Screenshot = Annotated[
+    Path | None,
+    typer.Option(
+        help="Save a picture of each tab to this folder after --seconds of content, and close.",
+        show_default=False,
+    ),
+]
+Tab = Annotated[str, typer.Option(help="Tab to begin with, or to save: now, why, signals, health or all.")]
+Size = Annotated[str | None, typer.Option(help="Window size, e.g. 1366x768.", show_default=False)]
+Theme = Annotated[str | None, typer.Option(help="dark or light.", show_default=False)]
+Scale = Annotated[
+    float | None,
+    typer.Option(help="1 to 2: text, lines and pictures that much larger.", show_default=False),
 ]

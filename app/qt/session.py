@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-from app.engine.messages import Opened, Phase, Stop
-from app.engine.request import ReplayRequest, Request
+from app.engine.messages import Opened, Stop
+from app.engine.request import Request
 from app.view.store import ViewStore
 
 STOP_WITHIN_S = 3.0  # then an engine is ended by force
@@ -59,11 +61,6 @@ class Session:
         self._waiting = request
         self._start_waiting()
 
-    def again(self) -> None:
-        """Run the last request anew, e.g. after a failure; its output files are kept."""
-        if self.request is not None:
-            self.start(continued(self.request))
-
     def stop(self) -> None:
         """Ask the engine to end its session properly."""
         self._waiting = None
@@ -99,14 +96,12 @@ class Session:
             self.store.take(piece)
             if isinstance(piece, Opened):
                 self.last_good = self.request
-        if not is_alive:
+        if not is_alive:  # its last words were among the news
+            engine.stop(0.0)  # ends a recording it may have left behind
             self._engine = None
-            engine.stop(0.0)
-            if self.store.phase.name not in ("ended", "failed"):
-                self.store.take(Phase("failed", "the engine's process ended without a word: start it again"))
 
     def kill(self) -> None:
-        """End what is left by force."""
+        """End what is left by force; waits for it, up to a second an engine."""
         for engine, _ in self._retired:
             engine.stop(0.0)
         if self._engine is not None:
@@ -116,15 +111,18 @@ class Session:
     def _end_retired(self) -> None:
         left = []
         for engine, patience_ends in self._retired:
+            is_alive = engine.is_alive
             for piece in engine.news():  # an unread pipe would hold the engine up
-                if self._waiting is None:  # the last words of a session that nothing follows
+                if self._waiting is None and self._engine is None:  # last words of a session nothing follows
                     self.store.take(piece)
-            if not engine.is_alive:
-                engine.stop(0.0)
-            elif monotonic() > patience_ends:
-                engine.stop(0.0)
-            else:
+            if is_alive and monotonic() > patience_ends:
+                # To end it by force takes up to a second, for which the window would stand still.
+                threading.Thread(target=engine.stop, args=(0.0,), daemon=True).start()
+                patience_ends = inf
+            if is_alive:
                 left.append((engine, patience_ends))
+            else:
+                engine.stop(0.0)
         self._retired = left
 
     def _start_waiting(self) -> None:
@@ -145,8 +143,6 @@ def continued(request: Request) -> Request:
         jsonl=_next(options.jsonl),
         csv=_next(options.csv),
     )
-    if isinstance(request, ReplayRequest):
-        return replace(request, options=options)
     return replace(request, options=options)
 
 

@@ -22,7 +22,8 @@ QListView:focus, QTreeView:focus, QTableView:focus, QPlainTextEdit:focus {{ bord
 QToolButton:disabled, QPushButton:disabled, QComboBox:disabled, QLineEdit:disabled {{ color: {stale}; }}
 QTabWidget::pane {{ border: 0; }}
 QTabBar::tab {{
-    background: transparent; color: {muted}; padding: 5px 16px; border: 0; border-bottom: 3px solid transparent;
+    background: transparent; color: {muted}; padding: 5px 16px;
+    border: 0; border-bottom: 3px solid transparent;
 }}
 QTabBar::tab:selected {{ color: {text}; border-bottom: 3px solid {accent}; font-weight: 600; }}
 QTabBar::tab:focus {{ border: 1px dotted {accent}; border-bottom: 3px solid {accent}; }}

@@ -1,75 +1,235 @@
-"""The main window: tabs that show the store, refreshed thirty times a second."""
+"""The main window: puts signs, messages, tabs and time bar together and keeps them up to date."""
 
 from __future__ import annotations
 
-import importlib
-from typing import Protocol
+from collections.abc import Callable
 
 from PyQt6.QtCore import QTimer
-from PyQt6.QtWidgets import QMainWindow, QTabWidget, QVBoxLayout, QWidget
+from PyQt6.QtGui import QCloseEvent, QKeyEvent
+from PyQt6.QtWidgets import QMainWindow, QMessageBox, QVBoxLayout, QWidget
 
-from app.qt.session import Session
-from app.qt.style import style_sheet
-from app.qt.theme import DARK, Theme
-from app.view.store import ViewStore
+from acquisition.types import MODALITIES
+from app.engine.messages import Note
+from app.engine.request import ReplayRequest, Request
+from app.qt.actions import PlainKeys, fill_menus, make_actions
+from app.qt.appearance import Appearance
+from app.qt.banners import Banners
+from app.qt.choosers import Choosers
+from app.qt.closing import Closing
+from app.qt.dialogs.text import NoticeDialog, ShortcutsDialog
+from app.qt.faults import Faults
+from app.qt.header import Header
+from app.qt.playback import Playback
+from app.qt.recording import RecordingControl, is_recording
+from app.qt.replay_bar import ReplayBar
+from app.qt.session import Session, continued
+from app.qt.settings import Settings
+from app.qt.shortcuts import BY_NAME, plain_text
+from app.qt.tab_set import TabSet
+from app.qt.theme import Theme
+from app.qt.toolbar import ToolBar
+from app.qt.unplugging import Unplugging
+from app.view.conditions import Condition, conditions
+from app.window_options import TAB_NAMES
 
 _REFRESH_MS = 33
-TAB_NAMES = ("now", "why", "signals", "health")
-
-
-class Tab(Protocol):
-    """A page of the window, a QWidget that also has these."""
-
-    def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the store as of ``t``."""
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
+_SLOW_EVERY = 8  # refreshes: messages and menus change that seldom
+_NO_PROFILES = "There are no profiles yet: this version has no calibration session"
 
 
 class MainWindow(QMainWindow):
-    """Shows a session."""
+    """Shows a session and steers it.
 
-    def __init__(self, session: Session, theme: Theme = DARK) -> None:
+    Parameters
+    ----------
+    session : Session
+    settings : Settings
+    """
+
+    def __init__(self, session: Session, settings: Settings) -> None:
         super().__init__()
-        self.session = session
-        self.theme = theme
-        self.setWindowTitle("Affectscope")
-        self.tabs = QTabWidget()
-        self.tabs.setDocumentMode(True)
-        for name in TAB_NAMES:
-            self.tabs.addTab(_make_tab(name), name.capitalize())
-        page = QWidget()
-        page.setObjectName("page")
-        layout = QVBoxLayout(page)
-        layout.addWidget(self.tabs, 1)
-        self.setCentralWidget(page)
-        self.set_theme(theme)
+        self.session, self.settings = session, settings
+        self.playback = Playback(session)
+        self.faults = Faults(lambda fault: self.banners.tell_fault(fault))
+        self.appearance = Appearance(self, settings, self._pass_theme_on, lambda c: self.banners.tell(c))
+        self.choosers = Choosers(self, session, settings, self.change_to)
+        self.recording = RecordingControl(self, session, settings, lambda: self.actions_by_name["record"])
+        self.closing = Closing(self, session, self._keep_settings)
+        self.actions_by_name = make_actions(self, self._handlers())
+        self.unplugging = Unplugging(session, self.actions_by_name)
+        self._plain_keys = PlainKeys(self.actions_by_name)
+        self._n_refreshes = 0
+        self._before: Request | None = None  # what to return to if a change is refused
+        self._lay_out()
         self._timer = QTimer(self)
         self._timer.timeout.connect(self.poll)
         self._timer.start(_REFRESH_MS)
 
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        self.theme = theme
-        self.setStyleSheet(style_sheet(theme))
-        for index in range(self.tabs.count()):
-            tab = self.tabs.widget(index)
-            if hasattr(tab, "set_theme"):
-                tab.set_theme(theme)
+    def _lay_out(self) -> None:
+        self.setWindowTitle("Affectscope")
+        for name in ("choose_profile", "calibrate"):
+            self.actions_by_name[name].setEnabled(False)
+            self.actions_by_name[name].setToolTip(_NO_PROFILES)
+        bar = self.menuBar()
+        assert bar is not None
+        fill_menus(bar, self.actions_by_name)
+        self.toolbar = ToolBar(self.actions_by_name, lambda text: self.session.send(Note(text)))
+        self.addToolBar(self.toolbar)
+        self.banners = Banners(self._button_of)
+        self.header = Header()
+        self.tabs = TabSet(self.session, self.playback, self.faults)
+        self.tabs.setCornerWidget(self.header)
+        self.replay_bar = ReplayBar(self.playback, self.actions_by_name)
+        page = QWidget()
+        page.setObjectName("page")
+        column = QVBoxLayout(page)
+        column.setContentsMargins(6, 2, 6, 0)
+        column.setSpacing(3)
+        column.addWidget(self.banners)
+        column.addWidget(self.tabs, 1)
+        column.addWidget(self.replay_bar)
+        self.setCentralWidget(page)
+
+    def _handlers(self) -> dict[str, Callable[[], object]]:
+        playback = self.playback
+        handlers: dict[str, Callable[[], object]] = {
+            "choose_streams": self.choosers.streams,
+            "choose_model": self.choosers.model,
+            "open_recording": self.choosers.recording,
+            "record": self.recording.toggle,
+            "start_again": self.start_again,
+            "quit": self.close,
+            "write_note": lambda: self.toolbar.note.setFocus(),
+            "toggle": playback.toggle,
+            "step_back": lambda: playback.step(-1),
+            "step_on": lambda: playback.step(1),
+            "jump_back": lambda: playback.jump(-1),
+            "jump_on": lambda: playback.jump(1),
+            "last_mark": lambda: playback.to_mark(-1),
+            "next_mark": lambda: playback.to_mark(1),
+            "to_start": playback.to_start,
+            "to_end": playback.to_end,
+            "slower": lambda: playback.change_speed(-1),
+            "faster": lambda: playback.change_speed(1),
+            "switch_theme": self.appearance.switch_theme,
+            "scale_up": lambda: self.appearance.change_scale(1),
+            "scale_down": lambda: self.appearance.change_scale(-1),
+            "full_screen": self.appearance.toggle_full_screen,
+            "show_shortcuts": lambda: ShortcutsDialog(self).open(),
+            "show_notice": lambda: NoticeDialog(self, must_agree=False).open(),
+        }
+        handlers |= {f"show_{name}": lambda name=name: self.tabs.show_tab(name) for name in TAB_NAMES}
+        handlers |= {f"unplug_{m}": lambda m=m: self.unplugging.toggle(m) for m in MODALITIES}
+        handlers |= {"choose_profile": self._no_profiles, "calibrate": self._no_profiles}
+        return handlers
+
+    # --- the session ---
+
+    def open(self, request: Request) -> None:
+        """Run a request, the first one or after an engine's end."""
+        speed = request.speed if isinstance(request, ReplayRequest) else 1.0
+        self.playback.restart(speed)
+        self._before = None
+        self.session.start(request)
+
+    def change_to(self, request: Request) -> None:
+        """Run another request; a recording under way is asked about first."""
+        if not is_recording(self.session.store):
+            self._change_to(request)
+            return
+        question = QMessageBox(self)
+        question.setWindowTitle("A recording is running")
+        question.setText("This needs a new engine, which ends the recording. Stop the recording?")
+        stop = question.addButton("&Stop the recording", QMessageBox.ButtonRole.AcceptRole)
+        question.addButton("&Go on recording", QMessageBox.ButtonRole.RejectRole)
+        question.finished.connect(
+            lambda: self._change_to(request) if question.clickedButton() is stop else None
+        )
+        question.open()
+
+    def _change_to(self, request: Request) -> None:
+        before = self.session.last_good
+        self.open(request)
+        self._before = before
+
+    def start_again(self) -> None:
+        """Run the last request anew."""
+        if self.session.request is not None:
+            self.change_to(continued(self.session.request))
+
+    def _fall_back(self) -> None:
+        """Return to what ran before if a changed request does not even open, and say what was refused."""
+        before, phase = self._before, self.session.store.phase
+        if before is None or self.session.request is before:
+            return
+        if self.session.store.mode or phase.name != "failed":
+            self._before = None if self.session.store.mode else before
+            return
+        text = f"Refused: {phase.message}"
+        self.open(continued(before))
+        self.banners.tell(Condition("refused", "error", text, "what ran before was started again"))
+
+    # --- what happens all the time ---
 
     def poll(self) -> None:
         """Take news and refresh what is visible."""
         self.session.poll()
+        self._fall_back()
+        self.faults.deliver()
+        store, t = self.session.store, self.playback.time
+        if not self.isMinimized():
+            self.tabs.refresh(store, t)
+            self.replay_bar.refresh(store, t)
+            self.header.refresh(store, self.playback)
+        self._n_refreshes += 1
+        if self._n_refreshes % _SLOW_EVERY == 1:
+            self._refresh_slowly()
+        self.closing.poll()
+
+    def _refresh_slowly(self) -> None:
         store = self.session.store
-        tab = self.tabs.currentWidget()
-        if hasattr(tab, "refresh"):
-            tab.refresh(store, getattr(store, "newest_time", float("nan")))
+        self.banners.show_conditions(conditions(store))
+        self.recording.refresh()
+        self.unplugging.refresh()
+        can_note = store.mode == "live" and store.phase.name == "running"
+        self.toolbar.allow_notes(can_note)
+        self.actions_by_name["write_note"].setEnabled(can_note)
+        for name in ("slower", "faster"):
+            self.actions_by_name[name].setEnabled(self.playback.is_replay)
 
+    # --- the window itself ---
 
-def _make_tab(name: str) -> QWidget:
-    try:
-        module = importlib.import_module(f"app.qt.tabs.{name}")
-        return getattr(module, f"{name.capitalize()}Tab")()
-    except ImportError:
-        return QWidget()
+    def show_notice(self) -> None:
+        """Show what the program is for before its first use."""
+        dialog = NoticeDialog(self, must_agree=True)
+        dialog.accepted.connect(lambda: self.settings.keep("notice read", True))
+        dialog.rejected.connect(self.close)
+        dialog.open()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Take keys that no control has a use for."""
+        if event is not None and not self._plain_keys.take(event):
+            super().keyPressEvent(event)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """End engine and recording first."""
+        if event is not None:
+            self.closing.on_close(event)
+            if event.isAccepted():
+                self._timer.stop()
+
+    def _keep_settings(self) -> None:
+        self.settings.keep("geometry", self.saveGeometry())
+        self.settings.keep("tab", self.tabs.name)
+        self.settings.save()
+
+    def _pass_theme_on(self, theme: Theme) -> None:
+        self.tabs.set_theme(theme)
+        self.replay_bar.set_theme(theme)
+        self.header.set_theme(theme)
+
+    def _button_of(self, name: str) -> tuple[str, Callable[[], None]]:
+        return plain_text(BY_NAME[name]), self.actions_by_name[name].trigger
+
+    def _no_profiles(self) -> None:
+        self.banners.tell(Condition("profiles", "info", _NO_PROFILES))

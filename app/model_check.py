@@ -1,0 +1,89 @@
+"""Whether a folder holds a model that loads, asked in a process of its own: the window loads no torch."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from acquisition.errors import InputError
+
+_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """What a model folder says of itself."""
+
+    path: Path
+    labels: tuple[str, ...]
+    n_channels: int
+    trained_on: str
+    preset: str
+
+
+def read_summary(path: Path) -> ModelSummary:
+    """Read a model's description without loading it.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no model.
+    """
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        return ModelSummary(
+            path,
+            tuple(map(str, config["labels"])),
+            len(config["ch_names"]),
+            str(config.get("trained_on", "")),
+            str(config["network"]["preset"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "this folder holds no model of this program",
+            where=str(path),
+            remedy="choose a folder with config.json and model.safetensors",
+        ) from error
+
+
+def check_model(path: Path) -> ModelSummary:
+    """Load a model in another process and return what it says of itself; takes some seconds.
+
+    Raises
+    ------
+    InputError
+        If it does not load.
+    """
+    summary = read_summary(path)
+    context = multiprocessing.get_context("spawn")
+    answer, far_end = context.Pipe(duplex=False)
+    process = context.Process(target=_load, args=(path, far_end), name="model check", daemon=True)
+    process.start()
+    far_end.close()
+    try:
+        fault = answer.recv() if answer.poll(_WITHIN_S) else "it does not load in time"
+    except EOFError:
+        fault = "the process that tried to load it ended"
+    finally:
+        process.kill()
+        process.join()
+        answer.close()
+    if fault:
+        raise InputError(fault, where=str(path), remedy="choose another model")
+    return summary
+
+
+def _load(path: Path, told: Connection) -> None:
+    from models.checkpoint import load_checkpoint
+
+    try:
+        load_checkpoint(path)
+    except InputError as error:
+        told.send(error.what)
+    except Exception as error:  # whatever is wrong with the folder, the asker must hear of it
+        told.send(f"{type(error).__name__}: {error}")
+    else:
+        told.send("")

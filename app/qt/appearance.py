@@ -1,0 +1,71 @@
+"""Colours, scale and full screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PyQt6.QtWidgets import QMainWindow
+
+from app.qt.settings import Settings
+from app.qt.style import style_sheet
+from app.qt.theme import DARK, THEMES, Theme
+from app.view.conditions import Condition
+
+SCALES = (1.0, 1.25, 1.5, 1.75, 2.0)
+
+
+class Appearance:
+    """Changes how the window looks, and remembers it.
+
+    Parameters
+    ----------
+    window : QMainWindow
+    settings : Settings
+    on_theme : callable
+        Passes the colours on to what style sheets do not reach.
+    tell : callable
+        Shows a message.
+    """
+
+    def __init__(
+        self,
+        window: QMainWindow,
+        settings: Settings,
+        on_theme: Callable[[Theme], None],
+        tell: Callable[[Condition], None],
+    ) -> None:
+        self._window, self._settings, self._on_theme, self._tell = window, settings, on_theme, tell
+        self.theme = DARK
+
+    def use_theme(self, theme: Theme) -> None:
+        """Take these colours."""
+        self.theme = theme
+        self._window.setStyleSheet(style_sheet(theme))
+        self._on_theme(theme)
+
+    def switch_theme(self) -> None:
+        """Go from dark to light or back."""
+        self.use_theme(THEMES["light" if self.theme.name == "dark" else "dark"])
+        self._settings.keep("theme", self.theme.name)
+
+    def change_scale(self, direction: int) -> None:
+        """Choose the next scale; Qt takes it when the program starts."""
+        scale = chosen_scale(self._settings)
+        at = min(range(len(SCALES)), key=lambda i: abs(SCALES[i] - scale))
+        scale = SCALES[min(max(at + direction, 0), len(SCALES) - 1)]
+        self._settings.keep("scale", scale)
+        self._settings.save()
+        text = f"The scale of {scale:.0%} applies when the program is started again."
+        self._tell(Condition("scale", "info", text))
+
+    def toggle_full_screen(self) -> None:
+        """Fill the screen, or return to a window."""
+        if self._window.isFullScreen():
+            self._window.showNormal()
+        else:
+            self._window.showFullScreen()
+
+
+def chosen_scale(settings: Settings) -> float:
+    """Return the scale kept from the last run, 1 to 2."""
+    return min(max(settings.number("scale", 1.0), 1.0), 2.0)

@@ -1,0 +1,162 @@
+"""The strip of messages over the tabs: one line each, the gravest first, none of them in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from app.qt.faults import Fault
+from app.view.conditions import Condition
+
+_MAX_SHOWN = 3
+_SIGNS = {"error": "Error", "warning": "Warning", "info": "Note"}
+_ORDER = ("error", "warning", "info")
+
+
+class Banner(QFrame):
+    """One message with its remedy and buttons."""
+
+    def __init__(
+        self,
+        condition: Condition,
+        buttons: Sequence[tuple[str, Callable[[], None]]],
+        on_close: Callable[[], None] | None,
+    ) -> None:
+        super().__init__()
+        self.setObjectName("banner")
+        self.setProperty("severity", condition.severity)
+        self._sign = QLabel(f"{_SIGNS[condition.severity]}:")
+        self._sign.setStyleSheet("font-weight: 600;")
+        self._text = QLabel()
+        self._text.setTextFormat(Qt.TextFormat.PlainText)
+        self._text.setWordWrap(True)
+        self._text.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self._text.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(8, 2, 4, 2)
+        row.addWidget(self._sign)
+        row.addWidget(self._text, 1)
+        for text, call in buttons:
+            row.addWidget(_button(text, call))
+        if on_close is not None:
+            row.addWidget(_button("Close", on_close))
+        self.show_condition(condition)
+
+    def show_condition(self, condition: Condition) -> None:
+        """Take the same condition's newer words."""
+        words = condition.text + (f" - {condition.remedy}" if condition.remedy else "")
+        if self._text.text() != words:
+            self._text.setText(words)
+            self.setAccessibleName(f"{_SIGNS[condition.severity]}: {words}")
+
+
+class Banners(QWidget):
+    """All messages that hold; a closed one stays away until it has been over for once.
+
+    Parameters
+    ----------
+    action_of : callable
+        Returns text and function of an action by its name.
+    """
+
+    def __init__(self, action_of: Callable[[str], tuple[str, Callable[[], None]]]) -> None:
+        super().__init__()
+        self._action_of = action_of
+        self._faults: dict[str, Fault] = {}
+        self._own: dict[str, Condition] = {}
+        self._closed: set[str] = set()
+        self._shown: dict[str, tuple[tuple[object, ...], Banner]] = {}
+        self._shows_all = False
+        self._more = QPushButton()
+        self._more.setFlat(True)
+        self._more.clicked.connect(self._show_all)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(2)
+        self._column.addWidget(self._more, 0, Qt.AlignmentFlag.AlignRight)
+        self.setAccessibleName("Messages")
+
+    @property
+    def texts(self) -> list[str]:
+        """What is shown, from above."""
+        return [banner.accessibleName() for _, banner in self._shown.values()]
+
+    def tell(self, condition: Condition) -> None:
+        """Show a message of the window itself until it is closed."""
+        self._own[condition.key] = condition
+        self._closed.discard(condition.key)
+
+    def untell(self, key: str) -> None:
+        """Take a message of the window itself back."""
+        self._own.pop(key, None)
+
+    def tell_fault(self, fault: Fault) -> None:
+        """Show an exception; the same one again only raises the count."""
+        self._faults[fault.key] = fault
+
+    def show_conditions(self, conditions: Sequence[Condition]) -> None:
+        """Show these besides faults and the window's own messages."""
+        every = [*map(_fault_condition, self._faults.values()), *self._own.values(), *conditions]
+        every.sort(key=lambda condition: _ORDER.index(condition.severity))
+        self._closed &= {condition.key for condition in every}
+        wanted = [condition for condition in every if condition.key not in self._closed]
+        n_shown = len(wanted) if self._shows_all else _MAX_SHOWN
+        if len(wanted) > n_shown:
+            # What cannot be closed always holds, so it must not vanish behind what comes and goes.
+            wanted.sort(key=lambda condition: (condition.can_be_closed, _ORDER.index(condition.severity)))
+        self._lay_out(sorted(wanted[:n_shown], key=lambda c: _ORDER.index(c.severity)))
+        n_hidden = len(wanted) - n_shown
+        self._more.setVisible(n_hidden > 0 or (self._shows_all and len(wanted) > _MAX_SHOWN))
+        self._more.setText(f"{n_hidden} more messages" if n_hidden > 0 else "Fewer messages")
+        self.setVisible(bool(wanted))
+
+    def _lay_out(self, wanted: list[Condition]) -> None:
+        shapes = {c.key: (c.severity, c.actions, c.can_be_closed) for c in wanted}
+        for key in [key for key, (shape, _) in self._shown.items() if shapes.get(key) != shape]:
+            banner = self._shown.pop(key)[1]
+            self._column.removeWidget(banner)
+            banner.deleteLater()
+        for place, condition in enumerate(wanted):
+            if condition.key in self._shown:
+                self._shown[condition.key][1].show_condition(condition)
+            else:
+                banner = self._make(condition)
+                self._shown[condition.key] = (shapes[condition.key], banner)
+                self._column.insertWidget(place, banner)
+
+    def _make(self, condition: Condition) -> Banner:
+        buttons = [self._action_of(name) for name in condition.actions]
+        if condition.key in self._faults:
+            buttons.append(("Copy details", lambda: self._copy(condition.key)))
+        on_close = (lambda: self._close(condition.key)) if condition.can_be_closed else None
+        return Banner(condition, buttons, on_close)
+
+    def _copy(self, key: str) -> None:
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(self._faults[key].details)
+
+    def _close(self, key: str) -> None:
+        self._faults.pop(key, None)
+        self._own.pop(key, None)
+        self._closed.add(key)
+
+    def _show_all(self) -> None:
+        self._shows_all = not self._shows_all
+
+
+def _fault_condition(fault: Fault) -> Condition:
+    times = f" ({fault.count} times)" if fault.count > 1 else ""
+    text = f"A fault of the program{times}: {fault.text}"
+    return Condition(fault.key, "error", text, "the window goes on; please report it with its details")
+
+
+def _button(text: str, call: Callable[[], None]) -> QPushButton:
+    button = QPushButton(text)
+    button.setAccessibleName(text)
+    button.clicked.connect(lambda: call())
+    return button

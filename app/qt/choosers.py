@@ -1,0 +1,101 @@
+"""Opens the choosers and turns what was chosen into a request for a new engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from PyQt6.QtWidgets import QDialog, QFileDialog, QWidget
+
+from app.engine.request import LiveRequest, ReplayRequest, Request
+from app.qt.dialogs.model import ModelDialog
+from app.qt.dialogs.streams import StreamChoice, StreamsDialog
+from app.qt.session import Session, continued
+from app.qt.settings import Settings
+
+_XDF = "XDF recordings (*.xdf *.xdfz *.xdf.gz)"
+
+
+class Choosers:
+    """Streams, model and recording, each in a dialog that leaves the window running.
+
+    Parameters
+    ----------
+    parent : QWidget
+    session : Session
+    settings : Settings
+    change_to : callable
+        Runs another request instead of the one that runs.
+    """
+
+    def __init__(
+        self, parent: QWidget, session: Session, settings: Settings, change_to: Callable[[Request], None]
+    ) -> None:
+        self._parent, self._session, self._settings, self._change_to = parent, session, settings, change_to
+
+    def streams(self) -> QDialog:
+        """Open the streams chooser."""
+        request = self._session.request
+        options = request.options if request is not None else None
+        live = request if isinstance(request, LiveRequest) else None
+        before = StreamChoice(
+            streams=options.streams if options else None,
+            montage=options.montage if options else None,
+            line=options.line if options else None,
+            webcam=live.webcam if live else None,
+            microphone=live.microphone if live else None,
+        )
+        dialog = StreamsDialog(self._parent, before, self._use_streams)
+        dialog.open()
+        return dialog
+
+    def model(self) -> QDialog | None:
+        """Open the model chooser."""
+        request = self._session.request
+        if request is None:
+            return None
+        recent = [path for path in self._settings.paths("models") if path.exists()]
+        dialog = ModelDialog(self._parent, request.options.model, recent, self._use_model)
+        dialog.open()
+        return dialog
+
+    def recording(self) -> QDialog:
+        """Choose a recording to replay."""
+        folder = self._settings.text("recordings folder", str(Path.home()))
+        dialog = QFileDialog(self._parent, "Open a recording", folder, _XDF)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(lambda name: self.replay(Path(name)))
+        dialog.open()
+        return dialog
+
+    def replay(self, path: Path) -> None:
+        """Replay a recording with the model in use."""
+        request = self._session.request
+        if request is None:
+            return
+        self._settings.keep("recordings folder", str(path.parent))
+        # Streams, montage and mains frequency were this session's; a recording brings its own.
+        options = replace(
+            replace(continued(request).options, streams=None, montage=None, line=None),
+            **dict.fromkeys(("seconds", "jsonl", "csv")),
+        )
+        self._change_to(ReplayRequest(path, options))
+
+    def _use_streams(self, choice: StreamChoice) -> None:
+        request = self._session.request
+        if request is None:
+            return
+        self._settings.keep("line", choice.line or 0)
+        options = replace(
+            continued(request).options, streams=choice.streams, montage=choice.montage, line=choice.line
+        )
+        self._change_to(LiveRequest(options, webcam=choice.webcam, microphone=choice.microphone))
+
+    def _use_model(self, path: Path) -> None:
+        request = self._session.request
+        if request is None:
+            return
+        self._settings.keep_recent("models", path)
+        following = continued(request)
+        self._change_to(replace(following, options=replace(following.options, model=path)))

@@ -1,0 +1,230 @@
+"""Chooses which streams feed which modality, and how EEG is to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from acquisition.discovery import FoundStream, discover
+from acquisition.errors import InputError
+from acquisition.montage import load_montage
+from acquisition.select import kind_of, select_streams
+from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
+from app.qt.worker import Work
+from app.view.plain_text import one_line
+
+_LOOK_S = 2.0
+_MODALITIES = {"eeg": "&EEG", "eye": "E&yes", "face": "&Face", "voice": "&Voice"}
+_MONTAGES = ("", "biosemi64", "biosemi32", "biosemi128", "standard_1020", "easycap-M1", "GSN-HydroCel-64_1.0")
+_LINES = ((None, "leave it in"), (50, "50 Hz"), (60, "60 Hz"))
+_COLUMNS = ("Taken for", "Name", "Type", "Rate", "Channels", "From", "source_id", "Remarks")
+
+
+@dataclass(frozen=True)
+class StreamChoice:
+    """What the dialog hands on; the fields are the options of `affectscope live`."""
+
+    streams: str | None
+    montage: str | None = None
+    line: int | None = None
+    webcam: str | None = None
+    microphone: str | None = None
+
+
+class StreamsDialog(QDialog):
+    """All streams on the network as plain text, and a choice for each modality.
+
+    Parameters
+    ----------
+    parent : QWidget
+    before : StreamChoice
+        What holds now.
+    on_chosen : callable
+        Gets the new `StreamChoice`.
+    look : callable
+        Returns the streams there are; takes seconds, so it runs in a thread.
+    """
+
+    def __init__(
+        self,
+        parent: QWidget | None,
+        before: StreamChoice,
+        on_chosen: Callable[[StreamChoice], None],
+        look: Callable[[], list[FoundStream]] = lambda: discover(_LOOK_S),
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Streams")
+        self._on_chosen, self._look = on_chosen, look
+        self._found: list[FoundStream] = []
+        self.table = QTableWidget(0, len(_COLUMNS))
+        self.table.setHorizontalHeaderLabels(list(_COLUMNS))
+        self.table.setAccessibleName("Streams on the network")
+        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        self.choices = {modality: _combo(text) for modality, text in _MODALITIES.items()}
+        self.montage = _combo("Montage", _MONTAGES, editable=True)
+        self.montage.setEditText(before.montage or "")
+        self.line = _combo("Mains frequency", [text for _, text in _LINES])
+        self.line.setCurrentIndex([value for value, _ in _LINES].index(before.line))
+        self.webcam = _combo("Camera to publish", ("", "0", "1", "2"), editable=True)
+        self.webcam.setEditText(before.webcam or "")
+        self.microphone = _combo("Microphone to publish", ("", "default"), editable=True)
+        self.microphone.setEditText(before.microphone or "")
+        self.words = QLabel()
+        self.words.setTextFormat(Qt.TextFormat.PlainText)
+        self.words.setWordWrap(True)
+        self._lay_out()
+        self.look_again()
+
+    def _lay_out(self) -> None:
+        form, signals = QFormLayout(), QFormLayout()
+        for modality, combo in self.choices.items():
+            form.addRow(_MODALITIES[modality], combo)
+        browse = QPushButton("&Browse…")
+        browse.clicked.connect(self._browse)
+        montage = QHBoxLayout()
+        montage.addWidget(self.montage, 1)
+        montage.addWidget(browse)
+        label = QLabel("&Montage")
+        label.setBuddy(self.montage)
+        signals.addRow(label, montage)
+        signals.addRow("Mains &frequency", self.line)
+        signals.addRow("Publish &camera", self.webcam)
+        signals.addRow("Publish micro&phone", self.microphone)
+        both = QHBoxLayout()
+        both.addLayout(form, 3)
+        both.addLayout(signals, 2)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        apply = buttons.addButton("&Use these", QDialogButtonBox.ButtonRole.ActionRole)
+        again = buttons.addButton("&Look again", QDialogButtonBox.ButtonRole.ResetRole)
+        assert apply is not None
+        assert again is not None
+        self.apply, self.again = apply, again
+        apply.clicked.connect(self.use)
+        again.clicked.connect(self.look_again)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.addWidget(self.table, 1)
+        column.addLayout(both)
+        column.addWidget(self.words)
+        column.addWidget(buttons)
+        metrics = self.fontMetrics()
+        self.resize(metrics.averageCharWidth() * 130, metrics.height() * 28)
+
+    def look_again(self) -> None:
+        """Look for streams in a thread."""
+        self.again.setEnabled(False)
+        self.words.setText("Looking for streams …")
+        Work(self._look, self.show_found, self._refuse, self)
+
+    def show_found(self, found: list[FoundStream]) -> None:
+        """Fill table and choices."""
+        self._found = found
+        self.again.setEnabled(True)
+        self.table.setRowCount(len(found))
+        for row, stream in enumerate(found):
+            for column, words in enumerate(_row(stream)):
+                self.table.setItem(row, column, QTableWidgetItem(one_line(words)))
+        self.table.resizeColumnsToContents()
+        for modality, combo in self.choices.items():
+            before = combo.currentData()
+            combo.clear()
+            combo.addItem("found by its type", "")
+            combo.addItem("none", "none")
+            for stream in found:
+                if kind_of(stream.header) in (KIND_OF_MODALITY[modality], Kind.OTHER):
+                    combo.addItem(_title(stream.header), self._reference(stream))
+            combo.setCurrentIndex(max(0, combo.findData(before)))
+        nothing = "No stream was found: is the device's LSL program running, and in the same network?"
+        self.words.setText("" if found else nothing)
+
+    def use(self) -> None:
+        """Check the choice and hand it on."""
+        chosen = {m: combo.currentData() for m, combo in self.choices.items()}
+        streams = ",".join(f"{modality}={text}" for modality, text in chosen.items() if text) or None
+        montage = self.montage.currentText().strip() or None
+        choice = StreamChoice(
+            streams,
+            montage,
+            _LINES[self.line.currentIndex()][0],
+            self.webcam.currentText().strip() or None,
+            self.microphone.currentText().strip() or None,
+        )
+        try:
+            if montage is not None and (montage.lower().endswith(".toml")):
+                load_montage(montage)
+            if choice.webcam is None and choice.microphone is None:
+                select_streams({stream.key: stream.header for stream in self._found}, streams)
+        except InputError as error:
+            self._refuse(str(error))
+            return
+        self.accept()
+        self._on_chosen(choice)
+
+    def _reference(self, stream: FoundStream) -> str:
+        """Return what names this stream alone: its source_id, else its name, else this very outlet."""
+        header = stream.header
+        others = [other.header for other in self._found if other is not stream]
+        if header.source_id and all(other.source_id != header.source_id for other in others):
+            return f"source_id:{header.source_id}"
+        if header.name and all(other.name != header.name for other in others):
+            return f"name:{header.name}"
+        return f"id:{stream.key}"
+
+    def _refuse(self, why: str) -> None:
+        self.again.setEnabled(True)
+        self.words.setText(f"Refused: {one_line(why, 600)}")
+
+    def _browse(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileName(self, "Montage file", "", "Montages (*.toml)")
+        if chosen:
+            self.montage.setEditText(chosen)
+
+
+def _combo(name: str, texts: tuple[str, ...] | list[str] = (), *, editable: bool = False) -> QComboBox:
+    combo = QComboBox()
+    combo.setAccessibleName(name.replace("&", ""))
+    combo.setEditable(editable)
+    combo.addItems(list(texts))
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(16)
+    return combo
+
+
+def _row(stream: FoundStream) -> tuple[str, ...]:
+    header = stream.header
+    return (
+        kind_of(header).value,
+        header.name,
+        header.type,
+        _rate(header),
+        str(header.n_channels),
+        header.hostname,
+        header.source_id,
+        "; ".join(stream.problems),
+    )
+
+
+def _rate(header: StreamHeader) -> str:
+    return f"{header.nominal_sfreq:g} Hz" if header.nominal_sfreq > 0 else "irregular"
+
+
+def _title(header: StreamHeader) -> str:
+    parts = (header.name, header.type, _rate(header), header.hostname, header.source_id)
+    return one_line(", ".join(part for part in parts if part), 120)

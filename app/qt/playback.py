@@ -1,0 +1,179 @@
+"""Which moment is shown and how time goes on: the cursor of the view, and the speed of a replay."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+
+from app.engine.messages import Pause, Play, Seek
+from app.qt.session import Session
+from app.view.cursor import Cursor
+from app.view.store import ViewStore
+
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, math.inf)
+_JUMP_S = 10.0
+_SAME_S = 1e-3
+
+
+class Playback:
+    """Holds and moves the view; in a replay it also steers the engine.
+
+    Live, holding leaves acquisition and decoding alone. In a replay, holding pauses it, and going on
+    means: from the moment shown.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.cursor = Cursor()
+        self.speed = 1.0
+        self._is_paused = False
+
+    @property
+    def store(self) -> ViewStore:
+        """The session's store."""
+        return self._session.store
+
+    @property
+    def is_replay(self) -> bool:
+        """True for a recorded file."""
+        return self.store.mode == "replay"
+
+    @property
+    def time(self) -> float:
+        """The moment to show, LSL seconds; NaN before the first data."""
+        return self.cursor.time(self.store)
+
+    @property
+    def is_going_on(self) -> bool:
+        """True while what is shown moves on by itself."""
+        return self.cursor.is_following and not (self.is_replay and self._is_paused)
+
+    def restart(self, speed: float) -> None:
+        """Forget what was held: a new session begins."""
+        self.cursor.follow()
+        self._is_paused = False
+        self.speed = speed
+
+    def toggle(self) -> None:
+        """Hold, or go on."""
+        if self.is_going_on:
+            self.hold(self.time)
+        else:
+            self.go_on()
+
+    def hold(self, t: float) -> None:
+        """Show ``t`` until told otherwise; the way to look at the window of one prediction."""
+        self.cursor.hold(t)
+        if self.is_replay and not self._is_paused:
+            self._is_paused = True
+            self._session.send(Pause())
+
+    def go_on(self) -> None:
+        """Follow the newest data; in a replay, play from the moment shown."""
+        if self.is_replay:
+            t = self.time
+            if not self.cursor.is_following and t < self.store.newest_time - _SAME_S:
+                self._session.send(Seek(t))
+            self._play()
+        self.cursor.follow()
+
+    def seek(self, t: float) -> None:
+        """Show ``t``: what a replay has not reached, or has left behind, is replayed from there."""
+        store = self.store
+        is_kept = store.oldest_time <= t <= store.newest_time
+        if not self.is_replay:
+            if t >= store.newest_time - 0.5:
+                self.cursor.follow()
+            else:
+                self.cursor.hold(t)
+        elif self._is_paused and is_kept:
+            self.cursor.hold(t)
+        else:
+            self.cursor.follow()
+            self._session.send(Seek(t))
+
+    def step(self, direction: int) -> None:
+        """Show the prediction before (-1) or after (1) the moment shown."""
+        times = [prediction.t_end for prediction in self.store.predictions.read(-math.inf, math.inf)]
+        self._go_to(times, direction)
+
+    def jump(self, direction: int) -> None:
+        """Go ten seconds back or on."""
+        t = self.time
+        if not math.isnan(t):
+            self.seek_or_hold(t + direction * _JUMP_S)
+
+    def to_mark(self, direction: int) -> None:
+        """Go to the event or gap before or after the moment shown."""
+        store = self.store
+        if store.timeline is not None:
+            times = [mark.time for mark in (*store.timeline.marks, *store.timeline.gaps)]
+        else:
+            times = [marker.time for marker in store.markers.read(-math.inf, math.inf)]
+        self._go_to(sorted(times), direction)
+
+    def to_start(self) -> None:
+        """Go to the oldest moment: of the file, or of what is kept of a live session."""
+        timeline = self.store.timeline
+        self.seek_or_hold(timeline.first if timeline is not None else self.store.oldest_time)
+
+    def to_end(self) -> None:
+        """Follow the newest data, as far as they have come."""
+        if self.is_replay and self._is_paused:
+            self._play()
+        self.cursor.follow()
+
+    def seek_or_hold(self, t: float) -> None:
+        """Go to ``t`` and stay there where it is kept, else replay from there."""
+        store = self.store
+        if store.oldest_time <= t < store.newest_time:
+            self.hold(t)
+        elif self.is_replay and store.timeline is not None:
+            self.cursor.follow()
+            self._session.send(Seek(min(max(t, store.timeline.first), store.timeline.last)))
+        elif t >= store.newest_time:
+            self.cursor.follow()
+        else:
+            self.hold(store.oldest_time)
+
+    def set_speed(self, speed: float) -> None:
+        """Replay at ``speed`` times real time from now on."""
+        self.speed = speed
+        if self.is_replay and not self._is_paused:
+            self._session.send(Play(speed))
+
+    def change_speed(self, direction: int) -> None:
+        """Take the next speed of the list."""
+        nearest = bisect_left(SPEEDS, self.speed)
+        self.set_speed(SPEEDS[min(max(nearest + direction, 0), len(SPEEDS) - 1)])
+
+    def _play(self) -> None:
+        self._is_paused = False
+        self._session.send(Play(self.speed))
+
+    def _go_to(self, times: list[float], direction: int) -> None:
+        t = self.time
+        if math.isnan(t):
+            return
+        at = bisect_left(times, t - _SAME_S) - 1 if direction < 0 else bisect_right(times, t + _SAME_S)
+        if 0 <= at < len(times):
+            self.seek_or_hold(times[at])
+        elif direction > 0 and not self.is_replay:
+            self.cursor.follow()
+
+
+def speed_text(speed: float) -> str:
+    """Return a speed in words."""
+    return "max" if math.isinf(speed) else f"{speed:g}×"
+
+
+def clock_text(seconds: float, digits: int = 0) -> str:
+    """Return seconds as minutes and seconds, 1:05, with hours from an hour on."""
+    if not math.isfinite(seconds):
+        return "-"
+    scale = 10**digits
+    whole, part = divmod(math.floor(max(0.0, seconds) * scale + 1e-6), scale)
+    text = f"{whole // 60 % 60}:{whole % 60:02d}" if whole < 3600 else ""
+    if whole >= 3600:
+        text = f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return text + (f".{part}" if digits else "")

@@ -1,0 +1,123 @@
+"""Saves a picture of each tab after some seconds of real content, then closes the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from pathlib import Path
+from time import monotonic
+
+from app.engine.messages import AskOcclusion
+from app.qt.window import MainWindow
+from app.window_options import WindowOptions
+
+_LOADING_LIMIT_S = 90.0
+_SETTLE_S = 1.0  # a tab that has just come to the front draws for so long before its picture
+_OCCLUSION_LIMIT_S = 15.0
+
+
+class _Stage(Enum):
+    LOADING = auto()
+    RUNNING = auto()
+    SHOWING = auto()
+    OVER = auto()
+
+
+class Screenshots:
+    """Takes pictures as time goes on; call `poll` now and then.
+
+    Parameters
+    ----------
+    window : MainWindow
+    options : WindowOptions
+        With a folder to save to.
+    say : callable
+        Tells what was saved.
+    clock : callable
+        Seconds that go on steadily.
+    """
+
+    def __init__(
+        self,
+        window: MainWindow,
+        options: WindowOptions,
+        say: Callable[[str], None] = print,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        assert options.screenshot is not None
+        self._window, self._options, self._say, self._clock = window, options, say, clock
+        self._folder: Path = options.screenshot
+        self._stage = _Stage.LOADING
+        self._since = clock()
+        self._left = list(options.tabs)
+        self._asked_at: float | None = None
+        self.saved: list[Path] = []
+        self.faults: list[str] = []
+
+    def poll(self) -> None:
+        """Go on to the next stage when it is time."""
+        waited = self._clock() - self._since
+        phase = self._window.session.store.phase
+        is_over = phase.name in ("ended", "failed")
+        if self._stage is _Stage.LOADING:
+            has_content = self._window.session.store.newest_time == self._window.session.store.newest_time
+            if has_content or is_over or waited > _LOADING_LIMIT_S:
+                self._go_to(_Stage.RUNNING)
+        elif self._stage is _Stage.RUNNING:
+            if waited > self._options.content_s or is_over:
+                self._show_next()
+        elif self._stage is _Stage.SHOWING and waited > _SETTLE_S and not self._waits_for_occlusion():
+            self._save(self._left.pop(0))
+            self._show_next()
+
+    def _go_to(self, stage: _Stage) -> None:
+        self._stage, self._since = stage, self._clock()
+
+    def _show_next(self) -> None:
+        if not self._left:
+            self._finish()
+            return
+        self._window.tabs.show_tab(self._left[0])
+        if self._left[0] == "why":
+            self._asked_at = self._clock()
+            self._window.session.send(AskOcclusion())
+        self._go_to(_Stage.SHOWING)
+
+    def _waits_for_occlusion(self) -> bool:
+        """Tell whether the check that the Why tab shows is still under way."""
+        if self._left[0] != "why" or self._asked_at is None or not self._window.session.is_running:
+            return False
+        has_come = self._window.session.store.occlusion is not None
+        return not has_come and self._clock() - self._asked_at < _OCCLUSION_LIMIT_S
+
+    def _save(self, tab: str) -> None:
+        path = self._folder / self._name(tab)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            is_saved = self._window.grab().save(str(path))
+        except OSError as error:
+            is_saved = False
+            self.faults.append(str(error))
+        if is_saved:
+            self.saved.append(path)
+            self._say(f"saved {path}")
+        else:
+            self.faults.append(f"cannot write {path}")
+
+    def _name(self, tab: str) -> str:
+        width, height = self._window.width(), self._window.height()
+        scale = self._window.devicePixelRatioF()
+        times = f"@{scale:g}x" if scale != 1 else ""
+        return f"{tab}-{width}x{height}{times}-{self._window.appearance.theme.name}.png"
+
+    def _finish(self) -> None:
+        phase = self._window.session.store.phase
+        if phase.name == "failed":
+            self.faults.append(phase.message)
+        n_faults = self._window.faults.n_faults
+        if n_faults:
+            self.faults.append(f"{n_faults} faults of the program while the window was open")
+        for fault in self.faults:
+            self._say(f"error: {fault}")
+        self._go_to(_Stage.OVER)
+        self._window.closing.begin()

@@ -1,0 +1,104 @@
+"""The four tabs: the visible one is refreshed, and what is chosen in one is shown in the others."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from PyQt6.QtWidgets import QTabWidget, QWidget
+
+from acquisition.clock import LslClock
+from acquisition.types import MODALITIES
+from app.engine.messages import AskOcclusion, ChooseSpectrogram
+from app.qt.faults import Faults
+from app.qt.playback import Playback
+from app.qt.session import Session
+from app.qt.tabs.health import HealthTab
+from app.qt.tabs.now import NowTab
+from app.qt.tabs.signals import SignalsTab
+from app.qt.tabs.why import WhyTab
+from app.qt.theme import Theme
+from app.view.store import ViewStore
+from app.window_options import TAB_NAMES
+
+_TITLES = {"now": "Now", "why": "Why", "signals": "Signals", "health": "Health"}
+
+
+class Tab(Protocol):
+    """A page of the window, a QWidget that also has these."""
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the store as of ``t``."""
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+
+
+class TabSet(QTabWidget):
+    """Now, Why, Signals and Health.
+
+    Parameters
+    ----------
+    session : Session
+    playback : Playback
+    faults : Faults
+        Takes what goes wrong in a tab, so that the rest of the window goes on.
+    """
+
+    def __init__(self, session: Session, playback: Playback, faults: Faults) -> None:
+        super().__init__()
+        self.setDocumentMode(True)
+        self.setAccessibleName("Views")
+        self._playback, self._faults = playback, faults
+        self._clock = LslClock()
+        self.now, self.why, self.signals, self.health = NowTab(), WhyTab(), SignalsTab(), HealthTab()
+        self.by_name: dict[str, Tab] = {
+            "now": self.now,
+            "why": self.why,
+            "signals": self.signals,
+            "health": self.health,
+        }
+        for name, tab in self.by_name.items():
+            assert isinstance(tab, QWidget)
+            self.addTab(tab, _TITLES[name])
+            self.setTabToolTip(self.count() - 1, f"{_TITLES[name]} (Alt+{self.count()})")
+        self.now.set_time_travel(playback.hold, playback.to_end)
+        self.why.ask_occlusion = lambda: session.send(AskOcclusion())
+        self.why.moment_chosen.connect(playback.hold)
+        self.signals.on_choose_spectrogram(lambda ch_name: session.send(ChooseSpectrogram(ch_name)))
+
+    @property
+    def name(self) -> str:
+        """The visible tab's name."""
+        return TAB_NAMES[self.currentIndex()]
+
+    def show_tab(self, name: str) -> None:
+        """Bring a tab to the front."""
+        self.setCurrentIndex(TAB_NAMES.index(name))
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        for tab in self.by_name.values():
+            tab.set_theme(theme)
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Refresh the visible tab."""
+        try:
+            if self.name == "signals":
+                self._show_window_extent(store, t)
+            self.by_name[self.name].refresh(store, t)
+        except Exception as error:  # one broken panel must not stop the clock, the messages and the engine
+            self._faults.take(error)
+            return
+        newest = store.predictions.newest
+        if newest is not None and self.name == "now" and self._playback.is_going_on:
+            self.health.display_latency.shown(newest, self._clock.now())
+
+    def _show_window_extent(self, store: ViewStore, t: float) -> None:
+        """Shade what the held prediction has seen of each modality."""
+        prediction = None if self._playback.is_going_on else store.predictions.at(t)
+        if prediction is None or store.model is None or math.isnan(t):
+            self.signals.set_highlight(None)
+            return
+        context_of, end = store.model.windows.context_of, prediction.t_end
+        self.signals.set_highlight((end - max(map(context_of, MODALITIES)), end))

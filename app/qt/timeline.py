@@ -1,0 +1,234 @@
+"""The slider under the tabs: the course of the predictions, events and gaps, and the moment shown."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from PyQt6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, pyqtSignal
+from PyQt6.QtGui import (
+    QBrush,
+    QColor,
+    QHelpEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+    QPolygonF,
+)
+from PyQt6.QtWidgets import QSizePolicy, QSlider, QToolTip, QWidget
+
+from app.qt.playback import clock_text
+from app.qt.theme import DARK, Theme
+from app.view.plain_text import one_line
+from app.view.store import ViewStore
+
+_PER_S = 1000  # the slider counts milliseconds
+_REDRAW_S = 0.5  # of data: how often what lies behind the handle is drawn anew
+_NEAR_PX = 6
+_MAX_MARKS = 400
+
+
+@dataclass(frozen=True)
+class _Mark:
+    time: float
+    text: str
+    end: float  # of a gap; else the same moment
+
+
+class Timeline(QSlider):
+    """A slider over the recording, or over the last ten minutes of a live session.
+
+    Signals
+    -------
+    chosen : float
+        A moment in LSL seconds that was clicked or dragged to.
+    """
+
+    chosen = pyqtSignal(float)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(Qt.Orientation.Horizontal, parent)
+        self.setAccessibleName("Moment shown")
+        self.setToolTip("")
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)  # its keys are the window's own
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._theme: Theme = DARK
+        self._first = self._last = self._shown = math.nan
+        self._newest = math.nan
+        self._marks: list[_Mark] = []
+        self._runs: list[tuple[float, float, str]] = []  # start, end, emotion
+        self._labels: tuple[str, ...] = ()
+        self._behind: QPixmap | None = None
+        self._drawn: tuple[object, ...] = ()
+
+    def sizeHint(self) -> QSize:
+        """Return room for a strip and the marks below it."""
+        return QSize(200, round(self.fontMetrics().height() * 1.7))
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the smallest useful size."""
+        return QSize(120, self.sizeHint().height())
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        self._theme = theme
+        self._drawn = ()
+        self.update()
+
+    def show_store(self, store: ViewStore, t: float) -> None:
+        """Show ``t`` within what can be gone to."""
+        timeline = store.timeline
+        first = timeline.first if timeline is not None else store.oldest_time
+        last = timeline.last if timeline is not None else store.newest_time
+        if not (math.isfinite(first) and math.isfinite(last) and last > first):
+            return
+        self._first, self._last, self._shown, self._newest = first, last, t, store.newest_time
+        span = round((last - first) * _PER_S)
+        if span != self.maximum():
+            self.setRange(0, span)
+        if not self.isSliderDown() and math.isfinite(t):
+            self.setSliderPosition(round((t - first) * _PER_S))
+        # A live slider moves all the time, a replay's only with new predictions.
+        drawn = (
+            id(store),
+            round(self._newest / _REDRAW_S),
+            round(first / _REDRAW_S),
+            self.size(),
+            self._theme,
+        )
+        if drawn != self._drawn:
+            self._drawn = drawn
+            self._collect(store)
+            self._behind = self._draw_behind()
+        self.update()
+
+    def _collect(self, store: ViewStore) -> None:
+        self._labels = store.model.labels if store.model is not None else ()
+        if store.timeline is not None:
+            marks = [_Mark(m.time, m.text, m.time) for m in store.timeline.marks]
+            gaps = store.timeline.gaps
+            marks += [_Mark(g.time, f"gap, {g.text}", g.time + g.duration_s) for g in gaps]
+        else:
+            marks = [_Mark(m.time, m.text, m.time) for m in store.markers.read(self._first, self._last)]
+            marks += [_Mark(time, text, time) for time, text, severity in store.events if severity != "info"]
+        self._marks = sorted(marks, key=lambda mark: mark.time)[-_MAX_MARKS:]
+        self._runs = []
+        for prediction in store.predictions.read(self._first, self._last):
+            start, end, label = prediction.t_end - 0.3, prediction.t_end, prediction.label
+            if self._runs and self._runs[-1][2] == label and start <= self._runs[-1][1] + 0.5:
+                self._runs[-1] = (self._runs[-1][0], end, label)
+            else:
+                self._runs.append((start, end, label))
+
+    def _draw_behind(self) -> QPixmap:
+        ratio = self.devicePixelRatioF()
+        pixmap = QPixmap(self.size() * ratio)
+        pixmap.setDevicePixelRatio(ratio)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(pixmap)
+        strip = self._strip()
+        painter.fillRect(strip, QColor(self._theme.grid))
+        for start, end, label in self._runs:
+            colour = self._theme.category(self._labels.index(label)) if label in self._labels else "#888888"
+            x = self._x(start)
+            painter.fillRect(
+                QRectF(x, strip.top(), max(1.0, self._x(end) - x), strip.height()), QColor(colour)
+            )
+        for mark in self._marks:
+            self._draw_mark(painter, mark, strip)
+        painter.end()
+        return pixmap
+
+    def _draw_mark(self, painter: QPainter, mark: _Mark, strip: QRectF) -> None:
+        x = self._x(mark.time)
+        if mark.end > mark.time:
+            hatch = QBrush(QColor(self._theme.text), Qt.BrushStyle.BDiagPattern)
+            area = QRectF(x, strip.top(), max(3.0, self._x(mark.end) - x), strip.height())
+            painter.fillRect(area, QColor(self._theme.window))
+            painter.fillRect(area, hatch)
+            return
+        size = self.height() * 0.14
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(self._theme.muted))
+        bottom = self.height() - 1.0
+        painter.drawPolygon(
+            QPolygonF([QPointF(x, strip.bottom() + 2), QPointF(x - size, bottom), QPointF(x + size, bottom)])
+        )
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw what is behind, and the handle over it."""
+        painter = QPainter(self)
+        if self._behind is not None:
+            painter.drawPixmap(0, 0, self._behind)
+        else:
+            painter.fillRect(self._strip(), QColor(self._theme.grid))
+        if math.isfinite(self._shown):
+            x = self._x(self._first + self.sliderPosition() / _PER_S)
+            strip = self._strip()
+            painter.setPen(QPen(QColor(self._theme.window), 1))
+            painter.setBrush(QColor(self._theme.text))
+            painter.drawRoundedRect(QRectF(x - 3.5, 0.5, 7, strip.bottom() + 3), 3, 3)
+        if self.hasFocus():
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(QColor(self._theme.accent), 1, Qt.PenStyle.DotLine))
+            painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
+        """Begin to drag at the place clicked."""
+        if event is not None and event.button() == Qt.MouseButton.LeftButton and self.maximum() > 0:
+            self.setSliderDown(True)
+            self._move(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
+        """Drag."""
+        if event is not None and self.isSliderDown():
+            self._move(event)
+            QToolTip.showText(
+                event.globalPosition().toPoint(), self.words_at(self._time(event.position().x()))
+            )
+
+    def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
+        """Choose the moment."""
+        if event is not None and self.isSliderDown():
+            self.setSliderDown(False)
+            self.chosen.emit(self._time(event.position().x()))
+
+    def event(self, event: QEvent | None) -> bool:
+        """Explain the place under the mouse."""
+        if isinstance(event, QHelpEvent) and math.isfinite(self._first):
+            QToolTip.showText(event.globalPos(), self.words_at(self._time(event.pos().x())), self)
+            return True
+        return super().event(event)
+
+    def words_at(self, t: float) -> str:
+        """Return what there is at ``t``: the time, the emotion predicted and the marks near it."""
+        words = [clock_text(t - self._first, 1)]
+        run = next((run for run in self._runs if run[0] <= t <= run[1]), None)
+        if run is not None:
+            words.append(f"predicted: {one_line(run[2])}")
+        near_s = _NEAR_PX * (self._last - self._first) / max(1, self.width())
+        words += [
+            one_line(mark.text, 80) for mark in self._marks if mark.time - near_s <= t <= mark.end + near_s
+        ][:5]
+        # Qt takes a tooltip for rich text where it looks like markup.
+        return "\n".join(words).replace("<", "‹").replace(">", "›")
+
+    def _move(self, event: QMouseEvent) -> None:
+        self.setSliderPosition(round((self._time(event.position().x()) - self._first) * _PER_S))
+        self.update()
+
+    def _strip(self) -> QRectF:
+        return QRectF(4, 2, max(1, self.width() - 8), self.height() * 0.55)
+
+    def _x(self, t: float) -> float:
+        strip = self._strip()
+        share = (t - self._first) / (self._last - self._first)
+        return strip.left() + min(max(share, 0.0), 1.0) * strip.width()
+
+    def _time(self, x: float) -> float:
+        strip = self._strip()
+        share = min(max((x - strip.left()) / strip.width(), 0.0), 1.0)
+        return self._first + share * (self._last - self._first)

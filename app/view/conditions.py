@@ -1,0 +1,166 @@
+"""What is wrong or worth knowing, in words with a remedy, as the banners over the window's tabs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from acquisition.types import KIND_OF_MODALITY, Kind
+from app.view.figures import age
+from app.view.plain_text import one_line
+from app.view.store import StreamState, ViewStore
+
+#: A live session names a missing device only after this: streams open one after the other.
+_SETTLED_S = 6.0
+_OUTPUT_STOPS = {"recording": "the session goes on without the recording"}
+_DEVICE = {
+    "eeg": ("EEG", "is the amplifier's LSL program running?"),
+    "eye": ("eye tracker", "is the tracker's LSL program running?"),
+    "face": ("camera", "publish one with Streams, or: affectscope publish webcam"),
+    "voice": ("microphone", "publish one with Streams, or: affectscope publish microphone"),
+}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something the person at the screen should know.
+
+    ``actions`` are names in `app.qt.commands`, offered as buttons.
+    """
+
+    key: str  # the same condition has the same key
+    severity: str  # error | warning | info
+    text: str
+    remedy: str = ""
+    actions: tuple[str, ...] = ()
+    can_be_closed: bool = True
+
+
+def conditions(store: ViewStore) -> list[Condition]:
+    """Return everything that holds now, the gravest first."""
+    found = [*_of_session(store), *_of_streams(store), *_of_failures(store), *_of_recording(store)]
+    found += [*_of_devices(store), *_of_data(store), *_of_model(store)]
+    return sorted(found, key=lambda condition: ("error", "warning", "info").index(condition.severity))
+
+
+def _of_session(store: ViewStore) -> list[Condition]:
+    phase = store.phase
+    if phase.name == "failed":
+        text = f"The engine stopped: {_line(phase.message)}"
+        return [Condition("engine", "error", text, "", _ways_out(store), can_be_closed=False)]
+    if phase.name == "ended":
+        text = "The recording has been replayed." if store.mode == "replay" else "The session has ended."
+        return [Condition("engine", "info", text, _line(phase.message), ("start_again", "open_recording"))]
+    return []
+
+
+def _ways_out(store: ViewStore) -> tuple[str, ...]:
+    message = store.phase.message.lower()
+    ways = ["start_again"]
+    if "stream" in message or "montage" in message or "channel" in message:
+        ways.append("choose_streams")
+    if "model" in message:
+        ways.append("choose_model")
+    if "file" in message or "recording" in message or "xdf" in message:
+        ways.append("open_recording")
+    return tuple(ways)
+
+
+def _of_streams(store: ViewStore) -> list[Condition]:
+    return [
+        condition for state in store.streams.values() if (condition := _of_stream(state, store)) is not None
+    ]
+
+
+def _of_stream(state: StreamState, store: ViewStore) -> Condition | None:
+    name = _line(state.spec.name)
+    if state.state == "stale":
+        silent = age(_now(store) - state.since)
+        remedy = "check the device and its program; it is taken up again by itself when it returns"
+        text = f"{name} fell silent {silent} ago; its modality is masked"
+        return Condition(f"stream {state.spec.key}", "warning", text, remedy)
+    if state.state == "refused":
+        text = f"{name} is refused: {_line(state.message)}"
+        remedy = "give the device its earlier settings, or choose the streams anew"
+        return Condition(f"stream {state.spec.key}", "error", text, remedy, ("choose_streams",))
+    return None
+
+
+def _of_failures(store: ViewStore) -> list[Condition]:
+    by_stage = {failure.stage: failure for failure in store.failures}
+    return [
+        Condition(
+            f"failure {stage}",
+            "error",
+            f"{stage} failed: {_line(failure.error)}",
+            _OUTPUT_STOPS.get(stage, ""),
+            ("start_again",) if stage in ("acquisition", "decoding") else (),
+        )
+        for stage, failure in by_stage.items()
+    ]
+
+
+def _of_recording(store: ViewStore) -> list[Condition]:
+    recording = store.health.recording if store.health is not None else None
+    if recording is None:
+        return []
+    if recording.state == "failed":
+        text = f"{recording.path.name} is not recorded any more: {_line(recording.message)}"
+        return [Condition("recording", "error", text, "what was written can be read", ("record",))]
+    if recording.state == "recording" and recording.room_s < 600:
+        text = f"The disk of {recording.path.name} is full in {age(recording.room_s)}"
+        return [Condition("disk", "warning", text, "free some space, or stop and record to another disk")]
+    if recording.state == "stopped":
+        return [Condition(f"recorded {recording.path}", "info", f"Recorded: {recording.path}")]
+    return []
+
+
+def _of_devices(store: ViewStore) -> list[Condition]:
+    """Name devices that a live session runs without."""
+    if store.mode != "live" or store.phase.name != "running" or not _has_settled(store):
+        return []
+    missing = [modality for modality, kind in KIND_OF_MODALITY.items() if store.stream_of(kind) is None]
+    if not missing:
+        return []
+    names = ", ".join(_DEVICE[modality][0] for modality in missing)
+    remedy = _DEVICE[missing[0]][1] if len(missing) == 1 else "look for devices with Streams"
+    text = f"No {names}: decoding goes on without"
+    return [Condition(f"missing {names}", "info", text, remedy, ("choose_streams",))]
+
+
+def _of_data(store: ViewStore) -> list[Condition]:
+    """Name damage of a recording, which its reader reports as warnings."""
+    damage = [text for _, text, severity in store.events if severity != "info" and "damage" in text.lower()]
+    if store.mode != "replay" or not damage:
+        return []
+    more = f" (and {len(damage) - 1} more places)" if len(damage) > 1 else ""
+    text = f"The recording is damaged: {_line(damage[0])}{more}"
+    remedy = "what can be read is replayed; see: affectscope inspect"
+    return [Condition("damage", "warning", text, remedy)]
+
+
+def _of_model(store: ViewStore) -> list[Condition]:
+    found = []
+    if store.model is not None and store.model.is_simulated:
+        text = "Trained on simulated data: the output says nothing of a real person."
+        if store.is_simulated:
+            text = "All data here is simulated, and so was the training: the output says nothing of a real person."
+        found.append(Condition("simulated", "info", text, can_be_closed=False))
+    elif store.is_simulated:
+        text = "All data here is simulated: no real person and no real device is involved."
+        found.append(Condition("simulated", "info", text, can_be_closed=False))
+    return found
+
+
+def _has_settled(store: ViewStore) -> bool:
+    since = [state.since for state in store.streams.values() if state.spec.kind is not Kind.MARKERS]
+    return bool(since) and _now(store) - min(since) > _SETTLED_S
+
+
+def _now(store: ViewStore) -> float:
+    times = [store.newest_time, store.health.time if store.health is not None else math.nan]
+    return max((t for t in times if not math.isnan(t)), default=math.nan)
+
+
+def _line(text: str) -> str:
+    return one_line(text)
