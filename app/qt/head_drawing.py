@@ -46,6 +46,16 @@ class HeadShape:
         return self.centre + QPointF(float(xy[0]), -float(xy[1])) * self.radius
 
     @property
+    def top(self) -> float:
+        """Tip of the nose."""
+        return self.centre.y() - self.radius * _MARGIN
+
+    @property
+    def bottom(self) -> float:
+        """Back of the head."""
+        return self.centre.y() + self.radius
+
+    @property
     def dot(self) -> float:
         """Radius of an electrode's dot."""
         return float(np.clip(self.radius * 0.03, 1.6, 5.0))
@@ -139,14 +149,9 @@ def draw_labels(
     metrics = QFontMetricsF(painter.font())
     taken: list[QRectF] = []
     for text, place in places:
-        size = metrics.boundingRect(text).size()
-        width, height = size.width() + metrics.height() * 0.5, metrics.height()
-        point = shape.point(place)
-        up = point.y() - height - shape.dot * 2 > area.top()
-        top = point.y() - height - shape.dot * 2 if up else point.y() + shape.dot * 2
-        left = min(max(point.x() - width / 2, area.left()), area.right() - width)
-        box = QRectF(left, top, width, height)
-        if any(box.intersects(other) for other in taken):
+        width, height = metrics.horizontalAdvance(text) + metrics.height() * 0.5, metrics.height()
+        box = _free_box(shape.point(place), width, height, shape.dot * 1.8, area, taken)
+        if box is None:
             continue
         taken.append(box)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -154,6 +159,24 @@ def draw_labels(
         painter.drawRoundedRect(box, 3, 3)
         painter.setPen(QColor("#ffffff"))
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+
+def _free_box(
+    point: QPointF, width: float, height: float, off: float, area: QRectF, taken: Sequence[QRectF]
+) -> QRectF | None:
+    """Return a place above, below, right or left of a point that is free, None without one."""
+    x, y = point.x(), point.y()
+    corners = (
+        (x - width / 2, y - off - height),
+        (x - width / 2, y + off),
+        (x + off, y - height / 2),
+        (x - off - width, y - height / 2),
+    )
+    for left, top in corners:
+        box = QRectF(min(max(left, area.left()), area.right() - width), top, width, height)
+        if area.contains(box) and not any(box.intersects(other) for other in taken):
+            return box
+    return None
 
 
 def draw_bar(painter: QPainter, row: QRectF, low: str, high: str, table: NDArray[np.uint8]) -> None:

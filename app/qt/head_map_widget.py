@@ -50,7 +50,7 @@ class HeadMapWidget(QWidget):
     title : str
         Plain text above the head.
     n_labels : int
-        How many of the highest electrodes (by size where the scale is diverging) carry their name.
+        How many of the highest electrodes carry their name.
     """
 
     def __init__(self, title: str, parent: QWidget | None = None, *, n_labels: int = 3) -> None:
@@ -63,6 +63,7 @@ class HeadMapWidget(QWidget):
         self._scale = (0.0, 1.0)
         self._unit = ""
         self._diverging = False
+        self._by_size = False
         self._states: Mapping[str, ElectrodeState] = {}
         self._missing = "no data yet"
         self._selected: str | None = None
@@ -83,6 +84,7 @@ class HeadMapWidget(QWidget):
         unit: str,
         *,
         diverging: bool = False,
+        by_size: bool | None = None,
     ) -> None:
         """Show one value per electrode on a scale from ``low`` to ``high``.
 
@@ -95,17 +97,21 @@ class HeadMapWidget(QWidget):
         unit : str
             Behind the numbers of the colour bar.
         diverging : bool
-            Blue, white and vermillion instead of cividis; ``low`` and ``high`` should lie around the middle.
+            Blue, white and vermillion instead of cividis, and signed numbers; ``low`` and ``high`` should lie
+            around the middle.
+        by_size : bool, optional
+            Whether the values far below 0 rank with those far above; as ``diverging`` where not given.
         """
         names, given = tuple(ch_names), np.array(values, dtype=np.float32)
         same = names == self._names and self._values is not None and not self._missing
-        how = ((float(low), float(high)), unit, diverging)
-        if same and how == (self._scale, self._unit, self._diverging):
+        by_size = diverging if by_size is None else by_size
+        how = ((float(low), float(high)), unit, diverging, by_size)
+        if same and how == (self._scale, self._unit, self._diverging, self._by_size):
             assert self._values is not None
             if np.array_equal(given, self._values, equal_nan=True):
                 return
         self._names, self._values, self._missing = names, given, ""
-        self._scale, self._unit, self._diverging = how
+        self._scale, self._unit, self._diverging, self._by_size = how
         self._changed()
 
     def set_states(self, states: Mapping[str, ElectrodeState], ch_names: Sequence[str] | None = None) -> None:
@@ -137,7 +143,7 @@ class HeadMapWidget(QWidget):
         self.update()
 
     def highest(self, n: int) -> list[str]:
-        """Return the n channels with the highest values (by size where the scale is diverging)."""
+        """Return the n channels with the highest values, or the largest where they rank by size."""
         return self._ranked()[:n]
 
     # --- Qt ---
@@ -154,7 +160,7 @@ class HeadMapWidget(QWidget):
         painter = QPainter(self)
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
         shape, line = self._shape(), QFontMetricsF(self.font()).height()
-        top = QRectF(3, 2, self.width() - 6, line)
+        top = QRectF(3, max(shape.top - line * 1.15, 1), self.width() - 6, line)
         painter.setPen(QColor(self.theme.muted if self._missing else self.theme.text))
         painter.drawText(top, Qt.AlignmentFlag.AlignCenter, self._elided(self._title, top.width()))
         draw_outline(painter, shape, self.theme)
@@ -163,7 +169,7 @@ class HeadMapWidget(QWidget):
             self._draw_missing(painter, shape)
         else:
             self._draw_electrodes(painter, shape, line)
-            self._draw_bar(painter, line)
+            self._draw_bar(painter, QRectF(2, shape.bottom + line * 0.25, self.width() - 4, line))
         if self.hasFocus():
             painter.setPen(QPen(QColor(self.theme.accent), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -215,7 +221,7 @@ class HeadMapWidget(QWidget):
     def _ranked(self) -> list[str]:
         if self._missing or self._values is None:
             return list(self._states)
-        key = np.abs(self._values) if self._diverging else self._values
+        key = np.abs(self._values) if self._by_size else self._values
         order = np.argsort(-np.where(np.isfinite(key), key, -np.inf), kind="stable")
         return [self._names[i] for i in order if np.isfinite(key[i])]
 
@@ -230,7 +236,8 @@ class HeadMapWidget(QWidget):
     def _number(self, value: float) -> str:
         span = max(self._scale[1] - self._scale[0], 1e-12)
         decimals = int(np.clip(2 - np.floor(np.log10(span)), 0, 6))
-        return f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+        sign = "+" if self._diverging and value > 0 else ""
+        return f"{sign}{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
     def _describe(self) -> None:
         """Say in words what the colours say, for assistive technology."""
@@ -239,7 +246,9 @@ class HeadMapWidget(QWidget):
         elif self._selected:
             words = self._words(self._selected)
         elif self._values is not None:
-            words = "highest: " + "; ".join(self._words(name) for name in self.highest(3))
+            words = ("largest: " if self._by_size else "highest: ") + "; ".join(
+                self._words(name) for name in self.highest(3)
+            )
         else:
             marked = [name for name, state in self._states.items() if state.letter]
             words = "; ".join(self._words(name) for name in marked) or "nothing marked"
@@ -248,8 +257,10 @@ class HeadMapWidget(QWidget):
 
     def _shape(self) -> HeadShape:
         line = QFontMetricsF(self.font()).height()
-        below = line * (1.3 if self._values is not None or self._missing else 0.2)
-        return HeadShape.in_rect(QRectF(2, line, self.width() - 4, self.height() - line - below))
+        n_below = 1.3 if self._values is not None or self._missing else 0.2
+        if not self._missing and head_map(self._names).unplaced:
+            n_below += 1
+        return HeadShape.in_rect(QRectF(2, line, self.width() - 4, self.height() - line * (1 + n_below)))
 
     def _draw_electrodes(self, painter: QPainter, shape: HeadShape, line: float) -> None:
         xy = head_map(self._names).xy
@@ -272,17 +283,17 @@ class HeadMapWidget(QWidget):
         ]
         draw_labels(painter, shape, places, QRectF(self.rect()))
 
-    def _draw_bar(self, painter: QPainter, line: float) -> None:
-        """Draw the colour bar below the head, and above it who has no place on the head."""
-        row = QRectF(2, self.height() - line, self.width() - 4, line)
+    def _draw_bar(self, painter: QPainter, row: QRectF) -> None:
+        """Draw the colour bar below the head, and below it who has no place on the head."""
         painter.setPen(QColor(self.theme.muted))
         if unplaced := head_map(self._names).unplaced:
             text = self._elided(f"without position: {', '.join(unplaced)}", row.width())
-            above = row.translated(0, -line) if self._values is not None else row
-            painter.drawText(above, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
+            below = row.translated(0, row.height()) if self._values is not None else row
+            painter.drawText(below, Qt.AlignmentFlag.AlignCenter, text)
         if self._values is not None:
-            low, high = (self._number(value) for value in self._scale)
-            draw_bar(painter, row, low, f"{high} {self._unit}", colour_table(self._diverging))
+            low, high = (f"{value:{'+' if self._diverging else ''}.4g}" for value in self._scale)
+            texts = low.replace("-", "\N{MINUS SIGN}"), f"{high} {self._unit}".replace("-", "\N{MINUS SIGN}")
+            draw_bar(painter, row, *texts, colour_table(self._diverging))
 
     def _draw_missing(self, painter: QPainter, shape: HeadShape) -> None:
         painter.setPen(QColor(self.theme.muted))

@@ -1,0 +1,214 @@
+"""The occlusion check: what the answer loses when something is blanked, asked for by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QKeySequence
+from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from app.engine.messages import Occlusion
+from app.qt.head_map_widget import HeadMapWidget
+from app.qt.panel import Panel
+from app.qt.panels.delta_bars import DeltaBars
+from app.qt.theme import Theme
+from app.view.agreement import Comparison, compare
+from app.view.clock_text import clock_text
+from app.view.occlusion_rows import axis_end, groups, groups_before, region_values
+from app.view.store import ViewStore
+
+SHORTCUT = "O"
+_PATIENCE_S = 15.0
+_BEFORE = (
+    "Blanks each modality, EEG band and EEG region of the newest window, one after the other, and asks the "
+    "model again: the change of the probability shows what the answer rests on."
+)
+_READING = (
+    "Bars: the probability when blanked minus the probability as it was. To the left: the answer rested on "
+    "it. A band is blanked to its ordinary value; a modality or region counts as gone."
+)
+_MARKS = {"agree": "●", "disagree": "▲", "unknown": "○"}
+_HEADS = {
+    "agree": "No disagreement between attention and occlusion.",
+    "disagree": "Attention and occlusion disagree.",
+    "unknown": "",
+}
+
+
+class OcclusionPanel(Panel):
+    """Button, bars, head map of the regions, and whether attention tells the same.
+
+    Parameters
+    ----------
+    ask_occlusion : callable
+        Sends the order; the answer arrives in ``store.occlusion``.
+    now : callable
+        Seconds of a clock that only runs on.
+    """
+
+    def __init__(
+        self,
+        ask_occlusion: Callable[[], None],
+        now: Callable[[], float] = monotonic,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__("Occlusion check", parent)
+        self.ask_occlusion = ask_occlusion
+        self._now = now
+        self._asked_at: float | None = None
+        self._asked_with: Occlusion | None = None  # the answer there was when asked
+        self._store: ViewStore | None = None
+        self._shown: object = None
+        self._answered: object = None
+        self._comparison: Comparison | None = None
+        self.ask = QPushButton(f"Check the newest window ({SHORTCUT})")
+        self.ask.setShortcut(QKeySequence(SHORTCUT))
+        self.ask.setAccessibleDescription(_BEFORE)
+        self.ask.clicked.connect(self._ask)
+        self.head.addWidget(self.ask)
+        self.which = _label()
+        self.note = _label(muted=True)
+        self.bars = DeltaBars()
+        self.map = HeadMapWidget("Change by EEG region", n_labels=0)
+        self.flag = _label()
+        self.flag.setAccessibleName("Agreement of attention and occlusion")
+        self._lay_out()
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the newest answer, beside the prediction at ``t``."""
+        self._store = store
+        shown = store.predictions.at(t)
+        shown_end = None if shown is None else shown.t_end
+        self._notice_answer(store)
+        state = self._state_of_asking(store)
+        key = (id(store), store.occlusion, shown_end, state)
+        if key == self._shown:
+            return
+        self._shown = key
+        self.ask.setEnabled(state in ("ready", "no answer"))
+        self._show_which(store, shown_end, state)
+        answered = (id(store), store.occlusion, store.model)
+        if answered != self._answered:
+            self._answered = answered
+            self._show_answer(store)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.bars.theme = theme
+        self.bars.update()
+        self.map.set_theme(theme)
+        self._colour_flag()
+
+    # --- asking ---
+
+    def _ask(self) -> None:
+        self._asked_at = self._now()
+        self._asked_with = self._store.occlusion if self._store is not None else None
+        self.ask_occlusion()
+
+    def _notice_answer(self, store: ViewStore) -> None:
+        if self._asked_at is not None and store.occlusion is not self._asked_with:
+            self._asked_at = None
+
+    def _state_of_asking(self, store: ViewStore) -> str:
+        """Return ready, asking, no answer, or no session."""
+        if store.phase.name in ("ended", "failed") or store.predictions.newest is None:
+            self._asked_at = None
+            return "no session"
+        if self._asked_at is None:
+            return "ready"
+        return "asking" if self._now() - self._asked_at < _PATIENCE_S else "no answer"
+
+    # --- showing ---
+
+    def _show_which(self, store: ViewStore, shown_end: float | None, state: str) -> None:
+        """Say which window the answer is about, and how the asking goes."""
+        notes = {
+            "asking": "Asking the model …",
+            "no answer": f"No answer for {_PATIENCE_S:.0f} s: it comes with the next window; is the replay "
+            "paused, or is no stream there?",
+            "no session": "There must be a session with a prediction to check.",
+            "ready": "",
+        }
+        note = notes[state]
+        answer = store.occlusion
+        if answer is None:
+            self.which.setText("")
+            note = note or _BEFORE
+        else:
+            text = clock_text(store)
+            self.which.setText(
+                f"for the window at {text(answer.t_end)}: {answer.label} {100 * answer.probability:.0f} %"
+            )
+            if not note and shown_end is not None and shown_end != answer.t_end:
+                order = "older" if answer.t_end < shown_end else "newer"
+                note = f"This is {order} than the prediction shown, which is of {text(shown_end)}."
+        self.which.setVisible(answer is not None)
+        self.note.setText(note)
+
+    def _show_answer(self, store: ViewStore) -> None:
+        answer = store.occlusion
+        bands = store.model.bands if store.model is not None else ()
+        self.flag.setVisible(answer is not None)
+        if answer is None:
+            modality, band, region = groups_before(bands)
+            self.bars.set_groups([(modality, band), (region,)], 10.0)
+            self.map.set_missing("not asked yet")
+            return
+        modality, band, region = groups(answer.rows, bands)
+        self.bars.set_groups([(modality, band), (region,)], axis_end(answer.rows))
+        values = region_values(answer)
+        if values:
+            end = axis_end([row for row in answer.rows if row.kind == "region"])
+            self.map.set_values(tuple(values), list(values.values()), -end, end, "points", diverging=True)
+        else:
+            self.map.set_missing("EEG absent")
+        self._show_flag(store, answer)
+
+    def _show_flag(self, store: ViewStore, answer: Occlusion) -> None:
+        prediction = store.predictions.at(answer.t_end)
+        if prediction is None or prediction.t_end != answer.t_end:
+            found = Comparison("unknown", ("The prediction of that window is no longer kept.",))
+        else:
+            found = compare(prediction.modality_attention, answer.rows, answer.label)
+        self._comparison = found
+        words = " ".join(part for part in (_HEADS[found.state], *found.sentences) if part)
+        self.flag.setText(f"{_MARKS[found.state]} {words}")
+        self._colour_flag()
+
+    def _colour_flag(self) -> None:
+        theme = self.theme
+        state = self._comparison.state if self._comparison is not None else "unknown"
+        colour = {"disagree": theme.suspect, "agree": theme.good}.get(state, theme.muted)
+        self.flag.setStyleSheet(f"color: {colour}")
+
+    def _lay_out(self) -> None:
+        says = _label(muted=True)
+        says.setText(_READING)
+        right = QVBoxLayout()
+        right.addWidget(self.flag)
+        right.addWidget(says)
+        right.addStretch(1)
+        below = QHBoxLayout()
+        below.addWidget(self.map, 1)
+        below.addLayout(right, 1)
+        self.body.addWidget(self.which)
+        self.body.addWidget(self.note)
+        self.body.addWidget(self.bars, 6)
+        self.body.addLayout(below, 5)
+        self.flag.hide()
+        self.which.hide()
+        self.note.setText(_BEFORE)
+        self.map.set_missing("not asked yet")
+
+
+def _label(*, muted: bool = False) -> QLabel:
+    label = QLabel("")
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    if muted:
+        label.setProperty("muted", True)
+    return label
