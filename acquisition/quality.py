@@ -32,7 +32,7 @@ _NOISE_FROM_HZ = (
     35.0  # cortical rhythms are weak above; scalp muscle is strongest at 20-300 Hz [Goncharova 2003]
 )
 _NEARLY_FLAT_UV = 0.3  # chosen: below the input noise of common amplifiers (0.4-1 uV rms)
-_POP_S = 0.02  # a mean over a period of 50 Hz before and after: mains cancel, a blink rises slower
+_POP_S = 0.02  # a period of 50 Hz: mains cancel in the mean
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class _Fault:
     words: str
     suspect: float
     bad: float
-    is_state: bool = False  # said without a figure
 
 
-#: In the order in which one explains the next: an electrode off the skin picks up mains, hence amplitude.
+#: The first of `_FAULTS` explain the others: an electrode off the skin picks up mains, hence amplitude.
+_N_CAUSES = 4
 _FAULTS = (
     _Fault("NaN {:.0%}", 1e-9, 0.1),
     _Fault("flat", np.inf, 1.0),
@@ -103,7 +103,7 @@ class QualityMeter:
         self._scores = np.ones(n)
 
     def push(self, data: NDArray[np.floating], breaks: tuple[int, ...] = ()) -> None:
-        """Add raw EEG (n, C) in µV; ``breaks`` are positions of samples that do not continue the one before."""
+        """Add raw EEG (n, C) in µV; what lies before the last of ``breaks`` no longer counts."""
         if breaks:
             self._data = self._data[:0]
             data = data[max(breaks) :]
@@ -178,11 +178,16 @@ class QualityMeter:
         return (np.zeros(x.shape[1]) if line is None else shares[line]), noise
 
     def _largest_step(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the largest difference of the means of 20 ms after and before any moment, (C,)."""
+        """Return the largest step, (C,) µV: mean of 20 ms after a moment minus 20 ms before it.
+
+        Half of the steps 20 ms earlier and later are taken off: a slow slope, a blink's or a delta wave's,
+        has them too, a step stands alone.
+        """
         n = max(1, round(_POP_S * self._sfreq))
         total = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, axis=0)])
         means = (total[n:] - total[:-n]) / n
-        return np.abs(means[n:] - means[:-n]).max(axis=0)
+        steps = means[n:] - means[:-n]
+        return np.abs(steps[n:-n] - (steps[2 * n :] + steps[: -2 * n]) / 2).max(axis=0)
 
     # --- states ---
 
@@ -212,13 +217,15 @@ class QualityMeter:
         present = np.flatnonzero(stays >= level)
         if len(present) == 0:
             return self._reasons[at]
-        fault = int(present[0])
+        # A cause is named before what it entails; otherwise what exceeds its threshold most.
+        is_cause = present[0] < _N_CAUSES
+        fault = int(present[0] if is_cause else max(present, key=lambda i: figures[i] / _FAULTS[i].suspect))
         return _FAULTS[fault].words.format(figures[fault]).replace("%", " %")
 
 
 def _levels(figures: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return 0 good, 1 suspect, 2 bad for each fault and channel."""
-    return (figures >= _SUSPECT_FROM).astype(np.intp) + (figures >= _BAD_FROM)
+    return np.where(figures >= _BAD_FROM, 2, np.where(figures >= _SUSPECT_FROM, 1, 0))
 
 
 def _scores(figures: NDArray[np.float64]) -> NDArray[np.float64]:

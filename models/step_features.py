@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acquisition.quality import FLAT_UV, MAX_SHARE_AT_RAIL, MOST_UV
 from acquisition.types import Step
 from models.features.config import FeatureConfig
 from models.features.de import differential_entropy
@@ -16,12 +17,6 @@ from models.features.face import FaceFinder, crop_face, decode_frame
 from models.features.gaze import eye_features
 from models.features.log_mel import log_mel, resample
 from models.features.screen import ScreenGeometry
-
-#: A channel whose samples sit at its extreme values for longer than this share of a step is at the rails.
-_MAX_SHARE_AT_RAIL = 0.1
-_FLAT_UV = 1e-3  # standard deviation below which a channel is flat, in the unit of the data
-#: No amplifier shows more, not even in raw 24-bit counts; the power of far larger numbers is infinite.
-_MOST_UV = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +89,8 @@ class StepFeatures:
 
 def usable_channels(data: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return which channels of a step (C, n_times) carry a signal, (C,) bool."""
-    finite = (np.abs(data) <= _MOST_UV).all(axis=1)  # NaN compares False
+    finite = (np.abs(data) <= MOST_UV).all(axis=1)  # NaN compares False
     data = np.where(finite[:, None], data, 0.0)
     low, high = data.min(axis=1, keepdims=True), data.max(axis=1, keepdims=True)
     at_rail = np.maximum((data == low).mean(axis=1), (data == high).mean(axis=1))
-    return finite & (data.std(axis=1) > _FLAT_UV) & (at_rail <= _MAX_SHARE_AT_RAIL)
+    return finite & (data.std(axis=1) > FLAT_UV) & (at_rail <= MAX_SHARE_AT_RAIL)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt, sosfilt_zi
 
+from acquisition.quality import MOST_UV
 from app.engine.binning import BinSplitter
 from app.engine.messages import EegPart
 from app.engine.pieces import Piece
@@ -13,7 +14,6 @@ from app.engine.pieces import Piece
 HIGHPASS_HZ = 0.5  # the usual low cut of clinical review is 0.5 to 1 Hz
 BIN_S = 1 / 125  # ten seconds are then 1250 columns, about one a pixel
 _MAX_FILL_S = 0.1  # stamps of a stream without a break can still leave holes of so long
-_MOST_UV = 1e9  # more is no voltage: it would stay in the filter for ever
 
 
 class EegDisplay:
@@ -59,7 +59,7 @@ class EegDisplay:
     def _filter(self, data: NDArray[np.floating], begins: bool) -> NDArray[np.float64]:
         """Filter a run without breaks; after a break the filter starts as if its first value were old."""
         with np.errstate(invalid="ignore"):
-            is_finite = np.abs(data) <= _MOST_UV  # NaN compares False
+            is_finite = np.abs(data) <= MOST_UV  # NaN compares False; infinity would stay for ever
         is_whole = bool(is_finite.all())
         x = np.asarray(data, dtype=np.float64) if is_whole else self._held(data, is_finite)
         if self._state is None or begins:

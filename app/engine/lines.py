@@ -78,7 +78,8 @@ class EegLine:
             meter.push(part.data, part.breaks)
             if stop == len(piece.times):
                 break
-            parts.append(QualityPart(t, meter.assess(t)))
+            channels = meter.assess(t)
+            parts += [QualityPart(t, channels)] if channels else []
             self._next_quality = math.floor(piece.times[stop] / _QUALITY_S) + 1  # passes over a gap
             start = stop
         return parts

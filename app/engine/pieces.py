@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class Piece:
     def runs(self) -> Iterator[tuple[bool, Piece]]:
         """Give the parts without a break inside, each with whether it begins with one."""
         edges = sorted({0, *self.breaks, len(self.times)})
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             yield start in self.breaks, self.part(start, stop)
 
     def part(self, start: int, stop: int) -> Piece:

@@ -75,22 +75,31 @@ class LogMelStream:
 
     def push(self, piece: Piece) -> LogMelPart | None:
         """Add samples (n, 1) in -1..1; return the frames they complete, or None."""
-        times: list[NDArray[np.float64]] = []
-        values: list[NDArray[np.float16]] = []
+        parts: list[LogMelPart] = []
         for begins, run in piece.runs():
-            if begins:  # a frame does not span a gap; what was too little for a call is let go
+            if begins:  # no frame spans a gap
+                parts += self._frames(1)
                 self._restart()
             self._raw = np.concatenate([self._raw, run.data[:, 0].astype(np.float32)])
             self._times = np.concatenate([self._times, run.times])
             self._resample_new()
-            n = n_log_mel_frames(len(self._wave))
-            if n < _MIN_FRAMES:
-                continue
-            frames = log_mel(self._wave, self._config)
-            values.append(frames.clamp(-6e4, 6e4).numpy().astype(np.float16))
-            times.append(self._wave_times[FRAME // 2 : FRAME // 2 + n * HOP : HOP][:n].copy())
-            self._wave, self._wave_times = self._wave[n * HOP :], self._wave_times[n * HOP :]
-        return LogMelPart(np.concatenate(times), np.concatenate(values)) if times else None
+            parts += self._frames(_MIN_FRAMES)
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        return LogMelPart(
+            np.concatenate([part.times for part in parts]), np.concatenate([part.values for part in parts])
+        )
+
+    def _frames(self, n_least: int) -> list[LogMelPart]:
+        """Return the frames that are whole by now, if there are enough of them."""
+        n = n_log_mel_frames(len(self._wave))
+        if n < n_least:
+            return []
+        # Half precision reaches 65504; normalised frames lie within -2 and 3, only broken sound goes beyond.
+        values = log_mel(self._wave, self._config).clamp(-6e4, 6e4).numpy().astype(np.float16)
+        times = self._wave_times[FRAME // 2 :: HOP][:n].copy()
+        self._wave, self._wave_times = self._wave[n * HOP :], self._wave_times[n * HOP :]
+        return [LogMelPart(times, values)]
 
     def _resample_new(self) -> None:
         """Bring what has its context on both sides to 16 kHz."""

@@ -1,0 +1,150 @@
+"""Electrode quality: known faults in synthetic EEG are named with their figure, and states hold still."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from acquisition.quality import QualityMeter
+
+SFREQ = 500.0
+NAMES = ("CZ", "OZ")
+
+
+def eeg(seconds, sfreq=SFREQ, n_channels=2, seed=0):
+    """Pink noise of 10 µV rms with 20 µV of alpha: an electrode as it should be."""
+    rng = np.random.default_rng(seed)
+    n = round(seconds * sfreq)
+    spectrum = np.fft.rfft(rng.normal(size=(n, n_channels)), axis=0)
+    freqs = np.fft.rfftfreq(n, 1 / sfreq)
+    spectrum *= (1 / np.sqrt(np.maximum(freqs, 0.5)))[:, None]
+    pink = np.fft.irfft(spectrum, n, axis=0)
+    pink *= 10 / pink.std()
+    t = np.arange(n) / sfreq
+    return pink + 20 * np.sin(2 * np.pi * 10 * t)[:, None]
+
+
+def sine(hz, amplitude, seconds, sfreq=SFREQ):
+    return amplitude * np.sin(2 * np.pi * hz * np.arange(round(seconds * sfreq)) / sfreq)
+
+
+def assessed(data, sfreq=SFREQ, names=NAMES, **options):
+    """Feed everything second by second; return each second's answer."""
+    meter = QualityMeter(names, sfreq, **options)
+    answers = []
+    n = round(sfreq)
+    for second in range(len(data) // n):
+        meter.push(data[second * n : (second + 1) * n])
+        answers.append(meter.assess(100.0 + second + 1))
+    return answers
+
+
+@pytest.mark.parametrize("sfreq", [128.0, 250.0, 1000.0, 2000.0])
+def test_clean_eeg_is_good_at_any_rate(sfreq):
+    for answer in assessed(eeg(6, sfreq), sfreq):
+        assert [channel.state for channel in answer] == ["good", "good"]
+        assert all(channel.reason == "" and channel.score > 0.6 for channel in answer)
+
+
+@pytest.mark.parametrize("line", [50.0, 60.0])
+def test_mains_are_named_with_their_share_of_the_power(line):
+    data = eeg(4)
+    clean = data[:, 1]
+    rest = np.var(clean)
+    data[:, 0] = clean + sine(line, np.sqrt(2 * rest * 0.63 / 0.37), 4)  # 63 % of all power
+    cz, oz = assessed(data)[-1]
+    assert (cz.state, oz.state) == ("bad", "good")
+    word, share, percent = cz.reason.split()
+    assert (word, percent) == ("mains", "%")
+    assert float(share) == pytest.approx(63, abs=6)  # power below 1 Hz is no part of the whole here
+    assert cz.score < 0.2 < oz.score
+
+
+def test_nothing_is_said_of_mains_above_what_the_rate_can_show():
+    data = eeg(4, 80.0) + sine(30.0, 15.0, 4, 80.0)[:, None]  # 50 Hz would fold to 30
+    assert all(channel.state == "good" for channel in assessed(data, 80.0)[-1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "state", "reason"),
+    [
+        (lambda x: np.full_like(x, 187500.0), "bad", "flat"),
+        (lambda x: np.clip(x, -12.0, 12.0), "bad", "rails"),
+        (lambda x: np.where(np.arange(len(x)) % 4 == 0, np.nan, x), "bad", "NaN 25 %"),
+        (lambda x: np.where(np.arange(len(x)) == 10, np.inf, x), "good", ""),
+        (lambda x: 0.005 * x, "suspect", "nearly flat"),
+        (lambda x: x + 300.0 * np.arange(len(x)) / SFREQ, "suspect", "drift"),
+        (lambda x: x + 5000.0 * np.arange(len(x)) / SFREQ, "bad", "drift"),
+        (lambda x: x + 50 * np.random.default_rng(1).normal(size=len(x)), "suspect", "noise 2"),  # 25 µV
+        (lambda x: x + 80 * np.random.default_rng(1).normal(size=len(x)), "bad", "noise 4"),  # 40 µV
+        (lambda x: x + 300 * (np.arange(len(x)) // 300 % 2), "suspect", "pop"),
+        (lambda x: x + sine(2.0, 400.0, 8), "suspect", "amplitude"),
+        (lambda x: x + 1e12, "bad", "NaN 100 %"),
+    ],
+)
+def test_each_fault_has_its_words(spoil, state, reason):
+    data = eeg(8)
+    data[:, 0] = spoil(data[:, 0])
+    cz, oz = assessed(data)[-1]
+    assert (cz.state, oz.state) == (state, "good")
+    assert cz.reason.startswith(reason)
+    assert 0.0 <= cz.score <= 1.0
+
+
+def test_blinks_and_strong_alpha_are_no_fault():
+    data = eeg(6)
+    t = np.arange(len(data)) / SFREQ
+    data[:, 0] += 200 * np.exp(-(((t % 3) - 1.5) ** 2) / (2 * 0.08**2)) + sine(10, 40, 6)
+    assert all(channel.state == "good" for answer in assessed(data) for channel in answer)
+
+
+def test_a_state_turns_worse_after_two_seconds_and_better_after_three():
+    data = eeg(16)
+    data[4 * 500 : 8 * 500, 0] = 7.0  # flat from second 4 to 8
+    states = [answer[0].state for answer in assessed(data)]
+    assert states[3] == "good"
+    first_bad = states.index("bad")
+    assert first_bad == 5  # two seconds of it have been seen
+    first_good = states.index("good", first_bad)
+    assert first_good - 8 in (2, 3, 4)  # the window must have left the fault, then three seconds
+    assert set(states[first_bad:first_good]) <= {"bad", "suspect"}
+
+
+def test_a_second_s_fault_changes_nothing():
+    data = eeg(10)
+    data[2000:2400, 0] = 7.0
+    assert all(answer[0].state == "good" for answer in assessed(data))
+
+
+def test_a_figure_about_a_threshold_does_not_flicker():
+    rng = np.random.default_rng(3)
+    data = eeg(40)
+    level = np.repeat(rng.uniform(9.0, 11.0, 40), 500)
+    data[:, 0] += level * 1.15 * rng.normal(size=len(data))  # noise about its threshold of 10 µV
+    states = [answer[0].state for answer in assessed(data)]
+    assert sum(a != b for a, b in pairwise(states)) <= 1
+
+
+def test_the_answer_does_not_depend_on_how_the_samples_come():
+    data = eeg(5)
+    whole, pieces = QualityMeter(NAMES, SFREQ), QualityMeter(NAMES, SFREQ)
+    whole.push(data)
+    for at in range(0, len(data), 7):
+        pieces.push(data[at : at + 7])
+    assert whole.assess(105.0) == pieces.assess(105.0)
+
+
+def test_what_lies_before_a_gap_does_not_count():
+    data = eeg(4)
+    data[:1000] += 5000.0
+    meter = QualityMeter(NAMES, SFREQ)
+    meter.push(data, breaks=(1000,))
+    assert all(channel.state == "good" for channel in meter.assess(104.0))
+
+
+def test_less_than_a_second_says_nothing():
+    meter = QualityMeter(NAMES, SFREQ)
+    meter.push(eeg(0.5))
+    assert meter.assess(100.5) == ()
