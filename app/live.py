@@ -24,7 +24,7 @@ from app.model_loading import load_model, make_decoder
 from app.outputs import Sink
 from app.own_streams import ClockOutlet, PredictionOutlet
 from app.pipeline import Pipeline
-from app.recording_control import RecordingControl
+from app.recording_control import RecordingControl, RecordingHooks
 from app.runner import LiveRunner, closing
 from app.session_options import SessionOptions
 from app.telemetry import Telemetry
@@ -205,14 +205,13 @@ class LiveSession:
     def _recording_control(
         self, source: LslSource, own_source_ids: list[str], checkpoint: Checkpoint, clock: LslClock
     ) -> RecordingControl:
-        return RecordingControl(
-            list(source.headers.values()),
-            own_source_ids,
+        hooks = RecordingHooks(
             on_opened=source.restate_segments,
             sidecar=lambda: self._sidecar(checkpoint, source),
             on_notice=lambda message: self._notice(message, clock.now()),
             on_failure=self._failing("recording", clock),
         )
+        return RecordingControl(list(source.headers.values()), own_source_ids, hooks)
 
     def _record_first(
         self,

@@ -214,10 +214,15 @@ def read_status(path: Path) -> RecordingStatus | None:
 def ask_to_stop(path: Path) -> None:
     """End a recording, whoever started it, without waiting; nothing happens if none runs."""
     path = Path(path).absolute()
-    status = read_status(path)
-    if status is not None and not status.over:
+    if is_running(path):
         with contextlib.suppress(OSError):
             stop_path(path).write_text(CLEAR_UP, encoding="utf-8")
+
+
+def is_running(path: Path) -> bool:
+    """Tell whether some supervisor says that it records ``path``."""
+    status = read_status(Path(path).absolute())
+    return status is not None and not status.over and time.time() - status.updated_at < _DEAD_S
 
 
 def stop_recording(path: Path, timeout_s: float = 75.0) -> RecordingStatus:

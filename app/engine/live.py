@@ -35,9 +35,9 @@ from app.session_options import SessionOptions
 from app.simulator_process import SimulatorProcess, stream_choices
 from app.telemetry import Telemetry
 
-#: How long the end waits for the recorded file; LabRecorder needs up to 4 s, and its supervisor stays
-#: with it when the engine has to be gone by then.
-_CLOSE_RECORDING_S = 1.2
+#: How long the end waits for the recorded file. LabRecorder needs about 4 s to close one, which is more
+#: than a window may take to close; its supervisor stays with it.
+_CLOSE_RECORDING_S = 0.0
 
 
 class _Stopped(Exception):
@@ -207,7 +207,7 @@ class _Desk:
             case StartRecording(path):
                 self._opened.recording.start(path, self._now())
             case StopRecording():
-                self._opened.recording.stop()
+                self._opened.recording.stop(self._now())
             case ChooseSpectrogram(ch_name):
                 self._tap.choose_spectrogram(ch_name)
             case AskOcclusion():

@@ -27,8 +27,19 @@ from app.environment import settle_environment
 _SWITCH_S = 2e-4
 
 
+def engine_process(connection: Connection, request: Request) -> None:
+    """Run an engine as a process; the entry of a spawned one."""
+    run_engine(connection, request)
+    connection.close()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, AttributeError, ValueError):
+            stream.flush()
+    # Everything is closed. Taking torch and liblsl apart would cost seconds, and now and then a crash.
+    os._exit(0)
+
+
 def run_engine(connection: Connection, request: Request) -> None:
-    """Run ``request`` until its end; the entry of the spawned process.
+    """Run ``request`` until its end.
 
     Parameters
     ----------

@@ -18,9 +18,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic
 
-from acquisition.record.recorder import ask_to_stop
+from acquisition.record.recorder import ask_to_stop, is_running
 from app.engine.log import log_path
-from app.engine.main import run_engine
+from app.engine.main import engine_process
 from app.engine.messages import HealthPart, Phase, StartRecording, Stop
 from app.engine.request import LiveRequest, Request
 
@@ -44,7 +44,7 @@ class EngineProcess:
         self._connection, self._far_end = context.Pipe()
         # Not a daemon: it starts simulator, publishers and recorder, which a daemon may not.
         self._process = context.Process(
-            target=run_engine, args=(self._far_end, request), name="affectscope engine", daemon=False
+            target=engine_process, args=(self._far_end, request), name="affectscope engine", daemon=False
         )
         self._news: deque[object] = deque()
         self._has_room = threading.Condition()
@@ -176,7 +176,9 @@ class EngineProcess:
         words = f"the engine ended with {_exit_words(code)}"
         if self._process.pid is not None and (path := log_path(self._process.pid)).exists():
             words += f", see {path}"
-        return f"{words}; start it again"
+        if self._recording is not None and is_running(self._recording):
+            words += f"; {self._recording.name} is still being recorded, until this window is closed"
+        return f"{words}; start the session again"
 
 
 def _recording_of(request: Request) -> Path | None:

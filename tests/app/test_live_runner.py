@@ -1,0 +1,76 @@
+"""The two threads of a live run: what a slow network may not do once the run has ended."""
+
+from __future__ import annotations
+
+import threading
+
+from acquisition.clock import ManualClock
+from acquisition.simulator.source import SimulatedSource
+from acquisition.simulator.streams import SimulatorOptions
+from acquisition.types import Window
+from app import runner as runner_module
+from app.pipeline import Pipeline
+from app.runner import LiveRunner
+from app.telemetry import Telemetry
+from models.checkpoint import load_checkpoint
+from models.decoder import Decoder
+from models.prediction import Prediction
+
+
+class SlowDecoder(Decoder):
+    """Takes as long for a window as the test wants."""
+
+    def __init__(self, checkpoint) -> None:
+        super().__init__(checkpoint)
+        self.is_busy, self.may_finish = threading.Event(), threading.Event()
+
+    def decode(self, window: Window) -> Prediction | None:
+        self.is_busy.set()
+        assert self.may_finish.wait(60.0)
+        return super().decode(window)
+
+
+class File:
+    """A sink that must not be written to after it was closed."""
+
+    def __init__(self) -> None:
+        self.n_written, self.is_closed, self.was_written_late = 0, False, False
+
+    def write(self, prediction: Prediction) -> None:
+        self.n_written += 1
+        self.was_written_late |= self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def run(random_model) -> tuple[LiveRunner, SlowDecoder, File]:
+    decoder = SlowDecoder(load_checkpoint(random_model))
+    source = SimulatedSource(SimulatorOptions(seed=5, streams=("eeg", "video")), start=1000.0)
+    sink, clock = File(), ManualClock(1000.0)
+    runner = LiveRunner(Pipeline(source, decoder, live=True), clock, [sink], Telemetry())
+    runner.start()
+    runner.begin_decoding(1001.0)
+    return runner, decoder, sink
+
+
+def test_a_forward_pass_that_outlasts_the_run_writes_to_no_closed_file(random_model, monkeypatch):
+    monkeypatch.setattr(runner_module, "_STOP_WITHIN_S", 0.05)
+    runner, decoder, sink = run(random_model)
+    assert decoder.is_busy.wait(60.0)
+    runner.stop()
+    sink.close()
+    decoder.may_finish.set()
+    for thread in runner._threads:
+        thread.join(60.0)
+        assert not thread.is_alive()
+    assert not sink.was_written_late
+    assert runner.error is None
+
+
+def test_a_window_in_the_works_is_still_written_when_the_run_ends(random_model):
+    runner, decoder, sink = run(random_model)
+    assert decoder.is_busy.wait(60.0)
+    threading.Timer(0.1, decoder.may_finish.set).start()
+    runner.stop()
+    assert sink.n_written >= 1
