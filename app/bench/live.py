@@ -28,9 +28,9 @@ def bench_latency(quick: bool, say: Say) -> list[Row]:
     Every prediction counts, from the first one on.
     """
     seconds = _QUICK_SECONDS if quick else _SECONDS
-    with bench_model(_HOP_S) as model, simulated_devices(_suffix()) as streams:
+    with bench_model(_HOP_S) as model, simulated_devices(bench_suffix()) as streams:
         say(f"{seconds:.0f} s live on four simulated streams")
-        measured = in_own_process(_run_live, model, streams, seconds)
+        measured = in_own_process(run_live, model, streams, seconds)
     return latency_rows(measured)
 
 
@@ -78,7 +78,7 @@ def latency_rows(measured: dict[str, Any]) -> list[Row]:
 def bench_read_cost(quick: bool, say: Say) -> list[Row]:
     """Return the row ``read_cost``: CPU of a process that only reads the four streams."""
     seconds = _QUICK_SECONDS if quick else _SECONDS / 2
-    with simulated_devices(_suffix()) as streams:
+    with simulated_devices(bench_suffix()) as streams:
         say(f"{seconds:.0f} s of reading four streams")
         measured = in_own_process(_read_only, streams, seconds)
     return [
@@ -95,7 +95,8 @@ def bench_read_cost(quick: bool, say: Say) -> list[Row]:
     ]
 
 
-def _suffix() -> str:
+def bench_suffix() -> str:
+    """Return what tells this run's streams from others on the network."""
     return f"-bench-{uuid.uuid4().hex[:8]}"
 
 
@@ -113,7 +114,8 @@ class _Latencies:
         """Nothing to finish."""
 
 
-def _run_live(model: Path, streams: str, seconds: float) -> dict[str, Any]:
+def run_live(model: Path, streams: str, seconds: float) -> dict[str, Any]:
+    """Return latencies and skipped windows of a live run without a window, for a process of its own."""
     from acquisition.errors import InputError
     from app.live import LiveSession
     from app.session_options import SessionOptions

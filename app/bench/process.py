@@ -41,7 +41,10 @@ def simulated_devices(suffix: str) -> Iterator[str]:
         specs = options.specs()
         _wait_for([spec.source_id for spec in specs.values()])
         modalities = {"eeg": "eeg", "gaze": "eye", "video": "face", "audio": "voice"}
-        yield ",".join(f"{modalities[key]}=source_id:{spec.source_id}" for key, spec in specs.items())
+        chosen = [f"{modalities[key]}=source_id:{spec.source_id}" for key, spec in specs.items()]
+        yield ",".join(
+            [*chosen, "markers=none"]
+        )  # what is not mentioned would be looked for, among everybody's
     finally:
         stop.set()
         process.join(timeout=5.0)

@@ -33,6 +33,9 @@ BENCHMARKS = (
     Benchmark(("replay_memory",), "app.bench.replay", "bench_replay_memory"),
     Benchmark(("latency_total", "latency_arrival"), "app.bench.live", "bench_latency"),
     Benchmark(("read_cost",), "app.bench.live", "bench_read_cost"),
+    Benchmark(
+        ("window_fps", "window_decode", "window_blocked", "window_memory"), "app.bench.window", "bench_window"
+    ),
     Benchmark(("forward_cuda_eager", "forward_cuda_graphed"), "app.bench.network", "bench_cuda", on_gpu=True),
 )
 

@@ -17,6 +17,10 @@ _NOTES = {
     "latency_total": "p99 {p99:.0f} ms, {n_skipped} skipped",
     "mv_sstma_forward": "outputs equal to {max_difference:.0e}",
     "replay_memory": "{replays[1][recording_s]:.0f} s recording: {replays[1][above_torch_mb]:.0f} MB",
+    "window_fps": "slowest: {slowest}; Qt platform {platform}",
+    "window_decode": "p50 {p50:.0f} ms, without {p50_without:.0f} ms, {n_skipped} skipped",
+    "window_blocked": "on the tab {tab}",
+    "window_memory": "engine {engine_mb_per_min:.1f} MB/min, over {seconds:.0f} s",
     "forward_cuda_eager": "fusion alone {fusion_alone_ms:.1f} ms",
     "forward_cuda_graphed": "fusion alone {fusion_alone_ms:.1f} ms",
 }
