@@ -92,4 +92,5 @@ def _word(modality: str) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    digits = 1 if share < LITTLE else 0  # 9.8 % must not read 10 % where the bound is 10 %
+    return f"{100 * share:.{digits}f} %"

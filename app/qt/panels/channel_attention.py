@@ -43,8 +43,8 @@ class ChannelAttentionPanel(Panel):
             return
         names, deviation, share = channel_deviation(prediction)
         if not prediction.present.get("eeg") or math.isnan(share):
-            self.map.set_title("EEG")
-            self.map.set_missing("absent")
+            self.map.set_title("")
+            self.map.set_missing("EEG absent")
             return
         recent = store.predictions.read(prediction.t_end - _SCALE_OVER_S, prediction.t_end)
         end = deviation_scale(max(_largest(p) for p in recent))

@@ -58,7 +58,7 @@ class TimeBars(QWidget):
         words = "no prediction yet"
         if bins:
             start, end, share = max(bins, key=lambda each: each[2])
-            words = f"highest {100 * share:.0f} %, {-start:g} to {-end:g} s before the prediction"
+            words = f"highest {100 * share:.0f} %, {-start:g} to {abs(end):g} s before the prediction"
         self.setAccessibleDescription(words)
         self.update()
 

@@ -104,7 +104,8 @@ def test_what_is_missing_is_said(widget):
 
 def test_the_bar_has_both_ends_of_the_scale(widget):
     widget.set_values(SEED_CH_NAMES, np.ones(62), 0, 1, "%")
-    strip = pixels(widget)[-12:-4].reshape(-1, 3)
+    below = int(widget._shape().bottom) + 3
+    strip = pixels(widget)[below : below + 20].reshape(-1, 3)
     for end in ((0, 34, 78), (254, 232, 56)):  # cividis
         assert np.abs(strip - end).sum(axis=1).min() < 40
 

@@ -33,7 +33,7 @@ def test_little_attention_and_the_largest_effect_is_disagreement():
     found = compare(ATTENTION, rows(eeg=-0.05, eye=-0.03, face=0.0, voice=-0.23), "sad")
     assert found.state == "disagree"
     assert found.sentences == (
-        "Voice has little attention (8 %), yet of all modalities its absence changes most: "
+        "Voice has little attention (8.0 %), yet of all modalities its absence changes most: "
         "sad falls by 23.0 points.",
     )
 

@@ -1,0 +1,70 @@
+"""The answer of an occlusion check as rows, and moments as text."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from app.engine.messages import Occlusion, OcclusionRow, Timeline
+from app.view.clock_text import clock_text
+from app.view.occlusion_rows import axis_end, groups, groups_before, region_values
+from app.view.store import ViewStore
+
+BANDS = (("alpha", 8.0, 14.0), ("beta", 14.0, 31.0))
+
+
+def row(kind, name, delta, ch_names=()):
+    return OcclusionRow(kind, name, delta, ch_names)
+
+
+def test_rows_come_in_three_groups_with_the_bands_frequencies():
+    rows = [row("modality", "eeg", -0.2), row("modality", "face", 0.1), row("band", "alpha", -0.01)]
+    rows.append(row("region", "midline", -0.02, ("CZ", "PZ")))
+    modality, band, region = groups(rows, BANDS)
+    assert [(bar.name, bar.points, bar.note) for bar in modality.bars] == [
+        ("EEG", -20.0, ""),
+        ("Eye", None, "absent"),
+        ("Face", 10.0, ""),
+        ("Voice", None, "absent"),
+    ]
+    assert [bar.name for bar in band.bars] == ["alpha 8–14 Hz"]
+    assert [(bar.name, bar.points) for bar in region.bars] == [("midline", -2.0)]
+
+
+def test_without_eeg_its_groups_say_absent():
+    _, band, region = groups([row("modality", "eye", -0.2), row("modality", "face", 0.1)], BANDS)
+    assert [(bar.name, bar.note) for bar in band.bars + region.bars] == [("EEG", "absent")] * 2
+
+
+def test_eeg_alone_cannot_be_blanked_and_says_so():
+    modality, _, _ = groups([row("band", "alpha", -0.1)], BANDS)
+    assert [bar.note for bar in modality.bars] == ["alone: not blanked", "absent", "absent", "absent"]
+
+
+def test_before_the_first_answer_every_row_is_not_asked_yet():
+    notes = {bar.note for group in groups_before(BANDS) for bar in group.bars}
+    assert notes == {"not asked yet"}
+
+
+@pytest.mark.parametrize(("delta", "end"), [(0.0, 5), (-0.05, 5), (0.06, 10), (-0.31, 50), (1.0, 100)])
+def test_the_axis_holds_every_change(delta, end):
+    assert axis_end([row("modality", "eeg", delta)]) == end
+
+
+def test_every_electrode_of_a_region_has_its_change():
+    rows = (row("region", "midline", -0.02, ("CZ", "PZ")), row("band", "alpha", 0.5))
+    assert region_values(Occlusion(1.0, "sad", 0.5, rows)) == {"CZ": -2.0, "PZ": -2.0}
+
+
+def test_moments_of_a_replay_count_from_its_beginning():
+    store = ViewStore()
+    store.timeline = Timeline(Path("a.xdf"), 1000.0, 9000.0, (), ())
+    assert clock_text(store)(1000.0 + 3723.9) == "01:02:03"
+    assert clock_text(store)(math.nan) == "--:--:--"
+
+
+def test_moments_of_a_live_session_are_the_time_of_day():
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", clock_text(ViewStore())(1000.0))
