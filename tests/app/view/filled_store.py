@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import tempfile
 from pathlib import Path
 
 from app.view.store import ViewStore
@@ -23,8 +22,8 @@ def filled_store(seconds: float = 20.0) -> ViewStore:
 
 
 def news(seconds: float = 20.0) -> list[object]:
-    """Return what an engine would have sent, oldest first; kept in a temporary folder once made."""
-    folder = Path(tempfile.gettempdir()) / "affectscope-tests"
+    """Return what an engine would have sent, oldest first; kept beside pytest's own cache once made."""
+    folder = PROJECT / ".pytest_cache"
     path = folder / f"news-{_digest()}-{seconds:g}.pickle"
     if path.is_file():
         return pickle.loads(path.read_bytes())
@@ -87,8 +86,9 @@ def _make(seconds: float) -> list[object]:
 def _digest() -> str:
     """Return a name for the code that makes the news: other code, other news."""
     digest = hashlib.sha256(RECORDING.read_bytes()[:100_000])
-    paths = [*(PROJECT / "app" / "engine").glob("*.py"), PROJECT / "acquisition" / "quality.py"]
-    for path in sorted([*paths, PROJECT / "models" / "prediction.py", Path(__file__)]):
+    names = ("acquisition/quality.py", "acquisition/types.py", "app/failure.py", "models/prediction.py")
+    paths = [*(PROJECT / "app" / "engine").glob("*.py"), *(PROJECT / name for name in names)]
+    for path in sorted([*paths, Path(__file__)]):
         if path.stem not in ("process", "main", "live", "replay", "occlusion"):  # these have no part in it
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -1,0 +1,148 @@
+"""The view store takes a real run's news, survives what is odd, and follows a replay that is sought back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from filled_store import filled_store, news
+
+from acquisition.types import Change, Kind, StreamEvent, StreamSpec
+from app.engine.messages import EegPart, FramePart, GazePart, MarkerPart, Phase, QualityPart, VoicePart
+from app.failure import Failure
+from app.view.cursor import Cursor
+from app.view.store import ViewStore
+
+
+@pytest.fixture(scope="module")
+def store():
+    return filled_store()
+
+
+def test_a_real_run_fills_every_history(store):
+    start = store.timeline.first
+    assert store.mode == "replay"
+    assert store.model.labels
+    assert store.phase == Phase("running")
+    assert store.newest_time == pytest.approx(start + 20, abs=0.3)
+    assert store.oldest_time == pytest.approx(start, abs=0.05)
+    assert len(store.eeg.ch_names) == 62
+    low, high = store.eeg.read(store.eeg.oldest_bin, store.eeg.newest_bin + 1)
+    assert len(low) == pytest.approx(19.75 * 125, abs=3)
+    assert np.isfinite(low).all()
+    assert (low <= high).all()
+    rms, peak = store.voice.read(store.voice.oldest_bin, store.voice.newest_bin + 1)
+    assert (rms <= peak + 1e-4).all()
+    times, gaze = store.gaze.read(start, start + 10)
+    assert len(times) == pytest.approx(600, abs=2)
+    assert gaze.shape[1] == 5
+    assert store.pupil_unit == "mm"
+    assert store.log_mel.read(start, start + 20)[1].shape[1] == 128
+    assert store.spectrogram.n_columns == len(store.spectrogram_freqs)
+    assert store.frames.at(start + 10).jpeg.startswith(b"\xff\xd8")
+    assert store.predictions.newest.t_end <= store.newest_time + 0.25
+    assert store.predictions.at(start + 10).t_end == pytest.approx(start + 10, abs=0.25)
+    assert {channel.state for channel in store.quality.at(start + 10).channels} == {"good"}
+    assert {state.state for state in store.streams.values()} == {"open"}
+    assert store.stream_of(Kind.EEG).spec.name == "SimulatedEEG"
+    assert store.stream_of(Kind.MARKERS) is None
+
+
+def test_seeking_back_voids_what_lies_after_in_every_history():
+    store = ViewStore()
+    run = news()
+    for piece in run:
+        store.take(piece)
+    start = store.timeline.first
+    store.take(MarkerPart(start + 15, "a marker", "Task"))
+    for piece in run:  # the same from the start
+        time = getattr(piece, "t_end", getattr(piece, "time", start))
+        if isinstance(piece, (EegPart, VoicePart, GazePart)):
+            time = start
+        if time <= start + 1 and not isinstance(piece, (StreamEvent, Phase)):
+            store.take(piece)
+        if isinstance(piece, EegPart):
+            break
+    assert store.newest_time < start + 3
+    assert store.markers.newest is None
+    assert store.predictions.at(start + 15) is None or store.predictions.newest.t_end < start + 3
+    assert store.quality.newest is None or store.quality.newest_time <= start + 3
+    assert store.frames.newest_time < start + 3
+
+
+def test_streams_go_through_their_states():
+    store = ViewStore()
+    spec = StreamSpec("k", "Cap <b>", Kind.EEG, ("CZ",), ("µV",), 250.0)
+    store.take(StreamEvent("k", Change.OPENED, 1.0, "open", spec))
+    store.take(StreamEvent("k", Change.NOTICE, 2.0, "unscaled"))
+    assert (store.streams["k"].state, store.streams["k"].since) == ("open", 1.0)
+    assert store.streams["k"].message == "unscaled"
+    store.take(StreamEvent("k", Change.STALE, 3.0, "no sample for 2 s"))
+    assert (store.streams["k"].state, store.streams["k"].since) == ("stale", 3.0)
+    store.take(StreamEvent("k", Change.BACK, 4.0, "data again"))
+    assert store.stream_of(Kind.EEG).state == "open"
+    store.take(StreamEvent("other", Change.REFUSED, 5.0, "Cap 2: Unix time"))
+    assert store.streams["other"].state == "refused"
+    store.take(StreamEvent("", Change.NOTICE, math.nan, "as it was recorded"))
+    assert list(store.streams) == ["k", "other"]
+    assert [severity for _, _, severity in store.events] == [
+        "info",
+        "warning",
+        "warning",
+        "info",
+        "bad",
+        "warning",
+    ]
+
+
+def test_a_stream_in_a_better_state_stands_for_its_kind():
+    store = ViewStore()
+    for key, change in (("old", Change.ENDED), ("new", Change.OPENED)):
+        spec = StreamSpec(key, key, Kind.AUDIO, ("audio",), ("1",), 16000.0)
+        store.take(StreamEvent(key, Change.OPENED, 1.0, "", spec))
+        store.take(StreamEvent(key, change, 2.0, "", spec if change is Change.OPENED else None))
+    assert store.stream_of(Kind.AUDIO).spec.key == "new"
+
+
+def test_odd_news_harms_nothing():
+    store = ViewStore()
+    store.take("unknown")
+    nothing = np.empty((0, 1), np.float32)
+    store.take(EegPart(("CZ",), "µV", 1 / 125, np.empty(0, np.int64), nothing, nothing))
+    bad = np.full((2, 1), np.nan, np.float32)
+    store.take(EegPart(("CZ",), "µV", 1 / 125, np.array([10, 11]), bad, bad))
+    nan = np.full(2, np.nan, np.float32)
+    store.take(VoicePart(0.02, np.array([5, 6]), nan, nan))
+    two = np.full((2, 2), np.nan, np.float32)
+    store.take(GazePart(np.array([np.nan, np.nan]), two, two, nan, "mm"))
+    store.take(FramePart(math.nan, b""))
+    store.take(QualityPart(math.nan, ()))
+    store.take(Failure("decoding", "out of memory", 3.0))
+    assert store.failures[-1].stage == "decoding"
+    assert store.events[-1] == (3.0, "out of memory", "bad")
+    assert len(store.gaze) == 0
+    assert store.newest_time == pytest.approx(0.14)
+
+
+def test_the_cursor_follows_holds_steps_and_stays_within_the_data(store):
+    cursor = Cursor()
+    assert math.isnan(cursor.time(ViewStore()))
+    assert cursor.is_following
+    newest, oldest = store.newest_time, store.oldest_time
+    assert cursor.time(store) == newest
+    cursor.step(-5.0, store)
+    assert not cursor.is_following
+    assert cursor.time(store) == pytest.approx(newest - 5)
+    cursor.step(2.0, store)
+    assert cursor.time(store) == pytest.approx(newest - 3)
+    cursor.step(10.0, store)
+    assert cursor.is_following
+    cursor.hold(oldest - 1000)
+    assert cursor.time(store) == oldest
+    cursor.step(1.0, store)
+    assert cursor.time(store) == pytest.approx(oldest + 1)
+    cursor.hold(math.nan)
+    assert cursor.time(store) == pytest.approx(oldest + 1)
+    cursor.follow()
+    assert cursor.time(store) == newest
