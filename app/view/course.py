@@ -98,8 +98,9 @@ def line_pixels(
     for _ in range(width - 1):  # steps become as wide as the level parts
         low, high = np.fmin(low, np.append(np.nan, low[:-1])), np.fmax(high, np.append(np.nan, high[:-1]))
     has_line = np.isfinite(low)
-    top = np.floor((1 - np.where(has_line, high, 0)) * (height - 1) - width / 2 + 0.5).astype(np.intp)
-    bottom = np.floor((1 - np.where(has_line, low, 0)) * (height - 1) + width / 2 + 0.5).astype(np.intp)
+    highest = np.rint((1 - np.where(has_line, high, 0)) * (height - 1)).astype(np.intp)
+    lowest = np.rint((1 - np.where(has_line, low, 0)) * (height - 1)).astype(np.intp)
+    top, bottom = highest - (width - 1) // 2, lowest + width // 2 + 1
     top, bottom = np.clip(top, 0, height), np.clip(bottom, 0, height)
     n_rows = np.where(has_line, bottom - top, 0)
     columns = np.repeat(np.arange(len(low)), n_rows)

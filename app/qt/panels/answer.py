@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from PyQt6.QtCore import QRectF, QSize, Qt
-from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
+from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.qt.panel import Panel
-from app.qt.panels.category import fill_category, fill_uncertain, scaled_font
+from app.qt.panels.category import fill_category, fill_uncertain, growth, scaled_font
 from app.qt.theme import Theme
 from app.view.store import ViewStore
 from app.view.trust import UNCERTAIN, Verdict, judge
@@ -24,6 +24,7 @@ _STATES = {
     "warming up": "warming up",
     "nothing": "",
 }
+_WRAPPED = Qt.AlignmentFlag.AlignTop.value | Qt.TextFlag.TextWordWrap.value
 _NONE = Verdict("nothing", "no answer yet", math.nan)
 
 
@@ -107,14 +108,16 @@ class AnswerView(QWidget):
         """Paint."""
         painter = QPainter(self)
         rect = QRectF(self.rect())
-        em = QFontMetricsF(self.font()).height()
+        larger = growth(rect.height(), 12 * QFontMetricsF(self.font()).height())
+        line_font = scaled_font(self, 1.05 * larger)
+        em = larger * QFontMetricsF(self.font()).height()
         scale = QRectF(rect.left(), rect.bottom() - 2.6 * em, rect.width(), 2.6 * em)
         line = QRectF(rect.left(), scale.top() - 2.1 * em, rect.width(), 2.1 * em)
         self._paint_word(painter, QRectF(rect.left(), rect.top(), rect.width(), line.top() - rect.top()))
-        painter.setFont(scaled_font(self, 1.05))
+        painter.setFont(line_font)
         painter.setPen(QColor(self.theme.text))
-        painter.drawText(line, int(Qt.AlignmentFlag.AlignTop) | int(Qt.TextFlag.TextWordWrap), self.line())
-        self._paint_scale(painter, scale, em)
+        painter.drawText(line, _WRAPPED, _cut_to_fit(self.line(), QFontMetricsF(line_font), line))
+        self._paint_scale(painter, scale, em, scaled_font(self, 0.9 * larger))
         painter.end()
 
     def _paint_word(self, painter: QPainter, rect: QRectF) -> None:
@@ -151,7 +154,7 @@ class AnswerView(QWidget):
         )
         painter.drawText(int(x), int(baseline), label)
 
-    def _paint_scale(self, painter: QPainter, rect: QRectF, em: float) -> None:
+    def _paint_scale(self, painter: QPainter, rect: QRectF, em: float, small: QFont) -> None:
         """Paint 0 to 100 % with the uncertain band hatched and the likeliest emotion's probability."""
         verdict, theme = self.verdict, self.theme
         bar = QRectF(rect.left() + 0.5, rect.top() + 0.25 * em, rect.width() - 1, 0.95 * em)
@@ -160,7 +163,6 @@ class AnswerView(QWidget):
         fill_uncertain(painter, QRectF(bar.left(), bar.top(), split - bar.left(), bar.height()), theme)
         painter.setPen(QPen(QColor(theme.muted), 1))
         painter.drawRect(bar)
-        small = scaled_font(self, 0.9)
         painter.setFont(small)
         under = QRectF(rect.left(), bar.bottom() + 0.1 * em, rect.width(), 1.2 * em)
         if known:
@@ -177,6 +179,15 @@ class AnswerView(QWidget):
             pointer = QRectF(x - 0.16 * em, bar.top() - 0.2 * em, 0.32 * em, bar.height() + 0.4 * em)
             painter.fillRect(pointer.adjusted(-1, -1, 1, 1), QColor(theme.surface))
             painter.fillRect(pointer, QColor(theme.stale if verdict.is_grey else theme.text))
+
+
+def _cut_to_fit(text: str, metrics: QFontMetricsF, rect: QRectF) -> str:
+    """Return ``text``, its end left out where its lines would not fit; the reasons say it in full."""
+    whole = text
+    while text and metrics.boundingRect(rect, _WRAPPED, text).height() > rect.height() + 1:
+        whole = whole[: int(0.9 * len(whole))]
+        text = f"{whole.rstrip()}…" if whole else ""
+    return text
 
 
 def _percent(probability: float) -> str:

@@ -7,7 +7,7 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPe
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
 from app.qt.panel import Panel
-from app.qt.panels.category import fill_category, scaled_font
+from app.qt.panels.category import fill_category, growth, scaled_font
 from app.qt.theme import Theme
 from app.view.store import ViewStore
 from app.view.trust import judge, threshold
@@ -81,7 +81,7 @@ class BarsView(QWidget):
         longest = max((metrics.horizontalAdvance(label) for label in self.labels), default=0.0)
         left = min(longest, 0.4 * self.width()) + metrics.averageCharWidth()
         right = metrics.horizontalAdvance("100 % ") + metrics.averageCharWidth()
-        line = QFontMetricsF(scaled_font(self, 0.9)).height()
+        line = QFontMetricsF(self._small_font()).height()
         return QRectF(
             left, line, max(10.0, self.width() - left - right), max(10.0, self.height() - 2.2 * line)
         )
@@ -97,7 +97,11 @@ class BarsView(QWidget):
         """Return the font of names and figures: larger where the bars are."""
         metrics = QFontMetricsF(self.font())
         row = (self.height() - 2 * metrics.height()) / max(1, len(self.labels))
-        return scaled_font(self, min(max(1.0, 0.45 * row / metrics.height()), 1.8))
+        return scaled_font(self, growth(row, 2.2 * metrics.height()))
+
+    def _small_font(self) -> QFont:
+        """Return the font of the axis and the levels."""
+        return scaled_font(self, 0.9 * growth(self.height(), 18 * QFontMetricsF(self.font()).height()))
 
     # --- painting ---
 
@@ -130,7 +134,7 @@ class BarsView(QWidget):
         painter.end()
 
     def _paint_axis(self, painter: QPainter, plot: QRectF) -> None:
-        font = scaled_font(self, 0.9)
+        font = self._small_font()
         painter.setFont(font)
         width = QFontMetricsF(font).horizontalAdvance("100 %")
         for tick in _TICKS:
@@ -146,7 +150,7 @@ class BarsView(QWidget):
     def _paint_levels(self, painter: QPainter, plot: QRectF) -> None:
         """Paint the chance level, named to its left, and the level of an answer, named to its right."""
         n_labels = len(self.labels)
-        painter.setFont(scaled_font(self, 0.9))
+        painter.setFont(self._small_font())
         for level, name, style, side in (
             (1 / n_labels, "chance", Qt.PenStyle.DotLine, Qt.AlignmentFlag.AlignRight),
             (threshold(n_labels), "answer from", Qt.PenStyle.DashLine, Qt.AlignmentFlag.AlignLeft),

@@ -40,6 +40,11 @@ def scaled_font(widget: QWidget, factor: float, *, bold: bool = False) -> QFont:
     return font
 
 
+def growth(available: float, needed: float, most: float = 1.6) -> float:
+    """Return how many times larger text may be where there is more room than needed, at most ``most``."""
+    return min(max(1.0, available / needed), most)
+
+
 def colour_of(theme: Theme, index: int, *, grey: bool = False) -> QColor:
     """Return an emotion's colour."""
     return QColor(theme.stale if grey else theme.category(index))

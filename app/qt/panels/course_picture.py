@@ -14,7 +14,7 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
 from PyQt6.QtWidgets import QWidget
 
 from app.engine.messages import MarkerPart
-from app.qt.panels.category import colour_of, draw_mark, fill_category, fill_uncertain, scaled_font
+from app.qt.panels.category import colour_of, draw_mark, fill_category, fill_uncertain, growth, scaled_font
 from app.qt.theme import Theme
 from app.view.course import NOTHING, UNCERTAIN, WARMING_UP, Course, line_pixels
 from app.view.plain_text import one_line
@@ -43,7 +43,8 @@ class CourseFrame:
         cls, widget: QWidget, labels: Sequence[str], t0: float, t1: float, store: ViewStore
     ) -> CourseFrame:
         """Return the frame that fits a widget and its font."""
-        font, small = QFont(widget.font()), scaled_font(widget, 0.9)
+        larger = growth(widget.height(), 18 * QFontMetricsF(widget.font()).height(), 1.4)
+        font, small = scaled_font(widget, larger), scaled_font(widget, 0.9 * larger)
         metrics, tiny = QFontMetricsF(font), QFontMetricsF(small)
         line = tiny.height()
         left = tiny.horizontalAdvance("0.625") + 1.6 * line
@@ -51,7 +52,9 @@ class CourseFrame:
         right = min(longest + 1.6 * metrics.averageCharWidth(), 0.25 * widget.width())
         ribbon_height = 1.2 * line
         top = ribbon_height + 0.25 * line
-        plot = QRectF(left, top, widget.width() - left - right, widget.height() - top - 2.1 * line)
+        left, top, right, below = (math.ceil(size) for size in (left, top, right, 2.1 * line))
+        # On whole pixels: the lines come as an image, and must not be resampled.
+        plot = QRectF(left, top, widget.width() - left - right, widget.height() - top - below)
         ribbon = QRectF(left, 0, plot.width(), ribbon_height)
         if store.timeline is not None:
             zero, name = store.timeline.first, "recording time (min:s)"

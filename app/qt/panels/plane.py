@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
-from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
+from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.qt.panel import Panel
-from app.qt.panels.category import colour_of, draw_mark, scaled_font
+from app.qt.panels.category import colour_of, draw_mark, growth, scaled_font
 from app.qt.theme import Theme
 from app.view.store import ViewStore
 from app.view.trust import STALE_AFTER_S, judge
@@ -96,7 +96,7 @@ class PlaneView(QWidget):
 
     def plot_rect(self) -> QRectF:
         """Return the square that spans -1 to 1 both ways, in the widget's coordinates."""
-        metrics = QFontMetricsF(scaled_font(self, 0.9))
+        metrics = QFontMetricsF(self._font(0.9))
         left = metrics.height() + metrics.horizontalAdvance("-0.5") + 8
         below, margin = 2.2 * metrics.height() + 4, metrics.height() / 2
         side = max(20.0, min(self.width() - left - margin, self.height() - below - margin))
@@ -107,6 +107,11 @@ class PlaneView(QWidget):
         """Return where a point of the plane lies, in the widget's coordinates."""
         plot = self.plot_rect()
         return plot.center() + QPointF(valence * plot.width() / 2, -arousal * plot.height() / 2)
+
+    def _font(self, factor: float = 1.0) -> QFont:
+        """Return the widget's font, larger where the plane is."""
+        side, em = min(self.width(), self.height()), QFontMetricsF(self.font()).height()
+        return scaled_font(self, factor * growth(side, 24 * em))
 
     # --- painting ---
 
@@ -122,7 +127,7 @@ class PlaneView(QWidget):
 
     def _paint_axes(self, painter: QPainter) -> None:
         theme, plot = self.theme, self.plot_rect()
-        font = scaled_font(self, 0.9)
+        font = self._font(0.9)
         painter.setFont(font)
         metrics = QFontMetricsF(font)
         for tick in _TICKS:
@@ -149,8 +154,8 @@ class PlaneView(QWidget):
 
     def _paint_labels(self, painter: QPainter) -> None:
         """Paint each emotion's mark and name, the name where no other one is yet."""
-        metrics = QFontMetricsF(self.font())
-        painter.setFont(self.font())
+        metrics = QFontMetricsF(self._font())
+        painter.setFont(self._font())
         taken: list[QRectF] = []
         radius = 0.22 * metrics.height()
         plot = self.plot_rect().adjusted(-2, -2, 2, 2)
@@ -187,7 +192,7 @@ class PlaneView(QWidget):
         if not self.trail or self._prediction is None or self.trail[-1][0] != self._prediction.t_end:
             return
         newest = self.trail[-1][1]
-        at, radius = self.place(newest.valence, newest.arousal), 0.42 * QFontMetricsF(self.font()).height()
+        at, radius = self.place(newest.valence, newest.arousal), 0.42 * QFontMetricsF(self._font()).height()
         painter.setPen(QPen(QColor(self.theme.surface), 2))
         painter.setBrush(QColor(self.theme.stale if self._is_grey else self.theme.text))
         painter.drawEllipse(at, radius, radius)

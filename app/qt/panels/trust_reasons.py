@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
-from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen, QPolygonF
+from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from app.qt.panel import Panel
+from app.qt.panels.category import growth, scaled_font
 from app.qt.theme import Theme
 from app.view.doubts import Finding
 from app.view.store import ViewStore
@@ -50,14 +51,27 @@ class TrustReasonsPanel(Panel):
         if findings == self._shown:
             return
         self._shown = findings
-        while len(self._rows) < len(findings):
-            row = _Row(self.theme)
-            self._list.insertWidget(len(self._rows), row)
-            self._rows.append(row)
+        if len(self._rows) < len(findings):
+            while len(self._rows) < len(findings):
+                row = _Row(self.theme)
+                self._list.insertWidget(len(self._rows), row)
+                self._rows.append(row)
+            self._set_fonts()
         for row, finding in zip(self._rows, findings, strict=False):
             row.show_finding(finding, says_note=says_note)
         for index, row in enumerate(self._rows):
             row.setVisible(index < len(findings))
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Take a larger font where there is room."""
+        super().resizeEvent(event)
+        self._set_fonts()
+
+    def _set_fonts(self) -> None:
+        em = QFontMetricsF(self.font()).height()
+        factor = growth(min(self.height() / 26, self.width() / 36), em)
+        for row in self._rows:
+            row.set_font(scaled_font(self, factor))
 
     def texts(self) -> list[str]:
         """Return what the rows say."""
@@ -86,6 +100,11 @@ class _Row(QWidget):
         layout.addWidget(self.glyph, 0, Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self.text, 1)
 
+    def set_font(self, font: QFont) -> None:
+        self.text.setFont(font)
+        side = round(QFontMetricsF(font).height())
+        self.glyph.setFixedSize(QSize(side, side))
+
     def show_finding(self, finding: Finding, *, says_note: bool) -> None:
         self.glyph.show_severity(finding.severity)
         is_plain = finding.severity == "info" and not says_note
@@ -99,8 +118,6 @@ class SeverityGlyph(QWidget):
         super().__init__()
         self.theme = theme
         self.severity = "info"
-        side = round(QFontMetricsF(self.font()).height())
-        self.setFixedSize(QSize(side, side))
 
     def show_severity(self, severity: str) -> None:
         """Take another shape."""

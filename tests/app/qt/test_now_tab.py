@@ -1,0 +1,296 @@
+"""The Now tab: what its panels show agrees with the predictions, to the pixel where that can be said."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PyQt6.QtCore import QPoint, Qt
+from PyQt6.QtGui import QColor, QFontMetricsF
+from PyQt6.QtWidgets import QLabel
+
+from acquisition.types import Change, Kind, StreamEvent, StreamSpec
+from acquisition.windows import WindowConfig
+from app.engine.messages import GazePart, MarkerPart, ModelInfo, Opened, Phase
+from app.qt.tabs.now import NowTab
+from app.qt.theme import DARK, LIGHT
+from app.view.store import ViewStore
+from app.view.valence_arousal import point
+from models.prediction import Prediction
+
+NOW = 1000.0
+LABELS = ("disgust", "fear", "sad", "neutral", "happy")
+HOSTILE = "<img src=x>\u202e\n<b>T7</b>"
+CLEAR = dict(zip(LABELS, (0.05, 0.05, 0.8, 0.06, 0.04), strict=True))
+DOUBTFUL = dict(zip(LABELS, (0.11, 0.1, 0.41, 0.33, 0.05), strict=True))
+
+
+def prediction(t_end, probs):
+    there = dict.fromkeys(("eeg", "eye", "face", "voice"), True)
+    whole = dict.fromkeys(there, 1.0)
+    label = max(probs, key=probs.get)
+    return Prediction(
+        round(t_end * 4), t_end, label, probs, whole, {}, (), there, whole, 0.0, False, "profile"
+    )
+
+
+def model(labels=LABELS):
+    return ModelInfo("m", "m", labels, ("FP1",), "people", False, "s", 1, "cpu", (), WindowConfig())
+
+
+def seen(store, t):
+    """Let a gaze sample come at ``t``, so that the newest time is there."""
+    two = np.full((1, 2), 0.5, np.float32)
+    store.take(GazePart(np.array([t]), two, two, np.ones(1, np.float32), "mm"))
+
+
+def filled(probs=CLEAR, seconds=60.0):
+    store = ViewStore()
+    store.take(Opened("live", model(), None))
+    store.take(Phase("running"))
+    for key, kind in (("e", Kind.EEG), ("g", Kind.GAZE)):
+        spec = StreamSpec(key, HOSTILE, kind, ("x",), ("uV",), 1000.0)
+        store.take(StreamEvent(key, Change.OPENED, NOW - 90, "", spec))
+    for t in np.arange(NOW - seconds, NOW + 0.01, 0.25):
+        store.take(prediction(float(t), probs))
+    seen(store, NOW)
+    return store
+
+
+@pytest.fixture
+def tab(qtbot):
+    made = NowTab()
+    qtbot.addWidget(made)
+    made.resize(1366, 560)
+    made.set_theme(LIGHT)
+    made.show()
+    return made
+
+
+def show(tab, qtbot, store, t=NOW):
+    tab.refresh(store, t)
+    qtbot.wait(1)  # lets layouts settle
+    tab.refresh(store, t)
+
+
+def columns_of(image, y, colours):
+    """Return the columns of a row whose pixel has one of the colours."""
+    wanted = {QColor(colour).rgb() for colour in colours}
+    return [x for x in range(image.width()) if image.pixel(x, y) in wanted]
+
+
+def test_bars_are_as_long_as_their_probabilities(tab, qtbot):
+    probs = dict(zip(LABELS, (0.55, 0.25, 0.1, 0.06, 0.04), strict=True))
+    show(tab, qtbot, filled(probs))
+    view = tab.bars.view
+    image = view.grab().toImage()
+    plot = view.plot_rect()
+    for index, label in enumerate(LABELS):
+        y = round(view.bar_rect(index).center().y())
+        columns = columns_of(image, y, [LIGHT.category(index)])
+        end = plot.left() + plot.width() * probs[label]
+        assert max(columns) == pytest.approx(end, abs=3 + 8 * (index > 0)), label  # a hatch is 8 pixels wide
+
+
+def test_bars_follow_the_order_of_the_models_labels(tab, qtbot):
+    show(tab, qtbot, filled())
+    assert tab.bars.view.labels == LABELS
+    assert tab.bars.view.values == tuple(CLEAR.values())
+
+
+def test_a_clear_answer_is_written_with_its_runner_up(tab, qtbot):
+    show(tab, qtbot, filled())
+    assert tab.answer.verdict.label == "sad"
+    assert tab.answer.view.line() == "next neutral 6 %"
+    assert tab.answer.state.text() == "clear lead"
+    assert tab.answer.accessibleDescription() == "sad, certain"
+
+
+def test_an_uncertain_answer_names_the_likeliest_small(tab, qtbot):
+    show(tab, qtbot, filled(DOUBTFUL))
+    assert tab.answer.verdict.label == "uncertain"
+    assert tab.answer.view.line() == "most likely: sad 41 %, next neutral 33 %"
+    assert tab.answer.state.text() == "the model abstains"
+
+
+def test_the_uncertain_band_ends_where_answers_begin(tab, qtbot):
+    show(tab, qtbot, filled(dict(zip(LABELS, (0.92, 0.02, 0.02, 0.02, 0.02), strict=True))))
+    view = tab.answer.view
+    image = view.grab().toImage()
+    em = QFontMetricsF(view.font()).height()
+    row = round(view.height() - 2.6 * em + 0.7 * em)
+    band = columns_of(image, row, [LIGHT.grid])
+    assert max(band) == pytest.approx(0.6 * view.width(), abs=8)
+
+
+def test_what_is_stale_is_grey_and_says_why(tab, qtbot):
+    store = filled()
+    store.take(StreamEvent("e", Change.STALE, NOW + 1, "silent"))
+    seen(store, NOW + 3.2)
+    show(tab, qtbot, store, NOW + 3.2)
+    assert tab.answer.state.text() == "stale"
+    assert tab.answer.view.line() == "no prediction for 3.2 s; stream <img src=x> <b>T7</b>: stale"
+    bars = tab.bars.view
+    image = bars.grab().toImage()
+    y = round(bars.bar_rect(0).center().y())
+    assert columns_of(image, y, [LIGHT.stale])
+    assert not columns_of(image, y, [LIGHT.category(0)])
+    assert tab.reasons.texts()[0] == "Stop: no prediction for 3.2 s"
+
+
+def test_names_from_outside_stay_plain_text(tab, qtbot):
+    store = filled()
+    store.take(MarkerPart(NOW - 10, HOSTILE, HOSTILE))
+    store.take(StreamEvent("e", Change.STALE, NOW + 1, HOSTILE))
+    seen(store, NOW + 3)
+    show(tab, qtbot, store, NOW + 3)
+    assert any("<b>T7</b>" in text for text in tab.reasons.texts())
+    assert all(label.textFormat() is Qt.TextFormat.PlainText for label in tab.findChildren(QLabel))
+
+
+def test_the_point_lies_at_the_weighted_mean(tab, qtbot):
+    probs = dict(zip(LABELS, (0.0, 0.0, 0.1, 0.3, 0.6), strict=True))
+    show(tab, qtbot, filled(probs))
+    view = tab.plane.view
+    expected = point(probs)
+    at = view.place(expected.valence, expected.arousal).toPoint()
+    assert view.grab().toImage().pixelColor(at) == QColor(LIGHT.text)
+    plot = view.plot_rect()
+    assert at.x() == pytest.approx(plot.center().x() + expected.valence * plot.width() / 2, abs=1)
+    assert at.y() == pytest.approx(plot.center().y() - expected.arousal * plot.height() / 2, abs=1)
+
+
+def test_the_trail_is_thirty_seconds_long(tab, qtbot):
+    show(tab, qtbot, filled())
+    times = [time for time, _ in tab.plane.view.trail]
+    assert (times[0], times[-1]) == (NOW - 30, NOW)
+
+
+def test_emotions_without_a_place_are_named_under_the_plane(tab, qtbot):
+    store = ViewStore()
+    store.take(Opened("live", model(("happy", "contempt")), None))
+    seen(store, NOW)
+    store.take(prediction(NOW, {"happy": 0.9, "contempt": 0.1}))
+    show(tab, qtbot, store)
+    assert (
+        tab.plane.caption.text() == "from class probabilities, not measured; without a place here: contempt"
+    )
+
+
+def test_the_course_draws_each_line_at_its_probability(tab, qtbot):
+    probs = dict(zip(LABELS, (0.05, 0.15, 0.7, 0.1, 0.0), strict=True))
+    show(tab, qtbot, filled(probs))
+    view = tab.course.view
+    image = view.grab().toImage()
+    plot = view.frame.plot
+    for index, label in enumerate(LABELS[:4]):
+        y = round(view.frame.y_of(probs[label]))
+        columns = columns_of(image, y, [LIGHT.category(index)])
+        right = [x for x in columns if x > plot.left() + plot.width() * 0.55]  # 60 of 120 s hold data
+        assert len(right) > 0.35 * plot.width(), label
+
+
+def test_the_course_leaves_gaps_empty(tab, qtbot):
+    store = filled(seconds=5.0)
+    for t in np.arange(NOW + 30, NOW + 40.01, 0.25):
+        store.take(prediction(float(t), CLEAR))
+    seen(store, NOW + 40)
+    show(tab, qtbot, store, NOW + 40)
+    view = tab.course.view
+    y = round(view.frame.y_of(CLEAR["sad"]))
+    columns = columns_of(view.grab().toImage(), y, [LIGHT.category(2)])
+    first, last = round(view.frame.x_of(NOW + 2)), round(view.frame.x_of(NOW + 29))
+    assert columns
+    assert not [x for x in columns if first <= x <= last]
+
+
+def test_a_click_on_the_course_chooses_the_prediction_there(tab, qtbot):
+    chosen = []
+    tab.set_time_travel(chosen.append, lambda: None)
+    show(tab, qtbot, filled())
+    view = tab.course.view
+    x = round(view.frame.x_of(NOW - 20))
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=QPoint(x, round(view.frame.plot.center().y())))
+    assert chosen[0] == pytest.approx(NOW - 20, abs=0.3)
+    assert math.fmod(chosen[0], 0.25) == 0  # a prediction's own moment
+
+
+def test_keys_step_from_prediction_to_prediction(tab, qtbot):
+    chosen, ended = [], []
+    tab.set_time_travel(chosen.append, lambda: ended.append(True))
+    store = filled()
+    show(tab, qtbot, store)
+    view = tab.course.view
+    qtbot.keyClick(view, Qt.Key.Key_Left)
+    tab.refresh(store, chosen[-1])
+    qtbot.keyClick(view, Qt.Key.Key_Left)
+    tab.refresh(store, chosen[-1])
+    qtbot.keyClick(view, Qt.Key.Key_Right)
+    qtbot.keyClick(view, Qt.Key.Key_PageUp)
+    assert chosen == [NOW - 0.25, NOW - 0.5, NOW - 0.25, NOW - 10.5]
+    qtbot.keyClick(view, Qt.Key.Key_End)
+    assert ended == [True]
+
+
+def test_a_moment_held_is_marked_in_the_course(tab, qtbot):
+    show(tab, qtbot, filled(), NOW - 20)
+    view = tab.course.view
+    image = view.grab().toImage()
+    x = round(view.frame.x_of(NOW - 20))
+    assert image.pixelColor(x, round(view.frame.plot.center().y()) + 3) == QColor(LIGHT.accent)
+
+
+def test_the_span_can_be_chosen(tab, qtbot):
+    store = filled()
+    show(tab, qtbot, store)
+    tab.course.span.setCurrentIndex(0)
+    show(tab, qtbot, store)
+    assert tab.course.view.frame.t1 - tab.course.view.frame.t0 == 60
+
+
+def test_an_empty_store_says_what_it_waits_for(tab, qtbot):
+    show(tab, qtbot, ViewStore(), math.nan)
+    assert tab.answer.verdict.label == "no answer yet"
+    assert tab.reasons.title.text() == "Waiting for"
+    assert tab.reasons.texts() == ["loading the model"]
+
+
+def test_nothing_found_is_said_in_words(tab, qtbot):
+    show(tab, qtbot, filled())
+    assert tab.reasons.texts() == ["Note: nothing found that speaks against the answer"]
+
+
+def test_a_theme_changes_the_colours_at_once(tab, qtbot):
+    store = filled()
+    show(tab, qtbot, store)
+    tab.set_theme(DARK)
+    show(tab, qtbot, store)
+    image = tab.bars.view.grab().toImage()
+    y = round(tab.bars.view.bar_rect(0).center().y())
+    assert columns_of(image, y, [DARK.category(0)])
+
+
+@pytest.mark.parametrize("n_labels", [2, 8])
+def test_every_name_has_a_row_of_its_own_whatever_the_number(tab, qtbot, n_labels):
+    labels = tuple(f"a long emotion name {i}" for i in range(n_labels))
+    store = ViewStore()
+    store.take(Opened("live", model(labels), None))
+    seen(store, NOW)
+    store.take(prediction(NOW, dict.fromkeys(labels, 1 / n_labels)))
+    show(tab, qtbot, store)
+    rows = [tab.bars.view.bar_rect(i) for i in range(n_labels)]
+    assert all(a.bottom() < b.top() for a, b in pairwise(rows))
+    line = QFontMetricsF(tab.bars.view.font()).ascent()
+    assert rows[1].center().y() - rows[0].center().y() >= line
+
+
+def test_a_refresh_without_news_paints_nothing(tab, qtbot):
+    store = filled()
+    show(tab, qtbot, store)
+    picture = tab.course.view._picture.cacheKey()
+    tab.refresh(store, NOW)
+    assert tab.course.view._picture.cacheKey() == picture
+    store.take(prediction(NOW + 0.25, CLEAR))
+    seen(store, NOW + 0.25)
+    tab.refresh(store, NOW + 0.25)
+    assert tab.course.view._picture.cacheKey() != picture

@@ -1,0 +1,253 @@
+"""When a prediction counts as an answer, when it is stale, and what is said against it."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from acquisition.quality import ChannelQuality
+from acquisition.types import Change, Kind, StreamEvent, StreamSpec
+from acquisition.windows import WindowConfig
+from app.engine.messages import GazePart, HealthPart, ModelInfo, Opened, Phase, QualityPart
+from app.view.store import ViewStore
+from app.view.trust import MIN_MARGIN, STALE_AFTER_S, abstention, judge, threshold
+from models.prediction import Prediction
+
+NOW = 1000.0
+LABELS = ("disgust", "fear", "sad", "neutral", "happy")
+KINDS = {"eeg": Kind.EEG, "eye": Kind.GAZE, "face": Kind.VIDEO, "voice": Kind.AUDIO}
+
+
+def probabilities(best, second, n=5):
+    rest = (1 - best - second) / (n - 2) if n > 2 else 0.0
+    return dict(zip(LABELS, [best, second, *[rest] * (n - 2)], strict=False))
+
+
+def prediction(t_end=NOW, probs=None, **changes):
+    probs = probs or probabilities(0.8, 0.1)
+    there = dict.fromkeys(KINDS, True)
+    made = Prediction(
+        index=round(t_end * 4),
+        t_end=t_end,
+        label=max(probs, key=probs.get),
+        probs=probs,
+        modality_attention=dict.fromkeys(KINDS, 0.25),
+        channel_attention={},
+        time_attention=(),
+        present=there,
+        coverage=dict.fromkeys(KINDS, 1.0),
+        waited_s=0.0,
+        warm_up=False,
+        normalisation="profile",
+    )
+    return replace(made, **changes)
+
+
+def model(**changes):
+    windows = WindowConfig()
+    made = ModelInfo("m", "m", LABELS, ("FP1",), "people", False, "small", 1, "cpu", (), windows)
+    return replace(made, **changes)
+
+
+def store(mode="live", opened_at=NOW - 60, without=(), now=NOW, **model_changes):
+    made = ViewStore()
+    made.take(Opened(mode, model(**model_changes), None))
+    made.take(Phase("running"))
+    for modality, kind in KINDS.items():
+        if modality not in without:
+            spec = StreamSpec(modality, f"{modality} stream", kind, ("x",), ("au",), 100.0)
+            made.take(StreamEvent(modality, Change.OPENED, opened_at, "", spec))
+    gaze(made, now, valid=1.0)
+    return made
+
+
+def gaze(filled, now, valid):
+    times = now - np.arange(200)[::-1] * 0.02
+    validity = (np.arange(200) < 200 * valid).astype(np.float32)
+    two = np.full((200, 2), 0.5, np.float32)
+    filled.take(GazePart(times, two, two, validity, "mm"))
+
+
+def health(time=NOW, **changes):
+    made = HealthPart(time, {}, {}, {"total": 90.0}, 400, 0, 50.0, 500.0, "", None, (), 0)
+    return replace(made, **changes)
+
+
+def verdict(filled, made=None, t=NOW):
+    made = made or prediction()
+    filled.take(made)
+    return judge(made, filled, t)
+
+
+def test_a_clear_lead_is_an_answer_and_nothing_speaks_against_it():
+    found = verdict(store())
+    assert (found.state, found.label, found.probability) == ("certain", "disgust", 0.8)
+    assert found.reasons == ()
+
+
+@pytest.mark.parametrize(("n", "least"), [(2, 0.75), (4, 0.625), (5, 0.6)])
+def test_an_answer_begins_midway_between_chance_and_certainty(n, least):
+    assert threshold(n) == pytest.approx(least)
+    assert abstention(probabilities(least, (1 - least) / 2 if n > 2 else 1 - least, n)) == ""
+    assert "an answer needs" in abstention(
+        probabilities(least - 0.002, 0.05 if n > 2 else 1 - least + 0.002, n)
+    )
+
+
+def test_an_answer_must_lead_the_second_by_the_margin():
+    assert abstention(probabilities(0.62, 0.62 - MIN_MARGIN)) == ""
+    text = abstention(probabilities(0.62, 0.62 - MIN_MARGIN + 0.01))
+    assert text == "leads fear by 24 points, an answer needs 25"
+
+
+def test_uncertain_names_the_two_likeliest():
+    found = verdict(store(), prediction(probs=probabilities(0.41, 0.33)))
+    assert (found.state, found.label) == ("uncertain", "uncertain")
+    assert (found.likeliest, found.second) == ("disgust", "fear")
+    assert "likeliest has 41 %, an answer needs 60 %" in found.reasons
+
+
+def test_probabilities_that_are_no_numbers_are_no_answer():
+    found = verdict(store(), prediction(probs=dict.fromkeys(LABELS, math.nan), label="disgust"))
+    assert found.state == "uncertain"
+    assert "probabilities are not numbers" in found.reasons
+
+
+@pytest.mark.parametrize(("age_s", "state"), [(STALE_AFTER_S, "certain"), (STALE_AFTER_S + 0.01, "stale")])
+def test_stale_begins_after_one_second(age_s, state):
+    assert verdict(store(), prediction(NOW - age_s)).state == state
+
+
+def test_stale_says_which_stream_stopped():
+    filled = store()
+    filled.take(StreamEvent("eye", Change.STALE, NOW - 1, "silent"))
+    found = verdict(filled, prediction(NOW - 3.2))
+    assert found.state == "stale"
+    assert found.reasons[:2] == ("no prediction for 3.2 s", "stream eye stream: stale")
+    assert [finding.severity for finding in found.findings[:2]] == ["stop", "stop"]
+
+
+def test_when_all_streams_fall_silent_the_engines_clock_still_makes_it_stale():
+    filled = store()
+    filled.take(health(NOW + 4.0))
+    assert verdict(filled).state == "stale"  # looked at from the newest sample, which does not move
+
+
+def test_a_failed_engine_makes_the_answer_stale_at_once_with_its_first_line():
+    filled = store()
+    filled.take(Phase("failed", "the card was lost\nat: decoder"))
+    found = verdict(filled)
+    assert found.state == "stale"
+    assert found.reasons[0] == "the engine failed: the card was lost"
+
+
+def test_a_live_session_that_ended_is_stale_and_a_replay_is_not():
+    for mode, state in (("live", "stale"), ("replay", "certain")):
+        filled = store(mode)
+        filled.take(Phase("ended"))
+        assert verdict(filled).state == state
+
+
+def test_looking_back_judges_the_past_not_the_present():
+    filled = store()
+    made = prediction(NOW - 30)
+    filled.take(StreamEvent("eye", Change.STALE, NOW, "silent"))
+    filled.take(Phase("failed", "gone"))
+    filled.take(health(NOW + 5, masked=("voice",)))
+    found = verdict(filled, made, NOW - 30)
+    assert found.state == "certain"
+    assert found.reasons == ("looking back 30 s",)
+
+
+def test_warm_up_keeps_the_emotion_and_says_what_is_missing():
+    found = verdict(store(opened_at=NOW - 4), prediction(warm_up=True))
+    assert (found.state, found.label) == ("warming up", "disgust")
+    missing = "context not whole yet, still missing: EEG 6 s, eye 15 s, face 2 s, voice 2 s"
+    assert found.reasons == (missing,)
+
+
+def test_absent_modalities_are_counted_with_their_cause():
+    filled = store(without=("voice",))
+    present = dict.fromkeys(KINDS, True) | {"face": False, "voice": False}
+    found = verdict(filled, prediction(present=present))
+    assert found.reasons == ("2 of 4 modalities, without face (no face found), voice (no stream)",)
+
+
+def test_a_modality_unplugged_by_hand_is_named_once():
+    filled = store()
+    filled.take(health(masked=("eeg",)))
+    present = dict.fromkeys(KINDS, True) | {"eeg": False}
+    found = verdict(filled, prediction(present=present))
+    assert found.reasons == ("3 of 4 modalities, without EEG (unplugged by hand)",)
+
+
+@pytest.mark.parametrize(("n_bad", "said"), [(12, ()), (13, ("13 of 62 electrodes bad",))])
+def test_more_than_a_fifth_of_bad_electrodes_is_said(n_bad, said):
+    filled = store()
+    channels = [ChannelQuality(f"E{i}", "bad" if i < n_bad else "good", "", 0.5) for i in range(62)]
+    filled.take(QualityPart(NOW - 0.5, tuple(channels)))
+    assert verdict(filled).reasons == said
+
+
+def test_little_valid_gaze_is_said():
+    filled = store()
+    gaze(filled, NOW, valid=0.4)
+    assert verdict(filled).reasons == ("gaze valid in 40 % of the last 4 s",)
+
+
+def test_slow_and_skipped_windows_are_said_live_only():
+    figures = health(latency_p99_ms={"total": 312.0}, n_skipped=12)
+    live, replay = store(), store("replay")
+    live.take(figures)
+    replay.take(figures)
+    said = ("latency p99 312 ms, promised are 200 ms", "12 of 412 windows skipped")
+    assert verdict(live).reasons == said
+    assert verdict(replay).reasons == ()
+
+
+def test_a_model_of_simulated_data_and_foreign_statistics_are_said():
+    found = verdict(store(is_simulated=True), prediction(normalisation="training"))
+    assert [(f.severity, f.text.split(":")[0]) for f in found.findings] == [
+        ("caution", "model trained on simulated data"),
+        ("info", "normalised with the training's statistics, not this person's"),
+    ]
+
+
+def test_an_emotion_that_keeps_changing_is_said():
+    filled = store()
+    for k in range(4):
+        probs = probabilities(0.8, 0.1) if k % 2 else probabilities(0.1, 0.8)
+        filled.take(prediction(NOW - 4 + k, probs))
+    assert verdict(filled, prediction(probs=probabilities(0.8, 0.1))).reasons == (
+        "likeliest emotion changed 3 times in 10 s",
+    )
+
+
+def test_before_the_first_prediction_it_says_what_is_waited_for():
+    filled = store(opened_at=NOW - 4, without=("voice",))
+    found = judge(None, filled, NOW)
+    assert (found.state, found.label) == ("nothing", "no answer yet")
+    assert found.reasons == (
+        "waiting for the first prediction",
+        "EEG: 6 s of context still missing",
+        "eye: 15 s of context still missing",
+        "face: 2 s of context still missing",
+        "voice: no stream yet",
+    )
+
+
+def test_an_empty_store_waits_for_the_model():
+    assert judge(None, ViewStore(), math.nan).reasons == ("loading the model",)
+
+
+def test_a_hostile_stream_name_is_made_one_plain_line():
+    filled = store()
+    spec = StreamSpec("x", "<b>T7</b>\n\u202eevil" + "x" * 500, Kind.EEG, ("x",), ("au",), 100.0)
+    filled.take(StreamEvent("x", Change.OPENED, NOW, "", spec))
+    filled.take(StreamEvent("x", Change.ENDED, NOW, ""))
+    text = verdict(filled, prediction(NOW - 3)).reasons[1]
+    assert text.startswith("stream <b>T7</b> ")
+    assert "\n" not in text
+    assert "\u202e" not in text
+    assert len(text) < 80
