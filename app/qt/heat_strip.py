@@ -33,7 +33,8 @@ class HeatStrip(TimeStrip):
         super().__init__(name, span_s)
         self._hold_s, self._unit = hold_s, unit
         self._ticks: tuple[tuple[float, str], ...] = ()
-        self._range = (0.0, 1.0)
+        self._range = (math.nan, math.nan)  # unknown
+        self.marker_texts = False
         self._raster: HeatRaster | None = None
         self._image: QImage | None = None
         self._made_for: tuple = ()
@@ -73,7 +74,8 @@ class HeatStrip(TimeStrip):
 
     def paint_frame(self, painter: QPainter, plot: QRectF) -> None:
         paint_ticks(painter, plot, self._ticks, self)
-        self._paint_colour_bar(painter, plot)
+        if math.isfinite(self._range[0]):
+            self._paint_colour_bar(painter, plot)
 
     def _paint_colour_bar(self, painter: QPainter, plot: QRectF) -> None:
         line = self.line()

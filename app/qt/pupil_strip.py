@@ -24,6 +24,7 @@ class PupilStrip(TimeStrip):
 
     def __init__(self) -> None:
         super().__init__("Pupil sizes", 30.0)
+        self.marker_texts = False
         self._unit = ""
         self._range: CalmRange | None = None
         self._low, self._high = 0.0, 1.0

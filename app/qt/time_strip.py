@@ -177,7 +177,7 @@ class TimeStrip(QWidget):
             painter.drawText(QPointF(left, plot.bottom() + self.line() * 1.1), text)
 
     def _paint_spans(self, painter: QPainter, plot: QRectF) -> None:
-        """Shade the chosen window; bracket the part that a shorter plot shows."""
+        """Shade the chosen window."""
         if self.highlight is not None:
             x0, x1 = (self.x_of(t) for t in self.highlight)
             shade = QColor(self.theme.accent)
@@ -194,25 +194,24 @@ class TimeStrip(QWidget):
 def paint_markers(
     painter: QPainter, plot: QRectF, markers: Sequence[tuple[float, str]], strip: TimeStrip
 ) -> None:
-    """Draw markers as dashed lines across the plot, with their texts in turn on three lines."""
+    """Draw markers as dashed lines across the plot, each text on the first of three lines that is free."""
     metrics = QFontMetricsF(painter.font())
     pen = QPen(QColor(strip.theme.text), 1, Qt.PenStyle.DashLine)
     back = QColor(strip.theme.surface)
     back.setAlpha(215)
     ends = [-math.inf] * 3  # right end of the newest text on each line
-    for x, text in markers:
-        painter.setPen(pen)
+    painter.setPen(pen)
+    for x, _ in markers:
         painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()))
-        if not strip.marker_texts:
-            continue
+    for x, text in markers if strip.marker_texts else ():
         words = metrics.elidedText(one_line(text, 60), Qt.TextElideMode.ElideRight, 9 * metrics.height())
         width = metrics.horizontalAdvance(words) + metrics.height() * 0.4
-        row = next((i for i, end in enumerate(ends) if end < x), None)
-        if row is None:
-            continue
         # Near the right edge the text stands before its line.
         left = x + 1 if x + width < plot.right() else x - width - 1
-        ends[row] = x + width
+        row = next((i for i, end in enumerate(ends) if end < left), None)
+        if row is None:
+            continue
+        ends[row] = left + width
         box = QRectF(left, plot.top() + row * metrics.height(), width, metrics.height())
         painter.fillRect(box, back)
         painter.drawText(box.adjusted(metrics.height() * 0.2, 0, 0, 0), int(_LEFT), words)
@@ -228,7 +227,7 @@ def paint_notice(painter: QPainter, rect: QRectF, text: str, theme: Theme) -> No
     flags = int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap)
     box = metrics.boundingRect(room, flags, text).adjusted(-6, -4, 6, 4)
     painter.fillRect(box, QColor(theme.surface))
-    painter.setPen(QColor(theme.muted))
+    painter.setPen(QColor(theme.text))
     painter.drawText(box, flags, text)
 
 

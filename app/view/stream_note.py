@@ -7,10 +7,10 @@ from app.view.plain_text import one_line
 from app.view.store import ViewStore
 
 _NAMES = {
-    Kind.EEG: ("EEG", "start the amplifier's LSL app"),
-    Kind.GAZE: ("gaze", "start the eye tracker's LSL app"),
-    Kind.VIDEO: ("webcam", "start the session with a webcam"),
-    Kind.AUDIO: ("microphone", "start the session with a microphone"),
+    Kind.EEG: ("EEG", "start the amplifier's LSL app, then Streams"),
+    Kind.GAZE: ("gaze", "start the eye tracker's LSL app, then Streams"),
+    Kind.VIDEO: ("webcam", "publish a camera under Streams"),
+    Kind.AUDIO: ("microphone", "publish a microphone under Streams"),
 }
 _STATES = {"stale": "silent", "ended": "ended", "refused": "refused"}
 
@@ -38,4 +38,4 @@ def _absence(store: ViewStore, name: str, remedy: str) -> str:
         return f"no {name} stream yet: {phase}"
     if store.mode == "replay":
         return f"this recording has no {name} stream"
-    return f"no {name} stream: {remedy}, then Streams"
+    return f"no {name} stream: {remedy}"

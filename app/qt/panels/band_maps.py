@@ -32,17 +32,26 @@ class BandMapsPanel(Panel):
         self._ranges: list[CalmRange] = []
         self._bands: tuple[tuple[str, float, float], ...] = ()
         self._drawn: Prediction | None = None
-        self._grid = QGridLayout()
+        self._heads = QWidget()
+        self._grid = QGridLayout(self._heads)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(2)
-        self.body.addLayout(self._grid, 1)
-        self._caption = QLabel("nats, newest second; each band its own scale")
-        self._caption.setTextFormat(Qt.TextFormat.PlainText)
-        self._caption.setProperty("muted", True)
-        self._caption.setToolTip(
-            "Differential entropy of each electrode in each band, as the network gets it"
+        self.body.addWidget(self._heads, 1)
+        self._reason = QLabel()
+        self._reason.setTextFormat(Qt.TextFormat.PlainText)
+        self._reason.setProperty("muted", True)
+        self._reason.setWordWrap(True)
+        self._reason.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.body.addWidget(self._reason, 1)
+        self._reason.hide()
+        caption = QLabel("nats, each its own scale")
+        caption.setTextFormat(Qt.TextFormat.PlainText)
+        caption.setProperty("muted", True)
+        self.head.addWidget(caption)
+        self.setToolTip(
+            "Differential entropy of each electrode in the newest second, as the network gets it. "
+            "The bands lie far apart, so each has a scale of its own."
         )
-        self.head.addWidget(self._caption)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the entropy of the newest window at ``t``."""
@@ -51,10 +60,12 @@ class BandMapsPanel(Panel):
             self._make_maps(bands)
         prediction = store.predictions.at(t) if math.isfinite(t) else None
         missing = stream_note(store, Kind.EEG, t) or _missing(prediction, t)
+        if missing != self._reason.text():
+            self._reason.setText(missing)
+            self._heads.setVisible(not missing)
+            self._reason.setVisible(bool(missing))
         if missing:
             self._drawn = None
-            for head in self._maps:
-                head.set_missing(missing)
             return
         assert prediction is not None
         if prediction is self._drawn:

@@ -23,6 +23,7 @@ _TRAIL_S = 2.0
 _LATE_S = 0.3  # an older sample is not where the eyes look now
 _SEEN = 0.5  # validity from which on the eyes count as seen
 _RATE_OVER_S = 60.0
+_COUNT_EVERY_S = 0.5
 _N_SHADES = 8
 
 
@@ -175,25 +176,34 @@ class PupilPanel(Panel):
         super().__init__("Pupils and blinks", parent)
         self.strip = PupilStrip()
         self.body.addWidget(self.strip, 1)
-        self._blinks = QLabel()
-        self._blinks.setTextFormat(Qt.TextFormat.PlainText)
-        self.head.addWidget(self._blinks)
+        self._words = QLabel()
+        self._words.setTextFormat(Qt.TextFormat.PlainText)
+        self.head.addWidget(self._words)
+        self._blinks: list[tuple[float, float]] = []
+        self._counted = -math.inf
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show pupils as of ``t``."""
         self.strip.set_notice(stream_note(store, Kind.GAZE, t))
         if not math.isfinite(t) or not len(store.gaze):
             return
-        times, values = store.gaze.read(t - max(_RATE_OVER_S, self.strip.span_s), t)
-        blinks = find_blinks(times, values[:, 4] >= _SEEN)
-        covered_s = float(times[-1] - times[0]) if len(times) > 1 else 0.0
-        said = f"{len(blinks)} blinks in {covered_s:.0f} s"
-        if covered_s >= 10.0:
-            said = f"{60 * len(blinks) / covered_s:.0f} blinks/min"
-        if said != self._blinks.text():
-            self._blinks.setText(said)
-        shown = times >= t - self.strip.span_s
-        self.strip.show_pupils(store, times[shown], values[shown], blinks, t)
+        if not abs(t - self._counted) < _COUNT_EVERY_S:
+            self._counted = t
+            self._count_blinks(store, t)
+        times, values = store.gaze.read(t - self.strip.span_s, t)
+        self.strip.show_pupils(store, times, values, self._blinks, t)
+
+    def _count_blinks(self, store: ViewStore, t: float) -> None:
+        times, values = store.gaze.read(t - _RATE_OVER_S, t)
+        self._blinks = find_blinks(times, values[:, 4] >= _SEEN)
+        n, covered_s = len(self._blinks), float(times[-1] - times[0]) if len(times) > 1 else 0.0
+        said = (
+            f"{60 * n / covered_s:.0f} blinks/min"
+            if covered_s >= 10.0
+            else f"{n} blinks in {covered_s:.0f} s"
+        )
+        if said != self._words.text():
+            self._words.setText(said)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""

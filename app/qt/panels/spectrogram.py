@@ -40,6 +40,7 @@ class SpectrogramPanel(Panel):
         self._channels.setAccessibleName("Channel of the spectrogram")
         self._channels.activated.connect(lambda _: self.choose(self._channels.currentText()))
         self.head.addWidget(self._channels)
+        self._channels.setEnabled(False)
         self._names: tuple[str, ...] = ()
         self._range = CalmRange(step=5.0, least=20.0)
         self._looked = -math.inf
@@ -73,6 +74,7 @@ class SpectrogramPanel(Panel):
             self._names = store.eeg.ch_names
             self._channels.clear()
             self._channels.addItems(self._names)
+            self._channels.setEnabled(bool(self._names))
             self._shown_ch = ""
         if store.spectrogram_ch != self._shown_ch and store.spectrogram_ch in self._names:
             self._shown_ch = store.spectrogram_ch
