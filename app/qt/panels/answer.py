@@ -165,15 +165,19 @@ class AnswerView(QWidget):
         painter.drawRect(bar)
         painter.setFont(small)
         under = QRectF(rect.left(), bar.bottom() + 0.1 * em, rect.width(), 1.2 * em)
+        room = under.right()  # left for the end of the scale
         if known:
             painter.drawLine(int(split), int(bar.top()), int(split), int(under.bottom()))
             width = QFontMetricsF(small).horizontalAdvance(f"{UNCERTAIN} ")
             at = QRectF(split - width, under.top(), width, under.height())
             painter.drawText(at, Qt.AlignmentFlag.AlignLeft, UNCERTAIN)
             at = QRectF(split + 0.3 * em, under.top(), under.right() - split, under.height())
-            painter.drawText(at, Qt.AlignmentFlag.AlignLeft, f"answer from {100 * verdict.threshold:.3g} %")
+            level = f"answer from {100 * verdict.threshold:.3g} %"
+            painter.drawText(at, Qt.AlignmentFlag.AlignLeft, level)
+            room -= at.left() + QFontMetricsF(small).horizontalAdvance(level)
         painter.drawText(under, Qt.AlignmentFlag.AlignLeft, "0 %")
-        painter.drawText(under, Qt.AlignmentFlag.AlignRight, "100 %")
+        if room > QFontMetricsF(small).horizontalAdvance(" 100 %"):
+            painter.drawText(under, Qt.AlignmentFlag.AlignRight, "100 %")
         if math.isfinite(verdict.probability):
             x = bar.left() + bar.width() * verdict.probability
             pointer = QRectF(x - 0.16 * em, bar.top() - 0.2 * em, 0.32 * em, bar.height() + 0.4 * em)

@@ -159,6 +159,8 @@ class BarsView(QWidget):
             painter.setPen(QPen(QColor(self.theme.text), 1, style))
             painter.drawLine(int(x), int(plot.top() * 0.6), int(x), int(plot.bottom()))
             name = f"{name} {100 * level:.3g} %"
+            if x + 4 + QFontMetricsF(painter.font()).horizontalAdvance(name) > self.width():
+                name = name.removeprefix("answer ")
             is_left = side is Qt.AlignmentFlag.AlignRight
             at = (
                 QRectF(0, 0, x - 4, plot.top()) if is_left else QRectF(x + 4, 0, self.width() - x, plot.top())

@@ -26,6 +26,7 @@ _CORNERS = {  # of the marks, in tenths of their radius
     4: (*_PLUS, (-12, -4), (-4, -4)),
     5: ((0, 11), (11, -9), (-11, -9)),  # triangle, point down
     6: ((-11, -9), (0, 0), (11, -9), (11, 9), (0, 0), (-11, 9)),  # bow tie
+    7: ((-11, 0), (0, -4), (11, 0), (0, 4)),  # flat diamond
 }
 
 

@@ -133,11 +133,13 @@ def _paint_times(painter: QPainter, frame: CourseFrame, theme: Theme, metrics: Q
         x = frame.x_of(frame.time_zero + i * step)
         painter.setPen(QPen(QColor(theme.grid), 1))
         painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom() + 3))
-        if x - metrics.horizontalAdvance(_minutes(i * step)) / 2 < plot.left() - 2:
-            continue  # it would run into the axis of probabilities
         painter.setPen(QColor(theme.muted))
-        at = QRectF(x - room, plot.bottom() + 2, 2 * room, metrics.height())
-        painter.drawText(at, Qt.AlignmentFlag.AlignHCenter, _minutes(i * step))
+        text = _minutes(i * step)
+        width = metrics.horizontalAdvance(text)
+        if x - width / 2 < plot.left() - 2:
+            continue  # it would run into the axis of probabilities
+        at = QPointF(min(x - width / 2, plot.right() - width), plot.bottom() + 2 + metrics.ascent())
+        painter.drawText(at, text)
 
 
 def _minutes(seconds: float) -> str:
@@ -227,7 +229,7 @@ def _paint_names(painter: QPainter, frame: CourseFrame, course: Course, theme: T
     painter.setFont(font)
     metrics = QFontMetricsF(font)
     height = metrics.height()
-    lowest = frame.plot.bottom() + 0.5 * height
+    lowest = frame.plot.bottom() - 0.1 * height  # the times stand below
     places = [frame.y_of(float(last[i])) for i in known]
     for k in range(1, len(places)):
         places[k] = max(places[k], places[k - 1] + height)
