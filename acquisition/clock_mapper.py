@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +115,18 @@ class ClockMapper:
         else:
             times, breaks = self._map_estimated(stamps)
         return self._increasing(times, breaks)
+
+    def copy(self) -> ClockMapper:
+        """Return a mapper that maps on from here as this one would, with no segments to publish.
+
+        Both share the measured offsets, which nobody adds to any more.
+        """
+        other = copy(self)
+        other.offsets = copy(self.offsets)
+        other._line = self._line.copy() if self._line is not None else None
+        other._recorded = copy(self._recorded)
+        other._segments = deque(maxlen=_N_SEGMENTS)
+        return other
 
     def take_segments(self) -> list[MapSegment]:
         """Return the segments that began since the last call."""

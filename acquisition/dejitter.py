@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,12 @@ class SampleLine:
         self._t_start = float("nan")  # line time of the running block's first sample
         self._errors: list[NDArray[np.float64]] = []  # stamps minus line in the running block
         self._n_in_block = 0
+
+    def copy(self) -> SampleLine:
+        """Return a line that goes on from here as this one would."""
+        other = copy(self)
+        other._errors = list(self._errors)
+        return other
 
     def follow(
         self, placed: NDArray[np.float64], max_gap_s: float

@@ -48,6 +48,7 @@ class Pipeline:
         self.decoder = decoder
         self.aligner = Aligner(decoder.config.windows)
         self.live = live
+        self._stepped: Window | None = None
         self._on_event = on_event
         self._on_chunk = on_chunk
 
@@ -105,7 +106,13 @@ class Pipeline:
         self.acquire(now)
         predictions = []
         for index in self.aligner.due(now, self.source.complete_to(now)):
-            prediction = self.decode(self._cut(index, now), lambda: now)
+            self._stepped = self._cut(index, now)
+            prediction = self.decode(self._stepped, lambda: now)
             if prediction is not None:
                 predictions.append(prediction)
         return predictions
+
+    def decode_again(self) -> Prediction | None:
+        """Decode the newest window of `step` once more, as when a modality was masked since."""
+        window = self._stepped
+        return None if window is None else self.decode(window, lambda: window.closed_at)

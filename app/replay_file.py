@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, sidecar_path
 from acquisition.select import Selection, select_streams
 from acquisition.xdf.format import XdfIndex
+from acquisition.xdf.outline import Outline, outline_xdf
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
 from app.annotated import AnnotatedCopySink
@@ -49,6 +51,8 @@ class ReplayFile:
     ----------
     notice : str
         What was taken from the sidecar, in words; empty if nothing was.
+    outline : Outline or None
+        Of the selected streams, once `look_through` was called; moments are then reached at once.
 
     Raises
     ------
@@ -62,6 +66,7 @@ class ReplayFile:
     stop_s: float | None = None
     chunk: int | None = None
     notice: str = ""
+    outline: Outline | None = None
 
     def __post_init__(self) -> None:
         sidecar = read_sidecar(self.path)
@@ -104,6 +109,11 @@ class ReplayFile:
         config = self.checkpoint.config
         return intake_maker(self.options.adapter_options(config.ch_names), config.windows.max_gap_s)
 
+    def look_through(self, progress: Callable[[float], None] = lambda share: None) -> Outline:
+        """Read the file once for its outline; ``progress`` is told the share done, 0..1."""
+        self.outline = outline_xdf(self.index, self.selection.kinds, self.make_intake, progress)
+        return self.outline
+
     def open(self, start_s: float | None = None) -> XdfSource:
         """Return the part to replay as a source, or what of it comes after ``start_s``.
 
@@ -127,6 +137,7 @@ class ReplayFile:
             stop=self.stop_s,
             chunk=self.chunk,
             index=self.index,
+            outline=self.outline,
         )
 
     def span(self, source: XdfSource) -> tuple[float, float]:

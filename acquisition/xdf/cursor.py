@@ -14,7 +14,7 @@ from acquisition.types import Chunk
 from acquisition.xdf.reader import Block, StreamReader
 
 _LONGEST_JOIN_BYTES = 1 << 23  # however large the pieces asked for
-_SKIP_MARGIN_S = 2.0  # pieces that end this close to the start are mapped with their values
+SKIP_MARGIN_S = 2.0  # pieces that end this close to the start are mapped with their values
 
 
 class Cursor:
@@ -31,15 +31,23 @@ class Cursor:
         Has been given the file's clock offsets.
     n_piece : int or None
         Samples fed to the intake at a time; None for the file's own chunks.
+    newest : tuple of float
+        Stamp and mapped time of the sample before the reader's place, where it is not the first.
     """
 
-    def __init__(self, reader: StreamReader, intake: StreamIntake, n_piece: int | None) -> None:
+    def __init__(
+        self,
+        reader: StreamReader,
+        intake: StreamIntake,
+        n_piece: int | None,
+        newest: tuple[float, float] = (float("nan"), float("nan")),
+    ) -> None:
         self.intake = intake
         self.reader = reader
         self._blocks = recut(reader.blocks(), n_piece)
         self._pending: Chunk | None = None
         self._end = float("inf")
-        self._newest = (float("nan"), float("nan"))  # raw and mapped time of the newest sample mapped
+        self._newest = newest  # raw and mapped time of the newest sample mapped
         self._n_given = 0
         self._advance(float("-inf"))
 
@@ -96,7 +104,7 @@ class Cursor:
     def _surely_before(self, block: Block, begin: float) -> bool:
         raw, time = self._newest
         step = float(block.stamps[-1]) - raw  # NaN before the first sample
-        return 0 <= step < 3600 and time + step < begin - _SKIP_MARGIN_S
+        return 0 <= step < 3600 and time + step < begin - SKIP_MARGIN_S
 
 
 def _cut(chunk: Chunk, begin: int, end: int, start_index: int, *, is_first: bool) -> Chunk:

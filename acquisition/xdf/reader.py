@@ -27,6 +27,15 @@ class Block:
     n_bytes: int  # that they take in the file
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a reader stands between two chunks."""
+
+    chunk: int  # the next one
+    last_stamp: float
+    has_stamp: bool
+
+
 class StreamReader:
     """Reads one stream through a file handle of its own.
 
@@ -39,6 +48,8 @@ class StreamReader:
     first_chunk : int
         Where to begin. Stamps that are left out before the first written one are then counted
         from 0 s, as they are at the start of the file.
+    place : Place, optional
+        Where another reader of the stream stood; stamps are then counted on from there.
 
     Attributes
     ----------
@@ -46,15 +57,18 @@ class StreamReader:
         What was found broken inside chunks so far.
     """
 
-    def __init__(self, path: Path, stream: StreamIndex, first_chunk: int = 0) -> None:
+    def __init__(
+        self, path: Path, stream: StreamIndex, first_chunk: int = 0, place: Place | None = None
+    ) -> None:
         try:
             self._file = path.open("rb", buffering=0)
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
         self._stream = stream
-        self._chunk = first_chunk
-        self._last_stamp = 0.0
-        self._has_stamp = False  # the sample before is known
+        place = place or Place(first_chunk, 0.0, False)
+        self._chunk = place.chunk
+        self._last_stamp = place.last_stamp
+        self._has_stamp = place.has_stamp  # the sample before is known
         self.damage: list[Damage] = []
 
     def close(self) -> None:
@@ -64,8 +78,17 @@ class StreamReader:
     def blocks(self) -> Iterator[Block]:
         """Yield the remaining samples; a block never spans two chunks."""
         while self._chunk < len(self._stream.starts):
-            yield from self._blocks_of_chunk(self._chunk)
-            self._chunk += 1
+            yield from self.blocks_of_next_chunk()
+
+    def blocks_of_next_chunk(self) -> Iterator[Block]:
+        """Yield the samples of one chunk; there must be one left."""
+        yield from self._blocks_of_chunk(self._chunk)
+        self._chunk += 1
+
+    @property
+    def place(self) -> Place:
+        """Where this reader stands; to be asked for between two chunks."""
+        return Place(self._chunk, self._last_stamp, self._has_stamp)
 
     def _blocks_of_chunk(self, chunk: int) -> Iterator[Block]:
         position, end = self._stream.starts[chunk], self._stream.ends[chunk]

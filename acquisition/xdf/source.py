@@ -9,10 +9,11 @@ from pathlib import Path
 
 from acquisition.errors import InputError
 from acquisition.header import stream_identity
-from acquisition.intake import MakeIntake
+from acquisition.intake import MakeIntake, StreamIntake
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamHeader
-from acquisition.xdf.cursor import Cursor
+from acquisition.xdf.cursor import SKIP_MARGIN_S, Cursor
 from acquisition.xdf.format import StreamIndex, XdfIndex
+from acquisition.xdf.outline import Outline, opened_intake
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.recorded_clock import (
     first_stamp,
@@ -43,6 +44,8 @@ class XdfSource:
         8 MB. It changes no bit of what is delivered.
     index : XdfIndex, optional
         The file's index where the caller has scanned it already.
+    outline : Outline, optional
+        Of the same streams; a ``start`` deep in the file is then reached at once.
 
     Raises
     ------
@@ -60,15 +63,17 @@ class XdfSource:
         stop: float | None = None,
         chunk: int | None = None,
         index: XdfIndex | None = None,
+        outline: Outline | None = None,
     ) -> None:
         self.index = index if index is not None else scan_xdf(path)
         self.keys = _keys(self.index, keys_kinds)
         self._cursors: list[Cursor] = []
         self._events: list[StreamEvent] = []
         self._n_piece = chunk
-        self._recorded = read_recorded_segments(self.index)
+        self._recorded = read_recorded_segments(self.index) if outline is None else outline.recorded
+        self._outline = outline
         try:
-            self._open(keys_kinds, make_intake)
+            self._open(keys_kinds, make_intake, start)
             self._set_bounds(start, stop)
         except BaseException:
             self.close()
@@ -120,7 +125,7 @@ class XdfSource:
         for cursor in self._cursors:
             cursor.reader.close()
 
-    def _open(self, keys_kinds: Mapping[int, Kind], make_intake: MakeIntake) -> None:
+    def _open(self, keys_kinds: Mapping[int, Kind], make_intake: MakeIntake, start: float | None) -> None:
         refused = unix_stamped(self.index, self._recorded)
         ends: list[float] = []
         for stream_id, kind in keys_kinds.items():
@@ -133,17 +138,28 @@ class XdfSource:
                 message = f"stream {stream.header.name!r} ({stream.header.type}) holds no samples"
                 self._events.append(StreamEvent(key, Change.NOTICE, math.nan, message))
                 continue
-            intake = make_intake(stream.header, key, kind, recorded)
-            for raw_time, offset_s in zip(stream.offset_times, stream.offset_values, strict=True):
-                intake.add_offset(raw_time, offset_s)
-            cursor = Cursor(StreamReader(self.index.path, stream), intake, self._n_piece)
-            self._cursors.append(cursor)
+            intake = opened_intake(stream, key, kind, recorded, make_intake)
+            self._cursors.append(self._cursor(stream, intake, start))
             ends.append(rough_lsl_time(stream, last_stamp(self.index, stream), recorded, newest=True))
         self.first_time = min(
             (c.next_time for c in self._cursors if c.next_time is not None), default=math.nan
         )
+        if self._outline is not None:  # the cursors may have begun later
+            self.first_time = self._outline.first_time
         known = [end for end in ends if not math.isnan(end)]
         self.last_time = max(known, default=self.first_time)
+
+    def _cursor(self, stream: StreamIndex, intake: StreamIntake, start: float | None) -> Cursor:
+        """Return a stream's cursor, at the bookmark before the start where there is one."""
+        bookmark = None
+        if self._outline is not None and start is not None:
+            begin = self._outline.first_time + start - SKIP_MARGIN_S
+            bookmark = self._outline.bookmark_before(stream.stream_id, begin)
+        if bookmark is None:
+            return Cursor(StreamReader(self.index.path, stream), intake, self._n_piece)
+        intake.mapper = bookmark.mapper.copy()
+        reader = StreamReader(self.index.path, stream, place=bookmark.place)
+        return Cursor(reader, intake, self._n_piece, (bookmark.raw_time, bookmark.time))
 
     def _set_bounds(self, start: float | None, stop: float | None) -> None:
         begin = -math.inf if start is None else self.first_time + start
