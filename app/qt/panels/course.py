@@ -17,7 +17,8 @@ from app.view.store import ViewStore
 from app.view.trust import STALE_AFTER_S
 
 SPANS_MIN = (1, 2, 5, 10)
-_GRID_S = 0.25  # the right edge moves in these steps: the picture is painted at most so often
+_GRID_S = 0.25  # the right edge moves in these steps at least: the picture is painted at most so often
+_MOST_COLUMNS = 600  # that are told apart by eye: a longer span moves in larger steps
 _HELD_S = 0.3  # a moment older than this against the newest is marked with a line
 _STEP_S = 10.0  # Page Up and Page Down
 
@@ -105,7 +106,8 @@ class CourseView(QWidget):
             labels = tuple(newest.probs)
         ratio = self.devicePixelRatioF()
         theme = self._panel.theme
-        content = (end, span_s, newest, len(store.markers), labels)
+        newest_step = newest.t_end // _grid_s(span_s) if newest is not None else None
+        content = (end, span_s, newest_step, len(store.markers), labels)
         key = (*content, self.size(), ratio, theme.name, self.font().key())
         if key == self._key or self.width() < 50 or self.height() < 40:
             return
@@ -130,7 +132,8 @@ class CourseView(QWidget):
         if math.isnan(newest):
             newest = store.predictions.newest_time
         end = newest if not t < newest - 0.9 * span_s else t + span_s / 2
-        return math.ceil(end / _GRID_S) * _GRID_S if math.isfinite(end) else math.nan
+        grid_s = _grid_s(span_s)
+        return math.ceil(end / grid_s) * grid_s if math.isfinite(end) else math.nan
 
     def _x_of(self, t: float) -> int:
         """Return the column of the line that marks ``t``, or -1 where none is to be drawn."""
@@ -197,3 +200,7 @@ class CourseView(QWidget):
         if prediction is not None and t - prediction.t_end <= STALE_AFTER_S:
             t = prediction.t_end
         self._panel.choose_time(t)
+
+
+def _grid_s(span_s: float) -> float:
+    return max(_GRID_S, span_s / _MOST_COLUMNS)

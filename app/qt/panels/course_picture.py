@@ -186,12 +186,12 @@ def _paint_lines(painter: QPainter, frame: CourseFrame, course: Course, theme: T
     height, width = round(frame.plot.height() * ratio) + 1, len(course.answers)
     if height < 2 or not width:
         return
-    image = np.zeros((height, width), np.uint32)  # 0xAARRGGBB
+    image = np.zeros((height, width), np.uint32)  # 0xAARRGGBB, clear or opaque
     for index in _lowest_last_first(course):
         colour = np.uint32(colour_of(theme, index).rgba())
         pixels = line_pixels(course.low[:, index], course.high[:, index], height, round(_LINE * ratio))
         image[pixels] = colour
-    picture = QImage(image.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32)
+    picture = QImage(image.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32_Premultiplied)
     target = QRectF(frame.plot.left(), frame.plot.top(), width / ratio, height / ratio)
     painter.drawImage(target, picture)
 

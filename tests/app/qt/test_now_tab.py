@@ -294,3 +294,11 @@ def test_a_refresh_without_news_paints_nothing(tab, qtbot):
     seen(store, NOW + 0.25)
     tab.refresh(store, NOW + 0.25)
     assert tab.course.view._picture.cacheKey() != picture
+
+
+def test_an_empty_course_is_painted_once(tab, qtbot):
+    store = ViewStore()
+    show(tab, qtbot, store, math.nan)
+    picture = tab.course.view._picture.cacheKey()
+    tab.refresh(store, math.nan)
+    assert tab.course.view._picture.cacheKey() == picture
