@@ -15,6 +15,7 @@ from app.engine.request import Request
 from app.qt.measure import FrameCounter, StallMeter
 from app.qt.session import Session
 from app.qt.settings import Settings
+from app.qt.theme import DARK
 from app.qt.window import MainWindow
 from app.view.store import ViewStore
 
@@ -37,6 +38,7 @@ class MeasuredRun:
     def __init__(self, request: Request, size: tuple[int, int], visit_s: float) -> None:
         self._session = Session(EngineProcess)
         self._window = MainWindow(self._session, Settings(None))  # the user's own have no say
+        self._window.appearance.use_theme(DARK)
         self._window.resize(*size)
         self._tabs = self._window.tabs
         self._visit_s = visit_s

@@ -40,7 +40,7 @@ def signed_time(seconds: float) -> str:
     if not math.isfinite(seconds):
         return UNKNOWN
     if abs(seconds) < 1:
-        return f"{seconds * 1e3:+.1f} ms"
+        return f"{round(seconds * 1e3, 1) + 0.0:+.1f} ms"  # + 0.0: no minus zero
     return f"{seconds:+,.1f} s"
 
 

@@ -49,4 +49,5 @@ def test_what_is_not_known_is_a_dash():
 
 def test_ages_and_offsets():
     assert (age(4.04), age(12.4), age(100)) == ("4.0 s", "12 s", "1 min 40 s")
-    assert (signed_time(-0.0005), signed_time(86_400.0)) == ("-0.5 ms", "+86,400.0 s")
+    assert (signed_time(-0.0005), signed_time(-1e-6)) == ("-0.5 ms", "+0.0 ms")
+    assert signed_time(86_400.0) == "+86,400.0 s"
