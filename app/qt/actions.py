@@ -27,7 +27,7 @@ def make_actions(owner: QWidget, handlers: Mapping[str, Callable[[], object]]) -
         action.setCheckable(command.checkable)
         action.setToolTip(f"{command.explanation.capitalize()} ({', '.join(command.keys)})")
         action.setStatusTip(command.explanation)
-        action.setIconText(plain_text(command))
+        action.setIconText(command.short or plain_text(command))
         if command.plain:
             action.setText(f"{command.text}\t{command.keys[0]}")  # shown; `PlainKeys` makes it work
         else:

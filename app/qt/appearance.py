@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PyQt6.QtWidgets import QMainWindow
+from PyQt6.QtWidgets import QApplication, QMainWindow
 
 from app.qt.settings import Settings
-from app.qt.style import style_sheet
+from app.qt.style import palette, style_sheet
 from app.qt.theme import DARK, THEMES, Theme
 from app.view.conditions import Condition
 
@@ -40,6 +40,7 @@ class Appearance:
     def use_theme(self, theme: Theme) -> None:
         """Take these colours."""
         self.theme = theme
+        QApplication.setPalette(palette(theme))
         self._window.setStyleSheet(style_sheet(theme))
         self._on_theme(theme)
 

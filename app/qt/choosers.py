@@ -13,6 +13,7 @@ from app.qt.dialogs.model import ModelDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.session import Session, continued
 from app.qt.settings import Settings
+from app.session_options import SessionOptions
 
 _XDF = "XDF recordings (*.xdf *.xdfz *.xdf.gz)"
 
@@ -75,10 +76,14 @@ class Choosers:
         if request is None:
             return
         self._settings.keep("recordings folder", str(path.parent))
-        # Streams, montage and mains frequency were this session's; a recording brings its own.
-        options = replace(
-            replace(continued(request).options, streams=None, montage=None, line=None),
-            **dict.fromkeys(("seconds", "jsonl", "csv")),
+        # Streams, montage, mains frequency and files were this session's; a recording brings its own.
+        before = request.options
+        options = SessionOptions(
+            model=before.model,
+            screen_cm=before.screen_cm,
+            distance_cm=before.distance_cm,
+            device=before.device,
+            threads=before.threads,
         )
         self._change_to(ReplayRequest(path, options))
 

@@ -43,7 +43,7 @@ class Header(QWidget):
 
     def refresh(self, store: ViewStore, playback: Playback) -> None:
         """Show what holds."""
-        self._show_state(state_words(store, playback), playback.is_going_on)
+        self._show_state(state_words(store, playback), _mood(store, playback))
         recording = recording_words(store)
         _set(self.recording, recording)
         self.recording.setVisible(bool(recording))
@@ -52,12 +52,12 @@ class Header(QWidget):
             _set(self.model, text)
             self.model.setToolTip(f"Trained on {one_line(store.model.trained_on, 120)}".replace("<", "‹"))
 
-    def _show_state(self, words: str, goes_on: bool) -> None:
+    def _show_state(self, words: str, mood: str) -> None:
         _set(self.state, words)
-        if self._theme is not None and self._shown_state != str(goes_on):
-            self._shown_state = str(goes_on)
-            colour = self._theme.good if goes_on else self._theme.suspect
-            self.state.setStyleSheet(f"color: {colour};")
+        if self._theme is not None and self._shown_state != mood:
+            self._shown_state = mood
+            colours = {"good": self._theme.good, "suspect": self._theme.suspect, "bad": self._theme.bad}
+            self.state.setStyleSheet(f"color: {colours.get(mood, self._theme.muted)};")
 
     def _label(self, name: str, meaning: str) -> QLabel:
         label = QLabel()
@@ -71,7 +71,7 @@ class Header(QWidget):
 def state_words(store: ViewStore, playback: Playback) -> str:
     """Return whether the newest data are shown, and otherwise since when not."""
     if store.phase.name in ("failed", "ended"):
-        return {"failed": "■ STOPPED", "ended": "■ ENDED"}[store.phase.name]
+        return {"failed": "■ STOPPED", "ended": "■ AT THE END"}[store.phase.name]
     if store.phase.name in ("loading", "looking for streams") or not store.mode:
         return f"… {store.phase.message or store.phase.name}"
     if playback.is_replay:
@@ -82,6 +82,14 @@ def state_words(store: ViewStore, playback: Playback) -> str:
         return "● LIVE"
     behind = store.newest_time - playback.time
     return f"‖ held {clock_text(behind)} ago; still acquiring" if math.isfinite(behind) else "‖ held"
+
+
+def _mood(store: ViewStore, playback: Playback) -> str:
+    if store.phase.name == "failed":
+        return "bad"
+    if store.phase.name not in ("running", "paused"):
+        return "waiting"
+    return "good" if playback.is_going_on else "suspect"
 
 
 def recording_words(store: ViewStore) -> str:

@@ -46,7 +46,12 @@ class Playback:
     @property
     def is_going_on(self) -> bool:
         """True while what is shown moves on by itself."""
-        return self.cursor.is_following and not (self.is_replay and self._is_paused)
+        return self.cursor.is_following and not (self.is_replay and (self._is_paused or self.is_at_end))
+
+    @property
+    def is_at_end(self) -> bool:
+        """True when a replay has come to the end of its file; to play means from the start then."""
+        return self.store.phase.name == "ended"
 
     def restart(self, speed: float) -> None:
         """Forget what was held: a new session begins."""
@@ -93,8 +98,19 @@ class Playback:
             self._session.send(Seek(t))
 
     def step(self, direction: int) -> None:
-        """Show the prediction before (-1) or after (1) the moment shown."""
+        """Show the prediction before (-1) or after (1) the moment shown; a held replay makes the next one."""
         times = [prediction.t_end for prediction in self.store.predictions.read(-math.inf, math.inf)]
+        is_newest = bool(times) and self.time >= times[-1] - _SAME_S
+        if (
+            self.is_replay
+            and self._is_paused
+            and direction > 0
+            and is_newest
+            and self.store.model is not None
+        ):
+            self.cursor.follow()
+            self._session.send(Seek(times[-1] + self.store.model.windows.hop_s))
+            return
         self._go_to(times, direction)
 
     def jump(self, direction: int) -> None:

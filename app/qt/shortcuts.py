@@ -20,6 +20,7 @@ class Command:
     explanation: str
     checkable: bool = False
     plain: bool = False
+    short: str = ""  # on the toolbar
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -29,13 +30,21 @@ COMMANDS: tuple[Command, ...] = (
     Command("calibrate", "&Calibrate…", ("Ctrl+K",), "Session", "make a profile of a person"),
     Command("record", "&Record…", ("Ctrl+R",), "Session", "start or stop the recording"),
     Command("write_note", "Write a &note", ("Ctrl+N",), "Session", "write a note, sent as an LSL marker"),
-    Command("open_recording", "&Open recording…", ("Ctrl+O",), "Session", "replay an XDF file"),
+    Command("open_recording", "&Open recording…", ("Ctrl+O",), "Session", "replay an XDF file", short="Open"),
     Command("start_again", "Start &again", ("F5",), "Session", "start the engine anew"),
     Command("quit", "&Quit", ("Ctrl+Q",), "Session", "close the window"),
-    Command("unplug_eeg", "Unplug &EEG", ("Ctrl+1",), "Unplug", "mask EEG, to rehearse its loss", True),
-    Command("unplug_eye", "Unplug e&yes", ("Ctrl+2",), "Unplug", "mask the eye tracker", True),
-    Command("unplug_face", "Unplug &face", ("Ctrl+3",), "Unplug", "mask the camera", True),
-    Command("unplug_voice", "Unplug &voice", ("Ctrl+4",), "Unplug", "mask the microphone", True),
+    Command(
+        "unplug_eeg",
+        "Unplug &EEG",
+        ("Ctrl+1",),
+        "Unplug",
+        "mask EEG, to rehearse its loss",
+        True,
+        short="EEG",
+    ),
+    Command("unplug_eye", "Unplug e&yes", ("Ctrl+2",), "Unplug", "mask the eye tracker", True, short="Eyes"),
+    Command("unplug_face", "Unplug &face", ("Ctrl+3",), "Unplug", "mask the camera", True, short="Face"),
+    Command("unplug_voice", "Unplug &voice", ("Ctrl+4",), "Unplug", "mask the voice", True, short="Voice"),
     Command(
         "toggle", "&Hold or go on", ("Space",), "Time", "hold the view or a replay, or go on", plain=True
     ),
@@ -53,11 +62,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("show_why", "&Why", ("Alt+2",), "View", "the model's weights, and what they rest on"),
     Command("show_signals", "&Signals", ("Alt+3",), "View", "EEG, eyes, face and voice"),
     Command("show_health", "H&ealth", ("Alt+4",), "View", "streams, electrodes, latency and machine"),
-    Command("switch_theme", "&Light or dark", ("Ctrl+L",), "View", "change the colours"),
+    Command("switch_theme", "&Light or dark", ("Ctrl+L",), "View", "change the colours", short="Theme"),
     Command("scale_up", "&Larger", ("Ctrl+Shift+Up",), "View", "scale the window up, to 200 %"),
     Command("scale_down", "S&maller", ("Ctrl+Shift+Down",), "View", "scale the window down, to 100 %"),
     Command("full_screen", "&Full screen", ("F11",), "View", "fill the screen", True),
-    Command("show_shortcuts", "&Keys", ("F1",), "Help", "list all keys"),
+    Command("show_shortcuts", "&Keys", ("F1",), "Help", "list all keys", short="Help"),
     Command("show_notice", "&Intended use", ("Shift+F1",), "Help", "what this program is for, and what not"),
 )
 BY_NAME = {command.name: command for command in COMMANDS}

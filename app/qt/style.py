@@ -1,6 +1,8 @@
-"""The style sheet of the window, from a theme's colours; sizes follow the system's font."""
+"""Style sheet and palette of the window, from a theme's colours; sizes follow the system's font."""
 
 from __future__ import annotations
+
+from PyQt6.QtGui import QColor, QPalette
 
 from app.qt.theme import Theme
 
@@ -11,12 +13,15 @@ QLabel {{ background: transparent; }}
 QFrame#panel {{ background: {surface}; border: 1px solid {grid}; border-radius: 6px; }}
 QLabel#panel-title {{ font-weight: 600; color: {text}; }}
 QLabel[muted="true"] {{ color: {muted}; }}
-QToolBar {{ background: {window}; border: 0; spacing: 4px; padding: 3px 6px; }}
+QToolBar {{ background: {window}; border: 0; spacing: 4px; padding: 2px 6px; }}
+QToolBar::separator {{ background: {grid}; width: 1px; margin: 4px 5px; }}
 QToolButton, QPushButton, QComboBox, QLineEdit, QSpinBox {{
-    background: {surface}; border: 1px solid {grid}; border-radius: 4px; padding: 3px 8px; min-height: 1.4em;
+    background: {surface}; border: 1px solid {grid}; border-radius: 4px; padding: 2px 8px; min-height: 1.3em;
 }}
+QLineEdit {{ placeholder-text-color: {muted}; }}
+QComboBox::drop-down {{ border: 0; width: 1.4em; }}
 QToolButton:hover, QPushButton:hover, QComboBox:hover {{ border-color: {accent}; }}
-QToolButton:checked, QPushButton:checked {{ border: 2px solid {accent}; padding: 2px 7px; }}
+QToolButton:checked, QPushButton:checked {{ border: 2px solid {accent}; padding: 1px 7px; }}
 QToolButton:focus, QPushButton:focus, QComboBox:focus, QLineEdit:focus, QSpinBox:focus,
 QListView:focus, QTreeView:focus, QTableView:focus, QPlainTextEdit:focus {{ border: 2px solid {accent}; }}
 QToolButton:disabled, QPushButton:disabled, QComboBox:disabled, QLineEdit:disabled {{ color: {stale}; }}
@@ -45,8 +50,7 @@ QProgressBar {{ border: 1px solid {grid}; border-radius: 4px; text-align: center
 QProgressBar::chunk {{ background: {accent}; }}
 QLabel#sign {{ font-weight: 600; border: 1px solid {suspect}; border-radius: 4px; padding: 1px 8px; }}
 QLabel#state {{ font-weight: 600; padding: 1px 8px; }}
-QFrame#banner {{ background: {surface}; border: 1px solid {muted}; border-left: 6px solid {muted};
-    border-radius: 4px; }}
+QFrame#banner {{ background: {surface}; border: 1px solid {muted}; border-radius: 4px; }}
 QFrame#banner[severity="error"] {{ border-color: {bad}; }}
 QFrame#banner[severity="warning"] {{ border-color: {suspect}; }}
 QFrame#banner[severity="info"] {{ border-color: {accent}; }}
@@ -66,3 +70,33 @@ def style_sheet(theme: Theme) -> str:
         suspect=theme.suspect,
         bad=theme.bad,
     )
+
+
+def palette(theme: Theme) -> QPalette:
+    """Return the palette, for what style sheets do not reach: scroll bars, selections, disabled text."""
+    made = QPalette()
+    role = QPalette.ColorRole
+    colours = {
+        role.Window: theme.window,
+        role.Button: theme.surface,
+        role.Base: theme.surface,
+        role.AlternateBase: theme.window,
+        role.ToolTipBase: theme.surface,
+        role.Mid: theme.grid,
+        role.Midlight: theme.grid,
+        role.Light: theme.grid,
+        role.Dark: theme.grid,
+        role.Highlight: theme.accent,
+        role.HighlightedText: theme.window,
+        role.Link: theme.accent,
+        role.PlaceholderText: theme.muted,
+        role.WindowText: theme.text,
+        role.Text: theme.text,
+        role.ButtonText: theme.text,
+        role.ToolTipText: theme.text,
+    }
+    for each, colour in colours.items():
+        made.setColor(each, QColor(colour))
+    for each in (role.WindowText, role.Text, role.ButtonText):
+        made.setColor(QPalette.ColorGroup.Disabled, each, QColor(theme.stale))
+    return made

@@ -47,7 +47,9 @@ class TabSet(QTabWidget):
 
     def __init__(self, session: Session, playback: Playback, faults: Faults) -> None:
         super().__init__()
-        self.setDocumentMode(True)
+        bar = self.tabBar()
+        assert bar is not None
+        bar.setDrawBase(False)
         self.setAccessibleName("Views")
         self._playback, self._faults = playback, faults
         self._clock = LslClock()

@@ -19,6 +19,7 @@ from PyQt6.QtGui import (
 )
 from PyQt6.QtWidgets import QSizePolicy, QSlider, QToolTip, QWidget
 
+from app.qt.panels.category import fill_category
 from app.qt.playback import clock_text
 from app.qt.theme import DARK, Theme
 from app.view.plain_text import one_line
@@ -92,13 +93,9 @@ class Timeline(QSlider):
         if not self.isSliderDown() and math.isfinite(t):
             self.setSliderPosition(round((t - first) * _PER_S))
         # A live slider moves all the time, a replay's only with new predictions.
-        drawn = (
-            id(store),
-            round(self._newest / _REDRAW_S),
-            round(first / _REDRAW_S),
-            self.size(),
-            self._theme,
-        )
+        newest = self._newest if math.isfinite(self._newest) else first
+        steps = (round(newest / _REDRAW_S), round(first / _REDRAW_S))
+        drawn = (id(store), *steps, self.size(), self._theme)
         if drawn != self._drawn:
             self._drawn = drawn
             self._collect(store)
@@ -110,7 +107,7 @@ class Timeline(QSlider):
         if store.timeline is not None:
             marks = [_Mark(m.time, m.text, m.time) for m in store.timeline.marks]
             gaps = store.timeline.gaps
-            marks += [_Mark(g.time, f"gap, {g.text}", g.time + g.duration_s) for g in gaps]
+            marks += [_Mark(g.time, g.text, g.time + g.duration_s) for g in gaps]
         else:
             marks = [_Mark(m.time, m.text, m.time) for m in store.markers.read(self._first, self._last)]
             marks += [_Mark(time, text, time) for time, text, severity in store.events if severity != "info"]
@@ -132,11 +129,10 @@ class Timeline(QSlider):
         strip = self._strip()
         painter.fillRect(strip, QColor(self._theme.grid))
         for start, end, label in self._runs:
-            colour = self._theme.category(self._labels.index(label)) if label in self._labels else "#888888"
             x = self._x(start)
-            painter.fillRect(
-                QRectF(x, strip.top(), max(1.0, self._x(end) - x), strip.height()), QColor(colour)
-            )
+            area = QRectF(x, strip.top(), max(1.0, self._x(end) - x), strip.height())
+            if label in self._labels:
+                fill_category(painter, area, self._theme, self._labels.index(label))
         for mark in self._marks:
             self._draw_mark(painter, mark, strip)
         painter.end()

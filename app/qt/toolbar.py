@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QAction
-from PyQt6.QtWidgets import QLineEdit, QSizePolicy, QToolBar, QToolButton
+from PyQt6.QtWidgets import QLabel, QLineEdit, QSizePolicy, QToolBar, QToolButton
 
+_UNPLUG = ("unplug_eeg", "unplug_eye", "unplug_face", "unplug_voice")
 _GROUPS = (
     ("choose_streams", "choose_model", "choose_profile", "calibrate", "open_recording"),
     ("record",),
-    ("unplug_eeg", "unplug_eye", "unplug_face", "unplug_voice"),
+    _UNPLUG,
 )
 _LAST = ("switch_theme", "show_shortcuts")
 _MAX_NOTE = 500
@@ -34,6 +35,10 @@ class ToolBar(QToolBar):
         self.setMovable(False)
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         for group in _GROUPS:
+            if group == _UNPLUG:
+                label = QLabel(" Unplug: ")
+                label.setProperty("muted", "true")
+                self.addWidget(label)
             self._add(actions, group)
             self.addSeparator()
         self.note = QLineEdit()
@@ -64,7 +69,7 @@ class ToolBar(QToolBar):
             button = self.widgetForAction(actions[name])
             if isinstance(button, QToolButton):
                 button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-                button.setAccessibleName(actions[name].iconText())
+                button.setAccessibleName(actions[name].toolTip())
 
     def _send(self) -> None:
         text = " ".join(self.note.text().split())

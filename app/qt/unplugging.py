@@ -9,6 +9,7 @@ from PyQt6.QtGui import QAction
 from acquisition.types import MODALITIES
 from app.engine.messages import Mask
 from app.qt.session import Session
+from app.qt.shortcuts import BY_NAME
 
 
 class Unplugging:
@@ -38,7 +39,7 @@ class Unplugging:
         for modality, action in self._actions.items():
             if action.isEnabled() != is_running:
                 action.setEnabled(is_running)
-            words = f"{_WORDS[modality]} unplugged" if action.isChecked() else f"Unplug {_WORDS[modality]}"
+            words = f"{_WORDS[modality]} off" if action.isChecked() else _WORDS[modality]
             if action.iconText() != words:
                 action.setIconText(words)
             if store.health is not None and self._known is not store.health:
@@ -46,4 +47,4 @@ class Unplugging:
         self._known = store.health
 
 
-_WORDS = {"eeg": "EEG", "eye": "eyes", "face": "face", "voice": "voice"}
+_WORDS = {modality: BY_NAME[f"unplug_{modality}"].short for modality in MODALITIES}

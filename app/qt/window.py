@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from PyQt6.QtCore import QTimer
+from PyQt6.QtCore import Qt, QTimer
 from PyQt6.QtGui import QCloseEvent, QKeyEvent
 from PyQt6.QtWidgets import QMainWindow, QMessageBox, QVBoxLayout, QWidget
 
@@ -30,6 +31,7 @@ from app.qt.theme import Theme
 from app.qt.toolbar import ToolBar
 from app.qt.unplugging import Unplugging
 from app.view.conditions import Condition, conditions
+from app.view.plain_text import one_line
 from app.window_options import TAB_NAMES
 
 _REFRESH_MS = 33
@@ -59,7 +61,7 @@ class MainWindow(QMainWindow):
         self.unplugging = Unplugging(session, self.actions_by_name)
         self._plain_keys = PlainKeys(self.actions_by_name)
         self._n_refreshes = 0
-        self._before: Request | None = None  # what to return to if a change is refused
+        self._trial: tuple[Request, Request] | None = None  # a change, and what to return to if it is refused
         self._lay_out()
         self._timer = QTimer(self)
         self._timer.timeout.connect(self.poll)
@@ -89,6 +91,8 @@ class MainWindow(QMainWindow):
         column.addWidget(self.tabs, 1)
         column.addWidget(self.replay_bar)
         self.setCentralWidget(page)
+        page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        page.setFocus()  # not the first button: Space shall hold the view
 
     def _handlers(self) -> dict[str, Callable[[], object]]:
         playback = self.playback
@@ -118,8 +122,8 @@ class MainWindow(QMainWindow):
             "show_shortcuts": lambda: ShortcutsDialog(self).open(),
             "show_notice": lambda: NoticeDialog(self, must_agree=False).open(),
         }
-        handlers |= {f"show_{name}": lambda name=name: self.tabs.show_tab(name) for name in TAB_NAMES}
-        handlers |= {f"unplug_{m}": lambda m=m: self.unplugging.toggle(m) for m in MODALITIES}
+        handlers |= {f"show_{name}": partial(self._show_tab, name) for name in TAB_NAMES}
+        handlers |= {f"unplug_{m}": partial(self._unplug, m) for m in MODALITIES}
         handlers |= {"choose_profile": self._no_profiles, "calibrate": self._no_profiles}
         return handlers
 
@@ -129,7 +133,7 @@ class MainWindow(QMainWindow):
         """Run a request, the first one or after an engine's end."""
         speed = request.speed if isinstance(request, ReplayRequest) else 1.0
         self.playback.restart(speed)
-        self._before = None
+        self._trial = None
         self.session.start(request)
 
     def change_to(self, request: Request) -> None:
@@ -150,31 +154,32 @@ class MainWindow(QMainWindow):
     def _change_to(self, request: Request) -> None:
         before = self.session.last_good
         self.open(request)
-        self._before = before
+        if before is not None:
+            self._trial = (request, before)
 
     def start_again(self) -> None:
         """Run the last request anew."""
         if self.session.request is not None:
             self.change_to(continued(self.session.request))
 
-    def _fall_back(self) -> None:
+    def _judge_trial(self) -> None:
         """Return to what ran before if a changed request does not even open, and say what was refused."""
-        before, phase = self._before, self.session.store.phase
-        if before is None or self.session.request is before:
+        store = self.session.store
+        if self._trial is None or self.session.request is not self._trial[0]:
             return
-        if self.session.store.mode or phase.name != "failed":
-            self._before = None if self.session.store.mode else before
-            return
-        text = f"Refused: {phase.message}"
-        self.open(continued(before))
-        self.banners.tell(Condition("refused", "error", text, "what ran before was started again"))
+        if store.mode:
+            self._trial = None
+        elif store.phase.name == "failed":
+            self.open(continued(self._trial[1]))
+            refused = f"Refused: {one_line(store.phase.message)}"
+            self.banners.tell(Condition("refused", "error", refused, "what ran before was started again"))
 
     # --- what happens all the time ---
 
     def poll(self) -> None:
         """Take news and refresh what is visible."""
         self.session.poll()
-        self._fall_back()
+        self._judge_trial()
         self.faults.deliver()
         store, t = self.session.store, self.playback.time
         if not self.isMinimized():
@@ -230,6 +235,12 @@ class MainWindow(QMainWindow):
 
     def _button_of(self, name: str) -> tuple[str, Callable[[], None]]:
         return plain_text(BY_NAME[name]), self.actions_by_name[name].trigger
+
+    def _show_tab(self, name: str) -> None:
+        self.tabs.show_tab(name)
+
+    def _unplug(self, modality: str) -> None:
+        self.unplugging.toggle(modality)
 
     def _no_profiles(self) -> None:
         self.banners.tell(Condition("profiles", "info", _NO_PROFILES))

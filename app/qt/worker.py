@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from PyQt6.QtCore import QObject, Qt, pyqtSignal
+from PyQt6.QtCore import QObject, pyqtSignal
 
 from acquisition.errors import InputError
 
@@ -37,7 +37,7 @@ class Work(QObject):
     ) -> None:
         super().__init__(owner)
         self._function, self._on_done, self._on_refused = function, on_done, on_refused
-        self._finished.connect(self._hand_over, Qt.ConnectionType.QueuedConnection)
+        self._finished.connect(self._hand_over)  # queued: it is emitted in another thread
         threading.Thread(target=self._run, name="window-work", daemon=True).start()
 
     def _run(self) -> None:

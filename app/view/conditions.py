@@ -49,8 +49,10 @@ def _of_session(store: ViewStore) -> list[Condition]:
         text = f"The engine stopped: {_line(phase.message)}"
         return [Condition("engine", "error", text, "", _ways_out(store), can_be_closed=False)]
     if phase.name == "ended":
-        text = "The recording has been replayed." if store.mode == "replay" else "The session has ended."
-        return [Condition("engine", "info", text, _line(phase.message), ("start_again", "open_recording"))]
+        if store.mode == "replay":
+            remedy = "Space plays it once more, the bar below goes to any moment"
+            return [Condition("engine", "info", "The recording is at its end.", remedy, ("open_recording",))]
+        return [Condition("engine", "info", "The session has ended.", _line(phase.message), ("start_again",))]
     return []
 
 

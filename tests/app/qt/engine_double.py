@@ -1,0 +1,60 @@
+"""An engine that is not a process: says what a test gives it and keeps the orders it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from app.engine.messages import Phase, Stop
+from app.engine.request import Request
+
+
+class ScriptedEngine:
+    """Stands where the engine's process is; what it says is real news."""
+
+    def __init__(self, request: Request, news: Iterable[object] = ()) -> None:
+        self.request = request
+        self.unread: list[object] = list(news)
+        self.orders: list[object] = []
+        self.is_alive = False
+        self.obeys_stop = True
+        self.was_killed = False
+
+    def start(self) -> None:
+        self.is_alive = True
+
+    def news(self) -> list[object]:
+        said, self.unread = self.unread, []
+        return said
+
+    def send(self, order: object) -> None:
+        self.orders.append(order)
+        if isinstance(order, Stop) and self.obeys_stop:
+            self.end(Phase("ended"))
+
+    def stop(self, timeout_s: float = 3.0) -> None:
+        self.was_killed = self.was_killed or self.is_alive
+        self.is_alive = False
+
+    def end(self, *last_words: object) -> None:
+        self.unread += last_words
+        self.is_alive = False
+
+
+class Engines:
+    """Makes scripted engines and remembers them, the newest last."""
+
+    def __init__(self, news: Iterable[object] = ()) -> None:
+        self.news = list(news)
+        self.made: list[ScriptedEngine] = []
+
+    def __call__(self, request: Request) -> ScriptedEngine:
+        self.made.append(ScriptedEngine(request, self.news))
+        return self.made[-1]
+
+    @property
+    def newest(self) -> ScriptedEngine:
+        return self.made[-1]
+
+    @property
+    def orders(self) -> list[object]:
+        return self.newest.orders

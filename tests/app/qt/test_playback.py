@@ -1,0 +1,107 @@
+"""Time travel: what holding, stepping and seeking show, and what the engine is told of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from engine_double import Engines
+from filled_store import news
+
+from app.engine.messages import Opened, Pause, Play, Seek
+from app.engine.request import LiveRequest, ReplayRequest
+from app.qt.playback import Playback, clock_text
+from app.qt.session import Session
+from app.session_options import SessionOptions
+
+
+def playback(mode: str) -> tuple[Playback, Engines]:
+    said = [
+        replace(p, mode=mode, timeline=p.timeline if mode == "replay" else None)
+        if isinstance(p, Opened)
+        else p
+        for p in news(20.0)
+    ]
+    engines = Engines(said)
+    session = Session(engines)
+    options = SessionOptions()
+    session.start(LiveRequest(options) if mode == "live" else ReplayRequest(Path("a.xdf"), options))
+    session.poll()
+    return Playback(session), engines
+
+
+def test_holding_live_keeps_the_moment_and_tells_the_engine_nothing():
+    live, engines = playback("live")
+    newest = live.time
+    live.toggle()
+    assert not live.is_going_on
+    assert live.time == newest
+    live.toggle()
+    assert live.is_going_on
+    assert engines.orders == []
+
+
+def test_holding_a_replay_pauses_it_and_going_on_plays_from_the_moment_shown():
+    replay, engines = playback("replay")
+    at = replay.time - 3.0
+    replay.hold(at)
+    assert (replay.time, engines.orders) == (at, [Pause()])
+    replay.toggle()
+    assert engines.orders[1:] == [Seek(at), Play(1.0)]
+    assert replay.is_going_on
+
+
+def test_steps_land_on_predictions_and_stepping_past_the_newest_is_live_again():
+    live, _ = playback("live")
+    times = [p.t_end for p in live.store.predictions.read(-math.inf, math.inf)]
+    live.hold(times[10] + 0.01)
+    live.step(-1)
+    assert live.time == times[10]
+    live.step(1)
+    assert live.time == times[11]
+    live.hold(times[-1])
+    live.step(1)
+    assert live.is_going_on
+
+
+def test_seek_in_a_running_replay_is_the_engine_s_and_in_a_held_one_the_view_s():
+    replay, engines = playback("replay")
+    kept = replay.time - 5.0
+    replay.seek(kept)
+    assert engines.orders == [Seek(kept)]
+    replay.hold(replay.time)
+    replay.seek(kept)
+    assert replay.time == kept
+    assert engines.orders == [Seek(kept), Pause()]
+    ahead = replay.store.timeline.last - 0.5
+    replay.seek(ahead)
+    assert engines.orders[-1] == Seek(ahead)
+
+
+def test_the_view_goes_back_no_further_than_what_is_kept():
+    live, _ = playback("live")
+    live.seek(live.store.oldest_time - 100)
+    assert live.time == live.store.oldest_time
+    live.to_end()
+    live.jump(-1)
+    assert live.time == pytest.approx(live.store.newest_time - 10.0)
+
+
+def test_speed_goes_through_the_list_and_stops_at_its_ends():
+    replay, engines = playback("replay")
+    for _ in range(9):
+        replay.change_speed(1)
+    assert math.isinf(replay.speed)
+    for _ in range(9):
+        replay.change_speed(-1)
+    assert engines.orders[-1] == Play(0.25)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "digits", "text"),
+    [(0, 0, "0:00"), (65.94, 1, "1:05.9"), (3661, 0, "1:01:01"), (math.nan, 1, "-"), (-2, 0, "0:00")],
+)
+def test_clock_text(seconds, digits, text):
+    assert clock_text(seconds, digits) == text

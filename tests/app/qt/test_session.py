@@ -1,0 +1,77 @@
+"""The session behind the window: engines follow one another, and none is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine_double import Engines
+
+from app.engine.messages import Phase, Stop
+from app.engine.request import LiveRequest
+from app.qt import session as session_module
+from app.qt.session import Session, continued
+from app.session_options import SessionOptions
+
+REQUEST = LiveRequest(SessionOptions())
+
+
+def test_the_next_engine_starts_only_when_the_one_before_has_ended():
+    engines = Engines()
+    session = Session(engines)
+    session.start(REQUEST)
+    first = engines.newest
+    first.obeys_stop = False
+    session.start(REQUEST)
+    session.poll()
+    assert first.orders == [Stop()]
+    assert len(engines.made) == 1
+    first.end()
+    session.poll()
+    assert len(engines.made) == 2
+    assert engines.newest.is_alive
+
+
+def test_an_engine_that_dies_leaves_its_last_words_and_no_one_to_order():
+    engines = Engines()
+    session = Session(engines)
+    session.start(REQUEST)
+    engines.newest.end(Phase("failed", "the card is gone"))
+    session.poll()
+    assert session.store.phase == Phase("failed", "the card is gone")
+    assert not session.is_running
+    session.send(Stop())
+    assert engines.orders == []
+
+
+def test_an_engine_that_does_not_stop_is_ended_by_force(monkeypatch, qtbot):
+    monkeypatch.setattr(session_module, "STOP_WITHIN_S", 0.0)
+    engines = Engines()
+    session = Session(engines)
+    session.start(REQUEST)
+    engines.newest.obeys_stop = False
+    session.stop()
+
+    def is_over() -> bool:
+        session.poll()
+        return session.is_over
+
+    qtbot.waitUntil(is_over)
+    assert engines.newest.was_killed
+
+
+def test_each_engine_gets_a_store_of_its_own():
+    engines = Engines()
+    session = Session(engines)
+    session.start(REQUEST)
+    before = session.store
+    session.start(REQUEST)
+    session.poll()
+    assert session.store is not before
+
+
+def test_what_follows_a_session_overwrites_none_of_its_files(tmp_path: Path):
+    jsonl = tmp_path / "run.jsonl"
+    (tmp_path / "run-2.jsonl").touch()
+    following = continued(LiveRequest(SessionOptions(jsonl=jsonl, record=tmp_path / "a.xdf")))
+    assert following.options.jsonl == tmp_path / "run-3.jsonl"
+    assert following.options.record is None

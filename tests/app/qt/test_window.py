@@ -1,0 +1,319 @@
+"""The window on news of a real recording: what it shows, survives and sends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from engine_double import Engines
+from filled_store import news
+from PyQt6.QtCore import QPoint, Qt
+from PyQt6.QtWidgets import QDialog, QMessageBox, QPushButton
+
+from acquisition.types import Change, StreamEvent
+from app.engine.messages import (
+    HealthPart,
+    Mask,
+    Note,
+    Opened,
+    Pause,
+    Phase,
+    RecordingInfo,
+    StartRecording,
+    Stop,
+)
+from app.engine.request import LiveRequest
+from app.qt.banners import Banner
+from app.qt.header import INFERENCE_SIGN
+from app.qt.session import Session
+from app.qt.settings import Settings
+from app.qt.shortcuts import COMMANDS
+from app.qt.theme import DARK, LIGHT
+from app.qt.window import MainWindow
+from app.session_options import SessionOptions
+
+REQUEST = LiveRequest(SessionOptions())
+
+
+class Opener:
+    """Opens windows, each on an engine that says what a test wants."""
+
+    def __init__(self, qtbot, tmp_path: Path) -> None:
+        self._qtbot, self._tmp_path = qtbot, tmp_path
+
+    def __call__(self, said: list[object], settings: Settings | None = None) -> tuple[MainWindow, Engines]:
+        engines = Engines(said)
+        window = MainWindow(Session(engines), settings or Settings(self._tmp_path / "window.ini"))
+        window.appearance.use_theme(DARK)
+        window.resize(1366, 768)
+        self._qtbot.addWidget(window, before_close_func=lambda w: w.session.kill())
+        window.open(REQUEST)
+        window.show()
+        window.poll()
+        return window, engines
+
+
+@pytest.fixture
+def opened(qtbot, tmp_path: Path) -> Opener:
+    return Opener(qtbot, tmp_path)
+
+
+def live_news() -> list[object]:
+    return [replace(p, mode="live", timeline=None) if isinstance(p, Opened) else p for p in news(20.0)]
+
+
+def recording(state: str) -> HealthPart:
+    info = RecordingInfo(Path("session.xdf"), state, "", 12.0, 3_000_000, 10**9, 3600.0)
+    return HealthPart(0.0, {}, {}, {}, 0, 0, 0.0, 0.0, "", info, (), 0)
+
+
+def settle(window: MainWindow) -> None:
+    """Let what is refreshed seldom come round."""
+    for _ in range(9):
+        window.poll()
+
+
+def press(window: MainWindow, text: str) -> None:
+    """Press a button of the messages."""
+    button = next(b for b in window.banners.findChildren(QPushButton) if b.text() == text)
+    button.click()
+
+
+def answer(qtbot, dialog: QMessageBox | None, text: str) -> None:
+    assert dialog is not None
+    qtbot.mouseClick(next(b for b in dialog.buttons() if text in b.text()), Qt.MouseButton.LeftButton)
+
+
+def test_the_sign_of_inference_is_always_there(opened, qtbot):
+    window, engines = opened(live_news())
+    for said in (None, Phase("failed", "lost")):
+        if said is not None:
+            engines.newest.end(said)
+        settle(window)
+        assert window.header.sign.isVisible()
+        assert window.header.sign.text() == INFERENCE_SIGN
+
+
+@pytest.mark.parametrize("name", ["now", "why", "signals", "health"])
+def test_each_tab_draws_a_recording_in_both_themes_without_a_fault(opened, name):
+    window, _ = opened(live_news())
+    window.tabs.show_tab(name)
+    for theme in (DARK, LIGHT):
+        window.appearance.use_theme(theme)
+        settle(window)
+        assert not window.grab().isNull()
+    assert window.faults.n_faults == 0
+
+
+def test_a_model_of_simulated_data_is_said_and_cannot_be_closed(opened):
+    window, _ = opened(live_news())
+    settle(window)
+    said = [b for b in window.banners.findChildren(Banner) if "imulated" in b.accessibleName()]
+    assert len(said) == 1
+    assert not [b for b in said[0].findChildren(QPushButton) if b.text() == "Close"]
+
+
+def test_an_engine_that_fails_is_said_and_can_be_started_again(opened):
+    window, engines = opened(live_news())
+    engines.newest.end(Phase("failed", "CUDA is lost: restart the engine"))
+    settle(window)
+    assert any("CUDA is lost" in text for text in window.banners.texts)
+    press(window, "Start again")
+    assert len(engines.made) == 2
+    assert engines.newest.is_alive
+
+
+def test_a_changed_request_that_does_not_open_is_refused_and_what_ran_before_goes_on(opened):
+    window, engines = opened(live_news())
+    engines.news = [Phase("loading"), Phase("failed", "expected 62 channels, got 8: pass --montage")]
+    changed = replace(REQUEST, options=replace(REQUEST.options, montage="cap.toml"))
+    window.change_to(changed)
+    window.poll()
+    engines.news = live_news()
+    settle(window)
+    assert engines.newest.request.options.montage is None
+    assert any("Refused: expected 62 channels" in text for text in window.banners.texts)
+    assert window.session.store.phase.name == "running"
+
+
+def test_a_request_that_fails_again_and_again_is_not_started_for_ever(opened):
+    window, engines = opened([Phase("failed", "no stream was found")])
+    window.start_again()
+    settle(window)
+    assert len(engines.made) == 2
+
+
+def test_a_stream_that_vanishes_and_one_refused_are_said_with_a_remedy(opened):
+    window, engines = opened(live_news())
+    keys = [p for p in live_news() if isinstance(p, StreamEvent) and p.change is Change.OPENED]
+    gone, refused = keys[0], keys[1]
+    engines.newest.unread = [
+        replace(gone, change=Change.STALE, spec=None, message="no sample for 2.1 s"),
+        replace(refused, change=Change.REFUSED, spec=None, message="returned with 8 channels, had 62"),
+    ]
+    settle(window)
+    assert any("fell silent" in text and "check the device" in text for text in window.banners.texts)
+    assert any("had 62" in text and "choose the streams anew" in text for text in window.banners.texts)
+
+
+def test_names_of_streams_are_never_markup(opened):
+    window, engines = opened(live_news())
+    event = next(p for p in live_news() if isinstance(p, StreamEvent) and p.spec is not None)
+    assert event.spec is not None
+    evil = replace(event.spec, name="<b>EEG</b>")
+    engines.newest.unread = [replace(event, spec=evil), replace(event, spec=None, change=Change.STALE)]
+    settle(window)
+    assert any("<b>EEG</b> fell silent" in text for text in window.banners.texts)
+
+
+@pytest.mark.qt_no_exception_capture
+def test_an_exception_in_a_slot_becomes_a_message_counted_and_the_window_goes_on(opened):
+    window, _ = opened(live_news())
+    window.faults.install()
+    try:
+
+        def broken() -> None:
+            raise RuntimeError("a slot broke")
+
+        window.actions_by_name["show_now"].triggered.connect(broken)
+        for _ in range(3):
+            window.actions_by_name["show_now"].trigger()
+        settle(window)
+    finally:
+        window.faults.remove()
+    said = [text for text in window.banners.texts if "a slot broke" in text]
+    assert len(said) == 1
+    assert "3 times" in said[0]
+    press(window, "Copy details")
+
+
+def test_a_panel_that_breaks_leaves_clock_and_messages_alive(opened, monkeypatch):
+    window, _ = opened(live_news())
+
+    def broken(*_: object) -> None:
+        raise ValueError("broken panel")
+
+    monkeypatch.setattr(window.tabs.by_name["now"], "refresh", broken)
+    settle(window)
+    assert any("broken panel" in text for text in window.banners.texts)
+    assert "kept" in window.replay_bar.words.text()
+
+
+def test_space_holds_and_releases_the_view(opened, qtbot):
+    window, engines = opened(live_news())
+    page = window.centralWidget()
+    qtbot.keyClick(page, Qt.Key.Key_Space)
+    window.poll()
+    assert "held" in window.header.state.text()
+    qtbot.keyClick(page, Qt.Key.Key_End)
+    window.poll()
+    assert "LIVE" in window.header.state.text()
+    assert engines.orders == []
+
+
+def test_space_in_the_note_is_a_blank_and_enter_sends_it(opened, qtbot):
+    window, engines = opened(live_news())
+    settle(window)
+    window.toolbar.note.setFocus()
+    qtbot.keyClicks(window.toolbar.note, "eyes closed")
+    qtbot.keyClick(window.toolbar.note, Qt.Key.Key_Return)
+    assert engines.orders == [Note("eyes closed")]
+    assert window.playback.is_going_on
+
+
+def test_unplugging_masks_a_modality_and_shows_what_the_engine_says(opened):
+    window, engines = opened(live_news())
+    settle(window)
+    action = window.actions_by_name["unplug_face"]
+    action.trigger()
+    assert engines.orders == [Mask("face", True)]
+    engines.newest.unread = [replace(recording("stopped"), recording=None, masked=())]
+    settle(window)
+    assert not action.isChecked()
+
+
+def test_recording_starts_from_its_dialog_and_stops_by_the_same_command(opened, tmp_path, monkeypatch):
+    window, engines = opened(live_news())
+    window.settings.keep("record to", str(tmp_path))
+    settle(window)
+    dialog = window.recording.toggle()
+    assert dialog is not None
+    dialog.accept()
+    (order,) = engines.orders
+    assert isinstance(order, StartRecording)
+    assert order.path.parent == tmp_path
+    engines.newest.unread = [recording("recording")]
+    settle(window)
+    assert "REC 0:12" in window.header.recording.text()
+    assert "Stop" in window.actions_by_name["record"].text()
+
+
+def test_closing_ends_the_engine_first(opened, qtbot):
+    window, engines = opened(live_news())
+    window.close()
+    assert window.isVisible()
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=2000)
+    assert engines.orders == [Stop()]
+    assert not engines.newest.is_alive
+
+
+def test_closing_while_recording_asks(opened, qtbot):
+    window, engines = opened([*live_news(), recording("recording")])
+    window.close()
+    answer(qtbot, window.closing.question, "Go on")
+    assert window.isVisible()
+    assert engines.orders == []
+    window.close()
+    answer(qtbot, window.closing.question, "Stop")
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=2000)
+    assert engines.orders == [Stop()]
+
+
+def test_choices_are_kept_between_runs(opened, tmp_path):
+    settings = Settings(tmp_path / "kept.ini")
+    window, _ = opened(live_news(), settings)
+    window.appearance.switch_theme()
+    window.appearance.change_scale(1)
+    window.closing.begin()
+    again = Settings(tmp_path / "kept.ini")
+    assert again.text("theme") == "light"
+    assert again.number("scale", 1.0) == 1.25
+    assert again.state("geometry") is not None
+
+
+def test_every_command_of_the_table_can_be_done(opened, qtbot):
+    window, _ = opened(live_news())
+    settle(window)
+    for command in COMMANDS:
+        if command.name in ("quit", "start_again", "choose_streams"):
+            continue  # end the session, or look for streams on the network: tested with real ones
+        window.actions_by_name[command.name].trigger()
+        settle(window)
+        for dialog in window.findChildren(QDialog):
+            dialog.close()
+    assert window.faults.n_faults == 0
+
+
+def test_profiles_say_why_there_are_none(opened):
+    window, _ = opened(live_news())
+    action = window.actions_by_name["calibrate"]
+    assert not action.isEnabled()
+    assert "no calibration" in action.toolTip()
+
+
+def test_a_click_on_the_timeline_goes_to_that_moment(opened, qtbot):
+    window, _ = opened(live_news())
+    settle(window)
+    bar = window.replay_bar.timeline
+    qtbot.mouseClick(bar, Qt.MouseButton.LeftButton, pos=QPoint(bar.width() // 2, 5))
+    store = window.session.store
+    middle = (store.oldest_time + store.newest_time) / 2
+    assert window.playback.time == pytest.approx(middle, abs=0.2)
+    assert "predicted" in bar.words_at(middle)
+
+
+def test_holding_a_replay_pauses_its_engine(opened, qtbot):
+    window, engines = opened(news(20.0))
+    qtbot.keyClick(window.centralWidget(), Qt.Key.Key_Space)
+    assert engines.orders == [Pause()]
