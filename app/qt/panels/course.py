@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PyQt6.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
@@ -20,6 +21,7 @@ SPANS_MIN = (1, 2, 5, 10)
 _GRID_S = 0.25  # the right edge moves in these steps at least: the picture is painted at most so often
 _MOST_COLUMNS = 600  # that are told apart by eye: a longer span moves in larger steps
 _HELD_S = 0.3  # a moment older than this against the newest is marked with a line
+_SHORTEST_S = 30.0  # what is shown while a session is young; it grows in steps of a third
 _STEP_S = 10.0  # Page Up and Page Down
 
 
@@ -46,7 +48,7 @@ class CoursePanel(Panel):
             self.span.addItem(f"{minutes} min", minutes)
         self.span.setCurrentIndex(SPANS_MIN.index(2))
         self.span.setAccessibleName("Time span of the course")
-        self.span.setToolTip("How many minutes are shown")
+        self.span.setToolTip("How many minutes are shown, as soon as there are so many")
         self.head.addWidget(hint)
         self.head.addWidget(self.span)
         self.view = CourseView(self)
@@ -99,6 +101,7 @@ class CourseView(QWidget):
             self._t = t
             if was != now:
                 self.update()
+        span_s = _filled_span_s(store, span_s)
         end = self._right_edge(store, t, span_s)
         labels = store.model.labels if store.model is not None else ()
         newest = store.predictions.newest
@@ -204,3 +207,12 @@ class CourseView(QWidget):
 
 def _grid_s(span_s: float) -> float:
     return max(_GRID_S, span_s / _MOST_COLUMNS)
+
+
+def _filled_span_s(store: ViewStore, span_s: float) -> float:
+    """Return how much of a span to show: not the empty time before a young session began."""
+    oldest = np.nanmin([store.oldest_time, store.predictions.oldest_time, math.inf])
+    newest = np.nanmax([store.newest_time, store.predictions.newest_time, -math.inf])
+    step_s = _SHORTEST_S / 3
+    kept_s = math.ceil((newest - oldest) / step_s) * step_s if newest >= oldest else 0.0
+    return min(span_s, max(_SHORTEST_S, kept_s))
