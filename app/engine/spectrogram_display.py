@@ -43,7 +43,7 @@ class SpectrogramDisplay:
         self._ring = Ring(len(ch_names), KEEP_S, np.float32)
         wanted = (ch_name, *_FIRST_CHOICES)
         self.ch_name = next((name for name in wanted if name in ch_names), ch_names[0])
-        self._restarts = True
+        self._restarts = False  # a stream opened anew, as after a seek, goes on with its columns
         self._next: int | None = None  # the column that ends at _next * step_s
 
     def choose(self, ch_name: str) -> None:

@@ -1,7 +1,8 @@
 """Takes what the screen shows off the pipeline, without holding it up.
 
 The acquire thread only appends chunks to a bounded queue; a thread of its own turns them into parts for
-display about 30 times a second. Where that is too slow, the oldest chunks go and are counted.
+display about 30 times a second. Where that is too slow, the oldest chunks go and are counted; video
+goes first and is not, for nobody looks at hundreds of frames a second.
 """
 
 from __future__ import annotations
@@ -9,19 +10,48 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from acquisition.types import Change, Chunk, StreamEvent, StreamSpec
+from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
 from app.engine.lines import EegLine, Line, make_line
 from app.failure import Failure
 from models.config import ModelConfig
 from models.prediction import Prediction
 
 _PERIOD_S = 1 / 30
-_MAX_BYTES = 32_000_000  # of chunks that wait
+#: Of chunks that wait. The half minute before a moment that a replay seeks comes at once: it fits.
+_MAX_BYTES = 64_000_000
+_MAX_FRAME_BYTES = 32_000_000  # of video that waits; what goes beyond is thinned out
 _N_MESSAGES = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """A chunk that waits."""
+
+    position: int  # in the order of arrival, over both queues
+    spec: StreamSpec  # as of its arrival
+    chunk: Chunk
+    n_bytes: int
+
+
+class _Queue:
+    """Chunks that wait, and how many bytes they take."""
+
+    def __init__(self) -> None:
+        self.entries: deque[_Entry] = deque()
+        self.n_bytes = 0
+
+    def append(self, entry: _Entry) -> None:
+        self.entries.append(entry)
+        self.n_bytes += entry.n_bytes
+
+    def popleft(self) -> _Entry:
+        entry = self.entries.popleft()
+        self.n_bytes -= entry.n_bytes
+        return entry
 
 
 class Tap:
@@ -37,12 +67,13 @@ class Tap:
     """
 
     def __init__(self, tell: Callable[[object], None], model_config: ModelConfig) -> None:
-        self.n_dropped = 0  # chunks the sender was too slow for
+        self.n_dropped = 0  # chunks of signals the sender was too slow for
         self._tell = tell
         self._config = model_config.features
         self._lock = threading.Lock()
-        self._chunks: deque[tuple[StreamSpec, Chunk, int]] = deque()
-        self._n_bytes = 0
+        self._signals = _Queue()
+        self._frames = _Queue()
+        self._n_queued = 0
         self._lost: set[str] = set()  # streams of which chunks were dropped since the last step
         self._messages: deque[object] = deque(maxlen=_N_MESSAGES)
         self._specs: dict[str, StreamSpec] = {}
@@ -62,14 +93,14 @@ class Tap:
         if spec is None:
             return
         n_bytes = _size(chunk)
+        is_video = spec.kind is Kind.VIDEO
         with self._lock:
-            self._chunks.append((spec, chunk, n_bytes))
-            self._n_bytes += n_bytes
-            while self._n_bytes > _MAX_BYTES and len(self._chunks) > 1:
-                _, dropped, n_bytes = self._chunks.popleft()
-                self._n_bytes -= n_bytes
-                self._lost.add(dropped.stream)
-                self.n_dropped += 1
+            queue, most = (self._frames, _MAX_FRAME_BYTES) if is_video else (self._signals, _MAX_BYTES)
+            queue.append(_Entry(self._n_queued, spec, chunk, n_bytes))
+            self._n_queued += 1
+            while queue.n_bytes > most and len(queue.entries) > 1:
+                self._lost.add(queue.popleft().chunk.stream)
+                self.n_dropped += not is_video
 
     def on_event(self, event: StreamEvent) -> None:
         """Take a change of a stream's state, before the stream's first chunk."""
@@ -119,11 +150,12 @@ class Tap:
             self._tell(self._messages.popleft())
         self._choose()
         with self._lock:
-            waiting, self._chunks = self._chunks, deque()
+            waiting = sorted([*self._signals.entries, *self._frames.entries], key=lambda e: e.position)
+            self._signals, self._frames = _Queue(), _Queue()
             lost, self._lost = self._lost, set()
-            self._n_bytes = 0
         gathered: dict[str, tuple[StreamSpec, list[Chunk]]] = {}
-        for spec, chunk, _ in waiting:
+        for entry in waiting:
+            spec, chunk = entry.spec, entry.chunk
             key = chunk.stream
             if key in lost:
                 lost.discard(key)

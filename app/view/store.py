@@ -107,7 +107,7 @@ class ViewStore:
             SpectrogramPart: self._take_spectrogram,
             MarkerPart: self.markers.add,
             Prediction: self._take_prediction,
-            QualityPart: self.quality.add,
+            QualityPart: self._take_quality,
             HealthPart: self._take_health,
             Occlusion: self._take_occlusion,
         }
@@ -203,9 +203,12 @@ class ViewStore:
         self.spectrogram.append(part.times, part.power_db)
 
     def _take_prediction(self, prediction: Prediction) -> None:
-        self._notice_jump(prediction.t_end, self.predictions.newest_time)
-        self.predictions.cut_after(math.nextafter(prediction.t_end, -math.inf))  # the same moment anew
+        self.predictions.cut_after(math.nextafter(prediction.t_end, -math.inf))
         self.predictions.add(prediction)
+
+    def _take_quality(self, part: QualityPart) -> None:
+        self.quality.cut_after(math.nextafter(part.time, -math.inf))
+        self.quality.add(part)
 
     def _take_health(self, part: HealthPart) -> None:
         self.health = part
@@ -214,14 +217,13 @@ class ViewStore:
         self.occlusion = occlusion
 
     def _notice_jump(self, t: float, newest: float) -> None:
-        """Void everything after ``t`` where it lies well before the newest of its kind (NaN compares False).
+        """Void all signals after ``t`` where it lies well before the newest of its kind (NaN compares False).
 
         Streams of a recording may have ended before the moment sought: their own data would not tell.
+        Predictions and quality stay until there are new ones: signals begin half a minute before the moment
+        that was sought, and what was said of that half minute still holds.
         """
         if t < newest - _JUMP_S:
-            histories = (
-                *(self.eeg, self.voice, self.gaze, self.log_mel, self.spectrogram),
-                *(self.frames, self.markers, self.predictions, self.quality),
-            )
-            for history in histories:
+            signals = (self.eeg, self.voice, self.gaze, self.log_mel, self.spectrogram)
+            for history in (*signals, self.frames, self.markers):
                 history.cut_after(t)

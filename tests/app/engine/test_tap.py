@@ -158,6 +158,26 @@ def test_a_flood_drops_the_oldest_counts_it_and_marks_the_break(monkeypatch):
     assert np.abs(eeg["high"]).max() < 200  # the filter began anew: no step of what was lost
 
 
+def test_video_in_bulk_costs_no_signal_its_place(monkeypatch):
+    monkeypatch.setattr(tap_module, "_MAX_FRAME_BYTES", 500_000)
+    told = []
+    tap = Tap(told.append, CONFIG)
+    for key in ("eeg", "video"):
+        tap.on_event(StreamEvent(key, Change.OPENED, T0, "", SPECS[key]))
+    data, times = signal("eeg", 3.0)
+    for k in range(30):
+        at = slice(50 * k, 50 * k + 50)
+        tap.on_chunk(Chunk("eeg", at.start, data[at], times[at]))
+        image = np.full((200, 200, 3), k, np.uint8)
+        tap.on_chunk(Chunk("video", k, (image,), times[at.start : at.start + 1]))
+    tap.step()
+    assert tap.n_dropped == 0
+    frames = [part for part in told if isinstance(part, FramePart)]
+    assert 0 < len(frames) <= 4
+    assert frames[-1].time == times[1450]  # the newest one is there
+    assert joined(told)[EegPart]["bins"].size == pytest.approx(3 * 125, abs=2)
+
+
 def test_a_stream_the_screen_cannot_show_is_reported_once_and_stops_no_other():
     told = []
     tap = Tap(told.append, CONFIG)
@@ -204,6 +224,7 @@ def test_another_channel_s_spectrogram_comes_at_once():
     (part,) = told
     assert part.ch_name == "CZ"
     assert part.restarts
+    assert not any(p.restarts for p in before)
     assert len(part.times) == sum(len(p.times) for p in before)
     assert set(part.freqs[part.power_db.argmax(axis=1)]) == {20.0}
     np.testing.assert_allclose(part.times % 0.25, 0.0, atol=1e-9)

@@ -42,13 +42,13 @@ def _make(seconds: float) -> list[object]:
     from acquisition.xdf.source import XdfSource
     from app.engine.messages import ModelInfo, Opened, Phase, Timeline
     from app.engine.tap import Tap
+    from app.model_loading import load_model
     from app.pipeline import Pipeline
     from app.session_options import SessionOptions
-    from models.checkpoint import load_checkpoint
     from models.decoder import Decoder
 
     options = SessionOptions()
-    checkpoint = load_checkpoint(options.model)
+    checkpoint = load_model(options)  # and one thread for the network
     config = checkpoint.config
     made: list[object] = [Phase("loading")]
     tap = Tap(made.append, config)

@@ -9,10 +9,21 @@ import pytest
 from filled_store import filled_store, news
 
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
-from app.engine.messages import EegPart, FramePart, GazePart, MarkerPart, Phase, QualityPart, VoicePart
+from app.engine.messages import (
+    EegPart,
+    FramePart,
+    GazePart,
+    LogMelPart,
+    MarkerPart,
+    Phase,
+    QualityPart,
+    SpectrogramPart,
+    VoicePart,
+)
 from app.failure import Failure
 from app.view.cursor import Cursor
 from app.view.store import ViewStore
+from models.prediction import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -49,26 +60,37 @@ def test_a_real_run_fills_every_history(store):
     assert store.stream_of(Kind.MARKERS) is None
 
 
-def test_seeking_back_voids_what_lies_after_in_every_history():
-    store = ViewStore()
-    run = news()
-    for piece in run:
-        store.take(piece)
+def begins(piece):
+    """Return when a part's content begins, NaN where it has no time."""
+    if isinstance(piece, EegPart | VoicePart):
+        return piece.bins[0] * piece.bin_s
+    if isinstance(piece, GazePart | LogMelPart | SpectrogramPart):
+        return piece.times[0]
+    return getattr(piece, "t_end", getattr(piece, "time", math.nan))
+
+
+def test_seeking_back_voids_the_signals_after_it_and_shows_no_later_prediction():
+    store = filled_store()
     start = store.timeline.first
     store.take(MarkerPart(start + 15, "a marker", "Task"))
-    for piece in run:  # the same from the start
-        time = getattr(piece, "t_end", getattr(piece, "time", start))
-        if isinstance(piece, (EegPart, VoicePart, GazePart)):
-            time = start
-        if time <= start + 1 and not isinstance(piece, (StreamEvent, Phase)):
+    target = start + 8  # what comes first lies before it
+    for piece in news():
+        if start + 3 <= begins(piece) < target and not isinstance(piece, Prediction | StreamEvent):
             store.take(piece)
-        if isinstance(piece, EegPart):
-            break
-    assert store.newest_time < start + 3
+    assert store.newest_time == pytest.approx(target, abs=0.3)
+    assert store.oldest_time == pytest.approx(start, abs=0.05)
+    signals = (store.eeg, store.voice, store.gaze, store.frames, store.log_mel, store.spectrogram)
+    assert all(history.newest_time == pytest.approx(target, abs=0.5) for history in signals)
+    low, _ = store.eeg.read(store.eeg.oldest_bin, store.eeg.newest_bin + 1)
+    assert np.isnan(low).mean() < 0.04  # a seam where the parts do not begin all at once
     assert store.markers.newest is None
-    assert store.predictions.at(start + 15) is None or store.predictions.newest.t_end < start + 3
-    assert store.quality.newest is None or store.quality.newest_time <= start + 3
-    assert store.frames.newest_time < start + 3
+    assert store.quality.newest_time == pytest.approx(target, abs=1.0)
+    known = store.predictions.at(start + 5)
+    assert known.t_end == pytest.approx(start + 5, abs=0.25)  # still holds
+    again = next(p for p in news() if isinstance(p, Prediction) and p.t_end >= target)
+    store.take(again)
+    assert store.predictions.newest is again
+    assert store.predictions.at(start + 5) is known
 
 
 def test_streams_go_through_their_states():
