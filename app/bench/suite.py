@@ -33,6 +33,7 @@ BENCHMARKS = (
     Benchmark(("replay_memory",), "app.bench.replay", "bench_replay_memory"),
     Benchmark(("latency_total", "latency_arrival"), "app.bench.live", "bench_latency"),
     Benchmark(("read_cost",), "app.bench.live", "bench_read_cost"),
+    Benchmark(("window_traces",), "app.bench.window_traces", "bench_window_traces"),
     Benchmark(
         ("window_fps", "window_decode", "window_blocked", "window_memory"), "app.bench.window", "bench_window"
     ),

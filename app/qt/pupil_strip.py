@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from PyQt6.QtCore import QPointF, QRectF, Qt
-from PyQt6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPen, QPolygonF
+from PyQt6.QtCore import QLineF, QPointF, QRectF, Qt
+from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from app.qt.heat_strip import paint_ticks
-from app.qt.time_strip import TimeStrip
+from app.qt.time_strip import TimeStrip, mixed
 from app.view.calm_scale import CalmRange, round_step
 from app.view.plain_text import one_line
 from app.view.store import ViewStore
@@ -100,16 +100,19 @@ class PupilStrip(TimeStrip):
             self.redraw_frame()
 
     def _paint_blinks(self, painter: QPainter, plot: QRectF) -> None:
-        colour = QColor(self.theme.muted)
+        # Mixed beforehand: Qt hands a see-through area to other threads and waits, long on a busy computer.
+        shade = QColor(mixed(self.theme.muted, self.theme.surface, 0.28))
+        painter.setPen(QPen(QColor(self.theme.muted), 1))
+        step = self.line() * 0.4
         for t0, t1 in self._blinks:
-            left, right = self.x_of(t0), self.x_of(t1)
+            left, right = self.x_of(t0), max(self.x_of(t1), self.x_of(t0) + 2.0)
             if right < plot.left():
                 continue
-            box = QRectF(left, plot.top(), max(right - left, 2.0), plot.height())
-            shade = QColor(colour)
-            shade.setAlpha(70)
-            painter.fillRect(box, shade)
-            painter.fillRect(box, QBrush(colour, Qt.BrushStyle.BDiagPattern))
+            painter.fillRect(QRectF(left, plot.top(), right - left, plot.height()), shade)
+            rise = min(right - left, step)  # stripes by hand: a brush's pattern takes a hundred times as long
+            n = max(1, int(plot.height() / step))
+            heights = [plot.top() + rise + i * step for i in range(n)]
+            painter.drawLines(*(QLineF(left, y, right, y - rise) for y in heights))
 
     def _paint_legend(self, painter: QPainter, plot: QRectF) -> None:
         """Draw what the strokes mean, in the right gutter."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
 
 from acquisition.quality import ChannelQuality
-from app.qt.theme import Theme
-from app.qt.time_strip import TimeStrip, image_of, paint_ring, rgb32
+from app.qt.time_strip import TimeStrip, image_of, mixed, paint_ring, rgb32
 from app.view.calm_scale import next_step, round_step
 from app.view.plain_text import one_line
 from app.view.raster import TraceRaster
@@ -19,7 +19,18 @@ from app.view.store import ViewStore
 _PAD = 4.0  # between the panel's edge and the names
 _EVEN, _ODD, _SUSPECT, _BAD = range(4)
 #: Columns of names and size of the font, tried in turn until neighbours in a column do not touch.
-_NAME_LAYOUTS = ((1, 1.0), (1, 0.9), (2, 1.0), (2, 0.9), (2, 0.8))
+_NAME_SIZES = ((1, 1.0), (1, 0.9), (2, 1.0), (2, 0.9), (2, 0.8))
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+
+
+@dataclass(frozen=True)
+class _NameLayout:
+    """Names stand in columns in turn, every n-th of them, in columns of that width."""
+
+    n_columns: int
+    font: QFont
+    every: int
+    width: float
 
 
 class TraceStrip(TimeStrip):
@@ -33,6 +44,8 @@ class TraceStrip(TimeStrip):
         self._raster: TraceRaster | None = None
         self._image: QImage | None = None
         self._made_for: tuple = ()
+        self._named_for: tuple = ()
+        self._layout: _NameLayout
 
     def show_eeg(
         self, store: ViewStore, t: float, units_per_row: float, states: Mapping[str, ChannelQuality]
@@ -73,8 +86,8 @@ class TraceStrip(TimeStrip):
         return self.plot().height() / max(1, len(self._names))
 
     def left_gutter(self) -> float:
-        n_columns, font, _ = self._name_layout(self.height() - 1.7 * self.line())
-        return _PAD + n_columns * self._name_width(font) + self.line() * 0.4
+        layout = self._name_layout()
+        return _PAD + layout.n_columns * layout.width + self.line() * 0.4
 
     def right_gutter(self) -> float:
         return self.line() * 1.7
@@ -92,18 +105,30 @@ class TraceStrip(TimeStrip):
             self._paint_scale(painter, plot)
 
     def _colours(self) -> tuple[str, str, str, str]:
-        return self.theme.trace, _between(self.theme), self.theme.suspect, self.theme.bad
+        return (
+            self.theme.trace,
+            mixed(self.theme.trace, self.theme.surface, 0.62),
+            self.theme.suspect,
+            self.theme.bad,
+        )
 
-    def _name_layout(self, height: float) -> tuple[int, QFont, int]:
-        """Return how many columns of names there are, in which font, and that every n-th is written."""
-        row = height / max(1, len(self._names))
+    def _name_layout(self) -> _NameLayout:
+        """Return how the names are written; worked out anew for other names, heights and fonts only."""
+        made_for = (self._names, self.height(), self.font().key())
+        if made_for != self._named_for:
+            self._named_for = made_for
+            self._layout = self._find_layout((self.height() - 1.7 * self.line()) / max(1, len(self._names)))
+        return self._layout
+
+    def _find_layout(self, row: float) -> _NameLayout:
+        """Return the largest names that fit rows of that height."""
         font = QFont(self.font())
-        for n_columns, factor in _NAME_LAYOUTS:
+        for n_columns, factor in _NAME_SIZES:
             font = QFont(self.font())
             font.setPointSizeF(self.font().pointSizeF() * factor)
             if n_columns * row >= _letter_height(font):
-                return n_columns, font, 1
-        return 2, font, math.ceil(_letter_height(font) / (2 * row))
+                return _NameLayout(n_columns, font, 1, self._name_width(font))
+        return _NameLayout(2, font, math.ceil(_letter_height(font) / (2 * row)), self._name_width(font))
 
     def _name_width(self, font: QFont) -> float:
         metrics = QFontMetricsF(font)
@@ -111,31 +136,25 @@ class TraceStrip(TimeStrip):
         return min(longest, 8 * metrics.height()) + metrics.horizontalAdvance(" B ")
 
     def _paint_names(self, painter: QPainter, plot: QRectF) -> None:
-        n_columns, font, every = self._name_layout(self.height() - 1.7 * self.line())
-        width, row, height = self._name_width(font), self.row_height(), QFontMetricsF(font).height()
+        layout, row = self._name_layout(), self.row_height()
+        metrics = QFontMetricsF(layout.font)
+        width, height, room = layout.width, metrics.height(), layout.width - metrics.horizontalAdvance(" B ")
         colours = self._colours()
         painter.save()
-        painter.setFont(font)
-        for i in range(0, len(self._names), every):
+        painter.setFont(layout.font)
+        for i in range(0, len(self._names), layout.every):
             centre = plot.top() + (i + 0.5) * row
-            column = i // every % n_columns
+            column = i // layout.every % layout.n_columns
             category = self._categories[i]
             letter = {_BAD: "B", _SUSPECT: "S"}.get(category, " ")
+            text = metrics.elidedText(_short(self._names[i]), Qt.TextElideMode.ElideRight, room)
+            painter.setPen(QColor(colours[category] if letter != " " else self.theme.text))
             box = QRectF(_PAD + column * width, centre - height / 2, width, height)
-            text = QFontMetricsF(font).elidedText(
-                _short(self._names[i]),
-                Qt.TextElideMode.ElideRight,
-                width - QFontMetricsF(font).horizontalAdvance(" B "),
+            painter.drawText(box, int(_LEFT), f"{text} {letter}")
+            painter.setPen(QPen(QColor(self.theme.grid), 1))
+            painter.drawLine(
+                QPointF(plot.left() - self.line() * 0.3, centre), QPointF(plot.left() - 2, centre)
             )
-            painter.setPen(QColor(colours[category] if category in (_BAD, _SUSPECT) else self.theme.text))
-            painter.drawText(
-                box, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), f"{text} {letter}"
-            )
-            if n_columns > 1 and column == 0:  # lead the outer names' eye past the inner ones
-                painter.setPen(QPen(QColor(self.theme.grid), 1))
-                painter.drawLine(
-                    QPointF(plot.left() - self.line() * 0.35, centre), QPointF(plot.left() - 2, centre)
-                )
         painter.restore()
 
     def _paint_scale(self, painter: QPainter, plot: QRectF) -> None:
@@ -169,12 +188,3 @@ def _short(name: str) -> str:
 
 def _symbol(unit: str) -> str:
     return "µV" if unit in ("uV", "microvolts", "microvolt") else one_line(unit, 12)
-
-
-def _between(theme: Theme) -> str:
-    """Return a shade between traces and background, for every other channel."""
-    parts = (
-        round(0.62 * int(theme.trace[i : i + 2], 16) + 0.38 * int(theme.surface[i : i + 2], 16))
-        for i in (1, 3, 5)
-    )
-    return "#" + "".join(f"{part:02x}" for part in parts)

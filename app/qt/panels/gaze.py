@@ -25,6 +25,7 @@ _SEEN = 0.5  # validity from which on the eyes count as seen
 _RATE_OVER_S = 60.0
 _COUNT_EVERY_S = 0.5
 _N_SHADES = 8
+_MAX_POINTS = 120
 
 
 class GazePanel(Panel):
@@ -85,8 +86,14 @@ class ScreenView(QWidget):
         seen = (values[:, 4] >= _SEEN) & np.isfinite(values[:, :2]).all(axis=1)
         late = len(times) == 0 or t - times[-1] > _LATE_S
         self._is_seen = bool(len(times) and not late and seen[-1])
-        self._trail = np.where(seen[:, None], values[:, :2], np.nan).astype(np.float64)
-        self._ages = t - times
+        # Every n-th sample up to the newest: fast trackers give more than a picture can tell apart.
+        every = (
+            slice((len(times) - 1) % (n := 1 + len(times) // _MAX_POINTS), None, n)
+            if len(times)
+            else slice(0)
+        )
+        self._trail = np.where(seen[:, None], values[:, :2], np.nan).astype(np.float64)[every]
+        self._ages = (t - times)[every]
         self._notice = notice
         if self._is_seen:
             x, y = self._trail[-1]
@@ -142,6 +149,9 @@ class ScreenView(QWidget):
     def _paint_trail(self, painter: QPainter) -> None:
         """Draw the trail in a few shades, the older the fainter."""
         shade = np.clip((self._ages / _TRAIL_S * _N_SHADES).astype(int), 0, _N_SHADES - 1)
+        rect = self.screen_rect()
+        corner, size = (rect.left(), rect.top()), (rect.width(), rect.height())
+        points = np.clip(self._trail, 0.0, 1.0) * size + corner  # NaN stays
         for k in range(_N_SHADES - 1, -1, -1):
             chosen = np.flatnonzero(shade == k)
             if not len(chosen):
@@ -149,14 +159,10 @@ class ScreenView(QWidget):
             colour = QColor(self.theme.accent)
             colour.setAlphaF(float(0.85 * (1 - k / _N_SHADES)))
             painter.setPen(QPen(colour, 1))
-            points: list[QPointF] = []
-            for x, y in self._trail[chosen[0] : chosen[-1] + 2]:  # one more joins the shades
-                if math.isnan(x):
-                    painter.drawPolyline(QPolygonF(points))
-                    points = []
-                else:
-                    points.append(self.point(x, y))
-            painter.drawPolyline(QPolygonF(points))
+            piece = points[chosen[0] : chosen[-1] + 2]  # one more joins the shades
+            edges = np.flatnonzero(np.diff(~np.isnan(piece[:, 0]), prepend=False, append=False))
+            for first, end in edges.reshape(-1, 2):
+                painter.drawPolyline(QPolygonF([QPointF(x, y) for x, y in piece[first:end].tolist()]))
 
     def _paint_point(self, painter: QPainter) -> None:
         centre, size = self.point(*self._trail[-1]), QFontMetricsF(self.font()).height() * 0.45

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PyQt6.QtCore import QBuffer, QIODevice, Qt
-from PyQt6.QtGui import QColor, QImage
+from PyQt6.QtGui import QColor, QFontMetricsF, QImage
 
 from acquisition.quality import ChannelQuality
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
@@ -180,10 +180,8 @@ def test_names_never_overlap_whatever_the_number_of_channels(qtbot, n):
     names = tuple(f"EEG{i:03d}" for i in range(n))
     panel = shown(qtbot, TracesPanel(), store_with(eeg_part(names=names)))
     strip = panel.strip
-    n_columns, font, every = strip._name_layout(strip.height() - 1.7 * strip.line())
-    from PyQt6.QtGui import QFontMetricsF
-
-    assert n_columns * every * strip.row_height() >= QFontMetricsF(font).ascent() - 0.5
+    layout = strip._name_layout()
+    assert layout.n_columns * layout.every * strip.row_height() >= QFontMetricsF(layout.font).ascent() - 0.5
 
 
 def test_keys_change_the_gain(qtbot):
