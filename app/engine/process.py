@@ -55,6 +55,7 @@ class EngineProcess:
         self._last_phase = ""
         self._found_dead_at: float | None = None
         self._is_started = False
+        self._is_buried = False  # its end was told
 
     def start(self) -> None:
         """Start the process; returns at once.
@@ -107,9 +108,12 @@ class EngineProcess:
             self._has_room.notify()
         for piece in pieces:
             self._remember(piece)
-        if is_over and self._last_phase not in ("ended", "failed"):
-            pieces.append(Phase("failed", self._obituary()))
-            self._last_phase = "failed"
+        if is_over and not self._is_buried:
+            self._is_buried = True
+            # A replay that came to its end lives on, and may die afterwards.
+            has_died = self._process.exitcode != 0 and not self._is_stopping
+            if has_died or self._last_phase not in ("ended", "failed"):
+                pieces.append(Phase("failed", self._obituary()))
         return pieces
 
     def send(self, order: object) -> None:

@@ -18,8 +18,9 @@ from app.engine.main import engine_process
 from app.engine.messages import Mask, Phase, Stop
 from app.engine.orders import OrderBox
 from app.engine.process import EngineProcess
-from app.engine.request import LiveRequest
+from app.engine.request import LiveRequest, ReplayRequest, Request
 from app.session_options import SessionOptions
+from assets import DEMO_RECORDING
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 PROJECT = Path(__file__).parent.parent.parent.parent
@@ -44,7 +45,7 @@ def start(tmp_path: Path):
     """Give a function that starts an engine, which is ended after the test."""
     engines = []
 
-    def run(request: LiveRequest) -> EngineProcess:
+    def run(request: Request) -> EngineProcess:
         engines.append(EngineProcess(request))
         engines[-1].start()
         return engines[-1]
@@ -85,6 +86,16 @@ def test_a_killed_engine_is_reported_with_its_signal(start, searching) -> None:
 
 
 @posix
+def test_a_replay_that_dies_after_its_end_is_reported_too(start) -> None:
+    request = ReplayRequest(DEMO_RECORDING, SessionOptions(seconds=1.0), speed=float("inf"))
+    engine = start(request)
+    news_until(engine, has_ended, 60.0)
+    assert engine.is_alive
+    os.kill(engine.pid, signal.SIGKILL)
+    assert news_until(engine, has_ended, 10.0)[-1].name == "failed"
+
+
+@posix
 def test_an_engine_that_does_not_react_is_killed_within_its_time(start, searching) -> None:
     engine = start(searching)
     news_until(engine, lambda news: bool(news), 60.0)
@@ -121,6 +132,7 @@ from pathlib import Path
 from app.engine.process import EngineProcess
 from app.engine.request import LiveRequest
 from app.session_options import SessionOptions
+from assets import DEMO_RECORDING
 engine = EngineProcess(LiveRequest(SessionOptions(model=Path({str(tmp_path / "none")!r}))))
 engine.start()
 print("started")
@@ -139,6 +151,7 @@ import sys
 from app.engine.process import EngineProcess
 from app.engine.request import LiveRequest
 from app.session_options import SessionOptions
+from assets import DEMO_RECORDING
 engine = EngineProcess(LiveRequest(SessionOptions(streams="eeg=name:nothing is called so")))
 engine.start()
 print("started", flush=True)
