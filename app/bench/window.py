@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from app.bench.live import bench_suffix, run_live
 from app.bench.process import in_own_process, simulated_devices
 from app.bench.recordings import bench_model
 from app.bench.rows import Row, Say, row
-from app.display import prepare_environment
 from app.engine.request import LiveRequest
 from app.session_options import SessionOptions
 
@@ -146,12 +144,10 @@ def _p50(values: list[float]) -> float:
 
 def run_window(model: Path, streams: str, seconds: float) -> dict[str, Any]:
     """Open the window on a live engine, go through its tabs for ``seconds``, and return what was seen."""
-    prepare_environment(os.environ)
-    from PyQt6.QtWidgets import QApplication
-
-    application = QApplication([])
+    from app.qt.application import make_application
     from app.qt.measured_run import MeasuredRun
 
+    application = make_application(1.0)
     request = LiveRequest(SessionOptions(model=model, streams=streams, device="cpu"))
     run = MeasuredRun(request, _SIZE, _VISIT_S)
     try:
