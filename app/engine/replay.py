@@ -153,6 +153,7 @@ class _Player:
         self.first, self.last = file.span(self._source)
         self._start_s = file.start_s or 0.0  # of `first`, seconds from the recording's first sample
         self._decoder = make_decoder(file.checkpoint, file.options, self._on_failure)
+        self._decoder.warm_up()  # a moment sought is decoded from all of its steps at once
         self._occlusion = OcclusionCheck(self._decoder, tap.put)
         self._meter = HealthMeter(self.telemetry, device)
         self._next_health = -math.inf  # on the stopwatch
