@@ -7,7 +7,6 @@ lacks a device, a window or the GPU.
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 import subprocess
 import sys
@@ -19,16 +18,12 @@ from typing import Any
 
 from acquisition.clock import stopwatch
 from acquisition.errors import InputError
+from app.display import has_display, qt_fault, remedy_for_qt
 
 _LOOPBACK_S = 2.0
 _MAX_DRIFT = 0.01  # over 0.2 s, in which a busy computer interrupts the readings
 _MIN_FREE_BYTES = 1_000_000_000
 _FOUR_STREAMS_BYTES_PER_S = 700_000  # EEG 62 ch x 1000 Hz, gaze, 15 JPEG frames/s of 640 x 480, 16 kHz voice
-_QT_LIBRARIES = (
-    "libegl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-image0 "
-    "libxcb-render-util0 libxcb-shape0 libxcb-xinerama0"
-)
-_MAKE_QT_APPLICATION = "from PyQt6.QtWidgets import QApplication; QApplication([])"
 
 
 class Missing(Exception):
@@ -264,24 +259,9 @@ def check_demo_model() -> str:
 
 def check_window() -> str:
     """PyQt6 and a display; without them everything runs in the terminal."""
-    has_display = sys.platform in ("win32", "darwin") or any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
-    )
-    environment = dict(os.environ)
-    environment.pop("QT_QPA_PLATFORM_PLUGIN_PATH", None)  # OpenCV points it at its own, older Qt
-    if not has_display:
-        environment["QT_QPA_PLATFORM"] = "offscreen"
-    # Qt ends the process where a library is missing, so it is tried in another one.
-    command = [sys.executable, "-c", _MAKE_QT_APPLICATION]
-    try:
-        answer = subprocess.run(command, env=environment, capture_output=True, timeout=30)
-    except subprocess.TimeoutExpired as error:
-        raise Missing("Qt does not start within 30 s", "is the display reachable?") from error
-    if answer.returncode != 0:
-        said = answer.stderr.decode("utf-8", "replace").strip().splitlines()
-        remedy = _by_system(f"apt-get install {_QT_LIBRARIES}; ", "") + "pip install PyQt6"
-        raise Missing(said[-1] if said else f"Qt ended with code {answer.returncode}", remedy)
-    if not has_display:
+    if fault := qt_fault():
+        raise Missing(fault, remedy_for_qt())
+    if not has_display():
         raise Missing("PyQt6 works, but there is no display", "nothing to do: all runs in the terminal")
     return "PyQt6 works and there is a display"
 

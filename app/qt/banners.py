@@ -111,7 +111,9 @@ class Banners(QWidget):
         self._lay_out(sorted(wanted[:n_shown], key=lambda c: _ORDER.index(c.severity)))
         n_hidden = len(wanted) - n_shown
         self._more.setVisible(n_hidden > 0 or (self._shows_all and len(wanted) > _MAX_SHOWN))
-        self._more.setText(f"{n_hidden} more messages" if n_hidden > 0 else "Fewer messages")
+        self._more.setText(
+            f"{n_hidden} more message{'s' * (n_hidden > 1)}" if n_hidden > 0 else "Fewer messages"
+        )
         self.setVisible(bool(wanted))
 
     def _lay_out(self, wanted: list[Condition]) -> None:

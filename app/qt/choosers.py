@@ -15,6 +15,7 @@ from app.qt.session import Session, continued
 from app.qt.settings import Settings
 from app.session_options import SessionOptions
 
+_LINES = {"50": 50, "60": 60}
 _XDF = "XDF recordings (*.xdf *.xdfz *.xdf.gz)"
 
 
@@ -40,10 +41,11 @@ class Choosers:
         request = self._session.request
         options = request.options if request is not None else None
         live = request if isinstance(request, LiveRequest) else None
+        kept = self._settings
         before = StreamChoice(
-            streams=options.streams if options else None,
-            montage=options.montage if options else None,
-            line=options.line if options else None,
+            streams=(options.streams if options else None) or kept.text("streams"),
+            montage=(options.montage if options else None) or kept.text("montage"),
+            line=(options.line if options else None) or _LINES.get(kept.text("line")),
             webcam=live.webcam if live else None,
             microphone=live.microphone if live else None,
         )
@@ -91,7 +93,8 @@ class Choosers:
         request = self._session.request
         if request is None:
             return
-        self._settings.keep("line", choice.line or 0)
+        for name in ("streams", "montage", "line"):
+            self._settings.keep(name, str(getattr(choice, name) or ""))
         options = replace(
             continued(request).options, streams=choice.streams, montage=choice.montage, line=choice.line
         )

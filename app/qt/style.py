@@ -19,7 +19,6 @@ QToolButton, QPushButton, QComboBox, QLineEdit, QSpinBox {{
     background: {surface}; border: 1px solid {grid}; border-radius: 4px; padding: 2px 8px; min-height: 1.3em;
 }}
 QLineEdit {{ placeholder-text-color: {muted}; }}
-QComboBox::drop-down {{ border: 0; width: 1.4em; }}
 QToolButton:hover, QPushButton:hover, QComboBox:hover {{ border-color: {accent}; }}
 QToolButton:checked, QPushButton:checked {{ border: 2px solid {accent}; padding: 1px 7px; }}
 QToolButton:focus, QPushButton:focus, QComboBox:focus, QLineEdit:focus, QSpinBox:focus,

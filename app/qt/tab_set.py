@@ -103,4 +103,4 @@ class TabSet(QTabWidget):
             self.signals.set_highlight(None)
             return
         context_of, end = store.model.windows.context_of, prediction.t_end
-        self.signals.set_highlight((end - max(map(context_of, MODALITIES)), end))
+        self.signals.set_highlight({m: (end - context_of(m), end) for m in MODALITIES})

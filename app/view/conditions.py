@@ -146,7 +146,7 @@ def _of_model(store: ViewStore) -> list[Condition]:
     if store.model is not None and store.model.is_simulated:
         text = "Trained on simulated data: the output says nothing of a real person."
         if store.is_simulated:
-            text = "All data here is simulated, and so was the training: the output says nothing of a real person."
+            text = f"All data here is simulated. {text}"
         found.append(Condition("simulated", "info", text, can_be_closed=False))
     elif store.is_simulated:
         text = "All data here is simulated: no real person and no real device is involved."

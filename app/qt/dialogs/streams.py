@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,6 +73,7 @@ class StreamsDialog(QDialog):
         self.setWindowTitle("Streams")
         self._on_chosen, self._look = on_chosen, look
         self._found: list[FoundStream] = []
+        self._before = _by_modality(before.streams)
         self.table = QTableWidget(0, len(_COLUMNS))
         self.table.setHorizontalHeaderLabels(list(_COLUMNS))
         self.table.setAccessibleName("Streams on the network")
@@ -143,7 +145,7 @@ class StreamsDialog(QDialog):
                 self.table.setItem(row, column, QTableWidgetItem(one_line(words)))
         self.table.resizeColumnsToContents()
         for modality, combo in self.choices.items():
-            before = combo.currentData()
+            before = self._before.get(modality, "") if combo.count() == 0 else combo.currentData()
             combo.clear()
             combo.addItem("found by its type", "")
             combo.addItem("none", "none")
@@ -195,6 +197,12 @@ class StreamsDialog(QDialog):
         chosen, _ = QFileDialog.getOpenFileName(self, "Montage file", "", "Montages (*.toml)")
         if chosen:
             self.montage.setEditText(chosen)
+
+
+def _by_modality(streams: str | None) -> dict[str, str]:
+    """Return what the text of ``--streams`` says of each modality."""
+    parts = re.split(rf",\s*(?=(?:{'|'.join(_MODALITIES)}|markers)\s*=)", streams or "")
+    return {modality.strip(): text.strip() for modality, _, text in (part.partition("=") for part in parts)}
 
 
 def _combo(name: str, texts: tuple[str, ...] | list[str] = (), *, editable: bool = False) -> QComboBox:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QSplitter, QVBoxLayout, QWidget
@@ -54,12 +54,15 @@ class SignalsTab(QWidget):
         for panel in self.panels:
             panel.set_theme(theme)
 
-    def set_highlight(self, span: tuple[float, float] | None) -> None:
-        """Shade the window of a chosen prediction in every time plot; None takes that back."""
-        self.traces.highlight = span
-        for strip in self.strips:
-            strip.highlight = span
-            strip.update()
+    def set_highlight(self, spans: Mapping[str, tuple[float, float]] | None) -> None:
+        """Shade what a chosen prediction has seen, by modality, in the time plots; None takes that back."""
+        of_modality = spans or {}
+        if self.traces.highlight != of_modality.get("eeg"):
+            self.traces.highlight = of_modality.get("eeg")
+        for modality, strip in zip(("eeg", "eye", "voice"), self.strips, strict=True):
+            if strip.highlight != of_modality.get(modality):
+                strip.highlight = of_modality.get(modality)
+                strip.update()
 
     def on_choose_spectrogram(self, choose: Callable[[str], None]) -> None:
         """Have ``choose`` called with the channel whose spectrogram a person wants."""

@@ -161,7 +161,7 @@ def test_markers_and_the_chosen_window_cross_all_time_plots(qtbot):
     store = store_with(eeg_part(), gaze, MarkerPart(T - 5, "<b>now</b>", "notes"))
     tab = SignalsTab()
     tab.set_theme(LIGHT)
-    tab.set_highlight((T - 4, T - 2))
+    tab.set_highlight(dict.fromkeys(("eeg", "eye", "voice"), (T - 4, T - 2)))
     shown(qtbot, tab, store, size=(1350, 590))
     for strip in (tab.traces.strip, tab.pupils.strip):
         pixels = plot_pixels(strip)

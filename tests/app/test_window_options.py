@@ -1,0 +1,53 @@
+"""The options of the window, checked before anything starts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from acquisition.errors import InputError
+from app.run_request import opens_window
+from app.session_options import SessionOptions
+from app.settings import new_recording
+from app.window_options import TAB_NAMES, WindowOptions, parse_window_options
+
+
+def test_all_means_every_tab():
+    assert parse_window_options(Path("p"), None, "all", "1366x768", "dark", 2).tabs == TAB_NAMES
+    assert parse_window_options(None, None, "why", None, None, None).tabs == ("why",)
+
+
+@pytest.mark.parametrize(
+    ("tab", "size", "theme", "scale", "where"),
+    [
+        ("later", None, None, None, "--tab"),
+        ("all", "1366", None, None, "--size"),
+        ("all", "100x100", None, None, "--size"),
+        ("all", None, "pink", None, "--theme"),
+        ("all", None, None, 3.0, "--scale"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(tab, size, theme, scale, where):
+    with pytest.raises(InputError) as error:
+        parse_window_options(None, None, tab, size, theme, scale)
+    assert error.value.where == where
+
+
+def test_a_session_without_display_runs_in_the_terminal_and_says_so(monkeypatch, capsys):
+    monkeypatch.setattr("app.display.sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert not opens_window(SessionOptions(), WindowOptions())
+    assert "no display" in capsys.readouterr().out
+    assert not opens_window(SessionOptions(headless=True), WindowOptions(screenshot=Path("p")))
+    assert capsys.readouterr().out == ""
+
+
+def test_recordings_are_named_by_date_and_never_overwrite(tmp_path: Path):
+    moment = datetime(2026, 3, 1, 14, 5, 9)
+    first = new_recording(tmp_path, moment)
+    assert first.name == "2026-03-01_14-05-09.xdf"
+    first.touch()
+    assert new_recording(tmp_path, moment).name == "2026-03-01_14-05-09_2.xdf"

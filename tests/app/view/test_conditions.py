@@ -1,0 +1,96 @@
+"""What the window says is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from filled_store import filled_store
+
+from acquisition.types import Change, Kind, StreamEvent, StreamSpec
+from app.engine.messages import HealthPart, Opened, Phase, RecordingInfo
+from app.failure import Failure
+from app.view.conditions import Condition, conditions
+from app.view.store import ViewStore
+
+
+def live_store(*kinds: Kind) -> ViewStore:
+    store = ViewStore()
+    store.take(Opened("live", None, None))
+    store.take(Phase("running"))
+    for kind in kinds:
+        spec = StreamSpec(kind.value, f"My {kind.value}", kind, ("a",), ("",), 100.0)
+        store.take(StreamEvent(kind.value, Change.OPENED, 100.0, "", spec))
+    return store
+
+
+def health(time: float, recording: RecordingInfo | None = None) -> HealthPart:
+    return HealthPart(time, {}, {}, {}, 0, 0, 0.0, 0.0, "", recording, (), 0)
+
+
+def said(store: ViewStore, key: str) -> Condition:
+    return next(condition for condition in conditions(store) if condition.key.startswith(key))
+
+
+def test_a_replay_that_runs_says_only_what_the_model_was_trained_on():
+    assert [condition.key for condition in conditions(filled_store(20.0))] == ["simulated"]
+
+
+def test_a_missing_camera_is_named_with_its_remedy_once_the_streams_have_settled():
+    store = live_store(Kind.EEG, Kind.GAZE, Kind.AUDIO)
+    store.take(health(102.0))
+    assert conditions(store) == []
+    store.take(health(110.0))
+    camera = said(store, "missing")
+    assert "camera" in camera.text
+    assert "publish webcam" in camera.remedy
+
+
+def test_a_silent_stream_says_for_how_long():
+    store = live_store(Kind.EEG)
+    store.take(StreamEvent("eeg", Change.STALE, 105.0, "no sample for 2.0 s"))
+    store.take(health(112.0))
+    assert "My eeg fell silent 7.0 s ago" in said(store, "stream eeg").text
+
+
+@pytest.mark.parametrize(
+    ("message", "action"),
+    [
+        ("no EEG, eye, face or voice stream to use", "choose_streams"),
+        ("this folder holds no model", "choose_model"),
+        ("this is no XDF file", "open_recording"),
+    ],
+)
+def test_a_failed_engine_offers_the_way_out(message, action):
+    store = ViewStore()
+    store.take(Phase("failed", message))
+    assert said(store, "engine").actions == ("start_again", action)
+
+
+def test_a_failure_of_a_stage_is_said_once_with_its_newest_words():
+    store = live_store(Kind.EEG)
+    for words in ("no room on the disk", "the disk is gone"):
+        store.take(Failure("recording", words, 101.0))
+    assert [c.text for c in conditions(store)] == ["recording failed: the disk is gone"]
+
+
+def test_a_disk_that_fills_up_warns_ahead():
+    store = live_store(Kind.EEG)
+    info = RecordingInfo(Path("a.xdf"), "recording", "", 60.0, 10**6, 10**7, 300.0)
+    store.take(health(101.0, info))
+    assert said(store, "disk").severity == "warning"
+
+
+def test_damage_of_a_recording_is_said_with_its_number_of_places():
+    store = filled_store(20.0)
+    for place in range(3):
+        message = f"the recording is damaged: chunk {place}"
+        store.take(StreamEvent("", Change.NOTICE, store.newest_time, message))
+    assert "chunk 0 (and 2 more places)" in said(store, "damage").text
+
+
+def test_the_gravest_comes_first():
+    store = filled_store(20.0)
+    store.take(Phase("failed", "x"))
+    severities = [condition.severity for condition in conditions(store)]
+    assert severities == sorted(severities, key=("error", "warning", "info").index)
