@@ -15,15 +15,15 @@ QLabel#panel-title {{ font-weight: 600; color: {text}; }}
 QLabel[muted="true"] {{ color: {muted}; }}
 QToolBar {{ background: {window}; border: 0; spacing: 4px; padding: 2px 6px; }}
 QToolBar::separator {{ background: {grid}; width: 1px; margin: 4px 5px; }}
-QToolButton, QPushButton, QComboBox, QLineEdit, QSpinBox {{
+QToolButton, QPushButton, QLineEdit {{
     background: {surface}; border: 1px solid {grid}; border-radius: 4px; padding: 2px 8px; min-height: 1.3em;
 }}
 QLineEdit {{ placeholder-text-color: {muted}; }}
-QToolButton:hover, QPushButton:hover, QComboBox:hover {{ border-color: {accent}; }}
+QToolButton:hover, QPushButton:hover {{ border-color: {accent}; }}
 QToolButton:checked, QPushButton:checked {{ border: 2px solid {accent}; padding: 1px 7px; }}
-QToolButton:focus, QPushButton:focus, QComboBox:focus, QLineEdit:focus, QSpinBox:focus,
+QToolButton:focus, QPushButton:focus, QLineEdit:focus,
 QListView:focus, QTreeView:focus, QTableView:focus, QPlainTextEdit:focus {{ border: 2px solid {accent}; }}
-QToolButton:disabled, QPushButton:disabled, QComboBox:disabled, QLineEdit:disabled {{ color: {stale}; }}
+QToolButton:disabled, QPushButton:disabled, QLineEdit:disabled {{ color: {stale}; }}
 QTabWidget::pane {{ border: 0; }}
 QTabBar::tab {{
     background: transparent; color: {muted}; padding: 5px 16px;

@@ -43,7 +43,7 @@ def image(path: str) -> np.ndarray:
     picture = QImage(path).convertToFormat(QImage.Format.Format_RGB888)
     bits = picture.constBits()
     assert bits is not None
-    rows = np.frombuffer(bits.asarray(picture.sizeInBytes()), np.uint8)
+    rows = np.frombuffer(bits.asstring(picture.sizeInBytes()), np.uint8)
     return rows.reshape(picture.height(), picture.bytesPerLine())[:, : picture.width() * 3]
 
 
