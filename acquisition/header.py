@@ -11,6 +11,8 @@ from acquisition.types import ChannelInfo, StreamHeader
 #: Types of the streams this program publishes itself: its clock map and its predictions.
 CLOCK_TYPE = "AffectscopeClock"
 PREDICTION_TYPE = "AffectscopePrediction"
+#: Begins the source_id of the notes typed in a window; markers by type, so that everybody takes them.
+NOTES_ID = "affectscope-notes-"
 
 
 def parse_header(xml: str) -> StreamHeader:

@@ -57,7 +57,14 @@ class LslSource:
         self._streams: dict[str, LiveStream] = {}
         opened = _open_all(chosen, connect_timeout_s)
         for (stream, kind), inlet in zip(chosen, opened, strict=True):
-            self._add(stream, kind, inlet, make_intake)
+            try:
+                self._add(stream, kind, inlet, make_intake)
+            except InputError as error:
+                if kind is not Kind.MARKERS or not self._streams:
+                    raise
+                # Modalities come first. Markers are not decoded: somebody's that ended meanwhile stop nothing.
+                message = f"markers are left out: {error}"
+                self._events.append(StreamEvent("", Change.NOTICE, self._clock.now(), message))
         self._meter = OffsetMeter()
         self._searcher = Searcher()
         for key, live in self._streams.items():
@@ -147,7 +154,11 @@ class LslSource:
         for live in self._streams.values():
             live.opened = None
 
-    def _add(self, stream: FoundStream, kind: Kind, opened: OpenInlet, make_intake: MakeIntake) -> None:
+    def _add(
+        self, stream: FoundStream, kind: Kind, opened: OpenInlet | InputError, make_intake: MakeIntake
+    ) -> None:
+        if isinstance(opened, InputError):
+            raise opened
         key = stream_identity(opened.header)
         if key in self._streams:
             raise InputError(f"two streams are called {key}", where="streams", remedy="stop one of them")
@@ -221,15 +232,25 @@ def open_live(
         If the choice is malformed, ambiguous or empty, or a stream cannot be used.
     """
     found = discover(timeout_s)
-    selection = select_streams({stream.key: stream.header for stream in found}, choices, kinds)
+    headers = {stream.key: stream.header for stream in found}
+    selection = select_streams(headers, choices, kinds, with_notes=False)
     return LslSource(found, selection, make_intake=make_intake)
 
 
-def _open_all(chosen: Sequence[tuple[FoundStream, Kind]], timeout_s: float) -> list[OpenInlet]:
-    """Connect to all at once, because each takes most of a second."""
+def _open_all(
+    chosen: Sequence[tuple[FoundStream, Kind]], timeout_s: float
+) -> list[OpenInlet | InputError]:
+    """Connect to all at once, because each takes most of a second; return the error of one that fails."""
     if not chosen:
         raise InputError(
             "no stream is selected", where="streams", remedy="start a publisher, or see --streams"
         )
+
+    def connect(one: tuple[FoundStream, Kind]) -> OpenInlet | InputError:
+        try:
+            return open_inlet(one[0].info, one[1], timeout_s)
+        except InputError as error:
+            return error
+
     with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
-        return list(pool.map(lambda one: open_inlet(one[0].info, one[1], timeout_s), chosen))
+        return list(pool.map(connect, chosen))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from acquisition.errors import InputError
-from acquisition.header import CLOCK_TYPE, PREDICTION_TYPE
+from acquisition.header import CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
 
 K = TypeVar("K", bound=Hashable)
@@ -93,6 +93,11 @@ def is_own(header: StreamHeader) -> bool:
     return header.type in (CLOCK_TYPE, PREDICTION_TYPE)
 
 
+def is_notes(header: StreamHeader) -> bool:
+    """Tell whether the stream holds the notes typed in a window of this program."""
+    return header.source_id.startswith(NOTES_ID)
+
+
 def kind_of(header: StreamHeader) -> Kind:
     """Return what a stream carries, by its type (without case, blanks and underscores).
 
@@ -111,6 +116,8 @@ def select_streams(
     headers: Mapping[K, StreamHeader],
     choices: str | None = None,
     kinds: Collection[Kind] = (Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO, Kind.MARKERS),
+    *,
+    with_notes: bool = True,
 ) -> Selection[K]:
     """Choose at most one stream a modality, and the marker streams.
 
@@ -123,6 +130,9 @@ def select_streams(
         without a field is a name; ``id`` is the key. What is not mentioned is found by type.
     kinds : collection of Kind
         What is wanted; other kinds are ignored.
+    with_notes : bool
+        False leaves out notes typed in a window unless they are chosen: live, the window is another
+        session's, which may end at any moment.
 
     Raises
     ------
@@ -138,10 +148,15 @@ def select_streams(
             continue
         choice = wanted.get(modality)
         of_kind = [key for key, header in usable.items() if kind_of(header) is kind]
+        notes = [key for key in of_kind if not with_notes and is_notes(usable[key])]
         if choice == "none":
             left_out.update(dict.fromkeys(of_kind, f"--streams {modality}=none"))
             continue
-        found = _matching(usable, choice, modality, kind) if choice else of_kind
+        if choice:
+            found = _matching(usable, choice, modality, kind)
+        else:
+            found = [key for key in of_kind if key not in notes]
+            left_out.update(dict.fromkeys(notes, "notes of another session"))
         if len(found) > 1 and kind is not Kind.MARKERS:
             raise _ambiguous(usable, found, modality)
         if taken := [key for key in found if key in chosen]:
@@ -149,7 +164,8 @@ def select_streams(
                 f"{_described(usable, taken[0])} is chosen twice", where="--streams", remedy=_USAGE
             )
         chosen.update(dict.fromkeys(found, kind))
-        left_out.update(dict.fromkeys((key for key in of_kind if key not in found), "another was chosen"))
+        others = (key for key in of_kind if key not in found and key not in left_out)
+        left_out.update(dict.fromkeys(others, "another was chosen"))
     if not any(kind is not Kind.MARKERS for kind in chosen.values()) and set(kinds) - {Kind.MARKERS}:
         raise InputError(
             f"no EEG, eye, face or voice stream to use; {_list_of(usable, usable)}",

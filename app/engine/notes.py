@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from acquisition.header import parse_header
+from acquisition.header import NOTES_ID, parse_header
 
 _MAX_LENGTH = 2000
 
@@ -16,7 +16,7 @@ class NoteOutlet:
         from pylsl import StreamInfo, StreamOutlet
 
         info = StreamInfo(
-            "Affectscope notes", "Markers", 1, 0.0, "string", f"affectscope-notes-{uuid.uuid4().hex[:12]}"
+            "Affectscope notes", "Markers", 1, 0.0, "string", f"{NOTES_ID}{uuid.uuid4().hex[:12]}"
         )
         self.header = parse_header(info.as_xml())
         self._outlet = StreamOutlet(info)
