@@ -50,6 +50,7 @@ class LslSource:
     ) -> None:
         make_intake = make_intake or intake_maker()
         chosen = [(stream, selection.kinds[stream.key]) for stream in found if stream.key in selection.kinds]
+        chosen.sort(key=lambda one: one[1] is Kind.MARKERS)  # modalities first
         self._clock = LslClock()
         self._unix_offset_s = self._clock.unix_offset()
         self._events: list[StreamEvent] = []
@@ -62,7 +63,7 @@ class LslSource:
             except InputError as error:
                 if kind is not Kind.MARKERS or not self._streams:
                     raise
-                # Modalities come first. Markers are not decoded: somebody's that ended meanwhile stop nothing.
+                # Markers are not decoded: somebody's that ended since they were found stop nothing.
                 message = f"markers are left out: {error}"
                 self._events.append(StreamEvent("", Change.NOTICE, self._clock.now(), message))
         self._meter = OffsetMeter()
@@ -237,9 +238,7 @@ def open_live(
     return LslSource(found, selection, make_intake=make_intake)
 
 
-def _open_all(
-    chosen: Sequence[tuple[FoundStream, Kind]], timeout_s: float
-) -> list[OpenInlet | InputError]:
+def _open_all(chosen: Sequence[tuple[FoundStream, Kind]], timeout_s: float) -> list[OpenInlet | InputError]:
     """Connect to all at once, because each takes most of a second; return the error of one that fails."""
     if not chosen:
         raise InputError(

@@ -150,6 +150,24 @@ def test_a_sender_that_returns_changed_is_refused(
     source.close()
 
 
+def test_markers_that_end_before_they_are_opened_do_not_stop_the_others(
+    source_id: str, start: Callable[[Sender], BaseProcess]
+) -> None:
+    start(Sender(source_id))
+    markers = start(Sender(f"{source_id}-markers", type="Markers", n_channels=1, sfreq=0.0, fmt="string"))
+    found = [*found_streams(source_id), *found_streams(f"{source_id}-markers")]
+    markers.kill()
+    markers.join()
+    kinds = dict(zip((stream.key for stream in found), (Kind.EEG, Kind.MARKERS), strict=True))
+    source = LslSource(found, Selection(kinds), connect_timeout_s=1.0)
+    try:
+        assert [spec.kind for spec in source.specs.values()] == [Kind.EEG]
+        events = [event for event in source.read(LslClock().now()) if isinstance(event, StreamEvent)]
+        assert any("markers are left out" in event.message for event in events)
+    finally:
+        source.close()
+
+
 @pytest.mark.slow
 def test_unix_stamps_are_named_and_mapped(source_id: str, start: Callable[[Sender], BaseProcess]) -> None:
     start(Sender(source_id, unix_stamps=True))

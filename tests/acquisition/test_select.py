@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acquisition.errors import InputError
+from acquisition.header import NOTES_ID
 from acquisition.select import kind_of, select_streams
 from acquisition.types import Kind, StreamHeader
 
@@ -104,3 +105,17 @@ def test_all_marker_streams_are_taken() -> None:
 def test_a_bad_choice_is_an_input_error(text: str) -> None:
     with pytest.raises(InputError):
         select_streams({1: header("Cap", "EEG")}, text)
+
+
+def test_notes_of_another_live_session_are_taken_only_by_choice() -> None:
+    streams = {
+        "eeg": header("Cap", "EEG", "cap"),
+        "task": header("Task", "Markers", "task", fmt="string"),
+        "notes": header("Affectscope notes", "Markers", f"{NOTES_ID}1", fmt="string"),
+    }
+    live = select_streams(streams, with_notes=False)
+    assert live.of_kind(Kind.MARKERS) == ["task"]
+    assert live.left_out == {"notes": "notes of another session"}
+    chosen = select_streams(streams, "markers=name:Affectscope notes", with_notes=False)
+    assert chosen.of_kind(Kind.MARKERS) == ["notes"]
+    assert select_streams(streams).of_kind(Kind.MARKERS) == ["task", "notes"]  # a recording holds its own
