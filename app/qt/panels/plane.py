@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
-from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen
+from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPaintEvent, QPen
 from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.qt.panel import Panel
@@ -108,6 +108,32 @@ class PlaneView(QWidget):
         plot = self.plot_rect()
         return plot.center() + QPointF(valence * plot.width() / 2, -arousal * plot.height() / 2)
 
+    def name_rects(self) -> dict[str, QRectF]:
+        """Return where each emotion's name is: beside its mark, off the other names and off the point."""
+        metrics = QFontMetricsF(self._font())
+        marks, point_rect = self._mark_rects(), self._point_rect()
+        taken = [*marks.values(), *([] if point_rect is None else [point_rect])]
+        inside = self.plot_rect().adjusted(-2, -2, 2, 2)
+        names = {}
+        for label, mark in marks.items():
+            names[label] = _free_place(mark.center(), metrics, label, 0.8 * mark.width(), taken, inside)
+            taken.append(names[label])
+        return names
+
+    def _mark_rects(self) -> dict[str, QRectF]:
+        radius = 0.22 * QFontMetricsF(self._font()).height()
+        places = {label: place_of(label) for label in self.labels}
+        return {
+            label: _around(self.place(*place), radius) for label, place in places.items() if place is not None
+        }
+
+    def _point_rect(self) -> QRectF | None:
+        if not self.trail or self._prediction is None or self.trail[-1][0] != self._prediction.t_end:
+            return None
+        newest = self.trail[-1][1]
+        radius = 0.42 * QFontMetricsF(self._font()).height()
+        return _around(self.place(newest.valence, newest.arousal), radius)
+
     def _font(self, factor: float = 1.0) -> QFont:
         """Return the widget's font, larger where the plane is."""
         side, em = min(self.width(), self.height()), QFontMetricsF(self.font()).height()
@@ -121,8 +147,9 @@ class PlaneView(QWidget):
         self._paint_axes(painter)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._paint_trail(painter)
-        self._paint_labels(painter)
+        self._paint_marks(painter)
         self._paint_point(painter)
+        self._paint_names(painter)
         painter.end()
 
     def _paint_axes(self, painter: QPainter) -> None:
@@ -152,30 +179,22 @@ class PlaneView(QWidget):
         painter.drawText(name, Qt.AlignmentFlag.AlignHCenter, "arousal (calm to excited)")
         painter.restore()
 
-    def _paint_labels(self, painter: QPainter) -> None:
-        """Paint each emotion's mark and name, the name where no other one is yet."""
-        metrics = QFontMetricsF(self._font())
-        painter.setFont(self._font())
-        taken: list[QRectF] = []
-        radius = 0.22 * metrics.height()
-        plot = self.plot_rect().adjusted(-2, -2, 2, 2)
-        for index, label in enumerate(self.labels):
-            place = place_of(label)
-            if place is None:
-                continue
-            at = self.place(*place)
-            draw_mark(
-                painter, at, radius, self.theme, index, colour_of(self.theme, index, grey=self._is_grey)
-            )
-            taken.append(QRectF(at.x() - radius, at.y() - radius, 2 * radius, 2 * radius))
-        for label in self.labels:
-            place = place_of(label)
-            if place is None:
-                continue
-            rect = _free_place(self.place(*place), metrics, label, 1.6 * radius, taken, plot)
-            taken.append(rect)
-            painter.setPen(QColor(self.theme.stale if self._is_grey else self.theme.text))
-            painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, label)
+    def _paint_marks(self, painter: QPainter) -> None:
+        for label, area in self._mark_rects().items():
+            index = self.labels.index(label)
+            colour = colour_of(self.theme, index, grey=self._is_grey)
+            draw_mark(painter, area.center(), area.width() / 2, self.theme, index, colour)
+
+    def _paint_names(self, painter: QPainter) -> None:
+        """Paint the emotions' names, with an edge that keeps the trail off the letters."""
+        font = self._font()
+        ascent = QFontMetricsF(font).ascent()
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        for label, area in self.name_rects().items():
+            letters = QPainterPath()
+            letters.addText(area.left() + 1, area.top() + ascent, font, label)
+            painter.strokePath(letters, QPen(QColor(self.theme.surface), 3))
+            painter.fillPath(letters, QColor(self.theme.stale if self._is_grey else self.theme.text))
 
     def _paint_trail(self, painter: QPainter) -> None:
         """Paint the way to the point, fading with age; a gap is not bridged."""
@@ -189,13 +208,15 @@ class PlaneView(QWidget):
             painter.drawLine(self.place(a.valence, a.arousal), self.place(b.valence, b.arousal))
 
     def _paint_point(self, painter: QPainter) -> None:
-        if not self.trail or self._prediction is None or self.trail[-1][0] != self._prediction.t_end:
-            return
-        newest = self.trail[-1][1]
-        at, radius = self.place(newest.valence, newest.arousal), 0.42 * QFontMetricsF(self._font()).height()
-        painter.setPen(QPen(QColor(self.theme.surface), 2))
-        painter.setBrush(QColor(self.theme.stale if self._is_grey else self.theme.text))
-        painter.drawEllipse(at, radius, radius)
+        area = self._point_rect()
+        if area is not None:
+            painter.setPen(QPen(QColor(self.theme.surface), 2))
+            painter.setBrush(QColor(self.theme.stale if self._is_grey else self.theme.text))
+            painter.drawEllipse(area)
+
+
+def _around(at: QPointF, radius: float) -> QRectF:
+    return QRectF(at.x() - radius, at.y() - radius, 2 * radius, 2 * radius)
 
 
 def _free_place(

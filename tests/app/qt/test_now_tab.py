@@ -160,6 +160,18 @@ def test_the_point_lies_at_the_weighted_mean(tab, qtbot):
     assert at.y() == pytest.approx(plot.center().y() - expected.arousal * plot.height() / 2, abs=1)
 
 
+@pytest.mark.parametrize("label", LABELS)
+def test_the_point_hides_no_name(tab, qtbot, label):
+    for share in (0.5, 0.7, 0.8, 0.9, 1.0):  # the point moves on to the emotion's own place
+        probs = dict.fromkeys(LABELS, (1 - share) / (len(LABELS) - 1)) | {label: share}
+        show(tab, qtbot, filled(probs, seconds=1.0))
+        view, expected = tab.plane.view, point(probs)
+        at = view.place(expected.valence, expected.arousal)
+        names = view.name_rects()
+        assert set(names) == set(LABELS)
+        assert not [name for name, area in names.items() if area.contains(at)], share
+
+
 def test_the_trail_is_thirty_seconds_long(tab, qtbot):
     show(tab, qtbot, filled())
     times = [time for time, _ in tab.plane.view.trail]
