@@ -1,0 +1,1 @@
+"""Data sets as trials: loaders for published layouts, splits by trial, and windows cut afterwards."""

@@ -1,0 +1,109 @@
+"""Splits take trials and give trials."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from acquisition.errors import InputError
+from models.datasets.splits import (
+    coverage,
+    eav_split,
+    first_trials,
+    held_out,
+    leave_one_trial_out,
+    published_split,
+    seed_iv_split,
+    seed_v_split,
+    trials_per_class,
+)
+from models.datasets.types import Trial
+
+FOUR = ("neutral", "sad", "fear", "happy")
+SESSION_1 = (1, 2, 3, 0, 2, 0, 0, 1, 0, 1, 2, 1, 1, 1, 2, 3, 2, 2, 3, 3, 0, 3, 0, 3)
+
+
+def trials_of(labels, subject="1", session=1, dataset="seed-iv", names=FOUR) -> list[Trial]:
+    eeg, channels = np.zeros((3, 2, 5)), ("CZ", "PZ")
+    return [
+        Trial(dataset, subject, session, k, label, names, 4.0, eeg, None, channels, "raw", "f")
+        for k, label in enumerate(labels, start=1)
+    ]
+
+
+def numbers(trials) -> list[int]:
+    return [t.trial for t in trials]
+
+
+def test_seed_iv_trains_on_sixteen_and_its_first_session_never_tests_sad():
+    train, test = seed_iv_split(trials_of(SESSION_1))
+    assert numbers(train) == list(range(1, 17))
+    assert numbers(test) == list(range(17, 25))
+    assert coverage(test).missing == ("sad",)
+    assert "3 of 4 classes (no sad)" in coverage(test).words()
+
+
+def test_seed_v_trains_on_nine():
+    train, test = seed_v_split(trials_of([4, 1, 3, 2, 0] * 3, names=("a", "b", "c", "d", "e")))
+    assert (len(train), len(test)) == (9, 6)
+
+
+def test_published_split_keeps_its_share_of_a_shorter_generated_session():
+    train, test = published_split(trials_of([0, 1, 2, 3] * 3))
+    assert (len(train), len(test)) == (8, 4)
+
+
+def test_eav_split_takes_fourteen_of_twenty_trials_a_class():
+    labels = [0, 1, 2, 3, 4] * 20
+    train, test = eav_split(trials_of(labels, dataset="eav", names=("n", "s", "a", "h", "c")))
+    assert set(coverage(train).counts) == {14}
+    assert set(coverage(test).counts) == {6}
+    assert max(t.trial for t in train if t.label == 0) < min(t.trial for t in test if t.label == 0)
+
+
+def test_first_trials_are_counted_in_every_session():
+    both = trials_of(SESSION_1, session=1) + trials_of(SESSION_1, session=2)
+    chosen = first_trials(both, 10)
+    assert [(t.session, t.trial) for t in chosen] == [(s, k) for s in (1, 2) for k in range(1, 11)]
+
+
+def test_fewer_trials_than_asked_for_are_refused_in_one_line():
+    with pytest.raises(InputError, match=r"subject 1, session 1: expected at least 30 trials, found 24"):
+        first_trials(trials_of(SESSION_1), 30)
+    with pytest.raises(InputError, match="at least 7 trials of class neutral, found 6"):
+        trials_per_class(trials_of(SESSION_1), 7)
+
+
+def test_trials_per_class_come_first_or_by_seed():
+    trials = trials_of(SESSION_1)
+    assert coverage(trials_per_class(trials, 2)).counts == (2, 2, 2, 2)
+    assert numbers(trials_per_class(trials, 1)) == [1, 2, 3, 4]
+    drawn = {tuple(numbers(trials_per_class(trials, 2, seed))) for seed in range(5)}
+    assert len(drawn) > 1
+    assert numbers(trials_per_class(trials, 2, 3)) == numbers(trials_per_class(trials, 2, 3))
+
+
+def test_a_class_missing_from_the_session_is_words_not_a_crash():
+    chosen = trials_per_class(trials_of([0, 1, 0, 1]), 1)
+    assert coverage(chosen).missing == ("fear", "happy")
+
+
+def test_leaving_one_trial_out_tests_every_trial_once():
+    trials = trials_of(SESSION_1)
+    folds = list(leave_one_trial_out(trials))
+    assert sorted(numbers(test)[0] for _, test in folds) == list(range(1, 25))
+    assert all(len(train) == 23 and not set(numbers(train)) & set(numbers(test)) for train, test in folds)
+
+
+def test_held_out_trials_cover_the_classes_and_leave_each_one_to_train():
+    kept, out = held_out(seed_iv_split(trials_of(SESSION_1))[0])
+    assert not set(numbers(kept)) & set(numbers(out))
+    assert coverage(kept).missing == ()
+    assert coverage(out).counts == (1, 1, 1, 1)
+    kept, out = held_out(trials_of([0, 1, 0, 1, 2]))
+    assert coverage(out).counts == (1, 1, 0, 0)  # the only trial of a class stays to be learnt
+
+
+def test_no_side_of_a_split_may_be_empty():
+    with pytest.raises(InputError, match="found 10 and 0"):
+        seed_iv_split(trials_of(SESSION_1[:10]))
