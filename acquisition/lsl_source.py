@@ -65,7 +65,7 @@ class LslSource:
                     raise
                 # Markers are not decoded: somebody's that ended since they were found stop nothing.
                 message = f"markers are left out: {error}"
-                self._events.append(StreamEvent("", Change.NOTICE, self._clock.now(), message))
+                self._events.append(StreamEvent("", Change.WARNING, self._clock.now(), message))
         self._meter = OffsetMeter()
         self._searcher = Searcher()
         for key, live in self._streams.items():
@@ -180,7 +180,7 @@ class LslSource:
         ):
             if beside.error is not None:
                 message = f"{lost}: {beside.error}; restart the program when you can"
-                events.append(StreamEvent("", Change.NOTICE, now, message))
+                events.append(StreamEvent("", Change.WARNING, now, message))
                 beside.error = None
         return events
 
@@ -191,7 +191,7 @@ class LslSource:
             returned = self._searcher.returned.popleft()
             live = self._streams[returned.key]
             if returned.opened is None:
-                change = Change.REFUSED if returned.is_refused else Change.NOTICE
+                change = Change.REFUSED if returned.is_refused else Change.WARNING
                 events.append(StreamEvent(returned.key, change, now, returned.message))
                 continue
             if live.opened is not None:

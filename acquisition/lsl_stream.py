@@ -172,7 +172,7 @@ class LiveStream:
         is_measured = measured is not None and not (placement.is_unix or placement.by_arrival)
         raw_time = measured[0] if measured is not None and is_measured else float(stamps[0])
         self.intake.add_offset(raw_time, placement.offset_s)
-        return [self._event(Change.NOTICE, now, placement.message)] if placement.message else []
+        return [self._event(Change.WARNING, now, placement.message)] if placement.message else []
 
     def _estimate_missing(self, stamps: NDArray[np.float64]) -> None:
         """Count samples that holes suggest; a sender's own pauses count too, it cannot be told apart."""

@@ -105,7 +105,8 @@ class Change(StrEnum):
     BACK = "back"  # data again after STALE
     ENDED = "ended"  # a file's stream has no more samples
     REFUSED = "refused"  # returned with another rate or channel set, or cannot be used
-    NOTICE = "notice"  # a warning in words, no change of state
+    WARNING = "warning"  # something is wrong or may surprise; no change of state
+    NOTICE = "notice"  # something to know, and nothing wrong; no change of state
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ class LiveSession:
         def tell_and_show() -> None:
             for publisher in publishers:
                 for message in publisher.messages():
-                    self._notice(message, clock.now())
+                    self._say(message, clock.now(), Change.WARNING)
             show()
 
         return tell_and_show
@@ -208,7 +208,7 @@ class LiveSession:
         hooks = RecordingHooks(
             on_opened=source.restate_segments,
             sidecar=lambda: self._sidecar(checkpoint, source),
-            on_notice=lambda message: self._notice(message, clock.now()),
+            on_notice=lambda message: self._say(message, clock.now(), Change.WARNING),
             on_failure=self._failing("recording", clock),
         )
         return RecordingControl(list(source.headers.values()), own_source_ids, hooks)
@@ -254,7 +254,7 @@ class LiveSession:
             show()
             interrupted.wait(min(_SHOW_S, max(0.0, end - clock.now())))
         if interrupted.is_set():
-            self._notice("stopping", clock.now())
+            self._say("stopping", clock.now(), Change.NOTICE)
 
     def _sidecar(self, checkpoint: Checkpoint, source: LslSource) -> dict[str, Any]:
         return {
@@ -270,8 +270,8 @@ class LiveSession:
             "stream_notes": {key: list(spec.notes) for key, spec in source.specs.items() if spec.notes},
         }
 
-    def _notice(self, message: str, now: float) -> None:
-        self.telemetry.on_event(StreamEvent("", Change.NOTICE, now, message))
+    def _say(self, message: str, now: float, change: Change) -> None:
+        self.telemetry.on_event(StreamEvent("", change, now, message))
 
 
 class _Periodically:

@@ -91,7 +91,7 @@ class ReplaySession:
                 )
             if decoder.is_in_baseline:
                 message = f"the baseline of {self.options.baseline_s:g} s did not end: it was not used"
-                self.telemetry.on_event(StreamEvent("", Change.NOTICE, last, message))
+                self.telemetry.on_event(StreamEvent("", Change.WARNING, last, message))
         finally:
             self.damage = tuple(source.damage)
             source.close()

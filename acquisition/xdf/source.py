@@ -136,7 +136,7 @@ class XdfSource:
                 continue
             if len(stream.starts) == 0:
                 message = f"stream {stream.header.name!r} ({stream.header.type}) holds no samples"
-                self._events.append(StreamEvent(key, Change.NOTICE, math.nan, message))
+                self._events.append(StreamEvent(key, Change.WARNING, math.nan, message))
                 continue
             intake = opened_intake(stream, key, kind, recorded, make_intake)
             self._cursors.append(self._cursor(stream, intake, start))

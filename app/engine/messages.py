@@ -18,6 +18,9 @@ from acquisition.lsl_stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.windows import WindowConfig
 
+#: Begins the warning about each broken place of a recording.
+DAMAGED = "the recording is damaged: "
+
 # --- the session ---
 
 

@@ -116,7 +116,7 @@ class ReplayEngine:
         timeline = timeline_of(outline, file.path, player.first, player.last)
         self._tell(Opened("replay", model, timeline))
         if file.notice:
-            player.notice(file.notice)
+            player.say(file.notice)
         for event in damage_events(outline, player.first):
             player.telemetry.on_event(event)
         return player
@@ -167,9 +167,9 @@ class _Player:
         """Close the file."""
         self._source.close()
 
-    def notice(self, message: str) -> None:
+    def say(self, message: str, change: Change = Change.NOTICE) -> None:
         """Say something in words."""
-        self.telemetry.on_event(StreamEvent("", Change.NOTICE, self._now, message))
+        self.telemetry.on_event(StreamEvent("", change, self._now, message))
 
     def run(self) -> None:
         """Play and obey until told to stop."""
@@ -217,7 +217,7 @@ class _Player:
     def _end(self) -> None:
         if self._decoder.is_in_baseline:
             seconds = self._file.options.baseline_s
-            self.notice(f"the baseline of {seconds:g} s did not end: it was not used")
+            self.say(f"the baseline of {seconds:g} s did not end: it was not used", Change.WARNING)
         self._enter("ended")
 
     def _enter(self, phase: str) -> None:
@@ -298,7 +298,7 @@ class _Player:
         index = min(math.ceil(time / self._hop_s - 1e-9), math.floor(self.last / self._hop_s))
         self._begin(max(index, int(self.first // self._hop_s) + 1))
         if was_in_baseline:
-            self.notice("the baseline begins anew here")
+            self.say("the baseline begins anew here")
 
     def _begin(self, index: int) -> None:
         """Put a new pipeline before window ``index``."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from acquisition.types import Change, StreamEvent
 from acquisition.xdf.outline import Outline
-from app.engine.messages import Mark, Timeline
+from app.engine.messages import DAMAGED, Mark, Timeline
 from app.outputs import Sink
 from models.prediction import Prediction
 
@@ -35,10 +35,10 @@ def damage_events(outline: Outline, time: float) -> Iterator[StreamEvent]:
     """Yield in words what is broken in a file, and what of the file its timeline leaves out."""
     damage = outline.damage
     for entry in damage[:_N_MOST_DAMAGE]:
-        yield StreamEvent("", Change.NOTICE, time, f"the recording is damaged: {entry}")
+        yield StreamEvent("", Change.WARNING, time, f"{DAMAGED}{entry}")
     if len(damage) > _N_MOST_DAMAGE:
         text = f"the recording is damaged in {len(damage) - _N_MOST_DAMAGE} more places"
-        yield StreamEvent("", Change.NOTICE, time, f"{text}; see: affectscope inspect FILE")
+        yield StreamEvent("", Change.WARNING, time, f"{text}; see: affectscope inspect FILE")
     for what, n_shown, n_all in (
         ("markers", len(outline.markers), outline.n_markers),
         ("gaps", len(outline.gaps), outline.n_gaps),
@@ -64,7 +64,7 @@ class SaidOnce:
         """Pass an event on, without its sentence if that was said before."""
         sentence = (event.stream, event.message)
         if self._is_again and sentence in self._said:
-            if event.change is Change.NOTICE:
+            if event.change in (Change.NOTICE, Change.WARNING):
                 return
             event = replace(event, message="")
         self._said.add(sentence)

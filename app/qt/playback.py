@@ -181,15 +181,3 @@ class Playback:
 def speed_text(speed: float) -> str:
     """Return a speed in words."""
     return "max" if math.isinf(speed) else f"{speed:g}×"
-
-
-def clock_text(seconds: float, digits: int = 0) -> str:
-    """Return seconds as minutes and seconds, 1:05, with hours from an hour on."""
-    if not math.isfinite(seconds):
-        return "-"
-    scale = 10**digits
-    whole, part = divmod(math.floor(max(0.0, seconds) * scale + 1e-6), scale)
-    text = f"{whole // 60 % 60}:{whole % 60:02d}" if whole < 3600 else ""
-    if whole >= 3600:
-        text = f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-    return text + (f".{part}" if digits else "")

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from acquisition.types import KIND_OF_MODALITY, Kind
+from app.engine.messages import DAMAGED
 from app.view.figures import age
-from app.view.plain_text import one_line
+from app.view.plain_text import message_line
 from app.view.store import StreamState, ViewStore
 
 #: A live session names a missing device only after this: streams open one after the other.
@@ -132,7 +133,8 @@ def _of_devices(store: ViewStore) -> list[Condition]:
 
 def _of_data(store: ViewStore) -> list[Condition]:
     """Name damage of a recording, which its reader reports as warnings."""
-    damage = [text for _, text, severity in store.events if severity != "info" and "damage" in text.lower()]
+    warnings = [text for _, text, severity in store.events if severity == "warning"]
+    damage = [text.removeprefix(DAMAGED) for text in warnings if text.startswith(DAMAGED)]
     if store.mode != "replay" or not damage:
         return []
     more = f" (and {len(damage) - 1} more places)" if len(damage) > 1 else ""
@@ -165,4 +167,4 @@ def _now(store: ViewStore) -> float:
 
 
 def _line(text: str) -> str:
-    return one_line(text)
+    return message_line(text)

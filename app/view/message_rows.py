@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from app.failure import Failure
-from app.view.plain_text import one_line
+from app.view.plain_text import message_line
 
 #: Of a list of ten thousand nobody reads the end.
 N_SHOWN = 300
@@ -36,31 +34,20 @@ class MessageRow:
 
 
 def message_rows(
-    events: Iterable[tuple[float, str, str]],
-    failures: Iterable[Failure],
-    *,
-    problems_only: bool = False,
+    events: Iterable[tuple[float, str, str]], *, problems_only: bool = False
 ) -> list[MessageRow]:
-    """Return the newest messages, newest first, at most `N_SHOWN`.
+    """Return the messages in order of time, newest first, at most `N_SHOWN`.
 
     Parameters
     ----------
     events : iterable of (time, text, severity)
-        Oldest first.
-    failures : iterable of Failure
-        Oldest first.
+        In order of arrival, see `ViewStore.events`; what has no time stands last.
     problems_only : bool
     """
-    failed = [(f.time, f.error, f"{f.stage}: {f.error}") for f in failures]
-    also_failures = {(time, error) for time, error, _ in failed}  # told once, with their stage
-    told = [
-        MessageRow(time, _severity(severity), one_line(text))
-        for time, text, severity in events
-        if (time, text) not in also_failures
-    ]
-    failed_rows = [MessageRow(time, "bad", one_line(text)) for time, _, text in failed]
-    merged = heapq.merge(reversed(told), reversed(failed_rows), key=lambda row: -row.time)
-    return list(itertools.islice((row for row in merged if row.is_problem or not problems_only), N_SHOWN))
+    rows = [MessageRow(time, _severity(severity), message_line(text)) for time, text, severity in events]
+    rows = [row for row in reversed(rows) if row.is_problem or not problems_only]
+    rows.sort(key=lambda row: math.inf if math.isnan(row.time) else -row.time)
+    return rows[:N_SHOWN]
 
 
 def _severity(word: str) -> str:

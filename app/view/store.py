@@ -48,7 +48,7 @@ _STATES = {
     Change.ENDED: "ended",
     Change.REFUSED: "refused",
 }
-_SEVERITIES = {Change.STALE: "warning", Change.NOTICE: "warning", Change.REFUSED: "bad"}
+_SEVERITIES = {Change.STALE: "warning", Change.WARNING: "warning", Change.REFUSED: "bad"}
 _BEST_FIRST = ("open", "stale", "ended", "refused")
 
 
@@ -68,7 +68,7 @@ class ViewStore:
     Attributes
     ----------
     events : deque of (time, text, severity)
-        Newest last; severity is info, warning or bad.
+        In order of arrival; severity is info, warning or bad. Failures are among them.
     """
 
     def __init__(self) -> None:
@@ -164,7 +164,7 @@ class ViewStore:
 
     def _take_failure(self, failure: Failure) -> None:
         self.failures.append(failure)
-        self.events.append((failure.time, failure.error, "bad"))
+        self.events.append((failure.time, f"{failure.stage}: {failure.error}", "bad"))
 
     def _take_eeg(self, part: EegPart) -> None:
         if len(part.bins):

@@ -174,7 +174,7 @@ def test_unix_stamps_are_named_and_mapped(source_id: str, start: Callable[[Sende
     source = opened(source_id)
     reading = Reading(source)
     reading.until(lambda: reading.n_samples() > 50, within_s=6.0)
-    assert "Unix time" in reading.message(Change.NOTICE)
+    assert "Unix time" in reading.message(Change.WARNING)
     assert abs(reading.chunks[-1].times[-1] - reading.clock.now()) < 0.5
     source.close()
 

@@ -170,7 +170,7 @@ def test_an_empty_stream_is_named(tmp_path: Path) -> None:
         writer.add_stream(EEG, HEADER.format(name="Amp", type="EEG", n=1, sfreq=100, format="float32"))
     streams, events = _read(path, 0.25, kinds={EEG: Kind.EEG})
     assert streams == {}
-    assert [event.change for event in events] == [Change.NOTICE]
+    assert [event.change for event in events] == [Change.WARNING]
     assert "'Amp'" in events[0].message
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 from PyQt6.QtGui import QColor, QTextCharFormat, QTextCursor
 from PyQt6.QtWidgets import QComboBox, QLabel, QPlainTextEdit, QPushButton, QWidget
 
-from acquisition.clock import LslClock
 from app.qt.panel import Panel
 from app.qt.theme import Theme
-from app.view.figures import duration
+from app.view.clock_text import moment_text
 from app.view.message_rows import MessageRow, message_rows
 from app.view.store import ViewStore
 
@@ -43,20 +41,19 @@ class MessagesPanel(Panel):
         self._rows: list[MessageRow] = []
         self._seen: object = None
         self._store: ViewStore | None = None
-        self._show([], time_text(None))
+        self._show([], moment_text(ViewStore()))
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Add what is new."""
-        events, failures = store.events, store.failures
+        events = store.events
         newest = events[-1] if events else None
-        newest_failure = failures[-1] if failures else None
-        seen = (id(store), len(events), newest, len(failures), newest_failure, self.theme.name)
+        seen = (id(store), len(events), newest, self.theme.name)
         if seen == self._seen:
             return
         self._seen, self._store = seen, store
-        rows = message_rows(events, failures, problems_only=self.filter.currentIndex() == 1)
+        rows = message_rows(events, problems_only=self.filter.currentIndex() == 1)
         if rows != self._rows or not rows:
-            self._show(rows, time_text(store))
+            self._show(rows, moment_text(store))
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
@@ -99,12 +96,3 @@ class MessagesPanel(Panel):
         self.text.selectAll()
         self.text.copy()
         self.text.moveCursor(QTextCursor.MoveOperation.Start)
-
-
-def time_text(store: ViewStore | None) -> Callable[[float], str]:
-    """Return how times are written: the time of day live, from the file's beginning in a replay."""
-    if store is not None and store.timeline is not None:
-        first = store.timeline.first
-        return lambda t: duration(t - first) if t >= first else "-"
-    unix_offset = LslClock().unix_offset()
-    return lambda t: f"{datetime.fromtimestamp(t - unix_offset):%H:%M:%S}" if t == t else "--:--:--"

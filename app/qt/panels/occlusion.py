@@ -15,7 +15,7 @@ from app.qt.panel import Panel
 from app.qt.panels.delta_bars import DeltaBars
 from app.qt.theme import Theme
 from app.view.agreement import Comparison, compare
-from app.view.clock_text import clock_text
+from app.view.clock_text import moment_text
 from app.view.occlusion_rows import axis_end, groups, groups_before, region_values
 from app.view.store import ViewStore
 
@@ -139,7 +139,7 @@ class OcclusionPanel(Panel):
             self.which.setText("")
             note = note or _BEFORE
         else:
-            text = clock_text(store)
+            text = moment_text(store)
             self.which.setText(
                 f"for the window at {text(answer.t_end)}: {answer.label} {100 * answer.probability:.0f} %"
             )

@@ -285,8 +285,8 @@ def test_a_damaged_recording_is_played_and_its_damage_told(recording, random_mod
     cut.write_bytes(content[: int(len(content) * 0.2)])
     with Run(cut, random_model) as run:
         run.until_phase("ended")
-    notices = [event.message for event in run.of(StreamEvent) if event.change is Change.NOTICE]
-    assert any("the recording is damaged: byte" in message for message in notices)
+    warnings = [event.message for event in run.of(StreamEvent) if event.change is Change.WARNING]
+    assert any("the recording is damaged: byte" in message for message in warnings)
     assert run.of(Prediction)
 
 

@@ -136,7 +136,7 @@ def test_message_times_of_a_replay_count_from_the_file_s_beginning(tab):
     store = filled()
     store.take(Opened("replay", None, Timeline(Path("a.xdf"), NOW - 130, NOW, (Mark(NOW, "x"),), ())))
     tab.refresh(store, NOW)
-    assert tab.messages.text.toPlainText().startswith("2 min 5 s  ■ problem")
+    assert tab.messages.text.toPlainText().startswith("2:05  ■ problem")
 
 
 def test_a_short_disk_is_said_in_words(tab):

@@ -12,7 +12,7 @@ from filled_store import news
 
 from app.engine.messages import Opened, Pause, Play, Seek
 from app.engine.request import LiveRequest, ReplayRequest
-from app.qt.playback import Playback, clock_text
+from app.qt.playback import Playback
 from app.qt.session import Session
 from app.session_options import SessionOptions
 
@@ -97,11 +97,3 @@ def test_speed_goes_through_the_list_and_stops_at_its_ends():
     for _ in range(9):
         replay.change_speed(-1)
     assert engines.orders[-1] == Play(0.25)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "digits", "text"),
-    [(0, 0, "0:00"), (65.94, 1, "1:05.9"), (3661, 0, "1:01:01"), (math.nan, 1, "-"), (-2, 0, "0:00")],
-)
-def test_clock_text(seconds, digits, text):
-    assert clock_text(seconds, digits) == text

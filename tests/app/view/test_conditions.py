@@ -85,8 +85,8 @@ def test_damage_of_a_recording_is_said_with_its_number_of_places():
     store = filled_store(20.0)
     for place in range(3):
         message = f"the recording is damaged: chunk {place}"
-        store.take(StreamEvent("", Change.NOTICE, store.newest_time, message))
-    assert "chunk 0 (and 2 more places)" in said(store, "damage").text
+        store.take(StreamEvent("", Change.WARNING, store.newest_time, message))
+    assert said(store, "damage").text == "The recording is damaged: chunk 0 (and 2 more places)"
 
 
 def test_the_gravest_comes_first():

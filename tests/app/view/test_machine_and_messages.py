@@ -1,12 +1,12 @@
 """The machine's figures and the session's messages, in words."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.engine.messages import HealthPart, RecordingInfo
-from app.failure import Failure
 from app.view.machine_rows import machine_figures
 from app.view.message_rows import N_SHOWN, message_rows
 
@@ -61,26 +61,30 @@ def test_the_same_lines_with_and_without_an_engine():
     assert figures(None, float("nan"))["Window"].text == "12 % of a core, - MB"
 
 
-EVENTS = [(1.0, "opened", "info"), (3.0, "silent\n<b>", "warning"), (5.0, "the disk is full", "bad")]
-FAILURES = [Failure("recording", "the disk is full", 5.0), Failure("device", "no CUDA", 4.0)]
+EVENTS = [  # as they came: a failure was stamped by another thread, and one event has no time
+    (math.nan, "as it was recorded", "info"),
+    (1.0, "opened", "info"),
+    (5.0, "recording: the disk is full", "bad"),
+    (3.0, "silent\n<b>", "warning"),
+]
 
 
-def test_messages_come_newest_first_and_a_failure_once():
-    rows = message_rows(EVENTS, sorted(FAILURES, key=lambda f: f.time))
+def test_messages_come_in_order_of_time_newest_first():
+    rows = message_rows(EVENTS)
     assert [row.line(lambda t: f"{t:.0f}") for row in rows] == [
         "5  ■ problem  recording: the disk is full",
-        "4  ■ problem  device: no CUDA",
         "3  ▲ warning  silent <b>",
         "1  ○ note  opened",
+        "nan  ○ note  as it was recorded",
     ]
 
 
 def test_problems_only():
-    assert [row.time for row in message_rows(EVENTS, [], problems_only=True)] == [5.0, 3.0]
+    assert [row.time for row in message_rows(EVENTS, problems_only=True)] == [5.0, 3.0]
 
 
 def test_messages_are_bounded():
     many = [(float(i), "x", "info") for i in range(2 * N_SHOWN)]
-    rows = message_rows(many, [])
+    rows = message_rows(many)
     assert len(rows) == N_SHOWN
     assert rows[0].time == 2 * N_SHOWN - 1

@@ -1,17 +1,11 @@
-"""The answer of an occlusion check as rows, and moments as text."""
+"""The answer of an occlusion check as rows."""
 
 from __future__ import annotations
 
-import math
-import re
-from pathlib import Path
-
 import pytest
 
-from app.engine.messages import Occlusion, OcclusionRow, Timeline
-from app.view.clock_text import clock_text
+from app.engine.messages import Occlusion, OcclusionRow
 from app.view.occlusion_rows import axis_end, groups, groups_before, region_values
-from app.view.store import ViewStore
 
 BANDS = (("alpha", 8.0, 14.0), ("beta", 14.0, 31.0))
 
@@ -57,14 +51,3 @@ def test_the_axis_holds_every_change(delta, end):
 def test_every_electrode_of_a_region_has_its_change():
     rows = (row("region", "midline", -0.02, ("CZ", "PZ")), row("band", "alpha", 0.5))
     assert region_values(Occlusion(1.0, "sad", 0.5, rows)) == {"CZ": -2.0, "PZ": -2.0}
-
-
-def test_moments_of_a_replay_count_from_its_beginning():
-    store = ViewStore()
-    store.timeline = Timeline(Path("a.xdf"), 1000.0, 9000.0, (), ())
-    assert clock_text(store)(1000.0 + 3723.9) == "01:02:03"
-    assert clock_text(store)(math.nan) == "--:--:--"
-
-
-def test_moments_of_a_live_session_are_the_time_of_day():
-    assert re.fullmatch(r"\d\d:\d\d:\d\d", clock_text(ViewStore())(1000.0))

@@ -97,7 +97,7 @@ def test_streams_go_through_their_states():
     store = ViewStore()
     spec = StreamSpec("k", "Cap <b>", Kind.EEG, ("CZ",), ("µV",), 250.0)
     store.take(StreamEvent("k", Change.OPENED, 1.0, "open", spec))
-    store.take(StreamEvent("k", Change.NOTICE, 2.0, "unscaled"))
+    store.take(StreamEvent("k", Change.WARNING, 2.0, "unscaled"))
     assert (store.streams["k"].state, store.streams["k"].since) == ("open", 1.0)
     assert store.streams["k"].message == "unscaled"
     store.take(StreamEvent("k", Change.STALE, 3.0, "no sample for 2 s"))
@@ -114,7 +114,7 @@ def test_streams_go_through_their_states():
         "warning",
         "info",
         "bad",
-        "warning",
+        "info",
     ]
 
 
@@ -142,7 +142,7 @@ def test_odd_news_harms_nothing():
     store.take(QualityPart(math.nan, ()))
     store.take(Failure("decoding", "out of memory", 3.0))
     assert store.failures[-1].stage == "decoding"
-    assert store.events[-1] == (3.0, "out of memory", "bad")
+    assert store.events[-1] == (3.0, "decoding: out of memory", "bad")
     assert len(store.gaze) == 0
     assert store.newest_time == pytest.approx(0.14)
 
