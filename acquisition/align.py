@@ -202,7 +202,7 @@ class Aligner:
             return steps[-1].valid
         if modality == "face":
             return n_valid >= self.config.face_min_frames and steps[-1].valid
-        return n_valid >= self.config.min_valid_steps and steps[-1].valid
+        return n_valid >= min(self.config.min_valid_steps, len(steps)) and steps[-1].valid
 
 
 def _mean_coverage(steps: tuple[Step, ...]) -> float:

@@ -35,7 +35,7 @@ class WindowConfig:
     face_s: float = 5.0
     face_grid_s: float = 0.5
     face_min_frames: int = 2
-    min_valid_steps: int = 3  # EEG and eye, including the newest
+    min_valid_steps: int = 3  # EEG and eye, including the newest; all of them where a window has fewer
     min_coverage: float = 0.9  # of a step's samples
     min_valid_gaze: float = 0.5  # share of a step's gaze samples in which the tracker saw an eye
     max_gap_s: float = 0.1  # a longer hole is a gap: no step spans it
@@ -61,7 +61,7 @@ class WindowConfig:
         for small, large in (
             ("min_coverage", 1.0),
             ("min_valid_gaze", 1.0),
-            ("min_valid_steps", min(self.eeg_n_steps, self.eye_n_steps)),
+            ("min_valid_steps", max(self.eeg_n_steps, self.eye_n_steps)),
             ("voice_min_s", self.voice_s),
             ("voice_grid_s", self.voice_s),
             ("face_min_frames", round(self.face_s / self.face_grid_s)),

@@ -12,11 +12,15 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass,
 from typing import Any, TypeVar
 
 from acquisition.errors import InputError
+from acquisition.types import MODALITIES
 from acquisition.windows import WindowConfig
 from models.features.config import FeatureConfig
 
 #: Version of the layout of ``config.json``.
 FORMAT_VERSION = 1
+
+#: What `NetworkConfig.eeg_encoder` may be.
+EEG_ENCODERS = ("mv_sstma", "eegformer")
 
 T = TypeVar("T")
 
@@ -38,6 +42,25 @@ class MvSstmaConfig:
 
 
 @dataclass(frozen=True)
+class EegformerConfig:
+    """Sizes of an EEGformer encoder (Wan et al. 2023); see `models.encoders.eegformer` for what is inferred."""
+
+    n_times: int = 500  # 5 s at 100 Hz
+    kernel: int = 10  # samples, of each of the three convolutions
+    n_maps: int = 16  # the third convolution's maps a channel; 120 in the paper
+    n_slots: int = 60  # averages over time between convolutions and transformers
+    n_segments: int = 5  # tokens of the temporal transformer
+    n_layers: int = 2  # of each of the three transformers
+    n_heads: int = 4
+    head_dim: int = 8
+    ffn_ratio: int = 2
+    temporal_dim: int = 64
+    n_filters: int = 16  # of the decoder's convolutions
+    width: int = 128  # of the token that stands for the window
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
 class VitConfig:
     """Sizes of the face encoder, in the terms of `transformers.ViTConfig`."""
 
@@ -48,6 +71,8 @@ class VitConfig:
     patch_size: int = 16
     image_size: int = 224
     pooling: str = "mean"  # mean over patches | cls
+    stem: str = "patch"  # patch | conv: what makes tokens of pixels, see VitEncoder
+    token_norm: str = "none"  # none | batch: a frame's token over the frames of a batch
     dropout: float = 0.0
     source: str = ""  # folder or hub name of open weights, read only when asked to
 
@@ -72,9 +97,9 @@ class AstConfig:
 
 @dataclass(frozen=True)
 class FusionConfig:
-    """How modality tokens become a prediction."""
+    """How modality tokens become a prediction; heads and rounds concern ``shared_attention`` alone."""
 
-    variant: str = "shared_attention"  # a key of models.fusion.FUSIONS
+    variant: str = "shared_attention"  # concat | attention | shared_attention: models.fusion.FUSIONS
     d_model: int = 64
     n_heads: int = 4
     n_rounds: int = 2  # times the shared attention is applied
@@ -86,16 +111,28 @@ class NetworkConfig:
     """Sizes of all parts of the fusion network."""
 
     preset: str = "small"
+    eeg_encoder: str = "mv_sstma"  # mv_sstma, sized by eeg | eegformer, sized by eegformer
     eeg: MvSstmaConfig = field(default_factory=MvSstmaConfig)
+    eegformer: EegformerConfig = field(default_factory=EegformerConfig)
     eye: MvSstmaConfig = field(default_factory=lambda: MvSstmaConfig(in_features=1))
     n_eye_features: int = 33
     face: VitConfig = field(default_factory=VitConfig)
     voice: AstConfig = field(default_factory=AstConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
 
+    @property
+    def takes_raw_eeg(self) -> bool:
+        """True where the EEG's features are samples, not band entropies."""
+        return self.eeg_encoder == "eegformer"
+
+    @property
+    def n_eeg_features(self) -> int:
+        """Numbers a channel has in a step: bands, or samples."""
+        return self.eegformer.n_times if self.takes_raw_eeg else self.eeg.in_features
+
 
 _PRESETS = {
-    "small": NetworkConfig(),
+    "small": NetworkConfig(face=VitConfig(image_size=112, stem="conv", token_norm="batch")),
     "paper": NetworkConfig(
         preset="paper",
         face=VitConfig(width=768, n_layers=12, n_heads=12, ffn_dim=3072, pooling="cls"),
@@ -117,12 +154,18 @@ class ModelConfig:
     network: NetworkConfig
     trained_on: str = ""  # in words, e.g. "simulated data only"
     notes: str = ""
+    modalities: tuple[str, ...] = MODALITIES  # trained with; any other is never present for this model
 
     def __post_init__(self) -> None:
         for name, values in (("labels", self.labels), ("ch_names", self.ch_names)):
             if not values or len(set(values)) != len(values):
                 raise InputError(f"{name}: expected distinct names, got {list(values)}", where="model config")
-
+        if not self.modalities or [m for m in MODALITIES if m in self.modalities] != list(self.modalities):
+            raise InputError(
+                f"modalities: expected some of {', '.join(MODALITIES)} in this order, "
+                f"got {list(self.modalities)}",
+                where="model config",
+            )
         features, windows, network = self.features, self.windows, self.network
         for what, one, other in (
             ("eye features of network and features", network.n_eye_features, features.eye_features),
@@ -137,6 +180,26 @@ class ModelConfig:
         ):
             if one != other:
                 raise InputError(f"{what}: expected the same, got {one} and {other}", where="model config")
+        self._check_eeg_encoder()
+
+    def _check_eeg_encoder(self) -> None:
+        """Refuse windows that the EEG encoder cannot take."""
+        features, windows, network = self.features, self.windows, self.network
+        if network.eeg_encoder not in EEG_ENCODERS:
+            raise InputError(
+                f"eeg_encoder: expected one of {list(EEG_ENCODERS)}, got {network.eeg_encoder!r}",
+                where="model config",
+            )
+        if not network.takes_raw_eeg:
+            return
+        n_times = round(features.raw_s * features.raw_sfreq)
+        for what, expected, found in (
+            ("eeg_step_s, for raw EEG the features' raw_s", features.raw_s, windows.eeg_step_s),
+            ("eeg_n_steps, for raw EEG", 1, windows.eeg_n_steps),
+            ("n_times of eegformer, raw_s times raw_sfreq", n_times, network.eegformer.n_times),
+        ):
+            if expected != found:
+                raise InputError(f"{what}: expected {expected}, got {found}", where="model config")
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict that `from_dict` turns back into an equal config."""
@@ -150,6 +213,7 @@ class ModelConfig:
             "network": asdict(self.network),
             "trained_on": self.trained_on,
             "notes": self.notes,
+            "modalities": list(self.modalities),
         }
 
     @classmethod
@@ -186,6 +250,7 @@ class ModelConfig:
             network=_build(NetworkConfig, data["network"], f"{where}: network"),
             trained_on=_cast(str, data.get("trained_on", ""), f"{where}: trained_on"),
             notes=_cast(str, data.get("notes", ""), f"{where}: notes"),
+            modalities=_cast(tuple[str, ...], data.get("modalities", MODALITIES), f"{where}: modalities"),
         )
 
 
@@ -197,6 +262,8 @@ def preset(
     windows: WindowConfig | None = None,
     features: FeatureConfig | None = None,
     trained_on: str = "",
+    modalities: Sequence[str] = MODALITIES,
+    eeg_encoder: str = "mv_sstma",
 ) -> ModelConfig:
     """Return the config of a preset network.
 
@@ -206,8 +273,12 @@ def preset(
         ``small`` runs on two CPU cores; ``paper`` has ViT-B and AST-B.
     labels, ch_names : sequence of str
     windows, features : optional
-        The defaults of the program where left out.
+        The defaults of the program where left out; faces are cut to the size that the network takes, and
+        a network on raw EEG has one EEG step of ``raw_s`` seconds.
     trained_on : str
+    modalities : sequence of str
+        The model is trained with, in the order of MODALITIES.
+    eeg_encoder : {"mv_sstma", "eegformer"}
 
     Raises
     ------
@@ -216,14 +287,19 @@ def preset(
     """
     if name not in _PRESETS:
         raise InputError(f"expected a preset of {sorted(_PRESETS)}, got {name!r}", where="--preset")
-    features = features or FeatureConfig()
+    network = replace(_PRESETS[name], eeg_encoder=eeg_encoder)
+    features = features or FeatureConfig(face_size=network.face.image_size)
+    if windows is None:
+        raw_windows = WindowConfig(eeg_step_s=features.raw_s, eeg_n_steps=1)
+        windows = raw_windows if network.takes_raw_eeg else WindowConfig()
     return ModelConfig(
         labels=tuple(labels),
         ch_names=tuple(ch_names),
-        windows=windows or WindowConfig(),
+        windows=windows,
         features=features,
-        network=replace(_PRESETS[name], n_eye_features=features.eye_features),
+        network=replace(network, n_eye_features=features.eye_features),
         trained_on=trained_on,
+        modalities=tuple(modalities),
     )
 
 

@@ -1,4 +1,13 @@
-"""Vision transformer for the face: one token a frame."""
+"""Vision transformer for the face: one token a frame.
+
+Trained from nothing on a few thousand frames, a plain ViT stays at chance: all faces' tokens share a
+constant part that is far larger than what differs between them. Two options change that.
+
+- ``token_norm="batch"`` takes that part off by a batch normalisation without scale and shift of the pooled
+  token, as He et al. (2022, "Masked autoencoders are scalable vision learners") do for linear probing.
+- ``stem="conv"`` makes tokens by four 3 x 3 convolutions of stride 2 in place of the projection of 16 x 16
+  patches (Xiao et al. 2021, "Early convolutions help transformers see better").
+"""
 
 from __future__ import annotations
 
@@ -6,17 +15,46 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from acquisition.errors import InputError
 from models.config import VitConfig
 from models.encoders.open_weights import copy_weights
 
 
+_STEM_CHANNELS = (16, 32, 64)  # of all convolutions but the last, which has the width
+_STEM_STRIDE = 2 ** (len(_STEM_CHANNELS) + 1)
+
+
+class ConvStem(nn.Sequential):
+    """Convolutions from pixels (N, 3, H, W) to a map of tokens (N, width, H / 16, W / 16)."""
+
+    def __init__(self, width: int) -> None:
+        layers: list[nn.Module] = []
+        n_in = 3
+        for n_out in _STEM_CHANNELS:
+            layers += [nn.Conv2d(n_in, n_out, 3, 2, 1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()]
+            n_in = n_out
+        super().__init__(*layers, nn.Conv2d(n_in, width, 3, 2, 1))
+
+    @property
+    def weight(self) -> Tensor:
+        """Weights of the first convolution: `transformers` reads their type before it calls."""
+        return self[0].get_parameter("weight")
+
+
 class VitEncoder(nn.Module):
-    """`transformers.ViTModel` of a given size, random until weights are loaded."""
+    """`transformers.ViTModel` of a given size, random until weights are loaded.
+
+    Raises
+    ------
+    InputError
+        An option has no such value, or the stem makes tokens of another size than the patches'.
+    """
 
     def __init__(self, config: VitConfig) -> None:
         super().__init__()
         import transformers  # seconds to import: only where a network is built
 
+        _check(config)
         self.config = config
         self.model = transformers.ViTModel(
             transformers.ViTConfig(
@@ -30,11 +68,15 @@ class VitEncoder(nn.Module):
             ),
             add_pooling_layer=False,
         )
+        if config.stem == "conv":
+            self.model.embeddings.patch_embeddings.projection = ConvStem(config.width)
+        self.norm = nn.BatchNorm1d(config.width, affine=False) if config.token_norm == "batch" else None
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return one token (N, D) for each frame (N, 3, H, W), normalised to -1..1."""
         tokens = self.model(pixel_values=frames).last_hidden_state  # (N, 1 + patches, D)
-        return tokens[:, 0] if self.config.pooling == "cls" else tokens[:, 1:].mean(dim=1)
+        token = tokens[:, 0] if self.config.pooling == "cls" else tokens[:, 1:].mean(dim=1)
+        return token if self.norm is None else self.norm(token)
 
     def load_open_weights(self) -> None:
         """Load the weights that ``config.source`` names; see `copy_weights`."""
@@ -44,3 +86,15 @@ class VitEncoder(nn.Module):
             return transformers.ViTModel.from_pretrained(source, add_pooling_layer=False)
 
         copy_weights(self.config.source, fetch, self.model)
+
+
+def _check(config: VitConfig) -> None:
+    for name, allowed in (("stem", ("patch", "conv")), ("token_norm", ("none", "batch"))):
+        value = getattr(config, name)
+        if value not in allowed:
+            raise InputError(f"{name}: expected one of {list(allowed)}, got {value!r}", where="face encoder")
+    if config.stem == "conv" and config.patch_size != _STEM_STRIDE:
+        raise InputError(
+            f"patch_size: with a convolutional stem expected {_STEM_STRIDE}, got {config.patch_size}",
+            where="face encoder",
+        )

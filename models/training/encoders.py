@@ -207,9 +207,9 @@ def _batches(
 
 
 def _shifted_and_lit(crops: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return crops (n, 3, h, w) shifted by up to 12 pixels, mirrored half the time, with other light."""
-    n = len(crops)
-    dx, dy = (int(v) for v in rng.integers(-12, 13, 2))
+    """Return crops (n, 3, h, w) shifted by up to an 18th, mirrored half the time, with other light."""
+    n, furthest = len(crops), crops.shape[-1] // 18
+    dx, dy = (int(v) for v in rng.integers(-furthest, furthest + 1, 2))
     crops = torch.roll(crops, (dy, dx), dims=(2, 3))
     flip = torch.from_numpy(rng.random(n) < 0.5)[:, None, None, None]
     crops = torch.where(flip, crops.flip(3), crops)

@@ -30,7 +30,7 @@ def model(tmp_path: Path) -> Path:
         "small", labels=EMOTIONS, ch_names=SEED_CH_NAMES, trained_on="nothing, for simulated data only"
     )
     tiny = {"width": 16, "n_layers": 1, "n_heads": 2, "ffn_dim": 16}
-    sizes = replace(config.network, face=VitConfig(**tiny), voice=AstConfig(**tiny))
+    sizes = replace(config.network, face=VitConfig(**tiny, image_size=112), voice=AstConfig(**tiny))
     config = replace(config, network=sizes)
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "model", config, FusionNetwork(config), {}, "# Card\n")

@@ -19,7 +19,7 @@ def config() -> ModelConfig:
         "small", labels=("sad", "happy"), ch_names=("FZ", "CZ", "PZ"), trained_on="simulated data only"
     )
     tiny = {"width": 16, "n_layers": 1, "n_heads": 2, "ffn_dim": 16}
-    sizes = replace(config.network, face=VitConfig(**tiny), voice=AstConfig(**tiny))
+    sizes = replace(config.network, face=VitConfig(**tiny, image_size=112), voice=AstConfig(**tiny))
     return replace(config, network=sizes)
 
 
@@ -86,7 +86,7 @@ def test_broken_config_is_refused(folder, content):
         (("network", "eeg"), 3, "expected an object"),
         (("network", "n_eye_features"), 31, "eye features .* got 31 and 33"),
         (("network", "eeg", "in_features"), 4, "EEG bands .* got 4 and 5"),
-        (("network", "face", "image_size"), 96, "face size .* got 96 and 224"),
+        (("network", "face", "image_size"), 96, "face size .* got 96 and 112"),
         (("windows", "hop_s"), 0.3, "hop_s"),
         (("windows", "hop_s"), 0.0, "hop_s: expected more than 0"),
         (("windows", "pupil_s"), 12.0, "pupil_s .* got 12.0 and 10.0"),

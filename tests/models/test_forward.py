@@ -34,7 +34,7 @@ class _FailingNetwork:
 def test_failing_device_is_replaced_by_the_cpu_and_said_once(network, error):
     messages: list[str] = []
     forward = Forward(network, torch.device("cpu"), messages.append)
-    crop = torch.zeros(3, 224, 224)
+    crop = torch.zeros(3, 112, 112)
     expected = forward.encode_face(crop)
     # Not every machine has a GPU to lose: its place is taken, the fallback itself is real.
     forward.device, forward._network = torch.device("meta"), _FailingNetwork(error)
@@ -49,4 +49,4 @@ def test_failing_device_is_replaced_by_the_cpu_and_said_once(network, error):
 def test_fault_on_the_cpu_is_not_hidden(network):
     forward = Forward(network, torch.device("cpu"), lambda message: None)
     with pytest.raises(RuntimeError):
-        forward.encode_face(torch.zeros(3, 10, 10))
+        forward.encode_face(torch.zeros(3, 112, 112, device="meta"))

@@ -76,3 +76,34 @@ def test_open_weights_of_another_size_or_place_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no model could be loaded"):
         VitEncoder(VitConfig(**TINY_VIT, source=str(tmp_path / "empty"))).load_open_weights()
+
+
+def test_token_norm_takes_off_what_all_faces_share():
+    torch.manual_seed(0)
+    tiny = {**TINY_VIT, "stem": "conv", "token_norm": "batch"}
+    encoder = VitEncoder(VitConfig(**tiny)).train()
+    frames = torch.randn(32, 3, 32, 32) * torch.linspace(0.1, 2.0, 32)[:, None, None, None]
+    tokens = encoder(frames)
+    assert tokens.mean(dim=0).abs().max() < 1e-5
+    assert torch.allclose(tokens.std(dim=0, correction=0), torch.ones(16), atol=0.1)
+    encoder.eval()
+    assert torch.allclose(encoder(frames)[3:4], encoder(frames[3:4]), atol=1e-4)  # alone as among others
+
+
+def test_convolutional_stem_makes_as_many_tokens_as_patches():
+    encoder = VitEncoder(VitConfig(**{**TINY_VIT, "image_size": 112}, stem="conv"))
+    tokens = encoder.model(pixel_values=torch.rand(1, 3, 112, 112)).last_hidden_state
+    assert tokens.shape == (1, 1 + 7 * 7, 16)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stem": "dense"}, r"stem: expected one of \['patch', 'conv'\], got 'dense'"),
+        ({"token_norm": "layer"}, r"token_norm: expected one of \['none', 'batch'\], got 'layer'"),
+        ({"stem": "conv", "patch_size": 8}, "patch_size: with a convolutional stem expected 16, got 8"),
+    ],
+)
+def test_unknown_face_options_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        VitEncoder(VitConfig(**{**TINY_VIT, **change}))
