@@ -14,7 +14,7 @@ from acquisition.errors import InputError
 from app.exit_codes import DAMAGED_INPUT, GOOD
 from app.live import LiveSession
 from app.replay import ReplaySession
-from app.telemetry import Telemetry
+from app.telemetry import N_LATENCIES, Telemetry
 from app.terminal import NOTICE, plain_line, render
 from models.checkpoint import Checkpoint
 
@@ -138,7 +138,9 @@ class _Lines:
                 "see: affectscope inspect FILE, or affectscope streams"
             )
         if snapshot.n_predictions:
-            self._say(f"latency total p50 {snapshot.total_p50_ms:.1f} ms, p99 {snapshot.total_p99_ms:.1f} ms")
+            n = min(snapshot.n_predictions, N_LATENCIES)
+            figures = f"p50 {snapshot.total_p50_ms:.1f} ms, p99 {snapshot.total_p99_ms:.1f} ms"
+            self._say(f"latency total {figures}, of the last {n} predictions")
         if snapshot.recording:
             self._say(f"recording {snapshot.recording}")
 

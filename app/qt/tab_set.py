@@ -18,8 +18,10 @@ from app.qt.tabs.now import NowTab
 from app.qt.tabs.signals import SignalsTab
 from app.qt.tabs.why import WhyTab
 from app.qt.theme import Theme
+from app.view.display_latency import DisplayLatency
 from app.view.store import ViewStore
 from app.window_options import TAB_NAMES
+from models.prediction import Prediction
 
 _TITLES = {"now": "Now", "why": "Why", "signals": "Signals", "health": "Health"}
 
@@ -53,7 +55,11 @@ class TabSet(QTabWidget):
         self.setAccessibleName("Views")
         self._playback, self._faults = playback, faults
         self._clock = LslClock()
-        self.now, self.why, self.signals, self.health = NowTab(), WhyTab(), SignalsTab(), HealthTab()
+        self._display_latency = DisplayLatency()
+        self._unpainted: Prediction | None = None  # given to the visible tab, and not yet on the screen
+        self._store: ViewStore | None = None
+        self.now, self.why, self.signals = NowTab(), WhyTab(), SignalsTab()
+        self.health = HealthTab(self._display_latency)
         self.by_name: dict[str, Tab] = {
             "now": self.now,
             "why": self.why,
@@ -85,6 +91,9 @@ class TabSet(QTabWidget):
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Refresh the visible tab."""
+        if store is not self._store:
+            self._store = store
+            self._display_latency.forget()
         try:
             if self.name == "signals":
                 self._show_window_extent(store, t)
@@ -92,9 +101,13 @@ class TabSet(QTabWidget):
         except Exception as error:  # one broken panel must not stop the clock, the messages and the engine
             self._faults.take(error)
             return
-        newest = store.predictions.newest
-        if newest is not None and self.name == "now" and self._playback.is_going_on:
-            self.health.display_latency.shown(newest, self._clock.now())
+        self._unpainted = store.predictions.newest if self._playback.is_going_on else None
+
+    def note_painted(self) -> None:
+        """Time the display: the window has been painted since the last refresh."""
+        if self._unpainted is not None:
+            self._display_latency.shown(self._unpainted, self._clock.now())
+            self._unpainted = None
 
     def _show_window_extent(self, store: ViewStore, t: float) -> None:
         """Shade what the held prediction has seen of each modality."""

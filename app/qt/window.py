@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from PyQt6.QtCore import Qt, QTimer
+from PyQt6.QtCore import QEvent, Qt, QTimer
 from PyQt6.QtGui import QCloseEvent, QKeyEvent
 from PyQt6.QtWidgets import QMainWindow, QMessageBox, QVBoxLayout, QWidget
 
@@ -31,7 +31,7 @@ from app.qt.theme import Theme
 from app.qt.toolbar import ToolBar
 from app.qt.unplugging import Unplugging
 from app.view.conditions import Condition, conditions
-from app.view.plain_text import one_line
+from app.view.plain_text import message_line
 from app.window_options import TAB_NAMES
 
 _REFRESH_MS = 33
@@ -171,7 +171,7 @@ class MainWindow(QMainWindow):
             self._trial = None
         elif store.phase.name == "failed":
             self.open(continued(self._trial[1]))
-            refused = f"Refused: {one_line(store.phase.message)}"
+            refused = f"Refused: {message_line(store.phase.message)}"
             self.banners.tell(Condition("refused", "error", refused, "what ran before was started again"))
 
     # --- what happens all the time ---
@@ -210,6 +210,13 @@ class MainWindow(QMainWindow):
         dialog.accepted.connect(lambda: self.settings.keep("notice read", True))
         dialog.rejected.connect(self.close)
         dialog.open()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Tell the tabs when Qt has painted what changed, all of it in one pass."""
+        is_done = super().event(event)
+        if event is not None and event.type() == QEvent.Type.UpdateRequest:
+            self.tabs.note_painted()
+        return is_done
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Take keys that no control has a use for."""

@@ -1,15 +1,12 @@
-"""How long a prediction takes from the engine's output to the painted window."""
+"""How long a prediction takes from the engine's output to the window painted with it."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 
-import numpy as np
-
+from app.telemetry import N_LATENCIES, percentile
 from models.prediction import Prediction
-
-_N_KEPT = 2000  # eight minutes at four predictions a second
 
 
 class DisplayLatency:
@@ -17,8 +14,8 @@ class DisplayLatency:
 
     def __init__(self) -> None:
         self._newest_index = -1
-        self._display: deque[float] = deque(maxlen=_N_KEPT)
-        self._to_screen: deque[float] = deque(maxlen=_N_KEPT)
+        self._display: deque[float] = deque(maxlen=N_LATENCIES)
+        self._to_screen: deque[float] = deque(maxlen=N_LATENCIES)
         self._of: dict[int, float] = {}
 
     def shown(self, prediction: Prediction, now: float) -> None:
@@ -33,7 +30,7 @@ class DisplayLatency:
         self._display.append(display)
         self._to_screen.append(prediction.latency.total + display)
         self._of[prediction.index] = display
-        if len(self._of) > _N_KEPT:
+        if len(self._of) > N_LATENCIES:
             del self._of[next(iter(self._of))]
 
     def forget(self) -> None:
@@ -48,13 +45,8 @@ class DisplayLatency:
 
     def percentile_ms(self, q: float) -> float:
         """Return a percentile of the display times in ms, NaN without any."""
-        return _percentile(self._display, q)
+        return percentile(self._display, q)
 
     def to_screen_percentile_ms(self, q: float) -> float:
         """Return a percentile of the time from the sample's push to the painted window in ms."""
-        return _percentile(self._to_screen, q)
-
-
-def _percentile(values: deque[float], q: float) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return float(np.percentile(finite, q)) if finite else math.nan
+        return percentile(self._to_screen, q)

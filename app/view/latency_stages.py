@@ -50,7 +50,7 @@ def stages(
     ----------
     prediction : Prediction
     p50_ms, p99_ms : mapping of str to float
-        Percentiles by stage, as in `HealthPart`.
+        Percentiles by stage, as in `HealthPart`: of the newest `app.telemetry.N_LATENCIES`.
     display : DisplayLatency
     live : bool
     """
@@ -98,11 +98,11 @@ def verdict(found: list[Stage]) -> tuple[str, str]:
     if decided is None:
         return "muted", "A replay has no arrival, wait and display: only features and network are timed."
     if not math.isfinite(decided.p99_ms):
-        return "muted", f"Promise: decided within {PROMISE_MS:.0f} ms in 99 of 100 windows. Not yet known."
+        return "muted", f"Promise: 99 of 100 predictions decided within {PROMISE_MS:.0f} ms. Not yet known."
     kept = decided.p99_ms <= PROMISE_MS
     word = "kept" if kept else "missed"
     sentence = (
-        f"Promise {word}: 99 of 100 windows decided within {decided.p99_ms:.0f} ms "
-        f"(promised: {PROMISE_MS:.0f} ms)."
+        f"Promise {word}: 99 of 100 predictions of the last 2 min were decided within "
+        f"{decided.p99_ms:.0f} ms (promised: {PROMISE_MS:.0f} ms)."
     )
     return ("good" if kept else "bad"), sentence

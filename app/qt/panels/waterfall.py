@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from PyQt6.QtCore import QRectF, QSize, Qt
 from PyQt6.QtGui import QBrush, QColor, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
 
-from acquisition.clock import LslClock
 from app.qt.panel import Panel
 from app.qt.theme import DARK, Theme
 from app.view.display_latency import DisplayLatency
 from app.view.latency_stages import PROMISE_MS, Stage, axis_end_ms, stages, verdict
 from app.view.store import ViewStore
-from models.prediction import Prediction
 
 _HEADS = ("ms", "p50", "p99")
 _PATTERNS = {  # beside the colours
@@ -26,8 +23,6 @@ _PATTERNS = {  # beside the colours
     "display": Qt.BrushStyle.DiagCrossPattern,
 }
 _TOTALS = ("decided", "on screen", "total")
-#: A prediction that came since a refresh longer ago than this may have waited for somebody to look.
-_WATCHED_S = 0.1
 
 
 class Waterfall(Panel):
@@ -36,7 +31,7 @@ class Waterfall(Panel):
     Parameters
     ----------
     display : DisplayLatency
-        Told by whoever has painted a prediction: by this panel too.
+        Told by the window when it has painted a prediction.
     """
 
     def __init__(self, display: DisplayLatency, parent: QWidget | None = None) -> None:
@@ -48,10 +43,6 @@ class Waterfall(Panel):
         self.note.setWordWrap(True)
         self.body.addWidget(self.chart, 1)
         self.body.addWidget(self.note)
-        self.chart.painted = self._note_painted
-        self._clock = LslClock()
-        self._refreshed_at = math.nan
-        self._fresh: Prediction | None = None  # came while this was looked at, and is not painted yet
         self._severity = "muted"
         self._shown: object = None
         self._show([], "muted", "No prediction yet: it needs a stream and a few seconds of data.")
@@ -59,8 +50,6 @@ class Waterfall(Panel):
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the newest prediction at ``t``."""
         prediction = store.predictions.at(t)
-        now, before = self._clock.now(), self._refreshed_at
-        self._refreshed_at = now
         # The prediction of this moment is being painted; its display time is known from the next pass on.
         shown = math.nan if prediction is None else self.display.of(prediction)
         key = (id(store), None if prediction is None else prediction.index, math.isnan(shown))
@@ -70,8 +59,6 @@ class Waterfall(Panel):
         if prediction is None:
             self._show([], "muted", "No prediction yet: it needs a stream and a few seconds of data.")
             return
-        if prediction is store.predictions.newest and now - before < _WATCHED_S:
-            self._fresh = prediction
         health = store.health
         p50, p99 = (health.latency_p50_ms, health.latency_p99_ms) if health is not None else ({}, {})
         found = stages(prediction, p50, p99, self.display, live=store.mode != "replay")
@@ -83,11 +70,6 @@ class Waterfall(Panel):
         self.chart.theme = theme
         self.chart.update()
         self._colour_note()
-
-    def _note_painted(self) -> None:
-        if self._fresh is not None:
-            self.display.shown(self._fresh, self._clock.now())
-            self._fresh = None
 
     def _show(self, found: list[Stage], severity: str, sentence: str) -> None:
         self.chart.set_stages(found)
@@ -110,7 +92,6 @@ class WaterfallChart(QWidget):
         super().__init__(parent)
         self.theme: Theme = DARK
         self.stages: list[Stage] = []
-        self.painted: Callable[[], None] | None = None  # called after each painting
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName("Latency by stage")
 
@@ -156,8 +137,6 @@ class WaterfallChart(QWidget):
         for i, stage in enumerate(self.stages):
             self._paint_stage(painter, i, stage)
         painter.end()
-        if self.painted is not None:
-            self.painted()
 
     def _paint_axis(self, painter: QPainter) -> None:
         left, width, top, line = self._plot()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PyQt6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from app.qt.panel import Panel
+from app.qt.panel import Panel, refresh_each
 from app.qt.panels.machine import MachinePanel
 from app.qt.panels.messages import MessagesPanel
 from app.qt.panels.quality import QualityPanel
@@ -18,19 +18,18 @@ from app.view.store import ViewStore
 class HealthTab(QWidget):
     """How far the figures of the other tabs can be trusted technically.
 
-    Attributes
+    Parameters
     ----------
     display_latency : DisplayLatency
-        The window calls ``shown(prediction, now)`` when it has painted the newest prediction.
+        Told by the window when it has painted a prediction.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, display_latency: DisplayLatency, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.display_latency = DisplayLatency()
         self.streams = StreamsTable()
         self.machine = MachinePanel()
         self.quality = QualityPanel()
-        self.waterfall = Waterfall(self.display_latency)
+        self.waterfall = Waterfall(display_latency)
         self.messages = MessagesPanel()
         self.panels: tuple[Panel, ...] = (
             self.streams,
@@ -44,16 +43,10 @@ class HealthTab(QWidget):
         layout.setSpacing(6)
         layout.addLayout(_row((self.streams, 7), (self.machine, 3)), 4)
         layout.addLayout(_row((self.quality, 1), (self.waterfall, 1), (self.messages, 1)), 6)
-        self._store: ViewStore | None = None
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the store as of ``t``; streams, machine and messages are always those of now."""
-        if store is not self._store:
-            if self._store is not None:
-                self.display_latency.forget()
-            self._store = store
-        for panel in self.panels:
-            panel.refresh(store, t)
+        refresh_each(self.panels, store, t)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""

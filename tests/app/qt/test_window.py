@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from filled_store import news
 from PyQt6.QtCore import QPoint, Qt
 from PyQt6.QtWidgets import QDialog, QMessageBox, QPushButton
 
+from acquisition.clock import LslClock
 from acquisition.types import Change, StreamEvent
 from app.engine.messages import (
     HealthPart,
@@ -83,6 +85,24 @@ def press(window: MainWindow, text: str) -> None:
 def answer(qtbot, dialog: QMessageBox | None, text: str) -> None:
     assert dialog is not None
     qtbot.mouseClick(next(b for b in dialog.buttons() if text in b.text()), Qt.MouseButton.LeftButton)
+
+
+def test_a_prediction_s_display_is_timed_when_the_window_has_been_painted(opened, qtbot):
+    window, engines = opened(news(10.0))
+    newest = window.session.store.predictions.newest
+    now = LslClock().now()
+    live = replace(newest.latency, arrival=1.0, wait=1.0, total=9.0, age=10.0)
+    fresh = replace(newest, index=newest.index + 1, t_end=now - 0.010, latency=live)
+    engines.newest.unread.append(fresh)
+    display = window.tabs.health.waterfall.display
+    window.poll()
+    assert math.isnan(display.of(fresh))  # what was drawn anew waits for Qt to paint it
+    qtbot.waitUntil(lambda: not math.isnan(display.of(fresh)))
+    assert 0 < display.of(fresh) < 1e3 * (LslClock().now() - now)
+    window.open(REQUEST)  # another engine: another account
+    window.poll()
+    window.poll()
+    assert math.isnan(display.percentile_ms(50))
 
 
 def test_the_sign_of_inference_is_always_there(opened, qtbot):

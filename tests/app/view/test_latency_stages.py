@@ -48,7 +48,8 @@ def test_live_stages_begin_where_the_one_before_ended():
     assert found[1].figures == ("10.0", "9.0", "-")
     assert verdict(found) == (
         "good",
-        "Promise kept: 99 of 100 windows decided within 150 ms (promised: 200 ms).",
+        "Promise kept: 99 of 100 predictions of the last 2 min were decided within 150 ms "
+        "(promised: 200 ms).",
     )
 
 
