@@ -40,7 +40,7 @@ def discover(timeout_s: float = 1.0) -> list[FoundStream]:
     timeout_s : float
         How long to wait for answers; below 0.5 s some may be missed.
     """
-    infos = [info for info in resolve(timeout_s) if not is_own(parse_header(info.as_xml()))]
+    infos = [info for info in resolve(timeout_s) if _is_usable(info)]
     with ThreadPoolExecutor(max_workers=8) as pool:
         headers = list(pool.map(_full_header, infos))
     return describe(infos, headers)
@@ -68,6 +68,17 @@ def describe(infos: Sequence[Any], headers: Sequence[StreamHeader | None]) -> li
         for info, header, full in zip(infos, known, headers, strict=True)
     ]
     return sorted(found, key=lambda stream: (stream.header.name, stream.header.type, stream.key))
+
+
+def _is_usable(info: Any) -> bool:
+    """Tell whether a stream is somebody else's and describes itself in a readable way.
+
+    A control character in a name makes XML that nobody can read; the other streams are there all the same.
+    """
+    try:
+        return not is_own(parse_header(info.as_xml()))
+    except InputError:
+        return False
 
 
 def _full_header(info: Any) -> StreamHeader | None:

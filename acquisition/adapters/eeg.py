@@ -13,6 +13,8 @@ from acquisition.errors import InputError
 from acquisition.montage import Montage, canonical_name, is_numbered_cap
 from acquisition.types import ChannelInfo, Kind, StreamHeader, StreamSpec
 
+_N_NAMED = 12  # channels that a message names
+
 _UV_PER_UNIT = {
     **dict.fromkeys(("v", "volt", "volts"), 1e6),
     **dict.fromkeys(("mv", "millivolt", "millivolts"), 1e3),
@@ -192,9 +194,19 @@ def _by_montage(header: StreamHeader, montage: Montage, wanted: Sequence[str], w
 
 
 def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> InputError:
-    labels = " ".join(_label(header, i) for i in range(header.n_channels))
+    labels = _some(
+        [_label(header, i) for i in range(min(header.n_channels, _N_NAMED + 1))], header.n_channels
+    )
+    known = _some(options.ch_names, len(options.ch_names))
     return InputError(
-        f"no channel has a known name; the stream has {labels}; known are {' '.join(options.ch_names)}",
+        f"no channel has a known name; the stream has {labels}; known are {known}",
         where=where,
         remedy="pass --montage: a TOML file that maps labels or indices to 10-20 names, or an MNE montage",
     )
+
+
+def _some(names: Sequence[str], n_all: int) -> str:
+    """Return the first few names, and how many there are."""
+    if n_all <= _N_NAMED:
+        return " ".join(names)
+    return f"{' '.join(names[:_N_NAMED])} … ({n_all} in all)"

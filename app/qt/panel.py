@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -47,3 +49,21 @@ class Panel(QFrame):
     def set_theme(self, theme: Theme) -> None:
         """Take other colours; subclasses redraw what style sheets do not reach."""
         self.theme = theme
+
+
+def refresh_each(panels: Iterable[Panel], store: ViewStore, t: float) -> None:
+    """Refresh panels; one that fails does not keep the others from it.
+
+    Raises
+    ------
+    Exception
+        What the last of those that failed raised, once all had their turn.
+    """
+    failed: Exception | None = None
+    for panel in panels:
+        try:
+            panel.refresh(store, t)
+        except Exception as error:
+            failed = error
+    if failed is not None:
+        raise failed

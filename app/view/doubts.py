@@ -10,7 +10,7 @@ import numpy as np
 
 from acquisition.types import KIND_OF_MODALITY, MODALITIES
 from app.view.figures import age
-from app.view.plain_text import one_line
+from app.view.plain_text import message_line
 from app.view.store import ViewStore
 from models.prediction import Prediction
 
@@ -187,19 +187,19 @@ def waits(store: ViewStore, t: float) -> tuple[Finding, ...]:
     """Return what is being waited for while there is no prediction."""
     name, message = store.phase.name, store.phase.message.strip()
     if name == "failed":
-        first, *more = (one_line(line) for line in (message or "no reason given").splitlines())
+        first, *more = (message_line(line) for line in (message or "no reason given").splitlines())
         return (Finding("stop", f"the engine failed: {first}"), *(Finding("info", line) for line in more))
     if name == "ended":
         return (Finding("info", "the session ended without a prediction"),)
     if name == "loading":
-        return (Finding("info", one_line(message) or "loading the model"),)
+        return (Finding("info", message_line(message) or "loading the model"),)
     if not is_following(store, t):
         return (Finding("info", "no prediction at or before this moment"),)
     opening = {
         "looking for streams": "looking for streams",
         "paused": "paused before the first prediction",
     }.get(name, "waiting for the first prediction")
-    lines = [one_line(message) or opening, *_readiness(store, t)]
+    lines = [message_line(message) or opening, *_readiness(store, t)]
     return tuple(Finding("info", line) for line in lines)
 
 

@@ -10,7 +10,7 @@ from acquisition.lsl_stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
 from app.view.figures import UNKNOWN, age, number, signed_time
-from app.view.plain_text import one_line
+from app.view.plain_text import message_line, one_line
 from app.view.store import StreamState
 
 #: How far a rate may be from nominal; arrival in chunks alone makes one or two percent over 5 s.
@@ -124,7 +124,7 @@ def _judged(
 ) -> tuple[str, str, str]:
     """Return severity, state in words and what to do."""
     if state == "refused":
-        why = one_line(message) or "it cannot be used"
+        why = message_line(message) or "it cannot be used"
         return "bad", "refused", f"{why}: start it again as it was, or choose another stream"
     if state == "ended":
         return "muted", "ended", ""

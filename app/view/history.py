@@ -155,23 +155,27 @@ class SampleHistory:
     ----------
     dtype : numpy dtype
         Of the values.
+    n_columns : int
+        Values a sample, if that is known before the first.
 
     Attributes
     ----------
     n_columns : int
-        Values a sample; 0 before the first.
+        Values a sample.
     revision : int
         Changes when what was read before may have become wrong.
     """
 
-    def __init__(self, dtype: type[np.floating] = np.float32, keep_s: float = KEEP_S) -> None:
+    def __init__(
+        self, dtype: type[np.floating] = np.float32, keep_s: float = KEEP_S, n_columns: int = 0
+    ) -> None:
         self.revision = 0
-        self.n_columns = 0
+        self.n_columns = n_columns
         self._keep_s = keep_s
         self._dtype = dtype
         self._from = self._to = 0
         self._times = np.empty(0)
-        self._values: NDArray[np.floating] = np.empty((0, 0), dtype)
+        self._values: NDArray[np.floating] = np.empty((0, n_columns), dtype)
 
     def __len__(self) -> int:
         return self._to - self._from

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.engine.messages import HealthPart, RecordingInfo
 from app.view.figures import data_size, duration, number
-from app.view.plain_text import one_line
+from app.view.plain_text import message_line, one_line
 
 #: Less room than this on the disk is an alarm.
 ROOM_ALARM_S = 600.0
@@ -56,7 +56,7 @@ def _recording_figures(recording: RecordingInfo | None) -> list[Figure]:
     so_far = f"{duration(recording.duration_s)}, {data_size(recording.n_bytes)}"
     text = f"{recording.state}: {name}, {so_far}"
     if recording.state == "failed":
-        text = f"failed: {one_line(recording.message) or 'no reason given'} ({name}, {so_far})"
+        text = f"failed: {message_line(recording.message) or 'no reason given'} ({name}, {so_far})"
     return [
         Figure("Recording", text, "bad" if recording.state == "failed" else "good"),
         _disk(recording),

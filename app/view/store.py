@@ -80,7 +80,7 @@ class ViewStore:
         self.streams: dict[str, StreamState] = {}
         self.eeg = BinnedHistory()
         self.voice = BinnedHistory()
-        self.gaze = SampleHistory()
+        self.gaze = SampleHistory(n_columns=5)
         self.pupil_unit = ""
         self.log_mel = SampleHistory(np.float16)
         self.spectrogram = SampleHistory()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from acquisition.types import Kind
-from app.view.plain_text import one_line
+from app.view.plain_text import message_line
 from app.view.store import ViewStore
 
 _NAMES = {
@@ -27,7 +27,7 @@ def stream_note(store: ViewStore, kind: Kind, t: float) -> str:
     if stream.state == "open" or t < stream.since:
         return ""
     said = f"{name} stream {_STATES[stream.state]}"
-    return f"{said}: {one_line(stream.message)}" if stream.message else said
+    return f"{said}: {message_line(stream.message)}" if stream.message else said
 
 
 def _absence(store: ViewStore, name: str, remedy: str) -> str:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from app.view.doubts import SEVERITIES, Finding, doubts, is_following, reference_time, waits
 from app.view.figures import age
-from app.view.plain_text import one_line
+from app.view.plain_text import message_line, one_line
 from app.view.store import ViewStore
 from models.prediction import Prediction
 
@@ -123,7 +123,7 @@ def _standstill(store: ViewStore, t: float, age_s: float) -> list[Finding]:
     causes = []
     if following and name == "failed":
         first_line = (store.phase.message.strip() or "no reason given").splitlines()[0]
-        causes.append(f"the engine failed: {one_line(first_line)}")
+        causes.append(f"the engine failed: {message_line(first_line)}")
     if following and name == "ended" and store.mode == "live":
         causes.append("the session has ended")
     if not causes and not age_s > STALE_AFTER_S:

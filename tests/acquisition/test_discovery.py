@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
-from acquisition.discovery import describe
+from acquisition.discovery import describe, discover
 from acquisition.header import parse_header
 
 
@@ -30,3 +32,17 @@ def test_problems_are_named() -> None:
     assert "used by several" in problems["b"]
     assert "empty source_id" in problems["c"]
     assert problems["d"] == "announced, but its full header cannot be had"  # its type tells it from a and b
+
+
+@pytest.mark.lsl
+def test_a_stream_that_nobody_can_read_hides_no_other() -> None:
+    from pylsl import StreamOutlet
+
+    source_id = f"affectscope-test-{uuid.uuid4()}"
+    outlets = [
+        StreamOutlet(info("broken\x01name", "EEG", f"{source_id}-x")),
+        StreamOutlet(info("a", "EEG", source_id)),
+    ]
+    found = [stream.header.source_id for stream in discover(2.0)]
+    assert source_id in found
+    del outlets

@@ -28,7 +28,7 @@ from acquisition.montage import load_montage
 from acquisition.select import kind_of, select_streams
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
 from app.qt.worker import Work
-from app.view.plain_text import one_line
+from app.view.plain_text import message_line, one_line
 
 _LOOK_S = 2.0
 _MODALITIES = {"eeg": "&EEG", "eye": "E&yes", "face": "&Face", "voice": "&Voice"}
@@ -191,7 +191,7 @@ class StreamsDialog(QDialog):
 
     def _refuse(self, why: str) -> None:
         self.again.setEnabled(True)
-        self.words.setText(f"Refused: {one_line(why, 600)}")
+        self.words.setText(f"Refused: {message_line(why, 600)}")
 
     def _browse(self) -> None:
         chosen, _ = QFileDialog.getOpenFileName(self, "Montage file", "", "Montages (*.toml)")

@@ -112,7 +112,7 @@ class StreamsTable(Panel):
         self.model = StreamsModel(self.theme, self)
         self.table = _Table("Streams: state, rate, losses, age, clock offset and what to do")
         self.table.setModel(self.model)
-        self.empty = QLabel("No stream yet: the program is looking for streams on the network.")
+        self.empty = QLabel()
         self.empty.setWordWrap(True)
         self.empty.setProperty("muted", True)
         self.summary = QLabel("")
@@ -126,6 +126,7 @@ class StreamsTable(Panel):
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the streams of now; figures come twice a second."""
+        self.empty.setText(_no_stream(store))
         key = (id(store), store.health.time if store.health else None, tuple(store.streams.values()))
         if key == self._shown:
             return
@@ -188,6 +189,14 @@ class _Table(RowTable):
         """Break remedies anew."""
         super().resizeEvent(event)
         self.lay_out()
+
+
+def _no_stream(store: ViewStore) -> str:
+    if store.phase.name in ("failed", "ended"):
+        return "No stream: the session is over."
+    if store.phase.name == "looking for streams":
+        return "No stream yet: the program is looking for streams on the network."
+    return "No stream yet."
 
 
 def _summary(rows: list[StreamRow]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PyQt6.QtWidgets import QGridLayout, QWidget
 
-from app.qt.panel import Panel
+from app.qt.panel import Panel, refresh_each
 from app.qt.panels.answer import AnswerPanel
 from app.qt.panels.bars import BarsPanel
 from app.qt.panels.course import CoursePanel
@@ -48,8 +48,7 @@ class NowTab(QWidget):
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the store as of ``t``."""
-        for panel in self.panels:
-            panel.refresh(store, t)
+        refresh_each(self.panels, store, t)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
-from app.qt.panel import Panel
+from app.qt.panel import Panel, refresh_each
 from app.qt.panels.band_maps import BandMapsPanel
 from app.qt.panels.gaze import GazePanel, PupilPanel
 from app.qt.panels.spectrogram import SpectrogramPanel
@@ -46,8 +46,7 @@ class SignalsTab(QWidget):
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the store as of ``t``."""
-        for panel in self.panels:
-            panel.refresh(store, t)
+        refresh_each(self.panels, store, t)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""

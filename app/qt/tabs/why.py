@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QGridLayout, QWidget
 
-from app.qt.panel import Panel
+from app.qt.panel import Panel, refresh_each
 from app.qt.panels.channel_attention import ChannelAttentionPanel
 from app.qt.panels.modality_attention import ModalityAttentionPanel
 from app.qt.panels.occlusion import OcclusionPanel
@@ -57,8 +57,7 @@ class WhyTab(QWidget):
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the store as of ``t``; the occlusion check is about the newest window when it was asked."""
-        for panel in self.panels:
-            panel.refresh(store, t)
+        refresh_each(self.panels, store, t)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
