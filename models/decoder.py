@@ -244,12 +244,16 @@ class Decoder:
         return self._forward.run(run)
 
     def _encoded(self, modality: str, features: EegStep | FaceStep | Tensor, step: Step) -> object:
-        """Return what is kept of a step: features, or tokens where an encoder sees one step alone."""
+        """Return what is kept of a step: features, or tokens where an encoder sees one step alone.
+
+        Only a modality the model was trained with is encoded.
+        """
+        trained = modality in self.config.modalities
         if isinstance(features, FaceStep):
-            crop = features.crop
+            crop = features.crop if trained else None
             token = None if crop is None else self._forward.encode_face(crop)
             return EncodedFace(token, features.box, features.time)
-        if modality == "voice":
+        if modality == "voice" and trained:
             clip_s = len(step.data) / step.sfreq
             assert isinstance(features, Tensor)
             return (*self._forward.encode_voice(self._padded(features)), clip_s)

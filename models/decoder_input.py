@@ -43,6 +43,8 @@ def assemble(
 ) -> tuple[NetworkInput, dict[str, bool]]:
     """Return the batch of one for a window, and which modalities are present in it.
 
+    A modality the model was not trained with never is.
+
     Parameters
     ----------
     window : Window
@@ -71,7 +73,10 @@ def assemble(
     present["eeg"] &= bool(eeg_channels.any())
     present["eye"] &= bool(eye_features.any())
     present["face"] &= int(face_mask.sum()) >= config.windows.face_min_frames
-    present = {modality: there and modality not in masked for modality, there in present.items()}
+    present = {
+        modality: there and modality in config.modalities and modality not in masked
+        for modality, there in present.items()
+    }
     inputs = NetworkInput(
         eeg=eeg[None],
         eeg_positions=positions,

@@ -32,11 +32,15 @@ class ModalityToken(nn.Module):
 class FusionNetwork(nn.Module):
     """Emotion logits and attention from any subset of EEG, eye tracking, face and voice.
 
+    Every network has all four encoders; those of modalities it was not trained with stay unused.
+
     Parameters
     ----------
     config : ModelConfig
         Labels, training channels and all sizes. Weights are random until loaded.
     """
+
+    _trained_with: Tensor  # (4,) bool
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -62,15 +66,18 @@ class FusionNetwork(nn.Module):
         )
         self.heads = nn.ModuleDict({m: nn.Linear(fusion.d_model, n_labels) for m in MODALITIES})
         self.fusion = FUSIONS[fusion.variant](fusion, n_labels)
+        trained = torch.tensor([modality in config.modalities for modality in MODALITIES])
+        self.register_buffer("_trained_with", trained, persistent=False)
 
     def forward(self, inputs: NetworkInput) -> NetworkOutput:
         """Return logits and attention of a batch of windows; see `NetworkInput`, `NetworkOutput`.
 
-        A modality counts as present if ``inputs.present`` says so and its mask has at least one step.
+        What `presence` finds absent has no influence. A modality the model was not trained with is not
+        even encoded: its token is 0, and its ``modality_logits`` mean nothing.
         """
-        results = [self._modality_token(modality, inputs) for modality in MODALITIES]
+        results = [self._token_or_zero(modality, inputs) for modality in MODALITIES]
         tokens = torch.stack([token for token, _, _ in results], dim=1)  # (B, 4, d_model)
-        present = inputs.present & torch.stack([_masks(m, inputs).any(dim=1) for m in MODALITIES], dim=1)
+        present = self.presence(inputs)
         logits, attention = self.fusion(tokens, present)
         time = self._time_attention(attention, [weights for _, weights, _ in results], inputs)
         heads = [self.heads[modality](tokens[:, i]) for i, modality in enumerate(MODALITIES)]
@@ -80,7 +87,16 @@ class FusionNetwork(nn.Module):
 
     def modality_tokens(self, inputs: NetworkInput) -> Tensor:
         """Return the tokens (B, 4, d_model) that the fusion reads, in the order of MODALITIES."""
-        return torch.stack([self._modality_token(modality, inputs)[0] for modality in MODALITIES], dim=1)
+        return torch.stack([self._token_or_zero(modality, inputs)[0] for modality in MODALITIES], dim=1)
+
+    def presence(self, inputs: NetworkInput) -> Tensor:
+        """Return which modalities the fusion reads, bool (B, 4).
+
+        A modality counts as present if ``inputs.present`` says so, its mask has at least one step and the
+        model was trained with it.
+        """
+        filled = torch.stack([_masks(modality, inputs).any(dim=1) for modality in MODALITIES], dim=1)
+        return inputs.present & filled & self._trained_with
 
     def unimodal_logits(self, modality: str, inputs: NetworkInput) -> Tensor:
         """Return (B, n_labels) of one modality by its own head; the other encoders do not run."""
@@ -95,7 +111,7 @@ class FusionNetwork(nn.Module):
         return [parameter for module in modules for parameter in module.parameters()]
 
     def encode_face(self, frames: Tensor) -> Tensor:
-        """Return one token (N, D) a face crop (N, 3, 224, 224), scaled to -1..1."""
+        """Return one token (N, D) a face crop (N, 3, size, size), scaled to -1..1."""
         return self.face(frames)
 
     def encode_voice(self, log_mel: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,6 +141,15 @@ class FusionNetwork(nn.Module):
         for encoder in (self.face, self.voice):
             if encoder.config.source:
                 encoder.load_open_weights()
+
+    def _token_or_zero(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return what `_modality_token` does, zeros of the same shapes for a modality not trained with."""
+        if modality in self.config.modalities:
+            return self._modality_token(modality, inputs)
+        n_batch, n_channels = inputs.eeg_channel_mask.shape
+        received = inputs.eeg.new_zeros(n_batch, n_channels) if modality == "eeg" else None
+        token = inputs.eeg.new_zeros(n_batch, self.config.network.fusion.d_model)
+        return token, inputs.eeg.new_zeros(_masks(modality, inputs).shape), received
 
     def _modality_token(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return token (B, d_model), time weights (B, N) and, for EEG and eye, attention by channel."""

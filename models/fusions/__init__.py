@@ -1,0 +1,1 @@
+"""Fusion variants, one a file; `models.fusion.FUSIONS` names them."""
