@@ -43,7 +43,7 @@ class MvSstmaConfig:
 
 @dataclass(frozen=True)
 class EegformerConfig:
-    """Sizes of an EEGformer encoder (Wan et al. 2023); see `models.encoders.eegformer` for what is inferred."""
+    """Sizes of an EEGformer (Wan et al. 2023); `models.encoders.eegformer` says what is inferred."""
 
     n_times: int = 500  # 5 s at 100 Hz
     kernel: int = 10  # samples, of each of the three convolutions

@@ -90,7 +90,9 @@ class Decoder:
             round(self.config.windows.voice_s * self.config.features.voice_sfreq)
         )
         self._forward = Forward(checkpoint.network, torch.device(device), on_failure)
-        self._step_features = StepFeatures(self.config.features, self._forward.device, screen)
+        self._step_features = StepFeatures(
+            self.config.features, self._forward.device, screen, raw_eeg=self.config.network.takes_raw_eeg
+        )
         self._steps: dict[tuple[str, int], object] = {}
         self._n_voice_tokens = self._forward.n_voice_tokens(self._n_longest_clip)
         self._ch_names: tuple[str, ...] = ()  # EEG channels in use
@@ -105,10 +107,17 @@ class Decoder:
         Raises
         ------
         InputError
-            No EEG channel of the stream is one the model was trained with.
+            No EEG channel of the stream is one the model was trained with, or its rate is too low for it.
         """
         if spec.kind is not Kind.EEG:
             return
+        lowest = 2 * self.config.features.raw_fmax_hz if self.config.network.takes_raw_eeg else 0.0
+        if 0 < spec.sfreq < lowest:
+            raise InputError(
+                f"expected EEG at {lowest:g} Hz or more for this model, got {spec.sfreq:g} Hz",
+                where=f"stream {spec.name!r}",
+                remedy="use a model on band entropies",
+            )
         known = [name for name in spec.ch_names if name in self.config.ch_names]
         if not known:
             raise InputError(
@@ -209,6 +218,8 @@ class Decoder:
         if self._baseline is None:
             return
         if isinstance(features, EegStep):
+            if self.config.network.takes_raw_eeg:
+                return  # its scale is that of samples, which a quiet minute does not shift
             n_bands = len(self.config.features.bands)
             entropy = torch.full((len(self.config.ch_names), n_bands), torch.nan)
             entropy[self._positions] = torch.where(features.usable[:, None], features.de, torch.nan)

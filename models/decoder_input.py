@@ -99,19 +99,20 @@ def assemble(
 def _eeg(
     steps: list[object], config: ModelConfig, normaliser: Normaliser, positions: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return normalised DE (C, T, F), the step mask (T,) and the channel mask (C,)."""
+    """Return normalised DE or samples (C, T, F), the step mask (T,) and the channel mask (C,)."""
     n_steps, n_channels = config.windows.eeg_n_steps, len(positions)
-    de = torch.zeros(n_steps, n_channels, len(config.features.bands))
+    values = torch.zeros(n_steps, n_channels, config.network.n_eeg_features)
     step_mask = torch.zeros(n_steps, dtype=torch.bool)
     usable = torch.zeros(n_steps, n_channels, dtype=torch.bool)
     for at, step in enumerate(steps):
         if isinstance(step, EegStep):
-            de[at], usable[at], step_mask[at] = step.de, step.usable, True
+            values[at] = step.de if step.raw is None else step.raw
+            usable[at], step_mask[at] = step.usable, True
     channels = majority_usable(usable, step_mask)
     if normaliser.eeg is not None:
-        de = normaliser.eeg.select(positions.tolist()).apply(fill_from_other_steps(de, usable))
-    de = torch.where((step_mask[:, None] & channels)[..., None], de, 0.0)
-    return de.permute(1, 0, 2).contiguous(), step_mask, channels
+        values = normaliser.eeg.select(positions.tolist()).apply(fill_from_other_steps(values, usable))
+    values = torch.where((step_mask[:, None] & channels)[..., None], values, 0.0)
+    return values.permute(1, 0, 2).contiguous(), step_mask, channels
 
 
 def _eye(steps: list[object], config: ModelConfig, normaliser: Normaliser) -> tuple[Tensor, Tensor, Tensor]:

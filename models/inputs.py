@@ -17,7 +17,7 @@ class NetworkInput:
     windows that hold it: see `FusionNetwork.encode_face` and `encode_voice`.
     """
 
-    eeg: Tensor  # (B, C, T, bands) normalised DE, oldest step first
+    eeg: Tensor  # (B, C, T, bands) normalised DE, oldest step first; for EEGformer (B, C, 1, samples)
     eeg_positions: Tensor  # (C,) long, index of each channel in ModelConfig.ch_names
     eeg_step_mask: Tensor  # (B, T) bool
     eeg_channel_mask: Tensor  # (B, C) bool
@@ -47,6 +47,6 @@ class NetworkOutput:
 
     logits: Tensor  # (B, n_labels)
     modality_attention: Tensor  # (B, 4), 0 for an absent modality, sums to 1 (0 where nothing is present)
-    channel_attention: Tensor  # (B, C) received in the last EEG block, sums to 1 (0 without EEG)
+    channel_attention: Tensor  # (B, C) received in the last block over channels, sums to 1 (0 without EEG)
     time_attention: Tensor  # (B, T) of the T one-second steps before t_end, oldest first; as above
     modality_logits: Tensor  # (B, 4, n_labels) each modality by its own linear head

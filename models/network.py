@@ -9,6 +9,7 @@ from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from models.config import ModelConfig, MvSstmaConfig
 from models.encoders.ast import AstEncoder
+from models.encoders.eegformer import EegformerEncoder
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.encoders.pooling import ChannelPool, TimePool
 from models.encoders.vit import VitEncoder
@@ -51,13 +52,20 @@ class FusionNetwork(nn.Module):
             raise InputError(
                 f"expected a fusion of {sorted(FUSIONS)}, found {fusion.variant!r}", where="model config"
             )
-        self.eeg = MvSstmaEncoder(sizes.eeg, len(config.ch_names))
+        n_channels = len(config.ch_names)
+        self.eeg: MvSstmaEncoder | EegformerEncoder
+        if sizes.takes_raw_eeg:
+            self.eeg = EegformerEncoder(sizes.eegformer, n_channels)
+        else:
+            self.eeg = MvSstmaEncoder(sizes.eeg, n_channels)
         self.eye = MvSstmaEncoder(sizes.eye, sizes.n_eye_features)
         self.face = VitEncoder(sizes.face)
         self.voice = AstEncoder(sizes.voice)
-        self.eeg_pool = ChannelPool(sizes.eeg.dim, sizes.eeg.n_pools)
+        if not sizes.takes_raw_eeg:
+            self.eeg_pool = ChannelPool(sizes.eeg.dim, sizes.eeg.n_pools)
         self.eye_pool = ChannelPool(sizes.eye.dim, sizes.eye.n_pools)
-        widths = (_pooled(sizes.eeg), _pooled(sizes.eye), sizes.face.width, sizes.voice.width)
+        eeg_width = sizes.eegformer.width if sizes.takes_raw_eeg else _pooled(sizes.eeg)
+        widths = (eeg_width, _pooled(sizes.eye), sizes.face.width, sizes.voice.width)
         self.tokens = nn.ModuleDict(
             {
                 modality: ModalityToken(width, fusion.d_model, fusion.dropout)
@@ -106,7 +114,7 @@ class FusionNetwork(nn.Module):
     def unimodal_parameters(self, modality: str) -> list[nn.Parameter]:
         """Return what trains when a modality is trained alone, and is frozen for the fusion."""
         modules = [getattr(self, modality), self.tokens[modality], self.heads[modality]]
-        if modality in ("eeg", "eye"):
+        if hasattr(self, f"{modality}_pool"):
             modules.append(getattr(self, f"{modality}_pool"))
         return [parameter for module in modules for parameter in module.parameters()]
 
@@ -132,8 +140,9 @@ class FusionNetwork(nn.Module):
         undo it; a network so prepared serves one thread at a time.
         """
         self.eval()
-        self.eeg.fold()
-        self.eye.fold()
+        for encoder in (self.eeg, self.eye):
+            if isinstance(encoder, MvSstmaEncoder):
+                encoder.fold()
         return self
 
     def load_open_weights(self) -> None:
@@ -149,11 +158,17 @@ class FusionNetwork(nn.Module):
         n_batch, n_channels = inputs.eeg_channel_mask.shape
         received = inputs.eeg.new_zeros(n_batch, n_channels) if modality == "eeg" else None
         token = inputs.eeg.new_zeros(n_batch, self.config.network.fusion.d_model)
-        return token, inputs.eeg.new_zeros(_masks(modality, inputs).shape), received
+        return token, inputs.eeg.new_zeros(self._ages(modality, inputs).shape), received
 
     def _modality_token(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return token (B, d_model), time weights (B, N) and, for EEG and eye, attention by channel."""
         received = None
+        if isinstance(self.eeg, EegformerEncoder) and modality == "eeg":
+            tokens, received, weights = self.eeg(
+                inputs.eeg, inputs.eeg_positions, inputs.eeg_step_mask, inputs.eeg_channel_mask
+            )
+            # One token a window: which times counted is what the temporal transformer attended to.
+            return self.tokens[modality](tokens, _masks(modality, inputs))[0], weights, received
         if modality == "eeg":
             tokens, received = self.eeg(
                 inputs.eeg, inputs.eeg_positions, inputs.eeg_step_mask, inputs.eeg_channel_mask
@@ -175,8 +190,9 @@ class FusionNetwork(nn.Module):
         What is older than the EEG's first step counts to that step.
         """
         n_bins = inputs.eeg_step_mask.shape[1]
-        ages = [_step_ages(inputs.eeg_step_mask), _step_ages(inputs.eye_step_mask)]
-        ages += [inputs.face_times, inputs.voice_times]
+        if isinstance(self.eeg, EegformerEncoder):
+            n_bins = round(self.config.windows.context_of("eeg"))
+        ages = [self._ages(modality, inputs) for modality in MODALITIES]
         total = attention.new_zeros(len(attention), n_bins)
         bins = torch.arange(n_bins, device=attention.device)
         for index, (weight, age) in enumerate(zip(weights, ages, strict=True)):
@@ -184,6 +200,19 @@ class FusionNetwork(nn.Module):
             inside = (slot[..., None] == bins).to(weight.dtype)  # (B, N, T)
             total = total + torch.bmm(weight[:, None], inside)[:, 0] * attention[:, index, None]
         return total
+
+    def _ages(self, modality: str, inputs: NetworkInput) -> Tensor:
+        """Return how many seconds before t_end a modality's time weights lie, (B, N)."""
+        if modality == "face":
+            return inputs.face_times
+        if modality == "voice":
+            return inputs.voice_times
+        if modality == "eeg" and isinstance(self.eeg, EegformerEncoder):
+            n_segments = self.eeg.config.n_segments
+            share = (torch.arange(n_segments, device=inputs.eeg.device) + 0.5) / n_segments
+            ages = self.config.windows.eeg_step_s * (1.0 - share)  # of the segments' middles
+            return ages.expand(len(inputs.eeg), -1)
+        return _step_ages(inputs.eeg_step_mask if modality == "eeg" else inputs.eye_step_mask)
 
 
 def _pooled(config: MvSstmaConfig) -> int:

@@ -2,7 +2,8 @@
 
 Blanking a modality or a channel region masks it, as if its stream or its electrodes were gone. Blanking
 an EEG band sets its normalised entropy to 0, the mean of training (of the baseline, where one is in use):
-the network then sees an ordinary value there, not a missing one, because it has no mask for bands.
+the network then sees an ordinary value there, not a missing one, because it has no mask for bands. A
+network on raw EEG has none to blank.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ class OcclusionRun:
         self.decoded = decoded
         self.effects: list[Effect] = []
         self._decoder = decoder
-        bands = tuple(name for name, _, _ in decoder.config.features.bands)
+        bands: tuple[str, ...] = ()
+        if not decoder.config.network.takes_raw_eeg:
+            bands = tuple(name for name, _, _ in decoder.config.features.bands)
         self._variants = variants(decoded.inputs, bands, decoded.prediction.band_ch_names)
 
     @torch.inference_mode()

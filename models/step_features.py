@@ -16,15 +16,17 @@ from models.features.de import differential_entropy
 from models.features.face import FaceFinder, crop_face, decode_frame
 from models.features.gaze import eye_features
 from models.features.log_mel import log_mel, resample
+from models.features.raw_eeg import raw_eeg
 from models.features.screen import ScreenGeometry
 
 
 @dataclass(frozen=True, eq=False)
 class EegStep:
-    """Differential entropy of one step."""
+    """Differential entropy of one step, and its samples where the network takes those."""
 
     de: Tensor  # (C, n_bands) nats, not normalised
     usable: Tensor  # (C,) bool: neither flat, at the rails, NaN, nor beyond all amplifiers
+    raw: Tensor | None = None  # (C, raw_s * raw_sfreq) uV, filtered inside the step
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +50,21 @@ class StepFeatures:
         name may be set anew.
     screen : ScreenGeometry, optional
         For eye features in degrees.
+    raw_eeg : bool
+        EEG steps are ``raw_s`` long and their samples are wanted. The entropy, then for display alone, is
+        that of the last second.
     """
 
     def __init__(
-        self, config: FeatureConfig, device: torch.device, screen: ScreenGeometry | None = None
+        self,
+        config: FeatureConfig,
+        device: torch.device,
+        screen: ScreenGeometry | None = None,
+        *,
+        raw_eeg: bool = False,
     ) -> None:
         self.config = config
+        self._takes_raw_eeg = raw_eeg
         self.device = device
         self._screen = screen
         self._finder: FaceFinder | None = None
@@ -62,7 +73,12 @@ class StepFeatures:
         """Return the DE and usability of each channel of a (C, n_times) step in µV."""
         usable = usable_channels(step.data)
         x = torch.from_numpy(np.where(usable[:, None], step.data, 0.0)).to(self.device)
-        return EegStep(differential_entropy(x, step.sfreq, self.config).cpu(), torch.from_numpy(usable))
+        raw = None
+        if self._takes_raw_eeg:
+            raw = raw_eeg(x, step.sfreq, self.config).cpu()
+            x = x[:, -round(step.sfreq) :]
+        entropy = differential_entropy(x, step.sfreq, self.config).cpu()
+        return EegStep(entropy, torch.from_numpy(usable), raw)
 
     def eye(self, step: Step) -> Tensor:
         """Return (n_features,) float32, NaN where a feature has nothing to go by."""

@@ -19,7 +19,6 @@ from acquisition.errors import InputError
 from models.config import VitConfig
 from models.encoders.open_weights import copy_weights
 
-
 _STEM_CHANNELS = (16, 32, 64)  # of all convolutions but the last, which has the width
 _STEM_STRIDE = 2 ** (len(_STEM_CHANNELS) + 1)
 

@@ -22,7 +22,10 @@ MIN_BASELINE_STEPS = 10
 
 @dataclass(frozen=True, eq=False)
 class EegScale:
-    """Mean and SD of the entropy, (n_ch, n_bands) each, float32, nats."""
+    """Mean and SD of the entropy, (n_ch, n_bands) each, float32, nats.
+
+    Of raw EEG mean and SD are (n_ch, 1), in uV: `fit_eeg` of samples (n, n_ch, 1).
+    """
 
     mean: torch.Tensor
     sd: torch.Tensor

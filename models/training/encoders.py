@@ -37,7 +37,7 @@ def empty_input(n: int, network: FusionNetwork) -> NetworkInput:
     config = network.config
     n_steps, n_eye = config.windows.eeg_n_steps, config.network.n_eye_features
     return NetworkInput(
-        eeg=torch.zeros(n, 1, n_steps, len(config.features.bands)),
+        eeg=torch.zeros(n, 1, n_steps, config.network.n_eeg_features),
         eeg_positions=torch.zeros(1, dtype=torch.long),
         eeg_step_mask=torch.zeros(n, n_steps, dtype=torch.bool),
         eeg_channel_mask=torch.zeros(n, 1, dtype=torch.bool),
