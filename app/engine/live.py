@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from acquisition.clock import LslClock
 from acquisition.errors import InputError
-from acquisition.types import MODALITIES, Change, Chunk, StreamEvent
+from acquisition.types import Change, Chunk, StreamEvent
 from app.engine.health import PERIOD_S, HealthMeter
+from app.engine.masking import mask, masked_modalities
 from app.engine.messages import (
     AskOcclusion,
     ChooseSpectrogram,
@@ -26,7 +27,7 @@ from app.engine.messages import (
 from app.engine.model_info import model_info
 from app.engine.notes import NoteOutlet
 from app.engine.occlusion import OcclusionCheck
-from app.engine.orders import OrderBox
+from app.engine.orders import OrderBox, stage_of
 from app.engine.request import LiveRequest
 from app.engine.tap import Tap
 from app.failure import Failure
@@ -175,7 +176,7 @@ class _Desk:
         try:
             self._obey(order)
         except InputError as error:
-            self._telemetry.on_failure(Failure(_stage_of(order), str(error), self._now()))
+            self._telemetry.on_failure(Failure(stage_of(order), str(error), self._now()))
 
     def tell_due(self, session: LiveSession) -> None:
         """Tell the figures twice a second, and at once when a recording changes its state."""
@@ -193,7 +194,7 @@ class _Desk:
                 now,
                 streams=session.stream_health,
                 recording=recording.info(now),
-                masked=[m for m in MODALITIES if m in self._opened.decoder.masked],
+                masked=masked_modalities(self._opened.decoder),
                 n_view_dropped=self._tap.n_dropped,
             )
         )
@@ -214,10 +215,7 @@ class _Desk:
                 self.occlusion.ask()
 
     def _mask(self, modality: str, masked: bool) -> None:
-        if modality not in MODALITIES:
-            raise InputError(f"expected one of {', '.join(MODALITIES)}, got {modality!r}", where="unplug")
-        decoder = self._opened.decoder
-        decoder.masked = decoder.masked | {modality} if masked else decoder.masked - {modality}
+        mask(self._opened.decoder, modality, masked)
         self._next_health = float("-inf")
 
     def _note(self, text: str) -> None:
@@ -227,7 +225,3 @@ class _Desk:
 
     def _now(self) -> float:
         return self._opened.clock.now()
-
-
-def _stage_of(order: object) -> str:
-    return "recording" if isinstance(order, StartRecording | StopRecording) else "order"

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from multiprocessing.connection import Connection
 
-from app.engine.messages import Stop
+from app.engine.messages import StartRecording, Stop, StopRecording
 
 
 class OrderBox:
@@ -59,3 +59,8 @@ class OrderBox:
                 order, is_open = Stop(), False
             self._orders.append(order)
             self._came.set()
+
+
+def stage_of(order: object) -> str:
+    """Return which stage a window is told of when an order cannot be carried out."""
+    return "recording" if isinstance(order, StartRecording | StopRecording) else "order"
