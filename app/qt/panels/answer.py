@@ -9,8 +9,8 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPe
 from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.qt.panel import Panel
-from app.qt.panels.category import fill_category, fill_uncertain, growth, scaled_font
 from app.qt.theme import Theme
+from app.qt.widgets.category import fill_category, fill_uncertain, growth, scaled_font
 from app.view.store import ViewStore
 from app.view.trust import UNCERTAIN, Verdict, judge
 

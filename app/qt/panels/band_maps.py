@@ -10,9 +10,9 @@ from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from acquisition.types import Kind
-from app.qt.head_map_widget import HeadMapWidget
 from app.qt.panel import Panel
 from app.qt.theme import Theme
+from app.qt.widgets.head_map_widget import HeadMapWidget
 from app.view.calm_scale import CalmRange
 from app.view.figures import age
 from app.view.store import ViewStore

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from PyQt6.QtWidgets import QWidget
 
-from app.qt.head_map_widget import HeadMapWidget
 from app.qt.panel import Panel
 from app.qt.theme import Theme
-from app.qt.weight_label import weight_label
+from app.qt.widgets.head_map_widget import HeadMapWidget
+from app.qt.widgets.weight_label import weight_label
 from app.view.attention import channel_deviation, deviation_scale
 from app.view.store import ViewStore
 from models.prediction import Prediction

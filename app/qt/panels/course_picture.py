@@ -14,8 +14,8 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
 from PyQt6.QtWidgets import QWidget
 
 from app.engine.messages import MarkerPart
-from app.qt.panels.category import colour_of, draw_mark, fill_category, fill_uncertain, growth, scaled_font
 from app.qt.theme import Theme
+from app.qt.widgets.category import colour_of, draw_mark, fill_category, fill_uncertain, growth, scaled_font
 from app.view.course import NOTHING, UNCERTAIN, WARMING_UP, Course, line_pixels
 from app.view.plain_text import one_line
 from app.view.store import ViewStore

@@ -14,7 +14,7 @@ from PyQt6.QtWidgets import QComboBox, QSizePolicy, QWidget
 from acquisition.types import MODALITIES
 from app.qt.panel import Panel
 from app.qt.theme import DARK, Theme
-from app.qt.weight_label import weight_label
+from app.qt.widgets.weight_label import weight_label
 from app.view.attention import absent_spans, modality_course
 from app.view.doubts import MODALITY_WORDS
 from app.view.store import ViewStore

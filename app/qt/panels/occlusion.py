@@ -10,10 +10,10 @@ from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.engine.messages import Occlusion
-from app.qt.head_map_widget import HeadMapWidget
 from app.qt.panel import Panel
 from app.qt.panels.delta_bars import DeltaBars
 from app.qt.theme import Theme
+from app.qt.widgets.head_map_widget import HeadMapWidget
 from app.view.agreement import Comparison, compare
 from app.view.clock_text import moment_text
 from app.view.occlusion_rows import axis_end, groups, groups_before, region_values

@@ -10,8 +10,8 @@ from PyQt6.QtGui import QColor, QFontMetrics, QResizeEvent
 from PyQt6.QtWidgets import QHeaderView, QLabel, QWidget
 
 from app.qt.panel import Panel
-from app.qt.row_table import RowTable
 from app.qt.theme import Theme
+from app.qt.widgets.row_table import RowTable
 from app.view.health_rows import STREAM_COLUMNS, StreamRow, stream_rows
 from app.view.store import ViewStore
 

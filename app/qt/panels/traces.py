@@ -13,7 +13,7 @@ from acquisition.quality import ChannelQuality
 from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.theme import Theme
-from app.qt.trace_strip import TraceStrip
+from app.qt.widgets.trace_strip import TraceStrip
 from app.view.calm_scale import Gain
 from app.view.store import ViewStore
 from app.view.stream_note import stream_note

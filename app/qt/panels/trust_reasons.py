@@ -7,8 +7,8 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPe
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from app.qt.panel import Panel
-from app.qt.panels.category import growth, scaled_font
 from app.qt.theme import Theme
+from app.qt.widgets.category import growth, scaled_font
 from app.view.doubts import Finding
 from app.view.store import ViewStore
 from app.view.trust import judge

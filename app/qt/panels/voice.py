@@ -10,9 +10,9 @@ from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
 from acquisition.types import Kind
-from app.qt.heat_strip import HeatStrip
 from app.qt.panel import Panel
 from app.qt.theme import DARK, Theme
+from app.qt.widgets.heat_strip import HeatStrip
 from app.view.store import ViewStore
 from app.view.stream_note import stream_note
 

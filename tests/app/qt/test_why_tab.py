@@ -15,7 +15,7 @@ from app.engine.messages import Occlusion, OcclusionRow, Phase
 from app.qt.panels.occlusion import OcclusionPanel
 from app.qt.tabs.why import WhyTab
 from app.qt.theme import DARK, LIGHT
-from app.qt.weight_label import NOT_CAUSE
+from app.qt.widgets.weight_label import NOT_CAUSE
 from app.view.store import ViewStore
 from models.prediction import Prediction
 

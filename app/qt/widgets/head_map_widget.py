@@ -20,7 +20,8 @@ from PyQt6.QtGui import (
 )
 from PyQt6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from app.qt.head_drawing import (
+from app.qt.theme import DARK, Theme
+from app.qt.widgets.head_drawing import (
     N_COLOURS,
     ElectrodeState,
     HeadShape,
@@ -33,7 +34,6 @@ from app.qt.head_drawing import (
     draw_surface,
     picture,
 )
-from app.qt.theme import DARK, Theme
 from app.view.head_map import HeadMap
 
 head_map = functools.lru_cache(maxsize=16)(HeadMap)  # one set of weights for all maps of a cap

@@ -1,0 +1,1 @@
+"""What panels are made of: time plots, heads, tables, and how an emotion looks."""
