@@ -181,7 +181,7 @@ class EngineProcess:
         if self._process.pid is not None and (path := log_path(self._process.pid)).exists():
             words += f", see {path}"
         if self._recording is not None and is_running(self._recording):
-            words += f"; {self._recording.name} is still being recorded, until this window is closed"
+            words += f"; what {self._recording.name} holds by now is being kept"
         return f"{words}; start the session again"
 
 

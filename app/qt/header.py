@@ -75,6 +75,8 @@ def state_words(store: ViewStore, playback: Playback) -> str:
         return {"failed": "■ STOPPED", "ended": "■ AT THE END"}[store.phase.name]
     if store.phase.name in ("loading", "looking for streams") or not store.mode:
         return f"… {store.phase.message or store.phase.name}"
+    if store.is_silent:
+        return "■ NO ANSWER"
     if playback.is_replay:
         if playback.is_going_on:
             return f"▶ REPLAY {speed_text(playback.speed)}"
@@ -86,7 +88,7 @@ def state_words(store: ViewStore, playback: Playback) -> str:
 
 
 def _mood(store: ViewStore, playback: Playback) -> str:
-    if store.phase.name == "failed":
+    if store.phase.name == "failed" or store.is_silent:
         return "bad"
     if store.phase.name not in ("running", "paused"):
         return "waiting"
@@ -96,7 +98,8 @@ def _mood(store: ViewStore, playback: Playback) -> str:
 def recording_words(store: ViewStore) -> str:
     """Return how the recording goes, "" without one."""
     recording = store.health.recording if store.health is not None else None
-    if recording is None or recording.state in ("stopped", "failed"):
+    is_over = store.phase.name in ("failed", "ended")
+    if recording is None or is_over or recording.state in ("stopped", "failed"):
         return ""
     if recording.state != "recording":
         return f"● {recording.state} the recording"

@@ -15,6 +15,7 @@ from app.engine.request import Request
 from app.view.store import ViewStore
 
 STOP_WITHIN_S = 3.0  # then an engine is ended by force
+_DEAF_S = 1.0  # a window that itself stood still for so long has not listened
 
 
 class Engine(Protocol):
@@ -51,6 +52,7 @@ class Session:
         self._engine: Engine | None = None
         self._retired: list[tuple[Engine, float]] = []  # with the time their patience ends
         self._waiting: Request | None = None
+        self._heard_at = self._polled_at = monotonic()
         self.request: Request | None = None
         self.last_good: Request | None = None  # the newest one that opened
         self.store = ViewStore()
@@ -92,10 +94,12 @@ class Session:
         if engine is None:
             return
         is_alive = engine.is_alive  # asked first: what a dead one still left is read below
-        for piece in engine.news():
+        news = engine.news()
+        for piece in news:
             self.store.take(piece)
             if isinstance(piece, Opened):
                 self.last_good = self.request
+        self._note_silence(has_heard=bool(news))
         if not is_alive:  # its last words were among the news
             engine.stop(0.0)  # ends a recording it may have left behind
             self._engine = None
@@ -107,6 +111,13 @@ class Session:
         if self._engine is not None:
             self._engine.stop(0.0)
         self._engine, self._retired, self._waiting = None, [], None
+
+    def _note_silence(self, has_heard: bool) -> None:
+        now = monotonic()
+        if has_heard or now - self._polled_at > _DEAF_S:
+            self._heard_at = now
+        self._polled_at = now
+        self.store.silent_s = now - self._heard_at
 
     def _end_retired(self) -> None:
         left = []

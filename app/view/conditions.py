@@ -13,7 +13,6 @@ from app.view.store import StreamState, ViewStore
 
 #: A live session names a missing device only after this: streams open one after the other.
 _SETTLED_S = 6.0
-_OUTPUT_STOPS = {"recording": "the session goes on without the recording"}
 _DEVICE = {
     "eeg": ("EEG", "is the amplifier's LSL program running?"),
     "eye": ("eye tracker", "is the tracker's LSL program running?"),
@@ -54,6 +53,10 @@ def _of_session(store: ViewStore) -> list[Condition]:
             remedy = "Space plays it once more, the bar below goes to any moment"
             return [Condition("engine", "info", "The recording is at its end.", remedy, ("open_recording",))]
         return [Condition("engine", "info", "The session has ended.", _line(phase.message), ("start_again",))]
+    if store.is_silent:
+        text = f"The engine has not answered for {age(store.silent_s)}: nothing shown here is of now."
+        remedy = "wait a little: is the computer overloaded? Or start it again"
+        return [Condition("silent", "error", text, remedy, ("start_again",), can_be_closed=False)]
     return []
 
 
@@ -91,16 +94,30 @@ def _of_stream(state: StreamState, store: ViewStore) -> Condition | None:
 
 def _of_failures(store: ViewStore) -> list[Condition]:
     by_stage = {failure.stage: failure for failure in store.failures}
+    recording = store.health.recording if store.health is not None else None
+    if recording is not None and recording.state == "failed":  # which its own condition says
+        said = f"{recording.path.name}: {recording.message}"
+        by_stage = {stage: failure for stage, failure in by_stage.items() if failure.error != said}
     return [
         Condition(
             f"failure {stage}",
             "error",
             f"{stage} failed: {_line(failure.error)}",
-            _OUTPUT_STOPS.get(stage, ""),
+            _untouched(stage, store),
             ("start_again",) if stage in ("acquisition", "decoding") else (),
         )
         for stage, failure in by_stage.items()
     ]
+
+
+def _untouched(stage: str, store: ViewStore) -> str:
+    """Return what goes on in spite of a failure."""
+    if stage != "recording":
+        return ""
+    recording = store.health.recording if store.health is not None else None
+    if recording is not None and recording.state in ("starting", "recording"):
+        return f"{recording.path.name} is still being recorded"
+    return "the session goes on without the recording"
 
 
 def _of_recording(store: ViewStore) -> list[Condition]:
@@ -108,8 +125,10 @@ def _of_recording(store: ViewStore) -> list[Condition]:
     if recording is None:
         return []
     if recording.state == "failed":
-        text = f"{recording.path.name} is not recorded any more: {_line(recording.message)}"
-        return [Condition("recording", "error", text, "what was written can be read", ("record",))]
+        ended = "is not recorded any more" if recording.n_bytes else "was not recorded"
+        text = f"{recording.path.name} {ended}: {_line(recording.message)}"
+        remedy = "what was written can be read" if recording.n_bytes else ""
+        return [Condition("recording", "error", text, remedy, ("record",))]
     if recording.state == "recording" and recording.room_s < 600:
         text = f"The disk of {recording.path.name} is full in {age(recording.room_s)}"
         return [Condition("disk", "warning", text, "free some space, or stop and record to another disk")]

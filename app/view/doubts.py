@@ -183,6 +183,9 @@ def missing_context(store: ViewStore, t: float) -> dict[str, float]:
     return missing
 
 
+_READY = "data come"
+
+
 def waits(store: ViewStore, t: float) -> tuple[Finding, ...]:
     """Return what is being waited for while there is no prediction."""
     name, message = store.phase.name, store.phase.message.strip()
@@ -199,13 +202,17 @@ def waits(store: ViewStore, t: float) -> tuple[Finding, ...]:
         "looking for streams": "looking for streams",
         "paused": "paused before the first prediction",
     }.get(name, "waiting for the first prediction")
-    lines = [message_line(message) or opening, *_readiness(store, t)]
+    states = _readiness(store, t)
+    lines = [message_line(message) or opening]
+    lines += [f"{MODALITY_WORDS[modality]}: {state}" for modality, state in states.items()]
+    if name == "running" and _READY in states.values():
+        lines.append("of which there must be enough valid samples: see Health and Signals")
     return tuple(Finding("info", line) for line in lines)
 
 
-def _readiness(store: ViewStore, t: float) -> list[str]:
+def _readiness(store: ViewStore, t: float) -> dict[str, str]:
     missing = missing_context(store, t)
-    lines = []
+    states = {}
     for modality in MODALITIES:
         stream = store.stream_of(KIND_OF_MODALITY[modality])
         if stream is None:
@@ -215,6 +222,6 @@ def _readiness(store: ViewStore, t: float) -> list[str]:
         elif modality in missing:
             state = f"{missing[modality]:.0f} s of context still missing"
         else:
-            state = "ready"
-        lines.append(f"{MODALITY_WORDS[modality]}: {state}")
-    return lines
+            state = _READY
+        states[modality] = state
+    return states

@@ -40,6 +40,8 @@ from models.prediction import Prediction
 _N_EVENTS = 500
 #: Data this much older than the newest of their kind mean that a replay was sought back.
 _JUMP_S = 1.0
+#: A running engine tells its figures twice a second; silent for so many seconds, it hangs or is held.
+_SILENT_AFTER_S = 3.0
 
 _STATES = {
     Change.OPENED: "open",
@@ -69,6 +71,8 @@ class ViewStore:
     ----------
     events : deque of (time, text, severity)
         In order of arrival; severity is info, warning or bad. Failures are among them.
+    silent_s : float
+        Seconds since the engine was last heard of; whoever listens to it keeps this up to date.
     """
 
     def __init__(self) -> None:
@@ -77,6 +81,7 @@ class ViewStore:
         self.timeline: Timeline | None = None
         self.phase = Phase("loading")
         self.is_simulated = False
+        self.silent_s = 0.0
         self.streams: dict[str, StreamState] = {}
         self.eeg = BinnedHistory()
         self.voice = BinnedHistory()
@@ -123,6 +128,11 @@ class ViewStore:
     def oldest_time(self) -> float:
         """The oldest moment of any signal that is still kept, LSL seconds; NaN before the first."""
         return min((t for t in self._times("oldest_time") if not math.isnan(t)), default=math.nan)
+
+    @property
+    def is_silent(self) -> bool:
+        """True where the engine should have told something for long: nothing here is of now."""
+        return self.phase.name in ("running", "paused") and self.silent_s > _SILENT_AFTER_S
 
     def stream_of(self, kind: Kind) -> StreamState | None:
         """Return the stream of a kind, the one in the best state where there are several."""

@@ -126,6 +126,8 @@ def _standstill(store: ViewStore, t: float, age_s: float) -> list[Finding]:
         causes.append(f"the engine failed: {message_line(first_line)}")
     if following and name == "ended" and store.mode == "live":
         causes.append("the session has ended")
+    if following and store.is_silent:
+        causes.append(f"the engine has not answered for {age(store.silent_s)}")
     if not causes and not age_s > STALE_AFTER_S:
         return []
     if following and not causes and name == "paused":

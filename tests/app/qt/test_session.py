@@ -75,3 +75,19 @@ def test_what_follows_a_session_overwrites_none_of_its_files(tmp_path: Path):
     following = continued(LiveRequest(SessionOptions(jsonl=jsonl, record=tmp_path / "a.xdf")))
     assert following.options.jsonl == tmp_path / "run-3.jsonl"
     assert following.options.record is None
+
+
+def test_how_long_an_engine_has_been_silent_is_known_unless_the_window_itself_stood_still(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(session_module, "monotonic", lambda: clock[0])
+    engines = Engines()
+    session = Session(engines)
+    session.start(REQUEST)
+    engines.newest.unread.append(Phase("running"))
+    for clock[0] in (100.0, 100.5, 101.0, 101.5, 102.0, 102.5, 103.0, 103.5):
+        session.poll()
+    assert session.store.silent_s == 3.5
+    assert session.store.is_silent
+    clock[0] = 123.0  # the window was stopped for 20 s
+    session.poll()
+    assert not session.store.is_silent

@@ -94,3 +94,34 @@ def test_the_gravest_comes_first():
     store.take(Phase("failed", "x"))
     severities = [condition.severity for condition in conditions(store)]
     assert severities == sorted(severities, key=("error", "warning", "info").index)
+
+
+def recording(state: str, message: str = "", n_bytes: int = 0) -> RecordingInfo:
+    return RecordingInfo(Path("a.xdf"), state, message, 5.0, n_bytes, 10**12, 1e6)
+
+
+def test_an_engine_that_hangs_is_said_and_can_be_replaced():
+    store = live_store(Kind.EEG)
+    store.silent_s = 2.0
+    assert conditions(store) == []
+    store.silent_s = 7.0
+    assert said(store, "silent").actions == ("start_again",)
+    store.take(Phase("loading"))  # which takes its time
+    assert conditions(store) == []
+
+
+def test_a_failed_recording_is_said_once_and_whether_there_is_anything_in_it():
+    store = live_store(Kind.EEG)
+    store.take(health(102.0, recording("failed", "no stream answers")))
+    store.take(Failure("recording", "a.xdf: no stream answers", 102.0))
+    (condition,) = conditions(store)
+    assert condition.text == "a.xdf was not recorded: no stream answers"
+    store.take(health(103.0, recording("failed", "the disk is full", n_bytes=10_000)))
+    assert "what was written can be read" in said(store, "recording").remedy
+
+
+def test_a_refused_second_recording_does_not_deny_the_first():
+    store = live_store(Kind.EEG)
+    store.take(health(102.0, recording("recording", n_bytes=10)))
+    store.take(Failure("recording", "b.xdf: a recording is running already", 102.0))
+    assert said(store, "failure recording").remedy == "a.xdf is still being recorded"

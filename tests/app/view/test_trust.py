@@ -251,3 +251,12 @@ def test_a_hostile_stream_name_is_made_one_plain_line():
     assert "\n" not in text
     assert "\u202e" not in text
     assert len(text) < 80
+
+
+def test_an_engine_that_hangs_makes_its_last_answer_stale():
+    made = store()
+    assert judge(prediction(), made, NOW).state != "stale"
+    made.silent_s = 5.0
+    verdict = judge(prediction(), made, NOW)
+    assert verdict.state == "stale"
+    assert verdict.findings[0].text == "the engine has not answered for 5.0 s"
