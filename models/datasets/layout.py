@@ -1,0 +1,152 @@
+"""What the published folders share: subjects by file name, and channels that carry nothing."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.errors import InputError
+from models.datasets.types import LeftOut
+
+_log = logging.getLogger(__name__)
+_V = TypeVar("_V")
+
+
+def check_folder(folder: Path, expected: Iterable[str], data_set: str) -> None:
+    """Refuse a folder that lacks the subfolders of a published data set."""
+    if not folder.is_dir():
+        raise InputError(f"expected the {data_set} folder, found none", where=str(folder))
+    missing = [name for name in expected if not (folder / name).is_dir()]
+    if missing:
+        inside = sorted(path.name for path in folder.iterdir())
+        found = ", ".join(inside[:6]) + (", ..." if len(inside) > 6 else "") or "nothing"
+        raise InputError(
+            f"expected {', '.join(missing)} in it, found {found}",
+            where=str(folder),
+            remedy=f"give the folder that {data_set} was unpacked to",
+        )
+
+
+def files_by_subject(folder: Path, pattern: str) -> dict[str, Path]:
+    """Return the files whose whole name fits, by the number that the pattern's group 1 catches.
+
+    Raises
+    ------
+    InputError
+        If two files are of one subject.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        match = re.fullmatch(pattern, path.name)
+        if match is None:
+            continue
+        subject = str(int(match[1]))
+        if subject in found:
+            raise InputError(
+                f"expected one file of subject {subject}, found {found[subject].name} and {path.name}",
+                where=str(folder),
+                remedy="move one of them away",
+            )
+        found[subject] = path
+    return by_number(found)
+
+
+def by_number(found: Mapping[str, _V]) -> dict[str, _V]:
+    """Return entries in the order of their subjects' numbers, not of the folder."""
+    return dict(sorted(found.items(), key=lambda item: int(item[0])))
+
+
+def wanted_subjects(
+    known: Iterable[str], subjects: Sequence[str | int] | None, folder: Path
+) -> tuple[str, ...]:
+    """Return the subjects to read, all of them without a choice.
+
+    Raises
+    ------
+    InputError
+        If there are none, or a chosen one is not there.
+    """
+    there = tuple(sorted(set(known), key=int))
+    if not there:
+        raise InputError("expected files of subjects, found none", where=str(folder))
+    if subjects is None:
+        return there
+    chosen = tuple(str(subject) for subject in subjects)
+    if unknown := [subject for subject in chosen if subject not in there]:
+        raise InputError(
+            f"expected subject {unknown[0]}, found {', '.join(there)}",
+            where=str(folder),
+            remedy="choose among those",
+        )
+    return chosen
+
+
+def numbered(names: Iterable[str], pattern: str, where: str, most: int) -> dict[int, str]:
+    """Return names by the trial number that the pattern's group 1 catches, in the order of the numbers.
+
+    Raises
+    ------
+    InputError
+        If there is none, one is missing in between, or a number is beyond ``most``.
+    """
+    found = {int(match[1]): name for name in names if (match := re.search(pattern, name))}
+    expected = set(range(1, len(found) + 1))
+    if not found or set(found) != expected or len(found) > most:
+        numbers = ", ".join(map(str, sorted(found))) or "none"
+        raise InputError(
+            f"expected trials 1 to {most}, found {numbers}",
+            where=where,
+            remedy="get the file anew from its publisher, or leave the subject out",
+        )
+    return dict(sorted(found.items()))
+
+
+def masked_channels(
+    eeg: NDArray[Any], ch_names: Sequence[str], subject: str, where: str, left_out: list[LeftOut] | None
+) -> NDArray[np.float32]:
+    """Return features (W, C, n_bands) with NaN for channels that are constant or not finite, and note them.
+
+    Raises
+    ------
+    InputError
+        If no channel of the trial carries anything.
+    """
+    finite = np.isfinite(eeg).all(axis=2)  # (W, C)
+    constant = (eeg == eeg[:1]).all(axis=(0, 2)) & (len(eeg) > 1)  # (C,)
+    usable = finite & ~constant
+    if not usable.any():
+        raise InputError(
+            f"expected {len(ch_names)} channels that vary, found none",
+            where=where,
+            remedy="the trial was not recorded: leave the session out",
+        )
+    dead = [name for name, ok in zip(ch_names, usable.any(axis=0), strict=True) if not ok]
+    if dead:
+        names = ", ".join(dead[:5]) + (f" and {len(dead) - 5} more" if len(dead) > 5 else "")
+        note(left_out, subject, f"{where}: channels constant or not a number are masked: {names}")
+    return np.where(usable[:, :, None], eeg, np.nan).astype(np.float32)
+
+
+def note(left_out: list[LeftOut] | None, subject: str, why: str) -> None:
+    """Say that a part of a subject is not used, though the rest is."""
+    if left_out is None:
+        _log.warning("%s", why)
+    else:
+        left_out.append(LeftOut(subject, why))
+
+
+def checked_label(label: int, n_labels: int, where: str) -> int:
+    """Return the label, or refuse one out of range."""
+    if not 0 <= label < n_labels:
+        raise InputError(
+            f"expected a label from 0 to {n_labels - 1}, found {label}",
+            where=where,
+            remedy="get the file anew from its publisher, or leave the subject out",
+        )
+    return label

@@ -1,0 +1,137 @@
+"""Trials from any EEG file that MNE reads; its annotations are the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acquisition.errors import InputError
+from acquisition.montage import SEED_CH_NAMES, canonical_name
+from models.datasets.entropy_steps import STEP_S, entropy_steps
+from models.datasets.events import class_names, no_trials
+from models.datasets.types import Trial
+from models.features.config import FeatureConfig
+
+
+def raw_file_trials(
+    path: Path,
+    events: Mapping[str, str] | None = None,
+    *,
+    trial_s: float | None = None,
+    subject: str = "",
+    config: FeatureConfig | None = None,
+    ch_names: Sequence[str] = SEED_CH_NAMES,
+) -> list[Trial]:
+    """Return one trial for each annotation.
+
+    Parameters
+    ----------
+    path : Path
+        EDF, BDF, BrainVision, FIF, GDF, CNT and whatever else `mne.io.read_raw` knows.
+    events : mapping of str to str, optional
+        Class by annotation; without it every text is a class of its own.
+    trial_s : float, optional
+        Length of a trial from its onset; without it the annotation's own duration.
+    subject : str
+        The file's name without it.
+    config : FeatureConfig, optional
+        Of the entropy, one step a second.
+    ch_names : sequence of str
+        Channels that are wanted, of those the file has.
+
+    Returns
+    -------
+    list of Trial
+        By onset.
+
+    Raises
+    ------
+    InputError
+        If MNE cannot read the file, no channel has a 10-20 name, no annotation fits, or a trial lasts
+        less than a step.
+    """
+    raw = _opened(path)
+    annotations = sorted(
+        zip(raw.annotations.onset, raw.annotations.duration, raw.annotations.description, strict=True)
+    )
+    texts = [str(text) for _, _, text in annotations]
+    if events is None:
+        events = {text: text for text in sorted(set(texts))}
+    chosen = [entry for entry in annotations if str(entry[2]) in events]
+    if not chosen:
+        raise no_trials(events, texts, str(path))
+    names = _names(raw, ch_names, path)
+    sfreq, label_names = float(raw.info["sfreq"]), class_names(events)
+    trials = []
+    for number, (onset, duration, text) in enumerate(chosen, start=1):
+        length_s = float(duration) if trial_s is None else trial_s
+        start = round((float(onset) - raw.first_time) * sfreq)
+        stop = min(start + round(length_s * sfreq), raw.n_times)
+        x = raw.get_data(picks=list(names), start=max(start, 0), stop=stop) * 1e6  # V -> µV, (C, n_times)
+        eeg = entropy_steps(x, sfreq, config or FeatureConfig())
+        if len(eeg) == 0:
+            raise InputError(
+                f"trial {number} ({text}) lasts {length_s:.2f} s, expected at least {STEP_S:g} s",
+                where=str(path),
+                remedy="give the length of a trial, or fewer events",
+            )
+        trials.append(
+            Trial("raw", subject or path.stem, 1, number, label_names.index(events[str(text)]), label_names,
+                  STEP_S, eeg, None, tuple(names.values()), "raw", str(path))
+        )  # fmt: skip
+    return trials
+
+
+def raw_file_sequence(
+    path: Path,
+    *,
+    subject: str = "",
+    config: FeatureConfig | None = None,
+    ch_names: Sequence[str] = SEED_CH_NAMES,
+) -> Trial:
+    """Return a whole file as one unlabelled sequence of steps, for pre-training; label -1."""
+    raw = _opened(path)
+    names = _names(raw, ch_names, path)
+    sfreq, config = float(raw.info["sfreq"]), config or FeatureConfig()
+    block = round(60 * sfreq)  # a minute at a time: a recording of a day needs no more memory
+    parts = [
+        entropy_steps(raw.get_data(picks=list(names), start=at, stop=at + block) * 1e6, sfreq, config)
+        for at in range(0, raw.n_times, block)
+    ]
+    return Trial("raw", subject or path.stem, 1, 1, -1, (), STEP_S, np.concatenate(parts), None,
+                 tuple(names.values()), "raw", str(path))  # fmt: skip
+
+
+def _opened(path: Path) -> Any:
+    from mne.io import read_raw
+
+    if not path.is_file() and not path.is_dir():
+        raise InputError("expected an EEG file, found none", where=str(path))
+    try:
+        return read_raw(path, verbose="error")
+    except Exception as error:  # a damaged file makes MNE raise whatever its bytes happen to say
+        found = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        raise InputError(
+            f"expected an EEG file that MNE reads, found: {found}",
+            where=str(path),
+            remedy="give an EDF, BDF, BrainVision, FIF, GDF or CNT file",
+        ) from error
+
+
+def _names(raw: Any, wanted: Sequence[str], path: Path) -> dict[str, str]:
+    """Return the 10-20 name by the file's label, of the channels that are wanted."""
+    names: dict[str, str] = {}
+    for label in raw.ch_names:
+        name = canonical_name(label)
+        if name in wanted and name not in names.values():
+            names[label] = name
+    if not names:
+        raise InputError(
+            f"expected channels with 10-20 names, found {', '.join(raw.ch_names[:8])}",
+            where=str(path),
+            remedy="rename them in the file",
+        )
+    return names
