@@ -17,12 +17,12 @@ from app.display import prepare_environment
 from app.engine.process import EngineProcess
 from app.engine.request import Request
 from app.exit_codes import FAULT, GOOD
-from app.qt.appearance import chosen_scale
 from app.qt.screenshots import Screenshots
-from app.qt.session import Session
-from app.qt.settings import Settings
+from app.qt.shell.appearance import chosen_scale
+from app.qt.shell.session import Session
+from app.qt.shell.settings import Settings
+from app.qt.shell.window import MainWindow
 from app.qt.theme import THEMES, Theme
-from app.qt.window import MainWindow
 from app.settings import settings_path
 from app.window_options import DEFAULT_SIZE, TAB_NAMES, WindowOptions
 

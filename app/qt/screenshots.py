@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 
 from app.engine.messages import AskOcclusion
-from app.qt.window import MainWindow
+from app.qt.shell.window import MainWindow
 from app.window_options import WindowOptions
 
 _LOADING_LIMIT_S = 90.0

@@ -25,7 +25,7 @@ _DEVICE = {
 class Condition:
     """Something the person at the screen should know.
 
-    ``actions`` are names in `app.qt.commands`, offered as buttons.
+    ``actions`` are names in `app.qt.shell.shortcuts`, offered as buttons.
     """
 
     key: str  # the same condition has the same key

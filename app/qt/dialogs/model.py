@@ -20,7 +20,7 @@ from PyQt6.QtWidgets import (
 
 from acquisition.errors import InputError
 from app.model_check import ModelSummary, check_model, read_summary
-from app.qt.worker import Work
+from app.qt.dialogs.worker import Work
 from assets import DEMO_MODEL
 
 

@@ -27,7 +27,7 @@ from acquisition.errors import InputError
 from acquisition.montage import load_montage
 from acquisition.select import kind_of, select_streams
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
-from app.qt.worker import Work
+from app.qt.dialogs.worker import Work
 from app.view.plain_text import message_line, one_line
 
 _LOOK_S = 2.0

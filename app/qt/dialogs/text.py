@@ -14,7 +14,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from app.qt.shortcuts import COMMANDS, plain_text
+from app.qt.shell.shortcuts import COMMANDS, plain_text
 
 _NOTICE = """\
 Affectscope infers emotions from EEG, eyes, face and voice. It is a research instrument.

@@ -23,10 +23,10 @@ def main(folder: Path) -> None:
     from app.engine.process import EngineProcess
     from app.engine.request import LiveRequest
     from app.qt.application import make_application
-    from app.qt.session import Session
-    from app.qt.settings import Settings
+    from app.qt.shell.session import Session
+    from app.qt.shell.settings import Settings
+    from app.qt.shell.window import MainWindow
     from app.qt.theme import DARK
-    from app.qt.window import MainWindow
     from app.session_options import SessionOptions
     from assets import LSL_CONFIG
 
@@ -124,7 +124,7 @@ class _Driver:
         from PyQt6.QtGui import QKeySequence
         from PyQt6.QtTest import QTest
 
-        from app.qt.shortcuts import COMMANDS
+        from app.qt.shell.shortcuts import COMMANDS
 
         counts: dict[str, int] = {}
         for command in COMMANDS:

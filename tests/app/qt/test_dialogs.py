@@ -12,7 +12,7 @@ from app.qt.dialogs.model import ModelDialog
 from app.qt.dialogs.record import RecordDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.dialogs.text import ShortcutsDialog
-from app.qt.shortcuts import COMMANDS
+from app.qt.shell.shortcuts import COMMANDS
 from assets import DEMO_MODEL
 
 

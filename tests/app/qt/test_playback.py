@@ -12,8 +12,8 @@ from filled_store import news
 
 from app.engine.messages import Opened, Pause, Play, Seek
 from app.engine.request import LiveRequest, ReplayRequest
-from app.qt.playback import Playback
-from app.qt.session import Session
+from app.qt.shell.playback import Playback
+from app.qt.shell.session import Session
 from app.session_options import SessionOptions
 
 

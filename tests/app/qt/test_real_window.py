@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PyQt6.QtGui import QImage
 
-from app.qt.shortcuts import COMMANDS
+from app.qt.shell.shortcuts import COMMANDS
 
 DRIVER = Path(__file__).parent / "drive_window.py"
 XVFB = ["xvfb-run", "-a", "-s", "-screen 0 1920x1200x24"]

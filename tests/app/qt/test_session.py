@@ -9,7 +9,7 @@ from engine_double import Engines
 from app.engine.messages import Phase, Stop
 from app.engine.request import LiveRequest
 from app.qt import session as session_module
-from app.qt.session import Session, continued
+from app.qt.shell.session import Session, continued
 from app.session_options import SessionOptions
 
 REQUEST = LiveRequest(SessionOptions())

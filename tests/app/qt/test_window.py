@@ -26,13 +26,13 @@ from app.engine.messages import (
     Stop,
 )
 from app.engine.request import LiveRequest
-from app.qt.banners import Banner
-from app.qt.header import INFERENCE_SIGN
-from app.qt.session import Session
-from app.qt.settings import Settings
-from app.qt.shortcuts import COMMANDS
+from app.qt.shell.banners import Banner
+from app.qt.shell.header import INFERENCE_SIGN
+from app.qt.shell.session import Session
+from app.qt.shell.settings import Settings
+from app.qt.shell.shortcuts import COMMANDS
+from app.qt.shell.window import MainWindow
 from app.qt.theme import DARK, LIGHT
-from app.qt.window import MainWindow
 from app.session_options import SessionOptions
 
 REQUEST = LiveRequest(SessionOptions())

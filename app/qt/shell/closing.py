@@ -9,8 +9,8 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QCloseEvent
 from PyQt6.QtWidgets import QLabel, QMessageBox, QWidget
 
-from app.qt.recording import is_recording
-from app.qt.session import STOP_WITHIN_S, Session
+from app.qt.shell.recording import is_recording
+from app.qt.shell.session import STOP_WITHIN_S, Session
 
 
 class Closing:

@@ -7,7 +7,7 @@ import math
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
-from app.qt.playback import Playback, speed_text
+from app.qt.shell.playback import Playback, speed_text
 from app.qt.theme import Theme
 from app.view.clock_text import clock_text
 from app.view.figures import data_size

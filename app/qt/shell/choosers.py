@@ -11,8 +11,8 @@ from PyQt6.QtWidgets import QDialog, QFileDialog, QWidget
 from app.engine.request import LiveRequest, ReplayRequest, Request
 from app.qt.dialogs.model import ModelDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
-from app.qt.session import Session, continued
-from app.qt.settings import Settings
+from app.qt.shell.session import Session, continued
+from app.qt.shell.settings import Settings
 from app.session_options import SessionOptions
 
 _LINES = {"50": 50, "60": 60}

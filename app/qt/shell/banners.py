@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from app.qt.faults import Fault
+from app.qt.shell.faults import Fault
 from app.view.conditions import Condition
 
 _MAX_SHOWN = 3

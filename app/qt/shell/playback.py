@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 
 from app.engine.messages import Pause, Play, Seek
-from app.qt.session import Session
+from app.qt.shell.session import Session
 from app.view.cursor import Cursor
 from app.view.store import ViewStore
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from PyQt6.QtWidgets import QApplication, QMainWindow
 
-from app.qt.settings import Settings
-from app.qt.style import palette, style_sheet
+from app.qt.shell.settings import Settings
+from app.qt.shell.style import palette, style_sheet
 from app.qt.theme import DARK, THEMES, Theme
 from app.view.conditions import Condition
 

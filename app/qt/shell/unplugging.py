@@ -8,8 +8,8 @@ from PyQt6.QtGui import QAction
 
 from acquisition.types import MODALITIES
 from app.engine.messages import Mask
-from app.qt.session import Session
-from app.qt.shortcuts import BY_NAME
+from app.qt.shell.session import Session
+from app.qt.shell.shortcuts import BY_NAME
 
 
 class Unplugging:

@@ -11,8 +11,8 @@ from PyQt6.QtWidgets import QDialog, QWidget
 
 from app.engine.messages import StartRecording, StopRecording
 from app.qt.dialogs.record import RecordDialog
-from app.qt.session import Session
-from app.qt.settings import Settings
+from app.qt.shell.session import Session
+from app.qt.shell.settings import Settings
 from app.settings import new_recording, recordings_folder
 from app.view.store import ViewStore
 

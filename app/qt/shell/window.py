@@ -12,24 +12,24 @@ from PyQt6.QtWidgets import QMainWindow, QMessageBox, QVBoxLayout, QWidget
 from acquisition.types import MODALITIES
 from app.engine.messages import Note
 from app.engine.request import ReplayRequest, Request
-from app.qt.actions import PlainKeys, fill_menus, make_actions
-from app.qt.appearance import Appearance
-from app.qt.banners import Banners
-from app.qt.choosers import Choosers
-from app.qt.closing import Closing
 from app.qt.dialogs.text import NoticeDialog, ShortcutsDialog
-from app.qt.faults import Faults
-from app.qt.header import Header
-from app.qt.playback import Playback
-from app.qt.recording import RecordingControl, is_recording
-from app.qt.replay_bar import ReplayBar
-from app.qt.session import Session, continued
-from app.qt.settings import Settings
-from app.qt.shortcuts import BY_NAME, plain_text
-from app.qt.tab_set import TabSet
+from app.qt.shell.actions import PlainKeys, fill_menus, make_actions
+from app.qt.shell.appearance import Appearance
+from app.qt.shell.banners import Banners
+from app.qt.shell.choosers import Choosers
+from app.qt.shell.closing import Closing
+from app.qt.shell.faults import Faults
+from app.qt.shell.header import Header
+from app.qt.shell.playback import Playback
+from app.qt.shell.recording import RecordingControl, is_recording
+from app.qt.shell.replay_bar import ReplayBar
+from app.qt.shell.session import Session, continued
+from app.qt.shell.settings import Settings
+from app.qt.shell.shortcuts import BY_NAME, plain_text
+from app.qt.shell.tab_set import TabSet
+from app.qt.shell.toolbar import ToolBar
+from app.qt.shell.unplugging import Unplugging
 from app.qt.theme import Theme
-from app.qt.toolbar import ToolBar
-from app.qt.unplugging import Unplugging
 from app.view.conditions import Condition, conditions
 from app.view.plain_text import message_line
 from app.window_options import TAB_NAMES

@@ -10,9 +10,9 @@ from PyQt6.QtWidgets import QTabWidget, QWidget
 from acquisition.clock import LslClock
 from acquisition.types import MODALITIES
 from app.engine.messages import AskOcclusion, ChooseSpectrogram
-from app.qt.faults import Faults
-from app.qt.playback import Playback
-from app.qt.session import Session
+from app.qt.shell.faults import Faults
+from app.qt.shell.playback import Playback
+from app.qt.shell.session import Session
 from app.qt.tabs.health import HealthTab
 from app.qt.tabs.now import NowTab
 from app.qt.tabs.signals import SignalsTab

@@ -8,7 +8,7 @@ from PyQt6.QtCore import QKeyCombination
 from PyQt6.QtGui import QAction, QKeyEvent, QKeySequence
 from PyQt6.QtWidgets import QMenuBar, QWidget
 
-from app.qt.shortcuts import COMMANDS, MENUS, plain_text
+from app.qt.shell.shortcuts import COMMANDS, MENUS, plain_text
 
 
 def make_actions(owner: QWidget, handlers: Mapping[str, Callable[[], object]]) -> dict[str, QAction]:

@@ -13,7 +13,7 @@ class Command:
     Space still presses a focused button and Left still moves in a text.
     """
 
-    name: str  # of the handler, see `app.qt.actions`
+    name: str  # of the handler, see `app.qt.shell.actions`
     text: str  # with mnemonic
     keys: tuple[str, ...]
     menu: str

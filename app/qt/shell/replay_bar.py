@@ -8,10 +8,10 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QAction
 from PyQt6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QWidget
 
-from app.qt.icons import icon
-from app.qt.playback import SPEEDS, Playback, speed_text
+from app.qt.shell.icons import icon
+from app.qt.shell.playback import SPEEDS, Playback, speed_text
+from app.qt.shell.timeline import Timeline
 from app.qt.theme import Theme
-from app.qt.timeline import Timeline
 from app.view.clock_text import clock_text
 from app.view.store import ViewStore
 
