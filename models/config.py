@@ -135,6 +135,7 @@ _PRESETS = {
     "small": NetworkConfig(face=VitConfig(image_size=112, stem="conv", token_norm="batch")),
     "paper": NetworkConfig(
         preset="paper",
+        eegformer=EegformerConfig(n_maps=120),
         face=VitConfig(width=768, n_layers=12, n_heads=12, ffn_dim=3072, pooling="cls"),
         voice=AstConfig(
             width=768, n_layers=12, n_heads=12, ffn_dim=3072, time_stride=10, frequency_stride=10

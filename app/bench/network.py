@@ -14,6 +14,7 @@ from acquisition.simulator.effects import EMOTIONS
 from app.bench.reference_mv_sstma import ReferenceMvSstma
 from app.bench.rows import Row, Say, interleaved, row
 from models.config import ModelConfig, preset
+from models.encoders.mv_sstma import MvSstmaEncoder
 from models.features.log_mel import n_log_mel_frames
 from models.forward import Forward
 from models.inputs import NetworkInput
@@ -30,6 +31,7 @@ def bench_mv_sstma(quick: bool, say: Say) -> list[Row]:
     torch.manual_seed(0)
     network = FusionNetwork(_config("small")).eval()
     encoder = network.eeg
+    assert isinstance(encoder, MvSstmaEncoder)
     reference = ReferenceMvSstma.from_encoder(encoder)
     network.prepare_inference()
     window = (

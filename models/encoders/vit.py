@@ -6,7 +6,8 @@ constant part that is far larger than what differs between them. Two options cha
 - ``token_norm="batch"`` takes that part off by a batch normalisation without scale and shift of the pooled
   token, as He et al. (2022, "Masked autoencoders are scalable vision learners") do for linear probing.
 - ``stem="conv"`` makes tokens by four 3 x 3 convolutions of stride 2 in place of the projection of 16 x 16
-  patches (Xiao et al. 2021, "Early convolutions help transformers see better").
+  patches (Xiao et al. 2021, "Early convolutions help transformers see better"). A crop's mean and contrast
+  are taken off before, because light moves all tokens by more than any expression does.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class ConvStem(nn.Sequential):
     """Convolutions from pixels (N, 3, H, W) to a map of tokens (N, width, H / 16, W / 16)."""
 
     def __init__(self, width: int) -> None:
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [nn.GroupNorm(1, 3, affine=False)]  # a crop's light and contrast go
         n_in = 3
         for n_out in _STEM_CHANNELS:
             layers += [nn.Conv2d(n_in, n_out, 3, 2, 1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()]
@@ -36,8 +37,8 @@ class ConvStem(nn.Sequential):
 
     @property
     def weight(self) -> Tensor:
-        """Weights of the first convolution: `transformers` reads their type before it calls."""
-        return self[0].get_parameter("weight")
+        """Weights of the last convolution: `transformers` reads their type before it calls."""
+        return self[-1].get_parameter("weight")
 
 
 class VitEncoder(nn.Module):
@@ -68,7 +69,7 @@ class VitEncoder(nn.Module):
             add_pooling_layer=False,
         )
         if config.stem == "conv":
-            self.model.embeddings.patch_embeddings.projection = ConvStem(config.width)
+            self.model.embeddings.patch_embeddings.add_module("projection", ConvStem(config.width))
         self.norm = nn.BatchNorm1d(config.width, affine=False) if config.token_norm == "batch" else None
 
     def forward(self, frames: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A checkpoint on raw EEG through the live path: same bytes for any chunk size, nothing past a window's end."""
+"""A checkpoint on raw EEG on the live path: same bytes at any chunk size, nothing past a window's end."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def replayed(model: Path, chunk: int) -> tuple[str, list]:
         def close(self):
             pass
 
-    options = SessionOptions(model=model, extra_sinks=(digest, Keep()))
+    only_eeg = "eye=none,face=none,voice=none"
+    options = SessionOptions(model=model, streams=only_eeg, extra_sinks=(digest, Keep()))
     ReplaySession(RECORDING, options, chunk=chunk).run(lambda share: None)
     return digest.line(), predictions
 
