@@ -64,7 +64,8 @@ class Gain:
         finite = per_channel[np.isfinite(per_channel) & (per_channel > 0)]
         if not len(finite):
             return
-        wanted = _ROW_SHARE * float(np.median(finite))
+        # A single row has no neighbour to reach into: it must hold its trace.
+        wanted = _ROW_SHARE * (1 + 1 / size.shape[1]) * float(np.median(finite))
         is_first = math.isinf(self._changed)
         off = max(wanted / self.units_per_row, self.units_per_row / wanted)
         if is_first or (off > _WORTH_A_CHANGE and abs(t - self._changed) >= _CHANGE_EVERY_S):

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from acquisition.types import KIND_OF_MODALITY, MODALITIES
+from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
 from app.view.figures import age
 from app.view.plain_text import message_line
 from app.view.store import ViewStore
@@ -18,6 +18,7 @@ SEVERITIES = ("stop", "caution", "info")  # the gravest first
 
 FOLLOWING_S = 1.0  # a moment no older than this counts as now: figures of now speak of it
 MAX_BAD_SHARE = 0.2  # of the electrodes: beyond, interpolation and averaging no longer hide them
+MIN_ELECTRODES_SHARE = 0.5  # of those of training
 GAZE_OVER_S = 4.0  # one eye step
 MIN_GAZE_VALID = 0.7  # a tracker that fits its wearer sees an eye in more than 90 % of the samples
 MAX_P99_MS = 200.0  # what this program promises from sample to answer
@@ -123,11 +124,25 @@ def _of_signals(prediction: Prediction, store: ViewStore, t: float) -> list[Find
         n_bad = sum(channel.state == "bad" for channel in quality.channels)
         if n_bad > MAX_BAD_SHARE * len(quality.channels):
             found.append(Finding("caution", f"{n_bad} of {len(quality.channels)} electrodes bad"))
+    found += _of_electrodes(prediction, store)
     if prediction.present.get("eye") and (valid := _valid_gaze(store, t)) < MIN_GAZE_VALID:
         found.append(Finding("caution", f"gaze valid in {100 * valid:.0f} % of the last {GAZE_OVER_S:.0f} s"))
     if prediction.present.get("face") and prediction.face_box is None and math.isfinite(prediction.face_time):
         found.append(Finding("info", "no face in the newest frame: the face speaks of earlier ones"))
     return found
+
+
+def _of_electrodes(prediction: Prediction, store: ViewStore) -> list[Finding]:
+    """Compare the stream's electrodes with those of training: what is not there is not made up."""
+    stream = store.stream_of(Kind.EEG)
+    if stream is None or store.model is None or not prediction.present.get("eeg"):
+        return []
+    n_all = len(store.model.ch_names)
+    n_there = len(set(stream.spec.ch_names) & set(store.model.ch_names))
+    if n_there >= n_all:
+        return []
+    severity = "caution" if n_there < MIN_ELECTRODES_SHARE * n_all else "info"
+    return [Finding(severity, f"EEG of {n_there} of the {n_all} electrodes of training")]
 
 
 def _of_model(prediction: Prediction, store: ViewStore) -> list[Finding]:

@@ -9,6 +9,7 @@ from PyQt6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButt
 
 from app.qt.shell.faults import Fault
 from app.view.conditions import Condition
+from app.view.plain_text import message_line
 
 _MAX_SHOWN = 3
 _SIGNS = {"error": "Error", "warning": "Warning", "info": "Note"}
@@ -90,10 +91,6 @@ class Banners(QWidget):
         self._own[condition.key] = condition
         self._closed.discard(condition.key)
 
-    def untell(self, key: str) -> None:
-        """Take a message of the window itself back."""
-        self._own.pop(key, None)
-
     def tell_fault(self, fault: Fault) -> None:
         """Show an exception; the same one again only raises the count."""
         self._faults[fault.key] = fault
@@ -153,7 +150,7 @@ class Banners(QWidget):
 
 def _fault_condition(fault: Fault) -> Condition:
     times = f" ({fault.count} times)" if fault.count > 1 else ""
-    text = f"A fault of the program{times}: {fault.text}"
+    text = f"A fault of the program{times}: {message_line(fault.text)}"
     return Condition(fault.key, "error", text, "the window goes on; please report it with its details")
 
 

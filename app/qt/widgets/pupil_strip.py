@@ -18,6 +18,8 @@ from app.view.store import ViewStore
 _SEEN = 0.5
 _LOOK_EVERY_S = 0.5
 
+_SHORT_UNITS = {"arbitrary": "a.u."}  # a longer one would push the number out of the gutter
+
 
 class PupilStrip(TimeStrip):
     """Left pupil drawn through, right pupil dashed."""
@@ -42,7 +44,7 @@ class PupilStrip(TimeStrip):
     ) -> None:
         """Show the samples (n, 5), x, y, pupils, validity, and the blinks up to ``t``."""
         pupils = np.where(values[:, 4:5] >= _SEEN, values[:, 2:4], np.nan).astype(np.float64)
-        unit = one_line(store.pupil_unit, 12)
+        unit = _SHORT_UNITS.get(store.pupil_unit, one_line(store.pupil_unit, 4))
         if unit != self._unit:
             self._unit, self._range = unit, None
             self.redraw_frame()

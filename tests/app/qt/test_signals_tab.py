@@ -40,6 +40,19 @@ NAMES = tuple(f"E{i}" for i in range(62))
 BIN_S = 1 / 120
 
 
+def test_the_unit_of_a_pupil_leaves_room_for_its_number(qtbot):
+    tab = SignalsTab()
+    qtbot.addWidget(tab)
+    tab.resize(1366, 700)
+    times = np.arange(T - 20, T, 1 / 60)
+    two = np.full((len(times), 2), 3.0, np.float32)
+    store = store_with(GazePart(times, two / 6, two, np.ones(len(times), np.float32), "arbitrary"))
+    tab.refresh(store, T)
+    strip = tab.pupils.strip
+    widest = QFontMetricsF(strip.font()).horizontalAdvance(f"3.05 {strip._unit}")
+    assert widest < strip.left_gutter()
+
+
 def store_with(*news, kinds=(Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO)):
     store = ViewStore()
     store.take(Phase("running"))
@@ -150,8 +163,8 @@ def test_bad_electrodes_are_marked_by_colour_letter_and_words(qtbot):
     rows = np.flatnonzero(is_coloured(plot_pixels(panel.strip), DARK.bad).any(axis=1))
     centre = 10.5 * panel.strip.row_height()
     assert abs(rows.mean() - centre) < panel.strip.row_height()
-    assert panel._electrodes.text() == "1 bad (B)"
-    assert panel._electrodes.toolTip() == "E10: bad, mains 63 %"
+    assert panel.electrodes.text() == "1 bad (B)"
+    assert panel.electrodes.toolTip() == "E10: bad, mains 63 %"
 
 
 def test_markers_and_the_chosen_window_cross_all_time_plots(qtbot):
@@ -180,7 +193,7 @@ def test_names_never_overlap_whatever_the_number_of_channels(qtbot, n):
     names = tuple(f"EEG{i:03d}" for i in range(n))
     panel = shown(qtbot, TracesPanel(), store_with(eeg_part(names=names)))
     strip = panel.strip
-    layout = strip._name_layout()
+    layout = strip.name_layout()
     assert layout.n_columns * layout.every * strip.row_height() >= QFontMetricsF(layout.font).ascent() - 0.5
 
 
@@ -223,7 +236,7 @@ def test_face_box_lies_where_the_prediction_says(qtbot):
     assert columns.min() == pytest.approx(frame.left() + 0.25 * frame.width(), abs=3)
     assert columns.max() == pytest.approx(frame.left() + 0.75 * frame.width(), abs=3)
     assert rows.max() == pytest.approx(frame.top() + 0.8 * frame.height(), abs=3)
-    assert panel._words.text() == "face found"
+    assert panel.words.text() == "face found"
 
 
 @pytest.mark.parametrize(
@@ -236,14 +249,14 @@ def test_face_box_lies_where_the_prediction_says(qtbot):
 )
 def test_a_missing_face_is_said(qtbot, face_time, said):
     store = store_with(FramePart(T - 0.05, jpeg()), prediction(face_time=face_time))
-    assert shown(qtbot, WebcamPanel(), store)._words.text() == said
+    assert shown(qtbot, WebcamPanel(), store).words.text() == said
 
 
 def test_a_damaged_or_old_frame_is_said(qtbot):
     panel = shown(qtbot, WebcamPanel(), store_with(FramePart(T, b"not a picture")))
-    assert "damaged" in panel.picture._notice
+    assert "damaged" in panel.picture.notice
     panel = shown(qtbot, WebcamPanel(), store_with(FramePart(T - 7, jpeg())))
-    assert panel.picture._notice == "no frame for 7.0 s"
+    assert panel.picture.notice == "no frame for 7.0 s"
 
 
 def gaze_part(validity, x=0.75, y=0.25, seconds=3.0, **more):
@@ -267,7 +280,7 @@ def test_gaze_point_lies_where_the_eyes_look(qtbot):
     rect = view.screen_rect()
     assert columns.mean() == pytest.approx(rect.left() + 0.75 * rect.width(), abs=3)
     assert rows.mean() == pytest.approx(rect.top() + 0.25 * rect.height(), abs=3)
-    assert panel._words.text() == "75 % right, 25 % down"
+    assert panel.words.text() == "75 % right, 25 % down"
 
 
 @pytest.mark.parametrize(
@@ -275,7 +288,7 @@ def test_gaze_point_lies_where_the_eyes_look(qtbot):
     [(gaze_part(0.0), "eyes not seen"), (gaze_part(1.0, x=1.4), "looks off the screen")],
 )
 def test_gaze_that_is_no_point_on_the_screen_is_said(qtbot, part, said):
-    assert shown(qtbot, GazePanel(), store_with(part))._words.text() == said
+    assert shown(qtbot, GazePanel(), store_with(part)).words.text() == said
 
 
 def test_blinks_are_counted_and_shaded(qtbot):
@@ -284,7 +297,7 @@ def test_blinks_are_counted_and_shaded(qtbot):
     for k in range(1, 6):
         validity[k * 300 : k * 300 + 20] = 0.0
     panel = shown(qtbot, PupilPanel(), store_with(dataclasses.replace(part, validity=validity)))
-    assert panel._words.text() == "15 blinks/min"
+    assert panel.words.text() == "15 blinks/min"
     strip = panel.strip
     ink = inked(plot_pixels(strip), DARK.surface)
     for k in range(1, 6):
@@ -322,12 +335,12 @@ def test_a_chosen_channel_is_asked_for_and_the_shown_one_is_listed(qtbot):
     asked = []
     panel.choose = asked.append
     shown(qtbot, panel, store_with(eeg_part(), part))
-    assert panel._channels.currentText() == "E3"
-    panel._channels.setFocus()
-    qtbot.keyClick(panel._channels, Qt.Key.Key_Down)
+    assert panel.channels.currentText() == "E3"
+    panel.channels.setFocus()
+    qtbot.keyClick(panel.channels, Qt.Key.Key_Down)
     assert asked == ["E4"]
     panel.refresh(store_with(eeg_part(), part), T)
-    assert panel._channels.currentText() == "E4"  # stays while the engine has not answered
+    assert panel.channels.currentText() == "E4"  # stays while the engine has not answered
 
 
 def test_missing_streams_say_what_to_do(qtbot):
@@ -335,14 +348,14 @@ def test_missing_streams_say_what_to_do(qtbot):
     assert tab.traces.strip.notice == "no EEG stream: start the amplifier's LSL app, then Streams"
     assert tab.pupils.strip.notice == "no gaze stream: start the eye tracker's LSL app, then Streams"
     assert tab.voice.strip.notice == "no microphone stream: publish a microphone under Streams"
-    assert tab.webcam.picture._notice == "no webcam stream: publish a camera under Streams"
+    assert tab.webcam.picture.notice == "no webcam stream: publish a camera under Streams"
 
 
 def test_a_recording_without_a_stream_is_not_told_to_start_one(qtbot):
     model = ModelInfo("m", Path("m"), ("a",), (), "", True, "small", 1, "cpu", (), None)
     store = store_with(Opened("replay", model, None), kinds=())
     tab = shown(qtbot, SignalsTab(), store, t=math.nan, size=(1350, 590))
-    assert tab.gaze.screen_view._notice == "this recording has no gaze stream"
+    assert tab.gaze.screen_view.notice == "this recording has no gaze stream"
 
 
 def test_a_silent_stream_greys_with_its_reason_and_its_past_stays_clear(qtbot):
@@ -367,5 +380,5 @@ def test_the_shipped_recording_fills_every_panel(qtbot):
         for strip in (tab.traces.strip, *tab.strips):
             assert strip.notice == ""
             assert inked(plot_pixels(strip), theme.surface).mean() > 0.02
-        assert not tab.band_maps._reason.isVisible()
-        assert tab.webcam.picture._notice == ""
+        assert not tab.band_maps.reason.isVisible()
+        assert tab.webcam.picture.notice == ""

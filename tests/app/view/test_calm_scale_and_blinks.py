@@ -90,3 +90,9 @@ def test_losses_at_an_end_or_over_a_hole_have_no_known_length():
     times = np.where(times >= 5.05, times + 0.3, times)
     assert find_blinks(times, seen) == []
     assert find_blinks(np.empty(0), np.empty(0, dtype=bool)) == []
+
+
+def test_a_single_trace_fits_its_row():
+    gain = Gain()
+    gain.look(*signal(12.0, n_channels=1), t=0.0)
+    assert gain.units_per_row >= 24.0  # it swings 12 up and 12 down

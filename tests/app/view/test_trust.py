@@ -56,7 +56,7 @@ def store(mode="live", opened_at=NOW - 60, without=(), now=NOW, **model_changes)
     made.take(Phase("running"))
     for modality, kind in KINDS.items():
         if modality not in without:
-            spec = StreamSpec(modality, f"{modality} stream", kind, ("x",), ("au",), 100.0)
+            spec = StreamSpec(modality, f"{modality} stream", kind, ("FP1",), ("au",), 100.0)
             made.take(StreamEvent(modality, Change.OPENED, opened_at, "", spec))
     gaze(made, now, valid=1.0)
     return made
@@ -260,3 +260,11 @@ def test_an_engine_that_hangs_makes_its_last_answer_stale():
     verdict = judge(prediction(), made, NOW)
     assert verdict.state == "stale"
     assert verdict.findings[0].text == "the engine has not answered for 5.0 s"
+
+
+def test_electrodes_of_training_that_the_stream_lacks_are_counted():
+    made = store(ch_names=("FP1", "CZ", "PZ"))
+    spec = StreamSpec("eeg", "Band", Kind.EEG, ("CZ",), ("µV",), 250.0)
+    made.take(StreamEvent("eeg", Change.OPENED, NOW - 60, "", spec))
+    found = {finding.text: finding.severity for finding in verdict(made).findings}
+    assert found["EEG of 1 of the 3 electrodes of training"] == "caution"
