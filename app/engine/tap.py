@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from acquisition.clock import LslClock
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
 from app.engine.lines import EegLine, Line, make_line
 from app.failure import Failure
@@ -82,6 +83,7 @@ class Tap:
         self._broken: set[str] = set()  # streams whose display failed and was reported
         self._ch_name = ""
         self._wanted = ""
+        self._has_failed = False  # and that was reported
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="tap", daemon=True)
 
@@ -137,12 +139,17 @@ class Tap:
             self._thread.join(timeout=2.0)
 
     def _loop(self) -> None:
-        try:
-            while not self._stop.wait(_PERIOD_S):
+        is_last = False
+        while not is_last:
+            is_last = self._stop.wait(_PERIOD_S)
+            try:
                 self.step()
-            self.step()
-        except OSError:
-            self._stop.set()  # the window is gone; whoever owns the pipe sees to that
+            except OSError:
+                return  # the window is gone; whoever owns the pipe sees to that
+            except Exception as error:  # a window without news would look as if all were well
+                if not self._has_failed:
+                    self._has_failed = True
+                    self.put(Failure("display", f"some of it cannot be shown: {error}", LslClock().now()))
 
     def step(self) -> None:
         """Send everything that has come since the last step."""

@@ -28,27 +28,27 @@ class RecordDialog(QDialog):
     def __init__(self, parent: QWidget | None, path: Path) -> None:
         super().__init__(parent)
         self.setWindowTitle("Record")
-        self._path = QLineEdit(str(path))
-        self._path.setAccessibleName("File to record to")
-        self._path.setMinimumWidth(self.fontMetrics().averageCharWidth() * 60)
-        self._path.textChanged.connect(self._look)
+        self.path_edit = QLineEdit(str(path))
+        self.path_edit.setAccessibleName("File to record to")
+        self.path_edit.setMinimumWidth(self.fontMetrics().averageCharWidth() * 60)
+        self.path_edit.textChanged.connect(self._look)
         browse = QPushButton("&Browse…")
         browse.clicked.connect(self._browse)
         self._room = QLabel()
         self._room.setTextFormat(Qt.TextFormat.PlainText)
         self._room.setWordWrap(True)
         row = QHBoxLayout()
-        row.addWidget(self._path, 1)
+        row.addWidget(self.path_edit, 1)
         row.addWidget(browse)
         form = QFormLayout()
         form.addRow("&File", row)
         if (label := form.labelForField(row)) is not None and isinstance(label, QLabel):
-            label.setBuddy(self._path)
+            label.setBuddy(self.path_edit)
         form.addRow("Disk", self._room)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         start = buttons.addButton("&Start recording", QDialogButtonBox.ButtonRole.AcceptRole)
         assert start is not None
-        self._start = start
+        self.start = start
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
@@ -60,26 +60,26 @@ class RecordDialog(QDialog):
     @property
     def path(self) -> Path:
         """The file chosen; XDF, whatever its name ended with."""
-        path = Path(self._path.text().strip()).expanduser()
+        path = Path(self.path_edit.text().strip()).expanduser()
         return path if path.suffix.lower() == ".xdf" else path.with_name(path.name + ".xdf")
 
     def _look(self) -> None:
         """Say what speaks against the path, or how much room there is."""
-        if not self._path.text().strip():
+        if not self.path_edit.text().strip():
             fault = "give a file name"
         elif self.path.exists():
             fault = "there is such a file already: choose another name"
         else:
             fault = ""
-        self._start.setEnabled(not fault)
+        self.start.setEnabled(not fault)
         self._room.setText(fault or f"{data_size(_free_bytes(self.path))} free")
 
     def _browse(self) -> None:
         chosen, _ = QFileDialog.getSaveFileName(
-            self, "Record to", self._path.text(), "XDF recordings (*.xdf)"
+            self, "Record to", self.path_edit.text(), "XDF recordings (*.xdf)"
         )
         if chosen:
-            self._path.setText(chosen)
+            self.path_edit.setText(chosen)
 
 
 def _free_bytes(path: Path) -> float:

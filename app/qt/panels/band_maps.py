@@ -37,13 +37,13 @@ class BandMapsPanel(Panel):
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(2)
         self.body.addWidget(self._heads, 1)
-        self._reason = QLabel()
-        self._reason.setTextFormat(Qt.TextFormat.PlainText)
-        self._reason.setProperty("muted", True)
-        self._reason.setWordWrap(True)
-        self._reason.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.body.addWidget(self._reason, 1)
-        self._reason.hide()
+        self.reason = QLabel()
+        self.reason.setTextFormat(Qt.TextFormat.PlainText)
+        self.reason.setProperty("muted", True)
+        self.reason.setWordWrap(True)
+        self.reason.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.body.addWidget(self.reason, 1)
+        self.reason.hide()
         caption = QLabel("nats, each its own scale")
         caption.setTextFormat(Qt.TextFormat.PlainText)
         caption.setProperty("muted", True)
@@ -60,10 +60,10 @@ class BandMapsPanel(Panel):
             self._make_maps(bands)
         prediction = store.predictions.at(t) if math.isfinite(t) else None
         missing = stream_note(store, Kind.EEG, t) or _missing(prediction, t)
-        if missing != self._reason.text():
-            self._reason.setText(missing)
+        if missing != self.reason.text():
+            self.reason.setText(missing)
             self._heads.setVisible(not missing)
-            self._reason.setVisible(bool(missing))
+            self.reason.setVisible(bool(missing))
         if missing:
             self._drawn = None
             return

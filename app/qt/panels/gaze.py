@@ -35,9 +35,9 @@ class GazePanel(Panel):
         super().__init__("Gaze on the screen", parent)
         self.screen_view = ScreenView()
         self.body.addWidget(self.screen_view, 1)
-        self._words = QLabel()
-        self._words.setTextFormat(Qt.TextFormat.PlainText)
-        self.head.addWidget(self._words)
+        self.words = QLabel()
+        self.words.setTextFormat(Qt.TextFormat.PlainText)
+        self.head.addWidget(self.words)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the gaze as of ``t``."""
@@ -47,8 +47,8 @@ class GazePanel(Panel):
         )
         self.screen_view.show_gaze(times, values, t, notice)
         words = "" if notice else self.screen_view.words
-        if words != self._words.text():
-            self._words.setText(words)
+        if words != self.words.text():
+            self.words.setText(words)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
@@ -75,7 +75,7 @@ class ScreenView(QWidget):
         self._trail: NDArray[np.float64] = np.empty((0, 2))
         self._ages: NDArray[np.float64] = np.empty(0)
         self._is_seen = False
-        self._notice = ""
+        self.notice = ""
         self.setAccessibleName("Gaze on the screen")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
@@ -94,7 +94,7 @@ class ScreenView(QWidget):
         )
         self._trail = np.where(seen[:, None], values[:, :2], np.nan).astype(np.float64)[every]
         self._ages = (t - times)[every]
-        self._notice = notice
+        self.notice = notice
         if self._is_seen:
             x, y = self._trail[-1]
             inside = 0 <= x <= 1 and 0 <= y <= 1
@@ -142,7 +142,7 @@ class ScreenView(QWidget):
         self._paint_trail(painter)
         if self._is_seen:
             self._paint_point(painter)
-        text = self._notice or ("" if self._is_seen else self.words)
+        text = self.notice or ("" if self._is_seen else self.words)
         if text:
             paint_notice(painter, rect, text, theme)
 
@@ -182,9 +182,9 @@ class PupilPanel(Panel):
         super().__init__("Pupils and blinks", parent)
         self.strip = PupilStrip()
         self.body.addWidget(self.strip, 1)
-        self._words = QLabel()
-        self._words.setTextFormat(Qt.TextFormat.PlainText)
-        self.head.addWidget(self._words)
+        self.words = QLabel()
+        self.words.setTextFormat(Qt.TextFormat.PlainText)
+        self.head.addWidget(self.words)
         self._blinks: list[tuple[float, float]] = []
         self._counted = -math.inf
 
@@ -208,8 +208,8 @@ class PupilPanel(Panel):
             if covered_s >= 10.0
             else f"{n} blinks in {covered_s:.0f} s"
         )
-        if said != self._words.text():
-            self._words.setText(said)
+        if said != self.words.text():
+            self.words.setText(said)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""

@@ -36,11 +36,11 @@ class SpectrogramPanel(Panel):
         self.strip = HeatStrip("EEG spectrogram", 30.0, hold_s=1.1, unit="dB")
         self.strip.setToolTip("Power in dB re 1 µV²/Hz")
         self.body.addWidget(self.strip, 1)
-        self._channels = QComboBox()
-        self._channels.setAccessibleName("Channel of the spectrogram")
-        self._channels.activated.connect(lambda _: self.choose(self._channels.currentText()))
-        self.head.addWidget(self._channels)
-        self._channels.setEnabled(False)
+        self.channels = QComboBox()
+        self.channels.setAccessibleName("Channel of the spectrogram")
+        self.channels.activated.connect(lambda _: self.choose(self.channels.currentText()))
+        self.head.addWidget(self.channels)
+        self.channels.setEnabled(False)
         self._names: tuple[str, ...] = ()
         self._range = CalmRange(step=5.0, least=20.0)
         self._looked = -math.inf
@@ -72,13 +72,13 @@ class SpectrogramPanel(Panel):
         """List the channels, and point at the one that is shown."""
         if store.eeg.ch_names != self._names:
             self._names = store.eeg.ch_names
-            self._channels.clear()
-            self._channels.addItems(self._names)
-            self._channels.setEnabled(bool(self._names))
+            self.channels.clear()
+            self.channels.addItems(self._names)
+            self.channels.setEnabled(bool(self._names))
             self._shown_ch = ""
         if store.spectrogram_ch != self._shown_ch and store.spectrogram_ch in self._names:
             self._shown_ch = store.spectrogram_ch
-            self._channels.setCurrentText(self._shown_ch)
+            self.channels.setCurrentText(self._shown_ch)
             self._range = CalmRange(step=5.0, least=20.0)
             self._looked = -math.inf
 

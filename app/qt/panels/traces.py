@@ -34,11 +34,11 @@ class TracesPanel(Panel):
         self.strip = TraceStrip()
         self.strip.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.body.addWidget(self.strip, 1)
-        self._electrodes = QLabel()
-        self._electrodes.setTextFormat(Qt.TextFormat.PlainText)
-        self.head.addWidget(self._electrodes)
-        self._smaller = self._button("−", "Smaller traces (-)", lambda: self._step(False))
-        self._larger = self._button("+", "Larger traces (+)", lambda: self._step(True))
+        self.electrodes = QLabel()
+        self.electrodes.setTextFormat(Qt.TextFormat.PlainText)
+        self.head.addWidget(self.electrodes)
+        self._button("−", "Smaller traces (-)", lambda: self._step(False))
+        self._button("+", "Larger traces (+)", lambda: self._step(True))
         self._auto = self._button("auto", "Gain set by the data (0)", self._leave_to_data)
         self._auto.setCheckable(True)
         self._auto.setChecked(True)
@@ -118,9 +118,9 @@ class TracesPanel(Panel):
         said = ", ".join(
             f"{len(found)} {state} ({state[0].upper()})" for state, found in counts.items() if found
         )
-        if said != self._electrodes.text():
-            self._electrodes.setText(said)
+        if said != self.electrodes.text():
+            self.electrodes.setText(said)
         why = "\n".join(f"{c.ch_name}: {c.state}, {c.reason}" for found in counts.values() for c in found)
-        if why != self._electrodes.toolTip():
-            self._electrodes.setToolTip(why)
-            self._electrodes.setAccessibleDescription(why)
+        if why != self.electrodes.toolTip():
+            self.electrodes.setToolTip(why)
+            self.electrodes.setAccessibleDescription(why)

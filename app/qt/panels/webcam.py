@@ -27,9 +27,9 @@ class WebcamPanel(Panel):
         super().__init__("Webcam", parent)
         self.picture = FrameView()
         self.body.addWidget(self.picture, 1)
-        self._words = QLabel()
-        self._words.setTextFormat(Qt.TextFormat.PlainText)
-        self.head.addWidget(self._words)
+        self.words = QLabel()
+        self.words.setTextFormat(Qt.TextFormat.PlainText)
+        self.head.addWidget(self.words)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the frame at ``t``."""
@@ -48,8 +48,8 @@ class WebcamPanel(Panel):
             notice = "frame cannot be read: the camera's JPEG is damaged"
         self.picture.set_notice(notice)
         words = "" if notice else words
-        if words != self._words.text():
-            self._words.setText(words)
+        if words != self.words.text():
+            self.words.setText(words)
             self.picture.setAccessibleDescription(words)
 
     def set_theme(self, theme: Theme) -> None:
@@ -69,7 +69,7 @@ class FrameView(QWidget):
         self._image = QImage()
         self._time = math.nan
         self._box: Box | None = None
-        self._notice = ""
+        self.notice = ""
         self.setAccessibleName("Webcam picture")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
@@ -87,8 +87,8 @@ class FrameView(QWidget):
 
     def set_notice(self, notice: str) -> None:
         """Grey the picture and say why; an empty text takes that back."""
-        if notice != self._notice:
-            self._notice = notice
+        if notice != self.notice:
+            self.notice = notice
             self.update()
 
     def frame_rect(self) -> QRectF:
@@ -129,10 +129,10 @@ class FrameView(QWidget):
         else:
             painter.drawImage(rect, self._image)
         face = self.face_rect()
-        if face is not None and not self._notice and not self._image.isNull():
+        if face is not None and not self.notice and not self._image.isNull():
             self._paint_face(painter, face)
-        if self._notice:
-            paint_notice(painter, rect, self._notice, self.theme)
+        if self.notice:
+            paint_notice(painter, rect, self.notice, self.theme)
 
     def _paint_face(self, painter: QPainter, face: QRectF) -> None:
         """Draw the box twice, dark under bright, to stand out on any picture."""

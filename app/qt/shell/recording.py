@@ -19,7 +19,7 @@ from app.view.store import ViewStore
 _UNDER_WAY = ("starting", "recording", "stopping")
 
 
-class RecordingControl:
+class RecordCommand:
     """One command that starts, and then stops, a recording.
 
     Parameters

@@ -21,7 +21,7 @@ from app.qt.shell.closing import Closing
 from app.qt.shell.faults import Faults
 from app.qt.shell.header import Header
 from app.qt.shell.playback import Playback
-from app.qt.shell.recording import RecordingControl, is_recording
+from app.qt.shell.recording import RecordCommand, is_recording
 from app.qt.shell.replay_bar import ReplayBar
 from app.qt.shell.session import Session, continued
 from app.qt.shell.settings import Settings
@@ -55,7 +55,7 @@ class MainWindow(QMainWindow):
         self.faults = Faults(lambda fault: self.banners.tell_fault(fault))
         self.appearance = Appearance(self, settings, self._pass_theme_on, lambda c: self.banners.tell(c))
         self.choosers = Choosers(self, session, settings, self.change_to)
-        self.recording = RecordingControl(self, session, settings, lambda: self.actions_by_name["record"])
+        self.recording = RecordCommand(self, session, settings, lambda: self.actions_by_name["record"])
         self.closing = Closing(self, session, self._keep_settings)
         self.actions_by_name = make_actions(self, self._handlers())
         self.unplugging = Unplugging(session, self.actions_by_name)

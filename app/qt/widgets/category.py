@@ -1,4 +1,4 @@
-"""How an emotion looks everywhere on the Now tab: a colour, a hatch and a mark, so that none stands alone."""
+"""How an emotion looks everywhere in the window: a colour, a hatch and a mark, so that none stands alone."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class HeadMapWidget(QWidget):
         super().__init__(parent)
         self.theme: Theme = DARK
         self._title = title
-        self._n_labels = n_labels
+        self.n_labels = n_labels
         self._names: tuple[str, ...] = ()
         self._values: NDArray[np.float32] | None = None
         self._scale = (0.0, 1.0)
@@ -159,7 +159,7 @@ class HeadMapWidget(QWidget):
     def paintEvent(self, event: QPaintEvent | None) -> None:
         painter = QPainter(self)
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
-        shape, line = self._shape(), QFontMetricsF(self.font()).height()
+        shape, line = self.shape(), QFontMetricsF(self.font()).height()
         top = QRectF(3, max(shape.top - line * 1.15, 1), self.width() - 6, line)
         painter.setPen(QColor(self.theme.muted if self._missing else self.theme.text))
         painter.drawText(top, Qt.AlignmentFlag.AlignCenter, self._elided(self._title, top.width()))
@@ -177,7 +177,7 @@ class HeadMapWidget(QWidget):
 
     def event(self, event: QEvent | None) -> bool:
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
-            QToolTip.showText(event.globalPos(), self._text_at(event.pos().x(), event.pos().y()), self)
+            QToolTip.showText(event.globalPos(), self.text_at(event.pos().x(), event.pos().y()), self)
             return True
         return super().event(event)
 
@@ -255,7 +255,8 @@ class HeadMapWidget(QWidget):
         if words != self.accessibleDescription():
             self.setAccessibleDescription(words)
 
-    def _shape(self) -> HeadShape:
+    def shape(self) -> HeadShape:
+        """Return where the head is, in the widget's coordinates."""
         line = QFontMetricsF(self.font()).height()
         n_below = 1.3 if self._values is not None or self._missing else 0.2
         if not self._missing and head_map(self._names).unplaced:
@@ -275,7 +276,7 @@ class HeadMapWidget(QWidget):
         painter.setFont(self.font())
         named = [self._selected] if self._selected in self._names else []
         if shape.radius > 4.5 * line and self._values is not None:
-            named += [name for name in self.highest(self._n_labels) if name != self._selected]
+            named += [name for name in self.highest(self.n_labels) if name != self._selected]
         places = [
             (self._words(name) if name == self._selected else name, xy[self._names.index(name)])
             for name in named
@@ -303,10 +304,11 @@ class HeadMapWidget(QWidget):
             box, int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap), self._missing
         )
 
-    def _text_at(self, x: float, y: float) -> str:
+    def text_at(self, x: float, y: float) -> str:
+        """Return the words for the electrode at a place in the widget, empty beside all of them."""
         if self._missing or not self._names:
             return self._missing
-        shape, placed = self._shape(), head_map(self._names)
+        shape, placed = self.shape(), head_map(self._names)
         flat = np.array([(x - shape.centre.x()) / shape.radius, (shape.centre.y() - y) / shape.radius])
         off = np.hypot(*(placed.xy - flat).T)
         if not np.isfinite(off).any() or np.nanmin(off) > 0.1:

@@ -24,7 +24,7 @@ _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
 @dataclass(frozen=True)
-class _NameLayout:
+class NameLayout:
     """Names stand in columns in turn, every n-th of them, in columns of that width."""
 
     n_columns: int
@@ -45,7 +45,7 @@ class TraceStrip(TimeStrip):
         self._image: QImage | None = None
         self._made_for: tuple = ()
         self._named_for: tuple = ()
-        self._layout: _NameLayout
+        self._layout: NameLayout
 
     def show_eeg(
         self, store: ViewStore, t: float, units_per_row: float, states: Mapping[str, ChannelQuality]
@@ -86,7 +86,7 @@ class TraceStrip(TimeStrip):
         return self.plot().height() / max(1, len(self._names))
 
     def left_gutter(self) -> float:
-        layout = self._name_layout()
+        layout = self.name_layout()
         return _PAD + layout.n_columns * layout.width + self.line() * 0.4
 
     def right_gutter(self) -> float:
@@ -112,7 +112,7 @@ class TraceStrip(TimeStrip):
             self.theme.bad,
         )
 
-    def _name_layout(self) -> _NameLayout:
+    def name_layout(self) -> NameLayout:
         """Return how the names are written; worked out anew for other names, heights and fonts only."""
         made_for = (self._names, self.height(), self.font().key())
         if made_for != self._named_for:
@@ -120,15 +120,15 @@ class TraceStrip(TimeStrip):
             self._layout = self._find_layout((self.height() - 1.7 * self.line()) / max(1, len(self._names)))
         return self._layout
 
-    def _find_layout(self, row: float) -> _NameLayout:
+    def _find_layout(self, row: float) -> NameLayout:
         """Return the largest names that fit rows of that height."""
         font = QFont(self.font())
         for n_columns, factor in _NAME_SIZES:
             font = QFont(self.font())
             font.setPointSizeF(self.font().pointSizeF() * factor)
             if n_columns * row >= _letter_height(font):
-                return _NameLayout(n_columns, font, 1, self._name_width(font))
-        return _NameLayout(2, font, math.ceil(_letter_height(font) / (2 * row)), self._name_width(font))
+                return NameLayout(n_columns, font, 1, self._name_width(font))
+        return NameLayout(2, font, math.ceil(_letter_height(font) / (2 * row)), self._name_width(font))
 
     def _name_width(self, font: QFont) -> float:
         metrics = QFontMetricsF(font)
@@ -136,7 +136,7 @@ class TraceStrip(TimeStrip):
         return min(longest, 8 * metrics.height()) + metrics.horizontalAdvance(" B ")
 
     def _paint_names(self, painter: QPainter, plot: QRectF) -> None:
-        layout, row = self._name_layout(), self.row_height()
+        layout, row = self.name_layout(), self.row_height()
         metrics = QFontMetricsF(layout.font)
         width, height, room = layout.width, metrics.height(), layout.width - metrics.horizontalAdvance(" B ")
         colours = self._colours()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from dataclasses import replace
 
@@ -264,3 +265,23 @@ def test_the_thread_ends_when_nobody_listens():
     tap._thread.join(timeout=5.0)
     assert not tap._thread.is_alive()
     tap.stop()
+
+
+def test_what_cannot_be_sent_is_reported_once_and_the_rest_goes_on():
+    told, is_told = [], threading.Event()
+
+    def tell(news):
+        if news == "odd":
+            raise TypeError("cannot be packed")
+        told.append(news)
+        if news == "last":
+            is_told.set()
+
+    tap = Tap(tell, CONFIG)
+    tap.start()
+    for news in ("odd", "odd", "last"):
+        tap.put(news)
+    assert is_told.wait(5.0)
+    tap.stop()
+    (failure,) = [news for news in told if isinstance(news, Failure)]
+    assert "cannot be packed" in failure.error

@@ -84,9 +84,9 @@ def test_a_recording_never_overwrites_a_file(qtbot, tmp_path: Path):
     (tmp_path / "a.xdf").touch()
     dialog = RecordDialog(None, tmp_path / "a.xdf")
     qtbot.addWidget(dialog)
-    assert not dialog._start.isEnabled()
-    dialog._path.setText(str(tmp_path / "b"))
-    assert dialog._start.isEnabled()
+    assert not dialog.start.isEnabled()
+    dialog.path_edit.setText(str(tmp_path / "b"))
+    assert dialog.start.isEnabled()
     assert dialog.path == tmp_path / "b.xdf"
 
 

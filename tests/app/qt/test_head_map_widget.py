@@ -31,14 +31,14 @@ def pixels(widget):
 def around(widget, name, reach=4):
     """Mean colour of the surface beside an electrode, clear of its dot."""
     x, y = head_map(SEED_CH_NAMES).xy[SEED_CH_NAMES.index(name)]
-    shape = widget._shape()
+    shape = widget.shape()
     column, row = int(shape.centre.x() + x * shape.radius), int(shape.centre.y() - y * shape.radius)
     return pixels(widget)[row - 9 : row - 9 + reach, column - 2 : column + 2].reshape(-1, 3).mean(axis=0)
 
 
 def test_the_surface_is_yellow_where_values_are_high_and_blue_where_low(widget):
     y = unit_positions(SEED_CH_NAMES)[:, 1]
-    widget._n_labels = 0
+    widget.n_labels = 0
     widget.set_values(SEED_CH_NAMES, y, -1, 1, "nats")
     front, back = around(widget, "AF3"), around(widget, "PO3")
     assert front[0] > 200
@@ -49,7 +49,7 @@ def test_the_surface_is_yellow_where_values_are_high_and_blue_where_low(widget):
 
 def test_a_diverging_scale_is_white_at_its_middle(widget):
     x = unit_positions(SEED_CH_NAMES)[:, 0]
-    widget._n_labels = 0
+    widget.n_labels = 0
     widget.set_values(SEED_CH_NAMES, x, -1, 1, "percentage points", diverging=True)
     left, middle, right = (around(widget, name) for name in ("C5", "CZ", "C6"))
     assert left[2] > left[0] + 80
@@ -79,15 +79,15 @@ def test_keys_walk_through_electrodes_by_value(widget, qtbot):
 
 def test_the_tooltip_names_the_electrode_below_the_mouse(widget):
     widget.set_values(SEED_CH_NAMES, np.full(62, 0.5), 0, 1, "nats")
-    centre = widget._shape().point(head_map(SEED_CH_NAMES).xy[SEED_CH_NAMES.index("PZ")])
-    assert widget._text_at(centre.x() + 1, centre.y()) == "PZ 0.50 nats"
-    assert widget._text_at(2, 2) == ""
+    centre = widget.shape().point(head_map(SEED_CH_NAMES).xy[SEED_CH_NAMES.index("PZ")])
+    assert widget.text_at(centre.x() + 1, centre.y()) == "PZ 0.50 nats"
+    assert widget.text_at(2, 2) == ""
 
 
 def test_states_are_letters_and_words(widget):
     widget.set_states({"C3": ElectrodeState("M", "bad", "bad, mains 63 %")}, SEED_CH_NAMES)
     assert widget.accessibleDescription() == "C3, bad, mains 63 %"
-    shape = widget._shape()
+    shape = widget.shape()
     point = shape.point(head_map(SEED_CH_NAMES).xy[SEED_CH_NAMES.index("C3")])
     row, column = int(point.y()), int(point.x())
     disc = pixels(widget)[row - 6 : row + 6, column - 6 : column + 6].reshape(-1, 3)
@@ -104,7 +104,7 @@ def test_what_is_missing_is_said(widget):
 
 def test_the_bar_has_both_ends_of_the_scale(widget):
     widget.set_values(SEED_CH_NAMES, np.ones(62), 0, 1, "%")
-    below = int(widget._shape().bottom) + 3
+    below = int(widget.shape().bottom) + 3
     strip = pixels(widget)[below : below + 20].reshape(-1, 3)
     for end in ((0, 34, 78), (254, 232, 56)):  # cividis
         assert np.abs(strip - end).sum(axis=1).min() < 40

@@ -8,7 +8,7 @@ from engine_double import Engines
 
 from app.engine.messages import Phase, Stop
 from app.engine.request import LiveRequest
-from app.qt import session as session_module
+from app.qt.shell import session as session_module
 from app.qt.shell.session import Session, continued
 from app.session_options import SessionOptions
 
