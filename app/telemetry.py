@@ -13,8 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from acquisition.types import Change, StreamEvent, StreamSpec
+from acquisition.types import StreamEvent
 from app.failure import Failure
+from app.stream_state import StreamState, state_after
 from models.prediction import Prediction
 
 #: Percentiles of latency are of this many predictions, two minutes at four a second: enough for a 99th
@@ -24,16 +25,6 @@ _N_MESSAGES = 200
 
 #: Stages of a prediction's latency, see `models.prediction.Latency`.
 STAGES = ("arrival", "wait", "features", "network", "total")
-
-
-@dataclass(frozen=True)
-class StreamState:
-    """One stream as a user sees it."""
-
-    spec: StreamSpec
-    state: str  # open | stale | ended | refused
-    since: float  # LSL seconds
-    message: str = ""  # why it is not open
 
 
 @dataclass(frozen=True)
@@ -93,25 +84,15 @@ class Telemetry:
     _n_failures: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    _STATE_OF = {  # noqa: RUF012  (a dataclass leaves an unannotated class attribute alone)
-        Change.OPENED: "open",
-        Change.BACK: "open",
-        Change.STALE: "stale",
-        Change.ENDED: "ended",
-        Change.REFUSED: "refused",
-    }
-
     def on_event(self, event: StreamEvent) -> None:
         """Take a change of a stream's state."""
         with self._lock:
             if event.message:
                 self._messages.append(event.message)
                 self._n_messages += 1
-            known = self._streams.get(event.stream)
-            spec = event.spec or (known.spec if known else None)
-            state = self._STATE_OF.get(event.change)
-            if spec is not None and state is not None:
-                self._streams[event.stream] = StreamState(spec, state, event.time, event.message)
+            state = state_after(event, self._streams.get(event.stream))
+            if state is not None:
+                self._streams[event.stream] = state
         if self.listener is not None:
             self.listener.on_event(event)
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from acquisition.types import KIND_OF_MODALITY, Kind
 from app.engine.messages import DAMAGED
+from app.stream_state import StreamState
 from app.view.figures import age
+from app.view.machine_rows import ROOM_ALARM_S
 from app.view.plain_text import message_line
-from app.view.store import StreamState, ViewStore
+from app.view.store import ViewStore
 
 #: A live session names a missing device only after this: streams open one after the other.
 _SETTLED_S = 6.0
@@ -129,7 +131,7 @@ def _of_recording(store: ViewStore) -> list[Condition]:
         text = f"{recording.path.name} {ended}: {_line(recording.message)}"
         remedy = "what was written can be read" if recording.n_bytes else ""
         return [Condition("recording", "error", text, remedy, ("record",))]
-    if recording.state == "recording" and recording.room_s < 600:
+    if recording.state == "recording" and recording.room_s < ROOM_ALARM_S:
         text = f"The disk of {recording.path.name} is full in {age(recording.room_s)}"
         return [Condition("disk", "warning", text, "free some space, or stop and record to another disk")]
     if recording.state == "stopped":

@@ -10,6 +10,7 @@ import numpy as np
 
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
 from app.view.figures import age
+from app.view.latency_stages import PROMISE_MS
 from app.view.plain_text import message_line
 from app.view.store import ViewStore
 from models.prediction import Prediction
@@ -21,7 +22,6 @@ MAX_BAD_SHARE = 0.2  # of the electrodes: beyond, interpolation and averaging no
 MIN_ELECTRODES_SHARE = 0.5  # of those of training
 GAZE_OVER_S = 4.0  # one eye step
 MIN_GAZE_VALID = 0.7  # a tracker that fits its wearer sees an eye in more than 90 % of the samples
-MAX_P99_MS = 200.0  # what this program promises from sample to answer
 MAX_SKIPPED_SHARE = 0.01
 JUMPS_OVER_S = 10.0
 MAX_JUMPS = 2  # windows overlap by more than nine tenths: the emotion cannot change this often
@@ -174,8 +174,8 @@ def _of_session(store: ViewStore, is_stale: bool) -> list[Finding]:
     if health is None or store.mode != "live":  # a replay's latency is that of the disk
         return found
     p99_ms = health.latency_p99_ms.get("total", math.nan)
-    if p99_ms > MAX_P99_MS:
-        found.append(Finding("caution", f"latency p99 {p99_ms:.0f} ms, promised are {MAX_P99_MS:.0f} ms"))
+    if p99_ms > PROMISE_MS:
+        found.append(Finding("caution", f"latency p99 {p99_ms:.0f} ms, promised are {PROMISE_MS:.0f} ms"))
     n_windows = health.n_predictions + health.n_skipped
     if health.n_skipped > MAX_SKIPPED_SHARE * n_windows:
         found.append(Finding("caution", f"{health.n_skipped} of {n_windows} windows skipped"))

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from acquisition.lsl_stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
+from app.stream_state import StreamState
 from app.view.figures import UNKNOWN, age, number, signed_time
 from app.view.plain_text import message_line, one_line
-from app.view.store import StreamState
 
 #: How far a rate may be from nominal; arrival in chunks alone makes one or two percent over 5 s.
 _RATE_TOLERANCE = 0.05

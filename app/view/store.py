@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.types import Change, Kind, StreamEvent, StreamSpec
+from acquisition.types import Change, Kind, StreamEvent
 from app.engine.messages import (
     EegPart,
     FramePart,
@@ -32,6 +31,7 @@ from app.engine.messages import (
     VoicePart,
 )
 from app.failure import Failure
+from app.stream_state import StreamState, state_after
 from app.view.frames import FrameHistory
 from app.view.history import BinnedHistory, SampleHistory
 from app.view.timed import TimedHistory
@@ -43,25 +43,8 @@ _JUMP_S = 1.0
 #: A running engine tells its figures twice a second; silent for so many seconds, it hangs or is held.
 _SILENT_AFTER_S = 3.0
 
-_STATES = {
-    Change.OPENED: "open",
-    Change.BACK: "open",
-    Change.STALE: "stale",
-    Change.ENDED: "ended",
-    Change.REFUSED: "refused",
-}
 _SEVERITIES = {Change.STALE: "warning", Change.WARNING: "warning", Change.REFUSED: "bad"}
 _BEST_FIRST = ("open", "stale", "ended", "refused")
-
-
-@dataclass(frozen=True)
-class StreamState:
-    """One stream as a user sees it."""
-
-    spec: StreamSpec
-    state: str  # open | stale | ended | refused
-    since: float  # LSL seconds
-    message: str  # the newest sentence about it
 
 
 class ViewStore:
@@ -160,17 +143,9 @@ class ViewStore:
     def _take_event(self, event: StreamEvent) -> None:
         if event.message:
             self.events.append((event.time, event.message, _SEVERITIES.get(event.change, "info")))
-        known = self.streams.get(event.stream)
-        state = _STATES.get(event.change) or (known.state if known else None)
-        if not event.stream or state is None:
-            return
-        # A stream can be refused before its adapter could describe it.
-        unknown = StreamSpec(event.stream, event.stream, Kind.OTHER, (), (), 0.0)
-        spec = event.spec or (known.spec if known else unknown)
-        has_changed = known is None or known.state != state or event.spec is not None
-        since = event.time if has_changed or known is None else known.since
-        message = event.message or (known.message if known and not has_changed else "")
-        self.streams[event.stream] = StreamState(spec, state, since, message)
+        state = state_after(event, self.streams.get(event.stream))
+        if state is not None:
+            self.streams[event.stream] = state
 
     def _take_failure(self, failure: Failure) -> None:
         self.failures.append(failure)

@@ -8,8 +8,8 @@ import pytest
 from acquisition.lsl_stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import Kind, StreamSpec
+from app.stream_state import StreamState
 from app.view.health_rows import electrode_counts, electrode_rows, lost_share, stream_rows
-from app.view.store import StreamState
 
 WELL = StreamHealth(
     n_samples=100_000,
