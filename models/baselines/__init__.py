@@ -1,0 +1,1 @@
+"""What the network is compared with, trained on the same windows; `models.baselines.registry` names them."""
