@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from app.engine.messages import OcclusionRow
-from app.view.doubts import MODALITY_WORDS
+from app.view.devices import MODALITY_WORDS
 
 #: A probability that falls by less than this did not fall: two hundredths are within what the newest
 #: quarter of a second changes by itself.

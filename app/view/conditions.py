@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from acquisition.types import KIND_OF_MODALITY, Kind
 from app.engine.messages import DAMAGED
 from app.stream_state import StreamState
+from app.view.devices import device_of
 from app.view.figures import age
 from app.view.machine_rows import ROOM_ALARM_S
 from app.view.plain_text import message_line
@@ -15,12 +16,6 @@ from app.view.store import ViewStore
 
 #: A live session names a missing device only after this: streams open one after the other.
 _SETTLED_S = 6.0
-_DEVICE = {
-    "eeg": ("EEG", "is the amplifier's LSL program running?"),
-    "eye": ("eye tracker", "is the tracker's LSL program running?"),
-    "face": ("camera", "publish one with Streams, or: affectscope publish webcam"),
-    "voice": ("microphone", "publish one with Streams, or: affectscope publish microphone"),
-}
 
 
 @dataclass(frozen=True)
@@ -146,8 +141,8 @@ def _of_devices(store: ViewStore) -> list[Condition]:
     missing = [modality for modality, kind in KIND_OF_MODALITY.items() if store.stream_of(kind) is None]
     if not missing:
         return []
-    names = ", ".join(_DEVICE[modality][0] for modality in missing)
-    remedy = _DEVICE[missing[0]][1] if len(missing) == 1 else "look for devices with Streams"
+    names = ", ".join(device_of(modality).name for modality in missing)
+    remedy = device_of(missing[0]).if_missing if len(missing) == 1 else "look for devices with Streams"
     text = f"No {names}: decoding goes on without"
     return [Condition(f"missing {names}", "info", text, remedy, ("choose_streams",))]
 

@@ -1,23 +1,21 @@
-"""The reasons to doubt a prediction, one line each with its figure, and what a first one still waits for."""
+"""The reasons to doubt a prediction, one line each with its figure."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
+from acquisition.types import KIND_OF_MODALITY, Kind
+from app.view.devices import MODALITY_WORDS
 from app.view.figures import age
+from app.view.findings import Finding, is_following
 from app.view.latency_stages import PROMISE_MS
-from app.view.plain_text import message_line
 from app.view.store import ViewStore
+from app.view.waits import missing_context
 from models.prediction import Prediction
 
-SEVERITIES = ("stop", "caution", "info")  # the gravest first
-
-FOLLOWING_S = 1.0  # a moment no older than this counts as now: figures of now speak of it
 MAX_BAD_SHARE = 0.2  # of the electrodes: beyond, interpolation and averaging no longer hide them
 MIN_ELECTRODES_SHARE = 0.5  # of those of training
 GAZE_OVER_S = 4.0  # one eye step
@@ -25,31 +23,6 @@ MIN_GAZE_VALID = 0.7  # a tracker that fits its wearer sees an eye in more than 
 MAX_SKIPPED_SHARE = 0.01
 JUMPS_OVER_S = 10.0
 MAX_JUMPS = 2  # windows overlap by more than nine tenths: the emotion cannot change this often
-
-MODALITY_WORDS = {"eeg": "EEG", "eye": "eye", "face": "face", "voice": "voice"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A reason, and how grave it is."""
-
-    severity: str  # stop: do not use the answer | caution: it may be wrong | info: good to know
-    text: str
-
-
-def is_following(store: ViewStore, t: float) -> bool:
-    """Tell whether ``t`` is the present of the session, so that the streams' state now applies to it."""
-    return not store.newest_time - t > FOLLOWING_S  # NaN: nothing has come yet, so it is
-
-
-def reference_time(store: ViewStore, t: float) -> float:
-    """Return what "now" is at ``t``.
-
-    When all streams fall silent in a live session, only the engine's own clock goes on.
-    """
-    if store.mode == "live" and store.health is not None and is_following(store, t):
-        return max(t, store.health.time)
-    return t
 
 
 def doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: bool) -> list[Finding]:
@@ -180,63 +153,3 @@ def _of_session(store: ViewStore, is_stale: bool) -> list[Finding]:
     if health.n_skipped > MAX_SKIPPED_SHARE * n_windows:
         found.append(Finding("caution", f"{health.n_skipped} of {n_windows} windows skipped"))
     return found
-
-
-# --- before the first prediction ---
-
-
-def missing_context(store: ViewStore, t: float) -> dict[str, float]:
-    """Return how many seconds of its context each open modality still lacks, where it does."""
-    missing: dict[str, float] = {}
-    for modality in MODALITIES if store.model is not None else ():
-        stream = store.stream_of(KIND_OF_MODALITY[modality])
-        if stream is not None and stream.state == "open":
-            assert store.model is not None
-            seconds = stream.since + store.model.windows.context_of(modality) - t
-            if seconds > 0:
-                missing[modality] = math.ceil(seconds)
-    return missing
-
-
-_READY = "data come"
-
-
-def waits(store: ViewStore, t: float) -> tuple[Finding, ...]:
-    """Return what is being waited for while there is no prediction."""
-    name, message = store.phase.name, store.phase.message.strip()
-    if name == "failed":
-        first, *more = (message_line(line) for line in (message or "no reason given").splitlines())
-        return (Finding("stop", f"the engine failed: {first}"), *(Finding("info", line) for line in more))
-    if name == "ended":
-        return (Finding("info", "the session ended without a prediction"),)
-    if name == "loading":
-        return (Finding("info", message_line(message) or "loading the model"),)
-    if not is_following(store, t):
-        return (Finding("info", "no prediction at or before this moment"),)
-    opening = {
-        "looking for streams": "looking for streams",
-        "paused": "paused before the first prediction",
-    }.get(name, "waiting for the first prediction")
-    states = _readiness(store, t)
-    lines = [message_line(message) or opening]
-    lines += [f"{MODALITY_WORDS[modality]}: {state}" for modality, state in states.items()]
-    if name == "running" and _READY in states.values():
-        lines.append("of which there must be enough valid samples: see Health and Signals")
-    return tuple(Finding("info", line) for line in lines)
-
-
-def _readiness(store: ViewStore, t: float) -> dict[str, str]:
-    missing = missing_context(store, t)
-    states = {}
-    for modality in MODALITIES:
-        stream = store.stream_of(KIND_OF_MODALITY[modality])
-        if stream is None:
-            state = "no stream yet"
-        elif stream.state != "open":
-            state = f"stream {stream.state}"
-        elif modality in missing:
-            state = f"{missing[modality]:.0f} s of context still missing"
-        else:
-            state = _READY
-        states[modality] = state
-    return states

@@ -10,6 +10,7 @@ from acquisition.lsl_stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
 from app.stream_state import StreamState
+from app.view.devices import DEVICES
 from app.view.figures import UNKNOWN, age, number, signed_time
 from app.view.plain_text import message_line, one_line
 
@@ -30,12 +31,6 @@ _KIND_NAMES = {
 }
 #: Shapes beside the words, so that nothing rests on colour.
 SHAPES = {"good": "●", "suspect": "▲", "bad": "■", "muted": "○"}
-_LOOK_AT = {
-    Kind.EEG: "check the amplifier, its battery and its cable",
-    Kind.GAZE: "check the eye tracker and its cable",
-    Kind.VIDEO: "check the camera's cable, and that no other program holds the camera",
-    Kind.AUDIO: "check the microphone's cable, and that it is not muted",
-}
 _SEVERITIES = ("bad", "suspect", "muted", "good")
 
 
@@ -149,7 +144,7 @@ def _silent(kind: Kind, message: str, health: StreamHealth | None) -> tuple[str,
         why = "samples come, but their time stamps stand still"
     elif health is not None and not health.is_connected:
         why = f"the sender is gone, {why}"
-    look_at = _LOOK_AT.get(kind, "check the sending program")
+    look_at = DEVICES[kind].if_silent if kind in DEVICES else "check the sending program"
     return "bad", "silent", f"{why}: {look_at}; the program looks for the stream again by itself"
 
 

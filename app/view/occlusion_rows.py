@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from acquisition.types import MODALITIES
 from app.engine.messages import Occlusion, OcclusionRow
-from app.view.doubts import MODALITY_WORDS
+from app.view.devices import MODALITY_WORDS
 
 _HEADINGS = {"modality": "Modality", "band": "EEG band", "region": "EEG region"}
 

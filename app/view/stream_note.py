@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from acquisition.types import Kind
+from app.view.devices import DEVICES, Device
 from app.view.plain_text import message_line
 from app.view.store import ViewStore
 
-_NAMES = {
-    Kind.EEG: ("EEG", "start the amplifier's LSL app, then Streams"),
-    Kind.GAZE: ("gaze", "start the eye tracker's LSL app, then Streams"),
-    Kind.VIDEO: ("webcam", "publish a camera under Streams"),
-    Kind.AUDIO: ("microphone", "publish a microphone under Streams"),
-}
 _STATES = {"stale": "silent", "ended": "ended", "refused": "refused"}
 
 
@@ -20,22 +15,22 @@ def stream_note(store: ViewStore, kind: Kind, t: float) -> str:
 
     Of a moment before the stream fell silent nothing is said: what was there then is shown.
     """
-    name, remedy = _NAMES[kind]
+    device = DEVICES[kind]
     stream = store.stream_of(kind)
     if stream is None:
-        return _absence(store, name, remedy)
+        return _absence(store, device)
     if stream.state == "open" or t < stream.since:
         return ""
-    said = f"{name} stream {_STATES[stream.state]}"
+    said = f"{device.signal} stream {_STATES[stream.state]}"
     return f"{said}: {message_line(stream.message)}" if stream.message else said
 
 
-def _absence(store: ViewStore, name: str, remedy: str) -> str:
-    phase = store.phase.name
+def _absence(store: ViewStore, device: Device) -> str:
+    phase, name = store.phase.name, device.signal
     if phase in ("failed", "ended"):
         return f"no {name} stream: the session has {phase}"
     if phase not in ("running", "paused"):
         return f"no {name} stream yet: {phase}"
     if store.mode == "replay":
         return f"this recording has no {name} stream"
-    return f"no {name} stream: {remedy}"
+    return f"no {name} stream: {device.if_missing}"

@@ -18,10 +18,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.view.doubts import SEVERITIES, Finding, doubts, is_following, reference_time, waits
+from app.view.doubts import doubts
 from app.view.figures import age
+from app.view.findings import SEVERITIES, Finding, is_following, reference_time
 from app.view.plain_text import message_line, one_line
 from app.view.store import ViewStore
+from app.view.waits import waits
 from models.prediction import Prediction
 
 MIN_MARGIN = 0.25  # see above

@@ -16,7 +16,7 @@ from app.qt.panel import Panel
 from app.qt.theme import DARK, Theme
 from app.qt.widgets.weight_label import weight_label
 from app.view.attention import absent_spans, modality_course
-from app.view.doubts import MODALITY_WORDS
+from app.view.devices import MODALITY_WORDS
 from app.view.store import ViewStore
 from models.prediction import Prediction
 

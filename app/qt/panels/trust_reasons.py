@@ -9,7 +9,7 @@ from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayou
 from app.qt.panel import Panel
 from app.qt.theme import Theme
 from app.qt.widgets.category import growth, scaled_font
-from app.view.doubts import Finding
+from app.view.findings import Finding
 from app.view.store import ViewStore
 from app.view.trust import judge
 

@@ -49,7 +49,7 @@ def filled(probs=CLEAR, seconds=60.0):
     store.take(Opened("live", model(), None))
     store.take(Phase("running"))
     for key, kind in (("e", Kind.EEG), ("g", Kind.GAZE)):
-        spec = StreamSpec(key, HOSTILE, kind, ("x",), ("uV",), 1000.0)
+        spec = StreamSpec(key, HOSTILE, kind, ("FP1",), ("uV",), 1000.0)
         store.take(StreamEvent(key, Change.OPENED, NOW - 90, "", spec))
     for t in np.arange(NOW - seconds, NOW + 0.01, 0.25):
         store.take(prediction(float(t), probs))

@@ -43,7 +43,7 @@ def test_a_missing_camera_is_named_with_its_remedy_once_the_streams_have_settled
     store.take(health(110.0))
     camera = said(store, "missing")
     assert "camera" in camera.text
-    assert "publish webcam" in camera.remedy
+    assert camera.remedy == "publish a camera under Streams"
 
 
 def test_a_silent_stream_says_for_how_long():
