@@ -50,7 +50,7 @@ class Closing:
         if self._is_decided:
             return
         self._is_decided = True
-        self._deadline = monotonic() + STOP_WITHIN_S + 1.0  # one second to be ended by force
+        self._deadline = monotonic() + STOP_WITHIN_S + 0.7  # which ends what force did not
         self._before()
         records = is_recording(self._session.store)
         self._session.stop()

@@ -14,7 +14,9 @@ from app.engine.messages import Opened, Stop
 from app.engine.request import Request
 from app.view.store import ViewStore
 
-STOP_WITHIN_S = 3.0  # then an engine is ended by force
+#: Then an engine is ended by force, which takes up to a second more: closing shall take three at most.
+STOP_WITHIN_S = 2.2
+_STOP_LOADING_WITHIN_S = 0.7  # loading torch cannot be interrupted, and leaves nothing to be finished
 _DEAF_S = 1.0  # a window that itself stood still for so long has not listened
 
 
@@ -68,7 +70,8 @@ class Session:
         self._waiting = None
         if self._engine is not None:
             self._engine.send(Stop())
-            self._retired.append((self._engine, monotonic() + STOP_WITHIN_S))
+            patience_s = STOP_WITHIN_S if self.store.mode else min(_STOP_LOADING_WITHIN_S, STOP_WITHIN_S)
+            self._retired.append((self._engine, monotonic() + patience_s))
             self._engine = None
 
     @property

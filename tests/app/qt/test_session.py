@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from engine_double import Engines
 
-from app.engine.messages import Phase, Stop
+from app.engine.messages import Opened, Phase, Stop
 from app.engine.request import LiveRequest
 from app.qt.shell import session as session_module
 from app.qt.shell.session import Session, continued
@@ -91,3 +92,21 @@ def test_how_long_an_engine_has_been_silent_is_known_unless_the_window_itself_st
     clock[0] = 123.0  # the window was stopped for 20 s
     session.poll()
     assert not session.store.is_silent
+
+
+@pytest.mark.parametrize(("has_opened", "patience_s"), [(False, 1.0), (True, 2.5)])
+def test_an_engine_that_is_still_loading_gets_less_time_to_end(monkeypatch, qtbot, has_opened, patience_s):
+    clock = [100.0]
+    monkeypatch.setattr(session_module, "monotonic", lambda: clock[0])
+    engines = Engines([Opened("live", None, None)] if has_opened else [])
+    session = Session(engines)
+    session.start(REQUEST)
+    session.poll()
+    engines.newest.obeys_stop = False
+    session.stop()
+    clock[0] += patience_s - 0.5
+    session.poll()
+    assert not engines.newest.was_killed
+    clock[0] += 0.5
+    session.poll()
+    qtbot.waitUntil(lambda: engines.newest.was_killed)
