@@ -17,6 +17,7 @@ from app.display import prepare_environment
 from app.engine.process import EngineProcess
 from app.engine.request import Request
 from app.exit_codes import FAULT, GOOD
+from app.qt.garbage import GarbageTimer
 from app.qt.screenshots import Screenshots
 from app.qt.shell.appearance import chosen_scale
 from app.qt.shell.session import Session
@@ -46,6 +47,8 @@ def run_window(request: Request, options: WindowOptions) -> int:
     window.appearance.use_theme(_theme(application, options, settings))
     _place(window, options, settings)
     window.faults.install()
+    garbage = GarbageTimer(window)
+    garbage.start()
     try:
         window.open(request)
         window.show()
@@ -61,6 +64,7 @@ def run_window(request: Request, options: WindowOptions) -> int:
         with _ended_by_signal(window.closing.begin):
             application.exec()
     finally:
+        garbage.stop()
         window.faults.remove()
         session.kill()
     return FAULT if screenshots is not None and screenshots.faults else GOOD
