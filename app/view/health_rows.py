@@ -97,7 +97,7 @@ def _stream_row(
     spec = stream.spec
     message = stream.message
     severity, state, remedy = _judged(stream.state, message, spec, health, masked)
-    share = lost_share(health)
+    share = lost_share(spec, health)
     return StreamRow(
         key=key,
         severity=severity,
@@ -162,16 +162,19 @@ def _judged_by_figures(spec: StreamSpec, health: StreamHealth) -> tuple[str, str
             where = "below" if off < 0 else "above"
             remedy = "check the device's sampling rate and its link"
             return "suspect", "off rate", f"{abs(off) * 100:.0f} % {where} its nominal rate: {remedy}"
-    share = lost_share(health)
+    share = lost_share(spec, health)
     if share > _LOST_SHARE:
         remedy = f"{share * 100:.1f} % of its samples are missing: check the wireless link, or use a cable"
         return "suspect", "losses", remedy
     return "good", "running", ""
 
 
-def lost_share(health: StreamHealth | None) -> float:
-    """Return the share of samples that went missing, 0..1; NaN where nothing is known."""
-    if health is None or health.n_missing + health.n_samples == 0:
+def lost_share(spec: StreamSpec, health: StreamHealth | None) -> float:
+    """Return the share of samples that went missing since the start, 0..1.
+
+    NaN where it cannot be known: without figures, and where the stream has no rate to miss samples of.
+    """
+    if spec.sfreq <= 0 or health is None or health.n_missing + health.n_samples == 0:
         return math.nan
     return health.n_missing / (health.n_missing + health.n_samples)
 

@@ -34,7 +34,7 @@ _TIPS = (
     "What the stream carries",
     "The name its sender gave it",
     "Samples that arrived a second over the last 5 s, of the nominal rate",
-    "Share of the samples that holes in the time stamps suggest were lost on the way",
+    "Share of the samples since the start that holes in the time stamps suggest were lost on the way",
     "Time since the last sample arrived",
     "This computer's clock minus the sender's time stamps",
     "Samples that waited at the last read",

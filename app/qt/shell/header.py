@@ -7,6 +7,7 @@ import math
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
+from app.engine.messages import ModelInfo
 from app.qt.shell.playback import Playback, speed_text
 from app.qt.theme import Theme
 from app.view.clock_text import clock_text
@@ -51,7 +52,7 @@ class Header(QWidget):
         if store.model is not None:
             text = f"Model: {one_line(store.model.name, 40)}"
             _set(self.model, text)
-            self.model.setToolTip(f"Trained on {one_line(store.model.trained_on, 120)}".replace("<", "‹"))
+            self.model.setToolTip(model_words(store.model))
 
     def _show_state(self, words: str, mood: str) -> None:
         _set(self.state, words)
@@ -67,6 +68,13 @@ class Header(QWidget):
         label.setAccessibleName(meaning)
         label.setToolTip(meaning)
         return label
+
+
+def model_words(model: ModelInfo) -> str:
+    """Return what a model was trained on, its size and where it runs."""
+    size = f"preset {one_line(model.preset, 40)}, {model.n_parameters:,} parameters"
+    words = f"Trained on {one_line(model.trained_on, 120)}; {size}; runs on {one_line(model.device, 60)}"
+    return words.replace("<", "‹")  # Qt takes a tooltip for rich text where it looks like markup
 
 
 def state_words(store: ViewStore, playback: Playback) -> str:

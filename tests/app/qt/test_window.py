@@ -87,6 +87,16 @@ def answer(qtbot, dialog: QMessageBox | None, text: str) -> None:
     qtbot.mouseClick(next(b for b in dialog.buttons() if text in b.text()), Qt.MouseButton.LeftButton)
 
 
+def test_the_model_s_size_and_training_are_told_as_plain_text(opened):
+    window, engines = opened(news(5.0))
+    model = window.session.store.model
+    odd = replace(model, trained_on="<b>people</b>", n_parameters=1234567)
+    engines.newest.unread.append(Opened("live", odd, None))
+    window.poll()
+    words = window.header.model.toolTip()
+    assert words.startswith("Trained on ‹b>people‹/b>; preset small, 1,234,567 parameters; runs on ")
+
+
 def test_a_prediction_s_display_is_timed_when_the_window_has_been_painted(opened, qtbot):
     window, engines = opened(news(10.0))
     newest = window.session.store.predictions.newest

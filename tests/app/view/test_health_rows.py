@@ -49,10 +49,12 @@ def test_a_stream_that_is_well():
 
 
 def test_lost_share_is_of_what_should_have_come():
+    spec = StreamSpec("a", "Amp", Kind.EEG, ("x",), ("uV",), 1000.0)
     health = replace(WELL, n_samples=75, n_missing=25)
-    assert lost_share(health) == 0.25
+    assert lost_share(spec, health) == 0.25
     assert one_row(state(), health).lost == "25.0 %"
-    assert math.isnan(lost_share(replace(WELL, n_samples=0)))
+    assert math.isnan(lost_share(spec, replace(WELL, n_samples=0)))
+    assert math.isnan(lost_share(replace(spec, sfreq=0.0), health))  # nobody knows how many there were to be
 
 
 @pytest.mark.parametrize(
