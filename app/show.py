@@ -11,12 +11,14 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from acquisition.errors import InputError
+from acquisition.types import MODALITIES
 from app.exit_codes import DAMAGED_INPUT, GOOD
 from app.live import LiveSession
 from app.replay import ReplaySession
 from app.telemetry import N_LATENCIES, Telemetry
 from app.terminal import NOTICE, plain_line, render
 from models.checkpoint import Checkpoint
+from models.config import ModelConfig
 
 _LINE_EVERY = 4  # predictions a printed line, without a screen
 _PICTURE_COLUMNS = 88
@@ -85,14 +87,21 @@ def _save_picture(session: LiveSession, title: str) -> None:
         raise InputError(f"cannot write: {error.strerror}", where=f"--picture {path}") from error
 
 
+def introduction(config: ModelConfig, title: str) -> list[str]:
+    """Return the lines that say, before anything runs, what the model is and what it cannot tell."""
+    lines = [f"{NOTICE}. Model: {title}."]
+    if "simulated" in config.trained_on:
+        lines.append("It was trained on simulated data: its output says nothing of a real person.")
+    unused = [modality for modality in MODALITIES if modality not in config.modalities]
+    if unused:
+        trained, others = " and ".join(config.modalities), " and ".join(unused)
+        lines.append(f"It was trained with {trained} alone: {others} count as absent, whatever is connected.")
+    return lines
+
+
 def _introduce(console: Console, checkpoint: Checkpoint, title: str) -> None:
-    console.print(f"{NOTICE}. Model: {title}.", markup=False, highlight=False)
-    if "simulated" in checkpoint.config.trained_on:
-        console.print(
-            "It was trained on simulated data: its output says nothing of a real person.",
-            markup=False,
-            highlight=False,
-        )
+    for line in introduction(checkpoint.config, title):
+        console.print(line, markup=False, highlight=False)
 
 
 def _model_title(checkpoint: Checkpoint, name: str) -> str:

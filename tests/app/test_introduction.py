@@ -1,0 +1,23 @@
+"""What a session says of its model before it runs."""
+
+from app.show import introduction
+from models.config import preset
+
+
+def lines(**settings):
+    config = preset("small", labels=("sad", "happy"), ch_names=("CZ",), **settings)
+    return introduction(config, "m1")
+
+
+def test_model_of_all_modalities_is_introduced_in_a_line():
+    assert lines() == ["Emotion inference active. Model: m1."]
+
+
+def test_simulated_training_is_said():
+    assert "nothing of a real person" in lines(trained_on="simulated data only")[1]
+
+
+def test_modalities_the_model_does_not_know_are_named():
+    assert lines(modalities=("eeg", "eye"))[1:] == [
+        "It was trained with eeg and eye alone: face and voice count as absent, whatever is connected."
+    ]
