@@ -61,7 +61,7 @@ class TrainingOptions:
         stages = {
             "eeg": StageOptions(epochs=3, batch_size=64, learning_rate=2e-3),
             "eye": StageOptions(epochs=2.5, batch_size=64, learning_rate=2e-3),
-            "face": StageOptions(epochs=1.5, batch_size=32, learning_rate=5e-4),
+            "face": StageOptions(epochs=4, batch_size=64, learning_rate=1e-3),
             "voice": StageOptions(epochs=3, batch_size=32, learning_rate=8e-4),
             "pooling": StageOptions(epochs=3, batch_size=128, learning_rate=5e-4),
             "fusion": StageOptions(epochs=20, batch_size=256, learning_rate=1e-3),
