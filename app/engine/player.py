@@ -141,9 +141,15 @@ class Player:
     # --- orders ---
 
     def _obey(self, orders: list[object]) -> None:
-        """Carry out orders; of several moments sought, as when a slider is drawn, the last one counts."""
+        """Carry out orders; of several moments sought, as when a slider is drawn, the last one counts.
+
+        An order to stop comes before all others, which may take seconds.
+        """
         seeks = [at for at, order in enumerate(orders) if isinstance(order, Seek)]
         for at, order in enumerate(orders):
+            if self._orders.must_stop or any(isinstance(other, Stop) for other in orders):
+                self._is_stopped = True
+                return
             if isinstance(order, Seek) and at != seeks[-1]:
                 continue
             try:

@@ -309,3 +309,13 @@ def test_speed_is_kept_between_hops_and_orders_are_answered_while_held(recording
         run.until_phase("ended")
     t_ends = [p.t_end for p in run.of(Prediction)]
     assert all(b - a == pytest.approx(0.25) for a, b in pairwise(t_ends))  # nothing was skipped
+
+
+def test_an_order_to_stop_comes_before_all_that_wait(recording, random_model):
+    with Run(recording, random_model, speed=1.0) as run:
+        run.until(Prediction)
+        run.send(Pause())
+        run.until_phase("paused")
+        run.send(*[Mask("eeg", bool(i % 2)) for i in range(300)], Stop())  # each decodes once more
+        run.until(lambda piece: piece == "over")
+        assert len(run.of(Prediction)) < 200
