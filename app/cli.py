@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from app.commands import bench, decode, demo, devices, files, train
+from app.commands import bench, dataset, decode, demo, devices, files, train
 
 app = typer.Typer(
     name="affectscope",
@@ -22,3 +22,4 @@ decode.register(app)
 demo.register(app)
 train.register(app)
 bench.register(app)
+dataset.register(app)

@@ -1,0 +1,71 @@
+"""What a generated data set is asked to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from acquisition.errors import InputError
+
+#: Told how many subjects are finished.
+OnDone = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class MakeOptions:
+    """Options of all generators; None takes the data set's default."""
+
+    folder: Path
+    subjects: int = 3
+    seed: int = 0
+    difficulty: str | float = "default"
+    trials: int | None = None  # of a session
+    trial_s: float | None = None
+    raw: bool = False
+    jobs: int = 2
+
+    def n_trials(self, default: int, least: int, most: int) -> int:
+        """Return the trials of a session, or refuse a number the layout cannot hold."""
+        n = default if self.trials is None else self.trials
+        if not least <= n <= most:
+            raise InputError(f"expected {least} to {most}, found {n}", where="--trials")
+        return n
+
+    def seconds(self, default: float, step_s: int, least: int) -> int:
+        """Return the length of a trial in whole steps, as seconds."""
+        seconds = default if self.trial_s is None else self.trial_s
+        whole = int(seconds // step_s * step_s) if seconds < 1e5 else 0
+        if whole < least:
+            raise InputError(f"expected at least {least} s, found {seconds:g} s", where="--trial-s")
+        return whole
+
+    def command(self, data_set: str) -> str:
+        """Return the command line that makes the same data."""
+        words = [data_set, "DIR", f"--subjects {self.subjects}", f"--seed {self.seed}"]
+        words.append(f"--difficulty {self.difficulty}")
+        if self.trials is not None:
+            words.append(f"--trials {self.trials}")
+        if self.trial_s is not None:
+            words.append(f"--trial-s {self.trial_s:g}")
+        return " ".join([*words, "--raw"] if self.raw else words)
+
+
+def each_subject(
+    write: Callable[[MakeOptions, int], None], options: MakeOptions, on_done: OnDone
+) -> Sequence[int]:
+    """Write every subject in processes of their own."""
+    numbers = range(1, options.subjects + 1)
+    if options.jobs == 1 or options.subjects == 1:
+        for n_done, subject in enumerate(numbers, start=1):
+            write(options, subject)
+            on_done(n_done)
+        return numbers
+    with ProcessPoolExecutor(min(options.jobs, options.subjects), mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(write, options, subject) for subject in numbers]
+        for n_done, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            on_done(n_done)
+    return numbers

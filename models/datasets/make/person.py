@@ -1,0 +1,200 @@
+"""The generative model: what EEG and eye features of a made-up person are made of.
+
+    log amplitude (nats of DE) of channel c, band b, second t of a trial =
+        place (population, subject, session)
+        + GAIN · map[c, b] · (emotion's effect + this trial's effect + drift(t))     six latent parameters
+        + nuisance[c, b] · (this trial's + drift(t))                                  forty smooth patterns
+        + white noise
+
+Everything is Gaussian and linear, so the best discriminant is known (`models.datasets.oracle`). A trial's
+own effect is as large as the emotions', which is why windows of one trial resemble each other: split by
+window and a classifier only has to recognise the trial. Effects and maps are the simulator's.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+from acquisition.montage import SEED_CH_NAMES
+from acquisition.simulator.eeg import BANDS, GAIN, emotion_maps
+from acquisition.simulator.effects import POPULATION_EFFECTS
+from acquisition.simulator.scalp import electrode_positions, spread
+from acquisition.simulator.subject import SimulatedSubject, substream
+
+#: Half the logarithm of 2πe: DE of unit variance.
+DE_OF_UNIT = 0.5 * math.log(2 * math.pi * math.e)
+
+#: Factor on the simulator's emotion effects. Chosen so that shrinkage LDA on one session's EEG, trained on
+#: its first trials and tested on its last, names 45-65 % of the windows right with four classes.
+EEG_EFFECT, EYE_EFFECT = 1.15, 1.1
+
+SUBJECT_SD, SESSION_SD, WHITE_SD = 0.25, 0.1, 0.12  # nats
+NUISANCE_TRIAL_SD, NUISANCE_DRIFT_SD = 0.12, 0.10  # nats, where a pattern is strongest
+LATENT_BASELINE_SD, LATENT_SESSION_SD = 0.4, 0.3  # in units of a trial's effect
+LATENT_TRIAL_SD, LATENT_DRIFT_SD = 1.0, 0.5
+EYE_SUBJECT_SD, EYE_SESSION_SD, EYE_TRIAL_SD = 0.5, 0.2, 0.35  # in units of a row's spread
+EYE_DRIFT_SD, EYE_WHITE_SD = 0.3, 0.5
+DRIFT_S = 8.0  # time constant with which a trial's features wander
+
+_N_NUISANCE_PLACES = 8  # times five bands
+_N_CLIP_ROWS = 9  # eye rows 23 to 31 are statistics of the whole clip
+
+#: Eye rows from 0: what each follows (latent parameter, weight), its mean and its spread, in EYE_FEATURES'
+#: order and roughly its units.
+_EYE_ROWS: tuple[tuple[str, float, float, float], ...] = (
+    *[("pupil", 0.9, 3.5, 0.4)] * 2,
+    *[("pupil_waves", 0.7, 0.2, 0.05)] * 2,
+    *[("pupil_waves", 0.6, -1.5, 0.5)] * 8,
+    *[("dispersion", 0.8, 0.02, 0.005)] * 2,
+    *[("dispersion", 0.6, 0.01, 0.003)] * 2,
+    ("fixation_duration", 0.8, 280.0, 50.0),
+    ("fixation_duration", 0.6, 150.0, 40.0),
+    ("dispersion", 0.4, 45.0, 8.0),
+    ("dispersion", 0.7, 0.12, 0.03),
+    ("dispersion", 0.3, 15.0, 4.0),
+    ("dispersion", 0.5, 0.08, 0.02),
+    ("blink_rate", 0.8, 0.3, 0.1),
+    ("fixation_duration", -0.7, 2.8, 0.5),
+    ("fixation_duration", 0.7, 900.0, 250.0),
+    ("dispersion", 0.7, 1.5, 0.4),
+    ("dispersion", 0.6, 0.08, 0.02),
+    ("fixation_duration", -0.7, 2.6, 0.5),
+    ("dispersion", 0.4, 45.0, 6.0),
+    ("dispersion", 0.7, 0.12, 0.02),
+    ("fixation_duration", 0.6, 300.0, 60.0),
+    ("blink_rate", 0.3, 0.18, 0.03),
+    ("blink_rate", 0.2, 0.05, 0.015),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What all generated people share, for one set of channels; D = C · n_bands, channel-major."""
+
+    base: NDArray[np.float64]  # (D,) nats
+    latent: NDArray[np.float64]  # (D, 6) nats a latent unit
+    nuisance: NDArray[np.float64]  # (D, 40) nats a unit of `NUISANCE_*_SD`, 1 at its strongest
+    eye_mean: NDArray[np.float64]  # (33,)
+    eye_spread: NDArray[np.float64]  # (33,)
+    eye_latent: NDArray[np.float64]  # (33, 5) in spreads a latent unit
+
+
+def structure(ch_names: tuple[str, ...] = SEED_CH_NAMES) -> Structure:
+    """Return the shared structure on these channels."""
+    positions = electrode_positions(ch_names)
+    maps = emotion_maps(positions)
+    names = list(POPULATION_EFFECTS["eeg"])
+    n_bands = len(BANDS)
+    base = np.zeros((len(ch_names), n_bands))
+    latent = np.zeros((len(ch_names), n_bands, len(names)))
+    for b, (band, (_, _, amplitude)) in enumerate(BANDS.items()):
+        posterior = 0.6 if band == "alpha" else 0.0
+        base[:, b] = np.log(amplitude) + posterior * np.clip(-positions[:, 1], 0, 1) + DE_OF_UNIT
+        for name, weight in maps[band].items():
+            latent[:, b, names.index(name)] = GAIN * weight
+    places = substream(0, "nuisance places").standard_normal((_N_NUISANCE_PLACES, 3))
+    places[:, 2] = np.abs(places[:, 2])
+    places /= np.linalg.norm(places, axis=1, keepdims=True)
+    patterns = spread(places, positions, 0.6).T  # (C, 8)
+    nuisance = np.einsum("cp,bk->cbpk", patterns, np.eye(n_bands)).reshape(len(ch_names) * n_bands, -1)
+    eye_names = list(POPULATION_EFFECTS["eye"])
+    eye_latent = np.zeros((len(_EYE_ROWS), len(eye_names)))
+    for row, (name, loading, _, _) in enumerate(_EYE_ROWS):
+        eye_latent[row, eye_names.index(name)] = loading
+    return Structure(
+        base=base.ravel(),
+        latent=latent.reshape(-1, len(names)),
+        nuisance=nuisance,
+        eye_mean=np.array([mean for _, _, mean, _ in _EYE_ROWS]),
+        eye_spread=np.array([spread_ for _, _, _, spread_ in _EYE_ROWS]),
+        eye_latent=eye_latent,
+    )
+
+
+class MadeUpPerson:
+    """One generated subject.
+
+    Parameters
+    ----------
+    seed : int
+        Of the whole data set.
+    subject : int
+        From 1.
+    shared : Structure
+    difficulty : str or float
+        As the simulator's: easy, default, hard, none, or an effect size.
+    """
+
+    def __init__(self, seed: int, subject: int, shared: Structure, difficulty: str | float) -> None:
+        # A simulated subject carries how strongly, and how differently, this person shows each emotion.
+        self._simulated = SimulatedSubject(1000 * seed + subject, difficulty)
+        self._shared = shared
+        rng = self._rng("places")
+        self._place = self._patterned(rng, SUBJECT_SD)
+        self._latent_place = LATENT_BASELINE_SD * rng.standard_normal((shared.latent.shape[1],))
+        self._eye_place = EYE_SUBJECT_SD * rng.standard_normal(len(shared.eye_mean))
+
+    def _rng(self, *names: str | int) -> np.random.Generator:
+        return self._simulated.rng("data set", *names)
+
+    def _patterned(self, rng: np.random.Generator, sd: float) -> NDArray[np.float64]:
+        """Return (D,): half smooth over the scalp, half each channel for itself."""
+        smooth = self._shared.nuisance @ rng.standard_normal(self._shared.nuisance.shape[1])
+        return sd * (0.7 * smooth + 0.7 * rng.standard_normal(len(self._shared.base)))
+
+    def eeg_mean(self, session: int, emotion: str) -> NDArray[np.float64]:
+        """Return the true mean of the features of one emotion in one session, (D,) nats."""
+        rng = self._rng("session", session)
+        place = self._place + self._patterned(rng, SESSION_SD)
+        n_latent = self._shared.latent.shape[1]
+        z = self._latent_place + LATENT_SESSION_SD * rng.standard_normal((n_latent,))
+        z += EEG_EFFECT * self._simulated.effect("eeg", emotion)
+        return self._shared.base + place + self._shared.latent @ z
+
+    def eye_mean(self, session: int, emotion: str) -> NDArray[np.float64]:
+        """Return the true mean of the eye features, (33,) in their units."""
+        shared = self._shared
+        place = self._eye_place + EYE_SESSION_SD * self._rng("eye session", session).standard_normal(
+            len(shared.eye_mean)
+        )
+        z = EYE_EFFECT * self._simulated.effect("eye", emotion)
+        return shared.eye_mean + shared.eye_spread * (place + shared.eye_latent @ z)
+
+    def eeg_trial(self, session: int, trial: int, emotion: str, n_seconds: int) -> NDArray[np.float64]:
+        """Return one trial's features, one row a second, (n_seconds, D) nats."""
+        shared, rng = self._shared, self._rng("eeg trial", session, trial)
+        n_latent, n_nuisance = shared.latent.shape[1], shared.nuisance.shape[1]
+        of_trial = LATENT_TRIAL_SD * rng.standard_normal(n_latent)
+        z = of_trial + LATENT_DRIFT_SD * drift(rng, n_seconds, n_latent)  # (n_seconds, 6)
+        also = NUISANCE_TRIAL_SD * rng.standard_normal(n_nuisance)
+        u = also + NUISANCE_DRIFT_SD * drift(rng, n_seconds, n_nuisance)  # (n_seconds, 40)
+        white = WHITE_SD * rng.standard_normal((n_seconds, len(shared.base)))
+        return self.eeg_mean(session, emotion) + z @ shared.latent.T + u @ shared.nuisance.T + white
+
+    def eye_trial(self, session: int, trial: int, emotion: str, n_seconds: int) -> NDArray[np.float64]:
+        """Return one trial's eye features, one row a second, (n_seconds, 33) in their units."""
+        shared, rng = self._shared, self._rng("eye trial", session, trial)
+        n_rows, n_latent = shared.eye_latent.shape
+        z = rng.standard_normal(n_latent) @ shared.eye_latent.T + EYE_TRIAL_SD * rng.standard_normal(n_rows)
+        moving = EYE_DRIFT_SD * drift(rng, n_seconds, n_rows)
+        moving += EYE_WHITE_SD * rng.standard_normal((n_seconds, n_rows))
+        moving[:, clip_rows()] = 0.0
+        return self.eye_mean(session, emotion) + shared.eye_spread * (z + moving)
+
+
+def clip_rows() -> slice:
+    """Return the eye rows that are one statistic of the whole clip."""
+    return slice(22, 22 + _N_CLIP_ROWS)
+
+
+def drift(rng: np.random.Generator, n_seconds: int, n: int) -> NDArray[np.float64]:
+    """Return first-order autoregressive noise of unit variance, (n_seconds, n), time constant `DRIFT_S`."""
+    pole = np.exp(-1 / DRIFT_S)
+    noise = rng.standard_normal((n_seconds, n))
+    noise[1:] *= np.sqrt(1 - pole**2)
+    return lfilter([1.0], [1.0, -pole], noise, axis=0)
