@@ -10,6 +10,7 @@ from pathlib import Path
 
 from acquisition.errors import InputError
 
+WEIGHTS_FILE = "model.safetensors"
 _WITHIN_S = 60.0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from app.display import has_display, require_window
 from app.engine.request import LiveRequest, Request
 from app.exit_codes import GOOD
+from app.request_check import check_request
 from app.session_options import SessionOptions
 from app.window_options import WindowOptions
 
@@ -32,8 +33,15 @@ def opens_window(options: SessionOptions, window: WindowOptions) -> bool:
 
 
 def run_request(request: Request, window: WindowOptions, *, in_window: bool) -> int:
-    """Run a live session or a replay to its end and return the exit code."""
+    """Run a live session or a replay to its end and return the exit code.
+
+    Raises
+    ------
+    InputError
+        If the request cannot be run; for a window, what can be known is known before it opens.
+    """
     if in_window:
+        check_request(request)
         from app.qt.application import run_window
 
         return run_window(request, window)

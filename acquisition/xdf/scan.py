@@ -53,6 +53,21 @@ def scan_xdf(path: Path, progress: Callable[[float], None] | None = None) -> Xdf
         raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
 
 
+def check_xdf(path: Path) -> None:
+    """Look at the beginning of a file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be opened or is no XDF file.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_magic(file.read(len(MAGIC)), path)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+
+
 class _Scan:
     """One pass over a file."""
 

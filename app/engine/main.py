@@ -59,7 +59,7 @@ def run_engine(connection: Connection, request: Request) -> None:
         try:
             _run(request, tell, orders)
         except InputError as error:
-            tell(Phase("failed", str(error)))
+            tell(Phase("failed", str(error), is_mendable=True))
         except Exception as error:
             traceback.print_exc(file=log)
             words = f"a fault of the program: {type(error).__name__}: {error}"

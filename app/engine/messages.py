@@ -80,6 +80,7 @@ class Phase:
     name: str  # loading | looking for streams | running | paused | ended | failed
     message: str = ""  # for failed: what, where, remedy
     speed: float = 1.0  # of a replay
+    is_mendable: bool = False  # for failed: an input or option was wrong, the program is not
 
 
 # --- signals, ready for display ---

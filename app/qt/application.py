@@ -16,8 +16,9 @@ from PyQt6.QtWidgets import QApplication
 from app.display import prepare_environment
 from app.engine.process import EngineProcess
 from app.engine.request import Request
-from app.exit_codes import FAULT, GOOD
+from app.exit_codes import FAULT
 from app.qt.garbage import GarbageTimer
+from app.qt.outcome import Outcome
 from app.qt.screenshots import Screenshots
 from app.qt.shell.appearance import chosen_scale
 from app.qt.shell.session import Session
@@ -47,6 +48,7 @@ def run_window(request: Request, options: WindowOptions) -> int:
     window.appearance.use_theme(_theme(application, options, settings))
     _place(window, options, settings)
     window.faults.install()
+    outcome = Outcome(session)
     garbage = GarbageTimer(window)
     garbage.start()
     try:
@@ -58,6 +60,7 @@ def run_window(request: Request, options: WindowOptions) -> int:
         if options.screenshot is not None:
             screenshots = Screenshots(window, options)
             checks = [screenshots.poll]
+        checks.insert(0, lambda: None if window.closing.is_under_way else outcome.poll())
         timer = QTimer()
         timer.timeout.connect(lambda: [check() for check in checks])
         timer.start(_CHECK_MS)
@@ -67,7 +70,9 @@ def run_window(request: Request, options: WindowOptions) -> int:
         garbage.stop()
         window.faults.remove()
         session.kill()
-    return FAULT if screenshots is not None and screenshots.faults else GOOD
+    if screenshots is not None and screenshots.faults:
+        return outcome.code or FAULT
+    return outcome.code
 
 
 def make_application(scale: float) -> QApplication:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from acquisition.types import KIND_OF_MODALITY, Kind
@@ -12,6 +11,7 @@ from app.view.devices import device_of
 from app.view.figures import age
 from app.view.machine_rows import ROOM_ALARM_S
 from app.view.plain_text import message_line
+from app.view.stopped import stop_text, ways_out
 from app.view.store import ViewStore
 
 #: A live session names a missing device only after this: streams open one after the other.
@@ -43,8 +43,8 @@ def conditions(store: ViewStore) -> list[Condition]:
 def _of_session(store: ViewStore) -> list[Condition]:
     phase = store.phase
     if phase.name == "failed":
-        text = f"The engine stopped: {_line(phase.message)}"
-        return [Condition("engine", "error", text, "", _ways_out(store), can_be_closed=False)]
+        text = stop_text(phase, store.mode)
+        return [Condition("engine", "error", text, "", ways_out(phase), can_be_closed=False)]
     if phase.name == "ended":
         if store.mode == "replay":
             remedy = "Space plays it once more, the bar below goes to any moment"
@@ -57,18 +57,6 @@ def _of_session(store: ViewStore) -> list[Condition]:
     return []
 
 
-def _ways_out(store: ViewStore) -> tuple[str, ...]:
-    message = store.phase.message.lower()
-    ways = ["start_again"]
-    if "stream" in message or "montage" in message or "channel" in message:
-        ways.append("choose_streams")
-    if "model" in message:
-        ways.append("choose_model")
-    if "file" in message or "recording" in message or "xdf" in message:
-        ways.append("open_recording")
-    return tuple(ways)
-
-
 def _of_streams(store: ViewStore) -> list[Condition]:
     return [
         condition for state in store.streams.values() if (condition := _of_stream(state, store)) is not None
@@ -78,7 +66,7 @@ def _of_streams(store: ViewStore) -> list[Condition]:
 def _of_stream(state: StreamState, store: ViewStore) -> Condition | None:
     name = _line(state.spec.name)
     if state.state == "stale":
-        silent = age(_now(store) - state.since)
+        silent = age(store.last_known_time - state.since)
         remedy = "check the device and its program; it is taken up again by itself when it returns"
         text = f"{name} fell silent {silent} ago; its modality is masked"
         return Condition(f"stream {state.spec.key}", "warning", text, remedy)
@@ -174,12 +162,7 @@ def _of_model(store: ViewStore) -> list[Condition]:
 
 def _has_settled(store: ViewStore) -> bool:
     since = [state.since for state in store.streams.values() if state.spec.kind is not Kind.MARKERS]
-    return bool(since) and _now(store) - min(since) > _SETTLED_S
-
-
-def _now(store: ViewStore) -> float:
-    times = [store.newest_time, store.health.time if store.health is not None else math.nan]
-    return max((t for t in times if not math.isnan(t)), default=math.nan)
+    return bool(since) and store.last_known_time - min(since) > _SETTLED_S
 
 
 def _line(text: str) -> str:

@@ -113,6 +113,12 @@ class ViewStore:
         return min((t for t in self._times("oldest_time") if not math.isnan(t)), default=math.nan)
 
     @property
+    def last_known_time(self) -> float:
+        """The newest time of any signal or figure, LSL seconds; NaN before the first."""
+        times = (self.newest_time, self.health.time if self.health is not None else math.nan)
+        return max((t for t in times if not math.isnan(t)), default=math.nan)
+
+    @property
     def is_silent(self) -> bool:
         """True where the engine should have told something for long: nothing here is of now."""
         return self.phase.name in ("running", "paused") and self.silent_s > _SILENT_AFTER_S
@@ -139,6 +145,8 @@ class ViewStore:
 
     def _take_phase(self, phase: Phase) -> None:
         self.phase = phase
+        if phase.name == "failed":
+            self.events.append((self.last_known_time, phase.message or "the session failed", "bad"))
 
     def _take_event(self, event: StreamEvent) -> None:
         if event.message:

@@ -31,7 +31,8 @@ def waits(store: ViewStore, t: float) -> tuple[Finding, ...]:
     name, message = store.phase.name, store.phase.message.strip()
     if name == "failed":
         first, *more = (message_line(line) for line in (message or "no reason given").splitlines())
-        return (Finding("stop", f"the engine failed: {first}"), *(Finding("info", line) for line in more))
+        what = "the session stopped" if store.phase.is_mendable else "the engine failed"
+        return (Finding("stop", f"{what}: {first}"), *(Finding("info", line) for line in more))
     if name == "ended":
         return (Finding("info", "the session ended without a prediction"),)
     if name == "loading":

@@ -64,7 +64,7 @@ def test_a_silent_stream_says_for_how_long():
 def test_a_failed_engine_offers_the_way_out(message, action):
     store = ViewStore()
     store.take(Phase("failed", message))
-    assert said(store, "engine").actions == ("start_again", action)
+    assert said(store, "engine").actions == (action, "start_again")
 
 
 def test_a_failure_of_a_stage_is_said_once_with_its_newest_words():

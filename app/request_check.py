@@ -1,0 +1,54 @@
+"""What of a request can be seen to be wrong before a window opens: missing files, broken options."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from acquisition.adapters.options import parse_screen_cm
+from acquisition.errors import InputError
+from acquisition.montage import load_montage
+from acquisition.record.recorder import check_target
+from acquisition.xdf.scan import check_xdf
+from app.engine.request import LiveRequest, Request
+from app.model_check import WEIGHTS_FILE, read_summary
+from app.session_options import SessionOptions
+
+_DEVICES: Collection[str] = ("auto", "cpu", "cuda")
+
+
+def check_request(request: Request) -> None:
+    """Look at what needs no stream and no torch, as the engine would a few seconds later.
+
+    Raises
+    ------
+    InputError
+        If the recording, the model, the montage, a target or an option cannot be used.
+    """
+    options = request.options
+    _check_model(options.model)
+    if not isinstance(request, LiveRequest):
+        check_xdf(request.path)
+    elif options.record is not None:
+        check_target(options.record)
+    _check_options(options)
+
+
+def _check_model(folder: Path) -> None:
+    read_summary(folder)
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise InputError(
+            f"expected {WEIGHTS_FILE}, found none",
+            where=str(folder),
+            remedy="give a model's folder with --model",
+        )
+
+
+def _check_options(options: SessionOptions) -> None:
+    if options.montage:
+        load_montage(options.montage)
+    if options.screen_cm:
+        parse_screen_cm(options.screen_cm)
+    options.screen()
+    if options.device not in _DEVICES:
+        raise InputError(f"expected {', '.join(_DEVICES)}, got {options.device!r}", where="--device")

@@ -1,0 +1,54 @@
+"""What the terminal gets of a window: a line a failure, and the exit code of the headless commands."""
+
+from __future__ import annotations
+
+import pytest
+from engine_double import Engines
+
+from app.engine.messages import Phase
+from app.engine.request import LiveRequest
+from app.qt.outcome import Outcome
+from app.qt.shell.session import Session
+from app.session_options import SessionOptions
+
+
+@pytest.mark.parametrize(
+    ("phase", "code", "lines"),
+    [
+        (Phase("running"), 0, []),
+        (Phase("ended"), 0, []),
+        (
+            Phase("failed", "streams:\n2 streams fit eeg", is_mendable=True),
+            2,
+            ["error: streams: 2 streams fit eeg"],
+        ),
+        (Phase("failed", "a fault of the program"), 1, ["error: a fault of the program"]),
+    ],
+)
+def test_the_exit_code_is_that_of_the_headless_commands_and_a_failure_one_line(phase, code, lines):
+    said: list[str] = []
+    engines = Engines([phase])
+    session = Session(engines)
+    outcome = Outcome(session, said.append)
+    session.start(LiveRequest(SessionOptions()))
+    for _ in range(3):
+        session.poll()
+        outcome.poll()
+    assert said == lines
+    assert outcome.code == code
+
+
+def test_a_session_that_follows_a_failed_one_decides():
+    engines = Engines([Phase("failed", "no stream", is_mendable=True)])
+    session = Session(engines)
+    outcome = Outcome(session, lambda _: None)
+    for engines.news in ([Phase("failed", "no stream", is_mendable=True)], [Phase("running")]):
+        session.start(LiveRequest(SessionOptions()))
+        engines.newest.is_alive = True
+        session.poll()
+        outcome.poll()
+        engines.newest.is_alive = False
+        session.poll()
+        session.poll()
+        outcome.poll()
+    assert outcome.code == 0

@@ -1,0 +1,60 @@
+"""What is wrong with a request is said before a window opens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from acquisition.errors import InputError
+from app.engine.request import LiveRequest, ReplayRequest, Request
+from app.request_check import check_request
+from app.run_request import run_request
+from app.session_options import SessionOptions
+from app.window_options import WindowOptions
+
+GOOD = SessionOptions()
+
+
+def requests(tmp_path: Path) -> dict[str, tuple[Request, str]]:
+    taken, no_xdf, broken = tmp_path / "taken.xdf", tmp_path / "text.xdf", tmp_path / "cap.toml"
+    taken.write_bytes(b"XDF:")
+    no_xdf.write_text("no recording")
+    broken.write_text("[channels")
+    return {
+        "missing recording": (ReplayRequest(tmp_path / "missing.xdf", GOOD), "missing.xdf: cannot be read"),
+        "folder": (ReplayRequest(tmp_path, GOOD), "cannot be read"),
+        "no recording": (ReplayRequest(no_xdf, GOOD), "no XDF file"),
+        "missing model": (
+            LiveRequest(replace(GOOD, model=tmp_path / "none")),
+            "none: this folder holds no model",
+        ),
+        "broken montage": (LiveRequest(replace(GOOD, montage=str(broken))), "cap.toml"),
+        "taken target": (LiveRequest(replace(GOOD, record=taken)), "not overwritten"),
+        "device": (LiveRequest(replace(GOOD, device="tpu")), "--device"),
+        "screen": (LiveRequest(replace(GOOD, screen_cm="wide")), "screen"),
+    }
+
+
+NAMES = ("missing recording", "folder", "no recording", "missing model", "broken montage", "taken target")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "device", "screen"])
+def test_what_cannot_be_run_opens_no_window(name, tmp_path):
+    request, words = requests(tmp_path)[name]
+    with pytest.raises(InputError, match=words):
+        run_request(request, WindowOptions(), in_window=True)
+
+
+def test_a_model_without_weights_is_refused(tmp_path):
+    (tmp_path / "config.json").write_bytes((GOOD.model / "config.json").read_bytes())
+    with pytest.raises(InputError, match=r"expected model\.safetensors"):
+        check_request(LiveRequest(replace(GOOD, model=tmp_path)))
+
+
+def test_what_can_be_run_passes(tmp_path):
+    recording = tmp_path / "a.xdf"
+    recording.write_bytes(b"XDF:")
+    check_request(ReplayRequest(recording, GOOD))
+    check_request(LiveRequest(replace(GOOD, record=tmp_path / "new" / "b.xdf", montage="biosemi64")))
