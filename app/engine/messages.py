@@ -197,7 +197,7 @@ class HealthPart:
     gpu: str  # "" without one; name, memory
     recording: RecordingInfo | None
     masked: tuple[str, ...]  # modalities unplugged by hand
-    n_view_dropped: int  # parts the window was too slow for
+    n_view_dropped: int  # chunks of signals that were not sent for display: engine or window were too slow
 
 
 @dataclass(frozen=True)

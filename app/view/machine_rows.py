@@ -39,7 +39,7 @@ def machine_figures(
         waiting = [Figure(label, "no figures yet", "muted") for label in ("Engine", "GPU", "Decoded")]
         return [*waiting, Figure("Window", window), *_recording_figures(None)]
     decoded = f"{health.n_predictions:,} predictions, {health.n_skipped:,} windows skipped"
-    shown = f"; {health.n_view_dropped:,} parts not drawn in time" if health.n_view_dropped else ""
+    shown = f"; {health.n_view_dropped:,} chunks not shown, for want of time" if health.n_view_dropped else ""
     return [
         Figure("Engine", f"{number(health.cpu_percent)} % of a core, {number(health.memory_mb)} MB"),
         Figure("GPU", one_line(health.gpu) or "none: CPU"),

@@ -51,7 +51,7 @@ def test_troubles_are_worded():
     shown = figures(replace(HEALTH, recording=failed, n_skipped=3, n_view_dropped=5, gpu="NVIDIA <b>H100"))
     assert shown["Recording"].text.startswith("failed: the disk is full (sub-S01.xdf")
     assert shown["Decoded"].text.endswith("3 windows skipped")
-    assert "5 parts not drawn in time" in shown["Window"].text
+    assert "5 chunks not shown, for want of time" in shown["Window"].text
     assert shown["GPU"].text == "NVIDIA <b>H100"
 
 
