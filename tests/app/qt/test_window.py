@@ -10,7 +10,7 @@ import pytest
 from engine_double import Engines
 from filled_store import news
 from PyQt6.QtCore import QPoint, Qt
-from PyQt6.QtWidgets import QDialog, QMessageBox, QPushButton
+from PyQt6.QtWidgets import QDialog, QMessageBox, QPushButton, QWidget
 
 from acquisition.clock import LslClock
 from acquisition.types import Change, StreamEvent
@@ -347,3 +347,11 @@ def test_holding_a_replay_pauses_its_engine(opened, qtbot):
     window, engines = opened(news(20.0))
     qtbot.keyClick(window.centralWidget(), Qt.Key.Key_Space)
     assert engines.orders == [Pause()]
+
+
+def test_a_screen_smaller_than_the_page_can_be_scrolled_over(opened):
+    window, _ = opened(live_news())
+    window.resize(683, 384)  # 1366 x 768 at 200 %
+    assert (window.width(), window.height()) == (683, 384)
+    page = window.findChild(QWidget, "page")
+    assert page.width() > 683
