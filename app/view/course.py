@@ -13,6 +13,7 @@ from models.prediction import Prediction
 
 #: What a column's answer is besides an index into the labels.
 NOTHING, UNCERTAIN, WARMING_UP = -1, -2, -3
+_RAW_UP_TO_S = 90.0  # four predictions a second over a longer span are a thicket
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +25,24 @@ class Course:
     low: NDArray[np.float32]  # the same: lowest value within the column
     high: NDArray[np.float32]
     answers: NDArray[np.int16]  # (n_columns,) index of the label shown, or one of the constants above
+    mean_s: float = 0.0  # 0: there are no means
+    mean: NDArray[np.float32] | None = None  # (n_columns, n_labels) of the last `mean_s` seconds
+    mean_low: NDArray[np.float32] | None = None  # lowest mean within the column
+    mean_high: NDArray[np.float32] | None = None
+
+
+def mean_over_s(span_s: float) -> float:
+    """Return over how many seconds a course of that length is averaged to be read, 0 where it need not be."""
+    return float(max(2, round(span_s / 60))) if span_s >= _RAW_UP_TO_S else 0.0
 
 
 def course(
-    predictions: Sequence[Prediction], labels: Sequence[str], t0: float, t1: float, n_columns: int
+    predictions: Sequence[Prediction],
+    labels: Sequence[str],
+    t0: float,
+    t1: float,
+    n_columns: int,
+    mean_s: float = 0.0,
 ) -> Course:
     """Return the course from ``t0`` to ``t1``.
 
@@ -42,6 +57,8 @@ def course(
     t0, t1 : float
         LSL seconds.
     n_columns : int
+    mean_s : float
+        Seconds before each prediction that its mean is taken over; 0 makes no means.
     """
     labels = tuple(labels)
     n_labels = len(labels)
@@ -61,12 +78,32 @@ def course(
     # Within a column: from what held at its left edge (if not stale there) to its newest.
     first = np.where(edges[:-1] - times[first] <= STALE_AFTER_S, first, newest)
     parts = np.stack([first, newest + 1], axis=1).ravel()
-    padded = np.concatenate([values, values[-1:]])  # so that an end may lie past the last prediction
     gap = ~has_one[:, None]
-    probs = np.where(gap, np.nan, values[newest])
-    low = np.where(gap, np.nan, np.minimum.reduceat(padded, parts)[::2])
-    high = np.where(gap, np.nan, np.maximum.reduceat(padded, parts)[::2])
-    return Course(labels, probs, low, high, np.where(has_one, answers[newest], NOTHING).astype(np.int16))
+
+    def columns(of: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        padded = np.concatenate([of, of[-1:]])  # so that an end may lie past the last prediction
+        return (
+            np.where(gap, np.nan, of[newest]),
+            np.where(gap, np.nan, np.minimum.reduceat(padded, parts)[::2]),
+            np.where(gap, np.nan, np.maximum.reduceat(padded, parts)[::2]),
+        )
+
+    shown = np.where(has_one, answers[newest], NOTHING).astype(np.int16)
+    if not mean_s > 0:
+        return Course(labels, *columns(values), shown)
+    return Course(labels, *columns(values), shown, mean_s, *columns(_means(times, values, mean_s)))
+
+
+def _means(times: NDArray[np.float64], values: NDArray[np.float32], mean_s: float) -> NDArray[np.float32]:
+    """Return each prediction's mean with those of the ``mean_s`` seconds before it, (n, n_labels)."""
+    first = np.searchsorted(times, times - mean_s, side="right")
+    known = np.isfinite(values)
+    zero = np.zeros((1, values.shape[1]))
+    sums = np.concatenate([zero, np.cumsum(np.where(known, values, 0.0), axis=0, dtype=np.float64)])
+    counts = np.concatenate([zero, np.cumsum(known, axis=0)])
+    end = np.arange(len(times)) + 1
+    n = counts[end] - counts[first]
+    return np.where(known, (sums[end] - sums[first]) / np.maximum(n, 1), np.nan).astype(np.float32)
 
 
 def _answers(values: NDArray[np.float32], warm_up: NDArray[np.bool_]) -> NDArray[np.int16]:

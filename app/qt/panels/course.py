@@ -6,14 +6,26 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
-from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
-from PyQt6.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
+from PyQt6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from PyQt6.QtGui import (
+    QColor,
+    QFontMetricsF,
+    QHelpEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+)
+from PyQt6.QtWidgets import QComboBox, QLabel, QSizePolicy, QToolTip, QWidget
 
+from app.engine.messages import MarkerPart
 from app.qt.panel import Panel
 from app.qt.panels.course_picture import CourseFrame, paint_course
 from app.qt.theme import Theme
-from app.view.course import Course, course
+from app.qt.widgets.time_strip import tip_of
+from app.view.course import Course, course, mean_over_s
 from app.view.store import ViewStore
 from app.view.trust import STALE_AFTER_S
 
@@ -23,6 +35,7 @@ _MOST_COLUMNS = 600  # that are told apart by eye: a longer span moves in larger
 _HELD_S = 0.3  # a moment older than this against the newest is marked with a line
 _SHORTEST_S = 30.0  # what is shown while a session is young; it grows in steps of a third
 _STEP_S = 10.0  # Page Up and Page Down
+_NEAR_PX = 6.0  # the mouse is at a marker
 
 
 class CoursePanel(Panel):
@@ -74,6 +87,9 @@ class CourseView(QWidget):
         self._t = math.nan
         self._key: tuple[object, ...] = ()
         self._picture = QPixmap()
+        self._markers: list[MarkerPart] = []
+        self._stretch_for: object = None
+        self._shown_stretch = (math.nan, math.nan)  # right edge and length, s
         self.frame: CourseFrame | None = None  # of the picture
         self.course: Course | None = None  # what it shows
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -94,41 +110,54 @@ class CourseView(QWidget):
         self._key = ()
 
     def show_store(self, store: ViewStore, t: float, span_s: float) -> None:
-        """Show ``span_s`` seconds up to the newest moment, or around ``t`` where that lies farther back."""
+        """Show ``span_s`` seconds up to the newest moment; while ``t`` is held, the picture stands still."""
         self._store = store
         if t != self._t:
             was, now = self._x_of(self._t), self._x_of(t)
             self._t = t
             if was != now:
                 self.update()
-        span_s = _filled_span_s(store, span_s)
-        end = self._right_edge(store, t, span_s)
+        end, filled_s = self._stretch(store, t, span_s)
         labels = store.model.labels if store.model is not None else ()
         newest = store.predictions.newest
         if not labels and newest is not None:
             labels = tuple(newest.probs)
         ratio = self.devicePixelRatioF()
         theme = self._panel.theme
-        newest_step = newest.t_end // _grid_s(span_s) if newest is not None else None
-        content = (end, span_s, newest_step, len(store.markers), labels)
+        held = t if self._is_held(t) else math.nan
+        newest_step = None if newest is None else min(newest.t_end, end) // _grid_s(filled_s)
+        content = (end, filled_s, newest_step, len(store.markers), labels, self._is_held(t) and t)
         key = (*content, self.size(), ratio, theme.name, self.font().key())
         if key == self._key or self.width() < 50 or self.height() < 40:
             return
         self._key = key
-        self.frame = CourseFrame.of(self, labels, end - span_s, end, store)
+        self.frame = CourseFrame.of(self, labels, end - filled_s, end, store, held)
         n_columns = round(self.frame.plot.width() * ratio)
-        start = self.frame.t0 - STALE_AFTER_S
+        start = self.frame.t0 - STALE_AFTER_S - mean_over_s(filled_s)
         newest_shown = end if math.isnan(store.newest_time) else store.newest_time  # as the cursor counts
         predictions = store.predictions.read(start, newest_shown) if math.isfinite(end) else []
-        self.course = course(predictions, labels, self.frame.t0, self.frame.t1, n_columns)
+        t0, t1 = self.frame.t0, self.frame.t1
+        self.course = course(predictions, labels, t0, t1, n_columns, mean_over_s(filled_s))
         self._picture = QPixmap(round(self.width() * ratio), round(self.height() * ratio))
         self._picture.setDevicePixelRatio(ratio)
         self._picture.fill(QColor(theme.surface))
-        markers = store.markers.read(self.frame.t0, end) if math.isfinite(end) else []
+        self._markers = store.markers.read(self.frame.t0, end) if math.isfinite(end) else []
         painter = QPainter(self._picture)
-        paint_course(painter, self.frame, self.course, markers, theme, ratio)
+        paint_course(painter, self.frame, self.course, self._markers, theme, ratio)
         painter.end()
         self.update()
+
+    def _stretch(self, store: ViewStore, t: float, span_s: float) -> tuple[float, float]:
+        """Return right edge and length of what is shown; both stay while the moment held lies inside."""
+        asked = (id(store), span_s)
+        if self._is_held(t) and self._stretch_for == asked:
+            end, filled_s = self._shown_stretch
+            if end - filled_s <= t <= end:
+                return self._shown_stretch
+        filled_s = _filled_span_s(store, span_s)
+        self._stretch_for = asked
+        self._shown_stretch = (self._right_edge(store, t, filled_s), filled_s)
+        return self._shown_stretch
 
     def _right_edge(self, store: ViewStore, t: float, span_s: float) -> float:
         newest = store.newest_time
@@ -138,9 +167,13 @@ class CourseView(QWidget):
         grid_s = _grid_s(span_s)
         return math.ceil(end / grid_s) * grid_s if math.isfinite(end) else math.nan
 
+    def _is_held(self, t: float) -> bool:
+        """Tell whether ``t`` is a moment looked back at."""
+        return self._store is not None and t < self._store.newest_time - _HELD_S
+
     def _x_of(self, t: float) -> int:
         """Return the column of the line that marks ``t``, or -1 where none is to be drawn."""
-        if self.frame is None or self._store is None or not t < self._store.newest_time - _HELD_S:
+        if self.frame is None or not self._is_held(t):
             return -1
         return round(self.frame.x_of(t)) if self.frame.t0 <= t <= self.frame.t1 else -1
 
@@ -152,6 +185,7 @@ class CourseView(QWidget):
         x = self._x_of(self._t)
         if x >= 0 and self.frame is not None:
             top, bottom = self.frame.ribbon.top(), self.frame.plot.bottom()
+            self._paint_later(painter, self.frame, x)
             painter.fillRect(QRectF(x - 1, top, 2, bottom - top), QColor(theme.accent))
             painter.setBrush(QColor(theme.accent))
             painter.setPen(Qt.PenStyle.NoPen)
@@ -161,6 +195,35 @@ class CourseView(QWidget):
             painter.setPen(QPen(QColor(theme.accent), 1, Qt.PenStyle.DotLine))
             painter.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -1, -1))
         painter.end()
+
+    def _paint_later(self, painter: QPainter, frame: CourseFrame, x: int) -> None:
+        """Grey what came after the moment held, and say so."""
+        theme, plot = self._panel.theme, frame.plot
+        veil = QColor(theme.surface)
+        veil.setAlpha(170)
+        painter.fillRect(QRectF(x, frame.ribbon.top(), plot.right() + 1 - x, plot.bottom()), veil)
+        metrics = QFontMetricsF(frame.small)
+        width = metrics.horizontalAdvance("later") + 10
+        if width <= plot.right() - x:
+            at = QRectF(x + 2, plot.bottom() - metrics.height() - 2, width, metrics.height())
+            painter.fillRect(at, QColor(theme.surface))
+            painter.setFont(frame.small)
+            painter.setPen(QColor(theme.muted))
+            painter.drawText(at, Qt.AlignmentFlag.AlignCenter, "later")
+
+    def event(self, event: QEvent | None) -> bool:
+        """Say the whole text of the markers below the mouse."""
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            QToolTip.showText(event.globalPos(), self.text_at(event.pos().x()), self)
+            return True
+        return super().event(event)
+
+    def text_at(self, x: float) -> str:
+        """Return the texts of the markers near a place, a line each."""
+        if self.frame is None:
+            return ""
+        near = [m for m in self._markers if abs(self.frame.x_of(m.time) - x) <= _NEAR_PX]
+        return tip_of(marker.text for marker in near)
 
     # --- choosing a moment ---
 

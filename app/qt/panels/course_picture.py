@@ -16,13 +16,17 @@ from PyQt6.QtWidgets import QWidget
 from app.engine.messages import MarkerPart
 from app.qt.theme import Theme
 from app.qt.widgets.category import colour_of, draw_mark, fill_category, fill_uncertain, growth, scaled_font
+from app.qt.widgets.time_strip import mixed
 from app.view.course import NOTHING, UNCERTAIN, WARMING_UP, Course, line_pixels
+from app.view.marker_layout import marker_texts
 from app.view.plain_text import one_line
 from app.view.store import ViewStore
 from app.view.trust import threshold
 
 _TICK_STEPS_S = (5, 10, 15, 30, 60, 120, 300)
 _LINE = 2.0  # width of the lines, logical pixels
+_FAINT = 0.32  # share of a line's colour where each prediction is drawn behind the means
+_MOST_MARKER_ROWS = 3
 
 
 @dataclass(frozen=True)
@@ -35,19 +39,21 @@ class CourseFrame:
     t1: float
     time_zero: float  # LSL time that the axis calls 0
     time_name: str
+    earliest: float  # LSL time before which the axis has no ticks
+    held: float  # LSL time of the moment that is held; NaN while the newest is shown
     font: QFont
     small: QFont
 
     @classmethod
     def of(
-        cls, widget: QWidget, labels: Sequence[str], t0: float, t1: float, store: ViewStore
+        cls, widget: QWidget, labels: Sequence[str], t0: float, t1: float, store: ViewStore, held: float
     ) -> CourseFrame:
-        """Return the frame that fits a widget and its font."""
+        """Return the frame that fits a widget and its font; ``held`` is NaN while nothing is held."""
         larger = growth(widget.height(), 18 * QFontMetricsF(widget.font()).height(), 1.4)
         font, small = scaled_font(widget, larger), scaled_font(widget, 0.9 * larger)
         metrics, tiny = QFontMetricsF(font), QFontMetricsF(small)
         line = tiny.height()
-        left = tiny.horizontalAdvance("0.625") + 1.6 * line
+        left = tiny.horizontalAdvance("62.5 %") + 1.6 * line
         longest = max((metrics.horizontalAdvance(f"{label} 100 %") for label in labels), default=0.0)
         right = min(longest + 1.6 * metrics.averageCharWidth(), 0.25 * widget.width())
         ribbon_height = 1.2 * line
@@ -56,11 +62,13 @@ class CourseFrame:
         # On whole pixels: the lines come as an image, and must not be resampled.
         plot = QRectF(left, top, widget.width() - left - right, widget.height() - top - below)
         ribbon = QRectF(left, 0, plot.width(), ribbon_height)
+        zero, name, earliest = t1, "time before now (min:s)", -math.inf
         if store.timeline is not None:
             zero, name = store.timeline.first, "recording time (min:s)"
-        else:
-            zero, name = t1, "time before now (min:s)"
-        return cls(plot, ribbon, t0, t1, zero, name, font, small)
+            earliest = zero  # a recording has no time before its start
+        elif math.isfinite(held):
+            zero, name = held, "time from the moment shown (min:s)"
+        return cls(plot, ribbon, t0, t1, zero, name, earliest, held, font, small)
 
     def x_of(self, t: float) -> float:
         """Return the place of a moment, logical pixels."""
@@ -102,7 +110,7 @@ def _paint_axes(painter: QPainter, frame: CourseFrame, course: Course, theme: Th
         painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
         painter.setPen(QColor(theme.muted))
         at = QRectF(0, y - metrics.height() / 2, plot.left() - 4, metrics.height())
-        painter.drawText(at, Qt.AlignmentFlag.AlignRight, f"{probability:.3g}")
+        painter.drawText(at, Qt.AlignmentFlag.AlignRight, f"{100 * probability:.3g} %")
     if course.labels:
         y = frame.y_of(least)
         painter.setPen(QPen(QColor(theme.text), 1, Qt.PenStyle.DashLine))
@@ -115,26 +123,37 @@ def _paint_axes(painter: QPainter, frame: CourseFrame, course: Course, theme: Th
     painter.drawText(at, Qt.AlignmentFlag.AlignHCenter, "probability")
     painter.restore()
     below = QRectF(plot.left(), plot.bottom() + 1.05 * metrics.height(), plot.width(), metrics.height())
-    painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, frame.time_name)
+    painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, _below(frame, course))
     if math.isfinite(frame.t1):
         _paint_times(painter, frame, theme, metrics)
     if not np.any(course.answers != NOTHING):
-        painter.drawText(plot, Qt.AlignmentFlag.AlignCenter, "no prediction in this time yet")
+        text = "no prediction in this time yet"
+        plate = metrics.boundingRect(plot, int(Qt.AlignmentFlag.AlignCenter), text).adjusted(-6, -2, 6, 2)
+        painter.fillRect(plate, QColor(theme.surface))  # no grid through the words
+        painter.setPen(QColor(theme.muted))
+        painter.drawText(plot, Qt.AlignmentFlag.AlignCenter, text)
+
+
+def _below(frame: CourseFrame, course: Course) -> str:
+    """Return the time axis' name, and what the lines are where they are not the predictions themselves."""
+    if not course.mean_s:
+        return frame.time_name
+    return f"{frame.time_name}; lines: {course.mean_s:g} s mean, faint: every prediction"
 
 
 def _paint_times(painter: QPainter, frame: CourseFrame, theme: Theme, metrics: QFontMetricsF) -> None:
     plot, span = frame.plot, frame.t1 - frame.t0
     room = 1.6 * metrics.horizontalAdvance("-10:00")
     step = next((s for s in _TICK_STEPS_S if s / span * plot.width() >= room), 600)
-    first = math.ceil((frame.t0 - frame.time_zero) / step)
-    if frame.time_zero < frame.t1:
-        first = max(first, 0)  # a recording has no time before its start
+    first = math.ceil((max(frame.t0, frame.earliest) - frame.time_zero) / step - 1e-9)
     for i in range(first, math.floor((frame.t1 - frame.time_zero) / step + 1e-9) + 1):
         x = frame.x_of(frame.time_zero + i * step)
         painter.setPen(QPen(QColor(theme.grid), 1))
         painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom() + 3))
         painter.setPen(QColor(theme.muted))
         text = _minutes(i * step)
+        if i > 0 and math.isinf(frame.earliest):
+            text = f"+{text}"
         width = metrics.horizontalAdvance(text)
         if x - width / 2 < plot.left() - 2:
             continue  # it would run into the axis of probabilities
@@ -187,10 +206,18 @@ def _paint_lines(painter: QPainter, frame: CourseFrame, course: Course, theme: T
     if height < 2 or not width:
         return
     image = np.zeros((height, width), np.uint32)  # 0xAARRGGBB, clear or opaque
-    for index in _lowest_last_first(course):
-        colour = np.uint32(colour_of(theme, index).rgba())
-        pixels = line_pixels(course.low[:, index], course.high[:, index], height, round(_LINE * ratio))
-        image[pixels] = colour
+    order, line = _lowest_last_first(course), round(_LINE * ratio)
+    if course.mean_low is not None and course.mean_high is not None:
+        thin = max(1, round(0.5 * line))
+        for index in order:
+            faint = QColor(mixed(colour_of(theme, index).name(), theme.surface, _FAINT))
+            pixels = line_pixels(course.low[:, index], course.high[:, index], height, thin)
+            image[pixels] = np.uint32(faint.rgba())
+    low = course.low if course.mean_low is None else course.mean_low
+    high = course.high if course.mean_high is None else course.mean_high
+    for index in order:
+        pixels = line_pixels(low[:, index], high[:, index], height, line)
+        image[pixels] = np.uint32(colour_of(theme, index).rgba())
     picture = QImage(image.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32_Premultiplied)
     target = QRectF(frame.plot.left(), frame.plot.top(), width / ratio, height / ratio)
     painter.drawImage(target, picture)
@@ -208,11 +235,12 @@ def _paint_marks(painter: QPainter, frame: CourseFrame, course: Course, theme: T
         return
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     radius = 0.24 * QFontMetricsF(frame.font).height()
+    drawn = course.probs if course.mean is None else course.mean
     spacing = 2.2 * radius * ratio * n_labels * 3
     for index in _lowest_last_first(course):
         colour = colour_of(theme, index)
         for column in np.arange(spacing * (index + 0.5) / n_labels, len(course.answers), spacing).astype(int):
-            probability = float(course.probs[column, index])
+            probability = float(drawn[column, index])
             if probability == probability:
                 at = QPointF(frame.plot.left() + column / ratio, frame.y_of(probability))
                 draw_mark(painter, at, radius, theme, index, colour)
@@ -220,8 +248,8 @@ def _paint_marks(painter: QPainter, frame: CourseFrame, course: Course, theme: T
 
 
 def _paint_names(painter: QPainter, frame: CourseFrame, course: Course, theme: Theme) -> None:
-    """Name the lines at their right ends, moved apart where they would overlap."""
-    last = course.probs[-1] if len(course.probs) else np.empty(0)
+    """Name the lines at the right with their values at the moment shown, moved apart where they overlap."""
+    last = course.probs[column_shown(frame, course)] if len(course.probs) else np.empty(0)
     known = [i for i in np.argsort(-np.nan_to_num(last), kind="stable").tolist() if last[i] == last[i]]
     font = (
         frame.font if len(known) * QFontMetricsF(frame.font).height() <= frame.plot.bottom() else frame.small
@@ -247,19 +275,32 @@ def _paint_names(painter: QPainter, frame: CourseFrame, course: Course, theme: T
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
 
 
+def column_shown(frame: CourseFrame, course: Course) -> int:
+    """Return the column of the moment that is held, else the last one."""
+    last = len(course.probs) - 1
+    if not math.isfinite(frame.held):
+        return last
+    share = (frame.held - frame.t0) / (frame.t1 - frame.t0)
+    return min(max(math.ceil(share * len(course.probs) - 1e-6) - 1, 0), last)
+
+
 def _paint_markers(
     painter: QPainter, frame: CourseFrame, markers: Sequence[MarkerPart], theme: Theme
 ) -> None:
-    """Paint markers as lines, with their text as far as the next one leaves room."""
+    """Paint markers as lines, and as much of their texts as fits."""
     painter.setFont(frame.small)
-    metrics = QFontMetricsF(frame.small)
-    places = [*(frame.x_of(marker.time) for marker in markers), frame.plot.right()]
-    for marker, x, end in zip(markers, places, places[1:], strict=False):
-        painter.setPen(QPen(QColor(theme.muted), 1, Qt.PenStyle.DashDotLine))
-        painter.drawLine(QPointF(x, frame.plot.top()), QPointF(x, frame.plot.bottom()))
-        text = metrics.elidedText(one_line(marker.text, 60), Qt.TextElideMode.ElideRight, end - x - 8)
-        if len(text) > 1:
-            at = QRectF(x + 3, frame.plot.top() + 1, metrics.horizontalAdvance(text) + 2, metrics.height())
-            painter.fillRect(at, QColor(theme.surface))
-            painter.setPen(QColor(theme.text))
-            painter.drawText(at, Qt.AlignmentFlag.AlignLeft, text)
+    metrics, plot = QFontMetricsF(frame.small), frame.plot
+    places = [frame.x_of(marker.time) for marker in markers]
+    texts = [one_line(marker.text, 60) for marker in markers]
+    painter.setPen(QPen(QColor(theme.muted), 1, Qt.PenStyle.DashDotLine))
+    for x in places:
+        painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()))
+    widths = [metrics.horizontalAdvance(text) + 8 for text in texts]
+    n_rows = min(_MOST_MARKER_ROWS, max(1, int(0.3 * plot.height() / metrics.height())))
+    painter.setPen(QColor(theme.text))
+    for at in marker_texts(places, widths, plot.left(), plot.right(), n_rows):
+        text = metrics.elidedText(texts[at.index], Qt.TextElideMode.ElideRight, at.width - 6)
+        top = plot.top() + 1 + at.row * metrics.height()
+        box = QRectF(at.left + 3, top, metrics.horizontalAdvance(text) + 2, metrics.height())
+        painter.fillRect(box, QColor(theme.surface))
+        painter.drawText(box, Qt.AlignmentFlag.AlignLeft, text)

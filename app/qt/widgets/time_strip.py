@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from html import escape
 
-from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
-from PyQt6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPaintEvent, QPen, QPixmap, QResizeEvent
-from PyQt6.QtWidgets import QSizePolicy, QWidget
+from PyQt6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from PyQt6.QtGui import (
+    QColor,
+    QFontMetricsF,
+    QHelpEvent,
+    QImage,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+    QResizeEvent,
+)
+from PyQt6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.engine.messages import MarkerPart
 from app.qt.theme import DARK, Theme
+from app.view.marker_layout import marker_texts
 from app.view.plain_text import one_line
 from app.view.raster import ColumnRing
 from app.view.store import ViewStore
 
 _MAX_MARKERS = 60
+_MARKER_ROWS = 3
+_NEAR_PX = 6.0  # the mouse is at a marker
 _TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60)
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
@@ -77,6 +91,22 @@ class TimeStrip(QWidget):
         """Draw gutters and axis anew at the next paint."""
         self._frame = None
         self.update()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Say the whole text of the markers below the mouse; elsewhere what the strip's tooltip says."""
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            x = event.pos().x()
+            near = [m.text for m in self.markers if abs(self.x_of(m.time) - x) <= _NEAR_PX]
+            if near:
+                QToolTip.showText(event.globalPos(), tip_of(near), self)
+                return True
+        return super().event(event)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Draw gutters and axis anew in another font."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.FontChange:
+            self.redraw_frame()
 
     # --- geometry ---
 
@@ -194,27 +224,30 @@ class TimeStrip(QWidget):
 def paint_markers(
     painter: QPainter, plot: QRectF, markers: Sequence[tuple[float, str]], strip: TimeStrip
 ) -> None:
-    """Draw markers as dashed lines across the plot, each text on the first of three lines that is free."""
+    """Draw markers as dashed lines across the plot, and as much of their texts as fits on three lines."""
     metrics = QFontMetricsF(painter.font())
-    pen = QPen(QColor(strip.theme.text), 1, Qt.PenStyle.DashLine)
     back = QColor(strip.theme.surface)
     back.setAlpha(215)
-    ends = [-math.inf] * 3  # right end of the newest text on each line
-    painter.setPen(pen)
+    painter.setPen(QPen(QColor(strip.theme.text), 1, Qt.PenStyle.DashLine))
     for x, _ in markers:
         painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()))
-    for x, text in markers if strip.marker_texts else ():
-        words = metrics.elidedText(one_line(text, 60), Qt.TextElideMode.ElideRight, 9 * metrics.height())
-        width = metrics.horizontalAdvance(words) + metrics.height() * 0.4
-        # Near the right edge the text stands before its line.
-        left = x + 1 if x + width < plot.right() else x - width - 1
-        row = next((i for i, end in enumerate(ends) if end < left), None)
-        if row is None:
-            continue
-        ends[row] = left + width
-        box = QRectF(left, plot.top() + row * metrics.height(), width, metrics.height())
+    if not strip.marker_texts:
+        return
+    texts = [one_line(text, 60) for _, text in markers]
+    air = metrics.height() * 0.4
+    widths = [metrics.horizontalAdvance(text) + air + 2 for text in texts]
+    for at in marker_texts([x for x, _ in markers], widths, plot.left(), plot.right(), _MARKER_ROWS):
+        words = metrics.elidedText(texts[at.index], Qt.TextElideMode.ElideRight, at.width - air)
+        top = plot.top() + at.row * metrics.height()
+        box = QRectF(at.left + 1, top, at.width - 2, metrics.height())
         painter.fillRect(box, back)
-        painter.drawText(box.adjusted(metrics.height() * 0.2, 0, 0, 0), int(_LEFT), words)
+        painter.drawText(box.adjusted(air / 2, 0, 0, 0), int(_LEFT), words)
+
+
+def tip_of(texts: Iterable[str]) -> str:
+    """Return texts from outside as a tooltip, a line each, none of it taken for markup."""
+    lines = [escape(one_line(text, 300)) for text in texts]
+    return f"<p>{'<br>'.join(lines)}</p>" if lines else ""
 
 
 def paint_notice(painter: QPainter, rect: QRectF, text: str, theme: Theme) -> None:

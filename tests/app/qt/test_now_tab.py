@@ -12,6 +12,7 @@ from PyQt6.QtWidgets import QLabel
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from acquisition.windows import WindowConfig
 from app.engine.messages import GazePart, MarkerPart, ModelInfo, Opened, Phase
+from app.qt.panels.course_picture import column_shown
 from app.qt.tabs.now import NowTab
 from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore
@@ -249,6 +250,57 @@ def test_a_moment_held_is_marked_in_the_course(tab, qtbot):
     image = view.grab().toImage()
     x = round(view.frame.x_of(NOW - 20))
     assert image.pixelColor(x, round(view.frame.plot.center().y()) + 3) == QColor(LIGHT.accent)
+
+
+def test_a_held_course_stands_still_and_gives_the_figures_of_that_moment(tab, qtbot):
+    store = filled(CLEAR)
+    show(tab, qtbot, store)
+    view = tab.course.view
+    ends = []
+    for t in np.arange(NOW + 0.5, NOW + 20.0, 0.25):
+        store.take(prediction(float(t), DOUBTFUL))
+        seen(store, float(t))
+        tab.refresh(store, NOW)
+        ends.append((view.frame.t0, view.frame.t1))
+    assert set(ends) == {(NOW - 60, NOW)}
+    assert view.frame.time_zero == NOW
+    assert view.frame.time_name == "time from the moment shown (min:s)"
+    figures = view.course.probs[column_shown(view.frame, view.course)]
+    np.testing.assert_allclose(figures, list(CLEAR.values()), atol=1e-6)
+    tab.refresh(store, NOW + 10.0)  # outside what was shown when it was held
+    assert view.frame.t1 >= NOW + 10.0
+    figures = view.course.probs[column_shown(view.frame, view.course)]
+    np.testing.assert_allclose(figures, list(DOUBTFUL.values()), atol=1e-6)
+
+
+def test_what_came_after_the_moment_held_is_faded(tab, qtbot):
+    show(tab, qtbot, filled(), NOW - 20)
+    view = tab.course.view
+    image = view.grab().toImage()
+    y = round(view.frame.y_of(CLEAR["sad"]))
+    columns = columns_of(image, y, [LIGHT.category(2)])
+    in_plot = [x for x in columns if x <= view.frame.plot.right()]  # the name has its mark beside it
+    assert in_plot
+    assert max(in_plot) < view.frame.x_of(NOW - 20) < view.frame.plot.right()
+
+
+def test_a_marker_tells_its_whole_text_below_the_mouse(tab, qtbot):
+    store = filled()
+    store.take(MarkerPart(NOW - 30, HOSTILE, "m"))
+    show(tab, qtbot, store)
+    view = tab.course.view
+    tip = view.text_at(view.frame.x_of(NOW - 30) + 2)
+    assert "&lt;b&gt;T7" in tip
+    assert view.text_at(view.frame.x_of(NOW - 20)) == ""
+
+
+def test_a_long_course_says_that_its_lines_are_means(tab, qtbot):
+    store = filled(seconds=150.0)
+    show(tab, qtbot, store)
+    assert tab.course.view.course.mean_s == 2.0
+    tab.course.span.setCurrentIndex(0)
+    show(tab, qtbot, store)
+    assert tab.course.view.course.mean_s == 0.0
 
 
 def test_the_span_can_be_chosen(tab, qtbot):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from app.view.course import NOTHING, UNCERTAIN, WARMING_UP, course, line_pixels
+from app.view.course import NOTHING, UNCERTAIN, WARMING_UP, course, line_pixels, mean_over_s
 from models.prediction import Prediction
 
 LABELS = ("sad", "happy")
@@ -59,3 +59,14 @@ def test_a_steep_line_has_no_holes():
     rows, columns = line_pixels(np.float32([0.2]), np.float32([0.8]), height=101, width=1)
     assert rows.tolist() == list(range(20, 81))
     assert set(columns.tolist()) == {0}
+
+
+def test_means_are_of_the_last_seconds_and_leave_the_values_alone():
+    given = [at(k / 4, float(k % 2)) for k in range(40)]
+    made = course(given, LABELS, 5.0, 9.0, 16, mean_s=2.0)
+    np.testing.assert_allclose(made.mean, 0.5)
+    assert set(made.probs[:, 0]) == {0.0, 1.0}
+
+
+def test_short_courses_need_no_means():
+    assert [mean_over_s(span) for span in (30.0, 60.0, 120.0, 300.0, 600.0)] == [0, 0, 2, 5, 10]
