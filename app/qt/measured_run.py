@@ -128,11 +128,8 @@ class MeasuredRun:
         return self._store.newest_time, own / 1e6, float("nan") if health is None else health.memory_mb
 
     def _count_refreshes(self) -> None:
-        for index in range(self._tabs.count()):
-            tab = self._tabs.widget(index)
-            refresh = getattr(tab, "refresh", None)
-            if refresh is not None:
-                tab.refresh = self._counted(refresh)  # type: ignore[union-attr]
+        for tab in self._tabs.by_name.values():
+            tab.refresh = self._counted(tab.refresh)  # type: ignore[method-assign]
 
     def _counted(self, refresh: Callable[..., None]) -> Callable[..., None]:
         def counted(*args: Any) -> None:

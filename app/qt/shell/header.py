@@ -4,70 +4,125 @@ from __future__ import annotations
 
 import math
 
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import QSize, Qt
 from PyQt6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from app.engine.messages import ModelInfo
 from app.qt.shell.playback import Playback, speed_text
 from app.qt.theme import Theme
+from app.qt.widgets.elided_label import ElidedLabel
 from app.view.clock_text import clock_text
 from app.view.figures import data_size
 from app.view.plain_text import one_line
 from app.view.store import ViewStore
+from app.view.trust import Verdict, judge
 
 INFERENCE_SIGN = "Emotion inference active"
+NO_INFERENCE_SIGN = "Emotion inference not running"
+_SIGN_MEANING = "Whether emotions are being inferred; people exposed must be told so"
 
 
 class Header(QWidget):
-    """Signs in words, in the corner beside the tabs."""
+    """Signs in words, in the row of the tabs: the same on each of them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.sign = self._label("sign", "Emotions are being inferred; people exposed must be told so")
-        self.sign.setText(INFERENCE_SIGN)
-        self.state = self._label("state", "Which moment the window shows")
-        self.recording = self._label("recording", "The recording")
-        self.model = self._label("model", "The model in use")
+        self.sign = QLabel(NO_INFERENCE_SIGN)
+        self.sign.setObjectName("sign")
+        self.sign.setTextFormat(Qt.TextFormat.PlainText)
+        self.sign.setAccessibleName(_SIGN_MEANING)
+        self.sign.setToolTip(_SIGN_MEANING)
+        self.answer = ElidedLabel("The emotion shown, and how far it may be trusted", least=26)
+        self.answer.setObjectName("answer")
+        self.file = ElidedLabel("The recording that is replayed", mode=Qt.TextElideMode.ElideMiddle)
+        self.model = ElidedLabel("The model in use", mode=Qt.TextElideMode.ElideMiddle)
         self.model.setProperty("muted", "true")
+        self.recording = ElidedLabel("The recording", least=11)
+        self.state = ElidedLabel("Which moment the window shows", least=10)
+        self.state.setObjectName("state")
         row = QHBoxLayout(self)
-        row.setContentsMargins(0, 2, 8, 2)
+        row.setContentsMargins(12, 2, 8, 2)
         row.setSpacing(10)
-        for label in (self.model, self.recording, self.state, self.sign):
+        row.addWidget(self.answer)
+        row.addStretch(1)
+        for label in (self.file, self.model, self.recording, self.state, self.sign):
             row.addWidget(label)
         self._theme: Theme | None = None
         self._shown_state = ""
+        self._answered: tuple[object, ...] = ()
+        self._room = 0
+
+    def set_room(self, width: int) -> None:
+        """Take the width that the tabs leave: a corner's widget is as wide as it hints."""
+        if width != self._room:
+            self._room = width
+            self.updateGeometry()
+
+    def sizeHint(self) -> QSize:
+        """Return all the room there is."""
+        hint = super().sizeHint()
+        return QSize(max(self._room, self.minimumSizeHint().width()), hint.height())
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         self._theme, self._shown_state = theme, ""
-        self.sign.setStyleSheet(f"color: {theme.text}; background: {theme.surface};")
+        self._colour_sign()
         self.recording.setStyleSheet(f"color: {theme.bad}; font-weight: 600;")
 
     def refresh(self, store: ViewStore, playback: Playback) -> None:
         """Show what holds."""
+        self._show_sign(store)
+        self._show_answer(store, playback)
         self._show_state(state_words(store, playback), _mood(store, playback))
         recording = recording_words(store)
-        _set(self.recording, recording)
+        self.recording.show_text(recording)
         self.recording.setVisible(bool(recording))
+        timeline = store.timeline
+        self.file.show_text(
+            one_line(timeline.path.name) if timeline else "", str(timeline.path) if timeline else ""
+        )
+        self.file.setVisible(timeline is not None)
         if store.model is not None:
-            text = f"Model: {one_line(store.model.name, 40)}"
-            _set(self.model, text)
+            self.model.show_text(f"Model: {one_line(store.model.name, 40)}")
             self.model.setToolTip(model_words(store.model))
 
+    def _show_sign(self, store: ViewStore) -> None:
+        """Say that emotions are inferred for as long as they are, and no longer."""
+        text = INFERENCE_SIGN if store.phase.name in ("running", "paused") else NO_INFERENCE_SIGN
+        if self.sign.text() != text:
+            self.sign.setText(text)
+            self._colour_sign()
+
+    def _colour_sign(self) -> None:
+        if self._theme is not None:
+            is_on = self.sign.text() == INFERENCE_SIGN
+            colour = self._theme.text if is_on else self._theme.muted
+            edge = "" if is_on else f" border-color: {self._theme.grid}; font-weight: 400;"
+            self.sign.setStyleSheet(f"color: {colour}; background: {self._theme.surface};{edge}")
+
+    def _show_answer(self, store: ViewStore, playback: Playback) -> None:
+        t = playback.time
+        prediction = store.predictions.at(t) if math.isfinite(t) else None
+        # A verdict reads seconds of signals: one per prediction and second is enough.
+        answered = (id(store), id(prediction), store.phase, round(t) if math.isfinite(t) else None)
+        if answered != self._answered:
+            self._answered = answered
+            self.answer.show_text(answer_words(judge(prediction, store, t)))
+
     def _show_state(self, words: str, mood: str) -> None:
-        _set(self.state, words)
+        self.state.show_text(words)
         if self._theme is not None and self._shown_state != mood:
             self._shown_state = mood
             colours = {"good": self._theme.good, "suspect": self._theme.suspect, "bad": self._theme.bad}
             self.state.setStyleSheet(f"color: {colours.get(mood, self._theme.muted)};")
 
-    def _label(self, name: str, meaning: str) -> QLabel:
-        label = QLabel()
-        label.setObjectName(name)
-        label.setTextFormat(Qt.TextFormat.PlainText)
-        label.setAccessibleName(meaning)
-        label.setToolTip(meaning)
-        return label
+
+def answer_words(verdict: Verdict) -> str:
+    """Return the likeliest emotion with its probability and, where it is no answer, why."""
+    if not math.isfinite(verdict.probability):
+        return verdict.label
+    words = f"{one_line(verdict.likeliest, 24)} {100 * verdict.probability:.0f} %"
+    return words if verdict.state == "certain" else f"{words}, {verdict.state}"
 
 
 def model_words(model: ModelInfo) -> str:
@@ -112,8 +167,3 @@ def recording_words(store: ViewStore) -> str:
     if recording.state != "recording":
         return f"● {recording.state} the recording"
     return f"● REC {clock_text(recording.duration_s)}, {data_size(recording.n_bytes)}"
-
-
-def _set(label: QLabel, text: str) -> None:
-    if label.text() != text:
-        label.setText(text)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from PyQt6.QtWidgets import QTabWidget, QWidget
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QKeyEvent, QResizeEvent
+from PyQt6.QtWidgets import QFrame, QScrollArea, QTabWidget, QWidget
 
 from acquisition.clock import LslClock
 from acquisition.types import MODALITIES
 from app.engine.messages import AskOcclusion, ChooseSpectrogram
 from app.qt.shell.faults import Faults
+from app.qt.shell.header import Header
 from app.qt.shell.playback import Playback
 from app.qt.shell.session import Session
 from app.qt.tabs.health import HealthTab
@@ -45,13 +48,17 @@ class TabSet(QTabWidget):
     playback : Playback
     faults : Faults
         Takes what goes wrong in a tab, so that the rest of the window goes on.
+    header : Header
+        Stands beside the tabs.
     """
 
-    def __init__(self, session: Session, playback: Playback, faults: Faults) -> None:
+    def __init__(self, session: Session, playback: Playback, faults: Faults, header: Header) -> None:
         super().__init__()
         bar = self.tabBar()
         assert bar is not None
         bar.setDrawBase(False)
+        self._header = header
+        self.setCornerWidget(header)
         self.setAccessibleName("Views")
         self._playback, self._faults = playback, faults
         self._clock = LslClock()
@@ -68,12 +75,19 @@ class TabSet(QTabWidget):
         }
         for name, tab in self.by_name.items():
             assert isinstance(tab, QWidget)
-            self.addTab(tab, _TITLES[name])
+            self.addTab(_Scrolled(tab), _TITLES[name])
             self.setTabToolTip(self.count() - 1, f"{_TITLES[name]} (Alt+{self.count()})")
         self.now.set_time_travel(playback.hold, playback.to_end)
         self.why.ask_occlusion = lambda: session.send(AskOcclusion())
         self.why.moment_chosen.connect(playback.hold)
         self.signals.on_choose_spectrogram(lambda ch_name: session.send(ChooseSpectrogram(ch_name)))
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Give the header all the room beside the tabs."""
+        bar = self.tabBar()
+        if bar is not None:
+            self._header.set_room(self.width() - bar.sizeHint().width())
+        super().resizeEvent(event)
 
     @property
     def name(self) -> str:
@@ -117,3 +131,22 @@ class TabSet(QTabWidget):
             return
         context_of, end = store.model.windows.context_of, prediction.t_end
         self.signals.set_highlight({m: (end - context_of(m), end) for m in MODALITIES})
+
+
+class _Scrolled(QScrollArea):
+    """A tab at its least size behind scroll bars, where there is less room than that, as at 200 %.
+
+    Toolbar, signs, messages and time bar stay where they are.
+    """
+
+    def __init__(self, tab: QWidget) -> None:
+        super().__init__()
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setWidgetResizable(True)
+        self.setWidget(tab)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Leave the arrow keys to the window, which steps through time with them."""
+        if event is not None:
+            event.ignore()

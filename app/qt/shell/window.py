@@ -7,7 +7,7 @@ from functools import partial
 
 from PyQt6.QtCore import QEvent, Qt, QTimer
 from PyQt6.QtGui import QCloseEvent, QKeyEvent
-from PyQt6.QtWidgets import QFrame, QMainWindow, QMessageBox, QScrollArea, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QMainWindow, QMessageBox, QVBoxLayout, QWidget
 
 from acquisition.types import MODALITIES
 from app.engine.messages import Note
@@ -79,8 +79,7 @@ class MainWindow(QMainWindow):
         self.addToolBar(self.toolbar)
         self.banners = Banners(self._button_of)
         self.header = Header()
-        self.tabs = TabSet(self.session, self.playback, self.faults)
-        self.tabs.setCornerWidget(self.header)
+        self.tabs = TabSet(self.session, self.playback, self.faults, self.header)
         self.replay_bar = ReplayBar(self.playback, self.actions_by_name)
         page = QWidget()
         page.setObjectName("page")
@@ -90,7 +89,7 @@ class MainWindow(QMainWindow):
         column.addWidget(self.banners)
         column.addWidget(self.tabs, 1)
         column.addWidget(self.replay_bar)
-        self.setCentralWidget(_Scrolled(page))
+        self.setCentralWidget(page)
         page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         page.setFocus()  # not the first button: Space shall hold the view
 
@@ -251,19 +250,3 @@ class MainWindow(QMainWindow):
 
     def _no_profiles(self) -> None:
         self.banners.tell(Condition("profiles", "info", _NO_PROFILES))
-
-
-class _Scrolled(QScrollArea):
-    """The page at its least size behind scroll bars, where the screen is smaller than that, as at 200 %."""
-
-    def __init__(self, page: QWidget) -> None:
-        super().__init__()
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setWidgetResizable(True)
-        self.setWidget(page)
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Leave the arrow keys to the window, which steps through time with them."""
-        if event is not None:
-            event.ignore()

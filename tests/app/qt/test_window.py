@@ -10,7 +10,7 @@ import pytest
 from engine_double import Engines
 from filled_store import news
 from PyQt6.QtCore import QPoint, Qt
-from PyQt6.QtWidgets import QDialog, QMessageBox, QPushButton, QWidget
+from PyQt6.QtWidgets import QDialog, QMessageBox, QPushButton
 
 from acquisition.clock import LslClock
 from acquisition.types import Change, StreamEvent
@@ -27,7 +27,7 @@ from app.engine.messages import (
 )
 from app.engine.request import LiveRequest
 from app.qt.shell.banners import Banner
-from app.qt.shell.header import INFERENCE_SIGN
+from app.qt.shell.header import INFERENCE_SIGN, NO_INFERENCE_SIGN
 from app.qt.shell.session import Session
 from app.qt.shell.settings import Settings
 from app.qt.shell.shortcuts import COMMANDS
@@ -115,14 +115,32 @@ def test_a_prediction_s_display_is_timed_when_the_window_has_been_painted(opened
     assert math.isnan(display.percentile_ms(50))
 
 
-def test_the_sign_of_inference_is_always_there(opened, qtbot):
-    window, engines = opened(live_news())
-    for said in (None, Phase("failed", "lost")):
-        if said is not None:
-            engines.newest.end(said)
+def test_the_sign_of_inference_is_always_there_and_says_when_nothing_is_inferred(opened, qtbot):
+    window, engines = opened([Phase("loading")])
+    settle(window)
+    assert window.header.sign.text() == NO_INFERENCE_SIGN
+    engines.newest.unread = live_news()
+    settle(window)
+    assert window.header.sign.isVisible()
+    assert window.header.sign.text() == INFERENCE_SIGN
+    engines.newest.end(Phase("failed", "lost"))
+    settle(window)
+    assert window.header.sign.isVisible()
+    assert window.header.sign.text() == NO_INFERENCE_SIGN
+
+
+def test_each_tab_shows_the_emotion_with_its_probability_and_a_replay_its_file(opened):
+    window, engines = opened(news(20.0))
+    newest = window.session.store.predictions.at(window.playback.time)
+    probs = dict.fromkeys(newest.probs, 0.12) | {"disgust": 0.52}
+    engines.newest.unread = [replace(newest, probs=probs, warm_up=False)]
+    for name in ("now", "why", "signals", "health"):
+        window.tabs.show_tab(name)
         settle(window)
-        assert window.header.sign.isVisible()
-        assert window.header.sign.text() == INFERENCE_SIGN
+        assert window.header.answer.isVisible()
+        assert window.header.answer.text() == "disgust 52 %, uncertain"
+    assert window.header.file.text() == "simulated-30s.xdf"
+    assert window.header.file.isVisible()
 
 
 @pytest.mark.parametrize("name", ["now", "why", "signals", "health"])
@@ -349,9 +367,16 @@ def test_holding_a_replay_pauses_its_engine(opened, qtbot):
     assert engines.orders == [Pause()]
 
 
-def test_a_screen_smaller_than_the_page_can_be_scrolled_over(opened):
+def test_a_screen_smaller_than_the_page_scrolls_over_the_tab_and_nothing_else(opened):
     window, _ = opened(live_news())
-    window.resize(683, 384)  # 1366 x 768 at 200 %
-    assert (window.width(), window.height()) == (683, 384)
-    page = window.findChild(QWidget, "page")
-    assert page.width() > 683
+    for size in ((683, 384), (900, 480)):  # 1366 x 768 at 200 %, and at 150 %
+        window.resize(*size)
+        settle(window)
+        window.grab()
+        assert (window.width(), window.height()) == size
+        for widget in (window.header.sign, window.header.answer, window.replay_bar, window.toolbar):
+            corner = widget.mapTo(window, widget.rect().bottomRight())
+            assert widget.isVisible()
+            assert 0 <= corner.x() < size[0]
+            assert 0 <= corner.y() < size[1]
+    assert window.tabs.now.height() > window.tabs.now.visibleRegion().boundingRect().height()

@@ -6,8 +6,8 @@ import pytest
 
 from app.engine.messages import Opened, Phase
 from app.view.conditions import conditions
-from app.view.store import ViewStore
 from app.view.stopped import stop_title
+from app.view.store import ViewStore
 
 CASES = [
     ("streams: 2 streams fit eeg: 'A'; 'B' (choose with --streams ...)", "Two EEG streams: choose one"),
