@@ -24,6 +24,7 @@ from app.model_loading import load_model, make_decoder
 from app.outputs import Sink
 from app.own_streams import ClockOutlet, PredictionOutlet
 from app.pipeline import Pipeline
+from app.plugs import Plugs
 from app.recording_control import RecordingControl, RecordingHooks
 from app.runner import LiveRunner, closing
 from app.session_options import SessionOptions
@@ -54,6 +55,9 @@ class Observer:
     def after_decode(self) -> None:
         """Use the decode thread between windows, see `LiveRunner`."""
 
+    def on_recording(self) -> None:
+        """Hear that a recording has begun, and has every stream, in the session's thread."""
+
     def own_source_ids(self) -> list[str]:
         """Return further streams of this program that a recording shall hold."""
         return []
@@ -68,6 +72,7 @@ class OpenSession:
     decoder: Decoder
     recording: RecordingControl
     clock: LslClock
+    plugs: Plugs  # what is unplugged by hand
 
 
 @dataclass
@@ -165,9 +170,14 @@ class LiveSession:
     ) -> None:
         decoder = make_decoder(checkpoint, self.options, self._failing("device", clock))
         decoder.warm_up()
-        observer = self.observer
+        observer, plugs = self.observer, Plugs()
         pipeline = Pipeline(
-            source, decoder, live=True, on_event=self.telemetry.on_event, on_chunk=observer.on_chunk
+            source,
+            decoder,
+            live=True,
+            on_event=self.telemetry.on_event,
+            on_chunk=observer.on_chunk,
+            plugs=plugs,
         )
         predictions, clock_map = PredictionOutlet(checkpoint.config.labels), ClockOutlet()
         sinks: list[Sink] = [predictions, *self.options.sinks(checkpoint.config.labels)]
@@ -183,7 +193,7 @@ class LiveSession:
         runner = LiveRunner(pipeline, clock, sinks, self.telemetry, after_acquire, observer.after_decode)
         with closing(sinks), contextlib.closing(clock_map), self._interruptible() as interrupted:
             try:
-                observer.on_open(OpenSession(checkpoint, source, decoder, recording, clock))
+                observer.on_open(OpenSession(checkpoint, source, decoder, recording, clock, plugs))
                 runner.start()
                 if self.options.record is not None:
                     self._record_first(self.options.record, recording, clock, show, interrupted)
@@ -205,8 +215,12 @@ class LiveSession:
     def _recording_control(
         self, source: LslSource, own_source_ids: list[str], checkpoint: Checkpoint, clock: LslClock
     ) -> RecordingControl:
+        def on_opened() -> None:
+            source.restate_segments()
+            self.observer.on_recording()
+
         hooks = RecordingHooks(
-            on_opened=source.restate_segments,
+            on_opened=on_opened,
             sidecar=lambda: self._sidecar(checkpoint, source),
             on_notice=lambda message: self._say(message, clock.now(), Change.WARNING),
             on_failure=self._failing("recording", clock),

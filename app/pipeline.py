@@ -8,12 +8,14 @@ replay and tests call `step`. Live and replay differ only in the source and the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 from acquisition.align import Aligner
 from acquisition.clock import stopwatch
 from acquisition.types import Change, Chunk, Source, StreamEvent, Window
+from app.plugs import Plugs
 from models.decoder import Decoder
 from models.prediction import Latency, Prediction
 
@@ -33,6 +35,8 @@ class Pipeline:
         Told every change of a stream's state.
     on_chunk : callable, optional
         Sees every chunk (for display); must not keep the caller waiting.
+    plugs : Plugs, optional
+        What is unplugged by hand; by default whatever the decoder's ``masked`` says.
     """
 
     def __init__(
@@ -43,11 +47,14 @@ class Pipeline:
         live: bool,
         on_event: Callable[[StreamEvent], None] = lambda event: None,
         on_chunk: Callable[[Chunk], None] = lambda chunk: None,
+        plugs: Plugs | None = None,
     ) -> None:
         self.source = source
         self.decoder = decoder
         self.aligner = Aligner(decoder.config.windows)
         self.live = live
+        self._plugs = plugs
+        self._stepped_to = -math.inf
         self._stepped: Window | None = None
         self._on_event = on_event
         self._on_chunk = on_chunk
@@ -82,6 +89,8 @@ class Pipeline:
     def decode(self, window: Window, now: Callable[[], float]) -> Prediction | None:
         """Turn a window into a prediction; None when no modality is present."""
         started = stopwatch()
+        if self._plugs is not None:
+            self.decoder.masked = self._plugs.of_window(window.t_end)
         prediction = self.decoder.decode(window)
         if prediction is None:
             return None
@@ -104,6 +113,7 @@ class Pipeline:
     def step(self, now: float) -> list[Prediction]:
         """Acquire, and decode every window that is due, in order. For replay and tests."""
         self.acquire(now)
+        self._tell_plugs(now)
         predictions = []
         for index in self.aligner.due(now, self.source.complete_to(now)):
             self._stepped = self._cut(index, now)
@@ -111,6 +121,11 @@ class Pipeline:
             if prediction is not None:
                 predictions.append(prediction)
         return predictions
+
+    def _tell_plugs(self, now: float) -> None:
+        for change in self._plugs.between(self._stepped_to, now) if self._plugs is not None else ():
+            self._on_event(StreamEvent("", Change.NOTICE, change.time, change.sentence))
+        self._stepped_to = now
 
     def decode_again(self) -> Prediction | None:
         """Decode the newest window of `step` once more, as when a modality was masked since."""

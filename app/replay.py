@@ -12,6 +12,7 @@ from acquisition.types import Change, StreamEvent
 from app.failure import Failure
 from app.model_loading import make_decoder
 from app.pipeline import Pipeline
+from app.plugs import Plugs
 from app.replay_file import ReplayFile
 from app.replay_steps import run_replay
 from app.runner import closing
@@ -76,7 +77,8 @@ class ReplaySession:
             self.telemetry.on_failure(Failure("device", message, clock.now()))
 
         decoder = make_decoder(checkpoint, self.options, on_failure)
-        pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event)
+        plugs = Plugs(self.file.recorded_plugs)
+        pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event, plugs=plugs)
         sinks = self.file.sinks()
         try:
             with closing(sinks):

@@ -12,14 +12,16 @@ from typing import Any
 from acquisition.errors import InputError
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, sidecar_path
-from acquisition.select import Selection, select_streams
+from acquisition.select import Selection, is_notes, select_streams
 from acquisition.xdf.format import XdfIndex
+from acquisition.xdf.markers import read_markers
 from acquisition.xdf.outline import Outline, outline_xdf
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
 from app.annotated import AnnotatedCopySink
 from app.model_loading import load_model
 from app.outputs import Sink
+from app.plugs import Plugging, read_plugging
 from app.session_options import SessionOptions
 from models.checkpoint import Checkpoint
 
@@ -108,6 +110,17 @@ class ReplayFile:
         """What builds a stream's way in."""
         config = self.checkpoint.config
         return intake_maker(self.options.adapter_options(config.ch_names), config.windows.max_gap_s)
+
+    @cached_property
+    def recorded_plugs(self) -> list[Plugging]:
+        """What was unplugged by hand while an own recording was made, whichever markers are in use."""
+        found = (
+            read_plugging(text, time)
+            for stream_id, stream in self.index.streams.items()
+            if is_notes(stream.header)
+            for time, text in read_markers(self.index, stream_id, self.make_intake)
+        )
+        return [change for change in found if change is not None]
 
     def look_through(self, progress: Callable[[float], None] = lambda share: None) -> Outline:
         """Read the file once for its outline; ``progress`` is told the share done, 0..1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +12,6 @@ from acquisition.clock import LslClock
 from acquisition.errors import InputError
 from acquisition.types import Change, Chunk, StreamEvent
 from app.engine.health import PERIOD_S, HealthMeter
-from app.engine.masking import mask, masked_modalities
 from app.engine.messages import (
     AskOcclusion,
     ChooseSpectrogram,
@@ -32,6 +32,7 @@ from app.engine.request import LiveRequest
 from app.engine.tap import Tap
 from app.failure import Failure
 from app.live import LiveSession, Observer, OpenSession
+from app.plugs import read_plugging
 from app.session_options import SessionOptions
 from app.simulator_process import SimulatorProcess, stream_choices
 from app.telemetry import Telemetry
@@ -149,6 +150,11 @@ class LiveEngine(Observer):
         self._tell(Phase("running"))
         self._desk = _Desk(opened, self._notes, self._telemetry, self._tap, model.device)
 
+    def on_recording(self) -> None:
+        """Note in the recording what is unplugged as it begins."""
+        if self._desk is not None:
+            self._desk.restate_plugs()
+
     def on_chunk(self, chunk: Chunk) -> None:
         """Show a chunk."""
         self._tap.on_chunk(chunk)
@@ -166,6 +172,7 @@ class _Desk:
         self, opened: OpenSession, notes: NoteOutlet, telemetry: Telemetry, tap: Tap, device: str
     ) -> None:
         self._opened, self._notes, self._telemetry, self._tap = opened, notes, telemetry, tap
+        self._hop_s = opened.checkpoint.config.windows.hop_s
         self._meter = HealthMeter(telemetry, device)
         self._next_health = float("-inf")
         self._recording_state = ""
@@ -194,7 +201,7 @@ class _Desk:
                 now,
                 streams=session.stream_health,
                 recording=recording.info(now),
-                masked=masked_modalities(self._opened.decoder),
+                masked=self._opened.plugs.unplugged_at(math.inf),
                 n_view_dropped=self._tap.n_dropped,
             )
         )
@@ -204,7 +211,9 @@ class _Desk:
             case Mask(modality, masked):
                 self._mask(modality, masked)
             case Note(text):
-                self._note(text)
+                self._push(
+                    text if read_plugging(text.strip(), 0.0) is None else f"typed: {text}", self._now()
+                )
             case StartRecording(path):
                 self._opened.recording.start(path, self._now())
             case StopRecording():
@@ -215,13 +224,18 @@ class _Desk:
                 self.occlusion.ask()
 
     def _mask(self, modality: str, masked: bool) -> None:
-        mask(self._opened.decoder, modality, masked)
+        change = self._opened.plugs.change(modality, masked, self._now(), self._hop_s)
+        self._push(change.marker, change.time)
         self._next_health = float("-inf")
 
-    def _note(self, text: str) -> None:
-        now = self._now()
-        if line := self._notes.push(text, now):
-            self._tap.put(MarkerPart(now, line, self._notes.header.name))
+    def restate_plugs(self) -> None:
+        """Say again what is unplugged, for those who listen from now on."""
+        for change in self._opened.plugs.restated(self._now(), self._hop_s):
+            self._notes.push(change.marker, change.time)
+
+    def _push(self, text: str, time: float) -> None:
+        if line := self._notes.push(text, time):
+            self._tap.put(MarkerPart(time, line, self._notes.header.name))
 
     def _now(self) -> float:
         return self._opened.clock.now()

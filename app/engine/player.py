@@ -8,7 +8,6 @@ from acquisition.clock import ReplayClock, stopwatch
 from acquisition.errors import InputError
 from acquisition.types import Change, StreamEvent
 from app.engine.health import PERIOD_S, HealthMeter
-from app.engine.masking import mask, masked_modalities
 from app.engine.messages import (
     AskOcclusion,
     ChooseSpectrogram,
@@ -29,6 +28,7 @@ from app.engine.tap import Tap
 from app.failure import Failure
 from app.model_loading import make_decoder
 from app.pipeline import Pipeline
+from app.plugs import Plugs
 from app.replay_file import ReplayFile
 from app.replay_steps import ReplaySteps
 from app.telemetry import Telemetry
@@ -68,6 +68,7 @@ class Player:
         self._start_s = file.start_s or 0.0  # of `first`, seconds from the recording's first sample
         self._decoder = make_decoder(file.checkpoint, file.options, self._on_failure)
         self._decoder.warm_up()  # a moment sought is decoded from all of its steps at once
+        self._plugs = Plugs(file.recorded_plugs)
         self._occlusion = OcclusionCheck(self._decoder, tap.put)
         self._meter = HealthMeter(self.telemetry, device)
         self._next_health = -math.inf  # on the stopwatch
@@ -227,6 +228,7 @@ class Player:
             live=False,
             on_event=self._events,
             on_chunk=self._tap.on_chunk,
+            plugs=self._plugs,
         )
         pipeline.aligner.start_at(index * self._hop_s)
         self._steps = ReplaySteps(pipeline, index, self.last)
@@ -234,7 +236,7 @@ class Player:
         self._clock.restart(self._now)
 
     def _mask(self, modality: str, masked: bool) -> None:
-        mask(self._decoder, modality, masked)
+        self._plugs.settle(modality, masked)
         self._next_health = -math.inf
         # Held still, the window shows at once what the loss does; a baseline would count its steps twice.
         if self._phase != "running" and not self._decoder.is_in_baseline:
@@ -248,7 +250,7 @@ class Player:
         if stopwatch() < self._next_health:
             return
         self._next_health = stopwatch() + PERIOD_S
-        masked = masked_modalities(self._decoder)
+        masked = self._plugs.unplugged_at(self._now)
         part = self._meter.part(self._now, masked=masked, n_view_dropped=self._tap.n_dropped)
         self._tap.put(part)
 

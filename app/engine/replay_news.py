@@ -53,7 +53,7 @@ class SaidOnce:
 
     def __init__(self, on_event: Callable[[StreamEvent], None]) -> None:
         self._on_event = on_event
-        self._said: set[tuple[str, str]] = set()
+        self._said: set[tuple[str, str, float]] = set()
         self._is_again = False
 
     def open_again(self) -> None:
@@ -62,7 +62,9 @@ class SaidOnce:
 
     def __call__(self, event: StreamEvent) -> None:
         """Pass an event on, without its sentence if that was said before."""
-        sentence = (event.stream, event.message)
+        # Only what is noticed at a moment of the file, such as a modality unplugged, may be said of many.
+        is_of_moment = event.change is Change.NOTICE and math.isfinite(event.time)
+        sentence = (event.stream, event.message, event.time if is_of_moment else 0.0)
         if self._is_again and sentence in self._said:
             if event.change in (Change.NOTICE, Change.WARNING):
                 return

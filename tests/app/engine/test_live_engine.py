@@ -19,6 +19,7 @@ import pytest
 from acquisition.record.files import log_path, status_path, stop_path
 from acquisition.record.recorder import is_running, read_status
 from acquisition.simulator.streams import SimulatorOptions
+from app.compare import compare_runs
 from app.engine.messages import (
     AskOcclusion,
     HealthPart,
@@ -36,6 +37,7 @@ from app.engine.messages import (
 from app.engine.process import EngineProcess
 from app.engine.request import LiveRequest
 from app.failure import Failure
+from app.replay import ReplaySession
 from app.session_options import SessionOptions
 from models.prediction import Prediction
 
@@ -77,11 +79,11 @@ class Watched:
 
 
 @contextmanager
-def live(model: Path, suffix: str) -> Iterator[Watched]:
-    simulated = SimulatorOptions(
-        seed=53, streams=("eeg", "gaze", "markers"), source_id_suffix=suffix, schedule="random:5"
-    )
-    request = LiveRequest(SessionOptions(model=model), simulated=simulated)
+def live(
+    model: Path, suffix: str, streams: tuple[str, ...] = ("eeg", "gaze", "markers"), jsonl: Path | None = None
+) -> Iterator[Watched]:
+    simulated = SimulatorOptions(seed=53, streams=streams, source_id_suffix=suffix, schedule="random:5")
+    request = LiveRequest(SessionOptions(model=model, jsonl=jsonl), simulated=simulated)
     watched = Watched(EngineProcess(request))
     watched.engine.start()
     try:
@@ -158,7 +160,7 @@ def test_an_unplugged_modality_is_absent_from_predictions(session) -> None:
 
 
 def test_a_note_lands_in_the_recording_on_one_line(session) -> None:
-    (shown,) = [m for m in session.watched.of(MarkerPart) if m.stream == "Affectscope notes"]
+    shown = [m for m in session.watched.of(MarkerPart) if m.stream == "Affectscope notes"][-1]
     notes = streams_of(session.first)["Affectscope notes"]
     assert notes["time_series"] == [["eyes closed"]]
     assert notes["time_stamps"][0] == pytest.approx(shown.time, abs=0.01)
@@ -206,6 +208,37 @@ def test_health_has_every_stream_and_stage(session) -> None:
 def test_the_occlusion_check_answers(session) -> None:
     answer = session.watched.of(Occlusion)[0]
     assert {row.kind for row in answer.rows} >= {"band", "region"}  # EEG alone, or with eyes by then
+
+
+def test_the_replay_repeats_what_was_unplugged_before_and_during_the_recording(
+    tmp_path: Path, random_model
+) -> None:
+    path, jsonl = tmp_path / "unplugged.xdf", tmp_path / "live.jsonl"
+    with live(random_model, f"-unplug-{os.getpid()}", ("eeg", "audio", "markers"), jsonl) as watched:
+        send = watched.engine.send
+        watched.next_prediction(lambda p: p.present["eeg"] and p.present["voice"])
+        send(Mask("eeg", True))
+        send(StartRecording(path))
+        watched.until_recording(path, "recording")
+        begin = watched.next_prediction().t_end
+        watched.next_prediction(lambda p: p.t_end > begin + 13.0)  # the replay is warm by then
+        for order in (Mask("eeg", False), Mask("voice", True), Mask("voice", False)):
+            send(order)
+            t_end = watched.next_prediction().t_end
+            watched.next_prediction(lambda p, t_end=t_end: p.t_end > t_end + 1.3)
+    watched.until(lambda: not status_path(path).exists(), 30.0)
+    replayed = tmp_path / "replay.jsonl"
+    ReplaySession(path, SessionOptions(model=random_model, jsonl=replayed)).run(lambda share: None)
+    result = compare_runs(jsonl, replayed)
+    lines = [json.loads(line) for line in jsonl.open()]
+    late = any(line["waited_s"] > 0.149 for line in lines)  # a busy machine loses a modality, and says so
+    assert result.n_compared >= 20
+    assert {tuple(line["present"].values()) for line in lines if line["t_end"] > begin} == {
+        (False, False, False, True),
+        (True, False, False, True),
+        (True, False, False, False),
+    } or late
+    assert late or (result.max_abs_dp <= 1e-3 and result.n_present_differs == 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")

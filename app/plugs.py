@@ -1,0 +1,134 @@
+"""Modalities unplugged by hand, window by window: noted live as markers, and repeated by a replay.
+
+A change holds for the windows that end at its time or later, live and in a replay alike.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from acquisition.errors import InputError
+from acquisition.types import MODALITIES
+
+_MARKER = re.compile(rf"affectscope/(unplug|plug)/({'|'.join(MODALITIES)})")
+#: Changes keep so far from the ends of windows, seconds: a recording's clock offsets move no stamp as much.
+_MARGIN_S = 0.01
+
+
+@dataclass(frozen=True)
+class Plugging:
+    """A modality is unplugged or plugged in, for windows that end at ``time`` (LSL seconds) or later."""
+
+    time: float
+    modality: str
+    unplugged: bool
+
+    @property
+    def marker(self) -> str:
+        """The text of the marker that notes it."""
+        return f"affectscope/{'unplug' if self.unplugged else 'plug'}/{self.modality}"
+
+    @property
+    def sentence(self) -> str:
+        """What a replay says of it."""
+        what = "unplugged by hand" if self.unplugged else "plugged in again"
+        return f"{self.modality}: {what} here, as it was live"
+
+
+def read_plugging(text: str, time: float) -> Plugging | None:
+    """Return what a marker's text notes; None for any other marker."""
+    match = _MARKER.fullmatch(text)
+    return Plugging(time, match[2], match[1] == "unplug") if match else None
+
+
+class Plugs:
+    """What is unplugged in which window; may be asked and changed from different threads.
+
+    Parameters
+    ----------
+    recorded : iterable of Plugging
+        What a recording notes of its live session.
+    """
+
+    def __init__(self, recorded: Iterable[Plugging] = ()) -> None:
+        self._changes = tuple(sorted(recorded, key=lambda change: change.time))
+        self._settled: dict[str, bool] = {}  # by hand, for all windows
+        self._newest_window = -math.inf
+        self._newest_change = -math.inf
+        self._lock = threading.Lock()
+
+    def unplugged_at(self, t: float) -> tuple[str, ...]:
+        """Return what is unplugged in a window that ends at ``t``, in the order of `MODALITIES`."""
+        state = {change.modality: change.unplugged for change in self._changes if change.time <= t}
+        state |= self._settled
+        return tuple(modality for modality in MODALITIES if state.get(modality, False))
+
+    def of_window(self, t_end: float) -> frozenset[str]:
+        """Return the same of a window that is being decoded; no later change reaches back to it."""
+        with self._lock:
+            self._newest_window = max(self._newest_window, t_end)
+            return frozenset(self.unplugged_at(t_end))
+
+    def between(self, after: float, to: float) -> list[Plugging]:
+        """Return the changes with ``after < time <= to`` that are in force."""
+        in_time = (change for change in self._changes if after < change.time <= to)
+        return [change for change in in_time if change.modality not in self._settled]
+
+    def change(self, modality: str, unplugged: bool, now: float, hop_s: float) -> Plugging:
+        """Unplug a modality, or plug it in again, from the next window on that is not decoded yet.
+
+        Parameters
+        ----------
+        now : float
+            LSL seconds.
+        hop_s : float
+            Windows end at its multiples.
+
+        Raises
+        ------
+        InputError
+            If there is no such modality.
+        """
+        _check(modality)
+        with self._lock:
+            change = Plugging(self._free_time(now, hop_s), modality, unplugged)
+            self._changes = (*self._changes, change)
+            return change
+
+    def restated(self, now: float, hop_s: float) -> list[Plugging]:
+        """Return what is unplugged now as if it had just been, for a recording that has just begun."""
+        with self._lock:
+            time = self._free_time(now, hop_s)
+            return [Plugging(time, modality, True) for modality in self.unplugged_at(math.inf)]
+
+    def settle(self, modality: str, unplugged: bool) -> None:
+        """Unplug a modality, or plug it in, in all windows, whatever was recorded.
+
+        Raises
+        ------
+        InputError
+            If there is no such modality.
+        """
+        _check(modality)
+        self._settled = {**self._settled, modality: unplugged}
+
+    def _free_time(self, now: float, hop_s: float) -> float:
+        """Return about ``now``, past the newest window and change, and away from the end of any window.
+
+        Were it at the end of a window, a recording's clock offset could carry it across.
+        """
+        time = max(now, self._newest_window + _MARGIN_S, self._newest_change)
+        t_end = round(time / hop_s) * hop_s
+        if abs(time - t_end) < _MARGIN_S:
+            time = t_end + _MARGIN_S
+        self._newest_change = time
+        return time
+
+
+def _check(modality: str) -> None:
+    if modality not in MODALITIES:
+        raise InputError(f"expected one of {', '.join(MODALITIES)}, got {modality!r}", where="unplug")

@@ -1,0 +1,118 @@
+"""Modalities unplugged by hand: from which window on, how markers note it, how a replay repeats it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from acquisition.errors import InputError
+from acquisition.header import NOTES_ID
+from acquisition.simulator.recording import write_simulated
+from acquisition.xdf.write import XdfWriter
+from app.plugs import Plugging, Plugs, read_plugging
+from app.replay import ReplaySession
+from app.session_options import SessionOptions
+from app.telemetry import Telemetry
+
+HOP_S = 0.25
+
+
+def test_a_change_holds_for_windows_that_end_at_its_time_or_later():
+    plugs = Plugs()
+    first = plugs.change("eye", True, 10.1, HOP_S)
+    second = plugs.change("eye", False, 20.1, HOP_S)
+    assert (first.time, second.time) == (10.1, 20.1)
+    assert [plugs.unplugged_at(t) for t in (10.0, 10.25, 20.0, 20.25)] == [(), ("eye",), ("eye",), ()]
+
+
+def test_no_change_reaches_back_to_a_window_that_was_decoded():
+    plugs = Plugs()
+    assert plugs.of_window(10.5) == frozenset()  # a stream's stamps ran ahead of the clock
+    change = plugs.change("eeg", True, 10.2, HOP_S)
+    assert 10.5 < change.time < 10.75
+    assert plugs.of_window(10.5) == frozenset()
+    assert plugs.of_window(10.75) == {"eeg"}
+
+
+@pytest.mark.parametrize("now", [9.9999, 10.0, 10.0001])
+def test_a_change_keeps_away_from_the_ends_of_windows(now):
+    assert Plugs().change("eeg", True, now, HOP_S).time == pytest.approx(10.01)
+
+
+def test_changes_never_go_back_in_time():
+    plugs = Plugs()
+    times = [plugs.change("eeg", bool(at % 2), 10.0 + at * 1e-3, HOP_S).time for at in range(30)]
+    assert times == sorted(times)
+
+
+def test_what_was_recorded_yields_to_what_is_ordered_now():
+    plugs = Plugs([Plugging(10.1, "eeg", True), Plugging(12.1, "eye", True)])
+    plugs.settle("eeg", False)
+    assert plugs.unplugged_at(math.inf) == ("eye",)
+    assert [change.modality for change in plugs.between(-math.inf, 20.0)] == ["eye"]
+
+
+def test_an_unknown_modality_is_refused():
+    with pytest.raises(InputError, match="smell"):
+        Plugs().change("smell", True, 1.0, HOP_S)
+    with pytest.raises(InputError, match="smell"):
+        Plugs().settle("smell", True)
+
+
+def test_markers_are_read_as_they_were_written():
+    for unplugged in (True, False):
+        change = Plugging(3.0, "voice", unplugged)
+        assert read_plugging(change.marker, 3.0) == change
+    assert Plugging(3.0, "eeg", True).marker == "affectscope/unplug/eeg"
+    for text in ("affectscope/unplug/smell", "unplug/eeg", "affectscope/unplug/eeg now", ""):
+        assert read_plugging(text, 3.0) is None
+
+
+def header(source_id: str) -> str:
+    from pylsl import StreamInfo
+
+    return StreamInfo("Affectscope notes", "Markers", 1, 0.0, "string", source_id).as_xml()
+
+
+@pytest.fixture(scope="module")
+def noted(tmp_path_factory):
+    """EEG and voice, in which the EEG was unplugged by the program itself, the voice by somebody else."""
+    path = tmp_path_factory.mktemp("noted") / "noted.xdf"
+    write_simulated(path, ("eeg", "audio"), 12.0, eeg_sfreq=250.0)
+    with XdfWriter(path, append=True) as writer:
+        writer.add_stream(8, header(f"{NOTES_ID}abc"))
+        writer.samples(
+            8, [1004.1, 1005.1, 1006.1], [("affectscope/unplug/eeg",), ("a note",), ("affectscope/plug/eeg",)]
+        )
+        writer.add_stream(9, header("somebody"))
+        writer.samples(9, [1004.1], [("affectscope/unplug/voice",)])
+    return path
+
+
+class Collect:
+    def __init__(self):
+        self.present = {}
+
+    def write(self, prediction):
+        self.present[prediction.t_end] = dict(prediction.present)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("streams", [None, "markers=none"])
+def test_a_replay_unplugs_what_was_unplugged_live_and_says_so(noted, random_model, streams):
+    collect, telemetry = Collect(), Telemetry()
+    options = SessionOptions(model=random_model, extra_sinks=(collect,), streams=streams)
+    ReplaySession(noted, options, telemetry=telemetry).run(lambda share: None)
+    absent = [t_end for t_end, present in collect.present.items() if t_end > 1003.5 and not present["eeg"]]
+    assert absent == [1004.25 + at * HOP_S for at in range(8)]  # 1004.25 to 1006.0
+    assert all(present["voice"] for t_end, present in collect.present.items() if t_end > 1003.5)
+    said = [
+        message for message in telemetry.snapshot().messages if "by hand" in message or "again" in message
+    ]
+    assert said == [
+        "eeg: unplugged by hand here, as it was live",
+        "eeg: plugged in again here, as it was live",
+    ]
