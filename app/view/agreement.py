@@ -59,17 +59,19 @@ def compare(attention: Mapping[str, float], rows: Iterable[OcclusionRow], label:
     found = []
     if deltas[top] > -LOWERS_BY:
         found.append(
-            f"{_word(top)} has the highest attention ({_percent(attention[top])}), yet without it "
-            f"{_change(label, deltas[top])}."
+            f"{_word(top)} {_has(top)} the highest attention ({_percent(attention[top])}), "
+            f"yet without {_it(top)} {_change(label, deltas[top])}."
         )
     if attention[strongest] < LITTLE and abs(deltas[strongest]) >= MATTERS and strongest != top:
         found.append(
-            f"{_word(strongest)} has little attention ({_percent(attention[strongest])}), yet of all "
-            f"modalities its absence changes most: {_change(label, deltas[strongest])}."
+            f"{_word(strongest)} {_has(strongest)} little attention ({_percent(attention[strongest])}), "
+            f"yet of all modalities {_its(strongest)} absence changes most: "
+            f"{_change(label, deltas[strongest])}."
         )
     if found:
         return Comparison("disagree", tuple(found))
-    said = f"{_word(top)} has the highest attention ({_percent(attention[top])}), and without it"
+    share = _percent(attention[top])
+    said = f"{_word(top)} {_has(top)} the highest attention ({share}), and without {_it(top)}"
     return Comparison("agree", (f"{said} {_change(label, deltas[top])}.",))
 
 
@@ -89,6 +91,18 @@ def _change(label: str, delta_p: float) -> str:
 def _word(modality: str) -> str:
     word = MODALITY_WORDS.get(modality, modality)
     return word[:1].upper() + word[1:]
+
+
+def _has(modality: str) -> str:
+    return "have" if modality == "eye" else "has"  # a person's eyes are two
+
+
+def _it(modality: str) -> str:
+    return "them" if modality == "eye" else "it"
+
+
+def _its(modality: str) -> str:
+    return "their" if modality == "eye" else "its"
 
 
 def _percent(share: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from acquisition.types import KIND_OF_MODALITY, Kind
 
-MODALITY_WORDS = {"eeg": "EEG", "eye": "eye", "face": "face", "voice": "voice"}
+MODALITY_WORDS = {"eeg": "EEG", "eye": "eyes", "face": "face", "voice": "voice"}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from acquisition.types import KIND_OF_MODALITY, Kind
 from app.view.devices import MODALITY_WORDS
-from app.view.figures import age
+from app.view.figures import age, counted
 from app.view.findings import Finding, is_following
 from app.view.latency_stages import PROMISE_MS
 from app.view.store import ViewStore
@@ -123,7 +123,9 @@ def _of_model(prediction: Prediction, store: ViewStore) -> list[Finding]:
     if store.model is not None and store.model.is_simulated:
         found.append(Finding("caution", "model trained on simulated data: says nothing of people"))
     if prediction.normalisation == "training" and not (store.model is not None and store.model.profile):
-        found.append(Finding("info", "normalised with the training's statistics, not this person's"))
+        found.append(
+            Finding("info", "scaled by the training data's average, not this person's: see --baseline")
+        )
     return found
 
 
@@ -151,5 +153,5 @@ def _of_session(store: ViewStore, is_stale: bool) -> list[Finding]:
         found.append(Finding("caution", f"latency p99 {p99_ms:.0f} ms, promised are {PROMISE_MS:.0f} ms"))
     n_windows = health.n_predictions + health.n_skipped
     if health.n_skipped > MAX_SKIPPED_SHARE * n_windows:
-        found.append(Finding("caution", f"{health.n_skipped} of {n_windows} windows skipped"))
+        found.append(Finding("caution", f"{health.n_skipped:,} of {counted(n_windows, 'window')} skipped"))
     return found

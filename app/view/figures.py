@@ -14,6 +14,11 @@ def number(value: float, digits: int = 0, unit: str = "") -> str:
     return f"{value:,.{digits}f} {unit}".rstrip()
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: "1 window", "2,000 windows"."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
 def duration(seconds: float) -> str:
     """Return a duration in its two largest units: "4 s", "12 min 5 s", "3 h 20 min", "2 d 4 h"."""
     if not math.isfinite(seconds):

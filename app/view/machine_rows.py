@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from app.engine.messages import HealthPart, RecordingInfo
-from app.view.figures import data_size, duration, number
+from app.view.figures import counted, data_size, duration, number
 from app.view.plain_text import message_line, one_line
 
 #: Less room than this on the disk is an alarm.
@@ -38,7 +38,7 @@ def machine_figures(
     if health is None:
         waiting = [Figure(label, "no figures yet", "muted") for label in ("Engine", "GPU", "Decoded")]
         return [*waiting, Figure("Window", window), *_recording_figures(None)]
-    decoded = f"{health.n_predictions:,} predictions, {health.n_skipped:,} windows skipped"
+    decoded = f"{counted(health.n_predictions, 'prediction')}, {counted(health.n_skipped, 'window')} skipped"
     shown = f"; {health.n_view_dropped:,} chunks not shown, for want of time" if health.n_view_dropped else ""
     return [
         Figure("Engine", f"{number(health.cpu_percent)} % of a core, {number(health.memory_mb)} MB"),

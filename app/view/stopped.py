@@ -27,7 +27,7 @@ def stop_title(phase: Phase, mode: str) -> str:
     message = phase.message
     if several := re.search(r"(\d+) streams fit (\w+)", message):
         number, modality = several.groups()
-        words = MODALITY_WORDS.get(modality, modality)
+        words = "gaze" if modality == "eye" else MODALITY_WORDS.get(modality, modality)
         return f"{_NUMBERS.get(number, number)} {words} streams: choose one"
     if "no EEG, eye, face or voice stream" in message:
         return "No stream was found: start a device, or choose the streams"

@@ -29,6 +29,8 @@ from models.prediction import Prediction
 MIN_MARGIN = 0.25  # see above
 STALE_AFTER_S = 1.0  # four hops of 0.25 s: the answer no longer speaks of now
 UNCERTAIN = "uncertain"
+NO_ANSWER = "no answer yet"
+NONE_HERE = "no answer here"  # a moment of a recording that was passed over
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Verdict:
     """What to show, and how far to trust it."""
 
     state: str  # certain | uncertain | stale | warming up | nothing
-    label: str  # in big: an emotion, "uncertain", or "no answer yet"
+    label: str  # in big: an emotion, "uncertain", `NO_ANSWER` or `NONE_HERE`
     probability: float  # of the likeliest emotion, NaN without one
     likeliest: str = ""
     second: str = ""
@@ -92,11 +94,13 @@ def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
         Moment looked at, LSL seconds; NaN before the first sample.
     """
     if prediction is None or not prediction.probs:
-        return Verdict("nothing", "no answer yet", math.nan, findings=waits(store, t))
+        return Verdict("nothing", NO_ANSWER, math.nan, findings=waits(store, t))
     best, *others = ranked(prediction.probs)
     second = others[0] if others else ("", math.nan)
     unsure = abstention(prediction.probs)
     age_s = reference_time(store, t) - prediction.t_end
+    if age_s > STALE_AFTER_S and _stands_still(store, t):
+        return Verdict("nothing", NONE_HERE, math.nan, findings=_passed_over(store, age_s))
     stopped = _standstill(store, t, age_s)
     findings = [*stopped, *doubts(prediction, store, t, is_stale=bool(stopped))]
     if unsure:
@@ -119,6 +123,23 @@ def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
     )
 
 
+def _stands_still(store: ViewStore, t: float) -> bool:
+    """Tell whether ``t`` is a moment of a replay that does not go on: nothing is overdue there."""
+    is_held = store.phase.name in ("paused", "ended") or not is_following(store, t)
+    return store.mode == "replay" and is_held
+
+
+def _passed_over(store: ViewStore, age_s: float) -> tuple[Finding, ...]:
+    """Return why a moment of a replay has no prediction."""
+    found = [
+        f"no prediction of this moment: the last one before it is {age(age_s)} older",
+        "the replay passed over it, or its streams have a gap here; Space replays it from here",
+    ]
+    if store.phase.name == "paused":
+        found.append("paused")
+    return tuple(Finding("info", text) for text in found)
+
+
 def _standstill(store: ViewStore, t: float, age_s: float) -> list[Finding]:
     """Return why the prediction no longer speaks of ``t``; nothing when it does."""
     following, name = is_following(store, t), store.phase.name
@@ -132,8 +153,6 @@ def _standstill(store: ViewStore, t: float, age_s: float) -> list[Finding]:
         causes.append(f"the engine has not answered for {age(store.silent_s)}")
     if not causes and not age_s > STALE_AFTER_S:
         return []
-    if following and not causes and name == "paused":
-        causes.append("the session is paused")
     if following and not causes:
         causes += [
             f"stream {one_line(stream.spec.name, 40)}: {stream.state}"

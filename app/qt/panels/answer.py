@@ -12,11 +12,12 @@ from app.qt.panel import Panel
 from app.qt.theme import Theme
 from app.qt.widgets.category import fill_category, fill_uncertain, growth, scaled_font
 from app.view.store import ViewStore
-from app.view.trust import UNCERTAIN, Verdict, judge
+from app.view.trust import NO_ANSWER, UNCERTAIN, Verdict, judge
 
 _WORD = 3.4  # times the system's font, legible at arm's length
 _SMALLEST_WORD = 1.6
 _LARGEST_WORD = 8.0  # where there is room
+_EARLY_SHARE = 0.5  # of the word's size while the context is not whole
 _STATES = {
     "certain": "clear lead",
     "uncertain": "the model abstains",
@@ -25,7 +26,7 @@ _STATES = {
     "nothing": "",
 }
 _WRAPPED = Qt.AlignmentFlag.AlignTop.value | Qt.TextFlag.TextWordWrap.value
-_NONE = Verdict("nothing", "no answer yet", math.nan)
+_NONE = Verdict("nothing", NO_ANSWER, math.nan)
 
 
 class AnswerPanel(Panel):
@@ -93,6 +94,11 @@ class AnswerView(QWidget):
             self.update()
         self.verdict, self._index = verdict, index
 
+    def word(self) -> str:
+        """Return what stands in big; before the context is whole, first that it is not."""
+        is_early = self.verdict.state == "warming up"
+        return f"warming up: {self.verdict.label}" if is_early else self.verdict.label
+
     def line(self) -> str:
         """Return the line below the word."""
         verdict = self.verdict
@@ -122,11 +128,15 @@ class AnswerView(QWidget):
 
     def _paint_word(self, painter: QPainter, rect: QRectF) -> None:
         verdict = self.verdict
-        has_answer = verdict.label not in (UNCERTAIN, _NONE.label)
+        has_answer = verdict.state != "nothing" and verdict.label != UNCERTAIN
+        is_early = verdict.state == "warming up"
+        word = self.word()
         percent = _percent(verdict.probability) if has_answer else ""
         colour = self.theme.stale if verdict.is_grey else self.theme.text
-        painter.setPen(QColor(self.theme.muted if verdict.state == "warming up" else colour))
+        painter.setPen(QColor(self.theme.muted if is_early else colour))
         factor = min(max(_WORD, 0.4 * rect.height() / QFontMetricsF(self.font()).height()), _LARGEST_WORD)
+        if is_early:  # not to be taken for an answer at a glance
+            factor = max(_SMALLEST_WORD, _EARLY_SHARE * factor)
         while True:
             word_font = scaled_font(self, factor, bold=True)
             percent_font = scaled_font(self, factor * 0.8)
@@ -134,7 +144,7 @@ class AnswerView(QWidget):
             gap = metrics.height() * 0.3
             swatch = metrics.ascent() * 0.62 if has_answer else 0.0
             room = rect.width() - (swatch + gap if swatch else 0.0)
-            needed = metrics.horizontalAdvance(verdict.label)
+            needed = metrics.horizontalAdvance(word)
             needed += gap + small.horizontalAdvance(percent) if percent else 0.0
             if (needed <= room and metrics.height() <= rect.height()) or factor <= _SMALLEST_WORD:
                 break
@@ -143,15 +153,13 @@ class AnswerView(QWidget):
         x = rect.left()
         if swatch:
             box = QRectF(x, baseline - swatch, swatch, swatch)
-            fill_category(painter, box, self.theme, self._index, grey=verdict.is_grey)
+            fill_category(painter, box, self.theme, self._index, grey=verdict.is_grey or is_early)
             x += swatch + gap
         painter.setFont(percent_font)
         right = rect.right() - small.horizontalAdvance(percent)
         painter.drawText(int(right), int(baseline), percent)
         painter.setFont(word_font)
-        label = metrics.elidedText(
-            verdict.label, Qt.TextElideMode.ElideRight, right - gap - x + gap * (not percent)
-        )
+        label = metrics.elidedText(word, Qt.TextElideMode.ElideRight, right - gap - x + gap * (not percent))
         painter.drawText(int(x), int(baseline), label)
 
     def _paint_scale(self, painter: QPainter, rect: QRectF, em: float, small: QFont) -> None:

@@ -28,8 +28,10 @@ class BarsPanel(Panel):
         """Show the probabilities at ``t``."""
         prediction = store.predictions.at(t)
         labels = store.model.labels if store.model is not None else ()
-        is_grey = judge(prediction, store, t).is_grey
-        self.view.show_prediction(prediction, labels, is_grey=is_grey)
+        verdict = judge(prediction, store, t)
+        if verdict.state == "nothing":
+            prediction = None  # what there is speaks of another moment
+        self.view.show_prediction(prediction, labels, is_grey=verdict.is_grey)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""

@@ -44,7 +44,10 @@ class PlanePanel(Panel):
         labels = store.model.labels if store.model is not None else ()
         if prediction is not None:
             labels = tuple(prediction.probs)
-        is_grey = judge(prediction, store, t).is_grey
+        verdict = judge(prediction, store, t)
+        is_grey = verdict.is_grey
+        if verdict.state == "nothing":
+            prediction = None  # what there is speaks of another moment
         if not self.view.is_shown(prediction, labels, is_grey=is_grey):
             trail = store.predictions.read(prediction.t_end - TRAIL_S, prediction.t_end) if prediction else []
             self.view.show_trail(trail, labels, is_grey=is_grey)

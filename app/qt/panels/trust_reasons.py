@@ -11,7 +11,7 @@ from app.qt.theme import Theme
 from app.qt.widgets.category import growth, scaled_font
 from app.view.findings import Finding
 from app.view.store import ViewStore
-from app.view.trust import judge
+from app.view.trust import NO_ANSWER, judge
 
 _WORDS = {"stop": "Stop", "caution": "Caution", "info": "Note"}
 NOTHING_FOUND = Finding("info", "nothing found that speaks against the answer")
@@ -43,7 +43,7 @@ class TrustReasonsPanel(Panel):
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the findings at ``t``."""
         verdict = judge(store.predictions.at(t), store, t)
-        self.title.setText("Waiting for" if verdict.state == "nothing" else "How far to trust it")
+        self.title.setText("Waiting for" if verdict.label == NO_ANSWER else "How far to trust it")
         self.show_findings(verdict.findings or (NOTHING_FOUND,), says_note=verdict.state != "nothing")
 
     def show_findings(self, findings: tuple[Finding, ...], *, says_note: bool = True) -> None:

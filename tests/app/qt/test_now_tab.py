@@ -1,6 +1,7 @@
 """The Now tab: what its panels show agrees with the predictions, to the pixel where that can be said."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -371,3 +372,30 @@ def test_an_empty_course_is_painted_once(tab, qtbot):
     picture = tab.course.view._picture.cacheKey()
     tab.refresh(store, math.nan)
     assert tab.course.view._picture.cacheKey() == picture
+
+
+def test_a_passed_over_moment_of_a_replay_shows_no_other_moments_figures(tab, qtbot):
+    store = filled()
+    store.take(Opened("replay", model(), None))
+    store.take(Phase("paused"))
+    seen(store, NOW + 15)
+    show(tab, qtbot, store, NOW + 15)
+    assert tab.answer.verdict.label == "no answer here"
+    assert all(math.isnan(value) for value in tab.bars.view.values)
+    assert not tab.plane.view.trail
+    assert not [text for text in tab.reasons.texts() if text.startswith("Stop")]
+
+
+def test_an_emotion_in_warm_up_is_small_and_tagged_first(tab, qtbot):
+    def inked_rows(store):
+        show(tab, qtbot, store)
+        image = tab.answer.view.grab().toImage()
+        upper = range(image.height() // 2)
+        plain = image.pixel(0, 0)
+        return [y for y in upper if any(image.pixel(x, y) != plain for x in range(40, image.width()))]
+
+    large = len(inked_rows(filled()))
+    store = filled(seconds=1.0)
+    store.take(replace(prediction(NOW, CLEAR), warm_up=True))
+    assert len(inked_rows(store)) < 0.8 * large
+    assert tab.answer.view.word() == "warming up: sad"

@@ -112,7 +112,7 @@ def test_an_absent_modality_is_hatched_and_said(tab, store):
     chart = tab.modalities.chart
     area = inside(chart, chart.lane_rect(2))
     assert 0.03 < share_of(area, LIGHT.stale) < 0.9
-    assert chart.accessibleDescription() == "EEG 50 %, Eye 25 %, Face absent, Voice 25 %"
+    assert chart.accessibleDescription() == "EEG 50 %, Eyes 25 %, Face absent, Voice 25 %"
 
 
 def test_a_click_chooses_the_moment_below_it(tab, store, qtbot):
@@ -186,7 +186,7 @@ def test_bars_point_left_where_the_probability_falls(tab, store):
     assert falls.width() == pytest.approx(2 * rises.width())
     assert share_of(inside(bars, falls), LIGHT.categories[1]) > 0.95
     assert 0.05 < share_of(inside(bars, rises), LIGHT.categories[0]) < 0.9
-    assert bars.accessibleDescription().startswith("EEG −20.0, Eye +10.0, Face absent, Voice 0.0")
+    assert bars.accessibleDescription().startswith("EEG −20.0, Eyes +10.0, Face absent, Voice 0.0")
 
 
 def test_disagreement_is_flagged_in_words(tab, store):

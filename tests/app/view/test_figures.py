@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from app.view.figures import age, data_size, duration, number, signed_time
+from app.view.figures import age, counted, data_size, duration, number, signed_time
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,7 @@ def test_ages_and_offsets():
     assert (age(4.04), age(12.4), age(100)) == ("4.0 s", "12 s", "1 min 40 s")
     assert (signed_time(-0.0005), signed_time(-1e-6)) == ("-0.5 ms", "+0.0 ms")
     assert signed_time(86_400.0) == "+86,400.0 s"
+
+
+def test_counts_agree_with_their_noun():
+    assert [counted(n, "window") for n in (0, 1, 2000)] == ["0 windows", "1 window", "2,000 windows"]

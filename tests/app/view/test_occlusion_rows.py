@@ -20,7 +20,7 @@ def test_rows_come_in_three_groups_with_the_bands_frequencies():
     modality, band, region = groups(rows, BANDS)
     assert [(bar.name, bar.points, bar.note) for bar in modality.bars] == [
         ("EEG", -20.0, ""),
-        ("Eye", None, "absent"),
+        ("Eyes", None, "absent"),
         ("Face", 10.0, ""),
         ("Voice", None, "absent"),
     ]

@@ -163,7 +163,7 @@ def test_looking_back_judges_the_past_not_the_present():
 def test_warm_up_keeps_the_emotion_and_says_what_is_missing():
     found = verdict(store(opened_at=NOW - 4), prediction(warm_up=True))
     assert (found.state, found.label) == ("warming up", "disgust")
-    missing = "context not whole yet, still missing: EEG 6 s, eye 15 s, face 2 s, voice 2 s"
+    missing = "context not whole yet, still missing: EEG 6 s, eyes 15 s, face 2 s, voice 2 s"
     assert found.reasons == (missing,)
 
 
@@ -210,7 +210,7 @@ def test_a_model_of_simulated_data_and_foreign_statistics_are_said():
     found = verdict(store(is_simulated=True), prediction(normalisation="training"))
     assert [(f.severity, f.text.split(":")[0]) for f in found.findings] == [
         ("caution", "model trained on simulated data"),
-        ("info", "normalised with the training's statistics, not this person's"),
+        ("info", "scaled by the training data's average, not this person's"),
     ]
 
 
@@ -231,7 +231,7 @@ def test_before_the_first_prediction_it_says_what_is_waited_for():
     assert found.reasons == (
         "waiting for the first prediction",
         "EEG: 6 s of context still missing",
-        "eye: 15 s of context still missing",
+        "eyes: 15 s of context still missing",
         "face: 2 s of context still missing",
         "voice: no stream yet",
     )
@@ -268,3 +268,26 @@ def test_electrodes_of_training_that_the_stream_lacks_are_counted():
     made.take(StreamEvent("eeg", Change.OPENED, NOW - 60, "", spec))
     found = {finding.text: finding.severity for finding in verdict(made).findings}
     assert found["EEG of 1 of the 3 electrodes of training"] == "caution"
+
+
+def test_a_held_replay_is_not_overdue_and_paused_is_no_fault():
+    filled = store("replay")
+    filled.take(Phase("paused"))
+    found = verdict(filled)
+    assert found.state == "certain"
+    assert [(f.severity, f.text) for f in found.findings] == [("info", "paused")]
+    early = judge(prediction(NOW - 15), filled, NOW)  # sought to a moment that has no prediction
+    assert (early.state, early.label) == ("nothing", "no answer here")
+    assert {finding.severity for finding in early.findings} == {"info"}
+    assert early.reasons[0] == "no prediction of this moment: the last one before it is 15 s older"
+
+
+def test_looking_back_in_a_replay_at_what_was_passed_over_is_no_fault():
+    filled = store("replay")
+    found = judge(prediction(NOW - 45), filled, NOW - 30)
+    assert found.state == "nothing"
+    assert "stop" not in {finding.severity for finding in found.findings}
+
+
+def test_a_running_replay_without_predictions_is_stale():
+    assert judge(prediction(NOW - 15), store("replay"), NOW).state == "stale"
