@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from acquisition.lsl_stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
 from app.stream_state import StreamState
 from app.view.devices import DEVICES
-from app.view.figures import UNKNOWN, age, number, signed_time
+from app.view.figures import UNKNOWN, age, counted, number, signed_time
 from app.view.plain_text import message_line, one_line
 
 #: How far a rate may be from nominal; arrival in chunks alone makes one or two percent over 5 s.
@@ -40,7 +40,7 @@ class StreamRow:
 
     key: str
     severity: str  # good | suspect | bad | muted
-    state: str  # running | silent | refused | off rate | losses | behind | ended | unplugged
+    state: str  # a word of `_judged` or of `_NOT_READ`
     kind: str
     name: str
     rate: str  # "998.7 of 1,000 Hz"
@@ -75,6 +75,9 @@ def stream_rows(
     streams: Mapping[str, StreamState],
     health: Mapping[str, StreamHealth],
     masked: Collection[str] = (),
+    phase: str = "running",
+    *,
+    is_replay: bool = False,
 ) -> list[StreamRow]:
     """Return a row for every stream, EEG first.
 
@@ -86,9 +89,38 @@ def stream_rows(
         Figures by key; a replay has none.
     masked : collection of str
         Modalities unplugged by hand.
+    phase : str
+        Of the session: a stream that is not read does not run.
+    is_replay : bool
     """
     order = sorted(streams, key=lambda key: (_KIND_ORDER.index(streams[key].spec.kind), key))
-    return [_stream_row(key, streams[key], health.get(key), masked) for key in order]
+    rows = [_stream_row(key, streams[key], health.get(key), masked) for key in order]
+    if phase == "paused" and is_replay:
+        return [_not_read(row, "paused") for row in rows]
+    if phase in ("ended", "failed"):
+        return [
+            _not_read(row, "at the end" if is_replay and phase == "ended" else "not read") for row in rows
+        ]
+    return rows
+
+
+def _not_read(row: StreamRow, state: str) -> StreamRow:
+    """Return a row that would run, were it read."""
+    return replace(row, severity="muted", state=state) if row.state == "running" else row
+
+
+def summary(rows: Sequence[StreamRow]) -> str:
+    """Return how many streams are in which state: "5 streams: 3 running, 1 unplugged, 1 to look at"."""
+    if not rows:
+        return ""
+    wrong = [row for row in rows if row.severity in ("bad", "suspect")]
+    states = [row.state for row in rows if row not in wrong]
+    counts = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
+    if wrong:
+        counts.append(f"{len(wrong)} to look at")
+    if len(counts) == 1 and not wrong:
+        counts = [f"all {states[0]}"] if len(rows) > 1 else [states[0]]
+    return f"{counted(len(rows), 'stream')}: {', '.join(counts)}"
 
 
 def _stream_row(

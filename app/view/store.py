@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from app.view.timed import TimedHistory
 from models.prediction import Prediction
 
 _N_EVENTS = 500
+_N_MEMORY = 1200  # twice a second, ten minutes
 #: Data this much older than the newest of their kind mean that a replay was sought back.
 _JUMP_S = 1.0
 #: A running engine tells its figures twice a second; silent for so many seconds, it hangs or is held.
@@ -54,6 +56,8 @@ class ViewStore:
     ----------
     events : deque of (time, text, severity)
         In order of arrival; severity is info, warning or bad. Failures are among them.
+    engine_memory : deque of (time, megabytes)
+        Twice a second for ten minutes; times of `time.monotonic`: the engine's own stand still with a replay.
     silent_s : float
         Seconds since the engine was last heard of; whoever listens to it keeps this up to date.
     """
@@ -79,6 +83,7 @@ class ViewStore:
         self.predictions: TimedHistory[Prediction] = TimedHistory(lambda prediction: prediction.t_end)
         self.quality: TimedHistory[QualityPart] = TimedHistory(lambda part: part.time)
         self.health: HealthPart | None = None
+        self.engine_memory: deque[tuple[float, float]] = deque(maxlen=_N_MEMORY)
         self.occlusion: Occlusion | None = None
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
         self.failures: deque[Failure] = deque(maxlen=_N_EVENTS)
@@ -205,6 +210,7 @@ class ViewStore:
 
     def _take_health(self, part: HealthPart) -> None:
         self.health = part
+        self.engine_memory.append((monotonic(), part.memory_mb))
 
     def _take_occlusion(self, occlusion: Occlusion) -> None:
         self.occlusion = occlusion

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Collection
+from time import monotonic
 
 import psutil
 from PyQt6.QtCore import QPointF, QSize, Qt, QTimer
@@ -16,7 +19,8 @@ from app.view.machine_rows import Figure, machine_figures
 from app.view.store import ViewStore
 
 _SAMPLE_MS = 1000
-_N_KEPT = 600  # ten minutes
+_KEPT_S = 600.0  # ten minutes
+_N_KEPT = 600
 
 
 class MachinePanel(Panel):
@@ -30,7 +34,6 @@ class MachinePanel(Panel):
         self._process = psutil.Process()
         self._process.cpu_percent(None)  # the first answer means nothing
         self._cpu_percent = self._memory_mb = float("nan")
-        self._store: ViewStore | None = None
         self._grid = QGridLayout()
         self._grid.setColumnStretch(1, 1)
         self._grid.setVerticalSpacing(2)
@@ -49,13 +52,12 @@ class MachinePanel(Panel):
         """Look at this process's CPU and memory now."""
         self._cpu_percent = self._process.cpu_percent(None)
         self._memory_mb = self._process.memory_info().rss / 1e6
-        health = self._store.health if self._store is not None else None
-        self.sparkline.add(health.memory_mb if health is not None else float("nan"), self._memory_mb)
+        self.sparkline.add_window(monotonic(), self._memory_mb)
         self._shown = None
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the figures of now."""
-        self._store = store
+        self.sparkline.show_engine(store.engine_memory)
         key = (id(store), store.health.time if store.health else None)
         if key != self._shown:
             self._shown = key
@@ -108,17 +110,21 @@ class Sparkline(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.theme: Theme = DARK
-        self.engine: deque[float] = deque(maxlen=_N_KEPT)
-        self.window_: deque[float] = deque(maxlen=_N_KEPT)
+        self.engine: Collection[tuple[float, float]] = ()
+        self.window_: deque[tuple[float, float]] = deque(maxlen=_N_KEPT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName("Memory over the last ten minutes")
 
-    def add(self, engine_mb: float, window_mb: float) -> None:
-        """Add a second."""
-        self.engine.append(engine_mb)
-        self.window_.append(window_mb)
-        self.setAccessibleDescription(f"engine {number(engine_mb)} MB, window {number(window_mb)} MB")
+    def add_window(self, time: float, megabytes: float) -> None:
+        """Add what this process uses at ``time``, `time.monotonic`."""
+        self.window_.append((time, megabytes))
+        engine_mb = next((mb for _, mb in reversed(tuple(self.engine))), math.nan)
+        self.setAccessibleDescription(f"engine {number(engine_mb)} MB, window {number(megabytes)} MB")
         self.update()
+
+    def show_engine(self, used: Collection[tuple[float, float]]) -> None:
+        """Draw what the engine used: times of `time.monotonic` and megabytes, oldest first."""
+        self.engine = used
 
     def minimumSizeHint(self) -> QSize:
         """Room for three lines of text."""
@@ -128,7 +134,7 @@ class Sparkline(QWidget):
         """Draw both lines from 0 MB up, so that a small drift does not look like a leak."""
         painter = QPainter(self)
         metrics = self.fontMetrics()
-        finite = [v for v in (*self.engine, *self.window_) if v == v]
+        finite = [v for _, v in (*self.engine, *self.window_) if v == v]
         top_mb = max(finite, default=0.0) * 1.1
         painter.setPen(QColor(self.theme.muted))
         text = "Memory, last 10 min" if finite else "Memory: first figure in a second"
@@ -142,16 +148,15 @@ class Sparkline(QWidget):
         painter.setPen(QColor(self.theme.muted))
         painter.drawText(self.width() - metrics.horizontalAdvance(scale), metrics.ascent(), scale)
         right = self.width() - metrics.horizontalAdvance("window ")
+        newest = max(t for t, _ in (*self.engine, *self.window_))
         for values, colour, style, name in (
             (self.engine, self.theme.category(1), Qt.PenStyle.SolidLine, "engine"),
             (self.window_, self.theme.category(0), Qt.PenStyle.DashLine, "window"),
         ):
             points = [
-                QPointF(
-                    right * (1 - (len(values) - 1 - i) / (_N_KEPT - 1)), bottom - (bottom - top) * v / top_mb
-                )
-                for i, v in enumerate(values)
-                if v == v
+                QPointF(right * (1 - (newest - t) / _KEPT_S), bottom - (bottom - top) * v / top_mb)
+                for t, v in values
+                if v == v and newest - t <= _KEPT_S
             ]
             if points:
                 painter.setPen(QPen(QColor(colour), 1, style))

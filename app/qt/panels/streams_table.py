@@ -12,7 +12,7 @@ from PyQt6.QtWidgets import QHeaderView, QLabel, QWidget
 from app.qt.panel import Panel
 from app.qt.theme import Theme
 from app.qt.widgets.row_table import RowTable
-from app.view.health_rows import STREAM_COLUMNS, StreamRow, stream_rows
+from app.view.health_rows import STREAM_COLUMNS, StreamRow, stream_rows, summary
 from app.view.store import ViewStore
 
 _NAME_COLUMN = 2
@@ -127,15 +127,22 @@ class StreamsTable(Panel):
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the streams of now; figures come twice a second."""
         self.empty.setText(_no_stream(store))
-        key = (id(store), store.health.time if store.health else None, tuple(store.streams.values()))
+        states = tuple(store.streams.values())
+        key = (id(store), store.health.time if store.health else None, states, store.phase.name)
         if key == self._shown:
             return
         self._shown = key
         health = store.health
-        rows = stream_rows(store.streams, health.streams if health else {}, health.masked if health else ())
+        rows = stream_rows(
+            store.streams,
+            health.streams if health else {},
+            health.masked if health else (),
+            store.phase.name,
+            is_replay=store.mode == "replay",
+        )
         self.table.setVisible(bool(rows))
         self.empty.setVisible(not rows)
-        self.summary.setText(_summary(rows))
+        self.summary.setText(summary(rows))
         if self.model.set_rows(rows):
             self.table.lay_out()
 
@@ -197,13 +204,6 @@ def _no_stream(store: ViewStore) -> str:
     if store.phase.name == "looking for streams":
         return "No stream yet: the program is looking for streams on the network."
     return "No stream yet."
-
-
-def _summary(rows: list[StreamRow]) -> str:
-    if not rows:
-        return ""
-    n_wrong = sum(row.severity in ("bad", "suspect") for row in rows)
-    return f"{len(rows)} streams, " + (f"{n_wrong} to look at" if n_wrong else "all as they should be")
 
 
 def _colour(theme: Theme, severity: str) -> str:

@@ -89,7 +89,7 @@ def test_streams_come_with_their_remedy_below(tab):
     assert "<img" not in tip
     assert rows[2][0].startswith("No sample for 4.0 s: check the eye tracker")
     assert tab.streams.table.columnSpan(2, 0) == len(rows[0])
-    assert tab.streams.summary.text() == "2 streams, 1 to look at"
+    assert tab.streams.summary.text() == "2 streams: 1 running, 1 to look at"
 
 
 def test_a_remedy_goes_when_the_stream_is_back(tab):
@@ -182,8 +182,9 @@ def nearest(image, box, colour):
 
 
 def test_memory_lines_are_drawn(tab):
+    tab.machine.sparkline.show_engine([(i / 2, 800.0 + i / 10) for i in range(600)])
     for i in range(300):
-        tab.machine.sparkline.add(800.0 + i / 10, 200.0)
+        tab.machine.sparkline.add_window(float(i), 200.0)
     image = tab.machine.sparkline.grab().toImage()
     upper = image.copy(0, 0, image.width() * 3 // 4, image.height())
     seen = {upper.pixelColor(x, y).name() for x in range(upper.width()) for y in range(upper.height())}
@@ -237,3 +238,11 @@ def test_controls_have_names_and_take_the_keyboard(tab):
     ):
         assert widget.accessibleName()
         assert widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+
+
+def test_the_engines_memory_is_kept_while_other_tabs_are_shown(tab):
+    store = filled()
+    for _ in range(20):
+        store.take(store.health)
+    tab.refresh(store, NOW)
+    assert len(tab.machine.sparkline.engine) >= 20

@@ -9,7 +9,7 @@ from acquisition.lsl_stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import Kind, StreamSpec
 from app.stream_state import StreamState
-from app.view.health_rows import electrode_counts, electrode_rows, lost_share, stream_rows
+from app.view.health_rows import electrode_counts, electrode_rows, lost_share, stream_rows, summary
 
 WELL = StreamHealth(
     n_samples=100_000,
@@ -158,3 +158,28 @@ def test_electrodes_come_worst_first_and_good_ones_in_their_own_order():
         "● PZ  good",
     ]
     assert electrode_counts(channels) == "2 good, 1 suspect, 3 bad"
+
+
+def test_the_summary_counts_what_does_not_run():
+    two = {"a": state(), "b": state(Kind.GAZE, 60.0)}
+    figures = {"a": WELL, "b": replace(WELL, rate_hz=60.0)}
+    assert summary(stream_rows(two, figures)) == "2 streams: all running"
+    assert summary(stream_rows(two, figures, ("eye",))) == "2 streams: 1 running, 1 unplugged"
+    off = {"a": replace(WELL, rate_hz=300.0)}
+    assert summary(stream_rows(two, off)) == "2 streams: 1 running, 1 to look at"
+    assert summary([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("phase", "is_replay", "word"),
+    [
+        ("paused", True, "paused"),
+        ("ended", True, "at the end"),
+        ("ended", False, "not read"),
+        ("failed", True, "not read"),
+    ],
+)
+def test_a_stream_that_is_not_read_does_not_run(phase, is_replay, word):
+    (row,) = stream_rows({"a": state()}, {}, (), phase, is_replay=is_replay)
+    assert (row.severity, row.state) == ("muted", word)
+    assert summary([row]) == f"1 stream: {word}"
