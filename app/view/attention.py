@@ -81,6 +81,14 @@ def channel_deviation(prediction: Prediction) -> tuple[tuple[str, ...], NDArray[
     return names, np.where(used, 100 * (weights / share - 1), np.nan), share
 
 
+def is_nearly_even(largest: float) -> bool:
+    """Tell whether the largest deviation, %, is too small for an electrode to stand out.
+
+    Shares of 1.59 to 1.64 % of 1.61 % are no finding, whichever electrode happens to be first.
+    """
+    return largest < DEVIATION_STEPS[0]
+
+
 def deviation_scale(largest: float) -> float:
     """Return the step of `DEVIATION_STEPS` that holds a deviation, %."""
     return next((step for step in DEVIATION_STEPS if largest <= step), DEVIATION_STEPS[-1])

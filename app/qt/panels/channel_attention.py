@@ -11,9 +11,11 @@ from app.qt.panel import Panel
 from app.qt.theme import Theme
 from app.qt.widgets.head_map_widget import HeadMapWidget
 from app.qt.widgets.weight_label import weight_label
-from app.view.attention import channel_deviation, deviation_scale
+from app.view.attention import channel_deviation, deviation_scale, is_nearly_even
 from app.view.store import ViewStore
 from models.prediction import Prediction
+
+NEARLY_EVEN = "nearly even: no electrode stands out"
 
 #: The scale grows at once and falls back only when nothing reached it for so long.
 _SCALE_OVER_S = 10.0
@@ -47,8 +49,10 @@ class ChannelAttentionPanel(Panel):
             self.map.set_missing("EEG absent")
             return
         recent = store.predictions.read(prediction.t_end - _SCALE_OVER_S, prediction.t_end)
-        end = deviation_scale(max(_largest(p) for p in recent))
-        self.map.set_title(f"against an equal share of {100 * share:.1f} %")
+        largest = max(_largest(p) for p in recent)
+        end = deviation_scale(largest)
+        self.map.set_title(f"relative to an equal share of {100 * share:.1f} %")
+        self.map.set_even(NEARLY_EVEN if is_nearly_even(largest) else "")
         self.map.set_values(names, deviation, -end, end, "%", diverging=True, by_size=False)
 
     def set_theme(self, theme: Theme) -> None:

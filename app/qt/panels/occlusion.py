@@ -71,7 +71,7 @@ class OcclusionPanel(Panel):
         self.which = _label()
         self.note = _label(muted=True)
         self.bars = DeltaBars()
-        self.map = HeadMapWidget("Change by EEG region", n_labels=0)
+        self.map = HeadMapWidget("Change by EEG region, percentage points", n_labels=0)
         self.flag = _label()
         self.flag.setAccessibleName("Agreement of attention and occlusion")
         self._lay_out()
@@ -159,10 +159,10 @@ class OcclusionPanel(Panel):
             self.map.set_missing("not asked yet")
             return
         modality, band, region = groups(answer.rows, bands)
-        self.bars.set_groups([(modality, band), (region,)], axis_end(answer.rows))
+        end = axis_end(answer.rows)  # of bars and head: one length, one colour, one change
+        self.bars.set_groups([(modality, band), (region,)], end)
         values = region_values(answer)
         if values:
-            end = axis_end([row for row in answer.rows if row.kind == "region"])
             self.map.set_values(tuple(values), list(values.values()), -end, end, "points", diverging=True)
         else:
             self.map.set_missing("EEG absent")

@@ -33,8 +33,7 @@ class SpectrogramPanel(Panel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Spectrogram", parent)
         self.choose: Callable[[str], None] = lambda ch_name: None
-        self.strip = HeatStrip("EEG spectrogram", 30.0, hold_s=1.1, unit="dB")
-        self.strip.setToolTip("Power in dB re 1 µV²/Hz")
+        self.strip = HeatStrip("EEG spectrogram", 30.0, hold_s=1.1, unit="dB re 1 µV²/Hz")
         self.body.addWidget(self.strip, 1)
         self.channels = QComboBox()
         self.channels.setAccessibleName("Channel of the spectrogram")

@@ -17,6 +17,7 @@ from app.view.store import ViewStore
 from app.view.stream_note import stream_note
 
 _FLOOR_DB = -60.0  # of the meter
+_TICKS_DB = (-60, -48, -36, -24, -12, 0)
 _CLIPPING_DB = -0.1
 _LEVEL_S, _HOLD_S, _CLIPPING_S = 0.2, 1.5, 3.0
 _TICKS_KHZ = (0.1, 0.5, 1, 2, 4, 8)
@@ -31,7 +32,7 @@ class VoicePanel(Panel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Voice", parent)
         self.meter = LevelMeter()
-        self.strip = HeatStrip("Log-mel of the voice", 30.0, hold_s=0.05, unit="")
+        self.strip = HeatStrip("Log-mel of the voice", 30.0, hold_s=0.05, unit="log-mel, model units")
         self.strip.setToolTip(
             "Log-mel energy as the network gets it: AudioSet's mean and SD taken out, no unit"
         )
@@ -92,16 +93,16 @@ class LevelMeter(QWidget):
         """Return the level in words."""
         if math.isnan(self.rms_db):
             return "no level"
-        said = f"{_db(self.rms_db)} RMS, peak {_db(self.peak_db)} dBFS"
+        said = f"RMS {_db(self.rms_db)}, peak {_db(self.peak_db)}"
         return f"CLIPPING: turn the microphone down   {said}" if self.is_clipping else said
 
     def sizeHint(self) -> QSize:
         line = QFontMetricsF(self.font()).height()
-        return QSize(int(20 * line), int(2.0 * line))
+        return QSize(int(20 * line), int(2.9 * line))
 
     def minimumSizeHint(self) -> QSize:
         line = QFontMetricsF(self.font()).height()
-        return QSize(int(8 * line), int(2.0 * line))
+        return QSize(int(8 * line), int(2.9 * line))
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         painter, theme, metrics = QPainter(self), self.theme, QFontMetricsF(self.font())
@@ -114,6 +115,7 @@ class LevelMeter(QWidget):
         bar = QRectF(0.5, line * 1.15, self.width() - 1.0, line * 0.6)
         painter.setPen(QColor(theme.grid))
         painter.drawRect(bar)
+        self._paint_figures(painter, bar)
         if math.isnan(self.rms_db):
             return
         colour = theme.stale if self._is_grey else theme.bad if self.is_clipping else theme.good
@@ -122,12 +124,23 @@ class LevelMeter(QWidget):
             QColor(colour),
         )
         painter.setPen(QPen(QColor(theme.muted), 1, Qt.PenStyle.DotLine))
-        for db in (-48, -36, -24, -12):
+        for db in _TICKS_DB[1:-1]:
             x = bar.left() + _share(db) * bar.width()
             painter.drawLine(QPointF(x, bar.top()), QPointF(x, bar.bottom()))
         painter.setPen(QPen(QColor(theme.text), 2))
         x = bar.left() + _share(self.peak_db) * bar.width()
         painter.drawLine(QPointF(x, bar.top()), QPointF(x, bar.bottom()))
+
+    def _paint_figures(self, painter: QPainter, bar: QRectF) -> None:
+        """Write what the strokes stand for below them."""
+        metrics = QFontMetricsF(self.font())
+        painter.setPen(QColor(self.theme.muted))
+        for db in _TICKS_DB:
+            text = f"{db}".replace("-", "−") + (" dBFS" if db == 0 else "")
+            width = metrics.horizontalAdvance(text)
+            x = bar.left() + _share(db) * bar.width() - width / 2
+            x = min(max(x, bar.left()), bar.right() - width)
+            painter.drawText(QPointF(x, bar.bottom() + metrics.ascent()), text)
 
 
 def mel_ticks() -> list[tuple[float, str]]:
@@ -146,7 +159,7 @@ def _share(db: float) -> float:
 
 
 def _db(db: float) -> str:
-    return f"{max(db, -99.0):.0f}".replace("-", "−") if math.isfinite(db) else "-"
+    return f"{max(db, -99.0):.0f} dBFS".replace("-", "−") if math.isfinite(db) else "-"
 
 
 def _mean_db(db: np.ndarray) -> float:

@@ -65,6 +65,7 @@ class HeadMapWidget(QWidget):
         self._diverging = False
         self._by_size = False
         self._states: Mapping[str, ElectrodeState] = {}
+        self._even = ""
         self._missing = "no data yet"
         self._selected: str | None = None
         self._picture: QImage | None = None
@@ -130,6 +131,13 @@ class HeadMapWidget(QWidget):
             self._missing = reason
             self._changed()
 
+    def set_even(self, words: str) -> None:
+        """Say that the values hardly differ, and name no electrode; an empty text takes that back."""
+        if words != self._even:
+            self._even = words
+            self._describe()
+            self.update()
+
     def set_title(self, title: str) -> None:
         """Change the text above the head."""
         if title != self._title:
@@ -141,6 +149,11 @@ class HeadMapWidget(QWidget):
         """Take other colours."""
         self.theme = theme
         self.update()
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Values of the first and the last colour."""
+        return self._scale
 
     def highest(self, n: int) -> list[str]:
         """Return the n channels with the highest values, or the largest where they rank by size."""
@@ -169,7 +182,10 @@ class HeadMapWidget(QWidget):
             self._draw_missing(painter, shape)
         else:
             self._draw_electrodes(painter, shape, line)
-            self._draw_bar(painter, QRectF(2, shape.bottom + line * 0.25, self.width() - 4, line))
+            below = QRectF(2, shape.bottom + line * 0.25, self.width() - 4, line)
+            self._draw_bar(painter, below)
+            if self._even:
+                self._draw_even(painter, below.translated(0, line))
         if self.hasFocus():
             painter.setPen(QPen(QColor(self.theme.accent), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -245,6 +261,8 @@ class HeadMapWidget(QWidget):
             words = self._missing
         elif self._selected:
             words = self._words(self._selected)
+        elif self._even:
+            words = self._even
         elif self._values is not None:
             words = ("largest: " if self._by_size else "highest: ") + "; ".join(
                 self._words(name) for name in self.highest(3)
@@ -259,6 +277,7 @@ class HeadMapWidget(QWidget):
         """Return where the head is, in the widget's coordinates."""
         line = QFontMetricsF(self.font()).height()
         n_below = 1.3 if self._values is not None or self._missing else 0.2
+        n_below += 1 if self._even and not self._missing else 0
         if not self._missing and head_map(self._names).unplaced:
             n_below += 1
         return HeadShape.in_rect(QRectF(2, line, self.width() - 4, self.height() - line * (1 + n_below)))
@@ -275,7 +294,7 @@ class HeadMapWidget(QWidget):
         draw_states(painter, shape, self._names, xy, self._states, self.theme)
         painter.setFont(self.font())
         named = [self._selected] if self._selected in self._names else []
-        if shape.radius > 4.5 * line and self._values is not None:
+        if shape.radius > 4.5 * line and self._values is not None and not self._even:
             named += [name for name in self.highest(self.n_labels) if name != self._selected]
         places = [
             (self._words(name) if name == self._selected else name, xy[self._names.index(name)])
@@ -295,6 +314,10 @@ class HeadMapWidget(QWidget):
             low, high = (f"{value:{'+' if self._diverging else ''}.4g}" for value in self._scale)
             texts = low.replace("-", "\N{MINUS SIGN}"), f"{high} {self._unit}".replace("-", "\N{MINUS SIGN}")
             draw_bar(painter, row, *texts, colour_table(self._diverging))
+
+    def _draw_even(self, painter: QPainter, row: QRectF) -> None:
+        painter.setPen(QColor(self.theme.text))
+        painter.drawText(row, Qt.AlignmentFlag.AlignCenter, self._elided(self._even, row.width()))
 
     def _draw_missing(self, painter: QPainter, shape: HeadShape) -> None:
         painter.setPen(QColor(self.theme.muted))

@@ -26,7 +26,7 @@ class HeatStrip(TimeStrip):
     hold_s : float
         A value is shown until the next, at most so long.
     unit : str
-        Of the values, behind the colour bar's upper number.
+        Of the values, along the colour bar.
     """
 
     def __init__(self, name: str, span_s: float, *, hold_s: float, unit: str) -> None:
@@ -91,8 +91,13 @@ class HeatStrip(TimeStrip):
         low, high = (f"{value:g}".replace("-", "−") for value in self._range)
         room = self.width() - left
         painter.drawText(QRectF(left, plot.top() - line * 0.3, room, line), flags, high)
-        painter.drawText(QRectF(left, plot.top() + line * 0.6, room, line), flags, self._unit)
         painter.drawText(QRectF(left, plot.bottom() - line * 0.8, room, line), flags, low)
+        painter.save()  # the unit runs up along the right edge
+        painter.translate(self.width() - line * 1.05, plot.bottom())
+        painter.rotate(-90)
+        text = painter.fontMetrics().elidedText(self._unit, Qt.TextElideMode.ElideRight, int(plot.height()))
+        painter.drawText(QRectF(0, 0, plot.height(), line), int(Qt.AlignmentFlag.AlignCenter), text)
+        painter.restore()
 
 
 def paint_ticks(

@@ -120,7 +120,7 @@ class TimeStrip(QWidget):
 
     def right_gutter(self) -> float:
         """Return the room for a colour bar or scale at the right."""
-        return QFontMetricsF(self.font()).horizontalAdvance("−000 dB") + self.line() * 0.9
+        return QFontMetricsF(self.font()).horizontalAdvance("−0.00") + self.line() * 2.2
 
     def plot(self) -> QRectF:
         """Return where the content goes, on whole pixels."""

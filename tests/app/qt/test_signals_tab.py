@@ -310,7 +310,7 @@ def test_level_meter_says_level_and_clipping(qtbot):
     n = len(bins)
     quiet = VoicePart(0.02, bins, np.full(n, -30, np.float32), np.full(n, -18, np.float32))
     panel = shown(qtbot, VoicePanel(), store_with(quiet))
-    assert panel.meter.words() == "−30 RMS, peak −18 dBFS"
+    assert panel.meter.words() == "RMS −30 dBFS, peak −18 dBFS"
     loud = dataclasses.replace(quiet, peak_db=np.zeros(n, np.float32))
     assert "CLIPPING" in shown(qtbot, VoicePanel(), store_with(loud)).meter.words()
 

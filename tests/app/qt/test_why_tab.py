@@ -224,3 +224,21 @@ def test_both_themes_draw_with_an_answer_and_without(tab, store):
         store.take(answer(159.75))
         tab.refresh(store, 160.0)
         assert pixels(tab).std() > 1
+
+
+def test_no_electrode_is_named_where_their_shares_hardly_differ(tab, store):
+    even = {name: 0.0161 for name in SEED_CH_NAMES} | {"O1": 0.0164}
+    calm = ViewStore()
+    calm.take(replace(prediction(160.0), channel_attention=even))
+    tab.refresh(calm, 160.0)
+    assert tab.channels.map.accessibleDescription() == "nearly even: no electrode stands out"
+    tab.refresh(store, 159.75)
+    assert tab.channels.map.accessibleDescription().startswith("highest: O1")
+
+
+def test_bars_and_head_of_the_occlusion_have_one_scale(tab, store):
+    store.take(answer(159.75, eeg=-0.31))
+    tab.refresh(store, 159.75)
+    end = tab.occlusion.bars.end
+    assert end == 50.0
+    assert tab.occlusion.map.scale == (-end, end)

@@ -9,6 +9,7 @@ from app.view.attention import (
     absent_spans,
     channel_deviation,
     deviation_scale,
+    is_nearly_even,
     modality_course,
     share_scale,
     time_bins,
@@ -91,3 +92,8 @@ def test_a_scale_of_deviations_has_few_steps(largest, step):
 @pytest.mark.parametrize(("largest", "end"), [(0.1, 0.2), (0.2, 0.2), (0.4, 0.5), (0.9, 1.0)])
 def test_an_axis_of_shares_has_few_ends(largest, end):
     assert share_scale(largest) == end
+
+
+@pytest.mark.parametrize(("largest", "even"), [(1.9, True), (9.9, True), (10.0, False), (80.0, False)])
+def test_shares_that_hardly_differ_are_nearly_even(largest, even):
+    assert is_nearly_even(largest) == even
