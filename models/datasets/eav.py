@@ -8,7 +8,7 @@ Data 11, 1026. Row r of the one-hot labels is emotion r // 2, listening where r 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +106,7 @@ def load_eav_clips(
             media = media_of_trials(
                 path,
                 [at + 1 for at in numbers],
-                lambda trial, task=task: TASKS[task[trial - 1]] == "speaking",
+                _speaks(task),
                 labels,
                 LABELS,
                 length_s,
@@ -188,6 +188,10 @@ def _wanted(task: NDArray[np.intp], tasks: Sequence[str]) -> list[int]:
             f"expected {' or '.join(TASKS)}, found {', '.join(unknown) or 'none'}", where="tasks"
         )
     return [at for at, number in enumerate(task.tolist()) if TASKS[number] in tasks]
+
+
+def _speaks(task: NDArray[np.intp]) -> Callable[[int], bool]:
+    return lambda trial: TASKS[task[trial - 1]] == "speaking"
 
 
 def _segments(

@@ -42,6 +42,8 @@ def entropy_steps(
     n_channels, n_times = x.shape
     n_step = round(step_s * sfreq)
     n_steps = n_times // n_step
+    if n_steps == 0:
+        return np.zeros((0, n_channels, len(config.bands)), dtype=np.float32)
     steps = x[:, : n_steps * n_step].reshape(n_channels, n_steps, n_step).transpose(1, 0, 2)  # (W, C, n)
     usable = np.array([usable_channels(step) for step in steps]).reshape(n_steps, n_channels)
     filled = torch.from_numpy(np.where(usable[:, :, None], steps, 0.0))

@@ -70,14 +70,15 @@ def raw_file_trials(
         length_s = float(duration) if trial_s is None else trial_s
         start = round((float(onset) - raw.first_time) * sfreq)
         stop = min(start + round(length_s * sfreq), raw.n_times)
-        x = raw.get_data(picks=list(names), start=max(start, 0), stop=stop) * 1e6  # V -> µV, (C, n_times)
-        eeg = entropy_steps(x, sfreq, config or FeatureConfig())
-        if len(eeg) == 0:
+        if stop - start < STEP_S * sfreq:
+            found_s = max(0, stop - start) / sfreq
             raise InputError(
-                f"trial {number} ({text}) lasts {length_s:.2f} s, expected at least {STEP_S:g} s",
+                f"trial {number} ({text}) holds {found_s:.2f} s, expected at least {STEP_S:g} s",
                 where=str(path),
                 remedy="give the length of a trial, or fewer events",
             )
+        x = raw.get_data(picks=list(names), start=max(start, 0), stop=stop) * 1e6  # V -> µV, (C, n_times)
+        eeg = entropy_steps(x, sfreq, config or FeatureConfig())
         trials.append(
             Trial("raw", subject or path.stem, 1, number, label_names.index(events[str(text)]), label_names,
                   STEP_S, eeg, None, tuple(names.values()), "raw", str(path))

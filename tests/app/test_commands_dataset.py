@@ -1,0 +1,48 @@
+"""make-dataset on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    code = ended.value.code or 0
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_folder_is_made_that_says_it_is_generated(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = str(tmp_path / "s4")
+    options = ("--subjects", "1", "--trials", "6", "--trial-s", "16")
+    code, out, _ = run(capsys, "make-dataset", "seed-iv", folder, *options)
+    assert code == 0
+    assert "generated, nobody was measured; 1 subjects in the layout of seed-iv" in out
+    notice = (tmp_path / "s4" / "README.md").read_text()
+    assert notice.startswith("GENERATED")
+    assert "make-dataset seed-iv DIR --subjects 1 --seed 0 --difficulty default --trials 6" in notice
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("seed-v", "--raw"), "SEED-V's .cnt recordings are not generated"),
+        (("seed-iv", "--difficulty", "nice"), "--difficulty: expected easy"),
+        (("eav", "--trials", "17"), "--trials: expected 20 to 200, found 17"),
+        (("seed-iv", "--trial-s", "nan"), "--trial-s"),
+    ],
+)
+def test_what_cannot_be_made_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+):
+    layout, *options = words
+    code, _, err = run(capsys, "make-dataset", layout, str(tmp_path / "x"), *options)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "x").exists()

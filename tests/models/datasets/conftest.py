@@ -1,0 +1,40 @@
+"""Small generated data sets, made once; tests that break a file copy the folder first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.datasets.make.eav import make_eav
+from models.datasets.make.options import MakeOptions
+from models.datasets.make.seed_iv import make_seed_iv
+from models.datasets.make.seed_v import make_seed_v
+
+
+@pytest.fixture(scope="session")
+def seed_iv_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sets") / "seed-iv"
+    make_seed_iv(MakeOptions(folder, subjects=2, seed=3, trial_s=40, raw=False, jobs=1))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raw_seed_iv_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sets") / "seed-iv-raw"
+    make_seed_iv(MakeOptions(folder, subjects=1, seed=3, trials=10, trial_s=16, raw=True, jobs=1))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def seed_v_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sets") / "seed-v"
+    make_seed_v(MakeOptions(folder, subjects=2, seed=3, trial_s=40, jobs=1))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def eav_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sets") / "eav"
+    make_eav(MakeOptions(folder, subjects=2, seed=3, trials=20, trial_s=10, jobs=1))
+    return folder

@@ -1,0 +1,146 @@
+"""Trials from recordings with markers or annotations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from acquisition.errors import InputError
+from acquisition.xdf.write import XdfWriter
+from models.datasets.events import class_names, parse_events
+from models.datasets.raw_file import raw_file_sequence, raw_file_trials
+from models.datasets.windows import cut_windows, steps_that_fit
+from models.datasets.xdf_trials import xdf_sequence, xdf_trials
+from models.features.config import FeatureConfig
+from models.features.de import differential_entropy
+
+ROOT = Path(__file__).parents[3]
+DEMO = ROOT / "assets" / "recordings" / "simulated-30s.xdf"
+MONTAGE = str(ROOT / "tests" / "data" / "montages" / "openbci_16.toml")
+OPENBCI_EVENTS = {"1": "left", "2": "right", "3": "idle"}
+
+
+def test_events_are_read_from_one_option():
+    events = parse_events("1=left, 2=right,3=left")
+    assert events == {"1": "left", "2": "right", "3": "left"}
+    assert class_names(events) == ("left", "right")
+    for text in ("1", "1=", "1=a,1=b", ""):
+        with pytest.raises(InputError, match="--events: expected MARKER=CLASS"):
+            parse_events(text)
+
+
+def test_a_recording_is_one_unlabelled_sequence_of_eeg_and_eye_features():
+    sequence = xdf_sequence(DEMO)
+    assert (sequence.label, sequence.label_names) == (-1, ())
+    assert sequence.eeg.shape[1:] == (62, 5)
+    assert sequence.eye.shape[1:] == (33,)
+    assert sequence.n_steps == 29
+    assert np.isfinite(sequence.eeg).all()
+
+
+EEG_HEADER = """<info><name>amp</name><type>EEG</type><channel_count>2</channel_count>
+<nominal_srate>200</nominal_srate><channel_format>float32</channel_format><source_id>amp1</source_id><desc>
+<channels><channel><label>CZ</label><unit>microvolts</unit></channel><channel><label>PZ</label>
+<unit>microvolts</unit></channel></channels></desc></info>"""
+MARKER_HEADER = """<info><name>stim</name><type>Markers</type><channel_count>1</channel_count>
+<nominal_srate>0</nominal_srate><channel_format>string</channel_format><source_id>s1</source_id></info>"""
+MARKERS = ((3.1, "calm"), (7.8, "end"), (10.0, "rage"), (14.0, "end"), (18.9, "calm"))
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> tuple[Path, np.ndarray]:
+    """Twenty seconds of EEG at 200 Hz that begin at 1000 s, with `MARKERS`; PZ is dead from 11 s to 12 s."""
+    data = 10 * np.random.default_rng(0).standard_normal((4000, 2)).astype(np.float32)
+    data[2200:2400, 1] = 0.0
+    path = tmp_path / "trials.xdf"
+    with XdfWriter(path) as file:
+        file.add_stream(1, EEG_HEADER)
+        file.add_stream(2, MARKER_HEADER)
+        for start in range(0, 4000, 100):
+            file.samples(1, 1000.0 + np.arange(start, start + 100) / 200, data[start : start + 100])
+        file.samples(2, [1000.0 + time for time, _ in MARKERS], [(text,) for _, text in MARKERS])
+    return path, data
+
+
+def test_steps_lie_wholly_between_a_marker_and_the_next(recording: tuple[Path, np.ndarray]):
+    path, data = recording
+    trials = xdf_trials(path, None, {"calm": "calm", "rage": "angry"})
+    # 3.1-7.8 s holds the steps that end at 4.25, 5.25, 6.25, 7.25; the last marker has none after it.
+    assert [(t.trial, t.label_names[t.label], t.n_steps) for t in trials] == [(1, "calm", 4), (2, "angry", 4)]
+    assert trials[0].ch_names == ("CZ", "PZ")
+    at = np.searchsorted(np.arange(4000) / 200, 4.25, side="right")
+    step = torch.from_numpy(data[at - 200 : at].T.copy())
+    expected = differential_entropy(step, 200.0, FeatureConfig()).numpy()
+    np.testing.assert_allclose(trials[0].eeg[0], expected, atol=0.05)  # a sample to either side at most
+    assert np.isnan(trials[1].eeg[:, 1]).any(axis=1).sum() >= 1
+    assert np.isfinite(trials[1].eeg[:, 0]).all()
+    longer = xdf_trials(path, None, {"calm": "calm"}, trial_s=6.0)
+    assert [t.n_steps for t in longer] == [5, 5]
+    assert np.isnan(longer[1].eeg[2:]).all()  # the recording ends within it
+
+
+def test_missing_markers_are_answered_with_those_there_are(recording: tuple[Path, np.ndarray]):
+    with pytest.raises(InputError, match=r"expected markers joy, found calm \(2 times\), end \(2.*--events"):
+        xdf_trials(recording[0], None, {"joy": "a"})
+    with pytest.raises(InputError, match=r"trial 1 lasts 0.40 s, too short for a step of 1 s"):
+        xdf_trials(recording[0], None, {"calm": "a"}, trial_s=0.4)
+    with pytest.raises(InputError, match="expected a stream of markers, found none"):
+        xdf_trials(DEMO, None, {"1": "a"})
+
+
+@pytest.mark.real_data
+def test_openbci_trials_hold_the_five_steps_inside_their_five_and_a_half_seconds(real_data: Path):
+    path = real_data / "xdf" / "openbci_Sub2011001.xdf"
+    trials = xdf_trials(path, MONTAGE, OPENBCI_EVENTS)
+    assert len(trials) == 60
+    assert [sum(t.label == k for t in trials) for k in range(3)] == [20, 20, 20]
+    assert {t.n_steps for t in trials} == {5}
+    assert len(trials[0].ch_names) == 15
+    assert steps_that_fit(trials) == 5
+    assert cut_windows(trials, 5).eeg.shape == (60, 15, 5, 5)
+    assert {t.n_steps for t in xdf_trials(path, MONTAGE, OPENBCI_EVENTS, trial_s=3.4)} == {3}
+    with pytest.raises(InputError, match="too short for a step"):
+        xdf_trials(path, MONTAGE, OPENBCI_EVENTS, trial_s=0.5)
+
+
+@pytest.mark.real_data
+def test_annotations_of_an_edf_file_are_labels(real_data: Path):
+    path = real_data / "eeg" / "eegmmidb_64ch.edf"
+    trials = raw_file_trials(path, {"T1": "left", "T2": "right"})
+    assert [sum(t.label == k for t in trials) for k in range(2)] == [10, 9]
+    assert len(trials[0].ch_names) == 58
+    assert raw_file_trials(path)[0].label_names == ("T0", "T1", "T2")
+    assert raw_file_sequence(path).n_steps == 124
+    with pytest.raises(InputError, match=r"expected markers T9, found T0 \(19 times\)"):
+        raw_file_trials(path, {"T9": "x"})
+
+
+def test_a_file_of_mne_is_cut_at_its_annotations_in_microvolts(tmp_path: Path):
+    import mne
+
+    rng = np.random.default_rng(0)
+    info = mne.create_info(["Fp1", "Cz", "EMG"], 200.0, "eeg")
+    data = 1e-5 * rng.standard_normal((3, 4000))
+    raw = mne.io.RawArray(data, info, verbose="error")
+    raw.set_annotations(mne.Annotations([2.0, 10.0], [4.0, 6.5], ["calm", "rage"]))
+    path = tmp_path / "try_raw.fif"
+    raw.save(path, verbose="error")
+    trials = raw_file_trials(path)
+    assert [(t.label_names[t.label], t.n_steps) for t in trials] == [("calm", 4), ("rage", 6)]
+    assert trials[0].ch_names == ("FP1", "CZ")
+    first = torch.from_numpy(data[:2, 400:600].astype(np.float32) * 1e6)
+    expected = differential_entropy(first, 200.0, FeatureConfig()).numpy()
+    np.testing.assert_allclose(trials[0].eeg[0], expected, atol=1e-3)
+    with pytest.raises(InputError, match=r"trial 1 \(calm\) holds 0.50 s, expected at least 1 s"):
+        raw_file_trials(path, trial_s=0.5)
+
+
+def test_what_mne_cannot_read_is_one_line(tmp_path: Path):
+    path = tmp_path / "broken.edf"
+    path.write_bytes(b"0" * 300)
+    with pytest.raises(InputError, match=r"broken.edf: expected an EEG file that MNE reads") as caught:
+        raw_file_trials(path)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,248 @@
+"""SEED-IV and SEED-V as published: names, keys, order, shapes, and one line for what is broken."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import shutil
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import loadmat, savemat, whosmat
+
+from acquisition.errors import InputError
+from acquisition.montage import SEED_CH_NAMES
+from models.datasets import seed_iv, seed_v
+from models.datasets.seed_iv import load_seed_iv
+from models.datasets.seed_v import load_seed_v
+from models.datasets.seed_v_raw import CLIP_TIMES_S, trials_of_recording
+from models.features.config import FeatureConfig
+
+
+def copied(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / folder.name))
+
+
+def session_file(folder: Path, part: str, subject: int = 1, session: int = 1) -> Path:
+    return next((folder / part / str(session)).glob(f"{subject}_*.mat"))
+
+
+def test_seed_iv_folder_has_the_published_keys_in_no_order(seed_iv_folder: Path):
+    shapes = {name: shape for name, shape, _ in whosmat(session_file(seed_iv_folder, "eeg_feature_smooth"))}
+    keys = [
+        f"{kind}{k}" for kind in ("de_LDS", "de_movingAve", "psd_LDS", "psd_movingAve") for k in range(1, 25)
+    ]
+    assert set(shapes) == set(keys)
+    assert set(shapes.values()) == {(62, 10, 5)}
+    assert list(shapes).index("de_LDS10") < list(shapes).index("de_LDS2")
+    eye = whosmat(session_file(seed_iv_folder, "eye_feature_smooth"))
+    assert {shape for _, shape, _ in eye} == {(31, 10)}
+    assert {kind for _, _, kind in eye} == {"double"}
+    assert (seed_iv_folder / "README.md").read_text().startswith("GENERATED")
+
+
+def test_seed_iv_trials_are_counted_as_numbers(seed_iv_folder: Path):
+    trials = list(load_seed_iv(seed_iv_folder, subjects=[1]))
+    assert [(t.session, t.trial) for t in trials] == [(s, k) for s in (1, 2, 3) for k in range(1, 25)]
+    assert tuple(t.label for t in trials[:24]) == seed_iv.TRIAL_LABELS[1]
+    first = trials[9]
+    content = loadmat(session_file(seed_iv_folder, "eeg_feature_smooth"))
+    np.testing.assert_allclose(first.eeg, content["de_LDS10"].transpose(1, 0, 2), rtol=1e-6)
+    assert (first.eeg.shape, first.eye.shape, first.step_s, first.origin) == (
+        (10, 62, 5),
+        (10, 31),
+        4.0,
+        "published",
+    )
+
+
+def test_eye_rows_of_the_whole_clip_are_constant(seed_iv_folder: Path):
+    trial = next(load_seed_iv(seed_iv_folder))
+    varies = trial.eye.std(axis=0) > 1e-6
+    assert not varies[22:31].any()
+    assert varies[:22].all()
+
+
+def test_raw_seed_iv_gives_entropy_every_second_near_the_published(raw_seed_iv_folder: Path):
+    path = session_file(raw_seed_iv_folder, "eeg_raw_data")
+    names = {name for name, _, _ in whosmat(path)}
+    assert all(re.fullmatch(r"[a-z]+_eeg\d+", name) for name in names)
+    assert {shape for _, shape, _ in whosmat(path)} == {(62, 3200)}
+    raw = list(load_seed_iv(raw_seed_iv_folder, "raw"))
+    published = list(load_seed_iv(raw_seed_iv_folder))
+    assert (raw[0].eeg.shape, raw[0].eye, raw[0].step_s, raw[0].origin) == ((16, 62, 5), None, 1.0, "raw")
+    assert [(t.session, t.trial, t.label) for t in raw] == [(t.session, t.trial, t.label) for t in published]
+    apart = np.mean([a.eeg.mean(0) - b.eeg.mean(0) for a, b in zip(raw, published, strict=True)], axis=(0, 1))
+    assert np.abs(apart).max() < 0.4  # nats; neighbouring bands leak, and a few bins say less than many
+
+
+def test_seed_v_entries_become_sessions_and_trials(seed_v_folder: Path):
+    trials = list(load_seed_v(seed_v_folder, subjects=["2"]))
+    assert [(t.session, t.trial) for t in trials] == [(s, k) for s in (1, 2, 3) for k in range(1, 16)]
+    assert tuple(t.label for t in trials[15:30]) == seed_v.TRIAL_LABELS[2]
+    with np.load(seed_v_folder / "EEG_DE_features" / "2_123.npz") as archive:
+        data = pickle.loads(archive["data"].tobytes())
+    np.testing.assert_allclose(trials[17].eeg[:, 3, 2], data[17][:, 3 * 5 + 2], rtol=1e-6)
+    assert trials[0].eye.shape == (10, 33)
+
+
+def test_a_wrong_folder_says_what_it_should_hold(tmp_path: Path, seed_v_folder: Path):
+    with pytest.raises(InputError, match=r"expected eeg_feature_smooth/1.*found EEG_DE_features.*unpacked"):
+        next(load_seed_iv(seed_v_folder))
+    with pytest.raises(InputError, match="expected the SEED-V folder, found none"):
+        next(load_seed_v(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match=r"expected subject 7, found 1, 2"):
+        next(load_seed_v(seed_v_folder, subjects=[7]))
+
+
+def test_a_truncated_file_leaves_its_session_out_and_the_others_go_on(seed_iv_folder: Path, tmp_path: Path):
+    folder = copied(seed_iv_folder, tmp_path)
+    path = session_file(folder, "eeg_feature_smooth", subject=1, session=2)
+    path.write_bytes(path.read_bytes()[:100_000])
+    session_file(folder, "eye_feature_smooth", subject=2, session=3).unlink()
+    left_out = []
+    trials = list(load_seed_iv(folder, left_out=left_out))
+    assert {(t.subject, t.session) for t in trials} == {("1", 1), ("1", 3), ("2", 1), ("2", 2)}
+    assert [entry.subject for entry in left_out] == ["1", "2"]
+    assert path.name in left_out[0].why
+    assert "expected this file, found none" in left_out[1].why
+    assert all("\n" not in entry.why for entry in left_out)
+    with pytest.raises(InputError, match=re.escape(path.name)):
+        list(load_seed_iv(folder))
+
+
+@pytest.mark.parametrize("n_bytes", [0, 40, 200, 5000])
+def test_a_file_cut_anywhere_is_one_line(seed_iv_folder: Path, tmp_path: Path, n_bytes: int):
+    folder = copied(seed_iv_folder, tmp_path)
+    path = session_file(folder, "eye_feature_smooth")
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(InputError, match=re.escape(str(path))):
+        next(load_seed_iv(folder))
+
+
+def changed(path: Path, **arrays) -> None:
+    content = {key: value for key, value in loadmat(path).items() if not key.startswith("__")}
+    savemat(path, content | arrays)
+
+
+def test_wrong_shapes_and_missing_trials_are_named(seed_iv_folder: Path, tmp_path: Path):
+    folder = copied(seed_iv_folder, tmp_path)
+    path = session_file(folder, "eeg_feature_smooth")
+    changed(path, de_LDS3=np.zeros((61, 10, 5)))
+    with pytest.raises(InputError, match=r"de_LDS3: expected shape \(62, any, 5\), found \(61, 10, 5\)"):
+        next(load_seed_iv(folder))
+    changed(path, de_LDS3="words")
+    with pytest.raises(InputError, match="de_LDS3: expected numbers"):
+        next(load_seed_iv(folder))
+    content = {k: v for k, v in loadmat(path).items() if not k.startswith("__") and k != "de_LDS3"}
+    savemat(path, content)
+    with pytest.raises(InputError, match="expected trials 1 to 24, found 1, 2, 4"):
+        next(load_seed_iv(folder))
+
+
+def test_constant_and_nan_channels_are_masked_and_noted(seed_iv_folder: Path, tmp_path: Path):
+    folder = copied(seed_iv_folder, tmp_path)
+    path = session_file(folder, "eeg_feature_smooth")
+    eeg = loadmat(path)["de_LDS1"].copy()
+    eeg[SEED_CH_NAMES.index("CZ")] = 2.5
+    eeg[SEED_CH_NAMES.index("T7")] = np.nan
+    changed(path, de_LDS1=eeg)
+    left_out = []
+    trial = next(load_seed_iv(folder, left_out=left_out))
+    masked = {SEED_CH_NAMES[c] for c in np.flatnonzero(np.isnan(trial.eeg).all(axis=(0, 2)))}
+    assert masked == {"CZ", "T7"}
+    assert "de_LDS1: channels constant or not a number are masked: T7, CZ" in left_out[0].why
+    changed(path, de_LDS1=np.full((62, 10, 5), 1.0))
+    with pytest.raises(InputError, match="expected 62 channels that vary, found none"):
+        next(load_seed_iv(folder))
+
+
+class Bomb:
+    def __reduce__(self):
+        return (Path("pwned").touch, ())
+
+
+def with_pickles(path: Path, data, label) -> None:
+    np.savez(path, data=pickle.dumps(data), label=pickle.dumps(label))
+
+
+@pytest.mark.parametrize(
+    "content", [Bomb(), {0: Bomb()}, {0: np.array([{}], dtype=object)}, [1], OrderedDict()]
+)
+def test_a_pickle_with_anything_but_arrays_is_refused_unrun(
+    seed_v_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content
+):
+    monkeypatch.chdir(tmp_path)
+    folder = copied(seed_v_folder, tmp_path)
+    with_pickles(folder / "EEG_DE_features" / "1_123.npz", content, {0: np.zeros(3)})
+    left_out = []
+    trials = list(load_seed_v(folder, left_out=left_out))
+    assert {t.subject for t in trials} == {"2"}
+    assert "expected a pickled dictionary of number arrays and nothing else" in left_out[0].why
+    assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_pickles_of_every_protocol_are_read(protocol: int):
+    from models.datasets.plain_pickle import read_arrays
+
+    wanted = {0: np.arange(6.0).reshape(2, 3), 7: np.asfortranarray(np.arange(6, dtype="i4").reshape(3, 2))}
+    found = read_arrays(pickle.dumps(wanted, protocol=protocol), "file")
+    assert found.keys() == wanted.keys()
+    for key, array in wanted.items():
+        np.testing.assert_array_equal(found[key], array)
+        assert found[key].dtype == array.dtype
+
+
+def test_labels_out_of_range_or_changing_within_a_trial_are_named(seed_v_folder: Path, tmp_path: Path):
+    folder = copied(seed_v_folder, tmp_path)
+    path = folder / "EEG_DE_features" / "1_123.npz"
+    with np.load(path) as archive:
+        data = pickle.loads(archive["data"].tobytes())
+    labels = {entry: np.full(len(rows), 4) for entry, rows in data.items()}
+    with_pickles(path, data, labels | {2: np.full(10, 9)})
+    with pytest.raises(InputError, match="label 2: expected a label from 0 to 4, found 9"):
+        next(load_seed_v(folder))
+    with_pickles(path, data, labels | {2: np.arange(10) % 2})
+    with pytest.raises(InputError, match="label 2: expected one label for the whole trial, found 0, 1"):
+        next(load_seed_v(folder))
+    with_pickles(path, data | {1: np.zeros((10, 309))}, labels)
+    with pytest.raises(InputError, match=r"entry 1: expected shape \(any, 310\), found \(10, 309\)"):
+        next(load_seed_v(folder))
+
+
+def test_a_truncated_npz_is_one_line(seed_v_folder: Path, tmp_path: Path):
+    folder = copied(seed_v_folder, tmp_path)
+    path = folder / "Eye_movement_features" / "1_123.npz"
+    for n_bytes in (0, 100, 20_000):
+        path.write_bytes(path.read_bytes()[:n_bytes])
+        with pytest.raises(InputError, match=r"Eye_movement_features.*expected a whole .npz file"):
+            next(load_seed_v(folder))
+
+
+def test_a_recording_of_seed_v_loses_its_eye_channels_and_is_cut_at_the_clips():
+    import mne
+
+    sfreq = 125.0
+    names = ["M1", "VEO", *reversed(SEED_CH_NAMES), "HEO", "M2"]
+    names = [name.capitalize() if name.startswith("F") else name for name in names]
+    rng = np.random.default_rng(0)
+    n_times = round((CLIP_TIMES_S[1][1][-1] + 5) * sfreq)
+    noise = rng.standard_normal((4, n_times), dtype=np.float32)
+    data = 1e-5 * noise[np.arange(len(names)) % 4]
+    data[names.index("CZ")] *= 3
+    raw = mne.io.RawArray(data, mne.create_info(names, sfreq, "eeg"), verbose="error")
+    trials = trials_of_recording(raw, "1_1_20180804.cnt", "1", 1, FeatureConfig())
+    assert len(trials) == 15
+    assert trials[0].ch_names == SEED_CH_NAMES
+    assert [t.n_steps for t in trials[:3]] == [72, 96, 237]
+    assert [t.label for t in trials[:5]] == [4, 1, 3, 2, 0]
+    louder = trials[4].eeg.mean(axis=(0, 2))
+    assert SEED_CH_NAMES[int(louder.argmax())] == "CZ"
+    short = raw.copy().crop(0, 1000)
+    with pytest.raises(InputError, match="expected at least 3359 s, found 1000 s"):
+        trials_of_recording(short, "f.cnt", "1", 1, FeatureConfig())
+    with pytest.raises(InputError, match="found no CZ"):
+        trials_of_recording(raw.drop_channels(["CZ"]), "f.cnt", "1", 1, FeatureConfig())
