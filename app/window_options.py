@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from acquisition.errors import InputError
 TAB_NAMES = ("now", "why", "signals", "health")
 THEME_NAMES = ("dark", "light")
 DEFAULT_SIZE = (1366, 768)
+#: What the window needs in points so that its toolbar, its signs and its time bar are all there.
+LEAST_SIZE = (960, 500)
 _SCREENSHOT_S = 30.0
 
 
@@ -29,6 +32,12 @@ class WindowOptions:
     def content_s(self) -> float:
         """Seconds of content before the pictures are taken."""
         return _SCREENSHOT_S if self.seconds is None else self.seconds
+
+
+def largest_scale(room: tuple[int, int]) -> float:
+    """Return the largest scale, 1 to 2, at which a screen of ``room`` points still holds the window."""
+    fitting = min(room[0] / LEAST_SIZE[0], room[1] / LEAST_SIZE[1])
+    return min(max(math.floor(100 * fitting) / 100, 1.0), 2.0)
 
 
 def parse_window_options(

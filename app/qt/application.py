@@ -13,7 +13,7 @@ from PyQt6.QtCore import Qt, QTimer
 from PyQt6.QtGui import QGuiApplication
 from PyQt6.QtWidgets import QApplication
 
-from app.display import prepare_environment
+from app.display import prepare_environment, screen_room
 from app.engine.process import EngineProcess
 from app.engine.request import Request
 from app.exit_codes import FAULT
@@ -26,7 +26,7 @@ from app.qt.shell.settings import Settings
 from app.qt.shell.window import MainWindow
 from app.qt.theme import THEMES, Theme
 from app.settings import settings_path
-from app.window_options import DEFAULT_SIZE, TAB_NAMES, WindowOptions
+from app.window_options import DEFAULT_SIZE, TAB_NAMES, WindowOptions, largest_scale
 
 _CHECK_MS = 50
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -42,11 +42,15 @@ def run_window(request: Request, options: WindowOptions) -> int:
         With a screenshot folder nothing is kept in the settings, and the window closes by itself.
     """
     settings = Settings(None if options.screenshot else settings_path())
-    application = make_application(options.scale or chosen_scale(settings))
+    wanted = options.scale or chosen_scale(settings)
+    scale = wanted if options.screenshot else _fitting(wanted)
+    application = make_application(scale)
     session = Session(EngineProcess)
     window = MainWindow(session, settings)
     window.appearance.use_theme(_theme(application, options, settings))
     _place(window, options, settings)
+    if scale < wanted:
+        window.appearance.tell_capped(wanted, scale)
     window.faults.install()
     outcome = Outcome(session)
     garbage = GarbageTimer(window)
@@ -93,6 +97,12 @@ def make_application(scale: float) -> QApplication:
     return application
 
 
+def _fitting(wanted: float) -> float:
+    """Return the scale, or the largest one that the screen holds."""
+    room = screen_room() if wanted > 1 else None
+    return wanted if room is None else min(wanted, largest_scale(room))
+
+
 def _theme(application: QApplication, options: WindowOptions, settings: Settings) -> Theme:
     """Return the colours asked for, else those kept, else those of the system."""
     hints = application.styleHints()
@@ -109,6 +119,9 @@ def _place(window: MainWindow, options: WindowOptions, settings: Settings) -> No
         )
     elif geometry is None or not window.restoreGeometry(geometry):
         window.resize(*DEFAULT_SIZE)
+    screen = window.screen()
+    if screen is not None and not options.screenshot:
+        window.resize(window.size().boundedTo(screen.availableSize()))
     tab = options.tabs[0] if len(options.tabs) == 1 else settings.text("tab", TAB_NAMES[0])
     window.tabs.show_tab(tab if tab in TAB_NAMES else TAB_NAMES[0])
 

@@ -11,7 +11,7 @@ from app.view.devices import device_of
 from app.view.figures import age
 from app.view.machine_rows import ROOM_ALARM_S
 from app.view.plain_text import message_line
-from app.view.stopped import stop_text, ways_out
+from app.view.stopped import LONGEST, stop_title, ways_out
 from app.view.store import ViewStore
 
 #: A live session names a missing device only after this: streams open one after the other.
@@ -31,6 +31,7 @@ class Condition:
     remedy: str = ""
     actions: tuple[str, ...] = ()
     can_be_closed: bool = True
+    title: str = ""  # stands over the text where that is long
 
 
 def conditions(store: ViewStore) -> list[Condition]:
@@ -43,8 +44,8 @@ def conditions(store: ViewStore) -> list[Condition]:
 def _of_session(store: ViewStore) -> list[Condition]:
     phase = store.phase
     if phase.name == "failed":
-        text = stop_text(phase, store.mode)
-        return [Condition("engine", "error", text, "", ways_out(phase), can_be_closed=False)]
+        text, title = message_line(phase.message, LONGEST), stop_title(phase, store.mode)
+        return [Condition("engine", "error", text, "", ways_out(phase), can_be_closed=False, title=title)]
     if phase.name == "ended":
         if store.mode == "replay":
             remedy = "Space plays it once more, the bar below goes to any moment"

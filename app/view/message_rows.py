@@ -10,6 +10,7 @@ from app.view.plain_text import message_line
 
 #: Of a list of ten thousand nobody reads the end.
 N_SHOWN = 300
+_LONGEST = 1500  # a remedy that is cut helps nobody
 
 _WORDS = {"good": "● good", "info": "○ note", "suspect": "▲ warning", "bad": "■ problem"}
 _SEVERITY_OF = {"warning": "suspect"}
@@ -44,7 +45,9 @@ def message_rows(
         In order of arrival, see `ViewStore.events`; what has no time stands last.
     problems_only : bool
     """
-    rows = [MessageRow(time, _severity(severity), message_line(text)) for time, text, severity in events]
+    rows = [
+        MessageRow(time, _severity(severity), message_line(text, _LONGEST)) for time, text, severity in events
+    ]
     rows = [row for row in reversed(rows) if row.is_problem or not problems_only]
     rows.sort(key=lambda row: math.inf if math.isnan(row.time) else -row.time)
     return rows[:N_SHOWN]

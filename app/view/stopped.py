@@ -6,7 +6,6 @@ import re
 
 from app.engine.messages import Phase
 from app.view.devices import MODALITY_WORDS
-from app.view.plain_text import message_line
 
 #: A remedy that is cut helps nobody: so many characters are some lines of the narrowest window.
 LONGEST = 1500
@@ -40,11 +39,6 @@ def stop_title(phase: Phase, mode: str) -> str:
     if _is_of_model(message):
         return "This model cannot be used"
     return "The session cannot begin" if not mode else "The session stopped"
-
-
-def stop_text(phase: Phase, mode: str) -> str:
-    """Return the title and the whole message."""
-    return f"{stop_title(phase, mode)}. {message_line(phase.message, LONGEST)}"
 
 
 def ways_out(phase: Phase) -> tuple[str, ...]:

@@ -82,6 +82,13 @@ def abstention(probs: Mapping[str, float]) -> str:
     return ""
 
 
+def answer_state(prediction: Prediction) -> str:
+    """Return ``certain``, ``uncertain`` or ``warming up``: the verdict's state where nothing is stale."""
+    if prediction.warm_up:
+        return "warming up"
+    return "uncertain" if not prediction.probs or abstention(prediction.probs) else "certain"
+
+
 def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
     """Judge the newest prediction at moment ``t``.
 

@@ -11,7 +11,7 @@ from acquisition.errors import InputError
 from app.run_request import opens_window
 from app.session_options import SessionOptions
 from app.settings import new_recording
-from app.window_options import TAB_NAMES, WindowOptions, parse_window_options
+from app.window_options import TAB_NAMES, WindowOptions, largest_scale, parse_window_options
 
 
 def test_all_means_every_tab():
@@ -51,3 +51,10 @@ def test_recordings_are_named_by_date_and_never_overwrite(tmp_path: Path):
     assert first.name == "2026-03-01_14-05-09.xdf"
     first.touch()
     assert new_recording(tmp_path, moment).name == "2026-03-01_14-05-09_2.xdf"
+
+
+@pytest.mark.parametrize(
+    ("room", "scale"), [((1366, 768), 1.42), ((2560, 1440), 2.0), ((1920, 1080), 2.0), ((800, 600), 1.0)]
+)
+def test_a_scale_is_no_larger_than_the_screen_holds(room, scale):
+    assert largest_scale(room) == scale

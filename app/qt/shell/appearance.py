@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from PyQt6.QtWidgets import QApplication, QMainWindow
@@ -10,6 +11,7 @@ from app.qt.shell.settings import Settings
 from app.qt.shell.style import palette, style_sheet
 from app.qt.theme import DARK, THEMES, Theme
 from app.view.conditions import Condition
+from app.window_options import largest_scale
 
 SCALES = (1.0, 1.25, 1.5, 1.75, 2.0)
 
@@ -51,13 +53,38 @@ class Appearance:
 
     def change_scale(self, direction: int) -> None:
         """Choose the next scale; Qt takes it when the program starts."""
-        scale = chosen_scale(self._settings)
-        at = min(range(len(SCALES)), key=lambda i: abs(SCALES[i] - scale))
+        before = chosen_scale(self._settings)
+        at = min(range(len(SCALES)), key=lambda i: abs(SCALES[i] - before))
         scale = SCALES[min(max(at + direction, 0), len(SCALES) - 1)]
+        most = largest_scale(self._room())
+        if scale > before and scale > most:
+            text = (
+                f"This screen holds the window at up to {100 * most:.0f} %: "
+                f"the scale stays at {100 * before:.0f} %."
+            )
+            self._tell(Condition("scale", "info", text))
+            return
         self._settings.keep("scale", scale)
         self._settings.save()
-        text = f"The scale of {scale:.0%} applies when the program is started again."
+        text = f"The scale of {100 * scale:.0f} % applies when the program is started again."
         self._tell(Condition("scale", "info", text))
+
+    def tell_capped(self, wanted: float, used: float) -> None:
+        """Say that the screen holds less than the scale that was wanted."""
+        text = (
+            f"A scale of {100 * wanted:.0f} % makes the window larger than this screen: "
+            f"{100 * used:.0f} % is used."
+        )
+        self._tell(Condition("scale", "info", text))
+
+    def _room(self) -> tuple[int, int]:
+        """Return the screen's room in points of scale 1."""
+        screen = self._window.screen()
+        if screen is None:
+            return 10_000, 10_000
+        used = float(os.environ.get("QT_SCALE_FACTOR", "1"))
+        room = screen.availableGeometry()
+        return round(room.width() * used), round(room.height() * used)
 
     def toggle_full_screen(self) -> None:
         """Fill the screen, or return to a window."""

@@ -12,7 +12,7 @@ from app.view.conditions import Condition
 from app.view.plain_text import message_line
 
 _MAX_SHOWN = 3
-_SIGNS = {"error": "Error", "warning": "Warning", "info": "Note"}
+_SIGNS = {"error": "Error", "warning": "Warning", "info": "Info"}
 _ORDER = ("error", "warning", "info")
 
 
@@ -37,10 +37,18 @@ class Banner(QFrame):
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         self._text.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self._title = QLabel()
+        self._title.setObjectName("title")
+        self._title.setTextFormat(Qt.TextFormat.PlainText)
+        self._title.setWordWrap(True)
+        words = QVBoxLayout()
+        words.setSpacing(0)
+        words.addWidget(self._title)
+        words.addWidget(self._text)
         row = QHBoxLayout(self)
         row.setContentsMargins(8, 2, 4, 2)
         row.addWidget(self._sign)
-        row.addWidget(self._text, 1)
+        row.addLayout(words, 1)
         for text, call in buttons:
             row.addWidget(_button(text, call))
         if on_close is not None:
@@ -50,9 +58,12 @@ class Banner(QFrame):
     def show_condition(self, condition: Condition) -> None:
         """Take the same condition's newer words."""
         words = condition.text + (f" - {condition.remedy}" if condition.remedy else "")
-        if self._text.text() != words:
+        if (self._title.text(), self._text.text()) != (condition.title, words):
+            self._title.setText(condition.title)
+            self._title.setVisible(bool(condition.title))
             self._text.setText(words)
-            self.setAccessibleName(f"{_SIGNS[condition.severity]}: {words}")
+            title = f"{condition.title}. " if condition.title else ""
+            self.setAccessibleName(f"{_SIGNS[condition.severity]}: {title}{words}")
 
 
 class Banners(QWidget):

@@ -38,7 +38,7 @@ class Header(QWidget):
         self.model = ElidedLabel("The model in use", mode=Qt.TextElideMode.ElideMiddle)
         self.model.setProperty("muted", "true")
         self.recording = ElidedLabel("The recording", least=11)
-        self.state = ElidedLabel("Which moment the window shows", least=10)
+        self.state = ElidedLabel("Which moment the window shows", least=14)
         self.state.setObjectName("state")
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 2, 8, 2)

@@ -26,8 +26,12 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("choose_streams", "&Streams…", ("Ctrl+E",), "Session", "choose streams, montage and mains"),
     Command("choose_model", "&Model…", ("Ctrl+M",), "Session", "choose the model"),
-    Command("choose_profile", "&Profile…", ("Ctrl+P",), "Session", "choose a person's profile"),
-    Command("calibrate", "&Calibrate…", ("Ctrl+K",), "Session", "make a profile of a person"),
+    Command(
+        "choose_profile", "&Profile…", ("Ctrl+P",), "Session", "choose a person's profile: not available yet"
+    ),
+    Command(
+        "calibrate", "&Calibrate…", ("Ctrl+K",), "Session", "make a profile of a person: not available yet"
+    ),
     Command("record", "&Record…", ("Ctrl+R",), "Session", "start or stop the recording"),
     Command("write_note", "Write a &note", ("Ctrl+N",), "Session", "write a note, sent as an LSL marker"),
     Command("open_recording", "&Open recording…", ("Ctrl+O",), "Session", "replay an XDF file", short="Open"),
@@ -63,8 +67,20 @@ COMMANDS: tuple[Command, ...] = (
     Command("show_signals", "&Signals", ("Alt+3",), "View", "EEG, eyes, face and voice"),
     Command("show_health", "H&ealth", ("Alt+4",), "View", "streams, electrodes, latency and machine"),
     Command("switch_theme", "&Light or dark", ("Ctrl+L",), "View", "change the colours", short="Theme"),
-    Command("scale_up", "&Larger", ("Ctrl+Shift+Up",), "View", "scale the window up, to 200 %"),
-    Command("scale_down", "S&maller", ("Ctrl+Shift+Down",), "View", "scale the window down, to 100 %"),
+    Command(
+        "scale_up",
+        "&Larger",
+        ("Ctrl+Shift+Up",),
+        "View",
+        "scale the window up, to 200 %, from the next start on",
+    ),
+    Command(
+        "scale_down",
+        "S&maller",
+        ("Ctrl+Shift+Down",),
+        "View",
+        "scale the window down, to 100 %, from the next start on",
+    ),
     Command("full_screen", "&Full screen", ("F11",), "View", "fill the screen", True),
     Command("show_shortcuts", "&Keys", ("F1",), "Help", "list all keys", short="Help"),
     Command("show_notice", "&Intended use", ("Shift+F1",), "Help", "what this program is for, and what not"),

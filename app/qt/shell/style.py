@@ -14,13 +14,16 @@ QFrame#panel {{ background: {surface}; border: 1px solid {grid}; border-radius: 
 QLabel#panel-title {{ font-weight: 600; color: {text}; }}
 QLabel[muted="true"] {{ color: {muted}; }}
 QToolBar {{ background: {window}; border: 0; spacing: 4px; padding: 2px 6px; }}
-QToolBar::separator {{ background: {grid}; width: 1px; margin: 4px 5px; }}
+QToolBar::separator {{ background: {grid}; width: 1px; margin: 4px 3px; }}
 QToolButton, QPushButton, QLineEdit {{
     background: {surface}; border: 1px solid {grid}; border-radius: 4px; padding: 2px 8px; min-height: 1.3em;
 }}
 QLineEdit {{ placeholder-text-color: {muted}; }}
+QToolBar QToolButton {{ padding: 2px 5px; }}
+QToolBarExtension {{ padding: 0; min-width: 1.2em; }}
 QToolButton:hover, QPushButton:hover {{ border-color: {accent}; }}
 QToolButton:checked, QPushButton:checked {{ border: 2px solid {accent}; padding: 1px 7px; }}
+QToolBar QToolButton:checked {{ padding: 1px 4px; }}
 QToolButton:focus, QPushButton:focus, QLineEdit:focus,
 QListView:focus, QTreeView:focus, QTableView:focus, QPlainTextEdit:focus {{ border: 2px solid {accent}; }}
 QToolButton:disabled, QPushButton:disabled, QLineEdit:disabled {{ color: {stale}; }}
@@ -30,7 +33,7 @@ QTabBar::tab {{
     border: 0; border-bottom: 3px solid transparent;
 }}
 QTabBar::tab:selected {{ color: {text}; border-bottom: 3px solid {accent}; font-weight: 600; }}
-QTabBar::tab:focus {{ border: 1px dotted {accent}; border-bottom: 3px solid {accent}; }}
+QTabBar::tab:focus {{ background: {surface}; text-decoration: underline; }}
 QMenuBar {{ background: {window}; }}
 QMenuBar::item {{ background: transparent; padding: 3px 8px; }}
 QMenuBar::item:selected, QMenu::item:selected {{ background: {accent}; color: {window}; }}
@@ -41,6 +44,9 @@ QMenu::separator {{ height: 1px; background: {grid}; margin: 4px 8px; }}
 QListView, QTreeView, QTableView, QPlainTextEdit {{
     background: {surface}; border: 1px solid {grid}; alternate-background-color: {window};
 }}
+QListView::item:selected, QTreeView::item:selected, QTableView::item:selected {{
+    background: {accent}; color: {window};
+}}
 QHeaderView::section {{ background: {window}; color: {muted}; border: 0; padding: 3px 6px; }}
 QToolTip {{ background: {surface}; color: {text}; border: 1px solid {accent}; }}
 QScrollArea {{ background: transparent; border: 0; }}
@@ -48,7 +54,7 @@ QStatusBar {{ background: {window}; }}
 QProgressBar {{ border: 1px solid {grid}; border-radius: 4px; text-align: center; background: {surface}; }}
 QProgressBar::chunk {{ background: {accent}; }}
 QLabel#sign {{ font-weight: 600; border: 1px solid {suspect}; border-radius: 4px; padding: 1px 8px; }}
-QLabel#state {{ font-weight: 600; padding: 1px 8px; }}
+QLabel#state, QLabel#answer, QLabel#title {{ font-weight: 600; }}
 QFrame#banner {{ background: {surface}; border: 1px solid {muted}; border-radius: 4px; }}
 QFrame#banner[severity="error"] {{ border-color: {bad}; }}
 QFrame#banner[severity="warning"] {{ border-color: {suspect}; }}

@@ -57,7 +57,9 @@ class TabSet(QTabWidget):
         bar = self.tabBar()
         assert bar is not None
         bar.setDrawBase(False)
+        bar.setUsesScrollButtons(False)
         self._header = header
+        self.currentChanged.connect(self._give_room)
         self.setCornerWidget(header)
         self.setAccessibleName("Views")
         self._playback, self._faults = playback, faults
@@ -84,10 +86,14 @@ class TabSet(QTabWidget):
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Give the header all the room beside the tabs."""
+        self._give_room()
+        super().resizeEvent(event)
+
+    def _give_room(self) -> None:
         bar = self.tabBar()
         if bar is not None:
-            self._header.set_room(self.width() - bar.sizeHint().width())
-        super().resizeEvent(event)
+            em = self.fontMetrics().height()  # the chosen tab's name is bold, and not all are alike
+            self._header.set_room(self.width() - bar.sizeHint().width() - em)
 
     @property
     def name(self) -> str:

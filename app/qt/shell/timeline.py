@@ -20,10 +20,11 @@ from PyQt6.QtGui import (
 from PyQt6.QtWidgets import QSizePolicy, QSlider, QToolTip, QWidget
 
 from app.qt.theme import DARK, Theme
-from app.qt.widgets.category import fill_category
+from app.qt.widgets.category import fill_category, fill_uncertain
 from app.view.clock_text import clock_text
 from app.view.plain_text import one_line
 from app.view.store import ViewStore
+from app.view.trust import answer_state
 
 _PER_S = 1000  # the slider counts milliseconds
 _REDRAW_S = 0.5  # of data: how often what lies behind the handle is drawn anew
@@ -36,6 +37,16 @@ class _Mark:
     time: float
     text: str
     end: float  # of a gap; else the same moment
+
+
+@dataclass
+class _Run:
+    """A time with one answer, by the rule of the Course."""
+
+    start: float
+    end: float
+    label: str  # the likeliest
+    state: str  # certain | uncertain | warming up
 
 
 class Timeline(QSlider):
@@ -60,7 +71,9 @@ class Timeline(QSlider):
         self._first = self._last = self._shown = math.nan
         self._newest = math.nan
         self._marks: list[_Mark] = []
-        self._runs: list[tuple[float, float, str]] = []  # start, end, emotion
+        self._runs: list[_Run] = []
+        self._states: dict[tuple[float, int], str] = {}  # by a prediction's end and identity
+        self._states_of: object = None  # the store they are of
         self._labels: tuple[str, ...] = ()
         self._behind: QPixmap | None = None
         self._drawn: tuple[object, ...] = ()
@@ -113,12 +126,18 @@ class Timeline(QSlider):
             marks += [_Mark(time, text, time) for time, text, severity in store.events if severity != "info"]
         self._marks = sorted(marks, key=lambda mark: mark.time)[-_MAX_MARKS:]
         self._runs = []
+        known, self._states = self._states if self._states_of is store else {}, {}
+        self._states_of = store
         for prediction in store.predictions.read(self._first, self._last):
+            key = (prediction.t_end, id(prediction))
+            # Hundreds of them are asked about twice a second, and none changes.
+            state = self._states[key] = known.get(key) or answer_state(prediction)
             start, end, label = prediction.t_end - 0.3, prediction.t_end, prediction.label
-            if self._runs and self._runs[-1][2] == label and start <= self._runs[-1][1] + 0.5:
-                self._runs[-1] = (self._runs[-1][0], end, label)
+            last = self._runs[-1] if self._runs else None
+            if last and (last.label, last.state) == (label, state) and start <= last.end + 0.5:
+                last.end = end
             else:
-                self._runs.append((start, end, label))
+                self._runs.append(_Run(start, end, label, state))
 
     def _draw_behind(self) -> QPixmap:
         ratio = self.devicePixelRatioF()
@@ -128,11 +147,13 @@ class Timeline(QSlider):
         painter = QPainter(pixmap)
         strip = self._strip()
         painter.fillRect(strip, QColor(self._theme.grid))
-        for start, end, label in self._runs:
-            x = self._x(start)
-            area = QRectF(x, strip.top(), max(1.0, self._x(end) - x), strip.height())
-            if label in self._labels:
-                fill_category(painter, area, self._theme, self._labels.index(label))
+        for run in self._runs:
+            x = self._x(run.start)
+            area = QRectF(x, strip.top(), max(1.0, self._x(run.end) - x), strip.height())
+            if run.state != "certain":
+                fill_uncertain(painter, area, self._theme)
+            elif run.label in self._labels:
+                fill_category(painter, area, self._theme, self._labels.index(run.label))
         for mark in self._marks:
             self._draw_mark(painter, mark, strip)
         painter.end()
@@ -202,9 +223,11 @@ class Timeline(QSlider):
     def words_at(self, t: float) -> str:
         """Return what there is at ``t``: the time, the emotion predicted and the marks near it."""
         words = [clock_text(t - self._first, 1)]
-        run = next((run for run in self._runs if run[0] <= t <= run[1]), None)
-        if run is not None:
-            words.append(f"predicted: {one_line(run[2])}")
+        run = next((run for run in self._runs if run.start <= t <= run.end), None)
+        if run is not None and run.state == "certain":
+            words.append(f"predicted: {one_line(run.label)}")
+        elif run is not None:
+            words.append(f"hatched: {run.state}, likeliest predicted: {one_line(run.label)}")
         near_s = _NEAR_PX * (self._last - self._first) / max(1, self.width())
         words += [
             one_line(mark.text, 80) for mark in self._marks if mark.time - near_s <= t <= mark.end + near_s

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QAction
-from PyQt6.QtWidgets import QLabel, QLineEdit, QSizePolicy, QToolBar, QToolButton
+from PyQt6.QtWidgets import QLabel, QToolBar, QToolButton
+
+from app.qt.shell.note_field import NoteField
 
 _UNPLUG = ("unplug_eeg", "unplug_eye", "unplug_face", "unplug_voice")
 _GROUPS = (
@@ -15,7 +17,6 @@ _GROUPS = (
     _UNPLUG,
 )
 _LAST = ("switch_theme", "show_shortcuts")
-_MAX_NOTE = 500
 
 
 class ToolBar(QToolBar):
@@ -41,27 +42,14 @@ class ToolBar(QToolBar):
                 self.addWidget(label)
             self._add(actions, group)
             self.addSeparator()
-        self.note = QLineEdit()
-        self.note.setPlaceholderText("Note: Enter sends it as a marker")
-        self.note.setAccessibleName("Note, sent as an LSL marker")
-        self.note.setMaxLength(_MAX_NOTE)
-        self.note.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.note.returnPressed.connect(self._send)
-        self.addWidget(self.note)
-        self.addSeparator()
         self._add(actions, _LAST)
-        self._on_note = on_note
+        self.addSeparator()
+        self.note = NoteField(on_note, actions)
+        self.addWidget(self.note)
 
     def allow_notes(self, allowed: bool) -> None:
         """Let notes be typed, or say why not."""
-        if self.note.isEnabled() == allowed and self.note.toolTip():
-            return
-        self.note.setEnabled(allowed)
-        self.note.setToolTip(
-            "Enter sends the note as an LSL marker (Ctrl+N)"
-            if allowed
-            else "Notes need a running live session"
-        )
+        self.note.allow(allowed)
 
     def _add(self, actions: Mapping[str, QAction], names: tuple[str, ...]) -> None:
         for name in names:
@@ -70,9 +58,3 @@ class ToolBar(QToolBar):
             if isinstance(button, QToolButton):
                 button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
                 button.setAccessibleName(actions[name].toolTip())
-
-    def _send(self) -> None:
-        text = " ".join(self.note.text().split())
-        self.note.clear()
-        if text:
-            self._on_note(text)

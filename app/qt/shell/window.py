@@ -92,6 +92,7 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(page)
         page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         page.setFocus()  # not the first button: Space shall hold the view
+        self.toolbar.note.left.connect(page.setFocus)
 
     def _handlers(self) -> dict[str, Callable[[], object]]:
         playback = self.playback
@@ -211,11 +212,20 @@ class MainWindow(QMainWindow):
         dialog.open()
 
     def event(self, event: QEvent | None) -> bool:
-        """Tell the tabs when Qt has painted what changed, all of it in one pass."""
+        """Tell the tabs when Qt has painted what changed, all of it in one pass; look after the keys."""
         is_done = super().event(event)
         if event is not None and event.type() == QEvent.Type.UpdateRequest:
             self.tabs.note_painted()
+        elif event is not None and event.type() == QEvent.Type.WindowUnblocked:
+            QTimer.singleShot(0, self._take_keys)  # once the dialog that held them is gone
         return is_done
+
+    def _take_keys(self) -> None:
+        """Have the keys back after a dialog: without a window manager nobody else sees to it."""
+        page = self.centralWidget()
+        if self.isVisible() and page is not None:
+            self.activateWindow()
+            page.setFocus()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Take keys that no control has a use for."""

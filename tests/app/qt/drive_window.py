@@ -131,20 +131,13 @@ class _Driver:
             action = self._window.actions_by_name[command.name]
             if command.name in ("quit", "start_again") or not action.isEnabled():
                 continue
-            self._activate()
-            self._window.centralWidget().setFocus()
             with _Count(action) as count:
                 for keys in command.keys:
-                    self._activate()
+                    self.wait(self._window.isActiveWindow, 5.0)  # also after a dialog, without a manager
                     QTest.keySequence(self._window.centralWidget(), QKeySequence(keys))
                     self._settle()
             counts[command.name] = count.n
         return counts
-
-    def _activate(self) -> None:
-        """Have the window's keys back after a dialog: no window manager does that on a bare X server."""
-        self._window.activateWindow()
-        self.wait(self._window.isActiveWindow, 5.0)
 
     def _settle(self) -> None:
         """Let what was triggered happen, and close what it opened."""

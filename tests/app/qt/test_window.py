@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from engine_double import Engines
 from filled_store import news
-from PyQt6.QtCore import QPoint, Qt
+from PyQt6.QtCore import QEvent, QPoint, Qt
+from PyQt6.QtGui import QKeyEvent, QKeySequence
 from PyQt6.QtWidgets import QDialog, QMessageBox, QPushButton
 
 from acquisition.clock import LslClock
@@ -270,6 +271,70 @@ def test_space_in_the_note_is_a_blank_and_enter_sends_it(opened, qtbot):
     assert window.playback.is_going_on
 
 
+@pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Escape])
+def test_enter_and_escape_give_the_keys_from_the_note_back_to_the_view(opened, qtbot, key):
+    window, engines = opened(live_news())
+    window.activateWindow()
+    settle(window)
+    window.toolbar.note.setFocus()
+    qtbot.keyClicks(window.toolbar.note, "hands moved")
+    qtbot.keyClick(window.toolbar.note, key)
+    assert window.focusWidget() is window.centralWidget()
+    is_sent = key is Qt.Key.Key_Return
+    assert (engines.orders == [Note("hands moved")]) is is_sent
+    assert ("Note sent: hands moved" in window.toolbar.note.placeholderText()) is is_sent
+
+
+@pytest.mark.parametrize("keys", ["Ctrl+E", "Ctrl+K", "Ctrl+P", "Ctrl+O", "F1"])
+def test_keys_of_commands_are_theirs_also_while_a_note_is_typed(opened, keys):
+    window, _ = opened(live_news())
+    settle(window)
+    combination = QKeySequence(keys)[0]
+    event = QKeyEvent(QEvent.Type.ShortcutOverride, combination.key(), combination.keyboardModifiers())
+    event.ignore()
+    window.toolbar.note.event(event)
+    assert not event.isAccepted()
+
+
+def test_a_replay_says_why_no_note_can_be_typed(opened):
+    window, _ = opened(news(10.0))
+    settle(window)
+    assert not window.toolbar.note.isEnabled()
+    assert window.toolbar.note.placeholderText() == "Notes need a running live session"
+
+
+def test_the_view_has_the_keys_back_after_a_dialog(opened, qtbot):
+    window, _ = opened(live_news())
+    window.activateWindow()
+    window.actions_by_name["show_shortcuts"].trigger()
+    dialog = next(d for d in window.findChildren(QDialog) if d.isVisible())
+    dialog.reject()
+    qtbot.waitUntil(window.isActiveWindow)
+    qtbot.waitUntil(lambda: window.focusWidget() is window.centralWidget())
+
+
+def test_a_scale_beyond_the_screen_is_not_kept_and_said(opened, monkeypatch):
+    window, _ = opened(live_news())
+    monkeypatch.setattr(window.appearance, "_room", lambda: (1366, 768))
+    for _ in range(4):
+        window.appearance.change_scale(1)
+    settle(window)
+    assert window.settings.number("scale", 1.0) == 1.25
+    assert any("holds the window at up to 142 %" in text for text in window.banners.texts)
+
+
+def test_the_time_bar_hatches_what_is_no_answer(opened):
+    window, engines = opened(live_news())
+    newest = window.session.store.predictions.at(window.playback.time - 1)
+    probs = dict.fromkeys(newest.probs, 0.12) | {"disgust": 0.52}
+    engines.newest.unread = [replace(newest, probs=probs, label="disgust", warm_up=False)]
+    settle(window)
+    window.resize(1300, 700)  # draws it anew
+    settle(window)
+    words = window.replay_bar.timeline.words_at(newest.t_end)
+    assert "hatched: uncertain, likeliest predicted: disgust" in words
+
+
 def test_unplugging_masks_a_modality_and_shows_what_the_engine_says(opened):
     window, engines = opened(live_news())
     settle(window)
@@ -318,9 +383,10 @@ def test_closing_while_recording_asks(opened, qtbot):
     assert engines.orders == [Stop()]
 
 
-def test_choices_are_kept_between_runs(opened, tmp_path):
+def test_choices_are_kept_between_runs(opened, tmp_path, monkeypatch):
     settings = Settings(tmp_path / "kept.ini")
     window, _ = opened(live_news(), settings)
+    monkeypatch.setattr(window.appearance, "_room", lambda: (2560, 1440))
     window.appearance.switch_theme()
     window.appearance.change_scale(1)
     window.closing.begin()
