@@ -38,15 +38,19 @@ class HealthMeter:
         recording: RecordingInfo | None = None,
         masked: Collection[str] = (),
         n_view_dropped: int = 0,
+        n_predictions: int | None = None,
     ) -> HealthPart:
-        """Return the figures at ``time`` (LSL seconds)."""
+        """Return the figures at ``time`` (LSL seconds).
+
+        ``n_predictions`` is of those that were handed on, where a replay decodes some of them again.
+        """
         p50, p99 = self._telemetry.latency_ms(50, 99)
         return HealthPart(
             time=time,
             streams=dict(streams or {}),
             latency_p50_ms=p50,
             latency_p99_ms=p99,
-            n_predictions=self._telemetry.n_predictions,
+            n_predictions=self._telemetry.n_predictions if n_predictions is None else n_predictions,
             n_skipped=self._telemetry.n_skipped,
             cpu_percent=self._process.cpu_percent(),
             memory_mb=self._process.memory_info().rss / 1e6,

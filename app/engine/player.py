@@ -40,6 +40,9 @@ _RUN_IN_S = 12.0
 _TICK_S = 1 / 30
 #: A replay that lags this many real seconds behind does not try to catch up.
 _MOST_LAG_S = 0.5
+#: Held still, the screen gets samples a little beyond the window's end, for that lies between two of them
+#: and a moment before it would be shown without its prediction.
+_BEYOND_S = 0.1
 
 
 class Player:
@@ -59,7 +62,7 @@ class Player:
 
     def __init__(self, file: ReplayFile, speed: float, orders: OrderBox, tap: Tap, device: str) -> None:
         self.telemetry = Telemetry(listener=tap)
-        self.sinks = [OnceInOrder(sink) for sink in file.sinks()]
+        self.sink = OnceInOrder(file.sinks())
         self._file, self._orders, self._tap = file, orders, tap
         self._speed, self._phase = speed, "running"
         self._hop_s = file.checkpoint.config.windows.hop_s
@@ -126,8 +129,7 @@ class Player:
 
     def _hand_on(self, prediction: Prediction) -> None:
         self.telemetry.on_prediction(prediction)
-        for sink in self.sinks:
-            sink.write(prediction)
+        self.sink.write(prediction)
 
     def _end(self) -> None:
         if self._decoder.is_in_baseline:
@@ -137,6 +139,8 @@ class Player:
 
     def _enter(self, phase: str) -> None:
         self._phase = phase
+        if phase != "running":
+            self._steps.pipeline.acquire(self._now + _BEYOND_S)
         self._tap.put(Phase(phase, speed=self._speed))
 
     # --- orders ---
@@ -251,8 +255,14 @@ class Player:
             return
         self._next_health = stopwatch() + PERIOD_S
         masked = self._plugs.unplugged_at(self._now)
-        part = self._meter.part(self._now, masked=masked, n_view_dropped=self._tap.n_dropped)
-        self._tap.put(part)
+        self._tap.put(
+            self._meter.part(
+                self._now,
+                masked=masked,
+                n_view_dropped=self._tap.n_dropped,
+                n_predictions=self.sink.n_written,
+            )
+        )
 
     def _on_failure(self, message: str) -> None:
         self.telemetry.on_failure(Failure("device", message, self._now))

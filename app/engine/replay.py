@@ -14,7 +14,6 @@ from app.engine.replay_news import damage_events, timeline_of
 from app.engine.request import ReplayRequest
 from app.engine.tap import Tap
 from app.replay_file import ReplayFile
-from app.runner import closing
 
 
 class _Stopped(Exception):
@@ -59,7 +58,7 @@ class ReplayEngine:
         with contextlib.suppress(_Stopped):
             player = self._opened(file)
             try:
-                with closing(player.sinks):
+                with contextlib.closing(player.sink):
                     player.run()
             except OSError as error:
                 raise InputError(

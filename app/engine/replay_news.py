@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from acquisition.types import Change, StreamEvent
 from acquisition.xdf.outline import Outline
 from app.engine.messages import DAMAGED, Mark, Timeline
 from app.outputs import Sink
+from app.runner import closing
 from models.prediction import Prediction
 
 _N_MOST_DAMAGE = 20
@@ -49,7 +50,11 @@ def damage_events(outline: Outline, time: float) -> Iterator[StreamEvent]:
 
 
 class SaidOnce:
-    """Passes events on, each sentence once: every seek opens all streams of the file again."""
+    """Passes events on, each sentence once: every seek opens all streams of the file again.
+
+    That a stream ends is a sentence only where it holds nothing in the part that is replayed. After a
+    seek that part begins half a minute before the moment sought, and the sentence would be wrong.
+    """
 
     def __init__(self, on_event: Callable[[StreamEvent], None]) -> None:
         self._on_event = on_event
@@ -62,6 +67,8 @@ class SaidOnce:
 
     def __call__(self, event: StreamEvent) -> None:
         """Pass an event on, without its sentence if that was said before."""
+        if self._is_again and event.change is Change.ENDED:
+            event = replace(event, message="")
         # Only what is noticed at a moment of the file, such as a modality unplugged, may be said of many.
         is_of_moment = event.change is Change.NOTICE and math.isfinite(event.time)
         sentence = (event.stream, event.message, event.time if is_of_moment else 0.0)
@@ -78,19 +85,28 @@ class OnceInOrder:
 
     Parameters
     ----------
-    sink : Sink
+    sinks : sequence of Sink
+
+    Attributes
+    ----------
+    n_written : int
+        Predictions written so far.
     """
 
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+        self.n_written = 0
         self._newest = -math.inf
 
     def write(self, prediction: Prediction) -> None:
         """Write a prediction, unless one of its time or later was written."""
         if prediction.t_end > self._newest:
             self._newest = prediction.t_end
-            self._sink.write(prediction)
+            self.n_written += 1
+            for sink in self._sinks:
+                sink.write(prediction)
 
     def close(self) -> None:
         """Finish what was begun."""
-        self._sink.close()
+        with closing(self._sinks):
+            pass

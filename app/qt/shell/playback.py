@@ -9,10 +9,12 @@ from app.engine.messages import Pause, Play, Seek
 from app.qt.shell.session import Session
 from app.view.cursor import Cursor
 from app.view.store import ViewStore
+from app.view.trust import STALE_AFTER_S
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, math.inf)
 _JUMP_S = 10.0
 _SAME_S = 1e-3
+_WITHIN_S = 0.5  # of a moment sought lies what a held replay shows of it: the next window's end
 
 
 class Playback:
@@ -27,6 +29,7 @@ class Playback:
         self.cursor = Cursor()
         self.speed = 1.0
         self._is_paused = False
+        self._sought = math.nan
 
     @property
     def store(self) -> ViewStore:
@@ -85,13 +88,12 @@ class Playback:
     def seek(self, t: float) -> None:
         """Show ``t``: what a replay has not reached, or has left behind, is replayed from there."""
         store = self.store
-        is_kept = store.oldest_time <= t <= store.newest_time
         if not self.is_replay:
             if t >= store.newest_time - 0.5:
                 self.cursor.follow()
             else:
                 self.cursor.hold(t)
-        elif self._is_paused and is_kept:
+        elif self._is_paused and self._is_shown_whole(t):
             self.cursor.hold(t)
         else:
             self.cursor.follow()
@@ -142,11 +144,12 @@ class Playback:
     def seek_or_hold(self, t: float) -> None:
         """Go to ``t`` and stay there where it is kept, else replay from there."""
         store = self.store
-        if store.oldest_time <= t < store.newest_time:
+        if t < store.newest_time and self._is_shown_whole(t):
             self.hold(t)
         elif self.is_replay and store.timeline is not None:
             self.cursor.follow()
-            self._session.send(Seek(min(max(t, store.timeline.first), store.timeline.last)))
+            self._sought = min(max(t, store.timeline.first), store.timeline.last)
+            self._session.send(Seek(self._sought))
         elif t >= store.newest_time:
             self.cursor.follow()
         else:
@@ -163,6 +166,17 @@ class Playback:
         nearest = bisect_left(SPEEDS, self.speed)
         self.set_speed(SPEEDS[min(max(nearest + direction, 0), len(SPEEDS) - 1)])
 
+    def _is_shown_whole(self, t: float) -> bool:
+        """Tell whether what is kept of ``t`` is all there is to show of it.
+
+        Before a moment that a replay sought there are half a minute of signals, but no predictions.
+        """
+        store = self.store
+        if not store.oldest_time <= t <= store.newest_time:
+            return False
+        prediction = store.predictions.at(t)
+        return not self.is_replay or (prediction is not None and t - prediction.t_end <= STALE_AFTER_S)
+
     def _play(self) -> None:
         self._is_paused = False
         self._session.send(Play(self.speed))
@@ -171,6 +185,8 @@ class Playback:
         t = self.time
         if math.isnan(t):
             return
+        if self._is_paused and self.cursor.is_following and 0 <= t - self._sought < _WITHIN_S:
+            t = self._sought  # else the way back would end at the very mark that is shown
         at = bisect_left(times, t - _SAME_S) - 1 if direction < 0 else bisect_right(times, t + _SAME_S)
         if 0 <= at < len(times):
             self.seek_or_hold(times[at])

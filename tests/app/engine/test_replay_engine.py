@@ -14,10 +14,12 @@ import pytest
 from acquisition.errors import InputError
 from acquisition.simulator.recording import write_simulated
 from acquisition.types import Change, StreamEvent
+from acquisition.xdf.write import XdfWriter
 from app.engine.messages import (
     AskOcclusion,
     EegPart,
     HealthPart,
+    LogMelPart,
     Mask,
     Note,
     Occlusion,
@@ -37,6 +39,7 @@ from app.failure import Failure
 from app.outputs import DigestSink
 from app.replay import ReplaySession
 from app.session_options import SessionOptions
+from app.view.store import ViewStore
 from models.checkpoint import load_config
 from models.prediction import Prediction
 
@@ -216,6 +219,8 @@ def test_files_get_each_prediction_once_and_in_order(recording, random_model, fi
         run.until_phase("ended")
         run.send(Seek(t_ends[180]), Play(math.inf))
         run.until_phase("ended")
+        health = run.until(HealthPart)
+    assert health.n_predictions == len(table.read_text().splitlines()) - 1
     times = [float(line.split(",")[0]) for line in table.read_text().splitlines()[1:]]
     assert times == sorted(set(times))
     assert times[-len(t_ends[185:]) :] == t_ends[185:]
@@ -277,6 +282,41 @@ def test_streams_are_announced_once_and_open_again_after_a_seek(recording, rando
     again = [piece for piece in run.seen[n_seen:] if isinstance(piece, StreamEvent)]
     assert {event.change for event in again} == {Change.OPENED}
     assert len({event.stream for event in again}) == 4
+
+
+def test_after_a_seek_no_stream_is_said_to_hold_nothing(recording, random_model, tmp_path):
+    from pylsl import StreamInfo
+
+    early = tmp_path / "early.xdf"
+    early.write_bytes(recording.read_bytes())
+    with XdfWriter(early, append=True) as writer:
+        writer.add_stream(9, StreamInfo("Task", "Markers", 1, 0.0, "string", "task").as_xml())
+        writer.samples(9, [1001.0], [("go",)])
+    with Run(early, random_model, speed=0.25) as run:
+        run.send(Pause(), Seek(1049.0))
+        run.until(Prediction)
+        run.until_phase("paused")
+    assert not [event.message for event in run.of(StreamEvent) if "holds no samples" in event.message]
+
+
+def test_a_moment_sought_while_held_has_its_signals_and_its_prediction(recording, random_model, first_pass):
+    t_end = list(first_pass[0])[150]
+    store = ViewStore()
+    with Run(recording, random_model, speed=0.25) as run:
+        run.send(Pause())
+        run.until_phase("paused")
+        run.send(Seek(t_end))
+        run.until_phase("paused")
+        run.until(lambda piece: isinstance(piece, LogMelPart) and piece.times[-1] > t_end - 1.0)
+        run.send(Stop())
+        run.until(lambda piece: piece == "over")
+    for piece in run.seen:
+        store.take(piece)
+    assert store.phase.name in ("paused", "ended")
+    assert store.newest_time >= t_end
+    assert store.predictions.at(store.newest_time).t_end == t_end
+    low, _ = store.eeg.read(store.eeg.newest_bin - 500, store.eeg.newest_bin + 1)
+    assert not np.isnan(low).any()
 
 
 def test_a_damaged_recording_is_played_and_its_damage_told(recording, random_model, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from engine_double import Engines
 from filled_store import news
 
-from app.engine.messages import Opened, Pause, Play, Seek
+from app.engine.messages import Mark, Opened, Pause, Play, Seek
 from app.engine.request import LiveRequest, ReplayRequest
 from app.qt.shell.playback import Playback
 from app.qt.shell.session import Session
@@ -97,3 +97,29 @@ def test_speed_goes_through_the_list_and_stops_at_its_ends():
     for _ in range(9):
         replay.change_speed(-1)
     assert engines.orders[-1] == Play(0.25)
+
+
+def test_a_moment_with_signals_but_no_prediction_is_replayed():
+    replay, engines = playback("replay")
+    replay.hold(replay.time)
+    kept = replay.time - 5.0
+    assert replay.store.predictions.at(kept) is not None
+    replay.store.predictions.cut_after(kept - 3.0)
+    replay.seek_or_hold(kept)
+    assert engines.orders == [Pause(), Seek(kept)]
+    replay.seek(kept - 0.5)
+    assert engines.orders[-1] == Seek(kept - 0.5)
+
+
+def test_going_back_from_a_mark_that_was_sought_finds_the_mark_before():
+    replay, engines = playback("replay")
+    replay.hold(replay.time)
+    first, last = replay.store.timeline.first, replay.time
+    marks = (Mark(first + 1.0, "one"), Mark(last - 0.1, "two"))
+    timeline = replace(replay.store.timeline, marks=marks, gaps=())
+    replay.store.timeline = timeline
+    replay.store.predictions.cut_after(-math.inf)  # so that marks are sought
+    replay.to_mark(-1)
+    assert engines.orders[-1] == Seek(last - 0.1)
+    replay.to_mark(-1)
+    assert engines.orders[-1] == Seek(first + 1.0)
