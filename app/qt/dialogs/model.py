@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 
 from PyQt6.QtCore import Qt
@@ -20,8 +21,12 @@ from PyQt6.QtWidgets import (
 
 from acquisition.errors import InputError
 from app.model_check import ModelSummary, check_model, read_summary
+from app.qt.dialogs.fitting import fit_screen, short_path
 from app.qt.dialogs.worker import Work
+from app.view.plain_text import one_line
 from assets import DEMO_MODEL
+
+_WIDTH = 95  # characters of a path
 
 
 class ModelDialog(QDialog):
@@ -70,15 +75,19 @@ class ModelDialog(QDialog):
         self.list.currentItemChanged.connect(lambda *_: self._describe())
         column = QVBoxLayout(self)
         column.addWidget(QLabel("A model that does not load is refused, and the one in use goes on."))
-        column.addWidget(self.list)
+        column.addWidget(self.list, 1)
         column.addWidget(self.words)
         column.addWidget(buttons)
         self.list.setCurrentRow(0)
+        metrics = self.fontMetrics()
+        fit_screen(self, metrics.averageCharWidth() * (_WIDTH + 12), metrics.height() * 26)
 
     def add(self, path: Path, *, is_current: bool = False) -> None:
         """Put a folder into the list and choose it."""
         remark = "in use" if is_current else "shipped with the program" if path == DEMO_MODEL else ""
-        item = QListWidgetItem(f"{path.name}{f' ({remark})' if remark else ''}  -  {path}")
+        name = f"{path.name}{f' ({remark})' if remark else ''}"
+        item = QListWidgetItem(f"{name}, {_training(path)}\n{short_path(self, path, _WIDTH)}")
+        item.setToolTip(f"<p>{escape(str(path))}</p>")
         item.setData(Qt.ItemDataRole.UserRole, str(path))
         self.list.addItem(item)
         self.list.setCurrentItem(item)
@@ -125,3 +134,12 @@ class ModelDialog(QDialog):
         chosen = QFileDialog.getExistingDirectory(self, "Model folder", str(self._chosen() or Path.home()))
         if chosen:
             self.add(Path(chosen))
+
+
+def _training(path: Path) -> str:
+    """Return what a folder's model was trained on, in words."""
+    try:
+        trained_on = read_summary(path).trained_on
+    except InputError:
+        return "no model of this program"
+    return f"trained on {one_line(trained_on, 60)}" if trained_on else "training unknown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from html import escape
 from pathlib import Path
 
 from PyQt6.QtCore import Qt
@@ -19,6 +20,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from app.qt.dialogs.fitting import fit_screen, short_path
 from app.view.figures import data_size
 
 
@@ -32,6 +34,8 @@ class RecordDialog(QDialog):
         self.path_edit.setAccessibleName("File to record to")
         self.path_edit.setMinimumWidth(self.fontMetrics().averageCharWidth() * 60)
         self.path_edit.textChanged.connect(self._look)
+        self._folder = QLabel()
+        self._folder.setTextFormat(Qt.TextFormat.PlainText)
         browse = QPushButton("&Browse…")
         browse.clicked.connect(self._browse)
         self._room = QLabel()
@@ -44,6 +48,7 @@ class RecordDialog(QDialog):
         form.addRow("&File", row)
         if (label := form.labelForField(row)) is not None and isinstance(label, QLabel):
             label.setBuddy(self.path_edit)
+        form.addRow("Folder", self._folder)
         form.addRow("Disk", self._room)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         start = buttons.addButton("&Start recording", QDialogButtonBox.ButtonRole.AcceptRole)
@@ -56,6 +61,9 @@ class RecordDialog(QDialog):
         column.addWidget(QLabel("All streams in use, the predictions and the clock map are recorded."))
         column.addWidget(buttons)
         self._look()
+        metrics = self.fontMetrics()
+        width = metrics.horizontalAdvance(str(path)) + metrics.averageCharWidth() * 30
+        fit_screen(self, max(width, metrics.averageCharWidth() * 90), self.sizeHint().height())
 
     @property
     def path(self) -> Path:
@@ -65,6 +73,9 @@ class RecordDialog(QDialog):
 
     def _look(self) -> None:
         """Say what speaks against the path, or how much room there is."""
+        self._folder.setText(short_path(self, self.path.parent, 75))
+        self._folder.setToolTip(f"<p>{escape(str(self.path.parent))}</p>")
+        self.path_edit.setToolTip(f"<p>{escape(str(self.path))}</p>")
         if not self.path_edit.text().strip():
             fault = "give a file name"
         elif self.path.exists():

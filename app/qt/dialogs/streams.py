@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import (
@@ -25,8 +26,9 @@ from PyQt6.QtWidgets import (
 from acquisition.discovery import FoundStream, discover
 from acquisition.errors import InputError
 from acquisition.montage import load_montage
-from acquisition.select import kind_of, select_streams
+from acquisition.select import is_notes, is_own, kind_of, select_streams
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
+from app.qt.dialogs.fitting import fit_screen
 from app.qt.dialogs.worker import Work
 from app.view.plain_text import message_line, one_line
 
@@ -79,15 +81,24 @@ class StreamsDialog(QDialog):
         self.table.setAccessibleName("Streams on the network")
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        if (numbers := self.table.verticalHeader()) is not None:
+            numbers.hide()
+        if (header := self.table.horizontalHeader()) is not None:
+            header.setStretchLastSection(True)
         self.choices = {modality: _combo(text) for modality, text in _MODALITIES.items()}
-        self.montage = _combo("Montage", _MONTAGES, editable=True)
+        for combo in self.choices.values():
+            combo.activated.connect(lambda _at, combo=combo: _show_whole(combo))
+        self.montage = _combo("Montage", _MONTAGES, hint="none: the stream's own channel names")
         self.montage.setEditText(before.montage or "")
         self.line = _combo("Mains frequency", [text for _, text in _LINES])
         self.line.setCurrentIndex([value for value, _ in _LINES].index(before.line))
-        self.webcam = _combo("Camera to publish", ("", "0", "1", "2"), editable=True)
+        self.webcam = _combo("Camera to publish", ("", "0", "1", "2"), hint="none; 0 is the first camera")
         self.webcam.setEditText(before.webcam or "")
-        self.microphone = _combo("Microphone to publish", ("", "default"), editable=True)
+        self.microphone = _combo("Microphone to publish", ("", "default"), hint="none; default, or its name")
         self.microphone.setEditText(before.microphone or "")
+        self.hidden = QLabel()
+        self.hidden.setProperty("muted", "true")
         self.words = QLabel()
         self.words.setTextFormat(Qt.TextFormat.PlainText)
         self.words.setWordWrap(True)
@@ -95,7 +106,7 @@ class StreamsDialog(QDialog):
         self.look_again()
 
     def _lay_out(self) -> None:
-        form, signals = QFormLayout(), QFormLayout()
+        form, left, right = QFormLayout(), QFormLayout(), QFormLayout()
         for modality, combo in self.choices.items():
             form.addRow(_MODALITIES[modality], combo)
         browse = QPushButton("&Browse…")
@@ -105,13 +116,16 @@ class StreamsDialog(QDialog):
         montage.addWidget(browse)
         label = QLabel("&Montage")
         label.setBuddy(self.montage)
-        signals.addRow(label, montage)
-        signals.addRow("Mains &frequency", self.line)
-        signals.addRow("Publish &camera", self.webcam)
-        signals.addRow("Publish micro&phone", self.microphone)
+        left.addRow(label, montage)
+        left.addRow("Mains &frequency", self.line)
+        right.addRow("Publish &camera", self.webcam)
+        right.addRow("Publish micro&phone", self.microphone)
+        for each in (form, left, right):
+            each.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         both = QHBoxLayout()
-        both.addLayout(form, 3)
-        both.addLayout(signals, 2)
+        both.setSpacing(2 * self.fontMetrics().height())
+        both.addLayout(left, 1)
+        both.addLayout(right, 1)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         apply = buttons.addButton("&Use these", QDialogButtonBox.ButtonRole.ActionRole)
         again = buttons.addButton("&Look again", QDialogButtonBox.ButtonRole.ResetRole)
@@ -123,11 +137,13 @@ class StreamsDialog(QDialog):
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
         column.addWidget(self.table, 1)
+        column.addWidget(self.hidden)
+        column.addLayout(form)
         column.addLayout(both)
         column.addWidget(self.words)
         column.addWidget(buttons)
         metrics = self.fontMetrics()
-        self.resize(metrics.averageCharWidth() * 130, metrics.height() * 28)
+        fit_screen(self, metrics.averageCharWidth() * 165, metrics.height() * 38)
 
     def look_again(self) -> None:
         """Look for streams in a thread."""
@@ -136,14 +152,21 @@ class StreamsDialog(QDialog):
         Work(self._look, self.show_found, self._refuse, self)
 
     def show_found(self, found: list[FoundStream]) -> None:
-        """Fill table and choices."""
-        self._found = found
+        """Fill table and choices; what this program publishes itself is no input."""
+        n_all = len(found)
+        self._found = found = [s for s in found if not is_own(s.header) and not is_notes(s.header)]
+        n_own = n_all - len(found)
+        self.hidden.setText(f"Not shown: {n_own} of Affectscope's own (predictions, clock map, notes)")
+        self.hidden.setVisible(n_own > 0)
         self.again.setEnabled(True)
         self.table.setRowCount(len(found))
         for row, stream in enumerate(found):
             for column, words in enumerate(_row(stream)):
-                self.table.setItem(row, column, QTableWidgetItem(one_line(words)))
+                item = QTableWidgetItem(one_line(words))
+                item.setToolTip(f"<p>{escape(one_line(words))}</p>")
+                self.table.setItem(row, column, item)
         self.table.resizeColumnsToContents()
+        self.table.resizeRowsToContents()
         for modality, combo in self.choices.items():
             before = self._before.get(modality, "") if combo.count() == 0 else combo.currentData()
             combo.clear()
@@ -153,6 +176,7 @@ class StreamsDialog(QDialog):
                 if kind_of(stream.header) in (KIND_OF_MODALITY[modality], Kind.OTHER):
                     combo.addItem(_title(stream.header), self._reference(stream))
             combo.setCurrentIndex(max(0, combo.findData(before)))
+            _show_whole(combo)
         nothing = "No stream was found: is the device's LSL program running, and in the same network?"
         self.words.setText("" if found else nothing)
 
@@ -205,14 +229,25 @@ def _by_modality(streams: str | None) -> dict[str, str]:
     return {modality.strip(): text.strip() for modality, _, text in (part.partition("=") for part in parts)}
 
 
-def _combo(name: str, texts: tuple[str, ...] | list[str] = (), *, editable: bool = False) -> QComboBox:
+def _combo(name: str, texts: tuple[str, ...] | list[str] = (), *, hint: str = "") -> QComboBox:
+    """Return a choice; one with a ``hint``, which stands where nothing is typed, also takes other texts."""
     combo = QComboBox()
     combo.setAccessibleName(name.replace("&", ""))
-    combo.setEditable(editable)
+    combo.setEditable(bool(hint))
     combo.addItems(list(texts))
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(16)
+    combo.setMinimumContentsLength(20)
+    if (edit := combo.lineEdit()) is not None:
+        edit.setPlaceholderText(hint)
     return combo
+
+
+def _show_whole(combo: QComboBox) -> None:
+    """Make the list as wide as its longest text, and tell the chosen one in full."""
+    if (view := combo.view()) is not None:
+        view.setMinimumWidth(view.sizeHintForColumn(0) + 2 * combo.fontMetrics().height())
+        view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+    combo.setToolTip(f"<p>{escape(combo.currentText())}</p>")
 
 
 def _row(stream: FoundStream) -> tuple[str, ...]:

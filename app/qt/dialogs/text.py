@@ -14,6 +14,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from app.qt.dialogs.fitting import fit_screen
 from app.qt.shell.shortcuts import COMMANDS, plain_text
 
 _NOTICE = """\
@@ -67,6 +68,7 @@ class ShortcutsDialog(QDialog):
             for column, words in enumerate((keys, plain_text(command), command.menu, command.explanation)):
                 table.setItem(row, column, QTableWidgetItem(words))
         table.resizeColumnsToContents()
+        table.resizeRowsToContents()
         if (header := table.horizontalHeader()) is not None:
             header.setStretchLastSection(True)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
@@ -77,8 +79,8 @@ class ShortcutsDialog(QDialog):
         )
         explanation.setWordWrap(True)
         column_layout = QVBoxLayout(self)
-        column_layout.addWidget(table)
+        column_layout.addWidget(table, 1)
         column_layout.addWidget(explanation)
         column_layout.addWidget(buttons)
         metrics = self.fontMetrics()
-        self.resize(metrics.averageCharWidth() * 105, metrics.height() * 32)
+        fit_screen(self, metrics.averageCharWidth() * 130, metrics.height() * 52)

@@ -14,6 +14,7 @@ from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.shell.session import Session, continued
 from app.qt.shell.settings import Settings
 from app.session_options import SessionOptions
+from app.settings import recordings_folder
 
 _LINES = {"50": 50, "60": 60}
 _XDF = "XDF recordings (*.xdf *.xdfz *.xdf.gz)"
@@ -65,7 +66,9 @@ class Choosers:
 
     def recording(self) -> QDialog:
         """Choose a recording to replay."""
-        folder = self._settings.text("recordings folder", str(Path.home()))
+        kept = (self._settings.text(name) for name in ("recordings folder", "record to"))
+        folders = [*(Path(text) for text in kept if text), recordings_folder(), Path.home()]
+        folder = str(next((folder for folder in folders if folder.is_dir()), Path.home()))
         dialog = QFileDialog(self._parent, "Open a recording", folder, _XDF)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.fileSelected.connect(lambda name: self.replay(Path(name)))

@@ -107,7 +107,8 @@ class Header(QWidget):
         answered = (id(store), id(prediction), store.phase, round(t) if math.isfinite(t) else None)
         if answered != self._answered:
             self._answered = answered
-            self.answer.show_text(answer_words(judge(prediction, store, t)))
+            has_stopped = prediction is None and store.phase.name in ("failed", "ended")
+            self.answer.show_text("no answer" if has_stopped else answer_words(judge(prediction, store, t)))
 
     def _show_state(self, words: str, mood: str) -> None:
         self.state.show_text(words)
