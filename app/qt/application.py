@@ -24,6 +24,7 @@ from app.qt.shell.appearance import chosen_scale
 from app.qt.shell.session import Session
 from app.qt.shell.settings import Settings
 from app.qt.shell.window import MainWindow
+from app.qt.text_size import let_fonts_through
 from app.qt.theme import THEMES, Theme
 from app.settings import settings_path
 from app.window_options import DEFAULT_SIZE, TAB_NAMES, WindowOptions, largest_scale
@@ -89,6 +90,7 @@ def make_application(scale: float) -> QApplication:
         os.environ["QT_SCALE_FACTOR"] = f"{scale:g}"
     rounding = Qt.HighDpiScaleFactorRoundingPolicy.PassThrough
     QGuiApplication.setHighDpiScaleFactorRoundingPolicy(rounding)
+    let_fonts_through()
     application = QApplication(["affectscope"])
     application.setApplicationName("affectscope")
     application.setApplicationDisplayName("Affectscope")

@@ -9,8 +9,9 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPe
 from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.qt.panel import Panel
+from app.qt.text_size import growth, scaled_font
 from app.qt.theme import Theme
-from app.qt.widgets.category import fill_category, fill_uncertain, growth, scaled_font
+from app.qt.widgets.category import fill_category, fill_uncertain
 from app.view.store import ViewStore
 from app.view.trust import NO_ANSWER, UNCERTAIN, Verdict, judge
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from PyQt6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import (
     QColor,
@@ -92,6 +93,7 @@ class CourseView(QWidget):
         self._shown_stretch = (math.nan, math.nan)  # right edge and length, s
         self.frame: CourseFrame | None = None  # of the picture
         self.course: Course | None = None  # what it shows
+        self.figures: NDArray[np.float32] = np.empty(0, np.float32)  # beside its labels
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Course of the probabilities")
@@ -138,14 +140,26 @@ class CourseView(QWidget):
         predictions = store.predictions.read(start, newest_shown) if math.isfinite(end) else []
         t0, t1 = self.frame.t0, self.frame.t1
         self.course = course(predictions, labels, t0, t1, n_columns, mean_over_s(filled_s))
+        self.figures = self._figures(store, t)
         self._picture = QPixmap(round(self.width() * ratio), round(self.height() * ratio))
         self._picture.setDevicePixelRatio(ratio)
         self._picture.fill(QColor(theme.surface))
         self._markers = store.markers.read(self.frame.t0, end) if math.isfinite(end) else []
         painter = QPainter(self._picture)
-        paint_course(painter, self.frame, self.course, self._markers, theme, ratio)
+        paint_course(painter, self.frame, self.course, self.figures, self._markers, theme, ratio)
         painter.end()
         self.update()
+
+    def _figures(self, store: ViewStore, t: float) -> NDArray[np.float32]:
+        """Return the probabilities to name, as the answer's panel has them: those of the moment shown."""
+        assert self.course is not None
+        if not self._is_held(t):
+            probs = self.course.probs
+            return probs[-1] if len(probs) else np.empty(0, np.float32)
+        prediction = store.predictions.at(t)
+        if prediction is None or t - prediction.t_end > STALE_AFTER_S:
+            return np.full(len(self.course.labels), np.nan, np.float32)
+        return np.array([prediction.probs.get(name, np.nan) for name in self.course.labels], np.float32)
 
     def _stretch(self, store: ViewStore, t: float, span_s: float) -> tuple[float, float]:
         """Return right edge and length of what is shown; both stay while the moment held lies inside."""

@@ -14,8 +14,9 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
 from PyQt6.QtWidgets import QWidget
 
 from app.engine.messages import MarkerPart
+from app.qt.text_size import growth, scaled_font
 from app.qt.theme import Theme
-from app.qt.widgets.category import colour_of, draw_mark, fill_category, fill_uncertain, growth, scaled_font
+from app.qt.widgets.category import colour_of, draw_mark, fill_category, fill_uncertain
 from app.qt.widgets.time_strip import mixed
 from app.view.course import NOTHING, UNCERTAIN, WARMING_UP, Course, line_pixels
 from app.view.marker_layout import marker_texts
@@ -87,17 +88,18 @@ def paint_course(
     painter: QPainter,
     frame: CourseFrame,
     course: Course,
+    figures: NDArray[np.float32],
     markers: Sequence[MarkerPart],
     theme: Theme,
     ratio: float,
 ) -> None:
-    """Paint everything; ``ratio`` is device pixels per logical pixel."""
+    """Paint everything; ``figures`` stand beside the labels, ``ratio`` is device pixels per logical pixel."""
     _paint_axes(painter, frame, course, theme)
     _paint_ribbon(painter, frame, course, theme, ratio)
     _paint_lines(painter, frame, course, theme, ratio)
     _paint_markers(painter, frame, markers, theme)
     _paint_marks(painter, frame, course, theme, ratio)
-    _paint_names(painter, frame, course, theme)
+    _paint_names(painter, frame, course.labels, figures, theme)
 
 
 def _paint_axes(painter: QPainter, frame: CourseFrame, course: Course, theme: Theme) -> None:
@@ -247,9 +249,10 @@ def _paint_marks(painter: QPainter, frame: CourseFrame, course: Course, theme: T
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
 
 
-def _paint_names(painter: QPainter, frame: CourseFrame, course: Course, theme: Theme) -> None:
+def _paint_names(
+    painter: QPainter, frame: CourseFrame, labels: Sequence[str], last: NDArray[np.float32], theme: Theme
+) -> None:
     """Name the lines at the right with their values at the moment shown, moved apart where they overlap."""
-    last = course.probs[column_shown(frame, course)] if len(course.probs) else np.empty(0)
     known = [i for i in np.argsort(-np.nan_to_num(last), kind="stable").tolist() if last[i] == last[i]]
     font = (
         frame.font if len(known) * QFontMetricsF(frame.font).height() <= frame.plot.bottom() else frame.small
@@ -271,17 +274,8 @@ def _paint_names(painter: QPainter, frame: CourseFrame, course: Course, theme: T
         draw_mark(painter, QPointF(x, y), radius, theme, i, colour_of(theme, i))
         painter.setPen(QColor(theme.text))
         room = QRectF(x + 1.8 * radius, y - height / 2, 4000, height)
-        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, f"{course.labels[i]} {100 * last[i]:.0f} %")
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, f"{labels[i]} {100 * last[i]:.0f} %")
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-
-
-def column_shown(frame: CourseFrame, course: Course) -> int:
-    """Return the column of the moment that is held, else the last one."""
-    last = len(course.probs) - 1
-    if not math.isfinite(frame.held):
-        return last
-    share = (frame.held - frame.t0) / (frame.t1 - frame.t0)
-    return min(max(math.ceil(share * len(course.probs) - 1e-6) - 1, 0), last)
 
 
 def _paint_markers(

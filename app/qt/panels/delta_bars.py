@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PyQt6.QtCore import QLineF, QRectF, QSize, Qt
+from PyQt6.QtCore import QEvent, QLineF, QRectF, QSize, Qt
 from PyQt6.QtGui import QBrush, QColor, QFont, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
@@ -31,8 +31,7 @@ class DeltaBars(QWidget):
     def set_groups(self, columns: Sequence[Sequence[Group]], end: float) -> None:
         """Draw other groups on an axis from ``-end`` to ``end`` percentage points."""
         self.columns, self.end = tuple(tuple(column) for column in columns), end
-        line = self.fontMetrics().height()
-        self.setMaximumHeight(round(line * (_ROW_AT_MOST * self._n_lines() + 2.4)))
+        self._limit_height()
         said = [
             f"{bar.name} {bar.note if bar.points is None else points(bar.points / 100)}"
             for column in self.columns
@@ -42,6 +41,17 @@ class DeltaBars(QWidget):
         self.setAccessibleDescription(", ".join(said))
         self.updateGeometry()
         self.update()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow the page's font."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.FontChange:
+            self._limit_height()
+            self.updateGeometry()
+
+    def _limit_height(self) -> None:
+        line = self.fontMetrics().height()
+        self.setMaximumHeight(round(line * (_ROW_AT_MOST * self._n_lines() + 2.4)))
 
     def minimumSizeHint(self) -> QSize:
         """Room for the longer column, a line of text each."""

@@ -9,8 +9,9 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QP
 from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.qt.panel import Panel
+from app.qt.text_size import growth, scaled_font
 from app.qt.theme import Theme
-from app.qt.widgets.category import colour_of, draw_mark, growth, scaled_font
+from app.qt.widgets.category import colour_of, draw_mark
 from app.view.store import ViewStore
 from app.view.trust import STALE_AFTER_S, judge
 from app.view.valence_arousal import AffectPoint, place_of, point, unplaced

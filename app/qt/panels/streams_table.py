@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from PyQt6.QtCore import QAbstractTableModel, QModelIndex, QRect, Qt
+from PyQt6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QRect, Qt
 from PyQt6.QtGui import QColor, QFontMetrics, QResizeEvent
 from PyQt6.QtWidgets import QHeaderView, QLabel, QWidget
 
@@ -191,6 +191,12 @@ class _Table(RowTable):
         return (
             metrics.boundingRect(room, int(Qt.TextFlag.TextWordWrap), text).height() + metrics.height() // 2
         )
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Lay out anew in another font."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.FontChange:
+            self.lay_out()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Break remedies anew."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
+from PyQt6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from app.qt.panel import Panel
+from app.qt.text_size import growth, scaled_font
 from app.qt.theme import Theme
-from app.qt.widgets.category import growth, scaled_font
 from app.view.findings import Finding
 from app.view.store import ViewStore
 from app.view.trust import NO_ANSWER, judge
@@ -67,10 +67,16 @@ class TrustReasonsPanel(Panel):
         super().resizeEvent(event)
         self._set_fonts()
 
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow the page's font."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.FontChange:
+            self._set_fonts()
+
     def _set_fonts(self) -> None:
         em = QFontMetricsF(self.font()).height()
         factor = growth(min(self.height() / 26, self.width() / 36), em)
-        for row in self._rows:
+        for row in getattr(self, "_rows", ()):
             row.set_font(scaled_font(self, factor))
 
     def texts(self) -> list[str]:

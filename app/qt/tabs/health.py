@@ -10,12 +10,13 @@ from app.qt.panels.messages import MessagesPanel
 from app.qt.panels.quality import QualityPanel
 from app.qt.panels.streams_table import StreamsTable
 from app.qt.panels.waterfall import Waterfall
+from app.qt.text_size import GrowingPage
 from app.qt.theme import Theme
 from app.view.display_latency import DisplayLatency
 from app.view.store import ViewStore
 
 
-class HealthTab(QWidget):
+class HealthTab(GrowingPage):
     """How far the figures of the other tabs can be trusted technically.
 
     Parameters

@@ -12,11 +12,12 @@ from app.qt.panels.bars import BarsPanel
 from app.qt.panels.course import CoursePanel
 from app.qt.panels.plane import PlanePanel
 from app.qt.panels.trust_reasons import TrustReasonsPanel
+from app.qt.text_size import GrowingPage
 from app.qt.theme import Theme
 from app.view.store import ViewStore
 
 
-class NowTab(QWidget):
+class NowTab(GrowingPage):
     """Answer and bars on the left, the reasons beside them, the plane on the right, the course below."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

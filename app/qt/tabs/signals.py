@@ -14,11 +14,12 @@ from app.qt.panels.spectrogram import SpectrogramPanel
 from app.qt.panels.traces import TracesPanel
 from app.qt.panels.voice import VoicePanel
 from app.qt.panels.webcam import WebcamPanel
+from app.qt.text_size import GrowingPage
 from app.qt.theme import Theme
 from app.view.store import ViewStore
 
 
-class SignalsTab(QWidget):
+class SignalsTab(GrowingPage):
     """EEG at the left, the strips of half a minute in the middle, pictures at the right."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

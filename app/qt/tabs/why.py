@@ -12,11 +12,12 @@ from app.qt.panels.channel_attention import ChannelAttentionPanel
 from app.qt.panels.modality_attention import ModalityAttentionPanel
 from app.qt.panels.occlusion import OcclusionPanel
 from app.qt.panels.time_attention import TimeAttentionPanel
+from app.qt.text_size import GrowingPage
 from app.qt.theme import Theme
 from app.view.store import ViewStore
 
 
-class WhyTab(QWidget):
+class WhyTab(GrowingPage):
     """Attention on the left, the occlusion check beside it.
 
     Parameters

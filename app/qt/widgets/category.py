@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import QPointF, QRectF, Qt
-from PyQt6.QtGui import QBrush, QColor, QFont, QPainter, QPainterPath, QPen, QPolygonF
-from PyQt6.QtWidgets import QWidget
+from PyQt6.QtGui import QBrush, QColor, QPainter, QPainterPath, QPen, QPolygonF
 
 from app.qt.theme import Theme
 
@@ -28,22 +27,6 @@ _CORNERS = {  # of the marks, in tenths of their radius
     6: ((-11, -9), (0, 0), (11, -9), (11, 9), (0, 0), (-11, 9)),  # bow tie
     7: ((-12, -5), (12, -5), (12, 5), (-12, 5)),  # bar
 }
-
-
-def scaled_font(widget: QWidget, factor: float, *, bold: bool = False) -> QFont:
-    """Return the widget's font, ``factor`` times as large."""
-    font = QFont(widget.font())
-    if font.pointSizeF() > 0:
-        font.setPointSizeF(font.pointSizeF() * factor)
-    else:  # a style sheet gave it pixels
-        font.setPixelSize(max(1, round(font.pixelSize() * factor)))
-    font.setBold(bold)
-    return font
-
-
-def growth(available: float, needed: float, most: float = 1.6) -> float:
-    """Return how many times larger text may be where there is more room than needed, at most ``most``."""
-    return min(max(1.0, available / needed), most)
 
 
 def colour_of(theme: Theme, index: int, *, grey: bool = False) -> QColor:

@@ -93,10 +93,10 @@ class HeatStrip(TimeStrip):
         painter.drawText(QRectF(left, plot.top() - line * 0.3, room, line), flags, high)
         painter.drawText(QRectF(left, plot.bottom() - line * 0.8, room, line), flags, low)
         painter.save()  # the unit runs up along the right edge
-        painter.translate(self.width() - line * 1.05, plot.bottom())
+        painter.translate(self.width() - line * 1.05, self.height())
         painter.rotate(-90)
-        text = painter.fontMetrics().elidedText(self._unit, Qt.TextElideMode.ElideRight, int(plot.height()))
-        painter.drawText(QRectF(0, 0, plot.height(), line), int(Qt.AlignmentFlag.AlignCenter), text)
+        text = painter.fontMetrics().elidedText(self._unit, Qt.TextElideMode.ElideRight, self.height())
+        painter.drawText(QRectF(0, 0, self.height(), line), int(Qt.AlignmentFlag.AlignCenter), text)
         painter.restore()
 
 

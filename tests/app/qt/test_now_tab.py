@@ -13,7 +13,6 @@ from PyQt6.QtWidgets import QLabel
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from acquisition.windows import WindowConfig
 from app.engine.messages import GazePart, MarkerPart, ModelInfo, Opened, Phase
-from app.qt.panels.course_picture import column_shown
 from app.qt.tabs.now import NowTab
 from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore
@@ -258,6 +257,7 @@ def test_a_held_course_stands_still_and_gives_the_figures_of_that_moment(tab, qt
     show(tab, qtbot, store)
     view = tab.course.view
     ends = []
+    store.take(prediction(NOW + 0.25, DOUBTFUL))
     for t in np.arange(NOW + 0.5, NOW + 20.0, 0.25):
         store.take(prediction(float(t), DOUBTFUL))
         seen(store, float(t))
@@ -266,12 +266,12 @@ def test_a_held_course_stands_still_and_gives_the_figures_of_that_moment(tab, qt
     assert set(ends) == {(NOW - 60, NOW)}
     assert view.frame.time_zero == NOW
     assert view.frame.time_name == "time from the moment shown (min:s)"
-    figures = view.course.probs[column_shown(view.frame, view.course)]
-    np.testing.assert_allclose(figures, list(CLEAR.values()), atol=1e-6)
+    np.testing.assert_allclose(view.figures, list(CLEAR.values()), atol=1e-6)
+    tab.refresh(store, NOW + 0.2499)  # a hair before another answer
+    np.testing.assert_allclose(view.figures, list(CLEAR.values()), atol=1e-6)
     tab.refresh(store, NOW + 10.0)  # outside what was shown when it was held
     assert view.frame.t1 >= NOW + 10.0
-    figures = view.course.probs[column_shown(view.frame, view.course)]
-    np.testing.assert_allclose(figures, list(DOUBTFUL.values()), atol=1e-6)
+    np.testing.assert_allclose(view.figures, list(DOUBTFUL.values()), atol=1e-6)
 
 
 def test_what_came_after_the_moment_held_is_faded(tab, qtbot):
