@@ -33,6 +33,8 @@ def doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: bool
         *_of_model(prediction, store),
         *_of_course(store, t),
     ]
+    if store.is_simulated:
+        found.append(Finding("info", "the streams are simulated"))
     if is_following(store, t):
         found += _of_session(store, is_stale)
     else:
@@ -139,8 +141,6 @@ def _of_course(store: ViewStore, t: float) -> list[Finding]:
 
 def _of_session(store: ViewStore, is_stale: bool) -> list[Finding]:
     found = []
-    if store.is_simulated:
-        found.append(Finding("info", "the streams are simulated"))
     if store.phase.name == "paused" and not is_stale:
         found.append(Finding("info", "paused"))
     if store.phase.name == "ended" and store.mode == "replay":

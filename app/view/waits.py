@@ -26,6 +26,13 @@ def missing_context(store: ViewStore, t: float) -> dict[str, float]:
     return missing
 
 
+def why_no_prediction(store: ViewStore) -> str:
+    """Return in a sentence why a panel has no prediction to show."""
+    if store.phase.name in ("failed", "ended"):
+        return "No prediction: the session is over."
+    return "No prediction yet: it needs a stream and a few seconds of data."
+
+
 def waits(store: ViewStore, t: float) -> tuple[Finding, ...]:
     """Return what is being waited for while there is no prediction."""
     name, message = store.phase.name, store.phase.message.strip()

@@ -89,7 +89,7 @@ class StreamsDialog(QDialog):
         self.choices = {modality: _combo(text) for modality, text in _MODALITIES.items()}
         for combo in self.choices.values():
             combo.activated.connect(lambda _at, combo=combo: _show_whole(combo))
-        self.montage = _combo("Montage", _MONTAGES, hint="none: the stream's own channel names")
+        self.montage = _combo("Montage", _MONTAGES, hint="none: the stream's names")
         self.montage.setEditText(before.montage or "")
         self.line = _combo("Mains frequency", [text for _, text in _LINES])
         self.line.setCurrentIndex([value for value, _ in _LINES].index(before.line))

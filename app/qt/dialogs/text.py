@@ -67,6 +67,7 @@ class ShortcutsDialog(QDialog):
             keys = " or ".join(QKeySequence(keys).toString(native) for keys in command.keys)
             for column, words in enumerate((keys, plain_text(command), command.menu, command.explanation)):
                 table.setItem(row, column, QTableWidgetItem(words))
+        table.selectRow(0)
         table.resizeColumnsToContents()
         table.resizeRowsToContents()
         if (header := table.horizontalHeader()) is not None:

@@ -57,6 +57,9 @@ class ElectrodesModel(QAbstractListModel):
         return None
 
 
+_NO_FIGURES = "No figures yet: they need an EEG stream and a few seconds of data."
+
+
 class QualityPanel(Panel):
     """Counts, a head map of quality and the list of electrodes."""
 
@@ -65,7 +68,7 @@ class QualityPanel(Panel):
         self.counts = QLabel("")
         self.counts.setTextFormat(Qt.TextFormat.PlainText)
         self.head.addWidget(self.counts)
-        self.empty = QLabel("No figures yet: they need an EEG stream and a few seconds of data.")
+        self.empty = QLabel(_NO_FIGURES)
         self.empty.setWordWrap(True)
         self.empty.setProperty("muted", True)
         self.model = ElectrodesModel(self.theme, self)
@@ -82,6 +85,8 @@ class QualityPanel(Panel):
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the state of the electrodes at ``t``."""
+        is_over = store.phase.name in ("failed", "ended")
+        self.empty.setText("No figures: the session is over." if is_over else _NO_FIGURES)
         part = store.quality.at(t)
         if part is not self._shown:
             self._shown = part

@@ -13,6 +13,7 @@ from app.qt.theme import DARK, Theme
 from app.view.display_latency import DisplayLatency
 from app.view.latency_stages import PROMISE_MS, Stage, axis_end_ms, stages, verdict
 from app.view.store import ViewStore
+from app.view.waits import why_no_prediction
 
 _HEADS = ("ms", "p50", "p99")
 _PATTERNS = {  # beside the colours
@@ -45,19 +46,20 @@ class Waterfall(Panel):
         self.body.addWidget(self.note)
         self._severity = "muted"
         self._shown: object = None
-        self._show([], "muted", "No prediction yet: it needs a stream and a few seconds of data.")
+        self._show([], "muted", why_no_prediction(ViewStore()))
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the newest prediction at ``t``."""
         prediction = store.predictions.at(t)
         # The prediction of this moment is being painted; its display time is known from the next pass on.
         shown = math.nan if prediction is None else self.display.of(prediction)
-        key = (id(store), None if prediction is None else prediction.index, math.isnan(shown))
+        index = store.phase.name if prediction is None else prediction.index
+        key = (id(store), index, math.isnan(shown))
         if key == self._shown:
             return
         self._shown = key
         if prediction is None:
-            self._show([], "muted", "No prediction yet: it needs a stream and a few seconds of data.")
+            self._show([], "muted", why_no_prediction(store))
             return
         health = store.health
         p50, p99 = (health.latency_p50_ms, health.latency_p99_ms) if health is not None else ({}, {})

@@ -27,6 +27,7 @@ QToolBar QToolButton:checked {{ padding: 1px 4px; }}
 QToolButton:focus, QPushButton:focus, QLineEdit:focus,
 QListView:focus, QTreeView:focus, QTableView:focus, QPlainTextEdit:focus {{ border: 2px solid {accent}; }}
 QToolButton:disabled, QPushButton:disabled, QLineEdit:disabled {{ color: {stale}; }}
+QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
 QTabWidget::pane {{ border: 0; }}
 QTabBar::tab {{
     background: transparent; color: {muted}; padding: 5px 16px;

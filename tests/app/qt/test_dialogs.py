@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from engine_double import Engines
 from PyQt6.QtCore import Qt
 
 from acquisition.discovery import FoundStream
@@ -12,6 +14,9 @@ from app.qt.dialogs.model import ModelDialog
 from app.qt.dialogs.record import RecordDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.dialogs.text import ShortcutsDialog
+from app.qt.shell.choosers import Choosers
+from app.qt.shell.session import Session
+from app.qt.shell.settings import Settings
 from app.qt.shell.shortcuts import COMMANDS
 from assets import DEMO_MODEL
 
@@ -38,6 +43,47 @@ def test_streams_are_listed_as_plain_text_and_the_choice_is_handed_on(qtbot):
     dialog.line.setCurrentIndex(1)
     dialog.use()
     assert chosen == [StreamChoice("eeg=name:Other, cap,eye=none", None, 50)]
+
+
+def test_the_program_s_own_streams_are_no_choice_and_said_to_be_hidden(qtbot):
+    own = stream("Affectscope predictions", "AffectscopePrediction", "p", 4)
+    notes = stream("Affectscope notes", "Markers", "affectscope-notes-1", 0)
+    chosen: list[StreamChoice] = []
+    dialog = StreamsDialog(
+        None, StreamChoice(None), chosen.append, lambda: [own, stream("Cap", "EEG", "a"), notes]
+    )
+    qtbot.addWidget(dialog)
+    qtbot.waitUntil(lambda: dialog.table.rowCount() == 1)
+    assert dialog.table.item(0, 1).text() == "Cap"
+    assert dialog.hidden.text().startswith("Not shown: 2 of Affectscope's own")
+
+
+def test_what_may_be_left_empty_says_so(qtbot):
+    dialog, _ = streams_dialog(qtbot, [stream("Cap", "EEG", "a")], StreamChoice(None))
+    for combo in (dialog.montage, dialog.webcam, dialog.microphone):
+        assert combo.lineEdit().placeholderText().startswith("none")
+
+
+def test_a_model_says_what_it_was_trained_on_and_its_long_path_is_cut_in_the_middle(qtbot):
+    deep = Path("/", *["folder"] * 40, "trained")
+    dialog = ModelDialog(None, DEMO_MODEL, [deep], print)
+    qtbot.addWidget(dialog)
+    assert "trained on simulated data" in dialog.list.item(0).text()
+    shown = dialog.list.item(1)
+    assert "…" in shown.text()
+    assert shown.text().endswith("trained")
+    assert str(deep) in shown.toolTip()
+
+
+@pytest.mark.parametrize("known", ["recordings folder", "record to"])
+def test_open_begins_where_the_last_recording_was(qtbot, tmp_path: Path, known):
+    settings = Settings(tmp_path / "window.ini")
+    settings.keep(known, str(tmp_path))
+    settings.keep("record to", str(tmp_path))
+    choosers = Choosers(None, Session(Engines()), settings, print)
+    dialog = choosers.recording()
+    qtbot.addWidget(dialog)
+    assert Path(dialog.directory().path()) == tmp_path
 
 
 def test_two_streams_that_fit_are_refused_in_words_until_one_is_chosen(qtbot):

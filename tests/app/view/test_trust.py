@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from filled_store import filled_store
 
 from acquisition.quality import ChannelQuality
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
@@ -291,3 +292,10 @@ def test_looking_back_in_a_replay_at_what_was_passed_over_is_no_fault():
 
 def test_a_running_replay_without_predictions_is_stale():
     assert judge(prediction(NOW - 15), store("replay"), NOW).state == "stale"
+
+
+def test_simulated_streams_are_said_also_of_an_earlier_moment():
+    filled = filled_store(20.0)
+    earlier = filled.predictions.at(filled.newest_time - 4.0)
+    assert filled.is_simulated
+    assert "the streams are simulated" in judge(earlier, filled, filled.newest_time - 4.0).reasons
