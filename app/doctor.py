@@ -19,6 +19,7 @@ from typing import Any
 from acquisition.clock import stopwatch
 from acquisition.errors import InputError
 from app.display import has_display, qt_fault, remedy_for_qt
+from app.view.figures import data_size, duration
 
 _LOOPBACK_S = 2.0
 _MAX_DRIFT = 0.01  # over 0.2 s, in which a busy computer interrupts the readings
@@ -283,10 +284,12 @@ def check_sound() -> str:
 
 
 def check_disk() -> str:
-    """Room for recordings in the current folder."""
+    """Room for recordings in the current folder, in the words of the window."""
+    from acquisition.record.recorder import MIN_FREE_BYTES
+
     free = shutil.disk_usage(Path.cwd()).free
-    hours = free / _FOUR_STREAMS_BYTES_PER_S / 3600
-    found = f"{free / 1e9:.1f} GB free here, about {hours:.0f} h of four streams"
+    room_s = max(0, free - MIN_FREE_BYTES) / _FOUR_STREAMS_BYTES_PER_S
+    found = f"{data_size(free)} free here, lasts {duration(room_s)} of four streams"
     if free < _MIN_FREE_BYTES:
         raise Missing(found, "free some space, or record to another disk")
     return found

@@ -61,7 +61,7 @@ def test_no_display_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = doctor.shutil.disk_usage(".")._replace(free=5_000_000)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(Missing, match=r"0\.0 GB"):
+    with pytest.raises(Missing, match=r"5 MB"):
         doctor.check_disk()
 
 

@@ -16,6 +16,7 @@ from app.qt.theme import Theme
 from app.qt.widgets.head_map_widget import HeadMapWidget
 from app.view.agreement import Comparison, compare
 from app.view.clock_text import moment_text
+from app.view.figures import age
 from app.view.occlusion_rows import axis_end, groups, groups_before, region_values
 from app.view.store import ViewStore
 
@@ -145,7 +146,8 @@ class OcclusionPanel(Panel):
             )
             if not note and shown_end is not None and shown_end != answer.t_end:
                 order = "older" if answer.t_end < shown_end else "newer"
-                note = f"This is {order} than the prediction shown, which is of {text(shown_end)}."
+                apart = age(abs(shown_end - answer.t_end))
+                note = f"This is {apart} {order} than the prediction shown, which is of {text(shown_end)}."
         self.which.setVisible(answer is not None)
         self.note.setText(note)
 

@@ -168,9 +168,9 @@ def test_the_key_asks_once_and_waits_for_the_answer(tab, store, asked, qtbot):
 def test_an_older_answer_says_so(tab, store):
     store.take(answer(150.0))
     tab.refresh(store, 160.0)
-    assert panel_note(tab).startswith("This is older than the prediction shown")
+    assert panel_note(tab).startswith("This is 9.8 s older than the prediction shown")
     tab.refresh(store, 140.0)
-    assert panel_note(tab).startswith("This is newer than the prediction shown")
+    assert panel_note(tab).startswith("This is 10 s newer than the prediction shown")
 
 
 def panel_note(tab):
