@@ -15,6 +15,8 @@ from models.prediction import Prediction
 NOTHING, UNCERTAIN, WARMING_UP = -1, -2, -3
 _RAW_UP_TO_S = 90.0  # four predictions a second over a longer span are a thicket
 
+_Columns = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]  # value, lowest, highest
+
 
 @dataclass(frozen=True, eq=False)
 class Course:
@@ -80,7 +82,7 @@ def course(
     parts = np.stack([first, newest + 1], axis=1).ravel()
     gap = ~has_one[:, None]
 
-    def columns(of: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    def columns(of: NDArray[np.float32]) -> _Columns:
         padded = np.concatenate([of, of[-1:]])  # so that an end may lie past the last prediction
         return (
             np.where(gap, np.nan, of[newest]),
@@ -89,9 +91,11 @@ def course(
         )
 
     shown = np.where(has_one, answers[newest], NOTHING).astype(np.int16)
+    probs, low, high = columns(values)
     if not mean_s > 0:
-        return Course(labels, *columns(values), shown)
-    return Course(labels, *columns(values), shown, mean_s, *columns(_means(times, values, mean_s)))
+        return Course(labels, probs, low, high, shown)
+    mean, mean_low, mean_high = columns(_means(times, values, mean_s))
+    return Course(labels, probs, low, high, shown, mean_s, mean, mean_low, mean_high)
 
 
 def _means(times: NDArray[np.float64], values: NDArray[np.float32], mean_s: float) -> NDArray[np.float32]:
