@@ -19,7 +19,6 @@ from models.datasets.eav import CH_NAMES, LABELS, SFREQ, TASKS
 from models.datasets.eav_media import VIDEO_FPS
 from models.datasets.make.folder import new_folder, write_notice
 from models.datasets.make.options import MakeOptions, OnDone, each_subject
-from models.datasets.make.packed_mat import save_packed
 from models.datasets.make.person import MadeUpPerson, structure
 from models.datasets.make.signal import signal
 
@@ -98,7 +97,8 @@ def _write_eeg(options: MakeOptions, subject: int, classes: list[int], n_seconds
         de = person.eeg_trial(1, at + 1, EMOTION_OF[LABELS[number]], n_seconds)
         seg[:, :, at] = signal(de.reshape(n_seconds, len(CH_NAMES), -1), CH_NAMES, SFREQ, rng).T
         label[len(TASKS) * number + at % len(TASKS), at] = 1
-    save_packed(folder / f"subject{subject}_eeg.mat", {"seg1" if subject % 2 else "seg": seg})
+    name = "seg1" if subject % 2 else "seg"
+    savemat(folder / f"subject{subject}_eeg.mat", {name: seg}, do_compression=True)
     savemat(folder / f"subject{subject}_eeg_label.mat", {"label": label})
 
 

@@ -10,7 +10,6 @@ from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import substream
 from models.datasets.make.folder import new_folder, write_notice
 from models.datasets.make.options import MakeOptions, OnDone, each_subject
-from models.datasets.make.packed_mat import save_packed
 from models.datasets.make.person import DE_OF_UNIT, MadeUpPerson, structure
 from models.datasets.make.signal import signal
 from models.datasets.make.smooth import averaged, lds_weights, moving_average_weights
@@ -83,7 +82,7 @@ def _write_subject(options: MakeOptions, subject: int) -> None:
         savemat(options.folder / EYE / str(session) / name, dict(sorted(eye.items())))
         if raw:
             path = options.folder / RAW / str(session) / name
-            save_packed(path, dict(sorted(raw.items())))
+            savemat(path, dict(sorted(raw.items())), do_compression=True)
 
 
 def _published(de: NDArray[np.float64], trial: int) -> dict[str, NDArray[np.float64]]:

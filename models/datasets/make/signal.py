@@ -9,11 +9,12 @@ from acquisition.simulator.scalp import electrode_positions, spread
 from models.datasets.make.person import DE_OF_UNIT
 from models.features.config import EEG_BANDS
 
-#: Values are whole multiples of this, as an amplifier's are, only coarser: the files pack to a quarter. Its
-#: noise, 0.6 µV over all frequencies, adds 1 % to the power of the weakest band.
-RESOLUTION_UV = 2.0
+#: Values are whole multiples of this, as an amplifier's are, only coarser: the files then pack to a sixth.
+#: Its noise, 0.3 µV over all frequencies, adds less than 1 % to the power of the weakest band.
+RESOLUTION_UV = 1.0
 _N_SOURCES = 16
-_OFFSET_UV = 20.0
+#: Electrodes' offsets; between 512 and 1024 floating-point numbers share their exponent, which packs well.
+_OFFSET_UV, _OFFSET_SD_UV = 768.0, 20.0
 
 
 def signal(
@@ -47,7 +48,7 @@ def signal(
         own = _band_noise(rng, n_channels, n, sfreq, low, high)
         wave = 0.8 * mixing.T.astype(np.float32) @ common + 0.6 * own  # unit variance, (C, n)
         total += wave.reshape(n_channels, n_seconds, -1) * amplitudes[:, :, band].T[:, :, None]
-    total += rng.normal(0.0, _OFFSET_UV, (n_channels, 1, 1))
+    total += rng.normal(_OFFSET_UV, _OFFSET_SD_UV, (n_channels, 1, 1))
     return np.round(total.reshape(n_channels, n) / RESOLUTION_UV) * RESOLUTION_UV
 
 

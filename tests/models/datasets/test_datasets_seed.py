@@ -74,6 +74,7 @@ def test_raw_seed_iv_gives_entropy_every_second_near_the_published(raw_seed_iv_f
     published = list(load_seed_iv(raw_seed_iv_folder))
     assert (raw[0].eeg.shape, raw[0].eye, raw[0].step_s, raw[0].origin) == ((16, 62, 5), None, 1.0, "raw")
     assert [(t.session, t.trial, t.label) for t in raw] == [(t.session, t.trial, t.label) for t in published]
+    assert all(np.isfinite(trial.eeg).all() for trial in raw)
     apart = np.mean([a.eeg.mean(0) - b.eeg.mean(0) for a, b in zip(raw, published, strict=True)], axis=(0, 1))
     assert np.abs(apart).max() < 0.4  # nats; neighbouring bands leak, and a few bins say less than many
 
