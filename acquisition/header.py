@@ -13,6 +13,8 @@ CLOCK_TYPE = "AffectscopeClock"
 PREDICTION_TYPE = "AffectscopePrediction"
 #: Begins the source_id of the notes typed in a window; markers by type, so that everybody takes them.
 NOTES_ID = "affectscope-notes-"
+#: Begins the source_id of simulated streams, which also say ``<simulated>true</simulated>`` in their desc.
+SIMULATOR_ID = "affectscope-simulator-"
 
 
 def parse_header(xml: str) -> StreamHeader:
@@ -55,6 +57,12 @@ def parse_header(xml: str) -> StreamHeader:
         offset_mean_s=_float(_text(desc, "synchronization/offset_mean")),
         desc=_leaves(desc),
     )
+
+
+def is_simulated(header: StreamHeader) -> bool:
+    """Tell whether a stream says of itself that its data are simulated; live and in recordings."""
+    says_so = header.desc.get("simulated", "").lower() in ("true", "1", "yes")
+    return says_so or header.source_id.startswith(SIMULATOR_ID)
 
 
 def stream_identity(header: StreamHeader) -> str:

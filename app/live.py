@@ -28,6 +28,7 @@ from app.plugs import Plugs
 from app.recording_control import RecordingControl, RecordingHooks
 from app.runner import LiveRunner, closing
 from app.session_options import SessionOptions
+from app.simulated_streams import simulated_streams
 from app.telemetry import Telemetry
 from models.checkpoint import Checkpoint
 from models.decoder import Decoder
@@ -168,6 +169,8 @@ class LiveSession:
     def _run_with(
         self, source: LslSource, checkpoint: Checkpoint, clock: LslClock, show: Callable[[], None]
     ) -> None:
+        if notice := simulated_streams(source.headers.values()).notice:
+            self._say(notice, clock.now(), Change.NOTICE)
         decoder = make_decoder(checkpoint, self.options, self._failing("device", clock))
         decoder.warm_up()
         observer, plugs = self.observer, Plugs()

@@ -17,6 +17,7 @@ from app.replay_file import ReplayFile
 from app.replay_steps import run_replay
 from app.runner import closing
 from app.session_options import SessionOptions
+from app.simulated_streams import simulated_streams
 from app.telemetry import Telemetry
 from models.checkpoint import Checkpoint
 
@@ -72,6 +73,8 @@ class ReplaySession:
         first, last = self.file.span(source)
         self.duration_s = max(0.0, last - first)
         clock = ReplayClock(first, self.speed)
+        if notice := simulated_streams(self.file.headers).notice:
+            self.telemetry.on_event(StreamEvent("", Change.NOTICE, first, notice))
 
         def on_failure(message: str) -> None:
             self.telemetry.on_failure(Failure("device", message, clock.now()))

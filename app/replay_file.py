@@ -13,6 +13,7 @@ from acquisition.errors import InputError
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, sidecar_path
 from acquisition.select import Selection, is_notes, select_streams
+from acquisition.types import StreamHeader
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.markers import read_markers
 from acquisition.xdf.outline import Outline, outline_xdf
@@ -104,6 +105,11 @@ class ReplayFile:
         """The streams in use."""
         headers = {stream_id: stream.header for stream_id, stream in self.index.streams.items()}
         return select_streams(headers, self.options.streams)
+
+    @property
+    def headers(self) -> list[StreamHeader]:
+        """Their headers."""
+        return [self.index.streams[stream_id].header for stream_id in self.selection.kinds]
 
     @cached_property
     def make_intake(self) -> MakeIntake:

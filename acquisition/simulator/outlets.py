@@ -149,6 +149,7 @@ class SimulatedOutlet:
             self.spec.source_id,
         )
         info.desc().append_child_value("manufacturer", MANUFACTURER)
+        info.desc().append_child_value("simulated", "true")
         self.describe(info.desc())
         return info
 

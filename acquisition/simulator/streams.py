@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from acquisition.errors import InputError
+from acquisition.header import SIMULATOR_ID
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator import eeg, face, gaze, voice
 from acquisition.simulator.behaviour import Behaviour
@@ -82,7 +83,7 @@ def _spec(key: str, options: SimulatorOptions) -> StreamSpec:
         ch_names=ch_names,
         units=units,
         sfreq=sfreq,
-        source_id=f"affectscope-simulator-{options.seed}{options.source_id_suffix}-{key}",
+        source_id=f"{SIMULATOR_ID}{options.seed}{options.source_id_suffix}-{key}",
         notes=("simulated data",),
     )
 

@@ -61,9 +61,7 @@ def demo(
     from app.window_options import parse_window_options
 
     # The process id keeps demos on one network apart.
-    simulated = SimulatorOptions(
-        seed=seed, schedule=schedule, name_prefix="Simulated ", source_id_suffix=f"-demo-{os.getpid()}"
-    )
+    simulated = SimulatorOptions(seed=seed, schedule=schedule, source_id_suffix=f"-demo-{os.getpid()}")
     window = parse_window_options(screenshot, seconds, tab, size, theme, scale)
     options = SessionOptions(
         model=model or DEMO_MODEL,

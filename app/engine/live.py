@@ -34,6 +34,7 @@ from app.failure import Failure
 from app.live import LiveSession, Observer, OpenSession
 from app.plugs import read_plugging
 from app.session_options import SessionOptions
+from app.simulated_streams import simulated_streams
 from app.simulator_process import SimulatorProcess, stream_choices
 from app.telemetry import Telemetry
 
@@ -146,7 +147,8 @@ class LiveEngine(Observer):
             raise _Stopped
         assert self._notes is not None
         model = model_info(opened.checkpoint, self._request.options)
-        self._tell(Opened("live", model, None, is_simulated=self._request.simulated is not None))
+        streams = simulated_streams(opened.source.headers.values())
+        self._tell(Opened("live", model, None, bool(streams.simulated), streams.real))
         self._tell(Phase("running"))
         self._desk = _Desk(opened, self._notes, self._telemetry, self._tap, model.device)
 

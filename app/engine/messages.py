@@ -70,7 +70,8 @@ class Opened:
     mode: str  # live | replay
     model: ModelInfo
     timeline: Timeline | None  # None live
-    is_simulated: bool = False  # the streams are the program's own simulator
+    is_simulated: bool = False  # streams are simulated, all but those in ``real_streams``
+    real_streams: tuple[str, ...] = ()  # names of those that are not
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from app.engine.replay_news import damage_events, timeline_of
 from app.engine.request import ReplayRequest
 from app.engine.tap import Tap
 from app.replay_file import ReplayFile
+from app.simulated_streams import simulated_streams
 
 
 class _Stopped(Exception):
@@ -83,7 +84,8 @@ class ReplayEngine:
         outline = file.look_through(say_share)
         player = Player(file, self._request.speed, self._orders, self._tap, model.device)
         timeline = timeline_of(outline, file.path, player.first, player.last)
-        self._tell(Opened("replay", model, timeline))
+        streams = simulated_streams(file.headers)
+        self._tell(Opened("replay", model, timeline, bool(streams.simulated), streams.real))
         if file.notice:
             player.say(file.notice)
         for event in damage_events(outline, player.first):

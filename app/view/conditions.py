@@ -10,7 +10,7 @@ from app.stream_state import StreamState
 from app.view.devices import device_of
 from app.view.figures import age
 from app.view.machine_rows import ROOM_ALARM_S
-from app.view.plain_text import message_line
+from app.view.plain_text import message_line, one_line
 from app.view.stopped import LONGEST, stop_title, ways_out
 from app.view.store import ViewStore
 
@@ -153,12 +153,20 @@ def _of_model(store: ViewStore) -> list[Condition]:
     if store.model is not None and store.model.is_simulated:
         text = "Trained on simulated data: the output says nothing of a real person."
         if store.is_simulated:
-            text = f"All data here is simulated. {text}"
+            text = f"{_what_is_simulated(store)}. {text}"
         found.append(Condition("simulated", "info", text, can_be_closed=False))
     elif store.is_simulated:
-        text = "All data here is simulated: no real person and no real device is involved."
+        text = f"{_what_is_simulated(store)}."
+        if not store.real_streams:
+            text = f"{text[:-1]}: no real person and no real device is involved."
         found.append(Condition("simulated", "info", text, can_be_closed=False))
     return found
+
+
+def _what_is_simulated(store: ViewStore) -> str:
+    if not store.real_streams:
+        return "All data here is simulated"
+    return f"All data here but {', '.join(map(one_line, store.real_streams))} is simulated"
 
 
 def _has_settled(store: ViewStore) -> bool:

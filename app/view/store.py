@@ -68,6 +68,7 @@ class ViewStore:
         self.timeline: Timeline | None = None
         self.phase = Phase("loading")
         self.is_simulated = False
+        self.real_streams: tuple[str, ...] = ()  # where others are simulated
         self.silent_s = 0.0
         self.streams: dict[str, StreamState] = {}
         self.eeg = BinnedHistory()
@@ -146,7 +147,7 @@ class ViewStore:
 
     def _take_opened(self, opened: Opened) -> None:
         self.mode, self.model, self.timeline = opened.mode, opened.model, opened.timeline
-        self.is_simulated = opened.is_simulated
+        self.is_simulated, self.real_streams = opened.is_simulated, opened.real_streams
 
     def _take_phase(self, phase: Phase) -> None:
         self.phase = phase

@@ -141,6 +141,7 @@ def test_played_to_the_end_it_gives_the_bytes_of_the_headless_replay(recording, 
     assert digest.line() == first_pass[1]
     assert [p.t_end for p in run.of(Prediction)] == list(first_pass[0])
     assert opened.mode == "replay"
+    assert opened.is_simulated
     assert opened.timeline.path == recording
     assert opened.timeline.last - opened.timeline.first == pytest.approx(50.0, abs=0.1)
     assert [phase.name for phase in run.of(Phase) if phase.name != "loading"] == ["running", "ended"]

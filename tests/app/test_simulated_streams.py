@@ -1,0 +1,70 @@
+"""Simulated data is called simulated, live and in recordings, whoever made the streams."""
+
+from __future__ import annotations
+
+import pytest
+
+from acquisition.header import is_simulated, parse_header
+from acquisition.select import is_notes
+from acquisition.simulator.recording import write_simulated
+from acquisition.xdf.scan import scan_xdf
+from app.engine.messages import Opened
+from app.replay import ReplaySession
+from app.session_options import SessionOptions
+from app.simulated_streams import simulated_streams
+from app.view.conditions import conditions
+from app.view.store import ViewStore
+from assets import DEMO_RECORDING
+
+
+def header(name="Cap", type_="EEG", source_id="cap-1", desc=""):
+    return parse_header(
+        f"<info><name>{name}</name><type>{type_}</type><channel_count>1</channel_count>"
+        f"<source_id>{source_id}</source_id><desc>{desc}</desc></info>"
+    )
+
+
+def test_a_stream_is_simulated_where_its_header_says_so():
+    assert is_simulated(header(desc="<simulated>true</simulated>"))
+    assert is_simulated(header(source_id="affectscope-simulator-1-eeg"))
+    assert not is_simulated(header(desc="<simulated>false</simulated>"))
+    assert not is_simulated(header())
+
+
+def test_the_shipped_recording_is_recognised():
+    headers = [s.header for s in scan_xdf(DEMO_RECORDING).streams.values()]
+    assert all(map(is_simulated, headers))
+    assert not any(map(is_notes, headers))
+    assert "the streams are simulated" in simulated_streams(headers).notice
+
+
+def test_what_the_simulator_writes_says_so_itself_and_its_replay_too(tmp_path, random_model):
+    path = tmp_path / "a.xdf"
+    write_simulated(path, ("gaze", "audio"), 3.0)
+    assert all(s.header.desc["simulated"] == "true" for s in scan_xdf(path).streams.values())
+    session = ReplaySession(path, SessionOptions(model=random_model))
+    session.run(lambda share: None)
+    assert any("the streams are simulated" in message for message in session.telemetry.snapshot().messages)
+
+
+def test_real_streams_beside_simulated_ones_are_named():
+    mixed = simulated_streams(
+        [
+            header(),
+            header("SimulatedGaze", "Gaze", "affectscope-simulator-1-gaze"),
+            header("Task", "Markers", "t"),
+        ]
+    )
+    assert mixed.notice == "simulated streams: SimulatedGaze; not simulated: Cap"
+    assert simulated_streams([header()]).notice == ""
+
+
+@pytest.mark.parametrize(
+    ("real", "text"),
+    [((), "All data here is simulated: no"), (("Cap",), "All data here but Cap is simulated.")],
+)
+def test_the_window_says_what_is_simulated(real, text):
+    store = ViewStore()
+    store.take(Opened("live", None, None, is_simulated=True, real_streams=real))
+    (said,) = [condition for condition in conditions(store) if condition.key == "simulated"]
+    assert said.text.startswith(text)
