@@ -37,6 +37,7 @@ class MachinePanel(Panel):
         self._grid = QGridLayout()
         self._grid.setColumnStretch(1, 1)
         self._grid.setVerticalSpacing(2)
+        self._grid.setHorizontalSpacing(round(1.5 * self.fontMetrics().averageCharWidth()))
         self.values: dict[str, QLabel] = {}
         self._severities: dict[str, str] = {}
         self.sparkline = Sparkline()

@@ -242,3 +242,19 @@ def test_bars_and_head_of_the_occlusion_have_one_scale(tab, store):
     end = tab.occlusion.bars.end
     assert end == 50.0
     assert tab.occlusion.map.scale == (-end, end)
+
+
+def test_the_agreement_is_never_cut_on_a_small_screen(tab, store, qtbot):
+    rows = [OcclusionRow("modality", name, change) for name, change in (("eeg", 0.3), ("eye", -0.31))]
+    rows += [OcclusionRow("region", f"left parieto-occipital {k}", 0.01, ("O1",)) for k in range(9)]
+    rows += [OcclusionRow("band", f"band {k}", 0.01) for k in range(5)]
+    little = SHARES | {"eye": 0.05}
+    store.take(replace(prediction(159.75), modality_attention=little))
+    store.take(Occlusion(159.75, "happy", 0.7, tuple(rows)))
+    tab.resize(1366, 570)
+    tab.refresh(store, 159.75)
+    qtbot.wait(1)
+    flag = tab.occlusion.flag
+    assert flag.text().count("yet") == 2
+    assert flag.height() >= flag.heightForWidth(flag.width())
+    assert tab.occlusion.rect().contains(flag.geometry())
