@@ -8,6 +8,9 @@ The rule of abstention. The likeliest emotion is an answer only when
 - it leads the second by at least `MIN_MARGIN`. A network's probabilities move between two ticks by 0.12
   in the median (the shipped model, on simulated streams): a smaller lead can be gone half a second later.
 
+It abstains too where the answer rests mostly on an EEG most of whose electrodes are bad (`unfit_signal`);
+the course, which looks at probabilities alone, does not show that.
+
 Softmax outputs are not calibrated on a new person: the rule keeps doubtful answers off the screen, it
 does not make the others true.
 """
@@ -82,6 +85,18 @@ def abstention(probs: Mapping[str, float]) -> str:
     return ""
 
 
+def unfit_signal(prediction: Prediction, store: ViewStore, t: float) -> str:
+    """Return why the signals cannot carry an answer, or an empty text.
+
+    Half of the attention and half of the electrodes are where the bad ones outweigh all the rest.
+    """
+    quality = store.quality.at(t)
+    if quality is None or not quality.channels or prediction.modality_attention.get("eeg", 0.0) < 0.5:
+        return ""
+    n_bad, n_all = sum(channel.state == "bad" for channel in quality.channels), len(quality.channels)
+    return f"rests on EEG, and {n_bad} of {n_all} electrodes are bad" if 2 * n_bad > n_all else ""
+
+
 def answer_state(prediction: Prediction) -> str:
     """Return ``certain``, ``uncertain`` or ``warming up``: the verdict's state where nothing is stale."""
     if prediction.warm_up:
@@ -104,7 +119,7 @@ def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
         return Verdict("nothing", NO_ANSWER, math.nan, findings=waits(store, t))
     best, *others = ranked(prediction.probs)
     second = others[0] if others else ("", math.nan)
-    unsure = abstention(prediction.probs)
+    unsure = abstention(prediction.probs) or unfit_signal(prediction, store, t)
     age_s = reference_time(store, t) - prediction.t_end
     if age_s > STALE_AFTER_S and _stands_still(store, t):
         return Verdict("nothing", NONE_HERE, math.nan, findings=_passed_over(store, age_s))

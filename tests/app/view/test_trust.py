@@ -183,6 +183,15 @@ def test_a_modality_unplugged_by_hand_is_named_once():
     assert found.reasons == ("3 of 4 modalities, without EEG (unplugged by hand)",)
 
 
+@pytest.mark.parametrize(("n_bad", "state"), [(31, "certain"), (32, "uncertain")])
+def test_an_answer_that_rests_on_bad_electrodes_is_withheld(n_bad, state):
+    filled = store()
+    channels = [ChannelQuality(f"E{i}", "bad" if i < n_bad else "good", "flat", 0.0) for i in range(62)]
+    filled.take(QualityPart(NOW, tuple(channels)))
+    attention = {"eeg": 0.7, "eye": 0.1, "face": 0.1, "voice": 0.1}
+    assert verdict(filled, prediction(modality_attention=attention)).state == state
+
+
 @pytest.mark.parametrize(("n_bad", "said"), [(12, ()), (13, ("13 of 62 electrodes bad",))])
 def test_more_than_a_fifth_of_bad_electrodes_is_said(n_bad, said):
     filled = store()
