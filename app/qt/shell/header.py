@@ -34,7 +34,7 @@ class Header(QWidget):
         self.sign.setToolTip(_SIGN_MEANING)
         self.answer = ElidedLabel("The emotion shown, and how far it may be trusted", least=26)
         self.answer.setObjectName("answer")
-        self.file = ElidedLabel("The recording that is replayed", mode=Qt.TextElideMode.ElideMiddle)
+        self.file = ElidedLabel("The recording that is replayed", least=20, mode=Qt.TextElideMode.ElideMiddle)
         self.model = ElidedLabel("The model in use", mode=Qt.TextElideMode.ElideMiddle)
         self.model.setProperty("muted", "true")
         self.recording = ElidedLabel("The recording", least=11)

@@ -45,7 +45,7 @@ class _Run:
 
     start: float
     end: float
-    label: str  # the likeliest
+    label: str  # empty where there is no answer
     state: str  # certain | uncertain | warming up
 
 
@@ -132,7 +132,8 @@ class Timeline(QSlider):
             key = (prediction.t_end, id(prediction))
             # Hundreds of them are asked about twice a second, and none changes.
             state = self._states[key] = known.get(key) or answer_state(prediction)
-            start, end, label = prediction.t_end - 0.3, prediction.t_end, prediction.label
+            start, end = prediction.t_end - 0.3, prediction.t_end
+            label = prediction.label if state == "certain" else ""
             last = self._runs[-1] if self._runs else None
             if last and (last.label, last.state) == (label, state) and start <= last.end + 0.5:
                 last.end = end
@@ -150,7 +151,11 @@ class Timeline(QSlider):
         for run in self._runs:
             x = self._x(run.start)
             area = QRectF(x, strip.top(), max(1.0, self._x(run.end) - x), strip.height())
-            if run.state != "certain":
+            if run.state == "warming up":  # as in the Course: an outline
+                painter.setBrush(Qt.BrushStyle.NoBrush)
+                painter.setPen(QPen(QColor(self._theme.muted), 1, Qt.PenStyle.DotLine))
+                painter.drawRect(area.adjusted(0.5, 0.5, -1, -1))
+            elif run.state == "uncertain":
                 fill_uncertain(painter, area, self._theme)
             elif run.label in self._labels:
                 fill_category(painter, area, self._theme, self._labels.index(run.label))
@@ -227,7 +232,8 @@ class Timeline(QSlider):
         if run is not None and run.state == "certain":
             words.append(f"predicted: {one_line(run.label)}")
         elif run is not None:
-            words.append(f"hatched: {run.state}, likeliest predicted: {one_line(run.label)}")
+            look = "outlined" if run.state == "warming up" else "hatched"
+            words.append(f"predicted, but no answer ({look}): {run.state}")
         near_s = _NEAR_PX * (self._last - self._first) / max(1, self.width())
         words += [
             one_line(mark.text, 80) for mark in self._marks if mark.time - near_s <= t <= mark.end + near_s

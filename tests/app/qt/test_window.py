@@ -332,7 +332,7 @@ def test_the_time_bar_hatches_what_is_no_answer(opened):
     window.resize(1300, 700)  # draws it anew
     settle(window)
     words = window.replay_bar.timeline.words_at(newest.t_end)
-    assert "hatched: uncertain, likeliest predicted: disgust" in words
+    assert "no answer (hatched): uncertain" in words
 
 
 def test_unplugging_masks_a_modality_and_shows_what_the_engine_says(opened):
