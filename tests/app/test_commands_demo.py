@@ -58,6 +58,8 @@ def answers(prefix: str) -> bool:
 def test_demo_predicts_from_its_own_streams_and_ends_them(model: Path, tmp_path: Path) -> None:
     jsonl = tmp_path / "demo.jsonl"
     process, out, err = demo("--model", model, "--seconds", "8", "--seed", "31", "--jsonl", jsonl)
+    assert "SimulatedEEG: open" in out  # the names that `simulate` uses
+    assert "the streams are simulated" in out
     assert process.returncode == 0, err
     assert "All data in this demo is simulated" in out
     assert "the simulated person now shows" in out
