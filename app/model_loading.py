@@ -10,6 +10,7 @@ import torch
 from acquisition.errors import InputError
 from app.session_options import SessionOptions
 from models.checkpoint import Checkpoint, load_checkpoint
+from models.config import ModelConfig
 from models.decoder import Decoder
 
 
@@ -20,12 +21,36 @@ def load_model(options: SessionOptions) -> Checkpoint:
     depend on the number of cores either.
     """
     checkpoint = load_checkpoint(options.model)
+    check_runs_live(checkpoint.config, str(options.model))
     small = checkpoint.config.network.preset == "small"
     n_cores = os.cpu_count() or 1
     if options.threads > n_cores:  # far more threads than cores bring everything to a standstill
         raise InputError(f"expected 0 to {n_cores}, the cores here, got {options.threads}", where="--threads")
     torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))
     return checkpoint
+
+
+def check_runs_live(config: ModelConfig, where: str) -> None:
+    """Refuse a model that cannot tell anything of a live signal, with the reason.
+
+    Raises
+    ------
+    InputError
+        If it is no classifier yet, or reads features that only a published data set has.
+    """
+    if not config.is_classifier:
+        raise InputError(
+            "this model is pre-trained only: it has no classifier yet",
+            where=where,
+            remedy="fine-tune it: affectscope finetune --model ... --out ..., and use what that writes",
+        )
+    if config.feature_origin != "raw":
+        raise InputError(
+            f"this model reads features as published with its data set, one every {config.step_s:g} s, smoothed "
+            "with what comes later: they cannot be had live",
+            where=where,
+            remedy="train it with --features raw",
+        )
 
 
 def make_decoder(

@@ -39,6 +39,12 @@ class MvSstmaConfig:
     shared_attention: bool = True  # one attention layer for the three branches
     dropout: float = 0.1
     n_pools: int = 8  # learned poolings over channels, concatenated
+    context: str = "window"  # window, the paper's | streaming: what a window's first step has before it
+
+    @property
+    def n_run_in(self) -> int:
+        """Steps before a window's first that its tokens depend on: the convolutions' reach."""
+        return self.n_layers * (max(self.kernels) - 1) if self.context == "streaming" else 0
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,10 @@ class ModelConfig:
     trained_on: str = ""  # in words, e.g. "simulated data only"
     notes: str = ""
     modalities: tuple[str, ...] = MODALITIES  # trained with; any other is never present for this model
+    is_classifier: bool = True  # False: pre-trained encoders, whose labels, heads and fusion mean nothing
+    feature_origin: str = "raw"  # raw: by the functions that serve live | published: a data set's own
+    step_s: float = 1.0  # seconds from one step of EEG and eye features to the next; published SEED: 4
+    transductive: bool = False  # test trials of a published split entered pre-training, without labels
 
     def __post_init__(self) -> None:
         for name, values in (("labels", self.labels), ("ch_names", self.ch_names)):
@@ -215,6 +225,10 @@ class ModelConfig:
             "trained_on": self.trained_on,
             "notes": self.notes,
             "modalities": list(self.modalities),
+            "is_classifier": self.is_classifier,
+            "feature_origin": self.feature_origin,
+            "step_s": self.step_s,
+            "transductive": self.transductive,
         }
 
     @classmethod
@@ -252,6 +266,10 @@ class ModelConfig:
             trained_on=_cast(str, data.get("trained_on", ""), f"{where}: trained_on"),
             notes=_cast(str, data.get("notes", ""), f"{where}: notes"),
             modalities=_cast(tuple[str, ...], data.get("modalities", MODALITIES), f"{where}: modalities"),
+            is_classifier=_cast(bool, data.get("is_classifier", True), f"{where}: is_classifier"),
+            feature_origin=_cast(str, data.get("feature_origin", "raw"), f"{where}: feature_origin"),
+            step_s=float(_cast(float, data.get("step_s", 1.0), f"{where}: step_s")),
+            transductive=_cast(bool, data.get("transductive", False), f"{where}: transductive"),
         )
 
 

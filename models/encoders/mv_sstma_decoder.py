@@ -11,7 +11,11 @@ from models.encoders.mv_sstma_block import MvSstmaBlock
 
 
 def random_channel_mask(
-    channel_mask: Tensor, ratio: float = 0.3, generator: torch.Generator | None = None
+    channel_mask: Tensor,
+    ratio: float = 0.3,
+    generator: torch.Generator | None = None,
+    *,
+    noise: Tensor | None = None,
 ) -> Tensor:
     """Hide a random share of each window's channels.
 
@@ -22,13 +26,16 @@ def random_channel_mask(
     ratio : float
         Share of them to hide; the paper's is 0.3. At least one channel stays visible.
     generator : torch.Generator, optional
+    noise : Tensor (B, C), optional
+        Uniform in 0 to 1, in place of the generator's: the channels with the largest are hidden.
 
     Returns
     -------
     Tensor of bool (B, C)
         True for channels that stay visible, a subset of ``channel_mask``.
     """
-    noise = torch.rand(channel_mask.shape, generator=generator, device=channel_mask.device)
+    if noise is None:
+        noise = torch.rand(channel_mask.shape, generator=generator, device=channel_mask.device)
     order = noise.masked_fill(~channel_mask, 2.0).argsort(dim=1).argsort(dim=1)  # present channels first
     present = channel_mask.sum(dim=1, keepdim=True)
     n_visible = (present - (present * ratio).round().long()).clamp(min=1)

@@ -116,9 +116,17 @@ def fit_eye(features: torch.Tensor) -> EyeScale:
     """
     rows = features.reshape(-1, features.shape[-1]).double()
     mean, _ = _mean_and_sd(rows)
+    low, high = torch.nan_to_num(rows, nan=torch.inf).amin(0), torch.nan_to_num(rows, nan=-torch.inf).amax(0)
+    return eye_scale(low, high, mean)
+
+
+def eye_scale(low: torch.Tensor, high: torch.Tensor, mean: torch.Tensor) -> EyeScale:
+    """Return the scale of features with these extremes and means, (n_features,) float64.
+
+    Where the mean is NaN a feature was never measured; see `fit_eye`.
+    """
     never = torch.isnan(mean)
-    low = torch.nan_to_num(rows, nan=torch.inf).amin(0).masked_fill(never, 0.0)
-    high = torch.nan_to_num(rows, nan=-torch.inf).amax(0).masked_fill(never, 1.0)
+    low, high = low.masked_fill(never, 0.0), high.masked_fill(never, 1.0)
     # A feature that never changed lies in the middle of a span of its own size.
     span = torch.where(high - low > MIN_SPAN, high - low, torch.maximum(low.abs(), torch.ones_like(low)))
     middle = (low + high) / 2
