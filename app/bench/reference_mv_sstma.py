@@ -5,6 +5,8 @@ Three `nn.Conv2d`, three `nn.BatchNorm2d`, one library attention call a branch; 
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -91,3 +93,21 @@ class ReferenceMvSstma(nn.Module):
         for block in self.blocks:
             x = block(x, valid.permute(0, 3, 1, 2).to(x.dtype), channel_mask)
         return self.norm(x.permute(0, 2, 3, 1))
+
+
+def gradients_by_encoder_name(reference: ReferenceMvSstma, encoder: MvSstmaEncoder) -> dict[str, Tensor]:
+    """Return a reference's gradients under the names of the encoder's parameters.
+
+    Where the encoder's branches share one attention layer, the branches' gradients are added up.
+    """
+    found: dict[str, Tensor] = {}
+    names = {name for name, _ in encoder.named_parameters()}
+    for name, parameter in reference.named_parameters():
+        assert parameter.grad is not None
+        own = name
+        if name not in names and ".ffn." in name:  # without dropout the last layer moved up one
+            own = name.replace(".ffn.2.", ".ffn.3.")
+        elif name not in names:
+            own = re.sub(r"\.(qkv|out)\.\d+\.", r".\1.0.", name)
+        found[own] = found[own] + parameter.grad if own in found else parameter.grad
+    return found

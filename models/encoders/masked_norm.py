@@ -28,10 +28,17 @@ class MaskedBatchNorm(nn.Module):
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """Normalise (N, D, C) over N and C; ``valid`` (N, 1, C) is 1 where a position counts."""
         if self.training:
-            scale, shift = self._affine(*self._batch_statistics(x, valid))
+            scale, shift = self.batch_scale_and_shift(x, valid)
         else:
             scale, shift = self.scale_and_shift()
         return x * scale[:, None] + shift[:, None]
+
+    def batch_scale_and_shift(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (D,) factors of the affine map that this layer is for a batch, and keep its statistics.
+
+        A linear layer that comes next may take them into its weights. Arguments are those of `forward`.
+        """
+        return self._affine(*self._batch_statistics(x, valid))
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
         """Return the (D,) factors of the affine map that this layer is at inference."""

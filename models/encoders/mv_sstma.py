@@ -12,10 +12,17 @@ multi-head self-attention over the channels of one time step -> sum -> normalisa
 - six heads do not divide D = 16: a head has its own width, and the heads are projected back to D. That
   projection has no bias, because the values' bias already gives one;
 - a masked step or channel is zeroed before every convolution and hidden as a key, so padding is invisible.
+
+``context="streaming"`` is beyond the paper: a step's left context is what came before it, not the zeros at
+a window's start, so one step at a time gives what the whole sequence gives (`MvSstmaEncoder.step`), and a
+step's token is computed once. A token sees ``config.n_run_in`` steps before its own and no further, none
+across a gap. Windows to train on therefore begin ``n_run_in`` steps before the first that counts, or at the
+first step of the trial, or after a gap; what lies before is masked. Then every token is the streamed one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -45,7 +52,10 @@ def run_blocks(
     x: Tensor,
     step_mask: Tensor,
     channel_mask: Tensor,
+    *,
     maps: tuple[Tensor, Tensor] | None = None,
+    past: Sequence[Tensor] | None = None,
+    n_looked_at: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run hybrid blocks over tokens and return tokens and the last block's attention received.
 
@@ -55,36 +65,64 @@ def run_blocks(
     config : MvSstmaConfig
     x : Tensor (B, T, C, D)
     step_mask : Tensor of bool (B, T)
-    channel_mask : Tensor of bool (B, C)
+    channel_mask : Tensor of bool (B, C) or (B, T, C)
     maps : two Tensors (B * T * branches * heads, C, C), optional
         See `MvSstmaBlock.forward`.
+    past : sequence of Tensor (B, longest kernel - 1, D, C), optional
+        What each block saw before the first step; replaced in place by what the next step needs. T must be 1.
+    n_looked_at : int, optional
+        The newest steps, whose queries count in ``received``; all without it.
 
     Returns
     -------
     tokens : Tensor (B, T, C, D)
     received : Tensor (B, C)
         Attention each channel receives in the last block, mean over heads, branches and the valid steps
-        and queries; sums to 1, or is 0 where nothing is valid.
+        and queries; sums to 1, or is 0 where nothing is valid. It has no gradient.
     """
     n_steps, n_channels = x.shape[1:3]
-    n_maps = n_steps * len(config.kernels) * config.n_heads
-    mask = (step_mask[:, :, None] & channel_mask[:, None, :]).to(x.dtype)[..., None]  # (B, T, C, 1)
-    key_bias = torch.zeros_like(channel_mask, dtype=x.dtype).masked_fill(~channel_mask, _HIDDEN)
-    key_bias = key_bias[:, None, None].expand(-1, n_maps, -1, -1).reshape(-1, 1, n_channels)
-    attention = x
-    for block in blocks:
-        x, attention = block(x, mask, key_bias, maps)
-    return x, _attention_received(attention, mask, channel_mask)
+    n_maps = len(config.kernels) * config.n_heads  # of a step
+    there = channel_mask if channel_mask.dim() == 3 else channel_mask[:, None].expand(-1, n_steps, -1)
+    mask = (step_mask[:, :, None] & there).to(x.dtype)[..., None]  # (B, T, C, 1)
+    key_bias = torch.zeros_like(there, dtype=x.dtype).masked_fill(~there, _HIDDEN)
+    key_bias = key_bias[:, :, None].expand(-1, -1, n_maps, -1).reshape(-1, 1, n_channels)
+    unbroken = None
+    if config.context == "streaming" and past is None:
+        unbroken = steps_since_gap(step_mask, max(config.kernels)).to(x.dtype)
+    weight = mask[..., 0]  # (B, T, C)
+    if n_looked_at is not None and n_looked_at < n_steps:
+        weight = weight * (torch.arange(n_steps, device=x.device) >= n_steps - n_looked_at)[:, None]
+    received = None
+    for at, block in enumerate(blocks):
+        looks = weight if at == len(blocks) - 1 else None
+        before = None if past is None else past[at]
+        entered = x * mask if past is not None else None
+        x, received = block(x, mask, key_bias, maps=maps, query_weight=looks, past=before, unbroken=unbroken)
+        if before is not None and entered is not None:
+            before.copy_(torch.cat([before[:, 1:], entered.transpose(2, 3)], dim=1))
+    assert received is not None
+    total = weight.sum(dim=(1, 2)) * n_maps  # (B,)
+    return x, received / total.clamp(min=1)[:, None] * there.any(dim=1)
 
 
-def _attention_received(attention: Tensor, mask: Tensor, channel_mask: Tensor) -> Tensor:
-    n_batch, n_steps, n_channels, _ = mask.shape
-    weight = mask[:, :, None, :, 0]  # (B, T, 1, C queries)
-    maps = attention.view(n_batch, n_steps, -1, n_channels, n_channels)
-    rows = weight.expand(-1, -1, maps.shape[2], -1).reshape(n_batch, 1, -1)  # (B, 1, T maps C)
-    received = torch.bmm(rows, maps.reshape(n_batch, -1, n_channels))[:, 0]  # (B, C)
-    total = mask.sum(dim=(1, 2)) * maps.shape[2]  # (B, 1)
-    return received / total.clamp(min=1) * channel_mask
+def steps_since_gap(step_mask: Tensor, length: int) -> Tensor:
+    """Return which of the ``length`` steps up to each step no gap parts from it.
+
+    Parameters
+    ----------
+    step_mask : Tensor of bool (B, T)
+        False = a gap, which no later step looks across.
+    length : int
+
+    Returns
+    -------
+    Tensor of bool (B, T, length)
+        Oldest first; all False where the step itself is a gap.
+    """
+    index = torch.arange(step_mask.shape[1], device=step_mask.device)
+    gap = torch.where(step_mask, -1, index).cummax(dim=1).values  # (B, T) the newest gap so far
+    n_unbroken = (index - gap)[..., None]  # steps of the run, this one included
+    return torch.arange(length - 1, -1, -1, device=step_mask.device) < n_unbroken
 
 
 class MvSstmaEncoder(nn.Module):
@@ -110,7 +148,12 @@ class MvSstmaEncoder(nn.Module):
         self._maps: tuple[Tensor, Tensor] | None = None
 
     def forward(
-        self, features: Tensor, positions: Tensor, step_mask: Tensor, channel_mask: Tensor
+        self,
+        features: Tensor,
+        positions: Tensor,
+        step_mask: Tensor,
+        channel_mask: Tensor,
+        n_looked_at: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return one token per step and channel, and the attention each channel receives.
 
@@ -121,7 +164,9 @@ class MvSstmaEncoder(nn.Module):
         positions : Tensor of long (C,)
         step_mask : Tensor of bool (B, T)
             True = valid.
-        channel_mask : Tensor of bool (B, C)
+        channel_mask : Tensor of bool (B, C) or (B, T, C)
+        n_looked_at : int, optional
+            See `run_blocks`.
 
         Returns
         -------
@@ -129,11 +174,56 @@ class MvSstmaEncoder(nn.Module):
         received : Tensor (B, C)
             See `run_blocks`.
         """
-        valid = step_mask[:, :, None, None] & channel_mask[:, None, :, None]
-        x = features.transpose(1, 2).masked_fill(~valid, 0.0)  # (B, T, C, F)
-        x = self.embed(x) + self.positions[positions]
-        x, received = run_blocks(self.blocks, self.config, x, step_mask, channel_mask, self._maps_for(x))
+        x = self._embed(features, positions, step_mask, channel_mask)
+        x, received = run_blocks(
+            self.blocks,
+            self.config,
+            x,
+            step_mask,
+            channel_mask,
+            maps=self._maps_for(x),
+            n_looked_at=n_looked_at,
+        )
         return self.norm(x), received
+
+    def start(self, n_channels: int) -> list[Tensor]:
+        """Return the state before the first step, and after a gap: for each block (1, longest - 1, D, C)."""
+        shape = (1, max(self.config.kernels) - 1, self.config.dim, n_channels)
+        return [self.norm.weight.new_zeros(shape) for _ in self.blocks]
+
+    def step(
+        self, features: Tensor, positions: Tensor, channel_mask: Tensor, state: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does for the one step that follows those in the state.
+
+        Steps taken one by one from `start` give the tokens that `forward` gives for the whole sequence, if
+        ``config.context`` is ``streaming``. A gap means a new state from `start`.
+
+        Parameters
+        ----------
+        features : Tensor (1, C, F)
+        positions : Tensor of long (C,)
+        channel_mask : Tensor of bool (1, C)
+        state : list of Tensor
+            Of the step before; replaced in place.
+
+        Returns
+        -------
+        tokens : Tensor (1, 1, C, D)
+        received : Tensor (1, C)
+        """
+        step_mask = channel_mask.new_ones(1, 1)
+        x = self._embed(features[:, :, None], positions, step_mask, channel_mask)
+        x, received = run_blocks(
+            self.blocks, self.config, x, step_mask, channel_mask, maps=self._maps_for(x), past=state
+        )
+        return self.norm(x), received
+
+    def _embed(self, features: Tensor, positions: Tensor, step_mask: Tensor, channel_mask: Tensor) -> Tensor:
+        there = channel_mask if channel_mask.dim() == 3 else channel_mask[:, None]
+        valid = step_mask[:, :, None, None] & there[..., None]
+        x = features.transpose(1, 2).masked_fill(~valid, 0.0)  # (B, T, C, F)
+        return self.embed(x) + self.positions[positions]
 
     def fold(self) -> None:
         """Prepare inference; training, loading weights and moving them undo it.

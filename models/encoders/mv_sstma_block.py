@@ -3,7 +3,7 @@
 Attention runs as plain batched products: heads are four wide, where the library's fused kernel spends
 most of its time on overhead. ``fold`` prepares inference: batch norm moves into the query-key-value
 projection, and the (C, C) maps of all blocks share two buffers, because fresh ones of 2.7 MB each cost more
-in page faults than the arithmetic.
+in page faults than the arithmetic. Training takes `models.encoders.mv_sstma_attention`.
 """
 
 from __future__ import annotations
@@ -16,27 +16,38 @@ from torch.nn import functional as F
 
 from models.config import MvSstmaConfig
 from models.encoders.masked_norm import MaskedBatchNorm
+from models.encoders.mv_sstma_attention import channel_attention, padded_attention
 
 _LOG2_E = 1.4426950408889634
 _LARGEST_SCORE = 100.0  # 2**100 times any number of channels is still a float32, and 2**-100 is nothing
 
 
-def causal_windows(x: Tensor, length: int) -> Tensor:
-    """Return for every step the ``length`` steps up to it, zeros before the first.
+def causal_windows(
+    x: Tensor, length: int, past: Tensor | None = None, unbroken: Tensor | None = None
+) -> Tensor:
+    """Return for every step the ``length`` steps up to it.
 
     Parameters
     ----------
     x : Tensor (B, T, C, D)
     length : int
         The longest kernel.
+    past : Tensor (B, length - 1, D, C), optional
+        What came before the first step; zeros without it.
+    unbroken : Tensor (B, T, length), optional
+        0 where a step of a window lies before a gap, else 1; float.
 
     Returns
     -------
     Tensor (B * T, length * D, C)
         Oldest step first. For B = 1 it is an overlapping view: nothing is copied.
     """
-    padded = F.pad(x.transpose(2, 3), (0, 0, 0, 0, length - 1, 0))  # (B, T + length - 1, D, C)
+    turned = x.transpose(2, 3)  # (B, T, D, C)
+    before = (0, 0, 0, 0, length - 1, 0)
+    padded = F.pad(turned, before) if past is None else torch.cat([past, turned], dim=1)
     windows = padded.unfold(1, length, 1).permute(0, 1, 4, 2, 3)  # (B, T, length, D, C)
+    if unbroken is not None:
+        windows = windows * unbroken[..., None, None]
     n_batch, n_steps, _, dim, n_channels = windows.shape
     return windows.reshape(n_batch * n_steps, length * dim, n_channels)
 
@@ -48,6 +59,36 @@ class _Folded(NamedTuple):
     qkv: Tensor  # (branches, heads * 3 * width, D), batch norm included
     bias: Tensor  # (branches, heads * 3 * width, 1)
     out: Tensor  # (branches * heads * width, D)
+
+
+def _attend_in_training(
+    packed: Tensor, key_bias: Tensor, query_weight: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Return context (N, width, C) with gradient and attention received (B, C) without."""
+    if packed.is_cuda:
+        context = padded_attention(packed, key_bias)
+        if query_weight is None:
+            return context, None
+        with torch.no_grad():
+            query, key, _ = packed.float().chunk(3, dim=1)
+            scale = query.shape[1] ** -0.5
+            scores = torch.baddbmm(key_bias, query.transpose(1, 2), key, alpha=scale)
+            return context, _received(torch.softmax(scores, dim=-1), query_weight)
+    if query_weight is None:
+        return channel_attention(packed, key_bias)[0], None
+    n_batch, n_steps, n_channels = query_weight.shape
+    n_maps = len(packed) // (n_batch * n_steps)
+    rows = query_weight[:, :, None].expand(-1, -1, n_maps, -1).reshape(-1, 1, n_channels)
+    context, received = channel_attention(packed, key_bias, rows)
+    return context, received.view(n_batch, -1, n_channels).sum(dim=1)
+
+
+def _received(attention: Tensor, query_weight: Tensor) -> Tensor:
+    """Return (B, C): what (N, C, C) attention gives each key, queries weighted with (B, T, C)."""
+    n_batch, n_steps, n_channels = query_weight.shape
+    n_maps = len(attention) // (n_batch * n_steps)
+    rows = query_weight[:, :, None].expand(-1, -1, n_maps, -1).reshape(n_batch, 1, -1)  # (B, 1, T maps C)
+    return torch.bmm(rows, attention.reshape(n_batch, -1, n_channels))[:, 0]
 
 
 class MvSstmaBlock(nn.Module):
@@ -73,8 +114,16 @@ class MvSstmaBlock(nn.Module):
         self.folded: _Folded | None = None
 
     def forward(
-        self, x: Tensor, mask: Tensor, key_bias: Tensor, maps: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        x: Tensor,
+        mask: Tensor,
+        key_bias: Tensor,
+        *,
+        maps: tuple[Tensor, Tensor] | None = None,
+        query_weight: Tensor | None = None,
+        past: Tensor | None = None,
+        unbroken: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
         """Transform the tokens of a window; N = B * T * branches * heads.
 
         Parameters
@@ -86,28 +135,47 @@ class MvSstmaBlock(nn.Module):
             0 for a visible channel, a large negative number for a hidden one.
         maps : two Tensors (N, C, C), optional
             Memory to work in, where no gradient is wanted.
+        query_weight : Tensor (B, T, C), optional
+            Weights of the queries in ``received``.
+        past, unbroken : Tensor, optional
+            See `causal_windows`.
 
         Returns
         -------
         tokens : Tensor (B, T, C, D)
-        attention : Tensor (N, C, C)
-            Rows are queries, columns keys; each row sums to 1. It lies in ``maps`` where those are given.
+        received : Tensor (B, C) or None
+            Attention each channel receives, summed over steps, branches, heads and weighted queries,
+            without gradient; None without ``query_weight``.
         """
         n_batch, n_steps, n_channels, dim = x.shape
         n_rows = n_batch * n_steps
-        packed = self._queries_keys_values(causal_windows(x * mask, max(self.config.kernels)), mask)
-        query, key, value = packed.split(self.config.head_dim, dim=1)  # (N, width, C)
-        attention = self._attend(query.transpose(1, 2), key, key_bias, maps)
-        context = torch.bmm(value, attention.transpose(1, 2))  # (N, width, C)
+        windows = causal_windows(x * mask, max(self.config.kernels), past, unbroken)
+        packed = self._queries_keys_values(windows, mask)
+        context, received = self._attend(packed, key_bias, maps, query_weight)
         context = context.view(n_rows, -1, n_channels).transpose(1, 2)  # (B T, C, branches heads width)
         # One product projects the heads and adds up the branches (eq. 4) and the residual.
         folded = self._usable_fold()
         out = self._out_weight() if folded is None else folded.out
         x = torch.baddbmm(x.reshape(n_rows, n_channels, dim), context, out.expand(n_rows, -1, -1))
         x = x + self.ffn(self.norm(x))
-        return x.view(n_batch, n_steps, n_channels, dim), attention
+        return x.view(n_batch, n_steps, n_channels, dim), received
 
     def _attend(
+        self,
+        packed: Tensor,
+        key_bias: Tensor,
+        maps: tuple[Tensor, Tensor] | None,
+        query_weight: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return context (N, width, C) and attention received (B, C) of queries, keys and values."""
+        if torch.is_grad_enabled():
+            return _attend_in_training(packed, key_bias, query_weight)
+        query, key, value = packed.split(self.config.head_dim, dim=1)  # (N, width, C)
+        attention = self._attention(query.transpose(1, 2), key, key_bias, maps)
+        context = torch.bmm(value, attention.transpose(1, 2))
+        return context, None if query_weight is None else _received(attention, query_weight)
+
+    def _attention(
         self, query: Tensor, key: Tensor, key_bias: Tensor, maps: tuple[Tensor, Tensor] | None
     ) -> Tensor:
         """Return the (N, C, C) attention of (N, C, width) queries on (N, width, C) keys."""
@@ -127,22 +195,34 @@ class MvSstmaBlock(nn.Module):
         folded = self._usable_fold()
         conv = self._conv_weight() if folded is None else folded.conv
         y = torch.bmm(conv.expand(n_rows, -1, -1), windows)  # (B T, branches D, C)
-        if folded is not None:
-            y = y.view(n_rows * self.n_branches, -1, n_channels)
-            packed = torch.bmm(folded.qkv.repeat(n_rows, 1, 1), y)
-            packed = packed.view(n_rows, self.n_branches, -1, n_channels).add_(folded.bias)
+        if folded is None:
+            valid = mask.reshape(n_rows, 1, n_channels)
+            weight, bias = self._projection(y.view(n_rows, self.n_branches, -1, n_channels), valid)
         else:
-            y = y.view(n_rows, self.n_branches, -1, n_channels)
-            packed = self._normalise_and_project(y, mask.reshape(n_rows, 1, n_channels))
+            weight, bias = folded.qkv, folded.bias
+        y = y.view(n_rows * self.n_branches, -1, n_channels)
+        packed = torch.bmm(weight.repeat(n_rows, 1, 1), y)
+        packed = packed.view(n_rows, self.n_branches, -1, n_channels).add_(bias)
         return packed.view(-1, 3 * self.config.head_dim, n_channels)
 
-    def _normalise_and_project(self, y: Tensor, valid: Tensor) -> Tensor:
-        parts = []
+    def _projection(self, y: Tensor | None, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the projection to queries, keys and values with batch norm in it.
+
+        Weights (branches, heads 3 width, D) and biases (branches, heads 3 width, 1), by the statistics of
+        y (B T, branches, D, C) in training, else the running ones.
+        """
+        weights, biases = [], []
         for branch, norm in enumerate(self.norms):
             qkv = self.qkv[branch % len(self.qkv)]
-            normed = norm(y[:, branch], valid).transpose(1, 2)  # (B T, C, D)
-            parts.append(qkv(normed).transpose(1, 2))
-        return torch.stack(parts, dim=1)
+            assert isinstance(norm, MaskedBatchNorm)
+            assert isinstance(qkv, nn.Linear)
+            if y is None or valid is None or not norm.training:
+                scale, shift = norm.scale_and_shift()
+            else:
+                scale, shift = norm.batch_scale_and_shift(y[:, branch], valid)
+            weights.append(qkv.weight * scale)
+            biases.append(qkv.weight @ shift + qkv.bias)
+        return torch.stack(weights), torch.stack(biases)[..., None]
 
     def _conv_weight(self) -> Tensor:
         longest = max(self.config.kernels)
@@ -162,17 +242,8 @@ class MvSstmaBlock(nn.Module):
     @torch.no_grad()
     def fold(self) -> None:
         """Lay the weights out for inference; what changes a weight or moves it must call `unfold`."""
-        weights, biases = [], []
-        for branch, norm in enumerate(self.norms):
-            qkv = self.qkv[branch % len(self.qkv)]
-            assert isinstance(norm, MaskedBatchNorm)
-            assert isinstance(qkv, nn.Linear)
-            scale, shift = norm.scale_and_shift()
-            weights.append(qkv.weight * scale)
-            biases.append(qkv.weight @ shift + qkv.bias)
-        self.folded = _Folded(
-            self._conv_weight(), torch.stack(weights), torch.stack(biases)[..., None], self._out_weight()
-        )
+        weight, bias = self._projection(None, None)
+        self.folded = _Folded(self._conv_weight(), weight, bias, self._out_weight())
 
     def unfold(self) -> None:
         """Forget the folded weights."""
