@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 import pyqtgraph as pg
-from PyQt6.QtCore import Qt, QTimer
+from PyQt6.QtCore import QMessageLogContext, Qt, QTimer, QtMsgType, qInstallMessageHandler
 from PyQt6.QtGui import QGuiApplication
 from PyQt6.QtWidgets import QApplication
 
@@ -91,12 +92,19 @@ def make_application(scale: float) -> QApplication:
     rounding = Qt.HighDpiScaleFactorRoundingPolicy.PassThrough
     QGuiApplication.setHighDpiScaleFactorRoundingPolicy(rounding)
     let_fonts_through()
+    qInstallMessageHandler(_tell)
     application = QApplication(["affectscope"])
     application.setApplicationName("affectscope")
     application.setApplicationDisplayName("Affectscope")
     application.setStyle("Fusion")  # the one style that looks alike, and takes style sheets, everywhere
     pg.setConfigOptions(antialias=False, useOpenGL=False, imageAxisOrder="row-major")
     return application
+
+
+def _tell(kind: QtMsgType, context: QMessageLogContext, message: str | None) -> None:
+    """Pass Qt's own messages on, but for the one the offscreen platform has for every window."""
+    if message and "propagateSizeHints" not in message:
+        print(f"Qt: {message}", file=sys.stderr)
 
 
 def _fitting(wanted: float) -> float:
