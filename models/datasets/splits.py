@@ -176,6 +176,39 @@ def leave_one_trial_out(trials: Sequence[T]) -> Iterator[tuple[list[T], list[T]]
         yield [t for t in trials if _key(t) != key], [t for t in trials if _key(t) == key]
 
 
+def cross_validation(
+    trials: Sequence[T], n_folds: int = 5, seed: int = 0
+) -> Iterator[tuple[list[T], list[T]]]:
+    """Yield (training, test) trials of each fold; every trial is tested once, classes in like shares.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two trials of each of two classes.
+    """
+    by_class: dict[int, list[tuple[str, int, int]]] = {}
+    for trial in trials:
+        if _key(trial) not in by_class.setdefault(trial.label, []):
+            by_class[trial.label].append(_key(trial))
+    if sum(len(keys) > 1 for keys in by_class.values()) < 2:
+        raise InputError(
+            f"expected two trials of each of two classes, found {coverage(trials).words()}",
+            where="cross-validation",
+            remedy="give more trials",
+        )
+    n_folds = min(n_folds, max(len(keys) for keys in by_class.values()))
+    rng, dealt = np.random.default_rng(seed), 0
+    fold_of: dict[tuple[str, int, int], int] = {}
+    for label in sorted(by_class):  # dealt out in turn, class after class
+        for at in rng.permutation(len(by_class[label])):
+            fold_of[by_class[label][at]] = dealt % n_folds
+            dealt += 1
+    for fold in range(n_folds):
+        test = [t for t in trials if fold_of[_key(t)] == fold]
+        if test:
+            yield [t for t in trials if fold_of[_key(t)] != fold], test
+
+
 def held_out(trials: Sequence[T], share: float = 0.2, seed: int = 0) -> tuple[list[T], list[T]]:
     """Return training trials less a part of them, and that part, for early stopping.
 

@@ -21,6 +21,7 @@ from models.network import FusionNetwork
 from models.training.batches import Rows
 from models.training.encoders import Progress
 from models.training.fusion import EncodedRows, encode_rows, replaced_by_noise, window_input
+from models.training.scores import wilson_interval
 from models.training.simulated import FIRST_EVALUATION_SEED
 from models.training.simulated_data import SubjectPlan, load_subject, simulate_subjects
 
@@ -186,13 +187,3 @@ class _Evaluation:
                 "change_by_noise": float((changed - whole)[:, index].mean()),
             }
         return moved
-
-
-def wilson_interval(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval of a share of ``n`` (Wilson 1927).
-
-    It takes trials as independent; those of one subject are not quite, so the truth is somewhat wider.
-    """
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return centre - half, centre + half

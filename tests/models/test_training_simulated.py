@@ -10,7 +10,8 @@ from acquisition.types import MODALITIES
 from models.checkpoint import load_checkpoint
 from models.features.config import FeatureConfig
 from models.training.batches import Augment, thinned
-from models.training.evaluate import CAPS, EvaluationOptions, evaluate_simulated, wilson_interval
+from models.training.evaluate import CAPS, EvaluationOptions, evaluate_simulated
+from models.training.scores import wilson_interval
 from models.training.simulated import FIRST_EVALUATION_SEED, TrainingOptions, train_simulated
 from models.training.simulated_data import SubjectPlan, simulate_subject
 

@@ -1,0 +1,341 @@
+"""Trains a classifier on labelled trials, from pre-trained encoders or from nothing.
+
+The MMV-SSTMA paper, section 2.2: encoders' features are fused, a linear layer classifies, and cross-entropy
+and 0.1 times the correlation loss of DCCA train all of it. What the paper leaves open: here the encoders
+train too unless ``freeze`` is set; training stops by the NLL of training trials held out for it, then starts
+anew on all training trials for as many epochs; the temperature is fitted to the held-out trials as well. No
+test trial has any part in this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from acquisition.types import MODALITIES
+from models.checkpoint import Checkpoint
+from models.config import ModelConfig
+from models.datasets.splits import coverage, held_out
+from models.datasets.types import Trial, WindowSet
+from models.datasets.windows import cut_windows
+from models.dcca import DCCA_WEIGHT, DccaLoss
+from models.features.normalise import Normaliser
+from models.network import FusionNetwork
+from models.training.allocator import keep_freed_memory
+from models.training.finetune_config import FinetuneOptions, classifier_config
+from models.training.scores import Predictions
+from models.training.trial_tensors import TrialTensors, fit_normaliser
+
+#: Told stage, share done (0..1) and the running loss.
+Progress = Callable[[str, float, float], None]
+MIN_TRIALS_TO_STOP_EARLY = 12  # fewer training trials are all needed for training
+_CLIP_NORM = 1.0
+_PREDICT_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Finetuned:
+    """A classifier and what can be said of its training."""
+
+    config: ModelConfig
+    network: FusionNetwork  # on the CPU, prepared for inference
+    normaliser: Normaliser
+    epochs: int
+    temperature: float
+    notes: tuple[str, ...]  # sentences for the model card and the table
+
+    def predict(
+        self,
+        trials: Sequence[Trial],
+        modalities: Sequence[str] | None = None,
+        *,
+        mask: float = 0.0,
+        max_per_trial: int | None = None,
+        seed: int = 1,
+    ) -> Predictions:
+        """Return the probabilities of all windows of some trials.
+
+        Parameters
+        ----------
+        trials : sequence of Trial
+        modalities : sequence of str, optional
+            Take any other for absent.
+        mask : float
+            Share of the EEG channels hidden in each window.
+        max_per_trial : int, optional
+            See `models.datasets.windows.cut_windows`.
+        seed : int
+            Of the hidden channels.
+        """
+        windows = cut_windows(trials, self.config.windows.eeg_n_steps, max_per_trial=max_per_trial)
+        tensors = TrialTensors(
+            windows, trials[0].ch_names, self.config, self.normaliser, mask=mask, seed=seed
+        )
+        wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(tensors), _PREDICT_BATCH):
+                inputs = tensors.batch(slice(start, start + _PREDICT_BATCH))
+                inputs.present &= wanted
+                parts.append(torch.softmax(self.network(inputs).logits, dim=-1).double().numpy())
+        return Predictions.of(np.concatenate(parts), windows)
+
+
+def finetune(
+    trials: Sequence[Trial],
+    options: FinetuneOptions,
+    pretrained: Checkpoint | None = None,
+    *,
+    trained_on: str = "",
+    progress: Progress = lambda stage, share, loss: None,
+) -> Finetuned:
+    """Train a classifier on these trials, which must hold no test trial.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        Of one data set and one kind of features, usually of one subject and session.
+    options : FinetuneOptions
+    pretrained : Checkpoint, optional
+        Its encoders are taken; without it, all weights begin at random.
+    trained_on : str
+        In words, for the config.
+    progress : callable
+
+    Raises
+    ------
+    InputError
+        If the trials do not fit each other or the pre-trained model.
+    """
+    keep_freed_memory()
+    config = classifier_config(trials, options, pretrained, trained_on)
+    notes = [f"trained on {coverage(trials).words()}"]
+    kept, out = held_out(trials, seed=options.seed)
+    epochs, temperature = options.few_epochs, 1.0
+    if len(trials) >= MIN_TRIALS_TO_STOP_EARLY and len({t.label for t in out}) > 1:
+        first = _Run(config, kept, options, pretrained)
+        epochs, temperature = first.train_until_worse(out, progress)
+        notes.append(
+            f"stopped after {epochs} epochs by {len(out)} training trials held out, then trained anew on all "
+            f"{len(trials)}; temperature {temperature:.2f} from the held-out ones"
+        )
+    else:
+        notes.append(f"too few trials to hold some out: {epochs} epochs, fixed, and no temperature")
+    run = _Run(config, trials, options, pretrained)
+    run.train(epochs, progress)
+    _set_temperature(run.network, temperature)
+    how = "pre-trained model" if options.normalisation == "keep" and pretrained else "training trials"
+    notes.append(f"normalised by statistics of the {how}")
+    return Finetuned(
+        config, run.network.prepare_inference(), run.normaliser, epochs, temperature, tuple(notes)
+    )
+
+
+class _Run:
+    """One training of one network."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        trials: Sequence[Trial],
+        options: FinetuneOptions,
+        pretrained: Checkpoint | None,
+    ) -> None:
+        self._config, self._options = config, options
+        known = None if pretrained is None else Normaliser.from_dict(pretrained.normaliser_tensors)
+        if options.normalisation == "keep" and known is not None:
+            self.normaliser = known
+        else:
+            self.normaliser = fit_normaliser(trials, config, known)
+        self._rng = np.random.default_rng(options.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            self.network = FusionNetwork(config)
+            self._dcca = (
+                DccaLoss(config.network.fusion.d_model, config.modalities)
+                if options.dcca and len(config.modalities) > 1
+                else None
+            )
+        if pretrained is not None:
+            _take_encoders(self.network, pretrained)
+        self._tensors = self._tensors_of(trials, options.seed)
+        self._tokens = self._token_source(self._tensors)
+        self._optimiser = torch.optim.AdamW(
+            self._trainable(), options.learning_rate, weight_decay=options.weight_decay
+        )
+
+    def _tensors_of(self, trials: Sequence[Trial], seed: int) -> TrialTensors:
+        options, config = self._options, self._config
+        windows = cut_windows(trials, config.windows.eeg_n_steps, max_per_trial=options.max_windows_per_trial)
+        if options.max_windows is not None:
+            windows = first_windows(windows, options.max_windows)
+        return TrialTensors(
+            windows, trials[0].ch_names, config, self.normaliser, mask=options.mask, seed=seed
+        )
+
+    def _token_source(self, tensors: TrialTensors) -> _Tokens:
+        return (_FrozenTokens if self._options.freeze else _Tokens)(self.network, tensors)
+
+    def _trainable(self) -> list[nn.Parameter]:
+        network, modalities = self.network, self._config.modalities
+        modules: list[nn.Module] = [network.fusion]
+        for modality in modalities:
+            modules += [network.tokens[modality], network.heads[modality]]
+            modules.append(network.eeg_pool if modality == "eeg" else network.eye_pool)
+            if not self._options.freeze:
+                modules.append(getattr(network, modality))
+        if self._dcca is not None:
+            modules.append(self._dcca)
+        return [parameter for module in modules for parameter in module.parameters()]
+
+    def train(self, epochs: int, progress: Progress) -> None:
+        """Train for so many epochs."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._options.seed)
+            for epoch in range(epochs):
+                loss = self._epoch()
+                progress("training", (epoch + 1) / epochs, loss)
+
+    def train_until_worse(self, out: Sequence[Trial], progress: Progress) -> tuple[int, float]:
+        """Return the epoch (from 1) and the temperature of least NLL on held-out trials."""
+        tensors = self._tensors_of(out, self._options.seed + 1)
+        source = self._token_source(tensors)
+        best, best_epoch, temperature = float("inf"), 1, 1.0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._options.seed)
+            for epoch in range(1, self._options.epochs + 1):
+                loss = self._epoch()
+                nll, at = best_temperature(self._logits(source), tensors.label)
+                if nll < best:
+                    best, best_epoch, temperature = nll, epoch, at
+                progress("stopping", epoch / self._options.epochs, loss)
+                if epoch - best_epoch >= self._options.patience:
+                    break
+        progress("stopping", 1.0, best)
+        return best_epoch, temperature
+
+    def _epoch(self) -> float:
+        """Run once over the windows in batches and return the mean loss."""
+        self.network.train()
+        order = self._rng.permutation(len(self._tensors))
+        n_batches = max(1, round(len(order) / self._options.batch_size))
+        losses = []
+        for at in np.array_split(order, n_batches):
+            loss = self._loss(at)
+            self._optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self._trainable(), _CLIP_NORM)
+            self._optimiser.step()
+            losses.append(loss.item())
+        return float(np.mean(losses))
+
+    def _loss(self, at: NDArray[np.intp]) -> Tensor:
+        label = self._tensors.label[at]
+        tokens, present = self._tokens(at)
+        logits, _ = self.network.fusion(tokens, self._thinned(present))
+        loss = nn.functional.cross_entropy(logits, label)
+        # The heads of single modalities read tokens without changing them.
+        for modality in self._config.modalities if len(self._config.modalities) > 1 else ():
+            own = self.network.heads[modality](tokens[:, MODALITIES.index(modality)].detach())
+            loss = loss + nn.functional.cross_entropy(own, label)
+        if self._dcca is not None:
+            loss = loss + DCCA_WEIGHT * self._dcca(tokens, present)
+        return loss
+
+    def _thinned(self, present: Tensor) -> Tensor:
+        """Return presence (B, 4) with some modalities dropped, never a window's last."""
+        if len(self._config.modalities) < 2 or self._options.p_drop_modality <= 0:
+            return present
+        dropped = torch.from_numpy(self._rng.random(tuple(present.shape)) < self._options.p_drop_modality)
+        kept = present & ~dropped
+        return torch.where(kept.any(dim=1, keepdim=True), kept, present)
+
+    @torch.no_grad()
+    def _logits(self, source: _Tokens) -> Tensor:
+        self.network.eval()
+        parts = []
+        for start in range(0, len(source.tensors), _PREDICT_BATCH):
+            at = np.arange(start, min(start + _PREDICT_BATCH, len(source.tensors)))
+            parts.append(self.network.fusion(*source(at))[0])
+        return torch.cat(parts)
+
+
+class _Tokens:
+    """Modality tokens (B, 4, d_model) and presence (B, 4) of windows by index."""
+
+    def __init__(self, network: FusionNetwork, tensors: TrialTensors) -> None:
+        self._network, self.tensors = network, tensors
+
+    def __call__(self, at: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
+        inputs = self.tensors.batch(at)
+        return self._network.modality_tokens(inputs), self._network.presence(inputs)
+
+
+class _FrozenTokens(_Tokens):
+    """The same with the encoders' part computed once; what comes after them trains."""
+
+    @torch.no_grad()
+    def __init__(self, network: FusionNetwork, tensors: TrialTensors) -> None:
+        super().__init__(network, tensors)
+        network.eval()
+        parts: dict[str, list[Tensor]] = {modality: [] for modality in network.config.modalities}
+        for start in range(0, len(tensors), _PREDICT_BATCH):
+            inputs = tensors.batch(slice(start, start + _PREDICT_BATCH))
+            if "eeg" in parts:
+                masks = inputs.eeg_step_mask, inputs.eeg_channel_mask
+                parts["eeg"].append(network.eeg(inputs.eeg, inputs.eeg_positions, *masks)[0])
+            if "eye" in parts:
+                places = torch.arange(inputs.eye.shape[1])
+                masks = inputs.eye_step_mask, inputs.eye_feature_mask
+                parts["eye"].append(network.eye(inputs.eye[..., None], places, *masks)[0])
+        self._encoded = {modality: torch.cat(part) for modality, part in parts.items()}  # (n, T, C, D)
+
+    def __call__(self, at: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
+        network, inputs = self._network, self.tensors.batch(at)
+        d_model = network.config.network.fusion.d_model
+        tokens = [torch.zeros(len(at), d_model) for _ in MODALITIES]
+        for modality, encoded in self._encoded.items():
+            is_eeg = modality == "eeg"
+            steps = inputs.eeg_step_mask if is_eeg else inputs.eye_step_mask
+            columns = inputs.eeg_channel_mask if is_eeg else inputs.eye_feature_mask
+            pooled = (network.eeg_pool if is_eeg else network.eye_pool)(encoded[at], columns)
+            counts = steps & columns.any(dim=1, keepdim=True)
+            tokens[MODALITIES.index(modality)] = network.tokens[modality](pooled, counts)[0]
+        return torch.stack(tokens, dim=1), network.presence(inputs)
+
+
+def first_windows(windows: WindowSet, n: int) -> WindowSet:
+    """Return the first ``n`` windows, which may all be of one trial."""
+    values: dict[str, Any] = {
+        name: None if array is None else array[:n] for name, array in vars(windows).items()
+    }
+    return WindowSet(**values)
+
+
+def best_temperature(logits: Tensor, label: Tensor) -> tuple[float, float]:
+    """Return the least NLL of logits (n, n_labels) over temperatures, and that temperature."""
+    candidates = torch.logspace(-0.5, 1.0, 31)
+    nll = torch.stack([nn.functional.cross_entropy(logits / t, label) for t in candidates])
+    return float(nll.min()), float(candidates[nll.argmin()])
+
+
+def _take_encoders(network: FusionNetwork, pretrained: Checkpoint) -> None:
+    """Copy the encoders of EEG and eye features, and of a classifier what reads them too."""
+    owners = ["eeg.", "eye."]
+    if pretrained.config.is_classifier:
+        owners += ["eeg_pool.", "eye_pool.", "tokens.eeg.", "tokens.eye."]
+    weights = pretrained.network.state_dict()
+    network.load_state_dict({k: v for k, v in weights.items() if k.startswith(tuple(owners))}, strict=False)
+
+
+def _set_temperature(network: FusionNetwork, temperature: float) -> None:
+    """Divide the logits by a temperature, in the fusion's last layer."""
+    with torch.no_grad():
+        for parameter in list(network.fusion.parameters())[-2:]:  # weight and bias
+            parameter.div_(temperature)

@@ -1,0 +1,161 @@
+"""From trials, options and a pre-trained model to the config of the classifier to be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from acquisition.errors import InputError
+from acquisition.types import MODALITIES
+from acquisition.windows import WindowConfig
+from models.checkpoint import Checkpoint
+from models.config import ModelConfig, preset
+from models.datasets.types import Trial, label_names_of
+from models.features.config import FeatureConfig
+
+NORMALISATIONS = ("refit", "keep")
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """How a classifier is trained; defaults are the paper's where it gives them."""
+
+    modalities: tuple[str, ...] = ("eeg", "eye")  # those that the trials hold are used
+    fusion: str = "attention"  # attention | concat | shared_attention
+    freeze: bool = False  # keep the pre-trained encoders as they are
+    dcca: bool = True  # CE + 0.1 DCCA, where there are two modalities
+    epochs: int = 30  # at most, where early stopping is possible; else so many
+    few_epochs: int = 15  # where there are too few trials to stop early
+    patience: int = 6  # epochs without a better NLL on the held-out trials
+    batch_size: int = 32
+    learning_rate: float = 1e-3  # the paper's
+    weight_decay: float = 0.01
+    n_steps: int = 10  # T, the paper's
+    max_windows_per_trial: int | None = 20
+    max_windows: int | None = None  # the first so many windows of training only
+    normalisation: str = "refit"  # on the training trials | keep: the pre-trained model's
+    mask: float = 0.0  # share of EEG channels hidden in training
+    p_drop_modality: float = 0.1  # not in the paper: so that the model goes on when a stream is lost
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.normalisation not in NORMALISATIONS:
+            raise InputError(
+                f"expected {' or '.join(NORMALISATIONS)}, found {self.normalisation}", where="--normalisation"
+            )
+        if not self.modalities or not set(self.modalities) <= {"eeg", "eye"}:
+            raise InputError(
+                f"expected eeg, eye or both, found {', '.join(self.modalities) or 'none'}",
+                where="--modalities",
+                remedy="face and voice are trained by reproduce eav",
+            )
+
+    def quick(self) -> FinetuneOptions:
+        """Return the options with few windows and epochs, to try things out."""
+        return replace(self, epochs=4, few_epochs=4, patience=2, max_windows_per_trial=3)
+
+
+def used_modalities(trials: Sequence[Trial], options: FinetuneOptions) -> tuple[str, ...]:
+    """Return the modalities that are both wanted and in all the trials.
+
+    Raises
+    ------
+    InputError
+        If none is left.
+    """
+    held = {
+        "eeg": all(trial.eeg is not None for trial in trials),
+        "eye": all(trial.eye is not None for trial in trials),
+    }
+    used = tuple(m for m in MODALITIES if m in options.modalities and held[m])
+    if not used:
+        raise InputError(
+            f"expected {' or '.join(options.modalities)}, found trials of "
+            f"{' and '.join(m for m, there in held.items() if there) or 'nothing'}",
+            where=trials[0].source,
+            remedy="choose other --modalities, or --features published where the set has them",
+        )
+    return used
+
+
+def classifier_config(
+    trials: Sequence[Trial], options: FinetuneOptions, pretrained: Checkpoint | None, trained_on: str
+) -> ModelConfig:
+    """Return the config of a classifier for trials of one data set.
+
+    Channels, sizes and feature settings are the pre-trained model's; without one, the trials' channels and
+    the small network.
+
+    Raises
+    ------
+    InputError
+        If the trials are of different kinds, or not of the kind that the model was pre-trained on.
+    """
+    labels, first = label_names_of(trials), trials[0]
+    modalities = used_modalities(trials, options)
+    n_eye = first.eye.shape[1] if first.eye is not None and "eye" in modalities else None
+    if pretrained is None:
+        features = FeatureConfig(eye_features=n_eye or 33, face_size=112)
+        base = preset("small", labels=labels, ch_names=first.ch_names, features=features)
+    else:
+        base = pretrained.config
+        _check_pretrained(base, first, modalities)
+        if n_eye is not None and n_eye != base.features.eye_features:
+            base = _with_eye_features(base, n_eye)
+    fusion = replace(base.network.fusion, variant=options.fusion)
+    return replace(
+        base,
+        labels=labels,
+        windows=_windows(base.windows, options.n_steps, first),
+        network=replace(base.network, fusion=fusion),
+        trained_on=trained_on,
+        notes="",
+        modalities=modalities,
+        is_classifier=True,
+        feature_origin=first.origin,
+        step_s=first.step_s,
+    )
+
+
+def _windows(windows: WindowConfig, n_steps: int, trial: Trial) -> WindowConfig:
+    return replace(
+        windows,
+        eeg_step_s=trial.step_s if trial.origin == "published" else windows.eeg_step_s,
+        eeg_n_steps=n_steps,
+        eye_n_steps=n_steps,
+        min_valid_steps=min(windows.min_valid_steps, n_steps),
+    )
+
+
+def _with_eye_features(config: ModelConfig, n_eye: int) -> ModelConfig:
+    """Return the config for another number of eye features; no weight's shape depends on it."""
+    return replace(
+        config,
+        features=replace(config.features, eye_features=n_eye),
+        network=replace(config.network, n_eye_features=n_eye),
+    )
+
+
+def _check_pretrained(config: ModelConfig, trial: Trial, modalities: Sequence[str]) -> None:
+    if config.network.takes_raw_eeg:
+        raise InputError(
+            "expected a model on band entropies, found one on raw EEG",
+            where="--model",
+            remedy="choose a model of pretrain, or --from-scratch",
+        )
+    known = [name for name in trial.ch_names if name in config.ch_names]
+    if "eeg" in modalities and not known:
+        raise InputError(
+            f"none of the channels {', '.join(trial.ch_names[:6])} ... is one of the model's "
+            f"{', '.join(config.ch_names[:6])} ...",
+            where=trial.source,
+            remedy="name them with --montage, or train with --from-scratch",
+        )
+    if config.feature_origin != trial.origin or abs(config.step_s - trial.step_s) > 1e-9:
+        raise InputError(
+            f"the model was pre-trained on {config.feature_origin} features every {config.step_s:g} s, "
+            f"these are {trial.origin} features every {trial.step_s:g} s",
+            where="--features",
+            remedy=f"choose --features {config.feature_origin}, pre-train on these features, or "
+            "train with --from-scratch",
+        )

@@ -1,0 +1,160 @@
+"""Scores of predicted probabilities, per window and per trial, and their means over people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.datasets.types import WindowSet
+
+#: Probabilities are clipped to this from below: one certain mistake must not make the NLL infinite.
+LEAST_PROBABILITY = 1e-6
+N_BINS = 10  # of the calibration error
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Probabilities of windows with what they are compared to."""
+
+    probs: NDArray[np.float64]  # (n, n_labels), rows sum to 1
+    label: NDArray[np.int64]  # (n,)
+    subject: NDArray[Any]  # (n,) str
+    session: NDArray[np.int64]  # (n,)
+    trial: NDArray[np.int64]  # (n,)
+
+    @classmethod
+    def of(cls, probs: NDArray[np.floating], windows: WindowSet) -> Predictions:
+        """Put probabilities (n, n_labels) beside the windows they are of."""
+        return cls(
+            np.asarray(probs, dtype=np.float64),
+            windows.label,
+            windows.subject,
+            windows.session,
+            windows.trial,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """How good predictions are; shares, not per cent."""
+
+    n: int  # windows or trials
+    accuracy: float
+    balanced_accuracy: float  # mean recall of the classes that the data hold
+    macro_f1: float  # mean over the same classes
+    nll: float  # nats
+    ece: float
+    confusion: NDArray[np.int64]  # (n_labels, n_labels): rows are true, columns predicted
+
+    @property
+    def classes_tested(self) -> int:
+        """How many classes the data hold."""
+        return int((self.confusion.sum(axis=1) > 0).sum())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**vars(self), "confusion": self.confusion.tolist()}
+
+
+def score(probs: NDArray[np.floating], label: NDArray[np.integer]) -> Scores:
+    """Return the scores of probabilities (n, n_labels) against labels (n,), n > 0.
+
+    A class that no window has counts neither for the balanced accuracy nor for the macro F1.
+    """
+    clipped = np.clip(np.asarray(probs, dtype=np.float64), LEAST_PROBABILITY, 1.0)
+    predicted = np.asarray(probs).argmax(axis=1)
+    n_labels = clipped.shape[1]
+    confusion = np.zeros((n_labels, n_labels), dtype=np.int64)
+    np.add.at(confusion, (label, predicted), 1)
+    support, hits, claimed = confusion.sum(axis=1), confusion.diagonal(), confusion.sum(axis=0)
+    held = support > 0
+    recall = hits[held] / support[held]
+    f1 = 2 * hits[held] / (support[held] + claimed[held])
+    return Scores(
+        n=len(label),
+        accuracy=float((predicted == label).mean()),
+        balanced_accuracy=float(recall.mean()),
+        macro_f1=float(f1.mean()),
+        nll=float(-np.log(clipped[np.arange(len(label)), label]).mean()),
+        ece=expected_calibration_error(probs, label),
+        confusion=confusion,
+    )
+
+
+def expected_calibration_error(
+    probs: NDArray[np.floating], label: NDArray[np.integer], n_bins: int = N_BINS
+) -> float:
+    """Return the mean distance of confidence and accuracy over bins of confidence of equal width.
+
+    Guo et al. (2017), "On calibration of modern neural networks", eq. 5.
+    """
+    confidence = np.asarray(probs).max(axis=1)
+    right = np.asarray(probs).argmax(axis=1) == label
+    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    n_in = np.bincount(bins, minlength=n_bins)
+    distance = np.bincount(bins, right, n_bins) - np.bincount(bins, confidence, n_bins)
+    return float(np.abs(distance)[n_in > 0].sum() / len(right))
+
+
+def per_trial(predictions: Predictions) -> Predictions:
+    """Return one row a trial: the softmax of the mean of its windows' log-probabilities."""
+    names = np.unique(predictions.subject, return_inverse=True)[1]
+    keys = np.column_stack([names, predictions.session, predictions.trial])
+    _, first, of_trial = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    of_trial = of_trial.ravel()
+    logs = np.log(np.clip(predictions.probs, LEAST_PROBABILITY, 1.0))
+    sums = np.zeros((len(first), logs.shape[1]))
+    np.add.at(sums, of_trial, logs)
+    means = sums / np.bincount(of_trial)[:, None]
+    shares = np.exp(means - means.max(axis=1, keepdims=True))
+    return Predictions(
+        shares / shares.sum(axis=1, keepdims=True),
+        predictions.label[first],
+        predictions.subject[first],
+        predictions.session[first],
+        predictions.trial[first],
+    )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A figure over people: a person counts by the mean of their sessions."""
+
+    n_subjects: int
+    mean: float
+    sd: float | None  # over people, n - 1 below the line; None for one person
+    n_sessions: int
+    pooled_mean: float  # every session counts alike
+    pooled_sd: float | None
+
+
+def summarise(by_session: Mapping[tuple[str, int], float]) -> Summary:
+    """Return mean and SD of a figure given by (subject, session)."""
+    subjects: dict[str, list[float]] = {}
+    for (subject, _), value in by_session.items():
+        subjects.setdefault(subject, []).append(value)
+    means = [float(np.mean(values)) for values in subjects.values()]
+    pooled = list(by_session.values())
+    return Summary(
+        len(means), float(np.mean(means)), _sd(means), len(pooled), float(np.mean(pooled)), _sd(pooled)
+    )
+
+
+def _sd(values: Sequence[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def wilson_interval(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of a share of ``n`` (Wilson 1927).
+
+    It takes the n as independent: give it trials, not windows. Those of one person are not quite, so the
+    truth is somewhat wider.
+    """
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return centre - half, centre + half

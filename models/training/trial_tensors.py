@@ -1,0 +1,172 @@
+"""Trials as network input: windows, normalised as the live path does it, with masks for what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acquisition.types import MODALITIES
+from models.config import ModelConfig
+from models.datasets.types import Trial, WindowSet
+from models.encoders.mv_sstma_decoder import random_channel_mask
+from models.features.normalise import EegScale, Normaliser, fit_eeg, fit_eye
+from models.inputs import NetworkInput
+
+
+def fit_normaliser(trials: Sequence[Trial], config: ModelConfig, known: Normaliser | None) -> Normaliser:
+    """Return scales fitted on these trials, which must be training trials only.
+
+    A channel of the model that the trials lack, or in which they hold nothing, keeps the scale in ``known``;
+    without that it gets the mean of the others' scales.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+    config : ModelConfig
+        Its modalities are fitted.
+    known : Normaliser or None
+        The pre-trained model's.
+    """
+    eeg, eye = None if known is None else known.eeg, None if known is None else known.eye
+    if "eeg" in config.modalities:
+        eeg = _eeg_scale(trials, config, eeg)
+    if "eye" in config.modalities:
+        eye = fit_eye(torch.from_numpy(np.concatenate([t.eye for t in trials if t.eye is not None])))
+    return Normaliser(eeg, eye)
+
+
+def _eeg_scale(trials: Sequence[Trial], config: ModelConfig, known: EegScale | None) -> EegScale:
+    rows = np.concatenate([t.eeg for t in trials if t.eeg is not None])  # (W, C, F)
+    here = [i for i, name in enumerate(trials[0].ch_names) if name in config.ch_names]
+    alive = [i for i in here if np.isfinite(rows[:, i]).any(axis=0).all()]
+    fitted = fit_eeg(torch.from_numpy(rows[:, alive].astype(np.float32)))
+    n_channels, n_bands = len(config.ch_names), rows.shape[2]
+    if known is not None and known.mean.shape == (n_channels, n_bands):
+        mean, sd = known.mean.clone(), known.sd.clone()
+    else:
+        mean, sd = (x.mean(dim=0).repeat(n_channels, 1) for x in (fitted.mean, fitted.sd))
+    at = [config.ch_names.index(trials[0].ch_names[i]) for i in alive]
+    mean[at], sd[at] = fitted.mean, fitted.sd
+    return EegScale(mean, sd)
+
+
+class TrialTensors:
+    """All windows of some trials as tensors, from which batches are taken by index.
+
+    Parameters
+    ----------
+    windows : WindowSet
+    ch_names : sequence of str
+        Of the windows' EEG; channels that the model does not know are left out.
+    config : ModelConfig
+    normaliser : Normaliser
+    mask : float
+        Share of the EEG channels hidden in each window, others in each.
+    seed : int
+        Of the hidden channels.
+
+    Attributes
+    ----------
+    label : Tensor of long (n,)
+    """
+
+    def __init__(
+        self,
+        windows: WindowSet,
+        ch_names: Sequence[str],
+        config: ModelConfig,
+        normaliser: Normaliser,
+        *,
+        mask: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self.config, n = config, len(windows)
+        self.label = torch.from_numpy(windows.label)
+        n_steps, n_eye = config.windows.eeg_n_steps, config.network.n_eye_features
+        picks = [i for i, name in enumerate(ch_names) if name in config.ch_names] or [0]
+        self.positions = torch.tensor([config.ch_names.index(ch_names[i]) for i in picks])
+        self._eeg = torch.zeros(n, len(picks), n_steps, config.network.n_eeg_features)
+        self._eeg_steps = torch.zeros(n, n_steps, dtype=torch.bool)
+        self._eeg_channels = torch.zeros(n, len(picks), dtype=torch.bool)
+        self._eye = torch.zeros(n, n_eye, n_steps)
+        self._eye_steps = torch.zeros(n, n_steps, dtype=torch.bool)
+        self._eye_features = torch.zeros(n, n_eye, dtype=torch.bool)
+        if "eeg" in config.modalities and windows.eeg is not None and normaliser.eeg is not None:
+            self._put_eeg(windows.eeg[:, picks], normaliser.eeg.select(self.positions.tolist()))
+            self._hide_channels(mask, seed)
+        if "eye" in config.modalities and windows.eye is not None and normaliser.eye is not None:
+            self._put_eye(torch.from_numpy(windows.eye), normaliser)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def _put_eeg(self, values: NDArray[Any], scale: EegScale) -> None:
+        eeg = torch.from_numpy(values)  # (n, C, T, F)
+        usable = torch.isfinite(eeg).all(dim=-1)  # (n, C, T)
+        self._eeg_steps = usable.any(dim=1)
+        self._eeg_channels = _majority_usable(usable, self._eeg_steps)
+        filled = scale.apply(_filled(eeg, usable[..., None]).transpose(1, 2)).transpose(1, 2)
+        there = self._eeg_steps[:, None] & self._eeg_channels[..., None]  # (n, C, T)
+        self._eeg = torch.where(there[..., None], filled, 0.0).contiguous()
+
+    def _put_eye(self, eye: Tensor, normaliser: Normaliser) -> None:
+        assert normaliser.eye is not None
+        finite = torch.isfinite(eye)  # (n, E, T)
+        self._eye_steps, self._eye_features = finite.any(dim=1), finite.any(dim=2)
+        scaled = normaliser.eye.apply(_filled(eye, finite).transpose(1, 2)).transpose(1, 2)
+        there = self._eye_steps[:, None] & self._eye_features[..., None]
+        self._eye = torch.where(there, scaled, 0.0).contiguous()
+
+    def _hide_channels(self, share: float, seed: int) -> None:
+        if share <= 0:
+            return
+        generator = torch.Generator().manual_seed(seed)
+        self._eeg_channels = random_channel_mask(self._eeg_channels, share, generator)
+        self._eeg = self._eeg * self._eeg_channels[..., None, None]
+
+    def batch(self, at: NDArray[np.intp] | slice) -> NetworkInput:
+        """Return the windows at these indices; faces and voice are absent."""
+        n, network = len(self.label[at]), self.config.network
+        absent = torch.zeros(n, 1, dtype=torch.bool)
+        present = torch.zeros(n, len(MODALITIES), dtype=torch.bool)
+        present[:, MODALITIES.index("eeg")] = self._eeg_steps[at].any(dim=1) & self._eeg_channels[at].any(
+            dim=1
+        )
+        present[:, MODALITIES.index("eye")] = self._eye_features[at].any(dim=1)
+        return NetworkInput(
+            eeg=self._eeg[at],
+            eeg_positions=self.positions,
+            eeg_step_mask=self._eeg_steps[at],
+            eeg_channel_mask=self._eeg_channels[at],
+            eye=self._eye[at],
+            eye_step_mask=self._eye_steps[at],
+            eye_feature_mask=self._eye_features[at],
+            face_tokens=torch.zeros(n, 1, network.face.width),
+            face_mask=absent,
+            face_times=torch.zeros(n, 1),
+            voice_tokens=torch.zeros(n, 1, network.voice.width),
+            voice_mask=absent,
+            voice_times=torch.zeros(n, 1),
+            present=present,
+        )
+
+
+def _majority_usable(usable: Tensor, steps: Tensor) -> Tensor:
+    """Return the channels (n, C) of (n, C, T) that `models.decoder_input.majority_usable` takes."""
+    ages = torch.arange(steps.shape[1])
+    newest = torch.where(steps, ages, -1).amax(dim=1).clamp_min(0)  # (n,)
+    in_newest = usable.gather(2, newest[:, None, None].expand(-1, usable.shape[1], 1))[..., 0]
+    share = (usable & steps[:, None]).sum(dim=2) / steps.sum(dim=1).clamp_min(1)[:, None]
+    return in_newest & (share >= 0.5) & steps.any(dim=1, keepdim=True)
+
+
+def _filled(values: Tensor, usable: Tensor) -> Tensor:
+    """Return values (n, C, T, ...) with unusable steps replaced by the mean of the usable ones, or 0."""
+    known = torch.where(usable, values, 0.0)
+    mean = known.sum(dim=2, keepdim=True) / usable.sum(dim=2, keepdim=True).clamp_min(1)
+    return torch.where(usable, known, mean)
