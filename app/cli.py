@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from app.commands import bench, dataset, decode, demo, devices, files, train
+from app.commands import bench, dataset, decode, demo, devices, files, finetune, train
 
 app = typer.Typer(
     name="affectscope",
@@ -21,5 +21,7 @@ files.register(app)
 decode.register(app)
 demo.register(app)
 train.register(app)
+pretrain.register(app)
 bench.register(app)
 dataset.register(app)
+finetune.register(app)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from acquisition.errors import InputError
 from app.commands import options as opt
+from app.commands.stage_bars import StageBars, check_writable
 from assets import DEMO_MODEL
 
 
@@ -54,8 +53,8 @@ def train(
         n_jobs=jobs,
         epochs_scale=0.1 if quick else 1.0,
     )
-    _check_writable(out)
-    with _StageBars() as bars:
+    check_writable(out)
+    with StageBars() as bars:
         sha256 = train_simulated(out, options, bars)
     print(f"{out}: trained on simulated data only, sha256 {sha256[:16]}")
     print(f"how good it is: affectscope evaluate --simulated --model {out}")
@@ -86,7 +85,7 @@ def evaluate(
 
     checkpoint = load_checkpoint(model or DEMO_MODEL)
     options = EvaluationOptions(subjects, trials, trial_s, _difficulty(difficulty), jobs)
-    with _StageBars() as bars:
+    with StageBars() as bars:
         result = evaluate_simulated(checkpoint, options, bars)
     if as_json:
         print(json.dumps(result))
@@ -95,62 +94,11 @@ def evaluate(
         Console().print(_attention_table(result))
 
 
-def _check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot hold the model before hours of work, not after them."""
-    probe = folder / "model.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"the folder cannot be written: {error.strerror}",
-            where=f"--out {folder}",
-            remedy="choose another",
-        ) from error
-
-
 def _difficulty(text: str) -> str | float:
     try:
         return float(text)
     except ValueError:
         return text
-
-
-class _StageBars:
-    """Progress of each stage of a long computation on stderr: bars in a terminal, lines elsewhere."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description:<12}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} % {task.fields[loss]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._tasks: dict[str, Any] = {}
-        self._tenths: dict[str, int] = {}
-
-    def __enter__(self) -> _StageBars:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def __call__(self, stage: str, share: float, loss: float) -> None:
-        """Show how far a stage is; NaN stands for no loss."""
-        shown = "" if math.isnan(loss) else f"loss {loss:.3f}"
-        if self._console.is_terminal:
-            if stage not in self._tasks:
-                self._tasks[stage] = self._progress.add_task(stage, total=1.0, loss="")
-            self._progress.update(self._tasks[stage], completed=share, loss=shown)
-        elif int(share * 10) > self._tenths.get(stage, -1):
-            self._tenths[stage] = int(share * 10)
-            self._console.print(f"{stage} {share:.0%} {shown}", highlight=False)
 
 
 def _table(result: dict[str, Any]) -> Table:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from acquisition.errors import InputError
 
+_MARK = "GENERATED DATA."
 NOTICE = """GENERATED DATA. Nobody was measured.
 
 This folder was written by: affectscope make-dataset {command}
@@ -40,3 +41,12 @@ def write_notice(folder: Path, data_set: str, command: str, details: str) -> Non
     """Write ``README.md``."""
     text = NOTICE.format(data_set=data_set, command=command, details=details)
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def is_generated(folder: Path) -> bool:
+    """Tell whether a folder carries the notice."""
+    try:
+        with (folder / "README.md").open(encoding="utf-8") as file:
+            return file.read(len(_MARK)) == _MARK
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,63 @@
+"""Progress of long computations, for all commands that train, and whether their result can be kept."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from acquisition.errors import InputError
+
+
+class StageBars:
+    """Progress of each stage of a long computation on stderr: bars in a terminal, lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} % {task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._tenths: dict[str, int] = {}
+
+    def __enter__(self) -> StageBars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, stage: str, share: float, loss: float, words: str = "") -> None:
+        """Show how far a stage is; NaN stands for no loss, ``words`` for more to say."""
+        shown = ", ".join(part for part in ("" if math.isnan(loss) else f"loss {loss:.3f}", words) if part)
+        if self._console.is_terminal:
+            if stage not in self._tasks:
+                self._tasks[stage] = self._progress.add_task(stage, total=1.0, loss="")
+            self._progress.update(self._tasks[stage], completed=share, loss=shown)
+        elif int(share * 10) > self._tenths.get(stage, -1):
+            self._tenths[stage] = int(share * 10)
+            self._console.print(f"{stage} {share:.0%} {shown}", highlight=False, soft_wrap=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot hold the model before hours of work, not after them."""
+    probe = folder / "model.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"the folder cannot be written: {error.strerror}",
+            where=f"--out {folder}",
+            remedy="choose another",
+        ) from error

@@ -1,0 +1,164 @@
+"""What a model is trained on: where the trials come from, and how many of their labels are used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from acquisition.errors import InputError
+from acquisition.montage import SEED_CH_NAMES
+from models.config import ModelConfig
+from models.datasets.eav import load_eav
+from models.datasets.events import parse_events
+from models.datasets.raw_file import raw_file_trials
+from models.datasets.seed_iv import load_seed_iv
+from models.datasets.seed_v import load_seed_v
+from models.datasets.splits import coverage, first_trials, trials_per_class
+from models.datasets.types import LeftOut, Trial
+from models.datasets.xdf_trials import xdf_trials
+
+#: Data sets with a published split; the others are cross-validated.
+PUBLISHED = ("seed-iv", "seed-v", "eav")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How many labelled trials of each session train; of training trials only."""
+
+    how: str = "all"  # all | first | per-class | first-windows
+    k: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Labels:
+        """Read ``all``, ``first:K``, ``per-class:K`` or ``first-windows:K``.
+
+        Raises
+        ------
+        InputError
+            If it is none of them.
+        """
+        how, _, number = text.partition(":")
+        if text == "all":
+            return cls()
+        if how in ("first", "per-class", "first-windows") and number.isdigit() and int(number) > 0:
+            return cls(how, int(number))
+        raise InputError(
+            f"expected all, first:K, per-class:K or first-windows:K, found {text!r}",
+            where="--labels",
+            remedy="write for example --labels first:10",
+        )
+
+    def choose(self, training: Sequence[Trial]) -> list[Trial]:
+        """Return those of a session's training trials whose labels are used.
+
+        Raises
+        ------
+        InputError
+            If there are fewer than asked for.
+        """
+        if self.how == "first":
+            return first_trials(training, self.k)
+        if self.how == "per-class":
+            return trials_per_class(training, self.k)
+        return list(training)
+
+    @property
+    def max_windows(self) -> int | None:
+        """How many windows train at most, counted from the session's start."""
+        return self.k if self.how == "first-windows" else None
+
+    def words(self) -> str:
+        """Return for example ``first 10 trials``."""
+        return {
+            "all": "all",
+            "first": f"first {self.k} trials",
+            "per-class": f"{self.k} trials per class",
+            "first-windows": f"first {self.k} windows",
+        }[self.how]
+
+
+@dataclass(frozen=True)
+class LabelledSource:
+    """A data set's folder or a recording."""
+
+    kind: str  # seed-iv | seed-v | eav | xdf | raw
+    path: Path
+    features: str = "raw"  # published: SEED's own features
+    montage: str | None = None  # xdf
+    events: str | None = None  # xdf and raw: MARKER=CLASS,...
+    trial_s: float | None = None  # xdf and raw
+
+    def trials(
+        self,
+        subjects: Sequence[str] | None = None,
+        config: ModelConfig | None = None,
+        left_out: list[LeftOut] | None = None,
+    ) -> list[Trial]:
+        """Return the labelled trials.
+
+        Parameters
+        ----------
+        subjects : sequence of str, optional
+            Of a data set: their numbers; all without it.
+        config : ModelConfig, optional
+            Raw features are computed as this model wants them.
+        left_out : list of LeftOut, optional
+            Takes what cannot be read; without it the first such file raises.
+
+        Raises
+        ------
+        InputError
+            If the folder or file cannot be used.
+        """
+        features = None if config is None else config.features
+        if self.kind == "seed-iv":
+            found = load_seed_iv(self.path, self.features, subjects, config=features, left_out=left_out)
+        elif self.kind == "seed-v":
+            found = load_seed_v(self.path, self.features, subjects, config=features, left_out=left_out)
+        elif self.kind == "eav":
+            found = load_eav(self.path, subjects, config=features, left_out=left_out)
+        else:
+            return self._recorded(config)
+        trials = list(found)
+        if not trials and not left_out:
+            raise InputError("no trials in it", where=str(self.path), remedy="is the data set complete?")
+        return trials
+
+    def _recorded(self, config: ModelConfig | None) -> list[Trial]:
+        events = None if self.events is None else parse_events(self.events)
+        features = None if config is None else config.features
+        ch_names = SEED_CH_NAMES if config is None else config.ch_names
+        if self.kind == "raw":
+            return raw_file_trials(
+                self.path, events, trial_s=self.trial_s, config=features, ch_names=ch_names
+            )
+        if events is None:
+            raise InputError(
+                "expected which markers begin a trial of which class",
+                where="--events",
+                remedy='write for example --events "1=left,2=right,3=idle"',
+            )
+        windows = None if config is None else config.windows
+        return xdf_trials(
+            self.path,
+            self.montage,
+            events,
+            trial_s=self.trial_s,
+            features=features,
+            windows=windows,
+            ch_names=ch_names,
+        )
+
+
+def missing_classes(trials: Sequence[Trial], labels: Labels) -> str:
+    """Return one sentence on classes that the labelled trials lack; empty where they have them all."""
+    covered = coverage(trials)
+    if not covered.missing:
+        return ""
+    first = trials[0]
+    return (
+        f"{first.dataset}, subject {first.subject}, session {first.session}: {labels.words()} hold no "
+        f"{' and no '.join(covered.missing)}; the model never predicts what it never saw (--labels "
+        "per-class:K has every class)"
+    )
