@@ -153,6 +153,7 @@ class Aligner:
             newest_push=max((feed.newest_push for feed in closing), default=math.nan),
             newest_arrival=max((feed.newest_arrival for feed in closing), default=math.nan),
             warm_up=self._is_warm_up(t_end),
+            run_in=self._run_in(index, known, live),
         )
 
     def _closing(self, t_end: float) -> list[_Feed]:
@@ -169,9 +170,22 @@ class Aligner:
     # --- steps ---
 
     def _steps(self, modality: str, index: int, known: Known, live: bool) -> tuple[Step, ...]:
+        return self._cut_steps(modality, self._step_indices(modality, index), known, live)
+
+    def _run_in(self, index: int, known: Known, live: bool) -> tuple[Step, ...]:
+        """Cut the EEG steps before the window's."""
+        if "eeg" not in self._feeds or self.config.eeg_run_in == 0:
+            return ()
+        steps = self._step_indices("eeg", index)
+        first, shift = steps.start, steps.step
+        return self._cut_steps(
+            "eeg", range(first - self.config.eeg_run_in * shift, first, shift), known, live
+        )
+
+    def _cut_steps(self, modality: str, indices: range, known: Known, live: bool) -> tuple[Step, ...]:
         feed, cut = self._feeds[modality], CUTTERS[modality]
         steps = []
-        for i in self._step_indices(modality, index):
+        for i in indices:
             t_end = i * self.config.hop_s
             if live and feed.ring.newest_time < t_end:
                 # Late: what has come so far is not what a replay would see, and must not be kept.

@@ -25,6 +25,7 @@ class WindowConfig:
     eeg_step_s: float = 1.0
     eeg_shift_s: float = 1.0
     eeg_n_steps: int = 10
+    eeg_run_in: int = 0  # steps before these that a streaming network has seen; they count for nothing else
     eye_step_s: float = 4.0
     eye_shift_s: float = 1.0
     eye_n_steps: int = 10
@@ -56,8 +57,12 @@ class WindowConfig:
         """Refuse what no window can be cut with."""
         for entry in fields(self):
             value = getattr(self, entry.name)
+            if entry.name == "eeg_run_in":
+                continue
             if not (value > 0 and math.isfinite(value)):  # NaN is refused too
                 raise InputError(f"{entry.name}: expected more than 0, got {value}", where="window config")
+        if self.eeg_run_in < 0:
+            raise InputError(f"eeg_run_in: expected 0 or more, got {self.eeg_run_in}", where="window config")
         for small, large in (
             ("min_coverage", 1.0),
             ("min_valid_gaze", 1.0),
@@ -72,7 +77,7 @@ class WindowConfig:
                 raise InputError(f"{small}: expected at most {large}, got {value}", where="window config")
 
     def context_of(self, modality: str) -> float:
-        """Return how far back a window looks at a modality, seconds."""
+        """Return how far back a window looks at a modality, seconds; the run-in is not counted."""
         return {
             "eeg": (self.eeg_n_steps - 1) * self.eeg_shift_s + self.eeg_step_s,
             "eye": (self.eye_n_steps - 1) * self.eye_shift_s + max(self.eye_step_s, self.pupil_s),
@@ -82,5 +87,6 @@ class WindowConfig:
 
     @property
     def context_s(self) -> float:
-        """How far back a window can look at all."""
-        return max(self.context_of(modality) for modality in MODALITIES)
+        """How far back a window can look at all, the run-in included."""
+        run_in_s = self.eeg_run_in * self.eeg_shift_s
+        return max(self.context_of("eeg") + run_in_s, *(self.context_of(modality) for modality in MODALITIES))

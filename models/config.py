@@ -19,8 +19,9 @@ from models.features.config import FeatureConfig
 #: Version of the layout of ``config.json``.
 FORMAT_VERSION = 1
 
-#: What `NetworkConfig.eeg_encoder` may be.
+#: What `NetworkConfig.eeg_encoder` and `MvSstmaConfig.context` may be.
 EEG_ENCODERS = ("mv_sstma", "eegformer")
+CONTEXTS = ("window", "streaming")
 
 T = TypeVar("T")
 
@@ -132,6 +133,11 @@ class NetworkConfig:
         return self.eeg_encoder == "eegformer"
 
     @property
+    def streams(self) -> bool:
+        """True where the EEG encoder goes on from step to step."""
+        return not self.takes_raw_eeg and self.eeg.context == "streaming"
+
+    @property
     def n_eeg_features(self) -> int:
         """Numbers a channel has in a step: bands, or samples."""
         return self.eegformer.n_times if self.takes_raw_eeg else self.eeg.in_features
@@ -201,6 +207,7 @@ class ModelConfig:
                 f"eeg_encoder: expected one of {list(EEG_ENCODERS)}, got {network.eeg_encoder!r}",
                 where="model config",
             )
+        self._check_context()
         if not network.takes_raw_eeg:
             return
         n_times = round(features.raw_s * features.raw_sfreq)
@@ -211,6 +218,23 @@ class ModelConfig:
         ):
             if expected != found:
                 raise InputError(f"{what}: expected {expected}, got {found}", where="model config")
+
+    def _check_context(self) -> None:
+        """Refuse contexts that there are not, and windows without a streaming encoder's run-in."""
+        network = self.network
+        for what, expected, found in (
+            ("context of eeg", CONTEXTS, network.eeg.context),
+            ("context of eye, whose 4 s steps overlap", CONTEXTS[:1], network.eye.context),
+            ("eeg_run_in", (network.eeg.n_run_in if network.streams else 0,), self.windows.eeg_run_in),
+        ):
+            if found not in expected:
+                allowed = " or ".join(map(str, expected))
+                raise InputError(f"{what}: expected {allowed}, got {found}", where="model config")
+
+    @property
+    def n_eeg_steps(self) -> int:
+        """EEG steps that the network reads: those of the window, and a streaming encoder's run-in."""
+        return self.windows.eeg_n_steps + self.windows.eeg_run_in
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict that `from_dict` turns back into an equal config."""
@@ -283,6 +307,7 @@ def preset(
     trained_on: str = "",
     modalities: Sequence[str] = MODALITIES,
     eeg_encoder: str = "mv_sstma",
+    eeg_context: str = "window",
 ) -> ModelConfig:
     """Return the config of a preset network.
 
@@ -298,6 +323,8 @@ def preset(
     modalities : sequence of str
         The model is trained with, in the order of MODALITIES.
     eeg_encoder : {"mv_sstma", "eegformer"}
+    eeg_context : {"window", "streaming"}
+        The windows get the run-in that goes with it.
 
     Raises
     ------
@@ -306,11 +333,13 @@ def preset(
     """
     if name not in _PRESETS:
         raise InputError(f"expected a preset of {sorted(_PRESETS)}, got {name!r}", where="--preset")
-    network = replace(_PRESETS[name], eeg_encoder=eeg_encoder)
+    sizes = _PRESETS[name]
+    network = replace(sizes, eeg_encoder=eeg_encoder, eeg=replace(sizes.eeg, context=eeg_context))
     features = features or FeatureConfig(face_size=network.face.image_size)
     if windows is None:
         raw_windows = WindowConfig(eeg_step_s=features.raw_s, eeg_n_steps=1)
         windows = raw_windows if network.takes_raw_eeg else WindowConfig()
+    windows = replace(windows, eeg_run_in=network.eeg.n_run_in if network.streams else 0)
     return ModelConfig(
         labels=tuple(labels),
         ch_names=tuple(ch_names),

@@ -21,7 +21,8 @@ from acquisition.errors import InputError
 from acquisition.types import MODALITIES, Kind, Step, StreamSpec, Window
 from models.baseline import Baseline
 from models.checkpoint import Checkpoint
-from models.decoder_input import EncodedFace, assemble
+from models.decoder_input import EncodedFace, assemble, eeg_steps
+from models.eeg_stream import EegStream, stream_of
 from models.features.log_mel import n_log_mel_frames
 from models.features.normalise import Normaliser
 from models.features.screen import ScreenGeometry
@@ -94,6 +95,9 @@ class Decoder:
             self.config.features, self._forward.device, screen, raw_eeg=self.config.network.takes_raw_eeg
         )
         self._steps: dict[tuple[str, int], object] = {}
+        self._eeg_stream: EegStream | None = (
+            stream_of(checkpoint.network) if self.config.network.streams else None
+        )
         self._n_voice_tokens = self._forward.n_voice_tokens(self._n_longest_clip)
         self._ch_names: tuple[str, ...] = ()  # EEG channels in use
         self._picks: list[int] = []  # their columns in the stream
@@ -137,6 +141,12 @@ class Decoder:
 
     def _forget(self, modality: str) -> None:
         self._steps = {key: value for key, value in self._steps.items() if key[0] != modality}
+        if modality == "eeg":
+            self._reset_stream()
+
+    def _reset_stream(self) -> None:
+        if self._eeg_stream is not None:
+            self._eeg_stream.reset()
 
     def restart(self) -> None:
         """Forget every window, because what comes next does not continue it.
@@ -144,6 +154,7 @@ class Decoder:
         A baseline that is over stays in force; one that is not begins anew.
         """
         self._steps = {}
+        self._reset_stream()
         self.newest = None
         if self._baseline is not None:
             self._baseline = Baseline(self._baseline.duration_s)
@@ -183,13 +194,16 @@ class Decoder:
             self._n_voice_tokens,
             self.masked,
         )
+        assembled = stopwatch()
+        streamed = self._stream(window, inputs)
+        network_s += stopwatch() - assembled
         self._drop_steps_before(window.index)
         self._end_baseline(window.t_end)
         featured = stopwatch()
         if not any(present.values()):
             self.newest = None
             return None
-        output = self._forward(inputs)
+        output = self._forward(inputs, streamed)
         prediction = self._prediction(window, inputs, output, present)
         self.newest = DecodedWindow(inputs, prediction)
         done = stopwatch()
@@ -212,7 +226,18 @@ class Decoder:
                 self._steps[modality, step.index] = self._encoded(modality, features, step)
                 encoders_s += stopwatch() - began
                 self._collect_baseline(step, features)
+        for step in window.run_in:
+            if step.valid and not step.known and step.data is not None:
+                self._steps["eeg", step.index] = self._features("eeg", step)
         return encoders_s
+
+    def _stream(self, window: Window, inputs: NetworkInput) -> tuple[Tensor, Tensor] | None:
+        """Return what a streaming encoder makes of the window's EEG, None for any other encoder."""
+        if self._eeg_stream is None or not self._forward.takes_steps:
+            return None
+        steps = eeg_steps(window, self._steps) or [None] * self.config.n_eeg_steps
+        n_steps = self.config.windows.eeg_n_steps
+        return self._eeg_stream.take(window.index, steps, inputs, n_steps, self._forward.step_eeg)
 
     def _collect_baseline(self, step: Step, features: EegStep | FaceStep | Tensor) -> None:
         if self._baseline is None:
@@ -235,6 +260,7 @@ class Decoder:
     def _end_baseline(self, t_end: float) -> None:
         if self._baseline is not None and self._baseline.is_over(t_end):
             self.normaliser = self._baseline.refit(self.normaliser)
+            self._reset_stream()
             self._baseline = None
 
     def _features(self, modality: str, step: Step) -> EegStep | FaceStep | Tensor:
@@ -320,7 +346,7 @@ class Decoder:
             warm_up=window.warm_up,
             normalisation=self.normaliser.origin,
             features={
-                "eeg": inputs.eeg[0].numpy(),
+                "eeg": inputs.eeg[0, :, self.config.windows.eeg_run_in :].numpy(),
                 "eye": inputs.eye[0].numpy(),
                 "face": inputs.face_tokens[0].numpy(),
                 "voice": inputs.voice_tokens[0].numpy(),

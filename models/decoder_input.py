@@ -65,12 +65,15 @@ def assemble(
         else []
         for modality in MODALITIES
     }
-    eeg, eeg_steps, eeg_channels = _eeg(steps["eeg"], config, normaliser, positions)
+    if config.network.streams:
+        eeg, eeg_mask, eeg_channels = _eeg_by_step(eeg_steps(window, kept), config, normaliser, positions)
+    else:
+        eeg, eeg_mask, eeg_channels = _eeg(steps["eeg"], config, normaliser, positions)
     eye, eye_steps, eye_features = _eye(steps["eye"], config, normaliser)
     face, face_mask, face_ages = _face(steps["face"], window, config)
     voice, voice_mask, voice_ages = _voice(steps["voice"], window, config, n_voice_tokens)
     present = dict(window.present)
-    present["eeg"] &= bool(eeg_channels.any())
+    present["eeg"] &= bool(eeg_channels[-1].any() if config.network.streams else eeg_channels.any())
     present["eye"] &= bool(eye_features.any())
     present["face"] &= int(face_mask.sum()) >= config.windows.face_min_frames
     present = {
@@ -80,7 +83,7 @@ def assemble(
     inputs = NetworkInput(
         eeg=eeg[None],
         eeg_positions=positions,
-        eeg_step_mask=eeg_steps[None],
+        eeg_step_mask=eeg_mask[None],
         eeg_channel_mask=eeg_channels[None],
         eye=eye[None],
         eye_step_mask=eye_steps[None],
@@ -113,6 +116,34 @@ def _eeg(
         values = normaliser.eeg.select(positions.tolist()).apply(fill_from_other_steps(values, usable))
     values = torch.where((step_mask[:, None] & channels)[..., None], values, 0.0)
     return values.permute(1, 0, 2).contiguous(), step_mask, channels
+
+
+def eeg_steps(window: Window, kept: KeptSteps) -> list[EegStep | None]:
+    """Return what is kept of the EEG steps of run-in and window, oldest first; [] without an EEG stream."""
+    features = [
+        kept.get(("eeg", step.index)) if step.valid else None
+        for step in (*window.run_in, *window.steps.get("eeg", ()))
+    ]
+    return [step if isinstance(step, EegStep) else None for step in features]
+
+
+def _eeg_by_step(
+    steps: list[EegStep | None], config: ModelConfig, normaliser: Normaliser, positions: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return normalised DE (C, T, F), step mask (T,) and channel mask (T, C) for a streaming encoder.
+
+    A step goes by itself alone: what is unusable in it is masked in it, and one with nothing usable is a gap.
+    """
+    n_steps, n_channels = config.n_eeg_steps, len(positions)
+    values = torch.zeros(n_steps, n_channels, config.network.n_eeg_features)
+    usable = torch.zeros(n_steps, n_channels, dtype=torch.bool)
+    for at, step in enumerate(steps):
+        if step is not None:
+            values[at], usable[at] = step.de, step.usable
+    if normaliser.eeg is not None:
+        values = normaliser.eeg.select(positions.tolist()).apply(values)
+    values = torch.where(usable[..., None], values, 0.0)
+    return values.permute(1, 0, 2).contiguous(), usable.any(dim=1), usable
 
 
 def _eye(steps: list[object], config: ModelConfig, normaliser: Normaliser) -> tuple[Tensor, Tensor, Tensor]:

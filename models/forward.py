@@ -72,13 +72,32 @@ class Forward:
         mask = torch.ones(1, n_frames, dtype=torch.bool)
         return len(self.encode_voice((silence, mask))[0])
 
-    def __call__(self, inputs: NetworkInput) -> dict[str, Tensor]:
-        """Return ``probs`` and the modality, channel and time attention, on the CPU."""
+    @property
+    def takes_steps(self) -> bool:
+        """True where a streaming EEG encoder is to be given one step at a time.
+
+        On a GPU the whole sequence is one graph, which takes no longer than the launches of a step.
+        """
+        return self.device.type == "cpu" and self._cpu_network.config.network.streams
+
+    def step_eeg(
+        self, features: Tensor, positions: Tensor, channel_mask: Tensor, state: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Do what `FusionNetwork.step_eeg` does, on the CPU."""
+        return self._cpu_network.step_eeg(features, positions, channel_mask, state)
+
+    def __call__(
+        self, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Return ``probs`` and the modality, channel and time attention, on the CPU.
+
+        ``streamed`` is what `step_eeg` made of the window's EEG; without it the EEG is encoded as a whole.
+        """
 
         def run(net: FusionNetwork, device: torch.device) -> dict[str, Tensor]:
             if device.type == "cuda":
                 return self._graphed(net, inputs, device)
-            return _answer(net, inputs)
+            return _answer(net, inputs, streamed)
 
         return self.run(run)
 
@@ -116,12 +135,16 @@ class _GraphedForward:
         return {name: value.cpu() for name, value in self._output.items()}
 
 
-def _answer(net: FusionNetwork, inputs: NetworkInput) -> dict[str, Tensor]:
-    return {name: value.cpu() for name, value in _answer_on_device(net, inputs).items()}
+def _answer(
+    net: FusionNetwork, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None
+) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in _answer_on_device(net, inputs, streamed).items()}
 
 
-def _answer_on_device(net: FusionNetwork, inputs: NetworkInput) -> dict[str, Tensor]:
-    output = net(inputs)
+def _answer_on_device(
+    net: FusionNetwork, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None
+) -> dict[str, Tensor]:
+    output = net(inputs, streamed)
     return {
         "probs": torch.softmax(output.logits, dim=-1),
         "modality_attention": output.modality_attention,

@@ -19,8 +19,8 @@ class NetworkInput:
 
     eeg: Tensor  # (B, C, T, bands) normalised DE, oldest step first; for EEGformer (B, C, 1, samples)
     eeg_positions: Tensor  # (C,) long, index of each channel in ModelConfig.ch_names
-    eeg_step_mask: Tensor  # (B, T) bool
-    eeg_channel_mask: Tensor  # (B, C) bool
+    eeg_step_mask: Tensor  # (B, T) bool; a streaming encoder's T has `WindowConfig.eeg_run_in` steps in front
+    eeg_channel_mask: Tensor  # (B, C) bool; for a streaming encoder also (B, T, C), by step
     eye: Tensor  # (B, E, T_eye) normalised eye features, oldest step first
     eye_step_mask: Tensor  # (B, T_eye) bool
     eye_feature_mask: Tensor  # (B, E) bool

@@ -77,13 +77,15 @@ class FusionNetwork(nn.Module):
         trained = torch.tensor([modality in config.modalities for modality in MODALITIES])
         self.register_buffer("_trained_with", trained, persistent=False)
 
-    def forward(self, inputs: NetworkInput) -> NetworkOutput:
+    def forward(self, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None) -> NetworkOutput:
         """Return logits and attention of a batch of windows; see `NetworkInput`, `NetworkOutput`.
 
+        ``streamed`` is what `step_eeg` made of the windows' EEG steps, which then are not encoded again:
+        tokens (B, T, width) and attention received (B, C).
         What `presence` finds absent has no influence. A modality the model was not trained with is not
         even encoded: its token is 0, and its ``modality_logits`` mean nothing.
         """
-        results = [self._token_or_zero(modality, inputs) for modality in MODALITIES]
+        results = [self._token_or_zero(modality, inputs, streamed) for modality in MODALITIES]
         tokens = torch.stack([token for token, _, _ in results], dim=1)  # (B, 4, d_model)
         present = self.presence(inputs)
         logits, attention = self.fusion(tokens, present)
@@ -103,7 +105,7 @@ class FusionNetwork(nn.Module):
         A modality counts as present if ``inputs.present`` says so, its mask has at least one step and the
         model was trained with it.
         """
-        filled = torch.stack([_masks(modality, inputs).any(dim=1) for modality in MODALITIES], dim=1)
+        filled = torch.stack([self._masks(modality, inputs).any(dim=1) for modality in MODALITIES], dim=1)
         return inputs.present & filled & self._trained_with
 
     def unimodal_logits(self, modality: str, inputs: NetworkInput) -> Tensor:
@@ -133,6 +135,17 @@ class FusionNetwork(nn.Module):
         """
         return self.voice(log_mel, frame_mask)
 
+    def step_eeg(
+        self, features: Tensor, positions: Tensor, channel_mask: Tensor, state: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return a step's token (1, 1, width) and the attention its channels receive (1, C).
+
+        For a streaming EEG encoder; arguments are those of `MvSstmaEncoder.step`.
+        """
+        assert isinstance(self.eeg, MvSstmaEncoder)
+        tokens, received = self.eeg.step(features, positions, channel_mask, state)
+        return self.eeg_pool(tokens, channel_mask), received
+
     def prepare_inference(self) -> FusionNetwork:
         """Switch to eval mode with the fast paths; returns itself.
 
@@ -151,16 +164,20 @@ class FusionNetwork(nn.Module):
             if encoder.config.source:
                 encoder.load_open_weights()
 
-    def _token_or_zero(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _token_or_zero(
+        self, modality: str, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return what `_modality_token` does, zeros of the same shapes for a modality not trained with."""
         if modality in self.config.modalities:
-            return self._modality_token(modality, inputs)
-        n_batch, n_channels = inputs.eeg_channel_mask.shape
+            return self._modality_token(modality, inputs, streamed)
+        n_batch, n_channels = inputs.eeg.shape[:2]
         received = inputs.eeg.new_zeros(n_batch, n_channels) if modality == "eeg" else None
         token = inputs.eeg.new_zeros(n_batch, self.config.network.fusion.d_model)
         return token, inputs.eeg.new_zeros(self._ages(modality, inputs).shape), received
 
-    def _modality_token(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _modality_token(
+        self, modality: str, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return token (B, d_model), time weights (B, N) and, for EEG and eye, attention by channel."""
         received = None
         if isinstance(self.eeg, EegformerEncoder) and modality == "eeg":
@@ -168,12 +185,9 @@ class FusionNetwork(nn.Module):
                 inputs.eeg, inputs.eeg_positions, inputs.eeg_step_mask, inputs.eeg_channel_mask
             )
             # One token a window: which times counted is what the temporal transformer attended to.
-            return self.tokens[modality](tokens, _masks(modality, inputs))[0], weights, received
+            return self.tokens[modality](tokens, self._masks(modality, inputs))[0], weights, received
         if modality == "eeg":
-            tokens, received = self.eeg(
-                inputs.eeg, inputs.eeg_positions, inputs.eeg_step_mask, inputs.eeg_channel_mask
-            )
-            tokens = self.eeg_pool(tokens, inputs.eeg_channel_mask)
+            tokens, received = self._eeg_tokens(inputs) if streamed is None else streamed
         elif modality == "eye":
             positions = torch.arange(inputs.eye.shape[1], device=inputs.eye.device)
             mask = inputs.eye_feature_mask
@@ -181,15 +195,33 @@ class FusionNetwork(nn.Module):
             tokens = self.eye_pool(tokens, mask)
         else:
             tokens = inputs.face_tokens if modality == "face" else inputs.voice_tokens
-        token, weights = self.tokens[modality](tokens, _masks(modality, inputs))
+        token, weights = self.tokens[modality](tokens, self._masks(modality, inputs))
         return token, weights, received
+
+    def _eeg_tokens(self, inputs: NetworkInput) -> tuple[Tensor, Tensor]:
+        """Return MV-SSTMA's tokens (B, T, width) and attention received (B, C), without the run-in."""
+        assert isinstance(self.eeg, MvSstmaEncoder)
+        n_steps = inputs.eeg_step_mask.shape[1] - self.config.windows.eeg_run_in
+        mask = inputs.eeg_channel_mask
+        tokens, received = self.eeg(inputs.eeg, inputs.eeg_positions, inputs.eeg_step_mask, mask, n_steps)
+        return self.eeg_pool(tokens[:, -n_steps:], mask if mask.dim() == 2 else mask[:, -n_steps:]), received
+
+    def _masks(self, modality: str, inputs: NetworkInput) -> Tensor:
+        """Return which of a modality's time tokens count, bool (B, N)."""
+        if modality == "eeg":
+            channels = inputs.eeg_channel_mask.any(dim=-1)
+            channels = channels if channels.dim() == 2 else channels[:, None]
+            return (inputs.eeg_step_mask & channels)[:, self.config.windows.eeg_run_in :]
+        if modality == "eye":
+            return inputs.eye_step_mask & inputs.eye_feature_mask.any(dim=1, keepdim=True)
+        return inputs.face_mask if modality == "face" else inputs.voice_mask
 
     def _time_attention(self, attention: Tensor, weights: list[Tensor], inputs: NetworkInput) -> Tensor:
         """Return (B, T): each modality's time weights in 1 s bins, times the modality's own weight.
 
         What is older than the EEG's first step counts to that step.
         """
-        n_bins = inputs.eeg_step_mask.shape[1]
+        n_bins = inputs.eeg_step_mask.shape[1] - self.config.windows.eeg_run_in
         if isinstance(self.eeg, EegformerEncoder):
             n_bins = round(self.config.windows.context_of("eeg"))
         ages = [self._ages(modality, inputs) for modality in MODALITIES]
@@ -212,20 +244,13 @@ class FusionNetwork(nn.Module):
             share = (torch.arange(n_segments, device=inputs.eeg.device) + 0.5) / n_segments
             ages = self.config.windows.eeg_step_s * (1.0 - share)  # of the segments' middles
             return ages.expand(len(inputs.eeg), -1)
-        return _step_ages(inputs.eeg_step_mask if modality == "eeg" else inputs.eye_step_mask)
+        if modality == "eeg":
+            return _step_ages(inputs.eeg_step_mask[:, self.config.windows.eeg_run_in :])
+        return _step_ages(inputs.eye_step_mask)
 
 
 def _pooled(config: MvSstmaConfig) -> int:
     return config.dim * config.n_pools
-
-
-def _masks(modality: str, inputs: NetworkInput) -> Tensor:
-    """Return which of a modality's time tokens count, bool (B, N)."""
-    if modality == "eeg":
-        return inputs.eeg_step_mask & inputs.eeg_channel_mask.any(dim=1, keepdim=True)
-    if modality == "eye":
-        return inputs.eye_step_mask & inputs.eye_feature_mask.any(dim=1, keepdim=True)
-    return inputs.face_mask if modality == "face" else inputs.voice_mask
 
 
 def _step_ages(step_mask: Tensor) -> Tensor:

@@ -107,6 +107,7 @@ def variants(inputs: NetworkInput, bands: Sequence[str], ch_names: Sequence[str]
     for at, band in enumerate(bands):
         yield Variant("band", band, without_band(inputs, at))
     in_use = inputs.eeg_channel_mask[0]
+    in_use = in_use if in_use.dim() == 1 else in_use[-1]  # a streaming encoder's newest step
     places = [region_of(name) for name in ch_names]
     for region in REGIONS:
         inside = in_use & torch.tensor([place == region for place in places])

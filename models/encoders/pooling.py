@@ -23,8 +23,9 @@ class ChannelPool(nn.Module):
         self.score = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, n_pools))
 
     def forward(self, tokens: Tensor, channel_mask: Tensor) -> Tensor:
-        """Return (B, T, n_pools * D) from (B, T, C, D) and a mask (B, C)."""
-        weights = masked_softmax(self.score(tokens), channel_mask[:, None, :, None], dim=2)
+        """Return (B, T, n_pools * D) from (B, T, C, D) and a mask (B, C) or (B, T, C)."""
+        there = channel_mask if channel_mask.dim() == 3 else channel_mask[:, None]
+        weights = masked_softmax(self.score(tokens), there[..., None], dim=2)
         return torch.matmul(weights.transpose(2, 3), tokens).flatten(2)  # (B, T, pools, D) flattened
 
 

@@ -77,13 +77,19 @@ class Rows:
         return np.where(exists, back, rows[:, None]), exists
 
     def eeg(
-        self, rows: NDArray[np.intp], n_steps: int, channels: Sequence[int]
+        self, rows: NDArray[np.intp], n_steps: int, channels: Sequence[int], *, by_step: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return normalised DE (n, C, T, F), step mask (n, T) and channel mask (n, C)."""
+        """Return normalised DE (n, C, T, F), step mask (n, T) and channel mask (n, C).
+
+        ``by_step``, for an encoder that streams: nothing of one step depends on another; mask (n, T, C).
+        """
         assert self.normaliser.eeg is not None
         steps, exists = self.steps_back(rows, n_steps)
         de = self._de[steps][:, :, channels]  # (n, T, C, F)
         usable = self._usable[steps][:, :, channels] & torch.from_numpy(exists)[..., None]
+        if by_step:
+            de = self.normaliser.eeg.select(list(channels)).apply(de).masked_fill(~usable[..., None], 0.0)
+            return de.permute(0, 2, 1, 3).contiguous(), usable.any(dim=2), usable
         step_mask = torch.from_numpy(exists)
         mask = torch.stack([majority_usable(u, m) for u, m in zip(usable, step_mask, strict=True)])
         if not usable[step_mask].all():

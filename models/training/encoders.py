@@ -35,7 +35,7 @@ class StageOptions:
 def empty_input(n: int, network: FusionNetwork) -> NetworkInput:
     """Return a batch in which everything is absent, to be filled in part."""
     config = network.config
-    n_steps, n_eye = config.windows.eeg_n_steps, config.network.n_eye_features
+    n_steps, n_eye = config.n_eeg_steps, config.network.n_eye_features
     return NetworkInput(
         eeg=torch.zeros(n, 1, n_steps, config.network.n_eeg_features),
         eeg_positions=torch.zeros(1, dtype=torch.long),
@@ -66,11 +66,13 @@ def eeg_input(
 
     ``channels`` are indices into the model's channels; without them all, or a random subset to augment.
     """
-    n_channels, n_steps = len(network.config.ch_names), network.config.windows.eeg_n_steps
+    n_channels, n_steps = len(network.config.ch_names), network.config.n_eeg_steps
     if channels is None:
         channels = random_channels(n_channels, augment, rng) if augment else list(range(n_channels))
     batch = empty_input(len(at), network)
-    batch.eeg, batch.eeg_step_mask, batch.eeg_channel_mask = rows.eeg(at, n_steps, channels)
+    batch.eeg, batch.eeg_step_mask, batch.eeg_channel_mask = rows.eeg(
+        at, n_steps, channels, by_step=network.config.network.streams
+    )
     batch.eeg_positions = torch.tensor(channels)
     if augment:
         batch.eeg_step_mask = thinned(batch.eeg_step_mask, rows.before_onset(at, n_steps), augment, rng)

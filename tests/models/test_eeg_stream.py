@@ -1,0 +1,156 @@
+"""Live use of a streaming EEG encoder: a function of the window, whatever was decoded before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from acquisition.errors import InputError
+from acquisition.montage import SEED_CH_NAMES
+from acquisition.simulator.source import SimulatedSource
+from acquisition.simulator.streams import SimulatorOptions
+from app.pipeline import Pipeline
+from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from models.config import MvSstmaConfig, preset
+from models.decoder import Decoder
+from models.features.normalise import EegScale, Normaliser
+from models.network import FusionNetwork
+
+HOP_S = 0.25
+LABELS = ("sad", "neutral", "happy")
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    """A streaming model with random weights; its run-in is 12 steps."""
+    config = preset("small", labels=LABELS, ch_names=SEED_CH_NAMES, eeg_context="streaming")
+    network = replace(config.network, eeg=MvSstmaConfig(n_layers=2, context="streaming"))
+    windows = replace(config.windows, eeg_n_steps=5, eeg_run_in=network.eeg.n_run_in)
+    config = replace(config, network=network, windows=windows, modalities=("eeg",))
+    torch.manual_seed(0)
+    n_channels, n_bands = len(SEED_CH_NAMES), len(config.features.bands)
+    scale = EegScale(torch.full((n_channels, n_bands), 1.5), torch.ones(n_channels, n_bands))
+    return Checkpoint(config, FusionNetwork(config).eval(), Normaliser(scale, None).to_dict(), "")
+
+
+class Pumped:
+    """A pipeline on a simulated cap."""
+
+    def __init__(self, checkpoint: Checkpoint, faults: str = "") -> None:
+        self.decoder = Decoder(checkpoint)
+        options = SimulatorOptions(seed=5, streams=("eeg",), faults=faults)
+        self.pipeline = Pipeline(SimulatedSource(options), self.decoder, live=False)
+        self._hop = 0
+
+    def run_to(self, t: float):
+        """Decode every window up to a time; return the predictions."""
+        predictions = []
+        while self._hop < round(t / HOP_S):
+            self._hop += 1
+            predictions += self.pipeline.step(self._hop * HOP_S)
+        return predictions
+
+    def skip_to(self, t: float):
+        """Decode the window at a time alone, as live does when it falls behind."""
+        self._hop = round(t / HOP_S)
+        self.pipeline.acquire(self._hop * HOP_S)
+        window = self.pipeline.newest_window(self._hop * HOP_S)
+        assert window is not None
+        return self.pipeline.decode(window, lambda: self._hop * HOP_S)
+
+
+def whole(decoder: Decoder) -> dict[str, float]:
+    """Return the newest window's probabilities by one pass over run-in and window."""
+    assert decoder.newest is not None
+    return decoder.probabilities(decoder.newest.inputs)
+
+
+@pytest.mark.parametrize("faults", ["", "drop:eeg@8+1", "drop:eeg@6+0.3,drop:eeg@9+3"])
+def test_every_streamed_window_is_the_whole_sequence_in_one_pass(checkpoint, faults):
+    pumped = Pumped(checkpoint, faults)
+    n_windows = 0
+    for hop in range(1, round(20.0 / HOP_S)):
+        for prediction in pumped.run_to(hop * HOP_S):
+            assert prediction.probs == pytest.approx(whole(pumped.decoder), abs=1e-5)
+            n_windows += 1
+    assert n_windows >= 40
+
+
+@pytest.mark.parametrize("skipped_s", [0.25, 1.0, 3.75, 6.5, 20.0])
+def test_skipped_windows_leave_no_trace(checkpoint, skipped_s):
+    every, some = Pumped(checkpoint), Pumped(checkpoint)
+    some.run_to(5.0)
+    first = some.skip_to(5.0 + skipped_s)
+    rest = [first, *some.run_to(7.0 + skipped_s)]
+    expected = every.run_to(7.0 + skipped_s)[-len(rest) :]
+    assert [p.index for p in rest] == [p.index for p in expected]
+    assert [p.probs for p in rest] == [p.probs for p in expected]
+    assert [p.channel_attention for p in rest] == [p.channel_attention for p in expected]
+
+
+def test_a_tick_computes_one_step(checkpoint, monkeypatch):
+    pumped = Pumped(checkpoint)
+    pumped.run_to(10.0)
+    taken = []
+    step_eeg = FusionNetwork.step_eeg
+    monkeypatch.setattr(
+        FusionNetwork, "step_eeg", lambda self, *given: taken.append(1) or step_eeg(self, *given)
+    )
+    assert len(pumped.run_to(12.0)) == len(taken) == 8
+
+
+def test_restart_and_a_decision_taken_again_change_nothing(checkpoint):
+    pumped = Pumped(checkpoint)
+    before = pumped.run_to(12.0)[-1]
+    again = pumped.pipeline.decode_again()
+    pumped.decoder.restart()
+    after = pumped.decoder.decode(pumped.pipeline.aligner.cut(before.index, 12.0, live=False))
+    assert again.probs == before.probs
+    assert after.probs == before.probs
+
+
+def test_the_predictions_features_are_the_windows_without_the_run_in(checkpoint):
+    newest = Pumped(checkpoint).run_to(12.0)[-1]
+    assert newest.features["eeg"].shape == (62, 5, 5)
+    assert len(newest.time_attention) == 5
+
+
+def test_a_streaming_model_is_saved_and_read_again(checkpoint, tmp_path):
+    save_checkpoint(tmp_path, checkpoint.config, checkpoint.network, {}, "random weights, for tests")
+    config = load_checkpoint(tmp_path).config
+    assert config == checkpoint.config
+    assert config.network.streams
+
+
+def test_the_run_in_is_kept_and_not_shown():
+    windows = preset("small", labels=LABELS, ch_names=("CZ",), eeg_context="streaming").windows
+    assert windows.eeg_run_in == 36
+    assert windows.context_s == 46.0
+    assert windows.context_of("eeg") == 10.0
+
+
+def test_a_config_without_the_key_is_the_window_form():
+    data = preset("small", labels=LABELS, ch_names=("CZ",)).to_dict()
+    for part in ("eeg", "eye"):
+        del data["network"][part]["context"]
+    del data["windows"]["eeg_run_in"]
+    config = type(preset("small", labels=LABELS, ch_names=("CZ",))).from_dict(data)
+    assert config.network.eeg.context == "window"
+    assert config.n_eeg_steps == config.windows.eeg_n_steps == 10
+
+
+@pytest.mark.parametrize(
+    ("context", "run_in", "said"),
+    [
+        ("streaming", 0, "eeg_run_in: expected 36, got 0"),
+        ("window", 36, "eeg_run_in: expected 0, got 36"),
+        ("sliding", 0, "context of eeg: expected window or streaming, got sliding"),
+    ],
+)
+def test_a_context_that_does_not_fit_is_refused(context, run_in, said):
+    config = preset("small", labels=LABELS, ch_names=("CZ",))
+    network = replace(config.network, eeg=MvSstmaConfig(context=context))
+    with pytest.raises(InputError, match=said):
+        replace(config, network=network, windows=replace(config.windows, eeg_run_in=run_in))
