@@ -28,6 +28,8 @@ class Benchmark:
 BENCHMARKS = (
     Benchmark(("de_features",), "app.bench.features", "bench_de"),
     Benchmark(("mv_sstma_forward",), "app.bench.network", "bench_mv_sstma"),
+    Benchmark(("mv_sstma_tick",), "app.bench.network", "bench_mv_sstma_tick"),
+    Benchmark(("mv_sstma_train_step",), "app.bench.training", "bench_mv_sstma_training"),
     Benchmark(("xdf_read",), "app.bench.xdf", "bench_xdf"),
     Benchmark(("replay",), "app.bench.replay", "bench_replay"),
     Benchmark(("replay_memory",), "app.bench.replay", "bench_replay_memory"),

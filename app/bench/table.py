@@ -16,6 +16,8 @@ _NOTES = {
     "xdf_read": "EEG and gaze alone: {eeg_and_gaze_alone[ratio]:.1f} x pyxdf",
     "latency_total": "p99 {p99:.0f} ms, {n_skipped} skipped",
     "mv_sstma_forward": "outputs equal to {max_difference:.0e}",
+    "mv_sstma_tick": "a sequence in steps or at once: equal to {max_difference:.0e}",
+    "mv_sstma_train_step": "gradients equal to {max_difference:.0e}; {threads} threads",
     "replay_memory": "{replays[1][recording_s]:.0f} s recording: {replays[1][above_torch_mb]:.0f} MB",
     "window_fps": "slowest: {slowest}; Qt platform {platform}",
     "window_decode": "p50 {p50:.0f} ms, without {p50_without:.0f} ms, {n_skipped} skipped",

@@ -69,7 +69,7 @@ def run_blocks(
     maps : two Tensors (B * T * branches * heads, C, C), optional
         See `MvSstmaBlock.forward`.
     past : sequence of Tensor (B, longest kernel - 1, D, C), optional
-        What each block saw before the first step; replaced in place by what the next step needs. T must be 1.
+        What each block saw before the first step; replaced in place by what it saw before the next.
     n_looked_at : int, optional
         The newest steps, whose queries count in ``received``; all without it.
 
@@ -96,10 +96,7 @@ def run_blocks(
     for at, block in enumerate(blocks):
         looks = weight if at == len(blocks) - 1 else None
         before = None if past is None else past[at]
-        entered = x * mask if past is not None else None
         x, received = block(x, mask, key_bias, maps=maps, query_weight=looks, past=before, unbroken=unbroken)
-        if before is not None and entered is not None:
-            before.copy_(torch.cat([before[:, 1:], entered.transpose(2, 3)], dim=1))
     assert received is not None
     total = weight.sum(dim=(1, 2)) * n_maps  # (B,)
     return x, received / total.clamp(min=1)[:, None] * there.any(dim=1)
@@ -191,6 +188,7 @@ class MvSstmaEncoder(nn.Module):
         shape = (1, max(self.config.kernels) - 1, self.config.dim, n_channels)
         return [self.norm.weight.new_zeros(shape) for _ in self.blocks]
 
+    @torch.no_grad()
     def step(
         self, features: Tensor, positions: Tensor, channel_mask: Tensor, state: list[Tensor]
     ) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,8 @@ def causal_windows(
     length : int
         The longest kernel.
     past : Tensor (B, length - 1, D, C), optional
-        What came before the first step; zeros without it.
+        What came before the first step, replaced in place by what comes before the step after the last;
+        zeros without it.
     unbroken : Tensor (B, T, length), optional
         0 where a step of a window lies before a gap, else 1; float.
 
@@ -45,6 +46,8 @@ def causal_windows(
     turned = x.transpose(2, 3)  # (B, T, D, C)
     before = (0, 0, 0, 0, length - 1, 0)
     padded = F.pad(turned, before) if past is None else torch.cat([past, turned], dim=1)
+    if past is not None:
+        past.copy_(padded[:, x.shape[1] :])
     windows = padded.unfold(1, length, 1).permute(0, 1, 4, 2, 3)  # (B, T, length, D, C)
     if unbroken is not None:
         windows = windows * unbroken[..., None, None]
