@@ -46,8 +46,8 @@ def check_runs_live(config: ModelConfig, where: str) -> None:
         )
     if config.feature_origin != "raw":
         raise InputError(
-            f"this model reads features as published with its data set, one every {config.step_s:g} s, smoothed "
-            "with what comes later: they cannot be had live",
+            f"this model reads features as published with its data set, one every {config.step_s:g} s and "
+            "smoothed with what comes later: they cannot be had live",
             where=where,
             remedy="train it with --features raw",
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,12 @@ class MaskedBatchNorm(nn.Module):
 
     Channel dropout, absent electrodes and padding would otherwise pull mean and variance towards zero
     by an amount that differs between training and use.
+
+    Attributes
+    ----------
+    total : callable, optional
+        Sums a tensor over the processes of a data-parallel training, with gradient, so that statistics are
+        those of the whole batch: `models.training.distributed.World.total`.
     """
 
     running_mean: Tensor
@@ -20,6 +28,7 @@ class MaskedBatchNorm(nn.Module):
         super().__init__()
         self.eps = eps
         self.momentum = momentum
+        self.total: Callable[[Tensor], Tensor] | None = None
         self.weight = nn.Parameter(torch.ones(dim))
         self.bias = nn.Parameter(torch.zeros(dim))
         self.register_buffer("running_mean", torch.zeros(dim))
@@ -49,9 +58,13 @@ class MaskedBatchNorm(nn.Module):
         return scale, self.bias - mean * scale
 
     def _batch_statistics(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        count = valid.sum().clamp(min=1.0)
-        mean = (x * valid).sum(dim=(0, 2)) / count
-        var = ((x - mean[:, None]).square() * valid).sum(dim=(0, 2)) / count
+        sums = torch.cat([(x * valid).sum(dim=(0, 2)), valid.sum().reshape(1)])
+        if self.total is not None:
+            sums = self.total(sums)
+        count = sums[-1].clamp(min=1.0)
+        mean = sums[:-1] / count
+        squares = ((x - mean[:, None]).square() * valid).sum(dim=(0, 2))
+        var = (squares if self.total is None else self.total(squares)) / count
         with torch.no_grad():
             unbiased = var * (count / (count - 1.0).clamp(min=1.0))
             self.running_mean.lerp_(mean, self.momentum)

@@ -1,0 +1,219 @@
+"""A corpus on disk: the steps of many trials and recordings as memory-mapped arrays.
+
+The first pass over a data set or recording computes or reads its feature steps and writes them as ``.npy``
+shards with an index; later passes, and other runs with the same features, map these files. Neither pass
+holds more than a shard and a trial in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.errors import InputError
+from models.datasets.types import LeftOut, Trial
+
+INDEX_FILE = "index.json"
+_VERSION = 1  # of the layout of a cache
+_SHARD_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a trial's steps lie, and what is known of it; usable by all of `models.datasets.splits`."""
+
+    dataset: str
+    subject: str
+    session: int
+    trial: int
+    label: int
+    label_names: tuple[str, ...]
+    step_s: float
+    origin: str
+    ch_names: tuple[str, ...]  # of the EEG, empty without
+    n_eye: int  # eye features, 0 without
+    n_steps: int
+    shard: int
+    start: int  # of its first step in the shard
+    folder: str = ""  # of the cache; not stored
+
+
+@dataclass(frozen=True)
+class Cached:
+    """One data set or recording in the cache."""
+
+    folder: Path
+    entries: tuple[Entry, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def key(self) -> str:
+        """Name of the contents: the same files and features have the same."""
+        return self.folder.name
+
+
+#: Given a list that takes what cannot be read, yields trials one by one.
+ReadTrials = Callable[[list[LeftOut]], Iterable[Trial]]
+
+
+def cached(cache: Path, identity: Any, read: ReadTrials, *, shard_bytes: int = _SHARD_BYTES) -> Cached:
+    """Return what the cache holds of a source, after reading the source if need be.
+
+    Parameters
+    ----------
+    cache : Path
+        Folder of all caches; made if needed.
+    identity : JSON-ready value
+        Changes with the source's files and with the features: see `models.training.corpus_sources`.
+    read : callable
+        Called only if the cache does not hold the source yet.
+    shard_bytes : int
+        A shard ends with the trial that brings it to this size.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written, or `read` raises it.
+    """
+    text = json.dumps([_VERSION, identity], sort_keys=True)
+    folder = cache / hashlib.sha256(text.encode()).hexdigest()[:20]
+    if not (folder / INDEX_FILE).is_file():
+        _fill(folder, read, shard_bytes)
+    return _opened(folder)
+
+
+def _fill(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
+    """Write a source beside its place, and move it there when it is whole."""
+    unfinished = folder.with_name(f"{folder.name}.{socket.gethostname()}-{os.getpid()}")
+    try:
+        unfinished.mkdir(parents=True, exist_ok=True)
+        shards, left_out = _Shards(unfinished, shard_bytes), list[LeftOut]()
+        for trial in read(left_out):
+            shards.add(trial)
+        shards.end()
+        index = {
+            "entries": [asdict(entry) for entry in shards.entries],
+            "left_out": [asdict(entry) for entry in left_out],
+        }
+        (unfinished / INDEX_FILE).write_text(json.dumps(index), encoding="utf-8")
+        if not folder.exists():  # another machine may have been faster
+            unfinished.rename(folder)
+    except OSError as error:
+        raise InputError(
+            f"the feature cache cannot be written: {error.strerror or error}",
+            where=str(folder.parent),
+            remedy="choose another folder with --cache",
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _opened(folder: Path) -> Cached:
+    try:
+        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+        entries = tuple(
+            replace(
+                Entry(**e),
+                ch_names=tuple(e["ch_names"]),
+                label_names=tuple(e["label_names"]),
+                folder=str(folder),
+            )
+            for e in index["entries"]
+        )
+        return Cached(folder, entries, tuple(LeftOut(**e) for e in index["left_out"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "expected an index of cached features, found damage",
+            where=str(folder),
+            remedy="delete this folder",
+        ) from error
+
+
+class _Shards:
+    """Writes trials end to end; a shard holds trials of one form."""
+
+    def __init__(self, folder: Path, shard_bytes: int) -> None:
+        self.entries: list[Entry] = []
+        self._folder = folder
+        self._shard_bytes = shard_bytes
+        self._number = 0
+        self._eeg: list[NDArray[np.float32]] = []
+        self._eye: list[NDArray[np.float32]] = []
+        self._form: tuple[Any, ...] = ()
+        self._n_steps = 0
+        self._n_bytes = 0
+
+    def add(self, trial: Trial) -> None:
+        """Take a trial; one without a step is passed over."""
+        if trial.n_steps == 0:
+            return
+        n_eye = 0 if trial.eye is None else trial.eye.shape[1]
+        ch_names = () if trial.eeg is None else trial.ch_names
+        if (ch_names, n_eye) != self._form:
+            self.end()
+            self._form = (ch_names, n_eye)
+        for kept, rows in ((self._eeg, trial.eeg), (self._eye, trial.eye)):
+            if rows is not None:
+                kept.append(np.ascontiguousarray(rows, dtype=np.float32))
+                self._n_bytes += kept[-1].nbytes
+        self.entries.append(
+            Entry(trial.dataset, trial.subject, trial.session, trial.trial, trial.label, trial.label_names,
+                  trial.step_s, trial.origin, ch_names, n_eye, trial.n_steps, self._number, self._n_steps)
+        )  # fmt: skip
+        self._n_steps += trial.n_steps
+        if self._n_bytes >= self._shard_bytes:
+            self.end()
+
+    def end(self) -> None:
+        """Write what has gathered."""
+        if not self._n_steps:
+            return
+        for name, rows in (("eeg", self._eeg), ("eye", self._eye)):
+            if rows:
+                np.save(self._folder / _file(name, self._number), np.concatenate(rows), allow_pickle=False)
+            rows.clear()
+        self._number += 1
+        self._n_steps = self._n_bytes = 0
+
+
+def steps_of(entry: Entry, modality: str) -> NDArray[np.float32]:
+    """Return an entry's steps as a view of the mapped file: EEG (W, C, n_bands) or eye (W, E)."""
+    return _mapped(entry, modality)[entry.start : entry.start + entry.n_steps]
+
+
+def mapped_shard(entry: Entry, modality: str) -> tuple[str, Callable[[], NDArray[np.float32]]]:
+    """Return the name of the file an entry lies in, and how to map it."""
+    return f"{entry.folder}/{_file(modality, entry.shard)}", lambda: _mapped(entry, modality)
+
+
+def _mapped(entry: Entry, modality: str) -> NDArray[np.float32]:
+    path = Path(entry.folder) / _file(modality, entry.shard)
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "expected a shard of cached features, found damage", where=str(path), remedy="delete its folder"
+        ) from error
+
+
+def _file(modality: str, number: int) -> str:
+    return f"{modality}-{number:05d}.npy"
+
+
+def files_identity(paths: Sequence[Path], root: Path) -> list[tuple[str, int, int]]:
+    """Return name below ``root``, size and time of change of files, sorted."""
+    found = []
+    for path in paths:
+        stat = path.stat()
+        found.append((path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns))
+    return sorted(found)

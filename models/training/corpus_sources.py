@@ -1,0 +1,200 @@
+"""What a corpus can be made of: published data sets and recordings, read without their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from acquisition.errors import InputError
+from models.datasets import eav, seed_iv, seed_v
+from models.datasets.raw_file import raw_file_sequence
+from models.datasets.splits import published_split
+from models.datasets.types import LeftOut, Trial
+from models.datasets.xdf_trials import xdf_sequence
+from models.features.config import FeatureConfig
+from models.training.corpus import Cached, Entry, cached, files_identity
+
+#: Folders whose files are read, by data set and kind of features.
+_FOLDERS = {
+    ("seed-iv", "raw"): (seed_iv.RAW,),
+    ("seed-iv", "published"): (seed_iv.SMOOTH, seed_iv.EYE),
+    ("seed-v", "raw"): (seed_v.RAW,),
+    ("seed-v", "published"): (seed_v.EEG, seed_v.EYE),
+}
+DATASETS = ("seed-iv", "seed-v", "eav")
+RECORDINGS = ("xdf", "raw")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One folder or file of a corpus."""
+
+    kind: str  # of DATASETS or RECORDINGS
+    path: Path
+    montage: str | None = None  # xdf: as ``--montage``
+
+    @property
+    def is_dataset(self) -> bool:
+        """True for a published set, which has test trials."""
+        return self.kind in DATASETS
+
+    def identity(self, features: str, config: FeatureConfig) -> Any:
+        """Return what changes with the files, the kind of features and their settings.
+
+        Raises
+        ------
+        InputError
+            There is no such folder or file.
+        """
+        if not self.path.exists():
+            raise InputError(
+                f"expected {'a folder' if self.is_dataset else 'a recording'}, found none",
+                where=f"--{self.kind} {self.path}",
+            )
+        if not self.is_dataset:
+            inside = [p for p in self.path.rglob("*") if p.is_file()] if self.path.is_dir() else [self.path]
+        elif self.kind == "eav":
+            inside = [p for p in self.path.glob("*/EEG/*") if p.is_file()]
+        else:
+            folders = [self.path / name for name in _FOLDERS[self.kind, features]]
+            inside = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
+        files = files_identity(inside, self.path if self.path.is_dir() else self.path.parent)
+        return [self.kind, features, config.digest(), self.montage, files]
+
+    def read(self, features: str, config: FeatureConfig, left_out: list[LeftOut]) -> Iterable[Trial]:
+        """Yield the trials, or the whole recording as one; what cannot be read is noted."""
+        if self.kind == "seed-iv":
+            return seed_iv.load_seed_iv(self.path, features, config=config, left_out=left_out)
+        if self.kind == "seed-v":
+            return seed_v.load_seed_v(self.path, features, config=config, left_out=left_out)
+        if self.kind == "eav":
+            return eav.load_eav(self.path, config=config, left_out=left_out)
+        try:
+            if self.kind == "xdf":
+                return [xdf_sequence(self.path, self.montage, features=config)]
+            return [raw_file_sequence(self.path, config=config)]
+        except InputError as error:
+            left_out.append(LeftOut(self.path.name, str(error)))
+            return []
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Everything that is there, and what may be trained on."""
+
+    sources: tuple[Source, ...]
+    parts: tuple[Cached, ...]  # of the sources
+    entries: tuple[Entry, ...]  # that training may use
+    n_test: int  # trials left out because the published split tests on them
+    includes_test: bool
+    features: str  # raw | published
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        """What could not be read."""
+        return [entry for part in self.parts for entry in part.left_out]
+
+    @property
+    def step_s(self) -> float:
+        """Seconds from one step to the next."""
+        return self.entries[0].step_s
+
+    def words(self) -> list[str]:
+        """Return a sentence a source, without paths."""
+        lines = []
+        for source, part in zip(self.sources, self.parts, strict=True):
+            used = set(self.entries) & set(part.entries)
+            people = len({entry.subject for entry in used})
+            steps = sum(entry.n_steps for entry in used)
+            what = f"{people} subjects, {len(used)} trials" if source.is_dataset else source.path.name
+            lines.append(f"{source.kind}: {what}, {steps} steps of {self.step_s:g} s")
+        return lines
+
+
+def kind_of_features(sources: Sequence[Source], wanted: str | None) -> str:
+    """Return raw or published: as wanted, else raw where there is nothing but raw signals.
+
+    Raises
+    ------
+    InputError
+        Nothing is given, or published features are wanted of what has none.
+    """
+    if not sources:
+        raise InputError(
+            "nothing to pre-train on",
+            where="pretrain",
+            remedy="give --seed-iv, --seed-v, --eav, --xdf or --raw",
+        )
+    if wanted not in (None, "raw", "published"):
+        raise InputError(f"expected raw or published, found {wanted}", where="--features")
+    raw_only = [source for source in sources if (source.kind, "published") not in _FOLDERS]
+    if wanted == "published" and raw_only:
+        raise InputError(
+            f"{raw_only[0].kind} has no published features, and the two kinds cannot be mixed",
+            where="--features published",
+            remedy="use --features raw, or leave it out",
+        )
+    if wanted is not None:
+        return wanted
+    folders = [source for source in sources if source not in raw_only]
+    has_raw = all((s.path / _FOLDERS[s.kind, "raw"][0]).is_dir() for s in folders)
+    return "raw" if raw_only or has_raw else "published"
+
+
+def open_corpus(
+    sources: Sequence[Source],
+    cache: Path,
+    config: FeatureConfig,
+    *,
+    features: str,
+    include_test: bool = False,
+    shard_bytes: int = 64_000_000,
+) -> Corpus:
+    """Return the corpus, from the cache where it is there.
+
+    Raises
+    ------
+    InputError
+        A folder is none of the kind it was given for, or nothing could be read.
+    """
+    parts = [
+        cached(
+            cache,
+            source.identity(features, config),
+            partial(source.read, features, config),
+            shard_bytes=shard_bytes,
+        )
+        for source in sources
+    ]
+    usable: list[Entry] = []
+    n_test = 0
+    for source, part in zip(sources, parts, strict=True):
+        tested = set() if include_test or not source.is_dataset else _test_trials(part.entries)
+        usable += [entry for entry in part.entries if entry not in tested]
+        n_test += len(tested)
+    if not usable:
+        why = next((entry.why for part in parts for entry in part.left_out), "no trial holds a step")
+        raise InputError(f"nothing could be read; first: {why}", where="pretrain")
+    return Corpus(tuple(sources), tuple(parts), tuple(usable), n_test, include_test, features)
+
+
+def _test_trials(entries: Sequence[Entry]) -> set[Entry]:
+    """Return the trials the published split tests on, counted over the set or over a session alone.
+
+    A session that lacks trials would be split elsewhere by whoever looks at it alone: those stay out too.
+    """
+    if not entries:
+        return set()
+    tested = set(published_split(entries)[1])
+    sessions: dict[tuple[str, int], list[Entry]] = {}
+    for entry in entries:
+        sessions.setdefault((entry.subject, entry.session), []).append(entry)
+    for of_session in sessions.values():
+        try:
+            tested |= set(published_split(of_session)[1])
+        except InputError:  # too few trials to be split alone: nobody tests on it alone
+            continue
+    return tested

@@ -1,0 +1,329 @@
+"""Self-supervised pre-training of MV-SSTMA: EEG and eye features, each by its own masked autoencoder.
+
+The paper (MMV-SSTMA, section 2.1) gives the learning rate, the share of hidden channels and that the loss
+counts hidden channels alone; AdamW, warm-up and cosine are inferred (He et al. 2022, masked autoencoders).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from acquisition.errors import InputError
+from acquisition.montage import SEED_CH_NAMES
+from models.checkpoint import save_checkpoint
+from models.config import ModelConfig, preset
+from models.datasets import eav
+from models.encoders.mv_sstma import MvSstmaEncoder
+from models.features.config import FeatureConfig
+from models.features.normalise import EegScale, EyeScale, Normaliser
+from models.network import FusionNetwork
+from models.training.allocator import keep_freed_memory
+from models.training.corpus import Entry
+from models.training.corpus_scale import fit_eeg_scale, fit_eye_scale
+from models.training.corpus_sources import Corpus, Source, kind_of_features, open_corpus
+from models.training.corpus_windows import CorpusWindows
+from models.training.distributed import World
+from models.training.pretrain_card import pretraining_card
+from models.training.pretrain_loop import LoopOptions, Outcome, Report, run_loop
+from models.training.pretrain_model import MaskedAutoencoder
+
+MODALITIES = ("eeg", "eye")
+DECODERS_FILE, REPORT_FILE = "pretraining.safetensors", "pretraining.json"
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """What is trained on what, and for how long."""
+
+    sources: tuple[Source, ...]
+    out: Path
+    cache: Path | None = None  # beside ``out`` without it
+    features: str | None = None  # raw | published; see `kind_of_features`
+    modalities: tuple[str, ...] | None = None  # those the corpus has
+    batch: int = 64  # windows, over all processes
+    mask: float = 0.3  # share of hidden channels
+    seed: int = 1
+    include_test: bool = False
+    resume: bool = False
+    quick: bool = False
+    context: str = "window"  # of MvSstmaConfig
+    most_a_pass: int | None = None  # windows an epoch
+    line_hz: float | None = None
+    shard_bytes: int = 64_000_000
+    loop: LoopOptions = field(default_factory=lambda: LoopOptions(epochs=30))
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a run wrote."""
+
+    sha256: str
+    outcomes: dict[str, Outcome]
+    corpus: Corpus
+
+
+def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrained | None:
+    """Train and write the model folder; None in processes that do not write.
+
+    Raises
+    ------
+    InputError
+        The corpus or an option cannot be used.
+    """
+    _check(options, world)
+    keep_freed_memory()
+    corpus = _corpus(options, world, report)
+    config = model_config(corpus, options)
+    if world.is_first and not options.resume:
+        _forget_older_run(options.out)
+    world.wait()
+    torch.manual_seed(options.seed)
+    network = FusionNetwork(config)
+    scales: dict[str, EegScale | EyeScale] = {}
+    decoders: dict[str, Tensor] = {}
+    outcomes: dict[str, Outcome] = {}
+    for modality in config.modalities:
+        windows = _windows(corpus, config, modality, options)
+        model, scales[modality] = _autoencoder(network, corpus.entries, modality, options)
+        settings = _settings(options, corpus, config, modality)
+        outcomes[modality] = run_loop(
+            model,
+            windows,
+            options.loop,
+            world,
+            options.out,
+            settings=settings,
+            resume=options.resume,
+            report=report if world.is_first else _silent,
+        )
+        model.to("cpu")
+        World().join_statistics(model)
+        decoders |= {f"{modality}.{name}": t for name, t in model.decoder.state_dict().items()}
+        decoders |= {f"{modality}.target_mean": model.target_mean, f"{modality}.target_sd": model.target_sd}
+    if not world.is_first:
+        return None
+    normaliser = Normaliser(**scales)  # type: ignore[arg-type]
+    card = pretraining_card(corpus, config, options.loop, outcomes, _words(options), world.size)
+    sha256 = save_checkpoint(options.out, config, network, normaliser.to_dict(), card)
+    save_file({n: t.detach().contiguous() for n, t in decoders.items()}, options.out / DECODERS_FILE)
+    done = Pretrained(sha256, outcomes, corpus)
+    _write_report(options, done, config)
+    return done
+
+
+def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
+    """Return the config of the network whose encoders are trained.
+
+    Its channels are those of SEED's 62 that the corpus has, or EAV's 30 where EAV is all there is.
+    """
+    there = {name for entry in corpus.entries for name in entry.ch_names}
+    only_eav = {source.kind for source in corpus.sources} == {"eav"}
+    ch_names = [name for name in (eav.CH_NAMES if only_eav else SEED_CH_NAMES) if name in there]
+    n_eye = max(entry.n_eye for entry in corpus.entries)
+    found = tuple(m for m, has in (("eeg", bool(ch_names)), ("eye", n_eye > 0)) if has)
+    modalities = options.modalities or found
+    if missing := [m for m in modalities if m not in found]:
+        raise InputError(
+            f"no trial or recording holds {'EEG' if missing[0] == 'eeg' else 'eye features'} to train on"
+            + (", and published ones are left out with raw EEG" if corpus.features == "raw" else ""),
+            where=f"--modalities {','.join(modalities)}",
+        )
+    small = preset("small", labels=("unlabelled",), ch_names=ch_names or ("none",))
+    features = replace(small.features, eye_features=31 if 0 < n_eye <= 31 else 33, line_hz=options.line_hz)
+    sizes = small.network
+    network = replace(
+        sizes,
+        n_eye_features=features.eye_features,
+        eeg=replace(sizes.eeg, context=options.context),
+        eye=replace(sizes.eye, context=options.context),
+    )
+    kinds = ", ".join(dict.fromkeys(source.kind for source in corpus.sources))
+    with_test = "; transductive: test trials included" if _is_transductive(corpus) else ""
+    return replace(
+        small,
+        features=features,
+        network=network,
+        modalities=tuple(m for m in MODALITIES if m in modalities),
+        trained_on=f"pre-trained on {kinds} (unlabelled{with_test}); not fine-tuned",
+        notes="quick: few windows and passes" if options.quick else "",
+        is_classifier=False,
+        feature_origin=corpus.features,
+        step_s=corpus.step_s,
+        transductive=_is_transductive(corpus),
+    )
+
+
+def _is_transductive(corpus: Corpus) -> bool:
+    return corpus.includes_test and any(source.is_dataset for source in corpus.sources)
+
+
+def _silent(stage: str, share: float, loss: float, words: str) -> None:
+    """Report nothing: another process does."""
+
+
+def _check(options: PretrainOptions, world: World) -> None:
+    for what, value, allowed in (
+        ("--mask", options.mask, 0 < options.mask < 1),
+        ("--batch", options.batch, options.batch >= 2 * world.size),
+        ("--epochs", options.loop.epochs, options.loop.epochs >= 1),
+        ("--context", options.context, options.context in ("window", "streaming")),
+        ("--modalities", options.modalities, set(options.modalities or MODALITIES) <= set(MODALITIES)),
+    ):
+        if not allowed:
+            expected = {
+                "--mask": "more than 0 and less than 1",
+                "--batch": f"at least {2 * world.size} windows for {world.size} processes",
+                "--epochs": "at least 1",
+                "--context": "window or streaming",
+                "--modalities": "eeg, eye or both",
+            }[what]
+            raise InputError(f"expected {expected}, got {value}", where=what)
+
+
+def _corpus(options: PretrainOptions, world: World, report: Report) -> Corpus:
+    """Open the corpus: the first process reads it, then one on each machine that has its own disk."""
+    features = kind_of_features(options.sources, options.features)
+    cache = options.cache or options.out.with_name(f"{options.out.name}-cache")
+    reading = FeatureConfig(line_hz=options.line_hz)
+
+    def opened() -> Corpus:
+        return open_corpus(
+            options.sources,
+            cache,
+            reading,
+            features=features,
+            include_test=options.include_test,
+            shard_bytes=options.shard_bytes,
+        )
+
+    if world.is_first:
+        report("reading", 0.0, float("nan"), "")
+        corpus = opened()
+        report("reading", 1.0, float("nan"), "")
+    world.wait()
+    if not world.is_first and world.local_rank == 0:
+        corpus = opened()
+    world.wait()
+    if not world.is_first and world.local_rank != 0:
+        corpus = opened()
+    if len({entry.step_s for entry in corpus.entries}) > 1:
+        steps = sorted({entry.step_s for entry in corpus.entries})
+        raise InputError(
+            f"expected one step length, found {', '.join(f'{s:g} s' for s in steps)}",
+            where="corpus",
+            remedy="use --features raw for all of it",
+        )
+    return corpus
+
+
+def _windows(corpus: Corpus, config: ModelConfig, modality: str, options: PretrainOptions) -> CorpusWindows:
+    sizes = config.network.eeg if modality == "eeg" else config.network.eye
+    n_steps = config.windows.eeg_n_steps if modality == "eeg" else config.windows.eye_n_steps
+    return CorpusWindows(
+        corpus.entries,
+        modality,
+        config.ch_names,
+        n_steps,
+        options.batch,
+        options.seed,
+        options.most_a_pass,
+        sizes.n_run_in,
+    )
+
+
+def _autoencoder(
+    network: FusionNetwork, entries: Sequence[Entry], modality: str, options: PretrainOptions
+) -> tuple[MaskedAutoencoder, EegScale | EyeScale]:
+    """Return the autoencoder around the network's own encoder, and the scale fitted to the corpus."""
+    config = network.config
+    torch.manual_seed(options.seed + MODALITIES.index(modality))
+    if modality == "eeg":
+        assert isinstance(network.eeg, MvSstmaEncoder)
+        eeg_scale = fit_eeg_scale(entries, config.ch_names)
+        model = MaskedAutoencoder(
+            network.eeg,
+            len(config.ch_names),
+            eeg_scale,
+            mask_ratio=options.mask,
+            n_counted=config.windows.eeg_n_steps,
+        )
+        return model, eeg_scale
+    n_features = config.network.n_eye_features
+    eye_scale, mean, sd = fit_eye_scale(entries, n_features)
+    model = MaskedAutoencoder(
+        network.eye,
+        n_features,
+        eye_scale,
+        (mean, sd),
+        mask_ratio=options.mask,
+        n_counted=config.windows.eye_n_steps,
+    )
+    return model, eye_scale
+
+
+def _settings(options: PretrainOptions, corpus: Corpus, config: ModelConfig, modality: str) -> dict[str, Any]:
+    """Return everything the weights depend on, by the name a user knows it by."""
+    sizes = config.network.eeg if modality == "eeg" else config.network.eye
+    loop = asdict(options.loop)
+    kept = {name: loop[name] for name in ("epochs", "learning_rate", "weight_decay", "betas", "warm_up")}
+    return kept | {
+        "modality": modality,
+        "corpus": [part.key for part in corpus.parts],
+        "include-test": options.include_test,
+        "batch": options.batch,
+        "mask": options.mask,
+        "seed": options.seed,
+        "windows an epoch": options.most_a_pass,
+        "channels": list(config.ch_names),
+        "network": asdict(sizes),
+        "windows": asdict(config.windows),
+        "features": config.features.digest(),
+    }
+
+
+def _words(options: PretrainOptions) -> dict[str, str]:
+    """Return the choices a card names."""
+    return {
+        "batch": f"{options.batch} windows",
+        "hidden": f"{options.mask:.0%} of the channels",
+        "context": options.context,
+        "seed": str(options.seed),
+        "quick": "yes: few windows and passes, to try the program out" if options.quick else "",
+    }
+
+
+def _forget_older_run(out: Path) -> None:
+    """Remove the state and losses of an older run, and see that the folder can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path in (*sorted((out / "resume").glob("*.safetensors")), out / "loss.jsonl"):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the folder cannot be written: {error.strerror}", where=f"--out {out}", remedy="choose another"
+        ) from error
+
+
+def _write_report(options: PretrainOptions, done: Pretrained, config: ModelConfig) -> None:
+    report = {
+        "sha256": done.sha256,
+        "trained_on": config.trained_on,
+        "transductive": config.transductive,
+        "quick": options.quick,
+        "features": done.corpus.features,
+        "sources": done.corpus.words(),
+        "recordings": [s.path.name for s in done.corpus.sources if not s.is_dataset],
+        "test_trials_left_out": done.corpus.n_test,
+        "left_out": [asdict(entry) for entry in done.corpus.left_out],
+        "outcomes": {modality: asdict(outcome) for modality, outcome in done.outcomes.items()},
+        "settings": {m: _settings(options, done.corpus, config, m) for m in config.modalities},
+    }
+    (options.out / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

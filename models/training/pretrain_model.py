@@ -1,0 +1,120 @@
+"""The masked autoencoder that pre-training trains: hide channels of a window, rebuild them.
+
+An encoder of `models.network.FusionNetwork` and a decoder of its size; the loss is the squared error on the
+hidden channels, in units of the variance of what is rebuilt: 1 is what guessing the mean gives.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.encoders.mv_sstma import MvSstmaEncoder
+from models.encoders.mv_sstma_decoder import MvSstmaDecoder, random_channel_mask
+from models.features.normalise import EegScale, EyeScale
+from models.training.corpus_windows import StepBatch
+
+
+class MaskedAutoencoder(nn.Module):
+    """Encoder, decoder and the scale of the features.
+
+    Dropout is off, as in masked autoencoders of pictures (He et al. 2022): masking regularises, and a run
+    then does not depend on how many processes share it.
+
+    Parameters
+    ----------
+    encoder : MvSstmaEncoder
+        Trained in place.
+    n_positions : int
+        Channels the model knows.
+    scale : EegScale or EyeScale
+        Of the pre-training part.
+    target : two Tensors, optional
+        Mean and SD (C,) of normalised features; 0 and 1 without it.
+    mask_ratio : float
+        Share of the channels that is hidden.
+    n_counted : int
+        Newest steps of a window that the loss counts; the others are run-in.
+    """
+
+    target_mean: Tensor
+    target_sd: Tensor
+
+    def __init__(
+        self,
+        encoder: MvSstmaEncoder,
+        n_positions: int,
+        scale: EegScale | EyeScale,
+        target: tuple[Tensor, Tensor] | None = None,
+        *,
+        mask_ratio: float,
+        n_counted: int,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = MvSstmaDecoder(encoder.config, n_positions)
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        self.mask_ratio, self.n_counted = mask_ratio, n_counted
+        mean, sd = target or (torch.zeros(n_positions), torch.ones(n_positions))
+        self.register_buffer("target_mean", mean)
+        self.register_buffer("target_sd", sd)
+        self.is_eeg = isinstance(scale, EegScale)
+        parts = (scale.mean, scale.sd) if isinstance(scale, EegScale) else (scale.low, scale.high, scale.mean)
+        for number, part in enumerate(parts):
+            self.register_buffer(f"scale_{number}", part, persistent=False)
+
+    def forward(
+        self, values: Tensor, exists: Tensor, positions: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the summed squared error on hidden channels and how many numbers it sums, scalars.
+
+        Parameters
+        ----------
+        values, exists, positions, noise
+            As in `StepBatch`.
+        """
+        x, step_mask, channel_mask = self._normalised(values, exists, positions)
+        visible = random_channel_mask(channel_mask, self.mask_ratio, noise=noise)
+        tokens, _ = self.encoder(x, positions, step_mask, visible)
+        rebuilt = self.decoder(tokens, visible, positions, step_mask, channel_mask)  # (B, C, T, F)
+        wanted = (x - self.target_mean[positions][:, None, None]) / self.target_sd[positions][:, None, None]
+        counted = step_mask & (
+            torch.arange(step_mask.shape[1], device=x.device) >= step_mask.shape[1] - self.n_counted
+        )
+        hidden = ((channel_mask & ~visible)[:, :, None] & counted[:, None])[..., None].float()  # (B, C, T, 1)
+        error = (rebuilt.float() - wanted).square() * hidden
+        return error.sum(), hidden.sum() * x.shape[-1]
+
+    def _normalised(self, values: Tensor, exists: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features (B, C, T, F), step mask (B, T) and channel mask (B, C), as live."""
+        usable = torch.isfinite(values).all(dim=-1) & exists[..., None]  # (B, T, C)
+        step_mask = usable.any(dim=2)
+        n_usable = usable.sum(dim=1)  # (B, C)
+        channel_mask = n_usable > 0
+        if self.is_eeg:  # usable in the newest step and in at least half of them
+            ages = torch.arange(values.shape[1], device=values.device)
+            newest = (step_mask * (ages + 1)).argmax(dim=1)
+            rows = torch.arange(len(values), device=values.device)
+            channel_mask = usable[rows, newest] & (2 * n_usable >= step_mask.sum(dim=1, keepdim=True))
+        known = torch.where(usable[..., None], values, 0.0)
+        mean = known.sum(dim=1, keepdim=True) / n_usable.clamp(min=1)[:, None, :, None]
+        filled = self._scaled(torch.where(usable[..., None], known, mean), positions)
+        there = step_mask[:, :, None, None] & channel_mask[:, None, :, None]
+        return torch.where(there, filled, 0.0).transpose(1, 2), step_mask, channel_mask
+
+    def _scaled(self, values: Tensor, positions: Tensor) -> Tensor:
+        parts = [getattr(self, f"scale_{number}")[positions] for number in range(2 if self.is_eeg else 3)]
+        if self.is_eeg:
+            return EegScale(*parts).apply(values)
+        return EyeScale(*parts).apply(values[..., 0])[..., None]
+
+
+def to_device(batch: StepBatch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return a batch as the arguments of `MaskedAutoencoder.forward`; for a GPU through pinned memory."""
+    tensors = [torch.from_numpy(a) for a in (batch.values, batch.exists, batch.positions, batch.noise)]
+    if device.type == "cuda":
+        tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
+    values, exists, positions, noise = tensors
+    return values, exists, positions, noise
