@@ -16,9 +16,8 @@ from app.commands import options as opt
 from app.commands.stage_bars import StageBars, check_writable
 
 if TYPE_CHECKING:
-    from models.checkpoint import Checkpoint
     from models.datasets.types import LeftOut, Trial
-    from models.training.finetune_config import FinetuneOptions
+    from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
     from models.training.protocols import LabelledSource
 
 
@@ -109,7 +108,7 @@ def finetune(
       affectscope finetune --model m --xdf run.xdf --montage M --events "1=left,2=right,3=idle" --out m1
     """
     from models.checkpoint import load_checkpoint
-    from models.training.finetune_config import FinetuneOptions
+    from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
     from models.training.protocols import LabelledSource
 
     if (model is None) != from_scratch:
@@ -120,7 +119,7 @@ def finetune(
         )
     folders = {"seed-iv": seed_iv, "seed-v": seed_v, "eav": eav, "xdf": xdf, "raw": raw}
     kind, path = _one_of(folders)
-    pretrained = None if model is None else load_checkpoint(model)
+    pretrained = None if model is None else PretrainedEncoders.of(load_checkpoint(model))
     origin = features.value if features else pretrained.config.feature_origin if pretrained else "raw"
     source = LabelledSource(kind, path, origin, montage, events, trial_s)
     options = FinetuneOptions(
@@ -166,7 +165,7 @@ def _run(
     session: int | None,
     labels: str,
     options: FinetuneOptions,
-    pretrained: Checkpoint | None,
+    pretrained: PretrainedEncoders | None,
     out: Path,
     quick: bool,
     as_json: bool,
@@ -213,7 +212,7 @@ def _run(
 
 
 def _trials(
-    source: LabelledSource, subject: str | None, session: int | None, pretrained: Checkpoint | None
+    source: LabelledSource, subject: str | None, session: int | None, pretrained: PretrainedEncoders | None
 ) -> tuple[list[Trial], list[LeftOut]]:
     """Return the trials to work on, and what of them could not be read."""
     from models.training.protocols import PUBLISHED

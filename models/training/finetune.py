@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
-from models.checkpoint import Checkpoint
 from models.config import ModelConfig
 from models.datasets.splits import coverage, held_out
 from models.datasets.types import Trial, WindowSet
@@ -28,7 +27,7 @@ from models.dcca import DCCA_WEIGHT, DccaLoss
 from models.features.normalise import Normaliser
 from models.network import FusionNetwork
 from models.training.allocator import keep_freed_memory
-from models.training.finetune_config import FinetuneOptions, classifier_config
+from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, classifier_config
 from models.training.scores import Predictions
 from models.training.trial_tensors import TrialTensors, fit_normaliser
 
@@ -90,7 +89,7 @@ class Finetuned:
 def finetune(
     trials: Sequence[Trial],
     options: FinetuneOptions,
-    pretrained: Checkpoint | None = None,
+    pretrained: PretrainedEncoders | None = None,
     *,
     trained_on: str = "",
     progress: Progress = lambda stage, share, loss: None,
@@ -102,7 +101,7 @@ def finetune(
     trials : sequence of Trial
         Of one data set and one kind of features, usually of one subject and session.
     options : FinetuneOptions
-    pretrained : Checkpoint, optional
+    pretrained : PretrainedEncoders, optional
         Its encoders are taken; without it, all weights begin at random.
     trained_on : str
         In words, for the config.
@@ -145,10 +144,10 @@ class _Run:
         config: ModelConfig,
         trials: Sequence[Trial],
         options: FinetuneOptions,
-        pretrained: Checkpoint | None,
+        pretrained: PretrainedEncoders | None,
     ) -> None:
         self._config, self._options = config, options
-        known = None if pretrained is None else Normaliser.from_dict(pretrained.normaliser_tensors)
+        known = None if pretrained is None else Normaliser.from_dict(pretrained.normaliser)
         if options.normalisation == "keep" and known is not None:
             self.normaliser = known
         else:
@@ -163,7 +162,7 @@ class _Run:
                 else None
             )
         if pretrained is not None:
-            _take_encoders(self.network, pretrained)
+            self.network.load_state_dict(dict(pretrained.weights), strict=False)
         self._tensors = self._tensors_of(trials, options.seed)
         self._tokens = self._token_source(self._tensors)
         self._optimiser = torch.optim.AdamW(
@@ -323,15 +322,6 @@ def best_temperature(logits: Tensor, label: Tensor) -> tuple[float, float]:
     candidates = torch.logspace(-0.5, 1.0, 31)
     nll = torch.stack([nn.functional.cross_entropy(logits / t, label) for t in candidates])
     return float(nll.min()), float(candidates[nll.argmin()])
-
-
-def _take_encoders(network: FusionNetwork, pretrained: Checkpoint) -> None:
-    """Copy the encoders of EEG and eye features, and of a classifier what reads them too."""
-    owners = ["eeg.", "eye."]
-    if pretrained.config.is_classifier:
-        owners += ["eeg_pool.", "eye_pool.", "tokens.eeg.", "tokens.eye."]
-    weights = pretrained.network.state_dict()
-    network.load_state_dict({k: v for k, v in weights.items() if k.startswith(tuple(owners))}, strict=False)
 
 
 def _set_temperature(network: FusionNetwork, temperature: float) -> None:

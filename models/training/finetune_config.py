@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
+
+from torch import Tensor
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
@@ -14,6 +17,25 @@ from models.datasets.types import Trial, label_names_of
 from models.features.config import FeatureConfig
 
 NORMALISATIONS = ("refit", "keep")
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainedEncoders:
+    """What fine-tuning takes from a model: small enough to be sent to other processes."""
+
+    config: ModelConfig
+    weights: Mapping[str, Tensor]
+    normaliser: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Self:
+        """Take the encoders of EEG and eye features, and of a classifier what reads them too."""
+        owners = ["eeg.", "eye."]
+        if checkpoint.config.is_classifier:
+            owners += ["eeg_pool.", "eye_pool.", "tokens.eeg.", "tokens.eye."]
+        weights = checkpoint.network.state_dict()
+        taken = {name: tensor for name, tensor in weights.items() if name.startswith(tuple(owners))}
+        return cls(checkpoint.config, taken, checkpoint.normaliser_tensors)
 
 
 @dataclass(frozen=True)
@@ -79,7 +101,7 @@ def used_modalities(trials: Sequence[Trial], options: FinetuneOptions) -> tuple[
 
 
 def classifier_config(
-    trials: Sequence[Trial], options: FinetuneOptions, pretrained: Checkpoint | None, trained_on: str
+    trials: Sequence[Trial], options: FinetuneOptions, pretrained: PretrainedEncoders | None, trained_on: str
 ) -> ModelConfig:
     """Return the config of a classifier for trials of one data set.
 

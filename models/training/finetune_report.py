@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from models.baselines.registry import BASELINES
-from models.checkpoint import Checkpoint
 from models.datasets.splits import cross_validation
 from models.datasets.types import Trial, WindowSet
 from models.datasets.windows import cut_windows
 from models.training.finetune import Finetuned, Progress, finetune
-from models.training.finetune_config import FinetuneOptions
+from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.scores import Predictions, Scores, per_trial, score, wilson_interval
 
 
@@ -61,9 +60,8 @@ def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str, seed:
     modalities = model.config.modalities
     if len(modalities) > 1:
         for modality in modalities:
-            others = [m for m in modalities if m != modality]
-            extra[f"{modality} alone"] = _trial_score(model.predict(test, [modality]))
-            extra[f"without {modality}"] = _trial_score(model.predict(test, others))
+            removed = " and ".join(m for m in modalities if m != modality)
+            extra[f"{modality} alone, {removed} removed"] = _trial_score(model.predict(test, [modality]))
     if "eeg" in modalities:
         for share in (0.3, 0.5, 0.7):
             masked = model.predict(test, mask=share, seed=seed)
@@ -74,7 +72,7 @@ def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str, seed:
 def report_by_cross_validation(
     trials: Sequence[Trial],
     options: FinetuneOptions,
-    pretrained: Checkpoint | None,
+    pretrained: PretrainedEncoders | None,
     *,
     n_folds: int = 5,
     progress: Progress,

@@ -1,0 +1,249 @@
+"""Settings on people and sessions: independent jobs, here in processes or on a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from acquisition.errors import InputError
+from models.baselines.registry import BASELINES
+from models.datasets.oracle import Oracle
+from models.datasets.splits import coverage, published_split
+from models.datasets.types import LeftOut, Trial, WindowSet
+from models.datasets.windows import cut_windows, steps_that_fit
+from models.training.finetune import finetune, first_windows
+from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
+from models.training.finetune_report import only
+from models.training.protocols import missing_classes
+from models.training.scores import Predictions, Scores, per_trial, score
+from models.training.settings import Setting
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One setting on one person's session, with all it needs: it may run on another machine."""
+
+    setting: Setting
+    trials: tuple[Trial, ...]  # of one subject and session, training and test
+    options: FinetuneOptions
+    pretrained: PretrainedEncoders | None
+    oracle: Oracle | None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Scores of one row on one session."""
+
+    model: str
+    setting: Setting
+    mask: float
+    is_main: bool  # the setting's own row, not one with less in the test
+    subject: str
+    session: int
+    window: Scores
+    trial: Scores
+    classes_seen: int  # classes among the labels that trained
+    note: str = ""
+
+
+def jobs_of(
+    settings: Sequence[Setting],
+    trials: Sequence[Trial],
+    options: FinetuneOptions,
+    pretrained: PretrainedEncoders | None,
+    oracle: Oracle | None,
+) -> list[Job]:
+    """Return a job for each setting on each subject and session; the oracle's only where there is one."""
+    sessions: dict[tuple[str, int], list[Trial]] = {}
+    for trial in trials:
+        sessions.setdefault((trial.subject, trial.session), []).append(trial)
+    return [
+        Job(
+            setting,
+            group,
+            options,
+            pretrained if setting.pretrained else None,
+            oracle if setting.kind == "oracle" else None,
+        )
+        for group in map(tuple, sessions.values())
+        for setting in settings
+        if setting.kind != "oracle" or oracle is not None
+    ]
+
+
+def run_job(job: Job) -> list[Outcome] | LeftOut:
+    """Train on the training trials of the published split, score on its test trials."""
+    torch.set_num_threads(1)
+    setting, first = job.setting, job.trials[0]
+    try:
+        training, test = published_split(job.trials)
+        chosen = setting.labels.choose(training)
+        if setting.kind == "network":
+            answers = _network_answers(job, chosen, test)
+        else:
+            probs, windows = _reference_answer(job, chosen, test)
+            answers = [(setting.model, setting.mask, Predictions.of(probs, windows))]
+    except InputError as error:
+        return LeftOut(first.subject, f"session {first.session}, {setting.name}: {error}")
+    seen = _classes_seen(chosen, job)
+    return [
+        _outcome(job, model, mask, number == 0, predictions, seen, missing_classes(chosen, setting.labels))
+        for number, (model, mask, predictions) in enumerate(answers)
+    ]
+
+
+def _network_answers(
+    job: Job, chosen: Sequence[Trial], test: Sequence[Trial]
+) -> list[tuple[str, float, Predictions]]:
+    """Return (row's model, mask, predictions), the setting's own row first."""
+    setting = job.setting
+    options = replace(
+        job.options,
+        modalities=setting.modalities,
+        fusion=setting.fusion,
+        mask=setting.mask,
+        max_windows=setting.labels.max_windows,
+        n_steps=steps_that_fit(job.trials, job.options.n_steps),
+        freeze=job.options.freeze and setting.pretrained,
+    )
+    model = finetune(chosen, options, job.pretrained)
+    answers = [(setting.model, setting.mask, model.predict(test, mask=setting.mask))]
+    for share in setting.test_masks:
+        masked = model.predict(test, mask=share)
+        answers.append((f"{setting.model}, masked in the test only", share, masked))
+    for modality in setting.modalities if setting.alone else ():
+        answers.append(
+            (f"{setting.model}, {modality.upper()} alone", setting.mask, model.predict(test, [modality]))
+        )
+    return answers
+
+
+def _reference_answer(
+    job: Job, chosen: Sequence[Trial], test: Sequence[Trial]
+) -> tuple[NDArray[np.float64], WindowSet]:
+    """Return probabilities (n, n_labels) and the windows they are of."""
+    options = replace(
+        job.options,
+        modalities=job.setting.modalities,
+        n_steps=steps_that_fit(job.trials, job.options.n_steps),
+    )
+    train_windows = cut_windows(chosen, options.n_steps, max_per_trial=options.max_windows_per_trial)
+    if job.setting.labels.max_windows is not None:
+        train_windows = first_windows(train_windows, job.setting.labels.max_windows)
+    windows = only(cut_windows(test, options.n_steps), options)
+    if job.oracle is not None:
+        first = job.trials[0]
+        scores = job.oracle.scores(first.subject, first.session, windows.eeg, windows.eye)
+        return _softmax(scores), windows
+    classifier = BASELINES[job.setting.kind](len(chosen[0].label_names), options.seed)
+    return classifier.fit(only(train_windows, options)).predict_proba(windows), windows
+
+
+def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _classes_seen(chosen: Sequence[Trial], job: Job) -> int:
+    most = job.setting.labels.max_windows
+    if most is None:
+        return sum(count > 0 for count in coverage(chosen).counts)
+    n_steps = steps_that_fit(job.trials, job.options.n_steps)
+    windows = cut_windows(chosen, n_steps, max_per_trial=job.options.max_windows_per_trial)
+    return len(np.unique(first_windows(windows, most).label))
+
+
+def _outcome(
+    job: Job, model: str, mask: float, is_main: bool, predictions: Predictions, seen: int, note: str
+) -> Outcome:
+    first, trials = job.trials[0], per_trial(predictions)
+    return Outcome(
+        model,
+        job.setting,
+        mask,
+        is_main,
+        first.subject,
+        first.session,
+        score(predictions.probs, predictions.label),
+        score(trials.probs, trials.label),
+        seen,
+        note,
+    )
+
+
+def run_all(
+    jobs: Sequence[Job], n_jobs: int = 1, dask: str | None = None
+) -> Iterator[list[Outcome] | LeftOut]:
+    """Yield the results of all jobs in their order, as they come in.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    n_jobs : int
+        Processes here.
+    dask : str, optional
+        Address of the scheduler of an existing Dask cluster, which then runs them in place of processes
+        here. Its workers need this program in the same version.
+
+    Raises
+    ------
+    InputError
+        If the cluster cannot be reached, or dask is not installed.
+    """
+    if dask is not None:
+        yield from _on_cluster(jobs, dask)
+    elif n_jobs == 1:
+        yield from map(run_job, jobs)
+    else:
+        from joblib import Parallel, delayed
+
+        yield from Parallel(n_jobs, return_as="generator")(delayed(run_job)(job) for job in jobs)
+
+
+def _on_cluster(jobs: Sequence[Job], address: str) -> Iterator[list[Outcome] | LeftOut]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise InputError(
+            "dask is not installed", where="--dask", remedy='pip install "affectscope[cluster]"'
+        ) from error
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"no Dask scheduler answers: {str(error).splitlines()[0]}",
+            where=f"--dask {address}",
+            remedy="give its address, e.g. tcp://host:8786",
+        ) from error
+    with client:
+        shared = _Scattered(client, jobs)
+        futures = [client.submit(_run_on_cluster, *shared.parts(job), pure=False) for job in jobs]
+        for future in futures:
+            yield future.result()
+
+
+class _Scattered:
+    """Puts what many jobs share on the cluster once: trials of a session, and the pre-trained encoders."""
+
+    def __init__(self, client: Any, jobs: Sequence[Job]) -> None:
+        self._futures: dict[int, Any] = {}
+        for job in jobs:
+            for part in (job.trials, job.pretrained):
+                if part is not None and id(part) not in self._futures:
+                    self._futures[id(part)] = client.scatter([part], hash=False)[0]
+
+    def parts(self, job: Job) -> tuple[Job, Any, Any]:
+        """Return the arguments of `_run_on_cluster`."""
+        slim = replace(job, trials=(), pretrained=None)
+        return slim, self._futures[id(job.trials)], self._futures.get(id(job.pretrained))
+
+
+def _run_on_cluster(
+    job: Job, trials: tuple[Trial, ...], pretrained: PretrainedEncoders | None
+) -> list[Outcome] | LeftOut:
+    return run_job(replace(job, trials=trials, pretrained=pretrained))
