@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from app.commands import bench, dataset, decode, demo, devices, files, finetune, pretrain, train
+from app.commands import bench, dataset, decode, demo, devices, evaluate, files, finetune, pretrain, train
 
 app = typer.Typer(
     name="affectscope",
@@ -21,6 +21,7 @@ files.register(app)
 decode.register(app)
 demo.register(app)
 train.register(app)
+evaluate.register(app)
 pretrain.register(app)
 bench.register(app)
 dataset.register(app)

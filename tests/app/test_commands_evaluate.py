@@ -1,0 +1,57 @@
+"""evaluate takes simulated people or a data set, says which it lacks, and prints JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from app.__main__ import main
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", *arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "nothing to evaluate on"),
+        (("emodb",), "expected emodb and its folder"),
+        (("nodb", "."), "expected emodb and its folder, got nodb"),
+        (("emodb", ".", "--simulated"), "expected one thing to evaluate on"),
+        (("--simulated", "--test", "."), "--test is for a data set"),
+        (("emodb", "nowhere-at-all"), "expected the EMO-DB folder"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_emodb_prints_json_and_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    for speaker in ("03", "08", "09"):
+        for label, letter in enumerate("WFNT"):
+            time = np.arange(9600) / 16000
+            wave = 0.2 * np.sin(2 * np.pi * 100 * 1.5**label * time) + 0.01 * rng.standard_normal(9600)
+            wavfile.write(tmp_path / f"{speaker}a01{letter}a.wav", 16000, (wave * 32767).astype(np.int16))
+    (tmp_path / "09a02Wa.wav").write_bytes(b"no sound")
+    assert run("emodb", str(tmp_path), "--quick", "--json") == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert {"protocol", "unit", "chance", "ours", "reference", "settings"} <= set(result)
+    assert {"mean", "interval", "speakers", "confusion"} <= set(result["ours"])
+    assert list(result["ours"]["speakers"]) == ["03", "08", "09"]
+    assert result["quick"] is True
+    assert result["left_out"][0]["subject"] == "09"
+    assert "09a02Wa.wav" in printed.err
