@@ -78,6 +78,9 @@ class Labels:
         }[self.how]
 
 
+ALL_LABELS = Labels()
+
+
 @dataclass(frozen=True)
 class LabelledSource:
     """A data set's folder or a recording."""

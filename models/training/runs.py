@@ -116,11 +116,11 @@ def _network_answers(
     for share in setting.test_masks:
         masked = model.predict(test, mask=share)
         answers.append((f"{setting.model}, masked in the test only", share, masked))
-    for modality in setting.modalities if setting.alone else ():
-        answers.append(
-            (f"{setting.model}, {modality.upper()} alone", setting.mask, model.predict(test, [modality]))
-        )
-    return answers
+    alone = setting.modalities if setting.alone else ()
+    return answers + [
+        (f"{setting.model}, {modality.upper()} alone", setting.mask, model.predict(test, [modality]))
+        for modality in alone
+    ]
 
 
 def _reference_answer(

@@ -7,7 +7,7 @@ from itertools import product
 
 from acquisition.errors import InputError
 from models.training import paper_figures as paper
-from models.training.protocols import Labels
+from models.training.protocols import ALL_LABELS, Labels
 
 TEN_TRIALS, TEN_WINDOWS, TWO_A_CLASS = (
     Labels("first", 10),
@@ -31,7 +31,7 @@ class Setting:
     modalities: tuple[str, ...] = _BOTH
     fusion: str = "attention"
     pretrained: bool = False
-    labels: Labels = Labels()
+    labels: Labels = ALL_LABELS
     mask: float = 0.0  # share of EEG channels hidden, in fine-tuning and test alike
     test_masks: tuple[float, ...] = ()  # hidden in the test alone: a row more for each
     alone: bool = False  # a row more for each modality alone, the others removed
@@ -75,7 +75,7 @@ def _table_1(dataset: str, quick: bool) -> list[Setting]:
     """With and without pre-training, each signal alone; by all labels and by ten."""
     figures = paper.MMV_TABLE_1[dataset]
     rows = []
-    for labels, (signal, pretrained) in product([TEN_TRIALS] if quick else [Labels(), TEN_TRIALS], figures):
+    for labels, (signal, pretrained) in product([TEN_TRIALS] if quick else [ALL_LABELS, TEN_TRIALS], figures):
         rows.append(
             Setting(
                 f"MV-SSTMA-{signal}",
@@ -105,7 +105,7 @@ def _table_2(dataset: str, quick: bool) -> list[Setting]:
         )
     for model, kind in (("MAX", "max"), ("Fuzzy Integral", "fuzzy"), ("BDAE", "bdae")):
         rows.append(Setting(model, kind=kind, paper=figures[model]))
-    return rows + _references(Labels())
+    return rows + _references(ALL_LABELS)
 
 
 def _references(labels: Labels) -> list[Setting]:

@@ -1,0 +1,62 @@
+"""A table as bars: ours beside the paper's, or every person's as in the EAV paper's Figure 2."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.training.tables import Table
+
+_OURS, _PAPER = "#3b6ea8", "#b9b9b9"
+_SERIES = ("#3b6ea8", "#d98b3a", "#5d9e62", "#8a5fa8", "#a84b4b")
+
+
+def draw_table(table: Table, path: Path) -> None:
+    """Write a PNG of the mean accuracy of each row with its SD, the paper's figure behind it."""
+    figure, axes = _figure(8.0, 1.2 + 0.42 * len(table.rows))
+    for at, row in enumerate(table.rows):
+        summary, (mean, sd) = row.accuracy(), row.paper
+        axes.barh(at, 100 * summary.mean, 0.4, color=_OURS, xerr=100 * summary.sd if summary.sd else None)
+        if not math.isnan(mean):
+            axes.barh(at + 0.4, mean, 0.32, color=_PAPER, xerr=sd)
+    axes.set_yticks(range(len(table.rows)), [row.name for row in table.rows], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel(f"accuracy per {table.unit}, %, mean and SD over people; grey: the paper")
+    _save(figure, axes, table, path)
+
+
+def draw_subjects(table: Table, path: Path) -> None:
+    """Write a PNG of every person's accuracy by model: the EAV paper's Figure 2."""
+    people = sorted({entry.subject for row in table.rows for entry in row.entries}, key=int)
+    width = 0.8 / len(table.rows)
+    figure, axes = _figure(max(6.0, 1.5 + 0.35 * len(people) * len(table.rows) / 2), 4.0)
+    for number, row in enumerate(table.rows):
+        of_subject = {entry.subject: 100 * row.scores(entry).accuracy for entry in row.entries}
+        places = [people.index(subject) + (number + 0.5) * width - 0.4 for subject in of_subject]
+        colour = _SERIES[number % len(_SERIES)]
+        axes.bar(places, list(of_subject.values()), width, label=row.model, color=colour)
+    axes.set_xticks(range(len(people)), people, fontsize=7)
+    axes.set_ylim(0, 100)
+    axes.set_xlabel("person")
+    axes.set_ylabel(f"accuracy per {table.unit}, %")
+    axes.legend(fontsize=7, ncols=2)
+    _save(figure, axes, table, path)
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # no display, no global state
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _save(figure: Any, axes: Any, table: Table, path: Path) -> None:
+    axes.set_title(" — ".join(part for part in (table.title, table.marks()) if part), fontsize=9)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.savefig(path, dpi=130)
