@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,9 @@ from models.config import MvSstmaConfig, preset
 from models.decoder import Decoder
 from models.features.normalise import EegScale, Normaliser
 from models.network import FusionNetwork
+from models.training.batches import Rows
+from models.training.encoders import eeg_input
+from models.training.simulated_data import SubjectFeatures
 
 HOP_S = 0.25
 LABELS = ("sad", "neutral", "happy")
@@ -154,3 +158,41 @@ def test_a_context_that_does_not_fit_is_refused(context, run_in, said):
     network = replace(config.network, eeg=MvSstmaConfig(context=context))
     with pytest.raises(InputError, match=said):
         replace(config, network=network, windows=replace(config.windows, eeg_run_in=run_in))
+
+
+def test_training_windows_hold_the_run_in_and_give_the_streamed_tokens(checkpoint):
+    n_rows, n_channels, n_bands = 30, len(SEED_CH_NAMES), 5
+    rng = np.random.default_rng(0)
+    usable = np.ones((n_rows, n_channels), dtype=bool)
+    usable[20, 3] = False
+    nothing = np.zeros(n_rows)
+    subject = SubjectFeatures(
+        t_end=np.arange(n_rows, dtype=float),
+        label=nothing.astype(np.int64),
+        trial=nothing.astype(np.int64),
+        since_onset_s=nothing,
+        de=rng.normal(1.5, 1.0, (n_rows, n_channels, n_bands)).astype(np.float32),
+        usable=usable,
+        eye=np.zeros((n_rows, 33), dtype=np.float32),
+        crop=np.zeros((n_rows, 3, 2, 2), dtype=np.uint8),
+        has_crop=nothing.astype(bool),
+        log_mel=np.zeros((n_rows, 1, 128), dtype=np.float16),
+        n_frames=nothing.astype(np.int64),
+    )
+    network = checkpoint.network
+    rows = Rows([subject], Normaliser.from_dict(checkpoint.normaliser_tensors))
+    batch = eeg_input(network, rows, np.array([4, 28]), None, rng)
+    assert batch.eeg.shape == (2, n_channels, 17, n_bands)
+    assert batch.eeg_step_mask.sum(dim=1).tolist() == [5, 17]  # the first lies at the recording's start
+    state, tokens = network.eeg.start(n_channels), []
+    for at in range(17):
+        mask = batch.eeg_channel_mask[1:, at]
+        tokens.append(network.step_eeg(batch.eeg[1:, :, at], batch.eeg_positions, mask, state)[0])
+    with torch.no_grad():
+        whole = network.eeg_pool(
+            network.eeg(batch.eeg, batch.eeg_positions, batch.eeg_step_mask, batch.eeg_channel_mask)[0],
+            batch.eeg_channel_mask,
+        )
+    assert (torch.cat(tokens, dim=1)[0] - whole[1]).abs().max() < 1e-5
+    network.unimodal_logits("eeg", batch).sum().backward()  # and they can be learned from
+    assert network.eeg.embed.weight.grad is not None
