@@ -35,7 +35,7 @@ class Setting:
     mask: float = 0.0  # share of EEG channels hidden, in fine-tuning and test alike
     test_masks: tuple[float, ...] = ()  # hidden in the test alone: a row more for each
     alone: bool = False  # a row more for each modality alone, the others removed
-    paper: paper.Figure = (float("nan"), None)  # per cent; NaN where the paper has no such row
+    paper: paper.Figure | None = None  # None where the paper has no such row
 
     @property
     def name(self) -> str:
@@ -132,7 +132,7 @@ def _table_3(dataset: str, quick: bool) -> list[Setting]:
                 fusion=fusion,
                 pretrained=True,
                 labels=labels,
-                paper=(float("nan"), None) if per_class else figures[model],
+                paper=None if per_class else figures[model],
             )
         )
     return rows + _references(TEN_TRIALS)
@@ -152,7 +152,7 @@ def _table_4(dataset: str, quick: bool) -> list[Setting]:
                 labels=TEN_TRIALS,
                 mask=share / 100,
                 test_masks=() if share else (0.3, 0.5, 0.7),
-                paper=figures[model].get(share, (float("nan"), None)),
+                paper=figures[model].get(share),
             )
         )
     return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +16,10 @@ def draw_table(table: Table, path: Path) -> None:
     """Write a PNG of the mean accuracy of each row with its SD, the paper's figure behind it."""
     figure, axes = _figure(8.0, 1.2 + 0.42 * len(table.rows))
     for at, row in enumerate(table.rows):
-        summary, (mean, sd) = row.accuracy(), row.paper
+        summary = row.accuracy()
         axes.barh(at, 100 * summary.mean, 0.4, color=_OURS, xerr=100 * summary.sd if summary.sd else None)
-        if not math.isnan(mean):
-            axes.barh(at + 0.4, mean, 0.32, color=_PAPER, xerr=sd)
+        if row.paper is not None:
+            axes.barh(at + 0.4, row.paper[0], 0.32, color=_PAPER, xerr=row.paper[1])
     axes.set_yticks(range(len(table.rows)), [row.name for row in table.rows], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)

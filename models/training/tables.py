@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 
 from acquisition.errors import InputError
 from models.datasets.types import LeftOut
+from models.training.paper_figures import Figure
 from models.training.scores import Scores, Summary, summarise, wilson_interval
 
 CSV_FILE, JSON_FILE, DETAILS_FILE, PLOT_FILE = "table.csv", "table.json", "README.md", "table.png"
 _ROW_KEYS = ("model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd")
-_NO_FIGURE = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ class Row:
     labels: str
     mask: float
     entries: tuple[Entry, ...]
-    paper: tuple[float, float | None] = (_NO_FIGURE, None)  # per cent; NaN: the paper has no such row
+    paper: Figure | None = None  # None: the paper has no such row
     unit: str = "window"
 
     @property
@@ -70,7 +69,7 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row with the keys of the JSON."""
-        summary, (mean, sd) = self.accuracy(), self.paper
+        summary, (paper_mean, paper_sd) = self.accuracy(), _shares(self.paper)
         values = (
             self.model,
             self.pretrained,
@@ -78,8 +77,8 @@ class Row:
             self.mask,
             summary.mean,
             summary.sd,
-            None if math.isnan(mean) else mean / 100,
-            None if sd is None else sd / 100,
+            paper_mean,
+            paper_sd,
         )
         return dict(zip(_ROW_KEYS, values, strict=True))
 
@@ -114,15 +113,21 @@ class Table:
         marks = (("GENERATED DATA", self.generated), ("QUICK: few people and epochs", self.quick))
         return ", ".join(text for text, there in marks if there)
 
-    def write(self, folder: Path) -> list[Path]:
+    def cells(self) -> tuple[tuple[str, ...], list[list[str]]]:
+        """Return the header and the rows in words; figures in per cent."""
+        return _HEADER, [self._cells(row) for row in self.rows]
+
+    def write(self, folder: Path, *, by_subject: bool = False) -> list[Path]:
         """Write CSV, JSON, the table in words and a bar plot; returns their paths.
+
+        ``by_subject`` draws every person's bars in place of the means.
 
         Raises
         ------
         InputError
             If the folder cannot be written.
         """
-        from models.training.table_plot import draw_table
+        from models.training.table_plot import draw_subjects, draw_table
 
         paths = [folder / name for name in (CSV_FILE, JSON_FILE, DETAILS_FILE, PLOT_FILE)]
         try:
@@ -133,7 +138,7 @@ class Table:
                 writer.writerows(self._csv_row(row) for row in self.rows)
             paths[1].write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
             paths[2].write_text(self.words(), encoding="utf-8")
-            draw_table(self, paths[3])
+            (draw_subjects if by_subject else draw_table)(self, paths[3])
         except OSError as error:
             raise InputError(
                 f"the folder cannot be written: {error.strerror}", where=f"--out {folder}"
@@ -158,7 +163,7 @@ class Table:
     def words(self) -> str:
         """Return the table as Markdown, with what differs from the paper."""
         lines = [f"# {self.title}", "", *([f"**{self.marks()}**", ""] if self.marks() else [])]
-        lines += [self.protocol, "", *_markdown([*_HEADER], [self._cells(row) for row in self.rows])]
+        lines += [self.protocol, "", *_markdown(*self.cells())]
         for heading, sentences in (
             ("What differs from the paper", self.differs),
             ("Classes and notes", self.notes),
@@ -169,14 +174,14 @@ class Table:
 
     def _cells(self, row: Row) -> list[str]:
         summary, by_trial, (low, high) = row.accuracy(), row.accuracy(True), row.trial_interval()
-        paper_mean, paper_sd = row.paper
+        paper_mean, paper_sd = _shares(row.paper)
         return [
             row.model,
             "yes" if row.pretrained else "",
             row.labels,
             f"{row.mask:.0%}" if row.mask else "",
             _percent(summary.mean, summary.sd),
-            "" if math.isnan(paper_mean) else _percent(paper_mean / 100, paper_sd and paper_sd / 100),
+            "" if paper_mean is None else _percent(paper_mean, paper_sd),
             _percent(summary.pooled_mean, summary.pooled_sd),
             f"{100 * by_trial.mean:.1f} [{100 * low:.0f}, {100 * high:.0f}]",
             f"{100 * _mean(row, 'balanced_accuracy'):.1f}",
@@ -190,6 +195,14 @@ _HEADER = (
     "model", "pre-trained", "labels", "mask", "accuracy % (SD)", "paper % (SD)", "sessions pooled",
     "per trial [95 %]", "balanced", "NLL", "ECE", "people",
 )  # fmt: skip
+
+
+def _shares(figure: Figure | None) -> tuple[float | None, float | None]:
+    """Return a paper's per cent as shares."""
+    if figure is None:
+        return None, None
+    mean, sd = figure
+    return mean / 100, None if sd is None else sd / 100
 
 
 def _mean(row: Row, key: str) -> float:
