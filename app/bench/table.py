@@ -16,7 +16,8 @@ _NOTES = {
     "xdf_read": "EEG and gaze alone: {eeg_and_gaze_alone[ratio]:.1f} x pyxdf",
     "latency_total": "p99 {p99:.0f} ms, {n_skipped} skipped",
     "mv_sstma_forward": "outputs equal to {max_difference:.0e}",
-    "mv_sstma_tick": "a sequence in steps or at once: equal to {max_difference:.0e}",
+    "mv_sstma_tick": "equal to {max_difference:.0e}; {threads} thread, as live; "
+    "on {all_threads}: {ratio_on_all_threads:.2f}",
     "mv_sstma_train_step": "gradients equal to {max_difference:.0e}; {threads} threads",
     "replay_memory": "{replays[1][recording_s]:.0f} s recording: {replays[1][above_torch_mb]:.0f} MB",
     "window_fps": "slowest: {slowest}; Qt platform {platform}",

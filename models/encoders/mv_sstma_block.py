@@ -204,7 +204,7 @@ class MvSstmaBlock(nn.Module):
         else:
             weight, bias = folded.qkv, folded.bias
         y = y.view(n_rows * self.n_branches, -1, n_channels)
-        packed = torch.bmm(weight.repeat(n_rows, 1, 1), y)
+        packed = torch.bmm(weight if n_rows == 1 else weight.repeat(n_rows, 1, 1), y)
         packed = packed.view(n_rows, self.n_branches, -1, n_channels).add_(bias)
         return packed.view(-1, 3 * self.config.head_dim, n_channels)
 
