@@ -135,8 +135,8 @@ def pretrain(
     for modality, outcome in done.outcomes.items():
         print(
             f"{modality}: loss {outcome.losses[0]:.3f} in the first epoch, {outcome.losses[-1]:.3f} "
-            f"in the last; {outcome.n_steps} steps, {outcome.seconds:.0f} s, {outcome.windows_s:.0f} windows/s, "
-            f"{outcome.wait_share:.0%} of the time waiting for data"
+            f"in the last; {outcome.n_steps} steps, {outcome.seconds:.0f} s, "
+            f"{outcome.windows_s:.0f} windows/s, {outcome.wait_share:.0%} of the time waiting for data"
         )
     said = (
         "test trials included: transductive" if include_test else f"{done.corpus.n_test} test trials left out"

@@ -191,7 +191,8 @@ def _check(options: PretrainOptions, world: World) -> None:
 def _corpus(options: PretrainOptions, world: World, report: Report) -> Corpus:
     """Open the corpus: the first process reads it, then one on each machine that has its own disk."""
     features = kind_of_features(options.sources, options.features)
-    cache = options.cache or options.out.with_name(f"{options.out.name}-cache")
+    out = options.out.absolute()
+    cache = options.cache or out.with_name(f"{out.name}-cache")
     reading = FeatureConfig(line_hz=options.line_hz)
 
     def opened() -> Corpus:
@@ -273,7 +274,9 @@ def _settings(options: PretrainOptions, corpus: Corpus, config: ModelConfig, mod
     """Return everything the weights depend on, by the name a user knows it by."""
     sizes = config.network.eeg if modality == "eeg" else config.network.eye
     loop = asdict(options.loop)
-    kept = {name: loop[name] for name in ("epochs", "learning_rate", "weight_decay", "betas", "warm_up")}
+    kept = {
+        name: loop[name] for name in ("epochs", "learning_rate", "weight_decay", "betas", "eps", "warm_up")
+    }
     return kept | {
         "modality": modality,
         "corpus": [part.key for part in corpus.parts],

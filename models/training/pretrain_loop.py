@@ -35,6 +35,9 @@ class LoopOptions:
     learning_rate: float = 1.5e-4
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
+    # A softmax ignores the keys' biases: their gradient is rounding error, which Adam's usual 1e-8 would
+    # blow up to steps of full size that differ from one number of processes to the next.
+    eps: float = 1e-6
     warm_up: float = 0.05  # of all steps
     log_every: int = 10  # steps
     checkpoint_every: int = 200  # steps
@@ -90,7 +93,11 @@ def run_loop(
     world.join_statistics(model)
     parameters = list(model.parameters())
     optimiser = torch.optim.AdamW(
-        parameters, options.learning_rate, betas=options.betas, weight_decay=options.weight_decay
+        parameters,
+        options.learning_rate,
+        betas=options.betas,
+        eps=options.eps,
+        weight_decay=options.weight_decay,
     )
     standing = Standing()
     if resume and state_file.is_file():
