@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from app.commands import bench, dataset, decode, demo, devices, evaluate, files, finetune, pretrain, train
+from app.commands import (
+    bench,
+    dataset,
+    decode,
+    demo,
+    devices,
+    evaluate,
+    files,
+    finetune,
+    pretrain,
+    reproduce,
+    train,
+)
 
 app = typer.Typer(
     name="affectscope",
@@ -26,3 +38,4 @@ pretrain.register(app)
 bench.register(app)
 dataset.register(app)
 finetune.register(app)
+reproduce.register(app)

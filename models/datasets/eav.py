@@ -128,6 +128,17 @@ def load_eav_clips(
             yield from clips
 
 
+def eav_subjects(folder: Path) -> list[str]:
+    """Return the subjects' numbers.
+
+    Raises
+    ------
+    InputError
+        If the folder is not EAV.
+    """
+    return [subject for subject, _ in _subjects(folder, None)]
+
+
 def _subjects(folder: Path, subjects: Sequence[str | int] | None) -> list[tuple[str, Path]]:
     if not folder.is_dir():
         raise InputError("expected the EAV folder, found none", where=str(folder))

@@ -18,7 +18,7 @@ from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, Report
 from models.training.protocols import LabelledSource
-from models.training.runs import Outcome, jobs_of, run_all
+from models.training.runs import Outcome, jobs_of, run_here_or_there, run_job
 from models.training.settings import Setting, settings_of
 from models.training.tables import Entry, Row, Table
 
@@ -89,7 +89,7 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
     finetune = options.finetune.quick() if options.quick else options.finetune
     jobs = jobs_of(settings, trials, finetune, pretrained, load_oracle(options.folder))
     outcomes: list[Outcome] = []
-    for number, result in enumerate(run_all(jobs, options.n_jobs, options.dask), start=1):
+    for number, result in enumerate(run_here_or_there(run_job, jobs, options.n_jobs, options.dask), start=1):
         if isinstance(result, LeftOut):
             left_out.append(result)
         else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from models.training.finetune_report import only
 from models.training.protocols import missing_classes
 from models.training.scores import Predictions, Scores, per_trial, score
 from models.training.settings import Setting
+
+J = TypeVar("J")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,18 +179,21 @@ def _outcome(
     )
 
 
-def run_all(
-    jobs: Sequence[Job], n_jobs: int = 1, dask: str | None = None
-) -> Iterator[list[Outcome] | LeftOut]:
-    """Yield the results of all jobs in their order, as they come in.
+def run_here_or_there(
+    run: Callable[[J], R], jobs: Iterable[J], n_jobs: int = 1, dask: str | None = None
+) -> Iterator[R]:
+    """Yield ``run(job)`` of all jobs in their order, as they come in.
 
     Parameters
     ----------
-    jobs : sequence of Job
+    run : callable
+        Importable by name, as the jobs go to other processes.
+    jobs : iterable
+        Independent of each other.
     n_jobs : int
         Processes here.
     dask : str, optional
-        Address of the scheduler of an existing Dask cluster, which then runs them in place of processes
+        Address of the scheduler of an existing Dask cluster, which then runs the jobs in place of processes
         here. Its workers need this program in the same version.
 
     Raises
@@ -196,16 +202,16 @@ def run_all(
         If the cluster cannot be reached, or dask is not installed.
     """
     if dask is not None:
-        yield from _on_cluster(jobs, dask)
+        yield from _on_cluster(run, jobs, dask)
     elif n_jobs == 1:
-        yield from map(run_job, jobs)
+        yield from map(run, jobs)
     else:
         from joblib import Parallel, delayed
 
-        yield from Parallel(n_jobs, return_as="generator")(delayed(run_job)(job) for job in jobs)
+        yield from Parallel(n_jobs, return_as="generator")(delayed(run)(job) for job in jobs)
 
 
-def _on_cluster(jobs: Sequence[Job], address: str) -> Iterator[list[Outcome] | LeftOut]:
+def _on_cluster(run: Callable[[J], R], jobs: Iterable[J], address: str) -> Iterator[R]:
     try:
         from distributed import Client
     except ImportError as error:
@@ -216,34 +222,12 @@ def _on_cluster(jobs: Sequence[Job], address: str) -> Iterator[list[Outcome] | L
         client = Client(address, timeout="10s")
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"no Dask scheduler answers: {str(error).splitlines()[0]}",
+            f"no Dask scheduler answers: {(str(error) or type(error).__name__).splitlines()[0]}",
             where=f"--dask {address}",
             remedy="give its address, e.g. tcp://host:8786",
         ) from error
     with client:
-        shared = _Scattered(client, jobs)
-        futures = [client.submit(_run_on_cluster, *shared.parts(job), pure=False) for job in jobs]
+        # Scattered, a job reaches the worker that runs it and nobody else.
+        futures = [client.submit(run, client.scatter(job, hash=False), pure=False) for job in jobs]
         for future in futures:
             yield future.result()
-
-
-class _Scattered:
-    """Puts what many jobs share on the cluster once: trials of a session, and the pre-trained encoders."""
-
-    def __init__(self, client: Any, jobs: Sequence[Job]) -> None:
-        self._futures: dict[int, Any] = {}
-        for job in jobs:
-            for part in (job.trials, job.pretrained):
-                if part is not None and id(part) not in self._futures:
-                    self._futures[id(part)] = client.scatter([part], hash=False)[0]
-
-    def parts(self, job: Job) -> tuple[Job, Any, Any]:
-        """Return the arguments of `_run_on_cluster`."""
-        slim = replace(job, trials=(), pretrained=None)
-        return slim, self._futures[id(job.trials)], self._futures.get(id(job.pretrained))
-
-
-def _run_on_cluster(
-    job: Job, trials: tuple[Trial, ...], pretrained: PretrainedEncoders | None
-) -> list[Outcome] | LeftOut:
-    return run_job(replace(job, trials=trials, pretrained=pretrained))

@@ -40,7 +40,7 @@ class Row:
     mask: float
     entries: tuple[Entry, ...]
     paper: Figure | None = None  # None: the paper has no such row
-    unit: str = "window"
+    unit: str = "window"  # or clip; trial takes the scores per trial
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class Row:
 
     def scores(self, entry: Entry) -> Scores:
         """Return an entry's scores in the row's unit."""
-        return entry.window if self.unit == "window" else entry.trial
+        return entry.trial if self.unit == "trial" else entry.window
 
     def accuracy(self, of_trials: bool = False) -> Summary:
         """Return mean and SD of the accuracy over people."""
@@ -116,6 +116,14 @@ class Table:
     def cells(self) -> tuple[tuple[str, ...], list[list[str]]]:
         """Return the header and the rows in words; figures in per cent."""
         return _HEADER, [self._cells(row) for row in self.rows]
+
+    def short_cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return header and rows that a terminal has room for."""
+        header = ("model", f"% per {self.unit} (SD)", "paper (SD)", "per trial [95 %]", "people")
+        picks = [
+            _HEADER.index(name) for name in ("accuracy % (SD)", "paper % (SD)", "per trial [95 %]", "people")
+        ]
+        return header, [(row.name, *(self._cells(row)[at] for at in picks)) for row in self.rows]
 
     def write(self, folder: Path, *, by_subject: bool = False) -> list[Path]:
         """Write CSV, JSON, the table in words and a bar plot; returns their paths.

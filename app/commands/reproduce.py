@@ -1,0 +1,143 @@
+"""The command that runs the papers' tables: reproduce."""
+
+from __future__ import annotations
+
+import enum
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table as Screen
+
+from acquisition.errors import InputError
+from app.commands import options as opt
+from app.commands.stage_bars import StageBars, check_writable
+
+if TYPE_CHECKING:
+    from models.training.tables import Table
+
+
+class Dataset(enum.StrEnum):
+    """Whose tables."""
+
+    SEED_IV = "seed-iv"
+    SEED_V = "seed-v"
+    EAV = "eav"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(reproduce)
+
+
+def reproduce(
+    dataset: Annotated[Dataset, typer.Argument(help="Which data set.")],
+    folder: Annotated[Path, typer.Argument(help="Where it was unpacked or generated.")],
+    table: Annotated[int | None, typer.Option(help="Of its paper: 1 to 4 for SEED, 1 for EAV.")] = None,
+    figure: Annotated[
+        int | None, typer.Option(help="EAV: 2, every person as bars.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for CSV, JSON, words and plot.", show_default=False)
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="SEED: pre-trained already on published features; else it is done first.", show_default=False
+        ),
+    ] = None,
+    pretrain_epochs: Annotated[int, typer.Option(min=1, help="SEED: of the pre-training.")] = 30,
+    epochs: Annotated[int, typer.Option(min=1, help="SEED: of fine-tuning, at most.")] = 30,
+    freeze: Annotated[
+        bool, typer.Option("--freeze/--no-freeze", help="SEED: keep pre-trained encoders as they are.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes, a person and session each.")] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(help="Scheduler of a Dask cluster, e.g. tcp://host:8786.", show_default=False),
+    ] = None,
+    device: opt.Device = "auto",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few people, windows and epochs; marked so.")
+    ] = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Run a paper's protocol and print our figures beside the paper's.
+
+    Examples:
+
+      affectscope reproduce seed-iv s4 --table 2 --quick
+
+      affectscope reproduce eav EAV --table 1 --figure 2 --out eav-table
+    """
+    if table is None and figure is None:
+        raise InputError("expected a table", where="--table", remedy="give --table 1")
+    out = out or Path(f"{dataset.value}-table-{table or 1}")
+    check_writable(out)
+    with StageBars() as bars:
+        if dataset is Dataset.EAV:
+            from models.training.reproduce_eav import EavOptions, reproduce_eav
+
+            _only(table, (None, 1), "--table")
+            _only(figure, (None, 2), "--figure")
+            found = reproduce_eav(EavOptions(folder, quick, seed, jobs, dask), bars)
+        else:
+            from app.model_loading import choose_device
+            from models.training.finetune_config import FinetuneOptions
+            from models.training.reproduce import ReproduceOptions
+            from models.training.reproduce import reproduce as run
+
+            _only(figure, (None,), "--figure")
+            options = ReproduceOptions(
+                dataset.value,
+                folder,
+                table or 0,
+                quick,
+                jobs,
+                dask,
+                model,
+                pretrain_epochs,
+                out / "pretrained" if model is None else None,
+                choose_device(device),
+                replace(
+                    FinetuneOptions(), epochs=epochs, few_epochs=min(epochs, 15), freeze=freeze, seed=seed
+                ),
+            )
+            found = run(options, bars)
+    paths = found.write(out, by_subject=figure is not None)
+    if as_json:
+        print(json.dumps(found.to_dict()))
+        return
+    _show(found)
+    print(f"written: {', '.join(str(path) for path in paths)}")
+
+
+def _only(found: int | None, allowed: tuple[int | None, ...], where: str) -> None:
+    if found not in allowed:
+        expected = " or ".join(str(number) for number in allowed if number) or "none"
+        raise InputError(f"expected {expected} for this data set, found {found}", where=where)
+
+
+def _show(table: Table) -> None:
+    """Print the table with its marks, what differs, and what was left out."""
+    console = Console()
+    title = " - ".join(part for part in (table.title, table.marks()) if part)
+    screen = Screen(title=title, title_justify="left")
+    header, rows = table.short_cells()
+    for column in header:
+        screen.add_column(
+            column, no_wrap=column != header[0], justify="left" if column == header[0] else "right"
+        )
+    for row in rows:
+        screen.add_row(*row)
+    console.print(table.protocol, soft_wrap=True, highlight=False)
+    console.print(screen)
+    for sentence in (*table.differs, *table.notes):
+        console.print(f"- {sentence}", soft_wrap=True, highlight=False)
+    for entry in table.left_out:
+        line = f"left out: subject {entry.subject}: {entry.why}"
+        console.print(line, soft_wrap=True, highlight=False)
