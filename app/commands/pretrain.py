@@ -101,6 +101,7 @@ def pretrain(
     loop = LoopOptions(
         epochs=epochs or (_QUICK_EPOCHS if quick else 30),
         learning_rate=lr or (_QUICK_RATE if quick else 1.5e-4),
+        checkpoint_every=10 if quick else 50,
         compiled=chosen == "cuda" if compile_ is None else compile_,
     )
     options = PretrainOptions(

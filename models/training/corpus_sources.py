@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.errors import InputError
+from acquisition.header import is_simulated
+from acquisition.xdf.scan import scan_xdf
 from models.datasets import eav, seed_iv, seed_v
+from models.datasets.make.folder import is_generated
 from models.datasets.raw_file import raw_file_sequence
 from models.datasets.splits import published_split
 from models.datasets.types import LeftOut, Trial
@@ -40,6 +43,18 @@ class Source:
     def is_dataset(self) -> bool:
         """True for a published set, which has test trials."""
         return self.kind in DATASETS
+
+    @property
+    def is_generated(self) -> bool:
+        """True where nobody was measured: a generated folder, or a recording of simulated streams."""
+        if self.is_dataset:
+            return is_generated(self.path)
+        if self.kind != "xdf":
+            return False
+        try:
+            return any(is_simulated(stream.header) for stream in scan_xdf(self.path).streams.values())
+        except InputError:  # a damaged recording, which is left out
+            return False
 
     def identity(self, features: str, config: FeatureConfig) -> Any:
         """Return what changes with the files, the kind of features and their settings.
@@ -94,23 +109,36 @@ class Corpus:
 
     @property
     def left_out(self) -> list[LeftOut]:
-        """What could not be read."""
-        return [entry for part in self.parts for entry in part.left_out]
+        """What could not be read, files named from their folder on."""
+        return [
+            LeftOut(entry.subject, entry.why.replace(str(source.path), source.path.name))
+            for source, part in zip(self.sources, self.parts, strict=True)
+            for entry in part.left_out
+        ]
 
     @property
     def step_s(self) -> float:
         """Seconds from one step to the next."""
         return self.entries[0].step_s
 
+    @property
+    def used(self) -> list[Source]:
+        """The sources that something could be read of."""
+        kept = {entry.folder for entry in self.entries}
+        return [s for s, part in zip(self.sources, self.parts, strict=True) if str(part.folder) in kept]
+
     def words(self) -> list[str]:
-        """Return a sentence a source, without paths."""
+        """Return a sentence for each source that is used, without paths."""
         lines = []
         for source, part in zip(self.sources, self.parts, strict=True):
             used = set(self.entries) & set(part.entries)
+            if not used:
+                continue
             people = len({entry.subject for entry in used})
             steps = sum(entry.n_steps for entry in used)
             what = f"{people} subjects, {len(used)} trials" if source.is_dataset else source.path.name
-            lines.append(f"{source.kind}: {what}, {steps} steps of {self.step_s:g} s")
+            made = "generated, nobody was measured; " if source.is_generated else ""
+            lines.append(f"{source.kind}: {made}{what}, {steps} steps of {self.step_s:g} s")
         return lines
 
 

@@ -125,7 +125,7 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
     Its channels are those of SEED's 62 that the corpus has, or EAV's 30 where EAV is all there is.
     """
     there = {name for entry in corpus.entries for name in entry.ch_names}
-    only_eav = {source.kind for source in corpus.sources} == {"eav"}
+    only_eav = {source.kind for source in corpus.used} == {"eav"}
     ch_names = [name for name in (eav.CH_NAMES if only_eav else SEED_CH_NAMES) if name in there]
     n_eye = max(entry.n_eye for entry in corpus.entries)
     found = tuple(m for m, has in (("eeg", bool(ch_names)), ("eye", n_eye > 0)) if has)
@@ -145,7 +145,7 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
         eeg=replace(sizes.eeg, context=options.context),
         eye=replace(sizes.eye, context=options.context),
     )
-    kinds = ", ".join(dict.fromkeys(source.kind for source in corpus.sources))
+    kinds = ", ".join(dict.fromkeys(f"{'generated ' if s.is_generated else ''}{s.kind}" for s in corpus.used))
     with_test = "; transductive: test trials included" if _is_transductive(corpus) else ""
     return replace(
         small,
@@ -162,7 +162,7 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
 
 
 def _is_transductive(corpus: Corpus) -> bool:
-    return corpus.includes_test and any(source.is_dataset for source in corpus.sources)
+    return corpus.includes_test and any(source.is_dataset for source in corpus.used)
 
 
 def _silent(stage: str, share: float, loss: float, words: str) -> None:
@@ -321,9 +321,10 @@ def _write_report(options: PretrainOptions, done: Pretrained, config: ModelConfi
         "trained_on": config.trained_on,
         "transductive": config.transductive,
         "quick": options.quick,
+        "generated": [source.kind for source in done.corpus.used if source.is_generated],
         "features": done.corpus.features,
         "sources": done.corpus.words(),
-        "recordings": [s.path.name for s in done.corpus.sources if not s.is_dataset],
+        "recordings": [s.path.name for s in done.corpus.used if not s.is_dataset],
         "test_trials_left_out": done.corpus.n_test,
         "left_out": [asdict(entry) for entry in done.corpus.left_out],
         "outcomes": {modality: asdict(outcome) for modality, outcome in done.outcomes.items()},

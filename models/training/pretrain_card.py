@@ -56,7 +56,7 @@ def _data(corpus: Corpus, config: ModelConfig) -> list[str]:
         )
     elif corpus.n_test:
         lines.append(f"- {corpus.n_test} test trials of the published splits did not enter")
-    if any(not source.is_dataset for source in corpus.sources):
+    if any(not source.is_dataset for source in corpus.used):
         lines.append("- recordings entered whole: a test on one of them would be transductive")
     lines += [f"- left out: {entry.subject}: {entry.why}" for entry in corpus.left_out]
     return lines

@@ -40,7 +40,7 @@ class LoopOptions:
     eps: float = 1e-6
     warm_up: float = 0.05  # of all steps
     log_every: int = 10  # steps
-    checkpoint_every: int = 200  # steps
+    checkpoint_every: int = 50  # steps
     compiled: bool = False
 
     def rate_at(self, step: int, n_steps: int) -> float:

@@ -206,6 +206,7 @@ def test_test_trials_of_the_published_split_never_enter(seed_iv: Path, tmp_path:
     assert plain.n_test == 2 * 3 * 8
     assert {entry.trial for entry in all_of_it.entries} == set(range(1, 25))
     assert all_of_it.n_test == 0
+    assert plain.words()[0].startswith("seed-iv: generated, nobody was measured; 2 subjects, 96 trials")
 
 
 def test_a_broken_subject_is_left_out_and_listed(seed_iv: Path, tmp_path: Path) -> None:
@@ -222,6 +223,16 @@ def test_a_broken_subject_is_left_out_and_listed(seed_iv: Path, tmp_path: Path) 
     assert broken.name in corpus.left_out[0].why
     sessions = {(entry.subject, entry.session) for entry in corpus.entries}
     assert sessions == {("1", 1), ("1", 3), ("2", 1), ("2", 2), ("2", 3)}
+
+
+def test_a_recording_that_cannot_be_read_is_not_named_among_the_data(seed_iv: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "noise.edf"
+    broken.write_bytes(b"no recording")
+    sources = [Source("seed-iv", seed_iv), Source("raw", broken)]
+    corpus = open_corpus(sources, tmp_path / "cache", FeatureConfig(), features="published")
+    assert [source.kind for source in corpus.used] == ["seed-iv"]
+    assert len(corpus.words()) == 1
+    assert [entry.subject for entry in corpus.left_out] == ["noise.edf"]
 
 
 def test_features_follow_what_the_folders_hold(seed_iv: Path, tmp_path: Path) -> None:

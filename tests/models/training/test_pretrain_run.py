@@ -20,6 +20,8 @@ from acquisition.errors import InputError
 from app.model_loading import check_runs_live
 from models.checkpoint import load_checkpoint
 from models.config import MvSstmaConfig
+from models.datasets.make.options import MakeOptions
+from models.datasets.make.seed_iv import make_seed_iv
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.features.normalise import EegScale
 from models.training.corpus_sources import Source
@@ -213,3 +215,22 @@ def test_two_processes_end_with_the_weights_of_one(recording: Path, trained: Pat
         assert one.keys() == two.keys()
         for key, tensor in one.items():
             torch.testing.assert_close(two[key], tensor, atol=1e-5, rtol=0, msg=key)
+
+
+def test_a_model_that_saw_test_trials_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    make_seed_iv(MakeOptions(folder, subjects=1, seed=3, trial_s=24, trials=6, raw=False, jobs=1))
+    given = PretrainOptions(
+        (Source("seed-iv", folder),), tmp_path / "m", modalities=("eye",), include_test=True, batch=8,
+        most_a_pass=16, loop=LoopOptions(epochs=1),
+    )  # fmt: skip
+    done = run(given)
+    config = load_checkpoint(given.out).config
+    assert config.transductive
+    assert config.trained_on == (
+        "pre-trained on generated seed-iv (unlabelled; transductive: test trials included); not fine-tuned"
+    )
+    assert (config.modalities, config.feature_origin, config.step_s) == (("eye",), "published", 4.0)
+    assert config.features.eye_features == 31
+    assert done.corpus.n_test == 0
+    assert "**Transductive:**" in (given.out / "README.md").read_text()
