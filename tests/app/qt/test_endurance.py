@@ -10,7 +10,7 @@ from app.bench.recordings import bench_model
 from app.bench.window import run_window, slope_per_minute
 
 _MINUTES = float(os.environ.get("AFFECTSCOPE_ENDURANCE_MINUTES", "30"))
-_HISTORY_MIN = 10.0  # until then the histories fill
+_HISTORY_MIN = 18.0  # ten until the histories are full, and what the allocator needs to find its shape
 _MAX_MB_PER_MIN = 1.0
 
 
