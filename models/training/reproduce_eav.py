@@ -67,7 +67,7 @@ class EavOptions:
             "voice": StageOptions(epochs=20, batch_size=32, learning_rate=5e-4),
             "fusion": StageOptions(epochs=10, batch_size=128, learning_rate=3e-4),
         }
-        share = 0.1 if self.quick else 1.0
+        share = 0.4 if self.quick else 1.0
         return {name: replace(s, epochs=max(1.0, s.epochs * share)) for name, s in stages.items()}
 
     @property

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from models.training.tables import Table
 
 _OURS, _PAPER = "#3b6ea8", "#b9b9b9"
-_SERIES = ("#3b6ea8", "#d98b3a", "#5d9e62", "#8a5fa8", "#a84b4b")
+_SERIES = ("#3b6ea8", "#d98b3a", "#5d9e62", "#8a5fa8", "#a84b4b", "#7a6a55")
 
 
 def draw_table(table: Table, path: Path) -> None:
@@ -55,7 +55,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _save(figure: Any, axes: Any, table: Table, path: Path) -> None:
-    axes.set_title(" — ".join(part for part in (table.title, table.marks()) if part), fontsize=9)
+    figure.suptitle("\n".join(part for part in (table.title, table.marks()) if part), fontsize=9)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(path, dpi=130)

@@ -45,8 +45,10 @@ class Row:
     @property
     def name(self) -> str:
         """The row in words, unlike any other's of its table."""
-        parts = [self.model, *(["pre-trained"] if self.pretrained else []), f"labels: {self.labels}"]
-        return ", ".join(parts + ([f"{self.mask:.0%} masked"] if self.mask else []))
+        parts = [self.model, "pre-trained" if self.pretrained else ""]
+        parts.append("" if self.labels == "all" else f"labels: {self.labels}")
+        parts.append(f"{self.mask:.0%} masked" if self.mask else "")
+        return ", ".join(part for part in parts if part)
 
     def scores(self, entry: Entry) -> Scores:
         """Return an entry's scores in the row's unit."""

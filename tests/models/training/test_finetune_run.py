@@ -1,0 +1,185 @@
+"""Fine-tuning: what is trained, frozen, kept, saved, and refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from acquisition.errors import InputError
+from acquisition.montage import SEED_CH_NAMES
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.config import preset
+from models.datasets.types import Trial
+from models.datasets.windows import cut_windows
+from models.features.normalise import Normaliser
+from models.network import FusionNetwork
+from models.training.finetune import finetune
+from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
+from models.training.protocols import LabelledSource, Labels, missing_classes
+from models.training.trial_tensors import TrialTensors, fit_normaliser
+
+LABELS = ("sad", "happy")
+CH_NAMES = SEED_CH_NAMES[:5]
+OPTIONS = FinetuneOptions(epochs=1, few_epochs=1, n_steps=3)
+
+
+def make_trials(n=6, *, origin="published", step_s=4.0, ch_names=CH_NAMES, n_eye=31, n_steps=6):
+    rng = np.random.default_rng(0)
+    return [
+        Trial(
+            "seed-iv", "1", 1, number + 1, number % 2, LABELS, step_s,
+            rng.normal(0, 1, (n_steps, len(ch_names), 5)).astype(np.float32),
+            rng.normal(0, 1, (n_steps, n_eye)).astype(np.float32),
+            ch_names, origin, "made here",
+        )
+        for number in range(n)
+    ]  # fmt: skip
+
+
+def make_pretrained(ch_names=SEED_CH_NAMES[:8], **changes):
+    torch.manual_seed(1)
+    config = preset("small", labels=("unlabelled",), ch_names=ch_names, modalities=("eeg", "eye"))
+    config = replace(config, is_classifier=False, **{"feature_origin": "published", "step_s": 4.0} | changes)
+    network = FusionNetwork(config)
+    eeg = {"eeg_mean": torch.full((len(ch_names), 5), 7.0), "eeg_sd": torch.ones(len(ch_names), 5)}
+    eye = {
+        f"eye_{name}": torch.ones(33) * value for name, value in (("low", 0.0), ("high", 2.0), ("mean", 1.0))
+    }
+    weights = {k: v for k, v in network.state_dict().items() if k.startswith(("eeg.", "eye."))}
+    return PretrainedEncoders(config, weights, eeg | eye)
+
+
+def test_frozen_encoders_stay_and_the_rest_learns():
+    pretrained = make_pretrained()
+    model = finetune(make_trials(), replace(OPTIONS, freeze=True), pretrained)
+    state = model.network.state_dict()
+    assert all(torch.equal(state[name], weight) for name, weight in pretrained.weights.items())
+    free = finetune(make_trials(), OPTIONS, pretrained).network.state_dict()
+    assert not torch.equal(free["eeg.embed.weight"], pretrained.weights["eeg.embed.weight"])
+
+
+def test_frozen_tokens_are_the_networks_own():
+    from models.training.finetune import _FrozenTokens, _Tokens
+
+    trials = make_trials()
+    model = finetune(trials, OPTIONS)
+    windows = cut_windows(trials, 3)
+    tensors = TrialTensors(windows, CH_NAMES, model.config, model.normaliser)
+    at = np.arange(7)
+    with torch.no_grad():
+        frozen, plain = (kind(model.network, tensors)(at) for kind in (_FrozenTokens, _Tokens))
+    assert torch.allclose(frozen[0], plain[0], atol=1e-5)
+    assert torch.equal(frozen[1], plain[1])
+
+
+def test_same_seed_same_weights_other_seed_other_weights():
+    one, two, other = (
+        finetune(make_trials(), replace(OPTIONS, seed=seed)).network.state_dict() for seed in (0, 0, 1)
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one["fusion.head.weight"], other["fusion.head.weight"])
+
+
+def test_model_of_published_features_says_so_and_survives_a_checkpoint(tmp_path):
+    model = finetune(make_trials(), OPTIONS, trained_on="made here")
+    save_checkpoint(tmp_path, model.config, model.network, model.normaliser.to_dict(), "# Card\n")
+    loaded = load_checkpoint(tmp_path)
+    config = loaded.config
+    assert (config.feature_origin, config.step_s, config.labels) == ("published", 4.0, LABELS)
+    assert config.modalities == ("eeg", "eye")
+    windows = cut_windows(make_trials(), 3)
+    normaliser = Normaliser.from_dict(loaded.normaliser_tensors)
+    tensors = TrialTensors(windows, CH_NAMES, config, normaliser)
+    with torch.no_grad():
+        probs = torch.softmax(loaded.network(tensors.batch(slice(None))).logits, dim=-1)
+    assert probs.numpy() == pytest.approx(model.predict(make_trials()).probs, abs=1e-5)
+
+
+def test_channels_go_to_their_places_in_the_pretrained_model_and_unknown_ones_are_left_out():
+    trials = make_trials(ch_names=("FP2", "PO9", "FP1", "AF3", "FPZ"))
+    model = finetune(trials, OPTIONS, make_pretrained())
+    tensors = TrialTensors(cut_windows(trials, 3), trials[0].ch_names, model.config, model.normaliser)
+    assert [model.config.ch_names[i] for i in tensors.positions] == ["FP2", "FP1", "AF3", "FPZ"]
+    assert model.config.network.n_eye_features == 31
+
+
+def test_channel_without_training_data_keeps_the_known_scale():
+    trials, pretrained = make_trials(), make_pretrained()
+    for trial in trials:
+        trial.eeg[:, 2] = np.nan
+    config = finetune(make_trials(), OPTIONS, pretrained).config
+    known = Normaliser.from_dict(pretrained.normaliser)
+    scale = fit_normaliser(trials, config, known).eeg
+    assert scale.mean[2].eq(7).all()  # dead
+    assert scale.mean[6].eq(7).all()  # of the model, not of the trials
+    assert scale.mean[0].abs().max() < 1
+
+
+def test_keep_takes_the_pretrained_normalisation():
+    model = finetune(make_trials(n_eye=33), replace(OPTIONS, normalisation="keep"), make_pretrained())
+    assert model.normaliser.eeg.mean.eq(7).all()
+    assert any("pre-trained model" in note for note in model.notes)
+
+
+def test_half_of_the_channels_hidden():
+    trials = make_trials()
+    model = finetune(trials, replace(OPTIONS, modalities=("eeg",)))
+    tensors = TrialTensors(cut_windows(trials, 3), CH_NAMES, model.config, model.normaliser, mask=0.6)
+    mask = tensors.batch(slice(None)).eeg_channel_mask
+    assert mask.sum(dim=1).eq(2).all()
+    assert len({tuple(row.tolist()) for row in mask}) > 1
+
+
+def test_few_trials_train_for_fixed_epochs_and_say_so():
+    notes = finetune(make_trials(6), OPTIONS).notes
+    assert any("too few trials to hold some out: 1 epochs, fixed" in note for note in notes)
+    assert any("stopped after 1 epochs by" in note for note in finetune(make_trials(16), OPTIONS).notes)
+
+
+def test_one_label_alone_trains_and_is_always_predicted():
+    model = finetune(make_trials(1), replace(OPTIONS, few_epochs=30))
+    assert model.predict(make_trials(2)).probs.argmax(axis=1).tolist() == [0] * 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"feature_origin": "raw", "step_s": 1.0}, "pre-trained on raw features every 1 s"),
+        ({"ch_names": ("O1", "O2")}, "none of the channels FP1"),
+    ],
+)
+def test_model_of_another_kind_is_refused(changes, why):
+    with pytest.raises(InputError, match=why):
+        finetune(make_trials(), OPTIONS, make_pretrained(**changes))
+
+
+def test_trials_without_the_wanted_modality_are_refused():
+    trials = [replace(trial, eye=None) for trial in make_trials()]
+    with pytest.raises(InputError, match="expected eye, found trials of eeg"):
+        finetune(trials, replace(OPTIONS, modalities=("eye",)))
+    assert finetune(trials, OPTIONS).config.modalities == ("eeg",)
+
+
+def test_labels_are_read_and_chosen():
+    trials = make_trials(6)
+    assert [t.trial for t in Labels.parse("first:3").choose(trials)] == [1, 2, 3]
+    assert [t.trial for t in Labels.parse("per-class:1").choose(trials)] == [1, 2]
+    assert Labels.parse("first-windows:10").max_windows == 10
+    assert len(Labels.parse("all").choose(trials)) == 6
+    for bad in ("first", "first:0", "ten", "per-class:x"):
+        with pytest.raises(InputError, match="expected all, first:K"):
+            Labels.parse(bad)
+    with pytest.raises(InputError, match="expected at least 9 trials, found 6"):
+        Labels.parse("first:9").choose(trials)
+
+
+def test_class_missing_from_the_first_trials_is_named():
+    labels = Labels.parse("first:1")
+    assert "first 1 trials hold no happy" in missing_classes(labels.choose(make_trials()), labels)
+    assert missing_classes(make_trials(), labels) == ""
+
+
+def test_recording_without_events_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--events: expected which markers"):
+        LabelledSource("xdf", tmp_path / "run.xdf").trials()
