@@ -155,7 +155,7 @@ class MvSstmaBlock(nn.Module):
         windows = causal_windows(x * mask, max(self.config.kernels), past, unbroken)
         packed = self._queries_keys_values(windows, mask)
         context, received = self._attend(packed, key_bias, maps, query_weight)
-        context = context.view(n_rows, -1, n_channels).transpose(1, 2)  # (B T, C, branches heads width)
+        context = context.reshape(n_rows, -1, n_channels).transpose(1, 2)  # (B T, C, branches heads width)
         # One product projects the heads and adds up the branches (eq. 4) and the residual.
         folded = self._usable_fold()
         out = self._out_weight() if folded is None else folded.out

@@ -7,7 +7,7 @@ import torch
 
 from app.bench.reference_mv_sstma import ReferenceMvSstma, gradients_by_encoder_name
 from models.config import MvSstmaConfig
-from models.encoders import mv_sstma_attention
+from models.encoders import mv_sstma_attention, mv_sstma_block
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.encoders.mv_sstma_attention import channel_attention, padded_attention
 
@@ -44,6 +44,23 @@ def test_attention_and_its_gradient_equal_softmax(maps, attend, size):
     (context, grad), (expected, expected_grad) = results
     assert torch.allclose(context, expected, atol=1e-10)
     assert torch.allclose(grad, expected_grad, atol=1e-9)
+
+
+def test_the_blocks_train_alike_with_the_attention_of_a_gpu(monkeypatch):
+    torch.manual_seed(0)
+    encoder = MvSstmaEncoder(MvSstmaConfig(n_layers=2, dropout=0.0), 10).train()
+    steps, channels = torch.ones(3, 4, dtype=torch.bool), torch.ones(3, 10, dtype=torch.bool)
+    inputs = (torch.randn(3, 10, 4, 5), torch.arange(10), steps, channels)
+    expected, _ = encoder(*inputs)
+
+    def as_a_gpu_does(packed, bias, rows=None):
+        received = None if rows is None else channel_attention(packed, bias, rows)[1]
+        return padded_attention(packed, bias), received
+
+    monkeypatch.setattr(mv_sstma_block, "channel_attention", as_a_gpu_does)
+    tokens, _ = encoder(*inputs)
+    assert torch.allclose(tokens, expected, atol=1e-5)
+    tokens.sum().backward()
 
 
 def test_attention_received_is_that_of_the_weighted_queries(maps):
