@@ -78,7 +78,8 @@ def abstention(probs: Mapping[str, float]) -> str:
     best, *others = ranked(probs)
     least = threshold(len(probs))
     if best[1] < least - 1e-6:
-        return f"likeliest has {100 * best[1]:.0f} %, an answer needs {100 * least:.3g} %"
+        digits = 1 if round(100 * best[1]) >= round(100 * least) else 0  # 59.6 % is not "60 %" here
+        return f"likeliest has {100 * best[1]:.{digits}f} %, an answer needs {100 * least:.3g} %"
     if others and best[1] - others[0][1] < MIN_MARGIN - 1e-6:
         lead = 100 * (best[1] - others[0][1])
         return f"leads {others[0][0]} by {lead:.0f} points, an answer needs {100 * MIN_MARGIN:.0f}"

@@ -81,6 +81,10 @@ def verdict(filled, made=None, t=NOW):
     return judge(made, filled, t)
 
 
+def test_what_rounding_would_hide_is_said():
+    assert abstention(probabilities(0.596, 0.1)) == "likeliest has 59.6 %, an answer needs 60 %"
+
+
 def test_a_clear_lead_is_an_answer_and_nothing_speaks_against_it():
     found = verdict(store())
     assert (found.state, found.label, found.probability) == ("certain", "disgust", 0.8)
