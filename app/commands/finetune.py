@@ -188,11 +188,11 @@ def _run(
     with StageBars() as bars:
         if source.kind in PUBLISHED:
             training, test = published_split(trials)
-            chosen = wanted.choose(training)
+            chosen = wanted.choose(training, options.n_steps)
             model = train(chosen, options, pretrained, trained_on=trained_on, progress=bars)
             report = report_on_test(model, test, f"on the {len(test)} test trials of the published split")
         else:
-            chosen = wanted.choose(trials)
+            chosen = wanted.choose(trials, options.n_steps)
             report = report_by_cross_validation(chosen, options, pretrained, progress=bars)
             model = train(chosen, options, pretrained, trained_on=trained_on, progress=bars)
     for note in [missing_classes(chosen, wanted), *(entry.why for entry in left_out)]:

@@ -117,7 +117,8 @@ def finetune(
     notes = [f"trained on {coverage(trials).words()}"]
     kept, out = held_out(trials, seed=options.seed)
     epochs, temperature = options.few_epochs, 1.0
-    if len(trials) >= MIN_TRIALS_TO_STOP_EARLY and len({t.label for t in out}) > 1:
+    can_stop = options.max_windows is None and len(trials) >= MIN_TRIALS_TO_STOP_EARLY
+    if can_stop and len({t.label for t in out}) > 1:
         first = _Run(config, kept, options, pretrained)
         epochs, temperature = first.train_until_worse(out, progress)
         notes.append(
@@ -171,9 +172,7 @@ class _Run:
 
     def _tensors_of(self, trials: Sequence[Trial], seed: int) -> TrialTensors:
         options, config = self._options, self._config
-        windows = cut_windows(trials, config.windows.eeg_n_steps, max_per_trial=options.max_windows_per_trial)
-        if options.max_windows is not None:
-            windows = first_windows(windows, options.max_windows)
+        windows = training_windows(trials, options)
         return TrialTensors(
             windows, trials[0].ch_names, config, self.normaliser, mask=options.mask, seed=seed
         )
@@ -309,10 +308,13 @@ class _FrozenTokens(_Tokens):
         return torch.stack(tokens, dim=1), network.presence(inputs)
 
 
-def first_windows(windows: WindowSet, n: int) -> WindowSet:
-    """Return the first ``n`` windows, which may all be of one trial."""
+def training_windows(trials: Sequence[Trial], options: FinetuneOptions) -> WindowSet:
+    """Return the windows that train; the first ones are counted before any are thinned out."""
+    if options.max_windows is None:
+        return cut_windows(trials, options.n_steps, max_per_trial=options.max_windows_per_trial)
+    windows = cut_windows(trials, options.n_steps)
     values: dict[str, Any] = {
-        name: None if array is None else array[:n] for name, array in vars(windows).items()
+        name: None if array is None else array[: options.max_windows] for name, array in vars(windows).items()
     }
     return WindowSet(**values)
 

@@ -12,7 +12,7 @@ from models.baselines.registry import BASELINES
 from models.datasets.splits import cross_validation
 from models.datasets.types import Trial, WindowSet
 from models.datasets.windows import cut_windows
-from models.training.finetune import Finetuned, Progress, finetune
+from models.training.finetune import Finetuned, Progress, finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.scores import Predictions, Scores, per_trial, score, wilson_interval
 
@@ -96,7 +96,7 @@ def report_by_cross_validation(
 
 def _discriminant(train: Sequence[Trial], test: Sequence[Trial], options: FinetuneOptions) -> Predictions:
     windows = [
-        only(cut_windows(train, options.n_steps, max_per_trial=options.max_windows_per_trial), options),
+        only(training_windows(train, options), options),
         only(cut_windows(test, options.n_steps), options),
     ]
     classifier = BASELINES["lda"](len(train[0].label_names), options.seed).fit(windows[0])

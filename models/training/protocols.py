@@ -49,8 +49,10 @@ class Labels:
             remedy="write for example --labels first:10",
         )
 
-    def choose(self, training: Sequence[Trial]) -> list[Trial]:
+    def choose(self, training: Sequence[Trial], n_steps: int = 10) -> list[Trial]:
         """Return those of a session's training trials whose labels are used.
+
+        ``n_steps`` is the length of a window: the first windows are those of the first trials.
 
         Raises
         ------
@@ -61,6 +63,9 @@ class Labels:
             return first_trials(training, self.k)
         if self.how == "per-class":
             return trials_per_class(training, self.k)
+        if self.how == "first-windows":
+            counts = [max(0, trial.n_steps - n_steps + 1) for trial in training]
+            return [t for at, t in enumerate(training) if sum(counts[:at]) < self.k]
         return list(training)
 
     @property

@@ -16,7 +16,7 @@ from models.datasets.oracle import Oracle
 from models.datasets.splits import coverage, published_split
 from models.datasets.types import LeftOut, Trial, WindowSet
 from models.datasets.windows import cut_windows, steps_that_fit
-from models.training.finetune import finetune, first_windows
+from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.finetune_report import only
 from models.training.protocols import missing_classes
@@ -85,7 +85,8 @@ def run_job(job: Job) -> list[Outcome] | LeftOut:
     setting, first = job.setting, job.trials[0]
     try:
         training, test = published_split(job.trials)
-        chosen = setting.labels.choose(training)
+        n_steps = steps_that_fit(job.trials, job.options.n_steps)
+        chosen = setting.labels.choose(training, n_steps)
         if setting.kind == "network":
             answers = _network_answers(job, chosen, test)
         else:
@@ -93,7 +94,7 @@ def run_job(job: Job) -> list[Outcome] | LeftOut:
             answers = [(setting.model, setting.mask, Predictions.of(probs, windows))]
     except InputError as error:
         return LeftOut(first.subject, f"session {first.session}, {setting.name}: {error}")
-    seen = _classes_seen(chosen, job)
+    seen = sum(count > 0 for count in coverage(chosen).counts)
     return [
         _outcome(job, model, mask, number == 0, predictions, seen, missing_classes(chosen, setting.labels))
         for number, (model, mask, predictions) in enumerate(answers)
@@ -133,11 +134,10 @@ def _reference_answer(
     options = replace(
         job.options,
         modalities=job.setting.modalities,
+        max_windows=job.setting.labels.max_windows,
         n_steps=steps_that_fit(job.trials, job.options.n_steps),
     )
-    train_windows = cut_windows(chosen, options.n_steps, max_per_trial=options.max_windows_per_trial)
-    if job.setting.labels.max_windows is not None:
-        train_windows = first_windows(train_windows, job.setting.labels.max_windows)
+    train_windows = training_windows(chosen, options)
     windows = only(cut_windows(test, options.n_steps), options)
     if job.oracle is not None:
         first = job.trials[0]
@@ -150,15 +150,6 @@ def _reference_answer(
 def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     shares = np.exp(scores - scores.max(axis=1, keepdims=True))
     return shares / shares.sum(axis=1, keepdims=True)
-
-
-def _classes_seen(chosen: Sequence[Trial], job: Job) -> int:
-    most = job.setting.labels.max_windows
-    if most is None:
-        return sum(count > 0 for count in coverage(chosen).counts)
-    n_steps = steps_that_fit(job.trials, job.options.n_steps)
-    windows = cut_windows(chosen, n_steps, max_per_trial=job.options.max_windows_per_trial)
-    return len(np.unique(first_windows(windows, most).label))
 
 
 def _outcome(

@@ -14,7 +14,7 @@ from models.datasets.types import Trial
 from models.datasets.windows import cut_windows
 from models.features.normalise import Normaliser
 from models.network import FusionNetwork
-from models.training.finetune import finetune
+from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.protocols import LabelledSource, Labels, missing_classes
 from models.training.trial_tensors import TrialTensors, fit_normaliser
@@ -172,6 +172,15 @@ def test_labels_are_read_and_chosen():
             Labels.parse(bad)
     with pytest.raises(InputError, match="expected at least 9 trials, found 6"):
         Labels.parse("first:9").choose(trials)
+
+
+def test_first_windows_may_be_of_one_trial_and_no_other_trial_then_has_a_part():
+    trials, labels = make_trials(16, n_steps=13), Labels.parse("first-windows:10")
+    assert [t.trial for t in labels.choose(trials, 10)] == [1, 2, 3]  # of four windows each
+    assert [t.trial for t in labels.choose(trials, 4)] == [1]
+    options = replace(OPTIONS, n_steps=4, max_windows=10, max_windows_per_trial=3)
+    windows = training_windows(labels.choose(trials, 4), options)
+    assert windows.end_step.tolist() == list(range(3, 13))
 
 
 def test_class_missing_from_the_first_trials_is_named():
