@@ -29,7 +29,7 @@ from models.network import FusionNetwork
 from models.training.allocator import keep_freed_memory
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, classifier_config
 from models.training.scores import Predictions
-from models.training.trial_tensors import TrialTensors, fit_normaliser
+from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
 
 #: Told stage, share done (0..1) and the running loss.
 Progress = Callable[[str, float, float], None]
@@ -72,7 +72,7 @@ class Finetuned:
         seed : int
             Of the hidden channels.
         """
-        windows = cut_windows(trials, self.config.windows.eeg_n_steps, max_per_trial=max_per_trial)
+        windows = cut_for(self.config, trials, max_per_trial=max_per_trial)
         tensors = TrialTensors(
             windows, trials[0].ch_names, self.config, self.normaliser, mask=mask, seed=seed
         )
@@ -172,7 +172,7 @@ class _Run:
 
     def _tensors_of(self, trials: Sequence[Trial], seed: int) -> TrialTensors:
         options, config = self._options, self._config
-        windows = training_windows(trials, options)
+        windows = training_windows(trials, options, config)
         return TrialTensors(
             windows, trials[0].ch_names, config, self.normaliser, mask=options.mask, seed=seed
         )
@@ -287,7 +287,8 @@ class _FrozenTokens(_Tokens):
             inputs = tensors.batch(slice(start, start + _PREDICT_BATCH))
             if "eeg" in parts:
                 masks = inputs.eeg_step_mask, inputs.eeg_channel_mask
-                parts["eeg"].append(network.eeg(inputs.eeg, inputs.eeg_positions, *masks)[0])
+                tokens = network.eeg(inputs.eeg, inputs.eeg_positions, *masks)[0]
+                parts["eeg"].append(tokens[:, network.config.windows.eeg_run_in :])
             if "eye" in parts:
                 places = torch.arange(inputs.eye.shape[1])
                 masks = inputs.eye_step_mask, inputs.eye_feature_mask
@@ -302,17 +303,30 @@ class _FrozenTokens(_Tokens):
             is_eeg = modality == "eeg"
             steps = inputs.eeg_step_mask if is_eeg else inputs.eye_step_mask
             columns = inputs.eeg_channel_mask if is_eeg else inputs.eye_feature_mask
+            if is_eeg and columns.dim() == 3:  # a streaming encoder: less its run-in
+                n_steps = encoded.shape[1]
+                steps, columns = steps[:, -n_steps:], columns[:, -n_steps:]
             pooled = (network.eeg_pool if is_eeg else network.eye_pool)(encoded[at], columns)
-            counts = steps & columns.any(dim=1, keepdim=True)
+            there = columns.any(dim=-1)
+            counts = steps & (there if there.dim() == 2 else there[:, None])
             tokens[MODALITIES.index(modality)] = network.tokens[modality](pooled, counts)[0]
         return torch.stack(tokens, dim=1), network.presence(inputs)
 
 
-def training_windows(trials: Sequence[Trial], options: FinetuneOptions) -> WindowSet:
-    """Return the windows that train; the first ones are counted before any are thinned out."""
+def training_windows(
+    trials: Sequence[Trial], options: FinetuneOptions, config: ModelConfig | None = None
+) -> WindowSet:
+    """Return the windows that train; the first ones are counted before any are thinned out.
+
+    Without a model's ``config`` a window has ``options.n_steps`` steps and no run-in.
+    """
+    most = options.max_windows_per_trial if options.max_windows is None else None
+    if config is None:
+        windows = cut_windows(trials, options.n_steps, max_per_trial=most)
+    else:
+        windows = cut_for(config, trials, max_per_trial=most)
     if options.max_windows is None:
-        return cut_windows(trials, options.n_steps, max_per_trial=options.max_windows_per_trial)
-    windows = cut_windows(trials, options.n_steps)
+        return windows
     values: dict[str, Any] = {
         name: None if array is None else array[: options.max_windows] for name, array in vars(windows).items()
     }

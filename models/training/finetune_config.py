@@ -125,10 +125,11 @@ def classifier_config(
         if n_eye is not None and n_eye != base.features.eye_features:
             base = _with_eye_features(base, n_eye)
     fusion = replace(base.network.fusion, variant=options.fusion)
+    n_run_in = base.network.eeg.n_run_in if base.network.streams else 0
     return replace(
         base,
         labels=labels,
-        windows=_windows(base.windows, options.n_steps, first),
+        windows=_windows(base.windows, options.n_steps, n_run_in, first),
         network=replace(base.network, fusion=fusion),
         trained_on=trained_on,
         notes="",
@@ -139,12 +140,13 @@ def classifier_config(
     )
 
 
-def _windows(windows: WindowConfig, n_steps: int, trial: Trial) -> WindowConfig:
+def _windows(windows: WindowConfig, n_steps: int, n_run_in: int, trial: Trial) -> WindowConfig:
     return replace(
         windows,
         eeg_step_s=trial.step_s if trial.origin == "published" else windows.eeg_step_s,
         eeg_n_steps=n_steps,
         eye_n_steps=n_steps,
+        eeg_run_in=n_run_in,
         min_valid_steps=min(windows.min_valid_steps, n_steps),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from acquisition.types import MODALITIES
 from models.config import ModelConfig
 from models.datasets.types import Trial, WindowSet
+from models.datasets.windows import cut_windows
 from models.encoders.mv_sstma_decoder import random_channel_mask
 from models.features.normalise import EegScale, Normaliser, fit_eeg, fit_eye
 from models.inputs import NetworkInput
@@ -87,11 +89,11 @@ class TrialTensors:
     ) -> None:
         self.config, n = config, len(windows)
         self.label = torch.from_numpy(windows.label)
-        n_steps, n_eye = config.windows.eeg_n_steps, config.network.n_eye_features
+        n_steps, n_eye = config.windows.eye_n_steps, config.network.n_eye_features
         picks = [i for i, name in enumerate(ch_names) if name in config.ch_names] or [0]
         self.positions = torch.tensor([config.ch_names.index(ch_names[i]) for i in picks])
-        self._eeg = torch.zeros(n, len(picks), n_steps, config.network.n_eeg_features)
-        self._eeg_steps = torch.zeros(n, n_steps, dtype=torch.bool)
+        self._eeg = torch.zeros(n, len(picks), config.n_eeg_steps, config.network.n_eeg_features)
+        self._eeg_steps = torch.zeros(n, config.n_eeg_steps, dtype=torch.bool)
         self._eeg_channels = torch.zeros(n, len(picks), dtype=torch.bool)
         self._eye = torch.zeros(n, n_eye, n_steps)
         self._eye_steps = torch.zeros(n, n_steps, dtype=torch.bool)
@@ -100,7 +102,7 @@ class TrialTensors:
             self._put_eeg(windows.eeg[:, picks], normaliser.eeg.select(self.positions.tolist()))
             self._hide_channels(mask, seed)
         if "eye" in config.modalities and windows.eye is not None and normaliser.eye is not None:
-            self._put_eye(torch.from_numpy(windows.eye), normaliser)
+            self._put_eye(torch.from_numpy(windows.eye[..., -n_steps:]), normaliser)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -109,6 +111,11 @@ class TrialTensors:
         eeg = torch.from_numpy(values)  # (n, C, T, F)
         usable = torch.isfinite(eeg).all(dim=-1)  # (n, C, T)
         self._eeg_steps = usable.any(dim=1)
+        if self.config.network.streams:  # nothing of one step depends on another; mask by step, (n, T, C)
+            self._eeg_channels = usable.transpose(1, 2)
+            scaled = scale.apply(eeg.transpose(1, 2)).masked_fill(~self._eeg_channels[..., None], 0.0)
+            self._eeg = scaled.transpose(1, 2).contiguous()
+            return
         self._eeg_channels = _majority_usable(usable, self._eeg_steps)
         filled = scale.apply(_filled(eeg, usable[..., None]).transpose(1, 2)).transpose(1, 2)
         there = self._eeg_steps[:, None] & self._eeg_channels[..., None]  # (n, C, T)
@@ -126,17 +133,18 @@ class TrialTensors:
         if share <= 0:
             return
         generator = torch.Generator().manual_seed(seed)
-        self._eeg_channels = random_channel_mask(self._eeg_channels, share, generator)
-        self._eeg = self._eeg * self._eeg_channels[..., None, None]
+        streams = self.config.network.streams
+        there = self._eeg_channels.any(dim=1) if streams else self._eeg_channels
+        visible = random_channel_mask(there, share, generator)  # (n, C)
+        self._eeg_channels = self._eeg_channels & (visible[:, None] if streams else visible)
+        self._eeg = self._eeg * visible[..., None, None]
 
     def batch(self, at: NDArray[np.intp] | slice) -> NetworkInput:
         """Return the windows at these indices; faces and voice are absent."""
         n, network = len(self.label[at]), self.config.network
         absent = torch.zeros(n, 1, dtype=torch.bool)
         present = torch.zeros(n, len(MODALITIES), dtype=torch.bool)
-        present[:, MODALITIES.index("eeg")] = self._eeg_steps[at].any(dim=1) & self._eeg_channels[at].any(
-            dim=1
-        )
+        present[:, MODALITIES.index("eeg")] = self._eeg_channels[at].flatten(1).any(dim=1)
         present[:, MODALITIES.index("eye")] = self._eye_features[at].any(dim=1)
         return NetworkInput(
             eeg=self._eeg[at],
@@ -154,6 +162,27 @@ class TrialTensors:
             voice_times=torch.zeros(n, 1),
             present=present,
         )
+
+
+def cut_for(config: ModelConfig, trials: Sequence[Trial], *, max_per_trial: int | None = None) -> WindowSet:
+    """Cut a model's windows; a streaming encoder's begin with its run-in, NaN before the trial.
+
+    The windows end at the same steps either way, and the eye features' newest steps are those of the EEG's.
+    """
+    n_steps, n_run_in = config.windows.eeg_n_steps, config.windows.eeg_run_in
+    if n_run_in:
+        trials = [
+            replace(trial, eeg=_padded(trial.eeg, n_run_in), eye=_padded(trial.eye, n_run_in))
+            for trial in trials
+        ]
+    windows = cut_windows(trials, n_steps + n_run_in, max_per_trial=max_per_trial)
+    return replace(windows, end_step=windows.end_step - n_run_in)
+
+
+def _padded(rows: NDArray[Any] | None, n: int) -> NDArray[Any] | None:
+    if rows is None:
+        return None
+    return np.concatenate([np.full((n, *rows.shape[1:]), np.nan, dtype=rows.dtype), rows])
 
 
 def _majority_usable(usable: Tensor, steps: Tensor) -> Tensor:

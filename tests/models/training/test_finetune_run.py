@@ -17,7 +17,7 @@ from models.network import FusionNetwork
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.protocols import LabelledSource, Labels, missing_classes
-from models.training.trial_tensors import TrialTensors, fit_normaliser
+from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
 
 LABELS = ("sad", "happy")
 CH_NAMES = SEED_CH_NAMES[:5]
@@ -37,9 +37,11 @@ def make_trials(n=6, *, origin="published", step_s=4.0, ch_names=CH_NAMES, n_eye
     ]  # fmt: skip
 
 
-def make_pretrained(ch_names=SEED_CH_NAMES[:8], **changes):
+def make_pretrained(ch_names=SEED_CH_NAMES[:8], context="window", **changes):
     torch.manual_seed(1)
-    config = preset("small", labels=("unlabelled",), ch_names=ch_names, modalities=("eeg", "eye"))
+    config = preset(
+        "small", labels=("unlabelled",), ch_names=ch_names, modalities=("eeg", "eye"), eeg_context=context
+    )
     config = replace(config, is_classifier=False, **{"feature_origin": "published", "step_s": 4.0} | changes)
     network = FusionNetwork(config)
     eeg = {"eeg_mean": torch.full((len(ch_names), 5), 7.0), "eeg_sd": torch.ones(len(ch_names), 5)}
@@ -59,18 +61,30 @@ def test_frozen_encoders_stay_and_the_rest_learns():
     assert not torch.equal(free["eeg.embed.weight"], pretrained.weights["eeg.embed.weight"])
 
 
-def test_frozen_tokens_are_the_networks_own():
+@pytest.mark.parametrize("context", ["window", "streaming"])
+def test_frozen_tokens_are_the_networks_own(context):
     from models.training.finetune import _FrozenTokens, _Tokens
 
     trials = make_trials()
-    model = finetune(trials, OPTIONS)
-    windows = cut_windows(trials, 3)
+    model = finetune(trials, OPTIONS, make_pretrained(context=context))
+    assert model.config.n_eeg_steps == (3 if context == "window" else 39)
+    windows = cut_for(model.config, trials)
     tensors = TrialTensors(windows, CH_NAMES, model.config, model.normaliser)
     at = np.arange(7)
     with torch.no_grad():
         frozen, plain = (kind(model.network, tensors)(at) for kind in (_FrozenTokens, _Tokens))
     assert torch.allclose(frozen[0], plain[0], atol=1e-5)
     assert torch.equal(frozen[1], plain[1])
+
+
+def test_streaming_windows_reach_back_to_the_trials_begin_and_no_further():
+    trials = make_trials()
+    config = finetune(trials, OPTIONS, make_pretrained(context="streaming")).config
+    plain, long = cut_windows(trials, 3), cut_for(config, trials)
+    assert long.end_step.tolist() == plain.end_step.tolist()
+    assert np.array_equal(long.eeg[:, :, -3:], plain.eeg)
+    known = np.isfinite(long.eeg).all(axis=(1, 3))  # (n, T)
+    assert known.sum(axis=1).tolist() == (plain.end_step + 1).tolist()
 
 
 def test_same_seed_same_weights_other_seed_other_weights():
