@@ -54,7 +54,7 @@ class PretrainOptions:
     include_test: bool = False
     resume: bool = False
     quick: bool = False
-    context: str = "window"  # of MvSstmaConfig
+    context: str = "window"  # of the EEG's MvSstmaConfig
     most_a_pass: int | None = None  # windows an epoch
     line_hz: float | None = None
     shard_bytes: int = 64_000_000
@@ -136,15 +136,11 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
             + (", and published ones are left out with raw EEG" if corpus.features == "raw" else ""),
             where=f"--modalities {','.join(modalities)}",
         )
-    small = preset("small", labels=("unlabelled",), ch_names=ch_names or ("none",))
-    features = replace(small.features, eye_features=31 if 0 < n_eye <= 31 else 33, line_hz=options.line_hz)
-    sizes = small.network
-    network = replace(
-        sizes,
-        n_eye_features=features.eye_features,
-        eeg=replace(sizes.eeg, context=options.context),
-        eye=replace(sizes.eye, context=options.context),
+    small = preset(
+        "small", labels=("unlabelled",), ch_names=ch_names or ("none",), eeg_context=options.context
     )
+    features = replace(small.features, eye_features=31 if 0 < n_eye <= 31 else 33, line_hz=options.line_hz)
+    network = replace(small.network, n_eye_features=features.eye_features)
     kinds = ", ".join(dict.fromkeys(f"{'generated ' if s.is_generated else ''}{s.kind}" for s in corpus.used))
     with_test = "; transductive: test trials included" if _is_transductive(corpus) else ""
     return replace(

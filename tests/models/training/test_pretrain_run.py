@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from acquisition.errors import InputError
 from app.model_loading import check_runs_live
-from models.checkpoint import load_checkpoint
+from models.checkpoint import load_checkpoint, load_config
 from models.config import MvSstmaConfig
 from models.datasets.make.options import MakeOptions
 from models.datasets.make.seed_iv import make_seed_iv
@@ -121,6 +121,13 @@ def test_the_loss_goes_down(recording: Path, tmp_path: Path) -> None:
     losses = done.outcomes["eeg"].losses
     assert len(losses) == 4
     assert losses[-1] < 0.85 * losses[0]
+
+
+def test_a_streaming_encoder_is_pre_trained_with_its_run_in(recording: Path, tmp_path: Path) -> None:
+    run(options(recording, tmp_path / "m", context="streaming"))
+    config = load_config(tmp_path / "m")
+    assert config.network.eeg.context == "streaming"
+    assert config.windows.eeg_run_in == config.network.eeg.n_run_in > 0
 
 
 def test_the_model_says_what_it_is_and_live_refuses_it(trained: Path) -> None:
