@@ -146,6 +146,7 @@ class EngineProcess:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+        self._has_ended_pipe.wait(_LAST_WORDS_S)  # the listener sees the end a moment after it
         self._orders.put(None)
         if self._recording is not None:
             ask_to_stop(self._recording)
