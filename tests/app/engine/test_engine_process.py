@@ -154,8 +154,8 @@ from app.session_options import SessionOptions
 from assets import DEMO_RECORDING
 engine = EngineProcess(LiveRequest(SessionOptions(streams="eeg=name:nothing is called so")))
 engine.start()
-print("started", flush=True)
 try:
+    print("started", flush=True)
     sys.stdin.read()
 except KeyboardInterrupt:
     engine.stop()
