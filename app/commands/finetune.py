@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from models.training.protocols import LabelledSource
 
 
-class Features(enum.StrEnum):
-    """Whose features."""
-
-    RAW = "raw"
-    PUBLISHED = "published"
-
-
 class Fusion(enum.StrEnum):
     """Entries of `models.fusion.FUSIONS`."""
 
@@ -80,7 +73,7 @@ def finetune(
     ] = None,
     labels: Annotated[str, typer.Option(help="all, first:K trials, per-class:K or first-windows:K.")] = "all",
     features: Annotated[
-        Features | None,
+        opt.Features | None,
         typer.Option(
             help="SEED: raw runs live, published serves tables; the model's without it.", show_default=False
         ),

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Features(enum.StrEnum):
+    """Which features of a data set are read."""
+
+    RAW = "raw"
+    PUBLISHED = "published"
+
 
 Model = Annotated[
     Path | None, typer.Option(help="Model folder; the shipped demo model without it.", show_default=False)

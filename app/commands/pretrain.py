@@ -11,13 +11,6 @@ import typer
 from app.commands import options as opt
 
 
-class Features(enum.StrEnum):
-    """Which features are read."""
-
-    RAW = "raw"
-    PUBLISHED = "published"
-
-
 class Context(enum.StrEnum):
     """What a window's first step has before it."""
 
@@ -44,7 +37,7 @@ def pretrain(
     montage: opt.Montage = None,
     line: opt.Line = None,
     features: Annotated[
-        Features | None,
+        opt.Features | None,
         typer.Option(help="raw where all folders hold raw EEG, else published.", show_default=False),
     ] = None,
     modalities: Annotated[

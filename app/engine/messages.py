@@ -169,6 +169,11 @@ class QualityPart:
     time: float
     channels: tuple[ChannelQuality, ...]
 
+    @property
+    def n_bad(self) -> int:
+        """Number of bad electrodes."""
+        return sum(channel.state == "bad" for channel in self.channels)
+
 
 @dataclass(frozen=True)
 class RecordingInfo:

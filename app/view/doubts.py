@@ -96,7 +96,7 @@ def _of_signals(prediction: Prediction, store: ViewStore, t: float) -> list[Find
     found = []
     quality = store.quality.at(t)
     if prediction.present.get("eeg") and quality is not None and quality.channels:
-        n_bad = sum(channel.state == "bad" for channel in quality.channels)
+        n_bad = quality.n_bad
         if n_bad > MAX_BAD_SHARE * len(quality.channels):
             found.append(Finding("caution", f"{n_bad} of {len(quality.channels)} electrodes bad"))
     found += _of_electrodes(prediction, store)

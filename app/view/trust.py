@@ -94,7 +94,7 @@ def unfit_signal(prediction: Prediction, store: ViewStore, t: float) -> str:
     quality = store.quality.at(t)
     if quality is None or not quality.channels or prediction.modality_attention.get("eeg", 0.0) < 0.5:
         return ""
-    n_bad, n_all = sum(channel.state == "bad" for channel in quality.channels), len(quality.channels)
+    n_bad, n_all = quality.n_bad, len(quality.channels)
     return f"rests on EEG, and {n_bad} of {n_all} electrodes are bad" if 2 * n_bad > n_all else ""
 
 

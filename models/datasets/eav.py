@@ -20,7 +20,7 @@ from models.datasets.eav_media import EavClip, media_of_trials
 from models.datasets.entropy_steps import STEP_S, entropy_steps
 from models.datasets.layout import by_number, masked_channels, wanted_subjects
 from models.datasets.mat_file import mat_array, mat_names
-from models.datasets.types import LeftOut, Trial, leave_out
+from models.datasets.types import FETCH_ANEW, LeftOut, Trial, leave_out
 from models.features.config import FeatureConfig
 from models.features.raw_eeg import raw_eeg
 
@@ -35,7 +35,6 @@ CH_NAMES = (
 # fmt: on
 SFREQ = 500.0
 SEGMENT_S = 5.0
-_REMEDY = "get the file anew from its publisher, or leave the subject out"
 
 
 def load_eav(
@@ -165,7 +164,9 @@ def _recording(path: Path) -> tuple[Path, NDArray[np.float64], NDArray[np.intp],
     )
     for file, name in ((eeg_path, "eeg.mat"), (label_path, "eeg_label.mat")):
         if file is None:
-            raise InputError(f"expected EEG/{path.name}_{name}, found none", where=str(path), remedy=_REMEDY)
+            raise InputError(
+                f"expected EEG/{path.name}_{name}, found none", where=str(path), remedy=FETCH_ANEW
+            )
     assert eeg_path is not None
     assert label_path is not None
     names = mat_names(eeg_path)
@@ -176,7 +177,7 @@ def _recording(path: Path) -> tuple[Path, NDArray[np.float64], NDArray[np.intp],
         raise InputError(
             f"{key}: expected 10000 samples of each trial, found {eeg.shape[0]}",
             where=str(eeg_path),
-            remedy=_REMEDY,
+            remedy=FETCH_ANEW,
         )
     one_hot = mat_array(label_path, "label", (len(LABELS) * len(TASKS), eeg.shape[2]))
     bad = np.flatnonzero(~((one_hot == 0) | (one_hot == 1)).all(axis=0) | (one_hot.sum(axis=0) != 1))
@@ -185,7 +186,7 @@ def _recording(path: Path) -> tuple[Path, NDArray[np.float64], NDArray[np.intp],
         raise InputError(
             f"trial {bad[0] + 1}: expected one label of ten, found {len(found)}",
             where=str(label_path),
-            remedy=_REMEDY,
+            remedy=FETCH_ANEW,
         )
     rows = one_hot.argmax(axis=0)
     return eeg_path, eeg, rows // len(TASKS), rows % len(TASKS)

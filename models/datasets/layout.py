@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import InputError
-from models.datasets.types import LeftOut
+from models.datasets.types import FETCH_ANEW, LeftOut
 
 _log = logging.getLogger(__name__)
 _V = TypeVar("_V")
@@ -102,7 +102,7 @@ def numbered(names: Iterable[str], pattern: str, where: str, most: int) -> dict[
         raise InputError(
             f"expected trials 1 to {most}, found {numbers}",
             where=where,
-            remedy="get the file anew from its publisher, or leave the subject out",
+            remedy=FETCH_ANEW,
         )
     return dict(sorted(found.items()))
 
@@ -147,6 +147,6 @@ def checked_label(label: int, n_labels: int, where: str) -> int:
         raise InputError(
             f"expected a label from 0 to {n_labels - 1}, found {label}",
             where=where,
-            remedy="get the file anew from its publisher, or leave the subject out",
+            remedy=FETCH_ANEW,
         )
     return label

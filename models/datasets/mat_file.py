@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import InputError
+from models.datasets.types import FETCH_ANEW
 
 
 def mat_names(path: Path) -> dict[str, tuple[int, ...]]:
@@ -41,10 +42,10 @@ def mat_array(path: Path, name: str, shape: tuple[int | None, ...]) -> NDArray[n
 
     variables = _read(path, lambda: loadmat(path, variable_names=[name]))
     if name not in variables:
-        raise InputError(f"expected a variable {name}, found none", where=str(path), remedy=_REMEDY)
+        raise InputError(f"expected a variable {name}, found none", where=str(path), remedy=FETCH_ANEW)
     array = np.asarray(variables[name])
     if array.dtype.kind not in "fiub":
-        raise InputError(f"{name}: expected numbers, found {array.dtype}", where=str(path), remedy=_REMEDY)
+        raise InputError(f"{name}: expected numbers, found {array.dtype}", where=str(path), remedy=FETCH_ANEW)
     fits = array.ndim == len(shape) and all(
         n > 0 and (wanted is None or n == wanted) for n, wanted in zip(array.shape, shape, strict=True)
     )
@@ -52,7 +53,7 @@ def mat_array(path: Path, name: str, shape: tuple[int | None, ...]) -> NDArray[n
         raise InputError(
             f"{name}: expected shape {shape_words(shape)}, found {shape_words(array.shape)}",
             where=str(path),
-            remedy=_REMEDY,
+            remedy=FETCH_ANEW,
         )
     return array.astype(np.float64, copy=False)
 
@@ -62,12 +63,9 @@ def shape_words(shape: tuple[int | None, ...]) -> str:
     return f"({', '.join('any' if n is None else str(n) for n in shape)})"
 
 
-_REMEDY = "get the file anew from its publisher, or leave the subject out"
-
-
 def _read(path: Path, read: Any) -> Any:
     if not path.is_file():
-        raise InputError("expected this file, found none", where=str(path), remedy=_REMEDY)
+        raise InputError("expected this file, found none", where=str(path), remedy=FETCH_ANEW)
     try:
         return read()
     except NotImplementedError as error:
@@ -81,5 +79,5 @@ def _read(path: Path, read: Any) -> Any:
         raise InputError(
             f"expected a whole MATLAB file, found {path.stat().st_size} bytes that cannot be read: {found}",
             where=str(path),
-            remedy=_REMEDY,
+            remedy=FETCH_ANEW,
         ) from error

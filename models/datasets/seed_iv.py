@@ -23,7 +23,7 @@ from models.datasets.layout import (
     wanted_subjects,
 )
 from models.datasets.mat_file import mat_array, mat_names
-from models.datasets.types import LeftOut, Trial, leave_out
+from models.datasets.types import FETCH_ANEW, LeftOut, Trial, leave_out
 from models.features.config import FeatureConfig
 
 LABELS = ("neutral", "sad", "fear", "happy")
@@ -143,7 +143,7 @@ def _raw(
             raise InputError(
                 f"{key}: expected at least {RAW_SFREQ * STEP_S:g} samples, found {x.shape[1]}",
                 where=str(path),
-                remedy="get the file anew from its publisher, or leave the subject out",
+                remedy=FETCH_ANEW,
             )
         eeg = entropy_steps(x, RAW_SFREQ, config)
         eeg = masked_channels(eeg, SEED_CH_NAMES, subject, f"{path}, {key}", left_out)
@@ -192,7 +192,7 @@ def same_length(
         raise InputError(
             f"expected {n_eeg} steps as in the EEG, found {n_eye}",
             where=where,
-            remedy="get the file anew from its publisher, or leave the subject out",
+            remedy=FETCH_ANEW,
         )
     n = min(n_eeg, n_eye)
     return eeg[:n], eye[:n]

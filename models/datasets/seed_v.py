@@ -25,7 +25,7 @@ from models.datasets.layout import (
 )
 from models.datasets.plain_pickle import read_arrays
 from models.datasets.seed_iv import same_length
-from models.datasets.types import LeftOut, Trial, leave_out
+from models.datasets.types import FETCH_ANEW, LeftOut, Trial, leave_out
 from models.features.config import FeatureConfig
 
 LABELS = ("disgust", "fear", "sad", "neutral", "happy")
@@ -41,7 +41,6 @@ N_BANDS = 5
 PUBLISHED_STEP_S = 4.0
 EEG, EYE, RAW = "EEG_DE_features", "Eye_movement_features", "EEG_raw"
 FILE_NAME = r"(\d+)_123\.npz"
-_REMEDY = "get the file anew from its publisher, or leave the subject out"
 
 
 def load_seed_v(
@@ -112,7 +111,7 @@ def _published(
                 raise InputError(
                     f"expected an entry {entry} as in the EEG, found none",
                     where=str(eye_path),
-                    remedy=_REMEDY,
+                    remedy=FETCH_ANEW,
                 )
             rows = _checked(eye_of[entry], N_EYE, f"{eye_path}, entry {entry}")  # (W, 33)
             eeg, rows = same_length(eeg, rows, f"{eye_path}, entry {entry}")
@@ -138,7 +137,7 @@ def _published(
 def _entries(path: Path) -> tuple[dict[int, NDArray[Any]], dict[int, NDArray[Any]]]:
     """Return a file's data and labels by entry, in the order of the numbers."""
     if not path.is_file():
-        raise InputError("expected this file, found none", where=str(path), remedy=_REMEDY)
+        raise InputError("expected this file, found none", where=str(path), remedy=FETCH_ANEW)
     try:
         with np.load(path, allow_pickle=False) as archive:
             missing = [name for name in ("data", "label") if name not in archive.files]
@@ -148,22 +147,24 @@ def _entries(path: Path) -> tuple[dict[int, NDArray[Any]], dict[int, NDArray[Any
         raise InputError(
             f"expected a whole .npz file, found {path.stat().st_size} bytes that cannot be read: {found}",
             where=str(path),
-            remedy=_REMEDY,
+            remedy=FETCH_ANEW,
         ) from error
     if missing:
-        raise InputError(f"expected data and label, found no {missing[0]}", where=str(path), remedy=_REMEDY)
+        raise InputError(
+            f"expected data and label, found no {missing[0]}", where=str(path), remedy=FETCH_ANEW
+        )
     data, label = (read_arrays(contents[name], f"{path}, {name}") for name in ("data", "label"))
     beyond = [entry for entry in data if not 0 <= entry < 3 * N_TRIALS]
     if beyond or not data:
         found = f"entry {beyond[0]}" if beyond else "none"
-        raise InputError(f"expected entries 0 to 44, found {found}", where=str(path), remedy=_REMEDY)
+        raise InputError(f"expected entries 0 to 44, found {found}", where=str(path), remedy=FETCH_ANEW)
     return dict(sorted(data.items())), label
 
 
 def _checked(rows: NDArray[Any], n_columns: int, where: str) -> NDArray[np.float64]:
     if rows.ndim != 2 or rows.shape[1] != n_columns or len(rows) == 0:
         raise InputError(
-            f"expected shape (any, {n_columns}), found {rows.shape}", where=where, remedy=_REMEDY
+            f"expected shape (any, {n_columns}), found {rows.shape}", where=where, remedy=FETCH_ANEW
         )
     return rows.astype(np.float64)
 
@@ -175,6 +176,6 @@ def _label(label_of: dict[int, NDArray[Any]], entry: int, path: Path) -> int:
     if len(labels) != 1 or labels[0] != int(labels[0]):
         found = ", ".join(f"{value:g}" for value in labels[:6]) or "none"
         raise InputError(
-            f"expected one label for the whole trial, found {found}", where=where, remedy=_REMEDY
+            f"expected one label for the whole trial, found {found}", where=where, remedy=FETCH_ANEW
         )
     return checked_label(int(labels[0]), len(LABELS), where)

@@ -15,7 +15,7 @@ from acquisition.montage import SEED_CH_NAMES, canonical_name
 from models.datasets.entropy_steps import STEP_S, entropy_steps
 from models.datasets.layout import check_folder, masked_channels, wanted_subjects
 from models.datasets.seed_v import LABELS, RAW, TRIAL_LABELS
-from models.datasets.types import LeftOut, Trial, leave_out
+from models.datasets.types import FETCH_ANEW, LeftOut, Trial, leave_out
 from models.features.config import FeatureConfig
 
 #: Mastoids and eye electrodes of the cap: not among the 62.
@@ -69,7 +69,7 @@ def load_recordings(
                     raise InputError(
                         f"expected a Neuroscan recording, found what MNE cannot read: {found}",
                         where=str(path),
-                        remedy="get the file anew from its publisher, or leave the subject out",
+                        remedy=FETCH_ANEW,
                     ) from error
                 trials = trials_of_recording(raw, str(path), subject, session, config, left_out)
             except InputError as error:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from acquisition.errors import InputError
 
+#: What to do about a broken file of a published set.
+FETCH_ANEW = "get the file anew from its publisher, or leave the subject out"
+
 
 @dataclass(frozen=True, eq=False)
 class Trial:

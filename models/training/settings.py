@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from acquisition.errors import InputError
 from models.training import paper_figures as paper
@@ -93,19 +94,17 @@ def _table_2(dataset: str, quick: bool) -> list[Setting]:
     figures = paper.MMV_TABLE_2[dataset]
     rows = []
     for model, (modalities, fusion) in _NETWORKS.items():
-        rows.append(
-            Setting(
-                model,
-                modalities=modalities,
-                fusion=fusion,
-                pretrained=True,
-                alone=fusion == "attention" and len(modalities) > 1,
-                paper=figures[model],
-            )
-        )
+        alone = fusion == "attention" and len(modalities) > 1
+        rows.append(_network(model, alone=alone, paper=figures[model]))
     for model, kind in (("MAX", "max"), ("Fuzzy Integral", "fuzzy"), ("BDAE", "bdae")):
         rows.append(Setting(model, kind=kind, paper=figures[model]))
     return rows + _references(ALL_LABELS)
+
+
+def _network(model: str, **rest: Any) -> Setting:
+    """Return a row of one of the paper's own networks, pre-trained."""
+    modalities, fusion = _NETWORKS[model]
+    return Setting(model, modalities=modalities, fusion=fusion, pretrained=True, **rest)
 
 
 def _references(labels: Labels) -> list[Setting]:
@@ -123,18 +122,9 @@ def _table_3(dataset: str, quick: bool) -> list[Setting]:
     figures = paper.MMV_TABLE_3[dataset]
     readings = [TEN_TRIALS, TEN_WINDOWS] if quick else [TEN_TRIALS, TEN_WINDOWS, TWO_A_CLASS]
     rows = []
-    for labels, (model, (modalities, fusion)) in product(readings, _NETWORKS.items()):
+    for labels, model in product(readings, _NETWORKS):
         per_class = labels.how == "per-class"  # not the paper's protocol
-        rows.append(
-            Setting(
-                model,
-                modalities=modalities,
-                fusion=fusion,
-                pretrained=True,
-                labels=labels,
-                paper=None if per_class else figures[model],
-            )
-        )
+        rows.append(_network(model, labels=labels, paper=None if per_class else figures[model]))
     return rows + _references(TEN_TRIALS)
 
 
@@ -142,13 +132,10 @@ def _table_4(dataset: str, quick: bool) -> list[Setting]:
     """Masks of 30, 50 and 70 % in fine-tuning and test alike; unmasked fine-tuning beside it."""
     figures = paper.MMV_TABLE_4[dataset]
     rows = []
-    for share, (model, (modalities, fusion)) in product((0, 30, 50, 70), _NETWORKS.items()):
+    for share, model in product((0, 30, 50, 70), _NETWORKS):
         rows.append(
-            Setting(
+            _network(
                 model,
-                modalities=modalities,
-                fusion=fusion,
-                pretrained=True,
                 labels=TEN_TRIALS,
                 mask=share / 100,
                 test_masks=() if share else (0.3, 0.5, 0.7),
