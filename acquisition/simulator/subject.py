@@ -13,8 +13,10 @@ from acquisition.simulator.effects import EMOTIONS, MODALITY_STRENGTH, POPULATIO
 DIFFICULTIES = {"easy": 1.8, "default": 1.0, "hard": 0.5, "none": 0.0}
 
 SUBJECT_GAIN_SD = 0.2  # log of how much of the shared effect this subject shows
-SUBJECT_EFFECT_SD = 0.3  # own deviation of each emotion's effect
-SUBJECT_BASELINE_SD = 0.4  # where this subject's parameters lie without any emotion
+SUBJECT_EFFECT_SD = 0.5  # own deviation of each emotion's effect
+# Where this subject's parameters lie without any emotion. People differ from each other by more than one
+# person does from trial to trial, which is why a calibration can help.
+SUBJECT_BASELINE_SD = 1.2
 TRIAL_SD = 1.0  # one trial against another of the same emotion: the unit of the effect tables
 DRIFT_SD = 0.3  # slow wandering within a session
 DRIFT_PERIODS_S = (47.0, 131.0, 463.0)

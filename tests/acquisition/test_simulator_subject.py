@@ -34,7 +34,7 @@ def test_difficulty_scales_the_effect():
 
 
 def test_subjects_scatter_around_the_population():
-    effects = np.array([SimulatedSubject(seed).effect("voice", "sad") for seed in range(60)])
+    effects = np.array([SimulatedSubject(seed).effect("voice", "sad") for seed in range(300)])
     shared = [row[EMOTIONS.index("sad")] for row in POPULATION_EFFECTS["voice"].values()]
     assert np.corrcoef(effects.mean(axis=0), shared)[0, 1] > 0.98
 
