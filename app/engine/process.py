@@ -22,7 +22,7 @@ from acquisition.record.recorder import ask_to_stop, is_running
 from app.engine.log import log_path
 from app.engine.main import engine_process
 from app.engine.messages import HealthPart, Phase, StartRecording, Stop
-from app.engine.request import LiveRequest, Request
+from app.engine.request import EngineRequest, LiveRequest
 
 _MAX_UNREAD = 1000  # news; then the engine has to wait and drops what is for the screen
 _NEWS_LIMIT_S = 0.008
@@ -35,11 +35,11 @@ class EngineProcess:
 
     Parameters
     ----------
-    request : LiveRequest or ReplayRequest
+    request : LiveRequest, ReplayRequest or CalibrationRequest
         What it runs.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: EngineRequest) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, self._far_end = context.Pipe()
         # Not a daemon: it starts simulator, publishers and recorder, which a daemon may not.
@@ -186,7 +186,7 @@ class EngineProcess:
         return f"{words}; start the session again"
 
 
-def _recording_of(request: Request) -> Path | None:
+def _recording_of(request: EngineRequest) -> Path | None:
     return request.options.record if isinstance(request, LiveRequest) else None
 
 
