@@ -13,6 +13,8 @@ CLOCK_TYPE = "AffectscopeClock"
 PREDICTION_TYPE = "AffectscopePrediction"
 #: Begins the source_id of the notes typed in a window; markers by type, so that everybody takes them.
 NOTES_ID = "affectscope-notes-"
+#: Begins the source_id of the markers of a guided calibration.
+CALIBRATION_ID = "affectscope-calibration-"
 #: Begins the source_id of simulated streams, which also say ``<simulated>true</simulated>`` in their desc.
 SIMULATOR_ID = "affectscope-simulator-"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from acquisition.errors import InputError
-from acquisition.header import CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE
+from acquisition.header import CALIBRATION_ID, CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
 
 K = TypeVar("K", bound=Hashable)
@@ -98,6 +98,11 @@ def is_notes(header: StreamHeader) -> bool:
     return header.source_id.startswith(NOTES_ID)
 
 
+def is_calibration(header: StreamHeader) -> bool:
+    """Tell whether the stream holds the markers of a guided calibration of this program."""
+    return header.source_id.startswith(CALIBRATION_ID)
+
+
 def kind_of(header: StreamHeader) -> Kind:
     """Return what a stream carries, by its type (without case, blanks and underscores).
 
@@ -131,8 +136,8 @@ def select_streams(
     kinds : collection of Kind
         What is wanted; other kinds are ignored.
     with_notes : bool
-        False leaves out notes typed in a window unless they are chosen: live, the window is another
-        session's, which may end at any moment.
+        False leaves out notes typed in a window and a calibration's markers unless they are chosen: live,
+        they are another session's, which may end at any moment.
 
     Raises
     ------
@@ -148,15 +153,15 @@ def select_streams(
             continue
         choice = wanted.get(modality)
         of_kind = [key for key, header in usable.items() if kind_of(header) is kind]
-        notes = [key for key in of_kind if not with_notes and is_notes(usable[key])]
+        others = {} if with_notes else _of_sessions(usable, of_kind)
         if choice == "none":
             left_out.update(dict.fromkeys(of_kind, f"--streams {modality}=none"))
             continue
         if choice:
             found = _matching(usable, choice, modality, kind)
         else:
-            found = [key for key in of_kind if key not in notes]
-            left_out.update(dict.fromkeys(notes, "notes of another session"))
+            found = [key for key in of_kind if key not in others]
+            left_out.update(others)
         if len(found) > 1 and kind is not Kind.MARKERS:
             raise _ambiguous(usable, found, modality)
         if taken := [key for key in found if key in chosen]:
@@ -164,8 +169,8 @@ def select_streams(
                 f"{_described(usable, taken[0])} is chosen twice", where="--streams", remedy=_USAGE
             )
         chosen.update(dict.fromkeys(found, kind))
-        others = (key for key in of_kind if key not in found and key not in left_out)
-        left_out.update(dict.fromkeys(others, "another was chosen"))
+        rest = (key for key in of_kind if key not in found and key not in left_out)
+        left_out.update(dict.fromkeys(rest, "another was chosen"))
     if not any(kind is not Kind.MARKERS for kind in chosen.values()) and set(kinds) - {Kind.MARKERS}:
         raise InputError(
             f"no EEG, eye, face or voice stream to use; {_list_of(usable, usable)}",
@@ -173,6 +178,31 @@ def select_streams(
             remedy="start a publisher, or " + _USAGE,
         )
     return Selection(chosen, left_out)
+
+
+def without(choices: str | None, modalities: Collection[str]) -> str | None:
+    """Return ``choices`` with no stream for some modalities, whatever was chosen for them.
+
+    Parameters
+    ----------
+    choices : str or None
+        As `select_streams` takes it.
+    modalities : collection of str
+        Of `acquisition.types.MODALITIES`.
+
+    Raises
+    ------
+    InputError
+        If the text is malformed.
+    """
+    wanted = _parse_choices(choices or "") | dict.fromkeys(modalities, "none")
+    return ",".join(f"{modality}={choice}" for modality, choice in wanted.items()) or None
+
+
+def _of_sessions(usable: Mapping[K, StreamHeader], keys: Collection[K]) -> dict[K, str]:
+    """Return those of ``keys`` that sessions of this program published, and why they are left out."""
+    notes = {key: "notes of another session" for key in keys if is_notes(usable[key])}
+    return notes | {key: "markers of another session" for key in keys if is_calibration(usable[key])}
 
 
 def _squeezed(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +18,7 @@ from acquisition.interrupt import interruptible
 from acquisition.lsl_source import LslSource, open_live
 from acquisition.lsl_stream import StreamHealth
 from acquisition.publish.process import PublisherProcess, start_publisher
-from acquisition.types import Change, Chunk, StreamEvent
+from acquisition.types import Change, Chunk, StreamEvent, StreamHeader
 from app.failure import Failure
 from app.model_loading import load_model, make_decoder
 from app.outputs import Sink
@@ -62,6 +62,14 @@ class Observer:
     def own_source_ids(self) -> list[str]:
         """Return further streams of this program that a recording shall hold."""
         return []
+
+    def recorded(self, headers: list[StreamHeader]) -> list[StreamHeader]:
+        """Return which of the streams in use a recording takes."""
+        return headers
+
+    def sidecar(self) -> Mapping[str, object]:
+        """Return what else the JSON beside a recording shall say."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -228,7 +236,8 @@ class LiveSession:
             on_notice=lambda message: self._say(message, clock.now(), Change.WARNING),
             on_failure=self._failing("recording", clock),
         )
-        return RecordingControl(list(source.headers.values()), own_source_ids, hooks)
+        streams = self.observer.recorded(list(source.headers.values()))
+        return RecordingControl(streams, own_source_ids, hooks)
 
     def _record_first(
         self,
@@ -285,6 +294,7 @@ class LiveSession:
             "line_hz": self.options.line,
             "streams": sorted(source.headers),
             "stream_notes": {key: list(spec.notes) for key, spec in source.specs.items() if spec.notes},
+            **self.observer.sidecar(),
         }
 
     def _say(self, message: str, now: float, change: Change) -> None:

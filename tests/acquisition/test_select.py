@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from acquisition.errors import InputError
-from acquisition.header import NOTES_ID
-from acquisition.select import kind_of, select_streams
+from acquisition.header import CALIBRATION_ID, NOTES_ID
+from acquisition.select import kind_of, select_streams, without
 from acquisition.types import Kind, StreamHeader
 
 
@@ -113,9 +113,23 @@ def test_notes_of_another_live_session_are_taken_only_by_choice() -> None:
         "task": header("Task", "Markers", "task", fmt="string"),
         "notes": header("Affectscope notes", "Markers", f"{NOTES_ID}1", fmt="string"),
     }
+    streams["trials"] = header("Affectscope calibration", "Markers", f"{CALIBRATION_ID}1", fmt="string")
     live = select_streams(streams, with_notes=False)
     assert live.of_kind(Kind.MARKERS) == ["task"]
-    assert live.left_out == {"notes": "notes of another session"}
+    assert live.left_out == {"notes": "notes of another session", "trials": "markers of another session"}
     chosen = select_streams(streams, "markers=name:Affectscope notes", with_notes=False)
     assert chosen.of_kind(Kind.MARKERS) == ["notes"]
-    assert select_streams(streams).of_kind(Kind.MARKERS) == ["task", "notes"]  # a recording holds its own
+    recorded = select_streams(streams)  # a recording holds its own
+    assert recorded.of_kind(Kind.MARKERS) == ["task", "notes", "trials"]
+
+
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        (None, "face=none,voice=none"),
+        ("eeg=name:Cap,face=name:Cam", "eeg=name:Cap,face=none,voice=none"),
+    ],
+)
+def test_a_modality_can_be_left_out_whatever_was_chosen_for_it(choices: str | None, expected: str) -> None:
+    assert without(choices, ("face", "voice")) == expected
+    assert without(choices, ()) == choices

@@ -26,7 +26,7 @@ from PyQt6.QtWidgets import (
 from acquisition.discovery import FoundStream, discover
 from acquisition.errors import InputError
 from acquisition.montage import load_montage
-from acquisition.select import is_notes, is_own, kind_of, select_streams
+from acquisition.select import is_calibration, is_notes, is_own, kind_of, select_streams
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
 from app.qt.dialogs.fitting import fit_screen
 from app.qt.dialogs.worker import Work
@@ -154,7 +154,9 @@ class StreamsDialog(QDialog):
     def show_found(self, found: list[FoundStream]) -> None:
         """Fill table and choices; what this program publishes itself is no input."""
         n_all = len(found)
-        self._found = found = [s for s in found if not is_own(s.header) and not is_notes(s.header)]
+        self._found = found = [
+            s for s in found if not (is_own(s.header) or is_notes(s.header) or is_calibration(s.header))
+        ]
         n_own = n_all - len(found)
         self.hidden.setText(f"Not shown: {n_own} of Affectscope's own (predictions, clock map, notes)")
         self.hidden.setVisible(n_own > 0)
