@@ -1,0 +1,232 @@
+"""Where the sessions of a person are kept, by BIDS-like names, and which subject ids may be used.
+
+``<data folder>/sub-S01/ses-01/sub-S01_ses-01_task-calibration_run-01.xdf`` and what belongs to it. Folders are
+the user's alone (0700; Windows has its own rights). A link among them is refused: what is written, exported or
+deleted must lie where its name says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import platformdirs
+
+from acquisition.errors import InputError
+
+TASK = "calibration"
+_NAME = "affectscope"
+_SUBJECT = re.compile(r"[A-Za-z0-9]{1,32}")
+_SUBJECT_FOLDER = re.compile(r"sub-([A-Za-z0-9]{1,32})")
+_SESSION_FOLDER = re.compile(r"ses-([0-9]{2,6})")
+_MODE = 0o700
+_ID_REMEDY = "use a code such as S01, and keep the list of names elsewhere"
+
+T = TypeVar("T")
+
+
+def default_data_folder() -> Path:
+    """Return the folder of all subjects unless another is chosen; ``AFFECTSCOPE_DATA`` names another one."""
+    chosen = os.environ.get("AFFECTSCOPE_DATA")
+    return Path(chosen) if chosen else platformdirs.user_data_path(_NAME, appauthor=False)
+
+
+def check_subject(subject: str) -> str:
+    """Return a subject id as it is.
+
+    Raises
+    ------
+    InputError
+        If it is no code of letters and digits with a digit in it.
+    """
+    if not _SUBJECT.fullmatch(subject):
+        remedy = "leave out sub-, it is added" if subject.startswith("sub-") else _ID_REMEDY
+        raise InputError(
+            f"expected 1 to 32 letters (A-Z) and digits, found {_shortened(subject)}",
+            where="subject",
+            remedy=remedy,
+        )
+    if not any(sign.isdigit() for sign in subject):
+        raise InputError(
+            f"expected a digit in it, found {subject!r}: without one it may be a name",
+            where="subject",
+            remedy=_ID_REMEDY,
+        )
+    return subject
+
+
+@dataclass(frozen=True)
+class SessionPlace:
+    """The folder of one session and the names of what is in it."""
+
+    subject: str
+    number: int
+    folder: Path
+
+    def recording(self, run: int = 1) -> Path:
+        """Return the XDF file of a run, from 1; its sidecar has the ending ``.json``."""
+        return self.folder / f"sub-{self.subject}_ses-{self.number:02d}_task-{TASK}_run-{run:02d}.xdf"
+
+    @property
+    def state(self) -> Path:
+        """The session as far as it got."""
+        return self.folder / "session.json"
+
+    @property
+    def profile(self) -> Path:
+        """The folder of the personal model."""
+        return self.folder / "profile"
+
+    @property
+    def report(self) -> Path:
+        """The report to read; the same in figures has the ending ``.json``."""
+        return self.folder / "report.html"
+
+    @property
+    def report_json(self) -> Path:
+        """The report in figures."""
+        return self.folder / "report.json"
+
+
+# --- subjects ---
+
+
+def subject_folder(data: Path, subject: str) -> Path:
+    """Return a subject's folder, which need not exist.
+
+    Raises
+    ------
+    InputError
+        If the id is not usable, or a link or a file bears the folder's name.
+    """
+    folder = data / f"sub-{check_subject(subject)}"
+    _refuse_link(folder)
+    return folder
+
+
+def known_subjects(data: Path) -> tuple[str, ...]:
+    """Return the ids that have a folder, sorted; links are left out."""
+    return tuple(sorted(match[1] for match, _ in _folders(data, _SUBJECT_FOLDER)))
+
+
+# --- sessions ---
+
+
+def session_numbers(data: Path, subject: str) -> tuple[int, ...]:
+    """Return the numbers of a subject's sessions, ascending."""
+    folder = subject_folder(data, subject)
+    return tuple(sorted(int(match[1]) for match, _ in _folders(folder, _SESSION_FOLDER)))
+
+
+def next_session_number(data: Path, subject: str) -> int:
+    """Return one more than the highest number so far: a gap is not filled."""
+    return max(session_numbers(data, subject), default=0) + 1
+
+
+def session_place(data: Path, subject: str, number: int) -> SessionPlace:
+    """Return the place of a session; nothing is made.
+
+    Raises
+    ------
+    InputError
+        If the id is not usable, or a link or a file bears a folder's name.
+    """
+    if number < 1:
+        raise InputError(f"expected 1 or more, found {number}", where="session", remedy="count from 1")
+    folder = subject_folder(data, subject) / f"ses-{number:02d}"
+    _refuse_link(folder)
+    return SessionPlace(subject, number, folder.absolute())
+
+
+def newest_session(data: Path, subject: str) -> SessionPlace | None:
+    """Return the place of a subject's last session; None before the first."""
+    numbers = session_numbers(data, subject)
+    return session_place(data, subject, numbers[-1]) if numbers else None
+
+
+def make_session(data: Path, subject: str) -> SessionPlace:
+    """Make the folders of a subject's next session, for the user alone.
+
+    Raises
+    ------
+    InputError
+        If the id is not usable or differs from a known one in capitals alone, a link or a file bears a
+        folder's name, or the disk is full or cannot be written.
+    """
+    subject = check_subject(subject)
+    alike = [known for known in known_subjects(data) if known != subject and known.lower() == subject.lower()]
+    if alike:  # Windows and macOS would mix the two up
+        raise InputError(
+            f"{subject} differs from the known {alike[0]} in capitals alone",
+            where="subject",
+            remedy=f"write {alike[0]}, or choose another code",
+        )
+    if not data.exists():
+        _making(data, lambda: data.mkdir(mode=_MODE, parents=True, exist_ok=True))
+    person = subject_folder(data, subject)
+    _making(person, lambda: _make_private(person))
+    while True:
+        place = session_place(data, subject, next_session_number(data, subject))
+        if _making(place.folder, lambda folder=place.folder: _make_new(folder)):
+            return place  # else another program took the number just now
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=_MODE, exist_ok=True)
+    if os.name == "posix" and folder.stat().st_mode & 0o777 != _MODE:
+        folder.chmod(_MODE)
+
+
+def _make_new(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=_MODE)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _making(folder: Path, make: Callable[[], T]) -> T:
+    """Say in one line why a folder cannot be made."""
+    try:
+        return make()
+    except OSError as error:
+        raise InputError(
+            f"the folder cannot be made: {error.strerror or error}",
+            where=str(folder),
+            remedy="free some space, or choose another folder with --data-dir",
+        ) from error
+
+
+def _folders(parent: Path, pattern: re.Pattern[str]) -> list[tuple[re.Match[str], Path]]:
+    """Return the folders in ``parent`` whose whole names fit; no links, nothing if there is no parent."""
+    try:
+        entries = [(pattern.fullmatch(entry.name), Path(entry.path)) for entry in os.scandir(parent)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(
+            f"the folder cannot be read: {error.strerror or error}",
+            where=str(parent),
+            remedy="choose another folder with --data-dir",
+        ) from error
+    return [(match, path) for match, path in entries if match and path.is_dir() and not _is_link(path)]
+
+
+def _refuse_link(folder: Path) -> None:
+    """Refuse what only looks like a folder of ours; what is not there is fine."""
+    if _is_link(folder):
+        raise InputError("this is a link, not a folder", where=str(folder), remedy="remove the link")
+    if folder.exists() and not folder.is_dir():
+        raise InputError("this is a file, not a folder", where=str(folder), remedy="move it away")
+
+
+def _is_link(path: Path) -> bool:
+    return path.is_symlink() or (hasattr(path, "is_junction") and path.is_junction())
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")
