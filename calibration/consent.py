@@ -1,8 +1,7 @@
 """What a person is told before a session, and what they agree to; nothing opens before.
 
-A modality without consent is not opened, recorded or used. Raw video of the face and the sound of the voice stay
-out of the recording unless agreed to on their own: their features are then used while the session runs, and
-are gone with it.
+A modality without consent is not opened, recorded or used. Video of the face and sound of the voice stay out of
+the recording unless agreed to on their own: only the figures calculated from them may then be kept.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from calibration.types import Consent
 NOTICE_VERSION = 1
 
 INTENDED_USE = (
-    "Affectscope infers emotions. It is a research instrument: not for workplaces, not for education, not for "
-    "medicine, and not for decisions about people."
+    "Affectscope infers emotions. It is a research instrument: not for workplaces, not for education, "
+    "not for medicine, and not for decisions about people."
 )
 TAKING_PART = (
     "Taking part is voluntary. You can pause, skip a trial or stop at any time, without giving a reason."
@@ -32,15 +31,17 @@ WHAT_HAPPENS = (
     "(fear, disgust, sadness). From this a model of your own signals is fitted."
 )
 ALWAYS_KEPT = (
-    "Kept in any case: what was shown and when, your answers (emotion, pleasantness, excitement), the quality of the "
-    "signals, and this consent."
+    "Kept in any case: what was shown and when, your answers (emotion, pleasantness, excitement), the quality "
+    "of the signals, and this consent."
 )
 TITLES = {"eeg": "Brain signals (EEG)", "eye": "Eyes", "face": "Face (camera)", "voice": "Voice (microphone)"}
 _RECORDED = {
     "eeg": "The voltage at each electrode, as the amplifier sends it, goes into the recording.",
     "eye": "Where you look, the size of your pupils and your blinks go into the recording.",
-    "face": "The camera's pictures are looked at while the session runs and not kept.",
-    "voice": "The sound is listened to while the session runs and not kept.",
+    "face": "The camera's pictures are turned into figures while the session runs; the figures may be kept, "
+    "the pictures are not.",
+    "voice": "The sound is turned into figures while the session runs; the figures may be kept, the sound is "
+    "not.",
 }
 _USED = {
     "eeg": "Used: the strength of its rhythms, per electrode and second.",
@@ -97,11 +98,14 @@ def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES)
         What there is to consent to.
     """
     stays = (
-        f"Everything stays on this computer, in {folder}, under the code {subject} and without your name; nothing is "
-        "sent to the internet. The devices send their signals over the local network, where other programs can read "
-        "them."
+        f"Everything stays on this computer, in {folder}, under the code {subject} and without your name; "
+        "nothing is sent to the internet. The devices send their signals over the local network, where other "
+        "programs can read them."
     )
-    withdraw = f"You can have all of it deleted at any time, recordings and model: affectscope subjects delete {subject}"
+    withdraw = (
+        "You can have all of it deleted at any time, recordings and model: "
+        f"affectscope subjects delete {subject}"
+    )
     shown = tuple(
         ModalityNotice(one, TITLES[one], _RECORDED[one], _USED[one], KEEP.get(one, ""))
         for one in MODALITIES

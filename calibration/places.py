@@ -1,8 +1,8 @@
 """Where the sessions of a person are kept, by BIDS-like names, and which subject ids may be used.
 
-``<data folder>/sub-S01/ses-01/sub-S01_ses-01_task-calibration_run-01.xdf`` and what belongs to it. Folders are
-the user's alone (0700; Windows has its own rights). A link among them is refused: what is written, exported or
-deleted must lie where its name says.
+``<data folder>/sub-S01/ses-01/sub-S01_ses-01_task-calibration_run-01.xdf`` and what belongs to it. Folders
+are the user's alone (0700; Windows has its own rights). A link among them is refused: what is written,
+exported or deleted must lie where its name says.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -171,7 +172,7 @@ def make_session(data: Path, subject: str) -> SessionPlace:
     _making(person, lambda: _make_private(person))
     while True:
         place = session_place(data, subject, next_session_number(data, subject))
-        if _making(place.folder, lambda folder=place.folder: _make_new(folder)):
+        if _making(place.folder, partial(_make_new, place.folder)):
             return place  # else another program took the number just now
 
 
