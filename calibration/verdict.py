@@ -1,0 +1,266 @@
+"""Whether a personal model may be trusted: its figures against chance, and one of three verdicts in words.
+
+Every trial counts once and is predicted without itself. Balanced accuracy is the mean recall of the classes
+that the trials hold, so a model that always names the most frequent class gains nothing. Chance is asked
+twice: how often a uniform guesser does as well (the binomial threshold), and how often the same fit does as
+well on shuffled labels (the permutation test). No torch here: the window's process imports it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.training.scores import wilson_interval
+
+VERDICTS = ("not distinguishable from chance", "weak", "usable for demonstration")
+NOT_DISTINGUISHABLE, WEAK, USABLE = VERDICTS
+#: Said wherever a profile of the first verdict is used.
+DO_NOT_TRUST = "do not trust this model"
+ALPHA = 0.05
+
+_FINEST = 20_000  # steps that a share is counted in where the classes' sizes have no small common multiple
+
+
+@dataclass(frozen=True)
+class ChanceThreshold:
+    """From where on guessing is unlikely (p < .05); None where these trials are too few to tell at all."""
+
+    n_correct: int | None  # trials right, of all
+    balanced_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What leave-one-trial-out found, and what to make of it."""
+
+    verdict: str  # one of VERDICTS
+    words: str  # in a few sentences, with the figures
+    n_trials: int
+    n_correct: int
+    n_left_out: int
+    balanced_accuracy: float
+    interval: tuple[float, float]  # Wilson, 95 %
+    chance: float  # 1 / number of classes
+    threshold: ChanceThreshold  # binomial
+    p_binomial: float
+    p_permutation: float | None  # None: not computed
+    permutation_threshold: float | None  # balanced accuracy; None: not computed, or out of reach
+
+    @property
+    def is_trusted(self) -> bool:
+        """False where the program must say "do not trust this model"."""
+        return self.verdict != NOT_DISTINGUISHABLE
+
+
+def balanced_accuracy(true: Sequence[int], predicted: Sequence[int]) -> float:
+    """Return the mean recall of the classes in ``true``; NaN without a trial."""
+    truth, said = np.asarray(true), np.asarray(predicted)
+    if len(truth) == 0:
+        return math.nan
+    return float(np.mean([(said[truth == label] == label).mean() for label in np.unique(truth)]))
+
+
+def binomial_threshold(n_by_class: Sequence[int], n_classes: int | None = None) -> ChanceThreshold:
+    """Return the least result that a guesser reaches in fewer than one session of twenty.
+
+    Parameters
+    ----------
+    n_by_class : sequence of int
+        Trials of each class; a class without one does not count.
+    n_classes : int, optional
+        Classes the model chooses among, where it knows more than the trials hold.
+
+    Returns
+    -------
+    ChanceThreshold
+        ``n_correct`` after the binomial distribution at chance ``1 / n_classes``, or at the share of the
+        largest class where that is more. ``balanced_accuracy`` after the exact distribution of the balanced
+        accuracy of a uniform guesser; with classes of one size it is ``n_correct / n``.
+    """
+    held = [n for n in n_by_class if n > 0]
+    if not held:
+        return ChanceThreshold(None, None)
+    total, chance = sum(held), 1 / (n_classes or len(held))
+    rate = chance if len(set(held)) == 1 else max(chance, max(held) / total)
+    tail = np.cumsum(_binomial(total, rate)[::-1])[::-1]  # P(X >= n), n = 0..total
+    reached = np.flatnonzero(tail < ALPHA)
+    shares, above = _tail_of_guessing(held, chance)
+    beyond = np.flatnonzero(above < ALPHA)
+    return ChanceThreshold(
+        int(reached[0]) if len(reached) else None, float(shares[beyond[0]]) if len(beyond) else None
+    )
+
+
+def p_of_guessing(share: float, n_by_class: Sequence[int], n_classes: int | None = None) -> float:
+    """Return how likely a uniform guesser reaches at least this balanced accuracy."""
+    held = [n for n in n_by_class if n > 0]
+    if not held or math.isnan(share):
+        return 1.0
+    shares, above = _tail_of_guessing(held, 1 / (n_classes or len(held)))
+    reached = np.flatnonzero(shares >= share - 1e-9)
+    return float(above[reached[0]]) if len(reached) else 0.0
+
+
+def permutation_p(observed: float, shuffled: Sequence[float] | NDArray[np.floating]) -> float | None:
+    """Return the share of shuffled labellings that do as well, the observed one among them.
+
+    Phipson and Smyth (2010), "Permutation p-values should never be zero". None without any shuffle.
+    """
+    null = np.asarray(shuffled, dtype=np.float64)
+    return float((1 + (null >= observed - 1e-9).sum()) / (1 + len(null))) if len(null) else None
+
+
+def permutation_threshold(shuffled: Sequence[float] | NDArray[np.floating]) -> float | None:
+    """Return the least balanced accuracy found whose `permutation_p` is below .05; None where none is.
+
+    Looked for among the shuffled results and 1, so it may lie a step above the least possible one.
+    """
+    null = np.asarray(shuffled, dtype=np.float64)
+    for share in [*np.unique(null), 1.0]:
+        p = permutation_p(float(share), null)
+        if p is not None and p < ALPHA:
+            return float(share)
+    return None
+
+
+def trial_interval(share: float, n_by_class: Sequence[int]) -> tuple[float, float]:
+    """Return the 95 % Wilson interval of a balanced accuracy.
+
+    Classes of unequal size count as so many trials as give a mean recall the same variance, rounded down:
+    ``k² / Σ 1/n``, which is all of them where the sizes are equal. (0, 1) without a trial.
+    """
+    held = [n for n in n_by_class if n > 0]
+    if not held or math.isnan(share):
+        return 0.0, 1.0
+    n = max(1, math.floor(len(held) ** 2 / sum(1 / n for n in held) + 1e-9))
+    low, high = wilson_interval(share, n)
+    return max(0.0, low), min(1.0, high)
+
+
+def judge(
+    true: Sequence[int],
+    predicted: Sequence[int],
+    n_classes: int,
+    shuffled: Sequence[float] | NDArray[np.floating] = (),
+    n_left_out: int = 0,
+) -> Verdict:
+    """Judge held-out predictions, one a trial.
+
+    Parameters
+    ----------
+    true, predicted : sequence of int, (n_trials,)
+        Indices of classes.
+    n_classes : int
+        Classes the model chooses among.
+    shuffled : sequence of float, optional
+        Balanced accuracies of the same fit on shuffled labels. Without them nothing is trusted.
+    n_left_out : int
+        Trials that were staged and not used; said in the words.
+    """
+    counts = np.bincount(np.asarray(true, dtype=int), minlength=n_classes).tolist()
+    share = balanced_accuracy(true, predicted)
+    interval = trial_interval(share, counts)
+    chance = 1 / n_classes
+    threshold = binomial_threshold(counts, n_classes)
+    p_permutation = permutation_p(share, shuffled)
+    beats_guessing = threshold.balanced_accuracy is not None and share >= threshold.balanced_accuracy - 1e-9
+    if not beats_guessing or p_permutation is None or p_permutation >= ALPHA:
+        verdict = NOT_DISTINGUISHABLE
+    else:
+        verdict = USABLE if interval[0] >= chance + (1 - chance) / 4 else WEAK
+    n_correct = int((np.asarray(true) == np.asarray(predicted)).sum())
+    found = Verdict(
+        verdict=verdict,
+        words="",
+        n_trials=len(true),
+        n_correct=n_correct,
+        n_left_out=n_left_out,
+        balanced_accuracy=share,
+        interval=interval,
+        chance=chance,
+        threshold=threshold,
+        p_binomial=p_of_guessing(share, counts, n_classes),
+        p_permutation=p_permutation,
+        permutation_threshold=permutation_threshold(shuffled),
+    )
+    return replace(found, words=_words(found))
+
+
+def percent(share: float | None) -> str:
+    """Return a share as whole per cent, "unknown" where it is none."""
+    return "unknown" if share is None or math.isnan(share) else f"{100 * share:.0f} %"
+
+
+def _words(found: Verdict) -> str:
+    """Return the verdict in plain words, with its figures."""
+    if found.n_trials == 0:
+        return " ".join(["No trial could be used.", *_left_out(found), f"{DO_NOT_TRUST.capitalize()}."])
+    low, high = found.interval
+    measured = (
+        f"{found.n_correct} of {found.n_trials} trials were recognised by a model that had not seen them: "
+        f"balanced accuracy {percent(found.balanced_accuracy)}, 95 % interval {percent(low)} to "
+        f"{percent(high)}, chance {percent(found.chance)}."
+    )
+    return " ".join([measured, *_left_out(found), _meaning(found)])
+
+
+def _left_out(found: Verdict) -> list[str]:
+    n = found.n_left_out
+    return [f"{n} more {'was' if n == 1 else 'were'} left out."] if n else []
+
+
+def _meaning(found: Verdict) -> str:
+    if found.verdict == USABLE:
+        return (
+            "That is well above chance for this person on this day: enough to demonstrate, not to decide "
+            "anything about anybody."
+        )
+    if found.verdict == WEAK:
+        return "That is more than guessing, but it errs often: take a single answer as a hint at most."
+    return f"{_doubt(found)} {DO_NOT_TRUST.capitalize()}."
+
+
+def _doubt(found: Verdict) -> str:
+    """Return why chance cannot be ruled out."""
+    least = found.threshold.balanced_accuracy
+    if least is None:
+        return f"With {found.n_trials} trials even a perfect result could be luck."
+    if found.balanced_accuracy < least - 1e-9:
+        return f"Guessing could explain it: chance is beaten from {percent(least)} on (p < .05)."
+    if found.p_permutation is None:
+        return "It was not tested against shuffled labels."
+    return (
+        "Guessing could explain it: the same fit on shuffled labels does as well too often "
+        f"(p = {found.p_permutation:.2f})."
+    )
+
+
+def _binomial(n: int, p: float) -> NDArray[np.float64]:
+    """Return the probabilities of 0..n hits, (n + 1,)."""
+    return np.array([math.comb(n, hits) * p**hits * (1 - p) ** (n - hits) for hits in range(n + 1)])
+
+
+def _tail_of_guessing(
+    n_by_class: Sequence[int], chance: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return balanced accuracies in ascending order and how likely a uniform guesser reaches each.
+
+    The distributions of the classes' recalls are convolved on a grid that holds each of them; where that
+    would be too fine, recalls are rounded to the nearest of `_FINEST` steps.
+    """
+    n_steps = min(math.lcm(*n_by_class), _FINEST)
+    density = np.ones(1)
+    for n in n_by_class:
+        recall = np.zeros(n_steps + 1)
+        np.add.at(recall, [round(hits * n_steps / n) for hits in range(n + 1)], _binomial(n, chance))
+        spread = np.zeros(len(density) + n_steps)
+        for at in np.flatnonzero(recall):
+            spread[at : at + len(density)] += recall[at] * density
+        density = spread
+    held = np.flatnonzero(density)
+    return held / (n_steps * len(n_by_class)), np.cumsum(density[held][::-1])[::-1]
