@@ -40,9 +40,10 @@ class BlinkSource:
 class MuscleBursts:
     """Bursts of 20-120 Hz at the temples, now left, now right."""
 
-    def __init__(self, subject: SimulatedSubject, positions: NDArray[np.float64], sfreq: float) -> None:
-        self.subject = subject
-        self._rng = subject.rng("muscle noise")
+    def __init__(self, behaviour: Behaviour, positions: NDArray[np.float64], sfreq: float) -> None:
+        self.subject = behaviour.subject
+        self._rng = self.subject.rng("muscle noise")
+        behaviour.renew(self._rng)
         self._topography = 9.0 * spread(electrode_positions(["FT7", "FT8"]), positions, 0.35)
         self._sos = butter(2, (20.0, 120.0), "bandpass", fs=sfreq, output="sos")
         self._state = np.zeros((len(self._sos), 2, 2))

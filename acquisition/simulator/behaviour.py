@@ -12,6 +12,7 @@ from acquisition.simulator.subject import SimulatedSubject
 RESPONSE_S = 0.8  # time constant with which the body follows a new emotion
 BLINKS_PER_S = 0.25
 _SLOT_S = 1.0  # at most one blink a slot
+_DRAWS_PER_S_BITS = 32  # no stream draws 2**32 numbers a second; a generator has 2**128
 
 
 class Behaviour:
@@ -19,12 +20,27 @@ class Behaviour:
 
     Everything is a function of the time alone (seconds since the session began), so that EEG, eyes,
     face and voice agree and any of them can be computed without the others.
+
+    Parameters
+    ----------
+    subject : SimulatedSubject
+    timeline : Timeline
+    begin_s : float
+        Session time at which the devices' first samples lie: later than 0 for somebody who is met again.
+        Person and devices are the same then, their noise is not.
     """
 
-    def __init__(self, subject: SimulatedSubject, timeline: Timeline) -> None:
+    def __init__(self, subject: SimulatedSubject, timeline: Timeline, begin_s: float = 0.0) -> None:
         self.subject = subject
         self.timeline = timeline
+        self.begin_s = begin_s
         self._blink_cache: dict[int, tuple[float, float] | None] = {}
+
+    def renew(self, rng: np.random.Generator) -> None:
+        """Move a generator on to noise that nobody has drawn who began at another time."""
+        n_drawn = int(self.begin_s) << _DRAWS_PER_S_BITS
+        if n_drawn:
+            rng.bit_generator.advance(n_drawn)  # type: ignore[attr-defined]
 
     def latent(self, modality: str, t: float) -> dict[str, float]:
         """Return a modality's latent parameters at ``t``, in trial standard deviations."""

@@ -97,7 +97,8 @@ class _Oscillations:
             place_gain = posterior if band == "alpha" else 1.0
             # Neighbouring sources overlap on the scalp: scale one source down accordingly.
             self.amplitudes.append(0.6 * amplitude * personal * place_gain / np.sqrt(np.sum(response**2)))
-        self.gains = self._gains(0.0)
+        behaviour.renew(self.rng)
+        self.gains = self._gains(behaviour.begin_s)
 
     def mixing(self) -> NDArray[np.float64]:
         return np.tile(self.topography, (len(BANDS), 1))
@@ -130,6 +131,7 @@ class _Background:
         places /= np.linalg.norm(places, axis=1, keepdims=True)
         self.topography = 0.7 * spread(places, electrode_positions(SEED_CH_NAMES), 0.9)
         self.states = [np.zeros((_N_BACKGROUND, 1)) for _ in _BACKGROUND]
+        behaviour.renew(self.rng)
 
     def mixing(self) -> NDArray[np.float64]:
         return self.topography
@@ -147,11 +149,11 @@ class _Background:
 
 
 def eeg_blocks(behaviour: Behaviour) -> Iterator[NDArray[np.float64]]:
-    """Yield consecutive blocks of EEG, (250, 62) in microvolts; sample i lies at i / 1000 s."""
+    """Yield consecutive blocks of EEG, (250, 62) in microvolts; sample i lies i / 1000 s after the begin."""
     rng = behaviour.subject.rng("eeg sensors")
     positions = electrode_positions(SEED_CH_NAMES)
     oscillations, background = _Oscillations(behaviour), _Background(behaviour)
-    blink, muscle = BlinkSource(behaviour, positions), MuscleBursts(behaviour.subject, positions, SFREQ)
+    blink, muscle = BlinkSource(behaviour, positions), MuscleBursts(behaviour, positions, SFREQ)
     pops = ElectrodePops(behaviour.subject, len(SEED_CH_NAMES))
     line_uv = rng.uniform(0.5, 3.0, len(SEED_CH_NAMES))
     line_angle = rng.normal(0.0, 0.4, len(SEED_CH_NAMES))
@@ -161,7 +163,8 @@ def eeg_blocks(behaviour: Behaviour) -> Iterator[NDArray[np.float64]]:
     mixing = np.concatenate(
         [oscillations.mixing(), background.mixing(), blink.mixing(), muscle.mixing(), line, drift]
     )
-    start = 0
+    behaviour.renew(rng)
+    start = round(behaviour.begin_s * SFREQ)
     while True:
         times = (start + np.arange(BLOCK_N)) / SFREQ
         mains = 2 * np.pi * 50.0 * times

@@ -25,7 +25,8 @@ class _Scanpath:
         self.behaviour = behaviour
         self.rng = behaviour.subject.rng("scanpath")
         self.centre = 0.5 + 0.04 * self.rng.standard_normal(2)
-        self.times, self.points = [0.0], [self.centre]
+        behaviour.renew(self.rng)
+        self.times, self.points = [behaviour.begin_s], [self.centre]
 
     def positions(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return gaze at increasing times, (n_times, 2)."""
@@ -49,7 +50,7 @@ class _Scanpath:
 
 
 def gaze_blocks(behaviour: Behaviour) -> Iterator[NDArray[np.float64]]:
-    """Yield consecutive seconds of gaze, (60, 5); sample i lies at i / 60 s.
+    """Yield consecutive seconds of gaze, (60, 5); sample i lies i / 60 s after the begin.
 
     While the lids are closed gaze and pupils are NaN and the validity is 0.
     """
@@ -59,7 +60,8 @@ def gaze_blocks(behaviour: Behaviour) -> Iterator[NDArray[np.float64]]:
     unequal_mm = 0.06 * rng.standard_normal()
     phases = rng.uniform(0, 2 * np.pi, len(_WAVE_HZ))
     heights = _WAVE_MM * (_WAVE_HZ / _WAVE_HZ[0]) ** -0.5
-    start = 0
+    behaviour.renew(rng)
+    start = round(behaviour.begin_s * SFREQ)
     while True:
         times = (start + np.arange(BLOCK_N)) / SFREQ
         latents = [behaviour.latent("eye", t) for t in (times[0], times[-1])]

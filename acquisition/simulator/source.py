@@ -38,7 +38,7 @@ class _Video:
         self._face = DrawnFace(behaviour)
 
     def take(self, times: NDArray[np.float64]) -> tuple[bytes, ...]:
-        return tuple(self._face.jpeg(t) for t in times)
+        return tuple(self._face.jpeg(t) for t in times + self._face.behaviour.begin_s)
 
 
 class SimulatedSource:
@@ -58,6 +58,8 @@ class SimulatedSource:
         camera the newest frame that the full one has taken by then.
     timeline : Timeline, optional
         Emotions, instead of the options' schedule.
+    begin_s : float
+        Session time of the first samples: the same person with the same devices, met later.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class SimulatedSource:
         start: float = 0.0,
         video_fps: float = face.FPS,
         timeline: Timeline | None = None,
+        begin_s: float = 0.0,
     ) -> None:
         self.options = options or SimulatorOptions()
         self.start = start
@@ -84,7 +87,7 @@ class SimulatedSource:
                     f"a simulator without LSL can only {' and '.join(_SUPPORTED_FAULTS)}, found {fault.kind}",
                     where="faults",
                 )
-        self.behaviour = self.options.person(timeline)
+        self.behaviour = self.options.person(timeline, begin_s)
         self._waits_for_late = any(fault.kind == "stall" for fault in faults)
         self._streams = [
             _PumpedStream(spec, self.behaviour, StreamFaults(faults, key, self.options.seed), video_fps)
@@ -139,9 +142,9 @@ class _PumpedStream:
         self._maker: _Signal | _Video | None = None
         self._n_made = 0
         self._n_delivered = 0
-        self._markers_to = 0.0
+        self._markers_to = behaviour.begin_s
         self._opened = self._stale = self._gap = False
-        self._newest_t = 0.0  # session time of the last delivery
+        self._newest_t = 0.0  # of the last delivery, seconds since the first samples
 
     def read(self, now: float, start: float, duration_s: float | None) -> list[Chunk | StreamEvent]:
         events: list[Chunk | StreamEvent] = []
@@ -201,9 +204,11 @@ class _PumpedStream:
         return self._maker.take(times)[kept]
 
     def _markers(self, limit: float, start: float) -> Chunk | None:
-        due = markers_between(self._behaviour.timeline, self._markers_to, np.nextafter(limit, np.inf))
-        self._markers_to = float(np.nextafter(limit, np.inf))
-        times = np.array([onset for onset, _ in due])
+        begin = self._behaviour.begin_s
+        end = float(np.nextafter(begin + limit, np.inf))
+        due = markers_between(self._behaviour.timeline, self._markers_to, end)
+        self._markers_to = end
+        times = np.array([onset - begin for onset, _ in due])
         kept = self._faults.kept(times)
         if not kept.any():
             return None

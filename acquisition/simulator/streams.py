@@ -50,12 +50,12 @@ class SimulatorOptions:
         if self.duration_s is not None and not self.duration_s > 0:
             raise InputError(f"expected a positive duration, found {self.duration_s}", where="duration")
 
-    def person(self, timeline: Timeline | None = None) -> Behaviour:
-        """Return the simulated person, on the scheduled timeline unless another is given."""
+    def person(self, timeline: Timeline | None = None, begin_s: float = 0.0) -> Behaviour:
+        """Return the simulated person, on the scheduled timeline unless another is given; see `Behaviour`."""
         subject = SimulatedSubject(self.seed, self.difficulty)
         if timeline is None:
             timeline = FollowedTimeline() if self.follow else Schedule.parse(self.schedule, self.seed)
-        return Behaviour(subject, timeline)
+        return Behaviour(subject, timeline, begin_s)
 
     def parsed_faults(self) -> tuple[Fault, ...]:
         """Return the faults asked for."""

@@ -37,6 +37,7 @@ class _Voice:
         self.pitch_hz = (120.0 if deep else 190.0) * np.exp(0.06 * rng.standard_normal())
         self.tract = (1.0 if deep else 1.13) * np.exp(0.03 * rng.standard_normal())
         self.rng = behaviour.subject.rng("speech")
+        behaviour.renew(self.rng)
         self.phase = 0.0
         self.tilt_state = np.zeros(1)
         self.formant_state = np.zeros((4, 2))
@@ -101,10 +102,11 @@ def _resonators(formants_hz: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def voice_blocks(behaviour: Behaviour) -> Iterator[NDArray[np.float64]]:
-    """Yield consecutive syllables and pauses, (n_samples, 1); sample i lies at i / 16000 s."""
+    """Yield consecutive syllables and pauses, (n_samples, 1); sample i lies i / 16000 s after the begin."""
     voice = _Voice(behaviour)
     room = behaviour.subject.rng("room")
-    n_made = 0
+    behaviour.renew(room)
+    n_made = round(behaviour.begin_s * SFREQ)
     while True:
         for piece in voice.phrase(n_made / SFREQ):
             noisy = piece + 5e-4 * room.standard_normal(len(piece))

@@ -10,6 +10,7 @@ import pytest
 
 from acquisition.clock import ManualClock
 from acquisition.errors import InputError
+from acquisition.simulator.face import DrawnFace
 from acquisition.simulator.faults import Fault, StreamFaults, parse_faults
 from acquisition.simulator.run import run_simulator
 from acquisition.simulator.schedule import FollowedTimeline
@@ -110,6 +111,24 @@ def test_source_lives_through_another_timeline():
     timeline.begin("fear", 0.5)
     source = SimulatedSource(SimulatorOptions(streams=("markers",)), timeline=timeline)
     assert joined(pump(source, 1.0, 0.125), "markers")[1] == ["rest_start", "trial_start/fear"]
+
+
+def test_somebody_met_again_is_the_same_person_with_other_noise():
+    timeline = FollowedTimeline()
+    timeline.begin("happy", 600.0)
+    first = pump(SimulatedSource(timeline=timeline, start=0.0), 2.0, 0.25)
+    later_source = SimulatedSource(timeline=timeline, start=599.0, begin_s=599.0)
+    later = pump(later_source, 601.0, 0.25)
+    for key, n_channels in (("eeg", 62), ("gaze", 5), ("audio", 1)):
+        (times, rows), (later_times, later_rows) = joined(first, key), joined(later, key)
+        np.testing.assert_allclose(later_times, times + 599.0, atol=1e-9)
+        levels, later_levels = (np.reshape(r, (-1, n_channels)) for r in (rows, later_rows))
+        noise, later_noise = (np.nan_to_num(np.diff(r[:, 0])) for r in (levels, later_levels))
+        assert abs(np.corrcoef(noise, later_noise)[0, 1]) < 0.5  # the same noise: 1
+    times, texts = joined(later, "markers")
+    assert (texts, times.tolist()) == (["trial_start/happy"], [600.0])
+    face = DrawnFace(SimulatorOptions().person(timeline))
+    assert joined(later, "video")[1][20] == face.jpeg(599.0 + 20 / 15)
 
 
 def test_faults_are_parsed():
