@@ -1,7 +1,7 @@
 """What a person is told before a session, and what they agree to; nothing opens before.
 
-A modality without consent is not opened, recorded or used. Video of the face and sound of the voice stay out of
-the recording unless agreed to on their own: only the figures calculated from them may then be kept.
+A modality without consent is not opened, recorded or used. Video of the face and sound of the voice stay
+out of the recording unless agreed to on their own: only figures calculated from them may then be kept.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ WHAT_HAPPENS = (
     "(fear, disgust, sadness). From this a model of your own signals is fitted."
 )
 ALWAYS_KEPT = (
-    "Kept in any case: what was shown and when, your answers (emotion, pleasantness, excitement), the quality "
-    "of the signals, and this consent."
+    "Kept in any case: what was shown and when, your answers (emotion, pleasantness, excitement), the "
+    "quality of the signals, and this consent."
 )
 TITLES = {"eeg": "Brain signals (EEG)", "eye": "Eyes", "face": "Face (camera)", "voice": "Voice (microphone)"}
 _RECORDED = {

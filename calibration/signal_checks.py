@@ -1,0 +1,274 @@
+"""One modality's traffic light: its stream's figures and what its signal says.
+
+Red here means that the modality cannot be used; `calibration.preflight` decides whether that stops the
+session.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from acquisition.lsl_stream import StreamHealth
+from acquisition.quality import BAD, SUSPECT, ChannelQuality
+from acquisition.types import MODALITY_OF_KIND, StreamSpec
+from calibration.types import Check
+
+GREEN, YELLOW, RED = "green", "yellow", "red"
+_LIGHTS = (GREEN, YELLOW, RED)
+NAMES = {"eeg": "EEG", "eye": "eye tracker", "face": "face", "voice": "voice"}
+
+# All limits are chosen: the light has to change before steps are lost.
+_RATE_AFTER_S = 5.0  # rates are counted over this long
+_RATE_OFF = {"eeg": 0.05, "eye": 0.05, "face": 0.25, "voice": 0.05}  # cameras slow down in the dark
+_RATE_BAD = {"eeg": 0.2, "eye": 0.5, "face": 0.8, "voice": 0.2}
+_LOST, _LOST_BAD = 0.01, 0.1  # a step needs 90 % of its samples
+_BEHIND_S = 1.0
+_OTHER_EPOCH_S = 1e8  # three years: clocks that count from a computer's start never differ by as much
+_SUSPECT_ELECTRODES, _BAD_ELECTRODES = 0.1, 0.5
+_GAZE_FEW, _GAZE_HARDLY = 0.8, 0.3
+_FACE_FEW, _FACE_HARDLY = 0.8, 0.2
+_CLIPPED, _CLIPPED_BAD = 1e-4, 0.02
+_QUIET_DB = -70.0  # quieter than any room
+
+_START = {
+    "eeg": "switch the amplifier on and start its LSL program",
+    "eye": "switch the eye tracker on and start its LSL program",
+    "face": "affectscope publish webcam",
+    "voice": "affectscope publish microphone",
+}
+_SILENT = {
+    "eeg": "check the amplifier's battery, cable and program",
+    "eye": "check the eye tracker's cable and program",
+    "face": "check the camera's cable, and that no other program holds it",
+    "voice": "check that the microphone is plugged in",
+}
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is known of one modality's stream."""
+
+    name: str
+    sfreq: float  # Hz, nominal; 0 = irregular
+    health: StreamHealth | None = None  # None: no figures yet
+    trouble: str = ""  # the newest warning about it, or why it was refused
+    is_refused: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the signals say; None where nothing was measured yet."""
+
+    electrodes: Sequence[ChannelQuality] = ()
+    gaze_valid: float | None = None  # share of samples, 0..1
+    face_found: float | None = None  # share of the frames looked at
+    voice_clipped: float | None = None  # share of samples at full scale
+    voice_db: float | None = None  # RMS re full scale; -inf for digital silence
+
+
+#: A light, a finding and a remedy.
+Finding = tuple[str, str, str]
+
+
+def sights(
+    specs: Mapping[str, StreamSpec],
+    health: Mapping[str, StreamHealth],
+    trouble: Mapping[str, str] | None = None,
+    refused: Collection[str] = (),
+) -> dict[str, Sight]:
+    """Return what is known of each modality from what is known of each stream, all by the stream's key."""
+    trouble = trouble or {}
+    return {
+        MODALITY_OF_KIND[spec.kind]: Sight(
+            spec.name, spec.sfreq, health.get(key), trouble.get(key, ""), key in refused
+        )
+        for key, spec in specs.items()
+        if spec.kind in MODALITY_OF_KIND
+    }
+
+
+def check_modality(modality: str, sight: Sight | None, measured: Measured) -> Check:
+    """Return a modality's light, the worse one of its stream's and its signal's.
+
+    Parameters
+    ----------
+    modality : str
+        Of `acquisition.types.MODALITIES`.
+    sight : Sight or None
+        None: no such stream was found.
+    measured : Measured
+    """
+    stream = check_stream(modality, sight)
+    if stream[0] == RED:
+        return Check(NAMES[modality], *_one_line(stream))
+    signal = _SIGNALS[modality](measured)
+    light = max(stream[0], signal[0], key=_LIGHTS.index)
+    remedies = [remedy for shade, _, remedy in (stream, signal) if shade == light]
+    remedy = "; ".join(filter(None, remedies)) if light != GREEN else ""
+    return Check(NAMES[modality], *_one_line((light, f"{stream[1]}; {signal[1]}", remedy)))
+
+
+# --- the stream ---
+
+
+def check_stream(modality: str, sight: Sight | None) -> Finding:
+    """Return what a stream's figures say: there, talking, at its rate, on a known clock, without losses."""
+    if sight is None:
+        return RED, "no stream was found", _START[modality]
+    if sight.is_refused:
+        remedy = "start it again as it was, or choose another with --streams"
+        return RED, f"{sight.name}: {sight.trouble or 'it cannot be used'}", remedy
+    health = sight.health
+    if health is None:
+        return YELLOW, f"{sight.name}: opened, no figures yet", "wait a moment"
+    if health.is_stale or not health.is_connected:
+        gone = "" if health.is_connected else "the sender is gone, "
+        return RED, f"{sight.name}: {gone}no sample for {health.age_s:.1f} s", _SILENT[modality]
+    if health.n_samples == 0:
+        return YELLOW, f"{sight.name}: no sample yet, {health.age_s:.1f} s after it opened", "wait a moment"
+    return _judged(modality, sight, health)
+
+
+def _judged(modality: str, sight: Sight, health: StreamHealth) -> Finding:
+    """Return the worst of what the figures of a stream that talks say."""
+    figures = f"{sight.name}: {_rate(sight.sfreq, health.rate_hz)}, newest sample {health.age_s:.1f} s old"
+    verdicts: list[Finding] = []
+    if sight.sfreq > 0:
+        verdicts += _rate_verdicts(modality, sight.sfreq, health)
+    if abs(health.offset_s) > _OTHER_EPOCH_S:
+        finding = f"its clock is {abs(health.offset_s):.2g} s from LSL's, as Unix time is"
+        verdicts.append((YELLOW, finding, "have the sender stamp its samples with LSL's clock"))
+    if health.n_dropped > _LOST * health.n_samples:
+        finding = f"{health.n_dropped / health.n_samples:.1%} of its samples went back in time"
+        verdicts.append((YELLOW, finding, "restart the sending program"))
+    if sight.trouble and not verdicts:
+        verdicts.append((YELLOW, sight.trouble, "restart the sending program if it stays so"))
+    light, finding, remedy = max(
+        verdicts, key=lambda verdict: _LIGHTS.index(verdict[0]), default=(GREEN, "", "")
+    )
+    return light, f"{figures}, {finding}" if finding else figures, remedy
+
+
+def _rate_verdicts(modality: str, sfreq: float, health: StreamHealth) -> list[Finding]:
+    verdicts: list[Finding] = []
+    if health.backlog > _BEHIND_S * sfreq:
+        finding = f"{health.backlog / sfreq:.1f} s of samples waited at once"
+        verdicts.append((YELLOW, finding, "close other programs, or check the network"))
+    off = abs(health.rate_hz / sfreq - 1)
+    if health.n_samples >= _RATE_AFTER_S * sfreq and off > _RATE_OFF[modality]:
+        finding = f"{off:.0%} off its nominal rate"
+        light = RED if off > _RATE_BAD[modality] else YELLOW
+        verdicts.append((light, finding, "check the device's sampling rate and its link"))
+    lost = health.n_missing / max(1, health.n_missing + health.n_samples)
+    if lost > _LOST:
+        light = RED if lost > _LOST_BAD else YELLOW
+        verdicts.append((light, f"{lost:.1%} of its samples are missing", "use a cable, or come closer"))
+    return verdicts
+
+
+def _rate(sfreq: float, measured: float) -> str:
+    return f"{measured:,.1f} of {sfreq:,.5g} Hz" if sfreq > 0 else f"{measured:,.1f} Hz, irregular"
+
+
+# --- the signals ---
+
+
+def check_electrodes(channels: Sequence[ChannelQuality]) -> Finding:
+    """Return how many electrodes are good, and what is wrong with the worst ones."""
+    if not channels:
+        return YELLOW, "electrodes not judged yet", "wait a moment"
+    bad = [channel for channel in channels if channel.state == BAD]
+    suspect = [channel for channel in channels if channel.state == SUSPECT]
+    n = len(channels)
+    finding = f"{n - len(bad) - len(suspect)} of {n} electrodes good"
+    if not bad and not suspect:
+        return GREEN, finding, ""
+    worst = sorted([*bad, *suspect], key=lambda channel: channel.score)
+    named = ", ".join(f"{channel.ch_name} {channel.reason}".strip() for channel in worst[:3])
+    finding += f", {len(suspect)} suspect, {len(bad)} bad: {named}"
+    if len(worst) > 3:
+        finding += f" and {len(worst) - 3} more"
+    light = GREEN if not bad and len(suspect) <= _SUSPECT_ELECTRODES * n else YELLOW
+    if len(bad) > _BAD_ELECTRODES * n:
+        light = RED
+    return light, finding, "" if light == GREEN else _electrode_remedy(worst, n)
+
+
+def _electrode_remedy(worst: Sequence[ChannelQuality], n: int) -> str:
+    """Many at once are one fault: the reference, or mains."""
+    n_mains = sum(channel.reason.startswith("mains") for channel in worst)
+    if n_mains > n / 2:
+        return "check ground and reference, and move power supplies away"
+    if len(worst) > n / 2:
+        return "check ground and reference, then the cap and its cable"
+    names = ", ".join(channel.ch_name for channel in worst[:3]) + (
+        " and the others" if len(worst) > 3 else ""
+    )
+    return f"refit {names}"
+
+
+def check_gaze(valid: float | None) -> Finding:
+    """Return whether the eye tracker sees the eyes; ``valid`` is a share of samples."""
+    if valid is None:
+        return YELLOW, "gaze not measured yet", "wait a moment"
+    remedy = "move before the tracker, take reflections off glasses, and calibrate the tracker"
+    return _by_share(valid, _GAZE_FEW, _GAZE_HARDLY, f"gaze known in {valid:.0%} of samples", remedy)
+
+
+def check_face(found: float | None) -> Finding:
+    """Return whether the camera shows a face; ``found`` is a share of frames."""
+    if found is None:
+        return YELLOW, "no frame looked at yet", "wait a moment"
+    remedy = "look at the camera from arm's length, and light the face from the front"
+    return _by_share(found, _FACE_FEW, _FACE_HARDLY, f"face found in {found:.0%} of frames", remedy)
+
+
+def _by_share(share: float, few: float, hardly: float, finding: str, remedy: str) -> Finding:
+    if not share >= hardly:  # NaN is as bad as none
+        return RED, finding, remedy
+    return (GREEN, finding, "") if share >= few else (YELLOW, finding, remedy)
+
+
+def check_microphone(clipped: float | None, level_db: float | None) -> Finding:
+    """Return whether the microphone hears something, and not too much.
+
+    Parameters
+    ----------
+    clipped : float or None
+        Share of samples at full scale.
+    level_db : float or None
+        Root mean square in dB relative to full scale.
+    """
+    if clipped is None or level_db is None:
+        return YELLOW, "no sound measured yet", "wait a moment"
+    if math.isnan(level_db) or level_db == -math.inf:
+        return RED, "digital silence: every sample is zero", "unmute the microphone, or choose another"
+    level = f"level {level_db:.0f} dB"
+    if clipped > _CLIPPED:
+        light = RED if clipped > _CLIPPED_BAD else YELLOW
+        return light, f"{level}, {clipped:.2%} of samples clipped", "turn the microphone down"
+    if level_db < _QUIET_DB:
+        return (
+            YELLOW,
+            f"{level}, hardly a sound",
+            "turn the microphone up, and check that it is the right one",
+        )
+    return GREEN, f"{level}, none clipped" if clipped == 0 else f"{level}, {clipped:.2%} clipped", ""
+
+
+_SIGNALS: Mapping[str, Callable[[Measured], Finding]] = {
+    "eeg": lambda measured: check_electrodes(measured.electrodes),
+    "eye": lambda measured: check_gaze(measured.gaze_valid),
+    "face": lambda measured: check_face(measured.face_found),
+    "voice": lambda measured: check_microphone(measured.voice_clipped, measured.voice_db),
+}
+
+
+def _one_line(finding: Finding) -> Finding:
+    """Names come from the network and may hold anything."""
+    light, words, remedy = (
+        " ".join("".join(c if c.isprintable() else " " for c in part).split()) for part in finding
+    )
+    return light, words, remedy
