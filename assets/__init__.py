@@ -18,3 +18,6 @@ LSL_CONFIG = ASSETS / "lsl_api.cfg"
 
 #: Where the electrodes of the 10-05 system lie (`acquisition.ten_five`).
 TEN_FIVE = ASSETS / "montages" / "ten_five.csv"
+
+#: Five emotions in ten trials, with prompts, pictures and sounds that the program made itself.
+DEFAULT_PROTOCOL = Path(__file__).parent / "protocols" / "five-emotions.toml"
