@@ -33,6 +33,9 @@ from models.step_features import EegStep, FaceStep, StepFeatures
 
 T = TypeVar("T")
 
+#: Told (modality, step index, what is kept of the step) when a step was computed: see `Decoder.on_step`.
+OnStep = Callable[[str, int, object], None]
+
 
 @dataclass(frozen=True, eq=False)
 class DecodedWindow:
@@ -67,6 +70,8 @@ class Decoder:
         computed, so that they are back at once. May be set from any thread.
     newest : DecodedWindow or None
         The newest window that was decoded; None before the first and where nothing was present.
+    on_step : callable or None
+        Sees every step as it is computed, whichever window it came with: see `decoder_input.KeptSteps`.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Decoder:
         self.config = checkpoint.config
         self.masked: frozenset[str] = frozenset()
         self.newest: DecodedWindow | None = None
+        self.on_step: OnStep | None = None
         if line_hz is not None:
             self.config = replace(self.config, features=replace(self.config.features, line_hz=line_hz))
         self._baseline = Baseline(baseline_s) if baseline_s else None
@@ -134,6 +140,11 @@ class Decoder:
         self._picks = [spec.ch_names.index(name) for name in known]
         self._positions = torch.tensor([self.config.ch_names.index(name) for name in known])
         self._forget("eeg")
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Indices of the connected EEG channels in ``config.ch_names``; empty without an EEG stream."""
+        return tuple(self._positions.tolist()) if self._ch_names else ()
 
     def knows(self, modality: str, index: int) -> bool:
         """Tell whether a step's features are kept, so that its samples need not be cut again."""
@@ -214,6 +225,13 @@ class Decoder:
             ),
         )
 
+    @torch.inference_mode()
+    def take_steps(self, window: Window) -> None:
+        """Compute and keep what is new in a window; `on_step` sees what it would with `decode`."""
+        self._take_new_steps(window)
+        self._drop_steps_before(window.index)
+        self._end_baseline(window.t_end)
+
     def _take_new_steps(self, window: Window) -> float:
         """Compute and keep what is new; return the seconds the encoders took."""
         encoders_s = 0.0
@@ -223,13 +241,18 @@ class Decoder:
                     continue
                 features = self._features(modality, step)
                 began = stopwatch()
-                self._steps[modality, step.index] = self._encoded(modality, features, step)
+                self._keep(modality, step, self._encoded(modality, features, step))
                 encoders_s += stopwatch() - began
                 self._collect_baseline(step, features)
         for step in window.run_in:
             if step.valid and not step.known and step.data is not None:
-                self._steps["eeg", step.index] = self._features("eeg", step)
+                self._keep("eeg", step, self._features("eeg", step))
         return encoders_s
+
+    def _keep(self, modality: str, step: Step, kept: object) -> None:
+        self._steps[modality, step.index] = kept
+        if self.on_step is not None:
+            self.on_step(modality, step.index, kept)
 
     def _stream(self, window: Window, inputs: NetworkInput) -> tuple[Tensor, Tensor] | None:
         """Return what a streaming encoder makes of the window's EEG, None for any other encoder."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -95,9 +97,12 @@ class FusionNetwork(nn.Module):
         assert received is not None
         return NetworkOutput(logits, attention, received * present[:, :1], time, torch.stack(heads, dim=1))
 
-    def modality_tokens(self, inputs: NetworkInput) -> Tensor:
-        """Return the tokens (B, 4, d_model) that the fusion reads, in the order of MODALITIES."""
-        return torch.stack([self._token_or_zero(modality, inputs)[0] for modality in MODALITIES], dim=1)
+    def modality_tokens(self, inputs: NetworkInput, only: Collection[str] = MODALITIES) -> Tensor:
+        """Return the tokens (B, 4, d_model) that the fusion reads, in the order of MODALITIES.
+
+        Modalities not in ``only`` are not encoded: their tokens are 0.
+        """
+        return torch.stack([self._token_or_zero(m, inputs, only=only)[0] for m in MODALITIES], dim=1)
 
     def presence(self, inputs: NetworkInput) -> Tensor:
         """Return which modalities the fusion reads, bool (B, 4).
@@ -165,10 +170,14 @@ class FusionNetwork(nn.Module):
                 encoder.load_open_weights()
 
     def _token_or_zero(
-        self, modality: str, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None
+        self,
+        modality: str,
+        inputs: NetworkInput,
+        streamed: tuple[Tensor, Tensor] | None = None,
+        only: Collection[str] = MODALITIES,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return what `_modality_token` does, zeros of the same shapes for a modality not trained with."""
-        if modality in self.config.modalities:
+        if modality in self.config.modalities and modality in only:
             return self._modality_token(modality, inputs, streamed)
         n_batch, n_channels = inputs.eeg.shape[:2]
         received = inputs.eeg.new_zeros(n_batch, n_channels) if modality == "eeg" else None

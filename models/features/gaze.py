@@ -59,6 +59,9 @@ EYE_FEATURES: tuple[tuple[str, str], ...] = (
 EYE_FEATURE_NAMES: tuple[str, ...] = tuple(name for name, _ in EYE_FEATURES)
 EYE_FEATURE_UNITS: tuple[str, ...] = tuple(unit for _, unit in EYE_FEATURES)
 
+#: Indices of those that look at the last 10 s, further back than the step.
+LONG_EYE_FEATURES: tuple[int, ...] = (*range(4, 12), *range(22, 33))
+
 _MIN_SAMPLES = 6  # in a step; fewer say nothing
 
 

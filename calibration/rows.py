@@ -1,0 +1,271 @@
+"""What is kept of a session for the model: a row for every whole LSL second, live and in replay alike.
+
+A row holds what the decoder keeps of the steps that end at its second: it does not depend on the person's
+normalisation, so every fit begins from the same rows. A step makes its row whenever it is computed: a window
+that was skipped leaves no hole as long as a later one looks back at its steps.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acquisition.errors import InputError
+from models.config import ModelConfig
+from models.decoder import Decoder
+from models.decoder_input import EncodedFace
+from models.step_features import EegStep
+
+MOST_ROWS = 7200  # two hours; older ones go
+
+
+@dataclass(frozen=True, eq=False)
+class RowTable:
+    """Rows of one session, ordered by run and time. n rows, C the model's EEG channels, k faces a second.
+
+    A row that lacks a modality holds False in its ``_there``, and NaN or 0 in its values.
+    """
+
+    t_end: NDArray[np.float64]  # (n,) whole LSL seconds
+    run: NDArray[np.int32]  # (n,) of the recording, from 1: another run may have another clock
+    positions: NDArray[np.int64]  # (C',) indices of the EEG channels that were connected, ascending
+    eeg: NDArray[np.float32]  # (n, C, F) entropy in nats, or samples in uV; not normalised, NaN elsewhere
+    eeg_usable: NDArray[np.bool_]  # (n, C)
+    eeg_there: NDArray[np.bool_]  # (n,) the step is valid
+    eye: NDArray[np.float32]  # (n, E) in the features' units, NaN where not measured
+    eye_there: NDArray[np.bool_]  # (n,)
+    face: NDArray[np.float32]  # (n, k, D) token of each frame, oldest first; the last ends at t_end
+    face_there: NDArray[np.bool_]  # (n, k) there is a frame
+    face_found: NDArray[np.bool_]  # (n, k) with a face in it
+    voice: NDArray[np.float32]  # (n, M, D) tokens of the clip that ends at t_end; M is 0 without a voice
+    voice_mask: NDArray[np.bool_]  # (n, M)
+    voice_times: NDArray[np.float32]  # (M,) seconds from the clip's start
+    voice_clip_s: NDArray[np.float64]  # (n,) length of the clip, 0 where there is none
+
+    def __len__(self) -> int:
+        return len(self.t_end)
+
+    def select(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> RowTable:
+        """Return some of the rows."""
+        return self._map(lambda name, array: array if name in _WHOLE else array[rows])
+
+    def _map(self, change: Callable[[str, NDArray[Any]], NDArray[Any]]) -> RowTable:
+        return RowTable(**{f.name: change(f.name, getattr(self, f.name)) for f in fields(self)})
+
+    def of_run(self, run: int) -> RowTable:
+        """Return the same rows as those of another run."""
+        return replace(self, run=np.full_like(self.run, run))
+
+    def save(self, path: Path) -> None:
+        """Write the rows as an ``.npz`` file without pickle.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written.
+        """
+        try:
+            with path.open("wb") as file:
+                np.savez(file, **{f.name: getattr(self, f.name) for f in fields(self)})
+        except OSError as error:
+            raise InputError(f"cannot write: {error.strerror or error}", where=str(path)) from error
+
+    @classmethod
+    def load(cls, path: Path) -> RowTable:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                table = cls(**{f.name: arrays[f.name] for f in fields(cls)})
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise InputError(
+                f"expected rows of a calibration, found none that can be read ({error})",
+                where=str(path),
+                remedy="make them anew from the recording: affectscope calibrate --from-xdf FILE",
+            ) from error
+        return table
+
+    @classmethod
+    def concatenate(cls, tables: Sequence[RowTable]) -> RowTable:
+        """Return the rows of several runs of one session with one model, in this order."""
+        heard = max((table.voice.shape[1] for table in tables), default=0)
+        tables = [_with_voice(table, heard) for table in tables]
+        joined = {f.name: np.concatenate([getattr(t, f.name) for t in tables]) for f in fields(cls)}
+        joined["positions"] = np.unique(joined["positions"])
+        joined["voice_times"] = max((t.voice_times for t in tables), key=lambda times: times.sum())
+        return cls(**joined)
+
+
+_WHOLE = ("positions", "voice_times")  # of the table, not of its rows
+
+
+def _with_voice(table: RowTable, n_tokens: int) -> RowTable:
+    """Return a table without a voice with so many masked tokens."""
+    if table.voice.shape[1] == n_tokens:
+        return table
+    n, _, width = table.voice.shape
+    return replace(
+        table,
+        voice=np.zeros((n, n_tokens, width), dtype=np.float32),
+        voice_mask=np.zeros((n, n_tokens), dtype=bool),
+        voice_times=np.zeros(n_tokens, dtype=np.float32),
+    )
+
+
+class RowCollector:
+    """Makes rows of what a decoder keeps of its steps; `table` may be asked for from any thread.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        Its ``on_step`` is taken.
+    run : int
+        Of the recording.
+    most : int
+        Rows kept; the oldest go.
+
+    Raises
+    ------
+    InputError
+        If the model's faces are no whole number a second.
+    """
+
+    def __init__(self, decoder: Decoder, *, run: int = 1, most: int = MOST_ROWS) -> None:
+        self._decoder, self._config = decoder, decoder.config
+        self._run, self._most = run, most
+        self._lock = threading.Lock()
+        self._rows: dict[int, _Row] = {}  # by second
+        self._positions: set[int] = set()
+        self._voice_times = np.zeros(0, dtype=np.float32)
+        windows = self._config.windows
+        self._n_hops = round(1.0 / windows.hop_s)  # a second
+        self._n_faces = faces_a_second(self._config)
+        self._face_hops = round(windows.face_grid_s / windows.hop_s)
+        decoder.on_step = self._take
+
+    def _take(self, modality: str, index: int, kept: object) -> None:
+        second = -(-index // self._n_hops)
+        hops_before = second * self._n_hops - index
+        if modality == "face":
+            slot, rest = divmod(hops_before, self._face_hops)
+            if rest or not isinstance(kept, EncodedFace):
+                return
+            with self._lock:
+                self._row(second).faces[self._n_faces - 1 - slot] = _array(kept.token)
+            return
+        if hops_before:
+            return
+        with self._lock:
+            row = self._row(second)
+            if isinstance(kept, EegStep):
+                row.eeg = (self._decoder.positions, _array(kept.de if kept.raw is None else kept.raw), kept)
+                self._positions.update(self._decoder.positions)
+            elif modality == "voice" and isinstance(kept, tuple):
+                tokens, mask, times, clip_s = kept
+                row.voice = (_array(tokens), mask.numpy().copy(), float(clip_s))
+                self._voice_times = times.numpy().astype(np.float32)
+            elif modality == "eye" and isinstance(kept, Tensor):
+                row.eye = _array(kept)
+
+    def _row(self, second: int) -> _Row:
+        row = self._rows.get(second)
+        if row is None:
+            row = self._rows[second] = _Row(faces={})
+            if len(self._rows) > self._most:
+                del self._rows[min(self._rows)]
+        return row
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def table(self) -> RowTable:
+        """Return the rows so far; the newest may still lack what comes with a later window."""
+        with self._lock:
+            rows = sorted(self._rows.items())
+            table = self._empty(len(rows))
+            for at, (second, row) in enumerate(rows):
+                table.t_end[at] = second
+                self._fill(table, at, row)
+        return table
+
+    def _empty(self, n: int) -> RowTable:
+        network, n_channels, k = self._config.network, len(self._config.ch_names), self._n_faces
+        n_tokens = len(self._voice_times)
+        return RowTable(
+            t_end=np.zeros(n),
+            run=np.full(n, self._run, dtype=np.int32),
+            positions=np.array(sorted(self._positions), dtype=np.int64),
+            eeg=np.full((n, n_channels, network.n_eeg_features), np.nan, dtype=np.float32),
+            eeg_usable=np.zeros((n, n_channels), dtype=bool),
+            eeg_there=np.zeros(n, dtype=bool),
+            eye=np.full((n, network.n_eye_features), np.nan, dtype=np.float32),
+            eye_there=np.zeros(n, dtype=bool),
+            face=np.zeros((n, k, network.face.width), dtype=np.float32),
+            face_there=np.zeros((n, k), dtype=bool),
+            face_found=np.zeros((n, k), dtype=bool),
+            voice=np.zeros((n, n_tokens, network.voice.width), dtype=np.float32),
+            voice_mask=np.zeros((n, n_tokens), dtype=bool),
+            voice_times=self._voice_times,
+            voice_clip_s=np.zeros(n),
+        )
+
+    @staticmethod
+    def _fill(table: RowTable, at: int, row: _Row) -> None:
+        if row.eeg is not None:
+            positions, values, step = row.eeg
+            table.eeg[at, positions] = values
+            table.eeg_usable[at, positions] = step.usable.numpy()
+            table.eeg_there[at] = True
+        if row.eye is not None:
+            table.eye[at], table.eye_there[at] = row.eye, True
+        for slot, token in row.faces.items():
+            table.face_there[at, slot] = True
+            if token is not None:
+                table.face[at, slot], table.face_found[at, slot] = token, True
+        if row.voice is not None:
+            table.voice[at], table.voice_mask[at], table.voice_clip_s[at] = row.voice
+
+
+@dataclass(eq=False)
+class _Row:
+    """What has come of one second."""
+
+    faces: dict[int, NDArray[np.float32] | None]
+    eeg: tuple[tuple[int, ...], NDArray[np.float32], EegStep] | None = None
+    eye: NDArray[np.float32] | None = None
+    voice: tuple[NDArray[np.float32], NDArray[np.bool_], float] | None = None
+
+
+def faces_a_second(config: ModelConfig) -> int:
+    """Return how many face frames a row has.
+
+    Raises
+    ------
+    InputError
+        If they are no whole number.
+    """
+    n_faces = round(1.0 / config.windows.face_grid_s)
+    if abs(n_faces * config.windows.face_grid_s - 1.0) > 1e-9:
+        raise InputError(
+            f"expected a face_grid_s that divides 1 s, got {config.windows.face_grid_s:g} s",
+            where="model config",
+            remedy="calibrate a model with another face grid",
+        )
+    return n_faces
+
+
+def _array(values: Tensor | None) -> Any:
+    return None if values is None else values.numpy().astype(np.float32)

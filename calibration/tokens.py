@@ -1,0 +1,266 @@
+"""From rows to what a head is fitted to: windows of trials, and the modality tokens of them.
+
+A window of a trial is a window as live ones are, less what is not wholly inside the trial: steps, faces and
+clips that began before its onset are masked, as are the eye features that look at the last 10 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acquisition.types import MODALITIES
+from calibration.rows import RowTable, faces_a_second
+from calibration.types import TrialRecord
+from models.config import ModelConfig
+from models.decoder_input import fill_from_other_steps, majority_usable
+from models.features.gaze import LONG_EYE_FEATURES
+from models.features.normalise import Normaliser
+from models.inputs import NetworkInput
+from models.network import FusionNetwork
+
+_BATCH = 64  # one size, because it changes the last bits
+_SLACK_S = 1e-6  # onsets are stamps, rows lie on whole seconds
+_NORMALISED = ("eeg", "eye")  # their tokens depend on the normaliser
+
+
+class TrialTokens(NamedTuple):
+    """What the fusion reads of n windows."""
+
+    tokens: Tensor  # (n, 4, d_model), 0 for a modality that is not encoded
+    present: Tensor  # (n, 4) bool
+    t_end: NDArray[np.float64]  # (n,) LSL seconds
+    trial: NDArray[np.int64]  # (n,) number of the trial
+
+
+class TrialWindows:
+    """Windows that end at the whole seconds of some trials, before normalisation.
+
+    Parameters
+    ----------
+    table : RowTable
+    trials : sequence of TrialRecord
+        Number, begin, end and run count; what became of them is the caller's business.
+    config : ModelConfig
+        Of the base model.
+    every_s : int
+        Seconds from one window of a trial to its next; the last second always has one.
+
+    Attributes
+    ----------
+    t_end, trial : ndarray, (n,)
+        End of each window and number of its trial. A window in which nothing is present is left out.
+    present : Tensor, (n, 4), bool
+        Of all modalities, before any consent.
+    """
+
+    def __init__(
+        self, table: RowTable, trials: Sequence[TrialRecord], config: ModelConfig, *, every_s: int = 1
+    ) -> None:
+        self.config = config
+        self._table = table
+        keys = zip(table.run.tolist(), table.t_end.tolist(), strict=True)
+        self._row_at = {key: at for at, key in enumerate(keys)}
+        rows, self._begin, self.trial = self._windows(trials, every_s)
+        self._run, self.t_end = table.run[rows], table.t_end[rows]
+        self._positions = torch.from_numpy(table.positions if len(table.positions) else np.zeros(1, np.int64))
+        present = torch.stack([self._eeg(), self._eye(), self._face(), self._voice(rows)], dim=1)
+        self.present = present
+        self._keep_only(present.any(dim=1))
+
+    def __len__(self) -> int:
+        return len(self.trial)
+
+    def _windows(
+        self, trials: Sequence[TrialRecord], every_s: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.int64]]:
+        """Return row, onset and trial of each window: those with the least number of steps behind them."""
+        found = []
+        least_s = self.config.windows.min_valid_steps * self.config.windows.eeg_shift_s
+        for trial in trials:
+            ends = np.arange(np.floor(trial.end + _SLACK_S), trial.begin + least_s - _SLACK_S, -every_s)
+            at = [self._row_at.get((trial.run, float(end)), -1) for end in ends[::-1]]
+            found += [(row, trial.begin, trial.number) for row in at if row >= 0]
+        columns = list(zip(*found, strict=True)) if found else [(), (), ()]
+        return (
+            np.array(columns[0], dtype=np.intp),
+            np.array(columns[1], dtype=np.float64),
+            np.array(columns[2], dtype=np.int64),
+        )
+
+    def _back(self, n_steps: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Return rows (n, T) of the last seconds, oldest first, -1 for none, and where they end."""
+        ends = self.t_end[:, None] - np.arange(n_steps - 1, -1, -1)
+        at = [
+            [self._row_at.get((run, end), -1) for end in row]
+            for run, row in zip(self._run.tolist(), ends.tolist(), strict=True)
+        ]
+        return np.array(at, dtype=np.intp).reshape(ends.shape), ends
+
+    # --- by modality: what is kept, and where it is present (n,) ---
+
+    def _eeg(self) -> Tensor:
+        table, config = self._table, self.config
+        back, ends = self._back(config.n_eeg_steps)
+        inside = ends - config.windows.eeg_step_s >= self._begin[:, None] - _SLACK_S
+        steps = torch.from_numpy((back >= 0) & table.eeg_there[back] & inside)  # (n, T)
+        values = torch.from_numpy(table.eeg[back][:, :, self._positions])  # (n, T, C, F)
+        usable = torch.from_numpy(table.eeg_usable[back][:, :, self._positions]) & steps[..., None]
+        values = torch.where(steps[..., None, None], values, 0.0)
+        if config.network.streams:
+            self._eeg_steps, self._eeg_channels, self._eeg_values = usable.any(dim=2), usable, values
+            newest = usable[:, -1].any(dim=1)
+            steps = steps[:, config.windows.eeg_run_in :]
+        else:
+            self._eeg_steps = steps
+            self._eeg_channels = _each(majority_usable, usable, steps, like=usable[:, 0])
+            self._eeg_values = _each(fill_from_other_steps, values, usable, like=values)
+            newest = self._eeg_channels.any(dim=1)
+        return newest & self._enough(steps)
+
+    def _eye(self) -> Tensor:
+        table, config = self._table, self.config
+        back, ends = self._back(config.windows.eye_n_steps)
+        age = ends - self._begin[:, None]
+        inside = age >= config.windows.eye_step_s - _SLACK_S
+        steps = torch.from_numpy((back >= 0) & table.eye_there[back] & inside)
+        values = torch.from_numpy(table.eye[back])  # (n, T, E), a copy
+        long = [i for i in LONG_EYE_FEATURES if i < values.shape[2]]
+        is_long = torch.zeros(values.shape[2], dtype=torch.bool)
+        is_long[long] = True
+        is_whole = torch.from_numpy(age >= config.windows.pupil_s - _SLACK_S)
+        finite = torch.isfinite(values) & steps[..., None] & (is_whole[..., None] | ~is_long)
+        self._eye_steps, self._eye_features = steps, finite.any(dim=1)
+        self._eye_values = _each(fill_from_other_steps, values, finite, like=values)
+        return self._eye_features.any(dim=1) & self._enough(steps)
+
+    def _enough(self, steps: Tensor) -> Tensor:
+        least = min(self.config.windows.min_valid_steps, steps.shape[1])
+        return (steps.sum(dim=1) >= least) & steps[:, -1]
+
+    def _face(self) -> Tensor:
+        table, windows = self._table, self.config.windows
+        n_frames, a_second = round(windows.face_s / windows.face_grid_s), faces_a_second(self.config)
+        back, _ = self._back(-(-n_frames // a_second))
+        ages = windows.face_grid_s * np.arange(n_frames - 1, -1, -1)
+        begun = self.t_end[:, None] - ages - windows.face_grid_s
+        inside = (begun >= self._begin[:, None] - _SLACK_S) & np.repeat(back >= 0, a_second, axis=1)[
+            :, -n_frames:
+        ]
+        n = len(back)
+        there = torch.from_numpy(table.face_there[back].reshape(n, -1)[:, -n_frames:] & inside)
+        self._face_mask = torch.from_numpy(table.face_found[back].reshape(n, -1)[:, -n_frames:] & inside)
+        tokens = torch.from_numpy(table.face[back].reshape(n, -1, table.face.shape[2])[:, -n_frames:])
+        self._face_tokens = torch.where(self._face_mask[..., None], tokens, 0.0)
+        self._face_times = torch.from_numpy(ages).float().repeat(n, 1)
+        least = windows.face_min_frames
+        return (there.sum(dim=1) >= least) & there[:, -1] & (self._face_mask.sum(dim=1) >= least)
+
+    def _voice(self, rows: NDArray[np.intp]) -> Tensor:
+        """A clip's tokens have looked at all of it: it counts only where all of it is inside."""
+        table, clip_s = self._table, self._table.voice_clip_s[rows]
+        start = self.t_end - clip_s
+        there = torch.from_numpy((clip_s > 0) & (start >= self._begin - _SLACK_S))
+        n_tokens = max(1, table.voice.shape[1])
+        self._voice_tokens = torch.zeros(len(rows), n_tokens, table.voice.shape[2])
+        self._voice_mask = torch.zeros(len(rows), n_tokens, dtype=torch.bool)
+        self._voice_times = torch.zeros(len(rows), n_tokens)
+        if table.voice.shape[1]:
+            times = torch.from_numpy(self.t_end - start).float()[:, None] - torch.from_numpy(
+                table.voice_times
+            )
+            self._voice_tokens = torch.from_numpy(table.voice[rows])
+            self._voice_mask = torch.from_numpy(table.voice_mask[rows]) & there[:, None]
+            self._voice_times = times.clamp_min(0.0)
+        return there
+
+    def _keep_only(self, kept: Tensor) -> None:
+        n = len(kept)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor) and name != "_positions" and len(value) == n:
+                setattr(self, name, value[kept])
+            elif isinstance(value, np.ndarray) and len(value) == n:
+                setattr(self, name, value[kept.numpy()])
+
+    # --- the network's input ---
+
+    def inputs(
+        self, normaliser: Normaliser, modalities: Collection[str] = MODALITIES, at: slice = slice(None)
+    ) -> NetworkInput:
+        """Return windows as the network takes them; a modality not among ``modalities`` is absent."""
+        eeg, eeg_steps, eeg_channels = self._eeg_values[at], self._eeg_steps[at], self._eeg_channels[at]
+        if normaliser.eeg is not None:
+            eeg = normaliser.eeg.select(self._positions.tolist()).apply(eeg)
+        there = eeg_channels if eeg_channels.dim() == 3 else eeg_steps[..., None] & eeg_channels[:, None]
+        eye, eye_steps, eye_features = self._eye_values[at], self._eye_steps[at], self._eye_features[at]
+        if normaliser.eye is not None:
+            eye = normaliser.eye.apply(eye)
+        eye = torch.where(eye_steps[..., None] & eye_features[:, None], eye, 0.0)
+        allowed = [m in modalities and m in self.config.modalities for m in MODALITIES]
+        return NetworkInput(
+            eeg=torch.where(there[..., None], eeg, 0.0).permute(0, 2, 1, 3).contiguous(),
+            eeg_positions=self._positions,
+            eeg_step_mask=eeg_steps,
+            eeg_channel_mask=eeg_channels,
+            eye=eye.permute(0, 2, 1).contiguous(),
+            eye_step_mask=eye_steps,
+            eye_feature_mask=eye_features,
+            face_tokens=self._face_tokens[at],
+            face_mask=self._face_mask[at],
+            face_times=self._face_times[at],
+            voice_tokens=self._voice_tokens[at],
+            voice_mask=self._voice_mask[at],
+            voice_times=self._voice_times[at],
+            present=self.present[at] & torch.tensor(allowed),
+        )
+
+
+def _each(function: object, *batches: Tensor, like: Tensor) -> Tensor:
+    """Return a function of one window applied to every window; of no window, nothing in the same shape."""
+    assert callable(function)
+    return torch.stack([function(*window) for window in zip(*batches, strict=True)]) if len(like) else like
+
+
+@torch.no_grad()
+def modality_tokens(
+    network: FusionNetwork,
+    windows: TrialWindows,
+    normaliser: Normaliser,
+    modalities: Collection[str] = MODALITIES,
+    *,
+    known: TrialTokens | None = None,
+) -> TrialTokens:
+    """Return the tokens that the frozen encoders make of trials' windows.
+
+    Parameters
+    ----------
+    network : FusionNetwork
+        In eval mode. One that `prepare_inference` made fast serves one thread at a time: while a decoder
+        runs it, another thread takes a copy.
+    windows : TrialWindows
+    normaliser : Normaliser
+    modalities : collection of str
+        Of the consent; others are absent.
+    known : TrialTokens, optional
+        Of the same windows and modalities with another normaliser: faces and voice are taken from it.
+    """
+    only = [m for m in modalities if known is None or m in _NORMALISED]
+    tokens, present = [], []
+    for start in range(0, len(windows), _BATCH):
+        inputs = windows.inputs(normaliser, modalities, slice(start, start + _BATCH))
+        tokens.append(network.modality_tokens(inputs, only))
+        present.append(network.presence(inputs))
+    if not tokens:
+        d_model = network.config.network.fusion.d_model
+        none = torch.zeros(0, len(MODALITIES), dtype=torch.bool)
+        return TrialTokens(torch.zeros(0, len(MODALITIES), d_model), none, windows.t_end, windows.trial)
+    result = torch.cat(tokens)
+    if known is not None:
+        others = [i for i, modality in enumerate(MODALITIES) if modality not in _NORMALISED]
+        result[:, others] = known.tokens[:, others]
+    return TrialTokens(result, torch.cat(present), windows.t_end, windows.trial)
