@@ -170,6 +170,7 @@ class SessionRecord:
     consent: Consent
     trials: tuple[TrialRecord, ...] = ()
     baseline: tuple[tuple[float, float], ...] = ()  # (begin, end) of eyes open and closed
+    baseline_run: int = 1  # of the recording it is in
     recordings: tuple[Path, ...] = ()  # of the runs, relative to the folder
     overridden: tuple[str, ...] = ()  # names of red checks that were overridden
     timing: tuple[DisplayTiming, ...] = ()
