@@ -20,4 +20,4 @@ LSL_CONFIG = ASSETS / "lsl_api.cfg"
 TEN_FIVE = ASSETS / "montages" / "ten_five.csv"
 
 #: Five emotions in ten trials, with prompts, pictures and sounds that the program made itself.
-DEFAULT_PROTOCOL = Path(__file__).parent / "protocols" / "five-emotions.toml"
+DEFAULT_PROTOCOL = ASSETS / "protocols" / "five-emotions.toml"
