@@ -15,6 +15,7 @@ from app.commands import (
     finetune,
     pretrain,
     reproduce,
+    subjects,
     train,
 )
 
@@ -39,3 +40,4 @@ bench.register(app)
 dataset.register(app)
 finetune.register(app)
 reproduce.register(app)
+subjects.register(app)

@@ -14,6 +14,7 @@ from acquisition.select import kind_of
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader
 from acquisition.xdf.inspect import StreamReport, XdfReport
 from app.doctor import Result
+from calibration.subjects import SubjectEntry
 
 #: Columns where the output goes to a file or a pipe, which have no width of their own.
 _PIPED_WIDTH = 120
@@ -114,6 +115,35 @@ def recording_remarks(report: XdfReport) -> list[str]:
         if stream.unix_stamped:
             remarks.append(f"{name}: stamped in Unix time; it is mapped to the LSL clock when it is read")
     return remarks
+
+
+def subjects_table(entries: Sequence[SubjectEntry]) -> Table:
+    """Return the calibrated people, a line a session."""
+    table = _table(
+        ("subject", "left"),
+        ("session", "left"),
+        ("began (UTC)", "left"),
+        ("trials", "right"),
+        ("recordings", "right"),
+        ("verdict", "left"),
+        ("size", "right"),
+    )
+    for entry in entries:
+        size = size_text(entry.n_bytes)
+        if not entry.sessions:
+            table.add_row(entry.subject, "none", "", "", "", "", size)
+        for at, session in enumerate(entry.sessions):
+            verdict = session.verdict or ("being recorded" if session.is_recording else "no report")
+            table.add_row(
+                entry.subject if at == 0 else "",
+                f"ses-{session.number:02d}",
+                Text(session.given_at[:16].replace("T", " ")),
+                str(session.n_trials),
+                str(session.n_recordings),
+                Text(verdict),
+                size if at == 0 else "",
+            )
+    return table
 
 
 def _table(*columns: tuple[str, str]) -> Table:

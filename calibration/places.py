@@ -214,18 +214,19 @@ def _folders(parent: Path, pattern: re.Pattern[str]) -> list[tuple[re.Match[str]
             where=str(parent),
             remedy="choose another folder with --data-dir",
         ) from error
-    return [(match, path) for match, path in entries if match and path.is_dir() and not _is_link(path)]
+    return [(match, path) for match, path in entries if match and path.is_dir() and not is_link(path)]
 
 
 def _refuse_link(folder: Path) -> None:
     """Refuse what only looks like a folder of ours; what is not there is fine."""
-    if _is_link(folder):
+    if is_link(folder):
         raise InputError("this is a link, not a folder", where=str(folder), remedy="remove the link")
     if folder.exists() and not folder.is_dir():
         raise InputError("this is a file, not a folder", where=str(folder), remedy="move it away")
 
 
-def _is_link(path: Path) -> bool:
+def is_link(path: Path) -> bool:
+    """Tell whether a name leads elsewhere: a symbolic link, or a junction of Windows."""
     return path.is_symlink() or (hasattr(path, "is_junction") and path.is_junction())
 
 
