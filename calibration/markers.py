@@ -1,12 +1,24 @@
-"""The words of a session's markers, and how a recording's markers are read back into trials."""
+"""The words of a session's markers, and how a recording's markers are read back into a record.
+
+``hint/N/EMOTION`` begins an attempt at trial N, between ``trial_start/EMOTION/N`` and ``trial_end/EMOTION/N``
+it is shown, ``report/N/LABEL/VALENCE/AROUSAL`` answers it, and it is done with its answer or, without one,
+with ``rest_start/N``. ``trial_skipped/N`` gives the attempt up, ``trial_repeated/N`` takes back what it has
+shown so far (after a new hint: nothing). Of several attempts the last one done counts. A baseline is between
+``baseline_open_start`` and ``baseline_open_end``; a start without an end does not count.
+"""
 
 from __future__ import annotations
 
-from calibration.types import Report
+from collections.abc import Iterable
+from dataclasses import replace
+
+from calibration.session_log import SessionLog
+from calibration.types import Consent, Report, SessionRecord, Step
 
 PAUSE = "pause"
 RESUME = "resume"
 ABORTED = "session_aborted"
+ENDED = "session_end"
 
 
 def session_start(subject: str) -> str:
@@ -20,10 +32,92 @@ def report(trial: int, answer: Report) -> str:
 
 
 def trial_skipped(trial: int) -> str:
-    """Return the marker of a trial given up: what it has shown since its hint does not count."""
+    """Return the marker of a trial given up."""
     return f"trial_skipped/{trial}"
 
 
 def trial_repeated(trial: int) -> str:
-    """Return the marker of a trial that begins anew: what it has shown since its hint does not count."""
+    """Return the marker of a trial that begins anew."""
     return f"trial_repeated/{trial}"
+
+
+def read_markers(
+    markers: Iterable[tuple[float, str]], earlier: SessionRecord | None = None, run: int = 1
+) -> SessionRecord:
+    """Return what a recording's own markers say of its session.
+
+    Parameters
+    ----------
+    markers : iterable of (float, str)
+        Time and text, in the order of the stream. Other programs' markers are left alone.
+    earlier : SessionRecord, optional
+        What the runs before said.
+    run : int
+        Of this recording.
+
+    Returns
+    -------
+    SessionRecord
+        Subject, trials, baseline and, as far as trials began, classes and order; the rest (number of
+        the session, seed, consent) is not in the markers. Without trials none of ours were there.
+    """
+    reader = _Reader(earlier or SessionRecord("", 1, (), 0, Consent(())), run)
+    for time, text in markers:
+        reader.take(time, text)
+    return reader.record()
+
+
+class _Reader:
+    def __init__(self, record: SessionRecord, run: int) -> None:
+        self._log = SessionLog(record, lambda text, time: None, lambda record: None, run)
+        self._order = dict(enumerate(record.order, 1))
+        self._trial = Step("stimulus")  # of the attempt
+        self._begin: float | None = None
+        self._span: tuple[float, float] | None = None
+
+    def record(self) -> SessionRecord:
+        """Return what was read so far."""
+        order = tuple(self._order[number] for number in sorted(self._order))
+        return replace(self._log.record, order=order, classes=tuple(sorted(set(order))))
+
+    def take(self, time: float, text: str) -> None:
+        """Read one marker."""
+        match text.split("/"):
+            case ["session_start", subject]:
+                self._log.change(subject=subject)
+            case [("baseline_open_start" | "baseline_closed_start"), *_]:
+                self._begin = time
+            case [("baseline_open_end" | "baseline_closed_end") as name] if self._begin is not None:
+                self._log.keep_baseline(Step(name.removesuffix("_end")), (self._begin, time))
+                self._begin = None
+            case ["hint", number, emotion] if number.isdigit():
+                self._attempt(int(number), emotion)
+            case ["trial_start", emotion, number] if number.isdigit():
+                self._attempt(int(number), emotion)
+                self._begin = time
+            case ["trial_end", _, number] if self._is_shown(number):
+                self._span = (self._begin or time, time)
+            case ["report", number, label, valence, arousal] if (
+                self._is_shown(number) and valence.isdigit() and arousal.isdigit()
+            ):
+                self._add("done", Report(label, int(valence), int(arousal)))
+            case ["rest_start", number] if self._is_shown(number):
+                self._add("done")
+            case ["trial_skipped", number] if number == str(self._trial.trial):
+                self._span = self._span or (time, time)
+                self._add("skipped")
+            case ["trial_repeated", number] if self._is_shown(number):
+                self._add("repeated")
+
+    def _attempt(self, number: int, emotion: str) -> None:
+        self._trial = Step("stimulus", trial=number, emotion=emotion)
+        self._order[number] = emotion
+        self._begin = self._span = None
+
+    def _is_shown(self, number: str) -> bool:
+        return number == str(self._trial.trial) and self._begin is not None
+
+    def _add(self, state: str, answer: Report | None = None) -> None:
+        if self._span is not None:
+            self._log.add_trial(self._trial, self._span, answer, state)
+        self._begin = self._span = None

@@ -17,12 +17,12 @@ from collections import Counter
 from collections.abc import Generator
 
 from calibration.agenda import Agenda
+from calibration.markers import ENDED
 from calibration.order import make_order
 from calibration.plan import Plan
 from calibration.types import SessionRecord, Step, Stimulus, TrialRecord
 
 DONE, SKIPPED, ANEW = "done", "skipped", "anew"
-STARTED, ENDED = "session_start", "session_end"
 
 #: What a trial's state must be for it not to be done again after a crash.
 _OVER = ("done", "skipped")
@@ -37,8 +37,8 @@ def order_of(plan: Plan, seed: int) -> tuple[str, ...]:
 
 def agenda_of(plan: Plan, record: SessionRecord) -> Agenda:
     """Return the trials that a record leaves to be done."""
-    shown = record.trials[-1].emotion if record.trials else ""
-    return Agenda(record.order, plan.closing, finished_trials(record.trials), shown)
+    shown = [trial.emotion for trial in record.trials if trial.end > trial.begin]  # not only its hint
+    return Agenda(record.order, plan.closing, finished_trials(record.trials), shown[-1] if shown else "")
 
 
 def finished_trials(trials: tuple[TrialRecord, ...]) -> frozenset[int]:
@@ -101,7 +101,7 @@ def _trial(plan: Plan, agenda: Agenda, number: int, stimulus: Stimulus) -> Steps
         if became != ANEW:
             break
     if became == DONE:
-        yield from _until_over(Step("report", plan.report_s, number, emotion, stimulus))
+        yield from _until_over(Step("report", plan.report_s, number, emotion))
     yield from _until_over(
         Step("rest", plan.rest_after(emotion), number, emotion, None, f"rest_start/{number}")
     )

@@ -89,6 +89,7 @@ class Session:
         self._id = 1
         self._issued: float | None = None
         self._began: float | None = None
+        self._answered_id = 0
         self._closing: _Closing | None = None
         self._stimulus_span: tuple[float, float] | None = None
         self._paused_after: float | None = None  # how much of the step had gone by
@@ -189,7 +190,8 @@ class Session:
             return
         if self._closing is not None:
             time = max(time, self._closing.began)
-            self._close(time)
+            is_late = time > self._closing.due + GRACE_S
+            self._close(self._closing.due if is_late else time)
         self._begin(time)
 
     # --- what the person says ---
@@ -212,7 +214,7 @@ class Session:
     def answer(self, step_id: int, report: Report, now: float) -> bool:
         """Take the person's answer; tell whether it came in time."""
         if step_id != self._id or self._step.kind != "report" or self._began is None:
-            if not self._is_over:
+            if not self._is_over and step_id != self._answered_id:
                 self.set_message("That answer came too late; the trial counts without it.")
             return False
         if self._is_paused or self._is_over:
@@ -222,6 +224,7 @@ class Session:
             return False
         if self._step.trial:
             self._log.mark(markers.report(self._step.trial, report), now)
+        self._answered_id = step_id
         self._end(now, report)
         return True
 
@@ -267,8 +270,8 @@ class Session:
         else:
             running = step.emotion if step.trial else None
             also = self._agenda.repeat(trial, running)
-            reason = f", and trial {also}, so that no emotion comes twice running" if also else ""
-            self.set_message(f"Trial {trial} will be done again{reason}.")
+            with_it = f", and trial {also} with it so that no emotion comes twice running" if also else ""
+            self.set_message(f"Trial {trial} will be done again{with_it}.")
 
     def skip(self, now: float) -> None:
         """Give up the running trial, or end a baseline, the practice or a rest before its time."""
@@ -283,7 +286,8 @@ class Session:
             self._log.add_trial(self._step, span or (now, now), state="skipped")
         else:
             began = now if self._began is None else self._began
-            self._cut(now)
+            if self._began is not None:
+                self._log.mark(self._step.offset_marker, now)
             self._log.keep_baseline(self._step, (began, now))
         self._next(SKIPPED, now)
 
@@ -350,11 +354,11 @@ class Session:
             self._log.keep_baseline(step, (began, time))
 
     def _cut(self, now: float, begins_anew: bool = False) -> None:
-        """Break the current step off, its offset marker sent at once."""
+        """Break the current step off; a baseline without an end marker is one that does not count."""
         if self._began is None:
             return
-        self._log.mark(self._step.offset_marker, now)
         if self._step.kind == "stimulus":
+            self._log.mark(self._step.offset_marker, now)
             self._stimulus_span = (self._began, now)
             if begins_anew:
                 self._log.mark(markers.trial_repeated(self._step.trial), now)

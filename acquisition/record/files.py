@@ -101,11 +101,23 @@ def read_sidecar(recording: Path) -> dict[str, Any]:
     return content
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace ``path`` in one step, so that a reader never meets half a file."""
+def write_json(path: Path, content: Mapping[str, Any], durable: bool = False) -> None:
+    """Replace ``path`` in one step, so that a reader never meets half a file.
+
+    With ``durable`` the disk has it before this returns, so that a power cut leaves the old file or the new.
+    """
     # A name of its own for each writer: two processes may write the same file.
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=2, default=_as_json) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=2, default=_as_json) + "\n"
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a full disk: half a file helps nobody
+        raise
     for _ in range(20):
         try:
             os.replace(temporary, path)
