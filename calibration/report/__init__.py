@@ -1,0 +1,1 @@
+"""What a session found, as a page in one file and as JSON."""

@@ -1,0 +1,227 @@
+"""Everything a report says, as plain values: made once, then only rendered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.quality import TrialQuality
+from calibration.types import Consent, DisplayTiming, SessionRecord, TrialRecord
+from calibration.verdict import Verdict, balanced_accuracy, judge, trial_interval
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many held-out trials were recognised."""
+
+    n_trials: int
+    n_correct: int
+    balanced_accuracy: float
+    interval: tuple[float, float]  # Wilson, 95 %
+    right: tuple[bool, ...] = ()  # by trial, in the order given
+
+    @classmethod
+    def of(cls, true: Sequence[int], predicted: Sequence[int]) -> Score:
+        """Score one prediction a trial, both as indices of classes."""
+        truth = np.asarray(true, dtype=int)
+        right = tuple((truth == np.asarray(predicted, dtype=int)).tolist())
+        share = balanced_accuracy(true, predicted)
+        interval = trial_interval(share, np.bincount(truth).tolist())
+        return cls(len(truth), sum(right), share, interval, right)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutTrial:
+    """What a model that has not seen a trial said of it."""
+
+    number: int
+    label: int  # index of the class it counts as: the intended or the reported one
+    probs: NDArray[np.float64]  # (n_classes,), of the whole trial
+    times: NDArray[np.float64]  # (n_windows,) seconds from the stimulus's onset to each window's end
+    course: NDArray[np.float64]  # (n_windows, n_classes)
+
+    @property
+    def predicted(self) -> int:
+        """Index of the likeliest class."""
+        return int(np.argmax(self.probs))
+
+
+@dataclass(frozen=True)
+class HeadScore:
+    """One of the classifiers that were compared."""
+
+    name: str
+    words: str  # what it is, in a sentence
+    score: Score  # leave-one-trial-out
+    is_kept: bool
+
+
+@dataclass(frozen=True, eq=False)
+class FitFigures:
+    """What the fit hands over.
+
+    The held-out predictions, and the shuffled results, are of the whole procedure: whatever is chosen (the
+    head, the temperature) was chosen anew without the trial. They are what the verdict rests on.
+    """
+
+    classes: tuple[str, ...]  # the model's, in the order of ``probs``
+    labels: str  # intended | reported
+    trials: tuple[HeldOutTrial, ...]  # those used, in the order staged
+    shuffled: tuple[float, ...] = ()  # balanced accuracies on shuffled labels
+    heads: tuple[HeadScore, ...] = ()
+    choice: str = ""  # how the head was chosen, in a sentence or two
+    alone: Mapping[str, Score] = field(default_factory=dict)  # by modality
+    removed: Mapping[str, Score] = field(default_factory=dict)
+    base_model: Score | None = None  # the uncalibrated model on the same trials
+    left_out: Mapping[int, str] = field(default_factory=dict)  # reason in words, by trial number
+    model: Mapping[str, str] = field(default_factory=dict)  # name, hashes, normalisation, temperature, ...
+    fit_seconds: float = math.nan
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A trial that was staged or planned and is not in the model."""
+
+    number: int
+    emotion: str  # intended
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """The content of a report."""
+
+    subject: str
+    session: int
+    made_at: str  # ISO 8601; empty where it does not matter
+    is_simulated: bool
+    verdict: Verdict
+    fit: FitFigures
+    trials: tuple[TrialRecord, ...]  # the one that counts of each number, in order
+    left_out: tuple[LeftOut, ...]
+    n_planned: int
+    n_repeated: int
+    quality: tuple[TrialQuality, ...]  # of staged trials, in order
+    modalities: tuple[str, ...]  # that the session used
+    timing: tuple[DisplayTiming, ...]
+    consent: Consent
+    overridden: tuple[str, ...]
+    settings: Mapping[str, object]
+    recordings: tuple[str, ...]  # names relative to the session's folder
+    notes: tuple[str, ...] = ()  # anything else to know, a sentence each
+
+    @property
+    def score(self) -> Score:
+        """Of the held-out predictions that the verdict rests on."""
+        return Score.of([t.label for t in self.fit.trials], [t.predicted for t in self.fit.trials])
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """Counts (n_classes, n_classes): rows are true, columns predicted."""
+        counts = np.zeros((len(self.fit.classes),) * 2, dtype=np.int64)
+        for trial in self.fit.trials:
+            counts[trial.label, trial.predicted] += 1
+        return counts
+
+    @property
+    def reported(self) -> tuple[TrialRecord, ...]:
+        """Trials whose emotion the person named."""
+        return tuple(trial for trial in self.trials if trial.state == "done" and trial.report is not None)
+
+    @property
+    def n_agreed(self) -> int:
+        """Of those, how many were named as intended."""
+        return sum(t.report is not None and t.report.label == t.emotion for t in self.reported)
+
+    @property
+    def n_staged(self) -> int:
+        """Trials shown to their end, repeats not counted."""
+        return sum(trial.state == "done" for trial in self.trials)
+
+
+def summarise(
+    record: SessionRecord,
+    fit: FitFigures,
+    quality: Sequence[TrialQuality],
+    *,
+    modalities: Sequence[str] | None = None,
+    made_at: str = "",
+    notes: Sequence[str] = (),
+) -> Summary:
+    """Put together what a report says.
+
+    Parameters
+    ----------
+    record : SessionRecord
+    fit : FitFigures
+        Its trials are those used; ``left_out`` says why others were not.
+    quality : sequence of TrialQuality
+        Of staged trials, in any order.
+    modalities : sequence of str, optional
+        That the session used; by default those agreed to.
+    made_at : str
+        ISO 8601.
+    notes : sequence of str
+        Sentences that belong nowhere else.
+    """
+    counting: dict[int, TrialRecord] = {}
+    for trial in record.trials:
+        if trial.state != "repeated":
+            counting[trial.number] = trial
+    trials = tuple(counting[number] for number in sorted(counting))
+    n_planned = max(len(record.order), len(trials))
+    left_out = _left_out(record, trials, fit, n_planned)
+    verdict = judge(
+        [trial.label for trial in fit.trials],
+        [trial.predicted for trial in fit.trials],
+        len(fit.classes),
+        fit.shuffled,
+        n_left_out=len(left_out),
+    )
+    return Summary(
+        subject=record.subject,
+        session=record.session,
+        made_at=made_at,
+        is_simulated=record.is_simulated,
+        verdict=verdict,
+        fit=fit,
+        trials=trials,
+        left_out=left_out,
+        n_planned=n_planned,
+        n_repeated=sum(trial.state == "repeated" for trial in record.trials),
+        quality=tuple(sorted(quality, key=lambda one: one.trial)),
+        modalities=tuple(record.consent.modalities if modalities is None else modalities),
+        timing=record.timing,
+        consent=record.consent,
+        overridden=record.overridden,
+        settings=record.settings,
+        recordings=tuple(path.as_posix() for path in record.recordings),
+        notes=tuple(notes),
+    )
+
+
+def _left_out(
+    record: SessionRecord, trials: Sequence[TrialRecord], fit: FitFigures, n_planned: int
+) -> tuple[LeftOut, ...]:
+    """Return every planned trial that the model was not fitted to, with the reason."""
+    used = {trial.number for trial in fit.trials}
+    known = {trial.number: trial for trial in trials}
+    found = []
+    for number in range(1, n_planned + 1):
+        if number in used:
+            continue
+        trial = known.get(number)
+        planned = record.order[number - 1] if number <= len(record.order) else ""
+        emotion = trial.emotion if trial is not None else planned
+        if trial is None:
+            reason = "not shown: the session ended before"
+        elif trial.state == "skipped":
+            reason = "skipped by the person"
+        else:
+            reason = fit.left_out.get(number, "no reason is recorded")
+        found.append(LeftOut(number, emotion, reason))
+    return tuple(found)
