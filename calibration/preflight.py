@@ -96,10 +96,9 @@ def check_source_ids(
             return Check(name, RED, finding, "stop all but one of them")
         for other in others:
             if kind_of(other) in KIND_OF_MODALITY.values() and kind_of(other) not in allowed:
-                finding = (
-                    f"{other.name!r} ({other.type}) must not be recorded and bears the source_id of "
-                    f"{header.name!r}"
-                )
+                finding = f"{other.name!r} ({other.type}) must not be recorded: it was not agreed to"
+                if other.uid != header.uid:
+                    finding += f", and bears the source_id of {header.name!r}"
                 return Check(name, RED, finding, "stop that stream, or give it a source_id of its own")
     nameless = [repr(header.name) for header in recorded if not header.source_id]
     if nameless:

@@ -99,7 +99,7 @@ def delete(
 ) -> int:
     """Remove everything that is kept of a person.
 
-    Recordings, profiles, reports, caches. It cannot be undone. Exports and copies made elsewhere are not found.
+    Recordings, profiles, reports, caches. It cannot be undone. Exports and copies made elsewhere stay.
 
     Examples:
 
