@@ -60,15 +60,18 @@ class Agenda:
         """
         before = self._shown if shown is None else shown
         self._again.append(number)
-        if self._fits(self.waiting, before, self._closing):
-            return 0
-        others = [n for n in range(1, len(self._order) + 1) if n not in self.waiting]
-        # the class to end with is the kindest to go through again
-        others.sort(key=lambda n: self.emotion(n) != self._closing)
-        for other in others:
-            if self._fits((*self.waiting, other), before, self._closing):
-                self._again.append(other)
-                return other
+        # one that is done already rather than one still to come; the class to end with is the kindest
+        others = sorted(
+            range(1, len(self._order) + 1),
+            key=lambda n: (n in self.waiting, self.emotion(n) != self._closing),
+        )
+        for closing in (self._closing, ""):
+            if self._fits(self.waiting, before, closing):
+                return 0
+            for other in others:
+                if self._fits((*self.waiting, other), before, closing):
+                    self._again.append(other)
+                    return other
         return 0
 
     def next(self) -> int:
@@ -92,7 +95,8 @@ class Agenda:
 
     def _may_come(self, number: int, closing: str) -> bool:
         emotion = self.emotion(number)
-        rest = [n for n in self.waiting if n != number]
+        rest = list(self.waiting)
+        rest.remove(number)
         if emotion == self._shown or (closing and not rest and emotion != closing):
             return False
         return self._fits(rest, emotion, closing)

@@ -133,6 +133,8 @@ def _clip(clip: Path, kind: str, key: str, where: str) -> Path:
     if suffixes and clip.suffix.lower() not in suffixes:
         raise _wrong(f"a file of kind {kind} ({', '.join(suffixes)})", clip.name, key, where)
     try:
+        if clip.exists() and not clip.is_file():
+            raise _wrong("a file", str(clip), key, where)
         with clip.open("rb") as file:
             is_empty = not file.read(1)
     except OSError as error:

@@ -82,7 +82,9 @@ def stimulus_of(plan: Plan, order: tuple[str, ...], number: int, attempt: int = 
     """Return what a trial shows: each of its emotion's stimuli in turn, another one when it is repeated."""
     emotion = order[number - 1]
     of_emotion = plan.stimuli[emotion]
-    turn = order[: number - 1].count(emotion) + attempt * order.count(emotion)
+    n_planned = order.count(emotion)
+    stride = n_planned if len(of_emotion) > n_planned else 1  # one that no other trial shows, if there is one
+    turn = order[: number - 1].count(emotion) + attempt * stride
     return of_emotion[turn % len(of_emotion)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,12 @@ def next_run(record: SessionRecord) -> int:
 
 def _record(content: Mapping[str, Any]) -> SessionRecord:
     consent = dict(content["consent"])
+    (subject,) = _names([content["subject"]])
     return SessionRecord(
-        subject=str(content["subject"]),
-        session=int(content["session"]),
+        subject=subject,
+        session=operator.index(content["session"]),
         classes=_names(content["classes"]),
-        seed=int(content["seed"]),
+        seed=operator.index(content["seed"]),
         consent=Consent(**{**consent, "modalities": _names(consent["modalities"])}),
         trials=tuple(_trial(entry) for entry in content["trials"]),
         baseline=tuple((float(begin), float(end)) for begin, end in content["baseline"]),

@@ -1,0 +1,175 @@
+"""Protocol files: what they may say, and how what is wrong with them is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from acquisition.errors import InputError
+from assets import DEFAULT_PROTOCOL
+from calibration.plan import load_plan
+
+GOOD = """
+[practice]
+kind = "text"
+text = "Try it."
+[[stimuli.happy]]
+kind = "image"
+path = "clips/sun.png"
+text = "The sun."
+[[stimuli.happy]]
+kind = "video"
+path = "clips/dance.MP4"
+[[stimuli.sad]]
+kind = "sound"
+path = "clips/rain.wav"
+[[stimuli.sad]]
+kind = "text"
+path = "clips/letter.txt"
+"""
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    (tmp_path / "clips").mkdir()
+    for name in ("sun.png", "dance.MP4", "rain.wav"):
+        (tmp_path / "clips" / name).write_bytes(b"x")
+    (tmp_path / "clips" / "letter.txt").write_text("Dear friend,\n", encoding="utf-8")
+    return tmp_path
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "own.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_shipped_protocol_takes_a_quarter_of_an_hour():
+    plan = load_plan()
+    rests = sum(plan.rest_after(emotion) * 2 for emotion in plan.classes)
+    trials = plan.n_trials * (plan.hint_s + plan.stimulus_s + plan.report_s) + rests
+    assert len(plan.classes) == 5
+    assert plan.n_trials == 10
+    assert trials + 2 * plan.baseline_s + plan.practice_s + plan.report_s == 15 * 60
+    assert all(len(stimuli) >= 2 for stimuli in plan.stimuli.values())
+    assert {name for name in plan.classes if plan.rest_after(name) == 30} == {"fear", "disgust"}
+    assert plan.closing == "happy"
+
+
+def test_own_clips_are_found_beside_the_file(clips, monkeypatch):
+    monkeypatch.chdir("/")
+    plan = load_plan(written(clips, GOOD))
+    assert plan.classes == ("happy", "sad")
+    happy, sad = plan.stimuli["happy"], plan.stimuli["sad"]
+    assert [stimulus.kind for stimulus in (*happy, *sad)] == ["image", "video", "sound", "text"]
+    assert happy[0].path == (clips / "clips" / "sun.png").resolve()
+    assert happy[0].text == "The sun."
+    assert (sad[1].text, sad[1].path) == ("Dear friend,", None)
+
+
+def test_classes_and_trials_may_be_chosen():
+    plan = load_plan(classes=["sad", "fear"], n_trials=4)
+    assert plan.classes == ("sad", "fear")
+    assert plan.n_trials == 4
+    assert plan.closing == ""
+
+
+def test_scaling_leaves_stimuli_20_s_and_shortens_the_rest():
+    plan = load_plan().scaled(20)
+    assert plan.stimulus_s == 20
+    assert (plan.hint_s, plan.report_s, plan.rest_s, plan.long_rest_s) == (0.25, 0.75, 0.75, 1.5)
+    assert (plan.baseline_s, plan.practice_s) == (1.5, 0.75)
+    assert load_plan().scaled(1) == load_plan()
+
+
+def test_scaling_never_lengthens_a_short_stimulus(clips):
+    plan = load_plan(written(clips, GOOD.replace("[practice]", "durations.stimulus_s = 12\n[practice]", 1)))
+    assert plan.scaled(4).stimulus_s == 12
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.0, -1.0, float("nan"), float("inf")])
+def test_a_scale_below_1_is_refused(scale):
+    with pytest.raises(InputError, match="time scale"):
+        load_plan().scaled(scale)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [("a = 1\nb = ]\n", 2, 5), ('name = "x\n', 1, 10), ("[[stimuli", 1, 10), ("a = 1\nb = [1,", 2, 8)],
+)
+def test_broken_toml_is_told_with_line_and_column(tmp_path, text, line, column):
+    with pytest.raises(InputError, match=f"line {line}, column {column}") as told:
+        load_plan(written(tmp_path, text))
+    assert "own.toml" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_text_that_is_no_utf8_is_told_with_line_and_column(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_bytes(b'# fine\nname = "Gl\xfcck"\n')
+    with pytest.raises(InputError, match="line 2, column 11"):
+        load_plan(path)
+
+
+WRONG = [
+    (
+        'kind = "image"',
+        'kind = "picture"',
+        r"stimuli\.happy\[1\]\.kind: expected one of text,.*'picture'",
+    ),
+    ('kind = "sound"\n', "", r"stimuli\.sad\[1\]\.kind: expected one of .* found nothing"),
+    ("sun.png", "moon.png", r"stimuli\.happy\[1\]\.path names .*moon\.png, which cannot be read: No such"),
+    ("clips/sun.png", "clips", r"stimuli\.happy\[1\]\.path: expected a file of kind image"),
+    ("clips/letter.txt", "clips", r"stimuli\.sad\[2\]\.path: expected a file, found .*clips"),
+    ("sun.png", "rain.wav", r"stimuli\.happy\[1\]\.path: expected a file of kind image .*'rain\.wav'"),
+    ('path = "clips/rain.wav"\n', "", r"stimuli\.sad\[1\]\.path: expected the path of a file, found nothing"),
+    ('text = "The sun."', 'txt = "The sun."', r"unknown key stimuli\.happy\[1\]\.txt: .*did you mean text"),
+    ('text = "Try it."', 'text = " "', r"practice\.text: expected a text to show"),
+    ("[practice]", "trials = 4\n[practice]", r"unknown key trials: expected .*did you mean n_trials"),
+    ("[practice]", "n_trials = 2.5\n[practice]", r"n_trials: expected a whole number from 1, found 2\.5"),
+    ("[practice]", "n_trials = true\n[practice]", r"n_trials: expected a whole number"),
+    ("[practice]", "n_trials = 3\n[practice]", r"expected at least 4 trials for 2 classes, found 3"),
+    ("[practice]", "durations.hint_s = 0\n[practice]", r"durations\.hint_s: expected seconds above 0"),
+    ("[practice]", "durations.rest_s = nan\n[practice]", r"durations\.rest_s: expected seconds above 0"),
+    ("[practice]", "durations.hint = 4\n[practice]", r"unknown key durations\.hint: .*did you mean hint_s"),
+    ("[practice]", 'classes = ["happy"]\n[practice]', r"expected at least two classes, found happy"),
+    ("[practice]", 'classes = ["sad", "sad"]\n[practice]', r"classes names 'sad' twice"),
+    ("[practice]", 'classes = ["sad", "fear"]\n[practice]', r"class 'fear' has no stimulus: .*happy, sad"),
+    ("[practice]", 'classes = ["sad", "so/so"]\n[practice]', r"classes: expected names of emotions"),
+    ("[practice]", "[rehearsal]", r"unknown key rehearsal"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "told"), WRONG)
+def test_what_is_wrong_is_told_with_file_and_key(clips, right, wrong, told):
+    assert right in GOOD
+    path = written(clips, GOOD.replace(right, wrong, 1))
+    with pytest.raises(InputError, match=told) as error:
+        load_plan(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_empty_clip_is_refused(clips):
+    (clips / "clips" / "sun.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"sun\.png, which is empty"):
+        load_plan(written(clips, GOOD))
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(InputError, match="there is no such file"):
+        load_plan(tmp_path / "none.toml")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_plan(tmp_path)
+
+
+def test_a_class_that_the_protocol_lacks_is_refused():
+    with pytest.raises(InputError, match=r"class 'angry' has no stimulus.*stimuli\.angry"):
+        load_plan(classes=["happy", "angry"])
+
+
+def test_the_shipped_files_are_all_there():
+    assert DEFAULT_PROTOCOL.is_file()
+    for stimuli in load_plan().stimuli.values():
+        assert all(stimulus.path is None or stimulus.path.is_file() for stimulus in stimuli)
