@@ -26,6 +26,8 @@ from calibration.report.summary import HeldOutTrial, Score, Summary
 from calibration.verdict import percent
 
 _COLUMNS = 5  # of the small multiples
+_COURSE_ROW_IN = 1.45
+_COURSE_EDGES_IN = (0.28, 0.5)  # above: the legend; below: the axis' name
 
 
 def chance_figure(summary: Summary) -> Figure:
@@ -36,7 +38,7 @@ def chance_figure(summary: Summary) -> Figure:
     axes = figure.subplots()
     if len(shuffled):
         values, counts = np.unique(shuffled.round(6), return_counts=True)
-        axes.vlines(values, 0, 0.62 * counts / counts.max(), color=GRID, linewidth=7, zorder=1)
+        axes.vlines(values, 0, 0.62 * counts / counts.max(), color=GRID, linewidth=7, zorder=1, clip_on=False)
         axes.text(
             0.995,
             0.03,
@@ -52,7 +54,7 @@ def chance_figure(summary: Summary) -> Figure:
         lines.append(("binomial p < .05", verdict.threshold.balanced_accuracy, "--", VERMILLION))
     if verdict.permutation_threshold is not None:
         lines.append(("permutation p < .05", verdict.permutation_threshold, "-.", AMBER))
-    for at, (name, share, dash, colour) in enumerate(sorted(lines, key=lambda line: line[1])):
+    for at, (name, share, dash, colour) in enumerate(sorted(lines, key=lambda line: -line[1])):
         level = 1.5 + 0.24 * at
         axes.vlines(share, 0, level - 0.02, color=colour, linestyle=dash, linewidth=1.6, zorder=2)
         is_right = share > 0.7
@@ -64,11 +66,22 @@ def chance_figure(summary: Summary) -> Figure:
             ha="right" if is_right else "left",
             va="top",
             fontsize=8.5,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.8},
+            zorder=2.5,
         )
     low, high = verdict.interval
     axes.hlines(1.0, low, high, color=BLUE, linewidth=3, zorder=3)
     axes.vlines([low, high], 0.9, 1.1, color=BLUE, linewidth=2, zorder=3)
-    axes.plot(verdict.balanced_accuracy, 1.0, "o", color=BLUE, markersize=11, markeredgecolor=PAPER, zorder=4)
+    axes.plot(
+        verdict.balanced_accuracy,
+        1.0,
+        "o",
+        color=BLUE,
+        markersize=11,
+        markeredgecolor=PAPER,
+        zorder=4,
+        clip_on=False,
+    )
     _percent_axis(axes, "balanced accuracy of held-out trials (line: 95 % Wilson interval)")
     axes.set_ylim(0, 2.1)
     axes.set_yticks([])
@@ -90,17 +103,12 @@ def modality_figure(summary: Summary) -> Figure:
     markers = {TEXT: "o", BLUE: "s", VERMILLION: "D", MUTED: "^"}
     for at, (_, score, colour) in enumerate(rows):
         axes.hlines(at, *score.interval, color=colour, linewidth=2)
-        axes.plot(score.balanced_accuracy, at, markers[colour], color=colour, markersize=7)
-        axes.text(
-            1.03,
-            at,
-            f"{percent(score.balanced_accuracy)}   {score.n_correct} of {score.n_trials}",
-            va="center",
-            ha="left",
-        )
+        axes.plot(score.balanced_accuracy, at, markers[colour], color=colour, markersize=7, clip_on=False)
+        axes.text(1.1, at, percent(score.balanced_accuracy), va="center", ha="right")
+        axes.text(1.13, at, f"{score.n_correct} of {score.n_trials}", va="center", ha="left")
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=9)
     axes.spines["left"].set_visible(False)
     _percent_axis(axes, "balanced accuracy, 95 % Wilson interval; dotted: chance")
     return figure
@@ -110,23 +118,34 @@ def course_figure(summary: Summary) -> Figure:
     """Draw the probabilities over time of each held-out trial, one small panel a trial."""
     fit = summary.fit
     n_rows = math.ceil(len(fit.trials) / _COLUMNS)
-    figure = Figure(figsize=(WIDTH_IN, 0.65 + 1.45 * n_rows), layout="constrained")
-    grid = np.atleast_1d(figure.subplots(n_rows, _COLUMNS, sharex=True, sharey=True, squeeze=False)).ravel()
-    for axes, trial in zip(grid, fit.trials, strict=False):
-        _draw_course(axes, trial, fit.classes)
-    for axes in grid[len(fit.trials) :]:
-        axes.set_axis_off()
-    for at in range(len(fit.trials)):
-        if at + _COLUMNS >= len(fit.trials):
-            grid[at].tick_params(labelbottom=True)
-    figure.supxlabel("seconds since the stimulus began", fontsize=9)
-    figure.supylabel("probability", fontsize=9)
+    height = _COURSE_EDGES_IN[0] + _COURSE_EDGES_IN[1] + _COURSE_ROW_IN * n_rows
+    figure = Figure(figsize=(WIDTH_IN, height))
+    # Placed by hand and not shared: 48 panels would otherwise take ten times as long.
+    grid = figure.subplots(n_rows, _COLUMNS, squeeze=False).ravel()
+    figure.subplots_adjust(
+        left=0.085,
+        right=0.99,
+        top=1 - (_COURSE_EDGES_IN[0] + 0.38) / height,
+        bottom=_COURSE_EDGES_IN[1] / height,
+        wspace=0.14,
+        hspace=0.8,
+    )
+    longest = max((float(trial.times[-1]) for trial in fit.trials if len(trial.times)), default=1.0)
+    for at, axes in enumerate(grid):
+        if at >= len(fit.trials):
+            axes.set_axis_off()
+            continue
+        _draw_course(axes, fit.trials[at], fit.classes)
+        axes.set_xlim(0, longest)
+        axes.tick_params(labelleft=at % _COLUMNS == 0, labelbottom=at + _COLUMNS >= len(fit.trials))
+    figure.supxlabel("seconds since the stimulus began", fontsize=9, y=0.06 / height, va="bottom")
+    figure.supylabel("probability", fontsize=9, x=0.004)
     handles = grid[0].get_lines()[: len(fit.classes)]
     if handles:
         figure.legend(
             handles,
             [_short(name) for name in fit.classes],
-            loc="outside upper center",
+            loc="upper center",
             ncols=min(7, len(fit.classes)),
             frameon=False,
             handlelength=3,
@@ -170,8 +189,8 @@ def self_report_figure(summary: Summary) -> Figure:
         n_before = taken.get(place, 0)
         taken[place] = n_before + 1
         index = emotions.index(trial.emotion)
-        x, y = place[0] + 0.24 * n_before, place[1]
-        axes.plot(x, y, "o", color=category(index), markersize=14, markeredgecolor=PAPER)
+        x, y = place[0] + 0.55 * n_before, place[1]  # equal answers side by side
+        axes.plot(x, y, "o", color=category(index), markersize=13, markeredgecolor=PAPER)
         axes.text(
             x, y, str(trial.number), color=PAPER, ha="center", va="center_baseline", fontsize=8, weight="bold"
         )
@@ -206,10 +225,10 @@ def _percent_axis(axes: Axes, label: str) -> None:
 
 
 def _name(modality: str) -> str:
-    return _NAMES.get(modality, modality)
+    return NAMES.get(modality, modality)
 
 
-_NAMES: Mapping[str, str] = {"eeg": "EEG", "eye": "eyes", "face": "face", "voice": "voice"}
+NAMES: Mapping[str, str] = {"eeg": "EEG", "eye": "eyes", "face": "face", "voice": "voice"}
 
 
 def _short(text: str) -> str:

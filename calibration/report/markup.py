@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -21,6 +22,7 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 p { margin: .4rem 0 .7rem; max-width: 52rem; }
 .under { color: #566070; margin: 0 0 1rem; }
 .notice { border: 1px solid #9aa3af; padding: .6rem .9rem; margin: .8rem 0; }
+.notice, .simulated { max-width: none; }
 .simulated { border: 3px solid #b94a00; padding: .6rem .9rem; margin: .8rem 0; font-weight: 700; }
 .verdict { border-left: .6rem solid #566070; background: #f3f5f8; padding: .9rem 1.2rem; margin: 1rem 0; }
 .verdict.good { border-color: #00795a; } .verdict.weak { border-color: #9a6700; }
@@ -31,10 +33,10 @@ p { margin: .4rem 0 .7rem; max-width: 52rem; }
 .figure.small svg { max-width: 30rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .92rem; }
-caption { text-align: left; color: #566070; padding-bottom: .3rem; }
+p.caption { color: #566070; margin: .6rem 0 .2rem; font-size: .92rem; }
 th, td { border: 1px solid #d5dae2; padding: .25rem .6rem; text-align: left; vertical-align: top; }
 thead th, tbody th { background: #f3f5f8; font-weight: 600; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 td.hit { outline: 2px solid #15191f; outline-offset: -2px; font-weight: 700; }
 td.count { text-align: center; min-width: 4.2rem; }
 td.hash { font-family: "DejaVu Sans Mono", Consolas, monospace; overflow-wrap: anywhere; }
@@ -57,12 +59,17 @@ def plain(value: object) -> str:
 def text(value: object) -> str:
     """Return a short text fit for HTML, cut where it is longer than any name should be."""
     line = plain(str(value)[: 2 * _LONGEST])
-    return escape(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…", quote=True)
+    return _escaped(line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…")
+
+
+def _escaped(line: str) -> str:
+    """Escape, and keep a figure and its unit on one line."""
+    return escape(line.replace(" %", "\u00a0%").replace("p < ", "p\u00a0<\u00a0"), quote=True)
 
 
 def paragraph(words: str, css: str = "") -> str:
     """Return a paragraph of any length; nothing for no words."""
-    return f"<p{_css(css)}>{escape(plain(words), quote=True)}</p>" if words else ""
+    return f"<p{_css(css)}>{_escaped(plain(words))}</p>" if words else ""
 
 
 def section(title: str, *parts: str) -> str:
@@ -80,28 +87,22 @@ def table(
     rows: Iterable[Sequence[object]],
     *,
     numeric: Iterable[int] = (),
-    hashes: Iterable[int] = (),
     caption: str = "",
 ) -> str:
     """Return a table; the first column heads its rows, columns in ``numeric`` are set flush right."""
-    kinds = {at: "n" for at in numeric} | {at: "hash" for at in hashes}
-    lines = [
-        "<tr>"
-        + "".join(
-            f'<th scope="row">{text(cell)}</th>'
-            if at == 0
-            else f"<td{_css(kinds.get(at, ''))}>{text(cell)}</td>"
-            for at, cell in enumerate(row)
+    flush_right = frozenset(numeric)
+    lines = []
+    for row in rows:
+        first, *others = row
+        cells = "".join(
+            f"<td{_css(_kind(one, at in flush_right))}>{text(one)}</td>" for at, one in enumerate(others, 1)
         )
-        + "</tr>"
-        for row in rows
-    ]
+        lines.append(f'<tr><th scope="row">{text(first)}</th>{cells}</tr>')
     if not lines:
         return ""
     heads = "".join(f'<th scope="col">{text(cell)}</th>' for cell in head)
     top = f"<thead><tr>{heads}</tr></thead>" if head else ""
-    named = f"<caption>{text(caption)}</caption>" if caption else ""
-    return f'<div class="wide"><table>{named}{top}<tbody>\n' + "\n".join(lines) + "\n</tbody></table></div>"
+    return _wide(caption, f"{top}<tbody>\n" + "\n".join(lines) + "\n</tbody>")
 
 
 def counts_table(classes: Sequence[str], counts: Sequence[Sequence[int]], caption: str) -> str:
@@ -116,12 +117,19 @@ def counts_table(classes: Sequence[str], counts: Sequence[Sequence[int]], captio
         )
         lines.append(f'<tr><th scope="row">{text(classes[at])}</th>{cells}<td class="n">{sum(row)}</td></tr>')
     heads = "".join(f'<th scope="col">{text(name)}</th>' for name in classes)
-    return (
-        f'<div class="wide"><table><caption>{text(caption)}</caption>'
-        f'<thead><tr><th scope="col">labelled</th>{heads}<th scope="col">trials</th></tr></thead><tbody>\n'
-        + "\n".join(lines)
-        + "\n</tbody></table></div>"
-    )
+    top = f'<thead><tr><th scope="col">labelled</th>{heads}<th scope="col">trials</th></tr></thead>'
+    return _wide(caption, f"{top}<tbody>\n" + "\n".join(lines) + "\n</tbody>")
+
+
+def _wide(caption: str, rows: str) -> str:
+    """Return a table that scrolls by itself where the page is narrow; its caption stays outside."""
+    return f'{paragraph(caption, "caption")}<div class="wide"><table>{rows}</table></div>'
+
+
+def _kind(cell: object, is_numeric: bool) -> str:
+    if is_numeric:
+        return "n"
+    return "hash" if re.fullmatch(r"[0-9a-f]{16,}", str(cell)) else ""
 
 
 def _css(name: str) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 
 from calibration.consent import INTENDED_USE, TITLES
-from calibration.quality import remarks, usable_modalities
+from calibration.quality import remarks
 from calibration.report import figures, words
 from calibration.report.markup import STYLE, counts_table, figure, paragraph, section, table, text
 from calibration.report.quality_figure import causes_in_words, electrode_figure
@@ -50,7 +50,7 @@ def to_html(summary: Summary) -> str:
 
 
 def _under(summary: Summary) -> str:
-    made = f"Affectscope, report of {summary.made_at}" if summary.made_at else "Affectscope"
+    made = f"Affectscope, report of {words.moment(summary.made_at)}" if summary.made_at else "Affectscope"
     return paragraph(f"{made}. {words.counts(summary)}", "under")
 
 
@@ -60,8 +60,8 @@ def _verdict(summary: Summary) -> str:
     return (
         f'<div class="verdict {_CSS.get(verdict.verdict, "bad")}">\n'
         + paragraph(f"{label}: {verdict.verdict}", "word")
-        + paragraph(verdict.words)
         + paragraph(words.trust(summary), "use")
+        + paragraph(verdict.words.removesuffix(words.trust(summary)))
         + "</div>"
     )
 
@@ -96,13 +96,13 @@ def _heads(summary: Summary) -> str:
             words.of(head.score),
             percent(head.score.balanced_accuracy),
             _interval(head.score.interval),
-            "kept" if head.is_kept else "",
+            "yes" if head.is_kept else "",
         )
         for head in summary.fit.heads
     ]
     if not rows:
         return ""
-    columns = ("Head", "What it is", "Trials right", "Balanced accuracy", "95 % interval", "")
+    columns = ("Head", "What it is", "Trials right", "Balanced accuracy", "95 % interval", "Kept")
     return section(
         "Which classifier was kept?",
         table(columns, rows, numeric=(2, 3, 4)),
@@ -164,14 +164,13 @@ def _quality(summary: Summary) -> str:
             percent(one.face_found),
             "unknown" if math.isnan(one.voice_rms_db) else f"{one.voice_rms_db:.0f} dB",
             percent(one.voice_clipped),
-            ", ".join(usable_modalities(one, summary.modalities)) or "none",
             "; ".join(remarks(one, summary.modalities)),
         )
         for one in summary.quality
     ]
     columns = (
         *("Trial", "EEG", "Eyes", "Face", "Voice"),
-        *("Gaze valid", "Face found", "Voice level", "Clipped", "Usable", "Remarks"),
+        *("Gaze valid", "Face found", "Voice level", "Clipped", "Remarks"),
     )
     return section(
         "How good were the signals?",
@@ -214,9 +213,10 @@ def _timing(summary: Summary) -> str:
     rows = [
         (one.step, f"{1e3 * one.interval_s:.2f} ms", one.n_frames, one.n_missed)
         for one in summary.timing
-        if one.n_frames > 0
+        if one.n_missed > 0
     ]
-    return table(("Screen", "Interval", "Frames", "Missed"), rows, numeric=(1, 2, 3))
+    columns = ("Screen", "Interval", "Frames", "Missed")
+    return table(columns, rows, numeric=(1, 2, 3), caption="Screens that missed frames")
 
 
 def _left_out(summary: Summary) -> str:
@@ -234,9 +234,7 @@ def _settings(summary: Summary) -> str:
         "With what was this made?",
         *(paragraph(note) for note in summary.notes),
         paragraph(words.consent_words(summary)),
-        table(
-            (), [*summary.fit.model.items(), *fit, *recordings], hashes=(1,), caption="Model and recording"
-        ),
+        table((), [*summary.fit.model.items(), *fit, *recordings], caption="Model and recording"),
         table((), _rows_of(summary.settings), caption="Settings of the session"),
     )
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from calibration.quality import TrialQuality
 from calibration.report.markup import plain
-from calibration.report.style import MUTED, PAPER, TEXT, WIDTH_IN
+from calibration.report.style import GRID, MUTED, PAPER, TEXT, WIDTH_IN
 from calibration.report.summary import Summary
 
+_LEAST = 1e-6  # a share below is none
 #: Letters in the cells, by cause; a cell without a letter was never bad.
 LETTERS = {
     "flat": "F",
@@ -38,8 +40,9 @@ def electrode_figure(summary: Summary) -> Figure | None:
         shares[row] = [by_name.get(name, np.nan) for name in ch_names]
     figure = Figure(figsize=(WIDTH_IN, 1.35 + 0.25 * len(trials)), layout="constrained")
     axes = figure.subplots()
-    axes.set_facecolor("#e6e8ec")  # of electrodes that were not there
-    image = axes.pcolormesh(shares, cmap="cividis", vmin=0, vmax=1, edgecolor=PAPER, linewidth=0.6)
+    axes.set_facecolor("#c4c9d1")  # of electrodes that were not there
+    shades = colormaps["cividis_r"].with_extremes(under=PAPER)  # white: never bad
+    image = axes.pcolormesh(shares, cmap=shades, vmin=_LEAST, vmax=1, edgecolor=GRID, linewidth=0.6)
     is_wide = len(ch_names) > 32
     for row, trial in enumerate(trials):
         _write_letters(axes, row, trial, ch_names, 5.5 if is_wide else 8)
@@ -59,7 +62,7 @@ def electrode_figure(summary: Summary) -> Figure | None:
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)
-    bar = figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03, ticks=[0, 0.5, 1])
+    bar = figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03, ticks=[_LEAST, 0.5, 1])
     bar.ax.set_yticklabels(["0 %", "50 %", "100 %"])
     bar.set_label("of the time bad", color=MUTED)
     bar.outline.set_visible(False)
@@ -69,7 +72,7 @@ def electrode_figure(summary: Summary) -> Figure | None:
 def _write_letters(axes: Axes, row: int, trial: TrialQuality, ch_names: tuple[str, ...], size: float) -> None:
     for name, share, reason in zip(trial.ch_names, trial.bad_share, trial.reasons, strict=True):
         if reason and name in ch_names:
-            colour = TEXT if share > 0.6 else PAPER
+            colour = PAPER if share > 0.45 else TEXT
             axes.text(
                 ch_names.index(name) + 0.5,
                 row + 0.52,
@@ -78,6 +81,7 @@ def _write_letters(axes: Axes, row: int, trial: TrialQuality, ch_names: tuple[st
                 va="center",
                 color=colour,
                 fontsize=size,
+                in_layout=False,
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 from calibration.consent import TITLES
 from calibration.report.summary import Score, Summary
@@ -25,7 +26,7 @@ def trust(summary: Summary) -> str:
     if summary.verdict.verdict == NOT_DISTINGUISHABLE:
         return f"{DO_NOT_TRUST.capitalize()}."
     if summary.verdict.verdict == USABLE:
-        return "The profile may be shown at work, with the doubts below."
+        return "The profile may be demonstrated, with the doubts below."
     return "The profile is better than guessing, and often wrong."
 
 
@@ -57,7 +58,7 @@ def chance_words(summary: Summary) -> str:
         shuffled = summary.fit.shuffled
         n_as_good = sum(share >= verdict.balanced_accuracy - 1e-9 for share in shuffled)
         parts.append(
-            f"Of {len(shuffled)} fits on shuffled labels {n_as_good} did as well "
+            f"Of {len(shuffled)} fits on shuffled labels {n_as_good or 'none'} did as well "
             f"({p_value(verdict.p_permutation)})."
         )
     parts.append(
@@ -157,10 +158,19 @@ def consent_words(summary: Summary) -> str:
         else "No raw video and no raw sound is kept."
     )
     if consent.given_at:
-        parts.append(f"Given {consent.given_at}, to version {consent.notice_version} of the notice.")
+        parts.append(f"Given {moment(consent.given_at)}, to version {consent.notice_version} of the notice.")
     if summary.overridden:
         parts.append(f"Red lights that were overridden: {', '.join(summary.overridden)}.")
     return " ".join(parts)
+
+
+def moment(stamp: str) -> str:
+    """Return an ISO 8601 time as "2026-03-02 10:30 UTC"; anything else as it is."""
+    try:
+        time = datetime.fromisoformat(stamp)
+    except ValueError:
+        return stamp
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if time.tzinfo else f"{time:%Y-%m-%d %H:%M}"
 
 
 def of(score: Score) -> str:
