@@ -153,9 +153,10 @@ class TrialWindows:
             :, -n_frames:
         ]
         n = len(back)
-        there = torch.from_numpy(table.face_there[back].reshape(n, -1)[:, -n_frames:] & inside)
-        self._face_mask = torch.from_numpy(table.face_found[back].reshape(n, -1)[:, -n_frames:] & inside)
-        tokens = torch.from_numpy(table.face[back].reshape(n, -1, table.face.shape[2])[:, -n_frames:])
+        n_cut = back.shape[1] * a_second
+        there = torch.from_numpy(table.face_there[back].reshape(n, n_cut)[:, -n_frames:] & inside)
+        self._face_mask = torch.from_numpy(table.face_found[back].reshape(n, n_cut)[:, -n_frames:] & inside)
+        tokens = torch.from_numpy(table.face[back].reshape(n, n_cut, table.face.shape[2])[:, -n_frames:])
         self._face_tokens = torch.where(self._face_mask[..., None], tokens, 0.0)
         self._face_times = torch.from_numpy(ages).float().repeat(n, 1)
         least = windows.face_min_frames

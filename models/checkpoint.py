@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from acquisition.errors import InputError
 from models.config import ModelConfig
@@ -31,6 +31,31 @@ class Checkpoint:
     network: FusionNetwork  # on the CPU, in eval mode
     normaliser_tensors: dict[str, Tensor]
     sha256: str  # hex, of config and weights: names this very model in recordings and reports
+    normalisation: str = "training"  # what the normaliser was fitted to: `Normaliser.origin`
+    #: EEG channels that a stream must have of the model's, all and no other; empty: any
+    needed_channels: tuple[str, ...] = ()
+
+    def check_channels(self, ch_names: Collection[str], where: str) -> None:
+        """Refuse other EEG channels than are needed.
+
+        Raises
+        ------
+        InputError
+            With what is missing and what there is besides.
+        """
+        needed = self.needed_channels
+        if not needed or set(ch_names) == set(needed):
+            return
+        missing = [name for name in needed if name not in ch_names]
+        further = [name for name in ch_names if name not in needed]
+        differs = [f"without {', '.join(missing)}"] if missing else []
+        differs += [f"with {', '.join(further)} besides"] if further else []
+        raise InputError(
+            f"expected the {len(needed)} EEG channels of the profile, found {len(ch_names)}: "
+            f"{' and '.join(differs)}",
+            where=where,
+            remedy="use the cap and --montage of the calibration, calibrate anew, or leave out --profile",
+        )
 
 
 def save_checkpoint(
@@ -98,7 +123,7 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
             remedy=_REMEDY,
         ) from error
     network = FusionNetwork(config)
-    _load_weights(network, _strip(tensors, _NETWORK), str(folder / WEIGHTS_FILE))
+    load_weights(network, _strip(tensors, _NETWORK), str(folder / WEIGHTS_FILE), _REMEDY)
     return Checkpoint(config, network.eval(), _strip(tensors, _NORMALISER), _sha256(text, weights))
 
 
@@ -123,15 +148,22 @@ def _parse(text: bytes, where: str) -> dict[str, Any]:
     return data
 
 
-def _load_weights(network: FusionNetwork, tensors: dict[str, Tensor], where: str) -> None:
-    own = network.state_dict()
+def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str, remedy: str) -> None:
+    """Load tensors that must be all of a module's and finite.
+
+    Raises
+    ------
+    InputError
+        If a tensor is missing, unknown, of another shape or type, or not finite.
+    """
+    own = module.state_dict()
     for problem, names in (("missing", set(own) - set(tensors)), ("unknown", set(tensors) - set(own))):
         if names:
             some = ", ".join(sorted(names)[:3])
             raise InputError(
                 f"expected {len(own)} tensors, found {len(tensors)}; {problem}: {some}",
                 where=where,
-                remedy=_REMEDY,
+                remedy=remedy,
             )
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
@@ -140,13 +172,13 @@ def _load_weights(network: FusionNetwork, tensors: dict[str, Tensor], where: str
                 f"{name}: expected {tuple(expected.shape)} {expected.dtype},"
                 f" found {tuple(found.shape)} {found.dtype}",
                 where=where,
-                remedy=_REMEDY,
+                remedy=remedy,
             )
         if not tensor.isfinite().all():
             raise InputError(
-                f"{name}: expected finite weights, found NaN or infinity", where=where, remedy=_REMEDY
+                f"{name}: expected finite weights, found NaN or infinity", where=where, remedy=remedy
             )
-    network.load_state_dict(tensors)
+    module.load_state_dict(tensors)
 
 
 def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -106,7 +106,7 @@ class AstConfig:
 class FusionConfig:
     """How modality tokens become a prediction; heads and rounds concern ``shared_attention`` alone."""
 
-    variant: str = "shared_attention"  # concat | attention | shared_attention: models.fusion.FUSIONS
+    variant: str = "shared_attention"  # concat | attention | shared_attention | linear: models.fusion
     d_model: int = 64
     n_heads: int = 4
     n_rounds: int = 2  # times the shared attention is applied

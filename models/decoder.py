@@ -90,8 +90,9 @@ class Decoder:
         self.on_step: OnStep | None = None
         if line_hz is not None:
             self.config = replace(self.config, features=replace(self.config.features, line_hz=line_hz))
+        self._check_channels = checkpoint.check_channels
         self._baseline = Baseline(baseline_s) if baseline_s else None
-        self.normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors)
+        self.normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors, checkpoint.normalisation)
         # log-mel frames of the longest clip
         self._n_longest_clip = n_log_mel_frames(
             round(self.config.windows.voice_s * self.config.features.voice_sfreq)
@@ -117,7 +118,7 @@ class Decoder:
         Raises
         ------
         InputError
-            No EEG channel of the stream is one the model was trained with, or its rate is too low for it.
+            The stream's EEG channels or its rate are none that the model or the profile in use can do with.
         """
         if spec.kind is not Kind.EEG:
             return
@@ -136,6 +137,7 @@ class Decoder:
                 where=f"stream {spec.name!r}",
                 remedy="map them with --montage FILE.toml",
             )
+        self._check_channels(known, f"stream {spec.name!r}")
         self._ch_names = tuple(known)
         self._picks = [spec.ch_names.index(name) for name in known]
         self._positions = torch.tensor([self.config.ch_names.index(name) for name in known])

@@ -46,6 +46,19 @@ class ConcatFusion(nn.Module):
         """Return shares (B, 4) that sum to 1 over the present modalities, 0 where there is none."""
         weight = self.head.weight.unflatten(1, (len(MODALITIES), -1))  # (n_labels, 4, d)
         moves = torch.einsum("bmd,lmd->bml", x - self.absent, weight)
-        moves = moves - moves.mean(dim=-1, keepdim=True)
-        lengths = (torch.linalg.vector_norm(moves, dim=-1) + _TINY) * present
-        return lengths / lengths.sum(dim=1, keepdim=True).clamp_min(_TINY)
+        return shares_of(moves, present)
+
+
+@torch.no_grad()
+def shares_of(moves: Tensor, present: Tensor) -> Tensor:
+    """Return each modality's share (B, 4) of the lengths by which modalities move the logits.
+
+    Parameters
+    ----------
+    moves : Tensor (B, 4, n_labels)
+        What the logits lose when a modality goes absent.
+    present : Tensor of bool (B, 4)
+    """
+    moves = moves - moves.mean(dim=-1, keepdim=True)
+    lengths = (torch.linalg.vector_norm(moves, dim=-1) + _TINY) * present
+    return lengths / lengths.sum(dim=1, keepdim=True).clamp_min(_TINY)

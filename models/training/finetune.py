@@ -25,6 +25,7 @@ from models.datasets.types import Trial, WindowSet
 from models.datasets.windows import cut_windows
 from models.dcca import DCCA_WEIGHT, DccaLoss
 from models.features.normalise import Normaliser
+from models.fusion import divide_logits
 from models.network import FusionNetwork
 from models.training.allocator import keep_freed_memory
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, classifier_config
@@ -129,7 +130,7 @@ def finetune(
         notes.append(f"too few trials to hold some out: {epochs} epochs, fixed, and no temperature")
     run = _Run(config, trials, options, pretrained)
     run.train(epochs, progress)
-    _set_temperature(run.network, temperature)
+    divide_logits(run.network.fusion, temperature)
     how = "pre-trained model" if options.normalisation == "keep" and pretrained else "training trials"
     notes.append(f"normalised by statistics of the {how}")
     return Finetuned(
@@ -338,10 +339,3 @@ def best_temperature(logits: Tensor, label: Tensor) -> tuple[float, float]:
     candidates = torch.logspace(-0.5, 1.0, 31)
     nll = torch.stack([nn.functional.cross_entropy(logits / t, label) for t in candidates])
     return float(nll.min()), float(candidates[nll.argmin()])
-
-
-def _set_temperature(network: FusionNetwork, temperature: float) -> None:
-    """Divide the logits by a temperature, in the fusion's last layer."""
-    with torch.no_grad():
-        for parameter in list(network.fusion.parameters())[-2:]:  # weight and bias
-            parameter.div_(temperature)

@@ -1,0 +1,266 @@
+"""A person's profile: what a calibration makes of a base model, as a folder that is no model without it.
+
+``config.json`` says what it was fitted to and how it did, ``model.safetensors`` holds the personal
+normaliser, head and temperature, ``README.md`` is its card. Never a pickle. Equal content gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from acquisition.errors import InputError
+from calibration.profile_card import card
+from calibration.profile_summary import (
+    CARD_FILE,
+    CONFIG_FILE,
+    REMEDY,
+    WEIGHTS_FILE,
+    ProfileSummary,
+    read_config,
+    read_file,
+)
+from models.checkpoint import Checkpoint, load_weights
+from models.config import FusionConfig, ModelConfig
+from models.features.normalise import Normaliser
+from models.fusion import FUSIONS, divide_logits
+from models.network import FusionNetwork
+
+_HEAD, _NORMALISER, _TEMPERATURE = "head.", "normaliser.", "temperature"
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationProfile:
+    """A personal normaliser, head and temperature, and what they were fitted to."""
+
+    summary: ProfileSummary
+    fusion: FusionConfig  # of the head: the base's, or variant "linear"
+    head: Mapping[str, Tensor]  # state of FUSIONS[fusion.variant], before the temperature
+    normaliser: Normaliser
+    temperature: float = 1.0
+    sha256: str = field(default="", compare=False)  # of config and weights; known once saved or loaded
+
+
+def save_profile(folder: Path | str, profile: CalibrationProfile) -> str:
+    """Write a profile's folder and return its SHA-256.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it does not exist, for this user alone; an older profile in it is replaced.
+    profile : CalibrationProfile
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    folder = Path(folder)
+    tensors = {_HEAD + name: tensor for name, tensor in profile.head.items()}
+    tensors |= {_NORMALISER + name: tensor for name, tensor in profile.normaliser.to_dict().items()}
+    tensors[_TEMPERATURE] = torch.tensor([profile.temperature], dtype=torch.float64)
+    weights = save_tensors({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
+    data = profile.summary.to_dict() | {"fusion": asdict(profile.fusion)}
+    text = (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    files = ((WEIGHTS_FILE, weights), (CARD_FILE, card(profile.summary).encode()), (CONFIG_FILE, text))
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, content in files:  # the config last: a folder without one is no profile
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise InputError(f"cannot write the profile: {error.strerror or error}", where=str(folder)) from error
+    return _sha256(text, weights)
+
+
+def load_profile(folder: Path | str) -> CalibrationProfile:
+    """Read a profile's folder.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, or they do not fit each other.
+    """
+    folder = Path(folder)
+    (data, text), weights = read_config(folder), read_file(folder / WEIGHTS_FILE)
+    where = str(folder / WEIGHTS_FILE)
+    summary = ProfileSummary.from_dict(data, str(folder / CONFIG_FILE))
+    fusion = _fusion_config(data, str(folder / CONFIG_FILE))
+    try:
+        tensors = load_tensors(weights)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise InputError(
+            f"expected safetensors, found damaged or other content: {error}", where=where, remedy=REMEDY
+        ) from error
+    head = {n.removeprefix(_HEAD): t for n, t in tensors.items() if n.startswith(_HEAD)}
+    load_weights(_module(fusion, len(summary.classes)), head, where, REMEDY)
+    normaliser = {n.removeprefix(_NORMALISER): t for n, t in tensors.items() if n.startswith(_NORMALISER)}
+    return CalibrationProfile(
+        summary=summary,
+        fusion=fusion,
+        head=head,
+        normaliser=_normaliser(normaliser, where),
+        temperature=_temperature(tensors.get(_TEMPERATURE), where),
+        sha256=_sha256(text, weights),
+    )
+
+
+def apply_profile(
+    profile: CalibrationProfile,
+    checkpoint: Checkpoint,
+    where: str = "profile",
+    *,
+    line_hz: float | None = None,
+) -> Checkpoint:
+    """Return the base model with the profile's labels, head and normalisation, for an ordinary `Decoder`.
+
+    Modalities that are not in the profile are absent for it, whatever streams there are.
+
+    Parameters
+    ----------
+    profile : CalibrationProfile
+    checkpoint : Checkpoint
+        The base model.
+    where : str
+        What messages name.
+    line_hz : float, optional
+        Mains that the decoder will leave out: a feature setting too.
+
+    Raises
+    ------
+    InputError
+        If the profile is of another base model, of other features or of other channels, with both values.
+    """
+    summary, base = profile.summary, checkpoint.config
+    _check_base(summary, checkpoint, where, line_hz)
+    _check_sizes(profile, checkpoint, where)
+    config = replace(
+        base,
+        labels=summary.classes,
+        modalities=tuple(m for m in base.modalities if m in summary.modalities),
+        network=replace(base.network, fusion=profile.fusion),
+        trained_on=_trained_on(summary, base),
+        is_classifier=True,
+    )
+    network = FusionNetwork(config)
+    kept = checkpoint.network.state_dict()
+    own = network.state_dict()
+    for name in own:
+        if name.startswith("fusion."):
+            own[name] = profile.head[name.removeprefix("fusion.")]
+        elif name.startswith("heads.") and summary.classes != base.labels:
+            own[name] = torch.zeros_like(own[name])  # single modalities' own heads are not fitted
+        else:
+            own[name] = kept[name]
+    network.load_state_dict(own)
+    divide_logits(network.fusion, profile.temperature)
+    return Checkpoint(
+        config=config,
+        network=network.eval(),
+        normaliser_tensors=profile.normaliser.to_dict(),
+        sha256=checkpoint.sha256,
+        normalisation="profile",
+        needed_channels=summary.ch_names if "eeg" in summary.modalities else (),
+    )
+
+
+def features_sha256(config: ModelConfig, line_hz: float | None = None) -> str:
+    """Return the digest of the features as a decoder computes them."""
+    features = config.features if line_hz is None else replace(config.features, line_hz=line_hz)
+    return features.digest()
+
+
+def _check_base(summary: ProfileSummary, checkpoint: Checkpoint, where: str, line_hz: float | None) -> None:
+    config = checkpoint.config
+    for what, expected, found, remedy in (
+        (
+            "base model with sha256",
+            summary.base_sha256,
+            checkpoint.sha256,
+            f"give the model it was made with ({summary.base_name}) with --model, or calibrate anew",
+        ),
+        (
+            "features with sha256",
+            summary.features_sha256,
+            features_sha256(config, line_hz),
+            "give the --line of the calibration, or calibrate anew",
+        ),
+    ):
+        if expected != found:
+            raise InputError(
+                f"this profile is of a {what} {expected[:16]}, found one with {found[:16]}",
+                where=where,
+                remedy=remedy,
+            )
+    unknown = [name for name in summary.ch_names if name not in config.ch_names]
+    if unknown:
+        raise InputError(
+            f"this profile is of EEG channels {', '.join(summary.ch_names)}, and the model has no "
+            f"{', '.join(unknown)} among {', '.join(config.ch_names)}",
+            where=where,
+            remedy="calibrate anew",
+        )
+
+
+def _check_sizes(profile: CalibrationProfile, checkpoint: Checkpoint, where: str) -> None:
+    """Refuse a head or normaliser that the base model named has no place for."""
+    width, found_width = checkpoint.config.network.fusion.d_model, profile.fusion.d_model
+    sizes: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = [("head", (width,), (found_width,))]
+    for name, tensor in profile.normaliser.to_dict().items():
+        base = checkpoint.normaliser_tensors.get(name)
+        sizes.append((f"normaliser.{name}", () if base is None else tuple(base.shape), tuple(tensor.shape)))
+    for what, expected, found in sizes:
+        if expected != found:
+            raise InputError(
+                f"{what}: expected the size {expected}, found {found}", where=where, remedy=REMEDY
+            )
+
+
+def _trained_on(summary: ProfileSummary, base: ModelConfig) -> str:
+    person = f"profile of {summary.subject}" + (", a simulated person" if summary.is_simulated else "")
+    return f"{base.trained_on}; {person}" if base.trained_on else person
+
+
+def _module(fusion: FusionConfig, n_labels: int) -> nn.Module:
+    return FUSIONS[fusion.variant](fusion, n_labels)
+
+
+def _fusion_config(data: Mapping[str, Any], where: str) -> FusionConfig:
+    try:
+        config = FusionConfig(**data["fusion"])
+        _module(config, 2)
+    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise InputError(
+            f"fusion: expected the sizes of a head, found {data.get('fusion')!r}", where=where, remedy=REMEDY
+        ) from error
+    return config
+
+
+def _normaliser(tensors: dict[str, Tensor], where: str) -> Normaliser:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all() or (name == "eeg_sd" and not (tensor > 0).all()):
+            raise InputError(f"normaliser.{name}: expected finite scales above 0", where=where, remedy=REMEDY)
+    try:
+        return Normaliser.from_dict(tensors, "profile")
+    except KeyError as error:
+        raise InputError(f"normaliser.{error.args[0]}: missing", where=where, remedy=REMEDY) from error
+
+
+def _temperature(tensor: Tensor | None, where: str) -> float:
+    value = float("nan") if tensor is None or tensor.numel() != 1 else float(tensor)
+    if not 0 < value < float("inf"):
+        raise InputError(f"temperature: expected more than 0, found {value}", where=where, remedy=REMEDY)
+    return value
+
+
+def _sha256(text: bytes, weights: bytes) -> str:
+    return hashlib.sha256(text + weights).hexdigest()

@@ -1,0 +1,199 @@
+"""What a profile says of itself, read without torch: the window and the request's check load none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from acquisition.errors import InputError
+from acquisition.types import MODALITIES
+from calibration.verdict import DO_NOT_TRUST, NOT_DISTINGUISHABLE, VERDICTS
+
+CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
+FORMAT_VERSION = 1
+KIND = "calibration profile"
+#: fusion: the base model's fusion, fine-tuned | linear: `models.fusions.linear.LinearFusion`.
+HEADS = ("fusion", "linear")
+REMEDY = "copy the profile's folder again, or make it anew: affectscope calibrate --from-xdf FILE"
+
+
+@dataclass(frozen=True)
+class ProfileSummary:
+    """Who and what a profile was fitted to, and how it did. Plain values of ``config.json``."""
+
+    subject: str  # pseudonymous
+    classes: tuple[str, ...]  # in the order of the head's logits
+    modalities: tuple[str, ...]  # consented to and fitted
+    ch_names: tuple[str, ...]  # EEG channels that were connected, of the model's; () without EEG
+    head: str  # one of HEADS
+    verdict: str  # one of calibration.verdict.VERDICTS
+    base_name: str
+    base_sha256: str
+    features_sha256: str  # calibration.profile.features_sha256
+    words: str = ""  # the verdict in sentences
+    figures: Mapping[str, float | int | None] = field(default_factory=dict)
+    date: str = ""  # ISO 8601, of the session
+    session: int = 1
+    labels: str = "intended"  # | reported: what the head was fitted to
+    is_simulated: bool = False
+    screen_cm: str | None = None  # as it was given; eye features in degrees depend on it
+    distance_cm: float | None = None
+
+    @property
+    def is_trusted(self) -> bool:
+        """False where the program must say `DO_NOT_TRUST`."""
+        return self.verdict != NOT_DISTINGUISHABLE
+
+    @property
+    def name(self) -> str:
+        """What a screen calls it."""
+        return f"{self.subject}, session {self.session}"
+
+    @property
+    def warning(self) -> str:
+        """What must be said wherever it is used; empty for one that beats chance."""
+        if self.is_trusted:
+            return ""
+        return f"{DO_NOT_TRUST}: its calibration was {self.verdict}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what goes to JSON; `from_dict` turns it back into an equal summary."""
+        values = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        return {"format_version": FORMAT_VERSION, "kind": KIND, **values}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str) -> ProfileSummary:
+        """Build a summary from `to_dict`'s form; keys that are not its own are left alone.
+
+        Raises
+        ------
+        InputError
+            A key is missing, a value is wrong, or the file is no profile of this version.
+        """
+        if data.get("kind") != KIND:
+            raise InputError(
+                f"expected a {KIND}, found {data.get('kind', 'a model or something else')!r}",
+                where=where,
+                remedy="give a profile's folder with --profile and a model's with --model",
+            )
+        if data.get("format_version") != FORMAT_VERSION:
+            raise InputError(
+                f"expected format_version {FORMAT_VERSION}, found {data.get('format_version')!r}",
+                where=where,
+                remedy="open it with the version of the program that wrote it, or calibrate anew",
+            )
+        values: dict[str, Any] = {}
+        for entry in fields(cls):
+            if entry.name in data:
+                values[entry.name] = _checked(entry.name, data[entry.name], str(entry.type), where)
+        missing = [name for name in _REQUIRED if name not in values]
+        if missing:
+            raise InputError(
+                f"expected {', '.join(_REQUIRED)}; missing: {', '.join(missing)}", where=where, remedy=REMEDY
+            )
+        summary = cls(**values)
+        summary._check(where)
+        return summary
+
+    def _check(self, where: str) -> None:
+        in_order = tuple(m for m in MODALITIES if m in self.modalities)
+        for what, allowed, found in (
+            ("head", HEADS, self.head),
+            ("verdict", VERDICTS, self.verdict),
+            ("modalities", (in_order or ("some of them",),), self.modalities),
+        ):
+            if found not in allowed:
+                raise InputError(
+                    f"{what}: expected one of {list(allowed)}, found {found!r}", where=where, remedy=REMEDY
+                )
+        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
+            raise InputError(
+                f"classes: expected two or more distinct names, found {list(self.classes)}",
+                where=where,
+                remedy=REMEDY,
+            )
+
+
+_REQUIRED = (
+    "subject", "classes", "modalities", "ch_names", "head", "verdict", "base_name", "base_sha256",
+    "features_sha256",
+)  # fmt: skip
+
+
+def _checked(name: str, value: Any, kind: str, where: str) -> Any:
+    """Return a value of ``config.json`` as the field takes it."""
+    if kind == "tuple[str, ...]":
+        good = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+        value = tuple(value) if good else value
+    elif kind.startswith("Mapping"):
+        good = isinstance(value, dict) and all(
+            entry is None or (isinstance(entry, int | float) and not isinstance(entry, bool))
+            for entry in value.values()
+        )
+    elif kind == "float | None":
+        good = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    elif kind == "str | None":
+        good = value is None or isinstance(value, str)
+    else:
+        good = type(value) is {"str": str, "int": int, "bool": bool}[kind]
+    if not good:
+        raise InputError(f"{name}: expected {kind}, found {value!r}", where=where, remedy=REMEDY)
+    return value
+
+
+def read_config(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """Return a profile's ``config.json`` as a dict and as it lies there.
+
+    Raises
+    ------
+    InputError
+        If it is missing or no JSON object.
+    """
+    path = folder / CONFIG_FILE
+    text = read_file(path)
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:  # bad JSON or bad UTF-8
+        raise InputError(f"expected JSON: {error}", where=str(path), remedy=REMEDY) from error
+    if not isinstance(data, dict):
+        raise InputError(
+            f"expected a JSON object, found {type(data).__name__}", where=str(path), remedy=REMEDY
+        )
+    return data, text
+
+
+def read_summary(folder: Path | str) -> ProfileSummary:
+    """Read what a profile says of itself, without its weights.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no profile, or a damaged one.
+    """
+    folder = Path(folder)
+    data, _ = read_config(folder)
+    summary = ProfileSummary.from_dict(data, str(folder / CONFIG_FILE))
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise InputError(f"expected {WEIGHTS_FILE}, found none", where=str(folder), remedy=REMEDY)
+    return summary
+
+
+def read_file(path: Path) -> bytes:
+    """Return a file's content.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"expected a profile's file, found none that can be read ({error.strerror})",
+            where=str(path),
+            remedy=f"a profile is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}: give it with --profile",
+        ) from error
