@@ -45,11 +45,11 @@ def run_window(request: Request, options: WindowOptions) -> int:
     """
     settings = Settings(None if options.screenshot else settings_path())
     wanted = options.scale or chosen_scale(settings)
-    scale = wanted if options.screenshot else _fitting(wanted)
+    scale = wanted if options.screenshot else fitting_scale(wanted)
     application = make_application(scale)
     session = Session(EngineProcess)
     window = MainWindow(session, settings)
-    window.appearance.use_theme(_theme(application, options, settings))
+    window.appearance.use_theme(chosen_theme(application, options, settings))
     _place(window, options, settings)
     if scale < wanted:
         window.appearance.tell_capped(wanted, scale)
@@ -70,7 +70,7 @@ def run_window(request: Request, options: WindowOptions) -> int:
         timer = QTimer()
         timer.timeout.connect(lambda: [check() for check in checks])
         timer.start(_CHECK_MS)
-        with _ended_by_signal(window.closing.begin):
+        with ended_by_signal(window.closing.begin):
             application.exec()
     finally:
         garbage.stop()
@@ -107,13 +107,13 @@ def _tell(kind: QtMsgType, context: QMessageLogContext, message: str | None) -> 
         print(f"Qt: {message}", file=sys.stderr)
 
 
-def _fitting(wanted: float) -> float:
+def fitting_scale(wanted: float) -> float:
     """Return the scale, or the largest one that the screen holds."""
     room = screen_room() if wanted > 1 else None
     return wanted if room is None else min(wanted, largest_scale(room))
 
 
-def _theme(application: QApplication, options: WindowOptions, settings: Settings) -> Theme:
+def chosen_theme(application: QApplication, options: WindowOptions, settings: Settings) -> Theme:
     """Return the colours asked for, else those kept, else those of the system."""
     hints = application.styleHints()
     is_light = hints is not None and hints.colorScheme() == Qt.ColorScheme.Light
@@ -147,7 +147,7 @@ def _watch_time(window: MainWindow, options: WindowOptions) -> Callable[[], None
 
 
 @contextmanager
-def _ended_by_signal(close: Callable[[], None]) -> Iterator[None]:
+def ended_by_signal(close: Callable[[], None]) -> Iterator[None]:
     """Close properly on Ctrl-C in the terminal, a request to terminate, or a terminal that goes."""
 
     def take(_number: int, _frame: FrameType | None) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from app.engine.messages import Phase
 from app.exit_codes import FAULT, GOOD, WRONG_USE
-from app.qt.shell.session import Session
+from app.qt.shell.session import EngineSession
 from app.view.plain_text import message_line
 from app.view.stopped import LONGEST
 
@@ -21,12 +22,12 @@ class Outcome:
 
     Parameters
     ----------
-    session : Session
+    session : EngineSession
     say : callable
         Takes the line of a failure; by default it goes to stderr.
     """
 
-    def __init__(self, session: Session, say: Callable[[str], None] = _say) -> None:
+    def __init__(self, session: EngineSession[Any], say: Callable[[str], None] = _say) -> None:
         self._session, self._say = session, say
         self._last: Phase | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from acquisition.types import KIND_OF_MODALITY, Kind
 from app.engine.messages import DAMAGED
@@ -41,6 +41,12 @@ def conditions(store: ViewStore) -> list[Condition]:
     return sorted(found, key=lambda condition: ("error", "warning", "info").index(condition.severity))
 
 
+def calibration_conditions(store: ViewStore) -> list[Condition]:
+    """Return what goes wrong during a guided calibration, whose own screens say all the rest."""
+    found = [*_of_silence(store), *_of_streams(store), *_of_failures(store), *_of_recording(store)]
+    return [replace(condition, actions=()) for condition in found if condition.severity != "info"]
+
+
 def _of_session(store: ViewStore) -> list[Condition]:
     phase = store.phase
     if phase.name == "failed":
@@ -51,6 +57,10 @@ def _of_session(store: ViewStore) -> list[Condition]:
             remedy = "Space plays it once more, the bar below goes to any moment"
             return [Condition("engine", "info", "The recording is at its end.", remedy, ("open_recording",))]
         return [Condition("engine", "info", "The session has ended.", _line(phase.message), ("start_again",))]
+    return _of_silence(store)
+
+
+def _of_silence(store: ViewStore) -> list[Condition]:
     if store.is_silent:
         text = f"The engine has not answered for {age(store.silent_s)}: nothing shown here is of now."
         remedy = "wait a little: is the computer overloaded? Or start it again"

@@ -36,6 +36,7 @@ from app.stream_state import StreamState, state_after
 from app.view.frames import FrameHistory
 from app.view.history import BinnedHistory, SampleHistory
 from app.view.timed import TimedHistory
+from calibration.types import SessionView
 from models.prediction import Prediction
 
 _N_EVENTS = 500
@@ -86,6 +87,7 @@ class ViewStore:
         self.health: HealthPart | None = None
         self.engine_memory: deque[tuple[float, float]] = deque(maxlen=_N_MEMORY)
         self.occlusion: Occlusion | None = None
+        self.calibration: SessionView | None = None  # where a guided calibration stands
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
         self.failures: deque[Failure] = deque(maxlen=_N_EVENTS)
         self._takers: dict[type, Callable[[Any], None]] = {
@@ -104,6 +106,7 @@ class ViewStore:
             QualityPart: self._take_quality,
             HealthPart: self._take_health,
             Occlusion: self._take_occlusion,
+            SessionView: self._take_calibration,
         }
 
     # --- reading ---
@@ -215,6 +218,9 @@ class ViewStore:
 
     def _take_occlusion(self, occlusion: Occlusion) -> None:
         self.occlusion = occlusion
+
+    def _take_calibration(self, view: SessionView) -> None:
+        self.calibration = view
 
     def _notice_jump(self, t: float, newest: float) -> None:
         """Void all signals after ``t`` where it lies well before the newest of its kind (NaN compares False).

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
+from typing import Any
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QCloseEvent
 from PyQt6.QtWidgets import QLabel, QMessageBox, QWidget
 
 from app.qt.shell.recording import is_recording
-from app.qt.shell.session import STOP_WITHIN_S, Session
+from app.qt.shell.session import STOP_WITHIN_S, EngineSession
 
 
 class Closing:
@@ -19,12 +20,12 @@ class Closing:
     Parameters
     ----------
     window : QWidget
-    session : Session
+    session : EngineSession
     before : callable
         Called once, when it is decided: keeps settings.
     """
 
-    def __init__(self, window: QWidget, session: Session, before: Callable[[], None]) -> None:
+    def __init__(self, window: QWidget, session: EngineSession[Any], before: Callable[[], None]) -> None:
         self._window, self._session, self._before = window, session, before
         self._is_decided = False
         self._deadline = 0.0

@@ -8,16 +8,19 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from app.engine.messages import Opened, Stop
-from app.engine.request import Request
+from app.engine.request import EngineRequest, Request
 from app.view.store import ViewStore
 
 #: Then an engine is ended by force, which takes up to a second more: closing shall take three at most.
 STOP_WITHIN_S = 2.2
 _STOP_LOADING_WITHIN_S = 0.7  # loading torch cannot be interrupted, and leaves nothing to be finished
 _DEAF_S = 1.0  # a window that itself stood still for so long has not listened
+
+
+R = TypeVar("R", bound=EngineRequest)
 
 
 class Engine(Protocol):
@@ -40,7 +43,7 @@ class Engine(Protocol):
         """End the process, by force where it does not react in time."""
 
 
-class Session:
+class EngineSession(Generic[R]):
     """Runs a request in an engine and keeps the store up to date; all calls return at once.
 
     Parameters
@@ -49,17 +52,17 @@ class Session:
         Returns an engine, not yet started, for a request.
     """
 
-    def __init__(self, make_engine: Callable[[Request], Engine]) -> None:
+    def __init__(self, make_engine: Callable[[R], Engine]) -> None:
         self._make_engine = make_engine
         self._engine: Engine | None = None
         self._retired: list[tuple[Engine, float]] = []  # with the time their patience ends
-        self._waiting: Request | None = None
+        self._waiting: R | None = None
         self._heard_at = self._polled_at = monotonic()
-        self.request: Request | None = None
-        self.last_good: Request | None = None  # the newest one that opened
+        self.request: R | None = None
+        self.last_good: R | None = None  # the newest one that opened
         self.store = ViewStore()
 
-    def start(self, request: Request) -> None:
+    def start(self, request: R) -> None:
         """Run ``request`` as soon as the engine that runs now has ended."""
         self.stop()
         self._waiting = request
@@ -146,6 +149,10 @@ class Session:
         self.store = ViewStore()
         self._engine = self._make_engine(self.request)
         self._engine.start()
+
+
+class Session(EngineSession[Request]):
+    """What the dashboard runs: live sessions and replays."""
 
 
 def continued(request: Request) -> Request:

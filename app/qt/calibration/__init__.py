@@ -1,0 +1,1 @@
+"""The window that leads a person through a calibration, a file a screen."""

@@ -1,0 +1,125 @@
+"""When a screen appeared, and how steadily it was drawn, as far as widgets can know it.
+
+A widget is painted into a picture in memory, and Qt hands that picture to the window system at the end of
+the window's ``UpdateRequest``. The stamp is taken right after, with the LSL clock. What happens then is out
+of a program's reach: the picture is on the screen with the next refresh, so up to one frame later, and a
+compositing window manager may add another. **The claim is plus or minus one display frame** on a screen
+without compositor delay; where more is needed, a photodiode on a corner of the screen tells the rest.
+
+Widgets offer no signal for the screen's own refresh either. `FrameMeter` therefore draws a single pixel at
+the pace that the screen says it has and measures when each picture was handed over: an interval far above
+the median means that the window was held up for so long and would have missed those frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PyQt6.QtCore import Qt, QTimer
+from PyQt6.QtGui import QPainter, QPaintEvent
+from PyQt6.QtWidgets import QWidget
+
+from app.qt.calibration.screen import Screen
+from app.view.frame_timing import display_timing
+from calibration.types import DisplayTiming
+
+_FALLBACK_HZ = 60.0
+_MOST_FRAMES = 60 * 240  # a minute at 240 Hz
+#: A sound or video that has not begun so long after its screen has a fault; the step goes on without it.
+_MEDIA_WITHIN_S = 1.0
+
+
+class OnsetClock:
+    """Waits for the screen of a step to be drawn, and for what it plays to begin.
+
+    Parameters
+    ----------
+    clock : callable
+        Returns LSL seconds.
+    on_shown : callable
+        Gets the step's id and the time of its onset.
+    """
+
+    def __init__(self, clock: Callable[[], float], on_shown: Callable[[int, float], None]) -> None:
+        self._clock, self._on_shown = clock, on_shown
+        self._step_id: int | None = None
+        self._screen: Screen | None = None
+        self._drawn_at: float | None = None
+
+    def arm(self, step_id: int, screen: Screen) -> None:
+        """Wait for this screen; it must not have been drawn since it took up the step."""
+        self._step_id, self._screen, self._drawn_at = step_id, screen, None
+        screen.is_painted = False
+        screen.update()
+
+    def disarm(self) -> None:
+        """Wait for nothing."""
+        self._step_id = self._screen = self._drawn_at = None
+
+    def note_flushed(self) -> None:
+        """Take note that the window has handed a picture over."""
+        screen = self._screen
+        if screen is not None and screen.is_painted and self._drawn_at is None:
+            self._drawn_at = self._clock()
+            self.poll()
+
+    def poll(self) -> None:
+        """Tell the onset once both picture and sound have begun: the later of the two."""
+        if self._screen is None or self._step_id is None or self._drawn_at is None:
+            return
+        onset = self._drawn_at
+        if self._screen.plays:
+            began = self._screen.media_began
+            if began is None and self._clock() < onset + _MEDIA_WITHIN_S:
+                return
+            onset = max(onset, began or onset)
+        step_id = self._step_id
+        self.disarm()
+        self._on_shown(step_id, onset)
+
+
+class FrameMeter(QWidget):
+    """A pixel in the corner, drawn at the screen's pace while a step is measured.
+
+    Parameters
+    ----------
+    parent : QWidget
+    clock : callable
+        Returns LSL seconds.
+    """
+
+    def __init__(self, parent: QWidget, clock: Callable[[], float]) -> None:
+        super().__init__(parent)
+        self._clock = clock
+        self._step = ""
+        self._drawn: list[float] = []
+        self.setFixedSize(1, 1)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._draw)
+
+    def start(self, step: str) -> None:
+        """Measure a step, named by its onset marker."""
+        screen = self.screen()
+        rate = screen.refreshRate() if screen is not None else _FALLBACK_HZ
+        self._step, self._drawn = step, []
+        self.raise_()
+        self._timer.start(max(1, round(1000 / (rate if rate > 0 else _FALLBACK_HZ))))
+
+    def stop(self) -> DisplayTiming | None:
+        """End the measurement; None where too little was drawn."""
+        if not self._timer.isActive():
+            return None
+        self._timer.stop()
+        return display_timing(self._step, self._drawn)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw the pixel as what lies under it."""
+        QPainter(self).fillRect(self.rect(), self.palette().window())
+
+    def _draw(self) -> None:
+        if not self.isVisible() or len(self._drawn) >= _MOST_FRAMES:
+            return
+        self.repaint()  # at once: painted and handed over when it returns
+        self._drawn.append(self._clock())

@@ -1,0 +1,123 @@
+"""What a screen of a calibration is: a page that shows one step, grows with the window and takes keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
+from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from app.qt.text_size import GrowingPage, scaled_font
+from app.qt.theme import DARK, Theme
+from app.view.store import ViewStore
+from calibration.types import SessionView
+
+Send = Callable[[object], None]
+
+
+class Screen(GrowingPage):
+    """A page; its content goes into ``column``, which is no wider than lines of text may be.
+
+    Parameters
+    ----------
+    title : str
+        Plain text, read out to assistive technology.
+    send : callable
+        Takes orders for the engine.
+    width : int
+        Of the column, in characters of average width.
+
+    Attributes
+    ----------
+    is_painted : bool
+        True once the screen was drawn since `begin`.
+    media_began : float or None
+        LSL seconds at which what it plays began; None while it has not, or plays nothing.
+    """
+
+    def __init__(self, title: str, send: Send, width: int = 96) -> None:
+        super().__init__()
+        self.theme: Theme = DARK
+        self.send = send
+        self.is_painted = False
+        self.media_began: float | None = None
+        self.setAccessibleName(title)
+        self._sized: list[tuple[QLabel, float, bool]] = []
+        self._width = width
+        self._inner = QWidget()
+        self.column = QVBoxLayout(self._inner)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(10)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(24, 18, 24, 12)
+        row.addStretch(1)
+        row.addWidget(self._inner, 1000)
+        row.addStretch(1)
+
+    # --- what happens to it ---
+
+    def begin(self, view: SessionView) -> None:
+        """Take up a step."""
+
+    def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
+        """Show the session as of ``now`` (LSL seconds); called all the time while it is visible."""
+
+    def leave(self) -> None:
+        """Let go of what plays; another screen is shown."""
+
+    @property
+    def plays(self) -> bool:
+        """True where sound or video belongs to the step."""
+        return False
+
+    def take_key(self, event: QKeyEvent) -> bool:
+        """Do what a key means here; return whether it means anything."""
+        return False
+
+    def first_focus(self) -> QWidget:
+        """Return what has the keys at first."""
+        return self
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        self.theme = theme
+        self.update()
+
+    # --- parts ---
+
+    def words(self, text: str = "", size: float = 1.0, *, bold: bool = False, muted: bool = False) -> QLabel:
+        """Return a label of plain text, ``size`` times as large as the page's."""
+        label = QLabel(text)
+        label.setTextFormat(Qt.TextFormat.PlainText)
+        label.setWordWrap(True)
+        label.setProperty("muted", muted)
+        self._sized.append((label, size, bold))
+        label.setFont(scaled_font(self, size, bold=bold))
+        return label
+
+    def button(self, text: str, call: Callable[[], object], *, primary: bool = False) -> QPushButton:
+        """Return a button; the primary one is what most people want next."""
+        made = QPushButton(text)
+        made.setProperty("primary", primary)
+        made.setAutoDefault(True)  # Enter presses it, besides Space
+        made.clicked.connect(lambda: call())
+        return made
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Fill the background."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(self.theme.window))
+        self.is_painted = True
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Grow the text with the page."""
+        super().resizeEvent(event)
+        for label, size, bold in self._sized:
+            label.setFont(scaled_font(self, size, bold=bold))
+        self._inner.setMaximumWidth(self.fontMetrics().averageCharWidth() * self._width)
+
+
+def is_enter(event: QKeyEvent) -> bool:
+    """Tell whether a key is one of the two Enter keys."""
+    return event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)

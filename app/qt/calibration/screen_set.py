@@ -1,0 +1,78 @@
+"""All screens of a calibration, by the names that `app.view.calibration_screens` gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.qt.calibration.finish import FinishScreen
+from app.qt.calibration.fixation import FixationScreen
+from app.qt.calibration.hint import HintScreen
+from app.qt.calibration.multimedia import has_sound, sound_check
+from app.qt.calibration.notice import NoticeScreen
+from app.qt.calibration.pause import PauseScreen
+from app.qt.calibration.plain_screens import FailedScreen, ResumeScreen, WaitingScreen
+from app.qt.calibration.preflight import PreflightScreen
+from app.qt.calibration.report import ReportScreen
+from app.qt.calibration.rest import RestScreen
+from app.qt.calibration.screen import Screen
+from app.qt.calibration.stimulus import StimulusScreen
+from calibration.consent import notice
+from calibration.plan import Plan
+
+if TYPE_CHECKING:
+    from app.calibrate.prepare import Prepared
+    from app.qt.calibration.window import CalibrationWindow
+
+
+class ScreenSet:
+    """Makes the screens of a window.
+
+    Parameters
+    ----------
+    window : CalibrationWindow
+    prepared : Prepared
+    folder : Path
+        Where the session will be kept.
+    clock : callable
+        Returns LSL seconds.
+    """
+
+    def __init__(
+        self,
+        window: CalibrationWindow,
+        prepared: Prepared,
+        folder: Path,
+        clock: Callable[[], float],
+    ) -> None:
+        send, plan = window.send, prepared.plan
+        self.stimulus = StimulusScreen(send, clock, window.tell)
+        self.notice = NoticeScreen(send, notice(prepared.request.subject, folder), window.agree, window.close)
+        is_heard = bool(kinds_of(plan) & {"sound", "video"})
+        self.preflight = PreflightScreen(send, (sound_check(is_heard),))
+        self.report = ReportScreen(send, plan.classes)
+        self.rest = RestScreen(send)
+        self.pause = PauseScreen(send, window.end)
+        self.finish = FinishScreen(send, window.open_report, window.use_live, window.close)
+        self.by_name: dict[str, Screen] = {
+            "resume": ResumeScreen(send, prepared.words, window.choose),
+            "notice": self.notice,
+            "waiting": WaitingScreen(send),
+            "preflight": self.preflight,
+            "fixation": FixationScreen(send, has_sound=has_sound()),
+            "practice": self.stimulus,
+            "hint": HintScreen(send),
+            "stimulus": self.stimulus,
+            "report": self.report,
+            "rest": self.rest,
+            "pause": self.pause,
+            "finish": self.finish,
+            "failed": FailedScreen(send, window.start_again, window.close),
+        }
+
+
+def kinds_of(plan: Plan) -> set[str]:
+    """Return the kinds of a plan's stimuli."""
+    listed = [stimulus for name in plan.classes for stimulus in plan.stimuli[name]]
+    return {stimulus.kind for stimulus in (*listed, plan.practice)}

@@ -1,0 +1,162 @@
+"""Saves a picture of every screen while a session goes on by itself, as a simulated person would have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+
+from app.calibrate.simulated_person import simulated_report
+from app.qt.calibration.window import CalibrationWindow
+from app.window_options import WindowOptions
+from calibration.types import SessionView
+
+_SETTLE_S = 1.0  # before a picture: until then texts and figures come in
+_LIMIT_S = 90.0  # a screen that is gone on from has so long to let it happen
+_RED_FOR_S = 12.0  # lights get so long to turn green before they are overridden
+
+
+class Screenshots:
+    """Takes pictures as the screens come up, and does what the person would; call `poll` now and then.
+
+    Parameters
+    ----------
+    window : CalibrationWindow
+    options : WindowOptions
+        With a folder to save to.
+    say : callable
+        Tells what was saved.
+    clock : callable
+        Seconds that go on steadily.
+    """
+
+    def __init__(
+        self,
+        window: CalibrationWindow,
+        options: WindowOptions,
+        say: Callable[[str], None] = print,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        assert options.screenshot is not None
+        self._window, self._say, self._clock = window, say, clock
+        self._folder: Path = options.screenshot
+        self._key: tuple[str, int] | None = None
+        self._since = clock()
+        self._has_acted = self._has_paused = self._is_over = False
+        self.saved: dict[str, Path] = {}
+        self.faults: list[str] = []
+
+    def poll(self) -> None:
+        """Take the picture of a screen that has settled, then do what goes on from it."""
+        if self._is_over:
+            return
+        view = self._window.session.store.calibration
+        name = self._window.screen_name
+        key = (name, view.step_id if view is not None else 0)
+        if key != self._key:
+            self._key, self._since, self._has_acted = key, self._clock(), False
+        waited = self._clock() - self._since
+        if waited < _SETTLE_S:
+            return
+        self._prepare_answer(name, view)
+        title = _title(name, view)
+        if title not in self.saved and not self._is_waiting(name, view, waited):
+            self._save(title)
+        if name == "failed" or (waited > _LIMIT_S and name in ("waiting", "preflight")):
+            self._finish(f"the session stood at {name}: {self._window.session.store.phase.message}")
+        elif not self._has_acted:
+            self._act(name, view, waited)
+
+    def _is_waiting(self, name: str, view: SessionView | None, waited: float) -> bool:
+        """Tell whether the screen has not yet what its picture shall show."""
+        if name != "preflight" or view is None:
+            return False
+        is_red = any(check.light == "red" for check in view.checks)
+        has_quality = self._window.session.store.quality.newest is not None
+        return not view.checks or ((is_red or not has_quality) and waited < _RED_FOR_S)
+
+    def _prepare_answer(self, name: str, view: SessionView | None) -> None:
+        """Choose in the answer what the simulated person felt, for the picture and to be sent."""
+        if name != "report" or view is None or self._window.screens.report.label is not None:
+            return
+        screen, labels = self._window.screens.report, self._window.plan.classes
+        felt = simulated_report(self._window.request.seed, view.step.trial, view.step.emotion, labels)
+        screen.choose(felt.label if felt.label in labels else labels[0])
+        screen.sliders["valence"].setValue(felt.valence)
+        screen.sliders["arousal"].setValue(felt.arousal)
+
+    def _act(self, name: str, view: SessionView | None, waited: float) -> None:
+        screens = self._window.screens
+        self._has_acted = True
+        if name == "resume":
+            self._window.choose(True)
+        elif name == "notice":
+            screens.notice.tick_all()
+            screens.notice.give()
+        elif name == "preflight":
+            self._has_acted = self._pass_preflight(view, waited)
+        elif name == "report":
+            screens.report.answer()
+        elif name == "rest" and not self._has_paused:
+            self._has_paused = True
+            self._window.pause()
+        elif name == "pause":
+            screens.pause.resume()
+        elif name == "finish":
+            self._has_acted = view is not None and view.result is not None
+            if self._has_acted:
+                self._finish("")
+
+    def _pass_preflight(self, view: SessionView | None, waited: float) -> bool:
+        if view is None or self._is_waiting("preflight", view, waited):
+            return False
+        screen = self._window.screens.preflight
+        if screen.override.isVisible():
+            screen.override.setChecked(True)
+        screen.proceed()
+        return screen.go.isEnabled()
+
+    def _save(self, title: str) -> None:
+        path = self._folder / self._name(title)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            is_saved = self._window.grab().save(str(path))
+        except OSError as error:
+            is_saved = False
+            self.faults.append(str(error))
+        self.saved[title] = path
+        if is_saved:
+            self._say(f"saved {path}")
+        else:
+            self.faults.append(f"cannot write {path}")
+
+    def _name(self, title: str) -> str:
+        width, height = self._window.width(), self._window.height()
+        scale = self._window.devicePixelRatioF()
+        times = f"@{scale:g}x" if scale != 1 else ""
+        theme = self._window.appearance.theme.name
+        return f"{len(self.saved) + 1:02d}-{title}-{width}x{height}{times}-{theme}.png"
+
+    def _finish(self, fault: str) -> None:
+        self._is_over = True
+        n_faults = self._window.faults.n_faults
+        if fault:
+            self.faults.append(fault)
+        if n_faults:
+            self.faults.append(f"{n_faults} faults of the program while the window was open")
+        for each in self.faults:
+            self._say(f"error: {each}")
+        self._window.closing.begin()
+
+
+def _title(name: str, view: SessionView | None) -> str:
+    """Return what a screen's picture is called; a screen with other content has another picture."""
+    if view is None:
+        return name
+    if name == "fixation":
+        return view.step.kind.replace("_", "-")
+    if name == "rest" and view.progress is not None:
+        return "rest-progress"
+    if name == "finish":
+        return "verdict" if view.result is not None else "fit"
+    return name

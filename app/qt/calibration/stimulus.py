@@ -1,0 +1,133 @@
+"""The stimulus of a trial or of the practice, alone on a calm background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtWidgets import QStackedWidget, QWidget
+
+from app.engine.calibration_orders import Proceed
+from app.qt.calibration.picture import Picture
+from app.qt.calibration.screen import Screen, Send
+from app.view.plain_text import one_line
+from app.view.store import ViewStore
+from calibration.types import SessionView, Stimulus
+
+if TYPE_CHECKING:
+    from app.qt.calibration.media import Media
+
+_LONGEST_TEXT = 1200
+
+
+class StimulusScreen(Screen):
+    """Text, picture, sound or video.
+
+    Parameters
+    ----------
+    send : callable
+    clock : callable
+        Returns LSL seconds.
+    tell : callable
+        Takes what could not be shown, in a sentence.
+    """
+
+    def __init__(self, send: Send, clock: Callable[[], float], tell: Callable[[str], None]) -> None:
+        super().__init__("Stimulus", send, width=70)
+        self._clock, self._tell = clock, tell
+        self._media: Media | None = None
+        self._stimulus: Stimulus | None = None
+        self._step_id = 0
+        self._has_told = self._ends_with_media = False
+        self.heading = self.words("", 1.2, muted=True)
+        self.prompt = self.words("", 1.9)
+        self.caption = self.words("", 1.3)
+        for label in (self.heading, self.prompt, self.caption):
+            label.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter)
+        self.picture = Picture()
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self.prompt)
+        self._stack.addWidget(self.picture)
+        self.column.addWidget(self.heading)
+        self.column.addWidget(self._stack, 1)
+        self.column.addWidget(self.caption)
+
+    @property
+    def plays(self) -> bool:
+        """True for sound and video."""
+        return self._stimulus is not None and self._stimulus.kind in ("sound", "video") and not self._has_told
+
+    def prepare(self, stimulus: Stimulus | None) -> None:
+        """Open the file of a trial that is about to come."""
+        if stimulus is not None and stimulus.path is not None and stimulus.kind in ("sound", "video"):
+            self.media().load(stimulus.path, is_video=stimulus.kind == "video")
+            self._stimulus = stimulus
+
+    def begin(self, view: SessionView) -> None:
+        """Show a step's stimulus, and play it."""
+        step = view.step
+        stimulus = step.stimulus if step.stimulus is not None else Stimulus("text")
+        self._step_id, self._has_told = view.step_id, False
+        self._ends_with_media = step.duration_s is None
+        self.media_began = None
+        self.heading.setText("Practice: this does not count" if step.kind == "practice" else "")
+        text = one_line(stimulus.text, _LONGEST_TEXT)
+        is_text, is_sound = stimulus.kind == "text", stimulus.kind == "sound"
+        self.prompt.setText(text if is_text or is_sound else "")
+        self.caption.setText("" if is_text or is_sound else text)
+        self.caption.setVisible(bool(self.caption.text()))
+        self._show_middle(stimulus)
+        self._stimulus = stimulus
+
+    def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
+        """Note when it began, and what cannot be shown."""
+        if not self.plays:
+            return
+        media = self.media()
+        self.media_began = media.began
+        if media.fault:
+            self._fail(media.fault)
+        elif media.is_over and self._ends_with_media:
+            self._ends_with_media = False
+            self.send(Proceed(self._step_id))
+
+    def leave(self) -> None:
+        """Fall silent."""
+        if self._media is not None:
+            self._media.stop()
+        self._stimulus = None
+
+    def media(self) -> Media:
+        """Return the player, made when it is needed first: it needs libraries of its own."""
+        if self._media is None:
+            from app.qt.calibration.media import Media
+
+            self._media = Media(self._clock)
+            self._stack.addWidget(self._media.video)
+        return self._media
+
+    def _show_middle(self, stimulus: Stimulus) -> None:
+        shown: QWidget = self.prompt
+        if stimulus.kind == "image":
+            shown = self.picture
+            if fault := self.picture.show_file(stimulus.path):
+                self._stimulus = stimulus
+                self._fail(fault)
+        elif stimulus.kind in ("sound", "video"):
+            if stimulus != self._stimulus:
+                self.prepare(stimulus)
+            media = self.media()
+            shown = media.video if stimulus.kind == "video" else self.prompt
+            media.play()
+        self._stack.setCurrentWidget(shown)
+
+    def _fail(self, fault: str) -> None:
+        """Show the words instead, and say once what went wrong."""
+        if self._has_told or self._stimulus is None:
+            return
+        self._has_told = True
+        name = self._stimulus.path.name if self._stimulus.path is not None else "the stimulus"
+        self.prompt.setText(one_line(self._stimulus.text, _LONGEST_TEXT))
+        self._stack.setCurrentWidget(self.prompt)
+        self._tell(f"{one_line(name)} cannot be shown: {one_line(fault)}; repeat or skip the trial")

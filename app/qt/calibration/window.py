@@ -1,0 +1,333 @@
+"""The window of a guided calibration: shows the step's screen, tells when it appeared, passes orders on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from PyQt6.QtCore import QEvent, Qt, QTimer
+from PyQt6.QtGui import QCloseEvent, QKeyEvent
+from PyQt6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+
+from app.calibrate.prepare import Prepared, prepare
+from app.engine.calibration_orders import AbortSession, Drawn, PauseSession, Shown
+from app.engine.request import CalibrationRequest
+from app.qt.calibration.frame_clock import FrameMeter, OnsetClock
+from app.qt.calibration.keys import KeysDialog, key_command
+from app.qt.calibration.multimedia import Tone
+from app.qt.calibration.questions import ask_to_end
+from app.qt.calibration.screen import Screen
+from app.qt.calibration.screen_set import ScreenSet
+from app.qt.calibration.status_bar import StatusBar
+from app.qt.calibration.ways_on import open_file, use_live
+from app.qt.shell.appearance import Appearance
+from app.qt.shell.banners import Banners
+from app.qt.shell.closing import Closing
+from app.qt.shell.faults import Faults
+from app.qt.shell.session import EngineSession
+from app.qt.shell.settings import Settings
+from app.qt.theme import Theme
+from app.view.calibration_screens import CALM_SCREENS, is_armed_to_pause, screen_of
+from app.view.conditions import Condition, calibration_conditions
+from app.view.plain_text import message_line
+from calibration.types import SessionView
+
+_REFRESH_MS = 15
+_SLOW_EVERY = 16
+_MEASURED = ("practice", "stimulus")
+
+
+class CalibrationWindow(QMainWindow):
+    """Leads a person through a session.
+
+    Parameters
+    ----------
+    session : EngineSession
+        Of `CalibrationRequest`.
+    settings : Settings
+    prepared : Prepared
+        What can be known before; with a session that was broken off the window offers to go on with it.
+    folder : Path
+        Where the session will be kept.
+    clock : callable
+        Returns LSL seconds.
+    is_placed : bool
+        Whether the window keeps its size; otherwise it fills the screen from the first trial on.
+    """
+
+    def __init__(
+        self,
+        session: EngineSession[CalibrationRequest],
+        settings: Settings,
+        prepared: Prepared,
+        folder: Path,
+        clock: Callable[[], float],
+        *,
+        is_placed: bool = False,
+    ) -> None:
+        super().__init__()
+        self.session, self.settings, self.request = session, settings, prepared.request
+        self.faults = Faults(lambda fault: self.banners.tell_fault(fault))
+        self.appearance = Appearance(self, settings, self._pass_theme_on, lambda c: self.banners.tell(c))
+        self.closing = Closing(self, session, self._keep_settings)
+        self._clock, self._is_placed = clock, is_placed
+        self.plan = prepared.plan
+        self._has_agreed = self._has_aborted = False
+        self._chooses = prepared.record is not None
+        self._step_id: int | None = None
+        self._name = ""
+        self._n_refreshes = 0
+        self._message = ""
+        self._was_closed_eyes = False
+        self.tone = Tone()
+        self.screens = ScreenSet(self, prepared, folder, clock)
+        self._onset = OnsetClock(clock, self._tell_shown)
+        self._lay_out()
+        self.meter = FrameMeter(self, clock)
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self.poll)
+        self._timer.start(_REFRESH_MS)
+
+    def _lay_out(self) -> None:
+        self.setWindowTitle(f"Affectscope: calibration of {self.request.subject}")
+        self.banners = Banners(lambda name: (name, self.start))
+        self.status = StatusBar(
+            self.request.subject,
+            self.request.simulated is not None,
+            [("Pause (P)", self.pause), ("Keys (F1)", self.show_keys)],
+        )
+        self.stack = QStackedWidget()
+        for screen in dict.fromkeys(self.screens.by_name.values()):
+            self.stack.addWidget(screen)
+        page = QWidget()
+        page.setObjectName("page")
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.banners)
+        column.addWidget(self.stack, 1)
+        column.addWidget(self.status)
+        self.setCentralWidget(page)
+
+    # --- the session ---
+
+    def open(self) -> None:
+        """Show the first screen; the engine starts while it is read, but opens nothing yet."""
+        if not self._chooses:
+            self.start()
+        self._show_screen("resume" if self._chooses else "notice")
+
+    def choose(self, resume: bool) -> None:
+        """Go on with what was broken off, or not."""
+        self.request = replace(self.request, resume=resume)
+        if not resume:  # whose protocol need not be that of the session left behind
+            self.plan = prepare(self.request).plan
+            self.screens.report.set_labels(self.plan.classes)
+        self._chooses = False
+        self.start()
+
+    def start(self) -> None:
+        """Start the engine, from the notice on."""
+        self._has_agreed = self._has_aborted = False
+        self._step_id = None
+        self._onset.disarm()
+        self.session.start(self.request)
+
+    def start_again(self) -> None:
+        """Start after a failure, and go on with what was recorded."""
+        self.request = replace(self.request, resume=True)
+        self.start()
+
+    def agree(self) -> None:
+        """Take note that the consent was sent."""
+        self._has_agreed = True
+
+    def send(self, order: object) -> None:
+        """Pass an order on."""
+        self.session.send(order)
+
+    def pause(self) -> None:
+        """Hold the session, where there is something to hold."""
+        view = self.session.store.calibration
+        if is_armed_to_pause(view) and view is not None and not view.is_paused:
+            self.send(PauseSession())
+
+    def end(self) -> None:
+        """End the session for good, after a question."""
+        ask_to_end(self, self._abort)
+
+    def _abort(self) -> None:
+        self._has_aborted = True
+        self.screens.finish.is_aborted = True
+        self.send(AbortSession())
+
+    def use_live(self) -> None:
+        """Start the dashboard with the profile, and close."""
+        result = self.screens.finish.result
+        if result is not None and result.profile is not None:
+            use_live(self.request, result.profile)
+            self.close()
+
+    def open_report(self) -> None:
+        """Show the report in what the system opens such files with."""
+        result = self.screens.finish.result
+        if result is not None and not open_file(result.report):
+            text = f"No program opens it here: {result.report}"
+            self.banners.tell(Condition("report", "info", text))
+
+    # --- what happens all the time ---
+
+    def poll(self) -> None:
+        """Take news, show the screen that belongs to them, and refresh it."""
+        self.session.poll()
+        self.faults.deliver()
+        store = self.session.store
+        view, now = store.calibration, self._clock()
+        if not self._chooses:
+            self._show_screen(screen_of(view, store.phase, has_agreed=self._has_agreed))
+        if view is not None:
+            self._take_up(view)
+        self.current.refresh(view, store, now)
+        self._onset.poll()
+        self._n_refreshes += 1
+        if self._n_refreshes % _SLOW_EVERY == 1:
+            self._refresh_slowly()
+        self.closing.poll()
+
+    @property
+    def current(self) -> Screen:
+        """The screen that is shown."""
+        return self.screens.by_name[self._name]
+
+    @property
+    def screen_name(self) -> str:
+        """Its name, see `ScreenSet`."""
+        return self._name
+
+    def _show_screen(self, name: str) -> None:
+        if name == self._name:
+            return
+        if self._name:
+            self.current.leave()
+        self._name = name
+        screen = self.current
+        self.stack.setCurrentWidget(screen)
+        is_calm = name in CALM_SCREENS
+        self.status.show_buttons(
+            is_calm=is_calm, can_pause=is_armed_to_pause(self.session.store.calibration) and name != "pause"
+        )
+        self.setCursor(Qt.CursorShape.BlankCursor if is_calm else Qt.CursorShape.ArrowCursor)
+        if is_calm and not self._is_placed and not self.isFullScreen():
+            self.showFullScreen()
+        elif name == "finish" and not self._is_placed and self.isFullScreen():
+            self.showNormal()
+        screen.first_focus().setFocus()
+        if name == "hint" and (view := self.session.store.calibration) is not None:
+            self.screens.stimulus.prepare(view.step.stimulus)
+
+    def _take_up(self, view: SessionView) -> None:
+        """Begin a step whose screen has come up, and wait for it to be drawn."""
+        if view.is_paused or view.step_id == self._step_id or not self._has_agreed:
+            return
+        self._end_measurement()
+        if self._was_closed_eyes:
+            self.tone.play()
+        self._was_closed_eyes = view.step.kind == "baseline_closed"
+        self._step_id = view.step_id
+        self.current.begin(view)
+        self.current.first_focus().setFocus()
+        self._onset.arm(view.step_id, self.current)
+
+    def _tell_shown(self, step_id: int, time: float) -> None:
+        self.send(Shown(step_id, time))
+        view = self.session.store.calibration
+        if view is not None and view.step_id == step_id and view.step.kind in _MEASURED:
+            self.meter.start(view.step.onset_marker)
+
+    def _end_measurement(self) -> None:
+        timing = self.meter.stop()
+        if timing is not None:
+            self.send(Drawn(timing))
+
+    def _refresh_slowly(self) -> None:
+        store = self.session.store
+        is_calm = self._name in CALM_SCREENS
+        found = calibration_conditions(store)
+        self.banners.show_conditions(found)
+        if is_calm and not any(text.startswith("Error") for text in self.banners.texts):
+            self.banners.hide()  # it would move what is looked at; it shows with the next screen
+        message = store.calibration.message if store.calibration is not None else ""
+        if message != self._message:
+            self._message = message
+            if message and self._name != "failed":
+                self.tell(message)
+
+    def tell(self, message: str) -> None:
+        """Show a message until it is closed or there is a newer one."""
+        self.banners.tell(Condition("message", "info", message_line(message)))
+
+    # --- the window itself ---
+
+    def show_keys(self) -> None:
+        """List the keys."""
+        KeysDialog(self).open()
+
+    def event(self, event: QEvent | None) -> bool:
+        """Take the time when Qt has handed over what it painted."""
+        is_done = super().event(event)
+        if event is not None and event.type() == QEvent.Type.UpdateRequest:
+            self._onset.note_flushed()
+        elif event is not None and event.type() == QEvent.Type.WindowUnblocked:
+            QTimer.singleShot(0, self._take_keys)  # once the dialog that held them is gone
+        return is_done
+
+    def _take_keys(self) -> None:
+        if self.isVisible():
+            self.activateWindow()
+            self.current.first_focus().setFocus()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Take keys that the focused control has no use for: the screen's first, then the window's."""
+        if event is None or self.current.take_key(event):
+            return
+        command = key_command(event)
+        if command is not None:
+            getattr(self, command)()
+        else:
+            super().keyPressEvent(event)
+
+    def switch_theme(self) -> None:
+        """Go from dark to light or back."""
+        self.appearance.switch_theme()
+
+    def toggle_full_screen(self) -> None:
+        """Fill the screen, or return to a window, for good."""
+        self._is_placed = True
+        self.appearance.toggle_full_screen()
+
+    def larger(self) -> None:
+        """Scale up from the next start on."""
+        self.appearance.change_scale(1)
+
+    def smaller(self) -> None:
+        """Scale down from the next start on."""
+        self.appearance.change_scale(-1)
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        """End engine and recording first."""
+        if event is None:
+            return
+        self.closing.on_close(event)
+        if event.isAccepted():
+            self._timer.stop()
+            self._end_measurement()
+            self.current.leave()
+
+    def _keep_settings(self) -> None:
+        self.settings.save()
+
+    def _pass_theme_on(self, theme: Theme) -> None:
+        for screen in self.screens.by_name.values():
+            screen.set_theme(theme)

@@ -1,0 +1,93 @@
+"""Which screen of a guided calibration stands for which state of it, and its words; without Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.engine.messages import Phase
+from calibration.types import Check, Progress, SessionView, TrialRecord
+
+#: Screens that fill the window and on which nothing else happens.
+CALM_SCREENS = ("fixation", "practice", "hint", "stimulus")
+_OF_STEP = {
+    "preflight": "preflight",
+    "baseline_open": "fixation",
+    "baseline_closed": "fixation",
+    "practice": "practice",
+    "hint": "hint",
+    "stimulus": "stimulus",
+    "report": "report",
+    "rest": "rest",
+    "finish": "finish",
+}
+LIGHT_WORDS = {"green": "Good", "yellow": "Look", "red": "Stop"}
+_RED_FIRST = ("red", "yellow", "green")
+
+
+def screen_of(view: SessionView | None, phase: Phase, *, has_agreed: bool) -> str:
+    """Return the name of the screen to show.
+
+    Parameters
+    ----------
+    view : SessionView or None
+        None before the engine has sent one.
+    phase : Phase
+        Of the engine.
+    has_agreed : bool
+        Whether the consent was given.
+    """
+    if view is not None and view.result is not None:
+        return "finish"
+    if phase.name == "failed":
+        return "failed"
+    if not has_agreed:
+        return "notice"
+    if phase.name == "ended":
+        return "failed"
+    if view is None:
+        return "waiting"
+    if view.is_paused:
+        return "pause"
+    return _OF_STEP[view.step.kind]
+
+
+def is_armed_to_pause(view: SessionView | None) -> bool:
+    """Tell whether there is something to hold: between the pre-flight and the end."""
+    return view is not None and view.step.kind not in ("preflight", "finish") and view.result is None
+
+
+def by_gravity(checks: Sequence[Check]) -> list[Check]:
+    """Return checks, red ones first, otherwise in their order."""
+    return sorted(checks, key=lambda check: _RED_FIRST.index(check.light))
+
+
+def checks_in_words(checks: Sequence[Check]) -> str:
+    """Return how many of each light there are: "1 stop, 2 to look at, 5 good"."""
+    counts = {light: sum(check.light == light for check in checks) for light in _RED_FIRST}
+    parts = []
+    if counts["red"]:
+        parts.append(f"{counts['red']} that {'stops' if counts['red'] == 1 else 'stop'} the session")
+    if counts["yellow"]:
+        parts.append(f"{counts['yellow']} to look at")
+    parts.append(f"{counts['green']} good")
+    return ", ".join(parts)
+
+
+def done_so_far(view: SessionView) -> int:
+    """Return the number of planned trials that were shown to their end."""
+    return len({trial.number for trial in view.trials if trial.state == "done"})
+
+
+def progress_in_words(progress: Progress) -> str:
+    """Return how the model does so far, in a sentence with its uncertainty."""
+    share = progress.n_correct / progress.n_trials if progress.n_trials else 0.0
+    low, high = progress.interval
+    return (
+        f"{progress.n_correct} of {progress.n_trials} trials recognised without having been learnt: "
+        f"{share:.0%} (95 % interval {low:.0%} to {high:.0%}; guessing would get {progress.chance:.0%})"
+    )
+
+
+def newest_trial(trials: Sequence[TrialRecord], number: int) -> TrialRecord | None:
+    """Return the newest record of a trial, None if there is none."""
+    return next((trial for trial in reversed(trials) if trial.number == number), None)
