@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 _LONGEST = 400
+_SHORT = 16  # rows
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 STYLE = """
@@ -18,7 +19,6 @@ body { margin: 0; background: #eceff3; color: #15191f; font: 15px/1.5 "Segoe UI"
 main { max-width: 60rem; margin: 1.5rem auto; padding: 2rem 2.5rem 3rem; background: #fff; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .2rem; }
 h2 { font-size: 1.2rem; margin: 2.4rem 0 .5rem; padding-top: .7rem; border-top: 1px solid #d5dae2; }
-h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 p { margin: .4rem 0 .7rem; max-width: 52rem; }
 .under { color: #566070; margin: 0 0 1rem; }
 .notice { border: 1px solid #9aa3af; padding: .6rem .9rem; margin: .8rem 0; }
@@ -40,10 +40,9 @@ td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-num
 td.hit { outline: 2px solid #15191f; outline-offset: -2px; font-weight: 700; }
 td.count { text-align: center; min-width: 4.2rem; }
 td.hash { font-family: "DejaVu Sans Mono", Consolas, monospace; overflow-wrap: anywhere; }
-dl { margin: .3rem 0; }
 @media print {
   body { background: #fff; font-size: 10pt; } main { margin: 0; padding: 0; max-width: none; }
-  h2, h3 { break-after: avoid; } .figure, .verdict, tr { break-inside: avoid; }
+  h2, h2 + p, p.caption { break-after: avoid; } .figure, .verdict, .short, tr { break-inside: avoid; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   @page { margin: 16mm; }
 }
@@ -122,8 +121,9 @@ def counts_table(classes: Sequence[str], counts: Sequence[Sequence[int]], captio
 
 
 def _wide(caption: str, rows: str) -> str:
-    """Return a table that scrolls by itself where the page is narrow; its caption stays outside."""
-    return f'{paragraph(caption, "caption")}<div class="wide"><table>{rows}</table></div>'
+    """Return a table that scrolls by itself where the page is narrow; a short one stays on its sheet."""
+    css = "wide short" if rows.count("<tr>") <= _SHORT else "wide"
+    return f'{paragraph(caption, "caption")}<div class="{css}"><table>{rows}</table></div>'
 
 
 def _kind(cell: object, is_numeric: bool) -> str:

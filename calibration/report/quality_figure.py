@@ -41,7 +41,7 @@ def electrode_figure(summary: Summary) -> Figure | None:
     figure = Figure(figsize=(WIDTH_IN, 1.35 + 0.25 * len(trials)), layout="constrained")
     axes = figure.subplots()
     axes.set_facecolor("#c4c9d1")  # of electrodes that were not there
-    shades = colormaps["cividis_r"].with_extremes(under=PAPER)  # white: never bad
+    shades = colormaps["cividis_r"].resampled(64).with_extremes(under=PAPER)  # white: never bad
     image = axes.pcolormesh(shares, cmap=shades, vmin=_LEAST, vmax=1, edgecolor=GRID, linewidth=0.6)
     is_wide = len(ch_names) > 32
     for row, trial in enumerate(trials):
@@ -63,6 +63,8 @@ def electrode_figure(summary: Summary) -> Figure | None:
     for side in axes.spines.values():
         side.set_visible(False)
     bar = figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03, ticks=[_LEAST, 0.5, 1])
+    bar.solids.set_rasterized(False)  # type: ignore[union-attr]  # else a picture inside the figure
+    bar.solids.set_edgecolor("face")  # type: ignore[union-attr]
     bar.ax.set_yticklabels(["0 %", "50 %", "100 %"])
     bar.set_label("of the time bad", color=MUTED)
     bar.outline.set_visible(False)
