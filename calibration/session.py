@@ -270,7 +270,7 @@ class Session:
         else:
             running = step.emotion if step.trial else None
             also = self._agenda.repeat(trial, running)
-            with_it = f", and trial {also} with it so that no emotion comes twice running" if also else ""
+            with_it = f", and trial {also} to keep like emotions apart and the end pleasant" if also else ""
             self.set_message(f"Trial {trial} will be done again{with_it}.")
 
     def skip(self, now: float) -> None:
@@ -295,14 +295,16 @@ class Session:
         """Stop the session for good; what was done stays, and the running trial does not count."""
         if self._is_over:
             return
-        self._settle()
-        self._cut(now)
-        if self._has_started:
-            self._log.mark(markers.ABORTED, now)
-        self._steps.close()
+        self._is_over = self._is_aborted = True  # first: the disk may be full, and this must work then
         self._is_paused, self._paused_after = False, None
-        self._is_over = self._is_aborted = True
-        self._issue(Step("finish"), now)
+        try:
+            self._settle()
+            self._cut(now)
+        finally:
+            if self._has_started:
+                self._log.mark(markers.ABORTED, now)
+            self._steps.close()
+            self._issue(Step("finish"), now)
         n_over = len(finished_trials(self.record.trials))
         self.set_message(f"Stopped after {n_over} of {self._plan.n_trials} trials.")
 

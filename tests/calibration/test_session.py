@@ -25,14 +25,20 @@ class Walk:
         self.plan = load_plan(classes=classes, n_trials=n_trials)
         self.markers: list[tuple[float, str]] = []
         self.changes: list[SessionRecord] = []
+        self.disk_is_full = False
         self.now = 100.0
         self.session = Session(
             self.plan,
             record or SessionRecord("S01", 1, (), seed, Consent(("EEG",))),
             on_marker=lambda text, time: self.markers.append((time, text)),
-            on_change=self.changes.append,
+            on_change=self.keep,
             run=run,
         )
+
+    def keep(self, record):
+        if self.disk_is_full:
+            raise InputError("no space left")
+        self.changes.append(record)
 
     @property
     def view(self):
@@ -410,6 +416,16 @@ def test_aborting_before_the_start_sends_nothing():
     walk.session.abort(walk.now)
     assert walk.session.is_aborted
     assert walk.markers == []
+
+
+def test_a_full_disk_does_not_keep_a_session_from_being_aborted():
+    walk = Walk().until("baseline_open")
+    walk.wait(walk.plan.baseline_s)
+    walk.disk_is_full = True
+    with pytest.raises(InputError, match="no space"):
+        walk.session.abort(walk.now)
+    assert walk.session.is_aborted
+    assert walk.texts[-1] == "session_aborted"
 
 
 # --- resuming ---
