@@ -103,7 +103,7 @@ def _check_room(out: Path, files: list[KeptFile]) -> None:
     need, free = sum(kept.n_bytes for kept in files), shutil.disk_usage(out.parent).free
     if need > free:
         raise InputError(
-            f"expected room for {need / 1e6:,.0f} MB, found {free / 1e6:,.0f} MB free",
+            f"expected room for {need / 1e6:,.1f} MB, found {free / 1e6:,.1f} MB free",
             where=str(out.parent.absolute()),
             remedy=_REMEDY,
         )

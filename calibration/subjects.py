@@ -96,23 +96,23 @@ def delete_subject(data: Path, subject: str) -> Contents:
     folder = known_folder(data, subject)
     files = kept_files(data, subject)
     refuse_running(files)
-    errors: list[OSError] = []
+    errors: list[tuple[str, OSError]] = []
     # Never follows a link, not even one that takes a folder's place meanwhile.
     shutil.rmtree(folder, onerror=_collector(errors))
     if errors or folder.exists():
         left = [kept for kept in files if kept.path.exists()]
-        first = errors[0] if errors else OSError("something new appeared in it")
+        where, first = errors[0] if errors else (str(folder), OSError("something new appeared in it"))
         raise InputError(
             f"removed {len(files) - len(left)} of {len(files)} files, then: {first.strerror or first}",
-            where=str(first.filename or folder),
+            where=where,
             remedy="see to the rights of folder and disk, and delete once more",
         )
     return _counted(subject, folder, files)
 
 
-def _collector(errors: list[OSError]) -> Callable[[Any, str, Any], None]:
-    def collect(_function: Any, _path: str, failure: Any) -> None:
-        errors.append(failure[1])
+def _collector(errors: list[tuple[str, OSError]]) -> Callable[[Any, str, Any], None]:
+    def collect(_function: Any, path: str, failure: Any) -> None:
+        errors.append((path, failure[1]))
 
     return collect
 
