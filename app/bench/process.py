@@ -6,13 +6,13 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from acquisition.simulator.run import run_simulator
 from acquisition.simulator.streams import SimulatorOptions
+from models.process_pool import process_pool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,8 +22,7 @@ _STARTED_TIMEOUT_S = 30.0
 
 def in_own_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return the function's answer from a fresh interpreter; what it raises is raised here."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+    with process_pool(1) as pool:
         return pool.submit(function, *args, **kwargs).result()
 
 

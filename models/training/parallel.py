@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,6 +18,7 @@ from acquisition.types import MODALITIES
 from models.config import ModelConfig
 from models.features.normalise import Normaliser
 from models.network import FusionNetwork
+from models.process_pool import process_pool
 from models.training.allocator import keep_freed_memory
 from models.training.batches import Rows
 from models.training.encoders import Progress, StageOptions, train_encoder
@@ -62,8 +63,7 @@ def train_encoders(
         )
         for index, modality in enumerate(MODALITIES)
     ]
-    context = get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(n_jobs, mp_context=context) as pool:
+    with get_context("spawn").Manager() as manager, process_pool(n_jobs) as pool:
         news = manager.Queue()
         # The two image encoders take longest: they go first.
         futures = {pool.submit(_run, job, news): job for job in reversed(jobs)}

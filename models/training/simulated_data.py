@@ -7,9 +7,8 @@ training. Rows are a second apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, fields
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import Chunk, Window
 from acquisition.windows import WindowConfig
 from models.features.config import FeatureConfig
+from models.process_pool import process_pool
 from models.step_features import StepFeatures
 
 ROW_S = 1.0
@@ -87,7 +87,7 @@ def simulate_subjects(
         The subjects' folders in the order of ``plans``, for `load_subject`.
     """
     folders = [folder / f"subject-{plan.seed}" for plan in plans]
-    with ProcessPoolExecutor(n_jobs, mp_context=get_context("spawn")) as pool:
+    with process_pool(n_jobs) as pool:
         futures = [pool.submit(_simulate_into, *job, features) for job in zip(plans, folders, strict=True)]
         for n_done, future in enumerate(as_completed(futures), start=1):
             future.result()

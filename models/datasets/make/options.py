@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from acquisition.errors import InputError
+from models.process_pool import process_pool
 
 #: Told how many subjects are finished.
 OnDone = Callable[[int], None]
@@ -63,7 +63,7 @@ def each_subject(
             write(options, subject)
             on_done(n_done)
         return numbers
-    with ProcessPoolExecutor(min(options.jobs, options.subjects), mp_context=get_context("spawn")) as pool:
+    with process_pool(min(options.jobs, options.subjects)) as pool:
         futures = [pool.submit(write, options, subject) for subject in numbers]
         for n_done, future in enumerate(as_completed(futures), start=1):
             future.result()
