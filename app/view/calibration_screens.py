@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.engine.messages import Phase
+from app.view.figures import percent
 from calibration.types import Check, Progress, SessionView, TrialRecord
 
 #: Screens that fill the window and on which nothing else happens.
@@ -81,10 +82,10 @@ def done_so_far(view: SessionView) -> int:
 def progress_in_words(progress: Progress) -> str:
     """Return how the model does so far, in a sentence with its uncertainty."""
     share = progress.n_correct / progress.n_trials if progress.n_trials else 0.0
-    low, high = progress.interval
+    low, high = map(percent, progress.interval)
     return (
         f"{progress.n_correct} of {progress.n_trials} trials recognised without having been learnt: "
-        f"{share:.0%} (95 % interval {low:.0%} to {high:.0%}; guessing would get {progress.chance:.0%})"
+        f"{percent(share)} (95 % interval {low} to {high}; guessing would get {percent(progress.chance)})"
     )
 
 

@@ -160,6 +160,13 @@ def _of_data(store: ViewStore) -> list[Condition]:
 
 def _of_model(store: ViewStore) -> list[Condition]:
     found = []
+    if store.model is not None and store.model.warning:
+        text = f"{_line(store.model.warning[0].upper() + store.model.warning[1:])}."
+        found.append(
+            Condition(
+                "profile", "warning", text, "calibrate anew, or go on without it", ("choose_profile",), False
+            )
+        )
     if store.model is not None and store.model.is_simulated:
         text = "Trained on simulated data: the output says nothing of a real person."
         if store.is_simulated:

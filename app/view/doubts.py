@@ -12,6 +12,7 @@ from app.view.devices import MODALITY_WORDS
 from app.view.figures import age, counted
 from app.view.findings import Finding, is_following
 from app.view.latency_stages import PROMISE_MS
+from app.view.plain_text import one_line
 from app.view.store import ViewStore
 from app.view.waits import missing_context
 from models.prediction import Prediction
@@ -122,6 +123,8 @@ def _of_electrodes(prediction: Prediction, store: ViewStore) -> list[Finding]:
 
 def _of_model(prediction: Prediction, store: ViewStore) -> list[Finding]:
     found = []
+    if store.model is not None and store.model.warning:
+        found.append(Finding("stop", one_line(store.model.warning)))
     if store.model is not None and store.model.is_simulated:
         found.append(Finding("caution", "model trained on simulated data: says nothing of people"))
     if prediction.normalisation == "training" and not (store.model is not None and store.model.profile):

@@ -14,6 +14,11 @@ def number(value: float, digits: int = 0, unit: str = "") -> str:
     return f"{value:,.{digits}f} {unit}".rstrip()
 
 
+def percent(share: float) -> str:
+    """Return a share from 0 to 1 as whole percents: "62 %"."""
+    return number(100 * share, 0, "%")
+
+
 def counted(n: int, noun: str) -> str:
     """Return a number with its noun: "1 window", "2,000 windows"."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")

@@ -8,8 +8,9 @@ The rule of abstention. The likeliest emotion is an answer only when
 - it leads the second by at least `MIN_MARGIN`. A network's probabilities move between two ticks by 0.12
   in the median (the shipped model, on simulated streams): a smaller lead can be gone half a second later.
 
-It abstains too where the answer rests mostly on an EEG most of whose electrodes are bad (`unfit_signal`);
-the course, which looks at probabilities alone, does not show that.
+It abstains too where the answer rests mostly on an EEG most of whose electrodes are bad (`unfit_signal`)
+and, always, with a profile that did no better than chance in its calibration; the course, which looks at
+probabilities alone, does not show either.
 
 Softmax outputs are not calibrated on a new person: the rule keeps doubtful answers off the screen, it
 does not make the others true.
@@ -121,6 +122,7 @@ def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
     best, *others = ranked(prediction.probs)
     second = others[0] if others else ("", math.nan)
     unsure = abstention(prediction.probs) or unfit_signal(prediction, store, t)
+    is_guessing = store.model is not None and bool(store.model.warning)  # `doubts` says so
     age_s = reference_time(store, t) - prediction.t_end
     if age_s > STALE_AFTER_S and _stands_still(store, t):
         return Verdict("nothing", NONE_HERE, math.nan, findings=_passed_over(store, age_s))
@@ -128,14 +130,14 @@ def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
     findings = [*stopped, *doubts(prediction, store, t, is_stale=bool(stopped))]
     if unsure:
         findings.append(Finding("caution", unsure))
-    state = "uncertain" if unsure else "certain"
+    state = "uncertain" if unsure or is_guessing else "certain"
     if prediction.warm_up:
         state = "warming up"
     if stopped:
         state = "stale"
     return Verdict(
         state=state,
-        label=UNCERTAIN if unsure else best[0],
+        label=UNCERTAIN if unsure or is_guessing else best[0],
         probability=best[1],
         likeliest=best[0],
         second=second[0],

@@ -10,6 +10,7 @@ from PyQt6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QVBoxLayout, QWid
 from app.qt.calibration.interval_bar import IntervalBar
 from app.qt.calibration.screen import Screen, Send
 from app.qt.theme import Theme
+from app.view.figures import percent
 from app.view.plain_text import message_line, one_line
 from app.view.store import ViewStore
 from calibration.types import Result, SessionView
@@ -43,6 +44,7 @@ class FinishScreen(Screen):
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Fit of the model")
         self.progress.setRange(0, 1000)
+        self.progress.setTextVisible(False)
         self.panel = self._verdict_panel()
         self.report = self.button("Open the &report", open_report)
         self.live = self.button("&Use it live", use_live, primary=True)
@@ -66,10 +68,14 @@ class FinishScreen(Screen):
             return
         if view.result is None:
             self.title.setText("The session is being ended" if self.is_aborted else "That was all: thank you")
-            fit = f"The model is being fitted: {one_line(view.fit_stage)}." if view.fit_stage else _CLOSING
+            share = percent(view.fit_share)
+            fit = (
+                f"The model is being fitted ({share}): {one_line(view.fit_stage)}."
+                if view.fit_stage
+                else _CLOSING
+            )
             self.said.setText(" ".join(part for part in (message_line(view.message), fit) if part))
             self.progress.setValue(round(1000 * view.fit_share))
-            self.progress.setFormat(f"{view.fit_share:.0%}")
         if view.result is not self._result:
             self._show(view.result)
 

@@ -7,6 +7,7 @@ from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
 from app.qt.theme import DARK, Theme
+from app.view.figures import percent
 
 
 class IntervalBar(QWidget):
@@ -25,9 +26,9 @@ class IntervalBar(QWidget):
         values = (share, *interval, chance)
         if values != self._values:
             self._values = values
-            self.setAccessibleDescription(
-                f"{share:.0%}, 95 % interval {interval[0]:.0%} to {interval[1]:.0%}, chance {chance:.0%}"
-            )
+            low, high = map(percent, interval)
+            words = f"{percent(share)}, 95 % interval {low} to {high}, chance {percent(chance)}"
+            self.setAccessibleDescription(words)
             self.update()
 
     def set_theme(self, theme: Theme) -> None:
@@ -57,19 +58,19 @@ class IntervalBar(QWidget):
         band = QColor(self.theme.accent)
         band.setAlphaF(0.45)
         painter.setBrush(band)
-        painter.drawRoundedRect(
-            QRectF(self._x(low), y - thick / 2, self._x(high) - self._x(low), thick), 4, 4
-        )
+        painter.drawRoundedRect(self._band(low, high, y, thick), 4, 4)
         painter.setPen(QPen(QColor(self.theme.text), 2, Qt.PenStyle.DashLine))
         painter.drawLine(QPointF(self._x(chance), y - thick), QPointF(self._x(chance), y + thick))
         painter.setPen(QPen(QColor(self.theme.surface), 2))
         painter.setBrush(QColor(self.theme.text))
         painter.drawEllipse(QPointF(self._x(share), y), thick * 0.55, thick * 0.55)
         painter.setPen(QColor(self.theme.text))
-        self._write(painter, f"{share:.0%}", self._x(share), line * 0.5, bold=True)
+        self._write(painter, f"{percent(share)}", self._x(share), line * 0.5, bold=True)
         painter.setPen(QColor(self.theme.muted))
-        self._write(painter, f"chance {chance:.0%}", self._x(chance), y + line * 1.1)
-        self._write(painter, f"95 %: {low:.0%} to {high:.0%}", self._x((low + high) / 2), y + line * 2.0)
+        self._write(painter, f"chance {percent(chance)}", self._x(chance), y + line * 1.1)
+        self._write(
+            painter, f"95 %: {percent(low)} to {percent(high)}", self._x((low + high) / 2), y + line * 2.0
+        )
 
     def _band(self, low: float, high: float, y: float, thick: float) -> QRectF:
         return QRectF(self._x(low), y - thick / 2, self._x(high) - self._x(low), thick)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import (
-    QCheckBox,
     QFrame,
     QGridLayout,
     QHBoxLayout,
@@ -19,6 +18,8 @@ from PyQt6.QtWidgets import (
 
 from app.engine.calibration_orders import GiveConsent
 from app.qt.calibration.screen import Screen, Send
+from app.qt.theme import Theme
+from app.qt.widgets.tick import Tick
 from calibration.consent import ModalityNotice, Notice, give_consent
 
 
@@ -47,8 +48,8 @@ class NoticeScreen(Screen):
     ) -> None:
         super().__init__("Notice and consent", send, width=170)
         self._on_agreed, self._now = on_agreed, now
-        self.ticks: dict[str, QCheckBox] = {}
-        self.keeps: dict[str, QCheckBox] = {}
+        self.ticks: dict[str, Tick] = {}
+        self.keeps: dict[str, Tick] = {}
         self.column.addWidget(self.words("Before we begin", 1.6, bold=True))
         sides = QHBoxLayout()
         sides.setSpacing(24)
@@ -70,6 +71,12 @@ class NoticeScreen(Screen):
     def first_focus(self) -> QWidget:
         """The first tick."""
         return next(iter(self.ticks.values()))
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        for tick in (*self.ticks.values(), *self.keeps.values()):
+            tick.set_theme(theme)
 
     def tick_all(self) -> None:
         """Tick what may be recorded and used, but not what keeps face and voice as they are."""
@@ -114,21 +121,21 @@ class NoticeScreen(Screen):
 
     def _choice(self, one: ModalityNotice) -> QGridLayout:
         grid = QGridLayout()
-        grid.setVerticalSpacing(2)
-        grid.setColumnMinimumWidth(0, 24)
+        grid.setVerticalSpacing(1)
+        grid.setColumnMinimumWidth(0, 32)
         grid.setColumnStretch(1, 1)
-        tick = self.ticks[one.modality] = QCheckBox(one.title)
+        tick = self.ticks[one.modality] = Tick(one.title)
         tick.setAccessibleDescription(f"{one.recorded} {one.used}")
         tick.toggled.connect(self._look)
         grid.addWidget(tick, 0, 0, 1, 2, Qt.AlignmentFlag.AlignLeft)
         grid.addWidget(self.words(f"{one.recorded} {one.used}", muted=True), 1, 1)
         if one.keep:
-            keep = self.keeps[one.modality] = QCheckBox()
+            keep = self.keeps[one.modality] = Tick()
             keep.setAccessibleName(one.keep)
             words = _Clickable(one.keep, keep)
             row = QHBoxLayout()
             row.addWidget(keep, 0, Qt.AlignmentFlag.AlignTop)
-            row.addWidget(words, 1)
+            row.addWidget(words, 1, Qt.AlignmentFlag.AlignVCenter)
             grid.addLayout(row, 2, 1)
         return grid
 
@@ -143,7 +150,7 @@ class NoticeScreen(Screen):
 class _Clickable(QLabel):
     """The words of a tick, which may run over several lines as a tick's own cannot."""
 
-    def __init__(self, text: str, tick: QCheckBox) -> None:
+    def __init__(self, text: str, tick: Tick) -> None:
         super().__init__(text)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setWordWrap(True)

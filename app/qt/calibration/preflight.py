@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QCheckBox, QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.engine.calibration_orders import Proceed
 from app.qt.calibration.light import Light
 from app.qt.calibration.screen import Screen, Send
 from app.qt.panels.quality import QualityPanel
 from app.qt.theme import Theme
+from app.qt.widgets.tick import Tick
 from app.view.calibration_screens import LIGHT_WORDS, by_gravity, checks_in_words
 from app.view.plain_text import one_line
 from app.view.store import ViewStore
@@ -37,7 +38,7 @@ class PreflightScreen(Screen):
         self._step_id = 0
         self._red: tuple[str, ...] = ()
         head = QHBoxLayout()
-        head.addWidget(self.words("Is everything in place?", 1.6, bold=True))
+        head.addWidget(self.words("Is everything in place?", 1.6, bold=True), 1)
         self.counts = self.words("", muted=True)
         self.counts.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom)
         head.addWidget(self.counts, 1)
@@ -48,7 +49,7 @@ class PreflightScreen(Screen):
         self.quality = QualityPanel()
         sides.addWidget(self.quality, 5)
         self.column.addLayout(sides, 1)
-        self.override = QCheckBox()
+        self.override = Tick()
         self.override.toggled.connect(self._look)
         self.hint = self.words("", muted=True)
         self.go = self.button("&Begin the session", self.proceed, primary=True)
@@ -92,6 +93,7 @@ class PreflightScreen(Screen):
         """Take other colours."""
         super().set_theme(theme)
         self.rows.set_theme(theme)
+        self.override.set_theme(theme)
         self.quality.set_theme(theme)
 
     def _look(self) -> None:

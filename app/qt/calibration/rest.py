@@ -54,8 +54,6 @@ class RestScreen(Screen):
         what = "That was the last one."
         if left > 0:
             what = f"{left} to come. Let go of it, breathe, look around."
-            f"{left} to come. Let go of it, breathe, look around." if left > 0 else "That was the last one."
-        )
         self.said.setText(f"{done} of {view.n_trials} trials done. {what}")
         self.dots.show_trials(view)
         self._show_progress(view.progress)

@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
-from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from app.qt.text_size import GrowingPage, scaled_font
+from app.qt.text_size import GrowingPage, scaled, scaled_font
 from app.qt.theme import DARK, Theme
 from app.view.store import ViewStore
 from calibration.types import SessionView
+
+#: Than in the dashboard: a person with a cap on sits back, and reads little at a time.
+_LARGER = 1.2
 
 Send = Callable[[object], None]
 
@@ -43,6 +46,7 @@ class Screen(GrowingPage):
         self.is_painted = False
         self.media_began: float | None = None
         self.setAccessibleName(title)
+        self.setObjectName("screen")
         self._sized: list[tuple[QLabel, float, bool]] = []
         self._width = width
         self._inner = QWidget()
@@ -113,6 +117,7 @@ class Screen(GrowingPage):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Grow the text with the page."""
         super().resizeEvent(event)
+        self.setFont(scaled(QApplication.font(), _LARGER * self.text_growth))
         for label, size, bold in self._sized:
             label.setFont(scaled_font(self, size, bold=bold))
         self._inner.setMaximumWidth(self.fontMetrics().averageCharWidth() * self._width)

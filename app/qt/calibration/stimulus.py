@@ -34,7 +34,7 @@ class StimulusScreen(Screen):
     """
 
     def __init__(self, send: Send, clock: Callable[[], float], tell: Callable[[str], None]) -> None:
-        super().__init__("Stimulus", send, width=70)
+        super().__init__("Stimulus", send, width=100)
         self._clock, self._tell = clock, tell
         self._media: Media | None = None
         self._stimulus: Stimulus | None = None

@@ -85,6 +85,7 @@ class Choosers:
         before = request.options
         options = SessionOptions(
             model=before.model,
+            profile=before.profile,
             screen_cm=before.screen_cm,
             distance_cm=before.distance_cm,
             device=before.device,
@@ -109,4 +110,4 @@ class Choosers:
             return
         self._settings.keep_recent("models", path)
         following = continued(request)
-        self._change_to(replace(following, options=replace(following.options, model=path)))
+        self._change_to(replace(following, options=replace(following.options, model=path, profile=None)))
