@@ -44,13 +44,17 @@ def chance_words(summary: Summary) -> str:
     verdict = summary.verdict
     n, least = verdict.n_trials, verdict.threshold
     parts = [f"Chance with {len(summary.fit.classes)} emotions is {percent(verdict.chance)}."]
-    if least.n_correct is None or least.balanced_accuracy is None:
+    if least.balanced_accuracy is None:
         parts.append(f"With {n} trials not even a perfect result would rule out guessing.")
     else:
+        sizes = {int(size) for size in summary.confusion.sum(axis=1) if size}
+        share = percent(least.balanced_accuracy)
+        reached = f"a balanced accuracy of {share}"
+        if len(sizes) == 1:
+            reached = f"{least.n_correct} or more of {n} trials right (balanced accuracy {share})"
         parts.append(
-            f"Guessing gets {least.n_correct} or more of {n} right in fewer than one session of twenty "
-            f"(binomial p < .05, balanced accuracy {percent(least.balanced_accuracy)}); this model's result "
-            f"has {p_value(verdict.p_binomial)}."
+            f"Guessing gets {reached} in fewer than one session of twenty (binomial p < .05); this model's "
+            f"result has {p_value(verdict.p_binomial)}."
         )
     if verdict.p_permutation is None:
         parts.append("No fit on shuffled labels was made.")

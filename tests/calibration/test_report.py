@@ -275,3 +275,10 @@ def test_a_trial_that_was_never_shown_is_counted_as_left_out():
     short = summarise(record, replace(summary.fit, trials=summary.fit.trials[:3]), [])
     assert [one.number for one in short.left_out] == list(range(4, 13))
     assert short.left_out[0].reason == "not shown: the session ended before"
+
+
+def test_chance_is_told_in_trials_where_emotions_are_equally_frequent_and_in_recall_elsewhere():
+    assert "Guessing gets 9 or more of 10 trials right (balanced accuracy 90 %)" in words.chance_words(made())
+    assert "Of 199 fits on shuffled labels none did as well (p = 0.005)" in words.chance_words(made())
+    assert "Guessing gets a balanced accuracy of" in words.chance_words(made(n_used=9))
+    assert "not even a perfect result" in words.chance_words(made(n_used=3))
