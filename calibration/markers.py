@@ -41,7 +41,7 @@ def trial_repeated(trial: int) -> str:
     return f"trial_repeated/{trial}"
 
 
-def read_markers(
+def record_from_markers(
     markers: Iterable[tuple[float, str]], earlier: SessionRecord | None = None, run: int = 1
 ) -> SessionRecord:
     """Return what a recording's own markers say of its session.

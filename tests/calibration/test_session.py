@@ -8,7 +8,7 @@ import random
 import pytest
 
 from acquisition.errors import InputError
-from calibration.markers import read_markers
+from calibration.markers import record_from_markers
 from calibration.plan import load_plan
 from calibration.session import GRACE_S, Session
 from calibration.types import Check, Consent, Report, SessionRecord
@@ -513,7 +513,7 @@ def test_whatever_happens_the_session_keeps_its_rules(classes):
 def test_the_markers_alone_tell_what_the_record_tells(classes):
     for seed in range(1, 60, 2):  # without skipped steps that nobody had seen
         walk, _ = wander(seed, classes, 2 * len(classes))
-        read = read_markers(walk.markers)
+        read = record_from_markers(walk.markers)
         assert read.trials == walk.session.record.trials
         assert read.baseline == walk.session.record.baseline
         assert (read.subject, read.order) == ("S01", walk.session.record.order)
@@ -523,7 +523,7 @@ def test_the_markers_of_an_aborted_run_and_of_the_next_tell_one_session():
     first = Walk().until("stimulus", 3)
     first.session.abort(first.now)
     second = Walk(record=first.session.record, run=2).to_the_end()
-    read = read_markers(second.markers, read_markers(first.markers), run=2)
+    read = record_from_markers(second.markers, record_from_markers(first.markers), run=2)
     assert read.trials == second.session.record.trials
     assert read.baseline == second.session.record.baseline
     assert read.order == second.session.record.order
