@@ -16,7 +16,7 @@ from pathlib import Path
 from acquisition.record.recorder import MIN_FREE_BYTES
 from acquisition.record.selection import bytes_per_second
 from acquisition.select import kind_of
-from acquisition.types import KIND_OF_MODALITY, StreamHeader
+from acquisition.types import MODALITY_OF_KIND, StreamHeader
 from calibration.consent import recorded_kinds
 from calibration.signal_checks import GREEN, RED, YELLOW, Measured, Sight, check_modality
 from calibration.types import Check, Consent
@@ -31,10 +31,10 @@ def preflight(
     sights: Mapping[str, Sight],
     measured: Measured,
     *,
-    recorded: Sequence[StreamHeader],
     found: Sequence[StreamHeader],
     folder: Path,
     seconds: float,
+    recorded: Sequence[StreamHeader] | None = None,
     free_bytes: Callable[[Path], int] | None = None,
 ) -> tuple[Check, ...]:
     """Return a light for each modality that was consented to, for the source ids and for the disk.
@@ -46,14 +46,14 @@ def preflight(
         By modality; one that is absent was not found.
     measured : Measured
         What the signals say.
-    recorded : sequence of StreamHeader
-        What will be recorded.
     found : sequence of StreamHeader
         All streams on the network.
     folder : Path
         Where the session will be kept; it need not exist yet.
     seconds : float
         How long the session lasts.
+    recorded : sequence of StreamHeader, optional
+        What will be recorded; otherwise all of ``found`` that may be.
     free_bytes : callable, optional
         Returns the room in a folder; the disk is asked otherwise.
     """
@@ -63,6 +63,8 @@ def preflight(
         _as_optional(check) if check.light == RED and is_any_usable and one != "eeg" else check
         for one, check in checks.items()
     ]
+    if recorded is None:
+        recorded = [header for header in found if kind_of(header) in recorded_kinds(consent)]
     return (
         *lights,
         check_source_ids(recorded, found, consent),
@@ -82,24 +84,20 @@ def _as_optional(check: Check) -> Check:
 def check_source_ids(
     recorded: Sequence[StreamHeader], found: Sequence[StreamHeader], consent: Consent
 ) -> Check:
-    """Return whether the recording can tell the streams apart.
+    """Return whether the recording can tell the streams apart, and takes none without consent.
 
-    It finds a stream by its source_id alone, so another one of that id goes into the file, too: the same
-    signal twice, or one that the person did not agree to have recorded.
+    It finds a stream by source_id and type: another one with both goes into the file, too.
     """
     name, allowed = "source ids", recorded_kinds(consent)
     for header in recorded:
-        others = [other for other in found if header.source_id and other.source_id == header.source_id]
-        n_same = sum(other.type == header.type for other in others)
-        if n_same > 1:
+        kind = kind_of(header)
+        if kind in MODALITY_OF_KIND and kind not in allowed:
+            finding = f"{header.name!r} ({header.type}) must not be recorded: it was not agreed to"
+            return Check(name, RED, finding, "leave it out with --streams, or ask for consent")
+        n_same = sum((one.source_id, one.type) == (header.source_id, header.type) for one in found)
+        if header.source_id and n_same > 1:
             finding = f"{n_same} streams of type {header.type} bear the source_id {header.source_id!r}"
             return Check(name, RED, finding, "stop all but one of them")
-        for other in others:
-            if kind_of(other) in KIND_OF_MODALITY.values() and kind_of(other) not in allowed:
-                finding = f"{other.name!r} ({other.type}) must not be recorded: it was not agreed to"
-                if other.uid != header.uid:
-                    finding += f", and bears the source_id of {header.name!r}"
-                return Check(name, RED, finding, "stop that stream, or give it a source_id of its own")
     nameless = [repr(header.name) for header in recorded if not header.source_id]
     if nameless:
         finding = f"{_counted(len(nameless), 'stream')} without: {', '.join(nameless[:3])}"

@@ -24,10 +24,13 @@ def recorded_identity(header: StreamHeader) -> tuple[str, str, str, str]:
 def stream_query(header: StreamHeader) -> str:
     """Return the XPath predicate that finds this stream.
 
-    By ``source_id`` where it has one; a stream without one is found by name, type and host.
+    By ``source_id`` where it has one; a stream without one is found by name, type and host. The type goes
+    with the ``source_id``, because some devices give one id to all their streams, also to those that were not
+    chosen. This program's own are known by their ``source_id`` alone.
     """
     if header.source_id:
-        return source_id_query(header.source_id)
+        of_type = f" and type={quote_xpath(header.type)}" if header.type else ""
+        return source_id_query(header.source_id) + of_type
     pairs = (("name", header.name), ("type", header.type), ("hostname", header.hostname))
     return " and ".join(f"{key}={quote_xpath(value)}" for key, value in pairs)
 

@@ -17,7 +17,13 @@ from acquisition.clock import LslClock
 from acquisition.errors import InputError
 from acquisition.record.files import next_part_path, next_run_path, read_sidecar, status_path, write_sidecar
 from acquisition.record.recorder import Recorder, check_room, read_status, stop_recording
-from acquisition.record.selection import bytes_per_second, quote_xpath, source_id_query, stream_query
+from acquisition.record.selection import (
+    bytes_per_second,
+    local_header,
+    quote_xpath,
+    source_id_query,
+    stream_query,
+)
 from acquisition.record.supervisor import Supervisor
 from acquisition.types import StreamHeader
 
@@ -149,6 +155,11 @@ def test_stream_without_source_id_is_selected_by_name_with_a_notice() -> None:
     query = stream_query(header)
     assert query.startswith("name=\"it's mine\" and type='EEG' and hostname=")
     assert "no source_id" in Recorder(Path("a.xdf"), [header]).notices[0]
+
+
+def test_other_streams_of_a_device_with_one_id_for_all_are_not_taken() -> None:
+    assert stream_query(eeg_header("muse")) == "source_id='muse' and type='EEG'"
+    assert stream_query(local_header("predictions")) == "source_id='predictions'"
 
 
 def test_new_streams_are_announced_once() -> None:

@@ -100,6 +100,21 @@ def test_every_light_is_one_line_with_a_remedy_where_it_is_not_green(tmp_path: P
             assert bool(check.remedy) == (check.light != "green")
 
 
+def test_without_a_choice_the_disk_counts_all_that_may_be_recorded(tmp_path: Path) -> None:
+    voice = replace(header("Mic", "Audio", "b"), nominal_sfreq=16_000.0)
+    for consent, words in ((ALL, " 2 MB needed"), (replace(ALL, keep_voice=True), " 362 MB needed")):
+        checks = preflight(
+            consent,
+            everything(),
+            FINE,
+            found=[header("Amp", "EEG", "a"), voice],
+            folder=tmp_path,
+            seconds=900,
+            free_bytes=lambda _: 10**10,
+        )
+        assert words in checks[-1].finding
+
+
 def test_a_missing_modality_is_yellow_while_others_do(tmp_path: Path) -> None:
     found = everything()
     del found["eye"]
@@ -302,16 +317,6 @@ def test_two_streams_of_one_source_id_and_type_are_red() -> None:
     check = check_source_ids([one], [one, two], EEG_ONLY)
     assert check.light == "red"
     assert "2 streams of type EEG" in check.finding
-
-
-def test_a_camera_that_would_slip_into_the_recording_is_red() -> None:
-    amplifier = header("Set", "EEG", "x")
-    camera = replace(header("Set video", "VideoCompressed", "x"), channel_format="string")
-    check = check_source_ids([amplifier], [amplifier, camera], replace(ALL, modalities=("eeg", "face")))
-    assert check.light == "red"
-    assert "must not be recorded" in check.finding
-    kept = replace(ALL, modalities=("eeg", "face"), keep_face_video=True)
-    assert check_source_ids([amplifier, camera], [amplifier, camera], kept).light == "green"
 
 
 def test_a_stream_to_be_recorded_without_consent_is_red() -> None:
