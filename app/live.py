@@ -287,6 +287,7 @@ class LiveSession:
             "program": "affectscope",
             "model": str(self.options.model.name),
             "model_sha256": checkpoint.sha256,
+            **self._profile_notes(checkpoint),
             "trained_on": checkpoint.config.trained_on,
             "montage": self.options.montage,
             "screen_cm": self.options.screen_cm,
@@ -296,6 +297,12 @@ class LiveSession:
             "stream_notes": {key: list(spec.notes) for key, spec in source.specs.items() if spec.notes},
             **self.observer.sidecar(),
         }
+
+    def _profile_notes(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        summary = self.options.profile_summary()
+        if summary is None:
+            return {}
+        return summary.remark() | {"profile_sha256": checkpoint.profile_sha256}
 
     def _say(self, message: str, now: float, change: Change) -> None:
         self.telemetry.on_event(StreamEvent("", change, now, message))

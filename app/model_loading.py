@@ -9,6 +9,7 @@ import torch
 
 from acquisition.errors import InputError
 from app.session_options import SessionOptions
+from calibration.profile import apply_profile, load_profile
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.config import ModelConfig
 from models.decoder import Decoder
@@ -20,7 +21,7 @@ def load_model(options: SessionOptions) -> Checkpoint:
     The ``small`` preset is fastest with one thread beside the acquire thread; its results then do not
     depend on the number of cores either.
     """
-    checkpoint = load_checkpoint(options.model)
+    checkpoint = _personal(load_checkpoint(options.model), options)
     check_runs_live(checkpoint.config, str(options.model))
     small = checkpoint.config.network.preset == "small"
     n_cores = os.cpu_count() or 1
@@ -28,6 +29,34 @@ def load_model(options: SessionOptions) -> Checkpoint:
         raise InputError(f"expected 0 to {n_cores}, the cores here, got {options.threads}", where="--threads")
     torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))
     return checkpoint
+
+
+def _personal(checkpoint: Checkpoint, options: SessionOptions) -> Checkpoint:
+    """Return the model as the profile in use makes it, itself without one.
+
+    Raises
+    ------
+    InputError
+        If the profile is damaged or does not belong to this model and these options.
+    """
+    if options.profile is None:
+        return checkpoint
+    where = f"--profile {options.profile}"
+    profile = load_profile(options.profile)
+    summary = profile.summary
+    was_in_degrees = summary.screen_cm is not None and summary.distance_cm is not None
+    is_in_degrees = options.screen() is not None
+    if "eye" in summary.modalities and was_in_degrees != is_in_degrees:
+        units = ("degrees", "shares of the screen")
+        was, now = units if was_in_degrees else units[::-1]
+        raise InputError(
+            f"this profile is of gaze in {was}, here it is in {now}",
+            where=where,
+            remedy="give --screen-cm and --distance-cm as in the calibration"
+            if was_in_degrees
+            else "leave out --screen-cm and --distance-cm, as in the calibration",
+        )
+    return apply_profile(profile, checkpoint, where, line_hz=options.line)
 
 
 def check_runs_live(config: ModelConfig, where: str) -> None:

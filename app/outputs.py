@@ -11,9 +11,10 @@ import csv
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,15 +55,19 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
 
 
 class JsonlSink:
-    """One JSON object a line, flushed line by line: a crash loses at most the running line."""
+    """One JSON object a line, flushed line by line: a crash loses at most the running line.
 
-    def __init__(self, path: Path) -> None:
+    ``remark`` is added to every line: a line may be read without those before it.
+    """
+
+    def __init__(self, path: Path, remark: Mapping[str, Any] = MappingProxyType({})) -> None:
         self._file, self._where = _open_for_writing(path, "--jsonl"), f"--jsonl {path}"
+        self._remark = dict(remark)
 
     def write(self, prediction: Prediction) -> None:
         """Append a line."""
         with _writing(self._where):
-            self._file.write(json.dumps(prediction_record(prediction)) + "\n")
+            self._file.write(json.dumps(prediction_record(prediction) | self._remark) + "\n")
             self._file.flush()
 
     def close(self) -> None:

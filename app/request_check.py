@@ -13,6 +13,7 @@ from acquisition.xdf.scan import check_xdf
 from app.engine.request import LiveRequest, Request
 from app.model_check import WEIGHTS_FILE, read_summary
 from app.session_options import SessionOptions
+from calibration.profile_summary import model_sha256
 
 _DEVICES: Collection[str] = ("auto", "cpu", "cuda")
 
@@ -26,11 +27,23 @@ def check_request(request: Request) -> None:
         If the recording, the model, the montage, a target or an option cannot be used.
     """
     options = request.options
-    _check_model(options.model)
+    check_model_and_options(options)
     if not isinstance(request, LiveRequest):
         check_xdf(request.path)
     elif options.record is not None:
         check_target(options.record)
+
+
+def check_model_and_options(options: SessionOptions) -> None:
+    """Look at model and options alone.
+
+    Raises
+    ------
+    InputError
+        If the model, the montage or an option cannot be used.
+    """
+    _check_model(options.model)
+    _check_profile(options)
     _check_options(options)
 
 
@@ -42,6 +55,12 @@ def _check_model(folder: Path) -> None:
             where=str(folder),
             remedy="give a model's folder with --model",
         )
+
+
+def _check_profile(options: SessionOptions) -> None:
+    summary = options.profile_summary()
+    if summary is not None:
+        summary.check_base(model_sha256(options.model), f"--profile {options.profile}")
 
 
 def _check_options(options: SessionOptions) -> None:

@@ -13,6 +13,7 @@ from acquisition.errors import InputError
 from acquisition.montage import load_montage
 from app.outputs import CsvSink, JsonlSink, Sink
 from assets import DEMO_MODEL
+from calibration.profile_summary import ProfileSummary, read_summary
 from models.features.screen import ScreenGeometry
 
 
@@ -21,6 +22,7 @@ class SessionOptions:
     """Options that live and replay share; field names are the command line's."""
 
     model: Path = DEMO_MODEL
+    profile: Path | None = None
     streams: str | None = None
     montage: str | None = None
     screen_cm: str | None = None
@@ -64,6 +66,16 @@ class SessionOptions:
             )
         return ScreenGeometry(*parse_screen_cm(self.screen_cm), self.distance_cm)
 
+    def profile_summary(self) -> ProfileSummary | None:
+        """Return what the profile in use says of itself, None without one.
+
+        Raises
+        ------
+        InputError
+            If its folder holds no profile.
+        """
+        return None if self.profile is None else read_summary(self.profile)
+
     def sinks(self, labels: tuple[str, ...]) -> list[Sink]:
         """Open the output files.
 
@@ -78,7 +90,8 @@ class SessionOptions:
             )
         sinks = list(self.extra_sinks)
         if self.jsonl is not None:
-            sinks.append(JsonlSink(self.jsonl))
+            summary = self.profile_summary()
+            sinks.append(JsonlSink(self.jsonl, {} if summary is None else summary.remark()))
         if self.csv is not None:
             sinks.append(CsvSink(self.csv, labels))
         return sinks

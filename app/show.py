@@ -15,6 +15,7 @@ from acquisition.types import MODALITIES
 from app.exit_codes import DAMAGED_INPUT, GOOD
 from app.live import LiveSession
 from app.replay import ReplaySession
+from app.session_options import SessionOptions
 from app.telemetry import N_LATENCIES, Telemetry
 from app.terminal import NOTICE, plain_line, render
 from models.checkpoint import Checkpoint
@@ -27,15 +28,15 @@ _PICTURE_COLUMNS = 88
 def show_live(session: LiveSession) -> None:
     """Run a live session to its end."""
     console = Console()
-    title = _model_title(session.checkpoint, session.options.model.name)
+    title, warning = _model_title(session.checkpoint, session.options.model.name), _warning(session.options)
     if session.options.headless or not console.is_terminal:
-        _introduce(console, session.checkpoint, title)
-        lines = _Lines(console, session.telemetry)
+        _introduce(console, session.checkpoint, title, warning)
+        lines = _Lines(console, session.telemetry, warning)
         session.run(lines)
     else:
         with Live(console=console, refresh_per_second=8, screen=False) as live:
-            session.run(_screen(live, session.telemetry, session.checkpoint, title))
-        lines = _Lines(console, session.telemetry, quiet=True)
+            session.run(_screen(live, session.telemetry, session.checkpoint, title, warning))
+        lines = _Lines(console, session.telemetry, warning, quiet=True)
         lines.skip_what_was_shown()
     lines.finish()
     if session.options.picture is not None:
@@ -45,9 +46,9 @@ def show_live(session: LiveSession) -> None:
 def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     """Run a replay to its end and return the exit code: 3 if the recording was damaged."""
     console = Console(stderr=quiet)
-    title = _model_title(session.checkpoint, session.options.model.name)
-    _introduce(console, session.checkpoint, title)
-    lines = _Lines(console, session.telemetry, quiet=quiet)
+    title, warning = _model_title(session.checkpoint, session.options.model.name), _warning(session.options)
+    _introduce(console, session.checkpoint, title, warning)
+    lines = _Lines(console, session.telemetry, warning, quiet=quiet)
     with Progress(
         TextColumn("replaying"),
         BarColumn(),
@@ -76,7 +77,10 @@ def _save_picture(session: LiveSession, title: str) -> None:
     assert path is not None
     console = Console(record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
     screen = render(
-        session.telemetry.snapshot(), trained_on=session.checkpoint.config.trained_on, model=title
+        session.telemetry.snapshot(),
+        trained_on=session.checkpoint.config.trained_on,
+        model=title,
+        warning=_warning(session.options),
     )
     console.print(screen)
     try:
@@ -87,9 +91,9 @@ def _save_picture(session: LiveSession, title: str) -> None:
         raise InputError(f"cannot write: {error.strerror}", where=f"--picture {path}") from error
 
 
-def introduction(config: ModelConfig, title: str) -> list[str]:
+def introduction(config: ModelConfig, title: str, warning: str = "") -> list[str]:
     """Return the lines that say, before anything runs, what the model is and what it cannot tell."""
-    lines = [f"{NOTICE}. Model: {title}."]
+    lines = [f"{NOTICE}. Model: {title}.", *([f"WARNING: {warning}."] if warning else [])]
     if "simulated" in config.trained_on:
         lines.append("It was trained on simulated data: its output says nothing of a real person.")
     unused = [modality for modality in MODALITIES if modality not in config.modalities]
@@ -99,9 +103,15 @@ def introduction(config: ModelConfig, title: str) -> list[str]:
     return lines
 
 
-def _introduce(console: Console, checkpoint: Checkpoint, title: str) -> None:
-    for line in introduction(checkpoint.config, title):
+def _introduce(console: Console, checkpoint: Checkpoint, title: str, warning: str) -> None:
+    for line in introduction(checkpoint.config, title, warning):
         console.print(line, markup=False, highlight=False)
+
+
+def _warning(options: SessionOptions) -> str:
+    """Return why the profile in use must not be trusted, if so."""
+    summary = options.profile_summary()
+    return "" if summary is None else summary.warning
 
 
 def _model_title(checkpoint: Checkpoint, name: str) -> str:
@@ -112,8 +122,11 @@ def _model_title(checkpoint: Checkpoint, name: str) -> str:
 class _Lines:
     """Prints messages, failures and every fourth prediction as they come."""
 
-    def __init__(self, console: Console, telemetry: Telemetry, *, quiet: bool = False) -> None:
+    def __init__(
+        self, console: Console, telemetry: Telemetry, warning: str = "", *, quiet: bool = False
+    ) -> None:
         self._console, self._telemetry, self._quiet = console, telemetry, quiet
+        self._warning = warning
         self._n_messages = self._n_failures = 0
         self._n_printed = -_LINE_EVERY
 
@@ -150,6 +163,8 @@ class _Lines:
             n = min(snapshot.n_predictions, N_LATENCIES)
             figures = f"p50 {snapshot.total_p50_ms:.1f} ms, p99 {snapshot.total_p99_ms:.1f} ms"
             self._say(f"latency total {figures}, of the last {n} predictions")
+        if self._warning:
+            self._say(f"WARNING: {self._warning}.")
         if snapshot.recording:
             self._say(f"recording {snapshot.recording}")
 
@@ -157,8 +172,12 @@ class _Lines:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _screen(live: Live, telemetry: Telemetry, checkpoint: Checkpoint, title: str) -> Callable[[], None]:
+def _screen(
+    live: Live, telemetry: Telemetry, checkpoint: Checkpoint, title: str, warning: str
+) -> Callable[[], None]:
+    trained_on = checkpoint.config.trained_on
+
     def show() -> None:
-        live.update(render(telemetry.snapshot(), trained_on=checkpoint.config.trained_on, model=title))
+        live.update(render(telemetry.snapshot(), trained_on=trained_on, model=title, warning=warning))
 
     return show

@@ -19,10 +19,11 @@ _BAR_WIDTH = 20
 _N_MESSAGES = 5
 
 
-def render(snapshot: Snapshot, *, trained_on: str, model: str) -> RenderableType:
+def render(snapshot: Snapshot, *, trained_on: str, model: str, warning: str = "") -> RenderableType:
     """Return one screen."""
     return Panel(
         Group(
+            *([Text(warning.upper(), style="bold red")] if warning else []),
             _headline(snapshot, trained_on),
             _probabilities(snapshot.prediction),
             _modalities(snapshot),

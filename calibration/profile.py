@@ -169,6 +169,7 @@ def apply_profile(
         normaliser_tensors=profile.normaliser.to_dict(),
         sha256=checkpoint.sha256,
         normalisation="profile",
+        profile_sha256=profile.sha256,
         needed_channels=summary.ch_names if "eeg" in summary.modalities else (),
     )
 
@@ -181,26 +182,14 @@ def features_sha256(config: ModelConfig, line_hz: float | None = None) -> str:
 
 def _check_base(summary: ProfileSummary, checkpoint: Checkpoint, where: str, line_hz: float | None) -> None:
     config = checkpoint.config
-    for what, expected, found, remedy in (
-        (
-            "base model with sha256",
-            summary.base_sha256,
-            checkpoint.sha256,
-            f"give the model it was made with ({summary.base_name}) with --model, or calibrate anew",
-        ),
-        (
-            "features with sha256",
-            summary.features_sha256,
-            features_sha256(config, line_hz),
-            "give the --line of the calibration, or calibrate anew",
-        ),
-    ):
-        if expected != found:
-            raise InputError(
-                f"this profile is of a {what} {expected[:16]}, found one with {found[:16]}",
-                where=where,
-                remedy=remedy,
-            )
+    summary.check_base(checkpoint.sha256, where)
+    found = features_sha256(config, line_hz)
+    if found != summary.features_sha256:
+        raise InputError(
+            f"this profile is of features with sha256 {summary.features_sha256[:16]}, found {found[:16]}",
+            where=where,
+            remedy="give the --line of the calibration, or calibrate anew",
+        )
     unknown = [name for name in summary.ch_names if name not in config.ch_names]
     if unknown:
         raise InputError(

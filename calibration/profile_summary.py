@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -58,6 +59,26 @@ class ProfileSummary:
         if self.is_trusted:
             return ""
         return f"{DO_NOT_TRUST}: its calibration was {self.verdict}"
+
+    def remark(self) -> dict[str, Any]:
+        """Return what goes beside every prediction in a file."""
+        return {"profile": self.name, "profile_verdict": self.verdict, "do_not_trust": not self.is_trusted}
+
+    def check_base(self, sha256: str, where: str) -> None:
+        """Refuse another base model.
+
+        Raises
+        ------
+        InputError
+            With both hashes.
+        """
+        if sha256 != self.base_sha256:
+            raise InputError(
+                f"this profile is of a base model with sha256 {self.base_sha256[:16]}, "
+                f"found one with {sha256[:16]}",
+                where=where,
+                remedy=f"give the model it was made with ({self.base_name}) with --model, or calibrate anew",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what goes to JSON; `from_dict` turns it back into an equal summary."""
@@ -179,6 +200,18 @@ def read_summary(folder: Path | str) -> ProfileSummary:
     if not (folder / WEIGHTS_FILE).is_file():
         raise InputError(f"expected {WEIGHTS_FILE}, found none", where=str(folder), remedy=REMEDY)
     return summary
+
+
+def model_sha256(folder: Path | str) -> str:
+    """Return the hash by which a profile names its base model, `models.checkpoint.Checkpoint.sha256`.
+
+    Raises
+    ------
+    InputError
+        If a file of it cannot be read.
+    """
+    files = (read_file(Path(folder) / name) for name in (CONFIG_FILE, WEIGHTS_FILE))
+    return hashlib.sha256(b"".join(files)).hexdigest()
 
 
 def read_file(path: Path) -> bytes:

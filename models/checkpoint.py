@@ -31,6 +31,7 @@ class Checkpoint:
     network: FusionNetwork  # on the CPU, in eval mode
     normaliser_tensors: dict[str, Tensor]
     sha256: str  # hex, of config and weights: names this very model in recordings and reports
+    profile_sha256: str = ""  # of the person's profile applied to it, if any
     normalisation: str = "training"  # what the normaliser was fitted to: `Normaliser.origin`
     #: EEG channels that a stream must have of the model's, all and no other; empty: any
     needed_channels: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def live(
     model: opt.Model = None,
+    profile: opt.Profile = None,
     streams: opt.Streams = None,
     montage: opt.Montage = None,
     line: opt.Line = None,
@@ -61,6 +62,8 @@ def live(
 
       affectscope live --webcam 0 --microphone default --record session.xdf
 
+      affectscope live --profile sub-S01/ses-01/profile
+
       affectscope live --streams eeg=name:BioSemi,face=none --montage biosemi64 --line 50 --jsonl run.jsonl
     """
     from app.engine.request import LiveRequest
@@ -71,6 +74,7 @@ def live(
     window = parse_window_options(screenshot, seconds, tab, size, theme, scale)
     options = SessionOptions(
         model=model or DEMO_MODEL,
+        profile=profile,
         streams=streams,
         montage=montage,
         screen_cm=screen_cm,
@@ -93,6 +97,7 @@ def live(
 def replay(
     file: Annotated[Path, typer.Argument(help="XDF recording.")],
     model: opt.Model = None,
+    profile: opt.Profile = None,
     streams: opt.Streams = None,
     montage: opt.Montage = None,
     line: opt.Line = None,
@@ -152,6 +157,7 @@ def replay(
     digest_sink = DigestSink() if digest else None
     options = SessionOptions(
         model=model or DEMO_MODEL,
+        profile=profile,
         streams=streams,
         montage=montage,
         screen_cm=screen_cm,

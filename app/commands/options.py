@@ -19,6 +19,12 @@ class Features(enum.StrEnum):
 Model = Annotated[
     Path | None, typer.Option(help="Model folder; the shipped demo model without it.", show_default=False)
 ]
+Profile = Annotated[
+    Path | None,
+    typer.Option(
+        help="A person's profile, a folder made by a calibration with this model.", show_default=False
+    ),
+]
 Streams = Annotated[
     str | None,
     typer.Option(

@@ -40,6 +40,7 @@ class ModelInfo:
     bands: tuple[tuple[str, float, float], ...]  # name, lowest and highest frequency in Hz
     windows: WindowConfig
     profile: str = ""  # the person's profile in use, if any
+    warning: str = ""  # why the profile must not be trusted; empty where it may be shown
 
 
 @dataclass(frozen=True)

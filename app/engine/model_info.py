@@ -13,6 +13,7 @@ from models.checkpoint import Checkpoint
 def model_info(checkpoint: Checkpoint, options: SessionOptions) -> ModelInfo:
     """Describe a loaded model on the device that ``options`` choose."""
     config = checkpoint.config
+    profile = options.profile_summary()
     device = choose_device(options.device)
     return ModelInfo(
         name=options.model.name,
@@ -26,4 +27,6 @@ def model_info(checkpoint: Checkpoint, options: SessionOptions) -> ModelInfo:
         device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
         bands=tuple(config.features.bands),
         windows=config.windows,
+        profile="" if profile is None else profile.name,
+        warning="" if profile is None else profile.warning,
     )

@@ -21,3 +21,9 @@ def test_modalities_the_model_does_not_know_are_named():
     assert lines(modalities=("eeg", "eye"))[1:] == [
         "It was trained with eeg and eye alone: face and voice count as absent, whatever is connected."
     ]
+
+
+def test_a_profile_that_only_guesses_is_warned_of_first():
+    config = preset("small", labels=("sad", "happy"), ch_names=("CZ",))
+    said = introduction(config, "m1", "do not trust this model: chance")
+    assert said[1] == "WARNING: do not trust this model: chance."

@@ -10,18 +10,20 @@ from PyQt6.QtWidgets import QDialog, QFileDialog, QWidget
 
 from app.engine.request import LiveRequest, ReplayRequest, Request
 from app.qt.dialogs.model import ModelDialog
+from app.qt.dialogs.profile import ProfileDialog, profiles_below
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.shell.session import Session, continued
 from app.qt.shell.settings import Settings
 from app.session_options import SessionOptions
 from app.settings import recordings_folder
+from calibration.places import default_data_folder
 
 _LINES = {"50": 50, "60": 60}
 _XDF = "XDF recordings (*.xdf *.xdfz *.xdf.gz)"
 
 
 class Choosers:
-    """Streams, model and recording, each in a dialog that leaves the window running.
+    """Streams, model, profile and recording, each in a dialog that leaves the window running.
 
     Parameters
     ----------
@@ -61,6 +63,18 @@ class Choosers:
             return None
         recent = [path for path in self._settings.paths("models") if path.exists()]
         dialog = ModelDialog(self._parent, request.options.model, recent, self._use_model)
+        dialog.open()
+        return dialog
+
+    def profile(self) -> QDialog | None:
+        """Open the chooser of profiles: those used lately and those in the data folder."""
+        request = self._session.request
+        if request is None:
+            return None
+        recent = [path for path in self._settings.paths("profiles") if path.exists()]
+        known = [*recent, *profiles_below(default_data_folder())]
+        options = request.options
+        dialog = ProfileDialog(self._parent, options.model, options.profile, known, self._use_profile)
         dialog.open()
         return dialog
 
@@ -111,3 +125,12 @@ class Choosers:
         self._settings.keep_recent("models", path)
         following = continued(request)
         self._change_to(replace(following, options=replace(following.options, model=path, profile=None)))
+
+    def _use_profile(self, path: Path | None) -> None:
+        request = self._session.request
+        if request is None:
+            return
+        if path is not None:
+            self._settings.keep_recent("profiles", path)
+        following = continued(request)
+        self._change_to(replace(following, options=replace(following.options, profile=path)))

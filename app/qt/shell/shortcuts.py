@@ -26,11 +26,13 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("choose_streams", "&Streams…", ("Ctrl+E",), "Session", "choose streams, montage and mains"),
     Command("choose_model", "&Model…", ("Ctrl+M",), "Session", "choose the model"),
+    Command("choose_profile", "&Profile…", ("Ctrl+P",), "Session", "choose a person's profile"),
     Command(
-        "choose_profile", "&Profile…", ("Ctrl+P",), "Session", "choose a person's profile: not available yet"
-    ),
-    Command(
-        "calibrate", "&Calibrate…", ("Ctrl+K",), "Session", "make a profile of a person: not available yet"
+        "calibrate",
+        "&Calibrate…",
+        ("Ctrl+K",),
+        "Session",
+        "make a profile of a person: affectscope calibrate",
     ),
     Command("record", "&Record…", ("Ctrl+R",), "Session", "start or stop the recording"),
     Command("write_note", "Write a &note", ("Ctrl+N",), "Session", "write a note, sent as an LSL marker"),

@@ -36,7 +36,7 @@ from app.window_options import TAB_NAMES
 
 _REFRESH_MS = 33
 _SLOW_EVERY = 8  # refreshes: messages and menus change that seldom
-_NO_PROFILES = "There are no profiles yet: this version has no calibration session"
+_NO_CALIBRATION = "A calibration has a window of its own: affectscope calibrate --subject S01"
 
 
 class MainWindow(QMainWindow):
@@ -69,9 +69,8 @@ class MainWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         self.setWindowTitle("Affectscope")
-        for name in ("choose_profile", "calibrate"):
-            self.actions_by_name[name].setEnabled(False)
-            self.actions_by_name[name].setToolTip(_NO_PROFILES)
+        self.actions_by_name["calibrate"].setEnabled(False)
+        self.actions_by_name["calibrate"].setToolTip(_NO_CALIBRATION)
         bar = self.menuBar()
         assert bar is not None
         fill_menus(bar, self.actions_by_name)
@@ -99,6 +98,7 @@ class MainWindow(QMainWindow):
         handlers: dict[str, Callable[[], object]] = {
             "choose_streams": self.choosers.streams,
             "choose_model": self.choosers.model,
+            "choose_profile": self.choosers.profile,
             "open_recording": self.choosers.recording,
             "record": self.recording.toggle,
             "start_again": self.start_again,
@@ -124,7 +124,7 @@ class MainWindow(QMainWindow):
         }
         handlers |= {f"show_{name}": partial(self._show_tab, name) for name in TAB_NAMES}
         handlers |= {f"unplug_{m}": partial(self._unplug, m) for m in MODALITIES}
-        handlers |= {"choose_profile": self._no_profiles, "calibrate": self._no_profiles}
+        handlers |= {"calibrate": self._no_calibration}
         return handlers
 
     # --- the session ---
@@ -258,5 +258,5 @@ class MainWindow(QMainWindow):
     def _unplug(self, modality: str) -> None:
         self.unplugging.toggle(modality)
 
-    def _no_profiles(self) -> None:
-        self.banners.tell(Condition("profiles", "info", _NO_PROFILES))
+    def _no_calibration(self) -> None:
+        self.banners.tell(Condition("profiles", "info", _NO_CALIBRATION))

@@ -18,7 +18,7 @@ from app.qt.shell.shortcuts import COMMANDS
 DRIVER = Path(__file__).parent / "drive_window.py"
 XVFB = ["xvfb-run", "-a", "-s", "-screen 0 1920x1200x24"]
 #: Those that need calibration's sessions, and those that end the run.
-_NOT_PRESSED = {"choose_profile", "calibrate", "quit", "start_again"}
+_NOT_PRESSED = {"calibrate", "quit", "start_again"}
 #: What only a replay can do.
 _OF_A_REPLAY = {"slower", "faster"}
 

@@ -11,6 +11,7 @@ from acquisition.quality import ChannelQuality
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from acquisition.windows import WindowConfig
 from app.engine.messages import GazePart, HealthPart, ModelInfo, Opened, Phase, QualityPart
+from app.view.conditions import conditions
 from app.view.store import ViewStore
 from app.view.trust import MIN_MARGIN, STALE_AFTER_S, abstention, judge, threshold
 from models.prediction import Prediction
@@ -312,3 +313,13 @@ def test_simulated_streams_are_said_also_of_an_earlier_moment():
     earlier = filled.predictions.at(filled.newest_time - 4.0)
     assert filled.is_simulated
     assert "the streams are simulated" in judge(earlier, filled, filled.newest_time - 4.0).reasons
+
+
+def test_a_profile_that_only_guesses_gives_no_answer_and_says_why_first():
+    made = store(profile="S01, session 1", warning="do not trust this model: its calibration was chance")
+    verdict = judge(prediction(), made, NOW)
+    assert verdict.state == "uncertain"
+    assert verdict.label == "uncertain"
+    assert verdict.findings[0].severity == "stop"
+    assert "do not trust this model" in verdict.findings[0].text
+    assert any("do not trust" in c.text.lower() and not c.can_be_closed for c in conditions(made))
