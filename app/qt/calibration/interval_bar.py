@@ -39,7 +39,7 @@ class IntervalBar(QWidget):
     def sizeHint(self) -> QSize:
         """Return room for the line and two rows of figures."""
         line = self.fontMetrics().height()
-        return QSize(line * 16, round(line * 4.4))
+        return QSize(line * 16, round(line * 4.8))
 
     minimumSizeHint = sizeHint
 
@@ -67,9 +67,9 @@ class IntervalBar(QWidget):
         painter.setPen(QColor(self.theme.text))
         self._write(painter, f"{percent(share)}", self._x(share), line * 0.5, bold=True)
         painter.setPen(QColor(self.theme.muted))
-        self._write(painter, f"chance {percent(chance)}", self._x(chance), y + line * 1.1)
+        self._write(painter, f"chance {percent(chance)}", self._x(chance), y + line * 1.3)
         self._write(
-            painter, f"95 %: {percent(low)} to {percent(high)}", self._x((low + high) / 2), y + line * 2.0
+            painter, f"95 %: {percent(low)} to {percent(high)}", self._x((low + high) / 2), y + line * 2.25
         )
 
     def _band(self, low: float, high: float, y: float, thick: float) -> QRectF:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
+from PyQt6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from PyQt6.QtWidgets import QWidget
 
@@ -19,8 +19,7 @@ class Light(QWidget):
         super().__init__()
         self.theme: Theme = DARK
         self._light = "green"
-        side = round(self.fontMetrics().height() * 1.6)
-        self.setFixedSize(QSize(side, side))
+        self._fit()
         self.show_light("green")
 
     def show_light(self, light: str) -> None:
@@ -28,6 +27,16 @@ class Light(QWidget):
         self._light = light
         self.setAccessibleName(LIGHT_WORDS[light])
         self.update()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Stay as large as the words beside it."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.FontChange:
+            self._fit()
+
+    def _fit(self) -> None:
+        side = round(self.fontMetrics().height() * 1.5)
+        self.setFixedSize(QSize(side, side))
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""

@@ -73,6 +73,7 @@ class ScreenSet:
 
 
 def kinds_of(plan: Plan) -> set[str]:
-    """Return the kinds of a plan's stimuli."""
-    listed = [stimulus for name in plan.classes for stimulus in plan.stimuli[name]]
+    """Return the kinds of the stimuli that a session of a plan shows; a repeat may show another one."""
+    n_each = -(-plan.n_trials // len(plan.classes))
+    listed = [stimulus for name in plan.classes for stimulus in plan.stimuli[name][:n_each]]
     return {stimulus.kind for stimulus in (*listed, plan.practice)}

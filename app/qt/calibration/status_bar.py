@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
+from PyQt6.QtGui import QFontMetricsF, QResizeEvent
+from PyQt6.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QWidget
+
+from app.qt.text_size import growth, scaled
+
+_FULL_COLUMNS = 210.0
 
 
 class StatusBar(QWidget):
@@ -37,7 +42,19 @@ class StatusBar(QWidget):
             button.clicked.connect(lambda _checked=False, call=call: call())
             row.addWidget(button)
             self._buttons.append(button)
-        self.setFixedHeight(self.sizeHint().height())  # or a calm screen would be of another height
+        self._keep_height()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Grow the text with the window."""
+        super().resizeEvent(event)
+        font = QApplication.font()
+        larger = growth(self.width(), QFontMetricsF(font).averageCharWidth() * _FULL_COLUMNS, 1.5)
+        self.setFont(scaled(font, larger))
+        self._keep_height()
+
+    def _keep_height(self) -> None:
+        """Stay as high without buttons: a calm screen is of the same size as the others."""
+        self.setFixedHeight(max(button.sizeHint().height() for button in self._buttons) + 8)
 
     def show_buttons(self, *, is_calm: bool, can_pause: bool) -> None:
         """Show what can be done now; the first button pauses."""

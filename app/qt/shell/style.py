@@ -35,7 +35,7 @@ QPushButton[primary="true"] {{
     background: {accent}; color: {window}; border-color: {accent}; font-weight: 600;
 }}
 QPushButton[primary="true"]:focus {{ border: 2px solid {text}; }}
-QPushButton[primary="true"]:disabled {{ background: {surface}; border-color: {grid}; }}
+QPushButton[primary="true"]:disabled {{ background: {surface}; border-color: {grid}; color: {stale}; }}
 QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
 QTabWidget::pane {{ border: 0; }}
 QTabBar::tab {{
