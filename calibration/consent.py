@@ -14,6 +14,7 @@ from typing import Any
 
 from acquisition.errors import InputError
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
+from calibration.places import default_data_folder
 from calibration.types import Consent
 
 #: Counts up whenever the words below change in meaning.
@@ -39,9 +40,9 @@ _RECORDED = {
     "eeg": "The voltage at each electrode, as the amplifier sends it, goes into the recording.",
     "eye": "Where you look, the size of your pupils and your blinks go into the recording.",
     "face": "The camera's pictures are turned into figures while the session runs; the figures may be kept, "
-    "the pictures are not.",
+    "the pictures are not, unless you tick the line below.",
     "voice": "The sound is turned into figures while the session runs; the figures may be kept, the sound is "
-    "not.",
+    "not, unless you tick the line below.",
 }
 _USED = {
     "eeg": "Used: the strength of its rhythms, per electrode and second.",
@@ -93,7 +94,7 @@ def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES)
     subject : str
         Their code.
     folder : Path
-        Where the session will be kept.
+        Where the session will be kept, with its whole path.
     modalities : collection of str
         What there is to consent to.
     """
@@ -102,9 +103,11 @@ def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES)
         "nothing is sent to the internet. The devices send their signals over the local network, where other "
         "programs can read them."
     )
+    data = folder.parent.parent
+    elsewhere = "" if data == default_data_folder().absolute() else f' --data-dir "{data}"'
     withdraw = (
         "You can have all of it deleted at any time, recordings and model: "
-        f"affectscope subjects delete {subject}"
+        f"affectscope subjects delete {subject}{elsewhere}"
     )
     shown = tuple(
         ModalityNotice(one, TITLES[one], _RECORDED[one], _USED[one], KEEP.get(one, ""))

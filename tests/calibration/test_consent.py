@@ -39,6 +39,15 @@ def test_the_notice_tells_use_place_and_way_back() -> None:
     assert [one.modality for one in told.modalities] == list(MODALITIES)
 
 
+def test_the_way_to_delete_names_the_folder_where_it_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AFFECTSCOPE_DATA", str(tmp_path))
+    assert "delete S01\n" in notice("S01", tmp_path / "sub-S01" / "ses-01").text()
+    other = notice("S01", Path("/other/sub-S01/ses-01")).text()
+    assert f'delete S01 --data-dir "{Path("/other")}"\n' in other
+
+
 def test_raw_video_and_voice_have_a_tick_of_their_own_that_says_what_it_means() -> None:
     keeps = {one.modality: one.keep for one in notice("S01", Path("d")).modalities}
     assert not keeps["eeg"]
