@@ -1,0 +1,58 @@
+"""Directions of the paper's tables on generated data: differences by person, and a small run whole."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from models.training.directions import SETTINGS, STREAMING_SETTINGS, Directions, DirectionsOptions, directions
+
+PEOPLE = [(1, "1"), (1, "2"), (2, "1"), (2, "2")]
+
+
+def made(**rows):
+    """Accuracies by row; every row that is not named is 0.5 for everybody."""
+    accuracy = {name: dict.fromkeys(PEOPLE, 0.5) for name in (*SETTINGS, *STREAMING_SETTINGS)}
+    for name, values in rows.items():
+        accuracy[name] = dict(zip(PEOPLE, values, strict=True))
+    return Directions(accuracy, (), replace(DirectionsOptions(), seeds=(1, 2), n_subjects=2))
+
+
+def claim(result, words):
+    return next(one for one in result.claims() if words in one["claim"])
+
+
+def test_difference_is_paired_by_person_with_a_t_interval():
+    one = claim(made(fused=(0.6, 0.7, 0.6, 0.7), EEG=(0.5, 0.6, 0.4, 0.5)), "attention fusion")
+    assert one["difference"] == pytest.approx(0.15)
+    # differences .1 .1 .2 .2: SD 0.0577, t of 3 degrees of freedom 3.182
+    assert one["interval"] == pytest.approx([0.15 - 0.0919, 0.15 + 0.0919], abs=1e-3)
+    assert (one["holds"], one["shown"], one["refuted"]) == (True, True, False)
+
+
+def test_direction_that_does_not_hold_is_said():
+    one = claim(made(fused=(0.3, 0.31, 0.3, 0.32), LDA=(0.5, 0.5, 0.5, 0.51)), "LDA")
+    assert (one["holds"], one["refuted"]) == (False, True)
+
+
+def test_masks_are_judged_by_what_they_cost():
+    one = claim(
+        made(**{"EEG, 10 trials, 50 % masked": (0.2, 0.3, 0.2, 0.3), "fused, 10 trials": (0.6,) * 4}),
+        "masked",
+    )
+    assert one["difference"] == pytest.approx(-0.1 - (-0.25))
+
+
+def test_row_has_spread_over_people_and_over_sets():
+    row = next(r for r in made(fused=(0.4, 0.6, 0.5, 0.7)).to_dict()["rows"] if r["row"] == "fused")
+    assert (row["mean"], row["n"]) == (pytest.approx(0.55), 4)
+    assert row["sd_seeds"] == pytest.approx(math.sqrt(2) * 0.05)
+
+
+@pytest.mark.slow
+def test_small_run_fills_every_row():
+    options = replace(DirectionsOptions().quick(), seeds=(1,), n_subjects=1, n_jobs=1, pretrain_windows=16)
+    result = directions(options, lambda *told: None).to_dict()
+    assert {row["row"] for row in result["rows"]} == {*SETTINGS, *STREAMING_SETTINGS}
+    assert all(0 <= row["mean"] <= 1 for row in result["rows"])
+    assert result["left_out"] == []
