@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ from PyQt6.QtCore import Qt
 
 from acquisition.discovery import FoundStream
 from acquisition.types import StreamHeader
+from app.engine.request import LiveRequest
 from app.qt.dialogs.model import ModelDialog
+from app.qt.dialogs.profile import ProfileDialog, profiles_below
 from app.qt.dialogs.record import RecordDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.dialogs.text import ShortcutsDialog
@@ -18,7 +22,10 @@ from app.qt.shell.choosers import Choosers
 from app.qt.shell.session import Session
 from app.qt.shell.settings import Settings
 from app.qt.shell.shortcuts import COMMANDS
+from app.session_options import SessionOptions
 from assets import DEMO_MODEL
+from calibration.profile_summary import ProfileSummary, model_sha256
+from calibration.verdict import VERDICTS
 
 
 def stream(name: str, kind: str, source_id: str, rate: float = 250.0) -> FoundStream:
@@ -142,3 +149,82 @@ def test_every_command_is_listed_with_its_keys(qtbot):
     table = dialog.findChild(type(dialog.layout().itemAt(0).widget()))
     assert table.rowCount() == len(COMMANDS)
     assert table.findItems("Ctrl+R", Qt.MatchFlag.MatchExactly)
+
+
+def profile(folder: Path, **changes: object) -> Path:
+    """Make a folder that says it is a profile of the shipped model."""
+    summary = ProfileSummary(
+        subject="S01",
+        classes=("happy", "<b>sad</b>"),
+        modalities=("eeg", "eye"),
+        ch_names=("CZ",),
+        head="linear",
+        verdict=VERDICTS[0],
+        base_name="shipped",
+        base_sha256=model_sha256(DEMO_MODEL),
+        features_sha256="0" * 64,
+    )
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(replace(summary, **changes).to_dict()))
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def test_a_profile_says_its_verdict_and_is_handed_on(qtbot, tmp_path: Path):
+    mine, chosen = profile(tmp_path / "mine"), []
+    dialog = ProfileDialog(None, DEMO_MODEL, None, [mine], chosen.append)
+    qtbot.addWidget(dialog)
+    assert dialog.list.currentRow() == 0
+    assert dialog.list.item(0).text().endswith("(in use)")
+    assert VERDICTS[0] in dialog.list.item(1).text()
+    dialog.list.setCurrentRow(1)
+    assert dialog.words.text().startswith("Do not trust this model")
+    assert "<b>sad</b>" in dialog.words.text()
+    dialog.use.click()
+    assert chosen == [mine]
+
+
+def test_no_profile_can_be_chosen_while_one_is_in_use(qtbot, tmp_path: Path):
+    mine, chosen = profile(tmp_path / "mine", verdict=VERDICTS[2]), []
+    dialog = ProfileDialog(None, DEMO_MODEL, mine, [mine], chosen.append)
+    qtbot.addWidget(dialog)
+    assert dialog.list.count() == 2
+    assert dialog.list.currentItem().text().splitlines()[0].endswith("(in use)")
+    dialog.list.setCurrentRow(0)
+    dialog.use.click()
+    assert chosen == [None]
+
+
+def test_a_profile_of_another_model_and_a_folder_without_one_are_refused_in_words(qtbot, tmp_path: Path):
+    other = profile(tmp_path / "other", base_sha256="f" * 64)
+    dialog = ProfileDialog(None, DEMO_MODEL, None, [other, tmp_path], print)
+    qtbot.addWidget(dialog)
+    for row, words in ((1, "f" * 16), (2, "profile's file")):
+        dialog.list.setCurrentRow(row)
+        assert dialog.words.text().startswith("Refused: ")
+        assert words in dialog.words.text()
+        assert not dialog.use.isEnabled()
+
+
+def test_profiles_of_the_data_folder_are_offered_the_newest_first(tmp_path: Path):
+    for number in (1, 2):
+        profile(tmp_path / "sub-S01" / f"ses-{number:02d}" / "profile", session=number)
+    (tmp_path / "sub-S02" / "ses-01").mkdir(parents=True)
+    found = profiles_below(tmp_path)
+    assert [path.parent.name for path in found] == ["ses-02", "ses-01"]
+    assert profiles_below(tmp_path / "none") == []
+
+
+def test_another_model_is_used_without_the_profile_of_the_last_one(qtbot, tmp_path: Path):
+    session, asked = Session(Engines()), []
+    mine = profile(tmp_path / "mine")
+    session.start(LiveRequest(SessionOptions(profile=mine)))
+    choosers = Choosers(None, session, Settings(None), asked.append)
+    choosers._use_model(tmp_path / "another")
+    assert asked[-1].options.profile is None
+    choosers._use_profile(None)
+    assert asked[-1].options.profile is None
+    choosers._use_profile(mine)
+    assert asked[-1].options.profile == mine
+    choosers.replay(tmp_path / "a.xdf")
+    assert asked[-1].options.profile == mine
