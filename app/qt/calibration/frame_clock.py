@@ -64,7 +64,13 @@ class OnsetClock:
             self.poll()
 
     def poll(self) -> None:
-        """Tell the onset once both picture and sound have begun: the later of the two."""
+        """Tell the onset once both picture and sound have begun: the later of the two.
+
+        A window that comes up from behind others is painted without an ``UpdateRequest``; then the stamp is
+        taken here, up to one call later.
+        """
+        if self._drawn_at is None and self._screen is not None and self._screen.is_painted:
+            self._drawn_at = self._clock()
         if self._screen is None or self._step_id is None or self._drawn_at is None:
             return
         onset = self._drawn_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from PyQt6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from PyQt6.QtWidgets import QWidget
 
@@ -19,7 +19,7 @@ class Light(QWidget):
         super().__init__()
         self.theme: Theme = DARK
         self._light = "green"
-        self._fit()
+        self.fit(self.fontMetrics().height())
         self.show_light("green")
 
     def show_light(self, light: str) -> None:
@@ -28,14 +28,9 @@ class Light(QWidget):
         self.setAccessibleName(LIGHT_WORDS[light])
         self.update()
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Stay as large as the words beside it."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.FontChange:
-            self._fit()
-
-    def _fit(self) -> None:
-        side = round(self.fontMetrics().height() * 1.5)
+    def fit(self, line: int) -> None:
+        """Take a size for words of so many points a line."""
+        side = round(1.35 * line)
         self.setFixedSize(QSize(side, side))
 
     def set_theme(self, theme: Theme) -> None:

@@ -103,7 +103,10 @@ class PreflightScreen(Screen):
         self.override.setAccessibleDescription(f"Overrides: {names}")
         self.hint.setText(f"Stops the session: {names}. An override is recorded." if self._red else "")
         is_ready = bool(self._shown) and (not self._red or self.override.isChecked())
-        self.go.setEnabled(is_ready)
+        if is_ready != self.go.isEnabled():
+            self.go.setEnabled(is_ready)
+            if is_ready and not self.override.hasFocus():
+                self.go.setFocus()  # a disabled button could not take the keys
 
 
 class _Row:
@@ -129,6 +132,7 @@ class _Row:
         self.remedy.setVisible(check is not None and bool(check.remedy))
         if check is None:
             return
+        self.light.fit(self.word.fontMetrics().height())
         self.light.show_light(check.light)
         self.word.setText(LIGHT_WORDS[check.light])
         self.name.setText(one_line(check.name))

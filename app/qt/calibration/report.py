@@ -81,6 +81,7 @@ class ReportScreen(Screen):
             button.setCheckable(True)
             self.buttons.addButton(button, place)
             self._choices.addWidget(button, 1)
+        self.fit_buttons()
         self._look()
 
     def begin(self, view: SessionView) -> None:

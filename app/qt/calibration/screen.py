@@ -121,6 +121,12 @@ class Screen(GrowingPage):
         for label, size, bold in self._sized:
             label.setFont(scaled_font(self, size, bold=bold))
         self._inner.setMaximumWidth(self.fontMetrics().averageCharWidth() * self._width)
+        self.fit_buttons()
+
+    def fit_buttons(self) -> None:
+        """Make all buttons high enough to be hit easily; a style sheet knows the first font only."""
+        for button in self.findChildren(QPushButton):
+            button.setMinimumHeight(round(self.fontMetrics().height() * 1.9))
 
 
 def is_enter(event: QKeyEvent) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import QStackedWidget, QWidget
 
 from app.engine.calibration_orders import Proceed
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from app.qt.calibration.media import Media
 
 _LONGEST_TEXT = 1200
+_TEXT_COLUMNS = 100
 
 
 class StimulusScreen(Screen):
@@ -34,7 +36,7 @@ class StimulusScreen(Screen):
     """
 
     def __init__(self, send: Send, clock: Callable[[], float], tell: Callable[[str], None]) -> None:
-        super().__init__("Stimulus", send, width=100)
+        super().__init__("Stimulus", send, width=240)
         self._clock, self._tell = clock, tell
         self._media: Media | None = None
         self._stimulus: Stimulus | None = None
@@ -91,6 +93,13 @@ class StimulusScreen(Screen):
         elif media.is_over and self._ends_with_media:
             self._ends_with_media = False
             self.send(Proceed(self._step_id))
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Keep lines of text short, whatever room a picture has."""
+        super().resizeEvent(event)
+        spare = self.width() - self.fontMetrics().averageCharWidth() * _TEXT_COLUMNS
+        for label in (self.prompt, self.caption):
+            label.setContentsMargins(max(0, spare // 2), 0, max(0, spare // 2), 0)
 
     def leave(self) -> None:
         """Fall silent."""

@@ -27,7 +27,7 @@ QToolBar QToolButton:checked {{ padding: 1px 4px; }}
 QToolButton:focus, QPushButton:focus, QLineEdit:focus,
 QListView:focus, QTreeView:focus, QTableView:focus, QPlainTextEdit:focus {{ border: 2px solid {accent}; }}
 QToolButton:disabled, QPushButton:disabled, QLineEdit:disabled {{ color: {stale}; }}
-QWidget#screen QPushButton {{ min-height: 1.9em; padding: 2px 14px; }}
+QWidget#screen QPushButton {{ padding: 2px 14px; }}
 QWidget#screen QPushButton:checked {{
     background: {accent}; color: {window}; font-weight: 600; padding: 1px 13px;
 }}
