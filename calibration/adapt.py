@@ -1,0 +1,308 @@
+"""From the rows of a session to a personal model and everything that is known of how good it is.
+
+The encoders are frozen. What is fitted: the person's level (`calibration.normalisation`), a head on the
+modality tokens (`calibration.heads`, `calibration.lda`) and one temperature. The same rows give the same
+tensors: one thread, fixed seeds, batches of one size.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from acquisition.errors import InputError
+from acquisition.types import MODALITIES
+from calibration.crossvalidation import (
+    Fold,
+    HeadFitter,
+    HeldOut,
+    better,
+    held_out_folds,
+    labelled,
+    log_probs,
+    logits_of,
+    trial_probs,
+)
+from calibration.heads import HEADS, Labelled
+from calibration.profile import CalibrationProfile, features_sha256
+from calibration.profile_summary import ProfileSummary
+from calibration.report.summary import FitFigures, HeadScore, HeldOutTrial, Score
+from calibration.rows import RowTable
+from calibration.session_tokens import SessionTokens
+from calibration.shuffles import N_SHUFFLES, shuffled_results
+from calibration.trials import ChosenTrials, choose_trials
+from calibration.types import SessionRecord
+from calibration.verdict import Verdict, judge
+from models.checkpoint import Checkpoint
+from models.config import FusionConfig
+from models.features.normalise import Normaliser
+
+Progress = Callable[[str, float], None]
+_WORDS = {
+    "fusion": "the base model's fusion, trained on with the classification and the DCCA loss",
+    "linear": "shrinkage LDA on each modality's scores, as one linear map of the modality tokens",
+}
+_CHOICE = (
+    "The head with more trials right is kept, each trial predicted by a model fitted without it; of equals "
+    "the one with likelier answers. For the figures of the kept one the choice, the temperature and the person's "
+    "level were found anew without each trial. The shuffled results are of the linear head, refitted to "
+    "shuffled labels of the trials."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A personal model and how good it is."""
+
+    profile: CalibrationProfile
+    figures: FitFigures
+    verdict: Verdict
+    notes: tuple[str, ...]  # a sentence each, for people
+
+    @property
+    def head(self) -> str:
+        """Which of `calibration.heads.HEADS` was kept."""
+        return self.profile.summary.head
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a fit is told besides the rows; the rest of it goes into the profile's summary."""
+
+    labels: str = "intended"
+    modalities: tuple[str, ...] | None = None  # None: those agreed to
+    seed: int = 0
+    n_shuffles: int = N_SHUFFLES
+    base_name: str = ""
+    line_hz: float | None = None
+    date: str = ""
+    screen_cm: str | None = None
+    distance_cm: float | None = None
+
+
+def fit(
+    rows: RowTable,
+    record: SessionRecord,
+    base: Checkpoint,
+    *,
+    left_out: Mapping[int, str] | None = None,
+    options: FitOptions | None = None,
+    progress: Progress = lambda stage, share: None,
+) -> Fitted:
+    """Fit a personal model to a session and judge it.
+
+    Parameters
+    ----------
+    rows : RowTable
+        Of the base model, of all runs.
+    record : SessionRecord
+    base : Checkpoint
+        Its network is used by the calling thread alone.
+    left_out : mapping of int to str, optional
+        Trials whose signals cannot be used, and why.
+    options : FitOptions, optional
+    progress : callable
+        Told stage and share done, 0 to 1 over all stages.
+
+    Raises
+    ------
+    InputError
+        If a class has no trial left, fewer than two classes have two, or trials hold no window.
+    """
+    options = options or FitOptions()
+    began = time.monotonic()
+    chosen = choose_trials(record, left_out, options.labels)
+    modalities = _modalities(record, base, options.modalities)
+    with one_thread():
+        progress("encoding", 0.0)
+        source = SessionTokens(rows, record, chosen.trials, base, modalities)
+        _check_windows(source, chosen)
+        fitter = HeadFitter(base.network, chosen.classes)
+        folds = held_out_folds(
+            source, chosen.label, fitter, lambda stage, share: progress(stage, 0.05 + 0.75 * share)
+        )
+        shuffled = shuffled_results(
+            folds,
+            chosen.label,
+            fitter,
+            n=options.n_shuffles,
+            seed=options.seed,
+            progress=lambda share: progress("shuffling labels", 0.8 + 0.15 * share),
+        )
+        progress("fitting to all trials", 0.95)
+        figures = _figures(chosen, source, folds, shuffled, base, options)
+        model = _final(chosen, source, folds, fitter)
+    progress("done", 1.0)
+    verdict = judge(
+        [trial.label for trial in figures.trials],
+        [trial.predicted for trial in figures.trials],
+        len(chosen.classes),
+        shuffled,
+        len(chosen.left_out),
+    )
+    summary = _summary(chosen, figures, verdict, model, rows, record, base, options, modalities)
+    figures = replace(figures, fit_seconds=time.monotonic() - began)
+    profile = CalibrationProfile(summary, model.fusion, model.state, model.normaliser, model.temperature)
+    return Fitted(profile, figures, verdict, chosen.notes)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch use a single thread: how many there are changes the last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _modalities(record: SessionRecord, base: Checkpoint, wanted: Collection[str] | None) -> tuple[str, ...]:
+    """Return what was agreed to, is wanted and the base model knows."""
+    allowed = set(record.consent.modalities) & set(base.config.modalities)
+    if wanted is not None:
+        allowed &= set(wanted)
+    if not allowed:
+        raise InputError(
+            f"expected data that the model knows ({', '.join(base.config.modalities)}), found none agreed to",
+            where="calibration",
+        )
+    return tuple(m for m in MODALITIES if m in allowed)
+
+
+def _check_windows(source: SessionTokens, chosen: ChosenTrials) -> None:
+    empty = [trial.number for trial in chosen.trials if not (source.trial == trial.number).any()]
+    if empty:
+        raise InputError(
+            f"expected windows in every trial, found none in trial {', '.join(map(str, empty))}",
+            where="calibration",
+            remedy="check that the recording covers them; a trial must last 5 s or more",
+        )
+
+
+# --- figures ---
+
+
+def _held_out(folds: Sequence[Fold], head: str = "", present: torch.Tensor | None = None) -> HeldOut:
+    return HeldOut({fold.trial: fold.logits(head, present) for fold in folds})
+
+
+def _score(chosen: ChosenTrials, held_out: HeldOut) -> Score:
+    said = held_out.predicted()
+    return Score.of(list(chosen.label.values()), [said[number] for number in chosen.label])
+
+
+def _figures(
+    chosen: ChosenTrials,
+    source: SessionTokens,
+    folds: Sequence[Fold],
+    shuffled: tuple[float, ...],
+    base: Checkpoint,
+    options: FitOptions,
+) -> FitFigures:
+    by_head = {head: _held_out(folds, head) for head in HEADS}
+    kept = better(by_head, chosen.label)
+    scores = [HeadScore(head, _WORDS[head], _score(chosen, by_head[head]), head == kept) for head in HEADS]
+    one = torch.eye(len(MODALITIES), dtype=torch.bool)
+    at = {m: i for i, m in enumerate(MODALITIES) if bool(folds[0].data.present[:, i].any())}
+    several = at if len(at) > 1 else {}
+    return FitFigures(
+        classes=chosen.classes,
+        labels=options.labels,
+        trials=tuple(_held_out_trial(fold, chosen, source) for fold in folds),
+        shuffled=shuffled,
+        heads=tuple(scores),
+        choice=_CHOICE,
+        alone={m: _score(chosen, _held_out(folds, present=one[i])) for m, i in at.items()},
+        removed={m: _score(chosen, _held_out(folds, present=~one[i])) for m, i in several.items()},
+        base_model=_base_score(chosen, source, base),
+        left_out=chosen.left_out,
+    )
+
+
+def _held_out_trial(fold: Fold, chosen: ChosenTrials, source: SessionTokens) -> HeldOutTrial:
+    logits = fold.logits()
+    return HeldOutTrial(
+        number=fold.trial,
+        label=chosen.label[fold.trial],
+        probs=trial_probs(logits, fold.temperature),
+        times=source.since_onset_s[source.trial == fold.trial],
+        course=np.exp(log_probs(logits, fold.temperature)),
+    )
+
+
+def _base_score(chosen: ChosenTrials, source: SessionTokens, base: Checkpoint) -> Score | None:
+    """Return how the base model does as it is, choosing among the classes; None if it does not know them."""
+    labels = base.config.labels
+    if not base.config.is_classifier or not set(chosen.classes) <= set(labels):
+        return None
+    found = source.encoded(Normaliser.from_dict(base.normaliser_tensors))
+    data = Labelled(found.tokens, found.present, found.trial, np.zeros(len(found.trial), dtype=np.int64))
+    logits = logits_of(base.network.fusion, data)[:, [labels.index(name) for name in chosen.classes]]
+    return _score(chosen, HeldOut({number: logits[found.trial == number] for number in chosen.label}))
+
+
+# --- the model of all trials ---
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    head: str
+    fusion: FusionConfig
+    state: Mapping[str, torch.Tensor]
+    normaliser: Normaliser
+    temperature: float
+
+
+def _final(chosen: ChosenTrials, source: SessionTokens, folds: Sequence[Fold], fitter: HeadFitter) -> _Model:
+    """Fit the better head to all trials, with the temperature of its held-out answers."""
+    by_head = {head: _held_out(folds, head) for head in HEADS}
+    head = better(by_head, chosen.label)
+    module = fitter.fit(head, labelled(source, chosen.label))
+    state = {name: tensor.detach() for name, tensor in module.state_dict().items()}
+    temperature = by_head[head].temperature(chosen.label)
+    return _Model(head, fitter.config(head), state, source.normaliser(), temperature)
+
+
+def _summary(
+    chosen: ChosenTrials,
+    figures: FitFigures,
+    verdict: Verdict,
+    model: _Model,
+    rows: RowTable,
+    record: SessionRecord,
+    base: Checkpoint,
+    options: FitOptions,
+    modalities: tuple[str, ...],
+) -> ProfileSummary:
+    ch_names = tuple(base.config.ch_names[at] for at in rows.positions) if "eeg" in modalities else ()
+    return ProfileSummary(
+        subject=record.subject,
+        classes=chosen.classes,
+        modalities=modalities,
+        ch_names=ch_names,
+        head=model.head,
+        verdict=verdict.verdict,
+        base_name=options.base_name,
+        base_sha256=base.sha256,
+        features_sha256=features_sha256(base.config, options.line_hz),
+        words=verdict.words,
+        figures={
+            "balanced_accuracy": verdict.balanced_accuracy,
+            "chance": verdict.chance,
+            "p_permutation": verdict.p_permutation,
+            "trials": verdict.n_trials,
+            "temperature": model.temperature,
+        },
+        date=options.date,
+        session=record.session,
+        labels=options.labels,
+        is_simulated=record.is_simulated,
+        screen_cm=options.screen_cm,
+        distance_cm=options.distance_cm,
+    )

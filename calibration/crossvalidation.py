@@ -1,0 +1,176 @@
+"""Leave-one-trial-out: every trial is judged by a model that has seen nothing of it, not even its level.
+
+Outer folds give the figures. Inside each, the training trials are left out one by one in their turn: that
+chooses the head and the temperature for the fold, so that neither choice has seen the outer trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from calibration.heads import HEADS, Labelled, fit_fusion, initial_fusion, linear_head
+from calibration.lda import Directions, LdaProblem
+from models.config import FusionConfig
+from models.network import FusionNetwork
+
+Progress = Callable[[str, float], None]
+_TEMPERATURES = np.logspace(-0.5, 1.0, 31)
+
+
+class TokenSource(Protocol):
+    """Modality tokens of trials' windows, normalised by what a fold may know."""
+
+    @property
+    def trial(self) -> NDArray[np.int64]:
+        """Number of each window's trial, (n,)."""
+
+    def without(self, trials: Collection[int]) -> tuple[Tensor, Tensor]:
+        """Return tokens (n, 4, d_model) and presence (n, 4) of all windows.
+
+        Normalised by the baseline and all trials but these.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What models that had not seen a trial said of its windows."""
+
+    logits: Mapping[int, NDArray[np.float64]]  # (n_windows, n_labels) by trial number
+
+    def predicted(self) -> dict[int, int]:
+        """Return the likeliest label by trial."""
+        return {number: int(trial_probs(logits).argmax()) for number, logits in self.logits.items()}
+
+    def nll(self, label: Mapping[int, int], temperature: float = 1.0) -> float:
+        """Return the mean negative log-likelihood, trials alike, in nats."""
+        by_trial = [
+            -log_probs(logits, temperature)[:, label[number]].mean() for number, logits in self.logits.items()
+        ]
+        return float(np.mean(by_trial))
+
+    def temperature(self, label: Mapping[int, int]) -> float:
+        """Return the temperature of least `nll`."""
+        return float(min(_TEMPERATURES, key=lambda t: self.nll(label, t)))
+
+
+def log_probs(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Return log-probabilities (n, n_labels)."""
+    scaled = logits / temperature
+    scaled = scaled - scaled.max(axis=1, keepdims=True)
+    return scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
+
+
+def trial_probs(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Return a trial's probabilities (n_labels,): the mean of its windows' log-probabilities, normalised."""
+    mean = log_probs(logits, temperature).mean(axis=0)
+    probs = np.exp(mean - mean.max())
+    return probs / probs.sum()
+
+
+class HeadFitter:
+    """Fits either head to labelled windows, on top of one base model and one set of classes."""
+
+    def __init__(self, base: FusionNetwork, classes: Sequence[str]) -> None:
+        self._base, self._classes = base, classes
+        self._start = initial_fusion(base, classes)
+
+    def problem(self, data: Labelled) -> LdaProblem:
+        """Return the windows as LDA sees them."""
+        directions = Directions.of(self._base, self._classes, data.tokens, data.present)
+        return LdaProblem(data.tokens, data.present, data.trial, directions)
+
+    def fit(self, head: str, data: Labelled) -> nn.Module:
+        """Return one of `calibration.heads.HEADS`, fitted."""
+        if head == "fusion":
+            return fit_fusion(self._start, data)
+        first = np.unique(data.trial, return_index=True)[1]
+        return linear_head(self.problem(data), data.label[first], len(self._classes), self.config(head))
+
+    def config(self, head: str) -> FusionConfig:
+        """Return what builds a head's module by `models.fusion.FUSIONS`."""
+        base = self._base.config.network.fusion
+        return base if head == "fusion" else replace(base, variant="linear")
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One trial held out: the windows it was held out with, the models, and what they chose without it."""
+
+    trial: int
+    data: Labelled  # of all trials, normalised without this one
+    models: Mapping[str, nn.Module]
+    head: str  # chosen
+    temperature: float  # of the chosen one
+
+    def logits(self, head: str = "", present: Tensor | None = None) -> NDArray[np.float64]:
+        """Return a head's answer (the chosen one's by default) to the trial's windows.
+
+        ``present`` (4,) takes modalities away.
+        """
+        own = self.data.of(self.data.trial == self.trial)
+        return logits_of(self.models[head or self.head], own, present)
+
+
+@torch.no_grad()
+def logits_of(model: nn.Module, data: Labelled, present: Tensor | None = None) -> NDArray[np.float64]:
+    """Return a head's logits (n, n_labels) of windows; ``present`` (4,) takes modalities away."""
+    there = data.present if present is None else data.present & present
+    logits: Tensor = model(data.tokens, there)[0]
+    return logits.double().numpy()
+
+
+def held_out_folds(
+    source: TokenSource, label: Mapping[int, int], fitter: HeadFitter, progress: Progress
+) -> list[Fold]:
+    """Return a fold for every trial, in the order of ``label``."""
+    folds = []
+    for number, trial in enumerate(label):
+        data = labelled(source, label, without=(trial,))
+        rest = data.of(data.trial != trial)
+        models = {head: fitter.fit(head, rest) for head in HEADS}
+        inner = {head: leave_one_out(rest, fitter, head) for head in HEADS}
+        head = better(inner, label)
+        folds.append(Fold(trial, data, models, head, inner[head].temperature(label)))
+        progress("leaving out each trial", (number + 1) / len(label))
+    return folds
+
+
+def leave_one_out(data: Labelled, fitter: HeadFitter, head: str) -> HeldOut:
+    """Return what models of one kind say of each trial, fitted to the others; one normalisation serves all.
+
+    A trial whose class no other has is passed over: nothing can be learned of it.
+    """
+    logits = {}
+    for trial in np.unique(data.trial):
+        own = data.trial == trial
+        if data.label[own][0] not in data.label[~own]:
+            continue
+        logits[int(trial)] = logits_of(fitter.fit(head, data.of(~own)), data.of(own))
+    return HeldOut(logits)
+
+
+def better(held_out: Mapping[str, HeldOut], label: Mapping[int, int]) -> str:
+    """Return the head with more trials right; of equal ones, that with the likelier answers at best."""
+
+    def rank(head: str) -> tuple[float, float]:
+        found = held_out[head]
+        right = sum(found_label == label[trial] for trial, found_label in found.predicted().items())
+        return right, -found.nll(label, found.temperature(label))
+
+    return max(HEADS, key=rank)
+
+
+def labelled(source: TokenSource, label: Mapping[int, int], without: Collection[int] = ()) -> Labelled:
+    """Return the windows of the labelled trials, normalised without some of them."""
+    tokens, present = source.without(without)
+    kept = np.isin(source.trial, list(label))
+    at = torch.from_numpy(np.flatnonzero(kept))
+    trial = source.trial[kept]
+    return Labelled(tokens[at], present[at], trial, np.array([label[int(number)] for number in trial]))
