@@ -18,15 +18,17 @@ def calibrate_arguments(subject: str, request: LiveRequest) -> list[str]:
     """Return the command that calibrates ``subject`` with a live session's streams and model."""
     arguments = ["calibrate", "--subject", subject]
     if request.simulated is not None:
-        return [*arguments, "--simulate", *_model_options(request.options)]
+        person = ["--simulate", "--seed", str(request.simulated.seed)]
+        return [*arguments, *person, *_model_options(request.options)]
     return [*arguments, *_options(request)]
 
 
 def live_arguments(request: CalibrationRequest, profile: Path) -> list[str]:
     """Return the command that runs a profile live with the streams and the model of its calibration."""
-    command = ["demo"] if request.simulated is not None else ["live"]
-    options = _model_options(request.options) if request.simulated is not None else _options(request)
-    return [*command, "--profile", str(profile), *options]
+    if request.simulated is not None:
+        person = ["demo", "--seed", str(request.simulated.seed)]
+        return [*person, "--profile", str(profile), *_model_options(request.options)]
+    return ["live", "--profile", str(profile), *_options(request)]
 
 
 def _options(request: LiveRequest | CalibrationRequest) -> list[str]:

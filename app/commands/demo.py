@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     model: opt.Model = None,
+    profile: opt.Profile = None,
     headless: opt.Headless = False,
     seconds: opt.Seconds = None,
     seed: Annotated[int, typer.Option(min=0, help="Which simulated person.")] = 1,
@@ -65,6 +66,7 @@ def demo(
     window = parse_window_options(screenshot, seconds, tab, size, theme, scale)
     options = SessionOptions(
         model=model or DEMO_MODEL,
+        profile=profile,
         streams=stream_choices(simulated),
         record=record,
         headless=headless,

@@ -32,7 +32,7 @@ COMMANDS: tuple[Command, ...] = (
         "&Calibrate…",
         ("Ctrl+K",),
         "Session",
-        "make a profile of a person: affectscope calibrate",
+        "make a profile of a person, in a window of its own",
     ),
     Command("record", "&Record…", ("Ctrl+R",), "Session", "start or stop the recording"),
     Command("write_note", "Write a &note", ("Ctrl+N",), "Session", "write a note, sent as an LSL marker"),

@@ -16,6 +16,7 @@ from app.qt.dialogs.text import NoticeDialog, ShortcutsDialog
 from app.qt.shell.actions import PlainKeys, fill_menus, make_actions
 from app.qt.shell.appearance import Appearance
 from app.qt.shell.banners import Banners
+from app.qt.shell.calibrating import CalibrateCommand
 from app.qt.shell.choosers import Choosers
 from app.qt.shell.closing import Closing
 from app.qt.shell.faults import Faults
@@ -36,7 +37,6 @@ from app.window_options import TAB_NAMES
 
 _REFRESH_MS = 33
 _SLOW_EVERY = 8  # refreshes: messages and menus change that seldom
-_NO_CALIBRATION = "A calibration has a window of its own: affectscope calibrate --subject S01"
 
 
 class MainWindow(QMainWindow):
@@ -56,6 +56,9 @@ class MainWindow(QMainWindow):
         self.appearance = Appearance(self, settings, self._pass_theme_on, lambda c: self.banners.tell(c))
         self.choosers = Choosers(self, session, settings, self.change_to)
         self.recording = RecordCommand(self, session, settings, lambda: self.actions_by_name["record"])
+        self.calibrating = CalibrateCommand(
+            self, session, settings, self.open, lambda c: self.banners.tell(c)
+        )
         self.closing = Closing(self, session, self._keep_settings)
         self.actions_by_name = make_actions(self, self._handlers())
         self.unplugging = Unplugging(session, self.actions_by_name)
@@ -69,8 +72,6 @@ class MainWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         self.setWindowTitle("Affectscope")
-        self.actions_by_name["calibrate"].setEnabled(False)
-        self.actions_by_name["calibrate"].setToolTip(_NO_CALIBRATION)
         bar = self.menuBar()
         assert bar is not None
         fill_menus(bar, self.actions_by_name)
@@ -99,6 +100,7 @@ class MainWindow(QMainWindow):
             "choose_streams": self.choosers.streams,
             "choose_model": self.choosers.model,
             "choose_profile": self.choosers.profile,
+            "calibrate": self.calibrating.start,
             "open_recording": self.choosers.recording,
             "record": self.recording.toggle,
             "start_again": self.start_again,
@@ -124,7 +126,6 @@ class MainWindow(QMainWindow):
         }
         handlers |= {f"show_{name}": partial(self._show_tab, name) for name in TAB_NAMES}
         handlers |= {f"unplug_{m}": partial(self._unplug, m) for m in MODALITIES}
-        handlers |= {"calibrate": self._no_calibration}
         return handlers
 
     # --- the session ---
@@ -195,6 +196,7 @@ class MainWindow(QMainWindow):
         store = self.session.store
         self.banners.show_conditions(conditions(store))
         self.recording.refresh()
+        self.calibrating.poll()
         self.unplugging.refresh()
         can_note = store.mode == "live" and store.phase.name == "running"
         self.toolbar.allow_notes(can_note)
@@ -257,6 +259,3 @@ class MainWindow(QMainWindow):
 
     def _unplug(self, modality: str) -> None:
         self.unplugging.toggle(modality)
-
-    def _no_calibration(self) -> None:
-        self.banners.tell(Condition("profiles", "info", _NO_CALIBRATION))

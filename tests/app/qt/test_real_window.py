@@ -17,8 +17,8 @@ from app.qt.shell.shortcuts import COMMANDS
 
 DRIVER = Path(__file__).parent / "drive_window.py"
 XVFB = ["xvfb-run", "-a", "-s", "-screen 0 1920x1200x24"]
-#: Those that need calibration's sessions, and those that end the run.
-_NOT_PRESSED = {"calibrate", "quit", "start_again"}
+#: Those that end the run.
+_NOT_PRESSED = {"quit", "start_again"}
 #: What only a replay can do.
 _OF_A_REPLAY = {"slower", "faster"}
 

@@ -409,13 +409,6 @@ def test_every_command_of_the_table_can_be_done(opened, qtbot):
     assert window.faults.n_faults == 0
 
 
-def test_the_window_says_where_a_calibration_is_made(opened):
-    window, _ = opened(live_news())
-    action = window.actions_by_name["calibrate"]
-    assert not action.isEnabled()
-    assert "affectscope calibrate" in action.toolTip()
-
-
 def test_a_click_on_the_timeline_goes_to_that_moment(opened, qtbot):
     window, _ = opened(live_news())
     settle(window)
