@@ -28,7 +28,7 @@ from calibration.crossvalidation import (
     logits_of,
     trial_probs,
 )
-from calibration.heads import HEADS, Labelled
+from calibration.heads import HEADS, Labelled, knows
 from calibration.profile import CalibrationProfile, features_sha256
 from calibration.profile_summary import ProfileSummary
 from calibration.report.summary import FitFigures, HeadScore, HeldOutTrial, Score
@@ -49,7 +49,7 @@ _WORDS = {
 }
 _CHOICE = (
     "The head with more trials right is kept, each trial predicted by a model fitted without it; of equals "
-    "the one with likelier answers. For the figures of the kept one the choice, the temperature and the person's "
+    "the one with likelier answers. For its figures the choice, the temperature and the person's "
     "level were found anew without each trial. The shuffled results are of the linear head, refitted to "
     "shuffled labels of the trials."
 )
@@ -117,7 +117,7 @@ def fit(
     options = options or FitOptions()
     began = time.monotonic()
     chosen = choose_trials(record, left_out, options.labels)
-    modalities = _modalities(record, base, options.modalities)
+    modalities = used_modalities(record, base, options.modalities)
     with one_thread():
         progress("encoding", 0.0)
         source = SessionTokens(rows, record, chosen.trials, base, modalities)
@@ -162,7 +162,9 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _modalities(record: SessionRecord, base: Checkpoint, wanted: Collection[str] | None) -> tuple[str, ...]:
+def used_modalities(
+    record: SessionRecord, base: Checkpoint, wanted: Collection[str] | None
+) -> tuple[str, ...]:
     """Return what was agreed to, is wanted and the base model knows."""
     allowed = set(record.consent.modalities) & set(base.config.modalities)
     if wanted is not None:
@@ -239,7 +241,7 @@ def _held_out_trial(fold: Fold, chosen: ChosenTrials, source: SessionTokens) -> 
 def _base_score(chosen: ChosenTrials, source: SessionTokens, base: Checkpoint) -> Score | None:
     """Return how the base model does as it is, choosing among the classes; None if it does not know them."""
     labels = base.config.labels
-    if not base.config.is_classifier or not set(chosen.classes) <= set(labels):
+    if not knows(base.config, chosen.classes):
         return None
     found = source.encoded(Normaliser.from_dict(base.normaliser_tensors))
     data = Labelled(found.tokens, found.present, found.trial, np.zeros(len(found.trial), dtype=np.int64))

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from calibration.heads import HEADS, Labelled, fit_fusion, initial_fusion, linear_head
+from calibration.heads import HEADS, Labelled, fit_fusion, initial_fusion, knows, linear_head
 from calibration.lda import Directions, LdaProblem
 from models.config import FusionConfig
 from models.network import FusionNetwork
@@ -75,11 +75,18 @@ def trial_probs(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArra
 
 
 class HeadFitter:
-    """Fits either head to labelled windows, on top of one base model and one set of classes."""
+    """Fits either head to labelled windows, on top of one base model and one set of classes.
+
+    Attributes
+    ----------
+    knows_classes : bool
+        The base model tells them apart as it is.
+    """
 
     def __init__(self, base: FusionNetwork, classes: Sequence[str]) -> None:
         self._base, self._classes = base, classes
         self._start = initial_fusion(base, classes)
+        self.knows_classes = knows(base.config, classes)
 
     def problem(self, data: Labelled) -> LdaProblem:
         """Return the windows as LDA sees them."""

@@ -24,18 +24,17 @@ from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
 from calibration.lda import LdaProblem, trial_weights
-from models.config import FusionConfig
+from models.config import FusionConfig, ModelConfig
 from models.dcca import DCCA_WEIGHT, PAIRS_PER_DIMENSION, total_correlation
 from models.fusion import FUSIONS
 from models.network import FusionNetwork
 
 HEADS = ("fusion", "linear")
 #: Steps of the fusion's training, over all windows at once.
-FUSION_STEPS = 20
-LEARNING_RATE = 1e-3
+FUSION_STEPS = 10
+LEARNING_RATE = 2e-3
 #: Weight of the squared distance from the base model's weights.
 L2_SP = 3.0
-_ALIGNED = ("eeg", "eye")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +75,11 @@ def linear_head(
     return head.eval()
 
 
+def knows(config: ModelConfig, classes: Sequence[str]) -> bool:
+    """Tell whether a base model tells these classes apart as it is."""
+    return config.is_classifier and set(classes) <= set(config.labels)
+
+
 def initial_fusion(base: FusionNetwork, classes: Sequence[str]) -> nn.Module:
     """Return a copy of the base model's fusion with the rows of its last layer that are the classes'.
 
@@ -85,9 +89,8 @@ def initial_fusion(base: FusionNetwork, classes: Sequence[str]) -> nn.Module:
     head = FUSIONS[config.network.fusion.variant](config.network.fusion, len(classes))
     state = {name: value.clone() for name, value in base.fusion.state_dict().items()}
     weight, bias = (name for name, _ in list(base.fusion.named_parameters())[-2:])  # the last layer
-    known = config.is_classifier and set(classes) <= set(labels)
     for name in (weight, bias):
-        if known:
+        if knows(config, classes):
             state[name] = state[name][[labels.index(label) for label in classes]]
         else:
             state[name] = state[name].new_zeros(len(classes), *state[name].shape[1:])
@@ -107,10 +110,15 @@ def fit_fusion(start: nn.Module, data: Labelled) -> nn.Module:
     weights = torch.from_numpy(data.weights()).float()
     begun = [parameter.detach().clone() for parameter in head.parameters()]
     optimiser = torch.optim.Adam(head.parameters(), LEARNING_RATE)
+    n, n_labels = len(label), len(begun[-1])
+    aligned = _aligned(data, n_labels)
+    rows = [(data.tokens, data.present), *aligned]
+    tokens, present = (torch.cat(parts) for parts in zip(*rows, strict=True))
     for _ in range(FUSION_STEPS):
-        logits, _ = head(data.tokens, data.present)
-        loss = (nn.functional.cross_entropy(logits, label, reduction="none") * weights).sum()
-        loss = loss - DCCA_WEIGHT * _agreement(head, data, logits.shape[1])
+        logits, _ = head(tokens, present)  # of all windows, and again of those that are aligned
+        loss = (nn.functional.cross_entropy(logits[:n], label, reduction="none") * weights).sum()
+        if aligned:
+            loss = loss - DCCA_WEIGHT * _agreement(*logits[n:].chunk(2))
         pairs = zip(head.parameters(), begun, strict=True)
         loss = loss + L2_SP * torch.stack([(now - then).square().sum() for now, then in pairs]).sum()
         optimiser.zero_grad()
@@ -119,14 +127,18 @@ def fit_fusion(start: nn.Module, data: Labelled) -> nn.Module:
     return head
 
 
-def _agreement(head: nn.Module, data: Labelled, n_labels: int) -> Tensor:
-    """Return the mean canonical correlation of the logits by EEG alone and by the eyes alone."""
-    one, two = (MODALITIES.index(m) for m in _ALIGNED)
-    both = data.present[:, one] & data.present[:, two]
-    n_dims = n_labels - 1  # logits say nothing by their sum
-    if int(both.sum()) < PAIRS_PER_DIMENSION * n_dims:
-        return torch.zeros(())
+def _aligned(data: Labelled, n_labels: int) -> list[tuple[Tensor, Tensor]]:
+    """Return tokens and presence with EEG alone, then with the eyes alone; nothing of too few windows."""
+    columns = [MODALITIES.index(m) for m in ("eeg", "eye")]
+    both = data.present[:, columns].all(dim=1)
+    if int(both.sum()) < PAIRS_PER_DIMENSION * (n_labels - 1):
+        return []
     tokens = data.tokens[both]
-    alone = torch.eye(len(MODALITIES), dtype=torch.bool)[:, None].expand(-1, len(tokens), -1)
-    first, second = (head(tokens, alone[m])[0] for m in (one, two))
-    return total_correlation(first[:, 1:] - first[:, :1], second[:, 1:] - second[:, :1]).float() / n_dims
+    alone = torch.eye(len(MODALITIES), dtype=torch.bool)[columns]
+    return [(tokens, present.expand(len(tokens), -1)) for present in alone]
+
+
+def _agreement(one: Tensor, two: Tensor) -> Tensor:
+    """Return the mean canonical correlation of logits (n, n_labels), which say nothing by their sum."""
+    correlation = total_correlation(one[:, 1:] - one[:, :1], two[:, 1:] - two[:, :1])
+    return correlation.to(one.dtype) / (one.shape[1] - 1)

@@ -23,6 +23,7 @@ from models.network import FusionNetwork
 LDA_WEIGHT = 0.1
 _N_COMPONENTS = 8  # a modality, of a base that is no classifier
 _LEAST_SD = 1e-6
+_NEVER = -1e4
 
 
 def trial_weights(trial: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -112,10 +113,12 @@ class LdaProblem:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return weights (n_labels, 4, d_model) of centred tokens and biases, for a label by trial.
 
-        ``label`` is in the order of ascending trial numbers, and holds every class.
+        ``label`` is in the order of ascending trial numbers. A class that it lacks goes by the base model
+        alone, or else is never the answer.
         """
         member = np.eye(n_labels)[label]  # (trials, n_labels)
-        means = member.T @ self._means / member.sum(axis=0)[:, None]
+        n_trials = member.sum(axis=0)
+        means = member.T @ self._means / np.maximum(n_trials, 1)[:, None]
         deviations = self._rows - means[label][self._at]
         weights = np.sqrt(len(deviations) / np.bincount(self._at)[self._at] / len(self._numbers))
         deviations = deviations * weights[:, None]
@@ -124,6 +127,8 @@ class LdaProblem:
         covariance[np.diag_indices_from(covariance)] += share * variance
         maps = np.linalg.solve(covariance, means.T).T  # (n_labels, 4 k)
         bias = -0.5 * (maps * means).sum(axis=1)
+        if self.directions.prior is None:
+            bias[n_trials == 0] = _NEVER
         scores = maps.reshape(n_labels, len(MODALITIES), -1) / self._scale
         if self.directions.prior is not None:
             scores = LDA_WEIGHT * scores + self.directions.prior[:, None]

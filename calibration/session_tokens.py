@@ -17,7 +17,7 @@ from models.checkpoint import Checkpoint
 from models.features.normalise import Normaliser
 
 #: Neighbouring windows share nine of ten seconds; more of them cost time and teach nothing.
-WINDOWS_A_TRIAL = 20
+WINDOWS_A_TRIAL = 12
 
 
 class SessionTokens:

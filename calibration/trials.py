@@ -47,7 +47,7 @@ def choose_trials(
         raise InputError(f"expected one of {', '.join(LABELS)}, got {labels!r}", where="--labels")
     reasons = dict(left_out or {})
     done = [trial for trial in record.trials if trial.state == "done"]
-    named = {trial.number: _label(trial, labels) for trial in done}
+    named = {trial.number: trial_label(trial, labels) for trial in done}
     for number, name in named.items():
         if name not in record.classes:
             reasons.setdefault(number, f"reported as {name}, no class here" if name else "without an answer")
@@ -78,7 +78,8 @@ def choose_trials(
     )
 
 
-def _label(trial: TrialRecord, labels: str) -> str:
+def trial_label(trial: TrialRecord, labels: str) -> str:
+    """Return what a trial counts as; empty without an answer."""
     if labels == "intended":
         return trial.emotion
     return trial.report.label if trial.report is not None else ""
