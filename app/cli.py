@@ -6,6 +6,7 @@ import typer
 
 from app.commands import (
     bench,
+    calibrate,
     dataset,
     decode,
     demo,
@@ -40,4 +41,5 @@ bench.register(app)
 dataset.register(app)
 finetune.register(app)
 reproduce.register(app)
+calibrate.register(app)
 subjects.register(app)

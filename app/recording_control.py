@@ -191,6 +191,7 @@ class _Recording:
             self.state, self._opened_at = "recording", now
             self._message = f"{status.n_opened} streams are recorded"
             self._look = NewStreams(self._recorder, self._hooks.on_notice)
+            self._write_sidecar()  # again at the end; this one is there if the program is killed
             self._hooks.on_opened()
         elif now > self._started_at + CONFIRM_TIMEOUT_S:
             self.stop(now)

@@ -19,7 +19,7 @@ from acquisition.errors import InputError
 from app.engine.log import log_path, open_log, remove_if_empty
 from app.engine.messages import Phase
 from app.engine.orders import OrderBox
-from app.engine.request import LiveRequest, Request
+from app.engine.request import CalibrationRequest, EngineRequest, LiveRequest
 from app.environment import settle_environment
 
 #: Seconds one thread may keep the others from running Python: at the default of 5 ms, the thread that
@@ -27,7 +27,7 @@ from app.environment import settle_environment
 _SWITCH_S = 2e-4
 
 
-def engine_process(connection: Connection, request: Request) -> None:
+def engine_process(connection: Connection, request: EngineRequest) -> None:
     """Run an engine as a process; the entry of a spawned one."""
     run_engine(connection, request)
     connection.close()
@@ -38,14 +38,14 @@ def engine_process(connection: Connection, request: Request) -> None:
     os._exit(0)
 
 
-def run_engine(connection: Connection, request: Request) -> None:
+def run_engine(connection: Connection, request: EngineRequest) -> None:
     """Run ``request`` until its end.
 
     Parameters
     ----------
     connection : Connection
         This end of the pipe to the window.
-    request : LiveRequest or ReplayRequest
+    request : LiveRequest, ReplayRequest or CalibrationRequest
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the window's, which then asks to stop
     settle_environment()
@@ -70,7 +70,7 @@ def run_engine(connection: Connection, request: Request) -> None:
     remove_if_empty(os.getpid())
 
 
-def _run(request: Request, tell: Callable[[object], None], orders: OrderBox) -> None:
+def _run(request: EngineRequest, tell: Callable[[object], None], orders: OrderBox) -> None:
     from app.engine.tap import Tap
     from models.checkpoint import load_config
 
@@ -81,6 +81,10 @@ def _run(request: Request, tell: Callable[[object], None], orders: OrderBox) -> 
             from app.engine.live import LiveEngine
 
             LiveEngine(request, tell, orders, tap).run()
+        elif isinstance(request, CalibrationRequest):
+            from app.engine.calibrate import CalibrationEngine
+
+            CalibrationEngine(request, tell, orders, tap).run()
         else:
             from app.engine.replay import ReplayEngine
 

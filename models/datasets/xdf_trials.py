@@ -86,10 +86,7 @@ def xdf_trials(
     index = scan_xdf(path)
     options = AdapterOptions(load_montage(montage) if montage else None, ch_names=tuple(ch_names))
     make_intake = intake_maker(options, windows.max_gap_s)
-    markers = _markers(path, index, streams, make_intake)
-    spans = _spans(markers, events, trial_s)
-    if not spans:
-        raise no_trials(events, [text for _, text in markers], str(path))
+    spans = marked_spans(path, events, trial_s=trial_s, streams=streams, index=index, make_intake=make_intake)
     steps = _Steps(path, index, streams, make_intake, features, windows)
     label_names = class_names(events)
     trials = []
@@ -133,6 +130,39 @@ def xdf_sequence(
     steps.close()
     return Trial("xdf", subject or path.stem, 1, 1, -1, (), windows.eeg_shift_s,
                  eeg, eye, steps.ch_names, "raw", str(path))  # fmt: skip
+
+
+def marked_spans(
+    path: Path,
+    events: Mapping[str, str],
+    *,
+    trial_s: float | None = None,
+    streams: str | None = None,
+    index: XdfIndex | None = None,
+    make_intake: MakeIntake | None = None,
+) -> list[Span]:
+    """Return the stretches that begin with a marker of ``events``, in the order of the markers.
+
+    Parameters
+    ----------
+    path, events, trial_s, streams
+        As in `xdf_trials`.
+    index : XdfIndex, optional
+        The file's, where the caller has scanned it already.
+    make_intake : callable, optional
+        Builds a stream's way in.
+
+    Raises
+    ------
+    InputError
+        If the file or its markers cannot be used, or none fits.
+    """
+    index = index or scan_xdf(path)
+    markers = _markers(path, index, streams, make_intake or intake_maker())
+    spans = _spans(markers, events, trial_s)
+    if not spans:
+        raise no_trials(events, [text for _, text in markers], str(path))
+    return spans
 
 
 def _markers(

@@ -1,0 +1,1 @@
+"""The guided calibration on real or simulated streams, and again from its recording."""

@@ -1,0 +1,219 @@
+"""A recording with other programs' markers: a profile from its first trials, tested on all others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acquisition.errors import InputError
+from acquisition.types import MODALITIES
+from app.calibrate.fitting import Material, fit_session, named_trials
+from app.calibrate.outcome import Finished
+from app.calibrate.recorded_rows import RecordedRun, read_run
+from app.engine.request import CalibrationRequest
+from calibration.profile import apply_profile, load_profile
+from calibration.report.summary import Score
+from calibration.types import Consent, SessionRecord, TrialRecord
+from calibration.verdict import ChanceThreshold, binomial_threshold
+from models.datasets.events import class_names, parse_events
+from models.datasets.xdf_trials import marked_spans
+
+_FIRST = 10
+_LEAST = 2  # of a class: one to learn from and one to be judged by
+
+
+@dataclass(frozen=True)
+class ForeignTrials:
+    """Which trials a recording holds, and which of them a profile is fitted to."""
+
+    events: Mapping[str, str]  # class by marker
+    trial_s: float | None = None  # None: to the next marker
+    n_first: int | None = _FIRST
+    per_class: int | None = None  # instead of n_first
+
+    @classmethod
+    def parse(
+        cls, events: str, trial_s: float | None, n_first: int | None, per_class: int | None
+    ) -> ForeignTrials:
+        """Return what the command line asks for.
+
+        Raises
+        ------
+        InputError
+            If the events cannot be read, or both counts are given.
+        """
+        if n_first is not None and per_class is not None:
+            raise InputError("expected one of them", where="--trials and --per-class", remedy="leave one out")
+        first = None if per_class is not None else n_first or _FIRST
+        return cls(parse_events(events), trial_s, first, per_class)
+
+    def choose(self, trials: Sequence[TrialRecord]) -> tuple[list[TrialRecord], dict[str, int]]:
+        """Return the trials to fit to, and by class how many those had of which too few were among them."""
+        if self.per_class is not None:
+            seen: Counter[str] = Counter()
+            first = []
+            for trial in trials:
+                seen[trial.emotion] += 1
+                if seen[trial.emotion] <= self.per_class:
+                    first.append(trial)
+        else:
+            first = list(trials[: self.n_first])
+        counts = Counter(trial.emotion for trial in first)
+        few = {label: counts[label] for label in class_names(self.events) if counts[label] < _LEAST}
+        return [trial for trial in first if trial.emotion not in few], few
+
+    @property
+    def words(self) -> str:
+        """Which trials are fitted to."""
+        if self.per_class is not None:
+            return f"the first {self.per_class} trials of each class"
+        return f"the first {self.n_first} trials"
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """A profile and how it did on the trials that it was not fitted to."""
+
+    finished: Finished
+    protocol: str  # which trials it was fitted to
+    test: Score
+    threshold: ChanceThreshold
+    chance: float
+    n_per_class: Mapping[str, int]  # tested
+    dropped: tuple[str, ...]  # a sentence for each class left out
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for ``--json``."""
+        return self.finished.to_json() | {
+            "protocol": self.protocol,
+            "test": {
+                "trials": self.test.n_trials,
+                "correct": self.test.n_correct,
+                "balanced_accuracy": self.test.balanced_accuracy,
+                "wilson": list(self.test.interval),
+                "chance": self.chance,
+                "chance_threshold": self.threshold.balanced_accuracy,
+                "per_class": dict(self.n_per_class),
+            },
+            "dropped": list(self.dropped),
+        }
+
+    def lines(self) -> list[str]:
+        """Return the same in words."""
+        low, high = self.test.interval
+        threshold = self.threshold.balanced_accuracy
+        beyond = "out of reach" if threshold is None else f"{threshold:.1%}"
+        return [
+            *self.finished.lines(),
+            *self.dropped,
+            f"tested on the {self.test.n_trials} other trials: {self.test.n_correct} right, "
+            f"balanced accuracy {self.test.balanced_accuracy:.1%}, 95 % interval {low:.1%} to {high:.1%}; "
+            f"chance {self.chance:.1%}, its threshold {beyond}",
+        ]
+
+
+def calibrate_foreign(
+    path: Path,
+    request: CalibrationRequest,
+    wanted: ForeignTrials,
+    out: Path | None,
+    say: Callable[[str], None],
+) -> Tested:
+    """Fit a profile to some trials of a recording and test it on the others.
+
+    Parameters
+    ----------
+    path : Path
+        XDF file.
+    request : CalibrationRequest
+        Its options count.
+    wanted : ForeignTrials
+    out : Path or None
+        Folder for profile and report; without it one named after the file, in the current folder.
+    say : callable
+        Told in a line how it goes.
+
+    Raises
+    ------
+    InputError
+        If the recording cannot be used, fewer than two classes are left, or no trial is left to test on.
+    """
+    options = request.options
+    spans = marked_spans(path, wanted.events, trial_s=wanted.trial_s, streams=options.streams)
+    trials = [
+        TrialRecord(number, wanted.events[span.event], span.begin, span.end)
+        for number, span in enumerate(spans, start=1)
+    ]
+    chosen, few = wanted.choose(trials)
+    classes = tuple(label for label in class_names(wanted.events) if label not in few)
+    dropped = tuple(_dropped(label, n, wanted.words) for label, n in few.items())
+    if len(classes) < 2:
+        raise InputError(
+            f"{wanted.words} hold two or more of {len(classes)} of {len(classes) + len(few)} classes: "
+            f"{'; '.join(dropped)}",
+            where=str(path),
+            remedy="take more with --trials, or so many of each with --per-class 4",
+        )
+    used = {trial.number for trial in chosen}
+    others = [trial for trial in trials if trial.number not in used and trial.emotion in classes]
+    if not others:
+        raise InputError("no trial is left to test on", where=str(path), remedy="fit to fewer")
+    say(f"reading {path.name}: {len(trials)} trials")
+    run = read_run(path, options, MODALITIES)
+    folder = out or Path(f"{path.stem}_fit")
+    finished = _fit(run, request, chosen, classes, folder, say)
+    personal = apply_profile(load_profile(finished.profile), run.checkpoint)
+    true, said = named_trials(personal, run.rows, others)
+    counts = np.bincount(true, minlength=len(classes)).tolist()
+    return Tested(
+        finished,
+        wanted.words,
+        Score.of(true, said),
+        binomial_threshold(counts, len(classes)),
+        1 / len(classes),
+        dict(zip(classes, counts, strict=True)),
+        dropped,
+    )
+
+
+def _fit(
+    run: RecordedRun,
+    request: CalibrationRequest,
+    trials: Sequence[TrialRecord],
+    classes: tuple[str, ...],
+    folder: Path,
+    say: Callable[[str], None],
+) -> Finished:
+    trials = [replace(trial, number=number) for number, trial in enumerate(trials, start=1)]
+    record = SessionRecord(
+        request.subject or "foreign1",
+        1,
+        classes,
+        request.seed,
+        Consent(run.modalities),  # who publishes or hands over a recording answers for it
+        trials=tuple(trials),
+        recordings=(Path(run.path.name),),
+        order=tuple(trial.emotion for trial in trials),
+        is_simulated=run.is_simulated,
+    )
+    material = Material([run.rows], [run.quality.of_trial(t.number, t.begin, t.end) for t in trials])
+    folder.mkdir(parents=True, exist_ok=True)
+    return fit_session(
+        material,
+        record,
+        run.checkpoint,
+        run.options,
+        labels="intended",
+        folder=folder,
+        recordings=[run.path.absolute()],
+        progress=lambda stage, share: say(f"fitting: {stage}") if share == 0 else None,
+    )
+
+
+def _dropped(label: str, n: int, words: str) -> str:
+    return f"class {label!r} is left out: {words} hold {n} of it, and {_LEAST} are needed"

@@ -1,0 +1,181 @@
+"""A session without a window: a simulated person, or one who follows the lines in the terminal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from acquisition.errors import InputError
+from app.calibrate.finish import FinalFit
+from app.calibrate.outcome import Finished
+from app.calibrate.prepare import prepare
+from app.calibrate.run import CalibrationRun
+from app.calibrate.simulated_person import simulated_report
+from app.engine.request import CalibrationRequest
+from calibration.types import Check, Consent, SessionRecord, SessionView
+
+_LEAST_S = 5.0  # rates are counted over as long
+_SETTLE_S = 20.0  # the lights have turned by then, whichever way
+_BACK_WITHIN_S = 60.0  # a stream that has gone is waited for so long
+
+
+class HeadlessSteer:
+    """Shows the steps as lines, and answers for a simulated person.
+
+    Parameters
+    ----------
+    say : callable
+        Prints a line.
+    seed : int
+        Of the simulated person.
+    is_simulated : bool
+        A real person's report is left out without a window to ask in.
+    """
+
+    def __init__(self, say: Callable[[str], None], seed: int, *, is_simulated: bool) -> None:
+        self._say, self._seed, self._is_simulated = say, seed, is_simulated
+        self._seen_step = self._n_trials_told = 0
+        self._message = ""
+        self._preflight_from: float | None = None
+        self._silent_from: float | None = None
+
+    def act(self, run: CalibrationRun, now: float) -> None:
+        """Do what is due; gives up where a light stays red or a stream stays away."""
+        if run.session.is_over:
+            return
+        view = run.session.view(now)
+        self._tell(view)
+        if view.step.kind == "preflight":
+            self._pass_preflight(run, view, now)
+        elif view.step_id != self._seen_step and not view.is_paused:
+            self._seen_step = view.step_id
+            self._say(_words(view))
+            run.session.shown(view.step_id, now)
+        elif view.step.kind == "report" and view.began is not None and self._is_simulated:
+            step, classes = view.step, run.prepared.plan.classes
+            emotion = step.emotion or classes[0]  # of the practice
+            report = simulated_report(self._seed, step.trial, emotion, classes)
+            run.session.answer(view.step_id, report, now)
+        self._care_for_streams(run, view, now)
+
+    def _tell(self, view: SessionView) -> None:
+        if view.message and view.message != self._message:
+            self._say(view.message)
+        self._message = view.message
+        progress = view.progress
+        if progress is not None and progress.n_trials > self._n_trials_told:
+            self._n_trials_told = progress.n_trials
+            weakest = f", weakest: {progress.weakest}" if progress.weakest else ""
+            self._say(f"so far {progress.n_correct} of {progress.n_trials} trials are recognised{weakest}")
+
+    def _pass_preflight(self, run: CalibrationRun, view: SessionView, now: float) -> None:
+        """Go on once all lights are green, or those that are not red have had their time."""
+        if self._preflight_from is None:
+            self._preflight_from = now
+        waited_s = now - self._preflight_from
+        lights = [check.light for check in view.checks]
+        is_settled = waited_s >= (_LEAST_S if set(lights) == {"green"} else _SETTLE_S)
+        if not lights or not is_settled:
+            return
+        if red := [check for check in view.checks if check.light == "red"]:
+            error = InputError(
+                "; ".join(f"{check.name}: {check.finding}" for check in red),
+                where="pre-flight",
+                remedy="; ".join(check.remedy for check in red if check.remedy),
+            )
+            run.give_up(error, now)
+        elif self._seen_step != view.step_id:
+            self._seen_step = view.step_id
+            for check in view.checks:
+                self._say(_light(check))
+            run.session.shown(view.step_id, now)
+            run.proceed(view.step_id, now)
+
+    def _care_for_streams(self, run: CalibrationRun, view: SessionView, now: float) -> None:
+        if not view.is_paused:
+            self._silent_from = None
+        elif not run.silent:
+            self._say("all streams are back: the session goes on")
+            run.session.resume(now)
+        elif self._silent_from is None:
+            self._silent_from = now
+        elif now > self._silent_from + _BACK_WITHIN_S:
+            error = InputError(
+                f"no samples of {', '.join(sorted(run.silent))} for {_BACK_WITHIN_S:.0f} s: the session is "
+                "broken off, and what was recorded is kept",
+                where="streams",
+                remedy="start the same command again: it goes on where this stopped",
+            )
+            run.give_up(error, now)
+
+
+def _words(view: SessionView) -> str:
+    step = view.step
+    if step.kind == "hint":
+        return f"trial {step.trial} of {view.n_trials}: {step.emotion}"
+    if step.kind == "stimulus":
+        shown = step.stimulus.text or str(step.stimulus.path) if step.stimulus is not None else ""
+        return f"  shown for {step.duration_s:.0f} s: {shown}"
+    if step.kind == "finish":
+        return "the session is over"
+    length = f" ({step.duration_s:.1f} s)" if step.duration_s is not None else ""
+    return f"  {step.kind.replace('_', ', ')}{length}"
+
+
+def _light(check: Check) -> str:
+    remedy = f" ({check.remedy})" if check.remedy else ""
+    return f"{check.light:>6}  {check.name}: {check.finding}{remedy}"
+
+
+def calibrate_headless(
+    request: CalibrationRequest,
+    consent: Consent,
+    interrupted: threading.Event,
+    say: Callable[[str], None],
+) -> Finished | None:
+    """Run a whole session without a window; None where it was broken off.
+
+    Parameters
+    ----------
+    request : CalibrationRequest
+    consent : Consent
+    interrupted : Event
+        Breaks it off when set.
+    say : callable
+        Told in a line how it goes.
+
+    Raises
+    ------
+    InputError
+        If something is wrong; what was recorded is kept.
+    """
+    prepared = prepare(request)
+    if request.simulated is not None:
+        say("All data in this session is simulated: no real person and no real device is involved.")
+    if prepared.words:
+        say(prepared.words)
+    steer = HeadlessSteer(say, request.seed, is_simulated=request.simulated is not None)
+    run = CalibrationRun(prepared, consent, steer, interrupted=interrupted)
+    record = run.run()
+    if run.session.is_aborted:
+        say(f"broken off; what is done is kept in {run.place.folder}, and the same command goes on with it")
+        return None
+    return _finished(run, record, interrupted, say)
+
+
+def _finished(
+    run: CalibrationRun, record: SessionRecord, interrupted: threading.Event, say: Callable[[str], None]
+) -> Finished | None:
+    fit = FinalFit(run, record)
+    fit.start()
+    told = ""
+    while fit.is_alive():
+        fit.join(0.1)
+        if interrupted.is_set():
+            files = " ".join(f"--from-xdf {run.place.folder / name}" for name in record.recordings)
+            say(f"the model is not fitted; to fit it: affectscope calibrate {files}")
+            return None
+        if fit.stage != told:
+            told = fit.stage
+            say(f"fitting: {told}")
+    return fit.finished()

@@ -1,0 +1,106 @@
+"""What can be known to be wrong before a session, found before anything is opened or written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from acquisition.errors import InputError
+from app.engine.request import CalibrationRequest
+from app.request_check import check_model_and_options
+from calibration.places import SessionPlace, check_subject, default_data_folder, newest_session
+from calibration.plan import Plan, load_plan
+from calibration.preflight import check_disk
+from calibration.protocol import finished_trials
+from calibration.state import is_unfinished, load_record, next_run
+from calibration.types import SessionRecord
+
+LABELS = ("intended", "reported")
+#: EEG and gaze alone, bytes a second; what the streams really need is asked once they are open.
+_LEAST_RATE = 50_000.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A session that may begin."""
+
+    request: CalibrationRequest
+    plan: Plan  # scaled
+    data: Path
+    place: SessionPlace | None  # of the session to go on with; None for a new one
+    record: SessionRecord | None  # of it, as far as it got
+
+    @property
+    def run(self) -> int:
+        """Number of the recording to be made."""
+        return 1 if self.record is None else next_run(self.record)
+
+    @property
+    def words(self) -> str:
+        """What is gone on with, in a sentence; empty for a new session."""
+        if self.record is None:
+            return ""
+        n_over = len(finished_trials(self.record.trials))
+        kept = {0: "no trial is done yet", 1: "trial 1 is kept"}.get(n_over, f"{n_over} trials are kept")
+        at = min(n_over + 1, self.plan.n_trials)
+        return (
+            f"session {self.record.session} of {self.record.subject} was broken off and goes on at trial "
+            f"{at} of {self.plan.n_trials}: {kept} (--new begins a new session)"
+        )
+
+
+def prepare(request: CalibrationRequest) -> Prepared:
+    """Check subject, protocol, clips, model, options and disk, and look for a session to go on with.
+
+    Nothing is written, and no stream or device is opened.
+
+    Raises
+    ------
+    InputError
+        If something is wrong, with its remedy.
+    """
+    check_subject(request.subject)
+    if request.labels not in LABELS:
+        raise InputError(f"expected {' or '.join(LABELS)}, found {request.labels!r}", where="--labels")
+    check_model_and_options(request.options)
+    data = request.data_dir or default_data_folder()
+    place, record = _interrupted(data, request.subject) if request.resume else (None, None)
+    plan = _plan(request, record).scaled(request.time_scale)
+    check = check_disk(data, _LEAST_RATE, plan_seconds(plan))
+    if check.light == "red":
+        raise InputError(check.finding, where="disk", remedy=check.remedy)
+    return Prepared(request, plan, data, place, record)
+
+
+def _interrupted(data: Path, subject: str) -> tuple[SessionPlace | None, SessionRecord | None]:
+    """Return the newest session of a subject if there is something left of it to do."""
+    place = newest_session(data, subject)
+    if place is None or not place.state.exists():
+        return None, None
+    record = load_record(place.state)
+    return (place, record) if is_unfinished(record) else (None, None)
+
+
+def _plan(request: CalibrationRequest, record: SessionRecord | None) -> Plan:
+    """Return the plan; one that is gone on with keeps its classes and its number of trials."""
+    if record is None or not record.order:
+        return load_plan(request.plan, request.classes, request.n_trials)
+    asked = request.classes or record.classes
+    n_asked = request.n_trials or len(record.order)
+    if set(asked) != set(record.classes) or n_asked != len(record.order):
+        raise InputError(
+            f"session {record.session}, which was broken off, has {len(record.order)} trials of "
+            f"{', '.join(record.classes)}",
+            where=f"session of {record.subject}",
+            remedy="leave out --classes and --trials to go on with it, or begin anew with --new",
+        )
+    return load_plan(request.plan, record.classes, len(record.order))
+
+
+def plan_seconds(plan: Plan) -> float:
+    """Return about how long a session takes, without repeats."""
+    trial_s = plan.hint_s + plan.stimulus_s + plan.report_s
+    rests_s = sum(
+        plan.rest_after(plan.classes[at % len(plan.classes)]) for at in range(plan.n_trials)
+    )  # as balanced as the order is
+    return 2 * plan.baseline_s + plan.practice_s + plan.n_trials * trial_s + rests_s

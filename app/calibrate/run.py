@@ -1,0 +1,375 @@
+"""A guided session on live streams: the session, its markers, its recording and its rows, side by side.
+
+Everything here happens in the session's own thread, ten times a second; what a person does or is shown is
+the business of a `Steer`: a window's orders, or a headless run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from acquisition.clock import LslClock
+from acquisition.errors import InputError
+from acquisition.record.recorder import is_running, stop_recording
+from acquisition.select import kind_of, without
+from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, StreamHeader
+from app.calibrate.hub import Hub
+from app.calibrate.learning import Learning
+from app.calibrate.lights import Lights
+from app.calibrate.markers import MarkerOutlet, new_source_id
+from app.calibrate.prepare import Prepared, plan_seconds
+from app.live import LiveSession, Observer, OpenSession
+from app.model_loading import load_model
+from app.simulated_streams import simulated_streams
+from app.simulator_process import SimulatorProcess, stream_choices
+from app.telemetry import Listener, Telemetry
+from calibration.consent import consent_record, notice, recorded_kinds
+from calibration.places import make_session
+from calibration.quality_log import QualityLog
+from calibration.rows import RowCollector
+from calibration.session import Session
+from calibration.state import save_record
+from calibration.types import Consent, SessionRecord
+
+_LOOK_S = 0.5  # between two looks at the streams
+#: From the last marker to the end of the recording: LabRecorder fetches what came twice a second.
+_LINGER_S = 1.5
+
+
+class Steer(Protocol):
+    """Who shows the steps and answers for the person."""
+
+    def act(self, run: CalibrationRun, now: float) -> None:
+        """Do what is due; called ten times a second, in the session's thread."""
+
+
+class CalibrationRun(Observer):
+    """One run of a session, from the streams to the closed recording.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    consent : Consent
+        Checked; what it does not name is not opened.
+    steer : Steer
+    watcher : Observer, optional
+        Sees what a live session's observer sees.
+    listener : Listener, optional
+        Hears of events, predictions and failures.
+    interrupted : Event
+        Breaks the session off when set, with everything recorded kept.
+    close_recording_s : float
+        How long to wait at the end for the recorded file.
+
+    Attributes
+    ----------
+    session : Session
+        Once the streams are open.
+    silent : frozenset of str
+        Names of the streams that have fallen silent.
+    """
+
+    session: Session
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        consent: Consent,
+        steer: Steer,
+        *,
+        watcher: Observer | None = None,
+        listener: Listener | None = None,
+        interrupted: threading.Event,
+        close_recording_s: float = 75.0,
+    ) -> None:
+        self.prepared, self.consent = prepared, consent
+        self.silent: frozenset[str] = frozenset()
+        self.place = prepared.place or make_session(prepared.data, prepared.request.subject)
+        self.run_number = prepared.run
+        self.opened: OpenSession | None = None
+        self.live: LiveSession | None = None
+        self._steer, self._watcher = steer, watcher or Observer()
+        self._interrupted, self._ending = interrupted, threading.Event()
+        self._close_recording_s = close_recording_s
+        self._quality = QualityLog(line_hz=prepared.request.options.line)
+        self._hub = Hub(self._quality, listener)
+        self.telemetry = Telemetry(listener=self._hub)
+        self._source_id = new_source_id()
+        self._marked_at = float("-inf")
+        self._next_look = float("-inf")
+        self._wanted: tuple[int, tuple[str, ...]] | None = None  # the step to leave once the file grows
+        self._fault: InputError | None = None
+        self.learning: Learning | None = None
+
+    # --- the run ---
+
+    def run(self) -> SessionRecord:
+        """Run until the session is over, is broken off, or cannot go on; return what there is of it.
+
+        Raises
+        ------
+        InputError
+            If model, streams or files cannot be used, or the recording fails; what was recorded is kept.
+        """
+        self._end_earlier_recordings()
+        self._outlet = MarkerOutlet(self._source_id)
+        try:
+            with self._devices() as streams:
+                self._run_live(streams)
+        finally:
+            self._hub.close()
+            if self.learning is not None:
+                self.learning.close()
+            self._outlet.close()
+        if self._fault is not None:
+            raise self._fault
+        return self.session.record
+
+    def _end_earlier_recordings(self) -> None:
+        """A recording outlives the program that was killed; it ends here."""
+        for name in self.prepared.record.recordings if self.prepared.record else ():
+            if is_running(self.place.folder / name):
+                stop_recording(self.place.folder / name)
+
+    @contextlib.contextmanager
+    def _devices(self) -> Iterator[str | None]:
+        """Start simulated devices if they are asked for, and give which streams to read."""
+        request = self.prepared.request
+        if request.simulated is None:
+            yield request.options.streams
+            return
+        kinds = {kind: modality for kind, modality in MODALITY_OF_KIND.items()}
+        wanted = tuple(
+            spec.key
+            for spec in request.simulated.specs().values()
+            if kinds.get(spec.kind) in self.consent.modalities
+        )
+        simulated = replace(request.simulated, streams=wanted, follow=self._source_id)
+        self.on_stage("starting the simulated devices")
+        simulator = SimulatorProcess(simulated)
+        try:
+            simulator.wait_until_found()
+            yield stream_choices(simulated)
+        finally:
+            simulator.close()
+
+    def _run_live(self, streams: str | None) -> None:
+        request = self.prepared.request
+        others = [modality for modality in MODALITIES if modality not in self.consent.modalities]
+        options = replace(request.options, streams=without(streams, others), record=None)
+        self.live = LiveSession(
+            options,
+            webcam=request.webcam if "face" in self.consent.modalities else None,
+            microphone=request.microphone if "voice" in self.consent.modalities else None,
+            discovery_s=request.discovery_s,
+            telemetry=self.telemetry,
+            observer=self,
+            interrupted=self._ending,
+            close_recording_s=self._close_recording_s,
+        )
+        self.live.run(self._attend)
+
+    # --- what a steer may ask for ---
+
+    def proceed(self, step_id: int, now: float, overridden: Iterable[str] = ()) -> None:
+        """Leave the pre-flight: start the recording, and go on once it has every stream.
+
+        Raises
+        ------
+        InputError
+            If the recording cannot start.
+        """
+        overridden = tuple(overridden)
+        is_preflight = self.session.view(now).step.kind == "preflight"
+        if not is_preflight or self._wanted is not None or self.session.red_checks(overridden):
+            self.session.proceed(step_id, now, overridden)  # which says why not
+            return
+        assert self.opened is not None
+        self.opened.recording.start(self.place.recording(self.run_number), now)
+        self._wanted = (step_id, overridden)
+        self.session.set_message("The recording is being started.")
+
+    def give_up(self, error: InputError, now: float) -> None:
+        """Break the session off; `run` raises ``error`` once the recording is closed."""
+        self._fault = error
+        self.session.abort(now)
+
+    # --- ten times a second ---
+
+    def _attend(self) -> None:
+        assert self.opened is not None
+        now = self.opened.clock.now()
+        if self._interrupted.is_set():
+            self.session.abort(now)
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_S
+            self._look_at_streams(now)
+        self._look_at_recording(now)
+        if self._hub.error is not None:
+            raise self._hub.error
+        self._steer.act(self, now)
+        self.session.step(now)
+        self._learn(now)
+        if self.session.is_over and now > self._marked_at + _LINGER_S:
+            self._ending.set()
+
+    def _look_at_streams(self, now: float) -> None:
+        """Refresh the lights, or pause a session one of whose streams has fallen silent."""
+        assert self.opened is not None
+        assert self.live is not None
+        health, specs = self.live.stream_health, self.opened.source.specs
+        if self._hub.lights is not None:
+            self.session.set_checks(self._hub.lights.checks(health))
+            return
+        silent = frozenset(
+            spec.name
+            for key, spec in specs.items()
+            if spec.kind in MODALITY_OF_KIND and key in health and health[key].is_stale
+        )
+        newly, self.silent = silent - self.silent, silent
+        if newly and not self.session.is_over and self.session.view(now).step.kind != "finish":
+            self.session.pause(now)
+            self.session.set_message(
+                f"{', '.join(sorted(newly))}: no samples any more. The session is paused, and what is "
+                "recorded is kept."
+            )
+
+    def _look_at_recording(self, now: float) -> None:
+        assert self.opened is not None
+        recording = self.opened.recording
+        info = recording.info(now)
+        if info is None or self.session.is_over:
+            return
+        if self._wanted is not None and recording.state == "recording":
+            (step_id, overridden), self._wanted = self._wanted, None
+            self.session.add_recording(Path(info.path.name))
+            self._hub.lights = None
+            self.session.proceed(step_id, now, overridden)
+        elif recording.state in ("failed", "stopped") or (
+            recording.state == "stopping" and self._wanted is not None
+        ):
+            error = InputError(
+                f"the recording ended: {info.message}",
+                where=str(info.path),
+                remedy="mend that and start again",
+            )
+            self.give_up(error, now)
+
+    def _learn(self, now: float) -> None:
+        assert self.learning is not None
+        self.learning.look(self.session.record, now)
+        if self.learning.progress is not None:
+            self.session.set_progress(self.learning.progress)
+        if self.learning.error is not None and not self.session.is_over:
+            self.give_up(self.learning.error, now)
+
+    # --- called by the live session ---
+
+    def on_stage(self, stage: str) -> None:
+        """Pass the stage on."""
+        self._watcher.on_stage(stage)
+
+    def own_source_ids(self) -> list[str]:
+        """Have the markers recorded."""
+        return [self._source_id, *self._watcher.own_source_ids()]
+
+    def recorded(self, headers: list[StreamHeader]) -> list[StreamHeader]:
+        """Leave out raw video and sound that nobody agreed to be kept."""
+        kept = recorded_kinds(self.consent)
+        return [h for h in headers if kind_of(h) in kept or kind_of(h) not in MODALITY_OF_KIND]
+
+    def sidecar(self) -> Mapping[str, object]:
+        """Return consent and settings."""
+        record = self.session.record
+        shown = notice(record.subject, self.place.folder)
+        return {
+            "task": "calibration",
+            "subject": record.subject,
+            "session": record.session,
+            "run": self.run_number,
+            "is_simulated": record.is_simulated,
+            "consent": consent_record(self.consent, shown),
+            "overridden": list(record.overridden),
+            "calibration": dict(record.settings) | {"seed": record.seed, "classes": list(record.classes)},
+            **self._watcher.sidecar(),
+        }
+
+    def on_open(self, opened: OpenSession) -> None:
+        """Begin the session, with its pre-flight."""
+        self.opened = opened
+        request = self.prepared.request
+        headers = list(opened.source.headers.values())
+        is_simulated = bool(simulated_streams(headers).simulated)
+        self._hub.lights = Lights(
+            self.consent,
+            headers,
+            self.recorded(headers),
+            self.place.folder,
+            plan_seconds(self.prepared.plan),
+            request.options.line,
+        )
+        rows = RowCollector(opened.decoder, run=self.run_number)
+        self.learning = Learning(
+            request,
+            self.place,
+            self.run_number,
+            rows,
+            self._quality,
+            self.consent,
+            load_model(request.options),  # a network serves one thread at a time
+        )
+        self.session = Session(
+            self.prepared.plan,
+            self._first_record(opened, is_simulated),
+            on_marker=self._mark,
+            on_change=lambda record: save_record(record, self.place.state),
+            run=self.run_number,
+        )
+        save_record(self.session.record, self.place.state)
+        self._watcher.on_open(opened)
+
+    def _first_record(self, opened: OpenSession, is_simulated: bool) -> SessionRecord:
+        request, plan = self.prepared.request, self.prepared.plan
+        model = {"model": request.options.model.name, "model_sha256": opened.checkpoint.sha256}
+        if self.prepared.record is not None:
+            known = self.prepared.record.settings.get("model_sha256")
+            if known not in (None, model["model_sha256"]):
+                raise InputError(
+                    f"session {self.prepared.record.session} was begun with another model "
+                    f"({self.prepared.record.settings.get('model')}, {str(known)[:12]})",
+                    where=f"session of {request.subject}",
+                    remedy="give that model with --model, or begin anew with --new",
+                )
+            return replace(self.prepared.record, consent=self.consent)
+        settings = {**plan.settings(), **model, "labels": request.labels, "time_scale": request.time_scale}
+        return SessionRecord(
+            request.subject,
+            self.place.number,
+            plan.classes,
+            request.seed,
+            self.consent,
+            settings=settings,
+            is_simulated=is_simulated,
+        )
+
+    def on_recording(self) -> None:
+        """Pass it on."""
+        self._watcher.on_recording()
+
+    def on_chunk(self, chunk: Chunk) -> None:
+        """Look at it beside, and pass it on."""
+        self._hub.on_chunk(chunk)
+        self._watcher.on_chunk(chunk)
+
+    def after_decode(self) -> None:
+        """Pass it on."""
+        self._watcher.after_decode()
+
+    def _mark(self, text: str, time: float) -> None:
+        self._outlet.push(text, time)
+        self._marked_at = max(self._marked_at, time, LslClock().now())

@@ -1,0 +1,210 @@
+"""A guided calibration, watched and steered over the pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+
+from acquisition.errors import InputError
+from acquisition.types import Chunk
+from app.calibrate.finish import FinalFit
+from app.calibrate.prepare import prepare
+from app.calibrate.run import CalibrationRun
+from app.engine.calibration_orders import (
+    AbortSession,
+    Answer,
+    Drawn,
+    GiveConsent,
+    PauseSession,
+    Proceed,
+    RepeatTrial,
+    ResumeSession,
+    Shown,
+    SkipTrial,
+)
+from app.engine.desk import Desk
+from app.engine.messages import Opened, Phase, StartRecording, Stop, StopRecording
+from app.engine.model_info import model_info
+from app.engine.notes import NoteOutlet
+from app.engine.orders import OrderBox
+from app.engine.request import CalibrationRequest
+from app.engine.tap import Tap
+from app.live import Observer, OpenSession
+from app.simulated_streams import simulated_streams
+from calibration.consent import check_consent
+from calibration.types import Consent, SessionRecord, SessionView
+
+_LISTEN_S = 0.1
+
+
+class _Stopped(Exception):
+    """The window wants no session any more, before there is one."""
+
+
+class CalibrationEngine(Observer):
+    """Runs a calibration for a window, from the consent to the report.
+
+    Parameters
+    ----------
+    request : CalibrationRequest
+    tell : callable
+        Sends news; it may wait for the window, so no thread of the session but its own calls it.
+    orders : OrderBox
+    tap : Tap
+        Started; sees everything the session's threads have to show.
+    """
+
+    def __init__(
+        self, request: CalibrationRequest, tell: Callable[[object], None], orders: OrderBox, tap: Tap
+    ) -> None:
+        self._request, self._tell, self._orders, self._tap = request, tell, orders, tap
+        self._interrupted = threading.Event()
+        self._run: CalibrationRun | None = None
+        self._desk: Desk | None = None
+        self._notes: NoteOutlet | None = None
+        self._view: SessionView | None = None
+
+    def run(self) -> None:
+        """Wait for the consent, run the session and fit the model; ends early when told to stop.
+
+        Raises
+        ------
+        InputError
+            If something is wrong that stops the session; what was recorded is kept.
+        """
+        with contextlib.suppress(_Stopped):
+            prepared = prepare(self._request)
+            consent = self._wait_for_consent()
+            if consent is None:
+                return
+            self._run = run = CalibrationRun(
+                prepared,
+                consent,
+                self,
+                watcher=self,
+                listener=self._tap,
+                interrupted=self._interrupted,
+            )
+            try:
+                record = run.run()
+            finally:
+                if self._desk is not None and run.live is not None:
+                    self._desk.tell_health(run.live)  # how the recording ended
+                if self._notes is not None:
+                    self._notes.close()
+            if not run.session.is_aborted:
+                self._fit(run, record)
+
+    def _wait_for_consent(self) -> Consent | None:
+        """Return what the person agreed to; None where they agreed to nothing."""
+        while True:
+            self._orders.wait(_LISTEN_S)
+            for order in self._orders.take():
+                if isinstance(order, Stop):
+                    raise _Stopped
+                if isinstance(order, GiveConsent):
+                    return check_consent(order.consent) if order.consent.modalities else None
+
+    def _fit(self, run: CalibrationRun, record: SessionRecord) -> None:
+        """Fit in a thread beside, and tell how far that is."""
+        fit = FinalFit(run, record)
+        fit.start()
+        while fit.is_alive():
+            self._orders.wait(_LISTEN_S)
+            if any(isinstance(order, Stop) for order in self._orders.take()):
+                return  # the recording is closed: the model can be fitted from it later
+            run.session.set_fit(fit.stage, fit.share)
+            self._tell_view(run)
+        run.session.set_result(fit.finished().result())
+        self._tell_view(run)
+
+    # --- the session's steer ---
+
+    def act(self, run: CalibrationRun, now: float) -> None:
+        """Carry out what the window has ordered, and tell where the session stands."""
+        for order in self._orders.take():
+            if isinstance(order, Stop):
+                self._interrupted.set()
+                if run.live is not None:
+                    run.live.close_recording_s = 0.0  # its supervisor stays with it
+            else:
+                self._obey(run, order, now)
+        if self._desk is not None and run.live is not None:
+            self._desk.tell_due(run.live)
+        self._tell_view(run, now)
+
+    def _obey(self, run: CalibrationRun, order: object, now: float) -> None:
+        session = run.session
+        match order:
+            case Proceed(step_id, overridden):
+                try:
+                    run.proceed(step_id, now, overridden)
+                except InputError as error:
+                    session.set_message(str(error))
+            case Shown(step_id, time):
+                session.shown(step_id, time)
+            case Drawn(timing):
+                session.add_timing(timing)
+            case Answer(step_id, report):
+                session.answer(step_id, report, now)
+            case PauseSession():
+                session.pause(now)
+            case ResumeSession():
+                session.resume(now)
+            case RepeatTrial(trial):
+                session.repeat(trial, now)
+            case SkipTrial():
+                session.skip(now)
+            case AbortSession():
+                session.abort(now)
+            case StartRecording() | StopRecording():
+                pass  # the session's own recording begins and ends with it
+            case _ if self._desk is not None:
+                self._desk.obey(order)
+
+    def _tell_view(self, run: CalibrationRun, now: float | None = None) -> None:
+        assert run.opened is not None
+        view = run.session.view(run.opened.clock.now() if now is None else now)
+        if view != self._view:
+            self._view = view
+            self._tap.put(view)
+
+    # --- called by the live session ---
+
+    def on_stage(self, stage: str) -> None:
+        """Tell the window, and go no further when it wants to stop."""
+        if self._orders.must_stop:
+            raise _Stopped
+        self._tell(Phase(stage))
+
+    def own_source_ids(self) -> list[str]:
+        """Open the notes' stream, which the recording shall hold."""
+        self._notes = NoteOutlet()
+        return [self._notes.header.source_id]
+
+    def on_open(self, opened: OpenSession) -> None:
+        """Tell the window what it will see."""
+        if self._orders.must_stop:
+            raise _Stopped
+        assert self._notes is not None
+        assert self._run is not None
+        model = model_info(opened.checkpoint, self._request.options)
+        streams = simulated_streams(opened.source.headers.values())
+        self._tell(Opened("live", model, None, bool(streams.simulated), streams.real))
+        self._tell(Phase("running"))
+        self._desk = Desk(opened, self._notes, self._run.telemetry, self._tap, model.device)
+
+    def on_recording(self) -> None:
+        """Note in the recording what is unplugged as it begins."""
+        if self._desk is not None:
+            self._desk.restate_plugs()
+
+    def on_chunk(self, chunk: Chunk) -> None:
+        """Show a chunk."""
+        self._tap.on_chunk(chunk)
+
+    def after_decode(self) -> None:
+        """Use the decode thread's free time for an occlusion check."""
+        if self._desk is not None:
+            self._desk.occlusion.work()

@@ -1,0 +1,122 @@
+"""What is wrong with a session is said before anything is opened or written; a broken-off one is found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from acquisition.errors import InputError
+from app.calibrate.prepare import plan_seconds, prepare
+from app.engine.request import CalibrationRequest
+from app.session_options import SessionOptions
+from calibration.places import make_session
+from calibration.plan import load_plan
+from calibration.state import save_record
+from calibration.types import Consent, SessionRecord, TrialRecord
+
+ORDER = ("sad", "happy", "sad", "happy")
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> CalibrationRequest:
+    return CalibrationRequest(
+        SessionOptions(), "S01", data_dir=tmp_path / "data", classes=("happy", "sad"), n_trials=4
+    )
+
+
+def broken_off(data: Path, n_done: int) -> None:
+    place = make_session(data, "S01")
+    trials = tuple(TrialRecord(n, ORDER[n - 1], 100.0 * n, 100.0 * n + 20) for n in range(1, n_done + 1))
+    record = SessionRecord(
+        "S01", place.number, ("happy", "sad"), 0, Consent(("eeg",)), trials=trials, order=ORDER,
+        recordings=(Path(place.recording(1).name),),
+    )  # fmt: skip
+    save_record(record, place.state)
+
+
+def test_a_good_request_writes_nothing(request_):
+    prepared = prepare(request_)
+    assert prepared.run == 1
+    assert prepared.words == ""
+    assert not (request_.data_dir).exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"subject": "Anna Smith"}, "subject"),
+        ({"plan": Path("missing.toml")}, "no such file"),
+        ({"classes": ("happy", "hungry")}, "hungry"),
+        ({"labels": "guessed"}, "--labels"),
+        ({"n_trials": 2}, "expected at least 4 trials"),
+        ({"options": SessionOptions(model=Path("nowhere"))}, "nowhere"),
+    ],
+)
+def test_what_is_wrong_is_said_at_once(request_, changes, words):
+    with pytest.raises(InputError, match=words):
+        prepare(replace(request_, **changes))
+
+
+def test_unreadable_toml_is_named_with_line_and_column(request_, tmp_path):
+    plan = tmp_path / "plan.toml"
+    plan.write_text('name = "x"\nclasses = [\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"line \d+, column \d+"):
+        prepare(replace(request_, plan=plan))
+
+
+def test_a_missing_clip_is_named(request_, tmp_path):
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        '[practice]\nkind = "text"\ntext = "p"\n'
+        '[[stimuli.happy]]\nkind = "video"\npath = "gone.mp4"\n'
+        '[[stimuli.sad]]\nkind = "text"\ntext = "s"\n',
+        encoding="utf-8",
+    )
+    with pytest.raises(InputError, match=r"gone\.mp4"):
+        prepare(replace(request_, plan=plan))
+
+
+def test_a_full_disk_stops_it_before_it_begins(request_, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1_000_000})())
+    with pytest.raises(InputError, match="disk"):
+        prepare(request_)
+
+
+def test_a_broken_off_session_is_gone_on_with(request_):
+    broken_off(request_.data_dir, 2)
+    prepared = prepare(replace(request_, classes=None, n_trials=None))
+    assert prepared.run == 2
+    assert prepared.plan.n_trials == 4
+    assert "goes on at trial 3 of 4: 2 trials are kept" in prepared.words
+
+
+def test_new_leaves_the_broken_off_session_alone(request_):
+    broken_off(request_.data_dir, 2)
+    prepared = prepare(replace(request_, resume=False))
+    assert prepared.place is None
+
+
+def test_a_finished_session_is_not_gone_on_with(request_):
+    broken_off(request_.data_dir, 4)
+    assert prepare(request_).record is None
+
+
+def test_other_classes_do_not_go_on_with_a_session(request_):
+    broken_off(request_.data_dir, 1)
+    with pytest.raises(InputError, match="--new"):
+        prepare(replace(request_, classes=("fear", "sad")))
+
+
+def test_the_usual_session_takes_a_quarter_of_an_hour():
+    assert 13 * 60 < plan_seconds(load_plan()) < 17 * 60
+
+
+def test_the_window_can_prepare_without_torch():
+    code = (
+        "import sys, app.calibrate.prepare, app.engine.calibration_orders; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
