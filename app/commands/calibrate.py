@@ -231,32 +231,14 @@ def _study(
     trials: int | None,
     as_json: bool,
 ) -> int:
+    from app.calibrate.study_front import show_study
     from calibration.plan import load_plan
-    from calibration.study import StudyOptions, run_study
+    from calibration.study import StudyOptions
 
-    options = StudyOptions(
-        n_subjects, difficulty_value(difficulty), seed, jobs, model, load_plan(protocol, classes, trials)
+    plan = load_plan(protocol, classes, trials)
+    show_study(
+        StudyOptions(n_subjects, difficulty_value(difficulty), seed, jobs, model, plan), as_json=as_json
     )
-    _say(f"{n_subjects} simulated people are calibrated, and met again an hour later")
-    study = run_study(
-        options,
-        lambda one: _say(
-            f"person {one.seed}: {one.verdict}; later session {one.base.trial:.0%} before, "
-            f"{one.profile.trial:.0%} with the profile"
-        ),
-    )
-    result = study.to_dict()
-    lines = [
-        "All of this is simulated: no real person is involved.",
-        "later session, balanced accuracy per trial: "
-        f"{result['mean_base_accuracy']['trial']:.1%} with the base model, "
-        f"{result['mean_profile_accuracy']['trial']:.1%} with the profile: "
-        f"{result['mean_gain_points']:+.1f} points",
-        f"weak or usable: {result['n_weak_or_usable']} of {result['n_subjects']}; not distinguishable from "
-        f"chance: {result['n_not_distinguishable']}",
-        f"{result['seconds']:.0f} s",
-    ]
-    _print(result, lines, as_json)
     return GOOD
 
 
