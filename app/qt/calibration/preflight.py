@@ -135,7 +135,8 @@ class _Row:
         self.light.fit(self.word.fontMetrics().height())
         self.light.show_light(check.light)
         self.word.setText(LIGHT_WORDS[check.light])
-        self.name.setText(one_line(check.name))
+        name = one_line(check.name)
+        self.name.setText(name[:1].upper() + name[1:])
         self.finding.setText(one_line(check.finding))
         self.remedy.setText(one_line(check.remedy))
 

@@ -12,6 +12,7 @@ from app.window_options import WindowOptions
 from calibration.types import SessionView
 
 _SETTLE_S = 1.0  # before a picture: until then texts and figures come in
+_SHARE = 0.4  # of a step, at most
 _LIMIT_S = 90.0  # a screen that is gone on from has so long to let it happen
 _RED_FOR_S = 12.0  # lights get so long to turn green before they are overridden
 
@@ -52,14 +53,14 @@ class Screenshots:
             return
         view = self._window.session.store.calibration
         name = self._window.screen_name
-        key = (name, view.step_id if view is not None else 0)
+        title = _title(name, view)
+        key = (title, view.step_id if view is not None else 0)
         if key != self._key:
             self._key, self._since, self._has_acted = key, self._clock(), False
         waited = self._clock() - self._since
-        if waited < _SETTLE_S:
+        if waited < _settle_s(view):
             return
         self._prepare_answer(name, view)
-        title = _title(name, view)
         if title not in self.saved and not self._is_waiting(name, view, waited):
             self._save(title)
         if name == "failed" or (waited > _LIMIT_S and name in ("waiting", "preflight")):
@@ -69,6 +70,8 @@ class Screenshots:
 
     def _is_waiting(self, name: str, view: SessionView | None, waited: float) -> bool:
         """Tell whether the screen has not yet what its picture shall show."""
+        if name == "finish" and view is not None:
+            return view.result is None and not view.fit_stage
         if name != "preflight" or view is None:
             return False
         is_red = any(check.light == "red" for check in view.checks)
@@ -147,6 +150,12 @@ class Screenshots:
         for each in self.faults:
             self._say(f"error: {each}")
         self._window.closing.begin()
+
+
+def _settle_s(view: SessionView | None) -> float:
+    """Return how long a screen comes in before its picture; less where the whole step is short."""
+    duration_s = view.step.duration_s if view is not None else None
+    return _SETTLE_S if duration_s is None else min(_SETTLE_S, _SHARE * duration_s)
 
 
 def _title(name: str, view: SessionView | None) -> str:

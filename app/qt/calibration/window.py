@@ -35,6 +35,7 @@ from calibration.types import SessionView
 
 _REFRESH_MS = 15
 _SLOW_EVERY = 16
+_SAY_IT_THEMSELVES = ("pause", "finish", "failed")  # screens with the session's message in them
 _MEASURED = ("practice", "stimulus")
 
 
@@ -78,7 +79,6 @@ class CalibrationWindow(QMainWindow):
         self._step_id: int | None = None
         self._name = ""
         self._n_refreshes = 0
-        self._message = ""
         self._was_closed_eyes = False
         self.tone = Tone()
         self.screens = ScreenSet(self, prepared, folder, clock)
@@ -255,18 +255,16 @@ class CalibrationWindow(QMainWindow):
         store = self.session.store
         is_calm = self._name in CALM_SCREENS
         found = calibration_conditions(store)
+        message = store.calibration.message if store.calibration is not None else ""
+        if message and self._name not in _SAY_IT_THEMSELVES:
+            found.append(Condition("session", "info", message_line(message)))
         self.banners.show_conditions(found)
         if is_calm and not any(text.startswith("Error") for text in self.banners.texts):
             self.banners.hide()  # it would move what is looked at; it shows with the next screen
-        message = store.calibration.message if store.calibration is not None else ""
-        if message != self._message:
-            self._message = message
-            if message and self._name != "failed":
-                self.tell(message)
 
     def tell(self, message: str) -> None:
-        """Show a message until it is closed or there is a newer one."""
-        self.banners.tell(Condition("message", "info", message_line(message)))
+        """Show a message of the window itself until it is closed or there is a newer one."""
+        self.banners.tell(Condition("message", "warning", message_line(message)))
 
     # --- the window itself ---
 

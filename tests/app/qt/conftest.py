@@ -1,4 +1,4 @@
-"""The tests of the window run without a display unless one is asked for, and collect no garbage in a paint."""
+"""The window's tests run without a display unless one is asked for, and collect no garbage in a paint."""
 
 from __future__ import annotations
 

@@ -1,0 +1,54 @@
+"""A whole calibration in the real window by keyboard, with simulated devices, on an X server if possible."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DRIVER = Path(__file__).parent / "drive_calibration.py"
+pytestmark = [pytest.mark.lsl, pytest.mark.slow, pytest.mark.timeout(420)]
+XVFB = ["xvfb-run", "-a", "-s", "-screen 0 1920x1200x24"]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What the driver of the window has seen."""
+    folder = tmp_path_factory.mktemp("calibration")
+    environment = {name: value for name, value in os.environ.items() if name != "QT_QPA_PLATFORM"}
+    program = [sys.executable, str(DRIVER), str(folder)]
+    if not os.environ.get("DISPLAY"):
+        if shutil.which("xvfb-run"):
+            program = [*XVFB, *program]
+        else:
+            environment["QT_QPA_PLATFORM"] = "offscreen"
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_keyboard_alone_leads_from_the_notice_to_the_verdict(seen):
+    screens = ["notice", "preflight", "fixation", "practice", "report", "hint", "stimulus", "rest", "finish"]
+    assert [name for name in seen["screens"] if name != "waiting"] == screens
+    assert seen["answers"] == [[7, 4]] * 4
+    assert seen["faults"] == 0, seen["messages"]
+
+
+def test_recording_profile_and_report_of_the_session_are_there(seen):
+    from acquisition.xdf.scan import scan_xdf
+
+    index = scan_xdf(Path(seen["recording"]))
+    assert {stream.header.type for stream in index.streams.values()} >= {"EEG", "Gaze", "Markers"}
+    assert "Audio" not in {stream.header.type for stream in index.streams.values()}  # nobody ticked it
+    assert not index.damage
+    assert (Path(seen["profile"]) / "model.safetensors").is_file()
+    assert Path(seen["report"]).is_file()
+
+
+def test_the_window_closes_within_three_seconds(seen):
+    assert seen["closing_s"] < 3.5
