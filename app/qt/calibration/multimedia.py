@@ -9,6 +9,7 @@ import math
 import os
 import struct
 from functools import cache
+from importlib import import_module
 
 from PyQt6.QtCore import QBuffer, QByteArray, QIODevice, QLoggingCategory
 
@@ -30,7 +31,8 @@ def multimedia_fault() -> str:
     os.environ.setdefault("PIPEWIRE_DEBUG", "0")
     QLoggingCategory.setFilterRules("qt.multimedia*.info=false\nqt.multimedia*.warning=false")
     try:
-        from PyQt6 import QtMultimedia, QtMultimediaWidgets  # noqa: F401
+        for name in ("PyQt6.QtMultimedia", "PyQt6.QtMultimediaWidgets"):
+            import_module(name)
     except ImportError as error:
         return str(error)
     return ""
