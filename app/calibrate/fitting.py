@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +12,17 @@ from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from app.calibrate.outcome import Finished
 from app.session_options import SessionOptions
-from calibration.adapt import FitOptions, fit, one_thread
-from calibration.crossvalidation import HeadFitter, labelled, leave_one_out, logits_of, trial_probs
+from calibration.adapt import FitOptions, fit
 from calibration.profile import save_profile
+from calibration.progress import progress_of
 from calibration.quality import TrialQuality, rejection
 from calibration.report.summary import summarise
 from calibration.report.write import write_report
 from calibration.rows import RowTable
-from calibration.session_tokens import SessionTokens
 from calibration.tokens import TrialWindows, modality_tokens
-from calibration.trials import LEAST_PER_CLASS
 from calibration.types import Progress, SessionRecord, TrialRecord
 from models.checkpoint import Checkpoint
 from models.features.normalise import Normaliser
-from models.training.scores import wilson_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,85 +77,18 @@ def named_trials(
     return true, said
 
 
-def progress_of(
+def progress_so_far(
     material: Material, record: SessionRecord, checkpoint: Checkpoint, labels: str
 ) -> Progress | None:
-    """Return how a model does so far on trials that neither it nor the person's level has seen.
-
-    While a class still waits for its second trial, the base model answers from the person's level; then the
-    linear head does, the faster one. None where the base model does not know the classes and too few trials
-    are done for a head.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        The base model; its network is used by the calling thread alone.
-    """
-    faults = rejected(material, record)
-    counts = Counter(trial.emotion for trial in record.trials if trial.state == "done")
-    has_pairs = all(counts[name] >= LEAST_PER_CLASS for name in record.classes)
-    config = checkpoint.config
-    if not has_pairs and not (config.is_classifier and set(record.classes) <= set(config.labels)):
-        return None
-    try:
-        classes, trials, label = _so_far(record, faults, labels)
-    except InputError:  # those that were left out are missed
-        return None
-    with one_thread():
-        source = SessionTokens(material.rows(), record, trials, checkpoint, used_modalities(material, record))
-        if has_pairs:
-            fitter = HeadFitter(checkpoint.network, classes)
-            said = leave_one_out(labelled(source, label), fitter, "linear").predicted()
-        else:
-            said = _by_base_model(source, label, checkpoint, classes)
-    right = {number: said.get(number) == found for number, found in label.items()}
-    weakest = _weakest(label, right)
-    wrong = [number for number, is_right in right.items() if not is_right and label[number] == weakest]
-    return Progress(
-        n_trials=len(right),
-        n_correct=sum(right.values()),
-        interval=wilson_interval(sum(right.values()) / len(right), len(right)),
-        chance=1 / len(classes),
-        weakest="" if weakest is None else classes[weakest],
-        worth_repeating=next(iter([*faults, *wrong]), 0),
+    """Return how a model does on the trials so far, see `calibration.progress`."""
+    return progress_of(
+        material.rows(),
+        record,
+        checkpoint,
+        left_out=rejected(material, record),
+        modalities=used_modalities(material, record),
+        labels=labels,
     )
-
-
-def _so_far(
-    record: SessionRecord, faults: Mapping[int, str], labels: str
-) -> tuple[tuple[str, ...], tuple[TrialRecord, ...], dict[int, int]]:
-    """Return classes, usable trials and the class of each."""
-    done = [trial for trial in record.trials if trial.state == "done" and trial.number not in faults]
-    named = {
-        t.number: t.emotion if labels == "intended" or t.report is None else t.report.label for t in done
-    }
-    trials = tuple(trial for trial in done if named[trial.number] in record.classes)
-    if not trials:
-        raise InputError("no trial can be used yet", where="calibration")
-    return record.classes, trials, {t.number: record.classes.index(named[t.number]) for t in trials}
-
-
-def _by_base_model(
-    source: SessionTokens, label: Mapping[int, int], checkpoint: Checkpoint, classes: Sequence[str]
-) -> dict[int, int]:
-    """Return the class that the base model names for each trial, by the person's level of the others."""
-    columns = [checkpoint.config.labels.index(name) for name in classes]
-    said = {}
-    for number in label:
-        data = labelled(source, label, without=(number,))
-        logits = logits_of(checkpoint.network.fusion, data.of(data.trial == number))[:, columns]
-        if len(logits):
-            said[number] = int(trial_probs(logits).argmax())
-    return said
-
-
-def _weakest(label: Mapping[int, int], right: Mapping[int, bool]) -> int | None:
-    """Return the class with the smallest share of trials right; None where all are."""
-    shares: dict[int, list[bool]] = {}
-    for number, found in label.items():
-        shares.setdefault(found, []).append(right[number])
-    weakest = min(shares, key=lambda found: sum(shares[found]) / len(shares[found]))
-    return None if all(shares[weakest]) else weakest
 
 
 def fit_session(

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from acquisition.errors import InputError
-from app.calibrate.fitting import Material, progress_of
+from app.calibrate.fitting import Material, progress_so_far
 from app.calibrate.kept_rows import KeptRows, holds
 from app.calibrate.recorded_rows import read_run
 from app.engine.request import CalibrationRequest
 from calibration.places import SessionPlace
+from calibration.progress import FROM_TRIAL
 from calibration.quality import TrialQuality
 from calibration.quality_log import QualityLog
 from calibration.rows import RowCollector, RowTable
@@ -22,7 +23,6 @@ from models.checkpoint import Checkpoint
 
 #: After a stimulus: what looks at its last second has come by then.
 _AFTER_S = 2.0
-_FROM_TRIAL = 4
 
 
 class Learning:
@@ -88,8 +88,8 @@ class Learning:
         self._kept.save(self._run, self._rows.table(), own)
         n_done = sum(trial.state == "done" for trial in record.trials)
         is_newest = trials is self._seen and not self._is_closing
-        if is_newest and _FROM_TRIAL <= n_done < len(record.order):  # at the last one the fit says more
-            self.progress = progress_of(material, record, self._checkpoint, self._request.labels)
+        if is_newest and FROM_TRIAL <= n_done < len(record.order):  # at the last one the fit says more
+            self.progress = progress_so_far(material, record, self._checkpoint, self._request.labels)
 
     def material(self, record: SessionRecord) -> Material:
         """Return what a model can be fitted to: of this run and the earlier ones.
