@@ -12,10 +12,10 @@ from app.view.store import ViewStore
 from calibration.types import SessionView
 
 _WHAT_TO_DO = {
-    "text": "Read what appears and let the feeling come. Stay with it until the screen changes.",
-    "image": "Look at what appears and let the feeling come. Stay with it until the screen changes.",
+    "text": "Read it and let the feeling come. Stay with it until the screen changes.",
+    "image": "Look at it and let the feeling come. Stay with it until the screen changes.",
     "sound": "Listen and let the feeling come. Stay with it until the screen changes.",
-    "video": "Watch what appears and let the feeling come. Stay with it until the screen changes.",
+    "video": "Watch it and let the feeling come. Stay with it until the screen changes.",
 }
 
 

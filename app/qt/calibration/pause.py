@@ -57,7 +57,8 @@ class PauseScreen(Screen):
         if view is None:
             return
         kind, trial = view.step.kind, view.step.trial
-        where = f"Trial {trial} of {view.n_trials} is held." if trial else "The session is held."
+        is_in_trial = trial > 0 and kind != "rest"
+        where = f"Trial {trial} of {view.n_trials} is held." if is_in_trial else "The session is held."
         parts = (message_line(view.message), where, _ANEW if kind == "stimulus" else "")
         self.said.setText(" ".join(part for part in parts if part))
         self.skip.setText("&Skip " + _SKIPPED.get(kind, "this trial"))

@@ -11,15 +11,14 @@ from PyQt6.QtGui import QCloseEvent, QKeyEvent
 from PyQt6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from app.calibrate.prepare import Prepared, prepare
-from app.engine.calibration_orders import AbortSession, Drawn, PauseSession, Shown
+from app.engine.calibration_orders import AbortSession, PauseSession
 from app.engine.request import CalibrationRequest
-from app.qt.calibration.frame_clock import FrameMeter, OnsetClock
 from app.qt.calibration.keys import KeysDialog, key_command
-from app.qt.calibration.multimedia import Tone
 from app.qt.calibration.questions import ask_to_end
 from app.qt.calibration.screen import Screen
 from app.qt.calibration.screen_set import ScreenSet
 from app.qt.calibration.status_bar import StatusBar
+from app.qt.calibration.step_watch import StepWatch
 from app.qt.calibration.ways_on import open_file, use_live
 from app.qt.shell.appearance import Appearance
 from app.qt.shell.banners import Banners
@@ -31,12 +30,10 @@ from app.qt.theme import Theme
 from app.view.calibration_screens import CALM_SCREENS, is_armed_to_pause, screen_of
 from app.view.conditions import Condition, calibration_conditions
 from app.view.plain_text import message_line
-from calibration.types import SessionView
 
 _REFRESH_MS = 15
 _SLOW_EVERY = 16
 _SAY_IT_THEMSELVES = ("pause", "finish", "failed")  # screens with the session's message in them
-_MEASURED = ("practice", "stimulus")
 
 
 class CalibrationWindow(QMainWindow):
@@ -76,15 +73,11 @@ class CalibrationWindow(QMainWindow):
         self.plan = prepared.plan
         self._has_agreed = self._has_aborted = False
         self._chooses = prepared.record is not None
-        self._step_id: int | None = None
         self._name = ""
         self._n_refreshes = 0
-        self._was_closed_eyes = False
-        self.tone = Tone()
         self.screens = ScreenSet(self, prepared, folder, clock)
-        self._onset = OnsetClock(clock, self._tell_shown)
         self._lay_out()
-        self.meter = FrameMeter(self, clock)
+        self.steps = StepWatch(self, self.send, clock)
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self.poll)
@@ -131,8 +124,7 @@ class CalibrationWindow(QMainWindow):
     def start(self) -> None:
         """Start the engine, from the notice on."""
         self._has_agreed = self._has_aborted = False
-        self._step_id = None
-        self._onset.disarm()
+        self.steps.restart()
         self.session.start(self.request)
 
     def start_again(self) -> None:
@@ -187,10 +179,10 @@ class CalibrationWindow(QMainWindow):
         view, now = store.calibration, self._clock()
         if not self._chooses:
             self._show_screen(screen_of(view, store.phase, has_agreed=self._has_agreed))
-        if view is not None:
-            self._take_up(view)
+        if view is not None and self._has_agreed:
+            self.steps.take_up(view, self.current)
         self.current.refresh(view, store, now)
-        self._onset.poll()
+        self.steps.onset.poll()
         self._n_refreshes += 1
         if self._n_refreshes % _SLOW_EVERY == 1:
             self._refresh_slowly()
@@ -227,30 +219,6 @@ class CalibrationWindow(QMainWindow):
         if name == "hint" and (view := self.session.store.calibration) is not None:
             self.screens.stimulus.prepare(view.step.stimulus)
 
-    def _take_up(self, view: SessionView) -> None:
-        """Begin a step whose screen has come up, and wait for it to be drawn."""
-        if view.is_paused or view.step_id == self._step_id or not self._has_agreed:
-            return
-        self._end_measurement()
-        if self._was_closed_eyes:
-            self.tone.play()
-        self._was_closed_eyes = view.step.kind == "baseline_closed"
-        self._step_id = view.step_id
-        self.current.begin(view)
-        self.current.first_focus().setFocus()
-        self._onset.arm(view.step_id, self.current)
-
-    def _tell_shown(self, step_id: int, time: float) -> None:
-        self.send(Shown(step_id, time))
-        view = self.session.store.calibration
-        if view is not None and view.step_id == step_id and view.step.kind in _MEASURED:
-            self.meter.start(view.step.onset_marker)
-
-    def _end_measurement(self) -> None:
-        timing = self.meter.stop()
-        if timing is not None:
-            self.send(Drawn(timing))
-
     def _refresh_slowly(self) -> None:
         store = self.session.store
         is_calm = self._name in CALM_SCREENS
@@ -276,7 +244,7 @@ class CalibrationWindow(QMainWindow):
         """Take the time when Qt has handed over what it painted."""
         is_done = super().event(event)
         if event is not None and event.type() == QEvent.Type.UpdateRequest:
-            self._onset.note_flushed()
+            self.steps.onset.note_flushed()
         elif event is not None and event.type() == QEvent.Type.WindowUnblocked:
             QTimer.singleShot(0, self._take_keys)  # once the dialog that held them is gone
         return is_done
@@ -320,7 +288,7 @@ class CalibrationWindow(QMainWindow):
         self.closing.on_close(event)
         if event.isAccepted():
             self._timer.stop()
-            self._end_measurement()
+            self.steps.end_measurement()
             self.current.leave()
 
     def _keep_settings(self) -> None:

@@ -12,6 +12,7 @@ from PyQt6.QtWidgets import QApplication, QMessageBox
 from session_engine import ManualClock, SessionEngine, prepared_with
 
 from acquisition.simulator.streams import SimulatorOptions
+from app.calibrate.prepare import Prepared
 from app.engine.calibration_orders import Answer, Drawn, GiveConsent, Proceed, RepeatTrial, Shown
 from app.engine.messages import Phase
 from app.engine.request import CalibrationRequest
@@ -20,8 +21,10 @@ from app.qt.shell.session import EngineSession
 from app.qt.shell.settings import Settings
 from app.qt.theme import LIGHT
 from app.session_options import SessionOptions
+from calibration.places import session_place
 from calibration.plan import load_plan
-from calibration.types import Check, Progress, Report
+from calibration.protocol import order_of
+from calibration.types import Check, Consent, Progress, Report, SessionRecord, TrialRecord
 
 GREEN = Check("EEG", "green", "62 channels at 200 Hz")
 RED = Check("Disk", "red", "3 MB free, 800 MB needed", "free some space")
@@ -175,7 +178,7 @@ def test_a_step_whose_window_is_hidden_waits_until_it_is_seen(stage):
 def test_how_steadily_a_stimulus_was_drawn_is_told(stage, qtbot):
     stage.begin()
     stage.until("stimulus")
-    meter = stage.window.meter
+    meter = stage.window.steps.meter
 
     def has_frames() -> bool:
         stage.clock.now += 0.001
@@ -223,11 +226,11 @@ def test_what_was_chosen_is_sent_when_the_time_is_nearly_over_and_nothing_where_
 def test_a_tone_ends_the_rest_with_closed_eyes_and_no_other_step(stage):
     stage.begin()
     stage.until("baseline_closed")
-    assert stage.window.tone.n_played == 0
+    assert stage.window.steps.tone.n_played == 0
     stage.until("practice")
-    assert stage.window.tone.n_played == 1
+    assert stage.window.steps.tone.n_played == 1
     stage.until("rest")
-    assert stage.window.tone.n_played == 1
+    assert stage.window.steps.tone.n_played == 1
 
 
 def test_pausing_in_a_stimulus_by_key_and_going_on_begins_the_trial_anew(stage):
@@ -322,3 +325,38 @@ def test_the_window_closes_at_once_where_nothing_is_recorded(stage):
     stage.turn()
     assert not stage.window.isVisible()
     assert not stage.engine.is_alive
+
+
+def unfinished(qtbot, folder: Path) -> CalibrationWindow:
+    """Return a window that finds a session broken off after two trials."""
+    plan = load_plan()
+    engine = SessionEngine(plan, ManualClock(), (GREEN,))
+    request = CalibrationRequest(SessionOptions(), "S01", data_dir=folder)
+    trials = tuple(TrialRecord(number, "sad", 10.0 * number, 10.0 * number + 5) for number in (1, 2))
+    record = SessionRecord("S01", 1, plan.classes, 0, Consent(("eeg",)), trials, order=order_of(plan, 0))
+    window = CalibrationWindow(
+        EngineSession(engine),
+        Settings(None),
+        Prepared(request, plan, folder, session_place(folder, "S01", 1), record),
+        folder,
+        ManualClock(),
+        is_placed=True,
+    )
+    window.engine = engine
+    window.open()
+    window.show()
+    qtbot.addWidget(window)
+    return window
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_session_that_was_broken_off_is_offered_before_anything_starts(qtbot, tmp_path, goes_on):
+    window = unfinished(qtbot, tmp_path)
+    window.poll()
+    assert window.screen_name == "resume"
+    assert not window.engine.is_alive
+    screen = window.current
+    QTest.keyClick(screen.go_on if goes_on else screen.anew, Qt.Key.Key_Return)
+    window.poll()
+    assert window.screen_name == "notice"
+    assert window.engine.request.resume is goes_on
