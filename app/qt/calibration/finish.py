@@ -8,12 +8,13 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
 from app.qt.calibration.interval_bar import IntervalBar
-from app.qt.calibration.screen import Screen, Send
+from app.qt.calibration.screen import Screen, Send, mark_primary
 from app.qt.theme import Theme
 from app.view.figures import percent
 from app.view.plain_text import message_line, one_line
 from app.view.store import ViewStore
 from calibration.types import Result, SessionView
+from calibration.verdict import VERDICTS
 
 _LONGEST = 600
 _CLOSING = "The recording is being finished."
@@ -125,7 +126,9 @@ class FinishScreen(Screen):
             return
         self.title.setText("The session is over: thank you")
         self.verdict.setText(one_line(result.verdict).capitalize())
-        self.verdict_words.setText(message_line(result.words, _LONGEST))
+        words = message_line(result.words, _LONGEST)
+        self.verdict_words.setText(words.replace(" %", "\N{NO-BREAK SPACE}%"))
+        mark_primary(self.live, is_primary=result.verdict != VERDICTS[0])
         self.bar.show_values(result.balanced_accuracy, result.interval, result.chance)
         named = (("Report", result.report), ("Profile", result.profile), ("Recording", result.recording))
         self.files.setText("\n".join(f"{what}: {path}" for what, path in named if path is not None))

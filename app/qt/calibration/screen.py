@@ -129,6 +129,15 @@ class Screen(GrowingPage):
             button.setMinimumHeight(round(self.fontMetrics().height() * 1.9))
 
 
+def mark_primary(button: QPushButton, *, is_primary: bool) -> None:
+    """Have a button stand out, or not."""
+    button.setProperty("primary", is_primary)
+    style = button.style()
+    if style is not None:  # which looks at properties only when told to
+        style.unpolish(button)
+        style.polish(button)
+
+
 def is_enter(event: QKeyEvent) -> bool:
     """Tell whether a key is one of the two Enter keys."""
     return event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
