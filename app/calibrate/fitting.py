@@ -102,6 +102,7 @@ def fit_session(
     recordings: Sequence[Path],
     progress: Callable[[str, float], None],
     notes: Sequence[str] = (),
+    keeps_poor: bool = False,
 ) -> Finished:
     """Fit a model, and write profile and report.
 
@@ -122,6 +123,8 @@ def fit_session(
         Told stage and share done.
     notes : sequence of str
         Sentences for the report.
+    keeps_poor : bool
+        Trials whose signals are poor are used all the same, and noted.
 
     Raises
     ------
@@ -132,11 +135,15 @@ def fit_session(
     missing = [m for m in record.consent.modalities if m not in used]
     if missing:
         notes = [*notes, f"Agreed to, and without data here: {', '.join(missing)}."]
+    faults = rejected(material, record)
+    if keeps_poor and faults:
+        number, reason = next(iter(faults.items()))
+        notes = [*notes, f"Poor signals in {len(faults)} of the trials used, as in trial {number}: {reason}."]
     fitted = fit(
         material.rows(),
         record,
         checkpoint,
-        left_out=rejected(material, record),
+        left_out={} if keeps_poor else faults,
         options=FitOptions(
             labels=labels,
             modalities=used,

@@ -13,6 +13,7 @@ import numpy as np
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from app.calibrate.fitting import Material, fit_session, named_trials
+from app.calibrate.offline import StageLines, make_folder
 from app.calibrate.outcome import Finished
 from app.calibrate.recorded_rows import RecordedRun, read_run
 from app.engine.request import CalibrationRequest
@@ -85,6 +86,7 @@ class Tested:
     threshold: ChanceThreshold
     chance: float
     n_per_class: Mapping[str, int]  # tested
+    n_empty: int  # trials that could not be tested: no whole window lies in them
     dropped: tuple[str, ...]  # a sentence for each class left out
 
     def to_json(self) -> dict[str, Any]:
@@ -99,6 +101,7 @@ class Tested:
                 "chance": self.chance,
                 "chance_threshold": self.threshold.balanced_accuracy,
                 "per_class": dict(self.n_per_class),
+                "without_a_window": self.n_empty,
             },
             "dropped": list(self.dropped),
         }
@@ -108,12 +111,13 @@ class Tested:
         low, high = self.test.interval
         threshold = self.threshold.balanced_accuracy
         beyond = "out of reach" if threshold is None else f"{threshold:.1%}"
+        empty = f"; {self.n_empty} more hold no whole window" if self.n_empty else ""
         return [
             *self.finished.lines(),
             *self.dropped,
             f"tested on the {self.test.n_trials} other trials: {self.test.n_correct} right, "
             f"balanced accuracy {self.test.balanced_accuracy:.1%}, 95 % interval {low:.1%} to {high:.1%}; "
-            f"chance {self.chance:.1%}, its threshold {beyond}",
+            f"chance {self.chance:.1%}, its threshold {beyond}{empty}",
         ]
 
 
@@ -177,6 +181,7 @@ def calibrate_foreign(
         binomial_threshold(counts, len(classes)),
         1 / len(classes),
         dict(zip(classes, counts, strict=True)),
+        len(others) - len(true),
         dropped,
     )
 
@@ -202,7 +207,7 @@ def _fit(
         is_simulated=run.is_simulated,
     )
     material = Material([run.rows], [run.quality.of_trial(t.number, t.begin, t.end) for t in trials])
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return fit_session(
         material,
         record,
@@ -211,7 +216,8 @@ def _fit(
         labels="intended",
         folder=folder,
         recordings=[run.path.absolute()],
-        progress=lambda stage, share: say(f"fitting: {stage}") if share == 0 else None,
+        keeps_poor=True,  # nobody can repeat them
+        progress=StageLines(say),
     )
 
 

@@ -68,7 +68,7 @@ def fit_again(
         [runs[t.run - 1].quality.of_trial(t.number, t.begin, t.end) for t in done],
     )
     folder = out or files[0].absolute().parent / "fit"
-    _make(folder)
+    make_folder(folder)
     return fit_session(
         material,
         record,
@@ -77,7 +77,7 @@ def fit_again(
         labels=request.labels,
         folder=folder,
         recordings=[path.absolute() for path in files],
-        progress=_Told(say),
+        progress=StageLines(say),
     )
 
 
@@ -155,7 +155,14 @@ def _session_of(sidecar: dict[str, Any]) -> tuple[object, object]:
     return sidecar.get("subject"), sidecar.get("session")
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder for profile and report.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -166,8 +173,14 @@ def _make(folder: Path) -> None:
         ) from error
 
 
-class _Told:
-    """Says each stage of a fit once."""
+class StageLines:
+    """Says each stage of a fit once.
+
+    Parameters
+    ----------
+    say : callable
+        Prints a line.
+    """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say, self._stage = say, ""
