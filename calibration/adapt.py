@@ -132,7 +132,7 @@ def fit(
             fitter,
             n=options.n_shuffles,
             seed=options.seed,
-            progress=lambda share: progress("shuffling labels", 0.8 + 0.15 * share),
+            progress=lambda share: progress("shuffling labels", 0.8 + 0.1 * share),
         )
         progress("fitting to all trials", 0.95)
         figures = _figures(chosen, source, folds, shuffled, base, options)

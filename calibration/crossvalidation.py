@@ -7,6 +7,7 @@ chooses the head and the temperature for the fold, so that neither choice has se
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -96,7 +97,7 @@ class HeadFitter:
     def fit(self, head: str, data: Labelled) -> nn.Module:
         """Return one of `calibration.heads.HEADS`, fitted."""
         if head == "fusion":
-            return fit_fusion(self._start, data)
+            return fit_fusion(self._start, data, is_new=not self.knows_classes)
         first = np.unique(data.trial, return_index=True)[1]
         return linear_head(self.problem(data), data.label[first], len(self._classes), self.config(head))
 
@@ -137,16 +138,26 @@ def held_out_folds(
     source: TokenSource, label: Mapping[int, int], fitter: HeadFitter, progress: Progress
 ) -> list[Fold]:
     """Return a fold for every trial, in the order of ``label``."""
-    folds = []
-    for number, trial in enumerate(label):
-        data = labelled(source, label, without=(trial,))
-        rest = data.of(data.trial != trial)
-        models = {head: fitter.fit(head, rest) for head in HEADS}
-        inner = {head: leave_one_out(rest, fitter, head) for head in HEADS}
-        head = better(inner, label)
-        folds.append(Fold(trial, data, models, head, inner[head].temperature(label)))
-        progress("leaving out each trial", (number + 1) / len(label))
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        # One fold is fitted while the next one is encoded: the encoders serve one thread at a time.
+        waiting = []
+        for number, trial in enumerate(label, start=1):
+            data = labelled(source, label, without=(trial,))
+            waiting.append(pool.submit(_fold, trial, data, label, fitter))
+            progress("leaving out each trial", number / (2 * len(label)))
+        folds = []
+        for future in waiting:
+            folds.append(future.result())
+            progress("leaving out each trial", 0.5 + len(folds) / (2 * len(label)))
     return folds
+
+
+def _fold(trial: int, data: Labelled, label: Mapping[int, int], fitter: HeadFitter) -> Fold:
+    rest = data.of(data.trial != trial)
+    models = {head: fitter.fit(head, rest) for head in HEADS}
+    inner = {head: leave_one_out(rest, fitter, head) for head in HEADS}
+    head = better(inner, label)
+    return Fold(trial, data, models, head, inner[head].temperature(label))
 
 
 def leave_one_out(data: Labelled, fitter: HeadFitter, head: str) -> HeldOut:

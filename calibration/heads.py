@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ HEADS = ("fusion", "linear")
 #: Steps of the fusion's training, over all windows at once.
 FUSION_STEPS = 10
 LEARNING_RATE = 2e-3
+NEW_LAYER_RATE = 2e-2
 #: Weight of the squared distance from the base model's weights.
 L2_SP = 3.0
 
@@ -98,8 +100,10 @@ def initial_fusion(base: FusionNetwork, classes: Sequence[str]) -> nn.Module:
     return head.eval()
 
 
-def fit_fusion(start: nn.Module, data: Labelled) -> nn.Module:
+def fit_fusion(start: nn.Module, data: Labelled, *, is_new: bool = False) -> nn.Module:
     """Return a copy of a fusion trained on the windows, all at once, for a fixed number of steps.
+
+    Where the last layer ``is_new`` it learns faster, and nothing pulls it back.
 
     The loss is cross-entropy + 0.1 DCCA + `L2_SP` times the squared distance from ``start``. The encoders and
     their tokens are frozen, so what DCCA aligns is what the fusion makes of EEG alone and of the eyes alone,
@@ -108,9 +112,14 @@ def fit_fusion(start: nn.Module, data: Labelled) -> nn.Module:
     head = copy.deepcopy(start).eval()  # no dropout: a few full batches, the same every time
     label = torch.from_numpy(data.label)
     weights = torch.from_numpy(data.weights()).float()
-    begun = [parameter.detach().clone() for parameter in head.parameters()]
-    optimiser = torch.optim.Adam(head.parameters(), LEARNING_RATE)
-    n, n_labels = len(label), len(begun[-1])
+    known = list(head.parameters())
+    n, n_labels = len(label), len(known[-1])
+    new: list[nn.Parameter] = []
+    if is_new:
+        known, new = known[:-2], known[-2:]  # weight and bias
+    begun = [parameter.detach().clone() for parameter in known]
+    groups: list[dict[str, Any]] = [{"params": known}, {"params": new, "lr": NEW_LAYER_RATE}]
+    optimiser = torch.optim.Adam(groups, LEARNING_RATE)
     aligned = _aligned(data, n_labels)
     rows = [(data.tokens, data.present), *aligned]
     tokens, present = (torch.cat(parts) for parts in zip(*rows, strict=True))
@@ -119,7 +128,7 @@ def fit_fusion(start: nn.Module, data: Labelled) -> nn.Module:
         loss = (nn.functional.cross_entropy(logits[:n], label, reduction="none") * weights).sum()
         if aligned:
             loss = loss - DCCA_WEIGHT * _agreement(*logits[n:].chunk(2))
-        pairs = zip(head.parameters(), begun, strict=True)
+        pairs = zip(known, begun, strict=True)
         loss = loss + L2_SP * torch.stack([(now - then).square().sum() for now, then in pairs]).sum()
         optimiser.zero_grad()
         loss.backward()

@@ -47,7 +47,7 @@ class SessionTokens:
         *,
         windows_a_trial: int = WINDOWS_A_TRIAL,
     ) -> None:
-        self._network, self._modalities = base.network, tuple(modalities)
+        self._network, self._modalities = base.network.prepare_inference(), tuple(modalities)
         longest_s = max((trial.end - trial.begin for trial in trials), default=0.0)
         every_s = max(1, math.ceil(longest_s / windows_a_trial))
         self._windows = TrialWindows(rows, trials, base.config, every_s=every_s)

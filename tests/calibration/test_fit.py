@@ -1,0 +1,285 @@
+"""A whole fit: from rows to profile, figures and verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from acquisition.errors import InputError
+from calibration.adapt import FitOptions, fit
+from calibration.normalisation import PersonalLevel
+from calibration.profile import apply_profile
+from calibration.progress import progress_of
+from calibration.rows import RowTable
+from calibration.session_tokens import SessionTokens
+from calibration.trials import choose_trials
+from calibration.types import Consent, Report, SessionRecord, TrialRecord
+from models.checkpoint import load_checkpoint
+from models.features.normalise import Normaliser
+
+TRIAL_S, STRIDE_S = 12, 15
+CLASSES = ("happy", "sad")
+SHORT = FitOptions(n_shuffles=1)
+BASELINE = ((0.0, 15.0), (15.0, 30.0))
+FIRST_S = 30
+
+
+@pytest.fixture(scope="module")
+def base(random_model):
+    return load_checkpoint(random_model)
+
+
+def record_of(*emotions, classes=CLASSES, **changes):
+    trials = tuple(
+        TrialRecord(i, name, FIRST_S + (i - 1) * STRIDE_S, FIRST_S + (i - 1) * STRIDE_S + TRIAL_S)
+        for i, name in enumerate(emotions, start=1)
+    )
+    consent = Consent(("eeg", "eye"))
+    return SessionRecord("S01", 1, classes, 0, consent, trials=trials, baseline=BASELINE, **changes)
+
+
+def rows_of(record, base, seed=0, difference=1.0):
+    """Return noise in which one class's EEG and eyes differ from the other's; no face, no voice."""
+    rng = np.random.default_rng(seed)
+    config = base.config
+    n, n_channels = int(record.trials[-1].end) + 2, len(config.ch_names)
+    face = config.network.face.width
+    table = RowTable(
+        t_end=np.arange(1.0, n + 1),
+        run=np.ones(n, dtype=np.int32),
+        positions=np.arange(n_channels),
+        eeg=rng.normal(1.5, 0.5, (n, n_channels, 5)).astype(np.float32),
+        eeg_usable=np.ones((n, n_channels), dtype=bool),
+        eeg_there=np.ones(n, dtype=bool),
+        eye=rng.uniform(0.3, 0.5, (n, config.network.n_eye_features)).astype(np.float32),
+        eye_there=np.ones(n, dtype=bool),
+        face=np.zeros((n, 2, face), dtype=np.float32),
+        face_there=np.zeros((n, 2), dtype=bool),
+        face_found=np.zeros((n, 2), dtype=bool),
+        voice=np.zeros((n, 0, config.network.voice.width), dtype=np.float32),
+        voice_mask=np.zeros((n, 0), dtype=bool),
+        voice_times=np.zeros(0, dtype=np.float32),
+        voice_clip_s=np.zeros(n),
+    )
+    for trial in record.trials:
+        if trial.emotion == "happy":
+            at = (table.t_end > trial.begin) & (table.t_end <= trial.end)
+            table.eeg[at] += difference
+            table.eye[at] += 0.3 * difference
+    return table
+
+
+@pytest.fixture(scope="module")
+def session(base):
+    record = record_of("happy", "sad", "happy", "sad")
+    return record, rows_of(record, base)
+
+
+@pytest.fixture(scope="module")
+def fitted(session, base):
+    record, rows = session
+    seen = []
+    found = fit(
+        rows,
+        record,
+        base,
+        options=FitOptions(n_shuffles=20, base_name="random"),
+        progress=lambda stage, share: seen.append((stage, share)),
+    )
+    return found, seen
+
+
+def test_the_same_rows_twice_give_the_same_tensors(fitted, session, base):
+    record, rows = session
+    again = fit(rows, record, base, options=FitOptions(n_shuffles=20, base_name="random"))
+    one, two = fitted[0].profile, again.profile
+    assert one.temperature == two.temperature
+    assert one.summary == two.summary
+    for first, second in ((one.head, two.head), (one.normaliser.to_dict(), two.normaliser.to_dict())):
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    assert fitted[0].figures.shuffled == again.figures.shuffled
+
+
+def test_progress_comes_in_stages_and_ends_at_one(fitted):
+    shares = [share for _, share in fitted[1]]
+    assert shares == sorted(shares)
+    assert shares[0] == 0.0
+    assert shares[-1] == 1.0
+    assert len({stage for stage, _ in fitted[1]}) > 3
+
+
+def test_figures_hold_every_trial_every_head_and_every_modality(fitted, session):
+    figures, record = fitted[0].figures, session[0]
+    assert [trial.number for trial in figures.trials] == [1, 2, 3, 4]
+    for trial, shown in zip(figures.trials, record.trials, strict=True):
+        assert figures.classes[trial.label] == shown.emotion
+        assert trial.probs.sum() == pytest.approx(1)
+        np.testing.assert_allclose(trial.course.sum(axis=1), 1)
+        assert len(trial.course) == len(trial.times)
+        assert trial.times[-1] == TRIAL_S
+        assert (np.diff(trial.times) > 0).all()
+    assert {head.name for head in figures.heads} == {"fusion", "linear"}
+    assert [head.name for head in figures.heads if head.is_kept] == [fitted[0].head]
+    assert set(figures.alone) == set(figures.removed) == {"eeg", "eye"}
+    assert figures.base_model is not None
+    assert figures.base_model.n_trials == 4
+    assert len(figures.shuffled) == 20
+
+
+def test_the_profile_runs_on_its_base_model_and_answers_as_the_head_does(fitted, session, base):
+    record, rows = session
+    personal = apply_profile(fitted[0].profile, base)
+    assert personal.config.labels == CLASSES
+    assert personal.config.modalities == ("eeg", "eye")
+    source = SessionTokens(rows, record, record.trials, base, ("eeg", "eye"))
+    tokens, present = source.without(())
+    with torch.no_grad():
+        predicted = personal.network.fusion(tokens, present)[0].argmax(dim=1).numpy()
+    happy = np.isin(source.trial, (1, 3))
+    assert (predicted[happy] == 0).mean() > 0.9
+    assert (predicted[~happy] == 1).mean() > 0.9
+
+
+def test_classes_unknown_to_the_base_model_are_fitted_from_nothing(session, base):
+    record, rows = session
+    names = {"happy": "calm", "sad": "tense"}
+    trials = tuple(replace(trial, emotion=names[trial.emotion]) for trial in record.trials)
+    renamed = replace(record, trials=trials, classes=("calm", "tense"))
+    found = fit(rows, renamed, base, options=SHORT)
+    assert found.figures.base_model is None
+    assert apply_profile(found.profile, base).config.labels == ("calm", "tense")
+    assert found.verdict.n_correct == 4
+
+
+def test_a_modality_without_consent_is_not_used(session, base):
+    record, rows = session
+    only = replace(record, consent=Consent(("eye",)))
+    found = fit(rows, only, base, options=SHORT)
+    assert found.profile.summary.modalities == ("eye",)
+    assert found.profile.summary.ch_names == ()
+    assert set(found.figures.alone) == {"eye"}
+    assert not found.figures.removed
+    noise = replace(rows, eeg=np.random.default_rng(1).normal(size=rows.eeg.shape).astype(np.float32))
+    other = fit(noise, only, base, options=SHORT)
+    assert all(torch.equal(found.profile.head[n], other.profile.head[n]) for n in found.profile.head)
+
+
+def test_nothing_agreed_to_is_refused(session, base):
+    record, rows = session
+    with pytest.raises(InputError, match="none agreed to"):
+        fit(rows, replace(record, consent=Consent(())), base)
+
+
+def test_a_trial_without_rows_is_refused_by_its_number(session, base):
+    record, rows = session
+    with pytest.raises(InputError, match="trial 4"):
+        fit(rows.select(rows.t_end < record.trials[3].begin), record, base)
+
+
+def test_the_level_of_a_fold_knows_nothing_of_its_trial(session, base):
+    record, rows = session
+    of = Normaliser.from_dict(base.normaliser_tensors)
+    at = (rows.t_end > record.trials[2].begin) & (rows.t_end <= record.trials[2].end)
+    changed = replace(rows, eeg=rows.eeg.copy(), eye=rows.eye.copy())
+    changed.eeg[at] += 50.0
+    changed.eye[at] += 50.0
+    one, two = (
+        PersonalLevel(table, record.trials, record.baseline, of, base.config) for table in (rows, changed)
+    )
+    kept, there = one.without((3,)).to_dict(), two.without((3,)).to_dict()
+    assert all(torch.equal(kept[name], there[name]) for name in kept)
+    assert not torch.equal(one.without().eeg.mean, two.without().eeg.mean)
+
+
+def test_the_level_is_the_mean_of_trials_and_open_eyes(session, base):
+    """Trials weigh alike, closed eyes and a bad electrode do not count; the spread stays the base model's."""
+    record, rows = session
+    of = Normaliser.from_dict(base.normaliser_tensors)
+    known = replace(rows, eeg=np.zeros_like(rows.eeg), eeg_usable=rows.eeg_usable.copy())
+    known.eeg_usable[:, 7] = False
+    for value, (begin, end) in enumerate(
+        [(t.begin, t.end) for t in record.trials] + [BASELINE[0], BASELINE[1]], start=1
+    ):
+        known.eeg[(known.t_end > begin) & (known.t_end <= end)] = value if begin != BASELINE[1][0] else 999.0
+    level = PersonalLevel(known, record.trials, record.baseline, of, base.config)
+    eeg = level.without().eeg
+    torch.testing.assert_close(eeg.mean[0], torch.full((5,), 3.0))  # of 1 to 4 and 5
+    torch.testing.assert_close(eeg.mean[7], of.eeg.mean[7])
+    torch.testing.assert_close(level.without((1,)).eeg.mean[0], torch.full((5,), 3.5))
+    assert torch.equal(eeg.sd, of.eeg.sd)
+
+
+# --- which trials ---
+
+
+def test_a_class_with_a_single_trial_is_left_out_in_words():
+    record = record_of("happy", "sad", "fear", "happy", "sad", classes=("happy", "sad", "fear"))
+    chosen = choose_trials(record)
+    assert chosen.classes == CLASSES
+    assert list(chosen.label.items()) == [(1, 0), (2, 1), (4, 0), (5, 1)]
+    assert chosen.left_out == {3: "the only trial of fear"}
+    assert "fear has a single trial" in chosen.notes[0]
+
+
+def test_a_class_without_a_trial_is_refused():
+    record = record_of("happy", "sad", "happy", "sad", classes=(*CLASSES, "fear"))
+    with pytest.raises(InputError, match="none of fear"):
+        choose_trials(record)
+    with pytest.raises(InputError, match="none of sad"):
+        choose_trials(record_of("happy", "sad", "happy"), left_out={2: "EEG: flat"})
+
+
+def test_one_class_alone_is_refused():
+    with pytest.raises(InputError, match="2 of happy, 1 of sad"):
+        choose_trials(record_of("happy", "sad", "happy"))
+
+
+def test_trials_left_out_for_their_signals_are_counted_with_the_reason():
+    record = record_of("happy", "sad", "happy", "sad", "sad")
+    chosen = choose_trials(record, left_out={2: "EEG: flat"})
+    assert [trial.number for trial in chosen.trials] == [1, 3, 4, 5]
+    assert chosen.left_out == {2: "EEG: flat"}
+
+
+def test_labels_may_be_what_the_person_reported():
+    record = record_of("happy", "sad", "happy", "sad", "happy", "sad")
+    reports = ["sad", "happy", "sad", "happy", None, "bored"]
+    trials = tuple(
+        replace(trial, report=None if name is None else Report(name, 5, 5))
+        for trial, name in zip(record.trials, reports, strict=True)
+    )
+    chosen = choose_trials(replace(record, trials=trials), labels="reported")
+    assert list(chosen.label.values()) == [1, 0, 1, 0]
+    assert chosen.left_out == {5: "without an answer", 6: "reported as bored, no class here"}
+    with pytest.raises(InputError, match="intended, reported"):
+        choose_trials(record, labels="felt")
+
+
+# --- while the session runs ---
+
+
+def test_progress_begins_with_the_fourth_trial(session, base):
+    record, rows = session
+    assert progress_of(rows, replace(record, trials=record.trials[:3]), base) is None
+    found = progress_of(rows, record, base)
+    assert found.n_trials == 4
+    assert found.chance == 0.5
+    assert 0 <= found.interval[0] < found.interval[1] <= 1
+    if found.n_correct < 4:
+        assert found.weakest in CLASSES
+        assert 1 <= found.worth_repeating <= 4
+    else:
+        assert found.weakest == ""
+        assert found.worth_repeating == 0
+
+
+def test_a_trial_of_poor_quality_is_worth_repeating(base):
+    record = record_of("happy", "sad", "happy", "sad", "happy")
+    rows = rows_of(record, base)
+    found = progress_of(rows, record, base, left_out={2: "EEG: flat"})
+    assert found.n_trials == 4
+    assert found.worth_repeating == 2
