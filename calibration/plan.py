@@ -18,6 +18,9 @@ LEAST_STIMULUS_S = 20.0
 #: Leave-one-trial-out needs another trial of the class that was left out.
 LEAST_PER_CLASS = 2
 
+#: Nobody sits through more in one session.
+MOST_TRIALS = 500
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -26,7 +29,8 @@ class Plan:
     Raises
     ------
     InputError
-        If fewer than two classes are given, one has no stimulus, or there are too few trials for them.
+        If fewer than two classes are given, one has no stimulus, there are too few trials for them, or
+        too many for a session.
     """
 
     classes: tuple[str, ...]
@@ -70,6 +74,12 @@ class Plan:
                 "each class needs one to learn from and one to test",
                 where=where,
                 remedy="take more trials or fewer classes",
+            )
+        if self.n_trials > MOST_TRIALS:
+            raise InputError(
+                f"expected at most {MOST_TRIALS} trials, found {self.n_trials}",
+                where=where,
+                remedy="take fewer; what more there is to learn is for a second session",
             )
 
     @property

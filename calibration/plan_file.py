@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
+import reprlib
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +24,7 @@ _NAMES = ("classes", "pleasant", "long_rest_after")
 _KEYS = ("name", "n_trials", *_NAMES, "durations", "practice", "stimuli")
 _MAY_BE_ZERO = ("baseline_s", "practice_s")
 _DURATIONS = ("hint_s", "stimulus_s", "report_s", "rest_s", "long_rest_s", *_MAY_BE_ZERO)
+_LONGEST_S = 3600.0
 #: Parts of markers, separated there by slashes.
 _EMOTION = re.compile(r"[\w-]+")
 
@@ -73,7 +74,7 @@ def _parsed(path: Path, where: str) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=where) from error
     try:
-        return tomllib.loads(raw.decode("utf-8"))
+        return tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows put a mark before it
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
@@ -84,6 +85,8 @@ def _parsed(path: Path, where: str) -> dict[str, Any]:
         raise InputError(
             f"is no valid TOML: {_with_place(str(error), raw)}", where=where, remedy="mend that line"
         ) from error
+    except RecursionError as error:
+        raise InputError("brackets are nested too deep", where=where, remedy="write a flat list") from error
 
 
 def _with_place(message: str, raw: bytes) -> str:
@@ -137,8 +140,8 @@ def _clip(clip: Path, kind: str, key: str, where: str) -> Path:
             raise _wrong("a file", str(clip), key, where)
         with clip.open("rb") as file:
             is_empty = not file.read(1)
-    except OSError as error:
-        found = error.strerror or type(error).__name__
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        found = str(getattr(error, "strerror", None) or error)
         raise InputError(
             f"{key} names {clip}, which cannot be read: {found}",
             where=where,
@@ -193,9 +196,10 @@ def _count(value: object, key: str, where: str) -> int:
 
 def _seconds(value: object, key: str, where: str) -> float:
     may_be_zero = key.rpartition(".")[2] in _MAY_BE_ZERO
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or float(value) < 0 or (float(value) == 0 and not may_be_zero):  # type: ignore[arg-type]
-        raise _wrong("seconds, 0 or more" if may_be_zero else "seconds above 0", value, key, where)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= _LONGEST_S or (value == 0 and not may_be_zero):  # type: ignore[operator]
+        least = "seconds, 0 or more" if may_be_zero else "seconds above 0"
+        raise _wrong(f"{least} and at most {_LONGEST_S:.0f}", value, key, where)
     return float(value)  # type: ignore[arg-type]
 
 
@@ -206,5 +210,5 @@ def _emotions(value: object, key: str, where: str) -> tuple[str, ...]:
 
 
 def _wrong(expected: str, found: object, key: str, where: str) -> InputError:
-    shown = "nothing" if found is None else repr(found)
+    shown = "nothing" if found is None else reprlib.repr(found)
     return InputError(f"{key}: expected {expected}, found {shown}", where=where, remedy="mend that entry")

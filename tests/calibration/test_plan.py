@@ -151,6 +151,38 @@ def test_what_is_wrong_is_told_with_file_and_key(clips, right, wrong, told):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "[durations]\nstimulus_s = 1e300\n",
+            r"durations\.stimulus_s: expected .* at most 3600, found 1e\+300",
+        ),
+        (f"[durations]\nstimulus_s = 1{'0' * 400}\n", r"durations\.stimulus_s: expected .* at most 3600"),
+        (f"a = {'[' * 5000}{']' * 5000}\n", "nested too deep"),
+    ],
+)
+def test_what_no_session_can_hold_is_refused(clips, text, told):
+    with pytest.raises(InputError, match=told) as error:
+        load_plan(written(clips, text + GOOD))
+    assert len(str(error.value)) < 400
+
+
+def test_a_clip_whose_name_no_disk_takes_is_told(clips):
+    text = GOOD.replace("clips/sun.png", "clips/\\u0000.png")
+    with pytest.raises(InputError, match=r"stimuli\.happy\[1\]\.path names"):
+        load_plan(written(clips, text))
+
+
+def test_more_trials_than_anybody_sits_through_are_refused(clips):
+    with pytest.raises(InputError, match="at most 500 trials, found 501"):
+        load_plan(written(clips, GOOD), n_trials=501)
+
+
+def test_the_mark_that_editors_put_before_a_text_is_no_fault(clips):
+    assert load_plan(written(clips, "\ufeff" + GOOD)).classes == ("happy", "sad")
+
+
 def test_an_empty_clip_is_refused(clips):
     (clips / "clips" / "sun.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"sun\.png, which is empty"):
