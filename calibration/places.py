@@ -20,6 +20,7 @@ import platformdirs
 from acquisition.errors import InputError
 
 TASK = "calibration"
+STATE_FILE = "session.json"
 _NAME = "affectscope"
 _SUBJECT = re.compile(r"[A-Za-z0-9]{1,32}")
 _SUBJECT_FOLDER = re.compile(r"sub-([A-Za-z0-9]{1,32})")
@@ -75,7 +76,7 @@ class SessionPlace:
     @property
     def state(self) -> Path:
         """The session as far as it got."""
-        return self.folder / "session.json"
+        return self.folder / STATE_FILE
 
     @property
     def profile(self) -> Path:

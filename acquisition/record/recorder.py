@@ -30,6 +30,8 @@ from acquisition.types import StreamHeader
 
 #: What stays free on the disk: a recording ends before.
 MIN_FREE_BYTES = 200_000_000
+#: How much time of recording the disk must hold at the start.
+MIN_ROOM_S = 600.0
 _POLL_S = 0.05
 _DEAD_S = 10.0  # the supervisor writes its status four times a second
 
@@ -59,7 +61,7 @@ class Recorder:
         extra_source_ids: Sequence[str] = (),
         *,
         min_free_bytes: int = MIN_FREE_BYTES,
-        min_room_s: float = 600.0,
+        min_room_s: float = MIN_ROOM_S,
     ) -> None:
         # LabRecorder is a process of its own, and a relative name would follow its folder.
         self.path = Path(path).absolute()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
-from app.calibrate.fitting import fit_session
+from app.calibrate.fitting import Material, fit_session
 from app.calibrate.kept_rows import KeptRows
+from app.calibrate.learning import earlier_runs
 from app.calibrate.outcome import Finished
 from app.calibrate.run import CalibrationRun
+from app.engine.request import CalibrationRequest
 from app.model_loading import load_model
+from calibration.places import SessionPlace
+from calibration.state import next_run
 from calibration.types import SessionRecord
 
 
@@ -17,9 +22,12 @@ class FinalFit(threading.Thread):
 
     Parameters
     ----------
-    run : CalibrationRun
-        It is over.
+    request : CalibrationRequest
+    place : SessionPlace
     record : SessionRecord
+        All its trials are over.
+    material : callable
+        Returns what the model is fitted to; called in the thread.
 
     Attributes
     ----------
@@ -29,12 +37,34 @@ class FinalFit(threading.Thread):
         How much of it is done, 0..1.
     """
 
-    def __init__(self, run: CalibrationRun, record: SessionRecord) -> None:
+    def __init__(
+        self,
+        request: CalibrationRequest,
+        place: SessionPlace,
+        record: SessionRecord,
+        material: Callable[[], Material],
+    ) -> None:
         super().__init__(name="fit", daemon=True)  # who stops the program does not wait for it
-        self._run, self._record = run, record
+        self._request, self._place, self._record, self._material = request, place, record, material
         self.stage, self.share = "", 0.0
         self._finished: Finished | None = None
         self._error: BaseException | None = None
+
+    @classmethod
+    def of_run(cls, run: CalibrationRun, record: SessionRecord) -> FinalFit:
+        """Return the fit to a run that is over, and to the ones before it."""
+        learning = run.learning
+        assert learning is not None
+        return cls(run.prepared.request, run.place, record, lambda: learning.material(record))
+
+    @classmethod
+    def of_record(cls, request: CalibrationRequest, place: SessionPlace, record: SessionRecord) -> FinalFit:
+        """Return the fit to a session whose program ended before it was fitted."""
+
+        def material() -> Material:
+            return earlier_runs(request, place, record, next_run(record), record.consent)
+
+        return cls(request, place, record, material)
 
     def run(self) -> None:
         """Fit."""
@@ -57,10 +87,9 @@ class FinalFit(threading.Thread):
         return self._finished
 
     def _fit(self) -> Finished:
-        run, request, place = self._run, self._run.prepared.request, self._run.place
-        assert run.learning is not None
+        request, place = self._request, self._place
         found = fit_session(
-            run.learning.material(self._record),
+            self._material(),
             self._record,
             load_model(request.options),
             request.options,

@@ -17,6 +17,7 @@ from app.calibrate.offline import StageLines, make_folder
 from app.calibrate.outcome import Finished
 from app.calibrate.recorded_rows import RecordedRun, read_run
 from app.engine.request import CalibrationRequest
+from calibration.plan import LEAST_PER_CLASS
 from calibration.profile import apply_profile, load_profile
 from calibration.report.summary import Score
 from calibration.types import Consent, SessionRecord, TrialRecord
@@ -25,7 +26,6 @@ from models.datasets.events import class_names, parse_events
 from models.datasets.xdf_trials import marked_spans
 
 _FIRST = 10
-_LEAST = 2  # of a class: one to learn from and one to be judged by
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ForeignTrials:
         else:
             first = list(trials[: self.n_first])
         counts = Counter(trial.emotion for trial in first)
-        few = {label: counts[label] for label in class_names(self.events) if counts[label] < _LEAST}
+        few = {label: counts[label] for label in class_names(self.events) if counts[label] < LEAST_PER_CLASS}
         return [trial for trial in first if trial.emotion not in few], few
 
     @property
@@ -166,7 +166,9 @@ def calibrate_foreign(
     used = {trial.number for trial in chosen}
     others = [trial for trial in trials if trial.number not in used and trial.emotion in classes]
     if not others:
-        raise InputError("no trial is left to test on", where=str(path), remedy="fit to fewer")
+        raise InputError(
+            "no trial is left to test on", where=str(path), remedy="fit to fewer with --trials or --per-class"
+        )
     say(f"reading {path.name}: {len(trials)} trials")
     run = read_run(path, options, MODALITIES)
     folder = out or Path(f"{path.stem}_fit")
@@ -222,4 +224,4 @@ def _fit(
 
 
 def _dropped(label: str, n: int, words: str) -> str:
-    return f"class {label!r} is left out: {words} hold {n} of it, and {_LEAST} are needed"
+    return f"class {label!r} is left out: {words} hold {n} of it, and {LEAST_PER_CLASS} are needed"

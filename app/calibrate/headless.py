@@ -12,6 +12,7 @@ from app.calibrate.prepare import prepare
 from app.calibrate.run import CalibrationRun
 from app.calibrate.simulated_person import simulated_report
 from app.engine.request import CalibrationRequest
+from calibration.places import SessionPlace
 from calibration.types import Check, Consent, SessionRecord, SessionView
 
 _LEAST_S = 5.0  # rates are counted over as long
@@ -150,6 +151,13 @@ def calibrate_headless(
         If something is wrong; what was recorded is kept.
     """
     prepared = prepare(request)
+    if prepared.unfitted is not None:
+        place, record = prepared.unfitted
+        say(
+            f"session {record.session} of {record.subject} has all its trials and no model yet: "
+            "it is fitted now"
+        )
+        return _finished(FinalFit.of_record(request, place, record), place, record, interrupted, say)
     if request.simulated is not None:
         say("All data in this session is simulated: no real person and no real device is involved.")
     if prepared.words:
@@ -160,20 +168,23 @@ def calibrate_headless(
     if run.session.is_aborted:
         say(f"broken off; what is done is kept in {run.place.folder}, and the same command goes on with it")
         return None
-    return _finished(run, record, interrupted, say)
+    return _finished(FinalFit.of_run(run, record), run.place, record, interrupted, say)
 
 
 def _finished(
-    run: CalibrationRun, record: SessionRecord, interrupted: threading.Event, say: Callable[[str], None]
+    fit: FinalFit,
+    place: SessionPlace,
+    record: SessionRecord,
+    interrupted: threading.Event,
+    say: Callable[[str], None],
 ) -> Finished | None:
-    fit = FinalFit(run, record)
     fit.start()
     told = ""
     while fit.is_alive():
         fit.join(0.1)
         if interrupted.is_set():
-            files = " ".join(f"--from-xdf {run.place.folder / name}" for name in record.recordings)
-            say(f"the model is not fitted; to fit it: affectscope calibrate {files}")
+            files = " ".join(f"--from-xdf {place.folder / name}" for name in record.recordings)
+            say(f"not fitted; the same command does it, or: affectscope calibrate {files}")
             return None
         if fit.stage != told:
             told = fit.stage

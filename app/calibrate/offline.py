@@ -16,6 +16,7 @@ from app.calibrate.recorded_rows import RecordedRun, read_run
 from app.engine.request import CalibrationRequest
 from calibration.consent import consent_from_record
 from calibration.markers import record_from_markers
+from calibration.places import STATE_FILE
 from calibration.state import load_record
 from calibration.types import Consent, SessionRecord
 
@@ -139,7 +140,7 @@ def _consent(path: Path, sidecar: dict[str, Any], given: Consent | None) -> Cons
     """Return what the person agreed to, as it is kept beside the recording."""
     if isinstance(sidecar.get("consent"), dict):
         return consent_from_record(sidecar["consent"])
-    state = path.parent / "session.json"
+    state = path.parent / STATE_FILE
     if state.is_file():
         return load_record(state).consent
     if given is None:

@@ -13,9 +13,9 @@ from calibration.plan import Plan, load_plan
 from calibration.preflight import check_disk
 from calibration.protocol import finished_trials
 from calibration.state import is_unfinished, load_record, next_run
+from calibration.trials import LABELS
 from calibration.types import SessionRecord
 
-LABELS = ("intended", "reported")
 #: EEG and gaze alone, bytes a second; what the streams really need is asked once they are open.
 _LEAST_RATE = 50_000.0
 
@@ -29,6 +29,7 @@ class Prepared:
     data: Path
     place: SessionPlace | None  # of the session to go on with; None for a new one
     record: SessionRecord | None  # of it, as far as it got
+    unfitted: tuple[SessionPlace, SessionRecord] | None = None  # a session whose model is all that is missing
 
     @property
     def run(self) -> int:
@@ -38,6 +39,13 @@ class Prepared:
     @property
     def words(self) -> str:
         """What is gone on with, in a sentence; empty for a new session."""
+        if self.unfitted is not None:
+            _, record = self.unfitted
+            files = " ".join(f"--from-xdf {path}" for path in record.recordings)
+            return (
+                f"session {record.session} of {record.subject} has all its trials and no model yet: fit it "
+                f"with affectscope calibrate --subject {record.subject} --headless, or {files}"
+            )
         if self.record is None:
             return ""
         n_over = len(finished_trials(self.record.trials))
@@ -64,21 +72,25 @@ def prepare(request: CalibrationRequest) -> Prepared:
         raise InputError(f"expected {' or '.join(LABELS)}, found {request.labels!r}", where="--labels")
     check_model_and_options(request.options)
     data = request.data_dir or default_data_folder()
-    place, record = _interrupted(data, request.subject) if request.resume else (None, None)
+    place, record = _newest(data, request.subject) if request.resume else (None, None)
+    unfitted = None
+    if place is not None and record is not None and not is_unfinished(record):
+        if not place.profile.exists():
+            unfitted = place, record
+        place, record = None, None
     plan = _plan(request, record).scaled(request.time_scale)
     check = check_disk(data, _LEAST_RATE, plan_seconds(plan))
     if check.light == "red":
         raise InputError(check.finding, where="disk", remedy=check.remedy)
-    return Prepared(request, plan, data, place, record)
+    return Prepared(request, plan, data, place, record, unfitted)
 
 
-def _interrupted(data: Path, subject: str) -> tuple[SessionPlace | None, SessionRecord | None]:
-    """Return the newest session of a subject if there is something left of it to do."""
+def _newest(data: Path, subject: str) -> tuple[SessionPlace | None, SessionRecord | None]:
+    """Return the newest session of a subject, if there is one."""
     place = newest_session(data, subject)
     if place is None or not place.state.exists():
         return None, None
-    record = load_record(place.state)
-    return (place, record) if is_unfinished(record) else (None, None)
+    return place, load_record(place.state)
 
 
 def _plan(request: CalibrationRequest, record: SessionRecord | None) -> Plan:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from acquisition.clock import LslClock
 from acquisition.errors import InputError
-from acquisition.record.recorder import is_running, stop_recording
+from acquisition.record.recorder import MIN_ROOM_S, is_running, stop_recording
 from acquisition.select import kind_of, without
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, StreamHeader
 from app.calibrate.hub import Hub
@@ -33,6 +33,7 @@ from calibration.places import make_session
 from calibration.quality_log import QualityLog
 from calibration.rows import RowCollector
 from calibration.session import Session
+from calibration.session_lock import SessionLock
 from calibration.state import save_record
 from calibration.types import Consent, SessionRecord
 
@@ -116,10 +117,10 @@ class CalibrationRun(Observer):
         InputError
             If model, streams or files cannot be used, or the recording fails; what was recorded is kept.
         """
-        self._end_earlier_recordings()
         self._outlet = MarkerOutlet(self._source_id)
         try:
-            with self._devices() as streams:
+            with SessionLock(self.place.folder), self._devices() as streams:
+                self._end_earlier_recordings()
                 self._run_live(streams)
         finally:
             self._hub.close()
@@ -256,7 +257,7 @@ class CalibrationRun(Observer):
             error = InputError(
                 f"the recording ended: {info.message}",
                 where=str(info.path),
-                remedy="mend that and start again",
+                remedy="mend that and start the same command again: it goes on where this stopped",
             )
             self.give_up(error, now)
 
@@ -310,7 +311,7 @@ class CalibrationRun(Observer):
             headers,
             self.recorded(headers),
             self.place.folder,
-            plan_seconds(self.prepared.plan),
+            max(plan_seconds(self.prepared.plan), MIN_ROOM_S),
             request.options.line,
         )
         rows = RowCollector(opened.decoder, run=self.run_number)

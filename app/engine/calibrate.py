@@ -108,7 +108,7 @@ class CalibrationEngine(Observer):
 
     def _fit(self, run: CalibrationRun, record: SessionRecord) -> None:
         """Fit in a thread beside, and tell how far that is."""
-        fit = FinalFit(run, record)
+        fit = FinalFit.of_run(run, record)
         fit.start()
         while fit.is_alive():
             self._orders.wait(_LISTEN_S)

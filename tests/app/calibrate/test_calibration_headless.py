@@ -119,7 +119,7 @@ def test_the_sidecar_holds_the_consent(session):
 
 def test_what_was_kept_between_the_runs_is_gone_at_the_end(session):
     names = {path.name for path in session.place.iterdir() if not path.name.startswith("sub-")}
-    assert names == {"session.json", "profile", "report.html", "report.json"}
+    assert names == {"session.json", "session.lock", "profile", "report.html", "report.json"}
 
 
 def test_two_fits_from_the_recordings_give_the_same_bytes(session, tmp_path):

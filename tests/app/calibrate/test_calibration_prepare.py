@@ -102,7 +102,18 @@ def test_new_leaves_the_broken_off_session_alone(request_):
 
 def test_a_finished_session_is_not_gone_on_with(request_):
     broken_off(request_.data_dir, 4)
-    assert prepare(request_).record is None
+    (request_.data_dir / "sub-S01" / "ses-01" / "profile").mkdir()
+    prepared = prepare(request_)
+    assert prepared.record is None
+    assert prepared.words == ""
+
+
+def test_a_session_that_lacks_its_model_alone_is_pointed_out(request_):
+    broken_off(request_.data_dir, 4)
+    prepared = prepare(request_)
+    assert prepared.unfitted is not None
+    assert "has all its trials and no model yet" in prepared.words
+    assert prepare(replace(request_, resume=False)).unfitted is None
 
 
 def test_other_classes_do_not_go_on_with_a_session(request_):
