@@ -8,7 +8,7 @@ tensors: one thread, fixed seeds, batches of one size.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -21,6 +21,7 @@ from calibration.crossvalidation import (
     Fold,
     HeadFitter,
     HeldOut,
+    OnProgress,
     better,
     held_out_folds,
     labelled,
@@ -28,9 +29,10 @@ from calibration.crossvalidation import (
     logits_of,
     trial_probs,
 )
-from calibration.heads import HEADS, Labelled, knows
+from calibration.heads import Labelled
+from calibration.lda import knows
 from calibration.profile import CalibrationProfile, features_sha256
-from calibration.profile_summary import ProfileSummary
+from calibration.profile_summary import HEADS, ProfileSummary
 from calibration.report.summary import FitFigures, HeadScore, HeldOutTrial, Score
 from calibration.rows import RowTable
 from calibration.session_tokens import SessionTokens
@@ -42,7 +44,6 @@ from models.checkpoint import Checkpoint
 from models.config import FusionConfig
 from models.features.normalise import Normaliser
 
-Progress = Callable[[str, float], None]
 _WORDS = {
     "fusion": "the base model's fusion, trained on with the classification and the DCCA loss",
     "linear": "shrinkage LDA on each modality's scores, as one linear map of the modality tokens",
@@ -66,7 +67,7 @@ class Fitted:
 
     @property
     def head(self) -> str:
-        """Which of `calibration.heads.HEADS` was kept."""
+        """Which of `calibration.profile_summary.HEADS` was kept."""
         return self.profile.summary.head
 
 
@@ -92,7 +93,7 @@ def fit(
     *,
     left_out: Mapping[int, str] | None = None,
     options: FitOptions | None = None,
-    progress: Progress = lambda stage, share: None,
+    progress: OnProgress = lambda stage, share: None,
 ) -> Fitted:
     """Fit a personal model to a session and judge it.
 

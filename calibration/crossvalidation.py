@@ -16,12 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from calibration.heads import HEADS, Labelled, fit_fusion, initial_fusion, knows, linear_head
-from calibration.lda import Directions, LdaProblem
+from calibration.heads import Labelled, fit_fusion, initial_fusion, linear_head
+from calibration.lda import Directions, LdaProblem, knows
+from calibration.profile_summary import HEADS
 from models.config import FusionConfig
 from models.network import FusionNetwork
 
-Progress = Callable[[str, float], None]
+#: Told a stage and the share done, 0 to 1.
+OnProgress = Callable[[str, float], None]
 _TEMPERATURES = np.logspace(-0.5, 1.0, 31)
 
 
@@ -95,7 +97,7 @@ class HeadFitter:
         return LdaProblem(data.tokens, data.present, data.trial, directions)
 
     def fit(self, head: str, data: Labelled) -> nn.Module:
-        """Return one of `calibration.heads.HEADS`, fitted."""
+        """Return one of `calibration.profile_summary.HEADS`, fitted."""
         if head == "fusion":
             return fit_fusion(self._start, data, is_new=not self.knows_classes)
         first = np.unique(data.trial, return_index=True)[1]
@@ -135,7 +137,7 @@ def logits_of(model: nn.Module, data: Labelled, present: Tensor | None = None) -
 
 
 def held_out_folds(
-    source: TokenSource, label: Mapping[int, int], fitter: HeadFitter, progress: Progress
+    source: TokenSource, label: Mapping[int, int], fitter: HeadFitter, progress: OnProgress
 ) -> list[Fold]:
     """Return a fold for every trial, in the order of ``label``."""
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:

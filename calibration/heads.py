@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
-from calibration.lda import LdaProblem, trial_weights
-from models.config import FusionConfig, ModelConfig
+from calibration.lda import LdaProblem, knows, trial_weights
+from models.config import FusionConfig
 from models.dcca import DCCA_WEIGHT, PAIRS_PER_DIMENSION, total_correlation
 from models.fusion import FUSIONS
 from models.network import FusionNetwork
 
-HEADS = ("fusion", "linear")
 #: Steps of the fusion's training, over all windows at once.
 FUSION_STEPS = 10
 LEARNING_RATE = 2e-3
@@ -75,11 +74,6 @@ def linear_head(
     values = {"mean": problem.mean, "sd": problem.sd, "weight": weight * problem.sd, "bias": bias}
     head.load_state_dict({name: torch.from_numpy(value).float() for name, value in values.items()})
     return head.eval()
-
-
-def knows(config: ModelConfig, classes: Sequence[str]) -> bool:
-    """Tell whether a base model tells these classes apart as it is."""
-    return config.is_classifier and set(classes) <= set(config.labels)
 
 
 def initial_fusion(base: FusionNetwork, classes: Sequence[str]) -> nn.Module:

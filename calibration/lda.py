@@ -17,6 +17,7 @@ from torch import Tensor
 
 from acquisition.types import MODALITIES
 from models.baselines.lda import ledoit_wolf
+from models.config import ModelConfig
 from models.network import FusionNetwork
 
 #: Of the personal LDA's scores, beside the base model's own.
@@ -24,6 +25,11 @@ LDA_WEIGHT = 0.1
 _N_COMPONENTS = 8  # a modality, of a base that is no classifier
 _LEAST_SD = 1e-6
 _NEVER = -1e4
+
+
+def knows(config: ModelConfig, classes: Sequence[str]) -> bool:
+    """Tell whether a base model tells these classes apart as it is."""
+    return config.is_classifier and set(classes) <= set(config.labels)
 
 
 def trial_weights(trial: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -58,7 +64,7 @@ class Directions:
             state = network.heads.state_dict()
             heads = [state[f"{m}.weight"].double().numpy() for m in MODALITIES]
             prior = None
-            if set(classes) <= set(labels):
+            if knows(network.config, classes):
                 prior = np.eye(len(labels))[[labels.index(name) for name in classes]]
             return cls(np.stack(heads), prior)
         return cls(np.stack([_components(tokens[p, m]) for m, p in enumerate(present.T)]), None)

@@ -15,14 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from calibration.rows import RowTable
+from calibration.rows import SLACK_S, RowTable
 from calibration.types import TrialRecord
 from models.config import ModelConfig
 from models.features.gaze import LONG_EYE_FEATURES
 from models.features.normalise import EegScale, EyeScale, Normaliser
 
 ORIGIN = "profile"
-_SLACK_S = 1e-6  # onsets are stamps, rows lie on whole seconds
 
 
 class PersonalLevel:
@@ -65,8 +64,8 @@ class PersonalLevel:
         self, table: RowTable, begin: float, end: float, run: int, context_s: float
     ) -> NDArray[np.bool_]:
         """Return which rows look back ``context_s`` without leaving the span."""
-        begun = table.t_end - context_s >= begin - _SLACK_S
-        return begun & (table.t_end <= end + _SLACK_S) & (table.run == run)
+        begun = table.t_end - context_s >= begin - SLACK_S
+        return begun & (table.t_end <= end + SLACK_S) & (table.run == run)
 
     def _eeg_mean(self, table: RowTable, begin: float, end: float, run: int) -> Tensor:
         at = self._inside(table, begin, end, run, self._config.windows.eeg_step_s) & table.eeg_there

@@ -72,11 +72,6 @@ def preflight(
     )
 
 
-def is_stopped(checks: Sequence[Check], overridden: Sequence[str] = ()) -> bool:
-    """Tell whether a red light is left that was not overridden by name."""
-    return any(check.light == RED and check.name not in overridden for check in checks)
-
-
 def _as_optional(check: Check) -> Check:
     return replace(check, light=YELLOW, remedy=f"{check.remedy}; or go on without it")
 

@@ -25,6 +25,7 @@ from models.decoder_input import EncodedFace
 from models.step_features import EegStep
 
 MOST_ROWS = 7200  # two hours; older ones go
+SLACK_S = 1e-6  # onsets are stamps, rows lie on whole seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +61,6 @@ class RowTable:
     def _map(self, change: Callable[[str, NDArray[Any]], NDArray[Any]]) -> RowTable:
         return RowTable(**{f.name: change(f.name, getattr(self, f.name)) for f in fields(self)})
 
-    def of_run(self, run: int) -> RowTable:
-        """Return the same rows as those of another run."""
-        return replace(self, run=np.full_like(self.run, run))
-
     def save(self, path: Path) -> None:
         """Write the rows as an ``.npz`` file without pickle.
 
@@ -76,7 +73,9 @@ class RowTable:
             with path.open("wb") as file:
                 np.savez(file, **{f.name: getattr(self, f.name) for f in fields(self)})
         except OSError as error:
-            raise InputError(f"cannot write: {error.strerror or error}", where=str(path)) from error
+            raise InputError(
+                f"cannot write: {error.strerror or error}", where=str(path), remedy="free some space"
+            ) from error
 
     @classmethod
     def load(cls, path: Path) -> RowTable:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.types import MODALITIES
-from calibration.rows import RowTable, faces_a_second
+from calibration.rows import SLACK_S, RowTable, faces_a_second
 from calibration.types import TrialRecord
 from models.config import ModelConfig
 from models.decoder_input import fill_from_other_steps, majority_usable
@@ -25,7 +25,6 @@ from models.inputs import NetworkInput
 from models.network import FusionNetwork
 
 _BATCH = 64  # one size, because it changes the last bits
-_SLACK_S = 1e-6  # onsets are stamps, rows lie on whole seconds
 _NORMALISED = ("eeg", "eye")  # their tokens depend on the normaliser
 
 
@@ -83,7 +82,7 @@ class TrialWindows:
         found = []
         least_s = self.config.windows.min_valid_steps * self.config.windows.eeg_shift_s
         for trial in trials:
-            ends = np.arange(np.floor(trial.end + _SLACK_S), trial.begin + least_s - _SLACK_S, -every_s)
+            ends = np.arange(np.floor(trial.end + SLACK_S), trial.begin + least_s - SLACK_S, -every_s)
             at = [self._row_at.get((trial.run, float(end)), -1) for end in ends[::-1]]
             found += [(row, trial.begin, trial.number) for row in at if row >= 0]
         columns = list(zip(*found, strict=True)) if found else [(), (), ()]
@@ -107,7 +106,7 @@ class TrialWindows:
     def _eeg(self) -> Tensor:
         table, config = self._table, self.config
         back, ends = self._back(config.n_eeg_steps)
-        inside = ends - config.windows.eeg_step_s >= self._begin[:, None] - _SLACK_S
+        inside = ends - config.windows.eeg_step_s >= self._begin[:, None] - SLACK_S
         steps = torch.from_numpy((back >= 0) & table.eeg_there[back] & inside)  # (n, T)
         values = torch.from_numpy(table.eeg[back][:, :, self._positions])  # (n, T, C, F)
         usable = torch.from_numpy(table.eeg_usable[back][:, :, self._positions]) & steps[..., None]
@@ -127,13 +126,13 @@ class TrialWindows:
         table, config = self._table, self.config
         back, ends = self._back(config.windows.eye_n_steps)
         age = ends - self._begin[:, None]
-        inside = age >= config.windows.eye_step_s - _SLACK_S
+        inside = age >= config.windows.eye_step_s - SLACK_S
         steps = torch.from_numpy((back >= 0) & table.eye_there[back] & inside)
         values = torch.from_numpy(table.eye[back])  # (n, T, E), a copy
         long = [i for i in LONG_EYE_FEATURES if i < values.shape[2]]
         is_long = torch.zeros(values.shape[2], dtype=torch.bool)
         is_long[long] = True
-        is_whole = torch.from_numpy(age >= config.windows.pupil_s - _SLACK_S)
+        is_whole = torch.from_numpy(age >= config.windows.pupil_s - SLACK_S)
         finite = torch.isfinite(values) & steps[..., None] & (is_whole[..., None] | ~is_long)
         self._eye_steps, self._eye_features = steps, finite.any(dim=1)
         self._eye_values = _each(fill_from_other_steps, values, finite, like=values)
@@ -149,7 +148,7 @@ class TrialWindows:
         back, _ = self._back(-(-n_frames // a_second))
         ages = windows.face_grid_s * np.arange(n_frames - 1, -1, -1)
         begun = self.t_end[:, None] - ages - windows.face_grid_s
-        inside = (begun >= self._begin[:, None] - _SLACK_S) & np.repeat(back >= 0, a_second, axis=1)[
+        inside = (begun >= self._begin[:, None] - SLACK_S) & np.repeat(back >= 0, a_second, axis=1)[
             :, -n_frames:
         ]
         n = len(back)
@@ -166,7 +165,7 @@ class TrialWindows:
         """A clip's tokens have looked at all of it: it counts only where all of it is inside."""
         table, clip_s = self._table, self._table.voice_clip_s[rows]
         start = self.t_end - clip_s
-        there = torch.from_numpy((clip_s > 0) & (start >= self._begin - _SLACK_S))
+        there = torch.from_numpy((clip_s > 0) & (start >= self._begin - SLACK_S))
         n_tokens = max(1, table.voice.shape[1])
         self._voice_tokens = torch.zeros(len(rows), n_tokens, table.voice.shape[2])
         self._voice_mask = torch.zeros(len(rows), n_tokens, dtype=torch.bool)

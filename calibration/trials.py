@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from acquisition.errors import InputError
+from calibration.plan import LEAST_PER_CLASS
 from calibration.types import SessionRecord, TrialRecord
 
 LABELS = ("intended", "reported")
-#: With a single trial a class is never among the training trials when that one is held out.
-LEAST_PER_CLASS = 2
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,11 @@ def choose_trials(
         If a class of the session has no trial left, or fewer than two classes have two.
     """
     if labels not in LABELS:
-        raise InputError(f"expected one of {', '.join(LABELS)}, got {labels!r}", where="--labels")
+        raise InputError(
+            f"expected one of {', '.join(LABELS)}, found {labels!r}",
+            where="--labels",
+            remedy="name one of them",
+        )
     reasons = dict(left_out or {})
     done = [trial for trial in record.trials if trial.state == "done"]
     named = {trial.number: trial_label(trial, labels) for trial in done}

@@ -11,7 +11,7 @@ import pytest
 from acquisition.lsl_stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import Chunk, Kind, StreamHeader, StreamSpec
-from calibration.preflight import check_disk, check_source_ids, is_stopped, preflight
+from calibration.preflight import check_disk, check_source_ids, preflight
 from calibration.signal_checks import (
     Measured,
     Sight,
@@ -139,13 +139,6 @@ def test_without_consent_nothing_is_said_of_eeg(tmp_path: Path) -> None:
 def test_where_nothing_is_left_all_is_red(tmp_path: Path) -> None:
     checks = run(tmp_path, {}, consent=replace(ALL, modalities=("face", "voice")))
     assert [checks[name].light for name in ("face", "voice")] == ["red", "red"]
-
-
-def test_red_stops_unless_overridden_by_name() -> None:
-    checks = [Check("EEG", "red", "", ""), Check("face", "yellow", "", "")]
-    assert is_stopped(checks)
-    assert is_stopped(checks, ["face"])
-    assert not is_stopped(checks, ["EEG"])
 
 
 # --- streams ---
