@@ -106,7 +106,11 @@ class Plan:
             If the scale is below 1.
         """
         if not 1 <= time_scale < float("inf"):
-            raise InputError(f"expected a time scale of 1 or more, found {time_scale:g}")
+            raise InputError(
+                f"expected a time scale of 1 or more, found {time_scale:g}",
+                where="--time-scale",
+                remedy="give a number such as 20, or leave it out",
+            )
         shortened = {name: getattr(self, name) / time_scale for name in SCALED}
         shortest = min(self.stimulus_s, LEAST_STIMULUS_S)
         return dataclasses.replace(self, **shortened, stimulus_s=max(shortest, self.stimulus_s / time_scale))

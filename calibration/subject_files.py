@@ -11,6 +11,7 @@ from pathlib import Path
 from acquisition.errors import InputError
 from acquisition.record.recorder import is_running
 from calibration.places import is_link, known_subjects, subject_folder
+from calibration.session_lock import LOCK_FILE, is_held
 
 _STATUS = ".status.json"  # see acquisition.record.files.status_path
 
@@ -96,7 +97,7 @@ def running_recording(files: list[KeptFile]) -> Path | None:
 
 
 def refuse_running(files: list[KeptFile]) -> None:
-    """Raise an InputError while one of the files is being recorded."""
+    """Raise an InputError while one of the files is being recorded, or a program is at work on a session."""
     recording = running_recording(files)
     if recording is not None:
         raise InputError(
@@ -104,3 +105,10 @@ def refuse_running(files: list[KeptFile]) -> None:
             where=str(recording),
             remedy="end the session first",
         )
+    for kept in files:  # before its recording begins, and while its model is fitted
+        if kept.path.name == LOCK_FILE and is_held(kept.path.parent):
+            raise InputError(
+                "this session is running: nothing was done",
+                where=str(kept.path.parent),
+                remedy="end the session first",
+            )

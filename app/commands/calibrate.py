@@ -141,6 +141,21 @@ def calibrate(
         device=device,
         threads=threads,
     )
+    _refuse_mixed(
+        study=study is not None,
+        from_xdf=bool(from_xdf),
+        events=events is not None,
+        given={
+            "--subject": subject is not None,
+            "--simulate": simulate,
+            "--protocol": protocol is not None,
+            "--classes": classes is not None,
+            "--trials": trials is not None,
+            "--trial-s": trial_s is not None,
+            "--per-class": per_class is not None,
+            "--out": out is not None,
+        },
+    )
     wanted = None if classes is None else tuple(part.strip() for part in classes.split(",") if part.strip())
     if study is not None:
         return _study(study, difficulty, seed, jobs, options.model, protocol, wanted, trials, as_json)
@@ -174,6 +189,32 @@ def calibrate(
         if code is not None:
             return code
     return _headless(request, given, as_json)
+
+
+#: By what is wanted, what does not go with it: it would count for nothing, or for something else than meant.
+_APART = {
+    "--study": ("--subject", "--simulate", "--trial-s", "--per-class", "--out"),
+    "--from-xdf": ("--simulate", "--protocol", "--classes", "--trials", "--trial-s", "--per-class"),
+    "--from-xdf with --events": ("--simulate", "--protocol", "--classes"),
+    "a session": ("--trial-s", "--per-class", "--out"),
+}
+
+
+def _refuse_mixed(*, study: bool, from_xdf: bool, events: bool, given: dict[str, bool]) -> None:
+    """Raise an InputError where the command line asks for two things at once."""
+    if study and from_xdf:
+        raise InputError(
+            "a study is of simulated people, and a fit is of recordings",
+            where="--study with --from-xdf",
+            remedy="leave one out",
+        )
+    if events and not from_xdf:
+        raise InputError("markers of which recording?", where="--events", remedy="name it: --from-xdf FILE")
+    again = "--from-xdf with --events" if events else "--from-xdf"
+    wanted = "--study" if study else again if from_xdf else "a session"
+    for name in _APART[wanted]:
+        if given[name]:
+            raise InputError(f"{name} does not go with {wanted}", where=name, remedy="leave it out")
 
 
 def _headless(request: CalibrationRequest, consent: Consent | None, as_json: bool) -> int:

@@ -1,0 +1,54 @@
+"""One program at a time works on a session, and nobody deletes what is being worked on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from acquisition.errors import InputError
+from calibration.places import make_session
+from calibration.session_lock import SessionLock, is_held
+from calibration.subjects import contents, delete_subject
+
+
+def test_a_session_that_is_held_is_refused_until_it_is_let_go(tmp_path):
+    assert not is_held(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with SessionLock(tmp_path):
+        assert is_held(tmp_path)
+        with pytest.raises(InputError, match="running in another program") as told:
+            SessionLock(tmp_path)
+        assert str(tmp_path) in str(told.value)
+    assert not is_held(tmp_path)
+    SessionLock(tmp_path).close()
+
+
+def test_a_program_that_is_killed_leaves_no_lock(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from calibration.session_lock import SessionLock, is_held as held\n"
+        "lock = SessionLock(Path(sys.argv[1])); print(held(Path(sys.argv[1])), flush=True)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.stdout == "True\n"
+    assert done.returncode != 0
+    assert not is_held(tmp_path)
+
+
+def test_a_folder_that_has_gone_is_told_in_a_line(tmp_path):
+    with pytest.raises(InputError, match="cannot be held: No such file"):
+        SessionLock(tmp_path / "gone")
+
+
+def test_a_running_session_is_not_deleted(tmp_path):
+    place = make_session(tmp_path, "S01")
+    with SessionLock(place.folder):
+        with pytest.raises(InputError, match="this session is running: nothing was done"):
+            delete_subject(tmp_path, "S01")
+        assert place.folder.is_dir()
+    assert contents(tmp_path, "S01").n_other == 1
+    delete_subject(tmp_path, "S01")
+    assert not place.folder.parent.exists()
