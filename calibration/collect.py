@@ -63,7 +63,7 @@ class RowPump:
         self._on_event(event)
 
     def run_to(self, begin: float, end: float) -> None:
-        """Step from whole second to whole second, at least to ``end``; holes are jumped over."""
+        """Step from whole second to whole second (LSL), at least to ``end``; holes are jumped over."""
         second = math.floor(begin) + 1
         while second < end + 1.0 and not self.source.exhausted:
             self.step(float(second))

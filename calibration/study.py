@@ -6,39 +6,36 @@ same windows of the same later session, an hour after the first. All of it is si
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from acquisition.errors import InputError
 from acquisition.simulator.subject import EMOTIONS, effect_size
 from assets import DEMO_MODEL
 from calibration.adapt import fit
+from calibration.answers import window_log_probs
 from calibration.plan import Plan, load_plan
 from calibration.profile import apply_profile
 from calibration.simulated import LATER_S, SimulatedSession, simulate_sessions
-from calibration.tokens import TrialWindows, modality_tokens
+from calibration.tokens import TrialWindows
 from calibration.verdict import NOT_DISTINGUISHABLE
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.decoder import Decoder
-from models.features.normalise import Normaliser
+from models.process_pool import process_pool
 from models.training.allocator import keep_freed_memory
+from models.training.paired import paired_interval
 from models.training.scores import Predictions, per_trial, score
 
 #: Simulated people of studies; training, evaluation and development never come near.
 FIRST_STUDY_SEED = 700_000
 _SEEDS_A_STUDY = 1000
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -62,12 +59,16 @@ class StudyOptions:
         effect_size(self.difficulty)
         if not 1 <= self.n_subjects <= _SEEDS_A_STUDY:
             raise InputError(
-                f"expected 1 to {_SEEDS_A_STUDY} subjects, found {self.n_subjects}", where="study"
+                f"expected 1 to {_SEEDS_A_STUDY} subjects, found {self.n_subjects}",
+                where="--study",
+                remedy="name fewer",
             )
         strange = [name for name in self.plan.classes if name not in EMOTIONS]
         if strange:
             raise InputError(
-                f"simulated people know {', '.join(EMOTIONS)}, found {', '.join(strange)}", where="study"
+                f"simulated people know {', '.join(EMOTIONS)}, found {', '.join(strange)}",
+                where="study",
+                remedy="leave it out with --classes",
             )
 
     def seeds(self) -> range:
@@ -151,16 +152,6 @@ class Study:
         return Accuracy(*(float(np.mean([getattr(a, n) for a in found])) for n in ("trial", "window")))
 
 
-def paired_interval(differences: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
-    """Return the t interval of the mean of paired differences (Student 1908); None for fewer than two."""
-    n = len(differences)
-    if n < 2:
-        return None
-    mean, sd = float(np.mean(differences)), float(np.std(differences, ddof=1))
-    half = float(student.ppf(0.5 + level / 2, n - 1)) * sd / math.sqrt(n)
-    return mean - half, mean + half
-
-
 def run_study(options: StudyOptions, on_done: Callable[[SubjectResult], None] = lambda result: None) -> Study:
     """Simulate, calibrate and test everybody.
 
@@ -185,7 +176,7 @@ def _results(options: StudyOptions) -> Iterator[SubjectResult]:
     if options.n_jobs == 1:
         yield from (study_subject(seed, options) for seed in options.seeds())
         return
-    pool = ProcessPoolExecutor(options.n_jobs, mp_context=get_context("spawn"))
+    pool = process_pool(options.n_jobs)
     try:
         futures = [pool.submit(study_subject, seed, options) for seed in options.seeds()]
         yield from (future.result() for future in as_completed(futures))
@@ -229,7 +220,7 @@ def accuracy_on(model: Checkpoint, session: SimulatedSession) -> Accuracy:
     """
     classes = list(session.record.classes)
     windows = TrialWindows(session.rows, session.record.trials, model.config)
-    probs = _probabilities(model, windows)[:, [model.config.labels.index(name) for name in classes]]
+    probs = np.exp(window_log_probs(model, windows))[:, [model.config.labels.index(name) for name in classes]]
     true_of = {trial.number: classes.index(trial.emotion) for trial in session.record.trials}
     n = len(windows)
     by_window = Predictions(
@@ -244,12 +235,3 @@ def accuracy_on(model: Checkpoint, session: SimulatedSession) -> Accuracy:
         trial=score(by_trial.probs, by_trial.label).balanced_accuracy,
         window=score(by_window.probs, by_window.label).balanced_accuracy,
     )
-
-
-@torch.no_grad()
-def _probabilities(model: Checkpoint, windows: TrialWindows) -> NDArray[np.float64]:
-    """Return a model's answer to each window, (n, n_labels)."""
-    normaliser = Normaliser.from_dict(model.normaliser_tensors)
-    given = modality_tokens(model.network, windows, normaliser, model.config.modalities)
-    logits, _ = model.network.fusion(given.tokens, given.present)
-    return torch.softmax(logits.double(), dim=-1).numpy()

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from app.calibrate.outcome import Finished
@@ -19,10 +17,8 @@ from calibration.quality import TrialQuality, rejection
 from calibration.report.summary import summarise
 from calibration.report.write import write_report
 from calibration.rows import RowTable
-from calibration.tokens import TrialWindows, modality_tokens
-from calibration.types import Progress, SessionRecord, TrialRecord
+from calibration.types import Progress, SessionRecord
 from models.checkpoint import Checkpoint
-from models.features.normalise import Normaliser
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,28 +49,6 @@ def used_modalities(material: Material, record: SessionRecord) -> tuple[str, ...
         "voice": any((table.voice_clip_s > 0).any() for table in material.tables),
     }
     return tuple(m for m in MODALITIES if m in record.consent.modalities and there[m])
-
-
-@torch.no_grad()
-def named_trials(
-    model: Checkpoint, rows: RowTable, trials: Sequence[TrialRecord]
-) -> tuple[list[int], list[int]]:
-    """Return the true class of each trial and the one that a model names, as indices of its labels.
-
-    A trial is named by the mean of its windows' log-probabilities; one without a window is left out.
-    """
-    windows = TrialWindows(rows, trials, model.config)
-    normaliser = Normaliser.from_dict(model.normaliser_tensors)
-    given = modality_tokens(model.network, windows, normaliser, model.config.modalities)
-    logits, _ = model.network.fusion(given.tokens, given.present)
-    log_probs = torch.log_softmax(logits.double(), dim=-1).numpy()
-    true, said = [], []
-    for trial in trials:
-        inside = windows.trial == trial.number
-        if inside.any():
-            true.append(model.config.labels.index(trial.emotion))
-            said.append(int(log_probs[inside].mean(axis=0).argmax()))
-    return true, said
 
 
 def progress_so_far(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,7 +39,6 @@ def read_run(
     modalities: tuple[str, ...],
     *,
     run: int = 1,
-    progress: Callable[[float], None] = lambda share: None,
 ) -> RecordedRun:
     """Read a recording from front to back.
 
@@ -55,8 +52,6 @@ def read_run(
         Those of the consent; others are not opened.
     run : int
         Number of the recording.
-    progress : callable
-        Told the share done, 0..1.
 
     Raises
     ------
@@ -71,7 +66,7 @@ def read_run(
         decoder = make_decoder(file.checkpoint, file.options, lambda message: None)
         log = QualityLog(line_hz=file.options.line)
         pump = RowPump(source, decoder, run=run, on_event=log.on_event, on_chunk=log.on_chunk)
-        _pump(pump, first, last, progress)
+        pump.run_to(first, last)
         log.finish()
     finally:
         source.close()
@@ -87,16 +82,6 @@ def read_run(
         file.options,
         bool(simulated_streams(file.headers).simulated),
     )
-
-
-def _pump(pump: RowPump, first: float, last: float, progress: Callable[[float], None]) -> None:
-    """Step from second to second; holes are jumped over."""
-    second = math.floor(first) + 1
-    while second < last + 1.0 and not pump.source.exhausted:
-        pump.step(float(second))
-        progress(min(1.0, (second - first) / max(last - first, 1e-9)))
-        upcoming = pump.source.next_time
-        second = max(second + 1, math.floor(upcoming) if upcoming is not None else 0)
 
 
 def _markers(file: ReplayFile) -> tuple[tuple[float, str], ...]:

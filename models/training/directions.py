@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from acquisition.errors import InputError
 from models.checkpoint import load_checkpoint
@@ -26,6 +25,7 @@ from models.datasets.types import LeftOut
 from models.training.corpus_sources import Source
 from models.training.distributed import joined_world
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
+from models.training.paired import paired_interval
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, Report
 from models.training.protocols import LabelledSource
@@ -236,18 +236,16 @@ def _differences(
 
 def _claim(claim: str, differences: dict[tuple[int, str], float]) -> dict[str, Any]:
     """Return the claim with figures; it ``holds`` on average, and is ``shown`` where the interval says so."""
-    values = np.array(list(differences.values()))
-    mean = float(values.mean())
-    half = math.nan
-    if len(values) > 1:
-        half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    values = list(differences.values())
+    mean = float(np.mean(values))
+    low, high = paired_interval(values) or (math.nan, math.nan)
     return {
         "claim": claim,
         "difference": mean,
-        "interval": [mean - half, mean + half],
+        "interval": [low, high],
         "holds": mean >= 0,
-        "shown": mean - half > 0,
-        "refuted": mean + half < 0,
+        "shown": low > 0,
+        "refuted": high < 0,
     }
 
 

@@ -17,10 +17,10 @@ from calibration.study import (
     Study,
     StudyOptions,
     SubjectResult,
-    paired_interval,
     run_study,
 )
 from calibration.verdict import NOT_DISTINGUISHABLE, USABLE, VERDICTS, WEAK
+from models.training.paired import paired_interval
 
 
 def a_result(seed: int, base: float, profile: float, verdict: str) -> SubjectResult:
