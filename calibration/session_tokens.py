@@ -16,8 +16,8 @@ from calibration.types import SessionRecord, TrialRecord
 from models.checkpoint import Checkpoint
 from models.features.normalise import Normaliser
 
-#: Neighbouring windows share nine of ten seconds; more of them cost time and teach nothing.
-WINDOWS_A_TRIAL = 12
+#: Neighbouring windows share most of their seconds: twice as many take twice as long and teach nothing.
+WINDOWS_A_TRIAL = 8
 
 
 class SessionTokens:
