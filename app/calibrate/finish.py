@@ -17,6 +17,10 @@ from calibration.state import next_run
 from calibration.types import SessionRecord
 
 
+class _Unwanted(Exception):
+    """Nobody waits for the model any more."""
+
+
 class FinalFit(threading.Thread):
     """Fits a session's model and writes profile and report into its folder.
 
@@ -47,6 +51,7 @@ class FinalFit(threading.Thread):
         super().__init__(name="fit", daemon=True)  # who stops the program does not wait for it
         self._request, self._place, self._record, self._material = request, place, record, material
         self.stage, self.share = "", 0.0
+        self._is_wanted = True
         self._finished: Finished | None = None
         self._error: BaseException | None = None
 
@@ -72,6 +77,14 @@ class FinalFit(threading.Thread):
             self._finished = self._fit()
         except BaseException as error:
             self._error = error
+
+    def stop(self) -> None:
+        """Give up at the next word on how far it is, and wait for that.
+
+        A thread that is in PyTorch when the program ends takes it down.
+        """
+        self._is_wanted = False
+        self.join()
 
     def finished(self) -> Finished:
         """Return what came out, once the thread has ended.
@@ -102,4 +115,6 @@ class FinalFit(threading.Thread):
         return found
 
     def _tell(self, stage: str, share: float) -> None:
+        if not self._is_wanted:
+            raise _Unwanted
         self.stage, self.share = stage, share

@@ -18,6 +18,7 @@ from app.calibrate.outcome import Finished
 from app.calibrate.recorded_rows import RecordedRun, read_run
 from app.engine.request import CalibrationRequest
 from calibration.answers import named_trials
+from calibration.percent import percent
 from calibration.plan import LEAST_PER_CLASS
 from calibration.profile import apply_profile, load_profile
 from calibration.report.summary import Score
@@ -111,14 +112,15 @@ class Tested:
         """Return the same in words."""
         low, high = self.test.interval
         threshold = self.threshold.balanced_accuracy
-        beyond = "out of reach" if threshold is None else f"{threshold:.1%}"
+        beyond = "out of reach" if threshold is None else percent(threshold, 1)
         empty = f"; {self.n_empty} more hold no whole window" if self.n_empty else ""
         return [
             *self.finished.lines(),
             *self.dropped,
             f"tested on the {self.test.n_trials} other trials: {self.test.n_correct} right, "
-            f"balanced accuracy {self.test.balanced_accuracy:.1%}, 95 % interval {low:.1%} to {high:.1%}; "
-            f"chance {self.chance:.1%}, its threshold {beyond}{empty}",
+            f"balanced accuracy {percent(self.test.balanced_accuracy, 1)}, 95 % interval {percent(low, 1)} to "
+            f"{percent(high, 1)}; "
+            f"chance {percent(self.chance, 1)}, its threshold {beyond}{empty}",
         ]
 
 

@@ -183,6 +183,7 @@ def _finished(
     while fit.is_alive():
         fit.join(0.1)
         if interrupted.is_set():
+            fit.stop()
             files = " ".join(f"--from-xdf {place.folder / name}" for name in record.recordings)
             say(f"not fitted; the same command does it, or: affectscope calibrate {files}")
             return None

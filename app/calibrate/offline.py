@@ -49,6 +49,8 @@ def fit_again(
     InputError
         If a recording cannot be used, holds no trial of a calibration, or nobody has agreed to its use.
     """
+    if twice := [path for path in files if [one.resolve() for one in files].count(path.resolve()) > 1]:
+        raise InputError("the file is named twice", where=str(twice[0]), remedy="name each recording once")
     sidecars = [read_sidecar(path) for path in files]
     consents = [_consent(path, sidecar, consent) for path, sidecar in zip(files, sidecars, strict=True)]
     runs: list[RecordedRun] = []
@@ -59,9 +61,9 @@ def fit_again(
         is_same = number == 1 or _session_of(sidecars[number - 1]) == _session_of(sidecars[number - 2])
         record = _with_run(record, runs[-1], number, is_same_session=is_same)
     assert record is not None
-    for run in runs:
-        for damage in run.damage:
-            say(f"damaged: {run.path.name}: {damage}")
+    damage = tuple(f"{run.path.name}: {damage}" for run in runs for damage in run.damage)
+    for line in damage:
+        say(f"damaged: {line}")
     record = _completed(record, sidecars[0], consents, files, any(run.is_simulated for run in runs))
     done = [trial for trial in record.trials if trial.state == "done"]
     material = Material(
@@ -70,7 +72,7 @@ def fit_again(
     )
     folder = out or files[0].absolute().parent / "fit"
     make_folder(folder)
-    return fit_session(
+    found = fit_session(
         material,
         record,
         runs[0].checkpoint,
@@ -80,6 +82,7 @@ def fit_again(
         recordings=[path.absolute() for path in files],
         progress=StageLines(say),
     )
+    return replace(found, damage=damage)
 
 
 def _with_run(
@@ -139,7 +142,10 @@ def _completed(
 def _consent(path: Path, sidecar: dict[str, Any], given: Consent | None) -> Consent:
     """Return what the person agreed to, as it is kept beside the recording."""
     if isinstance(sidecar.get("consent"), dict):
-        return consent_from_record(sidecar["consent"])
+        try:
+            return consent_from_record(sidecar["consent"])
+        except InputError as error:
+            raise InputError(str(error), where=f"sidecar of {path}") from error
     state = path.parent / STATE_FILE
     if state.is_file():
         return load_record(state).consent

@@ -18,6 +18,7 @@ class Finished:
     profile: Path
     report: Path
     recordings: tuple[Path, ...]
+    damage: tuple[str, ...] = ()  # of the recordings, as far as they were read
 
     def result(self) -> Result:
         """Return what the window shows."""

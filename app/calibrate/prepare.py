@@ -8,7 +8,13 @@ from pathlib import Path
 from acquisition.errors import InputError
 from app.engine.request import CalibrationRequest
 from app.request_check import check_model_and_options
-from calibration.places import SessionPlace, check_subject, default_data_folder, newest_session
+from calibration.places import (
+    SessionPlace,
+    check_subject,
+    default_data_folder,
+    session_numbers,
+    session_place,
+)
 from calibration.plan import Plan, load_plan
 from calibration.preflight import check_disk
 from calibration.protocol import finished_trials
@@ -86,11 +92,24 @@ def prepare(request: CalibrationRequest) -> Prepared:
 
 
 def _newest(data: Path, subject: str) -> tuple[SessionPlace | None, SessionRecord | None]:
-    """Return the newest session of a subject, if there is one."""
-    place = newest_session(data, subject)
-    if place is None or not place.state.exists():
-        return None, None
-    return place, load_record(place.state)
+    """Return the newest session of a subject of which something is kept, if there is one."""
+    for number in reversed(session_numbers(data, subject)):
+        place = session_place(data, subject, number)
+        if place.state.exists():
+            return place, _own(load_record(place.state), place)
+    return None, None
+
+
+def _own(record: SessionRecord, place: SessionPlace) -> SessionRecord:
+    """Refuse a session's file that was copied here from another session."""
+    if (record.subject, record.session) != (place.subject, place.number):
+        raise InputError(
+            f"expected session {place.number} of {place.subject}, found session {record.session} of "
+            f"{record.subject}",
+            where=str(place.state),
+            remedy="put the right file there, or begin anew with --new",
+        )
+    return record
 
 
 def _plan(request: CalibrationRequest, record: SessionRecord | None) -> Plan:

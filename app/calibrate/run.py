@@ -33,8 +33,8 @@ from calibration.places import make_session
 from calibration.quality_log import QualityLog
 from calibration.rows import RowCollector
 from calibration.session import Session
-from calibration.session_lock import SessionLock
-from calibration.state import save_record
+from calibration.session_lock import SessionLock, remove_unused
+from calibration.state import load_record, save_record
 from calibration.types import Consent, SessionRecord
 
 _LOOK_S = 0.5  # between two looks at the streams
@@ -120,6 +120,7 @@ class CalibrationRun(Observer):
         self._outlet = MarkerOutlet(self._source_id)
         try:
             with SessionLock(self.place.folder), self._devices() as streams:
+                self._check_unchanged()
                 self._end_earlier_recordings()
                 self._run_live(streams)
         finally:
@@ -127,9 +128,20 @@ class CalibrationRun(Observer):
             if self.learning is not None:
                 self.learning.close()
             self._outlet.close()
+            remove_unused(self.place.folder)
         if self._fault is not None:
             raise self._fault
         return self.session.record
+
+    def _check_unchanged(self) -> None:
+        """Refuse to go on with a session that another program has gone on with since it was read."""
+        known = self.prepared.record
+        if known is not None and load_record(self.place.state) != known:
+            raise InputError(
+                "another program has gone on with this session meanwhile",
+                where=str(self.place.folder),
+                remedy="start the same command again",
+            )
 
     def _end_earlier_recordings(self) -> None:
         """A recording outlives the program that was killed; it ends here."""

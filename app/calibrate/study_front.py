@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from app.tables import make_console
-from calibration.verdict import percent
+from calibration.percent import percent
 
 if TYPE_CHECKING:
     from calibration.study import Study, StudyOptions, SubjectResult
