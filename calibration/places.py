@@ -144,12 +144,6 @@ def session_place(data: Path, subject: str, number: int) -> SessionPlace:
     return SessionPlace(subject, number, folder.absolute())
 
 
-def newest_session(data: Path, subject: str) -> SessionPlace | None:
-    """Return the place of a subject's last session; None before the first."""
-    numbers = session_numbers(data, subject)
-    return session_place(data, subject, numbers[-1]) if numbers else None
-
-
 def make_session(data: Path, subject: str) -> SessionPlace:
     """Make the folders of a subject's next session, for the user alone.
 

@@ -75,6 +75,15 @@ class SessionLock:
         self.close()
 
 
+def remove_unused(folder: Path) -> None:
+    """Remove a session's folder in which nothing was kept, and its subject's where that was all of it."""
+    with contextlib.suppress(OSError):
+        if {entry.name for entry in os.scandir(folder)} <= {LOCK_FILE}:
+            (folder / LOCK_FILE).unlink(missing_ok=True)
+            folder.rmdir()
+            folder.parent.rmdir()
+
+
 def is_held(folder: Path) -> bool:
     """Tell whether a program is at work in a session's folder; nothing is made."""
     if not (folder / LOCK_FILE).is_file():

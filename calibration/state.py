@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import operator
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,7 +90,7 @@ def _record(content: Mapping[str, Any]) -> SessionRecord:
         trials=tuple(_trial(entry) for entry in content["trials"]),
         baseline=tuple((float(begin), float(end)) for begin, end in content["baseline"]),
         baseline_run=int(content["baseline_run"]),
-        recordings=tuple(Path(name) for name in _names(content["recordings"])),
+        recordings=tuple(_beside(name) for name in _names(content["recordings"])),
         overridden=_names(content["overridden"]),
         timing=tuple(DisplayTiming(**entry) for entry in content["timing"]),
         order=_names(content["order"]),
@@ -103,8 +104,16 @@ def _trial(entry: Mapping[str, Any]) -> TrialRecord:
     trial = TrialRecord(**{**entry, "report": None if report is None else Report(**report)})
     if not isinstance(trial.number, int) or trial.state not in ("done", "skipped", "repeated"):
         raise ValueError(f"trial {trial.number!r} is {trial.state!r}")
-    float(trial.begin), float(trial.end)
+    if not (math.isfinite(trial.begin) and math.isfinite(trial.end) and trial.begin <= trial.end):
+        raise ValueError(f"trial {trial.number} is from {trial.begin} to {trial.end}")
     return trial
+
+
+def _beside(name: str) -> Path:
+    """Return the name of a recording, which lies in the session's folder and nowhere else."""
+    if name in ("", "..") or Path(name).name != name:
+        raise ValueError(f"{name!r} is no name of a recording beside it")
+    return Path(name)
 
 
 def _names(values: object) -> tuple[str, ...]:

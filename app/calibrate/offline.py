@@ -123,14 +123,14 @@ def _completed(
     settings = dict(settings) if isinstance(settings, dict) else {}
     known = settings.pop("classes", None)
     classes = record.classes
-    if isinstance(known, list) and set(known) >= set(classes):
+    if isinstance(known, list) and set(map(str, known)) >= set(classes):
         classes = tuple(str(name) for name in known)  # in the order of the protocol
     everybody = tuple(m for m in MODALITIES if all(m in agreed.modalities for agreed in consents))
     session, seed = sidecar.get("session"), settings.pop("seed", 0)
     return replace(
         record,
         session=session if isinstance(session, int) else 1,
-        seed=seed if isinstance(seed, int) else 0,
+        seed=seed if isinstance(seed, int) and seed >= 0 else 0,
         classes=classes,
         consent=replace(consents[0], modalities=everybody),
         recordings=tuple(Path(path.name) for path in files),

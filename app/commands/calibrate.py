@@ -12,7 +12,7 @@ import typer
 from acquisition.errors import InputError
 from app.commands import options as opt
 from app.commands.train import difficulty_value
-from app.exit_codes import GOOD, INTERRUPTED
+from app.exit_codes import DAMAGED_INPUT, GOOD, INTERRUPTED
 from assets import DEMO_MODEL
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def _again(
 
         found = fit_again(files, request, consent, out, _say)
         _print(found.to_json(), found.lines(), as_json)
-        return GOOD
+        return DAMAGED_INPUT if found.damage else GOOD
     from app.calibrate.foreign import ForeignTrials, calibrate_foreign
 
     if len(files) != 1:

@@ -14,7 +14,6 @@ from calibration.places import (
     default_data_folder,
     known_subjects,
     make_session,
-    newest_session,
     next_session_number,
     session_numbers,
     session_place,
@@ -88,10 +87,8 @@ def test_sessions_are_numbered_on_and_gaps_stay(tmp_path: Path) -> None:
         (tmp_path / "sub-S01" / name).mkdir(parents=True)
     assert session_numbers(tmp_path, "S01") == (1, 7)
     assert make_session(tmp_path, "S01").number == 8
-    newest = newest_session(tmp_path, "S01")
-    assert newest is not None
-    assert newest.number == 8
-    assert newest_session(tmp_path, "S02") is None
+    assert session_numbers(tmp_path, "S01") == (1, 7, 8)
+    assert session_numbers(tmp_path, "S02") == ()
 
 
 def test_more_than_99_sessions_are_found_again(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from acquisition.errors import InputError
 from calibration.places import make_session
-from calibration.session_lock import SessionLock, is_held
+from calibration.session_lock import SessionLock, is_held, remove_unused
 from calibration.subjects import contents, delete_subject
 
 
@@ -52,3 +52,16 @@ def test_a_running_session_is_not_deleted(tmp_path):
     assert contents(tmp_path, "S01").n_other == 1
     delete_subject(tmp_path, "S01")
     assert not place.folder.parent.exists()
+
+
+def test_a_folder_in_which_nothing_was_kept_goes_and_any_other_stays(tmp_path):
+    used = make_session(tmp_path, "S01")
+    used.state.write_text("{}")
+    for subject in ("S01", "S02"):
+        place = make_session(tmp_path, subject)
+        SessionLock(place.folder).close()
+        remove_unused(place.folder)
+        remove_unused(place.folder)
+    remove_unused(used.folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["sub-S01"]
+    assert [path.name for path in (tmp_path / "sub-S01").iterdir()] == ["ses-01"]

@@ -102,3 +102,20 @@ def test_the_next_run_takes_no_name_that_was_used():
     assert next_run(RECORD) == 3
     assert next_run(replace(RECORD, recordings=())) == 3
     assert next_run(replace(RECORD, recordings=(), trials=())) == 1
+
+
+@pytest.mark.parametrize("name", ["../run-01.xdf", "/etc/run-01.xdf", "sub/run-01.xdf", "", ".."])
+def test_a_recording_elsewhere_than_beside_the_file_is_called_damaged(tmp_path, name):
+    path = tmp_path / "session.json"
+    save_record(replace(RECORD, recordings=(Path("run-02.xdf"),)), path)
+    path.write_text(path.read_text(encoding="utf-8").replace("run-02.xdf", name), encoding="utf-8")
+    with pytest.raises(InputError, match=r"is damaged: .* no name of a recording beside it"):
+        load_record(path)
+
+
+def test_a_trial_without_a_time_or_back_in_time_is_called_damaged(tmp_path):
+    path = tmp_path / "session.json"
+    for begin, end in ((float("nan"), 2.0), (3.0, 2.0)):
+        save_record(replace(RECORD, trials=(TrialRecord(1, "sad", begin, end),)), path)
+        with pytest.raises(InputError, match="is damaged: trial 1 is from"):
+            load_record(path)

@@ -131,3 +131,17 @@ def test_the_window_can_prepare_without_torch():
         "import sys, app.calibrate.prepare, app.engine.calibration_orders; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_an_empty_session_does_not_hide_the_one_that_was_broken_off(request_):
+    broken_off(request_.data_dir, 2)
+    make_session(request_.data_dir, "S01")
+    assert "goes on at trial 3" in prepare(request_).words
+
+
+def test_a_session_of_somebody_else_is_not_gone_on_with(request_):
+    broken_off(request_.data_dir, 2)
+    own, other = request_.data_dir / "sub-S01", request_.data_dir / "sub-S02"
+    own.rename(other)
+    with pytest.raises(InputError, match="expected session 1 of S02, found session 1 of S01"):
+        prepare(replace(request_, subject="S02"))
