@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from acquisition.types import MODALITIES
+from calibration.percent import percent
 
 LEAST_COVERAGE = 0.5  # of the stimulus
 LEAST_USABLE = 0.5  # of electrodes, gaze samples and frames
@@ -49,7 +50,7 @@ def modality_fault(quality: TrialQuality, modality: str) -> str:
     """Return why a modality does not carry a trial, in a clause with its figures; empty where it does."""
     covered = quality.coverage.get(modality, 0.0)
     if covered < LEAST_COVERAGE:
-        return f"{_DEVICE[modality]}: data for {_percent(covered)} of the stimulus"
+        return f"{_DEVICE[modality]}: data for {percent(covered)} of the stimulus"
     if modality == "eeg" and quality.ch_names:
         lost = quality.lost_electrodes
         if len(lost) > (1 - LEAST_USABLE) * len(quality.ch_names):
@@ -58,9 +59,9 @@ def modality_fault(quality: TrialQuality, modality: str) -> str:
                 f"{_main_reason(quality)}"
             )
     if modality == "eye" and quality.gaze_valid < LEAST_USABLE:
-        return f"eye tracker: gaze valid in {_percent(quality.gaze_valid)} of the samples"
+        return f"eye tracker: gaze valid in {percent(quality.gaze_valid)} of the samples"
     if modality == "face" and quality.face_found < LEAST_USABLE:
-        return f"webcam: a face in {_percent(quality.face_found)} of the frames"
+        return f"webcam: a face in {percent(quality.face_found)} of the frames"
     return ""
 
 
@@ -91,7 +92,7 @@ def remarks(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -> 
     found = [fault for m in MODALITIES if m in modalities and (fault := modality_fault(quality, m))]
     if "voice" in modalities:
         if quality.voice_clipped > 0:
-            found.append(f"microphone: overloaded in {_percent(quality.voice_clipped)} of the seconds")
+            found.append(f"microphone: overloaded in {percent(quality.voice_clipped)} of the seconds")
         if quality.voice_rms_db < SILENT_DB:
             found.append(f"microphone: silent ({quality.voice_rms_db:.0f} dB)")
     return tuple(found)
@@ -101,7 +102,3 @@ def _main_reason(quality: TrialQuality) -> str:
     lost = set(quality.lost_electrodes)
     reasons = [r for name, r in zip(quality.ch_names, quality.reasons, strict=True) if name in lost and r]
     return f", mostly {max(sorted(set(reasons)), key=reasons.count)}" if reasons else ""
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

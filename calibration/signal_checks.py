@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from acquisition.lsl_stream import StreamHealth
 from acquisition.quality import BAD, SUSPECT, ChannelQuality
 from acquisition.types import MODALITY_OF_KIND, StreamSpec
+from calibration.percent import percent
 from calibration.types import Check
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
@@ -141,7 +142,7 @@ def _judged(modality: str, sight: Sight, health: StreamHealth) -> Finding:
         finding = f"its clock is {abs(health.offset_s):.2g} s from LSL's, as Unix time is"
         verdicts.append((YELLOW, finding, "have the sender stamp its samples with LSL's clock"))
     if health.n_dropped > _LOST * health.n_samples:
-        finding = f"{_percent(health.n_dropped / health.n_samples, 1)} of its samples went back in time"
+        finding = f"{percent(health.n_dropped / health.n_samples, 1)} of its samples went back in time"
         verdicts.append((YELLOW, finding, "restart the sending program"))
     if sight.trouble and not verdicts:
         verdicts.append((YELLOW, sight.trouble, "restart the sending program if it stays so"))
@@ -158,14 +159,14 @@ def _rate_verdicts(modality: str, sfreq: float, health: StreamHealth) -> list[Fi
         verdicts.append((YELLOW, finding, "close other programs, or check the network"))
     off = abs(health.rate_hz / sfreq - 1)
     if health.n_samples >= _RATE_AFTER_S * sfreq and off > _RATE_OFF[modality]:
-        finding = f"{_percent(off)} off its nominal rate"
+        finding = f"{percent(off)} off its nominal rate"
         light = RED if off > _RATE_BAD[modality] else YELLOW
         verdicts.append((light, finding, "check the device's sampling rate and its link"))
     lost = health.n_missing / max(1, health.n_missing + health.n_samples)
     if lost > _LOST:
         light = RED if lost > _LOST_BAD else YELLOW
         verdicts.append(
-            (light, f"{_percent(lost, 1)} of its samples are missing", "use a cable, or come closer")
+            (light, f"{percent(lost, 1)} of its samples are missing", "use a cable, or come closer")
         )
     return verdicts
 
@@ -216,7 +217,7 @@ def check_gaze(valid: float | None) -> Finding:
     if valid is None:
         return YELLOW, "gaze not measured yet", "wait a moment"
     remedy = "move before the tracker, take reflections off glasses, and calibrate the tracker"
-    return _by_share(valid, _GAZE_FEW, _GAZE_HARDLY, f"gaze known in {_percent(valid)} of samples", remedy)
+    return _by_share(valid, _GAZE_FEW, _GAZE_HARDLY, f"gaze known in {percent(valid)} of samples", remedy)
 
 
 def check_face(found: float | None) -> Finding:
@@ -224,7 +225,7 @@ def check_face(found: float | None) -> Finding:
     if found is None:
         return YELLOW, "no frame looked at yet", "wait a moment"
     remedy = "look at the camera from arm's length, and light the face from the front"
-    return _by_share(found, _FACE_FEW, _FACE_HARDLY, f"face found in {_percent(found)} of frames", remedy)
+    return _by_share(found, _FACE_FEW, _FACE_HARDLY, f"face found in {percent(found)} of frames", remedy)
 
 
 def _by_share(share: float, few: float, hardly: float, finding: str, remedy: str) -> Finding:
@@ -250,14 +251,14 @@ def check_microphone(clipped: float | None, level_db: float | None) -> Finding:
     level = f"level {level_db:.0f} dB"
     if clipped > _CLIPPED:
         light = RED if clipped > _CLIPPED_BAD else YELLOW
-        return light, f"{level}, {_percent(clipped, 2)} of samples clipped", "turn the microphone down"
+        return light, f"{level}, {percent(clipped, 2)} of samples clipped", "turn the microphone down"
     if level_db < _QUIET_DB:
         return (
             YELLOW,
             f"{level}, hardly a sound",
             "turn the microphone up, and check that it is the right one",
         )
-    return GREEN, f"{level}, none clipped" if clipped == 0 else f"{level}, {_percent(clipped, 2)} clipped", ""
+    return GREEN, f"{level}, none clipped" if clipped == 0 else f"{level}, {percent(clipped, 2)} clipped", ""
 
 
 _SIGNALS: Mapping[str, Callable[[Measured], Finding]] = {
@@ -266,10 +267,6 @@ _SIGNALS: Mapping[str, Callable[[Measured], Finding]] = {
     "face": lambda measured: check_face(measured.face_found),
     "voice": lambda measured: check_microphone(measured.voice_clipped, measured.voice_db),
 }
-
-
-def _percent(share: float, digits: int = 0) -> str:
-    return f"{share * 100:.{digits}f} %"
 
 
 def _one_line(finding: Finding) -> Finding:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.percent import percent
 from models.training.scores import wilson_interval
 
 VERDICTS = ("not distinguishable from chance", "weak", "usable for demonstration")
@@ -189,11 +190,6 @@ def judge(
         permutation_threshold=permutation_threshold(shuffled),
     )
     return replace(found, words=_words(found))
-
-
-def percent(share: float | None) -> str:
-    """Return a share as whole per cent, "unknown" where it is none."""
-    return "unknown" if share is None or math.isnan(share) else f"{100 * share:.0f} %"
 
 
 def _words(found: Verdict) -> str:

@@ -118,9 +118,8 @@ class Tested:
             *self.finished.lines(),
             *self.dropped,
             f"tested on the {self.test.n_trials} other trials: {self.test.n_correct} right, "
-            f"balanced accuracy {percent(self.test.balanced_accuracy, 1)}, 95 % interval {percent(low, 1)} to "
-            f"{percent(high, 1)}; "
-            f"chance {percent(self.chance, 1)}, its threshold {beyond}{empty}",
+            f"balanced accuracy {percent(self.test.balanced_accuracy, 1)}, 95 % interval {percent(low, 1)} "
+            f"to {percent(high, 1)}; chance {percent(self.chance, 1)}, its threshold {beyond}{empty}",
         ]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from calibration.percent import percent
 from calibration.report.markup import plain
 from calibration.report.style import (
     AMBER,
@@ -23,7 +24,6 @@ from calibration.report.style import (
     category,
 )
 from calibration.report.summary import HeldOutTrial, Score, Summary
-from calibration.verdict import percent
 
 _COLUMNS = 5  # of the small multiples
 _COURSE_ROW_IN = 1.45

@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping
 
 from calibration.consent import INTENDED_USE, TITLES
+from calibration.percent import percent
 from calibration.quality import remarks
 from calibration.report import figures, words
 from calibration.report.markup import STYLE, counts_table, figure, paragraph, section, table, text
 from calibration.report.quality_figure import causes_in_words, electrode_figure
 from calibration.report.style import lettering, to_svg
 from calibration.report.summary import Summary
-from calibration.verdict import USABLE, WEAK, percent
+from calibration.verdict import USABLE, WEAK
 
 _CSS = {USABLE: "good", WEAK: "weak"}
 
