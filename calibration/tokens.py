@@ -25,6 +25,7 @@ from models.inputs import NetworkInput
 from models.network import FusionNetwork
 
 _BATCH = 64  # one size, because it changes the last bits
+_Held = tuple[dict[str, Tensor], Tensor]
 _NORMALISED = ("eeg", "eye")  # their tokens depend on the normaliser
 
 
@@ -68,9 +69,12 @@ class TrialWindows:
         rows, self._begin, self.trial = self._windows(trials, every_s)
         self._run, self.t_end = table.run[rows], table.t_end[rows]
         self._positions = torch.from_numpy(table.positions if len(table.positions) else np.zeros(1, np.int64))
-        present = torch.stack([self._eeg(), self._eye(), self._face(), self._voice(rows)], dim=1)
-        self.present = present
-        self._keep_only(present.any(dim=1))
+        found = (self._eeg(), self._eye(), self._face(), self._voice(rows))
+        present = torch.stack([there for _, there in found], dim=1)
+        kept = present.any(dim=1)
+        self.present = present[kept]
+        self.trial, self.t_end = self.trial[kept.numpy()], self.t_end[kept.numpy()]
+        self._held = {name: values[kept] for held, _ in found for name, values in held.items()}
 
     def __len__(self) -> int:
         return len(self.trial)
@@ -101,9 +105,9 @@ class TrialWindows:
         ]
         return np.array(at, dtype=np.intp).reshape(ends.shape), ends
 
-    # --- by modality: what is kept, and where it is present (n,) ---
+    # --- by modality: what is held, under the names of `NetworkInput`, and where it is present (n,) ---
 
-    def _eeg(self) -> Tensor:
+    def _eeg(self) -> _Held:
         table, config = self._table, self.config
         back, ends = self._back(config.n_eeg_steps)
         inside = ends - config.windows.eeg_step_s >= self._begin[:, None] - SLACK_S
@@ -112,17 +116,17 @@ class TrialWindows:
         usable = torch.from_numpy(table.eeg_usable[back][:, :, self._positions]) & steps[..., None]
         values = torch.where(steps[..., None, None], values, 0.0)
         if config.network.streams:
-            self._eeg_steps, self._eeg_channels, self._eeg_values = usable.any(dim=2), usable, values
+            held = {"eeg": values, "eeg_step_mask": usable.any(dim=2), "eeg_channel_mask": usable}
             newest = usable[:, -1].any(dim=1)
             steps = steps[:, config.windows.eeg_run_in :]
         else:
-            self._eeg_steps = steps
-            self._eeg_channels = _each(majority_usable, usable, steps, like=usable[:, 0])
-            self._eeg_values = _each(fill_from_other_steps, values, usable, like=values)
-            newest = self._eeg_channels.any(dim=1)
-        return newest & self._enough(steps)
+            channels = _each(majority_usable, usable, steps, like=usable[:, 0])
+            values = _each(fill_from_other_steps, values, usable, like=values)
+            held = {"eeg": values, "eeg_step_mask": steps, "eeg_channel_mask": channels}
+            newest = channels.any(dim=1)
+        return held, newest & self._enough(steps)
 
-    def _eye(self) -> Tensor:
+    def _eye(self) -> _Held:
         table, config = self._table, self.config
         back, ends = self._back(config.windows.eye_n_steps)
         age = ends - self._begin[:, None]
@@ -134,15 +138,16 @@ class TrialWindows:
         is_long[long] = True
         is_whole = torch.from_numpy(age >= config.windows.pupil_s - SLACK_S)
         finite = torch.isfinite(values) & steps[..., None] & (is_whole[..., None] | ~is_long)
-        self._eye_steps, self._eye_features = steps, finite.any(dim=1)
-        self._eye_values = _each(fill_from_other_steps, values, finite, like=values)
-        return self._eye_features.any(dim=1) & self._enough(steps)
+        values = _each(fill_from_other_steps, values, finite, like=values)
+        features = finite.any(dim=1)
+        held = {"eye": values, "eye_step_mask": steps, "eye_feature_mask": features}
+        return held, features.any(dim=1) & self._enough(steps)
 
     def _enough(self, steps: Tensor) -> Tensor:
         least = min(self.config.windows.min_valid_steps, steps.shape[1])
         return (steps.sum(dim=1) >= least) & steps[:, -1]
 
-    def _face(self) -> Tensor:
+    def _face(self) -> _Held:
         table, windows = self._table, self.config.windows
         n_frames, a_second = round(windows.face_s / windows.face_grid_s), faces_a_second(self.config)
         back, _ = self._back(-(-n_frames // a_second))
@@ -154,38 +159,32 @@ class TrialWindows:
         n = len(back)
         n_cut = back.shape[1] * a_second
         there = torch.from_numpy(table.face_there[back].reshape(n, n_cut)[:, -n_frames:] & inside)
-        self._face_mask = torch.from_numpy(table.face_found[back].reshape(n, n_cut)[:, -n_frames:] & inside)
+        mask = torch.from_numpy(table.face_found[back].reshape(n, n_cut)[:, -n_frames:] & inside)
         tokens = torch.from_numpy(table.face[back].reshape(n, n_cut, table.face.shape[2])[:, -n_frames:])
-        self._face_tokens = torch.where(self._face_mask[..., None], tokens, 0.0)
-        self._face_times = torch.from_numpy(ages).float().repeat(n, 1)
+        held = {
+            "face_tokens": torch.where(mask[..., None], tokens, 0.0),
+            "face_mask": mask,
+            "face_times": torch.from_numpy(ages).float().repeat(n, 1),
+        }
         least = windows.face_min_frames
-        return (there.sum(dim=1) >= least) & there[:, -1] & (self._face_mask.sum(dim=1) >= least)
+        return held, (there.sum(dim=1) >= least) & there[:, -1] & (mask.sum(dim=1) >= least)
 
-    def _voice(self, rows: NDArray[np.intp]) -> Tensor:
+    def _voice(self, rows: NDArray[np.intp]) -> _Held:
         """A clip's tokens have looked at all of it: it counts only where all of it is inside."""
         table, clip_s = self._table, self._table.voice_clip_s[rows]
         start = self.t_end - clip_s
         there = torch.from_numpy((clip_s > 0) & (start >= self._begin - SLACK_S))
-        n_tokens = max(1, table.voice.shape[1])
-        self._voice_tokens = torch.zeros(len(rows), n_tokens, table.voice.shape[2])
-        self._voice_mask = torch.zeros(len(rows), n_tokens, dtype=torch.bool)
-        self._voice_times = torch.zeros(len(rows), n_tokens)
         if table.voice.shape[1]:
             times = torch.from_numpy(self.t_end - start).float()[:, None] - torch.from_numpy(
                 table.voice_times
             )
-            self._voice_tokens = torch.from_numpy(table.voice[rows])
-            self._voice_mask = torch.from_numpy(table.voice_mask[rows]) & there[:, None]
-            self._voice_times = times.clamp_min(0.0)
-        return there
-
-    def _keep_only(self, kept: Tensor) -> None:
-        n = len(kept)
-        for name, value in vars(self).items():
-            if isinstance(value, Tensor) and name != "_positions" and len(value) == n:
-                setattr(self, name, value[kept])
-            elif isinstance(value, np.ndarray) and len(value) == n:
-                setattr(self, name, value[kept.numpy()])
+            tokens = torch.from_numpy(table.voice[rows])
+            mask = torch.from_numpy(table.voice_mask[rows]) & there[:, None]
+        else:  # the network takes one masked token where nobody was heard
+            times = torch.zeros(len(rows), 1)
+            tokens = torch.zeros(len(rows), 1, table.voice.shape[2])
+            mask = torch.zeros(len(rows), 1, dtype=torch.bool)
+        return {"voice_tokens": tokens, "voice_mask": mask, "voice_times": times.clamp_min(0.0)}, there
 
     # --- the network's input ---
 
@@ -193,31 +192,23 @@ class TrialWindows:
         self, normaliser: Normaliser, modalities: Collection[str] = MODALITIES, at: slice = slice(None)
     ) -> NetworkInput:
         """Return windows as the network takes them; a modality not among ``modalities`` is absent."""
-        eeg, eeg_steps, eeg_channels = self._eeg_values[at], self._eeg_steps[at], self._eeg_channels[at]
+        held = {name: values[at] for name, values in self._held.items()}
+        eeg, eeg_steps, eeg_channels = held["eeg"], held["eeg_step_mask"], held["eeg_channel_mask"]
         if normaliser.eeg is not None:
             eeg = normaliser.eeg.select(self._positions.tolist()).apply(eeg)
         there = eeg_channels if eeg_channels.dim() == 3 else eeg_steps[..., None] & eeg_channels[:, None]
-        eye, eye_steps, eye_features = self._eye_values[at], self._eye_steps[at], self._eye_features[at]
+        eye, eye_steps, eye_features = held["eye"], held["eye_step_mask"], held["eye_feature_mask"]
         if normaliser.eye is not None:
             eye = normaliser.eye.apply(eye)
         eye = torch.where(eye_steps[..., None] & eye_features[:, None], eye, 0.0)
         allowed = [m in modalities and m in self.config.modalities for m in MODALITIES]
-        return NetworkInput(
-            eeg=torch.where(there[..., None], eeg, 0.0).permute(0, 2, 1, 3).contiguous(),
-            eeg_positions=self._positions,
-            eeg_step_mask=eeg_steps,
-            eeg_channel_mask=eeg_channels,
-            eye=eye.permute(0, 2, 1).contiguous(),
-            eye_step_mask=eye_steps,
-            eye_feature_mask=eye_features,
-            face_tokens=self._face_tokens[at],
-            face_mask=self._face_mask[at],
-            face_times=self._face_times[at],
-            voice_tokens=self._voice_tokens[at],
-            voice_mask=self._voice_mask[at],
-            voice_times=self._voice_times[at],
-            present=self.present[at] & torch.tensor(allowed),
-        )
+        held |= {
+            "eeg": torch.where(there[..., None], eeg, 0.0).permute(0, 2, 1, 3).contiguous(),  # (B, C, T, F)
+            "eeg_positions": self._positions,
+            "eye": eye.permute(0, 2, 1).contiguous(),  # (B, E, T)
+            "present": self.present[at] & torch.tensor(allowed),
+        }
+        return NetworkInput(**held)
 
 
 def _each(function: object, *batches: Tensor, like: Tensor) -> Tensor:
