@@ -71,7 +71,7 @@ class CalibrationWindow(QMainWindow):
         self.closing = Closing(self, session, self._keep_settings)
         self._clock, self._is_placed = clock, is_placed
         self.plan = prepared.plan
-        self._has_agreed = self._has_aborted = False
+        self._has_agreed = False
         self._chooses = prepared.record is not None
         self._name = ""
         self._n_refreshes = 0
@@ -123,7 +123,7 @@ class CalibrationWindow(QMainWindow):
 
     def start(self) -> None:
         """Start the engine, from the notice on."""
-        self._has_agreed = self._has_aborted = False
+        self._has_agreed = False
         self.steps.restart()
         self.session.start(self.request)
 
@@ -151,7 +151,6 @@ class CalibrationWindow(QMainWindow):
         ask_to_end(self, self._abort)
 
     def _abort(self) -> None:
-        self._has_aborted = True
         self.screens.finish.is_aborted = True
         self.send(AbortSession())
 
