@@ -174,6 +174,7 @@ def used_modalities(
         raise InputError(
             f"expected data that the model knows ({', '.join(base.config.modalities)}), found none agreed to",
             where="calibration",
+            remedy="agree to one of them, or take a model that knows others with --model",
         )
     return tuple(m for m in MODALITIES if m in allowed)
 

@@ -72,7 +72,9 @@ def _parsed(path: Path, where: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError("there is no such file", where=where, remedy="check the path") from error
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=where) from error
+        raise InputError(
+            f"cannot be read: {error.strerror}", where=where, remedy="check path and rights"
+        ) from error
     try:
         return tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows put a mark before it
     except UnicodeDecodeError as error:

@@ -78,7 +78,11 @@ def save_profile(folder: Path | str, profile: CalibrationProfile) -> str:
         for name, content in files:  # the config last: a folder without one is no profile
             (folder / name).write_bytes(content)
     except OSError as error:
-        raise InputError(f"cannot write the profile: {error.strerror or error}", where=str(folder)) from error
+        raise InputError(
+            f"cannot write the profile: {error.strerror or error}",
+            where=str(folder),
+            remedy="free some space",
+        ) from error
     return _sha256(text, weights)
 
 

@@ -50,7 +50,9 @@ def load_record(path: Path) -> SessionRecord:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+        raise InputError(
+            f"cannot be read: {error.strerror or error}", where=str(path), remedy="check path and rights"
+        ) from error
     except ValueError as error:
         raise InputError(f"is damaged: {error}", where=str(path), remedy=_REMEDY) from error
     version = content.get("version") if isinstance(content, dict) else None

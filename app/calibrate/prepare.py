@@ -75,7 +75,11 @@ def prepare(request: CalibrationRequest) -> Prepared:
     """
     check_subject(request.subject)
     if request.labels not in LABELS:
-        raise InputError(f"expected {' or '.join(LABELS)}, found {request.labels!r}", where="--labels")
+        raise InputError(
+            f"expected {' or '.join(LABELS)}, found {request.labels!r}",
+            where="--labels",
+            remedy="name one of them",
+        )
     check_model_and_options(request.options)
     data = request.data_dir or default_data_folder()
     place, record = _newest(data, request.subject) if request.resume else (None, None)

@@ -156,11 +156,10 @@ class CalibrationRun(Observer):
         if request.simulated is None:
             yield request.options.streams
             return
-        kinds = {kind: modality for kind, modality in MODALITY_OF_KIND.items()}
         wanted = tuple(
             spec.key
             for spec in request.simulated.specs().values()
-            if kinds.get(spec.kind) in self.consent.modalities
+            if MODALITY_OF_KIND.get(spec.kind) in self.consent.modalities
         )
         simulated = replace(request.simulated, streams=wanted, follow=self._source_id)
         self.on_stage("starting the simulated devices")

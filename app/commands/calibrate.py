@@ -254,7 +254,11 @@ def _again(
     from app.calibrate.foreign import ForeignTrials, calibrate_foreign
 
     if len(files) != 1:
-        raise InputError(f"expected one recording, found {len(files)}", where="--from-xdf with --events")
+        raise InputError(
+            f"expected one recording, found {len(files)}",
+            where="--from-xdf with --events",
+            remedy="fit one after the other",
+        )
     wanted = ForeignTrials.parse(events, trial_s, request.n_trials, per_class)
     tested = calibrate_foreign(files[0], request, wanted, out, _say)
     _print(tested.to_json(), tested.lines(), as_json)

@@ -165,7 +165,9 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
     missing = [name for name in (*SETTINGS, *STREAMING_SETTINGS) if name not in accuracy]
     if missing:
         raise InputError(
-            f"nothing came out for {', '.join(missing)}: {left_out[0].why}", where="evaluate generated"
+            f"nothing came out for {', '.join(missing)}: {left_out[0].why}",
+            where="evaluate generated",
+            remedy="mend that, or try it out first with --quick",
         )
     return Directions(accuracy, tuple(left_out), options)
 
