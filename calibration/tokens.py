@@ -109,11 +109,12 @@ class TrialWindows:
 
     def _eeg(self) -> _Held:
         table, config = self._table, self.config
+        positions = self._positions.numpy()  # NumPy takes a tensor of one for a number, and drops the axis
         back, ends = self._back(config.n_eeg_steps)
         inside = ends - config.windows.eeg_step_s >= self._begin[:, None] - SLACK_S
         steps = torch.from_numpy((back >= 0) & table.eeg_there[back] & inside)  # (n, T)
-        values = torch.from_numpy(table.eeg[back][:, :, self._positions])  # (n, T, C, F)
-        usable = torch.from_numpy(table.eeg_usable[back][:, :, self._positions]) & steps[..., None]
+        values = torch.from_numpy(table.eeg[back][:, :, positions])  # (n, T, C, F)
+        usable = torch.from_numpy(table.eeg_usable[back][:, :, positions]) & steps[..., None]
         values = torch.where(steps[..., None, None], values, 0.0)
         if config.network.streams:
             held = {"eeg": values, "eeg_step_mask": usable.any(dim=2), "eeg_channel_mask": usable}

@@ -168,6 +168,18 @@ def test_a_modality_without_consent_is_not_used(session, base):
     assert all(torch.equal(found.profile.head[n], other.profile.head[n]) for n in found.profile.head)
 
 
+@pytest.mark.parametrize("n_electrodes", [0, 1])
+def test_a_session_without_eeg_or_with_one_electrode_is_fitted(session, base, n_electrodes):
+    record, rows = session
+    few = replace(
+        rows, positions=rows.positions[:n_electrodes], eeg_there=rows.eeg_there & (n_electrodes > 0)
+    )
+    used = ("eeg", "eye") if n_electrodes else ("eye",)
+    found = fit(few, replace(record, consent=Consent(used)), base, options=SHORT)
+    assert found.profile.summary.modalities == used
+    assert len(found.profile.summary.ch_names) == n_electrodes
+
+
 def test_nothing_agreed_to_is_refused(session, base):
     record, rows = session
     with pytest.raises(InputError, match="none agreed to"):
