@@ -94,7 +94,7 @@ def _refuse_empty(record: SessionRecord, counts: Counter[str]) -> None:
         raise InputError(
             f"expected at least one usable trial of every class, found none of {', '.join(empty)}",
             where="calibration",
-            remedy="repeat one of its trials, or leave the class out with --classes",
+            remedy="repeat one of its trials, or run another session without it (--new --classes)",
         )
 
 
