@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 
 from acquisition.errors import InputError
-from acquisition.types import Chunk
 from app.calibrate.finish import FinalFit
 from app.calibrate.prepare import prepare
 from app.calibrate.run import CalibrationRun
@@ -23,26 +22,18 @@ from app.engine.calibration_orders import (
     Shown,
     SkipTrial,
 )
-from app.engine.desk import Desk
-from app.engine.messages import Opened, Phase, StartRecording, Stop, StopRecording
-from app.engine.model_info import model_info
-from app.engine.notes import NoteOutlet
-from app.engine.orders import OrderBox
+from app.engine.messages import StartRecording, Stop, StopRecording
+from app.engine.orders import OrderBox, Stopped
 from app.engine.request import CalibrationRequest
 from app.engine.tap import Tap
-from app.live import Observer, OpenSession
-from app.simulated_streams import simulated_streams
+from app.engine.watched import WatchedSession
 from calibration.consent import check_consent
 from calibration.types import Consent, SessionRecord, SessionView
 
 _LISTEN_S = 0.1
 
 
-class _Stopped(Exception):
-    """The window wants no session any more, before there is one."""
-
-
-class CalibrationEngine(Observer):
+class CalibrationEngine(WatchedSession):
     """Runs a calibration for a window, from the consent to the report.
 
     Parameters
@@ -58,11 +49,9 @@ class CalibrationEngine(Observer):
     def __init__(
         self, request: CalibrationRequest, tell: Callable[[object], None], orders: OrderBox, tap: Tap
     ) -> None:
-        self._request, self._tell, self._orders, self._tap = request, tell, orders, tap
+        super().__init__(request.options, tell, orders, tap)
+        self._request = request
         self._interrupted = threading.Event()
-        self._run: CalibrationRun | None = None
-        self._desk: Desk | None = None
-        self._notes: NoteOutlet | None = None
         self._view: SessionView | None = None
 
     def run(self) -> None:
@@ -73,12 +62,12 @@ class CalibrationEngine(Observer):
         InputError
             If something is wrong that stops the session; what was recorded is kept.
         """
-        with contextlib.suppress(_Stopped):
+        with contextlib.suppress(Stopped):
             prepared = prepare(self._request)
             consent = self._wait_for_consent()
             if consent is None:
                 return
-            self._run = run = CalibrationRun(
+            run = CalibrationRun(
                 prepared,
                 consent,
                 self,
@@ -86,13 +75,11 @@ class CalibrationEngine(Observer):
                 listener=self._tap,
                 interrupted=self._interrupted,
             )
+            self._telemetry = run.telemetry
             try:
                 record = run.run()
             finally:
-                if self._desk is not None and run.live is not None:
-                    self._desk.tell_health(run.live)  # how the recording ended
-                if self._notes is not None:
-                    self._notes.close()
+                self._close(run.live)
             if not run.session.is_aborted:
                 self._fit(run, record)
 
@@ -102,7 +89,7 @@ class CalibrationEngine(Observer):
             self._orders.wait(_LISTEN_S)
             for order in self._orders.take():
                 if isinstance(order, Stop):
-                    raise _Stopped
+                    raise Stopped
                 if isinstance(order, GiveConsent):
                     return check_consent(order.consent) if order.consent.modalities else None
 
@@ -169,42 +156,3 @@ class CalibrationEngine(Observer):
         if view != self._view:
             self._view = view
             self._tap.put(view)
-
-    # --- called by the live session ---
-
-    def on_stage(self, stage: str) -> None:
-        """Tell the window, and go no further when it wants to stop."""
-        if self._orders.must_stop:
-            raise _Stopped
-        self._tell(Phase(stage))
-
-    def own_source_ids(self) -> list[str]:
-        """Open the notes' stream, which the recording shall hold."""
-        self._notes = NoteOutlet()
-        return [self._notes.header.source_id]
-
-    def on_open(self, opened: OpenSession) -> None:
-        """Tell the window what it will see."""
-        if self._orders.must_stop:
-            raise _Stopped
-        assert self._notes is not None
-        assert self._run is not None
-        model = model_info(opened.checkpoint, self._request.options)
-        streams = simulated_streams(opened.source.headers.values())
-        self._tell(Opened("live", model, None, bool(streams.simulated), streams.real))
-        self._tell(Phase("running"))
-        self._desk = Desk(opened, self._notes, self._run.telemetry, self._tap, model.device)
-
-    def on_recording(self) -> None:
-        """Note in the recording what is unplugged as it begins."""
-        if self._desk is not None:
-            self._desk.restate_plugs()
-
-    def on_chunk(self, chunk: Chunk) -> None:
-        """Show a chunk."""
-        self._tap.on_chunk(chunk)
-
-    def after_decode(self) -> None:
-        """Use the decode thread's free time for an occlusion check."""
-        if self._desk is not None:
-            self._desk.occlusion.work()

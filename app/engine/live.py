@@ -8,17 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from acquisition.clock import LslClock
-from acquisition.types import Change, Chunk, StreamEvent
-from app.engine.desk import Desk
-from app.engine.messages import Opened, Phase, Stop
-from app.engine.model_info import model_info
-from app.engine.notes import NoteOutlet
-from app.engine.orders import OrderBox
+from acquisition.types import Change, StreamEvent
+from app.engine.messages import Stop
+from app.engine.orders import OrderBox, Stopped
 from app.engine.request import LiveRequest
 from app.engine.tap import Tap
-from app.live import LiveSession, Observer, OpenSession
+from app.engine.watched import WatchedSession
+from app.live import LiveSession
 from app.session_options import SessionOptions
-from app.simulated_streams import simulated_streams
 from app.simulator_process import SimulatorProcess, stream_choices
 from app.telemetry import Telemetry
 
@@ -27,11 +24,7 @@ from app.telemetry import Telemetry
 _CLOSE_RECORDING_S = 0.0
 
 
-class _Stopped(Exception):
-    """The window wants no session any more, before there is one."""
-
-
-class LiveEngine(Observer):
+class LiveEngine(WatchedSession):
     """Runs a live session for a window.
 
     Parameters
@@ -47,11 +40,10 @@ class LiveEngine(Observer):
     def __init__(
         self, request: LiveRequest, tell: Callable[[object], None], orders: OrderBox, tap: Tap
     ) -> None:
-        self._request, self._tell, self._orders, self._tap = request, tell, orders, tap
+        super().__init__(request.options, tell, orders, tap)
+        self._request = request
         self._telemetry = Telemetry(listener=tap)
         self._stopping = threading.Event()
-        self._desk: Desk | None = None
-        self._notes: NoteOutlet | None = None
 
     def run(self) -> None:
         """Run until told to stop, the time is over, or a thread fails.
@@ -62,7 +54,7 @@ class LiveEngine(Observer):
             If model, streams or files cannot be used.
         """
         request = self._request
-        with contextlib.suppress(_Stopped), self._simulated() as options:
+        with contextlib.suppress(Stopped), self._simulated() as options:
             session = LiveSession(
                 options,
                 webcam=request.webcam,
@@ -76,10 +68,7 @@ class LiveEngine(Observer):
             try:
                 session.run(lambda: self._attend(session))
             finally:
-                if self._desk is not None:
-                    self._desk.tell_health(session)  # how the recording ended
-                if self._notes is not None:
-                    self._notes.close()
+                self._close(session)
 
     @contextlib.contextmanager
     def _simulated(self) -> Iterator[SessionOptions]:
@@ -111,41 +100,3 @@ class LiveEngine(Observer):
             else:
                 desk.obey(order)
         desk.tell_due(session)
-
-    # --- called by the session ---
-
-    def on_stage(self, stage: str, message: str = "") -> None:
-        """Tell the window, and go no further when it wants to stop."""
-        if self._orders.must_stop:
-            raise _Stopped
-        self._tell(Phase(stage, message))
-
-    def own_source_ids(self) -> list[str]:
-        """Open the notes' stream, which a recording shall hold."""
-        self._notes = NoteOutlet()
-        return [self._notes.header.source_id]
-
-    def on_open(self, opened: OpenSession) -> None:
-        """Tell the window what it will see."""
-        if self._orders.must_stop:
-            raise _Stopped
-        assert self._notes is not None
-        model = model_info(opened.checkpoint, self._request.options)
-        streams = simulated_streams(opened.source.headers.values())
-        self._tell(Opened("live", model, None, bool(streams.simulated), streams.real))
-        self._tell(Phase("running"))
-        self._desk = Desk(opened, self._notes, self._telemetry, self._tap, model.device)
-
-    def on_recording(self) -> None:
-        """Note in the recording what is unplugged as it begins."""
-        if self._desk is not None:
-            self._desk.restate_plugs()
-
-    def on_chunk(self, chunk: Chunk) -> None:
-        """Show a chunk."""
-        self._tap.on_chunk(chunk)
-
-    def after_decode(self) -> None:
-        """Use the decode thread's free time for an occlusion check."""
-        if self._desk is not None:
-            self._desk.occlusion.work()

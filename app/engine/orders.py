@@ -9,6 +9,10 @@ from multiprocessing.connection import Connection
 from app.engine.messages import StartRecording, Stop, StopRecording
 
 
+class Stopped(Exception):
+    """The window wants no session any more, before there is one."""
+
+
 class OrderBox:
     """Collects orders in a thread of its own.
 

@@ -8,17 +8,13 @@ from collections.abc import Callable
 from acquisition.errors import InputError
 from app.engine.messages import Opened, Phase
 from app.engine.model_info import model_info
-from app.engine.orders import OrderBox
+from app.engine.orders import OrderBox, Stopped
 from app.engine.player import Player
 from app.engine.replay_news import damage_events, timeline_of
 from app.engine.request import ReplayRequest
 from app.engine.tap import Tap
 from app.replay_file import ReplayFile
 from app.simulated_streams import simulated_streams
-
-
-class _Stopped(Exception):
-    """The window wants no replay any more, before there is one."""
 
 
 class ReplayEngine:
@@ -56,7 +52,7 @@ class ReplayEngine:
         request = self._request
         self._say_stage("loading the model")
         file = ReplayFile(request.path, request.options, request.start_s, request.stop_s, request.chunk)
-        with contextlib.suppress(_Stopped):
+        with contextlib.suppress(Stopped):
             player = self._opened(file)
             try:
                 with contextlib.closing(player.sink):
@@ -95,5 +91,5 @@ class ReplayEngine:
     def _say_stage(self, message: str) -> None:
         """Tell the window, and go no further when it wants to stop."""
         if self._orders.must_stop:
-            raise _Stopped
+            raise Stopped
         self._tell(Phase("loading", message, self._request.speed))
