@@ -52,6 +52,12 @@ def fit_again(
     if twice := [path for path in files if [one.resolve() for one in files].count(path.resolve()) > 1]:
         raise InputError("the file is named twice", where=str(twice[0]), remedy="name each recording once")
     sidecars = [read_sidecar(path) for path in files]
+    if len(people := {str(one["subject"]) for one in sidecars if "subject" in one}) > 1:
+        raise InputError(
+            f"expected recordings of one person, found {' and '.join(sorted(people))}",
+            where="--from-xdf",
+            remedy="a model is of one person: fit each one's recordings apart",
+        )
     consents = [_consent(path, sidecar, consent) for path, sidecar in zip(files, sidecars, strict=True)]
     runs: list[RecordedRun] = []
     record: SessionRecord | None = None

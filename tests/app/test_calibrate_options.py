@@ -37,3 +37,11 @@ def test_nobody_agrees_to_a_recording_by_calling_it_simulated(capsys, tmp_path):
     recording = tmp_path / "of-a-person.xdf"
     recording.write_bytes(b"XDF:")
     assert "--simulate does not go with --from-xdf" in told(f"--from-xdf {recording} --simulate", capsys)
+
+
+def test_recordings_of_two_people_make_no_model(capsys, tmp_path):
+    for subject in ("S01", "S02"):
+        (tmp_path / f"{subject}.xdf").write_bytes(b"XDF:")
+        (tmp_path / f"{subject}.json").write_text(f'{{"subject": "{subject}"}}', encoding="utf-8")
+    line = f"--from-xdf {tmp_path / 'S01.xdf'} --from-xdf {tmp_path / 'S02.xdf'} --consent eeg"
+    assert "expected recordings of one person, found S01 and S02" in told(line, capsys)
