@@ -185,7 +185,9 @@ class LiveStream:
 
     def _count(self, n_read: int, now: float) -> None:
         self._n_samples += n_read
-        if self._bins and now - self._bins[-1][0] < _RATE_BIN_S:
+        if self._n_samples == n_read:  # the first ones waited until somebody read: they have no rate
+            self._bins.append((now, 0))
+        elif self._bins and now - self._bins[-1][0] < _RATE_BIN_S:
             self._bins[-1] = (self._bins[-1][0], self._bins[-1][1] + n_read)
         else:
             self._bins.append((now, n_read))

@@ -50,9 +50,9 @@ _WORDS = {
 }
 _CHOICE = (
     "The head with more trials right is kept, each trial predicted by a model fitted without it; of equals "
-    "the one with likelier answers. For its figures the choice, the temperature and the person's "
-    "level were found anew without each trial. The shuffled results are of the linear head, refitted to "
-    "shuffled labels of the trials."
+    "the one with likelier answers. The verdict may be lower than this table: for it the choice, the "
+    "temperature and the person's level, too, were found anew without each trial. The shuffled results are "
+    "of the linear head, refitted to shuffled labels of the trials."
 )
 
 

@@ -236,7 +236,8 @@ class CalibrationRun(Observer):
         assert self.live is not None
         health, specs = self.live.stream_health, self.opened.source.specs
         if self._hub.lights is not None:
-            self.session.set_checks(self._hub.lights.checks(health))
+            if self._wanted is None:  # once the person has begun, the lights of that moment count
+                self.session.set_checks(self._hub.lights.checks(health))
             return
         silent = frozenset(
             spec.name

@@ -104,7 +104,13 @@ def calibrate(
     threads: opt.Threads = 0,
     headless: opt.Headless = False,
     as_json: opt.Json = False,
-    screenshot: opt.Screenshot = None,
+    screenshot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Save a picture of each screen to this folder while the session goes on by itself.",
+            show_default=False,
+        ),
+    ] = None,
     seconds: opt.Seconds = None,
     size: opt.Size = None,
     theme: opt.Theme = None,

@@ -64,7 +64,8 @@ class Screenshots:
         if title not in self.saved and not self._is_waiting(name, view, waited):
             self._save(title)
         if name == "failed" or (waited > _LIMIT_S and name in ("waiting", "preflight")):
-            self._finish(f"the session stood at {name}: {self._window.session.store.phase.message}")
+            why = (view.message if view is not None else "") or self._window.session.store.phase.message
+            self._finish(f"the session stood at {name}: {why or f'nothing happened for {waited:.0f} s'}")
         elif not self._has_acted:
             self._act(name, view, waited)
 
