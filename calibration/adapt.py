@@ -37,7 +37,7 @@ from calibration.report.summary import FitFigures, HeadScore, HeldOutTrial, Scor
 from calibration.rows import RowTable
 from calibration.session_tokens import SessionTokens
 from calibration.shuffles import N_SHUFFLES, shuffled_results
-from calibration.trials import ChosenTrials, choose_trials
+from calibration.trials import ChosenTrials, choose_trials, n_planned
 from calibration.types import SessionRecord
 from calibration.verdict import Verdict, judge
 from models.checkpoint import Checkpoint
@@ -144,7 +144,7 @@ def fit(
         [trial.predicted for trial in figures.trials],
         len(chosen.classes),
         shuffled,
-        len(chosen.left_out),
+        n_planned(record) - len(figures.trials),
     )
     summary = _summary(chosen, figures, verdict, model, rows, record, base, options, modalities)
     figures = replace(figures, fit_seconds=time.monotonic() - began)

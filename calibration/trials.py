@@ -100,3 +100,8 @@ def _refuse_empty(record: SessionRecord, counts: Counter[str]) -> None:
 
 def _counted(record: SessionRecord, counts: Counter[str]) -> str:
     return ", ".join(f"{counts[name]} of {name}" for name in record.classes)
+
+
+def n_planned(record: SessionRecord) -> int:
+    """Return how many trials a session was to have; shown, skipped and never reached ones alike."""
+    return max(len(record.order), len({trial.number for trial in record.trials}))

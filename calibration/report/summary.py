@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.quality import TrialQuality
+from calibration.trials import n_planned
 from calibration.types import Consent, DisplayTiming, SessionRecord, TrialRecord
 from calibration.verdict import Verdict, balanced_accuracy, judge, trial_interval
 
@@ -173,8 +174,7 @@ def summarise(
         if trial.state != "repeated":
             counting[trial.number] = trial
     trials = tuple(counting[number] for number in sorted(counting))
-    n_planned = max(len(record.order), len(trials))
-    left_out = _left_out(record, trials, fit, n_planned)
+    left_out = _left_out(record, trials, fit)
     verdict = judge(
         [trial.label for trial in fit.trials],
         [trial.predicted for trial in fit.trials],
@@ -191,7 +191,7 @@ def summarise(
         fit=fit,
         trials=trials,
         left_out=left_out,
-        n_planned=n_planned,
+        n_planned=n_planned(record),
         n_repeated=sum(trial.state == "repeated" for trial in record.trials),
         quality=tuple(sorted(quality, key=lambda one: one.trial)),
         modalities=tuple(record.consent.modalities if modalities is None else modalities),
@@ -204,14 +204,12 @@ def summarise(
     )
 
 
-def _left_out(
-    record: SessionRecord, trials: Sequence[TrialRecord], fit: FitFigures, n_planned: int
-) -> tuple[LeftOut, ...]:
+def _left_out(record: SessionRecord, trials: Sequence[TrialRecord], fit: FitFigures) -> tuple[LeftOut, ...]:
     """Return every planned trial that the model was not fitted to, with the reason."""
     used = {trial.number for trial in fit.trials}
     known = {trial.number: trial for trial in trials}
     found = []
-    for number in range(1, n_planned + 1):
+    for number in range(1, n_planned(record) + 1):
         if number in used:
             continue
         trial = known.get(number)

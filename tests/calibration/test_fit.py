@@ -13,6 +13,7 @@ from calibration.adapt import FitOptions, fit
 from calibration.normalisation import PersonalLevel
 from calibration.profile import apply_profile
 from calibration.progress import progress_of
+from calibration.report.summary import summarise
 from calibration.rows import RowTable
 from calibration.session_tokens import SessionTokens
 from calibration.trials import choose_trials
@@ -128,6 +129,14 @@ def test_figures_hold_every_trial_every_head_and_every_modality(fitted, session)
     assert figures.base_model is not None
     assert figures.base_model.n_trials == 4
     assert len(figures.shuffled) == 20
+
+
+def test_profile_and_report_count_the_trials_never_reached_alike(session, base):
+    record, rows = session
+    record = replace(record, order=tuple(trial.emotion for trial in record.trials) + CLASSES)
+    fitted = fit(rows, record, base, options=SHORT)
+    assert "2 more were left out" in fitted.verdict.words
+    assert summarise(record, fitted.figures, ()).verdict.words == fitted.verdict.words
 
 
 def test_the_profile_runs_on_its_base_model_and_answers_as_the_head_does(fitted, session, base):
