@@ -135,6 +135,7 @@ class Result:
     profile: Path | None
     report: Path
     recording: Path | None
+    is_simulated: bool = False
 
 
 @dataclass(frozen=True)

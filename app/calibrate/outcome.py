@@ -32,6 +32,7 @@ class Finished:
             self.profile,
             self.report,
             self._recording,
+            self.summary.is_simulated,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -317,6 +317,7 @@ def _consent(
     from calibration.consent import give_consent
 
     if everything:
+        _say("the simulated person agrees to everything, raw face video and voice included")
         return give_consent(MODALITIES, datetime.now(UTC), keep_face_video=True, keep_voice=True)
     if text is None:
         return None

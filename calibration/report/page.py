@@ -176,7 +176,7 @@ def _quality(summary: Summary) -> str:
     return section(
         "How good were the signals?",
         figure(svg),
-        paragraph(causes_in_words(summary)) if svg else "",
+        paragraph(causes_in_words(summary)) if any(one.ch_names for one in summary.quality) else "",
         table(
             columns,
             rows,

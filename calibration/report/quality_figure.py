@@ -29,9 +29,9 @@ LETTERS = {
 
 
 def electrode_figure(summary: Summary) -> Figure | None:
-    """Draw a heat map of trials by electrodes; None where no electrode was ever looked at."""
+    """Draw a heat map of trials by electrodes; None where no electrode was ever bad, or looked at."""
     trials = [one for one in summary.quality if one.ch_names]
-    if not trials:
+    if not any(share >= _LEAST for one in trials for share in one.bad_share):
         return None
     ch_names = trials[-1].ch_names
     shares = np.full((len(trials), len(ch_names)), np.nan)

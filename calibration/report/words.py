@@ -96,7 +96,7 @@ def does_eeg_add(summary: Summary) -> str:
         )
         return " ".join(parts)
     p = sum(math.comb(n_won + n_lost, k) for k in range(n_won, n_won + n_lost + 1)) / 2 ** (n_won + n_lost)
-    turned = f"EEG sets {trials(n_won)} right and {n_lost} wrong (sign test, {p_value(p)})"
+    turned = f"EEG sets {trials(n_won)} right and {n_lost} wrong (one-sided sign test, {p_value(p)})"
     parts.append(
         f"{turned}: it adds to the rest."
         if p < ALPHA

@@ -247,10 +247,10 @@ def scores(with_eeg: str, without: str) -> str:
 
 def test_the_control_without_eeg_says_whether_eeg_adds_anything():
     assert "Nothing here shows that EEG adds anything" in scores("++++++++--", "++++++++--")
-    assert "EEG sets 3 trials right and 0 wrong (sign test, p = 0.12): too few" in scores(
+    assert "EEG sets 3 trials right and 0 wrong (one-sided sign test, p = 0.12): too few" in scores(
         "+++++++---", "++++------"
     )
-    assert "(sign test, p = 0.031): it adds to the rest" in scores("++++++++++", "+++++-----")
+    assert "(one-sided sign test, p = 0.031): it adds to the rest" in scores("++++++++++", "+++++-----")
     assert "not used" in words.does_eeg_add(replace(made(), modalities=("face",)))
 
 

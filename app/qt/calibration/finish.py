@@ -96,7 +96,8 @@ class FinishScreen(Screen):
         column = QVBoxLayout(panel)
         column.setContentsMargins(18, 14, 18, 14)
         column.setSpacing(8)
-        column.addWidget(self.words("Verdict on the personal model", muted=True))
+        self.caption = self.words("", muted=True)
+        column.addWidget(self.caption)
         self.verdict = self.words("", 1.9, bold=True)
         self.verdict_words = self.words("", 1.15)
         self.bar = IntervalBar("Balanced accuracy of held-out trials")
@@ -125,6 +126,8 @@ class FinishScreen(Screen):
         if result is None:
             return
         self.title.setText("The session is over: thank you")
+        whose = "a simulated person's" if result.is_simulated else "the personal"
+        self.caption.setText(f"Verdict on {whose} model")
         self.verdict.setText(one_line(result.verdict).capitalize())
         words = message_line(result.words, _LONGEST)
         self.verdict_words.setText(words.replace(" %", "\N{NO-BREAK SPACE}%"))
