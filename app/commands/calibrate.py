@@ -194,6 +194,8 @@ def calibrate(
         code = run_in_window(request, window)
         if code is not None:
             return code
+    if simulate and consent is None:
+        _say("the simulated person agrees to everything, raw face video and voice included")
     return _headless(request, given, as_json)
 
 
@@ -317,7 +319,6 @@ def _consent(
     from calibration.consent import give_consent
 
     if everything:
-        _say("the simulated person agrees to everything, raw face video and voice included")
         return give_consent(MODALITIES, datetime.now(UTC), keep_face_video=True, keep_voice=True)
     if text is None:
         return None
