@@ -23,10 +23,11 @@ from calibration.quality import TrialQuality
 
 #: Seconds that are kept of a stream: four hours, some 10 MB with 62 electrodes.
 MOST_SECONDS = 14_400
-FULL_SCALE = 0.999  # a sample of sound at or beyond this is clipped
+#: A sample of sound at or beyond this is clipped: -0.1 dB, as 16-bit converters stop a little below 1.
+FULL_SCALE = 0.989
+LEAST_SFREQ = 20.0  # Hz, for the electrodes' figures
 
 _QUARTERS = 4  # of a second; coverage counts those with a sample
-_LEAST_SFREQ = 20.0  # Hz, for the electrodes' figures
 _QUIETEST = 1e-6  # -120 dB
 
 
@@ -207,7 +208,7 @@ class _Electrodes:
             # A stream that states no rate has that of its second second: the first is seldom whole.
             is_first, self._is_first = self._is_first, False
             sfreq = self._sfreq if self._sfreq > 0 else 0.0 if is_first else float(len(data))
-            if sfreq < _LEAST_SFREQ:
+            if sfreq < LEAST_SFREQ:
                 return None
             self._meter = QualityMeter(self._ch_names, sfreq, self._line_hz)
         self._meter.push(data, breaks)

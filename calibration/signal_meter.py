@@ -10,10 +10,10 @@ import numpy as np
 
 from acquisition.quality import ChannelQuality
 from acquisition.types import Chunk, Kind
+from calibration.quality_log import FULL_SCALE
 from calibration.signal_checks import Measured
 
 _OVER_S = 10.0
-_FULL_SCALE = 0.989  # -0.1 dB: 16-bit converters stop a little below 1
 _VALIDITY = 4  # column, see acquisition.adapters.gaze.COLUMNS
 
 
@@ -34,7 +34,7 @@ class SignalMeter:
             self._gaze.add(t, len(chunk.data), float((chunk.data[:, _VALIDITY] > 0).sum()), 0.0)
         elif kind is Kind.AUDIO:
             wave = np.nan_to_num(np.asarray(chunk.data, dtype=np.float64))
-            n_clipped = float((np.abs(wave) >= _FULL_SCALE).sum())
+            n_clipped = float((np.abs(wave) >= FULL_SCALE).sum())
             self._voice.add(t, wave.size, n_clipped, float((wave**2).sum()))
 
     def push_face(self, time: float, is_found: bool) -> None:

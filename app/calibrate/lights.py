@@ -12,12 +12,11 @@ from acquisition.lsl_stream import StreamHealth
 from acquisition.quality import ChannelQuality, QualityMeter
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamHeader, StreamSpec
 from calibration.preflight import preflight
+from calibration.quality_log import LEAST_SFREQ
 from calibration.signal_checks import sights
 from calibration.signal_meter import SignalMeter
 from calibration.types import Check, Consent
 from models.prediction import Prediction
-
-_LEAST_SFREQ = 20.0  # Hz, for the electrodes' figures
 
 
 class Lights:
@@ -75,7 +74,7 @@ class Lights:
 
     def _open(self, key: str, spec: StreamSpec) -> None:
         self._specs[key] = spec
-        if spec.kind is Kind.EEG and spec.sfreq >= _LEAST_SFREQ:
+        if spec.kind is Kind.EEG and spec.sfreq >= LEAST_SFREQ:
             self._eeg[key] = QualityMeter(spec.ch_names, spec.sfreq, self._line_hz)
 
     def on_chunk(self, chunk: Chunk) -> None:
