@@ -16,7 +16,8 @@ from calibration.places import SessionPlace
 from calibration.types import Check, Consent, SessionRecord, SessionView
 
 _LEAST_S = 5.0  # rates are counted over as long
-_SETTLE_S = 20.0  # the lights have turned by then, whichever way
+_SETTLE_S = 20.0  # yellow lights are waited for so long
+_RED_S = 40.0  # and red ones: a busy computer may make a rate look wrong for a while
 _BACK_WITHIN_S = 60.0  # a stream that has gone is waited for so long
 
 
@@ -70,15 +71,16 @@ class HeadlessSteer:
             self._say(f"so far {progress.n_correct} of {progress.n_trials} trials are recognised{weakest}")
 
     def _pass_preflight(self, run: CalibrationRun, view: SessionView, now: float) -> None:
-        """Go on once all lights are green, or those that are not red have had their time."""
+        """Go on once all lights are green, or those that are not have had their time."""
         if self._preflight_from is None:
             self._preflight_from = now
         waited_s = now - self._preflight_from
         lights = [check.light for check in view.checks]
         is_settled = waited_s >= (_LEAST_S if set(lights) == {"green"} else _SETTLE_S)
-        if not lights or not is_settled:
+        red = [check for check in view.checks if check.light == "red"]
+        if not lights or not is_settled or (red and waited_s < _RED_S):
             return
-        if red := [check for check in view.checks if check.light == "red"]:
+        if red:
             error = InputError(
                 "; ".join(f"{check.name}: {check.finding}" for check in red),
                 where="pre-flight",
