@@ -23,7 +23,7 @@ def run(*arguments: str) -> int:
     [
         ((), "nothing to evaluate on"),
         (("emodb",), "expected emodb and its folder"),
-        (("nodb", "."), "expected emodb and its folder, got nodb"),
+        (("nodb", "."), "expected emodb and its folder, or generated; got nodb"),
         (("emodb", ".", "--simulated"), "expected one thing to evaluate on"),
         (("--simulated", "--test", "."), "--test is for a data set"),
         (("emodb", "nowhere-at-all"), "expected the EMO-DB folder"),

@@ -32,7 +32,7 @@ class Header(QWidget):
         self.sign.setTextFormat(Qt.TextFormat.PlainText)
         self.sign.setAccessibleName(_SIGN_MEANING)
         self.sign.setToolTip(_SIGN_MEANING)
-        self.answer = ElidedLabel("The emotion shown, and how far it may be trusted", least=26)
+        self.answer = ElidedLabel("The emotion shown, and how far it may be trusted", least=14)
         self.answer.setObjectName("answer")
         self.file = ElidedLabel("The recording that is replayed", least=20, mode=Qt.TextElideMode.ElideMiddle)
         self.model = ElidedLabel("The model in use", mode=Qt.TextElideMode.ElideMiddle)
@@ -119,11 +119,14 @@ class Header(QWidget):
 
 
 def answer_words(verdict: Verdict) -> str:
-    """Return the likeliest emotion with its probability and, where it is no answer, why."""
+    """Return the likeliest emotion with its probability; where it is no answer, that comes first.
+
+    The end is cut where there is little room.
+    """
     if not math.isfinite(verdict.probability):
         return verdict.label
     words = f"{one_line(verdict.likeliest, 24)} {100 * verdict.probability:.0f} %"
-    return words if verdict.state == "certain" else f"{words}, {verdict.state}"
+    return words if verdict.state == "certain" else f"{verdict.state}: {words}"
 
 
 def model_words(model: ModelInfo) -> str:
