@@ -172,7 +172,7 @@ def test_two_recordings_of_one_session_are_whole(session) -> None:
         assert len(streams) == 6
         assert len(streams["SimulatedEEG"]["time_stamps"]) > 300
         assert len(streams["Affectscope predictions"]["time_stamps"]) >= 1
-        assert len(streams["Affectscope clock map"]["time_stamps"]) >= 2
+        assert len(streams["Affectscope clock map"]["time_stamps"]) >= 1  # restated as each recording begins
         assert json.loads(path.with_suffix(".json").read_text())["program"] == "affectscope"
 
 

@@ -51,7 +51,7 @@ def test_row_has_spread_over_people_and_over_sets():
 
 @pytest.mark.slow
 def test_small_run_fills_every_row():
-    options = replace(DirectionsOptions().quick(), seeds=(1,), n_subjects=1, n_jobs=1, pretrain_windows=16)
+    options = replace(DirectionsOptions().quick(), seeds=(1,), n_subjects=1, n_jobs=1, pretrain_windows=4)
     result = directions(options, lambda *told: None).to_dict()
     assert {row["row"] for row in result["rows"]} == {*SETTINGS, *STREAMING_SETTINGS}
     assert all(0 <= row["mean"] <= 1 for row in result["rows"])
