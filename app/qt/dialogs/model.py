@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
 from pathlib import Path
 
-from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
-    QFileDialog,
-    QLabel,
-    QListWidget,
-    QListWidgetItem,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PyQt6.QtWidgets import QWidget
 
 from acquisition.errors import InputError
 from app.model_check import ModelSummary, check_model, read_summary
-from app.qt.dialogs.fitting import fit_screen, short_path
+from app.qt.dialogs.folder import FolderDialog, FolderWords
 from app.qt.dialogs.worker import Work
 from app.view.plain_text import one_line
 from assets import DEMO_MODEL
 
-_WIDTH = 95  # characters of a path
+_WORDS = FolderWords(
+    "model", "Model folders", "A model that does not load is refused, and the one in use goes on.", n_lines=5
+)
 
 
-class ModelDialog(QDialog):
-    """A list of folders and what the chosen one says of itself.
+class ModelDialog(FolderDialog):
+    """A list of models and what the chosen one says of itself.
 
     Parameters
     ----------
@@ -49,48 +39,18 @@ class ModelDialog(QDialog):
         recent: Sequence[Path],
         on_chosen: Callable[[Path], None],
     ) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Model")
-        self._on_chosen = on_chosen
-        self.list = QListWidget()
-        self.list.setAccessibleName("Model folders")
-        for path in dict.fromkeys([DEMO_MODEL, current, *recent]):
-            self.add(path, is_current=path == current)
-        self.words = QLabel()
-        self.words.setTextFormat(Qt.TextFormat.PlainText)
-        self.words.setWordWrap(True)
-        self.words.setAccessibleName("What the model says of itself")
-        self.words.setMinimumWidth(self.fontMetrics().averageCharWidth() * 70)
-        self.words.setMinimumHeight(self.fontMetrics().height() * 5)
-        self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
-        browse = QPushButton("&Browse…")
-        browse.clicked.connect(self._browse)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        use = buttons.addButton("&Use this model", QDialogButtonBox.ButtonRole.ActionRole)
-        assert use is not None
-        self.use = use
-        use.clicked.connect(self.try_chosen)
-        buttons.addButton(browse, QDialogButtonBox.ButtonRole.ResetRole)
-        buttons.rejected.connect(self.reject)
-        self.list.currentItemChanged.connect(lambda *_: self._describe())
-        column = QVBoxLayout(self)
-        column.addWidget(QLabel("A model that does not load is refused, and the one in use goes on."))
-        column.addWidget(self.list, 1)
-        column.addWidget(self.words)
-        column.addWidget(buttons)
-        self.list.setCurrentRow(0)
-        metrics = self.fontMetrics()
-        fit_screen(self, metrics.averageCharWidth() * (_WIDTH + 12), metrics.height() * 26)
+        super().__init__(parent, _WORDS)
+        self._current, self._on_chosen = current, on_chosen
+        self.fill(dict.fromkeys([DEMO_MODEL, current, *recent]), row=0)
 
-    def add(self, path: Path, *, is_current: bool = False) -> None:
-        """Put a folder into the list and choose it."""
-        remark = "in use" if is_current else "shipped with the program" if path == DEMO_MODEL else ""
-        name = f"{path.name}{f' ({remark})' if remark else ''}"
-        item = QListWidgetItem(f"{name}, {_training(path)}\n{short_path(self, path, _WIDTH)}")
-        item.setToolTip(f"<p>{escape(str(path))}</p>")
-        item.setData(Qt.ItemDataRole.UserRole, str(path))
-        self.list.addItem(item)
-        self.list.setCurrentItem(item)
+    def _title(self, path: Path | None) -> str:
+        assert path is not None
+        shipped = "shipped with the program" if path == DEMO_MODEL else ""
+        remark = "in use" if path == self._current else shipped
+        return f"{path.name}{f' ({remark})' if remark else ''}, {_training(path)}"
+
+    def _take(self) -> None:
+        self.try_chosen()
 
     def try_chosen(self) -> None:
         """Load the chosen model elsewhere and hand it on if that works."""
@@ -99,41 +59,25 @@ class ModelDialog(QDialog):
             return
         self.use.setEnabled(False)
         self.words.setText("Loading it to see whether it fits …")
-        Work(lambda: check_model(path), self._accept_model, self._refuse, self)
-
-    def _chosen(self) -> Path | None:
-        item = self.list.currentItem()
-        return Path(item.data(Qt.ItemDataRole.UserRole)) if item is not None else None
+        Work(lambda: check_model(path), self._accept_model, self._refuse_loaded, self)
 
     def _accept_model(self, summary: ModelSummary) -> None:
         self.accept()
         self._on_chosen(summary.path)
 
-    def _refuse(self, why: str) -> None:
+    def _refuse_loaded(self, why: str) -> None:
         self.use.setEnabled(True)
-        self.words.setText(f"Refused: {why}")
+        self._refuse(why)
 
-    def _describe(self) -> None:
-        path = self._chosen()
+    def _description(self, path: Path | None) -> str:
         if path is None:
-            return
-        try:
-            summary = read_summary(path)
-        except InputError as error:
-            self.use.setEnabled(False)
-            self.words.setText(f"Refused: {error}")
-            return
-        self.use.setEnabled(True)
-        self.words.setText(
+            return ""
+        summary = read_summary(path)
+        return (
             f"Emotions: {', '.join(summary.labels)}\n"
             f"EEG channels: {summary.n_channels}\nPreset: {summary.preset}\n"
             f"Trained on: {summary.trained_on or 'unknown'}"
         )
-
-    def _browse(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Model folder", str(self._chosen() or Path.home()))
-        if chosen:
-            self.add(Path(chosen))
 
 
 def _training(path: Path) -> str:
