@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
+from typing import Self
 
 from acquisition.errors import InputError
 from acquisition.record.selection import source_id_query
@@ -21,7 +22,7 @@ _BEGUN = re.compile(r"[\d.]+ s: (\w+)")
 
 
 class SimulatorProcess:
-    """Simulated devices in a spawned process.
+    """Simulated devices in a spawned process, which a ``with`` ends.
 
     Parameters
     ----------
@@ -38,6 +39,12 @@ class SimulatorProcess:
         )
         self._process.start()
         sender.close()  # so that the end of the process ends the pipe
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def wait_until_found(self, timeout_s: float = 30.0) -> None:
         """Return when all streams answer on the network.

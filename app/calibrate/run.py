@@ -163,12 +163,9 @@ class CalibrationRun(Observer):
         )
         simulated = replace(request.simulated, streams=wanted, follow=self._source_id)
         self.on_stage("starting the simulated devices")
-        simulator = SimulatorProcess(simulated)
-        try:
+        with SimulatorProcess(simulated) as simulator:
             simulator.wait_until_found()
             yield stream_choices(simulated)
-        finally:
-            simulator.close()
 
     def _run_live(self, streams: str | None) -> None:
         request = self.prepared.request

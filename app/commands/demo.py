@@ -80,13 +80,11 @@ def demo(
     if opens_window(options, window):
         return run_request(LiveRequest(options, simulated=simulated), window, in_window=True)
     print("Starting simulated EEG, eye tracker, webcam and microphone ...", flush=True)
-    simulator = SimulatorProcess(simulated)
-    try:
-        _predict(options, simulator)
-    except KeyboardInterrupt:
-        print("stopping")  # before the live session, which takes it itself
-    finally:
-        simulator.close()
+    with SimulatorProcess(simulated) as simulator:
+        try:
+            _predict(options, simulator)
+        except KeyboardInterrupt:
+            print("stopping")  # before the live session, which takes it itself
     print("The simulated streams have ended.")
     return GOOD
 

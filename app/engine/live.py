@@ -78,13 +78,10 @@ class LiveEngine(WatchedSession):
             yield request.options
             return
         self.on_stage("loading", "starting the simulated devices")
-        simulator = SimulatorProcess(request.simulated)
-        try:
+        with SimulatorProcess(request.simulated) as simulator:
             simulator.wait_until_found()
             simulator.tell(self._say_emotion)
             yield replace(request.options, streams=stream_choices(request.simulated))
-        finally:
-            simulator.close()
 
     def _say_emotion(self, emotion: str) -> None:
         message = f"the simulated person now shows: {emotion}"

@@ -76,7 +76,7 @@ def run_window(request: Request, options: WindowOptions) -> int:
         garbage.stop()
         window.faults.remove()
         session.kill()
-    if screenshots is not None and screenshots.faults:
+    if screenshots is not None and screenshots.pictures.faults:
         return outcome.code or FAULT
     return outcome.code
 

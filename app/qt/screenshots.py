@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from pathlib import Path
 from time import monotonic
 
 from app.engine.messages import AskOcclusion
+from app.qt.pictures import Pictures
 from app.qt.shell.window import MainWindow
 from app.window_options import WindowOptions
 
@@ -45,14 +45,12 @@ class Screenshots:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         assert options.screenshot is not None
-        self._window, self._options, self._say, self._clock = window, options, say, clock
-        self._folder: Path = options.screenshot
+        self._window, self._options, self._clock = window, options, clock
+        self.pictures = Pictures(window, options.screenshot, say)
         self._stage = _Stage.LOADING
         self._since = clock()
         self._left = list(options.tabs)
         self._asked_at: float | None = None
-        self.saved: list[Path] = []
-        self.faults: list[str] = []
 
     def poll(self) -> None:
         """Go on to the next stage when it is time."""
@@ -67,7 +65,7 @@ class Screenshots:
             if waited > self._options.content_s or is_over:
                 self._show_next()
         elif self._stage is _Stage.SHOWING and waited > _SETTLE_S and not self._waits_for_occlusion():
-            self._save(self._left.pop(0))
+            self.pictures.save(self._left.pop(0))
             self._show_next()
 
     def _go_to(self, stage: _Stage) -> None:
@@ -90,34 +88,7 @@ class Screenshots:
         has_come = self._window.session.store.occlusion is not None
         return not has_come and self._clock() - self._asked_at < _OCCLUSION_LIMIT_S
 
-    def _save(self, tab: str) -> None:
-        path = self._folder / self._name(tab)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            is_saved = self._window.grab().save(str(path))
-        except OSError as error:
-            is_saved = False
-            self.faults.append(str(error))
-        if is_saved:
-            self.saved.append(path)
-            self._say(f"saved {path}")
-        else:
-            self.faults.append(f"cannot write {path}")
-
-    def _name(self, tab: str) -> str:
-        width, height = self._window.width(), self._window.height()
-        scale = self._window.devicePixelRatioF()
-        times = f"@{scale:g}x" if scale != 1 else ""
-        return f"{tab}-{width}x{height}{times}-{self._window.appearance.theme.name}.png"
-
     def _finish(self) -> None:
         phase = self._window.session.store.phase
-        if phase.name == "failed":
-            self.faults.append(phase.message)
-        n_faults = self._window.faults.n_faults
-        if n_faults:
-            self.faults.append(f"{n_faults} faults of the program while the window was open")
-        for fault in self.faults:
-            self._say(f"error: {fault}")
         self._go_to(_Stage.OVER)
-        self._window.closing.begin()
+        self.pictures.end(phase.message if phase.name == "failed" else "")

@@ -76,12 +76,9 @@ def simulated() -> Iterator[SimulatorOptions]:
     options = SimulatorOptions(
         seed=5, schedule="happy:1,sad:1", streams=("gaze", "markers"), source_id_suffix=unique("-t")
     )
-    process = SimulatorProcess(options)
-    try:
+    with SimulatorProcess(options) as process:
         process.wait_until_found()
         yield options
-    finally:
-        process.close()
 
 
 @pytest.mark.lsl

@@ -24,8 +24,7 @@ SIMULATED = SimulatorOptions(
 def live_run(tmp_path_factory, random_model):
     """Run live for a quarter of a minute on simulated EEG, face and voice; return the files."""
     folder = tmp_path_factory.mktemp("live")
-    simulator = SimulatorProcess(SIMULATED)
-    try:
+    with SimulatorProcess(SIMULATED) as simulator:
         simulator.wait_until_found()
         options = SessionOptions(
             model=random_model,
@@ -36,8 +35,6 @@ def live_run(tmp_path_factory, random_model):
         )
         session = LiveSession(options)
         session.run(lambda: None)
-    finally:
-        simulator.close()
     return folder, session
 
 

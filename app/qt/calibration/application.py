@@ -85,7 +85,7 @@ def run_calibration_window(request: CalibrationRequest, options: WindowOptions) 
         window.faults.remove()
         session.kill()
     _say_result(window)
-    if screenshots is not None and screenshots.faults:
+    if screenshots is not None and screenshots.pictures.faults:
         return outcome.code or FAULT
     return outcome.code
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from time import monotonic
 
 from app.calibrate.simulated_person import simulated_report
 from app.qt.calibration.window import CalibrationWindow
+from app.qt.pictures import Pictures
 from app.window_options import WindowOptions
 from calibration.types import SessionView
 
@@ -39,13 +39,12 @@ class Screenshots:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         assert options.screenshot is not None
-        self._window, self._say, self._clock = window, say, clock
-        self._folder: Path = options.screenshot
+        self._window, self._clock = window, clock
+        self.pictures = Pictures(window, options.screenshot, say)
         self._key: tuple[str, int] | None = None
         self._since = clock()
         self._has_acted = self._has_paused = self._is_over = False
-        self.saved: dict[str, Path] = {}
-        self.faults: list[str] = []
+        self._taken: set[str] = set()
 
     def poll(self) -> None:
         """Take the picture of a screen that has settled, then do what goes on from it."""
@@ -61,7 +60,7 @@ class Screenshots:
         if waited < _settle_s(view):
             return
         self._prepare_answer(name, view)
-        if title not in self.saved and not self._is_waiting(name, view, waited):
+        if title not in self._taken and not self._is_waiting(name, view, waited):
             self._save(title)
         if name == "failed" or (waited > _LIMIT_S and name in ("waiting", "preflight")):
             why = (view.message if view is not None else "") or self._window.session.store.phase.message
@@ -121,36 +120,12 @@ class Screenshots:
         return screen.go.isEnabled()
 
     def _save(self, title: str) -> None:
-        path = self._folder / self._name(title)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            is_saved = self._window.grab().save(str(path))
-        except OSError as error:
-            is_saved = False
-            self.faults.append(str(error))
-        self.saved[title] = path
-        if is_saved:
-            self._say(f"saved {path}")
-        else:
-            self.faults.append(f"cannot write {path}")
-
-    def _name(self, title: str) -> str:
-        width, height = self._window.width(), self._window.height()
-        scale = self._window.devicePixelRatioF()
-        times = f"@{scale:g}x" if scale != 1 else ""
-        theme = self._window.appearance.theme.name
-        return f"{len(self.saved) + 1:02d}-{title}-{width}x{height}{times}-{theme}.png"
+        self._taken.add(title)
+        self.pictures.save(f"{len(self._taken):02d}-{title}")
 
     def _finish(self, fault: str) -> None:
         self._is_over = True
-        n_faults = self._window.faults.n_faults
-        if fault:
-            self.faults.append(fault)
-        if n_faults:
-            self.faults.append(f"{n_faults} faults of the program while the window was open")
-        for each in self.faults:
-            self._say(f"error: {each}")
-        self._window.closing.begin()
+        self.pictures.end(fault)
 
 
 def _settle_s(view: SessionView | None) -> float:
