@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from driven import drive
 
-DRIVER = Path(__file__).parent / "drive_calibration.py"
 pytestmark = [pytest.mark.lsl, pytest.mark.slow, pytest.mark.timeout(420)]
-XVFB = ["xvfb-run", "-a", "-s", "-screen 0 1920x1200x24"]
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What the driver of the window has seen."""
-    folder = tmp_path_factory.mktemp("calibration")
-    environment = {name: value for name, value in os.environ.items() if name != "QT_QPA_PLATFORM"}
-    program = [sys.executable, str(DRIVER), str(folder)]
-    if not os.environ.get("DISPLAY"):
-        if shutil.which("xvfb-run"):
-            program = [*XVFB, *program]
-        else:
-            environment["QT_QPA_PLATFORM"] = "offscreen"
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return json.loads(done.stdout.splitlines()[-1])
+    return drive("drive_calibration.py", tmp_path_factory.mktemp("calibration"), 400)
 
 
 def test_the_keyboard_alone_leads_from_the_notice_to_the_verdict(seen):

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from driven import drive
 from PyQt6.QtGui import QImage
 
 from app.qt.shell.shortcuts import COMMANDS
 
-DRIVER = Path(__file__).parent / "drive_window.py"
-XVFB = ["xvfb-run", "-a", "-s", "-screen 0 1920x1200x24"]
 #: Those that end the run.
 _NOT_PRESSED = {"quit", "start_again"}
 #: What only a replay can do.
@@ -26,17 +20,7 @@ _OF_A_REPLAY = {"slower", "faster"}
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What the driver of the window has seen."""
-    folder = tmp_path_factory.mktemp("window")
-    environment = {name: value for name, value in os.environ.items() if name != "QT_QPA_PLATFORM"}
-    program = [sys.executable, str(DRIVER), str(folder)]
-    if not os.environ.get("DISPLAY"):
-        if shutil.which("xvfb-run"):
-            program = [*XVFB, *program]
-        else:
-            environment["QT_QPA_PLATFORM"] = "offscreen"
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=170)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return json.loads(done.stdout.splitlines()[-1])
+    return drive("drive_window.py", tmp_path_factory.mktemp("window"), 170)
 
 
 def image(path: str) -> np.ndarray:
