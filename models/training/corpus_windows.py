@@ -22,10 +22,13 @@ _N_ROUNDS = 6
 
 @dataclass(frozen=True, eq=False)
 class StepBatch:
-    """Windows as they lie on disk: not normalised, NaN where something is unusable."""
+    """Windows as they lie on disk: not normalised, NaN where something is unusable.
 
-    values: NDArray[np.float32]  # (B, run-in + T, C, F); an eye feature is a channel with one
-    exists: NDArray[np.bool_]  # (B, run-in + T) False before the trial's first step
+    Their steps are T and what run-in any of them has.
+    """
+
+    values: NDArray[np.float32]  # (B, steps, C, F); an eye feature is a channel with one
+    exists: NDArray[np.bool_]  # (B, steps) False before the trial's first step
     positions: NDArray[np.int64]  # (C,) of the model
     noise: NDArray[np.float32]  # (B, C) uniform 0..1, a function of (seed, epoch, window)
 
@@ -111,6 +114,8 @@ class CorpusWindows:
             values[row, n_all - len(steps) :] = steps
             exists[row, n_all - len(steps) :] = True
         assert values is not None
+        first = int(exists.any(axis=0).argmax())  # no window of the batch has a step before it
+        values, exists = values[:, first:], exists[:, first:]
         values = values[..., None] if self.modality == "eye" else values[:, :, group.channels]
         key = (self.seed, epoch, group_at)
         noise = uniform(windows, len(group.positions), key)

@@ -119,6 +119,15 @@ def test_run_in_comes_from_the_same_trial_only(tmp_path: Path) -> None:
         assert len(steps) == 10 + min(3, int(steps[-1] % 1000) - 9)
 
 
+def test_run_in_that_no_window_of_a_batch_has_is_left_out(tmp_path: Path) -> None:
+    windows = CorpusWindows(
+        in_cache(tmp_path, [trial(1, 12), trial(2, 12)]).entries, "eeg", CHANNELS, 10, 6, 1, n_run_in=30
+    )
+    batch = windows.read(0, 0)
+    assert batch.values.shape[1] == batch.exists.shape[1] == 12
+    assert batch.exists[:, 2:].all()
+
+
 def test_shares_of_processes_make_up_the_batch(tmp_path: Path) -> None:
     windows = CorpusWindows(in_cache(tmp_path, [trial(1, 40)]).entries, "eeg", CHANNELS, 10, 8, 1)
     whole, parts = windows.read(3, 1), [windows.read(3, 1, part) for part in (slice(0, 4), slice(4, 8))]

@@ -106,6 +106,10 @@ def test_what_is_not_there_counts_nowhere() -> None:
     assert int(count) == 5 * (4 * 2 + 2 * 3)  # of 5 channels 2 are hidden, of 6 three
     worse = torch.where(exists[..., None, None], values, 1e6)
     torch.testing.assert_close(model(worse, exists, torch.arange(6), noise)[0], error)
+    short = [
+        model(values[i:, t:], exists[i:, t:], torch.arange(6), noise[i:])[0] for i, t in ((1, 0), (1, 2))
+    ]
+    torch.testing.assert_close(*short)
 
 
 def test_run_in_steps_are_seen_but_not_counted() -> None:
