@@ -5,25 +5,23 @@ Frozen dataclasses that go to JSON and back; `ModelConfig` is what a checkpoint'
 
 from __future__ import annotations
 
-import types
-import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from acquisition.windows import WindowConfig
 from models.features.config import FeatureConfig
+from models.typed_json import build, cast_as, check_keys
 
 #: Version of the layout of ``config.json``.
 FORMAT_VERSION = 1
 
-#: What `NetworkConfig.eeg_encoder` and `MvSstmaConfig.context` may be.
+#: What `NetworkConfig.eeg_encoder`, `MvSstmaConfig.context` and its ``readout`` may be.
 EEG_ENCODERS = ("mv_sstma", "eegformer")
 CONTEXTS = ("window", "streaming")
-
-T = TypeVar("T")
+READOUTS = ("pools", "weights")
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,8 @@ class MvSstmaConfig:
     ffn_ratio: int = 4
     shared_attention: bool = True  # one attention layer for the three branches
     dropout: float = 0.1
-    n_pools: int = 8  # learned poolings over channels, concatenated
+    readout: str = "pools"  # learned means over channels | weights: a linear layer over channels and D
+    n_pools: int = 8  # times D is the width of what is read
     context: str = "window"  # window, the paper's | streaming: what a window's first step has before it
 
     @property
@@ -220,11 +219,13 @@ class ModelConfig:
                 raise InputError(f"{what}: expected {expected}, got {found}", where="model config")
 
     def _check_context(self) -> None:
-        """Refuse contexts that there are not, and windows without a streaming encoder's run-in."""
+        """Refuse contexts and readouts that there are not, and windows without their run-in."""
         network = self.network
         for what, expected, found in (
             ("context of eeg", CONTEXTS, network.eeg.context),
             ("context of eye, whose 4 s steps overlap", CONTEXTS[:1], network.eye.context),
+            ("readout of eeg", READOUTS, network.eeg.readout),
+            ("readout of eye", READOUTS, network.eye.readout),
             ("eeg_run_in", (network.eeg.n_run_in if network.streams else 0,), self.windows.eeg_run_in),
         ):
             if found not in expected:
@@ -273,7 +274,7 @@ class ModelConfig:
                 remedy="open it with the version of the program that wrote it, or train it again",
             )
         digest = data.pop("features_sha256", None)
-        _check_keys(data, [f.name for f in fields(cls)], where, required=("labels", "ch_names", "network"))
+        check_keys(data, [f.name for f in fields(cls)], where, required=("labels", "ch_names", "network"))
         features = FeatureConfig.from_dict(data.get("features", {}))
         if digest != features.digest():
             raise InputError(
@@ -282,18 +283,18 @@ class ModelConfig:
                 remedy="the feature settings are not those the weights were trained with: train again",
             )
         return cls(
-            labels=_cast(tuple[str, ...], data["labels"], f"{where}: labels"),
-            ch_names=_cast(tuple[str, ...], data["ch_names"], f"{where}: ch_names"),
-            windows=_build(WindowConfig, data.get("windows", {}), f"{where}: windows"),
+            labels=cast_as(tuple[str, ...], data["labels"], f"{where}: labels"),
+            ch_names=cast_as(tuple[str, ...], data["ch_names"], f"{where}: ch_names"),
+            windows=build(WindowConfig, data.get("windows", {}), f"{where}: windows"),
             features=_features(data.get("features", {}), f"{where}: features"),
-            network=_build(NetworkConfig, data["network"], f"{where}: network"),
-            trained_on=_cast(str, data.get("trained_on", ""), f"{where}: trained_on"),
-            notes=_cast(str, data.get("notes", ""), f"{where}: notes"),
-            modalities=_cast(tuple[str, ...], data.get("modalities", MODALITIES), f"{where}: modalities"),
-            is_classifier=_cast(bool, data.get("is_classifier", True), f"{where}: is_classifier"),
-            feature_origin=_cast(str, data.get("feature_origin", "raw"), f"{where}: feature_origin"),
-            step_s=float(_cast(float, data.get("step_s", 1.0), f"{where}: step_s")),
-            transductive=_cast(bool, data.get("transductive", False), f"{where}: transductive"),
+            network=build(NetworkConfig, data["network"], f"{where}: network"),
+            trained_on=cast_as(str, data.get("trained_on", ""), f"{where}: trained_on"),
+            notes=cast_as(str, data.get("notes", ""), f"{where}: notes"),
+            modalities=cast_as(tuple[str, ...], data.get("modalities", MODALITIES), f"{where}: modalities"),
+            is_classifier=cast_as(bool, data.get("is_classifier", True), f"{where}: is_classifier"),
+            feature_origin=cast_as(str, data.get("feature_origin", "raw"), f"{where}: feature_origin"),
+            step_s=float(cast_as(float, data.get("step_s", 1.0), f"{where}: step_s")),
+            transductive=cast_as(bool, data.get("transductive", False), f"{where}: transductive"),
         )
 
 
@@ -358,43 +359,3 @@ def _features(data: Any, where: str) -> FeatureConfig:
         return FeatureConfig.from_dict(data)
     except (TypeError, ValueError) as error:
         raise InputError(f"expected a setting of another type: {error}", where=where) from error
-
-
-def _check_keys(
-    data: Mapping[str, Any], known: Sequence[str], where: str, required: Sequence[str] = ()
-) -> None:
-    unknown, missing = sorted(set(data) - set(known)), sorted(set(required) - set(data))
-    if unknown or missing:
-        raise InputError(
-            f"expected the keys {sorted(known)}, found unknown {unknown} and missing {missing}",
-            where=where,
-            remedy="the file was changed by hand or written by another version of the program",
-        )
-
-
-def _build(cls: type[T], data: Any, where: str) -> T:
-    """Build a dataclass from a dict, recursing into dataclass fields."""
-    if not isinstance(data, Mapping):
-        raise InputError(f"expected an object, found {type(data).__name__}", where=where)
-    assert is_dataclass(cls)
-    hints = typing.get_type_hints(cls)
-    required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
-    _check_keys(data, [f.name for f in fields(cls)], where, required)
-    values = {name: _cast(hints[name], value, f"{where}.{name}") for name, value in data.items()}
-    return typing.cast(T, cls(**values))
-
-
-def _cast(kind: Any, value: Any, where: str) -> Any:
-    """Return ``value`` as ``kind``, which is a dataclass, a plain type or ``tuple[x, ...]``."""
-    if is_dataclass(kind):
-        return _build(typing.cast(type, kind), value, where)
-    if isinstance(kind, types.GenericAlias):
-        if not isinstance(value, (list, tuple)):
-            raise InputError(f"expected a list, found {type(value).__name__} {value!r}", where=where)
-        item = typing.get_args(kind)[0]
-        return tuple(_cast(item, entry, where) for entry in value)
-    allowed = (int, float) if kind is float else (kind,)
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        found = f"{type(value).__name__} {value!r}"
-        raise InputError(f"expected {kind.__name__}, found {found}", where=where)
-    return float(value) if kind is float else value

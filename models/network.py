@@ -13,7 +13,7 @@ from models.config import ModelConfig, MvSstmaConfig
 from models.encoders.ast import AstEncoder
 from models.encoders.eegformer import EegformerEncoder
 from models.encoders.mv_sstma import MvSstmaEncoder
-from models.encoders.pooling import ChannelPool, TimePool
+from models.encoders.pooling import ChannelPool, ChannelWeights, TimePool
 from models.encoders.vit import VitEncoder
 from models.fusion import FUSIONS
 from models.inputs import NetworkInput, NetworkOutput
@@ -64,8 +64,8 @@ class FusionNetwork(nn.Module):
         self.face = VitEncoder(sizes.face)
         self.voice = AstEncoder(sizes.voice)
         if not sizes.takes_raw_eeg:
-            self.eeg_pool = ChannelPool(sizes.eeg.dim, sizes.eeg.n_pools)
-        self.eye_pool = ChannelPool(sizes.eye.dim, sizes.eye.n_pools)
+            self.eeg_pool = _readout(sizes.eeg, n_channels)
+        self.eye_pool = _readout(sizes.eye, sizes.n_eye_features)
         eeg_width = sizes.eegformer.width if sizes.takes_raw_eeg else _pooled(sizes.eeg)
         widths = (eeg_width, _pooled(sizes.eye), sizes.face.width, sizes.voice.width)
         self.tokens = nn.ModuleDict(
@@ -149,7 +149,7 @@ class FusionNetwork(nn.Module):
         """
         assert isinstance(self.eeg, MvSstmaEncoder)
         tokens, received = self.eeg.step(features, positions, channel_mask, state)
-        return self.eeg_pool(tokens, channel_mask), received
+        return self.eeg_pool(tokens, channel_mask, positions), received
 
     def prepare_inference(self) -> FusionNetwork:
         """Switch to eval mode with the fast paths; returns itself.
@@ -201,7 +201,7 @@ class FusionNetwork(nn.Module):
             positions = torch.arange(inputs.eye.shape[1], device=inputs.eye.device)
             mask = inputs.eye_feature_mask
             tokens, received = self.eye(inputs.eye[..., None], positions, inputs.eye_step_mask, mask)
-            tokens = self.eye_pool(tokens, mask)
+            tokens = self.eye_pool(tokens, mask, positions)
         else:
             tokens = inputs.face_tokens if modality == "face" else inputs.voice_tokens
         token, weights = self.tokens[modality](tokens, self._masks(modality, inputs))
@@ -213,7 +213,8 @@ class FusionNetwork(nn.Module):
         n_steps = inputs.eeg_step_mask.shape[1] - self.config.windows.eeg_run_in
         mask = inputs.eeg_channel_mask
         tokens, received = self.eeg(inputs.eeg, inputs.eeg_positions, inputs.eeg_step_mask, mask, n_steps)
-        return self.eeg_pool(tokens[:, -n_steps:], mask if mask.dim() == 2 else mask[:, -n_steps:]), received
+        newest = mask if mask.dim() == 2 else mask[:, -n_steps:]
+        return self.eeg_pool(tokens[:, -n_steps:], newest, inputs.eeg_positions), received
 
     def _masks(self, modality: str, inputs: NetworkInput) -> Tensor:
         """Return which of a modality's time tokens count, bool (B, N)."""
@@ -256,6 +257,12 @@ class FusionNetwork(nn.Module):
         if modality == "eeg":
             return _step_ages(inputs.eeg_step_mask[:, self.config.windows.eeg_run_in :])
         return _step_ages(inputs.eye_step_mask)
+
+
+def _readout(config: MvSstmaConfig, n_positions: int) -> ChannelPool | ChannelWeights:
+    if config.readout == "weights":
+        return ChannelWeights(config.dim, n_positions, _pooled(config))
+    return ChannelPool(config.dim, config.n_pools)
 
 
 def _pooled(config: MvSstmaConfig) -> int:

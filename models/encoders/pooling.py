@@ -22,11 +22,49 @@ class ChannelPool(nn.Module):
         super().__init__()
         self.score = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, n_pools))
 
-    def forward(self, tokens: Tensor, channel_mask: Tensor) -> Tensor:
-        """Return (B, T, n_pools * D) from (B, T, C, D) and a mask (B, C) or (B, T, C)."""
+    def forward(self, tokens: Tensor, channel_mask: Tensor, positions: Tensor) -> Tensor:
+        """Return (B, T, n_pools * D) from (B, T, C, D) and a mask (B, C) or (B, T, C); needs no positions."""
         there = channel_mask if channel_mask.dim() == 3 else channel_mask[:, None]
         weights = masked_softmax(self.score(tokens), there[..., None], dim=2)
         return torch.matmul(weights.transpose(2, 3), tokens).flatten(2)  # (B, T, pools, D) flattened
+
+
+class ChannelWeights(nn.Module):
+    """Read the channels of each time step by weights of their own: a linear layer over all of them.
+
+    It keeps where on the scalp something was, which a mean over channels does not. An absent channel counts
+    as its mean in training; what it would have added is made up for by those that are there, as in dropout.
+
+    Parameters
+    ----------
+    dim : int
+        D of a token.
+    n_positions : int
+        Channels the model knows.
+    width : int
+        Of what comes out.
+    """
+
+    center: Tensor  # (n_positions, D) mean token of each channel in training
+
+    def __init__(self, dim: int, n_positions: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.zeros(n_positions, dim))
+        limit = (n_positions * dim) ** -0.5  # of a linear layer, as PyTorch begins it
+        self.weight = nn.Parameter(torch.empty(n_positions, dim, width).uniform_(-limit, limit))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, tokens: Tensor, channel_mask: Tensor, positions: Tensor) -> Tensor:
+        """Return (B, T, width) from (B, T, C, D), a mask (B, C) or (B, T, C) and the positions (C,)."""
+        inputs = self.inputs(tokens, channel_mask, positions)
+        return inputs @ self.weight[positions].flatten(0, 1) + self.bias
+
+    def inputs(self, tokens: Tensor, channel_mask: Tensor, positions: Tensor) -> Tensor:
+        """Return (B, T, C * D), which the weights multiply: 0 for absent channels, the others scaled up."""
+        there = channel_mask if channel_mask.dim() == 3 else channel_mask[:, None]
+        n_present = there.sum(dim=-1, keepdim=True).clamp(min=1)  # (B, T or 1, 1)
+        seen = (tokens - self.center[positions]).masked_fill(~there[..., None], 0.0).flatten(2)
+        return seen * (len(self.weight) / n_present)
 
 
 class TimePool(nn.Module):

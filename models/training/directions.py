@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 
 from acquisition.errors import InputError
 from models.checkpoint import load_checkpoint
@@ -36,8 +37,7 @@ from models.training.settings import TEN_TRIALS, Setting
 SEEDS = (101, 102, 103, 104, 105)
 STREAMED = "streaming "  # begins the name of a row whose encoders stream
 
-#: Windows a step of pre-training; a streaming one has 46 time steps in place of 10. Either takes about 5 GB.
-_BATCH = {"window": 32, "streaming": 8}
+_BATCH = 16  # windows a step of pre-training
 _TEN, _EEG = TEN_TRIALS, ("eeg",)
 SETTINGS: dict[str, Setting] = {
     "EEG, 10 trials, from nothing": Setting("EEG", modalities=_EEG, labels=_TEN),
@@ -58,6 +58,7 @@ STREAMING_SETTINGS: dict[str, Setting] = {
     f"{STREAMED}EEG": Setting("EEG", modalities=_EEG, pretrained=True),
     f"{STREAMED}fused": Setting("fused", pretrained=True),
 }
+CONTEXTS = {"window": SETTINGS, "streaming": STREAMING_SETTINGS}
 #: Claim, the row that should be ahead, the row it is held against; a mask's claim is about what it costs.
 _CLAIMS = (
     ("pre-training helps with 10 labelled trials", "EEG, 10 trials", "EEG, 10 trials, from nothing"),
@@ -79,9 +80,14 @@ class DirectionsOptions:
     difficulty: str | float = "default"
     n_jobs: int = 2
     pretrain_epochs: int = 10
-    pretrain_windows: int = 640  # a pass
+    pretrain_windows: int = 320  # a pass
     # Pre-trained encoders stay frozen, as in the calibration; without pre-training all of it trains.
-    finetune: FinetuneOptions = FinetuneOptions(freeze=True, max_windows_per_trial=8)  # noqa: RUF009 (frozen)
+    # Held-out trials are too few of 16 to choose a number of passes by: it is fixed, as all of this was on
+    # another set than those of `SEEDS`.
+    finetune: FinetuneOptions = FinetuneOptions(  # noqa: RUF009 (frozen)
+        freeze=True, max_windows_per_trial=8, stop_early=False, few_epochs=30
+    )
+    passes_from_nothing: int = 10
 
     def quick(self) -> DirectionsOptions:
         """Return the options with two sets of two people and few passes, to try it out."""
@@ -91,7 +97,8 @@ class DirectionsOptions:
             n_subjects=2,
             pretrain_epochs=1,
             pretrain_windows=64,
-            finetune=replace(self.finetune.quick(), freeze=True),
+            finetune=self.finetune.quick(),
+            passes_from_nothing=2,
         )
 
 
@@ -148,22 +155,34 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
     Raises
     ------
     InputError
-        If every setting of a row failed.
+        If every setting of a row failed, or a pre-training.
     """
+    with TemporaryDirectory(prefix="affectscope-directions-", ignore_cleanup_errors=True) as scratch:
+        folders = {seed: _made(Path(scratch), seed, options) for seed in options.seeds}
+        runs = [_Pretraining(folders[seed], seed, c, options) for seed in options.seeds for c in CONTEXTS]
+        encoders: dict[tuple[int, str], PretrainedEncoders] = {}
+        for run, found in zip(runs, run_here_or_there(_pretrained, runs, options.n_jobs), strict=True):
+            encoders[run.seed, run.context] = found
+            report("pre-training", len(encoders) / len(runs), math.nan, f"{len(encoders)} of {len(runs)}")
+        named = [
+            (seed, *each)
+            for (seed, context), of_context in encoders.items()
+            for each in _jobs(folders[seed], context, of_context, options)
+        ]
+        return _judged(named, options, report)
+
+
+def _judged(named: list[tuple[int, str, Job]], options: DirectionsOptions, report: Report) -> Directions:
+    """Run jobs of (seed, row, job) and gather their accuracies."""
     accuracy: dict[str, dict[tuple[int, str], float]] = {}
     left_out: list[LeftOut] = []
-    for number, seed in enumerate(options.seeds):
-        with TemporaryDirectory(prefix="affectscope-directions-", ignore_cleanup_errors=True) as scratch:
-            told = _of_set(report, number, len(options.seeds))
-            named = _jobs(Path(scratch), seed, options, told)
-            results = run_here_or_there(run_job, [job for _, job in named], options.n_jobs)
-            for done, ((name, job), result) in enumerate(zip(named, results, strict=True), start=1):
-                if isinstance(result, LeftOut):
-                    left_out.append(result)
-                else:
-                    key = (seed, job.trials[0].subject)
-                    accuracy.setdefault(name, {})[key] = result[0].window.accuracy
-                told("fine-tuning", done / len(named), math.nan, f"{done} of {len(named)}")
+    results = run_here_or_there(run_job, [job for *_, job in named], options.n_jobs)
+    for done, ((seed, name, job), result) in enumerate(zip(named, results, strict=True), start=1):
+        if isinstance(result, LeftOut):
+            left_out.append(result)
+        else:
+            accuracy.setdefault(name, {})[seed, job.trials[0].subject] = result[0].window.accuracy
+        report("fine-tuning", done / len(named), math.nan, f"{done} of {len(named)}")
     missing = [name for name in (*SETTINGS, *STREAMING_SETTINGS) if name not in accuracy]
     if missing:
         raise InputError(
@@ -174,63 +193,59 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
     return Directions(accuracy, tuple(left_out), options)
 
 
-def _jobs(scratch: Path, seed: int, options: DirectionsOptions, report: Report) -> list[tuple[str, Job]]:
-    """Generate a set, pre-train on it in both contexts, and return (row, job) for each of its people."""
-    folder = scratch / "set"
-    make_seed_iv(
-        MakeOptions(folder, options.n_subjects, seed, options.difficulty, jobs=1), lambda n_done: None
-    )
+def _made(scratch: Path, seed: int, options: DirectionsOptions) -> Path:
+    """Generate the set of a seed and return its folder."""
+    folder = scratch / str(seed)
+    make_seed_iv(MakeOptions(folder, options.n_subjects, seed, options.difficulty, jobs=options.n_jobs))
+    return folder
+
+
+def _jobs(
+    folder: Path, context: str, encoders: PretrainedEncoders, options: DirectionsOptions
+) -> list[tuple[str, Job]]:
+    """Return (row, job) for each person of a set, first session, and each setting of a context."""
     trials = [t for t in LabelledSource("seed-iv", folder, "published").trials() if t.session == 1]
     oracle = load_oracle(folder)
-    named: list[tuple[str, Job]] = []
-    for context, settings in (("window", SETTINGS), ("streaming", STREAMING_SETTINGS)):
-        encoders = _pretrained(scratch, folder, context, seed, options, report)
-        named += [
-            (name, _with_its_budget(job))
-            for name, setting in settings.items()
-            for job in jobs_of([setting], trials, options.finetune, encoders, oracle)
-        ]
-    return named
+    return [
+        (name, _with_its_budget(job, options.passes_from_nothing))
+        for name, setting in CONTEXTS[context].items()
+        for job in jobs_of([setting], trials, options.finetune, encoders, oracle)
+    ]
 
 
-def _with_its_budget(job: Job) -> Job:
+def _with_its_budget(job: Job, passes: int) -> Job:
     """Return the job; a network that begins with nothing needs its encoders trained, in fewer passes."""
     if job.setting.kind == "network" and not job.setting.pretrained:
-        return replace(job, options=replace(job.options, freeze=False))
+        return replace(job, options=replace(job.options, freeze=False, few_epochs=passes))
     return job
 
 
-def _pretrained(
-    scratch: Path, folder: Path, context: str, seed: int, options: DirectionsOptions, report: Report
-) -> PretrainedEncoders:
-    out = scratch / context
-    run = PretrainOptions(
-        sources=(Source("seed-iv", folder),),
+@dataclass(frozen=True)
+class _Pretraining:
+    """One form of the encoders on one set: a job for a process of its own."""
+
+    folder: Path
+    seed: int
+    context: str
+    options: DirectionsOptions
+
+
+def _pretrained(run: _Pretraining) -> PretrainedEncoders:
+    torch.set_num_threads(1)
+    out, options = run.folder.with_name(f"{run.folder.name}-{run.context}"), run.options
+    given = PretrainOptions(
+        sources=(Source("seed-iv", run.folder),),
         out=out,
-        cache=scratch / "cache",
         features="published",
-        context=context,
-        batch=_BATCH[context],
-        seed=seed,
+        context=run.context,
+        batch=_BATCH,
+        seed=run.seed,
         most_a_pass=options.pretrain_windows,
         loop=LoopOptions(epochs=options.pretrain_epochs, learning_rate=1e-3),
     )
-
-    def told(stage: str, share: float, loss: float, words: str) -> None:
-        report(f"{context} form, {stage}", share, loss, words)
-
     with joined_world("cpu") as world:
-        pretrain(run, world, told)
+        pretrain(given, world, lambda stage, share, loss, words: None)
     return PretrainedEncoders.of(load_checkpoint(out))
-
-
-def _of_set(report: Report, number: int, n: int) -> Report:
-    """Return a report that names the set."""
-
-    def told(stage: str, share: float, loss: float, words: str) -> None:
-        report(f"set {number + 1} of {n}: {stage}", share, loss, words)
-
-    return told
 
 
 def _differences(

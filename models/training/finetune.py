@@ -9,7 +9,8 @@ test trial has any part in this.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,19 +25,28 @@ from models.datasets.splits import coverage, held_out
 from models.datasets.types import Trial, WindowSet
 from models.datasets.windows import cut_windows
 from models.dcca import DCCA_WEIGHT, DccaLoss
+from models.encoders.pooling import ChannelWeights
 from models.features.normalise import Normaliser
 from models.fusion import divide_logits
 from models.network import FusionNetwork
 from models.training.allocator import keep_freed_memory
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, classifier_config
+from models.training.finetune_tokens import (
+    ENCODE_BATCH,
+    FrozenTokens,
+    Tokens,
+    centered_inputs,
+    readout_of,
+    trained_modules,
+)
 from models.training.scores import Predictions
 from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
+from models.training.whitening import whitened
 
 #: Told stage, share done (0..1) and the running loss.
 Progress = Callable[[str, float, float], None]
 MIN_TRIALS_TO_STOP_EARLY = 12  # fewer training trials are all needed for training
 _CLIP_NORM = 1.0
-_PREDICT_BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +88,12 @@ class Finetuned:
             windows, trials[0].ch_names, self.config, self.normaliser, mask=mask, seed=seed
         )
         wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
-        parts = []
+        source, parts = FrozenTokens(self.network, tensors), []
         with torch.no_grad():
-            for start in range(0, len(tensors), _PREDICT_BATCH):
-                inputs = tensors.batch(slice(start, start + _PREDICT_BATCH))
-                inputs.present &= wanted
-                parts.append(torch.softmax(self.network(inputs).logits, dim=-1).double().numpy())
+            for start in range(0, len(tensors), ENCODE_BATCH):
+                tokens, present = source(np.arange(start, min(start + ENCODE_BATCH, len(tensors))))
+                logits, _ = self.network.fusion(tokens, present & wanted)
+                parts.append(torch.softmax(logits, dim=-1).double().numpy())
         return Predictions.of(np.concatenate(parts), windows)
 
 
@@ -118,8 +128,8 @@ def finetune(
     notes = [f"trained on {coverage(trials).words()}"]
     kept, out = held_out(trials, seed=options.seed)
     epochs, temperature = options.few_epochs, 1.0
-    can_stop = options.max_windows is None and len(trials) >= MIN_TRIALS_TO_STOP_EARLY
-    if can_stop and len({t.label for t in out}) > 1:
+    enough = options.max_windows is None and len(trials) >= MIN_TRIALS_TO_STOP_EARLY
+    if options.stop_early and enough and len({t.label for t in out}) > 1:
         first = _Run(config, kept, options, pretrained)
         epochs, temperature = first.train_until_worse(out, progress)
         notes.append(
@@ -127,7 +137,8 @@ def finetune(
             f"{len(trials)}; temperature {temperature:.2f} from the held-out ones"
         )
     else:
-        notes.append(f"too few trials to hold some out: {epochs} epochs, fixed, and no temperature")
+        why = "too few trials to hold some out" if options.stop_early else "no early stopping was asked for"
+        notes.append(f"{why}: {epochs} epochs, fixed, and no temperature")
     run = _Run(config, trials, options, pretrained)
     run.train(epochs, progress)
     divide_logits(run.network.fusion, temperature)
@@ -167,9 +178,6 @@ class _Run:
             self.network.load_state_dict(dict(pretrained.weights), strict=False)
         self._tensors = self._tensors_of(trials, options.seed)
         self._tokens = self._token_source(self._tensors)
-        self._optimiser = torch.optim.AdamW(
-            self._trainable(), options.learning_rate, weight_decay=options.weight_decay
-        )
 
     def _tensors_of(self, trials: Sequence[Trial], seed: int) -> TrialTensors:
         options, config = self._options, self._config
@@ -178,25 +186,34 @@ class _Run:
             windows, trials[0].ch_names, config, self.normaliser, mask=options.mask, seed=seed
         )
 
-    def _token_source(self, tensors: TrialTensors) -> _Tokens:
-        return (_FrozenTokens if self._options.freeze else _Tokens)(self.network, tensors)
+    def _token_source(self, tensors: TrialTensors) -> Tokens:
+        return (FrozenTokens if self._options.freeze else Tokens)(self.network, tensors)
 
     def _trainable(self) -> list[nn.Parameter]:
-        network, modalities = self.network, self._config.modalities
-        modules: list[nn.Module] = [network.fusion]
-        for modality in modalities:
-            modules += [network.tokens[modality], network.heads[modality]]
-            modules.append(network.eeg_pool if modality == "eeg" else network.eye_pool)
-            if not self._options.freeze:
-                modules.append(getattr(network, modality))
+        modules = trained_modules(self.network, self._config.modalities, encoders=not self._options.freeze)
         if self._dcca is not None:
             modules.append(self._dcca)
         return [parameter for module in modules for parameter in module.parameters()]
 
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        """Seed what is random, whiten the readouts and begin with an optimiser of what then trains."""
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            torch.manual_seed(self._options.seed)
+            for modality, encoded in self._tokens.encoded().items():
+                readout = readout_of(self.network, modality)
+                if isinstance(readout, ChannelWeights):
+                    inputs, places = centered_inputs(readout, modality, encoded, self._tensors)
+                    stack.enter_context(whitened(readout, inputs, self._tensors.label, places))
+            self._optimiser = torch.optim.AdamW(
+                self._trainable(), self._options.learning_rate, weight_decay=self._options.weight_decay
+            )
+            yield
+
     def train(self, epochs: int, progress: Progress) -> None:
         """Train for so many epochs."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._options.seed)
+        with self._training():
             for epoch in range(epochs):
                 loss = self._epoch()
                 progress("training", (epoch + 1) / epochs, loss)
@@ -206,8 +223,7 @@ class _Run:
         tensors = self._tensors_of(out, self._options.seed + 1)
         source = self._token_source(tensors)
         best, best_epoch, temperature = float("inf"), 1, 1.0
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._options.seed)
+        with self._training():
             for epoch in range(1, self._options.epochs + 1):
                 loss = self._epoch()
                 nll, at = best_temperature(self._logits(source), tensors.label)
@@ -256,62 +272,13 @@ class _Run:
         return torch.where(kept.any(dim=1, keepdim=True), kept, present)
 
     @torch.no_grad()
-    def _logits(self, source: _Tokens) -> Tensor:
+    def _logits(self, source: Tokens) -> Tensor:
         self.network.eval()
         parts = []
-        for start in range(0, len(source.tensors), _PREDICT_BATCH):
-            at = np.arange(start, min(start + _PREDICT_BATCH, len(source.tensors)))
+        for start in range(0, len(source.tensors), ENCODE_BATCH):
+            at = np.arange(start, min(start + ENCODE_BATCH, len(source.tensors)))
             parts.append(self.network.fusion(*source(at))[0])
         return torch.cat(parts)
-
-
-class _Tokens:
-    """Modality tokens (B, 4, d_model) and presence (B, 4) of windows by index."""
-
-    def __init__(self, network: FusionNetwork, tensors: TrialTensors) -> None:
-        self._network, self.tensors = network, tensors
-
-    def __call__(self, at: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
-        inputs = self.tensors.batch(at)
-        return self._network.modality_tokens(inputs), self._network.presence(inputs)
-
-
-class _FrozenTokens(_Tokens):
-    """The same with the encoders' part computed once; what comes after them trains."""
-
-    @torch.no_grad()
-    def __init__(self, network: FusionNetwork, tensors: TrialTensors) -> None:
-        super().__init__(network, tensors)
-        network.eval()
-        parts: dict[str, list[Tensor]] = {modality: [] for modality in network.config.modalities}
-        for start in range(0, len(tensors), _PREDICT_BATCH):
-            inputs = tensors.batch(slice(start, start + _PREDICT_BATCH))
-            if "eeg" in parts:
-                masks = inputs.eeg_step_mask, inputs.eeg_channel_mask
-                tokens = network.eeg(inputs.eeg, inputs.eeg_positions, *masks)[0]
-                parts["eeg"].append(tokens[:, network.config.windows.eeg_run_in :])
-            if "eye" in parts:
-                places = torch.arange(inputs.eye.shape[1])
-                masks = inputs.eye_step_mask, inputs.eye_feature_mask
-                parts["eye"].append(network.eye(inputs.eye[..., None], places, *masks)[0])
-        self._encoded = {modality: torch.cat(part) for modality, part in parts.items()}  # (n, T, C, D)
-
-    def __call__(self, at: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
-        network, inputs = self._network, self.tensors.batch(at)
-        d_model = network.config.network.fusion.d_model
-        tokens = [torch.zeros(len(at), d_model) for _ in MODALITIES]
-        for modality, encoded in self._encoded.items():
-            is_eeg = modality == "eeg"
-            steps = inputs.eeg_step_mask if is_eeg else inputs.eye_step_mask
-            columns = inputs.eeg_channel_mask if is_eeg else inputs.eye_feature_mask
-            if is_eeg and columns.dim() == 3:  # a streaming encoder: less its run-in
-                n_steps = encoded.shape[1]
-                steps, columns = steps[:, -n_steps:], columns[:, -n_steps:]
-            pooled = (network.eeg_pool if is_eeg else network.eye_pool)(encoded[at], columns)
-            there = columns.any(dim=-1)
-            counts = steps & (there if there.dim() == 2 else there[:, None])
-            tokens[MODALITIES.index(modality)] = network.tokens[modality](pooled, counts)[0]
-        return torch.stack(tokens, dim=1), network.presence(inputs)
 
 
 def training_windows(

@@ -44,10 +44,12 @@ class FinetuneOptions:
 
     modalities: tuple[str, ...] = ("eeg", "eye")  # those that the trials hold are used
     fusion: str = "attention"  # attention | concat | shared_attention
+    readout: str = "weights"  # of MvSstmaConfig: what the encoders' tokens of a step become
     freeze: bool = False  # keep the pre-trained encoders as they are
     dcca: bool = True  # CE + 0.1 DCCA, where there are two modalities
-    epochs: int = 30  # at most, where early stopping is possible; else so many
-    few_epochs: int = 15  # where there are too few trials to stop early
+    epochs: int = 30  # at most, where training stops early
+    few_epochs: int = 15  # where it does not
+    stop_early: bool = True  # by training trials held out, where there are enough
     patience: int = 6  # epochs without a better NLL on the held-out trials
     batch_size: int = 32
     learning_rate: float = 1e-3  # the paper's
@@ -124,13 +126,16 @@ def classifier_config(
         _check_pretrained(base, first, modalities)
         if n_eye is not None and n_eye != base.features.eye_features:
             base = _with_eye_features(base, n_eye)
-    fusion = replace(base.network.fusion, variant=options.fusion)
+    network = replace(base.network, fusion=replace(base.network.fusion, variant=options.fusion))
+    if pretrained is None or not base.is_classifier:  # a classifier's readout is trained already
+        eeg, eye = (replace(sizes, readout=options.readout) for sizes in (network.eeg, network.eye))
+        network = replace(network, eeg=eeg, eye=eye)
     n_run_in = base.network.eeg.n_run_in if base.network.streams else 0
     return replace(
         base,
         labels=labels,
         windows=_windows(base.windows, options.n_steps, n_run_in, first),
-        network=replace(base.network, fusion=fusion),
+        network=network,
         trained_on=trained_on,
         notes="",
         modalities=modalities,

@@ -192,6 +192,7 @@ def test_training_windows_hold_the_run_in_and_give_the_streamed_tokens(checkpoin
         whole = network.eeg_pool(
             network.eeg(batch.eeg, batch.eeg_positions, batch.eeg_step_mask, batch.eeg_channel_mask)[0],
             batch.eeg_channel_mask,
+            batch.eeg_positions,
         )
     assert (torch.cat(tokens, dim=1)[0] - whole[1]).abs().max() < 1e-5
     network.unimodal_logits("eeg", batch).sum().backward()  # and they can be learned from

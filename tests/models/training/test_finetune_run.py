@@ -63,7 +63,7 @@ def test_frozen_encoders_stay_and_the_rest_learns():
 
 @pytest.mark.parametrize("context", ["window", "streaming"])
 def test_frozen_tokens_are_the_networks_own(context):
-    from models.training.finetune import _FrozenTokens, _Tokens
+    from models.training.finetune_tokens import FrozenTokens, Tokens
 
     trials = make_trials()
     model = finetune(trials, OPTIONS, make_pretrained(context=context))
@@ -72,7 +72,7 @@ def test_frozen_tokens_are_the_networks_own(context):
     tensors = TrialTensors(windows, CH_NAMES, model.config, model.normaliser)
     at = np.arange(7)
     with torch.no_grad():
-        frozen, plain = (kind(model.network, tensors)(at) for kind in (_FrozenTokens, _Tokens))
+        frozen, plain = (kind(model.network, tensors)(at) for kind in (FrozenTokens, Tokens))
     assert torch.allclose(frozen[0], plain[0], atol=1e-5)
     assert torch.equal(frozen[1], plain[1])
 
@@ -106,7 +106,8 @@ def test_model_of_published_features_says_so_and_survives_a_checkpoint(tmp_path)
     normaliser = Normaliser.from_dict(loaded.normaliser_tensors)
     tensors = TrialTensors(windows, CH_NAMES, config, normaliser)
     with torch.no_grad():
-        probs = torch.softmax(loaded.network(tensors.batch(slice(None))).logits, dim=-1)
+        logits = loaded.network.prepare_inference()(tensors.batch(slice(None))).logits
+        probs = torch.softmax(logits, dim=-1)
     assert probs.numpy() == pytest.approx(model.predict(make_trials()).probs, abs=1e-5)
 
 

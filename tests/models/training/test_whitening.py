@@ -1,0 +1,66 @@
+"""A readout that begins its training where a discriminant ends."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.encoders.pooling import ChannelWeights
+from models.training.whitening import whitened, within_class_whitener
+
+
+def samples(n=400, seed=0):
+    """Two classes that differ in column 0, beside columns that vary ten times more."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(n) % 2
+    x = rng.standard_normal((n, 4)) * (1.0, 10.0, 10.0, 0.0)
+    x[:, 2] += x[:, 1]
+    x[:, 0] += 3.0 * label
+    return x, label
+
+
+def test_samples_scatter_alike_within_classes():
+    x, label = samples()
+    white = x @ within_class_whitener(x, label)
+    for each in (0, 1):
+        covariance = np.cov(white[label == each][:, :3].T)
+        assert np.diag(covariance) == pytest.approx([1, 1, 1], abs=0.25)
+        assert abs(covariance[1, 2]) < 0.25  # they were correlated by 0.7
+
+
+def test_column_that_never_varies_stays_finite():
+    assert np.isfinite(within_class_whitener(*samples())).all()
+
+
+def test_readout_begins_with_what_tells_the_classes_apart():
+    x, label = samples()
+    torch.manual_seed(0)
+    readout = ChannelWeights(dim=2, n_positions=2, width=6)
+    inputs = torch.from_numpy(x).float()
+    with whitened(readout, inputs, torch.from_numpy(label), torch.arange(2)):
+        read = (inputs @ readout.weight.flatten(0, 1)).detach().numpy()
+    gap = np.abs(read[label == 0].mean(axis=0) - read[label == 1].mean(axis=0)) / read[label == 0].std(axis=0)
+    assert np.median(gap) > 2.0  # of 3, which column 0 alone has
+
+
+def test_weights_are_plain_afterwards_and_those_of_the_end():
+    x, label = samples()
+    readout = ChannelWeights(dim=2, n_positions=3, width=6)
+    before = readout.weight.detach().clone()
+    with whitened(readout, torch.from_numpy(x).float(), torch.from_numpy(label), torch.tensor([0, 2])):
+        inside = readout.weight.detach().clone()
+    assert torch.equal(readout.weight, inside)
+    assert set(readout.state_dict()) == {"weight", "bias", "center"}
+    assert not torch.equal(readout.weight[[0, 2]], before[[0, 2]])
+
+
+def test_absent_channels_count_as_their_mean_whatever_they_hold():
+    torch.manual_seed(0)
+    readout = ChannelWeights(dim=2, n_positions=3, width=4)
+    readout.center.copy_(torch.randn(3, 2))
+    tokens, mask = torch.randn(1, 1, 3, 2), torch.tensor([[True, False, True]])
+    read = readout(tokens, mask, torch.arange(3))
+    tokens[0, 0, 1] = torch.nan
+    assert torch.equal(readout(tokens, mask, torch.arange(3)), read)
+    deviation = (tokens - readout.center)[0, 0, [0, 2]].flatten()
+    expected = 1.5 * deviation @ readout.weight[[0, 2]].flatten(0, 1) + readout.bias
+    torch.testing.assert_close(read[0, 0], expected)
