@@ -165,6 +165,7 @@ class _Run:
             self.normaliser = known
         else:
             self.normaliser = fit_normaliser(trials, config, known)
+        self._reads_already = pretrained is not None and pretrained.config.is_classifier
         self._rng = np.random.default_rng(options.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
@@ -197,11 +198,12 @@ class _Run:
 
     @contextmanager
     def _training(self) -> Iterator[None]:
-        """Seed what is random, whiten the readouts and begin with an optimiser of what then trains."""
+        """Seed what is random, whiten new readouts and begin with an optimiser of what then trains."""
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(devices=[]))
             torch.manual_seed(self._options.seed)
-            for modality, encoded in self._tokens.encoded().items():
+            encoded_by = {} if self._reads_already else self._tokens.encoded()
+            for modality, encoded in encoded_by.items():
                 readout = readout_of(self.network, modality)
                 if isinstance(readout, ChannelWeights):
                     inputs, places = centered_inputs(readout, modality, encoded, self._tensors)

@@ -125,7 +125,7 @@ def classifier_config(
         base = pretrained.config
         _check_pretrained(base, first, modalities)
         if n_eye is not None and n_eye != base.features.eye_features:
-            base = _with_eye_features(base, n_eye)
+            base = _with_eye_features(base, n_eye, first)
     network = replace(base.network, fusion=replace(base.network.fusion, variant=options.fusion))
     if pretrained is None or not base.is_classifier:  # a classifier's readout is trained already
         eeg, eye = (replace(sizes, readout=options.readout) for sizes in (network.eeg, network.eye))
@@ -156,8 +156,14 @@ def _windows(windows: WindowConfig, n_steps: int, n_run_in: int, trial: Trial) -
     )
 
 
-def _with_eye_features(config: ModelConfig, n_eye: int) -> ModelConfig:
-    """Return the config for another number of eye features; no weight's shape depends on it."""
+def _with_eye_features(config: ModelConfig, n_eye: int, trial: Trial) -> ModelConfig:
+    """Return the config for another number of eye features, on which no encoder's weight depends."""
+    if config.is_classifier and config.network.eye.readout == "weights":
+        raise InputError(
+            f"expected the model's {config.features.eye_features} eye features, found {n_eye}",
+            where=trial.source,
+            remedy="begin with a model of pretrain, or use --modalities eeg",
+        )
     return replace(
         config,
         features=replace(config.features, eye_features=n_eye),

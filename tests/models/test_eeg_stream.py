@@ -26,11 +26,13 @@ HOP_S = 0.25
 LABELS = ("sad", "neutral", "happy")
 
 
-@pytest.fixture(scope="module")
-def checkpoint() -> Checkpoint:
-    """A streaming model with random weights; its run-in is 12 steps."""
+@pytest.fixture(scope="module", params=["pools", "weights"])
+def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
+    """A streaming model with random weights, of either readout; its run-in is 12 steps."""
     config = preset("small", labels=LABELS, ch_names=SEED_CH_NAMES, eeg_context="streaming")
-    network = replace(config.network, eeg=MvSstmaConfig(n_layers=2, context="streaming"))
+    network = replace(
+        config.network, eeg=MvSstmaConfig(n_layers=2, context="streaming", readout=request.param)
+    )
     windows = replace(config.windows, eeg_n_steps=5, eeg_run_in=network.eeg.n_run_in)
     config = replace(config, network=network, windows=windows, modalities=("eeg",))
     torch.manual_seed(0)

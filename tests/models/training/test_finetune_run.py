@@ -61,6 +61,17 @@ def test_frozen_encoders_stay_and_the_rest_learns():
     assert not torch.equal(free["eeg.embed.weight"], pretrained.weights["eeg.embed.weight"])
 
 
+def test_a_classifier_that_is_trained_on_keeps_what_its_readout_has_learned(tmp_path):
+    first = finetune(make_trials(), OPTIONS)
+    save_checkpoint(tmp_path, first.config, first.network, first.normaliser.to_dict(), "# Card\n")
+    base = PretrainedEncoders.of(load_checkpoint(tmp_path))
+    untouched = finetune(make_trials(), replace(OPTIONS, stop_early=False, few_epochs=0), base)
+    for name in ("eeg_pool.weight", "eeg_pool.center", "eye_pool.weight"):
+        assert torch.equal(untouched.network.state_dict()[name], first.network.state_dict()[name])
+    with pytest.raises(InputError, match="expected the model's 31 eye features, found 33"):
+        finetune(make_trials(n_eye=33), OPTIONS, base)
+
+
 @pytest.mark.parametrize("context", ["window", "streaming"])
 def test_frozen_tokens_are_the_networks_own(context):
     from models.training.finetune_tokens import FrozenTokens, Tokens
