@@ -110,7 +110,7 @@ class FusionNetwork(nn.Module):
         A modality counts as present if ``inputs.present`` says so, its mask has at least one step and the
         model was trained with it.
         """
-        filled = torch.stack([self._masks(modality, inputs).any(dim=1) for modality in MODALITIES], dim=1)
+        filled = torch.stack([self.time_mask(modality, inputs).any(dim=1) for modality in MODALITIES], dim=1)
         return inputs.present & filled & self._trained_with
 
     def unimodal_logits(self, modality: str, inputs: NetworkInput) -> Tensor:
@@ -194,34 +194,57 @@ class FusionNetwork(nn.Module):
                 inputs.eeg, inputs.eeg_positions, inputs.eeg_step_mask, inputs.eeg_channel_mask
             )
             # One token a window: which times counted is what the temporal transformer attended to.
-            return self.tokens[modality](tokens, self._masks(modality, inputs))[0], weights, received
-        if modality == "eeg":
-            tokens, received = self._eeg_tokens(inputs) if streamed is None else streamed
-        elif modality == "eye":
-            positions = torch.arange(inputs.eye.shape[1], device=inputs.eye.device)
-            mask = inputs.eye_feature_mask
-            tokens, received = self.eye(inputs.eye[..., None], positions, inputs.eye_step_mask, mask)
-            tokens = self.eye_pool(tokens, mask, positions)
+            return self.tokens[modality](tokens, self.time_mask(modality, inputs))[0], weights, received
+        if modality == "eeg" and streamed is not None:
+            tokens, received = streamed
+        elif modality in ("eeg", "eye"):
+            encoded, received = self.encode_channels(modality, inputs)
+            tokens = self.read_channels(modality, encoded, inputs)
         else:
             tokens = inputs.face_tokens if modality == "face" else inputs.voice_tokens
-        token, weights = self.tokens[modality](tokens, self._masks(modality, inputs))
+        token, weights = self.tokens[modality](tokens, self.time_mask(modality, inputs))
         return token, weights, received
 
-    def _eeg_tokens(self, inputs: NetworkInput) -> tuple[Tensor, Tensor]:
-        """Return MV-SSTMA's tokens (B, T, width) and attention received (B, C), without the run-in."""
+    def encode_channels(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor]:
+        """Return tokens (B, T, C, D) of EEG or eyes, without run-in, and the attention received (B, C)."""
+        if modality == "eye":
+            places = torch.arange(inputs.eye.shape[1], device=inputs.eye.device)
+            return self.eye(inputs.eye[..., None], places, inputs.eye_step_mask, inputs.eye_feature_mask)
         assert isinstance(self.eeg, MvSstmaEncoder)
-        n_steps = inputs.eeg_step_mask.shape[1] - self.config.windows.eeg_run_in
-        mask = inputs.eeg_channel_mask
-        tokens, received = self.eeg(inputs.eeg, inputs.eeg_positions, inputs.eeg_step_mask, mask, n_steps)
-        newest = mask if mask.dim() == 2 else mask[:, -n_steps:]
-        return self.eeg_pool(tokens[:, -n_steps:], newest, inputs.eeg_positions), received
+        n_steps = self._n_steps(inputs)
+        masks = inputs.eeg_step_mask, inputs.eeg_channel_mask
+        tokens, received = self.eeg(inputs.eeg, inputs.eeg_positions, *masks, n_steps)
+        return tokens[:, -n_steps:], received
 
-    def _masks(self, modality: str, inputs: NetworkInput) -> Tensor:
+    def read_channels(self, modality: str, encoded: Tensor, inputs: NetworkInput) -> Tensor:
+        """Return one token a step, (B, T, width), of what `encode_channels` gives."""
+        places, columns, _ = self.channels_of(modality, inputs)
+        return (self.eeg_pool if modality == "eeg" else self.eye_pool)(encoded, columns, places)
+
+    def channels_of(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor, Tensor]:
+        """Return of EEG or eyes the positions (C,), the mask (B, C) or (B, T, C), and which steps are valid.
+
+        The last, bool (B, T), counts a step only if one of its channels is there; run-in is left out.
+        """
+        if modality == "eye":
+            places = torch.arange(inputs.eye.shape[1], device=inputs.eye.device)
+            return places, inputs.eye_feature_mask, self.time_mask(modality, inputs)
+        columns = inputs.eeg_channel_mask
+        if columns.dim() == 3:
+            columns = columns[:, -self._n_steps(inputs) :]
+        return inputs.eeg_positions, columns, self.time_mask(modality, inputs)
+
+    def _n_steps(self, inputs: NetworkInput) -> int:
+        """Return T of the EEG: run-in, of which there may be less than the config's, does not count."""
+        windows = self.config.windows
+        return windows.eeg_n_steps if windows.eeg_run_in else inputs.eeg_step_mask.shape[1]
+
+    def time_mask(self, modality: str, inputs: NetworkInput) -> Tensor:
         """Return which of a modality's time tokens count, bool (B, N)."""
         if modality == "eeg":
             channels = inputs.eeg_channel_mask.any(dim=-1)
             channels = channels if channels.dim() == 2 else channels[:, None]
-            return (inputs.eeg_step_mask & channels)[:, self.config.windows.eeg_run_in :]
+            return (inputs.eeg_step_mask & channels)[:, -self._n_steps(inputs) :]
         if modality == "eye":
             return inputs.eye_step_mask & inputs.eye_feature_mask.any(dim=1, keepdim=True)
         return inputs.face_mask if modality == "face" else inputs.voice_mask
@@ -231,7 +254,7 @@ class FusionNetwork(nn.Module):
 
         What is older than the EEG's first step counts to that step.
         """
-        n_bins = inputs.eeg_step_mask.shape[1] - self.config.windows.eeg_run_in
+        n_bins = self._n_steps(inputs)
         if isinstance(self.eeg, EegformerEncoder):
             n_bins = round(self.config.windows.context_of("eeg"))
         ages = [self._ages(modality, inputs) for modality in MODALITIES]
@@ -255,7 +278,7 @@ class FusionNetwork(nn.Module):
             ages = self.config.windows.eeg_step_s * (1.0 - share)  # of the segments' middles
             return ages.expand(len(inputs.eeg), -1)
         if modality == "eeg":
-            return _step_ages(inputs.eeg_step_mask[:, self.config.windows.eeg_run_in :])
+            return _step_ages(inputs.eeg_step_mask[:, -self._n_steps(inputs) :])
         return _step_ages(inputs.eye_step_mask)
 
 

@@ -46,10 +46,12 @@ class ChannelWeights(nn.Module):
     """
 
     center: Tensor  # (n_positions, D) mean token of each channel in training
+    known: Tensor  # (n_positions,) bool: training had the channel; any other is taken for absent
 
     def __init__(self, dim: int, n_positions: int, width: int) -> None:
         super().__init__()
         self.register_buffer("center", torch.zeros(n_positions, dim))
+        self.register_buffer("known", torch.ones(n_positions, dtype=torch.bool))
         limit = (n_positions * dim) ** -0.5  # of a linear layer, as PyTorch begins it
         self.weight = nn.Parameter(torch.empty(n_positions, dim, width).uniform_(-limit, limit))
         self.bias = nn.Parameter(torch.zeros(width))
@@ -61,10 +63,10 @@ class ChannelWeights(nn.Module):
 
     def inputs(self, tokens: Tensor, channel_mask: Tensor, positions: Tensor) -> Tensor:
         """Return (B, T, C * D), which the weights multiply: 0 for absent channels, the others scaled up."""
-        there = channel_mask if channel_mask.dim() == 3 else channel_mask[:, None]
+        there = (channel_mask if channel_mask.dim() == 3 else channel_mask[:, None]) & self.known[positions]
         n_present = there.sum(dim=-1, keepdim=True).clamp(min=1)  # (B, T or 1, 1)
         seen = (tokens - self.center[positions]).masked_fill(~there[..., None], 0.0).flatten(2)
-        return seen * (len(self.weight) / n_present)
+        return seen * (self.known.sum() / n_present)
 
 
 class TimePool(nn.Module):

@@ -25,7 +25,6 @@ from models.datasets.splits import coverage, held_out
 from models.datasets.types import Trial, WindowSet
 from models.datasets.windows import cut_windows
 from models.dcca import DCCA_WEIGHT, DccaLoss
-from models.encoders.pooling import ChannelWeights
 from models.features.normalise import Normaliser
 from models.fusion import divide_logits
 from models.network import FusionNetwork
@@ -35,7 +34,10 @@ from models.training.finetune_tokens import (
     ENCODE_BATCH,
     FrozenTokens,
     Tokens,
-    centered_inputs,
+    fit_center,
+    fit_norms,
+    has_weights,
+    move_center,
     readout_of,
     trained_modules,
 )
@@ -165,7 +167,8 @@ class _Run:
             self.normaliser = known
         else:
             self.normaliser = fit_normaliser(trials, config, known)
-        self._reads_already = pretrained is not None and pretrained.config.is_classifier
+        self._is_new = pretrained is None
+        self._read = () if pretrained is None else pretrained.read_modalities
         self._rng = np.random.default_rng(options.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
@@ -196,18 +199,25 @@ class _Run:
             modules.append(self._dcca)
         return [parameter for module in modules for parameter in module.parameters()]
 
+    def _encoded(self) -> dict[str, Tensor]:
+        """Return the encoders' tokens of the modalities whose readouts are new and are to be whitened."""
+        new = [m for m in self._config.modalities if m not in self._read and has_weights(self.network, m)]
+        if not new:
+            return {}
+        if self._is_new:
+            fit_norms(self.network, self._tensors)
+        encoded = self._tokens.encoded()
+        return {modality: encoded[modality] for modality in new}
+
     @contextmanager
     def _training(self) -> Iterator[None]:
         """Seed what is random, whiten new readouts and begin with an optimiser of what then trains."""
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(devices=[]))
             torch.manual_seed(self._options.seed)
-            encoded_by = {} if self._reads_already else self._tokens.encoded()
-            for modality, encoded in encoded_by.items():
-                readout = readout_of(self.network, modality)
-                if isinstance(readout, ChannelWeights):
-                    inputs, places = centered_inputs(readout, modality, encoded, self._tensors)
-                    stack.enter_context(whitened(readout, inputs, self._tensors.label, places))
+            for modality, encoded in self._encoded().items():
+                fitted = fit_center(self.network, modality, encoded, self._tensors)
+                stack.enter_context(whitened(readout_of(self.network, modality), *fitted))
             self._optimiser = torch.optim.AdamW(
                 self._trainable(), self._options.learning_rate, weight_decay=self._options.weight_decay
             )
@@ -219,6 +229,10 @@ class _Run:
             for epoch in range(epochs):
                 loss = self._epoch()
                 progress("training", (epoch + 1) / epochs, loss)
+        if not self._options.freeze:  # the encoders have moved on
+            for modality, encoded in self._tokens.encoded().items():
+                if has_weights(self.network, modality):
+                    move_center(self.network, modality, encoded, self._tensors)
 
     def train_until_worse(self, out: Sequence[Trial], progress: Progress) -> tuple[int, float]:
         """Return the epoch (from 1) and the temperature of least NLL on held-out trials."""

@@ -31,11 +31,21 @@ class PretrainedEncoders:
     def of(cls, checkpoint: Checkpoint) -> Self:
         """Take the encoders of EEG and eye features, and of a classifier what reads them too."""
         owners = ["eeg.", "eye."]
-        if checkpoint.config.is_classifier:
-            owners += ["eeg_pool.", "eye_pool.", "tokens.eeg.", "tokens.eye."]
+        for modality in read_modalities(checkpoint.config):
+            owners += [f"{modality}_pool.", f"tokens.{modality}."]
         weights = checkpoint.network.state_dict()
         taken = {name: tensor for name, tensor in weights.items() if name.startswith(tuple(owners))}
         return cls(checkpoint.config, taken, checkpoint.normaliser_tensors)
+
+    @property
+    def read_modalities(self) -> tuple[str, ...]:
+        """Modalities whose readout is trained already."""
+        return read_modalities(self.config)
+
+
+def read_modalities(config: ModelConfig) -> tuple[str, ...]:
+    """Return of which of EEG and eyes a model has a trained readout: a classifier's, of those it reads."""
+    return tuple(m for m in ("eeg", "eye") if config.is_classifier and m in config.modalities)
 
 
 @dataclass(frozen=True)
@@ -125,11 +135,13 @@ def classifier_config(
         base = pretrained.config
         _check_pretrained(base, first, modalities)
         if n_eye is not None and n_eye != base.features.eye_features:
-            base = _with_eye_features(base, n_eye, first)
+            base = _with_eye_features(base, n_eye, first, options)
     network = replace(base.network, fusion=replace(base.network.fusion, variant=options.fusion))
-    if pretrained is None or not base.is_classifier:  # a classifier's readout is trained already
-        eeg, eye = (replace(sizes, readout=options.readout) for sizes in (network.eeg, network.eye))
-        network = replace(network, eeg=eeg, eye=eye)
+    read = () if pretrained is None else read_modalities(base)
+    if "eeg" not in read:
+        network = replace(network, eeg=replace(network.eeg, readout=options.readout))
+    if "eye" not in read:
+        network = replace(network, eye=replace(network.eye, readout=options.readout))
     n_run_in = base.network.eeg.n_run_in if base.network.streams else 0
     return replace(
         base,
@@ -156,14 +168,16 @@ def _windows(windows: WindowConfig, n_steps: int, n_run_in: int, trial: Trial) -
     )
 
 
-def _with_eye_features(config: ModelConfig, n_eye: int, trial: Trial) -> ModelConfig:
+def _with_eye_features(
+    config: ModelConfig, n_eye: int, trial: Trial, options: FinetuneOptions
+) -> ModelConfig:
     """Return the config for another number of eye features, on which no encoder's weight depends."""
-    if config.is_classifier and config.network.eye.readout == "weights":
-        raise InputError(
-            f"expected the model's {config.features.eye_features} eye features, found {n_eye}",
-            where=trial.source,
-            remedy="begin with a model of pretrain, or use --modalities eeg",
-        )
+    expected = f"expected the model's {config.features.eye_features} eye features, found {n_eye}"
+    if options.normalisation == "keep":
+        raise InputError(expected, where="--normalisation keep", remedy="use --normalisation refit")
+    if "eye" in read_modalities(config) and config.network.eye.readout == "weights":
+        remedy = "begin with a model of pretrain, or use --modalities eeg"
+        raise InputError(expected, where=trial.source, remedy=remedy)
     return replace(
         config,
         features=replace(config.features, eye_features=n_eye),

@@ -142,15 +142,19 @@ class TrialTensors:
     def batch(self, at: NDArray[np.intp] | slice) -> NetworkInput:
         """Return the windows at these indices; faces and voice are absent."""
         n, network = len(self.label[at]), self.config.network
+        steps = self._eeg_steps[at]
+        # Run-in that no window of the batch has is not computed.
+        first = min(self.config.windows.eeg_run_in, int(steps.any(dim=0).byte().argmax()))
+        channels = self._eeg_channels[at]
         absent = torch.zeros(n, 1, dtype=torch.bool)
         present = torch.zeros(n, len(MODALITIES), dtype=torch.bool)
         present[:, MODALITIES.index("eeg")] = self._eeg_channels[at].flatten(1).any(dim=1)
         present[:, MODALITIES.index("eye")] = self._eye_features[at].any(dim=1)
         return NetworkInput(
-            eeg=self._eeg[at],
+            eeg=self._eeg[at][:, :, first:],
             eeg_positions=self.positions,
-            eeg_step_mask=self._eeg_steps[at],
-            eeg_channel_mask=self._eeg_channels[at],
+            eeg_step_mask=steps[:, first:],
+            eeg_channel_mask=channels[:, first:] if network.streams else channels,
             eye=self._eye[at],
             eye_step_mask=self._eye_steps[at],
             eye_feature_mask=self._eye_features[at],

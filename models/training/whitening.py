@@ -52,6 +52,7 @@ def whitened(readout: ChannelWeights, inputs: Tensor, label: Tensor, positions: 
     Parameters
     ----------
     readout : ChannelWeights
+        A new one: what it has learned would be lost.
     inputs : Tensor (n, C * D)
         What the readout multiplies, mean over a window's steps, of the training windows.
     label : Tensor of long (n,)
@@ -59,8 +60,8 @@ def whitened(readout: ChannelWeights, inputs: Tensor, label: Tensor, positions: 
     """
     matrix = torch.from_numpy(within_class_whitener(inputs.double().numpy(), label.numpy())).float()
     parametrize.register_parametrization(readout, "weight", _Whitened(matrix, positions))
-    _begin_at_means(readout, inputs @ matrix, label, positions)
     try:
+        _begin_at_means(readout, inputs @ matrix, label, positions)
         yield
     finally:
         parametrize.remove_parametrizations(readout, "weight")
@@ -78,12 +79,20 @@ def _begin_at_means(readout: nn.Module, white: Tensor, label: Tensor, positions:
 
 
 def within_class_whitener(x: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return (d, d), which turns samples (n, d) into ones of unit covariance within their classes."""
+    """Return (d, d), which turns samples (n, d) into ones of unit covariance within their classes.
+
+    Where classes have a sample each the total covariance serves, and identity where there is none.
+    """
+    total = x - x.mean(axis=0)
     scatter = x.copy()
     for each in np.unique(label):
         scatter[label == each] -= x[label == each].mean(axis=0)
+    if scatter.std(axis=0).max() <= _LEAST_SD * total.std(axis=0).max():
+        scatter = total  # a window a class: nothing is known of how they scatter
     sd = scatter.std(axis=0)
-    sd = np.maximum(sd, _LEAST_SD * max(float(sd.max()), 1e-6))
+    if sd.max() == 0:
+        return np.eye(x.shape[1])
+    sd = np.maximum(sd, _LEAST_SD * sd.max())
     scaled = scatter / sd
     shrinkage = max(ledoit_wolf_shrinkage(scaled, assume_centered=True), _LEAST_SHRINKAGE)
     covariance = scaled.T @ scaled / len(x)

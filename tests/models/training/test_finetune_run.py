@@ -16,6 +16,7 @@ from models.features.normalise import Normaliser
 from models.network import FusionNetwork
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
+from models.training.finetune_tokens import FrozenTokens, Tokens, encode
 from models.training.protocols import LabelledSource, Labels, missing_classes
 from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
 
@@ -67,15 +68,44 @@ def test_a_classifier_that_is_trained_on_keeps_what_its_readout_has_learned(tmp_
     base = PretrainedEncoders.of(load_checkpoint(tmp_path))
     untouched = finetune(make_trials(), replace(OPTIONS, stop_early=False, few_epochs=0), base)
     for name in ("eeg_pool.weight", "eeg_pool.center", "eye_pool.weight"):
-        assert torch.equal(untouched.network.state_dict()[name], first.network.state_dict()[name])
+        torch.testing.assert_close(untouched.network.state_dict()[name], first.network.state_dict()[name])
     with pytest.raises(InputError, match="expected the model's 31 eye features, found 33"):
         finetune(make_trials(n_eye=33), OPTIONS, base)
+    with pytest.raises(InputError, match="--normalisation keep: expected the model's 33 eye features"):
+        finetune(make_trials(n_eye=31), replace(OPTIONS, normalisation="keep"), make_pretrained())
+
+
+def test_a_modality_the_base_never_read_gets_a_readout_of_its_own(tmp_path):
+    first = finetune(make_trials(), replace(OPTIONS, modalities=("eeg",), readout="pools"))
+    save_checkpoint(tmp_path, first.config, first.network, first.normaliser.to_dict(), "# Card\n")
+    base = PretrainedEncoders.of(load_checkpoint(tmp_path))
+    both = finetune(make_trials(), OPTIONS, base)
+    assert (both.config.network.eeg.readout, both.config.network.eye.readout) == ("pools", "weights")
+    assert both.network.eye_pool.center.any()
+
+
+def test_center_is_the_mean_token_also_of_encoders_that_trained():
+    model = finetune(make_trials(), OPTIONS)
+    tensors = TrialTensors(cut_for(model.config, make_trials()), CH_NAMES, model.config, model.normaliser)
+    mean = encode(model.network, tensors)["eeg"].mean(dim=(0, 1))
+    readout = model.network.eeg_pool
+    known = tensors.positions
+    assert readout.known.nonzero()[:, 0].tolist() == known.tolist()
+    torch.testing.assert_close(readout.center[known], mean, atol=1e-3, rtol=1e-3)
+
+
+def test_windows_without_a_modality_do_not_count_in_its_readout():
+    trials = make_trials(8)
+    blind = [replace(t, eye=np.full_like(t.eye, np.nan)) if t.trial > 6 else t for t in trials]
+    options = replace(OPTIONS, stop_early=False, few_epochs=0)
+    pretrained = make_pretrained()
+    of_all, of_six = (finetune(part, options, pretrained).network.eye_pool for part in (blind, trials[:6]))
+    torch.testing.assert_close(of_all.center, of_six.center)
+    torch.testing.assert_close(of_all.weight, of_six.weight, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("context", ["window", "streaming"])
 def test_frozen_tokens_are_the_networks_own(context):
-    from models.training.finetune_tokens import FrozenTokens, Tokens
-
     trials = make_trials()
     model = finetune(trials, OPTIONS, make_pretrained(context=context))
     assert model.config.n_eeg_steps == (3 if context == "window" else 39)

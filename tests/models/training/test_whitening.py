@@ -49,7 +49,7 @@ def test_weights_are_plain_afterwards_and_those_of_the_end():
     with whitened(readout, torch.from_numpy(x).float(), torch.from_numpy(label), torch.tensor([0, 2])):
         inside = readout.weight.detach().clone()
     assert torch.equal(readout.weight, inside)
-    assert set(readout.state_dict()) == {"weight", "bias", "center"}
+    assert set(readout.state_dict()) == {"weight", "bias", "center", "known"}
     assert not torch.equal(readout.weight[[0, 2]], before[[0, 2]])
 
 
@@ -64,3 +64,22 @@ def test_absent_channels_count_as_their_mean_whatever_they_hold():
     deviation = (tokens - readout.center)[0, 0, [0, 2]].flatten()
     expected = 1.5 * deviation @ readout.weight[[0, 2]].flatten(0, 1) + readout.bias
     torch.testing.assert_close(read[0, 0], expected)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_window_a_class_leaves_weights_of_a_usual_size(n):
+    x = np.random.default_rng(0).standard_normal((n, 4))
+    assert np.abs(within_class_whitener(x, np.arange(n))).max() < 20
+
+
+def test_channels_that_training_never_had_are_taken_for_absent():
+    torch.manual_seed(0)
+    readout = ChannelWeights(dim=2, n_positions=3, width=4)
+    readout.known[1] = False
+    tokens = torch.randn(1, 1, 3, 2)
+    every, known = torch.ones(1, 3, dtype=torch.bool), torch.tensor([[True, False, True]])
+    assert torch.equal(readout(tokens, every, torch.arange(3)), readout(tokens, known, torch.arange(3)))
+    scaled = readout(tokens, every, torch.arange(3)) - readout.bias
+    torch.testing.assert_close(
+        scaled[0, 0], tokens[0, 0, [0, 2]].flatten() @ readout.weight[[0, 2]].flatten(0, 1)
+    )
