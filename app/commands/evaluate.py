@@ -60,7 +60,13 @@ def evaluate(
     evaluate generated: do the directions of the MMV-SSTMA paper's tables show in five generated data sets?
     Pre-training, fusion, masks and streaming beside LDA, SVM and the true discriminant (under an hour).
 
-    Example: affectscope evaluate --simulated
+    Examples:
+
+      affectscope evaluate --simulated
+
+      affectscope evaluate emodb DIR
+
+      affectscope evaluate generated --json
     """
     if simulated == (data is not None):
         raise InputError(
@@ -141,6 +147,8 @@ def _generated_table(result: dict[str, Any]) -> Table:
     for row in result["rows"]:
         spread = ["" if row[key] is None else f"{100 * row[key]:.1f}" for key in ("sd", "sd_seeds")]
         table.add_row(row["row"], f"{row['mean']:.1%}", *spread)
+    low, high = result["lda_eeg_from_to"]
+    table.caption = f"Difficulty is set so that LDA on EEG is between {low:.0%} and {high:.0%}."
     return table
 
 

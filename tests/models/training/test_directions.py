@@ -49,6 +49,18 @@ def test_row_has_spread_over_people_and_over_sets():
     assert row["sd_seeds"] == pytest.approx(math.sqrt(2) * 0.05)
 
 
+def test_spread_over_people_is_judged_too():
+    rows = {"EEG, 10 trials": (0.5, 0.52, 0.5, 0.52), "EEG, 10 trials, from nothing": (0.3, 0.7, 0.3, 0.7)}
+    one = claim(made(**rows), "from person to person")
+    assert one["difference"] == pytest.approx((0.2 - 0.01) * math.sqrt(4 / 3))
+    assert one["holds"]
+
+
+def test_everybodys_figures_are_in_the_result():
+    result = made(fused=(0.4, 0.6, 0.5, 0.7)).to_dict()
+    assert {"row": "fused", "seed": 2, "subject": "1", "accuracy": 0.5} in result["people"]
+
+
 @pytest.mark.slow
 def test_small_run_fills_every_row():
     options = replace(DirectionsOptions().quick(), seeds=(1,), n_subjects=1, n_jobs=1, pretrain_windows=4)
