@@ -1,10 +1,11 @@
-"""What the published folders share: subjects by file name, and channels that carry nothing."""
+"""What the published folders share: subjects by file name, and values that carry nothing."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,24 +13,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import InputError
-from models.datasets.types import FETCH_ANEW, LeftOut
+from models.datasets.types import FETCH_ANEW, LeftOut, Trial
 
 _log = logging.getLogger(__name__)
 _V = TypeVar("_V")
 
 
-def check_folder(folder: Path, expected: Iterable[str], data_set: str) -> None:
-    """Refuse a folder that lacks the subfolders of a published data set."""
+def check_folder(
+    folder: Path, expected: Iterable[str], data_set: str, *, other: tuple[str, Sequence[str]] | None = None
+) -> None:
+    """Refuse a folder that lacks the subfolders of a published data set.
+
+    Parameters
+    ----------
+    folder : Path
+    expected : iterable of str
+    data_set : str
+        Its name.
+    other : tuple of str and sequence of str, optional
+        The other kind of features and its subfolders: where the folder holds those, they are offered.
+    """
     if not folder.is_dir():
         raise InputError(f"expected the {data_set} folder, found none", where=str(folder))
     missing = [name for name in expected if not (folder / name).is_dir()]
     if missing:
+        remedy = f"give the folder that {data_set} was unpacked to"
+        if other is not None and all((folder / name).is_dir() for name in other[1]):
+            remedy = f"choose --features {other[0]}, which it holds, or {remedy}"
         inside = sorted(path.name for path in folder.iterdir())
         found = ", ".join(inside[:6]) + (", ..." if len(inside) > 6 else "") or "nothing"
         raise InputError(
             f"expected {', '.join(missing)} in it, found {found}",
             where=str(folder),
-            remedy=f"give the folder that {data_set} was unpacked to",
+            remedy=remedy,
         )
 
 
@@ -117,8 +133,9 @@ def masked_channels(
     InputError
         If no channel of the trial carries anything.
     """
-    finite = np.isfinite(eeg).all(axis=2)  # (W, C)
-    constant = (eeg == eeg[:1]).all(axis=(0, 2)) & (len(eeg) > 1)  # (C,)
+    rows = _as_float32(eeg)
+    finite = np.asarray(np.isfinite(rows).all(axis=2))  # (W, C)
+    constant = (rows == rows[:1]).all(axis=(0, 2)) & (len(rows) > 1)  # (C,)
     usable = finite & ~constant
     if not usable.any():
         raise InputError(
@@ -126,11 +143,58 @@ def masked_channels(
             where=where,
             remedy="the trial was not recorded: leave the session out",
         )
-    dead = [name for name, ok in zip(ch_names, usable.any(axis=0), strict=True) if not ok]
-    if dead:
-        names = ", ".join(dead[:5]) + (f" and {len(dead) - 5} more" if len(dead) > 5 else "")
+    alive = usable.any(axis=0)
+    if not alive.all():
+        names = _few(ch_names, ~alive)
         note(left_out, subject, f"{where}: channels constant or not a number are masked: {names}")
-    return np.where(usable[:, :, None], eeg, np.nan).astype(np.float32)
+    if (partly := alive & ~finite.all(axis=0)).any():
+        n_steps = int((~finite[:, partly]).any(axis=1).sum())
+        why = f"{where}: {n_steps} of {len(rows)} steps are masked, not finite in channels"
+        note(left_out, subject, f"{why} {_few(ch_names, partly)}")
+    return np.where(usable[:, :, None], rows, np.nan).astype(np.float32)
+
+
+def masked_eye(trials: Sequence[Trial], where: str, left_out: list[LeftOut] | None) -> list[Trial]:
+    """Return a session's trials with NaN for eye features that are constant or not finite, and note them.
+
+    Some features are one number for a whole clip, so a feature counts as constant only if all of the
+    session's trials have the same. Trials without eye features are returned as they are.
+    """
+    read = [trial.eye for trial in trials if trial.eye is not None]
+    if not read:
+        return list(trials)
+    joined = _as_float32(np.concatenate(read))  # (W of all trials, E)
+    finite = np.isfinite(joined)
+    constant = (joined == joined[:1]).all(axis=0) & (len(read) > 1)
+    alive = finite.any(axis=0) & ~constant
+    subject, numbers = trials[0].subject, [str(row + 1) for row in range(len(alive))]
+    if not alive.all():
+        names = _few(numbers, ~alive)
+        note(left_out, subject, f"{where}: eye features constant or not a number are masked: {names}")
+    if (partly := alive & ~finite.all(axis=0)).any():
+        n_steps = int((~finite[:, partly]).any(axis=1).sum())
+        why = f"{where}: {n_steps} of {len(joined)} steps are masked, not finite in eye features"
+        note(left_out, subject, f"{why} {_few(numbers, partly)}")
+    return [
+        trial if trial.eye is None else replace(trial, eye=_usable(_as_float32(trial.eye), alive))
+        for trial in trials
+    ]
+
+
+def _usable(rows: NDArray[np.float32], alive: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return np.where(np.isfinite(rows) & alive, rows, np.nan).astype(np.float32)
+
+
+def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the values as the network takes them; what is too large for that becomes infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
+def _few(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
+    """Return the chosen names, the first five of them."""
+    picked = [name for name, wanted in zip(names, chosen, strict=True) if wanted]
+    return ", ".join(picked[:5]) + (f" and {len(picked) - 5} more" if len(picked) > 5 else "")
 
 
 def note(left_out: list[LeftOut] | None, subject: str, why: str) -> None:

@@ -19,6 +19,7 @@ from models.datasets.layout import (
     check_folder,
     files_by_subject,
     masked_channels,
+    masked_eye,
     numbered,
     wanted_subjects,
 )
@@ -83,7 +84,8 @@ def load_seed_iv(
     wanted_folders = [f"{eeg_folder.name}/{session}" for session in TRIAL_LABELS]
     if eye and features == "published":
         wanted_folders += [f"{EYE}/{session}" for session in TRIAL_LABELS]
-    check_folder(folder, wanted_folders, "SEED-IV")
+    other = ("raw", [RAW]) if features == "published" else ("published", [SMOOTH, EYE])
+    check_folder(folder, wanted_folders, "SEED-IV", other=other)
     files = {s: files_by_subject(eeg_folder / str(s), FILE_NAME) for s in TRIAL_LABELS}
     known = [subject for of_session in files.values() for subject in of_session]
     for subject in wanted_subjects(known, subjects, eeg_folder):
@@ -128,7 +130,7 @@ def _published(
             eeg, rows = same_length(eeg, rows, f"{eye_path}, eye_{number}")
         usable = masked_channels(eeg, SEED_CH_NAMES, subject, where, left_out)
         trials.append(_trial(path, subject, session, number, PUBLISHED_STEP_S, usable, rows, "published"))
-    return trials
+    return masked_eye(trials, str(eye_path), left_out)
 
 
 def _raw(
@@ -158,7 +160,7 @@ def _trial(
     number: int,
     step_s: float,
     eeg: NDArray[np.float32],
-    eye: NDArray[np.float64] | None,
+    eye: NDArray[np.float64] | None,  # becomes float32 where its values are checked
     origin: str,
 ) -> Trial:
     return Trial(
@@ -170,7 +172,7 @@ def _trial(
         label_names=LABELS,
         step_s=step_s,
         eeg=eeg,
-        eye=None if eye is None else eye.astype(np.float32),
+        eye=eye,
         ch_names=SEED_CH_NAMES,
         origin=origin,
         source=str(path),

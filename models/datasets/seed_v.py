@@ -21,6 +21,7 @@ from models.datasets.layout import (
     checked_label,
     files_by_subject,
     masked_channels,
+    masked_eye,
     wanted_subjects,
 )
 from models.datasets.plain_pickle import read_arrays
@@ -78,11 +79,12 @@ def load_seed_v(
     if features == "raw":
         from models.datasets.seed_v_raw import load_recordings
 
+        check_folder(folder, [RAW], "SEED-V", other=("published", [EEG, EYE]))
         yield from load_recordings(folder, subjects, config or FeatureConfig(), left_out)
         return
     if features != "published":
         raise InputError(f"expected raw or published, found {features}", where="--features")
-    check_folder(folder, [EEG, EYE] if eye else [EEG], "SEED-V")
+    check_folder(folder, [EEG, EYE] if eye else [EEG], "SEED-V", other=("raw", [RAW]))
     files = files_by_subject(folder / EEG, FILE_NAME)
     for subject in wanted_subjects(files, subjects, folder / EEG):
         try:
@@ -125,13 +127,17 @@ def _published(
                 label_names=LABELS,
                 step_s=PUBLISHED_STEP_S,
                 eeg=masked_channels(eeg, SEED_CH_NAMES, subject, where, left_out),
-                eye=None if rows is None else rows.astype(np.float32),
+                eye=rows,
                 ch_names=SEED_CH_NAMES,
                 origin="published",
                 source=str(path),
             )
         )
-    return trials
+    usable: list[Trial] = []
+    for session in TRIAL_LABELS:
+        of_session = [trial for trial in trials if trial.session == session]
+        usable += masked_eye(of_session, f"{eye_path}, session {session}", left_out)
+    return usable
 
 
 def _entries(path: Path) -> tuple[dict[int, NDArray[Any]], dict[int, NDArray[Any]]]:

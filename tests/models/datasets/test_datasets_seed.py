@@ -160,6 +160,71 @@ def test_constant_and_nan_channels_are_masked_and_noted(seed_iv_folder: Path, tm
         next(load_seed_iv(folder))
 
 
+def test_values_that_are_not_finite_are_masked_and_noted(seed_iv_folder: Path, tmp_path: Path):
+    folder = copied(seed_iv_folder, tmp_path)
+    eeg_path, eye_path = (session_file(folder, f"{part}_feature_smooth") for part in ("eeg", "eye"))
+    eeg, eye = loadmat(eeg_path)["de_LDS1"].copy(), loadmat(eye_path)["eye_1"].copy()
+    eeg[SEED_CH_NAMES.index("CZ"), 2, 1] = -np.inf
+    eeg[SEED_CH_NAMES.index("T7"), 3, 4] = 1e200  # more than float32 holds
+    eye[4, :2], eye[6, 7] = (np.inf, -np.inf), np.nan
+    changed(eeg_path, de_LDS1=eeg)
+    changed(eye_path, eye_1=eye)
+    left_out = []
+    trial = next(load_seed_iv(folder, left_out=left_out))
+    assert not np.isinf(trial.eeg).any()
+    assert np.isnan(trial.eeg).all(axis=2).sum() == np.isnan(trial.eeg).any(axis=2).sum() == 2
+    assert {tuple(at) for at in np.argwhere(np.isnan(trial.eye))} == {(0, 4), (1, 4), (7, 6)}
+    assert trial.eye.dtype == np.float32
+    assert "de_LDS1: 2 of 10 steps are masked, not finite in channels T7, CZ" in left_out[0].why
+    assert "3 of 240 steps are masked, not finite in eye features 5, 7" in left_out[1].why
+
+
+def test_eye_features_that_never_change_in_a_session_are_masked_and_noted(
+    seed_iv_folder: Path, tmp_path: Path
+):
+    folder = copied(seed_iv_folder, tmp_path)
+    path = session_file(folder, "eye_feature_smooth")
+    content = {key: rows.copy() for key, rows in loadmat(path).items() if key.startswith("eye_")}
+    for rows in content.values():
+        rows[3], rows[8] = 0.0, np.nan
+    changed(path, **content)
+    left_out = []
+    trials = list(load_seed_iv(folder, subjects=[1], left_out=left_out))
+    first = [trial for trial in trials if trial.session == 1]
+    assert all(set(np.flatnonzero(np.isnan(t.eye).all(axis=0))) == {3, 8} for t in first)
+    assert all(np.isfinite(trial.eye).all() for trial in trials if trial.session > 1)
+    assert [entry.why.partition(": ")[2] for entry in left_out] == [
+        "eye features constant or not a number are masked: 4, 9"
+    ]
+
+
+def test_seed_v_masks_eye_features_by_session(seed_v_folder: Path, tmp_path: Path):
+    folder = copied(seed_v_folder, tmp_path)
+    path = folder / "Eye_movement_features" / "1_123.npz"
+    with np.load(path) as archive:
+        data, label = (pickle.loads(archive[name].tobytes()) for name in ("data", "label"))
+    for entry in range(15, 30):
+        data[entry][:, 0] = 7.0
+    data[3][1, 1] = np.inf
+    with_pickles(path, data, label)
+    left_out = []
+    trials = list(load_seed_v(folder, subjects=[1], left_out=left_out))
+    assert {t.session for t in trials if np.isnan(t.eye[:, 0]).any()} == {2}
+    assert np.isnan(trials[3].eye[1, 1])
+    assert not any(np.isinf(trial.eye).any() for trial in trials)
+    assert "session 1: 1 of 150 steps are masked, not finite in eye features 2" in left_out[0].why
+    assert "session 2: eye features constant or not a number are masked: 1" in left_out[1].why
+
+
+@pytest.mark.parametrize(("load", "data_set"), [(load_seed_iv, "SEED-IV"), (load_seed_v, "SEED-V")])
+def test_features_that_a_folder_lacks_are_refused_with_those_it_has(
+    seed_iv_folder: Path, seed_v_folder: Path, load, data_set: str
+):
+    folder = seed_iv_folder if data_set == "SEED-IV" else seed_v_folder
+    with pytest.raises(InputError, match="choose --features published, which it holds, or give the folder"):
+        next(load(folder, "raw"))
+
+
 class Bomb:
     def __reduce__(self):
         return (Path("pwned").touch, ())
