@@ -206,7 +206,7 @@ class ModelConfig:
                 f"eeg_encoder: expected one of {list(EEG_ENCODERS)}, got {network.eeg_encoder!r}",
                 where="model config",
             )
-        self._check_context()
+        self._check_encoder_forms()
         if not network.takes_raw_eeg:
             return
         n_times = round(features.raw_s * features.raw_sfreq)
@@ -218,7 +218,7 @@ class ModelConfig:
             if expected != found:
                 raise InputError(f"{what}: expected {expected}, got {found}", where="model config")
 
-    def _check_context(self) -> None:
+    def _check_encoder_forms(self) -> None:
         """Refuse contexts and readouts that there are not, and windows without their run-in."""
         network = self.network
         for what, expected, found in (

@@ -24,7 +24,7 @@ _N_ROUNDS = 6
 class StepBatch:
     """Windows as they lie on disk: not normalised, NaN where something is unusable.
 
-    Their steps are T and what run-in any of them has.
+    Their steps are T and what run-in any of them has; fewer where no trial of theirs has T.
     """
 
     values: NDArray[np.float32]  # (B, steps, C, F); an eye feature is a channel with one

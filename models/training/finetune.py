@@ -1,10 +1,11 @@
 """Trains a classifier on labelled trials, from pre-trained encoders or from nothing.
 
 The MMV-SSTMA paper, section 2.2: encoders' features are fused, a linear layer classifies, and cross-entropy
-and 0.1 times the correlation loss of DCCA train all of it. What the paper leaves open: here the encoders
-train too unless ``freeze`` is set; training stops by the NLL of training trials held out for it, then starts
-anew on all training trials for as many epochs; the temperature is fitted to the held-out trials as well. No
-test trial has any part in this.
+and 0.1 times the correlation loss of DCCA train all of it. What the paper leaves open: how tokens of channels
+become features (here by a weight for each channel, which begins where a shrinkage discriminant of the
+training windows ends: `models.training.whitening`); here the encoders train too unless ``freeze`` is set;
+training stops by the NLL of training trials held out for it, then starts anew on all training trials for as
+many epochs; the temperature is fitted to the held-out trials as well. No test trial has any part in this.
 """
 
 from __future__ import annotations
@@ -146,6 +147,10 @@ def finetune(
     divide_logits(run.network.fusion, temperature)
     how = "pre-trained model" if options.normalisation == "keep" and pretrained else "training trials"
     notes.append(f"normalised by statistics of the {how}")
+    if new := run.whitened_modalities():
+        notes.append(
+            f"the readout of {' and '.join(new)} began as a shrinkage discriminant of training windows"
+        )
     return Finetuned(
         config, run.network.prepare_inference(), run.normaliser, epochs, temperature, tuple(notes)
     )
@@ -199,9 +204,13 @@ class _Run:
             modules.append(self._dcca)
         return [parameter for module in modules for parameter in module.parameters()]
 
+    def whitened_modalities(self) -> list[str]:
+        """Return the modalities whose readouts are new and made of weights."""
+        return [m for m in self._config.modalities if m not in self._read and has_weights(self.network, m)]
+
     def _encoded(self) -> dict[str, Tensor]:
-        """Return the encoders' tokens of the modalities whose readouts are new and are to be whitened."""
-        new = [m for m in self._config.modalities if m not in self._read and has_weights(self.network, m)]
+        """Return the encoders' tokens of the modalities whose readouts are to be whitened."""
+        new = self.whitened_modalities()
         if not new:
             return {}
         if self._is_new:
