@@ -14,8 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acquisition.errors import InputError
+from acquisition.simulator.effects import EMOTIONS
 from acquisition.types import MODALITIES
 from models.checkpoint import Checkpoint
+from models.config import ModelConfig
 from models.features.normalise import Normaliser
 from models.network import FusionNetwork
 from models.training.batches import Rows
@@ -63,7 +66,13 @@ def evaluate_simulated(
         ``all``, ``only`` and ``without`` by modality, ``channels`` by cap size, ``chance``, counts,
         Wilson intervals of the accuracies per trial (``interval``), and how each modality's attention
         moves: its SD over windows and its change when the modality is replaced by noise.
+
+    Raises
+    ------
+    InputError
+        See `check_simulated`.
     """
+    check_simulated(checkpoint.config)
     with TemporaryDirectory(prefix="affectscope-evaluate-", ignore_cleanup_errors=True) as folder:
         plans = [
             SubjectPlan(FIRST_EVALUATION_SEED + i, options.n_trials, options.trial_s, options.difficulty)
@@ -81,6 +90,29 @@ def evaluate_simulated(
         )
         encoded = encode_rows(checkpoint.network, rows, progress)
         return _Evaluation(checkpoint.network.prepare_inference(), rows, encoded, progress).report()
+
+
+def check_simulated(config: ModelConfig) -> None:
+    """Refuse a model that simulated people cannot judge, with the reason.
+
+    Raises
+    ------
+    InputError
+        If it is no classifier, reads features that the simulator does not make or fewer modalities than
+        four, or tells other classes apart, or the same in another order.
+    """
+    for expected, found in (
+        ("a classifier", "a classifier" if config.is_classifier else "pre-trained encoders"),
+        ("raw features", f"{config.feature_origin} features"),
+        (f"modalities {', '.join(MODALITIES)}", f"modalities {', '.join(config.modalities)}"),
+        (f"labels {', '.join(EMOTIONS)}", f"labels {', '.join(config.labels)}"),
+    ):
+        if expected != found:
+            raise InputError(
+                f"simulated people cannot judge this model: expected {expected}, found {found}",
+                where="--model",
+                remedy="choose one of affectscope train --simulated, or leave --model out",
+            )
 
 
 class _Evaluation:
