@@ -55,7 +55,14 @@ def make_dataset(
     make = {Layout.SEED_IV: make_seed_iv, Layout.SEED_V: make_seed_v, Layout.EAV: make_eav}[layout]
     options = MakeOptions(folder, subjects, seed, _difficulty(difficulty), trials, trial_s, raw, jobs)
     began = time.monotonic()
-    make(options, lambda n_done: typer.echo(f"subject {n_done} of {subjects}", err=True))
+    try:
+        make(options, lambda n_done: typer.echo(f"subject {n_done} of {subjects}", err=True))
+    except OSError as error:
+        raise InputError(
+            f"the folder is half-written: {error.strerror or error}",
+            where=str(folder),
+            remedy="delete it, make room or name another, and begin again",
+        ) from error
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(
         f"{folder}: generated, nobody was measured; {subjects} subjects in the layout of {layout.value}, "

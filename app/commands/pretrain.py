@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from acquisition.errors import InputError
 from app.commands import options as opt
 
 
@@ -81,7 +82,7 @@ def pretrain(
 
     Example: affectscope pretrain --seed-iv s4 --out m --quick
     """
-    from app.commands.stage_bars import StageBars
+    from app.commands.stage_bars import StageBars, check_writable
     from app.model_loading import choose_device
     from models.training.corpus_sources import Source
     from models.training.distributed import joined_world
@@ -90,6 +91,8 @@ def pretrain(
     from models.training.pretrain_loop import LoopOptions
 
     given = {"seed-iv": seed_iv, "seed-v": seed_v, "eav": eav, "xdf": xdf, "raw": raw}
+    if montage is not None and not xdf:
+        raise InputError("only XDF recordings are named by it", where="--montage", remedy="leave it out")
     chosen = choose_device(device)
     loop = LoopOptions(
         epochs=epochs or (_QUICK_EPOCHS if quick else 30),
@@ -119,6 +122,8 @@ def pretrain(
         loop=loop,
     )
     with joined_world(chosen) as world, StageBars() as bars:
+        if world.is_first:
+            check_writable(out)  # before hours of reading
         done = run(options, world, bars)
     if done is None:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,17 @@ def test_what_cannot_be_made_is_one_line(
     assert message in err
     assert len(err.strip().splitlines()) == 1
     assert not (tmp_path / "x").exists()
+
+
+def test_a_disk_that_is_full_is_one_line_with_the_half_written_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # no file can grow beyond: as if full
+    try:
+        words = ("--subjects", "1", "--trials", "6", "--trial-s", "16")
+        code, out, err = run(capsys, "make-dataset", "seed-iv", str(tmp_path / "s4"), *words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{tmp_path / 's4'}: the folder is half-written: File too large (delete it" in err

@@ -1,0 +1,90 @@
+"""pretrain on the command line: what it writes and says, and one line for what it cannot use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.__main__ import main
+from models.checkpoint import load_config
+from models.datasets.make.options import MakeOptions
+from models.datasets.make.seed_iv import make_seed_iv
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def s4(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sets") / "s4"
+    make_seed_iv(MakeOptions(folder, subjects=1, seed=3, trials=6, trial_s=48, jobs=1))
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["pretrain", *map(str, words)])
+    code = ended.value.code or 0
+    captured = capsys.readouterr()
+    return int(code), captured.out, captured.err
+
+
+def test_a_quick_run_writes_encoders_and_says_what_comes_next(
+    s4: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "m"
+    options = ("--quick", "--epochs", 1, "--batch", 8)
+    code, said, _ = run(capsys, "--seed-iv", s4, "--out", out, "--cache", tmp_path / "cache", *options)
+    assert code == 0
+    assert "seed-iv: generated, nobody was measured; 1 subjects, 12 trials" in said
+    assert "pre-trained, not fine-tuned; 6 test trials left out" in said
+    assert f"next: affectscope finetune --model {out}" in said
+    config = load_config(out)
+    assert (config.is_classifier, config.feature_origin, config.transductive) == (False, "published", False)
+    report = json.loads((out / "pretraining.json").read_text())
+    assert (report["quick"], report["generated"], report["recordings"]) == (True, ["seed-iv"], [])
+    assert {"eeg", "eye"} == set(report["outcomes"])
+    card = (out / "README.md").read_text()
+    assert "6 test trials of the published splits did not enter" in card
+    assert str(tmp_path) not in card
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "nothing to pre-train on"),
+        (("--seed-iv", "SETS"), "expected eeg_feature_smooth/1"),
+        (("--seed-iv", "nowhere-at-all"), "expected a folder, found none"),
+        (("--seed-iv", "S4", "--mask", "1.5"), "--mask: expected more than 0 and less than 1, got 1.5"),
+        (("--seed-iv", "S4", "--features", "raw"), "choose --features published, which it holds"),
+        (("--seed-iv", "S4", "--montage", "standard_1020"), "--montage: only XDF recordings are named by it"),
+    ],
+)
+def test_what_cannot_be_pretrained_on_is_one_line(
+    s4: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    places = {"SETS": s4.parent, "S4": s4}
+    given = [places.get(word, word) for word in words]
+    code, _, err = run(capsys, *given, "--out", tmp_path / "m")
+    assert code == 2
+    assert said in err
+    assert [line for line in err.splitlines() if line.startswith("error: ")] == [err.splitlines()[-1]]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_read(
+    s4: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    code, _, err = run(capsys, "--seed-iv", s4, "--out", tmp_path / "file" / "m", "--cache", tmp_path / "c")
+    assert code == 2
+    assert "the folder cannot be written" in err
+    assert "reading" not in err
+    assert not (tmp_path / "c").exists()
