@@ -61,8 +61,13 @@ class Oracle:
         Returns
         -------
         ndarray, (n, n_labels)
+
+        Raises
+        ------
+        InputError
+            If the statistics are of other subjects or fewer sessions.
         """
-        at = int(np.flatnonzero(self.subjects == int(subject))[0])
+        at = self._row_of(subject, session)
         total: NDArray[np.float64] | float = 0.0
         if eeg is not None:
             n, n_channels, n_steps, n_bands = eeg.shape
@@ -73,6 +78,19 @@ class Oracle:
             covariance = self._covariance("eye", eye.shape[2])
             total = total + _log_likelihoods(eye.mean(axis=2), self.eye_mean[at, session - 1], covariance)
         return np.asarray(total)
+
+    def _row_of(self, subject: str, session: int) -> int:
+        """Return where a subject's statistics stand."""
+        at = np.flatnonzero(self.subjects == int(subject))
+        n_sessions = self.eeg_mean.shape[1]
+        if len(at) == 0 or not 1 <= session <= n_sessions:
+            raise InputError(
+                f"expected statistics of subject {subject}, session {session}, found {n_sessions} sessions "
+                f"of subjects {', '.join(map(str, self.subjects.tolist()))}",
+                where=FILE_NAME,
+                remedy="make the data set anew, or delete this file",
+            )
+        return int(at[0])
 
     def _covariance(self, modality: str, n_steps: int) -> NDArray[np.float64]:
         """Return the covariance of the mean of ``n_steps`` consecutive steps."""

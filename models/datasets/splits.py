@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from acquisition.errors import InputError
+from models.datasets.types import FETCH_ANEW
 
 
 class OfTrial(Protocol):
@@ -37,6 +38,7 @@ T = TypeVar("T", bound=OfTrial)
 #: Training trials of a session, of how many: the papers' protocols.
 SEED_IV_TRAIN, SEED_IV_TRIALS = 16, 24
 SEED_V_TRAIN, SEED_V_TRIALS = 9, 15
+_SEED_SHARE = {"seed-iv": (SEED_IV_TRAIN, SEED_IV_TRIALS), "seed-v": (SEED_V_TRAIN, SEED_V_TRIALS)}
 #: Share of a class's trials that trains in EAV: 56 of 80 segments of 5 s are 14 of 20 trials of 20 s.
 EAV_TRAIN_SHARE = 0.7
 
@@ -98,27 +100,45 @@ def eav_split(trials: Sequence[T]) -> tuple[list[T], list[T]]:
     return _checked(_in_order(train), _in_order(test), trials)
 
 
-def published_split(trials: Sequence[T]) -> tuple[list[T], list[T]]:
+def published_split(trials: Sequence[T], *, shortened: bool = True) -> tuple[list[T], list[T]]:
     """Return the split that the trials' data set was published with.
 
-    A generated folder may hold fewer trials than the published ones: the same share of them then trains.
+    Parameters
+    ----------
+    trials : sequence
+    shortened : bool
+        Take sessions with fewer SEED trials than were published, as a generated folder may hold: the same
+        share of them then trains. Without it they are refused, since the split would be another one.
 
     Raises
     ------
     InputError
-        If the data set has no published split, or a side is empty.
+        If the data set has no published split, a side is empty, or a session lacks trials.
     """
     dataset = trials[0].dataset if trials else ""
     if dataset == "eav":
         return eav_split(trials)
-    share = {"seed-iv": (SEED_IV_TRAIN, SEED_IV_TRIALS), "seed-v": (SEED_V_TRAIN, SEED_V_TRIALS)}
-    if dataset not in share:
+    if dataset not in _SEED_SHARE:
         raise InputError(
             f"no published split for {dataset or 'no trials'}", where="split", remedy="cross-validate instead"
         )
-    n_train, n_all = share[dataset]
+    n_train, n_all = _SEED_SHARE[dataset]
+    if not shortened:
+        _check_complete(trials, n_all)
     n_here = max(t.trial for t in trials)
     return split_at(trials, n_train if n_here >= n_all else round(n_here * n_train / n_all))
+
+
+def _check_complete(trials: Sequence[T], n_all: int) -> None:
+    for (subject, session), group in _sessions(trials).items():
+        found = {t.trial for t in group}
+        if lacking := sorted(set(range(1, n_all + 1)) - found):
+            raise InputError(
+                f"expected {n_all} trials, found {len(found)} (no {', '.join(map(str, lacking))}): the "
+                "published split cannot be made of them",
+                where=f"{group[0].dataset}, subject {subject}, session {session}",
+                remedy=FETCH_ANEW,
+            )
 
 
 def split_at(trials: Sequence[T], n_train: int) -> tuple[list[T], list[T]]:
@@ -128,24 +148,26 @@ def split_at(trials: Sequence[T], n_train: int) -> tuple[list[T], list[T]]:
     return _checked(train, test, trials)
 
 
-def first_trials(trials: Sequence[T], k: int) -> list[T]:
+def first_trials(trials: Sequence[T], k: int, *, at_most: bool = False) -> list[T]:
     """Return each session's first ``k`` trials, as they were recorded; a class may be missing.
 
     Raises
     ------
     InputError
-        If a session has fewer than ``k`` trials.
+        If a session has fewer than ``k`` trials; with ``at_most`` they are all taken.
     """
     chosen: list[T] = []
     for group in _sessions(trials).values():
         numbers = sorted({t.trial for t in group})
-        if len(numbers) < k:
+        if len(numbers) < k and not at_most:
             raise _too_few(group[0], k, len(numbers), "trials")
         chosen += [t for t in group if t.trial in set(numbers[:k])]
     return chosen
 
 
-def trials_per_class(trials: Sequence[T], k: int, seed: int | None = None) -> list[T]:
+def trials_per_class(
+    trials: Sequence[T], k: int, seed: int | None = None, *, at_most: bool = False
+) -> list[T]:
     """Return ``k`` trials of each class of each session: the first ones, or drawn with ``seed``.
 
     A class that a session lacks altogether is left out; `coverage` tells it.
@@ -153,13 +175,13 @@ def trials_per_class(trials: Sequence[T], k: int, seed: int | None = None) -> li
     Raises
     ------
     InputError
-        If a class has trials, but fewer than ``k``.
+        If a class has trials, but fewer than ``k``; with ``at_most`` they are all taken.
     """
     chosen: list[T] = []
     for (subject, session), group in _sessions(trials).items():
         for label in sorted({t.label for t in group}):
             numbers = sorted({t.trial for t in group if t.label == label})
-            if len(numbers) < k:
+            if len(numbers) < k and not at_most:
                 name = group[0].label_names[label]
                 raise _too_few(group[0], k, len(numbers), f"trials of class {name}")
             if seed is not None:

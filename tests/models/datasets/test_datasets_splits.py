@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from acquisition.errors import InputError
+from models.datasets.oracle import Oracle
 from models.datasets.splits import (
     coverage,
     eav_split,
@@ -53,6 +54,15 @@ def test_published_split_keeps_its_share_of_a_shorter_generated_session():
     assert (len(train), len(test)) == (8, 4)
 
 
+def test_split_of_a_real_session_is_not_moved_by_missing_trials():
+    complete = trials_of(SESSION_1)
+    assert published_split(complete, shortened=False) == seed_iv_split(complete)
+    for lacking, found in (((24,), 23), ((5,), 23), (range(13, 25), 12)):
+        some = [trial for trial in complete if trial.trial not in lacking]
+        with pytest.raises(InputError, match=rf"subject 1, session 1: expected 24 trials, found {found}"):
+            published_split(some, shortened=False)
+
+
 def test_eav_split_takes_fourteen_of_twenty_trials_a_class():
     labels = [0, 1, 2, 3, 4] * 20
     train, test = eav_split(trials_of(labels, dataset="eav", names=("n", "s", "a", "h", "c")))
@@ -72,6 +82,23 @@ def test_fewer_trials_than_asked_for_are_refused_in_one_line():
         first_trials(trials_of(SESSION_1), 30)
     with pytest.raises(InputError, match="at least 7 trials of class neutral, found 6"):
         trials_per_class(trials_of(SESSION_1), 7)
+
+
+def test_at_most_takes_what_there_is():
+    assert len(first_trials(trials_of(SESSION_1), 30, at_most=True)) == 24
+    assert coverage(trials_per_class(trials_of(SESSION_1), 6, at_most=True)).counts == (6, 6, 6, 6)
+    assert coverage(trials_per_class(trials_of([0, 1, 1, 1]), 2, at_most=True)).counts == (1, 2, 0, 0)
+
+
+def test_the_oracle_names_the_subjects_it_knows():
+    one = np.ones((1, 1))
+    oracle = Oracle(np.array([1, 2]), np.zeros((2, 3, 4, 1)), *[one] * 3, np.zeros((2, 3, 4, 1)), *[one] * 3,
+                    np.ones(1), np.ones(1))  # fmt: skip
+    assert oracle.scores("2", 3, np.zeros((5, 1, 1, 1))).shape == (5, 4)
+    with pytest.raises(InputError, match=r"statistics of subject 3, session 1, found 3 .* subjects 1, 2"):
+        oracle.scores("3", 1, np.zeros((5, 1, 1, 1)))
+    with pytest.raises(InputError, match="subject 1, session 4"):
+        oracle.scores("1", 4, np.zeros((5, 1, 1, 1)))
 
 
 def test_trials_per_class_come_first_or_by_seed():
