@@ -28,6 +28,7 @@ class Labels:
 
     how: str = "all"  # all | first | per-class | first-windows
     k: int = 0
+    at_most: bool = False  # fewer are taken where a session has no more; else it is refused
 
     @classmethod
     def parse(cls, text: str) -> Labels:
@@ -57,12 +58,12 @@ class Labels:
         Raises
         ------
         InputError
-            If there are fewer than asked for.
+            If there are fewer than asked for, unless ``at_most`` is set.
         """
         if self.how == "first":
-            return first_trials(training, self.k)
+            return first_trials(training, self.k, at_most=self.at_most)
         if self.how == "per-class":
-            return trials_per_class(training, self.k)
+            return trials_per_class(training, self.k, at_most=self.at_most)
         if self.how == "first-windows":
             counts = [max(0, trial.n_steps - n_steps + 1) for trial in training]
             return [t for at, t in enumerate(training) if sum(counts[:at]) < self.k]
@@ -81,6 +82,26 @@ class Labels:
             "per-class": f"{self.k} trials per class",
             "first-windows": f"first {self.k} windows",
         }[self.how]
+
+    def words_of(self, chosen: Sequence[Trial]) -> str:
+        """Return `words`, or what was taken where one session's training trials were too few."""
+        counts = coverage(chosen).counts
+        if self.how == "first" and sum(counts) < self.k:
+            return f"all {sum(counts)} training trials (fewer than {self.k})"
+        if self.how == "per-class" and any(0 < count < self.k for count in counts):
+            return f"{self.k} trials per class, or what there is"
+        return self.words()
+
+    def too_few(self, chosen: Sequence[Trial]) -> str:
+        """Return one sentence on what one session has fewer of than wanted; empty where nothing."""
+        names, counts = chosen[0].label_names, coverage(chosen).counts
+        of_session = f"{chosen[0].dataset}, session {chosen[0].session}"
+        if self.how == "first" and sum(counts) < self.k:
+            return f"{of_session}: all {sum(counts)} training trials: fewer than {self.k}"
+        short = [f"{name} {n}" for name, n in zip(names, counts, strict=True) if 0 < n < self.k]
+        if self.how == "per-class" and short:
+            return f"{of_session}: training trials of a class fewer than {self.k}: {', '.join(short)}"
+        return ""
 
 
 ALL_LABELS = Labels()

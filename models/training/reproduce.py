@@ -23,6 +23,7 @@ from models.training.settings import Setting, settings_of
 from models.training.tables import Entry, Row, Table
 
 QUICK_SUBJECTS, QUICK_SESSIONS = 2, 1
+_LOOP = LoopOptions(epochs=30)
 _QUICK_LOOP = LoopOptions(epochs=2, learning_rate=1e-3)
 _QUICK_WINDOWS = 320  # a pass of the quick pre-training
 _SPLITS = {
@@ -63,10 +64,23 @@ class ReproduceOptions:
     n_jobs: int = 1
     dask: str | None = None
     model: Path | None = None  # pre-trained already; without it `pretrain` runs first
-    pretrain_epochs: int = 30
+    pretrain_epochs: int | None = None  # None: 30, or 2 if quick
     keep_pretrained: Path | None = None  # where the model of that goes
     device: str = "cpu"  # of pre-training
+    epochs: int | None = None  # of fine-tuning, at most; wins over quick
     finetune: FinetuneOptions = FinetuneOptions()  # noqa: RUF009 (frozen)
+
+    def finetuning(self) -> FinetuneOptions:
+        """Return how the classifiers are trained."""
+        options = self.finetune.quick() if self.quick else self.finetune
+        if self.epochs is None:
+            return options
+        return replace(options, epochs=self.epochs, few_epochs=min(self.epochs, self.finetune.few_epochs))
+
+    def pretraining(self) -> LoopOptions:
+        """Return how the encoders are pre-trained."""
+        loop = _QUICK_LOOP if self.quick else _LOOP
+        return loop if self.pretrain_epochs is None else replace(loop, epochs=self.pretrain_epochs)
 
 
 def reproduce(options: ReproduceOptions, report: Report) -> Table:
@@ -86,8 +100,14 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
     if options.quick:
         trials = _few(trials)
     pretrained = _encoders(options, report) if any(setting.pretrained for setting in settings) else None
-    finetune = options.finetune.quick() if options.quick else options.finetune
-    jobs = jobs_of(settings, trials, finetune, pretrained, load_oracle(options.folder))
+    jobs = jobs_of(
+        settings,
+        trials,
+        options.finetuning(),
+        pretrained,
+        load_oracle(options.folder),
+        shortened=is_generated(options.folder),
+    )
     outcomes: list[Outcome] = []
     for number, result in enumerate(run_here_or_there(run_job, jobs, options.n_jobs, options.dask), start=1):
         if isinstance(result, LeftOut):
@@ -120,7 +140,7 @@ def _encoders(options: ReproduceOptions, report: Report) -> PretrainedEncoders:
             features="published",
             quick=options.quick,
             most_a_pass=_QUICK_WINDOWS if options.quick else None,
-            loop=_QUICK_LOOP if options.quick else LoopOptions(epochs=options.pretrain_epochs),
+            loop=options.pretraining(),
         )
         with joined_world(options.device) as world:
             pretrain(run, world, report)
@@ -157,13 +177,14 @@ def _table(
         differs=(*differs, _OF_TABLE[options.table]),
         quick=options.quick,
         generated=is_generated(options.folder),
-        notes=tuple(dict.fromkeys(outcome.note for outcome in outcomes if outcome.note)),
+        notes=tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),
     )
 
 
 def _row(setting: Setting, model: str, mask: float, found: Sequence[Outcome], transductive: bool) -> Row:
     entries = [Entry(o.subject, o.session, o.window, o.trial, o.classes_seen) for o in found]
-    row = Row(model, setting.pretrained, setting.labels.words(), mask, tuple(entries), setting.paper)
+    labels = " / ".join(dict.fromkeys(o.labels for o in found))  # sessions may hold fewer than wanted
+    row = Row(model, setting.pretrained, labels, mask, tuple(entries), setting.paper)
     if transductive and setting.pretrained:
         row = replace(row, model=f"{model} (transductive)")
     return row if found[0].is_main else replace(row, paper=None)

@@ -26,6 +26,9 @@ from models.training.settings import Setting
 J = TypeVar("J")
 R = TypeVar("R")
 
+#: What the numbers of one person make a fit raise; faults of the program are mostly others.
+FIT_ERRORS = (ValueError, ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError)
+
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -36,6 +39,7 @@ class Job:
     options: FinetuneOptions
     pretrained: PretrainedEncoders | None
     oracle: Oracle | None
+    shortened: bool = False  # of a generated folder, whose sessions may be shorter than the published ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,8 @@ class Outcome:
     window: Scores
     trial: Scores
     classes_seen: int  # classes among the labels that trained
-    note: str = ""
+    labels: str  # those that trained, in words
+    notes: tuple[str, ...] = ()
 
 
 def jobs_of(
@@ -60,8 +65,13 @@ def jobs_of(
     options: FinetuneOptions,
     pretrained: PretrainedEncoders | None,
     oracle: Oracle | None,
+    *,
+    shortened: bool = False,
 ) -> list[Job]:
-    """Return a job for each setting on each subject and session; the oracle's only where there is one."""
+    """Return a job for each setting on each subject and session; the oracle's only where there is one.
+
+    ``shortened`` takes sessions with fewer trials than were published: see `published_split`.
+    """
     sessions: dict[tuple[str, int], list[Trial]] = {}
     for trial in trials:
         sessions.setdefault((trial.subject, trial.session), []).append(trial)
@@ -72,6 +82,7 @@ def jobs_of(
             options,
             pretrained if setting.pretrained else None,
             oracle if setting.kind == "oracle" else None,
+            shortened,
         )
         for group in map(tuple, sessions.values())
         for setting in settings
@@ -80,11 +91,17 @@ def jobs_of(
 
 
 def run_job(job: Job) -> list[Outcome] | LeftOut:
-    """Train on the training trials of the published split, score on its test trials."""
+    """Train on the training trials of the published split, score on its test trials.
+
+    What cannot be read, or data that the fit fails on, leaves the session out and the others go on.
+    """
     torch.set_num_threads(1)
     setting, first = job.setting, job.trials[0]
     try:
-        training, test = published_split(job.trials)
+        training, test = published_split(job.trials, shortened=job.shortened)
+    except InputError as error:  # no setting's fault: the same words from all of them
+        return LeftOut(first.subject, str(error))
+    try:
         n_steps = steps_that_fit(job.trials, job.options.n_steps)
         chosen = setting.labels.choose(training, n_steps)
         if setting.kind == "network":
@@ -92,13 +109,19 @@ def run_job(job: Job) -> list[Outcome] | LeftOut:
         else:
             probs, windows = _reference_answer(job, chosen, test)
             answers = [(setting.model, setting.mask, Predictions.of(probs, windows))]
-    except InputError as error:
-        return LeftOut(first.subject, f"session {first.session}, {setting.name}: {error}")
-    seen = sum(count > 0 for count in coverage(chosen).counts)
+    except (InputError, *FIT_ERRORS) as error:
+        return LeftOut(first.subject, f"session {first.session}, {setting.name}: {in_words(error)}")
     return [
-        _outcome(job, model, mask, number == 0, predictions, seen, missing_classes(chosen, setting.labels))
+        _outcome(job, model, mask, number == 0, predictions, chosen)
         for number, (model, mask, predictions) in enumerate(answers)
     ]
+
+
+def in_words(error: Exception) -> str:
+    """Return one line on what ended one person's fit."""
+    if isinstance(error, InputError):
+        return str(error)
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
 
 
 def _network_answers(
@@ -153,9 +176,10 @@ def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _outcome(
-    job: Job, model: str, mask: float, is_main: bool, predictions: Predictions, seen: int, note: str
+    job: Job, model: str, mask: float, is_main: bool, predictions: Predictions, chosen: Sequence[Trial]
 ) -> Outcome:
-    first, trials = job.trials[0], per_trial(predictions)
+    first, trials, labels = job.trials[0], per_trial(predictions), job.setting.labels
+    notes = labels.too_few(chosen), missing_classes(chosen, labels)
     return Outcome(
         model,
         job.setting,
@@ -165,8 +189,9 @@ def _outcome(
         first.session,
         score(predictions.probs, predictions.label),
         score(trials.probs, trials.label),
-        seen,
-        note,
+        sum(count > 0 for count in coverage(chosen).counts),
+        labels.words_of(chosen),
+        tuple(note for note in notes if note),
     )
 
 

@@ -7,18 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.io import loadmat, savemat
 
 from acquisition.errors import InputError
 from models.checkpoint import save_checkpoint
 from models.config import preset
 from models.datasets.make.options import MakeOptions
 from models.datasets.make.seed_iv import make_seed_iv
+from models.datasets.make.seed_v import make_seed_v
+from models.datasets.seed_iv import load_seed_iv
+from models.datasets.seed_v import LABELS, TRIAL_LABELS
+from models.datasets.types import LeftOut, Trial
 from models.features.normalise import Normaliser, fit_eeg, fit_eye
 from models.network import FusionNetwork
 from models.training import paper_figures as paper
 from models.training.finetune_config import FinetuneOptions
 from models.training.reproduce import ReproduceOptions, reproduce
-from models.training.settings import settings_of
+from models.training.runs import Job, run_job
+from models.training.settings import TEN_TRIALS, TWO_A_CLASS, settings_of
 
 ROW = {"model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd"}
 SUBJECT = {
@@ -35,6 +41,13 @@ def quiet(stage, share, loss, words):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set") / "seed-iv"
     make_seed_iv(MakeOptions(folder, subjects=2, seed=3, trial_s=48, jobs=1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def seed_v_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set") / "seed-v"
+    make_seed_v(MakeOptions(folder, subjects=1, seed=3, trial_s=16, jobs=1))
     return folder
 
 
@@ -105,6 +118,66 @@ def test_broken_person_is_left_out_and_the_others_go_on(folder, pretrained, tmp_
     table = run(broken, pretrained, 1)
     assert {entry.subject for row in table.rows for entry in row.entries} == {"2"}
     assert [entry.subject for entry in table.left_out] == ["1"]
+
+
+@pytest.mark.parametrize("table", [1, 3, 4])
+def test_ten_trials_of_seed_v_are_its_nine(seed_v_folder, pretrained, table):
+    found = run(seed_v_folder, pretrained, table, dataset="seed-v")
+    assert found.left_out == ()
+    labels = {row.labels for row in found.rows} - {"first 10 windows"}
+    assert labels == {"all 9 training trials (fewer than 10)"}
+    assert "seed-v, session 1: all 9 training trials: fewer than 10" in found.notes
+    assert len(found.rows) == {1: 4, 3: 11, 4: 12 + 9}[table]
+
+
+def test_labels_of_a_table_take_what_there_is_and_say_so():
+    eeg = np.zeros((3, 1, 5), dtype=np.float32)
+    nine = [
+        Trial("seed-v", "1", 1, number, label, LABELS, 4.0, eeg, None, ("CZ",), "published", "made here")
+        for number, label in enumerate(TRIAL_LABELS[1][:9], start=1)
+    ]
+    assert TEN_TRIALS.choose(nine) == nine
+    two = TWO_A_CLASS.choose(nine)
+    assert [trial.trial for trial in two] == list(range(1, 10))  # one of disgust, the others twice
+    assert TWO_A_CLASS.words_of(two) == "2 trials per class, or what there is"
+    assert TWO_A_CLASS.too_few(two).endswith("fewer than 2: disgust 1")
+    assert not TWO_A_CLASS.too_few([trial for trial in two if trial.label != 0])
+
+
+def test_a_real_session_that_lacks_trials_is_left_out_once(folder, pretrained, tmp_path):
+    real = tmp_path / "real"
+    shutil.copytree(folder, real)
+    (real / "README.md").unlink()  # the notice that says it is generated
+    for part, mark in (("eeg_feature_smooth", "de_LDS24"), ("eye_feature_smooth", "eye_24")):
+        for path in (real / part / "1").glob("1_*.mat"):
+            savemat(path, {k: v for k, v in loadmat(path).items() if k != mark and not k.startswith("__")})
+    found = run(real, pretrained, 1)
+    assert {entry.subject for row in found.rows for entry in row.entries} == {"2"}
+    (left_out,) = found.left_out
+    assert "subject 1, session 1: expected 24 trials, found 23 (no 24)" in left_out.why
+
+
+def test_a_fit_that_numbers_break_leaves_one_person_out(folder):
+    class Singular:
+        def scores(self, *_):
+            return np.linalg.cholesky(-np.eye(2))
+
+    trials = tuple(t for t in load_seed_iv(folder, subjects=["1"]) if t.session == 1)
+    setting = next(s for s in settings_of("seed-iv", 2) if s.kind == "oracle")
+    result = run_job(Job(setting, trials, FinetuneOptions().quick(), None, Singular()))
+    assert isinstance(result, LeftOut)
+    assert result.why.endswith("LinAlgError: Matrix is not positive definite")
+
+
+def test_a_fault_of_the_program_is_not_taken_for_one_person(folder):
+    class Faulty:
+        def scores(self, *_):
+            raise AttributeError("no such thing")
+
+    trials = tuple(t for t in load_seed_iv(folder, subjects=["1"]) if t.session == 1)
+    setting = next(s for s in settings_of("seed-iv", 2) if s.kind == "oracle")
+    with pytest.raises(AttributeError):
+        run_job(Job(setting, trials, FinetuneOptions().quick(), None, Faulty()))
 
 
 def test_other_folder_is_one_line(tmp_path, pretrained):
