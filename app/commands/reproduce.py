@@ -49,10 +49,19 @@ def reproduce(
             help="SEED: pre-trained already on published features; else it is done first.", show_default=False
         ),
     ] = None,
-    pretrain_epochs: Annotated[int, typer.Option(min=1, help="SEED: of the pre-training.")] = 30,
-    epochs: Annotated[int, typer.Option(min=1, help="SEED: of fine-tuning, at most.")] = 30,
+    pretrain_epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="SEED: of the pre-training; 30, or 2 with --quick.", show_default=False),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="SEED: of fine-tuning, at most; 30, or 4 with --quick.", show_default=False),
+    ] = None,
     freeze: Annotated[
         bool, typer.Option("--freeze/--no-freeze", help="SEED: keep pre-trained encoders as they are.")
+    ] = False,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="EAV: keep each person's model, under OUT/models.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, a person and session each.")] = 1,
@@ -76,15 +85,22 @@ def reproduce(
     """
     if table is None and figure is None:
         raise InputError("expected a table", where="--table", remedy="give --table 1")
+    if keep_models and dataset is not Dataset.EAV:
+        raise InputError(
+            "SEED's classifiers are one a setting and session, and are not kept",
+            where="--keep-models",
+            remedy="leave it out, or make one with affectscope finetune",
+        )
     out = out or Path(f"{dataset.value}-table-{table or 1}")
     check_writable(out)
     with StageBars() as bars:
         if dataset is Dataset.EAV:
-            from models.training.reproduce_eav import EavOptions, reproduce_eav
+            from models.training.reproduce_eav import MODELS_FOLDER, EavOptions, reproduce_eav
 
             _only(table, (None, 1), "--table")
             _only(figure, (None, 2), "--figure")
-            found = reproduce_eav(EavOptions(folder, quick, seed, jobs, dask), bars)
+            models = out / MODELS_FOLDER if keep_models else None
+            found = reproduce_eav(EavOptions(folder, quick, seed, jobs, dask, models), bars)
         else:
             from app.model_loading import choose_device
             from models.training.finetune_config import FinetuneOptions
@@ -103,9 +119,8 @@ def reproduce(
                 pretrain_epochs,
                 out / "pretrained" if model is None else None,
                 choose_device(device),
-                replace(
-                    FinetuneOptions(), epochs=epochs, few_epochs=min(epochs, 15), freeze=freeze, seed=seed
-                ),
+                epochs,
+                replace(FinetuneOptions(), freeze=freeze, seed=seed),
             )
             found = run(options, bars)
     paths = found.write(out, by_subject=figure is not None)

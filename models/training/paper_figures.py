@@ -76,6 +76,8 @@ MMV_TABLE_4: dict[str, dict[str, dict[int, Figure]]] = {
 
 #: EAV Table I, by subject: vision, audio, EEG, multimodal.
 EAV_MODELS = ("Vision", "Audio", "EEG", "Multimodal")
+#: What its accuracies count, by model: frames where there is a video, else clips of 5 s.
+EAV_UNITS = ("frame", "clip", "clip", "frame")
 EAV_TABLE_1: dict[int, tuple[float, float, float, float]] = {
     1: (55.20, 58.33, 59.17, 66.60),
     2: (70.03, 72.50, 64.17, 76.27),

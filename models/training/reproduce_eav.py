@@ -28,22 +28,32 @@ from models.features.normalise import Normaliser, fit_eeg
 from models.network import FusionNetwork
 from models.training import paper_figures as paper
 from models.training.allocator import keep_freed_memory
+from models.training.eav_card import PersonModel, save_person
 from models.training.eav_clips import ClipBatches, read_clips
 from models.training.encoders import StageOptions, optimise
 from models.training.pretrain_loop import Report
-from models.training.runs import run_here_or_there
+from models.training.runs import FIT_ERRORS, in_words, run_here_or_there
 from models.training.scores import Predictions, per_trial, score
 from models.training.tables import Entry, Row, Table
 
 MODALITY_OF = {"Vision": "face", "Audio": "voice", "EEG": "eeg"}
 QUICK_SUBJECTS = 2
+MODELS_FOLDER = "models"  # under --out
 _BATCH = 32
+_PER_FRAME = ", per frame"
+_ROWS = (*paper.EAV_MODELS, "Vision" + _PER_FRAME, "Multimodal" + _PER_FRAME)
+#: The column of the paper's table that a row stands beside: of its own unit.
+_PAPER_COLUMN = {
+    model + (_PER_FRAME if unit == "frame" else ""): at
+    for at, (model, unit) in enumerate(zip(paper.EAV_MODELS, paper.EAV_UNITS, strict=True))
+}
+_PROTOCOL = "speaking trials; of each class the first 70 % of the trials train, the last 30 % test"
 _DIFFERS = (
     "The paper's ViT and AST are of base size with open weights; here they are small and begin at random "
     "(the preset 'paper' has their sizes).",
     "Video: the face is cut out; the paper takes whole frames.",
-    "The paper counts vision and multimodal per frame, audio and EEG per clip; here all rows are per clip of "
-    "5 s, and those two stand per frame beside it.",
+    "The paper counts vision and multimodal per frame, audio and EEG per clip: its figures stand in those "
+    "rows. Vision and multimodal per clip of 5 s are ours.",
     "No epoch is chosen by test clips, as the paper's code does: the number of epochs is fixed.",
     "Fusion follows the paper's text (attention between modalities), which its code does not do.",
 )
@@ -58,6 +68,7 @@ class EavOptions:
     seed: int = 0
     n_jobs: int = 1
     dask: str | None = None
+    keep_models: Path | None = None  # takes each person's network, in sub-<id>
 
     def stages(self) -> dict[str, StageOptions]:
         """Return the settings of each stage; rates as in the paper's code, epochs inferred."""
@@ -74,6 +85,15 @@ class EavOptions:
     def n_frames(self) -> int:
         """Frames of a clip that are used: the paper's 25, few to try things out."""
         return 3 if self.quick else 25
+
+
+@dataclass(frozen=True, eq=False)
+class PersonResult:
+    """Scores by row, and the network where it is kept: it may come from another machine."""
+
+    subject: str
+    entries: dict[str, Entry]
+    model: PersonModel | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,29 +121,33 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
         if isinstance(result, LeftOut):
             left_out.append(result)
         else:
-            for model, entry in result.items():
+            for model, entry in result.entries.items():
                 entries.setdefault(model, []).append(entry)
+            if result.model is not None and options.keep_models is not None:
+                save_person(options.keep_models / f"sub-{result.subject}", result.model, result.entries)
         report("people", number / len(people), float("nan"), f"{number} of {len(people)}")
     if not entries:
         why = left_out[0].why if left_out else "no subject"
         raise InputError(f"nothing in it can be used; first: {why}", where=str(options.folder))
-    averages: dict[str, paper.Figure] = {
-        model: (mean, None) for model, mean in zip(paper.EAV_MODELS, paper.EAV_AVERAGE, strict=True)
-    }
+    ordered = [model for model in _ROWS if model in entries]  # whoever came first may lack some
     return Table(
         title="EAV, Table I of the EEG, video and audio paper",
-        protocol="speaking trials; of each class the first 70 % of the trials train, the last 30 % test; "
-        "accuracy per clip of 5 s; SD over people (n - 1)",
-        rows=tuple(
-            Row(model, False, "all", 0.0, tuple(found), averages.get(model), "clip")
-            for model, found in entries.items()
-        ),
+        protocol=f"{_PROTOCOL}; accuracy per clip of 5 s, or per frame where the row says so; SD over people "
+        "(n - 1)",
+        rows=tuple(_row(model, entries[model]) for model in ordered),
         left_out=tuple(left_out),
         differs=_DIFFERS,
         quick=options.quick,
         generated=is_generated(options.folder),
         unit="clip",
     )
+
+
+def _row(model: str, entries: Sequence[Entry]) -> Row:
+    at = _PAPER_COLUMN.get(model)
+    average = None if at is None else (paper.EAV_AVERAGE[at], None)
+    unit = "frame" if model.endswith(_PER_FRAME) else "clip"
+    return Row(model, False, "all", 0.0, tuple(entries), average, unit)
 
 
 def _jobs(options: EavOptions, people: Sequence[str], left_out: list[LeftOut]) -> Iterator[EavJob]:
@@ -134,14 +158,16 @@ def _jobs(options: EavOptions, people: Sequence[str], left_out: list[LeftOut]) -
             yield EavJob(subject, clips, options)
 
 
-def run_person(job: EavJob) -> dict[str, Entry] | LeftOut:
-    """Train and score all four models of one person."""
+def run_person(job: EavJob) -> PersonResult | LeftOut:
+    """Train and score all four models of one person; data that a fit fails on leave the person out."""
     torch.set_num_threads(1)
     keep_freed_memory()
     try:
-        return _Person(job).entries()
-    except InputError as error:
-        return LeftOut(job.subject, str(error))
+        person = _Person(job)
+        entries = person.entries()
+    except (InputError, *FIT_ERRORS) as error:
+        return LeftOut(job.subject, in_words(error))
+    return PersonResult(job.subject, entries, person.model() if job.options.keep_models else None)
 
 
 class _Person:
@@ -151,24 +177,25 @@ class _Person:
         self._options, self._subject = job.options, job.subject
         train, test = eav_split(job.clips)
         self._classes_seen = sum(count > 0 for count in coverage(train).counts)
-        config = preset(
-            "small",
-            labels=eav.LABELS,
-            ch_names=eav.CH_NAMES,
-            modalities=("eeg", "face", "voice"),
-            eeg_encoder="eegformer",
+        config = preset("small", labels=eav.LABELS, ch_names=eav.CH_NAMES, eeg_encoder="eegformer")
+        arrays = [read_clips(part, config.features, job.options.n_frames) for part in (train, test)]
+        self._is_generated = is_generated(job.options.folder)
+        made = "generated data in the layout of " if self._is_generated else ""
+        config = replace(
+            config,
+            modalities=tuple(m for m in ("eeg", "face", "voice") if len(arrays[0].rows(m))),
+            trained_on=f"{made}EAV, subject {job.subject}, the training trials",
         )
         self._rng = np.random.default_rng(job.options.seed)
         torch.manual_seed(job.options.seed)
         self._network = FusionNetwork(config)
-        arrays = [read_clips(part, config.features, job.options.n_frames) for part in (train, test)]
         samples = torch.from_numpy(arrays[0].raw).transpose(1, 2)[..., None]  # (n, 500, 30, 1)
-        normaliser = Normaliser(fit_eeg(samples))
-        self._train, self._test = (ClipBatches(a, self._network, normaliser) for a in arrays)
+        self._normaliser = Normaliser(fit_eeg(samples))
+        self._train, self._test = (ClipBatches(a, self._network, self._normaliser) for a in arrays)
 
     def entries(self) -> dict[str, Entry]:
         """Return the scores of every row of the table."""
-        for modality in MODALITY_OF.values():
+        for modality in self._network.config.modalities:
             self._train_alone(modality)
         self._train_fusion()
         self._network.prepare_inference()
@@ -182,22 +209,30 @@ class _Person:
         figures: dict[str, tuple[Tensor, NDArray[np.intp]]] = {}
         with torch.no_grad():
             for model, answer in rows.items():
-                if model == "Multimodal" or len(self._test.clips.rows(MODALITY_OF[model])):
+                if model == "Multimodal" or self._is_tested(MODALITY_OF[model]):
                     figures[model] = answer()
             if "Vision" in figures:
                 n_frames = self._test.clips.crops.shape[1]
                 at = np.repeat(self._test.clips.rows("face"), n_frames)
-                figures["Vision, per frame"] = self._frame_probs().flatten(0, 1), at
+                figures["Vision" + _PER_FRAME] = self._frame_probs().flatten(0, 1), at
                 each = [self._fused(self._test.clips.rows("face"), frame) for frame in range(n_frames)]
-                figures["Multimodal, per frame"] = torch.stack(each, dim=1).flatten(0, 1), at
+                figures["Multimodal" + _PER_FRAME] = torch.stack(each, dim=1).flatten(0, 1), at
         return {model: self._entry(model, *found) for model, found in figures.items()}
+
+    def model(self) -> PersonModel:
+        """Return what is kept, after `entries`."""
+        protocol = f"{_PROTOCOL[0].upper()}{_PROTOCOL[1:]}."
+        quick = self._options.quick
+        return PersonModel(self._network, self._normaliser, protocol, self._is_generated, quick)
+
+    def _is_tested(self, modality: str) -> bool:
+        """Tell whether a modality was trained and test clips have it."""
+        return modality in self._network.config.modalities and len(self._test.clips.rows(modality)) > 0
 
     def _train_alone(self, modality: str) -> None:
         """Train one encoder by its own head: single frames of the face, whole clips else."""
         network, source = self._network, self._train
         rows = source.clips.rows(modality)
-        if not len(rows):
-            return
         n_frames = source.clips.crops.shape[1]
         if modality == "face":
             rows = (rows[:, None] * n_frames + np.arange(n_frames)).ravel()
@@ -278,9 +313,9 @@ class _Person:
         )
         trials = per_trial(predictions)
         published: float | None = None
-        if model in paper.EAV_MODELS and not is_generated(self._options.folder):
+        if model in _PAPER_COLUMN and not self._is_generated:
             by_model = paper.EAV_TABLE_1.get(int(self._subject))
-            published = by_model[paper.EAV_MODELS.index(model)] / 100 if by_model else None
+            published = by_model[_PAPER_COLUMN[model]] / 100 if by_model else None
         return Entry(
             self._subject,
             1,

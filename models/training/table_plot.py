@@ -23,26 +23,41 @@ def draw_table(table: Table, path: Path) -> None:
     axes.set_yticks(range(len(table.rows)), [row.name for row in table.rows], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
-    axes.set_xlabel(f"accuracy per {table.unit}, %, mean and SD over people; grey: the paper")
+    axes.set_xlabel(f"accuracy per {_units(table)}, %, mean and SD over people; grey: the paper")
     _save(figure, axes, table, path)
 
 
 def draw_subjects(table: Table, path: Path) -> None:
-    """Write a PNG of every person's accuracy by model: the EAV paper's Figure 2."""
+    """Write a PNG of every person's accuracy by model: the EAV paper's Figure 2.
+
+    Where the paper has figures by person they stand beside ours, in a lighter shade.
+    """
     people = sorted({entry.subject for row in table.rows for entry in row.entries}, key=int)
-    width = 0.8 / len(table.rows)
+    has_paper = any(e.paper_accuracy is not None for row in table.rows for e in row.entries)
+    width = (0.4 if has_paper else 0.8) / len(table.rows)
     figure, axes = _figure(max(6.0, 1.5 + 0.35 * len(people) * len(table.rows) / 2), 4.0)
     for number, row in enumerate(table.rows):
-        of_subject = {entry.subject: 100 * row.scores(entry).accuracy for entry in row.entries}
-        places = [people.index(subject) + (number + 0.5) * width - 0.4 for subject in of_subject]
-        colour = _SERIES[number % len(_SERIES)]
-        axes.bar(places, list(of_subject.values()), width, label=row.model, color=colour)
+        ours = {entry.subject: 100 * row.scores(entry).accuracy for entry in row.entries}
+        theirs = {e.subject: 100 * e.paper_accuracy for e in row.entries if e.paper_accuracy is not None}
+        place = (2 * number if has_paper else number) + 0.5
+        for shift, bars, label, alpha in (
+            (0, ours, row.model, 1.0),
+            (1, theirs, f"{row.model}: paper", 0.45),
+        ):
+            if bars:
+                places = [people.index(subject) + (place + shift) * width - 0.4 for subject in bars]
+                colour = _SERIES[number % len(_SERIES)]
+                axes.bar(places, list(bars.values()), width, label=label, color=colour, alpha=alpha)
     axes.set_xticks(range(len(people)), people, fontsize=7)
     axes.set_ylim(0, 100)
     axes.set_xlabel("person")
-    axes.set_ylabel(f"accuracy per {table.unit}, %")
+    axes.set_ylabel(f"accuracy per {_units(table)}, %")
     axes.legend(fontsize=7, ncols=2)
     _save(figure, axes, table, path)
+
+
+def _units(table: Table) -> str:
+    return " or ".join(dict.fromkeys([table.unit, *(row.unit for row in table.rows)]))
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:

@@ -40,7 +40,7 @@ class Row:
     mask: float
     entries: tuple[Entry, ...]
     paper: Figure | None = None  # None: the paper has no such row
-    unit: str = "window"  # or clip; trial takes the scores per trial
+    unit: str = "window"  # or clip, frame; trial takes the scores per trial
 
     @property
     def name(self) -> str:

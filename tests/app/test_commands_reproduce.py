@@ -1,0 +1,96 @@
+"""reproduce on the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from acquisition.errors import InputError
+from app.__main__ import main
+from models.datasets.make.eav import make_eav
+from models.datasets.make.options import MakeOptions
+from models.training import reproduce as tables
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    code = ended.value.code or 0
+    captured = capsys.readouterr()
+    return int(code), captured.out, captured.err
+
+
+def test_a_folder_like_eav_becomes_table_plot_and_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder, out = tmp_path / "eav", tmp_path / "table"
+    make_eav(MakeOptions(folder, subjects=1, seed=3, trials=20, trial_s=5, jobs=1))
+    options = ("--figure", "2", "--quick", "--keep-models", "--out", out, "--json")
+    code, printed, _ = run(capsys, "reproduce", "eav", folder, *options)
+    assert code == 0
+    found = json.loads(printed)
+    assert set(found) == {"protocol", "unit", "rows", "subjects", "left_out", "quick"}
+    assert json.loads((out / "table.json").read_text()) == found
+    with (out / "table.csv").open(newline="") as file:
+        rows = {row["model"]: row for row in csv.DictReader(file)}
+    assert list(rows) == [row["model"] for row in found["rows"]]
+    assert float(rows["Vision, per frame"]["paper_mean"]) == pytest.approx(0.6722)
+    assert rows["Vision"]["paper_mean"] == ""
+    assert "GENERATED DATA" in rows["EEG"]["marks"]
+    assert "What differs from the paper" in (out / "README.md").read_text()
+    assert (out / "table.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in (out / "models" / "sub-1").iterdir()) == [
+        "README.md", "config.json", "model.safetensors"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("eav",), "--table: expected a table"),
+        (("eav", "--table", "2"), "--table: expected 1 for this data set, found 2"),
+        (("seed-iv", "--table", "2", "--keep-models"), "--keep-models: SEED's classifiers"),
+        (("seed-v", "--figure", "2"), "--figure: expected none for this data set, found 2"),
+    ],
+)
+def test_what_a_data_set_has_not_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+):
+    data_set, *options = words
+    out = ("--out", tmp_path / "out")
+    code, _, err = run(capsys, "reproduce", data_set, tmp_path, *options, *out)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "epochs", "few_epochs", "pretrain_epochs"),
+    [
+        ((), 30, 15, 30),
+        (("--quick",), 4, 4, 2),
+        (("--quick", "--epochs", "9", "--pretrain-epochs", "5"), 9, 9, 5),
+        (("--epochs", "20"), 20, 15, 30),
+    ],
+)
+def test_epochs_that_are_given_win_over_quick(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    epochs: int,
+    few_epochs: int,
+    pretrain_epochs: int,
+):
+    asked: list[tables.ReproduceOptions] = []
+
+    def stop(options: tables.ReproduceOptions, report: object) -> None:
+        asked.append(options)
+        raise InputError("that will do", where="here")
+
+    monkeypatch.setattr(tables, "reproduce", stop)
+    run(capsys, "reproduce", "seed-iv", tmp_path, "--table", "1", "--out", tmp_path / "out", *words)
+    (options,) = asked
+    assert (options.finetuning().epochs, options.finetuning().few_epochs) == (epochs, few_epochs)
+    assert options.pretraining().epochs == pretrain_epochs

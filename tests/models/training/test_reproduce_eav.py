@@ -1,0 +1,218 @@
+"""One person of a tiny generated EAV folder: rows, what is frozen, and the model that is kept."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from app.model_loading import check_runs_live
+from models.checkpoint import load_checkpoint
+from models.datasets.eav import CH_NAMES, LABELS, load_eav_clips
+from models.datasets.make.eav import make_eav
+from models.datasets.make.options import MakeOptions
+from models.decoder import Decoder
+from models.features.config import FeatureConfig
+from models.training import paper_figures as paper
+from models.training.eav_clips import read_clips
+from models.training.encoders import StageOptions
+from models.training.reproduce_eav import EavJob, EavOptions, _Person, reproduce_eav, run_person
+from models.training.scores import Scores
+from models.training.tables import Entry, Row, Table
+
+ROWS = ["Vision", "Audio", "EEG", "Multimodal", "Vision, per frame", "Multimodal, per frame"]
+N_TEST = 5  # clips: one a class
+
+
+class Brief(EavOptions):
+    """Two steps a stage and two frames: what comes out is not asked here."""
+
+    n_frames = 2
+
+    def stages(self):
+        return {name: replace(stage, epochs=2) for name, stage in super().stages().items()}
+
+
+def quiet(stage, share, loss, words):
+    """Hear of progress."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set") / "eav"
+    make_eav(MakeOptions(folder, subjects=1, seed=3, trials=20, trial_s=5, jobs=1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def table(folder, kept):
+    return reproduce_eav(Brief(folder, quick=True, keep_models=kept), quiet)
+
+
+def job(folder, **options):
+    return EavJob("1", tuple(load_eav_clips(folder, left_out=[])), Brief(folder, quick=True, **options))
+
+
+def test_rows_count_clips_and_frames(table):
+    assert [row.model for row in table.rows] == ROWS
+    assert {row.model: row.entries[0].window.n for row in table.rows} == {
+        **dict.fromkeys(ROWS[:4], N_TEST), **dict.fromkeys(ROWS[4:], 2 * N_TEST)
+    }  # fmt: skip
+    assert {row.unit for row in table.rows[:4]} == {"clip"}
+    assert {row.unit for row in table.rows[4:]} == {"frame"}
+    assert all(row.entries[0].trial.n == N_TEST for row in table.rows)
+    assert table.left_out == ()
+    assert "GENERATED DATA" in table.marks()
+
+
+def test_the_papers_figures_stand_in_the_rows_of_their_unit(table):
+    average = dict(zip(paper.EAV_MODELS, paper.EAV_AVERAGE, strict=True))
+    assert {row.model: row.paper and row.paper[0] for row in table.rows} == {
+        "Vision": None,
+        "Audio": average["Audio"],
+        "EEG": average["EEG"],
+        "Multimodal": None,
+        "Vision, per frame": average["Vision"],
+        "Multimodal, per frame": average["Multimodal"],
+    }
+    assert all(entry.paper_accuracy is None for row in table.rows for entry in row.entries)  # made-up people
+
+
+def test_people_of_the_real_set_have_the_papers_figure(folder, tmp_path):
+    real = tmp_path / "real"
+    shutil.copytree(folder, real)
+    (real / "README.md").unlink()  # the notice that says it is generated
+    entries = run_person(job(real)).entries
+    theirs = dict(zip(paper.EAV_MODELS, paper.EAV_TABLE_1[1], strict=True))
+    assert {model: entry.paper_accuracy for model, entry in entries.items()} == {
+        "Vision": None,
+        "Audio": pytest.approx(theirs["Audio"] / 100),
+        "EEG": pytest.approx(theirs["EEG"] / 100),
+        "Multimodal": None,
+        "Vision, per frame": pytest.approx(theirs["Vision"] / 100),
+        "Multimodal, per frame": pytest.approx(theirs["Multimodal"] / 100),
+    }
+
+
+def test_figure_2_has_the_papers_bars_beside_ours_where_there_are_some(tmp_path, monkeypatch):
+    from models.training import table_plot
+
+    drawn = []
+    monkeypatch.setattr(table_plot, "_save", lambda figure, axes, table, path: drawn.append(axes))
+    scores = Scores(5, 0.6, 0.6, 0.6, 1.0, 0.1, np.eye(5, dtype=np.int64))
+    entry = Entry("1", 1, scores, scores, 5)
+    rows = [Row("Audio", False, "all", 0.0, (replace(entry, paper_accuracy=0.5833),), None, "clip")]
+    rows.append(Row("Vision", False, "all", 0.0, (entry,), None, "clip"))
+    table_plot.draw_subjects(Table("EAV", "", tuple(rows)), tmp_path / "with.png")
+    table_plot.draw_subjects(Table("EAV", "", tuple(rows[1:])), tmp_path / "without.png")
+    bars = [sorted((p.get_x(), p.get_height()) for p in axes.patches) for axes in drawn]
+    assert [height for _, height in bars[0]] == pytest.approx([60.0, 58.33, 60.0])
+    assert [height for _, height in bars[1]] == pytest.approx([60.0])
+    assert [text.get_text() for text in drawn[0].get_legend().get_texts()] == [
+        "Audio", "Audio: paper", "Vision"
+    ]  # fmt: skip
+
+
+def test_fusion_trains_on_frozen_encoders(folder):
+    person = _Person(job(folder))
+    for modality in person._network.config.modalities:
+        person._train_alone(modality)
+    before = {name: tensor.clone() for name, tensor in person._network.state_dict().items()}
+    person._train_fusion()
+    after = person._network.state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"fusion"}
+
+
+def test_a_kept_model_loads_and_runs_live(table, kept):
+    (folder,) = kept.iterdir()
+    assert folder.name == "sub-1"
+    checkpoint = load_checkpoint(folder)
+    check_runs_live(checkpoint.config, str(folder))
+    assert checkpoint.config.modalities == ("eeg", "face", "voice")
+    assert checkpoint.config.labels == LABELS
+    assert checkpoint.config.ch_names == CH_NAMES
+    assert checkpoint.config.trained_on.startswith("generated data in the layout of EAV, subject 1")
+    decoder = Decoder(checkpoint)
+    assert decoder.normaliser.eeg.mean.shape == (30, 1)
+    card = (folder / "README.md").read_text()
+    for words in (
+        "Generated data: nobody was measured", "--quick", "## Protocol", "## Figures", "## Limits",
+        "## Licence", "Not for\nworkplace or education", "Multimodal, per frame",
+    ):  # fmt: skip
+        assert words in card
+    accuracy = table.rows[2].entries[0].window.accuracy
+    assert f"- EEG: {accuracy:.1%} of 5 clips" in card
+
+
+def test_a_kept_model_answers_as_it_did_in_the_table(table, kept, folder):
+    person = _Person(job(folder))
+    checkpoint = load_checkpoint(kept / "sub-1")
+    person._network.load_state_dict(checkpoint.network.state_dict())
+    person._network.prepare_inference()
+    with torch.no_grad():
+        probs = person._fused(np.arange(N_TEST), None).numpy()
+    accuracy = (probs.argmax(axis=1) == person._test.clips.label).mean()
+    assert accuracy == table.rows[3].entries[0].window.accuracy
+
+
+def test_models_are_kept_only_if_wanted(folder):
+    assert run_person(job(folder)).model is None
+
+
+def test_a_broken_video_is_noted_and_its_clip_kept_without_it(folder, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    path = sorted(broken.glob("subject1/Video/*Speaking*.mp4"))[0]
+    path.write_bytes(path.read_bytes()[:1000])
+    left_out = []
+    clips = list(load_eav_clips(broken, [1], left_out=left_out))
+    assert [entry.subject for entry in left_out] == ["1"]
+    assert path.name in left_out[0].why
+    arrays = read_clips(clips[:2], FeatureConfig(face_size=112), 2)
+    assert arrays.rows("face").tolist() == [1]
+    assert arrays.rows("voice").tolist() == arrays.rows("eeg").tolist() == [0, 1]
+    assert not arrays.crops[0].any()
+
+
+def test_without_any_video_there_is_no_row_of_it(folder, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(folder, bare)
+    shutil.rmtree(bare / "subject1" / "Video")
+    found = reproduce_eav(Brief(bare, quick=True, keep_models=tmp_path / "models"), quiet)
+    assert [row.model for row in found.rows] == ["Audio", "EEG", "Multimodal"]
+    assert len(found.left_out) == 10  # videos, each named
+    assert load_checkpoint(tmp_path / "models" / "sub-1").config.modalities == ("eeg", "voice")
+
+
+def test_a_fit_that_numbers_break_leaves_the_person_out(folder):
+    class Diverging(Brief):
+        def stages(self):
+            raise FloatingPointError("overflow encountered in exp")
+
+    broken = replace(job(folder), options=Diverging(folder, quick=True))
+    assert run_person(broken).why == "FloatingPointError: overflow encountered in exp"
+
+
+def test_quick_is_less_of_everything(folder):
+    whole, quick = EavOptions(folder), EavOptions(folder, quick=True)
+    assert (whole.n_frames, quick.n_frames) == (25, 3)
+    stages = quick.stages()
+    assert all(isinstance(stage, StageOptions) for stage in stages.values())
+    assert all(stages[name].epochs < stage.epochs for name, stage in whole.stages().items())
+
+
+def test_json_has_the_keys_of_every_table(table, tmp_path):
+    found = json.loads(json.dumps(table.to_dict()))
+    assert set(found) == {"protocol", "unit", "rows", "subjects", "left_out", "quick"}
+    assert found["unit"] == "clip"
+    assert {row["model"] for row in found["subjects"]} == set(ROWS)
+    paths = table.write(tmp_path, by_subject=True)
+    assert paths[3].read_bytes().startswith(b"\x89PNG")
