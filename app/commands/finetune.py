@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +13,15 @@ import typer
 
 from acquisition.errors import InputError
 from app.commands import options as opt
+from app.commands.finetune_options import RECORDINGS, check_from_scratch, check_together, command_line
 from app.commands.stage_bars import StageBars, check_writable
 
 if TYPE_CHECKING:
     from models.datasets.types import LeftOut, Trial
+    from models.training.finetune import Finetuned
     from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
-    from models.training.protocols import LabelledSource
+    from models.training.finetune_report import Report
+    from models.training.protocols import LabelledSource, Labels
 
 
 class Fusion(enum.StrEnum):
@@ -36,17 +39,40 @@ class Normalisation(enum.StrEnum):
     KEEP = "keep"
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What is trained on what, and how it is to be marked."""
+
+    source: LabelledSource
+    subject: str | None
+    session: int | None
+    labels: Labels
+    options: FinetuneOptions
+    base: PretrainedEncoders | None
+    goes_on: bool  # the base is a classifier
+    seen: str  # of the tested trials by the base, in words
+    out: Path
+    command: str
+    generated: bool
+    quick: bool
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(finetune)
 
 
 def finetune(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
     model: Annotated[
         Path | None, typer.Option(help="Model of pretrain whose encoders are taken.", show_default=False)
     ] = None,
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Begin with random weights.")] = False,
+    goes_on: Annotated[
+        bool,
+        typer.Option("--continue", help="Train on a classifier; recordings are then not cross-validated."),
+    ] = False,
     seed_iv: Annotated[Path | None, typer.Option(help="Folder of SEED-IV.", show_default=False)] = None,
     seed_v: Annotated[Path | None, typer.Option(help="Folder of SEED-V.", show_default=False)] = None,
     eav: Annotated[
@@ -87,7 +113,9 @@ def finetune(
     normalisation: Annotated[
         Normalisation, typer.Option(help="Refit on the training trials, or keep the pre-trained model's.")
     ] = Normalisation.REFIT,
-    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 30,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="At most; 30, or 4 with --quick.", show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Few windows and epochs, to try it out.")] = False,
     as_json: opt.Json = False,
@@ -101,8 +129,9 @@ def finetune(
       affectscope finetune --model m --xdf run.xdf --montage M --events "1=left,2=right,3=idle" --out m1
     """
     from models.checkpoint import load_checkpoint
+    from models.training.finetune_base import check_base, seen_without_labels
     from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
-    from models.training.protocols import LabelledSource
+    from models.training.protocols import LabelledSource, Labels
 
     if (model is None) != from_scratch:
         raise InputError(
@@ -110,35 +139,67 @@ def finetune(
             where="--model, --from-scratch",
             remedy="give --model MODEL (see: affectscope pretrain), or --from-scratch",
         )
-    folders = {"seed-iv": seed_iv, "seed-v": seed_v, "eav": eav, "xdf": xdf, "raw": raw}
-    kind, path = _one_of(folders)
-    pretrained = None if model is None else PretrainedEncoders.of(load_checkpoint(model))
-    origin = features.value if features else pretrained.config.feature_origin if pretrained else "raw"
-    source = LabelledSource(kind, path, origin, montage, events, trial_s)
+    kind, path = _one_of({"seed-iv": seed_iv, "seed-v": seed_v, "eav": eav, "xdf": xdf, "raw": raw})
+    check_together(
+        kind,
+        {
+            "--subject": subject is not None,
+            "--session": session is not None,
+            "--montage": montage is not None,
+            "--events": events is not None,
+            "--trial-s": trial_s is not None,
+            "--features published": features is opt.Features.PUBLISHED,
+        },
+    )
+    wanted, base, seen = Labels.parse(labels), None, ""
+    if model is None:
+        check_from_scratch(
+            {
+                "--freeze": freeze,
+                "--continue": goes_on,
+                "--normalisation keep": normalisation is Normalisation.KEEP,
+            }
+        )
+    else:
+        if model.resolve() == out.resolve():
+            raise InputError(
+                "the model would be overwritten by what is made of it",
+                where=f"--out {out}",
+                remedy="name another folder",
+            )
+        base = PretrainedEncoders.of(load_checkpoint(model))
+        check_base(base.config, goes_on=goes_on)
+        seen = seen_without_labels(model, base.config, kind, path)
+    origin = features.value if features else base.config.feature_origin if base else "raw"
     options = FinetuneOptions(
         modalities=tuple(part.strip() for part in modalities.split(",")),
         fusion=fusion.value,
         freeze=freeze,
         dcca=dcca,
         normalisation=normalisation.value,
-        epochs=epochs,
-        few_epochs=min(epochs, 15),
         seed=seed,
     )
-    if freeze and pretrained is None:
-        raise InputError("random encoders would be frozen", where="--freeze", remedy="give a --model")
+    if quick:
+        options = options.quick()
+    if epochs is not None:
+        options = replace(options, epochs=epochs, few_epochs=min(epochs, FinetuneOptions.few_epochs))
+    source = LabelledSource(kind, path, origin, montage, events, trial_s)
     check_writable(out)
-    _run(
+    task = _Task(
         source,
         subject,
         session,
-        labels,
-        options.quick() if quick else options,
-        pretrained,
+        wanted,
+        options,
+        base,
+        goes_on,
+        seen,
         out,
+        command_line(context),
+        _is_generated(source),
         quick,
-        as_json,
     )
+    _run(task, as_json)
 
 
 def _one_of(folders: dict[str, Path | None]) -> tuple[str, Path]:
@@ -152,105 +213,144 @@ def _one_of(folders: dict[str, Path | None]) -> tuple[str, Path]:
     return given[0]
 
 
-def _run(
-    source: LabelledSource,
-    subject: str | None,
-    session: int | None,
-    labels: str,
-    options: FinetuneOptions,
-    pretrained: PretrainedEncoders | None,
-    out: Path,
-    quick: bool,
-    as_json: bool,
-) -> None:
-    from models.checkpoint import save_checkpoint
-    from models.datasets.make.folder import is_generated
-    from models.datasets.splits import published_split
-    from models.datasets.windows import steps_that_fit
-    from models.training.finetune import finetune as train
-    from models.training.finetune_report import finetuned_card, report_by_cross_validation, report_on_test
-    from models.training.protocols import PUBLISHED, Labels, missing_classes
+def _is_generated(source: LabelledSource) -> bool:
+    """Tell whether nobody was measured: a generated folder, or a recording of simulated streams."""
+    from models.training.corpus_sources import Source
 
-    wanted = Labels.parse(labels)
-    trials, left_out = _trials(source, subject, session, pretrained)
-    generated = is_generated(source.path)
-    options = replace(
-        options, n_steps=steps_that_fit(trials, options.n_steps), max_windows=wanted.max_windows
+    return Source(source.kind, source.path).is_generated
+
+
+def _run(task: _Task, as_json: bool) -> None:
+    from models.checkpoint import save_checkpoint
+    from models.datasets.windows import steps_that_fit
+    from models.training.finetune_report import finetuned_card
+    from models.training.protocols import missing_classes
+
+    trials, left_out = _trials(task)
+    task = replace(
+        task,
+        options=replace(
+            task.options,
+            n_steps=steps_that_fit(trials, task.options.n_steps),
+            max_windows=task.labels.max_windows,
+        ),
     )
-    trained_on = _words(source, trials, wanted, generated)
-    with StageBars() as bars:
-        if source.kind in PUBLISHED:
-            training, test = published_split(trials)
-            chosen = wanted.choose(training, options.n_steps)
-            model = train(chosen, options, pretrained, trained_on=trained_on, progress=bars)
-            report = report_on_test(model, test, f"on the {len(test)} test trials of the published split")
-        else:
-            chosen = wanted.choose(trials, options.n_steps)
-            report = report_by_cross_validation(chosen, options, pretrained, progress=bars)
-            model = train(chosen, options, pretrained, trained_on=trained_on, progress=bars)
-    for note in [missing_classes(chosen, wanted), *(entry.why for entry in left_out)]:
+    trained_on = _words(task, trials)
+    model, report, chosen = _trained(task, trials, trained_on)
+    if task.seen:
+        model = replace(model, config=replace(model.config, transductive=True))
+    for note in [missing_classes(chosen, task.labels), *(entry.why for entry in left_out)]:
         if note:
             print(f"note: {note}", file=sys.stderr)
-    command = f"affectscope finetune --out {out.name}" + (" --quick" if quick else "")
-    card = finetuned_card(model, report, command, generated, quick)
-    sha256 = save_checkpoint(out, model.config, model.network, model.normaliser.to_dict(), card)
+    card = finetuned_card(model, report, task.command, task.generated, task.quick)
+    sha256 = save_checkpoint(task.out, model.config, model.network, model.normaliser.to_dict(), card)
     if as_json:
-        print(json.dumps(_result(report.to_dict(), model.notes, left_out, sha256, generated, quick)))
+        print(json.dumps(_result(task, model, report, left_out, sha256)))
         return
-    marks = [mark for mark, there in (("generated data", generated), ("quick", quick)) if there]
-    print(f"{out}: {trained_on}, sha256 {sha256[:16]}" + (f" [{', '.join(marks)}]" if marks else ""))
-    for line in (*model.notes, *report.lines()):
+    marks = {"generated data": task.generated, "quick": task.quick, "transductive": bool(task.seen)}
+    marked = ", ".join(mark for mark, there in marks.items() if there)
+    print(f"{task.out}: {trained_on}, sha256 {sha256[:16]}" + (f" [{marked}]" if marked else ""))
+    for line in (*model.notes, *_report_lines(report)):
         print(f"  {line}")
-    print(_next(model.config.feature_origin, out))
+    print(_next(model.config.feature_origin, task.out))
 
 
-def _trials(
-    source: LabelledSource, subject: str | None, session: int | None, pretrained: PretrainedEncoders | None
-) -> tuple[list[Trial], list[LeftOut]]:
+def _trained(
+    task: _Task, trials: list[Trial], trained_on: str
+) -> tuple[Finetuned, Report | None, list[Trial]]:
+    """Return the model, its report and the trials it was trained on; no report where none is honest."""
+    from models.datasets.splits import published_split
+    from models.training.finetune import finetune as train
+    from models.training.finetune_report import report_by_cross_validation, report_on_test
+    from models.training.protocols import PUBLISHED
+
+    report: Report | None = None
+    with StageBars() as bars:
+        if task.source.kind in PUBLISHED:
+            training, test = published_split(trials)
+            chosen = task.labels.choose(training, task.options.n_steps)
+            model = train(chosen, task.options, task.base, trained_on=trained_on, progress=bars)
+            n_sessions = len({trial.session for trial in test})
+            pooled = f", {n_sessions} sessions together" if n_sessions > 1 else ""
+            report = report_on_test(
+                model, test, f"on the {len(test)} test trials of the published split{pooled}"
+            )
+        else:
+            chosen = task.labels.choose(trials, task.options.n_steps)
+            if not task.goes_on:
+                report = report_by_cross_validation(chosen, task.options, task.base, progress=bars)
+            model = train(chosen, task.options, task.base, trained_on=trained_on, progress=bars)
+    if report is not None:
+        known = "the classifier it began with was trained with labels: no figure if any were of these trials"
+        said = (report.protocol, task.seen, known if task.goes_on else "")
+        report = replace(report, protocol="; ".join(part for part in said if part))
+    return model, report, chosen
+
+
+def _trials(task: _Task) -> tuple[list[Trial], list[LeftOut]]:
     """Return the trials to work on, and what of them could not be read."""
     from models.training.protocols import PUBLISHED
 
+    source, subject, session = task.source, task.subject, task.session
+    config = task.base.config if task.base else None
     if source.kind not in PUBLISHED:
-        return source.trials(None, pretrained.config if pretrained else None), []
+        return source.trials(None, config), []
     if subject is None:
         raise InputError(
             "expected the person's number", where=f"--{source.kind}", remedy="add for example --subject 1"
         )
     left_out: list[LeftOut] = []
-    trials = source.trials([subject], pretrained.config if pretrained else None, left_out)
+    trials = source.trials([subject], config, left_out)
     if not trials:
         raise InputError(left_out[0].why, where=f"subject {subject}")
     chosen = [trial for trial in trials if session in (None, trial.session)]
     if not chosen:
         found = ", ".join(str(number) for number in sorted({trial.session for trial in trials}))
-        raise InputError(f"expected session {found}, found {session}", where="--session")
+        remedy = "leave it out to see what could not be read" if left_out else ""
+        raise InputError(f"expected session {found}, found {session}", where="--session", remedy=remedy)
     return chosen, left_out
 
 
-def _words(source: LabelledSource, trials: list[Trial], labels: Any, generated: bool) -> str:
+def _words(task: _Task, trials: list[Trial]) -> str:
+    """Return in words what the model is trained on, with all that a figure must not hide."""
     first = trials[0]
     sessions = ", ".join(str(number) for number in sorted({trial.session for trial in trials}))
-    made = "generated data in the layout of " if generated else ""
-    return (
-        f"{made}{source.kind}, subject {first.subject}, session {sessions}, labels: {labels.words()}, "
+    made = ""
+    if task.generated:
+        made = "simulated " if task.source.kind in RECORDINGS else "generated data in the layout of "
+    labels = task.labels.words()
+    if len({trial.session for trial in trials}) > 1 and task.labels.how in ("first", "per-class"):
+        labels += " of each session"
+    words = (
+        f"{made}{task.source.kind}, subject {first.subject}, session {sessions}, labels: {labels}, "
         f"{first.origin} features"
     )
+    if task.goes_on and task.base is not None:
+        words += f"; continued from a classifier ({task.base.config.trained_on})"
+    return f"{words}; {task.seen}" if task.seen else words
+
+
+def _report_lines(report: Report | None) -> list[str]:
+    from models.training.finetune_report import NO_FIGURES
+
+    return report.lines() if report else [f"figures: {NO_FIGURES}"]
 
 
 def _result(
-    report: dict[str, Any],
-    notes: tuple[str, ...],
-    left_out: list[LeftOut],
-    sha256: str,
-    generated: bool,
-    quick: bool,
+    task: _Task, model: Finetuned, report: Report | None, left_out: list[LeftOut], sha256: str
 ) -> dict[str, Any]:
-    return report | {
-        "notes": list(notes),
+    from models.training.finetune_report import NO_FIGURES
+
+    figures: dict[str, Any] = report.to_dict() if report else {"protocol": NO_FIGURES}
+    return figures | {
+        "trained_on": model.config.trained_on,
+        "notes": list(model.notes),
         "left_out": [vars(entry) for entry in left_out],
         "sha256": sha256,
-        "generated": generated,
-        "quick": quick,
+        "generated": task.generated,
+        "quick": task.quick,
+        "transductive": model.config.transductive,
+        "continued": task.goes_on,
     }
 
 

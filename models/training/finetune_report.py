@@ -16,6 +16,9 @@ from models.training.finetune import Finetuned, Progress, finetune, training_win
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.scores import Predictions, Scores, per_trial, score, wilson_interval
 
+#: Instead of a report, where a classifier was trained on: see `models.training.finetune_base`.
+NO_FIGURES = "none: the classifier it began with may have been trained on any of these trials"
+
 
 @dataclass(frozen=True, eq=False)
 class Report:
@@ -144,12 +147,16 @@ def finetuned_card(
         if config.feature_origin == "raw"
         else "It reads features as published, which see the future: for tables only, `live` refuses it."
     )
-    figures = (
-        "\n".join(f"- {line}" for line in report.lines()) if report else "- none: no trial was kept back"
-    )
+    figures = "\n".join(f"- {line}" for line in report.lines()) if report else f"- {NO_FIGURES}"
     training = "\n".join(f"- {note}" for note in model.notes)
-    marks = ("**Generated data: nobody was measured.**\n\n" if generated else "") + (
-        "**Made with --quick: few epochs and windows, no figure to quote.**\n\n" if quick else ""
+    marks = "".join(
+        f"**{mark}**\n\n"
+        for mark, there in (
+            ("Generated data: nobody was measured.", generated),
+            ("Made with --quick: few epochs and windows, no figure to quote.", quick),
+            ("Transductive: pre-training saw test trials, without labels. Say so.", config.transductive),
+        )
+        if there
     )
     return f"""# Affectscope, fine-tuned: {", ".join(config.labels)}
 

@@ -1,0 +1,54 @@
+"""Which options of finetune go together, and the command line that a model card names."""
+
+from __future__ import annotations
+
+import enum
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+
+from acquisition.errors import InputError
+
+RECORDINGS = ("xdf", "raw")
+#: Options that hold a path, of which a model card keeps the last part.
+_PATHS = ("out", "model", "seed_iv", "seed_v", "eav", "xdf", "raw", "montage")
+
+
+def check_together(kind: str, given: Mapping[str, bool]) -> None:
+    """Refuse options that mean nothing for what is trained on, instead of passing over them."""
+    if kind in RECORDINGS:
+        others, what = ["--subject", "--session", "--features published"], "for data sets"
+    else:
+        others, what = ["--montage", "--events", "--trial-s"], "for recordings"
+    remedy = "leave it out"
+    if kind == "raw" and given["--montage"]:
+        others, what = ["--montage"], "for XDF recordings"
+        remedy = "name the channels of the file itself by the 10-20 system"
+    if kind == "eav":
+        others.append("--features published")
+    if wrong := [name for name in others if given[name]]:
+        what = "for SEED's own features" if wrong == ["--features published"] else what
+        raise InputError(f"{' and '.join(wrong)}: only {what}", where=f"--{kind}", remedy=remedy)
+
+
+def check_from_scratch(given: Mapping[str, bool]) -> None:
+    """Refuse options that are about a model where there is none."""
+    if wrong := [name for name, there in given.items() if there]:
+        raise InputError("there is no model whose weights these are", where=wrong[0], remedy="give a --model")
+
+
+def command_line(context: typer.Context) -> str:
+    """Return the command line that makes the same model, with names of folders in place of paths."""
+    words = ["affectscope finetune"]
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params.get(str(parameter.name))
+        if name == "as_json" or value is None or value == parameter.default:
+            continue
+        if isinstance(value, bool):
+            words.append(parameter.opts[0] if value else parameter.secondary_opts[0])
+            continue
+        text = value.value if isinstance(value, enum.Enum) else str(value)
+        words += [parameter.opts[0], shlex.quote(Path(text).name if name in _PATHS else text)]
+    return " ".join(words)

@@ -1,0 +1,237 @@
+"""finetune on the command line: what it reports, how it is marked, and one line for what it cannot use."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+import torch
+
+from acquisition.errors import InputError
+from app.__main__ import main
+from app.model_loading import check_runs_live
+from models.checkpoint import load_config
+from models.datasets.make.options import MakeOptions
+from models.datasets.make.seed_iv import make_seed_iv
+
+QUICK = ("--quick", "--epochs", "1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def command(*words: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set ``s4``, encoders of it ``m``, others that saw its test trials ``seen``, a classifier ``m1``."""
+    place = tmp_path_factory.mktemp("work")
+    s4 = place / "s4"
+    make_seed_iv(MakeOptions(s4, subjects=1, seed=3, trials=6, trial_s=48, jobs=1))
+    pretrain = ("pretrain", "--seed-iv", s4, *QUICK, "--batch", "8", "--cache", place / "cache", "--out")
+    assert command(*pretrain, place / "m") == 0
+    assert command(*pretrain, place / "seen", "--include-test") == 0
+    base = ("--model", place / "m", "--seed-iv", s4, "--subject", "1", "--session", "1")
+    assert command("finetune", *base, *QUICK, "--out", place / "m1") == 0
+    return place
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two recordings with annotations, and encoders ``m`` that were pre-trained on ``first_raw.fif``."""
+    place = tmp_path_factory.mktemp("recorded")
+    rng, sfreq, n_trials, trial_s = np.random.default_rng(0), 128, 10, 6
+    for name in ("first_raw.fif", "second_raw.fif"):
+        x = rng.normal(size=(6, sfreq * n_trials * trial_s)) * 1e-5
+        info = mne.create_info(["F3", "F4", "C3", "C4", "O1", "O2"], sfreq, "eeg")
+        raw = mne.io.RawArray(x, info, verbose="error")
+        onsets = np.arange(n_trials) * trial_s
+        raw.set_annotations(mne.Annotations(onsets, trial_s, ["left", "right"] * (n_trials // 2)))
+        raw.save(place / name, verbose="error")
+    words = ("--raw", place / "first_raw.fif", *QUICK, "--batch", "8", "--out", place / "m")
+    assert command("pretrain", *words) == 0
+    return place
+
+
+def finetune(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = command("finetune", *words)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def on_set(place: Path, model: str = "m") -> tuple[object, ...]:
+    return ("--model", place / model, "--seed-iv", place / "s4", "--subject", 1)
+
+
+def test_json_has_the_report_on_the_test_trials(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "m1"
+    code, said, _ = finetune(capsys, *on_set(folder), "--session", 2, *QUICK, "--out", out, "--json")
+    assert code == 0
+    result = json.loads(said)
+    assert {"protocol", "window", "trial", "interval", "chance", "extra", "left_out", "sha256"} <= set(result)
+    assert result["protocol"] == "on the 2 test trials of the published split"
+    assert result["trial"]["n"] == 2
+    assert (result["generated"], result["quick"], result["transductive"]) == (True, True, False)
+    assert result["notes"][1].endswith("1 epochs, fixed, and no temperature")  # --epochs wins over --quick
+    with pytest.raises(InputError, match="features as published with its data set, one every 4 s"):
+        check_runs_live(load_config(out), str(out))
+    assert command("live", "--model", out, "--headless", "--seconds", 1) == 2
+    assert "they cannot be had live" in capsys.readouterr().err
+
+
+def test_the_command_line_in_the_card_makes_the_same_model_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--labels", "first:3", "--fusion", "concat", "--freeze", "--no-dcca", "--seed", 5)
+    code, said, _ = finetune(capsys, *on_set(folder), *options, *QUICK, "--out", tmp_path / "m1", "--json")
+    assert code == 0
+    card = (tmp_path / "m1" / "README.md").read_text()
+    assert "labels: first 3 trials of each session" in card
+    assert "on the 6 test trials of the published split, 3 sessions together" in card
+    assert str(folder) not in card
+    program, *words = shlex.split(card.split("Written by `")[1].split("`")[0])
+    assert program == "affectscope"
+    monkeypatch.chdir(tmp_path)
+    for name in ("m", "s4"):
+        Path(name).symlink_to(folder / name)
+    assert command(*words, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["sha256"] == json.loads(said)["sha256"]
+
+
+def test_a_classifier_is_trained_on_only_when_asked_to_and_says_so(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*on_set(folder, "m1"), "--session", 1, *QUICK, "--out", tmp_path / "m2", "--json")
+    code, _, err = finetune(capsys, *words)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "the model is a classifier" in err
+    assert "begin with a model of pretrain, or add --continue" in err
+    code, said, _ = finetune(capsys, *words, "--continue")
+    assert code == 0
+    result = json.loads(said)
+    assert result["continued"]
+    assert "the classifier it began with was trained with labels" in result["protocol"]
+    assert "continued from a classifier (generated data in the layout of seed-iv" in result["trained_on"]
+    code, _, err = finetune(capsys, *on_set(folder), *QUICK, "--out", tmp_path / "m3", "--continue")
+    assert "--continue: the model is pre-trained only" in err
+
+
+def test_a_classifier_is_not_cross_validated_on_a_recording(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--raw", recorded / "second_raw.fif", *QUICK, "--modalities", "eeg")
+    code, said, _ = finetune(capsys, "--model", recorded / "m", *words, "--out", tmp_path / "m1", "--json")
+    assert code == 0
+    assert json.loads(said)["protocol"].startswith("cross-validation over 10 trials")
+    assert not json.loads(said)["transductive"]
+    again = ("--model", tmp_path / "m1", *words, "--out", tmp_path / "m2")
+    code, _, err = finetune(capsys, *again)
+    assert code == 2
+    assert "begin with a model of pretrain" in err
+    code, said, _ = finetune(capsys, *again, "--continue")
+    assert code == 0
+    assert "figures: none: the classifier it began with may have been trained on any of these" in said
+    assert "none: the classifier it began with" in (tmp_path / "m2" / "README.md").read_text()
+    assert "accuracy" not in said
+    assert "per trial" not in said
+
+
+def test_trials_that_pretraining_saw_mark_everything_transductive(
+    folder: Path, recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_set = (*on_set(folder, "seen"), "--session", 1)
+    of_file = ("--model", recorded / "m", "--raw", recorded / "first_raw.fif")
+    for words, why, options in (
+        (of_set, "transductive: test trials entered pre-training, without labels", ()),
+        (of_file, "transductive: first_raw.fif entered pre-training whole, without labels", ("--json",)),
+    ):
+        out = tmp_path / why[14:19]
+        code, said, _ = finetune(capsys, *words, *QUICK, "--out", out, *options)
+        assert code == 0
+        assert said.count(why) == 2  # trained on, protocol
+        config, card = load_config(out), (out / "README.md").read_text()
+        assert config.transductive
+        assert config.trained_on.endswith(why)
+        assert "**Transductive: " in card
+        assert card.count(why) == 2
+        if options:
+            assert json.loads(said)["transductive"]
+        else:
+            assert "[generated data, quick, transductive]" in said.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--model m --seed-iv cache --subject 1", "expected eeg_feature_smooth/1"),
+        ("--model m --seed-iv s4 --subject 9", "expected subject 9, found 1"),
+        ("--model m --seed-iv s4", "expected the person's number"),
+        ("--model m --seed-iv s4 --subject 1 --session 4", "--session: expected session 1, 2, 3, found 4"),
+        (
+            "--model m --seed-iv s4 --subject 1 --labels first:5",
+            "expected at least 5 trials, found 4 (choose at most 4)",
+        ),
+        ("--model nowhere --seed-iv s4 --subject 1", "expected a model file, found none"),
+        ("--seed-iv s4 --subject 1", "expected either a pre-trained model or to begin at random"),
+        ("--from-scratch --seed-iv s4 --subject 1", "choose --features published, which it holds"),
+        ("--from-scratch --seed-iv s4 --subject 1 --freeze", "--freeze: there is no model"),
+        ("--model m --seed-iv s4 --subject 1 --out m", "the model would be overwritten"),
+        (
+            "--model m --seed-iv s4 --events 1=a --trial-s 9",
+            "--seed-iv: --events and --trial-s: only for rec",
+        ),
+        (
+            "--model m --xdf a.xdf --subject 1 --session 1",
+            "--xdf: --subject and --session: only for data set",
+        ),
+        ("--model m --raw a.edf --montage standard_1020", "--raw: --montage: only for XDF recordings"),
+        ("--model m --eav e --features published", "--eav: --features published: only for SEED's own"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    said: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    before = (folder / "m" / "model.safetensors").read_bytes()
+    code, out, err = finetune(capsys, "--out", "other", *words.split())
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert (folder / "m" / "model.safetensors").read_bytes() == before
+
+
+def test_a_truncated_file_is_one_line_and_the_other_sessions_go_on(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s4 = Path(shutil.copytree(folder / "s4", tmp_path / "s4"))
+    for path in (s4 / "eeg_feature_smooth" / "1").glob("*.mat"):
+        path.write_bytes(path.read_bytes()[:2000])
+    words = ("--model", folder / "m", "--seed-iv", s4, "--subject", 1, "--out", tmp_path / "m1", *QUICK)
+    code, _, err = finetune(capsys, *words, "--session", 1)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--session: expected session 2, 3, found 1 (leave it out to see what could not be read)" in err
+    code, said, err = finetune(capsys, *words, "--json")
+    assert code == 0
+    (left_out,) = json.loads(said)["left_out"]
+    assert left_out["subject"] == "1"
+    assert "_feature_smooth/1/1_" in left_out["why"]
