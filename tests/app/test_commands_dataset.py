@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
+from models.datasets.make.folder import is_generated
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -26,6 +27,7 @@ def test_a_folder_is_made_that_says_it_is_generated(tmp_path: Path, capsys: pyte
     assert "generated, nobody was measured; 1 subjects in the layout of seed-iv" in out
     notice = (tmp_path / "s4" / "README.md").read_text()
     assert notice.startswith("GENERATED")
+    assert "UNFINISHED" not in notice
     assert "make-dataset seed-iv DIR --subjects 1 --seed 0 --difficulty default --trials 6" in notice
 
 
@@ -61,3 +63,5 @@ def test_a_disk_that_is_full_is_one_line_with_the_half_written_folder(
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert f"{tmp_path / 's4'}: the folder is half-written: File too large (delete it" in err
+    assert is_generated(tmp_path / "s4")
+    assert "UNFINISHED" in (tmp_path / "s4" / "README.md").read_text()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acquisition.errors import InputError
+from models.datasets.make.folder import write_notice
 from models.process_pool import process_pool
 
 #: Told how many subjects are finished.
@@ -56,7 +57,13 @@ class MakeOptions:
 def each_subject(
     write: Callable[[MakeOptions, int], None], options: MakeOptions, on_done: OnDone
 ) -> Sequence[int]:
-    """Write every subject in processes of their own."""
+    """Write every subject in processes of their own.
+
+    The folder says from the start that it is generated: one that stays half-written passes for no real set.
+    """
+    write_notice(
+        options.folder, "a data set", "...", "UNFINISHED: delete this folder and generate it anew.\n"
+    )
     numbers = range(1, options.subjects + 1)
     if options.jobs == 1 or options.subjects == 1:
         for n_done, subject in enumerate(numbers, start=1):
