@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def seed_v_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set") / "seed-v"
-    make_seed_v(MakeOptions(folder, subjects=1, seed=3, trial_s=16, jobs=1))
+    make_seed_v(MakeOptions(folder, subjects=1, seed=3, trial_s=12, jobs=1))
     return folder
 
 
@@ -122,7 +122,7 @@ def test_broken_person_is_left_out_and_the_others_go_on(folder, pretrained, tmp_
 
 @pytest.mark.parametrize("table", [1, 3, 4])
 def test_ten_trials_of_seed_v_are_its_nine(seed_v_folder, pretrained, table):
-    found = run(seed_v_folder, pretrained, table, dataset="seed-v")
+    found = run(seed_v_folder, pretrained, table, dataset="seed-v", epochs=1)
     assert found.left_out == ()
     labels = {row.labels for row in found.rows} - {"first 10 windows"}
     assert labels == {"all 9 training trials (fewer than 10)"}
