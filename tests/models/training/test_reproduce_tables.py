@@ -99,7 +99,7 @@ def test_table_2_has_the_papers_rows_and_the_keys_of_the_json(folder, pretrained
 
 
 def test_table_4_masks_training_and_test_and_adds_masks_of_the_test_alone(folder, pretrained):
-    rows = {(row.model, row.mask): row for row in run(folder, pretrained, 4).rows}
+    rows = {(row.model, row.mask): row for row in run(folder, pretrained, 4, epochs=1).rows}
     assert rows["MV-SSTMA-EEG", 0.5].paper == (86.84, None)
     assert rows["MV-SSTMA-EEG, masked in the test only", 0.5].paper is None
 
@@ -205,8 +205,8 @@ def test_cluster_gives_the_same_figures(folder, pretrained):
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
     ) as cluster:
-        there = run(folder, pretrained, 1, dask=cluster.scheduler_address)
-    here = run(folder, pretrained, 1)
+        there = run(folder, pretrained, 1, epochs=1, dask=cluster.scheduler_address)
+    here = run(folder, pretrained, 1, epochs=1)
     assert there.to_dict() == here.to_dict()
 
 
