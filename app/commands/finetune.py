@@ -267,7 +267,7 @@ def _trained(
     report: Report | None = None
     with StageBars() as bars:
         if task.source.kind in PUBLISHED:
-            training, test = published_split(trials)
+            training, test = published_split(trials, shortened=task.generated)
             chosen = task.labels.choose(training, task.options.n_steps)
             model = train(chosen, task.options, task.base, trained_on=trained_on, progress=bars)
             n_sessions = len({trial.session for trial in test})

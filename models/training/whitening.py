@@ -95,6 +95,8 @@ def within_class_whitener(x: NDArray[np.float64], label: NDArray[np.int64]) -> N
     sd = np.maximum(sd, _LEAST_SD * sd.max())
     scaled = scatter / sd
     shrinkage = max(ledoit_wolf_shrinkage(scaled, assume_centered=True), _LEAST_SHRINKAGE)
-    covariance = scaled.T @ scaled / len(x)
-    values, vectors = np.linalg.eigh(shrunk_covariance(covariance, shrinkage))
-    return (vectors / np.sqrt(np.maximum(values, 1e-6))) @ vectors.T / sd[:, None]
+    covariance = shrunk_covariance(scaled.T @ scaled / len(x), shrinkage)
+    # By torch, which keeps to the threads it was given; numpy's would crowd other processes' out.
+    values, vectors = torch.linalg.eigh(torch.from_numpy(covariance))
+    white = (vectors * values.clamp(min=1e-6).rsqrt()) @ vectors.T
+    return white.numpy() / sd[:, None]
