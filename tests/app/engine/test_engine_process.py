@@ -146,8 +146,10 @@ print("started")
 
 @posix
 def test_ctrl_c_in_the_terminal_prints_no_traceback_of_the_engine(tmp_path: Path) -> None:
+    # A shell that starts the tests in the background has Ctrl-C ignored, and children inherit it.
     code = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from app.engine.process import EngineProcess
 from app.engine.request import LiveRequest
 from app.session_options import SessionOptions
