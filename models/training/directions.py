@@ -287,11 +287,13 @@ def _spread_claim(
 ) -> dict[str, Any]:
     """Return by how much less ``ahead`` spreads over people, with a bootstrap interval over people."""
     keys = [key for key in ahead if key in behind]
+    if len(keys) < 2:
+        return _verdict(_SPREAD_CLAIM, math.nan, math.nan, math.nan)
     pairs = np.array([[ahead[key], behind[key]] for key in keys])
     picks = np.random.default_rng(0).integers(len(keys), size=(_N_BOOTSTRAP, len(keys)))
     sds = pairs[picks].std(axis=1, ddof=1)  # (n, 2)
     low, high = np.percentile(sds[:, 1] - sds[:, 0], [2.5, 97.5])
-    difference = float(np.subtract(*pairs.std(axis=0, ddof=1)[::-1])) if len(keys) > 1 else math.nan
+    difference = float(np.subtract(*pairs.std(axis=0, ddof=1)[::-1]))
     return _verdict(_SPREAD_CLAIM, difference, float(low), float(high))
 
 
