@@ -181,13 +181,17 @@ class LabelledSource:
 
 
 def missing_classes(trials: Sequence[Trial], labels: Labels) -> str:
-    """Return one sentence on classes that the labelled trials lack; empty where they have them all."""
-    covered = coverage(trials)
-    if not covered.missing:
-        return ""
+    """Return one sentence on classes that a person's sessions lack; empty where each has them all."""
     first = trials[0]
+    lacking = [
+        f"no {' and no '.join(missing)} in session {session}"
+        for session in sorted({trial.session for trial in trials})
+        if (missing := coverage([trial for trial in trials if trial.session == session]).missing)
+    ]
+    if not lacking:
+        return ""
+    seen = "never predicts what it never saw" if coverage(trials).missing else "has them of other sessions"
     return (
-        f"{first.dataset}, subject {first.subject}, session {first.session}: {labels.words()} hold no "
-        f"{' and no '.join(covered.missing)}; the model never predicts what it never saw (--labels "
-        "per-class:K has every class)"
+        f"{first.dataset}, subject {first.subject}: {labels.words()} hold {', '.join(lacking)}; the model "
+        f"{seen} (--labels per-class:K has every class)"
     )

@@ -245,6 +245,17 @@ def test_class_missing_from_the_first_trials_is_named():
     assert missing_classes(make_trials(), labels) == ""
 
 
+def test_every_session_that_lacks_a_class_is_named():
+    labels = Labels.parse("first:1")
+    one, two, three = (
+        [replace(trial, session=session) for trial in trials]
+        for session, trials in enumerate((make_trials(1), make_trials(2), make_trials(2)[1:]), start=1)
+    )
+    said = missing_classes(one + two + three, labels)
+    assert "first 1 trials hold no happy in session 1, no sad in session 3; the model has them of" in said
+    assert "never predicts what it never saw" in missing_classes(one, labels)
+
+
 def test_recording_without_events_is_refused(tmp_path):
     with pytest.raises(InputError, match="--events: expected which markers"):
         LabelledSource("xdf", tmp_path / "run.xdf").trials()
