@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from acquisition.errors import InputError
+from models.new_folder import new_folder
 
 
 class StageBars:
@@ -49,12 +50,15 @@ class StageBars:
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot hold the model before hours of work, not after them."""
+    """Refuse a folder that cannot hold the model before hours of work, not after them.
+
+    It is made only to be tried: work that then fails on its input leaves no empty folder behind.
+    """
     probe = folder / "model.tmp"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        with new_folder(folder):
+            probe.touch()
+            probe.unlink()
     except OSError as error:
         raise InputError(
             f"the folder cannot be written: {error.strerror}",

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import InputError
 from models.datasets.types import LeftOut, Trial
+from models.new_folder import new_folder
 
 INDEX_FILE = "index.json"
 _VERSION = 1  # of the layout of a cache
@@ -96,26 +97,32 @@ def _fill(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
     """Write a source beside its place, and move it there when it is whole."""
     unfinished = folder.with_name(f"{folder.name}.{socket.gethostname()}-{os.getpid()}")
     try:
-        unfinished.mkdir(parents=True, exist_ok=True)
-        shards, left_out = _Shards(unfinished, shard_bytes), list[LeftOut]()
-        for trial in read(left_out):
-            shards.add(trial)
-        shards.end()
-        index = {
-            "entries": [asdict(entry) for entry in shards.entries],
-            "left_out": [asdict(entry) for entry in left_out],
-        }
-        (unfinished / INDEX_FILE).write_text(json.dumps(index), encoding="utf-8")
-        if not folder.exists():  # another machine may have been faster
-            unfinished.rename(folder)
+        with new_folder(folder.parent):
+            try:
+                _write(unfinished, read, shard_bytes)
+                if not folder.exists():  # another machine may have been faster
+                    unfinished.rename(folder)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise InputError(
             f"the feature cache cannot be written: {error.strerror or error}",
             where=str(folder.parent),
             remedy="choose another folder with --cache",
         ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
+    folder.mkdir(exist_ok=True)
+    shards, left_out = _Shards(folder, shard_bytes), list[LeftOut]()
+    for trial in read(left_out):
+        shards.add(trial)
+    shards.end()
+    index = {
+        "entries": [asdict(entry) for entry in shards.entries],
+        "left_out": [asdict(entry) for entry in left_out],
+    }
+    (folder / INDEX_FILE).write_text(json.dumps(index), encoding="utf-8")
 
 
 def _opened(folder: Path) -> Cached:

@@ -52,17 +52,20 @@ def test_a_folder_like_eav_becomes_table_plot_and_models(tmp_path: Path, capsys:
         (("eav", "--table", "2"), "--table: expected 1 for this data set, found 2"),
         (("seed-iv", "--table", "2", "--keep-models"), "--keep-models: SEED's classifiers"),
         (("seed-v", "--figure", "2"), "--figure: expected none for this data set, found 2"),
+        (("seed-iv", "--table", "2"), "expected eeg_feature_smooth/1"),
+        (("eav", "--table", "1"), "expected folders subject1"),
     ],
 )
 def test_what_a_data_set_has_not_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
 ):
     data_set, *options = words
-    out = ("--out", tmp_path / "out")
+    out = ("--out", tmp_path / "new" / "out")
     code, _, err = run(capsys, "reproduce", data_set, tmp_path, *options, *out)
     assert code == 2
     assert message in err
     assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(

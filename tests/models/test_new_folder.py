@@ -1,0 +1,18 @@
+"""A folder is gone again if nothing came into it."""
+
+from pathlib import Path
+
+from models.new_folder import new_folder
+
+
+def test_what_was_made_and_stays_empty_is_removed_and_nothing_else(tmp_path: Path):
+    (tmp_path / "there").mkdir()
+    with new_folder(tmp_path / "there"), new_folder(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b").is_dir()
+    assert list(tmp_path.iterdir()) == [tmp_path / "there"]
+
+
+def test_what_holds_something_stays(tmp_path: Path):
+    with new_folder(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "b" / "model").touch()
+    assert (tmp_path / "a" / "b" / "model").exists()
