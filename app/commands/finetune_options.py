@@ -22,15 +22,11 @@ def check_together(kind: str, given: Mapping[str, bool]) -> None:
         others, what = ["--subject", "--session", "--features published"], "for data sets"
     else:
         others, what = ["--montage", "--events", "--trial-s"], "for recordings"
-    remedy = "leave it out"
-    if kind == "raw" and given["--montage"]:
-        others, what = ["--montage"], "for XDF recordings"
-        remedy = "name the channels of the file itself by the 10-20 system"
     if kind == "eav":
         others.append("--features published")
     if wrong := [name for name in others if given[name]]:
         what = "for SEED's own features" if wrong == ["--features published"] else what
-        raise InputError(f"{' and '.join(wrong)}: only {what}", where=f"--{kind}", remedy=remedy)
+        raise InputError(f"{' and '.join(wrong)}: only {what}", where=f"--{kind}", remedy="leave it out")
 
 
 def check_from_scratch(given: Mapping[str, bool]) -> None:

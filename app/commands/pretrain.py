@@ -84,15 +84,15 @@ def pretrain(
     """
     from app.commands.stage_bars import StageBars, check_writable
     from app.model_loading import choose_device
-    from models.training.corpus_sources import Source
+    from models.training.corpus_sources import RECORDINGS, Source
     from models.training.distributed import joined_world
     from models.training.pretrain import PretrainOptions
     from models.training.pretrain import pretrain as run
     from models.training.pretrain_loop import LoopOptions
 
     given = {"seed-iv": seed_iv, "seed-v": seed_v, "eav": eav, "xdf": xdf, "raw": raw}
-    if montage is not None and not xdf:
-        raise InputError("only XDF recordings are named by it", where="--montage", remedy="leave it out")
+    if montage is not None and not (xdf or raw):
+        raise InputError("only recordings are named by it", where="--montage", remedy="leave it out")
     chosen = choose_device(device)
     loop = LoopOptions(
         epochs=epochs or (_QUICK_EPOCHS if quick else 30),
@@ -102,7 +102,7 @@ def pretrain(
     )
     options = PretrainOptions(
         sources=tuple(
-            Source(kind, path, montage if kind == "xdf" else None)
+            Source(kind, path, montage if kind in RECORDINGS else None)
             for kind, paths in given.items()
             for path in paths or ()
         ),

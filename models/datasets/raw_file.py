@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from acquisition.adapters.eeg import EegAdapter
+from acquisition.adapters.options import AdapterOptions
 from acquisition.errors import InputError
-from acquisition.montage import SEED_CH_NAMES, canonical_name
+from acquisition.montage import SEED_CH_NAMES, load_montage
+from acquisition.types import ChannelInfo, StreamHeader
 from models.datasets.entropy_steps import STEP_S, entropy_steps
 from models.datasets.events import class_names, no_trials
 from models.datasets.types import Trial
@@ -20,6 +24,7 @@ def raw_file_trials(
     path: Path,
     events: Mapping[str, str] | None = None,
     *,
+    montage: str | None = None,
     trial_s: float | None = None,
     subject: str = "",
     config: FeatureConfig | None = None,
@@ -33,6 +38,8 @@ def raw_file_trials(
         EDF, BDF, BrainVision, FIF, GDF, CNT and whatever else `mne.io.read_raw` knows.
     events : mapping of str to str, optional
         Class by annotation; without it every text is a class of its own.
+    montage : str, optional
+        As ``--montage``: names for channels that the file does not name by the 10-20 system.
     trial_s : float, optional
         Length of a trial from its onset; without it the annotation's own duration.
     subject : str
@@ -50,8 +57,8 @@ def raw_file_trials(
     Raises
     ------
     InputError
-        If MNE cannot read the file, no channel has a 10-20 name, no annotation fits, or a trial lasts
-        less than a step.
+        If MNE cannot read the file, no channel has a 10-20 name, the montage does not fit, no annotation
+        fits, or a trial lasts less than a step.
     """
     raw = _opened(path)
     annotations = sorted(
@@ -63,7 +70,7 @@ def raw_file_trials(
     chosen = [entry for entry in annotations if str(entry[2]) in events]
     if not chosen:
         raise no_trials(events, texts, str(path))
-    names = _names(raw, ch_names, path)
+    adapter = _adapter(raw, montage, ch_names, path)
     sfreq, label_names = float(raw.info["sfreq"]), class_names(events)
     trials = []
     for number, (onset, duration, text) in enumerate(chosen, start=1):
@@ -77,17 +84,18 @@ def raw_file_trials(
                 where=str(path),
                 remedy="give the length of a trial, or fewer events",
             )
-        x = raw.get_data(picks=list(names), start=max(start, 0), stop=stop) * 1e6  # V -> µV, (C, n_times)
+        x = _microvolts(raw, adapter, max(start, 0), stop)
         eeg = entropy_steps(x, sfreq, config or FeatureConfig())
         trials.append(
             Trial("raw", subject or path.stem, 1, number, label_names.index(events[str(text)]), label_names,
-                  STEP_S, eeg, None, tuple(names.values()), "raw", str(path))
+                  STEP_S, eeg, None, adapter.spec.ch_names, "raw", str(path))
         )  # fmt: skip
     return trials
 
 
 def raw_file_sequence(
     path: Path,
+    montage: str | None = None,
     *,
     subject: str = "",
     config: FeatureConfig | None = None,
@@ -95,15 +103,15 @@ def raw_file_sequence(
 ) -> Trial:
     """Return a whole file as one unlabelled sequence of steps, for pre-training; label -1."""
     raw = _opened(path)
-    names = _names(raw, ch_names, path)
+    adapter = _adapter(raw, montage, ch_names, path)
     sfreq, config = float(raw.info["sfreq"]), config or FeatureConfig()
     block = round(60 * sfreq)  # a minute at a time: a recording of a day needs no more memory
     parts = [
-        entropy_steps(raw.get_data(picks=list(names), start=at, stop=at + block) * 1e6, sfreq, config)
+        entropy_steps(_microvolts(raw, adapter, at, min(at + block, raw.n_times)), sfreq, config)
         for at in range(0, raw.n_times, block)
     ]
     return Trial("raw", subject or path.stem, 1, 1, -1, (), STEP_S, np.concatenate(parts), None,
-                 tuple(names.values()), "raw", str(path))  # fmt: skip
+                 adapter.spec.ch_names, "raw", str(path))  # fmt: skip
 
 
 def _opened(path: Path) -> Any:
@@ -122,17 +130,18 @@ def _opened(path: Path) -> Any:
         ) from error
 
 
-def _names(raw: Any, wanted: Sequence[str], path: Path) -> dict[str, str]:
-    """Return the 10-20 name by the file's label, of the channels that are wanted."""
-    names: dict[str, str] = {}
-    for label in raw.ch_names:
-        name = canonical_name(label)
-        if name in wanted and name not in names.values():
-            names[label] = name
-    if not names:
-        raise InputError(
-            f"expected channels with 10-20 names, found {', '.join(raw.ch_names[:8])}",
-            where=str(path),
-            remedy="rename them in the file",
-        )
-    return names
+def _adapter(raw: Any, montage: str | None, wanted: Sequence[str], path: Path) -> EegAdapter:
+    """Return what picks, names and scales the channels, as it does those of a stream."""
+    channels = tuple(
+        ChannelInfo(label, "" if kind == "misc" else kind, "V")  # MNE's misc: a unit it does not know
+        for label, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
+    )
+    header = StreamHeader(path.name, "EEG", "", "", "", float(raw.info["sfreq"]), len(channels), "double64",
+                          channels)  # fmt: skip
+    options = AdapterOptions(load_montage(montage) if montage else None, ch_names=tuple(wanted))
+    return EegAdapter(header, "eeg", options)
+
+
+def _microvolts(raw: Any, adapter: EegAdapter, start: int, stop: int) -> NDArray[np.float64]:
+    """Return (C, n_times) of the adapter's channels."""
+    return adapter.convert(raw.get_data(start=start, stop=stop).T).T

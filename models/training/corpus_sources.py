@@ -10,6 +10,7 @@ from typing import Any
 
 from acquisition.errors import InputError
 from acquisition.header import is_simulated
+from acquisition.montage import load_montage
 from acquisition.xdf.scan import scan_xdf
 from models.datasets import eav, seed_iv, seed_v
 from models.datasets.make.folder import is_generated
@@ -37,7 +38,7 @@ class Source:
 
     kind: str  # of DATASETS or RECORDINGS
     path: Path
-    montage: str | None = None  # xdf: as ``--montage``
+    montage: str | None = None  # of a recording: as ``--montage``
 
     @property
     def is_dataset(self) -> bool:
@@ -57,12 +58,12 @@ class Source:
             return False
 
     def identity(self, features: str, config: FeatureConfig) -> Any:
-        """Return what changes with the files, the kind of features and their settings.
+        """Return what changes with the files, their channels' names, the kind of features and its settings.
 
         Raises
         ------
         InputError
-            There is no such folder or file.
+            There is no such folder or file, or no such montage.
         """
         if not self.path.exists():
             raise InputError(
@@ -77,7 +78,8 @@ class Source:
             folders = [self.path / name for name in _FOLDERS[self.kind, features]]
             inside = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
         files = files_identity(inside, self.path if self.path.is_dir() else self.path.parent)
-        return [self.kind, features, config.digest(), self.montage, files]
+        names = None if self.montage is None else vars(load_montage(self.montage))
+        return [self.kind, features, config.digest(), names, files]
 
     def read(self, features: str, config: FeatureConfig, left_out: list[LeftOut]) -> Iterable[Trial]:
         """Yield the trials, or the whole recording as one; what cannot be read is noted."""
@@ -90,7 +92,7 @@ class Source:
         try:
             if self.kind == "xdf":
                 return [xdf_sequence(self.path, self.montage, features=config)]
-            return [raw_file_sequence(self.path, config=config)]
+            return [raw_file_sequence(self.path, self.montage, config=config)]
         except InputError as error:
             left_out.append(LeftOut(self.path.name, str(error)))
             return []

@@ -114,7 +114,7 @@ class LabelledSource:
     kind: str  # seed-iv | seed-v | eav | xdf | raw
     path: Path
     features: str = "raw"  # published: SEED's own features
-    montage: str | None = None  # xdf
+    montage: str | None = None  # xdf and raw
     events: str | None = None  # xdf and raw: MARKER=CLASS,...
     trial_s: float | None = None  # xdf and raw
 
@@ -160,7 +160,12 @@ class LabelledSource:
         ch_names = SEED_CH_NAMES if config is None else config.ch_names
         if self.kind == "raw":
             return raw_file_trials(
-                self.path, events, trial_s=self.trial_s, config=features, ch_names=ch_names
+                self.path,
+                events,
+                montage=self.montage,
+                trial_s=self.trial_s,
+                config=features,
+                ch_names=ch_names,
             )
         if events is None:
             raise InputError(

@@ -201,7 +201,7 @@ def test_trials_that_pretraining_saw_mark_everything_transductive(
             "--model m --xdf a.xdf --subject 1 --session 1",
             "--xdf: --subject and --session: only for data set",
         ),
-        ("--model m --raw a.edf --montage standard_1020", "--raw: --montage: only for XDF recordings"),
+        ("--model m --seed-v s --montage biosemi64", "--seed-v: --montage: only for recordings"),
         ("--model m --eav e --features published", "--eav: --features published: only for SEED's own"),
     ],
 )
@@ -217,7 +217,29 @@ def test_what_cannot_be_used_is_one_line(
     code, out, err = finetune(capsys, "--out", "other", *words.split())
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
+    assert not Path("other").exists()
     assert (folder / "m" / "model.safetensors").read_bytes() == before
+
+
+def test_a_montage_names_the_channels_of_an_eeg_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    n_trials, trial_s, sfreq = 8, 4, 128
+    x = np.random.default_rng(0).normal(size=(3, n_trials * trial_s * sfreq)) * 1e-5
+    raw = mne.io.RawArray(x, mne.create_info(["A1", "A2", "A3"], sfreq, "eeg"), verbose="error")
+    texts = ["left", "right"] * (n_trials // 2)
+    raw.set_annotations(mne.Annotations(np.arange(n_trials) * trial_s, trial_s, texts))
+    raw.save(tmp_path / "cap_raw.fif", verbose="error")
+    (tmp_path / "cap.toml").write_text('[labels]\nA3 = "C4"\nA1 = "C3"\n')
+    words = ("--from-scratch", "--raw", tmp_path / "cap_raw.fif", *QUICK, "--out", tmp_path / "m")
+    code, _, err = finetune(capsys, *words)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "pass --montage" in err
+    code, said, _ = finetune(capsys, *words, "--montage", tmp_path / "cap.toml")
+    assert code == 0
+    assert "cross-validation over 8 trials" in said
+    assert load_config(tmp_path / "m").ch_names == ("C3", "C4")
+    assert "--montage cap.toml" in (tmp_path / "m" / "README.md").read_text()
 
 
 def test_a_truncated_file_is_one_line_and_the_other_sessions_go_on(

@@ -65,7 +65,7 @@ def test_a_quick_run_writes_encoders_and_says_what_comes_next(
         (("--seed-iv", "nowhere-at-all"), "expected a folder, found none"),
         (("--seed-iv", "S4", "--mask", "1.5"), "--mask: expected more than 0 and less than 1, got 1.5"),
         (("--seed-iv", "S4", "--features", "raw"), "choose --features published, which it holds"),
-        (("--seed-iv", "S4", "--montage", "standard_1020"), "--montage: only XDF recordings are named by it"),
+        (("--seed-iv", "S4", "--montage", "standard_1020"), "--montage: only recordings are named by it"),
     ],
 )
 def test_what_cannot_be_pretrained_on_is_one_line(
@@ -73,9 +73,10 @@ def test_what_cannot_be_pretrained_on_is_one_line(
 ) -> None:
     places = {"SETS": s4.parent, "S4": s4}
     given = [places.get(word, word) for word in words]
-    code, _, err = run(capsys, *given, "--out", tmp_path / "m")
+    code, _, err = run(capsys, *given, "--out", tmp_path / "new" / "m")
     assert code == 2
     assert said in err
+    assert not (tmp_path / "new").exists()
     assert [line for line in err.splitlines() if line.startswith("error: ")] == [err.splitlines()[-1]]
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from acquisition.errors import InputError
+from acquisition.montage import SEED_CH_NAMES, load_montage
 from acquisition.xdf.write import XdfWriter
 from models.datasets.events import class_names, parse_events
 from models.datasets.raw_file import raw_file_sequence, raw_file_trials
@@ -136,6 +137,36 @@ def test_a_file_of_mne_is_cut_at_its_annotations_in_microvolts(tmp_path: Path):
     np.testing.assert_allclose(trials[0].eeg[0], expected, atol=1e-3)
     with pytest.raises(InputError, match=r"trial 1 \(calm\) holds 0.50 s, expected at least 1 s"):
         raw_file_trials(path, trial_s=0.5)
+
+
+def test_a_montage_names_the_channels_of_a_file(tmp_path: Path):
+    import mne
+
+    data = 1e-5 * np.random.default_rng(0).standard_normal((7, 4000))
+    labels_in_file, types = ["A1", "B1", "B2", "B3", "B4", "C4", "Status"], ["eeg"] * 6 + ["stim"]
+    raw = mne.io.RawArray(data, mne.create_info(labels_in_file, 200.0, types), verbose="error")
+    raw.set_annotations(mne.Annotations([2.0], [4.0], ["calm"]))
+    path, labels, indices = tmp_path / "try_raw.fif", tmp_path / "labels.toml", tmp_path / "indices.toml"
+    raw.save(path, verbose="error")
+    labels.write_text('[labels]\nB3 = "C3"\nb1 = "Cz"\n')
+    indices.write_text('[indices]\n3 = "C3"\n1 = "CZ"\n')
+    expected = differential_entropy(
+        torch.from_numpy(data[[1, 3], 400:600].astype(np.float32) * 1e6), 200.0, FeatureConfig()
+    )
+    for montage in (str(labels), str(indices)):
+        (trial,) = raw_file_trials(path, montage=montage)
+        assert trial.ch_names == ("CZ", "C3")
+        np.testing.assert_allclose(trial.eeg[0], expected.numpy(), atol=1e-3)
+        assert raw_file_sequence(path, montage).eeg.shape == (20, 2, 5)
+    cap = load_montage("biosemi128").labels
+    (trial,) = raw_file_trials(path, montage="biosemi128")
+    assert trial.ch_names == tuple(cap[label] for label in raw.ch_names if cap.get(label) in SEED_CH_NAMES)
+    assert "C4" not in trial.ch_names  # the cap's C4 lies elsewhere
+    with pytest.raises(InputError, match=r"try_raw.fif.*no channel has a known name.*A1 B1.*pass --montage"):
+        raw_file_trials(path)
+    labels.write_text('[labels]\nX9 = "CZ"\n')
+    with pytest.raises(InputError, match=r"labels.toml names X9"):
+        raw_file_trials(path, montage=str(labels))
 
 
 def test_what_mne_cannot_read_is_one_line(tmp_path: Path):

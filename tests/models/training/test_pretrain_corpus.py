@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from pathlib import Path
 
+import mne
 import numpy as np
 import pytest
 import torch
@@ -258,6 +259,19 @@ def test_a_folder_or_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     for kind in ("seed-iv", "raw"):
         with pytest.raises(InputError, match="gone"):
             open_corpus([Source(kind, tmp_path / "gone")], tmp_path, FeatureConfig(), features="raw")
+
+
+def test_a_montage_names_a_file_s_channels_and_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    path, montage = tmp_path / "try_raw.fif", tmp_path / "cap.toml"
+    data = 1e-5 * np.random.default_rng(0).standard_normal((2, 2560))
+    mne.io.RawArray(data, mne.create_info(["A1", "A2"], 128.0, "eeg")).save(path, verbose="error")
+    for name in ("CZ", "PZ"):
+        montage.write_text(f'[labels]\nA2 = "{name}"\n')
+        source = Source("raw", path, str(montage))
+        (entry,) = open_corpus([source], tmp_path / "cache", FeatureConfig(), features="raw").entries
+        assert (entry.ch_names, entry.n_steps) == ((name,), 20)
+    with pytest.raises(InputError, match=r"--montage: 'no-cap' is neither a file"):
+        open_corpus([Source("raw", path, "no-cap")], tmp_path, FeatureConfig(), features="raw")
 
 
 def test_a_recording_that_cannot_be_read_is_told_when_nothing_is_left(tmp_path: Path) -> None:
