@@ -5,24 +5,32 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
+
+_POLL_S = 1.0
 
 
 def process_pool(n_jobs: int) -> ProcessPoolExecutor:
-    """Return a pool of ``n_jobs`` spawned processes.
+    """Return a pool of ``n_jobs`` spawned processes that `end_with_parent`."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(n_jobs, mp_context=context, initializer=end_with_parent)
+
+
+def end_with_parent() -> None:
+    """Have this worker process end as soon as the program that started it has ended.
 
     A killed parent tells its workers nothing: they would compute to the end of their job, for nobody.
     """
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(n_jobs, mp_context=context, initializer=_end_with_parent)
+    threading.Thread(target=_end_after_parent, name="end with parent", daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _end_after_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-
-    def wait() -> None:
+    if parent.sentinel is not None:
         parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, name="end with parent", daemon=True).start()
+    else:  # joblib's workers have it on Windows only; elsewhere an orphan gets another parent
+        while os.getppid() == parent.pid:
+            time.sleep(_POLL_S)
+    os._exit(1)

@@ -16,6 +16,7 @@ from models.datasets.oracle import Oracle
 from models.datasets.splits import coverage, published_split
 from models.datasets.types import LeftOut, Trial, WindowSet
 from models.datasets.windows import cut_windows, steps_that_fit
+from models.process_pool import end_with_parent
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.finetune_report import only
@@ -224,7 +225,8 @@ def run_here_or_there(
     else:
         from joblib import Parallel, delayed
 
-        yield from Parallel(n_jobs, return_as="generator")(delayed(run)(job) for job in jobs)
+        parallel = Parallel(n_jobs, "loky", return_as="generator", initializer=end_with_parent)
+        yield from parallel(delayed(run)(job) for job in jobs)
 
 
 def _on_cluster(run: Callable[[J], R], jobs: Iterable[J], address: str) -> Iterator[R]:

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-PROGRAM = """
+POOL = """
 import os, threading
 from models.process_pool import process_pool
 
@@ -18,17 +19,34 @@ if __name__ == "__main__":
         pool.submit(threading.Event().wait).result()
 """
 
+JOBS = """
+import os, threading
+from models.training.runs import run_here_or_there
 
+def say_and_wait(number):
+    os.write(1, f"{os.getpid()}\\n".encode())
+    threading.Event().wait()
+
+if __name__ == "__main__":
+    list(run_here_or_there(say_and_wait, range(2), n_jobs=2))
+"""
+
+
+@pytest.mark.parametrize(("program_text", "n_workers"), [(POOL, 1), (JOBS, 2)])
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-@pytest.mark.timeout(60)
-def test_workers_of_a_killed_program_end(tmp_path):
+def test_workers_of_a_killed_program_end(tmp_path, program_text, n_workers):
     script = tmp_path / "program.py"
-    script.write_text(PROGRAM)
+    script.write_text(program_text)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     program = subprocess.Popen(
         [sys.executable, str(script)], stdout=subprocess.PIPE, env=environment, text=True
     )
-    assert int(program.stdout.readline()) > 0
-    program.send_signal(signal.SIGKILL)
-    program.wait()
-    assert program.stdout.read() == ""  # comes to its end once the worker, which inherited it, has ended
+    try:
+        workers = [psutil.Process(int(program.stdout.readline())) for _ in range(n_workers)]
+    finally:
+        program.kill()
+        program.wait()
+    _, left = psutil.wait_procs(workers, timeout=30)
+    for worker in left:
+        worker.kill()
+    assert not left
