@@ -13,7 +13,17 @@ from torch.nn import functional as F
 
 from acquisition.errors import InputError
 from models.config import AstConfig
-from models.encoders.open_weights import copy_weights
+from models.encoders.open_weights import (
+    CONFIG_FILE,
+    PREPROCESSOR_FILE,
+    copy_weights,
+    fold_into,
+    numbers,
+    read_config,
+    read_settings,
+    square,
+)
+from models.features.log_mel import AUDIOSET_MEAN, AUDIOSET_SD
 
 
 class AstEncoder(nn.Module):
@@ -99,7 +109,73 @@ class AstEncoder(nn.Module):
         return embeddings.dropout(hidden), n_rows
 
     def load_open_weights(self) -> None:
-        """Load the weights that ``config.source`` names; see `copy_weights`."""
+        """Load the weights that ``config.source`` names, with the level of log-mel frames that they expect.
+
+        Raises
+        ------
+        InputError
+            They cannot be had or do not fit; see `copy_weights`.
+        """
         import transformers
 
-        copy_weights(self.config.source, transformers.ASTModel.from_pretrained, self.model)
+        copy_weights(self.config.source, transformers.ASTModel, self.model)
+        fold_into(self.model.embeddings.patch_embeddings.projection, *_log_mel_scaling(self.config.source))
+
+
+def open_ast(source: str) -> AstConfig:
+    """Return the sizes of an open AST.
+
+    Parameters
+    ----------
+    source : str
+        Folder or hub name; see `models.encoders.open_weights`.
+
+    Raises
+    ------
+    InputError
+        It is no AST, or its sound or log-mel frames are not those that are made here.
+    """
+    import transformers
+
+    found = read_config(source, transformers.ASTConfig)
+    config = AstConfig(
+        width=found.hidden_size,
+        n_layers=found.num_hidden_layers,
+        n_heads=found.num_attention_heads,
+        ffn_dim=found.intermediate_size,
+        patch_size=square(found.patch_size, "patch_size", source),
+        time_stride=found.time_stride,
+        frequency_stride=found.frequency_stride,
+        n_mels=found.num_mel_bins,
+        max_frames=found.max_length,
+        dropout=float(found.hidden_dropout_prob),
+        source=source,
+    )
+    for name, size, least in (
+        ("num_mel_bins", config.n_mels, config.patch_size),
+        ("max_length", config.max_frames, config.patch_size),
+        ("time_stride", config.time_stride, 1),
+        ("frequency_stride", config.frequency_stride, 1),
+    ):
+        if size < least:
+            expected = f"expected at least {least}"
+            raise InputError(f"{name}: {expected}, found {size}", where=f"{source}: {CONFIG_FILE}")
+    settings = read_settings(source, PREPROCESSOR_FILE)
+    for name, wanted in (("sampling_rate", 16000), ("num_mel_bins", config.n_mels)):
+        if settings.get(name, wanted) != wanted:
+            where = f"{source}: {PREPROCESSOR_FILE}"
+            raise InputError(f"{name}: expected {wanted}, found {settings[name]}", where=where)
+    _log_mel_scaling(source)
+    return config
+
+
+def _log_mel_scaling(source: str) -> tuple[list[float], list[float]]:
+    """Return gain and offset from our log-mel frames, scaled by AudioSet, to those of its own extractor."""
+    settings = read_settings(source, PREPROCESSOR_FILE)
+    (mean,) = numbers(settings, "mean", AUDIOSET_MEAN, 1, source)
+    (sd,) = numbers(settings, "std", AUDIOSET_SD, 1, source)
+    if sd <= 0:
+        raise InputError(f"std: expected more than 0, found {sd}", where=f"{source}: {PREPROCESSOR_FILE}")
+    if not settings.get("do_normalize", True):
+        return [2 * AUDIOSET_SD], [AUDIOSET_MEAN]
+    return [AUDIOSET_SD / sd], [(AUDIOSET_MEAN - mean) / (2 * sd)]

@@ -1,24 +1,157 @@
-"""Loading open ViT and AST weights from a folder or, where the user named one, from the hub."""
+"""Open ViT and AST weights from a folder or, where the user named one, from the hub.
+
+Their folder settles the sizes (``config.json``) and what pixels and log-mel frames they expect
+(``preprocessor_config.json``). What is expected here is a linear map of what our features give, so it is
+folded into the projection of patches: a network with open weights reads the features that any other reads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from acquisition.errors import InputError
 
+CONFIG_FILE, PREPROCESSOR_FILE = "config.json", "preprocessor_config.json"
+_WEIGHTS = "model*.safetensors"
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+_REMEDY = "give a folder with config.json and model.safetensors, or a hub name and a network"
 
-def copy_weights(source: str, fetch: Callable[[str], Any], target: nn.Module) -> None:
+
+def folder_of(source: str) -> Path:
+    """Return the folder of a model, downloaded first if it is a hub name that was not yet.
+
+    Parameters
+    ----------
+    source : str
+        A folder, or a hub name as OWNER/NAME. A name whose first part is a folder here is a mistyped path.
+
+    Raises
+    ------
+    InputError
+        There is no such folder, or the hub does not give it.
+    """
+    if not source:
+        raise InputError(
+            "no folder or hub name given", where="open weights", remedy="set source in the config"
+        )
+    folder = Path(source).expanduser()
+    if folder.exists():
+        return folder
+    if not _HUB_NAME.fullmatch(source) or folder.parent.exists():
+        raise InputError("expected a folder, found none", where=source, remedy=_REMEDY)
+    return _of_hub(source)
+
+
+def _of_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    files = [CONFIG_FILE, PREPROCESSOR_FILE, _WEIGHTS, "model.safetensors.index.json"]
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=files, local_files_only=True))
+        if any(folder.glob(_WEIGHTS)):  # else the cache holds only what another program asked for
+            return folder
+    except OSError:
+        pass  # not here yet
+    try:
+        return Path(snapshot_download(name, allow_patterns=files))
+    except Exception as error:  # its transport has errors of its own, another package's in each version
+        raise InputError(
+            f"there is no such folder, and the hub does not give it: {_first_line(error)}",
+            where=name,
+            remedy=_REMEDY,
+        ) from error
+
+
+def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
+    """Return a JSON file of the model; an empty dict for a preprocessor's that is not there.
+
+    Raises
+    ------
+    InputError
+        ``config.json`` is missing, or the file is no JSON object.
+    """
+    path = folder_of(source) / name
+    if name == PREPROCESSOR_FILE and not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        why = f"no {name} that can be read ({error.strerror})"
+        raise InputError(f"expected a model, found {why}", where=source, remedy=_REMEDY) from error
+    except ValueError as error:
+        raise InputError(f"expected JSON: {error}", where=f"{source}: {name}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"expected a JSON object, found {type(found).__name__}", where=f"{source}: {name}")
+    return found
+
+
+def read_config(source: str, config_class: Any) -> Any:
+    """Return a model's configuration as that `transformers` class, refusing another kind's.
+
+    Raises
+    ------
+    InputError
+        It is of another kind, a value has the wrong type, or it asks for what our encoders do not have.
+    """
+    settings, where = read_settings(source), f"{source}: {CONFIG_FILE}"
+    expected, found = config_class.model_type, settings.get("model_type")
+    if found != expected:
+        raise InputError(f"model_type: expected {expected}, found {found or 'none'}", where=where)
+    try:
+        config = config_class.from_dict(settings)
+    except Exception as error:  # `transformers` checks types with an error class of the hub's client
+        raise InputError(
+            f"expected other settings: {str(error).splitlines()[-1].strip()}", where=where
+        ) from error
+    for name, value in (("hidden_act", "gelu"), ("layer_norm_eps", 1e-12), ("qkv_bias", True)):
+        if getattr(config, name) != value:
+            raise InputError(
+                f"{name}: expected {value}, found {getattr(config, name)}: not built here", where=where
+            )
+    for name in ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads"):
+        if getattr(config, name) < 1:
+            raise InputError(f"{name}: expected at least 1, found {getattr(config, name)}", where=where)
+    if config.hidden_size % config.num_attention_heads:
+        sizes = f"{config.num_attention_heads} heads and a width of {config.hidden_size}"
+        raise InputError(f"expected a width that the heads divide, found {sizes}", where=where)
+    return config
+
+
+def square(value: int | Sequence[int], name: str, source: str) -> int:
+    """Return one side of what must be square and not empty, as a patch."""
+    sides = [value] if isinstance(value, int) else list(value)
+    if len(set(sides)) != 1 or sides[0] < 1:
+        raise InputError(f"{name}: expected a square, found {value}", where=f"{source}: {CONFIG_FILE}")
+    return sides[0]
+
+
+def numbers(settings: Mapping[str, Any], name: str, default: float, n: int, source: str) -> list[float]:
+    """Return n numbers of a preprocessor's settings, of which there may be one for all."""
+    value = settings.get(name, default)
+    values = list(value) if isinstance(value, list) else [value] * n
+    if len(values) != n or not all(isinstance(v, (int, float)) and abs(v) < 1e6 for v in values):
+        where = f"{source}: {PREPROCESSOR_FILE}"
+        raise InputError(f"{name}: expected {n} numbers, found {value}", where=where)
+    return [float(v) for v in values]
+
+
+def copy_weights(source: str, model_class: Any, target: nn.Module, **options: Any) -> None:
     """Copy the weights of a named model into one of the same size.
 
     Parameters
     ----------
     source : str
         A folder or a hub name. A hub name downloads, so this runs only where the user asked for it.
-    fetch : callable
-        Returns the model of that name.
+    model_class : class
+        Of `transformers`, called with the options.
     target : Module
         Changed in place.
 
@@ -27,19 +160,40 @@ def copy_weights(source: str, fetch: Callable[[str], Any], target: nn.Module) ->
     InputError
         The name is empty, nothing loads from it, or its sizes differ from the configured ones.
     """
-    if not source:
-        raise InputError(
-            "no folder or hub name given", where="open weights", remedy="set source in the config"
-        )
+    folder = folder_of(source)
     try:
-        state = fetch(source).state_dict()
-    except (OSError, ValueError, KeyError) as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        with _silence():
+            model, report = model_class.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,  # a pickle could run anything
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # told below, in our words
+                output_loading_info=True,
+                **options,
+            )
+    except Exception as error:  # damaged weights raise errors of `safetensors`, which are plain exceptions
         raise InputError(
-            f"no model could be loaded: {first_line}",
-            where=source,
-            remedy="give a folder with config.json and model.safetensors, or a hub name and a network",
+            f"no model could be loaded: {_first_line(error)}", where=source, remedy=_REMEDY
         ) from error
+    _check_complete(report, source)
+    _copy(model.state_dict(), target, source)
+
+
+def _check_complete(report: Mapping[str, Any], source: str) -> None:
+    """Refuse weights of other sizes than their own config says: `transformers` would make random ones."""
+    where, remedy = source, "take config.json and model.safetensors of one and the same model"
+    for name, found, expected in sorted(report["mismatched_keys"])[:1]:
+        sizes = f"expected {tuple(expected)} by config.json, found {tuple(found)}"
+        raise InputError(f"{name}: {sizes}", where=where, remedy=remedy)
+    further = [name for name in report["unexpected_keys"] if "layers." in name]
+    for what, names in (("missing", report["missing_keys"]), ("more than config.json has", further)):
+        if names:
+            some = f"{len(names)} tensors {what}, e.g. {min(names)}"
+            raise InputError(f"expected the weights of config.json, found {some}", where=where, remedy=remedy)
+
+
+def _copy(state: Mapping[str, Tensor], target: nn.Module, source: str) -> None:
     own = target.state_dict()
     for name in sorted(set(own) | set(state)):
         expected, found = own.get(name), state.get(name)
@@ -50,4 +204,36 @@ def copy_weights(source: str, fetch: Callable[[str], Any], target: nn.Module) ->
                 where=source,
                 remedy="set the widths, layers and patch sizes of the config to those of the open model",
             )
+        if not found.isfinite().all():
+            raise InputError(f"{name}: expected finite weights, found NaN or infinity", where=source)
     target.load_state_dict(state)
+
+
+@torch.no_grad()
+def fold_into(projection: nn.Conv2d, gain: Sequence[float], offset: Sequence[float]) -> None:
+    """Make a convolution without padding answer to x as it did to ``gain * x + offset``, by channel."""
+    assert projection.bias is not None
+    by_channel = projection.weight.new_tensor(offset)[None, :, None, None]
+    projection.bias += (projection.weight * by_channel).sum(dim=(1, 2, 3))
+    projection.weight *= projection.weight.new_tensor(gain)[None, :, None, None]
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep `transformers` from reporting classifiers that are not taken over, and from drawing bars."""
+    from transformers.utils import logging
+
+    verbosity, drew = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if drew:
+            logging.enable_progress_bar()
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -12,13 +12,20 @@ constant part that is far larger than what differs between them. Two options cha
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from acquisition.errors import InputError
 from models.config import VitConfig
-from models.encoders.open_weights import copy_weights
+from models.encoders.open_weights import (
+    CONFIG_FILE,
+    PREPROCESSOR_FILE,
+    copy_weights,
+    fold_into,
+    numbers,
+    read_config,
+    read_settings,
+    square,
+)
 
 _STEM_CHANNELS = (16, 32, 64)  # of all convolutions but the last, which has the width
 _STEM_STRIDE = 2 ** (len(_STEM_CHANNELS) + 1)
@@ -79,13 +86,69 @@ class VitEncoder(nn.Module):
         return token if self.norm is None else self.norm(token)
 
     def load_open_weights(self) -> None:
-        """Load the weights that ``config.source`` names; see `copy_weights`."""
+        """Load the weights that ``config.source`` names, with the pixel scaling that they expect.
+
+        Raises
+        ------
+        InputError
+            They cannot be had or do not fit; see `copy_weights`.
+        """
         import transformers
 
-        def fetch(source: str) -> Any:
-            return transformers.ViTModel.from_pretrained(source, add_pooling_layer=False)
+        source = self.config.source
+        copy_weights(source, transformers.ViTModel, self.model, add_pooling_layer=False)
+        fold_into(self.model.embeddings.patch_embeddings.projection, *_pixel_scaling(source))
 
-        copy_weights(self.config.source, fetch, self.model)
+
+def open_vit(source: str) -> VitConfig:
+    """Return the sizes of an open ViT, whose class token stands for the frame, as in its own training.
+
+    Parameters
+    ----------
+    source : str
+        Folder or hub name; see `models.encoders.open_weights`.
+
+    Raises
+    ------
+    InputError
+        It is no ViT, or one that is not built here.
+    """
+    import transformers
+
+    found = read_config(source, transformers.ViTConfig)
+    where = f"{source}: {CONFIG_FILE}"
+    if found.num_channels != 3:
+        raise InputError(f"num_channels: expected 3, found {found.num_channels}", where=where)
+    image_size, patch_size = (square(getattr(found, n), n, source) for n in ("image_size", "patch_size"))
+    if patch_size > image_size:
+        raise InputError(f"patch_size: expected at most {image_size}, found {patch_size}", where=where)
+    _pixel_scaling(source)
+    return VitConfig(
+        width=found.hidden_size,
+        n_layers=found.num_hidden_layers,
+        n_heads=found.num_attention_heads,
+        ffn_dim=found.intermediate_size,
+        patch_size=patch_size,
+        image_size=image_size,
+        pooling="cls",
+        dropout=float(found.hidden_dropout_prob),
+        source=source,
+    )
+
+
+def _pixel_scaling(source: str) -> tuple[list[float], list[float]]:
+    """Return gain and offset by colour from our pixels, -1 to 1, to those of the model's own preprocessor."""
+    settings = read_settings(source, PREPROCESSOR_FILE)
+    mean, sd = (numbers(settings, name, 0.5, 3, source) for name in ("image_mean", "image_std"))
+    (rescale,) = numbers(settings, "rescale_factor", 1 / 255, 1, source)
+    if not settings.get("do_normalize", True):
+        mean, sd = [0.0] * 3, [1.0] * 3
+    if min(sd) <= 0:
+        raise InputError(
+            f"image_std: expected more than 0, found {sd}", where=f"{source}: {PREPROCESSOR_FILE}"
+        )
+    half = 255 / 2 * (rescale if settings.get("do_rescale", True) else 1.0)  # their value of our 0
+    return [half / s for s in sd], [(half - m) / s for m, s in zip(mean, sd, strict=True)]
 
 
 def _check(config: VitConfig) -> None:
