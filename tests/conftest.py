@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,4 +41,37 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = tmp_path_factory.mktemp("model")
     save_checkpoint(folder, config, FusionNetwork(config), normaliser.to_dict(), "random weights, for tests")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny networks train faster on one thread than on many."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def seed_iv_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people in SEED-IV's layout, all trials. Tests that break a file copy the folder first."""
+    from models.datasets.make.options import MakeOptions
+    from models.datasets.make.seed_iv import make_seed_iv
+
+    folder = tmp_path_factory.mktemp("sets") / "seed-iv"
+    make_seed_iv(MakeOptions(folder, subjects=2, seed=3, trial_s=40, raw=False, jobs=1))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_seed_iv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One person in SEED-IV's layout, six trials a session, four of them for training."""
+    from models.datasets.make.options import MakeOptions
+    from models.datasets.make.seed_iv import make_seed_iv
+
+    folder = tmp_path_factory.mktemp("sets") / "s4"
+    make_seed_iv(MakeOptions(folder, subjects=1, seed=3, trials=6, trial_s=48, jobs=1))
     return folder

@@ -6,17 +6,9 @@ import resource
 from pathlib import Path
 
 import pytest
+from command_line import run
 
-from app.__main__ import main
 from models.datasets.make.folder import is_generated
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(list(words))
-    code = ended.value.code or 0
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_a_folder_is_made_that_says_it_is_generated(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

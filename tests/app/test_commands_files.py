@@ -7,15 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import exit_code as run
 
 from acquisition.xdf.write import XdfWriter
-from app.__main__ import main
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code
 
 
 def header(name: str, kind: str, sfreq: float, form: str = "float32") -> str:

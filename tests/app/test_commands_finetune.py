@@ -10,43 +10,28 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
-import torch
+from command_line import exit_code, run
 
 from acquisition.errors import InputError
-from app.__main__ import main
 from app.model_loading import check_runs_live
 from models.checkpoint import load_config
-from models.datasets.make.options import MakeOptions
-from models.datasets.make.seed_iv import make_seed_iv
 
 QUICK = ("--quick", "--epochs", "1")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def command(*words: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    return int(ended.value.code or 0)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(small_seed_iv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A set ``s4``, encoders of it ``m``, others that saw its test trials ``seen``, a classifier ``m1``."""
     place = tmp_path_factory.mktemp("work")
-    s4 = place / "s4"
-    make_seed_iv(MakeOptions(s4, subjects=1, seed=3, trials=6, trial_s=48, jobs=1))
+    s4 = Path(shutil.copytree(small_seed_iv, place / "s4"))
     pretrain = ("pretrain", "--seed-iv", s4, *QUICK, "--batch", "8", "--cache", place / "cache", "--out")
-    assert command(*pretrain, place / "m") == 0
-    assert command(*pretrain, place / "seen", "--include-test") == 0
+    assert exit_code(*pretrain, place / "m") == 0
+    assert exit_code(*pretrain, place / "seen", "--include-test") == 0
     base = ("--model", place / "m", "--seed-iv", s4, "--subject", "1", "--session", "1")
-    assert command("finetune", *base, *QUICK, "--out", place / "m1") == 0
+    assert exit_code("finetune", *base, *QUICK, "--out", place / "m1") == 0
     return place
 
 
@@ -63,15 +48,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         raw.set_annotations(mne.Annotations(onsets, trial_s, ["left", "right"] * (n_trials // 2)))
         raw.save(place / name, verbose="error")
     words = ("--raw", place / "first_raw.fif", *QUICK, "--batch", "8", "--out", place / "m")
-    assert command("pretrain", *words) == 0
+    assert exit_code("pretrain", *words) == 0
     return place
 
 
 def finetune(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    capsys.readouterr()
-    code = command("finetune", *words)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+    return run(capsys, "finetune", *words)
 
 
 def on_set(place: Path, model: str = "m") -> tuple[object, ...]:
@@ -92,7 +74,7 @@ def test_json_has_the_report_on_the_test_trials(
     assert result["notes"][1].endswith("1 epochs, fixed, and no temperature")  # --epochs wins over --quick
     with pytest.raises(InputError, match="features as published with its data set, one every 4 s"):
         check_runs_live(load_config(out), str(out))
-    assert command("live", "--model", out, "--headless", "--seconds", 1) == 2
+    assert exit_code("live", "--model", out, "--headless", "--seconds", 1) == 2
     assert "they cannot be had live" in capsys.readouterr().err
 
 
@@ -111,7 +93,7 @@ def test_the_command_line_in_the_card_makes_the_same_model_again(
     monkeypatch.chdir(tmp_path)
     for name in ("m", "s4"):
         Path(name).symlink_to(folder / name)
-    assert command(*words, "--json") == 0
+    assert exit_code(*words, "--json") == 0
     assert json.loads(capsys.readouterr().out)["sha256"] == json.loads(said)["sha256"]
 
 

@@ -6,43 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
+from command_line import run
 
-from app.__main__ import main
 from models.checkpoint import load_config
-from models.datasets.make.options import MakeOptions
-from models.datasets.make.seed_iv import make_seed_iv
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def s4(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sets") / "s4"
-    make_seed_iv(MakeOptions(folder, subjects=1, seed=3, trials=6, trial_s=48, jobs=1))
-    return folder
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(["pretrain", *map(str, words)])
-    code = ended.value.code or 0
-    captured = capsys.readouterr()
-    return int(code), captured.out, captured.err
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_quick_run_writes_encoders_and_says_what_comes_next(
-    s4: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_seed_iv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "m"
-    options = ("--quick", "--epochs", 1, "--batch", 8)
-    code, said, _ = run(capsys, "--seed-iv", s4, "--out", out, "--cache", tmp_path / "cache", *options)
+    given = ("--seed-iv", small_seed_iv, "--cache", tmp_path / "cache")
+    code, said, _ = run(capsys, "pretrain", *given, "--out", out, "--quick", "--epochs", 1, "--batch", 8)
     assert code == 0
     assert "seed-iv: generated, nobody was measured; 1 subjects, 12 trials" in said
     assert "pre-trained, not fine-tuned; 6 test trials left out" in said
@@ -69,11 +45,11 @@ def test_a_quick_run_writes_encoders_and_says_what_comes_next(
     ],
 )
 def test_what_cannot_be_pretrained_on_is_one_line(
-    s4: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+    small_seed_iv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
 ) -> None:
-    places = {"SETS": s4.parent, "S4": s4}
+    places = {"SETS": small_seed_iv.parent, "S4": small_seed_iv}
     given = [places.get(word, word) for word in words]
-    code, _, err = run(capsys, *given, "--out", tmp_path / "new" / "m")
+    code, _, err = run(capsys, "pretrain", *given, "--out", tmp_path / "new" / "m")
     assert code == 2
     assert said in err
     assert not (tmp_path / "new").exists()
@@ -81,10 +57,11 @@ def test_what_cannot_be_pretrained_on_is_one_line(
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_read(
-    s4: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_seed_iv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("no folder")
-    code, _, err = run(capsys, "--seed-iv", s4, "--out", tmp_path / "file" / "m", "--cache", tmp_path / "c")
+    given = ("--seed-iv", small_seed_iv, "--cache", tmp_path / "c")
+    code, _, err = run(capsys, "pretrain", *given, "--out", tmp_path / "file" / "m")
     assert code == 2
     assert "the folder cannot be written" in err
     assert "reading" not in err

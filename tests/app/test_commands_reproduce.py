@@ -7,20 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 from acquisition.errors import InputError
-from app.__main__ import main
 from models.datasets.make.eav import make_eav
 from models.datasets.make.options import MakeOptions
 from models.training import reproduce as tables
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    code = ended.value.code or 0
-    captured = capsys.readouterr()
-    return int(code), captured.out, captured.err
 
 
 def test_a_folder_like_eav_becomes_table_plot_and_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

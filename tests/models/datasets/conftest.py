@@ -13,13 +13,6 @@ from models.datasets.make.seed_v import make_seed_v
 
 
 @pytest.fixture(scope="session")
-def seed_iv_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sets") / "seed-iv"
-    make_seed_iv(MakeOptions(folder, subjects=2, seed=3, trial_s=40, raw=False, jobs=1))
-    return folder
-
-
-@pytest.fixture(scope="session")
 def raw_seed_iv_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sets") / "seed-iv-raw"
     make_seed_iv(MakeOptions(folder, subjects=1, seed=3, trials=10, trial_s=16, raw=True, jobs=1))

@@ -12,8 +12,6 @@ import torch
 
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
-from models.datasets.make.options import MakeOptions
-from models.datasets.make.seed_iv import make_seed_iv
 from models.datasets.types import LeftOut, Trial
 from models.features.config import FeatureConfig
 from models.features.normalise import fit_eeg, fit_eye
@@ -48,13 +46,6 @@ def trial(number: int, n_steps: int, ch_names: tuple[str, ...] = CHANNELS, n_eye
 
 def in_cache(folder: Path, trials: list[Trial], shard_bytes: int = 4000) -> Cached:
     return cached(folder, [t.trial for t in trials], lambda left_out: trials, shard_bytes=shard_bytes)
-
-
-@pytest.fixture(scope="module")
-def seed_iv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sets") / "seed-iv"
-    make_seed_iv(MakeOptions(folder, subjects=2, seed=3, trial_s=40, raw=False, jobs=1))
-    return folder
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 17, 64, 1000])
@@ -206,8 +197,8 @@ def test_scales_are_those_of_all_steps_together(tmp_path: Path) -> None:
         assert sd[feature] == pytest.approx(float(known.std(correction=0)), rel=1e-4)
 
 
-def test_test_trials_of_the_published_split_never_enter(seed_iv: Path, tmp_path: Path) -> None:
-    sources = [Source("seed-iv", seed_iv)]
+def test_test_trials_of_the_published_split_never_enter(seed_iv_folder: Path, tmp_path: Path) -> None:
+    sources = [Source("seed-iv", seed_iv_folder)]
     plain, all_of_it = (
         open_corpus(sources, tmp_path, FeatureConfig(), features="published", include_test=include)
         for include in (False, True)
@@ -219,11 +210,11 @@ def test_test_trials_of_the_published_split_never_enter(seed_iv: Path, tmp_path:
     assert plain.words()[0].startswith("seed-iv: generated, nobody was measured; 2 subjects, 96 trials")
 
 
-def test_a_broken_subject_is_left_out_and_listed(seed_iv: Path, tmp_path: Path) -> None:
+def test_a_broken_subject_is_left_out_and_listed(seed_iv_folder: Path, tmp_path: Path) -> None:
     import shutil
 
     folder = tmp_path / "set"
-    shutil.copytree(seed_iv, folder)
+    shutil.copytree(seed_iv_folder, folder)
     broken = next((folder / "eeg_feature_smooth" / "2").glob("1_*.mat"))
     broken.write_bytes(broken.read_bytes()[:5000])
     corpus = open_corpus(
@@ -235,18 +226,20 @@ def test_a_broken_subject_is_left_out_and_listed(seed_iv: Path, tmp_path: Path) 
     assert sessions == {("1", 1), ("1", 3), ("2", 1), ("2", 2), ("2", 3)}
 
 
-def test_a_recording_that_cannot_be_read_is_not_named_among_the_data(seed_iv: Path, tmp_path: Path) -> None:
+def test_a_recording_that_cannot_be_read_is_not_named_among_the_data(
+    seed_iv_folder: Path, tmp_path: Path
+) -> None:
     broken = tmp_path / "noise.edf"
     broken.write_bytes(b"no recording")
-    sources = [Source("seed-iv", seed_iv), Source("raw", broken)]
+    sources = [Source("seed-iv", seed_iv_folder), Source("raw", broken)]
     corpus = open_corpus(sources, tmp_path / "cache", FeatureConfig(), features="published")
     assert [source.kind for source in corpus.used] == ["seed-iv"]
     assert len(corpus.words()) == 1
     assert [entry.subject for entry in corpus.left_out] == ["noise.edf"]
 
 
-def test_features_follow_what_the_folders_hold(seed_iv: Path, tmp_path: Path) -> None:
-    published, recording = Source("seed-iv", seed_iv), Source("xdf", tmp_path / "a.xdf")
+def test_features_follow_what_the_folders_hold(seed_iv_folder: Path, tmp_path: Path) -> None:
+    published, recording = Source("seed-iv", seed_iv_folder), Source("xdf", tmp_path / "a.xdf")
     assert kind_of_features([published], None) == "published"
     assert kind_of_features([published, recording], None) == "raw"
     with pytest.raises(InputError, match="xdf has no published features"):

@@ -20,8 +20,6 @@ from acquisition.errors import InputError
 from app.model_loading import check_runs_live
 from models.checkpoint import load_checkpoint, load_config
 from models.config import MvSstmaConfig
-from models.datasets.make.options import MakeOptions
-from models.datasets.make.seed_iv import make_seed_iv
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.features.normalise import EegScale
 from models.training.corpus_sources import Source
@@ -36,12 +34,7 @@ PROJECT = Path(__file__).parents[3]
 RUN = ["--batch", "8", "--epochs", "1", "--device", "cpu", "--lr", "1e-3", "--seed", "4"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -228,11 +221,9 @@ def test_two_processes_end_with_the_weights_of_one(recording: Path, trained: Pat
             torch.testing.assert_close(two[key], tensor, atol=1e-5, rtol=0, msg=key)
 
 
-def test_a_model_that_saw_test_trials_says_so(tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    make_seed_iv(MakeOptions(folder, subjects=1, seed=3, trial_s=24, trials=6, raw=False, jobs=1))
+def test_a_model_that_saw_test_trials_says_so(small_seed_iv: Path, tmp_path: Path) -> None:
     given = PretrainOptions(
-        (Source("seed-iv", folder),), tmp_path / "m", modalities=("eye",), include_test=True, batch=8,
+        (Source("seed-iv", small_seed_iv),), tmp_path / "m", modalities=("eye",), include_test=True, batch=8,
         most_a_pass=16, loop=LoopOptions(epochs=1),
     )  # fmt: skip
     done = run(given)
