@@ -14,6 +14,13 @@ from rich.table import Table as Screen
 
 from acquisition.errors import InputError
 from app.commands import options as opt
+from app.commands.reproduce_eav_options import (
+    FaceWeights,
+    PresetOption,
+    VoiceWeights,
+    check_given,
+    eav_options,
+)
 from app.commands.stage_bars import StageBars, check_writable
 
 if TYPE_CHECKING:
@@ -63,6 +70,9 @@ def reproduce(
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="EAV: keep each person's model, under OUT/models.")
     ] = False,
+    preset: PresetOption = None,
+    face_weights: FaceWeights = None,
+    voice_weights: VoiceWeights = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, a person and session each.")] = 1,
     dask: Annotated[
@@ -85,23 +95,32 @@ def reproduce(
     """
     if table is None and figure is None:
         raise InputError("expected a table", where="--table", remedy="give --table 1")
-    if keep_models and dataset is not Dataset.EAV:
-        raise InputError(
-            "SEED's classifiers are one a setting and session, and are not kept",
-            where="--keep-models",
-            remedy="leave it out, or make one with affectscope finetune",
-        )
+    given = {
+        "--model": model is not None,
+        "--pretrain-epochs": pretrain_epochs is not None,
+        "--epochs": epochs is not None,
+        "--freeze": freeze,
+        "--device": device not in ("auto", "cpu"),
+        "--keep-models": keep_models,
+        "--preset": preset is not None,
+        "--face-weights": face_weights is not None,
+        "--voice-weights": voice_weights is not None,
+    }
+    check_given(dataset is Dataset.EAV, given)
     out = out or Path(f"{dataset.value}-table-{table or 1}")
     check_writable(out)
-    with StageBars() as bars:
-        if dataset is Dataset.EAV:
-            from models.training.reproduce_eav import MODELS_FOLDER, EavOptions, reproduce_eav
+    if dataset is Dataset.EAV:
+        from models.training.reproduce_eav import MODELS_FOLDER, reproduce_eav
 
-            _only(table, (None, 1), "--table")
-            _only(figure, (None, 2), "--figure")
-            models = out / MODELS_FOLDER if keep_models else None
-            found = reproduce_eav(EavOptions(folder, quick, seed, jobs, dask, models), bars)
-        else:
+        _only(table, (None, 1), "--table")
+        _only(figure, (None, 2), "--figure")
+        models = out / MODELS_FOLDER if keep_models else None
+        people = folder, quick, seed, jobs, dask, models
+        eav = eav_options(*people, preset, face_weights, voice_weights)
+        with StageBars() as bars:
+            found = reproduce_eav(eav, bars)
+    else:
+        with StageBars() as bars:
             from app.model_loading import choose_device
             from models.training.finetune_config import FinetuneOptions
             from models.training.reproduce import ReproduceOptions

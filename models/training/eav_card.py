@@ -10,6 +10,7 @@ from acquisition.errors import InputError
 from models.checkpoint import save_checkpoint
 from models.features.normalise import Normaliser
 from models.network import FusionNetwork
+from models.training.eav_network import origin_words
 from models.training.scores import wilson_interval
 from models.training.tables import Entry
 
@@ -51,6 +52,8 @@ def person_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
         "**Made with --quick: few epochs and frames, no figure to quote.**\n\n" if model.is_quick else ""
     )
     figures = "\n".join(f"- {name}: {_figure(name, entry)}" for name, entry in entries.items())
+    begun = origin_words(config)
+    licence = ", and that of the open weights" if begun else ""
     return f"""# Affectscope, one person of EAV: {", ".join(config.labels)}
 
 {marks}Data: {config.trained_on}. It runs live.
@@ -58,6 +61,7 @@ def person_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
 - **Inputs:** {", ".join(_NAMES[m] for m in config.modalities)}; {len(config.ch_names)} EEG channels known,
   windows of {config.windows.eeg_step_s:g} s.
 - **Encoders:** EEGformer, ViT, AST, of size {config.network.preset}. **Fusion:** shared attention.
+- **Before training:** {f"{begun}; all else" if begun else "all weights"} at random.
 
 ## Protocol
 {model.protocol} Each encoder trains alone by its own head and is then frozen; shared attention and an MLP
@@ -74,7 +78,7 @@ has the wide interval that stands beside it. It tells what signals resemble, not
 workplace or education; people exposed must be informed.
 
 ## Licence
-Of the weights: that of the data they were trained on; of the program: GPL-3.0-or-later.
+Of the weights: that of the data they were trained on{licence}; of the program: GPL-3.0-or-later.
 """
 
 

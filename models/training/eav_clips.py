@@ -22,6 +22,7 @@ from models.training.encoders import empty_input
 from models.training.simulated_data import as_crop
 
 _N_FRAMES = 498  # log-mel frames of 5 s
+_FRAMES_AT_ONCE = 100  # of video
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class ClipArrays:
     raw: NDArray[np.float32]  # (n, 30, 500) uV
     crops: NDArray[np.uint8]  # (n, frames, 3, size, size) RGB
     has_crops: NDArray[np.bool_]  # (n,)
-    mel: NDArray[np.float32]  # (n, 498, 128)
+    mel: NDArray[np.float32]  # (n, 498, n_mels)
     n_mel: NDArray[np.int64]  # (n,) frames that are there; 0 without a voice
     label: NDArray[np.int64]  # (n,)
     trial: NDArray[np.int64]  # (n,)
@@ -150,10 +151,15 @@ class ClipBatches:
         n_frames = self.clips.crops.shape[1]
         batch.voice_tokens, batch.voice_mask = voice.voice_tokens, voice.voice_mask
         batch.voice_times = voice.voice_times
-        frames = self.frames((at[:, None] * n_frames + np.arange(n_frames)).ravel())
-        batch.face_tokens = self._network.encode_face(frames).unflatten(0, (len(at), n_frames))
+        batch.face_tokens = self._face_tokens((at[:, None] * n_frames + np.arange(n_frames)).ravel())
+        batch.face_tokens = batch.face_tokens.unflatten(0, (len(at), n_frames))
         has_face = torch.from_numpy(self.clips.has_crops[at])
         batch.face_mask = has_face[:, None].expand(-1, n_frames)
         batch.face_times = torch.linspace(5.0, 0.0, n_frames).expand(len(at), -1)
         batch.present[:, 2], batch.present[:, 3] = has_face, batch.voice_mask.any(dim=1)
         return batch
+
+    def _face_tokens(self, at: NDArray[np.intp]) -> Tensor:
+        """Return tokens (n, D) of frames, some at a time: all of 32 clips are too many for a ViT-B."""
+        parts = [at[start : start + _FRAMES_AT_ONCE] for start in range(0, len(at), _FRAMES_AT_ONCE)]
+        return torch.cat([self._network.encode_face(self.frames(part)) for part in parts])

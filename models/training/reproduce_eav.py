@@ -8,7 +8,7 @@ trials. Nothing is chosen by test clips (the published code takes the best test 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acquisition.errors import InputError
-from models.config import preset
 from models.datasets import eav
 from models.datasets.eav import load_eav_clips
 from models.datasets.eav_media import EavClip
@@ -30,6 +29,7 @@ from models.training import paper_figures as paper
 from models.training.allocator import keep_freed_memory
 from models.training.eav_card import PersonModel, save_person
 from models.training.eav_clips import ClipBatches, read_clips
+from models.training.eav_network import EavNetwork, origin_words
 from models.training.encoders import StageOptions, optimise
 from models.training.pretrain_loop import Report
 from models.training.runs import FIT_ERRORS, in_words, run_here_or_there
@@ -48,9 +48,8 @@ _PAPER_COLUMN = {
     for at, (model, unit) in enumerate(zip(paper.EAV_MODELS, paper.EAV_UNITS, strict=True))
 }
 _PROTOCOL = "speaking trials; of each class the first 70 % of the trials train, the last 30 % test"
+#: Of every network; `EavNetwork.differs` has what is its own.
 _DIFFERS = (
-    "The paper's ViT and AST are of base size with open weights; here they are small and begin at random "
-    "(the preset 'paper' has their sizes).",
     "Video: the face is cut out; the paper takes whole frames.",
     "The paper counts vision and multimodal per frame, audio and EEG per clip: its figures stand in those "
     "rows. Vision and multimodal per clip of 5 s are ours.",
@@ -69,6 +68,7 @@ class EavOptions:
     n_jobs: int = 1
     dask: str | None = None
     keep_models: Path | None = None  # takes each person's network, in sub-<id>
+    network: EavNetwork = field(default_factory=EavNetwork)
 
     def stages(self) -> dict[str, StageOptions]:
         """Return the settings of each stage; rates as in the paper's code, epochs inferred."""
@@ -111,8 +111,10 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
     Raises
     ------
     InputError
-        If the folder is not EAV, or nothing in it can be used.
+        If the folder is not EAV, or nothing in it can be used, or open weights are not of use.
     """
+    rates = {name: stage.learning_rate for name, stage in options.stages().items()}
+    differs = (*options.network.differs(rates), *_DIFFERS)
     left_out: list[LeftOut] = []
     entries: dict[str, list[Entry]] = {}
     people = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
@@ -136,7 +138,7 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
         "(n - 1)",
         rows=tuple(_row(model, entries[model]) for model in ordered),
         left_out=tuple(left_out),
-        differs=_DIFFERS,
+        differs=differs,
         quick=options.quick,
         generated=is_generated(options.folder),
         unit="clip",
@@ -177,18 +179,23 @@ class _Person:
         self._options, self._subject = job.options, job.subject
         train, test = eav_split(job.clips)
         self._classes_seen = sum(count > 0 for count in coverage(train).counts)
-        config = preset("small", labels=eav.LABELS, ch_names=eav.CH_NAMES, eeg_encoder="eegformer")
+        config = job.options.network.config()
         arrays = [read_clips(part, config.features, job.options.n_frames) for part in (train, test)]
         self._is_generated = is_generated(job.options.folder)
         made = "generated data in the layout of " if self._is_generated else ""
         config = replace(
             config,
             modalities=tuple(m for m in ("eeg", "face", "voice") if len(arrays[0].rows(m))),
-            trained_on=f"{made}EAV, subject {job.subject}, the training trials",
+        )
+        weights = origin_words(config)
+        trained_on = f"{made}EAV, subject {job.subject}, the training trials"
+        config = replace(
+            config, trained_on=f"{trained_on}; open weights: {weights}" if weights else trained_on
         )
         self._rng = np.random.default_rng(job.options.seed)
         torch.manual_seed(job.options.seed)
         self._network = FusionNetwork(config)
+        self._network.load_open_weights()
         samples = torch.from_numpy(arrays[0].raw).transpose(1, 2)[..., None]  # (n, 500, 30, 1)
         self._normaliser = Normaliser(fit_eeg(samples))
         self._train, self._test = (ClipBatches(a, self._network, self._normaliser) for a in arrays)
@@ -204,7 +211,7 @@ class _Person:
             "Vision": self._vision,
             "Audio": lambda: self._alone("voice"),
             "EEG": lambda: self._alone("eeg"),
-            "Multimodal": lambda: (self._fused(everything, None), everything),
+            "Multimodal": lambda: (self._fused(everything), everything),
         }
         figures: dict[str, tuple[Tensor, NDArray[np.intp]]] = {}
         with torch.no_grad():
@@ -215,8 +222,8 @@ class _Person:
                 n_frames = self._test.clips.crops.shape[1]
                 at = np.repeat(self._test.clips.rows("face"), n_frames)
                 figures["Vision" + _PER_FRAME] = self._frame_probs().flatten(0, 1), at
-                each = [self._fused(self._test.clips.rows("face"), frame) for frame in range(n_frames)]
-                figures["Multimodal" + _PER_FRAME] = torch.stack(each, dim=1).flatten(0, 1), at
+                fused = self._fused_frames(self._test.clips.rows("face"))
+                figures["Multimodal" + _PER_FRAME] = fused.flatten(0, 1), at
         return {model: self._entry(model, *found) for model, found in figures.items()}
 
     def model(self) -> PersonModel:
@@ -291,15 +298,21 @@ class _Person:
         logs = self._frame_probs().clamp_min(1e-6).log().mean(dim=1)
         return torch.softmax(logs, dim=-1), self._test.clips.rows("face")
 
-    def _fused(self, rows: NDArray[np.intp], frame: int | None) -> Tensor:
-        """Return probabilities (n, n_labels) of clips with all their frames, or with one."""
+    def _fused(self, rows: NDArray[np.intp]) -> Tensor:
+        """Return probabilities (n, n_labels) of clips with all their frames."""
+        logits = [self._network(self._test.whole(at)).logits for at in _parts(rows)]
+        return torch.softmax(torch.cat(logits), dim=-1)
+
+    def _fused_frames(self, rows: NDArray[np.intp]) -> Tensor:
+        """Return probabilities (n, frames, n_labels) of clips with one of their frames at a time."""
         parts = []
         for at in _parts(rows):
             batch = self._test.whole(at)
-            if frame is not None:
-                one = torch.arange(batch.face_mask.shape[1]) == frame
-                batch.face_mask = batch.face_mask & one
-            parts.append(torch.softmax(self._network(batch).logits, dim=-1))
+            mask, each = batch.face_mask, []
+            for frame in torch.eye(mask.shape[1], dtype=torch.bool):
+                batch.face_mask = mask & frame
+                each.append(torch.softmax(self._network(batch).logits, dim=-1))
+            parts.append(torch.stack(each, dim=1))
         return torch.cat(parts)
 
     def _entry(self, model: str, probs: Tensor, rows: NDArray[np.intp]) -> Entry:

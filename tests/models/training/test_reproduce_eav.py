@@ -158,7 +158,7 @@ def test_a_kept_model_answers_as_it_did_in_the_table(table, kept, folder):
     person._network.load_state_dict(checkpoint.network.state_dict())
     person._network.prepare_inference()
     with torch.no_grad():
-        probs = person._fused(np.arange(N_TEST), None).numpy()
+        probs = person._fused(np.arange(N_TEST)).numpy()
     accuracy = (probs.argmax(axis=1) == person._test.clips.label).mean()
     assert accuracy == table.rows[3].entries[0].window.accuracy
 

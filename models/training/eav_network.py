@@ -1,0 +1,113 @@
+"""Which network the EAV table is of: a preset, with open weights for face and voice where they are named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from acquisition.errors import InputError
+from models.config import ModelConfig, preset
+from models.datasets import eav
+from models.encoders.ast import AstEncoder, open_ast
+from models.encoders.vit import VitEncoder, open_vit
+from models.features.log_mel import n_log_mel_frames
+
+_ENCODERS = {"face": "ViT", "voice": "AST"}
+
+
+@dataclass(frozen=True)
+class EavNetwork:
+    """A preset's sizes, and folders or hub names that face and voice begin with; empty: at random."""
+
+    preset: str = "small"
+    face_weights: str = ""
+    voice_weights: str = ""
+
+    def config(self) -> ModelConfig:
+        """Return the network's config; sizes of encoders with open weights, and their features, are theirs.
+
+        Raises
+        ------
+        InputError
+            There is no such preset, the weights are of no ViT or AST, or they take less than 5 s of voice.
+        """
+        base = preset(self.preset, labels=eav.LABELS, ch_names=eav.CH_NAMES, eeg_encoder="eegformer")
+        sizes, features = base.network, base.features
+        if self.face_weights:
+            sizes = replace(sizes, face=open_vit(self.face_weights))
+        if self.voice_weights:
+            sizes = replace(sizes, voice=open_ast(self.voice_weights))
+            n_frames = n_log_mel_frames(round(base.windows.voice_s * features.voice_sfreq))
+            if sizes.voice.max_frames < n_frames:
+                raise InputError(
+                    f"max_length: expected at least {n_frames} frames, {base.windows.voice_s:g} s of voice, "
+                    f"found {sizes.voice.max_frames}",
+                    where=self.voice_weights,
+                )
+        if self.face_weights or self.voice_weights:  # no longer of the preset's size
+            sizes = replace(sizes, preset=f"{self.preset}, open weights")
+        features = replace(features, face_size=sizes.face.image_size, n_mels=sizes.voice.n_mels)
+        return replace(base, network=sizes, features=features)
+
+    def check_weights(self) -> None:
+        """Load the open weights once, so that what is wrong with them is said before anybody is read.
+
+        A hub name is downloaded here.
+
+        Raises
+        ------
+        InputError
+            They cannot be had, or do not fit their own config.
+        """
+        sizes = self.config().network
+        if self.face_weights:
+            VitEncoder(sizes.face).load_open_weights()
+        if self.voice_weights:
+            AstEncoder(sizes.voice).load_open_weights()
+
+    def differs(self, learning_rates: Mapping[str, float]) -> tuple[str, ...]:
+        """Return a sentence on each encoder, or on both, that the paper's are not like."""
+        config = self.config()
+        sources, words = origins(config), []
+        random = [modality for modality in _ENCODERS if modality not in sources]
+        if random:
+            names = " and ".join(_ENCODERS[modality] for modality in random)
+            they_are, begin = ("they are", "begin") if len(random) > 1 else ("it is", "begins")
+            sized = "of that size" if self.preset == "paper" else "small, unless --preset paper is given,"
+            options = " and ".join(f"--{modality}-weights" for modality in random)
+            words.append(
+                f"The paper's {names} {they_are.split()[1]} of base size with open weights; here {they_are} "
+                f"{sized} and {begin} at random, without {options}."
+            )
+        for modality, source in sources.items():
+            rate = learning_rates[modality]
+            size = config.network.face if modality == "face" else config.network.voice
+            words.append(
+                f"The {_ENCODERS[modality]} begins with the weights of {source} ({size.n_layers} layers of "
+                f"width {size.width}) and is fine-tuned whole with its head, at a learning rate of up to "
+                f"{rate:g}; the paper's code trains the head alone at 5e-4, then all at 5e-6."
+            )
+        if "face" in sources:
+            words.append("Faces are cut and scaled by this program, not by the ViT's own preprocessor.")
+        if "voice" in sources:
+            words.append(
+                "Of the AST all time columns are read, not its two summary tokens, and 5 s are not filled up "
+                "with silence."
+            )
+        return tuple(words)
+
+
+def origins(config: ModelConfig) -> dict[str, str]:
+    """Return which folder or hub name the weights of face and voice came from, by modality."""
+    sources = {"face": config.network.face.source, "voice": config.network.voice.source}
+    return {modality: source for modality, source in sources.items() if source}
+
+
+def origin_words(config: ModelConfig) -> str:
+    """Return the same in words, for the modalities that were trained; empty where all began at random."""
+    parts = [
+        f"{_ENCODERS[modality]} from {source}"
+        for modality, source in origins(config).items()
+        if modality in config.modalities
+    ]
+    return ", ".join(parts)
