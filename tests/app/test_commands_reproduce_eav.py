@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from command_line import run
 
-from app.__main__ import main
 from app.replay import ReplaySession
 from app.session_options import SessionOptions
 from models.checkpoint import load_checkpoint
@@ -23,13 +23,6 @@ from models.training.reproduce_eav import EavJob, EavOptions, _Person
 
 RECORDING = Path(__file__).parents[2] / "assets" / "recordings" / "simulated-30s.xdf"
 TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    captured = capsys.readouterr()
-    return int(ended.value.code or 0), captured.out, captured.err
 
 
 def save_vit(folder: Path) -> None:
@@ -60,8 +53,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_open_weights_are_taken_told_of_and_no_longer_needed(
     eav: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
