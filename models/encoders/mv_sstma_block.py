@@ -86,6 +86,15 @@ def _attend_in_training(
     return context, received.view(n_batch, -1, n_channels).sum(dim=1)
 
 
+def _largest_product(query: Tensor, key: Tensor) -> float:
+    """Return a bound of all products of (N, C, width) queries with (N, width, C) keys: Cauchy-Schwarz.
+
+    By plain sums, because ``vector_norm`` over these strides takes longer than the attention itself.
+    """
+    of_query, of_key = query.square().sum(dim=2).amax(), key.square().sum(dim=1).amax()
+    return float(of_query * of_key) ** 0.5
+
+
 def _received(attention: Tensor, query_weight: Tensor) -> Tensor:
     """Return (B, C): what (N, C, C) attention gives each key, queries weighted with (B, T, C)."""
     n_batch, n_steps, n_channels = query_weight.shape
@@ -183,10 +192,10 @@ class MvSstmaBlock(nn.Module):
     ) -> Tensor:
         """Return the (N, C, C) attention of (N, C, width) queries on (N, width, C) keys."""
         scale = self.config.head_dim**-0.5
-        if maps is None:
+        if maps is None or scale * _LOG2_E * _largest_product(query, key) > _LARGEST_SCORE:
             return torch.softmax(torch.baddbmm(key_bias, query, key, alpha=scale), dim=-1)
         # A softmax to the base 2: exp2 takes a quarter of exp's time, and the limits stand in for the row's
-        # maximum, which costs as much as all the rest. No score of a trained network comes near them.
+        # maximum, which costs as much as all the rest. Only scores of hidden channels meet them here.
         scores, attention = maps
         torch.baddbmm(key_bias, query, key, alpha=scale * _LOG2_E, out=scores)
         torch.exp2(scores.clamp_(-_LARGEST_SCORE, _LARGEST_SCORE), out=attention)

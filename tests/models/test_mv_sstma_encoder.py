@@ -51,6 +51,20 @@ def test_plain_and_folded_paths_equal_the_reference(n_batch, shared):
     assert (received - plain_received).abs().max() < 1e-5
 
 
+def test_folded_path_holds_where_an_artefact_makes_the_scores_huge():
+    encoder = make_encoder()
+    with torch.no_grad():
+        for block in encoder.blocks:
+            for qkv in block.qkv:
+                qkv.weight.mul_(6.0)
+    features, *rest = make_batch()
+    with torch.inference_mode():
+        plain, _ = encoder(features * 20, *rest)
+        encoder.fold()
+        folded, _ = encoder(features * 20, *rest)
+    assert (folded - plain).abs().max() < 1e-4
+
+
 def test_a_later_step_never_changes_an_earlier_token():
     encoder = make_encoder()
     features, *rest = make_batch()
