@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
     from models.training.finetune_report import Report
     from models.training.protocols import LabelledSource, Labels
+    from models.training.training_record import TrainingRecord
 
 
 class Fusion(enum.StrEnum):
@@ -51,6 +52,7 @@ class _Task:
     base: PretrainedEncoders | None
     goes_on: bool  # the base is a classifier
     seen: str  # of the tested trials by the base, in words
+    record: TrainingRecord  # of the base's training
     out: Path
     command: str
     generated: bool
@@ -132,6 +134,7 @@ def finetune(
     from models.training.finetune_base import check_base, seen_without_labels
     from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
     from models.training.protocols import LabelledSource, Labels
+    from models.training.training_record import TrainingRecord, read_record
 
     if (model is None) != from_scratch:
         raise InputError(
@@ -151,7 +154,7 @@ def finetune(
             "--features published": features is opt.Features.PUBLISHED,
         },
     )
-    wanted, base, seen = Labels.parse(labels), None, ""
+    wanted, base, seen, record = Labels.parse(labels), None, "", None
     if model is None:
         check_from_scratch(
             {
@@ -169,7 +172,8 @@ def finetune(
             )
         base = PretrainedEncoders.of(load_checkpoint(model))
         check_base(base.config, goes_on=goes_on)
-        seen = seen_without_labels(model, base.config, kind, path)
+        record = read_record(model)
+        seen = seen_without_labels(base.config, kind, path, record)
     origin = features.value if features else base.config.feature_origin if base else "raw"
     options = FinetuneOptions(
         modalities=tuple(part.strip() for part in modalities.split(",")),
@@ -194,6 +198,7 @@ def finetune(
         base,
         goes_on,
         seen,
+        record or TrainingRecord(),
         out,
         command_line(context),
         _is_generated(source),
@@ -225,6 +230,7 @@ def _run(task: _Task, as_json: bool) -> None:
     from models.datasets.windows import steps_that_fit
     from models.training.finetune_report import finetuned_card
     from models.training.protocols import missing_classes
+    from models.training.training_record import record_of, write_record
 
     trials, left_out = _trials(task)
     task = replace(
@@ -244,6 +250,8 @@ def _run(task: _Task, as_json: bool) -> None:
             print(f"note: {note}", file=sys.stderr)
     card = finetuned_card(model, report, task.command, task.generated, task.quick)
     sha256 = save_checkpoint(task.out, model.config, model.network, model.normaliser.to_dict(), card)
+    read_now = [task.source.path] if task.source.kind in RECORDINGS else []
+    write_record(task.out, task.record.then(record_of(read_now, chosen, labels=True)))
     if as_json:
         print(json.dumps(_result(task, model, report, left_out, sha256)))
         return

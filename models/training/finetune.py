@@ -42,7 +42,7 @@ from models.training.finetune_tokens import (
     readout_of,
     trained_modules,
 )
-from models.training.scores import Predictions
+from models.training.trial_classifier import TrialClassifier
 from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
 from models.training.whitening import whitened
 
@@ -53,51 +53,12 @@ _CLIP_NORM = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Finetuned:
+class Finetuned(TrialClassifier):
     """A classifier and what can be said of its training."""
 
-    config: ModelConfig
-    network: FusionNetwork  # on the CPU, prepared for inference
-    normaliser: Normaliser
     epochs: int
     temperature: float
     notes: tuple[str, ...]  # sentences for the model card and the table
-
-    def predict(
-        self,
-        trials: Sequence[Trial],
-        modalities: Sequence[str] | None = None,
-        *,
-        mask: float = 0.0,
-        max_per_trial: int | None = None,
-        seed: int = 1,
-    ) -> Predictions:
-        """Return the probabilities of all windows of some trials.
-
-        Parameters
-        ----------
-        trials : sequence of Trial
-        modalities : sequence of str, optional
-            Take any other for absent.
-        mask : float
-            Share of the EEG channels hidden in each window.
-        max_per_trial : int, optional
-            See `models.datasets.windows.cut_windows`.
-        seed : int
-            Of the hidden channels.
-        """
-        windows = cut_for(self.config, trials, max_per_trial=max_per_trial)
-        tensors = TrialTensors(
-            windows, trials[0].ch_names, self.config, self.normaliser, mask=mask, seed=seed
-        )
-        wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
-        source, parts = FrozenTokens(self.network, tensors), []
-        with torch.no_grad():
-            for start in range(0, len(tensors), ENCODE_BATCH):
-                tokens, present = source(np.arange(start, min(start + ENCODE_BATCH, len(tensors))))
-                logits, _ = self.network.fusion(tokens, present & wanted)
-                parts.append(torch.softmax(logits, dim=-1).double().numpy())
-        return Predictions.of(np.concatenate(parts), windows)
 
 
 def finetune(

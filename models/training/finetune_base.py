@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from acquisition.errors import InputError
 from models.config import ModelConfig
-from models.training.pretrain import REPORT_FILE
 from models.training.protocols import PUBLISHED
+from models.training.training_record import TrainingRecord
 
 
 def check_base(config: ModelConfig, *, goes_on: bool) -> None:
@@ -36,39 +35,25 @@ def check_base(config: ModelConfig, *, goes_on: bool) -> None:
         )
 
 
-def seen_without_labels(folder: Path, config: ModelConfig, kind: str, path: Path) -> str:
-    """Return in words what pre-training saw of the trials to be tested; empty where it says of none.
+def seen_without_labels(config: ModelConfig, kind: str, path: Path, record: TrainingRecord | None) -> str:
+    """Return in words what pre-training saw of the trials to be tested; empty where it is known of none.
 
     Parameters
     ----------
-    folder : Path
-        Of the base.
     config : ModelConfig
-        The base's.
+        The model's.
     kind, path
-        Of the `LabelledSource`. Recordings are known by the names of their files.
+        Of the `LabelledSource`. Recordings are known by their bytes, whatever they are called.
+    record : TrainingRecord or None
+        What the model's folder says of its training.
 
     Raises
     ------
     InputError
-        If the base's report of its pre-training is damaged.
+        If the recording cannot be read.
     """
     if config.transductive:
         return "transductive: test trials entered pre-training, without labels"
-    if kind not in PUBLISHED and path.name in _recordings(folder / REPORT_FILE):
+    if kind not in PUBLISHED and record is not None and record.holds(path, labels=False):
         return f"transductive: {path.name} entered pre-training whole, without labels"
     return ""
-
-
-def _recordings(report: Path) -> list[str]:
-    """Return the file names of the recordings that a model was pre-trained on."""
-    if not report.is_file():  # not a model of pretrain
-        return []
-    try:
-        return [str(name) for name in json.loads(report.read_text(encoding="utf-8"))["recordings"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "expected the report of the model's pre-training, found damage",
-            where=str(report),
-            remedy="copy the model folder again, or pre-train anew",
-        ) from error

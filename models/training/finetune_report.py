@@ -15,6 +15,7 @@ from models.datasets.windows import cut_windows
 from models.training.finetune import Finetuned, Progress, finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.scores import Predictions, Scores, per_trial, score, wilson_interval
+from models.training.trial_classifier import TrialClassifier
 
 #: Instead of a report, where a classifier was trained on: see `models.training.finetune_base`.
 NO_FIGURES = "none: the classifier it began with may have been trained on any of these trials"
@@ -57,7 +58,7 @@ class Report:
         return lines + [f"{name}: {s.accuracy:.1%} per trial" for name, s in self.extra.items()]
 
 
-def report_on_test(model: Finetuned, test: Sequence[Trial], protocol: str, seed: int = 1) -> Report:
+def report_on_test(model: TrialClassifier, test: Sequence[Trial], protocol: str, seed: int = 1) -> Report:
     """Return the scores on test trials, with each modality alone and with masked EEG channels."""
     extra: dict[str, Scores] = {}
     modalities = model.config.modalities

@@ -34,6 +34,7 @@ from models.training.distributed import World
 from models.training.pretrain_card import pretraining_card
 from models.training.pretrain_loop import LoopOptions, Outcome, Report, run_loop
 from models.training.pretrain_model import MaskedAutoencoder
+from models.training.training_record import record_of, write_record
 
 MODALITIES = ("eeg", "eye")
 DECODERS_FILE, REPORT_FILE = "pretraining.safetensors", "pretraining.json"
@@ -312,6 +313,8 @@ def _forget_older_run(out: Path) -> None:
 
 
 def _write_report(options: PretrainOptions, done: Pretrained, config: ModelConfig) -> None:
+    recordings = [source.path for source in done.corpus.used if not source.is_dataset]
+    write_record(options.out, record_of(recordings))
     report = {
         "sha256": done.sha256,
         "trained_on": config.trained_on,
@@ -320,7 +323,7 @@ def _write_report(options: PretrainOptions, done: Pretrained, config: ModelConfi
         "generated": [source.kind for source in done.corpus.used if source.is_generated],
         "features": done.corpus.features,
         "sources": done.corpus.words(),
-        "recordings": [s.path.name for s in done.corpus.used if not s.is_dataset],
+        "recordings": [path.name for path in recordings],
         "test_trials_left_out": done.corpus.n_test,
         "left_out": [asdict(entry) for entry in done.corpus.left_out],
         "outcomes": {modality: asdict(outcome) for modality, outcome in done.outcomes.items()},
