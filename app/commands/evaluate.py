@@ -1,4 +1,4 @@
-"""Command that judges models, on simulated people or on a labelled data set: evaluate."""
+"""Command that judges models: on simulated people, on labelled data, or by training on a data set."""
 
 from __future__ import annotations
 
@@ -8,20 +8,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from acquisition.errors import InputError
+from app.commands import evaluate_tables as show
 from app.commands import options as opt
-from app.commands.stage_bars import StageBars
+from app.commands.stage_bars import StageBars, check_writable
+from app.commands.table_screen import show_confusion, show_table
 from app.commands.train import difficulty_value
+from app.tables import make_console
 from assets import DEMO_MODEL
 
 if TYPE_CHECKING:
     from models.datasets.emodb import Utterance
     from models.datasets.types import LeftOut
+    from models.training.evaluate_trials import TrialTest
 
-DATA_SETS = ("emodb", "generated")
+SETS, RECORDINGS = ("seed-iv", "seed-v", "eav"), ("xdf", "raw")
+#: Options that mean something, by what is evaluated on.
+_OPTIONS = {
+    "simulated": ("simulated", "model", "subjects", "trials", "trial_s", "difficulty", "jobs"),
+    "emodb": ("test", "quick"),
+    "generated": ("quick", "jobs"),
+    **dict.fromkeys(SETS, ("model", "subject", "session", "out")),
+    **dict.fromkeys(RECORDINGS, ("model", "montage", "events", "trial_s", "out")),
+}
+_LEAST_TRIAL_S, _TRIAL_S = 10.0, 24.0  # of simulated people
 
 
 def register(app: typer.Typer) -> None:
@@ -30,10 +41,42 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
+    context: typer.Context,
     data: Annotated[
-        str | None, typer.Argument(help="emodb (acted speech), or generated.", show_default=False)
+        str | None,
+        typer.Argument(help=f"{', '.join(_OPTIONS)[len('simulated, ') :]}.", show_default=False),
     ] = None,
-    folder: Annotated[Path | None, typer.Argument(help="Its folder.", show_default=False)] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Its folder or file.", show_default=False)] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="On simulated subjects that no training ever sees.")
+    ] = False,
+    model: opt.Model = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a data set: a person's number, or several: 1,2. All without it.", show_default=False
+        ),
+    ] = None,
+    session: Annotated[
+        int | None, typer.Option(help="Of a data set; all without it.", show_default=False)
+    ] = None,
+    montage: opt.Montage = None,
+    events: Annotated[
+        str | None,
+        typer.Option(help='Recordings: which markers are which class: "1=left,2=right".', show_default=False),
+    ] = None,
+    trial_s: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0,
+            help=f"Seconds of a trial: simulated {_TRIAL_S:g}; of a recording, to the next marker.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Labelled data: folder for CSV, JSON, words and plot.", show_default=False),
+    ] = None,
     test: Annotated[
         Path | None,
         typer.Option(help="emodb: a second folder, of other speakers, to test on.", show_default=False),
@@ -41,19 +84,19 @@ def evaluate(
     quick: Annotated[
         bool, typer.Option("--quick", help="Few passes, to try emodb or generated out.")
     ] = False,
-    simulated: Annotated[
-        bool, typer.Option("--simulated", help="On simulated subjects that no training ever sees.")
-    ] = False,
-    model: opt.Model = None,
     subjects: Annotated[int, typer.Option(min=1, help="Simulated people.")] = 12,
-    trials: Annotated[int, typer.Option(min=5, help="Trials of each.")] = 10,
-    trial_s: Annotated[float, typer.Option(min=10, help="Length of a trial in seconds.")] = 24.0,
-    difficulty: Annotated[str, typer.Option(help="easy, default, hard, none or an effect size.")] = "default",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 2,
+    trials: Annotated[int, typer.Option(min=5, help="Simulated: trials of each.")] = 10,
+    difficulty: Annotated[
+        str, typer.Option(help="Simulated: easy, default, hard, none or an effect size.")
+    ] = "default",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that simulate or train.")] = 2,
     as_json: opt.Json = False,
 ) -> None:
-    """Accuracy beside chance: of a model on simulated people, or of training on a labelled data set.
+    """Accuracy beside chance: of a model on people it was not trained on, or of training on a data set.
 
+    evaluate seed-iv|seed-v|eav DIR --model M: a classifier of finetune on the test trials of the published
+    split, all input, each modality alone and hidden EEG channels. xdf FILE and raw FILE: on every trial of a
+    recording that did not train it.
     evaluate --simulated: all modalities together, alone, with one missing and with fewer channels.
     evaluate emodb DIR: trains the audio path on acted speech, each speaker left out in turn (about 10
     minutes on one core), beside openSMILE's features.
@@ -62,51 +105,125 @@ def evaluate(
 
     Examples:
 
+      affectscope evaluate seed-iv s4 --model m1 --subject 1 --out m1-on-s4
+
+      affectscope evaluate xdf run2.xdf --model m1 --events "1=left,2=right"
+
       affectscope evaluate --simulated
 
       affectscope evaluate emodb DIR
 
       affectscope evaluate generated --json
     """
+    kind = _kind(data, folder, simulated)
+    _check_options(context, kind)
+    if kind == "simulated":
+        seconds = _simulated_s(trial_s)
+        result = _evaluate_simulated(model or DEMO_MODEL, subjects, trials, seconds, difficulty, jobs)
+        tables = "simulated", "attention"
+    elif kind == "generated":
+        result, tables = _evaluate_generated(quick, jobs), ("generated", "directions")
+    elif folder is None:
+        raise InputError(
+            f"expected {kind} and its {'file' if kind in RECORDINGS else 'folder'}", where="evaluate"
+        )
+    elif kind == "emodb":
+        result, tables = _evaluate_emodb(folder, test, quick), ("speech", "confusion")
+    else:
+        people = tuple(part.strip() for part in subject.split(",")) if subject else None
+        _evaluate_trials(
+            _trial_test(kind, folder, model, people, session, montage, events, trial_s), out, as_json
+        )
+        return
+    if as_json:
+        print(json.dumps(result))
+        return
+    for name in tables:
+        make_console().print(getattr(show, f"{name}_table")(result))
+
+
+def _kind(data: str | None, folder: Path | None, simulated: bool) -> str:
+    """Return what is evaluated on, an entry of ``_OPTIONS``."""
+    kinds = [kind for kind in _OPTIONS if kind != "simulated"]
     if simulated == (data is not None):
         raise InputError(
             "expected one thing to evaluate on" if simulated else "nothing to evaluate on",
             where="evaluate",
-            remedy="give --simulated for simulated people, or emodb and its folder",
+            remedy=f"give --simulated, or one of {', '.join(kinds)} and its folder or file",
         )
     if data is None:
-        refused = {"--test": test is not None, "--quick": quick}
-        if any(refused.values()):
-            names = ", ".join(name for name, given in refused.items() if given)
-            raise InputError(
-                f"{names} is for a data set", where="evaluate --simulated", remedy="leave it out"
-            )
-        from models.checkpoint import load_checkpoint
-        from models.training.evaluate import EvaluationOptions, evaluate_simulated
+        return "simulated"
+    if data not in kinds:
+        raise InputError(f"expected {', '.join(kinds)}; got {data}", where="evaluate")
+    if data == "generated" and folder is not None:
+        raise InputError("it generates its own data", where=f"evaluate generated {folder}")
+    return data
 
-        checkpoint = load_checkpoint(model or DEMO_MODEL)
-        options = EvaluationOptions(subjects, trials, trial_s, difficulty_value(difficulty), jobs)
-        with StageBars() as bars:
-            result = evaluate_simulated(checkpoint, options, bars)
-        tables = [_table, _attention_table]
-    elif data == "generated":
-        if folder is not None or test is not None:
-            raise InputError("it generates its own data", where=f"evaluate generated {folder or '--test'}")
-        result = _evaluate_generated(quick, jobs)
-        tables = [_generated_table, _directions_table]
-    else:
-        if data not in DATA_SETS or folder is None:
-            raise InputError(
-                f"expected emodb and its folder, or generated; got {data} {folder or ''}".rstrip(),
-                where="evaluate",
-            )
-        result = _evaluate_emodb(folder, test, quick)
-        tables = [_speech_table, _confusion_table]
+
+def _check_options(context: typer.Context, kind: str) -> None:
+    """Refuse options that mean nothing for what is evaluated on, instead of passing over them."""
+    always = ("data", "folder", "as_json")
+    sources = {str(p.name): context.get_parameter_source(str(p.name)) for p in context.command.params}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if wrong := [name for name in given if name not in (*always, *_OPTIONS[kind])]:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        raise InputError(f"{names}: not for this", where=f"evaluate {kind}", remedy="leave it out")
+
+
+def _simulated_s(trial_s: float | None) -> float:
+    if trial_s is not None and trial_s < _LEAST_TRIAL_S:
+        raise InputError(f"expected at least {_LEAST_TRIAL_S:g} s, found {trial_s:g}", where="--trial-s")
+    return trial_s or _TRIAL_S
+
+
+def _evaluate_simulated(
+    model: Path, subjects: int, trials: int, trial_s: float, difficulty: str, jobs: int
+) -> dict[str, Any]:
+    from models.checkpoint import load_checkpoint
+    from models.training.evaluate import EvaluationOptions, evaluate_simulated
+
+    checkpoint = load_checkpoint(model)
+    options = EvaluationOptions(subjects, trials, trial_s, difficulty_value(difficulty), jobs)
+    with StageBars() as bars:
+        return evaluate_simulated(checkpoint, options, bars)
+
+
+def _trial_test(
+    kind: str,
+    path: Path,
+    model: Path | None,
+    subjects: tuple[str, ...] | None,
+    session: int | None,
+    montage: str | None,
+    events: str | None,
+    trial_s: float | None,
+) -> TrialTest:
+    from models.checkpoint import load_config
+    from models.training.evaluate_trials import TrialTest
+    from models.training.protocols import LabelledSource
+
+    model = model or DEMO_MODEL
+    origin = load_config(model).feature_origin if kind in SETS else "raw"
+    return TrialTest(model, LabelledSource(kind, path, origin, montage, events, trial_s), subjects, session)
+
+
+def _evaluate_trials(test: TrialTest, out: Path | None, as_json: bool) -> None:
+    from models.training.confusion import confusions
+    from models.training.evaluate_trials import evaluate_trials
+
+    if out is not None:
+        check_writable(out)
+    with StageBars() as bars:
+        found = evaluate_trials(test, lambda share, words: bars("testing", share, float("nan"), words))
+    paths = found.write(out) if out is not None else []
     if as_json:
-        print(json.dumps(result))
-    else:
-        for table in tables:
-            Console().print(table(result))
+        matrices = confusions(found.rows, found.label_names)
+        print(json.dumps(found.to_dict() | {"confusion": matrices}))
+        return
+    show_table(found)
+    show_confusion(found)
+    if paths:
+        print(f"written: {', '.join(str(path) for path in paths)}")
 
 
 def _evaluate_emodb(folder: Path, test: Path | None, quick: bool) -> dict[str, Any]:
@@ -132,104 +249,3 @@ def _evaluate_generated(quick: bool, jobs: int) -> dict[str, Any]:
     options = DirectionsOptions(n_jobs=jobs)
     with StageBars() as bars:
         return directions(options.quick() if quick else options, bars).to_dict() | {"quick": quick}
-
-
-def _generated_table(result: dict[str, Any]) -> Table:
-    quick = " QUICK RUN, not a result." if result["quick"] else ""
-    n_sets, n_people = len(result["seeds"]), result["n_subjects"]
-    table = Table(
-        title=f"GENERATED DATA, {n_sets} sets of {n_people} people; accuracy per window, chance "
-        f"{result['chance']:.0%}.{quick}",
-        title_justify="left",
-    )
-    for column in ("", "mean", "SD over people", "SD over sets"):
-        table.add_column(column, no_wrap=True)
-    for row in result["rows"]:
-        spread = ["" if row[key] is None else f"{100 * row[key]:.1f}" for key in ("sd", "sd_seeds")]
-        table.add_row(row["row"], f"{row['mean']:.1%}", *spread)
-    low, high = result["lda_eeg_from_to"]
-    table.caption = f"Difficulty is set so that LDA on EEG is between {low:.0%} and {high:.0%}."
-    return table
-
-
-def _directions_table(result: dict[str, Any]) -> Table:
-    table = Table(title="differences by person, 95 % t interval", title_justify="left")
-    for column in ("direction", "points", "interval", ""):
-        table.add_column(column)
-    for one in result["directions"]:
-        low, high = one["interval"]
-        words = "shown" if one["shown"] else "refuted" if one["refuted"] else "not shown"
-        table.add_row(
-            one["claim"], f"{100 * one['difference']:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}", words
-        )
-    return table
-
-
-def _speech_table(result: dict[str, Any]) -> Table:
-    quick = " QUICK RUN, not a result." if result["quick"] else ""
-    table = Table(
-        title=f"balanced accuracy, mean over speakers; chance {result['chance']:.0%}.{quick}\n"
-        + result["protocol"],
-        title_justify="left",
-    )
-    ours, speakers = result["ours"], list(result["ours"]["speakers"])
-    for column in ("", "mean", "95 % interval", "pooled", *speakers):
-        table.add_column(column)
-    rows = {"ours": ours, **ours["parts"]}
-    rows |= {key: result[key] for key in ("reference", "reference_transductive") if result[key]}
-    for name, scores in rows.items():
-        interval = scores["interval"]
-        table.add_row(
-            name.replace("_", " "),
-            f"{scores['mean']:.3f}",
-            "one speaker" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}",
-            f"{scores['pooled']:.3f}",
-            *(f"{scores['speakers'][speaker]:.2f}" for speaker in speakers),
-        )
-    return table
-
-
-def _confusion_table(result: dict[str, Any]) -> Table:
-    table = Table(title="ours: clips of each emotion (rows) by answer", title_justify="left")
-    for column in ("", *result["labels"]):
-        table.add_column(column)
-    for label, counts in zip(result["labels"], result["ours"]["confusion"], strict=True):
-        table.add_row(label, *map(str, counts))
-    return table
-
-
-def _table(result: dict[str, Any]) -> Table:
-    table = Table(
-        title=f"{result['n_subjects']} unseen simulated subjects, {result['n_trials']} trials, "
-        f"{result['n_windows']} windows; chance {result['chance']:.0%}",
-        title_justify="left",
-    )
-    for column in ("modalities", "per trial", "95 % interval", "per window"):
-        table.add_column(column, no_wrap=True)
-    _add_row(table, "all four", result["all"], result["interval"]["all"], result["all_window"])
-    titles = {
-        "only": "{} alone",
-        "without": "without {}",
-        "channels": "EEG alone, {} ch",
-        "channels_with_all": "all four, {} ch EEG",
-    }
-    for group, title in titles.items():
-        for key, accuracy in result[group].items():
-            window = result[f"{group}_window"][key]
-            _add_row(table, title.format(key), accuracy, result["interval"][group][key], window)
-    return table
-
-
-def _attention_table(result: dict[str, Any]) -> Table:
-    table = Table(title="attention by modality: a model weight, not a cause", title_justify="left")
-    for column in ("modality", "mean", "SD over windows", "change when it is noise"):
-        table.add_column(column, no_wrap=True)
-    for modality, moved in result["attention"].items():
-        table.add_row(
-            modality, f"{moved['mean']:.2f}", f"{moved['sd']:.2f}", f"{moved['change_by_noise']:+.2f}"
-        )
-    return table
-
-
-def _add_row(table: Table, title: str, trial: float, interval: tuple[float, float], window: float) -> None:
-    table.add_row(title, f"{trial:.1%}", f"{interval[0]:.0%} to {interval[1]:.0%}", f"{window:.1%}")

@@ -6,11 +6,9 @@ import enum
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table as Screen
 
 from acquisition.errors import InputError
 from app.commands import options as opt
@@ -22,9 +20,7 @@ from app.commands.reproduce_eav_options import (
     eav_options,
 )
 from app.commands.stage_bars import StageBars, check_writable
-
-if TYPE_CHECKING:
-    from models.training.tables import Table
+from app.commands.table_screen import show_table
 
 
 class Dataset(enum.StrEnum):
@@ -146,7 +142,7 @@ def reproduce(
     if as_json:
         print(json.dumps(found.to_dict()))
         return
-    _show(found)
+    show_table(found)
     print(f"written: {', '.join(str(path) for path in paths)}")
 
 
@@ -154,24 +150,3 @@ def _only(found: int | None, allowed: tuple[int | None, ...], where: str) -> Non
     if found not in allowed:
         expected = " or ".join(str(number) for number in allowed if number) or "none"
         raise InputError(f"expected {expected} for this data set, found {found}", where=where)
-
-
-def _show(table: Table) -> None:
-    """Print the table with its marks, what differs, and what was left out."""
-    console = Console()
-    title = " - ".join(part for part in (table.title, table.marks()) if part)
-    screen = Screen(title=title, title_justify="left")
-    header, rows = table.short_cells()
-    for column in header:
-        screen.add_column(
-            column, no_wrap=column != header[0], justify="left" if column == header[0] else "right"
-        )
-    for row in rows:
-        screen.add_row(*row)
-    console.print(table.protocol, soft_wrap=True, highlight=False)
-    console.print(screen)
-    for sentence in (*table.differs, *table.notes):
-        console.print(f"- {sentence}", soft_wrap=True, highlight=False)
-    for entry in table.left_out:
-        line = f"left out: subject {entry.subject}: {entry.why}"
-        console.print(line, soft_wrap=True, highlight=False)

@@ -119,7 +119,7 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
         report("fine-tuning", number / len(jobs), float("nan"), f"{number} of {len(jobs)}")
     if not outcomes:
         raise InputError(f"every setting failed; first: {left_out[0].why}", where=str(options.folder))
-    return _table(options, settings, outcomes, left_out, pretrained)
+    return _table(options, settings, outcomes, left_out, pretrained, trials[0].label_names)
 
 
 def _few(trials: Sequence[Trial]) -> list[Trial]:
@@ -155,6 +155,7 @@ def _table(
     outcomes: Sequence[Outcome],
     left_out: Sequence[LeftOut],
     pretrained: PretrainedEncoders | None,
+    label_names: tuple[str, ...],
 ) -> Table:
     transductive = pretrained is not None and pretrained.config.transductive
     grouped: dict[tuple[Setting, str, float], list[Outcome]] = {}
@@ -180,6 +181,7 @@ def _table(
         quick=options.quick,
         generated=is_generated(options.folder),
         notes=tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),
+        label_names=label_names,
     )
 
 

@@ -142,6 +142,7 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
         quick=options.quick,
         generated=is_generated(options.folder),
         unit="clip",
+        label_names=eav.LABELS,
     )
 
 

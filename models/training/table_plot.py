@@ -23,7 +23,8 @@ def draw_table(table: Table, path: Path) -> None:
     axes.set_yticks(range(len(table.rows)), [row.name for row in table.rows], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
-    axes.set_xlabel(f"accuracy per {_units(table)}, %, mean and SD over people; grey: the paper")
+    paper = "; grey: the paper" if table.has_paper else ""
+    axes.set_xlabel(f"accuracy per {_units(table)}, %, mean and SD over people{paper}")
     _save(figure, axes, table, path)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from acquisition.errors import InputError
 from models.datasets.types import LeftOut
+from models.training.confusion import CONFUSION_FILE, pooled_confusion, write_confusions
 from models.training.paper_figures import Figure
 from models.training.scores import Scores, Summary, summarise, wilson_interval
 
@@ -26,7 +27,7 @@ class Entry:
     session: int
     window: Scores
     trial: Scores
-    classes_seen: int
+    classes_seen: int | None  # among the labels that trained; None where a model does not say
     paper_accuracy: float | None = None  # share; where the paper has figures by person
 
 
@@ -92,12 +93,18 @@ class Table:
     title: str
     protocol: str
     rows: tuple[Row, ...]
+    label_names: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
     differs: tuple[str, ...] = ()  # from the paper, a sentence each
     quick: bool = False
     generated: bool = False
     unit: str = "window"
     notes: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def has_paper(self) -> bool:
+        """Tell whether a paper's figure stands beside any row."""
+        return any(row.paper is not None for row in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -121,14 +128,21 @@ class Table:
 
     def short_cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return header and rows that a terminal has room for."""
-        header = ("model", f"% per {self.unit} (SD)", "paper (SD)", "per trial [95 %]", "people")
-        picks = [
-            _HEADER.index(name) for name in ("accuracy % (SD)", "paper % (SD)", "per trial [95 %]", "people")
-        ]
-        return header, [(row.name, *(self._cells(row)[at] for at in picks)) for row in self.rows]
+        names: tuple[str, ...] = ("paper % (SD)", "per trial [95 %]")
+        if not self.has_paper:
+            names = ("per trial [95 %]", "balanced", "macro-F1", "NLL", "ECE")
+        picks = [_HEADER.index(name) for name in ("accuracy % (SD)", *names, "people")]
+        header = ("model", f"% per {self.unit} (SD)", *(name.replace(" % (SD)", " (SD)") for name in names))
+        return (*header, "people"), [(row.name, *(self._cells(row)[at] for at in picks)) for row in self.rows]
+
+    def confusion(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return header and rows of the first row's trials: classes by answers."""
+        counts = pooled_confusion(self.rows[0], "trial")
+        rows = [(name, *map(str, line)) for name, line in zip(self.label_names, counts, strict=True)]
+        return ("", *self.label_names), rows
 
     def write(self, folder: Path, *, by_subject: bool = False) -> list[Path]:
-        """Write CSV, JSON, the table in words and a bar plot; returns their paths.
+        """Write two CSV files, JSON, the table in words and a bar plot; returns their paths.
 
         ``by_subject`` draws every person's bars in place of the means.
 
@@ -139,7 +153,8 @@ class Table:
         """
         from models.training.table_plot import draw_subjects, draw_table
 
-        paths = [folder / name for name in (CSV_FILE, JSON_FILE, DETAILS_FILE, PLOT_FILE)]
+        names = (CSV_FILE, JSON_FILE, DETAILS_FILE, PLOT_FILE, CONFUSION_FILE)
+        paths = [folder / name for name in names]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with paths[0].open("w", newline="", encoding="utf-8") as file:
@@ -149,6 +164,7 @@ class Table:
             paths[1].write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
             paths[2].write_text(self.words(), encoding="utf-8")
             (draw_subjects if by_subject else draw_table)(self, paths[3])
+            write_confusions(self.rows, self.label_names, paths[4])
         except OSError as error:
             raise InputError(
                 f"the folder cannot be written: {error.strerror}", where=f"--out {folder}"
@@ -173,14 +189,16 @@ class Table:
     def words(self) -> str:
         """Return the table as Markdown, with what differs from the paper."""
         lines = [f"# {self.title}", "", *([f"**{self.marks()}**", ""] if self.marks() else [])]
-        lines += [self.protocol, "", *_markdown(*self.cells())]
+        lines += [self.protocol, "", *_markdown(*_without_empty(*self.cells()))]
+        differs = [("What differs from the paper", self.differs)] if self.differs or self.has_paper else []
         for heading, sentences in (
-            ("What differs from the paper", self.differs),
+            *differs,
             ("Classes and notes", self.notes),
             ("Left out", [f"subject {entry.subject}: {entry.why}" for entry in self.left_out]),
         ):
             lines += ["", f"## {heading}", *(f"- {sentence}" for sentence in sentences or ["nothing"])]
-        return "\n".join([*lines, ""])
+        lines += ["", f"## Trials of each class (rows) by answer: {self.rows[0].name}", ""]
+        return "\n".join([*lines, *_markdown(*self.confusion()), ""])
 
     def _cells(self, row: Row) -> list[str]:
         summary, by_trial, (low, high) = row.accuracy(), row.accuracy(True), row.trial_interval()
@@ -195,6 +213,7 @@ class Table:
             _percent(summary.pooled_mean, summary.pooled_sd),
             f"{100 * by_trial.mean:.1f} [{100 * low:.0f}, {100 * high:.0f}]",
             f"{100 * _mean(row, 'balanced_accuracy'):.1f}",
+            f"{_mean(row, 'macro_f1'):.2f}",
             f"{_mean(row, 'nll'):.2f}",
             f"{_mean(row, 'ece'):.2f}",
             str(summary.n_subjects),
@@ -203,7 +222,7 @@ class Table:
 
 _HEADER = (
     "model", "pre-trained", "labels", "mask", "accuracy % (SD)", "paper % (SD)", "sessions pooled",
-    "per trial [95 %]", "balanced", "NLL", "ECE", "people",
+    "per trial [95 %]", "balanced", "macro-F1", "NLL", "ECE", "people",
 )  # fmt: skip
 
 
@@ -237,6 +256,14 @@ def _subject(row: Row, entry: Entry) -> dict[str, Any]:
 
 def _percent(mean: float, sd: float | None) -> str:
     return f"{100 * mean:.1f}" + ("" if sd is None else f" ({100 * sd:.1f})")
+
+
+def _without_empty(
+    header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[Sequence[str], list[list[str]]]:
+    """Return the columns in which any row holds something."""
+    kept = [at for at in range(len(header)) if any(row[at] for row in rows)]
+    return [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -23,9 +23,16 @@ def run(*arguments: str) -> int:
     [
         ((), "nothing to evaluate on"),
         (("emodb",), "expected emodb and its folder"),
-        (("nodb", "."), "expected emodb and its folder, or generated; got nodb"),
+        (("xdf",), "expected xdf and its file"),
+        (("nodb", "."), "expected emodb, generated, seed-iv, seed-v, eav, xdf, raw; got nodb"),
         (("emodb", ".", "--simulated"), "expected one thing to evaluate on"),
-        (("--simulated", "--test", "."), "--test is for a data set"),
+        (("--simulated", "--test", ".", "--subject", "1"), "--subject and --test: not for this"),
+        (("--simulated", "--trial-s", "5"), "--trial-s: expected at least 10 s, found 5"),
+        (("generated", "--model", "m"), "evaluate generated: --model: not for this"),
+        (("seed-iv", ".", "--events", "1=a"), "evaluate seed-iv: --events: not for this"),
+        (("raw", "f.edf", "--session", "1"), "evaluate raw: --session: not for this"),
+        (("seed-iv", ".", "--model", "nowhere"), "expected a model file"),
+        (("seed-iv", "nowhere"), "nowhere: expected the SEED-IV folder, found none"),
         (("emodb", "nowhere-at-all"), "expected the EMO-DB folder"),
     ],
 )

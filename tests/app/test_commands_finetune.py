@@ -159,6 +159,42 @@ def test_trials_that_pretraining_saw_mark_everything_transductive(
             assert "[generated data, quick, transductive]" in said.splitlines()[0]
 
 
+def test_a_recording_is_known_again_by_another_name(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copy(recorded / "first_raw.fif", tmp_path / "renamed_raw.fif")
+    out = tmp_path / "m1"
+    code, said, _ = finetune(capsys, "--model", recorded / "m", "--raw", copy, *QUICK, "--out", out, "--json")
+    assert code == 0
+    assert json.loads(said)["transductive"]
+    record = json.loads((out / "training.json").read_text())
+    assert [(entry["name"], entry["labels"]) for entry in record["recordings"]] == [
+        ("first_raw.fif", False),
+        ("renamed_raw.fif", True),
+    ]
+    assert record["trials_per_class"] == {"left": 5, "right": 5}
+
+
+def test_evaluate_scores_a_kept_classifier_as_finetune_reported_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "m1"
+    code, said, _ = finetune(capsys, *on_set(folder), "--session", 2, *QUICK, "--out", out, "--json")
+    assert code == 0
+    reported = json.loads(said)
+    words = ("evaluate", "seed-iv", folder / "s4", "--model", out, "--session", 2)
+    code, said, _ = run(capsys, *words, "--json")
+    assert code == 0
+    found = json.loads(said)
+    assert found["rows"][0]["mean"] == pytest.approx(reported["window"]["accuracy"])
+    assert found["confusion"]["rows"][1]["counts"] == reported["trial"]["confusion"]
+    code, said, _ = run(capsys, *words, "--out", tmp_path / "ev")
+    assert code == 0
+    assert "GENERATED DATA" in said
+    assert "trials of each class (rows) by answer" in said
+    assert (tmp_path / "ev" / "confusion.csv").is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -110,8 +110,8 @@ def test_figure_2_has_the_papers_bars_beside_ours_where_there_are_some(tmp_path,
     entry = Entry("1", 1, scores, scores, 5)
     rows = [Row("Audio", False, "all", 0.0, (replace(entry, paper_accuracy=0.5833),), None, "clip")]
     rows.append(Row("Vision", False, "all", 0.0, (entry,), None, "clip"))
-    table_plot.draw_subjects(Table("EAV", "", tuple(rows)), tmp_path / "with.png")
-    table_plot.draw_subjects(Table("EAV", "", tuple(rows[1:])), tmp_path / "without.png")
+    table_plot.draw_subjects(Table("EAV", "", tuple(rows), LABELS), tmp_path / "with.png")
+    table_plot.draw_subjects(Table("EAV", "", tuple(rows[1:]), LABELS), tmp_path / "without.png")
     bars = [sorted((p.get_x(), p.get_height()) for p in axes.patches) for axes in drawn]
     assert [height for _, height in bars[0]] == pytest.approx([60.0, 58.33, 60.0])
     assert [height for _, height in bars[1]] == pytest.approx([60.0])

@@ -1,5 +1,6 @@
 """Tables on generated data: keys, people left out, the paper's figures, and a Dask cluster."""
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -96,6 +97,10 @@ def test_table_2_has_the_papers_rows_and_the_keys_of_the_json(folder, pretrained
     assert paths[3].read_bytes().startswith(b"\x89PNG")
     assert "GENERATED DATA" in paths[2].read_text()
     assert len(paths[0].read_text().splitlines()) == 1 + len(found["rows"])
+    counts = list(csv.DictReader(paths[4].open()))
+    assert sum(int(row["n"]) for row in counts if row["unit"] == "trial") == sum(
+        entry.trial.n for row in table.rows for entry in row.entries
+    )
 
 
 def test_table_4_masks_training_and_test_and_adds_masks_of_the_test_alone(folder, pretrained):
