@@ -92,15 +92,19 @@ def evaluate(
     jobs: Annotated[int, typer.Option(min=1, help="Processes that simulate or train.")] = 2,
     as_json: opt.Json = False,
 ) -> None:
-    """Accuracy beside chance: of a model on people it was not trained on, or of training on a data set.
+    """Accuracy beside chance, on trials that did not train what is judged.
 
-    evaluate seed-iv|seed-v|eav DIR --model M: a classifier of finetune on the test trials of the published
-    split, all input, each modality alone and hidden EEG channels. xdf FILE and raw FILE: on every trial of a
-    recording that did not train it.
-    evaluate --simulated: all modalities together, alone, with one missing and with fewer channels.
-    evaluate emodb DIR: trains the audio path on acted speech, each speaker left out in turn (about 10
-    minutes on one core), beside openSMILE's features.
-    evaluate generated: do the directions of the MMV-SSTMA paper's tables show in five generated data sets?
+    seed-iv, seed-v or eav DIR: a classifier of finetune (--model) on the test trials of the published split,
+    with all input, each modality alone, and EEG channels hidden; by person, with confusion matrices.
+
+    xdf or raw FILE: the same on every labelled trial of a recording; one that trained the model is refused.
+
+    --simulated: all modalities together, alone, with one missing and with fewer channels.
+
+    emodb DIR: trains the audio path on acted speech, each speaker left out in turn (about 10 minutes on one
+    core), beside openSMILE's features.
+
+    generated: do the directions of the MMV-SSTMA paper's tables show in five generated data sets?
     Pre-training, fusion, masks and streaming beside LDA, SVM and the true discriminant (under an hour).
 
     Examples:
