@@ -15,6 +15,7 @@ from models.training.scores import wilson_interval
 from models.training.tables import Entry
 
 _NAMES = {"eeg": "EEG", "face": "face", "voice": "voice"}
+_HEAD_FIRST = "Where an encoder begins with open weights, its head trains first while it is frozen.\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,7 @@ def person_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
     )
     figures = "\n".join(f"- {name}: {_figure(name, entry)}" for name, entry in entries.items())
     begun = origin_words(config)
+    head_first = _HEAD_FIRST if begun else ""
     licence = ", and that of the open weights" if begun else ""
     return f"""# Affectscope, one person of EAV: {", ".join(config.labels)}
 
@@ -65,7 +67,7 @@ def person_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
 
 ## Protocol
 {model.protocol} Each encoder trains alone by its own head and is then frozen; shared attention and an MLP
-train on their tokens. Normalisation and the number of epochs come from no test clip.
+train on their tokens. {head_first}Normalisation and the number of epochs come from no test clip.
 
 ## Figures
 On test trials of the same person and session; chance is {1 / len(config.labels):.0%}.

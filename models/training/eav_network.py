@@ -11,8 +11,19 @@ from models.datasets import eav
 from models.encoders.ast import AstEncoder, open_ast
 from models.encoders.vit import VitEncoder, open_vit
 from models.features.log_mel import n_log_mel_frames
+from models.training.encoders import StageOptions
 
 _ENCODERS = {"face": "ViT", "voice": "AST"}
+HEAD = ", head"  # a stage of a modality, before its own
+#: Of an encoder with open weights: its head while it is frozen, then both. Epochs and rates are those of the
+#: paper's code: at the head's rate the encoder would lose what its open weights hold.
+_OPEN_STAGES = {
+    "face" + HEAD: StageOptions(epochs=10, batch_size=64, learning_rate=5e-4),
+    "face": StageOptions(epochs=5, batch_size=64, learning_rate=5e-6),
+    "voice" + HEAD: StageOptions(epochs=10, batch_size=8, learning_rate=5e-4),
+    "voice": StageOptions(epochs=15, batch_size=8, learning_rate=5e-6),
+}
+_PAPER_BATCH = {"face": 128, "voice": 8}
 
 
 @dataclass(frozen=True)
@@ -65,8 +76,20 @@ class EavNetwork:
         if self.voice_weights:
             AstEncoder(sizes.voice).load_open_weights()
 
-    def differs(self, learning_rates: Mapping[str, float]) -> tuple[str, ...]:
-        """Return a sentence on each encoder, or on both, that the paper's are not like."""
+    def open_stages(self) -> dict[str, StageOptions]:
+        """Return the stages of the encoders that begin with open weights: the head's, then the modality's."""
+        given = {"face": self.face_weights, "voice": self.voice_weights}
+        names = [name for modality, source in given.items() if source for name in (modality + HEAD, modality)]
+        return {name: _OPEN_STAGES[name] for name in names}
+
+    def differs(self, stages: Mapping[str, StageOptions]) -> tuple[str, ...]:
+        """Return sentences on each encoder, or on both, that the paper's are not like.
+
+        Parameters
+        ----------
+        stages : mapping of str to StageOptions
+            What is run, which may be less than `open_stages`.
+        """
         config = self.config()
         sources, words = origins(config), []
         random = [modality for modality in _ENCODERS if modality not in sources]
@@ -80,12 +103,10 @@ class EavNetwork:
                 f"{sized} and {begin} at random, without {options}."
             )
         for modality, source in sources.items():
-            rate = learning_rates[modality]
             size = config.network.face if modality == "face" else config.network.voice
             words.append(
                 f"The {_ENCODERS[modality]} begins with the weights of {source} ({size.n_layers} layers of "
-                f"width {size.width}) and is fine-tuned whole with its head, at a learning rate of up to "
-                f"{rate:g}; the paper's code trains the head alone at 5e-4, then all at 5e-6."
+                f"width {size.width}). {_training_words(modality, stages)}"
             )
         if "face" in sources:
             words.append("Faces are cut and scaled by this program, not by the ViT's own preprocessor.")
@@ -95,6 +116,22 @@ class EavNetwork:
                 "with silence."
             )
         return tuple(words)
+
+
+def _training_words(modality: str, stages: Mapping[str, StageOptions]) -> str:
+    names = modality + HEAD, modality
+    head, both = (stages[name] for name in names)
+    paper_head, paper_both = (_OPEN_STAGES[name] for name in names)
+    return (
+        f"Its head trains first, {head.epochs:g} epochs at a learning rate of up to {_rate(head)} with the "
+        f"encoder frozen, then both, {both.epochs:g} epochs at up to {_rate(both)}, in batches of "
+        f"{both.batch_size}; the paper's code has {paper_head.epochs:g} and {paper_both.epochs:g} epochs at "
+        f"constant {_rate(paper_head)} and {_rate(paper_both)}, in batches of {_PAPER_BATCH[modality]}."
+    )
+
+
+def _rate(stage: StageOptions) -> str:
+    return f"{stage.learning_rate:.0e}".replace("e-0", "e-")
 
 
 def origins(config: ModelConfig) -> dict[str, str]:

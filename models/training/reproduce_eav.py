@@ -29,7 +29,7 @@ from models.training import paper_figures as paper
 from models.training.allocator import keep_freed_memory
 from models.training.eav_card import PersonModel, save_person
 from models.training.eav_clips import ClipBatches, read_clips
-from models.training.eav_network import EavNetwork, origin_words
+from models.training.eav_network import HEAD, EavNetwork, origin_words
 from models.training.encoders import StageOptions, optimise
 from models.training.pretrain_loop import Report
 from models.training.runs import FIT_ERRORS, in_words, run_here_or_there
@@ -71,12 +71,17 @@ class EavOptions:
     network: EavNetwork = field(default_factory=EavNetwork)
 
     def stages(self) -> dict[str, StageOptions]:
-        """Return the settings of each stage; rates as in the paper's code, epochs inferred."""
+        """Return the settings of each stage: of each modality, and ``fusion``.
+
+        Rates are those of the paper's code. Epochs are inferred but for open weights, whose encoders have
+        two stages: see `EavNetwork.open_stages`.
+        """
         stages = {
             "eeg": StageOptions(epochs=30, batch_size=32, learning_rate=1e-3),
             "face": StageOptions(epochs=4, batch_size=64, learning_rate=5e-4),
             "voice": StageOptions(epochs=20, batch_size=32, learning_rate=5e-4),
             "fusion": StageOptions(epochs=10, batch_size=128, learning_rate=3e-4),
+            **self.network.open_stages(),
         }
         share = 0.4 if self.quick else 1.0
         return {name: replace(s, epochs=max(1.0, s.epochs * share)) for name, s in stages.items()}
@@ -113,8 +118,7 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
     InputError
         If the folder is not EAV, or nothing in it can be used, or open weights are not of use.
     """
-    rates = {name: stage.learning_rate for name, stage in options.stages().items()}
-    differs = (*options.network.differs(rates), *_DIFFERS)
+    differs = (*options.network.differs(options.stages()), *_DIFFERS)
     left_out: list[LeftOut] = []
     entries: dict[str, list[Entry]] = {}
     people = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
@@ -238,7 +242,21 @@ class _Person:
         return modality in self._network.config.modalities and len(self._test.clips.rows(modality)) > 0
 
     def _train_alone(self, modality: str) -> None:
-        """Train one encoder by its own head: single frames of the face, whole clips else."""
+        """Train one encoder by its own head; with open weights the head has a stage before."""
+        stages = self._options.stages()
+        if modality + HEAD in stages:
+            self._train_head(modality, stages[modality + HEAD])
+        self._train_stage(modality, stages[modality])
+
+    def _train_head(self, modality: str, stage: StageOptions) -> None:
+        """Train the head, and what leads to it, on the frozen encoder: a random head would spoil that."""
+        encoder = getattr(self._network, modality)
+        encoder.requires_grad_(False)
+        self._train_stage(modality, stage)
+        encoder.requires_grad_(True)
+
+    def _train_stage(self, modality: str, stage: StageOptions) -> None:
+        """Train what is not frozen of a modality: on single frames of the face, on whole clips else."""
         network, source = self._network, self._train
         rows = source.clips.rows(modality)
         n_frames = source.clips.crops.shape[1]
@@ -254,8 +272,8 @@ class _Person:
             return nn.functional.cross_entropy(network.unimodal_logits(modality, batch), label)
 
         network.train()
-        stage = self._options.stages()[modality]
-        optimise(network.unimodal_parameters(modality), loss, rows, stage, self._rng, _quiet)
+        trained = [p for p in network.unimodal_parameters(modality) if p.requires_grad]
+        optimise(trained, loss, rows, stage, self._rng, _quiet)
 
     def _train_fusion(self) -> None:
         """Train the shared attention and its MLP on tokens of the frozen encoders."""

@@ -18,7 +18,7 @@ from models.datasets.eav import load_eav_clips
 from models.datasets.make.eav import make_eav
 from models.datasets.make.options import MakeOptions
 from models.network import FusionNetwork
-from models.training.eav_network import EavNetwork
+from models.training.eav_network import HEAD, EavNetwork
 from models.training.reproduce_eav import EavJob, EavOptions, _Person
 
 RECORDING = Path(__file__).parents[2] / "assets" / "recordings" / "simulated-30s.xdf"
@@ -65,12 +65,14 @@ def test_open_weights_are_taken_told_of_and_no_longer_needed(
     assert "LOAD REPORT" not in err
     for words in (printed, (out / "README.md").read_text()):
         assert f"The ViT begins with the weights of {mine / 'vit'} (2 layers of width 16)" in words
-        assert "the paper's code trains the head alone" in words
+        assert "Its head trains first, 4 epochs at a learning rate of up to 5e-4" in words
+        assert "then both, 6 epochs at up to 5e-6, in batches of 8; the paper's code has 10 and 15" in words
         assert "at random" not in words
     model = out / "models" / "sub-1"
     card = (model / "README.md").read_text()
     begun = f"ViT from {mine / 'vit'}, AST from {mine / 'ast'}"
     assert f"**Before training:** {begun}; all else at random" in card
+    assert "its head trains first while it is frozen" in card
     assert "that of the open weights" in card
     shutil.rmtree(mine)
     config = load_checkpoint(model).config
@@ -93,10 +95,14 @@ def test_open_weights_are_taken_told_of_and_no_longer_needed(
     assert {m for m, there in predictions[-1].present.items() if there} == {"eeg", "face", "voice"}
 
 
-def test_training_begins_with_them(eav: Path, weights: Path):
+def person_with(eav: Path, weights: Path) -> _Person:
     network = EavNetwork(face_weights=str(weights / "vit"), voice_weights=str(weights / "ast"))
-    clips = tuple(load_eav_clips(eav, left_out=[]))[:40]
-    person = _Person(EavJob("1", clips, EavOptions(eav, quick=True, network=network)))
+    clips = tuple(load_eav_clips(eav, left_out=[]))
+    return _Person(EavJob("1", clips, EavOptions(eav, quick=True, network=network)))
+
+
+def test_training_begins_with_them(eav: Path, weights: Path):
+    person = person_with(eav, weights)
     vit = transformers.ViTModel.from_pretrained(weights / "vit", add_pooling_layer=False).state_dict()
     ours = person._network.face.model.state_dict()
     folded = "embeddings.patch_embeddings.projection"  # takes the preprocessor's scaling
@@ -104,6 +110,33 @@ def test_training_begins_with_them(eav: Path, weights: Path):
     ast = transformers.ASTModel.from_pretrained(weights / "ast").state_dict()
     ours = person._network.voice.model.state_dict()
     assert all(torch.allclose(ours[name], ast[name], atol=1e-6) for name in ast)
+
+
+def parameters(person: _Person, modality: str) -> list[torch.Tensor]:
+    """Return copies of the encoder's parameters and of its head's, each in a row."""
+    modules = getattr(person._network, modality), person._network.heads[modality]
+    return [torch.cat([p.detach().flatten() for p in module.parameters()]) for module in modules]
+
+
+@pytest.mark.parametrize("modality", ["face", "voice"])
+def test_an_encoder_with_them_is_frozen_while_its_head_begins(eav: Path, weights: Path, modality: str):
+    person = person_with(eav, weights)
+    encoder, head = parameters(person, modality)
+    person._train_head(modality, person._options.stages()[modality + HEAD])
+    assert torch.equal(parameters(person, modality)[0], encoder)
+    assert not torch.equal(parameters(person, modality)[1], head)
+
+
+@pytest.mark.parametrize("modality", ["face", "voice"])
+def test_in_all_the_head_moves_far_and_an_encoder_with_them_a_little(eav: Path, weights: Path, modality: str):
+    person = person_with(eav, weights)
+    before = parameters(person, modality)
+    person._train_alone(modality)
+    encoder, head = (
+        (now - was).abs().max() for now, was in zip(parameters(person, modality), before, strict=True)
+    )
+    assert 0 < encoder < 5e-5
+    assert head > 5e-4
 
 
 @pytest.mark.parametrize(
@@ -122,12 +155,15 @@ def test_training_begins_with_them(eav: Path, weights: Path):
     ],
 )
 def test_what_differs_follows_the_options(network: EavNetwork, expected: str):
-    assert network.differs({"face": 5e-4, "voice": 5e-4}) == (expected,)
+    assert network.differs(EavOptions(Path(), network=network).stages()) == (expected,)
 
 
 def test_one_encoder_with_weights_leaves_the_other_as_the_preset_has_it(weights: Path):
     network = EavNetwork(voice_weights=str(weights / "ast"))
-    first, second, *_ = network.differs({"face": 5e-4, "voice": 5e-4})
+    stages = EavOptions(Path(), network=network).stages()
+    assert set(stages) == {"eeg", "face", "voice, head", "voice", "fusion"}
+    assert (stages["face"].learning_rate, stages["voice"].learning_rate) == (5e-4, 5e-6)
+    first, second, *_ = network.differs(stages)
     assert first.startswith("The paper's ViT is of base size with open weights; here it is small")
     assert second.startswith("The AST begins with the weights of ")
     config = network.config()
