@@ -57,14 +57,9 @@ def evaluate(
             help="Of a data set: a person's number, or several: 1,2. All without it.", show_default=False
         ),
     ] = None,
-    session: Annotated[
-        int | None, typer.Option(help="Of a data set; all without it.", show_default=False)
-    ] = None,
+    session: opt.Session = None,
     montage: opt.Montage = None,
-    events: Annotated[
-        str | None,
-        typer.Option(help='Recordings: which markers are which class: "1=left,2=right".', show_default=False),
-    ] = None,
+    events: opt.Events = None,
     trial_s: Annotated[
         float | None,
         typer.Option(

@@ -87,14 +87,9 @@ def finetune(
     subject: Annotated[
         str | None, typer.Option(help="Of a data set: its number.", show_default=False)
     ] = None,
-    session: Annotated[
-        int | None, typer.Option(help="Of a data set; all without it.", show_default=False)
-    ] = None,
+    session: opt.Session = None,
     montage: opt.Montage = None,
-    events: Annotated[
-        str | None,
-        typer.Option(help='Which markers are which class: "1=left,2=right".', show_default=False),
-    ] = None,
+    events: opt.Events = None,
     trial_s: Annotated[
         float | None,
         typer.Option(min=1.0, help="Length of a trial; to the next marker without it.", show_default=False),
