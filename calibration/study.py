@@ -30,8 +30,7 @@ from models.checkpoint import Checkpoint, load_checkpoint
 from models.decoder import Decoder
 from models.process_pool import process_pool
 from models.training.allocator import keep_freed_memory
-from models.training.paired import paired_interval
-from models.training.scores import Predictions, per_trial, score
+from models.training.scores import Predictions, per_trial, score, t_interval
 
 #: Simulated people of studies; training, evaluation and development never come near.
 FIRST_STUDY_SEED = 700_000
@@ -130,9 +129,9 @@ class Study:
                 for s in self.subjects
             ],
             "mean_gain_points": float(np.mean(gains)),
-            "gain_interval": paired_interval(gains),
+            "gain_interval": t_interval(gains),
             "mean_gain_points_window": float(np.mean(by_window)),
-            "gain_interval_window": paired_interval(by_window),
+            "gain_interval_window": t_interval(by_window),
             "mean_base_accuracy": asdict(self.mean("base")),
             "mean_profile_accuracy": asdict(self.mean("profile")),
             "n_weak_or_usable": len(self.subjects) - n_chance,

@@ -207,17 +207,16 @@ def _trial_test(
 
 
 def _evaluate_trials(test: TrialTest, out: Path | None, as_json: bool) -> None:
-    from models.training.confusion import confusions
     from models.training.evaluate_trials import evaluate_trials
+    from models.training.table_files import write_table
 
     if out is not None:
         check_writable(out)
     with StageBars() as bars:
         found = evaluate_trials(test, lambda share, words: bars("testing", share, float("nan"), words))
-    paths = found.write(out) if out is not None else []
+    paths = write_table(found, out) if out is not None else []
     if as_json:
-        matrices = confusions(found.rows, found.label_names)
-        print(json.dumps(found.to_dict() | {"confusion": matrices}))
+        print(json.dumps(found.to_dict()))
         return
     show_table(found)
     show_confusion(found)

@@ -89,6 +89,8 @@ def reproduce(
 
       affectscope reproduce eav EAV --table 1 --figure 2 --out eav-table
     """
+    from models.training.table_files import write_table
+
     if table is None and figure is None:
         raise InputError("expected a table", where="--table", remedy="give --table 1")
     given = {
@@ -138,7 +140,7 @@ def reproduce(
                 replace(FinetuneOptions(), freeze=freeze, seed=seed),
             )
             found = run(options, bars)
-    paths = found.write(out, by_subject=figure is not None)
+    paths = write_table(found, out, by_subject=figure is not None)
     if as_json:
         print(json.dumps(found.to_dict()))
         return

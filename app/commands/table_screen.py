@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 def show_table(table: Table) -> None:
     """Print the table: protocol, figures, sentences on them."""
+    from models.training.table_files import short_cells
+    from models.training.tables import INTERVALS
+
     console = make_console()
     title = " - ".join(part for part in (table.title, table.marks()) if part)
-    console.print(table.protocol, soft_wrap=True, highlight=False)
-    _print(console, title, *table.short_cells())
+    console.print(f"{table.protocol}; {INTERVALS}", soft_wrap=True, highlight=False)
+    print_cells(console, title, *short_cells(table))
     for sentence in (*table.differs, *table.notes):
         console.print(f"- {sentence}", soft_wrap=True, highlight=False)
     for entry in table.left_out:
@@ -29,11 +32,14 @@ def show_table(table: Table) -> None:
 
 def show_confusion(table: Table) -> None:
     """Print which class the first row's model took for which, counted in trials."""
+    from models.training.table_files import confusion_cells
+
     title = f"trials of each class (rows) by answer: {table.rows[0].name}"
-    _print(make_console(), title, *table.confusion())
+    print_cells(make_console(), title, *confusion_cells(table))
 
 
-def _print(console: Console, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_cells(console: Console, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a grid whose first column names the row; figures stand at the right."""
     screen = Screen(title=title, title_justify="left")
     for at, column in enumerate(header):
         screen.add_column(column, no_wrap=at > 0, justify="right" if at else "left")

@@ -17,8 +17,9 @@ from models.speech.committee import COPY_SETS, choose_inside, heads, member_prob
 from models.speech.corpus import SpeechCorpus, by_own_speaker, measure
 from models.speech.network import VoiceNetworkConfig, predict
 from models.speech.reference import egemaps, reference_answer
-from models.speech.scores import speaker_scores, t_interval
+from models.speech.scores import speaker_scores
 from models.speech.training import train_voice_network
+from models.training.scores import t_interval
 
 Progress = Callable[[str, float, float], None]  # stage, share done, loss (NaN: none)
 Fold = tuple[NDArray[Any], NDArray[Any]]  # indices of the training and the test part
@@ -227,7 +228,7 @@ def _difference(ours: dict[str, Any], reference: dict[str, Any] | None) -> dict[
     if reference is None:
         return None
     pairs = [ours["speakers"][name] - value for name, value in reference["speakers"].items()]
-    return {"mean": float(np.mean(pairs)), "interval": t_interval(np.array(pairs))}
+    return {"mean": float(np.mean(pairs)), "interval": t_interval(pairs)}
 
 
 def _protocol(other_folder: bool, n_speakers: int) -> str:

@@ -6,21 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+
+from models.training.scores import t_interval
 
 
 def balanced_accuracy(label: NDArray[Any], answer: NDArray[Any]) -> float:
     """Return the mean over the classes that occur of the share answered rightly."""
     return float(np.mean([np.mean(answer[label == value] == value) for value in np.unique(label)]))
-
-
-def t_interval(values: NDArray[Any], level: float = 0.95) -> list[float] | None:
-    """Return the t interval of a mean; None for fewer than two values."""
-    if len(values) < 2:
-        return None
-    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    mean = float(np.mean(values))
-    return [mean - float(half), mean + float(half)]
 
 
 def speaker_scores(
@@ -35,7 +27,7 @@ def speaker_scores(
         for name in np.unique(speaker)
     }
     values = np.array(list(by_speaker.values()))
-    interval = t_interval(values)
+    interval = t_interval(list(values))
     confusion = np.zeros((n_labels, n_labels), dtype=int)
     np.add.at(confusion, (label, answer), 1)
     return {

@@ -26,11 +26,11 @@ from models.datasets.types import LeftOut
 from models.training.corpus_sources import Source
 from models.training.distributed import joined_world
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
-from models.training.paired import paired_interval
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, Report
 from models.training.protocols import LabelledSource
 from models.training.runs import Job, jobs_of, run_here_or_there, run_job
+from models.training.scores import t_interval
 from models.training.settings import TEN_TRIALS, Setting
 
 #: Fixed before anything was run; settings were chosen on the set of seed 7.
@@ -267,7 +267,7 @@ def _differences(
 def _claim(claim: str, differences: dict[tuple[int, str], float]) -> dict[str, Any]:
     """Return the claim with figures; it ``holds`` on average, and is ``shown`` where the interval says so."""
     values = list(differences.values())
-    low, high = paired_interval(values) or (math.nan, math.nan)
+    low, high = t_interval(values) or (math.nan, math.nan)
     return _verdict(claim, float(np.mean(values)), low, high)
 
 

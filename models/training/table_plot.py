@@ -8,23 +8,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from models.training.tables import Table
 
-_OURS, _PAPER = "#3b6ea8", "#b9b9b9"
+_OURS, _PAPER, _TRIALS = "#3b6ea8", "#b9b9b9", "#333333"
 _SERIES = ("#3b6ea8", "#d98b3a", "#5d9e62", "#8a5fa8", "#a84b4b", "#7a6a55")
 
 
 def draw_table(table: Table, path: Path) -> None:
-    """Write a PNG of the mean accuracy of each row with its SD, the paper's figure behind it."""
-    figure, axes = _figure(8.0, 1.2 + 0.42 * len(table.rows))
+    """Write a PNG of each row's accuracy: bars per window with the paper's beside, dots per trial, chance."""
+    figure, axes = _figure(8.0, 1.4 + 0.42 * len(table.rows))
     for at, row in enumerate(table.rows):
         summary = row.accuracy()
         axes.barh(at, 100 * summary.mean, 0.4, color=_OURS, xerr=100 * summary.sd if summary.sd else None)
+        by_trial, ends = 100 * row.accuracy(True).mean, [100 * end for end in row.trial_interval()]
+        reach = [[max(0.0, by_trial - ends[0])], [max(0.0, ends[1] - by_trial)]]
+        axes.errorbar(by_trial, at - 0.3, xerr=reach, fmt="o", color=_TRIALS, markersize=3, linewidth=1)
         if row.paper is not None:
             axes.barh(at + 0.4, row.paper[0], 0.32, color=_PAPER, xerr=row.paper[1])
+    axes.axvline(100 * table.chance, color=_TRIALS, linestyle="--", linewidth=1)
     axes.set_yticks(range(len(table.rows)), [row.name for row in table.rows], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     paper = "; grey: the paper" if table.has_paper else ""
-    axes.set_xlabel(f"accuracy per {_units(table)}, %, mean and SD over people{paper}")
+    axes.set_xlabel(
+        f"accuracy, %. Bars: per {_units(table)}, mean and SD over people{paper}\n"
+        "dots: per trial, 95 % interval; dashed: always the most frequent class",
+        fontsize=8,
+    )
     _save(figure, axes, table, path)
 
 
@@ -49,6 +57,7 @@ def draw_subjects(table: Table, path: Path) -> None:
                 places = [people.index(subject) + (place + shift) * width - 0.4 for subject in bars]
                 colour = _SERIES[number % len(_SERIES)]
                 axes.bar(places, list(bars.values()), width, label=label, color=colour, alpha=alpha)
+    axes.axhline(100 * table.chance, color=_TRIALS, linestyle="--", linewidth=1, label="most frequent class")
     axes.set_xticks(range(len(people)), people, fontsize=7)
     axes.set_ylim(0, 100)
     axes.set_xlabel("person")

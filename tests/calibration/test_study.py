@@ -20,7 +20,7 @@ from calibration.study import (
     run_study,
 )
 from calibration.verdict import NOT_DISTINGUISHABLE, USABLE, VERDICTS, WEAK
-from models.training.paired import paired_interval
+from models.training.scores import t_interval
 
 
 def a_result(seed: int, base: float, profile: float, verdict: str) -> SubjectResult:
@@ -61,7 +61,7 @@ def test_verdicts_are_counted(study):
 
 
 def test_one_person_has_no_interval():
-    assert paired_interval([10.0]) is None
+    assert t_interval([10.0]) is None
 
 
 def test_figures_are_plain_values(study):

@@ -20,12 +20,12 @@ from models.datasets.make.seed_iv import make_seed_iv
 from models.datasets.splits import published_split
 from models.features.normalise import Normaliser
 from models.network import FusionNetwork
-from models.training.confusion import confusions
 from models.training.evaluate_trials import TrialTest, evaluate_trials
 from models.training.finetune import finetune
 from models.training.finetune_config import FinetuneOptions
 from models.training.protocols import LabelledSource
 from models.training.scores import per_trial, score
+from models.training.table_files import write_table
 from models.training.training_record import RECORD_FILE, TrainingRecord, record_of, write_record
 from models.training.trial_classifier import TrialClassifier
 
@@ -120,16 +120,16 @@ def test_files_hold_all_figures_and_who_was_taken_for_what(
     s4: LabelledSource, m1: Path, tmp_path: Path
 ) -> None:
     table = evaluate_trials(TrialTest(m1, s4, subjects=("1",), session=2))
-    paths = {path.name: path for path in table.write(tmp_path / "out")}
-    assert set(paths) == {"table.csv", "table.json", "README.md", "table.png", "confusion.csv"}
-    words = paths["README.md"].read_text()
+    paths = {path.name: path for path in write_table(table, tmp_path / "out")}
+    assert set(paths) == {"table.csv", "table.json", "table.md", "table.png", "confusion.csv"}
+    words = paths["table.md"].read_text()
     assert "GENERATED DATA" in words
     assert "Tested on 2 trials" in words
     assert "paper" not in words
     rows = list(csv.DictReader(paths["confusion.csv"].open()))
     n_windows = sum(int(row["n"]) for row in rows if row["unit"] == "window")
     assert n_windows == sum(row.entries[0].window.n for row in table.rows)
-    of_trials = confusions(table.rows, table.label_names)["rows"][1]
+    of_trials = table.to_dict()["confusion"]["rows"][1]
     assert of_trials["unit"] == "trial"
     assert np.sum(of_trials["counts"]) == 2
     assert set(json.loads(paths["table.json"].read_text())) >= {"rows", "subjects", "left_out"}
