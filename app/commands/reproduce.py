@@ -98,7 +98,6 @@ def reproduce(
         "--pretrain-epochs": pretrain_epochs is not None,
         "--epochs": epochs is not None,
         "--freeze": freeze,
-        "--device": device not in ("auto", "cpu"),
         "--keep-models": keep_models,
         "--preset": preset is not None,
         "--face-weights": face_weights is not None,
@@ -114,7 +113,7 @@ def reproduce(
         _only(figure, (None, 2), "--figure")
         models = out / MODELS_FOLDER if keep_models else None
         people = folder, quick, seed, jobs, dask, models
-        eav = eav_options(*people, preset, face_weights, voice_weights)
+        eav = eav_options(*people, preset, face_weights, voice_weights, device)
         with StageBars() as bars:
             found = reproduce_eav(eav, bars)
     else:

@@ -40,7 +40,6 @@ _ONLY_SEED = {
     "--pretrain-epochs": "nothing is pre-trained for EAV",
     "--epochs": "each stage of EAV's training has its own number of epochs, less of each with --quick",
     "--freeze": "EAV's encoders are always trained alone first, and then frozen",
-    "--device": "EAV's people train on the CPU, one a process of --jobs",
 }
 _PAPER_2 = "SEED's tables have neither face nor voice, and one size of network"
 _ONLY_EAV = {
@@ -77,20 +76,31 @@ def eav_options(
     preset: Preset | None,
     face_weights: str | None,
     voice_weights: str | None,
+    device: str = "auto",
 ) -> EavOptions:
     """Return what is run; open weights are loaded once, or downloaded, to see that they are of use.
+
+    ``device`` auto is the CPU: its processes train people side by side.
 
     Raises
     ------
     InputError
-        They are not.
+        They are not, or the device is not there or is shared by processes.
     """
+    from app.model_loading import choose_device
     from models.training.eav_network import EavNetwork
     from models.training.reproduce_eav import EavOptions
 
+    if device == "cuda" and (jobs > 1 or dask is not None):
+        raise InputError(
+            "EAV's people train one after another on a GPU",
+            where="--device cuda",
+            remedy="leave out --jobs and --dask",
+        )
+    device = choose_device("cpu" if device == "auto" else device)
     for name, weights in (("--face-weights", face_weights), ("--voice-weights", voice_weights)):
         if weights == "":
             raise InputError("expected a folder or a hub name, got nothing", where=name)
     network = EavNetwork((preset or Preset.SMALL).value, face_weights or "", voice_weights or "")
     network.check_weights()
-    return EavOptions(folder, quick, seed, jobs, dask, models, network)
+    return EavOptions(folder, quick, seed, jobs, dask, models, network, device)

@@ -97,7 +97,7 @@ def _crops(frames: NDArray[np.uint8], finder: FaceFinder, config: FeatureConfig)
 
 
 class ClipBatches:
-    """Clips as network input, one modality at a time for its own training.
+    """Clips as network input on the network's device, one modality at a time for its own training.
 
     Parameters
     ----------
@@ -109,7 +109,8 @@ class ClipBatches:
     def __init__(self, clips: ClipArrays, network: FusionNetwork, normaliser: Normaliser) -> None:
         assert normaliser.eeg is not None
         self.clips, self._network = clips, network
-        self.label = torch.from_numpy(clips.label)
+        self._device = next(network.parameters()).device
+        self.label = torch.from_numpy(clips.label).to(self._device)
         samples = torch.from_numpy(clips.raw)
         self._eeg = ((samples - normaliser.eeg.mean) / normaliser.eeg.sd)[:, :, None]  # (n, 30, 1, 500)
 
@@ -120,12 +121,12 @@ class ClipBatches:
         batch.eeg_step_mask = torch.ones(len(at), 1, dtype=torch.bool)
         batch.eeg_channel_mask = torch.ones(len(at), self._eeg.shape[1], dtype=torch.bool)
         batch.present[:, 0] = True
-        return batch
+        return batch.to(self._device)
 
     def frames(self, at: NDArray[np.intp]) -> Tensor:
         """Return crops (n, 3, size, size) of frames, counted through all clips."""
         n_frames = self.clips.crops.shape[1]
-        return as_crop(self.clips.crops[at // n_frames, at % n_frames])
+        return as_crop(self.clips.crops[at // n_frames, at % n_frames]).to(self._device)
 
     def face(self, frames: Tensor) -> NetworkInput:
         """Return single frames (n, 3, size, size) as windows, encoded with gradients."""
@@ -133,17 +134,19 @@ class ClipBatches:
         batch.face_tokens = self._network.encode_face(frames)[:, None]
         batch.face_mask[:] = True
         batch.present[:, 2] = True
-        return batch
+        return batch.to(self._device)
 
     def voice(self, at: NDArray[np.intp]) -> NetworkInput:
         """Return the clips' voices, encoded with gradients."""
         frames = torch.from_numpy(self.clips.mel[at])
         mask = torch.arange(frames.shape[1]) < torch.from_numpy(self.clips.n_mel[at])[:, None]
         batch = empty_input(len(at), self._network)
-        batch.voice_tokens, batch.voice_mask, times = self._network.encode_voice(frames, mask)
+        batch.voice_tokens, batch.voice_mask, times = self._network.encode_voice(
+            frames.to(self._device), mask.to(self._device)
+        )
         batch.voice_times = (5.0 - times).expand(len(at), -1)
         batch.present[:, 3] = True
-        return batch
+        return batch.to(self._device)
 
     def whole(self, at: NDArray[np.intp]) -> NetworkInput:
         """Return the clips with everything that is present in them."""
@@ -157,7 +160,7 @@ class ClipBatches:
         batch.face_mask = has_face[:, None].expand(-1, n_frames)
         batch.face_times = torch.linspace(5.0, 0.0, n_frames).expand(len(at), -1)
         batch.present[:, 2], batch.present[:, 3] = has_face, batch.voice_mask.any(dim=1)
-        return batch
+        return batch.to(self._device)
 
     def _face_tokens(self, at: NDArray[np.intp]) -> Tensor:
         """Return tokens (n, D) of frames, some at a time: all of 32 clips are too many for a ViT-B."""

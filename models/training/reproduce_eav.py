@@ -69,6 +69,7 @@ class EavOptions:
     dask: str | None = None
     keep_models: Path | None = None  # takes each person's network, in sub-<id>
     network: EavNetwork = field(default_factory=EavNetwork)
+    device: str = "cpu"  # of all training
 
     def stages(self) -> dict[str, StageOptions]:
         """Return the settings of each stage: of each modality, and ``fusion``.
@@ -201,6 +202,7 @@ class _Person:
         torch.manual_seed(job.options.seed)
         self._network = FusionNetwork(config)
         self._network.load_open_weights()
+        self._network.to(job.options.device)
         samples = torch.from_numpy(arrays[0].raw).transpose(1, 2)[..., None]  # (n, 500, 30, 1)
         self._normaliser = Normaliser(fit_eeg(samples))
         self._train, self._test = (ClipBatches(a, self._network, self._normaliser) for a in arrays)
@@ -235,7 +237,7 @@ class _Person:
         """Return what is kept, after `entries`."""
         protocol = f"{_PROTOCOL[0].upper()}{_PROTOCOL[1:]}."
         quick = self._options.quick
-        return PersonModel(self._network, self._normaliser, protocol, self._is_generated, quick)
+        return PersonModel(self._network.cpu(), self._normaliser, protocol, self._is_generated, quick)
 
     def _is_tested(self, modality: str) -> bool:
         """Tell whether a modality was trained and test clips have it."""
@@ -328,7 +330,7 @@ class _Person:
         for at in _parts(rows):
             batch = self._test.whole(at)
             mask, each = batch.face_mask, []
-            for frame in torch.eye(mask.shape[1], dtype=torch.bool):
+            for frame in torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device):
                 batch.face_mask = mask & frame
                 each.append(torch.softmax(self._network(batch).logits, dim=-1))
             parts.append(torch.stack(each, dim=1))
@@ -337,7 +339,7 @@ class _Person:
     def _entry(self, model: str, probs: Tensor, rows: NDArray[np.intp]) -> Entry:
         clips = self._test.clips
         predictions = Predictions(
-            probs.double().numpy(),
+            probs.double().cpu().numpy(),
             clips.label[rows],
             np.full(len(rows), self._subject),
             np.ones(len(rows), dtype=np.int64),

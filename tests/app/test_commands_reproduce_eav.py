@@ -13,7 +13,7 @@ from command_line import run
 
 from app.replay import ReplaySession
 from app.session_options import SessionOptions
-from models.checkpoint import load_checkpoint
+from models.checkpoint import WEIGHTS_FILE, load_checkpoint
 from models.datasets.eav import load_eav_clips
 from models.datasets.make.eav import make_eav
 from models.datasets.make.options import MakeOptions
@@ -188,7 +188,7 @@ def test_the_papers_preset_has_the_papers_sizes():
         (("eav", "--pretrain-epochs", "3"), "--pretrain-epochs: nothing is pre-trained for EAV"),
         (("eav", "--model", "m"), "--model: EAV's encoders take no pre-trained model"),
         (("eav", "--freeze"), "--freeze: EAV's encoders are always trained alone first"),
-        (("eav", "--device", "cuda"), "--device: EAV's people train on the CPU"),
+        (("eav", "--device", "tpu"), "--device: expected auto, cpu or cuda, got 'tpu'"),
         (("seed-iv", "--preset", "small"), "--preset: SEED's tables have neither face nor voice"),
         (("seed-v", "--face-weights", "w"), "--face-weights: SEED's tables have neither face nor voice"),
         (("seed-v", "--voice-weights", "w"), "--voice-weights: SEED's tables have neither face nor voice"),
@@ -205,6 +205,40 @@ def test_options_of_the_other_data_set_are_refused(
     assert code == 2
     assert message in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("shared", [("--jobs", "2"), ("--dask", "tcp://127.0.0.1:1")])
+def test_processes_do_not_share_a_gpu(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shared: tuple[str, ...]
+):
+    given = ("--table", "1", "--out", tmp_path / "out", "--device", "cuda", *shared)
+    code, _, err = run(capsys, "reproduce", "eav", tmp_path, *given)
+    assert code == 2
+    assert "--device cuda: EAV's people train one after another on a GPU" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_gpu_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    given = ("--table", "1", "--out", tmp_path / "out", "--device", "cuda")
+    code, _, err = run(capsys, "reproduce", "eav", tmp_path, *given)
+    assert code == 2
+    assert "--device cuda: no CUDA device is available" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_without_a_device_people_train_on_the_cpu(
+    eav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    given = ("--table", "1", "--quick", "--keep-models", "--json")
+    tables, weights = [], []
+    for name, options in (("without", ()), ("with", ("--device", "cpu"))):
+        code, printed, err = run(capsys, "reproduce", "eav", eav, *given, "--out", tmp_path / name, *options)
+        assert code == 0, err
+        tables.append(json.loads(printed))
+        weights.append((tmp_path / name / "models" / "sub-1" / WEIGHTS_FILE).read_bytes())
+    assert tables[0] == tables[1]
+    assert weights[0] == weights[1]
 
 
 def test_weights_that_do_not_serve_are_one_line(

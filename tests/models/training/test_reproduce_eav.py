@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -130,6 +130,29 @@ def test_fusion_trains_on_frozen_encoders(folder):
     after = person._network.state_dict()
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"fusion"}
+
+
+def test_everything_of_a_batch_is_on_the_networks_device(folder):
+    person = _Person(job(folder, device="meta"))  # has no numbers, but refuses to be mixed with another
+    clips, at = person._test, np.arange(N_TEST)
+    for batch in (clips.eeg(at), clips.face(clips.frames(at)), clips.voice(at), clips.whole(at)):
+        assert {getattr(batch, part.name).device.type for part in fields(batch)} == {"meta"}
+    assert clips.label.device.type == "meta"
+    assert person._fused(at).shape == (N_TEST, 5)
+    assert person._fused_frames(at).shape == (N_TEST, 2, 5)
+    for modality in person._network.config.modalities:
+        with pytest.raises(RuntimeError, match="cannot be called on meta"):  # the first step's loss
+            person._train_alone(modality)
+    with pytest.raises(RuntimeError, match="cannot be called on meta"):
+        person._train_fusion()
+    assert {p.device.type for p in person._network.parameters()} == {"meta"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_person_trains_on_a_gpu(folder, tmp_path):
+    found = run_person(job(folder, device="cuda", keep_models=tmp_path))
+    assert list(found.entries) == ROWS
+    assert {p.device.type for p in found.model.network.parameters()} == {"cpu"}
 
 
 def test_a_kept_model_loads_and_runs_live(table, kept):
