@@ -82,7 +82,7 @@ def pretrain(
 
     Example: affectscope pretrain --seed-iv s4 --out m --quick
     """
-    from app.commands.stage_bars import StageBars, check_writable
+    from app.commands.stage_bars import StageBars, check_model_folder
     from app.model_loading import choose_device
     from models.training.corpus_sources import RECORDINGS, Source
     from models.training.distributed import joined_world
@@ -123,7 +123,7 @@ def pretrain(
     )
     with joined_world(chosen) as world, StageBars() as bars:
         if world.is_first:
-            check_writable(out)  # before hours of reading
+            check_model_folder(out)  # before hours of reading
         done = run(options, world, bars)
     if done is None:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -50,11 +51,16 @@ class StageBars:
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot hold the model before hours of work, not after them.
+    """Refuse a folder that cannot hold the result before hours of work, not after them.
 
     It is made only to be tried: work that then fails on its input leaves no empty folder behind.
+
+    Raises
+    ------
+    InputError
+        It cannot be written.
     """
-    probe = folder / "model.tmp"
+    probe = folder / f"{uuid4().hex}.tmp"  # the name of nothing that is there
     try:
         with new_folder(folder):
             probe.touch()
@@ -65,3 +71,20 @@ def check_writable(folder: Path) -> None:
             where=f"--out {folder}",
             remedy="choose another",
         ) from error
+
+
+def check_model_folder(folder: Path) -> None:
+    """Refuse a folder that cannot hold a model, or whose README would be lost to the model's card.
+
+    Raises
+    ------
+    InputError
+        It cannot be written, or a README is in it that is no older model's.
+    """
+    check_writable(folder)
+    if (folder / "README.md").exists() and not (folder / "config.json").exists():
+        raise InputError(
+            "README.md in it is no model's card and would be overwritten by one",
+            where=f"--out {folder}",
+            remedy="choose a new folder",
+        )

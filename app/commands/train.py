@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from acquisition.errors import InputError
-from app.commands.stage_bars import StageBars, check_writable
+from app.commands.stage_bars import StageBars, check_model_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +47,7 @@ def train(
         n_jobs=jobs,
         epochs_scale=0.1 if quick else 1.0,
     )
-    check_writable(out)
+    check_model_folder(out)
     with StageBars() as bars:
         sha256 = train_simulated(out, options, bars)
     print(f"{out}: trained on simulated data only, sha256 {sha256[:16]}")

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from acquisition.errors import InputError
 from app.__main__ import main
+from app.commands.stage_bars import check_model_folder, check_writable
 
 
 def run(*arguments: str) -> int:
@@ -62,3 +64,14 @@ def test_emodb_prints_json_and_what_was_left_out(tmp_path: Path, capsys: pytest.
     assert result["quick"] is True
     assert result["left_out"][0]["subject"] == "09"
     assert "09a02Wa.wav" in printed.err
+
+
+def test_a_folder_is_tried_without_touching_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "model.tmp").write_text("mine")
+    check_writable(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.tmp"]
+    (tmp_path / "README.md").write_text("mine too")
+    with pytest.raises(InputError, match="would be overwritten"):
+        check_model_folder(tmp_path)
+    (tmp_path / "config.json").touch()
+    check_model_folder(tmp_path)
