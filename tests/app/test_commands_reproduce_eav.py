@@ -63,7 +63,7 @@ def test_open_weights_are_taken_told_of_and_no_longer_needed(
     code, printed, err = run(capsys, "reproduce", "eav", eav, *options, *named)
     assert code == 0, err
     assert "LOAD REPORT" not in err
-    for words in (printed, (out / "README.md").read_text()):
+    for words in (printed, (out / "table.md").read_text()):
         assert f"The ViT begins with the weights of {mine / 'vit'} (2 layers of width 16)" in words
         assert "Its head trains first, 4 epochs at a learning rate of up to 5e-4" in words
         assert "then both, 6 epochs at up to 5e-6, in batches of 8; the paper's code has 10 and 15" in words
