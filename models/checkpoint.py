@@ -19,6 +19,8 @@ from models.config import ModelConfig
 from models.network import FusionNetwork
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
+#: Beside them where training wrote it: `models.training.training_record`.
+RECORD_FILE = "training.json"
 _NETWORK, _NORMALISER = "network.", "normaliser."
 _REMEDY = "copy the model folder again, or train a new one with `affectscope train`"
 
@@ -88,6 +90,7 @@ def save_checkpoint(
     (folder / CONFIG_FILE).write_bytes(text.encode())
     (folder / WEIGHTS_FILE).write_bytes(weights)
     (folder / CARD_FILE).write_bytes(card_text.encode())
+    (folder / RECORD_FILE).unlink(missing_ok=True)  # it is of the older model
     return _sha256(text.encode(), weights)
 
 

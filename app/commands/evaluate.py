@@ -21,7 +21,7 @@ from assets import DEMO_MODEL
 if TYPE_CHECKING:
     from models.datasets.emodb import Utterance
     from models.datasets.types import LeftOut
-    from models.training.evaluate_trials import TrialTest
+    from models.training.tested_trials import TrialTest
 
 SETS, RECORDINGS = ("seed-iv", "seed-v", "eav"), ("xdf", "raw")
 #: Options that mean something, by what is evaluated on.
@@ -198,8 +198,8 @@ def _trial_test(
     trial_s: float | None,
 ) -> TrialTest:
     from models.checkpoint import load_config
-    from models.training.evaluate_trials import TrialTest
     from models.training.protocols import LabelledSource
+    from models.training.tested_trials import TrialTest
 
     model = model or DEMO_MODEL
     origin = load_config(model).feature_origin if kind in SETS else "raw"
@@ -213,7 +213,7 @@ def _evaluate_trials(test: TrialTest, out: Path | None, as_json: bool) -> None:
     if out is not None:
         check_writable(out)
     with StageBars() as bars:
-        found = evaluate_trials(test, lambda share, words: bars("testing", share, float("nan"), words))
+        found = evaluate_trials(test, bars)
     paths = write_table(found, out) if out is not None else []
     if as_json:
         print(json.dumps(found.to_dict()))

@@ -193,10 +193,10 @@ def finetune(
         base,
         goes_on,
         seen,
-        record or TrainingRecord(),
+        TrainingRecord() if model is None else record or TrainingRecord(complete=False),
         out,
         command_line(context),
-        _is_generated(source),
+        source.is_generated,
         quick,
     )
     _run(task, as_json)
@@ -213,19 +213,12 @@ def _one_of(folders: dict[str, Path | None]) -> tuple[str, Path]:
     return given[0]
 
 
-def _is_generated(source: LabelledSource) -> bool:
-    """Tell whether nobody was measured: a generated folder, or a recording of simulated streams."""
-    from models.training.corpus_sources import Source
-
-    return Source(source.kind, source.path).is_generated
-
-
 def _run(task: _Task, as_json: bool) -> None:
     from models.checkpoint import save_checkpoint
     from models.datasets.windows import steps_that_fit
     from models.training.finetune_report import finetuned_card
     from models.training.protocols import missing_classes
-    from models.training.training_record import record_of, write_record
+    from models.training.training_record import record_of_labels, record_of_recordings, write_record
 
     trials, left_out = _trials(task)
     task = replace(
@@ -237,6 +230,8 @@ def _run(task: _Task, as_json: bool) -> None:
         ),
     )
     trained_on = _words(task, trials)
+    recordings = [task.source.path] if task.source.kind in RECORDINGS else []
+    read_now = record_of_recordings(recordings, labels=True)
     model, report, chosen = _trained(task, trials, trained_on)
     if task.seen:
         model = replace(model, config=replace(model.config, transductive=True))
@@ -245,8 +240,7 @@ def _run(task: _Task, as_json: bool) -> None:
             print(f"note: {note}", file=sys.stderr)
     card = finetuned_card(model, report, task.command, task.generated, task.quick)
     sha256 = save_checkpoint(task.out, model.config, model.network, model.normaliser.to_dict(), card)
-    read_now = [task.source.path] if task.source.kind in RECORDINGS else []
-    write_record(task.out, task.record.then(record_of(read_now, chosen, labels=True)))
+    write_record(task.out, task.record.then(read_now).then(record_of_labels(chosen)))
     if as_json:
         print(json.dumps(_result(task, model, report, left_out, sha256)))
         return

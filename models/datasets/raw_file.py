@@ -114,6 +114,22 @@ def raw_file_sequence(
                  adapter.spec.ch_names, "raw", str(path))  # fmt: skip
 
 
+def data_files(path: Path) -> list[Path]:
+    """Return the files that hold a recording's samples: of BrainVision or EEGLAB not the header's.
+
+    Raises
+    ------
+    InputError
+        If it is neither XDF nor what MNE reads.
+    """
+    if path.suffix.lower() in (".xdf", ".xdfz"):
+        return [path]
+    named = [Path(name) for name in _opened(path).filenames if name is not None]
+    if files := sorted(name for name in named if name.is_file()):
+        return files
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
 def _opened(path: Path) -> Any:
     from mne.io import read_raw
 

@@ -52,7 +52,7 @@ def seen_without_labels(config: ModelConfig, kind: str, path: Path, record: Trai
     InputError
         If the recording cannot be read.
     """
-    if config.transductive:
+    if config.transductive and (kind in PUBLISHED or record is None or not record.complete):
         return "transductive: test trials entered pre-training, without labels"
     if kind not in PUBLISHED and record is not None and record.holds(path, labels=False):
         return f"transductive: {path.name} entered pre-training whole, without labels"

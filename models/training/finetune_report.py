@@ -12,6 +12,7 @@ from models.baselines.registry import BASELINES
 from models.datasets.splits import cross_validation
 from models.datasets.types import Trial, WindowSet
 from models.datasets.windows import cut_windows
+from models.training.conditions import conditions, held_modalities
 from models.training.finetune import Finetuned, Progress, finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.scores import Predictions, Scores, per_trial, score, wilson_interval
@@ -61,15 +62,10 @@ class Report:
 def report_on_test(model: TrialClassifier, test: Sequence[Trial], protocol: str, seed: int = 1) -> Report:
     """Return the scores on test trials, with each modality alone and with masked EEG channels."""
     extra: dict[str, Scores] = {}
-    modalities = model.config.modalities
-    if len(modalities) > 1:
-        for modality in modalities:
-            removed = " and ".join(m for m in modalities if m != modality)
-            extra[f"{modality} alone, {removed} removed"] = _trial_score(model.predict(test, [modality]))
-    if "eeg" in modalities:
-        for share in (0.3, 0.5, 0.7):
-            masked = model.predict(test, mask=share, seed=seed)
-            extra[f"{share:.0%} of the EEG channels hidden"] = _trial_score(masked)
+    for one in conditions(held_modalities(model.config.modalities, test))[1:]:
+        found = model.predict(test, one.modalities, mask=one.mask, seed=seed)
+        name = f"{one.mask:.0%} of the EEG channels hidden" if one.mask else one.words
+        extra[name] = _trial_score(found)
     return _report(protocol, model.predict(test), extra)
 
 

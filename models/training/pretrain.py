@@ -34,7 +34,7 @@ from models.training.distributed import World
 from models.training.pretrain_card import pretraining_card
 from models.training.pretrain_loop import LoopOptions, Outcome, Report, run_loop
 from models.training.pretrain_model import MaskedAutoencoder
-from models.training.training_record import record_of, write_record
+from models.training.training_record import TrainingRecord, record_of_recordings, write_record
 
 MODALITIES = ("eeg", "eye")
 DECODERS_FILE, REPORT_FILE = "pretraining.safetensors", "pretraining.json"
@@ -86,6 +86,8 @@ def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrain
     if world.is_first and not options.resume:
         _forget_older_run(options.out)
     world.wait()
+    recordings = [source.path for source in corpus.used if not source.is_dataset]
+    record = record_of_recordings(recordings if world.is_first else (), labels=False)
     torch.manual_seed(options.seed)
     network = FusionNetwork(config)
     scales: dict[str, EegScale | EyeScale] = {}
@@ -116,7 +118,8 @@ def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrain
     sha256 = save_checkpoint(options.out, config, network, normaliser.to_dict(), card)
     save_file({n: t.detach().contiguous() for n, t in decoders.items()}, options.out / DECODERS_FILE)
     done = Pretrained(sha256, outcomes, corpus)
-    _write_report(options, done, config)
+    write_record(options.out, record)
+    _write_report(options, done, config, record)
     return done
 
 
@@ -312,9 +315,9 @@ def _forget_older_run(out: Path) -> None:
         ) from error
 
 
-def _write_report(options: PretrainOptions, done: Pretrained, config: ModelConfig) -> None:
-    recordings = [source.path for source in done.corpus.used if not source.is_dataset]
-    write_record(options.out, record_of(recordings))
+def _write_report(
+    options: PretrainOptions, done: Pretrained, config: ModelConfig, record: TrainingRecord
+) -> None:
     report = {
         "sha256": done.sha256,
         "trained_on": config.trained_on,
@@ -323,7 +326,7 @@ def _write_report(options: PretrainOptions, done: Pretrained, config: ModelConfi
         "generated": [source.kind for source in done.corpus.used if source.is_generated],
         "features": done.corpus.features,
         "sources": done.corpus.words(),
-        "recordings": [path.name for path in recordings],
+        "recordings": [entry.name for entry in record.recordings],
         "test_trials_left_out": done.corpus.n_test,
         "left_out": [asdict(entry) for entry in done.corpus.left_out],
         "outcomes": {modality: asdict(outcome) for modality, outcome in done.outcomes.items()},

@@ -17,6 +17,7 @@ from models.datasets.seed_v import load_seed_v
 from models.datasets.splits import coverage, first_trials, trials_per_class
 from models.datasets.types import LeftOut, Trial
 from models.datasets.xdf_trials import xdf_trials
+from models.training.corpus_sources import Source
 
 #: Data sets with a published split; the others are cross-validated.
 PUBLISHED = ("seed-iv", "seed-v", "eav")
@@ -117,6 +118,11 @@ class LabelledSource:
     montage: str | None = None  # xdf and raw
     events: str | None = None  # xdf and raw: MARKER=CLASS,...
     trial_s: float | None = None  # xdf and raw
+
+    @property
+    def is_generated(self) -> bool:
+        """True where nobody was measured."""
+        return Source(self.kind, self.path).is_generated
 
     def trials(
         self,

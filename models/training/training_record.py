@@ -1,7 +1,8 @@
-"""What trained a model, kept beside it for programs: a test on the same recording must say so or be refused.
+"""What trained a model, kept beside it for programs: tests on the same person or recording must say so.
 
-Published data sets need no entry: training and test trials are divided by their split, and a model that saw
-test trials without labels says so in its config. A recording enters training whole.
+Of a published data set the test trials never train, by the split; that a model saw them without labels is in
+its config. A recording enters training whole, and is known again by its bytes: a copy under another name is
+found, a copy that was written anew (converted, cut, with predictions in it) is not.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from acquisition.errors import InputError
+from models.checkpoint import RECORD_FILE
+from models.datasets.raw_file import data_files
 from models.datasets.splits import coverage
 from models.datasets.types import Trial
 
-RECORD_FILE = "training.json"
 _BLOCK = 1 << 20
 
 
@@ -25,16 +27,27 @@ class SeenRecording:
     """One recording that training read."""
 
     name: str  # of the file: for messages
-    sha256: str  # of its bytes: what it is known by, however it is called now
+    sha256: str  # of its data: what it is known by, however it is called now
     labels: bool  # read with its labels
 
 
 @dataclass(frozen=True)
+class SeenSession:
+    """One person's session of a data set of which labelled trials trained."""
+
+    dataset: str
+    subject: str
+    session: int
+
+
+@dataclass(frozen=True)
 class TrainingRecord:
-    """Recordings and labels that trained a model and those it began with."""
+    """Recordings, people and labels that trained a model and those it began with."""
 
     recordings: tuple[SeenRecording, ...] = ()
+    sessions: tuple[SeenSession, ...] = ()
     trials_per_class: Mapping[str, int] = field(default_factory=dict)  # empty: no labels yet
+    complete: bool = True  # False where a model it began with has no record
 
     @property
     def n_classes(self) -> int:
@@ -57,28 +70,37 @@ class TrainingRecord:
         counts = dict(self.trials_per_class)
         for name, count in later.trials_per_class.items():
             counts[name] = counts.get(name, 0) + count
-        return TrainingRecord(tuple(dict.fromkeys((*self.recordings, *later.recordings))), counts)
+        return TrainingRecord(
+            tuple(dict.fromkeys((*self.recordings, *later.recordings))),
+            tuple(dict.fromkeys((*self.sessions, *later.sessions))),
+            counts,
+            self.complete and later.complete,
+        )
 
 
-def record_of(
-    paths: Iterable[Path] = (), trials: Sequence[Trial] = (), *, labels: bool = False
-) -> TrainingRecord:
-    """Return the record of one training on recordings, and of the labelled trials it was given.
+def record_of_recordings(paths: Iterable[Path], *, labels: bool) -> TrainingRecord:
+    """Return the record of a training on recordings.
 
     Raises
     ------
     InputError
         If a recording cannot be read.
     """
-    recordings = tuple(SeenRecording(path.name, recording_sha256(path), labels) for path in paths)
-    if not trials:
-        return TrainingRecord(recordings)
+    return TrainingRecord(tuple(SeenRecording(p.name, recording_sha256(p), labels) for p in paths))
+
+
+def record_of_labels(trials: Sequence[Trial]) -> TrainingRecord:
+    """Return the record of a training on labelled trials."""
     counts = coverage(trials)
-    return TrainingRecord(recordings, dict(zip(counts.label_names, counts.counts, strict=True)))
+    sessions = [SeenSession(trial.dataset, trial.subject, trial.session) for trial in trials]
+    return TrainingRecord(
+        sessions=tuple(dict.fromkeys(sessions)),
+        trials_per_class=dict(zip(counts.label_names, counts.counts, strict=True)),
+    )
 
 
 def recording_sha256(path: Path) -> str:
-    """Return the hex digest of a recording's bytes; of a folder's files in the order of their names.
+    """Return the hex digest of a recording's samples on disk, without headers that are files of their own.
 
     Raises
     ------
@@ -86,9 +108,8 @@ def recording_sha256(path: Path) -> str:
         If it cannot be read.
     """
     digest = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     try:
-        for file in files:
+        for file in data_files(path):
             with file.open("rb") as stream:
                 while block := stream.read(_BLOCK):
                     digest.update(block)
@@ -126,15 +147,21 @@ def read_record(folder: Path) -> TrainingRecord | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        recordings = tuple(
-            SeenRecording(str(entry["name"]), str(entry["sha256"]), bool(entry["labels"]))
-            for entry in found["recordings"]
+        return TrainingRecord(
+            tuple(
+                SeenRecording(str(entry["name"]), str(entry["sha256"]), bool(entry["labels"]))
+                for entry in found["recordings"]
+            ),
+            tuple(
+                SeenSession(str(entry["dataset"]), str(entry["subject"]), int(entry["session"]))
+                for entry in found["sessions"]
+            ),
+            {str(name): int(count) for name, count in found["trials_per_class"].items()},
+            bool(found["complete"]),
         )
-        counts = {str(name): int(count) for name, count in found["trials_per_class"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             "expected the record of the model's training, found damage",
             where=str(path),
             remedy="copy the model folder again, or train it anew",
         ) from error
-    return TrainingRecord(recordings, counts)

@@ -14,19 +14,29 @@ import pytest
 
 from acquisition.errors import InputError
 from models.checkpoint import load_checkpoint, save_checkpoint
-from models.config import ModelConfig
+from models.config import ModelConfig, preset
 from models.datasets.make.options import MakeOptions
 from models.datasets.make.seed_iv import make_seed_iv
 from models.datasets.splits import published_split
 from models.features.normalise import Normaliser
 from models.network import FusionNetwork
-from models.training.evaluate_trials import TrialTest, evaluate_trials
+from models.training.conditions import conditions, held_modalities
+from models.training.evaluate_trials import evaluate_trials as evaluate_with_progress
 from models.training.finetune import finetune
 from models.training.finetune_config import FinetuneOptions
 from models.training.protocols import LabelledSource
-from models.training.scores import per_trial, score
+from models.training.scores import per_trial, score, wilson_interval
 from models.training.table_files import write_table
-from models.training.training_record import RECORD_FILE, TrainingRecord, record_of, write_record
+from models.training.tables import Table
+from models.training.tested_trials import TrialTest
+from models.training.training_record import (
+    RECORD_FILE,
+    TrainingRecord,
+    read_record,
+    record_of_labels,
+    record_of_recordings,
+    write_record,
+)
 from models.training.trial_classifier import TrialClassifier
 
 QUICK = FinetuneOptions(few_epochs=2, stop_early=False, dcca=False)
@@ -35,6 +45,10 @@ LEFT_RIGHT = "1=left,2=right"
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def evaluate_trials(test: TrialTest) -> Table:
+    return evaluate_with_progress(test, lambda stage, share, loss, words: None)
 
 
 def save(
@@ -57,7 +71,7 @@ def m1(s4: LabelledSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier of person 1, from the training trials of the first session."""
     training, _ = published_split([t for t in s4.trials(["1"]) if t.session == 1])
     model = finetune(training, QUICK)
-    record = record_of(trials=training, labels=True)
+    record = record_of_labels(training)
     return save(tmp_path_factory.mktemp("m1"), model.config, model.network, model.normaliser, record)
 
 
@@ -85,35 +99,59 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record_movements(place / "two_raw.fif", 2)
     trials = LabelledSource("raw", one, events=LEFT_RIGHT).trials()
     model = finetune(trials, replace(QUICK, modalities=("eeg",)))
-    record = record_of([one], trials, labels=True)
+    record = record_of_recordings([one], labels=True).then(record_of_labels(trials))
     save(place / "model", model.config, model.network, model.normaliser, record)
     return place
 
 
-def on_file(place: Path, name: str, events: str = LEFT_RIGHT, model: str = "model") -> TrialTest:
-    return TrialTest(place / model, LabelledSource("raw", place / name, events=events))
+def on_file(place: Path, name: str, events: str = LEFT_RIGHT) -> TrialTest:
+    return TrialTest(place / "model", LabelledSource("raw", place / name, events=events))
 
 
 def test_every_session_is_scored_as_the_classifier_itself_answers(s4: LabelledSource, m1: Path) -> None:
     table = evaluate_trials(TrialTest(m1, s4))
-    whole = table.rows[0]
-    assert [(e.subject, e.session) for e in whole.entries] == [(s, n) for s in "12" for n in (1, 2, 3)]
     _, test = published_split([t for t in s4.trials(["2"]) if t.session == 3])
     checkpoint = load_checkpoint(m1)
     classifier = TrialClassifier(
         checkpoint.config, checkpoint.network, Normaliser.from_dict(checkpoint.normaliser_tensors)
     )
     found = classifier.predict(test)
-    of_trials = per_trial(found)
-    for mine, theirs in ((whole.entries[-1].window, found), (whole.entries[-1].trial, of_trials)):
+    strangers = next(row for row in table.rows if row.name.endswith("EEG and eyes; unknown people"))
+    for mine, theirs in (
+        (strangers.entries[-1].window, found),
+        (strangers.entries[-1].trial, per_trial(found)),
+    ):
         expected = score(theirs.probs, theirs.label)
         assert mine.confusion.tolist() == expected.confusion.tolist()
         assert mine.nll == pytest.approx(expected.nll, rel=1e-5)
     alone = classifier.predict(test, ["eye"])
-    eyes = next(row for row in table.rows if row.name.endswith("eyes alone, EEG removed"))
+    eyes = next(row for row in table.rows if row.name.endswith("eyes alone, EEG removed; unknown people"))
     assert eyes.entries[-1].window.accuracy == score(alone.probs, alone.label).accuracy
-    assert [row.mask for row in table.rows] == [0, 0, 0, 0.3, 0.5, 0.7]
     assert table.generated
+
+
+def test_people_who_trained_it_and_strangers_stand_in_rows_of_their_own(s4: LabelledSource, m1: Path) -> None:
+    rows = evaluate_trials(TrialTest(m1, s4)).rows
+    whole = {row.model.partition("; ")[2]: row for row in rows if row.mask == 0 and "alone" not in row.model}
+    assert {known: [(e.subject, e.session) for e in row.entries] for known, row in whole.items()} == {
+        "sessions that trained it": [("1", 1)],
+        "same people, other sessions": [("1", 2), ("1", 3)],
+        "unknown people": [("2", 1), ("2", 2), ("2", 3)],
+    }
+    assert [row.mask for row in rows] == 3 * [0, 0, 0, 0.3, 0.5, 0.7]
+
+
+def test_what_the_data_do_not_hold_has_no_row(moved: Path, s4: LabelledSource, tmp_path: Path) -> None:
+    _, test = published_split([t for t in s4.trials(["1"]) if t.session == 1])
+    blind = [replace(trial, eye=None) for trial in test]
+    assert [one.words for one in conditions(held_modalities(("eeg", "eye"), blind))] == 4 * ["EEG"]
+    assert held_modalities(("eeg",), test) == ["eeg"]
+
+
+def test_chance_and_interval_are_those_of_the_tested_trials(moved: Path) -> None:
+    found = evaluate_trials(on_file(moved, "two_raw.fif")).to_dict()["trials"][0]
+    assert (found["accuracy"], found["chance"], found["n_trials"]) == (1.0, 0.5, 8)
+    assert (found["low"], found["high"]) == pytest.approx(wilson_interval(1.0, 8))
 
 
 def test_files_hold_all_figures_and_who_was_taken_for_what(
@@ -135,12 +173,19 @@ def test_files_hold_all_figures_and_who_was_taken_for_what(
     assert set(json.loads(paths["table.json"].read_text())) >= {"rows", "subjects", "left_out"}
 
 
-def test_classes_that_never_trained_are_named(s4: LabelledSource, m1: Path) -> None:
-    record = json.loads((m1 / RECORD_FILE).read_text())["trials_per_class"]
-    never = [name for name, count in record.items() if count == 0]
-    table = evaluate_trials(TrialTest(m1, s4, subjects=("1",)))
-    assert {entry.classes_seen for entry in table.rows[0].entries} == {4 - len(never)}
-    assert bool(never) == any("It was never shown" in note for note in table.notes)
+def test_classes_that_never_trained_are_named(s4: LabelledSource, tmp_path: Path) -> None:
+    training, _ = published_split([t for t in s4.trials(["1"]) if t.session == 1])
+    names = training[0].label_names
+    training = [trial for trial in training if trial.label != training[0].label]
+    model = finetune(training, QUICK)
+    record = record_of_labels(training)
+    save(tmp_path / "m", model.config, model.network, model.normaliser, record)
+    table = evaluate_trials(TrialTest(tmp_path / "m", s4, subjects=("1",)))
+    never = {name for name, count in record.trials_per_class.items() if count == 0}
+    assert never
+    assert {entry.classes_seen for entry in table.rows[0].entries} == {len(names) - len(never)}
+    said = next(note for note in table.notes if "It was never shown" in note)
+    assert all(name in said for name in never)
 
 
 def test_a_recording_that_did_not_train_the_model_is_named_right_in_either_order(moved: Path) -> None:
@@ -159,28 +204,58 @@ def test_a_recording_that_trained_the_model_is_refused_whatever_its_name(moved: 
         evaluate_trials(TrialTest(moved / "model", source))
 
 
-def test_a_recording_that_pretraining_read_makes_the_figures_transductive(moved: Path) -> None:
-    shutil.copytree(moved / "model", moved / "knows")
-    write_record(moved / "knows", record_of([moved / "two_raw.fif"], labels=False))
-    table = evaluate_trials(on_file(moved, "two_raw.fif", model="knows"))
+def copied(moved: Path, place: Path, record: TrainingRecord | None) -> Path:
+    folder = Path(shutil.copytree(moved / "model", place / "copied"))
+    (folder / RECORD_FILE).unlink()
+    if record is not None:
+        write_record(folder, record)
+    return folder
+
+
+def test_a_recording_that_pretraining_read_makes_the_figures_transductive(
+    moved: Path, tmp_path: Path
+) -> None:
+    read = record_of_recordings([moved / "two_raw.fif"], labels=False)
+    test = replace(on_file(moved, "two_raw.fif"), model=copied(moved, tmp_path, read))
+    table = evaluate_trials(test)
     assert "transductive: two_raw.fif entered pre-training whole" in table.protocol
     assert all("(transductive)" in row.model for row in table.rows)
 
 
-def test_a_model_without_a_record_says_that_it_may_have_seen_everything(moved: Path) -> None:
-    shutil.copytree(moved / "model", moved / "silent")
-    (moved / "silent" / RECORD_FILE).unlink()
-    table = evaluate_trials(on_file(moved, "two_raw.fif", model="silent"))
-    assert any("does not say what trained it" in note for note in table.notes)
+def test_a_recording_that_pretraining_did_not_read_is_not_called_transductive(
+    moved: Path, tmp_path: Path
+) -> None:
+    checkpoint = load_checkpoint(moved / "model")
+    config = replace(checkpoint.config, transductive=True)  # for another recording's sake
+    scales = Normaliser.from_dict(checkpoint.normaliser_tensors)
+    read = record_of_recordings([moved / "one_raw.fif"], labels=False)
+    model = save(tmp_path / "m", config, checkpoint.network, scales, read)
+    assert "transductive" not in evaluate_trials(replace(on_file(moved, "two_raw.fif"), model=model)).protocol
+
+
+@pytest.mark.parametrize("record", [None, TrainingRecord(complete=False)])
+def test_a_model_without_a_whole_record_says_that_it_may_have_seen_everything(
+    moved: Path, tmp_path: Path, record: TrainingRecord | None
+) -> None:
+    model = copied(moved, tmp_path, record)
+    table = evaluate_trials(replace(on_file(moved, "two_raw.fif"), model=model))
+    assert any("does not say all that trained it" in note for note in table.notes)
     assert table.to_dict()["subjects"][0]["classes_seen"] is None
-    (moved / "silent" / RECORD_FILE).write_text('{"recordings": 3}')
+    (model / RECORD_FILE).write_text('{"recordings": 3}')
     with pytest.raises(InputError, match="the record of the model's training, found damage"):
-        evaluate_trials(on_file(moved, "two_raw.fif", model="silent"))
+        evaluate_trials(replace(on_file(moved, "two_raw.fif"), model=model))
 
 
-def test_a_trial_shorter_than_a_window_is_left_out_and_said(moved: Path) -> None:
-    record_movements(moved / "short_raw.fif", 3, last_s=6.0)
-    table = evaluate_trials(on_file(moved, "short_raw.fif"))
+def test_a_model_saved_over_another_does_not_inherit_its_record(moved: Path, tmp_path: Path) -> None:
+    folder = copied(moved, tmp_path, record_of_recordings([moved / "one_raw.fif"], labels=True))
+    checkpoint = load_checkpoint(folder)
+    save_checkpoint(folder, checkpoint.config, checkpoint.network, checkpoint.normaliser_tensors, "# New\n")
+    assert read_record(folder) is None
+
+
+def test_a_trial_shorter_than_a_window_is_left_out_and_said(moved: Path, tmp_path: Path) -> None:
+    short = record_movements(tmp_path / "short_raw.fif", 3, last_s=6.0)
+    table = evaluate_trials(TrialTest(moved / "model", LabelledSource("raw", short, events=LEFT_RIGHT)))
     assert table.rows[0].entries[0].trial.n == 7
     assert "expected at least 10 steps of 1 s, found 6" in table.left_out[0].why
 
@@ -194,6 +269,13 @@ def test_what_a_model_cannot_be_judged_on_is_said(moved: Path, s4: LabelledSourc
     ):
         with pytest.raises(InputError, match=said):
             evaluate_trials(test)
+
+
+def test_a_model_of_raw_eeg_is_refused(moved: Path, tmp_path: Path) -> None:
+    config = preset("small", labels=("left", "right"), ch_names=CH_NAMES, eeg_encoder="eegformer")
+    save(tmp_path / "m", config, FusionNetwork(config), Normaliser(), TrainingRecord())
+    with pytest.raises(InputError, match="the model reads raw EEG"):
+        evaluate_trials(replace(on_file(moved, "two_raw.fif"), model=tmp_path / "m"))
 
 
 def test_encoders_without_a_classifier_are_refused(moved: Path, tmp_path: Path) -> None:
