@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from acquisition.errors import InputError
+
+_MOST_OVERLAP_S = 0.5
 
 
 def parse_events(text: str) -> dict[str, str]:
@@ -37,9 +40,37 @@ def class_names(events: Mapping[str, str]) -> tuple[str, ...]:
 def no_trials(events: Mapping[str, str], markers: Iterable[str], where: str) -> InputError:
     """Return what to say when no marker begins a trial."""
     counts = Counter(markers).most_common(12)
-    found = ", ".join(f"{marker} ({n} times)" for marker, n in counts) or "no markers"
+    expected = f"markers {', '.join(events)}" if events else "markers that begin trials"
+    if not counts:
+        remedy = "give a recording with markers"
+        return InputError(f"expected {expected}, found no markers", where=where, remedy=remedy)
     return InputError(
-        f"expected markers {', '.join(events)}, found {found}",
+        f"expected {expected}, found {', '.join(f'{marker} ({n} times)' for marker, n in counts)}",
         where=where,
         remedy='name those that begin a trial: --events "MARKER=CLASS,..."',
     )
+
+
+def end_to_end(spans: Sequence[tuple[float, float]], where: str) -> list[tuple[float, float]]:
+    """Return (begin, end) of trials by their begin, none longer than until the next one begins.
+
+    Two trials that share samples would stand in training and test at once. A little is cut off, as times and
+    lengths are rounded; more than that means other lengths or other markers.
+
+    Raises
+    ------
+    InputError
+        If one trial reaches half a second or more into the next.
+    """
+    cut = []
+    for at, (begin, end) in enumerate(spans):
+        following = spans[at + 1][0] if at + 1 < len(spans) else math.inf
+        if end - following >= _MOST_OVERLAP_S:
+            raise InputError(
+                f"trial {at + 1} lasts {end - begin:.2f} s, and trial {at + 2} begins "
+                f"{following - begin:.2f} s after it: expected trials that do not overlap",
+                where=where,
+                remedy="give a shorter --trial-s, or --events that name fewer markers",
+            )
+        cut.append((begin, min(end, following)))
+    return cut

@@ -15,7 +15,7 @@ from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES, load_montage
 from acquisition.types import ChannelInfo, StreamHeader
 from models.datasets.entropy_steps import STEP_S, entropy_steps
-from models.datasets.events import class_names, no_trials
+from models.datasets.events import class_names, end_to_end, no_trials
 from models.datasets.types import Trial
 from models.features.config import FeatureConfig
 
@@ -72,11 +72,12 @@ def raw_file_trials(
         raise no_trials(events, texts, str(path))
     adapter = _adapter(raw, montage, ch_names, path)
     sfreq, label_names = float(raw.info["sfreq"]), class_names(events)
+    spans = [(float(o), float(o) + (float(d) if trial_s is None else trial_s)) for o, d, _ in chosen]
     trials = []
-    for number, (onset, duration, text) in enumerate(chosen, start=1):
-        length_s = float(duration) if trial_s is None else trial_s
-        start = round((float(onset) - raw.first_time) * sfreq)
-        stop = min(start + round(length_s * sfreq), raw.n_times)
+    for number, (begin, end) in enumerate(end_to_end(spans, str(path)), start=1):
+        text = chosen[number - 1][2]
+        start = round((begin - raw.first_time) * sfreq)
+        stop = min(start + round((end - begin) * sfreq), raw.n_times)
         if stop - start < STEP_S * sfreq:
             found_s = max(0, stop - start) / sfreq
             raise InputError(
@@ -160,4 +161,12 @@ def _adapter(raw: Any, montage: str | None, wanted: Sequence[str], path: Path) -
 
 def _microvolts(raw: Any, adapter: EegAdapter, start: int, stop: int) -> NDArray[np.float64]:
     """Return (C, n_times) of the adapter's channels."""
-    return adapter.convert(raw.get_data(start=start, stop=stop).T).T
+    try:
+        x = raw.get_data(start=start, stop=stop)
+    except Exception as error:  # as in opening: whatever the bytes happen to say
+        raise InputError(
+            f"the samples cannot be read: {str(error).splitlines()[0][:100] if str(error) else error!r}",
+            where=str(raw.filenames[0]),
+            remedy="is the file complete? copy it again",
+        ) from error
+    return adapter.convert(x.T).T

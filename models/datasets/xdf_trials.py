@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from acquisition.windows import WindowConfig
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
-from models.datasets.events import class_names, no_trials
+from models.datasets.events import class_names, end_to_end, no_trials
 from models.datasets.types import Trial
 from models.features.config import FeatureConfig
 from models.step_features import StepFeatures
@@ -162,7 +162,8 @@ def marked_spans(
     spans = _spans(markers, events, trial_s)
     if not spans:
         raise no_trials(events, [text for _, text in markers], str(path))
-    return spans
+    alone = end_to_end([(span.begin, span.end) for span in spans], str(path))
+    return [replace(span, end=end) for span, (_, end) in zip(spans, alone, strict=True)]
 
 
 def _markers(

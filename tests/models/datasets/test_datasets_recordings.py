@@ -11,7 +11,7 @@ import torch
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES, load_montage
 from acquisition.xdf.write import XdfWriter
-from models.datasets.events import class_names, parse_events
+from models.datasets.events import class_names, end_to_end, parse_events
 from models.datasets.raw_file import raw_file_sequence, raw_file_trials
 from models.datasets.windows import cut_windows, steps_that_fit
 from models.datasets.xdf_trials import xdf_sequence, xdf_trials
@@ -83,6 +83,41 @@ def test_steps_lie_wholly_between_a_marker_and_the_next(recording: tuple[Path, n
     assert np.isnan(longer[1].eeg[2:]).all()  # the recording ends within it
 
 
+def test_trials_that_share_samples_are_refused_for_they_would_test_what_they_train(
+    recording: tuple[Path, np.ndarray], tmp_path: Path
+):
+    import mne
+
+    with pytest.raises(
+        InputError, match=r"trial 1 lasts 7.50 s, and trial 2 begins 6.90 s after it.*--trial-s"
+    ):
+        xdf_trials(recording[0], None, {"calm": "calm", "rage": "angry"}, trial_s=7.5)
+    raw = mne.io.RawArray(1e-5 * np.ones((1, 4000)), mne.create_info(["Cz"], 200.0, "eeg"), verbose="error")
+    raw.set_annotations(mne.Annotations([2.0, 6.0], [9.0, 4.0], ["block", "calm"]))
+    raw.save(tmp_path / "try_raw.fif", verbose="error")
+    with pytest.raises(InputError, match=r"trial 1 lasts 9.00 s, and trial 2 begins 4.00 s after it"):
+        raw_file_trials(tmp_path / "try_raw.fif")
+    assert len(raw_file_trials(tmp_path / "try_raw.fif", trial_s=4.0)) == 2
+
+
+def test_a_trial_that_reaches_a_little_into_the_next_is_cut():
+    assert end_to_end([(0.0, 4.2), (4.1, 8.0), (9.0, 9.5)], "") == [(0.0, 4.1), (4.1, 8.0), (9.0, 9.5)]
+
+
+def test_a_file_that_breaks_off_says_so(tmp_path: Path):
+    import mne
+
+    data = 1e-5 * np.random.default_rng(0).standard_normal((6, 9000))
+    raw = mne.io.RawArray(data, mne.create_info(6, 128.0, "eeg"), verbose="error")
+    raw.rename_channels(dict(zip(raw.ch_names, ["F3", "F4", "C3", "C4", "O1", "O2"], strict=True)))
+    raw.set_annotations(mne.Annotations([0.0, 12.0, 48.0], [12.0] * 3, ["a", "b", "a"]))
+    path = tmp_path / "try_raw.fif"
+    raw.save(path, verbose="error")
+    path.write_bytes(path.read_bytes()[:60_000])
+    with pytest.raises(InputError, match=r"try_raw.fif: the samples cannot be read: .*is the file complete"):
+        raw_file_trials(path)
+
+
 def test_missing_markers_are_answered_with_those_there_are(recording: tuple[Path, np.ndarray]):
     with pytest.raises(InputError, match=r"expected markers joy, found calm \(2 times\), end \(2.*--events"):
         xdf_trials(recording[0], None, {"joy": "a"})
@@ -90,6 +125,15 @@ def test_missing_markers_are_answered_with_those_there_are(recording: tuple[Path
         xdf_trials(recording[0], None, {"calm": "a"}, trial_s=0.4)
     with pytest.raises(InputError, match="expected a stream of markers, found none"):
         xdf_trials(DEMO, None, {"1": "a"})
+
+
+def test_a_file_without_any_marker_is_not_asked_for_their_names(tmp_path: Path):
+    import mne
+
+    raw = mne.io.RawArray(np.ones((1, 400)), mne.create_info(["Cz"], 200.0, "eeg"), verbose="error")
+    raw.save(tmp_path / "try_raw.fif", verbose="error")
+    with pytest.raises(InputError, match="expected markers that begin trials, found no markers"):
+        raw_file_trials(tmp_path / "try_raw.fif")
 
 
 @pytest.mark.real_data
