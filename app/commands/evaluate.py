@@ -17,19 +17,19 @@ from app.commands.table_screen import show_confusion, show_table
 from app.commands.train import difficulty_value
 from app.tables import make_console
 from assets import DEMO_MODEL
+from models.datasets.kinds import PUBLISHED, RECORDINGS
 
 if TYPE_CHECKING:
     from models.datasets.emodb import Utterance
     from models.datasets.types import LeftOut
     from models.training.tested_trials import TrialTest
 
-SETS, RECORDINGS = ("seed-iv", "seed-v", "eav"), ("xdf", "raw")
 #: Options that mean something, by what is evaluated on.
 _OPTIONS = {
     "simulated": ("simulated", "model", "subjects", "trials", "trial_s", "difficulty", "jobs"),
     "emodb": ("test", "quick"),
     "generated": ("quick", "jobs"),
-    **dict.fromkeys(SETS, ("model", "subject", "session", "out")),
+    **dict.fromkeys(PUBLISHED, ("model", "subject", "session", "out")),
     **dict.fromkeys(RECORDINGS, ("model", "montage", "events", "trial_s", "out")),
 }
 _LEAST_TRIAL_S, _TRIAL_S = 10.0, 24.0  # of simulated people
@@ -202,7 +202,7 @@ def _trial_test(
     from models.training.tested_trials import TrialTest
 
     model = model or DEMO_MODEL
-    origin = load_config(model).feature_origin if kind in SETS else "raw"
+    origin = load_config(model).feature_origin if kind in PUBLISHED else "raw"
     return TrialTest(model, LabelledSource(kind, path, origin, montage, events, trial_s), subjects, session)
 
 

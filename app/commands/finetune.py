@@ -13,8 +13,9 @@ import typer
 
 from acquisition.errors import InputError
 from app.commands import options as opt
-from app.commands.finetune_options import RECORDINGS, check_from_scratch, check_together, command_line
+from app.commands.finetune_options import check_from_scratch, check_together, command_line
 from app.commands.stage_bars import StageBars, check_writable
+from models.datasets.kinds import PUBLISHED, RECORDINGS
 
 if TYPE_CHECKING:
     from models.datasets.types import LeftOut, Trial
@@ -259,7 +260,6 @@ def _trained(
     from models.datasets.splits import published_split
     from models.training.finetune import finetune as train
     from models.training.finetune_report import report_by_cross_validation, report_on_test
-    from models.training.protocols import PUBLISHED
 
     report: Report | None = None
     with StageBars() as bars:
@@ -286,7 +286,6 @@ def _trained(
 
 def _trials(task: _Task) -> tuple[list[Trial], list[LeftOut]]:
     """Return the trials to work on, and what of them could not be read."""
-    from models.training.protocols import PUBLISHED
 
     source, subject, session = task.source, task.subject, task.session
     config = task.base.config if task.base else None

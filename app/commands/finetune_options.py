@@ -10,8 +10,8 @@ from pathlib import Path
 import typer
 
 from acquisition.errors import InputError
+from models.datasets.kinds import RECORDINGS
 
-RECORDINGS = ("xdf", "raw")
 #: Options that hold a path, of which a model card keeps the last part.
 _PATHS = ("out", "model", "seed_iv", "seed_v", "eav", "xdf", "raw", "montage")
 

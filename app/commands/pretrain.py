@@ -10,6 +10,7 @@ import typer
 
 from acquisition.errors import InputError
 from app.commands import options as opt
+from models.datasets.kinds import RECORDINGS
 
 
 class Context(enum.StrEnum):
@@ -84,7 +85,7 @@ def pretrain(
     """
     from app.commands.stage_bars import StageBars, check_model_folder
     from app.model_loading import choose_device
-    from models.training.corpus_sources import RECORDINGS, Source
+    from models.training.corpus_sources import Source
     from models.training.distributed import joined_world
     from models.training.pretrain import PretrainOptions
     from models.training.pretrain import pretrain as run

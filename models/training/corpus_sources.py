@@ -13,6 +13,7 @@ from acquisition.header import is_simulated
 from acquisition.montage import load_montage
 from acquisition.xdf.scan import scan_xdf
 from models.datasets import eav, seed_iv, seed_v
+from models.datasets.kinds import PUBLISHED
 from models.datasets.make.folder import is_generated
 from models.datasets.raw_file import raw_file_sequence
 from models.datasets.splits import published_split
@@ -28,22 +29,20 @@ _FOLDERS = {
     ("seed-v", "raw"): (seed_v.RAW,),
     ("seed-v", "published"): (seed_v.EEG, seed_v.EYE),
 }
-DATASETS = ("seed-iv", "seed-v", "eav")
-RECORDINGS = ("xdf", "raw")
 
 
 @dataclass(frozen=True)
 class Source:
     """One folder or file of a corpus."""
 
-    kind: str  # of DATASETS or RECORDINGS
+    kind: str  # of PUBLISHED or RECORDINGS
     path: Path
     montage: str | None = None  # of a recording: as ``--montage``
 
     @property
     def is_dataset(self) -> bool:
         """True for a published set, which has test trials."""
-        return self.kind in DATASETS
+        return self.kind in PUBLISHED
 
     @property
     def is_generated(self) -> bool:

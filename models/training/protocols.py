@@ -11,6 +11,7 @@ from acquisition.montage import SEED_CH_NAMES
 from models.config import ModelConfig
 from models.datasets.eav import load_eav
 from models.datasets.events import parse_events
+from models.datasets.kinds import PUBLISHED as PUBLISHED  # also of this module: others ask it for them
 from models.datasets.raw_file import raw_file_trials
 from models.datasets.seed_iv import load_seed_iv
 from models.datasets.seed_v import load_seed_v
@@ -18,9 +19,6 @@ from models.datasets.splits import coverage, first_trials, trials_per_class
 from models.datasets.types import LeftOut, Trial
 from models.datasets.xdf_trials import xdf_trials
 from models.training.corpus_sources import Source
-
-#: Data sets with a published split; the others are cross-validated.
-PUBLISHED = ("seed-iv", "seed-v", "eav")
 
 
 @dataclass(frozen=True)
