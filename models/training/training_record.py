@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from acquisition.errors import InputError
 from models.checkpoint import RECORD_FILE
@@ -19,6 +20,7 @@ from models.datasets.raw_file import data_files
 from models.datasets.splits import coverage
 from models.datasets.types import Trial
 
+_T = TypeVar("_T")
 _BLOCK = 1 << 20
 
 
@@ -143,25 +145,35 @@ def read_record(folder: Path) -> TrainingRecord | None:
         If it is damaged.
     """
     path = folder / RECORD_FILE
-    if not path.is_file():
+    if not path.exists():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return TrainingRecord(
-            tuple(
-                SeenRecording(str(entry["name"]), str(entry["sha256"]), bool(entry["labels"]))
-                for entry in found["recordings"]
-            ),
-            tuple(
-                SeenSession(str(entry["dataset"]), str(entry["subject"]), int(entry["session"]))
-                for entry in found["sessions"]
-            ),
-            {str(name): int(count) for name, count in found["trials_per_class"].items()},
-            bool(found["complete"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return _parsed(json.loads(path.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             "expected the record of the model's training, found damage",
             where=str(path),
             remedy="copy the model folder again, or train it anew",
         ) from error
+
+
+def _parsed(found: Any) -> TrainingRecord:
+    """Return the record that JSON holds; `TypeError` where a value is of another type than was written."""
+    recordings = [
+        SeenRecording(_of(str, entry["name"]), _of(str, entry["sha256"]), _of(bool, entry["labels"]))
+        for entry in _of(list, found["recordings"])
+    ]
+    sessions = [
+        SeenSession(_of(str, entry["dataset"]), _of(str, entry["subject"]), _of(int, entry["session"]))
+        for entry in _of(list, found["sessions"])
+    ]
+    counts = {name: _of(int, count) for name, count in _of(dict, found["trials_per_class"]).items()}
+    if any(count < 0 for count in counts.values()):
+        raise ValueError("a negative count")
+    return TrainingRecord(tuple(recordings), tuple(sessions), counts, _of(bool, found["complete"]))
+
+
+def _of(kind: type[_T], value: Any) -> _T:
+    if type(value) is not kind:  # not isinstance: a bool is no count
+        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
+    return value

@@ -74,3 +74,31 @@ def test_a_damaged_record_is_refused_in_one_line(tmp_path: Path, text: str) -> N
     with pytest.raises(InputError, match="expected the record of the model's training, found damage"):
         read_record(tmp_path)
     assert read_record(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("trials_per_class", '{"sad": 1e999}'),
+        ("trials_per_class", '{"sad": -3}'),
+        ("trials_per_class", '{"sad": true}'),
+        ("recordings", "{}"),
+        ("recordings", '[{"name": "a", "sha256": "b", "labels": "false"}]'),
+        ("recordings", '[{"name": null, "sha256": null, "labels": true}]'),
+        ("sessions", "[" * 100_000),
+        ("sessions", '[{"dataset": "seed-iv", "subject": 1, "session": 1}]'),
+        ("complete", '"false"'),
+    ],
+)
+def test_a_value_of_another_type_is_damage(tmp_path: Path, name: str, value: str) -> None:
+    whole = {"recordings": "[]", "sessions": "[]", "trials_per_class": "{}", "complete": "true"}
+    parts = ", ".join(f'"{key}": {text}' for key, text in (whole | {name: value}).items())
+    (tmp_path / "training.json").write_text("{" + parts + "}")
+    with pytest.raises(InputError, match="expected the record of the model's training, found damage"):
+        read_record(tmp_path)
+
+
+def test_a_folder_in_place_of_the_record_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "training.json").mkdir()
+    with pytest.raises(InputError, match="found damage"):
+        read_record(tmp_path)
