@@ -102,7 +102,27 @@ def raw_file_sequence(
     config: FeatureConfig | None = None,
     ch_names: Sequence[str] = SEED_CH_NAMES,
 ) -> Trial:
-    """Return a whole file as one unlabelled sequence of steps, for pre-training; label -1."""
+    """Return a whole file as one unlabelled sequence of steps, for pre-training.
+
+    Parameters
+    ----------
+    path : Path
+    montage : str, optional
+    subject : str
+    config : FeatureConfig, optional
+    ch_names : sequence of str
+        All as in `raw_file_trials`.
+
+    Returns
+    -------
+    Trial
+        From the first sample to the last, whatever the annotations say; its label is -1.
+
+    Raises
+    ------
+    InputError
+        If MNE cannot read the file, no channel has a 10-20 name, or the montage does not fit.
+    """
     raw = _opened(path)
     adapter = _adapter(raw, montage, ch_names, path)
     sfreq, config = float(raw.info["sfreq"]), config or FeatureConfig()

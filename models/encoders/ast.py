@@ -23,6 +23,7 @@ from models.encoders.open_weights import (
     read_settings,
     square,
 )
+from models.features.config import FeatureConfig
 from models.features.log_mel import AUDIOSET_MEAN, AUDIOSET_SD
 
 
@@ -130,6 +131,10 @@ def open_ast(source: str) -> AstConfig:
     source : str
         Folder or hub name; see `models.encoders.open_weights`.
 
+    Returns
+    -------
+    AstConfig
+
     Raises
     ------
     InputError
@@ -161,16 +166,21 @@ def open_ast(source: str) -> AstConfig:
             expected = f"expected at least {least}"
             raise InputError(f"{name}: {expected}, found {size}", where=f"{source}: {CONFIG_FILE}")
     settings = read_settings(source, PREPROCESSOR_FILE)
-    for name, wanted in (("sampling_rate", 16000), ("num_mel_bins", config.n_mels)):
+    for name, wanted in (("sampling_rate", FeatureConfig().voice_sfreq), ("num_mel_bins", config.n_mels)):
         if settings.get(name, wanted) != wanted:
             where = f"{source}: {PREPROCESSOR_FILE}"
             raise InputError(f"{name}: expected {wanted}, found {settings[name]}", where=where)
-    _log_mel_scaling(source)
+    _log_mel_scaling(source)  # refuses what makes no sense now, not after a folder of people is read
     return config
 
 
 def _log_mel_scaling(source: str) -> tuple[list[float], list[float]]:
-    """Return gain and offset from our log-mel frames, scaled by AudioSet, to those of its own extractor."""
+    """Return gain and offset from our log-mel frames to those of the model's own extractor.
+
+    Ours are ``y = (x - AUDIOSET_MEAN) / (2 AUDIOSET_SD)``; with the extractor's own mean and SD, or with
+    AudioSet's where it names none, its are ``(x - mean) / (2 SD)`` (Gong et al. 2021), which is
+    ``y AUDIOSET_SD / SD + (AUDIOSET_MEAN - mean) / (2 SD)``; x itself where it does not normalise.
+    """
     settings = read_settings(source, PREPROCESSOR_FILE)
     (mean,) = numbers(settings, "mean", AUDIOSET_MEAN, 1, source)
     (sd,) = numbers(settings, "std", AUDIOSET_SD, 1, source)

@@ -33,6 +33,10 @@ def folder_of(source: str) -> Path:
     source : str
         A folder, or a hub name as OWNER/NAME. A name whose first part is a folder here is a mistyped path.
 
+    Returns
+    -------
+    Path
+
     Raises
     ------
     InputError
@@ -73,10 +77,21 @@ def _of_hub(name: str) -> Path:
 def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
     """Return a JSON file of the model; an empty dict for a preprocessor's that is not there.
 
+    Parameters
+    ----------
+    source : str
+        A folder or a hub name; see `folder_of`.
+    name : str
+        Of the file.
+
+    Returns
+    -------
+    dict of str to Any
+
     Raises
     ------
     InputError
-        ``config.json`` is missing, or the file is no JSON object.
+        There is no such model, ``config.json`` is missing, or the file is no JSON object.
     """
     path = folder_of(source) / name
     if name == PREPROCESSOR_FILE and not path.exists():
@@ -95,6 +110,18 @@ def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
 
 def read_config(source: str, config_class: Any) -> Any:
     """Return a model's configuration as that `transformers` class, refusing another kind's.
+
+    Parameters
+    ----------
+    source : str
+        A folder or a hub name; see `folder_of`.
+    config_class : type of PretrainedConfig
+        `transformers.ViTConfig` or `transformers.ASTConfig`.
+
+    Returns
+    -------
+    PretrainedConfig
+        Of that class.
 
     Raises
     ------
@@ -126,7 +153,25 @@ def read_config(source: str, config_class: Any) -> Any:
 
 
 def square(value: int | Sequence[int], name: str, source: str) -> int:
-    """Return one side of what must be square and not empty, as a patch."""
+    """Return one side of what must be square and not empty, as a patch.
+
+    Parameters
+    ----------
+    value : int or sequence of int
+        One side, or all sides.
+    name, source : str
+        The setting and its model, for the error.
+
+    Returns
+    -------
+    int
+        In pixels or mel frames.
+
+    Raises
+    ------
+    InputError
+        The sides differ, or are less than 1.
+    """
     sides = [value] if isinstance(value, int) else list(value)
     if len(set(sides)) != 1 or sides[0] < 1:
         raise InputError(f"{name}: expected a square, found {value}", where=f"{source}: {CONFIG_FILE}")
@@ -134,7 +179,30 @@ def square(value: int | Sequence[int], name: str, source: str) -> int:
 
 
 def numbers(settings: Mapping[str, Any], name: str, default: float, n: int, source: str) -> list[float]:
-    """Return n numbers of a preprocessor's settings, of which there may be one for all."""
+    """Return n numbers of a preprocessor's settings, of which there may be one for all.
+
+    Parameters
+    ----------
+    settings : mapping of str to Any
+        Of `read_settings`.
+    name : str
+        Of the setting.
+    default : float
+        For all, where the setting is not there.
+    n : int
+        One a channel.
+    source : str
+        The model, for the error.
+
+    Returns
+    -------
+    list of float
+
+    Raises
+    ------
+    InputError
+        There are more or fewer, or some are no finite numbers.
+    """
     value = settings.get(name, default)
     values = list(value) if isinstance(value, list) else [value] * n
     if len(values) != n or not all(isinstance(v, (int, float)) and abs(v) < 1e6 for v in values):
@@ -154,6 +222,8 @@ def copy_weights(source: str, model_class: Any, target: nn.Module, **options: An
         Of `transformers`, called with the options.
     target : Module
         Changed in place.
+    **options : Any
+        Of ``model_class``.
 
     Raises
     ------
@@ -211,7 +281,15 @@ def _copy(state: Mapping[str, Tensor], target: nn.Module, source: str) -> None:
 
 @torch.no_grad()
 def fold_into(projection: nn.Conv2d, gain: Sequence[float], offset: Sequence[float]) -> None:
-    """Make a convolution without padding answer to x as it did to ``gain * x + offset``, by channel."""
+    """Make a convolution without padding answer to x as it did to ``gain * x + offset``, by channel.
+
+    Parameters
+    ----------
+    projection : Conv2d
+        Of patches, with a bias; changed in place.
+    gain, offset : sequence of float
+        One an input channel.
+    """
     assert projection.bias is not None
     by_channel = projection.weight.new_tensor(offset)[None, :, None, None]
     projection.bias += (projection.weight * by_channel).sum(dim=(1, 2, 3))

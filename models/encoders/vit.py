@@ -108,6 +108,10 @@ def open_vit(source: str) -> VitConfig:
     source : str
         Folder or hub name; see `models.encoders.open_weights`.
 
+    Returns
+    -------
+    VitConfig
+
     Raises
     ------
     InputError
@@ -122,7 +126,7 @@ def open_vit(source: str) -> VitConfig:
     image_size, patch_size = (square(getattr(found, n), n, source) for n in ("image_size", "patch_size"))
     if patch_size > image_size:
         raise InputError(f"patch_size: expected at most {image_size}, found {patch_size}", where=where)
-    _pixel_scaling(source)
+    _pixel_scaling(source)  # refuses what makes no sense now, not after a folder of people is read
     return VitConfig(
         width=found.hidden_size,
         n_layers=found.num_hidden_layers,
