@@ -9,6 +9,7 @@ from models.config import ModelConfig
 from models.datasets.splits import coverage
 from models.datasets.types import LeftOut, Trial
 from models.features.normalise import Normaliser
+from models.training.allocator import keep_freed_memory
 from models.training.conditions import Condition, conditions, held_modalities
 from models.training.finetune_base import seen_without_labels
 from models.training.pretrain_loop import Report
@@ -48,6 +49,7 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
     InputError
         If the model cannot be judged on this, was trained on it with its labels, or nothing is left to test.
     """
+    keep_freed_memory()
     checkpoint, record = load_checkpoint(test.model), read_record(test.model)
     config = checkpoint.config
     check_model(config, test, record)
