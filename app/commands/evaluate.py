@@ -12,6 +12,7 @@ import typer
 from acquisition.errors import InputError
 from app.commands import evaluate_tables as show
 from app.commands import options as opt
+from app.commands.given_options import listed, refuse_others
 from app.commands.stage_bars import StageBars, check_writable
 from app.commands.table_screen import show_confusion, show_table
 from app.commands.train import difficulty_value
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
     from models.datasets.types import LeftOut
     from models.training.tested_trials import TrialTest
 
+_SIMULATED = "--simulated"
 #: Options that mean something, by what is evaluated on.
 _OPTIONS = {
-    "simulated": ("simulated", "model", "subjects", "trials", "trial_s", "difficulty", "jobs"),
+    _SIMULATED: ("simulated", "model", "subjects", "trials", "trial_s", "difficulty", "jobs"),
     "emodb": ("test", "quick"),
     "generated": ("quick", "jobs"),
     **dict.fromkeys(PUBLISHED, ("model", "subject", "session", "out")),
     **dict.fromkeys(RECORDINGS, ("model", "montage", "events", "trial_s", "out")),
 }
+_KINDS = tuple(kind for kind in _OPTIONS if kind != _SIMULATED)
 _LEAST_TRIAL_S, _TRIAL_S = 10.0, 24.0  # of simulated people
 
 
@@ -44,7 +47,7 @@ def evaluate(
     context: typer.Context,
     data: Annotated[
         str | None,
-        typer.Argument(help=f"{', '.join(_OPTIONS)[len('simulated, ') :]}.", show_default=False),
+        typer.Argument(help=f"{', '.join(_KINDS)}.", show_default=False),
     ] = None,
     folder: Annotated[Path | None, typer.Argument(help="Its folder or file.", show_default=False)] = None,
     simulated: Annotated[
@@ -115,19 +118,21 @@ def evaluate(
       affectscope evaluate generated --json
     """
     kind = _kind(data, folder, simulated)
-    _check_options(context, kind)
-    if kind == "simulated":
+    refuse_others(context, f"evaluate {kind}", _only_for_others(kind))
+    if kind == _SIMULATED:
         seconds = _simulated_s(trial_s)
         result = _evaluate_simulated(model or DEMO_MODEL, subjects, trials, seconds, difficulty, jobs)
-        tables = "simulated", "attention"
+        tables = show.simulated_table, show.attention_table
     elif kind == "generated":
-        result, tables = _evaluate_generated(quick, jobs), ("generated", "directions")
+        result = _evaluate_generated(quick, jobs)
+        tables = show.generated_table, show.directions_table
     elif folder is None:
         raise InputError(
             f"expected {kind} and its {'file' if kind in RECORDINGS else 'folder'}", where="evaluate"
         )
     elif kind == "emodb":
-        result, tables = _evaluate_emodb(folder, test, quick), ("speech", "confusion")
+        result = _evaluate_emodb(folder, test, quick)
+        tables = show.speech_table, show.confusion_table
     else:
         people = tuple(part.strip() for part in subject.split(",")) if subject else None
         _evaluate_trials(
@@ -137,36 +142,31 @@ def evaluate(
     if as_json:
         print(json.dumps(result))
         return
-    for name in tables:
-        make_console().print(getattr(show, f"{name}_table")(result))
+    for table in tables:
+        make_console().print(table(result))
 
 
 def _kind(data: str | None, folder: Path | None, simulated: bool) -> str:
     """Return what is evaluated on, an entry of ``_OPTIONS``."""
-    kinds = [kind for kind in _OPTIONS if kind != "simulated"]
     if simulated == (data is not None):
         raise InputError(
             "expected one thing to evaluate on" if simulated else "nothing to evaluate on",
             where="evaluate",
-            remedy=f"give --simulated, or one of {', '.join(kinds)} and its folder or file",
+            remedy=f"give --simulated, or one of {', '.join(_KINDS)} and its folder or file",
         )
     if data is None:
-        return "simulated"
-    if data not in kinds:
-        raise InputError(f"expected {', '.join(kinds)}; got {data}", where="evaluate")
+        return _SIMULATED
+    if data not in _KINDS:
+        raise InputError(f"expected {', '.join(_KINDS)}; got {data}", where="evaluate")
     if data == "generated" and folder is not None:
         raise InputError("it generates its own data", where=f"evaluate generated {folder}")
     return data
 
 
-def _check_options(context: typer.Context, kind: str) -> None:
-    """Refuse options that mean nothing for what is evaluated on, instead of passing over them."""
-    always = ("data", "folder", "as_json")
-    sources = {str(p.name): context.get_parameter_source(str(p.name)) for p in context.command.params}
-    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    if wrong := [name for name in given if name not in (*always, *_OPTIONS[kind])]:
-        names = " and ".join(f"--{name.replace('_', '-')}" for name in wrong)
-        raise InputError(f"{names}: not for this", where=f"evaluate {kind}", remedy="leave it out")
+def _only_for_others(kind: str) -> dict[str, str]:
+    """Return what each option is for that means nothing for this kind."""
+    others = {name for names in _OPTIONS.values() for name in names}.difference(_OPTIONS[kind])
+    return {name: f"only for {listed([k for k in _OPTIONS if name in _OPTIONS[k]])}" for name in others}
 
 
 def _simulated_s(trial_s: float | None) -> float:
