@@ -139,17 +139,7 @@ def finetune(
             remedy="give --model MODEL (see: affectscope pretrain), or --from-scratch",
         )
     kind, path = _one_of({"seed-iv": seed_iv, "seed-v": seed_v, "eav": eav, "xdf": xdf, "raw": raw})
-    check_together(
-        kind,
-        {
-            "--subject": subject is not None,
-            "--session": session is not None,
-            "--montage": montage is not None,
-            "--events": events is not None,
-            "--trial-s": trial_s is not None,
-            "--features published": features is opt.Features.PUBLISHED,
-        },
-    )
+    check_together(context, kind)
     wanted, base, seen, record = Labels.parse(labels), None, "", None
     if model is None:
         check_from_scratch(

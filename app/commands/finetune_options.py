@@ -10,23 +10,26 @@ from pathlib import Path
 import typer
 
 from acquisition.errors import InputError
+from app.commands.given_options import refuse_others
+from app.commands.options import Features
 from models.datasets.kinds import RECORDINGS
 
 #: Options that hold a path, of which a model card keeps the last part.
 _PATHS = ("out", "model", "seed_iv", "seed_v", "eav", "xdf", "raw", "montage")
 
 
-def check_together(kind: str, given: Mapping[str, bool]) -> None:
+def check_together(context: typer.Context, kind: str) -> None:
     """Refuse options that mean nothing for what is trained on, instead of passing over them."""
+    for_data_sets, for_recordings = ("subject", "session"), ("montage", "events", "trial_s")
     if kind in RECORDINGS:
-        others, what = ["--subject", "--session", "--features published"], "for data sets"
+        why = dict.fromkeys(for_data_sets, "only for data sets")
     else:
-        others, what = ["--montage", "--events", "--trial-s"], "for recordings"
-    if kind == "eav":
-        others.append("--features published")
-    if wrong := [name for name in others if given[name]]:
-        what = "for SEED's own features" if wrong == ["--features published"] else what
-        raise InputError(f"{' and '.join(wrong)}: only {what}", where=f"--{kind}", remedy="leave it out")
+        why = dict.fromkeys(for_recordings, "only for recordings")
+    refuse_others(context, f"--{kind}", why)
+    if context.params["features"] is Features.PUBLISHED and kind not in ("seed-iv", "seed-v"):
+        raise InputError(
+            "--features published: only for SEED's own features", where=f"--{kind}", remedy="leave it out"
+        )
 
 
 def check_from_scratch(given: Mapping[str, bool]) -> None:

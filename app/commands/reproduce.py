@@ -12,11 +12,13 @@ import typer
 
 from acquisition.errors import InputError
 from app.commands import options as opt
+from app.commands.given_options import refuse_others
 from app.commands.reproduce_eav_options import (
+    NOT_FOR_EAV,
+    NOT_FOR_SEED,
     FaceWeights,
     PresetOption,
     VoiceWeights,
-    check_given,
     eav_options,
 )
 from app.commands.stage_bars import StageBars, check_writable
@@ -37,6 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def reproduce(
+    context: typer.Context,
     dataset: Annotated[Dataset, typer.Argument(help="Which data set.")],
     folder: Annotated[Path, typer.Argument(help="Where it was unpacked or generated.")],
     table: Annotated[int | None, typer.Option(help="Of its paper: 1 to 4 for SEED, 1 for EAV.")] = None,
@@ -93,17 +96,8 @@ def reproduce(
 
     if table is None and figure is None:
         raise InputError("expected a table", where="--table", remedy="give --table 1")
-    given = {
-        "--model": model is not None,
-        "--pretrain-epochs": pretrain_epochs is not None,
-        "--epochs": epochs is not None,
-        "--freeze": freeze,
-        "--keep-models": keep_models,
-        "--preset": preset is not None,
-        "--face-weights": face_weights is not None,
-        "--voice-weights": voice_weights is not None,
-    }
-    check_given(dataset is Dataset.EAV, given)
+    not_for_it = NOT_FOR_EAV if dataset is Dataset.EAV else NOT_FOR_SEED
+    refuse_others(context, f"reproduce {dataset.value}", not_for_it)
     out = out or Path(f"{dataset.value}-table-{table or 1}")
     check_writable(out)
     if dataset is Dataset.EAV:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,35 +34,22 @@ VoiceWeights = Annotated[
     typer.Option(help="EAV: AST to begin with, a folder or Hugging Face hub name.", show_default=False),
 ]
 
-_ONLY_SEED = {
-    "--model": "EAV's encoders take no pre-trained model; --face-weights and --voice-weights name open ones",
-    "--pretrain-epochs": "nothing is pre-trained for EAV",
-    "--epochs": "each stage of EAV's training has its own number of epochs, less of each with --quick",
-    "--freeze": "EAV's encoders are always trained alone first, and then frozen",
+#: Why options of SEED's tables mean nothing for EAV, by parameter.
+NOT_FOR_EAV = {
+    "model": "EAV's encoders take no pre-trained model; --face-weights and --voice-weights name open ones",
+    "pretrain_epochs": "nothing is pre-trained for EAV",
+    "epochs": "each stage of EAV's training has its own number of epochs, less of each with --quick",
+    "freeze": "EAV's encoders are always trained alone first, and then frozen",
 }
 _PAPER_2 = "SEED's tables have neither face nor voice, and one size of network"
-_ONLY_EAV = {
-    "--keep-models": "SEED's classifiers are one a setting and session, and are not kept",
-    "--preset": _PAPER_2,
-    "--face-weights": _PAPER_2,
-    "--voice-weights": _PAPER_2,
+#: Why options of EAV mean nothing for SEED's tables.
+NOT_FOR_SEED = {
+    "keep_models": "SEED's classifiers are one a setting and session, and are not kept; "
+    "affectscope finetune makes one",
+    "preset": _PAPER_2,
+    "face_weights": _PAPER_2,
+    "voice_weights": _PAPER_2,
 }
-
-
-def check_given(is_eav: bool, given: Mapping[str, bool]) -> None:
-    """Refuse options that mean nothing for the data set, instead of passing over them.
-
-    Raises
-    ------
-    InputError
-        With the first of them and why.
-    """
-    refused = _ONLY_SEED if is_eav else _ONLY_EAV
-    for name, there in given.items():
-        if there and name in refused:
-            keeps = name == "--keep-models"
-            remedy = "leave it out, or make one with affectscope finetune" if keeps else "leave it out"
-            raise InputError(refused[name], where=name, remedy=remedy)
 
 
 def eav_options(
