@@ -27,8 +27,14 @@ from models.training.settings import Setting
 J = TypeVar("J")
 R = TypeVar("R")
 
-#: What the numbers of one person make a fit raise; faults of the program are mostly others.
-FIT_ERRORS = (ValueError, ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError)
+#: What one person's data make a fit raise; faults of the program are mostly others. The last is a GPU's.
+FIT_ERRORS = (
+    ValueError,
+    ArithmeticError,
+    np.linalg.LinAlgError,
+    torch.linalg.LinAlgError,
+    torch.OutOfMemoryError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +128,8 @@ def in_words(error: Exception) -> str:
     """Return one line on what ended one person's fit."""
     if isinstance(error, InputError):
         return str(error)
+    if isinstance(error, torch.OutOfMemoryError):  # its own words are a paragraph on the allocator
+        return "the GPU has too little free memory: end what else runs on it, or train with --device cpu"
     return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
 
 

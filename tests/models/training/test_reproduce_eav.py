@@ -216,13 +216,34 @@ def test_without_any_video_there_is_no_row_of_it(folder, tmp_path):
     assert load_checkpoint(tmp_path / "models" / "sub-1").config.modalities == ("eeg", "voice")
 
 
-def test_a_fit_that_numbers_break_leaves_the_person_out(folder):
-    class Diverging(Brief):
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (FloatingPointError("overflow in exp"), "FloatingPointError: overflow in exp"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation"),
+            "the GPU has too little free memory: end what else runs on it, or train with --device cpu",
+        ),
+    ],
+)
+def test_a_fit_that_numbers_or_memory_break_leaves_the_person_out(folder, error, why):
+    class Breaking(Brief):
         def stages(self):
-            raise FloatingPointError("overflow encountered in exp")
+            raise error
 
-    broken = replace(job(folder), options=Diverging(folder, quick=True))
-    assert run_person(broken).why == "FloatingPointError: overflow encountered in exp"
+    broken = replace(job(folder), options=Breaking(folder, quick=True))
+    assert run_person(broken).why == why
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_that_is_full_leaves_the_person_out(folder):
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-6)
+    try:
+        left_out = run_person(job(folder, device="cuda"))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert left_out.why.startswith("the GPU has too little free memory")
 
 
 def test_quick_is_less_of_everything(folder):
