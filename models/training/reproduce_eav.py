@@ -2,7 +2,7 @@
 
 The paper's framework: each encoder trained alone, then frozen, then shared attention and an MLP over their
 tokens. Its split: of each class the first 56 segments of 5 s train and the last 24 test, which are whole
-trials. Nothing is chosen by test clips (the published code takes the best test epoch; this does not).
+trials. Nothing is chosen by test clips: the number of epochs is fixed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _DIFFERS = (
     "Video: the face is cut out; the paper takes whole frames.",
     "The paper counts vision and multimodal per frame, audio and EEG per clip: its figures stand in those "
     "rows. Vision and multimodal per clip of 5 s are ours.",
-    "No epoch is chosen by test clips, as the paper's code does: the number of epochs is fixed.",
+    "No epoch is chosen by test clips: the number of epochs is fixed.",
     "Fusion follows the paper's text (attention between modalities), which its code does not do.",
 )
 
