@@ -134,7 +134,7 @@ def evaluate(
         result = _evaluate_emodb(folder, test, quick)
         tables = show.speech_table, show.confusion_table
     else:
-        people = tuple(part.strip() for part in subject.split(",")) if subject else None
+        people = None if subject is None else _people(subject)
         _evaluate_trials(
             _trial_test(kind, folder, model, people, session, montage, events, trial_s), out, as_json
         )
@@ -167,6 +167,18 @@ def _only_for_others(kind: str) -> dict[str, str]:
     """Return what each option is for that means nothing for this kind."""
     others = {name for names in _OPTIONS.values() for name in names}.difference(_OPTIONS[kind])
     return {name: f"only for {listed([k for k in _OPTIONS if name in _OPTIONS[k]])}" for name in others}
+
+
+def _people(subject: str) -> tuple[str, ...]:
+    """Return the numbers in ``--subject``, each once."""
+    numbers = [part.strip() for part in subject.split(",")]
+    if not all(numbers):
+        raise InputError(
+            f"expected a person's number, or several as 1,2; found {subject!r}",
+            where="--subject",
+            remedy="leave it out for all of them",
+        )
+    return tuple(dict.fromkeys(numbers))
 
 
 def _simulated_s(trial_s: float | None) -> float:

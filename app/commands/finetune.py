@@ -14,7 +14,7 @@ import typer
 from acquisition.errors import InputError
 from app.commands import options as opt
 from app.commands.finetune_options import check_from_scratch, check_together, command_line
-from app.commands.stage_bars import StageBars, check_writable
+from app.commands.stage_bars import StageBars, check_model_folder
 from models.datasets.kinds import PUBLISHED, RECORDINGS
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def finetune(
     if epochs is not None:
         options = replace(options, epochs=epochs, few_epochs=min(epochs, FinetuneOptions.few_epochs))
     source = LabelledSource(kind, path, origin, montage, events, trial_s)
-    check_writable(out)
+    check_model_folder(out)
     task = _Task(
         source,
         subject,

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from acquisition.errors import InputError
 from models.config import ModelConfig
 from models.datasets.splits import published_split
@@ -135,9 +137,16 @@ def _unusable(trial: Trial, config: ModelConfig) -> str:
         return f"expected at least {n_steps} steps of {trial.step_s:g} s, found {trial.n_steps}"
     if "eye" in config.modalities and trial.eye is not None and trial.eye.shape[1] != n_eye:
         return f"expected {n_eye} eye features, found {trial.eye.shape[1]}"
-    has_eeg = trial.eeg is not None and not set(config.ch_names).isdisjoint(trial.ch_names)
-    if not ("eeg" in config.modalities and has_eeg) and not (
-        "eye" in config.modalities and trial.eye is not None
-    ):
+    has_eeg = "eeg" in config.modalities and _holds_eeg(trial, config.ch_names)
+    has_eye = "eye" in config.modalities and trial.eye is not None and bool(np.isfinite(trial.eye).any())
+    if not has_eeg and not has_eye:
         return f"expected {' or '.join(config.modalities)} as the model knows them, found neither"
     return ""
+
+
+def _holds_eeg(trial: Trial, ch_names: Sequence[str]) -> bool:
+    """Tell whether any channel that the model knows has a step that is not flat, at its rails or NaN."""
+    if trial.eeg is None:
+        return False
+    known = [at for at, name in enumerate(trial.ch_names) if name in ch_names]
+    return bool(np.isfinite(trial.eeg[:, known]).all(axis=-1).any())

@@ -44,6 +44,8 @@ def run(*arguments: str) -> int:
         (("raw", "f.edf", "--session", "1"), "evaluate raw: --session: only for seed-iv, seed-v and eav"),
         (("xdf", "f.xdf", "--quick"), "evaluate xdf: --quick: only for emodb and generated"),
         (("seed-iv", ".", "--model", "nowhere"), "expected a model file"),
+        (("seed-iv", ".", "--subject", ""), "--subject: expected a person's number, or several as 1,2"),
+        (("seed-iv", ".", "--subject", "1,,2"), "--subject: expected a person's number, or several as 1,2"),
         (("seed-iv", "nowhere"), "nowhere: expected the SEED-IV folder, found none"),
         (("emodb", "nowhere-at-all"), "expected the EMO-DB folder"),
     ],

@@ -260,6 +260,22 @@ def test_a_trial_shorter_than_a_window_is_left_out_and_said(moved: Path, tmp_pat
     assert "expected at least 10 steps of 1 s, found 6" in table.left_out[0].why
 
 
+def test_trials_in_which_no_channel_works_are_left_out_and_said(moved: Path, tmp_path: Path) -> None:
+    raw = mne.io.read_raw(moved / "two_raw.fif", preload=True, verbose="error")
+    raw.apply_function(lambda x: np.where(np.arange(len(x)) < 2 * 12 * 128, 0.0, x))
+    half = tmp_path / "half_raw.fif"
+    raw.save(half, verbose="error")
+    table = evaluate_trials(TrialTest(moved / "model", LabelledSource("raw", half, events=LEFT_RIGHT)))
+    assert table.rows[0].entries[0].trial.n == 6
+    assert [entry.why[:21] for entry in table.left_out] == ["session 1, trial 1: e", "session 1, trial 2: e"]
+    raw.apply_function(lambda x: np.full_like(x, np.nan))
+    raw.save(half, overwrite=True, verbose="error")
+    with pytest.raises(
+        InputError, match="nothing in it can be tested on; first: session 1, trial 1: expected"
+    ):
+        evaluate_trials(TrialTest(moved / "model", LabelledSource("raw", half, events=LEFT_RIGHT)))
+
+
 def test_what_a_model_cannot_be_judged_on_is_said(moved: Path, s4: LabelledSource, m1: Path) -> None:
     for test, said in (
         (on_file(moved, "two_raw.fif", "1=left,2=up"), r"classes of the model \(left, right\), found up"),
