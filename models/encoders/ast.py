@@ -19,6 +19,7 @@ from models.encoders.open_weights import (
     copy_weights,
     fold_into,
     numbers,
+    pinned,
     read_config,
     read_settings,
     square,
@@ -134,6 +135,7 @@ def open_ast(source: str) -> AstConfig:
     Returns
     -------
     AstConfig
+        Its ``source`` has the commit, where a hub name was given.
 
     Raises
     ------
@@ -142,6 +144,7 @@ def open_ast(source: str) -> AstConfig:
     """
     import transformers
 
+    source = pinned(source)
     found = read_config(source, transformers.ASTConfig)
     config = AstConfig(
         width=found.hidden_size,

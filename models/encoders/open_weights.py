@@ -21,7 +21,7 @@ from acquisition.errors import InputError
 
 CONFIG_FILE, PREPROCESSOR_FILE = "config.json", "preprocessor_config.json"
 _WEIGHTS = "model*.safetensors"
-_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+_HUB_NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w.-]*))?", re.ASCII)
 _REMEDY = "give a folder with config.json and model.safetensors, or a hub name and a network"
 
 
@@ -31,7 +31,8 @@ def folder_of(source: str) -> Path:
     Parameters
     ----------
     source : str
-        A folder, or a hub name as OWNER/NAME. A name whose first part is a folder here is a mistyped path.
+        A folder, or a hub name as OWNER/NAME or OWNER/NAME@COMMIT. A name whose first part is a folder here
+        is a mistyped path.
 
     Returns
     -------
@@ -49,27 +50,52 @@ def folder_of(source: str) -> Path:
     folder = Path(source).expanduser()
     if folder.exists():
         return folder
-    if not _HUB_NAME.fullmatch(source) or folder.parent.exists():
+    hub = _HUB_NAME.fullmatch(source)
+    if not hub or folder.parent.exists():
         raise InputError("expected a folder, found none", where=source, remedy=_REMEDY)
-    return _of_hub(source)
+    return _of_hub(source, hub[1], hub[2])
 
 
-def _of_hub(name: str) -> Path:
+def pinned(source: str) -> str:
+    """Return a hub name with the commit that it stands for now, so that figures can be repeated.
+
+    Parameters
+    ----------
+    source : str
+        A folder or a hub name; see `folder_of`.
+
+    Returns
+    -------
+    str
+        OWNER/NAME@COMMIT, or a folder as it is.
+
+    Raises
+    ------
+    InputError
+        There is no such folder, or the hub does not give it.
+    """
+    folder, hub = folder_of(source), _HUB_NAME.fullmatch(source)
+    if not hub or folder == Path(source).expanduser():
+        return source
+    return f"{hub[1]}@{folder.name}"  # the hub's client names a snapshot's folder by its commit
+
+
+def _of_hub(source: str, name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     files = [CONFIG_FILE, PREPROCESSOR_FILE, _WEIGHTS, "model.safetensors.index.json"]
     try:
-        folder = Path(snapshot_download(name, allow_patterns=files, local_files_only=True))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=files, local_files_only=True))
         if any(folder.glob(_WEIGHTS)):  # else the cache holds only what another program asked for
             return folder
     except OSError:
         pass  # not here yet
     try:
-        return Path(snapshot_download(name, allow_patterns=files))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
     except Exception as error:  # its transport has errors of its own, another package's in each version
         raise InputError(
             f"there is no such folder, and the hub does not give it: {_first_line(error)}",
-            where=name,
+            where=source,
             remedy=_REMEDY,
         ) from error
 

@@ -22,6 +22,7 @@ from models.encoders.open_weights import (
     copy_weights,
     fold_into,
     numbers,
+    pinned,
     read_config,
     read_settings,
     square,
@@ -111,6 +112,7 @@ def open_vit(source: str) -> VitConfig:
     Returns
     -------
     VitConfig
+        Its ``source`` has the commit, where a hub name was given.
 
     Raises
     ------
@@ -119,6 +121,7 @@ def open_vit(source: str) -> VitConfig:
     """
     import transformers
 
+    source = pinned(source)
     found = read_config(source, transformers.ViTConfig)
     where = f"{source}: {CONFIG_FILE}"
     if found.num_channels != 3:

@@ -208,7 +208,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
 def test_a_path_that_is_not_there_never_reaches_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weights").mkdir()
-    for missing in ("vit", "weights/vit", "./owner/vit", str(tmp_path / "vit"), "a/b/c"):
+    for missing in ("vit", "weights/vit", "./owner/vit", str(tmp_path / "vit"), "a/b/c", "a/b@", "a@b"):
         with pytest.raises(InputError, match="expected a folder, found none"):
             folder_of(missing)
 
@@ -230,15 +230,29 @@ except InputError as error:
     assert line.startswith("nobody/nothing: there is no such folder, and the hub does not give it: ")
 
 
-def test_a_hub_name_that_was_downloaded_needs_no_network(tmp_path):
-    commit = "0" * 40
+def test_a_hub_name_that_was_downloaded_needs_no_network_and_keeps_its_commit(tmp_path):
+    older, newer = "0" * 40, "1" * 40
     kept = tmp_path / "hub" / "models--owner--vit"
     (kept / "refs").mkdir(parents=True)
-    (kept / "refs" / "main").write_text(commit)
-    save_vit(kept / "snapshots" / commit)
-    code = "from models.encoders.vit import open_vit; print(open_vit('owner/vit'))"
+    (kept / "refs" / "main").write_text(newer)
+    save_vit(kept / "snapshots" / older)
+    save_vit(kept / "snapshots" / newer, image_size=32)
+    code = """
+from models.encoders.vit import VitEncoder, open_vit
+for source in ("owner/vit", "owner/vit@main", "owner/vit@" + "0" * 40):
+    config = open_vit(source)
+    VitEncoder(config).load_open_weights()
+    print(config.source, config.image_size)
+"""
     nowhere = {"HF_ENDPOINT": "http://127.0.0.1:1", "HF_HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=nowhere, capture_output=True, text=True, timeout=60
     )
-    assert "source='owner/vit'" in done.stdout
+    found = [f"owner/vit@{newer} 32", f"owner/vit@{newer} 32", f"owner/vit@{older} 24"]
+    assert done.stdout.splitlines() == found, done.stderr
+
+
+def test_a_folder_is_named_as_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_vit(tmp_path / "owner" / "vit")
+    assert open_vit("owner/vit").source == "owner/vit"
