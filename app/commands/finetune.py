@@ -15,14 +15,12 @@ from acquisition.errors import InputError
 from app.commands import options as opt
 from app.commands.finetune_options import check_from_scratch, check_together, command_line
 from app.commands.stage_bars import StageBars, check_model_folder
-from models.datasets.kinds import PUBLISHED, RECORDINGS
 
 if TYPE_CHECKING:
+    from app.commands.finetune_task import FinetuneTask
     from models.datasets.types import LeftOut, Trial
     from models.training.finetune import Finetuned
-    from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
     from models.training.finetune_report import Report
-    from models.training.protocols import LabelledSource, Labels
     from models.training.training_record import TrainingRecord
 
 
@@ -42,22 +40,15 @@ class Normalisation(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class _Task:
-    """What is trained on what, and how it is to be marked."""
+class _Trained:
+    """What came of a task."""
 
-    source: LabelledSource
-    subject: str | None
-    session: int | None
-    labels: Labels
-    options: FinetuneOptions
-    base: PretrainedEncoders | None
-    goes_on: bool  # the base is a classifier
-    seen: str  # of the tested trials by the base, in words
-    record: TrainingRecord  # of the base's training
-    out: Path
-    command: str
-    generated: bool
-    quick: bool
+    model: Finetuned
+    report: Report | None  # None where no figure is honest
+    trained_on: str
+    record: TrainingRecord  # of all that trained the model
+    left_out: list[LeftOut]
+    notes: list[str]  # on classes that are lacking, and on `left_out`
 
 
 def register(app: typer.Typer) -> None:
@@ -126,21 +117,14 @@ def finetune(
 
       affectscope finetune --model m --xdf run.xdf --montage M --events "1=left,2=right,3=idle" --out m1
     """
-    from models.checkpoint import load_checkpoint
-    from models.training.finetune_base import check_base, seen_without_labels
-    from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
+    from app.commands.finetune_task import Beginning, FinetuneTask
+    from models.training.finetune_config import FinetuneOptions
     from models.training.protocols import LabelledSource, Labels
-    from models.training.training_record import TrainingRecord, read_record
 
-    if (model is None) != from_scratch:
-        raise InputError(
-            "expected either a pre-trained model or to begin at random",
-            where="--model, --from-scratch",
-            remedy="give --model MODEL (see: affectscope pretrain), or --from-scratch",
-        )
+    _check_one_beginning(model, out, from_scratch=from_scratch)
     kind, path = _one_of({"seed-iv": seed_iv, "seed-v": seed_v, "eav": eav, "xdf": xdf, "raw": raw})
     check_together(context, kind)
-    wanted, base, seen, record = Labels.parse(labels), None, "", None
+    wanted = Labels.parse(labels)
     if model is None:
         check_from_scratch(
             {
@@ -149,18 +133,9 @@ def finetune(
                 "--normalisation keep": normalisation is Normalisation.KEEP,
             }
         )
+        begins = Beginning()
     else:
-        if model.resolve() == out.resolve():
-            raise InputError(
-                "the model would be overwritten by what is made of it",
-                where=f"--out {out}",
-                remedy="name another folder",
-            )
-        base = PretrainedEncoders.of(load_checkpoint(model))
-        check_base(base.config, goes_on=goes_on)
-        record = read_record(model)
-        seen = seen_without_labels(base.config, kind, path, record)
-    origin = features.value if features else base.config.feature_origin if base else "raw"
+        begins = Beginning.of(model, kind, path, goes_on=goes_on)
     options = FinetuneOptions(
         modalities=tuple(part.strip() for part in modalities.split(",")),
         fusion=fusion.value,
@@ -173,24 +148,44 @@ def finetune(
         options = options.quick()
     if epochs is not None:
         options = replace(options, epochs=epochs, few_epochs=min(epochs, FinetuneOptions.few_epochs))
+    origin = features.value if features else begins.feature_origin
     source = LabelledSource(kind, path, origin, montage, events, trial_s)
     check_model_folder(out)
-    task = _Task(
-        source,
-        subject,
-        session,
-        wanted,
-        options,
-        base,
-        goes_on,
-        seen,
-        TrainingRecord() if model is None else record or TrainingRecord(complete=False),
-        out,
-        command_line(context),
-        source.is_generated,
-        quick,
+    task = FinetuneTask(
+        source=source,
+        subject=subject,
+        session=session,
+        labels=wanted,
+        options=options,
+        begins=begins,
+        out=out,
+        command=command_line(context),
+        generated=source.is_generated,
+        quick=quick,
     )
-    _run(task, as_json)
+    trained = _train(task)
+    for note in trained.notes:
+        print(f"note: {note}", file=sys.stderr)
+    sha256 = _save(task, trained)
+    if as_json:
+        print(json.dumps(_result(task, trained, sha256)))
+    else:
+        _say(task, trained, sha256)
+
+
+def _check_one_beginning(model: Path | None, out: Path, *, from_scratch: bool) -> None:
+    if (model is None) != from_scratch:
+        raise InputError(
+            "expected either a pre-trained model or to begin at random",
+            where="--model, --from-scratch",
+            remedy="give --model MODEL (see: affectscope pretrain), or --from-scratch",
+        )
+    if model is not None and model.resolve() == out.resolve():
+        raise InputError(
+            "the model would be overwritten by what is made of it",
+            where=f"--out {out}",
+            remedy="name another folder",
+        )
 
 
 def _one_of(folders: dict[str, Path | None]) -> tuple[str, Path]:
@@ -204,145 +199,109 @@ def _one_of(folders: dict[str, Path | None]) -> tuple[str, Path]:
     return given[0]
 
 
-def _run(task: _Task, as_json: bool) -> None:
-    from models.checkpoint import save_checkpoint
-    from models.datasets.windows import steps_that_fit
-    from models.training.finetune_report import finetuned_card
+def _train(task: FinetuneTask) -> _Trained:
     from models.training.protocols import missing_classes
-    from models.training.training_record import record_of_labels, record_of_recordings, write_record
+    from models.training.training_record import record_of_labels, record_of_recordings
 
-    trials, left_out = _trials(task)
-    task = replace(
-        task,
-        options=replace(
-            task.options,
-            n_steps=steps_that_fit(trials, task.options.n_steps),
-            max_windows=task.labels.max_windows,
-        ),
-    )
-    trained_on = _words(task, trials)
-    recordings = [task.source.path] if task.source.kind in RECORDINGS else []
-    read_now = record_of_recordings(recordings, labels=True)
-    model, report, chosen = _trained(task, trials, trained_on)
-    if task.seen:
+    trials, left_out = task.trials()
+    task = task.fitted_to(trials)
+    trained_on = task.words(trials)
+    recordings = [task.source.path] if task.is_recording else []
+    read_now = record_of_recordings(recordings, labels=True)  # before training: it may change meanwhile
+    with StageBars() as bars:
+        judged = _cross_validated if task.is_recording else _judged_on_test
+        model, report, chosen = judged(task, trials, trained_on, bars)
+    if report is not None:
+        report = replace(report, protocol=task.protocol(report.protocol))
+    if task.begins.seen:
         model = replace(model, config=replace(model.config, transductive=True))
-    for note in [missing_classes(chosen, task.labels), *(entry.why for entry in left_out)]:
-        if note:
-            print(f"note: {note}", file=sys.stderr)
-    card = finetuned_card(model, report, task.command, task.generated, task.quick)
-    sha256 = save_checkpoint(task.out, model.config, model.network, model.normaliser.to_dict(), card)
-    write_record(task.out, task.record.then(read_now).then(record_of_labels(chosen)))
-    if as_json:
-        print(json.dumps(_result(task, model, report, left_out, sha256)))
-        return
-    marks = {"generated data": task.generated, "quick": task.quick, "transductive": bool(task.seen)}
-    marked = ", ".join(mark for mark, there in marks.items() if there)
-    print(f"{task.out}: {trained_on}, sha256 {sha256[:16]}" + (f" [{marked}]" if marked else ""))
-    for line in (*model.notes, *_report_lines(report)):
-        print(f"  {line}")
-    print(_next(model.config.feature_origin, task.out))
+    notes = [missing_classes(chosen, task.labels), *(entry.why for entry in left_out)]
+    return _Trained(
+        model=model,
+        report=report,
+        trained_on=trained_on,
+        record=task.begins.record.then(read_now).then(record_of_labels(chosen)),
+        left_out=left_out,
+        notes=[note for note in notes if note],
+    )
 
 
-def _trained(
-    task: _Task, trials: list[Trial], trained_on: str
-) -> tuple[Finetuned, Report | None, list[Trial]]:
-    """Return the model, its report and the trials it was trained on; no report where none is honest."""
+def _judged_on_test(
+    task: FinetuneTask, trials: list[Trial], trained_on: str, bars: StageBars
+) -> tuple[Finetuned, Report, list[Trial]]:
+    """Return the model, its report on the published split's test trials, and what it was trained on."""
     from models.datasets.splits import published_split
     from models.training.finetune import finetune as train
-    from models.training.finetune_report import report_by_cross_validation, report_on_test
+    from models.training.finetune_report import report_on_test
 
-    report: Report | None = None
-    with StageBars() as bars:
-        if task.source.kind in PUBLISHED:
-            training, test = published_split(trials, shortened=task.generated)
-            chosen = task.labels.choose(training, task.options.n_steps)
-            model = train(chosen, task.options, task.base, trained_on=trained_on, progress=bars)
-            n_sessions = len({trial.session for trial in test})
-            pooled = f", {n_sessions} sessions together" if n_sessions > 1 else ""
-            report = report_on_test(
-                model, test, f"on the {len(test)} test trials of the published split{pooled}"
-            )
-        else:
-            chosen = task.labels.choose(trials, task.options.n_steps)
-            if not task.goes_on:
-                report = report_by_cross_validation(chosen, task.options, task.base, progress=bars)
-            model = train(chosen, task.options, task.base, trained_on=trained_on, progress=bars)
-    if report is not None:
-        known = "the classifier it began with was trained with labels: no figure if any were of these trials"
-        said = (report.protocol, task.seen, known if task.goes_on else "")
-        report = replace(report, protocol="; ".join(part for part in said if part))
+    training, test = published_split(trials, shortened=task.generated)
+    chosen = task.labels.choose(training, task.options.n_steps)
+    model = train(chosen, task.options, task.begins.encoders, trained_on=trained_on, progress=bars)
+    n_sessions = len({trial.session for trial in test})
+    pooled = f", {n_sessions} sessions together" if n_sessions > 1 else ""
+    words = f"on the {len(test)} test trials of the published split{pooled}"
+    return model, report_on_test(model, test, words), chosen
+
+
+def _cross_validated(
+    task: FinetuneTask, trials: list[Trial], trained_on: str, bars: StageBars
+) -> tuple[Finetuned, Report | None, list[Trial]]:
+    """Return the model of all trials, a report of models that lacked some, and what it was trained on.
+
+    There is no report where training goes on: the classifier may know all of the trials.
+    """
+    from models.training.finetune import finetune as train
+    from models.training.finetune_report import report_by_cross_validation
+
+    chosen, encoders = task.labels.choose(trials, task.options.n_steps), task.begins.encoders
+    report = None
+    if not task.begins.goes_on:
+        report = report_by_cross_validation(chosen, task.options, encoders, progress=bars)
+    model = train(chosen, task.options, encoders, trained_on=trained_on, progress=bars)
     return model, report, chosen
 
 
-def _trials(task: _Task) -> tuple[list[Trial], list[LeftOut]]:
-    """Return the trials to work on, and what of them could not be read."""
+def _save(task: FinetuneTask, trained: _Trained) -> str:
+    """Write the model's folder and return the checksum of the weights."""
+    from models.checkpoint import save_checkpoint
+    from models.training.finetune_report import finetuned_card
+    from models.training.training_record import write_record
 
-    source, subject, session = task.source, task.subject, task.session
-    config = task.base.config if task.base else None
-    if source.kind not in PUBLISHED:
-        return source.trials(None, config), []
-    if subject is None:
-        raise InputError(
-            "expected the person's number", where=f"--{source.kind}", remedy="add for example --subject 1"
+    model = trained.model
+    card = finetuned_card(model, trained.report, task.command, task.generated, task.quick)
+    sha256 = save_checkpoint(task.out, model.config, model.network, model.normaliser.to_dict(), card)
+    write_record(task.out, trained.record)
+    return sha256
+
+
+def _say(task: FinetuneTask, trained: _Trained, sha256: str) -> None:
+    from models.training.finetune_report import NO_FIGURES
+
+    model, report, marks = trained.model, trained.report, task.marks()
+    print(f"{task.out}: {trained.trained_on}, sha256 {sha256[:16]}" + (f" [{marks}]" if marks else ""))
+    for line in (*model.notes, *(report.lines() if report else [f"figures: {NO_FIGURES}"])):
+        print(f"  {line}")
+    if model.config.feature_origin == "raw":
+        print(f"run it: affectscope live --model {task.out}")
+    else:
+        print(
+            "it reads published features: for tables only, live refuses it "
+            "(--features raw makes one that runs)"
         )
-    left_out: list[LeftOut] = []
-    trials = source.trials([subject], config, left_out)
-    if not trials:
-        raise InputError(left_out[0].why, where=f"subject {subject}")
-    chosen = [trial for trial in trials if session in (None, trial.session)]
-    if not chosen:
-        found = ", ".join(str(number) for number in sorted({trial.session for trial in trials}))
-        remedy = "leave it out to see what could not be read" if left_out else ""
-        raise InputError(f"expected session {found}, found {session}", where="--session", remedy=remedy)
-    return chosen, left_out
 
 
-def _words(task: _Task, trials: list[Trial]) -> str:
-    """Return in words what the model is trained on, with all that a figure must not hide."""
-    first = trials[0]
-    sessions = ", ".join(str(number) for number in sorted({trial.session for trial in trials}))
-    made = ""
-    if task.generated:
-        made = "simulated " if task.source.kind in RECORDINGS else "generated data in the layout of "
-    labels = task.labels.words()
-    if len({trial.session for trial in trials}) > 1 and task.labels.how in ("first", "per-class"):
-        labels += " of each session"
-    words = (
-        f"{made}{task.source.kind}, subject {first.subject}, session {sessions}, labels: {labels}, "
-        f"{first.origin} features"
-    )
-    if task.goes_on and task.base is not None:
-        words += f"; continued from a classifier ({task.base.config.trained_on})"
-    return f"{words}; {task.seen}" if task.seen else words
-
-
-def _report_lines(report: Report | None) -> list[str]:
+def _result(task: FinetuneTask, trained: _Trained, sha256: str) -> dict[str, Any]:
     from models.training.finetune_report import NO_FIGURES
 
-    return report.lines() if report else [f"figures: {NO_FIGURES}"]
-
-
-def _result(
-    task: _Task, model: Finetuned, report: Report | None, left_out: list[LeftOut], sha256: str
-) -> dict[str, Any]:
-    from models.training.finetune_report import NO_FIGURES
-
+    model, report = trained.model, trained.report
     figures: dict[str, Any] = report.to_dict() if report else {"protocol": NO_FIGURES}
     return figures | {
         "trained_on": model.config.trained_on,
         "notes": list(model.notes),
-        "left_out": [vars(entry) for entry in left_out],
+        "left_out": [vars(entry) for entry in trained.left_out],
         "sha256": sha256,
         "generated": task.generated,
         "quick": task.quick,
         "transductive": model.config.transductive,
-        "continued": task.goes_on,
+        "continued": task.begins.goes_on,
     }
-
-
-def _next(origin: str, out: Path) -> str:
-    if origin == "raw":
-        return f"run it: affectscope live --model {out}"
-    return (
-        "it reads published features: for tables only, live refuses it (--features raw makes one that runs)"
-    )
