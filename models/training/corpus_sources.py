@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from acquisition.errors import InputError
 from acquisition.header import is_simulated
 from acquisition.montage import load_montage
@@ -90,8 +92,13 @@ class Source:
             return eav.load_eav(self.path, config=config, left_out=left_out)
         try:
             if self.kind == "xdf":
-                return [xdf_sequence(self.path, self.montage, features=config)]
-            return [raw_file_sequence(self.path, self.montage, config=config)]
+                whole = xdf_sequence(self.path, self.montage, features=config)
+            else:
+                whole = raw_file_sequence(self.path, self.montage, config=config)
+            if all(rows is None or not np.isfinite(rows).any() for rows in (whole.eeg, whole.eye)):
+                left_out.append(LeftOut(self.path.name, "no channel works: flat, at its rails or no numbers"))
+                return []
+            return [whole]
         except InputError as error:
             left_out.append(LeftOut(self.path.name, str(error)))
             return []

@@ -120,6 +120,12 @@ def _notes(config: ModelConfig, tested: Sequence[Trial], record: TrainingRecord 
     held = held_modalities(config.modalities, tested)
     if missing := [modality for modality in config.modalities if modality not in held]:
         notes.append(f"The data hold no {' and no '.join(missing)}: absent, as if the device were unplugged.")
+    of_labels = [] if record is None else [entry for entry in record.recordings if entry.labels]
+    if of_labels and tested[0].dataset not in PUBLISHED:
+        notes.append(
+            "Recordings that trained it are known by their samples on disk: of one that was cut or converted "
+            "since, it is not seen that it did."
+        )
     if record is None or not record.complete:
         notes.append(
             "The model does not say all that trained it: if these very trials did, no figure here counts."

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from models.config import ModelConfig
 from models.datasets.types import Trial, WindowSet
@@ -33,12 +34,20 @@ def fit_normaliser(trials: Sequence[Trial], config: ModelConfig, known: Normalis
         Its modalities are fitted.
     known : Normaliser or None
         The pre-trained model's.
+
+    Raises
+    ------
+    InputError
+        If in all of the trials no EEG channel works, or no eye feature.
     """
     eeg, eye = None if known is None else known.eeg, None if known is None else known.eye
     if "eeg" in config.modalities:
         eeg = _eeg_scale(trials, config, eeg)
     if "eye" in config.modalities:
-        eye = fit_eye(torch.from_numpy(np.concatenate([t.eye for t in trials if t.eye is not None])))
+        rows = np.concatenate([t.eye for t in trials if t.eye is not None])
+        if not np.isfinite(rows).any():
+            raise _nothing_works("eye feature", trials[0], "eeg")
+        eye = fit_eye(torch.from_numpy(rows))
     return Normaliser(eeg, eye)
 
 
@@ -46,6 +55,8 @@ def _eeg_scale(trials: Sequence[Trial], config: ModelConfig, known: EegScale | N
     rows = np.concatenate([t.eeg for t in trials if t.eeg is not None])  # (W, C, F)
     here = [i for i, name in enumerate(trials[0].ch_names) if name in config.ch_names]
     alive = [i for i in here if np.isfinite(rows[:, i]).any(axis=0).all()]
+    if not alive:
+        raise _nothing_works("EEG channel", trials[0], "eye")
     fitted = fit_eeg(torch.from_numpy(rows[:, alive].astype(np.float32)))
     n_channels, n_bands = len(config.ch_names), rows.shape[2]
     if known is not None and known.mean.shape == (n_channels, n_bands):
@@ -55,6 +66,14 @@ def _eeg_scale(trials: Sequence[Trial], config: ModelConfig, known: EegScale | N
     at = [config.ch_names.index(trials[0].ch_names[i]) for i in alive]
     mean[at], sd[at] = fitted.mean, fitted.sd
     return EegScale(mean, sd)
+
+
+def _nothing_works(what: str, trial: Trial, other: str) -> InputError:
+    return InputError(
+        f"no {what} of the training trials works: all are flat, out of range or no numbers",
+        where=f"{trial.source or trial.dataset}, subject {trial.subject}",
+        remedy=f"take another recording, or --modalities {other} if it holds that",
+    )
 
 
 class TrialTensors:

@@ -191,6 +191,7 @@ def test_classes_that_never_trained_are_named(s4: LabelledSource, tmp_path: Path
 def test_a_recording_that_did_not_train_the_model_is_named_right_in_either_order(moved: Path) -> None:
     table = evaluate_trials(on_file(moved, "two_raw.fif"))
     assert table.rows[0].entries[0].trial.accuracy == 1.0
+    assert any("of one that was cut or converted" in note for note in table.notes)
     turned = evaluate_trials(on_file(moved, "two_raw.fif", "2=right,1=left"))
     assert turned.rows[0].entries[0].window.to_dict() == table.rows[0].entries[0].window.to_dict()
     wrong = evaluate_trials(on_file(moved, "two_raw.fif", "1=right,2=left"))

@@ -178,6 +178,14 @@ def test_keep_takes_the_pretrained_normalisation():
     assert any("pre-trained model" in note for note in model.notes)
 
 
+@pytest.mark.parametrize(("modality", "what"), [("eeg", "EEG channel"), ("eye", "eye feature")])
+def test_trials_in_which_nothing_of_a_modality_works_are_refused(modality, what):
+    dead = [replace(t, **{modality: np.full_like(getattr(t, modality), np.nan)}) for t in make_trials()]
+    for modalities in ((modality,), ("eeg", "eye")):
+        with pytest.raises(InputError, match=f"made here, subject 1: no {what} of the training trials works"):
+            finetune(dead, replace(OPTIONS, modalities=modalities))
+
+
 def test_half_of_the_channels_hidden():
     trials = make_trials()
     model = finetune(trials, replace(OPTIONS, modalities=("eeg",)))

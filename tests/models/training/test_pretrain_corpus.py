@@ -272,3 +272,11 @@ def test_a_recording_that_cannot_be_read_is_told_when_nothing_is_left(tmp_path: 
     path.write_bytes(b"no recording")
     with pytest.raises(InputError, match=r"nothing could be read.*noise\.edf"):
         open_corpus([Source("raw", path)], tmp_path / "cache", FeatureConfig(), features="raw")
+
+
+def test_a_recording_in_which_no_channel_works_is_left_out_and_said(tmp_path: Path) -> None:
+    raw = mne.io.RawArray(np.zeros((2, 2000)), mne.create_info(["C3", "C4"], 100, "eeg"), verbose="error")
+    raw.save(tmp_path / "dead_raw.fif", verbose="error")
+    left_out: list[LeftOut] = []
+    assert list(Source("raw", tmp_path / "dead_raw.fif").read("raw", FeatureConfig(), left_out)) == []
+    assert [(entry.subject, entry.why[:16]) for entry in left_out] == [("dead_raw.fif", "no channel works")]
