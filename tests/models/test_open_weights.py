@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from tiny_open_models import IMAGENET, TINY, save_ast, save_vit
 
 from acquisition.errors import InputError
 from models.encoders.ast import AstEncoder, open_ast
@@ -15,29 +16,6 @@ from models.encoders.open_weights import folder_of
 from models.encoders.vit import VitEncoder, open_vit
 from models.features.config import FeatureConfig
 from models.features.log_mel import log_mel
-
-TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-
-
-def save_vit(folder, preprocessor=None, **changes):
-    torch.manual_seed(1)
-    config = transformers.ViTConfig(**{**TINY, "image_size": 24, "patch_size": 8, **changes})
-    model = transformers.ViTForImageClassification(config).eval()
-    torch.nn.init.normal_(model.vit.embeddings.position_embeddings)
-    model.save_pretrained(folder)
-    if preprocessor is not None:
-        (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
-    return model.vit
-
-
-def save_ast(folder, preprocessor=None, **changes):
-    torch.manual_seed(2)
-    config = transformers.ASTConfig(**{**TINY, "num_mel_bins": 64, "max_length": 498, **changes})
-    model = transformers.ASTForAudioClassification(config).eval()
-    model.save_pretrained(folder)
-    if preprocessor is not None:
-        (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
-    return model.audio_spectrogram_transformer
 
 
 def change_config(folder, **changes):
@@ -50,10 +28,10 @@ def change_config(folder, **changes):
     [
         (None, lambda pixels: (pixels / 255 - 0.5) / 0.5),
         (
-            {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]},
+            IMAGENET,
             lambda pixels: (
-                (pixels / 255 - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1))
-                / torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+                (pixels / 255 - torch.tensor(IMAGENET["image_mean"]).view(3, 1, 1))
+                / torch.tensor(IMAGENET["image_std"]).view(3, 1, 1)
             ),
         ),
         ({"do_normalize": False, "rescale_factor": 0.01}, lambda pixels: pixels * 0.01),
