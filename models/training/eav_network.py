@@ -28,7 +28,10 @@ _PAPER_BATCH = {"face": 128, "voice": 8}
 
 @dataclass(frozen=True)
 class EavNetwork:
-    """A preset's sizes, and folders or hub names that face and voice begin with; empty: at random."""
+    """A preset's sizes, and folders or hub names that face and voice begin with; empty: at random.
+
+    What they hold is read by `config`, once for all people: each takes that.
+    """
 
     preset: str = "small"
     face_weights: str = ""
@@ -54,6 +57,7 @@ class EavNetwork:
                     f"max_length: expected at least {n_frames} frames, {base.windows.voice_s:g} s of voice, "
                     f"found {sizes.voice.max_frames}",
                     where=self.voice_weights,
+                    remedy="name an AST for clips at least as long",
                 )
         if self.face_weights or self.voice_weights:  # no longer of the preset's size
             sizes = replace(sizes, preset=f"{self.preset}, open weights")
@@ -82,25 +86,28 @@ class EavNetwork:
         names = [name for modality, source in given.items() if source for name in (modality + HEAD, modality)]
         return {name: _OPEN_STAGES[name] for name in names}
 
-    def differs(self, stages: Mapping[str, StageOptions]) -> tuple[str, ...]:
+    def differs(self, config: ModelConfig, stages: Mapping[str, StageOptions]) -> tuple[str, ...]:
         """Return sentences on each encoder, or on both, that the paper's are not like.
 
         Parameters
         ----------
+        config : ModelConfig
+            Of `config`.
         stages : mapping of str to StageOptions
             What is run, which may be less than `open_stages`.
         """
-        config = self.config()
         sources, words = origins(config), []
+        sized = "of that size" if self.preset == "paper" else "small, unless --preset paper is given,"
         random = [modality for modality in _ENCODERS if modality not in sources]
-        if random:
-            names = " and ".join(_ENCODERS[modality] for modality in random)
-            they_are, begin = ("they are", "begin") if len(random) > 1 else ("it is", "begins")
-            sized = "of that size" if self.preset == "paper" else "small, unless --preset paper is given,"
-            options = " and ".join(f"--{modality}-weights" for modality in random)
+        if len(random) == 2:
             words.append(
-                f"The paper's {names} {they_are.split()[1]} of base size with open weights; here {they_are} "
-                f"{sized} and {begin} at random, without {options}."
+                f"The paper's ViT and AST are of base size with open weights; here they are {sized} and "
+                "begin at random, without --face-weights and --voice-weights."
+            )
+        elif random:
+            words.append(
+                f"The paper's {_ENCODERS[random[0]]} is of base size with open weights; here it is {sized} "
+                f"and begins at random, without --{random[0]}-weights."
             )
         for modality, source in sources.items():
             size = config.network.face if modality == "face" else config.network.voice

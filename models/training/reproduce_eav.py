@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acquisition.errors import InputError
+from models.config import ModelConfig
 from models.datasets import eav
 from models.datasets.eav import load_eav_clips
 from models.datasets.eav_media import EavClip
@@ -109,6 +110,7 @@ class EavJob:
     subject: str
     clips: tuple[EavClip, ...]
     options: EavOptions
+    config: ModelConfig  # of the options' network: what it is of is looked up once
 
 
 def reproduce_eav(options: EavOptions, report: Report) -> Table:
@@ -119,11 +121,12 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
     InputError
         If the folder is not EAV, or nothing in it can be used, or open weights are not of use.
     """
-    differs = (*options.network.differs(options.stages()), *_DIFFERS)
+    config = options.network.config()
+    differs = (*options.network.differs(config, options.stages()), *_DIFFERS)
     left_out: list[LeftOut] = []
     entries: dict[str, list[Entry]] = {}
     people = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
-    jobs = _jobs(options, people, left_out)
+    jobs = _jobs(options, config, people, left_out)
     for number, result in enumerate(run_here_or_there(run_person, jobs, options.n_jobs, options.dask), 1):
         if isinstance(result, LeftOut):
             left_out.append(result)
@@ -158,12 +161,14 @@ def _row(model: str, entries: Sequence[Entry]) -> Row:
     return Row(model, False, "all", 0.0, tuple(entries), average, unit)
 
 
-def _jobs(options: EavOptions, people: Sequence[str], left_out: list[LeftOut]) -> Iterator[EavJob]:
+def _jobs(
+    options: EavOptions, config: ModelConfig, people: Sequence[str], left_out: list[LeftOut]
+) -> Iterator[EavJob]:
     """Yield people one by one: their EEG is read when their turn comes."""
     for subject in people:
         clips = tuple(load_eav_clips(options.folder, [subject], left_out=left_out))
         if clips:
-            yield EavJob(subject, clips, options)
+            yield EavJob(subject, clips, options, config)
 
 
 def run_person(job: EavJob) -> PersonResult | LeftOut:
@@ -185,7 +190,7 @@ class _Person:
         self._options, self._subject = job.options, job.subject
         train, test = eav_split(job.clips)
         self._classes_seen = sum(count > 0 for count in coverage(train).counts)
-        config = job.options.network.config()
+        config = job.config
         arrays = [read_clips(part, config.features, job.options.n_frames) for part in (train, test)]
         self._is_generated = is_generated(job.options.folder)
         made = "generated data in the layout of " if self._is_generated else ""

@@ -58,7 +58,8 @@ def table(folder, kept):
 
 
 def job(folder, **options):
-    return EavJob("1", tuple(load_eav_clips(folder, left_out=[])), Brief(folder, quick=True, **options))
+    chosen = Brief(folder, quick=True, **options)
+    return EavJob("1", tuple(load_eav_clips(folder, left_out=[])), chosen, chosen.network.config())
 
 
 def test_rows_count_clips_and_frames(table):
