@@ -47,47 +47,67 @@ def evaluate(
     context: typer.Context,
     data: Annotated[
         str | None,
-        typer.Argument(help=f"{', '.join(_KINDS)}.", show_default=False),
+        typer.Argument(help=f"What to judge on: {', '.join(_KINDS)}.", show_default=False),
     ] = None,
-    folder: Annotated[Path | None, typer.Argument(help="Its folder or file.", show_default=False)] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Its folder or file; generated has none.", show_default=False)
+    ] = None,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="On simulated subjects that no training ever sees.")
+        bool, typer.Option("--simulated", help="Simulated: judge on people that no training ever sees.")
     ] = False,
-    model: opt.Model = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Simulated, data sets and recordings: model folder; without it the demo model, trained on "
+            "simulated people only.",
+            show_default=False,
+        ),
+    ] = None,
     subject: Annotated[
         str | None,
         typer.Option(
-            help="Of a data set: a person's number, or several: 1,2. All without it.", show_default=False
+            help="Data sets: a person's number, or several: 1,2; all without it.", show_default=False
         ),
     ] = None,
     session: opt.Session = None,
-    montage: opt.Montage = None,
+    montage: Annotated[
+        str | None,
+        typer.Option(
+            help="Recordings: EEG channel names, an MNE montage or a TOML file from stream label or index to "
+            "10-20 name.",
+            show_default=False,
+        ),
+    ] = None,
     events: opt.Events = None,
     trial_s: Annotated[
         float | None,
         typer.Option(
             min=1.0,
-            help=f"Seconds of a trial: simulated {_TRIAL_S:g}; of a recording, to the next marker.",
+            help=f"Simulated and recordings: seconds of a trial; {_TRIAL_S:g}, or to the next marker.",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Labelled data: folder for CSV, JSON, words and plot.", show_default=False),
+        typer.Option(
+            help="Data sets and recordings: folder for CSV, JSON, words and plot.", show_default=False
+        ),
     ] = None,
     test: Annotated[
         Path | None,
         typer.Option(help="emodb: a second folder, of other speakers, to test on.", show_default=False),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Few passes, to try emodb or generated out.")
+        bool, typer.Option("--quick", help="emodb and generated: few passes, to try it out.")
     ] = False,
-    subjects: Annotated[int, typer.Option(min=1, help="Simulated people.")] = 12,
+    subjects: Annotated[int, typer.Option(min=1, help="Simulated: how many people.")] = 12,
     trials: Annotated[int, typer.Option(min=5, help="Simulated: trials of each.")] = 10,
     difficulty: Annotated[
         str, typer.Option(help="Simulated: easy, default, hard, none or an effect size.")
     ] = "default",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that simulate or train.")] = 2,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Simulated and generated: processes that simulate or train.")
+    ] = 2,
     as_json: opt.Json = False,
 ) -> None:
     """Accuracy beside chance, on trials that did not train what is judged.

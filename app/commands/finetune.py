@@ -65,7 +65,10 @@ def finetune(
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Begin with random weights.")] = False,
     goes_on: Annotated[
         bool,
-        typer.Option("--continue", help="Train on a classifier; recordings are then not cross-validated."),
+        typer.Option(
+            "--continue",
+            help="Go on training the classifier given with --model; recordings are then not cross-validated.",
+        ),
     ] = False,
     seed_iv: Annotated[Path | None, typer.Option(help="Folder of SEED-IV.", show_default=False)] = None,
     seed_v: Annotated[Path | None, typer.Option(help="Folder of SEED-V.", show_default=False)] = None,
@@ -77,7 +80,7 @@ def finetune(
         Path | None, typer.Option(help="EEG file that MNE reads; annotations are labels.", show_default=False)
     ] = None,
     subject: Annotated[
-        str | None, typer.Option(help="Of a data set: its number.", show_default=False)
+        str | None, typer.Option(help="Of a data set: the person's number.", show_default=False)
     ] = None,
     session: opt.Session = None,
     montage: opt.Montage = None,
@@ -86,7 +89,13 @@ def finetune(
         float | None,
         typer.Option(min=1.0, help="Length of a trial; to the next marker without it.", show_default=False),
     ] = None,
-    labels: Annotated[str, typer.Option(help="all, first:K trials, per-class:K or first-windows:K.")] = "all",
+    labels: Annotated[
+        str,
+        typer.Option(
+            help="Labelled training trials used, of each session: all, first:K, per-class:K or "
+            "first-windows:K."
+        ),
+    ] = "all",
     features: Annotated[
         opt.Features | None,
         typer.Option(
@@ -98,18 +107,31 @@ def finetune(
     freeze: Annotated[
         bool, typer.Option("--freeze/--no-freeze", help="Keep the encoders as pre-trained.")
     ] = False,
-    dcca: Annotated[bool, typer.Option("--dcca/--no-dcca", help="Correlation loss beside the other.")] = True,
+    dcca: Annotated[
+        bool,
+        typer.Option(
+            "--dcca/--no-dcca",
+            help="Deep CCA loss between EEG and eye tokens, 0.1 of it added to cross-entropy.",
+        ),
+    ] = True,
     normalisation: Annotated[
-        Normalisation, typer.Option(help="Refit on the training trials, or keep the pre-trained model's.")
+        Normalisation,
+        typer.Option(
+            help="Feature mean and SD: refit on the training trials, or keep the pre-trained model's."
+        ),
     ] = Normalisation.REFIT,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="At most; 30, or 4 with --quick.", show_default=False)
+        int | None, typer.Option(min=1, help="At most so many; 30, or 4 with --quick.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Few windows and epochs, to try it out.")] = False,
     as_json: opt.Json = False,
 ) -> None:
     """Train a classifier on labelled trials, and report it on trials it was not trained on.
+
+    Data sets: trained on the training trials of the published split, reported on its test trials.
+
+    Recordings: reported by 5-fold cross-validation over trials; the model kept is trained on all of them.
 
     Examples:
 

@@ -43,7 +43,9 @@ Events = Annotated[
     str | None,
     typer.Option(help='Recordings: which markers are which class: "1=left,2=right".', show_default=False),
 ]
-Session = Annotated[int | None, typer.Option(help="Of a data set; all without it.", show_default=False)]
+Session = Annotated[
+    int | None, typer.Option(help="Data sets: the session; all without it.", show_default=False)
+]
 Line = Annotated[
     int | None,
     typer.Option(help="Mains frequency, 50 or 60 Hz: its bins are left out.", show_default=False),

@@ -86,6 +86,10 @@ def reproduce(
 ) -> None:
     """Run a paper's protocol and print our figures beside the paper's.
 
+    seed-iv and seed-v: tables 1 to 4 of Gao et al., MMV-SSTMA.
+
+    eav: Table I and Figure 2 of the EEG, video and audio paper (Yin et al.).
+
     Examples:
 
       affectscope reproduce seed-iv s4 --table 2 --quick
