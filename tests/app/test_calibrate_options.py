@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from app.__main__ import main
+from command_line import run
 
 APART = [
     ("--study 1 --from-xdf a.xdf", "--study with --from-xdf: "),
@@ -18,10 +17,8 @@ APART = [
 
 
 def told(line: str, capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as ended:
-        main(["calibrate", *line.split()])
-    assert ended.value.code == 2
-    text = capsys.readouterr().err
+    code, _, text = run(capsys, "calibrate", *line.split())
+    assert code == 2
     assert text.count("\n") == 1
     return text
 

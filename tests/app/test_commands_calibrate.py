@@ -6,19 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import run
 
-from app.__main__ import main
 from app.exit_codes import GOOD, WRONG_USE
 
 MONTAGES = Path(__file__).parent.parent / "data" / "montages"
 PAIRS = "1=left,2=right,3=idle"
-
-
-def run(capfd, *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(["calibrate", *arguments])
-    out, err = capfd.readouterr()
-    return int(ended.value.code or 0), out, err
 
 
 @pytest.mark.parametrize(
@@ -41,7 +34,7 @@ def run(capfd, *arguments: str) -> tuple[int, str, str]:
 )
 def test_what_is_wrong_is_said_in_a_line(capfd, tmp_path, monkeypatch, arguments, words):
     monkeypatch.setenv("AFFECTSCOPE_DATA", str(tmp_path / "data"))
-    code, out, err = run(capfd, *arguments)
+    code, out, err = run(capfd, "calibrate", *arguments)
     assert code == WRONG_USE
     assert out == ""
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
@@ -54,8 +47,8 @@ def test_what_is_wrong_is_said_in_a_line(capfd, tmp_path, monkeypatch, arguments
 @pytest.mark.real_data
 def test_a_real_recording_is_fitted_to_its_first_trials_and_tested_on_the_others(capfd, real_data, tmp_path):
     file, montage = real_data / "xdf" / "openbci_Sub2011001.xdf", MONTAGES / "openbci_16.toml"
-    common = ("--from-xdf", str(file), "--events", PAIRS, "--montage", str(montage), "--json")
-    code, out, _ = run(capfd, *common, "--out", str(tmp_path / "first"))
+    common = ("calibrate", "--from-xdf", file, "--events", PAIRS, "--montage", montage, "--json")
+    code, out, _ = run(capfd, *common, "--out", tmp_path / "first")
     first = json.loads(out)
     assert code == GOOD
     assert first["dropped"] == [
@@ -65,7 +58,7 @@ def test_a_real_recording_is_fitted_to_its_first_trials_and_tested_on_the_others
     assert first["verdict"] == "not distinguishable from chance"
     assert first["test"]["chance"] == 0.5
 
-    code, out, _ = run(capfd, *common, "--out", str(tmp_path / "each"), "--per-class", "4")
+    code, out, _ = run(capfd, *common, "--out", tmp_path / "each", "--per-class", "4")
     each = json.loads(out)
     assert code == GOOD
     assert each["dropped"] == []

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import exit_code as run
 
 from acquisition import discovery
 from acquisition.clock import LslClock
@@ -23,17 +24,10 @@ from acquisition.record.selection import source_id_query
 from acquisition.simulator.streams import SimulatorOptions
 from acquisition.xdf.inspect import inspect_xdf
 from app import recording
-from app.__main__ import main
 from app.simulator_process import SimulatorProcess, stream_choices
 
 PROJECT = Path(__file__).parent.parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT)}
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code
 
 
 def start(*arguments: str | Path, **settings: Any) -> subprocess.Popen[str]:

@@ -7,17 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 from scipy.io import wavfile
 
 from acquisition.errors import InputError
-from app.__main__ import main
 from app.commands.stage_bars import check_model_folder, check_writable
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["evaluate", *arguments])
-    return int(ended.value.code or 0)
 
 
 @pytest.mark.parametrize(
@@ -53,8 +47,8 @@ def run(*arguments: str) -> int:
 def test_what_cannot_be_evaluated_is_one_line(
     arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(*arguments) == 2
-    error = capsys.readouterr().err
+    code, _, error = run(capsys, "evaluate", *arguments)
+    assert code == 2
     assert said in error
     assert error.count("\n") == 1
 
@@ -67,15 +61,15 @@ def test_emodb_prints_json_and_what_was_left_out(tmp_path: Path, capsys: pytest.
             wave = 0.2 * np.sin(2 * np.pi * 100 * 1.5**label * time) + 0.01 * rng.standard_normal(9600)
             wavfile.write(tmp_path / f"{speaker}a01{letter}a.wav", 16000, (wave * 32767).astype(np.int16))
     (tmp_path / "09a02Wa.wav").write_bytes(b"no sound")
-    assert run("emodb", str(tmp_path), "--quick", "--json") == 0
-    printed = capsys.readouterr()
-    result = json.loads(printed.out)
+    code, out, err = run(capsys, "evaluate", "emodb", tmp_path, "--quick", "--json")
+    assert code == 0
+    result = json.loads(out)
     assert {"protocol", "unit", "chance", "ours", "reference", "settings"} <= set(result)
     assert {"mean", "interval", "speakers", "confusion"} <= set(result["ours"])
     assert list(result["ours"]["speakers"]) == ["03", "08", "09"]
     assert result["quick"] is True
     assert result["left_out"][0]["subject"] == "09"
-    assert "09a02Wa.wav" in printed.err
+    assert "09a02Wa.wav" in err
 
 
 def test_a_folder_is_tried_without_touching_what_is_in_it(tmp_path: Path) -> None:

@@ -8,15 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from command_line import exit_code as run
 
-from app.__main__ import main
 from calibration.places import make_session
-
-
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["subjects", *(str(argument) for argument in arguments)])
-    return ended.value.code
 
 
 @pytest.fixture
@@ -36,7 +30,7 @@ def test_list_fits_the_terminal(
     data: Path, columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    assert run("list") == 0
+    assert run("subjects", "list") == 0
     table = capsys.readouterr().out.rsplit("In ", 1)[0]
     for words in ("S01", "ses-01", "2026-03-01", "1.5 MB", "usable"):
         assert words in table
@@ -44,7 +38,7 @@ def test_list_fits_the_terminal(
 
 
 def test_list_as_json(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("list", "--data-dir", data, "--json") == 0
+    assert run("subjects", "list", "--data-dir", data, "--json") == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed["data_dir"] == str(data)
     assert listed["subjects"][0]["sessions"][0]["verdict"] == "usable for demonstration"
@@ -54,29 +48,29 @@ def test_an_empty_place_is_no_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AFFECTSCOPE_DATA", str(tmp_path / "none"))
-    assert run("list") == 0
+    assert run("subjects", "list") == 0
     assert "Nobody has been calibrated yet" in capsys.readouterr().out
 
 
 def test_a_mistyped_data_dir_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("list", "--data-dir", tmp_path / "none") == 2
+    assert run("subjects", "list", "--data-dir", tmp_path / "none") == 2
     assert "there is no such folder" in capsys.readouterr().err
 
 
 def test_export_goes_to_the_current_folder_unless_told(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("export", "S01") == 0
+    assert run("subjects", "export", "S01") == 0
     assert "Packed 3 files (1.5 MB) of S01 into" in capsys.readouterr().out
     with zipfile.ZipFile(data.parent / "sub-S01.zip") as archive:
         assert len(archive.namelist()) == 4
-    assert run("export", "S01") == 2
+    assert run("subjects", "export", "S01") == 2
     assert "not overwritten" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["export", "delete"])
 def test_a_path_is_no_subject(data: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(command, "../x") == 2
+    assert run("subjects", command, "../x") == 2
     error = capsys.readouterr().err
     assert error.startswith("error: subject: expected")
     assert error.count("\n") == 1
@@ -86,7 +80,7 @@ def test_delete_asks_for_yes_where_it_cannot_ask(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    assert run("delete", "S01") == 2
+    assert run("subjects", "delete", "S01") == 2
     assert "1 recording, 0 profiles, 0 reports and 2 other files (1.5 MB) of S01" in capsys.readouterr().err
     assert (data / "sub-S01").is_dir()
 
@@ -105,14 +99,14 @@ def test_delete_asks_and_does_as_told(
     data: Path, typed: str, code: int, is_left: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", Terminal(typed))
-    assert run("delete", "S01") == code
+    assert run("subjects", "delete", "S01") == code
     assert (data / "sub-S01").is_dir() == is_left
 
 
 def test_delete_says_what_it_removed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("delete", "S01", "--yes", "--json") == 0
+    assert run("subjects", "delete", "S01", "--yes", "--json") == 0
     removed = json.loads(capsys.readouterr().out)["removed"]
     assert (removed["subject"], removed["n_recordings"], removed["n_other"]) == ("S01", 1, 2)
     assert not (data / "sub-S01").exists()
-    assert run("delete", "S01", "--yes") == 2
+    assert run("subjects", "delete", "S01", "--yes") == 2
     assert "there is no subject S01" in capsys.readouterr().err
