@@ -145,7 +145,7 @@ def _read(path: Path) -> bytes:
 def _parse(text: bytes, where: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
-    except ValueError as error:  # bad JSON or bad UTF-8
+    except (ValueError, RecursionError) as error:  # bad JSON or bad UTF-8
         raise InputError(f"expected JSON: {error}", where=where, remedy=_REMEDY) from error
     if not isinstance(data, dict):
         raise InputError(f"expected a JSON object, found {type(data).__name__}", where=where, remedy=_REMEDY)

@@ -127,7 +127,7 @@ def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
     except OSError as error:
         why = f"no {name} that can be read ({error.strerror})"
         raise InputError(f"expected a model, found {why}", where=source, remedy=_REMEDY) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"expected JSON: {error}", where=f"{source}: {name}") from error
     if not isinstance(found, dict):
         raise InputError(f"expected a JSON object, found {type(found).__name__}", where=f"{source}: {name}")

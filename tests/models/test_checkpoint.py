@@ -67,7 +67,7 @@ def test_cut_weights_are_refused(folder, keep):
         load_checkpoint(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff\xfe", b"null", b"[" * 100_000])
 def test_broken_config_is_refused(folder, content):
     (folder / "config.json").write_bytes(content)
     with pytest.raises(InputError, match="JSON"):

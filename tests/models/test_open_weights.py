@@ -165,9 +165,10 @@ def test_damaged_weights_and_files_are_one_line(tmp_path, capfd):
     path.unlink()
     with pytest.raises(InputError, match="no model could be loaded"):
         VitEncoder(config).load_open_weights()
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InputError, match=r"config\.json: expected JSON"):
-        open_vit(str(tmp_path))
+    for text in ("{", "[" * 100_000):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(InputError, match=r"config\.json: expected JSON"):
+            open_vit(str(tmp_path))
     (tmp_path / "config.json").unlink()
     with pytest.raises(InputError, match=r"expected a model, found no config\.json"):
         open_vit(str(tmp_path))
