@@ -45,7 +45,7 @@ _DIFFERS = (
 _OF_TABLE = {
     1: "The paper does not say how many labels its Table 1 used: both readings stand here.",
     2: "MAX, fuzzy integral and BDAE are quoted in the paper from another one; here they are trained anew. "
-    "LDA, SVM and the most frequent class are not in the paper.",
+    "LDA, SVM and the most frequent class of training, of which a test may hold few, are not in the paper.",
     3: "'10 labeled data from the beginning' can be ten windows (all of the first trial, one class) or ten "
     "trials (a class may be missing): both stand here, and two trials of each class beside them. The paper's "
     "figures are those of the 30 % column of its Table 4, so they may be of masked data; here nothing is.",

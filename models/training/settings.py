@@ -113,7 +113,7 @@ def _references(labels: Labels) -> list[Setting]:
         Setting("shrinkage LDA", kind="lda", labels=labels),
         Setting("shrinkage LDA, EEG", kind="lda", modalities=("eeg",), labels=labels),
         Setting("linear SVM", kind="svm", labels=labels),
-        Setting("most frequent class", kind="majority", labels=labels),
+        Setting("most frequent class of training", kind="majority", labels=labels),
     ]
     return [*rows, Setting("discriminant with the generator's true statistics", kind="oracle", labels=labels)]
 
