@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
+from models.datasets.kinds import PUBLISHED
 from models.datasets.splits import coverage
 from models.datasets.types import LeftOut, Trial
 from models.features.normalise import Normaliser
@@ -13,7 +14,6 @@ from models.training.allocator import keep_freed_memory
 from models.training.conditions import Condition, conditions, held_modalities
 from models.training.finetune_base import seen_without_labels
 from models.training.pretrain_loop import Report
-from models.training.protocols import PUBLISHED
 from models.training.scores import per_trial, score
 from models.training.tables import Entry, Row, Table
 from models.training.tested_trials import TrialTest, check_model, tested_sessions

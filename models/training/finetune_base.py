@@ -6,7 +6,7 @@ from pathlib import Path
 
 from acquisition.errors import InputError
 from models.config import ModelConfig
-from models.training.protocols import PUBLISHED
+from models.datasets.kinds import PUBLISHED
 from models.training.training_record import TrainingRecord
 
 

@@ -11,7 +11,6 @@ from acquisition.montage import SEED_CH_NAMES
 from models.config import ModelConfig
 from models.datasets.eav import load_eav
 from models.datasets.events import parse_events
-from models.datasets.kinds import PUBLISHED as PUBLISHED  # also of this module: others ask it for them
 from models.datasets.raw_file import raw_file_trials
 from models.datasets.seed_iv import load_seed_iv
 from models.datasets.seed_v import load_seed_v

@@ -10,9 +10,10 @@ import numpy as np
 
 from acquisition.errors import InputError
 from models.config import ModelConfig
+from models.datasets.kinds import PUBLISHED
 from models.datasets.splits import published_split
 from models.datasets.types import LeftOut, Trial
-from models.training.protocols import PUBLISHED, LabelledSource
+from models.training.protocols import LabelledSource
 from models.training.training_record import TrainingRecord
 
 
