@@ -84,10 +84,11 @@ def _acquaintance(trial: Trial, test: TrialTest, record: TrainingRecord | None) 
     """Return how well the model knows the person; empty for recordings, and where it does not say."""
     if record is None or not record.complete or test.source.kind not in PUBLISHED:
         return ""
-    if SeenSession(trial.dataset, trial.subject, trial.session) in record.sessions:
+    session = SeenSession.of(trial, generated=test.source.is_generated)
+    if session in record.sessions:
         return _TRAINED
-    people = {(session.dataset, session.subject) for session in record.sessions}
-    return _SAME_PERSON if (trial.dataset, trial.subject) in people else _STRANGERS
+    people = {(known.dataset, known.subject) for known in record.sessions}
+    return _SAME_PERSON if (session.dataset, session.subject) in people else _STRANGERS
 
 
 def _entry(
@@ -120,6 +121,11 @@ def _notes(config: ModelConfig, tested: Sequence[Trial], record: TrainingRecord 
     held = held_modalities(config.modalities, tested)
     if missing := [modality for modality in config.modalities if modality not in held]:
         notes.append(f"The data hold no {' and no '.join(missing)}: absent, as if the device were unplugged.")
+    found = set(config.ch_names) & {name for trial in tested for name in trial.ch_names}
+    if "eeg" in held and len(found) < len(config.ch_names):
+        notes.append(
+            f"The data have {len(found)} of the {len(config.ch_names)} EEG channels that the model knows."
+        )
     of_labels = [] if record is None else [entry for entry in record.recordings if entry.labels]
     if of_labels and tested[0].dataset not in PUBLISHED:
         notes.append(

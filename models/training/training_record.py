@@ -37,9 +37,15 @@ class SeenRecording:
 class SeenSession:
     """One person's session of a data set of which labelled trials trained."""
 
-    dataset: str
+    dataset: str  # "generated seed-iv" is not "seed-iv"
     subject: str
     session: int
+
+    @classmethod
+    def of(cls, trial: Trial, *, generated: bool) -> SeenSession:
+        """Return the session that a trial is of."""
+        made = "generated " if generated else ""
+        return cls(f"{made}{trial.dataset}", trial.subject, trial.session)
 
 
 @dataclass(frozen=True)
@@ -91,10 +97,10 @@ def record_of_recordings(paths: Iterable[Path], *, labels: bool) -> TrainingReco
     return TrainingRecord(tuple(SeenRecording(p.name, recording_sha256(p), labels) for p in paths))
 
 
-def record_of_labels(trials: Sequence[Trial]) -> TrainingRecord:
+def record_of_labels(trials: Sequence[Trial], *, generated: bool) -> TrainingRecord:
     """Return the record of a training on labelled trials."""
     counts = coverage(trials)
-    sessions = [SeenSession(trial.dataset, trial.subject, trial.session) for trial in trials]
+    sessions = [SeenSession.of(trial, generated=generated) for trial in trials]
     return TrainingRecord(
         sessions=tuple(dict.fromkeys(sessions)),
         trials_per_class=dict(zip(counts.label_names, counts.counts, strict=True)),

@@ -31,6 +31,7 @@ from models.training.tables import Table
 from models.training.tested_trials import TrialTest
 from models.training.training_record import (
     RECORD_FILE,
+    SeenSession,
     TrainingRecord,
     read_record,
     record_of_labels,
@@ -71,7 +72,7 @@ def m1(s4: LabelledSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier of person 1, from the training trials of the first session."""
     training, _ = published_split([t for t in s4.trials(["1"]) if t.session == 1])
     model = finetune(training, QUICK)
-    record = record_of_labels(training)
+    record = record_of_labels(training, generated=True)
     return save(tmp_path_factory.mktemp("m1"), model.config, model.network, model.normaliser, record)
 
 
@@ -99,7 +100,7 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record_movements(place / "two_raw.fif", 2)
     trials = LabelledSource("raw", one, events=LEFT_RIGHT).trials()
     model = finetune(trials, replace(QUICK, modalities=("eeg",)))
-    record = record_of_recordings([one], labels=True).then(record_of_labels(trials))
+    record = record_of_recordings([one], labels=True).then(record_of_labels(trials, generated=False))
     save(place / "model", model.config, model.network, model.normaliser, record)
     return place
 
@@ -148,6 +149,23 @@ def test_what_the_data_do_not_hold_has_no_row(moved: Path, s4: LabelledSource, t
     assert held_modalities(("eeg",), test) == ["eeg"]
 
 
+def test_channels_that_the_data_lack_are_counted(moved: Path, tmp_path: Path) -> None:
+    two = mne.io.read_raw(moved / "two_raw.fif", verbose="error").pick(["F3", "C3", "C4"])
+    two.save(tmp_path / "three_raw.fif", verbose="error")
+    source = LabelledSource("raw", tmp_path / "three_raw.fif", events=LEFT_RIGHT)
+    notes = evaluate_trials(TrialTest(moved / "model", source)).notes
+    n_known = len(load_checkpoint(moved / "model").config.ch_names)
+    assert f"The data have 3 of the {n_known} EEG channels that the model knows." in notes
+
+
+def test_people_of_a_real_set_are_not_those_of_a_generated_one(s4: LabelledSource, m1: Path) -> None:
+    trial = s4.trials(["1"])[0]
+    assert SeenSession.of(trial, generated=True) != SeenSession.of(trial, generated=False)
+    known = read_record(m1)
+    assert known is not None
+    assert known.sessions == (SeenSession("generated seed-iv", "1", 1),)
+
+
 def test_chance_and_interval_are_those_of_the_tested_trials(moved: Path) -> None:
     found = evaluate_trials(on_file(moved, "two_raw.fif")).to_dict()["trials"][0]
     assert (found["accuracy"], found["chance"], found["n_trials"]) == (1.0, 0.5, 8)
@@ -178,7 +196,7 @@ def test_classes_that_never_trained_are_named(s4: LabelledSource, tmp_path: Path
     names = training[0].label_names
     training = [trial for trial in training if trial.label != training[0].label]
     model = finetune(training, QUICK)
-    record = record_of_labels(training)
+    record = record_of_labels(training, generated=True)
     save(tmp_path / "m", model.config, model.network, model.normaliser, record)
     table = evaluate_trials(TrialTest(tmp_path / "m", s4, subjects=("1",)))
     never = {name for name, count in record.trials_per_class.items() if count == 0}
