@@ -58,8 +58,8 @@ def evaluate(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Simulated, data sets and recordings: model folder; without it the demo model, trained on "
-            "simulated people only.",
+            help="Data sets and recordings: a classifier of finetune. Simulated: a model folder, without it "
+            "the demo model.",
             show_default=False,
         ),
     ] = None,
@@ -115,7 +115,8 @@ def evaluate(
     seed-iv, seed-v or eav DIR: a classifier of finetune (--model) on the test trials of the published split,
     with all input, each modality alone, and EEG channels hidden; by person, with confusion matrices.
 
-    xdf or raw FILE: the same on every labelled trial of a recording; one that trained the model is refused.
+    xdf or raw FILE: the same on every labelled trial of a recording. The very file that trained the model
+    is refused; a cut or converted copy of it is not recognised.
 
     --simulated: all modalities together, alone, with one missing and with fewer channels.
 
@@ -233,7 +234,12 @@ def _trial_test(
     from models.training.protocols import LabelledSource
     from models.training.tested_trials import TrialTest
 
-    model = model or DEMO_MODEL
+    if model is None:
+        raise InputError(
+            "expected the classifier that is judged",
+            where=f"evaluate {kind}",
+            remedy="give --model M, a model of affectscope finetune",
+        )
     origin = load_config(model).feature_origin if kind in PUBLISHED else "raw"
     return TrialTest(model, LabelledSource(kind, path, origin, montage, events, trial_s), subjects, session)
 

@@ -242,7 +242,9 @@ def _train(task: FinetuneTask) -> _Trained:
         model=model,
         report=report,
         trained_on=trained_on,
-        record=task.begins.record.then(read_now).then(record_of_labels(chosen, generated=task.generated)),
+        record=task.begins.record.then(read_now).then(
+            replace(record_of_labels(chosen, generated=task.generated), quick=task.quick)
+        ),
         left_out=left_out,
         notes=[note for note in notes if note],
     )

@@ -127,6 +127,9 @@ class FinetuneTask:
         )
         if self.begins.goes_on and self.begins.encoders is not None:
             words += f"; continued from a classifier ({self.begins.encoders.config.trained_on})"
+        elif self.begins.encoders is not None:
+            known = self.begins.encoders.config.trained_on.removesuffix("; not fine-tuned")
+            words += f"; began with a model {known}"
         return f"{words}; {self.begins.seen}" if self.begins.seen else words
 
     def protocol(self, tested: str) -> str:

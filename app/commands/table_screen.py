@@ -23,6 +23,7 @@ def show_table(table: Table) -> None:
     title = " - ".join(part for part in (table.title, table.marks()) if part)
     console.print(f"{table.protocol}; {INTERVALS}", soft_wrap=True, highlight=False)
     print_cells(console, title, *short_cells(table))
+    console.print(f"balanced accuracy, macro-F1, NLL, ECE: per {table.unit}, mean of sessions")
     for sentence in (*table.differs, *table.notes):
         console.print(f"- {sentence}", soft_wrap=True, highlight=False)
     for entry in table.left_out:

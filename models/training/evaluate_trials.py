@@ -28,7 +28,7 @@ _TRAINED, _SAME_PERSON, _STRANGERS = (
 )
 _PROTOCOL = (
     "nothing is fitted, the model's own statistics normalise; SD over people (n - 1), a person is the mean "
-    "of their sessions; masked channels are drawn at random, others in each window"
+    "of their sessions; masked channels are drawn once and hidden in all windows"
 )
 
 
@@ -75,6 +75,7 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
         rows=_rows(name, entries),
         label_names=config.labels,
         left_out=tuple(dict.fromkeys(left_out)),
+        quick=record is not None and record.quick,
         generated=test.source.is_generated,
         notes=tuple(_notes(config, tested, record)),
     )
@@ -94,7 +95,7 @@ def _acquaintance(trial: Trial, test: TrialTest, record: TrainingRecord | None) 
 def _entry(
     model: TrialClassifier, trials: Sequence[Trial], condition: Condition, n_classes: int | None, seed: int
 ) -> Entry:
-    found = model.predict(trials, condition.modalities, mask=condition.mask, seed=seed)
+    found = model.predict(trials, condition.modalities, mask=condition.mask, seed=seed, same_channels=True)
     of_trials, first = per_trial(found), trials[0]
     return Entry(
         first.subject,

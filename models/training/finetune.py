@@ -10,6 +10,7 @@ many epochs; the temperature is fitted to the held-out trials as well. No test t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ from models.training.whitening import whitened
 
 #: Told stage, share done (0..1) and the running loss.
 Progress = Callable[[str, float, float], None]
+MOST_TEMPERATURE = 10.0
 MIN_TRIALS_TO_STOP_EARLY = 12  # fewer training trials are all needed for training
 _CLIP_NORM = 1.0
 
@@ -100,6 +102,10 @@ def finetune(
             f"stopped after {epochs} epochs by {len(out)} training trials held out, then trained anew on all "
             f"{len(trials)}; temperature {temperature:.2f} from the held-out ones"
         )
+        if temperature >= MOST_TEMPERATURE:
+            notes.append(
+                "that temperature is the highest tried: probabilities are nearly flat and say little"
+            )
     else:
         why = "too few trials to hold some out" if options.stop_early else "no early stopping was asked for"
         notes.append(f"{why}: {epochs} epochs, fixed, and no temperature")
@@ -289,6 +295,6 @@ def training_windows(
 
 def best_temperature(logits: Tensor, label: Tensor) -> tuple[float, float]:
     """Return the least NLL of logits (n, n_labels) over temperatures, and that temperature."""
-    candidates = torch.logspace(-0.5, 1.0, 31)
+    candidates = torch.logspace(-0.5, math.log10(MOST_TEMPERATURE), 31)
     nll = torch.stack([nn.functional.cross_entropy(logits / t, label) for t in candidates])
     return float(nll.min()), float(candidates[nll.argmin()])

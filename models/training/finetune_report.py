@@ -63,8 +63,10 @@ def report_on_test(model: TrialClassifier, test: Sequence[Trial], protocol: str,
     """Return the scores on test trials, with each modality alone and with masked EEG channels."""
     extra: dict[str, Scores] = {}
     for one in conditions(held_modalities(model.config.modalities, test))[1:]:
-        found = model.predict(test, one.modalities, mask=one.mask, seed=seed)
-        name = f"{one.mask:.0%} of the EEG channels hidden" if one.mask else one.words
+        found = model.predict(test, one.modalities, mask=one.mask, seed=seed, same_channels=True)
+        name = (
+            f"{one.mask:.0%} of the EEG channels hidden, one draw for all windows" if one.mask else one.words
+        )
         extra[name] = _trial_score(found)
     return _report(protocol, model.predict(test), extra)
 

@@ -118,7 +118,7 @@ def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrain
     sha256 = save_checkpoint(options.out, config, network, normaliser.to_dict(), card)
     save_file({n: t.detach().contiguous() for n, t in decoders.items()}, options.out / DECODERS_FILE)
     done = Pretrained(sha256, outcomes, corpus)
-    write_record(options.out, record)
+    write_record(options.out, replace(record, quick=options.quick))
     _write_report(options, done, config, record)
     return done
 

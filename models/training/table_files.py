@@ -55,6 +55,7 @@ def table_words(table: Table) -> str:
     lines = [f"# {table.title}", "", *([f"**{table.marks()}**", ""] if table.marks() else [])]
     cells = [_cells(row) for row in table.rows]
     lines += [f"{table.protocol}; {INTERVALS}", "", *_markdown(*_without_empty(_HEADER, cells))]
+    lines += ["", f"accuracy, balanced accuracy, macro-F1, NLL and ECE: per {table.unit}, mean of sessions"]
     differs = [("What differs from the paper", table.differs)] if table.differs or table.has_paper else []
     for heading, sentences in (
         *differs,

@@ -56,6 +56,7 @@ class TrainingRecord:
     sessions: tuple[SeenSession, ...] = ()
     trials_per_class: Mapping[str, int] = field(default_factory=dict)  # empty: no labels yet
     complete: bool = True  # False where a model it began with has no record
+    quick: bool = False  # made to try the program out: no figure of it to quote
 
     @property
     def n_classes(self) -> int:
@@ -83,6 +84,7 @@ class TrainingRecord:
             tuple(dict.fromkeys((*self.sessions, *later.sessions))),
             counts,
             self.complete and later.complete,
+            self.quick or later.quick,
         )
 
 
@@ -176,7 +178,8 @@ def _parsed(found: Any) -> TrainingRecord:
     counts = {name: _of(int, count) for name, count in _of(dict, found["trials_per_class"]).items()}
     if any(count < 0 for count in counts.values()):
         raise ValueError("a negative count")
-    return TrainingRecord(tuple(recordings), tuple(sessions), counts, _of(bool, found["complete"]))
+    flags = _of(bool, found["complete"]), _of(bool, found["quick"])
+    return TrainingRecord(tuple(recordings), tuple(sessions), counts, *flags)
 
 
 def _of(kind: type[_T], value: Any) -> _T:

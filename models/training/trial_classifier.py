@@ -34,6 +34,7 @@ class TrialClassifier:
         mask: float = 0.0,
         max_per_trial: int | None = None,
         seed: int = 1,
+        same_channels: bool = False,
     ) -> Predictions:
         """Return the probabilities of all windows of some trials.
 
@@ -48,10 +49,19 @@ class TrialClassifier:
             See `models.datasets.windows.cut_windows`.
         seed : int
             Of the hidden channels.
+        same_channels : bool
+            Hide the same channels in all windows. Where each hides others, a trial's mean has seen nearly
+            all of them.
         """
         windows = cut_for(self.config, trials, max_per_trial=max_per_trial)
         tensors = TrialTensors(
-            windows, trials[0].ch_names, self.config, self.normaliser, mask=mask, seed=seed
+            windows,
+            trials[0].ch_names,
+            self.config,
+            self.normaliser,
+            mask=mask,
+            seed=seed,
+            same_channels=same_channels,
         )
         wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
         source, parts = FrozenTokens(self.network, tensors), []

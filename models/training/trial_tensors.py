@@ -90,6 +90,8 @@ class TrialTensors:
         Share of the EEG channels hidden in each window, others in each.
     seed : int
         Of the hidden channels.
+    same_channels : bool
+        Hide the same channels in all windows, as electrodes that are lost, in place of others in each.
 
     Attributes
     ----------
@@ -105,6 +107,7 @@ class TrialTensors:
         *,
         mask: float = 0.0,
         seed: int = 0,
+        same_channels: bool = False,
     ) -> None:
         self.config, n = config, len(windows)
         self.label = torch.from_numpy(windows.label)
@@ -119,7 +122,7 @@ class TrialTensors:
         self._eye_features = torch.zeros(n, n_eye, dtype=torch.bool)
         if "eeg" in config.modalities and windows.eeg is not None and normaliser.eeg is not None:
             self._put_eeg(windows.eeg[:, picks], normaliser.eeg.select(self.positions.tolist()))
-            self._hide_channels(mask, seed)
+            self._hide_channels(mask, seed, same_channels)
         if "eye" in config.modalities and windows.eye is not None and normaliser.eye is not None:
             self._put_eye(torch.from_numpy(windows.eye[..., -n_steps:]), normaliser)
 
@@ -148,13 +151,14 @@ class TrialTensors:
         there = self._eye_steps[:, None] & self._eye_features[..., None]
         self._eye = torch.where(there, scaled, 0.0).contiguous()
 
-    def _hide_channels(self, share: float, seed: int) -> None:
+    def _hide_channels(self, share: float, seed: int, same: bool) -> None:
         if share <= 0:
             return
         generator = torch.Generator().manual_seed(seed)
         streams = self.config.network.streams
         there = self._eeg_channels.any(dim=1) if streams else self._eeg_channels
-        visible = random_channel_mask(there, share, generator)  # (n, C)
+        noise = torch.rand(1, there.shape[1], generator=generator).expand(there.shape) if same else None
+        visible = random_channel_mask(there, share, generator, noise=noise)  # (n, C)
         self._eeg_channels = self._eeg_channels & (visible[:, None] if streams else visible)
         self._eeg = self._eeg * visible[..., None, None]
 

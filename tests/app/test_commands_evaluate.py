@@ -40,7 +40,7 @@ from app.commands.stage_bars import check_model_folder, check_writable
         (("seed-iv", ".", "--model", "nowhere"), "expected a model file"),
         (("seed-iv", ".", "--subject", ""), "--subject: expected a person's number, or several as 1,2"),
         (("seed-iv", ".", "--subject", "1,,2"), "--subject: expected a person's number, or several as 1,2"),
-        (("seed-iv", "nowhere"), "nowhere: expected the SEED-IV folder, found none"),
+        (("seed-iv", "."), "evaluate seed-iv: expected the classifier that is judged"),
         (("emodb", "nowhere-at-all"), "expected the EMO-DB folder"),
     ],
 )

@@ -39,6 +39,7 @@ from models.training.training_record import (
     write_record,
 )
 from models.training.trial_classifier import TrialClassifier
+from models.training.trial_tensors import TrialTensors, cut_for
 
 QUICK = FinetuneOptions(few_epochs=2, stop_early=False, dcca=False)
 CH_NAMES = ("F3", "F4", "C3", "C4", "O1", "O2")
@@ -164,6 +165,23 @@ def test_people_of_a_real_set_are_not_those_of_a_generated_one(s4: LabelledSourc
     known = read_record(m1)
     assert known is not None
     assert known.sessions == (SeenSession("generated seed-iv", "1", 1),)
+
+
+def test_hidden_channels_are_the_same_in_all_windows(s4: LabelledSource, m1: Path) -> None:
+    config, trials = load_checkpoint(m1).config, s4.trials(["2"])[:2]
+    scales = Normaliser.from_dict(load_checkpoint(m1).normaliser_tensors)
+    windows = cut_for(config, trials)
+    for same in (True, False):
+        tensors = TrialTensors(windows, trials[0].ch_names, config, scales, mask=0.5, same_channels=same)
+        masks = tensors.batch(np.arange(len(tensors))).eeg_channel_mask
+        assert masks.sum(dim=1).tolist() == [31] * len(tensors)
+        assert bool((masks == masks[0]).all()) == same
+
+
+def test_figures_of_a_quick_model_are_marked(moved: Path, tmp_path: Path) -> None:
+    model = copied(moved, tmp_path, TrainingRecord(quick=True))
+    assert "QUICK" in evaluate_trials(replace(on_file(moved, "two_raw.fif"), model=model)).marks()
+    assert "QUICK" not in evaluate_trials(on_file(moved, "two_raw.fif")).marks()
 
 
 def test_chance_and_interval_are_those_of_the_tested_trials(moved: Path) -> None:
