@@ -75,3 +75,25 @@ def small_seed_iv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sets") / "s4"
     make_seed_iv(MakeOptions(folder, subjects=1, seed=3, trials=6, trial_s=48, jobs=1))
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_eav(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One person in EAV's layout, trials of 5 s. Tests that break a file copy the folder first."""
+    from models.datasets.make.eav import make_eav
+    from models.datasets.make.options import MakeOptions
+
+    folder = tmp_path_factory.mktemp("sets") / "small-eav"
+    make_eav(MakeOptions(folder, subjects=1, seed=3, trials=20, trial_s=5, jobs=1))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def open_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny open models ``vit`` and ``ast``. Tests that change them copy the folder first."""
+    from tiny_open_models import IMAGENET, save_ast, save_vit
+
+    folder = tmp_path_factory.mktemp("weights")
+    save_vit(folder / "vit", IMAGENET)
+    save_ast(folder / "ast", time_stride=16)
+    return folder

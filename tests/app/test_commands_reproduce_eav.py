@@ -10,40 +10,23 @@ import pytest
 import torch
 import transformers
 from command_line import run
-from tiny_open_models import IMAGENET, TINY, save_ast, save_vit
+from tiny_open_models import TINY, save_ast
 
 from app.replay import ReplaySession
 from app.session_options import SessionOptions
 from models.checkpoint import WEIGHTS_FILE, load_checkpoint
-from models.datasets.make.eav import make_eav
-from models.datasets.make.options import MakeOptions
 
 RECORDING = Path(__file__).parents[2] / "assets" / "recordings" / "simulated-30s.xdf"
 
 
-@pytest.fixture(scope="module")
-def eav(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("set") / "eav"
-    make_eav(MakeOptions(folder, subjects=1, seed=3, trials=20, trial_s=5, jobs=1))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    save_vit(folder / "vit", IMAGENET)
-    save_ast(folder / "ast", time_stride=16)
-    return folder
-
-
 def test_open_weights_are_taken_told_of_and_no_longer_needed(
-    eav: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_eav: Path, open_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    mine = Path(shutil.copytree(weights, tmp_path / "weights"))
+    mine = Path(shutil.copytree(open_weights, tmp_path / "weights"))
     out = tmp_path / "table"
     named = ("--face-weights", mine / "vit", "--voice-weights", mine / "ast")
     options = ("--table", "1", "--quick", "--keep-models", "--out", out)
-    code, printed, err = run(capsys, "reproduce", "eav", eav, *options, *named)
+    code, printed, err = run(capsys, "reproduce", "eav", small_eav, *options, *named)
     assert code == 0, err
     assert "LOAD REPORT" not in err
     for words in (printed, (out / "table.md").read_text()):
@@ -125,12 +108,14 @@ def test_a_gpu_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_without_a_device_people_train_on_the_cpu(
-    eav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_eav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     given = ("--table", "1", "--quick", "--keep-models", "--json")
     tables, weights = [], []
     for name, options in (("without", ()), ("with", ("--device", "cpu"))):
-        code, printed, err = run(capsys, "reproduce", "eav", eav, *given, "--out", tmp_path / name, *options)
+        code, printed, err = run(
+            capsys, "reproduce", "eav", small_eav, *given, "--out", tmp_path / name, *options
+        )
         assert code == 0, err
         tables.append(json.loads(printed))
         weights.append((tmp_path / name / "models" / "sub-1" / WEIGHTS_FILE).read_bytes())
@@ -139,12 +124,12 @@ def test_without_a_device_people_train_on_the_cpu(
 
 
 def test_weights_that_do_not_serve_are_one_line(
-    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    open_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     bert = transformers.BertModel(transformers.BertConfig(**TINY, vocab_size=10))
     bert.save_pretrained(tmp_path / "bert")
     save_ast(tmp_path / "short", max_length=128)
-    broken = Path(shutil.copytree(weights / "vit", tmp_path / "broken"))
+    broken = Path(shutil.copytree(open_weights / "vit", tmp_path / "broken"))
     (broken / "model.safetensors").write_bytes(b"nothing")
     capsys.readouterr()
     for option, folder, message in (

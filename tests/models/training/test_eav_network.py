@@ -8,54 +8,36 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from tiny_open_models import IMAGENET, save_ast, save_vit
 
 from models.datasets.eav import load_eav_clips
-from models.datasets.make.eav import make_eav
-from models.datasets.make.options import MakeOptions
 from models.network import FusionNetwork
 from models.training.eav_network import HEAD, EavNetwork
 from models.training.reproduce_eav import EavJob, EavOptions, _Person
 
 
-@pytest.fixture(scope="module")
-def eav(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("set") / "eav"
-    make_eav(MakeOptions(folder, subjects=1, seed=3, trials=20, trial_s=5, jobs=1))
-    return folder
+def job_with(small_eav: Path, open_weights: Path) -> EavJob:
+    network = EavNetwork(face_weights=str(open_weights / "vit"), voice_weights=str(open_weights / "ast"))
+    clips = tuple(load_eav_clips(small_eav, left_out=[]))
+    return EavJob("1", clips, EavOptions(small_eav, quick=True, network=network), network.config())
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    save_vit(folder / "vit", IMAGENET)
-    save_ast(folder / "ast", time_stride=16)
-    return folder
+def person_with(small_eav: Path, open_weights: Path) -> _Person:
+    return _Person(job_with(small_eav, open_weights))
 
 
-def job_with(eav: Path, weights: Path) -> EavJob:
-    network = EavNetwork(face_weights=str(weights / "vit"), voice_weights=str(weights / "ast"))
-    clips = tuple(load_eav_clips(eav, left_out=[]))
-    return EavJob("1", clips, EavOptions(eav, quick=True, network=network), network.config())
-
-
-def person_with(eav: Path, weights: Path) -> _Person:
-    return _Person(job_with(eav, weights))
-
-
-def test_training_begins_with_them(eav: Path, weights: Path):
-    person = person_with(eav, weights)
-    vit = transformers.ViTModel.from_pretrained(weights / "vit", add_pooling_layer=False).state_dict()
+def test_training_begins_with_them(small_eav: Path, open_weights: Path):
+    person = person_with(small_eav, open_weights)
+    vit = transformers.ViTModel.from_pretrained(open_weights / "vit", add_pooling_layer=False).state_dict()
     ours = person._network.face.model.state_dict()
     folded = "embeddings.patch_embeddings.projection"  # takes the preprocessor's scaling
     assert all(torch.equal(ours[name], vit[name]) for name in vit if not name.startswith(folded))
-    ast = transformers.ASTModel.from_pretrained(weights / "ast").state_dict()
+    ast = transformers.ASTModel.from_pretrained(open_weights / "ast").state_dict()
     ours = person._network.voice.model.state_dict()
     assert all(torch.allclose(ours[name], ast[name], atol=1e-6) for name in ast)
 
 
-def test_a_person_looks_up_no_network_again(eav: Path, weights: Path):
-    job = job_with(eav, weights)
+def test_a_person_looks_up_no_network_again(small_eav: Path, open_weights: Path):
+    job = job_with(small_eav, open_weights)
     elsewhere = replace(job, options=replace(job.options, network=EavNetwork("not known here")))
     assert _Person(elsewhere)._network.config.network == job.config.network
 
@@ -67,8 +49,10 @@ def parameters(person: _Person, modality: str) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("modality", ["face", "voice"])
-def test_an_encoder_with_them_is_frozen_while_its_head_begins(eav: Path, weights: Path, modality: str):
-    person = person_with(eav, weights)
+def test_an_encoder_with_them_is_frozen_while_its_head_begins(
+    small_eav: Path, open_weights: Path, modality: str
+):
+    person = person_with(small_eav, open_weights)
     encoder, head = parameters(person, modality)
     person._train_head(modality, person._options.stages()[modality + HEAD])
     assert torch.equal(parameters(person, modality)[0], encoder)
@@ -76,8 +60,10 @@ def test_an_encoder_with_them_is_frozen_while_its_head_begins(eav: Path, weights
 
 
 @pytest.mark.parametrize("modality", ["face", "voice"])
-def test_in_all_the_head_moves_far_and_an_encoder_with_them_a_little(eav: Path, weights: Path, modality: str):
-    person = person_with(eav, weights)
+def test_in_all_the_head_moves_far_and_an_encoder_with_them_a_little(
+    small_eav: Path, open_weights: Path, modality: str
+):
+    person = person_with(small_eav, open_weights)
     before = parameters(person, modality)
     person._train_alone(modality)
     encoder, head = (
@@ -107,8 +93,8 @@ def test_what_differs_follows_the_options(network: EavNetwork, expected: str):
     assert network.differs(network.config(), stages) == (expected,)
 
 
-def test_one_encoder_with_weights_leaves_the_other_as_the_preset_has_it(weights: Path):
-    network = EavNetwork(voice_weights=str(weights / "ast"))
+def test_one_encoder_with_weights_leaves_the_other_as_the_preset_has_it(open_weights: Path):
+    network = EavNetwork(voice_weights=str(open_weights / "ast"))
     stages = EavOptions(Path(), network=network).stages()
     assert set(stages) == {"eeg", "face", "voice, head", "voice", "fusion"}
     assert (stages["face"].learning_rate, stages["voice"].learning_rate) == (5e-4, 5e-6)
