@@ -28,7 +28,7 @@ _TRAINED, _SAME_PERSON, _STRANGERS = (
 )
 _PROTOCOL = (
     "nothing is fitted, the model's own statistics normalise; SD over people (n - 1), a person is the mean "
-    "of their sessions; masked channels are drawn once and hidden in all windows"
+    "of their sessions; masked channels are drawn once a session, for all its windows"
 )
 
 
@@ -63,7 +63,7 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
     for number, trials in enumerate(sessions, start=1):
         known = _acquaintance(trials[0], test, record)
         for condition in conditions(held_modalities(config.modalities, trials)):
-            entry = _entry(model, trials, condition, n_classes, test.seed)
+            entry = _entry(model, trials, condition, n_classes, test.seed + number)
             entries.setdefault((known, condition), []).append(entry)
         report("testing", number / len(sessions), float("nan"), f"{number} of {len(sessions)} sessions")
     tested = [trial for trials in sessions for trial in trials]

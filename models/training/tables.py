@@ -13,7 +13,7 @@ from models.training.scores import Scores, Summary, summarise, t_interval, wilso
 
 _ROW_KEYS = ("model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd")
 #: What the intervals of `Row.trial_interval` are.
-INTERVALS = "95 % intervals: t over people, of one person alone Wilson over trials"
+INTERVALS = "95 % intervals: the wider of t over people and Wilson over trials"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +64,17 @@ class Row:
     def trial_interval(self) -> tuple[float, float]:
         """Return the 95 % interval of `accuracy` per trial.
 
-        With two people or more it is the t interval of their mean, cut to 0-1: trials of one person are not
-        independent. Of one person it is Wilson's over their trials (Wilson 1927), and somewhat too narrow.
+        It reaches as far as the t interval over people, cut to 0-1, because trials of one person are not
+        independent, and as far as Wilson's over all trials (Wilson 1927), because two people who happen to
+        be equally good do not make a figure certain. Of one person it is Wilson's alone, and too narrow.
         """
         people: dict[str, list[Scores]] = {}
         for entry in self.entries:
             people.setdefault(entry.subject, []).append(entry.trial)
-        interval = t_interval([float(np.mean([s.accuracy for s in of_one])) for of_one in people.values()])
-        if interval is None:
-            return wilson_interval(self.accuracy(True).mean, self.n_trials)
-        return max(0.0, interval[0]), min(1.0, interval[1])
+        over_people = t_interval([float(np.mean([s.accuracy for s in one])) for one in people.values()])
+        over_trials = wilson_interval(self.accuracy(True).mean, self.n_trials)
+        low, high = zip(over_trials, over_people or over_trials, strict=True)
+        return max(0.0, min(low)), min(1.0, max(high))
 
     @property
     def n_trials(self) -> int:

@@ -25,8 +25,10 @@ from models.training import paper_figures as paper
 from models.training.finetune_config import FinetuneOptions
 from models.training.reproduce import ReproduceOptions, reproduce
 from models.training.runs import Job, run_job
+from models.training.scores import Scores, wilson_interval
 from models.training.settings import TEN_TRIALS, TWO_A_CLASS, settings_of
 from models.training.table_files import write_table
+from models.training.tables import Entry, Row
 
 ROW = {"model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd"}
 SUBJECT = {
@@ -221,3 +223,14 @@ def test_cluster_that_is_not_there_is_one_line(folder, pretrained):
     pytest.importorskip("distributed", reason="dask is not installed (extra: cluster)")
     with pytest.raises(InputError, match="no Dask scheduler answers"):
         run(folder, pretrained, 1, dask="nonsense://here")
+
+
+def test_two_people_who_are_equally_good_leave_an_interval():
+    half = Scores(8, 0.5, 0.5, 0.5, 1.0, 0.1, np.full((2, 2), 2))
+    rows = [Row("ours", False, "all", 0.0, tuple(Entry(s, 1, half, half, 2) for s in people))
+            for people in (("1",), ("1", "2"))]  # fmt: skip
+    for row, n in zip(rows, (8, 16), strict=True):
+        assert row.trial_interval() == pytest.approx(wilson_interval(0.5, n))
+    better = replace(half, accuracy=1.0)
+    apart = Row("ours", False, "all", 0.0, (Entry("1", 1, half, half, 2), Entry("2", 1, better, better, 2)))
+    assert apart.trial_interval() == (0.0, 1.0)  # t of two people 50 points apart
