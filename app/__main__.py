@@ -17,7 +17,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     0 good, 1 a fault of the program, 2 wrong use or input, 3 finished but the input was damaged.
     """
-    settle_environment()
+    words = sys.argv[1:] if arguments is None else arguments
+    settle_environment(words[0] if words else "")
     import typer
 
     from app.cli import app

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from acquisition.lsl_config import quiet_liblsl
 from assets import LSL_CONFIG
 
+#: Commands that train on all cores and on which no stream waits.
+TRAINING = ("train", "pretrain", "finetune", "reproduce", "evaluate")
+_WAIT_POLICY = "OMP_WAIT_POLICY"  # read when torch is loaded
 
-def settle_environment() -> None:
-    """Set the variables that libraries read once, where the user has not set them."""
+
+def settle_environment(command: str = "") -> None:
+    """Set the variables that libraries read once, where the user has not set them, for a command."""
     # Waiting OpenMP threads must sleep, not spin: beside the acquire thread and other programs, spinning
-    # turned a 12 ms forward pass into one of 60 ms and more. Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # turned a 12 ms forward pass into one of 60 ms and more. Training is of short operations one after the
+    # other, and woken up for each of them its threads took half as long again.
+    if command not in TRAINING:
+        os.environ.setdefault(_WAIT_POLICY, "PASSIVE")
     # pymovements' tables hold a few rows: a thread pool for them only waits.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
     # liblsl reports every lost connection on stderr; what matters of it reaches the user in our words.
     quiet_liblsl(LSL_CONFIG)
+
+
+@contextmanager
+def waiting_as_in_training() -> Iterator[None]:
+    """Give processes that are started inside the waiting of threads that training commands have."""
+    before = os.environ.pop(_WAIT_POLICY, None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[_WAIT_POLICY] = before

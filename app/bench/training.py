@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from app.bench.process import in_own_process
 from app.bench.reference_mv_sstma import ReferenceMvSstma, gradients_by_encoder_name
 from app.bench.rows import Row, Say, interleaved, row
+from app.environment import waiting_as_in_training
 from models.config import MvSstmaConfig
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.training.allocator import keep_freed_memory
@@ -26,10 +27,11 @@ _LEARNING_RATE = 1.5e-4  # the paper's, of pre-training
 def bench_mv_sstma_training(quick: bool, say: Say) -> list[Row]:
     """Return the row ``mv_sstma_train_step``: forward, backward and AdamW on 64 windows of 62 x 10 x 5.
 
-    Two threads, and an allocator that keeps freed memory, as in training, for both.
+    Two threads that wait as in training, and an allocator that keeps freed memory, for both.
     """
     say("MV-SSTMA, a training step")
-    found = in_own_process(_train, 2 if quick else 10)
+    with waiting_as_in_training():
+        found = in_own_process(_train, 2 if quick else 10)
     return [
         row(
             "mv_sstma_train_step",
