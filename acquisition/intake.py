@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from acquisition.adapters import Adapter, make_adapter
 from acquisition.adapters.options import AdapterOptions
-from acquisition.clock_mapper import ClockMapper
 from acquisition.header import stream_identity
+from acquisition.timebase import ClockMapper
 from acquisition.types import Chunk, Kind, MapSegment, StreamHeader, StreamSpec
 
 

@@ -8,8 +8,7 @@ import traceback
 from typing import Any
 
 from acquisition.errors import InputError
-from app.environment import settle_environment
-from app.exit_codes import FAULT, GOOD, INTERRUPTED, WRONG_USE
+from app.environment import FAULT, GOOD, INTERRUPTED, WRONG_USE, settle_environment
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,7 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     settle_environment(words[0] if words else "")
     import typer
 
-    from app.cli import app
+    from app.cli.main import app
 
     # typer may carry a click of its own, so take the class from where its errors come from.
     click_exception: type[Exception] = next(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from app.engine.request import CalibrationRequest, LiveRequest
-from app.session_options import SessionOptions
+from app.request import CalibrationRequest, LiveRequest, SessionOptions
 
 
 def program() -> list[str]:

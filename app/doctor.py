@@ -201,7 +201,7 @@ def check_labrecorder() -> str:
 
 def check_opencv() -> str:
     """OpenCV, which decodes frames."""
-    from acquisition.publish.camera import import_cv2
+    from acquisition.publish.webcam import import_cv2
 
     try:
         return str(import_cv2().__version__)

@@ -1,13 +1,20 @@
-"""What a process of this program settles before it loads torch or liblsl."""
+"""What the command's exit codes mean."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 
-from acquisition.lsl_config import quiet_liblsl
+import platformdirs
+
+from acquisition.lsl.discovery import quiet_liblsl
 from assets import LSL_CONFIG
+
+GOOD, FAULT, WRONG_USE, DAMAGED_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
+
 
 #: Commands that train on all cores and on which no stream waits.
 TRAINING = ("train", "pretrain", "finetune", "reproduce", "evaluate")
@@ -36,3 +43,26 @@ def waiting_as_in_training() -> Iterator[None]:
     finally:
         if before is not None:
             os.environ[_WAIT_POLICY] = before
+
+
+_NAME = "affectscope"
+
+
+def settings_path() -> Path:
+    """Return the file of the window's settings; ``AFFECTSCOPE_SETTINGS`` names another one."""
+    chosen = os.environ.get("AFFECTSCOPE_SETTINGS")
+    return Path(chosen) if chosen else platformdirs.user_config_path(_NAME, appauthor=False) / "window.ini"
+
+
+def recordings_folder() -> Path:
+    """Return the folder that recordings go to unless another is chosen."""
+    return platformdirs.user_documents_path() / "Affectscope"
+
+
+def new_recording(folder: Path, now: datetime) -> Path:
+    """Return a free path in ``folder`` named by date and time, e.g. 2026-03-01_14-05-09.xdf."""
+    stem = now.strftime("%Y-%m-%d_%H-%M-%S")
+    path, number = folder / f"{stem}.xdf", 2
+    while path.exists():
+        path, number = folder / f"{stem}_{number}.xdf", number + 1
+    return path

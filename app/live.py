@@ -14,22 +14,21 @@ from typing import Any
 from acquisition.clock import LslClock
 from acquisition.errors import InputError
 from acquisition.intake import intake_maker
-from acquisition.interrupt import interruptible
-from acquisition.lsl_source import LslSource, open_live
-from acquisition.lsl_stream import StreamHealth
-from acquisition.publish.process import PublisherProcess, start_publisher
+from acquisition.lsl.source import LslSource, open_live
+from acquisition.lsl.stream import StreamHealth
+from acquisition.process import interruptible
+from acquisition.publish.devices import PublisherProcess, start_publisher
 from acquisition.types import Change, Chunk, StreamEvent, StreamHeader
-from app.failure import Failure
+from app.modality_mask import Plugs
 from app.model_loading import load_model, make_decoder
+from app.outlets import ClockOutlet, PredictionOutlet
 from app.outputs import Sink
-from app.own_streams import ClockOutlet, PredictionOutlet
 from app.pipeline import Pipeline
-from app.plugs import Plugs
 from app.recording_control import RecordingControl, RecordingHooks
+from app.request import SessionOptions
 from app.runner import LiveRunner, closing
-from app.session_options import SessionOptions
 from app.simulated_streams import simulated_streams
-from app.telemetry import Telemetry
+from app.telemetry import Failure, Telemetry
 from models.checkpoint import Checkpoint
 from models.decoder import Decoder
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from acquisition.errors import InputError
-from app.session_options import SessionOptions
+from app.request import SessionOptions
 from calibration.profile import apply_profile, load_profile
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.config import ModelConfig

@@ -12,10 +12,10 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from acquisition.align import Aligner
 from acquisition.clock import stopwatch
 from acquisition.types import Change, Chunk, Source, StreamEvent, Window
-from app.plugs import Plugs
+from acquisition.windowing import Aligner
+from app.modality_mask import Plugs
 from models.decoder import Decoder
 from models.prediction import Latency, Prediction
 

@@ -12,14 +12,14 @@ from rich.live import Live
 from rich.text import Text
 
 from acquisition.clock import LslClock
-from acquisition.discovery import discover
 from acquisition.errors import InputError
-from acquisition.interrupt import interruptible
+from acquisition.lsl.discovery import discover
+from acquisition.process import interruptible
 from acquisition.record.recorder import Recorder, stop_recording
 from acquisition.record.supervisor import RecordingStatus
 from acquisition.select import select_streams
 from acquisition.types import StreamHeader
-from app.new_streams import NewStreams
+from app.recording_control import NewStreams
 from app.tables import counted, duration_text, size_text
 
 _POLL_S = 0.25

@@ -1,25 +1,273 @@
-"""A replay session: a recorded file through the very path of a live session."""
+"""Steps a recording through a pipeline on the hop grid."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from acquisition.clock import ReplayClock
-from acquisition.types import Change, StreamEvent
-from app.failure import Failure
-from app.model_loading import make_decoder
+from acquisition.errors import InputError
+from acquisition.intake import MakeIntake, intake_maker
+from acquisition.record.files import read_sidecar, sidecar_path
+from acquisition.select import Selection, is_notes, select_streams
+from acquisition.types import Change, StreamEvent, StreamHeader
+from acquisition.xdf.format import XdfIndex
+from acquisition.xdf.outline import Outline, outline_xdf, read_markers
+from acquisition.xdf.scan import scan_xdf
+from acquisition.xdf.source import XdfSource
+from app.modality_mask import Plugging, Plugs, read_plugging
+from app.model_loading import load_model, make_decoder
+from app.outputs import AnnotatedCopySink, Sink
 from app.pipeline import Pipeline
-from app.plugs import Plugs
-from app.replay_file import ReplayFile
-from app.replay_steps import run_replay
+from app.request import SessionOptions
 from app.runner import closing
-from app.session_options import SessionOptions
 from app.simulated_streams import simulated_streams
-from app.telemetry import Telemetry
+from app.telemetry import Failure, Telemetry
 from models.checkpoint import Checkpoint
+from models.prediction import Prediction
+
+
+class ReplaySteps:
+    """The hops of a recording, one after the other; nothing is late and nothing is skipped.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    index : int
+        The first hop, ``index * hop_s`` in LSL seconds.
+    last_time : float
+        LSL seconds of the recording's last sample.
+    """
+
+    def __init__(self, pipeline: Pipeline, index: int, last_time: float) -> None:
+        self.pipeline = pipeline
+        self._config = pipeline.aligner.config
+        self._index = index
+        self._last_time = last_time
+
+    @property
+    def next_time(self) -> float:
+        """LSL time of the next hop."""
+        return self._index * self._config.hop_s
+
+    @property
+    def is_over(self) -> bool:
+        """True when there is no further hop."""
+        return self.next_time > self._last_time or self.pipeline.source.exhausted
+
+    def step(self) -> list[Prediction]:
+        """Do the next hop and return its predictions."""
+        now = self.next_time
+        predictions = self.pipeline.step(now)
+        self._index += 1
+        # A clock that was reset can leave a hole of hours or years, and no window in it holds anything.
+        next_sample = self.pipeline.source.next_time
+        if next_sample is not None and next_sample > now + self._config.context_s + 1.0:
+            self._index = max(self._index, int(next_sample // self._config.hop_s))
+            self.pipeline.aligner.pass_over(self._index)
+        return predictions
+
+
+def run_replay(
+    pipeline: Pipeline,
+    clock: ReplayClock,
+    first_time: float,
+    last_time: float,
+    sinks: Sequence[Sink],
+    telemetry: Telemetry,
+    progress: Callable[[float], None] = lambda time: None,
+) -> None:
+    """Replay a recording to its end.
+
+    Parameters
+    ----------
+    first_time, last_time : float
+        LSL seconds of the recording's first and last sample.
+    """
+    hop_s = pipeline.aligner.config.hop_s
+    steps = ReplaySteps(pipeline, int(first_time // hop_s) + 1, last_time)
+    while not steps.is_over:
+        now = steps.next_time
+        clock.wait_until(now)
+        for prediction in steps.step():
+            telemetry.on_prediction(prediction)
+            for sink in sinks:
+                sink.write(prediction)
+        progress(now)
+        if steps.next_time > now + 1.5 * hop_s:
+            clock.restart(steps.next_time)  # nobody waits for the end of a hole
+
+
+#: What an own recording's sidecar says of how it was made: option -> (key there, types).
+_SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "montage": ("montage", (str,)),
+    "screen_cm": ("screen_cm", (str,)),
+    "distance_cm": ("distance_cm", (int, float)),
+    "line": ("line_hz", (int,)),
+}
+
+
+@dataclass
+class ReplayFile:
+    """A recording with the options it is replayed with; it is scanned once.
+
+    Parameters
+    ----------
+    path : Path
+        XDF file.
+    options : SessionOptions
+        Completed by what the recording's sidecar says.
+    start_s, stop_s : float or None
+        Part to replay, seconds from the recording's first sample.
+    chunk : int or None
+        Samples a chunk; None takes what the file holds.
+
+    Attributes
+    ----------
+    notice : str
+        What was taken from the sidecar, in words; empty if nothing was.
+    outline : Outline or None
+        Of the selected streams, once `look_through` was called; moments are then reached at once.
+
+    Raises
+    ------
+    InputError
+        If the sidecar holds a value of the wrong type.
+    """
+
+    path: Path
+    options: SessionOptions
+    start_s: float | None = None
+    stop_s: float | None = None
+    chunk: int | None = None
+    notice: str = ""
+    outline: Outline | None = None
+
+    def __post_init__(self) -> None:
+        sidecar = read_sidecar(self.path)
+        taken: dict[str, Any] = {}
+        for option, (name, types) in _SIDECAR_OPTIONS.items():
+            value = sidecar.get(name)
+            if value is None or getattr(self.options, option) is not None:
+                continue
+            if not isinstance(value, types) or isinstance(value, bool):
+                raise InputError(
+                    f"{name}: expected {types[-1].__name__}, found {value!r}",
+                    where=str(sidecar_path(self.path)),
+                    remedy="correct it or move the sidecar away",
+                )
+            taken[option] = value
+        if taken:
+            text = ", ".join(f"{option} {value}" for option, value in taken.items())
+            self.notice = f"as it was recorded: {text}"
+        self.options = replace(self.options, **taken)
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The model, loaded once."""
+        return load_model(self.options)
+
+    @cached_property
+    def index(self) -> XdfIndex:
+        """Where everything lies in the file."""
+        return scan_xdf(self.path)
+
+    @cached_property
+    def selection(self) -> Selection[int]:
+        """The streams in use."""
+        headers = {stream_id: stream.header for stream_id, stream in self.index.streams.items()}
+        return select_streams(headers, self.options.streams)
+
+    @property
+    def headers(self) -> list[StreamHeader]:
+        """Their headers."""
+        return [self.index.streams[stream_id].header for stream_id in self.selection.kinds]
+
+    @cached_property
+    def make_intake(self) -> MakeIntake:
+        """What builds a stream's way in."""
+        config = self.checkpoint.config
+        return intake_maker(self.options.adapter_options(config.ch_names), config.windows.max_gap_s)
+
+    @cached_property
+    def recorded_plugs(self) -> list[Plugging]:
+        """What was unplugged by hand while an own recording was made, whichever markers are in use."""
+        found = (
+            read_plugging(text, time)
+            for stream_id, stream in self.index.streams.items()
+            if is_notes(stream.header)
+            for time, text in read_markers(self.index, stream_id, self.make_intake)
+        )
+        return [change for change in found if change is not None]
+
+    def look_through(self, progress: Callable[[float], None] = lambda share: None) -> Outline:
+        """Read the file once for its outline; ``progress`` is told the share done, 0..1."""
+        self.outline = outline_xdf(self.index, self.selection.kinds, self.make_intake, progress)
+        return self.outline
+
+    def open(self, start_s: float | None = None) -> XdfSource:
+        """Return the part to replay as a source, or what of it comes after ``start_s``.
+
+        Parameters
+        ----------
+        start_s : float, optional
+            Seconds from the recording's first sample, as `start_s` of the file.
+
+        Raises
+        ------
+        InputError
+            If a stream cannot be used, or no sample lies there.
+        """
+        if start_s is not None and self.start_s is not None:
+            start_s = max(start_s, self.start_s)
+        return XdfSource(
+            self.path,
+            self.selection.kinds,
+            self.make_intake,
+            start=self.start_s if start_s is None else start_s,
+            stop=self.stop_s,
+            chunk=self.chunk,
+            index=self.index,
+            outline=self.outline,
+        )
+
+    def span(self, source: XdfSource) -> tuple[float, float]:
+        """Return the first and last LSL time to replay, of a source opened at the start.
+
+        Raises
+        ------
+        InputError
+            If no selected stream holds a sample that can be placed.
+        """
+        first, last = source.first_time, source.last_time
+        if math.isnan(first):
+            raise InputError(
+                "no selected stream holds samples that can be replayed",
+                where=str(self.path),
+                remedy=f"see: affectscope inspect {self.path.name}",
+            )
+        if self.options.seconds is not None:
+            last = min(last, first + self.options.seconds)
+        return first, last
+
+    def sinks(self) -> list[Sink]:
+        """Open the output files that the options name.
+
+        Raises
+        ------
+        InputError
+            If one cannot be written.
+        """
+        labels = self.checkpoint.config.labels
+        sinks = self.options.sinks(labels)
+        if self.options.record is not None:
+            unused_id = max(self.index.streams, default=0) + 1
+            sinks.append(AnnotatedCopySink(self.path, self.options.record, labels, unused_id))
+        return sinks
 
 
 @dataclass

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from acquisition.clock import Clock
 from acquisition.types import Window
-from app.failure import Failure
 from app.outputs import Sink
 from app.pipeline import Pipeline
-from app.telemetry import Telemetry
+from app.telemetry import Failure, Telemetry
 from models.prediction import Prediction
 
 _POLL_S = 0.005  # how often inlets are drained; half of it is the arrival latency it adds

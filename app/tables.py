@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from acquisition.discovery import FoundStream
+from acquisition.lsl.discovery import FoundStream
 from acquisition.select import kind_of
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader
 from acquisition.xdf.inspect import StreamReport, XdfReport

@@ -1,7 +1,4 @@
-"""What a screen may want to know, collected in one place; views only read it.
-
-Safe to read from any thread: a snapshot is made under the lock and holds plain values.
-"""
+"""A dead or degraded stage: a message on the screen, never a log line alone."""
 
 from __future__ import annotations
 
@@ -13,10 +10,57 @@ from typing import Protocol
 
 import numpy as np
 
-from acquisition.types import StreamEvent
-from app.failure import Failure
-from app.stream_state import StreamState, state_after
+from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from models.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What failed, in words, and when (LSL seconds)."""
+
+    stage: str
+    error: str
+    time: float
+
+
+_STATES = {
+    Change.OPENED: "open",
+    Change.BACK: "open",
+    Change.STALE: "stale",
+    Change.ENDED: "ended",
+    Change.REFUSED: "refused",
+}
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """One stream as a user sees it."""
+
+    spec: StreamSpec
+    state: str  # open | stale | ended | refused
+    since: float  # LSL seconds
+    message: str = ""  # the newest sentence about it
+
+
+def state_after(event: StreamEvent, known: StreamState | None) -> StreamState | None:
+    """Return a stream's state after an event; None for an event about no stream.
+
+    Parameters
+    ----------
+    event : StreamEvent
+    known : StreamState or None
+        Its state before, None before its first event.
+    """
+    state = _STATES.get(event.change) or (known.state if known else None)
+    if not event.stream or state is None:
+        return None
+    # A stream can be refused before its adapter could describe it.
+    unknown = StreamSpec(event.stream, event.stream, Kind.OTHER, (), (), 0.0)
+    spec = event.spec or (known.spec if known else unknown)
+    if known is None or known.state != state or event.spec is not None:
+        return StreamState(spec, state, event.time, event.message)
+    return StreamState(spec, state, known.since, event.message or known.message)
+
 
 #: Percentiles of latency are of this many predictions, two minutes at four a second: enough for a 99th
 #: percentile, and few enough that a hitch long ago does not speak of now.

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
+from collections.abc import Callable
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from acquisition.errors import InputError
 from acquisition.types import MODALITIES, MODALITY_OF_KIND
-from app.telemetry import Snapshot
+from app.environment import DAMAGED_INPUT, GOOD
+from app.live import LiveSession
+from app.replay import ReplaySession
+from app.request import SessionOptions
+from app.telemetry import N_LATENCIES, Snapshot, Telemetry
+from models.checkpoint import Checkpoint
+from models.config import ModelConfig
 from models.prediction import Prediction
 
 #: Shown for as long as emotions are inferred.
@@ -109,3 +121,165 @@ def _footer(snapshot: Snapshot, model: str) -> Text:
 def _bar(share: float) -> str:
     filled = round(share * _BAR_WIDTH)
     return "█" * filled + "·" * (_BAR_WIDTH - filled)
+
+
+_LINE_EVERY = 4  # predictions a printed line, without a screen
+_PICTURE_COLUMNS = 88
+
+
+def show_live(session: LiveSession) -> None:
+    """Run a live session to its end."""
+    console = Console()
+    title, warning = _model_title(session.checkpoint, session.options.model.name), _warning(session.options)
+    if session.options.headless or not console.is_terminal:
+        _introduce(console, session.checkpoint, title, warning)
+        lines = _Lines(console, session.telemetry, warning)
+        session.run(lines)
+    else:
+        with Live(console=console, refresh_per_second=8, screen=False) as live:
+            session.run(_screen(live, session.telemetry, session.checkpoint, title, warning))
+        lines = _Lines(console, session.telemetry, warning, quiet=True)
+        lines.skip_what_was_shown()
+    lines.finish()
+    if session.options.picture is not None:
+        _save_picture(session, title)
+
+
+def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
+    """Run a replay to its end and return the exit code: 3 if the recording was damaged."""
+    console = Console(stderr=quiet)
+    title, warning = _model_title(session.checkpoint, session.options.model.name), _warning(session.options)
+    _introduce(console, session.checkpoint, title, warning)
+    lines = _Lines(console, session.telemetry, warning, quiet=quiet)
+    with Progress(
+        TextColumn("replaying"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def progress(share: float) -> None:
+            bar.update(task, completed=share)
+            lines()
+
+        session.run(progress)
+    lines.finish()
+    for entry in session.damage:
+        console.print(f"damaged: {entry}", markup=False, highlight=False)
+    return DAMAGED_INPUT if session.damage else GOOD
+
+
+def _save_picture(session: LiveSession, title: str) -> None:
+    """Save the last screen as SVG."""
+    path = session.options.picture
+    assert path is not None
+    console = Console(record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
+    screen = render(
+        session.telemetry.snapshot(),
+        trained_on=session.checkpoint.config.trained_on,
+        model=title,
+        warning=_warning(session.options),
+    )
+    console.print(screen)
+    try:
+        # Without the web fonts that rich names: a picture must not ask the network for anything.
+        svg = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="affectscope"), flags=re.DOTALL)
+        path.write_text(svg, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write: {error.strerror}", where=f"--picture {path}") from error
+
+
+def introduction(config: ModelConfig, title: str, warning: str = "") -> list[str]:
+    """Return the lines that say, before anything runs, what the model is and what it cannot tell."""
+    lines = [f"{NOTICE}. Model: {title}.", *([f"WARNING: {warning}."] if warning else [])]
+    if "simulated" in config.trained_on:
+        lines.append("It was trained on simulated data: its output says nothing of a real person.")
+    unused = [modality for modality in MODALITIES if modality not in config.modalities]
+    if unused:
+        trained, others = " and ".join(config.modalities), " and ".join(unused)
+        lines.append(f"It was trained with {trained} alone: {others} count as absent, whatever is connected.")
+    return lines
+
+
+def _introduce(console: Console, checkpoint: Checkpoint, title: str, warning: str) -> None:
+    for line in introduction(checkpoint.config, title, warning):
+        console.print(line, markup=False, highlight=False)
+
+
+def _warning(options: SessionOptions) -> str:
+    """Return why the profile in use must not be trusted, if so."""
+    summary = options.profile_summary()
+    return "" if summary is None else summary.warning
+
+
+def _model_title(checkpoint: Checkpoint, name: str) -> str:
+    trained_on = checkpoint.config.trained_on
+    return f"{name} ({trained_on})" if trained_on else name
+
+
+class _Lines:
+    """Prints messages, failures and every fourth prediction as they come."""
+
+    def __init__(
+        self, console: Console, telemetry: Telemetry, warning: str = "", *, quiet: bool = False
+    ) -> None:
+        self._console, self._telemetry, self._quiet = console, telemetry, quiet
+        self._warning = warning
+        self._n_messages = self._n_failures = 0
+        self._n_printed = -_LINE_EVERY
+
+    def __call__(self) -> None:
+        """Print what is new."""
+        snapshot = self._telemetry.snapshot()
+        for message in snapshot.new_messages(self._n_messages):
+            self._say(f"- {message}")
+        self._n_messages = snapshot.n_messages
+        for failure in snapshot.new_failures(self._n_failures):
+            self._say(f"failure in {failure.stage}: {failure.error}")
+        self._n_failures = snapshot.n_failures
+        is_due = snapshot.n_predictions >= self._n_printed + _LINE_EVERY
+        if snapshot.prediction is not None and is_due and not self._quiet:
+            self._n_printed = snapshot.n_predictions
+            self._say(plain_line(snapshot.prediction))
+
+    def skip_what_was_shown(self) -> None:
+        """Count everything so far as printed."""
+        snapshot = self._telemetry.snapshot()
+        self._n_messages, self._n_failures = snapshot.n_messages, snapshot.n_failures
+
+    def finish(self) -> None:
+        """Print the last news and a summary."""
+        self()
+        snapshot = self._telemetry.snapshot()
+        self._say(f"predictions: {snapshot.n_predictions}, windows skipped: {snapshot.n_skipped}")
+        if not snapshot.n_predictions:
+            self._say(
+                "no modality was ever present: the signals are missing, flat, broken or too short; "
+                "see: affectscope inspect FILE, or affectscope streams"
+            )
+        if snapshot.n_predictions:
+            n = min(snapshot.n_predictions, N_LATENCIES)
+            figures = f"p50 {snapshot.total_p50_ms:.1f} ms, p99 {snapshot.total_p99_ms:.1f} ms"
+            self._say(f"latency total {figures}, of the last {n} predictions")
+        if self._warning:
+            self._say(f"WARNING: {self._warning}.")
+        if snapshot.recording:
+            self._say(f"recording {snapshot.recording}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _screen(
+    live: Live, telemetry: Telemetry, checkpoint: Checkpoint, title: str, warning: str
+) -> Callable[[], None]:
+    trained_on = checkpoint.config.trained_on
+
+    def show() -> None:
+        live.update(render(telemetry.snapshot(), trained_on=trained_on, model=title, warning=warning))
+
+    return show

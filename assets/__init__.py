@@ -16,7 +16,7 @@ DEMO_RECORDING = ASSETS / "recordings" / "simulated-30s.xdf"
 #: liblsl settings that keep its own log to errors.
 LSL_CONFIG = ASSETS / "lsl_api.cfg"
 
-#: Where the electrodes of the 10-05 system lie (`acquisition.ten_five`).
+#: Where the electrodes of the 10-05 system lie (`acquisition.montage`).
 TEN_FIVE = ASSETS / "montages" / "ten_five.csv"
 
 #: Five emotions in ten trials, with prompts, pictures and sounds that the program made itself.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from acquisition.align import Aligner
 from acquisition.types import Change, Chunk, Source, StreamEvent
+from acquisition.windowing import Aligner
 from calibration.rows import RowCollector
 from models.decoder import Decoder
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from acquisition.errors import InputError
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
-from calibration.places import default_data_folder
+from calibration.storage import default_data_folder
 from calibration.types import Consent
 
 #: Counts up whenever the words below change in meaning.

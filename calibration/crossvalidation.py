@@ -1,8 +1,4 @@
-"""Leave-one-trial-out: every trial is judged by a model that has seen nothing of it, not even its level.
-
-Outer folds give the figures. Inside each, the training trials are left out one by one in their turn: that
-chooses the head and the temperature for the fold, so that neither choice has seen the outer trial.
-"""
+"""What a whole model, the base or a personal one, says of trials whose rows are known."""
 
 from __future__ import annotations
 
@@ -16,11 +12,44 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from calibration.heads import Labelled, fit_fusion, initial_fusion, linear_head
-from calibration.lda import Directions, LdaProblem, knows
+from calibration.heads import Directions, Labelled, LdaProblem, fit_fusion, initial_fusion, knows, linear_head
 from calibration.profile_summary import HEADS
+from calibration.rows import RowTable
+from calibration.tokens import TrialWindows, modality_tokens
+from calibration.types import TrialRecord
+from calibration.verdict import balanced_accuracy
+from models.checkpoint import Checkpoint
 from models.config import FusionConfig
 from models.network import FusionNetwork
+from models.normalise import Normaliser
+
+
+@torch.no_grad()
+def window_log_probs(model: Checkpoint, windows: TrialWindows) -> NDArray[np.float64]:
+    """Return the log-probabilities (n, n_labels) of the model's own labels for each window."""
+    normaliser = Normaliser.from_dict(model.normaliser_tensors)
+    given = modality_tokens(model.network, windows, normaliser, model.config.modalities)
+    logits, _ = model.network.fusion(given.tokens, given.present)
+    return torch.log_softmax(logits.double(), dim=-1).numpy()
+
+
+def named_trials(
+    model: Checkpoint, rows: RowTable, trials: Sequence[TrialRecord]
+) -> tuple[list[int], list[int]]:
+    """Return the true class of each trial and the one that a model names, as indices of its labels.
+
+    A trial is named by the mean of its windows' log-probabilities; one without a window is left out.
+    """
+    windows = TrialWindows(rows, trials, model.config)
+    log_probs = window_log_probs(model, windows)
+    true, said = [], []
+    for trial in trials:
+        inside = windows.trial == trial.number
+        if inside.any():
+            true.append(model.config.labels.index(trial.emotion))
+            said.append(int(log_probs[inside].mean(axis=0).argmax()))
+    return true, said
+
 
 #: Told a stage and the share done, 0 to 1.
 OnProgress = Callable[[str, float], None]
@@ -194,3 +223,62 @@ def labelled(source: TokenSource, label: Mapping[int, int], without: Collection[
     at = torch.from_numpy(np.flatnonzero(kept))
     trial = source.trial[kept]
     return Labelled(tokens[at], present[at], trial, np.array([label[int(number)] for number in trial]))
+
+
+N_SHUFFLES = 500
+
+
+def shuffled_results(
+    folds: Sequence[Fold],
+    label: Mapping[int, int],
+    fitter: HeadFitter,
+    *,
+    n: int = N_SHUFFLES,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda share: None,
+) -> tuple[float, ...]:
+    """Return the balanced accuracies (n,) of the linear head on shuffled labels, each trial left out in turn.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+    label : mapping of int to int
+        By trial number, in the order of ``folds``; every class at least twice.
+    fitter : HeadFitter
+    n : int
+        Shuffles.
+    seed : int
+        Of the shuffles.
+    progress : callable
+        Told the share done.
+    """
+    rng = np.random.default_rng(seed)
+    true = np.array([label[fold.trial] for fold in folds])
+    shuffles = np.array([rng.permutation(true) for _ in range(n)]).reshape(n, len(true))
+    said = np.empty_like(shuffles)
+    for at, fold in enumerate(folds):
+        said[:, at] = _predicted(fold, at, folds, shuffles, fitter)
+        progress((at + 1) / len(folds))
+    pairs = zip(shuffles.tolist(), said.tolist(), strict=True)
+    return tuple(balanced_accuracy(row, found) for row, found in pairs)
+
+
+def _predicted(
+    fold: Fold, at: int, folds: Sequence[Fold], shuffles: NDArray[np.int64], fitter: HeadFitter
+) -> NDArray[np.int64]:
+    """Return what each shuffle's model says of the fold's trial, (n,)."""
+    own = fold.data.trial == fold.trial
+    problem = fitter.problem(fold.data.of(~own))
+    held = fold.data.of(own)
+    centred = held.tokens.double().numpy() - problem.mean
+    x = np.where(held.present.numpy()[..., None], centred, 0.0).reshape(len(centred), -1)
+    numbers = np.array([other.trial for other in folds])
+    rest = np.delete(np.arange(len(folds)), at)
+    rest = rest[np.argsort(numbers[rest])]  # ascending numbers
+    n_labels = int(shuffles.max()) + 1
+    found = np.empty(len(shuffles), dtype=np.int64)
+    for number, shuffle in enumerate(shuffles):
+        weight, bias = problem.solve(shuffle[rest], n_labels)
+        logits = x @ weight.reshape(n_labels, -1).T + bias
+        found[number] = log_probs(logits).mean(axis=0).argmax()
+    return found

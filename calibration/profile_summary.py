@@ -16,7 +16,7 @@ from calibration.verdict import DO_NOT_TRUST, NOT_DISTINGUISHABLE, VERDICTS
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
 FORMAT_VERSION = 1
 KIND = "calibration profile"
-#: fusion: the base model's fusion, fine-tuned | linear: `models.fusions.linear.LinearFusion`.
+#: fusion: the base model's fusion, fine-tuned | linear: `models.fusion.LinearFusion`.
 HEADS = ("fusion", "linear")
 REMEDY = "copy the profile's folder again, or make it anew: affectscope calibrate --from-xdf FILE"
 

@@ -1,26 +1,175 @@
-"""The steps of a session, one by one: a generator that a window, a headless run or a test walks through.
-
-It knows no time and sends nothing: `calibration.session` does. Each step that it yields is answered
-with what became of it:
-
-``DONE``
-    it came to its end,
-``SKIPPED``
-    the person left it out (a trial: given up),
-``ANEW``
-    it was cut short by a pause and is to begin again; a trial begins again with its hint.
-"""
+"""Which emotion comes when: balanced over time, never the same twice running, and a pleasant end."""
 
 from __future__ import annotations
 
+import random
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping, Sequence
 
-from calibration.agenda import Agenda
 from calibration.markers import ENDED
-from calibration.order import make_order
 from calibration.plan import Plan
 from calibration.types import SessionRecord, Step, Stimulus, TrialRecord
+
+
+def make_order(classes: Sequence[str], n_trials: int, seed: int, closing: str = "") -> tuple[str, ...]:
+    """Return the emotion of each trial.
+
+    Trials come in blocks that hold every class once (the first block holds what does not divide), so a
+    drift over the session meets all classes alike. Built from the end, where the closing emotion is.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        At least two.
+    n_trials : int
+        How many; the classes' counts differ by one at most.
+    seed : int
+        Equal seeds give equal orders.
+    closing : str
+        One of the classes, or empty: the emotion of the last trial.
+    """
+    rng = random.Random(seed)
+    order: list[str] = []
+    while len(order) < n_trials:
+        size = min(len(classes), n_trials - len(order))
+        block = rng.sample(list(classes), size)
+        follows_another = not order or block[-1] != order[0]
+        ends_well = bool(order) or not closing or block[-1] == closing
+        if follows_another and ends_well:
+            order = block + order
+    return tuple(order)
+
+
+def can_be_arranged(counts: Mapping[str, int], before: str = "", closing: str = "") -> bool:
+    """Tell whether trials can be put into an order in which no emotion comes twice running.
+
+    Parameters
+    ----------
+    counts : mapping
+        Number of trials left by emotion.
+    before : str
+        The emotion just shown, which must not come first; empty for none.
+    closing : str
+        The emotion that must come last; empty for any.
+    """
+    left = {name: n for name, n in counts.items() if n > 0}
+    if not left:
+        return True
+    if closing:
+        if closing not in left:
+            return False
+        left[closing] -= 1
+        if not sum(left.values()):
+            return closing != before
+    # n equal ones need n - 1 others between them, one more in front after their like, and one behind
+    # before their like. With that held for every emotion an order exists.
+    total = sum(left.values())
+    return all(n <= total - n + 1 - (name == before) - (name == closing) for name, n in left.items() if n)
+
+
+class Agenda:
+    """Says which trial comes next.
+
+    Parameters
+    ----------
+    order : sequence of str
+        Planned emotion by trial; trial 1 is the first.
+    closing : str
+        The emotion to end with; empty for any.
+    over : iterable of int
+        Numbers of trials that need not be done any more (after a resumption).
+    shown : str
+        The emotion shown last, empty for none.
+    """
+
+    def __init__(
+        self, order: Sequence[str], closing: str = "", over: Iterable[int] = (), shown: str = ""
+    ) -> None:
+        self._order = tuple(order)
+        self._closing = closing
+        skip = set(over)
+        self._waiting = [number for number in range(1, len(order) + 1) if number not in skip]
+        self._again: list[int] = []
+        self._shown = shown
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        """Numbers of the trials to be done, those to be repeated first."""
+        return (*self._again, *self._waiting)
+
+    def emotion(self, number: int) -> str:
+        """Return the emotion of a trial."""
+        return self._order[number - 1]
+
+    def repeat(self, number: int, shown: str | None = None) -> int:
+        """Put a trial on the list again, as early as no emotion comes twice running.
+
+        Parameters
+        ----------
+        number : int
+            A trial that is not waiting.
+        shown : str, optional
+            The emotion of the trial now running, which ends before.
+
+        Returns
+        -------
+        int
+            A second trial that is repeated with it, because otherwise an emotion would come twice
+            running (with two classes, say) or the end would not be pleasant; 0 for none.
+        """
+        before = self._shown if shown is None else shown
+        self._again.append(number)
+        # one that is done already rather than one still to come; the class to end with is the kindest
+        others = sorted(
+            range(1, len(self._order) + 1),
+            key=lambda n: (n in self.waiting, self.emotion(n) != self._closing),
+        )
+        for closing in (self._closing, ""):
+            if self._fits(self.waiting, before, closing):
+                return 0
+            for other in others:
+                if self._fits((*self.waiting, other), before, closing):
+                    self._again.append(other)
+                    return other
+        return 0
+
+    def next(self) -> int:
+        """Take the next trial off the list; 0 when none is left."""
+        if not self.waiting:
+            return 0
+        for closing in (
+            self._closing,
+            "",
+        ):  # where too much was skipped for both, the end need not be pleasant
+            for number in self.waiting:
+                if self._may_come(number, closing):
+                    return self._take(number)
+        counts = Counter(self.emotion(n) for n in self.waiting)  # too few others left to keep all apart
+        apart = [n for n in self.waiting if self.emotion(n) != self._shown]
+        return self._take(max(apart or self.waiting, key=lambda n: counts[self.emotion(n)]))
+
+    def was_shown(self, emotion: str) -> None:
+        """Note the emotion that a stimulus has begun with."""
+        self._shown = emotion
+
+    def _may_come(self, number: int, closing: str) -> bool:
+        emotion = self.emotion(number)
+        rest = list(self.waiting)
+        rest.remove(number)
+        if emotion == self._shown or (closing and not rest and emotion != closing):
+            return False
+        return self._fits(rest, emotion, closing)
+
+    def _take(self, number: int) -> int:
+        for numbers in (self._again, self._waiting):
+            if number in numbers:
+                numbers.remove(number)
+                break
+        return number
+
+    def _fits(self, numbers: Iterable[int], before: str, closing: str) -> bool:
+        return can_be_arranged(Counter(self.emotion(n) for n in numbers), before, closing)
+
 
 DONE, SKIPPED, ANEW = "done", "skipped", "anew"
 

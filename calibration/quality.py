@@ -8,11 +8,19 @@ used at all; without EEG it is rejected where no modality carries it.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+import re
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from acquisition.types import MODALITIES
-from calibration.percent import percent
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.quality import BAD, QualityMeter
+from acquisition.types import MODALITIES, MODALITY_OF_KIND, Change, Chunk, Kind, StreamEvent, StreamSpec
+from calibration.verdict import percent
 
 LEAST_COVERAGE = 0.5  # of the stimulus
 LEAST_USABLE = 0.5  # of electrodes, gaze samples and frames
@@ -102,3 +110,284 @@ def _main_reason(quality: TrialQuality) -> str:
     lost = set(quality.lost_electrodes)
     reasons = [r for name, r in zip(quality.ch_names, quality.reasons, strict=True) if name in lost and r]
     return f", mostly {max(sorted(set(reasons)), key=reasons.count)}" if reasons else ""
+
+
+#: Seconds that are kept of a stream: four hours, some 10 MB with 62 electrodes.
+MOST_SECONDS = 14_400
+#: A sample of sound at or beyond this is clipped: -0.1 dB, as 16-bit converters stop a little below 1.
+FULL_SCALE = 0.989
+LEAST_SFREQ = 20.0  # Hz, for the electrodes' figures
+
+_QUARTERS = 4  # of a second; coverage counts those with a sample
+_QUIETEST = 1e-6  # -120 dB
+
+
+@dataclass(frozen=True)
+class _Second:
+    """One second of one stream."""
+
+    second: int  # it begins at this LSL time
+    quarters: int  # of its quarters hold a sample
+    figures: Any  # what the stream's kind makes of it; None where nothing can be said
+
+
+class _Judge(Protocol):
+    """Makes figures of one second of one stream."""
+
+    def look(self, second: int, data: Any, breaks: tuple[int, ...]) -> Any: ...
+
+
+class QualityLog:
+    """Watches the streams of a session; ask it about any trial afterwards.
+
+    Parameters
+    ----------
+    line_hz : float, optional
+        Mains frequency, 50 or 60; otherwise the stronger of both.
+    finds_face : callable, optional
+        Tells whether a frame (JPEG bytes or BGR image) holds a face; by default the decoder's own finder.
+        Asked once a second, 5 to 10 ms.
+
+    Notes
+    -----
+    `on_event` and `on_chunk` come from one thread, `of_trial` may come from another.
+    """
+
+    def __init__(
+        self, *, line_hz: float | None = None, finds_face: Callable[[Any], bool] | None = None
+    ) -> None:
+        self._line_hz = line_hz
+        self._finds_face = finds_face
+        self._streams: dict[str, _Stream] = {}
+        self._lock = threading.Lock()
+
+    def on_event(self, event: StreamEvent) -> None:
+        """Take a change of a stream's state, before the stream's first chunk."""
+        spec = event.spec
+        if event.change is not Change.OPENED or spec is None or spec.kind not in MODALITY_OF_KIND:
+            return
+        with self._lock:
+            past = self._streams[event.stream].seconds if event.stream in self._streams else None
+            self._streams[event.stream] = _Stream(spec, self._judge(spec), past)
+
+    def on_chunk(self, chunk: Chunk) -> None:
+        """Take a chunk of any stream; those of no modality are passed over."""
+        stream = self._streams.get(chunk.stream)
+        if stream is not None:
+            with self._lock:
+                stream.push(chunk)
+
+    def finish(self) -> None:
+        """Count the seconds that are under way, too: nothing more will come."""
+        with self._lock:
+            for stream in self._streams.values():
+                stream.close()
+
+    def of_trial(self, number: int, begin: float, end: float) -> TrialQuality:
+        """Return the quality of the whole LSL seconds between a stimulus's onset and its offset.
+
+        Ask a second after the offset at the earliest: what has not come yet counts as missing.
+        """
+        first, last = math.ceil(begin), math.floor(end)
+        n_seconds = max(0, last - first)
+        found: dict[Kind, list[_Second]] = {}
+        with self._lock:
+            for stream in self._streams.values():
+                inside = [second for second in stream.seconds if first <= second.second < last]
+                found.setdefault(stream.kind, []).extend(inside)
+        coverage = {
+            MODALITY_OF_KIND[kind]: min(
+                1.0, sum(s.quarters for s in seconds) / (_QUARTERS * max(1, n_seconds))
+            )
+            for kind, seconds in found.items()
+        }
+        figures = {
+            kind: [s.figures for s in seconds if s.figures is not None] for kind, seconds in found.items()
+        }
+        ch_names, bad_share, reasons = _electrodes(figures.get(Kind.EEG, []))
+        rms, peak, clipped = _sound(figures.get(Kind.AUDIO, []))
+        gaze = figures.get(Kind.GAZE, [])
+        return TrialQuality(
+            trial=number,
+            n_seconds=n_seconds,
+            coverage=coverage,
+            ch_names=ch_names,
+            bad_share=bad_share,
+            reasons=reasons,
+            gaze_valid=_ratio(sum(valid for valid, _ in gaze), sum(n for _, n in gaze)),
+            face_found=_ratio(sum(figures.get(Kind.VIDEO, [])), len(figures.get(Kind.VIDEO, []))),
+            voice_rms_db=rms,
+            voice_peak_db=peak,
+            voice_clipped=clipped,
+        )
+
+    def _judge(self, spec: StreamSpec) -> _Judge:
+        if spec.kind is Kind.EEG:
+            return _Electrodes(spec, self._line_hz)
+        if spec.kind is Kind.GAZE:
+            return _Gaze(spec)
+        if spec.kind is Kind.AUDIO:
+            return _Sound()
+        if self._finds_face is None:
+            self._finds_face = _face_test()
+        return _Face(self._finds_face)
+
+
+class _Stream:
+    """Cuts one stream into whole seconds."""
+
+    def __init__(self, spec: StreamSpec, judge: _Judge, past: deque[_Second] | None) -> None:
+        self.kind = spec.kind
+        self.seconds: deque[_Second] = deque(maxlen=MOST_SECONDS) if past is None else past
+        self._judge = judge
+        self._second: int | None = None  # under way
+        self._times: list[NDArray[np.float64]] = []
+        self._data: list[Any] = []
+        self._breaks: list[int] = []
+        self._n = 0
+
+    def push(self, chunk: Chunk) -> None:
+        start = 0
+        while start < len(chunk.times):
+            second = math.floor(chunk.times[start])
+            if second != self._second:
+                self.close()
+                self._second = second
+            beyond = np.flatnonzero(np.floor(chunk.times[start:]) != second)
+            stop = start + int(beyond[0]) if len(beyond) else len(chunk.times)
+            # Frames are large, and one a second is looked at.
+            kept = stop if self.kind is not Kind.VIDEO else start if self._times else start + 1
+            if kept > start:
+                self._breaks += [self._n + at - start for at in chunk.breaks if start <= at < kept]
+                self._times.append(chunk.times[start:kept])
+                self._data.append(chunk.data[start:kept])
+                self._n += kept - start
+            start = stop
+
+    def close(self) -> None:
+        """Count the second under way."""
+        if self._second is None:
+            return
+        times = np.concatenate(self._times)
+        if self.kind is Kind.VIDEO:
+            data, quarters = self._data[0], _QUARTERS  # one frame is all that a second needs
+        else:
+            data = np.concatenate(self._data)
+            quarters = len(np.unique(np.floor((times - self._second) * _QUARTERS)))
+        figures = self._judge.look(self._second, data, tuple(self._breaks))
+        self.seconds.append(_Second(self._second, quarters, figures))
+        self._second, self._n = None, 0
+        self._times, self._data, self._breaks = [], [], []
+
+
+# --- what a second of each kind tells ---
+
+
+class _Electrodes:
+    """Which electrodes were bad as of a second's end, by the rules and delays of `QualityMeter`."""
+
+    def __init__(self, spec: StreamSpec, line_hz: float | None) -> None:
+        self._ch_names = spec.ch_names
+        self._sfreq = spec.sfreq
+        self._line_hz = line_hz
+        self._meter: QualityMeter | None = None
+        self._is_first = True
+
+    def look(self, second: int, data: NDArray[np.floating], breaks: tuple[int, ...]) -> Any:
+        """Return names, whether bad, and why, each (C,); None before there is a second of data."""
+        if self._meter is None:
+            # A stream that states no rate has that of its second second: the first is seldom whole.
+            is_first, self._is_first = self._is_first, False
+            sfreq = self._sfreq if self._sfreq > 0 else 0.0 if is_first else float(len(data))
+            if sfreq < LEAST_SFREQ:
+                return None
+            self._meter = QualityMeter(self._ch_names, sfreq, self._line_hz)
+        self._meter.push(data, breaks)
+        channels = self._meter.assess(second + 1.0)
+        if not channels:
+            return None
+        is_bad = np.array([channel.state == BAD for channel in channels])
+        return self._ch_names, is_bad, tuple(_cause(c.reason) if c.state == BAD else "" for c in channels)
+
+
+class _Gaze:
+    def __init__(self, spec: StreamSpec) -> None:
+        self._validity = spec.ch_names.index("validity")
+
+    def look(self, second: int, data: NDArray[np.floating], breaks: tuple[int, ...]) -> tuple[int, int]:
+        """Return how many samples are valid, and how many there are."""
+        return int((data[:, self._validity] > 0).sum()), len(data)
+
+
+class _Face:
+    def __init__(self, finds_face: Callable[[Any], bool]) -> None:
+        self._finds_face = finds_face
+
+    def look(self, second: int, data: tuple[Any, ...], breaks: tuple[int, ...]) -> bool:
+        """Tell whether the second's first frame holds a face."""
+        return self._finds_face(data[0])
+
+
+class _Sound:
+    def look(
+        self, second: int, data: NDArray[np.floating], breaks: tuple[int, ...]
+    ) -> tuple[float, float, bool] | None:
+        """Return mean square and peak of full scale, and whether a sample is clipped."""
+        wave = np.asarray(data[:, 0], dtype=np.float64)
+        wave = wave[np.isfinite(wave)]
+        if len(wave) == 0:
+            return None
+        peak = float(np.abs(wave).max())
+        return float((wave**2).mean()), peak, peak >= FULL_SCALE
+
+
+def _face_test() -> Callable[[Any], bool]:
+    from models.features.face import FaceFinder, decode_frame  # torch: not before it is needed
+
+    finder = FaceFinder()
+
+    def finds_face(frame: Any) -> bool:
+        image = decode_frame(frame)
+        return image is not None and finder.find(image) is not None
+
+    return finds_face
+
+
+# --- what the seconds of a trial tell together ---
+
+
+def _electrodes(rows: list[Any]) -> tuple[tuple[str, ...], tuple[float, ...], tuple[str, ...]]:
+    """Return names, share of bad seconds and the main reason of each electrode."""
+    if not rows:
+        return (), (), ()
+    ch_names = rows[-1][0]
+    rows = [row for row in rows if row[0] == ch_names]  # a stream may come back with others
+    share = np.mean([row[1] for row in rows], axis=0)
+    reasons = []
+    for at in range(len(ch_names)):
+        causes = Counter(row[2][at] for row in rows if row[2][at])
+        reasons.append(max(sorted(causes), key=causes.__getitem__) if causes else "")
+    return ch_names, tuple(share.tolist()), tuple(reasons)
+
+
+def _sound(rows: list[Any]) -> tuple[float, float, float]:
+    """Return rms and peak in dB of full scale, and the share of seconds with clipped samples."""
+    if not rows:
+        return math.nan, math.nan, math.nan
+    rms = math.sqrt(sum(square for square, _, _ in rows) / len(rows))
+    peak = max(peak for _, peak, _ in rows)
+    return _decibel(rms), _decibel(peak), sum(clipped for _, _, clipped in rows) / len(rows)
+
+
+def _decibel(amplitude: float) -> float:
+    return 20 * math.log10(max(amplitude, _QUIETEST))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
+
+
+def _cause(reason: str) -> str:
+    """Return a fault's name without its figure: "mains" of "mains 63 %"."""
+    named = re.match(r"[^\d]*", reason)
+    return (named.group() if named else reason).strip()

@@ -21,8 +21,8 @@ from torch import Tensor
 from acquisition.errors import InputError
 from models.config import ModelConfig
 from models.decoder import Decoder
-from models.decoder_input import EncodedFace
-from models.step_features import EegStep
+from models.steps import EegStep
+from models.window_batch import EncodedFace
 
 MOST_ROWS = 7200  # two hours; older ones go
 SLACK_S = 1e-6  # onsets are stamps, rows lie on whole seconds

@@ -14,9 +14,9 @@ from typing import Any
 
 from acquisition.errors import InputError
 from calibration import markers
+from calibration.markers import SessionLog
 from calibration.plan import Plan
 from calibration.protocol import ANEW, DONE, SKIPPED, agenda_of, finished_trials, order_of, steps
-from calibration.session_log import SessionLog
 from calibration.types import (
     Check,
     DisplayTiming,

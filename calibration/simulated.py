@@ -10,13 +10,12 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from acquisition.align import Aligner
 from acquisition.simulator.schedule import FollowedTimeline
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions
 from acquisition.simulator.subject import substream
 from acquisition.types import MODALITIES, Chunk, StreamSpec, Window
-from acquisition.windows import WindowConfig
+from acquisition.windowing import Aligner, WindowConfig
 from calibration.plan import Plan
 from calibration.protocol import order_of
 from calibration.rows import RowCollector, RowTable

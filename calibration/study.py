@@ -1,6 +1,6 @@
 """Does a calibration help? Simulated people, each calibrated in one session and tested in a later one.
 
-What is fitted and how is `calibration.adapt`'s business; here the base model and the profile answer to the
+What is fitted and how is `calibration.fit`'s business; here the base model and the profile answer to the
 same windows of the same later session, an hour after the first. All of it is simulated data.
 """
 
@@ -19,8 +19,8 @@ import torch
 from acquisition.errors import InputError
 from acquisition.simulator.subject import EMOTIONS, effect_size
 from assets import DEMO_MODEL
-from calibration.adapt import fit
-from calibration.answers import window_log_probs
+from calibration.crossvalidation import window_log_probs
+from calibration.fit import fit
 from calibration.plan import Plan, load_plan
 from calibration.profile import apply_profile
 from calibration.simulated import LATER_S, SimulatedSession, simulate_sessions
@@ -28,8 +28,7 @@ from calibration.tokens import TrialWindows
 from calibration.verdict import NOT_DISTINGUISHABLE
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.decoder import Decoder
-from models.process_pool import process_pool
-from models.training.allocator import keep_freed_memory
+from models.process import keep_freed_memory, process_pool
 from models.training.scores import Predictions, per_trial, score, t_interval
 
 #: Simulated people of studies; training, evaluation and development never come near.

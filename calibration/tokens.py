@@ -1,11 +1,14 @@
-"""From rows to what a head is fitted to: windows of trials, and the modality tokens of them.
+"""A person's own level: what their EEG and eye features are measured from.
 
-A window of a trial is a window as live ones are, less what is not wholly inside the trial: steps, faces and
-clips that began before its onset are masked, as are the eye features that look at the last 10 s.
+People differ from each other by more than one person does from trial to trial. So the means are the
+person's; the standard deviations stay those that the base model was trained with, whose units its weights
+speak. Every trial counts the same and the quiet baseline counts as one trial more, so that neither a long
+trial nor a missing step shifts the level. No label enters.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -16,13 +19,92 @@ from torch import Tensor
 
 from acquisition.types import MODALITIES
 from calibration.rows import SLACK_S, RowTable, faces_a_second
-from calibration.types import TrialRecord
+from calibration.types import SessionRecord, TrialRecord
+from models.checkpoint import Checkpoint
 from models.config import ModelConfig
-from models.decoder_input import fill_from_other_steps, majority_usable
 from models.features.gaze import LONG_EYE_FEATURES
-from models.features.normalise import Normaliser
-from models.inputs import NetworkInput
 from models.network import FusionNetwork
+from models.normalise import EegScale, EyeScale, Normaliser
+from models.window_batch import NetworkInput, fill_from_other_steps, majority_usable
+
+ORIGIN = "profile"
+
+
+class PersonalLevel:
+    """Means by trial, from which the normaliser of any set of trials follows at once.
+
+    Parameters
+    ----------
+    table : RowTable
+    trials : sequence of TrialRecord
+        Those that may be fitted to.
+    baseline : sequence of (begin, end)
+        LSL seconds, eyes open first. Only that one counts: closed eyes have no gaze and another alpha.
+    base : Normaliser
+        The base model's.
+    config : ModelConfig
+        Of the base model.
+    baseline_run : int
+        Of the recording that the baseline is in.
+    """
+
+    def __init__(
+        self,
+        table: RowTable,
+        trials: Sequence[TrialRecord],
+        baseline: Sequence[tuple[float, float]],
+        base: Normaliser,
+        config: ModelConfig,
+        *,
+        baseline_run: int = 1,
+    ) -> None:
+        self._base, self._config = base, config
+        self._numbers = [trial.number for trial in trials]
+        spans = [(trial.begin, trial.end, trial.run) for trial in trials]
+        spans += [(*span, baseline_run) for span in list(baseline)[:1]]
+        self._has_baseline = len(spans) > len(trials)
+        self._eeg = torch.stack([self._eeg_mean(table, *span) for span in spans])  # (spans, C, F)
+        self._eye = torch.stack([self._eye_mean(table, *span) for span in spans])  # (spans, E)
+
+    def _inside(
+        self, table: RowTable, begin: float, end: float, run: int, context_s: float
+    ) -> NDArray[np.bool_]:
+        """Return which rows look back ``context_s`` without leaving the span."""
+        begun = table.t_end - context_s >= begin - SLACK_S
+        return begun & (table.t_end <= end + SLACK_S) & (table.run == run)
+
+    def _eeg_mean(self, table: RowTable, begin: float, end: float, run: int) -> Tensor:
+        at = self._inside(table, begin, end, run, self._config.windows.eeg_step_s) & table.eeg_there
+        values = np.where(table.eeg_usable[at][..., None], table.eeg[at], np.nan)
+        return _nanmean(torch.from_numpy(values))
+
+    def _eye_mean(self, table: RowTable, begin: float, end: float, run: int) -> Tensor:
+        windows = self._config.windows
+        values = table.eye.copy()
+        long = [i for i in LONG_EYE_FEATURES if i < values.shape[1]]
+        whole = self._inside(table, begin, end, run, windows.pupil_s)
+        values[:, long] = np.where(whole[:, None], values[:, long], np.nan)
+        at = self._inside(table, begin, end, run, windows.eye_step_s) & table.eye_there
+        return _nanmean(torch.from_numpy(values[at]))
+
+    def without(self, trials: Collection[int] = ()) -> Normaliser:
+        """Return the normaliser of the baseline and all trials but these."""
+        kept = [number not in trials for number in self._numbers]
+        at = torch.tensor([*kept, *[True] * self._has_baseline])
+        eeg, eye = self._base.eeg, self._base.eye
+        if eeg is not None and not self._config.network.takes_raw_eeg:
+            mean = _nanmean(self._eeg[at]).float()
+            eeg = EegScale(torch.where(torch.isnan(mean), eeg.mean, mean), eeg.sd)
+        if eye is not None:
+            moved = torch.nan_to_num(_nanmean(self._eye[at]).float() - eye.mean, nan=0.0)
+            eye = EyeScale(eye.low + moved, eye.high + moved, eye.mean + moved)
+        return Normaliser(eeg, eye, ORIGIN)
+
+
+def _nanmean(values: Tensor) -> Tensor:
+    """Return the mean over the first axis in float64, NaN where nothing is known."""
+    return torch.nanmean(values.double(), dim=0)
+
 
 _BATCH = 64  # one size, because it changes the last bits
 _Held = tuple[dict[str, Tensor], Tensor]
@@ -256,3 +338,74 @@ def modality_tokens(
         others = [i for i, modality in enumerate(MODALITIES) if modality not in _NORMALISED]
         result[:, others] = known.tokens[:, others]
     return TrialTokens(result, torch.cat(present), windows.t_end, windows.trial)
+
+
+#: Neighbouring windows share most of their seconds: twice as many take twice as long and teach nothing.
+WINDOWS_A_TRIAL = 8
+
+
+class SessionTokens:
+    """A `calibration.crossvalidation.TokenSource` over the rows of a session.
+
+    Parameters
+    ----------
+    rows : RowTable
+    record : SessionRecord
+        For its baseline.
+    trials : sequence of TrialRecord
+        Those of the fit.
+    base : Checkpoint
+        Its network is used by this thread alone.
+    modalities : collection of str
+    windows_a_trial : int
+        About so many, evenly spread.
+    """
+
+    def __init__(
+        self,
+        rows: RowTable,
+        record: SessionRecord,
+        trials: Sequence[TrialRecord],
+        base: Checkpoint,
+        modalities: Collection[str],
+        *,
+        windows_a_trial: int = WINDOWS_A_TRIAL,
+    ) -> None:
+        self._network, self._modalities = base.network.prepare_inference(), tuple(modalities)
+        longest_s = max((trial.end - trial.begin for trial in trials), default=0.0)
+        every_s = max(1, math.ceil(longest_s / windows_a_trial))
+        self._windows = TrialWindows(rows, trials, base.config, every_s=every_s)
+        self._level = PersonalLevel(
+            rows,
+            trials,
+            record.baseline,
+            Normaliser.from_dict(base.normaliser_tensors),
+            base.config,
+            baseline_run=record.baseline_run,
+        )
+        self._known: TrialTokens | None = None
+        begin = {trial.number: trial.begin for trial in trials}
+        onset = np.array([begin[int(number)] for number in self._windows.trial])
+        #: Seconds from the stimulus's onset to each window's end, (n,).
+        self.since_onset_s: NDArray[np.float64] = self._windows.t_end - onset
+
+    @property
+    def trial(self) -> NDArray[np.int64]:
+        """Number of each window's trial, (n,)."""
+        return self._windows.trial
+
+    def normaliser(self, without: Collection[int] = ()) -> Normaliser:
+        """Return the level of the baseline and all trials but these."""
+        return self._level.without(without)
+
+    def without(self, trials: Collection[int]) -> tuple[Tensor, Tensor]:
+        """Return tokens (n, 4, d_model) and presence (n, 4), normalised without some trials."""
+        found = self.encoded(self.normaliser(trials))
+        return found.tokens, found.present
+
+    def encoded(self, normaliser: Normaliser) -> TrialTokens:
+        """Return the windows' tokens with any normaliser; faces and voices are pooled once only."""
+        found = modality_tokens(self._network, self._windows, normaliser, self._modalities, known=self._known)
+        if self._known is None:
+            self._known = found
+        return found

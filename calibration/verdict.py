@@ -1,10 +1,4 @@
-"""Whether a personal model may be trusted: its figures against chance, and one of three verdicts in words.
-
-Every trial counts once and is predicted without itself. Balanced accuracy is the mean recall of the classes
-that the trials hold, so a model that always names the most frequent class gains nothing. Chance is asked
-twice: how often a uniform guesser does as well (the binomial threshold), and how often the same fit does as
-well on shuffled labels (the permutation test). No torch here: the window's process imports it.
-"""
+"""Shares as a person reads them."""
 
 from __future__ import annotations
 
@@ -15,8 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.percent import percent
 from models.training.scores import wilson_interval
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """Return a share as per cent, "unknown" where it is none: "62 %"."""
+    return "unknown" if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
+
 
 VERDICTS = ("not distinguishable from chance", "weak", "usable for demonstration")
 NOT_DISTINGUISHABLE, WEAK, USABLE = VERDICTS

@@ -19,7 +19,7 @@ from models.config import ModelConfig
 from models.network import FusionNetwork
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
-#: Beside them where training wrote it: `models.training.training_record`.
+#: Beside them where training wrote it: `models.training.provenance`.
 RECORD_FILE = "training.json"
 _NETWORK, _NORMALISER = "network.", "normaliser."
 _REMEDY = "copy the model folder again, or train a new one with `affectscope train`"

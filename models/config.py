@@ -11,7 +11,7 @@ from typing import Any
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
-from acquisition.windows import WindowConfig
+from acquisition.windowing import WindowConfig
 from models.features.config import FeatureConfig
 from models.typed_json import build, cast_as, check_keys
 

@@ -19,17 +19,14 @@ from torch import Tensor
 from acquisition.clock import stopwatch
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES, Kind, Step, StreamSpec, Window
-from models.baseline import Baseline
 from models.checkpoint import Checkpoint
-from models.decoder_input import EncodedFace, assemble, eeg_steps
-from models.eeg_stream import EegStream, stream_of
+from models.features.gaze import ScreenGeometry
 from models.features.log_mel import n_log_mel_frames
-from models.features.normalise import Normaliser
-from models.features.screen import ScreenGeometry
-from models.forward import Forward
-from models.inputs import NetworkInput
+from models.forward import EegStream, Forward, stream_of
+from models.normalise import Baseline, Normaliser
 from models.prediction import Latency, Prediction
-from models.step_features import EegStep, FaceStep, StepFeatures
+from models.steps import EegStep, FaceStep, StepFeatures
+from models.window_batch import EncodedFace, NetworkInput, assemble, eeg_steps
 
 T = TypeVar("T")
 

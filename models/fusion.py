@@ -1,17 +1,186 @@
-"""The fusion variants by name: modality tokens and their presence in, logits and shares out."""
+"""Fusion by concatenation: equation 5 of the MMV-SSTMA paper.
+
+X = Concat([X1, X2]), then a linear layer. The paper always has both modalities. Here an absent one is
+replaced by a learned vector of its own [inferred], which starts at 0; with a linear layer behind it that is
+as much as presence bits can say.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from acquisition.types import MODALITIES
 from models.config import FusionConfig
-from models.fusions.attention import AttentionFusion
-from models.fusions.concat import ConcatFusion
-from models.fusions.linear import LinearFusion
-from models.fusions.shared_attention import SharedAttentionFusion
+from models.encoders.pooling import masked_softmax
+
+_TINY = 1e-12  # shares are equal where no modality moves the logits
+
+
+class ConcatFusion(nn.Module):
+    """All modality tokens side by side, then a linear layer.
+
+    There is no attention. What stands in its place is a measure of influence: how far the logits move (their
+    Euclidean length, without the shift common to all labels, which the softmax ignores) when the modality
+    goes absent, as a share of the present modalities' sum. The layer is linear, so the moves add up exactly.
+    """
+
+    def __init__(self, config: FusionConfig, n_labels: int) -> None:
+        super().__init__()
+        self.absent = nn.Parameter(torch.zeros(len(MODALITIES), config.d_model))
+        self.head = nn.Linear(len(MODALITIES) * config.d_model, n_labels)
+
+    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits (B, n_labels) and each modality's share of influence (B, 4).
+
+        Parameters
+        ----------
+        tokens : Tensor (B, 4, d_model)
+            Finite also where a modality is absent.
+        present : Tensor of bool (B, 4)
+        """
+        x = torch.where(present[..., None], tokens, self.absent)  # (B, 4, d)
+        return self.head(x.flatten(1)), self._influence(x, present)
+
+    @torch.no_grad()
+    def _influence(self, x: Tensor, present: Tensor) -> Tensor:
+        """Return shares (B, 4) that sum to 1 over the present modalities, 0 where there is none."""
+        weight = self.head.weight.unflatten(1, (len(MODALITIES), -1))  # (n_labels, 4, d)
+        moves = torch.einsum("bmd,lmd->bml", x - self.absent, weight)
+        return shares_of(moves, present)
+
+
+@torch.no_grad()
+def shares_of(moves: Tensor, present: Tensor) -> Tensor:
+    """Return each modality's share (B, 4) of the lengths by which modalities move the logits.
+
+    Parameters
+    ----------
+    moves : Tensor (B, 4, n_labels)
+        What the logits lose when a modality goes absent.
+    present : Tensor of bool (B, 4)
+    """
+    moves = moves - moves.mean(dim=-1, keepdim=True)
+    lengths = (torch.linalg.vector_norm(moves, dim=-1) + _TINY) * present
+    return lengths / lengths.sum(dim=1, keepdim=True).clamp_min(_TINY)
+
+
+class AttentionFusion(nn.Module):
+    """A weighted sum of the present modality tokens, then a linear layer.
+
+    The modality attention is α itself. With one modality present it is 1 and says nothing.
+    """
+
+    def __init__(self, config: FusionConfig, n_labels: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(config.d_model, 1, bias=False)  # w
+        self.head = nn.Linear(config.d_model, n_labels)
+
+    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits (B, n_labels) and α (B, 4), all 0 where nothing is present.
+
+        Parameters
+        ----------
+        tokens : Tensor (B, 4, d_model)
+            Finite also where a modality is absent.
+        present : Tensor of bool (B, 4)
+        """
+        assert tokens.shape[1] == len(MODALITIES)
+        alpha = masked_softmax(self.score(torch.tanh(tokens))[..., 0], present)  # (B, 4)
+        fused = torch.bmm(alpha[:, None], tokens)[:, 0]  # (B, d)
+        return self.head(fused), alpha
+
+
+class LinearFusion(nn.Module):
+    """Logits that are a sum over the present modalities.
+
+    The share of a modality is that of `models.fusion.ConcatFusion`: how far it moves the logits.
+    """
+
+    mean: Tensor  # (4, d_model)
+    sd: Tensor  # (4, d_model)
+
+    def __init__(self, config: FusionConfig, n_labels: int) -> None:
+        super().__init__()
+        n = len(MODALITIES)
+        self.register_buffer("mean", torch.zeros(n, config.d_model))
+        self.register_buffer("sd", torch.ones(n, config.d_model))
+        self.weight = nn.Parameter(torch.zeros(n_labels, n, config.d_model))
+        self.bias = nn.Parameter(torch.zeros(n_labels))
+
+    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits (B, n_labels) and each modality's share of influence (B, 4).
+
+        Parameters
+        ----------
+        tokens : Tensor (B, 4, d_model)
+            Finite also where a modality is absent.
+        present : Tensor of bool (B, 4)
+        """
+        x = ((tokens - self.mean) / self.sd).masked_fill(~present[..., None], 0.0)
+        moves = torch.einsum("bmd,lmd->bml", x, self.weight)  # (B, 4, n_labels)
+        return moves.sum(dim=1) + self.bias, shares_of(moves, present)
+
+
+class SharedAttentionFusion(nn.Module):
+    """Shared multi-head attention over modality tokens with a presence mask and a fusion query."""
+
+    def __init__(self, config: FusionConfig, n_labels: int) -> None:
+        super().__init__()
+        dim, n_tokens = config.d_model, len(MODALITIES)
+        self.config = config
+        self.modality = nn.Parameter(0.02 * torch.randn(n_tokens, dim))
+        self.query = nn.Parameter(0.02 * torch.randn(1, 1, dim))
+        self.norm = nn.LayerNorm(dim)
+        # The fusion token has a query projection of its own too: entry 0; modalities follow.
+        self.project_query = nn.Parameter(dim**-0.5 * torch.randn(1 + n_tokens, dim, dim))
+        self.project_key = nn.Parameter(dim**-0.5 * torch.randn(n_tokens, dim, dim))
+        self.project_value = nn.Parameter(dim**-0.5 * torch.randn(n_tokens, dim, dim))
+        self.out = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Sequential(
+            nn.LayerNorm(dim),
+            nn.Linear(dim, 2 * dim),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(2 * dim, n_labels),
+        )
+
+    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits (B, n_labels) and the modality attention (B, 4).
+
+        Parameters
+        ----------
+        tokens : Tensor (B, 4, d_model)
+            Finite also where a modality is absent.
+        present : Tensor of bool (B, 4)
+        """
+        x = torch.cat([self.query.expand(len(tokens), -1, -1), tokens + self.modality], dim=1)  # (B, 5, d)
+        weights = tokens.new_zeros(())
+        for _ in range(self.config.n_rounds):
+            update, weights = self._attend(self.norm(x), present)
+            x = x + self.dropout(update)
+        return self.head(x[:, 0]), weights[:, :, 0].mean(dim=1)
+
+    def _attend(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the update (B, 5, d) and the attention (B, heads, 5, 4) of all tokens on modalities."""
+        query = self._split_heads(_project_each(x, self.project_query))
+        key = self._split_heads(_project_each(x[:, 1:], self.project_key))
+        value = self._split_heads(_project_each(x[:, 1:], self.project_value))  # (B, heads, 4, width)
+        scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+        weights = masked_softmax(scores, present[:, None, None])
+        return self.out((weights @ value).transpose(1, 2).flatten(2)), weights
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.config.n_heads, -1)).transpose(1, 2)
+
+
+def _project_each(x: Tensor, weight: Tensor) -> Tensor:
+    """Apply a matrix of its own (N, d, d) to each of N tokens (B, N, d)."""
+    return torch.bmm(x.transpose(0, 1), weight).transpose(0, 1)
+
 
 #: By `FusionConfig.variant`: (config, n_labels) -> module that maps tokens (B, 4, d_model) and presence
 #: (B, 4) to logits (B, n_labels) and each modality's share (B, 4). A share is 0 where the modality is absent

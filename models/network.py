@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from models.config import ModelConfig, MvSstmaConfig
-from models.encoders.ast import AstEncoder
 from models.encoders.eegformer import EegformerEncoder
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.encoders.pooling import ChannelPool, ChannelWeights, TimePool
-from models.encoders.vit import VitEncoder
+from models.encoders.transformer import AstEncoder, VitEncoder
 from models.fusion import FUSIONS
-from models.inputs import NetworkInput, NetworkOutput
+from models.window_batch import NetworkInput, NetworkOutput
 
 
 class ModalityToken(nn.Module):

@@ -18,7 +18,7 @@ from torch import Tensor
 from acquisition.montage import canonical_name
 from acquisition.types import MODALITIES
 from models.decoder import DecodedWindow, Decoder
-from models.inputs import NetworkInput
+from models.window_batch import NetworkInput
 
 #: Lobes by the letters of a 10-20, 10-10 or 10-05 name. Sides are told by the number: odd is left.
 _LOBE_OF_LETTERS = {

@@ -29,8 +29,8 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from acquisition.simulator.subject import EMOTIONS
     from models.checkpoint import save_checkpoint
     from models.config import preset
-    from models.features.normalise import EegScale, EyeScale, Normaliser
     from models.network import FusionNetwork
+    from models.normalise import EegScale, EyeScale, Normaliser
 
     torch.manual_seed(0)
     config = preset("small", labels=EMOTIONS, ch_names=SEED_CH_NAMES, trained_on="simulated data only")

@@ -45,7 +45,7 @@ def test_importing_a_package_loads_nothing_from_above(package, forbidden):
 
 def test_the_window_s_process_loads_no_torch():
     view = [name for name in modules("app") if name.startswith("app.view")]
-    pipe = ["app.engine.messages", "app.engine.request", "app.engine.process"]
+    pipe = ["app.engine.messages", "app.request", "app.engine.process"]
     assert not loaded_after_importing([*view, *pipe]) & {"torch", "mne", "cv2", "PyQt6"}
 
 

@@ -11,12 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.adapters.audio import AudioAdapter
 from acquisition.adapters.eeg import EegAdapter
 from acquisition.adapters.gaze import GazeAdapter
-from acquisition.adapters.markers import MarkerAdapter
+from acquisition.adapters.media import AudioAdapter, MarkerAdapter, VideoAdapter
 from acquisition.adapters.options import AdapterOptions
-from acquisition.adapters.video import VideoAdapter
 from acquisition.errors import InputError
 from acquisition.types import Kind, StreamHeader, StreamSpec
 

@@ -1,23 +1,246 @@
-"""Eye trackers: every known layout becomes gaze_x, gaze_y, pupil_left, pupil_right, validity.
+"""Finds out which channel of an eye tracker means what.
 
-Which channel means what is read from ``acquisition.adapters.gaze_channels``; here the values are
-converted. ``gaze_x`` and ``gaze_y`` are fractions of the screen (or of the scene camera's picture), 0-1,
-y downwards; a pupil is its diameter; ``validity`` is 1 where gaze is known and 0 elsewhere. What is not
-known is NaN. Each sample is converted on its own.
+A channel is known by the type the XDF gaze meta data give it (ScreenX, Diameter, Confidence, ...) or,
+where the type says nothing, by the words of its label. Layouts that this reads, as their programs send
+them:
+
+- Pupil Core: ``confidence, norm_pos_x, norm_pos_y, gaze_point_3d_*, ..., diameter0_2d, ..., diameter1_3d``;
+  eye 0 is the right one; norm_pos counts from the lower left of the scene camera's picture
+- Pupil Neon: ``x, y`` in scene camera pixels, ``PupilDiameter`` an eye in mm
+- Tobii Pro: ``left_x, left_y, left_pupil, right_x, ...`` in ``screencoords``, which are 0-1
+- EyeLink: ``leftEyeX, leftEyeY, ..., leftPupilArea, ..., pixelsPerDegreeX, ...`` in screen pixels
+- plain ``gaze_x, gaze_y, pupil_left, pupil_right, validity``
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.adapters.gaze_channels import Found, find_channels, picture_size
 from acquisition.adapters.options import AdapterOptions
 from acquisition.errors import InputError
-from acquisition.types import Kind, StreamHeader, StreamSpec
+from acquisition.types import ChannelInfo, Kind, StreamHeader, StreamSpec
+
+_QUANTITY_OF_TYPE = {
+    "screenx": "x",
+    "screeny": "y",
+    "diameter": "pupil",
+    "pupildiameter": "pupil",
+    "area": "area",
+    "pupilarea": "area",
+    "confidence": "confidence",
+    "validity": "validity",
+}
+
+#: Types of the gaze meta data that are known and of no use here.
+_USELESS_TYPE = re.compile(
+    r"(direction|position|pupil|orientation|eyeballcenter)[xyz]|framenumber|pixelsperdegree.*"
+)
+
+#: Words in a label that make x and y something else than gaze.
+_OTHER_WORDS = {
+    *(
+        "3d",
+        "center",
+        "centre",
+        "normal",
+        "normal0",
+        "normal1",
+        "origin",
+        "direction",
+        "eyeball",
+        "optical",
+        "axis",
+    ),
+    *(
+        "degree",
+        "degrees",
+        "pixels",
+        "per",
+        "timestamp",
+        "time",
+        "frame",
+        "index",
+        "head",
+        "accel",
+        "acc",
+        "gyro",
+    ),
+    *("mouse", "cursor", "target", "velocity", "center0", "center1"),
+}
+
+_SPACE_OF_UNIT = {
+    **dict.fromkeys(("px", "pix", "pixel", "pixels"), "px"),
+    **dict.fromkeys(("deg", "degree", "degrees", "dva", "visual degrees", "visualdegrees", "°"), "deg"),
+    **dict.fromkeys(("normalized", "normalised", "norm", "fraction", "ratio", "0-1", "0..1", "1"), "0-1"),
+    **dict.fromkeys(("screencoords", "adcs", "relative", "screen"), "0-1"),
+}
+
+_SCENE_PX = (1600.0, 1200.0)  # Neon's scene camera
+_SCREEN_PX = (1920.0, 1080.0)
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """A channel that holds a pupil's size."""
+
+    index: int
+    unit: str  # of the diameter: mm, px or arbitrary
+    is_area: bool = False
+
+
+@dataclass
+class Found:
+    """What the channels of an eye tracker mean."""
+
+    gaze: dict[str, tuple[int, int]] = field(default_factory=dict)  # x and y index by eye
+    pupils: dict[str, Pupil] = field(default_factory=dict)  # by eye, left and right
+    confidence: list[int] = field(default_factory=list)
+    validity: list[int] = field(default_factory=list)
+    unit: str = ""  # of gaze, as stated
+    space: str = "unstated"  # 0-1 | px | deg | unstated | unknown
+    is_y_up: bool = False
+    is_scene: bool = False  # on the scene camera's picture
+
+
+def find_channels(header: StreamHeader) -> Found:
+    """Return what each channel of an eye tracker's stream means; ``gaze`` is empty if none is found."""
+    found = Found()
+    axes: dict[tuple[str, str], int] = {}
+    for index, channel in enumerate(header.channels):
+        quantity, eye = _meaning(channel)
+        if quantity in ("x", "y"):
+            axes.setdefault((eye, quantity), index)
+        elif quantity in ("pupil", "area"):
+            _add_pupil(found, eye, _pupil_of(index, channel, quantity))
+        elif quantity == "confidence" and eye == "both":
+            found.confidence.append(index)
+        elif quantity == "validity" and eye == "both":
+            found.validity.append(index)
+    eyes = [eye for eye in ("both", "left", "right") if (eye, "x") in axes and (eye, "y") in axes]
+    if "both" in eyes:  # the tracker has joined the eyes itself
+        eyes = ["both"]
+    found.gaze = {eye: (axes[eye, "x"], axes[eye, "y"]) for eye in eyes}
+    if found.gaze:
+        _describe_space(header, found)
+    return found
+
+
+def picture_size(header: StreamHeader, is_scene: bool) -> tuple[tuple[float, float], bool]:
+    """Return width and height in pixels of what gaze is measured on, and whether they are assumed."""
+    sizes: dict[str, float] = {}
+    for path, text in header.desc.items():
+        words = _words(path.replace("/", "_"))
+        for side in ("width", "height"):
+            if words and side in words and not {"cm", "mm"} & set(words):
+                try:
+                    sizes.setdefault(side, float(text))
+                except ValueError:
+                    continue
+    if min(sizes.get("width", 0), sizes.get("height", 0)) > 0:
+        return (sizes["width"], sizes["height"]), False
+    return (_SCENE_PX if is_scene else _SCREEN_PX), True
+
+
+def _words(label: str) -> list[str]:
+    """Return the lower-case words of a label: leftEyeX and left_eye_x are both left, eye, x."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", label)
+    return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", spaced) if word]
+
+
+def _meaning(channel: ChannelInfo) -> tuple[str, str]:
+    """Return quantity (x, y, pupil, area, confidence, validity or "") and eye of a channel."""
+    words = _words(channel.label)
+    eye = _eye(channel, words)
+    type_ = re.sub(r"[^a-z0-9]", "", channel.type.lower())
+    if type_ in _QUANTITY_OF_TYPE:
+        return _QUANTITY_OF_TYPE[type_], eye
+    if _USELESS_TYPE.fullmatch(type_):
+        return "", eye
+    return _quantity_of_words(words), eye
+
+
+def _quantity_of_words(words: list[str]) -> str:
+    of_pupil = any(word.startswith(("pupil", "diameter")) for word in words)
+    if of_pupil and "area" in words:
+        return "area"
+    if of_pupil and not {"x", "y", "z"} & set(words):
+        return "pupil"
+    if "confidence" in words:
+        return "confidence"
+    if {"validity", "valid"} & set(words):
+        return "validity"
+    if of_pupil or _OTHER_WORDS & set(words):
+        return ""
+    axis = [word for word in words if word in ("x", "y")]
+    return axis[0] if len(axis) == 1 else ""
+
+
+def _eye(channel: ChannelInfo, words: list[str]) -> str:
+    if channel.eye in ("left", "right", "both"):
+        return channel.eye
+    if {"left", "l", "diameter1"} & set(words):  # Pupil Core: eye 1 is the left one
+        return "left"
+    if {"right", "r", "diameter0"} & set(words):
+        return "right"
+    return "both"
+
+
+def _pupil_of(index: int, channel: ChannelInfo, quantity: str) -> Pupil:
+    unit = channel.unit.strip().lower()
+    if quantity == "area":
+        return Pupil(index, "arbitrary", is_area=True)
+    if unit in ("mm", "millimeter", "millimeters", "millimetre", "millimetres"):
+        return Pupil(index, "mm")
+    words = _words(channel.label)
+    if not unit and "3d" in words:
+        return Pupil(index, "mm")
+    if unit.startswith("px") or unit.startswith("pixel") or "2d" in words:
+        return Pupil(index, "px")
+    return Pupil(index, "arbitrary")
+
+
+def _add_pupil(found: Found, eye: str, pupil: Pupil) -> None:
+    """Keep the best measure of each eye: millimetres before pixels before anything else."""
+    rank = ("mm", "px", "arbitrary").index
+    for side in ("left", "right") if eye == "both" else (eye,):
+        known = found.pupils.get(side)
+        if known is None or rank(pupil.unit) < rank(known.unit):
+            found.pupils[side] = pupil
+
+
+def _describe_space(header: StreamHeader, found: Found) -> None:
+    """Fill in unit, direction of y and whether a scene camera is meant."""
+    x_at, y_at = next(iter(found.gaze.values()))
+    channel = header.channels[y_at]
+    words = [_words(header.channels[i].label) for i in (x_at, y_at)]
+    system = channel.coordinate_system.lower()
+    is_pupil_core = all({"norm", "pos"} <= set(label) for label in words)
+    is_neon = "neon gaze" in header.name.lower()
+    is_eyelink = all({"eye"} < set(label) for label in words) and any(
+        p.is_area for p in found.pupils.values()
+    )
+    found.unit = channel.unit.strip() or channel.type.strip()
+    found.is_scene = is_pupil_core or is_neon or "scene" in system or "world" in system
+    unit = channel.unit.strip().lower()
+    if unit in _SPACE_OF_UNIT:
+        found.space = _SPACE_OF_UNIT[unit]
+    elif is_pupil_core:  # it states odd units
+        found.space = "0-1"
+    elif is_neon or is_eyelink:
+        found.space = "px"
+    else:
+        found.space = "unknown" if unit else "unstated"
+    # Degrees are counted upwards unless the stream says otherwise; pixels always run downwards.
+    upwards = is_pupil_core or re.search(r"\bup(wards?)?\b|bottom|lower", system) is not None
+    downwards = re.search(r"down|top|upper", system) is not None
+    found.is_y_up = found.space != "px" and (upwards or (found.space == "deg" and not downwards))
+
 
 COLUMNS = ("gaze_x", "gaze_y", "pupil_left", "pupil_right", "validity")
 

@@ -1,21 +1,232 @@
-"""A webcam, or a video file in its place, as an LSL stream of JPEG frames.
-
-One string channel carries each frame as base64 text, because the C string of LSL cannot hold raw
-bytes. The rate is declared irregular: a camera drops frames, and a stream that states a rate would be
-put on an even grid by many readers.
-"""
+"""Frames from a camera, read in a thread, and from a video file that stands in for one."""
 
 from __future__ import annotations
 
+import threading
+import zlib
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from acquisition.clock import Clock, LslClock
 from acquisition.errors import InputError
-from acquisition.publish.camera import CameraReader, VideoFile, frame_size, jpeg_encoder
-from acquisition.publish.feed import Capture, DeviceFeed, DeviceWatchdog
-from acquisition.publish.session import CaptureSource, publisher_source_id, run_publisher, wait_for_consumer
+from acquisition.publish.capture import (
+    Capture,
+    CaptureSource,
+    DeviceFeed,
+    DeviceWatchdog,
+    publisher_source_id,
+    run_publisher,
+    wait_for_consumer,
+)
+
+_LATE_S = 0.25  # a file's frames that are later than this are dropped, as a camera would
+
+
+def import_cv2() -> Any:
+    """Return OpenCV with its probing noise silenced.
+
+    Raises
+    ------
+    InputError
+        If OpenCV or a library it needs is missing.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise InputError(
+            f"OpenCV cannot be loaded: {error}",
+            where="webcam",
+            remedy="pip install 'opencv-python<5'; on Debian also apt-get install libgl1 libglib2.0-0",
+        ) from error
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2
+
+
+class CameraReader:
+    """Reads a camera in a thread and keeps its newest frame.
+
+    Parameters
+    ----------
+    device : int or str
+        OpenCV's device index, or the name of anything else it opens.
+    fps : float
+        Frames per second to ask the camera for; 0 leaves its own setting.
+    """
+
+    def __init__(self, device: int | str, fps: float) -> None:
+        self._device = device
+        self._fps = fps
+        self._newest: deque[Capture] = deque(maxlen=1)
+        self._cv2 = import_cv2()
+        self._fresh = threading.Event()
+        self._closed = False
+        self._failure = ""
+        self._clock = LslClock()
+        # A daemon: a thread that never comes back from the driver must not keep the process alive.
+        self._thread = threading.Thread(target=self._run, name=f"camera {device}", daemon=True)
+        self._thread.start()
+
+    @property
+    def failure(self) -> str:
+        """Why it delivers no more, or an empty string."""
+        return self._failure
+
+    @property
+    def alive(self) -> bool:
+        """True while the thread is in the driver's hands."""
+        return self._thread.is_alive()
+
+    def take(self) -> list[Capture]:
+        """Return the newest frame, if there is one since the last call."""
+        self._fresh.clear()
+        return [self._newest.popleft()] if self._newest else []
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when there is a frame, at the latest after ``timeout_s``."""
+        self._fresh.wait(timeout_s)
+
+    def close(self) -> None:
+        """Let go of the camera as soon as the driver returns."""
+        self._closed = True
+        self._thread.join(0.2)
+
+    def _run(self) -> None:
+        cv2 = self._cv2
+        camera = cv2.VideoCapture(self._device)
+        try:
+            if not camera.isOpened():
+                self._failure = "it cannot be opened"
+                return
+            if self._fps > 0:
+                camera.set(cv2.CAP_PROP_FPS, self._fps)
+            while not self._closed:
+                if not camera.grab():
+                    self._failure = "it delivers no more frames"
+                    return
+                stamp = self._clock.now()  # before the decoding, which takes milliseconds
+                ok, frame = camera.retrieve()
+                if ok:
+                    self._newest.append(Capture(stamp, frame, zlib.crc32(frame[::4, ::4].tobytes())))
+                    self._fresh.set()
+        except cv2.error as error:
+            self._failure = f"OpenCV says: {error}"
+        finally:
+            camera.release()
+            self._fresh.set()
+
+
+class VideoFile:
+    """A video file paced like a camera.
+
+    Parameters
+    ----------
+    path : Path
+        Anything OpenCV can read.
+    clock : Clock
+        Its first frame is due at the first `take`.
+    loop : bool
+        Begin again at the end.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or holds no video.
+    """
+
+    def __init__(self, path: Path, clock: Clock, loop: bool) -> None:
+        self._cv2 = import_cv2()
+        self._path = path
+        self._clock = clock
+        self._loop = loop
+        if not path.is_file():
+            raise InputError(
+                "there is no such file", where=str(path), remedy="give a device number or a video file"
+            )
+        self._video = self._cv2.VideoCapture(str(path))
+        ok, frame = self._video.read()
+        if not ok:
+            raise InputError("no video can be read from it", where=str(path), remedy="convert it with ffmpeg")
+        self.height, self.width = frame.shape[:2]
+        fps = float(self._video.get(self._cv2.CAP_PROP_FPS))
+        self.fps = fps if 1.0 <= fps <= 240.0 else 25.0  # some containers state none, or nonsense
+        self.ended = False
+        self._rewind()
+        self._start: float | None = None
+        self._n_frames = 0
+
+    def take(self, now: float) -> list[Capture]:
+        """Return the frames that are due, stamped with the moment each was due."""
+        if self._start is None:
+            self._start = now
+        captures = []
+        while not self.ended and self._due() <= now:
+            due = self._due()
+            frame = self._read(wanted=now - due < _LATE_S)
+            self._n_frames += 1
+            if frame is not None:
+                captures.append(Capture(due, frame))
+        return captures
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the next frame is due."""
+        self._clock.wait_until(min(self._due(), self._clock.now() + timeout_s))
+        return True
+
+    def close(self) -> None:
+        """Close the file."""
+        self._video.release()
+
+    def _due(self) -> float:
+        assert self._start is not None
+        return self._start + self._n_frames / self.fps
+
+    def _read(self, wanted: bool) -> Any | None:
+        grabbed = self._video.grab()
+        if not grabbed and self._loop:
+            self._rewind()
+            grabbed = self._video.grab()
+        if not grabbed:
+            self.ended = True
+            return None
+        if not wanted:
+            return None
+        ok, frame = self._video.retrieve()
+        return frame if ok else None
+
+    def _rewind(self) -> None:
+        # Seeking to frame 0 is inexact in MPEG files; opening again is not.
+        self._video.release()
+        self._video = self._cv2.VideoCapture(str(self._path))
+
+
+FrameEncoder = Callable[[Any], str]
+
+
+def frame_size(width: int, height: int, max_width: int) -> tuple[int, int]:
+    """Return the (width, height) at which frames are sent: never wider than ``max_width``."""
+    if width <= max_width:
+        return width, height
+    return max_width, max(1, round(height * max_width / width))
+
+
+def jpeg_encoder(size: tuple[int, int], quality: int) -> FrameEncoder:
+    """Return a function that turns a BGR frame into base64 text of a JPEG of ``size`` (width, height)."""
+    import base64
+
+    cv2 = import_cv2()
+
+    def encode(frame: Any) -> str:
+        if (frame.shape[1], frame.shape[0]) != size:
+            frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        ok, jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        if not ok:
+            raise RuntimeError(f"OpenCV could not encode a frame of shape {frame.shape}")
+        return base64.b64encode(jpeg).decode("ascii")
+
+    return encode
+
 
 _LOST_S = 1.5  # with the polling, a loss is reported within 2 s
 _BUFFER = 6  # hundreds of frames kept for a consumer that stalls: 20-40 MB

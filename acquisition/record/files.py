@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from acquisition.errors import InputError
+from acquisition.types import StreamHeader
 
 
 def status_path(recording: Path) -> Path:
@@ -133,3 +135,90 @@ def _as_json(value: Any) -> Any:
     if hasattr(value, "tolist"):  # NumPy arrays and scalars
         return value.tolist()
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_SAMPLE_BYTES = {"float32": 4, "double64": 8, "int8": 1, "int16": 2, "int32": 4, "int64": 8}
+_STAMP_BYTES = 9  # the length byte and the time stamp that XDF gives a sample, where it cannot be deduced
+_IRREGULAR_HZ = 120.0  # assumed for a stream that states no rate
+_TEXT_BYTES = 2000.0  # a line of JSON with its stamp; a marker needs less
+_VIDEO_BYTES = 80_000.0  # a JPEG in base64 where the stream states no size
+
+
+def recorded_identity(header: StreamHeader) -> tuple[str, str, str, str]:
+    """Return what tells a stream from all others, also after it was restarted."""
+    if header.source_id:
+        return ("", "", "", header.source_id)
+    return (header.name, header.type, header.hostname, "")
+
+
+def stream_query(header: StreamHeader) -> str:
+    """Return the XPath predicate that finds this stream.
+
+    By ``source_id`` where it has one; a stream without one is found by name, type and host. The type goes
+    with the ``source_id``, because some devices give one id to all their streams, also to those that were not
+    chosen. This program's own are known by their ``source_id`` alone.
+    """
+    if header.source_id:
+        of_type = f" and type={quote_xpath(header.type)}" if header.type else ""
+        return source_id_query(header.source_id) + of_type
+    pairs = (("name", header.name), ("type", header.type), ("hostname", header.hostname))
+    return " and ".join(f"{key}={quote_xpath(value)}" for key, value in pairs)
+
+
+def source_id_query(source_id: str) -> str:
+    """Return the XPath predicate that finds a stream by its ``source_id``."""
+    return f"source_id={quote_xpath(source_id)}"
+
+
+def quote_xpath(text: str) -> str:
+    """Return ``text`` as an XPath 1.0 string; the language has no escape character."""
+    if "'" not in text:
+        return f"'{text}'"
+    if '"' not in text:
+        return f'"{text}"'
+    parts = ', "\'", '.join(f"'{part}'" for part in text.split("'"))
+    return f"concat({parts})"
+
+
+def selection_notices(streams: Iterable[StreamHeader]) -> list[str]:
+    """Return a sentence for every stream that cannot be picked or recovered with certainty."""
+    return [
+        f"stream {stream.name!r} has no source_id: it is selected by name, type and host, and its "
+        "recording ends if its program is restarted"
+        for stream in streams
+        if not stream.source_id
+    ]
+
+
+def local_header(source_id: str) -> StreamHeader:
+    """Return a stand-in header for a stream of this program that is known by ``source_id`` alone."""
+    return StreamHeader(source_id, "", source_id, socket.gethostname(), "", 0.0, 1, "string")
+
+
+def bytes_per_second(streams: Sequence[StreamHeader]) -> float:
+    """Estimate what recording ``streams`` writes, from their rates and formats.
+
+    An estimate on the safe side: irregular numeric streams count as 120 Hz, a compressed video frame
+    as a third of a byte per pixel (base64 of a quarter).
+    """
+    return sum(_stream_bytes_per_second(stream) for stream in streams)
+
+
+def _stream_bytes_per_second(stream: StreamHeader) -> float:
+    if stream.channel_format == "string":
+        if stream.type.lower().startswith("video"):
+            fps = stream.nominal_sfreq or _number(stream.encoding.get("fps", ""), 30.0)
+            n_pixels = _number(stream.encoding.get("width", ""), 0) * _number(
+                stream.encoding.get("height", ""), 0
+            )
+            return fps * (n_pixels / 3 or _VIDEO_BYTES)
+        return (stream.nominal_sfreq or 4.0) * stream.n_channels * _TEXT_BYTES
+    rate = stream.nominal_sfreq or _IRREGULAR_HZ
+    return rate * (stream.n_channels * _SAMPLE_BYTES.get(stream.channel_format, 8) + _STAMP_BYTES)
+
+
+def _number(text: str, default: float) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return default

@@ -15,14 +15,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from acquisition.detached import start_detached
 from acquisition.errors import InputError
-from acquisition.record.files import log_path, next_run_path, status_path, stop_path
-from acquisition.record.selection import (
+from acquisition.process import start_detached
+from acquisition.record.files import (
     bytes_per_second,
     local_header,
+    log_path,
+    next_run_path,
     recorded_identity,
     selection_notices,
+    status_path,
+    stop_path,
     stream_query,
 )
 from acquisition.record.supervisor import CLEAR_UP, RecordingStatus, labrecorder_cli

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.simulator.effects import POPULATION_EFFECTS
 from acquisition.simulator.schedule import Timeline
-from acquisition.simulator.subject import SimulatedSubject
+from acquisition.simulator.subject import POPULATION_EFFECTS, SimulatedSubject
 
 RESPONSE_S = 0.8  # time constant with which the body follows a new emotion
 BLINKS_PER_S = 0.25

@@ -1,22 +1,178 @@
-"""Simulated EEG: 62 channels of the SEED montage, 1000 Hz, microvolts.
-
-All sources are rows of one matrix that is mixed onto the scalp in one product: band oscillations at
-places in the head (their amplitude follows the emotion), a 1/f background, blinks, muscle, line noise,
-slow drift. Sensor noise, electrode pops and a constant offset come on top of each channel.
-"""
+"""Where the 10-20 electrodes lie on a unit sphere, and smooth maps over them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, sosfilt, unit_impulse
 
 from acquisition.montage import SEED_CH_NAMES
-from acquisition.simulator.artefacts import BlinkSource, ElectrodePops, MuscleBursts, slow_waves
 from acquisition.simulator.behaviour import Behaviour
-from acquisition.simulator.scalp import electrode_positions, spread
+from acquisition.simulator.subject import SimulatedSubject
+
+# Degrees from the vertex of each row's midline electrode (front positive), and degrees round the
+# head's equator, from the front, of the row's outermost electrode.
+_ROWS = {
+    "FP": (90.0, 18.0),
+    "AF": (67.5, 36.0),
+    "F": (45.0, 54.0),
+    "FC": (22.5, 72.0),
+    "FT": (22.5, 72.0),
+    "C": (0.0, 90.0),
+    "T": (0.0, 90.0),
+    "CP": (-22.5, 108.0),
+    "TP": (-22.5, 108.0),
+    "P": (-45.0, 126.0),
+    "PO": (-67.5, 144.0),
+    "O": (-90.0, 162.0),
+}
+
+
+def electrode_positions(ch_names: Sequence[str]) -> NDArray[np.float64]:
+    """Return unit vectors (n_channels, 3) of 10-10 electrodes: x right, y front, z up.
+
+    Rows are great arcs from the midline electrode to the equator, divided in four; CB1 and CB2 lie
+    below O1 and O2.
+    """
+    return np.stack([_position(name) for name in ch_names])
+
+
+def _position(name: str) -> NDArray[np.float64]:
+    match = re.fullmatch(r"([A-Z]+?)(Z|\d+)", name)
+    if match is None:
+        raise ValueError(f"not a 10-20 name: {name!r}")
+    row, place = match.groups()
+    side = 0.0 if place == "Z" else (-1.0 if int(place) % 2 else 1.0)
+    if row == "CB":
+        return _on_sphere(azimuth_deg=155.0 * side, elevation_deg=-22.0)
+    sagittal_deg, equator_deg = _ROWS[row]
+    midline = _on_sphere(0.0, 90.0 - sagittal_deg)
+    outer = _on_sphere(equator_deg * side, 0.0)
+    steps = 0 if place == "Z" else (int(place) + 1) // 2
+    # FP1 and O1 are the first of their row and lie on the equator already.
+    fraction = 1.0 if row in ("FP", "O") and steps else steps / 4.0
+    angle = np.arccos(np.clip(midline @ outer, -1.0, 1.0))
+    if steps == 0:
+        return midline
+    return (np.sin((1 - fraction) * angle) * midline + np.sin(fraction * angle) * outer) / np.sin(angle)
+
+
+def _on_sphere(azimuth_deg: float, elevation_deg: float) -> NDArray[np.float64]:
+    azimuth, elevation = np.radians(azimuth_deg), np.radians(elevation_deg)
+    return np.array(
+        [np.cos(elevation) * np.sin(azimuth), np.cos(elevation) * np.cos(azimuth), np.sin(elevation)]
+    )
+
+
+def spread(
+    centres: NDArray[np.float64], positions: NDArray[np.float64], width_rad: float
+) -> NDArray[np.float64]:
+    """Return how strongly each centre is seen at each position, a Gaussian of the angle between them.
+
+    Parameters
+    ----------
+    centres, positions : ndarray, (n_centres, 3) and (n_positions, 3)
+        Unit vectors.
+
+    Returns
+    -------
+    ndarray, (n_centres, n_positions)
+        1 where they coincide.
+    """
+    angle = np.arccos(np.clip(centres @ positions.T, -1.0, 1.0))
+    return np.exp(-0.5 * (angle / width_rad) ** 2)
+
+
+_BURST_SLOT_S = 6.0
+_BURST_CHANCE = 0.15  # a slot holds a muscle burst
+_POP_SLOT_S = 20.0
+_POP_CHANCE = 0.3  # a slot holds a pop, on one channel
+_POP_DECAY_S = 0.25
+_DRIFT_PERIODS_S = (11.0, 23.0, 41.0, 97.0)
+
+
+class BlinkSource:
+    """The eyes' own field when the lids close, largest at the forehead."""
+
+    def __init__(self, behaviour: Behaviour, positions: NDArray[np.float64]) -> None:
+        self.behaviour = behaviour
+        rng = behaviour.subject.rng("blink field")
+        self._topography = 130.0 * np.exp(0.2 * rng.standard_normal()) * (
+            spread(electrode_positions(["FPZ"]), positions, 0.5)
+        )  # fmt: skip
+
+    def mixing(self) -> NDArray[np.float64]:
+        """Return microvolts at each position, (1, n_positions)."""
+        return self._topography
+
+    def block(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how far the lids are closed, (1, n_times)."""
+        return self.behaviour.lid_closure(times)[None]
+
+
+class MuscleBursts:
+    """Bursts of 20-120 Hz at the temples, now left, now right."""
+
+    def __init__(self, behaviour: Behaviour, positions: NDArray[np.float64], sfreq: float) -> None:
+        self.subject = behaviour.subject
+        self._rng = self.subject.rng("muscle noise")
+        behaviour.renew(self._rng)
+        self._topography = 9.0 * spread(electrode_positions(["FT7", "FT8"]), positions, 0.35)
+        self._sos = butter(2, (20.0, 120.0), "bandpass", fs=sfreq, output="sos")
+        self._state = np.zeros((len(self._sos), 2, 2))
+
+    def mixing(self) -> NDArray[np.float64]:
+        """Return microvolts at each position, (2, n_positions)."""
+        return self._topography
+
+    def block(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the two temples' bursts, (2, n_times)."""
+        noise = 2.0 * self._rng.standard_normal((2, len(times)))
+        wave, self._state = sosfilt(self._sos, noise, axis=1, zi=self._state)
+        envelope = np.zeros((2, len(times)))
+        slot = int(times[0] // _BURST_SLOT_S)
+        for k in (slot - 1, slot):
+            chance, side, place, length = self.subject.rng("burst", max(k, 0)).random(4)
+            if k < 0 or chance > _BURST_CHANCE:
+                continue
+            phase = (times - (k + place) * _BURST_SLOT_S) / (0.3 + length)
+            envelope[int(side > 0.5)] += np.where((phase > 0) & (phase < 1), np.sin(np.pi * phase) ** 2, 0.0)
+        return wave * envelope
+
+
+class ElectrodePops:
+    """Sudden steps of one electrode that decay."""
+
+    def __init__(self, subject: SimulatedSubject, n_channels: int) -> None:
+        self.subject = subject
+        self._n_channels = n_channels
+
+    def block(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the pops in microvolts, (n_times, n_channels), or (1, 1) zero where there is none."""
+        slot = int(times[0] // _POP_SLOT_S)
+        total = np.zeros((1, 1))
+        for k in (slot - 1, slot):
+            if k < 0:
+                continue
+            rng = self.subject.rng("pop", k)
+            chance, place, height = rng.random(3)
+            since = times - (k + place) * _POP_SLOT_S
+            if chance > _POP_CHANCE or since[-1] < 0 or since[0] > 10 * _POP_DECAY_S:
+                continue
+            pop = np.zeros((len(times), self._n_channels))
+            shape = np.where(since >= 0, np.exp(-np.maximum(since, 0) / _POP_DECAY_S), 0.0)
+            pop[:, rng.integers(self._n_channels)] = (60.0 + 140.0 * height) * shape
+            total = total + pop
+        return total
+
+
+def slow_waves(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the courses of the electrodes' drift, (4, n_times)."""
+    return np.sin(2 * np.pi * times / np.array(_DRIFT_PERIODS_S)[:, None])
+
 
 SFREQ = 1000.0
 BLOCK_N = 250  # samples made at once; a block costs a few milliseconds

@@ -9,8 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from acquisition.errors import InputError
-from acquisition.simulator.effects import EMOTIONS
-from acquisition.simulator.subject import substream
+from acquisition.simulator.subject import EMOTIONS, substream
 
 GRAMMAR = (
     "'random', 'random:SECONDS', or EMOTION:SECONDS separated by commas with 'rest:SECONDS' between; "

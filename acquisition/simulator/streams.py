@@ -1,19 +1,53 @@
-"""The simulator's five streams: what they are called, what they carry, where their samples come from."""
+"""Turns a signal made in blocks of its own size into pieces of any size."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from acquisition.errors import InputError
 from acquisition.header import SIMULATOR_ID
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator import eeg, face, gaze, voice
 from acquisition.simulator.behaviour import Behaviour
-from acquisition.simulator.blocks import BlockBuffer
 from acquisition.simulator.faults import STREAM_KEYS, Fault, parse_faults
 from acquisition.simulator.schedule import FollowedTimeline, Schedule, Timeline
 from acquisition.simulator.subject import SimulatedSubject
 from acquisition.types import Kind, StreamSpec
+
+
+class BlockBuffer:
+    """Hands out consecutive samples of an endless iterator of (n_samples, n_channels) blocks.
+
+    The blocks' sizes never depend on what is asked for, so neither do the samples.
+    """
+
+    def __init__(self, blocks: Iterator[NDArray[np.float64]]) -> None:
+        self._blocks = blocks
+        self._held: list[NDArray[np.float64]] = []
+        self.n_held = 0
+
+    def fill(self, n_samples: int) -> bool:
+        """Make one block if fewer samples are held, and say whether one was made."""
+        if self.n_held >= n_samples:
+            return False
+        block = next(self._blocks)
+        self._held.append(block)
+        self.n_held += len(block)
+        return True
+
+    def take(self, n_samples: int) -> NDArray[np.float64]:
+        """Return the next samples, (n_samples, n_channels)."""
+        while self.fill(n_samples):
+            pass
+        joined = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+        self._held = [joined[n_samples:]]
+        self.n_held -= n_samples
+        return joined[:n_samples].copy()
+
 
 _TITLES = {"eeg": "EEG", "gaze": "Gaze", "video": "Video", "audio": "Audio", "markers": "Markers"}
 

@@ -13,12 +13,8 @@ from numpy.typing import NDArray
 
 from acquisition.types import StreamHeader
 from acquisition.xdf.format import Damage, StreamIndex
+from acquisition.xdf.outline import clock_reset_starts, read_recorded_segments, unix_stamped
 from acquisition.xdf.reader import StreamReader
-from acquisition.xdf.recorded_clock import (
-    clock_reset_starts,
-    read_recorded_segments,
-    unix_stamped,
-)
 from acquisition.xdf.scan import scan_xdf
 
 _MIN_GAP_S = 0.1  # a longer hole in a regular stream is a gap ...

@@ -1,13 +1,17 @@
-"""Finds every chunk of an XDF file without decoding a sample, and goes on behind damage."""
+"""Tells broken times from strange but possible ones."""
 
 from __future__ import annotations
 
 import math
+import re
 import struct
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from acquisition.errors import InputError
 from acquisition.xdf.format import (
@@ -19,12 +23,111 @@ from acquisition.xdf.format import (
     StreamIndex,
     Tag,
     XdfIndex,
+    parse_footer_xml,
     parse_head,
+    parse_header_xml,
     parse_varlen,
 )
-from acquisition.xdf.headers import parse_footer_xml, parse_header_xml
-from acquisition.xdf.plausible import LARGEST_TIME_S, out_of_line
-from acquisition.xdf.resync import Resync
+
+#: No clock shows such a time (3000 years); a stamp beyond it is a broken one.
+LARGEST_TIME_S = 1e11
+_SLACK_S = 1.0
+_LONGEST_PAUSE_S = 86400.0
+
+
+def out_of_line(
+    times: NDArray[np.float64], before: float = float("nan"), after: float = float("nan")
+) -> NDArray[np.bool_]:
+    """Return which times jump out of their row and back, (n,) bool.
+
+    A time is out of line if its neighbours are in order and it lies more than 1 s outside the span
+    between them. A clock that was reset stays where it was set, so it is not out of line. A last time
+    without a neighbour is out of line if it is more than a day away.
+
+    Parameters
+    ----------
+    times : ndarray, (n,)
+        Seconds.
+    before, after : float
+        The neighbours of the first and of the last time, NaN where unknown.
+    """
+    earlier = np.concatenate([[before], times[:-1]])
+    later = np.concatenate([times[1:], [after]])
+    outside = (times > later + _SLACK_S) | (times < earlier - _SLACK_S)
+    lone = np.isnan(later) & (np.abs(times - earlier) > _LONGEST_PAUSE_S)
+    return ((earlier <= later) & outside) | lone
+
+
+_BLOCK = 1 << 20
+_OVERLAP = 64
+_N_CHAINED = 2  # heads that must follow a sample chunk's head before it is believed
+
+
+class Resync:
+    """Looks for the next boundary mark, header, or samples of a known stream with good chunks behind.
+
+    LabRecorder writes a boundary every 10 s and some programs write none, so waiting for one would
+    lose more than the damage did.
+    """
+
+    def __init__(
+        self, read: Callable[[int, int], bytes], n_bytes: int, known_streams: Mapping[int, object]
+    ) -> None:
+        self._read = read
+        self._n_bytes = n_bytes
+        self._known = known_streams
+        self._asked = 0  # the last answer holds for every position from here to the answer
+        self._found: int | None = -1
+
+    def after(self, position: int) -> int | None:
+        """Return the position of the first good chunk at or after ``position``, or None."""
+        if position >= self._asked and (self._found is None or position <= self._found):
+            return self._found
+        self._asked, self._found = position, self._search(position)
+        return self._found
+
+    def _search(self, position: int) -> int | None:
+        ids = [re.escape(b"\x03\x00" + struct.pack("<I", stream_id)) for stream_id in self._known]
+        marks = [re.escape(BOUNDARY_UUID), rb"\x02\x00.{4}<\?xml", *ids]
+        pattern = re.compile(b"|".join(marks), re.DOTALL)
+        block_at = position
+        while block_at < self._n_bytes:
+            # A mark may begin in the bytes before the block: its head lies up to nine bytes ahead of it.
+            block = self._read(block_at, _BLOCK + _OVERLAP)
+            for match in pattern.finditer(block):
+                found = self._chunk_around(block_at + match.start(), match.group())
+                if found is not None and found >= position:
+                    return found
+            block_at += _BLOCK
+        return None
+
+    def _chunk_around(self, at: int, mark: bytes) -> int | None:
+        """Return where the chunk begins whose tag (or boundary mark) stands at ``at``."""
+        if mark == BOUNDARY_UUID:
+            head = parse_head(self._read(at - 4, LONGEST_HEAD), at - 4)
+            return at - 4 if head is not None and head.start == at else at + len(mark)
+        for width in (4, 1, 8):
+            begin = at - 1 - width
+            if begin >= len(MAGIC) and self._read(begin, 1) == bytes([width]) and self._is_chain(begin):
+                return begin
+        return None
+
+    def _is_chain(self, position: int) -> bool:
+        for _ in range(1 + _N_CHAINED):
+            head = parse_head(self._read(position, LONGEST_HEAD), position)
+            if head is None or head.end > self._n_bytes:
+                return False
+            if (
+                head.tag is not Tag.STREAM_HEADER
+                and head.stream_id not in self._known
+                and head.stream_id != 0
+            ):
+                return False
+            position = head.end
+            if position == self._n_bytes:
+                return True
+        return True
+
 
 _LONGEST_XML = 1 << 24
 _MOST_DAMAGE = 1000  # entries; a broken header would otherwise fill memory with one per chunk

@@ -11,17 +11,17 @@ from acquisition.errors import InputError
 from acquisition.header import stream_identity
 from acquisition.intake import MakeIntake, StreamIntake
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamHeader
-from acquisition.xdf.cursor import SKIP_MARGIN_S, Cursor
 from acquisition.xdf.format import StreamIndex, XdfIndex
-from acquisition.xdf.outline import Outline, opened_intake
-from acquisition.xdf.reader import StreamReader
-from acquisition.xdf.recorded_clock import (
+from acquisition.xdf.outline import (
+    Outline,
     first_stamp,
     last_stamp,
+    opened_intake,
     read_recorded_segments,
     rough_lsl_time,
     unix_stamped,
 )
+from acquisition.xdf.reader import SKIP_MARGIN_S, Cursor, StreamReader
 from acquisition.xdf.scan import scan_xdf
 
 

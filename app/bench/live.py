@@ -118,7 +118,7 @@ def run_live(model: Path, streams: str, seconds: float) -> dict[str, Any]:
     """Return latencies and skipped windows of a live run without a window, for a process of its own."""
     from acquisition.errors import InputError
     from app.live import LiveSession
-    from app.session_options import SessionOptions
+    from app.request import SessionOptions
 
     latencies = _Latencies()
     options = SessionOptions(
@@ -138,7 +138,7 @@ def run_live(model: Path, streams: str, seconds: float) -> dict[str, Any]:
 
 def _read_only(streams: str, seconds: float) -> dict[str, Any]:
     from acquisition.clock import LslClock
-    from acquisition.lsl_source import open_live
+    from acquisition.lsl.source import open_live
     from acquisition.types import Chunk
 
     clock = LslClock()

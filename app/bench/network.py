@@ -10,15 +10,15 @@ import torch
 
 from acquisition.clock import stopwatch
 from acquisition.montage import SEED_CH_NAMES
-from acquisition.simulator.effects import EMOTIONS
+from acquisition.simulator.subject import EMOTIONS
 from app.bench.reference_mv_sstma import ReferenceMvSstma
 from app.bench.rows import Row, Say, interleaved, row
 from models.config import ModelConfig, preset
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.features.log_mel import n_log_mel_frames
 from models.forward import Forward
-from models.inputs import NetworkInput
 from models.network import FusionNetwork
+from models.window_batch import NetworkInput
 
 TARGET = "<= 0.5 x, equal to 1e-5"
 _MAX_OF_REFERENCE, _MAX_DIFFERENCE = 0.5, 1e-5

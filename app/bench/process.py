@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from acquisition.simulator.run import run_simulator
+from acquisition.simulator.outlets import run_simulator
 from acquisition.simulator.streams import SimulatorOptions
-from models.process_pool import process_pool
+from models.process import process_pool
 
 P = ParamSpec("P")
 T = TypeVar("T")

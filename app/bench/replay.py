@@ -76,7 +76,7 @@ def bench_replay_memory(quick: bool, say: Say) -> list[Row]:
 def _replay(path: Path, model: Path, seconds: float | None = None) -> tuple[float, int]:
     """Replay and return the recording's length in seconds and the number of predictions."""
     from app.replay import ReplaySession
-    from app.session_options import SessionOptions
+    from app.request import SessionOptions
 
     session = ReplaySession(path, SessionOptions(model=model, device="cpu", seconds=seconds, headless=True))
     session.run(lambda share: None)

@@ -15,7 +15,7 @@ from app.bench.rows import Row, Say, interleaved, row
 from app.environment import waiting_as_in_training
 from models.config import MvSstmaConfig
 from models.encoders.mv_sstma import MvSstmaEncoder
-from models.training.allocator import keep_freed_memory
+from models.process import keep_freed_memory
 
 TARGET = "<= 0.67 x, gradients equal to 1e-4"
 _MAX_OF_REFERENCE, _MAX_DIFFERENCE = 0.67, 1e-4

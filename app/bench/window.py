@@ -13,8 +13,7 @@ from app.bench.live import bench_suffix, run_live
 from app.bench.process import in_own_process, simulated_devices
 from app.bench.recordings import bench_model
 from app.bench.rows import Row, Say, row
-from app.engine.request import LiveRequest
-from app.session_options import SessionOptions
+from app.request import LiveRequest, SessionOptions
 
 TARGET_FPS = ">= 25 a second on every tab"
 TARGET_DECODE = "p99 <= 1.5 x without, <= 200 ms"

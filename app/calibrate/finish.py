@@ -6,14 +6,13 @@ import threading
 from collections.abc import Callable
 
 from app.calibrate.fitting import Material, fit_session
-from app.calibrate.kept_rows import KeptRows
 from app.calibrate.learning import earlier_runs
 from app.calibrate.outcome import Finished
+from app.calibrate.rows import KeptRows
 from app.calibrate.run import CalibrationRun
-from app.engine.request import CalibrationRequest
 from app.model_loading import load_model
-from calibration.places import SessionPlace
-from calibration.state import next_run
+from app.request import CalibrationRequest
+from calibration.storage import SessionPlace, next_run
 from calibration.types import SessionRecord
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from app.calibrate.outcome import Finished
-from app.session_options import SessionOptions
-from calibration.adapt import FitOptions, fit
+from app.request import SessionOptions
+from calibration.fit import FitOptions, fit, progress_of
 from calibration.profile import save_profile
-from calibration.progress import progress_of
 from calibration.quality import TrialQuality, rejection
+from calibration.report.page import write_report
 from calibration.report.summary import summarise
-from calibration.report.write import write_report
 from calibration.rows import RowTable
 from calibration.types import Progress, SessionRecord
 from models.checkpoint import Checkpoint
@@ -54,7 +53,7 @@ def used_modalities(material: Material, record: SessionRecord) -> tuple[str, ...
 def progress_so_far(
     material: Material, record: SessionRecord, checkpoint: Checkpoint, labels: str
 ) -> Progress | None:
-    """Return how a model does on the trials so far, see `calibration.progress`."""
+    """Return how a model does on the trials so far, see `calibration.fit`."""
     return progress_of(
         material.rows(),
         record,

@@ -15,15 +15,14 @@ from acquisition.types import MODALITIES
 from app.calibrate.fitting import Material, fit_session
 from app.calibrate.offline import StageLines, make_folder
 from app.calibrate.outcome import Finished
-from app.calibrate.recorded_rows import RecordedRun, read_run
-from app.engine.request import CalibrationRequest
-from calibration.answers import named_trials
-from calibration.percent import percent
+from app.calibrate.rows import RecordedRun, read_run
+from app.request import CalibrationRequest
+from calibration.crossvalidation import named_trials
 from calibration.plan import LEAST_PER_CLASS
 from calibration.profile import apply_profile, load_profile
 from calibration.report.summary import Score
 from calibration.types import Consent, SessionRecord, TrialRecord
-from calibration.verdict import ChanceThreshold, binomial_threshold
+from calibration.verdict import ChanceThreshold, binomial_threshold, percent
 from models.datasets.events import class_names, parse_events
 from models.datasets.xdf_trials import marked_spans
 

@@ -10,14 +10,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from acquisition.errors import InputError
 from app.calibrate.fitting import Material, progress_so_far
-from app.calibrate.kept_rows import KeptRows, holds
-from app.calibrate.recorded_rows import read_run
-from app.engine.request import CalibrationRequest
-from calibration.places import SessionPlace
-from calibration.progress import FROM_TRIAL
-from calibration.quality import TrialQuality
-from calibration.quality_log import QualityLog
+from app.calibrate.rows import KeptRows, holds, read_run
+from app.request import CalibrationRequest
+from calibration.fit import FROM_TRIAL
+from calibration.quality import QualityLog, TrialQuality
 from calibration.rows import RowCollector, RowTable
+from calibration.storage import SessionPlace
 from calibration.types import Consent, Progress, SessionRecord, TrialRecord
 from models.checkpoint import Checkpoint
 

@@ -7,14 +7,12 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from acquisition.discovery import discover
-from acquisition.lsl_stream import StreamHealth
+from acquisition.lsl.discovery import discover
+from acquisition.lsl.stream import StreamHealth
 from acquisition.quality import ChannelQuality, QualityMeter
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamHeader, StreamSpec
-from calibration.preflight import preflight
-from calibration.quality_log import LEAST_SFREQ
-from calibration.signal_checks import sights
-from calibration.signal_meter import SignalMeter
+from calibration.quality import LEAST_SFREQ
+from calibration.signal_checks import SignalMeter, preflight, sights
 from calibration.types import Check, Consent
 from models.prediction import Prediction
 

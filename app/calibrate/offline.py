@@ -12,12 +12,11 @@ from acquisition.record.files import read_sidecar
 from acquisition.types import MODALITIES
 from app.calibrate.fitting import Material, fit_session
 from app.calibrate.outcome import Finished
-from app.calibrate.recorded_rows import RecordedRun, read_run
-from app.engine.request import CalibrationRequest
+from app.calibrate.rows import RecordedRun, read_run
+from app.request import CalibrationRequest
 from calibration.consent import consent_from_record
 from calibration.markers import record_from_markers
-from calibration.places import STATE_FILE
-from calibration.state import load_record
+from calibration.storage import STATE_FILE, load_record
 from calibration.types import Consent, SessionRecord
 
 

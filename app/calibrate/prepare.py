@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acquisition.errors import InputError
-from app.engine.request import CalibrationRequest
-from app.request_check import check_model_and_options
-from calibration.places import (
+from app.request import CalibrationRequest
+from app.run_request import check_model_and_options
+from calibration.plan import Plan, load_plan
+from calibration.protocol import finished_trials
+from calibration.signal_checks import check_disk
+from calibration.storage import (
     SessionPlace,
     check_subject,
     default_data_folder,
+    is_unfinished,
+    load_record,
+    next_run,
     session_numbers,
     session_place,
 )
-from calibration.plan import Plan, load_plan
-from calibration.preflight import check_disk
-from calibration.protocol import finished_trials
-from calibration.state import is_unfinished, load_record, next_run
 from calibration.trials import LABELS
 from calibration.types import SessionRecord
 

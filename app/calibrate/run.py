@@ -17,24 +17,22 @@ from acquisition.clock import LslClock
 from acquisition.errors import InputError
 from acquisition.record.recorder import MIN_ROOM_S, is_running, stop_recording
 from acquisition.select import kind_of, without
+from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, StreamHeader
 from app.calibrate.hub import Hub
 from app.calibrate.learning import Learning
 from app.calibrate.lights import Lights
-from app.calibrate.markers import MarkerOutlet, new_source_id
 from app.calibrate.prepare import Prepared, plan_seconds
 from app.live import LiveSession, Observer, OpenSession
 from app.model_loading import load_model
+from app.outlets import MarkerOutlet, new_source_id
 from app.simulated_streams import simulated_streams
-from app.simulator_process import SimulatorProcess, stream_choices
 from app.telemetry import Listener, Telemetry
 from calibration.consent import consent_record, notice, recorded_kinds
-from calibration.places import make_session
-from calibration.quality_log import QualityLog
+from calibration.quality import QualityLog
 from calibration.rows import RowCollector
 from calibration.session import Session
-from calibration.session_lock import SessionLock, remove_unused
-from calibration.state import load_record, save_record
+from calibration.storage import SessionLock, load_record, make_session, remove_unused, save_record
 from calibration.types import Consent, SessionRecord
 
 _LOOK_S = 0.5  # between two looks at the streams

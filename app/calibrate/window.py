@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.display import has_display, require_window
-from app.engine.request import CalibrationRequest
+from app.request import CalibrationRequest
 from app.window_options import WindowOptions
 
 

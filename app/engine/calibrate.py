@@ -10,7 +10,8 @@ from acquisition.errors import InputError
 from app.calibrate.finish import FinalFit
 from app.calibrate.prepare import prepare
 from app.calibrate.run import CalibrationRun
-from app.engine.calibration_orders import (
+from app.engine.live import WatchedSession
+from app.engine.messages import (
     AbortSession,
     Answer,
     Drawn,
@@ -21,12 +22,13 @@ from app.engine.calibration_orders import (
     ResumeSession,
     Shown,
     SkipTrial,
+    StartRecording,
+    Stop,
+    StopRecording,
 )
-from app.engine.messages import StartRecording, Stop, StopRecording
 from app.engine.orders import OrderBox, Stopped
-from app.engine.request import CalibrationRequest
 from app.engine.tap import Tap
-from app.engine.watched import WatchedSession
+from app.request import CalibrationRequest
 from calibration.consent import check_consent
 from calibration.types import Consent, SessionRecord, SessionView
 

@@ -19,8 +19,8 @@ from acquisition.errors import InputError
 from app.engine.log import log_path, open_log, remove_if_empty
 from app.engine.messages import Phase
 from app.engine.orders import OrderBox
-from app.engine.request import CalibrationRequest, EngineRequest, LiveRequest
 from app.environment import settle_environment
+from app.request import CalibrationRequest, EngineRequest, LiveRequest
 
 #: Seconds one thread may keep the others from running Python: at the default of 5 ms, the thread that
 #: packs news would hold up each of the hundreds of operations of a forward pass by so much.

@@ -1,7 +1,7 @@
 """What travels over the pipe between the engine and the window: news one way, orders the other.
 
 Besides the classes here the engine sends `models.prediction.Prediction` (with ``features`` empty),
-`acquisition.types.StreamEvent` and `app.failure.Failure` as they are. Times are LSL seconds, live and
+`acquisition.types.StreamEvent` and `app.telemetry.Failure` as they are. Times are LSL seconds, live and
 in a replay. Signals come ready for display: binned, filtered or encoded by `app.engine.tap`, so that
 one feature code serves model and screen. Nothing here loads torch or Qt.
 """
@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.lsl_stream import StreamHealth
+from acquisition.lsl.stream import StreamHealth
 from acquisition.quality import ChannelQuality
-from acquisition.windows import WindowConfig
+from acquisition.windowing import WindowConfig
+from calibration.types import Consent, DisplayTiming, Report
 
 #: Begins the warning about each broken place of a recording.
 DAMAGED = "the recording is damaged: "
@@ -142,7 +143,7 @@ class LogMelPart:
 
 @dataclass(frozen=True, eq=False)
 class SpectrogramPart:
-    """Columns of one EEG channel's spectrogram (`models.features.spectrogram`)."""
+    """Columns of one EEG channel's spectrogram (`models.features.de`)."""
 
     ch_name: str
     times: NDArray[np.float64]  # (n,) end of each column's window
@@ -291,3 +292,68 @@ class Seek:
     """Go on with a replay from another moment."""
 
     time: float
+
+
+@dataclass(frozen=True)
+class GiveConsent:
+    """The person agreed; nothing is opened before. No modality at all means that they did not."""
+
+    consent: Consent
+
+
+@dataclass(frozen=True)
+class Proceed:
+    """Go on from the step ``step_id``, which has no end of its own, or end it early."""
+
+    step_id: int
+    overridden: tuple[str, ...] = ()  # names of red checks that shall not stop the session
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The step's screen appeared; markers are stamped with this time."""
+
+    step_id: int
+    time: float  # LSL seconds, of the frame swap
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """How well a step's screen kept its time."""
+
+    timing: DisplayTiming
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the person said of the trial."""
+
+    step_id: int
+    report: Report
+
+
+@dataclass(frozen=True)
+class PauseSession:
+    """Hold the session; a stimulus that runs is begun anew afterwards."""
+
+
+@dataclass(frozen=True)
+class ResumeSession:
+    """Go on after a pause."""
+
+
+@dataclass(frozen=True)
+class RepeatTrial:
+    """Do a trial again at the end of the planned ones, or now if it runs."""
+
+    trial: int  # number
+
+
+@dataclass(frozen=True)
+class SkipTrial:
+    """Leave the running trial out."""
+
+
+@dataclass(frozen=True)
+class AbortSession:
+    """End the session now; what was recorded is kept, and the next start offers to go on."""

@@ -22,7 +22,7 @@ from acquisition.record.recorder import ask_to_stop, is_running
 from app.engine.log import log_path
 from app.engine.main import engine_process
 from app.engine.messages import HealthPart, Phase, StartRecording, Stop
-from app.engine.request import EngineRequest, LiveRequest
+from app.request import EngineRequest, LiveRequest
 
 _MAX_UNREAD = 1000  # news; then the engine has to wait and drops what is for the screen
 _NEWS_LIMIT_S = 0.008

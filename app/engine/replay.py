@@ -6,14 +6,13 @@ import contextlib
 from collections.abc import Callable
 
 from acquisition.errors import InputError
+from app.engine.health import model_info
 from app.engine.messages import Opened, Phase
-from app.engine.model_info import model_info
 from app.engine.orders import OrderBox, Stopped
-from app.engine.player import Player
-from app.engine.replay_news import damage_events, timeline_of
-from app.engine.request import ReplayRequest
+from app.engine.player import Player, damage_events, timeline_of
 from app.engine.tap import Tap
-from app.replay_file import ReplayFile
+from app.replay import ReplayFile
+from app.request import ReplayRequest
 from app.simulated_streams import simulated_streams
 
 

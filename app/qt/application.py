@@ -16,8 +16,7 @@ from PyQt6.QtWidgets import QApplication
 
 from app.display import prepare_environment, screen_room
 from app.engine.process import EngineProcess
-from app.engine.request import Request
-from app.exit_codes import FAULT
+from app.environment import FAULT, settings_path
 from app.qt.garbage import GarbageTimer
 from app.qt.outcome import Outcome
 from app.qt.screenshots import Screenshots
@@ -27,7 +26,7 @@ from app.qt.shell.settings import Settings
 from app.qt.shell.window import MainWindow
 from app.qt.text_size import let_fonts_through
 from app.qt.theme import THEMES, Theme
-from app.settings import settings_path
+from app.request import Request
 from app.window_options import DEFAULT_SIZE, TAB_NAMES, WindowOptions, largest_scale
 
 _CHECK_MS = 50

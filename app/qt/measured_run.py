@@ -11,12 +11,12 @@ from acquisition.clock import Clock
 from acquisition.errors import InputError
 from app.bench.process import resident_bytes
 from app.engine.process import EngineProcess
-from app.engine.request import Request
 from app.qt.measure import FrameCounter, StallMeter
 from app.qt.shell.session import Session
 from app.qt.shell.settings import Settings
 from app.qt.shell.window import MainWindow
 from app.qt.theme import DARK
+from app.request import Request
 from app.view.store import ViewStore
 
 _CHECK_MS = 200

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.engine.messages import Phase
-from app.exit_codes import FAULT, GOOD, WRONG_USE
+from app.environment import FAULT, GOOD, WRONG_USE
 from app.qt.shell.session import EngineSession
 from app.view.plain_text import message_line
 from app.view.stopped import LONGEST

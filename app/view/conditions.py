@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from acquisition.types import KIND_OF_MODALITY, Kind
 from app.engine.messages import DAMAGED
-from app.stream_state import StreamState
+from app.telemetry import StreamState
 from app.view.devices import device_of
 from app.view.figures import age
 from app.view.machine_rows import ROOM_ALARM_S

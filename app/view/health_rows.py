@@ -6,10 +6,10 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from acquisition.lsl_stream import StreamHealth
+from acquisition.lsl.stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
-from app.stream_state import StreamState
+from app.telemetry import StreamState
 from app.view.devices import DEVICES
 from app.view.figures import UNKNOWN, age, counted, number, signed_time
 from app.view.plain_text import message_line, one_line

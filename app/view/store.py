@@ -31,8 +31,7 @@ from app.engine.messages import (
     Timeline,
     VoicePart,
 )
-from app.failure import Failure
-from app.stream_state import StreamState, state_after
+from app.telemetry import Failure, StreamState, state_after
 from app.view.frames import FrameHistory
 from app.view.history import BinnedHistory, SampleHistory
 from app.view.timed import TimedHistory

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from calibration.consent import INTENDED_USE, TITLES
-from calibration.percent import percent
 from calibration.quality import remarks
 from calibration.report import figures, words
-from calibration.report.markup import STYLE, counts_table, figure, paragraph, section, table, text
-from calibration.report.quality_figure import causes_in_words, electrode_figure
-from calibration.report.style import lettering, to_svg
+from calibration.report.as_json import to_json
+from calibration.report.figures import causes_in_words, electrode_figure
+from calibration.report.markup import (
+    STYLE,
+    counts_table,
+    figure,
+    lettering,
+    paragraph,
+    section,
+    table,
+    text,
+    to_svg,
+)
 from calibration.report.summary import Summary
-from calibration.verdict import USABLE, WEAK
+from calibration.verdict import USABLE, WEAK, percent
 
 _CSS = {USABLE: "good", WEAK: "weak"}
 
@@ -249,3 +260,29 @@ def _rows_of(settings: Mapping[str, object]) -> list[tuple[str, object]]:
 
 def _interval(interval: tuple[float, float]) -> str:
     return f"{100 * interval[0]:.0f} to {100 * interval[1]:.0f} %"
+
+
+def write_report(summary: Summary, folder: Path) -> tuple[Path, Path]:
+    """Write ``report.html`` and ``report.json``; return their paths.
+
+    Each appears whole or not at all: a report from before stays until the new one is complete.
+    """
+    texts = {
+        "report.html": to_html(summary),
+        "report.json": json.dumps(to_json(summary), indent=1, ensure_ascii=False) + "\n",
+    }
+    paths = []
+    for name, content in texts.items():
+        path = folder / name
+        part = path.with_name(f".{name}.part")
+        try:
+            # A lone surrogate, as from a broken file name, is written as JSON's escape for it.
+            with part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        paths.append(path)
+    return paths[0], paths[1]

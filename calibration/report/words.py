@@ -6,10 +6,9 @@ import math
 from datetime import UTC, datetime
 
 from calibration.consent import TITLES
-from calibration.percent import percent
 from calibration.report.summary import Score, Summary
 from calibration.types import DisplayTiming
-from calibration.verdict import ALPHA, DO_NOT_TRUST, NOT_DISTINGUISHABLE, USABLE
+from calibration.verdict import ALPHA, DO_NOT_TRUST, NOT_DISTINGUISHABLE, USABLE, percent
 
 SIMULATED = (
     "Simulated data: no person was measured. The signals come from the program's own simulator, and no "

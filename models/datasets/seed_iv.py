@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
-from models.datasets.entropy_steps import STEP_S, entropy_steps
+from models.datasets.files import mat_array, mat_names
 from models.datasets.layout import (
     check_folder,
     files_by_subject,
@@ -23,7 +23,7 @@ from models.datasets.layout import (
     numbered,
     wanted_subjects,
 )
-from models.datasets.mat_file import mat_array, mat_names
+from models.datasets.raw_file import STEP_S, entropy_steps
 from models.datasets.types import FETCH_ANEW, LeftOut, Trial, leave_out
 from models.features.config import FeatureConfig
 

@@ -1,4 +1,4 @@
-"""What every data set becomes: trials, and the windows cut from them."""
+"""Kinds of labelled data, by the name they have on the command line and in `Trial.dataset`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from acquisition.errors import InputError
+
+#: Data sets, each with a published split into training and test trials.
+PUBLISHED = ("seed-iv", "seed-v", "eav")
+#: Files of one person; they have no split and are cross-validated.
+RECORDINGS = ("xdf", "raw")
+
 
 #: What to do about a broken file of a published set.
 FETCH_ANEW = "get the file anew from its publisher, or leave the subject out"

@@ -17,16 +17,15 @@ from acquisition.intake import MakeIntake, intake_maker
 from acquisition.montage import SEED_CH_NAMES, load_montage
 from acquisition.ring import Ring
 from acquisition.select import select_streams
-from acquisition.steps import cut_eeg, cut_eye
 from acquisition.types import Chunk, Kind, StreamEvent, StreamSpec
-from acquisition.windows import WindowConfig
+from acquisition.windowing import WindowConfig, cut_eeg, cut_eye
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
 from models.datasets.events import class_names, end_to_end, no_trials
 from models.datasets.types import Trial
 from models.features.config import FeatureConfig
-from models.step_features import StepFeatures
+from models.steps import StepFeatures
 
 
 @dataclass(frozen=True)

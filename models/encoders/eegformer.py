@@ -17,7 +17,7 @@ then a convolutional decoder that combines maps, channels and times in this orde
 - channels x maps numbers a segment (7440 at full width) are projected to ``temporal_dim`` for the temporal
   transformer and added back to every channel and map, so that the decoder finds what it combines;
 - the decoder ends in the window's token instead of scores, normalised over the batch: without that, what all
-  windows share drowns what differs (see `models.encoders.vit`).
+  windows share drowns what differs (see `models.encoders.transformer`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.config import EegformerConfig
-from models.encoders.masked_norm import MaskedBatchNorm
+from models.encoders.mv_sstma_block import MaskedBatchNorm
 
 _HIDDEN = -1e9  # added to the score of a hidden channel
 

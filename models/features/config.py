@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from acquisition.errors import InputError
-from acquisition.steps import MIN_VALIDITY
+from acquisition.windowing import MIN_VALIDITY
 
 #: Band name and edges in Hz; a band holds lo <= f < hi, the topmost its upper edge too.
 Bands = tuple[tuple[str, float, float], ...]

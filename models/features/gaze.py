@@ -1,18 +1,145 @@
-"""The eye features of SEED-IV (31) and SEED-V (33), computed from the past alone.
-
-The data sets give rows 23 to 31 once per clip; here they look at the last 10 s. Order within rows 1-16
-and the definition of rows 32-33 are not published: rows go statistic by statistic, left (x) before right (y).
-"""
+"""Where the screen is, so that gaze in shares of the screen becomes degrees of visual angle."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.errors import InputError
 from models.features.config import FeatureConfig
 from models.features.gaze_events import GazeEvents, Spans, find_events
-from models.features.pupil import pupil_entropy
-from models.features.screen import ScreenGeometry, gaze_positions
+
+
+@dataclass(frozen=True)
+class ScreenGeometry:
+    """A flat screen in front of the eyes.
+
+    Raises
+    ------
+    InputError
+        If a length is not positive.
+    """
+
+    width_cm: float
+    height_cm: float
+    distance_cm: float
+
+    def __post_init__(self) -> None:
+        if not all(0 < length < math.inf for length in (self.width_cm, self.height_cm, self.distance_cm)):
+            raise InputError(
+                f"expected lengths above 0 cm, got {self.width_cm} x {self.height_cm} at {self.distance_cm}",
+                where="screen geometry",
+                remedy="--screen-cm 53x30 --distance-cm 60",
+            )
+
+    def degrees(self, gaze: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return gaze (n, 2), 0 to 1 across the screen, as degrees from its centre."""
+        size = np.array([self.width_cm, self.height_cm])
+        return np.degrees(np.arctan((gaze - 0.5) * (size / self.distance_cm)))
+
+
+#: Assumed where nobody says what the screen is: a 24-inch screen at arm's length.
+NOMINAL_SCREEN = ScreenGeometry(53.0, 30.0, 60.0)
+
+
+def gaze_positions(
+    gaze: NDArray[np.floating], screen: ScreenGeometry | None
+) -> tuple[NDArray[np.float64], float]:
+    """Return gaze in the unit of the eye features, and that unit in degrees.
+
+    Parameters
+    ----------
+    gaze : ndarray, (n, 2)
+        0 to 1 across the screen.
+    screen : ScreenGeometry or None
+        None gives screen widths, and thresholds in degrees are read on the nominal screen.
+
+    Returns
+    -------
+    positions : ndarray, (n, 2)
+        Degrees, or screen widths (the height is taken as 30/53 of the width).
+    unit_deg : float
+        1 for degrees; 47.7 for screen widths.
+    """
+    if screen is not None:
+        return screen.degrees(gaze), 1.0
+    widths = np.asarray(gaze, dtype=np.float64) * (1.0, NOMINAL_SCREEN.height_cm / NOMINAL_SCREEN.width_cm)
+    return widths, 2 * math.degrees(math.atan(NOMINAL_SCREEN.width_cm / 2 / NOMINAL_SCREEN.distance_cm))
+
+
+GRID_HZ = 10.0  # samples are averaged into 0.1 s: ten times the highest band, and no alias of noise
+
+
+def pupil_entropy(
+    times: NDArray[np.float64], pupils: NDArray[np.floating], t_end: float, config: FeatureConfig
+) -> NDArray[np.float64]:
+    """Return the entropy of each pupil in each of ``pupil_bands``.
+
+    Parameters
+    ----------
+    times : ndarray, (n,)
+        Seconds.
+    pupils : ndarray, (n, n_eyes)
+        Diameters, NaN where not known. Only ``eye_context_s`` (10 s) before ``t_end`` counts.
+    t_end : float
+        Where the context ends.
+    config : FeatureConfig
+        Bands, context and how much may be missing.
+
+    Returns
+    -------
+    ndarray, (n_eyes, n_bands), float64
+        ½ ln(2πe σ²) nats, σ² in squared units of ``pupils``. NaN if less than ``pupil_min_coverage`` of
+        the context is known, holes of up to ``pupil_max_hole_s`` counted as known.
+
+    Notes
+    -----
+    Hann window, bins 0.1 Hz apart, without the bin at 0 Hz: the band 0-0.2 Hz is the bin at 0.1 Hz. Only
+    the mean is removed, no line: the slow drift is what the lowest band is about.
+    """
+    grid, known = _on_grid(times, pupils, t_end, config)
+    n_grid = grid.shape[1]
+    window = np.hanning(n_grid + 1)[:-1]  # periodic
+    centred = grid - (grid @ window / window.sum())[:, None]  # so that the windowed mean is 0 exactly
+    power = np.abs(np.fft.rfft(centred * window)) ** 2 * (2 / (n_grid * np.sum(window**2)))
+    hz = np.fft.rfftfreq(n_grid, 1 / GRID_HZ)
+    top = max(hi for _, _, hi in config.pupil_bands)
+    slack = 0.1 * hz[1]
+    entropy = np.empty((len(grid), len(config.pupil_bands)))
+    for i, (_, lo, hi) in enumerate(config.pupil_bands):
+        inside = (hz > 0) & (hz >= lo - slack) & ((hz <= hi + slack) if hi == top else (hz < hi - slack))
+        variance = np.maximum(power[:, inside].sum(1), config.pupil_variance_floor)
+        entropy[:, i] = 0.5 * np.log(2 * math.pi * math.e * variance)
+    entropy[known < config.pupil_min_coverage] = np.nan
+    return entropy
+
+
+def _on_grid(
+    times: NDArray[np.float64], pupils: NDArray[np.floating], t_end: float, config: FeatureConfig
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return means over 0.1 s, (n_eyes, n_grid), without holes, and the share of each row that is known."""
+    n_grid = round(config.eye_context_s * GRID_HZ)
+    # Counted back from t_end: the newest cell is complete.
+    cells = n_grid - 1 - np.floor((t_end - times) * GRID_HZ + 1e-6).astype(np.intp)
+    grid = np.zeros((pupils.shape[1], n_grid))
+    known = np.zeros(pupils.shape[1])
+    everywhere = np.arange(n_grid)
+    for eye in range(pupils.shape[1]):
+        good = np.isfinite(pupils[:, eye]) & (cells >= 0) & (cells < n_grid)
+        counts = np.bincount(cells[good], minlength=n_grid)
+        filled = np.flatnonzero(counts)
+        if len(filled) == 0:
+            continue
+        means = np.bincount(cells[good], weights=pupils[good, eye], minlength=n_grid)[filled] / counts[filled]
+        grid[eye] = np.interp(everywhere, filled, means)
+        holes = np.diff(filled) - 1
+        bridged = holes[holes <= config.pupil_max_hole_s * GRID_HZ].sum()
+        known[eye] = (len(filled) + bridged) / n_grid
+    return grid, known
+
 
 #: Name and unit of each feature. "pupil" is the tracker's pupil unit (mm, or arbitrary), "angle" degrees
 #: where the screen's geometry is known and screen widths otherwise.

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from acquisition.errors import InputError
-from models.encoders.masked_norm import MaskedBatchNorm
+from models.encoders.mv_sstma_block import MaskedBatchNorm
 
 #: Others wait so long for the process that reads a corpus for the first time.
 _PATIENCE = timedelta(hours=12)

@@ -10,10 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.inputs import NetworkInput
 from models.network import FusionNetwork
-from models.training.batches import Augment, Rows, random_channels, thinned
-from models.training.simulated_data import as_crop
+from models.training.simulated_data import Augment, Rows, as_crop, random_channels, thinned
+from models.window_batch import NetworkInput
 
 #: Told stage, share done (0..1) and the running loss.
 Progress = Callable[[str, float, float], None]

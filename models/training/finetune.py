@@ -3,7 +3,7 @@
 The MMV-SSTMA paper, section 2.2: encoders' features are fused, a linear layer classifies, and cross-entropy
 and 0.1 times the correlation loss of DCCA train all of it. What the paper leaves open: how tokens of channels
 become features (here by a weight for each channel, which begins where a shrinkage discriminant of the
-training windows ends: `models.training.whitening`); here the encoders train too unless ``freeze`` is set;
+training windows ends: `models.training.finetune_tokens`); the encoders train too unless ``freeze`` is set;
 training stops by the NLL of training trials held out for it, then starts anew on all training trials for as
 many epochs; the temperature is fitted to the held-out trials as well. No test trial has any part in this.
 """
@@ -27,25 +27,25 @@ from models.datasets.splits import coverage, held_out
 from models.datasets.types import Trial, WindowSet
 from models.datasets.windows import cut_windows
 from models.dcca import DCCA_WEIGHT, DccaLoss
-from models.features.normalise import Normaliser
 from models.fusion import divide_logits
 from models.network import FusionNetwork
-from models.training.allocator import keep_freed_memory
+from models.normalise import Normaliser
+from models.process import keep_freed_memory
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, classifier_config
 from models.training.finetune_tokens import (
     ENCODE_BATCH,
     FrozenTokens,
     Tokens,
+    TrialClassifier,
     fit_center,
     fit_norms,
     has_weights,
     move_center,
     readout_of,
     trained_modules,
+    whitened,
 )
-from models.training.trial_classifier import TrialClassifier
 from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
-from models.training.whitening import whitened
 
 #: Told stage, share done (0..1) and the running loss.
 Progress = Callable[[str, float, float], None]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 from torch import Tensor
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
-from acquisition.windows import WindowConfig
+from acquisition.windowing import WindowConfig
 from models.checkpoint import Checkpoint
 from models.config import ModelConfig, preset
-from models.datasets.types import Trial, label_names_of
+from models.datasets.types import PUBLISHED, Trial, label_names_of
 from models.features.config import FeatureConfig
+from models.training.provenance import TrainingRecord
 
 NORMALISATIONS = ("refit", "keep")
 
@@ -208,3 +210,52 @@ def _check_pretrained(config: ModelConfig, trial: Trial, modalities: Sequence[st
             remedy=f"choose --features {config.feature_origin}, pre-train on these features, or "
             "train with --from-scratch",
         )
+
+
+def check_base(config: ModelConfig, *, goes_on: bool) -> None:
+    """Refuse a classifier as base unless it is to be trained on, and know that it is one.
+
+    Fine-tuning tests on trials of the very set or recording it trains on. A classifier may have been trained
+    on them with their labels, and a checkpoint cannot tell for certain which they were.
+
+    Raises
+    ------
+    InputError
+        If it is a classifier without ``goes_on``, or none with it.
+    """
+    if config.is_classifier and not goes_on:
+        raise InputError(
+            "the model is a classifier: trials that would test it may have trained it, with their labels",
+            where="--model",
+            remedy="begin with a model of pretrain, or add --continue to train on without cross-validation",
+        )
+    if goes_on and not config.is_classifier:
+        raise InputError(
+            "the model is pre-trained only: there is no classifier to train on",
+            where="--continue",
+            remedy="leave it out",
+        )
+
+
+def seen_without_labels(config: ModelConfig, kind: str, path: Path, record: TrainingRecord | None) -> str:
+    """Return in words what pre-training saw of the trials to be tested; empty where it is known of none.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        The model's.
+    kind, path
+        Of the `LabelledSource`. Recordings are known by their bytes, whatever they are called.
+    record : TrainingRecord or None
+        What the model's folder says of its training.
+
+    Raises
+    ------
+    InputError
+        If the recording cannot be read.
+    """
+    if config.transductive and (kind in PUBLISHED or record is None or not record.complete):
+        return "transductive: test trials entered pre-training, without labels"
+    if kind not in PUBLISHED and record is not None and record.holds(path, labels=False):
+        return f"transductive: {path.name} entered pre-training whole, without labels"
+    return ""

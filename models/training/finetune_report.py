@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from models.baselines.registry import BASELINES
 from models.datasets.splits import cross_validation
 from models.datasets.types import Trial, WindowSet
 from models.datasets.windows import cut_windows
-from models.training.conditions import conditions, held_modalities
+from models.papers.baselines import BASELINES
+from models.training.evaluate_trials import conditions, held_modalities
 from models.training.finetune import Finetuned, Progress, finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
+from models.training.finetune_tokens import TrialClassifier
 from models.training.scores import Predictions, Scores, per_trial, score, wilson_interval
-from models.training.trial_classifier import TrialClassifier
 
-#: Instead of a report, where a classifier was trained on: see `models.training.finetune_base`.
+#: Instead of a report, where a classifier was trained on: see `models.training.finetune_config`.
 NO_FIGURES = "none: the classifier it began with may have been trained on any of these trials"
 
 

@@ -1,20 +1,116 @@
-"""What a classifier's training reads of its windows: modality tokens, from encoders that train or do not."""
+"""Begins the training of a readout where a shrinkage discriminant analysis ends.
+
+A readout has more weights than a few trials can teach it step by step: gradients follow what varies most, and
+that is not the emotion. So it trains in coordinates in which training windows scatter alike within their
+classes, from the classes' means: those are the directions of a shrinkage LDA (Friedman 1989, "Regularized
+discriminant analysis"; shrinkage by Ledoit and Wolf 2004), mixed at random over its outputs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.covariance import ledoit_wolf_shrinkage, shrunk_covariance
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from acquisition.types import MODALITIES
-from models.encoders.masked_norm import MaskedBatchNorm
+from models.config import ModelConfig
+from models.datasets.types import Trial
+from models.encoders.mv_sstma_block import MaskedBatchNorm
 from models.encoders.pooling import ChannelWeights
-from models.inputs import NetworkInput
 from models.network import FusionNetwork
-from models.training.trial_tensors import TrialTensors
+from models.normalise import Normaliser
+from models.training.scores import Predictions
+from models.training.trial_tensors import TrialTensors, cut_for
+from models.window_batch import NetworkInput
+
+_LEAST_SHRINKAGE = 0.1  # windows of a trial resemble each other: Ledoit and Wolf count too many samples
+_LEAST_SD = 0.02  # of the largest: what varies less is rounding, or a channel that was never there
+_NOISE = 0.1  # share of the random weights that stays beside the means
+
+
+class _Whitened(nn.Module):
+    """The weights of a readout, as a matrix times what is trained."""
+
+    matrix: Tensor  # (C * D, C * D)
+    positions: Tensor  # (C,)
+
+    def __init__(self, matrix: Tensor, positions: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("matrix", matrix)
+        self.register_buffer("positions", positions)
+
+    def forward(self, trained: Tensor) -> Tensor:
+        part = trained[self.positions]
+        return trained.index_copy(0, self.positions, (self.matrix @ part.flatten(0, 1)).view_as(part))
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """Take the weights there are for what is trained: they are random still."""
+        return weight
+
+
+@contextmanager
+def whitened(readout: ChannelWeights, inputs: Tensor, label: Tensor, positions: Tensor) -> Iterator[None]:
+    """Train ``readout`` so within the ``with``; afterwards it has plain weights.
+
+    Parameters
+    ----------
+    readout : ChannelWeights
+        A new one: what it has learned would be lost.
+    inputs : Tensor (n, C * D)
+        What the readout multiplies, mean over a window's steps, of the training windows.
+    label : Tensor of long (n,)
+    positions : Tensor of long (C,)
+    """
+    matrix = torch.from_numpy(within_class_whitener(inputs.double().numpy(), label.numpy())).float()
+    parametrize.register_parametrization(readout, "weight", _Whitened(matrix, positions))
+    try:
+        _begin_at_means(readout, inputs @ matrix, label, positions)
+        yield
+    finally:
+        parametrize.remove_parametrizations(readout, "weight")
+
+
+@torch.no_grad()
+def _begin_at_means(readout: nn.Module, white: Tensor, label: Tensor, positions: Tensor) -> None:
+    """Set what trains to random mixtures of the classes' means of whitened samples (n, C * D)."""
+    trained = readout.get_parameter("parametrizations.weight.original")
+    means = torch.stack([white[label == each].mean(dim=0) for each in label.unique()]) - white.mean(dim=0)
+    means = means / means.norm(dim=1).mean().clamp(min=1e-6)
+    mixed = means.T @ torch.randn(len(means), trained.shape[-1])
+    trained.mul_(_NOISE)
+    trained.index_add_(0, positions, mixed.view(len(positions), -1, trained.shape[-1]))
+
+
+def within_class_whitener(x: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return (d, d), which turns samples (n, d) into ones of unit covariance within their classes.
+
+    Where classes have a sample each the total covariance serves, and identity where there is none.
+    """
+    total = x - x.mean(axis=0)
+    scatter = x.copy()
+    for each in np.unique(label):
+        scatter[label == each] -= x[label == each].mean(axis=0)
+    if scatter.std(axis=0).max() <= _LEAST_SD * total.std(axis=0).max():
+        scatter = total  # a window a class: nothing is known of how they scatter
+    sd = scatter.std(axis=0)
+    if sd.max() == 0:
+        return np.eye(x.shape[1])
+    sd = np.maximum(sd, _LEAST_SD * sd.max())
+    scaled = scatter / sd
+    shrinkage = max(ledoit_wolf_shrinkage(scaled, assume_centered=True), _LEAST_SHRINKAGE)
+    covariance = shrunk_covariance(scaled.T @ scaled / len(x), shrinkage)
+    # By torch, which keeps to the threads it was given; numpy's would crowd other processes' out.
+    values, vectors = torch.linalg.eigh(torch.from_numpy(covariance))
+    white = (vectors * values.clamp(min=1e-6).rsqrt()) @ vectors.T
+    return white.numpy() / sd[:, None]
+
 
 #: Windows that are encoded at a time where nothing is learned from them.
 ENCODE_BATCH = 64
@@ -155,3 +251,58 @@ def trained_modules(network: FusionNetwork, modalities: Sequence[str], *, encode
         if encoders:
             modules.append(getattr(network, modality))
     return modules
+
+
+@dataclass(frozen=True, eq=False)
+class TrialClassifier:
+    """A network that reads EEG and eye features of trials, and the statistics they are scaled by."""
+
+    config: ModelConfig
+    network: FusionNetwork  # on the CPU, prepared for inference
+    normaliser: Normaliser
+
+    def predict(
+        self,
+        trials: Sequence[Trial],
+        modalities: Sequence[str] | None = None,
+        *,
+        mask: float = 0.0,
+        max_per_trial: int | None = None,
+        seed: int = 1,
+        same_channels: bool = False,
+    ) -> Predictions:
+        """Return the probabilities of all windows of some trials.
+
+        Parameters
+        ----------
+        trials : sequence of Trial
+        modalities : sequence of str, optional
+            Take any other for absent.
+        mask : float
+            Share of the EEG channels hidden in each window.
+        max_per_trial : int, optional
+            See `models.datasets.windows.cut_windows`.
+        seed : int
+            Of the hidden channels.
+        same_channels : bool
+            Hide the same channels in all windows. Where each hides others, a trial's mean has seen nearly
+            all of them.
+        """
+        windows = cut_for(self.config, trials, max_per_trial=max_per_trial)
+        tensors = TrialTensors(
+            windows,
+            trials[0].ch_names,
+            self.config,
+            self.normaliser,
+            mask=mask,
+            seed=seed,
+            same_channels=same_channels,
+        )
+        wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
+        source, parts = FrozenTokens(self.network, tensors), []
+        with torch.no_grad():
+            for start in range(0, len(tensors), ENCODE_BATCH):
+                tokens, present = source(np.arange(start, min(start + ENCODE_BATCH, len(tensors))))
+                logits, _ = self.network.fusion(tokens, present & wanted)
+                parts.append(torch.softmax(logits, dim=-1).double().numpy())
+        return Predictions.of(np.concatenate(parts), windows)

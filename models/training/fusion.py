@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
-from models.inputs import NetworkInput
 from models.network import FusionNetwork
-from models.training.batches import Augment, Rows
 from models.training.encoders import Progress, StageOptions, eeg_input, empty_input, eye_input, optimise
-from models.training.simulated_data import as_crop
+from models.training.simulated_data import Augment, Rows, as_crop
+from models.window_batch import NetworkInput
 
 _BATCH = 64
 _P_DROP = 0.25  # a modality is left out of a training window

@@ -9,9 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.encoders.mv_sstma import MvSstmaEncoder
-from models.encoders.mv_sstma_decoder import MvSstmaDecoder, random_channel_mask
-from models.features.normalise import EegScale, EyeScale
+from models.encoders.mv_sstma import MvSstmaDecoder, MvSstmaEncoder, random_channel_mask
+from models.normalise import EegScale, EyeScale
 from models.training.corpus_windows import StepBatch
 
 

@@ -1,25 +1,30 @@
-"""Trains the ``small`` model on simulated subjects only: the model the demo ships with."""
+"""Trains the encoders side by side, one process each: they share no weights until the fusion."""
 
 from __future__ import annotations
 
 import math
+import queue
 from collections.abc import Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import EMOTIONS
+from acquisition.types import MODALITIES
 from models.checkpoint import save_checkpoint
 from models.config import ModelConfig, preset
-from models.features.normalise import Normaliser, fit_eeg, fit_eye
 from models.network import FusionNetwork
-from models.training.allocator import keep_freed_memory
-from models.training.batches import Rows
-from models.training.encoders import Progress, StageOptions
+from models.normalise import Normaliser, fit_eeg, fit_eye
+from models.process import keep_freed_memory, process_pool
+from models.training.encoders import Progress, StageOptions, train_encoder
 from models.training.fusion import (
     best_temperature,
     encode_rows,
@@ -27,8 +32,90 @@ from models.training.fusion import (
     train_fusion,
     train_token_heads,
 )
-from models.training.parallel import train_encoders
-from models.training.simulated_data import SubjectFeatures, SubjectPlan, load_subject, simulate_subjects
+from models.training.simulated_data import Rows, SubjectFeatures, SubjectPlan, load_subject, simulate_subjects
+
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class EncoderJob:
+    """Everything a process needs to train one encoder; plain values, so it can be pickled."""
+
+    modality: str
+    config: dict[str, Any]
+    folders: tuple[Path, ...]  # of the training subjects
+    normaliser: dict[str, np.ndarray]
+    options: StageOptions
+    seed: int
+    n_threads: int
+
+
+def train_encoders(
+    network: FusionNetwork,
+    folders: Sequence[Path],
+    normaliser: Normaliser,
+    stages: dict[str, StageOptions],
+    *,
+    seed: int,
+    n_jobs: int,
+    progress: Progress,
+) -> None:
+    """Train all four encoders in place; the result does not depend on ``n_jobs``' order of ending."""
+    jobs = [
+        EncoderJob(
+            modality,
+            network.config.to_dict(),
+            tuple(folders),
+            {name: tensor.numpy() for name, tensor in normaliser.to_dict().items()},
+            stages[modality],
+            seed + index,
+            max(1, torch.get_num_threads() // n_jobs),
+        )
+        for index, modality in enumerate(MODALITIES)
+    ]
+    with get_context("spawn").Manager() as manager, process_pool(n_jobs) as pool:
+        news = manager.Queue()
+        # The two image encoders take longest: they go first.
+        futures = {pool.submit(_run, job, news): job for job in reversed(jobs)}
+        _report(futures, news, progress)
+        for future in futures:
+            network.load_state_dict(future.result(), strict=False)
+
+
+def _report(futures: dict[Future[dict[str, Tensor]], EncoderJob], news: Any, progress: Progress) -> None:
+    """Pass on the processes' progress until all have ended."""
+    while True:
+        done, running = wait(futures, timeout=_POLL_S)
+        try:
+            while True:
+                progress(*news.get_nowait())
+        except queue.Empty:
+            pass
+        if not running or any(future.exception() for future in done):
+            return
+
+
+def _run(job: EncoderJob, news: Any) -> dict[str, Tensor]:
+    """Train one encoder and return its part of the network's state."""
+    keep_freed_memory()
+    torch.set_num_threads(job.n_threads)
+    torch.manual_seed(job.seed)
+    network = FusionNetwork(ModelConfig.from_dict(job.config))
+    normaliser = Normaliser.from_dict({name: torch.from_numpy(a) for name, a in job.normaliser.items()})
+    rows = Rows([load_subject(folder) for folder in job.folders], normaliser)
+    last_share = -1.0
+
+    def progress(stage: str, share: float, loss: float) -> None:
+        nonlocal last_share
+        if share - last_share >= 0.01 or share >= 1.0:
+            last_share = share
+            news.put((stage, share, loss))
+
+    train_encoder(network, job.modality, rows, job.options, np.random.default_rng(job.seed), progress)
+    prefixes = tuple(f"{owner}{job.modality}" for owner in ("", "tokens.", "heads."))
+    state = network.state_dict()
+    return {name: t for name, t in state.items() if name.startswith(prefixes)}
+
 
 #: Seeds of simulated people: training uses the first ones, evaluation never comes near.
 FIRST_TRAINING_SEED = 1000

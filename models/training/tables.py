@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from models.datasets.types import LeftOut
-from models.training.paper_figures import Figure
+from models.papers.figures import Figure
 from models.training.scores import Scores, Summary, summarise, t_interval, wilson_interval
 
 _ROW_KEYS = ("model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd")

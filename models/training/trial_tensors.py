@@ -16,9 +16,9 @@ from acquisition.types import MODALITIES
 from models.config import ModelConfig
 from models.datasets.types import Trial, WindowSet
 from models.datasets.windows import cut_windows
-from models.encoders.mv_sstma_decoder import random_channel_mask
-from models.features.normalise import EegScale, Normaliser, fit_eeg, fit_eye
-from models.inputs import NetworkInput
+from models.encoders.mv_sstma import random_channel_mask
+from models.normalise import EegScale, Normaliser, fit_eeg, fit_eye
+from models.window_batch import NetworkInput
 
 
 def fit_normaliser(trials: Sequence[Trial], config: ModelConfig, known: Normaliser | None) -> Normaliser:
@@ -213,7 +213,7 @@ def _padded(rows: NDArray[Any] | None, n: int) -> NDArray[Any] | None:
 
 
 def _majority_usable(usable: Tensor, steps: Tensor) -> Tensor:
-    """Return the channels (n, C) of (n, C, T) that `models.decoder_input.majority_usable` takes."""
+    """Return the channels (n, C) of (n, C, T) that `models.window_batch.majority_usable` takes."""
     ages = torch.arange(steps.shape[1])
     newest = torch.where(steps, ages, -1).amax(dim=1).clamp_min(0)  # (n,)
     in_newest = usable.gather(2, newest[:, None, None].expand(-1, usable.shape[1], 1))[..., 0]

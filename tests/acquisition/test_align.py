@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acquisition.align import Aligner
 from acquisition.errors import InputError
 from acquisition.types import Chunk, Kind, StreamSpec
-from acquisition.windows import WindowConfig
+from acquisition.windowing import Aligner, WindowConfig
 
 EEG = StreamSpec("e", "EEG", Kind.EEG, ("CZ", "PZ"), ("uV", "uV"), 100.0)
 GAZE = StreamSpec(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acquisition.clock_mapper import ClockMapper
+from acquisition.timebase import ClockMapper
 from acquisition.types import MapSegment
 
 

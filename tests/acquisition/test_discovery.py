@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
-from acquisition.discovery import describe, discover
 from acquisition.header import parse_header
+from acquisition.lsl.discovery import describe, discover
 
 
 def info(name: str, type_: str, source_id: str):

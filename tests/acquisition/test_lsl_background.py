@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from acquisition.lsl_background import Search, Searcher
+from acquisition.lsl.reconnect import Search, Searcher
 from acquisition.types import Kind, StreamHeader
 
 OLD = StreamHeader("amp", "EEG", "id-1", "lab", "uid-1", 500.0, 2, "float32")

@@ -12,8 +12,8 @@ import pytest
 from lsl_outlet_process import Sender
 
 from acquisition.clock import LslClock
-from acquisition.discovery import FoundStream, discover
-from acquisition.lsl_source import LslSource
+from acquisition.lsl.discovery import FoundStream, discover
+from acquisition.lsl.source import LslSource
 from acquisition.select import Selection
 from acquisition.types import Change, Chunk, Kind, StreamEvent
 

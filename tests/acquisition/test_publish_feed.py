@@ -9,8 +9,7 @@ import pytest
 
 from acquisition.clock import ManualClock
 from acquisition.errors import InputError
-from acquisition.publish.feed import Capture, DeviceFeed, DeviceWatchdog
-from acquisition.publish.session import IdleLimit
+from acquisition.publish.capture import Capture, DeviceFeed, DeviceWatchdog, IdleLimit
 from acquisition.publish.webcam import RateLimit
 
 STEP_S = 0.1

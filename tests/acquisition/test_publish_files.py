@@ -16,13 +16,17 @@ import pytest
 from acquisition.clock import LslClock, ManualClock
 from acquisition.errors import InputError
 from acquisition.header import parse_header
-from acquisition.publish.camera import CameraReader, VideoFile, frame_size
-from acquisition.publish.devices import camera_from_text, list_cameras, list_microphones, microphone_from_text
-from acquisition.publish.microphone import publish_microphone
-from acquisition.publish.process import start_publisher, stop_publishers
-from acquisition.publish.session import publisher_source_id
-from acquisition.publish.sound import SoundFile, read_sound_file, to_int16
-from acquisition.publish.webcam import publish_webcam
+from acquisition.publish.capture import publisher_source_id
+from acquisition.publish.devices import (
+    camera_from_text,
+    list_cameras,
+    list_microphones,
+    microphone_from_text,
+    start_publisher,
+    stop_publishers,
+)
+from acquisition.publish.microphone import SoundFile, publish_microphone, read_sound_file, to_int16
+from acquisition.publish.webcam import CameraReader, VideoFile, frame_size, publish_webcam
 
 SFREQ = 16000
 

@@ -15,15 +15,19 @@ import pytest
 
 from acquisition.clock import LslClock
 from acquisition.errors import InputError
-from acquisition.record.files import next_part_path, next_run_path, read_sidecar, status_path, write_sidecar
-from acquisition.record.recorder import Recorder, check_room, read_status, stop_recording
-from acquisition.record.selection import (
+from acquisition.record.files import (
     bytes_per_second,
     local_header,
+    next_part_path,
+    next_run_path,
     quote_xpath,
+    read_sidecar,
     source_id_query,
+    status_path,
     stream_query,
+    write_sidecar,
 )
+from acquisition.record.recorder import Recorder, check_room, read_status, stop_recording
 from acquisition.record.supervisor import Supervisor
 from acquisition.types import StreamHeader
 

@@ -10,15 +10,12 @@ from scipy.signal import welch
 
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.behaviour import Behaviour
-from acquisition.simulator.blocks import BlockBuffer
-from acquisition.simulator.eeg import eeg_blocks, emotion_maps
-from acquisition.simulator.effects import EMOTIONS
+from acquisition.simulator.eeg import eeg_blocks, electrode_positions, emotion_maps
 from acquisition.simulator.face import DrawnFace
 from acquisition.simulator.gaze import gaze_blocks
-from acquisition.simulator.scalp import electrode_positions
 from acquisition.simulator.schedule import Schedule
-from acquisition.simulator.streams import signal_buffer
-from acquisition.simulator.subject import SimulatedSubject
+from acquisition.simulator.streams import BlockBuffer, signal_buffer
+from acquisition.simulator.subject import EMOTIONS, SimulatedSubject
 from acquisition.simulator.voice import voice_blocks
 
 

@@ -12,7 +12,7 @@ from acquisition.clock import ManualClock
 from acquisition.errors import InputError
 from acquisition.simulator.face import DrawnFace
 from acquisition.simulator.faults import Fault, StreamFaults, parse_faults
-from acquisition.simulator.run import run_simulator
+from acquisition.simulator.outlets import run_simulator
 from acquisition.simulator.schedule import FollowedTimeline
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions

@@ -9,9 +9,8 @@ import pytest
 
 from acquisition.errors import InputError
 from acquisition.simulator.behaviour import Behaviour
-from acquisition.simulator.effects import EMOTIONS, POPULATION_EFFECTS
 from acquisition.simulator.schedule import FollowedTimeline, Schedule
-from acquisition.simulator.subject import SimulatedSubject
+from acquisition.simulator.subject import EMOTIONS, POPULATION_EFFECTS, SimulatedSubject
 
 
 def test_same_seed_is_the_same_person_and_another_seed_is_not():

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from acquisition.lsl.reconnect import Verdict, Watchdog, differences, judge_return, place
 from acquisition.types import ChannelInfo, StreamHeader
-from acquisition.watchdog import Verdict, Watchdog, differences, judge_return, place
 
 OLD = StreamHeader(
     "amp", "EEG", "id-1", "host", "uid-1", 500.0, 2, "float32", (ChannelInfo("CZ"), ChannelInfo("PZ"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acquisition.clock_mapper import ClockMapper
 from acquisition.intake import intake_maker
 from acquisition.select import select_streams
 from acquisition.simulator.recording import write_simulated
+from acquisition.timebase import ClockMapper
 from acquisition.types import Chunk, Kind
 from acquisition.xdf.outline import outline_xdf
 from acquisition.xdf.scan import scan_xdf

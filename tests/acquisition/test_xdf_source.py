@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acquisition.clock_mapper import ClockMapper
 from acquisition.errors import InputError
 from acquisition.header import parse_header, stream_identity
 from acquisition.intake import StreamIntake
+from acquisition.timebase import ClockMapper
 from acquisition.types import Change, Chunk, Kind, MapSegment, StreamEvent, StreamHeader, StreamSpec
 from acquisition.xdf.source import XdfSource
 from acquisition.xdf.write import XdfWriter

@@ -18,7 +18,7 @@ from app.bench.recordings import write_like_labrecorder
 from app.bench.rows import failed_row, interleaved, row
 from app.bench.suite import BENCHMARKS, ROW_NAMES, chosen_rows
 from app.bench.table import render
-from app.commands import bench
+from app.cli import bench
 
 KEYS = {"name", "ours", "reference", "reference_name", "unit", "ratio", "target", "ok", "detail"}
 MACHINE = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import run
 
-from app.exit_codes import GOOD, WRONG_USE
+from app.environment import GOOD, WRONG_USE
 
 MONTAGES = Path(__file__).parent.parent / "data" / "montages"
 PAIRS = "1=left,2=right,3=idle"

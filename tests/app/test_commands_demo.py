@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from acquisition.montage import SEED_CH_NAMES
-from acquisition.simulator.effects import EMOTIONS
+from acquisition.simulator.subject import EMOTIONS
 
 PROJECT = Path(__file__).parent.parent.parent
 

@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 from command_line import exit_code as run
 
-from acquisition import discovery
 from acquisition.clock import LslClock
+from acquisition.lsl import discovery
+from acquisition.record.files import source_id_query
 from acquisition.record.recorder import stop_recording
-from acquisition.record.selection import source_id_query
+from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.simulator.streams import SimulatorOptions
 from acquisition.xdf.inspect import inspect_xdf
 from app import recording
-from app.simulator_process import SimulatorProcess, stream_choices
 
 PROJECT = Path(__file__).parent.parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT)}
@@ -283,7 +283,7 @@ def test_a_recording_outlives_its_program_until_it_is_stopped(
 def test_the_simulator_ends_with_a_program_that_is_killed() -> None:
     suffix = unique("-t")
     code = (
-        "from app.simulator_process import SimulatorProcess\n"
+        "from acquisition.simulator.process import SimulatorProcess\n"
         "from acquisition.simulator.streams import SimulatorOptions\n"
         f"options = SimulatorOptions(streams=('gaze',), source_id_suffix={suffix!r})\n"
         "process = SimulatorProcess(options)\n"

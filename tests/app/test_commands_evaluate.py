@@ -11,7 +11,7 @@ from command_line import run
 from scipy.io import wavfile
 
 from acquisition.errors import InputError
-from app.commands.stage_bars import check_model_folder, check_writable
+from app.cli.screen import check_model_folder, check_writable
 
 
 @pytest.mark.parametrize(

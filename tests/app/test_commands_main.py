@@ -6,8 +6,8 @@ import pytest
 import typer
 
 from acquisition.errors import InputError
-from app import cli
 from app.__main__ import main
+from app.cli import main as cli
 
 
 def exit_code(*arguments: str) -> int:

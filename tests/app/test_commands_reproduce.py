@@ -12,7 +12,7 @@ from command_line import run
 from acquisition.errors import InputError
 from models.datasets.make.eav import make_eav
 from models.datasets.make.options import MakeOptions
-from models.training import reproduce as tables
+from models.papers import reproduce as tables
 
 
 def test_a_folder_like_eav_becomes_table_plot_and_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

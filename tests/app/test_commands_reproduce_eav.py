@@ -13,7 +13,7 @@ from command_line import run
 from tiny_open_models import TINY, save_ast
 
 from app.replay import ReplaySession
-from app.session_options import SessionOptions
+from app.request import SessionOptions
 from models.checkpoint import WEIGHTS_FILE, load_checkpoint
 
 RECORDING = Path(__file__).parents[2] / "assets" / "recordings" / "simulated-30s.xdf"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import exit_code as run
 
-from calibration.places import make_session
+from calibration.storage import make_session
 
 
 @pytest.fixture

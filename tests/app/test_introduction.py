@@ -1,6 +1,6 @@
 """What a session says of its model before it runs."""
 
-from app.show import introduction
+from app.terminal import introduction
 from models.config import preset
 
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.simulator.streams import SimulatorOptions
 from app.compare import compare_runs
 from app.live import LiveSession
 from app.replay import ReplaySession
-from app.session_options import SessionOptions
-from app.simulator_process import SimulatorProcess, stream_choices
+from app.request import SessionOptions
 
 pytestmark = [pytest.mark.lsl, pytest.mark.slow]
 

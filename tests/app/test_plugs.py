@@ -10,9 +10,9 @@ from acquisition.errors import InputError
 from acquisition.header import NOTES_ID
 from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.write import XdfWriter
-from app.plugs import Plugging, Plugs, read_plugging
+from app.modality_mask import Plugging, Plugs, read_plugging
 from app.replay import ReplaySession
-from app.session_options import SessionOptions
+from app.request import SessionOptions
 from app.telemetry import Telemetry
 
 HOP_S = 0.25

@@ -10,19 +10,18 @@ import torch
 
 from acquisition.errors import InputError
 from acquisition.simulator.recording import write_simulated
-from app.engine.model_info import model_info
-from app.engine.request import LiveRequest
+from app.engine.health import model_info
 from app.model_loading import load_model
 from app.replay import ReplaySession
-from app.request_check import check_request
-from app.session_options import SessionOptions
-from app.show import show_replay
+from app.request import LiveRequest, SessionOptions
+from app.run_request import check_request
+from app.terminal import show_replay
 from calibration.profile import CalibrationProfile, features_sha256, save_profile
 from calibration.profile_summary import ProfileSummary, model_sha256
 from calibration.verdict import NOT_DISTINGUISHABLE, WEAK
 from models.checkpoint import load_checkpoint
-from models.features.normalise import Normaliser
 from models.fusion import FUSIONS
+from models.normalise import Normaliser
 
 CLASSES = ("happy", "bored")
 

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from acquisition.align import Aligner
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.types import Chunk, Kind, StreamSpec
+from acquisition.windowing import Aligner
 from app.outputs import DigestSink
 from app.replay import ReplaySession
-from app.session_options import SessionOptions
+from app.request import SessionOptions
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import preset
 from models.decoder import Decoder
-from models.features.normalise import EegScale, Normaliser
 from models.network import FusionNetwork
+from models.normalise import EegScale, Normaliser
 
 RECORDING = Path(__file__).parents[2] / "assets" / "recordings" / "simulated-30s.xdf"
 SFREQ = 250.0

@@ -18,7 +18,7 @@ from acquisition.xdf.write import XdfWriter
 from app.compare import compare_runs
 from app.outputs import DigestSink
 from app.replay import ReplaySession
-from app.session_options import SessionOptions
+from app.request import SessionOptions
 
 MONTAGES = "tests/data/montages"
 

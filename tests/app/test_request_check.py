@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from acquisition.errors import InputError
-from app.engine.request import LiveRequest, ReplayRequest, Request
-from app.request_check import check_request
-from app.run_request import run_request
-from app.session_options import SessionOptions
+from app.request import LiveRequest, ReplayRequest, Request, SessionOptions
+from app.run_request import check_request, run_request
 from app.window_options import WindowOptions
 
 GOOD = SessionOptions()

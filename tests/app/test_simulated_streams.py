@@ -10,7 +10,7 @@ from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.scan import scan_xdf
 from app.engine.messages import Opened
 from app.replay import ReplaySession
-from app.session_options import SessionOptions
+from app.request import SessionOptions
 from app.simulated_streams import simulated_streams
 from app.view.conditions import conditions
 from app.view.store import ViewStore

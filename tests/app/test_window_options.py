@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from acquisition.errors import InputError
+from app.environment import new_recording
+from app.request import SessionOptions
 from app.run_request import opens_window
-from app.session_options import SessionOptions
-from app.settings import new_recording
 from app.window_options import TAB_NAMES, WindowOptions, largest_scale, parse_window_options
 
 

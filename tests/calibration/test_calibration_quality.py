@@ -10,8 +10,7 @@ import pytest
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
-from calibration.quality import TrialQuality, rejection, remarks, usable_modalities
-from calibration.quality_log import QualityLog
+from calibration.quality import QualityLog, TrialQuality, rejection, remarks, usable_modalities
 
 SFREQ = 128.0
 CH_NAMES = ("FZ", "CZ", "PZ", "OZ")

@@ -9,17 +9,15 @@ import pytest
 import torch
 
 from acquisition.errors import InputError
-from calibration.adapt import FitOptions, fit
-from calibration.normalisation import PersonalLevel
+from calibration.fit import FitOptions, fit, progress_of
 from calibration.profile import apply_profile
-from calibration.progress import progress_of
 from calibration.report.summary import summarise
 from calibration.rows import RowTable
-from calibration.session_tokens import SessionTokens
+from calibration.tokens import PersonalLevel, SessionTokens
 from calibration.trials import choose_trials
 from calibration.types import Consent, Report, SessionRecord, TrialRecord
 from models.checkpoint import load_checkpoint
-from models.features.normalise import Normaliser
+from models.normalise import Normaliser
 
 TRIAL_S, STRIDE_S = 12, 15
 CLASSES = ("happy", "sad")

@@ -7,10 +7,15 @@ import pytest
 import torch
 
 from acquisition.types import MODALITIES
-from calibration.crossvalidation import HeadFitter, HeldOut, held_out_folds, leave_one_out, trial_probs
-from calibration.heads import Labelled, fit_fusion, initial_fusion, linear_head
-from calibration.lda import Directions, LdaProblem
-from calibration.shuffles import shuffled_results
+from calibration.crossvalidation import (
+    HeadFitter,
+    HeldOut,
+    held_out_folds,
+    leave_one_out,
+    shuffled_results,
+    trial_probs,
+)
+from calibration.heads import Directions, Labelled, LdaProblem, fit_fusion, initial_fusion, linear_head
 from calibration.verdict import balanced_accuracy, binomial_threshold, permutation_p
 from models.checkpoint import load_checkpoint
 

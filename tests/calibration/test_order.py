@@ -8,8 +8,7 @@ from collections import Counter
 
 import pytest
 
-from calibration.agenda import Agenda
-from calibration.order import can_be_arranged, make_order
+from calibration.protocol import Agenda, can_be_arranged, make_order
 
 FIVE = ("disgust", "fear", "sad", "neutral", "happy")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from acquisition.errors import InputError
-from calibration.places import (
+from calibration.storage import (
     check_subject,
     default_data_folder,
     known_subjects,

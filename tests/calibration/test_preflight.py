@@ -8,22 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acquisition.lsl_stream import StreamHealth
+from acquisition.lsl.stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import Chunk, Kind, StreamHeader, StreamSpec
-from calibration.preflight import check_disk, check_source_ids, preflight
 from calibration.signal_checks import (
     Measured,
     Sight,
+    SignalMeter,
+    check_disk,
     check_electrodes,
     check_face,
     check_gaze,
     check_microphone,
     check_modality,
+    check_source_ids,
     check_stream,
+    preflight,
     sights,
 )
-from calibration.signal_meter import SignalMeter
 from calibration.types import Check, Consent
 
 ALL = Consent(("eeg", "eye", "face", "voice"), given_at="2026-03-01T12:00:00+00:00")

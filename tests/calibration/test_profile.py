@@ -27,8 +27,8 @@ from calibration.verdict import VERDICTS
 from models.checkpoint import load_checkpoint
 from models.config import FusionConfig
 from models.decoder import Decoder
-from models.features.normalise import Normaliser
 from models.fusion import FUSIONS
+from models.normalise import Normaliser
 
 CLASSES = ("happy", "sad", "bored")  # others than the base model's, and fewer
 

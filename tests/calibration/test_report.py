@@ -14,9 +14,8 @@ import pytest
 from calibration.quality import TrialQuality
 from calibration.report import words
 from calibration.report.as_json import to_json
-from calibration.report.page import to_html
+from calibration.report.page import to_html, write_report
 from calibration.report.summary import FitFigures, HeadScore, HeldOutTrial, Score, Summary, summarise
-from calibration.report.write import write_report
 from calibration.types import Consent, DisplayTiming, Report, SessionRecord, TrialRecord
 from calibration.verdict import NOT_DISTINGUISHABLE, WEAK
 

@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from acquisition.errors import InputError
-from calibration.places import make_session
-from calibration.session_lock import SessionLock, is_held, remove_unused
+from calibration.storage import SessionLock, is_held, make_session, remove_unused
 from calibration.subjects import contents, delete_subject
 
 
@@ -28,7 +27,7 @@ def test_a_session_that_is_held_is_refused_until_it_is_let_go(tmp_path):
 def test_a_program_that_is_killed_leaves_no_lock(tmp_path):
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from calibration.session_lock import SessionLock, is_held as held\n"
+        "from calibration.storage import SessionLock, is_held as held\n"
         "lock = SessionLock(Path(sys.argv[1])); print(held(Path(sys.argv[1])), flush=True)\n"
         "os.kill(os.getpid(), 9)"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from acquisition.errors import InputError
-from calibration.state import is_unfinished, load_record, next_run, save_record
+from calibration.storage import is_unfinished, load_record, next_run, save_record
 from calibration.types import Consent, DisplayTiming, Report, SessionRecord, TrialRecord
 
 RECORD = SessionRecord(

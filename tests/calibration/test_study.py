@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from acquisition.errors import InputError
-from app.calibrate.study_front import study_table, summary_line
+from app.calibrate.headless import study_table, summary_line
 from calibration.plan import Plan, load_plan
 from calibration.study import (
     Accuracy,

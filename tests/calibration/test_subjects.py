@@ -15,9 +15,8 @@ import pytest
 
 from acquisition.errors import InputError
 from acquisition.record.files import status_path, write_json
-from calibration.export import export_subject
-from calibration.places import SessionPlace, known_subjects, make_session
-from calibration.subjects import contents, delete_subject, list_subjects
+from calibration.storage import SessionPlace, known_subjects, make_session
+from calibration.subjects import contents, delete_subject, export_subject, list_subjects
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 

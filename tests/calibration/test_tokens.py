@@ -19,9 +19,9 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import preset
 from models.decoder import Decoder
 from models.features.gaze import LONG_EYE_FEATURES
-from models.features.normalise import Normaliser
-from models.inputs import NetworkInput
 from models.network import FusionNetwork
+from models.normalise import Normaliser
+from models.window_batch import NetworkInput
 
 END_S = 32
 

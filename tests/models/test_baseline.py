@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from acquisition.errors import InputError
-from models.baseline import Baseline
-from models.features.normalise import EegScale, EyeScale, Normaliser
+from models.normalise import Baseline, EegScale, EyeScale, Normaliser
 
 TRAINED = Normaliser(
     EegScale(torch.zeros(2, 5), torch.ones(2, 5)),

@@ -16,11 +16,10 @@ from app.pipeline import Pipeline
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.config import MvSstmaConfig, preset
 from models.decoder import Decoder
-from models.features.normalise import EegScale, Normaliser
 from models.network import FusionNetwork
-from models.training.batches import Rows
+from models.normalise import EegScale, Normaliser
 from models.training.encoders import eeg_input
-from models.training.simulated_data import SubjectFeatures
+from models.training.simulated_data import Rows, SubjectFeatures
 
 HOP_S = 0.25
 LABELS = ("sad", "neutral", "happy")

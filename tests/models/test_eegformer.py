@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from acquisition.errors import InputError
-from acquisition.windows import WindowConfig
+from acquisition.windowing import WindowConfig
 from models.config import EegformerConfig, ModelConfig, preset
 from models.encoders.eegformer import EegformerEncoder
 from models.network import FusionNetwork

@@ -10,10 +10,15 @@ import pytest
 
 from acquisition.errors import InputError
 from models.features.config import FeatureConfig
-from models.features.gaze import EYE_FEATURE_NAMES, EYE_FEATURE_UNITS, eye_features
+from models.features.gaze import (
+    EYE_FEATURE_NAMES,
+    EYE_FEATURE_UNITS,
+    ScreenGeometry,
+    eye_features,
+    gaze_positions,
+    pupil_entropy,
+)
 from models.features.gaze_events import find_events, gaze_velocity, runs
-from models.features.pupil import pupil_entropy
-from models.features.screen import ScreenGeometry, gaze_positions
 
 CONFIG = FeatureConfig()
 SCREEN = ScreenGeometry(53.0, 30.0, 60.0)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load, save
 
 from acquisition.errors import InputError
-from models.features.normalise import Normaliser, fit_eeg, fit_eye, refit_from_baseline
+from models.normalise import Normaliser, fit_eeg, fit_eye, refit_from_baseline
 
 
 def generator() -> torch.Generator:

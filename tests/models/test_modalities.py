@@ -15,9 +15,9 @@ from app.pipeline import Pipeline
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import ModelConfig, preset
 from models.decoder import Decoder
-from models.features.normalise import Normaliser
-from models.inputs import NetworkInput
 from models.network import FusionNetwork
+from models.normalise import Normaliser
+from models.window_batch import NetworkInput
 
 CH_NAMES = ("FP1", "FP2", "CZ", "OZ")
 HOP_S = 0.25

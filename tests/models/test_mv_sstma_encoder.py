@@ -5,9 +5,8 @@ import torch
 
 from app.bench.reference_mv_sstma import ReferenceMvSstma
 from models.config import MvSstmaConfig
-from models.encoders.masked_norm import MaskedBatchNorm
-from models.encoders.mv_sstma import MvSstmaEncoder
-from models.encoders.mv_sstma_decoder import MvSstmaDecoder, random_channel_mask
+from models.encoders.mv_sstma import MvSstmaDecoder, MvSstmaEncoder, random_channel_mask
+from models.encoders.mv_sstma_block import MaskedBatchNorm
 
 N_CHANNELS, N_STEPS = 14, 10
 

@@ -5,8 +5,7 @@ import torch
 
 from acquisition.errors import InputError
 from models.config import AstConfig, VitConfig
-from models.encoders.ast import AstEncoder
-from models.encoders.vit import VitEncoder
+from models.encoders.transformer import AstEncoder, VitEncoder
 
 TINY_AST = {"width": 16, "n_layers": 2, "n_heads": 2, "ffn_dim": 32}
 TINY_VIT = {**TINY_AST, "image_size": 32}

@@ -8,8 +8,8 @@ import torch
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from models.config import preset
-from models.inputs import NetworkInput
 from models.network import FusionNetwork
+from models.window_batch import NetworkInput
 
 LABELS = ("disgust", "fear", "sad", "neutral", "happy")
 CH_NAMES = tuple(f"E{i}" for i in range(12))

@@ -11,9 +11,8 @@ import transformers
 from tiny_open_models import IMAGENET, TINY, save_ast, save_vit
 
 from acquisition.errors import InputError
-from models.encoders.ast import AstEncoder, open_ast
 from models.encoders.open_weights import folder_of
-from models.encoders.vit import VitEncoder, open_vit
+from models.encoders.transformer import AstEncoder, VitEncoder, open_ast, open_vit
 from models.features.config import FeatureConfig
 from models.features.log_mel import log_mel
 
@@ -217,7 +216,7 @@ def test_a_hub_name_that_was_downloaded_needs_no_network_and_keeps_its_commit(tm
     save_vit(kept / "snapshots" / older)
     save_vit(kept / "snapshots" / newer, image_size=32)
     code = """
-from models.encoders.vit import VitEncoder, open_vit
+from models.encoders.transformer import VitEncoder, open_vit
 for source in ("owner/vit", "owner/vit@main", "owner/vit@" + "0" * 40):
     config = open_vit(source)
     VitEncoder(config).load_open_weights()

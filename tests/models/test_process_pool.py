@@ -11,7 +11,7 @@ import pytest
 
 POOL = """
 import os, threading
-from models.process_pool import process_pool
+from models.process import process_pool
 
 if __name__ == "__main__":
     with process_pool(1) as pool:
@@ -21,7 +21,7 @@ if __name__ == "__main__":
 
 JOBS = """
 import os, threading
-from models.training.runs import run_here_or_there
+from models.papers.jobs import run_here_or_there
 
 def say_and_wait(number):
     os.write(1, f"{os.getpid()}\\n".encode())

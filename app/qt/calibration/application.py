@@ -7,11 +7,10 @@ from pathlib import Path
 from PyQt6.QtCore import QTimer
 
 from acquisition.clock import LslClock
-from acquisition.lsl_config import quiet_liblsl
+from acquisition.lsl.discovery import quiet_liblsl
 from app.calibrate.prepare import Prepared, prepare
 from app.engine.process import EngineProcess
-from app.engine.request import CalibrationRequest
-from app.exit_codes import FAULT
+from app.environment import FAULT, settings_path
 from app.qt.application import chosen_theme, ended_by_signal, fitting_scale, make_application
 from app.qt.calibration.multimedia import require_multimedia
 from app.qt.calibration.screen_set import kinds_of
@@ -22,10 +21,10 @@ from app.qt.outcome import Outcome
 from app.qt.shell.appearance import chosen_scale
 from app.qt.shell.session import EngineSession
 from app.qt.shell.settings import Settings
-from app.settings import settings_path
+from app.request import CalibrationRequest
 from app.window_options import DEFAULT_SIZE, WindowOptions
 from assets import LSL_CONFIG
-from calibration.places import next_session_number, session_place
+from calibration.storage import next_session_number, session_place
 
 _CHECK_MS = 50
 

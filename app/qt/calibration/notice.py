@@ -16,7 +16,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from app.engine.calibration_orders import GiveConsent
+from app.engine.messages import GiveConsent
 from app.qt.calibration.screen import Screen, Send
 from app.qt.theme import Theme
 from app.qt.widgets.tick import Tick

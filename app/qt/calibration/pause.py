@@ -8,7 +8,7 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QKeyEvent
 from PyQt6.QtWidgets import QWidget
 
-from app.engine.calibration_orders import ResumeSession, SkipTrial
+from app.engine.messages import ResumeSession, SkipTrial
 from app.qt.calibration.screen import Screen, Send
 from app.view.plain_text import message_line
 from app.view.store import ViewStore

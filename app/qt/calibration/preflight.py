@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from app.engine.calibration_orders import Proceed
+from app.engine.messages import Proceed
 from app.qt.calibration.light import Light
 from app.qt.calibration.screen import Screen, Send
 from app.qt.panels.quality import QualityPanel

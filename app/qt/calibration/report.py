@@ -8,7 +8,7 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QKeyEvent
 from PyQt6.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLabel, QPushButton, QWidget
 
-from app.engine.calibration_orders import Answer
+from app.engine.messages import Answer
 from app.qt.calibration.affective_slider import AffectiveSlider
 from app.qt.calibration.screen import Screen, Send, is_enter
 from app.qt.calibration.time_bar import TimeBar

@@ -6,7 +6,7 @@ from PyQt6.QtCore import QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.engine.calibration_orders import RepeatTrial
+from app.engine.messages import RepeatTrial
 from app.qt.calibration.interval_bar import IntervalBar
 from app.qt.calibration.screen import Screen, Send
 from app.qt.calibration.time_bar import TimeBar

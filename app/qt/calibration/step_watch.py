@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PyQt6.QtWidgets import QWidget
 
-from app.engine.calibration_orders import Drawn, Shown
+from app.engine.messages import Drawn, Shown
 from app.qt.calibration.frame_clock import FrameMeter, OnsetClock
 from app.qt.calibration.multimedia import Tone
 from app.qt.calibration.screen import Screen, Send

@@ -9,7 +9,7 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import QStackedWidget, QWidget
 
-from app.engine.calibration_orders import Proceed
+from app.engine.messages import Proceed
 from app.qt.calibration.picture import Picture
 from app.qt.calibration.screen import Screen, Send
 from app.view.plain_text import one_line

@@ -8,7 +8,7 @@ from PyQt6.QtCore import QProcess, QUrl
 from PyQt6.QtGui import QDesktopServices
 
 from app.command_line import live_arguments, program
-from app.engine.request import CalibrationRequest
+from app.request import CalibrationRequest
 
 
 def open_file(path: Path) -> bool:

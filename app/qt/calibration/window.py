@@ -11,8 +11,7 @@ from PyQt6.QtGui import QCloseEvent, QKeyEvent
 from PyQt6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from app.calibrate.prepare import Prepared, prepare
-from app.engine.calibration_orders import AbortSession, PauseSession
-from app.engine.request import CalibrationRequest
+from app.engine.messages import AbortSession, PauseSession
 from app.qt.calibration.keys import KeysDialog, key_command
 from app.qt.calibration.questions import ask_to_end
 from app.qt.calibration.screen import Screen
@@ -27,6 +26,7 @@ from app.qt.shell.faults import Faults
 from app.qt.shell.session import EngineSession
 from app.qt.shell.settings import Settings
 from app.qt.theme import Theme
+from app.request import CalibrationRequest
 from app.view.calibration_screens import CALM_SCREENS, is_armed_to_pause, screen_of
 from app.view.conditions import Condition, calibration_conditions
 from app.view.plain_text import message_line

@@ -10,8 +10,8 @@ from PyQt6.QtWidgets import QWidget
 from acquisition.errors import InputError
 from app.qt.dialogs.folder import FolderDialog, FolderWords
 from app.view.plain_text import one_line
-from calibration.places import known_subjects, session_numbers, session_place
 from calibration.profile_summary import ProfileSummary, model_sha256, read_summary
+from calibration.storage import known_subjects, session_numbers, session_place
 
 _NONE = "No profile: the model as it is, for everybody"
 _WORDS = FolderWords(

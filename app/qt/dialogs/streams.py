@@ -23,8 +23,8 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from acquisition.discovery import FoundStream, discover
 from acquisition.errors import InputError
+from acquisition.lsl.discovery import FoundStream, discover
 from acquisition.montage import load_montage
 from acquisition.select import is_calibration, is_notes, is_own, kind_of, select_streams
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader

@@ -8,7 +8,7 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from acquisition.errors import InputError
-from calibration.places import check_subject
+from calibration.storage import check_subject
 
 _WORDS = (
     "The live session ends, and the calibration opens in a window of its own: consent, a look at the "

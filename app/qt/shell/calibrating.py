@@ -13,11 +13,11 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QDialog, QMessageBox, QWidget
 
 from app.command_line import calibrate_arguments, program
-from app.engine.request import LiveRequest, Request
 from app.qt.dialogs.subject import SubjectDialog
 from app.qt.shell.recording import is_recording
 from app.qt.shell.session import Session, continued
 from app.qt.shell.settings import Settings
+from app.request import LiveRequest, Request
 from app.view.conditions import Condition
 from app.view.plain_text import message_line
 

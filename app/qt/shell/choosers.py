@@ -8,15 +8,14 @@ from pathlib import Path
 
 from PyQt6.QtWidgets import QDialog, QFileDialog, QWidget
 
-from app.engine.request import LiveRequest, ReplayRequest, Request
+from app.environment import recordings_folder
 from app.qt.dialogs.model import ModelDialog
 from app.qt.dialogs.profile import ProfileDialog, profiles_below
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.shell.session import Session, continued
 from app.qt.shell.settings import Settings
-from app.session_options import SessionOptions
-from app.settings import recordings_folder
-from calibration.places import default_data_folder
+from app.request import LiveRequest, ReplayRequest, Request, SessionOptions
+from calibration.storage import default_data_folder
 
 _LINES = {"50": 50, "60": 60}
 _XDF = "XDF recordings (*.xdf *.xdfz *.xdf.gz)"

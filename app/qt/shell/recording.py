@@ -10,10 +10,10 @@ from PyQt6.QtGui import QAction
 from PyQt6.QtWidgets import QDialog, QWidget
 
 from app.engine.messages import StartRecording, StopRecording
+from app.environment import new_recording, recordings_folder
 from app.qt.dialogs.record import RecordDialog
 from app.qt.shell.session import Session
 from app.qt.shell.settings import Settings
-from app.settings import new_recording, recordings_folder
 from app.view.store import ViewStore
 
 _UNDER_WAY = ("starting", "recording", "stopping")

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from app.engine.messages import Opened, Stop
-from app.engine.request import EngineRequest, Request
+from app.request import EngineRequest, Request
 from app.view.store import ViewStore
 
 #: Then an engine is ended by force, which takes up to a second more: closing shall take three at most.

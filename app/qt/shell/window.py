@@ -11,7 +11,6 @@ from PyQt6.QtWidgets import QMainWindow, QMessageBox, QVBoxLayout, QWidget
 
 from acquisition.types import MODALITIES
 from app.engine.messages import Note
-from app.engine.request import ReplayRequest, Request
 from app.qt.dialogs.text import NoticeDialog, ShortcutsDialog
 from app.qt.shell.actions import PlainKeys, fill_menus, make_actions
 from app.qt.shell.appearance import Appearance
@@ -31,6 +30,7 @@ from app.qt.shell.tab_set import TabSet
 from app.qt.shell.toolbar import ToolBar
 from app.qt.shell.unplugging import Unplugging
 from app.qt.theme import Theme
+from app.request import ReplayRequest, Request
 from app.view.conditions import Condition, conditions
 from app.view.plain_text import message_line
 from app.window_options import TAB_NAMES

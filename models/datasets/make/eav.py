@@ -15,12 +15,9 @@ from acquisition.simulator.schedule import FollowedTimeline
 from acquisition.simulator.subject import SimulatedSubject, effect_size, substream
 from acquisition.simulator.voice import SFREQ as VOICE_SFREQ
 from acquisition.simulator.voice import voice_blocks
-from models.datasets.eav import CH_NAMES, LABELS, SFREQ, TASKS
-from models.datasets.eav_media import VIDEO_FPS
-from models.datasets.make.folder import new_folder, write_notice
-from models.datasets.make.options import MakeOptions, OnDone, each_subject
-from models.datasets.make.person import MadeUpPerson, structure
-from models.datasets.make.signal import signal
+from models.datasets.eav import CH_NAMES, LABELS, SFREQ, TASKS, VIDEO_FPS
+from models.datasets.make.options import MakeOptions, OnDone, each_subject, new_folder, write_notice
+from models.datasets.make.person import MadeUpPerson, signal, structure
 
 #: The simulator knows five emotions, two of them others than EAV's: they stand in.
 EMOTION_OF = {

@@ -1,15 +1,4 @@
-"""The generative model: what EEG and eye features of a made-up person are made of.
-
-    log amplitude (nats of DE) of channel c, band b, second t of a trial =
-        place (population, subject, session)
-        + GAIN · map[c, b] · (emotion's effect + this trial's effect + drift(t))     six latent parameters
-        + nuisance[c, b] · (this trial's + drift(t))                                  forty smooth patterns
-        + white noise
-
-Everything is Gaussian and linear, so the best discriminant is known (`models.datasets.oracle`). A trial's
-own effect is as large as the emotions', which is why windows of one trial resemble each other: split by
-window and a classifier only has to recognise the trial. Effects and maps are the simulator's.
-"""
+"""From seconds to the published steps: averages over 4 s, smoothed with the future as the sets do."""
 
 from __future__ import annotations
 
@@ -21,10 +10,114 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from acquisition.montage import SEED_CH_NAMES
-from acquisition.simulator.eeg import BANDS, GAIN, emotion_maps
-from acquisition.simulator.effects import POPULATION_EFFECTS
-from acquisition.simulator.scalp import electrode_positions, spread
-from acquisition.simulator.subject import SimulatedSubject, substream
+from acquisition.simulator.eeg import BANDS, GAIN, electrode_positions, emotion_maps, spread
+from acquisition.simulator.subject import POPULATION_EFFECTS, SimulatedSubject, substream
+from models.features.config import EEG_BANDS
+
+STEP_S = 4
+_LDS_WEIGHT = 0.5  # of a neighbour one step away: stands in for the sets' linear dynamic system
+_N_AVERAGED = 5
+_N_REACH = 48  # steps: what is further away weighs nothing, and no window is longer
+
+
+def averaged(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return means over consecutive 4 s, (W, D) from (n_seconds, D)."""
+    n_steps = len(rows) // STEP_S
+    return rows[: n_steps * STEP_S].reshape(n_steps, STEP_S, -1).mean(axis=1)
+
+
+def lds_weights(n_steps: int) -> NDArray[np.float64]:
+    """Return the smoothing of ``de_LDS`` as (W, W): two-sided exponential weights that sum to 1."""
+    apart = np.abs(np.subtract.outer(np.arange(n_steps), np.arange(n_steps)))
+    weights = _LDS_WEIGHT ** apart.astype(float)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def moving_average_weights(n_steps: int) -> NDArray[np.float64]:
+    """Return the smoothing of ``de_movingAve`` as (W, W): the mean of five steps, fewer at the ends."""
+    apart = np.abs(np.subtract.outer(np.arange(n_steps), np.arange(n_steps)))
+    weights = (apart <= _N_AVERAGED // 2).astype(float)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def autocovariance(white: bool, n_lags: int = _N_REACH) -> NDArray[np.float64]:
+    """Return how unit noise of one second each covaries after averaging and ``de_LDS``, (n_lags,) by lag.
+
+    Parameters
+    ----------
+    white : bool
+        True for white noise, False for drift.
+
+    Notes
+    -----
+    Exact in the middle of a long trial; within three steps of a trial's ends smoothing averages less.
+    """
+    n_steps = 2 * n_lags + 1
+    seconds = np.arange(n_steps * STEP_S)
+    apart = np.abs(np.subtract.outer(seconds, seconds))
+    unit = np.eye(len(seconds)) if white else np.exp(-apart / DRIFT_S)
+    mean = np.kron(np.eye(n_steps), np.full((1, STEP_S), 1 / STEP_S))  # (W, n_seconds)
+    weights = lds_weights(n_steps) @ mean
+    covariance = weights @ unit @ weights.T
+    middle = n_steps // 2
+    return covariance[middle, middle : middle + n_lags]
+
+
+#: Values are whole multiples of this, as an amplifier's are, only coarser: the files then pack to a sixth.
+#: Its noise, 0.3 µV over all frequencies, adds less than 1 % to the power of the weakest band.
+RESOLUTION_UV = 1.0
+_N_SOURCES = 16
+#: Electrodes' offsets; between 512 and 1024 floating-point numbers share their exponent, which packs well.
+_OFFSET_UV, _OFFSET_SD_UV = 768.0, 20.0
+
+
+def signal(
+    de: NDArray[np.float64], ch_names: tuple[str, ...], sfreq: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return EEG of a trial.
+
+    Parameters
+    ----------
+    de : ndarray, (n_seconds, C, n_bands)
+        Wanted entropy in nats of each second.
+    sfreq : float
+        Hz, a whole number.
+
+    Returns
+    -------
+    ndarray, (C, n_seconds · sfreq), float64
+        µV. Each band is Gaussian noise of common sources and of each channel's own, scaled second by second.
+    """
+    n_seconds, n_channels = de.shape[:2]
+    n_a_second = round(sfreq)
+    n = n_seconds * n_a_second
+    amplitudes = np.exp(de - DE_OF_UNIT)  # (n_seconds, C, n_bands) µV
+    places = rng.standard_normal((_N_SOURCES, 3))
+    places /= np.linalg.norm(places, axis=1, keepdims=True)
+    mixing = spread(places, electrode_positions(ch_names), 0.6)  # (16, C)
+    mixing /= np.linalg.norm(mixing, axis=0)
+    total = np.zeros((n_channels, n_seconds, n_a_second))
+    for band, (_, low, high) in enumerate(EEG_BANDS):
+        common = _band_noise(rng, _N_SOURCES, n, sfreq, low, high)
+        own = _band_noise(rng, n_channels, n, sfreq, low, high)
+        wave = 0.8 * mixing.T.astype(np.float32) @ common + 0.6 * own  # unit variance, (C, n)
+        total += wave.reshape(n_channels, n_seconds, -1) * amplitudes[:, :, band].T[:, :, None]
+    total += rng.normal(_OFFSET_UV, _OFFSET_SD_UV, (n_channels, 1, 1))
+    return np.round(total.reshape(n_channels, n) / RESOLUTION_UV) * RESOLUTION_UV
+
+
+def _band_noise(
+    rng: np.random.Generator, n_rows: int, n: int, sfreq: float, low: float, high: float
+) -> NDArray[np.float32]:
+    """Return Gaussian noise of unit variance between two frequencies, (n_rows, n)."""
+    first, last = int(np.ceil(low * n / sfreq)), int(np.ceil(high * n / sfreq))
+    spectrum = np.zeros((n_rows, n // 2 + 1), dtype=np.complex64)
+    parts = rng.standard_normal((2, n_rows, last - first), dtype=np.float32)
+    spectrum[:, first:last] = parts[0] + 1j * parts[1]
+    noise = np.fft.irfft(spectrum, n).astype(np.float32)
+    # Each of the m bins adds 4 / n² to the variance: two parts of unit variance, doubled by symmetry.
+    return noise * np.float32(n / (2 * np.sqrt(last - first)))
+
 
 #: Half the logarithm of 2πe: DE of unit variance.
 DE_OF_UNIT = 0.5 * math.log(2 * math.pi * math.e)

@@ -8,11 +8,16 @@ from scipy.io import savemat
 
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import substream
-from models.datasets.make.folder import new_folder, write_notice
-from models.datasets.make.options import MakeOptions, OnDone, each_subject
-from models.datasets.make.person import DE_OF_UNIT, MadeUpPerson, structure
-from models.datasets.make.signal import signal
-from models.datasets.make.smooth import averaged, lds_weights, moving_average_weights
+from models.datasets.make.options import MakeOptions, OnDone, each_subject, new_folder, write_notice
+from models.datasets.make.person import (
+    DE_OF_UNIT,
+    MadeUpPerson,
+    averaged,
+    lds_weights,
+    moving_average_weights,
+    signal,
+    structure,
+)
 from models.datasets.make.truth import truth
 from models.datasets.seed_iv import EYE, LABELS, N_EYE, N_TRIALS, RAW, RAW_SFREQ, SMOOTH, TRIAL_LABELS
 from models.features.config import EEG_BANDS

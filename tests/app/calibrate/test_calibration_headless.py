@@ -15,17 +15,16 @@ from acquisition.record.files import read_sidecar
 from acquisition.select import is_calibration, kind_of
 from acquisition.simulator.streams import SimulatorOptions
 from acquisition.types import Kind
-from acquisition.xdf.markers import read_markers
+from acquisition.xdf.outline import read_markers
 from acquisition.xdf.scan import scan_xdf
 from app.calibrate.headless import calibrate_headless
 from app.calibrate.offline import fit_again
-from app.engine.request import CalibrationRequest
-from app.session_options import SessionOptions
+from app.request import CalibrationRequest, SessionOptions
 from assets import DEMO_MODEL
 from calibration.consent import consent_from_record, give_consent
 from calibration.markers import record_from_markers
 from calibration.profile import load_profile
-from calibration.state import load_record
+from calibration.storage import load_record
 
 pytestmark = [pytest.mark.lsl, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -11,11 +11,9 @@ import pytest
 
 from acquisition.errors import InputError
 from app.calibrate.prepare import plan_seconds, prepare
-from app.engine.request import CalibrationRequest
-from app.session_options import SessionOptions
-from calibration.places import make_session
+from app.request import CalibrationRequest, SessionOptions
 from calibration.plan import load_plan
-from calibration.state import save_record
+from calibration.storage import make_session, save_record
 from calibration.types import Consent, SessionRecord, TrialRecord
 
 ORDER = ("sad", "happy", "sad", "happy")
@@ -127,9 +125,7 @@ def test_the_usual_session_takes_a_quarter_of_an_hour():
 
 
 def test_the_window_can_prepare_without_torch():
-    code = (
-        "import sys, app.calibrate.prepare, app.engine.calibration_orders; sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys, app.calibrate.prepare, app.engine.messages; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions
-from app.calibrate.kept_rows import KeptRows, holds
+from app.calibrate.rows import KeptRows, holds
 from calibration.collect import RowPump
 from calibration.quality import TrialQuality
 from calibration.types import TrialRecord

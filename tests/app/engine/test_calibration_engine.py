@@ -16,23 +16,24 @@ from acquisition.clock import LslClock
 from acquisition.intake import intake_maker
 from acquisition.select import is_calibration
 from acquisition.simulator.streams import SimulatorOptions
-from acquisition.xdf.markers import read_markers
+from acquisition.xdf.outline import read_markers
 from acquisition.xdf.scan import scan_xdf
-from app.engine.calibration_orders import (
+from app.engine.messages import (
     AbortSession,
     GiveConsent,
+    Opened,
     PauseSession,
+    Phase,
     Proceed,
     ResumeSession,
     Shown,
     SkipTrial,
+    Stop,
 )
-from app.engine.messages import Opened, Phase, Stop
 from app.engine.process import EngineProcess
-from app.engine.request import CalibrationRequest
-from app.session_options import SessionOptions
+from app.request import CalibrationRequest, SessionOptions
 from calibration.consent import give_consent
-from calibration.state import load_record
+from calibration.storage import load_record
 from calibration.types import Consent, SessionView
 
 pytestmark = [pytest.mark.lsl, pytest.mark.slow]

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from app.engine.eeg_display import EegDisplay
+from app.engine.media_display import LogMelStream, VideoDisplay, VoiceLevel, jpeg_width, pack_frame
 from app.engine.pieces import Piece, RateGate
-from app.engine.video_display import VideoDisplay, jpeg_width, pack_frame
-from app.engine.voice_display import LogMelStream, VoiceLevel
 from models.features.config import FeatureConfig
 from models.features.log_mel import FRAME, HOP, log_mel, resample
 

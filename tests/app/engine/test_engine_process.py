@@ -18,8 +18,7 @@ from app.engine.main import engine_process
 from app.engine.messages import Mask, Phase, Stop
 from app.engine.orders import OrderBox
 from app.engine.process import EngineProcess
-from app.engine.request import LiveRequest, ReplayRequest, Request
-from app.session_options import SessionOptions
+from app.request import LiveRequest, ReplayRequest, Request, SessionOptions
 from assets import DEMO_RECORDING
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
@@ -130,8 +129,8 @@ def test_a_program_that_forgets_its_engine_ends_all_the_same(tmp_path: Path) -> 
     code = f"""
 from pathlib import Path
 from app.engine.process import EngineProcess
-from app.engine.request import LiveRequest
-from app.session_options import SessionOptions
+from app.request import LiveRequest
+from app.request import SessionOptions
 from assets import DEMO_RECORDING
 engine = EngineProcess(LiveRequest(SessionOptions(model=Path({str(tmp_path / "none")!r}))))
 engine.start()
@@ -151,8 +150,8 @@ def test_ctrl_c_in_the_terminal_prints_no_traceback_of_the_engine(tmp_path: Path
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from app.engine.process import EngineProcess
-from app.engine.request import LiveRequest
-from app.session_options import SessionOptions
+from app.request import LiveRequest
+from app.request import SessionOptions
 from assets import DEMO_RECORDING
 engine = EngineProcess(LiveRequest(SessionOptions(streams="eeg=name:nothing is called so")))
 engine.start()

@@ -35,10 +35,9 @@ from app.engine.messages import (
     StopRecording,
 )
 from app.engine.process import EngineProcess
-from app.engine.request import LiveRequest
-from app.failure import Failure
 from app.replay import ReplaySession
-from app.session_options import SessionOptions
+from app.request import LiveRequest, SessionOptions
+from app.telemetry import Failure
 from models.prediction import Prediction
 
 pytestmark = [pytest.mark.lsl, pytest.mark.slow]

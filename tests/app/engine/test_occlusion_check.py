@@ -6,7 +6,7 @@ import pytest
 
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions
-from app.engine.occlusion import OcclusionCheck
+from app.engine.health import OcclusionCheck
 from app.pipeline import Pipeline
 from models.checkpoint import load_checkpoint
 from models.decoder import Decoder

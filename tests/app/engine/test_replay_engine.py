@@ -33,12 +33,11 @@ from app.engine.messages import (
 )
 from app.engine.orders import OrderBox
 from app.engine.replay import ReplayEngine
-from app.engine.request import ReplayRequest
 from app.engine.tap import Tap
-from app.failure import Failure
 from app.outputs import DigestSink
 from app.replay import ReplaySession
-from app.session_options import SessionOptions
+from app.request import ReplayRequest, SessionOptions
+from app.telemetry import Failure
 from app.view.store import ViewStore
 from models.checkpoint import load_config
 from models.prediction import Prediction

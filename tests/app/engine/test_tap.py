@@ -22,7 +22,7 @@ from app.engine.messages import (
     VoicePart,
 )
 from app.engine.tap import Tap
-from app.failure import Failure
+from app.telemetry import Failure
 from models.config import preset
 from models.prediction import Prediction
 

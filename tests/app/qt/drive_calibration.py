@@ -19,17 +19,16 @@ def main(folder: Path) -> None:
     from PyQt6.QtWidgets import QApplication
 
     from acquisition.clock import LslClock
-    from acquisition.lsl_config import quiet_liblsl
+    from acquisition.lsl.discovery import quiet_liblsl
     from acquisition.simulator.streams import SimulatorOptions
     from app.calibrate.prepare import prepare
     from app.engine.process import EngineProcess
-    from app.engine.request import CalibrationRequest
     from app.qt.application import make_application
     from app.qt.calibration.window import CalibrationWindow
     from app.qt.shell.session import EngineSession
     from app.qt.shell.settings import Settings
     from app.qt.theme import DARK
-    from app.session_options import SessionOptions
+    from app.request import CalibrationRequest, SessionOptions
     from assets import LSL_CONFIG
 
     quiet_liblsl(LSL_CONFIG)

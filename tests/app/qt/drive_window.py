@@ -18,16 +18,15 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 def main(folder: Path) -> None:
     from PyQt6.QtWidgets import QApplication
 
-    from acquisition.lsl_config import quiet_liblsl
+    from acquisition.lsl.discovery import quiet_liblsl
     from acquisition.simulator.streams import SimulatorOptions
     from app.engine.process import EngineProcess
-    from app.engine.request import LiveRequest
     from app.qt.application import make_application
     from app.qt.shell.session import Session
     from app.qt.shell.settings import Settings
     from app.qt.shell.window import MainWindow
     from app.qt.theme import DARK
-    from app.session_options import SessionOptions
+    from app.request import LiveRequest, SessionOptions
     from assets import LSL_CONFIG
 
     quiet_liblsl(LSL_CONFIG)

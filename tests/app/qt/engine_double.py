@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from app.engine.messages import Phase, Stop
-from app.engine.request import Request
+from app.request import Request
 
 
 class ScriptedEngine:

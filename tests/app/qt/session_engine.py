@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.calibrate.prepare import Prepared
-from app.engine import calibration_orders as orders
+from app.engine import messages as orders
 from app.engine.messages import Opened, Phase, Stop
-from app.engine.request import CalibrationRequest
+from app.request import CalibrationRequest
 from calibration.plan import Plan
 from calibration.session import Session
 from calibration.types import Check, Consent, Result, SessionRecord, SessionView

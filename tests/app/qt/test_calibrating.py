@@ -13,11 +13,10 @@ from PyQt6.QtWidgets import QWidget
 from acquisition.simulator.streams import SimulatorOptions
 from app.command_line import calibrate_arguments, live_arguments
 from app.engine.messages import Stop
-from app.engine.request import CalibrationRequest, LiveRequest, ReplayRequest
 from app.qt.shell.calibrating import CalibrateCommand
 from app.qt.shell.session import Session
 from app.qt.shell.settings import Settings
-from app.session_options import SessionOptions
+from app.request import CalibrationRequest, LiveRequest, ReplayRequest, SessionOptions
 
 LIVE = LiveRequest(SessionOptions(streams="eeg=name:Muse", line=50), webcam="0")
 ENDS_WELL = "print('Recording: a.xdf'); print('Profile: mine/profile'); print('Verdict: weak')"
@@ -112,7 +111,7 @@ def test_what_the_two_windows_call_is_understood_by_the_commands():
     import click
     import typer
 
-    from app.cli import app
+    from app.cli.main import app
 
     commands = typer.main.get_command(app).commands
     simulated = SimulatorOptions(seed=3)

@@ -13,17 +13,15 @@ from session_engine import ManualClock, SessionEngine, prepared_with
 
 from acquisition.simulator.streams import SimulatorOptions
 from app.calibrate.prepare import Prepared
-from app.engine.calibration_orders import Answer, Drawn, GiveConsent, Proceed, RepeatTrial, Shown
-from app.engine.messages import Phase
-from app.engine.request import CalibrationRequest
+from app.engine.messages import Answer, Drawn, GiveConsent, Phase, Proceed, RepeatTrial, Shown
 from app.qt.calibration.window import CalibrationWindow
 from app.qt.shell.session import EngineSession
 from app.qt.shell.settings import Settings
 from app.qt.theme import LIGHT
-from app.session_options import SessionOptions
-from calibration.places import session_place
+from app.request import CalibrationRequest, SessionOptions
 from calibration.plan import load_plan
 from calibration.protocol import order_of
+from calibration.storage import session_place
 from calibration.types import Check, Consent, Progress, Report, SessionRecord, TrialRecord
 
 GREEN = Check("EEG", "green", "62 channels at 200 Hz")

@@ -10,9 +10,8 @@ import pytest
 from engine_double import Engines
 from PyQt6.QtCore import Qt
 
-from acquisition.discovery import FoundStream
+from acquisition.lsl.discovery import FoundStream
 from acquisition.types import StreamHeader
-from app.engine.request import LiveRequest
 from app.qt.dialogs.model import ModelDialog
 from app.qt.dialogs.profile import ProfileDialog, profiles_below
 from app.qt.dialogs.record import RecordDialog
@@ -22,7 +21,7 @@ from app.qt.shell.choosers import Choosers
 from app.qt.shell.session import Session
 from app.qt.shell.settings import Settings
 from app.qt.shell.shortcuts import COMMANDS
-from app.session_options import SessionOptions
+from app.request import LiveRequest, SessionOptions
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256
 from calibration.verdict import VERDICTS

@@ -9,13 +9,13 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QColor, QGuiApplication
 from PyQt6.QtWidgets import QLabel
 
-from acquisition.lsl_stream import StreamHealth
+from acquisition.lsl.stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from app.engine.messages import HealthPart, Mark, Opened, QualityPart, RecordingInfo, Timeline
-from app.failure import Failure
 from app.qt.tabs.health import HealthTab
 from app.qt.theme import DARK, LIGHT
+from app.telemetry import Failure
 from app.view.display_latency import DisplayLatency
 from app.view.store import ViewStore
 from models.prediction import Latency, Prediction

@@ -11,7 +11,7 @@ from PyQt6.QtGui import QColor, QFontMetricsF
 from PyQt6.QtWidgets import QLabel
 
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
-from acquisition.windows import WindowConfig
+from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, MarkerPart, ModelInfo, Opened, Phase
 from app.qt.tabs.now import NowTab
 from app.qt.theme import DARK, LIGHT

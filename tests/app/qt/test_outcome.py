@@ -6,10 +6,9 @@ import pytest
 from engine_double import Engines
 
 from app.engine.messages import Phase
-from app.engine.request import LiveRequest
 from app.qt.outcome import Outcome
 from app.qt.shell.session import Session
-from app.session_options import SessionOptions
+from app.request import LiveRequest, SessionOptions
 
 
 @pytest.mark.parametrize(

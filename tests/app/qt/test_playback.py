@@ -11,10 +11,9 @@ from engine_double import Engines
 from filled_store import news
 
 from app.engine.messages import Mark, Opened, Pause, Play, Seek
-from app.engine.request import LiveRequest, ReplayRequest
 from app.qt.shell.playback import Playback
 from app.qt.shell.session import Session
-from app.session_options import SessionOptions
+from app.request import LiveRequest, ReplayRequest, SessionOptions
 
 
 def playback(mode: str) -> tuple[Playback, Engines]:

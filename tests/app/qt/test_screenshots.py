@@ -9,13 +9,12 @@ from filled_store import news
 from PyQt6.QtGui import QImage
 
 from app.engine.messages import AskOcclusion, Phase
-from app.engine.request import LiveRequest
 from app.qt.screenshots import Screenshots
 from app.qt.shell.session import Session
 from app.qt.shell.settings import Settings
 from app.qt.shell.window import MainWindow
 from app.qt.theme import LIGHT
-from app.session_options import SessionOptions
+from app.request import LiveRequest, SessionOptions
 from app.window_options import WindowOptions
 
 

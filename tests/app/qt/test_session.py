@@ -8,10 +8,9 @@ import pytest
 from engine_double import Engines
 
 from app.engine.messages import Opened, Phase, Stop
-from app.engine.request import LiveRequest
 from app.qt.shell import session as session_module
 from app.qt.shell.session import Session, continued
-from app.session_options import SessionOptions
+from app.request import LiveRequest, SessionOptions
 
 REQUEST = LiveRequest(SessionOptions())
 

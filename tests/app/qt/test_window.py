@@ -26,7 +26,6 @@ from app.engine.messages import (
     StartRecording,
     Stop,
 )
-from app.engine.request import LiveRequest
 from app.qt.shell.banners import Banner
 from app.qt.shell.header import INFERENCE_SIGN, NO_INFERENCE_SIGN
 from app.qt.shell.session import Session
@@ -34,7 +33,7 @@ from app.qt.shell.settings import Settings
 from app.qt.shell.shortcuts import COMMANDS
 from app.qt.shell.window import MainWindow
 from app.qt.theme import DARK, LIGHT
-from app.session_options import SessionOptions
+from app.request import LiveRequest, SessionOptions
 
 REQUEST = LiveRequest(SessionOptions())
 

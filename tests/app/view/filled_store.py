@@ -44,7 +44,7 @@ def _make(seconds: float) -> list[object]:
     from app.engine.tap import Tap
     from app.model_loading import load_model
     from app.pipeline import Pipeline
-    from app.session_options import SessionOptions
+    from app.request import SessionOptions
     from models.decoder import Decoder
 
     options = SessionOptions()
@@ -86,7 +86,7 @@ def _make(seconds: float) -> list[object]:
 def _digest() -> str:
     """Return a name for the code that makes the news: other code, other news."""
     digest = hashlib.sha256(RECORDING.read_bytes()[:100_000])
-    names = ("acquisition/quality.py", "acquisition/types.py", "app/failure.py", "models/prediction.py")
+    names = ("acquisition/quality.py", "acquisition/types.py", "app/telemetry.py", "models/prediction.py")
     paths = [*(PROJECT / "app" / "engine").glob("*.py"), *(PROJECT / name for name in names)]
     for path in sorted([*paths, Path(__file__)]):
         if path.stem not in ("process", "main", "live", "replay", "occlusion"):  # these have no part in it

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.engine.messages import Phase
-from app.failure import Failure
+from app.telemetry import Failure
 from app.view.calibration_screens import (
     by_gravity,
     checks_in_words,

@@ -9,7 +9,7 @@ from filled_store import filled_store
 
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from app.engine.messages import HealthPart, Opened, Phase, RecordingInfo
-from app.failure import Failure
+from app.telemetry import Failure
 from app.view.conditions import Condition, conditions
 from app.view.store import ViewStore
 

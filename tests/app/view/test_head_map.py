@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acquisition.montage import SEED_CH_NAMES, unit_positions
-from acquisition.ten_five import directions_from_mne, ten_five_directions
+from acquisition.montage import SEED_CH_NAMES, directions_from_mne, ten_five_directions, unit_positions
 from app.view.head_map import HeadMap, spline_weights
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from acquisition.lsl_stream import StreamHealth
+from acquisition.lsl.stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import Kind, StreamSpec
-from app.stream_state import StreamState
+from app.telemetry import StreamState
 from app.view.health_rows import electrode_counts, electrode_rows, lost_share, stream_rows, summary
 
 WELL = StreamHealth(

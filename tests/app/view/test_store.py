@@ -20,7 +20,7 @@ from app.engine.messages import (
     SpectrogramPart,
     VoicePart,
 )
-from app.failure import Failure
+from app.telemetry import Failure
 from app.view.cursor import Cursor
 from app.view.store import ViewStore
 from models.prediction import Prediction

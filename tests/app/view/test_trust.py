@@ -9,7 +9,7 @@ from filled_store import filled_store
 
 from acquisition.quality import ChannelQuality
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
-from acquisition.windows import WindowConfig
+from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, HealthPart, ModelInfo, Opened, Phase, QualityPart
 from app.view.conditions import conditions
 from app.view.store import ViewStore

@@ -8,12 +8,9 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from acquisition.errors import InputError
-from models.baselines.flat import FlatRows
-from models.baselines.lda import LdaClassifier, ledoit_wolf
-from models.baselines.protocol import trial_folds, trial_ids
-from models.baselines.registry import BASELINES
-from models.baselines.svm import SvmClassifier
+from models.baselines import FlatRows, LdaClassifier, SvmClassifier, ledoit_wolf, trial_folds, trial_ids
 from models.datasets.types import WindowSet
+from models.papers.baselines import BASELINES
 
 N_LABELS = 3
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from models.baselines.bdae import BdaeConfig, BimodalAutoencoder
-from models.baselines.rules import choquet, sugeno_lambda
+from models.papers.baselines import BdaeConfig, BimodalAutoencoder, choquet, sugeno_lambda
 
 
 def test_lambda_of_two_sources_is_the_closed_form():

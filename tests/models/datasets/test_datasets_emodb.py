@@ -13,8 +13,8 @@ from acquisition.errors import InputError
 from models.config import AstConfig
 from models.datasets.emodb import EMOTIONS, load_emodb
 from models.datasets.types import LeftOut
-from models.speech.evaluate import SpeechTest, evaluate_speech
-from models.speech.network import N_ROWS, VoiceNetworkConfig
+from models.papers.speech.evaluate import SpeechTest, evaluate_speech
+from models.papers.speech.network import N_ROWS, VoiceNetworkConfig
 
 LETTERS = {"W": 0, "F": 1, "N": 2, "T": 3}
 

@@ -16,8 +16,7 @@ from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
 from models.datasets import seed_iv, seed_v
 from models.datasets.seed_iv import load_seed_iv
-from models.datasets.seed_v import load_seed_v
-from models.datasets.seed_v_raw import CLIP_TIMES_S, trials_of_recording
+from models.datasets.seed_v import CLIP_TIMES_S, load_seed_v, trials_of_recording
 from models.features.config import FeatureConfig
 
 
@@ -252,7 +251,7 @@ def test_a_pickle_with_anything_but_arrays_is_refused_unrun(
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_pickles_of_every_protocol_are_read(protocol: int):
-    from models.datasets.plain_pickle import read_arrays
+    from models.datasets.files import read_arrays
 
     wanted = {0: np.arange(6.0).reshape(2, 3), 7: np.asfortranarray(np.arange(6, dtype="i4").reshape(3, 2))}
     found = read_arrays(pickle.dumps(wanted, protocol=protocol), "file")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acquisition.errors import InputError
-from models.datasets.oracle import Oracle
+from models.datasets.make.truth import Oracle
 from models.datasets.splits import (
     coverage,
     eav_split,

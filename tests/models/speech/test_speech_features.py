@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from models.features.log_mel import n_log_mel_frames
-from models.speech.augment import COPIES, change_pitch, change_speed, change_tempo, copies
-from models.speech.contours import contours
-from models.speech.functionals import functionals
-from models.speech.pitch import track_pitch
+from models.papers.speech.features import contours, functionals, track_pitch
+from models.papers.speech.network import COPIES, change_pitch, change_speed, change_tempo, copies
 
 SFREQ = 16000
 

@@ -9,10 +9,16 @@ import pytest
 import torch
 
 from models.config import AstConfig
-from models.speech.corpus import by_own_speaker
-from models.speech.network import N_ROWS, RowScale, VoiceNetwork, VoiceNetworkConfig, predict, stack
-from models.speech.scores import balanced_accuracy, speaker_scores
-from models.speech.training import train_voice_network
+from models.papers.speech.committee import balanced_accuracy, by_own_speaker, speaker_scores
+from models.papers.speech.network import (
+    N_ROWS,
+    RowScale,
+    VoiceNetwork,
+    VoiceNetworkConfig,
+    predict,
+    stack,
+    train_voice_network,
+)
 
 TINY = replace(
     VoiceNetworkConfig(),

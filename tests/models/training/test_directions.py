@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from models.training.directions import SETTINGS, STREAMING_SETTINGS, Directions, DirectionsOptions, directions
+from models.papers.directions import SETTINGS, STREAMING_SETTINGS, Directions, DirectionsOptions, directions
 
 PEOPLE = [(1, "1"), (1, "2"), (2, "1"), (2, "2")]
 

@@ -11,8 +11,8 @@ import transformers
 
 from models.datasets.eav import load_eav_clips
 from models.network import FusionNetwork
-from models.training.eav_network import HEAD, EavNetwork
-from models.training.reproduce_eav import EavJob, EavOptions, _Person
+from models.papers.eav import EavJob, EavOptions, _Person
+from models.papers.eav_network import HEAD, EavNetwork
 
 
 def job_with(small_eav: Path, open_weights: Path) -> EavJob:

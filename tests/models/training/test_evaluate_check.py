@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from acquisition.errors import InputError
-from acquisition.simulator.effects import EMOTIONS
+from acquisition.simulator.subject import EMOTIONS
 from models.checkpoint import load_checkpoint
-from models.training.evaluate import EvaluationOptions, check_simulated, evaluate_simulated
+from models.training.evaluate_simulated import EvaluationOptions, check_simulated, evaluate_simulated
 
 
 @pytest.mark.parametrize(

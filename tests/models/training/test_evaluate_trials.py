@@ -18,18 +18,15 @@ from models.config import ModelConfig, preset
 from models.datasets.make.options import MakeOptions
 from models.datasets.make.seed_iv import make_seed_iv
 from models.datasets.splits import published_split
-from models.features.normalise import Normaliser
 from models.network import FusionNetwork
-from models.training.conditions import conditions, held_modalities
+from models.normalise import Normaliser
+from models.training.evaluate_trials import TrialTest, conditions, held_modalities
 from models.training.evaluate_trials import evaluate_trials as evaluate_with_progress
 from models.training.finetune import finetune
 from models.training.finetune_config import FinetuneOptions
+from models.training.finetune_tokens import TrialClassifier
 from models.training.protocols import LabelledSource
-from models.training.scores import per_trial, score, wilson_interval
-from models.training.table_files import write_table
-from models.training.tables import Table
-from models.training.tested_trials import TrialTest
-from models.training.training_record import (
+from models.training.provenance import (
     RECORD_FILE,
     SeenSession,
     TrainingRecord,
@@ -38,7 +35,9 @@ from models.training.training_record import (
     record_of_recordings,
     write_record,
 )
-from models.training.trial_classifier import TrialClassifier
+from models.training.scores import per_trial, score, wilson_interval
+from models.training.table_files import write_table
+from models.training.tables import Table
 from models.training.trial_tensors import TrialTensors, cut_for
 
 QUICK = FinetuneOptions(few_epochs=2, stop_early=False, dcca=False)

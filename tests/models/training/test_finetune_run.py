@@ -12,8 +12,8 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import preset
 from models.datasets.types import Trial
 from models.datasets.windows import cut_windows
-from models.features.normalise import Normaliser
 from models.network import FusionNetwork
+from models.normalise import Normaliser
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.finetune_tokens import FrozenTokens, Tokens, encode

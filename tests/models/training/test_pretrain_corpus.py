@@ -14,9 +14,8 @@ from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
 from models.datasets.types import LeftOut, Trial
 from models.features.config import FeatureConfig
-from models.features.normalise import fit_eeg, fit_eye
-from models.training.corpus import Cached, cached
-from models.training.corpus_scale import fit_eeg_scale, fit_eye_scale
+from models.normalise import fit_eeg, fit_eye
+from models.training.corpus import Cached, cached, fit_eeg_scale, fit_eye_scale
 from models.training.corpus_sources import Source, kind_of_features, open_corpus
 from models.training.corpus_windows import CorpusWindows, shuffled, uniform
 

@@ -21,7 +21,7 @@ from app.model_loading import check_runs_live
 from models.checkpoint import load_checkpoint, load_config
 from models.config import MvSstmaConfig
 from models.encoders.mv_sstma import MvSstmaEncoder
-from models.features.normalise import EegScale
+from models.normalise import EegScale
 from models.training.corpus_sources import Source
 from models.training.corpus_windows import uniform
 from models.training.distributed import World

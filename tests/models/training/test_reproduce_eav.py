@@ -15,10 +15,10 @@ from models.datasets.make.eav import make_eav
 from models.datasets.make.options import MakeOptions
 from models.decoder import Decoder
 from models.features.config import FeatureConfig
-from models.training import paper_figures as paper
-from models.training.eav_clips import read_clips
+from models.papers import figures as paper
+from models.papers.eav import EavJob, EavOptions, _Person, reproduce_eav, run_person
+from models.papers.eav_clips import read_clips
 from models.training.encoders import StageOptions
-from models.training.reproduce_eav import EavJob, EavOptions, _Person, reproduce_eav, run_person
 from models.training.scores import Scores
 from models.training.table_files import write_table
 from models.training.tables import Entry, Row, Table
@@ -104,7 +104,7 @@ def test_people_of_the_real_set_have_the_papers_figure(folder, tmp_path):
 
 
 def test_figure_2_has_the_papers_bars_beside_ours_where_there_are_some(tmp_path, monkeypatch):
-    from models.training import table_plot
+    from models.training import table_files as table_plot
 
     drawn = []
     monkeypatch.setattr(table_plot, "_save", lambda figure, axes, table, path: drawn.append(axes))

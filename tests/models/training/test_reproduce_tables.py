@@ -19,14 +19,14 @@ from models.datasets.make.seed_v import make_seed_v
 from models.datasets.seed_iv import load_seed_iv
 from models.datasets.seed_v import LABELS, TRIAL_LABELS
 from models.datasets.types import LeftOut, Trial
-from models.features.normalise import Normaliser, fit_eeg, fit_eye
 from models.network import FusionNetwork
-from models.training import paper_figures as paper
+from models.normalise import Normaliser, fit_eeg, fit_eye
+from models.papers import figures as paper
+from models.papers.jobs import Job, run_job
+from models.papers.reproduce import ReproduceOptions, reproduce
+from models.papers.settings import TEN_TRIALS, TWO_A_CLASS, settings_of
 from models.training.finetune_config import FinetuneOptions
-from models.training.reproduce import ReproduceOptions, reproduce
-from models.training.runs import Job, run_job
 from models.training.scores import Scores, wilson_interval
-from models.training.settings import TEN_TRIALS, TWO_A_CLASS, settings_of
 from models.training.table_files import write_table
 from models.training.tables import Entry, Row
 

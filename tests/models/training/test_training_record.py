@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acquisition.errors import InputError
-from models.training.training_record import (
+from models.training.provenance import (
     SeenRecording,
     SeenSession,
     TrainingRecord,

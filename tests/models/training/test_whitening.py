@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.encoders.pooling import ChannelWeights
-from models.training.whitening import whitened, within_class_whitener
+from models.training.finetune_tokens import whitened, within_class_whitener
 
 
 def samples(n=400, seed=0):

@@ -1,0 +1,126 @@
+"""Keeps liblsl from writing its own log lines between ours."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from acquisition.errors import InputError
+from acquisition.header import parse_header
+from acquisition.select import is_own
+from acquisition.types import StreamHeader
+
+_USERS_OWN = (
+    Path("lsl_api.cfg"),
+    Path.home() / "lsl_api" / "lsl_api.cfg",
+    Path("/etc/lsl_api/lsl_api.cfg"),
+)
+
+
+def quiet_liblsl(config: Path) -> None:
+    """Have liblsl log errors only, by pointing it to ``config``, unless the user has a file of their own.
+
+    liblsl reads ``LSLAPICFG`` once, when it is loaded: call this first. Processes started later inherit it.
+    """
+    if "LSLAPICFG" not in os.environ and not any(path.exists() for path in _USERS_OWN):
+        os.environ["LSLAPICFG"] = str(config)
+
+
+_HEADER_TIMEOUT_S = 2.0
+_UNIX_TIME_S = 1e9  # an LSL clock that shows more counts from 1970
+
+
+@dataclass(frozen=True, eq=False)
+class FoundStream:
+    """One stream that answered.
+
+    ``key`` is its uid. ``problems`` are sentences for the user. ``info`` is the ``pylsl.StreamInfo``
+    that an inlet is made from.
+    """
+
+    key: str
+    header: StreamHeader
+    created_at: float  # seconds on the sender's clock
+    problems: tuple[str, ...]
+    info: Any = field(repr=False)
+
+
+def discover(timeout_s: float = 1.0) -> list[FoundStream]:
+    """Return all streams on the network by name, without this program's own.
+
+    Parameters
+    ----------
+    timeout_s : float
+        How long to wait for answers; below 0.5 s some may be missed.
+    """
+    infos = [info for info in resolve(timeout_s) if _is_usable(info)]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        headers = list(pool.map(_full_header, infos))
+    return describe(infos, headers)
+
+
+def resolve(timeout_s: float) -> list[Any]:
+    """Return a ``pylsl.StreamInfo`` without ``desc`` for every stream that answers, one a uid."""
+    from pylsl import resolve_streams
+
+    return list({info.uid(): info for info in resolve_streams(timeout_s)}.values())
+
+
+def describe(infos: Sequence[Any], headers: Sequence[StreamHeader | None]) -> list[FoundStream]:
+    """Join infos with their full headers (None where the sender did not answer) and name problems."""
+    known = [header or parse_header(info.as_xml()) for info, header in zip(infos, headers, strict=True)]
+    n_same_id = Counter((header.source_id, header.type) for header in known if header.source_id)
+    found = [
+        FoundStream(
+            key=info.uid(),
+            header=header,
+            created_at=info.created_at(),
+            problems=_problems(header, full is not None, info.created_at(), n_same_id),
+            info=info,
+        )
+        for info, header, full in zip(infos, known, headers, strict=True)
+    ]
+    return sorted(found, key=lambda stream: (stream.header.name, stream.header.type, stream.key))
+
+
+def _is_usable(info: Any) -> bool:
+    """Tell whether a stream is somebody else's and describes itself in a readable way.
+
+    A control character in a name makes XML that nobody can read; the other streams are there all the same.
+    """
+    try:
+        return not is_own(parse_header(info.as_xml()))
+    except InputError:
+        return False
+
+
+def _full_header(info: Any) -> StreamHeader | None:
+    """Return the header with ``desc`` through a short-lived inlet, None if there is none to be had."""
+    from pylsl import StreamInlet
+    from pylsl.util import LostError
+    from pylsl.util import TimeoutError as LslTimeoutError
+
+    try:
+        return parse_header(StreamInlet(info, max_buflen=1, recover=False).info(_HEADER_TIMEOUT_S).as_xml())
+    except (LslTimeoutError, LostError, InputError):
+        return None
+
+
+def _problems(
+    header: StreamHeader, is_complete: bool, created_at: float, n_same_id: Counter[tuple[str, str]]
+) -> tuple[str, ...]:
+    problems = []
+    if not is_complete:
+        problems.append("announced, but its full header cannot be had")
+    if not header.source_id:
+        problems.append("empty source_id: found again after a restart only by name and type")
+    elif n_same_id[header.source_id, header.type] > 1:
+        problems.append(f"source_id {header.source_id!r} is used by several streams of this type")
+    if created_at > _UNIX_TIME_S:
+        problems.append("its clock counts from 1970: its stamps are probably Unix time")
+    return tuple(problems)

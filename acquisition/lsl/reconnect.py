@@ -1,0 +1,406 @@
+"""Judges a live stream: silent or not, the same after its return or not, on which clock.
+
+Plain calculations without LSL; time comes in through ``now``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from acquisition.errors import InputError
+from acquisition.header import parse_header
+from acquisition.lsl.discovery import resolve
+from acquisition.lsl.inlet import OpenInlet, measure_offset, open_inlet
+from acquisition.types import Kind, StreamHeader
+
+STALE_S = 2.0
+
+#: A stamp this far from now cannot come from a computer's LSL clock, which counts from its start.
+_OTHER_CLOCK_S = 1e8
+_DAY_S = 86_400.0
+_NOT_THE_SAME_CLOCK_S = 5.0
+_MOST_AHEAD_S = 5.0  # nothing comes from the future
+_MOST_BEHIND_S = 120.0  # no sender keeps samples for longer
+
+
+class Watchdog:
+    """Tells when a stream falls silent and when it speaks again.
+
+    Parameters
+    ----------
+    now : float
+        LSL seconds; silence counts from here.
+    stale_s : float
+        How long a stream may be silent. ``inf`` for markers, which may be silent for ever.
+    """
+
+    def __init__(self, now: float, stale_s: float = STALE_S) -> None:
+        self.is_stale = False
+        self._stale_s = stale_s
+        self._heard = now
+
+    def hear(self, now: float) -> bool:
+        """Take note of samples at ``now``; True if this ends a silence."""
+        self._heard = now
+        was_stale, self.is_stale = self.is_stale, False
+        return was_stale
+
+    def check(self, now: float) -> bool:
+        """Return True once when the silence has become too long."""
+        return now - self._heard >= self._stale_s and self.declare()
+
+    def declare(self) -> bool:
+        """Call the stream stale at once, because its sender is gone; True if it was not before."""
+        was_stale, self.is_stale = self.is_stale, True
+        return not was_stale
+
+    def silent_s(self, now: float) -> float:
+        """Return the seconds since the last sample."""
+        return max(0.0, now - self._heard)
+
+
+class Verdict(StrEnum):
+    """What to do about the streams that answer to a silent one's identity."""
+
+    WAIT = "wait"  # nobody answers, or only the silent sender itself
+    OPEN = "open"
+    AMBIGUOUS = "ambiguous"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, the uid it is about and the sentence for the user."""
+
+    verdict: Verdict
+    uid: str = ""
+    message: str = ""
+
+
+def is_same_stream(old: StreamHeader, new: StreamHeader) -> bool:
+    """Tell whether a stream may be the return of ``old``: same type and source_id, else same name.
+
+    The name may change when there is a source_id. The uid is new after every start and says nothing.
+    """
+    if old.type != new.type:
+        return False
+    return old.source_id == new.source_id and (bool(old.source_id) or old.name == new.name)
+
+
+def judge_return(
+    old: StreamHeader, answering: Sequence[StreamHeader], is_lost: bool, refused: Collection[str] = ()
+) -> Judgement:
+    """Decide which of the answering streams takes over from a silent one.
+
+    Parameters
+    ----------
+    old : StreamHeader
+        The stream as it was opened.
+    answering : sequence of StreamHeader
+        All streams on the network, without ``desc``.
+    is_lost : bool
+        The connection is gone, so the same sender may be opened again.
+    refused : collection of str
+        uids that were refused already.
+    """
+    same = [header for header in answering if is_same_stream(old, header)]
+    if len(same) > 1:
+        senders = " and ".join(f"{header.name!r} on {header.hostname}" for header in same)
+        uids = ",".join(sorted(header.uid for header in same))
+        return Judgement(
+            Verdict.AMBIGUOUS, uids, f"{len(same)} streams claim to be {old.name!r}: {senders}; stop one"
+        )
+    if not same or same[0].uid in refused or (same[0].uid == old.uid and not is_lost):
+        return Judgement(Verdict.WAIT)
+    if difference := differences(old, same[0]):
+        return Judgement(Verdict.REFUSE, same[0].uid, refusal(old, difference))
+    return Judgement(Verdict.OPEN, same[0].uid)
+
+
+def refusal(old: StreamHeader, difference: str) -> str:
+    """Return the sentence for a stream that came back changed."""
+    return f"{old.name!r} came back changed and is not used: {difference}; restart the program to take it"
+
+
+def differences(old: StreamHeader, new: StreamHeader) -> str:
+    """Return in words, with both values, what makes a returned stream another one; "" if nothing does.
+
+    Channel labels are compared where both headers have them: a header as resolved has none.
+    """
+    found = []
+    if old.nominal_sfreq != new.nominal_sfreq:
+        found.append(f"{new.nominal_sfreq:g} Hz, was {old.nominal_sfreq:g} Hz")
+    if old.n_channels != new.n_channels:
+        found.append(f"{new.n_channels} channels, were {old.n_channels}")
+    if old.channel_format != new.channel_format:
+        found.append(f"format {new.channel_format}, was {old.channel_format}")
+    if old.channels and new.channels and not found and old.channels != new.channels:
+        changed = [
+            f"channel {i} is {b.label} [{b.unit}], was {a.label} [{a.unit}]"
+            for i, (a, b) in enumerate(zip(old.channels, new.channels, strict=True))
+            if a != b
+        ]
+        found.append(", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else ""))
+    return "; ".join(found)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a stream's stamps get onto the LSL clock of this computer."""
+
+    offset_s: float
+    message: str = ""  # a notice, or the reason for refusing
+    is_refused: bool = False
+    is_unix: bool = False
+    by_arrival: bool = False  # a measured offset was set aside
+
+    def fits(self, stamp: float, now: float) -> bool:
+        """Tell whether a sample that has just arrived can bear this stamp."""
+        distance = stamp + self.offset_s - now
+        return abs(distance) < _DAY_S if self.is_unix else -_MOST_BEHIND_S <= distance <= _MOST_AHEAD_S
+
+
+def place(stamp: float, offset_s: float | None, now: float, unix_offset_s: float) -> Placement:
+    """Decide the offset of a stream from one of its first stamps.
+
+    Parameters
+    ----------
+    stamp : float
+        A stamp of a sample that has just arrived, seconds on the sender's clock.
+    offset_s : float or None
+        The measured clock offset, None if it could not be measured.
+    now : float
+        LSL seconds.
+    unix_offset_s : float
+        LSL seconds minus Unix seconds on this computer.
+    """
+    distance = stamp + (offset_s or 0.0) - now
+    if abs(distance) > _OTHER_CLOCK_S:
+        if abs(stamp + unix_offset_s - now) < _DAY_S:
+            return Placement(
+                unix_offset_s,
+                "stamps are Unix time, not LSL time: mapped by this computer's own clocks",
+                is_unix=True,
+            )
+        return Placement(
+            0.0,
+            f"stamps lie {distance:.3g} s from now and are neither LSL nor Unix time: not used",
+            is_refused=True,
+        )
+    if offset_s is not None:
+        measured = Placement(offset_s)
+        if measured.fits(stamp, now):
+            return measured
+        side = "ahead of" if distance > 0 else "behind"
+        return Placement(
+            now - stamp,
+            f"stamps lie {abs(distance):.0f} s {side} the LSL clock: mapped by their arrival",
+            by_arrival=True,
+        )
+    if abs(distance) > _NOT_THE_SAME_CLOCK_S:
+        return Placement(
+            now - stamp,
+            "the sender does not answer clock questions: its offset is guessed from arrival times",
+        )
+    return Placement(0.0, "the sender does not answer clock questions: its clock is taken as this computer's")
+
+
+_MEASURE_EVERY_S = 5.0
+_MEASURE_TIMEOUT_S = 2.0
+_RESOLVE_S = 0.6  # below 0.5 s liblsl misses streams
+_CONNECT_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Offset:
+    """A clock offset measured on one inlet; ``measured`` is None where the sender did not answer."""
+
+    key: str
+    uid: str
+    measured: tuple[float, float] | None  # (raw time, offset)
+
+
+class OffsetMeter:
+    """Measures the clock offset of every inlet each five seconds, in a thread of its own.
+
+    A question can hang until its timeout; then the other streams' answers are late by as much, and
+    reading is not.
+    """
+
+    def __init__(self, every_s: float = _MEASURE_EVERY_S) -> None:
+        self.error: Exception | None = None  # what ended the thread
+        self.measured: deque[Offset] = deque(maxlen=1000)
+        self._inlets: dict[str, OpenInlet] = {}
+        self._retired: deque[OpenInlet] = deque()
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lsl-offsets", daemon=True)
+
+    def start(self) -> None:
+        """Begin measuring."""
+        self._thread.start()
+
+    def watch(self, key: str, opened: OpenInlet | None) -> None:
+        """Measure on this inlet from now on; None ends it."""
+        inlets = dict(self._inlets)
+        if opened is None:
+            inlets.pop(key, None)
+        else:
+            inlets[key] = opened
+        self._inlets = inlets  # replaced whole, so the thread never sees a change half made
+
+    def retire(self, opened: OpenInlet) -> None:
+        """Close an inlet here, because it can take a while."""
+        self._retired.append(opened)
+
+    def close(self) -> None:
+        """Stop; waits at most for the running question."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(_MEASURE_TIMEOUT_S + 1.0)
+        self._inlets = {}
+        self._retired.clear()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(self._every_s):
+                self._retired.clear()
+                self._measure_all()
+        except Exception as error:
+            self.error = error
+
+    def _measure_all(self) -> None:
+        for key, opened in self._inlets.items():
+            if self._stop.is_set():
+                return
+            measured = measure_offset(opened.inlet, _MEASURE_TIMEOUT_S)
+            self.measured.append(Offset(key, opened.header.uid, measured))
+
+
+@dataclass
+class Search:
+    """A stream that is looked for."""
+
+    kind: Kind
+    header: StreamHeader
+    uid: str  # of the sender that fell silent
+    is_lost: bool
+    told: set[str] = field(default_factory=set)  # uids that were refused or called ambiguous
+
+
+@dataclass(frozen=True, eq=False)
+class Returned:
+    """What a search found: an open inlet, or a sentence for the user and whether it is a refusal."""
+
+    key: str
+    opened: OpenInlet | None = None
+    message: str = ""
+    is_refused: bool = False
+
+
+class Searcher:
+    """Looks for silent streams on the network until they are found, in a thread of its own.
+
+    Parameters
+    ----------
+    resolve_streams : callable
+        Returns the ``pylsl.StreamInfo`` of all streams that answer.
+    """
+
+    def __init__(self, resolve_streams: Callable[[], list[Any]] = lambda: resolve(_RESOLVE_S)) -> None:
+        self.returned: deque[Returned] = deque()
+        self.error: Exception | None = None  # what ended the thread
+        self._resolve = resolve_streams
+        self._searches: Mapping[str, Search] = {}
+        self._lock = threading.Lock()
+        self._wanted = threading.Event()
+        self._stop = False
+        self._thread = threading.Thread(target=self._run, name="lsl-search", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the thread sleeps while nothing is looked for."""
+        self._thread.start()
+
+    def look_for(self, key: str, search: Search) -> None:
+        """Search until `forget`."""
+        with self._lock:
+            self._searches = {**self._searches, key: search}
+        self._wanted.set()
+
+    def forget(self, key: str) -> None:
+        """The stream is back."""
+        with self._lock:
+            self._searches = {other: search for other, search in self._searches.items() if other != key}
+
+    def close(self) -> None:
+        """Stop; waits at most for the running search."""
+        self._stop = True
+        self._wanted.set()
+        if self._thread.is_alive():
+            self._thread.join(_CONNECT_TIMEOUT_S + 3.0)
+
+    def _run(self) -> None:
+        try:
+            self._search()
+        except Exception as error:
+            self.error = error
+
+    def _search(self) -> None:
+        while not self._stop:
+            self._wanted.wait()
+            searches = self._searches
+            if not searches:
+                self._wanted.clear()
+                if self._searches:  # one was added in between
+                    self._wanted.set()
+                continue
+            self.look_once(searches)
+
+    def look_once(self, searches: Mapping[str, Search]) -> None:
+        """Resolve once and put what is found into ``returned``."""
+        infos = {info.uid(): info for info in self._resolve()}
+        headers = [header for info in infos.values() if (header := _header(info)) is not None]
+        to_open: list[tuple[str, Search, Any]] = []
+        for key, search in searches.items():
+            judgement = judge_return(search.header, headers, search.is_lost, search.told)
+            if judgement.verdict is Verdict.OPEN:
+                to_open.append((key, search, infos[judgement.uid]))
+            elif judgement.verdict is not Verdict.WAIT and judgement.uid not in search.told:
+                search.told.add(judgement.uid)
+                self.returned.append(
+                    Returned(key, message=judgement.message, is_refused=judgement.verdict is Verdict.REFUSE)
+                )
+        if not to_open or self._stop:
+            return
+        with ThreadPoolExecutor(max_workers=len(to_open)) as pool:
+            found = [one for one in pool.map(lambda args: _reopen(*args), to_open) if one is not None]
+        for one in found:
+            if one.opened is not None:  # before it is handed over: afterwards it may be lost again
+                self.forget(one.key)
+        self.returned.extend(found)
+
+
+def _header(info: Any) -> StreamHeader | None:
+    """Return a header without ``desc``; None for somebody's stream that describes itself in no usable way."""
+    try:
+        return parse_header(info.as_xml())
+    except InputError:
+        return None
+
+
+def _reopen(key: str, search: Search, info: Any) -> Returned | None:
+    """Connect and compare the full headers; None if the sender vanished again."""
+    try:
+        opened = open_inlet(info, search.kind, _CONNECT_TIMEOUT_S)
+    except InputError:
+        return None  # it is still looked for
+    if difference := differences(search.header, opened.header):
+        search.told.add(opened.header.uid)
+        return Returned(key, message=refusal(search.header, difference), is_refused=True)
+    return Returned(key, opened)

@@ -1,0 +1,480 @@
+"""The clock map an own recording carries, followed instead of estimated again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.types import MapSegment
+from acquisition.xdf.scan import LARGEST_TIME_S
+
+
+class RecordedMap:
+    """Follows the segments an own recording carries.
+
+    A segment begins at the very sample it was made for, found by its stamp; samples before the first such
+    sample are estimated. Segments whose sample is not in the file (it was made before the recording began)
+    are passed over.
+    """
+
+    _SAME_STAMP_S = 1e-6  # two inlets deduce a stamp by the same sums, and text keeps every digit
+
+    def __init__(self, segments: Sequence[MapSegment]) -> None:
+        self._segments = list(segments)
+        raw_starts = np.array([segment.raw_start for segment in segments])
+        self._order = np.argsort(raw_starts, kind="stable")
+        self._raw_starts = raw_starts[self._order]
+        self._has_begun = False  # a sample was mapped
+        self._running = -1  # index of the segment in force; -1: none yet, times are estimated
+        self._count = 0  # samples since the running segment began
+
+    def map(
+        self,
+        stamps: NDArray[np.float64],
+        estimate: Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.bool_]]],
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return times and break flags."""
+        times = np.empty(len(stamps))
+        breaks = np.zeros(len(stamps), dtype=bool)
+        begins = self._begins(stamps)
+        if not self._has_begun:
+            self._has_begun = True
+            self._take_offset_from_before(stamps[0])
+        for at, end, segment in zip(
+            [0, *(at for at, _ in begins)],
+            [*(at for at, _ in begins), len(stamps)],
+            [None, *(index for _, index in begins)],
+            strict=True,
+        ):
+            if segment is not None:
+                self._running, self._count = segment, 0
+                breaks[at] = self._segments[segment].is_break
+            if end == at:
+                continue
+            if self._running < 0:
+                times[at:end], breaks[at:end] = estimate(stamps[at:end])
+            else:
+                times[at:end] = self._piece(stamps[at:end])
+        return times, breaks
+
+    def _piece(self, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
+        segment = self._segments[self._running]
+        if segment.period_s == 0:
+            return stamps + segment.offset_s
+        counts = np.arange(self._count, self._count + len(stamps), dtype=np.float64)
+        self._count += len(stamps)
+        times: NDArray[np.float64] = segment.t_start + counts * segment.period_s
+        return times
+
+    def _begins(self, stamps: NDArray[np.float64]) -> list[tuple[int, int]]:
+        """Return (position, segment) wherever a later segment begins in ``stamps``."""
+        nearest = np.searchsorted(self._raw_starts, stamps - self._SAME_STAMP_S)
+        nearest = np.minimum(nearest, len(self._raw_starts) - 1)
+        same = np.abs(self._raw_starts[nearest] - stamps) <= self._SAME_STAMP_S
+        found, newest = [], self._running
+        for at in np.flatnonzero(same):
+            segment = int(self._order[nearest[at]])
+            if segment > newest:
+                found.append((int(at), segment))
+                newest = segment
+        return found
+
+    def _take_offset_from_before(self, stamp: float) -> None:
+        """Let an offset that was in force when the recording began hold from its first sample."""
+        before = np.flatnonzero(self._raw_starts <= stamp)
+        if len(before) and self._segments[int(self._order[before[-1]])].period_s == 0:
+            self._running = int(self._order[before[-1]])
+
+
+#: Offsets or times that jump by more than this mean that a clock was reset, not that it drifted.
+RESET_S = 1.0
+_N_SMOOTHED = 7  # offsets in the running median
+_N_KEPT = 100_000
+
+
+class OffsetTrack:
+    """Tells which offset was in force at a stamp: LSL time = raw stamp + offset."""
+
+    def __init__(self) -> None:
+        self._epochs: list[_Epoch] = []
+        self._epoch = 0
+
+    def add(self, raw_time: float, offset_s: float) -> None:
+        """Take a measurement made when the sender's clock showed ``raw_time``."""
+        if not self._epochs or self._is_reset(raw_time, offset_s):
+            self._epochs.append(_Epoch())
+        self._epochs[-1].add(raw_time, offset_s)
+
+    def _is_reset(self, raw_time: float, offset_s: float) -> bool:
+        epoch = self._epochs[-1]
+        return raw_time < epoch.raw_times[-1] - RESET_S or abs(offset_s - epoch.newest[-1]) > RESET_S
+
+    def in_force(self, stamps: NDArray[np.float64], last: float) -> NDArray[np.float64]:
+        """Return the offset in force at each stamp, switching epochs where the clock was reset.
+
+        ``last`` is the LSL time of the sample before the first, or NaN.
+        """
+        offsets = self._in_epoch(self._epoch, stamps)
+        times = stamps + offsets
+        start = 0
+        while self._epoch + 1 < len(self._epochs) and start < len(stamps):
+            steps = np.diff(times[start:], prepend=last if start == 0 else times[start - 1])
+            jumps = np.flatnonzero(np.abs(steps) > RESET_S)
+            if np.isnan(last) and start == 0:
+                jumps = self._first_sample_fits_better(stamps, times)
+            if len(jumps) == 0:
+                break
+            at = start + int(jumps[0])
+            other = self._in_epoch(self._epoch + 1, stamps[at:])
+            before = times[at - 1] if at > 0 else last
+            if np.isnan(before) or abs(stamps[at] + other[0] - before) < abs(times[at] - before):
+                self._epoch += 1
+                offsets[at:] = other
+                times[at:] = stamps[at:] + other
+            start = at + 1
+        return offsets
+
+    def _first_sample_fits_better(
+        self, stamps: NDArray[np.float64], times: NDArray[np.float64]
+    ) -> NDArray[np.intp]:
+        """Return [0] where a stream that starts after a reset belongs to the next epoch."""
+        here = np.array(self._epochs[self._epoch].raw_times)
+        following = np.array(self._epochs[self._epoch + 1].raw_times)
+        nearer = np.abs(following - stamps[0]).min() < np.abs(here - stamps[0]).min()
+        if nearer:
+            return np.array([0])
+        steps = np.diff(times)
+        return np.flatnonzero(np.abs(steps) > RESET_S) + 1
+
+    def _in_epoch(self, epoch: int, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not self._epochs:
+            return np.zeros(len(stamps))
+        return self._epochs[epoch].at(stamps)
+
+
+class _Epoch:
+    """Offsets between two clock resets: a running median over the last few, so that it stays causal."""
+
+    def __init__(self) -> None:
+        self.newest: deque[float] = deque(maxlen=_N_SMOOTHED)  # offsets as measured
+        self.raw_times: list[float] = []
+        self.medians: list[float] = []
+        self._arrays: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    def add(self, raw_time: float, offset_s: float) -> None:
+        self.newest.append(offset_s)
+        self.raw_times.append(raw_time)
+        self.medians.append(float(np.median(self.newest)))
+        self._arrays = None
+        # Six days of measurements; a file gives all of its offsets before its first sample.
+        del self.raw_times[:-_N_KEPT], self.medians[:-_N_KEPT]
+
+    def at(self, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the offset in force at each stamp; before the first measurement, the first."""
+        if self._arrays is None:
+            self._arrays = (np.array(self.raw_times), np.array(self.medians))
+        raw_times, medians = self._arrays
+        at = np.searchsorted(raw_times, stamps, side="right") - 1
+        return medians[np.maximum(at, 0)]
+
+
+_BLOCK_S = 0.25  # how often the line is corrected
+_FIRST_MEMORY = 4  # blocks of trust in the nominal rate
+_LONGEST_MEMORY = 120  # blocks, 30 s: afterwards the line follows slow drift
+
+
+class SampleLine:
+    """Counts samples along a line kept on the stamps by an alpha-beta filter with growing memory.
+
+    The gains are those of a least-squares line over the blocks seen so far (growing-memory
+    alpha-beta filter), capped so that the memory never exceeds `_LONGEST_MEMORY` blocks.
+    """
+
+    def __init__(self, nominal_sfreq: float) -> None:
+        self._period = 1.0 / nominal_sfreq
+        self._n_block = max(1, round(_BLOCK_S * nominal_sfreq))
+        self._n_memory = _FIRST_MEMORY
+        self._t_start = float("nan")  # line time of the running block's first sample
+        self._errors: list[NDArray[np.float64]] = []  # stamps minus line in the running block
+        self._n_in_block = 0
+
+    def copy(self) -> SampleLine:
+        """Return a line that goes on from here as this one would."""
+        other = copy(self)
+        other._errors = list(self._errors)
+        return other
+
+    def follow(
+        self, placed: NDArray[np.float64], max_gap_s: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[tuple[int, float, float]]]:
+        """Return line times, break flags and (position, start time, period) of each new line piece."""
+        n_samples = len(placed)
+        times = np.empty(n_samples)
+        breaks = np.zeros(n_samples, dtype=bool)
+        starts: list[tuple[int, float, float]] = []
+        at = 0
+        while at < n_samples:
+            if self._n_in_block == 0:
+                if np.isnan(self._t_start):
+                    self._t_start = float(placed[at])
+                    breaks[at] = True
+                starts.append((at, self._t_start, self._period))
+            end = min(n_samples, at + self._n_block - self._n_in_block)
+            counts = np.arange(self._n_in_block, self._n_in_block + end - at)
+            line = self._t_start + counts * self._period
+            errors = placed[at:end] - line
+            astray = np.flatnonzero((errors > max_gap_s) | (errors < -RESET_S))
+            if len(astray):
+                end = at + int(astray[0])
+                line, errors = line[: astray[0]], errors[: astray[0]]
+            times[at:end] = line
+            self._errors.append(errors)
+            self._n_in_block += end - at
+            at = end
+            if len(astray):
+                self._begin_after_gap(float(placed[at]))
+                breaks[at] = True
+            elif self._n_in_block == self._n_block:
+                self._correct()
+        return times, breaks, starts
+
+    def _begin_after_gap(self, time: float) -> None:
+        """Start a new piece at ``time``; unlearn the rate if not one block ever fitted it."""
+        if self._n_memory == _FIRST_MEMORY and self._n_in_block > 4:
+            measured = (time - self._t_start) / self._n_in_block
+            if 0 < measured < 100 * self._period and not 0.8 < measured / self._period < 1.25:
+                self._period = measured
+                self._n_block = max(1, round(_BLOCK_S / measured))
+        self._t_start = time
+        self._n_in_block = 0
+        self._errors = []
+
+    def _correct(self) -> None:
+        """Move the line by the block's mean error, and its slope by the share that repeats."""
+        n = self._n_memory
+        alpha = 2 * (2 * n - 1) / (n * (n + 1))
+        beta = 6 / (n * (n + 1))
+        error = float(np.concatenate(self._errors).mean())
+        t_next = self._t_start + self._n_block * self._period + alpha * error
+        newest = self._t_start + (self._n_block - 1) * self._period
+        # Late stamps that were caught up later must not turn time back.
+        self._t_start = max(t_next, newest + 0.25 * self._period)
+        self._period *= 1 + min(max(beta * error / (self._n_block * self._period), -0.2), 0.2)
+        self._n_memory = min(n + 1, _LONGEST_MEMORY)
+        self._n_in_block = 0
+        self._errors = []
+
+
+_N_SEGMENTS = 10_000  # 40 min of a regular stream: bounds what is kept where nobody publishes the map
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """Samples on the LSL clock.
+
+    ``times`` is (n_kept,), strictly increasing; ``breaks`` are positions in it; ``keep`` is a mask over
+    the samples handed in, or None when all were kept.
+    """
+
+    times: NDArray[np.float64]
+    breaks: tuple[int, ...]
+    keep: NDArray[np.bool_] | None = None
+
+
+class ClockMapper:
+    """Maps one stream's stamps to LSL seconds.
+
+    Parameters
+    ----------
+    stream : str
+        Identity written into published segments, ``name|type|source_id``.
+    nominal_sfreq : float
+        Hz; 0 for an irregular stream, which is never dejittered. A wrong rate is unlearned.
+    dejitter : bool
+        Count samples instead of trusting each stamp. Not for streams that drop samples.
+    max_gap_s : float
+        A longer hole between stamps is a gap: the first sample after it is marked as a break.
+    offset_mean_s : float
+        ``desc/synchronization/offset_mean``: a known device delay, subtracted from every stamp.
+    recorded : sequence of MapSegment
+        The map that was in force when an own recording was made; followed where it applies.
+    allow_ties : bool
+        Keep samples with equal stamps: two markers may mean one moment.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        nominal_sfreq: float,
+        *,
+        dejitter: bool = True,
+        max_gap_s: float = 0.1,
+        offset_mean_s: float = 0.0,
+        recorded: Sequence[MapSegment] = (),
+        allow_ties: bool = False,
+    ) -> None:
+        self.stream = stream
+        self.offsets = OffsetTrack()
+        self.n_dropped = 0  # samples that would have gone back in time
+        self._nominal_sfreq = nominal_sfreq
+        self._max_gap_s = max_gap_s
+        self._offset_mean_s = offset_mean_s
+        self._line = SampleLine(nominal_sfreq) if dejitter and nominal_sfreq > 0 else None
+        self._recorded = RecordedMap(recorded) if recorded else None
+        self._allow_ties = allow_ties
+        self._last_stamp = float("nan")
+        self._last = float("nan")  # mapped time of the newest kept sample
+        self._last_offset_mapped = float("nan")  # before dejittering
+        self._segments: deque[MapSegment] = deque(maxlen=_N_SEGMENTS)
+        self._noted_offset = float("nan")
+
+    def add_offset(self, raw_time: float, offset_s: float) -> None:
+        """Take a clock-offset measurement: LSL time = raw + ``offset_s`` near ``raw_time``."""
+        self.offsets.add(raw_time, offset_s)
+
+    def map(self, stamps: NDArray[np.float64]) -> Mapped:
+        """Map consecutive stamps.
+
+        Parameters
+        ----------
+        stamps : ndarray, (n_samples,)
+            Raw stamps, seconds on the sender's clock.
+
+        Returns
+        -------
+        Mapped
+            Samples that would go back in time (a clock set back, a duplicate) are left out and counted.
+        """
+        stamps, n_unplaced = self._without_nan(np.asarray(stamps, dtype=np.float64))
+        if n_unplaced:
+            rest = self.map(stamps) if len(stamps) else Mapped(np.empty(0), ())
+            kept = np.ones(len(stamps), dtype=bool) if rest.keep is None else rest.keep
+            return Mapped(rest.times, rest.breaks, np.concatenate([np.zeros(n_unplaced, dtype=bool), kept]))
+        if len(stamps) == 0:
+            return Mapped(np.empty(0), ())
+        if self._recorded is not None:
+            times, breaks = self._recorded.map(stamps, self._map_estimated)
+            if self._line is None:
+                breaks |= self._gaps(times)
+        else:
+            times, breaks = self._map_estimated(stamps)
+        return self._increasing(times, breaks)
+
+    def copy(self) -> ClockMapper:
+        """Return a mapper that maps on from here as this one would, with no segments to publish.
+
+        Both share the measured offsets, which nobody adds to any more.
+        """
+        other = copy(self)
+        other.offsets = copy(self.offsets)
+        other._line = self._line.copy() if self._line is not None else None
+        other._recorded = copy(self._recorded)
+        other._segments = deque(maxlen=_N_SEGMENTS)
+        return other
+
+    def take_segments(self) -> list[MapSegment]:
+        """Return the segments that began since the last call."""
+        segments = list(self._segments)
+        self._segments.clear()
+        return segments
+
+    def restate(self) -> None:
+        """State the map in force again as a new segment, for a recording that begins now."""
+        self._noted_offset = float("nan")
+
+    def _map_estimated(self, stamps: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return times (n,) and break flags (n,) from offsets and, for regular streams, the line."""
+        offsets = self.offsets.in_force(stamps, self._last_offset_mapped)
+        self._last_offset_mapped = float(stamps[-1] + offsets[-1])
+        offsets = offsets - self._offset_mean_s
+        placed = stamps + offsets
+        if self._line is None:
+            breaks = self._gaps(placed)
+            self._note_offset(stamps, placed, offsets, breaks)
+            return placed, breaks
+        times, breaks, starts = self._line.follow(placed, self._max_gap_s)
+        for at, t_start, period in starts:
+            self._segments.append(
+                MapSegment(
+                    stream=self.stream,
+                    raw_start=float(stamps[at]),
+                    t_start=t_start,
+                    period_s=period,
+                    offset_s=0.0,
+                    sfreq=self._nominal_sfreq,
+                    is_break=bool(breaks[at]),
+                )
+            )
+        return times, breaks
+
+    def _without_nan(self, stamps: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+        """Return stamps where each broken one follows its predecessor, and how many had none to follow.
+
+        One NaN would otherwise make the line, and with it every later time, NaN.
+        """
+        broken = ~(np.abs(stamps) < LARGEST_TIME_S)  # NaN compares False
+        if not broken.any():
+            self._last_stamp = float(stamps[-1]) if len(stamps) else self._last_stamp
+            return stamps, 0
+        n_unplaced = 0
+        if np.isnan(self._last_stamp):
+            n_unplaced = len(stamps) if broken.all() else int(np.argmin(broken))
+            self.n_dropped += n_unplaced
+        stamps, broken = stamps[n_unplaced:].copy(), broken[n_unplaced:]
+        period_s = 1.0 / self._nominal_sfreq if self._nominal_sfreq > 0 else 0.0
+        for at in np.flatnonzero(broken):
+            stamps[at] = (stamps[at - 1] if at else self._last_stamp) + period_s
+        if len(stamps):
+            self._last_stamp = float(stamps[-1])
+        return stamps, n_unplaced
+
+    def _gaps(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return where an irregular stream has a hole, (n,) bool; its very first sample counts as one."""
+        return ~(np.diff(times, prepend=self._last) <= self._max_gap_s)
+
+    def _note_offset(
+        self,
+        stamps: NDArray[np.float64],
+        placed: NDArray[np.float64],
+        offsets: NDArray[np.float64],
+        breaks: NDArray[np.bool_],
+    ) -> None:
+        changed = np.flatnonzero(np.diff(offsets, prepend=self._noted_offset) != 0)  # NaN differs from all
+        for at in changed:
+            self._segments.append(
+                MapSegment(
+                    stream=self.stream,
+                    raw_start=float(stamps[at]),
+                    t_start=float(placed[at]),
+                    period_s=0.0,
+                    offset_s=float(offsets[at]),
+                    sfreq=0.0,
+                    is_break=bool(breaks[at]),
+                )
+            )
+        self._noted_offset = float(offsets[-1])
+
+    def _increasing(self, times: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Mapped:
+        """Leave out what would go back in time."""
+        steps = np.diff(times, prepend=self._last)
+        goes_back = steps < 0 if self._allow_ties else steps <= 0  # NaN before the first sample is False
+        if not goes_back.any():
+            self._last = float(times[-1])
+            return Mapped(times, tuple(np.flatnonzero(breaks).tolist()))
+        highest = np.maximum.accumulate(np.fmax(times, self._last))
+        previous = np.concatenate([[self._last], highest[:-1]])
+        keep = ~(times < previous) if self._allow_ties else ~(times <= previous)
+        self.n_dropped += int((~keep).sum())
+        # A sample after a dropped one continues nothing unless only a stamp or two went astray.
+        kept_times = times[keep]
+        kept_breaks = breaks[keep]
+        if len(kept_times):
+            gaps = np.diff(kept_times, prepend=self._last) > self._max_gap_s
+            kept_breaks = kept_breaks | gaps
+            self._last = float(kept_times[-1])
+        return Mapped(kept_times, tuple(np.flatnonzero(kept_breaks).tolist()), keep)

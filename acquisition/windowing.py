@@ -1,0 +1,408 @@
+"""What a window is made of: step lengths, grids and the rules of presence. Part of every checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from acquisition.errors import InputError
+from acquisition.ring import Ring
+from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, Kind, Step, StreamSpec, Window
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """Geometry of windows on the data's clock; all times in seconds.
+
+    A *step* is one time step of a modality. Steps end on the hop grid, ``t = index * hop_s``.
+
+    Raises
+    ------
+    InputError
+        If a value is not positive, exceeds what it is a part of, or is no multiple of the hop.
+    """
+
+    hop_s: float = 0.25  # a new window every hop; divides 1 s
+    eeg_step_s: float = 1.0
+    eeg_shift_s: float = 1.0
+    eeg_n_steps: int = 10
+    eeg_run_in: int = 0  # steps before these that a streaming network has seen; they count for nothing else
+    eye_step_s: float = 4.0
+    eye_shift_s: float = 1.0
+    eye_n_steps: int = 10
+    pupil_s: float = 10.0  # pupil DE needs longer than a step: its lowest band starts at 0.1 Hz
+    voice_s: float = 5.0
+    voice_grid_s: float = 0.5
+    voice_min_s: float = 2.0
+    face_s: float = 5.0
+    face_grid_s: float = 0.5
+    face_min_frames: int = 2
+    min_valid_steps: int = 3  # EEG and eye, including the newest; all of them where a window has fewer
+    min_coverage: float = 0.9  # of a step's samples
+    min_valid_gaze: float = 0.5  # share of a step's gaze samples in which the tracker saw an eye
+    max_gap_s: float = 0.1  # a longer hole is a gap: no step spans it
+    lateness_s: float = 0.15  # how long a window waits for a late stream
+
+    def __post_init__(self) -> None:
+        self._check_sizes()
+        for name in ("eeg_shift_s", "eye_shift_s", "voice_grid_s", "face_grid_s"):
+            value = getattr(self, name)
+            if abs(value / self.hop_s - round(value / self.hop_s)) > 1e-9:
+                raise InputError(
+                    f"hop_s must divide {name}: {value} s is no multiple of {self.hop_s} s",
+                    where="window config",
+                    remedy="use a hop of 0.1, 0.125, 0.25 or 0.5 s",
+                )
+
+    def _check_sizes(self) -> None:
+        """Refuse what no window can be cut with."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name == "eeg_run_in":
+                continue
+            if not (value > 0 and math.isfinite(value)):  # NaN is refused too
+                raise InputError(f"{entry.name}: expected more than 0, got {value}", where="window config")
+        if self.eeg_run_in < 0:
+            raise InputError(f"eeg_run_in: expected 0 or more, got {self.eeg_run_in}", where="window config")
+        for small, large in (
+            ("min_coverage", 1.0),
+            ("min_valid_gaze", 1.0),
+            ("min_valid_steps", max(self.eeg_n_steps, self.eye_n_steps)),
+            ("voice_min_s", self.voice_s),
+            ("voice_grid_s", self.voice_s),
+            ("face_min_frames", round(self.face_s / self.face_grid_s)),
+            ("eye_step_s", self.pupil_s),  # an eye step is cut as far back as the pupil's entropy looks
+        ):
+            value = getattr(self, small)
+            if value > large:
+                raise InputError(f"{small}: expected at most {large}, got {value}", where="window config")
+
+    def context_of(self, modality: str) -> float:
+        """Return how far back a window looks at a modality, seconds; the run-in is not counted."""
+        return {
+            "eeg": (self.eeg_n_steps - 1) * self.eeg_shift_s + self.eeg_step_s,
+            "eye": (self.eye_n_steps - 1) * self.eye_shift_s + max(self.eye_step_s, self.pupil_s),
+            "voice": self.voice_s + self.voice_grid_s,
+            "face": self.face_s + self.face_grid_s,
+        }[modality]
+
+    @property
+    def context_s(self) -> float:
+        """How far back a window can look at all, the run-in included."""
+        run_in_s = self.eeg_run_in * self.eeg_shift_s
+        return max(self.context_of("eeg") + run_in_s, *(self.context_of(modality) for modality in MODALITIES))
+
+
+#: A gaze sample counts as seen from this validity on.
+MIN_VALIDITY = 0.5
+
+_RATE_TOLERANCE = 0.02  # a measured rate this close to the nominal one is the nominal one
+_RATE_GRID = 0.005  # other rates are rounded to half a percent, so that they hold still
+
+
+def cut_eeg(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int, known: bool) -> Step:
+    """Cut the samples of ``eeg_step_s`` before the grid time, (n_channels, n_times)."""
+    t_end = index * config.hop_s
+    stop = ring.index_at(t_end)
+    sfreq = _rate(ring, stop, nominal_sfreq)
+    n_times = round(sfreq * config.eeg_step_s)
+    if n_times == 0 or stop == ring.start_index:
+        return Step(index, t_end, False, 0.0, sfreq)
+    n_inside = stop - ring.index_at(t_end - config.eeg_step_s)
+    coverage = min(1.0, n_inside / n_times)
+    start = stop - n_times
+    is_valid = bool(coverage >= config.min_coverage and start >= ring.last_break(stop))
+    if not is_valid or known:
+        return Step(index, t_end, is_valid, coverage, sfreq, known=is_valid and known)
+    return Step(index, t_end, True, coverage, sfreq, ring.data(start, stop).T.copy())
+
+
+def cut_eye(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int, known: bool) -> Step:
+    """Cut gaze samples of the step and, for the pupil's DE, up to ``pupil_s`` before its end."""
+    t_end = index * config.hop_s
+    stop = ring.index_at(t_end)
+    sfreq = _rate(ring, stop, nominal_sfreq, irregular=True)
+    if stop == ring.start_index or sfreq == 0:
+        return Step(index, t_end, False, 0.0, sfreq)
+    begin = ring.index_at(t_end - config.eye_step_s)
+    unbroken = ring.last_break(stop)
+    coverage = min(1.0, (stop - max(begin, unbroken)) / (sfreq * config.eye_step_s))
+    validity = ring.data(begin, stop)[:, 4]
+    is_valid = bool(
+        coverage >= config.min_coverage
+        and ring.times(unbroken, unbroken + 1)[0] <= t_end - config.eye_step_s + config.max_gap_s
+        and (validity >= MIN_VALIDITY).mean() >= config.min_valid_gaze
+    )
+    if not is_valid or known:
+        return Step(index, t_end, is_valid, coverage, sfreq, known=is_valid and known)
+    start = max(unbroken, ring.index_at(t_end - config.pupil_s))
+    return Step(
+        index, t_end, True, coverage, sfreq, ring.data(start, stop).copy(), ring.times(start, stop).copy()
+    )
+
+
+def cut_voice(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int, known: bool) -> Step:
+    """Cut whole grid steps of unbroken sound up to ``voice_s`` before the grid time, (n_times,)."""
+    t_end = index * config.hop_s
+    stop = ring.index_at(t_end)
+    sfreq = _rate(ring, stop, nominal_sfreq)
+    if stop == ring.start_index or sfreq == 0:
+        return Step(index, t_end, False, 0.0, sfreq)
+    is_newest_there = ring.times(stop - 1, stop)[0] >= t_end - config.max_gap_s
+    unbroken_s = (stop - ring.last_break(stop)) / sfreq if is_newest_there else 0.0
+    n_grid = min(round(config.voice_s / config.voice_grid_s), int(unbroken_s / config.voice_grid_s + 1e-6))
+    clip_s = n_grid * config.voice_grid_s
+    coverage = clip_s / config.voice_s
+    if clip_s < config.voice_min_s:
+        return Step(index, t_end, False, coverage, sfreq)
+    if known:
+        return Step(index, t_end, True, coverage, sfreq, known=True)
+    start = max(ring.last_break(stop), stop - round(clip_s * sfreq))
+    clip = ring.data(start, stop)[:, 0].copy()
+    if not np.isfinite(clip).all():  # one NaN would spread over the whole clip
+        return Step(index, t_end, False, coverage, sfreq)
+    return Step(index, t_end, True, coverage, sfreq, clip)
+
+
+def cut_face(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int, known: bool) -> Step:
+    """Take the newest frame before the grid time, if it is no older than the grid is wide."""
+    t_end = index * config.hop_s
+    stop = ring.index_at(t_end)
+    if stop == ring.start_index or ring.times(stop - 1, stop)[0] < t_end - config.face_grid_s:
+        return Step(index, t_end, False, 0.0, 0.0)
+    if known:
+        return Step(index, t_end, True, 1.0, 0.0, known=True)
+    return Step(index, t_end, True, 1.0, 0.0, ring.data(stop - 1, stop)[0], ring.times(stop - 1, stop).copy())
+
+
+def _rate(ring: Ring, stop: int, nominal: float, *, irregular: bool = False) -> float:
+    """Return the sampling rate features may assume, Hz, from up to 10 s before ``stop``.
+
+    The median interval serves irregular streams, which may drop samples; 0 if there is nothing to
+    measure and no nominal rate.
+    """
+    start = max(ring.last_break(stop), ring.start_index)
+    if stop - start < 3:
+        return nominal
+    start = max(start, ring.index_at(ring.times(stop - 1, stop)[0] - 10.0))
+    times = ring.times(start, stop)
+    span = float(times[-1] - times[0])
+    if span < 1.0 and nominal > 0:
+        return nominal
+    measured = 1.0 / float(np.median(np.diff(times))) if irregular else (len(times) - 1) / span
+    if nominal > 0 and abs(measured / nominal - 1) <= _RATE_TOLERANCE:
+        return nominal
+    return math.exp(round(math.log(measured) / _RATE_GRID) * _RATE_GRID)
+
+
+#: How each modality's steps are cut: (ring, nominal sfreq, config, index, known) -> Step.
+CUTTERS = {"eeg": cut_eeg, "eye": cut_eye, "face": cut_face, "voice": cut_voice}
+
+
+_KEEP_MARGIN_S = 5.0
+
+#: Tells whether the caller already has a valid step: (modality, step index).
+Known = Callable[[str, int], bool]
+
+
+def nothing_known(modality: str, index: int) -> bool:
+    """Have every valid step cut."""
+    return False
+
+
+class _Feed:
+    """One modality's stream: its ring, and whether windows wait for it."""
+
+    def __init__(self, spec: StreamSpec, keep_s: float) -> None:
+        self.spec = spec
+        self.ring = Ring(None if spec.kind is Kind.VIDEO else len(spec.ch_names), keep_s)
+        self.is_waited_for = True
+        self.newest_push = float("nan")
+        self.newest_arrival = float("nan")
+
+
+class Aligner:
+    """Rings of the modalities' streams and the grid that cuts them.
+
+    Parameters
+    ----------
+    config : WindowConfig
+        Geometry, from the checkpoint.
+    """
+
+    def __init__(self, config: WindowConfig) -> None:
+        self.config = config
+        self._feeds: dict[str, _Feed] = {}  # by modality
+        self._modality_of_stream: dict[str, str] = {}
+        self._next: int | None = None  # index of the next window to close
+        self._not_before = -math.inf
+        self.n_skipped = 0
+
+    # --- streams ---
+
+    def open(self, spec: StreamSpec) -> None:
+        """Take a stream in; one of the same modality is replaced."""
+        modality = MODALITY_OF_KIND.get(spec.kind)
+        if modality is None:
+            return
+        self._feeds[modality] = _Feed(spec, self.config.context_s + _KEEP_MARGIN_S)
+        self._modality_of_stream = {
+            key: name for key, name in self._modality_of_stream.items() if name != modality
+        }
+        self._modality_of_stream[spec.key] = modality
+
+    def wait_for(self, stream: str, waited_for: bool) -> None:
+        """Let windows wait for a stream, or stop waiting (stale, ended)."""
+        modality = self._modality_of_stream.get(stream)
+        if modality is not None:
+            self._feeds[modality].is_waited_for = waited_for
+
+    def start_at(self, time: float) -> None:
+        """Close no window that ends before ``time``."""
+        self._not_before = time
+
+    def pass_over(self, index: int) -> None:
+        """Leave out the windows before ``index`` uncounted, because nothing is in them."""
+        if self._next is not None:
+            self._next = max(self._next, index)
+
+    def push(self, chunk: Chunk) -> None:
+        """Append a chunk to its ring; streams of no modality are ignored."""
+        modality = self._modality_of_stream.get(chunk.stream)
+        if modality is None:
+            return
+        feed = self._feeds[modality]
+        feed.ring.append(chunk)
+        feed.newest_push = chunk.pushed if math.isfinite(chunk.pushed) else float(chunk.times[-1])
+        feed.newest_arrival = chunk.arrival
+
+    def spec(self, modality: str) -> StreamSpec | None:
+        """Return the stream behind a modality, if one is open."""
+        feed = self._feeds.get(modality)
+        return feed.spec if feed else None
+
+    # --- the grid ---
+
+    def due(self, now: float, complete_to: float | None) -> range:
+        """Return the indices of the windows that can close now, oldest first.
+
+        Parameters
+        ----------
+        now : float
+            LSL seconds.
+        complete_to : float or None
+            Time up to which nothing more can come (replay), or None (live: watermarks decide).
+        """
+        if self._next is None:
+            firsts = [f.ring.first_time for f in self._feeds.values() if not math.isnan(f.ring.first_time)]
+            if not firsts:
+                return range(0)
+            self._next = math.ceil(max(min(firsts), self._not_before) / self.config.hop_s)
+        if complete_to is None:
+            waited_for = [f.ring.newest_time for f in self._feeds.values() if f.is_waited_for]
+            watermark = min((t for t in waited_for if not math.isnan(t)), default=-math.inf)
+            complete_to = max(watermark, now - self.config.lateness_s)
+        last = math.floor(complete_to / self.config.hop_s + 1e-9)
+        return range(self._next, last + 1)
+
+    def cut(self, index: int, now: float, *, live: bool, known: Known = nothing_known) -> Window:
+        """Close window ``index`` and everything before it.
+
+        Parameters
+        ----------
+        known : callable
+            Steps it answers True for come without their samples.
+        """
+        assert self._next is not None, "due() comes first"
+        if index > self._next:
+            self.n_skipped += index - self._next
+        self._next = index + 1
+        t_end = index * self.config.hop_s
+        steps = {
+            modality: self._steps(modality, index, known, live)
+            for modality in MODALITIES
+            if modality in self._feeds
+        }
+        closing = self._closing(t_end) if live else []
+        return Window(
+            index=index,
+            t_end=t_end,
+            steps=steps,
+            present={m: self._is_present(m, steps.get(m, ())) for m in MODALITIES},
+            coverage={m: _mean_coverage(steps.get(m, ())) for m in MODALITIES},
+            waited_s=max(0.0, now - t_end) if live else 0.0,
+            closed_at=now if live else t_end,
+            newest_push=max((feed.newest_push for feed in closing), default=math.nan),
+            newest_arrival=max((feed.newest_arrival for feed in closing), default=math.nan),
+            warm_up=self._is_warm_up(t_end),
+            run_in=self._run_in(index, known, live),
+        )
+
+    def _closing(self, t_end: float) -> list[_Feed]:
+        """Return the feeds whose newest sample lets a window that ends at ``t_end`` close."""
+        return [f for f in self._feeds.values() if f.is_waited_for and f.ring.newest_time >= t_end]
+
+    def _is_warm_up(self, t_end: float) -> bool:
+        """Tell whether some open stream began too late to fill its modality's context."""
+        return any(
+            not feed.ring.first_time <= t_end - self.config.context_of(modality)
+            for modality, feed in self._feeds.items()
+        )
+
+    # --- steps ---
+
+    def _steps(self, modality: str, index: int, known: Known, live: bool) -> tuple[Step, ...]:
+        return self._cut_steps(modality, self._step_indices(modality, index), known, live)
+
+    def _run_in(self, index: int, known: Known, live: bool) -> tuple[Step, ...]:
+        """Cut the EEG steps before the window's."""
+        if "eeg" not in self._feeds or self.config.eeg_run_in == 0:
+            return ()
+        steps = self._step_indices("eeg", index)
+        first, shift = steps.start, steps.step
+        return self._cut_steps(
+            "eeg", range(first - self.config.eeg_run_in * shift, first, shift), known, live
+        )
+
+    def _cut_steps(self, modality: str, indices: range, known: Known, live: bool) -> tuple[Step, ...]:
+        feed, cut = self._feeds[modality], CUTTERS[modality]
+        steps = []
+        for i in indices:
+            t_end = i * self.config.hop_s
+            if live and feed.ring.newest_time < t_end:
+                # Late: what has come so far is not what a replay would see, and must not be kept.
+                steps.append(Step(i, t_end, False, 0.0, 0.0))
+            else:
+                steps.append(cut(feed.ring, feed.spec.sfreq, self.config, i, known(modality, i)))
+        return tuple(steps)
+
+    def _step_indices(self, modality: str, index: int) -> range:
+        """Return the grid indices of a window's steps, oldest first."""
+        config = self.config
+        shift_s, n_steps, grid_s = {
+            "eeg": (config.eeg_shift_s, config.eeg_n_steps, config.hop_s),
+            "eye": (config.eye_shift_s, config.eye_n_steps, config.hop_s),
+            "face": (config.face_grid_s, round(config.face_s / config.face_grid_s), config.face_grid_s),
+            "voice": (config.voice_grid_s, 1, config.voice_grid_s),
+        }[modality]
+        shift, grid = round(shift_s / config.hop_s), round(grid_s / config.hop_s)
+        newest = index // grid * grid
+        return range(newest - (n_steps - 1) * shift, newest + 1, shift)
+
+    def _is_present(self, modality: str, steps: tuple[Step, ...]) -> bool:
+        """Apply the rule of presence; whether a face is in the frames is found out later."""
+        if not steps:
+            return False
+        n_valid = sum(step.valid for step in steps)
+        if modality == "voice":
+            return steps[-1].valid
+        if modality == "face":
+            return n_valid >= self.config.face_min_frames and steps[-1].valid
+        return n_valid >= min(self.config.min_valid_steps, len(steps)) and steps[-1].valid
+
+
+def _mean_coverage(steps: tuple[Step, ...]) -> float:
+    return float(np.mean([step.coverage for step in steps])) if steps else 0.0

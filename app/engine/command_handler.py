@@ -1,0 +1,109 @@
+"""A running session's desk: carries out a window's orders and collects the session's figures."""
+
+from __future__ import annotations
+
+import math
+
+from acquisition.errors import InputError
+from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck
+from app.engine.messages import (
+    AskOcclusion,
+    ChooseSpectrogram,
+    MarkerPart,
+    Mask,
+    Note,
+    StartRecording,
+    StopRecording,
+)
+from app.engine.orders import stage_of
+from app.engine.tap import Tap
+from app.live import LiveSession, OpenSession
+from app.modality_mask import read_plugging
+from app.outlets import NoteOutlet
+from app.telemetry import Failure, Telemetry
+
+
+class Desk:
+    """Where a running session's orders are carried out and its figures collected.
+
+    Parameters
+    ----------
+    opened : OpenSession
+    notes : NoteOutlet
+    telemetry : Telemetry
+    tap : Tap
+    device : str
+        That the network runs on, for the figures.
+    """
+
+    def __init__(
+        self, opened: OpenSession, notes: NoteOutlet, telemetry: Telemetry, tap: Tap, device: str
+    ) -> None:
+        self._opened, self._notes, self._telemetry, self._tap = opened, notes, telemetry, tap
+        self._hop_s = opened.checkpoint.config.windows.hop_s
+        self._meter = HealthMeter(telemetry, device)
+        self._next_health = float("-inf")
+        self._recording_state = ""
+        self.occlusion = OcclusionCheck(opened.decoder, tap.put)
+
+    def obey(self, order: object) -> None:
+        """Carry out an order; one that cannot be is a failure on the screen, and the session goes on."""
+        try:
+            self._obey(order)
+        except InputError as error:
+            self._telemetry.on_failure(Failure(stage_of(order), str(error), self._now()))
+
+    def tell_due(self, session: LiveSession) -> None:
+        """Tell the figures twice a second, and at once when a recording changes its state."""
+        if self._now() >= self._next_health or self._opened.recording.state != self._recording_state:
+            self.tell_health(session)
+
+    def tell_health(self, session: LiveSession) -> None:
+        """Tell the figures."""
+        now = self._now()
+        self._next_health = now + PERIOD_S
+        recording = self._opened.recording
+        self._recording_state = recording.state
+        self._tap.put(
+            self._meter.part(
+                now,
+                streams=session.stream_health,
+                recording=recording.info(now),
+                masked=self._opened.plugs.unplugged_at(math.inf),
+                n_view_dropped=self._tap.n_dropped,
+            )
+        )
+
+    def _obey(self, order: object) -> None:
+        match order:
+            case Mask(modality, masked):
+                self._mask(modality, masked)
+            case Note(text):
+                self._push(
+                    text if read_plugging(text.strip(), 0.0) is None else f"typed: {text}", self._now()
+                )
+            case StartRecording(path):
+                self._opened.recording.start(path, self._now())
+            case StopRecording():
+                self._opened.recording.stop(self._now())
+            case ChooseSpectrogram(ch_name):
+                self._tap.choose_spectrogram(ch_name)
+            case AskOcclusion():
+                self.occlusion.ask()
+
+    def _mask(self, modality: str, masked: bool) -> None:
+        change = self._opened.plugs.change(modality, masked, self._now(), self._hop_s)
+        self._push(change.marker, change.time)
+        self._next_health = float("-inf")
+
+    def restate_plugs(self) -> None:
+        """Say again what is unplugged, for those who listen from now on."""
+        for change in self._opened.plugs.restated(self._now(), self._hop_s):
+            self._notes.push(change.marker, change.time)
+
+    def _push(self, text: str, time: float) -> None:
+        if line := self._notes.push(text, time):
+            self._tap.put(MarkerPart(time, line, self._notes.header.name))
+
+    def _now(self) -> float:
+        return self._opened.clock.now()

@@ -1,0 +1,148 @@
+"""What ``live`` and ``replay`` are told, and the parts both make of it.
+
+No torch here: the window's process imports it and opens fast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from acquisition.adapters.options import AdapterOptions, parse_screen_cm
+from acquisition.errors import InputError
+from acquisition.montage import load_montage
+from acquisition.simulator.streams import SimulatorOptions
+from app.outputs import CsvSink, JsonlSink, Sink
+from assets import DEMO_MODEL
+from calibration.profile_summary import ProfileSummary, read_summary
+from models.features.gaze import ScreenGeometry
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """Options that live and replay share; field names are the command line's."""
+
+    model: Path = DEMO_MODEL
+    profile: Path | None = None
+    streams: str | None = None
+    montage: str | None = None
+    screen_cm: str | None = None
+    distance_cm: float | None = None
+    line: int | None = None
+    baseline_s: float | None = None
+    record: Path | None = None
+    headless: bool = False
+    seconds: float | None = None
+    jsonl: Path | None = None
+    csv: Path | None = None
+    picture: Path | None = None
+    device: str = "auto"
+    threads: int = 0
+    extra_sinks: tuple[Sink, ...] = field(default_factory=tuple)
+
+    def adapter_options(self, ch_names: tuple[str, ...]) -> AdapterOptions:
+        """Return what the stream adapters need to know."""
+        return AdapterOptions(
+            montage=load_montage(self.montage) if self.montage else None,
+            screen_cm=parse_screen_cm(self.screen_cm) if self.screen_cm else None,
+            distance_cm=self.distance_cm,
+            ch_names=ch_names,
+        )
+
+    def screen(self) -> ScreenGeometry | None:
+        """Return the screen's geometry if both its size and its distance are given.
+
+        Raises
+        ------
+        InputError
+            If only one of them is given.
+        """
+        if self.screen_cm is None and self.distance_cm is None:
+            return None
+        if self.screen_cm is None or self.distance_cm is None:
+            raise InputError(
+                "degrees need the screen's size and its distance",
+                where="--screen-cm and --distance-cm",
+                remedy="give both: --screen-cm 53x30 --distance-cm 60",
+            )
+        return ScreenGeometry(*parse_screen_cm(self.screen_cm), self.distance_cm)
+
+    def profile_summary(self) -> ProfileSummary | None:
+        """Return what the profile in use says of itself, None without one.
+
+        Raises
+        ------
+        InputError
+            If its folder holds no profile.
+        """
+        return None if self.profile is None else read_summary(self.profile)
+
+    def sinks(self, labels: tuple[str, ...]) -> list[Sink]:
+        """Open the output files.
+
+        Raises
+        ------
+        InputError
+            If one cannot be written, or two options name the same file.
+        """
+        if self.jsonl is not None and self.csv is not None and self.jsonl.resolve() == self.csv.resolve():
+            raise InputError(
+                "both would write to one file", where=f"--jsonl and --csv {self.csv}", remedy="name two files"
+            )
+        sinks = list(self.extra_sinks)
+        if self.jsonl is not None:
+            summary = self.profile_summary()
+            sinks.append(JsonlSink(self.jsonl, {} if summary is None else summary.remark()))
+        if self.csv is not None:
+            sinks.append(CsvSink(self.csv, labels))
+        return sinks
+
+
+@dataclass(frozen=True)
+class LiveRequest:
+    """A live session; with ``simulated`` the engine starts those streams first and reads them alone."""
+
+    options: SessionOptions
+    webcam: str | None = None
+    microphone: str | None = None
+    discovery_s: float = 2.0
+    simulated: SimulatorOptions | None = None
+
+
+@dataclass(frozen=True)
+class ReplayRequest:
+    """A replay of ``path``, at ``speed`` times real time."""
+
+    path: Path
+    options: SessionOptions
+    start_s: float | None = None
+    stop_s: float | None = None
+    speed: float = 1.0
+    chunk: int | None = None
+
+
+@dataclass(frozen=True)
+class CalibrationRequest:
+    """A guided calibration of ``subject``; nothing is opened before the window sends the consent.
+
+    With ``simulated`` the engine starts those streams after the consent and reads them alone.
+    """
+
+    options: SessionOptions
+    subject: str  # pseudonymous, S01
+    plan: Path | None = None  # TOML; None is the plan that comes with the program
+    data_dir: Path | None = None  # None is the platform's user data folder
+    seed: int = 0  # of the order of trials
+    classes: tuple[str, ...] | None = None  # None: those of the plan
+    n_trials: int | None = None  # None: as many as the plan has
+    time_scale: float = 1.0  # divides hints, answers and rests; a stimulus keeps 20 s
+    resume: bool = True  # go on with a session that was broken off, if there is one
+    labels: str = "intended"  # or reported
+    webcam: str | None = None
+    microphone: str | None = None
+    discovery_s: float = 2.0
+    simulated: SimulatorOptions | None = None
+
+
+Request = LiveRequest | ReplayRequest  # what the dashboard shows
+EngineRequest = Request | CalibrationRequest

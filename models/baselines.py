@@ -1,0 +1,380 @@
+"""What every baseline can do, and the parts of windows they share."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax, softmax
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.svm import LinearSVC
+
+from acquisition.errors import InputError
+from models.datasets.types import WindowSet
+
+#: (train, test) indices, a pair a fold.
+Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+
+
+class Classifier(Protocol):
+    """A baseline: made with the number of labels, fitted once, then asked."""
+
+    def fit(self, train: WindowSet) -> Self:
+        """Learn from windows and their labels; NaN may be anywhere. Returns itself.
+
+        Raises
+        ------
+        InputError
+            There is no window, or no modality that the baseline takes.
+        """
+
+    def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
+        """Return probabilities (n, n_labels) whose rows sum to 1; 0 for a label that training never saw.
+
+        Raises
+        ------
+        InputError
+            The windows have other modalities or shapes than in training.
+        """
+
+
+def modality_arrays(windows: WindowSet) -> dict[str, NDArray[Any]]:
+    """Return the arrays of EEG (n, C, T, n_bands) and eye (n, E, T) that the windows hold.
+
+    Raises
+    ------
+    InputError
+        There is no window, or neither modality.
+    """
+    arrays = {
+        name: array for name, array in (("eeg", windows.eeg), ("eye", windows.eye)) if array is not None
+    }
+    if not arrays or not len(windows):
+        raise InputError(
+            f"expected windows of EEG or eye features, found {len(windows)} windows of "
+            f"{' and '.join(arrays) or 'neither'}",
+            where="baseline",
+            remedy="take more trials, or another part of the data set",
+        )
+    return arrays
+
+
+def trial_ids(windows: WindowSet) -> NDArray[np.int64]:
+    """Return a number (n,) for each window that is the same within a trial and differs between trials."""
+    parts = [
+        np.unique(column, return_inverse=True)[1]
+        for column in (windows.subject, windows.session, windows.trial)
+    ]
+    return np.unique(np.column_stack(parts), axis=0, return_inverse=True)[1].astype(np.int64).ravel()
+
+
+def trial_folds(label: NDArray[np.int64], trials: NDArray[np.int64], n_folds: int = 3) -> Folds:
+    """Return folds that split no trial and hold each label in like shares.
+
+    Returns
+    -------
+    list of (train, test)
+        Empty where it cannot be: fewer than two trials, or a fold would train on one label alone.
+    """
+    ids, first = np.unique(trials, return_index=True)
+    n_folds = min(n_folds, len(ids))
+    if n_folds < 2:
+        return []
+    by_label = np.argsort(label[first], kind="stable")  # dealt out in turn, label after label
+    fold_of_trial = np.empty(len(ids), dtype=np.int64)
+    fold_of_trial[by_label] = np.arange(len(ids)) % n_folds
+    fold = fold_of_trial[np.searchsorted(ids, trials)]
+    folds = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_folds)]
+    return folds if all(len(np.unique(label[train])) > 1 for train, _ in folds) else []
+
+
+def over_all_labels(
+    probs: NDArray[np.float64], labels: NDArray[np.int64], n_labels: int
+) -> NDArray[np.float64]:
+    """Return (n, n_labels) from probabilities (n, k) of some labels (k,); the others get 0."""
+    full = np.zeros((len(probs), n_labels))
+    full[:, labels] = probs
+    return full
+
+
+_MIN_SD = 1e-6
+
+
+class FlatRows:
+    """Flattened features, each with mean 0 and SD 1 over the training windows; what is NaN becomes 0.
+
+    There are more features (3100 of EEG) than windows. All that a linear model, or the first layer of a
+    network, can learn lies in the span of the training rows, so they are rotated into it: lengths and angles
+    stay, and what stands perpendicular to every training row, which such a model ignores, is left out.
+
+    Attributes
+    ----------
+    n_features : int
+        Before the rotation.
+    """
+
+    n_features: int
+
+    def fit(self, array: NDArray[Any]) -> Self:
+        """Take scales and span from training windows (n, ...)."""
+        self._shape = array.shape[1:]
+        rows = _flat(array)
+        known = np.isfinite(rows)
+        n_known = np.maximum(known.sum(axis=0), 1)
+        filled = np.where(known, rows, 0.0)
+        self._mean = filled.sum(axis=0) / n_known
+        variance = (np.where(known, rows - self._mean, 0.0) ** 2).sum(axis=0) / n_known
+        sd = np.sqrt(variance)
+        self._sd = np.where(sd > _MIN_SD, sd, np.inf)  # a constant feature becomes 0
+        self.n_features = rows.shape[1]
+        self._basis = None
+        if len(rows) < self.n_features:
+            self._basis = np.linalg.qr(self._standardised(array).T)[0]  # (n_features, n)
+        return self
+
+    def transform(self, array: NDArray[Any]) -> NDArray[np.float64]:
+        """Return (n, q) of windows of the training's shape.
+
+        Raises
+        ------
+        InputError
+            The shape is another.
+        """
+        if array.shape[1:] != self._shape:
+            raise InputError(
+                f"expected windows of shape {self._shape} as in training, found {array.shape[1:]}",
+                where="baseline",
+                remedy="cut training and test windows with the same channels, features and length",
+            )
+        rows = self._standardised(array)
+        return rows if self._basis is None else rows @ self._basis
+
+    def _standardised(self, array: NDArray[Any]) -> NDArray[np.float64]:
+        rows = _flat(array)
+        return np.where(np.isfinite(rows), (rows - self._mean) / self._sd, 0.0)
+
+
+def _flat(array: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(array, dtype=np.float64).reshape(len(array), -1)
+
+
+class FlatWindows:
+    """`FlatRows` of every modality that the training windows hold, side by side."""
+
+    def __init__(self, train: WindowSet) -> None:
+        self._flat = {name: FlatRows().fit(array) for name, array in modality_arrays(train).items()}
+        self.n_features = sum(flat.n_features for flat in self._flat.values())
+
+    def rows(self, windows: WindowSet) -> NDArray[np.float64]:
+        """Return (n, q) of windows that hold what the training's held.
+
+        Raises
+        ------
+        InputError
+            A modality of training is missing, or a shape is another.
+        """
+        return np.concatenate(list(self.rows_by_modality(windows).values()), axis=1)
+
+    def rows_by_modality(self, windows: WindowSet) -> dict[str, NDArray[np.float64]]:
+        """Return (n, q) of each modality; see `rows`."""
+        arrays = modality_arrays(windows)
+        if missing := [name for name in self._flat if name not in arrays]:
+            raise InputError(
+                f"expected windows with {' and '.join(self._flat)} as in training, "
+                f"found none of {' and '.join(missing)}",
+                where="baseline",
+                remedy="train and test on the same modalities",
+            )
+        return {name: flat.transform(arrays[name]) for name, flat in self._flat.items()}
+
+
+class MajorityClassifier:
+    """Gives every window the training's label frequencies; the largest is the prediction."""
+
+    def __init__(self, n_labels: int, seed: int = 0) -> None:
+        self._n_labels = n_labels
+        self._probs = np.full(n_labels, 1 / n_labels)
+
+    def fit(self, train: WindowSet) -> Self:
+        """Count the labels; see `models.baselines.Classifier`."""
+        modality_arrays(train)
+        self._probs = np.bincount(train.label, minlength=self._n_labels) / len(train)
+        return self
+
+    def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
+        """Return the frequencies (n, n_labels), the same in every row."""
+        return np.tile(self._probs, (len(test), 1))
+
+
+class LdaClassifier:
+    """Shrinkage LDA on all modalities' features side by side.
+
+    The covariance is shrunk towards a multiple of the identity by the share that Ledoit and Wolf (2004) give
+    for the rows' deviations from their class means, over all classes together. They assume independent rows;
+    overlapping windows are not, so the share errs on the small side.
+    """
+
+    def __init__(self, n_labels: int, seed: int = 0) -> None:
+        self._n_labels = n_labels
+
+    def fit(self, train: WindowSet) -> Self:
+        """Learn means and covariance; see `models.baselines.Classifier`."""
+        self._flat = FlatWindows(train)
+        self._labels = np.unique(train.label)
+        if len(self._labels) > 1:
+            rows = self._flat.rows(train)
+            covariance = _Shrunk(_deviations(rows, train.label), self._flat.n_features)
+            self._lda = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=covariance)
+            # scikit-learn wants more rows than labels; twice the rows have the same means and covariances.
+            twice = np.tile(np.arange(len(rows)), 2 if len(rows) <= len(self._labels) else 1)
+            self._lda.fit(rows[twice], train.label[twice])
+        return self
+
+    def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
+        """Return probabilities (n, n_labels)."""
+        rows = self._flat.rows(test)
+        probs = self._lda.predict_proba(rows) if len(self._labels) > 1 else np.ones((len(rows), 1))
+        return over_all_labels(probs, self._labels, self._n_labels)
+
+
+class _Shrunk:
+    """A class's covariance as scikit-learn asks for it, shrunk by what all classes together call for."""
+
+    def __init__(self, deviations: NDArray[np.float64], n_features: int) -> None:
+        self._share, self._variance = ledoit_wolf(deviations, n_features)
+
+    def fit(self, rows: NDArray[Any]) -> Self:
+        """Set ``covariance_`` from one class's rows (n, q)."""
+        centred = rows - rows.mean(axis=0)
+        covariance = (1 - self._share) * centred.T @ centred / len(rows)
+        self.covariance_ = covariance + self._share * self._variance * np.eye(rows.shape[1])
+        return self
+
+
+def ledoit_wolf(deviations: NDArray[np.float64], n_features: int) -> tuple[float, float]:
+    """Return the share of shrinkage and the mean variance it shrinks towards.
+
+    The formulas of `sklearn.covariance.ledoit_wolf_shrinkage` for centred rows, written so that rows rotated
+    into their span, (n, q), give what the ``n_features`` columns before the rotation would.
+    """
+    n, p = len(deviations), n_features
+    lengths = (deviations**2).sum(axis=1)
+    trace = lengths.sum() / n
+    mean = trace / p
+    if mean == 0:
+        return 1.0, 1.0  # one window a class: the nearest mean
+    squares = ((deviations.T @ deviations) ** 2).sum() / n**2  # of the covariance's entries
+    distance = (squares - 2 * mean * trace + p * mean**2) / p
+    error = ((lengths**2).sum() / n - squares) / (p * n)
+    return float(np.clip(error / distance, 0.0, 1.0)) if distance > 0 else 1.0, float(mean)
+
+
+def _deviations(rows: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return rows minus their class means."""
+    centred = rows.copy()
+    for one in np.unique(label):
+        centred[label == one] -= rows[label == one].mean(axis=0)
+    return centred
+
+
+_PENALTIES = (0.03, 0.3, 3.0)  # C, for rows of mean length 1
+_TEMPERATURES = np.geomspace(0.03, 3.0, 25)
+
+
+class TunedSvm:
+    """Linear SVM, one label against the rest, on rows of numbers.
+
+    C is the one of three with the best accuracy over folds that split no trial. Probabilities are the softmax
+    of the margins over a temperature, the one of least negative log-likelihood on the same folds. Where
+    no folds can be made, C is 0.3 and the temperature 1.
+
+    Attributes
+    ----------
+    accuracy : float
+        Of the chosen C on trials left out of its training; of training itself where no folds can be made.
+    """
+
+    accuracy: float
+
+    def __init__(self, n_labels: int, seed: int = 0) -> None:
+        self._n_labels, self._seed = n_labels, seed
+        self._temperature = 1.0
+
+    def fit(self, rows: NDArray[np.float64], label: NDArray[np.int64], trials: NDArray[np.int64]) -> Self:
+        """Learn from rows (n, q) with labels (n,) and trial numbers (n,)."""
+        self._scale = float(np.sqrt(np.mean((rows**2).sum(axis=1)))) or 1.0
+        self._labels = np.unique(label)
+        self.accuracy = 1.0
+        if len(self._labels) == 1:
+            return self
+        folds = trial_folds(label, trials)
+        penalty = self._tune(rows, label, folds) if folds else 0.3
+        self._svm = self._fitted(rows, label, penalty)
+        if not folds:
+            self.accuracy = float(np.mean(self._margins(self._svm, rows).argmax(axis=1) == label))
+        return self
+
+    def predict_proba(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return probabilities (n, n_labels)."""
+        if len(self._labels) == 1:
+            return over_all_labels(np.ones((len(rows), 1)), self._labels, self._n_labels)
+        return softmax(self._margins(self._svm, rows) / self._temperature, axis=1)
+
+    def _tune(self, rows: NDArray[np.float64], label: NDArray[np.int64], folds: Folds) -> float:
+        """Return C; sets temperature and accuracy."""
+        best, self.accuracy = _PENALTIES[0], -1.0
+        tested = np.concatenate([test for _, test in folds])
+        for penalty in _PENALTIES:
+            margins = np.concatenate(
+                [self._margins(self._fitted(rows[a], label[a], penalty), rows[b]) for a, b in folds]
+            )
+            accuracy = float(np.mean(margins.argmax(axis=1) == label[tested]))
+            if accuracy > self.accuracy:
+                best, self.accuracy = penalty, accuracy
+                self._temperature = _best_temperature(margins, label[tested])
+        return best
+
+    def _fitted(self, rows: NDArray[np.float64], label: NDArray[np.int64], penalty: float) -> LinearSVC:
+        return LinearSVC(C=penalty, random_state=self._seed, max_iter=5000).fit(rows / self._scale, label)
+
+    def _margins(self, svm: LinearSVC, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (n, n_labels), -inf for a label that the machine never saw."""
+        margins = svm.decision_function(rows / self._scale)
+        if margins.ndim == 1:  # two labels have one margin
+            margins = np.column_stack([-margins, margins])
+        full = np.full((len(rows), self._n_labels), -np.inf)
+        full[:, svm.classes_] = margins
+        return full
+
+
+def _best_temperature(margins: NDArray[np.float64], label: NDArray[np.int64]) -> float:
+    """Return the temperature of least negative log-likelihood; labels that a fold never saw do not count."""
+    at = np.arange(len(label))
+    seen = np.isfinite(margins[at, label])
+    if not seen.any():
+        return 1.0
+    nll = [-log_softmax(margins / t, axis=1)[at, label][seen].mean() for t in _TEMPERATURES]
+    return float(_TEMPERATURES[int(np.argmin(nll))])
+
+
+class SvmClassifier:
+    """`TunedSvm` on all modalities' flattened features side by side."""
+
+    def __init__(self, n_labels: int, seed: int = 0) -> None:
+        self._svm = TunedSvm(n_labels, seed)
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy on training trials left out of training; see `TunedSvm`."""
+        return self._svm.accuracy
+
+    def fit(self, train: WindowSet) -> Self:
+        """Learn the separating planes; see `models.baselines.Classifier`."""
+        self._flat = FlatWindows(train)
+        self._svm.fit(self._flat.rows(train), train.label, trial_ids(train))
+        return self
+
+    def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
+        """Return probabilities (n, n_labels)."""
+        return self._svm.predict_proba(self._flat.rows(test))

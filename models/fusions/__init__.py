@@ -1,1 +1,0 @@
-"""Fusion variants, one a file; `models.fusion.FUSIONS` names them."""

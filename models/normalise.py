@@ -1,0 +1,244 @@
+"""Brings features to the scale the network was trained on.
+
+EEG entropy is z-scored per channel and band. Eye features are scaled into 10 to 100 by limits fitted on
+training data, as the paper does (it keeps eye features away from zero for mixed precision).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from acquisition.errors import InputError
+
+EYE_LOW = 10.0
+EYE_HIGH = 100.0
+MIN_SD_NATS = 0.05  # a flat channel's SD is 0; nothing real varies less
+MIN_SPAN = 1e-6
+MIN_BASELINE_STEPS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class EegScale:
+    """Mean and SD of the entropy, (n_ch, n_bands) each, float32, nats.
+
+    Of raw EEG mean and SD are (n_ch, 1), in uV: `fit_eeg` of samples (n, n_ch, 1).
+    """
+
+    mean: torch.Tensor
+    sd: torch.Tensor
+
+    def apply(self, entropy: torch.Tensor) -> torch.Tensor:
+        """Return (..., n_ch, n_bands) as z-scores; NaN becomes 0, the training mean."""
+        return torch.nan_to_num((entropy - self.mean) / self.sd, nan=0.0)
+
+    def select(self, channels: list[int]) -> EegScale:
+        """Return the scale of some of the channels, in the order given."""
+        return EegScale(self.mean[channels], self.sd[channels])
+
+
+@dataclass(frozen=True, eq=False)
+class EyeScale:
+    """Limits and mean of the eye features, (n_features,) each, float32, in the features' units."""
+
+    low: torch.Tensor
+    high: torch.Tensor
+    mean: torch.Tensor
+
+    def apply(self, features: torch.Tensor) -> torch.Tensor:
+        """Return (..., n_features) in 10 to 100, clipped; NaN becomes where the training mean lies."""
+        known = torch.where(torch.isnan(features), self.mean, features)
+        share = (known - self.low) / (self.high - self.low)
+        return EYE_LOW + (EYE_HIGH - EYE_LOW) * share.clamp(0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Normaliser:
+    """Scales of the modalities that have one, and where they come from.
+
+    Attributes
+    ----------
+    eeg, eye : EegScale, EyeScale or None
+        None where the model does without that modality.
+    origin : str
+        ``training``, ``baseline`` or ``profile``: what a display or a log should say.
+    """
+
+    eeg: EegScale | None = None
+    eye: EyeScale | None = None
+    origin: str = "training"
+
+    def to(self, device: torch.device | str) -> Normaliser:
+        """Return the scales on a device."""
+        return self.from_dict({k: v.to(device) for k, v in self.to_dict().items()}, self.origin)
+
+    def to_dict(self) -> dict[str, torch.Tensor]:
+        """Return the tensors by name, for safetensors; ``origin`` is not among them."""
+        tensors: dict[str, torch.Tensor] = {}
+        if self.eeg is not None:
+            tensors |= {"eeg_mean": self.eeg.mean, "eeg_sd": self.eeg.sd}
+        if self.eye is not None:
+            tensors |= {"eye_low": self.eye.low, "eye_high": self.eye.high, "eye_mean": self.eye.mean}
+        return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+    @classmethod
+    def from_dict(cls, tensors: Mapping[str, torch.Tensor], origin: str = "training") -> Normaliser:
+        """Build a normaliser from `to_dict`'s answer; other names are ignored."""
+        eeg = EegScale(tensors["eeg_mean"], tensors["eeg_sd"]) if "eeg_mean" in tensors else None
+        eye = None
+        if "eye_low" in tensors:
+            eye = EyeScale(tensors["eye_low"], tensors["eye_high"], tensors["eye_mean"])
+        return cls(eeg, eye, origin)
+
+
+def fit_eeg(entropy: torch.Tensor) -> EegScale:
+    """Return mean and SD over (..., n_ch, n_bands), NaN left out.
+
+    Raises
+    ------
+    InputError
+        If a channel has no value in some band.
+    """
+    rows = entropy.reshape(-1, *entropy.shape[-2:]).double()
+    mean, sd = _mean_and_sd(rows)
+    if torch.isnan(mean).any():
+        raise InputError("a channel has no valid step to fit its mean on", where="normalisation")
+    return EegScale(mean.float(), sd.clamp_min(MIN_SD_NATS).float())
+
+
+def fit_eye(features: torch.Tensor) -> EyeScale:
+    """Return limits and mean over (..., n_features), NaN left out.
+
+    A feature that was never measured (a tracker without pupil) gets the limits 0 and 1 and the mean 0.5:
+    it then stays in the middle of the scale for ever.
+    """
+    rows = features.reshape(-1, features.shape[-1]).double()
+    mean, _ = _mean_and_sd(rows)
+    low, high = torch.nan_to_num(rows, nan=torch.inf).amin(0), torch.nan_to_num(rows, nan=-torch.inf).amax(0)
+    return eye_scale(low, high, mean)
+
+
+def eye_scale(low: torch.Tensor, high: torch.Tensor, mean: torch.Tensor) -> EyeScale:
+    """Return the scale of features with these extremes and means, (n_features,) float64.
+
+    Where the mean is NaN a feature was never measured; see `fit_eye`.
+    """
+    never = torch.isnan(mean)
+    low, high = low.masked_fill(never, 0.0), high.masked_fill(never, 1.0)
+    # A feature that never changed lies in the middle of a span of its own size.
+    span = torch.where(high - low > MIN_SPAN, high - low, torch.maximum(low.abs(), torch.ones_like(low)))
+    middle = (low + high) / 2
+    mean = mean.masked_fill(never, 0.5)
+    return EyeScale((middle - span / 2).float(), (middle + span / 2).float(), mean.float())
+
+
+def refit_from_baseline(
+    normaliser: Normaliser, *, entropy: torch.Tensor | None = None, eye: torch.Tensor | None = None
+) -> Normaliser:
+    """Return the normaliser fitted to a person's own quiet baseline.
+
+    Parameters
+    ----------
+    normaliser : Normaliser
+        The model's own.
+    entropy : Tensor, (n_steps, n_ch, n_bands), optional
+        EEG of the baseline; its means replace the training means. The training SDs stay: a minute
+        of rest varies less than a session of emotions, and dividing by its SD would inflate all that follows.
+    eye : Tensor, (n_steps, n_features), optional
+        Eye features of the baseline; limits and mean are moved by the person's difference from the
+        training mean, and their distance stays. Features the baseline lacks keep their limits.
+
+    Returns
+    -------
+    Normaliser
+        With ``origin`` "baseline" if anything was replaced.
+
+    Raises
+    ------
+    InputError
+        If the baseline has fewer than 10 steps.
+    """
+    changed = normaliser
+    if entropy is not None and normaliser.eeg is not None:
+        _check_baseline(entropy)
+        mean = _mean_and_sd(entropy.double())[0].float()
+        # A channel that was bad throughout the baseline keeps its training mean.
+        mean = torch.where(torch.isnan(mean), normaliser.eeg.mean, mean)
+        changed = replace(changed, eeg=replace(normaliser.eeg, mean=mean), origin="baseline")
+    if eye is not None and normaliser.eye is not None:
+        _check_baseline(eye)
+        scale = normaliser.eye
+        moved = torch.nan_to_num(_mean_and_sd(eye.double())[0].float() - scale.mean, nan=0.0)
+        moved_scale = EyeScale(scale.low + moved, scale.high + moved, scale.mean + moved)
+        changed = replace(changed, eye=moved_scale, origin="baseline")
+    return changed
+
+
+def _check_baseline(steps: torch.Tensor) -> None:
+    if steps.shape[0] < MIN_BASELINE_STEPS:
+        raise InputError(
+            f"expected a baseline of at least {MIN_BASELINE_STEPS} valid steps, got {steps.shape[0]}",
+            where="--baseline",
+            remedy="record a longer baseline",
+        )
+
+
+def _mean_and_sd(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and SD over the first axis, NaN left out; NaN where nothing is left."""
+    known = ~torch.isnan(rows)
+    n = known.sum(0)
+    mean = torch.where(known, rows, 0.0).sum(0) / n
+    sd = (torch.where(known, (rows - mean).square(), 0.0).sum(0) / n).sqrt()
+    return mean, sd
+
+
+class Baseline:
+    """Collects features until ``duration_s`` is over, then gives the refitted normaliser once.
+
+    Parameters
+    ----------
+    duration_s : float
+        Seconds of data, from the first collected step.
+    """
+
+    def __init__(self, duration_s: float) -> None:
+        self.duration_s = duration_s
+        self._start = float("nan")
+        self._entropy: list[Tensor] = []
+        self._eye: list[Tensor] = []
+
+    def add(self, t_end: float, entropy: Tensor | None = None, eye: Tensor | None = None) -> None:
+        """Take a step's DE (n_all_channels, n_bands), NaN where unusable, or its eye features (E,)."""
+        if not self._start <= t_end:
+            self._start = t_end
+        if entropy is not None:
+            self._entropy.append(entropy)
+        if eye is not None:
+            self._eye.append(eye)
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether the baseline is complete at data time ``now``."""
+        return now - self._start >= self.duration_s
+
+    def refit(self, normaliser: Normaliser) -> Normaliser:
+        """Return the normaliser with this baseline in place of the training statistics.
+
+        Raises
+        ------
+        InputError
+            If neither modality has enough steps.
+        """
+        n_steps = max(len(self._entropy), len(self._eye))
+        if n_steps < MIN_BASELINE_STEPS:
+            raise InputError(
+                f"expected at least {MIN_BASELINE_STEPS} valid steps of EEG or gaze, got {n_steps}",
+                where="--baseline",
+                remedy="choose a longer one, and check the EEG and eye streams",
+            )
+        entropy = torch.stack(self._entropy) if len(self._entropy) >= MIN_BASELINE_STEPS else None
+        eye = torch.stack(self._eye) if len(self._eye) >= MIN_BASELINE_STEPS else None
+        changed = refit_from_baseline(normaliser, entropy=entropy, eye=eye)
+        return replace(changed, origin=f"baseline of {self.duration_s:g} s")

@@ -1,0 +1,371 @@
+"""Table I and Figure 2 of the EAV paper: vision, audio, EEG and all together, person by person.
+
+The paper's framework: each encoder trained alone, then frozen, then shared attention and an MLP over their
+tokens. Its split: of each class the first 56 segments of 5 s train and the last 24 test, which are whole
+trials. Nothing is chosen by test clips: the number of epochs is fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from acquisition.errors import InputError
+from models.config import ModelConfig
+from models.datasets import eav
+from models.datasets.eav import EavClip, load_eav_clips
+from models.datasets.make.options import is_generated
+from models.datasets.splits import coverage, eav_split
+from models.datasets.types import LeftOut
+from models.network import FusionNetwork
+from models.normalise import Normaliser, fit_eeg
+from models.papers import figures as paper
+from models.papers.eav_clips import ClipBatches, read_clips
+from models.papers.eav_network import HEAD, EavNetwork, PersonModel, origin_words, save_person
+from models.papers.jobs import FIT_ERRORS, in_words, run_here_or_there
+from models.process import keep_freed_memory
+from models.training.encoders import StageOptions, optimise
+from models.training.pretrain_loop import Report
+from models.training.scores import Predictions, per_trial, score
+from models.training.tables import Entry, Row, Table
+
+MODALITY_OF = {"Vision": "face", "Audio": "voice", "EEG": "eeg"}
+QUICK_SUBJECTS = 2
+MODELS_FOLDER = "models"  # under --out
+_BATCH = 32
+_PER_FRAME = ", per frame"
+_ROWS = (*paper.EAV_MODELS, "Vision" + _PER_FRAME, "Multimodal" + _PER_FRAME)
+#: The column of the paper's table that a row stands beside: of its own unit.
+_PAPER_COLUMN = {
+    model + (_PER_FRAME if unit == "frame" else ""): at
+    for at, (model, unit) in enumerate(zip(paper.EAV_MODELS, paper.EAV_UNITS, strict=True))
+}
+_PROTOCOL = "speaking trials; of each class the first 70 % of the trials train, the last 30 % test"
+#: Of every network; `EavNetwork.differs` has what is its own.
+_DIFFERS = (
+    "Video: the face is cut out; the paper takes whole frames.",
+    "The paper counts vision and multimodal per frame, audio and EEG per clip: its figures stand in those "
+    "rows. Vision and multimodal per clip of 5 s are ours.",
+    "No epoch is chosen by test clips: the number of epochs is fixed.",
+    "Fusion follows the paper's text (attention between modalities), which its code does not do.",
+)
+
+
+@dataclass(frozen=True)
+class EavOptions:
+    """What is run, and where."""
+
+    folder: Path
+    quick: bool = False
+    seed: int = 0
+    n_jobs: int = 1
+    dask: str | None = None
+    keep_models: Path | None = None  # takes each person's network, in sub-<id>
+    network: EavNetwork = field(default_factory=EavNetwork)
+    device: str = "cpu"  # of all training
+
+    def stages(self) -> dict[str, StageOptions]:
+        """Return the settings of each stage: of each modality, and ``fusion``.
+
+        Rates are those of the paper's code. Epochs are inferred but for open weights, whose encoders have
+        two stages: see `EavNetwork.open_stages`.
+        """
+        stages = {
+            "eeg": StageOptions(epochs=30, batch_size=32, learning_rate=1e-3),
+            "face": StageOptions(epochs=4, batch_size=64, learning_rate=5e-4),
+            "voice": StageOptions(epochs=20, batch_size=32, learning_rate=5e-4),
+            "fusion": StageOptions(epochs=10, batch_size=128, learning_rate=3e-4),
+            **self.network.open_stages(),
+        }
+        share = 0.4 if self.quick else 1.0
+        return {name: replace(s, epochs=max(1.0, s.epochs * share)) for name, s in stages.items()}
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of a clip that are used: the paper's 25, few to try things out."""
+        return 3 if self.quick else 25
+
+
+@dataclass(frozen=True, eq=False)
+class PersonResult:
+    """Scores by row, and the network where it is kept: it may come from another machine."""
+
+    subject: str
+    entries: dict[str, Entry]
+    model: PersonModel | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class EavJob:
+    """One person."""
+
+    subject: str
+    clips: tuple[EavClip, ...]
+    options: EavOptions
+    config: ModelConfig  # of the options' network: what it is of is looked up once
+
+
+def reproduce_eav(options: EavOptions, report: Report) -> Table:
+    """Return the EAV paper's Table I with our figures.
+
+    Raises
+    ------
+    InputError
+        If the folder is not EAV, or nothing in it can be used, or open weights are not of use.
+    """
+    config = options.network.config()
+    differs = (*options.network.differs(config, options.stages()), *_DIFFERS)
+    left_out: list[LeftOut] = []
+    entries: dict[str, list[Entry]] = {}
+    people = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
+    jobs = _jobs(options, config, people, left_out)
+    for number, result in enumerate(run_here_or_there(run_person, jobs, options.n_jobs, options.dask), 1):
+        if isinstance(result, LeftOut):
+            left_out.append(result)
+        else:
+            for model, entry in result.entries.items():
+                entries.setdefault(model, []).append(entry)
+            if result.model is not None and options.keep_models is not None:
+                save_person(options.keep_models / f"sub-{result.subject}", result.model, result.entries)
+        report("people", number / len(people), float("nan"), f"{number} of {len(people)}")
+    if not entries:
+        why = left_out[0].why if left_out else "no subject"
+        raise InputError(f"nothing in it can be used; first: {why}", where=str(options.folder))
+    ordered = [model for model in _ROWS if model in entries]  # whoever came first may lack some
+    return Table(
+        title="EAV, Table I of the EEG, video and audio paper",
+        protocol=f"{_PROTOCOL}; accuracy per clip of 5 s, or per frame where the row says so; SD over people "
+        "(n - 1)",
+        rows=tuple(_row(model, entries[model]) for model in ordered),
+        left_out=tuple(left_out),
+        differs=differs,
+        quick=options.quick,
+        generated=is_generated(options.folder),
+        unit="clip",
+        label_names=eav.LABELS,
+    )
+
+
+def _row(model: str, entries: Sequence[Entry]) -> Row:
+    at = _PAPER_COLUMN.get(model)
+    average = None if at is None else (paper.EAV_AVERAGE[at], None)
+    unit = "frame" if model.endswith(_PER_FRAME) else "clip"
+    return Row(model, False, "all", 0.0, tuple(entries), average, unit)
+
+
+def _jobs(
+    options: EavOptions, config: ModelConfig, people: Sequence[str], left_out: list[LeftOut]
+) -> Iterator[EavJob]:
+    """Yield people one by one: their EEG is read when their turn comes."""
+    for subject in people:
+        clips = tuple(load_eav_clips(options.folder, [subject], left_out=left_out))
+        if clips:
+            yield EavJob(subject, clips, options, config)
+
+
+def run_person(job: EavJob) -> PersonResult | LeftOut:
+    """Train and score all four models of one person; data that a fit fails on leave the person out."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    try:
+        person = _Person(job)
+        entries = person.entries()
+    except (InputError, *FIT_ERRORS) as error:
+        return LeftOut(job.subject, in_words(error))
+    return PersonResult(job.subject, entries, person.model() if job.options.keep_models else None)
+
+
+class _Person:
+    """One person's clips, network and trainings."""
+
+    def __init__(self, job: EavJob) -> None:
+        self._options, self._subject = job.options, job.subject
+        train, test = eav_split(job.clips)
+        self._classes_seen = sum(count > 0 for count in coverage(train).counts)
+        config = job.config
+        arrays = [read_clips(part, config.features, job.options.n_frames) for part in (train, test)]
+        self._is_generated = is_generated(job.options.folder)
+        made = "generated data in the layout of " if self._is_generated else ""
+        config = replace(
+            config,
+            modalities=tuple(m for m in ("eeg", "face", "voice") if len(arrays[0].rows(m))),
+        )
+        weights = origin_words(config)
+        trained_on = f"{made}EAV, subject {job.subject}, the training trials"
+        config = replace(
+            config, trained_on=f"{trained_on}; open weights: {weights}" if weights else trained_on
+        )
+        self._rng = np.random.default_rng(job.options.seed)
+        torch.manual_seed(job.options.seed)
+        self._network = FusionNetwork(config)
+        self._network.load_open_weights()
+        self._network.to(job.options.device)
+        samples = torch.from_numpy(arrays[0].raw).transpose(1, 2)[..., None]  # (n, 500, 30, 1)
+        self._normaliser = Normaliser(fit_eeg(samples))
+        self._train, self._test = (ClipBatches(a, self._network, self._normaliser) for a in arrays)
+
+    def entries(self) -> dict[str, Entry]:
+        """Return the scores of every row of the table."""
+        for modality in self._network.config.modalities:
+            self._train_alone(modality)
+        self._train_fusion()
+        self._network.prepare_inference()
+        everything = np.arange(len(self._test.clips))
+        rows: dict[str, Callable[[], tuple[Tensor, NDArray[np.intp]]]] = {
+            "Vision": self._vision,
+            "Audio": lambda: self._alone("voice"),
+            "EEG": lambda: self._alone("eeg"),
+            "Multimodal": lambda: (self._fused(everything), everything),
+        }
+        figures: dict[str, tuple[Tensor, NDArray[np.intp]]] = {}
+        with torch.no_grad():
+            for model, answer in rows.items():
+                if model == "Multimodal" or self._is_tested(MODALITY_OF[model]):
+                    figures[model] = answer()
+            if "Vision" in figures:
+                n_frames = self._test.clips.crops.shape[1]
+                at = np.repeat(self._test.clips.rows("face"), n_frames)
+                figures["Vision" + _PER_FRAME] = self._frame_probs().flatten(0, 1), at
+                fused = self._fused_frames(self._test.clips.rows("face"))
+                figures["Multimodal" + _PER_FRAME] = fused.flatten(0, 1), at
+        return {model: self._entry(model, *found) for model, found in figures.items()}
+
+    def model(self) -> PersonModel:
+        """Return what is kept, after `entries`."""
+        protocol = f"{_PROTOCOL[0].upper()}{_PROTOCOL[1:]}."
+        quick = self._options.quick
+        return PersonModel(self._network.cpu(), self._normaliser, protocol, self._is_generated, quick)
+
+    def _is_tested(self, modality: str) -> bool:
+        """Tell whether a modality was trained and test clips have it."""
+        return modality in self._network.config.modalities and len(self._test.clips.rows(modality)) > 0
+
+    def _train_alone(self, modality: str) -> None:
+        """Train one encoder by its own head; with open weights the head has a stage before."""
+        stages = self._options.stages()
+        if modality + HEAD in stages:
+            self._train_head(modality, stages[modality + HEAD])
+        self._train_stage(modality, stages[modality])
+
+    def _train_head(self, modality: str, stage: StageOptions) -> None:
+        """Train the head, and what leads to it, on the frozen encoder: a random head would spoil that."""
+        encoder = getattr(self._network, modality)
+        encoder.requires_grad_(False)
+        self._train_stage(modality, stage)
+        encoder.requires_grad_(True)
+
+    def _train_stage(self, modality: str, stage: StageOptions) -> None:
+        """Train what is not frozen of a modality: on single frames of the face, on whole clips else."""
+        network, source = self._network, self._train
+        rows = source.clips.rows(modality)
+        n_frames = source.clips.crops.shape[1]
+        if modality == "face":
+            rows = (rows[:, None] * n_frames + np.arange(n_frames)).ravel()
+
+        def loss(at: NDArray[np.intp]) -> Tensor:
+            if modality == "face":
+                batch, label = source.face(source.frames(at)), source.label[at // n_frames]
+            else:
+                batch = source.eeg(at) if modality == "eeg" else source.voice(at)
+                label = source.label[at]
+            return nn.functional.cross_entropy(network.unimodal_logits(modality, batch), label)
+
+        network.train()
+        trained = [p for p in network.unimodal_parameters(modality) if p.requires_grad]
+        optimise(trained, loss, rows, stage, self._rng, _quiet)
+
+    def _train_fusion(self) -> None:
+        """Train the shared attention and its MLP on tokens of the frozen encoders."""
+        network, source = self._network, self._train
+        network.eval()
+        tokens, present = [], []
+        with torch.no_grad():
+            for at in _parts(np.arange(len(source.clips))):
+                batch = source.whole(at)
+                tokens.append(network.modality_tokens(batch))
+                present.append(network.presence(batch))
+        all_tokens, all_present = torch.cat(tokens), torch.cat(present)
+
+        def loss(at: NDArray[np.intp]) -> Tensor:
+            logits, _ = network.fusion(all_tokens[at], all_present[at])
+            return nn.functional.cross_entropy(logits, source.label[at])
+
+        network.train()
+        stage = self._options.stages()["fusion"]
+        usable = np.arange(len(all_tokens))
+        optimise(list(network.fusion.parameters()), loss, usable, stage, self._rng, _quiet)
+
+    def _alone(self, modality: str) -> tuple[Tensor, NDArray[np.intp]]:
+        rows, source = self._test.clips.rows(modality), self._test
+        make = source.eeg if modality == "eeg" else source.voice
+        logits = [self._network.unimodal_logits(modality, make(at)) for at in _parts(rows)]
+        return torch.softmax(torch.cat(logits), dim=-1), rows
+
+    def _frame_probs(self) -> Tensor:
+        """Return probabilities (clips with a face, frames, n_labels) of single frames."""
+        n_frames = self._test.clips.crops.shape[1]
+        rows = (self._test.clips.rows("face")[:, None] * n_frames + np.arange(n_frames)).ravel()
+        logits = [
+            self._network.unimodal_logits("face", self._test.face(self._test.frames(at)))
+            for at in _parts(rows)
+        ]
+        return torch.softmax(torch.cat(logits), dim=-1).unflatten(0, (-1, n_frames))
+
+    def _vision(self) -> tuple[Tensor, NDArray[np.intp]]:
+        """Return a clip's softmax of the mean of its frames' log-probabilities."""
+        logs = self._frame_probs().clamp_min(1e-6).log().mean(dim=1)
+        return torch.softmax(logs, dim=-1), self._test.clips.rows("face")
+
+    def _fused(self, rows: NDArray[np.intp]) -> Tensor:
+        """Return probabilities (n, n_labels) of clips with all their frames."""
+        logits = [self._network(self._test.whole(at)).logits for at in _parts(rows)]
+        return torch.softmax(torch.cat(logits), dim=-1)
+
+    def _fused_frames(self, rows: NDArray[np.intp]) -> Tensor:
+        """Return probabilities (n, frames, n_labels) of clips with one of their frames at a time."""
+        parts = []
+        for at in _parts(rows):
+            batch = self._test.whole(at)
+            mask, each = batch.face_mask, []
+            for frame in torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device):
+                batch.face_mask = mask & frame
+                each.append(torch.softmax(self._network(batch).logits, dim=-1))
+            parts.append(torch.stack(each, dim=1))
+        return torch.cat(parts)
+
+    def _entry(self, model: str, probs: Tensor, rows: NDArray[np.intp]) -> Entry:
+        clips = self._test.clips
+        predictions = Predictions(
+            probs.double().cpu().numpy(),
+            clips.label[rows],
+            np.full(len(rows), self._subject),
+            np.ones(len(rows), dtype=np.int64),
+            clips.trial[rows],
+        )
+        trials = per_trial(predictions)
+        published: float | None = None
+        if model in _PAPER_COLUMN and not self._is_generated:
+            by_model = paper.EAV_TABLE_1.get(int(self._subject))
+            published = by_model[_PAPER_COLUMN[model]] / 100 if by_model else None
+        return Entry(
+            self._subject,
+            1,
+            score(predictions.probs, predictions.label),
+            score(trials.probs, trials.label),
+            self._classes_seen,
+            published,
+        )
+
+
+def _parts(rows: NDArray[np.intp]) -> Iterable[NDArray[np.intp]]:
+    return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
+
+
+def _quiet(share: float, loss: float) -> None:
+    """Report nothing: people are counted, not epochs."""

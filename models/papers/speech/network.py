@@ -1,0 +1,330 @@
+"""The audio path alone: the program's spectrogram transformer over log-mel and contours, for one clip.
+
+The contours stand as 16 more rows above the 128 mel rows, one more patch row of the same encoder. Tokens
+become one vector by their mean and standard deviation over time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.config import AstConfig
+from models.encoders.transformer import AstEncoder
+from models.papers.speech.features import Contours
+
+N_MELS = 128
+N_ROWS = N_MELS + 16  # Contours.rows
+
+
+@dataclass(frozen=True)
+class VoiceNetworkConfig:
+    """Sizes of the network and its training; fixed, nothing here is chosen in a run."""
+
+    encoder: AstConfig = field(
+        default_factory=lambda: AstConfig(
+            width=64, n_layers=2, n_heads=4, ffn_dim=128, n_mels=N_ROWS, dropout=0.1
+        )
+    )
+    head_dropout: float = 0.3
+    batch_size: int = 16
+    crop_frames: int = 240
+    pretrain_epochs: int = 30
+    hidden_share: float = 0.5  # of the patches, in pre-training
+    epochs: int = 40
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    n_stripes: int = 2  # of frequency and of time, set to the mean (SpecAugment)
+    widest_mels: int = 20
+    widest_frames: int = 25
+    gain_sd: float = 0.1  # of the random level of a clip, in SDs of log-mel
+
+
+class VoiceNetwork(nn.Module):
+    """Encoder, pooling by mean and SD, linear head."""
+
+    def __init__(self, config: VoiceNetworkConfig, n_labels: int) -> None:
+        super().__init__()
+        width = config.encoder.width
+        self.encoder = AstEncoder(config.encoder)
+        self.head = nn.Sequential(
+            nn.LayerNorm(2 * width), nn.Dropout(config.head_dropout), nn.Linear(2 * width, n_labels)
+        )
+
+    def forward(self, rows: Tensor, frame_mask: Tensor) -> Tensor:
+        """Return logits (B, n_labels) of clips (B, n_frames, N_ROWS)."""
+        tokens, mask, _ = self.encoder(rows, frame_mask)  # (B, M, D)
+        share = mask.float() / mask.float().sum(dim=1, keepdim=True).clamp_min(1.0)
+        mean = (tokens * share[..., None]).sum(dim=1)
+        variance = ((tokens - mean[:, None]).square() * share[..., None]).sum(dim=1)
+        return self.head(torch.cat([mean, variance.clamp_min(1e-5).sqrt()], dim=-1))
+
+
+def clip_rows(clip: Contours) -> Tensor:
+    """Return what the network sees of a clip, (n_frames, N_ROWS) float32, not yet scaled."""
+    return torch.from_numpy(np.concatenate([clip.log_mel, clip.rows()], axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class RowScale:
+    """Mean and SD of the training part: one for all of log-mel, one a contour."""
+
+    mean: Tensor  # (N_ROWS,)
+    sd: Tensor  # (N_ROWS,)
+
+    @classmethod
+    def fit(cls, clips: Sequence[Tensor]) -> RowScale:
+        """Fit to the training part's clips."""
+        frames = torch.cat(list(clips))
+        mean, sd = frames.mean(dim=0), frames.std(dim=0).clamp_min(1e-6)
+        mean[:N_MELS], sd[:N_MELS] = frames[:, :N_MELS].mean(), frames[:, :N_MELS].std()
+        return cls(mean, sd)
+
+    def __call__(self, clip: Tensor) -> Tensor:
+        return (clip - self.mean) / self.sd
+
+
+def stack(clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return clips (B, longest, N_ROWS) filled up with zeros, and the mask of their frames (B, longest)."""
+    rows = nn.utils.rnn.pad_sequence(list(clips), batch_first=True)
+    lengths = torch.tensor([len(clip) for clip in clips])
+    return rows, torch.arange(rows.shape[1]) < lengths[:, None]
+
+
+@torch.no_grad()
+def predict(network: VoiceNetwork, scale: RowScale, clips: Sequence[Tensor]) -> NDArray[Any]:
+    """Return probabilities (n_clips, n_labels); one clip at a time, so no neighbour matters."""
+    network.eval()
+    longest = network.encoder.config.max_frames
+    answers = [network(*stack([scale(clip[:longest])])).softmax(dim=-1) for clip in clips]
+    return torch.cat(answers).double().numpy()
+
+
+COPIES = (
+    "original", "pitch 0.9", "pitch 1.1", "tempo 0.9", "tempo 1.1", "speed 0.92", "speed 1.08", "noise 25 dB",
+)  # fmt: skip
+_N_FFT, _HOP = 1024, 256
+
+
+def copies(wave: NDArray[Any], rng: np.random.Generator) -> list[NDArray[Any]]:
+    """Return the copies that COPIES names, float32, each of its own length."""
+    wave = np.asarray(wave, dtype=np.float32)
+    noise = rng.standard_normal(len(wave)).astype(np.float32)
+    return [
+        wave,
+        *(change_pitch(wave, factor) for factor in (0.9, 1.1)),
+        *(change_tempo(wave, factor) for factor in (0.9, 1.1)),
+        *(change_speed(wave, factor) for factor in (0.92, 1.08)),
+        wave + noise * np.float32(np.sqrt(np.mean(np.square(wave))) * 10 ** (-25 / 20)),
+    ]
+
+
+def change_speed(wave: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Play faster (> 1) or slower: pitch, formants and tempo change together."""
+    ratio = Fraction(1 / factor).limit_denominator(40)
+    return resample_poly(wave, ratio.numerator, ratio.denominator).astype(np.float32)
+
+
+def change_pitch(wave: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Raise (> 1) or lower pitch and formants, keep the tempo."""
+    return change_speed(_stretch(wave, factor), factor)
+
+
+def change_tempo(wave: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Speak faster (> 1) or slower at the same pitch."""
+    return _stretch(wave, 1 / factor)
+
+
+def _stretch(wave: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Make a clip ``factor`` times as long with a phase vocoder (Flanagan and Golden 1966)."""
+    window = torch.hann_window(_N_FFT)
+    samples = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
+    spectrum = torch.stft(samples, _N_FFT, _HOP, window=window, return_complex=True)  # (513, n)
+    n_frames = spectrum.shape[1]
+    where = torch.arange(0, n_frames - 1, 1 / factor)
+    before = where.long()
+    after, share = (before + 1).clamp(max=n_frames - 1), where - before
+    magnitude = (1 - share) * spectrum[:, before].abs() + share * spectrum[:, after].abs()
+    expected = torch.linspace(0, math.pi * _HOP, spectrum.shape[0])[:, None]
+    advance = spectrum[:, after].angle() - spectrum[:, before].angle() - expected
+    advance = advance - 2 * math.pi * torch.round(advance / (2 * math.pi)) + expected
+    phase = torch.cumsum(torch.cat([spectrum[:, :1].angle(), advance[:, :-1]], dim=1), dim=1)
+    return torch.istft(torch.polar(magnitude, phase), _N_FFT, _HOP, window=window).numpy()
+
+
+Tick = Callable[[], None]
+
+
+def train_voice_network(
+    clips: Sequence[Sequence[Tensor]],
+    label: NDArray[Any],
+    n_labels: int,
+    config: VoiceNetworkConfig,
+    seed: int,
+    tick: Tick = lambda: None,
+) -> tuple[VoiceNetwork, RowScale]:
+    """Train on labelled clips, each given as its copies.
+
+    Parameters
+    ----------
+    clips : sequence of sequence of Tensor (n_frames, N_ROWS)
+        The first copy is the original; scaling is fitted to originals. Each pass draws one copy of each.
+    label : ndarray (n_clips,)
+    n_labels : int
+    config : VoiceNetworkConfig
+    seed : int
+        Of weights, order, copies, crops and masks.
+    tick : callable
+        Called after each pass over the clips.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # initial weights and dropout
+        network = VoiceNetwork(config, n_labels)
+        scale = RowScale.fit([own[0] for own in clips])
+        network.train()
+        if config.pretrain_epochs:
+            _pretrain(network, scale, clips, config, rng, tick)
+        _finetune(network, scale, clips, label, n_labels, config, rng, tick)
+    return network, scale
+
+
+def _pretrain(
+    network: VoiceNetwork,
+    scale: RowScale,
+    clips: Sequence[Sequence[Tensor]],
+    config: VoiceNetworkConfig,
+    rng: torch.Generator,
+    tick: Tick,
+) -> None:
+    """Rebuild hidden patches from the rest of the clip; a hidden patch is set to the mean.
+
+    Each time column's token rebuilds the column; the error counts at hidden patches, each patch scaled to
+    its own mean and SD (as in the masked autoencoder of He 2022).
+    """
+    size, width = config.encoder.patch_size, config.encoder.width
+    n_bands = N_ROWS // size
+    rebuild = nn.Linear(width, N_ROWS * size)
+    optimiser, schedule = _optimiser(
+        [*network.encoder.parameters(), *rebuild.parameters()], config, len(clips), config.pretrain_epochs
+    )
+    for _ in range(config.pretrain_epochs):
+        for chosen in _batches(len(clips), config, rng):
+            rows, mask = _draw(clips, chosen, scale, config, rng)
+            n_columns = rows.shape[1] // size
+            rows, mask = rows[:, : n_columns * size], mask[:, : n_columns * size]
+            hidden = torch.rand(len(rows), n_columns, n_bands, generator=rng) < config.hidden_share
+            shown = rows.masked_fill(
+                hidden.repeat_interleave(size, dim=1).repeat_interleave(size, dim=2), 0.0
+            )
+            tokens, valid, _ = network.encoder(shown, mask)  # (B, columns, D)
+            patches = rows.view(len(rows), n_columns, size, n_bands, size).transpose(2, 3).flatten(3)
+            deviation = patches - patches.mean(dim=-1, keepdim=True)
+            target = deviation / (patches.std(dim=-1, keepdim=True) + 0.1)
+            error = (rebuild(tokens).view_as(target) - target).square().mean(dim=-1)  # (B, columns, bands)
+            counted = hidden & valid[..., None]
+            _step((error * counted).sum() / counted.sum().clamp_min(1), network, optimiser, schedule)
+        tick()
+
+
+def _finetune(
+    network: VoiceNetwork,
+    scale: RowScale,
+    clips: Sequence[Sequence[Tensor]],
+    label: NDArray[Any],
+    n_labels: int,
+    config: VoiceNetworkConfig,
+    rng: torch.Generator,
+    tick: Tick,
+) -> None:
+    """Learn the labels; every class weighs the same."""
+    targets = torch.from_numpy(np.asarray(label, dtype=np.int64))
+    rarity = 1 / torch.bincount(targets, minlength=n_labels).clamp_min(1).float()
+    optimiser, schedule = _optimiser(list(network.parameters()), config, len(clips), config.epochs)
+    for _ in range(config.epochs):
+        for chosen in _batches(len(clips), config, rng):
+            rows, mask = _draw(clips, chosen, scale, config, rng)
+            loss = F.cross_entropy(
+                network(_spec_augment(rows, config, rng), mask),
+                targets[chosen],
+                weight=rarity / rarity.mean(),
+                label_smoothing=config.label_smoothing,
+            )
+            _step(loss, network, optimiser, schedule)
+        tick()
+
+
+def _optimiser(
+    parameters: list[nn.Parameter], config: VoiceNetworkConfig, n_clips: int, epochs: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    n_steps = -(-n_clips // config.batch_size) * epochs
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=n_steps, pct_start=0.15
+    )
+    return optimiser, schedule
+
+
+def _step(
+    loss: Tensor,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> None:
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimiser.step()
+    schedule.step()
+
+
+def _batches(n_clips: int, config: VoiceNetworkConfig, rng: torch.Generator) -> Iterator[Tensor]:
+    """Yield the clips' indices in random order, in batches of nearly one size."""
+    order = torch.randperm(n_clips, generator=rng)
+    return iter(order.tensor_split(-(-n_clips // config.batch_size)))
+
+
+def _draw(
+    clips: Sequence[Sequence[Tensor]],
+    chosen: Tensor,
+    scale: RowScale,
+    config: VoiceNetworkConfig,
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Return a random crop of a random copy of each chosen clip."""
+    drawn = []
+    for index in chosen.tolist():
+        own = clips[index]
+        clip = own[_below(len(own), rng)]
+        start = _below(max(1, len(clip) - config.crop_frames + 1), rng)
+        drawn.append(scale(clip[start : start + config.crop_frames]))
+    return stack(drawn)
+
+
+def _spec_augment(rows: Tensor, config: VoiceNetworkConfig, rng: torch.Generator) -> Tensor:
+    """Hide stripes of mel bins and of time, and change each clip's level."""
+    rows = rows.clone()
+    for clip in rows:
+        for _ in range(config.n_stripes):
+            width, length = _below(config.widest_mels, rng), _below(config.widest_frames, rng)
+            mel = _below(N_MELS - width, rng)
+            frame = _below(max(1, len(clip) - length), rng)
+            clip[:, mel : mel + width] = 0.0
+            clip[frame : frame + length] = 0.0
+        clip[:, :N_MELS] += config.gain_sd * torch.randn(1, generator=rng)
+    return rows
+
+
+def _below(stop: int, rng: torch.Generator) -> int:
+    return int(torch.randint(0, stop, (1,), generator=rng))
