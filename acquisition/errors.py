@@ -1,4 +1,26 @@
-"""The one exception that means: the user can mend this."""
+"""The one exception that means: the user can fix this."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """What an `InputError` is about; titles, buttons and exit codes are chosen by it, never by its words."""
+
+    OPTION = "option"  # an option or its value, alone or with others
+    FILE = "file"  # any other file or folder: missing, unreadable, damaged, not writable
+    RECORDING = "recording"  # a recording cannot be read, or holds nothing of use
+    MODEL = "model"  # a model folder is missing, damaged, or does not fit
+    PROFILE = "profile"  # a profile is missing, damaged, or does not fit the model
+    NO_STREAM = "no_stream"  # no usable stream was found
+    AMBIGUOUS_STREAM = "ambiguous_stream"  # several streams fit one modality
+    WRONG_STREAM = "wrong_stream"  # a chosen stream is missing, unsuitable or chosen twice
+    CHANNELS = "channels"  # channels, units or montage of a stream or file
+    DEVICE = "device"  # a camera, microphone, GPU or display
+    DATA = "data"  # labels, trials or signals do not suffice for what was asked
+    SUBJECT = "subject"  # a subject, session or consent
+    INSTALLATION = "installation"  # a package or library is missing
 
 
 class InputError(Exception):
@@ -14,11 +36,33 @@ class InputError(Exception):
         The file, stream or option it was found in.
     remedy : str
         What the user can do about it.
+    code : ErrorCode
+        What it is about.
+    facts : str or int
+        What a caller may act on, by name: ``modality``, ``stream``, ``n_streams``, ...
     """
 
-    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        remedy: str = "",
+        code: ErrorCode = ErrorCode.OPTION,
+        **facts: str | int,
+    ) -> None:
         self.what = what
         self.where = where
         self.remedy = remedy
+        self.code = code
+        self.facts = facts
         message = f"{where}: {what}" if where else what
         super().__init__(f"{message} ({remedy})" if remedy else message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep everything when it travels between processes."""
+        return _rebuilt, (self.what, self.where, self.remedy, self.code, self.facts)
+
+
+def _rebuilt(what: str, where: str, remedy: str, code: ErrorCode, facts: dict[str, str | int]) -> InputError:
+    return InputError(what, where=where, remedy=remedy, code=code, **facts)
