@@ -129,7 +129,7 @@ def _add_row(table: Table, title: str, trial: float, interval: tuple[float, floa
 
 if TYPE_CHECKING:
     from models.datasets.emodb import Utterance
-    from models.datasets.types import LeftOut
+    from models.datasets.types import Excluded
     from models.training.evaluate_trials import TrialTest
 
 _SIMULATED = "--simulated"
@@ -373,17 +373,17 @@ def _evaluate_emodb(folder: Path, test: Path | None, quick: bool) -> dict[str, A
     from models.datasets.emodb import load_emodb
     from models.papers.speech.evaluate import SpeechTest, evaluate_speech
 
-    left_out: list[LeftOut] = []
-    utterances = load_emodb(folder, left_out)
-    others: list[Utterance] | None = load_emodb(test, left_out) if test is not None else None
-    for one in left_out:
+    excluded: list[Excluded] = []
+    utterances = load_emodb(folder, excluded)
+    others: list[Utterance] | None = load_emodb(test, excluded) if test is not None else None
+    for one in excluded:
         print(f"left out, speaker {one.subject}: {one.why}", file=sys.stderr)
     settings = SpeechTest.quick_run() if quick else SpeechTest()
     with StageBars() as bars:
         result = evaluate_speech(utterances, others, settings, bars)
     if result["reference"] is None:
         print("no reference: opensmile is not installed (pip install 'affectscope[test]')", file=sys.stderr)
-    return {**result, "left_out": [{"subject": one.subject, "why": one.why} for one in left_out]}
+    return {**result, "left_out": [{"subject": one.subject, "why": one.why} for one in excluded]}
 
 
 def _evaluate_generated(quick: bool, jobs: int) -> dict[str, Any]:

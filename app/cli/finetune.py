@@ -60,7 +60,7 @@ def command_line(context: typer.Context) -> str:
 
 if TYPE_CHECKING:
     from app.cli.finetune_task import FinetuneTask
-    from models.datasets.types import LeftOut, Trial
+    from models.datasets.types import Excluded, Trial
     from models.training.finetune import Finetuned
     from models.training.finetune_report import Report
     from models.training.provenance import TrainingRecord
@@ -89,8 +89,8 @@ class _Trained:
     report: Report | None  # None where no figure is honest
     trained_on: str
     record: TrainingRecord  # of all that trained the model
-    left_out: list[LeftOut]
-    notes: list[str]  # on classes that are lacking, and on `left_out`
+    excluded: list[Excluded]
+    notes: list[str]  # on classes that are lacking, and on `excluded`
 
 
 def register(app: typer.Typer) -> None:
@@ -267,7 +267,7 @@ def _train(task: FinetuneTask) -> _Trained:
     from models.training.protocols import missing_classes
     from models.training.provenance import record_of_labels, record_of_recordings
 
-    trials, left_out = task.trials()
+    trials, excluded = task.trials()
     task = task.fitted_to(trials)
     trained_on = task.words(trials)
     recordings = [task.source.path] if task.is_recording else []
@@ -279,7 +279,7 @@ def _train(task: FinetuneTask) -> _Trained:
         report = replace(report, protocol=task.protocol(report.protocol))
     if task.begins.seen:
         model = replace(model, config=replace(model.config, transductive=True))
-    notes = [missing_classes(chosen, task.labels), *(entry.why for entry in left_out)]
+    notes = [missing_classes(chosen, task.labels), *(entry.why for entry in excluded)]
     return _Trained(
         model=model,
         report=report,
@@ -287,7 +287,7 @@ def _train(task: FinetuneTask) -> _Trained:
         record=task.begins.record.then(read_now).then(
             replace(record_of_labels(chosen, generated=task.generated), quick=task.quick)
         ),
-        left_out=left_out,
+        excluded=excluded,
         notes=[note for note in notes if note],
     )
 
@@ -364,7 +364,7 @@ def _result(task: FinetuneTask, trained: _Trained, sha256: str) -> dict[str, Any
     return figures | {
         "trained_on": model.config.trained_on,
         "notes": list(model.notes),
-        "left_out": [vars(entry) for entry in trained.left_out],
+        "left_out": [vars(entry) for entry in trained.excluded],
         "sha256": sha256,
         "generated": task.generated,
         "quick": task.quick,

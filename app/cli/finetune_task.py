@@ -7,7 +7,7 @@ from pathlib import Path
 
 from acquisition.errors import InputError
 from models.checkpoint import load_checkpoint
-from models.datasets.types import PUBLISHED, RECORDINGS, LeftOut, Trial
+from models.datasets.types import PUBLISHED, RECORDINGS, Excluded, Trial
 from models.datasets.windows import steps_that_fit
 from models.training.finetune_config import (
     FinetuneOptions,
@@ -73,7 +73,7 @@ class FinetuneTask:
         """True where there is no published split."""
         return self.source.kind in RECORDINGS
 
-    def trials(self) -> tuple[list[Trial], list[LeftOut]]:
+    def trials(self) -> tuple[list[Trial], list[Excluded]]:
         """Return the trials to work on, and what of them could not be read.
 
         Raises
@@ -91,17 +91,17 @@ class FinetuneTask:
                 where=f"--{self.source.kind}",
                 remedy="add for example --subject 1",
             )
-        left_out: list[LeftOut] = []
-        trials = self.source.trials([self.subject], config, left_out)
+        excluded: list[Excluded] = []
+        trials = self.source.trials([self.subject], config, excluded)
         if not trials:
-            raise InputError(left_out[0].why, where=f"subject {self.subject}")
-        return self._of_session(trials, left_out), left_out
+            raise InputError(excluded[0].why, where=f"subject {self.subject}")
+        return self._of_session(trials, excluded), excluded
 
-    def _of_session(self, trials: list[Trial], left_out: list[LeftOut]) -> list[Trial]:
+    def _of_session(self, trials: list[Trial], excluded: list[Excluded]) -> list[Trial]:
         chosen = [trial for trial in trials if self.session in (None, trial.session)]
         if not chosen:
             found = ", ".join(str(number) for number in sorted({trial.session for trial in trials}))
-            remedy = "leave it out to see what could not be read" if left_out else ""
+            remedy = "leave it out to see what could not be read" if excluded else ""
             raise InputError(
                 f"expected session {found}, found {self.session}", where="--session", remedy=remedy
             )

@@ -32,7 +32,7 @@ def show_table(table: Table) -> None:
     console.print(f"balanced accuracy, macro-F1, NLL, ECE: per {table.unit}, mean of sessions")
     for sentence in (*table.differs, *table.notes):
         console.print(f"- {sentence}", soft_wrap=True, highlight=False)
-    for entry in table.left_out:
+    for entry in table.excluded:
         line = f"left out: subject {entry.subject}: {entry.why}"
         console.print(line, soft_wrap=True, highlight=False)
 

@@ -252,7 +252,7 @@ def pretrain(
         done = run(options, world, bars)
     if done is None:
         return
-    for entry in done.corpus.left_out:
+    for entry in done.corpus.excluded:
         typer.echo(f"left out: {entry.subject}: {entry.why}", err=True)
     for sentence in done.corpus.words():
         print(sentence)

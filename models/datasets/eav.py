@@ -16,7 +16,7 @@ from acquisition.errors import InputError
 from models.datasets.files import mat_array, mat_names
 from models.datasets.layout import by_number, masked_channels, note, wanted_subjects
 from models.datasets.raw_file import STEP_S, entropy_steps
-from models.datasets.types import FETCH_ANEW, LeftOut, Trial, leave_out
+from models.datasets.types import FETCH_ANEW, Excluded, Trial, exclude
 from models.features.config import FeatureConfig
 from models.features.raw_eeg import raw_eeg
 
@@ -130,7 +130,7 @@ def media_of_trials(
     labels: NDArray[np.intp],
     label_names: Sequence[str],
     length_s: float,
-    left_out: list[LeftOut] | None,
+    excluded: list[Excluded] | None,
 ) -> dict[int, tuple[Path | None, Path | None]]:
     """Return video and audio by trial; what is missing, broken or of another class is None and noted.
 
@@ -155,14 +155,14 @@ def media_of_trials(
         for kind in usable:
             if (trial, kind) not in found:
                 if kind == "mp4" or speaks(trial):
-                    note(left_out, subject, f"{folder}, trial {trial}: expected a {kind} file, found none")
+                    note(excluded, subject, f"{folder}, trial {trial}: expected a {kind} file, found none")
                 continue
             path, match = found[trial, kind]
             wanted = label_names[labels[trial - 1]]
             if match[4].lower() != wanted:
-                note(left_out, subject, f"{path}: expected {wanted} as the EEG's label says; not used")
+                note(excluded, subject, f"{path}: expected {wanted} as the EEG's label says; not used")
             elif why := _why_broken(path, length_s):
-                note(left_out, subject, f"{path}: {why}; not used")
+                note(excluded, subject, f"{path}: {why}; not used")
             else:
                 usable[kind] = path
         media[trial] = usable["mp4"], usable["wav"]
@@ -208,7 +208,7 @@ def load_eav(
     *,
     tasks: Sequence[str] = ("speaking",),
     config: FeatureConfig | None = None,
-    left_out: list[LeftOut] | None = None,
+    excluded: list[Excluded] | None = None,
 ) -> Iterator[Trial]:
     """Yield EAV's trials with the entropy of their EEG every second, 20 steps a trial.
 
@@ -222,13 +222,13 @@ def load_eav(
         ``listening``, ``speaking`` or both. The paper takes speaking, which alone has audio.
     config : FeatureConfig, optional
         Of the entropy.
-    left_out : list of LeftOut, optional
+    excluded : list of Excluded, optional
         Takes what cannot be read; without it the first such file raises.
 
     Raises
     ------
     InputError
-        If the folder is not EAV, a subject is not in it, or a file is broken and ``left_out`` is None.
+        If the folder is not EAV, a subject is not in it, or a file is broken and ``excluded`` is None.
     """
     config = config or FeatureConfig()
     for subject, path in _subjects(folder, subjects):
@@ -237,13 +237,13 @@ def load_eav(
             trials = []
             for at in _wanted(task, tasks):
                 de = entropy_steps(eeg[:, :, at].T, SFREQ, config)
-                de = masked_channels(de, CH_NAMES, subject, f"{source}, trial {at + 1}", left_out)
+                de = masked_channels(de, CH_NAMES, subject, f"{source}, trial {at + 1}", excluded)
                 trials.append(
                     Trial("eav", subject, 1, at + 1, int(labels[at]), LABELS, STEP_S,
                           de, None, CH_NAMES, "raw", str(source))
                 )  # fmt: skip
         except InputError as error:
-            leave_out(left_out, subject, error)
+            exclude(excluded, subject, error)
         else:
             yield from trials
 
@@ -254,12 +254,12 @@ def load_eav_clips(
     *,
     tasks: Sequence[str] = ("speaking",),
     config: FeatureConfig | None = None,
-    left_out: list[LeftOut] | None = None,
+    excluded: list[Excluded] | None = None,
 ) -> Iterator[EavClip]:
     """Yield EAV's clips of 5 s, four of a trial of 20 s, with filtered EEG and where video and audio lie.
 
     As `load_eav`. A video or audio file that is missing or broken is None in its clips and noted in
-    ``left_out``; the trial's EEG is used all the same.
+    ``excluded``; the trial's EEG is used all the same.
     """
     config = config or FeatureConfig()
     for subject, path in _subjects(folder, subjects):
@@ -274,20 +274,20 @@ def load_eav_clips(
                 labels,
                 LABELS,
                 length_s,
-                left_out,
+                excluded,
             )
             clips = []
             for at in numbers:
                 video, audio = media[at + 1]
                 for segment, (raw, de) in enumerate(_segments(eeg[:, :, at].T, config)):
-                    de = masked_channels(de, CH_NAMES, subject, f"{source}, trial {at + 1}", left_out)
+                    de = masked_channels(de, CH_NAMES, subject, f"{source}, trial {at + 1}", excluded)
                     clips.append(
                         EavClip("eav", subject, 1, at + 1, segment, int(labels[at]), LABELS,
                                 TASKS[task[at]], raw, de, CH_NAMES, video, audio,
                                 segment * SEGMENT_S, SEGMENT_S, str(source))
                     )  # fmt: skip
         except InputError as error:
-            leave_out(left_out, subject, error)
+            exclude(excluded, subject, error)
         else:
             yield from clips
 

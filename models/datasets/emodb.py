@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import InputError
-from models.datasets.types import LeftOut, leave_out
+from models.datasets.types import Excluded, exclude
 from models.features.log_mel import resample
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")
@@ -36,7 +36,7 @@ class Utterance:
     source: str  # file name, for messages
 
 
-def load_emodb(folder: Path, left_out: list[LeftOut] | None = None) -> list[Utterance]:
+def load_emodb(folder: Path, excluded: list[Excluded] | None = None) -> list[Utterance]:
     """Read the utterances of four emotions, in the order of their file names.
 
     Parameters
@@ -44,7 +44,7 @@ def load_emodb(folder: Path, left_out: list[LeftOut] | None = None) -> list[Utte
     folder : Path
         Holds the files at any depth: flat as published (``wav``), or sorted into a folder an emotion. The
         label is the file name's. Boredom, disgust and fear are not read.
-    left_out : list of LeftOut, optional
+    excluded : list of Excluded, optional
         Takes what could not be read; without it the first such file raises.
 
     Raises
@@ -62,7 +62,7 @@ def load_emodb(folder: Path, left_out: list[LeftOut] | None = None) -> list[Utte
         try:
             wave = _read_wave(path)
         except InputError as error:
-            leave_out(left_out, match[1], error)
+            exclude(excluded, match[1], error)
             continue
         utterances.append(Utterance(match[1], match[2], _LETTERS[match[3].upper()], wave, path.name))
     if not utterances:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import InputError
-from models.datasets.types import FETCH_ANEW, LeftOut, Trial
+from models.datasets.types import FETCH_ANEW, Excluded, Trial
 
 _log = logging.getLogger(__name__)
 _V = TypeVar("_V")
@@ -124,7 +124,7 @@ def numbered(names: Iterable[str], pattern: str, where: str, most: int) -> dict[
 
 
 def masked_channels(
-    eeg: NDArray[Any], ch_names: Sequence[str], subject: str, where: str, left_out: list[LeftOut] | None
+    eeg: NDArray[Any], ch_names: Sequence[str], subject: str, where: str, excluded: list[Excluded] | None
 ) -> NDArray[np.float32]:
     """Return features (W, C, n_bands) with NaN for channels that are constant or not finite, and note them.
 
@@ -146,15 +146,15 @@ def masked_channels(
     alive = usable.any(axis=0)
     if not alive.all():
         names = _few(ch_names, ~alive)
-        note(left_out, subject, f"{where}: channels constant or not a number are masked: {names}")
+        note(excluded, subject, f"{where}: channels constant or not a number are masked: {names}")
     if (partly := alive & ~finite.all(axis=0)).any():
         n_steps = int((~finite[:, partly]).any(axis=1).sum())
         why = f"{where}: {n_steps} of {len(rows)} steps are masked, not finite in channels"
-        note(left_out, subject, f"{why} {_few(ch_names, partly)}")
+        note(excluded, subject, f"{why} {_few(ch_names, partly)}")
     return np.where(usable[:, :, None], rows, np.nan).astype(np.float32)
 
 
-def masked_eye(trials: Sequence[Trial], where: str, left_out: list[LeftOut] | None) -> list[Trial]:
+def masked_eye(trials: Sequence[Trial], where: str, excluded: list[Excluded] | None) -> list[Trial]:
     """Return a session's trials with NaN for eye features that are constant or not finite, and note them.
 
     Some features are one number for a whole clip, so a feature counts as constant only if all of the
@@ -170,11 +170,11 @@ def masked_eye(trials: Sequence[Trial], where: str, left_out: list[LeftOut] | No
     subject, numbers = trials[0].subject, [str(row + 1) for row in range(len(alive))]
     if not alive.all():
         names = _few(numbers, ~alive)
-        note(left_out, subject, f"{where}: eye features constant or not a number are masked: {names}")
+        note(excluded, subject, f"{where}: eye features constant or not a number are masked: {names}")
     if (partly := alive & ~finite.all(axis=0)).any():
         n_steps = int((~finite[:, partly]).any(axis=1).sum())
         why = f"{where}: {n_steps} of {len(joined)} steps are masked, not finite in eye features"
-        note(left_out, subject, f"{why} {_few(numbers, partly)}")
+        note(excluded, subject, f"{why} {_few(numbers, partly)}")
     return [
         trial if trial.eye is None else replace(trial, eye=_usable(_as_float32(trial.eye), alive))
         for trial in trials
@@ -197,12 +197,12 @@ def _few(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
     return ", ".join(picked[:5]) + (f" and {len(picked) - 5} more" if len(picked) > 5 else "")
 
 
-def note(left_out: list[LeftOut] | None, subject: str, why: str) -> None:
+def note(excluded: list[Excluded] | None, subject: str, why: str) -> None:
     """Say that a part of a subject is not used, though the rest is."""
-    if left_out is None:
+    if excluded is None:
         _log.warning("%s", why)
     else:
-        left_out.append(LeftOut(subject, why))
+        excluded.append(Excluded(subject, why))
 
 
 def checked_label(label: int, n_labels: int, where: str) -> int:

@@ -24,7 +24,7 @@ from models.datasets.layout import (
     wanted_subjects,
 )
 from models.datasets.raw_file import STEP_S, entropy_steps
-from models.datasets.types import FETCH_ANEW, LeftOut, Trial, leave_out
+from models.datasets.types import FETCH_ANEW, Excluded, Trial, exclude
 from models.features.config import FeatureConfig
 
 LABELS = ("neutral", "sad", "fear", "happy")
@@ -50,7 +50,7 @@ def load_seed_iv(
     eye: bool = True,
     eeg_key: str = "de_LDS",
     config: FeatureConfig | None = None,
-    left_out: list[LeftOut] | None = None,
+    excluded: list[Excluded] | None = None,
 ) -> Iterator[Trial]:
     """Yield SEED-IV's trials, subject by subject and session by session.
 
@@ -70,13 +70,13 @@ def load_seed_iv(
         ``de_LDS`` or ``de_movingAve``.
     config : FeatureConfig, optional
         Of the raw features.
-    left_out : list of LeftOut, optional
+    excluded : list of Excluded, optional
         Takes what cannot be read; without it the first such file raises.
 
     Raises
     ------
     InputError
-        If the folder is not SEED-IV, a subject is not in it, or a file is broken and ``left_out`` is None.
+        If the folder is not SEED-IV, a subject is not in it, or a file is broken and ``excluded`` is None.
     """
     if features not in ("published", "raw"):
         raise InputError(f"expected raw or published, found {features}", where="--features")
@@ -99,11 +99,11 @@ def load_seed_iv(
                     )
                 path = of_session[subject]
                 if features == "published":
-                    trials = _published(path, folder if eye else None, subject, session, eeg_key, left_out)
+                    trials = _published(path, folder if eye else None, subject, session, eeg_key, excluded)
                 else:
-                    trials = _raw(path, subject, session, config or FeatureConfig(), left_out)
+                    trials = _raw(path, subject, session, config or FeatureConfig(), excluded)
             except InputError as error:
-                leave_out(left_out, subject, error)
+                exclude(excluded, subject, error)
             else:
                 yield from trials
 
@@ -114,7 +114,7 @@ def _published(
     subject: str,
     session: int,
     eeg_key: str,
-    left_out: list[LeftOut] | None,
+    excluded: list[Excluded] | None,
 ) -> list[Trial]:
     """Return a session's trials with published features."""
     keys = numbered(mat_names(path), rf"^{eeg_key}(\d+)$", f"{path}, {eeg_key}", N_TRIALS)
@@ -128,13 +128,13 @@ def _published(
         if eye_path is not None:
             rows = mat_array(eye_path, f"eye_{number}", (N_EYE, None)).T  # (W, 31)
             eeg, rows = same_length(eeg, rows, f"{eye_path}, eye_{number}")
-        usable = masked_channels(eeg, SEED_CH_NAMES, subject, where, left_out)
+        usable = masked_channels(eeg, SEED_CH_NAMES, subject, where, excluded)
         trials.append(_trial(path, subject, session, number, PUBLISHED_STEP_S, usable, rows, "published"))
-    return masked_eye(trials, str(eye_path), left_out)
+    return masked_eye(trials, str(eye_path), excluded)
 
 
 def _raw(
-    path: Path, subject: str, session: int, config: FeatureConfig, left_out: list[LeftOut] | None
+    path: Path, subject: str, session: int, config: FeatureConfig, excluded: list[Excluded] | None
 ) -> list[Trial]:
     """Return a session's trials with features of its raw EEG, which the set keeps in µV at 200 Hz."""
     keys = numbered(mat_names(path), r"_eeg(\d+)$", str(path), N_TRIALS)
@@ -148,7 +148,7 @@ def _raw(
                 remedy=FETCH_ANEW,
             )
         eeg = entropy_steps(x, RAW_SFREQ, config)
-        eeg = masked_channels(eeg, SEED_CH_NAMES, subject, f"{path}, {key}", left_out)
+        eeg = masked_channels(eeg, SEED_CH_NAMES, subject, f"{path}, {key}", excluded)
         trials.append(_trial(path, subject, session, number, STEP_S, eeg, None, "raw"))
     return trials
 

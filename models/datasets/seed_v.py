@@ -26,7 +26,7 @@ from models.datasets.layout import (
 )
 from models.datasets.raw_file import STEP_S, entropy_steps
 from models.datasets.seed_iv import same_length
-from models.datasets.types import FETCH_ANEW, LeftOut, Trial, leave_out
+from models.datasets.types import FETCH_ANEW, Excluded, Trial, exclude
 from models.features.config import FeatureConfig
 
 #: Mastoids and eye electrodes of the cap: not among the 62.
@@ -53,7 +53,7 @@ def load_recordings(
     folder: Path,
     subjects: Sequence[str | int] | None,
     config: FeatureConfig,
-    left_out: list[LeftOut] | None,
+    excluded: list[Excluded] | None,
 ) -> Iterator[Trial]:
     """Yield the trials of ``EEG_raw/{subject}_{session}_{date}.cnt``; as `load_seed_v` says."""
     from mne.io import read_raw_cnt
@@ -82,9 +82,9 @@ def load_recordings(
                         where=str(path),
                         remedy=FETCH_ANEW,
                     ) from error
-                trials = trials_of_recording(raw, str(path), subject, session, config, left_out)
+                trials = trials_of_recording(raw, str(path), subject, session, config, excluded)
             except InputError as error:
-                leave_out(left_out, subject, error)
+                exclude(excluded, subject, error)
             else:
                 yield from trials
 
@@ -95,7 +95,7 @@ def trials_of_recording(
     subject: str,
     session: int,
     config: FeatureConfig,
-    left_out: list[LeftOut] | None = None,
+    excluded: list[Excluded] | None = None,
 ) -> list[Trial]:
     """Return the 15 trials of one session's recording.
 
@@ -138,7 +138,7 @@ def trials_of_recording(
                 label=TRIAL_LABELS[session][number - 1],
                 label_names=LABELS,
                 step_s=STEP_S,
-                eeg=masked_channels(eeg, SEED_CH_NAMES, subject, f"{source}, clip {number}", left_out),
+                eeg=masked_channels(eeg, SEED_CH_NAMES, subject, f"{source}, clip {number}", excluded),
                 eye=None,
                 ch_names=SEED_CH_NAMES,
                 origin="raw",
@@ -170,7 +170,7 @@ def load_seed_v(
     *,
     eye: bool = True,
     config: FeatureConfig | None = None,
-    left_out: list[LeftOut] | None = None,
+    excluded: list[Excluded] | None = None,
 ) -> Iterator[Trial]:
     """Yield SEED-V's trials, subject by subject and session by session.
 
@@ -187,17 +187,17 @@ def load_seed_v(
         Read the eye features too (published only).
     config : FeatureConfig, optional
         Of the raw features.
-    left_out : list of LeftOut, optional
+    excluded : list of Excluded, optional
         Takes what cannot be read; without it the first such file raises.
 
     Raises
     ------
     InputError
-        If the folder is not SEED-V, a subject is not in it, or a file is broken and ``left_out`` is None.
+        If the folder is not SEED-V, a subject is not in it, or a file is broken and ``excluded`` is None.
     """
     if features == "raw":
         check_folder(folder, [RAW], "SEED-V", other=("published", [EEG, EYE]))
-        yield from load_recordings(folder, subjects, config or FeatureConfig(), left_out)
+        yield from load_recordings(folder, subjects, config or FeatureConfig(), excluded)
         return
     if features != "published":
         raise InputError(f"expected raw or published, found {features}", where="--features")
@@ -205,15 +205,15 @@ def load_seed_v(
     files = files_by_subject(folder / EEG, FILE_NAME)
     for subject in wanted_subjects(files, subjects, folder / EEG):
         try:
-            trials = _published(files[subject], folder / EYE if eye else None, subject, left_out)
+            trials = _published(files[subject], folder / EYE if eye else None, subject, excluded)
         except InputError as error:
-            leave_out(left_out, subject, error)
+            exclude(excluded, subject, error)
         else:
             yield from trials
 
 
 def _published(
-    path: Path, eye_folder: Path | None, subject: str, left_out: list[LeftOut] | None
+    path: Path, eye_folder: Path | None, subject: str, excluded: list[Excluded] | None
 ) -> list[Trial]:
     """Return the trials of a subject's three sessions."""
     eeg_of, label_of = _entries(path)
@@ -243,7 +243,7 @@ def _published(
                 label=_label(label_of, entry, path),
                 label_names=LABELS,
                 step_s=PUBLISHED_STEP_S,
-                eeg=masked_channels(eeg, SEED_CH_NAMES, subject, where, left_out),
+                eeg=masked_channels(eeg, SEED_CH_NAMES, subject, where, excluded),
                 eye=rows,
                 ch_names=SEED_CH_NAMES,
                 origin="published",
@@ -253,7 +253,7 @@ def _published(
     usable: list[Trial] = []
     for session in TRIAL_LABELS:
         of_session = [trial for trial in trials if trial.session == session]
-        usable += masked_eye(of_session, f"{eye_path}, session {session}", left_out)
+        usable += masked_eye(of_session, f"{eye_path}, session {session}", excluded)
     return usable
 
 

@@ -64,24 +64,24 @@ class WindowSet:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Excluded:
     """What could not be read, and why; the rest was read without it."""
 
     subject: str
     why: str  # one sentence: file, expected, found, remedy
 
 
-def leave_out(left_out: list[LeftOut] | None, subject: str, error: InputError) -> None:
+def exclude(excluded: list[Excluded] | None, subject: str, error: InputError) -> None:
     """Note an unreadable part of a data set, or raise where nobody keeps notes.
 
     Parameters
     ----------
-    left_out : list of LeftOut or None
+    excluded : list of Excluded or None
         Takes the note; None raises ``error`` instead.
     """
-    if left_out is None:
+    if excluded is None:
         raise error
-    left_out.append(LeftOut(subject, str(error)))
+    excluded.append(Excluded(subject, str(error)))
 
 
 def label_names_of(trials: Sequence[Trial]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from models.checkpoint import load_checkpoint
 from models.datasets.make.options import MakeOptions
 from models.datasets.make.seed_iv import make_seed_iv
 from models.datasets.make.truth import load_oracle
-from models.datasets.types import LeftOut
+from models.datasets.types import Excluded
 from models.papers.jobs import Job, jobs_of, run_here_or_there, run_job
 from models.papers.settings import TEN_TRIALS, Setting
 from models.training.corpus_sources import Source
@@ -110,7 +110,7 @@ class Directions:
     """Accuracy per window of every row, set and person; shares."""
 
     accuracy: dict[str, dict[tuple[int, str], float]]  # by row, then (seed, subject)
-    left_out: tuple[LeftOut, ...]
+    excluded: tuple[Excluded, ...]
     options: DirectionsOptions
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Directions:
                 for name, found in self.accuracy.items()
                 for (seed, subject), value in found.items()
             ],
-            "left_out": [{"subject": one.subject, "why": one.why} for one in self.left_out],
+            "left_out": [{"subject": one.subject, "why": one.why} for one in self.excluded],
         }
 
     def _row(self, name: str) -> dict[str, Any]:
@@ -185,22 +185,22 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
 def _judged(named: list[tuple[int, str, Job]], options: DirectionsOptions, report: Report) -> Directions:
     """Run jobs of (seed, row, job) and gather their accuracies."""
     accuracy: dict[str, dict[tuple[int, str], float]] = {}
-    left_out: list[LeftOut] = []
+    excluded: list[Excluded] = []
     results = run_here_or_there(run_job, [job for *_, job in named], options.n_jobs)
     for done, ((seed, name, job), result) in enumerate(zip(named, results, strict=True), start=1):
-        if isinstance(result, LeftOut):
-            left_out.append(result)
+        if isinstance(result, Excluded):
+            excluded.append(result)
         else:
             accuracy.setdefault(name, {})[seed, job.trials[0].subject] = result[0].window.accuracy
         report("fine-tuning", done / len(named), math.nan, f"{done} of {len(named)}")
     missing = [name for name in (*SETTINGS, *STREAMING_SETTINGS) if name not in accuracy]
     if missing:
         raise InputError(
-            f"nothing came out for {', '.join(missing)}: {left_out[0].why}",
+            f"nothing came out for {', '.join(missing)}: {excluded[0].why}",
             where="evaluate generated",
             remedy="mend that, or try it out first with --quick",
         )
-    return Directions(accuracy, tuple(left_out), options)
+    return Directions(accuracy, tuple(excluded), options)
 
 
 def _made(scratch: Path, seed: int, options: DirectionsOptions) -> Path:

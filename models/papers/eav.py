@@ -22,7 +22,7 @@ from models.datasets import eav
 from models.datasets.eav import EavClip, load_eav_clips
 from models.datasets.make.options import is_generated
 from models.datasets.splits import coverage, eav_split
-from models.datasets.types import LeftOut
+from models.datasets.types import Excluded
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg
 from models.papers import figures as paper
@@ -121,13 +121,13 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
     """
     config = options.network.config()
     differs = (*options.network.differs(config, options.stages()), *_DIFFERS)
-    left_out: list[LeftOut] = []
+    excluded: list[Excluded] = []
     entries: dict[str, list[Entry]] = {}
     people = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
-    jobs = _jobs(options, config, people, left_out)
+    jobs = _jobs(options, config, people, excluded)
     for number, result in enumerate(run_here_or_there(run_person, jobs, options.n_jobs, options.dask), 1):
-        if isinstance(result, LeftOut):
-            left_out.append(result)
+        if isinstance(result, Excluded):
+            excluded.append(result)
         else:
             for model, entry in result.entries.items():
                 entries.setdefault(model, []).append(entry)
@@ -135,7 +135,7 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
                 save_person(options.keep_models / f"sub-{result.subject}", result.model, result.entries)
         report("people", number / len(people), float("nan"), f"{number} of {len(people)}")
     if not entries:
-        why = left_out[0].why if left_out else "no subject"
+        why = excluded[0].why if excluded else "no subject"
         raise InputError(f"nothing in it can be used; first: {why}", where=str(options.folder))
     ordered = [model for model in _ROWS if model in entries]  # whoever came first may lack some
     return Table(
@@ -143,7 +143,7 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
         protocol=f"{_PROTOCOL}; accuracy per clip of 5 s, or per frame where the row says so; SD over people "
         "(n - 1)",
         rows=tuple(_row(model, entries[model]) for model in ordered),
-        left_out=tuple(left_out),
+        excluded=tuple(excluded),
         differs=differs,
         quick=options.quick,
         generated=is_generated(options.folder),
@@ -160,16 +160,16 @@ def _row(model: str, entries: Sequence[Entry]) -> Row:
 
 
 def _jobs(
-    options: EavOptions, config: ModelConfig, people: Sequence[str], left_out: list[LeftOut]
+    options: EavOptions, config: ModelConfig, people: Sequence[str], excluded: list[Excluded]
 ) -> Iterator[EavJob]:
     """Yield people one by one: their EEG is read when their turn comes."""
     for subject in people:
-        clips = tuple(load_eav_clips(options.folder, [subject], left_out=left_out))
+        clips = tuple(load_eav_clips(options.folder, [subject], excluded=excluded))
         if clips:
             yield EavJob(subject, clips, options, config)
 
 
-def run_person(job: EavJob) -> PersonResult | LeftOut:
+def run_person(job: EavJob) -> PersonResult | Excluded:
     """Train and score all four models of one person; data that a fit fails on leave the person out."""
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -177,7 +177,7 @@ def run_person(job: EavJob) -> PersonResult | LeftOut:
         person = _Person(job)
         entries = person.entries()
     except (InputError, *FIT_ERRORS) as error:
-        return LeftOut(job.subject, in_words(error))
+        return Excluded(job.subject, in_words(error))
     return PersonResult(job.subject, entries, person.model() if job.options.keep_models else None)
 
 

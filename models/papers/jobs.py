@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from acquisition.errors import InputError
 from models.datasets.make.truth import Oracle
 from models.datasets.splits import coverage, published_split
-from models.datasets.types import LeftOut, Trial, WindowSet
+from models.datasets.types import Excluded, Trial, WindowSet
 from models.datasets.windows import cut_windows, steps_that_fit
 from models.papers.baselines import BASELINES
 from models.papers.settings import Setting
@@ -97,7 +97,7 @@ def jobs_of(
     ]
 
 
-def run_job(job: Job) -> list[Outcome] | LeftOut:
+def run_job(job: Job) -> list[Outcome] | Excluded:
     """Train on the training trials of the published split, score on its test trials.
 
     What cannot be read, or data that the fit fails on, leaves the session out and the others go on.
@@ -107,7 +107,7 @@ def run_job(job: Job) -> list[Outcome] | LeftOut:
     try:
         training, test = published_split(job.trials, shortened=job.shortened)
     except InputError as error:  # no setting's fault: the same words from all of them
-        return LeftOut(first.subject, str(error))
+        return Excluded(first.subject, str(error))
     try:
         n_steps = steps_that_fit(job.trials, job.options.n_steps)
         chosen = setting.labels.choose(training, n_steps)
@@ -117,7 +117,7 @@ def run_job(job: Job) -> list[Outcome] | LeftOut:
             probs, windows = _reference_answer(job, chosen, test)
             answers = [(setting.model, setting.mask, Predictions.of(probs, windows))]
     except (InputError, *FIT_ERRORS) as error:
-        return LeftOut(first.subject, f"session {first.session}, {setting.name}: {in_words(error)}")
+        return Excluded(first.subject, f"session {first.session}, {setting.name}: {in_words(error)}")
     return [
         _outcome(job, model, mask, number == 0, predictions, chosen)
         for number, (model, mask, predictions) in enumerate(answers)

@@ -11,7 +11,7 @@ from acquisition.errors import InputError
 from models.checkpoint import load_checkpoint
 from models.datasets.make.options import is_generated
 from models.datasets.make.truth import load_oracle
-from models.datasets.types import LeftOut, Trial
+from models.datasets.types import Excluded, Trial
 from models.papers.jobs import Outcome, jobs_of, run_here_or_there, run_job
 from models.papers.settings import Setting, settings_of
 from models.training.corpus_sources import Source
@@ -94,11 +94,11 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
         If the folder is not the data set, nothing in it can be used, or every setting failed.
     """
     settings = settings_of(options.dataset, options.table, options.quick)
-    left_out: list[LeftOut] = []
+    excluded: list[Excluded] = []
     source = LabelledSource(options.dataset, options.folder, "published")
-    trials = source.trials(left_out=left_out)
+    trials = source.trials(excluded=excluded)
     if not trials:
-        raise InputError(f"nothing in it can be used; first: {left_out[0].why}", where=str(options.folder))
+        raise InputError(f"nothing in it can be used; first: {excluded[0].why}", where=str(options.folder))
     if options.quick:
         trials = _few(trials)
     pretrained = _encoders(options, report) if any(setting.pretrained for setting in settings) else None
@@ -112,14 +112,14 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
     )
     outcomes: list[Outcome] = []
     for number, result in enumerate(run_here_or_there(run_job, jobs, options.n_jobs, options.dask), start=1):
-        if isinstance(result, LeftOut):
-            left_out.append(result)
+        if isinstance(result, Excluded):
+            excluded.append(result)
         else:
             outcomes += result
         report("fine-tuning", number / len(jobs), float("nan"), f"{number} of {len(jobs)}")
     if not outcomes:
-        raise InputError(f"every setting failed; first: {left_out[0].why}", where=str(options.folder))
-    return _table(options, settings, outcomes, left_out, pretrained, trials[0].label_names)
+        raise InputError(f"every setting failed; first: {excluded[0].why}", where=str(options.folder))
+    return _table(options, settings, outcomes, excluded, pretrained, trials[0].label_names)
 
 
 def _few(trials: Sequence[Trial]) -> list[Trial]:
@@ -153,7 +153,7 @@ def _table(
     options: ReproduceOptions,
     settings: Sequence[Setting],
     outcomes: Sequence[Outcome],
-    left_out: Sequence[LeftOut],
+    excluded: Sequence[Excluded],
     pretrained: PretrainedEncoders | None,
     label_names: tuple[str, ...],
 ) -> Table:
@@ -176,7 +176,7 @@ def _table(
         f"{options.finetune.n_steps} steps inside a trial; accuracy per window, SD over people (n - 1); one "
         "classifier a session, a person is the mean of their sessions",
         rows=tuple(rows),
-        left_out=tuple(dict.fromkeys(left_out)),
+        excluded=tuple(dict.fromkeys(excluded)),
         differs=(*differs, _OF_TABLE[options.table]),
         quick=options.quick,
         generated=is_generated(options.folder),

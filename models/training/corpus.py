@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.errors import InputError
-from models.datasets.types import LeftOut, Trial
+from models.datasets.types import Excluded, Trial
 from models.new_folder import new_folder
 from models.normalise import MIN_SD_NATS, EegScale, EyeScale, eye_scale
 
@@ -58,7 +58,7 @@ class Cached:
 
     folder: Path
     entries: tuple[Entry, ...]
-    left_out: tuple[LeftOut, ...]
+    excluded: tuple[Excluded, ...]
 
     @property
     def key(self) -> str:
@@ -67,7 +67,7 @@ class Cached:
 
 
 #: Given a list that takes what cannot be read, yields trials one by one.
-ReadTrials = Callable[[list[LeftOut]], Iterable[Trial]]
+ReadTrials = Callable[[list[Excluded]], Iterable[Trial]]
 
 
 def cached(cache: Path, identity: Any, read: ReadTrials, *, shard_bytes: int = _SHARD_BYTES) -> Cached:
@@ -117,13 +117,13 @@ def _fill(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
 
 def _write(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
     folder.mkdir(exist_ok=True)
-    shards, left_out = _Shards(folder, shard_bytes), list[LeftOut]()
-    for trial in read(left_out):
+    shards, excluded = _Shards(folder, shard_bytes), list[Excluded]()
+    for trial in read(excluded):
         shards.add(trial)
     shards.end()
     index = {
         "entries": [asdict(entry) for entry in shards.entries],
-        "left_out": [asdict(entry) for entry in left_out],
+        "left_out": [asdict(entry) for entry in excluded],
     }
     (folder / INDEX_FILE).write_text(json.dumps(index), encoding="utf-8")
 
@@ -140,7 +140,7 @@ def _opened(folder: Path) -> Cached:
             )
             for e in index["entries"]
         )
-        return Cached(folder, entries, tuple(LeftOut(**e) for e in index["left_out"]))
+        return Cached(folder, entries, tuple(Excluded(**e) for e in index["left_out"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             "expected an index of cached features, found damage",

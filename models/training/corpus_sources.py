@@ -18,7 +18,7 @@ from models.datasets import eav, seed_iv, seed_v
 from models.datasets.make.options import is_generated
 from models.datasets.raw_file import raw_file_sequence
 from models.datasets.splits import published_split
-from models.datasets.types import PUBLISHED, LeftOut, Trial
+from models.datasets.types import PUBLISHED, Excluded, Trial
 from models.datasets.xdf_trials import xdf_sequence
 from models.features.config import FeatureConfig
 from models.training.corpus import Cached, Entry, cached, files_identity
@@ -81,25 +81,27 @@ class Source:
         names = None if self.montage is None else vars(load_montage(self.montage))
         return [self.kind, features, config.digest(), names, files]
 
-    def read(self, features: str, config: FeatureConfig, left_out: list[LeftOut]) -> Iterable[Trial]:
+    def read(self, features: str, config: FeatureConfig, excluded: list[Excluded]) -> Iterable[Trial]:
         """Yield the trials, or the whole recording as one; what cannot be read is noted."""
         if self.kind == "seed-iv":
-            return seed_iv.load_seed_iv(self.path, features, config=config, left_out=left_out)
+            return seed_iv.load_seed_iv(self.path, features, config=config, excluded=excluded)
         if self.kind == "seed-v":
-            return seed_v.load_seed_v(self.path, features, config=config, left_out=left_out)
+            return seed_v.load_seed_v(self.path, features, config=config, excluded=excluded)
         if self.kind == "eav":
-            return eav.load_eav(self.path, config=config, left_out=left_out)
+            return eav.load_eav(self.path, config=config, excluded=excluded)
         try:
             if self.kind == "xdf":
                 whole = xdf_sequence(self.path, self.montage, features=config)
             else:
                 whole = raw_file_sequence(self.path, self.montage, config=config)
             if all(rows is None or not np.isfinite(rows).any() for rows in (whole.eeg, whole.eye)):
-                left_out.append(LeftOut(self.path.name, "no channel works: flat, at its rails or no numbers"))
+                excluded.append(
+                    Excluded(self.path.name, "no channel works: flat, at its rails or not finite")
+                )
                 return []
             return [whole]
         except InputError as error:
-            left_out.append(LeftOut(self.path.name, str(error)))
+            excluded.append(Excluded(self.path.name, str(error)))
             return []
 
 
@@ -115,12 +117,12 @@ class Corpus:
     features: str  # raw | published
 
     @property
-    def left_out(self) -> list[LeftOut]:
+    def excluded(self) -> list[Excluded]:
         """What could not be read, files named from their folder on."""
         return [
-            LeftOut(entry.subject, entry.why.replace(str(source.path), source.path.name))
+            Excluded(entry.subject, entry.why.replace(str(source.path), source.path.name))
             for source, part in zip(self.sources, self.parts, strict=True)
-            for entry in part.left_out
+            for entry in part.excluded
         ]
 
     @property
@@ -211,7 +213,7 @@ def open_corpus(
         usable += [entry for entry in part.entries if entry not in tested]
         n_test += len(tested)
     if not usable:
-        why = next((entry.why for part in parts for entry in part.left_out), "no trial holds a step")
+        why = next((entry.why for part in parts for entry in part.excluded), "no trial holds a step")
         raise InputError(f"nothing could be read; first: {why}", where="pretrain")
     return Corpus(tuple(sources), tuple(parts), tuple(usable), n_test, include_test, features)
 

@@ -12,7 +12,7 @@ from acquisition.errors import InputError
 from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
 from models.datasets.splits import coverage, published_split
-from models.datasets.types import PUBLISHED, LeftOut, Trial
+from models.datasets.types import PUBLISHED, Excluded, Trial
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
 from models.training.finetune_config import seen_without_labels
@@ -103,7 +103,7 @@ def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | N
         )
 
 
-def tested_sessions(test: TrialTest, config: ModelConfig, left_out: list[LeftOut]) -> list[list[Trial]]:
+def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Excluded]) -> list[list[Trial]]:
     """Return the trials to test on, by person and session, labelled by the model's own list of classes.
 
     Parameters
@@ -111,7 +111,7 @@ def tested_sessions(test: TrialTest, config: ModelConfig, left_out: list[LeftOut
     test : TrialTest
     config : ModelConfig
         The model's.
-    left_out : list of LeftOut
+    excluded : list of Excluded
         Takes what cannot be used.
 
     Raises
@@ -120,7 +120,7 @@ def tested_sessions(test: TrialTest, config: ModelConfig, left_out: list[LeftOut
         If the data cannot be read, its classes are not the model's, or nothing is left to test on.
     """
     source, is_set = test.source, test.source.kind in PUBLISHED
-    trials = source.trials(test.subjects if is_set else None, config, left_out)
+    trials = source.trials(test.subjects if is_set else None, config, excluded)
     groups: dict[tuple[str, int], list[Trial]] = {}
     for trial in _relabelled(trials, config):
         if test.session in (None, trial.session):
@@ -128,21 +128,21 @@ def tested_sessions(test: TrialTest, config: ModelConfig, left_out: list[LeftOut
     if not groups and trials:
         found = ", ".join(map(str, sorted({trial.session for trial in trials})))
         raise InputError(f"expected session {found}, found {test.session}", where="--session")
-    sessions = [_usable(_test_part(group, test, left_out), config, left_out) for group in groups.values()]
+    sessions = [_usable(_test_part(group, test, excluded), config, excluded) for group in groups.values()]
     if not any(sessions):
-        why = left_out[0].why if left_out else "no test trial"
+        why = excluded[0].why if excluded else "no test trial"
         raise InputError(f"nothing in it can be tested on; first: {why}", where=str(source.path))
     return [trials for trials in sessions if trials]
 
 
-def _test_part(session: list[Trial], test: TrialTest, left_out: list[LeftOut]) -> list[Trial]:
+def _test_part(session: list[Trial], test: TrialTest, excluded: list[Excluded]) -> list[Trial]:
     """Return a session's test trials; of a recording all are."""
     if test.source.kind not in PUBLISHED:
         return session
     try:
         return published_split(session, shortened=test.source.is_generated)[1]
     except InputError as error:
-        left_out.append(LeftOut(session[0].subject, str(error)))
+        excluded.append(Excluded(session[0].subject, str(error)))
         return []
 
 
@@ -161,12 +161,12 @@ def _relabelled(trials: Sequence[Trial], config: ModelConfig) -> list[Trial]:
     return [replace(trial, label=at[trial.label], label_names=config.labels) for trial in trials]
 
 
-def _usable(trials: Sequence[Trial], config: ModelConfig, left_out: list[LeftOut]) -> list[Trial]:
+def _usable(trials: Sequence[Trial], config: ModelConfig, excluded: list[Excluded]) -> list[Trial]:
     """Return the trials that hold a window of what the model reads; the others are noted."""
     usable = []
     for trial in trials:
         if why := _unusable(trial, config):
-            left_out.append(LeftOut(trial.subject, f"session {trial.session}, trial {trial.trial}: {why}"))
+            excluded.append(Excluded(trial.subject, f"session {trial.session}, trial {trial.trial}: {why}"))
         else:
             usable.append(trial)
     return usable
@@ -227,8 +227,8 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
     config = checkpoint.config
     check_model(config, test, record)
     seen = seen_without_labels(config, test.source.kind, test.source.path, record)
-    left_out: list[LeftOut] = []
-    sessions = tested_sessions(test, config, left_out)
+    excluded: list[Excluded] = []
+    sessions = tested_sessions(test, config, excluded)
     normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors)
     model = TrialClassifier(config, checkpoint.network.prepare_inference(), normaliser)
     n_classes = record.n_classes if record is not None and record.complete else None
@@ -247,7 +247,7 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
         protocol="; ".join(part for part in (f"on {what}", _PROTOCOL, seen) if part),
         rows=_rows(name, entries),
         label_names=config.labels,
-        left_out=tuple(dict.fromkeys(left_out)),
+        excluded=tuple(dict.fromkeys(excluded)),
         quick=record is not None and record.quick,
         generated=test.source.is_generated,
         notes=tuple(_notes(config, tested, record)),

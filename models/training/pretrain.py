@@ -80,7 +80,7 @@ def _data(corpus: Corpus, config: ModelConfig) -> list[str]:
         lines.append(f"- {corpus.n_test} test trials of the published splits did not enter")
     if any(not source.is_dataset for source in corpus.used):
         lines.append("- recordings entered whole: a test on one of them would be transductive")
-    lines += [f"- left out: {entry.subject}: {entry.why}" for entry in corpus.left_out]
+    lines += [f"- left out: {entry.subject}: {entry.why}" for entry in corpus.excluded]
     return lines
 
 
@@ -410,7 +410,7 @@ def _write_report(
         "sources": done.corpus.words(),
         "recordings": [entry.name for entry in record.recordings],
         "test_trials_left_out": done.corpus.n_test,
-        "left_out": [asdict(entry) for entry in done.corpus.left_out],
+        "left_out": [asdict(entry) for entry in done.corpus.excluded],
         "outcomes": {modality: asdict(outcome) for modality, outcome in done.outcomes.items()},
         "settings": {m: _settings(options, done.corpus, config, m) for m in config.modalities},
     }

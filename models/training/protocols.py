@@ -15,7 +15,7 @@ from models.datasets.raw_file import raw_file_trials
 from models.datasets.seed_iv import load_seed_iv
 from models.datasets.seed_v import load_seed_v
 from models.datasets.splits import coverage, first_trials, trials_per_class
-from models.datasets.types import LeftOut, Trial
+from models.datasets.types import Excluded, Trial
 from models.datasets.xdf_trials import xdf_trials
 from models.training.corpus_sources import Source
 
@@ -125,7 +125,7 @@ class LabelledSource:
         self,
         subjects: Sequence[str] | None = None,
         config: ModelConfig | None = None,
-        left_out: list[LeftOut] | None = None,
+        excluded: list[Excluded] | None = None,
     ) -> list[Trial]:
         """Return the labelled trials.
 
@@ -135,7 +135,7 @@ class LabelledSource:
             Of a data set: their numbers; all without it.
         config : ModelConfig, optional
             Raw features are computed as this model wants them.
-        left_out : list of LeftOut, optional
+        excluded : list of Excluded, optional
             Takes what cannot be read; without it the first such file raises.
 
         Raises
@@ -145,15 +145,15 @@ class LabelledSource:
         """
         features = None if config is None else config.features
         if self.kind == "seed-iv":
-            found = load_seed_iv(self.path, self.features, subjects, config=features, left_out=left_out)
+            found = load_seed_iv(self.path, self.features, subjects, config=features, excluded=excluded)
         elif self.kind == "seed-v":
-            found = load_seed_v(self.path, self.features, subjects, config=features, left_out=left_out)
+            found = load_seed_v(self.path, self.features, subjects, config=features, excluded=excluded)
         elif self.kind == "eav":
-            found = load_eav(self.path, subjects, config=features, left_out=left_out)
+            found = load_eav(self.path, subjects, config=features, excluded=excluded)
         else:
             return self._recorded(config)
         trials = list(found)
-        if not trials and not left_out:
+        if not trials and not excluded:
             raise InputError("no trials in it", where=str(self.path), remedy="is the data set complete?")
         return trials
 

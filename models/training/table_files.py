@@ -140,7 +140,7 @@ def table_words(table: Table) -> str:
     for heading, sentences in (
         *differs,
         ("Classes and notes", table.notes),
-        ("Left out", [f"subject {entry.subject}: {entry.why}" for entry in table.left_out]),
+        ("Left out", [f"subject {entry.subject}: {entry.why}" for entry in table.excluded]),
     ):
         lines += ["", f"## {heading}", *(f"- {sentence}" for sentence in sentences or ["nothing"])]
     lines += ["", f"## Trials of each class (rows) by answer: {table.rows[0].name}", ""]

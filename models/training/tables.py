@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.datasets.types import LeftOut
+from models.datasets.types import Excluded
 from models.papers.figures import Figure
 from models.training.scores import Scores, Summary, summarise, t_interval, wilson_interval
 
@@ -121,7 +121,7 @@ class Table:
     protocol: str
     rows: tuple[Row, ...]
     label_names: tuple[str, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
     differs: tuple[str, ...] = ()  # from the paper, a sentence each
     quick: bool = False
     generated: bool = False
@@ -145,7 +145,7 @@ class Table:
             "unit": self.unit,
             "rows": [row.to_dict() for row in self.rows],
             "subjects": [_subject(row, entry) for row in self.rows for entry in row.entries],
-            "left_out": [{"subject": entry.subject, "why": entry.why} for entry in self.left_out],
+            "left_out": [{"subject": entry.subject, "why": entry.why} for entry in self.excluded],
             "quick": self.quick,
             "generated": self.generated,
             "trials": [_trials(row) for row in self.rows],

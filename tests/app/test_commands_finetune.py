@@ -272,6 +272,6 @@ def test_a_truncated_file_is_one_line_and_the_other_sessions_go_on(
     assert "--session: expected session 2, 3, found 1 (leave it out to see what could not be read)" in err
     code, said, err = finetune(capsys, *words, "--json")
     assert code == 0
-    (left_out,) = json.loads(said)["left_out"]
-    assert left_out["subject"] == "1"
-    assert "_feature_smooth/1/1_" in left_out["why"]
+    (excluded,) = json.loads(said)["left_out"]
+    assert excluded["subject"] == "1"
+    assert "_feature_smooth/1/1_" in excluded["why"]

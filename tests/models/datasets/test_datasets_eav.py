@@ -48,9 +48,9 @@ def test_trials_are_those_of_speaking_with_entropy_every_second(eav_folder: Path
 
 
 def test_clips_pair_eeg_frames_and_sound_by_the_trials_number(eav_folder: Path):
-    left_out = []
-    clips = list(load_eav_clips(eav_folder, [1], left_out=left_out))
-    assert left_out == []
+    excluded = []
+    clips = list(load_eav_clips(eav_folder, [1], excluded=excluded))
+    assert excluded == []
     assert len(clips) == 20
     second = clips[1]
     assert (second.trial, second.segment, second.start_s) == (2, 1, 5.0)
@@ -68,9 +68,9 @@ def test_clips_pair_eeg_frames_and_sound_by_the_trials_number(eav_folder: Path):
 
 
 def test_listening_has_no_audio_and_says_so(eav_folder: Path):
-    left_out = []
-    clip = next(load_eav_clips(eav_folder, [1], tasks=["listening"], left_out=left_out))
-    assert (clip.audio, left_out) == (None, [])
+    excluded = []
+    clip = next(load_eav_clips(eav_folder, [1], tasks=["listening"], excluded=excluded))
+    assert (clip.audio, excluded) == (None, [])
     with pytest.raises(InputError, match="trial 1 has no audio"):
         clip.sound()
 
@@ -84,26 +84,26 @@ def test_broken_media_are_noted_and_the_eeg_is_used(folder: Path):
     videos[2].rename(videos[2].with_name(videos[2].name.replace(named, other)))
     audio = sorted((folder / "subject1" / "Audio").iterdir())[3]
     audio.write_bytes(audio.read_bytes()[:30])
-    left_out = []
-    clips = list(load_eav_clips(folder, left_out=left_out))
+    excluded = []
+    clips = list(load_eav_clips(folder, excluded=excluded))
     assert len(clips) == 40
     assert [c.video is None for c in clips[:8:2]] == [True, True, True, False]
     assert clips[6].audio is None
-    words = " ".join(entry.why for entry in left_out)
+    words = " ".join(entry.why for entry in excluded)
     assert "that cannot be read; not used" in words
     assert "trial 4: expected a mp4 file, found none" in words
     assert f"expected {named.lower()} as the EEG's label says" in words
     assert "expected a wav file" in words
-    assert len(left_out) == 4
+    assert len(excluded) == 4
 
 
 def test_broken_eeg_leaves_the_subject_out_and_the_other_goes_on(folder: Path):
     path = folder / "subject1" / "EEG" / "subject1_eeg.mat"
     path.write_bytes(path.read_bytes()[:50_000])
-    left_out = []
-    assert {t.subject for t in load_eav(folder, left_out=left_out)} == {"2"}
-    assert [entry.subject for entry in left_out] == ["1"]
-    assert "expected a whole MATLAB file" in left_out[0].why
+    excluded = []
+    assert {t.subject for t in load_eav(folder, excluded=excluded)} == {"2"}
+    assert [entry.subject for entry in excluded] == ["1"]
+    assert "expected a whole MATLAB file" in excluded[0].why
 
 
 def test_wrong_shapes_and_labels_are_named(folder: Path):
@@ -130,11 +130,11 @@ def test_flat_channels_are_masked_and_noted(folder: Path):
     seg[:, 4, :] = 7.0
     seg[100, 6, 1] = np.nan
     savemat(path, {"seg1": seg})
-    left_out = []
-    trial = next(load_eav(folder, left_out=left_out))
+    excluded = []
+    trial = next(load_eav(folder, excluded=excluded))
     assert np.isnan(trial.eeg[:, 4]).all()
     assert np.isnan(trial.eeg[:, 6]).any(axis=1).tolist() == [True] + [False] * 9
-    assert "masked: FZ" in left_out[0].why
+    assert "masked: FZ" in excluded[0].why
 
 
 def test_a_folder_without_subjects_is_refused(tmp_path: Path):

@@ -12,7 +12,7 @@ from scipy.io import wavfile
 from acquisition.errors import InputError
 from models.config import AstConfig
 from models.datasets.emodb import EMOTIONS, load_emodb
-from models.datasets.types import LeftOut
+from models.datasets.types import Excluded
 from models.papers.speech.evaluate import SpeechTest, evaluate_speech
 from models.papers.speech.network import N_ROWS, VoiceNetworkConfig
 
@@ -53,11 +53,11 @@ def test_a_broken_file_is_left_out_with_its_name(tmp_path: Path) -> None:
     write(tmp_path / "03a01Wa.wav", 200)
     (tmp_path / "03a02Wa.wav").write_bytes(b"RIFF1234WAVEjunk")
     write(tmp_path / "03a04Wa.wav", 200, length_s=0.1)
-    left_out: list[LeftOut] = []
-    assert len(load_emodb(tmp_path, left_out)) == 1
-    assert [one.subject for one in left_out] == ["03", "03"]
-    assert "03a02Wa.wav" in left_out[0].why
-    assert "0.10 s" in left_out[1].why
+    excluded: list[Excluded] = []
+    assert len(load_emodb(tmp_path, excluded)) == 1
+    assert [one.subject for one in excluded] == ["03", "03"]
+    assert "03a02Wa.wav" in excluded[0].why
+    assert "0.10 s" in excluded[1].why
     with pytest.raises(InputError, match="03a02Wa"):
         load_emodb(tmp_path)
 

@@ -102,13 +102,13 @@ def test_a_truncated_file_leaves_its_session_out_and_the_others_go_on(seed_iv_fo
     path = session_file(folder, "eeg_feature_smooth", subject=1, session=2)
     path.write_bytes(path.read_bytes()[:100_000])
     session_file(folder, "eye_feature_smooth", subject=2, session=3).unlink()
-    left_out = []
-    trials = list(load_seed_iv(folder, left_out=left_out))
+    excluded = []
+    trials = list(load_seed_iv(folder, excluded=excluded))
     assert {(t.subject, t.session) for t in trials} == {("1", 1), ("1", 3), ("2", 1), ("2", 2)}
-    assert [entry.subject for entry in left_out] == ["1", "2"]
-    assert path.name in left_out[0].why
-    assert "expected this file, found none" in left_out[1].why
-    assert all("\n" not in entry.why for entry in left_out)
+    assert [entry.subject for entry in excluded] == ["1", "2"]
+    assert path.name in excluded[0].why
+    assert "expected this file, found none" in excluded[1].why
+    assert all("\n" not in entry.why for entry in excluded)
     with pytest.raises(InputError, match=re.escape(path.name)):
         list(load_seed_iv(folder))
 
@@ -149,11 +149,11 @@ def test_constant_and_nan_channels_are_masked_and_noted(seed_iv_folder: Path, tm
     eeg[SEED_CH_NAMES.index("CZ")] = 2.5
     eeg[SEED_CH_NAMES.index("T7")] = np.nan
     changed(path, de_LDS1=eeg)
-    left_out = []
-    trial = next(load_seed_iv(folder, left_out=left_out))
+    excluded = []
+    trial = next(load_seed_iv(folder, excluded=excluded))
     masked = {SEED_CH_NAMES[c] for c in np.flatnonzero(np.isnan(trial.eeg).all(axis=(0, 2)))}
     assert masked == {"CZ", "T7"}
-    assert "de_LDS1: channels constant or not a number are masked: T7, CZ" in left_out[0].why
+    assert "de_LDS1: channels constant or not a number are masked: T7, CZ" in excluded[0].why
     changed(path, de_LDS1=np.full((62, 10, 5), 1.0))
     with pytest.raises(InputError, match="expected 62 channels that vary, found none"):
         next(load_seed_iv(folder))
@@ -168,14 +168,14 @@ def test_values_that_are_not_finite_are_masked_and_noted(seed_iv_folder: Path, t
     eye[4, :2], eye[6, 7] = (np.inf, -np.inf), np.nan
     changed(eeg_path, de_LDS1=eeg)
     changed(eye_path, eye_1=eye)
-    left_out = []
-    trial = next(load_seed_iv(folder, left_out=left_out))
+    excluded = []
+    trial = next(load_seed_iv(folder, excluded=excluded))
     assert not np.isinf(trial.eeg).any()
     assert np.isnan(trial.eeg).all(axis=2).sum() == np.isnan(trial.eeg).any(axis=2).sum() == 2
     assert {tuple(at) for at in np.argwhere(np.isnan(trial.eye))} == {(0, 4), (1, 4), (7, 6)}
     assert trial.eye.dtype == np.float32
-    assert "de_LDS1: 2 of 10 steps are masked, not finite in channels T7, CZ" in left_out[0].why
-    assert "3 of 240 steps are masked, not finite in eye features 5, 7" in left_out[1].why
+    assert "de_LDS1: 2 of 10 steps are masked, not finite in channels T7, CZ" in excluded[0].why
+    assert "3 of 240 steps are masked, not finite in eye features 5, 7" in excluded[1].why
 
 
 def test_eye_features_that_never_change_in_a_session_are_masked_and_noted(
@@ -187,12 +187,12 @@ def test_eye_features_that_never_change_in_a_session_are_masked_and_noted(
     for rows in content.values():
         rows[3], rows[8] = 0.0, np.nan
     changed(path, **content)
-    left_out = []
-    trials = list(load_seed_iv(folder, subjects=[1], left_out=left_out))
+    excluded = []
+    trials = list(load_seed_iv(folder, subjects=[1], excluded=excluded))
     first = [trial for trial in trials if trial.session == 1]
     assert all(set(np.flatnonzero(np.isnan(t.eye).all(axis=0))) == {3, 8} for t in first)
     assert all(np.isfinite(trial.eye).all() for trial in trials if trial.session > 1)
-    assert [entry.why.partition(": ")[2] for entry in left_out] == [
+    assert [entry.why.partition(": ")[2] for entry in excluded] == [
         "eye features constant or not a number are masked: 4, 9"
     ]
 
@@ -206,13 +206,13 @@ def test_seed_v_masks_eye_features_by_session(seed_v_folder: Path, tmp_path: Pat
         data[entry][:, 0] = 7.0
     data[3][1, 1] = np.inf
     with_pickles(path, data, label)
-    left_out = []
-    trials = list(load_seed_v(folder, subjects=[1], left_out=left_out))
+    excluded = []
+    trials = list(load_seed_v(folder, subjects=[1], excluded=excluded))
     assert {t.session for t in trials if np.isnan(t.eye[:, 0]).any()} == {2}
     assert np.isnan(trials[3].eye[1, 1])
     assert not any(np.isinf(trial.eye).any() for trial in trials)
-    assert "session 1: 1 of 150 steps are masked, not finite in eye features 2" in left_out[0].why
-    assert "session 2: eye features constant or not a number are masked: 1" in left_out[1].why
+    assert "session 1: 1 of 150 steps are masked, not finite in eye features 2" in excluded[0].why
+    assert "session 2: eye features constant or not a number are masked: 1" in excluded[1].why
 
 
 @pytest.mark.parametrize(("load", "data_set"), [(load_seed_iv, "SEED-IV"), (load_seed_v, "SEED-V")])
@@ -242,10 +242,10 @@ def test_a_pickle_with_anything_but_arrays_is_refused_unrun(
     monkeypatch.chdir(tmp_path)
     folder = copied(seed_v_folder, tmp_path)
     with_pickles(folder / "EEG_DE_features" / "1_123.npz", content, {0: np.zeros(3)})
-    left_out = []
-    trials = list(load_seed_v(folder, left_out=left_out))
+    excluded = []
+    trials = list(load_seed_v(folder, excluded=excluded))
     assert {t.subject for t in trials} == {"2"}
-    assert "expected a pickled dictionary of number arrays and nothing else" in left_out[0].why
+    assert "expected a pickled dictionary of number arrays and nothing else" in excluded[0].why
     assert not Path("pwned").exists()
 
 

@@ -17,7 +17,7 @@ from models.papers.eav_network import HEAD, EavNetwork
 
 def job_with(small_eav: Path, open_weights: Path) -> EavJob:
     network = EavNetwork(face_weights=str(open_weights / "vit"), voice_weights=str(open_weights / "ast"))
-    clips = tuple(load_eav_clips(small_eav, left_out=[]))
+    clips = tuple(load_eav_clips(small_eav, excluded=[]))
     return EavJob("1", clips, EavOptions(small_eav, quick=True, network=network), network.config())
 
 

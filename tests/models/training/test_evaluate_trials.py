@@ -293,7 +293,7 @@ def test_a_trial_shorter_than_a_window_is_left_out_and_said(moved: Path, tmp_pat
     short = record_movements(tmp_path / "short_raw.fif", 3, last_s=6.0)
     table = evaluate_trials(TrialTest(moved / "model", LabelledSource("raw", short, events=LEFT_RIGHT)))
     assert table.rows[0].entries[0].trial.n == 7
-    assert "expected at least 10 steps of 1 s, found 6" in table.left_out[0].why
+    assert "expected at least 10 steps of 1 s, found 6" in table.excluded[0].why
 
 
 def test_trials_in_which_no_channel_works_are_left_out_and_said(moved: Path, tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_trials_in_which_no_channel_works_are_left_out_and_said(moved: Path, tmp
     raw.save(half, verbose="error")
     table = evaluate_trials(TrialTest(moved / "model", LabelledSource("raw", half, events=LEFT_RIGHT)))
     assert table.rows[0].entries[0].trial.n == 6
-    assert [entry.why[:21] for entry in table.left_out] == ["session 1, trial 1: e", "session 1, trial 2: e"]
+    assert [entry.why[:21] for entry in table.excluded] == ["session 1, trial 1: e", "session 1, trial 2: e"]
     raw.apply_function(lambda x: np.full_like(x, np.nan))
     raw.save(half, overwrite=True, verbose="error")
     with pytest.raises(

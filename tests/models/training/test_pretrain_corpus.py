@@ -12,7 +12,7 @@ import torch
 
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
-from models.datasets.types import LeftOut, Trial
+from models.datasets.types import Excluded, Trial
 from models.features.config import FeatureConfig
 from models.normalise import fit_eeg, fit_eye
 from models.training.corpus import Cached, cached, fit_eeg_scale, fit_eye_scale
@@ -44,7 +44,7 @@ def trial(number: int, n_steps: int, ch_names: tuple[str, ...] = CHANNELS, n_eye
 
 
 def in_cache(folder: Path, trials: list[Trial], shard_bytes: int = 4000) -> Cached:
-    return cached(folder, [t.trial for t in trials], lambda left_out: trials, shard_bytes=shard_bytes)
+    return cached(folder, [t.trial for t in trials], lambda excluded: trials, shard_bytes=shard_bytes)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 17, 64, 1000])
@@ -130,21 +130,21 @@ def test_shares_of_processes_make_up_the_batch(tmp_path: Path) -> None:
 def test_a_source_is_read_once_and_again_when_it_changes(tmp_path: Path) -> None:
     reads = []
 
-    def read(left_out: list[LeftOut]) -> list[Trial]:
+    def read(excluded: list[Excluded]) -> list[Trial]:
         reads.append(1)
-        left_out.append(LeftOut("9", "broken"))
+        excluded.append(Excluded("9", "broken"))
         return [trial(1, 12)]
 
     first, second = (cached(tmp_path, ["a", 1], read) for _ in range(2))
     assert len(reads) == 1
     assert second.entries == first.entries
-    assert second.left_out == (LeftOut("9", "broken"),)
+    assert second.excluded == (Excluded("9", "broken"),)
     cached(tmp_path, ["a", 2], read)
     assert len(reads) == 2
 
 
 def test_an_interrupted_first_pass_leaves_no_cache(tmp_path: Path) -> None:
-    def read(left_out: list[LeftOut]):
+    def read(excluded: list[Excluded]):
         yield trial(1, 12)
         raise KeyboardInterrupt
 
@@ -157,7 +157,7 @@ def test_a_corpus_of_many_shards_needs_no_more_memory_than_a_shard(tmp_path: Pat
     n_trials, n_steps = 60, 400
     of_trial = n_steps * len(SEED_CH_NAMES) * 5 * 4  # bytes: 0.5 MB of 30 MB
 
-    def read(left_out: list[LeftOut]):
+    def read(excluded: list[Excluded]):
         for number in range(n_trials):
             yield trial(number, n_steps, SEED_CH_NAMES)
 
@@ -219,8 +219,8 @@ def test_a_broken_subject_is_left_out_and_listed(seed_iv_folder: Path, tmp_path:
     corpus = open_corpus(
         [Source("seed-iv", folder)], tmp_path / "cache", FeatureConfig(), features="published"
     )
-    assert [entry.subject for entry in corpus.left_out] == ["1"]
-    assert broken.name in corpus.left_out[0].why
+    assert [entry.subject for entry in corpus.excluded] == ["1"]
+    assert broken.name in corpus.excluded[0].why
     sessions = {(entry.subject, entry.session) for entry in corpus.entries}
     assert sessions == {("1", 1), ("1", 3), ("2", 1), ("2", 2), ("2", 3)}
 
@@ -234,7 +234,7 @@ def test_a_recording_that_cannot_be_read_is_not_named_among_the_data(
     corpus = open_corpus(sources, tmp_path / "cache", FeatureConfig(), features="published")
     assert [source.kind for source in corpus.used] == ["seed-iv"]
     assert len(corpus.words()) == 1
-    assert [entry.subject for entry in corpus.left_out] == ["noise.edf"]
+    assert [entry.subject for entry in corpus.excluded] == ["noise.edf"]
 
 
 def test_features_follow_what_the_folders_hold(seed_iv_folder: Path, tmp_path: Path) -> None:
@@ -276,6 +276,6 @@ def test_a_recording_that_cannot_be_read_is_told_when_nothing_is_left(tmp_path: 
 def test_a_recording_in_which_no_channel_works_is_left_out_and_said(tmp_path: Path) -> None:
     raw = mne.io.RawArray(np.zeros((2, 2000)), mne.create_info(["C3", "C4"], 100, "eeg"), verbose="error")
     raw.save(tmp_path / "dead_raw.fif", verbose="error")
-    left_out: list[LeftOut] = []
-    assert list(Source("raw", tmp_path / "dead_raw.fif").read("raw", FeatureConfig(), left_out)) == []
-    assert [(entry.subject, entry.why[:16]) for entry in left_out] == [("dead_raw.fif", "no channel works")]
+    excluded: list[Excluded] = []
+    assert list(Source("raw", tmp_path / "dead_raw.fif").read("raw", FeatureConfig(), excluded)) == []
+    assert [(entry.subject, entry.why[:16]) for entry in excluded] == [("dead_raw.fif", "no channel works")]

@@ -59,7 +59,7 @@ def table(folder, kept):
 
 def job(folder, **options):
     chosen = Brief(folder, quick=True, **options)
-    return EavJob("1", tuple(load_eav_clips(folder, left_out=[])), chosen, chosen.network.config())
+    return EavJob("1", tuple(load_eav_clips(folder, excluded=[])), chosen, chosen.network.config())
 
 
 def test_rows_count_clips_and_frames(table):
@@ -70,7 +70,7 @@ def test_rows_count_clips_and_frames(table):
     assert {row.unit for row in table.rows[:4]} == {"clip"}
     assert {row.unit for row in table.rows[4:]} == {"frame"}
     assert all(row.entries[0].trial.n == N_TEST for row in table.rows)
-    assert table.left_out == ()
+    assert table.excluded == ()
     assert "GENERATED DATA" in table.marks()
 
 
@@ -197,10 +197,10 @@ def test_a_broken_video_is_noted_and_its_clip_kept_without_it(folder, tmp_path):
     shutil.copytree(folder, broken)
     path = sorted(broken.glob("subject1/Video/*Speaking*.mp4"))[0]
     path.write_bytes(path.read_bytes()[:1000])
-    left_out = []
-    clips = list(load_eav_clips(broken, [1], left_out=left_out))
-    assert [entry.subject for entry in left_out] == ["1"]
-    assert path.name in left_out[0].why
+    excluded = []
+    clips = list(load_eav_clips(broken, [1], excluded=excluded))
+    assert [entry.subject for entry in excluded] == ["1"]
+    assert path.name in excluded[0].why
     arrays = read_clips(clips[:2], FeatureConfig(face_size=112), 2)
     assert arrays.rows("face").tolist() == [1]
     assert arrays.rows("voice").tolist() == arrays.rows("eeg").tolist() == [0, 1]
@@ -213,7 +213,7 @@ def test_without_any_video_there_is_no_row_of_it(folder, tmp_path):
     shutil.rmtree(bare / "subject1" / "Video")
     found = reproduce_eav(Brief(bare, quick=True, keep_models=tmp_path / "models"), quiet)
     assert [row.model for row in found.rows] == ["Audio", "EEG", "Multimodal"]
-    assert len(found.left_out) == 10  # videos, each named
+    assert len(found.excluded) == 10  # videos, each named
     assert load_checkpoint(tmp_path / "models" / "sub-1").config.modalities == ("eeg", "voice")
 
 
@@ -241,10 +241,10 @@ def test_a_gpu_that_is_full_leaves_the_person_out(folder):
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(1e-6)
     try:
-        left_out = run_person(job(folder, device="cuda"))
+        excluded = run_person(job(folder, device="cuda"))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert left_out.why.startswith("the GPU has too little free memory")
+    assert excluded.why.startswith("the GPU has too little free memory")
 
 
 def test_quick_is_less_of_everything(folder):

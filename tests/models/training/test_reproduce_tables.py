@@ -18,7 +18,7 @@ from models.datasets.make.seed_iv import make_seed_iv
 from models.datasets.make.seed_v import make_seed_v
 from models.datasets.seed_iv import load_seed_iv
 from models.datasets.seed_v import LABELS, TRIAL_LABELS
-from models.datasets.types import LeftOut, Trial
+from models.datasets.types import Excluded, Trial
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
 from models.papers import figures as paper
@@ -126,13 +126,13 @@ def test_broken_person_is_left_out_and_the_others_go_on(folder, pretrained, tmp_
         path.write_bytes(path.read_bytes()[:1000])
     table = run(broken, pretrained, 1)
     assert {entry.subject for row in table.rows for entry in row.entries} == {"2"}
-    assert [entry.subject for entry in table.left_out] == ["1"]
+    assert [entry.subject for entry in table.excluded] == ["1"]
 
 
 @pytest.mark.parametrize("table", [1, 3, 4])
 def test_ten_trials_of_seed_v_are_its_nine(seed_v_folder, pretrained, table):
     found = run(seed_v_folder, pretrained, table, dataset="seed-v", epochs=1)
-    assert found.left_out == ()
+    assert found.excluded == ()
     labels = {row.labels for row in found.rows} - {"first 10 windows"}
     assert labels == {"all 9 training trials (fewer than 10)"}
     assert "seed-v, session 1: all 9 training trials: fewer than 10" in found.notes
@@ -162,8 +162,8 @@ def test_a_real_session_that_lacks_trials_is_left_out_once(folder, pretrained, t
             savemat(path, {k: v for k, v in loadmat(path).items() if k != mark and not k.startswith("__")})
     found = run(real, pretrained, 1)
     assert {entry.subject for row in found.rows for entry in row.entries} == {"2"}
-    (left_out,) = found.left_out
-    assert "subject 1, session 1: expected 24 trials, found 23 (no 24)" in left_out.why
+    (excluded,) = found.excluded
+    assert "subject 1, session 1: expected 24 trials, found 23 (no 24)" in excluded.why
 
 
 def test_a_fit_that_numbers_break_leaves_one_person_out(folder):
@@ -174,7 +174,7 @@ def test_a_fit_that_numbers_break_leaves_one_person_out(folder):
     trials = tuple(t for t in load_seed_iv(folder, subjects=["1"]) if t.session == 1)
     setting = next(s for s in settings_of("seed-iv", 2) if s.kind == "oracle")
     result = run_job(Job(setting, trials, FinetuneOptions().quick(), None, Singular()))
-    assert isinstance(result, LeftOut)
+    assert isinstance(result, Excluded)
     assert result.why.endswith("LinAlgError: Matrix is not positive definite")
 
 
