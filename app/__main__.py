@@ -8,14 +8,11 @@ import traceback
 from typing import Any
 
 from acquisition.errors import InputError
-from app.environment import FAULT, GOOD, INTERRUPTED, WRONG_USE, settle_environment
+from app.environment import ExitCode, settle_environment
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its code.
-
-    0 good, 1 a fault of the program, 2 wrong use or input, 3 finished but the input was damaged.
-    """
+    """Run the command line and exit with its code, an `ExitCode`."""
     words = sys.argv[1:] if arguments is None else arguments
     settle_environment(words[0] if words else "")
     import typer
@@ -31,26 +28,26 @@ def main(arguments: list[str] | None = None) -> None:
         code = app(args=arguments, standalone_mode=False)
     except InputError as error:
         _say(f"error: {error}")
-        sys.exit(WRONG_USE)
+        sys.exit(ExitCode.WRONG_USE)
     except typer.Abort:
-        sys.exit(INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
     except click_exception as error:
         _say_usage(error)
-        sys.exit(WRONG_USE)
+        sys.exit(ExitCode.WRONG_USE)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): no reason to complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(GOOD)
+        sys.exit(ExitCode.GOOD)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
-        _say(f"a fault of the program: {type(error).__name__}: {error}")
+        _say(f"internal error: {type(error).__name__}: {error}")
         if os.environ.get("AFFECTSCOPE_DEBUG"):
             traceback.print_exc()
         else:
-            _say("set AFFECTSCOPE_DEBUG=1 for details, and please report it")
-        sys.exit(FAULT)
-    sys.exit(code if isinstance(code, int) else GOOD)
+            _say("set AFFECTSCOPE_DEBUG=1 for details, and please report this")
+        sys.exit(ExitCode.INTERNAL_ERROR)
+    sys.exit(code if isinstance(code, int) else ExitCode.GOOD)
 
 
 def _say_usage(error: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the command's exit codes mean."""
+"""What a process settles before it loads torch or liblsl, its exit codes, and where files go."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from enum import IntEnum
 from pathlib import Path
 
 import platformdirs
@@ -13,7 +14,15 @@ import platformdirs
 from acquisition.lsl.discovery import quiet_liblsl
 from assets import LSL_CONFIG
 
-GOOD, FAULT, WRONG_USE, DAMAGED_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    GOOD = 0
+    INTERNAL_ERROR = 1
+    WRONG_USE = 2  # or input that cannot be used
+    DAMAGED_INPUT = 3  # it finished, but its input was damaged
+    INTERRUPTED = 130
 
 
 #: Commands that train on all cores and on which no stream waits.

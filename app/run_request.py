@@ -11,7 +11,7 @@ from acquisition.montage import load_montage
 from acquisition.record.recorder import check_target
 from acquisition.xdf.scan import check_xdf
 from app.display import has_display, require_window
-from app.environment import GOOD
+from app.environment import ExitCode
 from app.model_check import WEIGHTS_FILE, read_summary
 from app.request import LiveRequest, Request, SessionOptions
 from app.window_options import WindowOptions
@@ -114,7 +114,7 @@ def run_request(request: Request, window: WindowOptions, *, in_window: bool) -> 
     options = request.options
     if isinstance(request, LiveRequest):
         show_live(LiveSession(options, request.webcam, request.microphone, request.discovery_s))
-        return GOOD
+        return ExitCode.GOOD
     session = ReplaySession(
         request.path,
         options,

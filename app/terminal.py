@@ -16,7 +16,7 @@ from rich.text import Text
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES, MODALITY_OF_KIND
-from app.environment import DAMAGED_INPUT, GOOD
+from app.environment import ExitCode
 from app.live import LiveSession
 from app.replay import ReplaySession
 from app.request import SessionOptions
@@ -170,7 +170,7 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     lines.finish()
     for entry in session.damage:
         console.print(f"damaged: {entry}", markup=False, highlight=False)
-    return DAMAGED_INPUT if session.damage else GOOD
+    return ExitCode.DAMAGED_INPUT if session.damage else ExitCode.GOOD
 
 
 def _save_picture(session: LiveSession, title: str) -> None:

@@ -12,7 +12,7 @@ import typer
 from acquisition.errors import InputError
 from app.cli import options as opt
 from app.cli.train import difficulty_value
-from app.environment import DAMAGED_INPUT, GOOD, INTERRUPTED
+from app.environment import ExitCode
 from assets import DEMO_MODEL
 
 if TYPE_CHECKING:
@@ -237,9 +237,9 @@ def _headless(request: CalibrationRequest, consent: Consent | None, as_json: boo
     with interruptible() as interrupted:
         found = calibrate_headless(request, consent, interrupted, _say)
     if found is None:
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     _print(found.to_json(), found.lines(), as_json)
-    return GOOD
+    return ExitCode.GOOD
 
 
 def _again(
@@ -257,7 +257,7 @@ def _again(
 
         found = fit_again(files, request, consent, out, _say)
         _print(found.to_json(), found.lines(), as_json)
-        return DAMAGED_INPUT if found.damage else GOOD
+        return ExitCode.DAMAGED_INPUT if found.damage else ExitCode.GOOD
     from app.calibrate.foreign import ForeignTrials, calibrate_foreign
 
     if len(files) != 1:
@@ -269,7 +269,7 @@ def _again(
     wanted = ForeignTrials.parse(events, trial_s, request.n_trials, per_class)
     tested = calibrate_foreign(files[0], request, wanted, out, _say)
     _print(tested.to_json(), tested.lines(), as_json)
-    return GOOD
+    return ExitCode.GOOD
 
 
 def _study(
@@ -291,7 +291,7 @@ def _study(
     show_study(
         StudyOptions(n_subjects, difficulty_value(difficulty), seed, jobs, model, plan), as_json=as_json
     )
-    return GOOD
+    return ExitCode.GOOD
 
 
 def _simulated(seed: int, difficulty: str) -> Any:

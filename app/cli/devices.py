@@ -13,7 +13,7 @@ import typer
 from acquisition.errors import InputError
 from app.cli import options as opt
 from app.cli import publish
-from app.environment import GOOD, WRONG_USE
+from app.environment import ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -270,4 +270,8 @@ def doctor(as_json: opt.Json = False) -> int:
         print(json.dumps([result.to_json() for result in results]))
     else:
         print_checks(results)
-    return WRONG_USE if any(result.is_essential and not result.ok for result in results) else GOOD
+    return (
+        ExitCode.WRONG_USE
+        if any(result.is_essential and not result.ok for result in results)
+        else ExitCode.GOOD
+    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from app.cli import options as opt
-from app.environment import DAMAGED_INPUT, GOOD, INTERRUPTED
+from app.environment import ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +47,7 @@ def inspect(
         print(json.dumps(report.to_json(), allow_nan=False))
     else:
         _print(report, make_console())
-    return DAMAGED_INPUT if report.damage else GOOD
+    return ExitCode.DAMAGED_INPUT if report.damage else ExitCode.GOOD
 
 
 def _with_progress(read: Callable[[Callable[[float], None]], XdfReport]) -> XdfReport:
@@ -131,7 +131,7 @@ def list_(data_dir: DataDir = None, as_json: opt.Json = False) -> int:
         print(json.dumps({"data_dir": str(data), "subjects": [entry.to_json() for entry in entries]}))
     else:
         _subjects_print(data, entries)
-    return GOOD
+    return ExitCode.GOOD
 
 
 def export(
@@ -163,7 +163,7 @@ def export(
     else:
         files = f"{counted(done.n_files, 'file')} ({size_text(done.n_bytes)})"
         print(f"Packed {files} of {subject} into {done.path}")
-    return GOOD
+    return ExitCode.GOOD
 
 
 def delete(
@@ -197,13 +197,13 @@ def delete(
         print(f"This removes {_words(there)} from {there.folder}, for good.")
         if not typer.confirm("Go on?"):
             print("Nothing was removed.")
-            return INTERRUPTED
+            return ExitCode.INTERRUPTED
     removed = delete_subject(data, subject)
     if as_json:
         print(json.dumps({"removed": removed.to_json()}))
     else:
         print(f"Removed {_words(removed)} from {removed.folder}")
-    return GOOD
+    return ExitCode.GOOD
 
 
 def _data_folder(chosen: Path | None) -> Path:

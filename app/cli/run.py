@@ -11,7 +11,7 @@ import typer
 
 from acquisition.errors import InputError
 from app.cli import options as opt
-from app.environment import GOOD
+from app.environment import ExitCode
 from assets import DEMO_MODEL
 
 
@@ -305,7 +305,7 @@ def demo(
         except KeyboardInterrupt:
             print("stopping")  # before the live session, which takes it itself
     print("The simulated streams have ended.")
-    return GOOD
+    return ExitCode.GOOD
 
 
 def _predict(options: SessionOptions, simulator: SimulatorProcess) -> None:

@@ -62,7 +62,7 @@ def run_engine(connection: Connection, request: EngineRequest) -> None:
             tell(Phase("failed", str(error), is_mendable=True))
         except Exception as error:
             traceback.print_exc(file=log)
-            words = f"a fault of the program: {type(error).__name__}: {error}"
+            words = f"internal error: {type(error).__name__}: {error}"
             tell(Phase("failed", f"{words} (details are in {log_path(os.getpid())}; please report it)"))
         else:
             tell(Phase("ended"))

@@ -16,7 +16,7 @@ from PyQt6.QtWidgets import QApplication
 
 from app.display import prepare_environment, screen_room
 from app.engine.process import EngineProcess
-from app.environment import FAULT, settings_path
+from app.environment import ExitCode, settings_path
 from app.qt.garbage import GarbageTimer
 from app.qt.outcome import Outcome
 from app.qt.screenshots import Screenshots
@@ -76,7 +76,7 @@ def run_window(request: Request, options: WindowOptions) -> int:
         window.faults.remove()
         session.kill()
     if screenshots is not None and screenshots.pictures.faults:
-        return outcome.code or FAULT
+        return outcome.code or ExitCode.INTERNAL_ERROR
     return outcome.code
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.engine.messages import Phase
-from app.environment import FAULT, GOOD, WRONG_USE
+from app.environment import ExitCode
 from app.qt.shell.session import EngineSession
 from app.view.plain_text import message_line
 from app.view.stopped import LONGEST
@@ -44,5 +44,5 @@ class Outcome:
     def code(self) -> int:
         """The exit code: that of the headless commands, by how the last session stood."""
         if self._last is None or self._last.name != "failed":
-            return GOOD
-        return WRONG_USE if self._last.is_mendable else FAULT
+            return ExitCode.GOOD
+        return ExitCode.WRONG_USE if self._last.is_mendable else ExitCode.INTERNAL_ERROR

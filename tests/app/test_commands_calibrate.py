@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import run
 
-from app.environment import GOOD, WRONG_USE
+from app.environment import ExitCode
 
 MONTAGES = Path(__file__).parent.parent / "data" / "montages"
 PAIRS = "1=left,2=right,3=idle"
@@ -35,7 +35,7 @@ PAIRS = "1=left,2=right,3=idle"
 def test_what_is_wrong_is_said_in_a_line(capfd, tmp_path, monkeypatch, arguments, words):
     monkeypatch.setenv("AFFECTSCOPE_DATA", str(tmp_path / "data"))
     code, out, err = run(capfd, "calibrate", *arguments)
-    assert code == WRONG_USE
+    assert code == ExitCode.WRONG_USE
     assert out == ""
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
@@ -50,7 +50,7 @@ def test_a_real_recording_is_fitted_to_its_first_trials_and_tested_on_the_others
     common = ("calibrate", "--from-xdf", file, "--events", PAIRS, "--montage", montage, "--json")
     code, out, _ = run(capfd, *common, "--out", tmp_path / "first")
     first = json.loads(out)
-    assert code == GOOD
+    assert code == ExitCode.GOOD
     assert first["dropped"] == [
         "class 'left' is left out: the first 10 trials hold 1 of it, and 2 are needed"
     ]
@@ -60,7 +60,7 @@ def test_a_real_recording_is_fitted_to_its_first_trials_and_tested_on_the_others
 
     code, out, _ = run(capfd, *common, "--out", tmp_path / "each", "--per-class", "4")
     each = json.loads(out)
-    assert code == GOOD
+    assert code == ExitCode.GOOD
     assert each["dropped"] == []
     assert each["trials_used"] == 12
     assert each["test"]["trials"] + each["test"]["without_a_window"] == 48

@@ -90,7 +90,7 @@ def test_ctrl_c_is_130(raising) -> None:
 )
 def test_wrong_use_is_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(*arguments) == 2
-    assert "a fault of the program" not in capsys.readouterr().err
+    assert "internal error" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

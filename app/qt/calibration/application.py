@@ -10,7 +10,7 @@ from acquisition.clock import LslClock
 from acquisition.lsl.discovery import quiet_liblsl
 from app.calibrate.prepare import Prepared, prepare
 from app.engine.process import EngineProcess
-from app.environment import FAULT, settings_path
+from app.environment import ExitCode, settings_path
 from app.qt.application import chosen_theme, ended_by_signal, fitting_scale, make_application
 from app.qt.calibration.multimedia import require_multimedia
 from app.qt.calibration.screen_set import kinds_of
@@ -85,7 +85,7 @@ def run_calibration_window(request: CalibrationRequest, options: WindowOptions) 
         session.kill()
     _say_result(window)
     if screenshots is not None and screenshots.pictures.faults:
-        return outcome.code or FAULT
+        return outcome.code or ExitCode.INTERNAL_ERROR
     return outcome.code
 
 
