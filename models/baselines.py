@@ -11,7 +11,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.svm import LinearSVC
 
 from acquisition.errors import InputError
-from models.datasets.types import WindowSet
+from models.datasets.trials import WindowSet
 
 #: (train, test) indices, a pair a fold.
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]

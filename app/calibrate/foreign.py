@@ -23,8 +23,7 @@ from calibration.profile import apply_profile, load_profile
 from calibration.report.summary import Score
 from calibration.types import Consent, SessionRecord, TrialRecord
 from calibration.verdict import ChanceThreshold, binomial_threshold, percent
-from models.datasets.events import class_names, parse_events
-from models.datasets.xdf_trials import marked_spans
+from models.datasets.recordings import class_names, marked_spans, parse_events
 
 _FIRST = 10
 

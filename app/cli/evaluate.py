@@ -17,7 +17,7 @@ from app.cli.screen import StageBars, check_writable, show_confusion, show_table
 from app.cli.train import difficulty_value
 from app.tables import make_console
 from assets import DEMO_MODEL
-from models.datasets.types import PUBLISHED, RECORDINGS
+from models.datasets.trials import PUBLISHED, RECORDINGS
 
 
 def generated_table(result: dict[str, Any]) -> Table:
@@ -129,7 +129,7 @@ def _add_row(table: Table, title: str, trial: float, interval: tuple[float, floa
 
 if TYPE_CHECKING:
     from models.datasets.emodb import Utterance
-    from models.datasets.types import Excluded
+    from models.datasets.trials import Excluded
     from models.training.evaluate_trials import TrialTest
 
 _SIMULATED = "--simulated"

@@ -17,7 +17,7 @@ from acquisition.errors import InputError
 from app.cli import options as opt
 from app.cli.options import Features, refuse_others
 from app.cli.screen import StageBars, check_model_folder
-from models.datasets.types import RECORDINGS
+from models.datasets.trials import RECORDINGS
 
 #: Options that hold a path, of which a model card keeps the last part.
 _PATHS = ("out", "model", "seed_iv", "seed_v", "eav", "xdf", "raw", "montage")
@@ -60,7 +60,7 @@ def command_line(context: typer.Context) -> str:
 
 if TYPE_CHECKING:
     from app.cli.finetune_task import FinetuneTask
-    from models.datasets.types import Excluded, Trial
+    from models.datasets.trials import Excluded, Trial
     from models.training.finetune import Finetuned
     from models.training.finetune_report import Report
     from models.training.provenance import TrainingRecord

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from acquisition.errors import InputError
 from models.checkpoint import load_checkpoint
-from models.datasets.types import PUBLISHED, RECORDINGS, Excluded, Trial
-from models.datasets.windows import steps_that_fit
+from models.datasets.trials import PUBLISHED, RECORDINGS, Excluded, Trial, steps_that_fit
 from models.training.finetune_config import (
     FinetuneOptions,
     PretrainedEncoders,

@@ -12,7 +12,7 @@ import typer
 from acquisition.errors import InputError
 from app.cli import options as opt
 from app.cli.screen import StageBars, check_model_folder
-from models.datasets.types import RECORDINGS
+from models.datasets.trials import RECORDINGS
 
 
 def register(app: typer.Typer) -> None:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from acquisition.errors import InputError
 from models.datasets.files import mat_array, mat_names
 from models.datasets.layout import by_number, masked_channels, note, wanted_subjects
-from models.datasets.raw_file import STEP_S, entropy_steps
-from models.datasets.types import FETCH_ANEW, Excluded, Trial, exclude
+from models.datasets.recordings import STEP_S, entropy_steps
+from models.datasets.trials import FETCH_ANEW, Excluded, Trial, exclude
 from models.features.config import FeatureConfig
 from models.features.raw_eeg import raw_eeg
 

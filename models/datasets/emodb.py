@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import InputError
-from models.datasets.types import Excluded, exclude
+from models.datasets.trials import Excluded, exclude
 from models.features.log_mel import resample
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import InputError
-from models.datasets.types import FETCH_ANEW
+from models.datasets.trials import FETCH_ANEW
 
 
 def mat_names(path: Path) -> dict[str, tuple[int, ...]]:

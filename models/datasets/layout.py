@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import InputError
-from models.datasets.types import FETCH_ANEW, Excluded, Trial
+from models.datasets.trials import FETCH_ANEW, Excluded, Trial
 
 _log = logging.getLogger(__name__)
 _V = TypeVar("_V")

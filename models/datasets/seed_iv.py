@@ -23,8 +23,8 @@ from models.datasets.layout import (
     numbered,
     wanted_subjects,
 )
-from models.datasets.raw_file import STEP_S, entropy_steps
-from models.datasets.types import FETCH_ANEW, Excluded, Trial, exclude
+from models.datasets.recordings import STEP_S, entropy_steps
+from models.datasets.trials import FETCH_ANEW, Excluded, Trial, exclude
 from models.features.config import FeatureConfig
 
 LABELS = ("neutral", "sad", "fear", "happy")

@@ -24,9 +24,9 @@ from models.datasets.layout import (
     masked_eye,
     wanted_subjects,
 )
-from models.datasets.raw_file import STEP_S, entropy_steps
+from models.datasets.recordings import STEP_S, entropy_steps
 from models.datasets.seed_iv import same_length
-from models.datasets.types import FETCH_ANEW, Excluded, Trial, exclude
+from models.datasets.trials import FETCH_ANEW, Excluded, Trial, exclude
 from models.features.config import FeatureConfig
 
 #: Mastoids and eye electrodes of the cap: not among the 62.

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from acquisition.errors import InputError
-from models.datasets.types import FETCH_ANEW
+from models.datasets.trials import FETCH_ANEW
 
 
 class OfTrial(Protocol):

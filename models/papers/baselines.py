@@ -27,7 +27,7 @@ from models.baselines import (
     TunedSvm,
     trial_ids,
 )
-from models.datasets.types import WindowSet
+from models.datasets.trials import WindowSet
 
 
 @dataclass(frozen=True)

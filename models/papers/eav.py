@@ -22,7 +22,7 @@ from models.datasets import eav
 from models.datasets.eav import EavClip, load_eav_clips
 from models.datasets.make.options import is_generated
 from models.datasets.splits import coverage, eav_split
-from models.datasets.types import Excluded
+from models.datasets.trials import Excluded
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg
 from models.papers import figures as paper

@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from acquisition.errors import InputError
-from models.datasets.make.truth import Oracle
+from models.datasets.make.person import Oracle
 from models.datasets.splits import coverage, published_split
-from models.datasets.types import Excluded, Trial, WindowSet
-from models.datasets.windows import cut_windows, steps_that_fit
+from models.datasets.trials import Excluded, Trial, WindowSet, cut_windows, steps_that_fit
 from models.papers.baselines import BASELINES
 from models.papers.settings import Setting
 from models.process import end_with_parent

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from acquisition.errors import InputError
 from models.checkpoint import load_checkpoint
 from models.datasets.make.options import is_generated
-from models.datasets.make.truth import load_oracle
-from models.datasets.types import Excluded, Trial
+from models.datasets.make.person import load_oracle
+from models.datasets.trials import Excluded, Trial
 from models.papers.jobs import Outcome, jobs_of, run_here_or_there, run_job
 from models.papers.settings import Setting, settings_of
 from models.training.corpus_sources import Source

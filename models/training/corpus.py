@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.errors import InputError
-from models.datasets.types import Excluded, Trial
+from models.datasets.trials import Excluded, Trial
 from models.new_folder import new_folder
 from models.normalise import MIN_SD_NATS, EegScale, EyeScale, eye_scale
 

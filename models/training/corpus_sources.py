@@ -16,10 +16,9 @@ from acquisition.montage import load_montage
 from acquisition.xdf.scan import scan_xdf
 from models.datasets import eav, seed_iv, seed_v
 from models.datasets.make.options import is_generated
-from models.datasets.raw_file import raw_file_sequence
+from models.datasets.recordings import raw_file_sequence, xdf_sequence
 from models.datasets.splits import published_split
-from models.datasets.types import PUBLISHED, Excluded, Trial
-from models.datasets.xdf_trials import xdf_sequence
+from models.datasets.trials import PUBLISHED, Excluded, Trial
 from models.features.config import FeatureConfig
 from models.training.corpus import Cached, Entry, cached, files_identity
 

@@ -12,7 +12,7 @@ from acquisition.errors import InputError
 from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
 from models.datasets.splits import coverage, published_split
-from models.datasets.types import PUBLISHED, Excluded, Trial
+from models.datasets.trials import PUBLISHED, Excluded, Trial
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
 from models.training.finetune_config import seen_without_labels

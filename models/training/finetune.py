@@ -24,8 +24,7 @@ from torch import Tensor, nn
 from acquisition.types import MODALITIES
 from models.config import ModelConfig
 from models.datasets.splits import coverage, held_out
-from models.datasets.types import Trial, WindowSet
-from models.datasets.windows import cut_windows
+from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.dcca import DCCA_WEIGHT, DccaLoss
 from models.fusion import divide_logits
 from models.network import FusionNetwork

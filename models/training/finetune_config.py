@@ -14,7 +14,7 @@ from acquisition.types import MODALITIES
 from acquisition.windowing import WindowConfig
 from models.checkpoint import Checkpoint
 from models.config import ModelConfig, preset
-from models.datasets.types import PUBLISHED, Trial, label_names_of
+from models.datasets.trials import PUBLISHED, Trial, label_names_of
 from models.features.config import FeatureConfig
 from models.training.provenance import TrainingRecord
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.datasets.splits import cross_validation
-from models.datasets.types import Trial, WindowSet
-from models.datasets.windows import cut_windows
+from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.papers.baselines import BASELINES
 from models.training.evaluate_trials import conditions, held_modalities
 from models.training.finetune import Finetuned, Progress, finetune, training_windows

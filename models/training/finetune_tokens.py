@@ -21,7 +21,7 @@ from torch.nn.utils import parametrize
 
 from acquisition.types import MODALITIES
 from models.config import ModelConfig
-from models.datasets.types import Trial
+from models.datasets.trials import Trial
 from models.encoders.mv_sstma_block import MaskedBatchNorm
 from models.encoders.pooling import ChannelWeights
 from models.network import FusionNetwork
@@ -281,7 +281,7 @@ class TrialClassifier:
         mask : float
             Share of the EEG channels hidden in each window.
         max_per_trial : int, optional
-            See `models.datasets.windows.cut_windows`.
+            See `models.datasets.trials.cut_windows`.
         seed : int
             Of the hidden channels.
         same_channels : bool

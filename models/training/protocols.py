@@ -10,13 +10,11 @@ from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
 from models.config import ModelConfig
 from models.datasets.eav import load_eav
-from models.datasets.events import parse_events
-from models.datasets.raw_file import raw_file_trials
+from models.datasets.recordings import parse_events, raw_file_trials, xdf_trials
 from models.datasets.seed_iv import load_seed_iv
 from models.datasets.seed_v import load_seed_v
 from models.datasets.splits import coverage, first_trials, trials_per_class
-from models.datasets.types import Excluded, Trial
-from models.datasets.xdf_trials import xdf_trials
+from models.datasets.trials import Excluded, Trial
 from models.training.corpus_sources import Source
 
 

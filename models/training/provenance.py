@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 from acquisition.errors import InputError
 from models.checkpoint import RECORD_FILE
-from models.datasets.raw_file import data_files
+from models.datasets.recordings import data_files
 from models.datasets.splits import coverage
-from models.datasets.types import Trial
+from models.datasets.trials import Trial
 
 _T = TypeVar("_T")
 _BLOCK = 1 << 20

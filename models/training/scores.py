@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets.types import WindowSet
+from models.datasets.trials import WindowSet
 
 #: Probabilities are clipped to this from below: one certain mistake must not make the NLL infinite.
 LEAST_PROBABILITY = 1e-6

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.datasets.types import Excluded
+from models.datasets.trials import Excluded
 from models.papers.figures import Figure
 from models.training.scores import Scores, Summary, summarise, t_interval, wilson_interval
 

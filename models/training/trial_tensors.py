@@ -14,8 +14,7 @@ from torch import Tensor
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from models.config import ModelConfig
-from models.datasets.types import Trial, WindowSet
-from models.datasets.windows import cut_windows
+from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.encoders.mv_sstma import random_channel_mask
 from models.normalise import EegScale, Normaliser, fit_eeg, fit_eye
 from models.window_batch import NetworkInput

@@ -17,8 +17,8 @@ from models.datasets.make.person import (
     moving_average_weights,
     signal,
     structure,
+    truth,
 )
-from models.datasets.make.truth import truth
 from models.datasets.seed_iv import EYE, LABELS, N_EYE, N_TRIALS, RAW, RAW_SFREQ, SMOOTH, TRIAL_LABELS
 from models.features.config import EEG_BANDS
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from acquisition.errors import InputError
 from models.datasets.make.options import MakeOptions, OnDone, each_subject, new_folder, write_notice
-from models.datasets.make.person import MadeUpPerson, averaged, lds_weights, structure
-from models.datasets.make.truth import truth
+from models.datasets.make.person import MadeUpPerson, averaged, lds_weights, structure, truth
 from models.datasets.seed_v import EEG, EYE, LABELS, N_EYE, N_TRIALS, TRIAL_LABELS
 
 TRIAL_S = 100.0

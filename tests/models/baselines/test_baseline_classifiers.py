@@ -9,7 +9,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from acquisition.errors import InputError
 from models.baselines import FlatRows, LdaClassifier, SvmClassifier, ledoit_wolf, trial_folds, trial_ids
-from models.datasets.types import WindowSet
+from models.datasets.trials import WindowSet
 from models.papers.baselines import BASELINES
 
 N_LABELS = 3

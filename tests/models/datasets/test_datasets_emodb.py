@@ -12,7 +12,7 @@ from scipy.io import wavfile
 from acquisition.errors import InputError
 from models.config import AstConfig
 from models.datasets.emodb import EMOTIONS, load_emodb
-from models.datasets.types import Excluded
+from models.datasets.trials import Excluded
 from models.papers.speech.evaluate import SpeechTest, evaluate_speech
 from models.papers.speech.network import N_ROWS, VoiceNetworkConfig
 

@@ -10,12 +10,11 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from acquisition.errors import InputError
 from models.datasets.make.options import MakeOptions
+from models.datasets.make.person import load_oracle
 from models.datasets.make.seed_iv import make_seed_iv
-from models.datasets.make.truth import load_oracle
 from models.datasets.seed_iv import load_seed_iv
 from models.datasets.splits import published_split, seed_iv_split
-from models.datasets.types import Trial, WindowSet
-from models.datasets.windows import cut_windows
+from models.datasets.trials import Trial, WindowSet, cut_windows
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,16 @@ import torch
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES, load_montage
 from acquisition.xdf.write import XdfWriter
-from models.datasets.events import class_names, end_to_end, parse_events
-from models.datasets.raw_file import raw_file_sequence, raw_file_trials
-from models.datasets.windows import cut_windows, steps_that_fit
-from models.datasets.xdf_trials import xdf_sequence, xdf_trials
+from models.datasets.recordings import (
+    class_names,
+    end_to_end,
+    parse_events,
+    raw_file_sequence,
+    raw_file_trials,
+    xdf_sequence,
+    xdf_trials,
+)
+from models.datasets.trials import cut_windows, steps_that_fit
 from models.features.config import FeatureConfig
 from models.features.de import differential_entropy
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acquisition.errors import InputError
-from models.datasets.make.truth import Oracle
+from models.datasets.make.person import Oracle
 from models.datasets.splits import (
     coverage,
     eav_split,
@@ -18,7 +18,7 @@ from models.datasets.splits import (
     seed_v_split,
     trials_per_class,
 )
-from models.datasets.types import Trial
+from models.datasets.trials import Trial
 
 FOUR = ("neutral", "sad", "fear", "happy")
 SESSION_1 = (1, 2, 3, 0, 2, 0, 0, 1, 0, 1, 2, 1, 1, 1, 2, 3, 2, 2, 3, 3, 0, 3, 0, 3)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from acquisition.errors import InputError
-from models.datasets.types import Trial
-from models.datasets.windows import cut_windows, steps_that_fit
+from models.datasets.trials import Trial, cut_windows, steps_that_fit
 
 
 def trial_of(number: int, n_steps: int, *, eye: bool = True, channels=("CZ", "PZ"), label=0) -> Trial:

@@ -8,8 +8,7 @@ import torch
 
 from acquisition.montage import SEED_CH_NAMES
 from models.datasets.splits import cross_validation, first_trials, published_split
-from models.datasets.types import Trial
-from models.datasets.windows import cut_windows
+from models.datasets.trials import Trial, cut_windows
 from models.normalise import fit_eeg
 from models.training.finetune import finetune
 from models.training.finetune_config import FinetuneOptions

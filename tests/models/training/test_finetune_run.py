@@ -10,8 +10,7 @@ from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import preset
-from models.datasets.types import Trial
-from models.datasets.windows import cut_windows
+from models.datasets.trials import Trial, cut_windows
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.training.finetune import finetune, training_windows

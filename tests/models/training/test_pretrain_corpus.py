@@ -12,7 +12,7 @@ import torch
 
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
-from models.datasets.types import Excluded, Trial
+from models.datasets.trials import Excluded, Trial
 from models.features.config import FeatureConfig
 from models.normalise import fit_eeg, fit_eye
 from models.training.corpus import Cached, cached, fit_eeg_scale, fit_eye_scale

@@ -18,7 +18,7 @@ from models.datasets.make.seed_iv import make_seed_iv
 from models.datasets.make.seed_v import make_seed_v
 from models.datasets.seed_iv import load_seed_iv
 from models.datasets.seed_v import LABELS, TRIAL_LABELS
-from models.datasets.types import Excluded, Trial
+from models.datasets.trials import Excluded, Trial
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
 from models.papers import figures as paper
