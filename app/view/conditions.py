@@ -9,7 +9,7 @@ from app.engine.messages import DAMAGED
 from app.telemetry import StreamState
 from app.view.devices import device_of
 from app.view.figures import age
-from app.view.machine_rows import ROOM_ALARM_S
+from app.view.machine import ROOM_ALARM_S
 from app.view.plain_text import message_line, one_line
 from app.view.stopped import LONGEST, stop_title, ways_out
 from app.view.store import ViewStore

@@ -11,7 +11,7 @@ from acquisition.types import KIND_OF_MODALITY, Kind
 from app.view.devices import MODALITY_WORDS
 from app.view.figures import age, counted
 from app.view.findings import Finding, is_following
-from app.view.latency_stages import PROMISE_MS
+from app.view.machine import PROMISE_MS
 from app.view.plain_text import one_line
 from app.view.store import ViewStore
 from app.view.waits import missing_context

@@ -6,9 +6,15 @@ Time that runs back (a replay was sought back) voids what is newer than the new 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from app.engine.messages import FramePart
 
 KEEP_S = 600.0
 _MAX_BYTES = 64_000_000  # of one history; 62 channels at 125 bins a second take 37 MB
@@ -255,3 +261,147 @@ class SampleHistory:
         times[:n_kept] = self._times[kept_from : self._to]
         values[:n_kept] = self._values[kept_from : self._to]
         self._times, self._values, self._from, self._to = times, values, 0, n_kept
+
+
+T = TypeVar("T")
+
+
+class TimedHistory(Generic[T]):
+    """Items in the order of their times.
+
+    Parameters
+    ----------
+    time_of : callable
+        The moment of an item, LSL seconds.
+    keep_s : float
+        Older items, counted from the newest, are dropped.
+    max_items : int
+        More are dropped, the oldest first.
+    """
+
+    def __init__(self, time_of: Callable[[T], float], keep_s: float = KEEP_S, max_items: int = 6000) -> None:
+        self._time_of = time_of
+        self._keep_s = keep_s
+        self._max_items = max_items
+        self._items: list[T] = []
+        self._times: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def newest(self) -> T | None:
+        """The item with the latest time."""
+        return self._items[-1] if self._items else None
+
+    @property
+    def newest_time(self) -> float:
+        """Its time, NaN while empty."""
+        return self._times[-1] if self._times else math.nan
+
+    @property
+    def oldest_time(self) -> float:
+        """Time of the oldest item that is kept, NaN while empty."""
+        return self._times[0] if self._times else math.nan
+
+    def add(self, item: T) -> None:
+        """Put an item in its place; one that is there already, or has no time, is left out."""
+        time = self._time_of(item)
+        if not math.isfinite(time):
+            return
+        at = bisect_right(self._times, time)
+        if item in self._items[bisect_left(self._times, time) : at]:
+            return
+        self._times.insert(at, time)
+        self._items.insert(at, item)
+        n_old = max(bisect_left(self._times, self._times[-1] - self._keep_s), len(self) - self._max_items)
+        if n_old > 0:
+            del self._times[:n_old], self._items[:n_old]
+
+    def at(self, t: float) -> T | None:
+        """Return the newest item at or before ``t``."""
+        at = bisect_right(self._times, t)
+        return self._items[at - 1] if at else None
+
+    def read(self, t0: float, t1: float) -> list[T]:
+        """Return the items with ``t0 <= time <= t1``, oldest first."""
+        return self._items[bisect_left(self._times, t0) : bisect_right(self._times, t1)]
+
+    def cut_after(self, t: float) -> None:
+        """Drop what is newer than ``t``."""
+        at = bisect_right(self._times, t)
+        del self._times[at:], self._items[at:]
+
+
+_WHOLE_S = 60.0  # every frame is kept for so long
+_THINNED_S = 0.5  # older frames are at least so far apart
+_MAX_AGE_S = 1.0  # an older frame is not what the camera shows
+
+
+class FrameHistory:
+    """JPEG frames, found by time."""
+
+    def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._n_bytes = 0
+        self._old: deque[FramePart] = deque()
+        self._recent: deque[FramePart] = deque()
+
+    def __len__(self) -> int:
+        return len(self._old) + len(self._recent)
+
+    @property
+    def n_bytes(self) -> int:
+        """What the kept frames take."""
+        return self._n_bytes
+
+    @property
+    def newest_time(self) -> float:
+        """Time of the newest frame, NaN while empty."""
+        kept = self._recent or self._old
+        return kept[-1].time if kept else math.nan
+
+    @property
+    def oldest_time(self) -> float:
+        """Time of the oldest frame that is kept, NaN while empty."""
+        kept = self._old or self._recent
+        return kept[0].time if kept else math.nan
+
+    def add(self, frame: FramePart) -> None:
+        """Add a frame; one that is no newer than the newest voids what is not older than it."""
+        if not math.isfinite(frame.time):
+            return
+        while len(self) and self.newest_time >= frame.time:
+            self._drop(self._recent or self._old, newest=True)
+        self._recent.append(frame)
+        self._n_bytes += len(frame.jpeg)
+        while self._recent[0].time < frame.time - _WHOLE_S:
+            self._thin()
+        while self._old and self._old[0].time < frame.time - KEEP_S:
+            self._drop(self._old)
+        while self._n_bytes > self._max_bytes and len(self) > 1:
+            self._drop(self._old or self._recent)
+
+    def at(self, t: float) -> FramePart | None:
+        """Return the newest frame at or before ``t`` that is not older than 1 s."""
+        frames = self._recent if self._recent and self._recent[0].time <= t else self._old
+        position = bisect_right(frames, t, key=lambda frame: frame.time)
+        if position == 0 or frames[position - 1].time < t - _MAX_AGE_S:
+            return None
+        return frames[position - 1]
+
+    def cut_after(self, t: float) -> None:
+        """Drop what is newer than ``t``."""
+        while len(self) and self.newest_time > t:
+            self._drop(self._recent or self._old, newest=True)
+
+    def _thin(self) -> None:
+        """Let the oldest whole frame pass over to the thinned ones, or go."""
+        frame = self._recent[0]
+        if self._old and frame.time < self._old[-1].time + _THINNED_S:
+            self._drop(self._recent)
+        else:
+            self._old.append(self._recent.popleft())
+
+    def _drop(self, frames: deque[FramePart], newest: bool = False) -> None:
+        self._n_bytes -= len((frames.pop() if newest else frames.popleft()).jpeg)

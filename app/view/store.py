@@ -32,9 +32,7 @@ from app.engine.messages import (
     VoicePart,
 )
 from app.telemetry import Failure, StreamState, state_after
-from app.view.frames import FrameHistory
-from app.view.history import BinnedHistory, SampleHistory
-from app.view.timed import TimedHistory
+from app.view.history import BinnedHistory, FrameHistory, SampleHistory, TimedHistory
 from calibration.types import SessionView
 from models.prediction import Prediction
 

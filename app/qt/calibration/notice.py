@@ -19,7 +19,7 @@ from PyQt6.QtWidgets import (
 from app.engine.messages import GiveConsent
 from app.qt.calibration.screen import Screen, Send
 from app.qt.theme import Theme
-from app.qt.widgets.tick import Tick
+from app.qt.widgets import Tick
 from calibration.consent import ModalityNotice, Notice, give_consent
 
 

@@ -12,7 +12,7 @@ from app.qt.calibration.light import Light
 from app.qt.calibration.screen import Screen, Send
 from app.qt.panels.quality import QualityPanel
 from app.qt.theme import Theme
-from app.qt.widgets.tick import Tick
+from app.qt.widgets import Tick
 from app.view.calibration_screens import LIGHT_WORDS, by_gravity, checks_in_words
 from app.view.plain_text import one_line
 from app.view.store import ViewStore

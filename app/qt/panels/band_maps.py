@@ -11,10 +11,10 @@ from PyQt6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
+from app.qt.plots.heads import HeadMapWidget
 from app.qt.theme import Theme
-from app.qt.widgets.head_map_widget import HeadMapWidget
-from app.view.calm_scale import CalmRange
 from app.view.figures import age
+from app.view.scales import CalmRange
 from app.view.store import ViewStore
 from app.view.stream_note import stream_note
 from models.prediction import Prediction

@@ -6,10 +6,10 @@ from PyQt6.QtCore import QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
+from app.qt.category import fill_category
 from app.qt.panel import Panel
 from app.qt.text_size import growth, scaled_font
 from app.qt.theme import Theme
-from app.qt.widgets.category import fill_category
 from app.view.store import ViewStore
 from app.view.trust import judge, threshold
 from models.prediction import Prediction

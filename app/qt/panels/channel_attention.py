@@ -8,10 +8,10 @@ import numpy as np
 from PyQt6.QtWidgets import QWidget
 
 from app.qt.panel import Panel
+from app.qt.plots.heads import HeadMapWidget
 from app.qt.theme import Theme
-from app.qt.widgets.head_map_widget import HeadMapWidget
-from app.qt.widgets.weight_label import weight_label
-from app.view.attention import channel_deviation, deviation_scale, is_nearly_even
+from app.qt.widgets import weight_label
+from app.view.explanation import channel_deviation, deviation_scale, is_nearly_even
 from app.view.store import ViewStore
 from models.prediction import Prediction
 

@@ -24,8 +24,8 @@ from PyQt6.QtWidgets import QComboBox, QLabel, QSizePolicy, QToolTip, QWidget
 from app.engine.messages import MarkerPart
 from app.qt.panel import Panel
 from app.qt.panels.course_picture import CourseFrame, paint_course
+from app.qt.plots.time_strip import tip_of
 from app.qt.theme import Theme
-from app.qt.widgets.time_strip import tip_of
 from app.view.course import Course, course, mean_over_s
 from app.view.store import ViewStore
 from app.view.trust import STALE_AFTER_S

@@ -14,13 +14,13 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
 from PyQt6.QtWidgets import QWidget
 
 from app.engine.messages import MarkerPart
+from app.qt.category import colour_of, draw_mark, fill_category, fill_uncertain
+from app.qt.plots.time_strip import mixed
 from app.qt.text_size import growth, scaled_font
 from app.qt.theme import Theme
-from app.qt.widgets.category import colour_of, draw_mark, fill_category, fill_uncertain
-from app.qt.widgets.time_strip import mixed
 from app.view.course import NOTHING, UNCERTAIN, WARMING_UP, Course, line_pixels
-from app.view.marker_layout import marker_texts
 from app.view.plain_text import one_line
+from app.view.scales import marker_texts
 from app.view.store import ViewStore
 from app.view.trust import threshold
 

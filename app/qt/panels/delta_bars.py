@@ -9,8 +9,7 @@ from PyQt6.QtGui import QBrush, QColor, QFont, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QSizePolicy, QWidget
 
 from app.qt.theme import DARK, Theme
-from app.view.agreement import points
-from app.view.occlusion_rows import Bar, Group
+from app.view.explanation import Bar, Group, points
 
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter

@@ -12,10 +12,10 @@ from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
+from app.qt.plots.pupil_strip import PupilStrip
+from app.qt.plots.time_strip import paint_notice
 from app.qt.theme import DARK, Theme
-from app.qt.widgets.pupil_strip import PupilStrip
-from app.qt.widgets.time_strip import paint_notice
-from app.view.blinks import find_blinks
+from app.view.scales import find_blinks
 from app.view.store import ViewStore
 from app.view.stream_note import stream_note
 

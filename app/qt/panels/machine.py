@@ -15,7 +15,7 @@ from PyQt6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 from app.qt.panel import Panel
 from app.qt.theme import DARK, Theme
 from app.view.figures import number
-from app.view.machine_rows import Figure, machine_figures
+from app.view.machine import Figure, machine_figures
 from app.view.store import ViewStore
 
 _SAMPLE_MS = 1000

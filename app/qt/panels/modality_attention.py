@@ -14,9 +14,9 @@ from PyQt6.QtWidgets import QComboBox, QSizePolicy, QWidget
 from acquisition.types import MODALITIES
 from app.qt.panel import Panel
 from app.qt.theme import DARK, Theme
-from app.qt.widgets.weight_label import weight_label
-from app.view.attention import absent_spans, modality_course
+from app.qt.widgets import weight_label
 from app.view.devices import MODALITY_WORDS
+from app.view.explanation import absent_spans, modality_course
 from app.view.store import ViewStore
 from models.prediction import Prediction
 

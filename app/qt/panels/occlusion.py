@@ -12,12 +12,11 @@ from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidg
 from app.engine.messages import Occlusion
 from app.qt.panel import Panel
 from app.qt.panels.delta_bars import DeltaBars
+from app.qt.plots.heads import HeadMapWidget
 from app.qt.theme import Theme
-from app.qt.widgets.head_map_widget import HeadMapWidget
-from app.view.agreement import Comparison, compare
 from app.view.clock_text import moment_text
+from app.view.explanation import Comparison, axis_end, compare, groups, groups_before, region_values
 from app.view.figures import age
-from app.view.occlusion_rows import axis_end, groups, groups_before, region_values
 from app.view.store import ViewStore
 
 SHORTCUT = "O"

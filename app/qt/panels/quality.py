@@ -13,11 +13,10 @@ from PyQt6.QtWidgets import QHBoxLayout, QLabel, QWidget
 from acquisition.quality import ChannelQuality
 from app.engine.messages import QualityPart
 from app.qt.panel import Panel
+from app.qt.plots.heads import ElectrodeState, HeadMapWidget
 from app.qt.theme import Theme
-from app.qt.widgets.head_drawing import ElectrodeState
-from app.qt.widgets.head_map_widget import HeadMapWidget
-from app.qt.widgets.row_table import RowList
-from app.view.health_rows import ElectrodeRow, electrode_counts, electrode_rows
+from app.qt.widgets import RowList
+from app.view.health import ElectrodeRow, electrode_counts, electrode_rows
 from app.view.plain_text import one_line
 from app.view.store import ViewStore
 

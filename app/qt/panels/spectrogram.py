@@ -11,9 +11,9 @@ from PyQt6.QtWidgets import QComboBox, QWidget
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
+from app.qt.plots.heat_strip import HeatStrip
 from app.qt.theme import Theme
-from app.qt.widgets.heat_strip import HeatStrip
-from app.view.calm_scale import CalmRange
+from app.view.scales import CalmRange
 from app.view.store import ViewStore
 from app.view.stream_note import stream_note
 

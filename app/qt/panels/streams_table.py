@@ -11,8 +11,8 @@ from PyQt6.QtWidgets import QHeaderView, QLabel, QWidget
 
 from app.qt.panel import Panel
 from app.qt.theme import Theme
-from app.qt.widgets.row_table import RowTable
-from app.view.health_rows import STREAM_COLUMNS, StreamRow, stream_rows, summary
+from app.qt.widgets import RowTable
+from app.view.health import STREAM_COLUMNS, StreamRow, stream_rows, summary
 from app.view.store import ViewStore
 
 _NAME_COLUMN = 2

@@ -8,8 +8,8 @@ from PyQt6.QtWidgets import QSizePolicy, QWidget
 
 from app.qt.panel import Panel
 from app.qt.theme import DARK, Theme
-from app.qt.widgets.weight_label import weight_label
-from app.view.attention import share_scale, time_bins
+from app.qt.widgets import weight_label
+from app.view.explanation import share_scale, time_bins
 from app.view.store import ViewStore
 
 

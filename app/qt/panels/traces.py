@@ -12,9 +12,9 @@ from PyQt6.QtWidgets import QComboBox, QLabel, QToolButton, QWidget
 from acquisition.quality import ChannelQuality
 from acquisition.types import Kind
 from app.qt.panel import Panel
+from app.qt.plots.trace_strip import TraceStrip
 from app.qt.theme import Theme
-from app.qt.widgets.trace_strip import TraceStrip
-from app.view.calm_scale import Gain
+from app.view.scales import Gain
 from app.view.store import ViewStore
 from app.view.stream_note import stream_note
 

@@ -11,8 +11,8 @@ from PyQt6.QtWidgets import QSizePolicy, QWidget
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
+from app.qt.plots.heat_strip import HeatStrip
 from app.qt.theme import DARK, Theme
-from app.qt.widgets.heat_strip import HeatStrip
 from app.view.store import ViewStore
 from app.view.stream_note import stream_note
 

@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
 from app.qt.panel import Panel
 from app.qt.theme import DARK, Theme
 from app.view.display_latency import DisplayLatency
-from app.view.latency_stages import PROMISE_MS, Stage, axis_end_ms, stages, verdict
+from app.view.machine import PROMISE_MS, Stage, axis_end_ms, stages, verdict
 from app.view.store import ViewStore
 from app.view.waits import why_no_prediction
 

@@ -10,8 +10,8 @@ from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
+from app.qt.plots.time_strip import paint_notice
 from app.qt.theme import DARK, Theme
-from app.qt.widgets.time_strip import paint_notice
 from app.view.figures import age
 from app.view.store import ViewStore
 from app.view.stream_note import stream_note

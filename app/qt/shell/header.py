@@ -10,7 +10,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QLabel, QWidget
 from app.engine.messages import ModelInfo
 from app.qt.shell.playback import Playback, speed_text
 from app.qt.theme import Theme
-from app.qt.widgets.elided_label import ElidedLabel
+from app.qt.widgets import ElidedLabel
 from app.view.clock_text import clock_text
 from app.view.figures import data_size
 from app.view.plain_text import one_line

@@ -16,10 +16,7 @@ from app.qt.shell.faults import Faults
 from app.qt.shell.header import Header
 from app.qt.shell.playback import Playback
 from app.qt.shell.session import Session
-from app.qt.tabs.health import HealthTab
-from app.qt.tabs.now import NowTab
-from app.qt.tabs.signals import SignalsTab
-from app.qt.tabs.why import WhyTab
+from app.qt.tabs import HealthTab, NowTab, SignalsTab, WhyTab
 from app.qt.theme import Theme
 from app.view.display_latency import DisplayLatency
 from app.view.store import ViewStore

@@ -19,8 +19,8 @@ from PyQt6.QtGui import (
 )
 from PyQt6.QtWidgets import QSizePolicy, QSlider, QToolTip, QWidget
 
+from app.qt.category import fill_category, fill_uncertain
 from app.qt.theme import DARK, Theme
-from app.qt.widgets.category import fill_category, fill_uncertain
 from app.view.clock_text import clock_text
 from app.view.plain_text import one_line
 from app.view.store import ViewStore

@@ -8,9 +8,8 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QColor
 
 from acquisition.montage import SEED_CH_NAMES, unit_positions
+from app.qt.plots.heads import ElectrodeState, HeadMapWidget, head_map
 from app.qt.theme import LIGHT
-from app.qt.widgets.head_drawing import ElectrodeState
-from app.qt.widgets.head_map_widget import HeadMapWidget, head_map
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from acquisition.lsl.stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from app.engine.messages import HealthPart, Mark, Opened, QualityPart, RecordingInfo, Timeline
-from app.qt.tabs.health import HealthTab
+from app.qt.tabs import HealthTab
 from app.qt.theme import DARK, LIGHT
 from app.telemetry import Failure
 from app.view.display_latency import DisplayLatency

@@ -19,10 +19,7 @@ from app.engine.messages import (
     SpectrogramPart,
     VoicePart,
 )
-from app.qt.tabs.health import HealthTab
-from app.qt.tabs.now import NowTab
-from app.qt.tabs.signals import SignalsTab
-from app.qt.tabs.why import WhyTab
+from app.qt.tabs import HealthTab, NowTab, SignalsTab, WhyTab
 from app.view.display_latency import DisplayLatency
 from app.view.store import ViewStore
 

@@ -13,7 +13,7 @@ from PyQt6.QtWidgets import QLabel
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, MarkerPart, ModelInfo, Opened, Phase
-from app.qt.tabs.now import NowTab
+from app.qt.tabs import NowTab
 from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore
 from app.view.valence_arousal import point

@@ -30,7 +30,7 @@ from app.qt.panels.spectrogram import SpectrogramPanel
 from app.qt.panels.traces import TracesPanel
 from app.qt.panels.voice import VoicePanel
 from app.qt.panels.webcam import WebcamPanel
-from app.qt.tabs.signals import SignalsTab
+from app.qt.tabs import SignalsTab
 from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore
 from models.prediction import Prediction

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.engine.messages import OcclusionRow
-from app.view.agreement import compare, points
+from app.view.explanation import compare, points
 
 ATTENTION = {"eeg": 0.5, "eye": 0.3, "face": 0.12, "voice": 0.08}
 

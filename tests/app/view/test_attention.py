@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.view.attention import (
+from app.view.explanation import (
     absent_spans,
     channel_deviation,
     deviation_scale,

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from app.view.blinks import find_blinks
-from app.view.calm_scale import CalmRange, Gain, next_step, round_step
+from app.view.scales import CalmRange, Gain, find_blinks, next_step, round_step
 
 
 @pytest.mark.parametrize(("value", "step"), [(1.2, 1), (37, 50), (0.19, 0.2), (8, 10), (3000, 2000)])

@@ -9,7 +9,7 @@ from acquisition.lsl.stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import Kind, StreamSpec
 from app.telemetry import StreamState
-from app.view.health_rows import electrode_counts, electrode_rows, lost_share, stream_rows, summary
+from app.view.health import electrode_counts, electrode_rows, lost_share, stream_rows, summary
 
 WELL = StreamHealth(
     n_samples=100_000,

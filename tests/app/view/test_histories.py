@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from app.engine.messages import FramePart, MarkerPart
-from app.view.frames import FrameHistory
-from app.view.history import BinnedHistory, SampleHistory
-from app.view.timed import TimedHistory
+from app.view.history import BinnedHistory, FrameHistory, SampleHistory, TimedHistory
 
 BIN_S = 0.01
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.engine.messages import HealthPart, RecordingInfo
-from app.view.machine_rows import machine_figures
-from app.view.message_rows import N_SHOWN, message_rows
+from app.view.health import N_SHOWN, message_rows
+from app.view.machine import machine_figures
 
 RECORDING = RecordingInfo(
     Path("sub-S01.xdf"), "recording", "", 725.0, 1_350_000_000, 200_000_000_000, 12_000.0

@@ -1,6 +1,6 @@
 """Texts of markers: as much as fits, none upon another."""
 
-from app.view.marker_layout import MarkerText, marker_texts
+from app.view.scales import MarkerText, marker_texts
 
 
 def test_a_text_may_be_longer_than_the_way_to_the_next_marker():

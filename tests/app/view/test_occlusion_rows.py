@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.engine.messages import Occlusion, OcclusionRow
-from app.view.occlusion_rows import axis_end, groups, groups_before, region_values
+from app.view.explanation import axis_end, groups, groups_before, region_values
 
 BANDS = (("alpha", 8.0, 14.0), ("beta", 14.0, 31.0))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,3 +112,86 @@ class CalmRange:
             self.low = math.floor(low / self.step) * self.step
             self.high = math.ceil(high / self.step) * self.step
         return self.low, self.high
+
+
+_LEAST_SHARE = 0.4  # of a text's width: less of it says nothing
+
+
+@dataclass(frozen=True)
+class MarkerText:
+    """Place of a marker's text."""
+
+    index: int  # of the marker
+    row: int
+    left: float
+    width: float  # less than the text's where it must be cut
+
+
+def marker_texts(
+    places: Sequence[float], widths: Sequence[float], left: float, right: float, n_rows: int
+) -> list[MarkerText]:
+    """Return where texts stand: right of their line, near the right edge before it.
+
+    Parameters
+    ----------
+    places : sequence of float
+        Where the markers' lines are, ascending.
+    widths : sequence of float
+        Of the whole texts.
+    left, right : float
+        Edges of the plot.
+    n_rows : int
+        Lines of text that may be used; each text takes the first that is free for all of it.
+
+    Returns
+    -------
+    list of MarkerText
+        A text that no row has room for is cut at the next text of the last row, or left out.
+    """
+    found: list[MarkerText] = []
+    ends = [-math.inf] * n_rows
+    for index, (x, wanted) in enumerate(zip(places, widths, strict=True)):
+        width = min(wanted, right - left)
+        start = x if x + width <= right else max(left, x - width)
+        row = next((i for i, end in enumerate(ends) if end <= start), None)
+        if row is None:  # squeezed in behind the text that ends first
+            row = min(range(n_rows), key=lambda i: ends[i])
+            start = max(start, ends[row])
+            width = min(width, right - start)
+            if start > x + 0.5 * wanted or width < _LEAST_SHARE * wanted:
+                continue
+        found.append(MarkerText(index, row, start, width))
+        ends[row] = start + width
+    return found
+
+
+MIN_BLINK_S, MAX_BLINK_S = 0.05, 0.5
+_MAX_GAP_S = 0.25  # a longer hole between two samples is the stream's, not the lid's
+
+
+def find_blinks(times: NDArray[np.float64], seen: NDArray[np.bool_]) -> list[tuple[float, float]]:
+    """Return onset and end of each blink, seconds.
+
+    Parameters
+    ----------
+    times : ndarray, (n,)
+        Ascending.
+    seen : ndarray of bool, (n,)
+        True where the tracker saw the eyes.
+
+    Notes
+    -----
+    A loss lasts from its first lost sample to the first seen one after it. One that touches either end of
+    the stretch, or a hole in the samples, has no known length and is left out.
+    """
+    edges = np.diff(~seen, prepend=False, append=False)
+    onsets, ends = np.flatnonzero(edges).reshape(-1, 2).T
+    blinks = []
+    for onset, end in zip(onsets, ends, strict=True):
+        if onset == 0 or end == len(times):
+            continue
+        lasts = times[end] - times[onset]
+        has_hole = np.diff(times[onset - 1 : end + 1]).max() > _MAX_GAP_S
+        if MIN_BLINK_S <= lasts <= MAX_BLINK_S and not has_hole:
+            blinks.append((float(times[onset]), float(times[end])))
+    return blinks

@@ -22,9 +22,9 @@ from PyQt6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.engine.messages import MarkerPart
 from app.qt.theme import DARK, Theme
-from app.view.marker_layout import marker_texts
 from app.view.plain_text import one_line
 from app.view.raster import ColumnRing
+from app.view.scales import marker_texts
 from app.view.store import ViewStore
 
 _MAX_MARKERS = 60

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PyQt6.QtCore import QLineF, QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
-from app.qt.widgets.heat_strip import paint_ticks
-from app.qt.widgets.time_strip import TimeStrip, mixed
-from app.view.calm_scale import CalmRange, round_step
+from app.qt.plots.heat_strip import paint_ticks
+from app.qt.plots.time_strip import TimeStrip, mixed
 from app.view.plain_text import one_line
+from app.view.scales import CalmRange, round_step
 from app.view.store import ViewStore
 
 _SEEN = 0.5

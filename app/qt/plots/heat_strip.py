@@ -9,8 +9,8 @@ import numpy as np
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QImage, QPainter
 
+from app.qt.plots.time_strip import TimeStrip, image_of, paint_ring, rgb32
 from app.qt.theme import cividis
-from app.qt.widgets.time_strip import TimeStrip, image_of, paint_ring, rgb32
 from app.view.history import SampleHistory
 from app.view.raster import HeatRaster
 from app.view.store import ViewStore

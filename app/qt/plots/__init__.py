@@ -1,0 +1,1 @@
+"""Charts of the window: pyqtgraph plots in the theme's colours and font."""

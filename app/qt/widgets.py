@@ -1,0 +1,204 @@
+"""A line of text that is cut where there is no room for it, and told in full by its tooltip."""
+
+from __future__ import annotations
+
+from html import escape
+
+from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
+from PyQt6.QtGui import (
+    QColor,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+)
+from PyQt6.QtWidgets import QAbstractItemView, QCheckBox, QLabel, QListView, QTableView, QWidget
+
+from app.qt.theme import DARK, Theme
+
+
+class ElidedLabel(QLabel):
+    """A label of plain text on one line.
+
+    Parameters
+    ----------
+    meaning : str
+        What the text tells; its accessible name, and the tooltip's first line.
+    least : int
+        Characters for which there is always room.
+    mode : Qt.TextElideMode
+        Where the text is cut.
+    """
+
+    def __init__(
+        self,
+        meaning: str,
+        least: int = 0,
+        mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._least, self._mode = least, mode
+        self._meaning, self._details = meaning, ""
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setAccessibleName(meaning)
+        self._tell()
+
+    def show_text(self, text: str, details: str = "") -> None:
+        """Show another text; ``details`` are told by the tooltip instead of the text itself."""
+        if text != self.text() or details != self._details:
+            self.setText(text)
+            self._details = details
+            self._tell()
+
+    def minimumSizeHint(self) -> QSize:
+        """Return room for the least that is to be read."""
+        width = self.fontMetrics().averageCharWidth() * self._least
+        hint = super().sizeHint()
+        return QSize(min(width, hint.width()), hint.height())
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw as much as fits."""
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        room = self.contentsRect()
+        text = self.fontMetrics().elidedText(self.text(), self._mode, room.width())
+        painter.drawText(room, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), text)
+
+    def _tell(self) -> None:
+        words = self._details or self.text()
+        self.setToolTip(f"<p>{escape(self._meaning)}</p><p>{escape(words)}</p>")
+
+
+_MOST_COLUMNS = 50
+
+
+def copy_rows(view: QAbstractItemView) -> None:
+    """Put the selected rows on the clipboard, cells parted by tabs; all rows if none is selected."""
+    model, selection = view.model(), view.selectionModel()
+    clipboard = QGuiApplication.clipboard()
+    if model is None or selection is None or clipboard is None:
+        return
+    rows = sorted({index.row() for index in selection.selectedIndexes()}) or list(range(model.rowCount()))
+    lines = []
+    for row in rows:
+        # A list's model keeps its number of columns to itself.
+        cells = [index.data() for c in range(_MOST_COLUMNS) if (index := model.index(row, c)).isValid()]
+        lines.append("\t".join(str(cell) for cell in cells if cell is not None).rstrip())
+    clipboard.setText("\n".join(lines))
+
+
+class RowTable(QTableView):
+    """A read-only table: arrow keys move by rows, Tab leaves it, Ctrl+C copies."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName(name)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setTabKeyNavigation(False)
+        self.setShowGrid(False)
+        self.setWordWrap(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        if (header := self.verticalHeader()) is not None:
+            header.hide()
+            header.setMinimumSectionSize(1)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Copy on the system's copy key."""
+        if event is not None and event.matches(QKeySequence.StandardKey.Copy):
+            copy_rows(self)
+        else:
+            super().keyPressEvent(event)
+
+
+class RowList(QListView):
+    """A read-only list; Ctrl+C copies."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName(name)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setUniformItemSizes(True)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Copy on the system's copy key."""
+        if event is not None and event.matches(QKeySequence.StandardKey.Copy):
+            copy_rows(self)
+        else:
+            super().keyPressEvent(event)
+
+
+class Tick(QCheckBox):
+    """A box with words beside it, or alone."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.theme: Theme = DARK
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        self.theme = theme
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        """Return room for box, words and the frame that shows who has the keys."""
+        metrics = self.fontMetrics()
+        words = metrics.horizontalAdvance(self.text().replace("&", ""))
+        gap = self._side // 2 if self.text() else 0
+        return QSize(self._side + 2 * _MARGIN + gap + words + (4 if words else 0), self._side + 2 * _MARGIN)
+
+    minimumSizeHint = sizeHint
+
+    def hitButton(self, pos: object) -> bool:
+        """Take a click anywhere."""
+        return True
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw frame, box, tick and words."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        theme, side = self.theme, self._side
+        if self.hasFocus():
+            painter.setPen(QPen(QColor(theme.accent), 2))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
+        box = QRectF(_MARGIN, (self.height() - side) / 2, side, side)
+        ink = theme.text if self.isEnabled() else theme.stale
+        painter.setPen(QPen(QColor(theme.muted if self.isEnabled() else theme.grid), 1.5))
+        is_filled = self.isChecked() and self.isEnabled()
+        painter.setBrush(QColor(theme.accent if is_filled else theme.window))
+        painter.drawRoundedRect(box.adjusted(1, 1, -1, -1), 3, 3)
+        if self.isChecked():
+            painter.setPen(QPen(QColor(theme.window if is_filled else ink), side / 8))
+            points = ((0.24, 0.52), (0.43, 0.72), (0.77, 0.30))
+            painter.drawPolyline(
+                QPolygonF([QPointF(box.left() + x * side, box.top() + y * side) for x, y in points])
+            )
+        painter.setPen(QColor(ink))
+        words = QRectF(self.rect()).adjusted(_MARGIN + side * 1.5, 0, 0, 0)
+        flags = int(Qt.AlignmentFlag.AlignVCenter) | int(Qt.TextFlag.TextShowMnemonic)
+        painter.drawText(words, flags, self.text())
+
+    @property
+    def _side(self) -> int:
+        return round(self.fontMetrics().height() * 1.05)
+
+
+_MARGIN = 5
+
+
+NOT_CAUSE = "model weight, not cause"
+
+
+def weight_label() -> QLabel:
+    """Return the permanent label of a panel that shows attention."""
+    label = QLabel(NOT_CAUSE)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setProperty("muted", True)
+    label.setToolTip("Attention says how the model weighs its inputs; what they do is for occlusion to show.")
+    return label

@@ -1,1 +1,0 @@
-"""What panels are made of: time plots, heads, tables, and how an emotion looks."""
