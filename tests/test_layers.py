@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,32 @@ def test_the_window_s_process_loads_no_torch():
     view = [name for name in modules("app") if name.startswith("app.view")]
     pipe = ["app.engine.messages", "app.request", "app.engine.process"]
     assert not loaded_after_importing([*view, *pipe]) & {"torch", "mne", "cv2", "PyQt6"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the modules a file imports anywhere, inside functions too, and the packages of theirs."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found | {".".join(name.split(".")[:2]) for name in found}
+
+
+def test_only_the_command_line_imports_the_papers_reproductions():
+    papers, cli = PROJECT / "models" / "papers", PROJECT / "app" / "cli"
+    outside = [
+        path
+        for package in PACKAGES
+        for path in (PROJECT / package).rglob("*.py")
+        if not path.is_relative_to(papers) and not path.is_relative_to(cli)
+    ]
+    assert len(outside) > 100
+    assert not [
+        path for path in outside if any(name.startswith("models.papers") for name in imports_of(path))
+    ]
+    assert "models.papers.reproduce" in imports_of(cli / "papers.py")
 
 
 def test_the_check_sees_a_forbidden_import():

@@ -7,8 +7,7 @@ learning for emotion recognition", Table I (its Figure 2 draws the same numbers)
 
 from __future__ import annotations
 
-#: (mean, SD) over people; no SD is printed in Table 4.
-Figure = tuple[float, float | None]
+from models.training.tables import Figure
 
 #: Table 1, by data set, signal and whether pre-trained. How many labels were used is not stated.
 MMV_TABLE_1: dict[str, dict[tuple[str, bool], Figure]] = {
@@ -60,7 +59,7 @@ MMV_TABLE_3: dict[str, dict[str, Figure]] = {
     },
 }
 
-#: Table 4, by mask ratio in per cent, "partial labeled data". Its 30 % column repeats Table 3.
+#: Table 4, by mask ratio in per cent, "partial labeled data", without SDs. Its 30 % column repeats Table 3.
 MMV_TABLE_4: dict[str, dict[str, dict[int, Figure]]] = {
     "seed-iv": {
         "MV-SSTMA-EEG": {30: (87.03, None), 50: (86.84, None), 70: (84.25, None)},

@@ -9,6 +9,7 @@ from typing import Any
 from acquisition.errors import InputError
 from models.papers import figures as paper
 from models.training.protocols import ALL_LABELS, Labels
+from models.training.tables import Figure
 
 #: SEED-V has nine training trials a session, and of a class only one in some: what there is then trains.
 TEN_TRIALS, TEN_WINDOWS, TWO_A_CLASS = (
@@ -37,7 +38,7 @@ class Setting:
     mask: float = 0.0  # share of EEG channels hidden, in fine-tuning and test alike
     test_masks: tuple[float, ...] = ()  # hidden in the test alone: a row more for each
     alone: bool = False  # a row more for each modality alone, the others removed
-    paper: paper.Figure | None = None  # None where the paper has no such row
+    paper: Figure | None = None  # None where the paper has no such row
 
     @property
     def name(self) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from models.baselines import LdaClassifier
 from models.datasets.splits import cross_validation
 from models.datasets.trials import Trial, WindowSet, cut_windows
-from models.papers.baselines import BASELINES
 from models.training.evaluate_trials import conditions, held_modalities
 from models.training.finetune import Finetuned, Progress, finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
@@ -100,7 +100,7 @@ def _discriminant(train: Sequence[Trial], test: Sequence[Trial], options: Finetu
         only(training_windows(train, options), options),
         only(cut_windows(test, options.n_steps), options),
     ]
-    classifier = BASELINES["lda"](len(train[0].label_names), options.seed).fit(windows[0])
+    classifier = LdaClassifier(len(train[0].label_names), options.seed).fit(windows[0])
     return Predictions.of(classifier.predict_proba(windows[1]), windows[1])
 
 

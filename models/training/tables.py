@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from models.datasets.trials import Excluded
-from models.papers.figures import Figure
 from models.training.scores import Scores, Summary, summarise, t_interval, wilson_interval
+
+#: What a paper prints, in per cent: (mean, SD) over subjects; some print no SD.
+Figure = tuple[float, float | None]
 
 _ROW_KEYS = ("model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd")
 #: What the intervals of `Row.trial_interval` are.

@@ -1,0 +1,1 @@
+"""Reproductions of the papers' tables and studies beside them; only the command line imports this."""
