@@ -5,7 +5,8 @@ No torch here: the window's process imports it and opens fast.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from acquisition.adapters.options import AdapterOptions, parse_screen_cm
@@ -67,6 +68,14 @@ class SessionOptions:
             )
         return ScreenGeometry(*parse_screen_cm(self.screen_cm), self.distance_cm)
 
+    def of_devices(self, *, are_simulated: bool, profile: Path | None = None) -> SessionOptions:
+        """Return the model, the streams and the geometry without outputs, for another kind of session."""
+        kept = SessionOptions(self.model, profile, device=self.device, threads=self.threads)
+        if are_simulated:  # which are read by the names they get
+            return kept
+        names = ("streams", "montage", "line", "screen_cm", "distance_cm")
+        return replace(kept, **{name: getattr(self, name) for name in names})
+
     def profile_summary(self) -> ProfileSummary | None:
         """Return what the profile in use says of itself, None without one.
 
@@ -108,6 +117,18 @@ class LiveRequest:
     discovery_s: float = 2.0
     simulated: SimulatorOptions | None = None
 
+    def calibration(self, subject: str) -> CalibrationRequest:
+        """Return a calibration of ``subject`` with the devices and the model of this session."""
+        simulated = self.simulated and calibration_streams(self.simulated.seed, self.simulated.difficulty)
+        return CalibrationRequest(
+            self.options.of_devices(are_simulated=simulated is not None),
+            subject,
+            seed=0 if simulated is None else simulated.seed,
+            webcam=self.webcam,
+            microphone=self.microphone,
+            simulated=simulated,
+        )
+
 
 @dataclass(frozen=True)
 class ReplayRequest:
@@ -142,6 +163,34 @@ class CalibrationRequest:
     microphone: str | None = None
     discovery_s: float = 2.0
     simulated: SimulatorOptions | None = None
+
+    def live(self, profile: Path) -> LiveRequest:
+        """Return a live session with the devices and the model of this calibration, and a profile."""
+        return LiveRequest(
+            self.options.of_devices(are_simulated=self.simulated is not None, profile=profile),
+            webcam=self.webcam,
+            microphone=self.microphone,
+            simulated=self.simulated
+            and demo_streams(self.simulated.seed, difficulty=self.simulated.difficulty),
+        )
+
+
+def calibration_streams(seed: int, difficulty: str | float = "default") -> SimulatorOptions:
+    """Return the simulated devices of a calibration, which sends the markers itself."""
+    return SimulatorOptions(
+        seed=seed,
+        difficulty=difficulty,
+        streams=("eeg", "gaze", "video", "audio"),
+        source_id_suffix=f"-calibration-{os.getpid()}",  # keeps sessions on one network apart
+    )
+
+
+def demo_streams(
+    seed: int, schedule: str = "random:15", difficulty: str | float = "default"
+) -> SimulatorOptions:
+    """Return the simulated devices of a demo."""
+    suffix = f"-demo-{os.getpid()}"
+    return SimulatorOptions(seed=seed, difficulty=difficulty, schedule=schedule, source_id_suffix=suffix)
 
 
 Request = LiveRequest | ReplayRequest  # what the dashboard shows

@@ -133,7 +133,7 @@ def calibrate(
 
       affectscope calibrate --study 10 --json
     """
-    from app.request import CalibrationRequest, SessionOptions
+    from app.request import CalibrationRequest, SessionOptions, calibration_streams
 
     options = SessionOptions(
         model=model or DEMO_MODEL,
@@ -178,7 +178,7 @@ def calibrate(
         webcam=webcam,
         microphone=microphone,
         discovery_s=discovery,
-        simulated=_simulated(seed, difficulty) if simulate else None,
+        simulated=calibration_streams(seed, difficulty_value(difficulty)) if simulate else None,
     )
     given = _consent(consent, keep_face_video, keep_voice, everything=simulate and consent is None)
     if from_xdf:
@@ -292,20 +292,6 @@ def _study(
         StudyOptions(n_subjects, difficulty_value(difficulty), seed, jobs, model, plan), as_json=as_json
     )
     return ExitCode.GOOD
-
-
-def _simulated(seed: int, difficulty: str) -> Any:
-    import os
-
-    from acquisition.simulator.streams import SimulatorOptions
-
-    # The process id keeps sessions on one network apart. Markers are the session's own.
-    return SimulatorOptions(
-        seed=seed,
-        difficulty=difficulty_value(difficulty),
-        streams=("eeg", "gaze", "video", "audio"),
-        source_id_suffix=f"-calibration-{os.getpid()}",
-    )
 
 
 def _consent(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -275,13 +274,11 @@ def demo(
       affectscope demo --screenshot pictures --seconds 40 --theme light
     """
     from acquisition.simulator.process import SimulatorProcess, stream_choices
-    from acquisition.simulator.streams import SimulatorOptions
-    from app.request import LiveRequest, SessionOptions
+    from app.request import LiveRequest, SessionOptions, demo_streams
     from app.run_request import opens_window, run_request
     from app.window_options import parse_window_options
 
-    # The process id keeps demos on one network apart.
-    simulated = SimulatorOptions(seed=seed, schedule=schedule, source_id_suffix=f"-demo-{os.getpid()}")
+    simulated = demo_streams(seed, schedule)
     window = parse_window_options(screenshot, seconds, tab, size, theme, scale)
     options = SessionOptions(
         model=model or DEMO_MODEL,

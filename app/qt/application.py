@@ -75,6 +75,7 @@ def run_window(request: Request, options: WindowOptions) -> int:
         garbage.stop()
         window.faults.remove()
         session.kill()
+        window.calibrating.kill()
     if screenshots is not None and screenshots.pictures.faults:
         return outcome.code or ExitCode.INTERNAL_ERROR
     return outcome.code

@@ -1,7 +1,8 @@
-"""Opens the window of a guided calibration and returns when it is closed."""
+"""Opens the window of a guided calibration: as an application of its own, or for the dashboard."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from PyQt6.QtCore import QTimer
@@ -11,7 +12,7 @@ from acquisition.lsl.discovery import quiet_liblsl
 from app.calibrate.prepare import Prepared, prepare
 from app.engine.process import EngineProcess
 from app.environment import ExitCode, settings_path
-from app.qt.application import chosen_theme, ended_by_signal, fitting_scale, make_application
+from app.qt.application import chosen_theme, ended_by_signal, fitting_scale, make_application, run_window
 from app.qt.calibration.multimedia import require_multimedia
 from app.qt.calibration.screen_set import kinds_of
 from app.qt.calibration.screenshots import Screenshots
@@ -44,27 +45,20 @@ def run_calibration_window(request: CalibrationRequest, options: WindowOptions) 
         If something is wrong that can be known before, see `app.calibrate.prepare`, or a stimulus cannot be
         played here.
     """
-    prepared = prepare(request)
     settings = Settings(None if options.screenshot else settings_path())
     wanted = options.scale or chosen_scale(settings)
     scale = wanted if options.screenshot else fitting_scale(wanted)
+    prepared = prepare(request)
     application = make_application(scale)
-    require_multimedia(kinds_of(prepared.plan))
-    quiet_liblsl(LSL_CONFIG)
-    session: EngineSession[CalibrationRequest] = EngineSession(EngineProcess)
-    window = CalibrationWindow(
-        session,
-        settings,
-        prepared,
-        _folder(prepared),
-        LslClock().now,
-        is_placed=options.size is not None or options.screenshot is not None,
-    )
+    size = (options.size or DEFAULT_SIZE) if options.screenshot else options.size
+    window = open_calibration(prepared, settings, size)
     window.appearance.use_theme(chosen_theme(application, options, settings))
-    _place(window, options)
+    if options.screenshot is not None and size is not None:
+        window.setFixedSize(*size)
     if scale < wanted:
         window.appearance.tell_capped(wanted, scale)
     window.faults.install()
+    session = window.session
     outcome = Outcome(session)
     garbage = GarbageTimer(window)
     garbage.start()
@@ -86,18 +80,32 @@ def run_calibration_window(request: CalibrationRequest, options: WindowOptions) 
     _say_result(window)
     if screenshots is not None and screenshots.pictures.faults:
         return outcome.code or ExitCode.INTERNAL_ERROR
+    if window.live_profile is not None:
+        return run_window(request.live(window.live_profile), replace(options, seconds=None))
     return outcome.code
 
 
-def _place(window: CalibrationWindow, options: WindowOptions) -> None:
-    size = options.size or DEFAULT_SIZE
-    if options.screenshot is not None:
-        window.setFixedSize(*size)
-        return
-    window.resize(*size)
-    screen = window.screen()
-    if screen is not None:
+def open_calibration(
+    prepared: Prepared, settings: Settings, size: tuple[int, int] | None = None
+) -> CalibrationWindow:
+    """Return the window of a session, not yet shown, on an engine of its own.
+
+    Raises
+    ------
+    InputError
+        If a stimulus cannot be played here.
+    """
+    require_multimedia(kinds_of(prepared.plan))
+    quiet_liblsl(LSL_CONFIG)
+    session: EngineSession[CalibrationRequest] = EngineSession(EngineProcess)
+    folder = _folder(prepared)
+    window = CalibrationWindow(
+        session, settings, prepared, folder, LslClock().now, is_placed=size is not None
+    )
+    window.resize(*(size or DEFAULT_SIZE))
+    if (screen := window.screen()) is not None:
         window.resize(window.size().boundedTo(screen.availableSize()))
+    return window
 
 
 def _folder(prepared: Prepared) -> Path:
@@ -109,8 +117,8 @@ def _folder(prepared: Prepared) -> Path:
 
 
 def _say_result(window: CalibrationWindow) -> None:
-    """Leave a line a file for whoever started this: the dashboard reads the profile's."""
-    result = window.screens.finish.result
+    """Leave the verdict and a line a file in the terminal."""
+    result = window.result
     if result is None:
         return
     named = (("Recording", result.recording), ("Profile", result.profile), ("Report", result.report))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from PyQt6.QtCore import QEvent, Qt, QTimer
-from PyQt6.QtGui import QCloseEvent, QKeyEvent
+from PyQt6.QtCore import QEvent, Qt, QTimer, QUrl, pyqtSignal
+from PyQt6.QtGui import QCloseEvent, QDesktopServices, QKeyEvent
 from PyQt6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from app.calibrate.prepare import Prepared, prepare
@@ -18,7 +18,6 @@ from app.qt.calibration.screen import Screen
 from app.qt.calibration.screen_set import ScreenSet
 from app.qt.calibration.status_bar import StatusBar
 from app.qt.calibration.step_watch import StepWatch
-from app.qt.calibration.ways_on import open_file, use_live
 from app.qt.shell.appearance import Appearance
 from app.qt.shell.banners import Banners
 from app.qt.shell.closing import Closing
@@ -30,6 +29,7 @@ from app.request import CalibrationRequest
 from app.view.calibration_screens import CALM_SCREENS, is_armed_to_pause, screen_of
 from app.view.conditions import Condition, calibration_conditions
 from app.view.plain_text import message_line
+from calibration.types import Result
 
 _REFRESH_MS = 15
 _SLOW_EVERY = 16
@@ -52,7 +52,14 @@ class CalibrationWindow(QMainWindow):
         Returns LSL seconds.
     is_placed : bool
         Whether the window keeps its size; otherwise it fills the screen from the first trial on.
+
+    Attributes
+    ----------
+    live_profile : Path or None
+        The profile, once the person wants to use it live.
     """
+
+    closed = pyqtSignal()
 
     def __init__(
         self,
@@ -71,6 +78,7 @@ class CalibrationWindow(QMainWindow):
         self.closing = Closing(self, session, self._keep_settings)
         self._clock, self._is_placed = clock, is_placed
         self.plan = prepared.plan
+        self.live_profile: Path | None = None
         self._has_agreed = False
         self._chooses = prepared.record is not None
         self._name = ""
@@ -154,19 +162,24 @@ class CalibrationWindow(QMainWindow):
         self.screens.finish.is_aborted = True
         self.send(AbortSession())
 
+    @property
+    def result(self) -> Result | None:
+        """What the session came to; None before the end of the fit."""
+        return self.screens.finish.result
+
     def use_live(self) -> None:
-        """Start the dashboard with the profile, and close."""
-        result = self.screens.finish.result
-        if result is not None and result.profile is not None:
-            use_live(self.request, result.profile)
+        """Close; whoever opened the window goes on with the profile."""
+        if self.result is not None:
+            self.live_profile = self.result.profile
             self.close()
 
     def open_report(self) -> None:
         """Show the report in what the system opens such files with."""
-        result = self.screens.finish.result
-        if result is not None and not open_file(result.report):
-            text = f"No program opens it here: {result.report}"
-            self.banners.tell(Condition("report", "info", text))
+        if self.result is None:
+            return
+        path = self.result.report
+        if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
+            self.banners.tell(Condition("report", "info", f"No program opens it here: {path}"))
 
     # --- what happens all the time ---
 
@@ -289,6 +302,7 @@ class CalibrationWindow(QMainWindow):
             self._timer.stop()
             self.steps.end_measurement()
             self.current.leave()
+            self.closed.emit()
 
     def _keep_settings(self) -> None:
         self.settings.save()

@@ -1,27 +1,43 @@
-"""Runs a calibration for the dashboard, in a window of its own, while the dashboard's session rests."""
+"""Opens a calibration from the dashboard, while the dashboard's session rests."""
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QDialog, QMessageBox, QWidget
 
-from app.command_line import calibrate_arguments, program
+from acquisition.errors import InputError
 from app.qt.dialogs.subject import SubjectDialog
+from app.qt.shell.appearance import Appearance
 from app.qt.shell.recording import is_recording
 from app.qt.shell.session import Session, continued
 from app.qt.shell.settings import Settings
-from app.request import LiveRequest, Request
+from app.request import CalibrationRequest, LiveRequest, Request
 from app.view.conditions import Condition
 from app.view.plain_text import message_line
 
+if TYPE_CHECKING:
+    from app.qt.calibration.window import CalibrationWindow
+
 _RUNS = "The calibration runs in a window of its own; the live session starts again when it has ended."
+
+
+def open_window(request: CalibrationRequest, settings: Settings) -> CalibrationWindow:
+    """Return the window of a calibration, not yet shown.
+
+    Raises
+    ------
+    InputError
+        If something is wrong that can be known before.
+    """
+    from app.calibrate.prepare import prepare
+    from app.qt.calibration.application import open_calibration
+
+    return open_calibration(prepare(request), settings)
 
 
 class CalibrateCommand:
@@ -32,12 +48,19 @@ class CalibrateCommand:
     parent : QWidget
     session : Session
     settings : Settings
+    appearance : Appearance
+        Of the dashboard; the calibration has the same colours.
     run : callable
         Runs a request.
     tell : callable
         Shows a message.
-    command : sequence of str
-        Starts the program.
+    open_window : callable
+        Makes the calibration's window.
+
+    Attributes
+    ----------
+    window : CalibrationWindow or None
+        While a calibration runs.
     """
 
     def __init__(
@@ -45,24 +68,24 @@ class CalibrateCommand:
         parent: QWidget,
         session: Session,
         settings: Settings,
+        appearance: Appearance,
         run: Callable[[Request], None],
         tell: Callable[[Condition], None],
-        command: Sequence[str] | None = None,
+        open_window: Callable[[CalibrationRequest, Settings], CalibrationWindow] = open_window,
     ) -> None:
         self._parent, self._session, self._settings = parent, session, settings
-        self._run, self._tell = run, tell
-        self._command = list(command or program())
+        self._appearance = appearance
+        self._run, self._tell, self._open_window = run, tell, open_window
         self._subject = ""
         self._waiting: LiveRequest | None = None  # for the engine to let go of its devices
-        self._before: LiveRequest | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._said: IO[bytes] | None = None
+        self._is_closing = False
+        self.window: CalibrationWindow | None = None
         self.question: QMessageBox | None = None
 
     @property
     def is_running(self) -> bool:
         """True from the order until the calibration has ended."""
-        return self._waiting is not None or self._process is not None
+        return self._waiting is not None or self.window is not None
 
     def start(self) -> QDialog | None:
         """Ask whose calibration it is."""
@@ -82,14 +105,21 @@ class CalibrateCommand:
         return None
 
     def poll(self) -> None:
-        """Start the calibration when the session has ended, and this one's session when that has."""
+        """Open the calibration when the session has ended."""
         if self._waiting is not None and self._session.is_over:
-            self._before, self._waiting = self._waiting, None
-            self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this call, as the process does
-            words = [*self._command, *calibrate_arguments(self._subject, self._before)]
-            self._process = subprocess.Popen(words, stdout=self._said, stderr=subprocess.STDOUT)
-        elif self._process is not None and self._process.poll() is not None:
-            self._take_up(self._process.returncode)
+            before, self._waiting = self._waiting, None
+            self._open(before)
+
+    def close(self) -> None:
+        """End a calibration for good, because the dashboard closes."""
+        self._is_closing, self._waiting = True, None
+        if self.window is not None:
+            self.window.closing.begin()
+
+    def kill(self) -> None:
+        """End what is left by force."""
+        if self.window is not None:
+            self.window.session.kill()
 
     def _end_session(self, subject: str) -> None:
         request = self._session.request
@@ -100,26 +130,45 @@ class CalibrateCommand:
         self._session.stop()
         self._tell(Condition("calibration", "info", _RUNS))
 
-    def _take_up(self, code: int) -> None:
-        """Go on with the live session, and with the profile if it is wanted."""
-        assert self._before is not None
-        assert self._said is not None
-        self._said.seek(0)
-        lines = self._said.read().decode("utf-8", "replace").splitlines()
-        self._said.close()
-        self._process = self._said = None
-        before, found = continued(self._before), _named(lines)
-        if code != 0:
-            reason = next((line for line in reversed(lines) if line.startswith("error")), f"exit code {code}")
-            self._tell(Condition("calibration", "warning", f"The calibration ended: {message_line(reason)}"))
-        elif "Profile" not in found:
-            self._tell(Condition("calibration", "info", "The calibration ended without a profile."))
-        if code != 0 or "Profile" not in found:
-            self._run(before)
+    def _open(self, before: LiveRequest) -> None:
+        try:
+            window = self._open_window(before.calibration(self._subject), self._settings)
+        except InputError as error:
+            self._tell_failure(str(error))
+            self._run(continued(before))
             return
-        self._offer(before, Path(found["Profile"]), found.get("Verdict", "unknown"))
+        self.window = window
+        window.setWindowModality(Qt.WindowModality.ApplicationModal)
+        window.closed.connect(lambda: self._resume(window, before))
+        window.appearance.use_theme(self._appearance.theme)
+        window.faults.install()
+        window.open()
+        window.show()
 
-    def _offer(self, before: Request, profile: Path, verdict: str) -> None:
+    def _resume(self, window: CalibrationWindow, before: LiveRequest) -> None:
+        """Return to the live session, with the profile if it is wanted."""
+        self.window = None
+        window.faults.remove()
+        window.deleteLater()
+        if self._is_closing:
+            return
+        self._appearance.use_theme(window.appearance.theme)
+        request, phase, result = continued(before), window.session.store.phase, window.result
+        if phase.name == "failed":
+            self._tell_failure(phase.message)
+            self._run(request)
+        elif result is None or result.profile is None:
+            self._tell(Condition("calibration", "info", "The calibration ended without a profile."))
+            self._run(request)
+        elif window.live_profile is not None:
+            self._run_with(request, result.profile, is_wanted=True)
+        else:
+            self._offer(request, result.profile, result.verdict)
+
+    def _tell_failure(self, message: str) -> None:
+        self._tell(Condition("calibration", "warning", f"The calibration ended: {message_line(message)}"))
+
+    def _offer(self, request: Request, profile: Path, verdict: str) -> None:
         question = self.question = QMessageBox(self._parent)
         question.setWindowTitle("Calibration")
         question.setTextFormat(Qt.TextFormat.PlainText)
@@ -127,20 +176,14 @@ class CalibrateCommand:
             f"{self._subject} has a profile. Verdict: {message_line(verdict)}. Use it from now on?"
         )
         use = question.addButton("&Use the profile", QMessageBox.ButtonRole.AcceptRole)
-        question.addButton("Go on &without", QMessageBox.ButtonRole.RejectRole)
-
-        def go_on() -> None:
-            self._settings.keep_recent("profiles", profile)  # either way the chooser offers it
-            self._tell(Condition("calibration", "info", f"Profile of {self._subject}: {profile}"))
-            is_wanted = question.clickedButton() is use
-            options = replace(before.options, profile=profile) if is_wanted else before.options
-            self._run(replace(before, options=options))
-
-        question.finished.connect(lambda _code: go_on())
+        question.addButton("Continue &without", QMessageBox.ButtonRole.RejectRole)
+        question.finished.connect(
+            lambda: self._run_with(request, profile, is_wanted=question.clickedButton() is use)
+        )
         question.open()
 
-
-def _named(lines: Sequence[str]) -> dict[str, str]:
-    """Return what the calibration's last words name: its recording, profile, report and verdict."""
-    pairs = (line.partition(": ") for line in lines)
-    return {name: value for name, colon, value in pairs if colon and name in ("Profile", "Verdict")}
+    def _run_with(self, request: Request, profile: Path, *, is_wanted: bool) -> None:
+        self._settings.keep_recent("profiles", profile)  # either way the chooser offers it
+        self._tell(Condition("calibration", "info", f"Profile of {self._subject}: {profile}"))
+        options = replace(request.options, profile=profile) if is_wanted else request.options
+        self._run(replace(request, options=options))

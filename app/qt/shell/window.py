@@ -57,9 +57,9 @@ class MainWindow(QMainWindow):
         self.choosers = Choosers(self, session, settings, self.change_to)
         self.recording = RecordCommand(self, session, settings, lambda: self.actions_by_name["record"])
         self.calibrating = CalibrateCommand(
-            self, session, settings, self.open, lambda c: self.banners.tell(c)
+            self, session, settings, self.appearance, self.open, lambda c: self.banners.tell(c)
         )
-        self.closing = Closing(self, session, self._keep_settings)
+        self.closing = Closing(self, session, self._before_closing)
         self.actions_by_name = make_actions(self, self._handlers())
         self.unplugging = Unplugging(session, self.actions_by_name)
         self._plain_keys = PlainKeys(self.actions_by_name)
@@ -183,7 +183,7 @@ class MainWindow(QMainWindow):
         self._judge_trial()
         self.faults.deliver()
         store, t = self.session.store, self.playback.time
-        if not self.isMinimized():
+        if not self.isMinimized() and self.calibrating.window is None:  # whose screens must not wait
             self.tabs.refresh(store, t)
             self.replay_bar.refresh(store, t)
             self.header.refresh(store, self.playback)
@@ -241,7 +241,8 @@ class MainWindow(QMainWindow):
             if event.isAccepted():
                 self._timer.stop()
 
-    def _keep_settings(self) -> None:
+    def _before_closing(self) -> None:
+        self.calibrating.close()
         self.settings.keep("geometry", self.saveGeometry())
         self.settings.keep("tab", self.tabs.name)
         self.settings.save()
