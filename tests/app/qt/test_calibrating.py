@@ -153,9 +153,9 @@ def test_a_calibration_that_cannot_begin_is_told_and_the_session_goes_on(dashboa
 
 
 def test_a_dashboard_that_closes_ends_the_calibration_and_starts_nothing(dashboard, qtbot):
-    window = dashboard.calibrate()
+    dashboard.calibrate()
     dashboard.command.close()
-    qtbot.waitUntil(lambda: not window.isVisible())
+    qtbot.waitUntil(lambda: not dashboard.command.is_running)
     assert not dashboard.engine.is_alive
     assert dashboard.run == []
 
