@@ -26,7 +26,7 @@ from app.engine.messages import (
     Stop,
     StopRecording,
 )
-from app.engine.orders import OrderBox, Stopped
+from app.engine.pipe import OrderBox, Stopped
 from app.engine.tap import Tap
 from app.request import CalibrationRequest
 from calibration.consent import check_consent

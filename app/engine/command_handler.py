@@ -15,7 +15,7 @@ from app.engine.messages import (
     StartRecording,
     StopRecording,
 )
-from app.engine.orders import stage_of
+from app.engine.pipe import stage_of
 from app.engine.tap import Tap
 from app.live import LiveSession, OpenSession
 from app.modality_mask import read_plugging

@@ -13,7 +13,7 @@ from acquisition.types import Change, Chunk, StreamEvent
 from app.engine.command_handler import Desk
 from app.engine.health import model_info
 from app.engine.messages import Opened, Phase, Stop
-from app.engine.orders import OrderBox, Stopped
+from app.engine.pipe import OrderBox, Stopped
 from app.engine.tap import Tap
 from app.live import LiveSession, Observer, OpenSession
 from app.outlets import NoteOutlet

@@ -10,15 +10,19 @@ import faulthandler
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TextIO
+
+from platformdirs import user_log_path
 
 from acquisition.errors import InputError
-from app.engine.log import log_path, open_log, remove_if_empty
 from app.engine.messages import Phase
-from app.engine.orders import OrderBox
+from app.engine.pipe import OrderBox
 from app.environment import settle_environment
 from app.request import CalibrationRequest, EngineRequest, LiveRequest
 
@@ -103,3 +107,43 @@ class _Teller:
     def __call__(self, news: object) -> None:
         with self._lock, contextlib.suppress(OSError):
             self._connection.send(news)
+
+
+_PROGRAM = "affectscope"
+_KEPT = 20  # logs of earlier engines
+
+
+def log_path(pid: int) -> Path:
+    """Return where the engine with this process id writes; the same in the window and in the engine."""
+    return _folder() / f"engine-{pid}.log"
+
+
+def open_log(pid: int) -> TextIO:
+    """Begin the log of an engine, and throw the oldest logs away."""
+    for old in sorted(_folder().glob("engine-*.log"), key=_age)[:-_KEPT]:
+        with contextlib.suppress(OSError):
+            old.unlink()
+    return log_path(pid).open("w", encoding="utf-8")
+
+
+def remove_if_empty(pid: int) -> None:
+    """Remove a log that nothing was written to."""
+    path = log_path(pid)
+    with contextlib.suppress(OSError):
+        if path.stat().st_size == 0:
+            path.unlink()
+
+
+def _folder() -> Path:
+    folder = user_log_path(_PROGRAM, appauthor=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a home that cannot be written
+        return Path(tempfile.gettempdir())
+    return folder
+
+
+def _age(path: Path) -> float:
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0

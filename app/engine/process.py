@@ -19,8 +19,7 @@ from pathlib import Path
 from time import monotonic
 
 from acquisition.record.recorder import ask_to_stop, is_running
-from app.engine.log import log_path
-from app.engine.main import engine_process
+from app.engine.main import engine_process, log_path
 from app.engine.messages import HealthPart, Phase, StartRecording, Stop
 from app.request import EngineRequest, LiveRequest
 

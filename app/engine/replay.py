@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
+from acquisition.clock import ReplayClock, stopwatch
 from acquisition.errors import InputError
-from app.engine.health import model_info
-from app.engine.messages import Opened, Phase
-from app.engine.orders import OrderBox, Stopped
-from app.engine.player import Player, damage_events, timeline_of
+from acquisition.types import Change, StreamEvent
+from acquisition.xdf.outline import Outline
+from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck, model_info
+from app.engine.messages import (
+    DAMAGED,
+    AskOcclusion,
+    ChooseSpectrogram,
+    Mark,
+    Mask,
+    Note,
+    Opened,
+    Pause,
+    Phase,
+    Play,
+    Seek,
+    StartRecording,
+    Stop,
+    StopRecording,
+    Timeline,
+)
+from app.engine.pipe import OrderBox, Stopped, stage_of
 from app.engine.tap import Tap
-from app.replay import ReplayFile
+from app.modality_mask import Plugs
+from app.model_loading import make_decoder
+from app.outputs import Sink
+from app.pipeline import Pipeline
+from app.replay import ReplayFile, ReplaySteps
 from app.request import ReplayRequest
+from app.runner import closing
 from app.simulated_streams import simulated_streams
+from app.telemetry import Failure, Telemetry
+from models.prediction import Prediction
 
 
 class ReplayEngine:
@@ -92,3 +120,335 @@ class ReplayEngine:
         if self._orders.must_stop:
             raise Stopped
         self._tell(Phase("loading", message, self._request.speed))
+
+
+_N_MOST_DAMAGE = 20
+
+
+def timeline_of(outline: Outline, path: Path, first: float, last: float) -> Timeline:
+    """Return the part of a recording from ``first`` to ``last`` (LSL seconds) with its marks and gaps."""
+    marks = tuple(
+        Mark(marker.time, marker.text, stream=marker.stream)
+        for marker in outline.markers
+        if first <= marker.time <= last
+    )
+    gaps = tuple(
+        Mark(gap.time, f"{gap.stream}: nothing for {gap.duration_s:.1f} s", gap.duration_s, gap.stream)
+        for gap in outline.gaps
+        if gap.time + gap.duration_s >= first and gap.time <= last
+    )
+    return Timeline(path, first, last, marks, gaps)
+
+
+def damage_events(outline: Outline, time: float) -> Iterator[StreamEvent]:
+    """Yield in words what is broken in a file, and what of the file its timeline leaves out."""
+    damage = outline.damage
+    for entry in damage[:_N_MOST_DAMAGE]:
+        yield StreamEvent("", Change.WARNING, time, f"{DAMAGED}{entry}")
+    if len(damage) > _N_MOST_DAMAGE:
+        text = f"the recording is damaged in {len(damage) - _N_MOST_DAMAGE} more places"
+        yield StreamEvent("", Change.WARNING, time, f"{text}; see: affectscope inspect FILE")
+    for what, n_shown, n_all in (
+        ("markers", len(outline.markers), outline.n_markers),
+        ("gaps", len(outline.gaps), outline.n_gaps),
+    ):
+        if n_shown < n_all:
+            message = f"the timeline shows {n_shown} of {n_all} {what}"
+            yield StreamEvent("", Change.NOTICE, time, message)
+
+
+class SaidOnce:
+    """Passes events on, each sentence once: every seek opens all streams of the file again.
+
+    That a stream ends is a sentence only where it holds nothing in the part that is replayed. After a
+    seek that part begins half a minute before the moment sought, and the sentence would be wrong.
+    """
+
+    def __init__(self, on_event: Callable[[StreamEvent], None]) -> None:
+        self._on_event = on_event
+        self._said: set[tuple[str, str, float]] = set()
+        self._is_again = False
+
+    def open_again(self) -> None:
+        """Events that come from now on may have come before."""
+        self._is_again = True
+
+    def __call__(self, event: StreamEvent) -> None:
+        """Pass an event on, without its sentence if that was said before."""
+        if self._is_again and event.change is Change.ENDED:
+            event = replace(event, message="")
+        # Only what is noticed at a moment of the file, such as a modality unplugged, may be said of many.
+        is_of_moment = event.change is Change.NOTICE and math.isfinite(event.time)
+        sentence = (event.stream, event.message, event.time if is_of_moment else 0.0)
+        if self._is_again and sentence in self._said:
+            if event.change in (Change.NOTICE, Change.WARNING):
+                return
+            event = replace(event, message="")
+        self._said.add(sentence)
+        self._on_event(event)
+
+
+class OnceInOrder:
+    """Writes each prediction once and in order of time, however often a replay seeks.
+
+    Parameters
+    ----------
+    sinks : sequence of Sink
+
+    Attributes
+    ----------
+    n_written : int
+        Predictions written so far.
+    """
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+        self.n_written = 0
+        self._newest = -math.inf
+
+    def write(self, prediction: Prediction) -> None:
+        """Write a prediction, unless one of its time or later was written."""
+        if prediction.t_end > self._newest:
+            self._newest = prediction.t_end
+            self.n_written += 1
+            for sink in self._sinks:
+                sink.write(prediction)
+
+    def close(self) -> None:
+        """Finish what was begun."""
+        with closing(self._sinks):
+            pass
+
+
+#: Beside a window's own context, a step's rate is measured over 10 s before it; a margin for late samples.
+_RUN_IN_S = 12.0
+#: Between hops the screen gets samples this often, in real seconds.
+_TICK_S = 1 / 30
+#: A replay that lags this many real seconds behind does not try to catch up.
+_MOST_LAG_S = 0.5
+#: Held still, the screen gets samples a little beyond the window's end, for that lies between two of them
+#: and a moment before it would be shown without its prediction.
+_BEYOND_S = 0.1
+
+
+class Player:
+    """The file at some moment, and the loop around it.
+
+    Parameters
+    ----------
+    file : ReplayFile
+        Looked through.
+    speed : float
+        Times real time; infinity runs as fast as it goes.
+    orders : OrderBox
+    tap : Tap
+    device : str
+        As `HealthMeter` wants it.
+    """
+
+    def __init__(self, file: ReplayFile, speed: float, orders: OrderBox, tap: Tap, device: str) -> None:
+        self.telemetry = Telemetry(listener=tap)
+        self.sink = OnceInOrder(file.sinks())
+        self._file, self._orders, self._tap = file, orders, tap
+        self._speed, self._phase = speed, "running"
+        self._hop_s = file.checkpoint.config.windows.hop_s
+        self._source = file.open()
+        self.first, self.last = file.span(self._source)
+        self._start_s = file.start_s or 0.0  # of `first`, seconds from the recording's first sample
+        self._decoder = make_decoder(file.checkpoint, file.options, self._on_failure)
+        self._decoder.warm_up()  # a moment sought is decoded from all of its steps at once
+        self._plugs = Plugs(file.recorded_plugs)
+        self._occlusion = OcclusionCheck(self._decoder, tap.put)
+        self._meter = HealthMeter(self.telemetry, device)
+        self._next_health = -math.inf  # on the stopwatch
+        self._events = SaidOnce(self.telemetry.on_event)
+        self._now = self.first  # LSL seconds up to which the file has been read
+        self._clock = ReplayClock(self.first, speed)
+        self._is_stopped = False
+        self._begin(int(self.first // self._hop_s) + 1)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+    def say(self, message: str, change: Change = Change.NOTICE) -> None:
+        """Say something in words."""
+        self.telemetry.on_event(StreamEvent("", change, self._now, message))
+
+    def run(self) -> None:
+        """Play and obey until told to stop."""
+        self._enter("running")
+        while not self._is_stopped:
+            self._obey(self._orders.take())
+            self._tell_health()
+            self._occlusion.work()
+            if self._phase == "running":
+                self._advance()
+            elif not self._occlusion.has_work:
+                self._orders.wait(PERIOD_S)
+
+    # --- going on ---
+
+    def _advance(self) -> None:
+        """Do the next hop if its time has come; else read a little for the screen, and wait."""
+        if self._steps.is_over:
+            self._end()
+            return
+        next_time = self._steps.next_time
+        remaining_s = self._clock.real_s_until(next_time)
+        if remaining_s <= 0:
+            self._step()
+            return
+        self._now = max(self._now, min(self._clock.now(), next_time))
+        self._steps.pipeline.acquire(self._now)
+        self._orders.wait(min(remaining_s, _TICK_S))
+
+    def _step(self) -> None:
+        self._now = self._steps.next_time
+        for prediction in self._steps.step():
+            self._hand_on(prediction)
+        lag_s = (self._clock.now() - self._now) / self._speed if math.isfinite(self._speed) else 0.0
+        if lag_s > _MOST_LAG_S:
+            self._clock.restart(self._now)
+        if self._steps.next_time > self._now + 1.5 * self._hop_s:
+            self._clock.restart(self._steps.next_time)  # nobody waits for the end of a hole
+
+    def _hand_on(self, prediction: Prediction) -> None:
+        self.telemetry.on_prediction(prediction)
+        self.sink.write(prediction)
+
+    def _end(self) -> None:
+        if self._decoder.is_in_baseline:
+            seconds = self._file.options.baseline_s
+            self.say(f"the baseline of {seconds:g} s did not end: it was not used", Change.WARNING)
+        self._enter("ended")
+
+    def _enter(self, phase: str) -> None:
+        self._phase = phase
+        if phase != "running":
+            self._steps.pipeline.acquire(self._now + _BEYOND_S)
+        self._tap.put(Phase(phase, speed=self._speed))
+
+    # --- orders ---
+
+    def _obey(self, orders: list[object]) -> None:
+        """Carry out orders; of several moments sought, as when a slider is drawn, the last one counts.
+
+        An order to stop comes before all others, which may take seconds.
+        """
+        seeks = [at for at, order in enumerate(orders) if isinstance(order, Seek)]
+        for at, order in enumerate(orders):
+            if self._orders.must_stop or any(isinstance(other, Stop) for other in orders):
+                self._is_stopped = True
+                return
+            if isinstance(order, Seek) and at != seeks[-1]:
+                continue
+            try:
+                self._carry_out(order)
+            except InputError as error:
+                self.telemetry.on_failure(Failure(stage_of(order), str(error), self._now))
+
+    def _carry_out(self, order: object) -> None:
+        match order:
+            case Stop():
+                self._is_stopped = True
+            case Pause():
+                if self._phase == "running":
+                    self._enter("paused")
+            case Play(speed):
+                self._play(speed)
+            case Seek(time):
+                self._seek(time)
+            case Mask(modality, masked):
+                self._mask(modality, masked)
+            case AskOcclusion():
+                if self._decoder.newest is None:
+                    raise InputError("there is no window to blank anything in yet", where="occlusion")
+                self._occlusion.ask()
+            case ChooseSpectrogram(ch_name):
+                self._tap.choose_spectrogram(ch_name)
+            case Note() | StartRecording() | StopRecording():
+                raise InputError(
+                    "a replay changes no recording and makes none",
+                    where="note" if isinstance(order, Note) else "recording",
+                    remedy="affectscope replay FILE --record COPY writes a copy with the predictions in it",
+                )
+
+    def _play(self, speed: float) -> None:
+        if not speed > 0:  # NaN is refused too
+            raise InputError(f"expected a speed above 0, got {speed:g}", where="play")
+        self._speed = speed
+        if self._phase == "ended" and self._steps.is_over:
+            self._go_to(self.first)  # once more from the start
+        self._clock.restart(self._now, speed)
+        self._enter("running")
+
+    def _seek(self, time: float) -> None:
+        if not math.isfinite(time):
+            raise InputError(f"expected a moment of the recording, got {time}", where="seek")
+        self._go_to(min(max(time, self.first), self.last))
+        if self._phase == "running":
+            return
+        if not self._steps.is_over:
+            self._step()  # the window at that moment, to be looked at
+        self._enter("paused")
+
+    def _go_to(self, time: float) -> None:
+        """Open the file so that the next window is the one at ``time``, whole."""
+        config = self._file.checkpoint.config.windows
+        run_in_s = config.context_s + _RUN_IN_S
+        start_s = self._start_s + time - self.first - run_in_s
+        source = self._file.open(start_s if start_s > self._start_s else None)
+        self._source.close()
+        self._source = source
+        was_in_baseline = self._decoder.is_in_baseline
+        self._decoder.restart()
+        self._occlusion.forget()
+        self._events.open_again()
+        index = min(math.ceil(time / self._hop_s - 1e-9), math.floor(self.last / self._hop_s))
+        self._begin(max(index, int(self.first // self._hop_s) + 1))
+        if was_in_baseline:
+            self.say("the baseline begins anew here")
+
+    def _begin(self, index: int) -> None:
+        """Put a new pipeline before window ``index``."""
+        pipeline = Pipeline(
+            self._source,
+            self._decoder,
+            live=False,
+            on_event=self._events,
+            on_chunk=self._tap.on_chunk,
+            plugs=self._plugs,
+        )
+        pipeline.aligner.start_at(index * self._hop_s)
+        self._steps = ReplaySteps(pipeline, index, self.last)
+        self._now = index * self._hop_s
+        self._clock.restart(self._now)
+
+    def _mask(self, modality: str, masked: bool) -> None:
+        self._plugs.settle(modality, masked)
+        self._next_health = -math.inf
+        # Held still, the window shows at once what the loss does; a baseline would count its steps twice.
+        if self._phase != "running" and not self._decoder.is_in_baseline:
+            prediction = self._steps.pipeline.decode_again()
+            if prediction is not None:
+                self._hand_on(prediction)
+
+    # --- figures and failures ---
+
+    def _tell_health(self) -> None:
+        if stopwatch() < self._next_health:
+            return
+        self._next_health = stopwatch() + PERIOD_S
+        masked = self._plugs.unplugged_at(self._now)
+        self._tap.put(
+            self._meter.part(
+                self._now,
+                masked=masked,
+                n_view_dropped=self._tap.n_dropped,
+                n_predictions=self.sink.n_written,
+            )
+        )
+
+    def _on_failure(self, message: str) -> None:
+        self.telemetry.on_failure(Failure("device", message, self._now))

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import pyqtgraph as pg
-from PyQt6.QtCore import QMessageLogContext, Qt, QTimer, QtMsgType, qInstallMessageHandler
+from PyQt6.QtCore import QMessageLogContext, QObject, Qt, QTimer, QtMsgType, qInstallMessageHandler
 from PyQt6.QtGui import QGuiApplication
 from PyQt6.QtWidgets import QApplication
 
 from app.display import prepare_environment, screen_room
+from app.engine.messages import Phase
 from app.engine.process import EngineProcess
 from app.environment import ExitCode, settings_path
-from app.qt.garbage import GarbageTimer
-from app.qt.outcome import Outcome
 from app.qt.screenshots import Screenshots
-from app.qt.shell.appearance import chosen_scale
-from app.qt.shell.session import Session
-from app.qt.shell.settings import Settings
+from app.qt.shell.appearance import Settings, chosen_scale
+from app.qt.shell.session import EngineSession, Session
 from app.qt.shell.window import MainWindow
-from app.qt.text_size import let_fonts_through
-from app.qt.theme import THEMES, Theme
+from app.qt.theme import THEMES, Theme, let_fonts_through
 from app.request import Request
+from app.view.conditions import LONGEST
+from app.view.text import message_line
 from app.window_options import DEFAULT_SIZE, TAB_NAMES, WindowOptions, largest_scale
 
 _CHECK_MS = 50
@@ -159,3 +160,74 @@ def ended_by_signal(close: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Outcome:
+    """Follows the sessions of a window; call `poll` now and then until the window is to close.
+
+    Parameters
+    ----------
+    session : EngineSession
+    say : callable
+        Takes the line of a failure; by default it goes to stderr.
+    """
+
+    def __init__(self, session: EngineSession[Any], say: Callable[[str], None] = _say) -> None:
+        self._session, self._say = session, say
+        self._last: Phase | None = None
+
+    def poll(self) -> None:
+        """Say a failure once."""
+        phase = self._session.store.phase
+        if phase is self._last:
+            return
+        self._last = phase
+        if phase.name == "failed":
+            self._say(f"error: {message_line(phase.message, LONGEST)}")
+
+    @property
+    def code(self) -> int:
+        """The exit code: that of the headless commands, by how the last session stood."""
+        if self._last is None or self._last.name != "failed":
+            return ExitCode.GOOD
+        return ExitCode.WRONG_USE if self._last.is_mendable else ExitCode.INTERNAL_ERROR
+
+
+_EVERY_MS = 1000
+_ALL_EVERY = 30  # collections: then of old objects too
+
+
+class GarbageTimer(QObject):
+    """Collects from the event loop, between events, for as long as its parent lives.
+
+    Parameters
+    ----------
+    parent : QObject
+    """
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._n = 0
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._collect)
+
+    def start(self) -> None:
+        """Take over from the automatic collection."""
+        gc.collect()
+        gc.freeze()  # modules and windows stay: looking at them again and again would only take time
+        gc.disable()
+        self._timer.start(_EVERY_MS)
+
+    def stop(self) -> None:
+        """Leave it to Python again."""
+        self._timer.stop()
+        gc.enable()
+        gc.unfreeze()
+
+    def _collect(self) -> None:
+        self._n += 1
+        gc.collect(2 if self._n % _ALL_EVERY == 0 else 1)

@@ -12,8 +12,8 @@ from acquisition.errors import InputError
 from app.bench.process import resident_bytes
 from app.engine.process import EngineProcess
 from app.qt.measure import FrameCounter, StallMeter
+from app.qt.shell.appearance import Settings
 from app.qt.shell.session import Session
-from app.qt.shell.settings import Settings
 from app.qt.shell.window import MainWindow
 from app.qt.theme import DARK
 from app.request import Request

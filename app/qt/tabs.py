@@ -28,8 +28,7 @@ from app.qt.panels.trust_reasons import TrustReasonsPanel
 from app.qt.panels.voice import VoicePanel
 from app.qt.panels.waterfall import Waterfall
 from app.qt.panels.webcam import WebcamPanel
-from app.qt.text_size import GrowingPage
-from app.qt.theme import Theme
+from app.qt.theme import GrowingPage, Theme
 from app.view.display_latency import DisplayLatency
 from app.view.store import ViewStore
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from app.engine.messages import Phase
-from app.view.figures import percent
-from calibration.types import Check, Progress, SessionView, TrialRecord
+from app.view.text import percent
+from calibration.types import Check, DisplayTiming, Progress, SessionView, TrialRecord
 
 #: Screens that fill the window and on which nothing else happens.
 CALM_SCREENS = ("fixation", "practice", "hint", "stimulus")
@@ -92,3 +94,25 @@ def progress_in_words(progress: Progress) -> str:
 def newest_trial(trials: Sequence[TrialRecord], number: int) -> TrialRecord | None:
     """Return the newest record of a trial, None if there is none."""
     return next((trial for trial in reversed(trials) if trial.number == number), None)
+
+
+#: An interval longer than so many medians holds a frame that was not drawn.
+MISSED_FROM = 1.5
+
+
+def display_timing(step: str, drawn: Sequence[float]) -> DisplayTiming | None:
+    """Return median interval and missed frames, None of fewer than three frames.
+
+    Parameters
+    ----------
+    step : str
+        Onset marker of the step.
+    drawn : sequence of float
+        Seconds, ascending, of each frame.
+    """
+    if len(drawn) < 3:
+        return None
+    intervals = np.diff(np.asarray(drawn, dtype=np.float64))
+    median = float(np.median(intervals))
+    n_missed = int(np.count_nonzero(intervals > MISSED_FROM * median))
+    return DisplayTiming(step, median, len(drawn), n_missed)

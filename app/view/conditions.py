@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from acquisition.types import KIND_OF_MODALITY, Kind
-from app.engine.messages import DAMAGED
+from app.engine.messages import DAMAGED, Phase
 from app.telemetry import StreamState
-from app.view.devices import device_of
-from app.view.figures import age
 from app.view.machine import ROOM_ALARM_S
-from app.view.plain_text import message_line, one_line
-from app.view.stopped import LONGEST, stop_title, ways_out
 from app.view.store import ViewStore
+from app.view.text import age, message_line, one_line
 
 #: A live session names a missing device only after this: streams open one after the other.
 _SETTLED_S = 6.0
@@ -22,7 +20,7 @@ _SETTLED_S = 6.0
 class Condition:
     """Something the person at the screen should know.
 
-    ``actions`` are names in `app.qt.shell.shortcuts`, offered as buttons.
+    ``actions`` are names in `app.qt.shell.commands`, offered as buttons.
     """
 
     key: str  # the same condition has the same key
@@ -193,3 +191,133 @@ def _has_settled(store: ViewStore) -> bool:
 
 def _line(text: str) -> str:
     return message_line(text)
+
+
+#: A remedy that is cut helps nobody: so many characters are some lines of the narrowest window.
+LONGEST = 1500
+
+_NUMBERS = {"2": "Two", "3": "Three", "4": "Four"}
+
+
+def stop_title(phase: Phase, mode: str) -> str:
+    """Return what kind of thing ended the session, and what is asked for.
+
+    Parameters
+    ----------
+    phase : Phase
+        Of name ``failed``.
+    mode : str
+        Of the store: empty where the session never began.
+    """
+    message = phase.message
+    if several := re.search(r"(\d+) streams fit (\w+)", message):
+        number, modality = several.groups()
+        words = "gaze" if modality == "eye" else MODALITY_WORDS.get(modality, modality)
+        return f"{_NUMBERS.get(number, number)} {words} streams: choose one"
+    if "no EEG, eye, face or voice stream" in message:
+        return "No stream was found: start a device, or choose the streams"
+    if re.search(r"no stream has|carries no|is chosen twice", message):
+        return "A chosen stream is not there or does not fit: choose the streams anew"
+    if not phase.is_mendable:
+        return "The engine stopped"
+    if _is_of_recording(message):
+        return "This recording cannot be replayed"
+    if _is_of_model(message):
+        return "This model cannot be used"
+    return "The session cannot begin" if not mode else "The session stopped"
+
+
+def ways_out(phase: Phase) -> tuple[str, ...]:
+    """Return the names of the commands that may help, the likeliest first."""
+    message = phase.message.lower()
+    ways = []
+    if re.search(r"stream|montage|channel", message) and not _is_of_recording(phase.message):
+        ways.append("choose_streams")
+    if _is_of_model(phase.message):
+        ways.append("choose_model")
+    if re.search(r"file|recording|xdf", message):
+        ways.append("open_recording")
+    return (*ways, "start_again")
+
+
+def _is_of_recording(message: str) -> bool:
+    return re.search(r"\.xdf(z|\.gz)?\b|no XDF file", message) is not None
+
+
+def _is_of_model(message: str) -> bool:
+    return re.search(r"\bmodel\b|config\.json|safetensors", message) is not None
+
+
+_STATES = {"stale": "silent", "ended": "ended", "refused": "refused"}
+
+
+def stream_note(store: ViewStore, kind: Kind, t: float) -> str:
+    """Return what a panel of that kind of stream should say at ``t``; empty when all is well.
+
+    Of a moment before the stream fell silent nothing is said: what was there then is shown.
+    """
+    device = DEVICES[kind]
+    stream = store.stream_of(kind)
+    if stream is None:
+        return _absence(store, device)
+    if stream.state == "open" or t < stream.since:
+        return ""
+    said = f"{device.signal} stream {_STATES[stream.state]}"
+    return f"{said}: {message_line(stream.message)}" if stream.message else said
+
+
+def _absence(store: ViewStore, device: Device) -> str:
+    phase, name = store.phase.name, device.signal
+    if phase in ("failed", "ended"):
+        return f"no {name} stream: the session has {phase}"
+    if phase not in ("running", "paused"):
+        return f"no {name} stream yet: {phase}"
+    if store.mode == "replay":
+        return f"this recording has no {name} stream"
+    return f"no {name} stream: {device.if_missing}"
+
+
+MODALITY_WORDS = {"eeg": "EEG", "eye": "eyes", "face": "face", "voice": "voice"}
+
+
+@dataclass(frozen=True)
+class Device:
+    """What sends a modality's stream."""
+
+    name: str
+    signal: str  # what it sends
+    if_missing: str
+    if_silent: str
+
+
+DEVICES = {
+    Kind.EEG: Device(
+        "EEG",
+        "EEG",
+        "start the amplifier's LSL app, then Streams",
+        "check the amplifier, its battery and its cable",
+    ),
+    Kind.GAZE: Device(
+        "eye tracker",
+        "gaze",
+        "start the eye tracker's LSL app, then Streams",
+        "check the eye tracker and its cable",
+    ),
+    Kind.VIDEO: Device(
+        "camera",
+        "webcam",
+        "publish a camera under Streams",
+        "check the camera's cable, and that no other program holds the camera",
+    ),
+    Kind.AUDIO: Device(
+        "microphone",
+        "microphone",
+        "publish a microphone under Streams",
+        "check the microphone's cable, and that it is not muted",
+    ),
+}
+
+
+def device_of(modality: str) -> Device:
+    """Return the device of a modality."""
+    return DEVICES[KIND_OF_MODALITY[modality]]

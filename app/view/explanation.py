@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from acquisition.types import MODALITIES
 from app.engine.messages import Occlusion, OcclusionRow
-from app.view.devices import MODALITY_WORDS
+from app.view.conditions import MODALITY_WORDS
 from models.prediction import Prediction
 
 #: Ends of the scale of `channel_deviation`, %: a step stays where it is while attention trembles.

@@ -10,9 +10,8 @@ from acquisition.lsl.stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
 from app.telemetry import StreamState
-from app.view.devices import DEVICES
-from app.view.figures import UNKNOWN, age, counted, number, signed_time
-from app.view.plain_text import message_line, one_line
+from app.view.conditions import DEVICES
+from app.view.text import UNKNOWN, age, counted, message_line, number, one_line, signed_time
 
 #: How far a rate may be from nominal; arrival in chunks alone makes one or two percent over 5 s.
 _RATE_TOLERANCE = 0.05

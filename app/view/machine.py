@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from app.engine.messages import HealthPart, RecordingInfo
 from app.view.display_latency import DisplayLatency
-from app.view.figures import counted, data_size, duration, number
-from app.view.plain_text import message_line, one_line
+from app.view.text import counted, data_size, duration, message_line, number, one_line
 from models.prediction import Prediction
 
 #: Less room than this on the disk is an alarm.

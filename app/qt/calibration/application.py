@@ -12,16 +12,21 @@ from acquisition.lsl.discovery import quiet_liblsl
 from app.calibrate.prepare import Prepared, prepare
 from app.engine.process import EngineProcess
 from app.environment import ExitCode, settings_path
-from app.qt.application import chosen_theme, ended_by_signal, fitting_scale, make_application, run_window
+from app.qt.application import (
+    GarbageTimer,
+    Outcome,
+    chosen_theme,
+    ended_by_signal,
+    fitting_scale,
+    make_application,
+    run_window,
+)
 from app.qt.calibration.multimedia import require_multimedia
 from app.qt.calibration.screen_set import kinds_of
 from app.qt.calibration.screenshots import Screenshots
 from app.qt.calibration.window import CalibrationWindow
-from app.qt.garbage import GarbageTimer
-from app.qt.outcome import Outcome
-from app.qt.shell.appearance import chosen_scale
+from app.qt.shell.appearance import Settings, chosen_scale
 from app.qt.shell.session import EngineSession
-from app.qt.shell.settings import Settings
 from app.request import CalibrationRequest
 from app.window_options import DEFAULT_SIZE, WindowOptions
 from assets import LSL_CONFIG

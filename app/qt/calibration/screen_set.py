@@ -6,16 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.qt.calibration.finish import FinishScreen
-from app.qt.calibration.fixation import FixationScreen
-from app.qt.calibration.hint import HintScreen
 from app.qt.calibration.multimedia import has_sound, sound_check
-from app.qt.calibration.notice import NoticeScreen
-from app.qt.calibration.pause import PauseScreen
-from app.qt.calibration.plain_screens import FailedScreen, ResumeScreen, WaitingScreen
-from app.qt.calibration.preflight import PreflightScreen
+from app.qt.calibration.plain_screens import (
+    FailedScreen,
+    FixationScreen,
+    HintScreen,
+    PauseScreen,
+    ResumeScreen,
+    WaitingScreen,
+)
+from app.qt.calibration.preparation import NoticeScreen, PreflightScreen
 from app.qt.calibration.report import ReportScreen
-from app.qt.calibration.rest import RestScreen
+from app.qt.calibration.results import FinishScreen, RestScreen
 from app.qt.calibration.screen import Screen
 from app.qt.calibration.stimulus import StimulusScreen
 from calibration.consent import notice

@@ -7,7 +7,7 @@ from time import monotonic
 
 from app.calibrate.simulated_person import simulated_report
 from app.qt.calibration.window import CalibrationWindow
-from app.qt.pictures import Pictures
+from app.qt.screenshots import Pictures
 from app.window_options import WindowOptions
 from calibration.types import SessionView
 

@@ -12,23 +12,19 @@ from PyQt6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from app.calibrate.prepare import Prepared, prepare
 from app.engine.messages import AbortSession, PauseSession
-from app.qt.calibration.keys import KeysDialog, key_command
-from app.qt.calibration.questions import ask_to_end
+from app.qt.calibration.controls import KeysDialog, StatusBar, ask_to_end, key_command
+from app.qt.calibration.onset import StepWatch
 from app.qt.calibration.screen import Screen
 from app.qt.calibration.screen_set import ScreenSet
-from app.qt.calibration.status_bar import StatusBar
-from app.qt.calibration.step_watch import StepWatch
-from app.qt.shell.appearance import Appearance
-from app.qt.shell.banners import Banners
-from app.qt.shell.closing import Closing
-from app.qt.shell.faults import Faults
+from app.qt.shell.appearance import Appearance, Settings
+from app.qt.shell.banners import Banners, Faults
+from app.qt.shell.choosers import Closing
 from app.qt.shell.session import EngineSession
-from app.qt.shell.settings import Settings
 from app.qt.theme import Theme
 from app.request import CalibrationRequest
 from app.view.calibration_screens import CALM_SCREENS, is_armed_to_pause, screen_of
 from app.view.conditions import Condition, calibration_conditions
-from app.view.plain_text import message_line
+from app.view.text import message_line
 from calibration.types import Result
 
 _REFRESH_MS = 15

@@ -28,9 +28,8 @@ from acquisition.lsl.discovery import FoundStream, discover
 from acquisition.montage import load_montage
 from acquisition.select import is_calibration, is_notes, is_own, kind_of, select_streams
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
-from app.qt.dialogs.fitting import fit_screen
-from app.qt.dialogs.worker import Work
-from app.view.plain_text import message_line, one_line
+from app.qt.dialogs.base import Work, fit_screen
+from app.view.text import message_line, one_line
 
 _LOOK_S = 2.0
 _MODALITIES = {"eeg": "&EEG", "eye": "E&yes", "face": "&Face", "voice": "&Voice"}

@@ -13,10 +13,10 @@ from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.heads import HeadMapWidget
 from app.qt.theme import Theme
-from app.view.figures import age
+from app.view.conditions import stream_note
 from app.view.scales import CalmRange
 from app.view.store import ViewStore
-from app.view.stream_note import stream_note
+from app.view.text import age
 from models.prediction import Prediction
 
 _STEP_NATS = 0.5

@@ -8,8 +8,7 @@ from PyQt6.QtWidgets import QSizePolicy, QWidget
 
 from app.qt.category import fill_category
 from app.qt.panel import Panel
-from app.qt.text_size import growth, scaled_font
-from app.qt.theme import Theme
+from app.qt.theme import Theme, growth, scaled_font
 from app.view.store import ViewStore
 from app.view.trust import judge, threshold
 from models.prediction import Prediction

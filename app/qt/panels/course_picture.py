@@ -16,12 +16,11 @@ from PyQt6.QtWidgets import QWidget
 from app.engine.messages import MarkerPart
 from app.qt.category import colour_of, draw_mark, fill_category, fill_uncertain
 from app.qt.plots.time_strip import mixed
-from app.qt.text_size import growth, scaled_font
-from app.qt.theme import Theme
+from app.qt.theme import Theme, growth, scaled_font
 from app.view.course import NOTHING, UNCERTAIN, WARMING_UP, Course, line_pixels
-from app.view.plain_text import one_line
 from app.view.scales import marker_texts
 from app.view.store import ViewStore
+from app.view.text import one_line
 from app.view.trust import threshold
 
 _TICK_STEPS_S = (5, 10, 15, 30, 60, 120, 300)

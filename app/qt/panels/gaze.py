@@ -15,9 +15,9 @@ from app.qt.panel import Panel
 from app.qt.plots.pupil_strip import PupilStrip
 from app.qt.plots.time_strip import paint_notice
 from app.qt.theme import DARK, Theme
+from app.view.conditions import stream_note
 from app.view.scales import find_blinks
 from app.view.store import ViewStore
-from app.view.stream_note import stream_note
 
 _TRAIL_S = 2.0
 _LATE_S = 0.3  # an older sample is not where the eyes look now

@@ -14,9 +14,9 @@ from PyQt6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
 from app.qt.panel import Panel
 from app.qt.theme import DARK, Theme
-from app.view.figures import number
 from app.view.machine import Figure, machine_figures
 from app.view.store import ViewStore
+from app.view.text import number
 
 _SAMPLE_MS = 1000
 _KEPT_S = 600.0  # ten minutes

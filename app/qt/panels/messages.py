@@ -9,9 +9,9 @@ from PyQt6.QtWidgets import QComboBox, QLabel, QPlainTextEdit, QPushButton, QWid
 
 from app.qt.panel import Panel
 from app.qt.theme import Theme
-from app.view.clock_text import moment_text
 from app.view.health import MessageRow, message_rows
 from app.view.store import ViewStore
+from app.view.text import moment_text
 
 
 class MessagesPanel(Panel):

@@ -15,7 +15,7 @@ from acquisition.types import MODALITIES
 from app.qt.panel import Panel
 from app.qt.theme import DARK, Theme
 from app.qt.widgets import weight_label
-from app.view.devices import MODALITY_WORDS
+from app.view.conditions import MODALITY_WORDS
 from app.view.explanation import absent_spans, modality_course
 from app.view.store import ViewStore
 from models.prediction import Prediction

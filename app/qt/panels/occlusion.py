@@ -14,10 +14,9 @@ from app.qt.panel import Panel
 from app.qt.panels.delta_bars import DeltaBars
 from app.qt.plots.heads import HeadMapWidget
 from app.qt.theme import Theme
-from app.view.clock_text import moment_text
 from app.view.explanation import Comparison, axis_end, compare, groups, groups_before, region_values
-from app.view.figures import age
 from app.view.store import ViewStore
+from app.view.text import age, moment_text
 
 SHORTCUT = "O"
 _PATIENCE_S = 15.0

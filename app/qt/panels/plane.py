@@ -10,8 +10,7 @@ from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.qt.category import colour_of, draw_mark
 from app.qt.panel import Panel
-from app.qt.text_size import growth, scaled_font
-from app.qt.theme import Theme
+from app.qt.theme import Theme, growth, scaled_font
 from app.view.store import ViewStore
 from app.view.trust import STALE_AFTER_S, judge
 from app.view.valence_arousal import AffectPoint, place_of, point, unplaced

@@ -17,8 +17,8 @@ from app.qt.plots.heads import ElectrodeState, HeadMapWidget
 from app.qt.theme import Theme
 from app.qt.widgets import RowList
 from app.view.health import ElectrodeRow, electrode_counts, electrode_rows
-from app.view.plain_text import one_line
 from app.view.store import ViewStore
+from app.view.text import one_line
 
 
 class ElectrodesModel(QAbstractListModel):

@@ -13,9 +13,9 @@ from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.heat_strip import HeatStrip
 from app.qt.theme import Theme
+from app.view.conditions import stream_note
 from app.view.scales import CalmRange
 from app.view.store import ViewStore
-from app.view.stream_note import stream_note
 
 _TICKS_HZ = (1, 10, 20, 30, 40, 50)
 _LOOK_EVERY_S = 1.0

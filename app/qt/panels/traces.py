@@ -14,9 +14,9 @@ from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.trace_strip import TraceStrip
 from app.qt.theme import Theme
+from app.view.conditions import stream_note
 from app.view.scales import Gain
 from app.view.store import ViewStore
-from app.view.stream_note import stream_note
 
 SPANS_S = (5, 10, 20, 30)
 _GAIN_BINS = 300  # so many bins of the shown ones set the gain

@@ -7,11 +7,9 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPe
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from app.qt.panel import Panel
-from app.qt.text_size import growth, scaled_font
-from app.qt.theme import Theme
-from app.view.findings import Finding
+from app.qt.theme import Theme, growth, scaled_font
 from app.view.store import ViewStore
-from app.view.trust import NO_ANSWER, judge
+from app.view.trust import NO_ANSWER, Finding, judge
 
 _WORDS = {"stop": "Stop", "caution": "Caution", "info": "Note"}
 NOTHING_FOUND = Finding("info", "nothing found that speaks against the answer")

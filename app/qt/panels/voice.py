@@ -13,8 +13,8 @@ from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.heat_strip import HeatStrip
 from app.qt.theme import DARK, Theme
+from app.view.conditions import stream_note
 from app.view.store import ViewStore
-from app.view.stream_note import stream_note
 
 _FLOOR_DB = -60.0  # of the meter
 _TICKS_DB = (-60, -48, -36, -24, -12, 0)

@@ -13,7 +13,7 @@ from app.qt.theme import DARK, Theme
 from app.view.display_latency import DisplayLatency
 from app.view.machine import PROMISE_MS, Stage, axis_end_ms, stages, verdict
 from app.view.store import ViewStore
-from app.view.waits import why_no_prediction
+from app.view.trust import why_no_prediction
 
 _HEADS = ("ms", "p50", "p99")
 _PATTERNS = {  # beside the colours

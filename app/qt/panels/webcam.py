@@ -12,9 +12,9 @@ from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.time_strip import paint_notice
 from app.qt.theme import DARK, Theme
-from app.view.figures import age
+from app.view.conditions import stream_note
 from app.view.store import ViewStore
-from app.view.stream_note import stream_note
+from app.view.text import age
 
 _BOX_MAX_AGE_S = 1.5  # an older box does not surround the face any more
 Box = tuple[float, float, float, float]

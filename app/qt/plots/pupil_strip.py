@@ -11,9 +11,9 @@ from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from app.qt.plots.heat_strip import paint_ticks
 from app.qt.plots.time_strip import TimeStrip, mixed
-from app.view.plain_text import one_line
 from app.view.scales import CalmRange, round_step
 from app.view.store import ViewStore
+from app.view.text import one_line
 
 _SEEN = 0.5
 _LOOK_EVERY_S = 0.5

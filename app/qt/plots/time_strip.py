@@ -22,10 +22,10 @@ from PyQt6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.engine.messages import MarkerPart
 from app.qt.theme import DARK, Theme
-from app.view.plain_text import one_line
 from app.view.raster import ColumnRing
 from app.view.scales import marker_texts
 from app.view.store import ViewStore
+from app.view.text import one_line
 
 _MAX_MARKERS = 60
 _MARKER_ROWS = 3

@@ -11,10 +11,10 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
 
 from acquisition.quality import ChannelQuality
 from app.qt.plots.time_strip import TimeStrip, image_of, mixed, paint_ring, rgb32
-from app.view.plain_text import one_line
 from app.view.raster import TraceRaster
 from app.view.scales import next_step, round_step
 from app.view.store import ViewStore
+from app.view.text import one_line
 
 _PAD = 4.0  # between the panel's edge and the names
 _EVEN, _ODD, _SUSPECT, _BAD = range(4)

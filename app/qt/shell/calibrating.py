@@ -11,14 +11,13 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QDialog, QMessageBox, QWidget
 
 from acquisition.errors import InputError
-from app.qt.dialogs.subject import SubjectDialog
-from app.qt.shell.appearance import Appearance
-from app.qt.shell.recording import is_recording
+from app.qt.dialogs.forms import SubjectDialog
+from app.qt.shell.appearance import Appearance, Settings
+from app.qt.shell.choosers import is_recording
 from app.qt.shell.session import Session, continued
-from app.qt.shell.settings import Settings
 from app.request import CalibrationRequest, LiveRequest, Request
 from app.view.conditions import Condition
-from app.view.plain_text import message_line
+from app.view.text import message_line
 
 if TYPE_CHECKING:
     from app.qt.calibration.window import CalibrationWindow

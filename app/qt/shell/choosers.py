@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
-from PyQt6.QtWidgets import QDialog, QFileDialog, QWidget
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QAction, QCloseEvent
+from PyQt6.QtWidgets import QDialog, QFileDialog, QLabel, QMessageBox, QWidget
 
-from app.environment import recordings_folder
-from app.qt.dialogs.model import ModelDialog
-from app.qt.dialogs.profile import ProfileDialog, profiles_below
+from acquisition.types import MODALITIES
+from app.engine.messages import Mask, StartRecording, StopRecording
+from app.environment import new_recording, recordings_folder
+from app.qt.dialogs.folders import ModelDialog, ProfileDialog, profiles_below
+from app.qt.dialogs.forms import RecordDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
-from app.qt.shell.session import Session, continued
-from app.qt.shell.settings import Settings
+from app.qt.shell.appearance import Settings
+from app.qt.shell.commands import BY_NAME
+from app.qt.shell.session import STOP_WITHIN_S, EngineSession, Session, continued
 from app.request import LiveRequest, ReplayRequest, Request, SessionOptions
+from app.view.store import ViewStore
 from calibration.storage import default_data_folder
 
 _LINES = {"50": 50, "60": 60}
@@ -133,3 +142,186 @@ class Choosers:
             self._settings.keep_recent("profiles", path)
         following = continued(request)
         self._change_to(replace(following, options=replace(following.options, profile=path)))
+
+
+_UNDER_WAY = ("starting", "recording", "stopping")
+
+
+class RecordCommand:
+    """One command that starts, and then stops, a recording.
+
+    Parameters
+    ----------
+    parent : QWidget
+    session : Session
+    settings : Settings
+    action : callable
+        Returns the command's action, once there is one.
+    """
+
+    def __init__(
+        self, parent: QWidget, session: Session, settings: Settings, action: Callable[[], QAction]
+    ) -> None:
+        self._parent, self._session, self._settings, self._action = parent, session, settings, action
+        self._shown: tuple[bool, bool] | None = None
+
+    def toggle(self) -> QDialog | None:
+        """Stop the recording, or ask where to record to."""
+        if is_recording(self._session.store):
+            self._session.send(StopRecording())
+            return None
+        folder = Path(self._settings.text("record to", str(recordings_folder())))
+        dialog = RecordDialog(self._parent, new_recording(folder, datetime.now()))
+        dialog.accepted.connect(lambda: self._start(dialog.path))
+        dialog.open()
+        return dialog
+
+    def refresh(self) -> None:
+        """Have the action say what it does now."""
+        store = self._session.store
+        records = is_recording(store)
+        can = store.mode == "live" and store.phase.name == "running"
+        if (records, can) == self._shown:
+            return
+        self._shown = (records, can)
+        action = self._action()
+        action.setText("Stop &recording" if records else "&Record…")
+        action.setIconText("■ Stop recording" if records else "● Record")
+        action.setEnabled(can or records)
+        reason = (
+            "Record the streams in use (Ctrl+R)" if can else "Only a running live session can be recorded"
+        )
+        action.setToolTip("Stop the recording (Ctrl+R)" if records else reason)
+
+    def _start(self, path: Path) -> None:
+        self._settings.keep("record to", str(path.parent))
+        self._session.send(StartRecording(path))
+
+
+def is_recording(store: ViewStore) -> bool:
+    """Tell whether a recording is under way."""
+    recording = store.health.recording if store.health is not None else None
+    return (
+        recording is not None
+        and recording.state in _UNDER_WAY
+        and store.phase.name not in ("failed", "ended")
+    )
+
+
+class Unplugging:
+    """One switch a modality; its state is the engine's, which may refuse.
+
+    Parameters
+    ----------
+    session : Session
+    actions : mapping
+        By name.
+    """
+
+    def __init__(self, session: Session, actions: Mapping[str, QAction]) -> None:
+        self._session = session
+        self._known: object = None  # figures whose switches are shown
+        self._actions = {modality: actions[f"unplug_{modality}"] for modality in MODALITIES}
+
+    def toggle(self, modality: str) -> None:
+        """Unplug a modality, or plug it in again."""
+        self._session.send(Mask(modality, self._actions[modality].isChecked()))
+
+    def refresh(self) -> None:
+        """Show which modalities are unplugged."""
+        store = self._session.store
+        is_running = store.phase.name in ("running", "paused")
+        masked = store.health.masked if store.health is not None else ()
+        for modality, action in self._actions.items():
+            if action.isEnabled() != is_running:
+                action.setEnabled(is_running)
+            words = f"{_WORDS[modality]} off" if action.isChecked() else _WORDS[modality]
+            if action.iconText() != words:
+                action.setIconText(words)
+            if store.health is not None and self._known is not store.health:
+                action.setChecked(modality in masked)
+        self._known = store.health
+
+
+_WORDS = {modality: BY_NAME[f"unplug_{modality}"].short for modality in MODALITIES}
+
+
+class Closing:
+    """What happens between the wish to close and the end.
+
+    Parameters
+    ----------
+    window : QWidget
+    session : EngineSession
+    before : callable
+        Called once, when it is decided: keeps settings.
+    """
+
+    def __init__(self, window: QWidget, session: EngineSession[Any], before: Callable[[], None]) -> None:
+        self._window, self._session, self._before = window, session, before
+        self._is_decided = False
+        self._deadline = 0.0
+        self._words: QLabel | None = None
+        self.question: QMessageBox | None = None
+
+    def on_close(self, event: QCloseEvent) -> None:
+        """Take the wish to close; it comes again when all has ended."""
+        if self._is_decided and (self._session.is_over or monotonic() > self._deadline):
+            self._session.kill()
+            event.accept()
+            return
+        event.ignore()
+        if self._is_decided:
+            return
+        if is_recording(self._session.store):
+            self._ask()
+        else:
+            self.begin()
+
+    def begin(self) -> None:
+        """Stop the engine; `poll` closes the window then."""
+        if self._is_decided:
+            return
+        self._is_decided = True
+        self._deadline = monotonic() + STOP_WITHIN_S + 0.7  # which ends what force did not
+        self._before()
+        records = is_recording(self._session.store)
+        self._session.stop()
+        self._words = QLabel("Finishing the recording …" if records else "Closing …", self._window)
+        self._words.setObjectName("panel")
+        self._words.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._words.setAutoFillBackground(True)
+        self._words.setMargin(24)
+        self._words.adjustSize()
+        self._words.move(self._window.rect().center() - self._words.rect().center())
+        self._words.show()
+
+    def poll(self) -> None:
+        """Close the window when everything has ended, or has had its time."""
+        if self._is_decided and (self._session.is_over or monotonic() > self._deadline):
+            self._window.close()
+
+    @property
+    def is_under_way(self) -> bool:
+        """True once it is decided."""
+        return self._is_decided
+
+    def _ask(self) -> None:
+        if self.question is not None:
+            self.question.raise_()
+            return
+        recording = self._session.store.health
+        name = recording.recording.path.name if recording and recording.recording else "the recording"
+        question = self.question = QMessageBox(self._window)
+        question.setWindowTitle("A recording is running")
+        question.setTextFormat(Qt.TextFormat.PlainText)
+        question.setText(f"{name} is being recorded. Stop the recording and close?")
+        stop = question.addButton("&Stop recording and close", QMessageBox.ButtonRole.AcceptRole)
+        question.addButton("&Go on recording", QMessageBox.ButtonRole.RejectRole)
+        question.finished.connect(lambda: self._answer(question.clickedButton() is stop))
+        question.open()
+
+    def _answer(self, stop: bool) -> None:
+        self.question = None
+        if stop:
+            self.begin()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf
@@ -10,9 +12,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-from app.engine.messages import Opened, Stop
+from app.engine.messages import Opened, Pause, Play, Seek, Stop
 from app.request import EngineRequest, Request
-from app.view.store import ViewStore
+from app.view.store import Cursor, ViewStore
+from app.view.trust import STALE_AFTER_S
 
 #: Then an engine is ended by force, which takes up to a second more: closing shall take three at most.
 STOP_WITHIN_S = 2.2
@@ -175,3 +178,191 @@ def _next(path: Path | None) -> Path | None:
     while (free := path.with_name(f"{stem}-{number}{path.suffix}")).exists():
         number += 1
     return free
+
+
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, math.inf)
+_JUMP_S = 10.0
+_SAME_S = 1e-3
+_WITHIN_S = 0.5  # of a moment sought lies what a held replay shows of it: the next window's end
+
+
+class Playback:
+    """Holds and moves the view; in a replay it also steers the engine.
+
+    Live, holding leaves acquisition and decoding alone. In a replay, holding pauses it, and going on
+    means: from the moment shown.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.cursor = Cursor()
+        self.speed = 1.0
+        self._is_paused = False
+        self._sought = math.nan
+
+    @property
+    def store(self) -> ViewStore:
+        """The session's store."""
+        return self._session.store
+
+    @property
+    def is_replay(self) -> bool:
+        """True for a recorded file."""
+        return self.store.mode == "replay"
+
+    @property
+    def time(self) -> float:
+        """The moment to show, LSL seconds; NaN before the first data."""
+        return self.cursor.time(self.store)
+
+    @property
+    def is_going_on(self) -> bool:
+        """True while what is shown moves on by itself."""
+        return self.cursor.is_following and not (self.is_replay and (self._is_paused or self.is_at_end))
+
+    @property
+    def is_at_end(self) -> bool:
+        """True when a replay has come to the end of its file; to play means from the start then."""
+        return self.store.phase.name == "ended"
+
+    def restart(self, speed: float) -> None:
+        """Forget what was held: a new session begins."""
+        self.cursor.follow()
+        self._is_paused = False
+        self.speed = speed
+
+    def toggle(self) -> None:
+        """Hold, or go on."""
+        if self.is_going_on:
+            self.hold(self.time)
+        else:
+            self.go_on()
+
+    def hold(self, t: float) -> None:
+        """Show ``t`` until told otherwise; the way to look at the window of one prediction."""
+        self.cursor.hold(t)
+        if self.is_replay and not self._is_paused:
+            self._is_paused = True
+            self._session.send(Pause())
+
+    def go_on(self) -> None:
+        """Follow the newest data; in a replay, play from the moment shown."""
+        if self.is_replay:
+            t = self.time
+            if not self.cursor.is_following and t < self.store.newest_time - _SAME_S:
+                self._session.send(Seek(t))
+            self._play()
+        self.cursor.follow()
+
+    def seek(self, t: float) -> None:
+        """Show ``t``: what a replay has not reached, or has left behind, is replayed from there."""
+        store = self.store
+        if not self.is_replay:
+            if t >= store.newest_time - 0.5:
+                self.cursor.follow()
+            else:
+                self.cursor.hold(t)
+        elif self._is_paused and self._is_shown_whole(t):
+            self.cursor.hold(t)
+        else:
+            self.cursor.follow()
+            self._session.send(Seek(t))
+
+    def step(self, direction: int) -> None:
+        """Show the prediction before (-1) or after (1) the moment shown; a held replay makes the next one."""
+        times = [prediction.t_end for prediction in self.store.predictions.read(-math.inf, math.inf)]
+        is_newest = bool(times) and self.time >= times[-1] - _SAME_S
+        if (
+            self.is_replay
+            and self._is_paused
+            and direction > 0
+            and is_newest
+            and self.store.model is not None
+        ):
+            self.cursor.follow()
+            self._session.send(Seek(times[-1] + self.store.model.windows.hop_s))
+            return
+        self._go_to(times, direction)
+
+    def jump(self, direction: int) -> None:
+        """Go ten seconds back or on."""
+        t = self.time
+        if not math.isnan(t):
+            self.seek_or_hold(t + direction * _JUMP_S)
+
+    def to_mark(self, direction: int) -> None:
+        """Go to the event or gap before or after the moment shown."""
+        store = self.store
+        if store.timeline is not None:
+            times = [mark.time for mark in (*store.timeline.marks, *store.timeline.gaps)]
+        else:
+            times = [marker.time for marker in store.markers.read(-math.inf, math.inf)]
+        self._go_to(sorted(times), direction)
+
+    def to_start(self) -> None:
+        """Go to the oldest moment: of the file, or of what is kept of a live session."""
+        timeline = self.store.timeline
+        self.seek_or_hold(timeline.first if timeline is not None else self.store.oldest_time)
+
+    def to_end(self) -> None:
+        """Follow the newest data, as far as they have come."""
+        if self.is_replay and self._is_paused:
+            self._play()
+        self.cursor.follow()
+
+    def seek_or_hold(self, t: float) -> None:
+        """Go to ``t`` and stay there where it is kept, else replay from there."""
+        store = self.store
+        if t < store.newest_time and self._is_shown_whole(t):
+            self.hold(t)
+        elif self.is_replay and store.timeline is not None:
+            self.cursor.follow()
+            self._sought = min(max(t, store.timeline.first), store.timeline.last)
+            self._session.send(Seek(self._sought))
+        elif t >= store.newest_time:
+            self.cursor.follow()
+        else:
+            self.hold(store.oldest_time)
+
+    def set_speed(self, speed: float) -> None:
+        """Replay at ``speed`` times real time from now on."""
+        self.speed = speed
+        if self.is_replay and not self._is_paused:
+            self._session.send(Play(speed))
+
+    def change_speed(self, direction: int) -> None:
+        """Take the next speed of the list."""
+        nearest = bisect_left(SPEEDS, self.speed)
+        self.set_speed(SPEEDS[min(max(nearest + direction, 0), len(SPEEDS) - 1)])
+
+    def _is_shown_whole(self, t: float) -> bool:
+        """Tell whether what is kept of ``t`` is all there is to show of it.
+
+        Before a moment that a replay sought there are half a minute of signals, but no predictions.
+        """
+        store = self.store
+        if not store.oldest_time <= t <= store.newest_time:
+            return False
+        prediction = store.predictions.at(t)
+        return not self.is_replay or (prediction is not None and t - prediction.t_end <= STALE_AFTER_S)
+
+    def _play(self) -> None:
+        self._is_paused = False
+        self._session.send(Play(self.speed))
+
+    def _go_to(self, times: list[float], direction: int) -> None:
+        t = self.time
+        if math.isnan(t):
+            return
+        if self._is_paused and self.cursor.is_following and 0 <= t - self._sought < _WITHIN_S:
+            t = self._sought  # else the way back would end at the very mark that is shown
+        at = bisect_left(times, t - _SAME_S) - 1 if direction < 0 else bisect_right(times, t + _SAME_S)
+        if 0 <= at < len(times):
+            self.seek_or_hold(times[at])
+        elif direction > 0 and not self.is_replay:
+            self.cursor.follow()
+
+
+def speed_text(speed: float) -> str:
+    """Return a speed in words."""
+    return "max" if math.isinf(speed) else f"{speed:g}×"

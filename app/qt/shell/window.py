@@ -11,28 +11,19 @@ from PyQt6.QtWidgets import QMainWindow, QMessageBox, QVBoxLayout, QWidget
 
 from acquisition.types import MODALITIES
 from app.engine.messages import Note
-from app.qt.dialogs.text import NoticeDialog, ShortcutsDialog
-from app.qt.shell.actions import PlainKeys, fill_menus, make_actions
-from app.qt.shell.appearance import Appearance
-from app.qt.shell.banners import Banners
+from app.qt.dialogs.base import NoticeDialog, ShortcutsDialog
+from app.qt.shell.appearance import Appearance, Settings
+from app.qt.shell.banners import Banners, Faults
 from app.qt.shell.calibrating import CalibrateCommand
-from app.qt.shell.choosers import Choosers
-from app.qt.shell.closing import Closing
-from app.qt.shell.faults import Faults
-from app.qt.shell.header import Header
-from app.qt.shell.playback import Playback
-from app.qt.shell.recording import RecordCommand, is_recording
-from app.qt.shell.replay_bar import ReplayBar
-from app.qt.shell.session import Session, continued
-from app.qt.shell.settings import Settings
-from app.qt.shell.shortcuts import BY_NAME, plain_text
-from app.qt.shell.tab_set import TabSet
-from app.qt.shell.toolbar import ToolBar
-from app.qt.shell.unplugging import Unplugging
+from app.qt.shell.choosers import Choosers, Closing, RecordCommand, Unplugging, is_recording
+from app.qt.shell.commands import BY_NAME, PlainKeys, ToolBar, fill_menus, make_actions, plain_text
+from app.qt.shell.session import Playback, Session, continued
+from app.qt.shell.tab_set import Header, TabSet
+from app.qt.shell.time_bar import ReplayBar
 from app.qt.theme import Theme
 from app.request import ReplayRequest, Request
 from app.view.conditions import Condition, conditions
-from app.view.plain_text import message_line
+from app.view.text import message_line
 from app.window_options import TAB_NAMES
 
 _REFRESH_MS = 33

@@ -16,7 +16,7 @@ import pytest
 
 from app.engine.main import engine_process
 from app.engine.messages import Mask, Phase, Stop
-from app.engine.orders import OrderBox
+from app.engine.pipe import OrderBox
 from app.engine.process import EngineProcess
 from app.request import LiveRequest, ReplayRequest, Request, SessionOptions
 from assets import DEMO_RECORDING

@@ -31,7 +31,7 @@ from app.engine.messages import (
     StartRecording,
     Stop,
 )
-from app.engine.orders import OrderBox
+from app.engine.pipe import OrderBox
 from app.engine.replay import ReplayEngine
 from app.engine.tap import Tap
 from app.outputs import DigestSink

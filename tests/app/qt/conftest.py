@@ -13,7 +13,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 @pytest.fixture(autouse=True)
 def no_collection_while_painting(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Collect between tests alone, as the program does between events: see `app.qt.garbage`."""
+    """Collect between tests alone, as the program does between events: see `app.qt.application`."""
     if request.node.path.name == "test_garbage.py":
         yield
         return

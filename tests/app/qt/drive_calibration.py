@@ -25,8 +25,8 @@ def main(folder: Path) -> None:
     from app.engine.process import EngineProcess
     from app.qt.application import make_application
     from app.qt.calibration.window import CalibrationWindow
+    from app.qt.shell.appearance import Settings
     from app.qt.shell.session import EngineSession
-    from app.qt.shell.settings import Settings
     from app.qt.theme import DARK
     from app.request import CalibrationRequest, SessionOptions
     from assets import LSL_CONFIG

@@ -22,8 +22,8 @@ def main(folder: Path) -> None:
     from acquisition.simulator.streams import SimulatorOptions
     from app.engine.process import EngineProcess
     from app.qt.application import make_application
+    from app.qt.shell.appearance import Settings
     from app.qt.shell.session import Session
-    from app.qt.shell.settings import Settings
     from app.qt.shell.window import MainWindow
     from app.qt.theme import DARK
     from app.request import LiveRequest, SessionOptions
@@ -123,7 +123,7 @@ class _Driver:
         from PyQt6.QtGui import QKeySequence
         from PyQt6.QtTest import QTest
 
-        from app.qt.shell.shortcuts import COMMANDS
+        from app.qt.shell.commands import COMMANDS
 
         counts: dict[str, int] = {}
         for command in COMMANDS:

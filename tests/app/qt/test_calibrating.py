@@ -14,10 +14,9 @@ from acquisition.errors import InputError
 from acquisition.simulator.streams import SimulatorOptions
 from app.engine.messages import Phase, Stop
 from app.qt.calibration.window import CalibrationWindow
-from app.qt.shell.appearance import Appearance
+from app.qt.shell.appearance import Appearance, Settings
 from app.qt.shell.calibrating import CalibrateCommand
 from app.qt.shell.session import EngineSession, Session
-from app.qt.shell.settings import Settings
 from app.qt.theme import LIGHT
 from app.request import CalibrationRequest, LiveRequest, ReplayRequest, SessionOptions
 from calibration.plan import load_plan

@@ -12,7 +12,7 @@ import pytest
 from acquisition.errors import InputError
 from app.qt.calibration import multimedia
 from app.qt.calibration.stimulus import StimulusScreen
-from app.view.frame_timing import display_timing
+from app.view.calibration_screens import display_timing
 from app.view.store import ViewStore
 from assets import ASSETS
 from calibration.types import SessionView, Step, Stimulus

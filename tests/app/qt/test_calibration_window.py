@@ -15,8 +15,8 @@ from acquisition.simulator.streams import SimulatorOptions
 from app.calibrate.prepare import Prepared
 from app.engine.messages import Answer, Drawn, GiveConsent, Phase, Proceed, RepeatTrial, Shown
 from app.qt.calibration.window import CalibrationWindow
+from app.qt.shell.appearance import Settings
 from app.qt.shell.session import EngineSession
-from app.qt.shell.settings import Settings
 from app.qt.theme import LIGHT
 from app.request import CalibrationRequest, SessionOptions
 from calibration.plan import load_plan

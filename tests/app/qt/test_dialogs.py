@@ -12,15 +12,14 @@ from PyQt6.QtCore import Qt
 
 from acquisition.lsl.discovery import FoundStream
 from acquisition.types import StreamHeader
-from app.qt.dialogs.model import ModelDialog
-from app.qt.dialogs.profile import ProfileDialog, profiles_below
-from app.qt.dialogs.record import RecordDialog
+from app.qt.dialogs.base import ShortcutsDialog
+from app.qt.dialogs.folders import ModelDialog, ProfileDialog, profiles_below
+from app.qt.dialogs.forms import RecordDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
-from app.qt.dialogs.text import ShortcutsDialog
+from app.qt.shell.appearance import Settings
 from app.qt.shell.choosers import Choosers
+from app.qt.shell.commands import COMMANDS
 from app.qt.shell.session import Session
-from app.qt.shell.settings import Settings
-from app.qt.shell.shortcuts import COMMANDS
 from app.request import LiveRequest, SessionOptions
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256

@@ -10,8 +10,8 @@ import pytest
 from PyQt6.QtCore import QObject
 from PyQt6.QtWidgets import QWidget
 
-from app.qt import garbage
-from app.qt.garbage import GarbageTimer
+from app.qt import application as garbage
+from app.qt.application import GarbageTimer
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from engine_double import Engines
 
 from app.engine.messages import Phase
-from app.qt.outcome import Outcome
+from app.qt.application import Outcome
 from app.qt.shell.session import Session
 from app.request import LiveRequest, SessionOptions
 

@@ -11,8 +11,7 @@ from engine_double import Engines
 from filled_store import news
 
 from app.engine.messages import Mark, Opened, Pause, Play, Seek
-from app.qt.shell.playback import Playback
-from app.qt.shell.session import Session
+from app.qt.shell.session import Playback, Session
 from app.request import LiveRequest, ReplayRequest, SessionOptions
 
 

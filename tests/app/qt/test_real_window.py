@@ -9,7 +9,7 @@ import pytest
 from driven import drive
 from PyQt6.QtGui import QImage
 
-from app.qt.shell.shortcuts import COMMANDS
+from app.qt.shell.commands import COMMANDS
 
 #: Those that end the run.
 _NOT_PRESSED = {"quit", "start_again"}

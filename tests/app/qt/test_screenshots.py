@@ -10,8 +10,8 @@ from PyQt6.QtGui import QImage
 
 from app.engine.messages import AskOcclusion, Phase
 from app.qt.screenshots import Screenshots
+from app.qt.shell.appearance import Settings
 from app.qt.shell.session import Session
-from app.qt.shell.settings import Settings
 from app.qt.shell.window import MainWindow
 from app.qt.theme import LIGHT
 from app.request import LiveRequest, SessionOptions

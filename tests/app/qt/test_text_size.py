@@ -3,9 +3,7 @@
 import pytest
 from PyQt6.QtWidgets import QLabel, QTableView, QTabWidget, QVBoxLayout
 
-from app.qt.shell.style import style_sheet
-from app.qt.text_size import GrowingPage, let_fonts_through
-from app.qt.theme import DARK, LIGHT
+from app.qt.theme import DARK, LIGHT, GrowingPage, let_fonts_through, style_sheet
 
 
 @pytest.fixture

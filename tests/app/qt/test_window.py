@@ -26,11 +26,11 @@ from app.engine.messages import (
     StartRecording,
     Stop,
 )
+from app.qt.shell.appearance import Settings
 from app.qt.shell.banners import Banner
-from app.qt.shell.header import INFERENCE_SIGN, NO_INFERENCE_SIGN
+from app.qt.shell.commands import COMMANDS
 from app.qt.shell.session import Session
-from app.qt.shell.settings import Settings
-from app.qt.shell.shortcuts import COMMANDS
+from app.qt.shell.tab_set import INFERENCE_SIGN, NO_INFERENCE_SIGN
 from app.qt.shell.window import MainWindow
 from app.qt.theme import DARK, LIGHT
 from app.request import LiveRequest, SessionOptions

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.engine.messages import Timeline
-from app.view.clock_text import clock_text, moment_text
 from app.view.store import ViewStore
+from app.view.text import clock_text, moment_text
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from app.view.figures import age, counted, data_size, duration, number, signed_time
+from app.view.text import age, counted, data_size, duration, number, signed_time
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from acquisition.errors import InputError
 from app.engine.messages import Phase
 from app.view.conditions import conditions
-from app.view.plain_text import message_line, one_line
 from app.view.store import ViewStore
+from app.view.text import message_line, one_line
 
 
 def test_names_lose_what_would_break_or_turn_a_row() -> None:

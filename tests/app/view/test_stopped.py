@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.engine.messages import Opened, Phase
-from app.view.conditions import conditions
-from app.view.stopped import stop_title
+from app.view.conditions import conditions, stop_title
 from app.view.store import ViewStore
 
 CASES = [

@@ -21,8 +21,7 @@ from app.engine.messages import (
     VoicePart,
 )
 from app.telemetry import Failure
-from app.view.cursor import Cursor
-from app.view.store import ViewStore
+from app.view.store import Cursor, ViewStore
 from models.prediction import Prediction
 
 

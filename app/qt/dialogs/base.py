@@ -1,8 +1,13 @@
-"""Dialogs that only say something: the keys, and what the program is for."""
+"""Sizes of dialogs, and paths in them."""
 
 from __future__ import annotations
 
-from PyQt6.QtCore import Qt
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PyQt6.QtCore import QObject, Qt, pyqtSignal
 from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import (
     QDialog,
@@ -14,8 +19,73 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from app.qt.dialogs.fitting import fit_screen
-from app.qt.shell.shortcuts import COMMANDS, plain_text
+from acquisition.errors import InputError
+from app.qt.shell.commands import COMMANDS, plain_text
+
+_SHARE = 0.95  # of the screen
+
+
+def fit_screen(dialog: QWidget, width: int, height: int) -> None:
+    """Make a dialog so large, or as large as the screen allows."""
+    screen = dialog.screen()
+    if screen is not None:
+        room = screen.availableGeometry()
+        width, height = min(width, round(_SHARE * room.width())), min(height, round(_SHARE * room.height()))
+    dialog.resize(width, height)
+
+
+def short_path(widget: QWidget, path: Path, n_characters: int) -> str:
+    """Return a path cut in its middle where it is wider than so many characters of average width."""
+    width = widget.fontMetrics().averageCharWidth() * n_characters
+    return widget.fontMetrics().elidedText(str(path), Qt.TextElideMode.ElideMiddle, width)
+
+
+class Work(QObject):
+    """Calls a function in a thread and hands its result over in the window's thread.
+
+    Parameters
+    ----------
+    function : callable
+        What to do; an InputError it raises goes to ``on_refused`` in words.
+    on_done : callable
+        Gets the result.
+    on_refused : callable
+        Gets the error's text.
+    owner : QObject
+        Without it nobody wants the result any more.
+    """
+
+    _finished = pyqtSignal(object, str)
+
+    def __init__(
+        self,
+        function: Callable[[], Any],
+        on_done: Callable[[Any], None],
+        on_refused: Callable[[str], None],
+        owner: QObject,
+    ) -> None:
+        super().__init__(owner)
+        self._function, self._on_done, self._on_refused = function, on_done, on_refused
+        self._finished.connect(self._hand_over)  # queued: it is emitted in another thread
+        threading.Thread(target=self._run, name="window-work", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            result, refusal = self._function(), ""
+        except InputError as error:
+            result, refusal = None, str(error)
+        try:
+            self._finished.emit(result, refusal)
+        except RuntimeError:
+            return  # the dialog was closed and deleted meanwhile
+
+    def _hand_over(self, result: object, refusal: str) -> None:
+        if refusal:
+            self._on_refused(refusal)
+        else:
+            self._on_done(result)
+        self.deleteLater()
+
 
 _NOTICE = """\
 Affectscope infers emotions from EEG, eyes, face and voice. It is a research instrument.

@@ -1,0 +1,381 @@
+"""The rest after a trial: how far the session is, and from the fourth trial on how the model does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
+from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
+from PyQt6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+
+from app.engine.messages import RepeatTrial
+from app.qt.calibration.screen import Screen, Send, TimeBar, mark_primary
+from app.qt.theme import DARK, Theme
+from app.view.calibration_screens import done_so_far, newest_trial, progress_in_words
+from app.view.store import ViewStore
+from app.view.text import message_line, one_line, percent
+from calibration.types import Progress, Result, SessionView
+from calibration.verdict import VERDICTS
+
+_FROM = "How the model does shows from the fourth trial on."
+
+
+class RestScreen(Screen):
+    """Trials done, accuracy so far with its interval, and a trial worth repeating."""
+
+    def __init__(self, send: Send) -> None:
+        super().__init__("Rest", send, width=100)
+        self._worth = 0
+        self._asked: set[tuple[int, int]] = set()  # step and trial
+        self._step_id = 0
+        self.title = self.words("Rest", 1.9, bold=True)
+        self.said = self.words("", 1.25)
+        self.dots = TrialDots()
+        self.column.addStretch(1)
+        self.column.addWidget(self.title)
+        self.column.addWidget(self.said)
+        self.column.addWidget(self.dots)
+        self.column.addSpacing(10)
+        self.column.addWidget(self._so_far())
+        self.column.addStretch(2)
+        self.time = TimeBar()
+        self.column.addWidget(self.time)
+
+    def begin(self, view: SessionView) -> None:
+        """Take up another rest."""
+        self._step_id = view.step_id
+
+    def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
+        """Show the newest figures."""
+        self.time.show_time(view, now)
+        if view is None:
+            return
+        done = done_so_far(view)
+        left = view.n_trials - done
+        what = "That was the last one."
+        if left > 0:
+            what = f"{left} to come. Let go of it, breathe, look around."
+        self.said.setText(f"{done} of {view.n_trials} trials done. {what}")
+        self.dots.show_trials(view)
+        self._show_progress(view.progress)
+        self._show_repeat(view)
+
+    def repeat(self) -> None:
+        """Ask for the trial once more."""
+        if self._worth:
+            self._asked.add((self._step_id, self._worth))
+            self.send(RepeatTrial(self._worth))
+            self.again.setEnabled(False)
+
+    def take_key(self, event: QKeyEvent) -> bool:
+        """R repeats."""
+        if event.key() == Qt.Key.Key_R and self.again.isVisible() and self.again.isEnabled():
+            self.repeat()
+            return True
+        return False
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        for part in (self.time, self.dots, self.bar):
+            part.set_theme(theme)
+
+    def _so_far(self) -> QFrame:
+        panel = QFrame()
+        panel.setObjectName("panel")
+        column = QVBoxLayout(panel)
+        column.setContentsMargins(16, 12, 16, 12)
+        column.addWidget(self.words("The model so far", 1.15, bold=True))
+        self.figures = self.words(_FROM)
+        self.bar = IntervalBar("Accuracy so far")
+        self.weakest = self.words("", muted=True)
+        self.worth = self.words("")
+        self.again = self.button("&Repeat it (R)", self.repeat)
+        row = QHBoxLayout()
+        row.addWidget(self.worth, 1)
+        row.addWidget(self.again)
+        for part in (self.figures, self.bar, self.weakest):
+            column.addWidget(part)
+        column.addLayout(row)
+        return panel
+
+    def _show_progress(self, progress: Progress | None) -> None:
+        for part in (self.bar, self.weakest):
+            part.setVisible(progress is not None)
+        if progress is None:
+            self.figures.setText(_FROM)
+            return
+        self.figures.setText(progress_in_words(progress))
+        self.bar.show_values(progress.n_correct / progress.n_trials, progress.interval, progress.chance)
+        weakest = f"Least well recognised: {one_line(progress.weakest)}." if progress.weakest else ""
+        self.weakest.setText(weakest)
+        self.weakest.setVisible(bool(weakest))
+
+    def _show_repeat(self, view: SessionView) -> None:
+        number = view.progress.worth_repeating if view.progress is not None else 0
+        trial = newest_trial(view.trials, number)
+        self._worth = number if trial is not None else 0
+        for part in (self.worth, self.again):
+            part.setVisible(self._worth > 0)
+        if trial is not None:
+            self.worth.setText(f"Trial {number} ({one_line(trial.emotion)}) is worth repeating.")
+        has_asked = (self._step_id, self._worth) in self._asked
+        self.again.setEnabled(not has_asked)
+        self.again.setText("It comes again" if has_asked else "&Repeat it (R)")
+
+
+class TrialDots(QWidget):
+    """A disc for each trial: filled when done, crossed when skipped, with a dot where it was repeated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.theme: Theme = DARK
+        self._states: tuple[str, ...] = ()
+        self.setAccessibleName("Trials")
+
+    def show_trials(self, view: SessionView) -> None:
+        """Show the newest state of each."""
+        states = []
+        for number in range(1, view.n_trials + 1):
+            trial = newest_trial(view.trials, number)
+            states.append(trial.state if trial is not None else "to come")
+        if tuple(states) != self._states:
+            self._states = tuple(states)
+            words = (f"{number} {state}" for number, state in enumerate(states, start=1))
+            self.setAccessibleDescription(", ".join(words))
+            self.updateGeometry()
+            self.update()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        self.theme = theme
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        """Return room for all of them."""
+        side = round(self.fontMetrics().height() * 1.5)
+        return QSize(side * max(1, len(self._states)), side)
+
+    minimumSizeHint = sizeHint
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw the discs."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        step = min(self.fontMetrics().height() * 1.5, self.width() / max(1, len(self._states)))
+        radius = step * 0.3
+        for place, state in enumerate(self._states):
+            box = QRectF(place * step + 2, self.height() / 2 - radius, 2 * radius, 2 * radius)
+            painter.setPen(QPen(QColor(self.theme.muted), 2))
+            painter.setBrush(QColor(self.theme.accent if state == "done" else self.theme.window))
+            painter.drawEllipse(box)
+            if state == "skipped":
+                painter.drawLine(box.topLeft(), box.bottomRight())
+            elif state == "repeated":
+                painter.setBrush(QColor(self.theme.muted))
+                painter.drawEllipse(box.center(), radius / 3, radius / 3)
+
+
+_LONGEST = 600
+_CLOSING = "The recording is being finished."
+
+
+class FinishScreen(Screen):
+    """The fit, and then its result.
+
+    Parameters
+    ----------
+    send : callable
+    open_report, use_live, close : callable
+        What the buttons do.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        open_report: Callable[[], object],
+        use_live: Callable[[], object],
+        close: Callable[[], object],
+    ) -> None:
+        super().__init__("End of the session", send, width=100)
+        self._result: Result | None = None
+        self.is_aborted = False
+        self.title = self.words("", 1.9, bold=True)
+        self.said = self.words("", 1.2)
+        self.progress = QProgressBar()
+        self.progress.setAccessibleName("Fit of the model")
+        self.progress.setRange(0, 1000)
+        self.progress.setTextVisible(False)
+        self.panel = self._verdict_panel()
+        self.report = self.button("Open the &report", open_report)
+        self.live = self.button("&Use it live", use_live, primary=True)
+        self.close_button = self.button("&Close", close)
+        self.column.addStretch(1)
+        for part in (self.title, self.said, self.progress, self.panel):
+            self.column.addWidget(part)
+        self.column.addSpacing(10)
+        foot = QHBoxLayout()
+        for button in (self.report, self.live):
+            foot.addWidget(button)
+        foot.addStretch(1)
+        foot.addWidget(self.close_button)
+        self.column.addLayout(foot)
+        self.column.addStretch(2)
+        self._show(None)
+
+    def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
+        """Show the fit's progress or its result."""
+        if view is None:
+            return
+        if view.result is None:
+            self.title.setText("The session is being ended" if self.is_aborted else "That was all: thank you")
+            share = percent(view.fit_share)
+            fit = (
+                f"The model is being fitted ({share}): {one_line(view.fit_stage)}."
+                if view.fit_stage
+                else _CLOSING
+            )
+            self.said.setText(" ".join(part for part in (message_line(view.message), fit) if part))
+            self.progress.setValue(round(1000 * view.fit_share))
+        if view.result is not self._result:
+            self._show(view.result)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.bar.set_theme(theme)
+
+    @property
+    def result(self) -> Result | None:
+        """What is shown, None before the end of the fit."""
+        return self._result
+
+    def _verdict_panel(self) -> QFrame:
+        panel = QFrame()
+        panel.setObjectName("panel")
+        column = QVBoxLayout(panel)
+        column.setContentsMargins(18, 14, 18, 14)
+        column.setSpacing(8)
+        self.caption = self.words("", muted=True)
+        column.addWidget(self.caption)
+        self.verdict = self.words("", 1.9, bold=True)
+        self.verdict_words = self.words("", 1.15)
+        self.bar = IntervalBar("Balanced accuracy of held-out trials")
+        self.files = self.words("", muted=True)
+        self.files.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        for part in (self.verdict, self.verdict_words):
+            column.addWidget(part)
+        column.addSpacing(4)
+        column.addWidget(self.words("Balanced accuracy of trials that were held out", muted=True))
+        column.addWidget(self.bar)
+        column.addWidget(self.files)
+        return panel
+
+    def _show(self, result: Result | None) -> None:
+        self._result = result
+        has_result = result is not None
+        self.progress.setVisible(not has_result)
+        self.panel.setVisible(has_result)
+        for part in (self.said, self.progress):
+            part.setVisible(not has_result)
+        for button in (self.report, self.close_button):
+            button.setVisible(has_result)
+        self.live.setVisible(result is not None and result.profile is not None)
+        if result is None:
+            return
+        self.title.setText("The session is over: thank you")
+        whose = "a simulated person's" if result.is_simulated else "the personal"
+        self.caption.setText(f"Verdict on {whose} model")
+        self.verdict.setText(one_line(result.verdict).capitalize())
+        words = message_line(result.words, _LONGEST)
+        self.verdict_words.setText(words.replace(" %", "\N{NO-BREAK SPACE}%"))
+        mark_primary(self.live, is_primary=result.verdict != VERDICTS[0])
+        self.bar.show_values(result.balanced_accuracy, result.interval, result.chance)
+        named = (("Report", result.report), ("Profile", result.profile), ("Recording", result.recording))
+        self.files.setText("\n".join(f"{what}: {path}" for what, path in named if path is not None))
+        self.first_focus().setFocus()
+
+    def first_focus(self) -> QWidget:
+        """The report."""
+        return self.report if self._result is not None else self
+
+
+class IntervalBar(QWidget):
+    """A dot, a band around it, and a dashed line for chance, each with its figure."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.theme: Theme = DARK
+        self._name = name
+        self._values: tuple[float, float, float, float] | None = None
+        self.setAccessibleName(name)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def show_values(self, share: float, interval: tuple[float, float], chance: float) -> None:
+        """Show shares from 0 to 1."""
+        values = (share, *interval, chance)
+        if values != self._values:
+            self._values = values
+            low, high = map(percent, interval)
+            words = f"{percent(share)}, 95 % interval {low} to {high}, chance {percent(chance)}"
+            self.setAccessibleDescription(words)
+            self.update()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        self.theme = theme
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        """Return room for the line and two rows of figures."""
+        line = self.fontMetrics().height()
+        return QSize(line * 16, round(line * 4.8))
+
+    minimumSizeHint = sizeHint
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw it."""
+        if self._values is None:
+            return
+        share, low, high, chance = self._values
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        line = self.fontMetrics().height()
+        y, thick = line * 1.9, line * 0.7
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(self.theme.grid))
+        painter.drawRoundedRect(self._band(0, 1, y, thick), 4, 4)
+        band = QColor(self.theme.accent)
+        band.setAlphaF(0.45)
+        painter.setBrush(band)
+        painter.drawRoundedRect(self._band(low, high, y, thick), 4, 4)
+        painter.setPen(QPen(QColor(self.theme.text), 2, Qt.PenStyle.DashLine))
+        painter.drawLine(QPointF(self._x(chance), y - thick), QPointF(self._x(chance), y + thick))
+        painter.setPen(QPen(QColor(self.theme.surface), 2))
+        painter.setBrush(QColor(self.theme.text))
+        painter.drawEllipse(QPointF(self._x(share), y), thick * 0.55, thick * 0.55)
+        painter.setPen(QColor(self.theme.text))
+        self._write(painter, f"{percent(share)}", self._x(share), line * 0.5, bold=True)
+        painter.setPen(QColor(self.theme.muted))
+        self._write(painter, f"chance {percent(chance)}", self._x(chance), y + line * 1.3)
+        self._write(
+            painter, f"95 %: {percent(low)} to {percent(high)}", self._x((low + high) / 2), y + line * 2.25
+        )
+
+    def _band(self, low: float, high: float, y: float, thick: float) -> QRectF:
+        return QRectF(self._x(low), y - thick / 2, self._x(high) - self._x(low), thick)
+
+    def _x(self, share: float) -> float:
+        margin = self.fontMetrics().averageCharWidth() * 6
+        return margin + share * (self.width() - 2 * margin)
+
+    def _write(self, painter: QPainter, text: str, x: float, y: float, *, bold: bool = False) -> None:
+        font = self.font()
+        font.setBold(bold)
+        painter.setFont(font)
+        width = painter.fontMetrics().horizontalAdvance(text) + 4
+        left = min(max(x - width / 2, 0.0), self.width() - width)
+        height = painter.fontMetrics().height()
+        painter.drawText(QRectF(left, y - height / 2, width, height), Qt.AlignmentFlag.AlignCenter, text)

@@ -1,0 +1,302 @@
+"""A list of folders of which one is chosen: what model and profile dialogs share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from PyQt6.QtCore import QSignalBlocker, Qt
+from PyQt6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from acquisition.errors import InputError
+from app.model_check import ModelSummary, check_model
+from app.model_check import read_summary as read_model_summary
+from app.qt.dialogs.base import Work, fit_screen, short_path
+from app.view.text import one_line
+from assets import DEMO_MODEL
+from calibration.profile_summary import ProfileSummary, model_sha256, read_summary
+from calibration.storage import known_subjects, session_numbers, session_place
+
+_WIDTH = 95  # characters of a path
+
+
+@dataclass(frozen=True)
+class FolderWords:
+    """What a dialog is about, in words."""
+
+    what: str  # model | profile
+    folders: str  # accessible name of the list
+    hint: str  # a sentence above it
+    n_lines: int  # of what a folder says of itself
+
+
+class FolderDialog(QDialog):
+    """A list of folders and what the chosen one says of itself.
+
+    Parameters
+    ----------
+    parent : QWidget or None
+    words : FolderWords
+
+    Attributes
+    ----------
+    list, words, use
+        The folders, what the chosen one says, and the button that takes it.
+    """
+
+    def __init__(self, parent: QWidget | None, words: FolderWords) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(words.what.capitalize())
+        self._what = words.what
+        self.list = QListWidget()
+        self.list.setAccessibleName(words.folders)
+        self.words = QLabel()
+        self.words.setTextFormat(Qt.TextFormat.PlainText)
+        self.words.setWordWrap(True)
+        self.words.setAccessibleName(f"What the {words.what} says of itself")
+        self.words.setMinimumWidth(self.fontMetrics().averageCharWidth() * 70)
+        self.words.setMinimumHeight(self.fontMetrics().height() * words.n_lines)
+        self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        browse = QPushButton("&Browse…")
+        browse.clicked.connect(self._browse)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        use = buttons.addButton(f"&Use this {words.what}", QDialogButtonBox.ButtonRole.ActionRole)
+        assert use is not None
+        self.use = use
+        use.clicked.connect(self._take)
+        buttons.addButton(browse, QDialogButtonBox.ButtonRole.ResetRole)
+        buttons.rejected.connect(self.reject)
+        self.list.currentItemChanged.connect(lambda *_: self._describe())
+        column = QVBoxLayout(self)
+        column.addWidget(QLabel(words.hint))
+        column.addWidget(self.list, 1)
+        column.addWidget(self.words)
+        column.addWidget(buttons)
+        metrics = self.fontMetrics()
+        fit_screen(self, metrics.averageCharWidth() * (_WIDTH + 12), metrics.height() * 26)
+
+    def fill(self, paths: Iterable[Path | None], row: int) -> None:
+        """Put folders into the list and choose the one in a row; only that one is looked into."""
+        with QSignalBlocker(self.list):
+            for path in paths:
+                self.add(path)
+            self.list.setCurrentRow(row)
+        self._describe()
+
+    def add(self, path: Path | None) -> None:
+        """Put a folder into the list and choose it; None stands for doing without one."""
+        item = QListWidgetItem(self._title(path))
+        if path is not None:
+            item.setText(f"{item.text()}\n{short_path(self, path, _WIDTH)}")
+            item.setToolTip(f"<p>{escape(str(path))}</p>")
+            item.setData(Qt.ItemDataRole.UserRole, str(path))
+        self.list.addItem(item)
+        self.list.setCurrentItem(item)
+
+    @abstractmethod
+    def _title(self, path: Path | None) -> str:
+        """Return the first line of a folder's entry."""
+
+    @abstractmethod
+    def _description(self, path: Path | None) -> str:
+        """Return what the chosen folder says of itself; raises `InputError` where it cannot be used."""
+
+    @abstractmethod
+    def _take(self) -> None:
+        """Use the chosen folder."""
+
+    def _chosen(self) -> Path | None:
+        item = self.list.currentItem()
+        text = item.data(Qt.ItemDataRole.UserRole) if item is not None else None
+        return Path(text) if text else None
+
+    def _describe(self) -> None:
+        try:
+            text = self._description(self._chosen())
+        except InputError as error:
+            self.use.setEnabled(False)
+            self._refuse(str(error))
+            return
+        self.use.setEnabled(True)
+        self.words.setText(text)
+
+    def _refuse(self, why: str) -> None:
+        self.words.setText(f"Refused: {why}")
+
+    def _browse(self) -> None:
+        start = str(self._chosen() or Path.home())
+        chosen = QFileDialog.getExistingDirectory(self, f"{self._what.capitalize()} folder", start)
+        if chosen:
+            self.add(Path(chosen))
+
+
+_WORDS = FolderWords(
+    "model", "Model folders", "A model that does not load is refused, and the one in use goes on.", n_lines=5
+)
+
+
+class ModelDialog(FolderDialog):
+    """A list of models and what the chosen one says of itself.
+
+    Parameters
+    ----------
+    parent : QWidget
+    current : Path
+        The model in use.
+    recent : sequence of Path
+    on_chosen : callable
+        Gets the folder of a model that loads.
+    """
+
+    def __init__(
+        self,
+        parent: QWidget | None,
+        current: Path,
+        recent: Sequence[Path],
+        on_chosen: Callable[[Path], None],
+    ) -> None:
+        super().__init__(parent, _WORDS)
+        self._current, self._on_chosen = current, on_chosen
+        self.fill(dict.fromkeys([DEMO_MODEL, current, *recent]), row=0)
+
+    def _title(self, path: Path | None) -> str:
+        assert path is not None
+        shipped = "shipped with the program" if path == DEMO_MODEL else ""
+        remark = "in use" if path == self._current else shipped
+        return f"{path.name}{f' ({remark})' if remark else ''}, {_training(path)}"
+
+    def _take(self) -> None:
+        self.try_chosen()
+
+    def try_chosen(self) -> None:
+        """Load the chosen model elsewhere and hand it on if that works."""
+        path = self._chosen()
+        if path is None:
+            return
+        self.use.setEnabled(False)
+        self.words.setText("Loading it to see whether it fits …")
+        Work(lambda: check_model(path), self._accept_model, self._refuse_loaded, self)
+
+    def _accept_model(self, summary: ModelSummary) -> None:
+        self.accept()
+        self._on_chosen(summary.path)
+
+    def _refuse_loaded(self, why: str) -> None:
+        self.use.setEnabled(True)
+        self._refuse(why)
+
+    def _description(self, path: Path | None) -> str:
+        if path is None:
+            return ""
+        summary = read_model_summary(path)
+        return (
+            f"Emotions: {', '.join(summary.labels)}\n"
+            f"EEG channels: {summary.n_channels}\nPreset: {summary.preset}\n"
+            f"Trained on: {summary.trained_on or 'unknown'}"
+        )
+
+
+def _training(path: Path) -> str:
+    """Return what a folder's model was trained on, in words."""
+    try:
+        trained_on = read_model_summary(path).trained_on
+    except InputError:
+        return "no model of this program"
+    return f"trained on {one_line(trained_on, 60)}" if trained_on else "training unknown"
+
+
+_NONE = "No profile: the model as it is, for everybody"
+_PROFILE_WORDS = FolderWords(
+    "profile", "Profiles", "A profile is made by a calibration and speaks of that person alone.", n_lines=7
+)
+
+
+class ProfileDialog(FolderDialog):
+    """A list of profiles and what the chosen one says of itself.
+
+    Parameters
+    ----------
+    parent : QWidget
+    model : Path
+        The base model in use.
+    current : Path or None
+        The profile in use.
+    known : sequence of Path
+        Profiles to offer.
+    on_chosen : callable
+        Gets the folder of a profile of this model, or None.
+    """
+
+    def __init__(
+        self,
+        parent: QWidget | None,
+        model: Path,
+        current: Path | None,
+        known: Sequence[Path],
+        on_chosen: Callable[[Path | None], None],
+    ) -> None:
+        super().__init__(parent, _PROFILE_WORDS)
+        self._model, self._current, self._on_chosen = model, current, on_chosen
+        offered = dict.fromkeys([*([current] if current else []), *known])
+        self.fill((None, *offered), row=1 if current else 0)
+
+    def _title(self, path: Path | None) -> str:
+        name = _NONE if path is None else _verdict(path)
+        return f"{name}{' (in use)' if path == self._current else ''}"
+
+    def _take(self) -> None:
+        self.accept()
+        self._on_chosen(self._chosen())
+
+    def _description(self, path: Path | None) -> str:
+        if path is None:
+            return ""
+        summary = read_summary(path)
+        summary.check_base(model_sha256(self._model), str(path))
+        return _in_words(summary)
+
+
+def profiles_below(data: Path) -> list[Path]:
+    """Return the profiles of all sessions in a data folder, by person, the newest session first."""
+    found = []
+    try:
+        for subject in known_subjects(data):
+            numbers = reversed(session_numbers(data, subject))
+            found += [session_place(data, subject, number).profile for number in numbers]
+    except (InputError, OSError):  # a folder that cannot be looked into has nothing to offer
+        return []
+    return [path for path in found if path.is_dir()]
+
+
+def _verdict(path: Path) -> str:
+    try:
+        summary = read_summary(path)
+    except InputError:
+        return "no profile of this program"
+    return one_line(f"{summary.name}: {summary.verdict}", 90)
+
+
+def _in_words(summary: ProfileSummary) -> str:
+    """Return what a profile says of itself; its texts come from a file."""
+    simulated = ", of a simulated person" if summary.is_simulated else ""
+    lines = [
+        f"{summary.warning[0].upper()}{summary.warning[1:]}." if summary.warning else "",
+        f"Verdict: {summary.verdict}. {one_line(summary.words, 400)}",
+        f"Emotions: {one_line(', '.join(summary.classes), 120)}",
+        f"Uses: {', '.join(summary.modalities)}; {len(summary.ch_names)} EEG channels",
+        f"Made: {one_line(summary.date, 40) or 'unknown'}{simulated}",
+    ]
+    return "\n".join(line for line in lines if line)
