@@ -316,8 +316,7 @@ class Aligner:
         known : callable
             Steps it answers True for come without their samples.
         """
-        assert self._next is not None, "due() comes first"
-        if index > self._next:
+        if self._next is not None and index > self._next:
             self.n_skipped += index - self._next
         self._next = index + 1
         t_end = index * self.config.hop_s

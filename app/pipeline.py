@@ -1,6 +1,6 @@
 """The whole path from source to prediction, on one screen.
 
-    Source.read(now) --Chunk--> Aligner (rings, hop grid) --Window--> Decoder --Prediction--> sinks
+    Source.read(now) --Chunk--> Pump (rings, hop grid) --Window--> Decoder --Prediction--> sinks
 
 `Pipeline` has no thread and reads no clock: live runs drive `acquire` and `decode` from two threads,
 replay and tests call `step`. Live and replay differ only in the source and the clock they are given.
@@ -13,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from acquisition.clock import stopwatch
+from acquisition.pump import Pump
 from acquisition.types import Change, Chunk, Source, StreamEvent, Window
-from acquisition.windowing import Aligner
 from app.modality_mask import Plugs
 from models.decoder import Decoder
 from models.prediction import Latency, Prediction
 
 
-class Pipeline:
+class Pipeline(Pump):
     """Wires a source, the aligner and a decoder.
 
     Parameters
@@ -49,42 +49,19 @@ class Pipeline:
         on_chunk: Callable[[Chunk], None] = lambda chunk: None,
         plugs: Plugs | None = None,
     ) -> None:
-        self.source = source
+        super().__init__(
+            source,
+            decoder.config.windows,
+            live=live,
+            known=decoder.knows,
+            on_open=decoder.open,
+            on_event=on_event,
+            on_chunk=on_chunk,
+        )
         self.decoder = decoder
-        self.aligner = Aligner(decoder.config.windows)
-        self.live = live
         self._plugs = plugs
         self._stepped_to = -math.inf
         self._stepped: Window | None = None
-        self._on_event = on_event
-        self._on_chunk = on_chunk
-
-    def acquire(self, now: float) -> None:
-        """Move everything that has come in into the rings."""
-        for item in self.source.read(now):
-            if isinstance(item, Chunk):
-                self.aligner.push(item)
-                self._on_chunk(item)
-            else:
-                self._take(item)
-
-    def _take(self, event: StreamEvent) -> None:
-        if event.change is Change.OPENED and event.spec is not None:
-            self.decoder.open(event.spec)
-            self.aligner.open(event.spec)
-        elif event.change in (Change.STALE, Change.ENDED, Change.REFUSED):
-            self.aligner.wait_for(event.stream, False)
-        elif event.change is Change.BACK:
-            self.aligner.wait_for(event.stream, True)
-        self._on_event(event)
-
-    def newest_window(self, now: float) -> Window | None:
-        """Close the freshest window that is due; older ones that are due too count as skipped."""
-        due = self.aligner.due(now, self.source.complete_to(now))
-        return self._cut(due[-1], now) if due else None
-
-    def _cut(self, index: int, now: float) -> Window:
-        return self.aligner.cut(index, now, live=self.live, known=self.decoder.knows)
 
     def decode(self, window: Window, now: Callable[[], float]) -> Prediction | None:
         """Turn a window into a prediction; None when no modality is present."""
@@ -115,9 +92,9 @@ class Pipeline:
         self.acquire(now)
         self._tell_plugs(now)
         predictions = []
-        for index in self.aligner.due(now, self.source.complete_to(now)):
-            self._stepped = self._cut(index, now)
-            prediction = self.decode(self._stepped, lambda: now)
+        for window in self.due_windows(now):
+            self._stepped = window
+            prediction = self.decode(window, lambda: now)
             if prediction is not None:
                 predictions.append(prediction)
         return predictions

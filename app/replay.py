@@ -45,14 +45,14 @@ class ReplaySteps:
 
     def __init__(self, pipeline: Pipeline, index: int, last_time: float) -> None:
         self.pipeline = pipeline
-        self._config = pipeline.aligner.config
+        self._hop_s = pipeline.aligner.config.hop_s
         self._index = index
         self._last_time = last_time
 
     @property
     def next_time(self) -> float:
         """LSL time of the next hop."""
-        return self._index * self._config.hop_s
+        return self._index * self._hop_s
 
     @property
     def is_over(self) -> bool:
@@ -61,14 +61,8 @@ class ReplaySteps:
 
     def step(self) -> list[Prediction]:
         """Do the next hop and return its predictions."""
-        now = self.next_time
-        predictions = self.pipeline.step(now)
-        self._index += 1
-        # A clock that was reset can leave a hole of hours or years, and no window in it holds anything.
-        next_sample = self.pipeline.source.next_time
-        if next_sample is not None and next_sample > now + self._config.context_s + 1.0:
-            self._index = max(self._index, int(next_sample // self._config.hop_s))
-            self.pipeline.aligner.pass_over(self._index)
+        predictions = self.pipeline.step(self.next_time)
+        self._index = self.pipeline.hop_after(self._index)
         return predictions
 
 

@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from acquisition.pump import Pump
 from acquisition.simulator.schedule import FollowedTimeline
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions
 from acquisition.simulator.subject import substream
-from acquisition.types import MODALITIES, Chunk, StreamSpec, Window
-from acquisition.windowing import Aligner, WindowConfig
+from acquisition.types import MODALITIES, Window
 from calibration.plan import Plan
 from calibration.protocol import order_of
 from calibration.rows import RowCollector, RowTable
@@ -79,12 +79,9 @@ def simulate_sessions(
     for record in records:
         collector = RowCollector(decoder)
         decoder.restart()
-        for item in _pumped(options, timeline, record, decoder.config.windows):
-            if isinstance(item, StreamSpec):
-                decoder.open(item)
-                continue
-            decoder.take_steps(item)
-            on_share((done_s + item.t_end - _begin(record)) / total_s)
+        for window in _windows(options, timeline, record, decoder):
+            decoder.take_steps(window)
+            on_share((done_s + window.t_end - _begin(record)) / total_s)
         done_s += _end(record) - _begin(record)
         sessions.append(SimulatedSession(record, collector.table()))
     return sessions
@@ -135,30 +132,18 @@ def _end(record: SessionRecord) -> float:
     return record.trials[-1].end
 
 
-def _pumped(
-    options: SimulatorOptions, timeline: FollowedTimeline, record: SessionRecord, config: WindowConfig
-) -> Iterator[StreamSpec | Window]:
-    """Yield the streams' descriptions as they open, then a window at every whole second of the stretches.
+def _windows(
+    options: SimulatorOptions, timeline: FollowedTimeline, record: SessionRecord, decoder: Decoder
+) -> Iterator[Window]:
+    """Yield a window at every whole second of the baselines and stimuli.
 
     Steps before a window's newest come as known, without samples: a row takes the newest alone.
     """
     begin = _begin(record)
     source = SimulatedSource(options, start=begin, video_fps=_VIDEO_FPS, timeline=timeline, begin_s=begin)
-    aligner = Aligner(config)
+    pump = Pump(source, decoder.config.windows, on_open=decoder.open)
     stretches = [*record.baseline, *((trial.begin, trial.end) for trial in record.trials)]
     wanted = {second for start, end in stretches for second in range(int(start) + 1, int(end) + 1)}
-    for second in range(int(begin) + 1, int(_end(record)) + 1):
-        for item in source.read(float(second)):
-            if isinstance(item, Chunk):
-                aligner.push(item)
-            elif item.spec is not None:
-                aligner.open(item.spec)
-                yield item.spec
+    for second in pump.whole_seconds(begin, int(_end(record))):
         if second in wanted:
-            aligner.due(second, second)
-            yield _window(aligner, second, config)
-
-
-def _window(aligner: Aligner, second: int, config: WindowConfig) -> Window:
-    newest = round(second / config.hop_s)
-    return aligner.cut(newest, float(second), live=False, known=lambda modality, index: index < newest)
+            yield pump.window_at(second, newest_only=True)

@@ -18,10 +18,10 @@ from acquisition.adapters.options import AdapterOptions
 from acquisition.errors import InputError
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.montage import SEED_CH_NAMES, load_montage
-from acquisition.ring import Ring
+from acquisition.pump import Pump
 from acquisition.select import select_streams
-from acquisition.types import ChannelInfo, Chunk, Kind, StreamEvent, StreamHeader, StreamSpec
-from acquisition.windowing import WindowConfig, cut_eeg, cut_eye
+from acquisition.types import ChannelInfo, Chunk, Kind, StreamHeader
+from acquisition.windowing import WindowConfig
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
@@ -500,21 +500,17 @@ class _Steps:
         self.source = XdfSource(path, kinds, make_intake, index=index)
         self._features = StepFeatures(features, torch.device("cpu"))
         self._windows = windows
-        self._specs: dict[Kind, StreamSpec] = {}
-        self._rings: dict[str, Ring] = {}
         self._n_bands, self._n_eye = len(features.bands), features.eye_features
-        self._take(self.source.read(-math.inf))
-        if Kind.EEG not in self._specs:
+        self._pump = Pump(self.source, windows)
+        self._pump.acquire(-math.inf)  # opens the streams
+        eeg = self._pump.aligner.spec("eeg")
+        if eeg is None:
             raise InputError(
                 "expected a stream of EEG with samples, found none",
                 where=str(path),
                 remedy=f"see: affectscope inspect {path.name}",
             )
-
-    @property
-    def ch_names(self) -> tuple[str, ...]:
-        """The EEG channels."""
-        return self._specs[Kind.EEG].ch_names
+        self.ch_names = eeg.ch_names
 
     def close(self) -> None:
         """Close the file."""
@@ -532,24 +528,13 @@ class _Steps:
         eeg = np.full((len(indices), len(self.ch_names), self._n_bands), np.nan, dtype=np.float32)
         eye = np.full((len(indices), self._n_eye), np.nan, dtype=np.float32)
         for row, index in enumerate(indices):
-            self._take(self.source.read(index * config.hop_s))
-            spec = self._specs[Kind.EEG]
-            step = cut_eeg(self._rings[spec.key], spec.sfreq, config, index, False)
+            t_end = index * config.hop_s
+            self._pump.acquire(t_end)
+            window = self._pump.window_at(t_end, newest_only=True)
+            step = window.steps["eeg"][-1]
             if step.valid:
                 found = self._features.eeg(step)
                 eeg[row] = np.where(found.usable.numpy()[:, None], found.de.numpy(), np.nan)
-            if Kind.GAZE in self._specs:
-                gaze = self._specs[Kind.GAZE]
-                step = cut_eye(self._rings[gaze.key], gaze.sfreq, config, index, False)
-                if step.valid:
-                    eye[row] = self._features.eye(step).numpy()
-        return eeg, eye if Kind.GAZE in self._specs else None
-
-    def _take(self, items: Sequence[Chunk | StreamEvent]) -> None:
-        for item in items:
-            if isinstance(item, Chunk):
-                self._rings[item.stream].append(item)
-            elif item.spec is not None:
-                self._specs[item.spec.kind] = item.spec
-                keep_s = self._windows.context_s + 5.0
-                self._rings[item.spec.key] = Ring(len(item.spec.ch_names), keep_s)
+            if "eye" in window.steps and window.steps["eye"][-1].valid:
+                eye[row] = self._features.eye(window.steps["eye"][-1]).numpy()
+        return eeg, None if self._pump.aligner.spec("eye") is None else eye

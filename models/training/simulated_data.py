@@ -6,7 +6,7 @@ training. Rows are a second apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,19 +17,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from acquisition.pump import Pump
 from acquisition.simulator.schedule import Schedule
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions
 from acquisition.simulator.subject import EMOTIONS
-from acquisition.types import Chunk, Window
-from acquisition.windowing import Aligner, Known, WindowConfig
+from acquisition.types import Window
+from acquisition.windowing import WindowConfig
 from models.features.config import FeatureConfig
 from models.normalise import Normaliser
 from models.process import process_pool
 from models.steps import StepFeatures
 from models.window_batch import fill_from_other_steps, majority_usable
 
-ROW_S = 1.0
 #: One row a second needs no finer grid than the voice's and the face's.
 TRAINING_WINDOWS = WindowConfig(hop_s=0.5)
 # Two frames a second would do, but the newest one before a whole second must not be half a second old.
@@ -123,31 +123,12 @@ def simulate_subject(plan: SubjectPlan, features: FeatureConfig) -> SubjectFeatu
         timeline=schedule,
     )
     step_features = StepFeatures(features, torch.device("cpu"))
+    pump = Pump(source, TRAINING_WINDOWS)
     rows = [
-        _row(window, schedule, step_features, features)
-        for window in _windows(source, plan.n_trials * plan.trial_s)
+        _row(pump.window_at(second, newest_only=True), schedule, step_features, features)
+        for second in pump.whole_seconds(0, int(plan.n_trials * plan.trial_s))
     ]
     return SubjectFeatures(**{name: np.stack([row[name] for row in rows]) for name in rows[0]})
-
-
-def _windows(source: SimulatedSource, duration_s: float) -> Iterator[Window]:
-    """Yield a window at every whole second, with the samples of its newest steps only."""
-    aligner = Aligner(TRAINING_WINDOWS)
-    hops_per_row = round(ROW_S / TRAINING_WINDOWS.hop_s)
-    for second in range(1, int(duration_s) + 1):
-        now = second * ROW_S
-        for item in source.read(now):
-            if isinstance(item, Chunk):
-                aligner.push(item)
-            elif item.spec is not None:
-                aligner.open(item.spec)
-        aligner.due(now, now)
-        newest = second * hops_per_row
-        yield aligner.cut(newest, now, live=False, known=_older_than(newest))
-
-
-def _older_than(newest: int) -> Known:
-    return lambda modality, index: index < newest
 
 
 def _row(
