@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ET
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import ChannelInfo, StreamHeader
 
 #: Types of the streams this program publishes itself: its clock map and its predictions.
@@ -35,13 +35,20 @@ def parse_header(xml: str) -> StreamHeader:
     try:
         root = ET.fromstring(xml)
     except ET.ParseError as error:
-        raise InputError(f"the stream header is not XML: {error}", where="stream header") from error
+        raise InputError(
+            f"the stream header is not XML: {error}", where="stream header", code=ErrorCode.WRONG_STREAM
+        ) from error
     name = _text(root, "name")
     try:
         n_channels = int(_text(root, "channel_count") or "0")
         nominal_sfreq = float(_text(root, "nominal_srate") or "0")
     except ValueError as error:
-        raise InputError(f"unreadable number in the header: {error}", where=f"stream {name!r}") from error
+        raise InputError(
+            f"unreadable number in the header: {error}",
+            where=f"stream {name!r}",
+            code=ErrorCode.WRONG_STREAM,
+            stream=name,
+        ) from error
     desc = root.find("desc")
     desc = desc if desc is not None else ET.Element("desc")
     return StreamHeader(

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from assets import TEN_FIVE
 
 
@@ -185,11 +185,11 @@ def _from_toml(path: Path) -> Montage:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=where) from error
+        raise InputError(f"cannot be read: {error}", where=where, code=ErrorCode.CHANNELS) from error
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:  # its message ends with line and column
-        raise InputError(f"is no valid TOML: {error}", where=where) from error
+        raise InputError(f"is no valid TOML: {error}", where=where, code=ErrorCode.CHANNELS) from error
     unknown = [key for key in document if key not in ("name", "labels", "indices")]
     labels, indices = document.get("labels", {}), document.get("indices", {})
     if unknown or not isinstance(labels, dict) or not isinstance(indices, dict) or not (labels or indices):
@@ -197,9 +197,14 @@ def _from_toml(path: Path) -> Montage:
             f"expected tables [labels] or [indices], found {', '.join(document) or 'nothing'}",
             where=where,
             remedy='write for example [labels] and below it TP9 = "TP7"',
+            code=ErrorCode.CHANNELS,
         )
     if bad := [key for key in indices if not key.isdecimal()]:
-        raise InputError(f"[indices] holds {bad[0]!r}: expected channel numbers from 0", where=where)
+        raise InputError(
+            f"[indices] holds {bad[0]!r}: expected channel numbers from 0",
+            where=where,
+            code=ErrorCode.CHANNELS,
+        )
     return Montage(
         name=str(document.get("name", path.name)),
         labels={key.strip().upper(): _checked(value, key, where) for key, value in labels.items()},
@@ -218,6 +223,7 @@ def _checked(value: object, key: str, where: str) -> str:
         f"{value!r} (for {key}) is no 10-20 name",
         where=where,
         remedy=f"perhaps {' or '.join(similar)}" if similar else "use names such as FP1, CZ, PO8",
+        code=ErrorCode.CHANNELS,
     )
 
 
@@ -231,6 +237,7 @@ def _from_mne(name: str) -> Montage:
             f"{name!r} is neither a file nor an MNE montage{hint}",
             where="--montage",
             remedy='give a TOML file with [labels] or a name such as "biosemi64"',
+            code=ErrorCode.CHANNELS,
         )
     electrodes = _directions(name)
     targets = {seed: position for seed in SEED_CH_NAMES if (position := _seed_direction(seed)) is not None}

@@ -7,7 +7,7 @@ from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.header import CALIBRATION_ID, CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
 
@@ -166,7 +166,11 @@ def select_streams(
             raise _ambiguous(usable, found, modality)
         if taken := [key for key in found if key in chosen]:
             raise InputError(
-                f"{_described(usable, taken[0])} is chosen twice", where="--streams", remedy=_USAGE
+                f"{_described(usable, taken[0])} is chosen twice",
+                where="--streams",
+                remedy=_USAGE,
+                code=ErrorCode.WRONG_STREAM,
+                modality=modality,
             )
         chosen.update(dict.fromkeys(found, kind))
         rest = (key for key in of_kind if key not in found and key not in left_out)
@@ -176,6 +180,7 @@ def select_streams(
             f"no EEG, eye, face or voice stream to use; {_list_of(usable, usable)}",
             where="streams",
             remedy="start a publisher, or " + _USAGE,
+            code=ErrorCode.NO_STREAM,
         )
     return Selection(chosen, left_out)
 
@@ -243,6 +248,8 @@ def _matching(usable: Mapping[K, StreamHeader], choice: str, modality: str, kind
             f"no stream has {field_name} {value!r}; {_list_of(usable, candidates or list(usable))}",
             where=f"--streams {modality}",
             remedy=_USAGE,
+            code=ErrorCode.WRONG_STREAM,
+            modality=modality,
         )
     right = [key for key in found if kind_of(usable[key]) is kind]
     # A type nobody has heard of may be chosen by hand; a known other sensor may not.
@@ -256,6 +263,8 @@ def _matching(usable: Mapping[K, StreamHeader], choice: str, modality: str, kind
             f"{_described(usable, found[0])} carries no {kind.value}",
             where=f"--streams {modality}",
             remedy=_USAGE,
+            code=ErrorCode.WRONG_STREAM,
+            modality=modality,
         )
     return possible
 
@@ -280,6 +289,9 @@ def _ambiguous(usable: Mapping[K, StreamHeader], found: list[K], modality: str) 
         f"{len(found)} streams fit {modality}: {_list_of(usable, found)}",
         where="streams",
         remedy=f'choose with --streams "{modality}={field_name}:{values[0]}" or {modality}=none',
+        code=ErrorCode.AMBIGUOUS_STREAM,
+        modality=modality,
+        n_streams=len(found),
     )
 
 

@@ -15,7 +15,7 @@ from acquisition.adapters.eeg import EegAdapter
 from acquisition.adapters.gaze import GazeAdapter
 from acquisition.adapters.media import AudioAdapter, MarkerAdapter, VideoAdapter
 from acquisition.adapters.options import AdapterOptions
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import Kind, StreamHeader, StreamSpec
 
 
@@ -62,4 +62,9 @@ def make_adapter(
         return VideoAdapter(header, key)
     if kind is Kind.MARKERS:
         return MarkerAdapter(header, key)
-    raise InputError(f"type {header.type!r} is none this program reads", where=f"stream {header.name!r}")
+    raise InputError(
+        f"type {header.type!r} is none this program reads",
+        where=f"stream {header.name!r}",
+        code=ErrorCode.WRONG_STREAM,
+        stream=header.name,
+    )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.adapters.options import AdapterOptions
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import Montage, canonical_name, is_numbered_cap
 from acquisition.types import ChannelInfo, Kind, StreamHeader, StreamSpec
 
@@ -95,7 +95,7 @@ class EegAdapter:
     def __init__(self, header: StreamHeader, key: str, options: AdapterOptions) -> None:
         where = f"EEG stream {header.name!r}"
         if header.channel_format == "string":
-            raise InputError("expected numbers, the stream sends text", where=where)
+            raise InputError("expected numbers, the stream sends text", where=where, code=ErrorCode.CHANNELS)
         notes: list[str] = []
         if options.montage is not None:
             names = _by_montage(header, options.montage, options.ch_names, where)
@@ -170,17 +170,20 @@ def _by_montage(header: StreamHeader, montage: Montage, wanted: Sequence[str], w
             f"montage {montage.name} goes by channel labels, the {header.n_channels} channels have none",
             where=where,
             remedy="give a TOML file whose table [indices] maps channel numbers, from 0, to 10-20 names",
+            code=ErrorCode.CHANNELS,
         )
     missing = [label for label in montage.labels if label not in labels]
     if montage.complete and missing and any(labels):
         raise InputError(
             f"montage {montage.name} names {' '.join(missing)}, the stream has {' '.join(labels)}",
             where=where,
+            code=ErrorCode.CHANNELS,
         )
     if beyond := [index for index in montage.indices if index >= header.n_channels]:
         raise InputError(
             f"montage {montage.name} names channel {beyond[0]}, the stream has 0 to {header.n_channels - 1}",
             where=where,
+            code=ErrorCode.CHANNELS,
         )
     names = {i: montage.labels[label] for i, label in enumerate(labels) if label in montage.labels}
     names.update(montage.indices)
@@ -188,7 +191,9 @@ def _by_montage(header: StreamHeader, montage: Montage, wanted: Sequence[str], w
     twice = {name for name in names.values() if list(names.values()).count(name) > 1}
     if twice:
         raise InputError(
-            f"montage {montage.name} gives {' '.join(sorted(twice))} to several channels", where=where
+            f"montage {montage.name} gives {' '.join(sorted(twice))} to several channels",
+            where=where,
+            code=ErrorCode.CHANNELS,
         )
     return names
 
@@ -202,6 +207,7 @@ def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> I
         f"no channel has a known name; the stream has {labels}; known are {known}",
         where=where,
         remedy="pass --montage: a TOML file that maps labels or indices to 10-20 names, or an MNE montage",
+        code=ErrorCode.CHANNELS,
     )
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.adapters.options import AdapterOptions
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import ChannelInfo, Kind, StreamHeader, StreamSpec
 
 _QUANTITY_OF_TYPE = {
@@ -274,7 +274,7 @@ class GazeAdapter:
     def __init__(self, header: StreamHeader, key: str, options: AdapterOptions) -> None:
         where = f"gaze stream {header.name!r}"
         if header.channel_format == "string":
-            raise InputError("expected numbers, the stream sends text", where=where)
+            raise InputError("expected numbers, the stream sends text", where=where, code=ErrorCode.CHANNELS)
         found = find_channels(header)
         if not found.gaze:
             labels = " ".join(channel.label or "?" for channel in header.channels) or "no labels"
@@ -282,6 +282,7 @@ class GazeAdapter:
                 f"found no gaze x and y among {header.n_channels} channels: {labels}",
                 where=where,
                 remedy="label the channels gaze_x and gaze_y, or choose another with --streams eye=...",
+                code=ErrorCode.CHANNELS,
             )
         notes: list[str] = []
         self._found = found
@@ -378,6 +379,7 @@ def _scales(
             f"gaze comes in {found.unit!r}: expected normalised 0-1, pixels or degrees",
             where=where,
             remedy="state the unit in desc/channels/channel/unit",
+            code=ErrorCode.CHANNELS,
         )
     if found.space == "unstated":
         notes.append("the stream states no unit for gaze: taken as 0-1 from the upper left")
@@ -393,6 +395,7 @@ def _degree_scales(
             "gaze comes in degrees: expected the screen's size and distance, got none",
             where=where,
             remedy="pass --screen-cm 53x30 --distance-cm 60 with your own measures",
+            code=ErrorCode.CHANNELS,
         )
     width, height = options.screen_cm
     distance = options.distance_cm

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import Kind, StreamHeader, StreamSpec
 
 _FULL_SCALE = {
@@ -38,6 +38,7 @@ class AudioAdapter:
             raise InputError(
                 f"expected integers or floats, the stream sends {header.channel_format}",
                 where=f"audio stream {header.name!r}",
+                code=ErrorCode.CHANNELS,
             )
         notes = [f"{header.n_channels} channels averaged to one"] if header.n_channels > 1 else []
         if not header.nominal_sfreq > 0:
@@ -117,6 +118,7 @@ def _check_codec(header: StreamHeader, notes: list[str]) -> None:
             f"expected encoding/codec JPEG (base64 in a string), found {codec!r}",
             where=f"video stream {header.name!r}",
             remedy="publish with `affectscope publish webcam`, or choose another with --streams face=...",
+            code=ErrorCode.CHANNELS,
         )
 
 
@@ -149,12 +151,14 @@ def _raw_converter(header: StreamHeader) -> Callable[[NDArray[Any]], NDArray[np.
             f"found {dict(header.encoding) or 'nothing'}",
             where=where,
             remedy="publish with `affectscope publish webcam`, or choose another with --streams face=...",
+            code=ErrorCode.CHANNELS,
         )
     n_expected = width * height * _N_COLOURS[colour]
     if n_expected != header.n_channels:
         raise InputError(
             f"{width} x {height} {colour} needs {n_expected} channels, the stream has {header.n_channels}",
             where=where,
+            code=ErrorCode.CHANNELS,
         )
     shape = (height, width, _N_COLOURS[colour])
     order = [0, 0, 0] if colour == "gray" else list(_BGR_ORDER[colour])

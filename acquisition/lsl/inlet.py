@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.header import parse_header
 from acquisition.types import Kind, StreamHeader
 
@@ -63,6 +63,8 @@ def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
             f"announced, but its sender does not answer within {timeout_s:g} s",
             where=f"stream {short.name!r}",
             remedy="restart the sender, or leave it out with --streams",
+            code=ErrorCode.WRONG_STREAM,
+            stream=short.name,
         ) from error
     return OpenInlet(inlet, header, measure_offset(inlet, FIRST_OFFSET_TIMEOUT_S))
 

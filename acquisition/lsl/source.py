@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from acquisition.clock import LslClock
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.header import stream_identity
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.lsl.discovery import FoundStream, discover
@@ -162,7 +162,13 @@ class LslSource:
             raise opened
         key = stream_identity(opened.header)
         if key in self._streams:
-            raise InputError(f"two streams are called {key}", where="streams", remedy="stop one of them")
+            raise InputError(
+                f"two streams are called {key}",
+                where="streams",
+                remedy="stop one of them",
+                code=ErrorCode.AMBIGUOUS_STREAM,
+                stream=key,
+            )
         now = self._clock.now()
         live = LiveStream(key, kind, opened, make_intake(opened.header, key, kind, ()), now)
         self._streams[key] = live
@@ -242,7 +248,10 @@ def _open_all(chosen: Sequence[tuple[FoundStream, Kind]], timeout_s: float) -> l
     """Connect to all at once, because each takes most of a second; return the error of one that fails."""
     if not chosen:
         raise InputError(
-            "no stream is selected", where="streams", remedy="start a publisher, or see --streams"
+            "no stream is selected",
+            where="streams",
+            remedy="start a publisher, or see --streams",
+            code=ErrorCode.NO_STREAM,
         )
 
     def connect(one: tuple[FoundStream, Kind]) -> OpenInlet | InputError:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from acquisition.clock import Clock
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 
 _RETRY_S = 1.0
 _MAX_STUCK = 4
@@ -187,7 +187,7 @@ class DeviceFeed:
         assert self._reader is not None
         self._reader.close()
         if not self._worked:
-            raise InputError(trouble, where=self._what, remedy=self._remedy)
+            raise InputError(trouble, where=self._what, remedy=self._remedy, code=ErrorCode.DEVICE)
         self._stuck.append(self._reader)
         self._reader = None
         self._next_try = now + _RETRY_S

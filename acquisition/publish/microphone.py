@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.clock import Clock, LslClock
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.publish.capture import (
     Capture,
     CaptureSource,
@@ -44,6 +44,7 @@ def import_sounddevice() -> Any:
             f"microphones cannot be read: {error}",
             where="microphone",
             remedy="apt-get install libportaudio2 or brew install portaudio; pip install sounddevice",
+            code=ErrorCode.INSTALLATION,
         ) from error
     return sounddevice
 
@@ -69,6 +70,7 @@ def find_microphone(device: int | str) -> tuple[str, float]:
             f"no such microphone: {' '.join(str(error).split())}",
             where=f"microphone {device}",
             remedy="see `affectscope publish microphone --list`",
+            code=ErrorCode.DEVICE,
         ) from error
     # With its host, a name is unique; an index may mean another device after one was pulled out.
     host = sounddevice.query_hostapis(found["hostapi"])["name"]
@@ -163,13 +165,17 @@ def read_sound_file(path: Path) -> tuple[NDArray[np.int16], int]:
     """
     if not path.is_file():
         raise InputError(
-            "there is no such file", where=str(path), remedy="give a device, 'default' or a WAV file"
+            "there is no such file",
+            where=str(path),
+            remedy="give a device, 'default' or a WAV file",
+            code=ErrorCode.FILE,
         )
     if path.suffix.lower() in _VIDEO_SUFFIXES:
         raise InputError(
             "the sound of a video file is not read",
             where=str(path),
             remedy=f"extract it first: ffmpeg -i {path.name} -vn {path.stem}.wav",
+            code=ErrorCode.FILE,
         )
     from scipy.io import wavfile
 
@@ -178,9 +184,11 @@ def read_sound_file(path: Path) -> tuple[NDArray[np.int16], int]:
             warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks it does not know
             sfreq, samples = wavfile.read(path)
     except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"no WAV file: {error}", where=str(path), remedy="convert it with ffmpeg") from error
+        raise InputError(
+            f"no WAV file: {error}", where=str(path), remedy="convert it with ffmpeg", code=ErrorCode.FILE
+        ) from error
     if len(samples) == 0 or sfreq <= 0:
-        raise InputError("the file holds no samples", where=str(path))
+        raise InputError("the file holds no samples", where=str(path), code=ErrorCode.FILE)
     return to_int16(samples if samples.ndim == 2 else samples[:, None]), int(sfreq)
 
 

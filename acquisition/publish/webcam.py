@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.clock import Clock, LslClock
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.publish.capture import (
     Capture,
     CaptureSource,
@@ -39,6 +39,7 @@ def import_cv2() -> Any:
             f"OpenCV cannot be loaded: {error}",
             where="webcam",
             remedy="pip install 'opencv-python<5'; on Debian also apt-get install libgl1 libglib2.0-0",
+            code=ErrorCode.INSTALLATION,
         ) from error
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2
@@ -142,12 +143,20 @@ class VideoFile:
         self._loop = loop
         if not path.is_file():
             raise InputError(
-                "there is no such file", where=str(path), remedy="give a device number or a video file"
+                "there is no such file",
+                where=str(path),
+                remedy="give a device number or a video file",
+                code=ErrorCode.FILE,
             )
         self._video = self._cv2.VideoCapture(str(path))
         ok, frame = self._video.read()
         if not ok:
-            raise InputError("no video can be read from it", where=str(path), remedy="convert it with ffmpeg")
+            raise InputError(
+                "no video can be read from it",
+                where=str(path),
+                remedy="convert it with ffmpeg",
+                code=ErrorCode.FILE,
+            )
         self.height, self.width = frame.shape[:2]
         fps = float(self._video.get(self._cv2.CAP_PROP_FPS))
         self.fps = fps if 1.0 <= fps <= 240.0 else 25.0  # some containers state none, or nonsense

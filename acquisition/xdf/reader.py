@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import StreamIntake
 from acquisition.types import Chunk
 from acquisition.xdf.format import Damage, Decoded, StreamIndex, decode_numeric, decode_strings
@@ -65,7 +65,9 @@ class StreamReader:
         try:
             self._file = path.open("rb", buffering=0)
         except OSError as error:
-            raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+            raise InputError(
+                f"cannot be read: {error.strerror or error}", where=str(path), code=ErrorCode.RECORDING
+            ) from error
         self._stream = stream
         place = place or Place(first_chunk, 0.0, False)
         self._chunk = place.chunk

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.xdf.format import (
     BOUNDARY_UUID,
     LONGEST_HEAD,
@@ -153,7 +153,9 @@ def scan_xdf(path: Path, progress: Callable[[float], None] | None = None) -> Xdf
         with path.open("rb") as file:
             return _Scan(file, path, progress).index
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+        raise InputError(
+            f"cannot be read: {error.strerror or error}", where=str(path), code=ErrorCode.RECORDING
+        ) from error
 
 
 def check_xdf(path: Path) -> None:
@@ -168,7 +170,9 @@ def check_xdf(path: Path) -> None:
         with path.open("rb") as file:
             _check_magic(file.read(len(MAGIC)), path)
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+        raise InputError(
+            f"cannot be read: {error.strerror or error}", where=str(path), code=ErrorCode.RECORDING
+        ) from error
 
 
 class _Scan:
@@ -339,7 +343,10 @@ def _check_magic(magic: bytes, path: Path) -> None:
         return
     remedy = "unpack it first" if magic[:2] == b"\x1f\x8b" else "give a recording of LabRecorder"
     raise InputError(
-        f"no XDF file: expected it to begin with {MAGIC!r}, found {magic!r}", where=str(path), remedy=remedy
+        f"no XDF file: expected it to begin with {MAGIC!r}, found {magic!r}",
+        where=str(path),
+        remedy=remedy,
+        code=ErrorCode.RECORDING,
     )
 
 

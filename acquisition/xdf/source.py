@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.header import stream_identity
 from acquisition.intake import MakeIntake, StreamIntake
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamHeader
@@ -183,6 +183,7 @@ class XdfSource:
                 f"no sample lies in the part asked for; the recording is {length_s:.1f} s long",
                 where=str(self.index.path),
                 remedy="choose another --from and --to",
+                code=ErrorCode.RECORDING,
             )
         heapq.heapify(self._heap)
         self._events = opened + self._events
@@ -195,7 +196,9 @@ def _keys(index: XdfIndex, keys_kinds: Mapping[int, Kind]) -> dict[int, str]:
     for stream_id in keys_kinds:
         if stream_id not in index.streams:
             known = ", ".join(map(str, index.streams)) or "none"
-            raise InputError(f"no stream {stream_id}; it has {known}", where=str(index.path))
+            raise InputError(
+                f"no stream {stream_id}; it has {known}", where=str(index.path), code=ErrorCode.RECORDING
+            )
     identities = [stream_identity(stream.header) for stream in index.streams.values()]
     keys = {}
     for stream_id in keys_kinds:

@@ -9,7 +9,7 @@ import pytest
 
 from acquisition.adapters import make_adapter
 from acquisition.adapters.options import AdapterOptions
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.header import parse_header
 from acquisition.montage import Montage, load_montage
 from acquisition.types import Kind, StreamHeader
@@ -124,15 +124,17 @@ def test_a_montage_that_does_not_fit_is_an_input_error(montage: Montage, message
 
 def test_an_mne_montage_cannot_name_channels_without_labels() -> None:
     options = AdapterOptions(montage=load_montage("biosemi64"))
-    with pytest.raises(InputError, match="the 64 channels have none"):
+    with pytest.raises(InputError) as error:
         make_adapter(eeg_header(n_channels=64), "k", Kind.EEG, options)
+    assert error.value.code is ErrorCode.CHANNELS
 
 
 def test_a_numbered_cap_is_not_mistaken_for_ten_twenty() -> None:
     labels = [f"{bank}{n}" for bank in "ABCD" for n in range(1, 33)]
     header = eeg_header(*((label, "EEG", "uV") for label in labels))
-    with pytest.raises(InputError, match="--montage"):
+    with pytest.raises(InputError) as error:
         make_adapter(header, "k", Kind.EEG)
+    assert error.value.code is ErrorCode.CHANNELS
     adapter = make_adapter(header, "k", Kind.EEG, AdapterOptions(montage=load_montage("biosemi128")))
     at_c3 = adapter.spec.ch_names.index("C3")
     data = adapter.convert(np.arange(128.0)[None])
@@ -141,5 +143,6 @@ def test_a_numbered_cap_is_not_mistaken_for_ten_twenty() -> None:
 
 
 def test_text_is_no_eeg() -> None:
-    with pytest.raises(InputError, match="sends text"):
+    with pytest.raises(InputError) as error:
         make_adapter(eeg_header(("Cz", "EEG", "uV"), fmt="string"), "k", Kind.EEG)
+    assert error.value.code is ErrorCode.CHANNELS

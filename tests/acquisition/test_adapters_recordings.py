@@ -9,7 +9,7 @@ import pytest
 
 from acquisition.adapters import make_adapter
 from acquisition.adapters.options import AdapterOptions
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import load_montage
 from acquisition.select import select_streams
 from acquisition.types import Kind
@@ -27,8 +27,9 @@ def eeg_header(path: Path):
 
 def test_muse_is_found_among_streams_of_one_name_and_needs_a_montage(real_data: Path) -> None:
     header = eeg_header(real_data / "xdf" / "muse_P001.xdf")
-    with pytest.raises(InputError, match=r"TP9 AF7 AF8 TP10 AUX_RIGHT.*FP1 FPZ.*--montage"):
+    with pytest.raises(InputError) as error:
         make_adapter(header, "k", Kind.EEG)
+    assert error.value.code is ErrorCode.CHANNELS
     options = AdapterOptions(montage=load_montage(str(MONTAGES / "muse.toml")))
     spec = make_adapter(header, "k", Kind.EEG, options).spec
     assert spec.ch_names == ("TP7", "AF3", "AF4", "TP8")
@@ -37,8 +38,9 @@ def test_muse_is_found_among_streams_of_one_name_and_needs_a_montage(real_data: 
 
 def test_openbci_counter_is_left_out_by_its_montage(real_data: Path) -> None:
     header = eeg_header(real_data / "xdf" / "openbci_Sub2011001.xdf")
-    with pytest.raises(InputError, match="#0 #1"):
+    with pytest.raises(InputError) as error:
         make_adapter(header, "k", Kind.EEG)
+    assert error.value.code is ErrorCode.CHANNELS
     options = AdapterOptions(montage=load_montage(str(MONTAGES / "openbci_16.toml")))
     adapter = make_adapter(header, "k", Kind.EEG, options)
     assert len(adapter.spec.ch_names) == 15

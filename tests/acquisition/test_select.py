@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.header import CALIBRATION_ID, NOTES_ID
 from acquisition.select import kind_of, select_streams, without
 from acquisition.types import Kind, StreamHeader
@@ -55,14 +55,18 @@ def test_streams_of_one_name_are_told_apart_by_type() -> None:
 
 
 def test_another_sensor_is_never_eeg() -> None:
-    with pytest.raises(InputError, match="carries no eeg"):
+    with pytest.raises(InputError) as error:
         select_streams(MUSE, "eeg=type:ACC")
+    assert error.value.code is ErrorCode.WRONG_STREAM
+    assert error.value.facts == {"modality": "eeg"}
 
 
 def test_two_candidates_are_named_with_the_way_to_choose() -> None:
     two = {"a": header("Cap", "EEG", "s1"), "b": header("Band", "EEG", "s2")}
-    with pytest.raises(InputError, match=r"'Cap'.*'Band'.*--streams .eeg=name:Cap"):
+    with pytest.raises(InputError, match=r"'Cap'.*'Band'.*--streams .eeg=name:Cap") as error:
         select_streams(two)
+    assert error.value.code is ErrorCode.AMBIGUOUS_STREAM
+    assert error.value.facts == {"modality": "eeg", "n_streams": 2}
     assert select_streams(two, "eeg=name:Band").of_kind(Kind.EEG) == ["b"]
 
 
@@ -91,8 +95,9 @@ def test_names_may_hold_commas_and_colons() -> None:
 
 def test_own_streams_are_never_input() -> None:
     streams = {1: header("p", "AffectscopePrediction"), 2: header("c", "AffectscopeClock", fmt="string")}
-    with pytest.raises(InputError, match="no EEG, eye, face or voice"):
+    with pytest.raises(InputError) as error:
         select_streams(streams)
+    assert error.value.code is ErrorCode.NO_STREAM
 
 
 def test_all_marker_streams_are_taken() -> None:
@@ -101,10 +106,26 @@ def test_all_marker_streams_are_taken() -> None:
     assert select_streams(streams, "markers=name:n").of_kind(Kind.MARKERS) == [3]
 
 
-@pytest.mark.parametrize("text", ["nose=name:x", "eeg", "eeg=", "eeg=a,eeg=b", "eeg=name:nobody"])
-def test_a_bad_choice_is_an_input_error(text: str) -> None:
-    with pytest.raises(InputError):
+@pytest.mark.parametrize("text", ["nose=name:x", "eeg", "eeg=", "eeg=a,eeg=b"])
+def test_a_malformed_choice_is_an_error_of_the_option(text: str) -> None:
+    with pytest.raises(InputError) as error:
         select_streams({1: header("Cap", "EEG")}, text)
+    assert error.value.code is ErrorCode.OPTION
+
+
+@pytest.mark.parametrize("text", ["eeg=name:nobody", "eeg=type:nothing"])
+def test_a_choice_that_nothing_fits_names_its_modality(text: str) -> None:
+    with pytest.raises(InputError) as error:
+        select_streams({1: header("Cap", "EEG")}, text)
+    assert error.value.code is ErrorCode.WRONG_STREAM
+    assert error.value.facts == {"modality": "eeg"}
+
+
+def test_one_stream_cannot_be_two_modalities() -> None:
+    with pytest.raises(InputError) as error:
+        select_streams({1: header("Amp", "Signal")}, "eeg=name:Amp,eye=name:Amp")
+    assert error.value.code is ErrorCode.WRONG_STREAM
+    assert error.value.facts == {"modality": "eye"}
 
 
 def test_notes_of_another_live_session_are_taken_only_by_choice() -> None:

@@ -145,8 +145,9 @@ def test_faults_are_parsed():
     "spec", ["drop", "drop:nose@2", "melt:eeg@2", "drop:eeg@x", "jitter:eeg", "drop:eeg@2=3", "jitter:eeg=-1"]
 )
 def test_bad_faults_are_refused(spec):
-    with pytest.raises(InputError, match="example: drop:eeg"):
+    with pytest.raises(InputError) as error:
         SimulatorOptions(faults=spec)
+    assert error.value.where == "faults"
 
 
 def test_stamp_errors_add_up_and_repeat():
@@ -170,8 +171,9 @@ def test_bad_options_are_refused(options):
 
 
 def test_outlets_only_faults_are_refused_by_the_source():
-    with pytest.raises(InputError, match="drop and stall"):
+    with pytest.raises(InputError) as error:
         SimulatedSource(SimulatorOptions(faults="rename:eeg@1"))
+    assert error.value.where == "faults"
 
 
 def test_options_can_be_pickled():
