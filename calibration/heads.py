@@ -29,6 +29,7 @@ from models.config import FusionConfig, ModelConfig
 from models.dcca import DCCA_WEIGHT, PAIRS_PER_DIMENSION, total_correlation
 from models.fusion import FUSIONS
 from models.network import FusionNetwork
+from models.training.loop import train_steps
 
 #: Steps of the fusion's training, over all windows at once.
 FUSION_STEPS = 10
@@ -117,16 +118,17 @@ def fit_fusion(start: nn.Module, data: Labelled, *, is_new: bool = False) -> nn.
     aligned = _aligned(data, n_labels)
     rows = [(data.tokens, data.present), *aligned]
     tokens, present = (torch.cat(parts) for parts in zip(*rows, strict=True))
-    for _ in range(FUSION_STEPS):
+
+    def penalised_loss(step: int) -> Tensor:
         logits, _ = head(tokens, present)  # of all windows, and again of those that are aligned
         loss = (nn.functional.cross_entropy(logits[:n], label, reduction="none") * weights).sum()
         if aligned:
             loss = loss - DCCA_WEIGHT * _agreement(*logits[n:].chunk(2))
         pairs = zip(known, begun, strict=True)
-        loss = loss + L2_SP * torch.stack([(now - then).square().sum() for now, then in pairs]).sum()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+        return loss + L2_SP * torch.stack([(now - then).square().sum() for now, then in pairs]).sum()
+
+    for _ in train_steps(optimiser, range(FUSION_STEPS), penalised_loss):
+        pass
     return head
 
 

@@ -28,6 +28,7 @@ from models.baselines import (
     trial_ids,
 )
 from models.datasets.trials import WindowSet
+from models.training.loop import train_steps
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,13 @@ class BdaeClassifier:
         optimiser = torch.optim.AdamW(
             self._network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
-        for _ in range(config.epochs):
-            for at in torch.randperm(n, generator=order).split(config.batch_size):
-                optimiser.zero_grad()
-                self._network.loss({m: x[at] for m, x in features.items()}).backward()
-                optimiser.step()
+        batches = (
+            {m: x[at] for m, x in features.items()}
+            for _ in range(config.epochs)
+            for at in torch.randperm(n, generator=order).split(config.batch_size)
+        )
+        for _ in train_steps(optimiser, batches, self._network.loss):
+            pass
 
     @torch.no_grad()
     def _code(self, windows: WindowSet) -> NDArray[np.float64]:

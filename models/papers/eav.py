@@ -30,8 +30,7 @@ from models.papers.eav_clips import ClipBatches, read_clips
 from models.papers.eav_network import HEAD, EavNetwork, PersonModel, origin_words, save_person
 from models.papers.jobs import FIT_ERRORS, in_words, run_here_or_there
 from models.process import keep_freed_memory
-from models.training.encoders import StageOptions, optimise
-from models.training.pretrain_loop import Report
+from models.training.loop import Report, StageOptions, train_stage
 from models.training.scores import Predictions, per_trial, score
 from models.training.tables import Entry, Row, Table
 
@@ -278,7 +277,7 @@ class _Person:
 
         network.train()
         trained = [p for p in network.unimodal_parameters(modality) if p.requires_grad]
-        optimise(trained, loss, rows, stage, self._rng, _quiet)
+        train_stage(trained, loss, rows, stage, self._rng)
 
     def _train_fusion(self) -> None:
         """Train the shared attention and its MLP on tokens of the frozen encoders."""
@@ -299,7 +298,7 @@ class _Person:
         network.train()
         stage = self._options.stages()["fusion"]
         usable = np.arange(len(all_tokens))
-        optimise(list(network.fusion.parameters()), loss, usable, stage, self._rng, _quiet)
+        train_stage(list(network.fusion.parameters()), loss, usable, stage, self._rng)
 
     def _alone(self, modality: str) -> tuple[Tensor, NDArray[np.intp]]:
         rows, source = self._test.clips.rows(modality), self._test
@@ -365,7 +364,3 @@ class _Person:
 
 def _parts(rows: NDArray[np.intp]) -> Iterable[NDArray[np.intp]]:
     return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
-
-
-def _quiet(share: float, loss: float) -> None:
-    """Report nothing: people are counted, not epochs."""

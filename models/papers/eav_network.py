@@ -14,7 +14,7 @@ from models.encoders.transformer import AstEncoder, VitEncoder, open_ast, open_v
 from models.features.log_mel import n_log_mel_frames
 from models.network import FusionNetwork
 from models.normalise import Normaliser
-from models.training.encoders import StageOptions
+from models.training.loop import StageOptions
 from models.training.scores import wilson_interval
 from models.training.tables import Entry
 

@@ -17,8 +17,9 @@ from models.papers.settings import Setting, settings_of
 from models.training.corpus_sources import Source
 from models.training.distributed import joined_world
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
+from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
-from models.training.pretrain_loop import LoopOptions, Report
+from models.training.pretrain_loop import LoopOptions
 from models.training.protocols import LabelledSource
 from models.training.tables import Entry, Row, Table
 

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.network import FusionNetwork
+from models.training.loop import Progress, StageOptions, train_stage
 from models.training.simulated_data import Augment, Rows, as_crop, random_channels, thinned
 from models.window_batch import NetworkInput
 
-#: Told stage, share done (0..1) and the running loss.
-Progress = Callable[[str, float, float], None]
-_CLIP_NORM = 1.0
 _LABEL_SMOOTHING = 0.05
 _MIN_SINCE_ONSET_S = 2.0  # earlier rows say more of the emotion before
-
-
-@dataclass(frozen=True)
-class StageOptions:
-    """Optimiser settings of one stage."""
-
-    epochs: float
-    batch_size: int
-    learning_rate: float
-    weight_decay: float = 0.05
 
 
 def empty_input(n: int, network: FusionNetwork) -> NetworkInput:
@@ -157,7 +142,7 @@ def train_encoder(
         batch = INPUTS[modality](network, rows, at, Augment(), rng)
         return loss_of(network.unimodal_logits(modality, batch), rows.label[at])
 
-    optimise(
+    train_stage(
         network.unimodal_parameters(modality),
         loss,
         usable,
@@ -165,46 +150,6 @@ def train_encoder(
         rng,
         lambda s, v: progress(modality, s, v),
     )
-
-
-def optimise(
-    parameters: list[nn.Parameter],
-    loss: Callable[[NDArray[np.intp]], Tensor],
-    usable: NDArray[np.intp],
-    options: StageOptions,
-    rng: np.random.Generator,
-    progress: Callable[[float, float], None],
-) -> None:
-    """Run AdamW with a one-cycle learning rate over shuffled batches of row indices."""
-    batches = list(_batches(usable, options, rng))
-    optimiser = torch.optim.AdamW(parameters, options.learning_rate, weight_decay=options.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, options.learning_rate, total_steps=len(batches) + 1, pct_start=0.15
-    )
-    running = float("nan")
-    for done, at in enumerate(batches, start=1):
-        value = loss(at)
-        optimiser.zero_grad()
-        value.backward()
-        nn.utils.clip_grad_norm_(parameters, _CLIP_NORM)
-        optimiser.step()
-        schedule.step()
-        running = value.item() if np.isnan(running) else 0.95 * running + 0.05 * value.item()
-        progress(done / len(batches), running)
-
-
-def _batches(
-    usable: NDArray[np.intp], options: StageOptions, rng: np.random.Generator
-) -> Iterator[NDArray[np.intp]]:
-    """Yield shuffled batches for ``options.epochs`` passes; the last pass may be a part."""
-    n_left = round(options.epochs * len(usable))
-    while n_left > 0:
-        order = rng.permutation(usable)[:n_left]
-        n_left -= len(order)
-        for start in range(0, len(order), options.batch_size):
-            batch = order[start : start + options.batch_size]
-            if len(batch) > 1:  # BatchNorm needs two
-                yield batch
 
 
 def _shifted_and_lit(crops: Tensor, rng: np.random.Generator) -> Tensor:

@@ -21,8 +21,8 @@ from models.checkpoint import Checkpoint
 from models.config import ModelConfig
 from models.network import FusionNetwork
 from models.normalise import Normaliser
-from models.training.encoders import Progress
 from models.training.fusion import EncodedRows, encode_rows, replaced_by_noise, window_input
+from models.training.loop import Progress
 from models.training.scores import wilson_interval
 from models.training.simulated import FIRST_EVALUATION_SEED
 from models.training.simulated_data import Rows, SubjectPlan, load_subject, simulate_subjects

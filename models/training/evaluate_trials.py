@@ -17,7 +17,7 @@ from models.normalise import Normaliser
 from models.process import keep_freed_memory
 from models.training.finetune_config import seen_without_labels
 from models.training.finetune_tokens import TrialClassifier
-from models.training.pretrain_loop import Report
+from models.training.loop import Report
 from models.training.protocols import LabelledSource
 from models.training.provenance import SeenSession, TrainingRecord, read_record
 from models.training.scores import per_trial, score

@@ -11,7 +11,7 @@ many epochs; the temperature is fitted to the held-out trials as well. No test t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,13 +44,11 @@ from models.training.finetune_tokens import (
     trained_modules,
     whitened,
 )
+from models.training.loop import Progress, train_steps
 from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
 
-#: Told stage, share done (0..1) and the running loss.
-Progress = Callable[[str, float, float], None]
 MOST_TEMPERATURE = 10.0
 MIN_TRIALS_TO_STOP_EARLY = 12  # fewer training trials are all needed for training
-_CLIP_NORM = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,15 +229,9 @@ class _Run:
         self.network.train()
         order = self._rng.permutation(len(self._tensors))
         n_batches = max(1, round(len(order) / self._options.batch_size))
-        losses = []
-        for at in np.array_split(order, n_batches):
-            loss = self._loss(at)
-            self._optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self._trainable(), _CLIP_NORM)
-            self._optimiser.step()
-            losses.append(loss.item())
-        return float(np.mean(losses))
+        batches = np.array_split(order, n_batches)
+        steps = train_steps(self._optimiser, batches, self._loss, clipped=self._trainable())
+        return float(np.mean([loss.item() for loss in steps]))
 
     def _loss(self, at: NDArray[np.intp]) -> Tensor:
         label = self._tensors.label[at]

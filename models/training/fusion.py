@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
 from models.network import FusionNetwork
-from models.training.encoders import Progress, StageOptions, eeg_input, empty_input, eye_input, optimise
+from models.training.encoders import eeg_input, empty_input, eye_input
+from models.training.loop import Progress, StageOptions, train_stage
 from models.training.simulated_data import Augment, Rows, as_crop
 from models.window_batch import NetworkInput
 
@@ -130,7 +131,7 @@ def train_token_heads(
         ]
         return torch.stack(losses).sum()
 
-    optimise(parameters, loss, usable, options, rng, lambda s, v: progress("pooling", s, v))
+    train_stage(parameters, loss, usable, options, rng, lambda s, v: progress("pooling", s, v))
 
 
 def _tokens_only(
@@ -220,7 +221,7 @@ def train_fusion(
         logits, _ = network.fusion(chosen, kept)
         return nn.functional.cross_entropy(logits, labels[at], label_smoothing=0.05)
 
-    optimise(
+    train_stage(
         list(network.fusion.parameters()),
         loss,
         np.arange(n),

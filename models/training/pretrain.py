@@ -26,7 +26,8 @@ from models.training.corpus import Entry, fit_eeg_scale, fit_eye_scale
 from models.training.corpus_sources import Corpus, Source, kind_of_features, open_corpus
 from models.training.corpus_windows import CorpusWindows
 from models.training.distributed import World
-from models.training.pretrain_loop import LoopOptions, Outcome, Report, run_loop
+from models.training.loop import Report
+from models.training.pretrain_loop import LoopOptions, Outcome, run_loop
 from models.training.pretrain_model import MaskedAutoencoder
 from models.training.provenance import TrainingRecord, record_of_recordings, write_record
 

@@ -1,115 +1,26 @@
-"""Where a pre-training run stands, on disk: one safetensors file, replaced in one piece, no pickle."""
+"""Trains one masked autoencoder over a corpus: AdamW, warm-up and cosine, from any step on."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from acquisition.errors import InputError
 from models.training.corpus_windows import CorpusWindows, StepBatch
 from models.training.distributed import World
+from models.training.loop import Report, TrainState, WarmUpCosine, load_state, save_state, train_steps
 from models.training.pretrain_model import MaskedAutoencoder, to_device
 
-_KEY = "state"
-
-
-@dataclass
-class Standing:
-    """How far a run is."""
-
-    step: int = 0  # optimiser steps done
-    seconds: float = 0.0
-    losses: tuple[float, ...] = ()  # mean of each finished epoch
-    epoch_sum: float = 0.0  # of the running epoch's losses
-    epoch_steps: int = 0
-
-
-def save_standing(
-    path: Path,
-    module: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    standing: Standing,
-    settings: dict[str, Any],
-) -> None:
-    """Write weights, optimiser moments and the rest; a crash leaves the file before it."""
-    tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
-    for name, parameter in module.named_parameters():
-        for key, value in optimiser.state.get(parameter, {}).items():
-            tensors[f"optimiser.{key}.{name}"] = torch.as_tensor(value)
-    header = {_KEY: json.dumps({"settings": settings, "standing": vars(standing)})}
-    unfinished = path.with_suffix(".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, unfinished, metadata=header)
-        with unfinished.open("rb+") as file:
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"the run's state cannot be written: {error}", where=str(path)) from error
-
-
-def load_standing(
-    path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, settings: dict[str, Any]
-) -> Standing:
-    """Put weights and moments back and return where the run stood.
-
-    Raises
-    ------
-    InputError
-        The file is damaged, or the run had other settings or another corpus.
-    """
-    remedy = "leave --resume out to begin again"
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = json.loads(file.metadata()[_KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        other = sorted(
-            name
-            for name in {*settings, *state["settings"]}
-            if state["settings"].get(name) != json.loads(json.dumps(settings.get(name)))
-        )
-        standing = Standing(**{**state["standing"], "losses": tuple(state["standing"]["losses"])})
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "expected the state of a run, found damage", where=str(path), remedy=remedy
-        ) from error
-    if other:
-        raise InputError(
-            f"the run that stopped had another {', '.join(other)}",
-            where="--resume",
-            remedy=f"give what it had, or {remedy}",
-        )
-    module.load_state_dict(
-        {n.removeprefix("module."): t for n, t in tensors.items() if n.startswith("module.")}
-    )
-    for name, parameter in module.named_parameters():
-        optimiser.state[parameter] = {
-            key: _moment(tensors, key, name, parameter) for key in ("step", "exp_avg", "exp_avg_sq")
-        }
-    return standing
-
-
-def _moment(tensors: dict[str, Tensor], key: str, name: str, parameter: nn.Parameter) -> Tensor:
-    tensor = tensors[f"optimiser.{key}.{name}"]
-    return tensor if key == "step" else tensor.to(parameter.device)
-
-
-#: Told stage, share done, running loss, and speed in words.
-Report = Callable[[str, float, float, str], None]
-_CLIP_NORM = 1.0
 _AHEAD = 4  # batches that wait in memory
 
 
@@ -128,13 +39,6 @@ class LoopOptions:
     log_every: int = 10  # steps
     checkpoint_every: int = 50  # steps
     compiled: bool = False
-
-    def rate_at(self, step: int, n_steps: int) -> float:
-        """Return the learning rate of a step from 0: linear warm-up, then half a cosine."""
-        n_warm = max(1, round(self.warm_up * n_steps))
-        if step < n_warm:
-            return self.learning_rate * (step + 1) / n_warm
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - n_warm) / max(1, n_steps - n_warm)))
 
 
 @dataclass(frozen=True)
@@ -185,78 +89,63 @@ def run_loop(
         eps=options.eps,
         weight_decay=options.weight_decay,
     )
-    standing = Standing()
+    state = TrainState()
     if resume and state_file.is_file():
-        standing = load_standing(state_file, model, optimiser, settings)
-    step_of = _Step(model, world, options.compiled)
+        state = load_state(state_file, model, optimiser, settings)
     n_steps = options.epochs * windows.batches_a_pass
+    schedule = WarmUpCosine(optimiser, options.learning_rate, n_steps, options.warm_up, state.step)
     meter = _Meter(world, windows.batch)
-    log = _LossLog(folder / "loss.jsonl", stage, standing.step) if world.is_first else None
-    saved = standing.step
-    for batch in _ahead(windows, standing.step, n_steps, world, meter):
-        rate = options.rate_at(standing.step, n_steps)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        optimiser.zero_grad(set_to_none=True)
-        loss = step_of(batch)
-        nn.utils.clip_grad_norm_(parameters, _CLIP_NORM)
-        optimiser.step()
-        meter.step_done(loss)
-        standing.step += 1
-        at_epoch = standing.step % windows.batches_a_pass == 0
-        if standing.step % options.log_every and not at_epoch:
+    log = _LossLog(folder / "loss.jsonl", stage, state.step) if world.is_first else None
+    saved = state.step
+    batches = _ahead(windows, state.step, n_steps, world, meter)
+    loss_of = _Loss(model, world, options.compiled, meter)
+    for _ in train_steps(optimiser, batches, loss_of, clipped=parameters, schedule=schedule):
+        meter.step_done()
+        state.step += 1
+        at_epoch = state.step % windows.batches_a_pass == 0
+        if state.step % options.log_every and not at_epoch:
             continue
-        mean = _settle(standing, meter.take_losses(), at_epoch)
+        mean = state.add(meter.take_losses(), ends_epoch=at_epoch)
         if not math.isfinite(mean):
-            raise InputError(f"the loss is {mean} at step {standing.step}", where=stage, remedy="lower --lr")
+            raise InputError(f"the loss is {mean} at step {state.step}", where=stage, remedy="lower --lr")
         if log is not None:
-            log.write(standing.step, (standing.step - 1) // windows.batches_a_pass, mean, rate, meter)
-        report(stage, standing.step / n_steps, mean, meter.words())
-        if standing.step - saved >= options.checkpoint_every or standing.step == n_steps:
-            saved = standing.step
-            kept = Standing(**{**vars(standing), "seconds": standing.seconds + meter.seconds})
+            rate = schedule.rate_at(state.step - 1)
+            log.write(state.step, (state.step - 1) // windows.batches_a_pass, mean, rate, meter)
+        report(stage, state.step / n_steps, mean, meter.words())
+        if state.step - saved >= options.checkpoint_every or state.step == n_steps:
+            saved = state.step
             if world.is_first:
-                save_standing(state_file, model, optimiser, kept, settings)
+                kept = replace(state, seconds=state.seconds + meter.seconds)
+                save_state(state_file, model, optimiser, kept, settings)
     return Outcome(
-        standing.losses,
-        standing.step,
-        standing.step * windows.batch,
-        standing.seconds + meter.seconds,
+        state.losses,
+        state.step,
+        state.step * windows.batch,
+        state.seconds + meter.seconds,
         meter.windows_s,
         meter.wait_share,
     )
 
 
-def _settle(standing: Standing, losses: list[float], at_epoch: bool) -> float:
-    """Add losses to the epoch's, end it if it is due, and return their mean."""
-    standing.epoch_sum += sum(losses)
-    standing.epoch_steps += len(losses)
-    if at_epoch:
-        standing.losses = (*standing.losses, standing.epoch_sum / standing.epoch_steps)
-        standing.epoch_sum, standing.epoch_steps = 0.0, 0
-    return sum(losses) / len(losses)
+class _Loss:
+    """What one batch's gradients are of, in bf16 on a GPU; the meter is told the whole batch's loss."""
 
-
-class _Step:
-    """Forward and backward of one batch, in bf16 on a GPU."""
-
-    def __init__(self, model: MaskedAutoencoder, world: World, compiled: bool) -> None:
-        self._world = world
+    def __init__(self, model: MaskedAutoencoder, world: World, compiled: bool, meter: _Meter) -> None:
+        self._world, self._meter = world, meter
         self._module = world.data_parallel(model)
         if compiled:
             self._module = torch.compile(self._module)  # type: ignore[assignment]
         self._on_gpu = world.device.type == "cuda"
 
     def __call__(self, batch: StepBatch) -> Tensor:
-        """Return the loss of the whole batch, without gradient, after computing gradients of it."""
         world = self._world
         with torch.autocast(world.device.type, torch.bfloat16, enabled=self._on_gpu):
             squares, count = self._module(*to_device(batch, world.device))
         with torch.no_grad():
             count = world.total(count).clamp(min=1.0)
+        self._meter.losses.append(world.total(squares.detach()) / count)
         # Gradients are averaged over the processes, the loss is a sum over them.
-        (squares * (world.size / count)).backward()
-        return world.total(squares.detach()) / count
+        return squares * (world.size / count)
 
 
 class _Meter:
@@ -268,7 +157,7 @@ class _Meter:
         self._began: float | None = None
         self._waited = 0.0
         self._n_steps = 0
-        self._losses: list[Tensor] = []
+        self.losses: list[Tensor] = []  # they stay on the device until `take_losses`
 
     def waiting(self, get: Callable[[], Any]) -> Any:
         """Return what ``get`` returns, and count how long nothing was computed meanwhile."""
@@ -284,16 +173,15 @@ class _Meter:
         self._waited += (now - start) * (idle_before + idle_after) / 2
         return item
 
-    def step_done(self, loss: Tensor) -> None:
-        """Count a step; its loss stays on the device until `take_losses`."""
-        self._losses.append(loss)
+    def step_done(self) -> None:
+        """Count a step."""
         self._n_steps += 1
         if self._event is not None:
             self._event.record()
 
     def take_losses(self) -> list[float]:
         """Return the losses since the last call; waits for the device."""
-        losses, self._losses = [float(loss) for loss in self._losses], []
+        losses, self.losses = [float(loss) for loss in self.losses], []
         return losses
 
     @property

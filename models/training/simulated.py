@@ -24,7 +24,7 @@ from models.config import ModelConfig, preset
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
 from models.process import keep_freed_memory, process_pool
-from models.training.encoders import Progress, StageOptions, train_encoder
+from models.training.encoders import train_encoder
 from models.training.fusion import (
     best_temperature,
     encode_rows,
@@ -32,6 +32,7 @@ from models.training.fusion import (
     train_fusion,
     train_token_heads,
 )
+from models.training.loop import Progress, StageOptions
 from models.training.simulated_data import Rows, SubjectFeatures, SubjectPlan, load_subject, simulate_subjects
 
 _POLL_S = 0.2

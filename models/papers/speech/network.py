@@ -7,7 +7,7 @@ become one vector by their mean and standard deviation over time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from models.config import AstConfig
 from models.encoders.transformer import AstEncoder
 from models.papers.speech.features import Contours
+from models.training.loop import one_cycle, train_steps
 
 N_MELS = 128
 N_ROWS = N_MELS + 16  # Contours.rows
@@ -216,26 +217,23 @@ def _pretrain(
     size, width = config.encoder.patch_size, config.encoder.width
     n_bands = N_ROWS // size
     rebuild = nn.Linear(width, N_ROWS * size)
-    optimiser, schedule = _optimiser(
-        [*network.encoder.parameters(), *rebuild.parameters()], config, len(clips), config.pretrain_epochs
-    )
-    for _ in range(config.pretrain_epochs):
-        for chosen in _batches(len(clips), config, rng):
-            rows, mask = _draw(clips, chosen, scale, config, rng)
-            n_columns = rows.shape[1] // size
-            rows, mask = rows[:, : n_columns * size], mask[:, : n_columns * size]
-            hidden = torch.rand(len(rows), n_columns, n_bands, generator=rng) < config.hidden_share
-            shown = rows.masked_fill(
-                hidden.repeat_interleave(size, dim=1).repeat_interleave(size, dim=2), 0.0
-            )
-            tokens, valid, _ = network.encoder(shown, mask)  # (B, columns, D)
-            patches = rows.view(len(rows), n_columns, size, n_bands, size).transpose(2, 3).flatten(3)
-            deviation = patches - patches.mean(dim=-1, keepdim=True)
-            target = deviation / (patches.std(dim=-1, keepdim=True) + 0.1)
-            error = (rebuild(tokens).view_as(target) - target).square().mean(dim=-1)  # (B, columns, bands)
-            counted = hidden & valid[..., None]
-            _step((error * counted).sum() / counted.sum().clamp_min(1), network, optimiser, schedule)
-        tick()
+
+    def loss(chosen: Tensor) -> Tensor:
+        rows, mask = _draw(clips, chosen, scale, config, rng)
+        n_columns = rows.shape[1] // size
+        rows, mask = rows[:, : n_columns * size], mask[:, : n_columns * size]
+        hidden = torch.rand(len(rows), n_columns, n_bands, generator=rng) < config.hidden_share
+        shown = rows.masked_fill(hidden.repeat_interleave(size, dim=1).repeat_interleave(size, dim=2), 0.0)
+        tokens, valid, _ = network.encoder(shown, mask)  # (B, columns, D)
+        patches = rows.view(len(rows), n_columns, size, n_bands, size).transpose(2, 3).flatten(3)
+        deviation = patches - patches.mean(dim=-1, keepdim=True)
+        target = deviation / (patches.std(dim=-1, keepdim=True) + 0.1)
+        error = (rebuild(tokens).view_as(target) - target).square().mean(dim=-1)  # (B, columns, bands)
+        counted = hidden & valid[..., None]
+        return (error * counted).sum() / counted.sum().clamp_min(1)
+
+    trained = [*network.encoder.parameters(), *rebuild.parameters()]
+    _train(trained, list(network.parameters()), loss, len(clips), config.pretrain_epochs, config, rng, tick)
 
 
 def _finetune(
@@ -251,48 +249,39 @@ def _finetune(
     """Learn the labels; every class weighs the same."""
     targets = torch.from_numpy(np.asarray(label, dtype=np.int64))
     rarity = 1 / torch.bincount(targets, minlength=n_labels).clamp_min(1).float()
-    optimiser, schedule = _optimiser(list(network.parameters()), config, len(clips), config.epochs)
-    for _ in range(config.epochs):
-        for chosen in _batches(len(clips), config, rng):
-            rows, mask = _draw(clips, chosen, scale, config, rng)
-            loss = F.cross_entropy(
-                network(_spec_augment(rows, config, rng), mask),
-                targets[chosen],
-                weight=rarity / rarity.mean(),
-                label_smoothing=config.label_smoothing,
-            )
-            _step(loss, network, optimiser, schedule)
-        tick()
+
+    def loss(chosen: Tensor) -> Tensor:
+        rows, mask = _draw(clips, chosen, scale, config, rng)
+        return F.cross_entropy(
+            network(_spec_augment(rows, config, rng), mask),
+            targets[chosen],
+            weight=rarity / rarity.mean(),
+            label_smoothing=config.label_smoothing,
+        )
+
+    parameters = list(network.parameters())
+    _train(parameters, parameters, loss, len(clips), config.epochs, config, rng, tick)
 
 
-def _optimiser(
-    parameters: list[nn.Parameter], config: VoiceNetworkConfig, n_clips: int, epochs: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    n_steps = -(-n_clips // config.batch_size) * epochs
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=n_steps, pct_start=0.15
-    )
-    return optimiser, schedule
-
-
-def _step(
-    loss: Tensor,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
+def _train(
+    parameters: list[nn.Parameter],
+    clipped: list[nn.Parameter],
+    loss: Callable[[Tensor], Tensor],
+    n_clips: int,
+    epochs: int,
+    config: VoiceNetworkConfig,
+    rng: torch.Generator,
+    tick: Tick,
 ) -> None:
-    optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimiser.step()
-    schedule.step()
-
-
-def _batches(n_clips: int, config: VoiceNetworkConfig, rng: torch.Generator) -> Iterator[Tensor]:
-    """Yield the clips' indices in random order, in batches of nearly one size."""
-    order = torch.randperm(n_clips, generator=rng)
-    return iter(order.tensor_split(-(-n_clips // config.batch_size)))
+    """Train on the clips' indices in random order, in batches of nearly one size."""
+    n_batches = -(-n_clips // config.batch_size)
+    optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    schedule = one_cycle(optimiser, config.learning_rate, n_batches * epochs)
+    for _ in range(epochs):
+        batches = torch.randperm(n_clips, generator=rng).tensor_split(n_batches)
+        for _ in train_steps(optimiser, batches, loss, clipped=clipped, schedule=schedule):
+            pass
+        tick()
 
 
 def _draw(

@@ -18,7 +18,7 @@ from models.features.config import FeatureConfig
 from models.papers import figures as paper
 from models.papers.eav import EavJob, EavOptions, _Person, reproduce_eav, run_person
 from models.papers.eav_clips import read_clips
-from models.training.encoders import StageOptions
+from models.training.loop import StageOptions
 from models.training.scores import Scores
 from models.training.table_files import write_table
 from models.training.tables import Entry, Row, Table

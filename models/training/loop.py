@@ -1,0 +1,233 @@
+"""The one training loop, its learning-rate schedules, and the state from which a stopped run resumes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from acquisition.errors import ErrorCode, InputError
+
+#: Told stage, share done (0..1) and the running loss.
+Progress = Callable[[str, float, float], None]
+#: Told stage, share done, running loss, and speed in words.
+Report = Callable[[str, float, float, str], None]
+CLIP_NORM = 1.0
+_STATE_KEY = "state"
+
+B = TypeVar("B")
+
+
+class Schedule(Protocol):
+    """Sets the learning rate of the next step; torch's schedulers are such."""
+
+    def step(self) -> None:
+        """Move on by one step."""
+
+
+def train_steps(
+    optimiser: torch.optim.Optimizer,
+    batches: Iterable[B],
+    loss: Callable[[B], Tensor],
+    *,
+    clipped: Iterable[nn.Parameter] = (),
+    schedule: Schedule | None = None,
+) -> Iterator[Tensor]:
+    """Take an optimiser step a batch and yield its loss, detached.
+
+    The caller's ``for`` reports progress, keeps states, and stops early by leaving the loop.
+
+    Parameters
+    ----------
+    batches : iterable
+        Whatever ``loss`` takes; it is asked for a batch only when the step before is done.
+    loss : callable
+        Returns the scalar whose gradient is taken.
+    clipped : iterable of Parameter
+        Their gradients are clipped to a norm of `CLIP_NORM` together.
+    """
+    clipped = list(clipped)
+    for batch in batches:
+        optimiser.zero_grad()
+        value = loss(batch)
+        value.backward()
+        if clipped:
+            nn.utils.clip_grad_norm_(clipped, CLIP_NORM)
+        optimiser.step()
+        if schedule is not None:
+            schedule.step()
+        yield value.detach()
+
+
+def one_cycle(optimiser: torch.optim.Optimizer, peak: float, n_steps: int) -> Schedule:
+    """Return a one-cycle schedule (Smith and Topin 2018) that rises over the first 15 % of the steps."""
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, peak, total_steps=n_steps, pct_start=0.15)
+
+
+class WarmUpCosine:
+    """Linear warm-up, then half a cosine: a function of the step alone, so that a run resumes at any."""
+
+    def __init__(
+        self, optimiser: torch.optim.Optimizer, peak: float, n_steps: int, warm_up: float, step: int = 0
+    ) -> None:
+        self._optimiser, self._peak, self._n_steps, self._step = optimiser, peak, n_steps, step
+        self._n_warm = max(1, round(warm_up * n_steps))
+        self._apply()
+
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        if step < self._n_warm:
+            return self._peak * (step + 1) / self._n_warm
+        n_left = max(1, self._n_steps - self._n_warm)
+        return self._peak * 0.5 * (1 + math.cos(math.pi * (step - self._n_warm) / n_left))
+
+    def step(self) -> None:
+        """Move on by one step."""
+        self._step += 1
+        self._apply()
+
+    def _apply(self) -> None:
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.rate_at(self._step)
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """Optimiser settings of one stage."""
+
+    epochs: float
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.05
+
+
+def train_stage(
+    parameters: list[nn.Parameter],
+    loss: Callable[[NDArray[np.intp]], Tensor],
+    usable: NDArray[np.intp],
+    options: StageOptions,
+    rng: np.random.Generator,
+    progress: Callable[[float, float], None] = lambda share, loss: None,
+) -> None:
+    """Run AdamW with a one-cycle learning rate over shuffled batches of row indices."""
+    batches = list(_shuffled(usable, options, rng))
+    optimiser = torch.optim.AdamW(parameters, options.learning_rate, weight_decay=options.weight_decay)
+    schedule = one_cycle(optimiser, options.learning_rate, len(batches) + 1)
+    running = float("nan")
+    steps = train_steps(optimiser, batches, loss, clipped=parameters, schedule=schedule)
+    for done, value in enumerate(steps, start=1):
+        running = value.item() if np.isnan(running) else 0.95 * running + 0.05 * value.item()
+        progress(done / len(batches), running)
+
+
+def _shuffled(
+    usable: NDArray[np.intp], options: StageOptions, rng: np.random.Generator
+) -> Iterator[NDArray[np.intp]]:
+    """Yield shuffled batches for ``options.epochs`` passes; the last pass may be a part."""
+    n_left = round(options.epochs * len(usable))
+    while n_left > 0:
+        order = rng.permutation(usable)[:n_left]
+        n_left -= len(order)
+        for start in range(0, len(order), options.batch_size):
+            batch = order[start : start + options.batch_size]
+            if len(batch) > 1:  # BatchNorm needs two
+                yield batch
+
+
+@dataclass
+class TrainState:
+    """How far a run is."""
+
+    step: int = 0  # optimiser steps done
+    seconds: float = 0.0
+    losses: tuple[float, ...] = ()  # mean of each finished epoch
+    epoch_sum: float = 0.0  # of the running epoch's losses
+    epoch_steps: int = 0
+
+    def add(self, losses: list[float], *, ends_epoch: bool) -> float:
+        """Add losses to the running epoch's, end it if it is due, and return their mean."""
+        self.epoch_sum += sum(losses)
+        self.epoch_steps += len(losses)
+        if ends_epoch:
+            self.losses = (*self.losses, self.epoch_sum / self.epoch_steps)
+            self.epoch_sum, self.epoch_steps = 0.0, 0
+        return sum(losses) / len(losses)
+
+
+def save_state(
+    path: Path,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    state: TrainState,
+    settings: dict[str, Any],
+) -> None:
+    """Write weights, moments and progress as one safetensors file; a crash leaves the one before."""
+    tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
+    for name, parameter in module.named_parameters():
+        for key, value in optimiser.state.get(parameter, {}).items():
+            tensors[f"optimiser.{key}.{name}"] = torch.as_tensor(value)
+    header = {_STATE_KEY: json.dumps({"settings": settings, "standing": vars(state)})}
+    unfinished = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, unfinished, metadata=header)
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"the run's state cannot be written: {error}", where=str(path), code=ErrorCode.FILE
+        ) from error
+
+
+def load_state(
+    path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, settings: dict[str, Any]
+) -> TrainState:
+    """Put weights and moments back and return how far the run was.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or the run had other settings or another corpus.
+    """
+    remedy = "leave --resume out to begin again"
+    try:
+        with safe_open(path, framework="pt") as file:
+            kept = json.loads(file.metadata()[_STATE_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        other = sorted(
+            name
+            for name in {*settings, *kept["settings"]}
+            if kept["settings"].get(name) != json.loads(json.dumps(settings.get(name)))
+        )
+        state = TrainState(**{**kept["standing"], "losses": tuple(kept["standing"]["losses"])})
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "expected the state of a run, found damage", where=str(path), remedy=remedy, code=ErrorCode.FILE
+        ) from error
+    if other:
+        raise InputError(
+            f"the run that stopped had another {', '.join(other)}",
+            where="--resume",
+            remedy=f"give what it had, or {remedy}",
+        )
+    module.load_state_dict(
+        {n.removeprefix("module."): t for n, t in tensors.items() if n.startswith("module.")}
+    )
+    for name, parameter in module.named_parameters():
+        moments = {key: tensors[f"optimiser.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+        optimiser.state[parameter] = {
+            key: tensor if key == "step" else tensor.to(parameter.device) for key, tensor in moments.items()
+        }
+    return state
