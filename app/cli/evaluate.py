@@ -319,7 +319,7 @@ def _evaluate_simulated(
     model: Path, subjects: int, trials: int, trial_s: float, difficulty: str, jobs: int
 ) -> dict[str, Any]:
     from models.checkpoint import load_checkpoint
-    from models.training.evaluate_simulated import EvaluationOptions, evaluate_simulated
+    from models.training.simulated import EvaluationOptions, evaluate_simulated
 
     checkpoint = load_checkpoint(model)
     options = EvaluationOptions(subjects, trials, trial_s, difficulty_value(difficulty), jobs)
@@ -339,7 +339,7 @@ def _trial_test(
 ) -> TrialTest:
     from models.checkpoint import load_config
     from models.training.evaluate_trials import TrialTest
-    from models.training.protocols import LabelledSource
+    from models.training.sources import LabelledSource
 
     if model is None:
         raise InputError(
@@ -353,7 +353,7 @@ def _trial_test(
 
 def _evaluate_trials(test: TrialTest, out: Path | None, as_json: bool) -> None:
     from models.training.evaluate_trials import evaluate_trials
-    from models.training.table_files import write_table
+    from models.training.tables import write_table
 
     if out is not None:
         check_writable(out)

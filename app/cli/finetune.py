@@ -61,8 +61,8 @@ def command_line(context: typer.Context) -> str:
 if TYPE_CHECKING:
     from app.cli.finetune_task import FinetuneTask
     from models.datasets.trials import Excluded, Trial
+    from models.training.evaluate_trials import ScoreReport
     from models.training.finetune import Finetuned
-    from models.training.finetune_report import Report
     from models.training.provenance import TrainingRecord
 
 
@@ -86,7 +86,7 @@ class _Trained:
     """What came of a task."""
 
     model: Finetuned
-    report: Report | None  # None where no figure is honest
+    report: ScoreReport | None  # None where no figure is honest
     trained_on: str
     record: TrainingRecord  # of all that trained the model
     excluded: list[Excluded]
@@ -183,7 +183,7 @@ def finetune(
     """
     from app.cli.finetune_task import Beginning, FinetuneTask
     from models.training.finetune_config import FinetuneOptions
-    from models.training.protocols import LabelledSource, Labels
+    from models.training.sources import LabelledSource, Labels
 
     _check_one_beginning(model, out, from_scratch=from_scratch)
     kind, path = _one_of({"seed-iv": seed_iv, "seed-v": seed_v, "eav": eav, "xdf": xdf, "raw": raw})
@@ -264,8 +264,8 @@ def _one_of(folders: dict[str, Path | None]) -> tuple[str, Path]:
 
 
 def _train(task: FinetuneTask) -> _Trained:
-    from models.training.protocols import missing_classes
     from models.training.provenance import record_of_labels, record_of_recordings
+    from models.training.sources import missing_classes
 
     trials, excluded = task.trials()
     task = task.fitted_to(trials)
@@ -294,11 +294,11 @@ def _train(task: FinetuneTask) -> _Trained:
 
 def _judged_on_test(
     task: FinetuneTask, trials: list[Trial], trained_on: str, bars: StageBars
-) -> tuple[Finetuned, Report, list[Trial]]:
+) -> tuple[Finetuned, ScoreReport, list[Trial]]:
     """Return the model, its report on the published split's test trials, and what it was trained on."""
     from models.datasets.splits import published_split
+    from models.training.evaluate_trials import report_on_test
     from models.training.finetune import finetune as train
-    from models.training.finetune_report import report_on_test
 
     training, test = published_split(trials, shortened=task.generated)
     chosen = task.labels.choose(training, task.options.n_steps)
@@ -311,13 +311,13 @@ def _judged_on_test(
 
 def _cross_validated(
     task: FinetuneTask, trials: list[Trial], trained_on: str, bars: StageBars
-) -> tuple[Finetuned, Report | None, list[Trial]]:
+) -> tuple[Finetuned, ScoreReport | None, list[Trial]]:
     """Return the model of all trials, a report of models that lacked some, and what it was trained on.
 
     There is no report where training goes on: the classifier may know all of the trials.
     """
+    from models.training.evaluate_trials import report_by_cross_validation
     from models.training.finetune import finetune as train
-    from models.training.finetune_report import report_by_cross_validation
 
     chosen, encoders = task.labels.choose(trials, task.options.n_steps), task.begins.encoders
     report = None
@@ -330,7 +330,7 @@ def _cross_validated(
 def _save(task: FinetuneTask, trained: _Trained) -> str:
     """Write the model's folder and return the checksum of the weights."""
     from models.checkpoint import save_checkpoint
-    from models.training.finetune_report import finetuned_card
+    from models.training.evaluate_trials import finetuned_card
     from models.training.provenance import write_record
 
     model = trained.model
@@ -341,7 +341,7 @@ def _save(task: FinetuneTask, trained: _Trained) -> str:
 
 
 def _say(task: FinetuneTask, trained: _Trained, sha256: str) -> None:
-    from models.training.finetune_report import NO_FIGURES
+    from models.training.evaluate_trials import NO_FIGURES
 
     model, report, marks = trained.model, trained.report, task.marks()
     print(f"{task.out}: {trained.trained_on}, sha256 {sha256[:16]}" + (f" [{marks}]" if marks else ""))
@@ -357,7 +357,7 @@ def _say(task: FinetuneTask, trained: _Trained, sha256: str) -> None:
 
 
 def _result(task: FinetuneTask, trained: _Trained, sha256: str) -> dict[str, Any]:
-    from models.training.finetune_report import NO_FIGURES
+    from models.training.evaluate_trials import NO_FIGURES
 
     model, report = trained.model, trained.report
     figures: dict[str, Any] = report.to_dict() if report else {"protocol": NO_FIGURES}

@@ -14,8 +14,8 @@ from models.training.finetune_config import (
     check_base,
     seen_without_labels,
 )
-from models.training.protocols import LabelledSource, Labels
 from models.training.provenance import TrainingRecord, read_record
+from models.training.sources import LabelledSource, Labels
 
 
 @dataclass(frozen=True, kw_only=True)

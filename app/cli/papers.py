@@ -168,7 +168,7 @@ def reproduce(
 
       affectscope reproduce eav EAV --table 1 --figure 2 --out eav-table
     """
-    from models.training.table_files import write_table
+    from models.training.tables import write_table
 
     if table is None and figure is None:
         raise InputError("expected a table", where="--table", remedy="give --table 1")

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 def show_table(table: Table) -> None:
     """Print the table: protocol, figures, sentences on them."""
-    from models.training.table_files import short_cells
-    from models.training.tables import INTERVALS
+    from models.training.tables import INTERVALS, short_cells
 
     console = make_console()
     title = " - ".join(part for part in (table.title, table.marks()) if part)
@@ -39,7 +38,7 @@ def show_table(table: Table) -> None:
 
 def show_confusion(table: Table) -> None:
     """Print which class the first row's model took for which, counted in trials."""
-    from models.training.table_files import confusion_cells
+    from models.training.tables import confusion_cells
 
     title = f"trials of each class (rows) by answer: {table.rows[0].name}"
     print_cells(make_console(), title, *confusion_cells(table))

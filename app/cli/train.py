@@ -209,11 +209,10 @@ def pretrain(
     """
     from app.cli.screen import StageBars, check_model_folder
     from app.model_loading import choose_device
-    from models.training.corpus_sources import Source
-    from models.training.distributed import joined_world
     from models.training.pretrain import PretrainOptions
     from models.training.pretrain import pretrain as run
-    from models.training.pretrain_loop import LoopOptions
+    from models.training.pretrain_loop import LoopOptions, joined_world
+    from models.training.sources import Source
 
     given = {"seed-iv": seed_iv, "seed-v": seed_v, "eav": eav, "xdf": xdf, "raw": raw}
     if montage is not None and not (xdf or raw):

@@ -23,7 +23,7 @@ class MaskedBatchNorm(nn.Module):
     ----------
     total : callable, optional
         Sums a tensor over the processes of a data-parallel training, with gradient, so that statistics are
-        those of the whole batch: `models.training.distributed.World.total`.
+        those of the whole batch: `models.training.pretrain_loop.World.total`.
     """
 
     running_mean: Tensor

@@ -25,14 +25,12 @@ from models.datasets.make.seed_iv import make_seed_iv
 from models.datasets.trials import Excluded
 from models.papers.jobs import Job, jobs_of, run_here_or_there, run_job
 from models.papers.settings import TEN_TRIALS, Setting
-from models.training.corpus_sources import Source
-from models.training.distributed import joined_world
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
-from models.training.pretrain_loop import LoopOptions
-from models.training.protocols import LabelledSource
+from models.training.pretrain_loop import LoopOptions, joined_world
 from models.training.scores import t_interval
+from models.training.sources import LabelledSource, Source
 
 #: Fixed before anything was run; settings were chosen on the set of seed 7.
 SEEDS = (101, 102, 103, 104, 105)

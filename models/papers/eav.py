@@ -25,7 +25,7 @@ from models.datasets.splits import coverage, eav_split
 from models.datasets.trials import Excluded
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg
-from models.papers import figures as paper
+from models.papers import settings as paper
 from models.papers.eav_clips import ClipBatches, read_clips
 from models.papers.eav_network import HEAD, EavNetwork, PersonModel, origin_words, save_person
 from models.papers.jobs import FIT_ERRORS, in_words, run_here_or_there

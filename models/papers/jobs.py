@@ -17,11 +17,11 @@ from models.datasets.trials import Excluded, Trial, WindowSet, cut_windows, step
 from models.papers.baselines import BASELINES
 from models.papers.settings import Setting
 from models.process import end_with_parent
+from models.training.evaluate_trials import only
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
-from models.training.finetune_report import only
-from models.training.protocols import missing_classes
 from models.training.scores import Predictions, Scores, per_trial, score
+from models.training.sources import missing_classes
 
 J = TypeVar("J")
 R = TypeVar("R")

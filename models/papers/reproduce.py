@@ -14,13 +14,11 @@ from models.datasets.make.person import load_oracle
 from models.datasets.trials import Excluded, Trial
 from models.papers.jobs import Outcome, jobs_of, run_here_or_there, run_job
 from models.papers.settings import Setting, settings_of
-from models.training.corpus_sources import Source
-from models.training.distributed import joined_world
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
-from models.training.pretrain_loop import LoopOptions
-from models.training.protocols import LabelledSource
+from models.training.pretrain_loop import LoopOptions, joined_world
+from models.training.sources import LabelledSource, Source
 from models.training.tables import Entry, Row, Table
 
 QUICK_SUBJECTS, QUICK_SESSIONS = 2, 1

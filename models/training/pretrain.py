@@ -22,14 +22,12 @@ from models.features.config import FeatureConfig
 from models.network import FusionNetwork
 from models.normalise import EegScale, EyeScale, Normaliser
 from models.process import keep_freed_memory
-from models.training.corpus import Entry, fit_eeg_scale, fit_eye_scale
-from models.training.corpus_sources import Corpus, Source, kind_of_features, open_corpus
-from models.training.corpus_windows import CorpusWindows
-from models.training.distributed import World
+from models.training.corpus import CorpusWindows, Entry, fit_eeg_scale, fit_eye_scale
 from models.training.loop import Report
-from models.training.pretrain_loop import LoopOptions, Outcome, run_loop
+from models.training.pretrain_loop import LoopOptions, Outcome, World, run_loop
 from models.training.pretrain_model import MaskedAutoencoder
 from models.training.provenance import TrainingRecord, record_of_recordings, write_record
+from models.training.sources import Corpus, Source, kind_of_features, open_corpus
 
 _NAMES = {"eeg": "EEG", "eye": "eye features"}
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.encoders.mv_sstma import MvSstmaDecoder, MvSstmaEncoder, random_channel_mask
 from models.normalise import EegScale, EyeScale
-from models.training.corpus_windows import StepBatch
+from models.training.corpus import StepBatch
 
 
 class MaskedAutoencoder(nn.Module):

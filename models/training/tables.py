@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from acquisition.errors import InputError
 from models.datasets.trials import Excluded
 from models.training.scores import Scores, Summary, summarise, t_interval, wilson_interval
 
@@ -210,3 +215,227 @@ def _subject(row: Row, entry: Entry) -> dict[str, Any]:
         "classes_seen": entry.classes_seen,
         "paper_accuracy": entry.paper_accuracy,
     }
+
+
+if TYPE_CHECKING:
+    pass
+
+_OURS, _PAPER, _TRIALS = "#3b6ea8", "#b9b9b9", "#333333"
+_SERIES = ("#3b6ea8", "#d98b3a", "#5d9e62", "#8a5fa8", "#a84b4b", "#7a6a55")
+
+
+def draw_table(table: Table, path: Path) -> None:
+    """Write a PNG of each row's accuracy: bars per window with the paper's beside, dots per trial, chance."""
+    figure, axes = _figure(8.0, 1.4 + 0.42 * len(table.rows))
+    for at, row in enumerate(table.rows):
+        summary = row.accuracy()
+        axes.barh(at, 100 * summary.mean, 0.4, color=_OURS, xerr=100 * summary.sd if summary.sd else None)
+        by_trial, ends = 100 * row.accuracy(True).mean, [100 * end for end in row.trial_interval()]
+        reach = [[max(0.0, by_trial - ends[0])], [max(0.0, ends[1] - by_trial)]]
+        axes.errorbar(by_trial, at - 0.3, xerr=reach, fmt="o", color=_TRIALS, markersize=3, linewidth=1)
+        if row.paper is not None:
+            axes.barh(at + 0.4, row.paper[0], 0.32, color=_PAPER, xerr=row.paper[1])
+    axes.axvline(100 * table.chance, color=_TRIALS, linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(table.rows)), [row.name for row in table.rows], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    paper = "; grey: the paper" if table.has_paper else ""
+    axes.set_xlabel(
+        f"accuracy, %. Bars: per {_units(table)}, mean and SD over people{paper}\n"
+        "dots: per trial, 95 % interval; dashed: always the most frequent class",
+        fontsize=8,
+    )
+    _save(figure, axes, table, path)
+
+
+def draw_subjects(table: Table, path: Path) -> None:
+    """Write a PNG of every person's accuracy by model: the EAV paper's Figure 2.
+
+    Where the paper has figures by person they stand beside ours, in a lighter shade.
+    """
+    people = sorted({entry.subject for row in table.rows for entry in row.entries}, key=int)
+    has_paper = any(e.paper_accuracy is not None for row in table.rows for e in row.entries)
+    width = (0.4 if has_paper else 0.8) / len(table.rows)
+    figure, axes = _figure(max(6.0, 1.5 + 0.35 * len(people) * len(table.rows) / 2), 4.0)
+    for number, row in enumerate(table.rows):
+        ours = {entry.subject: 100 * row.scores(entry).accuracy for entry in row.entries}
+        theirs = {e.subject: 100 * e.paper_accuracy for e in row.entries if e.paper_accuracy is not None}
+        place = (2 * number if has_paper else number) + 0.5
+        for shift, bars, label, alpha in (
+            (0, ours, row.model, 1.0),
+            (1, theirs, f"{row.model}: paper", 0.45),
+        ):
+            if bars:
+                places = [people.index(subject) + (place + shift) * width - 0.4 for subject in bars]
+                colour = _SERIES[number % len(_SERIES)]
+                axes.bar(places, list(bars.values()), width, label=label, color=colour, alpha=alpha)
+    axes.axhline(100 * table.chance, color=_TRIALS, linestyle="--", linewidth=1, label="most frequent class")
+    axes.set_xticks(range(len(people)), people, fontsize=7)
+    axes.set_ylim(0, 100)
+    axes.set_xlabel("person")
+    axes.set_ylabel(f"accuracy per {_units(table)}, %")
+    axes.legend(fontsize=7, ncols=2)
+    _save(figure, axes, table, path)
+
+
+def _units(table: Table) -> str:
+    return " or ".join(dict.fromkeys([table.unit, *(row.unit for row in table.rows)]))
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # no display, no global state
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _save(figure: Any, axes: Any, table: Table, path: Path) -> None:
+    figure.suptitle("\n".join(part for part in (table.title, table.marks()) if part), fontsize=9)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.savefig(path, dpi=130)
+
+
+CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE = "table.csv", "table.json", "table.md", "table.png"
+CONFUSION_FILE = "confusion.csv"
+_CONFUSION_COLUMNS = ("model", "unit", "subject", "session", "class", "answer", "n")
+_HEADER = (
+    "model", "pre-trained", "labels", "mask", "% per trial [95 %]", "chance", "accuracy % (SD)",
+    "paper % (SD)", "sessions pooled", "balanced", "macro-F1", "NLL", "ECE", "people",
+)  # fmt: skip
+
+
+def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list[Path]:
+    """Write two CSV files, JSON, the table in words and a bar plot; returns their paths.
+
+    ``by_subject`` draws every person's bars in place of the means.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+
+    paths = [folder / name for name in (CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE, CONFUSION_FILE)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with paths[0].open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(_csv_row(table, table.rows[0])))
+            writer.writeheader()
+            writer.writerows(_csv_row(table, row) for row in table.rows)
+        paths[1].write_text(json.dumps(table.to_dict(), indent=2) + "\n", encoding="utf-8")
+        paths[2].write_text(table_words(table), encoding="utf-8")
+        (draw_subjects if by_subject else draw_table)(table, paths[3])
+        _write_confusions(table, paths[4])
+    except OSError as error:
+        raise InputError(
+            f"the folder cannot be written: {error.strerror}", where=f"--out {folder}", remedy="name another"
+        ) from error
+    return paths
+
+
+def table_words(table: Table) -> str:
+    """Return the table as Markdown, with what differs from the paper."""
+    lines = [f"# {table.title}", "", *([f"**{table.marks()}**", ""] if table.marks() else [])]
+    cells = [_cells(row) for row in table.rows]
+    lines += [f"{table.protocol}; {INTERVALS}", "", *_markdown(*_without_empty(_HEADER, cells))]
+    lines += ["", f"accuracy, balanced accuracy, macro-F1, NLL and ECE: per {table.unit}, mean of sessions"]
+    differs = [("What differs from the paper", table.differs)] if table.differs or table.has_paper else []
+    for heading, sentences in (
+        *differs,
+        ("Classes and notes", table.notes),
+        ("Left out", [f"subject {entry.subject}: {entry.why}" for entry in table.excluded]),
+    ):
+        lines += ["", f"## {heading}", *(f"- {sentence}" for sentence in sentences or ["nothing"])]
+    lines += ["", f"## Trials of each class (rows) by answer: {table.rows[0].name}", ""]
+    return "\n".join([*lines, *_markdown(*confusion_cells(table)), ""])
+
+
+def short_cells(table: Table) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return header and rows that a terminal has room for."""
+    names = ("paper % (SD)",) if table.has_paper else ("balanced", "macro-F1", "NLL", "ECE")
+    wanted = ("% per trial [95 %]", "chance", "accuracy % (SD)", *names, "people")
+    picks = [_HEADER.index(name) for name in wanted]
+    short = {"accuracy % (SD)": f"% per {table.unit} (SD)", "paper % (SD)": "paper (SD)"}
+    header = ("model", *(short.get(name, name) for name in wanted))
+    return header, [(row.name, *(_cells(row)[at] for at in picks)) for row in table.rows]
+
+
+def confusion_cells(table: Table) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return header and rows of the first row's trials: classes by answers."""
+    counts = table.rows[0].confusion("trial")
+    rows = [(name, *map(str, line)) for name, line in zip(table.label_names, counts, strict=True)]
+    return ("", *table.label_names), rows
+
+
+def _csv_row(table: Table, row: Row) -> dict[str, Any]:
+    by_trial, summary, (low, high) = row.accuracy(True), row.accuracy(), row.trial_interval()
+    return row.to_dict() | {
+        "n_subjects": summary.n_subjects,
+        "n_sessions": summary.n_sessions,
+        "pooled_mean": summary.pooled_mean,
+        "pooled_sd": summary.pooled_sd,
+        "trial_mean": by_trial.mean,
+        "trial_sd": by_trial.sd,
+        "trial_low": low,
+        "trial_high": high,
+        "chance": row.chance,
+        **{key: mean_of(row, key) for key in ("balanced_accuracy", "macro_f1", "nll", "ece")},
+        "marks": table.marks(),
+    }
+
+
+def _cells(row: Row) -> list[str]:
+    """Return a row in words; figures in per cent."""
+    summary, by_trial, (low, high) = row.accuracy(), row.accuracy(True), row.trial_interval()
+    paper_mean, paper_sd = shares(row.paper)
+    return [
+        row.model,
+        "yes" if row.pretrained else "",
+        row.labels,
+        f"{row.mask:.0%}" if row.mask else "",
+        f"{100 * by_trial.mean:.1f} [{100 * low:.0f}, {100 * high:.0f}]",
+        f"{100 * row.chance:.0f}",
+        _percent(summary.mean, summary.sd),
+        "" if paper_mean is None else _percent(paper_mean, paper_sd),
+        _percent(summary.pooled_mean, summary.pooled_sd),
+        f"{100 * mean_of(row, 'balanced_accuracy'):.1f}",
+        f"{mean_of(row, 'macro_f1'):.2f}",
+        f"{mean_of(row, 'nll'):.2f}",
+        f"{mean_of(row, 'ece'):.2f}",
+        str(summary.n_subjects),
+    ]
+
+
+def _percent(mean: float, sd: float | None) -> str:
+    return f"{100 * mean:.1f}" + ("" if sd is None else f" ({100 * sd:.1f})")
+
+
+def _write_confusions(table: Table, path: Path) -> None:
+    """Write every person's counts as a long table: one line a class and answer."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_CONFUSION_COLUMNS)
+        for row in table.rows:
+            for entry in row.entries:
+                for unit in row.units:
+                    scores = entry.trial if unit == "trial" else row.scores(entry)
+                    for name, counts in zip(table.label_names, scores.confusion, strict=True):
+                        for answer, n in zip(table.label_names, counts, strict=True):
+                            place = (row.name, unit, entry.subject, entry.session)
+                            writer.writerow((*place, name, answer, int(n)))
+
+
+def _without_empty(
+    header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[Sequence[str], list[list[str]]]:
+    """Return the columns in which any row holds something."""
+    kept = [at for at in range(len(header)) if any(row[at] for row in rows)]
+    return [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(cells) + " |" for cells in lines]

@@ -9,9 +9,15 @@ import torch
 from acquisition.types import MODALITIES
 from models.checkpoint import load_checkpoint
 from models.features.config import FeatureConfig
-from models.training.evaluate_simulated import CAPS, EvaluationOptions, evaluate_simulated
 from models.training.scores import wilson_interval
-from models.training.simulated import FIRST_EVALUATION_SEED, TrainingOptions, train_simulated
+from models.training.simulated import (
+    CAPS,
+    FIRST_EVALUATION_SEED,
+    EvaluationOptions,
+    TrainingOptions,
+    evaluate_simulated,
+    train_simulated,
+)
 from models.training.simulated_data import Augment, SubjectPlan, simulate_subject, thinned
 
 OPTIONS = TrainingOptions(n_subjects=6, n_validation=2, n_trials=5, trial_s=10.0, epochs_scale=0.1)

@@ -10,7 +10,7 @@ import pytest
 from acquisition.errors import InputError
 from acquisition.simulator.subject import EMOTIONS
 from models.checkpoint import load_checkpoint
-from models.training.evaluate_simulated import EvaluationOptions, check_simulated, evaluate_simulated
+from models.training.simulated import EvaluationOptions, check_simulated, evaluate_simulated
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ from models.training.evaluate_trials import evaluate_trials as evaluate_with_pro
 from models.training.finetune import finetune
 from models.training.finetune_config import FinetuneOptions
 from models.training.finetune_tokens import TrialClassifier
-from models.training.protocols import LabelledSource
 from models.training.provenance import (
     RECORD_FILE,
     SeenSession,
@@ -36,8 +35,8 @@ from models.training.provenance import (
     write_record,
 )
 from models.training.scores import per_trial, score, wilson_interval
-from models.training.table_files import write_table
-from models.training.tables import Table
+from models.training.sources import LabelledSource
+from models.training.tables import Table, write_table
 from models.training.trial_tensors import TrialTensors, cut_for
 
 QUICK = FinetuneOptions(few_epochs=2, stop_early=False, dcca=False)

@@ -16,7 +16,7 @@ from models.normalise import Normaliser
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.finetune_tokens import FrozenTokens, Tokens, encode
-from models.training.protocols import LabelledSource, Labels, missing_classes
+from models.training.sources import LabelledSource, Labels, missing_classes
 from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
 
 LABELS = ("sad", "happy")

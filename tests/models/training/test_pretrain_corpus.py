@@ -15,9 +15,16 @@ from acquisition.montage import SEED_CH_NAMES
 from models.datasets.trials import Excluded, Trial
 from models.features.config import FeatureConfig
 from models.normalise import fit_eeg, fit_eye
-from models.training.corpus import Cached, cached, fit_eeg_scale, fit_eye_scale
-from models.training.corpus_sources import Source, kind_of_features, open_corpus
-from models.training.corpus_windows import CorpusWindows, shuffled, uniform
+from models.training.corpus import (
+    Cached,
+    CorpusWindows,
+    cached,
+    fit_eeg_scale,
+    fit_eye_scale,
+    shuffled,
+    uniform,
+)
+from models.training.sources import Source, kind_of_features, open_corpus
 
 CHANNELS = ("F3", "F4", "CZ", "O1")
 

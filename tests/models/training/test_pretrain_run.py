@@ -22,12 +22,11 @@ from models.checkpoint import load_checkpoint, load_config
 from models.config import MvSstmaConfig
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.normalise import EegScale
-from models.training.corpus_sources import Source
-from models.training.corpus_windows import uniform
-from models.training.distributed import World
+from models.training.corpus import uniform
 from models.training.pretrain import PretrainOptions, pretrain
-from models.training.pretrain_loop import LoopOptions
+from models.training.pretrain_loop import LoopOptions, World
 from models.training.pretrain_model import MaskedAutoencoder
+from models.training.sources import Source
 
 CHANNELS = ["F3", "F4", "C3", "C4", "O1", "O2"]
 PROJECT = Path(__file__).parents[3]

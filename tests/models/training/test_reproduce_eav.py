@@ -15,13 +15,12 @@ from models.datasets.make.eav import make_eav
 from models.datasets.make.options import MakeOptions
 from models.decoder import Decoder
 from models.features.config import FeatureConfig
-from models.papers import figures as paper
+from models.papers import settings as paper
 from models.papers.eav import EavJob, EavOptions, _Person, reproduce_eav, run_person
 from models.papers.eav_clips import read_clips
 from models.training.loop import StageOptions
 from models.training.scores import Scores
-from models.training.table_files import write_table
-from models.training.tables import Entry, Row, Table
+from models.training.tables import Entry, Row, Table, write_table
 
 ROWS = ["Vision", "Audio", "EEG", "Multimodal", "Vision, per frame", "Multimodal, per frame"]
 N_TEST = 5  # clips: one a class
@@ -104,7 +103,7 @@ def test_people_of_the_real_set_have_the_papers_figure(folder, tmp_path):
 
 
 def test_figure_2_has_the_papers_bars_beside_ours_where_there_are_some(tmp_path, monkeypatch):
-    from models.training import table_files as table_plot
+    from models.training import tables as table_plot
 
     drawn = []
     monkeypatch.setattr(table_plot, "_save", lambda figure, axes, table, path: drawn.append(axes))

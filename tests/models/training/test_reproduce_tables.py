@@ -21,14 +21,13 @@ from models.datasets.seed_v import LABELS, TRIAL_LABELS
 from models.datasets.trials import Excluded, Trial
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
-from models.papers import figures as paper
+from models.papers import settings as paper
 from models.papers.jobs import Job, run_job
 from models.papers.reproduce import ReproduceOptions, reproduce
 from models.papers.settings import TEN_TRIALS, TWO_A_CLASS, settings_of
 from models.training.finetune_config import FinetuneOptions
 from models.training.scores import Scores, wilson_interval
-from models.training.table_files import write_table
-from models.training.tables import Entry, Row
+from models.training.tables import Entry, Row, write_table
 
 ROW = {"model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd"}
 SUBJECT = {
