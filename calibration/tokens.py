@@ -25,7 +25,16 @@ from models.config import ModelConfig
 from models.features.gaze import LONG_EYE_FEATURES
 from models.network import FusionNetwork
 from models.normalise import EegScale, EyeScale, Normaliser
-from models.window_batch import NetworkInput, fill_from_other_steps, majority_usable
+from models.window_batch import (
+    NetworkInput,
+    Part,
+    batch_of,
+    eeg_part,
+    eye_part,
+    face_part,
+    present_in,
+    voice_part,
+)
 
 ORIGIN = "profile"
 
@@ -107,7 +116,19 @@ def _nanmean(values: Tensor) -> Tensor:
 
 
 _BATCH = 64  # one size, because it changes the last bits
-_Held = tuple[dict[str, Tensor], Tensor]
+
+
+class _Steps(NamedTuple):
+    """Raw features of the steps of n windows, as `models.window_batch.normalised_steps` takes them."""
+
+    values: Tensor
+    usable: Tensor
+    step_mask: Tensor
+
+    def at(self, windows: Tensor | slice) -> _Steps:
+        return _Steps(*(tensor[windows] for tensor in self))
+
+
 _NORMALISED = ("eeg", "eye")  # their tokens depend on the normaliser
 
 
@@ -151,12 +172,17 @@ class TrialWindows:
         rows, self._begin, self.trial = self._windows(trials, every_s)
         self._run, self.t_end = table.run[rows], table.t_end[rows]
         self._positions = torch.from_numpy(table.positions if len(table.positions) else np.zeros(1, np.int64))
-        found = (self._eeg(), self._eye(), self._face(), self._voice(rows))
-        present = torch.stack([there for _, there in found], dim=1)
+        self._eeg, self._eye = self._eeg_steps(), self._eye_steps()
+        self._face, has_frames = self._face_tokens()
+        self._voice, has_clip = self._voice_tokens(rows)
+        enough = (self._enough(self._eeg), self._enough(self._eye), has_frames, has_clip)
+        present = torch.stack(enough, dim=1) & present_in(self._batch(Normaliser(), slice(None)), config)
         kept = present.any(dim=1)
-        self.present = present[kept]
+        self.present, self._eeg, self._eye = present[kept], self._eeg.at(kept), self._eye.at(kept)
         self.trial, self.t_end = self.trial[kept.numpy()], self.t_end[kept.numpy()]
-        self._held = {name: values[kept] for held, _ in found for name, values in held.items()}
+        self._face, self._voice = (
+            {name: values[kept] for name, values in part.items()} for part in (self._face, self._voice)
+        )
 
     def __len__(self) -> int:
         return len(self.trial)
@@ -187,9 +213,9 @@ class TrialWindows:
         ]
         return np.array(at, dtype=np.intp).reshape(ends.shape), ends
 
-    # --- by modality: what is held, under the names of `NetworkInput`, and where it is present (n,) ---
+    # --- by modality: what the windows hold, and for faces and voice where that is enough (n,) ---
 
-    def _eeg(self) -> _Held:
+    def _eeg_steps(self) -> _Steps:
         table, config = self._table, self.config
         positions = self._positions.numpy()  # NumPy takes a tensor of one for a number, and drops the axis
         back, ends = self._back(config.n_eeg_steps)
@@ -197,40 +223,28 @@ class TrialWindows:
         steps = torch.from_numpy((back >= 0) & table.eeg_there[back] & inside)  # (n, T)
         values = torch.from_numpy(table.eeg[back][:, :, positions])  # (n, T, C, F)
         usable = torch.from_numpy(table.eeg_usable[back][:, :, positions]) & steps[..., None]
-        values = torch.where(steps[..., None, None], values, 0.0)
-        if config.network.streams:
-            held = {"eeg": values, "eeg_step_mask": usable.any(dim=2), "eeg_channel_mask": usable}
-            newest = usable[:, -1].any(dim=1)
-            steps = steps[:, config.windows.eeg_run_in :]
-        else:
-            channels = _each(majority_usable, usable, steps, like=usable[:, 0])
-            values = _each(fill_from_other_steps, values, usable, like=values)
-            held = {"eeg": values, "eeg_step_mask": steps, "eeg_channel_mask": channels}
-            newest = channels.any(dim=1)
-        return held, newest & self._enough(steps)
+        return _Steps(values, usable, steps)
 
-    def _eye(self) -> _Held:
+    def _eye_steps(self) -> _Steps:
         table, config = self._table, self.config
         back, ends = self._back(config.windows.eye_n_steps)
         age = ends - self._begin[:, None]
         inside = age >= config.windows.eye_step_s - SLACK_S
         steps = torch.from_numpy((back >= 0) & table.eye_there[back] & inside)
-        values = torch.from_numpy(table.eye[back])  # (n, T, E), a copy
-        long = [i for i in LONG_EYE_FEATURES if i < values.shape[2]]
+        values = torch.from_numpy(table.eye[back])  # (n, T, E)
         is_long = torch.zeros(values.shape[2], dtype=torch.bool)
-        is_long[long] = True
+        is_long[[i for i in LONG_EYE_FEATURES if i < values.shape[2]]] = True
         is_whole = torch.from_numpy(age >= config.windows.pupil_s - SLACK_S)
-        finite = torch.isfinite(values) & steps[..., None] & (is_whole[..., None] | ~is_long)
-        values = _each(fill_from_other_steps, values, finite, like=values)
-        features = finite.any(dim=1)
-        held = {"eye": values, "eye_step_mask": steps, "eye_feature_mask": features}
-        return held, features.any(dim=1) & self._enough(steps)
+        usable = torch.isfinite(values) & steps[..., None] & (is_whole[..., None] | ~is_long)
+        return _Steps(values, usable, steps)
 
-    def _enough(self, steps: Tensor) -> Tensor:
-        least = min(self.config.windows.min_valid_steps, steps.shape[1])
-        return (steps.sum(dim=1) >= least) & steps[:, -1]
+    def _enough(self, steps: _Steps) -> Tensor:
+        """Return the windows (n,) whose newest step and enough others are valid; run-in does not count."""
+        n_steps = self.config.windows.eeg_n_steps if steps is self._eeg else steps.step_mask.shape[1]
+        valid = steps.step_mask[:, -n_steps:]
+        return (valid.sum(dim=1) >= min(self.config.windows.min_valid_steps, n_steps)) & valid[:, -1]
 
-    def _face(self) -> _Held:
+    def _face_tokens(self) -> tuple[Part, Tensor]:
         table, windows = self._table, self.config.windows
         n_frames, a_second = round(windows.face_s / windows.face_grid_s), faces_a_second(self.config)
         back, _ = self._back(-(-n_frames // a_second))
@@ -244,30 +258,19 @@ class TrialWindows:
         there = torch.from_numpy(table.face_there[back].reshape(n, n_cut)[:, -n_frames:] & inside)
         mask = torch.from_numpy(table.face_found[back].reshape(n, n_cut)[:, -n_frames:] & inside)
         tokens = torch.from_numpy(table.face[back].reshape(n, n_cut, table.face.shape[2])[:, -n_frames:])
-        held = {
-            "face_tokens": torch.where(mask[..., None], tokens, 0.0),
-            "face_mask": mask,
-            "face_times": torch.from_numpy(ages).float().repeat(n, 1),
-        }
-        least = windows.face_min_frames
-        return held, (there.sum(dim=1) >= least) & there[:, -1] & (mask.sum(dim=1) >= least)
+        part = face_part(tokens, mask, torch.from_numpy(ages).float().repeat(n, 1))
+        return part, (there.sum(dim=1) >= windows.face_min_frames) & there[:, -1]
 
-    def _voice(self, rows: NDArray[np.intp]) -> _Held:
+    def _voice_tokens(self, rows: NDArray[np.intp]) -> tuple[Part, Tensor]:
         """A clip's tokens have looked at all of it: it counts only where all of it is inside."""
         table, clip_s = self._table, self._table.voice_clip_s[rows]
         start = self.t_end - clip_s
         there = torch.from_numpy((clip_s > 0) & (start >= self._begin - SLACK_S))
-        if table.voice.shape[1]:
-            times = torch.from_numpy(self.t_end - start).float()[:, None] - torch.from_numpy(
-                table.voice_times
-            )
-            tokens = torch.from_numpy(table.voice[rows])
-            mask = torch.from_numpy(table.voice_mask[rows]) & there[:, None]
-        else:  # the network takes one masked token where nobody was heard
-            times = torch.zeros(len(rows), 1)
-            tokens = torch.zeros(len(rows), 1, table.voice.shape[2])
-            mask = torch.zeros(len(rows), 1, dtype=torch.bool)
-        return {"voice_tokens": tokens, "voice_mask": mask, "voice_times": times.clamp_min(0.0)}, there
+        if not table.voice.shape[1]:
+            return {}, there
+        mask = torch.from_numpy(table.voice_mask[rows]) & there[:, None]
+        tokens, times = torch.from_numpy(table.voice[rows]), torch.from_numpy(table.voice_times)
+        return voice_part(tokens, mask, times, torch.from_numpy(self.t_end - start)), there
 
     # --- the network's input ---
 
@@ -275,29 +278,21 @@ class TrialWindows:
         self, normaliser: Normaliser, modalities: Collection[str] = MODALITIES, at: slice = slice(None)
     ) -> NetworkInput:
         """Return windows as the network takes them; a modality not among ``modalities`` is absent."""
-        held = {name: values[at] for name, values in self._held.items()}
-        eeg, eeg_steps, eeg_channels = held["eeg"], held["eeg_step_mask"], held["eeg_channel_mask"]
-        if normaliser.eeg is not None:
-            eeg = normaliser.eeg.select(self._positions.tolist()).apply(eeg)
-        there = eeg_channels if eeg_channels.dim() == 3 else eeg_steps[..., None] & eeg_channels[:, None]
-        eye, eye_steps, eye_features = held["eye"], held["eye_step_mask"], held["eye_feature_mask"]
-        if normaliser.eye is not None:
-            eye = normaliser.eye.apply(eye)
-        eye = torch.where(eye_steps[..., None] & eye_features[:, None], eye, 0.0)
+        batch = self._batch(normaliser, at)
         allowed = [m in modalities and m in self.config.modalities for m in MODALITIES]
-        held |= {
-            "eeg": torch.where(there[..., None], eeg, 0.0).permute(0, 2, 1, 3).contiguous(),  # (B, C, T, F)
-            "eeg_positions": self._positions,
-            "eye": eye.permute(0, 2, 1).contiguous(),  # (B, E, T)
-            "present": self.present[at] & torch.tensor(allowed),
-        }
-        return NetworkInput(**held)
+        batch.present = self.present[at] & torch.tensor(allowed)
+        return batch
 
-
-def _each(function: object, *batches: Tensor, like: Tensor) -> Tensor:
-    """Return a function of one window applied to every window; of no window, nothing in the same shape."""
-    assert callable(function)
-    return torch.stack([function(*window) for window in zip(*batches, strict=True)]) if len(like) else like
+    def _batch(self, normaliser: Normaliser, at: slice) -> NetworkInput:
+        eeg, eye = self._eeg.at(at), self._eye.at(at)
+        return batch_of(
+            len(eeg.values),
+            self.config,
+            eeg_part(eeg.values, eeg.usable, self._positions, self.config, normaliser, eeg.step_mask),
+            eye_part(eye.values, eye.usable, normaliser, eye.step_mask),
+            {name: values[at] for name, values in self._face.items()},
+            {name: values[at] for name, values in self._voice.items()},
+        )
 
 
 @torch.no_grad()

@@ -35,8 +35,8 @@ class EegScale:
         """Return (..., n_ch, n_bands) as z-scores; NaN becomes 0, the training mean."""
         return torch.nan_to_num((entropy - self.mean) / self.sd, nan=0.0)
 
-    def select(self, channels: list[int]) -> EegScale:
-        """Return the scale of some of the channels, in the order given."""
+    def select(self, channels: Tensor) -> EegScale:
+        """Return the scale of some of the channels, by their indices (C,)."""
         return EegScale(self.mean[channels], self.sd[channels])
 
 

@@ -1,11 +1,19 @@
-"""What goes into the fusion network and what comes out, as tensors."""
+"""The only builder of the network's input: raw step features in, normalised and masked tensors out.
+
+Live, replay, calibration, fine-tuning, pre-training and simulated training hold their steps in forms of
+their own and bring them here as batches of n windows; live has n = 1. On the CPU a window has the same bits
+in every batch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
+from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.types import MODALITIES, Window
@@ -57,6 +65,207 @@ class NetworkOutput:
     modality_logits: Tensor  # (B, 4, n_labels) each modality by its own linear head
 
 
+# --- EEG and eye features: which channels count, filling, normalisation, masks ---
+
+
+class Scale(Protocol):
+    """What brings raw features to the scale of training: `EegScale` or `EyeScale`."""
+
+    def apply(self, features: Tensor, /) -> Tensor:
+        """Return the features normalised, without NaN."""
+
+
+#: Which channels count, by (usable (B, T, C), step mask (B, T)): (B, C) for the window, or (B, T, C) by step.
+ChannelRule = Callable[[Tensor, Tensor], Tensor]
+
+
+def usable_by_step(usable: Tensor, step_mask: Tensor) -> Tensor:
+    """Return the channels usable in each step (B, T, C), for a streaming encoder: no step knows a later."""
+    return usable & step_mask[..., None]
+
+
+def usable_in_most_steps(usable: Tensor, step_mask: Tensor) -> Tensor:
+    """Return the channels (B, C) usable in the newest valid step and in at least half of the valid steps."""
+    usable = usable & step_mask[..., None]
+    ages = torch.arange(1, step_mask.shape[1] + 1, device=usable.device)
+    newest = (step_mask * ages).argmax(dim=1)  # (B,)
+    in_newest = usable[torch.arange(len(usable), device=usable.device), newest]
+    return in_newest & (2 * usable.sum(dim=1) >= step_mask.sum(dim=1, keepdim=True))
+
+
+def usable_in_any_step(usable: Tensor, step_mask: Tensor) -> Tensor:
+    """Return the channels (B, C) usable in some step: for eye features, many of which are rarely measured."""
+    return usable_by_step(usable, step_mask).any(dim=1)
+
+
+def normalised_steps(
+    values: Tensor, usable: Tensor, scale: Scale | None, rule: ChannelRule, step_mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return normalised features (B, C, T, ...), the step mask (B, T) and the channel mask of ``rule``.
+
+    In the window form what is unusable in a step is filled with the mean of the channel's usable steps. In
+    the streaming form (`usable_by_step`) a step depends on itself alone: what is unusable is masked.
+
+    Parameters
+    ----------
+    values : Tensor, (B, T, C, F) or (B, T, C)
+        Raw features, anything where unusable.
+    usable : Tensor, (B, T, C), bool
+    scale : Scale or None
+        None leaves the values as they are.
+    rule : callable
+    step_mask : Tensor, (B, T), bool, optional
+        Valid steps. Without it, and in the streaming form, a step in which nothing is usable is a gap.
+    """
+    if step_mask is None or rule is usable_by_step:
+        step_mask = usable.any(dim=2)
+    channels = rule(usable, step_mask)
+    if channels.dim() == 2:
+        values = filled_from_other_steps(values, usable)
+    if scale is not None:
+        values = scale.apply(values)
+    there = channels if channels.dim() == 3 else step_mask[..., None] & channels[:, None]  # (B, T, C)
+    there = there if values.dim() == 3 else there[..., None]
+    return torch.where(there, values, 0.0).transpose(1, 2).contiguous(), step_mask, channels
+
+
+def filled_from_other_steps(values: Tensor, usable: Tensor) -> Tensor:
+    """Replace what is unusable in a step by the mean of the steps where it is usable, 0 where none is.
+
+    Parameters
+    ----------
+    values : Tensor, (B, T, C) or (B, T, C, F)
+    usable : Tensor, (B, T, C), bool
+    """
+    mask = usable if values.dim() == 3 else usable[..., None]
+    known = torch.where(mask, values, 0.0).contiguous()  # the order of a sum depends on the layout
+    mean = known.sum(dim=1, keepdim=True) / mask.sum(dim=1, keepdim=True).clamp_min(1)
+    return torch.where(mask, known, mean)
+
+
+# --- parts of a batch, by field of `NetworkInput` ---
+
+Part = dict[str, Tensor]
+
+
+def windows_at(part: Part, at: NDArray[np.intp] | slice) -> Part:
+    """Return some windows of a part."""
+    return {name: values if name == "eeg_positions" else values[at] for name, values in part.items()}
+
+
+def eeg_part(
+    values: Tensor,
+    usable: Tensor,
+    positions: Tensor,
+    config: ModelConfig,
+    normaliser: Normaliser,
+    step_mask: Tensor | None = None,
+) -> Part:
+    """Return the EEG of windows.
+
+    Parameters
+    ----------
+    values, usable, step_mask
+        As in `normalised_steps`: DE in nats, or samples in uV.
+    positions : Tensor, (C,), long
+        Indices of the channels in ``config.ch_names``.
+    """
+    scale = None if normaliser.eeg is None else normaliser.eeg.select(positions)
+    eeg, step_mask, channels = normalised_steps(values, usable, scale, eeg_rule(config), step_mask)
+    return {
+        "eeg": eeg,
+        "eeg_positions": positions,
+        "eeg_step_mask": step_mask,
+        "eeg_channel_mask": channels,
+    }
+
+
+def eeg_rule(config: ModelConfig) -> ChannelRule:
+    """Return which EEG channels count for a model's encoder."""
+    return usable_by_step if config.network.streams else usable_in_most_steps
+
+
+def eye_part(values: Tensor, usable: Tensor, normaliser: Normaliser, step_mask: Tensor | None = None) -> Part:
+    """Return the eye features (B, T, E) of windows; see `normalised_steps`."""
+    eye, step_mask, features = normalised_steps(values, usable, normaliser.eye, usable_in_any_step, step_mask)
+    return {"eye": eye, "eye_step_mask": step_mask, "eye_feature_mask": features}
+
+
+def face_part(tokens: Tensor, mask: Tensor, ages: Tensor) -> Part:
+    """Return the faces of windows: tokens (B, N, D), where a face was found (B, N), age in seconds (B, N)."""
+    return {
+        "face_tokens": torch.where(mask[..., None], tokens, 0.0),
+        "face_mask": mask,
+        "face_times": ages,
+    }
+
+
+def voice_part(tokens: Tensor, mask: Tensor, times: Tensor, clip_age: Tensor) -> Part:
+    """Return the voice of windows.
+
+    Parameters
+    ----------
+    tokens : Tensor, (B, M, D)
+    mask : Tensor, (B, M), bool
+    times : Tensor, (M,)
+        Seconds from the clip's start, as `FusionNetwork.encode_voice` gives them.
+    clip_age : Tensor, (B,)
+        Seconds from the clip's start to the window's end.
+    """
+    ages = (clip_age.float()[:, None] - times).clamp_min(0.0)
+    return {"voice_tokens": tokens, "voice_mask": mask, "voice_times": ages}
+
+
+def batch_of(n: int, config: ModelConfig, *parts: Mapping[str, Tensor]) -> NetworkInput:
+    """Return n windows of these parts; what is in none of them is absent.
+
+    Present is a modality the model was trained with, of which the window holds enough: see `present_in`.
+    """
+    windows, network = config.windows, config.network
+    eeg_steps, eye_steps, n_eye = config.n_eeg_steps, windows.eye_n_steps, network.n_eye_features
+    absent = {
+        "eeg": torch.zeros(n, 1, eeg_steps, network.n_eeg_features),
+        "eeg_positions": torch.zeros(1, dtype=torch.long),
+        "eeg_step_mask": torch.zeros(n, eeg_steps, dtype=torch.bool),
+        "eeg_channel_mask": torch.zeros(n, 1, dtype=torch.bool),
+        "eye": torch.zeros(n, n_eye, eye_steps),
+        "eye_step_mask": torch.zeros(n, eye_steps, dtype=torch.bool),
+        "eye_feature_mask": torch.zeros(n, n_eye, dtype=torch.bool),
+        "face_tokens": torch.zeros(n, 1, network.face.width),
+        "face_mask": torch.zeros(n, 1, dtype=torch.bool),
+        "face_times": torch.zeros(n, 1),
+        "voice_tokens": torch.zeros(n, 1, network.voice.width),
+        "voice_mask": torch.zeros(n, 1, dtype=torch.bool),
+        "voice_times": torch.zeros(n, 1),
+        "present": torch.zeros(n, len(MODALITIES), dtype=torch.bool),
+    }
+    for part in parts:
+        absent |= part
+    inputs = NetworkInput(**absent)
+    trained = torch.tensor([modality in config.modalities for modality in MODALITIES])
+    inputs.present = present_in(inputs, config) & trained
+    return inputs
+
+
+def present_in(inputs: NetworkInput, config: ModelConfig) -> Tensor:
+    """Return which modalities windows hold enough of by their masks, trained with or not, bool (B, 4).
+
+    A streaming encoder's newest step must have a channel. Whether enough steps are valid is up to whoever
+    cuts the windows (`acquisition.windowing`).
+    """
+    channels = inputs.eeg_channel_mask
+    found = (
+        (channels[:, -1] if channels.dim() == 3 else channels).any(dim=1),
+        inputs.eye_feature_mask.any(dim=1),
+        inputs.face_mask.sum(dim=1) >= config.windows.face_min_frames,
+        inputs.voice_mask.any(dim=1),
+    )
+    return torch.stack(found, dim=1)
+
+
+# --- live and replay: a window of kept steps ---
+
+
 @dataclass(frozen=True, eq=False)
 class EncodedFace:
     """What is kept of a face step."""
@@ -82,8 +291,6 @@ def assemble(
 ) -> tuple[NetworkInput, dict[str, bool]]:
     """Return the batch of one for a window, and which modalities are present in it.
 
-    A modality the model was not trained with never is.
-
     Parameters
     ----------
     window : Window
@@ -96,65 +303,22 @@ def assemble(
     masked : collection of str
         Modalities that count as absent though they are there.
     """
-    steps = {
-        modality: [
-            kept.get((modality, step.index)) if step.valid else None for step in window.steps[modality]
-        ]
-        if modality in window.steps
-        else []
-        for modality in MODALITIES
-    }
-    if config.network.streams:
-        eeg, eeg_mask, eeg_channels = _eeg_by_step(eeg_steps(window, kept), config, normaliser, positions)
-    else:
-        eeg, eeg_mask, eeg_channels = _eeg(steps["eeg"], config, normaliser, positions)
-    eye, eye_steps, eye_features = _eye(steps["eye"], config, normaliser)
-    face, face_mask, face_ages = _face(steps["face"], window, config)
-    voice, voice_mask, voice_ages = _voice(steps["voice"], window, config, n_voice_tokens)
-    present = dict(window.present)
-    present["eeg"] &= bool(eeg_channels[-1].any() if config.network.streams else eeg_channels.any())
-    present["eye"] &= bool(eye_features.any())
-    present["face"] &= int(face_mask.sum()) >= config.windows.face_min_frames
-    present = {
-        modality: there and modality in config.modalities and modality not in masked
-        for modality, there in present.items()
-    }
-    inputs = NetworkInput(
-        eeg=eeg[None],
-        eeg_positions=positions,
-        eeg_step_mask=eeg_mask[None],
-        eeg_channel_mask=eeg_channels[None],
-        eye=eye[None],
-        eye_step_mask=eye_steps[None],
-        eye_feature_mask=eye_features[None],
-        face_tokens=face[None],
-        face_mask=face_mask[None],
-        face_times=face_ages[None],
-        voice_tokens=voice[None],
-        voice_mask=voice_mask[None],
-        voice_times=voice_ages[None],
-        present=torch.tensor([[present[modality] for modality in MODALITIES]]),
+    inputs = batch_of(
+        1,
+        config,
+        _eeg(window, kept, config, normaliser, positions),
+        _eye(window, kept, config, normaliser),
+        _face(window, kept, config),
+        _voice(window, kept, config, n_voice_tokens),
     )
-    return inputs, present
+    allowed = [window.present[modality] and modality not in masked for modality in MODALITIES]
+    inputs.present = inputs.present & torch.tensor(allowed)
+    return inputs, dict(zip(MODALITIES, inputs.present[0].tolist(), strict=True))
 
 
-def _eeg(
-    steps: list[object], config: ModelConfig, normaliser: Normaliser, positions: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return normalised DE or samples (C, T, F), the step mask (T,) and the channel mask (C,)."""
-    n_steps, n_channels = config.windows.eeg_n_steps, len(positions)
-    values = torch.zeros(n_steps, n_channels, config.network.n_eeg_features)
-    step_mask = torch.zeros(n_steps, dtype=torch.bool)
-    usable = torch.zeros(n_steps, n_channels, dtype=torch.bool)
-    for at, step in enumerate(steps):
-        if isinstance(step, EegStep):
-            values[at] = step.de if step.raw is None else step.raw
-            usable[at], step_mask[at] = step.usable, True
-    channels = majority_usable(usable, step_mask)
-    if normaliser.eeg is not None:
-        values = normaliser.eeg.select(positions.tolist()).apply(fill_from_other_steps(values, usable))
-    values = torch.where((step_mask[:, None] & channels)[..., None], values, 0.0)
-    return values.permute(1, 0, 2).contiguous(), step_mask, channels
+def _kept(window: Window, kept: KeptSteps, modality: str) -> list[object]:
+    steps = window.steps.get(modality, ())
+    return [kept.get((modality, step.index)) if step.valid else None for step in steps]
 
 
 def eeg_steps(window: Window, kept: KeptSteps) -> list[EegStep | None]:
@@ -166,95 +330,49 @@ def eeg_steps(window: Window, kept: KeptSteps) -> list[EegStep | None]:
     return [step if isinstance(step, EegStep) else None for step in features]
 
 
-def _eeg_by_step(
-    steps: list[EegStep | None], config: ModelConfig, normaliser: Normaliser, positions: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return normalised DE (C, T, F), step mask (T,) and channel mask (T, C) for a streaming encoder.
-
-    A step goes by itself alone: what is unusable in it is masked in it, and one with nothing usable is a gap.
-    """
+def _eeg(
+    window: Window, kept: KeptSteps, config: ModelConfig, normaliser: Normaliser, positions: Tensor
+) -> Part:
     n_steps, n_channels = config.n_eeg_steps, len(positions)
-    values = torch.zeros(n_steps, n_channels, config.network.n_eeg_features)
-    usable = torch.zeros(n_steps, n_channels, dtype=torch.bool)
-    for at, step in enumerate(steps):
+    values = torch.zeros(1, n_steps, n_channels, config.network.n_eeg_features)
+    usable = torch.zeros(1, n_steps, n_channels, dtype=torch.bool)
+    step_mask = torch.zeros(1, n_steps, dtype=torch.bool)
+    for at, step in enumerate(eeg_steps(window, kept)):
         if step is not None:
-            values[at], usable[at] = step.de, step.usable
-    if normaliser.eeg is not None:
-        values = normaliser.eeg.select(positions.tolist()).apply(values)
-    values = torch.where(usable[..., None], values, 0.0)
-    return values.permute(1, 0, 2).contiguous(), usable.any(dim=1), usable
+            values[0, at] = step.de if step.raw is None else step.raw
+            usable[0, at], step_mask[0, at] = step.usable, True
+    return eeg_part(values, usable, positions, config, normaliser, step_mask)
 
 
-def _eye(steps: list[object], config: ModelConfig, normaliser: Normaliser) -> tuple[Tensor, Tensor, Tensor]:
-    """Return scaled eye features (E, T), the step mask (T,) and the feature mask (E,)."""
+def _eye(window: Window, kept: KeptSteps, config: ModelConfig, normaliser: Normaliser) -> Part:
     n_steps = config.windows.eye_n_steps
-    eye = torch.full((n_steps, config.network.n_eye_features), torch.nan)
-    step_mask = torch.zeros(n_steps, dtype=torch.bool)
-    for at, step in enumerate(steps):
+    values = torch.full((1, n_steps, config.network.n_eye_features), torch.nan)
+    step_mask = torch.zeros(1, n_steps, dtype=torch.bool)
+    for at, step in enumerate(_kept(window, kept, "eye")):
         if isinstance(step, Tensor):
-            eye[at], step_mask[at] = step, True
-    finite = torch.isfinite(eye)
-    features = finite.any(dim=0)
-    eye = fill_from_other_steps(eye, finite)
-    if normaliser.eye is not None:
-        eye = normaliser.eye.apply(eye)
-    eye = torch.where(step_mask[:, None] & features, eye, 0.0)
-    return eye.T.contiguous(), step_mask, features
+            values[0, at], step_mask[0, at] = step, True
+    return eye_part(values, torch.isfinite(values), normaliser, step_mask)
 
 
-def _face(steps: list[object], window: Window, config: ModelConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Return tokens (N, D), their mask (N,) and their age in seconds (N,)."""
+def _face(window: Window, kept: KeptSteps, config: ModelConfig) -> Part:
     n_frames = round(config.windows.face_s / config.windows.face_grid_s)
-    tokens = torch.zeros(n_frames, config.network.face.width)
-    mask = torch.zeros(n_frames, dtype=torch.bool)
-    ages = torch.zeros(n_frames)
-    for at, step in enumerate(steps):
-        ages[at] = window.t_end - window.steps["face"][at].t_end
+    tokens = torch.zeros(1, n_frames, config.network.face.width)
+    mask, ages = torch.zeros(1, n_frames, dtype=torch.bool), torch.zeros(1, n_frames)
+    for at, step in enumerate(_kept(window, kept, "face")):
+        ages[0, at] = window.t_end - window.steps["face"][at].t_end
         if isinstance(step, EncodedFace) and step.token is not None:
-            tokens[at], mask[at] = step.token, True
-    return tokens, mask, ages
+            tokens[0, at], mask[0, at] = step.token, True
+    return face_part(tokens, mask, ages)
 
 
-def _voice(
-    steps: list[object], window: Window, config: ModelConfig, n_tokens: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return tokens (M, D), their mask (M,) and their age in seconds (M,)."""
-    if not steps or not isinstance(steps[0], tuple):
-        empty = torch.zeros(n_tokens, config.network.voice.width)
-        return empty, torch.zeros(n_tokens, dtype=torch.bool), torch.zeros(n_tokens)
-    tokens, mask, times, clip_s = steps[0]
-    clip_start = window.steps["voice"][0].t_end - clip_s
-    return tokens, mask, (window.t_end - clip_start - times).clamp_min(0.0)
-
-
-def majority_usable(usable: Tensor, step_mask: Tensor) -> Tensor:
-    """Return the channels (C,) usable in the newest valid step and in at least half of the valid steps.
-
-    Parameters
-    ----------
-    usable : Tensor, (T, C), bool
-    step_mask : Tensor, (T,), bool
-    """
-    if not step_mask.any():
-        return torch.zeros(usable.shape[1], dtype=torch.bool)
-    newest = int(torch.nonzero(step_mask)[-1])
-    return usable[newest] & (usable[step_mask].float().mean(dim=0) >= 0.5)
-
-
-def fill_from_other_steps(values: Tensor, usable: Tensor) -> Tensor:
-    """Replace what is unusable in a step by the mean of the steps where it is usable.
-
-    Parameters
-    ----------
-    values : Tensor, (T, C) or (T, C, F)
-    usable : Tensor, (T, C), bool
-
-    Returns
-    -------
-    Tensor
-        Shape of ``values``; 0 where no step is usable.
-    """
-    mask = usable if values.dim() == 2 else usable[..., None].expand_as(values)
-    known = torch.where(mask, values, 0.0)
-    mean = known.sum(dim=0) / mask.sum(dim=0).clamp_min(1)
-    return torch.where(mask, known, mean.expand_as(values))
+def _voice(window: Window, kept: KeptSteps, config: ModelConfig, n_tokens: int) -> Part:
+    (clip, *_) = (*_kept(window, kept, "voice"), None)
+    if not isinstance(clip, tuple):
+        return {
+            "voice_tokens": torch.zeros(1, n_tokens, config.network.voice.width),
+            "voice_mask": torch.zeros(1, n_tokens, dtype=torch.bool),
+            "voice_times": torch.zeros(1, n_tokens),
+        }
+    tokens, mask, times, clip_s = clip
+    clip_age = window.t_end - (window.steps["voice"][0].t_end - clip_s)
+    return voice_part(tokens[None], mask[None], times, torch.tensor([clip_age]))

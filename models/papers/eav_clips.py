@@ -17,9 +17,8 @@ from models.features.face import Box, FaceFinder, crop_face
 from models.features.log_mel import log_mel, resample
 from models.network import FusionNetwork
 from models.normalise import Normaliser
-from models.training.encoders import empty_input
 from models.training.simulated_data import as_crop
-from models.window_batch import NetworkInput
+from models.window_batch import NetworkInput, batch_of, eeg_part, windows_at
 
 _N_FRAMES = 498  # log-mel frames of 5 s
 _FRAMES_AT_ONCE = 100  # of video
@@ -111,17 +110,15 @@ class ClipBatches:
         self.clips, self._network = clips, network
         self._device = next(network.parameters()).device
         self.label = torch.from_numpy(clips.label).to(self._device)
-        samples = torch.from_numpy(clips.raw)
-        self._eeg = ((samples - normaliser.eeg.mean) / normaliser.eeg.sd)[:, :, None]  # (n, 30, 1, 500)
+        samples = torch.from_numpy(clips.raw)[:, None]  # (n, 1, 30, 500)
+        positions = torch.arange(clips.raw.shape[1])
+        self._eeg = eeg_part(
+            samples, torch.isfinite(samples).all(dim=-1), positions, network.config, normaliser
+        )
 
     def eeg(self, at: NDArray[np.intp]) -> NetworkInput:
         """Return the clips' EEG."""
-        batch = empty_input(len(at), self._network)
-        batch.eeg, batch.eeg_positions = self._eeg[at], torch.arange(self._eeg.shape[1])
-        batch.eeg_step_mask = torch.ones(len(at), 1, dtype=torch.bool)
-        batch.eeg_channel_mask = torch.ones(len(at), self._eeg.shape[1], dtype=torch.bool)
-        batch.present[:, 0] = True
-        return batch.to(self._device)
+        return batch_of(len(at), self._network.config, windows_at(self._eeg, at)).to(self._device)
 
     def frames(self, at: NDArray[np.intp]) -> Tensor:
         """Return crops (n, 3, size, size) of frames, counted through all clips."""
@@ -130,7 +127,7 @@ class ClipBatches:
 
     def face(self, frames: Tensor) -> NetworkInput:
         """Return single frames (n, 3, size, size) as windows, encoded with gradients."""
-        batch = empty_input(len(frames), self._network)
+        batch = batch_of(len(frames), self._network.config)
         batch.face_tokens = self._network.encode_face(frames)[:, None]
         batch.face_mask[:] = True
         batch.present[:, 2] = True
@@ -140,7 +137,7 @@ class ClipBatches:
         """Return the clips' voices, encoded with gradients."""
         frames = torch.from_numpy(self.clips.mel[at])
         mask = torch.arange(frames.shape[1]) < torch.from_numpy(self.clips.n_mel[at])[:, None]
-        batch = empty_input(len(at), self._network)
+        batch = batch_of(len(at), self._network.config)
         batch.voice_tokens, batch.voice_mask, times = self._network.encode_voice(
             frames.to(self._device), mask.to(self._device)
         )

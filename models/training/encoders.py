@@ -10,32 +10,10 @@ from torch import Tensor, nn
 from models.network import FusionNetwork
 from models.training.loop import Progress, StageOptions, train_stage
 from models.training.simulated_data import Augment, Rows, as_crop, random_channels, thinned
-from models.window_batch import NetworkInput
+from models.window_batch import NetworkInput, batch_of
 
 _LABEL_SMOOTHING = 0.05
 _MIN_SINCE_ONSET_S = 2.0  # earlier rows say more of the emotion before
-
-
-def empty_input(n: int, network: FusionNetwork) -> NetworkInput:
-    """Return a batch in which everything is absent, to be filled in part."""
-    config = network.config
-    n_steps, n_eye = config.n_eeg_steps, config.network.n_eye_features
-    return NetworkInput(
-        eeg=torch.zeros(n, 1, n_steps, config.network.n_eeg_features),
-        eeg_positions=torch.zeros(1, dtype=torch.long),
-        eeg_step_mask=torch.zeros(n, n_steps, dtype=torch.bool),
-        eeg_channel_mask=torch.zeros(n, 1, dtype=torch.bool),
-        eye=torch.zeros(n, n_eye, config.windows.eye_n_steps),
-        eye_step_mask=torch.zeros(n, config.windows.eye_n_steps, dtype=torch.bool),
-        eye_feature_mask=torch.zeros(n, n_eye, dtype=torch.bool),
-        face_tokens=torch.zeros(n, 1, config.network.face.width),
-        face_mask=torch.zeros(n, 1, dtype=torch.bool),
-        face_times=torch.zeros(n, 1),
-        voice_tokens=torch.zeros(n, 1, config.network.voice.width),
-        voice_mask=torch.zeros(n, 1, dtype=torch.bool),
-        voice_times=torch.zeros(n, 1),
-        present=torch.zeros(n, 4, dtype=torch.bool),
-    )
 
 
 def eeg_input(
@@ -50,16 +28,13 @@ def eeg_input(
 
     ``channels`` are indices into the model's channels; without them all, or a random subset to augment.
     """
-    n_channels, n_steps = len(network.config.ch_names), network.config.n_eeg_steps
+    config, n_channels = network.config, len(network.config.ch_names)
     if channels is None:
         channels = random_channels(n_channels, augment, rng) if augment else list(range(n_channels))
-    batch = empty_input(len(at), network)
-    batch.eeg, batch.eeg_step_mask, batch.eeg_channel_mask = rows.eeg(
-        at, n_steps, channels, by_step=network.config.network.streams
-    )
-    batch.eeg_positions = torch.tensor(channels)
+    batch = batch_of(len(at), config, rows.eeg(at, channels, config))
     if augment:
-        batch.eeg_step_mask = thinned(batch.eeg_step_mask, rows.before_onset(at, n_steps), augment, rng)
+        before = rows.before_onset(at, config.n_eeg_steps)
+        batch.eeg_step_mask = thinned(batch.eeg_step_mask, before, augment, rng)
         noise = rng.normal(0, augment.eeg_noise, tuple(batch.eeg.shape)).astype(np.float32)
         batch.eeg = batch.eeg + torch.from_numpy(noise)
     return batch
@@ -73,11 +48,11 @@ def eye_input(
     rng: np.random.Generator,
 ) -> NetworkInput:
     """Return eye-feature windows that end at the rows ``at``."""
-    n_steps = network.config.windows.eye_n_steps
-    batch = empty_input(len(at), network)
-    batch.eye, batch.eye_step_mask, batch.eye_feature_mask = rows.eye(at, n_steps)
+    config = network.config
+    batch = batch_of(len(at), config, rows.eye(at, config))
     if augment:
-        batch.eye_step_mask = thinned(batch.eye_step_mask, rows.before_onset(at, n_steps), augment, rng)
+        before = rows.before_onset(at, config.windows.eye_n_steps)
+        batch.eye_step_mask = thinned(batch.eye_step_mask, before, augment, rng)
         kept = rng.random(tuple(batch.eye_feature_mask.shape)) >= augment.p_drop_eye_feature
         batch.eye_feature_mask &= torch.from_numpy(kept)
     return batch
@@ -92,7 +67,7 @@ def face_input(
 ) -> NetworkInput:
     """Return single frames, encoded with gradients."""
     crops = as_crop(rows.crops(at))
-    batch = empty_input(len(at), network)
+    batch = batch_of(len(at), network.config)
     batch.face_tokens = network.encode_face(_shifted_and_lit(crops, rng) if augment else crops)[:, None]
     batch.face_mask[:] = True
     return batch
@@ -109,7 +84,7 @@ def voice_input(
     frames, mask = rows.log_mel(at)
     if augment:
         frames = _spec_augmented(frames, rng)
-    batch = empty_input(len(at), network)
+    batch = batch_of(len(at), network.config)
     batch.voice_tokens, batch.voice_mask, times = network.encode_voice(frames, mask)
     batch.voice_times = (network.config.windows.voice_s - times).expand(len(at), -1)
     return batch

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
 from models.network import FusionNetwork
-from models.training.encoders import eeg_input, empty_input, eye_input
+from models.training.encoders import eeg_input, eye_input
 from models.training.loop import Progress, StageOptions, train_stage
 from models.training.simulated_data import Augment, Rows, as_crop
-from models.window_batch import NetworkInput
+from models.window_batch import NetworkInput, batch_of, present_in
 
 _BATCH = 64
 _P_DROP = 0.25  # a modality is left out of a training window
@@ -63,25 +63,14 @@ def window_input(
     channels: list[int] | None = None,
 ) -> NetworkInput:
     """Return whole windows that end at the rows ``at``, with everything that is present in them."""
-    batch = empty_input(len(at), network)
-    eeg = eeg_input(network, rows, at, augment, rng, channels)
-    for name in ("eeg", "eeg_positions", "eeg_step_mask", "eeg_channel_mask"):
-        setattr(batch, name, getattr(eeg, name))
+    batch = eeg_input(network, rows, at, augment, rng, channels)
     eye = eye_input(network, rows, at, augment, rng)
     for name in ("eye", "eye_step_mask", "eye_feature_mask"):
         setattr(batch, name, getattr(eye, name))
     _put_encoded(batch, network, rows, encoded, at, rng if augment else None)
     clip_s = torch.from_numpy(rows.n_frames[at] * 0.01).float()[:, None]
     batch.voice_times = (clip_s - encoded.voice_times).clamp_min(0.0)
-    batch.present = torch.stack(
-        [
-            batch.eeg_step_mask.any(1),
-            batch.eye_step_mask.any(1),
-            batch.face_mask.any(1),
-            batch.voice_mask.any(1),
-        ],
-        dim=1,
-    )
+    batch.present = present_in(batch, network.config)
     return batch
 
 
@@ -137,7 +126,7 @@ def train_token_heads(
 def _tokens_only(
     network: FusionNetwork, rows: Rows, encoded: EncodedRows, at: NDArray[np.intp], rng: np.random.Generator
 ) -> NetworkInput:
-    batch = empty_input(len(at), network)
+    batch = batch_of(len(at), network.config)
     _put_encoded(batch, network, rows, encoded, at, rng)
     return batch
 

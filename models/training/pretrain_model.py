@@ -12,6 +12,12 @@ from torch import Tensor, nn
 from models.encoders.mv_sstma import MvSstmaDecoder, MvSstmaEncoder, random_channel_mask
 from models.normalise import EegScale, EyeScale
 from models.training.corpus import StepBatch
+from models.window_batch import (
+    normalised_steps,
+    usable_by_step,
+    usable_in_any_step,
+    usable_in_most_steps,
+)
 
 
 class MaskedAutoencoder(nn.Module):
@@ -74,40 +80,35 @@ class MaskedAutoencoder(nn.Module):
         values, exists, positions, noise
             As in `StepBatch`.
         """
-        x, step_mask, channel_mask = self._normalised(values, exists, positions)
-        visible = random_channel_mask(channel_mask, self.mask_ratio, noise=noise)
-        tokens, _ = self.encoder(x, positions, step_mask, visible)
-        rebuilt = self.decoder(tokens, visible, positions, step_mask, channel_mask)  # (B, C, T, F)
+        x, step_mask, channels = self._normalised(values, exists, positions)
+        by_step = channels.dim() == 3
+        visible = random_channel_mask(
+            channels.any(dim=1) if by_step else channels, self.mask_ratio, noise=noise
+        )  # (B, C)
+        shown = channels & visible[:, None] if by_step else visible
+        tokens, _ = self.encoder(x, positions, step_mask, shown)
+        rebuilt = self.decoder(tokens, visible, positions, step_mask, channels)  # (B, C, T, F)
         wanted = (x - self.target_mean[positions][:, None, None]) / self.target_sd[positions][:, None, None]
         counted = step_mask & (
             torch.arange(step_mask.shape[1], device=x.device) >= step_mask.shape[1] - self.n_counted
         )
-        hidden = ((channel_mask & ~visible)[:, :, None] & counted[:, None])[..., None].float()  # (B, C, T, 1)
-        error = (rebuilt.float() - wanted).square() * hidden
+        there = channels if by_step else channels[:, None]  # (B, T or 1, C)
+        hidden = (there & ~visible[:, None] & counted[..., None]).transpose(1, 2)[..., None].float()
+        error = (rebuilt.float() - wanted).square() * hidden  # of (B, C, T, F)
         return error.sum(), hidden.sum() * x.shape[-1]
 
     def _normalised(self, values: Tensor, exists: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return features (B, C, T, F), step mask (B, T) and channel mask (B, C), as live."""
+        """Return features (B, C, T, F), step mask (B, T) and channel mask (B, C) or (B, T, C), as live."""
         usable = torch.isfinite(values).all(dim=-1) & exists[..., None]  # (B, T, C)
-        step_mask = usable.any(dim=2)
-        n_usable = usable.sum(dim=1)  # (B, C)
-        channel_mask = n_usable > 0
-        if self.is_eeg:  # usable in the newest step and in at least half of them
-            ages = torch.arange(values.shape[1], device=values.device)
-            newest = (step_mask * (ages + 1)).argmax(dim=1)
-            rows = torch.arange(len(values), device=values.device)
-            channel_mask = usable[rows, newest] & (2 * n_usable >= step_mask.sum(dim=1, keepdim=True))
-        known = torch.where(usable[..., None], values, 0.0)
-        mean = known.sum(dim=1, keepdim=True) / n_usable.clamp(min=1)[:, None, :, None]
-        filled = self._scaled(torch.where(usable[..., None], known, mean), positions)
-        there = step_mask[:, :, None, None] & channel_mask[:, None, :, None]
-        return torch.where(there, filled, 0.0).transpose(1, 2), step_mask, channel_mask
-
-    def _scaled(self, values: Tensor, positions: Tensor) -> Tensor:
         parts = [getattr(self, f"scale_{number}")[positions] for number in range(2 if self.is_eeg else 3)]
         if self.is_eeg:
-            return EegScale(*parts).apply(values)
-        return EyeScale(*parts).apply(values[..., 0])[..., None]
+            is_streaming = self.encoder.config.context == "streaming"
+            rule = usable_by_step if is_streaming else usable_in_most_steps
+            return normalised_steps(values, usable, EegScale(*parts), rule)
+        eye, step_mask, features = normalised_steps(
+            values[..., 0], usable, EyeScale(*parts), usable_in_any_step
+        )
+        return eye[..., None], step_mask, features
 
 
 def to_device(batch: StepBatch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -24,11 +24,12 @@ from acquisition.simulator.streams import SimulatorOptions
 from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import Window
 from acquisition.windowing import WindowConfig
+from models.config import ModelConfig
 from models.features.config import FeatureConfig
 from models.normalise import Normaliser
 from models.process import process_pool
 from models.steps import StepFeatures
-from models.window_batch import fill_from_other_steps, majority_usable
+from models.window_batch import Part, eeg_part, eye_part
 
 #: One row a second needs no finer grid than the voice's and the face's.
 TRAINING_WINDOWS = WindowConfig(hop_s=0.5)
@@ -251,39 +252,19 @@ class Rows:
         exists = back >= self.first[rows][:, None]
         return np.where(exists, back, rows[:, None]), exists
 
-    def eeg(
-        self, rows: NDArray[np.intp], n_steps: int, channels: Sequence[int], *, by_step: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return normalised DE (n, C, T, F), step mask (n, T) and channel mask (n, C).
-
-        ``by_step``, for an encoder that streams: nothing of one step depends on another; mask (n, T, C).
-        """
-        assert self.normaliser.eeg is not None
-        steps, exists = self.steps_back(rows, n_steps)
-        de = self._de[steps][:, :, channels]  # (n, T, C, F)
+    def eeg(self, rows: NDArray[np.intp], channels: Sequence[int], config: ModelConfig) -> Part:
+        """Return the EEG of windows that end at some rows, of some channels by their indices."""
+        steps, exists = self.steps_back(rows, config.n_eeg_steps)
+        values = self._de[steps][:, :, channels]  # (n, T, C, F)
         usable = self._usable[steps][:, :, channels] & torch.from_numpy(exists)[..., None]
-        if by_step:
-            de = self.normaliser.eeg.select(list(channels)).apply(de).masked_fill(~usable[..., None], 0.0)
-            return de.permute(0, 2, 1, 3).contiguous(), usable.any(dim=2), usable
-        step_mask = torch.from_numpy(exists)
-        mask = torch.stack([majority_usable(u, m) for u, m in zip(usable, step_mask, strict=True)])
-        if not usable[step_mask].all():
-            de = torch.stack([fill_from_other_steps(d, u) for d, u in zip(de, usable, strict=True)])
-        de = self.normaliser.eeg.select(list(channels)).apply(de)
-        de = torch.where((step_mask[..., None] & mask[:, None])[..., None], de, 0.0)
-        return de.permute(0, 2, 1, 3).contiguous(), step_mask, mask
+        return eeg_part(values, usable, torch.tensor(channels), config, self.normaliser)
 
-    def eye(self, rows: NDArray[np.intp], n_steps: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return scaled eye features (n, E, T), step mask (n, T) and feature mask (n, E)."""
-        assert self.normaliser.eye is not None
-        steps, exists = self.steps_back(rows, n_steps)
-        eye = self._eye[steps]  # (n, T, E)
-        finite = torch.isfinite(eye) & torch.from_numpy(exists)[..., None]
-        step_mask = finite.any(dim=2)  # an invalid step is NaN throughout
-        mask = finite.any(dim=1)
-        eye = torch.stack([fill_from_other_steps(e, f) for e, f in zip(eye, finite, strict=True)])
-        eye = torch.where(step_mask[..., None] & mask[:, None], self.normaliser.eye.apply(eye), 0.0)
-        return eye.permute(0, 2, 1).contiguous(), step_mask, mask
+    def eye(self, rows: NDArray[np.intp], config: ModelConfig) -> Part:
+        """Return the eye features of windows that end at some rows."""
+        steps, exists = self.steps_back(rows, config.windows.eye_n_steps)
+        values = self._eye[steps]  # (n, T, E)
+        usable = torch.isfinite(values) & torch.from_numpy(exists)[..., None]
+        return eye_part(values, usable, self.normaliser)
 
     def before_onset(self, rows: NDArray[np.intp], n_steps: int) -> Tensor:
         """Return which of the last ``n_steps`` steps (n, T) began before the running trial."""

@@ -13,6 +13,7 @@ from acquisition.windowing import WindowConfig
 from models.config import EegformerConfig, ModelConfig, preset
 from models.encoders.eegformer import EegformerEncoder
 from models.network import FusionNetwork
+from models.window_batch import batch_of
 
 N_CHANNELS = 8
 SMALL = EegformerConfig(n_times=200, n_maps=6, n_slots=20, n_layers=1, width=16)
@@ -136,11 +137,8 @@ def test_config_goes_to_json_and_back(config):
 def test_network_shows_eeg_by_channel_and_second(config):
     torch.manual_seed(0)
     network = FusionNetwork(config).prepare_inference()
-    from models.training.encoders import empty_input
-
-    inputs = empty_input(2, network)
     inputs = replace(
-        inputs,
+        batch_of(2, network.config),
         eeg=torch.randn(2, 3, 1, 500),
         eeg_positions=torch.tensor([0, 1, 3]),
         eeg_step_mask=torch.ones(2, 1, dtype=torch.bool),

@@ -30,7 +30,7 @@ def test_eeg_becomes_z_scores_and_nan_the_mean():
     assert z.mean(0).abs().max() < 1e-4
     assert (z.std(0) - 1).abs().max() < 0.01
     assert torch.equal(z[3, 1], torch.zeros(5))
-    assert torch.equal(scale.select([2, 0]).apply(x[:, [2, 0]]), z[:, [2, 0]])
+    assert torch.equal(scale.select(torch.tensor([2, 0])).apply(x[:, [2, 0]]), z[:, [2, 0]])
 
 
 def test_a_channel_never_seen_is_refused_and_a_flat_one_is_not_blown_up():
