@@ -22,6 +22,7 @@ from models.checkpoint import Checkpoint
 from models.config import FusionConfig
 from models.network import FusionNetwork
 from models.normalise import Normaliser
+from models.training.scores import best_temperature
 
 
 @torch.no_grad()
@@ -89,7 +90,7 @@ class HeldOut:
 
     def temperature(self, label: Mapping[int, int]) -> float:
         """Return the temperature of least `nll`."""
-        return float(min(_TEMPERATURES, key=lambda t: self.nll(label, t)))
+        return best_temperature(lambda t: self.nll(label, t), _TEMPERATURES)[1]
 
 
 def log_probs(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from sklearn.svm import LinearSVC
 
 from acquisition.errors import InputError
 from models.datasets.trials import WindowSet
+from models.training.scores import best_temperature
 
 #: (train, test) indices, a pair a fold.
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
@@ -332,7 +333,7 @@ class TunedSvm:
             accuracy = float(np.mean(margins.argmax(axis=1) == label[tested]))
             if accuracy > self.accuracy:
                 best, self.accuracy = penalty, accuracy
-                self._temperature = _best_temperature(margins, label[tested])
+                self._temperature = _svm_temperature(margins, label[tested])
         return best
 
     def _fitted(self, rows: NDArray[np.float64], label: NDArray[np.int64], penalty: float) -> LinearSVC:
@@ -348,14 +349,15 @@ class TunedSvm:
         return full
 
 
-def _best_temperature(margins: NDArray[np.float64], label: NDArray[np.int64]) -> float:
+def _svm_temperature(margins: NDArray[np.float64], label: NDArray[np.int64]) -> float:
     """Return the temperature of least negative log-likelihood; labels that a fold never saw do not count."""
     at = np.arange(len(label))
     seen = np.isfinite(margins[at, label])
     if not seen.any():
         return 1.0
-    nll = [-log_softmax(margins / t, axis=1)[at, label][seen].mean() for t in _TEMPERATURES]
-    return float(_TEMPERATURES[int(np.argmin(nll))])
+    return best_temperature(
+        lambda t: -log_softmax(margins / t, axis=1)[at, label][seen].mean(), _TEMPERATURES
+    )[1]
 
 
 class SvmClassifier:

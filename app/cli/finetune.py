@@ -330,7 +330,7 @@ def _cross_validated(
 def _save(task: FinetuneTask, trained: _Trained) -> str:
     """Write the model's folder and return the checksum of the weights."""
     from models.checkpoint import save_checkpoint
-    from models.training.evaluate_trials import finetuned_card
+    from models.training.cards import finetuned_card
     from models.training.provenance import write_record
 
     model = trained.model
@@ -341,7 +341,7 @@ def _save(task: FinetuneTask, trained: _Trained) -> str:
 
 
 def _say(task: FinetuneTask, trained: _Trained, sha256: str) -> None:
-    from models.training.evaluate_trials import NO_FIGURES
+    from models.training.cards import NO_FIGURES
 
     model, report, marks = trained.model, trained.report, task.marks()
     print(f"{task.out}: {trained.trained_on}, sha256 {sha256[:16]}" + (f" [{marks}]" if marks else ""))
@@ -357,7 +357,7 @@ def _say(task: FinetuneTask, trained: _Trained, sha256: str) -> None:
 
 
 def _result(task: FinetuneTask, trained: _Trained, sha256: str) -> dict[str, Any]:
-    from models.training.evaluate_trials import NO_FIGURES
+    from models.training.cards import NO_FIGURES
 
     model, report = trained.model, trained.report
     figures: dict[str, Any] = report.to_dict() if report else {"protocol": NO_FIGURES}

@@ -14,6 +14,7 @@ from models.encoders.transformer import AstEncoder, VitEncoder, open_ast, open_v
 from models.features.log_mel import n_log_mel_frames
 from models.network import FusionNetwork
 from models.normalise import Normaliser
+from models.training.cards import GENERATED, LICENCE, LIMITS_OF_FEW, ModelCard, bullets
 from models.training.loop import StageOptions
 from models.training.scores import wilson_interval
 from models.training.tables import Entry
@@ -163,7 +164,7 @@ def origin_words(config: ModelConfig) -> str:
 
 
 _NAMES = {"eeg": "EEG", "face": "face", "voice": "voice"}
-_HEAD_FIRST = "Where an encoder begins with open weights, its head trains first while it is frozen.\n"
+_HEAD_FIRST = "Where an encoder begins with open weights, its head trains first while it is frozen. "
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,39 +198,39 @@ def save_person(folder: Path, model: PersonModel, entries: Mapping[str, Entry]) 
 def person_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
     """Return the card, Markdown: data, protocol, figures, limits, licence."""
     config = model.network.config
-    marks = ("**Generated data: nobody was measured.**\n\n" if model.is_generated else "") + (
-        "**Made with --quick: few epochs and frames, no figure to quote.**\n\n" if model.is_quick else ""
-    )
-    figures = "\n".join(f"- {name}: {_figure(name, entry)}" for name, entry in entries.items())
+    marks = {
+        GENERATED: model.is_generated,
+        "Made with --quick: few epochs and frames, no figure to quote.": model.is_quick,
+    }
     begun = origin_words(config)
-    head_first = _HEAD_FIRST if begun else ""
-    licence = ", and that of the open weights" if begun else ""
-    return f"""# Affectscope, one person of EAV: {", ".join(config.labels)}
-
-{marks}Data: {config.trained_on}. It runs live.
-
-- **Inputs:** {", ".join(_NAMES[m] for m in config.modalities)}; {len(config.ch_names)} EEG channels known,
-  windows of {config.windows.eeg_step_s:g} s.
-- **Encoders:** EEGformer, ViT, AST, of size {config.network.preset}. **Fusion:** shared attention.
-- **Before training:** {f"{begun}; all else" if begun else "all weights"} at random.
-
-## Protocol
-{model.protocol} Each encoder trains alone by its own head and is then frozen; shared attention and an MLP
-train on their tokens. {head_first}Normalisation and the number of epochs come from no test clip.
-
-## Figures
-On test trials of the same person and session; chance is {1 / len(config.labels):.0%}.
-
-{figures}
-
-## Limits
-It knows one person in one session, speaking, with one cap, camera and microphone. A figure from few trials
-has the wide interval that stands beside it. It tells what signals resemble, not what a person feels. Not for
-workplace or education; people exposed must be informed.
-
-## Licence
-Of the weights: that of the data they were trained on{licence}; of the program: GPL-3.0-or-later.
-"""
+    inputs = [
+        f"**Inputs:** {', '.join(_NAMES[m] for m in config.modalities)}; {len(config.ch_names)} EEG channels "
+        f"known, windows of {config.windows.eeg_step_s:g} s.",
+        f"**Encoders:** EEGformer, ViT, AST, of size {config.network.preset}. **Fusion:** shared attention.",
+        f"**Before training:** {f'{begun}; all else' if begun else 'all weights'} at random.",
+    ]
+    card = ModelCard(
+        f"Affectscope, one person of EAV: {', '.join(config.labels)}",
+        f"Data: {config.trained_on}. It runs live.\n\n{bullets(inputs)}",
+        [mark for mark, applies in marks.items() if applies],
+        {
+            "Protocol": [
+                f"{model.protocol} Each encoder trains alone by its own head and is then frozen; shared "
+                f"attention and an MLP train on their tokens. {_HEAD_FIRST if begun else ''}"
+                "Normalisation and the number of epochs come from no test clip."
+            ],
+            "Figures": [
+                f"On test trials of the same person and session; chance is {1 / len(config.labels):.0%}.",
+                bullets(f"{name}: {_figure(name, entry)}" for name, entry in entries.items()),
+            ],
+            "Limits": [
+                "It knows one person in one session, speaking, with one cap, camera and microphone. "
+                f"{LIMITS_OF_FEW}"
+            ],
+            "Licence": [f"{LICENCE} The open weights' own binds too." if begun else LICENCE],
+        },
+    )
+    return card.markdown()
 
 
 def _figure(name: str, entry: Entry) -> str:

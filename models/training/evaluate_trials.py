@@ -17,7 +17,7 @@ from models.datasets.splits import coverage, cross_validation, published_split
 from models.datasets.trials import PUBLISHED, Excluded, Trial, WindowSet, cut_windows
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
-from models.training.finetune import Finetuned, Progress, finetune, training_windows
+from models.training.finetune import Progress, finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, seen_without_labels
 from models.training.finetune_tokens import TrialClassifier
 from models.training.loop import Report
@@ -319,10 +319,6 @@ def _notes(config: ModelConfig, tested: Sequence[Trial], record: TrainingRecord 
     return notes
 
 
-#: Instead of a report, where a classifier was trained on: see `models.training.finetune_config`.
-NO_FIGURES = "none: the classifier it began with may have been trained on any of these trials"
-
-
 @dataclass(frozen=True, eq=False)
 class ScoreReport:
     """Scores of one model, together and by modality."""
@@ -437,46 +433,3 @@ def _report(protocol: str, predictions: Predictions, extra: dict[str, Scores]) -
 def _trial_score(predictions: Predictions) -> Scores:
     trials = per_trial(predictions)
     return score(trials.probs, trials.label)
-
-
-def finetuned_card(
-    model: Finetuned, report: ScoreReport | None, command: str, generated: bool, quick: bool
-) -> str:
-    """Return the model card, Markdown."""
-    config = model.config
-    live = (
-        "It runs live."
-        if config.feature_origin == "raw"
-        else "It reads features as published, which see the future: for tables only, `live` refuses it."
-    )
-    figures = "\n".join(f"- {line}" for line in report.lines()) if report else f"- {NO_FIGURES}"
-    training = "\n".join(f"- {note}" for note in model.notes)
-    marks = "".join(
-        f"**{mark}**\n\n"
-        for mark, there in (
-            ("Generated data: nobody was measured.", generated),
-            ("Made with --quick: few epochs and windows, no figure to quote.", quick),
-            ("Transductive: pre-training saw test trials, without labels. Say so.", config.transductive),
-        )
-        if there
-    )
-    return f"""# Affectscope, fine-tuned: {", ".join(config.labels)}
-
-{marks}Written by `{command}`. Data: {config.trained_on}. {live}
-
-- **Inputs:** {" and ".join(config.modalities)}; {len(config.ch_names)} EEG channels known, windows of
-  {config.windows.eeg_n_steps} steps, one every {config.step_s:g} s.
-- **Fusion:** {config.network.fusion.variant}. **Outputs:** {", ".join(config.labels)}.
-
-## Training
-{training}
-
-## Figures
-{figures}
-
-## Limits
-It knows the people and the day it was trained on, and the classes it was given. A figure from few trials has
-the wide interval that stands beside it. It tells what signals resemble, not what a person feels. Not for
-workplace or education; people exposed must be informed. Licence of the weights: that of the data they were
-trained on; of the program: GPL-3.0-or-later.
-"""

@@ -10,8 +10,7 @@ many epochs; the temperature is fitted to the held-out trials as well. No test t
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -45,9 +44,10 @@ from models.training.finetune_tokens import (
     whitened,
 )
 from models.training.loop import Progress, train_steps
+from models.training.scores import best_temperature
 from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
 
-MOST_TEMPERATURE = 10.0
+_TEMPERATURES = torch.logspace(-0.5, 1.0, 31)
 MIN_TRIALS_TO_STOP_EARLY = 12  # fewer training trials are all needed for training
 
 
@@ -99,7 +99,7 @@ def finetune(
             f"stopped after {epochs} epochs by {len(out)} training trials held out, then trained anew on all "
             f"{len(trials)}; temperature {temperature:.2f} from the held-out ones"
         )
-        if temperature >= MOST_TEMPERATURE:
+        if temperature >= float(_TEMPERATURES[-1]):
             notes.append(
                 "that temperature is the highest tried: probabilities are nearly flat and say little"
             )
@@ -215,7 +215,7 @@ class _Run:
         with self._training():
             for epoch in range(1, self._options.epochs + 1):
                 loss = self._epoch()
-                nll, at = best_temperature(self._logits(source), tensors.label)
+                nll, at = best_temperature(self._nll(source), _TEMPERATURES)
                 if nll < best:
                     best, best_epoch, temperature = nll, epoch, at
                 progress("stopping", epoch / self._options.epochs, loss)
@@ -255,13 +255,15 @@ class _Run:
         return torch.where(kept.any(dim=1, keepdim=True), kept, present)
 
     @torch.no_grad()
-    def _logits(self, source: Tokens) -> Tensor:
+    def _nll(self, source: Tokens) -> Callable[[Tensor], Tensor]:
+        """Return the mean negative log-likelihood of all windows as a function of the temperature."""
         self.network.eval()
         parts = []
         for start in range(0, len(source.tensors), ENCODE_BATCH):
             at = np.arange(start, min(start + ENCODE_BATCH, len(source.tensors)))
             parts.append(self.network.fusion(*source(at))[0])
-        return torch.cat(parts)
+        logits, label = torch.cat(parts), source.tensors.label
+        return lambda temperature: nn.functional.cross_entropy(logits / temperature, label)
 
 
 def training_windows(
@@ -282,10 +284,3 @@ def training_windows(
         name: None if array is None else array[: options.max_windows] for name, array in vars(windows).items()
     }
     return WindowSet(**values)
-
-
-def best_temperature(logits: Tensor, label: Tensor) -> tuple[float, float]:
-    """Return the least NLL of logits (n, n_labels) over temperatures, and that temperature."""
-    candidates = torch.logspace(-0.5, math.log10(MOST_TEMPERATURE), 31)
-    nll = torch.stack([nn.functional.cross_entropy(logits / t, label) for t in candidates])
-    return float(nll.min()), float(candidates[nll.argmin()])

@@ -218,13 +218,3 @@ def train_fusion(
         rng,
         lambda s, v: progress("fusion", s, v),
     )
-
-
-@torch.no_grad()
-def best_temperature(network: FusionNetwork, tokens: Tensor, present: Tensor, labels: Tensor) -> float:
-    """Return the temperature of least negative log-likelihood on held-out subjects."""
-    network.eval()
-    logits, _ = network.fusion(tokens, present)
-    candidates = torch.logspace(-0.5, 1.0, 61)
-    nll = torch.stack([nn.functional.cross_entropy(logits / t, labels) for t in candidates])
-    return float(candidates[nll.argmin()])

@@ -1,9 +1,13 @@
-"""The card of a pre-trained model."""
+"""Self-supervised pre-training of MV-SSTMA: EEG and eye features, each by its own masked autoencoder.
+
+The paper (MMV-SSTMA, section 2.1) gives the learning rate, the share of hidden channels and that the loss
+counts hidden channels alone; AdamW, warm-up and cosine are inferred (He et al. 2022, masked autoencoders).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,100 +26,13 @@ from models.features.config import FeatureConfig
 from models.network import FusionNetwork
 from models.normalise import EegScale, EyeScale, Normaliser
 from models.process import keep_freed_memory
+from models.training.cards import pretraining_card
 from models.training.corpus import CorpusWindows, Entry, fit_eeg_scale, fit_eye_scale
 from models.training.loop import Report
 from models.training.pretrain_loop import LoopOptions, Outcome, World, run_loop
 from models.training.pretrain_model import MaskedAutoencoder
 from models.training.provenance import TrainingRecord, record_of_recordings, write_record
 from models.training.sources import Corpus, Source, kind_of_features, open_corpus
-
-_NAMES = {"eeg": "EEG", "eye": "eye features"}
-
-
-def pretraining_card(
-    corpus: Corpus,
-    config: ModelConfig,
-    loop: LoopOptions,
-    outcomes: Mapping[str, Outcome],
-    choices: Mapping[str, str],
-    n_processes: int,
-) -> str:
-    """Return the card, Markdown.
-
-    Parameters
-    ----------
-    choices : mapping of str to str
-        More of the protocol, by name; an empty one is left out.
-    """
-    return "\n".join(
-        [
-            "# Affectscope, pre-trained encoders\n",
-            f"Self-supervised: {config.trained_on}. It has no classifier: `affectscope finetune` makes "
-            "one.\n",
-            *_data(corpus, config),
-            "\n## Protocol\n",
-            f"MV-SSTMA masked autoencoder, one for each of {', '.join(_NAMES[m] for m in outcomes)}; loss on "
-            "the hidden channels alone. Normalisation fitted to the pre-training part.\n",
-            f"- learning rate: {loop.learning_rate:g}, AdamW (weight decay {loop.weight_decay:g}), warm-up "
-            f"over {loop.warm_up:.0%} of the steps, then a half cosine; no dropout",
-            f"- processes: {n_processes}",
-            *(f"- {name}: {text}" for name, text in choices.items() if text),
-            *_figures(outcomes),
-            *_limits(corpus),
-        ]
-    )
-
-
-def _data(corpus: Corpus, config: ModelConfig) -> list[str]:
-    lines = ["## Data\n", *(f"- {line}" for line in corpus.words())]
-    origin = "by the functions that serve live" if corpus.features == "raw" else "as published with the set"
-    lines.append(f"- features {origin}; {len(config.ch_names)} EEG channels; no label was read into training")
-    if config.transductive:
-        lines.append(
-            "- **Transductive:** test trials of the published splits entered pre-training, without labels. "
-            "Figures on them must say so."
-        )
-    elif corpus.n_test:
-        lines.append(f"- {corpus.n_test} test trials of the published splits did not enter")
-    if any(not source.is_dataset for source in corpus.used):
-        lines.append("- recordings entered whole: a test on one of them would be transductive")
-    lines += [f"- left out: {entry.subject}: {entry.why}" for entry in corpus.excluded]
-    return lines
-
-
-def _figures(outcomes: Mapping[str, Outcome]) -> list[str]:
-    lines = [
-        "\n## Figures\n",
-        "Squared error on hidden channels in units of their variance: 1 is what guessing the mean gives. On "
-        "training windows; `loss.jsonl` has the curve.\n",
-        "| | first epoch | last epoch | epochs | steps | windows | seconds |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for modality, outcome in outcomes.items():
-        lines.append(
-            f"| {_NAMES[modality]} | {outcome.losses[0]:.3f} | {outcome.losses[-1]:.3f} "
-            f"| {len(outcome.losses)} | {outcome.n_steps} | {outcome.n_windows} | {outcome.seconds:.0f} |"
-        )
-    return lines
-
-
-def _limits(corpus: Corpus) -> list[str]:
-    lines = [
-        "\n## Limits\n",
-        "- It tells no emotion. What it learned is which channels go together in these people and devices.",
-    ]
-    if corpus.features == "published":
-        lines.append(
-            "- Published features are smoothed with what comes later, so neither this model nor one "
-            "fine-tuned from it runs live: pre-train with `--features raw` for that."
-        )
-    return [
-        *lines,
-        "- Not for workplace or education.",
-        "- Licence: the program's is GPL-3.0-or-later; the data's own terms bind what is made from them.",
-        "",
-    ]
-
 
 MODALITIES = ("eeg", "eye")
 DECODERS_FILE, REPORT_FILE = "pretraining.safetensors", "pretraining.json"

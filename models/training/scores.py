@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,14 @@ def score(probs: NDArray[np.floating], label: NDArray[np.integer]) -> Scores:
         ece=expected_calibration_error(probs, label),
         confusion=confusion,
     )
+
+
+def best_temperature(nll: Callable[[Any], Any], candidates: Iterable[Any]) -> tuple[float, float]:
+    """Return the least negative log-likelihood over candidate temperatures, and that temperature."""
+    temperatures = list(candidates)
+    found = [float(nll(temperature)) for temperature in temperatures]
+    best = int(np.argmin(found))
+    return found[best], float(temperatures[best])
 
 
 def expected_calibration_error(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
@@ -23,13 +23,14 @@ from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import MODALITIES
 from models.checkpoint import Checkpoint, save_checkpoint
 from models.config import ModelConfig, preset
+from models.fusion import divide_logits
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
 from models.process import keep_freed_memory, process_pool
+from models.training.cards import simulated_card
 from models.training.encoders import train_encoder
 from models.training.fusion import (
     EncodedRows,
-    best_temperature,
     encode_rows,
     modality_tokens,
     replaced_by_noise,
@@ -38,7 +39,7 @@ from models.training.fusion import (
     window_input,
 )
 from models.training.loop import Progress, StageOptions
-from models.training.scores import wilson_interval
+from models.training.scores import best_temperature, wilson_interval
 from models.training.simulated_data import Rows, SubjectFeatures, SubjectPlan, load_subject, simulate_subjects
 
 _POLL_S = 0.2
@@ -184,7 +185,7 @@ def train_simulated(folder: Path, options: TrainingOptions, progress: Progress) 
             on_done=lambda n_done: progress("simulating", n_done / options.n_subjects, math.nan),
         )
         network, normaliser = fit(config, folders, options, progress)
-    return save_checkpoint(folder, config, network, normaliser.to_dict(), model_card(options))
+    return save_checkpoint(folder, config, network, normaliser.to_dict(), simulated_card(options, EMOTIONS))
 
 
 def fit(
@@ -232,31 +233,12 @@ def _set_temperature(
     encoded = encode_rows(network, rows, progress)
     usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
     tokens, present, _ = modality_tokens(network, rows, encoded, usable, 1, rng, progress)
-    temperature = best_temperature(network, tokens[0], present[0], rows.label[usable])
+    network.eval()
     with torch.no_grad():
-        for parameter in list(network.fusion.parameters())[-2:]:  # the last layer's weight and bias
-            parameter.div_(temperature)
-
-
-def model_card(options: TrainingOptions) -> str:
-    """Return the card that goes with the model, Markdown."""
-    return f"""# Affectscope small, simulated data only
-
-Trained by `affectscope train --simulated` on {options.n_subjects - options.n_validation} simulated subjects
-({options.n_trials} trials of {options.trial_s:g} s each, five emotions, difficulty {options.difficulty},
-seed {options.seed}); {options.n_validation} more set the softmax temperature. No recording of a person was
-used.
-
-- **What it is for:** trying the program, its timing and its displays on simulated devices.
-- **What it is not for:** telling anything about a person: it has never seen one. Not for workplace or
-  education.
-- **Inputs:** any subset of its 62 EEG channels (DE in five bands), 33 eye features, face crops, voice.
-- **Outputs:** {", ".join(EMOTIONS)}; attention per modality, EEG channel and time step.
-- **Protocol:** each encoder alone, then frozen, then shared attention over modality tokens with modality
-  dropout; normalisation fitted on the training subjects. `affectscope evaluate --simulated` gives its
-  figures on subjects it has never seen.
-- **Licence:** GPL-3.0-or-later.
-"""
+        logits, _ = network.fusion(tokens[0], present[0])
+    label, candidates = rows.label[usable], torch.logspace(-0.5, 1.0, 61)
+    _, temperature = best_temperature(lambda t: nn.functional.cross_entropy(logits / t, label), candidates)
+    divide_logits(network.fusion, temperature)
 
 
 _TEST_BATCH = 32

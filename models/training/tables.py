@@ -13,6 +13,7 @@ import numpy as np
 
 from acquisition.errors import InputError
 from models.datasets.trials import Excluded
+from models.training.cards import markdown_table
 from models.training.scores import Scores, Summary, summarise, t_interval, wilson_interval
 
 #: What a paper prints, in per cent: (mean, SD) over subjects; some print no SD.
@@ -340,7 +341,7 @@ def table_words(table: Table) -> str:
     """Return the table as Markdown, with what differs from the paper."""
     lines = [f"# {table.title}", "", *([f"**{table.marks()}**", ""] if table.marks() else [])]
     cells = [_cells(row) for row in table.rows]
-    lines += [f"{table.protocol}; {INTERVALS}", "", *_markdown(*_without_empty(_HEADER, cells))]
+    lines += [f"{table.protocol}; {INTERVALS}", "", markdown_table(*_without_empty(_HEADER, cells))]
     lines += ["", f"accuracy, balanced accuracy, macro-F1, NLL and ECE: per {table.unit}, mean of sessions"]
     differs = [("What differs from the paper", table.differs)] if table.differs or table.has_paper else []
     for heading, sentences in (
@@ -350,7 +351,7 @@ def table_words(table: Table) -> str:
     ):
         lines += ["", f"## {heading}", *(f"- {sentence}" for sentence in sentences or ["nothing"])]
     lines += ["", f"## Trials of each class (rows) by answer: {table.rows[0].name}", ""]
-    return "\n".join([*lines, *_markdown(*confusion_cells(table)), ""])
+    return "\n".join([*lines, markdown_table(*confusion_cells(table)), ""])
 
 
 def short_cells(table: Table) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -434,8 +435,3 @@ def _without_empty(
     """Return the columns in which any row holds something."""
     kept = [at for at in range(len(header)) if any(row[at] for row in rows)]
     return [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [header, ["---"] * len(header), *rows]
-    return ["| " + " | ".join(cells) + " |" for cells in lines]

@@ -39,7 +39,7 @@ def test_open_weights_are_taken_told_of_and_no_longer_needed(
     begun = f"ViT from {mine / 'vit'}, AST from {mine / 'ast'}"
     assert f"**Before training:** {begun}; all else at random" in card
     assert "its head trains first while it is frozen" in card
-    assert "that of the open weights" in card
+    assert "The open weights' own binds too" in card
     shutil.rmtree(mine)
     config = load_checkpoint(model).config
     assert (config.features.face_size, config.features.n_mels) == (24, 64)

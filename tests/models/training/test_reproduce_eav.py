@@ -169,7 +169,7 @@ def test_a_kept_model_loads_and_runs_live(table, kept):
     card = (folder / "README.md").read_text()
     for words in (
         "Generated data: nobody was measured", "--quick", "## Protocol", "## Figures", "## Limits",
-        "## Licence", "Not for\nworkplace or education", "Multimodal, per frame",
+        "## Licence", "Not for workplace or education", "Multimodal, per frame",
     ):  # fmt: skip
         assert words in card
     accuracy = table.rows[2].entries[0].window.accuracy
