@@ -63,11 +63,11 @@ def run_engine(connection: Connection, request: EngineRequest) -> None:
         try:
             _run(request, tell, orders)
         except InputError as error:
-            tell(Phase("failed", str(error), is_mendable=True))
+            tell(Phase("failed", str(error), code=error.code, facts=error.facts))
         except Exception as error:
             traceback.print_exc(file=log)
             words = f"internal error: {type(error).__name__}: {error}"
-            tell(Phase("failed", f"{words} (details are in {log_path(os.getpid())}; please report it)"))
+            tell(Phase("failed", f"{words} (details in {log_path(os.getpid())}; please report it)"))
         else:
             tell(Phase("ended"))
         faulthandler.disable()

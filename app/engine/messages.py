@@ -8,19 +8,18 @@ one feature code serves model and screen. Nothing here loads torch or Qt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.errors import ErrorCode
 from acquisition.lsl.stream import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.windowing import WindowConfig
 from calibration.types import Consent, DisplayTiming, Report
-
-#: Begins the warning about each broken place of a recording.
-DAMAGED = "the recording is damaged: "
 
 # --- the session ---
 
@@ -63,6 +62,7 @@ class Timeline:
     last: float
     marks: tuple[Mark, ...]
     gaps: tuple[Mark, ...]
+    damage: tuple[str, ...] = ()  # each broken place
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ class Phase:
     name: str  # loading | looking for streams | running | paused | ended | failed
     message: str = ""  # for failed: what, where, remedy
     speed: float = 1.0  # of a replay
-    is_mendable: bool = False  # for failed: an input or option was wrong, the program is not
+    code: ErrorCode | None = None  # for failed: what input was wrong; None of an internal error
+    facts: Mapping[str, str | int] = field(default_factory=dict)  # of the `InputError`
 
 
 # --- signals, ready for display ---

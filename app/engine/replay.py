@@ -14,7 +14,6 @@ from acquisition.types import Change, StreamEvent
 from acquisition.xdf.outline import Outline
 from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck, model_info
 from app.engine.messages import (
-    DAMAGED,
     AskOcclusion,
     ChooseSpectrogram,
     Mark,
@@ -137,14 +136,14 @@ def timeline_of(outline: Outline, path: Path, first: float, last: float) -> Time
         for gap in outline.gaps
         if gap.time + gap.duration_s >= first and gap.time <= last
     )
-    return Timeline(path, first, last, marks, gaps)
+    return Timeline(path, first, last, marks, gaps, outline.damage)
 
 
 def damage_events(outline: Outline, time: float) -> Iterator[StreamEvent]:
     """Yield in words what is broken in a file, and what of the file its timeline leaves out."""
     damage = outline.damage
     for entry in damage[:_N_MOST_DAMAGE]:
-        yield StreamEvent("", Change.WARNING, time, f"{DAMAGED}{entry}")
+        yield StreamEvent("", Change.WARNING, time, f"the recording is damaged: {entry}")
     if len(damage) > _N_MOST_DAMAGE:
         text = f"the recording is damaged in {len(damage) - _N_MOST_DAMAGE} more places"
         yield StreamEvent("", Change.WARNING, time, f"{text}; see: affectscope inspect FILE")

@@ -194,7 +194,7 @@ class Outcome:
         """The exit code: that of the headless commands, by how the last session stood."""
         if self._last is None or self._last.name != "failed":
             return ExitCode.GOOD
-        return ExitCode.WRONG_USE if self._last.is_mendable else ExitCode.INTERNAL_ERROR
+        return ExitCode.INTERNAL_ERROR if self._last.code is None else ExitCode.WRONG_USE
 
 
 _EVERY_MS = 1000

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them; what is not known is "-"."""
+"""Numbers, times and foreign text as the windows write them; what is not known is "-"."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections.abc import Callable
 from datetime import datetime
+from html import escape
 
 from acquisition.clock import LslClock
 from app.view.store import ViewStore
@@ -72,14 +73,15 @@ def data_size(n_bytes: float) -> str:
     return f"{n_bytes:.0f} B"
 
 
+# --- foreign text: names of streams and markers are anybody's ---
+
 _LONGEST = 300
+#: Control, format, surrogate, private use, unassigned; line and paragraph separators.
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
-    """Return ``text`` without line breaks, control and direction-changing characters, cut at ``longest``.
-
-    Names of streams and markers are anybody's; a right-to-left override in one would turn the row around.
-    """
+    """Return ``text`` without line breaks, control and direction-changing characters, cut at ``longest``."""
     kept = _printable(text[: 4 * longest])
     return kept if len(kept) <= longest else kept[: longest - 1] + "…"
 
@@ -99,8 +101,12 @@ def _printable(text: str) -> str:
     return " ".join(kept.split())
 
 
-#: Control, format, surrogate, private use, unassigned; line and paragraph separators.
-_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+def tooltip(*paragraphs: str) -> str:
+    """Return plain text as Qt's rich text: otherwise Qt guesses, and takes names with "<" for markup."""
+    return "".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs)
+
+
+# --- times ---
 
 
 def clock_text(seconds: float, digits: int = 0) -> str:

@@ -1,9 +1,25 @@
-"""What speaks for or against an answer, in a line; and which moment "now" is."""
+"""Whether a prediction may be shown as an answer, and every reason to doubt it, each with its figure.
+
+The rule of abstention. The top emotion is an answer only when
+
+- its probability is at least midway between chance and certainty, ``(1 + 1/n) / 2`` for ``n`` emotions
+  (60 % of five, 62.5 % of four): it is then likelier than all others together, and chance-corrected it is
+  nearer to knowing than to guessing; and
+- it leads the second by at least `MIN_MARGIN`. A network's probabilities move between two ticks by 0.12
+  in the median (the shipped model, on simulated streams): a smaller lead can be gone half a second later.
+
+It abstains too where the answer rests mostly on an EEG most of whose electrodes are bad, and, always, with a
+profile that did no better than chance in its calibration; the course, which looks at probabilities alone,
+does not show either.
+
+Softmax outputs are not calibrated on a new subject: the rule keeps doubtful answers off the screen, it
+does not make the others true.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,15 +33,59 @@ from app.view.text import age, counted, message_line, one_line
 from models.prediction import Prediction
 
 SEVERITIES = ("stop", "caution", "info")  # the gravest first
+MIN_MARGIN = 0.25  # see above
+STALE_AFTER_S = 1.0  # four hops of 0.25 s: the answer no longer speaks of now
 FOLLOWING_S = 1.0  # a moment no older than this counts as now: figures of now speak of it
+UNCERTAIN = "uncertain"
+NO_ANSWER = "no answer yet"
+NONE_HERE = "no answer here"  # a moment of a recording that was passed over
+
+MAX_BAD_SHARE = 0.2  # of the electrodes: beyond, interpolation and averaging no longer hide them
+MIN_ELECTRODES_SHARE = 0.5  # of those of training
+GAZE_OVER_S = 4.0  # one eye step
+MIN_GAZE_VALID = 0.7  # a tracker that fits its wearer sees an eye in more than 90 % of the samples
+MAX_SKIPPED_SHARE = 0.01
+JUMPS_OVER_S = 10.0
+MAX_JUMPS = 2  # windows overlap by more than nine tenths: the emotion cannot change this often
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A reason, and how grave it is."""
+    """A reason for or against an answer, and how grave it is."""
 
     severity: str  # stop: do not use the answer | caution: it may be wrong | info: good to know
     text: str
+    code: str = ""  # what it is about; the text says it with its figure
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to show, and how far to trust it."""
+
+    state: str  # certain | uncertain | stale | warming up | nothing
+    label: str  # in big: an emotion, "uncertain", `NO_ANSWER` or `NONE_HERE`
+    probability: float  # of the top emotion, NaN without one
+    likeliest: str = ""
+    second: str = ""
+    second_probability: float = math.nan
+    threshold: float = math.nan  # from which probability on there is an answer
+    age_s: float = math.nan  # of the prediction
+    findings: tuple[Finding, ...] = ()  # the gravest first
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The findings' texts."""
+        return tuple(finding.text for finding in self.findings)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The findings' codes."""
+        return tuple(finding.code for finding in self.findings)
+
+    @property
+    def is_grey(self) -> bool:
+        """True when nothing shown speaks of the moment looked at."""
+        return self.state in ("stale", "nothing")
 
 
 def is_following(store: ViewStore, t: float) -> bool:
@@ -43,36 +103,7 @@ def reference_time(store: ViewStore, t: float) -> float:
     return t
 
 
-MIN_MARGIN = 0.25  # see above
-STALE_AFTER_S = 1.0  # four hops of 0.25 s: the answer no longer speaks of now
-UNCERTAIN = "uncertain"
-NO_ANSWER = "no answer yet"
-NONE_HERE = "no answer here"  # a moment of a recording that was passed over
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What to show, and how far to trust it."""
-
-    state: str  # certain | uncertain | stale | warming up | nothing
-    label: str  # in big: an emotion, "uncertain", `NO_ANSWER` or `NONE_HERE`
-    probability: float  # of the likeliest emotion, NaN without one
-    likeliest: str = ""
-    second: str = ""
-    second_probability: float = math.nan
-    threshold: float = math.nan  # from which probability on there is an answer
-    age_s: float = math.nan  # of the prediction
-    findings: tuple[Finding, ...] = ()  # the gravest first
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """The findings' texts."""
-        return tuple(finding.text for finding in self.findings)
-
-    @property
-    def is_grey(self) -> bool:
-        """True when nothing shown speaks of the moment looked at."""
-        return self.state in ("stale", "nothing")
+# --- the verdict ---
 
 
 def threshold(n_labels: int) -> float:
@@ -85,38 +116,42 @@ def ranked(probs: Mapping[str, float]) -> list[tuple[str, float]]:
     return sorted(probs.items(), key=lambda item: -item[1] if item[1] == item[1] else math.inf)
 
 
-def abstention(probs: Mapping[str, float]) -> str:
-    """Return why the model should abstain, or an empty text where its answer stands."""
+def abstention(probs: Mapping[str, float]) -> Finding | None:
+    """Return why the model should abstain, None where its answer stands."""
     if not probs or any(math.isnan(p) for p in probs.values()):
-        return "probabilities are not numbers"
+        return Finding("caution", "probabilities are not numbers", "nan")
     best, *others = ranked(probs)
     least = threshold(len(probs))
     if best[1] < least - 1e-6:
         digits = 1 if round(100 * best[1]) >= round(100 * least) else 0  # 59.6 % is not "60 %" here
-        return f"likeliest has {100 * best[1]:.{digits}f} %, an answer needs {100 * least:.3g} %"
+        text = f"top emotion {100 * best[1]:.{digits}f} %; {100 * least:.3g} % needed"
+        return Finding("caution", text, "probability")
     if others and best[1] - others[0][1] < MIN_MARGIN - 1e-6:
         lead = 100 * (best[1] - others[0][1])
-        return f"leads {others[0][0]} by {lead:.0f} points, an answer needs {100 * MIN_MARGIN:.0f}"
-    return ""
+        text = f"{lead:.0f} points ahead of {others[0][0]}; {100 * MIN_MARGIN:.0f} needed"
+        return Finding("caution", text, "margin")
+    return None
 
 
-def unfit_signal(prediction: Prediction, store: ViewStore, t: float) -> str:
-    """Return why the signals cannot carry an answer, or an empty text.
+def _unfit_signal(prediction: Prediction, store: ViewStore, t: float) -> Finding | None:
+    """Return why the signals cannot carry an answer, None where they can.
 
     Half of the attention and half of the electrodes are where the bad ones outweigh all the rest.
     """
     quality = store.quality.at(t)
     if quality is None or not quality.channels or prediction.modality_attention.get("eeg", 0.0) < 0.5:
-        return ""
+        return None
     n_bad, n_all = quality.n_bad, len(quality.channels)
-    return f"rests on EEG, and {n_bad} of {n_all} electrodes are bad" if 2 * n_bad > n_all else ""
+    if 2 * n_bad <= n_all:
+        return None
+    return Finding("caution", f"based mostly on EEG, but {n_bad} of {n_all} electrodes are bad", "bad eeg")
 
 
 def answer_state(prediction: Prediction) -> str:
     """Return ``certain``, ``uncertain`` or ``warming up``: the verdict's state where nothing is stale."""
     if prediction.warm_up:
         return "warming up"
-    return "uncertain" if not prediction.probs or abstention(prediction.probs) else "certain"
+    return "uncertain" if abstention(prediction.probs) is not None else "certain"
 
 
 def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
@@ -131,26 +166,27 @@ def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
         Moment looked at, LSL seconds; NaN before the first sample.
     """
     if prediction is None or not prediction.probs:
-        return Verdict("nothing", NO_ANSWER, math.nan, findings=waits(store, t))
+        return Verdict("nothing", NO_ANSWER, math.nan, findings=tuple(_waits(store, t)))
     best, *others = ranked(prediction.probs)
     second = others[0] if others else ("", math.nan)
-    unsure = abstention(prediction.probs) or unfit_signal(prediction, store, t)
-    is_guessing = store.model is not None and bool(store.model.warning)  # `doubts` says so
+    unsure = abstention(prediction.probs) or _unfit_signal(prediction, store, t)
+    is_guessing = store.model is not None and bool(store.model.warning)  # `_doubts` says so
+    is_answer = unsure is None and not is_guessing
     age_s = reference_time(store, t) - prediction.t_end
     if age_s > STALE_AFTER_S and _stands_still(store, t):
-        return Verdict("nothing", NONE_HERE, math.nan, findings=_passed_over(store, age_s))
+        return Verdict("nothing", NONE_HERE, math.nan, findings=tuple(_passed_over(store, age_s)))
     stopped = _standstill(store, t, age_s)
-    findings = [*stopped, *doubts(prediction, store, t, is_stale=bool(stopped))]
-    if unsure:
-        findings.append(Finding("caution", unsure))
-    state = "uncertain" if unsure or is_guessing else "certain"
+    findings = [*stopped, *_doubts(prediction, store, t, is_stale=bool(stopped))]
+    if unsure is not None:
+        findings.append(unsure)
+    state = "certain" if is_answer else "uncertain"
     if prediction.warm_up:
         state = "warming up"
     if stopped:
         state = "stale"
     return Verdict(
         state=state,
-        label=UNCERTAIN if unsure or is_guessing else best[0],
+        label=best[0] if is_answer else UNCERTAIN,
         probability=best[1],
         likeliest=best[0],
         second=second[0],
@@ -167,15 +203,13 @@ def _stands_still(store: ViewStore, t: float) -> bool:
     return store.mode == "replay" and is_held
 
 
-def _passed_over(store: ViewStore, age_s: float) -> tuple[Finding, ...]:
-    """Return why a moment of a replay has no prediction."""
-    found = [
-        f"no prediction of this moment: the last one before it is {age(age_s)} older",
-        "the replay passed over it, or its streams have a gap here; Space replays it from here",
-    ]
+def _passed_over(store: ViewStore, age_s: float) -> Iterator[Finding]:
+    """Yield why a moment of a replay has no prediction."""
+    yield Finding("info", f"no prediction at this time; the last one is {age(age_s)} older", "none here")
+    why = "skipped by the replay, or a gap in the recording; press Space to replay from here"
+    yield Finding("info", why, "passed over")
     if store.phase.name == "paused":
-        found.append("paused")
-    return tuple(Finding("info", text) for text in found)
+        yield Finding("info", "paused", "paused")
 
 
 def _standstill(store: ViewStore, t: float, age_s: float) -> list[Finding]:
@@ -184,69 +218,65 @@ def _standstill(store: ViewStore, t: float, age_s: float) -> list[Finding]:
     causes = []
     if following and name == "failed":
         first_line = (store.phase.message.strip() or "no reason given").splitlines()[0]
-        causes.append(f"the engine failed: {message_line(first_line)}")
+        causes.append(Finding("stop", f"the engine failed: {message_line(first_line)}", "failed"))
     if following and name == "ended" and store.mode == "live":
-        causes.append("the session has ended")
+        causes.append(Finding("stop", "the session has ended", "ended"))
     if following and store.is_silent:
-        causes.append(f"the engine has not answered for {age(store.silent_s)}")
+        text = f"no response from the engine for {age(store.silent_s)}"
+        causes.append(Finding("stop", text, "silent"))
     if not causes and not age_s > STALE_AFTER_S:
         return []
     if following and not causes:
         causes += [
-            f"stream {one_line(stream.spec.name, 40)}: {stream.state}"
+            Finding("stop", f"stream {one_line(stream.spec.name, 40)}: {stream.state}", "stream")
             for stream in store.streams.values()
-            if stream.state != "open" and stream.spec.kind.value in ("eeg", "gaze", "video", "audio")
+            if stream.state != "open" and stream.spec.kind in KIND_OF_MODALITY.values()
         ]
     if age_s > STALE_AFTER_S:
-        causes.insert(0, f"no prediction for {age(age_s)}")
-    return [Finding("stop", cause) for cause in causes]
+        causes.insert(0, Finding("stop", f"no prediction for {age(age_s)}", "overdue"))
+    return causes
 
 
-MAX_BAD_SHARE = 0.2  # of the electrodes: beyond, interpolation and averaging no longer hide them
-MIN_ELECTRODES_SHARE = 0.5  # of those of training
-GAZE_OVER_S = 4.0  # one eye step
-MIN_GAZE_VALID = 0.7  # a tracker that fits its wearer sees an eye in more than 90 % of the samples
-MAX_SKIPPED_SHARE = 0.01
-JUMPS_OVER_S = 10.0
-MAX_JUMPS = 2  # windows overlap by more than nine tenths: the emotion cannot change this often
+# --- reasons to doubt a prediction ---
 
 
-def doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: bool) -> list[Finding]:
-    """Return every reason to doubt ``prediction``, looked at from ``t``."""
-    found = [
-        *_of_modalities(prediction, store, t),
-        *_of_signals(prediction, store, t),
-        *_of_model(prediction, store),
-        *_of_course(store, t),
-    ]
+def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: bool) -> Iterator[Finding]:
+    yield from _of_modalities(prediction, store, t)
+    yield from _of_signals(prediction, store, t)
+    yield from _of_model(prediction, store)
+    labels = [p.label for p in store.predictions.read(t - JUMPS_OVER_S, t)]
+    n_jumps = sum(a != b for a, b in pairwise(labels))
+    if n_jumps > MAX_JUMPS:
+        yield Finding("caution", f"top emotion changed {n_jumps} times in {JUMPS_OVER_S:.0f} s", "jumps")
     if store.is_simulated:
-        found.append(Finding("info", "the streams are simulated"))
-    if is_following(store, t):
-        found += _of_session(store, is_stale)
-    else:
-        found.append(Finding("info", f"looking back {age(store.newest_time - t)}"))
-    return found
+        yield Finding("info", "the streams are simulated", "simulated streams")
+    if not is_following(store, t):
+        yield Finding("info", f"showing data from {age(store.newest_time - t)} ago", "past")
+        return
+    if store.phase.name == "paused" and not is_stale:
+        yield Finding("info", "paused", "paused")
+    if store.phase.name == "ended" and store.mode == "replay":
+        yield Finding("info", "the replay has ended", "ended")
+    if store.mode == "live":  # a replay's latency is that of the disk
+        yield from _of_speed(store)
 
 
-def _of_modalities(prediction: Prediction, store: ViewStore, t: float) -> list[Finding]:
+def _of_modalities(prediction: Prediction, store: ViewStore, t: float) -> Iterator[Finding]:
     absent = [modality for modality, there in prediction.present.items() if not there]
-    found = []
     if absent:
         n_all = len(prediction.present)
         each = ", ".join(
             f"{MODALITY_WORDS.get(m, m)} ({_why_absent(m, prediction, store, t)})" for m in absent
         )
-        found.append(Finding("caution", f"{n_all - len(absent)} of {n_all} modalities, without {each}"))
-    masked = _masked(store, t)
-    found += [
-        Finding("caution", f"{MODALITY_WORDS.get(m, m)} unplugged by hand") for m in masked if m not in absent
-    ]
+        text = f"{n_all - len(absent)} of {n_all} modalities used; missing: {each}"
+        yield Finding("caution", text, "absent")
+    for modality in _masked(store, t):
+        if modality not in absent:
+            yield Finding("caution", f"{MODALITY_WORDS.get(modality, modality)} masked by hand", "masked")
     if prediction.warm_up:
-        missing = missing_context(store, t)
-        each = ", ".join(f"{MODALITY_WORDS[m]} {seconds:.0f} s" for m, seconds in missing.items())
-        still = f", still missing: {each}" if each else ""
-        found.append(Finding("caution", f"context not whole yet{still}"))
-    return found
+        each = ", ".join(f"{MODALITY_WORDS[m]} {s:.0f} s" for m, s in _missing_context(store, t).items())
+        needed = f"; still needed: {each}" if each else ""
+        yield Finding("caution", f"warming up{needed}", "warming up")
 
 
 def _masked(store: ViewStore, t: float) -> tuple[str, ...]:
@@ -255,7 +285,7 @@ def _masked(store: ViewStore, t: float) -> tuple[str, ...]:
 
 def _why_absent(modality: str, prediction: Prediction, store: ViewStore, t: float) -> str:
     if modality in _masked(store, t):
-        return "unplugged by hand"
+        return "masked by hand"
     stream = store.stream_of(KIND_OF_MODALITY[modality]) if modality in KIND_OF_MODALITY else None
     if stream is None:
         return "no stream"
@@ -278,77 +308,112 @@ def _valid_gaze(store: ViewStore, t: float) -> float:
     return float(np.mean(values[:, 4] > 0.5)) if len(values) else math.nan
 
 
-def _of_signals(prediction: Prediction, store: ViewStore, t: float) -> list[Finding]:
-    found = []
+def _of_signals(prediction: Prediction, store: ViewStore, t: float) -> Iterator[Finding]:
     quality = store.quality.at(t)
     if prediction.present.get("eeg") and quality is not None and quality.channels:
-        n_bad = quality.n_bad
-        if n_bad > MAX_BAD_SHARE * len(quality.channels):
-            found.append(Finding("caution", f"{n_bad} of {len(quality.channels)} electrodes bad"))
-    found += _of_electrodes(prediction, store)
+        n_bad, n_all = quality.n_bad, len(quality.channels)
+        if n_bad > MAX_BAD_SHARE * n_all:
+            yield Finding("caution", f"{n_bad} of {n_all} electrodes bad", "electrodes")
+    yield from _of_montage(prediction, store)
     if prediction.present.get("eye") and (valid := _valid_gaze(store, t)) < MIN_GAZE_VALID:
-        found.append(Finding("caution", f"gaze valid in {100 * valid:.0f} % of the last {GAZE_OVER_S:.0f} s"))
+        text = f"gaze valid in {100 * valid:.0f} % of the last {GAZE_OVER_S:.0f} s"
+        yield Finding("caution", text, "gaze")
     if prediction.present.get("face") and prediction.face_box is None and math.isfinite(prediction.face_time):
-        found.append(Finding("info", "no face in the newest frame: the face speaks of earlier ones"))
-    return found
+        yield Finding("info", "no face in the latest frame; earlier frames are used", "face")
 
 
-def _of_electrodes(prediction: Prediction, store: ViewStore) -> list[Finding]:
+def _of_montage(prediction: Prediction, store: ViewStore) -> Iterator[Finding]:
     """Compare the stream's electrodes with those of training: what is not there is not made up."""
     stream = store.stream_of(Kind.EEG)
     if stream is None or store.model is None or not prediction.present.get("eeg"):
-        return []
+        return
     n_all = len(store.model.ch_names)
     n_there = len(set(stream.spec.ch_names) & set(store.model.ch_names))
-    if n_there >= n_all:
-        return []
-    severity = "caution" if n_there < MIN_ELECTRODES_SHARE * n_all else "info"
-    return [Finding(severity, f"EEG of {n_there} of the {n_all} electrodes of training")]
+    if n_there < n_all:
+        severity = "caution" if n_there < MIN_ELECTRODES_SHARE * n_all else "info"
+        yield Finding(severity, f"EEG has {n_there} of the {n_all} training electrodes", "montage")
 
 
-def _of_model(prediction: Prediction, store: ViewStore) -> list[Finding]:
-    found = []
-    if store.model is not None and store.model.warning:
-        found.append(Finding("stop", one_line(store.model.warning)))
-    if store.model is not None and store.model.is_simulated:
-        found.append(Finding("caution", "model trained on simulated data: says nothing of people"))
-    if prediction.normalisation == "training" and not (store.model is not None and store.model.profile):
-        found.append(
-            Finding("info", "scaled by the training data's average, not this person's: see --baseline")
-        )
-    return found
+def _of_model(prediction: Prediction, store: ViewStore) -> Iterator[Finding]:
+    model = store.model
+    if model is not None and model.warning:
+        yield Finding("stop", one_line(model.warning), "profile")
+    if model is not None and model.is_simulated:
+        text = "model trained on simulated data: not valid for real people"
+        yield Finding("caution", text, "simulated model")
+    if prediction.normalisation == "training" and not (model is not None and model.profile):
+        text = "normalised with training-data statistics, not this participant's (see --baseline)"
+        yield Finding("info", text, "normalisation")
 
 
-def _of_course(store: ViewStore, t: float) -> list[Finding]:
-    labels = [p.label for p in store.predictions.read(t - JUMPS_OVER_S, t)]
-    n_jumps = sum(a != b for a, b in pairwise(labels))
-    if n_jumps <= MAX_JUMPS:
-        return []
-    return [Finding("caution", f"likeliest emotion changed {n_jumps} times in {JUMPS_OVER_S:.0f} s")]
-
-
-def _of_session(store: ViewStore, is_stale: bool) -> list[Finding]:
-    found = []
-    if store.phase.name == "paused" and not is_stale:
-        found.append(Finding("info", "paused"))
-    if store.phase.name == "ended" and store.mode == "replay":
-        found.append(Finding("info", "the replay has ended"))
+def _of_speed(store: ViewStore) -> Iterator[Finding]:
     health = store.health
-    if health is None or store.mode != "live":  # a replay's latency is that of the disk
-        return found
+    if health is None:
+        return
     p99_ms = health.latency_p99_ms.get("total", math.nan)
     if p99_ms > PROMISE_MS:
-        found.append(Finding("caution", f"latency p99 {p99_ms:.0f} ms, promised are {PROMISE_MS:.0f} ms"))
+        yield Finding("caution", f"latency (p99) {p99_ms:.0f} ms; target {PROMISE_MS:.0f} ms", "latency")
     n_windows = health.n_predictions + health.n_skipped
     if health.n_skipped > MAX_SKIPPED_SHARE * n_windows:
-        found.append(Finding("caution", f"{health.n_skipped:,} of {counted(n_windows, 'window')} skipped"))
-    return found
+        text = f"{health.n_skipped:,} of {counted(n_windows, 'window')} skipped"
+        yield Finding("caution", text, "skipped")
 
 
-_READY = "data come"
+# --- what is being waited for while there is no prediction yet ---
 
 
-def missing_context(store: ViewStore, t: float) -> dict[str, float]:
+def why_no_prediction(store: ViewStore) -> str:
+    """Return in a sentence why a panel has no prediction to show."""
+    if store.phase.name in ("failed", "ended"):
+        return "No prediction: the session is over."
+    return "No prediction yet: it needs a stream and a few seconds of data."
+
+
+def _waits(store: ViewStore, t: float) -> Iterator[Finding]:
+    """Yield what is being waited for while there is no prediction."""
+    name, message = store.phase.name, store.phase.message.strip()
+    if name == "failed":
+        first, *more = (message_line(line) for line in (message or "no reason given").splitlines())
+        what = "the engine failed" if store.phase.code is None else "the session stopped"
+        yield Finding("stop", f"{what}: {first}", "failed")
+        for line in more:
+            yield Finding("info", line, "failed")
+    elif name == "ended":
+        yield Finding("info", "the session ended without a prediction", "ended")
+    elif name == "loading":
+        yield Finding("info", message_line(message) or "loading the model", "loading")
+    elif not is_following(store, t):
+        yield Finding("info", "no prediction at or before this time", "past")
+    else:
+        openings = {"looking for streams": name, "paused": "paused before the first prediction"}
+        opening = message_line(message) or openings.get(name, "waiting for the first prediction")
+        yield Finding("info", opening, "waiting")
+        readiness = _readiness(store, t)
+        for modality, (code, words) in readiness.items():
+            yield Finding("info", f"{MODALITY_WORDS[modality]}: {words}", code)
+        if name == "running" and "ready" in {code for code, _ in readiness.values()}:
+            text = "too few samples may be valid so far: see Health and Signals"
+            yield Finding("info", text, "validity")
+
+
+def _readiness(store: ViewStore, t: float) -> dict[str, tuple[str, str]]:
+    """Return how far each modality is: a code, and words."""
+    missing = _missing_context(store, t)
+    states = {}
+    for modality in MODALITIES:
+        stream = store.stream_of(KIND_OF_MODALITY[modality])
+        if stream is None:
+            states[modality] = "no stream", "no stream yet"
+        elif stream.state != "open":
+            states[modality] = "stream", f"stream {stream.state}"
+        elif modality in missing:
+            states[modality] = "context", f"{missing[modality]:.0f} s more data needed"
+        else:
+            states[modality] = "ready", "receiving data"
+    return states
+
+
+def _missing_context(store: ViewStore, t: float) -> dict[str, float]:
     """Return how many seconds of its context each open modality still lacks, where it does."""
     missing: dict[str, float] = {}
     for modality in MODALITIES if store.model is not None else ():
@@ -359,52 +424,3 @@ def missing_context(store: ViewStore, t: float) -> dict[str, float]:
             if seconds > 0:
                 missing[modality] = math.ceil(seconds)
     return missing
-
-
-def why_no_prediction(store: ViewStore) -> str:
-    """Return in a sentence why a panel has no prediction to show."""
-    if store.phase.name in ("failed", "ended"):
-        return "No prediction: the session is over."
-    return "No prediction yet: it needs a stream and a few seconds of data."
-
-
-def waits(store: ViewStore, t: float) -> tuple[Finding, ...]:
-    """Return what is being waited for while there is no prediction."""
-    name, message = store.phase.name, store.phase.message.strip()
-    if name == "failed":
-        first, *more = (message_line(line) for line in (message or "no reason given").splitlines())
-        what = "the session stopped" if store.phase.is_mendable else "the engine failed"
-        return (Finding("stop", f"{what}: {first}"), *(Finding("info", line) for line in more))
-    if name == "ended":
-        return (Finding("info", "the session ended without a prediction"),)
-    if name == "loading":
-        return (Finding("info", message_line(message) or "loading the model"),)
-    if not is_following(store, t):
-        return (Finding("info", "no prediction at or before this moment"),)
-    opening = {
-        "looking for streams": "looking for streams",
-        "paused": "paused before the first prediction",
-    }.get(name, "waiting for the first prediction")
-    states = _readiness(store, t)
-    lines = [message_line(message) or opening]
-    lines += [f"{MODALITY_WORDS[modality]}: {state}" for modality, state in states.items()]
-    if name == "running" and _READY in states.values():
-        lines.append("of which there must be enough valid samples: see Health and Signals")
-    return tuple(Finding("info", line) for line in lines)
-
-
-def _readiness(store: ViewStore, t: float) -> dict[str, str]:
-    missing = missing_context(store, t)
-    states = {}
-    for modality in MODALITIES:
-        stream = store.stream_of(KIND_OF_MODALITY[modality])
-        if stream is None:
-            state = "no stream yet"
-        elif stream.state != "open":
-            state = f"stream {stream.state}"
-        elif modality in missing:
-            state = f"{missing[modality]:.0f} s of context still missing"
-        else:
-            state = _READY
-        states[modality] = state
-    return states

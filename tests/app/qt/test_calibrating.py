@@ -10,7 +10,7 @@ from engine_double import Engines
 from PyQt6.QtWidgets import QMainWindow
 from session_engine import ManualClock, SessionEngine, prepared_with
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.streams import SimulatorOptions
 from app.engine.messages import Phase, Stop
 from app.qt.calibration.window import CalibrationWindow
@@ -136,7 +136,7 @@ def test_a_calibration_closed_before_its_end_leaves_the_session_as_it_was(dashbo
 
 def test_a_calibration_that_failed_is_told_and_the_session_goes_on(dashboard, qtbot):
     window = dashboard.calibrate()
-    dashboard.engine.unread.append(Phase("failed", "no stream was found", is_mendable=True))
+    dashboard.engine.unread.append(Phase("failed", "no stream was found", code=ErrorCode.NO_STREAM))
     dashboard.engine.is_alive = False
     qtbot.waitUntil(lambda: window.screen_name == "failed")
     dashboard.close(window)

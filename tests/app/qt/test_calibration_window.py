@@ -11,6 +11,7 @@ from PyQt6.QtTest import QTest
 from PyQt6.QtWidgets import QApplication, QMessageBox
 from session_engine import ManualClock, SessionEngine, prepared_with
 
+from acquisition.errors import ErrorCode
 from acquisition.simulator.streams import SimulatorOptions
 from app.calibrate.prepare import Prepared
 from app.engine.messages import Answer, Drawn, GiveConsent, Phase, Proceed, RepeatTrial, Shown
@@ -297,7 +298,7 @@ def test_a_whole_session_ends_with_the_verdict_and_the_ways_on(stage, tmp_path):
 
 def test_a_failed_engine_is_told_and_the_next_try_goes_on_with_what_was_recorded(stage):
     stage.begin()
-    stage.engine.unread.append(Phase("failed", "the disk is full; free some space", is_mendable=True))
+    stage.engine.unread.append(Phase("failed", "the disk is full; free some space", code=ErrorCode.NO_STREAM))
     stage.engine.session = None
     stage.turn()
     assert stage.name == "failed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from engine_double import Engines
 
+from acquisition.errors import ErrorCode
 from app.engine.messages import Phase
 from app.qt.application import Outcome
 from app.qt.shell.session import Session
@@ -17,7 +18,7 @@ from app.request import LiveRequest, SessionOptions
         (Phase("running"), 0, []),
         (Phase("ended"), 0, []),
         (
-            Phase("failed", "streams:\n2 streams fit eeg", is_mendable=True),
+            Phase("failed", "streams:\n2 streams fit eeg", code=ErrorCode.NO_STREAM),
             2,
             ["error: streams: 2 streams fit eeg"],
         ),
@@ -38,10 +39,10 @@ def test_the_exit_code_is_that_of_the_headless_commands_and_a_failure_one_line(p
 
 
 def test_a_session_that_follows_a_failed_one_decides():
-    engines = Engines([Phase("failed", "no stream", is_mendable=True)])
+    engines = Engines([Phase("failed", "no stream", code=ErrorCode.NO_STREAM)])
     session = Session(engines)
     outcome = Outcome(session, lambda _: None)
-    for engines.news in ([Phase("failed", "no stream", is_mendable=True)], [Phase("running")]):
+    for engines.news in ([Phase("failed", "no stream", code=ErrorCode.NO_STREAM)], [Phase("running")]):
         session.start(LiveRequest(SessionOptions()))
         engines.newest.is_alive = True
         session.poll()

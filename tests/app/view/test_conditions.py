@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from filled_store import filled_store
 
+from acquisition.errors import ErrorCode
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from app.engine.messages import HealthPart, Opened, Phase, RecordingInfo
 from app.telemetry import Failure
-from app.view.conditions import Condition, conditions
+from app.view.conditions import Condition, conditions, stop_title
 from app.view.store import ViewStore
 
 
@@ -50,20 +52,21 @@ def test_a_silent_stream_says_for_how_long():
     store = live_store(Kind.EEG)
     store.take(StreamEvent("eeg", Change.STALE, 105.0, "no sample for 2.0 s"))
     store.take(health(112.0))
-    assert "My eeg fell silent 7.0 s ago" in said(store, "stream eeg").text
+    assert said(store, "stream eeg").text.startswith("No data from My eeg for 7.0 s")
 
 
 @pytest.mark.parametrize(
-    ("message", "action"),
+    ("code", "action"),
     [
-        ("no EEG, eye, face or voice stream to use", "choose_streams"),
-        ("this folder holds no model", "choose_model"),
-        ("this is no XDF file", "open_recording"),
+        (ErrorCode.NO_STREAM, "choose_streams"),
+        (ErrorCode.AMBIGUOUS_STREAM, "choose_streams"),
+        (ErrorCode.MODEL, "choose_model"),
+        (ErrorCode.RECORDING, "open_recording"),
     ],
 )
-def test_a_failed_engine_offers_the_way_out(message, action):
+def test_a_failed_engine_offers_the_way_out(code, action):
     store = ViewStore()
-    store.take(Phase("failed", message))
+    store.take(Phase("failed", "x", code=code))
     assert said(store, "engine").actions == (action, "start_again")
 
 
@@ -83,9 +86,7 @@ def test_a_disk_that_fills_up_warns_ahead():
 
 def test_damage_of_a_recording_is_said_with_its_number_of_places():
     store = filled_store(20.0)
-    for place in range(3):
-        message = f"the recording is damaged: chunk {place}"
-        store.take(StreamEvent("", Change.WARNING, store.newest_time, message))
+    store.timeline = replace(store.timeline, damage=("chunk 0", "chunk 1", "chunk 2"))
     assert said(store, "damage").text == "The recording is damaged: chunk 0 (and 2 more places)"
 
 
@@ -117,7 +118,7 @@ def test_a_failed_recording_is_said_once_and_whether_there_is_anything_in_it():
     (condition,) = conditions(store)
     assert condition.text == "a.xdf was not recorded: no stream answers"
     store.take(health(103.0, recording("failed", "the disk is full", n_bytes=10_000)))
-    assert "what was written can be read" in said(store, "recording").remedy
+    assert said(store, "recording").remedy == "what was written is readable"
 
 
 def test_a_refused_second_recording_does_not_deny_the_first():
@@ -125,3 +126,40 @@ def test_a_refused_second_recording_does_not_deny_the_first():
     store.take(health(102.0, recording("recording", n_bytes=10)))
     store.take(Failure("recording", "b.xdf: a recording is running already", 102.0))
     assert said(store, "failure recording").remedy == "a.xdf is still being recorded"
+
+
+@pytest.mark.parametrize(
+    ("code", "facts", "title"),
+    [
+        (ErrorCode.AMBIGUOUS_STREAM, {"n_streams": 2, "modality": "eeg"}, "Two EEG streams: choose one"),
+        (ErrorCode.AMBIGUOUS_STREAM, {"n_streams": 5, "modality": "eye"}, "5 gaze streams: choose one"),
+        (ErrorCode.RECORDING, {}, "This recording cannot be replayed"),
+        (ErrorCode.OPTION, {}, "The session cannot start"),
+        (None, {}, "Internal error: the engine stopped"),
+    ],
+)
+def test_the_title_says_what_kind_of_thing_is_wrong(code, facts, title):
+    assert stop_title(Phase("failed", "x", code=code, facts=facts), "") == title
+
+
+def test_every_code_of_an_error_has_a_title():
+    titles = {stop_title(Phase("failed", "x", code=code), "live") for code in ErrorCode}
+    assert len(titles) >= len(ErrorCode) - 3  # options, data and subjects have one for all
+    assert all(titles)
+
+
+def test_a_long_remedy_is_whole_and_the_chooser_is_offered_first():
+    names = "; ".join(f"'Cap {i}' (type EEG, source_id {'x' * 60}, id {i})" for i in range(6))
+    store = ViewStore()
+    message = f'streams: 6 streams fit eeg: {names} (choose with --streams "eeg=name:Cap 0")'
+    store.take(Phase("failed", message, code=ErrorCode.AMBIGUOUS_STREAM))
+    (condition,) = conditions(store)
+    assert message in condition.text
+    assert condition.actions == ("choose_streams", "start_again")
+
+
+def test_why_a_session_stopped_is_among_its_messages():
+    store = ViewStore()
+    store.take(Opened("live", None, None))
+    store.take(Phase("failed", "the card is gone"))
+    assert [(text, severity) for _, text, severity in store.events] == [("the card is gone", "bad")]
