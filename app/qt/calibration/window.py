@@ -235,7 +235,7 @@ class CalibrationWindow(QMainWindow):
         if message and self._name not in _SAY_IT_THEMSELVES:
             found.append(Condition("session", "info", message_line(message)))
         self.banners.show_conditions(found)
-        if is_calm and not any(text.startswith("Error") for text in self.banners.texts):
+        if is_calm and not any(c.severity == "error" for c in self.banners.conditions.values()):
             self.banners.hide()  # it would move what is looked at; it shows with the next screen
 
     def tell(self, message: str) -> None:

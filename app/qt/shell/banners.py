@@ -136,6 +136,7 @@ class Banner(QFrame):
 
     def show_condition(self, condition: Condition) -> None:
         """Take the same condition's newer words."""
+        self.condition = condition
         words = condition.text + (f" - {condition.remedy}" if condition.remedy else "")
         if (self._title.text(), self._text.text()) != (condition.title, words):
             self._title.setText(condition.title)
@@ -173,8 +174,13 @@ class Banners(QWidget):
 
     @property
     def texts(self) -> list[str]:
-        """What is shown, from above."""
+        """What is shown, in words."""
         return [banner.accessibleName() for _, banner in self._shown.values()]
+
+    @property
+    def conditions(self) -> dict[str, Condition]:
+        """What is shown, by key."""
+        return {key: banner.condition for key, (_, banner) in self._shown.items()}
 
     def tell(self, condition: Condition) -> None:
         """Show a message of the window itself until it is closed."""

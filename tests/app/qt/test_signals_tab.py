@@ -345,8 +345,8 @@ def test_a_chosen_channel_is_asked_for_and_the_shown_one_is_listed(qtbot):
 
 def test_missing_streams_say_what_to_do(qtbot):
     tab = shown(qtbot, SignalsTab(), store_with(kinds=()), t=math.nan, size=(1350, 590))
-    assert tab.traces.strip.notice == "no EEG stream: start the amplifier's LSL app, then Streams"
-    assert tab.pupils.strip.notice == "no gaze stream: start the eye tracker's LSL app, then Streams"
+    assert tab.traces.strip.notice == "no EEG stream: start the amplifier's LSL app, then open Streams"
+    assert tab.pupils.strip.notice == "no gaze stream: start the eye tracker's LSL app, then open Streams"
     assert tab.voice.strip.notice == "no microphone stream: publish a microphone under Streams"
     assert tab.webcam.picture.notice == "no webcam stream: publish a camera under Streams"
 
