@@ -269,7 +269,7 @@ def check_window() -> str:
 
 def check_sound() -> str:
     """PortAudio and at least one sound input."""
-    from acquisition.publish.devices import list_microphones
+    from acquisition.publish.microphone import list_microphones
 
     try:
         n_inputs = len(list_microphones())

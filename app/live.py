@@ -17,7 +17,7 @@ from acquisition.intake import intake_maker
 from acquisition.lsl.source import LslSource, open_live
 from acquisition.lsl.stream import StreamHealth
 from acquisition.process import interruptible
-from acquisition.publish.devices import PublisherProcess, start_publisher
+from acquisition.publish.process import PublisherProcess, start_publisher
 from acquisition.types import Change, Chunk, StreamEvent, StreamHeader
 from app.modality_mask import Plugs
 from app.model_loading import load_model, make_decoder

@@ -1,24 +1,24 @@
-"""Keeps a capture device delivering: notices that it stopped, says so, and opens it again.
-
-A device that is pulled out reports an error, or repeats its last frame for ever, or never returns from
-the call that reads it. So a reader works in a thread of its own, and `DeviceFeed`, which waits for
-nothing, judges it by the age and the content of what arrives.
-"""
+"""What publishers share: devices that are opened again after a loss, files in their place, and the loop."""
 
 from __future__ import annotations
 
 import hashlib
 import socket
+import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from acquisition.clock import Clock
+from acquisition.clock import Clock, LslClock
 from acquisition.errors import ErrorCode, InputError
 
 _RETRY_S = 1.0
 _MAX_STUCK = 4
+_FIRST_WITHIN_S = 20.0  # how long an opened device may take to deliver for the first time
+_POLL_S = 0.1
+_LINGER_S = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,77 +30,80 @@ class Capture:
     content: int | None = None  # a hash that shows whether the picture moved; None = not looked at
 
 
-class Reader(Protocol):
-    """An open device that captures in a thread of its own."""
+@dataclass(frozen=True)
+class Publishing:
+    """How a stream is published, whatever the device."""
 
-    @property
-    def failure(self) -> str:
-        """Why it delivers no more, or an empty string."""
+    stop: Callable[[], bool]  # asked about ten times a second
+    report: Callable[[str], None]  # takes a sentence: what is published, when the device is lost and back
+    name: str = ""  # of the stream; empty for the device's usual one
+    loop: bool = False  # begin a file again at its end
+    await_consumer: bool = False  # begin a file when somebody listens, so that nothing of it is missed
+    idle_limit_s: float = float("inf")  # end when nobody has listened for this long
+
+
+# --- devices ---
+
+
+class DeviceReader:
+    """An open device that captures in a thread of its own, because its driver may never return.
+
+    A subclass sets its attributes first, and captures in `_capture`.
+
+    Parameters
+    ----------
+    name : str
+        The thread's.
+    n_kept : int
+        Captures that wait to be taken; the oldest go.
+    """
+
+    def __init__(self, name: str, n_kept: int) -> None:
+        self.failure = ""  # why it delivers no more
+        self._captures: deque[Capture] = deque(maxlen=n_kept)
+        self._fresh, self._closed = threading.Event(), threading.Event()
+        self._clock = LslClock()
+        # A daemon: a thread that never comes back from the driver must not keep the process alive.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _capture(self) -> str:
+        """Open the device and `_deliver` until `_closed` is set; return what went wrong, if anything."""
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        self.failure = self._capture()
+        self._fresh.set()
+
+    def _deliver(self, capture: Capture) -> None:
+        self._captures.append(capture)
+        self._fresh.set()
 
     @property
     def alive(self) -> bool:
         """True while its thread is in the driver's hands."""
+        return self._thread.is_alive()
 
     def take(self) -> list[Capture]:
-        """Return what was captured since the last call; never waits."""
+        """Return what was captured since the last call, oldest first; never waits."""
+        self._fresh.clear()
+        return [self._captures.popleft() for _ in range(len(self._captures))]
 
     def wait(self, timeout_s: float) -> None:
         """Return when something was captured, at the latest after ``timeout_s``."""
+        self._fresh.wait(timeout_s)
 
     def close(self) -> None:
         """Let go of the device as soon as the driver returns; never waits long."""
-
-
-class DeviceWatchdog:
-    """Judges a device by the age and the content of what it delivers.
-
-    Parameters
-    ----------
-    silent_s : float
-        It is lost when nothing arrived for this long.
-    frozen_s : float
-        It is lost when the same picture arrived for this long; infinity turns this off.
-    open_s : float
-        How long an opened device may take to deliver for the first time.
-    """
-
-    def __init__(self, silent_s: float, frozen_s: float = float("inf"), open_s: float = 20.0) -> None:
-        self._silent_s = silent_s
-        self._frozen_s = frozen_s
-        self._open_s = open_s
-        self._content: int | None = None
-        self.opened(0.0)
-
-    def opened(self, now: float) -> None:
-        """Begin to judge a device that was opened at ``now``."""
-        self._opened_at = now
-        self._seen_at: float | None = None
-        self._moved_at = now
-
-    def saw(self, now: float, content: int | None) -> bool:
-        """Take note of a delivery and return whether it differs from the one before."""
-        first = self._seen_at is None
-        self._seen_at = now
-        moved = content is None or content != self._content
-        self._content = content
-        if moved or first:
-            self._moved_at = now
-        return moved
-
-    def verdict(self, now: float) -> str:
-        """Return what is wrong, or an empty string."""
-        if self._seen_at is None:
-            late = now - self._opened_at >= self._open_s
-            return f"it has delivered nothing for {self._open_s:.0f} s" if late else ""
-        if now - self._seen_at >= self._silent_s:
-            return f"it has delivered nothing for {now - self._seen_at:.1f} s"
-        if now - self._moved_at >= self._frozen_s:
-            return f"it has repeated one picture for {now - self._moved_at:.1f} s"
-        return ""
+        self._closed.set()
+        self._thread.join(0.2)
 
 
 class DeviceFeed:
     """What one device delivers, across losses.
+
+    A device that is pulled out reports an error, or repeats its last frame for ever, or delivers nothing.
+    So it is judged by the age and the content of what arrives; a lost one is opened again every second.
 
     Parameters
     ----------
@@ -109,12 +112,14 @@ class DeviceFeed:
     open_reader : callable
         Opens the device; called again after a loss. It must return at once and never raise: what goes
         wrong is the reader's ``failure``.
-    watchdog : DeviceWatchdog
-        When to call the device lost.
     report : callable
         Takes a sentence for the user whenever the state changes.
     remedy : str
         What to do if the device cannot be opened in the first place.
+    silent_s : float
+        It is lost when nothing arrived for this long.
+    frozen_s : float
+        It is lost when the same picture arrived for this long; infinity turns this off.
     """
 
     ended = False  # a device has no end
@@ -122,21 +127,24 @@ class DeviceFeed:
     def __init__(
         self,
         what: str,
-        open_reader: Callable[[], Reader],
-        watchdog: DeviceWatchdog,
+        open_reader: Callable[[], DeviceReader],
         report: Callable[[str], None],
         remedy: str,
+        *,
+        silent_s: float,
+        frozen_s: float = float("inf"),
     ) -> None:
-        self._what = what
-        self._open_reader = open_reader
-        self._watchdog = watchdog
-        self._report = report
-        self._remedy = remedy
-        self._reader: Reader | None = None
-        self._stuck: list[Reader] = []
+        self._what, self._open_reader = what, open_reader
+        self._report, self._remedy = report, remedy
+        self._silent_s, self._frozen_s = silent_s, frozen_s
+        self._reader: DeviceReader | None = None
+        self._stuck: list[DeviceReader] = []
         self._next_try = float("-inf")
         self._worked = False  # it has delivered once: from then on a loss is retried
         self._lost = False
+        self._opened_at = self._moved_at = 0.0
+        self._seen_at: float | None = None  # since it was opened
+        self._content: int | None = None
 
     def take(self, now: float) -> list[Capture]:
         """Return what was captured since the last call; notice a loss, and try again when it is time.
@@ -152,12 +160,9 @@ class DeviceFeed:
             return []
         captures = self._reader.take()
         for capture in captures:
-            moved = self._watchdog.saw(now, capture.content)
-            if self._lost and moved:
-                self._lost = False
-                self._report(f"{self._what} delivers again")
+            self._see(now, capture.content)
         self._worked = self._worked or bool(captures)
-        trouble = self._reader.failure or self._watchdog.verdict(now)
+        trouble = self._reader.failure or self._trouble(now)
         if trouble:
             self._lose(now, trouble)
         return captures
@@ -180,8 +185,27 @@ class DeviceFeed:
         self._stuck = [reader for reader in self._stuck if reader.alive]
         if len(self._stuck) >= _MAX_STUCK:
             return  # every further attempt would only leave one more thread in the driver
-        self._watchdog.opened(now)
+        self._opened_at, self._seen_at = now, None
         self._reader = self._open_reader()
+
+    def _see(self, now: float, content: int | None) -> None:
+        has_moved = content is None or content != self._content
+        if has_moved or self._seen_at is None:
+            self._moved_at = now
+        self._seen_at, self._content = now, content
+        if self._lost and has_moved:
+            self._lost = False
+            self._report(f"{self._what} delivers again")
+
+    def _trouble(self, now: float) -> str:
+        if self._seen_at is None:
+            late = now - self._opened_at >= _FIRST_WITHIN_S
+            return f"it has delivered nothing for {_FIRST_WITHIN_S:.0f} s" if late else ""
+        if now - self._seen_at >= self._silent_s:
+            return f"it has delivered nothing for {now - self._seen_at:.1f} s"
+        if now - self._moved_at >= self._frozen_s:
+            return f"it has repeated one picture for {now - self._moved_at:.1f} s"
+        return ""
 
     def _lose(self, now: float, trouble: str) -> None:
         assert self._reader is not None
@@ -196,25 +220,47 @@ class DeviceFeed:
             self._report(f"{self._what} is lost: {trouble}; trying again every second")
 
 
-_POLL_S = 0.1
-_LINGER_S = 1.0
+# --- files in place of devices ---
 
 
-class CaptureSource(Protocol):
-    """A device or a file that stands in for one."""
+class PacedFile:
+    """A file played in real time; it begins at the first `take`.
 
-    @property
-    def ended(self) -> bool:
-        """True when nothing will come again."""
+    A subclass says when its next capture is due, `_due_s` after the beginning, and makes it in `_next`.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.ended = False
+        self._clock = clock
+        self._start: float | None = None
+
+    def _due_s(self) -> float:
+        raise NotImplementedError
+
+    def _next(self, start: float, now: float) -> Capture | None:
+        """Return the next capture, or None where it is dropped; set ``ended`` at the end."""
+        raise NotImplementedError
 
     def take(self, now: float) -> list[Capture]:
-        """Return what was captured up to ``now``; never waits."""
+        """Return the captures that are due, stamped with the moment each was due."""
+        if self._start is None:
+            self._start = now
+        captures = []
+        while not self.ended and self._start + self._due_s() <= now:
+            captures.append(self._next(self._start, now))
+        return [capture for capture in captures if capture is not None]
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a capture, or return False at once if there is nothing to wait for."""
+        """Wait until the next capture is due."""
+        assert self._start is not None, "take() comes first"
+        self._clock.wait_until(min(self._start + self._due_s(), self._clock.now() + timeout_s))
+        return True
 
     def close(self) -> None:
-        """Let go of the device or file."""
+        """Let go of the file."""
+
+
+# --- publishing ---
 
 
 def publisher_source_id(kind: str, device: int | str | Path) -> str:
@@ -232,57 +278,33 @@ def publisher_source_id(kind: str, device: int | str | Path) -> str:
     return f"affectscope-{kind}-{socket.gethostname()}-{digest}"
 
 
-class IdleLimit:
-    """Says when nobody has listened to a stream for too long.
-
-    Parameters
-    ----------
-    limit_s : float
-        Seconds without a consumer; infinity for a publisher that the user ends.
-    """
-
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
-        self._heard_at: float | None = None
-
-    def reached(self, now: float, has_consumers: bool) -> bool:
-        """Return whether the limit is reached at ``now``."""
-        if has_consumers or self._heard_at is None:
-            self._heard_at = now
-        return now - self._heard_at >= self._limit_s
+#: A device, or a file that stands in for one.
+CaptureSource = DeviceFeed | PacedFile
 
 
 def run_publisher(
-    source: CaptureSource,
-    outlet: Any,
-    push: Callable[[Capture], None],
-    clock: Clock,
-    *,
-    stop: Callable[[], bool],
-    report: Callable[[str], None],
-    idle_limit_s: float = float("inf"),
+    source: CaptureSource, outlet: Any, push: Callable[[Capture], None], clock: Clock, publishing: Publishing
 ) -> None:
-    """Push what ``source`` delivers until it ends, ``stop()`` is true or nobody listens any more."""
-    idle = IdleLimit(idle_limit_s)
+    """Push what ``source`` delivers until it ends, it is told to stop, or nobody listens any more."""
+    if publishing.await_consumer:
+        while not (publishing.stop() or outlet.have_consumers()):
+            clock.wait_until(clock.now() + _POLL_S)
+    heard_at = clock.now()
     try:
-        while not stop():
+        while not publishing.stop():
             now = clock.now()
             for capture in source.take(now):
                 push(capture)
             if source.ended:
                 clock.wait_until(now + _LINGER_S)  # an outlet that goes takes unsent samples with it
-                report("the file has ended")
+                publishing.report("the file has ended")
                 return
-            if idle.reached(now, outlet.have_consumers()):
-                report(f"nobody has listened for {idle_limit_s / 60:.0f} min: the stream ends")
+            heard_at = now if outlet.have_consumers() else heard_at
+            if now - heard_at >= publishing.idle_limit_s:
+                minutes = publishing.idle_limit_s / 60
+                publishing.report(f"nobody has listened for {minutes:.0f} min: the stream ends")
                 return
             if not source.wait(_POLL_S):
                 clock.wait_until(now + _POLL_S)
     finally:
         source.close()
-
-
-def wait_for_consumer(outlet: Any, clock: Clock, stop: Callable[[], bool]) -> None:
-    """Return when somebody listens to ``outlet``, or when ``stop()`` is true."""
-    while not (stop() or outlet.have_consumers()):
-        clock.wait_until(clock.now() + _POLL_S)

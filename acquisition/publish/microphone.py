@@ -1,11 +1,10 @@
-"""Buffers from a microphone, and from a sound file that stands in for one."""
+"""A microphone, or a WAV file in its place, as an LSL stream of int16 samples."""
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections import deque
-from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,15 @@ from acquisition.publish.capture import (
     Capture,
     CaptureSource,
     DeviceFeed,
-    DeviceWatchdog,
+    DeviceReader,
+    PacedFile,
+    Publishing,
     publisher_source_id,
     run_publisher,
-    wait_for_consumer,
 )
 
+NAME = "Affectscope microphone"
+_LOST_S = 1.0
 _BLOCK_S = 0.02
 _VIDEO_SUFFIXES = {".mp4", ".mpg", ".mpeg", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".wmv"}
 _MAX_ADC_LAG_S = 1.0  # some hosts give 0 or another clock's time as the time of capture
@@ -47,6 +49,52 @@ def import_sounddevice() -> Any:
             code=ErrorCode.INSTALLATION,
         ) from error
     return sounddevice
+
+
+@dataclass(frozen=True)
+class MicrophoneDevice:
+    """A sound input that PortAudio lists."""
+
+    index: int
+    name: str
+    host: str  # ALSA, Core Audio, Windows WASAPI, ...
+    n_channels: int
+    sfreq: float  # Hz, the device's own
+    is_default: bool
+
+
+def list_microphones() -> list[MicrophoneDevice]:
+    """Return the sound inputs that PortAudio lists.
+
+    Raises
+    ------
+    InputError
+        If sounddevice or PortAudio is missing.
+    """
+    sounddevice = import_sounddevice()
+    hosts = sounddevice.query_hostapis()
+    default = sounddevice.default.device[0]
+    return [
+        MicrophoneDevice(
+            index=index,
+            name=device["name"],
+            host=hosts[device["hostapi"]]["name"],
+            n_channels=int(device["max_input_channels"]),
+            sfreq=float(device["default_samplerate"]),
+            is_default=index == default,
+        )
+        for index, device in enumerate(sounddevice.query_devices())
+        if device["max_input_channels"] > 0
+    ]
+
+
+def microphone_from_text(text: str) -> int | str | Path:
+    """Return what ``--microphone TEXT`` means: a device index, a file, or a (part of a) device's name."""
+    if text.isdigit():
+        return int(text)
+    path = Path(text)
+    # A mistyped file name should be called that, and not an unknown microphone.
+    return path if path.is_file() or path.suffix.lower() == ".wav" else text
 
 
 def find_microphone(device: int | str) -> tuple[str, float]:
@@ -77,7 +125,7 @@ def find_microphone(device: int | str) -> tuple[str, float]:
     return f"{found['name']}, {host}", float(found["default_samplerate"])
 
 
-class MicrophoneReader:
+class MicrophoneReader(DeviceReader):
     """Collects a microphone's buffers as PortAudio calls back.
 
     Parameters
@@ -91,43 +139,10 @@ class MicrophoneReader:
     """
 
     def __init__(self, name: str, sfreq: float, rescan: bool) -> None:
-        self._name = name
-        self._sfreq = sfreq
-        self._rescan = rescan
-        self._buffers: deque[Capture] = deque(maxlen=500)
-        self._fresh = threading.Event()
-        self._end = threading.Event()
-        self._failure = ""
-        self._clock = LslClock()
-        # Opening and closing a device that is gone can block, so a thread does both.
-        self._thread = threading.Thread(target=self._run, name=f"microphone {name}", daemon=True)
-        self._thread.start()
+        self._name, self._sfreq, self._rescan = name, sfreq, rescan
+        super().__init__(f"microphone {name}", n_kept=500)
 
-    @property
-    def failure(self) -> str:
-        """Why it delivers no more, or an empty string."""
-        return self._failure
-
-    @property
-    def alive(self) -> bool:
-        """True while the thread is in the driver's hands."""
-        return self._thread.is_alive()
-
-    def take(self) -> list[Capture]:
-        """Return the buffers since the last call, oldest first."""
-        self._fresh.clear()
-        return [self._buffers.popleft() for _ in range(len(self._buffers))]
-
-    def wait(self, timeout_s: float) -> None:
-        """Return when there is a buffer, at the latest after ``timeout_s``."""
-        self._fresh.wait(timeout_s)
-
-    def close(self) -> None:
-        """Let go of the microphone as soon as the driver returns."""
-        self._end.set()
-        self._thread.join(0.2)
-
-    def _run(self) -> None:
+    def _capture(self) -> str:
         sounddevice = import_sounddevice()
         try:
             if self._rescan:
@@ -141,18 +156,17 @@ class MicrophoneReader:
                 samplerate=self._sfreq,
                 callback=self._take_buffer,
             ):
-                self._end.wait()
+                self._closed.wait()
         except (ValueError, sounddevice.PortAudioError) as error:
-            self._failure = f"PortAudio says: {' '.join(str(error).split())}"
-            self._fresh.set()
+            return f"PortAudio says: {' '.join(str(error).split())}"
+        return ""
 
     def _take_buffer(self, buffer: NDArray[np.int16], n_samples: int, time: Any, status: Any) -> None:
         lag = time.currentTime - time.inputBufferAdcTime  # of the first sample
         if not 0.0 < lag < _MAX_ADC_LAG_S:
             lag = n_samples / self._sfreq
         stamp = self._clock.now() - lag + (n_samples - 1) / self._sfreq
-        self._buffers.append(Capture(stamp, buffer.copy()))  # PortAudio uses the buffer again
-        self._fresh.set()
+        self._deliver(Capture(stamp, buffer.copy()))  # PortAudio uses the buffer again
 
 
 def read_sound_file(path: Path) -> tuple[NDArray[np.int16], int]:
@@ -204,15 +218,13 @@ def to_int16(samples: NDArray[Any]) -> NDArray[np.int16]:
     return np.clip(scaled, -32768, 32767).astype(np.int16)
 
 
-class SoundFile:
+class SoundFile(PacedFile):
     """A WAV file paced like a microphone, in buffers of 20 ms; nothing of it is dropped.
 
     Parameters
     ----------
     path : Path
-        The file.
     clock : Clock
-        Its first sample is due at the first `take`.
     loop : bool
         Begin again at the end.
 
@@ -223,82 +235,38 @@ class SoundFile:
     """
 
     def __init__(self, path: Path, clock: Clock, loop: bool) -> None:
+        super().__init__(clock)
         self._samples, self.sfreq = read_sound_file(path)
         self.n_channels = self._samples.shape[1]
-        self._clock = clock
         self._loop = loop
-        self._block = max(1, round(_BLOCK_S * self.sfreq))
-        self._start: float | None = None
+        self._n_block = max(1, round(_BLOCK_S * self.sfreq))
         self._n_sent = 0
-        self.ended = False
 
-    def take(self, now: float) -> list[Capture]:
-        """Return the buffers whose last sample is due, stamped with that sample's moment."""
-        if self._start is None:
-            self._start = now
-        buffers = []
-        while not self.ended and self._due() <= now:
-            buffers.append(self._next_buffer())
-        return buffers
+    def _due_s(self) -> float:
+        return (self._n_sent + self._n_block) / self.sfreq
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until the next buffer is due."""
-        self._clock.wait_until(min(self._due(), self._clock.now() + timeout_s))
-        return True
-
-    def close(self) -> None:
-        """Nothing is open: the samples are in memory."""
-
-    def _due(self) -> float:
-        assert self._start is not None
-        return self._start + (self._n_sent + self._block) / self.sfreq
-
-    def _next_buffer(self) -> Capture:
-        assert self._start is not None
+    def _next(self, start: float, now: float) -> Capture:
         n_total = len(self._samples)
         first = self._n_sent % n_total if self._loop else self._n_sent
-        last = first + self._block
+        last = first + self._n_block
         if self._loop:
             data = np.take(self._samples, np.arange(first, last), axis=0, mode="wrap")
         else:
             data = self._samples[first:last]
             self.ended = last >= n_total
         self._n_sent += len(data)
-        return Capture(self._start + (self._n_sent - 1) / self.sfreq, data)
+        return Capture(start + (self._n_sent - 1) / self.sfreq, data)  # the moment of its last sample
 
 
-_LOST_S = 1.0
-
-
-def publish_microphone(
-    device: int | str | Path,
-    *,
-    stop: Callable[[], bool],
-    report: Callable[[str], None],
-    name: str = "Affectscope microphone",
-    loop: bool = False,
-    await_consumer: bool = False,
-    idle_limit_s: float = float("inf"),
-) -> None:
-    """Publish a microphone or a WAV file until ``stop()`` is true or the file ends.
+def publish_microphone(device: int | str | Path, publishing: Publishing) -> None:
+    """Publish a microphone or a WAV file until it is told to stop or the file ends.
 
     Parameters
     ----------
     device : int, str or Path
         PortAudio's device index, ``"default"`` or a part of a device's name; or a WAV file that is played
         in real time in its place.
-    stop : callable
-        Asked about ten times a second.
-    report : callable
-        Takes a sentence for the user: what is published, and when the device is lost and back.
-    name : str
-        The stream's name.
-    loop : bool
-        Begin a file again at its end.
-    await_consumer : bool
-        Begin a file when somebody listens, so that nothing of it is missed.
-    idle_limit_s : float
-        End when nobody has listened for this long.
+    publishing : Publishing
 
     Raises
     ------
@@ -309,38 +277,27 @@ def publish_microphone(
     clock = LslClock()
     source: CaptureSource
     if isinstance(device, Path):
-        source = file = SoundFile(device, clock, loop)
+        source = file = SoundFile(device, clock, publishing.loop)
         sfreq, n_channels = float(file.sfreq), file.n_channels
     else:
         full_name, sfreq = find_microphone(device)
         n_channels = 1
-        source = _microphone_feed(full_name, sfreq, report)
+        rescans = chain([False], repeat(True))  # every time but the first
+        source = DeviceFeed(
+            f"microphone {full_name!r}",
+            lambda: MicrophoneReader(full_name, sfreq, next(rescans)),
+            publishing.report,
+            remedy="see `affectscope publish microphone --list`; may this program use the microphone?",
+            silent_s=_LOST_S,  # a silent room is all zeros: the content says nothing here
+        )
+    name = publishing.name or NAME
     outlet = _make_outlet(name, publisher_source_id("microphone", device), sfreq, n_channels)
 
     def push(capture: Capture) -> None:
         outlet.push_chunk(capture.data, capture.stamp)  # LSL gives the stamp to the last sample
 
-    report(f"stream {name!r}: {device} at {sfreq:g} Hz, {n_channels} channel(s)")
-    if await_consumer:
-        wait_for_consumer(outlet, clock, stop)
-    run_publisher(source, outlet, push, clock, stop=stop, report=report, idle_limit_s=idle_limit_s)
-
-
-def _microphone_feed(full_name: str, sfreq: float, report: Callable[[str], None]) -> DeviceFeed:
-    opened = False
-
-    def open_reader() -> MicrophoneReader:
-        nonlocal opened
-        rescan, opened = opened, True
-        return MicrophoneReader(full_name, sfreq, rescan)
-
-    return DeviceFeed(
-        f"microphone {full_name!r}",
-        open_reader,
-        DeviceWatchdog(silent_s=_LOST_S),  # a silent room is all zeros: content says nothing here
-        report,
-        remedy="see `affectscope publish microphone --list`; may this program use the microphone?",
-    )
+    publishing.report(f"stream {name!r}: {device} at {sfreq:g} Hz, {n_channels} channel(s)")
+    run_publisher(source, outlet, push, clock, publishing)
 
 
 def _make_outlet(name: str, source_id: str, sfreq: float, n_channels: int) -> Any:

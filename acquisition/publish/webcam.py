@@ -1,11 +1,12 @@
-"""Frames from a camera, read in a thread, and from a video file that stands in for one."""
+"""A camera, or a video file in its place, as an LSL stream of JPEG frames."""
 
 from __future__ import annotations
 
-import threading
+import base64
+import sys
 import zlib
-from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,18 @@ from acquisition.publish.capture import (
     Capture,
     CaptureSource,
     DeviceFeed,
-    DeviceWatchdog,
+    DeviceReader,
+    PacedFile,
+    Publishing,
     publisher_source_id,
     run_publisher,
-    wait_for_consumer,
 )
 
+NAME = "Affectscope webcam"
+_N_INDICES = 10
 _LATE_S = 0.25  # a file's frames that are later than this are dropped, as a camera would
+_LOST_S = 1.5  # with the polling, a loss is reported within 2 s
+_BUFFER = 6  # hundreds of frames kept for a consumer that stalls: 20-40 MB
 
 
 def import_cv2() -> Any:
@@ -45,8 +51,59 @@ def import_cv2() -> Any:
     return cv2
 
 
-class CameraReader:
-    """Reads a camera in a thread and keeps its newest frame.
+@dataclass(frozen=True)
+class CameraDevice:
+    """A camera that OpenCV can open."""
+
+    index: int
+    width: int  # px
+    height: int  # px
+    fps: float  # as the driver states it; 0 where it does not
+
+
+def list_cameras() -> list[CameraDevice]:
+    """Open the first ten camera indices one after the other and return those that answer.
+
+    Raises
+    ------
+    InputError
+        If OpenCV is missing.
+    """
+    cv2 = import_cv2()
+    cameras = []
+    for index in range(_N_INDICES):
+        if sys.platform == "linux" and not Path(f"/dev/video{index}").exists():
+            continue  # saves OpenCV's attempts with every backend it has
+        camera = cv2.VideoCapture(index)
+        if camera.isOpened():
+            keys = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)
+            width, height, fps = map(camera.get, keys)
+            cameras.append(CameraDevice(index, int(width), int(height), float(fps)))
+        camera.release()
+    return cameras
+
+
+def camera_from_text(text: str) -> int | Path:
+    """Return what ``--webcam TEXT`` means: a device index or a file.
+
+    Raises
+    ------
+    InputError
+        If it is neither a number nor an existing file.
+    """
+    if text.isdigit():
+        return int(text)
+    if not Path(text).is_file():
+        raise InputError(
+            f"expected a camera's number or a video file, got {text!r}",
+            where="webcam",
+            remedy="see `affectscope publish webcam --list`",
+        )
+    return Path(text)
+
+
+class CameraReader(DeviceReader):
+    """Keeps a camera's newest frame.
 
     Parameters
     ----------
@@ -57,76 +114,39 @@ class CameraReader:
     """
 
     def __init__(self, device: int | str, fps: float) -> None:
-        self._device = device
-        self._fps = fps
-        self._newest: deque[Capture] = deque(maxlen=1)
-        self._cv2 = import_cv2()
-        self._fresh = threading.Event()
-        self._closed = False
-        self._failure = ""
-        self._clock = LslClock()
-        # A daemon: a thread that never comes back from the driver must not keep the process alive.
-        self._thread = threading.Thread(target=self._run, name=f"camera {device}", daemon=True)
-        self._thread.start()
+        self._device, self._fps, self._cv2 = device, fps, import_cv2()
+        super().__init__(f"camera {device}", n_kept=1)
 
-    @property
-    def failure(self) -> str:
-        """Why it delivers no more, or an empty string."""
-        return self._failure
-
-    @property
-    def alive(self) -> bool:
-        """True while the thread is in the driver's hands."""
-        return self._thread.is_alive()
-
-    def take(self) -> list[Capture]:
-        """Return the newest frame, if there is one since the last call."""
-        self._fresh.clear()
-        return [self._newest.popleft()] if self._newest else []
-
-    def wait(self, timeout_s: float) -> None:
-        """Return when there is a frame, at the latest after ``timeout_s``."""
-        self._fresh.wait(timeout_s)
-
-    def close(self) -> None:
-        """Let go of the camera as soon as the driver returns."""
-        self._closed = True
-        self._thread.join(0.2)
-
-    def _run(self) -> None:
+    def _capture(self) -> str:
         cv2 = self._cv2
         camera = cv2.VideoCapture(self._device)
         try:
             if not camera.isOpened():
-                self._failure = "it cannot be opened"
-                return
+                return "it cannot be opened"
             if self._fps > 0:
                 camera.set(cv2.CAP_PROP_FPS, self._fps)
-            while not self._closed:
+            while not self._closed.is_set():
                 if not camera.grab():
-                    self._failure = "it delivers no more frames"
-                    return
+                    return "it delivers no more frames"
                 stamp = self._clock.now()  # before the decoding, which takes milliseconds
                 ok, frame = camera.retrieve()
                 if ok:
-                    self._newest.append(Capture(stamp, frame, zlib.crc32(frame[::4, ::4].tobytes())))
-                    self._fresh.set()
+                    self._deliver(Capture(stamp, frame, zlib.crc32(frame[::4, ::4].tobytes())))
         except cv2.error as error:
-            self._failure = f"OpenCV says: {error}"
+            return f"OpenCV says: {error}"
         finally:
             camera.release()
-            self._fresh.set()
+        return ""
 
 
-class VideoFile:
-    """A video file paced like a camera.
+class VideoFile(PacedFile):
+    """A video file paced like a camera: frames that would be late are dropped.
 
     Parameters
     ----------
     path : Path
         Anything OpenCV can read.
     clock : Clock
-        Its first frame is due at the first `take`.
     loop : bool
         Begin again at the end.
 
@@ -137,10 +157,9 @@ class VideoFile:
     """
 
     def __init__(self, path: Path, clock: Clock, loop: bool) -> None:
+        super().__init__(clock)
         self._cv2 = import_cv2()
-        self._path = path
-        self._clock = clock
-        self._loop = loop
+        self._path, self._loop = path, loop
         if not path.is_file():
             raise InputError(
                 "there is no such file",
@@ -160,57 +179,33 @@ class VideoFile:
         self.height, self.width = frame.shape[:2]
         fps = float(self._video.get(self._cv2.CAP_PROP_FPS))
         self.fps = fps if 1.0 <= fps <= 240.0 else 25.0  # some containers state none, or nonsense
-        self.ended = False
-        self._rewind()
-        self._start: float | None = None
         self._n_frames = 0
-
-    def take(self, now: float) -> list[Capture]:
-        """Return the frames that are due, stamped with the moment each was due."""
-        if self._start is None:
-            self._start = now
-        captures = []
-        while not self.ended and self._due() <= now:
-            due = self._due()
-            frame = self._read(wanted=now - due < _LATE_S)
-            self._n_frames += 1
-            if frame is not None:
-                captures.append(Capture(due, frame))
-        return captures
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until the next frame is due."""
-        self._clock.wait_until(min(self._due(), self._clock.now() + timeout_s))
-        return True
+        self._rewind()
 
     def close(self) -> None:
         """Close the file."""
         self._video.release()
 
-    def _due(self) -> float:
-        assert self._start is not None
-        return self._start + self._n_frames / self.fps
+    def _due_s(self) -> float:
+        return self._n_frames / self.fps
 
-    def _read(self, wanted: bool) -> Any | None:
-        grabbed = self._video.grab()
-        if not grabbed and self._loop:
+    def _next(self, start: float, now: float) -> Capture | None:
+        due = start + self._due_s()
+        self._n_frames += 1
+        is_grabbed = self._video.grab()
+        if not is_grabbed and self._loop:
             self._rewind()
-            grabbed = self._video.grab()
-        if not grabbed:
-            self.ended = True
-            return None
-        if not wanted:
+            is_grabbed = self._video.grab()
+        self.ended = not is_grabbed
+        if self.ended or now - due >= _LATE_S:
             return None
         ok, frame = self._video.retrieve()
-        return frame if ok else None
+        return Capture(due, frame) if ok else None
 
     def _rewind(self) -> None:
         # Seeking to frame 0 is inexact in MPEG files; opening again is not.
         self._video.release()
         self._video = self._cv2.VideoCapture(str(self._path))
-
-
-FrameEncoder = Callable[[Any], str]
 
 
 def frame_size(width: int, height: int, max_width: int) -> tuple[int, int]:
@@ -220,25 +215,15 @@ def frame_size(width: int, height: int, max_width: int) -> tuple[int, int]:
     return max_width, max(1, round(height * max_width / width))
 
 
-def jpeg_encoder(size: tuple[int, int], quality: int) -> FrameEncoder:
-    """Return a function that turns a BGR frame into base64 text of a JPEG of ``size`` (width, height)."""
-    import base64
-
+def jpeg_text(frame: Any, size: tuple[int, int], quality: int) -> str:
+    """Return a BGR frame, scaled to ``size`` (width, height), as base64 text of a JPEG."""
     cv2 = import_cv2()
-
-    def encode(frame: Any) -> str:
-        if (frame.shape[1], frame.shape[0]) != size:
-            frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-        ok, jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        if not ok:
-            raise RuntimeError(f"OpenCV could not encode a frame of shape {frame.shape}")
-        return base64.b64encode(jpeg).decode("ascii")
-
-    return encode
-
-
-_LOST_S = 1.5  # with the polling, a loss is reported within 2 s
-_BUFFER = 6  # hundreds of frames kept for a consumer that stalls: 20-40 MB
+    if (frame.shape[1], frame.shape[0]) != size:
+        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    ok, jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise RuntimeError(f"OpenCV could not encode a frame of shape {frame.shape}")
+    return base64.b64encode(jpeg).decode("ascii")
 
 
 class RateLimit:
@@ -260,41 +245,25 @@ class RateLimit:
 
 def publish_webcam(
     device: int | Path,
+    publishing: Publishing,
     *,
-    stop: Callable[[], bool],
-    report: Callable[[str], None],
-    name: str = "Affectscope webcam",
     fps: float = 0.0,
-    loop: bool = False,
     max_width: int = 640,
     quality: int = 85,
-    await_consumer: bool = False,
-    idle_limit_s: float = float("inf"),
 ) -> None:
-    """Publish a camera or a video file until ``stop()`` is true or the file ends.
+    """Publish a camera or a video file until it is told to stop or the file ends.
 
     Parameters
     ----------
     device : int or Path
         OpenCV's device index, or a video file that is played in real time in its place.
-    stop : callable
-        Asked about ten times a second.
-    report : callable
-        Takes a sentence for the user: what is published, and when the device is lost and back.
-    name : str
-        The stream's name.
+    publishing : Publishing
     fps : float
         Frames per second to ask for and at most to send; 0 sends what comes.
-    loop : bool
-        Begin a file again at its end.
     max_width : int
         Wider frames are scaled down to this many pixels.
     quality : int
         JPEG quality, 1-100.
-    await_consumer : bool
-        Begin a file when somebody listens, so that nothing of it is missed.
-    idle_limit_s : float
-        End when nobody has listened for this long.
 
     Raises
     ------
@@ -309,38 +278,32 @@ def publish_webcam(
     clock = LslClock()
     source: CaptureSource
     if isinstance(device, Path):
-        source = file = VideoFile(device, clock, loop)
-        first, height, width = None, file.height, file.width
+        source = file = VideoFile(device, clock, publishing.loop)
+        height, width = file.height, file.width
         known_fps = min(fps, file.fps) if fps else file.fps
     else:
-        source = _camera_feed(device, fps, report)
-        first = _first_frame(source, clock, stop)
+        source = DeviceFeed(
+            f"camera {device}",
+            lambda: CameraReader(device, fps),
+            publishing.report,
+            remedy="see `affectscope publish webcam --list`; is another program using it?",
+            silent_s=_LOST_S,
+            frozen_s=_LOST_S,
+        )
+        first = _first_frame(source, clock, publishing.stop)
         if first is None:
             return
         height, width = first.data.shape[:2]
         known_fps = fps
-    size = frame_size(width, height, max_width)
+    name, size, limit = publishing.name or NAME, frame_size(width, height, max_width), RateLimit(fps)
     outlet = _make_outlet(name, publisher_source_id("webcam", device), size, quality, known_fps)
-    encode, limit = jpeg_encoder(size, quality), RateLimit(fps)
 
     def push(capture: Capture) -> None:
         if limit.accepts(capture.stamp):
-            outlet.push_sample([encode(capture.data)], capture.stamp)
+            outlet.push_sample([jpeg_text(capture.data, size, quality)], capture.stamp)
 
-    report(f"stream {name!r}: {device} at {size[0]} x {size[1]} px")
-    if await_consumer:
-        wait_for_consumer(outlet, clock, stop)
-    run_publisher(source, outlet, push, clock, stop=stop, report=report, idle_limit_s=idle_limit_s)
-
-
-def _camera_feed(index: int, fps: float, report: Callable[[str], None]) -> DeviceFeed:
-    return DeviceFeed(
-        f"camera {index}",
-        lambda: CameraReader(index, fps),
-        DeviceWatchdog(silent_s=_LOST_S, frozen_s=_LOST_S),
-        report,
-        remedy="see `affectscope publish webcam --list`; is another program using it?",
-    )
+    publishing.report(f"stream {name!r}: {device} at {size[0]} x {size[1]} px")
+    run_publisher(source, outlet, push, clock, publishing)
 
 
 def _first_frame(source: CaptureSource, clock: Clock, stop: Callable[[], bool]) -> Capture | None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from acquisition.publish.capture import Publishing
 
 Loop = Annotated[bool, typer.Option("--loop", help="Begin a file again at its end.")]
 List = Annotated[bool, typer.Option("--list", help="List the devices and end.")]
@@ -39,7 +44,7 @@ def publish(
     if not stop:
         print(context.get_help())
         return
-    from acquisition.publish.devices import stop_publishers
+    from acquisition.publish.process import stop_publishers
 
     stopped = stop_publishers()
     for entry in stopped:
@@ -69,8 +74,7 @@ def webcam(
 
       affectscope publish webcam --device face.mp4 --loop
     """
-    from acquisition.publish.devices import camera_from_text, list_cameras
-    from acquisition.publish.webcam import publish_webcam
+    from acquisition.publish.webcam import camera_from_text, list_cameras, publish_webcam
 
     if list_devices:
         cameras = list_cameras()
@@ -81,18 +85,8 @@ def webcam(
             print("No camera was found. Is one plugged in, and may this program use it?")
         return
     parsed = camera_from_text(device)
-    _run(
-        lambda stop: publish_webcam(
-            parsed,
-            stop=stop,
-            report=_report,
-            name=name,
-            fps=fps,
-            loop=loop,
-            max_width=max_width,
-            quality=quality,
-        )
-    )
+    with _publishing(name, loop) as publishing:
+        publish_webcam(parsed, publishing, fps=fps, max_width=max_width, quality=quality)
 
 
 def microphone(
@@ -115,8 +109,7 @@ def microphone(
 
       affectscope publish microphone --device speech.wav --loop
     """
-    from acquisition.publish.devices import list_microphones, microphone_from_text
-    from acquisition.publish.microphone import publish_microphone
+    from acquisition.publish.microphone import list_microphones, microphone_from_text, publish_microphone
 
     if list_devices:
         microphones = list_microphones()
@@ -129,17 +122,16 @@ def microphone(
             print("No microphone was found. Is one plugged in, and may this program use it?")
         return
     parsed = microphone_from_text(device)
-    _run(lambda stop: publish_microphone(parsed, stop=stop, report=_report, name=name, loop=loop))
+    with _publishing(name, loop) as publishing:
+        publish_microphone(parsed, publishing)
 
 
-def _run(publish: Callable[[Callable[[], bool]], None]) -> None:
+@contextmanager
+def _publishing(name: str, loop: bool) -> Iterator[Publishing]:
     """Publish until the end of the file or Ctrl-C."""
     from acquisition.process import interruptible
+    from acquisition.publish.capture import Publishing
 
     with interruptible() as interrupted:
-        publish(interrupted.is_set)
+        yield Publishing(interrupted.is_set, partial(print, flush=True), name=name, loop=loop)
     print("The stream has ended.")
-
-
-def _report(sentence: str) -> None:
-    print(sentence, flush=True)

@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 
 from acquisition.clock import ManualClock
-from acquisition.errors import InputError
-from acquisition.publish.capture import Capture, DeviceFeed, DeviceWatchdog, IdleLimit
+from acquisition.errors import ErrorCode, InputError
+from acquisition.publish.capture import Capture, DeviceFeed, Publishing, run_publisher
 from acquisition.publish.webcam import RateLimit
 
 STEP_S = 0.1
@@ -57,9 +57,10 @@ def make_feed(
     feed = DeviceFeed(
         "camera 0",
         open_reader,
-        DeviceWatchdog(silent_s=1.5, frozen_s=1.5),
         lambda sentence: reports.append((clock.now(), sentence)),
         remedy="look",
+        silent_s=1.5,
+        frozen_s=1.5,
     )
     return feed, reports
 
@@ -113,8 +114,9 @@ def test_camera_that_never_worked_is_refused_with_the_remedy() -> None:
     reader = ScriptedReader(clock, lambda now: None)
     reader.failure = "it cannot be opened"
     feed, reports = make_feed(clock, lambda: reader)
-    with pytest.raises(InputError, match=r"camera 0: it cannot be opened \(look\)"):
+    with pytest.raises(InputError, match=r"camera 0: it cannot be opened \(look\)") as error:
         feed.take(0.0)
+    assert error.value.code is ErrorCode.DEVICE
     assert reports == []
 
 
@@ -161,10 +163,36 @@ def test_rate_limit_does_not_catch_up_after_a_pause() -> None:
     assert len(accepted) == pytest.approx(20, abs=2)
 
 
+class Outlet:
+    """An outlet that is listened to until a time."""
+
+    def __init__(self, clock: ManualClock, listened_to_until: float) -> None:
+        self._clock = clock
+        self._until = listened_to_until
+
+    def have_consumers(self) -> bool:
+        return self._clock.now() < self._until
+
+
 def test_publisher_ends_after_ten_minutes_without_a_listener() -> None:
-    idle = IdleLimit(600.0)
-    assert not idle.reached(1000.0, False)
-    assert not idle.reached(1599.0, False)
-    assert not idle.reached(1599.5, True)
-    assert not idle.reached(2199.0, False)
-    assert idle.reached(2199.5, False)
+    clock = ManualClock(1000.0)
+    feed, reports = make_feed(clock, lambda: ScriptedReader(clock, moving))
+    publishing = Publishing(
+        lambda: False, lambda sentence: reports.append((clock.now(), sentence)), idle_limit_s=600.0
+    )
+    pushed: list[Capture] = []
+    run_publisher(feed, Outlet(clock, 1600.0), pushed.append, clock, publishing)
+    ((ended_at, _),) = reports
+    assert ended_at == pytest.approx(2200.0, abs=0.2)
+    assert len(pushed) > 10_000
+
+
+def test_publisher_that_waits_for_a_listener_takes_nothing_before() -> None:
+    clock = ManualClock()
+    feed, _ = make_feed(clock, lambda: ScriptedReader(clock, moving))
+    outlet = Outlet(clock, 0.0)
+    outlet.have_consumers = lambda: clock.now() >= 30.0  # type: ignore[method-assign]
+    pushed: list[Capture] = []
+    publishing = Publishing(lambda: clock.now() > 31.0, lambda sentence: None, await_consumer=True)
+    run_publisher(feed, outlet, pushed.append, clock, publishing)
+    assert pushed[0].stamp == pytest.approx(30.0, abs=0.2)

@@ -14,19 +14,26 @@ import numpy as np
 import pytest
 
 from acquisition.clock import LslClock, ManualClock
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.header import parse_header
-from acquisition.publish.capture import publisher_source_id
-from acquisition.publish.devices import (
-    camera_from_text,
-    list_cameras,
+from acquisition.publish.capture import Publishing, publisher_source_id
+from acquisition.publish.microphone import (
+    SoundFile,
     list_microphones,
     microphone_from_text,
-    start_publisher,
-    stop_publishers,
+    publish_microphone,
+    read_sound_file,
+    to_int16,
 )
-from acquisition.publish.microphone import SoundFile, publish_microphone, read_sound_file, to_int16
-from acquisition.publish.webcam import CameraReader, VideoFile, frame_size, publish_webcam
+from acquisition.publish.process import start_publisher, stop_publishers
+from acquisition.publish.webcam import (
+    CameraReader,
+    VideoFile,
+    camera_from_text,
+    frame_size,
+    list_cameras,
+    publish_webcam,
+)
 
 SFREQ = 16000
 
@@ -140,28 +147,31 @@ def test_frames_are_scaled_to_the_widest_allowed() -> None:
     assert frame_size(360, 288, 640) == (360, 288)
 
 
-def refuse(publish: Callable[[], None], words: str) -> None:
-    with pytest.raises(InputError, match=words):
+def refuse(publish: Callable[[], object], code: ErrorCode, where: str = "") -> None:
+    with pytest.raises(InputError) as error:
         publish()
+    assert error.value.code is code
+    assert error.value.where.endswith(where)
 
 
 def test_unusable_files_are_named_with_a_remedy(tmp_path: Path) -> None:
     junk_video, junk_sound, clip = tmp_path / "junk.avi", tmp_path / "junk.wav", tmp_path / "clip.mp4"
     for path in (junk_video, junk_sound, clip):
         path.write_bytes(b"neither sound nor picture" * 10)
-    settings = {"stop": lambda: True, "report": print}
-    refuse(lambda: publish_webcam(junk_video, **settings), r"junk\.avi: no video")
-    refuse(lambda: publish_webcam(tmp_path / "none.avi", **settings), "no such file")
-    refuse(lambda: publish_webcam(junk_video, quality=0, **settings), "1-100, got 0")
-    refuse(lambda: publish_microphone(junk_sound, **settings), r"junk\.wav: no WAV file")
-    refuse(lambda: publish_microphone(clip, **settings), r"ffmpeg -i clip\.mp4")
-    refuse(lambda: read_sound_file(tmp_path / "none.wav"), "no such file")
+    publishing = Publishing(stop=lambda: True, report=print)
+    refuse(lambda: publish_webcam(junk_video, publishing), ErrorCode.FILE, "junk.avi")
+    refuse(lambda: publish_webcam(tmp_path / "none.avi", publishing), ErrorCode.FILE, "none.avi")
+    refuse(lambda: publish_webcam(junk_video, publishing, quality=0), ErrorCode.OPTION)
+    refuse(lambda: publish_microphone(junk_sound, publishing), ErrorCode.FILE, "junk.wav")
+    refuse(lambda: read_sound_file(tmp_path / "none.wav"), ErrorCode.FILE, "none.wav")
+    with pytest.raises(InputError, match=r"extract it first: ffmpeg -i clip\.mp4"):
+        publish_microphone(clip, publishing)
 
 
 def test_device_texts(ramp_wav: Path) -> None:
     assert camera_from_text("1") == 1
     assert camera_from_text(str(ramp_wav)) == ramp_wav
-    refuse(lambda: camera_from_text("no such thing"), "camera's number or a video file")
+    refuse(lambda: camera_from_text("no such thing"), ErrorCode.OPTION)
     assert microphone_from_text("2") == 2
     assert microphone_from_text("default") == "default"
     assert microphone_from_text("typo.wav") == Path("typo.wav")
@@ -175,7 +185,10 @@ def test_missing_library_is_named_with_its_remedy(
     module: str, listing: Callable[[], list], remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    refuse(listing, remedy)
+    with pytest.raises(InputError) as error:
+        listing()
+    assert error.value.code is ErrorCode.INSTALLATION
+    assert remedy in error.value.remedy
 
 
 def test_source_id_is_stable_and_differs_by_device(ramp_wav: Path) -> None:
@@ -193,9 +206,8 @@ def test_source_id_is_stable_and_differs_by_device(ramp_wav: Path) -> None:
 def publishing(publish: Callable[..., None], device: Path, **settings) -> Iterator[list[str]]:
     reports: list[str] = []
     stop = threading.Event()
-    thread = threading.Thread(
-        target=publish, args=(device,), kwargs={"stop": stop.is_set, "report": reports.append, **settings}
-    )
+    publishing = Publishing(stop.is_set, reports.append, **settings)
+    thread = threading.Thread(target=publish, args=(device, publishing))
     thread.start()
     try:
         yield reports

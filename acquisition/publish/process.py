@@ -1,125 +1,28 @@
-"""Which cameras and microphones there are, and how a user names one."""
+"""A publisher as a process that outlives the program: ``python -m acquisition.publish.process webcam 0``."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import getpass
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from acquisition.clock import LslClock
 from acquisition.errors import InputError
 from acquisition.process import start_detached
-from acquisition.publish.capture import publisher_source_id
-from acquisition.publish.microphone import import_sounddevice
-from acquisition.publish.webcam import import_cv2
-
-_N_INDICES = 10
-
-
-@dataclass(frozen=True)
-class CameraDevice:
-    """A camera that OpenCV can open."""
-
-    index: int
-    width: int  # px
-    height: int  # px
-    fps: float  # as the driver states it; 0 where it does not
-
-
-@dataclass(frozen=True)
-class MicrophoneDevice:
-    """A sound input that PortAudio lists."""
-
-    index: int
-    name: str
-    host: str  # ALSA, Core Audio, Windows WASAPI, ...
-    n_channels: int
-    sfreq: float  # Hz, the device's own
-    is_default: bool
-
-
-def list_cameras() -> list[CameraDevice]:
-    """Open the first ten camera indices one after the other and return those that answer.
-
-    Raises
-    ------
-    InputError
-        If OpenCV is missing.
-    """
-    cv2 = import_cv2()
-    cameras = []
-    for index in range(_N_INDICES):
-        if sys.platform == "linux" and not Path(f"/dev/video{index}").exists():
-            continue  # saves OpenCV's attempts with every backend it has
-        camera = cv2.VideoCapture(index)
-        if camera.isOpened():
-            width, height = (
-                int(camera.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-            )
-            cameras.append(CameraDevice(index, width, height, float(camera.get(cv2.CAP_PROP_FPS))))
-        camera.release()
-    return cameras
-
-
-def list_microphones() -> list[MicrophoneDevice]:
-    """Return the sound inputs that PortAudio lists.
-
-    Raises
-    ------
-    InputError
-        If sounddevice or PortAudio is missing.
-    """
-    sounddevice = import_sounddevice()
-    hosts = sounddevice.query_hostapis()
-    default = sounddevice.default.device[0]
-    return [
-        MicrophoneDevice(
-            index=index,
-            name=device["name"],
-            host=hosts[device["hostapi"]]["name"],
-            n_channels=int(device["max_input_channels"]),
-            sfreq=float(device["default_samplerate"]),
-            is_default=index == default,
-        )
-        for index, device in enumerate(sounddevice.query_devices())
-        if device["max_input_channels"] > 0
-    ]
-
-
-def camera_from_text(text: str) -> int | Path:
-    """Return what ``--webcam TEXT`` means: a device index or a file.
-
-    Raises
-    ------
-    InputError
-        If it is neither a number nor an existing file.
-    """
-    if text.isdigit():
-        return int(text)
-    if not Path(text).is_file():
-        raise InputError(
-            f"expected a camera's number or a video file, got {text!r}",
-            where="webcam",
-            remedy="see `affectscope publish webcam --list`",
-        )
-    return Path(text)
-
-
-def microphone_from_text(text: str) -> int | str | Path:
-    """Return what ``--microphone TEXT`` means: a device index, a file, or a (part of a) device's name."""
-    if text.isdigit():
-        return int(text)
-    path = Path(text)
-    # A mistyped file name should be called that, and not an unknown microphone.
-    if path.is_file() or path.suffix.lower() == ".wav":
-        return path
-    return text
-
+from acquisition.publish.capture import Publishing, publisher_source_id
+from acquisition.publish.microphone import microphone_from_text, publish_microphone
+from acquisition.publish.webcam import camera_from_text, publish_webcam
 
 _IDLE_LIMIT_S = 600.0
 _POLL_S = 0.05
@@ -203,7 +106,7 @@ def start_publisher(
     device : str
         As the user writes it: a number, ``"default"``, a name or a file.
     name, fps, loop
-        As in `publish_webcam` and `publish_microphone`.
+        As in `Publishing` and `publish_webcam`.
     idle_limit_s : float
         It ends when nobody has listened for this long.
 
@@ -228,7 +131,7 @@ def start_publisher(
         arguments += ["--fps", str(fps)]
     if loop:
         arguments.append("--loop")
-    process = start_detached("acquisition.publish", arguments, control.with_suffix(".log"))
+    process = start_detached("acquisition.publish.process", arguments, control.with_suffix(".log"))
     return PublisherProcess(kind, device, source_id, control, process)
 
 
@@ -262,3 +165,56 @@ def _tidy(control: Path) -> None:
     for suffix in (".json", ".stop", ".log"):
         with contextlib.suppress(OSError):  # Windows keeps an open log
             control.with_suffix(suffix).unlink(missing_ok=True)
+
+
+# --- inside the process ---
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Publish until a signal, the control file ``.stop`` or the end of a file; return the exit code."""
+    options = _parse(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    control: Path | None = options.control
+    if control is not None:
+        record = {"pid": os.getpid(), "kind": options.kind, "device": options.device}
+        control.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
+    publishing = Publishing(
+        stop=lambda: stop.is_set() or (control is not None and control.with_suffix(".stop").exists()),
+        report=partial(print, flush=True),
+        name=options.name,
+        loop=options.loop,
+        await_consumer=options.await_consumer,
+        idle_limit_s=options.idle_limit,
+    )
+    try:
+        if options.kind == "webcam":
+            publish_webcam(camera_from_text(options.device), publishing, fps=options.fps)
+        else:
+            publish_microphone(microphone_from_text(options.device), publishing)
+    except InputError as error:
+        print(error, flush=True)
+        return 2
+    finally:
+        if control is not None:
+            control.with_suffix(".json").unlink(missing_ok=True)
+            control.with_suffix(".stop").unlink(missing_ok=True)
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m acquisition.publish.process", description=__doc__)
+    parser.add_argument("kind", choices=["webcam", "microphone"])
+    parser.add_argument("device", help="a number, 'default', a device's name, or a file")
+    parser.add_argument("--name", default="")
+    parser.add_argument("--fps", type=float, default=0.0)
+    parser.add_argument("--loop", action="store_true", help="begin a file again at its end")
+    parser.add_argument("--await-consumer", action="store_true", help="begin a file when somebody listens")
+    parser.add_argument("--idle-limit", type=float, default=float("inf"), metavar="SECONDS")
+    parser.add_argument("--control", type=Path, help="the control files of this process, less their suffix")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
