@@ -186,4 +186,4 @@ class Window:
     newest_push: float = float("nan")  # push time of the sample that closed the window, live only
     newest_arrival: float = float("nan")  # when that sample was read, live only
     warm_up: bool = False  # some stream began too late to fill the whole context
-    run_in: Sequence[Step] = ()  # EEG steps before those in ``steps``, oldest first; see WindowConfig
+    context: Sequence[Step] = ()  # EEG steps before those in ``steps``, oldest first; see WindowConfig

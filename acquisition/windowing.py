@@ -29,7 +29,7 @@ class WindowConfig:
     eeg_step_s: float = 1.0
     eeg_shift_s: float = 1.0
     eeg_n_steps: int = 10
-    eeg_run_in: int = 0  # steps before these that a streaming network has seen; they count for nothing else
+    n_context_steps: int = 0  # left context of a streaming EEG encoder: steps before these, for nothing else
     eye_step_s: float = 4.0
     eye_shift_s: float = 1.0
     eye_n_steps: int = 10
@@ -61,12 +61,14 @@ class WindowConfig:
         """Refuse what no window can be cut with."""
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if entry.name == "eeg_run_in":
+            if entry.name == "n_context_steps":
                 continue
             if not (value > 0 and math.isfinite(value)):  # NaN is refused too
                 raise InputError(f"{entry.name}: expected more than 0, got {value}", where="window config")
-        if self.eeg_run_in < 0:
-            raise InputError(f"eeg_run_in: expected 0 or more, got {self.eeg_run_in}", where="window config")
+        if self.n_context_steps < 0:
+            raise InputError(
+                f"n_context_steps: expected 0 or more, got {self.n_context_steps}", where="window config"
+            )
         for small, large in (
             ("min_coverage", 1.0),
             ("min_valid_gaze", 1.0),
@@ -81,7 +83,7 @@ class WindowConfig:
                 raise InputError(f"{small}: expected at most {large}, got {value}", where="window config")
 
     def context_of(self, modality: str) -> float:
-        """Return how far back a window looks at a modality, seconds; the run-in is not counted."""
+        """Return how far back a window looks at a modality, seconds; the left context is not counted."""
         return {
             "eeg": (self.eeg_n_steps - 1) * self.eeg_shift_s + self.eeg_step_s,
             "eye": (self.eye_n_steps - 1) * self.eye_shift_s + max(self.eye_step_s, self.pupil_s),
@@ -91,9 +93,9 @@ class WindowConfig:
 
     @property
     def context_s(self) -> float:
-        """How far back a window can look at all, the run-in included."""
-        run_in_s = self.eeg_run_in * self.eeg_shift_s
-        return max(self.context_of("eeg") + run_in_s, *(self.context_of(modality) for modality in MODALITIES))
+        """How far back a window can look at all, the left context included."""
+        left_s = self.n_context_steps * self.eeg_shift_s
+        return max(self.context_of("eeg") + left_s, *(self.context_of(modality) for modality in MODALITIES))
 
 
 #: A gaze sample counts as seen from this validity on.
@@ -337,7 +339,7 @@ class Aligner:
             newest_push=max((feed.newest_push for feed in closing), default=math.nan),
             newest_arrival=max((feed.newest_arrival for feed in closing), default=math.nan),
             warm_up=self._is_warm_up(t_end),
-            run_in=self._run_in(index, known, live),
+            context=self._context_steps(index, known, live),
         )
 
     def _closing(self, t_end: float) -> list[_Feed]:
@@ -356,14 +358,14 @@ class Aligner:
     def _steps(self, modality: str, index: int, known: Known, live: bool) -> tuple[Step, ...]:
         return self._cut_steps(modality, self._step_indices(modality, index), known, live)
 
-    def _run_in(self, index: int, known: Known, live: bool) -> tuple[Step, ...]:
+    def _context_steps(self, index: int, known: Known, live: bool) -> tuple[Step, ...]:
         """Cut the EEG steps before the window's."""
-        if "eeg" not in self._feeds or self.config.eeg_run_in == 0:
+        if "eeg" not in self._feeds or self.config.n_context_steps == 0:
             return ()
         steps = self._step_indices("eeg", index)
         first, shift = steps.start, steps.step
         return self._cut_steps(
-            "eeg", range(first - self.config.eeg_run_in * shift, first, shift), known, live
+            "eeg", range(first - self.config.n_context_steps * shift, first, shift), known, live
         )
 
     def _cut_steps(self, modality: str, indices: range, known: Known, live: bool) -> tuple[Step, ...]:

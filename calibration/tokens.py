@@ -239,7 +239,7 @@ class TrialWindows:
         return _Steps(values, usable, steps)
 
     def _enough(self, steps: _Steps) -> Tensor:
-        """Return the windows (n,) whose newest step and enough others are valid; run-in does not count."""
+        """Return the windows (n,) whose newest step and enough others are valid, left context apart."""
         n_steps = self.config.windows.eeg_n_steps if steps is self._eeg else steps.step_mask.shape[1]
         valid = steps.step_mask[:, -n_steps:]
         return (valid.sum(dim=1) >= min(self.config.windows.min_valid_steps, n_steps)) & valid[:, -1]

@@ -18,10 +18,13 @@ from models.typed_json import build, cast_as, check_keys
 #: Version of the layout of ``config.json``.
 FORMAT_VERSION = 1
 
-#: What `NetworkConfig.eeg_encoder`, `MvSstmaConfig.context` and its ``readout`` may be.
+#: Keys of older checkpoints' ``config.json``, and what they are called now.
+_RENAMED_KEYS = {"eeg_run_in": "n_context_steps", "readout": "channel_projection"}
+
+#: What `NetworkConfig.eeg_encoder`, `MvSstmaConfig.context` and `MvSstmaConfig.channel_projection` may be.
 EEG_ENCODERS = ("mv_sstma", "eegformer")
 CONTEXTS = ("window", "streaming")
-READOUTS = ("pools", "weights")
+CHANNEL_PROJECTIONS = ("pools", "weights")
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,14 @@ class MvSstmaConfig:
     ffn_ratio: int = 4
     shared_attention: bool = True  # one attention layer for the three branches
     dropout: float = 0.1
-    readout: str = "pools"  # learned means over channels | weights: a linear layer over channels and D
+    channel_projection: str = (
+        "pools"  # learned means over channels | weights: a linear layer over channels and D
+    )
     n_pools: int = 8  # times D is the width of what is read
     context: str = "window"  # window, the paper's | streaming: what a window's first step has before it
 
     @property
-    def n_run_in(self) -> int:
+    def n_context_steps(self) -> int:
         """Steps before a window's first that its tokens depend on: the convolutions' reach."""
         return self.n_layers * (max(self.kernels) - 1) if self.context == "streaming" else 0
 
@@ -219,14 +224,18 @@ class ModelConfig:
                 raise InputError(f"{what}: expected {expected}, got {found}", where="model config")
 
     def _check_encoder_forms(self) -> None:
-        """Refuse contexts and readouts that there are not, and windows without their run-in."""
+        """Refuse forms of encoders that there are not, and windows without the left context they need."""
         network = self.network
         for what, expected, found in (
             ("context of eeg", CONTEXTS, network.eeg.context),
             ("context of eye, whose 4 s steps overlap", CONTEXTS[:1], network.eye.context),
-            ("readout of eeg", READOUTS, network.eeg.readout),
-            ("readout of eye", READOUTS, network.eye.readout),
-            ("eeg_run_in", (network.eeg.n_run_in if network.streams else 0,), self.windows.eeg_run_in),
+            ("channel_projection of eeg", CHANNEL_PROJECTIONS, network.eeg.channel_projection),
+            ("channel_projection of eye", CHANNEL_PROJECTIONS, network.eye.channel_projection),
+            (
+                "n_context_steps",
+                (network.eeg.n_context_steps if network.streams else 0,),
+                self.windows.n_context_steps,
+            ),
         ):
             if found not in expected:
                 allowed = " or ".join(map(str, expected))
@@ -234,8 +243,8 @@ class ModelConfig:
 
     @property
     def n_eeg_steps(self) -> int:
-        """EEG steps that the network reads: those of the window, and a streaming encoder's run-in."""
-        return self.windows.eeg_n_steps + self.windows.eeg_run_in
+        """EEG steps that the network reads: those of the window, and a streaming encoder's left context."""
+        return self.windows.eeg_n_steps + self.windows.n_context_steps
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict that `from_dict` turns back into an equal config."""
@@ -285,9 +294,9 @@ class ModelConfig:
         return cls(
             labels=cast_as(tuple[str, ...], data["labels"], f"{where}: labels"),
             ch_names=cast_as(tuple[str, ...], data["ch_names"], f"{where}: ch_names"),
-            windows=build(WindowConfig, data.get("windows", {}), f"{where}: windows"),
+            windows=build(WindowConfig, with_new_keys(data.get("windows", {})), f"{where}: windows"),
             features=_features(data.get("features", {}), f"{where}: features"),
-            network=build(NetworkConfig, data["network"], f"{where}: network"),
+            network=build(NetworkConfig, with_new_keys(data["network"]), f"{where}: network"),
             trained_on=cast_as(str, data.get("trained_on", ""), f"{where}: trained_on"),
             notes=cast_as(str, data.get("notes", ""), f"{where}: notes"),
             modalities=cast_as(tuple[str, ...], data.get("modalities", MODALITIES), f"{where}: modalities"),
@@ -296,6 +305,13 @@ class ModelConfig:
             step_s=float(cast_as(float, data.get("step_s", 1.0), f"{where}: step_s")),
             transductive=cast_as(bool, data.get("transductive", False), f"{where}: transductive"),
         )
+
+
+def with_new_keys(data: Any) -> Any:
+    """Return settings as JSON gives them under the names of today."""
+    if not isinstance(data, Mapping):
+        return data
+    return {_RENAMED_KEYS.get(key, key): with_new_keys(value) for key, value in data.items()}
 
 
 def preset(
@@ -325,7 +341,7 @@ def preset(
         The model is trained with, in the order of MODALITIES.
     eeg_encoder : {"mv_sstma", "eegformer"}
     eeg_context : {"window", "streaming"}
-        The windows get the run-in that goes with it.
+        The windows get the left context that goes with it.
 
     Raises
     ------
@@ -340,7 +356,7 @@ def preset(
     if windows is None:
         raw_windows = WindowConfig(eeg_step_s=features.raw_s, eeg_n_steps=1)
         windows = raw_windows if network.takes_raw_eeg else WindowConfig()
-    windows = replace(windows, eeg_run_in=network.eeg.n_run_in if network.streams else 0)
+    windows = replace(windows, n_context_steps=network.eeg.n_context_steps if network.streams else 0)
     return ModelConfig(
         labels=tuple(labels),
         ch_names=tuple(ch_names),

@@ -243,7 +243,7 @@ class Decoder:
                 self._keep(modality, step, self._encoded(modality, features, step))
                 encoders_s += stopwatch() - began
                 self._collect_baseline(step, features)
-        for step in window.run_in:
+        for step in window.context:
             if step.valid and not step.known and step.data is not None:
                 self._keep("eeg", step, self._features("eeg", step))
         return encoders_s
@@ -368,7 +368,7 @@ class Decoder:
             warm_up=window.warm_up,
             normalisation=self.normaliser.origin,
             features={
-                "eeg": inputs.eeg[0, :, self.config.windows.eeg_run_in :].numpy(),
+                "eeg": inputs.eeg[0, :, self.config.windows.n_context_steps :].numpy(),
                 "eye": inputs.eye[0].numpy(),
                 "face": inputs.face_tokens[0].numpy(),
                 "voice": inputs.voice_tokens[0].numpy(),

@@ -1,10 +1,11 @@
 """Goes on from EEG step to EEG step, so that a window costs one step of a streaming encoder.
 
 The hop grid interleaves windows: with a hop of 0.25 s and steps 1 s apart there are four phases, and a step
-of one never meets a step of another. Every phase has a state of its own. What comes out is a function of the
-window's steps and run-in alone, to the last bit: a token reaches no further back, every step is computed by
-itself, and where the steps do not continue those of the phase's last window (a stream reconnected, a step
-that was late, more windows skipped than a window holds), its steps are taken from the first again.
+of one never meets a step of another. Every phase has a state of its own. What comes out is a function of
+the window's steps and left context alone, to the last bit: a token reaches no further back, every step is
+computed by itself, and where the steps do not continue those of the phase's last window (a stream
+reconnected, a step that was late, more windows skipped than a window holds), its steps are taken from the
+first again.
 """
 
 from __future__ import annotations
@@ -75,11 +76,11 @@ class EegStream:
         index : int
             The window's.
         steps : sequence of EegStep or None
-            Run-in and window, oldest first.
+            Left context and window, oldest first.
         inputs : NetworkInput
             The same steps as a batch of one.
         n_steps : int
-            T, without the run-in.
+            T, without the left context.
         """
         phase = self._phases.get(index % self._shift)
         n_new = None if phase is None else _n_new(phase, index, steps, self._shift)

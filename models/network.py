@@ -63,8 +63,8 @@ class FusionNetwork(nn.Module):
         self.face = VitEncoder(sizes.face)
         self.voice = AstEncoder(sizes.voice)
         if not sizes.takes_raw_eeg:
-            self.eeg_pool = _readout(sizes.eeg, n_channels)
-        self.eye_pool = _readout(sizes.eye, sizes.n_eye_features)
+            self.eeg_pool = _channel_projection(sizes.eeg, n_channels)
+        self.eye_pool = _channel_projection(sizes.eye, sizes.n_eye_features)
         eeg_width = sizes.eegformer.width if sizes.takes_raw_eeg else _pooled(sizes.eeg)
         widths = (eeg_width, _pooled(sizes.eye), sizes.face.width, sizes.voice.width)
         self.tokens = nn.ModuleDict(
@@ -205,7 +205,7 @@ class FusionNetwork(nn.Module):
         return token, weights, received
 
     def encode_channels(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor]:
-        """Return tokens (B, T, C, D) of EEG or eyes, without run-in, and the attention received (B, C)."""
+        """Return tokens (B, T, C, D) of EEG or eyes without left context, and attention received (B, C)."""
         if modality == "eye":
             places = torch.arange(inputs.eye.shape[1], device=inputs.eye.device)
             return self.eye(inputs.eye[..., None], places, inputs.eye_step_mask, inputs.eye_feature_mask)
@@ -223,7 +223,7 @@ class FusionNetwork(nn.Module):
     def channels_of(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor, Tensor]:
         """Return of EEG or eyes the positions (C,), the mask (B, C) or (B, T, C), and which steps are valid.
 
-        The last, bool (B, T), counts a step only if one of its channels is there; run-in is left out.
+        The last, bool (B, T), counts a step only if one of its channels is there; left context is left out.
         """
         if modality == "eye":
             places = torch.arange(inputs.eye.shape[1], device=inputs.eye.device)
@@ -234,9 +234,9 @@ class FusionNetwork(nn.Module):
         return inputs.eeg_positions, columns, self.time_mask(modality, inputs)
 
     def _n_steps(self, inputs: NetworkInput) -> int:
-        """Return T of the EEG: run-in, of which there may be less than the config's, does not count."""
+        """Return T of the EEG: left context, of which there may be less than the config's, does not count."""
         windows = self.config.windows
-        return windows.eeg_n_steps if windows.eeg_run_in else inputs.eeg_step_mask.shape[1]
+        return windows.eeg_n_steps if windows.n_context_steps else inputs.eeg_step_mask.shape[1]
 
     def time_mask(self, modality: str, inputs: NetworkInput) -> Tensor:
         """Return which of a modality's time tokens count, bool (B, N)."""
@@ -281,8 +281,8 @@ class FusionNetwork(nn.Module):
         return _step_ages(inputs.eye_step_mask)
 
 
-def _readout(config: MvSstmaConfig, n_positions: int) -> ChannelPool | ChannelWeights:
-    if config.readout == "weights":
+def _channel_projection(config: MvSstmaConfig, n_positions: int) -> ChannelPool | ChannelWeights:
+    if config.channel_projection == "weights":
         return ChannelWeights(config.dim, n_positions, _pooled(config))
     return ChannelPool(config.dim, config.n_pools)
 

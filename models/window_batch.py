@@ -32,7 +32,9 @@ class NetworkInput:
 
     eeg: Tensor  # (B, C, T, bands) normalised DE, oldest step first; for EEGformer (B, C, 1, samples)
     eeg_positions: Tensor  # (C,) long, index of each channel in ModelConfig.ch_names
-    eeg_step_mask: Tensor  # (B, T) bool; a streaming encoder's T has `WindowConfig.eeg_run_in` steps in front
+    eeg_step_mask: (
+        Tensor  # (B, T) bool; a streaming encoder's T has `WindowConfig.n_context_steps` steps in front
+    )
     eeg_channel_mask: Tensor  # (B, C) bool; for a streaming encoder also (B, T, C), by step
     eye: Tensor  # (B, E, T_eye) normalised eye features, oldest step first
     eye_step_mask: Tensor  # (B, T_eye) bool
@@ -322,10 +324,10 @@ def _kept(window: Window, kept: KeptSteps, modality: str) -> list[object]:
 
 
 def eeg_steps(window: Window, kept: KeptSteps) -> list[EegStep | None]:
-    """Return what is kept of the EEG steps of run-in and window, oldest first; [] without an EEG stream."""
+    """Return the kept EEG steps of left context and window, oldest first; [] without an EEG stream."""
     features = [
         kept.get(("eeg", step.index)) if step.valid else None
-        for step in (*window.run_in, *window.steps.get("eeg", ()))
+        for step in (*window.context, *window.steps.get("eeg", ()))
     ]
     return [step if isinstance(step, EegStep) else None for step in features]
 

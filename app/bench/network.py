@@ -82,7 +82,7 @@ def bench_mv_sstma_tick(quick: bool, say: Say) -> list[Row]:
     stream.load_state_dict(window.state_dict())
     window.fold()
     stream.fold()
-    n_steps = stream.config.n_run_in + _N_STEPS
+    n_steps = stream.config.n_context_steps + _N_STEPS
     features, positions = torch.randn(1, _N_CHANNELS, n_steps, _N_BANDS), torch.arange(_N_CHANNELS)
     valid, channels = torch.ones(1, n_steps, dtype=torch.bool), torch.ones(1, _N_CHANNELS, dtype=torch.bool)
     state = stream.start(_N_CHANNELS)

@@ -395,8 +395,8 @@ class Player:
     def _go_to(self, time: float) -> None:
         """Open the file so that the next window is the one at ``time``, whole."""
         config = self._file.checkpoint.config.windows
-        run_in_s = config.context_s + _RUN_IN_S
-        start_s = self._start_s + time - self.first - run_in_s
+        left_s = config.context_s + _RUN_IN_S
+        start_s = self._start_s + time - self.first - left_s
         source = self._file.open(start_s if start_s > self._start_s else None)
         self._source.close()
         self._source = source

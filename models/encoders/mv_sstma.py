@@ -15,9 +15,10 @@ multi-head self-attention over the channels of one time step -> sum -> normalisa
 
 ``context="streaming"`` is beyond the paper: a step's left context is what came before it, not the zeros at
 a window's start, so one step at a time gives what the whole sequence gives (`MvSstmaEncoder.step`), and a
-step's token is computed once. A token sees ``config.n_run_in`` steps before its own and no further, none
-across a gap. Windows to train on therefore begin ``n_run_in`` steps before the first that counts, or at the
-first step of the trial, or after a gap; what lies before is masked. Then every token is the streamed one.
+step's token is computed once. A token sees ``config.n_context_steps`` steps before its own and no further,
+none across a gap. Windows to train on therefore begin ``n_context_steps`` steps before the first that counts,
+or at the first step of the trial, or after a gap; what lies before is masked. Then every token is the
+streamed one.
 """
 
 from __future__ import annotations

@@ -311,7 +311,7 @@ _N_ROUNDS = 6
 class StepBatch:
     """Windows as they lie on disk: not normalised, NaN where something is unusable.
 
-    Their steps are T and what run-in any of them has; fewer where no trial of theirs has T.
+    Their steps are T and what left context any of them has; fewer where no trial of theirs has T.
     """
 
     values: NDArray[np.float32]  # (B, steps, C, F); an eye feature is a channel with one
@@ -338,8 +338,8 @@ class CorpusWindows:
     seed : int
     most_a_pass : int, optional
         At most so many windows an epoch, other ones in each.
-    n_run_in : int
-        Steps of the same trial before a window's T that come along: see `MvSstmaConfig.n_run_in`.
+    n_context_steps : int
+        Steps of the same trial before a window's T that come along: see `MvSstmaConfig.n_context_steps`.
 
     Raises
     ------
@@ -356,10 +356,10 @@ class CorpusWindows:
         batch: int,
         seed: int,
         most_a_pass: int | None = None,
-        n_run_in: int = 0,
+        n_context_steps: int = 0,
     ) -> None:
         self.modality, self.n_steps, self.batch, self.seed = modality, n_steps, batch, seed
-        self.n_run_in = n_run_in
+        self.n_context_steps = n_context_steps
         self._groups = _groups(entries, modality, tuple(ch_names), n_steps)
         if not self._groups:
             raise InputError(
@@ -387,14 +387,14 @@ class CorpusWindows:
         group_at, windows = self.names(epoch, number)
         group, windows = self._groups[group_at], windows[share]
         values = None
-        n_all = self.n_run_in + self.n_steps
+        n_all = self.n_context_steps + self.n_steps
         exists = np.zeros((len(windows), n_all), dtype=bool)
         which = np.searchsorted(group.ends, windows, side="right")
         for row, (window, at) in enumerate(zip(windows.tolist(), which.tolist(), strict=True)):
             entry = group.entries[at]
             begin = window - (int(group.ends[at - 1]) if at else 0)
             end = begin + min(self.n_steps, entry.n_steps)
-            begin = max(0, begin - self.n_run_in)
+            begin = max(0, begin - self.n_context_steps)
             steps = self._shard(entry)[entry.start + begin : entry.start + end]
             if values is None:
                 values = np.full((len(windows), n_all, *steps.shape[1:]), np.nan, dtype=np.float32)

@@ -39,7 +39,7 @@ from models.training.finetune_tokens import (
     fit_norms,
     has_weights,
     move_center,
-    readout_of,
+    projection_of,
     trained_modules,
     whitened,
 )
@@ -113,7 +113,8 @@ def finetune(
     notes.append(f"normalised by statistics of the {how}")
     if new := run.whitened_modalities():
         notes.append(
-            f"the readout of {' and '.join(new)} began as a shrinkage discriminant of training windows"
+            f"the channel projection of {' and '.join(new)} began as a shrinkage discriminant "
+            "of training windows"
         )
     return Finetuned(
         config, run.network.prepare_inference(), run.normaliser, epochs, temperature, tuple(notes)
@@ -169,11 +170,11 @@ class _Run:
         return [parameter for module in modules for parameter in module.parameters()]
 
     def whitened_modalities(self) -> list[str]:
-        """Return the modalities whose readouts are new and made of weights."""
+        """Return the modalities whose channel projections are new and made of weights."""
         return [m for m in self._config.modalities if m not in self._read and has_weights(self.network, m)]
 
     def _encoded(self) -> dict[str, Tensor]:
-        """Return the encoders' tokens of the modalities whose readouts are to be whitened."""
+        """Return the encoders' tokens of the modalities whose channel projections are to be whitened."""
         new = self.whitened_modalities()
         if not new:
             return {}
@@ -184,13 +185,13 @@ class _Run:
 
     @contextmanager
     def _training(self) -> Iterator[None]:
-        """Seed what is random, whiten new readouts and begin with an optimiser of what then trains."""
+        """Seed what is random, whiten new projections and begin with an optimiser of what then trains."""
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(devices=[]))
             torch.manual_seed(self._options.seed)
             for modality, encoded in self._encoded().items():
                 fitted = fit_center(self.network, modality, encoded, self._tensors)
-                stack.enter_context(whitened(readout_of(self.network, modality), *fitted))
+                stack.enter_context(whitened(projection_of(self.network, modality), *fitted))
             self._optimiser = torch.optim.AdamW(
                 self._trainable(), self._options.learning_rate, weight_decay=self._options.weight_decay
             )
@@ -271,7 +272,7 @@ def training_windows(
 ) -> WindowSet:
     """Return the windows that train; the first ones are counted before any are thinned out.
 
-    Without a model's ``config`` a window has ``options.n_steps`` steps and no run-in.
+    Without a model's ``config`` a window has ``options.n_steps`` steps and no left context.
     """
     most = options.max_windows_per_trial if options.max_windows is None else None
     if config is None:

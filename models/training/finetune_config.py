@@ -41,12 +41,12 @@ class PretrainedEncoders:
 
     @property
     def read_modalities(self) -> tuple[str, ...]:
-        """Modalities whose readout is trained already."""
+        """Modalities whose channel projection is trained already."""
         return read_modalities(self.config)
 
 
 def read_modalities(config: ModelConfig) -> tuple[str, ...]:
-    """Return of which of EEG and eyes a model has a trained readout: a classifier's, of those it reads."""
+    """Return the modalities whose channel projection is trained: those that a classifier reads."""
     return tuple(m for m in ("eeg", "eye") if config.is_classifier and m in config.modalities)
 
 
@@ -56,7 +56,7 @@ class FinetuneOptions:
 
     modalities: tuple[str, ...] = ("eeg", "eye")  # those that the trials hold are used
     fusion: str = "attention"  # attention | concat | shared_attention
-    readout: str = "weights"  # of MvSstmaConfig: what the encoders' tokens of a step become
+    channel_projection: str = "weights"  # of MvSstmaConfig: what the encoders' tokens of a step become
     freeze: bool = False  # keep the pre-trained encoders as they are
     dcca: bool = True  # CE + 0.1 DCCA, where there are two modalities
     epochs: int = 30  # at most, where training stops early
@@ -141,14 +141,14 @@ def classifier_config(
     network = replace(base.network, fusion=replace(base.network.fusion, variant=options.fusion))
     read = () if pretrained is None else read_modalities(base)
     if "eeg" not in read:
-        network = replace(network, eeg=replace(network.eeg, readout=options.readout))
+        network = replace(network, eeg=replace(network.eeg, channel_projection=options.channel_projection))
     if "eye" not in read:
-        network = replace(network, eye=replace(network.eye, readout=options.readout))
-    n_run_in = base.network.eeg.n_run_in if base.network.streams else 0
+        network = replace(network, eye=replace(network.eye, channel_projection=options.channel_projection))
+    n_context_steps = base.network.eeg.n_context_steps if base.network.streams else 0
     return replace(
         base,
         labels=labels,
-        windows=_windows(base.windows, options.n_steps, n_run_in, first),
+        windows=_windows(base.windows, options.n_steps, n_context_steps, first),
         network=network,
         trained_on=trained_on,
         notes="",
@@ -159,13 +159,13 @@ def classifier_config(
     )
 
 
-def _windows(windows: WindowConfig, n_steps: int, n_run_in: int, trial: Trial) -> WindowConfig:
+def _windows(windows: WindowConfig, n_steps: int, n_context_steps: int, trial: Trial) -> WindowConfig:
     return replace(
         windows,
         eeg_step_s=trial.step_s if trial.origin == "published" else windows.eeg_step_s,
         eeg_n_steps=n_steps,
         eye_n_steps=n_steps,
-        eeg_run_in=n_run_in,
+        n_context_steps=n_context_steps,
         min_valid_steps=min(windows.min_valid_steps, n_steps),
     )
 
@@ -177,7 +177,7 @@ def _with_eye_features(
     expected = f"expected the model's {config.features.eye_features} eye features, found {n_eye}"
     if options.normalisation == "keep":
         raise InputError(expected, where="--normalisation keep", remedy="use --normalisation refit")
-    if "eye" in read_modalities(config) and config.network.eye.readout == "weights":
+    if "eye" in read_modalities(config) and config.network.eye.channel_projection == "weights":
         remedy = "begin with a model of pretrain, or use --modalities eeg"
         raise InputError(expected, where=trial.source, remedy=remedy)
     return replace(

@@ -1,9 +1,10 @@
-"""Begins the training of a readout where a shrinkage discriminant analysis ends.
+"""Begins the training of a channel projection where a shrinkage discriminant analysis ends.
 
-A readout has more weights than a few trials can teach it step by step: gradients follow what varies most, and
-that is not the emotion. So it trains in coordinates in which training windows scatter alike within their
-classes, from the classes' means: those are the directions of a shrinkage LDA (Friedman 1989, "Regularized
-discriminant analysis"; shrinkage by Ledoit and Wolf 2004), mixed at random over its outputs.
+A channel projection has more weights than a few trials can teach it step by step: gradients follow what
+varies most, and that is not the emotion. So it trains in coordinates in which training windows scatter
+alike within their classes, from the classes' means: those are the directions of a shrinkage LDA (Friedman
+1989, "Regularized discriminant analysis"; shrinkage by Ledoit and Wolf 2004), mixed at random over its
+outputs.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _NOISE = 0.1  # share of the random weights that stays beside the means
 
 
 class _Whitened(nn.Module):
-    """The weights of a readout, as a matrix times what is trained."""
+    """The weights of a channel projection, as a matrix times what is trained."""
 
     matrix: Tensor  # (C * D, C * D)
     positions: Tensor  # (C,)
@@ -56,31 +57,31 @@ class _Whitened(nn.Module):
 
 
 @contextmanager
-def whitened(readout: ChannelWeights, inputs: Tensor, label: Tensor, positions: Tensor) -> Iterator[None]:
-    """Train ``readout`` so within the ``with``; afterwards it has plain weights.
+def whitened(projection: ChannelWeights, inputs: Tensor, label: Tensor, positions: Tensor) -> Iterator[None]:
+    """Train ``channel_projection`` so within the ``with``; afterwards it has plain weights.
 
     Parameters
     ----------
-    readout : ChannelWeights
+    projection : ChannelWeights
         A new one: what it has learned would be lost.
     inputs : Tensor (n, C * D)
-        What the readout multiplies, mean over a window's steps, of the training windows.
+        What the projection multiplies, mean over a window's steps, of the training windows.
     label : Tensor of long (n,)
     positions : Tensor of long (C,)
     """
     matrix = torch.from_numpy(within_class_whitener(inputs.double().numpy(), label.numpy())).float()
-    parametrize.register_parametrization(readout, "weight", _Whitened(matrix, positions))
+    parametrize.register_parametrization(projection, "weight", _Whitened(matrix, positions))
     try:
-        _begin_at_means(readout, inputs @ matrix, label, positions)
+        _begin_at_means(projection, inputs @ matrix, label, positions)
         yield
     finally:
-        parametrize.remove_parametrizations(readout, "weight")
+        parametrize.remove_parametrizations(projection, "weight")
 
 
 @torch.no_grad()
-def _begin_at_means(readout: nn.Module, white: Tensor, label: Tensor, positions: Tensor) -> None:
+def _begin_at_means(projection: nn.Module, white: Tensor, label: Tensor, positions: Tensor) -> None:
     """Set what trains to random mixtures of the classes' means of whitened samples (n, C * D)."""
-    trained = readout.get_parameter("parametrizations.weight.original")
+    trained = projection.get_parameter("parametrizations.weight.original")
     means = torch.stack([white[label == each].mean(dim=0) for each in label.unique()]) - white.mean(dim=0)
     means = means / means.norm(dim=1).mean().clamp(min=1e-6)
     mixed = means.T @ torch.randn(len(means), trained.shape[-1])
@@ -154,7 +155,7 @@ class FrozenTokens(Tokens):
 
 @torch.no_grad()
 def encode(network: FusionNetwork, tensors: TrialTensors) -> dict[str, Tensor]:
-    """Return the encoders' tokens (n, T, C, D) of all windows by modality, without run-in."""
+    """Return the encoders' tokens (n, T, C, D) of all windows by modality, without left context."""
     network.eval()
     parts: dict[str, list[Tensor]] = {modality: [] for modality in network.config.modalities}
     for inputs in _batches(tensors):
@@ -182,7 +183,7 @@ def fit_norms(network: FusionNetwork, tensors: TrialTensors) -> None:
 def fit_center(
     network: FusionNetwork, modality: str, encoded: Tensor, tensors: TrialTensors
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Centre a new readout on training windows, and return what it then multiplies.
+    """Centre a new channel projection on training windows, and return what it then multiplies.
 
     Returns
     -------
@@ -191,13 +192,13 @@ def fit_center(
     label : Tensor of long (n,)
     places : Tensor of long (C,)
     """
-    readout, inputs = readout_of(network, modality), tensors.batch(slice(None))
+    projection, inputs = projection_of(network, modality), tensors.batch(slice(None))
     places, columns, steps = network.channels_of(modality, inputs)
     mean, there = _mean_tokens(encoded, columns, steps)
-    readout.known.zero_()
-    readout.known[places] = there
-    readout.center[places] = mean
-    seen = readout.inputs(encoded, columns, places) * steps[..., None]
+    projection.known.zero_()
+    projection.known[places] = there
+    projection.center[places] = mean
+    seen = projection.inputs(encoded, columns, places) * steps[..., None]
     n_steps = steps.sum(dim=1, keepdim=True)
     has = n_steps[:, 0] > 0
     return (seen.sum(dim=1) / n_steps.clamp(min=1))[has], tensors.label[has], places
@@ -205,29 +206,29 @@ def fit_center(
 
 @torch.no_grad()
 def move_center(network: FusionNetwork, modality: str, encoded: Tensor, tensors: TrialTensors) -> None:
-    """Centre a readout on what its encoder gives after training; with all channels it reads as before."""
-    readout = readout_of(network, modality)
+    """Centre a projection on what its encoder gives after training; with all channels it reads as before."""
+    projection = projection_of(network, modality)
     places, columns, steps = network.channels_of(modality, tensors.batch(slice(None)))
     mean, there = _mean_tokens(encoded, columns, steps)
-    by = torch.where((there & readout.known[places])[:, None], mean - readout.center[places], 0.0)
-    readout.center[places] += by
-    readout.bias.add_(by.flatten() @ readout.weight[places].flatten(0, 1))
+    by = torch.where((there & projection.known[places])[:, None], mean - projection.center[places], 0.0)
+    projection.center[places] += by
+    projection.bias.add_(by.flatten() @ projection.weight[places].flatten(0, 1))
 
 
 def has_weights(network: FusionNetwork, modality: str) -> bool:
-    """Tell whether a modality's readout is `ChannelWeights`."""
-    return isinstance(_readout_of(network, modality), ChannelWeights)
+    """Tell whether a modality's channel projection is `ChannelWeights`."""
+    return isinstance(_projection_of(network, modality), ChannelWeights)
 
 
-def _readout_of(network: FusionNetwork, modality: str) -> nn.Module:
+def _projection_of(network: FusionNetwork, modality: str) -> nn.Module:
     return network.eeg_pool if modality == "eeg" else network.eye_pool
 
 
-def readout_of(network: FusionNetwork, modality: str) -> ChannelWeights:
-    """Return a modality's readout, of which `has_weights` is true."""
-    readout = _readout_of(network, modality)
-    assert isinstance(readout, ChannelWeights)
-    return readout
+def projection_of(network: FusionNetwork, modality: str) -> ChannelWeights:
+    """Return a modality's channel projection, of which `has_weights` is true."""
+    projection = _projection_of(network, modality)
+    assert isinstance(projection, ChannelWeights)
+    return projection
 
 
 def _mean_tokens(encoded: Tensor, columns: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
@@ -247,7 +248,7 @@ def trained_modules(network: FusionNetwork, modalities: Sequence[str], *, encode
     """Return what fine-tuning trains, with or without the encoders."""
     modules: list[nn.Module] = [network.fusion]
     for modality in modalities:
-        modules += [network.tokens[modality], network.heads[modality], _readout_of(network, modality)]
+        modules += [network.tokens[modality], network.heads[modality], _projection_of(network, modality)]
         if encoders:
             modules.append(getattr(network, modality))
     return modules

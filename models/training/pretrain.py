@@ -234,7 +234,7 @@ def _windows(corpus: Corpus, config: ModelConfig, modality: str, options: Pretra
         options.batch,
         options.seed,
         options.most_a_pass,
-        sizes.n_run_in,
+        sizes.n_context_steps,
     )
 
 

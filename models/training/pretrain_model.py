@@ -39,7 +39,7 @@ class MaskedAutoencoder(nn.Module):
     mask_ratio : float
         Share of the channels that is hidden.
     n_counted : int
-        Newest steps of a window that the loss counts; the others are run-in.
+        Newest steps of a window that the loss counts; the others are left context.
     """
 
     target_mean: Tensor

@@ -128,9 +128,9 @@ class TrialTensors:
     def batch(self, at: NDArray[np.intp] | slice) -> NetworkInput:
         """Return the windows at these indices; faces and voice are absent."""
         parts = windows_at(self._parts, at)
-        if self.config.network.streams and "eeg" in parts:  # run-in that no window has is not computed
+        if self.config.network.streams and "eeg" in parts:  # left context that no window has is not computed
             steps = parts["eeg_step_mask"]
-            first = min(self.config.windows.eeg_run_in, int(steps.any(dim=0).byte().argmax()))
+            first = min(self.config.windows.n_context_steps, int(steps.any(dim=0).byte().argmax()))
             parts |= {
                 "eeg": parts["eeg"][:, :, first:],
                 "eeg_step_mask": steps[:, first:],
@@ -156,18 +156,18 @@ def _with_hidden_channels(part: Part, share: float, seed: int, same: bool) -> Pa
 
 
 def cut_for(config: ModelConfig, trials: Sequence[Trial], *, max_per_trial: int | None = None) -> WindowSet:
-    """Cut a model's windows; a streaming encoder's begin with its run-in, NaN before the trial.
+    """Cut a model's windows; a streaming encoder's begin with its left context, NaN before the trial.
 
     The windows end at the same steps either way, and the eye features' newest steps are those of the EEG's.
     """
-    n_steps, n_run_in = config.windows.eeg_n_steps, config.windows.eeg_run_in
-    if n_run_in:
+    n_steps, n_context_steps = config.windows.eeg_n_steps, config.windows.n_context_steps
+    if n_context_steps:
         trials = [
-            replace(trial, eeg=_padded(trial.eeg, n_run_in), eye=_padded(trial.eye, n_run_in))
+            replace(trial, eeg=_padded(trial.eeg, n_context_steps), eye=_padded(trial.eye, n_context_steps))
             for trial in trials
         ]
-    windows = cut_windows(trials, n_steps + n_run_in, max_per_trial=max_per_trial)
-    return replace(windows, end_step=windows.end_step - n_run_in)
+    windows = cut_windows(trials, n_steps + n_context_steps, max_per_trial=max_per_trial)
+    return replace(windows, end_step=windows.end_step - n_context_steps)
 
 
 def _padded(rows: NDArray[Any] | None, n: int) -> NDArray[Any] | None:

@@ -27,12 +27,12 @@ LABELS = ("sad", "neutral", "happy")
 
 @pytest.fixture(scope="module", params=["pools", "weights"])
 def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
-    """A streaming model with random weights, of either readout; its run-in is 12 steps."""
+    """A streaming model with random weights, of either channel projection; its left context is 12 steps."""
     config = preset("small", labels=LABELS, ch_names=SEED_CH_NAMES, eeg_context="streaming")
     network = replace(
-        config.network, eeg=MvSstmaConfig(n_layers=2, context="streaming", readout=request.param)
+        config.network, eeg=MvSstmaConfig(n_layers=2, context="streaming", channel_projection=request.param)
     )
-    windows = replace(config.windows, eeg_n_steps=5, eeg_run_in=network.eeg.n_run_in)
+    windows = replace(config.windows, eeg_n_steps=5, n_context_steps=network.eeg.n_context_steps)
     config = replace(config, network=network, windows=windows, modalities=("eeg",))
     torch.manual_seed(0)
     n_channels, n_bands = len(SEED_CH_NAMES), len(config.features.bands)
@@ -67,7 +67,7 @@ class Pumped:
 
 
 def whole(decoder: Decoder) -> dict[str, float]:
-    """Return the newest window's probabilities by one pass over run-in and window."""
+    """Return the newest window's probabilities by one pass over left context and window."""
     assert decoder.newest is not None
     return decoder.probabilities(decoder.newest.inputs)
 
@@ -116,7 +116,7 @@ def test_restart_and_a_decision_taken_again_change_nothing(checkpoint):
     assert after.probs == before.probs
 
 
-def test_the_predictions_features_are_the_windows_without_the_run_in(checkpoint):
+def test_the_predictions_features_are_the_windows_without_the_left_context(checkpoint):
     newest = Pumped(checkpoint).run_to(12.0)[-1]
     assert newest.features["eeg"].shape == (62, 5, 5)
     assert len(newest.time_attention) == 5
@@ -129,9 +129,9 @@ def test_a_streaming_model_is_saved_and_read_again(checkpoint, tmp_path):
     assert config.network.streams
 
 
-def test_the_run_in_is_kept_and_not_shown():
+def test_the_left_context_is_kept_and_not_shown():
     windows = preset("small", labels=LABELS, ch_names=("CZ",), eeg_context="streaming").windows
-    assert windows.eeg_run_in == 36
+    assert windows.n_context_steps == 36
     assert windows.context_s == 46.0
     assert windows.context_of("eeg") == 10.0
 
@@ -140,28 +140,36 @@ def test_a_config_without_the_key_is_the_window_form():
     data = preset("small", labels=LABELS, ch_names=("CZ",)).to_dict()
     for part in ("eeg", "eye"):
         del data["network"][part]["context"]
-    del data["windows"]["eeg_run_in"]
+    del data["windows"]["n_context_steps"]
     config = type(preset("small", labels=LABELS, ch_names=("CZ",))).from_dict(data)
     assert config.network.eeg.context == "window"
     assert config.n_eeg_steps == config.windows.eeg_n_steps == 10
 
 
+def test_a_config_with_the_keys_of_older_versions_is_read(checkpoint):
+    data = checkpoint.config.to_dict()
+    data["windows"]["eeg_run_in"] = data["windows"].pop("n_context_steps")
+    for part in ("eeg", "eye"):
+        data["network"][part]["readout"] = data["network"][part].pop("channel_projection")
+    assert type(checkpoint.config).from_dict(data) == checkpoint.config
+
+
 @pytest.mark.parametrize(
-    ("context", "run_in", "said"),
+    ("context", "n_steps", "said"),
     [
-        ("streaming", 0, "eeg_run_in: expected 36, got 0"),
-        ("window", 36, "eeg_run_in: expected 0, got 36"),
+        ("streaming", 0, "n_context_steps: expected 36, got 0"),
+        ("window", 36, "n_context_steps: expected 0, got 36"),
         ("sliding", 0, "context of eeg: expected window or streaming, got sliding"),
     ],
 )
-def test_a_context_that_does_not_fit_is_refused(context, run_in, said):
+def test_a_context_that_does_not_fit_is_refused(context, n_steps, said):
     config = preset("small", labels=LABELS, ch_names=("CZ",))
     network = replace(config.network, eeg=MvSstmaConfig(context=context))
     with pytest.raises(InputError, match=said):
-        replace(config, network=network, windows=replace(config.windows, eeg_run_in=run_in))
+        replace(config, network=network, windows=replace(config.windows, n_context_steps=n_steps))
 
 
-def test_training_windows_hold_the_run_in_and_give_the_streamed_tokens(checkpoint):
+def test_training_windows_hold_the_left_context_and_give_the_streamed_tokens(checkpoint):
     n_rows, n_channels, n_bands = 30, len(SEED_CH_NAMES), 5
     rng = np.random.default_rng(0)
     usable = np.ones((n_rows, n_channels), dtype=bool)

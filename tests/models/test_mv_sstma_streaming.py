@@ -81,9 +81,9 @@ def test_nothing_reaches_across_a_gap(encoder):
 
 
 @torch.no_grad()
-def test_a_step_depends_on_the_run_in_and_on_nothing_before(encoder):
-    n_run_in = encoder.config.n_run_in
-    assert n_run_in == 18
+def test_a_step_depends_on_the_left_context_and_on_nothing_before(encoder):
+    n_context_steps = encoder.config.n_context_steps
+    assert n_context_steps == 18
     features, step_mask, channel_mask = sequence()
     channel_mask[:] = True
     positions = torch.arange(N_CHANNELS)
@@ -93,14 +93,14 @@ def test_a_step_depends_on_the_run_in_and_on_nothing_before(encoder):
 
     before = newest(features)
     changed = features.clone()
-    changed[:, :, : N_STEPS - 1 - n_run_in] += 3.0
+    changed[:, :, : N_STEPS - 1 - n_context_steps] += 3.0
     assert torch.equal(newest(changed), before)
-    changed[:, :, N_STEPS - 1 - n_run_in] += 3.0
+    changed[:, :, N_STEPS - 1 - n_context_steps] += 3.0
     assert not torch.equal(newest(changed), before)
 
 
-def test_the_window_form_has_no_run_in():
-    assert MvSstmaConfig().n_run_in == 0
+def test_the_window_form_has_no_left_context():
+    assert MvSstmaConfig().n_context_steps == 0
 
 
 def test_steps_since_gap_on_a_known_mask():

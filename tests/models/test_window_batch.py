@@ -85,7 +85,7 @@ def recording() -> Recording:
 def network(request: pytest.FixtureRequest) -> FusionNetwork:
     config = preset("small", labels=("sad", "happy"), ch_names=CH_NAMES, eeg_context=request.param)
     sizes = replace(config.network, eeg=MvSstmaConfig(n_layers=1, context=request.param))
-    windows = replace(config.windows, eeg_run_in=sizes.eeg.n_run_in)
+    windows = replace(config.windows, n_context_steps=sizes.eeg.n_context_steps)
     return FusionNetwork(replace(config, network=sizes, windows=windows, modalities=("eeg", "eye"))).eval()
 
 
@@ -125,7 +125,7 @@ def live(rec: Recording, network: FusionNetwork, normaliser: Normaliser, ends: S
 
     parts = []
     for end in ends:
-        n_run_in, n_eeg = config.windows.eeg_run_in, config.windows.eeg_n_steps
+        n_context_steps, n_eeg = config.windows.n_context_steps, config.windows.eeg_n_steps
         window = Window(
             HOPS * end,
             float(end),
@@ -134,7 +134,7 @@ def live(rec: Recording, network: FusionNetwork, normaliser: Normaliser, ends: S
             dict.fromkeys(MODALITIES, 1.0),
             0.0,
             float(end),
-            run_in=steps("eeg", end - n_eeg, n_run_in),
+            context=steps("eeg", end - n_eeg, n_context_steps),
         )
         parts.append(assemble(window, kept, config, normaliser, torch.tensor(POSITIONS), 1)[0])
     return joined(parts)
@@ -272,7 +272,7 @@ EYE = ("eye", "eye_step_mask", "eye_feature_mask")
 
 
 def trimmed(inputs: NetworkInput, n_steps: int) -> NetworkInput:
-    """Return the newest EEG steps alone: run-in that no window of a batch has is not computed."""
+    """Return the newest EEG steps alone: left context that no window of a batch has is not computed."""
     columns = inputs.eeg_channel_mask
     return replace(
         inputs,

@@ -61,7 +61,7 @@ def test_frozen_encoders_stay_and_the_rest_learns():
     assert not torch.equal(free["eeg.embed.weight"], pretrained.weights["eeg.embed.weight"])
 
 
-def test_a_classifier_that_is_trained_on_keeps_what_its_readout_has_learned(tmp_path):
+def test_a_classifier_that_is_trained_on_keeps_what_its_projection_has_learned(tmp_path):
     first = finetune(make_trials(), OPTIONS)
     save_checkpoint(tmp_path, first.config, first.network, first.normaliser.to_dict(), "# Card\n")
     base = PretrainedEncoders.of(load_checkpoint(tmp_path))
@@ -74,12 +74,15 @@ def test_a_classifier_that_is_trained_on_keeps_what_its_readout_has_learned(tmp_
         finetune(make_trials(n_eye=31), replace(OPTIONS, normalisation="keep"), make_pretrained())
 
 
-def test_a_modality_the_base_never_read_gets_a_readout_of_its_own(tmp_path):
-    first = finetune(make_trials(), replace(OPTIONS, modalities=("eeg",), readout="pools"))
+def test_a_modality_the_base_never_read_gets_a_projection_of_its_own(tmp_path):
+    first = finetune(make_trials(), replace(OPTIONS, modalities=("eeg",), channel_projection="pools"))
     save_checkpoint(tmp_path, first.config, first.network, first.normaliser.to_dict(), "# Card\n")
     base = PretrainedEncoders.of(load_checkpoint(tmp_path))
     both = finetune(make_trials(), OPTIONS, base)
-    assert (both.config.network.eeg.readout, both.config.network.eye.readout) == ("pools", "weights")
+    assert (both.config.network.eeg.channel_projection, both.config.network.eye.channel_projection) == (
+        "pools",
+        "weights",
+    )
     assert both.network.eye_pool.center.any()
 
 
@@ -87,13 +90,13 @@ def test_center_is_the_mean_token_also_of_encoders_that_trained():
     model = finetune(make_trials(), OPTIONS)
     tensors = TrialTensors(cut_for(model.config, make_trials()), CH_NAMES, model.config, model.normaliser)
     mean = encode(model.network, tensors)["eeg"].mean(dim=(0, 1))
-    readout = model.network.eeg_pool
+    projection = model.network.eeg_pool
     known = tensors.positions
-    assert readout.known.nonzero()[:, 0].tolist() == known.tolist()
-    torch.testing.assert_close(readout.center[known], mean, atol=1e-3, rtol=1e-3)
+    assert projection.known.nonzero()[:, 0].tolist() == known.tolist()
+    torch.testing.assert_close(projection.center[known], mean, atol=1e-3, rtol=1e-3)
 
 
-def test_windows_without_a_modality_do_not_count_in_its_readout():
+def test_windows_without_a_modality_do_not_count_in_its_channel_projection():
     trials = make_trials(8)
     blind = [replace(t, eye=np.full_like(t.eye, np.nan)) if t.trial > 6 else t for t in trials]
     options = replace(OPTIONS, stop_early=False, few_epochs=0)

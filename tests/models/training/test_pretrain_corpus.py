@@ -105,9 +105,15 @@ def test_a_batch_has_windows_of_one_set_of_channels_at_their_places_in_the_model
     assert found == {(1, (0, 1, 2, 3), (0, 1, 2, 3)), (2, (3, 0), (0, 2))}
 
 
-def test_run_in_comes_from_the_same_trial_only(tmp_path: Path) -> None:
+def test_left_context_comes_from_the_same_trial_only(tmp_path: Path) -> None:
     windows = CorpusWindows(
-        in_cache(tmp_path, [trial(1, 14), trial(2, 14)]).entries, "eeg", CHANNELS, 10, 10, 1, n_run_in=3
+        in_cache(tmp_path, [trial(1, 14), trial(2, 14)]).entries,
+        "eeg",
+        CHANNELS,
+        10,
+        10,
+        1,
+        n_context_steps=3,
     )
     batch = windows.read(0, 0)
     assert batch.values.shape[1] == 13
@@ -117,9 +123,15 @@ def test_run_in_comes_from_the_same_trial_only(tmp_path: Path) -> None:
         assert len(steps) == 10 + min(3, int(steps[-1] % 1000) - 9)
 
 
-def test_run_in_that_no_window_of_a_batch_has_is_left_out(tmp_path: Path) -> None:
+def test_left_context_that_no_window_of_a_batch_has_is_left_out(tmp_path: Path) -> None:
     windows = CorpusWindows(
-        in_cache(tmp_path, [trial(1, 12), trial(2, 12)]).entries, "eeg", CHANNELS, 10, 6, 1, n_run_in=30
+        in_cache(tmp_path, [trial(1, 12), trial(2, 12)]).entries,
+        "eeg",
+        CHANNELS,
+        10,
+        6,
+        1,
+        n_context_steps=30,
     )
     batch = windows.read(0, 0)
     assert batch.values.shape[1] == batch.exists.shape[1] == 12

@@ -104,7 +104,7 @@ def test_what_is_not_there_counts_nowhere() -> None:
     torch.testing.assert_close(*short)
 
 
-def test_run_in_steps_are_seen_but_not_counted() -> None:
+def test_left_context_steps_are_seen_but_not_counted() -> None:
     model = autoencoder(n_counted=2).eval()
     whole = torch.ones(1, 4, dtype=torch.bool)
     count = model(torch.randn(1, 4, 6, 5), whole, torch.arange(6), torch.rand(1, 6))[1]
@@ -119,11 +119,11 @@ def test_the_loss_goes_down(recording: Path, tmp_path: Path) -> None:
     assert losses[-1] < 0.85 * losses[0]
 
 
-def test_a_streaming_encoder_is_pre_trained_with_its_run_in(recording: Path, tmp_path: Path) -> None:
+def test_a_streaming_encoder_is_pre_trained_with_its_left_context(recording: Path, tmp_path: Path) -> None:
     run(options(recording, tmp_path / "m", context="streaming"))
     config = load_config(tmp_path / "m")
     assert config.network.eeg.context == "streaming"
-    assert config.windows.eeg_run_in == config.network.eeg.n_run_in > 0
+    assert config.windows.n_context_steps == config.network.eeg.n_context_steps > 0
 
 
 def test_the_model_says_what_it_is_and_live_refuses_it(trained: Path) -> None:

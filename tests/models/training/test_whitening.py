@@ -1,4 +1,4 @@
-"""A readout that begins its training where a discriminant ends."""
+"""A projection that begins its training where a discriminant ends."""
 
 import numpy as np
 import pytest
@@ -31,38 +31,38 @@ def test_column_that_never_varies_stays_finite():
     assert np.isfinite(within_class_whitener(*samples())).all()
 
 
-def test_readout_begins_with_what_tells_the_classes_apart():
+def test_projection_begins_with_what_tells_the_classes_apart():
     x, label = samples()
     torch.manual_seed(0)
-    readout = ChannelWeights(dim=2, n_positions=2, width=6)
+    projection = ChannelWeights(dim=2, n_positions=2, width=6)
     inputs = torch.from_numpy(x).float()
-    with whitened(readout, inputs, torch.from_numpy(label), torch.arange(2)):
-        read = (inputs @ readout.weight.flatten(0, 1)).detach().numpy()
+    with whitened(projection, inputs, torch.from_numpy(label), torch.arange(2)):
+        read = (inputs @ projection.weight.flatten(0, 1)).detach().numpy()
     gap = np.abs(read[label == 0].mean(axis=0) - read[label == 1].mean(axis=0)) / read[label == 0].std(axis=0)
     assert np.median(gap) > 2.0  # of 3, which column 0 alone has
 
 
 def test_weights_are_plain_afterwards_and_those_of_the_end():
     x, label = samples()
-    readout = ChannelWeights(dim=2, n_positions=3, width=6)
-    before = readout.weight.detach().clone()
-    with whitened(readout, torch.from_numpy(x).float(), torch.from_numpy(label), torch.tensor([0, 2])):
-        inside = readout.weight.detach().clone()
-    assert torch.equal(readout.weight, inside)
-    assert set(readout.state_dict()) == {"weight", "bias", "center", "known"}
-    assert not torch.equal(readout.weight[[0, 2]], before[[0, 2]])
+    projection = ChannelWeights(dim=2, n_positions=3, width=6)
+    before = projection.weight.detach().clone()
+    with whitened(projection, torch.from_numpy(x).float(), torch.from_numpy(label), torch.tensor([0, 2])):
+        inside = projection.weight.detach().clone()
+    assert torch.equal(projection.weight, inside)
+    assert set(projection.state_dict()) == {"weight", "bias", "center", "known"}
+    assert not torch.equal(projection.weight[[0, 2]], before[[0, 2]])
 
 
 def test_absent_channels_count_as_their_mean_whatever_they_hold():
     torch.manual_seed(0)
-    readout = ChannelWeights(dim=2, n_positions=3, width=4)
-    readout.center.copy_(torch.randn(3, 2))
+    projection = ChannelWeights(dim=2, n_positions=3, width=4)
+    projection.center.copy_(torch.randn(3, 2))
     tokens, mask = torch.randn(1, 1, 3, 2), torch.tensor([[True, False, True]])
-    read = readout(tokens, mask, torch.arange(3))
+    read = projection(tokens, mask, torch.arange(3))
     tokens[0, 0, 1] = torch.nan
-    assert torch.equal(readout(tokens, mask, torch.arange(3)), read)
-    deviation = (tokens - readout.center)[0, 0, [0, 2]].flatten()
-    expected = 1.5 * deviation @ readout.weight[[0, 2]].flatten(0, 1) + readout.bias
+    assert torch.equal(projection(tokens, mask, torch.arange(3)), read)
+    deviation = (tokens - projection.center)[0, 0, [0, 2]].flatten()
+    expected = 1.5 * deviation @ projection.weight[[0, 2]].flatten(0, 1) + projection.bias
     torch.testing.assert_close(read[0, 0], expected)
 
 
@@ -74,12 +74,12 @@ def test_a_window_a_class_leaves_weights_of_a_usual_size(n):
 
 def test_channels_that_training_never_had_are_taken_for_absent():
     torch.manual_seed(0)
-    readout = ChannelWeights(dim=2, n_positions=3, width=4)
-    readout.known[1] = False
+    projection = ChannelWeights(dim=2, n_positions=3, width=4)
+    projection.known[1] = False
     tokens = torch.randn(1, 1, 3, 2)
     every, known = torch.ones(1, 3, dtype=torch.bool), torch.tensor([[True, False, True]])
-    assert torch.equal(readout(tokens, every, torch.arange(3)), readout(tokens, known, torch.arange(3)))
-    scaled = readout(tokens, every, torch.arange(3)) - readout.bias
+    assert torch.equal(projection(tokens, every, torch.arange(3)), projection(tokens, known, torch.arange(3)))
+    scaled = projection(tokens, every, torch.arange(3)) - projection.bias
     torch.testing.assert_close(
-        scaled[0, 0], tokens[0, 0, [0, 2]].flatten() @ readout.weight[[0, 2]].flatten(0, 1)
+        scaled[0, 0], tokens[0, 0, [0, 2]].flatten() @ projection.weight[[0, 2]].flatten(0, 1)
     )
