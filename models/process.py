@@ -1,4 +1,4 @@
-"""Worker processes that end with the program that started them."""
+"""Worker processes that end with the program that started them, and the memory that training keeps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+from acquisition.errors import ErrorCode, InputError
+
+J = TypeVar("J")
+R = TypeVar("R")
 
 _POLL_S = 1.0
 
@@ -36,6 +43,64 @@ def _end_after_parent() -> None:
         while os.getppid() == parent.pid:
             time.sleep(_POLL_S)
     os._exit(1)
+
+
+def run_here_or_there(
+    run: Callable[[J], R], jobs: Iterable[J], n_jobs: int = 1, dask: str | None = None
+) -> Iterator[R]:
+    """Yield ``run(job)`` of all jobs in their order, as they come in.
+
+    Parameters
+    ----------
+    run : callable
+        Importable by name, as the jobs go to other processes.
+    jobs : iterable
+        Independent of each other.
+    n_jobs : int
+        Processes here.
+    dask : str, optional
+        Address of the scheduler of an existing Dask cluster, which then runs the jobs in place of processes
+        here. Its workers need this program in the same version.
+
+    Raises
+    ------
+    InputError
+        If the cluster cannot be reached, or dask is not installed.
+    """
+    if dask is not None:
+        yield from _on_cluster(run, jobs, dask)
+    elif n_jobs == 1:
+        yield from map(run, jobs)
+    else:
+        from joblib import Parallel, delayed
+
+        parallel = Parallel(n_jobs, "loky", return_as="generator", initializer=end_with_parent)
+        yield from parallel(delayed(run)(job) for job in jobs)
+
+
+def _on_cluster(run: Callable[[J], R], jobs: Iterable[J], address: str) -> Iterator[R]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise InputError(
+            "dask is not installed",
+            where="--dask",
+            remedy='pip install "affectscope[cluster]"',
+            code=ErrorCode.INSTALLATION,
+        ) from error
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"no Dask scheduler answers: {(str(error) or type(error).__name__).splitlines()[0]}",
+            where=f"--dask {address}",
+            remedy="give its address, e.g. tcp://host:8786",
+        ) from error
+    with client:
+        # Scattered, a job reaches the worker that runs it and nobody else.
+        futures = [client.submit(run, client.scatter(job, hash=False), pure=False) for job in jobs]
+        for future in futures:
+            yield future.result()
 
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # glibc's malloc.h

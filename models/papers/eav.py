@@ -28,8 +28,8 @@ from models.normalise import Normaliser, fit_eeg
 from models.papers import settings as paper
 from models.papers.eav_clips import ClipBatches, read_clips
 from models.papers.eav_network import HEAD, EavNetwork, PersonModel, origin_words, save_person
-from models.papers.jobs import FIT_ERRORS, in_words, run_here_or_there
-from models.process import keep_freed_memory
+from models.papers.jobs import FIT_ERRORS, in_words
+from models.process import keep_freed_memory, run_here_or_there
 from models.training.loop import Report, StageOptions, train_stage
 from models.training.scores import Predictions, per_trial, score
 from models.training.tables import Entry, Row, Table

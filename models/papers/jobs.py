@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,15 +15,11 @@ from models.datasets.splits import coverage, published_split
 from models.datasets.trials import Excluded, Trial, WindowSet, cut_windows, steps_that_fit
 from models.papers.baselines import BASELINES
 from models.papers.settings import Setting
-from models.process import end_with_parent
 from models.training.evaluate_trials import only
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.scores import Predictions, Scores, per_trial, score
 from models.training.sources import missing_classes
-
-J = TypeVar("J")
-R = TypeVar("R")
 
 #: What one person's data make a fit raise; faults of the program are mostly others. The last is a GPU's.
 FIT_ERRORS = (
@@ -201,58 +196,3 @@ def _outcome(
         labels.words_of(chosen),
         tuple(note for note in notes if note),
     )
-
-
-def run_here_or_there(
-    run: Callable[[J], R], jobs: Iterable[J], n_jobs: int = 1, dask: str | None = None
-) -> Iterator[R]:
-    """Yield ``run(job)`` of all jobs in their order, as they come in.
-
-    Parameters
-    ----------
-    run : callable
-        Importable by name, as the jobs go to other processes.
-    jobs : iterable
-        Independent of each other.
-    n_jobs : int
-        Processes here.
-    dask : str, optional
-        Address of the scheduler of an existing Dask cluster, which then runs the jobs in place of processes
-        here. Its workers need this program in the same version.
-
-    Raises
-    ------
-    InputError
-        If the cluster cannot be reached, or dask is not installed.
-    """
-    if dask is not None:
-        yield from _on_cluster(run, jobs, dask)
-    elif n_jobs == 1:
-        yield from map(run, jobs)
-    else:
-        from joblib import Parallel, delayed
-
-        parallel = Parallel(n_jobs, "loky", return_as="generator", initializer=end_with_parent)
-        yield from parallel(delayed(run)(job) for job in jobs)
-
-
-def _on_cluster(run: Callable[[J], R], jobs: Iterable[J], address: str) -> Iterator[R]:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise InputError(
-            "dask is not installed", where="--dask", remedy='pip install "affectscope[cluster]"'
-        ) from error
-    try:
-        client = Client(address, timeout="10s")
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"no Dask scheduler answers: {(str(error) or type(error).__name__).splitlines()[0]}",
-            where=f"--dask {address}",
-            remedy="give its address, e.g. tcp://host:8786",
-        ) from error
-    with client:
-        # Scattered, a job reaches the worker that runs it and nobody else.
-        futures = [client.submit(run, client.scatter(job, hash=False), pure=False) for job in jobs]
-        for future in futures:
-            yield future.result()

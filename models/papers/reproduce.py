@@ -12,8 +12,9 @@ from models.checkpoint import load_checkpoint
 from models.datasets.make.options import is_generated
 from models.datasets.make.person import load_oracle
 from models.datasets.trials import Excluded, Trial
-from models.papers.jobs import Outcome, jobs_of, run_here_or_there, run_job
+from models.papers.jobs import Outcome, jobs_of, run_job
 from models.papers.settings import Setting, settings_of
+from models.process import run_here_or_there
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain

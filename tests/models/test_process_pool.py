@@ -21,7 +21,7 @@ if __name__ == "__main__":
 
 JOBS = """
 import os, threading
-from models.papers.jobs import run_here_or_there
+from models.process import run_here_or_there
 
 def say_and_wait(number):
     os.write(1, f"{os.getpid()}\\n".encode())
