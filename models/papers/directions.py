@@ -23,7 +23,7 @@ from models.datasets.make.options import MakeOptions
 from models.datasets.make.person import load_oracle
 from models.datasets.make.seed_iv import make_seed_iv
 from models.datasets.trials import Excluded
-from models.papers.jobs import Job, jobs_of, run_job
+from models.papers.reproduce import Job, jobs_of, run_job
 from models.papers.settings import TEN_TRIALS, Setting
 from models.process import run_here_or_there
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders

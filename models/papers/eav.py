@@ -26,9 +26,16 @@ from models.datasets.trials import Excluded
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg
 from models.papers import settings as paper
-from models.papers.eav_clips import ClipBatches, read_clips
-from models.papers.eav_network import HEAD, EavNetwork, PersonModel, origin_words, save_person
-from models.papers.jobs import FIT_ERRORS, in_words
+from models.papers.eav_network import (
+    HEAD,
+    ClipBatches,
+    EavNetwork,
+    PersonModel,
+    origin_words,
+    read_clips,
+    save_person,
+)
+from models.papers.reproduce import FIT_ERRORS, in_words
 from models.process import keep_freed_memory, run_here_or_there
 from models.training.loop import Report, StageOptions, train_stage
 from models.training.scores import Predictions, per_trial, score

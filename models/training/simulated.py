@@ -28,19 +28,19 @@ from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
 from models.process import keep_freed_memory, process_pool
 from models.training.cards import simulated_card
-from models.training.encoders import train_encoder
-from models.training.fusion import (
+from models.training.loop import Progress, StageOptions
+from models.training.scores import best_temperature, wilson_interval
+from models.training.simulated_data import Rows, SubjectFeatures, SubjectPlan, load_subject, simulate_subjects
+from models.training.stages import (
     EncodedRows,
     encode_rows,
     modality_tokens,
     replaced_by_noise,
+    train_encoder,
     train_fusion,
     train_token_heads,
     window_input,
 )
-from models.training.loop import Progress, StageOptions
-from models.training.scores import best_temperature, wilson_interval
-from models.training.simulated_data import Rows, SubjectFeatures, SubjectPlan, load_subject, simulate_subjects
 
 _POLL_S = 0.2
 

@@ -18,8 +18,8 @@ from models.config import MvSstmaConfig, preset
 from models.decoder import Decoder
 from models.network import FusionNetwork
 from models.normalise import EegScale, Normaliser
-from models.training.encoders import eeg_input
 from models.training.simulated_data import Rows, SubjectFeatures
+from models.training.stages import eeg_input
 
 HOP_S = 0.25
 LABELS = ("sad", "neutral", "happy")

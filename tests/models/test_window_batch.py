@@ -24,11 +24,11 @@ from models.datasets.trials import Trial, WindowSet
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.network import FusionNetwork
 from models.normalise import EegScale, EyeScale, Normaliser
-from models.papers.eav_clips import ClipArrays, ClipBatches
+from models.papers.eav_network import ClipArrays, ClipBatches
 from models.steps import EegStep
-from models.training.encoders import eeg_input, eye_input
 from models.training.pretrain_model import MaskedAutoencoder
 from models.training.simulated_data import Rows, SubjectFeatures
+from models.training.stages import eeg_input, eye_input
 from models.training.trial_tensors import TrialTensors, cut_for
 from models.window_batch import NetworkInput, assemble
 

@@ -17,7 +17,7 @@ from models.decoder import Decoder
 from models.features.config import FeatureConfig
 from models.papers import settings as paper
 from models.papers.eav import EavJob, EavOptions, _Person, reproduce_eav, run_person
-from models.papers.eav_clips import read_clips
+from models.papers.eav_network import read_clips
 from models.training.loop import StageOptions
 from models.training.scores import Scores
 from models.training.tables import Entry, Row, Table, write_table

@@ -22,8 +22,7 @@ from models.datasets.trials import Excluded, Trial
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
 from models.papers import settings as paper
-from models.papers.jobs import Job, run_job
-from models.papers.reproduce import ReproduceOptions, reproduce
+from models.papers.reproduce import Job, ReproduceOptions, reproduce, run_job
 from models.papers.settings import TEN_TRIALS, TWO_A_CLASS, settings_of
 from models.training.finetune_config import FinetuneOptions
 from models.training.scores import Scores, wilson_interval
