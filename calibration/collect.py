@@ -18,8 +18,6 @@ class RowPump:
 
     Parameters
     ----------
-    source : Source
-    decoder : Decoder
     run : int
         Of the recording.
     on_event, on_chunk : callable

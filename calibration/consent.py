@@ -129,7 +129,6 @@ def give_consent(
 
     Parameters
     ----------
-    modalities : collection of str
     now : datetime
         With its time zone.
 

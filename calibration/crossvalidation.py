@@ -242,10 +242,8 @@ def shuffled_results(
 
     Parameters
     ----------
-    folds : sequence of Fold
     label : mapping of int to int
         By trial number, in the order of ``folds``; every class at least twice.
-    fitter : HeadFitter
     n : int
         Shuffles.
     seed : int

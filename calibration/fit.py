@@ -102,12 +102,10 @@ def fit(
     ----------
     rows : RowTable
         Of the base model, of all runs.
-    record : SessionRecord
     base : Checkpoint
         Its network is used by the calling thread alone.
     left_out : mapping of int to str, optional
         Trials whose signals cannot be used, and why.
-    options : FitOptions, optional
     progress : callable
         Told stage and share done, 0 to 1 over all stages.
 

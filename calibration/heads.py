@@ -218,7 +218,6 @@ class LdaProblem:
     tokens : Tensor, (n, 4, d_model)
     present : Tensor of bool, (n, 4)
     trial : ndarray, (n,)
-    directions : Directions
     """
 
     def __init__(

@@ -105,7 +105,6 @@ def save_profile(folder: Path | str, profile: CalibrationProfile) -> str:
     ----------
     folder : path
         Made if it does not exist, for this user alone; an older profile in it is replaced.
-    profile : CalibrationProfile
 
     Raises
     ------
@@ -178,7 +177,6 @@ def apply_profile(
 
     Parameters
     ----------
-    profile : CalibrationProfile
     checkpoint : Checkpoint
         The base model.
     where : str

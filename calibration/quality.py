@@ -83,7 +83,6 @@ def rejection(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -
 
     Parameters
     ----------
-    quality : TrialQuality
     modalities : collection of str
         Those that the session uses: agreed to, and with a stream.
     """

@@ -172,7 +172,6 @@ def check_modality(modality: str, sight: Sight | None, measured: Measured) -> Ch
         Of `acquisition.types.MODALITIES`.
     sight : Sight or None
         None: no such stream was found.
-    measured : Measured
     """
     stream = check_stream(modality, sight)
     if stream[0] == RED:
@@ -370,7 +369,6 @@ def preflight(
 
     Parameters
     ----------
-    consent : Consent
     sights : mapping of str to Sight
         By modality; one that is absent was not found.
     measured : Measured

@@ -318,7 +318,6 @@ def export_subject(
     ----------
     data : Path
         The data folder.
-    subject : str
     out : Path
         The ZIP file; one that exists is refused. It appears when it is whole.
     now : datetime

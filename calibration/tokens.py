@@ -44,7 +44,6 @@ class PersonalLevel:
 
     Parameters
     ----------
-    table : RowTable
     trials : sequence of TrialRecord
         Those that may be fitted to.
     baseline : sequence of (begin, end)
@@ -146,7 +145,6 @@ class TrialWindows:
 
     Parameters
     ----------
-    table : RowTable
     trials : sequence of TrialRecord
         Number, begin, end and run count; what became of them is the caller's business.
     config : ModelConfig
@@ -311,8 +309,6 @@ def modality_tokens(
     network : FusionNetwork
         In eval mode. One that `prepare_inference` made fast serves one thread at a time: while a decoder
         runs it, another thread takes a copy.
-    windows : TrialWindows
-    normaliser : Normaliser
     modalities : collection of str
         Of the consent; others are absent.
     known : TrialTokens, optional
@@ -344,14 +340,12 @@ class SessionTokens:
 
     Parameters
     ----------
-    rows : RowTable
     record : SessionRecord
         For its baseline.
     trials : sequence of TrialRecord
         Those of the fit.
     base : Checkpoint
         Its network is used by this thread alone.
-    modalities : collection of str
     windows_a_trial : int
         About so many, evenly spread.
     """

@@ -31,7 +31,6 @@ def choose_trials(
 
     Parameters
     ----------
-    record : SessionRecord
     left_out : mapping of int to str, optional
         Why a trial's signals cannot be used, by its number.
     labels : {"intended", "reported"}

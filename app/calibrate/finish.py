@@ -25,8 +25,6 @@ class FinalFit(threading.Thread):
 
     Parameters
     ----------
-    request : CalibrationRequest
-    place : SessionPlace
     record : SessionRecord
         All its trials are over.
     material : callable

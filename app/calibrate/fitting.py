@@ -81,8 +81,6 @@ def fit_session(
 
     Parameters
     ----------
-    material : Material
-    record : SessionRecord
     checkpoint : Checkpoint
         The base model; its network is used by the calling thread alone.
     options : SessionOptions
@@ -91,7 +89,6 @@ def fit_session(
         intended or reported.
     folder : Path
         Gets ``profile``, ``report.html`` and ``report.json``.
-    recordings : sequence of Path
     progress : callable
         Told stage and share done.
     notes : sequence of str

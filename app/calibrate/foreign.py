@@ -136,7 +136,6 @@ def calibrate_foreign(
         XDF file.
     request : CalibrationRequest
         Its options count.
-    wanted : ForeignTrials
     out : Path or None
         Folder for profile and report; without it one named after the file, in the current folder.
     say : callable

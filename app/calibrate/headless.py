@@ -147,8 +147,6 @@ def calibrate_headless(
 
     Parameters
     ----------
-    request : CalibrationRequest
-    consent : Consent
     interrupted : Event
         Breaks it off when set.
     say : callable

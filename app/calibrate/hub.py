@@ -14,12 +14,7 @@ from models.prediction import Prediction
 
 
 class Bystander:
-    """Passes events and chunks on in their order, from a thread of its own.
-
-    Parameters
-    ----------
-    on_event, on_chunk : callable
-    """
+    """Passes events and chunks on in their order, from a thread of its own."""
 
     def __init__(self, on_event: Callable[[StreamEvent], None], on_chunk: Callable[[Chunk], None]) -> None:
         self._on_event, self._on_chunk = on_event, on_chunk
@@ -63,7 +58,6 @@ class Hub:
 
     Parameters
     ----------
-    quality : QualityLog
     listener : Listener, optional
         Hears of everything, too.
 

@@ -28,13 +28,8 @@ class Learning:
 
     Parameters
     ----------
-    request : CalibrationRequest
-    place : SessionPlace
     run : int
         Of the recording.
-    rows : RowCollector
-    quality : QualityLog
-    consent : Consent
     checkpoint : Checkpoint
         The base model, for this thread alone.
 

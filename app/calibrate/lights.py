@@ -22,7 +22,6 @@ class Lights:
 
     Parameters
     ----------
-    consent : Consent
     headers : sequence of StreamHeader
         Of the streams in use; all others on the network are looked for in a thread beside.
     recorded : sequence of StreamHeader

@@ -52,10 +52,8 @@ class CalibrationRun(Observer):
 
     Parameters
     ----------
-    prepared : Prepared
     consent : Consent
         Checked; what it does not name is not opened.
-    steer : Steer
     watcher : Observer, optional
         Sees what a live session's observer sees.
     listener : Listener, optional

@@ -40,10 +40,8 @@ class CalibrationEngine(WatchedSession):
 
     Parameters
     ----------
-    request : CalibrationRequest
     tell : callable
         Sends news; it may wait for the window, so no thread of the session but its own calls it.
-    orders : OrderBox
     tap : Tap
         Started; sees everything the session's threads have to show.
     """

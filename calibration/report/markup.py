@@ -194,7 +194,6 @@ def to_svg(figure: Figure, name: str, words: str) -> str:
 
     Parameters
     ----------
-    figure : Figure
     name : str
         A short identifier, unique on the page: it begins every id inside.
     words : str

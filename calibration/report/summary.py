@@ -157,7 +157,6 @@ def summarise(
 
     Parameters
     ----------
-    record : SessionRecord
     fit : FitFigures
         Its trials are those used; ``left_out`` says why others were not.
     quality : sequence of TrialQuality
