@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from app.calibrate.fitting import Material, fit_session
 from app.calibrate.learning import earlier_runs
-from app.calibrate.outcome import Finished
-from app.calibrate.rows import KeptRows
 from app.calibrate.run import CalibrationRun
 from app.model_loading import load_model
 from app.request import CalibrationRequest
+from calibration.finished import Finished
+from calibration.kept import KeptRows
+from calibration.outcome import Material, fit_session
 from calibration.storage import SessionPlace, next_run
 from calibration.types import SessionRecord
 

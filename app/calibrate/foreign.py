@@ -12,12 +12,12 @@ import numpy as np
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
-from app.calibrate.fitting import Material, fit_session
 from app.calibrate.offline import StageLines, make_folder
-from app.calibrate.outcome import Finished
 from app.calibrate.rows import RecordedRun, read_run
 from app.request import CalibrationRequest
 from calibration.crossvalidation import named_trials
+from calibration.finished import Finished
+from calibration.outcome import Material, fit_session
 from calibration.plan import LEAST_PER_CLASS
 from calibration.profile import apply_profile, load_profile
 from calibration.report.summary import Score

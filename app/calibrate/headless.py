@@ -12,12 +12,12 @@ from rich.table import Table
 
 from acquisition.errors import InputError
 from app.calibrate.finish import FinalFit
-from app.calibrate.outcome import Finished
 from app.calibrate.prepare import prepare
 from app.calibrate.run import CalibrationRun
 from app.calibrate.simulated_person import simulated_report
 from app.request import CalibrationRequest
 from app.tables import make_console
+from calibration.finished import Finished
 from calibration.storage import SessionPlace
 from calibration.types import Check, Consent, SessionRecord, SessionView
 from calibration.verdict import percent

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from acquisition.errors import InputError
-from app.calibrate.fitting import Material, progress_so_far
-from app.calibrate.rows import KeptRows, holds, read_run
+from app.calibrate.rows import read_run
 from app.request import CalibrationRequest
 from calibration.fit import FROM_TRIAL
+from calibration.kept import KeptRows, holds
+from calibration.outcome import Material, progress_so_far
 from calibration.quality import QualityLog, TrialQuality
 from calibration.rows import RowCollector, RowTable
 from calibration.storage import SessionPlace

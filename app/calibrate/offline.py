@@ -10,12 +10,12 @@ from typing import Any
 from acquisition.errors import InputError
 from acquisition.record.files import read_sidecar
 from acquisition.types import MODALITIES
-from app.calibrate.fitting import Material, fit_session
-from app.calibrate.outcome import Finished
 from app.calibrate.rows import RecordedRun, read_run
 from app.request import CalibrationRequest
 from calibration.consent import consent_from_record
+from calibration.finished import Finished
 from calibration.markers import record_from_markers
+from calibration.outcome import Material, fit_session
 from calibration.storage import STATE_FILE, load_record
 from calibration.types import Consent, SessionRecord
 

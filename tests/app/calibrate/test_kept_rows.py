@@ -10,8 +10,8 @@ import pytest
 
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions
-from app.calibrate.rows import KeptRows, holds
 from calibration.collect import RowPump
+from calibration.kept import KeptRows, holds
 from calibration.quality import TrialQuality
 from calibration.types import TrialRecord
 from models.checkpoint import load_checkpoint

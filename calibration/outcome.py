@@ -8,8 +8,6 @@ from pathlib import Path
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
-from app.calibrate.outcome import Finished
-from app.request import SessionOptions
 from calibration.fit import FitOptions, fit, progress_of
 from calibration.profile import save_profile
 from calibration.quality import TrialQuality, rejection
