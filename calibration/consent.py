@@ -183,12 +183,12 @@ def used_kinds(consent: Consent) -> frozenset[Kind]:
 
 def recorded_kinds(consent: Consent) -> frozenset[Kind]:
     """Return the kinds of signals that may go into the recording."""
-    left_out = set()
+    excluded = set()
     if not consent.keep_face_video:
-        left_out.add(Kind.VIDEO)
+        excluded.add(Kind.VIDEO)
     if not consent.keep_voice:
-        left_out.add(Kind.AUDIO)
-    return used_kinds(consent) - left_out
+        excluded.add(Kind.AUDIO)
+    return used_kinds(consent) - excluded
 
 
 def consent_record(consent: Consent, shown: Notice) -> dict[str, Any]:

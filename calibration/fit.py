@@ -34,10 +34,10 @@ from calibration.crossvalidation import (
 from calibration.heads import Labelled, knows
 from calibration.profile import CalibrationProfile, features_sha256
 from calibration.profile_summary import HEADS, ProfileSummary
+from calibration.protocol import ChosenTrials, choose_trials, n_planned, trial_label
 from calibration.report.summary import FitFigures, HeadScore, HeldOutTrial, Score
 from calibration.rows import RowTable
 from calibration.tokens import SessionTokens
-from calibration.trials import ChosenTrials, choose_trials, n_planned, trial_label
 from calibration.types import Progress, SessionRecord
 from calibration.verdict import Verdict, judge
 from models.checkpoint import Checkpoint
@@ -92,7 +92,7 @@ def fit(
     record: SessionRecord,
     base: Checkpoint,
     *,
-    left_out: Mapping[int, str] | None = None,
+    excluded: Mapping[int, str] | None = None,
     options: FitOptions | None = None,
     progress: OnProgress = lambda stage, share: None,
 ) -> Fitted:
@@ -104,7 +104,7 @@ def fit(
         Of the base model, of all runs.
     base : Checkpoint
         Its network is used by the calling thread alone.
-    left_out : mapping of int to str, optional
+    excluded : mapping of int to str, optional
         Trials whose signals cannot be used, and why.
     progress : callable
         Told stage and share done, 0 to 1 over all stages.
@@ -116,7 +116,7 @@ def fit(
     """
     options = options or FitOptions()
     began = time.monotonic()
-    chosen = choose_trials(record, left_out, options.labels)
+    chosen = choose_trials(record, excluded, options.labels)
     modalities = used_modalities(record, base, options.modalities)
     with one_thread():
         progress("encoding", 0.0)
@@ -224,7 +224,7 @@ def _figures(
         alone={m: _score(chosen, _held_out(folds, present=one[i])) for m, i in at.items()},
         removed={m: _score(chosen, _held_out(folds, present=~one[i])) for m, i in several.items()},
         base_model=_base_score(chosen, source, base),
-        left_out=chosen.left_out,
+        excluded=chosen.excluded,
     )
 
 
@@ -320,7 +320,7 @@ def progress_of(
     record: SessionRecord,
     base: Checkpoint,
     *,
-    left_out: Mapping[int, str] | None = None,
+    excluded: Mapping[int, str] | None = None,
     modalities: Collection[str] | None = None,
     labels: str = "intended",
 ) -> Progress | None:
@@ -331,7 +331,7 @@ def progress_of(
 
     Parameters
     ----------
-    rows, record, base, left_out, modalities, labels
+    rows, record, base, excluded, modalities, labels
         As `calibration.fit.fit` takes them; the base model's network is used by this thread alone.
 
     Returns
@@ -340,9 +340,9 @@ def progress_of(
         None before the fourth usable trial, and where nothing can be said of any trial yet: its class came
         once and the base model does not know it.
     """
-    left_out = left_out or {}
+    excluded = excluded or {}
     classes = record.classes
-    done = [trial for trial in record.trials if trial.state == "done" and trial.number not in left_out]
+    done = [trial for trial in record.trials if trial.state == "done" and trial.number not in excluded]
     trials = [trial for trial in done if trial_label(trial, labels) in classes]
     if len(trials) < FROM_TRIAL:
         return None
@@ -366,7 +366,7 @@ def progress_of(
     right = {number: int(p.argmax()) == label[number] for number, p in probs.items()}
     weakest = _weakest(right, label)
     wrong = {n: probs[n][label[n]] for n, is_right in right.items() if not is_right and label[n] == weakest}
-    poor = [trial.number for trial in record.trials if trial.state == "done" and trial.number in left_out]
+    poor = [trial.number for trial in record.trials if trial.state == "done" and trial.number in excluded]
     n_right = sum(right.values())
     return Progress(
         n_trials=len(right),

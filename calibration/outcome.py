@@ -2,20 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
 from calibration.fit import FitOptions, fit, progress_of
 from calibration.profile import save_profile
 from calibration.quality import TrialQuality, rejection
 from calibration.report.page import write_report
-from calibration.report.summary import summarise
+from calibration.report.summary import Summary, summarise, to_json
 from calibration.rows import RowTable
-from calibration.types import Progress, SessionRecord
+from calibration.types import Progress, Result, SessionRecord
 from models.checkpoint import Checkpoint
+
+#: What ``--json`` takes over from the report's file.
+_OF_REPORT = (
+    *("subject", "session", "verdict", "balanced_accuracy", "wilson", "chance", "chance_threshold"),
+    *("p_permutation", "trials_used", "trials_rejected", "fit_seconds", "base_model_accuracy"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A fitted session and where its files are."""
+
+    summary: Summary
+    profile: Path
+    report: Path
+    recordings: tuple[Path, ...]
+    damage: tuple[str, ...] = ()  # of the recordings, as far as they were read
+
+    def result(self) -> Result:
+        """Return what the window shows."""
+        verdict = self.summary.verdict
+        return Result(
+            verdict.verdict,
+            verdict.words,
+            verdict.balanced_accuracy,
+            verdict.interval,
+            verdict.chance,
+            self.profile,
+            self.report,
+            self._recording,
+            self.summary.is_simulated,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for ``--json``."""
+        report = to_json(self.summary)
+        return {name: report[name] for name in _OF_REPORT} | {
+            "recording": str(self._recording) if self._recording else None,
+            "recordings": [str(path) for path in self.recordings],
+            "profile": str(self.profile),
+            "report": str(self.report),
+            "is_simulated": self.summary.is_simulated,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the same in words."""
+        summary = self.summary
+        subject = f"{summary.subject}, session {summary.session}"
+        if summary.is_simulated:
+            subject += " (simulated: no real person and no real device is involved)"
+        return [
+            subject,
+            f"{summary.verdict.verdict}: {summary.verdict.words}",
+            *(f"excluded: trial {one.number} ({one.emotion}): {one.reason}" for one in summary.excluded),
+            *summary.notes,
+            f"profile: {self.profile}",
+            f"report: {self.report}",
+        ]
+
+    @property
+    def _recording(self) -> Path | None:
+        return self.recordings[-1] if self.recordings else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,23 +92,20 @@ class Material:
         """Return the rows of all runs."""
         return RowTable.concatenate(self.tables)
 
+    def used_modalities(self, record: SessionRecord) -> tuple[str, ...]:
+        """Return the modalities that were agreed to and have data."""
+        found = {
+            "eeg": any(table.eeg_there.any() for table in self.tables),
+            "eye": any(table.eye_there.any() for table in self.tables),
+            "face": any(table.face_there.any() for table in self.tables),
+            "voice": any((table.voice_clip_s > 0).any() for table in self.tables),
+        }
+        return tuple(m for m in MODALITIES if m in record.consent.modalities and found[m])
 
-def rejected(material: Material, record: SessionRecord) -> Mapping[int, str]:
-    """Return why trials are left out, by number."""
-    used = used_modalities(material, record)
-    faults = {quality.trial: rejection(quality, used) for quality in material.qualities}
-    return {number: reason for number, reason in faults.items() if reason}
-
-
-def used_modalities(material: Material, record: SessionRecord) -> tuple[str, ...]:
-    """Return what was agreed to and has data."""
-    there = {
-        "eeg": any(table.eeg_there.any() for table in material.tables),
-        "eye": any(table.eye_there.any() for table in material.tables),
-        "face": any(table.face_there.any() for table in material.tables),
-        "voice": any((table.voice_clip_s > 0).any() for table in material.tables),
-    }
-    return tuple(m for m in MODALITIES if m in record.consent.modalities and there[m])
+    def rejected(self, record: SessionRecord) -> dict[int, str]:
+        """Return why the signals of trials cannot be used, by number."""
+        used = self.used_modalities(record)
+        return {one.trial: reason for one in self.qualities if (reason := rejection(one, used))}
 
 
 def progress_so_far(
@@ -56,8 +116,8 @@ def progress_so_far(
         material.rows(),
         record,
         checkpoint,
-        left_out=rejected(material, record),
-        modalities=used_modalities(material, record),
+        excluded=material.rejected(record),
+        modalities=material.used_modalities(record),
         labels=labels,
     )
 
@@ -66,31 +126,23 @@ def fit_session(
     material: Material,
     record: SessionRecord,
     checkpoint: Checkpoint,
-    options: SessionOptions,
+    options: FitOptions,
     *,
-    labels: str,
     folder: Path,
     recordings: Sequence[Path],
     progress: Callable[[str, float], None],
-    notes: Sequence[str] = (),
     keeps_poor: bool = False,
 ) -> Finished:
-    """Fit a model, and write profile and report.
+    """Fit a model, and write ``profile``, ``report.html`` and ``report.json`` into a folder.
 
     Parameters
     ----------
     checkpoint : Checkpoint
         The base model; its network is used by the calling thread alone.
-    options : SessionOptions
-        As the signals were read.
-    labels : str
-        intended or reported.
-    folder : Path
-        Gets ``profile``, ``report.html`` and ``report.json``.
+    options : FitOptions
+        What follows from the material and the record (modalities, seed, date) is filled in.
     progress : callable
         Told stage and share done.
-    notes : sequence of str
-        Sentences for the report.
     keeps_poor : bool
         Trials whose signals are poor are used all the same, and noted.
 
@@ -99,40 +151,25 @@ def fit_session(
     InputError
         If too few trials are left, or the files cannot be written.
     """
-    used = used_modalities(material, record)
-    missing = [m for m in record.consent.modalities if m not in used]
-    if missing:
-        notes = [*notes, f"Agreed to, and without data here: {', '.join(missing)}."]
-    faults = rejected(material, record)
+    used, faults, notes = material.used_modalities(record), material.rejected(record), []
+    if missing := [m for m in record.consent.modalities if m not in used]:
+        notes.append(f"Agreed to, and without data here: {', '.join(missing)}.")
     if keeps_poor and faults:
         number, reason = next(iter(faults.items()))
-        notes = [*notes, f"Poor signals in {len(faults)} of the trials used, as in trial {number}: {reason}."]
+        notes.append(f"Poor signals in {len(faults)} of the trials used, as in trial {number}: {reason}.")
+    date = record.consent.given_at
     fitted = fit(
         material.rows(),
         record,
         checkpoint,
-        left_out={} if keeps_poor else faults,
-        options=FitOptions(
-            labels=labels,
-            modalities=used,
-            seed=record.seed,
-            base_name=options.model.name,
-            line_hz=options.line,
-            date=record.consent.given_at,
-            screen_cm=options.screen_cm,
-            distance_cm=options.distance_cm,
-        ),
+        excluded={} if keeps_poor else faults,
+        options=replace(options, modalities=used, seed=record.seed, date=date),
         progress=progress,
     )
-    profile = folder / "profile"
-    save_profile(profile, fitted.profile)
+    save_profile(folder / "profile", fitted.profile)
+    notes += fitted.notes
     summary = summarise(
-        record,
-        fitted.figures,
-        material.qualities,
-        modalities=used,
-        made_at=record.consent.given_at,
-        notes=[*notes, *fitted.notes],
+        record, fitted.figures, material.qualities, modalities=used, made_at=date, notes=notes
     )
     try:
         report, _ = write_report(summary, folder)
@@ -141,5 +178,6 @@ def fit_session(
             f"the report cannot be written: {error.strerror or error}",
             where=str(folder),
             remedy="free some space, and fit again with --from-xdf",
+            code=ErrorCode.FILE,
         ) from error
-    return Finished(summary, profile, report, tuple(recordings))
+    return Finished(summary, folder / "profile", report, tuple(recordings))

@@ -11,7 +11,7 @@ from typing import Any
 
 from acquisition.errors import InputError
 from acquisition.types import MODALITIES
-from calibration.verdict import DO_NOT_TRUST, NOT_DISTINGUISHABLE, VERDICTS
+from calibration.verdict import DO_NOT_TRUST, VerdictCode
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
 FORMAT_VERSION = 1
@@ -30,7 +30,7 @@ class ProfileSummary:
     modalities: tuple[str, ...]  # consented to and fitted
     ch_names: tuple[str, ...]  # EEG channels that were connected, of the model's; () without EEG
     head: str  # one of HEADS
-    verdict: str  # one of calibration.verdict.VERDICTS
+    verdict: str  # a calibration.verdict.VerdictCode
     base_name: str
     base_sha256: str
     features_sha256: str  # calibration.profile.features_sha256
@@ -46,7 +46,7 @@ class ProfileSummary:
     @property
     def is_trusted(self) -> bool:
         """False where the program must say `DO_NOT_TRUST`."""
-        return self.verdict != NOT_DISTINGUISHABLE
+        return self.verdict != VerdictCode.NOT_DISTINGUISHABLE
 
     @property
     def name(self) -> str:
@@ -123,7 +123,7 @@ class ProfileSummary:
         in_order = tuple(m for m in MODALITIES if m in self.modalities)
         for what, allowed, found in (
             ("head", HEADS, self.head),
-            ("verdict", VERDICTS, self.verdict),
+            ("verdict", tuple(VerdictCode), self.verdict),
             ("modalities", (in_order or ("some of them",),), self.modalities),
         ):
             if found not in allowed:

@@ -121,7 +121,7 @@ _SILENT = {
 
 
 @dataclass(frozen=True)
-class Sight:
+class StreamStatus:
     """What is known of one modality's stream."""
 
     name: str
@@ -146,16 +146,16 @@ class Measured:
 Finding = tuple[str, str, str]
 
 
-def sights(
+def stream_statuses(
     specs: Mapping[str, StreamSpec],
     health: Mapping[str, StreamHealth],
     trouble: Mapping[str, str] | None = None,
     refused: Collection[str] = (),
-) -> dict[str, Sight]:
+) -> dict[str, StreamStatus]:
     """Return what is known of each modality from what is known of each stream, all by the stream's key."""
     trouble = trouble or {}
     return {
-        MODALITY_OF_KIND[spec.kind]: Sight(
+        MODALITY_OF_KIND[spec.kind]: StreamStatus(
             spec.name, spec.sfreq, health.get(key), trouble.get(key, ""), key in refused
         )
         for key, spec in specs.items()
@@ -163,17 +163,17 @@ def sights(
     }
 
 
-def check_modality(modality: str, sight: Sight | None, measured: Measured) -> Check:
+def check_modality(modality: str, status: StreamStatus | None, measured: Measured) -> Check:
     """Return a modality's light, the worse one of its stream's and its signal's.
 
     Parameters
     ----------
     modality : str
         Of `acquisition.types.MODALITIES`.
-    sight : Sight or None
+    status : StreamStatus or None
         None: no such stream was found.
     """
-    stream = check_stream(modality, sight)
+    stream = check_stream(modality, status)
     if stream[0] == RED:
         return Check(NAMES[modality], *_one_line(stream))
     signal = _SIGNALS[modality](measured)
@@ -186,38 +186,38 @@ def check_modality(modality: str, sight: Sight | None, measured: Measured) -> Ch
 # --- the stream ---
 
 
-def check_stream(modality: str, sight: Sight | None) -> Finding:
+def check_stream(modality: str, status: StreamStatus | None) -> Finding:
     """Return what a stream's figures say: there, talking, at its rate, on a known clock, without losses."""
-    if sight is None:
+    if status is None:
         return RED, "no stream was found", _START[modality]
-    if sight.is_refused:
+    if status.is_refused:
         remedy = "start it again as it was, or choose another with --streams"
-        return RED, f"{sight.name}: {sight.trouble or 'it cannot be used'}", remedy
-    health = sight.health
+        return RED, f"{status.name}: {status.trouble or 'it cannot be used'}", remedy
+    health = status.health
     if health is None:
-        return YELLOW, f"{sight.name}: opened, no figures yet", "wait a moment"
+        return YELLOW, f"{status.name}: opened, no figures yet", "wait a moment"
     if health.is_stale or not health.is_connected:
         gone = "" if health.is_connected else "the sender is gone, "
-        return RED, f"{sight.name}: {gone}no sample for {health.age_s:.1f} s", _SILENT[modality]
+        return RED, f"{status.name}: {gone}no sample for {health.age_s:.1f} s", _SILENT[modality]
     if health.n_samples == 0:
-        return YELLOW, f"{sight.name}: no sample yet, {health.age_s:.1f} s after it opened", "wait a moment"
-    return _judged(modality, sight, health)
+        return YELLOW, f"{status.name}: no sample yet, {health.age_s:.1f} s after it opened", "wait a moment"
+    return _judged(modality, status, health)
 
 
-def _judged(modality: str, sight: Sight, health: StreamHealth) -> Finding:
+def _judged(modality: str, status: StreamStatus, health: StreamHealth) -> Finding:
     """Return the worst of what the figures of a stream that talks say."""
-    figures = f"{sight.name}: {_rate(sight.sfreq, health.rate_hz)}, newest sample {health.age_s:.1f} s old"
+    figures = f"{status.name}: {_rate(status.sfreq, health.rate_hz)}, newest sample {health.age_s:.1f} s old"
     verdicts: list[Finding] = []
-    if sight.sfreq > 0:
-        verdicts += _rate_verdicts(modality, sight.sfreq, health)
+    if status.sfreq > 0:
+        verdicts += _rate_verdicts(modality, status.sfreq, health)
     if abs(health.offset_s) > _OTHER_EPOCH_S:
         finding = f"its clock is {abs(health.offset_s):.2g} s from LSL's, as Unix time is"
         verdicts.append((YELLOW, finding, "have the sender stamp its samples with LSL's clock"))
     if health.n_dropped > _LOST * health.n_samples:
         finding = f"{percent(health.n_dropped / health.n_samples, 1)} of its samples went back in time"
         verdicts.append((YELLOW, finding, "restart the sending program"))
-    if sight.trouble and not verdicts:
-        verdicts.append((YELLOW, sight.trouble, "restart the sending program if it stays so"))
+    if status.trouble and not verdicts:
+        verdicts.append((YELLOW, status.trouble, "restart the sending program if it stays so"))
     light, finding, remedy = max(
         verdicts, key=lambda verdict: _LIGHTS.index(verdict[0]), default=(GREEN, "", "")
     )
@@ -356,7 +356,7 @@ _DISK_REMEDY = "free some space, or choose another folder with --data-dir"
 
 def preflight(
     consent: Consent,
-    sights: Mapping[str, Sight],
+    stream_statuses: Mapping[str, StreamStatus],
     measured: Measured,
     *,
     found: Sequence[StreamHeader],
@@ -369,7 +369,7 @@ def preflight(
 
     Parameters
     ----------
-    sights : mapping of str to Sight
+    stream_statuses : mapping of str to StreamStatus
         By modality; one that is absent was not found.
     measured : Measured
         What the signals say.
@@ -384,7 +384,7 @@ def preflight(
     free_bytes : callable, optional
         Returns the room in a folder; the disk is asked otherwise.
     """
-    checks = {one: check_modality(one, sights.get(one), measured) for one in consent.modalities}
+    checks = {one: check_modality(one, stream_statuses.get(one), measured) for one in consent.modalities}
     is_any_usable = any(check.light != RED for check in checks.values())
     lights = [
         _as_optional(check) if check.light == RED and is_any_usable and one != "eeg" else check

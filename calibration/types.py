@@ -127,7 +127,7 @@ class Progress:
 class Result:
     """What the window shows at the end; the report has the rest."""
 
-    verdict: str  # one of calibration.verdict.VERDICTS
+    verdict: str  # a calibration.verdict.VerdictCode
     words: str  # the verdict in a sentence or two
     balanced_accuracy: float
     interval: tuple[float, float]

@@ -1,10 +1,17 @@
-"""Shares as a person reads them."""
+"""Whether a personal model may be trusted: its figures against chance, and one of three verdicts.
+
+Every trial counts once and is predicted without itself. Balanced accuracy is the mean recall of the classes
+that the trials hold, so a model that always names the most frequent class gains nothing. Chance is asked
+twice: how often a uniform guesser does as well (the binomial threshold), and how often the same fit does as
+well on shuffled labels (the permutation test). No torch here: the window's process imports it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +24,14 @@ def percent(share: float | None, digits: int = 0) -> str:
     return "unknown" if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
 
 
-VERDICTS = ("not distinguishable from chance", "weak", "usable for demonstration")
-NOT_DISTINGUISHABLE, WEAK, USABLE = VERDICTS
+class VerdictCode(StrEnum):
+    """The three verdicts, as profiles and reports store them."""
+
+    NOT_DISTINGUISHABLE = "not distinguishable from chance"
+    WEAK = "weak"
+    USABLE = "usable for demonstration"
+
+
 #: Said wherever a profile of the first verdict is used.
 DO_NOT_TRUST = "do not trust this model"
 ALPHA = 0.05
@@ -38,11 +51,11 @@ class ChanceThreshold:
 class Verdict:
     """What leave-one-trial-out found, and what to make of it."""
 
-    verdict: str  # one of VERDICTS
+    verdict: VerdictCode
     words: str  # in a few sentences, with the figures
     n_trials: int
     n_correct: int
-    n_left_out: int
+    n_excluded: int
     balanced_accuracy: float
     interval: tuple[float, float]  # Wilson, 95 %
     chance: float  # 1 / number of classes
@@ -54,7 +67,7 @@ class Verdict:
     @property
     def is_trusted(self) -> bool:
         """False where the program must say "do not trust this model"."""
-        return self.verdict != NOT_DISTINGUISHABLE
+        return self.verdict != VerdictCode.NOT_DISTINGUISHABLE
 
 
 def balanced_accuracy(true: Sequence[int], predicted: Sequence[int]) -> float:
@@ -147,7 +160,7 @@ def judge(
     predicted: Sequence[int],
     n_classes: int,
     shuffled: Sequence[float] | NDArray[np.floating] = (),
-    n_left_out: int = 0,
+    n_excluded: int = 0,
 ) -> Verdict:
     """Judge held-out predictions, one a trial.
 
@@ -159,7 +172,7 @@ def judge(
         Classes the model chooses among.
     shuffled : sequence of float, optional
         Balanced accuracies of the same fit on shuffled labels. Without them nothing is trusted.
-    n_left_out : int
+    n_excluded : int
         Trials that were staged and not used; said in the words.
     """
     counts = np.bincount(np.asarray(true, dtype=int), minlength=n_classes).tolist()
@@ -170,16 +183,16 @@ def judge(
     p_permutation = permutation_p(share, shuffled)
     beats_guessing = threshold.balanced_accuracy is not None and share >= threshold.balanced_accuracy - 1e-9
     if not beats_guessing or p_permutation is None or p_permutation >= ALPHA:
-        verdict = NOT_DISTINGUISHABLE
+        verdict = VerdictCode.NOT_DISTINGUISHABLE
     else:
-        verdict = USABLE if interval[0] >= chance + (1 - chance) / 4 else WEAK
+        verdict = VerdictCode.USABLE if interval[0] >= chance + (1 - chance) / 4 else VerdictCode.WEAK
     n_correct = int((np.asarray(true) == np.asarray(predicted)).sum())
     found = Verdict(
         verdict=verdict,
         words="",
         n_trials=len(true),
         n_correct=n_correct,
-        n_left_out=n_left_out,
+        n_excluded=n_excluded,
         balanced_accuracy=share,
         interval=interval,
         chance=chance,
@@ -194,28 +207,28 @@ def judge(
 def _words(found: Verdict) -> str:
     """Return the verdict in plain words, with its figures."""
     if found.n_trials == 0:
-        return " ".join(["No trial could be used.", *_left_out(found), f"{DO_NOT_TRUST.capitalize()}."])
+        return " ".join(["No trial could be used.", *_excluded(found), f"{DO_NOT_TRUST.capitalize()}."])
     low, high = found.interval
     measured = (
         f"{found.n_correct} of {found.n_trials} trials were recognised by a model that had not seen them: "
         f"balanced accuracy {percent(found.balanced_accuracy)}, 95 % interval {percent(low)} to "
         f"{percent(high)}, chance {percent(found.chance)}."
     )
-    return " ".join([measured, *_left_out(found), _meaning(found)])
+    return " ".join([measured, *_excluded(found), _meaning(found)])
 
 
-def _left_out(found: Verdict) -> list[str]:
-    n = found.n_left_out
-    return [f"{n} more {'was' if n == 1 else 'were'} left out."] if n else []
+def _excluded(found: Verdict) -> list[str]:
+    n = found.n_excluded
+    return [f"{n} more {'was' if n == 1 else 'were'} excluded."] if n else []
 
 
 def _meaning(found: Verdict) -> str:
-    if found.verdict == USABLE:
+    if found.verdict == VerdictCode.USABLE:
         return (
             "That is well above chance for this person on this day: enough to demonstrate, not to decide "
             "anything about anybody."
         )
-    if found.verdict == WEAK:
+    if found.verdict == VerdictCode.WEAK:
         return "That is more than guessing, but it errs often: take a single answer as a hint at most."
     return f"{_doubt(found)} {DO_NOT_TRUST.capitalize()}."
 

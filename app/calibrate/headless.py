@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from acquisition.errors import InputError
-from app.calibrate.finish import FinalFit
+from app.calibrate.fitting import FinalFit
 from app.calibrate.prepare import prepare
 from app.calibrate.run import CalibrationRun
-from app.calibrate.simulated_person import simulated_report
 from app.request import CalibrationRequest
 from app.tables import make_console
-from calibration.finished import Finished
+from calibration.outcome import Finished
+from calibration.protocol import simulated_report
 from calibration.storage import SessionPlace
 from calibration.types import Check, Consent, SessionRecord, SessionView
 from calibration.verdict import percent
@@ -28,7 +28,7 @@ _RED_S = 40.0  # and red ones: a busy computer may make a rate look wrong for a 
 _BACK_WITHIN_S = 60.0  # a stream that has gone is waited for so long
 
 
-class HeadlessSteer:
+class HeadlessController:
     """Shows the steps as lines, and answers for a simulated person.
 
     Parameters
@@ -169,13 +169,13 @@ def calibrate_headless(
         say("All data in this session is simulated: no real person and no real device is involved.")
     if prepared.words:
         say(prepared.words)
-    steer = HeadlessSteer(say, request.seed, is_simulated=request.simulated is not None)
-    run = CalibrationRun(prepared, consent, steer, interrupted=interrupted)
+    controller = HeadlessController(say, request.seed, is_simulated=request.simulated is not None)
+    run = CalibrationRun(prepared, consent, controller, interrupted=interrupted)
     record = run.run()
     if run.session.is_aborted:
         say(f"broken off; what is done is kept in {run.place.folder}, and the same command goes on with it")
         return None
-    return _finished(FinalFit.of_run(run, record), run.place, record, interrupted, say)
+    return _finished(run.final_fit(), run.place, record, interrupted, say)
 
 
 def _finished(

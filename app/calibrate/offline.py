@@ -1,31 +1,111 @@
-"""A session fitted again from its recordings: the same bytes every time."""
+"""A session fitted again from its recordings, read by the path of a live one: the same bytes every time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.record.files import read_sidecar
-from acquisition.types import MODALITIES
-from app.calibrate.rows import RecordedRun, read_run
-from app.request import CalibrationRequest
+from acquisition.select import is_calibration, without
+from acquisition.types import MODALITIES, MODALITY_OF_KIND
+from acquisition.xdf.outline import read_markers
+from app.model_loading import make_decoder
+from app.replay import ReplayFile
+from app.request import CalibrationRequest, SessionOptions
+from app.simulated_streams import simulated_streams
+from calibration.collect import RowPump
 from calibration.consent import consent_from_record
-from calibration.finished import Finished
+from calibration.fit import FitOptions
 from calibration.markers import record_from_markers
-from calibration.outcome import Material, fit_session
+from calibration.outcome import Finished, Material, fit_session
+from calibration.quality import QualityLog, TrialQuality
+from calibration.rows import RowTable
 from calibration.storage import STATE_FILE, load_record
-from calibration.types import Consent, SessionRecord
+from calibration.types import Consent, SessionRecord, TrialRecord
+from models.checkpoint import Checkpoint
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedRun:
+    """What a recording holds of a calibration."""
+
+    path: Path
+    rows: RowTable
+    quality: QualityLog
+    markers: tuple[tuple[float, str], ...]  # of the calibration, LSL seconds and text
+    modalities: tuple[str, ...]  # of its streams, as far as they may be used
+    damage: tuple[str, ...]
+    checkpoint: Checkpoint  # the base model that the rows are for
+    options: SessionOptions  # as it was read
+    is_simulated: bool
+
+    def qualities(self, trials: Iterable[TrialRecord]) -> list[TrialQuality]:
+        """Return the quality of trials."""
+        return [self.quality.of_trial(trial.number, trial.begin, trial.end) for trial in trials]
+
+
+def read_run(
+    path: Path, options: SessionOptions, modalities: tuple[str, ...], *, run: int = 1
+) -> RecordedRun:
+    """Read a recording from front to back.
+
+    Parameters
+    ----------
+    options : SessionOptions
+        Completed by what the recording's sidecar says.
+    modalities : tuple of str
+        Those of the consent; others are not opened.
+    run : int
+        Number of the recording.
+
+    Raises
+    ------
+    InputError
+        If the file, a stream in it or the model cannot be used.
+    """
+    others = [modality for modality in MODALITIES if modality not in modalities]
+    file = ReplayFile(path, replace(options, streams=without(options.streams, others)))
+    source = file.open()
+    try:
+        first, last = file.span(source)
+        decoder = make_decoder(file.checkpoint, file.options, lambda message: None)
+        log = QualityLog(line_hz=file.options.line)
+        pump = RowPump(source, decoder, run=run, on_event=log.on_event, on_chunk=log.on_chunk)
+        pump.run_to(first, last)
+        log.finish()
+    finally:
+        source.close()
+    used = {MODALITY_OF_KIND[kind] for kind in file.selection.kinds.values() if kind in MODALITY_OF_KIND}
+    return RecordedRun(
+        path,
+        pump.rows.table(),
+        log,
+        _markers(file),
+        tuple(modality for modality in MODALITIES if modality in used),
+        tuple(source.damage),
+        file.checkpoint,
+        file.options,
+        bool(simulated_streams(file.headers).simulated),
+    )
+
+
+def _markers(file: ReplayFile) -> tuple[tuple[float, str], ...]:
+    found = [
+        pair
+        for stream_id, stream in file.index.streams.items()
+        if is_calibration(stream.header)
+        for pair in read_markers(file.index, stream_id, file.make_intake)
+    ]
+    return tuple(sorted(found, key=lambda pair: pair[0]))  # stable: those of one moment keep their order
 
 
 def fit_again(
-    files: Sequence[Path],
-    request: CalibrationRequest,
-    consent: Consent | None,
-    out: Path | None,
-    say: Callable[[str], None],
+    files: Sequence[Path], request: CalibrationRequest, consent: Consent | None, out: Path | None, say: Say
 ) -> Finished:
     """Fit a model to recordings of calibrations.
 
@@ -48,22 +128,25 @@ def fit_again(
     InputError
         If a recording cannot be used, holds no trial of a calibration, or nobody has agreed to its use.
     """
-    if twice := [path for path in files if [one.resolve() for one in files].count(path.resolve()) > 1]:
+    resolved = [path.resolve() for path in files]
+    if twice := [path for path in files if resolved.count(path.resolve()) > 1]:
         raise InputError("the file is named twice", where=str(twice[0]), remedy="name each recording once")
     sidecars = [read_sidecar(path) for path in files]
-    if len(people := {str(one["subject"]) for one in sidecars if "subject" in one}) > 1:
+    if len(subjects := {str(one["subject"]) for one in sidecars if "subject" in one}) > 1:
         raise InputError(
-            f"expected recordings of one person, found {' and '.join(sorted(people))}",
+            f"expected recordings of one subject, found {' and '.join(sorted(subjects))}",
             where="--from-xdf",
-            remedy="a model is of one person: fit each one's recordings apart",
+            remedy="a model is of one subject: fit each one's recordings on their own",
+            code=ErrorCode.SUBJECT,
         )
     consents = [_consent(path, sidecar, consent) for path, sidecar in zip(files, sidecars, strict=True)]
     runs: list[RecordedRun] = []
     record: SessionRecord | None = None
+    sessions = [(one.get("subject"), one.get("session")) for one in sidecars]
     for number, (path, agreed) in enumerate(zip(files, consents, strict=True), start=1):
         say(f"reading {path.name}")
         runs.append(read_run(path, request.options, agreed.modalities, run=number))
-        is_same = number == 1 or _session_of(sidecars[number - 1]) == _session_of(sidecars[number - 2])
+        is_same = number == 1 or sessions[number - 1] == sessions[number - 2]
         record = _with_run(record, runs[-1], number, is_same_session=is_same)
     assert record is not None
     damage = tuple(f"{run.path.name}: {damage}" for run in runs for damage in run.damage)
@@ -71,19 +154,12 @@ def fit_again(
         say(f"damaged: {line}")
     record = _completed(record, sidecars[0], consents, files, any(run.is_simulated for run in runs))
     done = [trial for trial in record.trials if trial.state == "done"]
-    material = Material(
-        [run.rows for run in runs],
-        [runs[t.run - 1].quality.of_trial(t.number, t.begin, t.end) for t in done],
-    )
-    folder = out or files[0].absolute().parent / "fit"
-    make_folder(folder)
     found = fit_session(
-        material,
+        Material([run.rows for run in runs], [runs[t.run - 1].qualities([t])[0] for t in done]),
         record,
         runs[0].checkpoint,
-        runs[0].options,
-        labels=request.labels,
-        folder=folder,
+        fit_options(runs[0].options, request.labels),
+        folder=make_folder(out or files[0].absolute().parent / "fit"),
         recordings=[path.absolute() for path in files],
         progress=StageLines(say),
     )
@@ -98,8 +174,7 @@ def _with_run(
         record = record_from_markers(run.markers, earlier, number)
     else:
         own = record_from_markers(run.markers, None, number)
-        offset = max((trial.number for trial in earlier.trials), default=len(earlier.order))
-        offset = max(offset, len(earlier.order))
+        offset = max([len(earlier.order), *(trial.number for trial in earlier.trials)])
         later = tuple(replace(trial, number=trial.number + offset) for trial in own.trials)
         record = replace(
             earlier,
@@ -111,7 +186,8 @@ def _with_run(
         raise InputError(
             "expected the markers of a calibration with a trial shown to its end, found none",
             where=str(run.path),
-            remedy='of another recording, say which markers begin a trial: --events "MARKER=CLASS,..."',
+            remedy='for another recording, say which markers start a trial: --events "MARKER=CLASS,..."',
+            code=ErrorCode.RECORDING,
         )
     return record
 
@@ -145,12 +221,12 @@ def _completed(
 
 
 def _consent(path: Path, sidecar: dict[str, Any], given: Consent | None) -> Consent:
-    """Return what the person agreed to, as it is kept beside the recording."""
+    """Return what the participant agreed to, as it is kept beside the recording."""
     if isinstance(sidecar.get("consent"), dict):
         try:
             return consent_from_record(sidecar["consent"])
         except InputError as error:
-            raise InputError(str(error), where=f"sidecar of {path}") from error
+            raise InputError(str(error), where=f"sidecar of {path}", code=error.code) from error
     state = path.parent / STATE_FILE
     if state.is_file():
         return load_record(state).consent
@@ -158,17 +234,25 @@ def _consent(path: Path, sidecar: dict[str, Any], given: Consent | None) -> Cons
         raise InputError(
             "no consent is kept beside it",
             where=str(path),
-            remedy="name what the person agreed to be used: --consent eeg,eye",
+            remedy="name what the participant agreed to be used: --consent eeg,eye",
+            code=ErrorCode.SUBJECT,
         )
     return given
 
 
-def _session_of(sidecar: dict[str, Any]) -> tuple[object, object]:
-    return sidecar.get("subject"), sidecar.get("session")
+def fit_options(options: SessionOptions, labels: str) -> FitOptions:
+    """Return what a fit is told of how the signals were read."""
+    return FitOptions(
+        labels=labels,
+        base_name=options.model.name,
+        line_hz=options.line,
+        screen_cm=options.screen_cm,
+        distance_cm=options.distance_cm,
+    )
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder for profile and report.
+def make_folder(folder: Path) -> Path:
+    """Make a folder for profile and report, and return it.
 
     Raises
     ------
@@ -182,19 +266,15 @@ def make_folder(folder: Path) -> None:
             f"the folder cannot be made: {error.strerror or error}",
             where=str(folder),
             remedy="name another one with --out",
+            code=ErrorCode.FILE,
         ) from error
+    return folder
 
 
 class StageLines:
-    """Says each stage of a fit once.
+    """Says each stage of a fit once."""
 
-    Parameters
-    ----------
-    say : callable
-        Prints a line.
-    """
-
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Say) -> None:
         self._say, self._stage = say, ""
 
     def __call__(self, stage: str, share: float) -> None:

@@ -9,7 +9,7 @@ from acquisition.errors import InputError
 from app.request import CalibrationRequest
 from app.run_request import check_model_and_options
 from calibration.plan import Plan, load_plan
-from calibration.protocol import finished_trials
+from calibration.protocol import LABELS, finished_trials
 from calibration.signal_checks import check_disk
 from calibration.storage import (
     SessionPlace,
@@ -21,7 +21,6 @@ from calibration.storage import (
     session_numbers,
     session_place,
 )
-from calibration.trials import LABELS
 from calibration.types import SessionRecord
 
 #: EEG and gaze alone, bytes a second; what the streams really need is asked once they are open.

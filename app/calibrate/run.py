@@ -1,7 +1,7 @@
 """A guided session on live streams: the session, its markers, its recording and its rows, side by side.
 
 Everything here happens in the session's own thread, ten times a second; what a person does or is shown is
-the business of a `Steer`: a window's orders, or a headless run.
+the business of a `SessionController`: a window's orders, or a headless run.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from acquisition.record.recorder import MIN_ROOM_S, is_running, stop_recording
 from acquisition.select import kind_of, without
 from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, StreamHeader
-from app.calibrate.hub import Hub
-from app.calibrate.learning import Learning
-from app.calibrate.lights import Lights
+from app.calibrate.fitting import FinalFit, Learning
 from app.calibrate.prepare import Prepared, plan_seconds
+from app.calibrate.signals import SignalChecks, SignalListener
 from app.live import LiveSession, Observer, OpenSession
 from app.model_loading import load_model
 from app.outlets import MarkerOutlet, new_source_id
@@ -40,7 +39,7 @@ _LOOK_S = 0.5  # between two looks at the streams
 _LINGER_S = 1.5
 
 
-class Steer(Protocol):
+class SessionController(Protocol):
     """Who shows the steps and answers for the person."""
 
     def act(self, run: CalibrationRun, now: float) -> None:
@@ -77,7 +76,7 @@ class CalibrationRun(Observer):
         self,
         prepared: Prepared,
         consent: Consent,
-        steer: Steer,
+        controller: SessionController,
         *,
         watcher: Observer | None = None,
         listener: Listener | None = None,
@@ -90,12 +89,12 @@ class CalibrationRun(Observer):
         self.run_number = prepared.run
         self.opened: OpenSession | None = None
         self.live: LiveSession | None = None
-        self._steer, self._watcher = steer, watcher or Observer()
+        self._controller, self._watcher = controller, watcher or Observer()
         self._interrupted, self._ending = interrupted, threading.Event()
         self._close_recording_s = close_recording_s
         self._quality = QualityLog(line_hz=prepared.request.options.line)
-        self._hub = Hub(self._quality, listener)
-        self.telemetry = Telemetry(listener=self._hub)
+        self._signals = SignalListener(self._quality, listener)
+        self.telemetry = Telemetry(listener=self._signals)
         self._source_id = new_source_id()
         self._marked_at = float("-inf")
         self._next_look = float("-inf")
@@ -120,7 +119,7 @@ class CalibrationRun(Observer):
                 self._end_earlier_recordings()
                 self._run_live(streams)
         finally:
-            self._hub.close()
+            self._signals.close()
             if self.learning is not None:
                 self.learning.close()
             self._outlet.close()
@@ -128,6 +127,11 @@ class CalibrationRun(Observer):
         if self._fault is not None:
             raise self._fault
         return self.session.record
+
+    def final_fit(self) -> FinalFit:
+        """Return the fit to this run, which is over, and to the ones before it."""
+        assert self.learning is not None
+        return FinalFit.of_run(self.learning, self.session.record)
 
     def _check_unchanged(self) -> None:
         """Refuse to go on with a session that another program has gone on with since it was read."""
@@ -179,7 +183,7 @@ class CalibrationRun(Observer):
         )
         self.live.run(self._attend)
 
-    # --- what a steer may ask for ---
+    # --- what a controller may ask for ---
 
     def proceed(self, step_id: int, now: float, overridden: Iterable[str] = ()) -> None:
         """Leave the pre-flight: start the recording, and go on once it has every stream.
@@ -215,9 +219,9 @@ class CalibrationRun(Observer):
             self._next_look = now + _LOOK_S
             self._look_at_streams(now)
         self._look_at_recording(now)
-        if self._hub.error is not None:
-            raise self._hub.error
-        self._steer.act(self, now)
+        if self._signals.error is not None:
+            raise self._signals.error
+        self._controller.act(self, now)
         self.session.step(now)
         self._learn(now)
         if self.session.is_over and now > self._marked_at + _LINGER_S:
@@ -228,9 +232,9 @@ class CalibrationRun(Observer):
         assert self.opened is not None
         assert self.live is not None
         health, specs = self.live.stream_health, self.opened.source.specs
-        if self._hub.lights is not None:
+        if self._signals.checks is not None:
             if self._wanted is None:  # once the person has begun, the lights of that moment count
-                self.session.set_checks(self._hub.lights.checks(health))
+                self.session.set_checks(self._signals.checks.checks(health))
             return
         silent = frozenset(
             spec.name
@@ -254,7 +258,7 @@ class CalibrationRun(Observer):
         if self._wanted is not None and recording.state == "recording":
             (step_id, overridden), self._wanted = self._wanted, None
             self.session.add_recording(Path(info.path.name))
-            self._hub.lights = None
+            self._signals.checks = None
             self.session.proceed(step_id, now, overridden)
         elif recording.state in ("failed", "stopped") or (
             recording.state == "stopping" and self._wanted is not None
@@ -311,7 +315,7 @@ class CalibrationRun(Observer):
         request = self.prepared.request
         headers = list(opened.source.headers.values())
         is_simulated = bool(simulated_streams(headers).simulated)
-        self._hub.lights = Lights(
+        self._signals.checks = SignalChecks(
             self.consent,
             headers,
             self.recorded(headers),
@@ -369,7 +373,7 @@ class CalibrationRun(Observer):
 
     def on_chunk(self, chunk: Chunk) -> None:
         """Look at it beside, and pass it on."""
-        self._hub.on_chunk(chunk)
+        self._signals.on_chunk(chunk)
         self._watcher.on_chunk(chunk)
 
     def after_decode(self) -> None:

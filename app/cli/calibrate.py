@@ -258,7 +258,7 @@ def _again(
         found = fit_again(files, request, consent, out, _say)
         _print(found.to_json(), found.lines(), as_json)
         return ExitCode.DAMAGED_INPUT if found.damage else ExitCode.GOOD
-    from app.calibrate.foreign import ForeignTrials, calibrate_foreign
+    from app.calibrate.events import EventTrials, calibrate_events
 
     if len(files) != 1:
         raise InputError(
@@ -266,8 +266,8 @@ def _again(
             where="--from-xdf with --events",
             remedy="fit one after the other",
         )
-    wanted = ForeignTrials.parse(events, trial_s, request.n_trials, per_class)
-    tested = calibrate_foreign(files[0], request, wanted, out, _say)
+    wanted = EventTrials.parse(events, trial_s, request.n_trials, per_class)
+    tested = calibrate_events(files[0], request, wanted, out, _say)
     _print(tested.to_json(), tested.lines(), as_json)
     return ExitCode.GOOD
 

@@ -1,4 +1,4 @@
-"""A guided calibration, watched and steered over the pipe."""
+"""A guided calibration, watched and controlled over the pipe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 
 from acquisition.errors import InputError
-from app.calibrate.finish import FinalFit
 from app.calibrate.prepare import prepare
 from app.calibrate.run import CalibrationRun
 from app.engine.live import WatchedSession
@@ -30,7 +29,7 @@ from app.engine.pipe import OrderBox, Stopped
 from app.engine.tap import Tap
 from app.request import CalibrationRequest
 from calibration.consent import check_consent
-from calibration.types import Consent, SessionRecord, SessionView
+from calibration.types import Consent, SessionView
 
 _LISTEN_S = 0.1
 
@@ -77,11 +76,11 @@ class CalibrationEngine(WatchedSession):
             )
             self._telemetry = run.telemetry
             try:
-                record = run.run()
+                run.run()
             finally:
                 self._close(run.live)
             if not run.session.is_aborted:
-                self._fit(run, record)
+                self._fit(run)
 
     def _wait_for_consent(self) -> Consent | None:
         """Return what the person agreed to; None where they agreed to nothing."""
@@ -93,9 +92,9 @@ class CalibrationEngine(WatchedSession):
                 if isinstance(order, GiveConsent):
                     return check_consent(order.consent) if order.consent.modalities else None
 
-    def _fit(self, run: CalibrationRun, record: SessionRecord) -> None:
-        """Fit in a thread beside, and tell how far that is."""
-        fit = FinalFit.of_run(run, record)
+    def _fit(self, run: CalibrationRun) -> None:
+        """Fit in a background thread, and tell how far that is."""
+        fit = run.final_fit()
         fit.start()
         while fit.is_alive():
             self._orders.wait(_LISTEN_S)
@@ -106,7 +105,7 @@ class CalibrationEngine(WatchedSession):
         run.session.set_result(fit.finished().result())
         self._tell_view(run)
 
-    # --- the session's steer ---
+    # --- the session controller ---
 
     def act(self, run: CalibrationRun, now: float) -> None:
         """Carry out what the window has ordered, and tell where the session stands."""

@@ -5,261 +5,39 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from calibration.consent import INTENDED_USE, TITLES
 from calibration.quality import remarks
-from calibration.report import figures, words
-from calibration.report.as_json import to_json
-from calibration.report.figures import causes_in_words, electrode_figure
-from calibration.report.markup import (
-    STYLE,
-    counts_table,
-    figure,
-    lettering,
-    paragraph,
-    section,
-    table,
-    text,
-    to_svg,
+from calibration.report import figures
+from calibration.report.html import STYLE, counts_table, figure, paragraph, section, table, text
+from calibration.report.summary import Score, Summary, to_json
+from calibration.types import DisplayTiming
+from calibration.verdict import ALPHA, DO_NOT_TRUST, VerdictCode, percent
+
+SIMULATED = (
+    "Simulated data: no person was measured. The signals come from the program's own simulator, and no "
+    "figure here is valid for real people."
 )
-from calibration.report.summary import Summary
-from calibration.verdict import USABLE, WEAK, percent
-
-_CSS = {USABLE: "good", WEAK: "weak"}
-
-
-def to_html(summary: Summary) -> str:
-    """Return the page."""
-    title = f"Calibration of {summary.subject}, session {summary.session}"
-    parts = [
-        f"<h1>{text(title)}</h1>",
-        _under(summary),
-        paragraph(words.SIMULATED, "simulated") if summary.is_simulated else "",
-        _verdict(summary),
-        paragraph(INTENDED_USE, "notice"),
-        _accuracy(summary),
-        _confusion(summary),
-        _heads(summary),
-        _modalities(summary),
-        _courses(summary),
-        _quality(summary),
-        _self_report(summary),
-        section(
-            "How exact are the markers?", paragraph(words.timing_words(summary.timing)), _timing(summary)
-        ),
-        _left_out(summary),
-        _settings(summary),
-    ]
-    body = "\n".join(part for part in parts if part)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
-        "</body>\n</html>\n"
-    )
-
-
-def _under(summary: Summary) -> str:
-    made = f"Affectscope, report of {words.moment(summary.made_at)}" if summary.made_at else "Affectscope"
-    return paragraph(f"{made}. {words.counts(summary)}", "under")
-
-
-def _verdict(summary: Summary) -> str:
-    verdict = summary.verdict
-    label = "Verdict on simulated data" if summary.is_simulated else "Verdict"
-    return (
-        f'<div class="verdict {_CSS.get(verdict.verdict, "bad")}">\n'
-        + paragraph(f"{label}: {verdict.verdict}", "word")
-        + paragraph(words.trust(summary), "use")
-        + paragraph(verdict.words.removesuffix(words.trust(summary)))
-        + "</div>"
-    )
-
-
-def _accuracy(summary: Summary) -> str:
-    if not summary.fit.trials:
-        return ""
-    with lettering():
-        svg = to_svg(
-            figures.chance_figure(summary),
-            "chance",
-            "Balanced accuracy with its interval and thresholds of chance",
-        )
-    return section("Is it better than guessing?", figure(svg), paragraph(words.chance_words(summary)))
-
-
-def _confusion(summary: Summary) -> str:
-    if not summary.fit.trials:
-        return ""
-    caption = "Held-out trials: rows as labelled, columns as recognised. Outlined: recognised."
-    return section(
-        "Which emotions are taken for which?",
-        counts_table(summary.fit.classes, summary.confusion.tolist(), caption),
-    )
-
-
-def _heads(summary: Summary) -> str:
-    rows = [
-        (
-            head.name,
-            head.words,
-            words.of(head.score),
-            percent(head.score.balanced_accuracy),
-            _interval(head.score.interval),
-            "yes" if head.is_kept else "",
-        )
-        for head in summary.fit.heads
-    ]
-    if not rows:
-        return ""
-    columns = ("Head", "What it is", "Trials right", "Balanced accuracy", "95 % interval", "Kept")
-    return section(
-        "Which classifier was kept?",
-        table(columns, rows, numeric=(2, 3, 4)),
-        paragraph(summary.fit.choice),
-    )
-
-
-def _modalities(summary: Summary) -> str:
-    fit = summary.fit
-    if not fit.trials or not (fit.alone or fit.removed or fit.base_model is not None):
-        return ""
-    with lettering():
-        svg = to_svg(
-            figures.modality_figure(summary),
-            "modality",
-            "Balanced accuracy of each modality alone and removed",
-        )
-    base = ""
-    if fit.base_model is not None:
-        base = (
-            f"The base model, not calibrated, gets {words.of(fit.base_model)} of the same trials right "
-            f"(balanced accuracy {percent(fit.base_model.balanced_accuracy)})."
-        )
-    return section(
-        "What does each signal add?",
-        figure(svg),
-        paragraph(words.does_eeg_add(summary)),
-        paragraph(base),
-    )
-
-
-def _courses(summary: Summary) -> str:
-    if not summary.fit.trials:
-        return ""
-    with lettering():
-        svg = to_svg(
-            figures.course_figure(summary), "course", "Probabilities over time of each held-out trial"
-        )
-    explained = (
-        "Each trial as a model sees it that was fitted without it; number and label above, the labelled "
-        "emotion's line is thick. The heading follows the whole trial, not a single moment."
-    )
-    return section("How did each held-out trial go?", paragraph(explained), figure(svg))
-
-
-def _quality(summary: Summary) -> str:
-    if not summary.quality:
-        return ""
-    svg = ""
-    with lettering():
-        drawn = electrode_figure(summary)
-        if drawn is not None:
-            svg = to_svg(drawn, "electrodes", "Share of each trial in which each electrode was bad")
-    rows = [
-        (
-            one.trial,
-            *(percent(one.coverage.get(m, 0.0)) if m in summary.modalities else "not used" for m in TITLES),
-            percent(one.gaze_valid),
-            percent(one.face_found),
-            "unknown" if math.isnan(one.voice_rms_db) else f"{one.voice_rms_db:.0f} dB",
-            percent(one.voice_clipped),
-            "; ".join(remarks(one, summary.modalities)),
-        )
-        for one in summary.quality
-    ]
-    columns = (
-        *("Trial", "EEG", "Eyes", "Face", "Voice"),
-        *("Gaze valid", "Face found", "Voice level", "Clipped", "Remarks"),
-    )
-    return section(
-        "How good were the signals?",
-        figure(svg),
-        paragraph(causes_in_words(summary)) if any(one.ch_names for one in summary.quality) else "",
-        table(
-            columns,
-            rows,
-            numeric=range(1, 9),
-            caption="Share of each stimulus with data, and what it was like.",
-        ),
-    )
-
-
-def _self_report(summary: Summary) -> str:
-    svg = ""
-    if summary.reported:
-        with lettering():
-            svg = to_svg(
-                figures.self_report_figure(summary), "report", "Valence and arousal of each answered trial"
-            )
-    rows = []
-    for trial in summary.trials:
-        answer = trial.report
-        given = (
-            (answer.label, answer.valence, answer.arousal) if answer is not None else ("no answer", "", "")
-        )
-        same = "" if answer is None else "yes" if answer.label == trial.emotion else "no"
-        rows.append((trial.number, trial.emotion, *given, same))
-    columns = ("Trial", "Intended", "Reported", "Valence", "Arousal", "Same")
-    return section(
-        "Did the person feel what was intended?",
-        paragraph(words.agreement_words(summary)),
-        figure(svg, "small"),
-        table(columns, rows, numeric=(3, 4)),
-    )
-
-
-def _timing(summary: Summary) -> str:
-    rows = [
-        (one.step, f"{1e3 * one.interval_s:.2f} ms", one.n_frames, one.n_missed)
-        for one in summary.timing
-        if one.n_missed > 0
-    ]
-    columns = ("Screen", "Interval", "Frames", "Missed")
-    return table(columns, rows, numeric=(1, 2, 3), caption="Screens that missed frames")
-
-
-def _left_out(summary: Summary) -> str:
-    rows = [(one.number, one.emotion, one.reason) for one in summary.left_out]
-    nothing = "" if rows else "Nothing: every planned trial is in the figures above."
-    return section(
-        "What was left out, and why?", paragraph(nothing), table(("Trial", "Intended", "Reason"), rows)
-    )
-
-
-def _settings(summary: Summary) -> str:
-    fit = [("fit", f"{summary.fit.fit_seconds:.1f} s")] if math.isfinite(summary.fit.fit_seconds) else []
-    recordings = [("recording", name) for name in summary.recordings]
-    return section(
-        "With what was this made?",
-        *(paragraph(note) for note in summary.notes),
-        paragraph(words.consent_words(summary)),
-        table((), [*summary.fit.model.items(), *fit, *recordings], caption="Model and recording"),
-        table((), _rows_of(summary.settings), caption="Settings of the session"),
-    )
-
-
-def _rows_of(settings: Mapping[str, object]) -> list[tuple[str, object]]:
-    return [
-        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
-        for name, value in settings.items()
-    ]
-
-
-def _interval(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.0f} to {100 * interval[1]:.0f} %"
+_PHOTODIODE = (
+    "A marker carries the time at which the screen swapped to the frame, which is right to plus or minus one "
+    "display frame; what the panel adds to that is not known. Where it matters, put a photodiode on a corner "
+    "of the screen and record it beside the EEG."
+)
+_COURSES = (
+    "Each trial as a model sees it that was fitted without it; number and label above, the labelled "
+    "emotion's line is thick. The heading follows the whole trial, not a single moment."
+)
+_CSS = {VerdictCode.USABLE: "good", VerdictCode.WEAK: "weak"}
+_USE = {
+    VerdictCode.NOT_DISTINGUISHABLE: f"{DO_NOT_TRUST.capitalize()}.",
+    VerdictCode.WEAK: "The profile is better than guessing, and often wrong.",
+    VerdictCode.USABLE: "The profile may be demonstrated, with the doubts below.",
+}
 
 
 def write_report(summary: Summary, folder: Path) -> tuple[Path, Path]:
@@ -286,3 +64,324 @@ def write_report(summary: Summary, folder: Path) -> tuple[Path, Path]:
             part.unlink(missing_ok=True)
         paths.append(path)
     return paths[0], paths[1]
+
+
+def to_html(summary: Summary) -> str:
+    """Return the page."""
+    title = text(f"Calibration of {summary.subject}, session {summary.session}")
+    made = f"Affectscope, report of {moment(summary.made_at)}" if summary.made_at else "Affectscope"
+    sections = (_accuracy, _confusion, _heads, _modalities, _courses, _quality, _self_report)
+    parts = [
+        f"<h1>{title}</h1>",
+        paragraph(f"{made}. {_counts(summary)}", "under"),
+        paragraph(SIMULATED, "simulated") if summary.is_simulated else "",
+        _verdict(summary),
+        paragraph(INTENDED_USE, "notice"),
+        *(make(summary) for make in sections),
+        _timing(summary.timing),
+        _excluded(summary),
+        _settings(summary),
+    ]
+    body = "\n".join(part for part in parts if part)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        "</body>\n</html>\n"
+    )
+
+
+def _drawn(draw: Callable[[Summary], Figure | None], summary: Summary, words: str, css: str = "") -> str:
+    """Return a figure with its description; nothing where there is nothing to draw."""
+    with figures.lettering():
+        found = draw(summary)
+        name = draw.__name__.removesuffix("_figure")
+        return "" if found is None else figure(figures.to_svg(found, name, words), css)
+
+
+def _counts(summary: Summary) -> str:
+    """Return how many trials there were and what became of them."""
+    parts = [f"{summary.n_planned} planned", f"{summary.n_staged} shown to their end"]
+    if summary.n_repeated:
+        parts.append(f"{summary.n_repeated} restarted")
+    parts += [f"{len(summary.fit.trials)} used", f"{len(summary.excluded)} excluded"]
+    return f"Trials: {', '.join(parts)}."
+
+
+def _verdict(summary: Summary) -> str:
+    verdict = summary.verdict
+    label, use = "Verdict on simulated data" if summary.is_simulated else "Verdict", _USE[verdict.verdict]
+    return (
+        f'<div class="verdict {_CSS.get(verdict.verdict, "bad")}">\n'
+        + paragraph(f"{label}: {verdict.verdict}", "word")
+        + paragraph(use, "use")
+        + paragraph(verdict.words.removesuffix(use))
+        + "</div>"
+    )
+
+
+# --- accuracy ---
+
+
+def _accuracy(summary: Summary) -> str:
+    if not summary.fit.trials:
+        return ""
+    words = "Balanced accuracy with its interval and thresholds of chance"
+    drawn = _drawn(figures.chance_figure, summary, words)
+    return section("Is it better than guessing?", drawn, paragraph(chance_words(summary)))
+
+
+def chance_words(summary: Summary) -> str:
+    """Return the result against both thresholds."""
+    verdict, shuffled = summary.verdict, summary.fit.shuffled
+    n, least = verdict.n_trials, verdict.threshold
+    parts = [f"Chance with {len(summary.fit.classes)} emotions is {percent(verdict.chance)}."]
+    if least.balanced_accuracy is None:
+        parts.append(f"With {n} trials not even a perfect result would rule out guessing.")
+    else:
+        sizes = {int(size) for size in summary.confusion.sum(axis=1) if size}
+        share = percent(least.balanced_accuracy)
+        reached = f"a balanced accuracy of {share}"
+        if len(sizes) == 1:
+            reached = f"{least.n_correct} or more of {n} trials right (balanced accuracy {share})"
+        parts.append(
+            f"Guessing gets {reached} in fewer than one session of twenty (binomial p < .05); this model's "
+            f"result has {_p_value(verdict.p_binomial)}."
+        )
+    if verdict.p_permutation is None:
+        parts.append("No fit on shuffled labels was made.")
+    else:
+        n_as_good = sum(share >= verdict.balanced_accuracy - 1e-9 for share in shuffled)
+        parts.append(
+            f"Of {len(shuffled)} fits on shuffled labels {n_as_good or 'none'} did as well "
+            f"({_p_value(verdict.p_permutation)})."
+        )
+    parts.append(
+        "The interval takes trials as independent; those of one person are not quite, so the truth is wider."
+    )
+    return " ".join(parts)
+
+
+def _p_value(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.095 else f"p = {p:.2f}"
+
+
+def _confusion(summary: Summary) -> str:
+    if not summary.fit.trials:
+        return ""
+    caption = "Held-out trials: rows as labelled, columns as predicted. Outlined: correct."
+    return section("Confusion matrix", counts_table(summary.fit.classes, summary.confusion.tolist(), caption))
+
+
+def _heads(summary: Summary) -> str:
+    rows = [
+        (
+            head.name,
+            head.words,
+            _of(head.score),
+            percent(head.score.balanced_accuracy),
+            f"{100 * head.score.interval[0]:.0f} to {100 * head.score.interval[1]:.0f} %",
+            "yes" if head.is_kept else "",
+        )
+        for head in summary.fit.heads
+    ]
+    if not rows:
+        return ""
+    columns = ("Head", "What it is", "Trials right", "Balanced accuracy", "95 % interval", "Kept")
+    content = table(columns, rows, numeric=(2, 3, 4))
+    return section("Which classifier was kept?", content, paragraph(summary.fit.choice))
+
+
+def _modalities(summary: Summary) -> str:
+    fit = summary.fit
+    if not fit.trials or not (fit.alone or fit.removed or fit.base_model is not None):
+        return ""
+    base = ""
+    if fit.base_model is not None:
+        base = (
+            f"The base model, not calibrated, gets {_of(fit.base_model)} of the same trials right "
+            f"(balanced accuracy {percent(fit.base_model.balanced_accuracy)})."
+        )
+    words = "Balanced accuracy of each modality alone and removed"
+    drawn = _drawn(figures.modality_figure, summary, words)
+    return section("What does each signal add?", drawn, paragraph(does_eeg_add(summary)), paragraph(base))
+
+
+def does_eeg_add(summary: Summary) -> str:
+    """Return in words whether EEG adds anything to the rest: the face-only control."""
+    without, face = summary.fit.removed.get("eeg"), summary.fit.alone.get("face")
+    if "eeg" not in summary.modalities:
+        return "EEG was not used in this session."
+    if without is None:
+        return "EEG was the only modality: there is nothing to compare it with."
+    whole = summary.score
+    parts = [f"The face alone gets {_of(face)} right."] if face is not None else []
+    parts.append(f"Without EEG the model gets {_of(without)} right, with it {_of(whole)}.")
+    pairs = list(zip(whole.right, without.right, strict=True))
+    n_won, n_lost = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+    if n_won <= n_lost:
+        nothing = "Nothing here shows that EEG adds anything: the face, the eyes or the voice may be decoded."
+        return " ".join([*parts, nothing])
+    n = n_won + n_lost
+    p = sum(math.comb(n, k) for k in range(n_won, n + 1)) / 2**n
+    adds = "it adds to the rest" if p < ALPHA else "too few to show that EEG adds anything"
+    test = f"one-sided sign test, {_p_value(p)}"
+    return " ".join([*parts, f"EEG sets {_trials(n_won)} right and {n_lost} wrong ({test}): {adds}."])
+
+
+def _courses(summary: Summary) -> str:
+    if not summary.fit.trials:
+        return ""
+    drawn = _drawn(figures.course_figure, summary, "Probabilities over time of each held-out trial")
+    return section("How did each held-out trial go?", paragraph(_COURSES), drawn)
+
+
+# --- signals and answers ---
+
+
+def _quality(summary: Summary) -> str:
+    if not summary.quality:
+        return ""
+    rows = [
+        (
+            one.trial,
+            *(percent(one.coverage.get(m, 0.0)) if m in summary.modalities else "not used" for m in TITLES),
+            percent(one.gaze_valid),
+            percent(one.face_found),
+            "unknown" if math.isnan(one.voice_rms_db) else f"{one.voice_rms_db:.0f} dB",
+            percent(one.voice_clipped),
+            "; ".join(remarks(one, summary.modalities)),
+        )
+        for one in summary.quality
+    ]
+    columns = ("Trial", "EEG", "Eyes", "Face", "Voice", "Gaze valid", "Face found", "Voice level", "Clipped")
+    caption = "Share of each stimulus with data, and what it was like."
+    return section(
+        "How good were the signals?",
+        _drawn(figures.electrode_figure, summary, "Share of each trial in which each electrode was bad"),
+        paragraph(figures.causes_in_words(summary)) if any(one.ch_names for one in summary.quality) else "",
+        table((*columns, "Remarks"), rows, numeric=range(1, 9), caption=caption),
+    )
+
+
+def _self_report(summary: Summary) -> str:
+    words = "Valence and arousal of each answered trial"
+    drawn = _drawn(figures.self_report_figure, summary, words, "small") if summary.reported else ""
+    rows = []
+    for trial in summary.trials:
+        given, same = ("no answer", "", ""), ""
+        if (answer := trial.report) is not None:
+            given = answer.label, str(answer.valence), str(answer.arousal)
+            same = "yes" if answer.label == trial.emotion else "no"
+        rows.append((trial.number, trial.emotion, *given, same))
+    columns = ("Trial", "Intended", "Reported", "Valence", "Arousal", "Same")
+    return section(
+        "Did the participant feel what was intended?",
+        paragraph(_agreement(summary)),
+        drawn,
+        table(columns, rows, numeric=(3, 4)),
+    )
+
+
+def _agreement(summary: Summary) -> str:
+    """Return how often the participant named the emotion that was intended."""
+    n_answered = len(summary.reported)
+    fitted = f"The model was fitted to the {summary.fit.labels} emotion."
+    if n_answered == 0:
+        return f"No trial was answered. {fitted}"
+    n_without = summary.n_staged - n_answered
+    unanswered = f"{_trials(n_without).capitalize()} went without an answer. " if n_without else ""
+    return (
+        f"In {summary.n_agreed} of {n_answered} answered trials the participant named the emotion that was "
+        f"intended ({percent(summary.n_agreed / n_answered)}). {unanswered}{fitted}"
+    )
+
+
+def _timing(timing: tuple[DisplayTiming, ...]) -> str:
+    rows = [
+        (one.step, f"{1e3 * one.interval_s:.2f} ms", one.n_frames, one.n_missed)
+        for one in timing
+        if one.n_missed > 0
+    ]
+    columns = ("Screen", "Interval", "Frames", "Missed")
+    missed = table(columns, rows, numeric=(1, 2, 3), caption="Screens that missed frames")
+    return section("How exact are the markers?", paragraph(timing_words(timing)), missed)
+
+
+def timing_words(timing: tuple[DisplayTiming, ...]) -> str:
+    """Return how exact the markers are."""
+    shown = [one for one in timing if one.n_frames > 0 and one.interval_s > 0]
+    if not shown:
+        return (
+            "No display was measured: the session ran without a window, and markers carry the time of the "
+            "command to show a stimulus."
+        )
+    intervals = sorted(one.interval_s for one in shown)
+    middle = 1e3 * intervals[len(intervals) // 2]
+    n_frames, n_missed = sum(one.n_frames for one in shown), sum(one.n_missed for one in shown)
+    return (
+        f"Display interval {middle:.1f} ms (median of {len(shown)} steps), so markers are right to "
+        f"±{middle:.0f} ms. {n_missed} of {n_frames} frames came late by half an interval or more "
+        f"({100 * n_missed / n_frames:.2f} %). {_PHOTODIODE}"
+    )
+
+
+# --- what it was made of ---
+
+
+def _excluded(summary: Summary) -> str:
+    rows = [(one.number, one.emotion, one.reason) for one in summary.excluded]
+    nothing = "" if rows else "Nothing: every planned trial is in the figures above."
+    content = table(("Trial", "Intended", "Reason"), rows)
+    return section("What was excluded, and why?", paragraph(nothing), content)
+
+
+def _settings(summary: Summary) -> str:
+    fit = [("fit", f"{summary.fit.fit_seconds:.1f} s")] if math.isfinite(summary.fit.fit_seconds) else []
+    recordings = [("recording", name) for name in summary.recordings]
+    settings = [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+        for name, value in summary.settings.items()
+    ]
+    return section(
+        "How was this made?",
+        *(paragraph(note) for note in summary.notes),
+        paragraph(consent_words(summary)),
+        table((), [*summary.fit.model.items(), *fit, *recordings], caption="Model and recording"),
+        table((), settings, caption="Settings of the session"),
+    )
+
+
+def consent_words(summary: Summary) -> str:
+    """Return what was agreed to; nobody is named."""
+    consent = summary.consent
+    agreed = [TITLES.get(one, one) for one in consent.modalities]
+    declined = [title for one, title in TITLES.items() if one not in consent.modalities]
+    raw = {"video of the face": consent.keep_face_video, "voice": consent.keep_voice}
+    kept = " and ".join(name for name, is_kept in raw.items() if is_kept)
+    parts = [f"Agreed to: {', '.join(agreed) or 'nothing'}."]
+    if declined:
+        parts.append(f"Not agreed to, and neither recorded nor used: {', '.join(declined)}.")
+    parts.append(f"Raw {kept} kept in the recording." if kept else "No raw video and no raw sound is kept.")
+    if consent.given_at:
+        parts.append(f"Given {moment(consent.given_at)}, to version {consent.notice_version} of the notice.")
+    if summary.overridden:
+        parts.append(f"Red signal checks that were overridden: {', '.join(summary.overridden)}.")
+    return " ".join(parts)
+
+
+def moment(stamp: str) -> str:
+    """Return an ISO 8601 time as "2026-03-02 10:30 UTC"; anything else as it is."""
+    try:
+        time = datetime.fromisoformat(stamp)
+    except ValueError:
+        return stamp
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if time.tzinfo else f"{time:%Y-%m-%d %H:%M}"
+
+
+def _of(score: Score) -> str:
+    return f"{score.n_correct} of {score.n_trials}"
+
+
+def _trials(n: int) -> str:
+    return f"{n} trial{'' if n == 1 else 's'}"

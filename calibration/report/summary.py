@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.quality import TrialQuality
-from calibration.trials import n_planned
+from calibration.consent import INTENDED_USE
+from calibration.protocol import n_planned
+from calibration.quality import TrialQuality, remarks, usable_modalities
 from calibration.types import Consent, DisplayTiming, SessionRecord, TrialRecord
 from calibration.verdict import Verdict, balanced_accuracy, judge, trial_interval
 
@@ -78,13 +80,13 @@ class FitFigures:
     alone: Mapping[str, Score] = field(default_factory=dict)  # by modality
     removed: Mapping[str, Score] = field(default_factory=dict)
     base_model: Score | None = None  # the uncalibrated model on the same trials
-    left_out: Mapping[int, str] = field(default_factory=dict)  # reason in words, by trial number
+    excluded: Mapping[int, str] = field(default_factory=dict)  # reason in words, by trial number
     model: Mapping[str, str] = field(default_factory=dict)  # name, hashes, normalisation, temperature, ...
     fit_seconds: float = math.nan
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Excluded:
     """A trial that was staged or planned and is not in the model."""
 
     number: int
@@ -103,7 +105,7 @@ class Summary:
     verdict: Verdict
     fit: FitFigures
     trials: tuple[TrialRecord, ...]  # the one that counts of each number, in order
-    left_out: tuple[LeftOut, ...]
+    excluded: tuple[Excluded, ...]
     n_planned: int
     n_repeated: int
     quality: tuple[TrialQuality, ...]  # of staged trials, in order
@@ -158,7 +160,7 @@ def summarise(
     Parameters
     ----------
     fit : FitFigures
-        Its trials are those used; ``left_out`` says why others were not.
+        Its trials are those used; ``excluded`` says why others were not.
     quality : sequence of TrialQuality
         Of staged trials, in any order.
     modalities : sequence of str, optional
@@ -173,13 +175,13 @@ def summarise(
         if trial.state != "repeated":
             counting[trial.number] = trial
     trials = tuple(counting[number] for number in sorted(counting))
-    left_out = _left_out(record, trials, fit)
+    excluded = _excluded(record, trials, fit)
     verdict = judge(
         [trial.label for trial in fit.trials],
         [trial.predicted for trial in fit.trials],
         len(fit.classes),
         fit.shuffled,
-        n_left_out=len(left_out),
+        n_excluded=len(excluded),
     )
     return Summary(
         subject=record.subject,
@@ -189,7 +191,7 @@ def summarise(
         verdict=verdict,
         fit=fit,
         trials=trials,
-        left_out=left_out,
+        excluded=excluded,
         n_planned=n_planned(record),
         n_repeated=sum(trial.state == "repeated" for trial in record.trials),
         quality=tuple(sorted(quality, key=lambda one: one.trial)),
@@ -203,7 +205,7 @@ def summarise(
     )
 
 
-def _left_out(record: SessionRecord, trials: Sequence[TrialRecord], fit: FitFigures) -> tuple[LeftOut, ...]:
+def _excluded(record: SessionRecord, trials: Sequence[TrialRecord], fit: FitFigures) -> tuple[Excluded, ...]:
     """Return every planned trial that the model was not fitted to, with the reason."""
     used = {trial.number for trial in fit.trials}
     known = {trial.number: trial for trial in trials}
@@ -219,6 +221,128 @@ def _left_out(record: SessionRecord, trials: Sequence[TrialRecord], fit: FitFigu
         elif trial.state == "skipped":
             reason = "skipped by the person"
         else:
-            reason = fit.left_out.get(number, "no reason is recorded")
-        found.append(LeftOut(number, emotion, reason))
+            reason = fit.excluded.get(number, "no reason is recorded")
+        found.append(Excluded(number, emotion, reason))
     return tuple(found)
+
+
+#: Counts up when a name changes or goes; new names may come without.
+VERSION = 1
+
+
+def to_json(summary: Summary) -> dict[str, Any]:
+    """Return plain values; what is not known is None, shares are 0 to 1, times seconds."""
+    verdict, fit = summary.verdict, summary.fit
+    return _plain(
+        {
+            "version": VERSION,
+            "simulated": summary.is_simulated,
+            "intended_use": INTENDED_USE,
+            "subject": summary.subject,
+            "session": summary.session,
+            "made_at": summary.made_at,
+            "verdict": verdict.verdict,
+            "trusted": verdict.is_trusted,
+            "words": verdict.words,
+            "balanced_accuracy": verdict.balanced_accuracy,
+            "wilson": verdict.interval,
+            "chance": verdict.chance,
+            "chance_threshold": verdict.threshold.balanced_accuracy,
+            "chance_threshold_n_correct": verdict.threshold.n_correct,
+            "p_binomial": verdict.p_binomial,
+            "p_permutation": verdict.p_permutation,
+            "permutation_threshold": verdict.permutation_threshold,
+            "n_permutations": len(fit.shuffled),
+            "trials_planned": summary.n_planned,
+            "trials_staged": summary.n_staged,
+            "trials_repeated": summary.n_repeated,
+            "trials_used": verdict.n_trials,
+            "trials_correct": verdict.n_correct,
+            "trials_rejected": len(summary.excluded),
+            "left_out": [vars(one) for one in summary.excluded],
+            "classes": fit.classes,
+            "labels": fit.labels,
+            "confusion": summary.confusion.tolist(),
+            "heads": [
+                {"name": h.name, "words": h.words, "kept": h.is_kept, **_score(h.score)} for h in fit.heads
+            ],
+            "head_choice": fit.choice,
+            "alone": {name: _score(score) for name, score in fit.alone.items()},
+            "removed": {name: _score(score) for name, score in fit.removed.items()},
+            "base_model": _score(fit.base_model) if fit.base_model is not None else None,
+            "base_model_accuracy": fit.base_model.balanced_accuracy if fit.base_model is not None else None,
+            "held_out": [_held_out(trial, fit.classes) for trial in fit.trials],
+            "trials": [_trial(trial) for trial in summary.trials],
+            "agreement": {"n_answered": len(summary.reported), "n_agreed": summary.n_agreed},
+            "quality": [_quality(one, summary.modalities) for one in summary.quality],
+            "modalities": summary.modalities,
+            "timing": [vars(one) for one in summary.timing],
+            "consent": vars(summary.consent),
+            "overridden": summary.overridden,
+            "model": dict(fit.model),
+            "fit_seconds": fit.fit_seconds,
+            "settings": dict(summary.settings),
+            "recordings": summary.recordings,
+            "notes": summary.notes,
+        }
+    )
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {
+        "n_trials": score.n_trials,
+        "n_correct": score.n_correct,
+        "balanced_accuracy": score.balanced_accuracy,
+        "wilson": score.interval,
+        "right": score.right,
+    }
+
+
+def _held_out(trial: HeldOutTrial, classes: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "label": classes[trial.label],
+        "predicted": classes[trial.predicted],
+        "probs": dict(zip(classes, trial.probs.tolist(), strict=True)),
+        "times": trial.times.tolist(),
+        "course": trial.course.tolist(),
+    }
+
+
+def _trial(trial: TrialRecord) -> dict[str, Any]:
+    report = trial.report
+    return {
+        "trial": trial.number,
+        "emotion": trial.emotion,
+        "state": trial.state,
+        "run": trial.run,
+        "begin": trial.begin,
+        "end": trial.end,
+        "reported": report.label if report is not None else None,
+        "valence": report.valence if report is not None else None,
+        "arousal": report.arousal if report is not None else None,
+    }
+
+
+def _quality(one: TrialQuality, modalities: tuple[str, ...]) -> dict[str, Any]:
+    named = zip(one.ch_names, one.bad_share, one.reasons, strict=True)
+    figures = ("n_seconds", "gaze_valid", "face_found", "voice_rms_db", "voice_peak_db", "voice_clipped")
+    return {
+        "trial": one.trial,
+        "coverage": dict(one.coverage),
+        "usable": usable_modalities(one, modalities),
+        "remarks": remarks(one, modalities),
+        "electrodes": {name: {"bad_share": share, "reason": reason} for name, share, reason in named},
+        **{name: getattr(one, name) for name in figures},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return lists, dicts, texts and numbers; JSON knows neither NaN nor infinity."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)

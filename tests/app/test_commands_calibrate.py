@@ -51,9 +51,7 @@ def test_a_real_recording_is_fitted_to_its_first_trials_and_tested_on_the_others
     code, out, _ = run(capfd, *common, "--out", tmp_path / "first")
     first = json.loads(out)
     assert code == ExitCode.GOOD
-    assert first["dropped"] == [
-        "class 'left' is left out: the first 10 trials hold 1 of it, and 2 are needed"
-    ]
+    assert first["dropped_classes"] == {"left": 1}
     assert first["trials_used"] == 9
     assert first["verdict"] == "not distinguishable from chance"
     assert first["test"]["chance"] == 0.5
@@ -62,6 +60,7 @@ def test_a_real_recording_is_fitted_to_its_first_trials_and_tested_on_the_others
     each = json.loads(out)
     assert code == ExitCode.GOOD
     assert each["dropped"] == []
+    assert each["dropped_classes"] == {}
     assert each["trials_used"] == 12
     assert each["test"]["trials"] + each["test"]["without_a_window"] == 48
     low, high = each["test"]["wilson"]

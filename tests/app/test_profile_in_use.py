@@ -18,7 +18,7 @@ from app.run_request import check_request
 from app.terminal import show_replay
 from calibration.profile import CalibrationProfile, features_sha256, save_profile
 from calibration.profile_summary import ProfileSummary, model_sha256
-from calibration.verdict import NOT_DISTINGUISHABLE, WEAK
+from calibration.verdict import VerdictCode
 from models.checkpoint import load_checkpoint
 from models.fusion import FUSIONS
 from models.normalise import Normaliser
@@ -47,7 +47,7 @@ def summary(random_model):
         modalities=("eeg", "eye"),
         ch_names=tuple(name for name in spec.ch_names if name in config.ch_names),
         head="linear",
-        verdict=WEAK,
+        verdict=VerdictCode.WEAK,
         base_name="random",
         base_sha256=model_sha256(random_model),
         features_sha256=features_sha256(config),
@@ -84,7 +84,7 @@ def test_replay_gives_the_profiles_labels(recording, random_model, summary, tmp_
 def test_one_that_only_guesses_is_not_to_be_trusted_in_terminal_and_file(
     recording, random_model, summary, tmp_path, capsys
 ):
-    guessing = replace(summary, verdict=NOT_DISTINGUISHABLE)
+    guessing = replace(summary, verdict=VerdictCode.NOT_DISTINGUISHABLE)
     lines = replayed(recording, saved(tmp_path / "p", random_model, guessing), tmp_path)
     assert all(line["do_not_trust"] for line in lines)
     said = capsys.readouterr().out
@@ -93,7 +93,7 @@ def test_one_that_only_guesses_is_not_to_be_trusted_in_terminal_and_file(
 
 
 def test_the_window_hears_of_profile_and_warning(random_model, summary, tmp_path):
-    options = saved(tmp_path / "p", random_model, replace(summary, verdict=NOT_DISTINGUISHABLE))
+    options = saved(tmp_path / "p", random_model, replace(summary, verdict=VerdictCode.NOT_DISTINGUISHABLE))
     info = model_info(load_model(options), options)
     assert info.labels == CLASSES
     assert info.profile == "S01, session 1"

@@ -11,10 +11,10 @@ import torch
 from acquisition.errors import InputError
 from calibration.fit import FitOptions, fit, progress_of
 from calibration.profile import apply_profile
+from calibration.protocol import choose_trials
 from calibration.report.summary import summarise
 from calibration.rows import RowTable
 from calibration.tokens import PersonalLevel, SessionTokens
-from calibration.trials import choose_trials
 from calibration.types import Consent, Report, SessionRecord, TrialRecord
 from models.checkpoint import load_checkpoint
 from models.normalise import Normaliser
@@ -133,7 +133,7 @@ def test_profile_and_report_count_the_trials_never_reached_alike(session, base):
     record, rows = session
     record = replace(record, order=tuple(trial.emotion for trial in record.trials) + CLASSES)
     fitted = fit(rows, record, base, options=SHORT)
-    assert "2 more were left out" in fitted.verdict.words
+    assert "2 more were excluded" in fitted.verdict.words
     assert summarise(record, fitted.figures, ()).verdict.words == fitted.verdict.words
 
 
@@ -240,7 +240,7 @@ def test_a_class_with_a_single_trial_is_left_out_in_words():
     chosen = choose_trials(record)
     assert chosen.classes == CLASSES
     assert list(chosen.label.items()) == [(1, 0), (2, 1), (4, 0), (5, 1)]
-    assert chosen.left_out == {3: "the only trial of fear"}
+    assert chosen.excluded == {3: "the only trial of fear"}
     assert "fear has a single trial" in chosen.notes[0]
 
 
@@ -249,7 +249,7 @@ def test_a_class_without_a_trial_is_refused():
     with pytest.raises(InputError, match="none of fear"):
         choose_trials(record)
     with pytest.raises(InputError, match="none of sad"):
-        choose_trials(record_of("happy", "sad", "happy"), left_out={2: "EEG: flat"})
+        choose_trials(record_of("happy", "sad", "happy"), excluded={2: "EEG: flat"})
 
 
 def test_one_class_alone_is_refused():
@@ -259,9 +259,9 @@ def test_one_class_alone_is_refused():
 
 def test_trials_left_out_for_their_signals_are_counted_with_the_reason():
     record = record_of("happy", "sad", "happy", "sad", "sad")
-    chosen = choose_trials(record, left_out={2: "EEG: flat"})
+    chosen = choose_trials(record, excluded={2: "EEG: flat"})
     assert [trial.number for trial in chosen.trials] == [1, 3, 4, 5]
-    assert chosen.left_out == {2: "EEG: flat"}
+    assert chosen.excluded == {2: "EEG: flat"}
 
 
 def test_labels_may_be_what_the_person_reported():
@@ -273,7 +273,7 @@ def test_labels_may_be_what_the_person_reported():
     )
     chosen = choose_trials(replace(record, trials=trials), labels="reported")
     assert list(chosen.label.values()) == [1, 0, 1, 0]
-    assert chosen.left_out == {5: "without an answer", 6: "reported as bored, no class here"}
+    assert chosen.excluded == {5: "without an answer", 6: "reported as bored, no class here"}
     with pytest.raises(InputError, match="intended, reported"):
         choose_trials(record, labels="felt")
 
@@ -299,6 +299,6 @@ def test_progress_begins_with_the_fourth_trial(session, base):
 def test_a_trial_of_poor_quality_is_worth_repeating(base):
     record = record_of("happy", "sad", "happy", "sad", "happy")
     rows = rows_of(record, base)
-    found = progress_of(rows, record, base, left_out={2: "EEG: flat"})
+    found = progress_of(rows, record, base, excluded={2: "EEG: flat"})
     assert found.n_trials == 4
     assert found.worth_repeating == 2

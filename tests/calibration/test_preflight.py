@@ -13,8 +13,8 @@ from acquisition.quality import ChannelQuality
 from acquisition.types import Chunk, Kind, StreamHeader, StreamSpec
 from calibration.signal_checks import (
     Measured,
-    Sight,
     SignalMeter,
+    StreamStatus,
     check_disk,
     check_electrodes,
     check_face,
@@ -24,7 +24,7 @@ from calibration.signal_checks import (
     check_source_ids,
     check_stream,
     preflight,
-    sights,
+    stream_statuses,
 )
 from calibration.types import Check, Consent
 
@@ -40,7 +40,7 @@ HEALTHY = StreamHealth(
     n_missing=0,
     n_dropped=0,
 )
-AMPLIFIER = Sight("Amp", 1000.0, HEALTHY)
+AMPLIFIER = StreamStatus("Amp", 1000.0, HEALTHY)
 
 
 def electrodes(n_good: int, n_suspect: int = 0, n_bad: int = 0, reason: str = "flat") -> list[ChannelQuality]:
@@ -53,10 +53,10 @@ def electrodes(n_good: int, n_suspect: int = 0, n_bad: int = 0, reason: str = "f
 FINE = Measured(electrodes(62), gaze_valid=0.97, face_found=1.0, voice_clipped=0.0, voice_db=-30.0)
 
 
-def everything() -> dict[str, Sight]:
+def everything() -> dict[str, StreamStatus]:
     rates = {"eeg": 1000.0, "eye": 120.0, "face": 15.0, "voice": 16_000.0}
     return {
-        one: Sight(one, rate, replace(HEALTHY, rate_hz=rate, n_samples=round(20 * rate)))
+        one: StreamStatus(one, rate, replace(HEALTHY, rate_hz=rate, n_samples=round(20 * rate)))
         for one, rate in rates.items()
     }
 
@@ -66,7 +66,7 @@ def header(name: str, kind: str, source_id: str, uid: str = "") -> StreamHeader:
 
 
 def run(
-    tmp_path: Path, found: dict[str, Sight], measured: Measured = FINE, consent: Consent = ALL
+    tmp_path: Path, found: dict[str, StreamStatus], measured: Measured = FINE, consent: Consent = ALL
 ) -> dict[str, Check]:
     checks = preflight(
         consent,
@@ -170,7 +170,7 @@ def test_figures_of_a_stream_become_a_light(changed: dict[str, object], light: s
 
 
 def test_an_irregular_stream_has_no_rate_to_miss() -> None:
-    found = check_stream("eye", Sight("Eyes", 0.0, replace(HEALTHY, rate_hz=33.0)))
+    found = check_stream("eye", StreamStatus("Eyes", 0.0, replace(HEALTHY, rate_hz=33.0)))
     assert found[0] == "green"
     assert "33.0 Hz, irregular" in found[1]
 
@@ -187,7 +187,7 @@ def test_refused_opening_and_troubled_streams_say_why() -> None:
 
 def test_a_slow_camera_in_the_dark_is_no_fault_of_a_light_s() -> None:
     slow = replace(HEALTHY, rate_hz=12.0, n_samples=1000)
-    assert check_stream("face", Sight("Cam", 15.0, slow))[0] == "green"
+    assert check_stream("face", StreamStatus("Cam", 15.0, slow))[0] == "green"
 
 
 def test_streams_by_key_become_sights_by_modality() -> None:
@@ -196,10 +196,10 @@ def test_streams_by_key_become_sights_by_modality() -> None:
         "s2": StreamSpec("s2", "Notes", Kind.MARKERS, (), (), 0.0),
         "s3": StreamSpec("s3", "Cam", Kind.VIDEO, (), (), 30.0),
     }
-    found = sights(specs, {"s1": HEALTHY}, {"s3": "changed"}, ["s3"])
+    found = stream_statuses(specs, {"s1": HEALTHY}, {"s3": "changed"}, ["s3"])
     assert found == {
-        "eeg": Sight("Amp", 500.0, HEALTHY),
-        "face": Sight("Cam", 30.0, None, "changed", True),
+        "eeg": StreamStatus("Amp", 500.0, HEALTHY),
+        "face": StreamStatus("Cam", 30.0, None, "changed", True),
     }
 
 

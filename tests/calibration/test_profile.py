@@ -23,7 +23,7 @@ from calibration.profile import (
     save_profile,
 )
 from calibration.profile_summary import ProfileSummary, read_summary
-from calibration.verdict import VERDICTS
+from calibration.verdict import VerdictCode
 from models.checkpoint import load_checkpoint
 from models.config import FusionConfig
 from models.decoder import Decoder
@@ -60,7 +60,7 @@ def made(checkpoint, *, head="linear", classes=CLASSES, **changes):
         "modalities": ("eeg", "eye", "face", "voice"),
         "ch_names": tuple(known),
         "head": head,
-        "verdict": VERDICTS[1],
+        "verdict": VerdictCode.WEAK,
         "words": "Better than guessing.",
         "figures": {"balanced_accuracy": 0.6, "trials": 10, "p_permutation": None},
         "base_name": "random",
@@ -107,12 +107,12 @@ def test_equal_content_gives_equal_bytes(checkpoint, tmp_path):
 
 
 def test_its_card_has_verdict_figures_and_notice(checkpoint, tmp_path):
-    save_profile(tmp_path, made(checkpoint, verdict=VERDICTS[0]))
+    save_profile(tmp_path, made(checkpoint, verdict=VerdictCode.NOT_DISTINGUISHABLE))
     text = (tmp_path / "README.md").read_text()
     for words in (
         "workplace",
         "education",
-        VERDICTS[0],
+        VerdictCode.NOT_DISTINGUISHABLE,
         "Do not trust this model",
         "simulated",
         "0.6",

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from calibration.quality import TrialQuality
-from calibration.report import words
-from calibration.report.as_json import to_json
+from calibration.report import page as words
 from calibration.report.page import to_html, write_report
-from calibration.report.summary import FitFigures, HeadScore, HeldOutTrial, Score, Summary, summarise
+from calibration.report.summary import FitFigures, HeadScore, HeldOutTrial, Score, Summary, summarise, to_json
 from calibration.types import Consent, DisplayTiming, Report, SessionRecord, TrialRecord
-from calibration.verdict import NOT_DISTINGUISHABLE, WEAK
+from calibration.verdict import VerdictCode
 
 CLASSES = ("calm", "glad")
 ORDER = ("calm", "glad") * 6
@@ -84,7 +83,7 @@ def made(*, subject="S01", n_used=10, is_simulated=False, **fit_changes) -> Summ
         alone={"eeg": none_right, "face": all_right},
         removed={"eeg": all_right, "face": none_right},
         base_model=none_right,
-        left_out={11: "EEG: 2 of 3 electrodes bad for more than half of it, mostly mains"},
+        excluded={11: "EEG: 2 of 3 electrodes bad for more than half of it, mostly mains"},
         model={"base model": "small", "weights": "ab" * 32},
         fit_seconds=3.25,
     )
@@ -148,15 +147,15 @@ def test_ids_are_unique_and_every_reference_meets_one(page):
 def test_it_asks_in_the_order_of_the_laboratory(page):
     titles = re.findall(r"<h2>(.*?)</h2>", page)
     assert titles[0] == "Is it better than guessing?"
-    assert titles[-2:] == ["What was left out, and why?", "With what was this made?"]
+    assert titles[-2:] == ["What was excluded, and why?", "How was this made?"]
     assert page.index("Verdict: weak") < page.index("not for workplaces") < page.index(titles[0])
     assert len(titles) == 10
 
 
 def test_nothing_that_was_left_out_is_hidden(page):
-    assert "12 planned, 11 shown to their end, 1 begun anew, 10 used, 2 left out" in page
+    assert "12 planned, 11 shown to their end, 1 restarted, 10 used, 2 excluded" in page
     assert "9 of 10 trials were recognised" in page
-    assert "2 more were left out" in page
+    assert "2 more were excluded" in page
     assert "EEG: 2 of 3 electrodes bad for more than half of it, mostly mains" in page
     assert "skipped by the person" in page
 
@@ -183,14 +182,14 @@ def test_texts_from_outside_stay_texts():
 
 def test_a_model_that_may_be_guessing_is_not_to_be_trusted():
     html = to_html(made(shuffled=(1.0,) * 199))
-    assert f"Verdict: {NOT_DISTINGUISHABLE}" in html
+    assert f"Verdict: {VerdictCode.NOT_DISTINGUISHABLE}" in html
     assert html.count("Do not trust this model.") == 1
 
 
 def test_without_a_usable_trial_there_still_is_a_report(tmp_path):
-    summary = made(n_used=0, shuffled=(), heads=(), alone={}, removed={}, base_model=None, left_out={})
+    summary = made(n_used=0, shuffled=(), heads=(), alone={}, removed={}, base_model=None, excluded={})
     html, found = write_report(summary, tmp_path)
-    assert "No trial could be used. 12 more were left out." in html.read_text(encoding="utf-8")
+    assert "No trial could be used. 12 more were excluded." in html.read_text(encoding="utf-8")
     data = json.loads(found.read_text(encoding="utf-8"))
     assert data["balanced_accuracy"] is None
     assert data["trials_used"] == 0
@@ -209,7 +208,7 @@ def test_json_has_the_figures_under_stable_names():
     expected = {
         "version": 1,
         "simulated": False,
-        "verdict": WEAK,
+        "verdict": VerdictCode.WEAK,
         "trusted": True,
         "balanced_accuracy": 0.9,
         "chance": 0.5,
@@ -272,8 +271,8 @@ def test_a_trial_that_was_never_shown_is_counted_as_left_out():
     summary = made()
     record = SessionRecord("S01", 1, CLASSES, 1, summary.consent, summary.trials[:3], order=ORDER)
     short = summarise(record, replace(summary.fit, trials=summary.fit.trials[:3]), [])
-    assert [one.number for one in short.left_out] == list(range(4, 13))
-    assert short.left_out[0].reason == "not shown: the session ended before"
+    assert [one.number for one in short.excluded] == list(range(4, 13))
+    assert short.excluded[0].reason == "not shown: the session ended before"
 
 
 def test_chance_is_told_in_trials_where_emotions_are_equally_frequent_and_in_recall_elsewhere():

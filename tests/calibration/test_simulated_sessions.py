@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calibration.plan import Plan, load_plan
-from calibration.simulated import LATER_S, SimulatedSession, simulate_sessions
+from calibration.study import LATER_S, SimulatedSession, simulate_sessions
 from models.checkpoint import load_checkpoint
 from models.decoder import Decoder
 

@@ -19,7 +19,7 @@ from calibration.study import (
     SubjectResult,
     run_study,
 )
-from calibration.verdict import NOT_DISTINGUISHABLE, USABLE, VERDICTS, WEAK
+from calibration.verdict import VerdictCode
 from models.training.scores import t_interval
 
 
@@ -40,7 +40,7 @@ def a_result(seed: int, base: float, profile: float, verdict: str) -> SubjectRes
 
 @pytest.fixture
 def study() -> Study:
-    verdicts = (USABLE, WEAK, NOT_DISTINGUISHABLE)
+    verdicts = (VerdictCode.USABLE, VerdictCode.WEAK, VerdictCode.NOT_DISTINGUISHABLE)
     gains = zip((0.5, 0.6, 0.7), (0.8, 0.8, 0.7), verdicts, strict=True)
     results = tuple(a_result(701_000 + i, *values) for i, values in enumerate(gains))
     return Study(StudyOptions(n_subjects=3), results, 12.0)
@@ -112,5 +112,5 @@ def test_a_study_does_not_depend_on_its_processes(random_model, plan):
     assert [result.seed for result in told] == list(options.seeds())
     beside = run_study(replace(options, n_jobs=2))
     for one, other in zip(alone.subjects, beside.subjects, strict=True):
-        assert one.verdict in VERDICTS
+        assert one.verdict in tuple(VerdictCode)
         assert replace(one, seconds=0.0, fit_seconds=0.0) == replace(other, seconds=0.0, fit_seconds=0.0)

@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 from calibration.verdict import (
-    NOT_DISTINGUISHABLE,
-    USABLE,
-    WEAK,
+    VerdictCode,
     balanced_accuracy,
     binomial_threshold,
     judge,
@@ -87,28 +85,35 @@ def test_interval_is_wilson_s_of_the_trials_and_wider_for_unequal_classes():
 
 
 @pytest.mark.parametrize(
-    ("n_right", "verdict"), [(4, NOT_DISTINGUISHABLE), (5, WEAK), (7, WEAK), (8, USABLE), (10, USABLE)]
+    ("n_right", "verdict"),
+    [
+        (4, VerdictCode.NOT_DISTINGUISHABLE),
+        (5, VerdictCode.WEAK),
+        (7, VerdictCode.WEAK),
+        (8, VerdictCode.USABLE),
+        (10, VerdictCode.USABLE),
+    ],
 )
 def test_verdict_of_ten_trials_of_five_classes(n_right, verdict):
     found = judge(FIVE, hits(n_right), 5, NULL)
     assert found.verdict == verdict
-    assert found.is_trusted == (verdict != NOT_DISTINGUISHABLE)
+    assert found.is_trusted == (verdict != VerdictCode.NOT_DISTINGUISHABLE)
     assert ("Do not trust this model" in found.words) == (not found.is_trusted)
     assert f"{n_right} of 10 trials" in found.words
 
 
 def test_a_fit_that_does_as_well_on_shuffled_labels_is_not_trusted():
     found = judge(FIVE, hits(10), 5, [1.0] * 20 + [0.2] * 179)
-    assert found.verdict == NOT_DISTINGUISHABLE
+    assert found.verdict == VerdictCode.NOT_DISTINGUISHABLE
     assert "shuffled" in found.words
-    assert judge(FIVE, hits(10), 5).verdict == NOT_DISTINGUISHABLE
+    assert judge(FIVE, hits(10), 5).verdict == VerdictCode.NOT_DISTINGUISHABLE
 
 
 def test_left_out_trials_are_said_and_no_trial_at_all_is_no_error():
-    assert "3 more were left out" in judge(FIVE, hits(8), 5, NULL, n_left_out=3).words
-    nothing = judge([], [], 5, n_left_out=10)
-    assert nothing.verdict == NOT_DISTINGUISHABLE
-    assert "No trial could be used. 10 more were left out." in nothing.words
+    assert "3 more were excluded" in judge(FIVE, hits(8), 5, NULL, n_excluded=3).words
+    nothing = judge([], [], 5, n_excluded=10)
+    assert nothing.verdict == VerdictCode.NOT_DISTINGUISHABLE
+    assert "No trial could be used. 10 more were excluded." in nothing.words
 
 
 def test_verdict_loads_no_torch():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
-from app.calibrate.simulated_person import simulated_report
 from app.qt.calibration.window import CalibrationWindow
 from app.qt.screenshots import Pictures
 from app.window_options import WindowOptions
+from calibration.protocol import simulated_report
 from calibration.types import SessionView
 
 _SETTLE_S = 1.0  # before a picture: until then texts and figures come in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.calibrate.simulated_person import simulated_report
+from calibration.protocol import simulated_report
 
 CLASSES = ("disgust", "fear", "sad", "neutral", "happy")
 

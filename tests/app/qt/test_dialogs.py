@@ -23,7 +23,7 @@ from app.qt.shell.session import Session
 from app.request import LiveRequest, SessionOptions
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256
-from calibration.verdict import VERDICTS
+from calibration.verdict import VerdictCode
 
 
 def stream(name: str, kind: str, source_id: str, rate: float = 250.0) -> FoundStream:
@@ -157,7 +157,7 @@ def profile(folder: Path, **changes: object) -> Path:
         modalities=("eeg", "eye"),
         ch_names=("CZ",),
         head="linear",
-        verdict=VERDICTS[0],
+        verdict=VerdictCode.NOT_DISTINGUISHABLE,
         base_name="shipped",
         base_sha256=model_sha256(DEMO_MODEL),
         features_sha256="0" * 64,
@@ -174,7 +174,7 @@ def test_a_profile_says_its_verdict_and_is_handed_on(qtbot, tmp_path: Path):
     qtbot.addWidget(dialog)
     assert dialog.list.currentRow() == 0
     assert dialog.list.item(0).text().endswith("(in use)")
-    assert VERDICTS[0] in dialog.list.item(1).text()
+    assert VerdictCode.NOT_DISTINGUISHABLE in dialog.list.item(1).text()
     dialog.list.setCurrentRow(1)
     assert dialog.words.text().startswith("Do not trust this model")
     assert "<b>sad</b>" in dialog.words.text()
@@ -183,7 +183,7 @@ def test_a_profile_says_its_verdict_and_is_handed_on(qtbot, tmp_path: Path):
 
 
 def test_no_profile_can_be_chosen_while_one_is_in_use(qtbot, tmp_path: Path):
-    mine, chosen = profile(tmp_path / "mine", verdict=VERDICTS[2]), []
+    mine, chosen = profile(tmp_path / "mine", verdict=VerdictCode.USABLE), []
     dialog = ProfileDialog(None, DEMO_MODEL, mine, [mine], chosen.append)
     qtbot.addWidget(dialog)
     assert dialog.list.count() == 2

@@ -1,30 +1,38 @@
-"""The pre-flight's traffic lights, from what a running session sees of its streams."""
+"""What a calibration hears of its streams: signal checks before it begins, quality all the time.
+
+Looked at in a background thread, so that the one that reads the streams need not wait.
+"""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from acquisition.lsl.discovery import discover
 from acquisition.lsl.stream import StreamHealth
 from acquisition.quality import ChannelQuality, QualityMeter
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamHeader, StreamSpec
-from calibration.quality import LEAST_SFREQ
-from calibration.signal_checks import SignalMeter, preflight, sights
+from app.telemetry import Failure, Listener
+from calibration.quality import LEAST_SFREQ, QualityLog
+from calibration.signal_checks import SignalMeter, preflight, stream_statuses
 from calibration.types import Check, Consent
 from models.prediction import Prediction
 
+T = TypeVar("T")
 
-class Lights:
+
+class SignalChecks:
     """Watches the streams until the session begins.
 
     Parameters
     ----------
-    headers : sequence of StreamHeader
-        Of the streams in use; all others on the network are looked for in a thread beside.
-    recorded : sequence of StreamHeader
+    headers : list of StreamHeader
+        Of the streams in use; all others on the network are looked for in a background thread.
+    recorded : list of StreamHeader
         Those of them that the recording takes.
     folder : Path
         Where the session is kept.
@@ -57,22 +65,20 @@ class Lights:
         self._eeg: dict[str, QualityMeter] = {}
         self._assessed_at = -math.inf
         self._lock = threading.Lock()
-        threading.Thread(target=self._look_around, name="streams", daemon=True).start()
+        threading.Thread(target=self._discover, name="streams", daemon=True).start()
 
     def on_event(self, event: StreamEvent) -> None:
         """Take a change of a stream's state, before the stream's first chunk."""
         with self._lock:
-            if event.change is Change.OPENED and event.spec is not None:
-                self._open(event.stream, event.spec)
+            spec = event.spec
+            if event.change is Change.OPENED and spec is not None:
+                self._specs[event.stream] = spec
+                if spec.kind is Kind.EEG and spec.sfreq >= LEAST_SFREQ:
+                    self._eeg[event.stream] = QualityMeter(spec.ch_names, spec.sfreq, self._line_hz)
             elif event.change is Change.REFUSED:
                 self._refused.add(event.stream)
             if event.stream and event.change in (Change.WARNING, Change.REFUSED):
                 self._trouble[event.stream] = event.message
-
-    def _open(self, key: str, spec: StreamSpec) -> None:
-        self._specs[key] = spec
-        if spec.kind is Kind.EEG and spec.sfreq >= LEAST_SFREQ:
-            self._eeg[key] = QualityMeter(spec.ch_names, spec.sfreq, self._line_hz)
 
     def on_chunk(self, chunk: Chunk) -> None:
         """Take a chunk of any stream."""
@@ -94,14 +100,14 @@ class Lights:
                 self._meter.push_face(prediction.face_time, prediction.face_box is not None)
 
     def checks(self, health: Mapping[str, StreamHealth]) -> tuple[Check, ...]:
-        """Return the lights now; ``health`` is that of each stream, by key."""
+        """Return the checks now; ``health`` is that of each stream, by key."""
         with self._lock:
-            seen = sights(self._specs, health, self._trouble, self._refused)
+            statuses = stream_statuses(self._specs, health, self._trouble, self._refused)
             measured = self._meter.measured(self._electrodes)
             found = self._found
         return preflight(
             self._consent,
-            seen,
+            statuses,
             measured,
             found=found,
             folder=self._folder,
@@ -109,9 +115,76 @@ class Lights:
             recorded=self._recorded,
         )
 
-    def _look_around(self) -> None:
+    def _discover(self) -> None:
         headers = [stream.header for stream in discover(1.0)]
         with self._lock:
             # What is in use answered before: one that was missed now is there all the same.
             known = {header.uid for header in headers}
             self._found = headers + [header for header in self._found if header.uid not in known]
+
+
+class SignalListener:
+    """Listens to telemetry and chunks, and passes them on.
+
+    Parameters
+    ----------
+    listener : Listener, optional
+        Hears of everything, too.
+
+    Attributes
+    ----------
+    checks : SignalChecks or None
+        Of the pre-flight; None before the streams are open and once the session has begun.
+    error : Exception or None
+        What ended the background thread; None while all is well.
+    """
+
+    def __init__(self, quality: QualityLog, listener: Listener | None) -> None:
+        self.checks: SignalChecks | None = None
+        self.error: Exception | None = None
+        self._quality, self._listener = quality, listener
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="signals")
+
+    def on_event(self, event: StreamEvent) -> None:
+        """Take a change of a stream's state."""
+        self._background.submit(self._guarded, self._look_at_event, event)
+        if self._listener is not None:
+            self._listener.on_event(event)
+
+    def on_chunk(self, chunk: Chunk) -> None:
+        """Take a chunk; returns at once."""
+        self._background.submit(self._guarded, self._look_at_chunk, chunk)
+
+    def on_prediction(self, prediction: Prediction) -> None:
+        """Take a prediction."""
+        if self.checks is not None:
+            self.checks.on_prediction(prediction)
+        if self._listener is not None:
+            self._listener.on_prediction(prediction)
+
+    def on_failure(self, failure: Failure) -> None:
+        """Take a dead or degraded stage."""
+        if self._listener is not None:
+            self._listener.on_failure(failure)
+
+    def close(self) -> None:
+        """Look at what waits, and end."""
+        self._background.shutdown(wait=True)
+        self._quality.finish()
+
+    def _guarded(self, look: Callable[[T], None], item: T) -> None:
+        if self.error is None:
+            try:
+                look(item)
+            except Exception as error:
+                self.error = error
+
+    def _look_at_event(self, event: StreamEvent) -> None:
+        self._quality.on_event(event)
+        if (checks := self.checks) is not None:
+            checks.on_event(event)
+
+    def _look_at_chunk(self, chunk: Chunk) -> None:
+        self._quality.on_chunk(chunk)
+        if (checks := self.checks) is not None:
+            checks.on_chunk(chunk)

@@ -1,23 +1,21 @@
-"""A recording with other programs' markers: a profile from its first trials, tested on all others."""
+"""Another program's recording with its own events: a profile from its first trials, tested on the others."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
-from app.calibrate.offline import StageLines, make_folder
-from app.calibrate.rows import RecordedRun, read_run
+from app.calibrate.offline import RecordedRun, Say, StageLines, fit_options, make_folder, read_run
 from app.request import CalibrationRequest
 from calibration.crossvalidation import named_trials
-from calibration.finished import Finished
-from calibration.outcome import Material, fit_session
+from calibration.outcome import Finished, Material, fit_session
 from calibration.plan import LEAST_PER_CLASS
 from calibration.profile import apply_profile, load_profile
 from calibration.report.summary import Score
@@ -29,7 +27,7 @@ _FIRST = 10
 
 
 @dataclass(frozen=True)
-class ForeignTrials:
+class EventTrials:
     """Which trials a recording holds, and which of them a profile is fitted to."""
 
     events: Mapping[str, str]  # class by marker
@@ -40,7 +38,7 @@ class ForeignTrials:
     @classmethod
     def parse(
         cls, events: str, trial_s: float | None, n_first: int | None, per_class: int | None
-    ) -> ForeignTrials:
+    ) -> EventTrials:
         """Return what the command line asks for.
 
         Raises
@@ -87,7 +85,7 @@ class Tested:
     chance: float
     n_per_class: Mapping[str, int]  # tested
     n_empty: int  # trials that could not be tested: no whole window lies in them
-    dropped: tuple[str, ...]  # a sentence for each class left out
+    dropped: Mapping[str, int]  # excluded classes, and how many trials were among those to fit to
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for ``--json``."""
@@ -103,7 +101,8 @@ class Tested:
                 "per_class": dict(self.n_per_class),
                 "without_a_window": self.n_empty,
             },
-            "dropped": list(self.dropped),
+            "dropped": _dropped(self.dropped, self.protocol),
+            "dropped_classes": dict(self.dropped),
         }
 
     def lines(self) -> list[str]:
@@ -114,26 +113,20 @@ class Tested:
         empty = f"; {self.n_empty} more hold no whole window" if self.n_empty else ""
         return [
             *self.finished.lines(),
-            *self.dropped,
+            *_dropped(self.dropped, self.protocol),
             f"tested on the {self.test.n_trials} other trials: {self.test.n_correct} right, "
             f"balanced accuracy {percent(self.test.balanced_accuracy, 1)}, 95 % interval {percent(low, 1)} "
             f"to {percent(high, 1)}; chance {percent(self.chance, 1)}, its threshold {beyond}{empty}",
         ]
 
 
-def calibrate_foreign(
-    path: Path,
-    request: CalibrationRequest,
-    wanted: ForeignTrials,
-    out: Path | None,
-    say: Callable[[str], None],
+def calibrate_events(
+    path: Path, request: CalibrationRequest, wanted: EventTrials, out: Path | None, say: Say
 ) -> Tested:
     """Fit a profile to some trials of a recording and test it on the others.
 
     Parameters
     ----------
-    path : Path
-        XDF file.
     request : CalibrationRequest
         Its options count.
     out : Path or None
@@ -154,67 +147,67 @@ def calibrate_foreign(
     ]
     chosen, few = wanted.choose(trials)
     classes = tuple(label for label in class_names(wanted.events) if label not in few)
-    dropped = tuple(_dropped(label, n, wanted.words) for label, n in few.items())
     if len(classes) < 2:
         raise InputError(
             f"{wanted.words} hold two or more of {len(classes)} of {len(classes) + len(few)} classes: "
-            f"{'; '.join(dropped)}",
+            f"{'; '.join(_dropped(few, wanted.words))}",
             where=str(path),
             remedy="take more with --trials, or so many of each with --per-class 4",
+            code=ErrorCode.DATA,
+            n_classes=len(classes),
         )
     used = {trial.number for trial in chosen}
     others = [trial for trial in trials if trial.number not in used and trial.emotion in classes]
     if not others:
         raise InputError(
-            "no trial is left to test on", where=str(path), remedy="fit to fewer with --trials or --per-class"
+            "no trial is left to test on",
+            where=str(path),
+            remedy="fit to fewer with --trials or --per-class",
+            code=ErrorCode.DATA,
         )
     say(f"reading {path.name}: {len(trials)} trials")
     run = read_run(path, options, MODALITIES)
-    folder = out or Path(f"{path.stem}_fit")
-    finished = _fit(run, request, chosen, classes, folder, say)
+    finished = _fit(run, request, chosen, classes, make_folder(out or Path(f"{path.stem}_fit")), say)
     personal = apply_profile(load_profile(finished.profile), run.checkpoint)
-    true, said = named_trials(personal, run.rows, others)
+    true, predicted = named_trials(personal, run.rows, others)
     counts = np.bincount(true, minlength=len(classes)).tolist()
     return Tested(
         finished,
         wanted.words,
-        Score.of(true, said),
+        Score.of(true, predicted),
         binomial_threshold(counts, len(classes)),
         1 / len(classes),
         dict(zip(classes, counts, strict=True)),
         len(others) - len(true),
-        dropped,
+        few,
     )
 
 
 def _fit(
     run: RecordedRun,
     request: CalibrationRequest,
-    trials: Sequence[TrialRecord],
+    chosen: Sequence[TrialRecord],
     classes: tuple[str, ...],
     folder: Path,
-    say: Callable[[str], None],
+    say: Say,
 ) -> Finished:
-    trials = [replace(trial, number=number) for number, trial in enumerate(trials, start=1)]
+    trials = tuple(replace(trial, number=number) for number, trial in enumerate(chosen, start=1))
     record = SessionRecord(
         request.subject or "foreign1",
         1,
         classes,
         request.seed,
         Consent(run.modalities),  # who publishes or hands over a recording answers for it
-        trials=tuple(trials),
+        trials=trials,
         recordings=(Path(run.path.name),),
         order=tuple(trial.emotion for trial in trials),
         is_simulated=run.is_simulated,
     )
-    material = Material([run.rows], [run.quality.of_trial(t.number, t.begin, t.end) for t in trials])
-    make_folder(folder)
     return fit_session(
-        material,
+        Material([run.rows], run.qualities(trials)),
         record,
         run.checkpoint,
-        run.options,
-        labels="intended",
+        fit_options(run.options, "intended"),
         folder=folder,
         recordings=[run.path.absolute()],
         keeps_poor=True,  # nobody can repeat them
@@ -222,5 +215,9 @@ def _fit(
     )
 
 
-def _dropped(label: str, n: int, words: str) -> str:
-    return f"class {label!r} is left out: {words} hold {n} of it, and {LEAST_PER_CLASS} are needed"
+def _dropped(few: Mapping[str, int], words: str) -> list[str]:
+    """Return a sentence for each excluded class."""
+    return [
+        f"class {label!r} is excluded: {words} hold {n} of it, and {LEAST_PER_CLASS} are needed"
+        for label, n in few.items()
+    ]
