@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.errors import InputError
+from acquisition.pump import Pump
 from acquisition.record.files import write_json
+from acquisition.types import Chunk, Source, StreamEvent
 from calibration.quality import TrialQuality
 from calibration.types import TrialRecord
 from models.config import ModelConfig
@@ -348,3 +350,43 @@ def holds(rows: RowTable, trials: Iterable[TrialRecord]) -> bool:
 def _quality(entry: dict[str, object]) -> TrialQuality:
     lists = {name: tuple(value) for name, value in entry.items() if isinstance(value, list)}
     return TrialQuality(**{**entry, **lists})  # type: ignore[arg-type]
+
+
+class RowPump:
+    """Turns a source that tells what is complete (a file, the simulator) into rows.
+
+    Only windows that end on whole seconds are cut and no fusion runs; the rows are those of a run that
+    decodes every hop.
+
+    Parameters
+    ----------
+    run : int
+        Of the recording.
+    on_event, on_chunk : callable
+        See every event and every chunk, e.g. for the signals' quality.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        decoder: Decoder,
+        *,
+        run: int = 1,
+        on_event: Callable[[StreamEvent], None] = lambda event: None,
+        on_chunk: Callable[[Chunk], None] = lambda chunk: None,
+    ) -> None:
+        self.rows = RowCollector(decoder, run=run)
+        self._decoder = decoder
+        self._pump = Pump(
+            source,
+            decoder.config.windows,
+            known=decoder.knows,
+            on_open=decoder.open,
+            on_event=on_event,
+            on_chunk=on_chunk,
+        )
+
+    def run_to(self, begin: float, end: float) -> None:
+        """Take in every whole second (LSL), at least to ``end``; holes are jumped over."""
+        for second in self._pump.whole_seconds(begin, end):
+            self._decoder.take_steps(self._pump.window_at(second))

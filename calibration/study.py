@@ -1,7 +1,8 @@
-"""Sessions of simulated people without LSL, screen or waiting: who felt what when, and the windows of it.
+"""Does a calibration help? Simulated people, each calibrated in one session and tested in a later one.
 
-The sources are pumped by whoever asks for the next window, through the same rings and step features as
-live. Only what a model is fitted to or tested on is computed: baselines and stimuli, a window a second.
+No LSL, screen or waiting: the sources are pumped by whoever asks for the next window, through the same rings
+and step features as live. Only what a model is fitted to or tested on is computed: baselines and stimuli, a
+window a second. The base model and the profile answer to the same windows of the later session.
 """
 
 from __future__ import annotations

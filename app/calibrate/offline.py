@@ -16,13 +16,12 @@ from app.model_loading import make_decoder
 from app.replay import ReplayFile
 from app.request import CalibrationRequest, SessionOptions
 from app.simulated_streams import simulated_streams
-from calibration.collect import RowPump
 from calibration.consent import consent_from_record
 from calibration.fit import FitOptions
 from calibration.markers import record_from_markers
 from calibration.outcome import Finished, Material, fit_session
 from calibration.quality import QualityLog, TrialQuality
-from calibration.rows import RowTable
+from calibration.rows import RowPump, RowTable
 from calibration.storage import STATE_FILE, load_record
 from calibration.types import Consent, SessionRecord, TrialRecord
 from models.checkpoint import Checkpoint

@@ -11,8 +11,7 @@ from acquisition.errors import InputError
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions
 from app.pipeline import Pipeline
-from calibration.collect import RowPump
-from calibration.rows import RowCollector, RowTable
+from calibration.rows import RowCollector, RowPump, RowTable
 from models.checkpoint import load_checkpoint
 from models.decoder import Decoder
 

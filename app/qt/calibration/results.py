@@ -15,7 +15,7 @@ from app.view.calibration_screens import done_so_far, newest_trial, progress_in_
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line, percent
 from calibration.types import Progress, Result, SessionView
-from calibration.verdict import VERDICTS
+from calibration.verdict import VerdictCode
 
 _FROM = "How the model does shows from the fourth trial on."
 
@@ -291,7 +291,7 @@ class FinishScreen(Screen):
         self.verdict.setText(one_line(result.verdict).capitalize())
         words = message_line(result.words, _LONGEST)
         self.verdict_words.setText(words.replace(" %", "\N{NO-BREAK SPACE}%"))
-        mark_primary(self.live, is_primary=result.verdict != VERDICTS[0])
+        mark_primary(self.live, is_primary=result.verdict != VerdictCode.NOT_DISTINGUISHABLE)
         self.bar.show_values(result.balanced_accuracy, result.interval, result.chance)
         named = (("Report", result.report), ("Profile", result.profile), ("Recording", result.recording))
         self.files.setText("\n".join(f"{what}: {path}" for what, path in named if path is not None))

@@ -10,9 +10,8 @@ import pytest
 
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions
-from calibration.collect import RowPump
 from calibration.quality import TrialQuality
-from calibration.rows import KeptRows, holds
+from calibration.rows import KeptRows, RowPump, holds
 from calibration.types import TrialRecord
 from models.checkpoint import load_checkpoint
 from models.decoder import Decoder

@@ -189,9 +189,9 @@ def test_a_simulated_person_stays_the_same_one():
     demo = LiveRequest(SessionOptions(streams="eeg=name:x"), simulated=SimulatorOptions(seed=3))
     calibration = demo.calibration("S01")
     assert calibration.options.streams is None  # they get names of their own
-    assert (calibration.seed, calibration.study.seed) == (3, 3)
+    assert (calibration.seed, calibration.simulated.seed) == (3, 3)
     assert calibration.live(Path("p")).simulated.seed == 3
-    assert calibration.study.source_id_suffix != calibration.live(Path("p")).simulated.source_id_suffix
+    assert calibration.simulated.source_id_suffix != calibration.live(Path("p")).simulated.source_id_suffix
 
 
 def test_use_it_live_of_a_calibration_of_its_own_opens_the_dashboard_in_the_same_application(
