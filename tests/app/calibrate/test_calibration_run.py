@@ -40,7 +40,7 @@ def test_a_light_that_turns_red_while_the_file_is_opened_does_not_hold_the_sessi
     run.opened = SimpleNamespace(recording=recording, source=SimpleNamespace(specs={}))
     run.live = SimpleNamespace(stream_health={})
     lights = [GREEN]
-    run._hub.lights = SimpleNamespace(checks=lambda health: tuple(lights))
+    run._signals.checks = SimpleNamespace(checks=lambda health: tuple(lights))
 
     run._look_at_streams(0.0)
     run.proceed(run.session.view(0.0).step_id, 0.1)
