@@ -59,7 +59,7 @@ def one_thread() -> Iterator[None]:
 def seed_iv_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two people in SEED-IV's layout, all trials. Tests that break a file copy the folder first."""
     from models.datasets.make.options import MakeOptions
-    from models.datasets.make.seed_iv import make_seed_iv
+    from models.datasets.make.seed import make_seed_iv
 
     folder = tmp_path_factory.mktemp("sets") / "seed-iv"
     make_seed_iv(MakeOptions(folder, subjects=2, seed=3, trial_s=40, raw=False, jobs=1))
@@ -70,7 +70,7 @@ def seed_iv_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_seed_iv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One person in SEED-IV's layout, six trials a session, four of them for training."""
     from models.datasets.make.options import MakeOptions
-    from models.datasets.make.seed_iv import make_seed_iv
+    from models.datasets.make.seed import make_seed_iv
 
     folder = tmp_path_factory.mktemp("sets") / "s4"
     make_seed_iv(MakeOptions(folder, subjects=1, seed=3, trials=6, trial_s=48, jobs=1))

@@ -103,8 +103,7 @@ def make_dataset(
     """
     from models.datasets.make.eav import make_eav
     from models.datasets.make.options import MakeOptions
-    from models.datasets.make.seed_iv import make_seed_iv
-    from models.datasets.make.seed_v import make_seed_v
+    from models.datasets.make.seed import make_seed_iv, make_seed_v
 
     make = {Layout.SEED_IV: make_seed_iv, Layout.SEED_V: make_seed_v, Layout.EAV: make_eav}[layout]
     options = MakeOptions(folder, subjects, seed, _difficulty(difficulty), trials, trial_s, raw, jobs)

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
+from models.datasets.files import damaged
 from models.datasets.trials import Excluded, exclude
 from models.features.log_mel import resample
 
@@ -53,7 +54,7 @@ def load_emodb(folder: Path, excluded: list[Excluded] | None = None) -> list[Utt
         There is no such folder, or none of its files is named as EMO-DB's.
     """
     if not folder.is_dir():
-        raise InputError("expected the EMO-DB folder, found none", where=str(folder))
+        raise damaged("expected the EMO-DB folder, found none", folder, "")
     named = [(path, _NAME.fullmatch(path.name)) for path in folder.rglob("*") if path.is_file()]
     utterances = []
     for path, match in sorted(named, key=lambda pair: pair[0].name):
@@ -66,11 +67,8 @@ def load_emodb(folder: Path, excluded: list[Excluded] | None = None) -> list[Utt
             continue
         utterances.append(Utterance(match[1], match[2], _LETTERS[match[3].upper()], wave, path.name))
     if not utterances:
-        raise InputError(
-            f"expected files named like 03a01Wa.wav, found none that can be used among {len(named)} files",
-            where=str(folder),
-            remedy="give the folder that EMO-DB was unpacked to",
-        )
+        what = f"expected files named like 03a01Wa.wav, found none that can be used among {len(named)} files"
+        raise damaged(what, folder, "give the folder that EMO-DB was unpacked to")
     _check_distinct(utterances, folder)
     return utterances
 
@@ -84,16 +82,15 @@ def _read_wave(path: Path) -> NDArray[Any]:
             warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks beside the sound
             sfreq, samples = wavfile.read(path)
     except (ValueError, OSError, EOFError, SyntaxError) as error:
-        raise InputError(f"not a readable .wav file: {error}", where=str(path)) from error
+        raise damaged(f"not a readable .wav file: {error}", path, "") from error
     if samples.ndim == 2:
         samples = samples.astype(np.float32).mean(axis=1).astype(samples.dtype)
     wave = resample(samples, float(sfreq)).numpy()
     if len(wave) < _SHORTEST_S * 16000:
-        raise InputError(
-            f"expected at least {_SHORTEST_S} s of voice, found {len(wave) / 16000:.2f} s", where=str(path)
-        )
+        found_s = len(wave) / 16000
+        raise damaged(f"expected at least {_SHORTEST_S} s of voice, found {found_s:.2f} s", path, "")
     if not np.isfinite(wave).all() or np.ptp(wave) == 0:
-        raise InputError("expected a voice, found silence or numbers that are not finite", where=str(path))
+        raise damaged("expected a voice, found silence or numbers that are not finite", path, "")
     return wave
 
 
@@ -102,6 +99,5 @@ def _check_distinct(utterances: list[Utterance], folder: Path) -> None:
     names = [utterance.source.lower() for utterance in utterances]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(
-            f"expected each recording once, found {twice[0]} {names.count(twice[0])} times", where=str(folder)
-        )
+        what = f"expected each recording once, found {twice[0]} {names.count(twice[0])} times"
+        raise InputError(what, where=str(folder), code=ErrorCode.DATA)

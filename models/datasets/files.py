@@ -1,4 +1,4 @@
-"""Variables of a MATLAB file, one at a time, with one line where something is wrong."""
+"""Reads the files of data sets, MATLAB and pickled, and says in one line what is wrong with a damaged one."""
 
 from __future__ import annotations
 
@@ -6,18 +6,31 @@ import io
 import math
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
-from models.datasets.trials import FETCH_ANEW
+from acquisition.errors import ErrorCode, InputError
+
+#: What to do about a damaged file of a published set.
+FETCH_ANEW = "download the file again, or exclude the subject"
+
+
+def damaged(what: str, where: object, remedy: str = FETCH_ANEW) -> InputError:
+    """Return the error for a file of a data set that is missing, damaged or of another layout."""
+    return InputError(what, where=str(where), remedy=remedy, code=ErrorCode.FILE)
+
+
+def first_line(error: Exception) -> str:
+    """Return what a library said of a damaged file, short enough for one line of our own."""
+    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__
 
 
 def mat_names(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a file's variables by name, without reading their values.
+    """Return the shapes of a MATLAB file's variables by name, without reading their values.
 
     Raises
     ------
@@ -26,7 +39,7 @@ def mat_names(path: Path) -> dict[str, tuple[int, ...]]:
     """
     from scipy.io import whosmat
 
-    return {name: tuple(shape) for name, shape, _ in _read(path, lambda: whosmat(path))}
+    return {name: tuple(shape) for name, shape, _ in _read_mat(path, lambda: whosmat(path))}
 
 
 def mat_array(path: Path, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
@@ -44,48 +57,42 @@ def mat_array(path: Path, name: str, shape: tuple[int | None, ...]) -> NDArray[n
     """
     from scipy.io import loadmat
 
-    variables = _read(path, lambda: loadmat(path, variable_names=[name]))
+    variables = _read_mat(path, lambda: loadmat(path, variable_names=[name]))
     if name not in variables:
-        raise InputError(f"expected a variable {name}, found none", where=str(path), remedy=FETCH_ANEW)
+        raise damaged(f"expected a variable {name}, found none", path)
     array = np.asarray(variables[name])
     if array.dtype.kind not in "fiub":
-        raise InputError(f"{name}: expected numbers, found {array.dtype}", where=str(path), remedy=FETCH_ANEW)
+        raise damaged(f"{name}: expected numbers, found {array.dtype}", path)
     fits = array.ndim == len(shape) and all(
         n > 0 and (wanted is None or n == wanted) for n, wanted in zip(array.shape, shape, strict=True)
     )
     if not fits:
-        raise InputError(
-            f"{name}: expected shape {shape_words(shape)}, found {shape_words(array.shape)}",
-            where=str(path),
-            remedy=FETCH_ANEW,
+        expected, found = (
+            ", ".join("any" if n is None else str(n) for n in lengths) for lengths in (shape, array.shape)
         )
+        raise damaged(f"{name}: expected shape ({expected}), found ({found})", path)
     return array.astype(np.float64, copy=False)
 
 
-def shape_words(shape: tuple[int | None, ...]) -> str:
-    """Return ``(62, any, 5)``."""
-    return f"({', '.join('any' if n is None else str(n) for n in shape)})"
-
-
-def _read(path: Path, read: Any) -> Any:
+def _read_mat(path: Path, read: Callable[[], Any]) -> Any:
     if not path.is_file():
-        raise InputError("expected this file, found none", where=str(path), remedy=FETCH_ANEW)
+        raise damaged("expected this file, found none", path)
     try:
         return read()
     except NotImplementedError as error:
-        raise InputError(
-            "expected a MATLAB file of version 5 to 7.2, found version 7.3 (HDF5)",
-            where=str(path),
-            remedy="save it in MATLAB with the option -v7",
-        ) from error
+        what = "expected a MATLAB file of version 5 to 7.2, found version 7.3 (HDF5)"
+        raise damaged(what, path, "save it in MATLAB with the option -v7") from error
     except Exception as error:  # a damaged file makes SciPy raise whatever its bytes happen to say
-        found = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise InputError(
-            f"expected a whole MATLAB file, found {path.stat().st_size} bytes that cannot be read: {found}",
-            where=str(path),
-            remedy=FETCH_ANEW,
-        ) from error
+        n_bytes = path.stat().st_size
+        what = f"expected a whole MATLAB file, found {n_bytes} bytes that cannot be read: {first_line(error)}"
+        raise damaged(what, path) from error
 
+
+# -- Pickles -----------------------------------------------------------------------------------------------
+# A pickle is a program: loading one can start any other. SEED-V keeps its features in pickles, so this
+# reader knows the few names that a pickled NumPy array mentions, answers them with inert stand-ins, and
+# refuses every other name. Not even NumPy's own unpickling runs; the arrays are built afterwards
+# from checked bytes.
 
 _PLAIN_TYPE = re.compile(r"[<>|=]?(f[248]|[iu][1248]|b1)")
 
@@ -192,12 +199,8 @@ def read_arrays(content: bytes, where: str) -> dict[int, NDArray[Any]]:
             raise ValueError(type(loaded).__name__)
         return {_whole_number(key): _as_array(value) for key, value in loaded.items()}
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to say
-        found = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise InputError(
-            f"expected a pickled dictionary of number arrays and nothing else, found {found}",
-            where=where,
-            remedy="get the file anew from its publisher; nothing in it was run",
-        ) from error
+        what = f"expected a pickled dictionary of number arrays and nothing else, found {first_line(error)}"
+        raise damaged(what, where, "download the file again; nothing in it was run") from error
 
 
 def _whole_number(key: Any) -> int:

@@ -1,40 +1,42 @@
-"""What the published folders share: subjects by file name, and values that carry nothing."""
+"""What the readers of data sets share: subjects, entropy step by step, and values that carry nothing."""
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
-from models.datasets.trials import FETCH_ANEW, Excluded, Trial
+from acquisition.errors import ErrorCode, InputError
+from models.datasets.files import damaged
+from models.datasets.trials import Excluded, Trial, note
+from models.features.config import FeatureConfig
+from models.features.de import differential_entropy
+from models.steps import usable_channels
 
-_log = logging.getLogger(__name__)
-_V = TypeVar("_V")
+STEP_S = 1.0
 
 
 def check_folder(
-    folder: Path, expected: Iterable[str], data_set: str, *, other: tuple[str, Sequence[str]] | None = None
+    folder: Path, expected: Sequence[str], data_set: str, other: tuple[str, Sequence[str]] | None = None
 ) -> None:
     """Refuse a folder that lacks the subfolders of a published data set.
 
     Parameters
     ----------
     folder : Path
-    expected : iterable of str
+    expected : sequence of str
     data_set : str
         Its name.
     other : tuple of str and sequence of str, optional
         The other kind of features and its subfolders: where the folder holds those, they are offered.
     """
     if not folder.is_dir():
-        raise InputError(f"expected the {data_set} folder, found none", where=str(folder))
+        raise damaged(f"expected the {data_set} folder, found none", folder, "")
     missing = [name for name in expected if not (folder / name).is_dir()]
     if missing:
         remedy = f"give the folder that {data_set} was unpacked to"
@@ -42,46 +44,13 @@ def check_folder(
             remedy = f"choose --features {other[0]}, which it holds, or {remedy}"
         inside = sorted(path.name for path in folder.iterdir())
         found = ", ".join(inside[:6]) + (", ..." if len(inside) > 6 else "") or "nothing"
-        raise InputError(
-            f"expected {', '.join(missing)} in it, found {found}",
-            where=str(folder),
-            remedy=remedy,
-        )
-
-
-def files_by_subject(folder: Path, pattern: str) -> dict[str, Path]:
-    """Return the files whose whole name fits, by the number that the pattern's group 1 catches.
-
-    Raises
-    ------
-    InputError
-        If two files are of one subject.
-    """
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        match = re.fullmatch(pattern, path.name)
-        if match is None:
-            continue
-        subject = str(int(match[1]))
-        if subject in found:
-            raise InputError(
-                f"expected one file of subject {subject}, found {found[subject].name} and {path.name}",
-                where=str(folder),
-                remedy="move one of them away",
-            )
-        found[subject] = path
-    return by_number(found)
-
-
-def by_number(found: Mapping[str, _V]) -> dict[str, _V]:
-    """Return entries in the order of their subjects' numbers, not of the folder."""
-    return dict(sorted(found.items(), key=lambda item: int(item[0])))
+        raise damaged(f"expected {', '.join(missing)} in it, found {found}", folder, remedy)
 
 
 def wanted_subjects(
     known: Iterable[str], subjects: Sequence[str | int] | None, folder: Path
 ) -> tuple[str, ...]:
-    """Return the subjects to read, all of them without a choice.
+    """Return the subjects to read, by number; all of them without a choice.
 
     Raises
     ------
@@ -90,7 +59,7 @@ def wanted_subjects(
     """
     there = tuple(sorted(set(known), key=int))
     if not there:
-        raise InputError("expected files of subjects, found none", where=str(folder))
+        raise damaged("expected files of subjects, found none", folder, "")
     if subjects is None:
         return there
     chosen = tuple(str(subject) for subject in subjects)
@@ -99,28 +68,48 @@ def wanted_subjects(
             f"expected subject {unknown[0]}, found {', '.join(there)}",
             where=str(folder),
             remedy="choose among those",
+            code=ErrorCode.SUBJECT,
+            subject=unknown[0],
         )
     return chosen
 
 
-def numbered(names: Iterable[str], pattern: str, where: str, most: int) -> dict[int, str]:
-    """Return names by the trial number that the pattern's group 1 catches, in the order of the numbers.
+def entropy_steps(
+    x: NDArray[np.floating], sfreq: float, config: FeatureConfig, step_s: float = STEP_S
+) -> NDArray[np.float32]:
+    """Return the differential entropy of consecutive steps, by the functions that serve live.
+
+    Parameters
+    ----------
+    x : ndarray, (C, n_times)
+        EEG in µV; samples after the last whole step are not used.
+    sfreq : float
+        Hz.
+    config : FeatureConfig
+        Bands and mains.
+    step_s : float
+        Length of a step, and the distance to the next.
+
+    Returns
+    -------
+    ndarray, (W, C, n_bands), float32
+        Nats; NaN where a channel is flat, at its rails or not finite in that step.
 
     Raises
     ------
     InputError
-        If there is none, one is missing in between, or a number is beyond ``most``.
+        If the rate is too low for a band.
     """
-    found = {int(match[1]): name for name in names if (match := re.search(pattern, name))}
-    expected = set(range(1, len(found) + 1))
-    if not found or set(found) != expected or len(found) > most:
-        numbers = ", ".join(map(str, sorted(found))) or "none"
-        raise InputError(
-            f"expected trials 1 to {most}, found {numbers}",
-            where=where,
-            remedy=FETCH_ANEW,
-        )
-    return dict(sorted(found.items()))
+    n_channels, n_times = x.shape
+    n_step = round(step_s * sfreq)
+    n_steps = n_times // n_step
+    if n_steps == 0:
+        return np.zeros((0, n_channels, len(config.bands)), dtype=np.float32)
+    steps = x[:, : n_steps * n_step].reshape(n_channels, n_steps, n_step).transpose(1, 0, 2)  # (W, C, n)
+    usable = np.array([usable_channels(step) for step in steps])[:, :, None]  # (W, C, 1)
+    filled = torch.from_numpy(np.where(usable, steps, 0.0))
+    de = differential_entropy(filled, sfreq, config).numpy()  # (W, C, n_bands)
+    return np.where(usable, de, np.nan).astype(np.float32)
 
 
 def masked_channels(
@@ -138,19 +127,9 @@ def masked_channels(
     constant = (rows == rows[:1]).all(axis=(0, 2)) & (len(rows) > 1)  # (C,)
     usable = finite & ~constant
     if not usable.any():
-        raise InputError(
-            f"expected {len(ch_names)} channels that vary, found none",
-            where=where,
-            remedy="the trial was not recorded: leave the session out",
-        )
-    alive = usable.any(axis=0)
-    if not alive.all():
-        names = _few(ch_names, ~alive)
-        note(excluded, subject, f"{where}: channels constant or not a number are masked: {names}")
-    if (partly := alive & ~finite.all(axis=0)).any():
-        n_steps = int((~finite[:, partly]).any(axis=1).sum())
-        why = f"{where}: {n_steps} of {len(rows)} steps are masked, not finite in channels"
-        note(excluded, subject, f"{why} {_few(ch_names, partly)}")
+        what = f"expected {len(ch_names)} channels that vary, found none"
+        raise damaged(what, where, "the trial was not recorded: exclude the session")
+    _note_masked(excluded, subject, where, "channels", ch_names, finite, usable.any(axis=0))
     return np.where(usable[:, :, None], rows, np.nan).astype(np.float32)
 
 
@@ -165,28 +144,40 @@ def masked_eye(trials: Sequence[Trial], where: str, excluded: list[Excluded] | N
         return list(trials)
     joined = _as_float32(np.concatenate(read))  # (W of all trials, E)
     finite = np.isfinite(joined)
-    constant = (joined == joined[:1]).all(axis=0) & (len(read) > 1)
-    alive = finite.any(axis=0) & ~constant
-    subject, numbers = trials[0].subject, [str(row + 1) for row in range(len(alive))]
+    alive = finite.any(axis=0) & ~((joined == joined[:1]).all(axis=0) & (len(read) > 1))
+    numbers = [str(row + 1) for row in range(len(alive))]
+    _note_masked(excluded, trials[0].subject, where, "eye features", numbers, finite, alive)
+    masked = []
+    for trial in trials:
+        eye = trial.eye
+        if eye is not None:
+            rows = _as_float32(eye)
+            eye = np.where(np.isfinite(rows) & alive, rows, np.nan).astype(np.float32)
+        masked.append(replace(trial, eye=eye))
+    return masked
+
+
+def _note_masked(
+    excluded: list[Excluded] | None,
+    subject: str,
+    where: str,
+    kind: str,
+    names: Sequence[str],
+    finite: NDArray[np.bool_],  # (W, n)
+    alive: NDArray[np.bool_],  # (n,)
+) -> None:
+    """Note which channels or eye features carry nothing at all, and which do not at times."""
     if not alive.all():
-        names = _few(numbers, ~alive)
-        note(excluded, subject, f"{where}: eye features constant or not a number are masked: {names}")
+        why = f"{where}: {kind} constant or not a number are masked: {_few(names, ~alive)}"
+        note(excluded, subject, why)
     if (partly := alive & ~finite.all(axis=0)).any():
         n_steps = int((~finite[:, partly]).any(axis=1).sum())
-        why = f"{where}: {n_steps} of {len(joined)} steps are masked, not finite in eye features"
-        note(excluded, subject, f"{why} {_few(numbers, partly)}")
-    return [
-        trial if trial.eye is None else replace(trial, eye=_usable(_as_float32(trial.eye), alive))
-        for trial in trials
-    ]
-
-
-def _usable(rows: NDArray[np.float32], alive: NDArray[np.bool_]) -> NDArray[np.float32]:
-    return np.where(np.isfinite(rows) & alive, rows, np.nan).astype(np.float32)
+        why = f"{where}: {n_steps} of {len(finite)} steps are masked, not finite in {kind}"
+        note(excluded, subject, f"{why} {_few(names, partly)}")
 
 
 def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the values as the network takes them; what is too large for that becomes infinite."""
+    """Return the values as the network takes them; values too large for that become infinite."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
 
@@ -195,22 +186,3 @@ def _few(names: Sequence[str], chosen: NDArray[np.bool_]) -> str:
     """Return the chosen names, the first five of them."""
     picked = [name for name, wanted in zip(names, chosen, strict=True) if wanted]
     return ", ".join(picked[:5]) + (f" and {len(picked) - 5} more" if len(picked) > 5 else "")
-
-
-def note(excluded: list[Excluded] | None, subject: str, why: str) -> None:
-    """Say that a part of a subject is not used, though the rest is."""
-    if excluded is None:
-        _log.warning("%s", why)
-    else:
-        excluded.append(Excluded(subject, why))
-
-
-def checked_label(label: int, n_labels: int, where: str) -> int:
-    """Return the label, or refuse one out of range."""
-    if not 0 <= label < n_labels:
-        raise InputError(
-            f"expected a label from 0 to {n_labels - 1}, found {label}",
-            where=where,
-            remedy=FETCH_ANEW,
-        )
-    return label

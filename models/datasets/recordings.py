@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from acquisition.adapters.eeg import EegAdapter
 from acquisition.adapters.options import AdapterOptions
-from acquisition.errors import InputError
-from acquisition.intake import MakeIntake, intake_maker
+from acquisition.errors import ErrorCode, InputError
+from acquisition.intake import intake_maker
 from acquisition.montage import SEED_CH_NAMES, load_montage
 from acquisition.pump import Pump
 from acquisition.select import select_streams
@@ -25,12 +25,17 @@ from acquisition.windowing import WindowConfig
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
+from models.datasets.files import first_line
+from models.datasets.layout import STEP_S, entropy_steps
 from models.datasets.trials import Trial
 from models.features.config import FeatureConfig
-from models.features.de import differential_entropy
-from models.steps import StepFeatures, usable_channels
+from models.steps import StepFeatures
 
 _MOST_OVERLAP_S = 0.5
+_BLOCK_S = 60  # a sequence is read by the minute: a recording of a day needs no more memory
+
+
+# -- Which markers begin a trial, and of which class -------------------------------------------------------
 
 
 def parse_events(text: str) -> dict[str, str]:
@@ -59,21 +64,24 @@ def class_names(events: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(events.values()))
 
 
-def no_trials(events: Mapping[str, str], markers: Iterable[str], where: str) -> InputError:
-    """Return what to say when no marker begins a trial."""
+def _no_trials(events: Mapping[str, str], markers: Iterable[str], path: Path) -> InputError:
+    """Return the error for a recording in which no marker begins a trial."""
     counts = Counter(markers).most_common(12)
     expected = f"markers {', '.join(events)}" if events else "markers that begin trials"
+    found = ", ".join(f"{marker} ({n} times)" for marker, n in counts)
     if not counts:
-        remedy = "give a recording with markers"
-        return InputError(f"expected {expected}, found no markers", where=where, remedy=remedy)
-    return InputError(
-        f"expected {expected}, found {', '.join(f'{marker} ({n} times)' for marker, n in counts)}",
-        where=where,
-        remedy='name those that begin a trial: --events "MARKER=CLASS,..."',
-    )
+        return _unusable(f"expected {expected}, found no markers", path, "give a recording with markers")
+    remedy = 'name those that begin a trial: --events "MARKER=CLASS,..."'
+    return _unusable(f"expected {expected}, found {found}", path, remedy, ErrorCode.DATA)
 
 
-def end_to_end(spans: Sequence[tuple[float, float]], where: str) -> list[tuple[float, float]]:
+def _unusable(
+    what: str, path: Path, remedy: str, code: ErrorCode = ErrorCode.RECORDING, **facts: int
+) -> InputError:
+    return InputError(what, where=str(path), remedy=remedy, code=code, **facts)
+
+
+def end_to_end(spans: Sequence[tuple[float, float]], path: Path) -> list[tuple[float, float]]:
     """Return (begin, end) of trials by their begin, none longer than until the next one begins.
 
     Two trials that share samples would stand in training and test at once. A little is cut off, as times and
@@ -88,55 +96,17 @@ def end_to_end(spans: Sequence[tuple[float, float]], where: str) -> list[tuple[f
     for at, (begin, end) in enumerate(spans):
         following = spans[at + 1][0] if at + 1 < len(spans) else math.inf
         if end - following >= _MOST_OVERLAP_S:
-            raise InputError(
+            what = (
                 f"trial {at + 1} lasts {end - begin:.2f} s, and trial {at + 2} begins "
-                f"{following - begin:.2f} s after it: expected trials that do not overlap",
-                where=where,
-                remedy="give a shorter --trial-s, or --events that name fewer markers",
+                f"{following - begin:.2f} s after it: expected trials that do not overlap"
             )
+            remedy = "give a shorter --trial-s, or --events that name fewer markers"
+            raise _unusable(what, path, remedy, ErrorCode.DATA, trial=at + 1)
         cut.append((begin, min(end, following)))
     return cut
 
 
-STEP_S = 1.0
-
-
-def entropy_steps(
-    x: NDArray[np.floating], sfreq: float, config: FeatureConfig, step_s: float = STEP_S
-) -> NDArray[np.float32]:
-    """Return the entropy of consecutive steps.
-
-    Parameters
-    ----------
-    x : ndarray, (C, n_times)
-        EEG in µV; what is left over after the last whole step is not used.
-    sfreq : float
-        Hz.
-    config : FeatureConfig
-        Bands and mains.
-    step_s : float
-        Length of a step, and the distance to the next.
-
-    Returns
-    -------
-    ndarray, (W, C, n_bands), float32
-        Nats; NaN where a channel is flat, at its rails or not finite in that step.
-
-    Raises
-    ------
-    InputError
-        If the rate is too low for a band.
-    """
-    n_channels, n_times = x.shape
-    n_step = round(step_s * sfreq)
-    n_steps = n_times // n_step
-    if n_steps == 0:
-        return np.zeros((0, n_channels, len(config.bands)), dtype=np.float32)
-    steps = x[:, : n_steps * n_step].reshape(n_channels, n_steps, n_step).transpose(1, 0, 2)  # (W, C, n)
-    usable = np.array([usable_channels(step) for step in steps]).reshape(n_steps, n_channels)
-    filled = torch.from_numpy(np.where(usable[:, :, None], steps, 0.0))
-    de = differential_entropy(filled, sfreq, config).numpy()  # (W, C, n_bands)
-    return np.where(usable[:, :, None], de, np.nan).astype(np.float32)
+# -- Files that MNE reads ----------------------------------------------------------------------------------
 
 
 def raw_file_trials(
@@ -145,7 +115,6 @@ def raw_file_trials(
     *,
     montage: str | None = None,
     trial_s: float | None = None,
-    subject: str = "",
     config: FeatureConfig | None = None,
     ch_names: Sequence[str] = SEED_CH_NAMES,
 ) -> list[Trial]:
@@ -161,8 +130,6 @@ def raw_file_trials(
         As ``--montage``: names for channels that the file does not name by the 10-20 system.
     trial_s : float, optional
         Length of a trial from its onset; without it the annotation's own duration.
-    subject : str
-        The file's name without it.
     config : FeatureConfig, optional
         Of the entropy, one step a second.
     ch_names : sequence of str
@@ -179,79 +146,42 @@ def raw_file_trials(
         If MNE cannot read the file, no channel has a 10-20 name, the montage does not fit, no annotation
         fits, or a trial lasts less than a step.
     """
-    raw = _opened(path)
-    annotations = sorted(
-        zip(raw.annotations.onset, raw.annotations.duration, raw.annotations.description, strict=True)
-    )
-    texts = [str(text) for _, _, text in annotations]
+    file = _RawFile(path, montage, ch_names, config)
+    notes, sfreq = file.raw.annotations, file.sfreq
+    annotations = sorted(zip(notes.onset, notes.duration, map(str, notes.description), strict=True))
     if events is None:
-        events = {text: text for text in sorted(set(texts))}
-    chosen = [entry for entry in annotations if str(entry[2]) in events]
+        events = {text: text for text in sorted({text for _, _, text in annotations})}
+    chosen = [entry for entry in annotations if entry[2] in events]
     if not chosen:
-        raise no_trials(events, texts, str(path))
-    adapter = _adapter(raw, montage, ch_names, path)
-    sfreq, label_names = float(raw.info["sfreq"]), class_names(events)
+        raise _no_trials(events, [text for _, _, text in annotations], path)
     spans = [(float(o), float(o) + (float(d) if trial_s is None else trial_s)) for o, d, _ in chosen]
+    names = class_names(events)
     trials = []
-    for number, (begin, end) in enumerate(end_to_end(spans, str(path)), start=1):
+    for number, (begin, end) in enumerate(end_to_end(spans, path), start=1):
         text = chosen[number - 1][2]
-        start = round((begin - raw.first_time) * sfreq)
-        stop = min(start + round((end - begin) * sfreq), raw.n_times)
+        start = round((begin - file.raw.first_time) * sfreq)
+        stop = min(start + round((end - begin) * sfreq), file.raw.n_times)
         if stop - start < STEP_S * sfreq:
             found_s = max(0, stop - start) / sfreq
-            raise InputError(
-                f"trial {number} ({text}) holds {found_s:.2f} s, expected at least {STEP_S:g} s",
-                where=str(path),
-                remedy="give the length of a trial, or fewer events",
-            )
-        x = _microvolts(raw, adapter, max(start, 0), stop)
-        eeg = entropy_steps(x, sfreq, config or FeatureConfig())
-        trials.append(
-            Trial("raw", subject or path.stem, 1, number, label_names.index(events[str(text)]), label_names,
-                  STEP_S, eeg, None, adapter.spec.ch_names, "raw", str(path))
-        )  # fmt: skip
+            what = f"trial {number} ({text}) holds {found_s:.2f} s, expected at least {STEP_S:g} s"
+            remedy = "give the length of a trial, or fewer events"
+            raise _unusable(what, path, remedy, ErrorCode.DATA, trial=number)
+        label = names.index(events[text])
+        trials.append(file.trial(number, label, names, file.entropy(max(start, 0), stop)))
     return trials
 
 
 def raw_file_sequence(
-    path: Path,
-    montage: str | None = None,
-    *,
-    subject: str = "",
-    config: FeatureConfig | None = None,
-    ch_names: Sequence[str] = SEED_CH_NAMES,
+    path: Path, montage: str | None = None, *, config: FeatureConfig | None = None
 ) -> Trial:
     """Return a whole file as one unlabelled sequence of steps, for pre-training.
 
-    Parameters
-    ----------
-    path : Path
-    montage : str, optional
-    subject : str
-    config : FeatureConfig, optional
-    ch_names : sequence of str
-        All as in `raw_file_trials`.
-
-    Returns
-    -------
-    Trial
-        From the first sample to the last, whatever the annotations say; its label is -1.
-
-    Raises
-    ------
-    InputError
-        If MNE cannot read the file, no channel has a 10-20 name, or the montage does not fit.
+    As `raw_file_trials`, but needs no annotations; ``label`` is -1 and ``label_names`` is empty.
     """
-    raw = _opened(path)
-    adapter = _adapter(raw, montage, ch_names, path)
-    sfreq, config = float(raw.info["sfreq"]), config or FeatureConfig()
-    block = round(60 * sfreq)  # a minute at a time: a recording of a day needs no more memory
-    parts = [
-        entropy_steps(_microvolts(raw, adapter, at, min(at + block, raw.n_times)), sfreq, config)
-        for at in range(0, raw.n_times, block)
-    ]
-    return Trial("raw", subject or path.stem, 1, 1, -1, (), STEP_S, np.concatenate(parts), None,
-                 adapter.spec.ch_names, "raw", str(path))  # fmt: skip
+    file = _RawFile(path, montage, SEED_CH_NAMES, config)
+    n_times, block = file.raw.n_times, round(_BLOCK_S * file.sfreq)
+    parts = [file.entropy(at, min(at + block, n_times)) for at in range(0, n_times, block)]
+    return file.trial(1, -1, (), np.concatenate(parts))
 
 
 def data_files(path: Path) -> list[Path]:
@@ -274,41 +204,48 @@ def _opened(path: Path) -> Any:
     from mne.io import read_raw
 
     if not path.is_file() and not path.is_dir():
-        raise InputError("expected an EEG file, found none", where=str(path))
+        raise _unusable("expected an EEG file, found none", path, "")
     try:
         return read_raw(path, verbose="error")
     except Exception as error:  # a damaged file makes MNE raise whatever its bytes happen to say
-        found = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise InputError(
-            f"expected an EEG file that MNE reads, found: {found}",
-            where=str(path),
-            remedy="give an EDF, BDF, BrainVision, FIF, GDF or CNT file",
-        ) from error
+        remedy = "give an EDF, BDF, BrainVision, FIF, GDF or CNT file"
+        what = f"expected an EEG file that MNE reads, found: {first_line(error)}"
+        raise _unusable(what, path, remedy) from error
 
 
-def _adapter(raw: Any, montage: str | None, wanted: Sequence[str], path: Path) -> EegAdapter:
-    """Return what picks, names and scales the channels, as it does those of a stream."""
-    channels = tuple(
-        ChannelInfo(label, "" if kind == "misc" else kind, "V")  # MNE's misc: a unit it does not know
-        for label, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True)
-    )
-    header = StreamHeader(path.name, "EEG", "", "", "", float(raw.info["sfreq"]), len(channels), "double64",
-                          channels)  # fmt: skip
-    options = AdapterOptions(load_montage(montage) if montage else None, ch_names=tuple(wanted))
-    return EegAdapter(header, "eeg", options)
+class _RawFile:
+    """An EEG file, and the adapter that picks, names and scales its channels as it does those of a stream."""
+
+    def __init__(
+        self, path: Path, montage: str | None, wanted: Sequence[str], config: FeatureConfig | None
+    ) -> None:
+        self.raw = _opened(path)
+        self.sfreq = float(self.raw.info["sfreq"])
+        channels = tuple(
+            ChannelInfo(label, "" if kind == "misc" else kind, "V")  # MNE's misc: a unit it does not know
+            for label, kind in zip(self.raw.ch_names, self.raw.get_channel_types(), strict=True)
+        )
+        header = StreamHeader(path.name, "EEG", "", "", "", self.sfreq, len(channels), "double64", channels)
+        options = AdapterOptions(load_montage(montage) if montage else None, ch_names=tuple(wanted))
+        self._adapter = EegAdapter(header, "eeg", options)
+        self._path, self._config = path, config or FeatureConfig()
+
+    def entropy(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the entropy (W, C, n_bands) of the steps of these samples."""
+        try:
+            x = self.raw.get_data(start=start, stop=stop)
+        except Exception as error:  # as in opening: whatever the bytes happen to say
+            what = f"the samples cannot be read: {first_line(error)}"
+            raise _unusable(what, self._path, "is the file complete? copy it again") from error
+        return entropy_steps(self._adapter.convert(x.T).T, self.sfreq, self._config)
+
+    def trial(self, number: int, label: int, names: tuple[str, ...], eeg: NDArray[np.float32]) -> Trial:
+        """Return a trial of the file."""
+        return Trial("raw", self._path.stem, 1, number, label, names, STEP_S,
+                     eeg, None, self._adapter.spec.ch_names, "raw", str(self._path))  # fmt: skip
 
 
-def _microvolts(raw: Any, adapter: EegAdapter, start: int, stop: int) -> NDArray[np.float64]:
-    """Return (C, n_times) of the adapter's channels."""
-    try:
-        x = raw.get_data(start=start, stop=stop)
-    except Exception as error:  # as in opening: whatever the bytes happen to say
-        raise InputError(
-            f"the samples cannot be read: {str(error).splitlines()[0][:100] if str(error) else error!r}",
-            where=str(raw.filenames[0]),
-            remedy="is the file complete? copy it again",
-        ) from error
-    return adapter.convert(x.T).T
+# -- XDF ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -326,8 +263,6 @@ def xdf_trials(
     events: Mapping[str, str],
     *,
     trial_s: float | None = None,
-    subject: str = "",
-    streams: str | None = None,
     features: FeatureConfig | None = None,
     windows: WindowConfig | None = None,
     ch_names: Sequence[str] = SEED_CH_NAMES,
@@ -344,10 +279,6 @@ def xdf_trials(
         Class by marker text.
     trial_s : float, optional
         Length of a trial in seconds from its marker; without it a trial lasts until the next marker.
-    subject : str
-        The file's name without it.
-    streams : str, optional
-        As ``--streams``.
     features, windows : FeatureConfig and WindowConfig, optional
         As in the checkpoint that the trials are for.
     ch_names : sequence of str
@@ -364,54 +295,29 @@ def xdf_trials(
     InputError
         If the file or a stream cannot be used, no marker fits, or no trial holds a step.
     """
-    features, windows = features or FeatureConfig(), windows or WindowConfig()
-    index = scan_xdf(path)
-    options = AdapterOptions(load_montage(montage) if montage else None, ch_names=tuple(ch_names))
-    make_intake = intake_maker(options, windows.max_gap_s)
-    spans = marked_spans(path, events, trial_s=trial_s, streams=streams, index=index, make_intake=make_intake)
-    steps = _Steps(path, index, streams, make_intake, features, windows)
-    label_names = class_names(events)
+    steps = _Steps(path, montage, ch_names, features, windows)
+    names = class_names(events)
     trials = []
-    for number, span in enumerate(spans, start=1):
-        eeg, eye = steps.inside(span)
-        if len(eeg) == 0:
-            raise InputError(
-                f"trial {number} lasts {span.end - span.begin:.2f} s, too short for a step of "
-                f"{windows.eeg_step_s:g} s",
-                where=str(path),
-                remedy="give the length of a trial",
-            )
-        label = label_names.index(events[span.event])
-        trials.append(
-            Trial("xdf", subject or path.stem, 1, number, label, label_names, windows.eeg_shift_s,
-                  eeg, eye, steps.ch_names, "raw", str(path))
-        )  # fmt: skip
+    for number, span in enumerate(steps.marked_spans(events, trial_s), start=1):
+        trial = steps.trial(span, number, names.index(events[span.event]), names)
+        if trial.n_steps == 0:
+            length_s, step_s = span.end - span.begin, steps.windows.eeg_step_s
+            what = f"trial {number} lasts {length_s:.2f} s, too short for a step of {step_s:g} s"
+            raise _unusable(what, path, "give the length of a trial", ErrorCode.DATA, trial=number)
+        trials.append(trial)
     steps.close()
     return trials
 
 
-def xdf_sequence(
-    path: Path,
-    montage: str | None = None,
-    *,
-    subject: str = "",
-    streams: str | None = None,
-    features: FeatureConfig | None = None,
-    windows: WindowConfig | None = None,
-    ch_names: Sequence[str] = SEED_CH_NAMES,
-) -> Trial:
+def xdf_sequence(path: Path, montage: str | None = None, *, features: FeatureConfig | None = None) -> Trial:
     """Return a whole recording as one unlabelled sequence of steps, for pre-training.
 
     As `xdf_trials`, but needs no markers; ``label`` is -1 and ``label_names`` is empty.
     """
-    features, windows = features or FeatureConfig(), windows or WindowConfig()
-    options = AdapterOptions(load_montage(montage) if montage else None, ch_names=tuple(ch_names))
-    make_intake = intake_maker(options, windows.max_gap_s)
-    steps = _Steps(path, scan_xdf(path), streams, make_intake, features, windows)
-    eeg, eye = steps.inside(Span(steps.source.first_time, steps.source.last_time))
+    steps = _Steps(path, montage, SEED_CH_NAMES, features, None)
+    trial = steps.trial(Span(steps.source.first_time, steps.source.last_time), 1, -1, ())
     steps.close()
-    return Trial("xdf", subject or path.stem, 1, 1, -1, (), windows.eeg_shift_s,
-                 eeg, eye, steps.ch_names, "raw", str(path))  # fmt: skip
+    return trial
 
 
 def marked_spans(
@@ -421,50 +327,55 @@ def marked_spans(
     trial_s: float | None = None,
     streams: str | None = None,
     index: XdfIndex | None = None,
-    make_intake: MakeIntake | None = None,
 ) -> list[Span]:
     """Return the stretches that begin with a marker of ``events``, in the order of the markers.
 
     Parameters
     ----------
-    path, events, trial_s, streams
+    path, events, trial_s
         As in `xdf_trials`.
+    streams : str, optional
+        As ``--streams``.
     index : XdfIndex, optional
         The file's, where the caller has scanned it already.
-    make_intake : callable, optional
-        Builds a stream's way in.
 
     Raises
     ------
     InputError
         If the file or its markers cannot be used, or none fits.
     """
-    index = index or scan_xdf(path)
-    markers = _markers(path, index, streams, make_intake or intake_maker())
+    markers = _markers(path, index or scan_xdf(path), streams)
     spans = _spans(markers, events, trial_s)
     if not spans:
-        raise no_trials(events, [text for _, text in markers], str(path))
-    alone = end_to_end([(span.begin, span.end) for span in spans], str(path))
+        raise _no_trials(events, [text for _, text in markers], path)
+    alone = end_to_end([(span.begin, span.end) for span in spans], path)
     return [replace(span, end=end) for span, (_, end) in zip(spans, alone, strict=True)]
 
 
-def _markers(
-    path: Path, index: XdfIndex, streams: str | None, make_intake: MakeIntake
-) -> list[tuple[float, str]]:
+def _markers(path: Path, index: XdfIndex, streams: str | None) -> list[tuple[float, str]]:
     """Return (time, text) of all markers of the file, by time."""
-    headers = {stream_id: stream.header for stream_id, stream in index.streams.items()}
-    kinds = select_streams(headers, streams, (Kind.MARKERS,)).kinds
+    kinds = select_streams(_headers(index), streams, (Kind.MARKERS,)).kinds
     if not kinds:
-        raise InputError(
-            "expected a stream of markers, found none",
-            where=str(path),
-            remedy=f"see: affectscope inspect {path.name}",
-        )
-    source = XdfSource(path, kinds, make_intake, index=index)
+        raise _lacks_stream("a stream of markers", path, "markers")
+    source = XdfSource(path, kinds, intake_maker(), index=index)
     chunks = [item for item in source.read(math.inf) if isinstance(item, Chunk)]
     source.close()
     found = [pair for chunk in chunks for pair in zip(chunk.times.tolist(), chunk.data, strict=True)]
     return sorted(found, key=lambda pair: pair[0])  # stable: markers of one moment keep their order
+
+
+def _headers(index: XdfIndex) -> dict[int, StreamHeader]:
+    return {stream_id: stream.header for stream_id, stream in index.streams.items()}
+
+
+def _lacks_stream(what: str, path: Path, kind: str) -> InputError:
+    return InputError(
+        f"expected {what}, found none",
+        where=str(path),
+        remedy=f"see: affectscope inspect {path.name}",
+        code=ErrorCode.NO_STREAM,
+        kind=kind,
+    )
 
 
 def _spans(
@@ -489,43 +400,47 @@ class _Steps:
     def __init__(
         self,
         path: Path,
-        index: XdfIndex,
-        streams: str | None,
-        make_intake: MakeIntake,
-        features: FeatureConfig,
-        windows: WindowConfig,
+        montage: str | None,
+        ch_names: Sequence[str],
+        features: FeatureConfig | None,
+        windows: WindowConfig | None,
     ) -> None:
-        headers = {stream_id: stream.header for stream_id, stream in index.streams.items()}
-        kinds = select_streams(headers, streams, (Kind.EEG, Kind.GAZE)).kinds
-        self.source = XdfSource(path, kinds, make_intake, index=index)
+        self.windows = windows or WindowConfig()
+        self._path, self._index = path, scan_xdf(path)
+        options = AdapterOptions(load_montage(montage) if montage else None, ch_names=tuple(ch_names))
+        kinds = select_streams(_headers(self._index), None, (Kind.EEG, Kind.GAZE)).kinds
+        self.source = XdfSource(path, kinds, intake_maker(options, self.windows.max_gap_s), index=self._index)
+        features = features or FeatureConfig()
         self._features = StepFeatures(features, torch.device("cpu"))
-        self._windows = windows
         self._n_bands, self._n_eye = len(features.bands), features.eye_features
-        self._pump = Pump(self.source, windows)
+        self._pump = Pump(self.source, self.windows)
         self._pump.acquire(-math.inf)  # opens the streams
         eeg = self._pump.aligner.spec("eeg")
         if eeg is None:
-            raise InputError(
-                "expected a stream of EEG with samples, found none",
-                where=str(path),
-                remedy=f"see: affectscope inspect {path.name}",
-            )
-        self.ch_names = eeg.ch_names
+            raise _lacks_stream("a stream of EEG with samples", path, "eeg")
+        self._ch_names = eeg.ch_names
 
     def close(self) -> None:
         """Close the file."""
         self.source.close()
 
-    def inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return (W, C, n_bands) entropy and (W, E) eye features of the steps wholly inside a span.
+    def marked_spans(self, events: Mapping[str, str], trial_s: float | None) -> list[Span]:
+        """Return `marked_spans` of the file."""
+        return marked_spans(self._path, events, trial_s=trial_s, index=self._index)
 
-        Spans have to come in the order of time.
-        """
-        config = self._windows
+    def trial(self, span: Span, number: int, label: int, names: tuple[str, ...]) -> Trial:
+        """Return the steps wholly inside a span; spans have to come in the order of time."""
+        eeg, eye = self._inside(span)
+        return Trial("xdf", self._path.stem, 1, number, label, names, self.windows.eeg_shift_s,
+                     eeg, eye, self._ch_names, "raw", str(self._path))  # fmt: skip
+
+    def _inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return (W, C, n_bands) entropy and (W, E) eye features of the steps wholly inside a span."""
+        config = self.windows
         first = math.ceil((span.begin + config.eeg_step_s) / config.hop_s - 1e-9)
         last = math.floor(span.end / config.hop_s + 1e-9)
         indices = range(first, last + 1, round(config.eeg_shift_s / config.hop_s))
-        eeg = np.full((len(indices), len(self.ch_names), self._n_bands), np.nan, dtype=np.float32)
+        eeg = np.full((len(indices), len(self._ch_names), self._n_bands), np.nan, dtype=np.float32)
         eye = np.full((len(indices), self._n_eye), np.nan, dtype=np.float32)
         for row, index in enumerate(indices):
             t_end = index * config.hop_s

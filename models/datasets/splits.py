@@ -12,8 +12,9 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from acquisition.errors import InputError
-from models.datasets.trials import FETCH_ANEW
+from acquisition.errors import ErrorCode, InputError
+from models.datasets.files import FETCH_ANEW
+from models.datasets.seed import SEED_SETS
 
 
 class OfTrial(Protocol):
@@ -35,10 +36,6 @@ class OfTrial(Protocol):
 
 T = TypeVar("T", bound=OfTrial)
 
-#: Training trials of a session, of how many: the papers' protocols.
-SEED_IV_TRAIN, SEED_IV_TRIALS = 16, 24
-SEED_V_TRAIN, SEED_V_TRIALS = 9, 15
-_SEED_SHARE = {"seed-iv": (SEED_IV_TRAIN, SEED_IV_TRIALS), "seed-v": (SEED_V_TRAIN, SEED_V_TRIALS)}
 #: Share of a class's trials that trains in EAV: 56 of 80 segments of 5 s are 14 of 20 trials of 20 s.
 EAV_TRAIN_SHARE = 0.7
 
@@ -66,20 +63,10 @@ class Coverage:
 def coverage(trials: Sequence[OfTrial]) -> Coverage:
     """Count the trials of each class (EAV's clips of one trial count once)."""
     if not trials:
-        raise InputError("no trials to count", where="split")
+        raise InputError("no trials to count", where="split", code=ErrorCode.DATA)
     names = trials[0].label_names
     labels = {(t.subject, t.session, t.trial): t.label for t in trials}
     return Coverage(tuple(list(labels.values()).count(i) for i in range(len(names))), names)
-
-
-def seed_iv_split(trials: Sequence[T]) -> tuple[list[T], list[T]]:
-    """Return the first 16 trials of each session and the last 8, as published."""
-    return split_at(trials, SEED_IV_TRAIN)
-
-
-def seed_v_split(trials: Sequence[T]) -> tuple[list[T], list[T]]:
-    """Return the first 9 trials of each session and the last 6, as published."""
-    return split_at(trials, SEED_V_TRAIN)
 
 
 def eav_split(trials: Sequence[T]) -> tuple[list[T], list[T]]:
@@ -90,13 +77,10 @@ def eav_split(trials: Sequence[T]) -> tuple[list[T], list[T]]:
     """
     train: list[T] = []
     test: list[T] = []
-    for group in _sessions(trials).values():
-        for label in sorted({t.label for t in group}):
-            of_class = [t for t in group if t.label == label]
-            numbers = sorted({t.trial for t in of_class})
-            kept = set(numbers[: round(EAV_TRAIN_SHARE * len(numbers))])
-            train += [t for t in of_class if t.trial in kept]
-            test += [t for t in of_class if t.trial not in kept]
+    for of_class, numbers in _classes(trials):
+        first, later = _parted(of_class, numbers[: round(EAV_TRAIN_SHARE * len(numbers))])
+        train += first
+        test += later
     return _checked(_in_order(train), _in_order(test), trials)
 
 
@@ -118,34 +102,25 @@ def published_split(trials: Sequence[T], *, shortened: bool = True) -> tuple[lis
     dataset = trials[0].dataset if trials else ""
     if dataset == "eav":
         return eav_split(trials)
-    if dataset not in _SEED_SHARE:
-        raise InputError(
-            f"no published split for {dataset or 'no trials'}", where="split", remedy="cross-validate instead"
-        )
-    n_train, n_all = _SEED_SHARE[dataset]
+    if dataset not in SEED_SETS:
+        what = f"no published split for {dataset or 'no trials'}"
+        raise InputError(what, where="split", remedy="cross-validate instead", code=ErrorCode.DATA)
+    n_train, n_all = SEED_SETS[dataset].n_train, SEED_SETS[dataset].n_trials
     if not shortened:
         _check_complete(trials, n_all)
     n_here = max(t.trial for t in trials)
-    return split_at(trials, n_train if n_here >= n_all else round(n_here * n_train / n_all))
+    if n_here < n_all:
+        n_train = round(n_here * n_train / n_all)
+    train, test = [t for t in trials if t.trial <= n_train], [t for t in trials if t.trial > n_train]
+    return _checked(train, test, trials)
 
 
 def _check_complete(trials: Sequence[T], n_all: int) -> None:
-    for (subject, session), group in _sessions(trials).items():
+    for group in _sessions(trials).values():
         found = {t.trial for t in group}
         if lacking := sorted(set(range(1, n_all + 1)) - found):
-            raise InputError(
-                f"expected {n_all} trials, found {len(found)} (no {', '.join(map(str, lacking))}): the "
-                "published split cannot be made of them",
-                where=f"{group[0].dataset}, subject {subject}, session {session}",
-                remedy=FETCH_ANEW,
-            )
-
-
-def split_at(trials: Sequence[T], n_train: int) -> tuple[list[T], list[T]]:
-    """Return the trials numbered up to ``n_train`` in each session, and the later ones."""
-    train = [t for t in trials if t.trial <= n_train]
-    test = [t for t in trials if t.trial > n_train]
-    return _checked(train, test, trials)
+            what = f"expected {n_all} trials, found {len(found)} (no {', '.join(map(str, lacking))})"
+            raise _unfit(f"{what}: the published split cannot be made of them", group[0], FETCH_ANEW)
 
 
 def first_trials(trials: Sequence[T], k: int, *, at_most: bool = False) -> list[T]:
@@ -160,7 +135,8 @@ def first_trials(trials: Sequence[T], k: int, *, at_most: bool = False) -> list[
     for group in _sessions(trials).values():
         numbers = sorted({t.trial for t in group})
         if len(numbers) < k and not at_most:
-            raise _too_few(group[0], k, len(numbers), "trials")
+            what = f"expected at least {k} trials, found {len(numbers)}"
+            raise _unfit(what, group[0], f"choose at most {len(numbers)}")
         chosen += [t for t in group if t.trial in set(numbers[:k])]
     return chosen
 
@@ -170,7 +146,7 @@ def trials_per_class(
 ) -> list[T]:
     """Return ``k`` trials of each class of each session: the first ones, or drawn with ``seed``.
 
-    A class that a session lacks altogether is left out; `coverage` tells it.
+    A class that a session lacks altogether gives none; see `coverage`.
 
     Raises
     ------
@@ -178,24 +154,16 @@ def trials_per_class(
         If a class has trials, but fewer than ``k``; with ``at_most`` they are all taken.
     """
     chosen: list[T] = []
-    for (subject, session), group in _sessions(trials).items():
-        for label in sorted({t.label for t in group}):
-            numbers = sorted({t.trial for t in group if t.label == label})
-            if len(numbers) < k and not at_most:
-                name = group[0].label_names[label]
-                raise _too_few(group[0], k, len(numbers), f"trials of class {name}")
-            if seed is not None:
-                keys = [seed, *subject.encode(), session, label]
-                numbers = np.random.default_rng(keys).permutation(numbers).tolist()
-            taken = set(numbers[:k])
-            chosen += [t for t in group if t.trial in taken]
+    for of_class, numbers in _classes(trials):
+        one = of_class[0]
+        if len(numbers) < k and not at_most:
+            what = f"expected at least {k} trials of class {one.label_names[one.label]}, found {len(numbers)}"
+            raise _unfit(what, one, f"choose at most {len(numbers)}")
+        if seed is not None:
+            keys = [seed, *one.subject.encode(), one.session, one.label]
+            numbers = np.random.default_rng(keys).permutation(numbers).tolist()
+        chosen += _parted(of_class, numbers[:k])[0]
     return _in_order(chosen)
-
-
-def leave_one_trial_out(trials: Sequence[T]) -> Iterator[tuple[list[T], list[T]]]:
-    """Yield (all other trials, one trial), every trial once."""
-    for key in sorted({_key(t) for t in trials}):
-        yield [t for t in trials if _key(t) != key], [t for t in trials if _key(t) == key]
 
 
 def cross_validation(
@@ -217,6 +185,7 @@ def cross_validation(
             f"expected two trials of each of two classes, found {coverage(trials).words()}",
             where="cross-validation",
             remedy="give more trials",
+            code=ErrorCode.DATA,
         )
     n_folds = min(n_folds, max(len(keys) for keys in by_class.values()))
     rng, dealt = np.random.default_rng(seed), 0
@@ -238,15 +207,13 @@ def held_out(trials: Sequence[T], share: float = 0.2, seed: int = 0) -> tuple[li
     """
     kept: list[T] = []
     out: list[T] = []
-    for (subject, session), group in _sessions(trials).items():
-        for label in sorted({t.label for t in group}):
-            numbers = sorted({t.trial for t in group if t.label == label})
-            n_out = min(len(numbers) - 1, max(1, round(share * len(numbers))))
-            keys = [seed, *subject.encode(), session, label, 1]
-            drawn = set(np.random.default_rng(keys).permutation(numbers)[:n_out].tolist())
-            of_class = [t for t in group if t.label == label]
-            kept += [t for t in of_class if t.trial not in drawn]
-            out += [t for t in of_class if t.trial in drawn]
+    for of_class, numbers in _classes(trials):
+        one = of_class[0]
+        n_out = min(len(numbers) - 1, max(1, round(share * len(numbers))))
+        keys = [seed, *one.subject.encode(), one.session, one.label, 1]
+        drawn, others = _parted(of_class, np.random.default_rng(keys).permutation(numbers)[:n_out].tolist())
+        kept += others
+        out += drawn
     return _in_order(kept), _in_order(out)
 
 
@@ -265,19 +232,38 @@ def _sessions(trials: Sequence[T]) -> dict[tuple[str, int], list[T]]:
     return groups
 
 
+def _classes(trials: Sequence[T]) -> Iterator[tuple[list[T], list[int]]]:
+    """Yield the trials of each class of each session, and their numbers."""
+    for group in _sessions(trials).values():
+        for label in sorted({t.label for t in group}):
+            of_class = [t for t in group if t.label == label]
+            yield of_class, sorted({t.trial for t in of_class})
+
+
+def _parted(trials: Sequence[T], numbers: Sequence[int]) -> tuple[list[T], list[T]]:
+    """Return the trials of these numbers, and the others."""
+    chosen = set(numbers)
+    return [t for t in trials if t.trial in chosen], [t for t in trials if t.trial not in chosen]
+
+
 def _checked(train: list[T], test: list[T], trials: Sequence[T]) -> tuple[list[T], list[T]]:
     if not train or not test:
         raise InputError(
             f"expected training and test trials, found {len(train)} and {len(test)} of {len(trials)}",
             where="split",
             remedy="is the data set complete?",
+            code=ErrorCode.DATA,
         )
     return train, test
 
 
-def _too_few(trial: OfTrial, k: int, found: int, what: str) -> InputError:
+def _unfit(what: str, trial: OfTrial, remedy: str) -> InputError:
+    where = f"{trial.dataset}, subject {trial.subject}, session {trial.session}"
     return InputError(
-        f"expected at least {k} {what}, found {found}",
-        where=f"{trial.dataset}, subject {trial.subject}, session {trial.session}",
-        remedy=f"choose at most {found}",
+        what,
+        where=where,
+        remedy=remedy,
+        code=ErrorCode.DATA,
+        subject=trial.subject,
+        session=trial.session,
     )

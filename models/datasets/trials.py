@@ -1,7 +1,8 @@
-"""Kinds of labelled data, by the name they have on the command line and in `Trial.dataset`."""
+"""What every data set becomes: labelled trials, and the windows cut from them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,21 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 
-#: Data sets, each with a published split into training and test trials.
+#: Data sets by their name on the command line and in `Trial.dataset`; each has a published split into
+#: training and test trials.
 PUBLISHED = ("seed-iv", "seed-v", "eav")
-#: Files of one person; they have no split and are cross-validated.
+#: Files of one subject; they have no split and are cross-validated.
 RECORDINGS = ("xdf", "raw")
 
-
-#: What to do about a broken file of a published set.
-FETCH_ANEW = "get the file anew from its publisher, or leave the subject out"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One stimulus of one person in one session, as a sequence of feature steps.
+    """One stimulus of one subject in one session, as a sequence of feature steps.
 
     A trial is the unit of every split: windows of one trial never stand on both sides.
     """
@@ -85,6 +85,14 @@ def exclude(excluded: list[Excluded] | None, subject: str, error: InputError) ->
     excluded.append(Excluded(subject, str(error)))
 
 
+def note(excluded: list[Excluded] | None, subject: str, why: str) -> None:
+    """Say that a part of a subject is not used, though the rest is."""
+    if excluded is None:
+        _log.warning("%s", why)
+    else:
+        excluded.append(Excluded(subject, why))
+
+
 def label_names_of(trials: Sequence[Trial]) -> tuple[str, ...]:
     """Return the class names that all trials share.
 
@@ -94,13 +102,19 @@ def label_names_of(trials: Sequence[Trial]) -> tuple[str, ...]:
         If there are no trials or they name their classes differently.
     """
     if not trials:
-        raise InputError("no trials to work on", where="data set", remedy="see what was left out, and why")
+        raise InputError(
+            "no trials to work on",
+            where="data set",
+            remedy="see which were excluded, and why",
+            code=ErrorCode.DATA,
+        )
     names = {trial.label_names for trial in trials}
     if len(names) > 1:
         raise InputError(
             f"expected one list of classes, found {' and '.join('/'.join(n) for n in sorted(names))}",
             where=", ".join(sorted({trial.dataset for trial in trials})),
             remedy="train on one data set at a time",
+            code=ErrorCode.DATA,
         )
     return trials[0].label_names
 
@@ -114,10 +128,10 @@ def steps_that_fit(trials: Sequence[Trial], most: int = 10) -> int:
         If there are no trials, or one holds no step at all.
     """
     if not trials:
-        raise InputError("no trials to cut windows from", where="windows")
+        raise InputError("no trials to cut windows from", where="windows", code=ErrorCode.DATA)
     shortest = min(trials, key=lambda trial: trial.n_steps)
     if shortest.n_steps == 0:
-        raise InputError("the trial holds no whole step", where=_place(shortest), remedy="leave it out")
+        raise _unfit("the trial holds no whole step", shortest, "exclude it")
     return min(most, shortest.n_steps)
 
 
@@ -148,7 +162,7 @@ def cut_windows(
         If there are no trials, they differ in shape, or one is shorter than a window.
     """
     if not trials:
-        raise InputError("no trials to cut windows from", where="windows")
+        raise InputError("no trials to cut windows from", where="windows", code=ErrorCode.DATA)
     _check_alike(trials)
     ends = [_end_steps(trial, n_steps, stride, max_per_trial) for trial in trials]
     counts = [len(of_trial) for of_trial in ends]
@@ -176,11 +190,8 @@ def cut_windows(
 def _end_steps(trial: Trial, n_steps: int, stride: int, most: int | None) -> NDArray[np.int64]:
     """Return the last step of each window of a trial, (n,)."""
     if trial.n_steps < n_steps:
-        raise InputError(
-            f"expected at least {n_steps} steps of {trial.step_s:g} s, found {trial.n_steps}",
-            where=_place(trial),
-            remedy=f"use windows of at most {trial.n_steps} steps, or leave the trial out",
-        )
+        what = f"expected at least {n_steps} steps of {trial.step_s:g} s, found {trial.n_steps}"
+        raise _unfit(what, trial, f"use windows of at most {trial.n_steps} steps, or exclude the trial")
     ends = np.arange(n_steps - 1, trial.n_steps, stride)
     if most is not None and len(ends) > most:
         ends = ends[np.linspace(0, len(ends) - 1, most).round().astype(int)]
@@ -200,11 +211,8 @@ def _check_alike(trials: Sequence[Trial]) -> None:
     first = trials[0]
     for trial in trials[1:]:
         if _form(trial) != _form(first):
-            raise InputError(
-                f"expected {_words(first)} as in {first.source}, found {_words(trial)}",
-                where=_place(trial),
-                remedy="cut windows from trials of one data set and one kind of features",
-            )
+            what = f"expected {_words(first)} as in {first.source}, found {_words(trial)}"
+            raise _unfit(what, trial, "cut windows from trials of one data set and one kind of features")
 
 
 def _form(trial: Trial) -> tuple[Any, ...]:
@@ -218,5 +226,6 @@ def _words(trial: Trial) -> str:
     return f"{eeg}, {eye}, {trial.origin} features every {trial.step_s:g} s"
 
 
-def _place(trial: Trial) -> str:
-    return f"{trial.source}, trial {trial.trial}"
+def _unfit(what: str, trial: Trial, remedy: str) -> InputError:
+    where = f"{trial.source}, trial {trial.trial}"
+    return InputError(what, where=where, remedy=remedy, code=ErrorCode.DATA, trial=trial.trial)

@@ -19,9 +19,9 @@ import torch
 
 from acquisition.errors import InputError
 from models.checkpoint import load_checkpoint
+from models.datasets.make.generator import load_oracle
 from models.datasets.make.options import MakeOptions
-from models.datasets.make.person import load_oracle
-from models.datasets.make.seed_iv import make_seed_iv
+from models.datasets.make.seed import make_seed_iv
 from models.datasets.trials import Excluded
 from models.papers.reproduce import Job, jobs_of, run_job
 from models.papers.settings import TEN_TRIALS, Setting

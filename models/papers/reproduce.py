@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from acquisition.errors import InputError
 from models.checkpoint import load_checkpoint
+from models.datasets.make.generator import Oracle, load_oracle
 from models.datasets.make.options import is_generated
-from models.datasets.make.person import Oracle, load_oracle
 from models.datasets.splits import coverage, published_split
 from models.datasets.trials import Excluded, Trial, WindowSet, cut_windows, steps_that_fit
 from models.papers.baselines import BASELINES

@@ -15,7 +15,6 @@ from acquisition.header import is_simulated
 from acquisition.montage import SEED_CH_NAMES, load_montage
 from acquisition.xdf.scan import scan_xdf
 from models.config import ModelConfig
-from models.datasets import eav, seed_iv, seed_v
 from models.datasets.eav import load_eav
 from models.datasets.make.options import is_generated
 from models.datasets.recordings import (
@@ -25,20 +24,11 @@ from models.datasets.recordings import (
     xdf_sequence,
     xdf_trials,
 )
-from models.datasets.seed_iv import load_seed_iv
-from models.datasets.seed_v import load_seed_v
+from models.datasets.seed import SEED_SETS, load_seed
 from models.datasets.splits import coverage, first_trials, published_split, trials_per_class
 from models.datasets.trials import PUBLISHED, Excluded, Trial
 from models.features.config import FeatureConfig
 from models.training.corpus import Cached, Entry, cached, files_identity
-
-#: Folders whose files are read, by data set and kind of features.
-_FOLDERS = {
-    ("seed-iv", "raw"): (seed_iv.RAW,),
-    ("seed-iv", "published"): (seed_iv.SMOOTH, seed_iv.EYE),
-    ("seed-v", "raw"): (seed_v.RAW,),
-    ("seed-v", "published"): (seed_v.EEG, seed_v.EYE),
-}
 
 
 @dataclass(frozen=True)
@@ -84,7 +74,7 @@ class Source:
         elif self.kind == "eav":
             inside = [p for p in self.path.glob("*/EEG/*") if p.is_file()]
         else:
-            folders = [self.path / name for name in _FOLDERS[self.kind, features]]
+            folders = [self.path / name for name in SEED_SETS[self.kind].folders(features)]
             inside = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
         files = files_identity(inside, self.path if self.path.is_dir() else self.path.parent)
         names = None if self.montage is None else vars(load_montage(self.montage))
@@ -92,12 +82,10 @@ class Source:
 
     def read(self, features: str, config: FeatureConfig, excluded: list[Excluded]) -> Iterable[Trial]:
         """Yield the trials, or the whole recording as one; what cannot be read is noted."""
-        if self.kind == "seed-iv":
-            return seed_iv.load_seed_iv(self.path, features, config=config, excluded=excluded)
-        if self.kind == "seed-v":
-            return seed_v.load_seed_v(self.path, features, config=config, excluded=excluded)
+        if self.kind in SEED_SETS:
+            return load_seed(SEED_SETS[self.kind], self.path, features, config=config, excluded=excluded)
         if self.kind == "eav":
-            return eav.load_eav(self.path, config=config, excluded=excluded)
+            return load_eav(self.path, config=config, excluded=excluded)
         try:
             if self.kind == "xdf":
                 whole = xdf_sequence(self.path, self.montage, features=config)
@@ -176,7 +164,7 @@ def kind_of_features(sources: Sequence[Source], wanted: str | None) -> str:
         )
     if wanted not in (None, "raw", "published"):
         raise InputError(f"expected raw or published, found {wanted}", where="--features")
-    raw_only = [source for source in sources if (source.kind, "published") not in _FOLDERS]
+    raw_only = [source for source in sources if source.kind not in SEED_SETS]
     if wanted == "published" and raw_only:
         raise InputError(
             f"{raw_only[0].kind} has no published features, and the two kinds cannot be mixed",
@@ -186,7 +174,7 @@ def kind_of_features(sources: Sequence[Source], wanted: str | None) -> str:
     if wanted is not None:
         return wanted
     folders = [source for source in sources if source not in raw_only]
-    has_raw = all((s.path / _FOLDERS[s.kind, "raw"][0]).is_dir() for s in folders)
+    has_raw = all((s.path / SEED_SETS[s.kind].raw).is_dir() for s in folders)
     return "raw" if raw_only or has_raw else "published"
 
 
@@ -370,10 +358,10 @@ class LabelledSource:
             If the folder or file cannot be used.
         """
         features = None if config is None else config.features
-        if self.kind == "seed-iv":
-            found = load_seed_iv(self.path, self.features, subjects, config=features, excluded=excluded)
-        elif self.kind == "seed-v":
-            found = load_seed_v(self.path, self.features, subjects, config=features, excluded=excluded)
+        if self.kind in SEED_SETS:
+            found = load_seed(
+                SEED_SETS[self.kind], self.path, self.features, subjects, config=features, excluded=excluded
+            )
         elif self.kind == "eav":
             found = load_eav(self.path, subjects, config=features, excluded=excluded)
         else:

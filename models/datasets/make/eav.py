@@ -16,8 +16,8 @@ from acquisition.simulator.subject import SimulatedSubject, effect_size, substre
 from acquisition.simulator.voice import SFREQ as VOICE_SFREQ
 from acquisition.simulator.voice import voice_blocks
 from models.datasets.eav import CH_NAMES, LABELS, SFREQ, TASKS, VIDEO_FPS
+from models.datasets.make.generator import GeneratedSubject, signal, structure
 from models.datasets.make.options import MakeOptions, OnDone, each_subject, new_folder, write_notice
-from models.datasets.make.person import MadeUpPerson, signal, structure
 
 #: The simulator knows five emotions, two of them others than EAV's: they stand in.
 EMOTION_OF = {
@@ -35,7 +35,7 @@ _DRAWN_FPS = 5.0  # each drawn picture is shown six times
 
 
 def make_eav(options: MakeOptions, on_done: OnDone = lambda n_done: None) -> None:
-    """Write EEG, video and audio of made-up subjects.
+    """Write EEG, video and audio of generated subjects.
 
     Raises
     ------
@@ -86,12 +86,12 @@ def _write_subject(options: MakeOptions, subject: int) -> None:
 
 
 def _write_eeg(options: MakeOptions, subject: int, classes: list[int], n_seconds: int, folder: Path) -> None:
-    person = MadeUpPerson(options.seed, subject, structure(CH_NAMES), options.difficulty)
+    model = GeneratedSubject(options.seed, subject, structure(CH_NAMES), options.difficulty)
     rng = substream(options.seed, "eav files", subject)
     seg = np.empty((round(n_seconds * SFREQ), len(CH_NAMES), len(classes)))
     label = np.zeros((len(LABELS) * len(TASKS), len(classes)))
     for at, number in enumerate(classes):
-        de = person.eeg_trial(1, at + 1, EMOTION_OF[LABELS[number]], n_seconds)
+        de = model.eeg_trial(1, at + 1, EMOTION_OF[LABELS[number]], n_seconds)
         seg[:, :, at] = signal(de.reshape(n_seconds, len(CH_NAMES), -1), CH_NAMES, SFREQ, rng).T
         label[len(TASKS) * number + at % len(TASKS), at] = 1
     name = "seg1" if subject % 2 else "seg"
@@ -105,7 +105,7 @@ def _stem(at: int, number: int) -> str:
 
 
 def _living(simulated: SimulatedSubject, classes: list[int], n_seconds: int) -> Behaviour:
-    """Return the person living through these classes, one after the other."""
+    """Return the subject living through these classes, one after the other."""
     timeline = FollowedTimeline()
     for at, number in enumerate(classes):
         timeline.begin(EMOTION_OF[LABELS[number]], float(at * n_seconds))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.process import process_pool
 
 _MARK = "GENERATED DATA."
@@ -32,13 +32,13 @@ def new_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise InputError(
-                "expected an empty folder, found files", where=str(folder), remedy="name another"
-            )
+            raise _not_writable("expected an empty folder, found files", folder)
     except OSError as error:
-        raise InputError(
-            f"the folder cannot be written: {error.strerror}", where=str(folder), remedy="name another"
-        ) from error
+        raise _not_writable(f"the folder cannot be written: {error.strerror}", folder) from error
+
+
+def _not_writable(what: str, folder: Path) -> InputError:
+    return InputError(what, where=str(folder), remedy="name another", code=ErrorCode.FILE)
 
 
 def write_notice(folder: Path, data_set: str, command: str, details: str) -> None:
@@ -99,25 +99,21 @@ class MakeOptions:
         return " ".join([*words, "--raw"] if self.raw else words)
 
 
-def each_subject(
-    write: Callable[[MakeOptions, int], None], options: MakeOptions, on_done: OnDone
-) -> Sequence[int]:
-    """Write every subject in processes of their own.
+def each_subject(write: Callable[[MakeOptions, int], None], options: MakeOptions, on_done: OnDone) -> None:
+    """Write every subject, in processes of their own.
 
     The folder says from the start that it is generated: one that stays half-written passes for no real set.
     """
-    write_notice(
-        options.folder, "a data set", "...", "UNFINISHED: delete this folder and generate it anew.\n"
-    )
+    unfinished = "UNFINISHED: delete this folder and generate it again.\n"
+    write_notice(options.folder, "a data set", "...", unfinished)
     numbers = range(1, options.subjects + 1)
     if options.jobs == 1 or options.subjects == 1:
         for n_done, subject in enumerate(numbers, start=1):
             write(options, subject)
             on_done(n_done)
-        return numbers
+        return
     with process_pool(min(options.jobs, options.subjects)) as pool:
         futures = [pool.submit(write, options, subject) for subject in numbers]
         for n_done, future in enumerate(as_completed(futures), start=1):
             future.result()
             on_done(n_done)
-    return numbers

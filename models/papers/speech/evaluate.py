@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.datasets.emodb import EMOTIONS, Utterance
 from models.papers.speech.committee import (
     COPY_SETS,
@@ -154,13 +154,18 @@ def _folds(utterances: Sequence[Utterance], test_utterances: Sequence[Utterance]
             raise InputError(
                 f"expected other speakers to test on, found {', '.join(both)} in both folders",
                 where="--test",
-                remedy="leave --test out: each speaker is then left out in turn",
+                remedy="leave --test out: each speaker is then tested in turn",
+                code=ErrorCode.SUBJECT,
             )
         stop = len(utterances) + len(test_utterances)
         folds = [(np.arange(len(utterances)), np.arange(len(utterances), stop))]
     if len(names) < 3:
         raise InputError(
-            f"expected at least 3 speakers, found {len(names)}", where="EMO-DB", remedy="add recordings"
+            f"expected at least 3 speakers, found {len(names)}",
+            where="EMO-DB",
+            remedy="add recordings",
+            code=ErrorCode.DATA,
+            n_speakers=len(names),
         )
     for train, _ in folds:
         missing = sorted(set(range(_N)) - set(label[train].tolist()))
@@ -170,6 +175,8 @@ def _folds(utterances: Sequence[Utterance], test_utterances: Sequence[Utterance]
                 f"found no {EMOTIONS[missing[0]]}",
                 where="EMO-DB",
                 remedy="add recordings",
+                code=ErrorCode.DATA,
+                missing=EMOTIONS[missing[0]],
             )
     return folds
 

@@ -8,8 +8,7 @@ import pytest
 
 from models.datasets.make.eav import make_eav
 from models.datasets.make.options import MakeOptions
-from models.datasets.make.seed_iv import make_seed_iv
-from models.datasets.make.seed_v import make_seed_v
+from models.datasets.make.seed import make_seed_iv, make_seed_v
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refused import refused
 from scipy.io import loadmat, savemat
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode
 from models.datasets.eav import CH_NAMES, LABELS, load_eav, load_eav_clips
 from models.datasets.make.eav import make_eav
 from models.datasets.make.options import MakeOptions
@@ -71,8 +72,7 @@ def test_listening_has_no_audio_and_says_so(eav_folder: Path):
     excluded = []
     clip = next(load_eav_clips(eav_folder, [1], tasks=["listening"], excluded=excluded))
     assert (clip.audio, excluded) == (None, [])
-    with pytest.raises(InputError, match="trial 1 has no audio"):
-        clip.sound()
+    assert refused(clip.sound).code is ErrorCode.FILE
 
 
 def test_broken_media_are_noted_and_the_eeg_is_used(folder: Path):
@@ -89,12 +89,9 @@ def test_broken_media_are_noted_and_the_eeg_is_used(folder: Path):
     assert len(clips) == 40
     assert [c.video is None for c in clips[:8:2]] == [True, True, True, False]
     assert clips[6].audio is None
-    words = " ".join(entry.why for entry in excluded)
-    assert "that cannot be read; not used" in words
-    assert "trial 4: expected a mp4 file, found none" in words
-    assert f"expected {named.lower()} as the EEG's label says" in words
-    assert "expected a wav file" in words
-    assert len(excluded) == 4
+    for name, entry in zip((videos[0].name, "trial 4", "006_Trial", audio.name), excluded, strict=True):
+        assert name in entry.why
+    assert excluded[1].why == f"{folder / 'subject1'}, trial 4: expected a mp4 file, found none"
 
 
 def test_broken_eeg_leaves_the_subject_out_and_the_other_goes_on(folder: Path):
@@ -103,7 +100,7 @@ def test_broken_eeg_leaves_the_subject_out_and_the_other_goes_on(folder: Path):
     excluded = []
     assert {t.subject for t in load_eav(folder, excluded=excluded)} == {"2"}
     assert [entry.subject for entry in excluded] == ["1"]
-    assert "expected a whole MATLAB file" in excluded[0].why
+    assert str(path) in excluded[0].why
 
 
 def test_wrong_shapes_and_labels_are_named(folder: Path):
@@ -111,17 +108,16 @@ def test_wrong_shapes_and_labels_are_named(folder: Path):
     label = folder / "subject1" / "EEG" / "subject1_eeg_label.mat"
     one_hot = loadmat(label)["label"]
     savemat(label, {"label": one_hot * (np.arange(20) != 4)})
-    with pytest.raises(InputError, match="trial 5: expected one label of ten, found 0"):
-        next(load_eav(folder))
+    error = refused(lambda: next(load_eav(folder)))
+    assert (error.code, error.where) == (ErrorCode.FILE, str(label))
     savemat(label, {"label": one_hot[:, :19]})
-    with pytest.raises(InputError, match=r"label: expected shape \(10, 20\), found \(10, 19\)"):
-        next(load_eav(folder))
+    error = refused(lambda: next(load_eav(folder)))
+    assert (error.where, error.what) == (str(label), "label: expected shape (10, 20), found (10, 19)")
     savemat(eeg, {"seg": np.zeros((5000, 29, 20))})
-    with pytest.raises(InputError, match=r"expected shape \(any, 30, any\), found \(5000, 29, 20\)"):
-        next(load_eav(folder))
+    assert refused(lambda: next(load_eav(folder))).where == str(eeg)
     label.unlink()
-    with pytest.raises(InputError, match=r"expected EEG/subject1_eeg_label.mat, found none"):
-        next(load_eav(folder))
+    error = refused(lambda: next(load_eav(folder)))
+    assert (error.code, error.where) == (ErrorCode.FILE, str(folder / "subject1"))
 
 
 def test_flat_channels_are_masked_and_noted(folder: Path):
@@ -134,14 +130,12 @@ def test_flat_channels_are_masked_and_noted(folder: Path):
     trial = next(load_eav(folder, excluded=excluded))
     assert np.isnan(trial.eeg[:, 4]).all()
     assert np.isnan(trial.eeg[:, 6]).any(axis=1).tolist() == [True] + [False] * 9
-    assert "masked: FZ" in excluded[0].why
+    assert excluded[0].why.endswith(" FZ")
 
 
 def test_a_folder_without_subjects_is_refused(tmp_path: Path):
-    with pytest.raises(InputError, match=r"expected folders subject1, subject2, \.\.\., found none"):
-        next(load_eav(tmp_path))
+    assert refused(lambda: next(load_eav(tmp_path))).code is ErrorCode.FILE
 
 
 def test_trials_come_in_tens(tmp_path: Path):
-    with pytest.raises(InputError, match="--trials: expected a multiple of 10, found 25"):
-        make_eav(MakeOptions(tmp_path / "e", trials=25))
+    assert refused(lambda: make_eav(MakeOptions(tmp_path / "e", trials=25))).where == "--trials"

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refused import refused
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode
+from models.datasets.make.generator import load_oracle
 from models.datasets.make.options import MakeOptions
-from models.datasets.make.person import load_oracle
-from models.datasets.make.seed_iv import make_seed_iv
-from models.datasets.seed_iv import load_seed_iv
-from models.datasets.splits import published_split, seed_iv_split
+from models.datasets.make.seed import make_seed_iv, make_seed_v
+from models.datasets.seed import SEED_IV, load_seed
+from models.datasets.splits import published_split
 from models.datasets.trials import Trial, WindowSet, cut_windows
 
 
@@ -21,7 +22,7 @@ from models.datasets.trials import Trial, WindowSet, cut_windows
 def default_set(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Trial]]:
     folder = tmp_path_factory.mktemp("default") / "set"
     make_seed_iv(MakeOptions(folder, subjects=4, seed=0, trial_s=60, jobs=1))
-    return folder, list(load_seed_iv(folder))
+    return folder, list(load_seed(SEED_IV, folder))
 
 
 def flat(windows: WindowSet) -> np.ndarray:
@@ -43,7 +44,7 @@ def test_lda_names_about_half_of_the_windows_and_the_oracle_more(default_set):
     oracle = load_oracle(folder)
     linear, best, best_of_both = [], [], []
     for session in of_sessions(trials):
-        train, test = (cut_windows(part, 10) for part in seed_iv_split(session))
+        train, test = (cut_windows(part, 10) for part in published_split(session))
         linear.append(lda(train, test))
         subject, number = session[0].subject, session[0].session
         scores = oracle.scores(subject, number, test.eeg)
@@ -100,7 +101,7 @@ def test_the_oracles_covariance_is_that_of_the_files(tmp_path: Path):
     make_seed_iv(MakeOptions(tmp_path / "s", subjects=6, seed=1, trial_s=80, jobs=1))
     oracle = load_oracle(tmp_path / "s")
     deviations = []
-    for trial in load_seed_iv(tmp_path / "s", eye=False):
+    for trial in load_seed(SEED_IV, tmp_path / "s", eye=False):
         mean = oracle.eeg_mean[int(trial.subject) - 1, trial.session - 1, trial.label]
         deviations.append(trial.eeg[5:15].mean(axis=0).ravel() - mean)
     deviations = np.array(deviations)  # (432, 310): ten steps from the middle of each trial
@@ -116,7 +117,7 @@ def test_the_oracles_covariance_is_that_of_the_files(tmp_path: Path):
 def test_the_same_seed_makes_the_same_data_and_another_another(tmp_path: Path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         make_seed_iv(MakeOptions(tmp_path / name, subjects=1, seed=seed, trials=6, trial_s=16, jobs=1))
-    a, b, c = (next(load_seed_iv(tmp_path / name)).eeg for name in "abc")
+    a, b, c = (next(load_seed(SEED_IV, tmp_path / name)).eeg for name in "abc")
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
 
@@ -128,17 +129,17 @@ def test_without_any_effect_the_oracle_is_at_chance(tmp_path: Path):
 
 
 def test_options_the_layout_cannot_hold_are_refused(tmp_path: Path):
-    for wrong, message in (({"trials": 25}, "--trials: expected 6 to 24"), ({"trial_s": 4}, "--trial-s")):
-        with pytest.raises(InputError, match=message):
-            make_seed_iv(MakeOptions(tmp_path / "s", **wrong))
+    for wrong, option in (({"trials": 25}, "--trials"), ({"trial_s": 4}, "--trial-s")):
+        error = refused(lambda wrong=wrong: make_seed_iv(MakeOptions(tmp_path / "s", **wrong)))
+        assert (error.code, error.where) == (ErrorCode.OPTION, option)
+    assert refused(lambda: make_seed_v(MakeOptions(tmp_path / "s", raw=True))).where == "--raw"
+    assert not (tmp_path / "s").exists()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
-    with pytest.raises(InputError, match="expected an empty folder, found files"):
-        make_seed_iv(MakeOptions(tmp_path / "full"))
+    assert refused(lambda: make_seed_iv(MakeOptions(tmp_path / "full"))).code is ErrorCode.FILE
 
 
 def test_a_broken_oracle_is_named_and_a_real_set_has_none(tmp_path: Path):
     assert load_oracle(tmp_path) is None
     (tmp_path / "GENERATED_oracle.npz").write_bytes(b"PK")
-    with pytest.raises(InputError, match="expected the generator's statistics, found a broken file"):
-        load_oracle(tmp_path)
+    assert refused(lambda: load_oracle(tmp_path)).code is ErrorCode.FILE

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refused import refused
 from scipy.io import loadmat, savemat, whosmat
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode
 from acquisition.montage import SEED_CH_NAMES
-from models.datasets import seed_iv, seed_v
-from models.datasets.seed_iv import load_seed_iv
-from models.datasets.seed_v import CLIP_TIMES_S, load_seed_v, trials_of_recording
-from models.features.config import FeatureConfig
+from models.datasets.files import read_arrays
+from models.datasets.seed import CLIP_TIMES_S, SEED_IV, SEED_V, SeedSet, load_seed
 
 
 def copied(folder: Path, tmp_path: Path) -> Path:
@@ -43,9 +42,9 @@ def test_seed_iv_folder_has_the_published_keys_in_no_order(seed_iv_folder: Path)
 
 
 def test_seed_iv_trials_are_counted_as_numbers(seed_iv_folder: Path):
-    trials = list(load_seed_iv(seed_iv_folder, subjects=[1]))
+    trials = list(load_seed(SEED_IV, seed_iv_folder, subjects=[1]))
     assert [(t.session, t.trial) for t in trials] == [(s, k) for s in (1, 2, 3) for k in range(1, 25)]
-    assert tuple(t.label for t in trials[:24]) == seed_iv.TRIAL_LABELS[1]
+    assert tuple(t.label for t in trials[:24]) == SEED_IV.trial_labels[1]
     first = trials[9]
     content = loadmat(session_file(seed_iv_folder, "eeg_feature_smooth"))
     np.testing.assert_allclose(first.eeg, content["de_LDS10"].transpose(1, 0, 2), rtol=1e-6)
@@ -58,7 +57,7 @@ def test_seed_iv_trials_are_counted_as_numbers(seed_iv_folder: Path):
 
 
 def test_eye_rows_of_the_whole_clip_are_constant(seed_iv_folder: Path):
-    trial = next(load_seed_iv(seed_iv_folder))
+    trial = next(load_seed(SEED_IV, seed_iv_folder))
     varies = np.ptp(trial.eye, axis=0) > 0  # an SD would have the rounding of its mean
     assert not varies[22:31].any()
     assert varies[:22].all()
@@ -69,8 +68,8 @@ def test_raw_seed_iv_gives_entropy_every_second_near_the_published(raw_seed_iv_f
     names = {name for name, _, _ in whosmat(path)}
     assert all(re.fullmatch(r"[a-z]+_eeg\d+", name) for name in names)
     assert {shape for _, shape, _ in whosmat(path)} == {(62, 3200)}
-    raw = list(load_seed_iv(raw_seed_iv_folder, "raw"))
-    published = list(load_seed_iv(raw_seed_iv_folder))
+    raw = list(load_seed(SEED_IV, raw_seed_iv_folder, "raw"))
+    published = list(load_seed(SEED_IV, raw_seed_iv_folder))
     assert (raw[0].eeg.shape, raw[0].eye, raw[0].step_s, raw[0].origin) == ((16, 62, 5), None, 1.0, "raw")
     assert [(t.session, t.trial, t.label) for t in raw] == [(t.session, t.trial, t.label) for t in published]
     assert all(np.isfinite(trial.eeg).all() for trial in raw)
@@ -79,9 +78,9 @@ def test_raw_seed_iv_gives_entropy_every_second_near_the_published(raw_seed_iv_f
 
 
 def test_seed_v_entries_become_sessions_and_trials(seed_v_folder: Path):
-    trials = list(load_seed_v(seed_v_folder, subjects=["2"]))
+    trials = list(load_seed(SEED_V, seed_v_folder, subjects=["2"]))
     assert [(t.session, t.trial) for t in trials] == [(s, k) for s in (1, 2, 3) for k in range(1, 16)]
-    assert tuple(t.label for t in trials[15:30]) == seed_v.TRIAL_LABELS[2]
+    assert tuple(t.label for t in trials[15:30]) == SEED_V.trial_labels[2]
     with np.load(seed_v_folder / "EEG_DE_features" / "2_123.npz") as archive:
         data = pickle.loads(archive["data"].tobytes())
     np.testing.assert_allclose(trials[17].eeg[:, 3, 2], data[17][:, 3 * 5 + 2], rtol=1e-6)
@@ -89,12 +88,13 @@ def test_seed_v_entries_become_sessions_and_trials(seed_v_folder: Path):
 
 
 def test_a_wrong_folder_says_what_it_should_hold(tmp_path: Path, seed_v_folder: Path):
-    with pytest.raises(InputError, match=r"expected eeg_feature_smooth/1.*found EEG_DE_features.*unpacked"):
-        next(load_seed_iv(seed_v_folder))
-    with pytest.raises(InputError, match="expected the SEED-V folder, found none"):
-        next(load_seed_v(tmp_path / "nowhere"))
-    with pytest.raises(InputError, match=r"expected subject 7, found 1, 2"):
-        next(load_seed_v(seed_v_folder, subjects=[7]))
+    error = refused(lambda: next(load_seed(SEED_IV, seed_v_folder)))
+    assert (error.code, error.where) == (ErrorCode.FILE, str(seed_v_folder))
+    assert "eeg_feature_smooth/1" in error.what
+    assert "EEG_DE_features" in error.what
+    assert refused(lambda: next(load_seed(SEED_V, tmp_path / "nowhere"))).code is ErrorCode.FILE
+    error = refused(lambda: next(load_seed(SEED_V, seed_v_folder, subjects=[7])))
+    assert (error.code, error.facts) == (ErrorCode.SUBJECT, {"subject": "7"})
 
 
 def test_a_truncated_file_leaves_its_session_out_and_the_others_go_on(seed_iv_folder: Path, tmp_path: Path):
@@ -103,14 +103,14 @@ def test_a_truncated_file_leaves_its_session_out_and_the_others_go_on(seed_iv_fo
     path.write_bytes(path.read_bytes()[:100_000])
     session_file(folder, "eye_feature_smooth", subject=2, session=3).unlink()
     excluded = []
-    trials = list(load_seed_iv(folder, excluded=excluded))
+    trials = list(load_seed(SEED_IV, folder, excluded=excluded))
     assert {(t.subject, t.session) for t in trials} == {("1", 1), ("1", 3), ("2", 1), ("2", 2)}
     assert [entry.subject for entry in excluded] == ["1", "2"]
     assert path.name in excluded[0].why
-    assert "expected this file, found none" in excluded[1].why
+    assert "eye_feature_smooth" in excluded[1].why
     assert all("\n" not in entry.why for entry in excluded)
-    with pytest.raises(InputError, match=re.escape(path.name)):
-        list(load_seed_iv(folder))
+    error = refused(lambda: list(load_seed(SEED_IV, folder)))
+    assert (error.code, error.where) == (ErrorCode.FILE, str(path))
 
 
 @pytest.mark.parametrize("n_bytes", [0, 40, 200, 5000])
@@ -118,8 +118,9 @@ def test_a_file_cut_anywhere_is_one_line(seed_iv_folder: Path, tmp_path: Path, n
     folder = copied(seed_iv_folder, tmp_path)
     path = session_file(folder, "eye_feature_smooth")
     path.write_bytes(path.read_bytes()[:n_bytes])
-    with pytest.raises(InputError, match=re.escape(str(path))):
-        next(load_seed_iv(folder))
+    error = refused(lambda: next(load_seed(SEED_IV, folder)))
+    assert (error.code, error.where) == (ErrorCode.FILE, str(path))
+    assert "\n" not in str(error)
 
 
 def changed(path: Path, **arrays) -> None:
@@ -131,15 +132,14 @@ def test_wrong_shapes_and_missing_trials_are_named(seed_iv_folder: Path, tmp_pat
     folder = copied(seed_iv_folder, tmp_path)
     path = session_file(folder, "eeg_feature_smooth")
     changed(path, de_LDS3=np.zeros((61, 10, 5)))
-    with pytest.raises(InputError, match=r"de_LDS3: expected shape \(62, any, 5\), found \(61, 10, 5\)"):
-        next(load_seed_iv(folder))
+    error = refused(lambda: next(load_seed(SEED_IV, folder)))
+    assert error.what == "de_LDS3: expected shape (62, any, 5), found (61, 10, 5)"
     changed(path, de_LDS3="words")
-    with pytest.raises(InputError, match="de_LDS3: expected numbers"):
-        next(load_seed_iv(folder))
+    assert refused(lambda: next(load_seed(SEED_IV, folder))).what.startswith("de_LDS3: ")
     content = {k: v for k, v in loadmat(path).items() if not k.startswith("__") and k != "de_LDS3"}
     savemat(path, content)
-    with pytest.raises(InputError, match="expected trials 1 to 24, found 1, 2, 4"):
-        next(load_seed_iv(folder))
+    error = refused(lambda: next(load_seed(SEED_IV, folder)))
+    assert (error.code, error.where) == (ErrorCode.FILE, str(path))
 
 
 def test_constant_and_nan_channels_are_masked_and_noted(seed_iv_folder: Path, tmp_path: Path):
@@ -150,13 +150,13 @@ def test_constant_and_nan_channels_are_masked_and_noted(seed_iv_folder: Path, tm
     eeg[SEED_CH_NAMES.index("T7")] = np.nan
     changed(path, de_LDS1=eeg)
     excluded = []
-    trial = next(load_seed_iv(folder, excluded=excluded))
+    trial = next(load_seed(SEED_IV, folder, excluded=excluded))
     masked = {SEED_CH_NAMES[c] for c in np.flatnonzero(np.isnan(trial.eeg).all(axis=(0, 2)))}
     assert masked == {"CZ", "T7"}
-    assert "de_LDS1: channels constant or not a number are masked: T7, CZ" in excluded[0].why
+    assert excluded[0].why == f"{path}, de_LDS1: channels constant or not a number are masked: T7, CZ"
     changed(path, de_LDS1=np.full((62, 10, 5), 1.0))
-    with pytest.raises(InputError, match="expected 62 channels that vary, found none"):
-        next(load_seed_iv(folder))
+    error = refused(lambda: next(load_seed(SEED_IV, folder)))
+    assert (error.code, error.where) == (ErrorCode.FILE, f"{path}, de_LDS1")
 
 
 def test_values_that_are_not_finite_are_masked_and_noted(seed_iv_folder: Path, tmp_path: Path):
@@ -169,13 +169,13 @@ def test_values_that_are_not_finite_are_masked_and_noted(seed_iv_folder: Path, t
     changed(eeg_path, de_LDS1=eeg)
     changed(eye_path, eye_1=eye)
     excluded = []
-    trial = next(load_seed_iv(folder, excluded=excluded))
+    trial = next(load_seed(SEED_IV, folder, excluded=excluded))
     assert not np.isinf(trial.eeg).any()
     assert np.isnan(trial.eeg).all(axis=2).sum() == np.isnan(trial.eeg).any(axis=2).sum() == 2
     assert {tuple(at) for at in np.argwhere(np.isnan(trial.eye))} == {(0, 4), (1, 4), (7, 6)}
     assert trial.eye.dtype == np.float32
-    assert "de_LDS1: 2 of 10 steps are masked, not finite in channels T7, CZ" in excluded[0].why
-    assert "3 of 240 steps are masked, not finite in eye features 5, 7" in excluded[1].why
+    assert excluded[0].why.endswith("de_LDS1: 2 of 10 steps are masked, not finite in channels T7, CZ")
+    assert excluded[1].why.endswith("session 1: 3 of 240 steps are masked, not finite in eye features 5, 7")
 
 
 def test_eye_features_that_never_change_in_a_session_are_masked_and_noted(
@@ -188,13 +188,11 @@ def test_eye_features_that_never_change_in_a_session_are_masked_and_noted(
         rows[3], rows[8] = 0.0, np.nan
     changed(path, **content)
     excluded = []
-    trials = list(load_seed_iv(folder, subjects=[1], excluded=excluded))
+    trials = list(load_seed(SEED_IV, folder, subjects=[1], excluded=excluded))
     first = [trial for trial in trials if trial.session == 1]
     assert all(set(np.flatnonzero(np.isnan(t.eye).all(axis=0))) == {3, 8} for t in first)
     assert all(np.isfinite(trial.eye).all() for trial in trials if trial.session > 1)
-    assert [entry.why.partition(": ")[2] for entry in excluded] == [
-        "eye features constant or not a number are masked: 4, 9"
-    ]
+    assert [entry.why.rpartition(": ")[2] for entry in excluded] == ["4, 9"]
 
 
 def test_seed_v_masks_eye_features_by_session(seed_v_folder: Path, tmp_path: Path):
@@ -207,21 +205,22 @@ def test_seed_v_masks_eye_features_by_session(seed_v_folder: Path, tmp_path: Pat
     data[3][1, 1] = np.inf
     with_pickles(path, data, label)
     excluded = []
-    trials = list(load_seed_v(folder, subjects=[1], excluded=excluded))
+    trials = list(load_seed(SEED_V, folder, subjects=[1], excluded=excluded))
     assert {t.session for t in trials if np.isnan(t.eye[:, 0]).any()} == {2}
     assert np.isnan(trials[3].eye[1, 1])
     assert not any(np.isinf(trial.eye).any() for trial in trials)
-    assert "session 1: 1 of 150 steps are masked, not finite in eye features 2" in excluded[0].why
-    assert "session 2: eye features constant or not a number are masked: 1" in excluded[1].why
+    assert [f"session {n}" in entry.why for n, entry in enumerate(excluded, start=1)] == [True, True]
+    assert [entry.why[-1] for entry in excluded] == ["2", "1"]
 
 
-@pytest.mark.parametrize(("load", "data_set"), [(load_seed_iv, "SEED-IV"), (load_seed_v, "SEED-V")])
+@pytest.mark.parametrize("data_set", [SEED_IV, SEED_V])
 def test_features_that_a_folder_lacks_are_refused_with_those_it_has(
-    seed_iv_folder: Path, seed_v_folder: Path, load, data_set: str
+    seed_iv_folder: Path, seed_v_folder: Path, data_set: SeedSet
 ):
-    folder = seed_iv_folder if data_set == "SEED-IV" else seed_v_folder
-    with pytest.raises(InputError, match="choose --features published, which it holds, or give the folder"):
-        next(load(folder, "raw"))
+    folder = seed_iv_folder if data_set is SEED_IV else seed_v_folder
+    error = refused(lambda: next(load_seed(data_set, folder, "raw")))
+    assert error.code is ErrorCode.FILE
+    assert error.remedy.startswith("choose --features published, which it holds")
 
 
 class Bomb:
@@ -243,16 +242,14 @@ def test_a_pickle_with_anything_but_arrays_is_refused_unrun(
     folder = copied(seed_v_folder, tmp_path)
     with_pickles(folder / "EEG_DE_features" / "1_123.npz", content, {0: np.zeros(3)})
     excluded = []
-    trials = list(load_seed_v(folder, excluded=excluded))
+    trials = list(load_seed(SEED_V, folder, excluded=excluded))
     assert {t.subject for t in trials} == {"2"}
-    assert "expected a pickled dictionary of number arrays and nothing else" in excluded[0].why
+    assert [entry.subject for entry in excluded] == ["1"]
     assert not Path("pwned").exists()
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_pickles_of_every_protocol_are_read(protocol: int):
-    from models.datasets.files import read_arrays
-
     wanted = {0: np.arange(6.0).reshape(2, 3), 7: np.asfortranarray(np.arange(6, dtype="i4").reshape(3, 2))}
     found = read_arrays(pickle.dumps(wanted, protocol=protocol), "file")
     assert found.keys() == wanted.keys()
@@ -267,15 +264,14 @@ def test_labels_out_of_range_or_changing_within_a_trial_are_named(seed_v_folder:
     with np.load(path) as archive:
         data = pickle.loads(archive["data"].tobytes())
     labels = {entry: np.full(len(rows), 4) for entry, rows in data.items()}
-    with_pickles(path, data, labels | {2: np.full(10, 9)})
-    with pytest.raises(InputError, match="label 2: expected a label from 0 to 4, found 9"):
-        next(load_seed_v(folder))
-    with_pickles(path, data, labels | {2: np.arange(10) % 2})
-    with pytest.raises(InputError, match="label 2: expected one label for the whole trial, found 0, 1"):
-        next(load_seed_v(folder))
-    with_pickles(path, data | {1: np.zeros((10, 309))}, labels)
-    with pytest.raises(InputError, match=r"entry 1: expected shape \(any, 310\), found \(10, 309\)"):
-        next(load_seed_v(folder))
+    for wrong_data, wrong_labels, where in (
+        (data, labels | {2: np.full(10, 9)}, "label 2"),
+        (data, labels | {2: np.arange(10) % 2}, "label 2"),
+        (data | {1: np.zeros((10, 309))}, labels, "entry 1"),
+    ):
+        with_pickles(path, wrong_data, wrong_labels)
+        error = refused(lambda: next(load_seed(SEED_V, folder)))
+        assert (error.code, error.where) == (ErrorCode.FILE, f"{path}, {where}")
 
 
 def test_a_truncated_npz_is_one_line(seed_v_folder: Path, tmp_path: Path):
@@ -283,11 +279,13 @@ def test_a_truncated_npz_is_one_line(seed_v_folder: Path, tmp_path: Path):
     path = folder / "Eye_movement_features" / "1_123.npz"
     for n_bytes in (0, 100, 20_000):
         path.write_bytes(path.read_bytes()[:n_bytes])
-        with pytest.raises(InputError, match=r"Eye_movement_features.*expected a whole .npz file"):
-            next(load_seed_v(folder))
+        error = refused(lambda: next(load_seed(SEED_V, folder)))
+        assert (error.code, error.where) == (ErrorCode.FILE, str(path))
 
 
-def test_a_recording_of_seed_v_loses_its_eye_channels_and_is_cut_at_the_clips():
+def test_a_recording_of_seed_v_loses_its_eye_channels_and_is_cut_at_the_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     import mne
 
     sfreq = 125.0
@@ -298,16 +296,25 @@ def test_a_recording_of_seed_v_loses_its_eye_channels_and_is_cut_at_the_clips():
     noise = rng.standard_normal((4, n_times), dtype=np.float32)
     data = 1e-5 * noise[np.arange(len(names)) % 4]
     data[names.index("CZ")] *= 3
-    raw = mne.io.RawArray(data, mne.create_info(names, sfreq, "eeg"), verbose="error")
-    trials = trials_of_recording(raw, "1_1_20180804.cnt", "1", 1, FeatureConfig())
-    assert len(trials) == 15
+    info = mne.create_info(names, sfreq, "eeg")
+    whole, short, lacking = (
+        mne.io.RawArray(data[:, :n], info, verbose="error") for n in (n_times, 100_000, 1000)
+    )
+    lacking.drop_channels(["CZ"])
+    path = tmp_path / "EEG_raw" / "1_1_20180804.cnt"
+    path.parent.mkdir()
+    path.touch()
+    recordings = [whole, short, lacking]
+    monkeypatch.setattr(mne.io, "read_raw_cnt", lambda *_, **__: recordings.pop(0))
+    excluded = []
+    trials = list(load_seed(SEED_V, tmp_path, "raw", excluded=excluded))
+    assert len(excluded) == 2  # sessions 2 and 3 are not there
+    assert [t.trial for t in trials] == list(range(1, 16))
     assert trials[0].ch_names == SEED_CH_NAMES
     assert [t.n_steps for t in trials[:3]] == [72, 96, 237]
     assert [t.label for t in trials[:5]] == [4, 1, 3, 2, 0]
     louder = trials[4].eeg.mean(axis=(0, 2))
     assert SEED_CH_NAMES[int(louder.argmax())] == "CZ"
-    short = raw.copy().crop(0, 1000)
-    with pytest.raises(InputError, match="expected at least 3359 s, found 1000 s"):
-        trials_of_recording(short, "f.cnt", "1", 1, FeatureConfig())
-    with pytest.raises(InputError, match="found no CZ"):
-        trials_of_recording(raw.drop_channels(["CZ"]), "f.cnt", "1", 1, FeatureConfig())
+    for _ in range(2):  # cut short, then without CZ
+        error = refused(lambda: next(load_seed(SEED_V, tmp_path, "raw")))
+        assert (error.code, error.where) == (ErrorCode.FILE, str(path))

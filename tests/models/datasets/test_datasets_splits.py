@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from refused import refused
 
-from acquisition.errors import InputError
-from models.datasets.make.person import Oracle
+from acquisition.errors import ErrorCode
+from models.datasets.make.generator import Oracle
 from models.datasets.splits import (
     coverage,
+    cross_validation,
     eav_split,
     first_trials,
     held_out,
-    leave_one_trial_out,
     published_split,
-    seed_iv_split,
-    seed_v_split,
     trials_per_class,
 )
 from models.datasets.trials import Trial
@@ -37,7 +35,7 @@ def numbers(trials) -> list[int]:
 
 
 def test_seed_iv_trains_on_sixteen_and_its_first_session_never_tests_sad():
-    train, test = seed_iv_split(trials_of(SESSION_1))
+    train, test = published_split(trials_of(SESSION_1))
     assert numbers(train) == list(range(1, 17))
     assert numbers(test) == list(range(17, 25))
     assert coverage(test).missing == ("sad",)
@@ -45,7 +43,8 @@ def test_seed_iv_trains_on_sixteen_and_its_first_session_never_tests_sad():
 
 
 def test_seed_v_trains_on_nine():
-    train, test = seed_v_split(trials_of([4, 1, 3, 2, 0] * 3, names=("a", "b", "c", "d", "e")))
+    labels = [4, 1, 3, 2, 0] * 3
+    train, test = published_split(trials_of(labels, dataset="seed-v", names=("a", "b", "c", "d", "e")))
     assert (len(train), len(test)) == (9, 6)
 
 
@@ -56,11 +55,11 @@ def test_published_split_keeps_its_share_of_a_shorter_generated_session():
 
 def test_split_of_a_real_session_is_not_moved_by_missing_trials():
     complete = trials_of(SESSION_1)
-    assert published_split(complete, shortened=False) == seed_iv_split(complete)
-    for lacking, found in (((24,), 23), ((5,), 23), (range(13, 25), 12)):
+    assert numbers(published_split(complete, shortened=False)[0]) == list(range(1, 17))
+    for lacking in ((24,), (5,), range(13, 25)):
         some = [trial for trial in complete if trial.trial not in lacking]
-        with pytest.raises(InputError, match=rf"subject 1, session 1: expected 24 trials, found {found}"):
-            published_split(some, shortened=False)
+        error = refused(lambda some=some: published_split(some, shortened=False))
+        assert (error.code, error.facts) == (ErrorCode.DATA, {"subject": "1", "session": 1})
 
 
 def test_eav_split_takes_fourteen_of_twenty_trials_a_class():
@@ -78,10 +77,12 @@ def test_first_trials_are_counted_in_every_session():
 
 
 def test_fewer_trials_than_asked_for_are_refused_in_one_line():
-    with pytest.raises(InputError, match=r"subject 1, session 1: expected at least 30 trials, found 24"):
-        first_trials(trials_of(SESSION_1), 30)
-    with pytest.raises(InputError, match="at least 7 trials of class neutral, found 6"):
-        trials_per_class(trials_of(SESSION_1), 7)
+    error = refused(lambda: first_trials(trials_of(SESSION_1), 30))
+    assert error.code is ErrorCode.DATA
+    assert str(error) == (
+        "seed-iv, subject 1, session 1: expected at least 30 trials, found 24 (choose at most 24)"
+    )
+    assert refused(lambda: trials_per_class(trials_of(SESSION_1), 7)).code is ErrorCode.DATA
 
 
 def test_at_most_takes_what_there_is():
@@ -95,10 +96,9 @@ def test_the_oracle_names_the_subjects_it_knows():
     oracle = Oracle(np.array([1, 2]), np.zeros((2, 3, 4, 1)), *[one] * 3, np.zeros((2, 3, 4, 1)), *[one] * 3,
                     np.ones(1), np.ones(1))  # fmt: skip
     assert oracle.scores("2", 3, np.zeros((5, 1, 1, 1))).shape == (5, 4)
-    with pytest.raises(InputError, match=r"statistics of subject 3, session 1, found 3 .* subjects 1, 2"):
-        oracle.scores("3", 1, np.zeros((5, 1, 1, 1)))
-    with pytest.raises(InputError, match="subject 1, session 4"):
-        oracle.scores("1", 4, np.zeros((5, 1, 1, 1)))
+    for subject, session in (("3", 1), ("1", 4)):
+        error = refused(lambda who=(subject, session): oracle.scores(*who, np.zeros((5, 1, 1, 1))))
+        assert (error.code, error.facts) == (ErrorCode.SUBJECT, {"subject": subject, "session": session})
 
 
 def test_trials_per_class_come_first_or_by_seed():
@@ -115,15 +115,15 @@ def test_a_class_missing_from_the_session_is_words_not_a_crash():
     assert coverage(chosen).missing == ("fear", "happy")
 
 
-def test_leaving_one_trial_out_tests_every_trial_once():
-    trials = trials_of(SESSION_1)
-    folds = list(leave_one_trial_out(trials))
-    assert sorted(numbers(test)[0] for _, test in folds) == list(range(1, 25))
-    assert all(len(train) == 23 and not set(numbers(train)) & set(numbers(test)) for train, test in folds)
+def test_cross_validation_tests_every_trial_once():
+    folds = list(cross_validation(trials_of(SESSION_1), 5))
+    assert sorted(k for _, test in folds for k in numbers(test)) == list(range(1, 25))
+    assert all(not set(numbers(train)) & set(numbers(test)) for train, test in folds)
+    assert refused(lambda: list(cross_validation(trials_of([0, 1, 1])))).code is ErrorCode.DATA
 
 
 def test_held_out_trials_cover_the_classes_and_leave_each_one_to_train():
-    kept, out = held_out(seed_iv_split(trials_of(SESSION_1))[0])
+    kept, out = held_out(published_split(trials_of(SESSION_1))[0])
     assert not set(numbers(kept)) & set(numbers(out))
     assert coverage(kept).missing == ()
     assert coverage(out).counts == (1, 1, 1, 1)
@@ -132,5 +132,6 @@ def test_held_out_trials_cover_the_classes_and_leave_each_one_to_train():
 
 
 def test_no_side_of_a_split_may_be_empty():
-    with pytest.raises(InputError, match="found 10 and 0"):
-        seed_iv_split(trials_of(SESSION_1[:10]))
+    one_of_each = trials_of([0, 1], dataset="eav")
+    assert refused(lambda: eav_split(one_of_each)).code is ErrorCode.DATA
+    assert refused(lambda: published_split(trials_of([0, 1], dataset="xdf"))).code is ErrorCode.DATA

@@ -16,7 +16,7 @@ from acquisition.errors import InputError
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import ModelConfig, preset
 from models.datasets.make.options import MakeOptions
-from models.datasets.make.seed_iv import make_seed_iv
+from models.datasets.make.seed import make_seed_iv
 from models.datasets.splits import published_split
 from models.network import FusionNetwork
 from models.normalise import Normaliser

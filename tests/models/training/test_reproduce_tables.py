@@ -14,10 +14,8 @@ from acquisition.errors import InputError
 from models.checkpoint import save_checkpoint
 from models.config import preset
 from models.datasets.make.options import MakeOptions
-from models.datasets.make.seed_iv import make_seed_iv
-from models.datasets.make.seed_v import make_seed_v
-from models.datasets.seed_iv import load_seed_iv
-from models.datasets.seed_v import LABELS, TRIAL_LABELS
+from models.datasets.make.seed import make_seed_iv, make_seed_v
+from models.datasets.seed import SEED_IV, SEED_V, load_seed
 from models.datasets.trials import Excluded, Trial
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
@@ -140,8 +138,10 @@ def test_ten_trials_of_seed_v_are_its_nine(seed_v_folder, pretrained, table):
 def test_labels_of_a_table_take_what_there_is_and_say_so():
     eeg = np.zeros((3, 1, 5), dtype=np.float32)
     nine = [
-        Trial("seed-v", "1", 1, number, label, LABELS, 4.0, eeg, None, ("CZ",), "published", "made here")
-        for number, label in enumerate(TRIAL_LABELS[1][:9], start=1)
+        Trial(
+            "seed-v", "1", 1, number, label, SEED_V.labels, 4.0, eeg, None, ("CZ",), "published", "made here"
+        )
+        for number, label in enumerate(SEED_V.trial_labels[1][:9], start=1)
     ]
     assert TEN_TRIALS.choose(nine) == nine
     two = TWO_A_CLASS.choose(nine)
@@ -169,7 +169,7 @@ def test_a_fit_that_numbers_break_leaves_one_person_out(folder):
         def scores(self, *_):
             return np.linalg.cholesky(-np.eye(2))
 
-    trials = tuple(t for t in load_seed_iv(folder, subjects=["1"]) if t.session == 1)
+    trials = tuple(t for t in load_seed(SEED_IV, folder, subjects=["1"]) if t.session == 1)
     setting = next(s for s in settings_of("seed-iv", 2) if s.kind == "oracle")
     result = run_job(Job(setting, trials, FinetuneOptions().quick(), None, Singular()))
     assert isinstance(result, Excluded)
@@ -181,7 +181,7 @@ def test_a_fault_of_the_program_is_not_taken_for_one_person(folder):
         def scores(self, *_):
             raise AttributeError("no such thing")
 
-    trials = tuple(t for t in load_seed_iv(folder, subjects=["1"]) if t.session == 1)
+    trials = tuple(t for t in load_seed(SEED_IV, folder, subjects=["1"]) if t.session == 1)
     setting = next(s for s in settings_of("seed-iv", 2) if s.kind == "oracle")
     with pytest.raises(AttributeError):
         run_job(Job(setting, trials, FinetuneOptions().quick(), None, Faulty()))

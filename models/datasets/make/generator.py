@@ -1,4 +1,15 @@
-"""From seconds to the published steps: averages over 4 s, smoothed with the future as the sets do."""
+"""The generative model of EEG and eye features, the steps and raw EEG made of it, and its best discriminant.
+
+    log amplitude (nats of DE) of channel c, band b, second t of a trial =
+        place (population, subject, session)
+        + GAIN · map[c, b] · (emotion's effect + this trial's effect + drift(t))     six latent parameters
+        + nuisance[c, b] · (this trial's + drift(t))                                  forty smooth patterns
+        + white noise
+
+Everything is Gaussian and linear, so the best discriminant is known (`Oracle`). A trial's own effect is as
+large as the emotions', which is why windows of one trial resemble each other: split by window, and a
+classifier only has to recognise the trial. Effects and maps are the simulator's.
+"""
 
 from __future__ import annotations
 
@@ -11,117 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.eeg import BANDS, GAIN, electrode_positions, emotion_maps, spread
 from acquisition.simulator.subject import POPULATION_EFFECTS, SimulatedSubject, substream
-from models.datasets.make import person as model
 from models.features.config import EEG_BANDS
-
-STEP_S = 4
-_LDS_WEIGHT = 0.5  # of a neighbour one step away: stands in for the sets' linear dynamic system
-_N_AVERAGED = 5
-_N_REACH = 48  # steps: what is further away weighs nothing, and no window is longer
-
-
-def averaged(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return means over consecutive 4 s, (W, D) from (n_seconds, D)."""
-    n_steps = len(rows) // STEP_S
-    return rows[: n_steps * STEP_S].reshape(n_steps, STEP_S, -1).mean(axis=1)
-
-
-def lds_weights(n_steps: int) -> NDArray[np.float64]:
-    """Return the smoothing of ``de_LDS`` as (W, W): two-sided exponential weights that sum to 1."""
-    apart = np.abs(np.subtract.outer(np.arange(n_steps), np.arange(n_steps)))
-    weights = _LDS_WEIGHT ** apart.astype(float)
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-def moving_average_weights(n_steps: int) -> NDArray[np.float64]:
-    """Return the smoothing of ``de_movingAve`` as (W, W): the mean of five steps, fewer at the ends."""
-    apart = np.abs(np.subtract.outer(np.arange(n_steps), np.arange(n_steps)))
-    weights = (apart <= _N_AVERAGED // 2).astype(float)
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-def autocovariance(white: bool, n_lags: int = _N_REACH) -> NDArray[np.float64]:
-    """Return how unit noise of one second each covaries after averaging and ``de_LDS``, (n_lags,) by lag.
-
-    Parameters
-    ----------
-    white : bool
-        True for white noise, False for drift.
-
-    Notes
-    -----
-    Exact in the middle of a long trial; within three steps of a trial's ends smoothing averages less.
-    """
-    n_steps = 2 * n_lags + 1
-    seconds = np.arange(n_steps * STEP_S)
-    apart = np.abs(np.subtract.outer(seconds, seconds))
-    unit = np.eye(len(seconds)) if white else np.exp(-apart / DRIFT_S)
-    mean = np.kron(np.eye(n_steps), np.full((1, STEP_S), 1 / STEP_S))  # (W, n_seconds)
-    weights = lds_weights(n_steps) @ mean
-    covariance = weights @ unit @ weights.T
-    middle = n_steps // 2
-    return covariance[middle, middle : middle + n_lags]
-
-
-#: Values are whole multiples of this, as an amplifier's are, only coarser: the files then pack to a sixth.
-#: Its noise, 0.3 µV over all frequencies, adds less than 1 % to the power of the weakest band.
-RESOLUTION_UV = 1.0
-_N_SOURCES = 16
-#: Electrodes' offsets; between 512 and 1024 floating-point numbers share their exponent, which packs well.
-_OFFSET_UV, _OFFSET_SD_UV = 768.0, 20.0
-
-
-def signal(
-    de: NDArray[np.float64], ch_names: tuple[str, ...], sfreq: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return EEG of a trial.
-
-    Parameters
-    ----------
-    de : ndarray, (n_seconds, C, n_bands)
-        Wanted entropy in nats of each second.
-    sfreq : float
-        Hz, a whole number.
-
-    Returns
-    -------
-    ndarray, (C, n_seconds · sfreq), float64
-        µV. Each band is Gaussian noise of common sources and of each channel's own, scaled second by second.
-    """
-    n_seconds, n_channels = de.shape[:2]
-    n_a_second = round(sfreq)
-    n = n_seconds * n_a_second
-    amplitudes = np.exp(de - DE_OF_UNIT)  # (n_seconds, C, n_bands) µV
-    places = rng.standard_normal((_N_SOURCES, 3))
-    places /= np.linalg.norm(places, axis=1, keepdims=True)
-    mixing = spread(places, electrode_positions(ch_names), 0.6)  # (16, C)
-    mixing /= np.linalg.norm(mixing, axis=0)
-    total = np.zeros((n_channels, n_seconds, n_a_second))
-    for band, (_, low, high) in enumerate(EEG_BANDS):
-        common = _band_noise(rng, _N_SOURCES, n, sfreq, low, high)
-        own = _band_noise(rng, n_channels, n, sfreq, low, high)
-        wave = 0.8 * mixing.T.astype(np.float32) @ common + 0.6 * own  # unit variance, (C, n)
-        total += wave.reshape(n_channels, n_seconds, -1) * amplitudes[:, :, band].T[:, :, None]
-    total += rng.normal(_OFFSET_UV, _OFFSET_SD_UV, (n_channels, 1, 1))
-    return np.round(total.reshape(n_channels, n) / RESOLUTION_UV) * RESOLUTION_UV
-
-
-def _band_noise(
-    rng: np.random.Generator, n_rows: int, n: int, sfreq: float, low: float, high: float
-) -> NDArray[np.float32]:
-    """Return Gaussian noise of unit variance between two frequencies, (n_rows, n)."""
-    first, last = int(np.ceil(low * n / sfreq)), int(np.ceil(high * n / sfreq))
-    spectrum = np.zeros((n_rows, n // 2 + 1), dtype=np.complex64)
-    parts = rng.standard_normal((2, n_rows, last - first), dtype=np.float32)
-    spectrum[:, first:last] = parts[0] + 1j * parts[1]
-    noise = np.fft.irfft(spectrum, n).astype(np.float32)
-    # Each of the m bins adds 4 / n² to the variance: two parts of unit variance, doubled by symmetry.
-    return noise * np.float32(n / (2 * np.sqrt(last - first)))
-
 
 #: Half the logarithm of 2πe: DE of unit variance.
 DE_OF_UNIT = 0.5 * math.log(2 * math.pi * math.e)
@@ -171,7 +76,7 @@ _EYE_ROWS: tuple[tuple[str, float, float, float], ...] = (
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """What all generated people share, for one set of channels; D = C · n_bands, channel-major."""
+    """What all generated subjects share, for one set of channels; D = C · n_bands, channel-major."""
 
     base: NDArray[np.float64]  # (D,) nats
     latent: NDArray[np.float64]  # (D, 6) nats a latent unit
@@ -213,7 +118,7 @@ def structure(ch_names: tuple[str, ...] = SEED_CH_NAMES) -> Structure:
     )
 
 
-class MadeUpPerson:
+class GeneratedSubject:
     """One generated subject.
 
     Parameters
@@ -228,7 +133,7 @@ class MadeUpPerson:
     """
 
     def __init__(self, seed: int, subject: int, shared: Structure, difficulty: str | float) -> None:
-        # A simulated subject carries how strongly, and how differently, this person shows each emotion.
+        # A simulated subject carries how strongly, and how differently, this subject shows each emotion.
         self._simulated = SimulatedSubject(1000 * seed + subject, difficulty)
         self._shared = shared
         rng = self._rng("places")
@@ -297,45 +202,127 @@ def drift(rng: np.random.Generator, n_seconds: int, n: int) -> NDArray[np.float6
     return lfilter([1.0], [1.0, -pole], noise, axis=0)
 
 
-def truth(
-    people: Mapping[int, MadeUpPerson],
-    shared: Structure,
-    emotions: Sequence[str],
-    n_sessions: int,
-    n_eye: int,
-) -> Oracle:
-    """Return the statistics of a generated data set with these people."""
-    sessions = range(1, n_sessions + 1)
-    patterns, nuisance = shared.latent @ shared.latent.T, shared.nuisance @ shared.nuisance.T
-    spread = np.diag(shared.eye_spread[:n_eye] ** 2)
-    moves = np.ones(n_eye)
-    moves[model.clip_rows()] = 0.0
-    eye_latent = (shared.eye_spread[:, None] * shared.eye_latent)[:n_eye]
-    return Oracle(
-        subjects=np.array(sorted(people)),
-        eeg_mean=np.array(
-            [[[people[p].eeg_mean(s, e) for e in emotions] for s in sessions] for p in sorted(people)]
-        ),
-        eeg_trial=model.LATENT_TRIAL_SD**2 * patterns + model.NUISANCE_TRIAL_SD**2 * nuisance,
-        eeg_drift=model.LATENT_DRIFT_SD**2 * patterns + model.NUISANCE_DRIFT_SD**2 * nuisance,
-        eeg_white=model.WHITE_SD**2 * np.eye(len(shared.base)),
-        eye_mean=np.array(
-            [[[people[p].eye_mean(s, e)[:n_eye] for e in emotions] for s in sessions] for p in sorted(people)]
-        ),
-        eye_trial=eye_latent @ eye_latent.T + model.EYE_TRIAL_SD**2 * spread,
-        eye_drift=model.EYE_DRIFT_SD**2 * spread * moves,
-        eye_white=model.EYE_WHITE_SD**2 * spread * moves,
-        drift_autocovariance=autocovariance(white=False),
-        white_autocovariance=autocovariance(white=True),
-    )
+# -- From seconds to the published steps: averages over 4 s, smoothed with the future as the sets do -------
 
+STEP_S = 4
+_LDS_WEIGHT = 0.5  # of a neighbour one step away: stands in for the sets' linear dynamic system
+_N_AVERAGED = 5
+_N_REACH = 48  # steps: what is further away weighs nothing, and no window is longer
+
+
+def averaged(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return means over consecutive 4 s, (W, D) from (n_seconds, D)."""
+    n_steps = len(rows) // STEP_S
+    return rows[: n_steps * STEP_S].reshape(n_steps, STEP_S, -1).mean(axis=1)
+
+
+def lds_weights(n_steps: int) -> NDArray[np.float64]:
+    """Return the smoothing of ``de_LDS`` as (W, W): two-sided exponential weights that sum to 1."""
+    apart = np.abs(np.subtract.outer(np.arange(n_steps), np.arange(n_steps)))
+    weights = _LDS_WEIGHT ** apart.astype(float)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def moving_average_weights(n_steps: int) -> NDArray[np.float64]:
+    """Return the smoothing of ``de_movingAve`` as (W, W): the mean of five steps, fewer at the ends."""
+    apart = np.abs(np.subtract.outer(np.arange(n_steps), np.arange(n_steps)))
+    weights = (apart <= _N_AVERAGED // 2).astype(float)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def autocovariance(white: bool, n_lags: int = _N_REACH) -> NDArray[np.float64]:
+    """Return how unit noise of one second each covaries after averaging and ``de_LDS``, (n_lags,) by lag.
+
+    Parameters
+    ----------
+    white : bool
+        True for white noise, False for drift.
+
+    Notes
+    -----
+    Exact in the middle of a long trial; within three steps of a trial's ends smoothing averages less.
+    """
+    n_steps = 2 * n_lags + 1
+    seconds = np.arange(n_steps * STEP_S)
+    apart = np.abs(np.subtract.outer(seconds, seconds))
+    unit = np.eye(len(seconds)) if white else np.exp(-apart / DRIFT_S)
+    mean = np.kron(np.eye(n_steps), np.full((1, STEP_S), 1 / STEP_S))  # (W, n_seconds)
+    weights = lds_weights(n_steps) @ mean
+    covariance = weights @ unit @ weights.T
+    middle = n_steps // 2
+    return covariance[middle, middle : middle + n_lags]
+
+
+# -- Raw EEG whose entropy follows given features second by second -----------------------------------------
+
+#: Values are whole multiples of this, as an amplifier's are, only coarser: the files then pack to a sixth.
+#: Its noise, 0.3 µV over all frequencies, adds less than 1 % to the power of the weakest band.
+RESOLUTION_UV = 1.0
+_N_SOURCES = 16
+#: Electrodes' offsets; between 512 and 1024 floating-point numbers share their exponent, which packs well.
+_OFFSET_UV, _OFFSET_SD_UV = 768.0, 20.0
+
+
+def signal(
+    de: NDArray[np.float64], ch_names: tuple[str, ...], sfreq: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return EEG of a trial.
+
+    Parameters
+    ----------
+    de : ndarray, (n_seconds, C, n_bands)
+        Wanted entropy in nats of each second.
+    sfreq : float
+        Hz, a whole number.
+
+    Returns
+    -------
+    ndarray, (C, n_seconds · sfreq), float64
+        µV. Each band is Gaussian noise of common sources and of each channel's own, scaled second by second.
+    """
+    n_seconds, n_channels = de.shape[:2]
+    n_a_second = round(sfreq)
+    n = n_seconds * n_a_second
+    amplitudes = np.exp(de - DE_OF_UNIT)  # (n_seconds, C, n_bands) µV
+    places = rng.standard_normal((_N_SOURCES, 3))
+    places /= np.linalg.norm(places, axis=1, keepdims=True)
+    mixing = spread(places, electrode_positions(ch_names), 0.6)  # (16, C)
+    mixing /= np.linalg.norm(mixing, axis=0)
+    total = np.zeros((n_channels, n_seconds, n_a_second))
+    for band, (_, low, high) in enumerate(EEG_BANDS):
+        common = _band_noise(rng, _N_SOURCES, n, sfreq, low, high)
+        own = _band_noise(rng, n_channels, n, sfreq, low, high)
+        wave = 0.8 * mixing.T.astype(np.float32) @ common + 0.6 * own  # unit variance, (C, n)
+        total += wave.reshape(n_channels, n_seconds, -1) * amplitudes[:, :, band].T[:, :, None]
+    total += rng.normal(_OFFSET_UV, _OFFSET_SD_UV, (n_channels, 1, 1))
+    return np.round(total.reshape(n_channels, n) / RESOLUTION_UV) * RESOLUTION_UV
+
+
+def _band_noise(
+    rng: np.random.Generator, n_rows: int, n: int, sfreq: float, low: float, high: float
+) -> NDArray[np.float32]:
+    """Return Gaussian noise of unit variance between two frequencies, (n_rows, n)."""
+    first, last = int(np.ceil(low * n / sfreq)), int(np.ceil(high * n / sfreq))
+    spectrum = np.zeros((n_rows, n // 2 + 1), dtype=np.complex64)
+    parts = rng.standard_normal((2, n_rows, last - first), dtype=np.float32)
+    spectrum[:, first:last] = parts[0] + 1j * parts[1]
+    noise = np.fft.irfft(spectrum, n).astype(np.float32)
+    # Each of the m bins adds 4 / n² to the variance: two parts of unit variance, doubled by symmetry.
+    return noise * np.float32(n / (2 * np.sqrt(last - first)))
+
+
+# -- The true means and covariances, as the published features have them -----------------------------------
 
 FILE_NAME = "GENERATED_oracle.npz"
+_ORACLE_REMEDY = "generate the data set again, or delete this file"
 
 
 @dataclass(frozen=True, eq=False)
 class Oracle:
     """True statistics of the published features of a generated data set.
+
+    No classifier of the same features can be expected to do better on generated data than the discriminant of
+    these, and nothing of this exists for a real data set.
 
     D is 310 (62 channels x 5 bands, channel-major) or the number of eye features. Covariances are split by
     how they live in time: ``trial`` parts hold for a whole trial, ``drift`` and ``white`` parts change
@@ -404,7 +391,10 @@ class Oracle:
                 f"expected statistics of subject {subject}, session {session}, found {n_sessions} sessions "
                 f"of subjects {', '.join(map(str, self.subjects.tolist()))}",
                 where=FILE_NAME,
-                remedy="make the data set anew, or delete this file",
+                remedy=_ORACLE_REMEDY,
+                code=ErrorCode.SUBJECT,
+                subject=subject,
+                session=session,
             )
         return int(at[0])
 
@@ -436,7 +426,8 @@ def load_oracle(folder: Path) -> Oracle | None:
         raise InputError(
             "expected the generator's statistics, found a broken file",
             where=str(path),
-            remedy="make the data set anew, or delete this file",
+            remedy=_ORACLE_REMEDY,
+            code=ErrorCode.FILE,
         ) from error
 
 
@@ -454,3 +445,34 @@ def _log_likelihoods(
     white_x = np.linalg.solve(factor, np.asarray(x, dtype=np.float64).T).T  # (n, D)
     white_means = np.linalg.solve(factor, means.T).T  # (n_labels, D)
     return -0.5 * ((white_x[:, None] - white_means[None]) ** 2).sum(axis=2)
+
+
+def truth(
+    subjects: Mapping[int, GeneratedSubject],
+    shared: Structure,
+    emotions: Sequence[str],
+    sessions: Sequence[int],
+    n_eye: int,
+) -> Oracle:
+    """Return the statistics of a generated data set with these subjects."""
+    numbers = sorted(subjects)
+    eeg_mean = [[[subjects[n].eeg_mean(s, e) for e in emotions] for s in sessions] for n in numbers]
+    eye_mean = [[[subjects[n].eye_mean(s, e)[:n_eye] for e in emotions] for s in sessions] for n in numbers]
+    patterns, nuisance = shared.latent @ shared.latent.T, shared.nuisance @ shared.nuisance.T
+    eye_spread = np.diag(shared.eye_spread[:n_eye] ** 2)
+    moves = np.ones(n_eye)
+    moves[clip_rows()] = 0.0
+    eye_latent = (shared.eye_spread[:, None] * shared.eye_latent)[:n_eye]
+    return Oracle(
+        subjects=np.array(numbers),
+        eeg_mean=np.array(eeg_mean),
+        eeg_trial=LATENT_TRIAL_SD**2 * patterns + NUISANCE_TRIAL_SD**2 * nuisance,
+        eeg_drift=LATENT_DRIFT_SD**2 * patterns + NUISANCE_DRIFT_SD**2 * nuisance,
+        eeg_white=WHITE_SD**2 * np.eye(len(shared.base)),
+        eye_mean=np.array(eye_mean),
+        eye_trial=eye_latent @ eye_latent.T + EYE_TRIAL_SD**2 * eye_spread,
+        eye_drift=EYE_DRIFT_SD**2 * eye_spread * moves,
+        eye_white=EYE_WHITE_SD**2 * eye_spread * moves,
+        drift_autocovariance=autocovariance(white=False),
+        white_autocovariance=autocovariance(white=True),
+    )
