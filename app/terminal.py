@@ -196,7 +196,7 @@ def _save_picture(session: LiveSession, title: str) -> None:
 def introduction(config: ModelConfig, title: str, warning: str = "") -> list[str]:
     """Return the lines that say, before anything runs, what the model is and what it cannot tell."""
     lines = [f"{NOTICE}. Model: {title}.", *([f"WARNING: {warning}."] if warning else [])]
-    if "simulated" in config.trained_on:
+    if config.is_simulated:
         lines.append("It was trained on simulated data: its output says nothing of a real person.")
     unused = [modality for modality in MODALITIES if modality not in config.modalities]
     if unused:

@@ -169,7 +169,8 @@ class ModelConfig:
     windows: WindowConfig
     features: FeatureConfig
     network: NetworkConfig
-    trained_on: str = ""  # in words, e.g. "simulated data only"
+    trained_on: str = ""  # in words, for people; nothing reads them
+    is_simulated: bool = False  # trained on simulated or generated data: it says nothing of a real person
     notes: str = ""
     modalities: tuple[str, ...] = MODALITIES  # trained with; any other is never present for this model
     is_classifier: bool = True  # False: pre-trained encoders, whose labels, heads and fusion mean nothing
@@ -257,6 +258,7 @@ class ModelConfig:
             "features_sha256": self.features.digest(),
             "network": asdict(self.network),
             "trained_on": self.trained_on,
+            "is_simulated": self.is_simulated,
             "notes": self.notes,
             "modalities": list(self.modalities),
             "is_classifier": self.is_classifier,
@@ -291,13 +293,18 @@ class ModelConfig:
                 where=where,
                 remedy="the feature settings are not those the weights were trained with: train again",
             )
+        trained_on = cast_as(str, data.get("trained_on", ""), f"{where}: trained_on")
         return cls(
             labels=cast_as(tuple[str, ...], data["labels"], f"{where}: labels"),
             ch_names=cast_as(tuple[str, ...], data["ch_names"], f"{where}: ch_names"),
             windows=build(WindowConfig, with_new_keys(data.get("windows", {})), f"{where}: windows"),
             features=_features(data.get("features", {}), f"{where}: features"),
             network=build(NetworkConfig, with_new_keys(data["network"]), f"{where}: network"),
-            trained_on=cast_as(str, data.get("trained_on", ""), f"{where}: trained_on"),
+            trained_on=trained_on,
+            # Checkpoints of before there was the key say it in words.
+            is_simulated=cast_as(
+                bool, data.get("is_simulated", "simulated" in trained_on), f"{where}: is_simulated"
+            ),
             notes=cast_as(str, data.get("notes", ""), f"{where}: notes"),
             modalities=cast_as(tuple[str, ...], data.get("modalities", MODALITIES), f"{where}: modalities"),
             is_classifier=cast_as(bool, data.get("is_classifier", True), f"{where}: is_classifier"),
@@ -322,6 +329,7 @@ def preset(
     windows: WindowConfig | None = None,
     features: FeatureConfig | None = None,
     trained_on: str = "",
+    is_simulated: bool = False,
     modalities: Sequence[str] = MODALITIES,
     eeg_encoder: str = "mv_sstma",
     eeg_context: str = "window",
@@ -337,6 +345,7 @@ def preset(
         The defaults of the program where left out; faces are cut to the size that the network takes, and
         a network on raw EEG has one EEG step of ``raw_s`` seconds.
     trained_on : str
+    is_simulated : bool
     modalities : sequence of str
         The model is trained with, in the order of MODALITIES.
     eeg_encoder : {"mv_sstma", "eegformer"}
@@ -364,6 +373,7 @@ def preset(
         features=features,
         network=replace(network, n_eye_features=features.eye_features),
         trained_on=trained_on,
+        is_simulated=is_simulated,
         modalities=tuple(modalities),
     )
 

@@ -33,7 +33,13 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from models.normalise import EegScale, EyeScale, Normaliser
 
     torch.manual_seed(0)
-    config = preset("small", labels=EMOTIONS, ch_names=SEED_CH_NAMES, trained_on="simulated data only")
+    config = preset(
+        "small",
+        labels=EMOTIONS,
+        ch_names=SEED_CH_NAMES,
+        trained_on="simulated data only",
+        is_simulated=True,
+    )
     n_channels, n_bands, n_eye = len(SEED_CH_NAMES), len(config.features.bands), 33
     normaliser = Normaliser(
         EegScale(torch.full((n_channels, n_bands), 1.5), torch.ones(n_channels, n_bands)),

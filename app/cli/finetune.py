@@ -302,7 +302,14 @@ def _judged_on_test(
 
     training, test = published_split(trials, shortened=task.generated)
     chosen = task.labels.choose(training, task.options.n_steps)
-    model = train(chosen, task.options, task.begins.encoders, trained_on=trained_on, progress=bars)
+    model = train(
+        chosen,
+        task.options,
+        task.begins.encoders,
+        trained_on=trained_on,
+        is_simulated=task.generated,
+        progress=bars,
+    )
     n_sessions = len({trial.session for trial in test})
     pooled = f", {n_sessions} sessions together" if n_sessions > 1 else ""
     words = f"on the {len(test)} test trials of the published split{pooled}"
@@ -323,7 +330,9 @@ def _cross_validated(
     report = None
     if not task.begins.goes_on:
         report = report_by_cross_validation(chosen, task.options, encoders, progress=bars)
-    model = train(chosen, task.options, encoders, trained_on=trained_on, progress=bars)
+    model = train(
+        chosen, task.options, encoders, trained_on=trained_on, is_simulated=task.generated, progress=bars
+    )
     return model, report, chosen
 
 

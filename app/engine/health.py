@@ -30,7 +30,7 @@ def model_info(checkpoint: Checkpoint, options: SessionOptions) -> ModelInfo:
         labels=config.labels,
         ch_names=config.ch_names,
         trained_on=config.trained_on,
-        is_simulated="simulated" in config.trained_on,
+        is_simulated=config.is_simulated,
         preset=config.network.preset,
         n_parameters=sum(parameter.numel() for parameter in checkpoint.network.parameters()),
         device=torch.cuda.get_device_name() if device == "cuda" else "cpu",

@@ -205,7 +205,9 @@ class _Person:
         weights = origin_words(config)
         trained_on = f"{made}EAV, subject {job.subject}, the training trials"
         config = replace(
-            config, trained_on=f"{trained_on}; open weights: {weights}" if weights else trained_on
+            config,
+            trained_on=f"{trained_on}; open weights: {weights}" if weights else trained_on,
+            is_simulated=self._is_generated,
         )
         self._rng = np.random.default_rng(job.options.seed)
         torch.manual_seed(job.options.seed)

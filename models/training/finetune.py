@@ -66,6 +66,7 @@ def finetune(
     pretrained: PretrainedEncoders | None = None,
     *,
     trained_on: str = "",
+    is_simulated: bool = False,
     progress: Progress = lambda stage, share, loss: None,
 ) -> Finetuned:
     """Train a classifier on these trials, which must hold no test trial.
@@ -79,6 +80,8 @@ def finetune(
         Its encoders are taken; without it, all weights begin at random.
     trained_on : str
         In words, for the config.
+    is_simulated : bool
+        The trials are simulated or generated; a model that begins with a simulated one is so anyway.
     progress : callable
 
     Raises
@@ -87,7 +90,7 @@ def finetune(
         If the trials do not fit each other or the pre-trained model.
     """
     keep_freed_memory()
-    config = classifier_config(trials, options, pretrained, trained_on)
+    config = classifier_config(trials, options, pretrained, trained_on, is_simulated)
     notes = [f"trained on {coverage(trials).words()}"]
     kept, out = held_out(trials, seed=options.seed)
     epochs, temperature = options.few_epochs, 1.0

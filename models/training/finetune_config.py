@@ -115,7 +115,11 @@ def used_modalities(trials: Sequence[Trial], options: FinetuneOptions) -> tuple[
 
 
 def classifier_config(
-    trials: Sequence[Trial], options: FinetuneOptions, pretrained: PretrainedEncoders | None, trained_on: str
+    trials: Sequence[Trial],
+    options: FinetuneOptions,
+    pretrained: PretrainedEncoders | None,
+    trained_on: str,
+    is_simulated: bool = False,
 ) -> ModelConfig:
     """Return the config of a classifier for trials of one data set.
 
@@ -151,6 +155,7 @@ def classifier_config(
         windows=_windows(base.windows, options.n_steps, n_context_steps, first),
         network=network,
         trained_on=trained_on,
+        is_simulated=is_simulated or base.is_simulated,
         notes="",
         modalities=modalities,
         is_classifier=True,

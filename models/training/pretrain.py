@@ -151,6 +151,7 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
         network=network,
         modalities=tuple(m for m in MODALITIES if m in modalities),
         trained_on=f"pre-trained on {kinds} (unlabelled{with_test}); not fine-tuned",
+        is_simulated=any(source.is_generated for source in corpus.used),
         notes="quick: few windows and passes" if options.quick else "",
         is_classifier=False,
         feature_origin=corpus.features,

@@ -175,7 +175,13 @@ def train_simulated(folder: Path, options: TrainingOptions, progress: Progress) 
     progress : callable
         Told stage, share done and running loss.
     """
-    config = preset("small", labels=EMOTIONS, ch_names=SEED_CH_NAMES, trained_on="simulated data only")
+    config = preset(
+        "small",
+        labels=EMOTIONS,
+        ch_names=SEED_CH_NAMES,
+        trained_on="simulated data only",
+        is_simulated=True,
+    )
     with TemporaryDirectory(prefix="affectscope-train-", ignore_cleanup_errors=True) as scratch:
         folders = simulate_subjects(
             options.plans(),
