@@ -19,7 +19,7 @@ from acquisition.lsl.stream import StreamHealth
 from acquisition.process import interruptible
 from acquisition.publish.process import PublisherProcess, start_publisher
 from acquisition.types import Change, Chunk, StreamEvent, StreamHeader
-from app.modality_mask import Plugs
+from app.modality_mask import ModalityMask
 from app.model_loading import load_model, make_decoder
 from app.outlets import ClockOutlet, PredictionOutlet
 from app.outputs import Sink
@@ -80,7 +80,7 @@ class OpenSession:
     decoder: Decoder
     recording: RecordingControl
     clock: LslClock
-    plugs: Plugs  # what is unplugged by hand
+    mask: ModalityMask  # what is masked by hand
 
 
 @dataclass
@@ -180,14 +180,14 @@ class LiveSession:
             self._say(notice, clock.now(), Change.NOTICE)
         decoder = make_decoder(checkpoint, self.options, self._failing("device", clock))
         decoder.warm_up()
-        observer, plugs = self.observer, Plugs()
+        observer, mask = self.observer, ModalityMask()
         pipeline = Pipeline(
             source,
             decoder,
             live=True,
             on_event=self.telemetry.on_event,
             on_chunk=observer.on_chunk,
-            plugs=plugs,
+            mask=mask,
         )
         predictions, clock_map = PredictionOutlet(checkpoint.config.labels), ClockOutlet()
         sinks: list[Sink] = [predictions, *self.options.sinks(checkpoint.config.labels)]
@@ -203,7 +203,7 @@ class LiveSession:
         runner = LiveRunner(pipeline, clock, sinks, self.telemetry, after_acquire, observer.after_decode)
         with closing(sinks), contextlib.closing(clock_map), self._interruptible() as interrupted:
             try:
-                observer.on_open(OpenSession(checkpoint, source, decoder, recording, clock, plugs))
+                observer.on_open(OpenSession(checkpoint, source, decoder, recording, clock, mask))
                 runner.start()
                 if self.options.record is not None:
                     self._record_first(self.options.record, recording, clock, show, interrupted)

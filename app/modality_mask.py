@@ -1,4 +1,4 @@
-"""Modalities unplugged by hand, window by window: noted live as markers, and repeated by a replay.
+"""Modalities masked by hand, window by window: noted live as markers, and repeated by a replay.
 
 A change holds for the windows that end at its time or later, live and in a replay alike.
 """
@@ -20,50 +20,50 @@ _MARGIN_S = 0.01
 
 
 @dataclass(frozen=True)
-class Plugging:
-    """A modality is unplugged or plugged in, for windows that end at ``time`` (LSL seconds) or later."""
+class MaskChange:
+    """A modality is masked, or used again, in windows that end at ``time`` (LSL seconds) or later."""
 
     time: float
     modality: str
-    unplugged: bool
+    masked: bool
 
     @property
     def marker(self) -> str:
         """The text of the marker that notes it."""
-        return f"affectscope/{'unplug' if self.unplugged else 'plug'}/{self.modality}"
+        return f"affectscope/{'unplug' if self.masked else 'plug'}/{self.modality}"
 
     @property
     def sentence(self) -> str:
         """What a replay says of it."""
-        what = "unplugged by hand" if self.unplugged else "plugged in again"
+        what = "masked by hand" if self.masked else "used again"
         return f"{self.modality}: {what} here, as it was live"
 
 
-def read_plugging(text: str, time: float) -> Plugging | None:
+def read_mask_change(text: str, time: float) -> MaskChange | None:
     """Return what a marker's text notes; None for any other marker."""
     match = _MARKER.fullmatch(text)
-    return Plugging(time, match[2], match[1] == "unplug") if match else None
+    return MaskChange(time, match[2], match[1] == "unplug") if match else None
 
 
-class Plugs:
-    """What is unplugged in which window; may be asked and changed from different threads.
+class ModalityMask:
+    """What is masked in which window; may be asked and changed from different threads.
 
     Parameters
     ----------
-    recorded : iterable of Plugging
+    recorded : iterable of MaskChange
         What a recording notes of its live session.
     """
 
-    def __init__(self, recorded: Iterable[Plugging] = ()) -> None:
+    def __init__(self, recorded: Iterable[MaskChange] = ()) -> None:
         self._changes = tuple(sorted(recorded, key=lambda change: change.time))
         self._settled: dict[str, bool] = {}  # by hand, for all windows
         self._newest_window = -math.inf
         self._newest_change = -math.inf
         self._lock = threading.Lock()
 
-    def unplugged_at(self, t: float) -> tuple[str, ...]:
-        """Return what is unplugged in a window that ends at ``t``, in the order of `MODALITIES`."""
-        state = {change.modality: change.unplugged for change in self._changes if change.time <= t}
+    def masked_at(self, t: float) -> tuple[str, ...]:
+        """Return what is masked in a window that ends at ``t``, in the order of `MODALITIES`."""
+        state = {change.modality: change.masked for change in self._changes if change.time <= t}
         state |= self._settled
         return tuple(modality for modality in MODALITIES if state.get(modality, False))
 
@@ -71,15 +71,15 @@ class Plugs:
         """Return the same of a window that is being decoded; no later change reaches back to it."""
         with self._lock:
             self._newest_window = max(self._newest_window, t_end)
-            return frozenset(self.unplugged_at(t_end))
+            return frozenset(self.masked_at(t_end))
 
-    def between(self, after: float, to: float) -> list[Plugging]:
+    def between(self, after: float, to: float) -> list[MaskChange]:
         """Return the changes with ``after < time <= to`` that are in force."""
         in_time = (change for change in self._changes if after < change.time <= to)
         return [change for change in in_time if change.modality not in self._settled]
 
-    def change(self, modality: str, unplugged: bool, now: float, hop_s: float) -> Plugging:
-        """Unplug a modality, or plug it in again, from the next window on that is not decoded yet.
+    def change(self, modality: str, masked: bool, now: float, hop_s: float) -> MaskChange:
+        """Mask a modality, or use it again, from the next window on that is not decoded yet.
 
         Parameters
         ----------
@@ -95,18 +95,18 @@ class Plugs:
         """
         _check(modality)
         with self._lock:
-            change = Plugging(self._free_time(now, hop_s), modality, unplugged)
+            change = MaskChange(self._free_time(now, hop_s), modality, masked)
             self._changes = (*self._changes, change)
             return change
 
-    def restated(self, now: float, hop_s: float) -> list[Plugging]:
-        """Return what is unplugged now as if it had just been, for a recording that has just begun."""
+    def restated(self, now: float, hop_s: float) -> list[MaskChange]:
+        """Return what is masked now as if it had just been, for a recording that has just begun."""
         with self._lock:
             time = self._free_time(now, hop_s)
-            return [Plugging(time, modality, True) for modality in self.unplugged_at(math.inf)]
+            return [MaskChange(time, modality, True) for modality in self.masked_at(math.inf)]
 
-    def settle(self, modality: str, unplugged: bool) -> None:
-        """Unplug a modality, or plug it in, in all windows, whatever was recorded.
+    def settle(self, modality: str, masked: bool) -> None:
+        """Mask a modality, or use it, in all windows, whatever was recorded.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class Plugs:
             If there is no such modality.
         """
         _check(modality)
-        self._settled = {**self._settled, modality: unplugged}
+        self._settled = {**self._settled, modality: masked}
 
     def _free_time(self, now: float, hop_s: float) -> float:
         """Return about ``now``, past the newest window and change, and away from the end of any window.
@@ -131,4 +131,4 @@ class Plugs:
 
 def _check(modality: str) -> None:
     if modality not in MODALITIES:
-        raise InputError(f"expected one of {', '.join(MODALITIES)}, got {modality!r}", where="unplug")
+        raise InputError(f"expected one of {', '.join(MODALITIES)}, got {modality!r}", where="mask")

@@ -15,7 +15,7 @@ from dataclasses import replace
 from acquisition.clock import stopwatch
 from acquisition.pump import Pump
 from acquisition.types import Change, Chunk, Source, StreamEvent, Window
-from app.modality_mask import Plugs
+from app.modality_mask import ModalityMask
 from models.decoder import Decoder
 from models.prediction import Latency, Prediction
 
@@ -35,8 +35,8 @@ class Pipeline(Pump):
         Told every change of a stream's state.
     on_chunk : callable, optional
         Sees every chunk (for display); must not keep the caller waiting.
-    plugs : Plugs, optional
-        What is unplugged by hand; by default whatever the decoder's ``masked`` says.
+    mask : ModalityMask, optional
+        What is masked by hand; by default whatever the decoder's ``masked`` says.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Pipeline(Pump):
         live: bool,
         on_event: Callable[[StreamEvent], None] = lambda event: None,
         on_chunk: Callable[[Chunk], None] = lambda chunk: None,
-        plugs: Plugs | None = None,
+        mask: ModalityMask | None = None,
     ) -> None:
         super().__init__(
             source,
@@ -59,15 +59,15 @@ class Pipeline(Pump):
             on_chunk=on_chunk,
         )
         self.decoder = decoder
-        self._plugs = plugs
+        self._mask = mask
         self._stepped_to = -math.inf
         self._stepped: Window | None = None
 
     def decode(self, window: Window, now: Callable[[], float]) -> Prediction | None:
         """Turn a window into a prediction; None when no modality is present."""
         started = stopwatch()
-        if self._plugs is not None:
-            self.decoder.masked = self._plugs.of_window(window.t_end)
+        if self._mask is not None:
+            self.decoder.masked = self._mask.of_window(window.t_end)
         prediction = self.decoder.decode(window)
         if prediction is None:
             return None
@@ -90,7 +90,7 @@ class Pipeline(Pump):
     def step(self, now: float) -> list[Prediction]:
         """Acquire, and decode every window that is due, in order. For replay and tests."""
         self.acquire(now)
-        self._tell_plugs(now)
+        self._tell_mask_changes(now)
         predictions = []
         for window in self.due_windows(now):
             self._stepped = window
@@ -99,8 +99,8 @@ class Pipeline(Pump):
                 predictions.append(prediction)
         return predictions
 
-    def _tell_plugs(self, now: float) -> None:
-        for change in self._plugs.between(self._stepped_to, now) if self._plugs is not None else ():
+    def _tell_mask_changes(self, now: float) -> None:
+        for change in self._mask.between(self._stepped_to, now) if self._mask is not None else ():
             self._on_event(StreamEvent("", Change.NOTICE, change.time, change.sentence))
         self._stepped_to = now
 

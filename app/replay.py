@@ -19,7 +19,7 @@ from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
 from acquisition.xdf.scan import scan_xdf
 from acquisition.xdf.source import XdfSource
-from app.modality_mask import Plugging, Plugs, read_plugging
+from app.modality_mask import MaskChange, ModalityMask, read_mask_change
 from app.model_loading import load_model, make_decoder
 from app.outputs import AnnotatedCopySink, Sink
 from app.pipeline import Pipeline
@@ -188,10 +188,10 @@ class ReplayFile:
         return intake_maker(self.options.adapter_options(config.ch_names), config.windows.max_gap_s)
 
     @cached_property
-    def recorded_plugs(self) -> list[Plugging]:
-        """What was unplugged by hand while an own recording was made, whichever markers are in use."""
+    def recorded_mask_changes(self) -> list[MaskChange]:
+        """What was masked by hand while an own recording was made, whichever markers are in use."""
         found = (
-            read_plugging(text, time)
+            read_mask_change(text, time)
             for stream_id, stream in self.index.streams.items()
             if is_notes(stream.header)
             for time, text in read_markers(self.index, stream_id, self.make_intake)
@@ -322,8 +322,8 @@ class ReplaySession:
             self.telemetry.on_failure(Failure("device", message, clock.now()))
 
         decoder = make_decoder(checkpoint, self.options, on_failure)
-        plugs = Plugs(self.file.recorded_plugs)
-        pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event, plugs=plugs)
+        mask = ModalityMask(self.file.recorded_mask_changes)
+        pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event, mask=mask)
         sinks = self.file.sinks()
         try:
             with closing(sinks):

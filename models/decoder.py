@@ -63,7 +63,7 @@ class Decoder:
     Attributes
     ----------
     masked : frozenset of str
-        Modalities unplugged by hand: the network takes them for absent, while their steps go on being
+        Modalities masked by hand: the network takes them for absent, while their steps go on being
         computed, so that they are back at once. May be set from any thread.
     newest : DecodedWindow or None
         The newest window that was decoded; None before the first and where nothing was present.

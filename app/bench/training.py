@@ -50,7 +50,7 @@ def _train(n_rounds: int) -> dict[str, Any]:
     torch.set_num_threads(_N_THREADS)
     keep_freed_memory()
     torch.manual_seed(0)
-    # Dropout draws other numbers in another order, so it is off in both.
+    # Dropout draws other numbers in another command, so it is off in both.
     encoder = MvSstmaEncoder(replace(MvSstmaConfig(), dropout=0.0), _N_CHANNELS)
     reference = ReferenceMvSstma.from_encoder(encoder).train()
     encoder.train()

@@ -1,7 +1,7 @@
 """A guided session on live streams: the session, its markers, its recording and its rows, side by side.
 
 Everything here happens in the session's own thread, ten times a second; what a person does or is shown is
-the business of a `SessionController`: a window's orders, or a headless run.
+the business of a `SessionController`: a window's commands, or a headless run.
 """
 
 from __future__ import annotations

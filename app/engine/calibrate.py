@@ -25,7 +25,7 @@ from app.engine.messages import (
     Stop,
     StopRecording,
 )
-from app.engine.pipe import OrderBox, Stopped
+from app.engine.pipe import CommandQueue, Stopped
 from app.engine.tap import Tap
 from app.request import CalibrationRequest
 from calibration.consent import check_consent
@@ -40,15 +40,15 @@ class CalibrationEngine(WatchedSession):
     Parameters
     ----------
     tell : callable
-        Sends news; it may wait for the window, so no thread of the session but its own calls it.
+        Sends messages; it may wait for the window, so no thread of the session but its own calls it.
     tap : Tap
         Started; sees everything the session's threads have to show.
     """
 
     def __init__(
-        self, request: CalibrationRequest, tell: Callable[[object], None], orders: OrderBox, tap: Tap
+        self, request: CalibrationRequest, tell: Callable[[object], None], commands: CommandQueue, tap: Tap
     ) -> None:
-        super().__init__(request.options, tell, orders, tap)
+        super().__init__(request.options, tell, commands, tap)
         self._request = request
         self._interrupted = threading.Event()
         self._view: SessionView | None = None
@@ -85,20 +85,20 @@ class CalibrationEngine(WatchedSession):
     def _wait_for_consent(self) -> Consent | None:
         """Return what the person agreed to; None where they agreed to nothing."""
         while True:
-            self._orders.wait(_LISTEN_S)
-            for order in self._orders.take():
-                if isinstance(order, Stop):
+            self._commands.wait(_LISTEN_S)
+            for command in self._commands.take():
+                if isinstance(command, Stop):
                     raise Stopped
-                if isinstance(order, GiveConsent):
-                    return check_consent(order.consent) if order.consent.modalities else None
+                if isinstance(command, GiveConsent):
+                    return check_consent(command.consent) if command.consent.modalities else None
 
     def _fit(self, run: CalibrationRun) -> None:
         """Fit in a background thread, and tell how far that is."""
         fit = run.final_fit()
         fit.start()
         while fit.is_alive():
-            self._orders.wait(_LISTEN_S)
-            if any(isinstance(order, Stop) for order in self._orders.take()):
+            self._commands.wait(_LISTEN_S)
+            if any(isinstance(command, Stop) for command in self._commands.take()):
                 return  # the recording is closed: the model can be fitted from it later
             run.session.set_fit(fit.stage, fit.share)
             self._tell_view(run)
@@ -109,20 +109,20 @@ class CalibrationEngine(WatchedSession):
 
     def act(self, run: CalibrationRun, now: float) -> None:
         """Carry out what the window has ordered, and tell where the session stands."""
-        for order in self._orders.take():
-            if isinstance(order, Stop):
+        for command in self._commands.take():
+            if isinstance(command, Stop):
                 self._interrupted.set()
                 if run.live is not None:
                     run.live.close_recording_s = 0.0  # its supervisor stays with it
             else:
-                self._obey(run, order, now)
-        if self._desk is not None and run.live is not None:
-            self._desk.tell_due(run.live)
+                self._handle(run, command, now)
+        if self._handler is not None and run.live is not None:
+            self._handler.tell_due(run.live)
         self._tell_view(run, now)
 
-    def _obey(self, run: CalibrationRun, order: object, now: float) -> None:
+    def _handle(self, run: CalibrationRun, command: object, now: float) -> None:
         session = run.session
-        match order:
+        match command:
             case Proceed(step_id, overridden):
                 try:
                     run.proceed(step_id, now, overridden)
@@ -146,8 +146,8 @@ class CalibrationEngine(WatchedSession):
                 session.abort(now)
             case StartRecording() | StopRecording():
                 pass  # the session's own recording begins and ends with it
-            case _ if self._desk is not None:
-                self._desk.obey(order)
+            case _ if self._handler is not None:
+                self._handler.handle(command)
 
     def _tell_view(self, run: CalibrationRun, now: float | None = None) -> None:
         assert run.opened is not None

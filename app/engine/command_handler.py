@@ -1,4 +1,4 @@
-"""A running session's desk: carries out a window's orders and collects the session's figures."""
+"""A running session's handler: carries out a window's commands and collects the session's figures."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from app.engine.messages import (
 from app.engine.pipe import stage_of
 from app.engine.tap import Tap
 from app.live import LiveSession, OpenSession
-from app.modality_mask import read_plugging
+from app.modality_mask import read_mask_change
 from app.outlets import NoteOutlet
 from app.telemetry import Failure, Telemetry
 
 
-class Desk:
-    """Where a running session's orders are carried out and its figures collected.
+class CommandHandler:
+    """Where a running session's commands are carried out and its figures collected.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ class Desk:
         self._recording_state = ""
         self.occlusion = OcclusionCheck(opened.decoder, tap.put)
 
-    def obey(self, order: object) -> None:
-        """Carry out an order; one that cannot be is a failure on the screen, and the session goes on."""
+    def handle(self, command: object) -> None:
+        """Carry out a command; one that cannot be is a failure on the screen, and the session goes on."""
         try:
-            self._obey(order)
+            self._handle(command)
         except InputError as error:
-            self._telemetry.on_failure(Failure(stage_of(order), str(error), self._now()))
+            self._telemetry.on_failure(Failure(stage_of(command), str(error), self._now()))
 
     def tell_due(self, session: LiveSession) -> None:
         """Tell the figures twice a second, and at once when a recording changes its state."""
@@ -69,18 +69,18 @@ class Desk:
                 now,
                 streams=session.stream_health,
                 recording=recording.info(now),
-                masked=self._opened.plugs.unplugged_at(math.inf),
+                masked=self._opened.mask.masked_at(math.inf),
                 n_view_dropped=self._tap.n_dropped,
             )
         )
 
-    def _obey(self, order: object) -> None:
-        match order:
+    def _handle(self, command: object) -> None:
+        match command:
             case Mask(modality, masked):
                 self._mask(modality, masked)
             case Note(text):
                 self._push(
-                    text if read_plugging(text.strip(), 0.0) is None else f"typed: {text}", self._now()
+                    text if read_mask_change(text.strip(), 0.0) is None else f"typed: {text}", self._now()
                 )
             case StartRecording(path):
                 self._opened.recording.start(path, self._now())
@@ -92,13 +92,13 @@ class Desk:
                 self.occlusion.ask()
 
     def _mask(self, modality: str, masked: bool) -> None:
-        change = self._opened.plugs.change(modality, masked, self._now(), self._hop_s)
+        change = self._opened.mask.change(modality, masked, self._now(), self._hop_s)
         self._push(change.marker, change.time)
         self._next_health = float("-inf")
 
-    def restate_plugs(self) -> None:
-        """Say again what is unplugged, for those who listen from now on."""
-        for change in self._opened.plugs.restated(self._now(), self._hop_s):
+    def restate_mask(self) -> None:
+        """Say again what is masked, for those who listen from now on."""
+        for change in self._opened.mask.restated(self._now(), self._hop_s):
             self._notes.push(change.marker, change.time)
 
     def _push(self, text: str, time: float) -> None:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from acquisition.clock import LslClock
 from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.types import Change, Chunk, StreamEvent
-from app.engine.command_handler import Desk
+from app.engine.command_handler import CommandHandler
 from app.engine.health import model_info
 from app.engine.messages import Opened, Phase, Stop
-from app.engine.pipe import OrderBox, Stopped
+from app.engine.pipe import CommandQueue, Stopped
 from app.engine.tap import Tap
 from app.live import LiveSession, Observer, OpenSession
 from app.outlets import NoteOutlet
@@ -23,14 +23,14 @@ from app.telemetry import Telemetry
 
 
 class WatchedSession(Observer):
-    """Shows a live session to a window, with a desk for its orders and a stream for its notes.
+    """Shows a live session to a window, with a handler for its commands and a stream for its notes.
 
     Parameters
     ----------
     options : SessionOptions
     tell : callable
-        Sends news; it may wait for the window, so no thread of the session but its own calls it.
-    orders : OrderBox
+        Sends messages; it may wait for the window, so no thread of the session but its own calls it.
+    commands : CommandQueue
     tap : Tap
         Started; sees everything the session's threads have to show.
     """
@@ -38,15 +38,15 @@ class WatchedSession(Observer):
     _telemetry: Telemetry  # of the session, before its streams are opened
 
     def __init__(
-        self, options: SessionOptions, tell: Callable[[object], None], orders: OrderBox, tap: Tap
+        self, options: SessionOptions, tell: Callable[[object], None], commands: CommandQueue, tap: Tap
     ) -> None:
-        self._options, self._tell, self._orders, self._tap = options, tell, orders, tap
-        self._desk: Desk | None = None
+        self._options, self._tell, self._commands, self._tap = options, tell, commands, tap
+        self._handler: CommandHandler | None = None
         self._notes: NoteOutlet | None = None
 
     def on_stage(self, stage: str, message: str = "") -> None:
         """Tell the window, and go no further when it wants to stop."""
-        if self._orders.must_stop:
+        if self._commands.must_stop:
             raise Stopped
         self._tell(Phase(stage, message))
 
@@ -57,19 +57,19 @@ class WatchedSession(Observer):
 
     def on_open(self, opened: OpenSession) -> None:
         """Tell the window what it will see."""
-        if self._orders.must_stop:
+        if self._commands.must_stop:
             raise Stopped
         assert self._notes is not None
         model = model_info(opened.checkpoint, self._options)
         streams = simulated_streams(opened.source.headers.values())
         self._tell(Opened("live", model, None, bool(streams.simulated), streams.real))
         self._tell(Phase("running"))
-        self._desk = Desk(opened, self._notes, self._telemetry, self._tap, model.device)
+        self._handler = CommandHandler(opened, self._notes, self._telemetry, self._tap, model.device)
 
     def on_recording(self) -> None:
-        """Note in the recording what is unplugged as it begins."""
-        if self._desk is not None:
-            self._desk.restate_plugs()
+        """Note in the recording what is masked as it begins."""
+        if self._handler is not None:
+            self._handler.restate_mask()
 
     def on_chunk(self, chunk: Chunk) -> None:
         """Show a chunk."""
@@ -77,13 +77,13 @@ class WatchedSession(Observer):
 
     def after_decode(self) -> None:
         """Use the decode thread's free time for an occlusion check."""
-        if self._desk is not None:
-            self._desk.occlusion.work()
+        if self._handler is not None:
+            self._handler.occlusion.work()
 
     def _close(self, session: LiveSession | None) -> None:
         """Tell how the recording of a session ended, and withdraw the notes."""
-        if self._desk is not None and session is not None:
-            self._desk.tell_health(session)
+        if self._handler is not None and session is not None:
+            self._handler.tell_health(session)
         if self._notes is not None:
             self._notes.close()
 
@@ -100,16 +100,16 @@ class LiveEngine(WatchedSession):
     ----------
     request : LiveRequest
     tell : callable
-        Sends news; it may wait for the window, so no thread of the session but its own calls it.
-    orders : OrderBox
+        Sends messages; it may wait for the window, so no thread of the session but its own calls it.
+    commands : CommandQueue
     tap : Tap
         Started; sees everything the session's threads have to show.
     """
 
     def __init__(
-        self, request: LiveRequest, tell: Callable[[object], None], orders: OrderBox, tap: Tap
+        self, request: LiveRequest, tell: Callable[[object], None], commands: CommandQueue, tap: Tap
     ) -> None:
-        super().__init__(request.options, tell, orders, tap)
+        super().__init__(request.options, tell, commands, tap)
         self._request = request
         self._telemetry = Telemetry(listener=tap)
         self._stopping = threading.Event()
@@ -158,11 +158,11 @@ class LiveEngine(WatchedSession):
 
     def _attend(self, session: LiveSession) -> None:
         """Do what is due besides acquiring and decoding; ten times a second."""
-        desk = self._desk
-        assert desk is not None
-        for order in self._orders.take():
-            if isinstance(order, Stop):
+        handler = self._handler
+        assert handler is not None
+        for command in self._commands.take():
+            if isinstance(command, Stop):
                 self._stopping.set()
             else:
-                desk.obey(order)
-        desk.tell_due(session)
+                handler.handle(command)
+        handler.tell_due(session)

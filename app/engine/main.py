@@ -22,12 +22,12 @@ from platformdirs import user_log_path
 
 from acquisition.errors import InputError
 from app.engine.messages import Phase
-from app.engine.pipe import OrderBox
+from app.engine.pipe import CommandQueue
 from app.environment import settle_environment
 from app.request import CalibrationRequest, EngineRequest, LiveRequest
 
 #: Seconds one thread may keep the others from running Python: at the default of 5 ms, the thread that
-#: packs news would hold up each of the hundreds of operations of a forward pass by so much.
+#: packs messages would hold up each of the hundreds of operations of a forward pass by so much.
 _SWITCH_S = 2e-4
 
 
@@ -56,12 +56,12 @@ def run_engine(connection: Connection, request: EngineRequest) -> None:
     sys.setswitchinterval(_SWITCH_S)
     tell = _Teller(connection)
     tell(Phase("loading", "loading the program"))
-    orders = OrderBox(connection)
-    signal.signal(signal.SIGTERM, lambda *_: orders.terminate())
+    commands = CommandQueue(connection)
+    signal.signal(signal.SIGTERM, lambda *_: commands.terminate())
     with open_log(os.getpid()) as log:
         faulthandler.enable(log)
         try:
-            _run(request, tell, orders)
+            _run(request, tell, commands)
         except InputError as error:
             tell(Phase("failed", str(error), code=error.code, facts=error.facts))
         except Exception as error:
@@ -74,7 +74,7 @@ def run_engine(connection: Connection, request: EngineRequest) -> None:
     remove_if_empty(os.getpid())
 
 
-def _run(request: EngineRequest, tell: Callable[[object], None], orders: OrderBox) -> None:
+def _run(request: EngineRequest, tell: Callable[[object], None], commands: CommandQueue) -> None:
     from app.engine.tap import Tap
     from models.checkpoint import load_config
 
@@ -84,29 +84,29 @@ def _run(request: EngineRequest, tell: Callable[[object], None], orders: OrderBo
         if isinstance(request, LiveRequest):
             from app.engine.live import LiveEngine
 
-            LiveEngine(request, tell, orders, tap).run()
+            LiveEngine(request, tell, commands, tap).run()
         elif isinstance(request, CalibrationRequest):
             from app.engine.calibrate import CalibrationEngine
 
-            CalibrationEngine(request, tell, orders, tap).run()
+            CalibrationEngine(request, tell, commands, tap).run()
         else:
             from app.engine.replay import ReplayEngine
 
-            ReplayEngine(request, tell, orders, tap).run()
+            ReplayEngine(request, tell, commands, tap).run()
     finally:
         tap.stop()
 
 
 class _Teller:
-    """Sends news from any thread; a window that has gone is not told."""
+    """Sends messages from any thread; a window that has gone is not told."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
 
-    def __call__(self, news: object) -> None:
+    def __call__(self, message: object) -> None:
         with self._lock, contextlib.suppress(OSError):
-            self._connection.send(news)
+            self._connection.send(message)
 
 
 _PROGRAM = "affectscope"

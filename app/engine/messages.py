@@ -1,4 +1,4 @@
-"""What travels over the pipe between the engine and the window: news one way, orders the other.
+"""What travels over the pipe between the engine and the window: messages one way, commands the other.
 
 Besides the classes here the engine sends `models.prediction.Prediction` (with ``features`` empty),
 `acquisition.types.StreamEvent` and `app.telemetry.Failure` as they are. Times are LSL seconds, live and
@@ -205,7 +205,7 @@ class HealthPart:
     memory_mb: float  # resident, of the engine's process
     gpu: str  # "" without one; name, memory
     recording: RecordingInfo | None
-    masked: tuple[str, ...]  # modalities unplugged by hand
+    masked: tuple[str, ...]  # modalities masked by hand
     n_view_dropped: int  # chunks of signals that were not sent for display: engine or window were too slow
 
 
@@ -229,7 +229,7 @@ class Occlusion:
     rows: tuple[OcclusionRow, ...]
 
 
-# --- orders ---
+# --- commands ---
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Mask:
-    """Unplug a modality by hand, or plug it in again."""
+    """Mask a modality by hand, or use it again."""
 
     modality: str
     masked: bool

@@ -23,14 +23,14 @@ from app.engine.main import engine_process, log_path
 from app.engine.messages import HealthPart, Phase, StartRecording, Stop
 from app.request import EngineRequest, LiveRequest
 
-_MAX_UNREAD = 1000  # news; then the engine has to wait and drops what is for the screen
-_NEWS_LIMIT_S = 0.008
+_MAX_UNREAD = 1000  # messages; then the engine has to wait and drops what is for the screen
+_RECEIVE_LIMIT_S = 0.008
 _TERMINATE_S = 0.7
 _LAST_WORDS_S = 1.0  # after its end, in case something else holds the pipe open
 
 
 class EngineProcess:
-    """An engine in a spawned process, which outlives neither its window nor the window's order to stop.
+    """An engine in a spawned process, which outlives neither its window nor the window's command to stop.
 
     Parameters
     ----------
@@ -45,16 +45,16 @@ class EngineProcess:
         self._process = context.Process(
             target=engine_process, args=(self._far_end, request), name="affectscope engine", daemon=False
         )
-        self._news: deque[object] = deque()
+        self._received: deque[object] = deque()
         self._has_room = threading.Condition()
         self._has_ended_pipe = threading.Event()
         self._is_stopping = False
-        self._orders: queue.SimpleQueue[object | None] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[object | None] = queue.SimpleQueue()
         self._recording = _recording_of(request)
         self._last_phase = ""
         self._found_dead_at: float | None = None
         self._is_started = False
-        self._is_buried = False  # its end was told
+        self._has_told_end = False  # its end was told
 
     def start(self) -> None:
         """Start the process; returns at once.
@@ -82,7 +82,7 @@ class EngineProcess:
 
     @property
     def is_alive(self) -> bool:
-        """True until the process has ended and everything it said can be had with `news`."""
+        """True until the process has ended and everything it said was given by `receive`."""
         if not self._is_started:
             return False
         if self._process.is_alive():
@@ -91,35 +91,35 @@ class EngineProcess:
             self._found_dead_at = monotonic()
         if self._has_ended_pipe.is_set():
             return False
-        return len(self._news) >= _MAX_UNREAD or monotonic() < self._found_dead_at + _LAST_WORDS_S
+        return len(self._received) >= _MAX_UNREAD or monotonic() < self._found_dead_at + _LAST_WORDS_S
 
-    def news(self) -> list[object]:
+    def receive(self) -> list[object]:
         """Return what came since the last call, without waiting and for at most some milliseconds.
 
         The last piece is a `Phase` ``ended`` or ``failed``, also when the engine died without a word.
         """
-        deadline = monotonic() + _NEWS_LIMIT_S
+        deadline = monotonic() + _RECEIVE_LIMIT_S
         is_over = self._is_started and not self.is_alive
         pieces: list[object] = []
         with self._has_room:
-            while self._news and (is_over or monotonic() < deadline):
-                pieces.append(self._news.popleft())
+            while self._received and (is_over or monotonic() < deadline):
+                pieces.append(self._received.popleft())
             self._has_room.notify()
         for piece in pieces:
             self._remember(piece)
-        if is_over and not self._is_buried:
-            self._is_buried = True
+        if is_over and not self._has_told_end:
+            self._has_told_end = True
             # A replay that came to its end lives on, and may die afterwards.
             has_died = self._process.exitcode != 0 and not self._is_stopping
             if has_died or self._last_phase not in ("ended", "failed"):
-                pieces.append(Phase("failed", self._obituary()))
+                pieces.append(Phase("failed", self._exit_message()))
         return pieces
 
-    def send(self, order: object) -> None:
-        """Pass an order on; nothing happens if the engine is gone."""
-        if isinstance(order, StartRecording):
-            self._recording = order.path
-        self._orders.put(order)
+    def send(self, command: object) -> None:
+        """Pass a command on; nothing happens if the engine is gone."""
+        if isinstance(command, StartRecording):
+            self._recording = command.path
+        self._commands.put(command)
 
     def stop(self, timeout_s: float = 3.0) -> None:
         """End the process: ask it, then terminate and then kill it.
@@ -134,7 +134,7 @@ class EngineProcess:
         if not self._is_started:
             return
         atexit.unregister(self.stop)
-        self._is_stopping = True  # nobody reads news any more: take all there is, so that it can end
+        self._is_stopping = True  # nobody reads messages any more: take all there is, so that it can end
         with self._has_room:
             self._has_room.notify()
         self.send(Stop())
@@ -146,7 +146,7 @@ class EngineProcess:
             self._process.kill()
             self._process.join()
         self._has_ended_pipe.wait(_LAST_WORDS_S)  # the listener sees the end a moment after it
-        self._orders.put(None)
+        self._commands.put(None)
         if self._recording is not None:
             ask_to_stop(self._recording)
 
@@ -157,17 +157,17 @@ class EngineProcess:
             except (EOFError, OSError):
                 break
             with self._has_room:
-                while len(self._news) >= _MAX_UNREAD and not self._is_stopping:
+                while len(self._received) >= _MAX_UNREAD and not self._is_stopping:
                     self._has_room.wait()
-                if len(self._news) >= _MAX_UNREAD:
-                    self._news.popleft()
-                self._news.append(piece)
+                if len(self._received) >= _MAX_UNREAD:
+                    self._received.popleft()
+                self._received.append(piece)
         self._has_ended_pipe.set()
 
     def _speak(self, connection: Connection) -> None:
-        while (order := self._orders.get()) is not None:
+        while (command := self._commands.get()) is not None:
             with contextlib.suppress(OSError, ValueError):
-                connection.send(order)
+                connection.send(command)
 
     def _remember(self, piece: object) -> None:
         if isinstance(piece, Phase):
@@ -175,7 +175,7 @@ class EngineProcess:
         elif isinstance(piece, HealthPart) and piece.recording is not None:
             self._recording = piece.recording.path
 
-    def _obituary(self) -> str:
+    def _exit_message(self) -> str:
         code = self._process.exitcode
         words = f"the engine ended with {_exit_words(code)}"
         if self._process.pid is not None and (path := log_path(self._process.pid)).exists():

@@ -29,9 +29,9 @@ from app.engine.messages import (
     StopRecording,
     Timeline,
 )
-from app.engine.pipe import OrderBox, Stopped, stage_of
+from app.engine.pipe import CommandQueue, Stopped, stage_of
 from app.engine.tap import Tap
-from app.modality_mask import Plugs
+from app.modality_mask import ModalityMask
 from app.model_loading import make_decoder
 from app.outputs import Sink
 from app.pipeline import Pipeline
@@ -47,7 +47,7 @@ class ReplayEngine:
     """Runs a replay for a window.
 
     After `run` has opened the file, it plays, is ``paused``, or has come to the end and stays there
-    (``ended``): orders are obeyed in each of these phases. A window seen a second time, after seeking
+    (``ended``): commands are obeyed in each of these phases. A window seen a second time, after seeking
     back, gives the same prediction as the first time, unless a modality was masked in between or a
     baseline ended (which stays in force). Its ``warm_up`` differs where a stream has a gap 20 to 30 s
     before, since nothing older was read. Files get each prediction once, in order of time.
@@ -56,16 +56,16 @@ class ReplayEngine:
     ----------
     request : ReplayRequest
     tell : callable
-        Sends news; used before the replay begins.
-    orders : OrderBox
+        Sends messages; used before the replay begins.
+    commands : CommandQueue
     tap : Tap
         Started; takes everything the replay has to show.
     """
 
     def __init__(
-        self, request: ReplayRequest, tell: Callable[[object], None], orders: OrderBox, tap: Tap
+        self, request: ReplayRequest, tell: Callable[[object], None], commands: CommandQueue, tap: Tap
     ) -> None:
-        self._request, self._tell, self._orders, self._tap = request, tell, orders, tap
+        self._request, self._tell, self._commands, self._tap = request, tell, commands, tap
 
     def run(self) -> None:
         """Replay until told to stop.
@@ -99,12 +99,12 @@ class ReplayEngine:
 
         def say_share(share: float) -> None:
             nonlocal said
-            if int(share * 10) > said or self._orders.must_stop:
+            if int(share * 10) > said or self._commands.must_stop:
                 said = int(share * 10)
                 self._say_stage(f"looking through {file.path.name}: {share:.0%}")
 
         outline = file.look_through(say_share)
-        player = Player(file, self._request.speed, self._orders, self._tap, model.device)
+        player = Player(file, self._request.speed, self._commands, self._tap, model.device)
         timeline = timeline_of(outline, file.path, player.first, player.last)
         streams = simulated_streams(file.headers)
         self._tell(Opened("replay", model, timeline, bool(streams.simulated), streams.real))
@@ -116,7 +116,7 @@ class ReplayEngine:
 
     def _say_stage(self, message: str) -> None:
         """Tell the window, and go no further when it wants to stop."""
-        if self._orders.must_stop:
+        if self._commands.must_stop:
             raise Stopped
         self._tell(Phase("loading", message, self._request.speed))
 
@@ -176,7 +176,7 @@ class SaidOnce:
         """Pass an event on, without its sentence if that was said before."""
         if self._is_again and event.change is Change.ENDED:
             event = replace(event, message="")
-        # Only what is noticed at a moment of the file, such as a modality unplugged, may be said of many.
+        # Only what is noticed at a moment of the file, such as a modality masked, may be said of many.
         is_of_moment = event.change is Change.NOTICE and math.isfinite(event.time)
         sentence = (event.stream, event.message, event.time if is_of_moment else 0.0)
         if self._is_again and sentence in self._said:
@@ -239,16 +239,16 @@ class Player:
         Looked through.
     speed : float
         Times real time; infinity runs as fast as it goes.
-    orders : OrderBox
+    commands : CommandQueue
     tap : Tap
     device : str
         As `HealthMeter` wants it.
     """
 
-    def __init__(self, file: ReplayFile, speed: float, orders: OrderBox, tap: Tap, device: str) -> None:
+    def __init__(self, file: ReplayFile, speed: float, commands: CommandQueue, tap: Tap, device: str) -> None:
         self.telemetry = Telemetry(listener=tap)
         self.sink = OnceInOrder(file.sinks())
-        self._file, self._orders, self._tap = file, orders, tap
+        self._file, self._commands, self._tap = file, commands, tap
         self._speed, self._phase = speed, "running"
         self._hop_s = file.checkpoint.config.windows.hop_s
         self._source = file.open()
@@ -256,7 +256,7 @@ class Player:
         self._start_s = file.start_s or 0.0  # of `first`, seconds from the recording's first sample
         self._decoder = make_decoder(file.checkpoint, file.options, self._on_failure)
         self._decoder.warm_up()  # a moment sought is decoded from all of its steps at once
-        self._plugs = Plugs(file.recorded_plugs)
+        self._modality_mask = ModalityMask(file.recorded_mask_changes)
         self._occlusion = OcclusionCheck(self._decoder, tap.put)
         self._meter = HealthMeter(self.telemetry, device)
         self._next_health = -math.inf  # on the stopwatch
@@ -275,16 +275,16 @@ class Player:
         self.telemetry.on_event(StreamEvent("", change, self._now, message))
 
     def run(self) -> None:
-        """Play and obey until told to stop."""
+        """Play and handle until told to stop."""
         self._enter("running")
         while not self._is_stopped:
-            self._obey(self._orders.take())
+            self._handle(self._commands.take())
             self._tell_health()
             self._occlusion.work()
             if self._phase == "running":
                 self._advance()
             elif not self._occlusion.has_work:
-                self._orders.wait(PERIOD_S)
+                self._commands.wait(PERIOD_S)
 
     # --- going on ---
 
@@ -300,7 +300,7 @@ class Player:
             return
         self._now = max(self._now, min(self._clock.now(), next_time))
         self._steps.pipeline.acquire(self._now)
-        self._orders.wait(min(remaining_s, _TICK_S))
+        self._commands.wait(min(remaining_s, _TICK_S))
 
     def _step(self) -> None:
         self._now = self._steps.next_time
@@ -328,27 +328,27 @@ class Player:
             self._steps.pipeline.acquire(self._now + _BEYOND_S)
         self._tap.put(Phase(phase, speed=self._speed))
 
-    # --- orders ---
+    # --- commands ---
 
-    def _obey(self, orders: list[object]) -> None:
-        """Carry out orders; of several moments sought, as when a slider is drawn, the last one counts.
+    def _handle(self, commands: list[object]) -> None:
+        """Carry out commands; of several moments sought, as when a slider is drawn, the last one counts.
 
-        An order to stop comes before all others, which may take seconds.
+        A command to stop comes before all others, which may take seconds.
         """
-        seeks = [at for at, order in enumerate(orders) if isinstance(order, Seek)]
-        for at, order in enumerate(orders):
-            if self._orders.must_stop or any(isinstance(other, Stop) for other in orders):
+        seeks = [at for at, command in enumerate(commands) if isinstance(command, Seek)]
+        for at, command in enumerate(commands):
+            if self._commands.must_stop or any(isinstance(other, Stop) for other in commands):
                 self._is_stopped = True
                 return
-            if isinstance(order, Seek) and at != seeks[-1]:
+            if isinstance(command, Seek) and at != seeks[-1]:
                 continue
             try:
-                self._carry_out(order)
+                self._carry_out(command)
             except InputError as error:
-                self.telemetry.on_failure(Failure(stage_of(order), str(error), self._now))
+                self.telemetry.on_failure(Failure(stage_of(command), str(error), self._now))
 
-    def _carry_out(self, order: object) -> None:
-        match order:
+    def _carry_out(self, command: object) -> None:
+        match command:
             case Stop():
                 self._is_stopped = True
             case Pause():
@@ -369,7 +369,7 @@ class Player:
             case Note() | StartRecording() | StopRecording():
                 raise InputError(
                     "a replay changes no recording and makes none",
-                    where="note" if isinstance(order, Note) else "recording",
+                    where="note" if isinstance(command, Note) else "recording",
                     remedy="affectscope replay FILE --record COPY writes a copy with the predictions in it",
                 )
 
@@ -417,7 +417,7 @@ class Player:
             live=False,
             on_event=self._events,
             on_chunk=self._tap.on_chunk,
-            plugs=self._plugs,
+            mask=self._modality_mask,
         )
         pipeline.aligner.start_at(index * self._hop_s)
         self._steps = ReplaySteps(pipeline, index, self.last)
@@ -425,7 +425,7 @@ class Player:
         self._clock.restart(self._now)
 
     def _mask(self, modality: str, masked: bool) -> None:
-        self._plugs.settle(modality, masked)
+        self._modality_mask.settle(modality, masked)
         self._next_health = -math.inf
         # Held still, the window shows at once what the loss does; a baseline would count its steps twice.
         if self._phase != "running" and not self._decoder.is_in_baseline:
@@ -439,7 +439,7 @@ class Player:
         if stopwatch() < self._next_health:
             return
         self._next_health = stopwatch() + PERIOD_S
-        masked = self._plugs.unplugged_at(self._now)
+        masked = self._modality_mask.masked_at(self._now)
         self._tap.put(
             self._meter.part(
                 self._now,

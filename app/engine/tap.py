@@ -201,12 +201,12 @@ class _Queue:
 
 
 class Tap:
-    """Makes news for the window of chunks, events, predictions and failures.
+    """Makes messages for the window of chunks, events, predictions and failures.
 
     Parameters
     ----------
     tell : callable
-        Sends one piece of news; called from the tap's thread alone. May block, and may raise OSError
+        Sends one message; called from the tap's thread alone. May block, and may raise OSError
         when nobody listens any more, which ends the thread.
     model_config : ModelConfig
         Whose features the spectrogram and the log-mel are computed with.
@@ -263,9 +263,9 @@ class Tap:
         """Take a dead or degraded stage."""
         self.put(failure)
 
-    def put(self, news: object) -> None:
-        """Take any other news as it is."""
-        self._messages.append(news)
+    def put(self, message: object) -> None:
+        """Take any other message as it is."""
+        self._messages.append(message)
 
     def choose_spectrogram(self, ch_name: str) -> None:
         """Show another EEG channel's spectrogram, its last half minute at once."""
@@ -291,7 +291,7 @@ class Tap:
                 self.step()
             except OSError:
                 return  # the window is gone; whoever owns the pipe sees to that
-            except Exception as error:  # a window without news would look as if all were well
+            except Exception as error:  # a window without messages would look as if all were well
                 if not self._has_failed:
                     self._has_failed = True
                     self.put(Failure("display", f"some of it cannot be shown: {error}", LslClock().now()))

@@ -87,7 +87,7 @@ def stream_rows(
     health : mapping of str to StreamHealth
         Figures by key; a replay has none.
     masked : collection of str
-        Modalities unplugged by hand.
+        Modalities masked by hand.
     phase : str
         Of the session: a stream that is not read does not run.
     is_replay : bool
@@ -109,7 +109,7 @@ def _not_read(row: StreamRow, state: str) -> StreamRow:
 
 
 def summary(rows: Sequence[StreamRow]) -> str:
-    """Return how many streams are in which state: "5 streams: 3 running, 1 unplugged, 1 to look at"."""
+    """Return how many streams are in which state: "5 streams: 3 running, 1 masked, 1 to look at"."""
     if not rows:
         return ""
     wrong = [row for row in rows if row.severity in ("bad", "suspect")]
@@ -159,8 +159,8 @@ def _judged(
     if MODALITY_OF_KIND.get(spec.kind) in masked:
         return (
             "muted",
-            "unplugged",
-            "unplugged by hand: it is read and recorded, but not decoded: plug it in again",
+            "masked",
+            "masked by hand: read and recorded, but not decoded; unmask it to use it",
         )
     if health is None:
         return "good", "running", ""

@@ -1,4 +1,4 @@
-"""Everything the window may show, filled by the engine's news; bounded, and without Qt.
+"""Everything the window may show, filled by the engine's messages; bounded, and without Qt.
 
 One store serves one engine; a new engine gets a new store.
 """
@@ -53,7 +53,7 @@ class ViewStore:
     Attributes
     ----------
     events : deque of (time, text, severity)
-        In order of arrival; severity is info, warning or bad. Failures are among them.
+        In command of arrival; severity is info, warning or bad. Failures are among them.
     engine_memory : deque of (time, megabytes)
         Twice a second for ten minutes; times of `time.monotonic`: the engine's own stand still with a replay.
     silent_s : float
@@ -139,11 +139,11 @@ class ViewStore:
 
     # --- taking ---
 
-    def take(self, news: object) -> None:
-        """Take one piece of news; what is not known is passed over."""
-        taker = self._takers.get(type(news))
+    def take(self, message: object) -> None:
+        """Take one message; what is not known is passed over."""
+        taker = self._takers.get(type(message))
         if taker is not None:
-            taker(news)
+            taker(message)
 
     def _take_opened(self, opened: Opened) -> None:
         self.mode, self.model, self.timeline = opened.mode, opened.model, opened.timeline

@@ -1,4 +1,4 @@
-"""What a decoder says beside its probabilities, and what unplugging a modality by hand does."""
+"""What a decoder says beside its probabilities, and what masking a modality by hand does."""
 
 from __future__ import annotations
 

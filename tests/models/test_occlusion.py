@@ -1,4 +1,4 @@
-"""Blanking: what is not there changes nothing, and what is counts as if it had been unplugged."""
+"""Blanking: what is not there changes nothing, and what is counts as if it had been masked."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def test_every_modality_band_and_region_is_asked_about(whole):
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_blanking_a_modality_equals_decoding_without_it(random_model, whole, modality):
     prediction = whole.newest.prediction
-    unplugged = decoded(random_model, masked=frozenset({modality})).newest.prediction
-    expected = unplugged.probs[prediction.label] - prediction.probs[prediction.label]
+    masked = decoded(random_model, masked=frozenset({modality})).newest.prediction
+    expected = masked.probs[prediction.label] - prediction.probs[prediction.label]
     assert effects(whole)["modality", modality].delta_p == expected
 
 

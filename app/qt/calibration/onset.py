@@ -143,7 +143,7 @@ class StepWatch:
     ----------
     window : QWidget
     send : callable
-        Takes orders for the engine.
+        Takes commands for the engine.
     clock : callable
         Returns LSL seconds.
     """

@@ -26,7 +26,7 @@ class Screen(GrowingPage):
     title : str
         Plain text, read out to assistive technology.
     send : callable
-        Takes orders for the engine.
+        Takes commands for the engine.
     width : int
         Of the column, in characters of average width.
 

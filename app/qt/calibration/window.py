@@ -1,4 +1,4 @@
-"""The window of a guided calibration: shows the step's screen, tells when it appeared, passes orders on."""
+"""The window of a guided calibration: shows the step's screen, tells when it appeared, passes commands on."""
 
 from __future__ import annotations
 
@@ -140,9 +140,9 @@ class CalibrationWindow(QMainWindow):
         """Take note that the consent was sent."""
         self._has_agreed = True
 
-    def send(self, order: object) -> None:
-        """Pass an order on."""
-        self.session.send(order)
+    def send(self, command: object) -> None:
+        """Pass a command on."""
+        self.session.send(command)
 
     def pause(self) -> None:
         """Hold the session, where there is something to hold."""
@@ -180,7 +180,7 @@ class CalibrationWindow(QMainWindow):
     # --- what happens all the time ---
 
     def poll(self) -> None:
-        """Take news, show the screen that belongs to them, and refresh it."""
+        """Take messages, show the screen that belongs to them, and refresh it."""
         self.session.poll()
         self.faults.deliver()
         store = self.session.store

@@ -19,7 +19,7 @@ _NAME_COLUMN = 2
 _TEXT_COLUMNS = (0, 1, 2)
 #: The widest text each column is laid out for.
 _WIDEST = (
-    "○ unplugged",
+    "○ masked",
     "markers",
     "",
     "1,000.0 of 1,000 Hz",

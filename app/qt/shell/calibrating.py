@@ -83,7 +83,7 @@ class CalibrateCommand:
 
     @property
     def is_running(self) -> bool:
-        """True from the order until the calibration has ended."""
+        """True from the command until the calibration has ended."""
         return self._waiting is not None or self.window is not None
 
     def start(self) -> QDialog | None:

@@ -208,7 +208,7 @@ def is_recording(store: ViewStore) -> bool:
     )
 
 
-class Unplugging:
+class MaskCommands:
     """One switch a modality; its state is the engine's, which may refuse.
 
     Parameters
@@ -221,14 +221,14 @@ class Unplugging:
     def __init__(self, session: Session, actions: Mapping[str, QAction]) -> None:
         self._session = session
         self._known: object = None  # figures whose switches are shown
-        self._actions = {modality: actions[f"unplug_{modality}"] for modality in MODALITIES}
+        self._actions = {modality: actions[f"mask_{modality}"] for modality in MODALITIES}
 
     def toggle(self, modality: str) -> None:
-        """Unplug a modality, or plug it in again."""
+        """Mask a modality, or use it again."""
         self._session.send(Mask(modality, self._actions[modality].isChecked()))
 
     def refresh(self) -> None:
-        """Show which modalities are unplugged."""
+        """Show which modalities are masked."""
         store = self._session.store
         is_running = store.phase.name in ("running", "paused")
         masked = store.health.masked if store.health is not None else ()
@@ -243,7 +243,7 @@ class Unplugging:
         self._known = store.health
 
 
-_WORDS = {modality: BY_NAME[f"unplug_{modality}"].short for modality in MODALITIES}
+_WORDS = {modality: BY_NAME[f"mask_{modality}"].short for modality in MODALITIES}
 
 
 class Closing:

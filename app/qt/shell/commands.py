@@ -47,17 +47,17 @@ COMMANDS: tuple[Command, ...] = (
     Command("start_again", "Start &again", ("F5",), "Session", "start the engine anew"),
     Command("quit", "&Quit", ("Ctrl+Q",), "Session", "close the window"),
     Command(
-        "unplug_eeg",
-        "Unplug &EEG",
+        "mask_eeg",
+        "Mask &EEG",
         ("Ctrl+1",),
-        "Unplug",
+        "Mask",
         "mask EEG, to rehearse its loss",
         True,
         short="EEG",
     ),
-    Command("unplug_eye", "Unplug e&yes", ("Ctrl+2",), "Unplug", "mask the eye tracker", True, short="Eyes"),
-    Command("unplug_face", "Unplug &face", ("Ctrl+3",), "Unplug", "mask the camera", True, short="Face"),
-    Command("unplug_voice", "Unplug &voice", ("Ctrl+4",), "Unplug", "mask the voice", True, short="Voice"),
+    Command("mask_eye", "Mask e&yes", ("Ctrl+2",), "Mask", "mask the eye tracker", True, short="Eyes"),
+    Command("mask_face", "Mask &face", ("Ctrl+3",), "Mask", "mask the camera", True, short="Face"),
+    Command("mask_voice", "Mask &voice", ("Ctrl+4",), "Mask", "mask the voice", True, short="Voice"),
     Command(
         "toggle", "&Hold or go on", ("Space",), "Time", "hold the view or a replay, or go on", plain=True
     ),
@@ -162,11 +162,11 @@ class PlainKeys:
         return True
 
 
-_UNPLUG = ("unplug_eeg", "unplug_eye", "unplug_face", "unplug_voice")
+_MASKS = ("mask_eeg", "mask_eye", "mask_face", "mask_voice")
 _GROUPS = (
     ("choose_streams", "choose_model", "choose_profile", "calibrate", "open_recording"),
     ("record",),
-    _UNPLUG,
+    _MASKS,
 )
 _LAST = ("switch_theme", "show_shortcuts")
 
@@ -188,8 +188,8 @@ class ToolBar(QToolBar):
         self.setMovable(False)
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         for group in _GROUPS:
-            if group == _UNPLUG:
-                label = QLabel(" Unplug: ")
+            if group == _MASKS:
+                label = QLabel(" Mask: ")
                 label.setProperty("muted", "true")
                 self.addWidget(label)
             self._add(actions, group)

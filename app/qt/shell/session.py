@@ -36,11 +36,11 @@ class Engine(Protocol):
     def start(self) -> None:
         """Start the process."""
 
-    def news(self) -> list[object]:
+    def receive(self) -> list[object]:
         """Return what came since the last call, without waiting."""
 
-    def send(self, order: object) -> None:
-        """Pass an order on."""
+    def send(self, command: object) -> None:
+        """Pass a command on."""
 
     def stop(self, timeout_s: float = STOP_WITHIN_S) -> None:
         """End the process, by force where it does not react in time."""
@@ -87,29 +87,29 @@ class EngineSession(Generic[R]):
 
     @property
     def is_running(self) -> bool:
-        """True while there is an engine to send orders to."""
+        """True while there is an engine to send commands to."""
         return self._engine is not None
 
-    def send(self, order: object) -> None:
-        """Pass an order on to the engine, if there is one."""
+    def send(self, command: object) -> None:
+        """Pass a command on to the engine, if there is one."""
         if self._engine is not None:
-            self._engine.send(order)
+            self._engine.send(command)
 
     def poll(self) -> None:
-        """Take the engine's news into the store and look after engines that are to end."""
+        """Take the engine's messages into the store and look after engines that are to end."""
         self._end_retired()
         self._start_waiting()
         engine = self._engine
         if engine is None:
             return
         is_alive = engine.is_alive  # asked first: what a dead one still left is read below
-        news = engine.news()
-        for piece in news:
+        messages = engine.receive()
+        for piece in messages:
             self.store.take(piece)
             if isinstance(piece, Opened):
                 self.last_good = self.request
-        self._note_silence(has_heard=bool(news))
-        if not is_alive:  # its last words were among the news
+        self._note_silence(has_heard=bool(messages))
+        if not is_alive:  # its last words were among the messages
             engine.stop(0.0)  # ends a recording it may have left behind
             self._engine = None
 
@@ -132,7 +132,7 @@ class EngineSession(Generic[R]):
         left = []
         for engine, patience_ends in self._retired:
             is_alive = engine.is_alive
-            for piece in engine.news():  # an unread pipe would hold the engine up
+            for piece in engine.receive():  # an unread pipe would hold the engine up
                 if self._waiting is None and self._engine is None:  # last words of a session nothing follows
                     self.store.take(piece)
             if is_alive and monotonic() > patience_ends:

@@ -15,7 +15,7 @@ from app.qt.dialogs.base import NoticeDialog, ShortcutsDialog
 from app.qt.shell.appearance import Appearance, Settings
 from app.qt.shell.banners import Banners, Faults
 from app.qt.shell.calibrating import CalibrateCommand
-from app.qt.shell.choosers import Choosers, Closing, RecordCommand, Unplugging, is_recording
+from app.qt.shell.choosers import Choosers, Closing, MaskCommands, RecordCommand, is_recording
 from app.qt.shell.commands import BY_NAME, PlainKeys, ToolBar, fill_menus, make_actions, plain_text
 from app.qt.shell.session import Playback, Session, continued
 from app.qt.shell.tab_set import Header, TabSet
@@ -52,7 +52,7 @@ class MainWindow(QMainWindow):
         )
         self.closing = Closing(self, session, self._before_closing)
         self.actions_by_name = make_actions(self, self._handlers())
-        self.unplugging = Unplugging(session, self.actions_by_name)
+        self.masks = MaskCommands(session, self.actions_by_name)
         self._plain_keys = PlainKeys(self.actions_by_name)
         self._n_refreshes = 0
         self._trial: tuple[Request, Request] | None = None  # a change, and what to return to if it is refused
@@ -116,7 +116,7 @@ class MainWindow(QMainWindow):
             "show_notice": lambda: NoticeDialog(self, must_agree=False).open(),
         }
         handlers |= {f"show_{name}": partial(self._show_tab, name) for name in TAB_NAMES}
-        handlers |= {f"unplug_{m}": partial(self._unplug, m) for m in MODALITIES}
+        handlers |= {f"mask_{m}": partial(self._toggle_mask, m) for m in MODALITIES}
         return handlers
 
     # --- the session ---
@@ -169,7 +169,7 @@ class MainWindow(QMainWindow):
     # --- what happens all the time ---
 
     def poll(self) -> None:
-        """Take news and refresh what is visible."""
+        """Take messages and refresh what is visible."""
         self.session.poll()
         self._judge_trial()
         self.faults.deliver()
@@ -188,7 +188,7 @@ class MainWindow(QMainWindow):
         self.banners.show_conditions(conditions(store))
         self.recording.refresh()
         self.calibrating.poll()
-        self.unplugging.refresh()
+        self.masks.refresh()
         can_note = store.mode == "live" and store.phase.name == "running"
         self.toolbar.allow_notes(can_note)
         self.actions_by_name["write_note"].setEnabled(can_note)
@@ -249,5 +249,5 @@ class MainWindow(QMainWindow):
     def _show_tab(self, name: str) -> None:
         self.tabs.show_tab(name)
 
-    def _unplug(self, modality: str) -> None:
-        self.unplugging.toggle(modality)
+    def _toggle_mask(self, modality: str) -> None:
+        self.masks.toggle(modality)

@@ -57,7 +57,7 @@ class Person:
             assert monotonic() < deadline, (
                 f"not within {seconds} s: {self.of(Phase)} {self.of(SessionView)[-1:]}"
             )
-            self.news += self.engine.news()
+            self.news += self.engine.receive()
             self._show()
             threading.Event().wait(0.02)
         return found
@@ -93,7 +93,7 @@ def test_without_consent_nothing_is_opened_or_written(request_, tmp_path):
     person = Person(request_)
     person.engine.send(GiveConsent(Consent(())))
     person.until(lambda: not person.engine.is_alive)
-    person.news += person.engine.news()
+    person.news += person.engine.receive()
     assert [phase.name for phase in person.of(Phase)] == ["loading", "ended"]
     assert not person.of(Opened)
     assert not list(tmp_path.iterdir())

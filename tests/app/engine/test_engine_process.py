@@ -16,7 +16,7 @@ import pytest
 
 from app.engine.main import engine_process
 from app.engine.messages import Mask, Phase, Stop
-from app.engine.pipe import OrderBox
+from app.engine.pipe import CommandQueue
 from app.engine.process import EngineProcess
 from app.request import LiveRequest, ReplayRequest, Request, SessionOptions
 from assets import DEMO_RECORDING
@@ -30,7 +30,7 @@ def news_until(engine: EngineProcess, has: Callable[[list[object]], bool], secon
     deadline, collected = monotonic() + seconds, list[object]()
     while not has(collected):
         assert monotonic() < deadline, f"not within {seconds} s: {collected}"
-        collected += engine.news()
+        collected += engine.receive()
         threading.Event().wait(0.02)
     return collected
 
@@ -68,7 +68,7 @@ def test_a_model_that_is_not_there_is_told_with_its_remedy(start, tmp_path: Path
     assert "expected a model file" in news[-1].message
     assert "--model" in news[-1].message
     engine.stop()
-    assert engine.news() == []
+    assert engine.receive() == []
 
 
 @posix
@@ -81,7 +81,7 @@ def test_a_killed_engine_is_reported_with_its_signal(start, searching) -> None:
     assert "signal 9 (SIGKILL)" in last.message
     assert not engine.is_alive
     engine.send(Mask("eeg", True))
-    assert engine.news() == []
+    assert engine.receive() == []
 
 
 @posix
@@ -108,7 +108,7 @@ def test_an_engine_that_does_not_react_is_killed_within_its_time(start, searchin
 def test_stopping_before_the_start_and_twice_is_harmless(searching) -> None:
     engine = EngineProcess(searching)
     engine.stop()
-    assert engine.news() == []
+    assert engine.receive() == []
     assert not engine.is_alive
 
 
@@ -181,23 +181,23 @@ except KeyboardInterrupt:
 
 def test_orders_come_in_order_and_a_closed_pipe_is_an_order_to_stop() -> None:
     near, far = multiprocessing.Pipe()
-    box = OrderBox(far)
+    box = CommandQueue(far)
     near.send(Mask("eeg", True))
     assert box.wait(10.0)
     assert box.take() == [Mask("eeg", True)]
     assert not box.must_stop
     near.send(Mask("eeg", False))
     near.close()
-    orders: list[object] = []
-    while Stop() not in orders:
+    commands: list[object] = []
+    while Stop() not in commands:
         assert box.wait(10.0)
-        orders += box.take()
-    assert orders == [Mask("eeg", False), Stop()]
+        commands += box.take()
+    assert commands == [Mask("eeg", False), Stop()]
 
 
-def test_a_request_to_terminate_is_an_order_to_stop() -> None:
+def test_a_request_to_terminate_is_a_command_to_stop() -> None:
     near, far = multiprocessing.Pipe()
-    box = OrderBox(far)
+    box = CommandQueue(far)
     box.terminate()
     assert box.must_stop
     assert box.take() == [Stop()]

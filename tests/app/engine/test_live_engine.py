@@ -1,4 +1,4 @@
-"""A live engine in its own process on simulated LSL streams: orders, notes and recordings at run time."""
+"""A live engine in its own process on simulated LSL streams: commands, notes and recordings at run time."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Watched:
         deadline = monotonic() + seconds
         while not (found := condition()):
             assert monotonic() < deadline, f"not within {seconds} s; {self.engine.is_alive=} {self.of(Phase)}"
-            self.news += self.engine.news()
+            self.news += self.engine.receive()
             threading.Event().wait(0.02)
         return found
 
@@ -126,7 +126,7 @@ def session(tmp_path_factory, random_model) -> SimpleNamespace:
         send(Stop())
         watched.until(lambda: not watched.engine.is_alive, 20.0)
         stop_s = monotonic() - began
-        watched.news += watched.engine.news()
+        watched.news += watched.engine.receive()
     watched.until(lambda: not status_path(second).exists(), 30.0)
     return SimpleNamespace(watched=watched, masked=masked, first=first, second=second, stop_s=stop_s)
 
@@ -153,7 +153,7 @@ def test_the_session_says_what_it_runs(session, random_model) -> None:
     assert [name for name, _, _ in opened.model.bands] == ["delta", "theta", "alpha", "beta", "gamma"]
 
 
-def test_an_unplugged_modality_is_absent_from_predictions(session) -> None:
+def test_a_masked_modality_is_absent_from_predictions(session) -> None:
     assert session.masked.modality_attention["eeg"] == 0.0
     assert session.masked.features == {}
 
@@ -209,10 +209,10 @@ def test_the_occlusion_check_answers(session) -> None:
     assert {row.kind for row in answer.rows} >= {"band", "region"}  # EEG alone, or with eyes by then
 
 
-def test_the_replay_repeats_what_was_unplugged_before_and_during_the_recording(
+def test_the_replay_repeats_what_was_masked_before_and_during_the_recording(
     tmp_path: Path, random_model
 ) -> None:
-    path, jsonl = tmp_path / "unplugged.xdf", tmp_path / "live.jsonl"
+    path, jsonl = tmp_path / "masked.xdf", tmp_path / "live.jsonl"
     with live(random_model, f"-unplug-{os.getpid()}", ("eeg", "audio", "markers"), jsonl) as watched:
         send = watched.engine.send
         watched.next_prediction(lambda p: p.present["eeg"] and p.present["voice"])
@@ -221,8 +221,8 @@ def test_the_replay_repeats_what_was_unplugged_before_and_during_the_recording(
         watched.until_recording(path, "recording")
         begin = watched.next_prediction().t_end
         watched.next_prediction(lambda p: p.t_end > begin + 13.0)  # the replay is warm by then
-        for order in (Mask("eeg", False), Mask("voice", True), Mask("voice", False)):
-            send(order)
+        for command in (Mask("eeg", False), Mask("voice", True), Mask("voice", False)):
+            send(command)
             t_end = watched.next_prediction().t_end
             watched.next_prediction(lambda p, t_end=t_end: p.t_end > t_end + 1.3)
     watched.until(lambda: not status_path(path).exists(), 30.0)
@@ -248,7 +248,7 @@ def test_a_recording_outlives_the_engine_and_ends_with_the_window(tmp_path: Path
         watched.until_recording(path, "recording")
         os.kill(watched.engine.pid, signal.SIGKILL)
         watched.until(lambda: not watched.engine.is_alive)
-        last = watched.engine.news()[-1]
+        last = watched.engine.receive()[-1]
         assert last.name == "failed"
         assert "what outlives.xdf holds by now is being kept" in last.message
         assert is_running(path)

@@ -1,4 +1,4 @@
-"""The replay behind a window: orders, seeking, the end; real pipe, tap and pipeline in one process."""
+"""The replay behind a window: commands, seeking, the end; real pipe, tap and pipeline in one process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from app.engine.messages import (
     StartRecording,
     Stop,
 )
-from app.engine.pipe import OrderBox
+from app.engine.pipe import CommandQueue
 from app.engine.replay import ReplayEngine
 from app.engine.tap import Tap
 from app.outputs import DigestSink
@@ -50,14 +50,14 @@ class Run:
 
     def __init__(self, path, model, speed=math.inf, start_s=None, stop_s=None, **options):
         self._pipe, far_end = multiprocessing.Pipe()
-        self._news: queue.Queue[object] = queue.Queue()
+        self._received: queue.Queue[object] = queue.Queue()
         self.seen: list[object] = []
         self.error: BaseException | None = None
         request = ReplayRequest(
             path, SessionOptions(model=model, **options), start_s=start_s, stop_s=stop_s, speed=speed
         )
-        self.tap = Tap(self._news.put, load_config(model))
-        self._engine = ReplayEngine(request, self._news.put, OrderBox(far_end), self.tap)
+        self.tap = Tap(self._received.put, load_config(model))
+        self._engine = ReplayEngine(request, self._received.put, CommandQueue(far_end), self.tap)
         self._thread = threading.Thread(target=self._run)
 
     def _run(self):
@@ -66,7 +66,7 @@ class Run:
         except BaseException as error:
             self.error = error
         self.tap.stop()
-        self._news.put("over")
+        self._received.put("over")
 
     def __enter__(self):
         self.tap.start()
@@ -78,14 +78,14 @@ class Run:
         self._thread.join(_PATIENCE_S)
         assert not self._thread.is_alive()
 
-    def send(self, *orders):
-        for order in orders:
-            self._pipe.send(order)
+    def send(self, *commands):
+        for command in commands:
+            self._pipe.send(command)
 
     def until(self, is_wanted):
         """Return the next piece of news that is wanted, a class or a condition."""
         while True:
-            piece = self._news.get(timeout=_PATIENCE_S)
+            piece = self._received.get(timeout=_PATIENCE_S)
             self.seen.append(piece)
             if isinstance(piece, is_wanted) if isinstance(is_wanted, type) else is_wanted(piece):
                 return piece
@@ -257,8 +257,8 @@ def test_occlusion_of_the_window_shown_is_answered_when_held_still(recording, ra
 def test_what_a_replay_cannot_do_is_refused_in_words(recording, random_model, tmp_path):
     before = recording.read_bytes()
     with Run(recording, random_model, speed=0.25) as run:
-        for order in (Note("hello"), StartRecording(tmp_path / "x.xdf")):
-            run.send(order)
+        for command in (Note("hello"), StartRecording(tmp_path / "x.xdf")):
+            run.send(command)
             assert "a replay changes no recording" in run.until(Failure).error
         run.send(Play(0.0))
         assert "speed above 0" in run.until(Failure).error
@@ -338,7 +338,7 @@ def test_a_file_that_is_none_is_an_input_error(random_model, tmp_path):
     assert isinstance(run.error, InputError)
 
 
-def test_speed_is_kept_between_hops_and_orders_are_answered_while_held(recording, random_model):
+def test_speed_is_kept_between_hops_and_commands_are_answered_while_held(recording, random_model):
     with Run(recording, random_model, speed=2.0, start_s=10.0, stop_s=14.0) as run:
         run.until_phase("running")
         run.send(Pause())
@@ -351,7 +351,7 @@ def test_speed_is_kept_between_hops_and_orders_are_answered_while_held(recording
     assert all(b - a == pytest.approx(0.25) for a, b in pairwise(t_ends))  # nothing was skipped
 
 
-def test_an_order_to_stop_comes_before_all_that_wait(recording, random_model):
+def test_a_command_to_stop_comes_before_all_that_wait(recording, random_model):
     with Run(recording, random_model, speed=1.0) as run:
         run.until(Prediction)
         run.send(Pause())

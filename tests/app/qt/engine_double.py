@@ -1,4 +1,4 @@
-"""An engine that is not a process: says what a test gives it and keeps the orders it gets."""
+"""An engine that is not a process: says what a test gives it and keeps the commands it gets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from app.request import Request
 
 
 class ScriptedEngine:
-    """Stands where the engine's process is; what it says is real news."""
+    """Stands where the engine's process is; what it says is real messages."""
 
-    def __init__(self, request: Request, news: Iterable[object] = ()) -> None:
+    def __init__(self, request: Request, messages: Iterable[object] = ()) -> None:
         self.request = request
-        self.unread: list[object] = list(news)
-        self.orders: list[object] = []
+        self.unread: list[object] = list(messages)
+        self.commands: list[object] = []
         self.is_alive = False
         self.obeys_stop = True
         self.was_killed = False
@@ -22,13 +22,13 @@ class ScriptedEngine:
     def start(self) -> None:
         self.is_alive = True
 
-    def news(self) -> list[object]:
+    def receive(self) -> list[object]:
         said, self.unread = self.unread, []
         return said
 
-    def send(self, order: object) -> None:
-        self.orders.append(order)
-        if isinstance(order, Stop) and self.obeys_stop:
+    def send(self, command: object) -> None:
+        self.commands.append(command)
+        if isinstance(command, Stop) and self.obeys_stop:
             self.end(Phase("ended"))
 
     def stop(self, timeout_s: float = 3.0) -> None:
@@ -43,12 +43,12 @@ class ScriptedEngine:
 class Engines:
     """Makes scripted engines and remembers them, the newest last."""
 
-    def __init__(self, news: Iterable[object] = ()) -> None:
-        self.news = list(news)
+    def __init__(self, messages: Iterable[object] = ()) -> None:
+        self.messages = list(messages)
         self.made: list[ScriptedEngine] = []
 
     def __call__(self, request: Request) -> ScriptedEngine:
-        self.made.append(ScriptedEngine(request, self.news))
+        self.made.append(ScriptedEngine(request, self.messages))
         return self.made[-1]
 
     @property
@@ -56,5 +56,5 @@ class Engines:
         return self.made[-1]
 
     @property
-    def orders(self) -> list[object]:
-        return self.newest.orders
+    def commands(self) -> list[object]:
+        return self.newest.commands

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.calibrate.prepare import Prepared
-from app.engine import messages as orders
+from app.engine import messages as commands
 from app.engine.messages import Opened, Phase, Stop
 from app.request import CalibrationRequest
 from calibration.plan import Plan
@@ -25,11 +25,11 @@ class ManualClock:
 
 
 class SessionEngine:
-    """Stands where the engine's process is; session, orders and views are the real ones."""
+    """Stands where the engine's process is; session, commands and views are the real ones."""
 
     def __init__(self, plan: Plan, clock: Callable[[], float], checks: tuple[Check, ...]) -> None:
         self.plan, self._clock, self._checks = plan, clock, checks
-        self.orders: list[object] = []
+        self.commands: list[object] = []
         self.markers: list[tuple[str, float]] = []
         self.unread: list[object] = [Phase("loading", "loading the program")]
         self.session: Session | None = None
@@ -46,18 +46,18 @@ class SessionEngine:
     def stop(self, timeout_s: float = 3.0) -> None:
         self.is_alive = False
 
-    def send(self, order: object) -> None:
-        self.orders.append(order)
+    def send(self, command: object) -> None:
+        self.commands.append(command)
         now = self._clock()
-        if isinstance(order, orders.GiveConsent):
-            self._open(order.consent)
-        elif isinstance(order, Stop):
+        if isinstance(command, commands.GiveConsent):
+            self._open(command.consent)
+        elif isinstance(command, Stop):
             self.unread.append(Phase("ended"))
             self.is_alive = False
         elif self.session is not None:
-            self._pass_on(self.session, order, now)
+            self._pass_on(self.session, command, now)
 
-    def news(self) -> list[object]:
+    def receive(self) -> list[object]:
         if self.session is not None:
             self.session.step(self._clock())
             view = self.session.view(self._clock())
@@ -72,8 +72,8 @@ class SessionEngine:
         assert self.session is not None
         return self.session.view(self._clock())
 
-    def orders_of(self, kind: type) -> list:
-        return [order for order in self.orders if isinstance(order, kind)]
+    def commands_of(self, kind: type) -> list:
+        return [command for command in self.commands if isinstance(command, kind)]
 
     def finish(self, folder: Path, verdict: str = "weak") -> None:
         """Have the fit done."""
@@ -94,25 +94,25 @@ class SessionEngine:
         self.session.set_checks(self._checks)
         self.unread += [Opened("live", None, None, is_simulated=True), Phase("running")]
 
-    def _pass_on(self, session: Session, order: object, now: float) -> None:
-        match order:
-            case orders.Proceed():
-                session.proceed(order.step_id, now, order.overridden)
-            case orders.Shown():
-                session.shown(order.step_id, order.time)
-            case orders.Drawn():
-                session.add_timing(order.timing)
-            case orders.Answer():
-                session.answer(order.step_id, order.report, now)
-            case orders.PauseSession():
+    def _pass_on(self, session: Session, command: object, now: float) -> None:
+        match command:
+            case commands.Proceed():
+                session.proceed(command.step_id, now, command.overridden)
+            case commands.Shown():
+                session.shown(command.step_id, command.time)
+            case commands.Drawn():
+                session.add_timing(command.timing)
+            case commands.Answer():
+                session.answer(command.step_id, command.report, now)
+            case commands.PauseSession():
                 session.pause(now)
-            case orders.ResumeSession():
+            case commands.ResumeSession():
                 session.resume(now)
-            case orders.RepeatTrial():
-                session.repeat(order.trial, now)
-            case orders.SkipTrial():
+            case commands.RepeatTrial():
+                session.repeat(command.trial, now)
+            case commands.SkipTrial():
                 session.skip(now)
-            case orders.AbortSession():
+            case commands.AbortSession():
                 session.abort(now)
 
 

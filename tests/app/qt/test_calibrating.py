@@ -93,7 +93,7 @@ def with_profile(dashboard: Dashboard) -> LiveRequest:
 
 def test_the_session_ends_before_the_calibration_opens_with_its_devices_and_its_colours(dashboard):
     window = dashboard.calibrate("S07")
-    assert dashboard.engines.orders == [Stop()]
+    assert dashboard.engines.commands == [Stop()]
     assert dashboard.session.is_over
     assert window.isVisible()
     assert window.appearance.theme == LIGHT

@@ -29,9 +29,9 @@ class Shown:
 
     def __init__(self, qtbot, stimulus: Stimulus, duration_s: float | None = 40.0) -> None:
         ticks = count()
-        self.orders: list[object] = []
+        self.commands: list[object] = []
         self.told: list[str] = []
-        self.screen = StimulusScreen(self.orders.append, lambda: next(ticks) * 1e-3, self.told.append)
+        self.screen = StimulusScreen(self.commands.append, lambda: next(ticks) * 1e-3, self.told.append)
         qtbot.addWidget(self.screen)
         step = Step("stimulus", duration_s, 3, "happy", stimulus)
         self.view = SessionView(step, 7, None, None)
@@ -73,12 +73,12 @@ def test_a_video_without_a_duration_ends_its_step_with_its_last_frame(qtbot, tmp
 
     def has_ended() -> bool:
         shown.look()
-        return bool(shown.orders)
+        return bool(shown.commands)
 
     qtbot.waitUntil(has_ended)
     assert shown.screen.media_began is not None
     shown.look()
-    assert len(shown.orders) == 1
+    assert len(shown.commands) == 1
 
 
 @needs_multimedia

@@ -104,15 +104,15 @@ def test_nothing_is_opened_before_the_person_agrees_and_nothing_is_ticked_for_th
     assert not any(tick.isChecked() for tick in (*notice.ticks.values(), *notice.keeps.values()))
     assert not notice.agree.isEnabled()
     stage.press(Qt.Key.Key_Return)
-    assert stage.engine.orders == []
+    assert stage.engine.commands == []
 
 
 def test_the_consent_holds_what_was_ticked_by_keyboard_and_no_raw_face_or_voice(stage):
     stage.agree()
-    (order,) = stage.engine.orders_of(GiveConsent)
-    assert order.consent.modalities == ("eeg", "eye", "face", "voice")
-    assert not order.consent.keep_face_video
-    assert not order.consent.keep_voice
+    (command,) = stage.engine.commands_of(GiveConsent)
+    assert command.consent.modalities == ("eeg", "eye", "face", "voice")
+    assert not command.consent.keep_face_video
+    assert not command.consent.keep_voice
     assert stage.name == "preflight"
 
 
@@ -122,9 +122,9 @@ def test_a_modality_that_is_not_ticked_cannot_be_kept_raw(stage):
     notice.keeps["face"].setChecked(True)
     notice.ticks["face"].setChecked(False)
     notice.give()
-    (order,) = stage.engine.orders_of(GiveConsent)
-    assert order.consent.modalities == ("eeg", "eye", "voice")
-    assert not order.consent.keep_face_video
+    (command,) = stage.engine.commands_of(GiveConsent)
+    assert command.consent.modalities == ("eeg", "eye", "voice")
+    assert not command.consent.keep_face_video
 
 
 def test_a_red_light_stops_the_session_until_it_is_overridden_in_so_many_words(qtbot, tmp_path):
@@ -132,12 +132,12 @@ def test_a_red_light_stops_the_session_until_it_is_overridden_in_so_many_words(q
     stage.agree()
     preflight = stage.window.screens.preflight
     stage.press(Qt.Key.Key_Return)
-    assert not stage.engine.orders_of(Proceed)
+    assert not stage.engine.commands_of(Proceed)
     preflight.override.setFocus()
     stage.press(Qt.Key.Key_Space)
     preflight.go.setFocus()
     stage.press(Qt.Key.Key_Return)
-    assert stage.engine.orders_of(Proceed)[0].overridden == ("Disk",)
+    assert stage.engine.commands_of(Proceed)[0].overridden == ("Disk",)
     assert stage.engine.session.record.overridden == ("Disk",)
 
 
@@ -154,11 +154,11 @@ def test_an_override_is_taken_back_when_another_light_turns_red(qtbot, tmp_path)
 def test_every_step_is_stamped_when_its_screen_was_drawn_and_only_once(stage):
     stage.begin()
     stage.until("rest")
-    shown = stage.engine.orders_of(Shown)
-    assert [order.step_id for order in shown] == list(range(1, len(shown) + 1))
+    shown = stage.engine.commands_of(Shown)
+    assert [command.step_id for command in shown] == list(range(1, len(shown) + 1))
     markers = dict(stage.engine.markers)
     stimulus = next(text for text in markers if text.startswith("trial_start/"))
-    assert markers[stimulus] in [order.time for order in shown]
+    assert markers[stimulus] in [command.time for command in shown]
 
 
 def test_a_step_whose_window_is_hidden_waits_until_it_is_seen(stage):
@@ -185,7 +185,7 @@ def test_how_steadily_a_stimulus_was_drawn_is_told(stage, qtbot):
 
     qtbot.waitUntil(has_frames)
     stage.until("report")
-    timing = stage.engine.orders_of(Drawn)[-1].timing
+    timing = stage.engine.commands_of(Drawn)[-1].timing
     assert timing.step.startswith("trial_start/")
     assert timing.n_frames > 5
 
@@ -200,9 +200,9 @@ def test_an_answer_by_keys_alone(stage):
     stage.press(Qt.Key.Key_Return)
     stage.press(Qt.Key.Key_Right)
     stage.press(Qt.Key.Key_Return)
-    assert not stage.engine.orders_of(Answer)
+    assert not stage.engine.commands_of(Answer)
     stage.press(Qt.Key.Key_Return)
-    (answer,) = stage.engine.orders_of(Answer)
+    (answer,) = stage.engine.commands_of(Answer)
     assert answer.report == Report(stage.engine.plan.classes[1], 2, 6)
     assert stage.engine.session.record.trials[-1].report == answer.report
 
@@ -214,11 +214,11 @@ def test_what_was_chosen_is_sent_when_the_time_is_nearly_over_and_nothing_where_
     stage.press(Qt.Key.Key_1)
     stage.clock.now = stage.engine.view.ends - 0.2
     stage.turn()
-    assert len(stage.engine.orders_of(Answer)) == 1
+    assert len(stage.engine.commands_of(Answer)) == 1
     stage.until("stimulus")
     stage.until("report")
     stage.until("rest")
-    assert len(stage.engine.orders_of(Answer)) == 1
+    assert len(stage.engine.commands_of(Answer)) == 1
     assert stage.engine.session.record.trials[-1].report is None
 
 
@@ -265,7 +265,7 @@ def test_a_trial_worth_repeating_is_offered_and_asked_for_once(stage):
     assert "20 %" in rest.figures.text()
     stage.press(Qt.Key.Key_R)
     stage.press(Qt.Key.Key_R)
-    assert stage.engine.orders_of(RepeatTrial) == [RepeatTrial(1)]
+    assert stage.engine.commands_of(RepeatTrial) == [RepeatTrial(1)]
 
 
 def test_ending_the_session_asks_first(stage):

@@ -42,7 +42,7 @@ def test_a_session_that_follows_a_failed_one_decides():
     engines = Engines([Phase("failed", "no stream", code=ErrorCode.NO_STREAM)])
     session = Session(engines)
     outcome = Outcome(session, lambda _: None)
-    for engines.news in ([Phase("failed", "no stream", code=ErrorCode.NO_STREAM)], [Phase("running")]):
+    for engines.messages in ([Phase("failed", "no stream", code=ErrorCode.NO_STREAM)], [Phase("running")]):
         session.start(LiveRequest(SessionOptions()))
         engines.newest.is_alive = True
         session.poll()

@@ -38,16 +38,16 @@ def test_holding_live_keeps_the_moment_and_tells_the_engine_nothing():
     assert live.time == newest
     live.toggle()
     assert live.is_going_on
-    assert engines.orders == []
+    assert engines.commands == []
 
 
 def test_holding_a_replay_pauses_it_and_going_on_plays_from_the_moment_shown():
     replay, engines = playback("replay")
     at = replay.time - 3.0
     replay.hold(at)
-    assert (replay.time, engines.orders) == (at, [Pause()])
+    assert (replay.time, engines.commands) == (at, [Pause()])
     replay.toggle()
-    assert engines.orders[1:] == [Seek(at), Play(1.0)]
+    assert engines.commands[1:] == [Seek(at), Play(1.0)]
     assert replay.is_going_on
 
 
@@ -68,14 +68,14 @@ def test_seek_in_a_running_replay_is_the_engine_s_and_in_a_held_one_the_view_s()
     replay, engines = playback("replay")
     kept = replay.time - 5.0
     replay.seek(kept)
-    assert engines.orders == [Seek(kept)]
+    assert engines.commands == [Seek(kept)]
     replay.hold(replay.time)
     replay.seek(kept)
     assert replay.time == kept
-    assert engines.orders == [Seek(kept), Pause()]
+    assert engines.commands == [Seek(kept), Pause()]
     ahead = replay.store.timeline.last - 0.5
     replay.seek(ahead)
-    assert engines.orders[-1] == Seek(ahead)
+    assert engines.commands[-1] == Seek(ahead)
 
 
 def test_the_view_goes_back_no_further_than_what_is_kept():
@@ -94,7 +94,7 @@ def test_speed_goes_through_the_list_and_stops_at_its_ends():
     assert math.isinf(replay.speed)
     for _ in range(9):
         replay.change_speed(-1)
-    assert engines.orders[-1] == Play(0.25)
+    assert engines.commands[-1] == Play(0.25)
 
 
 def test_a_moment_with_signals_but_no_prediction_is_replayed():
@@ -104,9 +104,9 @@ def test_a_moment_with_signals_but_no_prediction_is_replayed():
     assert replay.store.predictions.at(kept) is not None
     replay.store.predictions.cut_after(kept - 3.0)
     replay.seek_or_hold(kept)
-    assert engines.orders == [Pause(), Seek(kept)]
+    assert engines.commands == [Pause(), Seek(kept)]
     replay.seek(kept - 0.5)
-    assert engines.orders[-1] == Seek(kept - 0.5)
+    assert engines.commands[-1] == Seek(kept - 0.5)
 
 
 def test_going_back_from_a_mark_that_was_sought_finds_the_mark_before():
@@ -118,6 +118,6 @@ def test_going_back_from_a_mark_that_was_sought_finds_the_mark_before():
     replay.store.timeline = timeline
     replay.store.predictions.cut_after(-math.inf)  # so that marks are sought
     replay.to_mark(-1)
-    assert engines.orders[-1] == Seek(last - 0.1)
+    assert engines.commands[-1] == Seek(last - 0.1)
     replay.to_mark(-1)
-    assert engines.orders[-1] == Seek(first + 1.0)
+    assert engines.commands[-1] == Seek(first + 1.0)

@@ -45,7 +45,7 @@ def test_every_tab_has_content_of_its_own(seen):
 @pytest.mark.lsl
 @pytest.mark.slow
 def test_every_button_does_something(seen):
-    assert {"choose_streams", "record", "unplug_eeg", "toggle", "to_end"} <= seen["buttons"].keys()
+    assert {"choose_streams", "record", "mask_eeg", "toggle", "to_end"} <= seen["buttons"].keys()
     assert all(count == 2 for count in seen["buttons"].values()), seen["buttons"]
 
 

@@ -50,7 +50,7 @@ def test_one_picture_a_tab_of_the_size_asked_for(qtbot, tmp_path):
     names = [f"{tab}-1366x768-light.png" for tab in ("now", "why", "signals", "health")]
     assert [path.name for path in shots.pictures.saved] == names
     assert QImage(str(shots.pictures.saved[0])).size().width() == 1366
-    assert AskOcclusion() in engines.orders
+    assert AskOcclusion() in engines.commands
     assert lines == [f"saved {path}" for path in shots.pictures.saved]
     assert shots.pictures.faults == []
 

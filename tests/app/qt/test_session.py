@@ -23,7 +23,7 @@ def test_the_next_engine_starts_only_when_the_one_before_has_ended():
     first.obeys_stop = False
     session.start(REQUEST)
     session.poll()
-    assert first.orders == [Stop()]
+    assert first.commands == [Stop()]
     assert len(engines.made) == 1
     first.end()
     session.poll()
@@ -40,7 +40,7 @@ def test_an_engine_that_dies_leaves_its_last_words_and_no_one_to_order():
     assert session.store.phase == Phase("failed", "the card is gone")
     assert not session.is_running
     session.send(Stop())
-    assert engines.orders == []
+    assert engines.commands == []
 
 
 def test_an_engine_that_does_not_stop_is_ended_by_force(monkeypatch, qtbot):

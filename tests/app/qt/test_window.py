@@ -174,11 +174,11 @@ def test_an_engine_that_fails_is_said_and_can_be_started_again(opened):
 
 def test_a_changed_request_that_does_not_open_is_refused_and_what_ran_before_goes_on(opened):
     window, engines = opened(live_news())
-    engines.news = [Phase("loading"), Phase("failed", "expected 62 channels, got 8: pass --montage")]
+    engines.messages = [Phase("loading"), Phase("failed", "expected 62 channels, got 8: pass --montage")]
     changed = replace(REQUEST, options=replace(REQUEST.options, montage="cap.toml"))
     window.change_to(changed)
     window.poll()
-    engines.news = live_news()
+    engines.messages = live_news()
     settle(window)
     assert engines.newest.request.options.montage is None
     assert any("Refused: expected 62 channels" in text for text in window.banners.texts)
@@ -260,7 +260,7 @@ def test_space_holds_and_releases_the_view(opened, qtbot):
     qtbot.keyClick(page, Qt.Key.Key_End)
     window.poll()
     assert "LIVE" in window.header.state.text()
-    assert engines.orders == []
+    assert engines.commands == []
 
 
 def test_space_in_the_note_is_a_blank_and_enter_sends_it(opened, qtbot):
@@ -269,7 +269,7 @@ def test_space_in_the_note_is_a_blank_and_enter_sends_it(opened, qtbot):
     window.toolbar.note.setFocus()
     qtbot.keyClicks(window.toolbar.note, "eyes closed")
     qtbot.keyClick(window.toolbar.note, Qt.Key.Key_Return)
-    assert engines.orders == [Note("eyes closed")]
+    assert engines.commands == [Note("eyes closed")]
     assert window.playback.is_going_on
 
 
@@ -283,7 +283,7 @@ def test_enter_and_escape_give_the_keys_from_the_note_back_to_the_view(opened, q
     qtbot.keyClick(window.toolbar.note, key)
     assert window.focusWidget() is window.centralWidget()
     is_sent = key is Qt.Key.Key_Return
-    assert (engines.orders == [Note("hands moved")]) is is_sent
+    assert (engines.commands == [Note("hands moved")]) is is_sent
     assert ("Note sent: hands moved" in window.toolbar.note.placeholderText()) is is_sent
 
 
@@ -337,12 +337,12 @@ def test_the_time_bar_hatches_what_is_no_answer(opened):
     assert "no answer (hatched): uncertain" in words
 
 
-def test_unplugging_masks_a_modality_and_shows_what_the_engine_says(opened):
+def test_masking_a_modality_and_shows_what_the_engine_says(opened):
     window, engines = opened(live_news())
     settle(window)
-    action = window.actions_by_name["unplug_face"]
+    action = window.actions_by_name["mask_face"]
     action.trigger()
-    assert engines.orders == [Mask("face", True)]
+    assert engines.commands == [Mask("face", True)]
     engines.newest.unread = [replace(recording("stopped"), recording=None, masked=())]
     settle(window)
     assert not action.isChecked()
@@ -355,9 +355,9 @@ def test_recording_starts_from_its_dialog_and_stops_by_the_same_command(opened, 
     dialog = window.recording.toggle()
     assert dialog is not None
     dialog.accept()
-    (order,) = engines.orders
-    assert isinstance(order, StartRecording)
-    assert order.path.parent == tmp_path
+    (command,) = engines.commands
+    assert isinstance(command, StartRecording)
+    assert command.path.parent == tmp_path
     engines.newest.unread = [recording("recording")]
     settle(window)
     assert "REC 0:12" in window.header.recording.text()
@@ -369,7 +369,7 @@ def test_closing_ends_the_engine_first(opened, qtbot):
     window.close()
     assert window.isVisible()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=2000)
-    assert engines.orders == [Stop()]
+    assert engines.commands == [Stop()]
     assert not engines.newest.is_alive
 
 
@@ -378,11 +378,11 @@ def test_closing_while_recording_asks(opened, qtbot):
     window.close()
     answer(qtbot, window.closing.question, "Go on")
     assert window.isVisible()
-    assert engines.orders == []
+    assert engines.commands == []
     window.close()
     answer(qtbot, window.closing.question, "Stop")
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=2000)
-    assert engines.orders == [Stop()]
+    assert engines.commands == [Stop()]
 
 
 def test_choices_are_kept_between_runs(opened, tmp_path, monkeypatch):
@@ -425,7 +425,7 @@ def test_a_click_on_the_timeline_goes_to_that_moment(opened, qtbot):
 def test_holding_a_replay_pauses_its_engine(opened, qtbot):
     window, engines = opened(news(20.0))
     qtbot.keyClick(window.centralWidget(), Qt.Key.Key_Space)
-    assert engines.orders == [Pause()]
+    assert engines.commands == [Pause()]
 
 
 def test_a_screen_smaller_than_the_page_scrolls_over_the_tab_and_nothing_else(opened):

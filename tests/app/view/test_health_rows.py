@@ -104,10 +104,10 @@ def test_what_is_no_trouble(kind, sfreq, change):
     assert (row.severity, row.remedy) == ("good", "")
 
 
-def test_an_unplugged_modality_is_no_fault_but_is_said():
+def test_a_masked_modality_is_no_fault_but_is_said():
     row = one_row(state(Kind.GAZE, 60.0), replace(WELL, rate_hz=60.0), masked=("eye",))
-    assert (row.severity, row.state) == ("muted", "unplugged")
-    assert "plug it in again" in row.remedy
+    assert (row.severity, row.state) == ("muted", "masked")
+    assert "unmask" in row.remedy
 
 
 def test_a_replay_has_no_figures():
@@ -164,7 +164,7 @@ def test_the_summary_counts_what_does_not_run():
     two = {"a": state(), "b": state(Kind.GAZE, 60.0)}
     figures = {"a": WELL, "b": replace(WELL, rate_hz=60.0)}
     assert summary(stream_rows(two, figures)) == "2 streams: all running"
-    assert summary(stream_rows(two, figures, ("eye",))) == "2 streams: 1 running, 1 unplugged"
+    assert summary(stream_rows(two, figures, ("eye",))) == "2 streams: 1 running, 1 masked"
     off = {"a": replace(WELL, rate_hz=300.0)}
     assert summary(stream_rows(two, off)) == "2 streams: 1 running, 1 to look at"
     assert summary([]) == ""

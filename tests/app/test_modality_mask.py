@@ -1,4 +1,4 @@
-"""Modalities unplugged by hand: from which window on, how markers note it, how a replay repeats it."""
+"""Modalities masked by hand: from which window on, how markers note it, how a replay repeats it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from acquisition.errors import InputError
 from acquisition.header import NOTES_ID
 from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.write import XdfWriter
-from app.modality_mask import Plugging, Plugs, read_plugging
+from app.modality_mask import MaskChange, ModalityMask, read_mask_change
 from app.replay import ReplaySession
 from app.request import SessionOptions
 from app.telemetry import Telemetry
@@ -19,54 +19,54 @@ HOP_S = 0.25
 
 
 def test_a_change_holds_for_windows_that_end_at_its_time_or_later():
-    plugs = Plugs()
-    first = plugs.change("eye", True, 10.1, HOP_S)
-    second = plugs.change("eye", False, 20.1, HOP_S)
+    mask = ModalityMask()
+    first = mask.change("eye", True, 10.1, HOP_S)
+    second = mask.change("eye", False, 20.1, HOP_S)
     assert (first.time, second.time) == (10.1, 20.1)
-    assert [plugs.unplugged_at(t) for t in (10.0, 10.25, 20.0, 20.25)] == [(), ("eye",), ("eye",), ()]
+    assert [mask.masked_at(t) for t in (10.0, 10.25, 20.0, 20.25)] == [(), ("eye",), ("eye",), ()]
 
 
 def test_no_change_reaches_back_to_a_window_that_was_decoded():
-    plugs = Plugs()
-    assert plugs.of_window(10.5) == frozenset()  # a stream's stamps ran ahead of the clock
-    change = plugs.change("eeg", True, 10.2, HOP_S)
+    mask = ModalityMask()
+    assert mask.of_window(10.5) == frozenset()  # a stream's stamps ran ahead of the clock
+    change = mask.change("eeg", True, 10.2, HOP_S)
     assert 10.5 < change.time < 10.75
-    assert plugs.of_window(10.5) == frozenset()
-    assert plugs.of_window(10.75) == {"eeg"}
+    assert mask.of_window(10.5) == frozenset()
+    assert mask.of_window(10.75) == {"eeg"}
 
 
 @pytest.mark.parametrize("now", [9.9999, 10.0, 10.0001])
 def test_a_change_keeps_away_from_the_ends_of_windows(now):
-    assert Plugs().change("eeg", True, now, HOP_S).time == pytest.approx(10.01)
+    assert ModalityMask().change("eeg", True, now, HOP_S).time == pytest.approx(10.01)
 
 
 def test_changes_never_go_back_in_time():
-    plugs = Plugs()
-    times = [plugs.change("eeg", bool(at % 2), 10.0 + at * 1e-3, HOP_S).time for at in range(30)]
+    mask = ModalityMask()
+    times = [mask.change("eeg", bool(at % 2), 10.0 + at * 1e-3, HOP_S).time for at in range(30)]
     assert times == sorted(times)
 
 
 def test_what_was_recorded_yields_to_what_is_ordered_now():
-    plugs = Plugs([Plugging(10.1, "eeg", True), Plugging(12.1, "eye", True)])
-    plugs.settle("eeg", False)
-    assert plugs.unplugged_at(math.inf) == ("eye",)
-    assert [change.modality for change in plugs.between(-math.inf, 20.0)] == ["eye"]
+    mask = ModalityMask([MaskChange(10.1, "eeg", True), MaskChange(12.1, "eye", True)])
+    mask.settle("eeg", False)
+    assert mask.masked_at(math.inf) == ("eye",)
+    assert [change.modality for change in mask.between(-math.inf, 20.0)] == ["eye"]
 
 
 def test_an_unknown_modality_is_refused():
     with pytest.raises(InputError, match="smell"):
-        Plugs().change("smell", True, 1.0, HOP_S)
+        ModalityMask().change("smell", True, 1.0, HOP_S)
     with pytest.raises(InputError, match="smell"):
-        Plugs().settle("smell", True)
+        ModalityMask().settle("smell", True)
 
 
 def test_markers_are_read_as_they_were_written():
-    for unplugged in (True, False):
-        change = Plugging(3.0, "voice", unplugged)
-        assert read_plugging(change.marker, 3.0) == change
-    assert Plugging(3.0, "eeg", True).marker == "affectscope/unplug/eeg"
+    for masked in (True, False):
+        change = MaskChange(3.0, "voice", masked)
+        assert read_mask_change(change.marker, 3.0) == change
+    assert MaskChange(3.0, "eeg", True).marker == "affectscope/unplug/eeg"
     for text in ("affectscope/unplug/smell", "unplug/eeg", "affectscope/unplug/eeg now", ""):
-        assert read_plugging(text, 3.0) is None
+        assert read_mask_change(text, 3.0) is None
 
 
 def header(source_id: str) -> str:
@@ -77,7 +77,7 @@ def header(source_id: str) -> str:
 
 @pytest.fixture(scope="module")
 def noted(tmp_path_factory):
-    """EEG and voice, in which the EEG was unplugged by the program itself, the voice by somebody else."""
+    """EEG and voice, in which the EEG was masked by the program itself, the voice by somebody else."""
     path = tmp_path_factory.mktemp("noted") / "noted.xdf"
     write_simulated(path, ("eeg", "audio"), 12.0, eeg_sfreq=250.0)
     with XdfWriter(path, append=True) as writer:
@@ -102,7 +102,7 @@ class Collect:
 
 
 @pytest.mark.parametrize("streams", [None, "markers=none"])
-def test_a_replay_unplugs_what_was_unplugged_live_and_says_so(noted, random_model, streams):
+def test_a_replay_masks_what_was_masked_live_and_says_so(noted, random_model, streams):
     collect, telemetry = Collect(), Telemetry()
     options = SessionOptions(model=random_model, extra_sinks=(collect,), streams=streams)
     ReplaySession(noted, options, telemetry=telemetry).run(lambda share: None)
@@ -113,6 +113,6 @@ def test_a_replay_unplugs_what_was_unplugged_live_and_says_so(noted, random_mode
         message for message in telemetry.snapshot().messages if "by hand" in message or "again" in message
     ]
     assert said == [
-        "eeg: unplugged by hand here, as it was live",
-        "eeg: plugged in again here, as it was live",
+        "eeg: masked by hand here, as it was live",
+        "eeg: used again here, as it was live",
     ]
