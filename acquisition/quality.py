@@ -1,7 +1,7 @@
-"""How good each electrode's signal is, and why; for the screen and for the calibration's pre-flight.
+"""How good a signal is: limits that screen, pre-flight check and trials share, and each electrode's state.
 
-Figures come from the newest two seconds of raw EEG. A state changes only when it has been worse for 2 s or
-better for 3 s, and to get better a figure must fall well below the threshold it rose above.
+An electrode's figures come from the newest two seconds of raw EEG. A state changes only when it has been
+worse for 2 s or better for 3 s, and to get better a figure must fall well below the threshold it rose above.
 """
 
 from __future__ import annotations
@@ -11,6 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+# All limits of streams are chosen: a warning has to come before steps are lost.
+RATE_OVER_S = 5.0  # arriving samples are counted over this long
+RATE_OFF = {"eeg": 0.05, "eye": 0.05, "face": 0.25, "voice": 0.05}  # cameras slow down in the dark
+RATE_BAD = {"eeg": 0.2, "eye": 0.5, "face": 0.8, "voice": 0.2}
+LOST, LOST_BAD = 0.01, 0.1  # share of the samples that are missing; a step needs 90 %
+BEHIND_S = 1.0  # samples of this long waiting at one read: the program does not keep up
+FULL_SCALE = 0.989  # sound beyond this is clipped: -0.1 dB, as 16-bit converters stop a little below 1
+QUIET_DB = -70.0  # rms of sound: quieter than any room
+SILENT_DB = -60.0  # rms below which a microphone hears no room during a whole trial, let alone a voice
+
+#: Hz: the electrodes' figures need this many samples.
+LEAST_SFREQ = 20.0
 #: Standard deviation below which a channel is flat, in the unit of the data.
 FLAT_UV = 1e-3
 #: A channel whose samples sit at an extreme value for longer than this share of a second is at the rails.
@@ -19,6 +31,7 @@ MAX_SHARE_AT_RAIL = 0.1
 MOST_UV = 1e9
 
 GOOD, SUSPECT, BAD = "good", "suspect", "bad"
+MAINS = "mains"
 
 _WINDOW_S = 2.0  # bins of 0.5 Hz: the mains line fills +-1 Hz
 _LEAST_S = 1.0  # less says nothing
@@ -37,13 +50,14 @@ _POP_S = 0.02  # a period of 50 Hz: mains cancel in the mean
 
 @dataclass(frozen=True)
 class _Fault:
-    """What can be wrong, its words, and from which figure on it is suspect and bad.
+    """What can be wrong, its figure in words, and from which figure on it is suspect and bad.
 
     All thresholds but those shared with the decoder are chosen: blinks (100-300 uV over 0.2 s), alpha of
     50 uV and slow sweating stay below, an electrode that hangs loose is far above.
     """
 
-    words: str
+    cause: str
+    figure: str
     suspect: float
     bad: float
 
@@ -51,15 +65,15 @@ class _Fault:
 #: The first of `_FAULTS` explain the others: an electrode off the skin picks up mains, hence amplitude.
 _N_CAUSES = 4
 _FAULTS = (
-    _Fault("NaN {:.0%}", 1e-9, 0.1),
-    _Fault("flat", np.inf, 1.0),
-    _Fault("rails", 0.3, 1.0),  # in units of MAX_SHARE_AT_RAIL
-    _Fault("mains {:.0%}", 0.25, 0.5),
-    _Fault("pop {:.0f} µV", 150.0, 1000.0),
-    _Fault("noise {:.0f} µV", 10.0, 30.0),  # rms; clean EEG has 1-3 µV above 35 Hz
-    _Fault("drift {:.0f} µV/s", 150.0, 600.0),
-    _Fault("amplitude {:.0f} µV", 500.0, 1500.0),  # peak to peak without the drift
-    _Fault("nearly flat", 1.0, np.inf),
+    _Fault("NaN", " {:.0%}", 1e-9, 0.1),
+    _Fault("flat", "", np.inf, 1.0),
+    _Fault("rails", "", 0.3, 1.0),  # in units of MAX_SHARE_AT_RAIL
+    _Fault(MAINS, " {:.0%}", 0.25, 0.5),
+    _Fault("pop", " {:.0f} µV", 150.0, 1000.0),
+    _Fault("noise", " {:.0f} µV", 10.0, 30.0),  # rms; clean EEG has 1-3 µV above 35 Hz
+    _Fault("drift", " {:.0f} µV/s", 150.0, 600.0),
+    _Fault("amplitude", " {:.0f} µV", 500.0, 1500.0),  # peak to peak without the drift
+    _Fault("nearly flat", "", 1.0, np.inf),
 )
 _SUSPECT_FROM = np.array([fault.suspect for fault in _FAULTS])[:, None]
 _BAD_FROM = np.array([fault.bad for fault in _FAULTS])[:, None]
@@ -73,6 +87,7 @@ class ChannelQuality:
     state: str  # good | suspect | bad
     reason: str  # "mains 63 %", "flat", "rails"; empty when good
     score: float  # 0 (bad) .. 1 (good), for the head map
+    cause: str = ""  # the reason without its figure: "mains"
 
 
 class QualityMeter:
@@ -99,7 +114,7 @@ class QualityMeter:
         self._level = np.full(n, -1)  # -1: not known yet
         self._since = np.full(n, np.nan)  # since when it has looked worse or better, LSL seconds
         self._looks = np.zeros(n, dtype=int)  # 1 worse, -1 better than the state
-        self._reasons = [""] * n
+        self._reasons = [("", "")] * n  # what is wrong, and that with its figure
         self._scores = np.ones(n)
 
     def push(self, data: NDArray[np.floating], breaks: tuple[int, ...] = ()) -> None:
@@ -122,8 +137,8 @@ class QualityMeter:
             return ()
         states = (GOOD, SUSPECT, BAD)
         return tuple(
-            ChannelQuality(name, states[level], reason, float(score))
-            for name, level, reason, score in zip(
+            ChannelQuality(name, states[level], reason, float(score), cause)
+            for name, level, (cause, reason), score in zip(
                 self._ch_names, self._level, self._reasons, self._scores, strict=True
             )
         )
@@ -210,17 +225,20 @@ class QualityMeter:
         for at, level in enumerate(self._level):
             self._reasons[at] = self._reason(at, int(level), figures[:, at], stays[:, at])
 
-    def _reason(self, at: int, level: int, figures: NDArray[np.float64], stays: NDArray[np.intp]) -> str:
-        """Return the words for a channel's state; the last ones while it only waits to get better."""
+    def _reason(
+        self, at: int, level: int, figures: NDArray[np.float64], stays: NDArray[np.intp]
+    ) -> tuple[str, str]:
+        """Return cause and reason of a channel's state; the last ones while it only waits to get better."""
         if level == 0:
-            return ""
+            return "", ""
         present = np.flatnonzero(stays >= level)
         if len(present) == 0:
             return self._reasons[at]
         # A cause is named before what it entails; otherwise what exceeds its threshold most.
         is_cause = present[0] < _N_CAUSES
         fault = int(present[0] if is_cause else max(present, key=lambda i: figures[i] / _FAULTS[i].suspect))
-        return _FAULTS[fault].words.format(figures[fault]).replace("%", " %")
+        cause, figure = _FAULTS[fault].cause, _FAULTS[fault].figure
+        return cause, cause + figure.format(figures[fault]).replace("%", " %")
 
 
 def _levels(figures: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -1,4 +1,4 @@
-"""The clock map an own recording carries, followed instead of estimated again."""
+"""The one map from senders' stamps to LSL seconds: clock offsets, dejittering, and broken times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.types import MapSegment
-from acquisition.xdf.scan import LARGEST_TIME_S
+
+# --- broken times ---
+
+#: No clock shows such a time (3000 years); a stamp beyond it is a broken one.
+LARGEST_TIME_S = 1e11
+_SLACK_S = 1.0
+_LONGEST_PAUSE_S = 86400.0
+
+
+def out_of_line(
+    times: NDArray[np.float64], before: float = float("nan"), after: float = float("nan")
+) -> NDArray[np.bool_]:
+    """Return which times jump out of their row and back, (n,) bool.
+
+    A time is out of line if its neighbours are in order and it lies more than 1 s outside the span
+    between them. A clock that was reset stays where it was set, so it is not out of line. A last time
+    without a neighbour is out of line if it is more than a day away.
+
+    Parameters
+    ----------
+    times : ndarray, (n,)
+        Seconds.
+    before, after : float
+        The neighbours of the first and of the last time, NaN where unknown.
+    """
+    earlier = np.concatenate([[before], times[:-1]])
+    later = np.concatenate([times[1:], [after]])
+    outside = (times > later + _SLACK_S) | (times < earlier - _SLACK_S)
+    lone = np.isnan(later) & (np.abs(times - earlier) > _LONGEST_PAUSE_S)
+    return ((earlier <= later) & outside) | lone
+
+
+# --- the map an own recording carries, followed instead of estimated again ---
 
 
 class RecordedMap:
@@ -90,6 +122,8 @@ class RecordedMap:
         if len(before) and self._segments[int(self._order[before[-1]])].period_s == 0:
             self._running = int(self._order[before[-1]])
 
+
+# --- the offset between two clocks ---
 
 #: Offsets or times that jump by more than this mean that a clock was reset, not that it drifted.
 RESET_S = 1.0
@@ -183,6 +217,17 @@ class _Epoch:
         return medians[np.maximum(at, 0)]
 
 
+# --- the line along which a regular stream is counted ---
+
+#: A measured rate this close to the nominal one is the nominal one.
+RATE_TOLERANCE = 0.02
+
+
+def agrees(measured: float, nominal: float) -> bool:
+    """Tell whether a stream runs at the rate (Hz) it states; one that states none agrees with nothing."""
+    return nominal > 0 and abs(measured / nominal - 1) <= RATE_TOLERANCE
+
+
 _BLOCK_S = 0.25  # how often the line is corrected
 _FIRST_MEMORY = 4  # blocks of trust in the nominal rate
 _LONGEST_MEMORY = 120  # blocks, 30 s: afterwards the line follows slow drift
@@ -269,6 +314,8 @@ class SampleLine:
         self._n_in_block = 0
         self._errors = []
 
+
+# --- everything together ---
 
 _N_SEGMENTS = 10_000  # 40 min of a regular stream: bounds what is kept where nobody publishes the map
 

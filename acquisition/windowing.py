@@ -10,6 +10,7 @@ import numpy as np
 
 from acquisition.errors import InputError
 from acquisition.ring import Ring
+from acquisition.timebase import agrees
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, Kind, Step, StreamSpec, Window
 
 
@@ -101,7 +102,6 @@ class WindowConfig:
 #: A gaze sample counts as seen from this validity on.
 MIN_VALIDITY = 0.5
 
-_RATE_TOLERANCE = 0.02  # a measured rate this close to the nominal one is the nominal one
 _RATE_GRID = 0.005  # other rates are rounded to half a percent, so that they hold still
 
 
@@ -195,7 +195,7 @@ def _rate(ring: Ring, stop: int, nominal: float, *, irregular: bool = False) -> 
     if span < 1.0 and nominal > 0:
         return nominal
     measured = 1.0 / float(np.median(np.diff(times))) if irregular else (len(times) - 1) / span
-    if nominal > 0 and abs(measured / nominal - 1) <= _RATE_TOLERANCE:
+    if agrees(measured, nominal):
         return nominal
     return math.exp(round(math.log(measured) / _RATE_GRID) * _RATE_GRID)
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from acquisition.lsl.discovery import FoundStream
 from acquisition.select import kind_of
+from acquisition.timebase import agrees
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader
 from acquisition.xdf.inspect import StreamReport, XdfReport
 from app.doctor import Result
@@ -19,7 +20,6 @@ from calibration.subjects import SubjectEntry
 #: Columns where the output goes to a file or a pipe, which have no width of their own.
 _PIPED_WIDTH = 120
 #: A measured rate further from the nominal one than this share is pointed out.
-_RATE_TOLERANCE = 0.02
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -101,7 +101,7 @@ def recording_remarks(report: XdfReport) -> list[str]:
         if stream.is_empty:
             remarks.append(f"{name}: empty, not one sample was recorded")
             continue
-        if nominal > 0 and abs(stream.measured_sfreq / nominal - 1) > _RATE_TOLERANCE:
+        if nominal > 0 and not agrees(stream.measured_sfreq, nominal):
             remarks.append(
                 f"{name}: runs at {stream.measured_sfreq:.2f} Hz, not at its nominal {nominal:g} Hz"
             )

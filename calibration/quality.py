@@ -8,7 +8,6 @@ used at all; without EEG it is rejected where no modality carries it.
 from __future__ import annotations
 
 import math
-import re
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
@@ -18,14 +17,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.quality import BAD, QualityMeter
+from acquisition.quality import BAD, FULL_SCALE, LEAST_SFREQ, SILENT_DB, QualityMeter
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Change, Chunk, Kind, StreamEvent, StreamSpec
 from calibration.verdict import percent
 
 LEAST_COVERAGE = 0.5  # of the stimulus
 LEAST_USABLE = 0.5  # of electrodes, gaze samples and frames
 MOST_BAD = 0.5  # of the assessed seconds: an electrode that is bad for longer is lost to the trial
-SILENT_DB = -60.0  # rms below which a microphone hears no room, let alone a voice
 
 _DEVICE = {"eeg": "EEG", "eye": "eye tracker", "face": "webcam", "voice": "microphone"}
 
@@ -113,9 +111,6 @@ def _main_reason(quality: TrialQuality) -> str:
 
 #: Seconds that are kept of a stream: four hours, some 10 MB with 62 electrodes.
 MOST_SECONDS = 14_400
-#: A sample of sound at or beyond this is clipped: -0.1 dB, as 16-bit converters stop a little below 1.
-FULL_SCALE = 0.989
-LEAST_SFREQ = 20.0  # Hz, for the electrodes' figures
 
 _QUARTERS = 4  # of a second; coverage counts those with a sample
 _QUIETEST = 1e-6  # -120 dB
@@ -306,7 +301,7 @@ class _Electrodes:
         if not channels:
             return None
         is_bad = np.array([channel.state == BAD for channel in channels])
-        return self._ch_names, is_bad, tuple(_cause(c.reason) if c.state == BAD else "" for c in channels)
+        return self._ch_names, is_bad, tuple(c.cause if c.state == BAD else "" for c in channels)
 
 
 class _Gaze:
@@ -384,9 +379,3 @@ def _decibel(amplitude: float) -> float:
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
-
-
-def _cause(reason: str) -> str:
-    """Return a fault's name without its figure: "mains" of "mains 63 %"."""
-    named = re.match(r"[^\d]*", reason)
-    return (named.group() if named else reason).strip()

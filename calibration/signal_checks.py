@@ -13,13 +13,25 @@ from pathlib import Path
 import numpy as np
 
 from acquisition.lsl.stream import StreamHealth
-from acquisition.quality import BAD, SUSPECT, ChannelQuality
+from acquisition.quality import (
+    BAD,
+    BEHIND_S,
+    FULL_SCALE,
+    LOST,
+    LOST_BAD,
+    MAINS,
+    QUIET_DB,
+    RATE_BAD,
+    RATE_OFF,
+    RATE_OVER_S,
+    SUSPECT,
+    ChannelQuality,
+)
 from acquisition.record.files import bytes_per_second
 from acquisition.record.recorder import MIN_FREE_BYTES
 from acquisition.select import kind_of
 from acquisition.types import MODALITY_OF_KIND, Chunk, Kind, StreamHeader, StreamSpec
 from calibration.consent import recorded_kinds
-from calibration.quality import FULL_SCALE
 from calibration.types import Check, Consent
 from calibration.verdict import percent
 
@@ -94,17 +106,11 @@ _LIGHTS = (GREEN, YELLOW, RED)
 NAMES = {"eeg": "EEG", "eye": "eye tracker", "face": "face", "voice": "voice"}
 
 # All limits are chosen: the light has to change before steps are lost.
-_RATE_AFTER_S = 5.0  # rates are counted over this long
-_RATE_OFF = {"eeg": 0.05, "eye": 0.05, "face": 0.25, "voice": 0.05}  # cameras slow down in the dark
-_RATE_BAD = {"eeg": 0.2, "eye": 0.5, "face": 0.8, "voice": 0.2}
-_LOST, _LOST_BAD = 0.01, 0.1  # a step needs 90 % of its samples
-_BEHIND_S = 1.0
 _OTHER_EPOCH_S = 1e8  # three years: clocks that count from a computer's start never differ by as much
 _SUSPECT_ELECTRODES, _BAD_ELECTRODES = 0.1, 0.5
 _GAZE_FEW, _GAZE_HARDLY = 0.8, 0.3
 _FACE_FEW, _FACE_HARDLY = 0.8, 0.2
 _CLIPPED, _CLIPPED_BAD = 1e-4, 0.02
-_QUIET_DB = -70.0  # quieter than any room
 
 _START = {
     "eeg": "switch the amplifier on and start its LSL program",
@@ -213,7 +219,7 @@ def _judged(modality: str, status: StreamStatus, health: StreamHealth) -> Findin
     if abs(health.offset_s) > _OTHER_EPOCH_S:
         finding = f"its clock is {abs(health.offset_s):.2g} s from LSL's, as Unix time is"
         verdicts.append((YELLOW, finding, "have the sender stamp its samples with LSL's clock"))
-    if health.n_dropped > _LOST * health.n_samples:
+    if health.n_dropped > LOST * health.n_samples:
         finding = f"{percent(health.n_dropped / health.n_samples, 1)} of its samples went back in time"
         verdicts.append((YELLOW, finding, "restart the sending program"))
     if status.trouble and not verdicts:
@@ -226,17 +232,17 @@ def _judged(modality: str, status: StreamStatus, health: StreamHealth) -> Findin
 
 def _rate_verdicts(modality: str, sfreq: float, health: StreamHealth) -> list[Finding]:
     verdicts: list[Finding] = []
-    if health.backlog > _BEHIND_S * sfreq:
+    if health.backlog > BEHIND_S * sfreq:
         finding = f"{health.backlog / sfreq:.1f} s of samples waited at once"
         verdicts.append((YELLOW, finding, "close other programs, or check the network"))
     off = abs(health.rate_hz / sfreq - 1)
-    if health.n_samples >= _RATE_AFTER_S * sfreq and off > _RATE_OFF[modality]:
+    if health.n_samples >= RATE_OVER_S * sfreq and off > RATE_OFF[modality]:
         finding = f"{percent(off)} off its nominal rate"
-        light = RED if off > _RATE_BAD[modality] else YELLOW
+        light = RED if off > RATE_BAD[modality] else YELLOW
         verdicts.append((light, finding, "check the device's sampling rate and its link"))
     lost = health.n_missing / max(1, health.n_missing + health.n_samples)
-    if lost > _LOST:
-        light = RED if lost > _LOST_BAD else YELLOW
+    if lost > LOST:
+        light = RED if lost > LOST_BAD else YELLOW
         verdicts.append(
             (light, f"{percent(lost, 1)} of its samples are missing", "use a cable, or come closer")
         )
@@ -273,7 +279,7 @@ def check_electrodes(channels: Sequence[ChannelQuality]) -> Finding:
 
 def _electrode_remedy(worst: Sequence[ChannelQuality], n: int) -> str:
     """Many at once are one fault: the reference, or mains."""
-    n_mains = sum(channel.reason.startswith("mains") for channel in worst)
+    n_mains = sum(channel.cause == MAINS for channel in worst)
     if n_mains > n / 2:
         return "check ground and reference, and move power supplies away"
     if len(worst) > n / 2:
@@ -324,7 +330,7 @@ def check_microphone(clipped: float | None, level_db: float | None) -> Finding:
     if clipped > _CLIPPED:
         light = RED if clipped > _CLIPPED_BAD else YELLOW
         return light, f"{level}, {percent(clipped, 2)} of samples clipped", "turn the microphone down"
-    if level_db < _QUIET_DB:
+    if level_db < QUIET_DB:
         return (
             YELLOW,
             f"{level}, hardly a sound",

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from acquisition.intake import StreamIntake
 from acquisition.lsl.inlet import OpenInlet, drain
 from acquisition.lsl.reconnect import STALE_S, Placement, Watchdog, place
+from acquisition.quality import RATE_OVER_S
 from acquisition.types import Change, Chunk, Kind, StreamEvent
 
-_RATE_OVER_S = 5.0
 _RATE_BIN_S = 0.25
 _HOLE_S = 0.1  # a longer hole between stamps counts as dropped samples
 
@@ -32,6 +32,7 @@ class StreamHealth:
     is_connected: bool
     n_missing: int  # samples that holes in the stamps suggest were lost on the way
     n_dropped: int  # samples left out because they went back in time
+    stands_still: bool = False  # samples come, but their stamps do not advance
 
 
 class LiveStream:
@@ -123,9 +124,9 @@ class LiveStream:
 
     def health(self, now: float) -> StreamHealth:
         """Return the figures as of ``now``."""
-        while self._bins and self._bins[0][0] < now - _RATE_OVER_S:
+        while self._bins and self._bins[0][0] < now - RATE_OVER_S:
             self._bins.popleft()
-        span = min(_RATE_OVER_S, max(_RATE_BIN_S, now - self._bins[0][0])) if self._bins else _RATE_OVER_S
+        span = min(RATE_OVER_S, max(_RATE_BIN_S, now - self._bins[0][0])) if self._bins else RATE_OVER_S
         return StreamHealth(
             n_samples=self._n_samples,
             rate_hz=sum(n for _, n in self._bins) / span,
@@ -136,6 +137,7 @@ class LiveStream:
             is_connected=self.opened is not None,
             n_missing=self._n_missing,
             n_dropped=self.intake.mapper.n_dropped,
+            stands_still=self._stands_still,
         )
 
     def _take(
@@ -191,7 +193,7 @@ class LiveStream:
             self._bins[-1] = (self._bins[-1][0], self._bins[-1][1] + n_read)
         else:
             self._bins.append((now, n_read))
-            while self._bins[0][0] < now - _RATE_OVER_S:
+            while self._bins[0][0] < now - RATE_OVER_S:
                 self._bins.popleft()
 
     def _event(self, change: Change, now: float, message: str) -> StreamEvent:

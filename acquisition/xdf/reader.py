@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import StreamIntake
+from acquisition.timebase import LARGEST_TIME_S, out_of_line
 from acquisition.types import Chunk
 from acquisition.xdf.format import Damage, Decoded, StreamIndex, decode_numeric, decode_strings
-from acquisition.xdf.scan import LARGEST_TIME_S, out_of_line
 
 _BLOCK_BYTES = 1 << 22  # a chunk can hold a whole recording: it is decoded in blocks of this size
 

@@ -1,4 +1,4 @@
-"""Tells broken times from strange but possible ones."""
+"""Finds every chunk of an XDF file, the damaged ones too, and what lies between."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from acquisition.errors import ErrorCode, InputError
+from acquisition.timebase import LARGEST_TIME_S, out_of_line
 from acquisition.xdf.format import (
     BOUNDARY_UUID,
     LONGEST_HEAD,
@@ -28,35 +26,6 @@ from acquisition.xdf.format import (
     parse_header_xml,
     parse_varlen,
 )
-
-#: No clock shows such a time (3000 years); a stamp beyond it is a broken one.
-LARGEST_TIME_S = 1e11
-_SLACK_S = 1.0
-_LONGEST_PAUSE_S = 86400.0
-
-
-def out_of_line(
-    times: NDArray[np.float64], before: float = float("nan"), after: float = float("nan")
-) -> NDArray[np.bool_]:
-    """Return which times jump out of their row and back, (n,) bool.
-
-    A time is out of line if its neighbours are in order and it lies more than 1 s outside the span
-    between them. A clock that was reset stays where it was set, so it is not out of line. A last time
-    without a neighbour is out of line if it is more than a day away.
-
-    Parameters
-    ----------
-    times : ndarray, (n,)
-        Seconds.
-    before, after : float
-        The neighbours of the first and of the last time, NaN where unknown.
-    """
-    earlier = np.concatenate([[before], times[:-1]])
-    later = np.concatenate([times[1:], [after]])
-    outside = (times > later + _SLACK_S) | (times < earlier - _SLACK_S)
-    lone = np.isnan(later) & (np.abs(times - earlier) > _LONGEST_PAUSE_S)
-    return ((earlier <= later) & outside) | lone
-
 
 _BLOCK = 1 << 20
 _OVERLAP = 64

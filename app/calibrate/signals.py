@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from acquisition.lsl.discovery import discover
 from acquisition.lsl.stream import StreamHealth
-from acquisition.quality import ChannelQuality, QualityMeter
+from acquisition.quality import LEAST_SFREQ, ChannelQuality, QualityMeter
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamHeader, StreamSpec
 from app.telemetry import Failure, Listener
-from calibration.quality import LEAST_SFREQ, QualityLog
+from calibration.quality import QualityLog
 from calibration.signal_checks import SignalMeter, preflight, stream_statuses
 from calibration.types import Check, Consent
 from models.prediction import Prediction

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.timebase import agrees
 from acquisition.types import Chunk
 
 #: Stamps that should lie on a bin's edge stray by rounding.
@@ -48,7 +49,6 @@ class BinSplitter:
 
 _RATE_OVER_S = 1.0  # unbroken samples a rate is measured over
 _PATIENCE_S = 10.0  # after which any rate has to do
-_RATE_TOLERANCE = 0.02  # a measured rate this close to the nominal one is the nominal one
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,12 +116,9 @@ class RateGate:
             # The first sample that is far enough, not the newest: the answer depends on no chunk's size.
             n = int(np.searchsorted(run.times, run.times[0] + _RATE_OVER_S))
             if n < len(run.times) and n > 1:
-                return self._preferred(n / float(run.times[n] - run.times[0]))
+                measured = n / float(run.times[n] - run.times[0])
+                return self._nominal if agrees(measured, self._nominal) else measured
         span = float(piece.times[-1] - piece.times[0])
         if span > _PATIENCE_S:  # it breaks off all the time
             return self._nominal or len(piece.times) / span
         return 0.0
-
-    def _preferred(self, measured: float) -> float:
-        close = self._nominal > 0 and abs(measured / self._nominal - 1) <= _RATE_TOLERANCE
-        return self._nominal if close else measured

@@ -7,17 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from acquisition.lsl.stream import StreamHealth
-from acquisition.quality import ChannelQuality
+from acquisition.quality import BEHIND_S, LOST, RATE_OFF, RATE_OVER_S, ChannelQuality
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
 from app.telemetry import StreamState
 from app.view.conditions import DEVICES
 from app.view.text import UNKNOWN, age, counted, message_line, number, one_line, signed_time
-
-#: How far a rate may be from nominal; arrival in chunks alone makes one or two percent over 5 s.
-_RATE_TOLERANCE = 0.05
-_LOST_SHARE = 0.01
-_BACKLOG_S = 1.0  # samples of this long waiting at one read: the program does not keep up
-_FIRST_RATE_S = 5.0  # rates are counted over this long
 
 _KIND_ORDER = (Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO, Kind.MARKERS, Kind.OTHER)
 _KIND_NAMES = {
@@ -155,7 +149,7 @@ def _judged(
     if state == "ended":
         return "muted", "ended", ""
     if state == "stale" or (health is not None and health.is_stale):
-        return _silent(spec.kind, message, health)
+        return _silent(spec.kind, health)
     if MODALITY_OF_KIND.get(spec.kind) in masked:
         return (
             "muted",
@@ -167,11 +161,11 @@ def _judged(
     return _judged_by_figures(spec, health)
 
 
-def _silent(kind: Kind, message: str, health: StreamHealth | None) -> tuple[str, str, str]:
+def _silent(kind: Kind, health: StreamHealth | None) -> tuple[str, str, str]:
     """Return the row's words for a stream without data."""
     silent_s = health.age_s if health is not None else math.nan
     why = f"no sample for {age(silent_s)}" if math.isfinite(silent_s) else "no sample"
-    if "stamps do not advance" in message:
+    if health is not None and health.stands_still:
         why = "samples come, but their time stamps stand still"
     elif health is not None and not health.is_connected:
         why = f"the sender is gone, {why}"
@@ -180,8 +174,8 @@ def _silent(kind: Kind, message: str, health: StreamHealth | None) -> tuple[str,
 
 
 def _judged_by_figures(spec: StreamSpec, health: StreamHealth) -> tuple[str, str, str]:
-    if spec.sfreq > 0 and spec.kind is not Kind.MARKERS:
-        if health.backlog > _BACKLOG_S * spec.sfreq:
+    if spec.sfreq > 0 and spec.kind in MODALITY_OF_KIND:
+        if health.backlog > BEHIND_S * spec.sfreq:
             waited_s = health.backlog / spec.sfreq
             return (
                 "suspect",
@@ -189,12 +183,12 @@ def _judged_by_figures(spec: StreamSpec, health: StreamHealth) -> tuple[str, str
                 f"{waited_s:.1f} s of samples waited at once: close other programs, or check the network",
             )
         off = health.rate_hz / spec.sfreq - 1
-        if health.n_samples >= _FIRST_RATE_S * spec.sfreq and abs(off) > _RATE_TOLERANCE:
+        if health.n_samples >= RATE_OVER_S * spec.sfreq and abs(off) > RATE_OFF[MODALITY_OF_KIND[spec.kind]]:
             where = "below" if off < 0 else "above"
             remedy = "check the device's sampling rate and its link"
             return "suspect", "off rate", f"{abs(off) * 100:.0f} % {where} its nominal rate: {remedy}"
     share = lost_share(spec, health)
-    if share > _LOST_SHARE:
+    if share > LOST:
         remedy = f"{share * 100:.1f} % of its samples are missing: check the wireless link, or use a cable"
         return "suspect", "losses", remedy
     return "good", "running", ""

@@ -47,7 +47,8 @@ def electrodes(n_good: int, n_suspect: int = 0, n_bad: int = 0, reason: str = "f
     states = (
         [("good", "", 1.0)] * n_good + [("suspect", reason, 0.5)] * n_suspect + [("bad", reason, 0.1)] * n_bad
     )
-    return [ChannelQuality(f"E{at}", *state) for at, state in enumerate(states)]
+    cause = reason.split()[0]
+    return [ChannelQuality(f"E{at}", *state, cause) for at, state in enumerate(states)]
 
 
 FINE = Measured(electrodes(62), gaze_valid=0.97, face_found=1.0, voice_clipped=0.0, voice_db=-30.0)
