@@ -162,10 +162,7 @@ class Directions:
 def directions(options: DirectionsOptions, report: Report) -> Directions:
     """Generate every set, train, judge, and gather.
 
-    Raises
-    ------
-    InputError
-        If every setting of a row failed, or a pre-training.
+    Raises `InputError` if every setting of a row failed, or a pre-training.
     """
     with TemporaryDirectory(prefix="affectscope-directions-", ignore_cleanup_errors=True) as scratch:
         folders = {seed: _made(Path(scratch), seed, options) for seed in options.seeds}

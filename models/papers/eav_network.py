@@ -56,10 +56,8 @@ class EavNetwork:
     def config(self) -> ModelConfig:
         """Return the network's config; sizes of encoders with open weights, and their features, are theirs.
 
-        Raises
-        ------
-        InputError
-            There is no such preset, the weights are of no ViT or AST, or they take less than 5 s of voice.
+        Raises `InputError`: there is no such preset, the weights are of no ViT or AST, or they take less than
+        5 s of voice.
         """
         base = preset(self.preset, labels=eav.LABELS, ch_names=eav.CH_NAMES, eeg_encoder="eegformer")
         sizes, features = base.network, base.features
@@ -85,10 +83,7 @@ class EavNetwork:
 
         A hub name is downloaded here.
 
-        Raises
-        ------
-        InputError
-            They cannot be had, or do not fit their own config.
+        Raises `InputError`: they cannot be had, or do not fit their own config.
         """
         sizes = self.config().network
         if self.face_weights:
@@ -191,10 +186,7 @@ class PersonModel:
 def save_person(folder: Path, model: PersonModel, entries: Mapping[str, Entry]) -> str:
     """Write the folder and return the model's SHA-256.
 
-    Raises
-    ------
-    InputError
-        If it cannot be written.
+    Raises `InputError` if it cannot be written.
     """
     card = person_card(model, entries)
     try:
@@ -284,8 +276,6 @@ def read_clips(clips: Sequence[EavClip], config: FeatureConfig, n_frames: int) -
 
     Parameters
     ----------
-    clips : sequence of EavClip
-    config : FeatureConfig
     n_frames : int
         Of the 25 of a clip, evenly spaced.
     """
@@ -332,7 +322,6 @@ class ClipBatches:
 
     Parameters
     ----------
-    clips : ClipArrays
     normaliser : Normaliser
         Of the EEG's samples, fitted on training clips.
     """

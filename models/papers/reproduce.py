@@ -273,10 +273,7 @@ class ReproduceOptions:
 def reproduce(options: ReproduceOptions, report: Report) -> Table:
     """Return one of the paper's tables with our figures.
 
-    Raises
-    ------
-    InputError
-        If the folder is not the data set, nothing in it can be used, or every setting failed.
+    Raises `InputError` if the folder is not the data set, nothing in it can be used, or every setting failed.
     """
     settings = settings_of(options.dataset, options.table, options.quick)
     excluded: list[Excluded] = []

@@ -175,6 +175,8 @@ class Setting:
 def settings_of(dataset: str, table: int, quick: bool = False) -> list[Setting]:
     """Return the settings of a table of the MMV-SSTMA paper, our references after the paper's rows.
 
+    Raises `InputError` if the paper has no such table.
+
     Parameters
     ----------
     dataset : {"seed-iv", "seed-v"}
@@ -182,11 +184,6 @@ def settings_of(dataset: str, table: int, quick: bool = False) -> list[Setting]:
         1 to 4.
     quick : bool
         Without the rows that only add another reading.
-
-    Raises
-    ------
-    InputError
-        If the paper has no such table.
     """
     tables = {1: _table_1, 2: _table_2, 3: _table_3, 4: _table_4}
     if table not in tables:

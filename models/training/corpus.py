@@ -73,6 +73,8 @@ ReadTrials = Callable[[list[Excluded]], Iterable[Trial]]
 def cached(cache: Path, identity: Any, read: ReadTrials, *, shard_bytes: int = _SHARD_BYTES) -> Cached:
     """Return what the cache holds of a source, after reading the source if need be.
 
+    Raises `InputError`: the folder cannot be written, or `read` raises it.
+
     Parameters
     ----------
     cache : Path
@@ -83,11 +85,6 @@ def cached(cache: Path, identity: Any, read: ReadTrials, *, shard_bytes: int = _
         Called only if the cache does not hold the source yet.
     shard_bytes : int
         A shard ends with the trial that brings it to this size.
-
-    Raises
-    ------
-    InputError
-        The folder cannot be written, or `read` raises it.
     """
     text = json.dumps([_VERSION, identity], sort_keys=True)
     folder = cache / hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -323,6 +320,8 @@ class StepBatch:
 class CorpusWindows:
     """All windows of one modality, one every step, none across two trials.
 
+    Raises `InputError`: no trial has the modality.
+
     Parameters
     ----------
     entries : sequence of Entry
@@ -335,16 +334,10 @@ class CorpusWindows:
         T. A shorter trial gives one window that begins before it.
     batch : int
         B, over all processes.
-    seed : int
     most_a_pass : int, optional
         At most so many windows an epoch, other ones in each.
     n_context_steps : int
         Steps of the same trial before a window's T that come along: see `MvSstmaConfig.n_context_steps`.
-
-    Raises
-    ------
-    InputError
-        No trial has the modality.
     """
 
     def __init__(

@@ -74,10 +74,8 @@ class TrialTest:
 def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | None) -> None:
     """Refuse a model that cannot be judged on this.
 
-    Raises
-    ------
-    InputError
-        If it names no class, reads other things or other features, or was trained on the recording.
+    Raises `InputError` if it names no class, reads other things or other features, or was trained on the
+    recording.
     """
     if not config.is_classifier:
         raise InputError(
@@ -109,18 +107,15 @@ def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | N
 def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Excluded]) -> list[list[Trial]]:
     """Return the trials to test on, by person and session, labelled by the model's own list of classes.
 
+    Raises `InputError` if the data cannot be read, its classes are not the model's, or nothing is left to
+    test on.
+
     Parameters
     ----------
-    test : TrialTest
     config : ModelConfig
         The model's.
     excluded : list of Excluded
         Takes what cannot be used.
-
-    Raises
-    ------
-    InputError
-        If the data cannot be read, its classes are not the model's, or nothing is left to test on.
     """
     source, is_set = test.source, test.source.kind in PUBLISHED
     trials = source.trials(test.subjects if is_set else None, config, excluded)
@@ -214,16 +209,13 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
     Every session is scored by itself and counts once in its person's mean. People and sessions that trained
     the model stand in other rows than those it does not know.
 
+    Raises `InputError` if the model cannot be judged on this, was trained on it with its labels, or nothing
+    is left to test.
+
     Parameters
     ----------
-    test : TrialTest
     report : callable
         Told the progress.
-
-    Raises
-    ------
-    InputError
-        If the model cannot be judged on this, was trained on it with its labels, or nothing is left to test.
     """
     keep_freed_memory()
     checkpoint, record = load_checkpoint(test.model), read_record(test.model)

@@ -71,23 +71,18 @@ def finetune(
 ) -> Finetuned:
     """Train a classifier on these trials, which must hold no test trial.
 
+    Raises `InputError` if the trials do not fit each other or the pre-trained model.
+
     Parameters
     ----------
     trials : sequence of Trial
         Of one data set and one kind of features, usually of one subject and session.
-    options : FinetuneOptions
     pretrained : PretrainedEncoders, optional
         Its encoders are taken; without it, all weights begin at random.
     trained_on : str
         In words, for the config.
     is_simulated : bool
         The trials are simulated or generated; a model that begins with a simulated one is so anyway.
-    progress : callable
-
-    Raises
-    ------
-    InputError
-        If the trials do not fit each other or the pre-trained model.
     """
     keep_freed_memory()
     config = classifier_config(trials, options, pretrained, trained_on, is_simulated)

@@ -94,10 +94,7 @@ class FinetuneOptions:
 def used_modalities(trials: Sequence[Trial], options: FinetuneOptions) -> tuple[str, ...]:
     """Return the modalities that are both wanted and in all the trials.
 
-    Raises
-    ------
-    InputError
-        If none is left.
+    Raises `InputError` if none is left.
     """
     held = {
         "eeg": all(trial.eeg is not None for trial in trials),
@@ -126,10 +123,8 @@ def classifier_config(
     Channels, sizes and feature settings are the pre-trained model's; without one, the trials' channels and
     the small network.
 
-    Raises
-    ------
-    InputError
-        If the trials are of different kinds, or not of the kind that the model was pre-trained on.
+    Raises `InputError` if the trials are of different kinds, or not of the kind that the model was pre-
+    trained on.
     """
     labels, first = label_names_of(trials), trials[0]
     modalities = used_modalities(trials, options)
@@ -223,10 +218,7 @@ def check_base(config: ModelConfig, *, goes_on: bool) -> None:
     Fine-tuning tests on trials of the very set or recording it trains on. A classifier may have been trained
     on them with their labels, and a checkpoint cannot tell for certain which they were.
 
-    Raises
-    ------
-    InputError
-        If it is a classifier without ``goes_on``, or none with it.
+    Raises `InputError` if it is a classifier without ``goes_on``, or none with it.
     """
     if config.is_classifier and not goes_on:
         raise InputError(
@@ -245,6 +237,8 @@ def check_base(config: ModelConfig, *, goes_on: bool) -> None:
 def seen_without_labels(config: ModelConfig, kind: str, path: Path, record: TrainingRecord | None) -> str:
     """Return in words what pre-training saw of the trials to be tested; empty where it is known of none.
 
+    Raises `InputError` if the recording cannot be read.
+
     Parameters
     ----------
     config : ModelConfig
@@ -253,11 +247,6 @@ def seen_without_labels(config: ModelConfig, kind: str, path: Path, record: Trai
         Of the `LabelledSource`. Recordings are known by their bytes, whatever they are called.
     record : TrainingRecord or None
         What the model's folder says of its training.
-
-    Raises
-    ------
-    InputError
-        If the recording cannot be read.
     """
     if config.transductive and (kind in PUBLISHED or record is None or not record.complete):
         return "transductive: test trials entered pre-training, without labels"

@@ -276,7 +276,6 @@ class TrialClassifier:
 
         Parameters
         ----------
-        trials : sequence of Trial
         modalities : sequence of str, optional
             Take any other for absent.
         mask : float

@@ -196,10 +196,7 @@ def load_state(
 ) -> TrainState:
     """Put weights and moments back and return how far the run was.
 
-    Raises
-    ------
-    InputError
-        The file is damaged, or the run had other settings or another corpus.
+    Raises `InputError`: the file is damaged, or the run had other settings or another corpus.
     """
     remedy = "leave --resume out to begin again"
     try:

@@ -72,10 +72,7 @@ class Pretrained:
 def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrained | None:
     """Train and write the model folder; None in processes that do not write.
 
-    Raises
-    ------
-    InputError
-        The corpus or an option cannot be used.
+    Raises `InputError`: the corpus or an option cannot be used.
     """
     _check(options, world)
     keep_freed_memory()

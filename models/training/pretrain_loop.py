@@ -98,15 +98,12 @@ class World:
 def joined_world(device: str) -> Iterator[World]:
     """Give the world that the environment describes: RANK, WORLD_SIZE, LOCAL_RANK, as `torchrun` sets them.
 
+    Raises `InputError`: the environment is incomplete, or there are more processes on a machine than GPUs.
+
     Parameters
     ----------
     device : {"cpu", "cuda"}
         NCCL joins GPUs, one a process; gloo joins CPUs.
-
-    Raises
-    ------
-    InputError
-        The environment is incomplete, or there are more processes on a machine than GPUs.
     """
     size = _number("WORLD_SIZE", 1)
     local_rank = _number("LOCAL_RANK", 0)
@@ -188,17 +185,14 @@ def run_loop(
 ) -> Outcome:
     """Train in place.
 
+    Raises `InputError`: the run cannot be resumed, or its loss is no number any more.
+
     Parameters
     ----------
     folder : Path
         Takes ``resume/<modality>.safetensors`` and ``loss.jsonl``; only the first process writes.
     settings : dict
         A resumed run must have the same.
-
-    Raises
-    ------
-    InputError
-        The run cannot be resumed, or its loss is no number any more.
     """
     stage, state_file = windows.modality, folder / "resume" / f"{windows.modality}.safetensors"
     model.to(world.device).train()

@@ -66,10 +66,7 @@ class TrainingRecord:
     def holds(self, path: Path, *, labels: bool) -> bool:
         """Tell whether training read this recording with, or without, its labels.
 
-        Raises
-        ------
-        InputError
-            If the recording cannot be read.
+        Raises `InputError` if the recording cannot be read.
         """
         known = {entry.sha256 for entry in self.recordings if entry.labels == labels}
         return bool(known) and recording_sha256(path) in known
@@ -91,10 +88,7 @@ class TrainingRecord:
 def record_of_recordings(paths: Iterable[Path], *, labels: bool) -> TrainingRecord:
     """Return the record of a training on recordings.
 
-    Raises
-    ------
-    InputError
-        If a recording cannot be read.
+    Raises `InputError` if a recording cannot be read.
     """
     return TrainingRecord(tuple(SeenRecording(p.name, recording_sha256(p), labels) for p in paths))
 
@@ -112,10 +106,7 @@ def record_of_labels(trials: Sequence[Trial], *, generated: bool) -> TrainingRec
 def recording_sha256(path: Path) -> str:
     """Return the hex digest of a recording's samples on disk, without headers that are files of their own.
 
-    Raises
-    ------
-    InputError
-        If it cannot be read.
+    Raises `InputError` if it cannot be read.
     """
     digest = hashlib.sha256()
     try:
@@ -131,10 +122,7 @@ def recording_sha256(path: Path) -> str:
 def write_record(folder: Path, record: TrainingRecord) -> None:
     """Write the record into a model's folder, in place of an older one.
 
-    Raises
-    ------
-    InputError
-        If it cannot be written.
+    Raises `InputError` if it cannot be written.
     """
     try:
         (folder / RECORD_FILE).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
@@ -147,10 +135,7 @@ def write_record(folder: Path, record: TrainingRecord) -> None:
 def read_record(folder: Path) -> TrainingRecord | None:
     """Return the record in a model's folder, None where there is none.
 
-    Raises
-    ------
-    InputError
-        If it is damaged.
+    Raises `InputError` if it is damaged.
     """
     path = folder / RECORD_FILE
     if not path.exists():

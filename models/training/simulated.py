@@ -171,7 +171,6 @@ def train_simulated(folder: Path, options: TrainingOptions, progress: Progress) 
     ----------
     folder : Path
         Of the model, made if needed.
-    options : TrainingOptions
     progress : callable
         Told stage, share done and running loss.
     """
@@ -279,17 +278,14 @@ def evaluate_simulated(
 
     A trial's prediction is the mean of its windows' probabilities, from the fifth second on.
 
+    Raises `InputError`; see `check_simulated`.
+
     Returns
     -------
     dict
         ``all``, ``only`` and ``without`` by modality, ``channels`` by cap size, ``chance``, counts,
         Wilson intervals of the accuracies per trial (``interval``), and how each modality's attention
         moves: its SD over windows and its change when the modality is replaced by noise.
-
-    Raises
-    ------
-    InputError
-        See `check_simulated`.
     """
     check_simulated(checkpoint.config)
     with TemporaryDirectory(prefix="affectscope-evaluate-", ignore_cleanup_errors=True) as folder:
@@ -314,11 +310,8 @@ def evaluate_simulated(
 def check_simulated(config: ModelConfig) -> None:
     """Refuse a model that simulated people cannot judge, with the reason.
 
-    Raises
-    ------
-    InputError
-        If it is no classifier, reads features that the simulator does not make or fewer modalities than
-        four, or tells other classes apart, or the same in another order.
+    Raises `InputError` if it is no classifier, reads features that the simulator does not make or fewer
+    modalities than four, or tells other classes apart, or the same in another order.
     """
     for expected, found in (
         ("a classifier", "a classifier" if config.is_classifier else "pre-trained encoders"),

@@ -76,7 +76,6 @@ def simulate_subjects(
 
     Parameters
     ----------
-    plans : sequence of SubjectPlan
     folder : Path
         Takes a folder a subject; several processes may then read them without a copy each.
     n_jobs : int
@@ -209,7 +208,6 @@ class Rows:
 
     Parameters
     ----------
-    subjects : sequence of SubjectFeatures
     normaliser : Normaliser
         Fitted on training subjects only.
     """

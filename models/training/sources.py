@@ -59,10 +59,7 @@ class Source:
     def identity(self, features: str, config: FeatureConfig) -> Any:
         """Return what changes with the files, their channels' names, the kind of features and its settings.
 
-        Raises
-        ------
-        InputError
-            There is no such folder or file, or no such montage.
+        Raises `InputError`: there is no such folder or file, or no such montage.
         """
         if not self.path.exists():
             raise InputError(
@@ -151,10 +148,7 @@ class Corpus:
 def kind_of_features(sources: Sequence[Source], wanted: str | None) -> str:
     """Return raw or published: as wanted, else raw where there is nothing but raw signals.
 
-    Raises
-    ------
-    InputError
-        Nothing is given, or published features are wanted of what has none.
+    Raises `InputError`: nothing is given, or published features are wanted of what has none.
     """
     if not sources:
         raise InputError(
@@ -189,10 +183,7 @@ def open_corpus(
 ) -> Corpus:
     """Return the corpus, from the cache where it is there.
 
-    Raises
-    ------
-    InputError
-        A folder is none of the kind it was given for, or nothing could be read.
+    Raises `InputError`: a folder is none of the kind it was given for, or nothing could be read.
     """
     parts = [
         cached(
@@ -246,10 +237,7 @@ class Labels:
     def parse(cls, text: str) -> Labels:
         """Read ``all``, ``first:K``, ``per-class:K`` or ``first-windows:K``.
 
-        Raises
-        ------
-        InputError
-            If it is none of them.
+        Raises `InputError` if it is none of them.
         """
         how, _, number = text.partition(":")
         if text == "all":
@@ -267,10 +255,7 @@ class Labels:
 
         ``n_steps`` is the length of a window: the first windows are those of the first trials.
 
-        Raises
-        ------
-        InputError
-            If there are fewer than asked for, unless ``at_most`` is set.
+        Raises `InputError` if there are fewer than asked for, unless ``at_most`` is set.
         """
         if self.how == "first":
             return first_trials(training, self.k, at_most=self.at_most)
@@ -343,6 +328,8 @@ class LabelledSource:
     ) -> list[Trial]:
         """Return the labelled trials.
 
+        Raises `InputError` if the folder or file cannot be used.
+
         Parameters
         ----------
         subjects : sequence of str, optional
@@ -351,11 +338,6 @@ class LabelledSource:
             Raw features are computed as this model wants them.
         excluded : list of Excluded, optional
             Takes what cannot be read; without it the first such file raises.
-
-        Raises
-        ------
-        InputError
-            If the folder or file cannot be used.
         """
         features = None if config is None else config.features
         if self.kind in SEED_SETS:

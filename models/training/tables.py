@@ -313,10 +313,7 @@ def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list
 
     ``by_subject`` draws every person's bars in place of the means.
 
-    Raises
-    ------
-    InputError
-        If the folder cannot be written.
+    Raises `InputError` if the folder cannot be written.
     """
 
     paths = [folder / name for name in (CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE, CONFUSION_FILE)]

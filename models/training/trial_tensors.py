@@ -24,18 +24,14 @@ def fit_normaliser(trials: Sequence[Trial], config: ModelConfig, known: Normalis
     A channel of the model that the trials lack, or in which they hold nothing, keeps the scale in ``known``;
     without that it gets the mean of the others' scales.
 
+    Raises `InputError` if in all of the trials no EEG channel works, or no eye feature.
+
     Parameters
     ----------
-    trials : sequence of Trial
     config : ModelConfig
         Its modalities are fitted.
     known : Normaliser or None
         The pre-trained model's.
-
-    Raises
-    ------
-    InputError
-        If in all of the trials no EEG channel works, or no eye feature.
     """
     eeg, eye = None if known is None else known.eeg, None if known is None else known.eye
     if "eeg" in config.modalities:
@@ -78,11 +74,8 @@ class TrialTensors:
 
     Parameters
     ----------
-    windows : WindowSet
     ch_names : sequence of str
         Of the windows' EEG; channels that the model does not know are left out.
-    config : ModelConfig
-    normaliser : Normaliser
     mask : float
         Share of the EEG channels hidden in each window, others in each.
     seed : int

@@ -83,13 +83,14 @@ def evaluate_speech(
 ) -> dict[str, Any]:
     """Train and test the audio path beside the reference.
 
+    Raises `InputError`: too few speakers, an emotion missing from a training part, or a speaker on both
+    sides.
+
     Parameters
     ----------
-    utterances : sequence of Utterance
     test_utterances : sequence of Utterance or None
         Of other speakers: trained on ``utterances``, tested on these. None leaves out one speaker at a
         time.
-    settings : SpeechTest
     progress : callable
         Takes stage, share done and NaN.
 
@@ -100,11 +101,6 @@ def evaluate_speech(
         ``reference_transductive`` (None without opensmile) as `speaker_scores` gives them, ``ours`` with its
         ``parts``; ``difference`` (ours less reference, paired by speaker); ``settings``, ``n_clips``,
         ``quick``.
-
-    Raises
-    ------
-    InputError
-        Too few speakers, an emotion missing from a training part, or a speaker on both sides.
     """
     everything = [*utterances, *(test_utterances or ())]
     folds = _folds(utterances, test_utterances)

@@ -182,8 +182,6 @@ def train_voice_network(
     clips : sequence of sequence of Tensor (n_frames, N_ROWS)
         The first copy is the original; scaling is fitted to originals. Each pass draws one copy of each.
     label : ndarray (n_clips,)
-    n_labels : int
-    config : VoiceNetworkConfig
     seed : int
         Of weights, order, copies, crops and masks.
     tick : callable
