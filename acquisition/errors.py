@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 
@@ -66,3 +68,15 @@ class InputError(Exception):
 
 def _rebuilt(what: str, where: str, remedy: str, code: ErrorCode, facts: dict[str, str | int]) -> InputError:
     return InputError(what, where=where, remedy=remedy, code=code, **facts)
+
+
+@contextmanager
+def file_errors(
+    what: str, where: object, remedy: str = "", code: ErrorCode = ErrorCode.FILE
+) -> Iterator[None]:
+    """Turn an ``OSError`` inside into an `InputError` such as "cannot be read: No such file or directory"."""
+    try:
+        yield
+    except OSError as error:
+        what = f"{what}: {error.strerror or error}"
+        raise InputError(what, where=str(where), remedy=remedy, code=code) from error

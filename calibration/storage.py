@@ -1,4 +1,4 @@
-"""Where the sessions of a person are kept, by BIDS-like names, and which subject ids may be used.
+"""Where the sessions of subjects are kept, by BIDS-like names: folders, lock, and ``session.json``.
 
 ``<data folder>/sub-S01/ses-01/sub-S01_ses-01_task-calibration_run-01.xdf`` and what belongs to it. Folders
 are the user's alone (0700; Windows has its own rights). A link among them is refused: what is written,
@@ -15,36 +15,36 @@ import operator
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import platformdirs
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.record.files import write_json
 from calibration.protocol import finished_trials
 from calibration.types import Consent, DisplayTiming, Report, SessionRecord, TrialRecord
 
 TASK = "calibration"
 STATE_FILE = "session.json"
-_NAME = "affectscope"
+LOCK_FILE = "session.lock"  # it stays, empty
 _SUBJECT = re.compile(r"[A-Za-z0-9]{1,32}")
 _SUBJECT_FOLDER = re.compile(r"sub-([A-Za-z0-9]{1,32})")
 _SESSION_FOLDER = re.compile(r"ses-([0-9]{2,6})")
 _MODE = 0o700
 _ID_REMEDY = "use a code such as S01, and keep the list of names elsewhere"
-
-T = TypeVar("T")
+_OTHER_FOLDER = "choose another folder with --data-dir"
+_SPACE_OR_RIGHTS = "free some space, or give the folder back its rights"
+_VERSION = 1
+_DAMAGED = "move it away and start a new session; the recordings beside it are whole"
 
 
 def default_data_folder() -> Path:
     """Return the folder of all subjects unless another is chosen; ``AFFECTSCOPE_DATA`` names another one."""
     chosen = os.environ.get("AFFECTSCOPE_DATA")
-    return Path(chosen) if chosen else platformdirs.user_data_path(_NAME, appauthor=False)
+    return Path(chosen) if chosen else platformdirs.user_data_path("affectscope", appauthor=False)
 
 
 def check_subject(subject: str) -> str:
@@ -56,19 +56,17 @@ def check_subject(subject: str) -> str:
         If it is no code of letters and digits with a digit in it.
     """
     if not _SUBJECT.fullmatch(subject):
+        shown = repr(subject if len(subject) <= 40 else subject[:37] + "...")
         remedy = "leave out sub-, it is added" if subject.startswith("sub-") else _ID_REMEDY
-        raise InputError(
-            f"expected 1 to 32 letters (A-Z) and digits, found {_shortened(subject)}",
-            where="subject",
-            remedy=remedy,
-        )
+        raise _refused_subject(f"expected 1 to 32 letters (A-Z) and digits, found {shown}", remedy)
     if not any(sign.isdigit() for sign in subject):
-        raise InputError(
-            f"expected a digit in it, found {subject!r}: without one it may be a name",
-            where="subject",
-            remedy=_ID_REMEDY,
-        )
+        found = f"expected a digit in it, found {subject!r}: without one it may be a name"
+        raise _refused_subject(found, _ID_REMEDY)
     return subject
+
+
+def _refused_subject(what: str, remedy: str) -> InputError:
+    return InputError(what, where="Participant ID", remedy=remedy, code=ErrorCode.SUBJECT)
 
 
 @dataclass(frozen=True)
@@ -121,8 +119,8 @@ def subject_folder(data: Path, subject: str) -> Path:
 
 
 def known_subjects(data: Path) -> tuple[str, ...]:
-    """Return the ids that have a folder, sorted; links are left out."""
-    return tuple(sorted(match[1] for match, _ in _folders(data, _SUBJECT_FOLDER)))
+    """Return the ids that have a folder, sorted; links are passed over."""
+    return tuple(sorted(_names_of_folders(data, _SUBJECT_FOLDER)))
 
 
 # --- sessions ---
@@ -130,8 +128,7 @@ def known_subjects(data: Path) -> tuple[str, ...]:
 
 def session_numbers(data: Path, subject: str) -> tuple[int, ...]:
     """Return the numbers of a subject's sessions, ascending."""
-    folder = subject_folder(data, subject)
-    return tuple(sorted(int(match[1]) for match, _ in _folders(folder, _SESSION_FOLDER)))
+    return tuple(sorted(map(int, _names_of_folders(subject_folder(data, subject), _SESSION_FOLDER))))
 
 
 def next_session_number(data: Path, subject: str) -> int:
@@ -166,68 +163,39 @@ def make_session(data: Path, subject: str) -> SessionPlace:
     subject = check_subject(subject)
     alike = [known for known in known_subjects(data) if known != subject and known.lower() == subject.lower()]
     if alike:  # Windows and macOS would mix the two up
-        raise InputError(
-            f"{subject} differs from the known {alike[0]} in capitals alone",
-            where="subject",
-            remedy=f"write {alike[0]}, or choose another code",
-        )
-    if not data.exists():
-        _making(data, lambda: data.mkdir(mode=_MODE, parents=True, exist_ok=True))
-    person = subject_folder(data, subject)
-    _making(person, lambda: _make_private(person))
-    while True:
-        place = session_place(data, subject, next_session_number(data, subject))
-        if _making(place.folder, partial(_make_new, place.folder)):
-            return place  # else another program took the number just now
+        found = f"{subject} differs from the known {alike[0]} in capitals alone"
+        raise _refused_subject(found, f"write {alike[0]}, or choose another code")
+    folder = subject_folder(data, subject)
+    with file_errors("the folder cannot be made", folder, f"free some space, or {_OTHER_FOLDER}"):
+        if not data.exists():
+            data.mkdir(mode=_MODE, parents=True, exist_ok=True)
+        folder.mkdir(mode=_MODE, exist_ok=True)
+        if os.name == "posix" and folder.stat().st_mode & 0o777 != _MODE:
+            folder.chmod(_MODE)
+        while True:
+            place = session_place(data, subject, next_session_number(data, subject))
+            with contextlib.suppress(FileExistsError):  # another program took the number just now
+                place.folder.mkdir(mode=_MODE)
+                return place
 
 
-def _make_private(folder: Path) -> None:
-    folder.mkdir(mode=_MODE, exist_ok=True)
-    if os.name == "posix" and folder.stat().st_mode & 0o777 != _MODE:
-        folder.chmod(_MODE)
-
-
-def _make_new(folder: Path) -> bool:
-    try:
-        folder.mkdir(mode=_MODE)
-    except FileExistsError:
-        return False
-    return True
-
-
-def _making(folder: Path, make: Callable[[], T]) -> T:
-    """Say in one line why a folder cannot be made."""
-    try:
-        return make()
-    except OSError as error:
-        raise InputError(
-            f"the folder cannot be made: {error.strerror or error}",
-            where=str(folder),
-            remedy="free some space, or choose another folder with --data-dir",
-        ) from error
-
-
-def _folders(parent: Path, pattern: re.Pattern[str]) -> list[tuple[re.Match[str], Path]]:
-    """Return the folders in ``parent`` whose whole names fit; no links, nothing if there is no parent."""
-    try:
-        entries = [(pattern.fullmatch(entry.name), Path(entry.path)) for entry in os.scandir(parent)]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise InputError(
-            f"the folder cannot be read: {error.strerror or error}",
-            where=str(parent),
-            remedy="choose another folder with --data-dir",
-        ) from error
-    return [(match, path) for match, path in entries if match and path.is_dir() and not is_link(path)]
+def _names_of_folders(parent: Path, pattern: re.Pattern[str]) -> list[str]:
+    """Return the pattern's group for each folder in ``parent`` whose whole name fits; links are none."""
+    with file_errors("the folder cannot be read", parent, _OTHER_FOLDER):
+        try:
+            entries = [(pattern.fullmatch(entry.name), Path(entry.path)) for entry in os.scandir(parent)]
+        except FileNotFoundError:
+            return []
+    return [match[1] for match, path in entries if match and path.is_dir() and not is_link(path)]
 
 
 def _refuse_link(folder: Path) -> None:
     """Refuse what only looks like a folder of ours; what is not there is fine."""
-    if is_link(folder):
-        raise InputError("this is a link, not a folder", where=str(folder), remedy="remove the link")
-    if folder.exists() and not folder.is_dir():
-        raise InputError("this is a file, not a folder", where=str(folder), remedy="move it away")
+    found = "link" if is_link(folder) else "file" if folder.exists() and not folder.is_dir() else ""
+    if found:
+        remedy = "remove the link" if found == "link" else "move it away"
+        message = f"this is a {found}, not a folder"
+        raise InputError(message, where=str(folder), remedy=remedy, code=ErrorCode.FILE, found=found)
 
 
 def is_link(path: Path) -> bool:
@@ -235,12 +203,7 @@ def is_link(path: Path) -> bool:
     return path.is_symlink() or (hasattr(path, "is_junction") and path.is_junction())
 
 
-def _shortened(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")
-
-
-#: Of the file that is locked; it stays, empty.
-LOCK_FILE = "session.lock"
+# --- one program at a time: a lock that ends with the program, however it ends ---
 
 if sys.platform == "win32":
     import msvcrt
@@ -254,13 +217,8 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-class SessionLock:
-    """Holds a session's folder for this program until it is closed.
-
-    Parameters
-    ----------
-    folder : Path
-        The session's, which is there.
+class SessionLock(contextlib.AbstractContextManager["SessionLock"]):
+    """Holds a session's folder, which is there, for this program until it is closed.
 
     Raises
     ------
@@ -270,14 +228,8 @@ class SessionLock:
 
     def __init__(self, folder: Path) -> None:
         self._descriptor: int | None = None
-        try:
+        with file_errors("the session cannot be held", folder, _SPACE_OR_RIGHTS):
             descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise InputError(
-                f"the session cannot be held: {error.strerror or error}",
-                where=str(folder),
-                remedy="free some space, or give the folder back its rights",
-            ) from error
         try:
             _take(descriptor)
         except OSError as error:
@@ -285,7 +237,8 @@ class SessionLock:
             raise InputError(
                 "this session is running in another program",
                 where=str(folder),
-                remedy="end it there first, or begin another session with --new",
+                remedy="end it there first, or start another session with --new",
+                code=ErrorCode.SUBJECT,
             ) from error
         self._descriptor = descriptor
 
@@ -295,12 +248,7 @@ class SessionLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def __enter__(self) -> SessionLock:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
 
@@ -322,8 +270,7 @@ def is_held(folder: Path) -> bool:
     return True
 
 
-_VERSION = 1
-_REMEDY = "move it away and begin a new session; the recordings beside it are whole"
+# --- session.json: a session as far as it got, from which it is resumed after a crash or power cut ---
 
 
 def save_record(record: SessionRecord, path: Path) -> None:
@@ -336,14 +283,9 @@ def save_record(record: SessionRecord, path: Path) -> None:
     """
     content = {"version": _VERSION, **dataclasses.asdict(record)}
     content["recordings"] = [recording.as_posix() for recording in record.recordings]
-    try:
+    remedy = f"{_SPACE_OR_RIGHTS}; what was written before is kept"
+    with file_errors("the state of the session cannot be written", path, remedy):
         write_json(path, content, durable=True)
-    except OSError as error:
-        raise InputError(
-            f"the state of the session cannot be written: {error.strerror or error}",
-            where=str(path),
-            remedy="free some space, or give the folder back its rights; what was written before is kept",
-        ) from error
 
 
 def load_record(path: Path) -> SessionRecord:
@@ -355,25 +297,21 @@ def load_record(path: Path) -> SessionRecord:
         If there is no such file, it is damaged, or a newer version of the program wrote it.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror or error}", where=str(path), remedy="check path and rights"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"is damaged: {error}", where=str(path), remedy=_REMEDY) from error
-    version = content.get("version") if isinstance(content, dict) else None
-    if version != _VERSION:
-        raise InputError(
-            f"expected version {_VERSION}, found {version}",
-            where=str(path),
-            remedy="update the program" if isinstance(version, int) else _REMEDY,
-        )
-    try:
-        return _record(content)
+        with file_errors("cannot be read", path, "check path and rights"):
+            content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.get("version") if isinstance(content, dict) else None
+        if version == _VERSION:
+            return _record(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         found = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"is damaged: {found}", where=str(path), remedy=_REMEDY) from error
+        what = f"is damaged: {found}"
+        raise InputError(what, where=str(path), remedy=_DAMAGED, code=ErrorCode.FILE) from error
+    raise InputError(
+        f"expected version {_VERSION}, found {version}",
+        where=str(path),
+        remedy="update the program" if isinstance(version, int) else _DAMAGED,
+        code=ErrorCode.FILE,
+    )
 
 
 def is_unfinished(record: SessionRecord) -> bool:
