@@ -1,4 +1,8 @@
-"""A subject's files, each one looked at before any is read or removed."""
+"""What is kept of the subjects: listed, exported to one file, and deleted for good.
+
+Nothing outside a subject's own folder is read or removed. A link in it is refused, wherever it leads, and so
+is a folder that a recording is being written to.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,14 @@ import os
 import shutil
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.record.recorder import is_running
 from calibration.storage import (
     LOCK_FILE,
@@ -28,6 +33,12 @@ from calibration.storage import (
 )
 
 _STATUS = ".status.json"  # see acquisition.record.files.status_path
+_MODEL = "model.safetensors"
+MANIFEST = "manifest.json"
+_FORMAT = 1
+_PIECE_BYTES = 1 << 20
+_FASTEST = 1  # of zlib; samples hardly get smaller with more work
+_OTHER_PATH = "free some space, or choose another path with --out"
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ def known_folder(data: Path, subject: str) -> Path:
             f"there is no subject {subject}; known: {', '.join(known) if known else 'none'}",
             where=str(data),
             remedy="see affectscope subjects list, or name another folder with --data-dir",
+            code=ErrorCode.SUBJECT,
         )
     return folder
 
@@ -67,14 +79,8 @@ def kept_files(data: Path, subject: str) -> list[KeptFile]:
         If something below the folder is a link or neither file nor folder, or cannot be looked at.
     """
     folder = known_folder(data, subject)
-    try:
+    with file_errors("the folder cannot be read", folder, "see to its rights, and try again"):
         return sorted(_walk(folder, data), key=lambda kept: kept.relative)
-    except OSError as error:
-        raise InputError(
-            f"the folder cannot be read: {error.strerror or error}",
-            where=str(error.filename or folder),
-            remedy="see to its rights, and try again",
-        ) from error
 
 
 def _walk(folder: Path, data: Path) -> Iterator[KeptFile]:
@@ -82,22 +88,24 @@ def _walk(folder: Path, data: Path) -> Iterator[KeptFile]:
         for entry in entries:
             path = folder / entry.name
             if is_link(path):
-                raise InputError(
-                    f"this is a link to {os.readlink(path)}: nothing was done",
-                    where=str(path),
-                    remedy="remove the link, or put in its place what it leads to",
-                )
+                remedy = "remove the link, or put in its place what it leads to"
+                raise _refused(f"this is a link to {os.readlink(path)}", path, remedy, found="link")
             status = path.lstat()
             if stat.S_ISDIR(status.st_mode):
                 yield from _walk(path, data)
             elif stat.S_ISREG(status.st_mode):
                 yield KeptFile(path, path.relative_to(data), status.st_size)
             else:
-                raise InputError(
-                    "this is neither a file nor a folder: nothing was done",
-                    where=str(path),
-                    remedy="remove it by hand",
+                raise _refused(
+                    "this is neither a file nor a folder", path, "remove it by hand", found="other"
                 )
+
+
+def _refused(what: str, path: Path, remedy: str, found: str) -> InputError:
+    """Return the error for what is in the way; ``found`` is link, other, recording or session."""
+    return InputError(
+        f"{what}: nothing was done", where=str(path), remedy=remedy, code=ErrorCode.SUBJECT, found=found
+    )
 
 
 def running_recording(files: list[KeptFile]) -> Path | None:
@@ -112,23 +120,11 @@ def running_recording(files: list[KeptFile]) -> Path | None:
 
 def refuse_running(files: list[KeptFile]) -> None:
     """Raise an InputError while one of the files is being recorded, or a program is at work on a session."""
-    recording = running_recording(files)
-    if recording is not None:
-        raise InputError(
-            "this recording is being written: nothing was done",
-            where=str(recording),
-            remedy="end the session first",
-        )
+    if (recording := running_recording(files)) is not None:
+        raise _refused("this recording is being written", recording, "end the session first", "recording")
     for kept in files:  # before its recording begins, and while its model is fitted
         if kept.path.name == LOCK_FILE and is_held(kept.path.parent):
-            raise InputError(
-                "this session is running: nothing was done",
-                where=str(kept.path.parent),
-                remedy="end the session first",
-            )
-
-
-_MODEL = "model.safetensors"
+            raise _refused("this session is running", kept.path.parent, "end the session first", "session")
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,7 @@ class SubjectEntry:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**asdict(self), "folder": str(self.folder)}
+        return _plain(self)
 
 
 @dataclass(frozen=True)
@@ -175,7 +171,11 @@ class Contents:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**asdict(self), "folder": str(self.folder)}
+        return _plain(self)
+
+
+def _plain(entry: SubjectEntry | Contents | Exported) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(entry).items()}
 
 
 def list_subjects(data: Path) -> list[SubjectEntry]:
@@ -206,40 +206,28 @@ def delete_subject(data: Path, subject: str) -> Contents:
     folder = known_folder(data, subject)
     files = kept_files(data, subject)
     refuse_running(files)
-    errors: list[tuple[str, OSError]] = []
+    errors: list[tuple[str, BaseException]] = []
     # Never follows a link, not even one that takes a folder's place meanwhile.
-    shutil.rmtree(folder, onerror=_collector(errors))
+    shutil.rmtree(folder, onerror=lambda _function, path, failure: errors.append((path, failure[1])))
     if errors or folder.exists():
         left = [kept for kept in files if kept.path.exists()]
         where, first = errors[0] if errors else (str(folder), OSError("something new appeared in it"))
+        reason = getattr(first, "strerror", None) or first
         raise InputError(
-            f"removed {len(files) - len(left)} of {len(files)} files, then: {first.strerror or first}",
+            f"removed {len(files) - len(left)} of {len(files)} files, then: {reason}",
             where=where,
             remedy="see to the rights of folder and disk, and delete once more",
+            code=ErrorCode.FILE,
+            n_left=len(left),
         )
     return _counted(subject, folder, files)
 
 
-def _collector(errors: list[tuple[str, OSError]]) -> Callable[[Any, str, Any], None]:
-    def collect(_function: Any, path: str, failure: Any) -> None:
-        errors.append((path, failure[1]))
-
-    return collect
-
-
 def _counted(subject: str, folder: Path, files: list[KeptFile]) -> Contents:
+    names = Counter(kept.path.name for kept in files)
     n_recordings = sum(kept.path.suffix == ".xdf" for kept in files)
-    n_profiles = sum(kept.path.name == _MODEL for kept in files)
-    n_reports = sum(kept.path.name == "report.html" for kept in files)
-    return Contents(
-        subject,
-        folder,
-        n_recordings,
-        n_profiles,
-        n_reports,
-        len(files) - n_recordings - n_profiles - n_reports,
-        sum(kept.n_bytes for kept in files),
-    )
+    counts = n_recordings, names[_MODEL], names["report.html"]
+    return Contents(subject, folder, *counts, len(files) - sum(counts), sum(kept.n_bytes for kept in files))
 
 
 def _subject_entry(data: Path, subject: str) -> SubjectEntry:
@@ -284,13 +272,6 @@ def _read(path: Path) -> dict[str, Any]:
     return {}
 
 
-MANIFEST = "manifest.json"
-_FORMAT = 1
-_PIECE_BYTES = 1 << 20
-_FASTEST = 1  # of zlib; samples hardly get smaller with more work
-_REMEDY = "free some space, or choose another path with --out"
-
-
 @dataclass(frozen=True)
 class Exported:
     """A finished export."""
@@ -302,7 +283,7 @@ class Exported:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**asdict(self), "path": str(self.path)}
+        return _plain(self)
 
 
 def export_subject(
@@ -337,18 +318,14 @@ def export_subject(
     _check_out(out, folder)
     part = out.with_name(f"{out.name}.{os.getpid()}.part")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _check_room(out, files)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            _write(
-                file, files, {"subject": subject, "exported_at": now.astimezone(UTC).isoformat()}, progress
-            )
-        os.replace(part, out)
-    except OSError as error:
-        raise InputError(
-            f"the export was not written: {error.strerror or error}", where=str(out), remedy=_REMEDY
-        ) from error
+        with file_errors("the export was not written", out, _OTHER_PATH):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            _check_room(out, files)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            about = {"subject": subject, "exported_at": now.astimezone(UTC).isoformat()}
+            with os.fdopen(os.open(part, flags, 0o600), "wb") as file:
+                _write(file, files, about, progress)
+            os.replace(part, out)
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
@@ -357,11 +334,12 @@ def export_subject(
 
 def _check_out(out: Path, folder: Path) -> None:
     if out.resolve().is_relative_to(folder.resolve()):
-        raise InputError(
-            "an export cannot lie in the folder it is made of", where=str(out), remedy="choose another path"
-        )
-    if out.exists() or out.is_symlink():
-        raise InputError("the file exists and is not overwritten", where=str(out), remedy="name another one")
+        what, remedy = "an export cannot lie in the folder it is made of", "choose another path"
+    elif out.exists() or out.is_symlink():
+        what, remedy = "the file exists and is not overwritten", "name another one"
+    else:
+        return
+    raise InputError(what, where=str(out), remedy=remedy, code=ErrorCode.FILE)
 
 
 def _check_room(out: Path, files: list[KeptFile]) -> None:
@@ -371,7 +349,8 @@ def _check_room(out: Path, files: list[KeptFile]) -> None:
         raise InputError(
             f"expected room for {need / 1e6:,.1f} MB, found {free / 1e6:,.1f} MB free",
             where=str(out.parent.absolute()),
-            remedy=_REMEDY,
+            remedy=_OTHER_PATH,
+            code=ErrorCode.FILE,
         )
 
 

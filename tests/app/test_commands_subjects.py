@@ -72,7 +72,7 @@ def test_export_goes_to_the_current_folder_unless_told(
 def test_a_path_is_no_subject(data: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("subjects", command, "../x") == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: subject: expected")
+    assert error.startswith("error: Participant ID: expected")
     assert error.count("\n") == 1
 
 
