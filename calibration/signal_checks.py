@@ -1,4 +1,9 @@
-"""Measures what the pre-flight says of gaze, face and voice, over the newest seconds of the streams."""
+"""The checks before a session: for each thing it needs a light, a finding with figures, and a remedy.
+
+Green is fine. Yellow is worth fixing, and the session can start. Red stops it unless it is overridden. A
+modality that cannot be used is yellow, because the others can do without it; it is red for EEG that was
+consented to, and where nothing is left.
+"""
 
 from __future__ import annotations
 
@@ -35,72 +40,6 @@ from calibration.consent import recorded_kinds
 from calibration.types import Check, Consent
 from calibration.verdict import percent
 
-_OVER_S = 10.0
-_VALIDITY = 4  # column, see acquisition.adapters.gaze.COLUMNS
-
-
-class SignalMeter:
-    """Takes chunks and what the face finder found; no thread, no clock."""
-
-    def __init__(self) -> None:
-        self._gaze = _Sums()
-        self._face = _Sums()
-        self._voice = _Sums()
-
-    def push(self, kind: Kind, chunk: Chunk) -> None:
-        """Take a chunk of gaze (n, 5) or audio (n, 1); others tell nothing here."""
-        if not isinstance(chunk.data, np.ndarray) or len(chunk.times) == 0:
-            return
-        t = float(chunk.times[-1])
-        if kind is Kind.GAZE:
-            self._gaze.add(t, len(chunk.data), float((chunk.data[:, _VALIDITY] > 0).sum()), 0.0)
-        elif kind is Kind.AUDIO:
-            wave = np.nan_to_num(np.asarray(chunk.data, dtype=np.float64))
-            n_clipped = float((np.abs(wave) >= FULL_SCALE).sum())
-            self._voice.add(t, wave.size, n_clipped, float((wave**2).sum()))
-
-    def push_face(self, time: float, is_found: bool) -> None:
-        """Take whether a frame, at ``time`` in LSL seconds, shows a face."""
-        self._face.add(time, 1, float(is_found), 0.0)
-
-    def measured(self, electrodes: Sequence[ChannelQuality] = ()) -> Measured:
-        """Return the figures of the newest ten seconds of each stream."""
-        n_voice, n_clipped, energy = self._voice.totals()
-        level_db = None
-        if n_voice:
-            level_db = 10 * math.log10(energy / n_voice) if energy > 0 else -math.inf
-        return Measured(
-            electrodes=tuple(electrodes),
-            gaze_valid=self._gaze.share(),
-            face_found=self._face.share(),
-            voice_clipped=n_clipped / n_voice if n_voice else None,
-            voice_db=level_db,
-        )
-
-
-class _Sums:
-    """Counts and sums by time, of the newest seconds."""
-
-    def __init__(self) -> None:
-        self._parts: deque[tuple[float, int, float, float]] = deque()
-
-    def add(self, time: float, n: int, n_hits: float, energy: float) -> None:
-        self._parts.append((time, n, n_hits, energy))
-        while self._parts[0][0] < time - _OVER_S:
-            self._parts.popleft()
-
-    def totals(self) -> tuple[int, float, float]:
-        return (
-            sum(part[1] for part in self._parts),
-            sum(part[2] for part in self._parts),
-            sum(part[3] for part in self._parts),
-        )
-
-    def share(self) -> float | None:
-        n, n_hits, _ = self.totals()
-        return n_hits / n if n else None
-
-
 GREEN, YELLOW, RED = "green", "yellow", "red"
 _LIGHTS = (GREEN, YELLOW, RED)
 NAMES = {"eeg": "EEG", "eye": "eye tracker", "face": "face", "voice": "voice"}
@@ -111,7 +50,13 @@ _SUSPECT_ELECTRODES, _BAD_ELECTRODES = 0.1, 0.5
 _GAZE_FEW, _GAZE_HARDLY = 0.8, 0.3
 _FACE_FEW, _FACE_HARDLY = 0.8, 0.2
 _CLIPPED, _CLIPPED_BAD = 1e-4, 0.02
+_ROOM_TIGHT = 2.0  # times what the session needs
+_OVER_S = 10.0  # signals are measured over as long
+_VALIDITY = 4  # column, see acquisition.adapters.gaze.COLUMNS
+_PROBE_BYTES = 65536
 
+_WAIT = "wait a moment"
+_DISK_REMEDY = "free some space, or choose another folder with --data-dir"
 _START = {
     "eeg": "switch the amplifier on and start its LSL program",
     "eye": "switch the eye tracker on and start its LSL program",
@@ -124,6 +69,9 @@ _SILENT = {
     "face": "check the camera's cable, and that no other program holds it",
     "voice": "check that the microphone is plugged in",
 }
+
+#: A light, a finding and a remedy.
+Finding = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -148,8 +96,54 @@ class Measured:
     voice_db: float | None = None  # RMS re full scale; -inf for digital silence
 
 
-#: A light, a finding and a remedy.
-Finding = tuple[str, str, str]
+class SignalMeter:
+    """Takes chunks and what the face finder found; no thread, no clock."""
+
+    def __init__(self) -> None:
+        self._gaze, self._face, self._voice = _Sums(), _Sums(), _Sums()
+
+    def push(self, kind: Kind, chunk: Chunk) -> None:
+        """Take a chunk of gaze (n, 5) or audio (n, 1); others tell nothing here."""
+        if not isinstance(chunk.data, np.ndarray) or len(chunk.times) == 0:
+            return
+        t = float(chunk.times[-1])
+        if kind is Kind.GAZE:
+            self._gaze.add(t, len(chunk.data), float((chunk.data[:, _VALIDITY] > 0).sum()), 0.0)
+        elif kind is Kind.AUDIO:
+            wave = np.nan_to_num(np.asarray(chunk.data, dtype=np.float64))
+            n_clipped = float((np.abs(wave) >= FULL_SCALE).sum())
+            self._voice.add(t, wave.size, n_clipped, float((wave**2).sum()))
+
+    def push_face(self, time: float, is_found: bool) -> None:
+        """Take whether a frame, at ``time`` in LSL seconds, shows a face."""
+        self._face.add(time, 1, float(is_found), 0.0)
+
+    def measured(self, electrodes: Sequence[ChannelQuality] = ()) -> Measured:
+        """Return the figures of the newest ten seconds of each stream."""
+        n, n_clipped, energy = self._voice.totals()
+        level_db = None if not n else 10 * math.log10(energy / n) if energy > 0 else -math.inf
+        clipped = n_clipped / n if n else None
+        return Measured(tuple(electrodes), self._gaze.share(), self._face.share(), clipped, level_db)
+
+
+class _Sums:
+    """Counts and sums by time, of the newest seconds."""
+
+    def __init__(self) -> None:
+        self._parts: deque[tuple[float, int, float, float]] = deque()
+
+    def add(self, time: float, n: int, n_hits: float, energy: float) -> None:
+        self._parts.append((time, n, n_hits, energy))
+        while self._parts[0][0] < time - _OVER_S:
+            self._parts.popleft()
+
+    def totals(self) -> tuple[int, float, float]:
+        n, n_hits, energy = (sum(part[at] for part in self._parts) for at in (1, 2, 3))
+        return int(n), n_hits, energy
+
+    def share(self) -> float | None:
+        n, n_hits, _ = self.totals()
+        return n_hits / n if n else None
 
 
 def stream_statuses(
@@ -170,15 +164,7 @@ def stream_statuses(
 
 
 def check_modality(modality: str, status: StreamStatus | None, measured: Measured) -> Check:
-    """Return a modality's light, the worse one of its stream's and its signal's.
-
-    Parameters
-    ----------
-    modality : str
-        Of `acquisition.types.MODALITIES`.
-    status : StreamStatus or None
-        None: no such stream was found.
-    """
+    """Return a modality's check, the worse one of its stream's (None: not found) and its signal's."""
     stream = check_stream(modality, status)
     if stream[0] == RED:
         return Check(NAMES[modality], *_one_line(stream))
@@ -196,26 +182,26 @@ def check_stream(modality: str, status: StreamStatus | None) -> Finding:
     """Return what a stream's figures say: there, talking, at its rate, on a known clock, without losses."""
     if status is None:
         return RED, "no stream was found", _START[modality]
+    name, health = status.name, status.health
     if status.is_refused:
         remedy = "start it again as it was, or choose another with --streams"
-        return RED, f"{status.name}: {status.trouble or 'it cannot be used'}", remedy
-    health = status.health
+        return RED, f"{name}: {status.trouble or 'it cannot be used'}", remedy
     if health is None:
-        return YELLOW, f"{status.name}: opened, no figures yet", "wait a moment"
+        return YELLOW, f"{name}: opened, no figures yet", _WAIT
     if health.is_stale or not health.is_connected:
         gone = "" if health.is_connected else "the sender is gone, "
-        return RED, f"{status.name}: {gone}no sample for {health.age_s:.1f} s", _SILENT[modality]
+        return RED, f"{name}: {gone}no sample for {health.age_s:.1f} s", _SILENT[modality]
     if health.n_samples == 0:
-        return YELLOW, f"{status.name}: no sample yet, {health.age_s:.1f} s after it opened", "wait a moment"
+        return YELLOW, f"{name}: no sample yet, {health.age_s:.1f} s after it opened", _WAIT
     return _judged(modality, status, health)
 
 
 def _judged(modality: str, status: StreamStatus, health: StreamHealth) -> Finding:
     """Return the worst of what the figures of a stream that talks say."""
-    figures = f"{status.name}: {_rate(status.sfreq, health.rate_hz)}, newest sample {health.age_s:.1f} s old"
-    verdicts: list[Finding] = []
-    if status.sfreq > 0:
-        verdicts += _rate_verdicts(modality, status.sfreq, health)
+    irregular = f"{health.rate_hz:,.1f} Hz, irregular"
+    rate = f"{health.rate_hz:,.1f} of {status.sfreq:,.5g} Hz" if status.sfreq > 0 else irregular
+    figures = f"{status.name}: {rate}, newest sample {health.age_s:.1f} s old"
+    verdicts = _rate_verdicts(modality, status.sfreq, health) if status.sfreq > 0 else []
     if abs(health.offset_s) > _OTHER_EPOCH_S:
         finding = f"its clock is {abs(health.offset_s):.2g} s from LSL's, as Unix time is"
         verdicts.append((YELLOW, finding, "have the sender stamp its samples with LSL's clock"))
@@ -224,9 +210,7 @@ def _judged(modality: str, status: StreamStatus, health: StreamHealth) -> Findin
         verdicts.append((YELLOW, finding, "restart the sending program"))
     if status.trouble and not verdicts:
         verdicts.append((YELLOW, status.trouble, "restart the sending program if it stays so"))
-    light, finding, remedy = max(
-        verdicts, key=lambda verdict: _LIGHTS.index(verdict[0]), default=(GREEN, "", "")
-    )
+    light, finding, remedy = max(verdicts, key=lambda one: _LIGHTS.index(one[0]), default=(GREEN, "", ""))
     return light, f"{figures}, {finding}" if finding else figures, remedy
 
 
@@ -242,15 +226,9 @@ def _rate_verdicts(modality: str, sfreq: float, health: StreamHealth) -> list[Fi
         verdicts.append((light, finding, "check the device's sampling rate and its link"))
     lost = health.n_missing / max(1, health.n_missing + health.n_samples)
     if lost > LOST:
-        light = RED if lost > LOST_BAD else YELLOW
-        verdicts.append(
-            (light, f"{percent(lost, 1)} of its samples are missing", "use a cable, or come closer")
-        )
+        finding = f"{percent(lost, 1)} of its samples are missing"
+        verdicts.append((RED if lost > LOST_BAD else YELLOW, finding, "use a cable, or come closer"))
     return verdicts
-
-
-def _rate(sfreq: float, measured: float) -> str:
-    return f"{measured:,.1f} of {sfreq:,.5g} Hz" if sfreq > 0 else f"{measured:,.1f} Hz, irregular"
 
 
 # --- the signals ---
@@ -259,7 +237,7 @@ def _rate(sfreq: float, measured: float) -> str:
 def check_electrodes(channels: Sequence[ChannelQuality]) -> Finding:
     """Return how many electrodes are good, and what is wrong with the worst ones."""
     if not channels:
-        return YELLOW, "electrodes not judged yet", "wait a moment"
+        return YELLOW, "electrodes not judged yet", _WAIT
     bad = [channel for channel in channels if channel.state == BAD]
     suspect = [channel for channel in channels if channel.state == SUSPECT]
     n = len(channels)
@@ -268,13 +246,11 @@ def check_electrodes(channels: Sequence[ChannelQuality]) -> Finding:
         return GREEN, finding, ""
     worst = sorted([*bad, *suspect], key=lambda channel: channel.score)
     named = ", ".join(f"{channel.ch_name} {channel.reason}".strip() for channel in worst[:3])
-    finding += f", {len(suspect)} suspect, {len(bad)} bad: {named}"
-    if len(worst) > 3:
-        finding += f" and {len(worst) - 3} more"
-    light = GREEN if not bad and len(suspect) <= _SUSPECT_ELECTRODES * n else YELLOW
-    if len(bad) > _BAD_ELECTRODES * n:
-        light = RED
-    return light, finding, "" if light == GREEN else _electrode_remedy(worst, n)
+    more = f" and {len(worst) - 3} more" if len(worst) > 3 else ""
+    finding += f", {len(suspect)} suspect, {len(bad)} bad: {named}{more}"
+    if not bad and len(suspect) <= _SUSPECT_ELECTRODES * n:
+        return GREEN, finding, ""
+    return RED if len(bad) > _BAD_ELECTRODES * n else YELLOW, finding, _electrode_remedy(worst, n)
 
 
 def _electrode_remedy(worst: Sequence[ChannelQuality], n: int) -> str:
@@ -284,16 +260,14 @@ def _electrode_remedy(worst: Sequence[ChannelQuality], n: int) -> str:
         return "check ground and reference, and move power supplies away"
     if len(worst) > n / 2:
         return "check ground and reference, then the cap and its cable"
-    names = ", ".join(channel.ch_name for channel in worst[:3]) + (
-        " and the others" if len(worst) > 3 else ""
-    )
-    return f"refit {names}"
+    others = " and the others" if len(worst) > 3 else ""
+    return f"refit {', '.join(channel.ch_name for channel in worst[:3])}{others}"
 
 
 def check_gaze(valid: float | None) -> Finding:
     """Return whether the eye tracker sees the eyes; ``valid`` is a share of samples."""
     if valid is None:
-        return YELLOW, "gaze not measured yet", "wait a moment"
+        return YELLOW, "gaze not measured yet", _WAIT
     remedy = "move before the tracker, take reflections off glasses, and calibrate the tracker"
     return _by_share(valid, _GAZE_FEW, _GAZE_HARDLY, f"gaze known in {percent(valid)} of samples", remedy)
 
@@ -301,7 +275,7 @@ def check_gaze(valid: float | None) -> Finding:
 def check_face(found: float | None) -> Finding:
     """Return whether the camera shows a face; ``found`` is a share of frames."""
     if found is None:
-        return YELLOW, "no frame looked at yet", "wait a moment"
+        return YELLOW, "no frame looked at yet", _WAIT
     remedy = "look at the camera from arm's length, and light the face from the front"
     return _by_share(found, _FACE_FEW, _FACE_HARDLY, f"face found in {percent(found)} of frames", remedy)
 
@@ -315,15 +289,10 @@ def _by_share(share: float, few: float, hardly: float, finding: str, remedy: str
 def check_microphone(clipped: float | None, level_db: float | None) -> Finding:
     """Return whether the microphone hears something, and not too much.
 
-    Parameters
-    ----------
-    clipped : float or None
-        Share of samples at full scale.
-    level_db : float or None
-        Root mean square in dB relative to full scale.
+    ``clipped`` is a share of samples, ``level_db`` the root mean square in dB relative to full scale.
     """
     if clipped is None or level_db is None:
-        return YELLOW, "no sound measured yet", "wait a moment"
+        return YELLOW, "no sound measured yet", _WAIT
     if math.isnan(level_db) or level_db == -math.inf:
         return RED, "digital silence: every sample is zero", "unmute the microphone, or choose another"
     level = f"level {level_db:.0f} dB"
@@ -331,11 +300,8 @@ def check_microphone(clipped: float | None, level_db: float | None) -> Finding:
         light = RED if clipped > _CLIPPED_BAD else YELLOW
         return light, f"{level}, {percent(clipped, 2)} of samples clipped", "turn the microphone down"
     if level_db < QUIET_DB:
-        return (
-            YELLOW,
-            f"{level}, hardly a sound",
-            "turn the microphone up, and check that it is the right one",
-        )
+        remedy = "turn the microphone up, and check that it is the right one"
+        return YELLOW, f"{level}, hardly a sound", remedy
     return GREEN, f"{level}, none clipped" if clipped == 0 else f"{level}, {percent(clipped, 2)} clipped", ""
 
 
@@ -355,9 +321,7 @@ def _one_line(finding: Finding) -> Finding:
     return light, words, remedy
 
 
-_ROOM_TIGHT = 2.0  # times what the session needs, chosen
-_PROBE_BYTES = 65536
-_DISK_REMEDY = "free some space, or choose another folder with --data-dir"
+# --- the whole ---
 
 
 def preflight(
@@ -371,7 +335,7 @@ def preflight(
     recorded: Sequence[StreamHeader] | None = None,
     free_bytes: Callable[[Path], int] | None = None,
 ) -> tuple[Check, ...]:
-    """Return a light for each modality that was consented to, for the source ids and for the disk.
+    """Return a check for each modality that was consented to, for the source ids and for the disk.
 
     Parameters
     ----------
@@ -392,21 +356,16 @@ def preflight(
     """
     checks = {one: check_modality(one, stream_statuses.get(one), measured) for one in consent.modalities}
     is_any_usable = any(check.light != RED for check in checks.values())
-    lights = [
-        _as_optional(check) if check.light == RED and is_any_usable and one != "eeg" else check
-        for one, check in checks.items()
-    ]
+    for one, check in checks.items():
+        if check.light == RED and is_any_usable and one != "eeg":
+            checks[one] = replace(check, light=YELLOW, remedy=f"{check.remedy}; or continue without it")
     if recorded is None:
         recorded = [header for header in found if kind_of(header) in recorded_kinds(consent)]
     return (
-        *lights,
+        *checks.values(),
         check_source_ids(recorded, found, consent),
         check_disk(folder, bytes_per_second(recorded), seconds, free_bytes),
     )
-
-
-def _as_optional(check: Check) -> Check:
-    return replace(check, light=YELLOW, remedy=f"{check.remedy}; or go on without it")
 
 
 def check_source_ids(
@@ -445,14 +404,10 @@ def check_disk(
     ----------
     folder : Path
         It need not exist: the nearest folder above it that does is asked.
-    bytes_per_s : float
-        What the recording writes.
-    seconds : float
-        How long the session lasts.
     free_bytes : callable, optional
         Returns the room in a folder.
     """
-    there = _nearest(folder)
+    there = next((one for one in (folder, *folder.absolute().parents) if one.is_dir()), folder)
     try:
         free = free_bytes(there) if free_bytes else shutil.disk_usage(there).free
         room = max(0, free - MIN_FREE_BYTES)
@@ -471,13 +426,6 @@ def check_disk(
     if room < _ROOM_TIGHT * need:
         return Check("disk", YELLOW, finding, "free some space: a repeated trial needs room, too")
     return Check("disk", GREEN, finding)
-
-
-def _nearest(folder: Path) -> Path:
-    for place in (folder, *folder.absolute().parents):
-        if place.is_dir():
-            return place
-    return folder
 
 
 def _counted(n: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""The traffic lights before a session."""
+"""The signal checks before a session."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_missing_modality_is_yellow_while_others_do(tmp_path: Path) -> None:
     del found["eye"]
     eye = run(tmp_path, found)["eye tracker"]
     assert (eye.light, eye.finding) == ("yellow", "no stream was found")
-    assert eye.remedy.endswith("or go on without it")
+    assert eye.remedy.endswith("or continue without it")
 
 
 def test_missing_eeg_that_was_consented_to_is_red(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_slow_camera_in_the_dark_is_no_fault_of_a_light_s() -> None:
     assert check_stream("face", StreamStatus("Cam", 15.0, slow))[0] == "green"
 
 
-def test_streams_by_key_become_sights_by_modality() -> None:
+def test_streams_by_key_become_statuses_by_modality() -> None:
     specs = {
         "s1": StreamSpec("s1", "Amp", Kind.EEG, (), (), 500.0),
         "s2": StreamSpec("s2", "Notes", Kind.MARKERS, (), (), 0.0),
