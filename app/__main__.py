@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
     settle_environment(words[0] if words else "")
     import typer
 
-    from app.cli.main import app
+    from app.cli.main import app, modern
 
     # typer may carry a click of its own, so take the class from where its errors come from.
     click_exception: type[Exception] = next(
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
 
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = app(args=modern(words), prog_name="affectscope", standalone_mode=False)
     except InputError as error:
         _say(f"error: {error}")
         sys.exit(ExitCode.WRONG_USE)

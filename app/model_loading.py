@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from app.request import SessionOptions
 from calibration.profile import apply_profile, load_profile
 from models.checkpoint import Checkpoint, load_checkpoint
@@ -71,6 +71,7 @@ def check_runs_live(config: ModelConfig, where: str) -> None:
         raise InputError(
             "this model is pre-trained only: it has no classifier yet",
             where=where,
+            code=ErrorCode.MODEL,
             remedy="fine-tune it: affectscope finetune --model ... --out ..., and use what that writes",
         )
     if config.feature_origin != "raw":
@@ -110,6 +111,7 @@ def choose_device(wanted: str) -> str:
             "no CUDA device is available to this build of torch",
             where="--device cuda",
             remedy="use --device cpu, or install a CUDA build of torch",
+            code=ErrorCode.DEVICE,
         )
     if wanted not in ("auto", "cpu", "cuda"):
         raise InputError(f"expected auto, cpu or cuda, got {wanted!r}", where="--device")

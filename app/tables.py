@@ -1,25 +1,31 @@
-"""Streams, recordings and checks as tables for a terminal; everything fits 80 columns."""
+"""Tables and progress on the terminal; tables of streams, recordings and checks fit 80 columns."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from acquisition.lsl.discovery import FoundStream
 from acquisition.select import kind_of
 from acquisition.timebase import agrees
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader
-from acquisition.xdf.inspect import StreamReport, XdfReport
-from app.doctor import Result
-from calibration.subjects import SubjectEntry
+
+if TYPE_CHECKING:
+    from acquisition.lsl.discovery import FoundStream
+    from acquisition.xdf.inspect import StreamReport, XdfReport
+    from app.doctor import Result
+    from calibration.subjects import SubjectEntry
+    from models.training.tables import Table as ResultTable
 
 #: Columns where the output goes to a file or a pipe, which have no width of their own.
 _PIPED_WIDTH = 120
-#: A measured rate further from the nominal one than this share is pointed out.
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -213,3 +219,85 @@ def print_checks(results: Sequence[Result]) -> None:
 
 def _missing_text(result: Result) -> Text:
     return Text("missing", style="bold red" if result.is_essential else "yellow")
+
+
+def show_table(table: ResultTable) -> None:
+    """Print the table: protocol, figures, sentences on them."""
+    from models.training.tables import INTERVALS, short_cells
+
+    console = make_console()
+    title = " - ".join(part for part in (table.title, table.marks()) if part)
+    console.print(f"{table.protocol}; {INTERVALS}", soft_wrap=True, highlight=False)
+    console.print(figures_table(title, *short_cells(table)))
+    console.print(f"balanced accuracy, macro-F1, NLL, ECE: per {table.unit}, mean of sessions")
+    for sentence in (*table.differs, *table.notes):
+        console.print(f"- {sentence}", soft_wrap=True, highlight=False)
+    for entry in table.excluded:
+        line = f"excluded: subject {entry.subject}: {entry.why}"
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def show_confusion(table: ResultTable) -> None:
+    """Print the confusion matrix of the first row's model, counted in trials."""
+    from models.training.tables import confusion_cells
+
+    title = f"confusion matrix, trials of each class (rows) by answer: {table.rows[0].name}"
+    make_console().print(figures_table(title, *confusion_cells(table)))
+
+
+def figures_table(
+    title: str, header: Sequence[str], rows: Iterable[Sequence[str]], caption: str | None = None
+) -> Table:
+    """Return a table whose first column names the row; figures stand at the right."""
+    grid = Table(title=title, title_justify="left", caption=caption)
+    for at, column in enumerate(header):
+        grid.add_column(column, no_wrap=at > 0, justify="right" if at else "left")
+    for row in rows:
+        grid.add_row(*row)
+    return grid
+
+
+@contextlib.contextmanager
+def progress_bar(word: str) -> Iterator[Callable[[float], None]]:
+    """Give a function that shows the share done on stderr, where that is a terminal."""
+    console = make_console(stderr=True)
+    columns = TextColumn(word), BarColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("", total=None)  # unknown until the first call
+        yield lambda share: bar.update(task, total=1.0, completed=share)
+
+
+class StageBars:
+    """Progress of each stage of a long computation on stderr: bars in a terminal, lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} % {task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._tenths: dict[str, int] = {}
+
+    def __enter__(self) -> StageBars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, stage: str, share: float, loss: float, words: str = "") -> None:
+        """Show how far a stage is; NaN stands for no loss, ``words`` for more to say."""
+        shown = ", ".join(part for part in ("" if math.isnan(loss) else f"loss {loss:.3f}", words) if part)
+        if self._console.is_terminal:
+            if stage not in self._tasks:
+                self._tasks[stage] = self._progress.add_task(stage, total=1.0, loss="")
+            self._progress.update(self._tasks[stage], completed=share, loss=shown)
+        elif int(share * 10) > self._tenths.get(stage, -1):
+            self._tenths[stage] = int(share * 10)
+            self._console.print(f"{stage} {share:.0%} {shown}", highlight=False, soft_wrap=True)

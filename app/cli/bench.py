@@ -10,28 +10,21 @@ import typer
 from app.cli import options as opt
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(bench)
-
-
 def bench(
     as_json: opt.Json = False,
     only: Annotated[
-        list[str] | None,
-        typer.Option(help="This row only; may be repeated, or names with commas.", show_default=False),
+        list[str] | None, typer.Option(help="Measure these rows only, e.g. latency_total,read_cost.")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Shorter runs, rougher figures.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Shorter runs, less exact figures.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a row misses its target.")] = False,
 ) -> int:
-    """Measure speed, memory and latency, each figure beside its reference.
+    """Measure speed, memory and latency, and compare each figure with its target.
 
-    Takes some minutes; a machine that does nothing else gives the truest figures.
+    Takes some minutes; run nothing else on the machine meanwhile.
 
+    \b
     Examples:
-
       affectscope bench
-
       affectscope bench --only latency_total,read_cost --quick --json
     """
     from rich.console import Console

@@ -1,227 +1,168 @@
-"""The command that makes a personal model of a guided session: calibrate."""
+"""Commands that make personal models of subjects, and manage what is kept of them: calibrate, subjects."""
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from app.cli import options as opt
-from app.cli.train import difficulty_value
+from app.cli.groups import add, application
 from app.environment import ExitCode
-from assets import DEMO_MODEL
 
 if TYPE_CHECKING:
     from app.request import CalibrationRequest
+    from calibration.subjects import Contents
     from calibration.types import Consent
 
-_PANEL_SIMULATED, _PANEL_AGAIN = "Simulated people", "From recordings"
+_Trials = Annotated[int | None, typer.Option(min=2, help="Number of trials.", show_default="as planned")]
+_LabelSource = Annotated[
+    str, typer.Option(help="Class of a trial: intended by the protocol, or reported by the subject.")
+]
+_DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of all subjects.", show_default="the user's data folder")
+]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(calibrate)
+@dataclass(frozen=True, kw_only=True)
+class SubjectOptions:
+    """Whose session it is, and where it is kept."""
 
+    PANEL: ClassVar = "Session"
 
-def calibrate(
     subject: Annotated[
-        str | None, typer.Option(help="Whose session: a code such as S01, no name.", show_default=False)
-    ] = None,
-    protocol: Annotated[
-        Path | None, typer.Option(help="TOML file with emotions, times and clips.", show_default=False)
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option(help="Emotions to take, e.g. happy,sad,neutral.", show_default=False)
-    ] = None,
-    trials: Annotated[
-        int | None, typer.Option(min=2, help="How many; with --events the first so many.", show_default=False)
-    ] = None,
-    labels: Annotated[str, typer.Option(help="intended, or as the person reported.")] = "intended",
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of all subjects; the user's data folder.", show_default=False)
-    ] = None,
+        str | None, typer.Option(help="Code of the subject, e.g. S01; never a name.", metavar="CODE")
+    ] = None
+    data_dir: _DataDir = None
     resume: Annotated[
-        bool, typer.Option("--resume/--new", help="Go on with a session that was broken off, or begin anew.")
-    ] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Of the order, and of simulated people.")] = 0,
+        bool, typer.Option("--resume/--new", help="Resume an interrupted session, or start a new one.")
+    ] = True
+    as_json: opt.Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Which trials are shown."""
+
+    PANEL: ClassVar = "Protocol"
+
+    protocol: Annotated[Path | None, typer.Option(help="TOML file with emotions, durations and clips.")] = (
+        None
+    )
+    classes: Annotated[str | None, typer.Option(help="Emotions to use, e.g. happy,sad,neutral.")] = None
+    trials: _Trials = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionPlanOptions(PlanOptions):
+    """The same of a session with a subject."""
+
+    labels: _LabelSource = "intended"
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the order of trials, and of a simulated subject.")
+    ] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsentOptions:
+    """What the subject agreed to, where no window asks."""
+
+    PANEL: ClassVar = "Consent, without a window"
+
     consent: Annotated[
-        str | None,
-        typer.Option(help="Without a window: what may be recorded, e.g. eeg,eye.", show_default=False),
-    ] = None,
-    keep_face_video: Annotated[
-        bool, typer.Option("--keep-face-video", help="Without a window: keep the raw video, too.")
-    ] = False,
-    keep_voice: Annotated[
-        bool, typer.Option("--keep-voice", help="Without a window: keep the raw sound, too.")
-    ] = False,
-    simulate: Annotated[bool, typer.Option("--simulate", help="A simulated person who follows.")] = False,
-    difficulty: Annotated[
-        str, typer.Option(help="Of simulated people: easy, default, hard, none or an effect size.")
-    ] = "default",
+        str | None, typer.Option(help="Modalities that may be recorded and used, e.g. eeg,eye.")
+    ] = None
+    keep_face_video: Annotated[bool, typer.Option("--keep-face-video", help="Keep the raw video.")] = False
+    keep_voice: Annotated[bool, typer.Option("--keep-voice", help="Keep the raw sound.")] = False
+
+    def given(self) -> Consent | None:
+        """Return the consent stated, if any."""
+        from calibration.consent import give_consent
+
+        modalities = opt.comma_separated(self.consent)
+        if modalities is None:
+            return None
+        now = datetime.now(UTC)
+        return give_consent(modalities, now, keep_face_video=self.keep_face_video, keep_voice=self.keep_voice)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationOptions:
+    """A session with a simulated subject."""
+
+    PANEL: ClassVar = "Simulated subject"
+
+    simulate: Annotated[bool, typer.Option("--simulate", help="Calibrate a simulated subject.")] = False
+    difficulty: opt.Difficulty = "default"
     time_scale: Annotated[
-        float, typer.Option(min=1, help="Shortens hints, answers and rests; stimuli keep 20 s.")
-    ] = 1.0,
-    study: Annotated[
-        int | None,
-        typer.Option(min=1, help="Calibrate so many simulated people, without LSL.", show_default=False),
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes of a study.")] = 2,
-    from_xdf: Annotated[
-        list[Path] | None,
-        typer.Option(help="Fit again from this recording; more than one in their order.", show_default=False),
-    ] = None,
-    events: Annotated[
-        str | None,
-        typer.Option(help='Of a foreign recording: "1=left,2=right".', show_default=False),
-    ] = None,
-    trial_s: Annotated[
-        float | None,
-        typer.Option(min=1.0, help="Length of its trials; to the next marker without.", show_default=False),
-    ] = None,
-    per_class: Annotated[
-        int | None,
-        typer.Option(min=2, help="Its first so many of each class, instead of --trials.", show_default=False),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for profile and report of --from-xdf.", show_default=False)
-    ] = None,
-    model: opt.Model = None,
-    streams: opt.Streams = None,
-    montage: opt.Montage = None,
-    line: opt.Line = None,
-    screen_cm: opt.ScreenCm = None,
-    distance_cm: opt.DistanceCm = None,
-    webcam: Annotated[str | None, typer.Option(help="Publish this camera too.", show_default=False)] = None,
-    microphone: Annotated[
-        str | None, typer.Option(help="Publish this microphone too.", show_default=False)
-    ] = None,
-    discovery: Annotated[float, typer.Option(min=0.2, help="Seconds to look for streams.")] = 2.0,
-    device: opt.Device = "auto",
-    threads: opt.Threads = 0,
-    headless: opt.Headless = False,
-    as_json: opt.Json = False,
-    screenshot: Annotated[
-        Path | None,
-        typer.Option(
-            help="Save a picture of each screen to this folder while the session goes on by itself.",
-            show_default=False,
-        ),
-    ] = None,
-    seconds: opt.Seconds = None,
-    size: opt.Size = None,
-    theme: opt.Theme = None,
-    scale: opt.Scale = None,
+        float, typer.Option(min=1, help="Shorten instructions, ratings and rests by this factor.")
+    ] = 1.0
+
+
+def _session(
+    context: typer.Context,
+    who: SubjectOptions,
+    streams: opt.LiveStreamOptions,
+    plan: SessionPlanOptions,
+    consent: ConsentOptions,
+    simulation: SimulationOptions,
+    model: opt.ModelOptions,
+    screen: opt.ScreenOptions,
 ) -> int:
-    """Lead a person through ten labelled trials, and fit a personal model to them.
+    if context.invoked_subcommand is not None:
+        groups = (who, streams, plan, consent, simulation, model, screen)
+        if any(group != type(group)() for group in groups):
+            raise InputError(
+                "options stand behind the subcommand",
+                where=f"calibrate {context.invoked_subcommand}",
+                remedy=f"see: affectscope calibrate {context.invoked_subcommand} --help",
+            )
+        return ExitCode.GOOD
+    from app.request import CalibrationRequest, calibration_streams
 
-    A quarter of an hour: consent, a look at the signals, two quiet minutes, ten trials. Files go to the
-    data folder under sub-S01/ses-01. A session that was broken off is gone on with by the same command.
-
-    Examples:
-
-      affectscope calibrate --subject S01
-
-      affectscope calibrate --subject S01 --simulate --headless --time-scale 20 --seed 1 --json
-
-      affectscope calibrate --from-xdf sub-S01_ses-01_task-calibration_run-01.xdf
-
-      affectscope calibrate --from-xdf run.xdf --events "1=left,2=right" --montage M.toml --per-class 4
-
-      affectscope calibrate --study 10 --json
-    """
-    from app.request import CalibrationRequest, SessionOptions, calibration_streams
-
-    options = SessionOptions(
-        model=model or DEMO_MODEL,
-        streams=streams,
-        montage=montage,
-        screen_cm=screen_cm,
-        distance_cm=distance_cm,
-        line=line,
-        headless=headless,
-        device=device,
-        threads=threads,
-    )
-    _refuse_mixed(
-        study=study is not None,
-        from_xdf=bool(from_xdf),
-        events=events is not None,
-        given={
-            "--subject": subject is not None,
-            "--simulate": simulate,
-            "--protocol": protocol is not None,
-            "--classes": classes is not None,
-            "--trials": trials is not None,
-            "--trial-s": trial_s is not None,
-            "--per-class": per_class is not None,
-            "--out": out is not None,
-        },
-    )
-    wanted = None if classes is None else tuple(part.strip() for part in classes.split(",") if part.strip())
-    if study is not None:
-        return _study(study, difficulty, seed, jobs, options.model, protocol, wanted, trials, as_json)
+    given, difficulty = consent.given(), opt.difficulty_value(simulation.difficulty)
     request = CalibrationRequest(
-        options,
-        subject or "",
-        plan=protocol,
-        data_dir=data_dir,
-        seed=seed,
-        classes=wanted,
-        n_trials=trials,
-        time_scale=time_scale,
-        resume=resume,
-        labels=labels,
-        webcam=webcam,
-        microphone=microphone,
-        discovery_s=discovery,
-        simulated=calibration_streams(seed, difficulty_value(difficulty)) if simulate else None,
+        opt.session_options(screen, streams, model),
+        who.subject or "",
+        plan=plan.protocol,
+        data_dir=who.data_dir,
+        seed=plan.seed,
+        classes=opt.comma_separated(plan.classes),
+        n_trials=plan.trials,
+        time_scale=simulation.time_scale,
+        resume=who.resume,
+        labels=plan.labels,
+        webcam=streams.webcam,
+        microphone=streams.microphone,
+        discovery_s=streams.discovery,
+        simulated=calibration_streams(plan.seed, difficulty) if simulation.simulate else None,
     )
-    given = _consent(consent, keep_face_video, keep_voice, everything=simulate and consent is None)
-    if from_xdf:
-        return _again(from_xdf, request, given, events, trial_s, per_class, out, as_json)
-    if subject is None:
-        raise InputError("whose session is it?", where="--subject", remedy="give a code: --subject S01")
-    if not headless:
+    if who.subject is None:
+        raise InputError(
+            "expected the code of the subject",
+            where="--subject",
+            remedy="give a code: --subject S01",
+            code=ErrorCode.SUBJECT,
+        )
+    if not screen.headless:
         from app.calibrate.window import run_in_window
-        from app.window_options import parse_window_options
 
-        window = parse_window_options(screenshot, seconds, "all", size, theme, scale)
-        code = run_in_window(request, window)
+        code = run_in_window(request, screen.window())
         if code is not None:
             return code
-    if simulate and consent is None:
-        _say("the simulated person agrees to everything, raw face video and voice included")
-    return _headless(request, given, as_json)
+    if simulation.simulate and given is None:
+        _say("the simulated subject agrees to everything, raw face video and voice included")
+        from acquisition.types import MODALITIES
 
-
-#: By what is wanted, what does not go with it: it would count for nothing, or for something else than meant.
-_APART = {
-    "--study": ("--subject", "--simulate", "--trial-s", "--per-class", "--out"),
-    "--from-xdf": ("--simulate", "--protocol", "--classes", "--trials", "--trial-s", "--per-class"),
-    "--from-xdf with --events": ("--simulate", "--protocol", "--classes"),
-    "a session": ("--trial-s", "--per-class", "--out"),
-}
-
-
-def _refuse_mixed(*, study: bool, from_xdf: bool, events: bool, given: dict[str, bool]) -> None:
-    """Raise an InputError where the command line asks for two things at once."""
-    if study and from_xdf:
-        raise InputError(
-            "a study is of simulated people, and a fit is of recordings",
-            where="--study with --from-xdf",
-            remedy="leave one out",
-        )
-    if events and not from_xdf:
-        raise InputError("markers of which recording?", where="--events", remedy="name it: --from-xdf FILE")
-    again = "--from-xdf with --events" if events else "--from-xdf"
-    wanted = "--study" if study else again if from_xdf else "a session"
-    for name in _APART[wanted]:
-        if given[name]:
-            raise InputError(f"{name} does not go with {wanted}", where=name, remedy="leave it out")
+        everything = ConsentOptions(consent=",".join(MODALITIES), keep_face_video=True, keep_voice=True)
+        given = everything.given()
+    return _headless(request, given, who.as_json)
 
 
 def _headless(request: CalibrationRequest, consent: Consent | None, as_json: bool) -> int:
@@ -230,94 +171,276 @@ def _headless(request: CalibrationRequest, consent: Consent | None, as_json: boo
 
     if consent is None:
         raise InputError(
-            "nobody has agreed to anything",
+            "without a window, the subject's consent has to be stated",
             where="--consent",
-            remedy="name what the person agreed to be recorded and used: --consent eeg,eye,face,voice",
+            remedy="name what the subject agreed to be recorded and used: --consent eeg,eye,face,voice",
+            code=ErrorCode.SUBJECT,
         )
     with interruptible() as interrupted:
         found = calibrate_headless(request, consent, interrupted, _say)
     if found is None:
         return ExitCode.INTERRUPTED
-    _print(found.to_json(), found.lines(), as_json)
+    _print(found, as_json)
     return ExitCode.GOOD
 
 
-def _again(
-    files: list[Path],
-    request: CalibrationRequest,
-    consent: Consent | None,
-    events: str | None,
-    trial_s: float | None,
-    per_class: int | None,
-    out: Path | None,
-    as_json: bool,
+@dataclass(frozen=True, kw_only=True)
+class ForeignOptions:
+    """What the markers of a recording cannot say that another program made."""
+
+    PANEL: ClassVar = "Recording of another program"
+
+    events: opt.Events = None
+    trial_s: opt.TrialSeconds = None
+    trials: Annotated[
+        int | None, typer.Option(min=2, help="Fit to this many first trials.", show_default="10")
+    ] = None
+    per_class: Annotated[
+        int | None, typer.Option(min=2, help="Fit to this many first trials of each class.")
+    ] = None
+    subject: Annotated[str | None, typer.Option(help="Code of the subject.", metavar="CODE")] = None
+    seed: Annotated[int, typer.Option(min=0, help="Seed kept in the profile.")] = 0
+
+
+def refit(
+    files: Annotated[list[Path], typer.Argument(help="Recordings of one subject, in order of time.")],
+    streams: opt.StreamOptions,
+    consent: ConsentOptions,
+    model: opt.ModelOptions,
+    foreign: ForeignOptions,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for profile and report.", show_default="fit, beside the file")
+    ] = None,
+    labels: _LabelSource = "intended",
+    as_json: opt.Json = False,
 ) -> int:
-    if events is None:
+    """Fit a personal model again, from recordings.
+
+    Recordings of calibrations contain their markers. For recordings of other programs, --events names the
+    classes; the model is fitted to the first trials and tested on all others.
+
+    The exit code is 3 if a recording is damaged.
+
+    \b
+    Examples:
+      affectscope calibrate refit sub-S01_ses-01_task-calibration_run-01.xdf
+      affectscope calibrate refit run.xdf --events "1=left,2=right" --montage M.toml --per-class 4
+    """
+    from app.request import CalibrationRequest
+
+    options = opt.session_options(opt.ScreenOptions(), streams, model)
+    request = CalibrationRequest(
+        options, foreign.subject or "", seed=foreign.seed, n_trials=foreign.trials, labels=labels
+    )
+    if foreign.events is None:
         from app.calibrate.offline import fit_again
 
-        found = fit_again(files, request, consent, out, _say)
-        _print(found.to_json(), found.lines(), as_json)
+        opt.refuse(
+            {
+                "--trial-s": foreign.trial_s,
+                "--trials": foreign.trials,
+                "--per-class": foreign.per_class,
+            },
+            "only for recordings of other programs, with --events",
+        )
+        found = fit_again(files, request, consent.given(), out, _say)
+        _print(found, as_json)
         return ExitCode.DAMAGED_INPUT if found.damage else ExitCode.GOOD
     from app.calibrate.events import EventTrials, calibrate_events
 
     if len(files) != 1:
         raise InputError(
             f"expected one recording, found {len(files)}",
-            where="--from-xdf with --events",
+            where="calibrate refit --events",
             remedy="fit one after the other",
         )
-    wanted = EventTrials.parse(events, trial_s, request.n_trials, per_class)
-    tested = calibrate_events(files[0], request, wanted, out, _say)
-    _print(tested.to_json(), tested.lines(), as_json)
+    wanted = EventTrials.parse(foreign.events, foreign.trial_s, foreign.trials, foreign.per_class)
+    _print(calibrate_events(files[0], request, wanted, out, _say), as_json)
     return ExitCode.GOOD
 
 
-def _study(
-    n_subjects: int,
-    difficulty: str,
-    seed: int,
-    jobs: int,
-    model: Path,
-    protocol: Path | None,
-    classes: tuple[str, ...] | None,
-    trials: int | None,
-    as_json: bool,
-) -> int:
+def study(
+    n: Annotated[int, typer.Argument(min=1, help="Number of simulated subjects.", metavar="N")],
+    plan: PlanOptions,
+    difficulty: opt.Difficulty = "default",
+    seed: opt.Seed = 0,
+    jobs: opt.Jobs = 2,
+    model: opt.Model = opt.DEMO_MODEL,
+    as_json: opt.Json = False,
+) -> None:
+    """Calibrate simulated subjects, and compare accuracy with and without calibration.
+
+    \b
+    Example:
+      affectscope calibrate study 10 --json
+    """
     from app.calibrate.headless import show_study
     from calibration.plan import load_plan
     from calibration.study import StudyOptions
 
-    plan = load_plan(protocol, classes, trials)
-    show_study(
-        StudyOptions(n_subjects, difficulty_value(difficulty), seed, jobs, model, plan), as_json=as_json
-    )
-    return ExitCode.GOOD
+    loaded = load_plan(plan.protocol, opt.comma_separated(plan.classes), plan.trials)
+    size = opt.difficulty_value(difficulty)
+    show_study(StudyOptions(n, size, seed, jobs, model, loaded), as_json=as_json)
 
 
-def _consent(
-    text: str | None, keep_face_video: bool, keep_voice: bool, *, everything: bool
-) -> Consent | None:
-    """Return the consent that the command line states; a simulated person agrees to everything."""
-    from datetime import UTC, datetime
-
-    from acquisition.types import MODALITIES
-    from calibration.consent import give_consent
-
-    if everything:
-        return give_consent(MODALITIES, datetime.now(UTC), keep_face_video=True, keep_voice=True)
-    if text is None:
-        return None
-    named = [part.strip() for part in text.split(",") if part.strip()]
-    return give_consent(named, datetime.now(UTC), keep_face_video=keep_face_video, keep_voice=keep_voice)
-
-
-def _print(result: dict[str, Any], lines: list[str], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result), flush=True)
-        return
-    for line in lines:
+def _print(found: Any, as_json: bool) -> None:
+    for line in [json.dumps(found.to_json())] if as_json else found.lines():
         print(line, flush=True)
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+calibrate = application(
+    "calibrate",
+    """Guide a subject through ten labelled trials, and fit a personal model to them.
+
+    Takes a quarter of an hour: consent, signal check, two minutes of rest, ten trials. Files go to the data
+    folder under sub-S01/ses-01. The same command resumes an interrupted session.
+
+    \b
+    Examples:
+      affectscope calibrate --subject S01
+      affectscope calibrate --subject S01 --simulate --headless --time-scale 20 --json
+      affectscope calibrate refit sub-S01_ses-01_task-calibration_run-01.xdf
+    """,
+    _session,
+)
+add(calibrate, refit, study)
+
+_Subject = Annotated[str, typer.Argument(help="Code of the subject, e.g. S01.", metavar="CODE")]
+
+
+def list_(data_dir: _DataDir = None, as_json: opt.Json = False) -> None:
+    """List calibrated subjects: sessions, verdicts, sizes.
+
+    \b
+    Example:
+      affectscope subjects list --json
+    """
+    from app.tables import make_console, subjects_table
+    from calibration.subjects import list_subjects
+
+    data = _data_folder(data_dir)
+    entries = list_subjects(data)
+    if as_json:
+        print(json.dumps({"data_dir": str(data), "subjects": [entry.to_json() for entry in entries]}))
+        return
+    if not entries:
+        print(f"No subject has been calibrated yet in {data}.")
+        return
+    console = make_console()
+    console.print(subjects_table(entries))
+    console.print()
+    for entry in entries:
+        if entry.fault:
+            console.print(f"- {entry.subject}: {entry.fault}", markup=False, soft_wrap=True)
+    print(f"In {data}")
+
+
+def export(
+    subject: _Subject,
+    out: Annotated[Path | None, typer.Option(help="ZIP file to write.", show_default="sub-CODE.zip")] = None,
+    data_dir: _DataDir = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Pack all files of a subject into one ZIP file.
+
+    With a manifest of sizes and SHA-256 hashes. The file contains whatever was recorded, including voice and
+    video if the subject agreed to it: keep it as safe as the recordings.
+
+    \b
+    Example:
+      affectscope subjects export S01 --out /media/stick/S01.zip
+    """
+    from app.tables import counted, progress_bar, size_text
+    from calibration.storage import check_subject
+    from calibration.subjects import export_subject
+
+    target = out or Path(f"sub-{check_subject(subject)}.zip")
+    data = _data_folder(data_dir)
+    with progress_bar("packing") as progress:
+        done = export_subject(data, subject, target, datetime.now(UTC), progress)
+    if as_json:
+        print(json.dumps(done.to_json()))
+    else:
+        files = f"{counted(done.n_files, 'file')} ({size_text(done.n_bytes)})"
+        print(f"Packed {files} of {subject} into {done.path}")
+
+
+def delete(
+    subject: _Subject,
+    data_dir: _DataDir = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    as_json: opt.Json = False,
+) -> int:
+    """Delete everything that is kept of a subject.
+
+    Recordings, profiles, reports, caches. This cannot be undone. Exports and copies elsewhere remain.
+
+    \b
+    Examples:
+      affectscope subjects delete S01
+      affectscope subjects delete S01 --yes
+    """
+    from calibration.subjects import contents, delete_subject
+
+    data = _data_folder(data_dir)
+    there = contents(data, subject)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError(
+                f"this deletes {_words(there)}",
+                where=f"subjects delete {subject}",
+                remedy="add --yes to delete without confirmation",
+            )
+        print(f"This permanently deletes {_words(there)} from {there.folder}.")
+        if not typer.confirm("Continue?"):
+            print("Nothing was deleted.")
+            return ExitCode.INTERRUPTED
+    removed = delete_subject(data, subject)
+    if as_json:
+        print(json.dumps({"removed": removed.to_json()}))
+    else:
+        print(f"Deleted {_words(removed)} from {removed.folder}")
+    return ExitCode.GOOD
+
+
+def _data_folder(chosen: Path | None) -> Path:
+    from calibration.storage import default_data_folder
+
+    if chosen is not None and not chosen.is_dir():
+        raise InputError(
+            "there is no such folder",
+            where=f"--data-dir {chosen}",
+            remedy="name an existing folder",
+            code=ErrorCode.FILE,
+        )
+    return (chosen or default_data_folder()).absolute()
+
+
+def _words(what: Contents) -> str:
+    from app.tables import counted, size_text
+
+    parts = [
+        counted(what.n_recordings, "recording"),
+        counted(what.n_profiles, "profile"),
+        counted(what.n_reports, "report"),
+    ]
+    others = counted(what.n_other, "other file")
+    return f"{', '.join(parts)} and {others} ({size_text(what.n_bytes)}) of {what.subject}"
+
+
+subjects = application(
+    "subjects",
+    """List, export or delete the data of calibrated subjects.
+
+    \b
+    Examples:
+      affectscope subjects list
+      affectscope subjects export S01 --out S01.zip
+      affectscope subjects delete S01
+    """,
+)
+add(subjects, list_, export, delete)

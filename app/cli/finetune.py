@@ -1,4 +1,4 @@
-"""Which options of finetune go together, and the command line that a model card names."""
+"""The command that trains a classifier on labelled trials of one subject: finetune."""
 
 from __future__ import annotations
 
@@ -6,64 +6,19 @@ import enum
 import json
 import shlex
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from acquisition.errors import InputError
 from app.cli import options as opt
-from app.cli.options import Features, refuse_others
-from app.cli.screen import StageBars, check_model_folder
+from app.tables import StageBars
 from models.datasets.trials import RECORDINGS
 
-#: Options that hold a path, of which a model card keeps the last part.
-_PATHS = ("out", "model", "seed_iv", "seed_v", "eav", "xdf", "raw", "montage")
-
-
-def check_together(context: typer.Context, kind: str) -> None:
-    """Refuse options that mean nothing for what is trained on, instead of passing over them."""
-    for_data_sets, for_recordings = ("subject", "session"), ("montage", "events", "trial_s")
-    if kind in RECORDINGS:
-        why = dict.fromkeys(for_data_sets, "only for data sets")
-    else:
-        why = dict.fromkeys(for_recordings, "only for recordings")
-    refuse_others(context, f"--{kind}", why)
-    if context.params["features"] is Features.PUBLISHED and kind not in ("seed-iv", "seed-v"):
-        raise InputError(
-            "--features published: only for SEED's own features", where=f"--{kind}", remedy="leave it out"
-        )
-
-
-def check_from_scratch(given: Mapping[str, bool]) -> None:
-    """Refuse options that are about a model where there is none."""
-    if wrong := [name for name, there in given.items() if there]:
-        raise InputError("there is no model whose weights these are", where=wrong[0], remedy="give a --model")
-
-
-def command_line(context: typer.Context) -> str:
-    """Return the command line that makes the same model, with names of folders in place of paths."""
-    words = ["affectscope finetune"]
-    for parameter in context.command.params:
-        name, value = str(parameter.name), context.params.get(str(parameter.name))
-        if name == "as_json" or value is None or value == parameter.default:
-            continue
-        if isinstance(value, bool):
-            words.append(parameter.opts[0] if value else parameter.secondary_opts[0])
-            continue
-        text = value.value if isinstance(value, enum.Enum) else str(value)
-        words += [parameter.opts[0], shlex.quote(Path(text).name if name in _PATHS else text)]
-    return " ".join(words)
-
-
 if TYPE_CHECKING:
-    from app.cli.finetune_task import FinetuneTask
-    from models.datasets.trials import Excluded, Trial
-    from models.training.evaluate_trials import ScoreReport
-    from models.training.finetune import Finetuned
-    from models.training.provenance import TrainingRecord
+    from models.training.finetune_config import FinetuneOptions
 
 
 class Fusion(enum.StrEnum):
@@ -81,302 +36,215 @@ class Normalisation(enum.StrEnum):
     KEEP = "keep"
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """What came of a task."""
+@dataclass(frozen=True, kw_only=True)
+class WeightOptions:
+    """Where the weights come from and go."""
 
-    model: Finetuned
-    report: ScoreReport | None  # None where no figure is honest
-    trained_on: str
-    record: TrainingRecord  # of all that trained the model
-    excluded: list[Excluded]
-    notes: list[str]  # on classes that are lacking, and on `excluded`
+    PANEL: ClassVar = "Model"
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(finetune)
-
-
-def finetune(
-    context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder for the model.")],
-    model: Annotated[
-        Path | None, typer.Option(help="Model of pretrain whose encoders are taken.", show_default=False)
-    ] = None,
-    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Begin with random weights.")] = False,
-    goes_on: Annotated[
+    out: Annotated[Path, typer.Option(help="Folder for the model.")]
+    model: Annotated[Path | None, typer.Option(help="Model of pretrain whose encoders are used.")] = None
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start with random weights.")] = False
+    continue_training: Annotated[
         bool,
         typer.Option(
             "--continue",
-            help="Go on training the classifier given with --model; recordings are then not cross-validated.",
+            help="Continue training the classifier --model; recordings are then not cross-validated.",
         ),
-    ] = False,
-    seed_iv: Annotated[Path | None, typer.Option(help="Folder of SEED-IV.", show_default=False)] = None,
-    seed_v: Annotated[Path | None, typer.Option(help="Folder of SEED-V.", show_default=False)] = None,
-    eav: Annotated[
-        Path | None, typer.Option(help="Folder of EAV, whose EEG is taken.", show_default=False)
-    ] = None,
-    xdf: Annotated[Path | None, typer.Option(help="XDF recording.", show_default=False)] = None,
-    raw: Annotated[
-        Path | None, typer.Option(help="EEG file that MNE reads; annotations are labels.", show_default=False)
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option(help="Of a data set: the person's number.", show_default=False)
-    ] = None,
-    session: opt.Session = None,
-    montage: opt.Montage = None,
-    events: opt.Events = None,
-    trial_s: Annotated[
-        float | None,
-        typer.Option(min=1.0, help="Length of a trial; to the next marker without it.", show_default=False),
-    ] = None,
+    ] = False
+
+    def __post_init__(self) -> None:
+        if (self.model is None) != self.from_scratch:
+            raise InputError(
+                "expected either a pre-trained model or random weights",
+                where="--model, --from-scratch",
+                remedy="give --model MODEL (see: affectscope pretrain), or --from-scratch",
+            )
+        if self.model is not None and self.model.resolve() == self.out.resolve():
+            raise InputError(
+                "the model would be overwritten by the one made from it",
+                where=f"--out {self.out}",
+                remedy="name another folder",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledDataOptions(opt.DataOptions):
+    """One data set or recording, its labels, and which part of it is used."""
+
+    subject: Annotated[str | None, typer.Option(help="Data sets: the subject by number.")] = None
+    session: Annotated[
+        int | None, typer.Option(help="Data sets: the session by number.", show_default="all")
+    ] = None
+    events: opt.Events = None
+    trial_s: opt.TrialSeconds = None
     labels: Annotated[
         str,
         typer.Option(
             help="Labelled training trials used, of each session: all, first:K, per-class:K or "
             "first-windows:K."
         ),
-    ] = "all",
+    ] = "all"
     features: Annotated[
         opt.Features | None,
         typer.Option(
-            help="SEED: raw runs live, published serves tables; the model's without it.", show_default=False
+            help="SEED: raw models run live, published ones serve tables.", show_default="as the model"
         ),
-    ] = None,
-    modalities: Annotated[str, typer.Option(help="eeg, eye or both; those the data hold.")] = "eeg,eye",
-    fusion: Annotated[Fusion, typer.Option(help="How modalities are put together.")] = Fusion.ATTENTION,
+    ] = None
+    modalities: Annotated[str, typer.Option(help="eeg, eye or both, if the data contain them.")] = "eeg,eye"
+
+    def source(self) -> tuple[str, Path]:
+        """Return kind and path of the data.
+
+        Raises
+        ------
+        InputError
+            If not exactly one is given, or with options that mean nothing for it.
+        """
+        if len(self.given()) != 1:
+            raise InputError(
+                f"expected one of --seed-iv, --seed-v, --eav, --xdf, --raw; got {len(self.given())}",
+                where="finetune",
+                remedy="name what to train on, e.g. --seed-iv DIR --subject 1",
+            )
+        ((kind, path),) = self.given()
+        if kind in RECORDINGS:
+            opt.refuse(
+                {"--subject": self.subject, "--session": self.session}, "only for data sets", f"--{kind}"
+            )
+        else:
+            others = {"--montage": self.montage, "--events": self.events, "--trial-s": self.trial_s}
+            opt.refuse(others, "only for recordings", f"--{kind}")
+        if kind not in ("seed-iv", "seed-v"):
+            is_published = self.features is opt.Features.PUBLISHED
+            opt.refuse({"--features published": is_published}, "only for SEED's own features", f"--{kind}")
+        return kind, path
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How the classifier is trained."""
+
+    PANEL: ClassVar = "Training"
+
+    fusion: Annotated[Fusion, typer.Option(help="How modalities are combined.")] = Fusion.ATTENTION
     freeze: Annotated[
-        bool, typer.Option("--freeze/--no-freeze", help="Keep the encoders as pre-trained.")
-    ] = False,
+        bool, typer.Option("--freeze/--no-freeze", help="Keep the weights of pre-trained encoders.")
+    ] = False
     dcca: Annotated[
         bool,
         typer.Option(
             "--dcca/--no-dcca",
-            help="Deep CCA loss between EEG and eye tokens, 0.1 of it added to cross-entropy.",
+            help="Add a deep CCA loss between EEG and eye tokens to cross-entropy, weighted 0.1.",
         ),
-    ] = True,
+    ] = True
     normalisation: Annotated[
         Normalisation,
-        typer.Option(
-            help="Feature mean and SD: refit on the training trials, or keep the pre-trained model's."
-        ),
-    ] = Normalisation.REFIT,
+        typer.Option(help="Mean and SD of features: refit on training trials, or kept from --model."),
+    ] = Normalisation.REFIT
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="At most so many; 30, or 4 with --quick.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 0,
-    quick: Annotated[bool, typer.Option("--quick", help="Few windows and epochs, to try it out.")] = False,
+        int | None, typer.Option(min=1, help="Most epochs.", show_default="30, or 4 with --quick")
+    ] = None
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0
+    quick: Annotated[bool, typer.Option("--quick", help="Few windows and epochs, to try it out.")] = False
+
+    def about_model(self) -> dict[str, object]:
+        """Return the options that mean nothing without a model, with whether they are given."""
+        return {
+            "--freeze": self.freeze,
+            "--normalisation keep": self.normalisation is Normalisation.KEEP,
+        }
+
+    def options(self, modalities: str) -> FinetuneOptions:
+        """Return the same for the training."""
+        from models.training.finetune_config import FinetuneOptions
+
+        options = FinetuneOptions(
+            modalities=tuple(part.strip() for part in modalities.split(",")),
+            fusion=self.fusion.value,
+            freeze=self.freeze,
+            dcca=self.dcca,
+            normalisation=self.normalisation.value,
+            seed=self.seed,
+        )
+        if self.quick:
+            options = options.quick()
+        if self.epochs is None:
+            return options
+        return replace(options, epochs=self.epochs, few_epochs=min(self.epochs, FinetuneOptions.few_epochs))
+
+
+def finetune(
+    context: typer.Context,
+    weights: WeightOptions,
+    data: LabelledDataOptions,
+    training: TrainingOptions,
     as_json: opt.Json = False,
 ) -> None:
-    """Train a classifier on labelled trials, and report it on trials it was not trained on.
+    """Train a classifier on labelled trials, and test it on other trials.
 
-    Data sets: trained on the training trials of the published split, reported on its test trials.
+    Data sets: trained on the training trials of the published split, tested on its test trials.
 
-    Recordings: reported by 5-fold cross-validation over trials; the model kept is trained on all of them.
+    Recordings: tested by 5-fold cross-validation over trials; the model kept is trained on all of them.
 
+    \b
     Examples:
-
       affectscope finetune --model m --seed-iv SEED-IV --subject 1 --out m1
-
-      affectscope finetune --model m --xdf run.xdf --montage M --events "1=left,2=right,3=idle" --out m1
+      affectscope finetune --model m --xdf run.xdf --montage M --events "1=left,2=right" --out m1
     """
-    from app.cli.finetune_task import Beginning, FinetuneTask
-    from models.training.finetune_config import FinetuneOptions
+    from app.cli.finetune_task import FinetuneTask, InitialWeights
     from models.training.sources import LabelledSource, Labels
 
-    _check_one_beginning(model, out, from_scratch=from_scratch)
-    kind, path = _one_of({"seed-iv": seed_iv, "seed-v": seed_v, "eav": eav, "xdf": xdf, "raw": raw})
-    check_together(context, kind)
-    wanted = Labels.parse(labels)
-    if model is None:
-        check_from_scratch(
-            {
-                "--freeze": freeze,
-                "--continue": goes_on,
-                "--normalisation keep": normalisation is Normalisation.KEEP,
-            }
-        )
-        begins = Beginning()
+    kind, path = data.source()
+    wanted = Labels.parse(data.labels)
+    if weights.model is None:
+        about_model = training.about_model() | {"--continue": weights.continue_training}
+        opt.refuse(about_model, "there is no model: give a --model")
+        begins = InitialWeights()
     else:
-        begins = Beginning.of(model, kind, path, goes_on=goes_on)
-    options = FinetuneOptions(
-        modalities=tuple(part.strip() for part in modalities.split(",")),
-        fusion=fusion.value,
-        freeze=freeze,
-        dcca=dcca,
-        normalisation=normalisation.value,
-        seed=seed,
-    )
-    if quick:
-        options = options.quick()
-    if epochs is not None:
-        options = replace(options, epochs=epochs, few_epochs=min(epochs, FinetuneOptions.few_epochs))
-    origin = features.value if features else begins.feature_origin
-    source = LabelledSource(kind, path, origin, montage, events, trial_s)
-    check_model_folder(out)
+        begins = InitialWeights.of(weights.model, kind, path, continued=weights.continue_training)
+    origin = data.features.value if data.features else begins.feature_origin
+    source = LabelledSource(kind, path, origin, data.montage, data.events, data.trial_s)
+    opt.check_model_folder(weights.out)
     task = FinetuneTask(
         source=source,
-        subject=subject,
-        session=session,
+        subject=data.subject,
+        session=data.session,
         labels=wanted,
-        options=options,
-        begins=begins,
-        out=out,
+        options=training.options(data.modalities),
+        initial=begins,
+        out=weights.out,
         command=command_line(context),
         generated=source.is_generated,
-        quick=quick,
+        quick=training.quick,
     )
-    trained = _train(task)
+    with StageBars() as bars:
+        trained = task.train(bars)
     for note in trained.notes:
         print(f"note: {note}", file=sys.stderr)
-    sha256 = _save(task, trained)
+    sha256 = trained.save()
     if as_json:
-        print(json.dumps(_result(task, trained, sha256)))
-    else:
-        _say(task, trained, sha256)
+        print(json.dumps(trained.to_dict(sha256)))
+        return
+    for line in trained.lines(sha256):
+        print(line)
 
 
-def _check_one_beginning(model: Path | None, out: Path, *, from_scratch: bool) -> None:
-    if (model is None) != from_scratch:
-        raise InputError(
-            "expected either a pre-trained model or to begin at random",
-            where="--model, --from-scratch",
-            remedy="give --model MODEL (see: affectscope pretrain), or --from-scratch",
-        )
-    if model is not None and model.resolve() == out.resolve():
-        raise InputError(
-            "the model would be overwritten by what is made of it",
-            where=f"--out {out}",
-            remedy="name another folder",
-        )
+#: Options that hold a path, of which a model card keeps the last part.
+_PATHS = ("out", "model", "seed_iv", "seed_v", "eav", "xdf", "raw", "montage")
 
 
-def _one_of(folders: dict[str, Path | None]) -> tuple[str, Path]:
-    given = [(kind, path) for kind, path in folders.items() if path is not None]
-    if len(given) != 1:
-        raise InputError(
-            f"expected one of --{', --'.join(folders)}, got {len(given)}",
-            where="finetune",
-            remedy="name what to train on, e.g. --seed-iv DIR --subject 1",
-        )
-    return given[0]
-
-
-def _train(task: FinetuneTask) -> _Trained:
-    from models.training.provenance import record_of_labels, record_of_recordings
-    from models.training.sources import missing_classes
-
-    trials, excluded = task.trials()
-    task = task.fitted_to(trials)
-    trained_on = task.words(trials)
-    recordings = [task.source.path] if task.is_recording else []
-    read_now = record_of_recordings(recordings, labels=True)  # before training: it may change meanwhile
-    with StageBars() as bars:
-        judged = _cross_validated if task.is_recording else _judged_on_test
-        model, report, chosen = judged(task, trials, trained_on, bars)
-    if report is not None:
-        report = replace(report, protocol=task.protocol(report.protocol))
-    if task.begins.seen:
-        model = replace(model, config=replace(model.config, transductive=True))
-    notes = [missing_classes(chosen, task.labels), *(entry.why for entry in excluded)]
-    return _Trained(
-        model=model,
-        report=report,
-        trained_on=trained_on,
-        record=task.begins.record.then(read_now).then(
-            replace(record_of_labels(chosen, generated=task.generated), quick=task.quick)
-        ),
-        excluded=excluded,
-        notes=[note for note in notes if note],
-    )
-
-
-def _judged_on_test(
-    task: FinetuneTask, trials: list[Trial], trained_on: str, bars: StageBars
-) -> tuple[Finetuned, ScoreReport, list[Trial]]:
-    """Return the model, its report on the published split's test trials, and what it was trained on."""
-    from models.datasets.splits import published_split
-    from models.training.evaluate_trials import report_on_test
-    from models.training.finetune import finetune as train
-
-    training, test = published_split(trials, shortened=task.generated)
-    chosen = task.labels.choose(training, task.options.n_steps)
-    model = train(
-        chosen,
-        task.options,
-        task.begins.encoders,
-        trained_on=trained_on,
-        is_simulated=task.generated,
-        progress=bars,
-    )
-    n_sessions = len({trial.session for trial in test})
-    pooled = f", {n_sessions} sessions together" if n_sessions > 1 else ""
-    words = f"on the {len(test)} test trials of the published split{pooled}"
-    return model, report_on_test(model, test, words), chosen
-
-
-def _cross_validated(
-    task: FinetuneTask, trials: list[Trial], trained_on: str, bars: StageBars
-) -> tuple[Finetuned, ScoreReport | None, list[Trial]]:
-    """Return the model of all trials, a report of models that lacked some, and what it was trained on.
-
-    There is no report where training goes on: the classifier may know all of the trials.
-    """
-    from models.training.evaluate_trials import report_by_cross_validation
-    from models.training.finetune import finetune as train
-
-    chosen, encoders = task.labels.choose(trials, task.options.n_steps), task.begins.encoders
-    report = None
-    if not task.begins.goes_on:
-        report = report_by_cross_validation(chosen, task.options, encoders, progress=bars)
-    model = train(
-        chosen, task.options, encoders, trained_on=trained_on, is_simulated=task.generated, progress=bars
-    )
-    return model, report, chosen
-
-
-def _save(task: FinetuneTask, trained: _Trained) -> str:
-    """Write the model's folder and return the checksum of the weights."""
-    from models.checkpoint import save_checkpoint
-    from models.training.cards import finetuned_card
-    from models.training.provenance import write_record
-
-    model = trained.model
-    card = finetuned_card(model, trained.report, task.command, task.generated, task.quick)
-    sha256 = save_checkpoint(task.out, model.config, model.network, model.normaliser.to_dict(), card)
-    write_record(task.out, trained.record)
-    return sha256
-
-
-def _say(task: FinetuneTask, trained: _Trained, sha256: str) -> None:
-    from models.training.cards import NO_FIGURES
-
-    model, report, marks = trained.model, trained.report, task.marks()
-    print(f"{task.out}: {trained.trained_on}, sha256 {sha256[:16]}" + (f" [{marks}]" if marks else ""))
-    for line in (*model.notes, *(report.lines() if report else [f"figures: {NO_FIGURES}"])):
-        print(f"  {line}")
-    if model.config.feature_origin == "raw":
-        print(f"run it: affectscope live --model {task.out}")
-    else:
-        print(
-            "it reads published features: for tables only, live refuses it "
-            "(--features raw makes one that runs)"
-        )
-
-
-def _result(task: FinetuneTask, trained: _Trained, sha256: str) -> dict[str, Any]:
-    from models.training.cards import NO_FIGURES
-
-    model, report = trained.model, trained.report
-    figures: dict[str, Any] = report.to_dict() if report else {"protocol": NO_FIGURES}
-    return figures | {
-        "trained_on": model.config.trained_on,
-        "notes": list(model.notes),
-        "left_out": [vars(entry) for entry in trained.excluded],
-        "sha256": sha256,
-        "generated": task.generated,
-        "quick": task.quick,
-        "transductive": model.config.transductive,
-        "continued": task.begins.goes_on,
-    }
+def command_line(context: typer.Context) -> str:
+    """Return the command line that makes the same model, with names of folders in place of paths."""
+    words = ["affectscope finetune"]
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params.get(str(parameter.name))
+        if name == "as_json" or value is None or value == parameter.default:
+            continue
+        if isinstance(value, bool):
+            words.append(parameter.opts[0] if value else parameter.secondary_opts[0])
+            continue
+        for one in value if isinstance(value, (list, tuple)) else (value,):
+            text = one.value if isinstance(one, enum.Enum) else str(one)
+            words += [parameter.opts[0], shlex.quote(Path(text).name if name in _PATHS else text)]
+    return " ".join(words)

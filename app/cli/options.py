@@ -1,15 +1,23 @@
-"""Options that several commands share."""
+"""Options that several commands share, each described once; `app.cli.groups` says how commands take them."""
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from uuid import uuid4
 
 import typer
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
+from assets import DEMO_MODEL
+
+if TYPE_CHECKING:
+    from app.request import SessionOptions
+    from app.window_options import WindowOptions
 
 
 class Features(enum.StrEnum):
@@ -19,128 +27,298 @@ class Features(enum.StrEnum):
     PUBLISHED = "published"
 
 
-Model = Annotated[
-    Path | None, typer.Option(help="Model folder; the shipped demo model without it.", show_default=False)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quick = Annotated[bool, typer.Option("--quick", help="A short run, to try it out; results are marked.")]
+Seconds = Annotated[float | None, typer.Option(min=0.1, help="Stop after this many seconds.")]
+Discovery = Annotated[float, typer.Option(min=0.2, help="Seconds to look for streams.")]
+Difficulty = Annotated[
+    str, typer.Option(help="Simulated emotions: easy, default, hard, none, or an effect size (1 is default).")
 ]
-Profile = Annotated[
-    Path | None,
-    typer.Option(
-        help="A person's profile, a folder made by a calibration with this model.", show_default=False
-    ),
-]
-Streams = Annotated[
-    str | None,
-    typer.Option(
-        help="Which streams, e.g. eeg=name:Muse,eye=type:Gaze,voice=source_id:abc,face=none.",
-        show_default=False,
-    ),
-]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Parallel processes.")]
+Model = Annotated[Path, typer.Option(help="Model folder.", show_default="the shipped demo model")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Events = Annotated[str | None, typer.Option(help='Which markers are which class, e.g. "1=left,2=right".')]
 Montage = Annotated[
     str | None,
     typer.Option(
-        help="EEG channel names: an MNE montage, or a TOML file from stream label or index to 10-20 name.",
-        show_default=False,
+        help="EEG channel names: an MNE montage, or a TOML file from stream label or index to 10-20 name."
     ),
-]
-Events = Annotated[
-    str | None,
-    typer.Option(help='Recordings: which markers are which class: "1=left,2=right".', show_default=False),
-]
-Session = Annotated[
-    int | None, typer.Option(help="Data sets: the session; all without it.", show_default=False)
 ]
 Line = Annotated[
-    int | None,
-    typer.Option(help="Mains frequency, 50 or 60 Hz: its bins are left out.", show_default=False),
+    int | None, typer.Option(help="Mains frequency, 50 or 60 Hz; its frequency bins are not used.")
 ]
-Record = Annotated[
-    Path | None, typer.Option(help="Record the selected streams to this XDF file.", show_default=False)
-]
-Headless = Annotated[
-    bool, typer.Option("--headless", help="Plain lines in the terminal, instead of a window.")
-]
-Seconds = Annotated[
-    float | None, typer.Option(min=0.1, help="Stop after so many seconds.", show_default=False)
-]
-Jsonl = Annotated[
-    Path | None, typer.Option(help="Write predictions, one JSON object a line.", show_default=False)
-]
-Csv = Annotated[Path | None, typer.Option(help="Write predictions as a table.", show_default=False)]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Threads = Annotated[
-    int, typer.Option(min=0, help="CPU threads of the network; 0 chooses by the model's size.")
-]
-ScreenCm = Annotated[
-    str | None, typer.Option(help="Screen size, e.g. 53x30, for gaze in degrees.", show_default=False)
-]
-DistanceCm = Annotated[
-    float | None, typer.Option(help="Eye to screen, for gaze in degrees.", show_default=False)
-]
-Baseline = Annotated[
+TrialSeconds = Annotated[
     float | None,
-    typer.Option(
-        min=1.0,
-        help="Normalise with the statistics of the first so many seconds of the person's own data.",
-        show_default=False,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Picture = Annotated[
-    Path | None, typer.Option(help="Save the last screen as an SVG picture.", show_default=False)
-]
-Screenshot = Annotated[
-    Path | None,
-    typer.Option(
-        help="Save a picture of each tab to this folder after --seconds of content, and close.",
-        show_default=False,
-    ),
-]
-Tab = Annotated[str, typer.Option(help="Tab to begin with, or to save: now, why, signals, health or all.")]
-Size = Annotated[str | None, typer.Option(help="Window size, e.g. 1366x768.", show_default=False)]
-Theme = Annotated[str | None, typer.Option(help="dark or light.", show_default=False)]
-Scale = Annotated[
-    float | None,
-    typer.Option(help="1 to 2: text, lines and pictures that much larger.", show_default=False),
+    typer.Option(min=1.0, help="Trial length in seconds.", show_default="to the next marker"),
 ]
 
 
-def given_options(context: typer.Context) -> dict[str, str]:
-    """Return the option, e.g. ``--trial-s``, by parameter of each that stands on the command line."""
-    given = {}
-    for parameter in context.command.params:
-        source = context.get_parameter_source(str(parameter.name))
-        if source is not None and source.name == "COMMANDLINE":
-            given[str(parameter.name)] = parameter.opts[0]
-    return given
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The model and where it runs."""
+
+    PANEL: ClassVar = "Model"
+
+    model: Model = DEMO_MODEL
+    device: Device = "auto"
+    threads: Annotated[
+        int, typer.Option(min=0, help="CPU threads of the network.", show_default="by the model's size")
+    ] = 0
 
 
-def refuse_others(context: typer.Context, where: str, why: Mapping[str, str]) -> None:
-    """Refuse options that mean nothing here, instead of passing over them.
+@dataclass(frozen=True, kw_only=True)
+class PersonalModelOptions(ModelOptions):
+    """The model as it is used for one subject."""
+
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="The subject's profile, a folder made by a calibration of this model."),
+    ] = None
+    baseline_s: Annotated[
+        float | None,
+        typer.Option(
+            "--baseline",
+            min=1.0,
+            help="Normalise with the statistics of the subject's own first seconds, this many.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamOptions:
+    """Which streams are read, and what their channels and gaze mean."""
+
+    PANEL: ClassVar = "Streams"
+
+    streams: Annotated[
+        str | None,
+        typer.Option(help="Which streams to use, e.g. eeg=name:Muse,eye=type:Gaze,face=none."),
+    ] = None
+    montage: Montage = None
+    line: Line = None
+    screen_cm: Annotated[str | None, typer.Option(help="Screen size, e.g. 53x30, for gaze in degrees.")] = (
+        None
+    )
+    distance_cm: Annotated[
+        float | None, typer.Option(help="Distance from eye to screen, for gaze in degrees.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveStreamOptions(StreamOptions):
+    """Streams on the network, and devices of this computer that are published as such."""
+
+    webcam: Annotated[
+        str | None,
+        typer.Option(help="Also publish this camera, e.g. 0, or a video file, repeated."),
+    ] = None
+    microphone: Annotated[
+        str | None,
+        typer.Option(help="Also publish this microphone, e.g. default, or a WAV file, repeated."),
+    ] = None
+    discovery: Discovery = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """Where predictions go besides the screen."""
+
+    PANEL: ClassVar = "Output"
+
+    record: Annotated[Path | None, typer.Option(help="Record the streams in use to this XDF file.")] = None
+    jsonl: Annotated[
+        Path | None, typer.Option(help="Write predictions to this file, one JSON object per line.")
+    ] = None
+    csv: Annotated[Path | None, typer.Option(help="Write predictions to this file as a table.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveOutputOptions(OutputOptions):
+    """The same of a live session, which has a last screen."""
+
+    picture: Annotated[
+        Path | None, typer.Option(help="Save the last screen of the terminal as an SVG picture.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOutputOptions(OutputOptions):
+    """The same of a replay, which copies its recording and can be repeated."""
+
+    record: Annotated[
+        Path | None, typer.Option(help="Write a copy of the recording with the predictions in it.")
+    ] = None
+    digest: Annotated[
+        bool, typer.Option("--digest", help="Print a SHA-256 of times, features and predictions.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScreenOptions:
+    """Window or terminal, and how the window opens."""
+
+    PANEL: ClassVar = "Window"
+
+    headless: Annotated[bool, typer.Option("--headless", help="Run in the terminal instead of a window.")] = (
+        False
+    )
+    seconds: Seconds = None
+    screenshot: Annotated[
+        Path | None, typer.Option(help="Save pictures of the window to this folder, and close.")
+    ] = None
+    size: Annotated[str | None, typer.Option(help="Window size, e.g. 1366x768.")] = None
+    theme: Annotated[str | None, typer.Option(help="dark or light.")] = None
+    scale: Annotated[float | None, typer.Option(help="Size of text and pictures, 1 to 2.")] = None
+
+    def window(self) -> WindowOptions:
+        """Return how the window opens.
+
+        Raises
+        ------
+        InputError
+            If an option cannot be used.
+        """
+        from app.window_options import parse_window_options
+
+        tab = getattr(self, "tab", "all")
+        return parse_window_options(self.screenshot, self.seconds, tab, self.size, self.theme, self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TabScreenOptions(ScreenOptions):
+    """The same of the dashboard, which has tabs."""
+
+    tab: Annotated[
+        str, typer.Option(help="Tab to open with, or to save: now, why, signals, health or all.")
+    ] = "all"
+
+
+def session_options(screen: ScreenOptions, *groups: object, **others: Any) -> SessionOptions:
+    """Return what the groups say of a session; their fields have the names of its fields."""
+    from app.request import SessionOptions
+
+    names = {field.name for field in dataclasses.fields(SessionOptions)}
+    values = {name: value for group in groups for name, value in vars(group).items() if name in names}
+    # With --screenshot the time is that before the pictures, not that of the session.
+    seconds = None if screen.screenshot else screen.seconds
+    return SessionOptions(headless=screen.headless, seconds=seconds, **values, **others)
+
+
+_Paths = list[Path] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Data to train on."""
+
+    PANEL: ClassVar = "Data"
+
+    seed_iv: Annotated[_Paths, typer.Option(help="Folder of SEED-IV.", metavar="PATH")] = None
+    seed_v: Annotated[_Paths, typer.Option(help="Folder of SEED-V.", metavar="PATH")] = None
+    eav: Annotated[_Paths, typer.Option(help="Folder of EAV; its EEG is used.", metavar="PATH")] = None
+    xdf: Annotated[_Paths, typer.Option(help="XDF recording.", metavar="PATH")] = None
+    raw: Annotated[_Paths, typer.Option(help="EEG file that MNE reads: EDF, BDF, ...", metavar="PATH")] = None
+    montage: Montage = None
+
+    def given(self) -> list[tuple[str, Path]]:
+        """Return kind and path of everything named."""
+        kinds = ("seed_iv", "seed_v", "eav", "xdf", "raw")
+        return [(kind.replace("_", "-"), path) for kind in kinds for path in getattr(self, kind) or ()]
+
+
+def refuse(options: Mapping[str, object], why: str, where: str = "") -> None:
+    """Refuse options that are given, i.e. neither None nor False, and mean nothing for what was asked.
 
     Parameters
     ----------
-    context : typer.Context
-        Of the command.
+    options : mapping of str to object
+        Values by option, e.g. ``--session``.
+    why : str
+        Why they mean nothing.
     where : str
-        For what they mean nothing.
-    why : mapping of str to str
-        Why not, by the name of the parameter.
-
-    Raises
-    ------
-    InputError
-        With all that were given, those of one reason together.
+        For what; the options themselves without it.
     """
-    wrong: dict[str, list[str]] = {}
-    for name, option in given_options(context).items():
-        if name in why:
-            wrong.setdefault(why[name], []).append(option)
-    if wrong:
-        said = "; ".join(f"{listed(options)}: {reason}" for reason, options in wrong.items())
-        several = sum(map(len, wrong.values())) > 1
-        raise InputError(said, where=where, remedy="leave them out" if several else "leave it out")
+    given = [option for option, value in options.items() if value is not None and value is not False]
+    if given:
+        said = why if not where else f"{listed(given)}: {why}"
+        raise InputError(
+            said,
+            where=where or listed(given),
+            remedy="leave them out" if len(given) > 1 else "leave it out",
+            option=given[0],
+        )
 
 
 def listed(words: Sequence[str]) -> str:
     """Return for example ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def difficulty_value(text: str) -> str | float:
+    """Return the difficulty of simulated emotions: a name, or an effect size.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    from acquisition.simulator.subject import effect_size
+
+    try:
+        effect_size(text)
+    except InputError as error:
+        raise InputError(error.what, where="--difficulty", remedy=error.remedy) from error
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def comma_separated(text: str | None) -> tuple[str, ...] | None:
+    """Return the words of ``a,b``; None without a text."""
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot hold the result before hours of work, not after them.
+
+    It is made only to be tried: work that then fails on its input leaves no empty folder behind.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    from models.new_folder import new_folder
+
+    probe = folder / f"{uuid4().hex}.tmp"  # the name of nothing that is there
+    try:
+        with new_folder(folder):
+            probe.touch()
+            probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"the folder cannot be written: {error.strerror}",
+            where=f"--out {folder}",
+            remedy="choose another",
+            code=ErrorCode.FILE,
+        ) from error
+
+
+def check_model_folder(folder: Path) -> None:
+    """Refuse a folder that cannot hold a model, or whose README would be lost to the model card.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written, or contains a README but no model.
+    """
+    check_writable(folder)
+    if (folder / "README.md").exists() and not (folder / "config.json").exists():
+        raise InputError(
+            "its README.md is not a model card and would be overwritten",
+            where=f"--out {folder}",
+            remedy="choose a new folder",
+            code=ErrorCode.FILE,
+        )

@@ -1,43 +1,41 @@
-"""Command that makes the small model from simulated people: train."""
+"""Commands that make data and models without labels of real subjects: make-dataset, pretrain, train."""
 
 from __future__ import annotations
 
 import enum
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from app.cli import options as opt
-from app.cli.screen import StageBars, check_model_folder
+from app.tables import StageBars
 from models.datasets.trials import RECORDINGS
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(train)
 
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder for the model.")] = Path("model"),
     simulated: Annotated[bool, typer.Option("--simulated", help="Train on simulated subjects.")] = False,
-    subjects: Annotated[int, typer.Option(min=6, help="Simulated people.")] = 40,
-    trials: Annotated[int, typer.Option(min=5, help="Trials of each.")] = 10,
-    trial_s: Annotated[float, typer.Option(min=10, help="Length of a trial in seconds.")] = 24.0,
-    difficulty: Annotated[str, typer.Option(help="easy, default, hard, none or an effect size.")] = "default",
-    seed: Annotated[int, typer.Option(help="Of the training, not of the people.")] = 1,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 2,
-    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the passes, to try it out.")] = False,
+    subjects: Annotated[int, typer.Option(min=6, help="Number of simulated subjects.")] = 40,
+    trials: Annotated[int, typer.Option(min=5, help="Trials per subject.")] = 10,
+    trial_s: Annotated[float, typer.Option(min=10, help="Trial length in seconds.")] = 24.0,
+    difficulty: opt.Difficulty = "default",
+    seed: Annotated[int, typer.Option(help="Seed of the training; the subjects stay the same.")] = 1,
+    jobs: opt.Jobs = 2,
+    quick: opt.Quick = False,
 ) -> None:
-    """Train the small model; today on simulated subjects only.
+    """Train the small model, on simulated subjects only.
 
-    Example: affectscope train --simulated --out my-model
+    \b
+    Example:
+      affectscope train --simulated --out my-model
     """
     if not simulated:
         raise InputError(
-            "nothing to train on", where="train", remedy="add --simulated to train on simulated people"
+            "nothing to train on", where="train", remedy="add --simulated to train on simulated subjects"
         )
     from models.training.simulated import TrainingOptions, train_simulated
 
@@ -46,24 +44,16 @@ def train(
         n_validation=max(2, subjects // 10),
         n_trials=trials,
         trial_s=trial_s,
-        difficulty=difficulty_value(difficulty),
+        difficulty=opt.difficulty_value(difficulty),
         seed=seed,
         n_jobs=jobs,
         epochs_scale=0.1 if quick else 1.0,
     )
-    check_model_folder(out)
+    opt.check_model_folder(out)
     with StageBars() as bars:
         sha256 = train_simulated(out, options, bars)
     print(f"{out}: trained on simulated data only, sha256 {sha256[:16]}")
-    print(f"how good it is: affectscope evaluate --simulated --model {out}")
-
-
-def difficulty_value(text: str) -> str | float:
-    """Return an effect size where the text is a number, else the name."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    print(f"next: affectscope evaluate simulated --model {out}")
 
 
 class Layout(enum.StrEnum):
@@ -74,39 +64,40 @@ class Layout(enum.StrEnum):
     EAV = "eav"
 
 
-def register_dataset(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(make_dataset)
-
-
 def make_dataset(
-    layout: Annotated[Layout, typer.Argument(help="Whose layout.")],
-    folder: Annotated[Path, typer.Argument(help="An empty or new folder.")],
-    subjects: Annotated[int, typer.Option(min=1, help="Made-up people.")] = 3,
+    layout: Annotated[Layout, typer.Argument(help="Data set whose layout is used.")],
+    folder: Annotated[Path, typer.Argument(help="Empty or new folder.")],
+    subjects: Annotated[int, typer.Option(min=1, help="Number of subjects.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same data.")] = 0,
-    difficulty: Annotated[str, typer.Option(help="easy, default, hard, none or an effect size.")] = "default",
+    difficulty: opt.Difficulty = "default",
     trials: Annotated[
-        int | None, typer.Option(help="Trials of a session; as published without it, EAV 40.")
+        int | None, typer.Option(help="Trials per session.", show_default="as published; EAV 40")
     ] = None,
     trial_s: Annotated[
         float | None,
-        typer.Option(help="Length of a trial; 100 s without it, 44 s with --raw, EAV 20 s."),
+        typer.Option(help="Trial length in seconds.", show_default="100, 44 with --raw, EAV 20"),
     ] = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="SEED-IV: raw EEG too, about 60 MB a subject more.")
+        bool, typer.Option("--raw", help="SEED-IV: also raw EEG, about 60 MB more per subject.")
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    jobs: opt.Jobs = 2,
 ) -> None:
-    """Generate data in the very layout of a published set, to try loaders, training and tables.
+    """Generate data in the layout of a published data set.
 
-    Example: affectscope make-dataset seed-iv s4 --subjects 3 --raw
+    To try loaders, training and tables; nobody was measured.
+
+    \b
+    Example:
+      affectscope make-dataset seed-iv s4 --subjects 3 --raw
     """
     from models.datasets.make.eav import make_eav
     from models.datasets.make.options import MakeOptions
     from models.datasets.make.seed import make_seed_iv, make_seed_v
 
     make = {Layout.SEED_IV: make_seed_iv, Layout.SEED_V: make_seed_v, Layout.EAV: make_eav}[layout]
-    options = MakeOptions(folder, subjects, seed, _difficulty(difficulty), trials, trial_s, raw, jobs)
+    options = MakeOptions(
+        folder, subjects, seed, opt.difficulty_value(difficulty), trials, trial_s, raw, jobs
+    )
     began = time.monotonic()
     try:
         make(options, lambda n_done: typer.echo(f"subject {n_done} of {subjects}", err=True))
@@ -114,26 +105,14 @@ def make_dataset(
         raise InputError(
             f"the folder is half-written: {error.strerror or error}",
             where=str(folder),
-            remedy="delete it, make room or name another, and begin again",
+            remedy="delete it, free some space or name another, and start again",
+            code=ErrorCode.FILE,
         ) from error
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(
         f"{folder}: generated, nobody was measured; {subjects} subjects in the layout of {layout.value}, "
         f"{size / 1e6:.0f} MB, {time.monotonic() - began:.0f} s"
     )
-
-
-def _difficulty(text: str) -> str | float:
-    from acquisition.simulator.subject import effect_size
-
-    try:
-        effect_size(text)
-    except InputError as error:
-        raise InputError(error.what, where="--difficulty", remedy=error.remedy) from error
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 class Context(enum.StrEnum):
@@ -144,114 +123,119 @@ class Context(enum.StrEnum):
 
 
 _QUICK_EPOCHS, _QUICK_WINDOWS, _QUICK_RATE = 3, 640, 1e-3
-_Paths = list[Path] | None
 
 
-def register_pretrain(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(pretrain)
+@dataclass(frozen=True, kw_only=True)
+class PretrainDataOptions(opt.DataOptions):
+    """Data of any number of sources, and what of them is read."""
+
+    line: opt.Line = None
+    features: Annotated[
+        opt.Features | None,
+        typer.Option(
+            help="Which features to read.", show_default="raw if all sources hold raw EEG, else published"
+        ),
+    ] = None
+    modalities: Annotated[
+        str | None, typer.Option(help="eeg, eye or eeg,eye.", show_default="what the data contain")
+    ] = None
+    include_test: Annotated[
+        bool,
+        typer.Option("--include-test", help="Also use published test trials; results are then transductive."),
+    ] = False
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for computed feature steps.", show_default="beside --out")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainTrainingOptions:
+    """How the encoders are pre-trained."""
+
+    PANEL: ClassVar = "Training"
+
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Number of epochs.", show_default="30, or 3 with --quick")
+    ] = None
+    batch: Annotated[int, typer.Option(min=2, help="Windows per step, over all processes.")] = 64
+    mask: Annotated[float, typer.Option(help="Share of the channels that is masked.")] = 0.3
+    lr: Annotated[
+        float | None,
+        typer.Option(min=1e-7, help="Peak learning rate.", show_default="1.5e-4, or 1e-3 with --quick"),
+    ] = None
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, masks and order.")] = 1
+    context: Annotated[
+        Context, typer.Option(help="What the encoder sees: whole windows, or the past alone, step by step.")
+    ] = Context.WINDOW
+    quick: opt.Quick = False
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume an interrupted run with the same --out.")
+    ] = False
+    device: opt.Device = "auto"
+    compile_: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Compile the network.", show_default="on a GPU"),
+    ] = None
 
 
 def pretrain(
-    out: Annotated[Path, typer.Option(help="Folder for the model.", show_default=False)],
-    seed_iv: Annotated[_Paths, typer.Option(help="SEED-IV's folder; may be repeated.")] = None,
-    seed_v: Annotated[_Paths, typer.Option(help="SEED-V's folder; may be repeated.")] = None,
-    eav: Annotated[_Paths, typer.Option(help="EAV's folder; may be repeated.")] = None,
-    xdf: Annotated[_Paths, typer.Option(help="XDF recording, unlabelled; may be repeated.")] = None,
-    raw: Annotated[_Paths, typer.Option(help="EEG file that MNE reads; may be repeated.")] = None,
-    montage: opt.Montage = None,
-    line: opt.Line = None,
-    features: Annotated[
-        opt.Features | None,
-        typer.Option(help="raw where all folders hold raw EEG, else published.", show_default=False),
-    ] = None,
-    modalities: Annotated[
-        str | None,
-        typer.Option(help="eeg, eye or eeg,eye; what the data has without it.", show_default=False),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes; 30, or 3 with --quick.", show_default=False)
-    ] = None,
-    batch: Annotated[int, typer.Option(min=2, help="Windows a step, over all processes.")] = 64,
-    mask: Annotated[float, typer.Option(help="Share of the channels that is hidden.")] = 0.3,
-    lr: Annotated[
-        float | None,
-        typer.Option(min=1e-7, help="Largest rate; 1.5e-4, or 1e-3 with --quick.", show_default=False),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, masks and order.")] = 1,
-    context: Annotated[
-        Context, typer.Option(help="streaming: the encoder is to run step by step.")
-    ] = Context.WINDOW,
-    quick: Annotated[bool, typer.Option("--quick", help="Few windows and passes, to try it out.")] = False,
-    include_test: Annotated[
-        bool,
-        typer.Option("--include-test", help="Published test trials enter too; results are transductive."),
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where a run into the same folder stopped.")
-    ] = False,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Folder for feature steps; beside --out without it.", show_default=False),
-    ] = None,
-    device: opt.Device = "auto",
-    compile_: Annotated[
-        bool | None,
-        typer.Option("--compile/--no-compile", help="Compile the network; on a GPU by default."),
-    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    data: PretrainDataOptions,
+    training: PretrainTrainingOptions,
 ) -> None:
-    """Pre-train the encoders of EEG and eye features without labels, by masked channels.
+    """Pre-train the encoders of EEG and eye features without labels, by masking channels.
 
-    Several GPUs or machines: torchrun --nproc-per-node 8 -m app pretrain ...
+    Options that name data may be repeated.
 
-    Example: affectscope pretrain --seed-iv s4 --out m --quick
+    On several GPUs or machines: torchrun --nproc-per-node 8 -m app pretrain ...
+
+    \b
+    Example:
+      affectscope pretrain --seed-iv s4 --out m --quick
     """
-    from app.cli.screen import StageBars, check_model_folder
     from app.model_loading import choose_device
     from models.training.pretrain import PretrainOptions
     from models.training.pretrain import pretrain as run
     from models.training.pretrain_loop import LoopOptions, joined_world
     from models.training.sources import Source
 
-    given = {"seed-iv": seed_iv, "seed-v": seed_v, "eav": eav, "xdf": xdf, "raw": raw}
-    if montage is not None and not (xdf or raw):
-        raise InputError("only recordings are named by it", where="--montage", remedy="leave it out")
-    chosen = choose_device(device)
+    if not (data.xdf or data.raw):
+        opt.refuse({"--montage": data.montage}, "only for recordings")
+    quick = training.quick
+    device = choose_device(training.device)
     loop = LoopOptions(
-        epochs=epochs or (_QUICK_EPOCHS if quick else 30),
-        learning_rate=lr or (_QUICK_RATE if quick else 1.5e-4),
+        epochs=training.epochs or (_QUICK_EPOCHS if quick else 30),
+        learning_rate=training.lr or (_QUICK_RATE if quick else 1.5e-4),
         checkpoint_every=10 if quick else 50,
-        compiled=chosen == "cuda" if compile_ is None else compile_,
+        compiled=device == "cuda" if training.compile_ is None else training.compile_,
     )
     options = PretrainOptions(
         sources=tuple(
-            Source(kind, path, montage if kind in RECORDINGS else None)
-            for kind, paths in given.items()
-            for path in paths or ()
+            Source(kind, path, data.montage if kind in RECORDINGS else None) for kind, path in data.given()
         ),
         out=out,
-        cache=cache,
-        features=None if features is None else features.value,
-        modalities=None if modalities is None else tuple(part.strip() for part in modalities.split(",")),
-        batch=batch,
-        mask=mask,
-        seed=seed,
-        include_test=include_test,
-        resume=resume,
+        cache=data.cache,
+        features=None if data.features is None else data.features.value,
+        modalities=opt.comma_separated(data.modalities),
+        batch=training.batch,
+        mask=training.mask,
+        seed=training.seed,
+        include_test=data.include_test,
+        resume=training.resume,
         quick=quick,
-        context=context.value,
+        context=training.context.value,
         most_a_pass=_QUICK_WINDOWS if quick else None,
-        line_hz=line,
+        line_hz=data.line,
         loop=loop,
     )
-    with joined_world(chosen) as world, StageBars() as bars:
+    with joined_world(device) as world, StageBars() as bars:
         if world.is_first:
-            check_model_folder(out)  # before hours of reading
+            opt.check_model_folder(out)  # before hours of reading
         done = run(options, world, bars)
     if done is None:
         return
     for entry in done.corpus.excluded:
-        typer.echo(f"left out: {entry.subject}: {entry.why}", err=True)
+        typer.echo(f"excluded: {entry.subject}: {entry.why}", err=True)
     for sentence in done.corpus.words():
         print(sentence)
     for modality, outcome in done.outcomes.items():
@@ -260,8 +244,8 @@ def pretrain(
             f"in the last; {outcome.n_steps} steps, {outcome.seconds:.0f} s, "
             f"{outcome.windows_s:.0f} windows/s, {outcome.wait_share:.0%} of the time waiting for data"
         )
-    said = (
-        "test trials included: transductive" if include_test else f"{done.corpus.n_test} test trials left out"
-    )
+    said = "test trials included: transductive"
+    if not data.include_test:
+        said = f"{done.corpus.n_test} test trials excluded"
     print(f"{out}: pre-trained, not fine-tuned; {said}; sha256 {done.sha256[:16]}")
     print("next: affectscope finetune --model", out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from acquisition.errors import InputError
 from app.__main__ import main
 
 
@@ -20,3 +21,21 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
     code = exit_code(*words)
     captured = capsys.readouterr()
     return code, captured.out, captured.err
+
+
+def refused(*words: object) -> InputError:
+    """Run a command line that cannot be carried out and return why."""
+    from app.cli.main import app, modern
+
+    with pytest.raises(InputError) as error:
+        app(args=modern([str(word) for word in words]), standalone_mode=False)
+    return error.value
+
+
+def one_line(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """Run a command line that is refused: exit code 2, nothing on stdout, one line on stderr, returned."""
+    code, out, err = run(capsys, *words)
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert (code, out, len(errors)) == (2, "", 1), err
+    assert "Traceback" not in err
+    return errors[0]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import run
+from command_line import refused, run
 
 from app.environment import ExitCode
 
@@ -15,39 +15,45 @@ PAIRS = "1=left,2=right,3=idle"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "where"),
     [
-        ((), "--subject S01"),
-        (("--subject", "S01", "--headless"), "--consent eeg,eye,face,voice"),
-        (("--subject", "S01", "--headless", "--consent", "eeg,mind"), "'mind'"),
-        (("--subject", "S01", "--headless", "--consent", "eeg", "--keep-voice"), "voice is to be kept"),
-        (("--subject", "Bob Smith", "--simulate", "--headless"), "subject"),
-        (("--subject", "S01", "--simulate", "--headless", "--protocol", "no.toml"), "no such file"),
-        (("--subject", "S01", "--simulate", "--headless", "--difficulty", "mean"), "mean"),
-        (("--from-xdf", "no.xdf"), "no.xdf"),
-        (("--from-xdf", "no.xdf", "--consent", "eeg"), "no.xdf"),
-        (("--from-xdf", "a.xdf", "--events", "1"), "--events"),
-        (("--from-xdf", "a.xdf", "--from-xdf", "b.xdf", "--events", PAIRS), "expected one recording"),
-        (("--from-xdf", "a.xdf", "--events", PAIRS, "--trials", "9", "--per-class", "3"), "leave one out"),
-        (("--study", "2", "--classes", "happy"), "two classes"),
+        ("", "--subject"),
+        ("--subject S01 --headless", "--consent"),
+        ("--subject S01 --headless --consent eeg,mind", "consent"),
+        ("--subject S01 --headless --consent eeg --keep-voice", "consent"),
+        ("--subject S01 --headless --time-scale inf --consent eeg", "--time-scale"),
+        ("--subject Bob_Smith --simulate --headless", "Participant ID"),
+        ("--subject S01 --simulate --headless --protocol no.toml", "no.toml"),
+        ("--subject S01 --simulate --headless --difficulty mean", "--difficulty"),
+        ("refit no.xdf", "no.xdf"),
+        ("refit no.xdf --consent eeg", "no.xdf"),
+        ("refit a.xdf --trials 4", "--trials"),
+        ("refit a.xdf --events 1", "--events"),
+        (f"refit a.xdf b.xdf --events {PAIRS}", "--events"),
+        (f"refit a.xdf --events {PAIRS} --trials 9 --per-class 3", "--trials and --per-class"),
+        ("study 2 --classes happy", ""),
+        ("study 2 --difficulty mean", "--difficulty"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(capfd, tmp_path, monkeypatch, arguments, words):
+def test_what_is_wrong_is_named_and_leaves_nothing_behind(tmp_path, monkeypatch, arguments, where):
     monkeypatch.setenv("AFFECTSCOPE_DATA", str(tmp_path / "data"))
-    code, out, err = run(capfd, "calibrate", *arguments)
-    assert code == ExitCode.WRONG_USE
-    assert out == ""
-    errors = [line for line in err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert words in errors[0]
+    assert where in refused("calibrate", *arguments.split()).where
     assert not (tmp_path / "data").exists()
+
+
+def test_recordings_of_two_subjects_make_no_model(tmp_path):
+    for subject in ("S01", "S02"):
+        (tmp_path / f"{subject}.xdf").write_bytes(b"XDF:")
+        (tmp_path / f"{subject}.json").write_text(f'{{"subject": "{subject}"}}', encoding="utf-8")
+    error = refused("calibrate", "refit", tmp_path / "S01.xdf", tmp_path / "S02.xdf", "--consent", "eeg")
+    assert {"S01", "S02"} <= set(error.what.replace(",", " ").split())
 
 
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_a_real_recording_is_fitted_to_its_first_trials_and_tested_on_the_others(capfd, real_data, tmp_path):
     file, montage = real_data / "xdf" / "openbci_Sub2011001.xdf", MONTAGES / "openbci_16.toml"
-    common = ("calibrate", "--from-xdf", file, "--events", PAIRS, "--montage", montage, "--json")
+    common = ("calibrate", "refit", file, "--events", PAIRS, "--montage", montage, "--json")
     code, out, _ = run(capfd, *common, "--out", tmp_path / "first")
     first = json.loads(out)
     assert code == ExitCode.GOOD

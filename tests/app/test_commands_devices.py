@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from command_line import exit_code as run
+from command_line import refused
 
 from acquisition.clock import LslClock
 from acquisition.lsl import discovery
@@ -104,42 +105,32 @@ def test_no_streams_is_said_in_words(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("option", "value"),
     [
-        (("--schedule", "happy"), "happy:20,rest:5,sad:20"),
-        (("--schedule", "bored:5"), "bored"),
-        (("--faults", "explode:eeg"), "drop, stall"),
-        (("--streams", "eeg,ecg"), "ecg"),
-        (("--difficulty", "mean"), "easy"),
+        ("--schedule", "happy"),
+        ("--schedule", "bored:5"),
+        ("--faults", "explode:eeg"),
+        ("--streams", "eeg,ecg"),
+        ("--difficulty", "mean"),
     ],
 )
-def test_simulate_refuses_what_it_does_not_understand(
-    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("simulate", *arguments) == 2
-    text = capsys.readouterr().err
-    assert said in text
-    assert text.count("\n") == 1
+def test_simulate_names_the_option_it_does_not_understand(option: str, value: str) -> None:
+    assert option.removeprefix("--") in refused("simulate", option, value).where
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "where"),
     [
-        (("--write", "a.xdf", "--difficulty", "easy"), "a written recording follows --seed"),
-        (("--write", "a.xdf", "--faults", "drop:eeg@20+5"), "a written recording follows --seed"),
-        (("--eeg-sfreq", "200"), "add --write"),
+        (("--write", "a.xdf", "--difficulty", "easy"), "--write"),
+        (("--write", "a.xdf", "--faults", "drop:eeg@20+5"), "--write"),
+        (("--eeg-sfreq", "200"), "--eeg-sfreq"),
     ],
 )
-def test_simulate_refuses_options_it_would_leave_aside(
-    arguments: tuple[str, ...],
-    words: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_simulate_refuses_options_it_would_ignore(
+    arguments: tuple[str, ...], where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("simulate", *arguments) == 2
-    assert words in capsys.readouterr().err
+    assert refused("simulate", *arguments).where == where
     assert not list(tmp_path.iterdir())
 
 
@@ -201,18 +192,15 @@ def test_publish_plays_a_sound_file_to_its_end(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "where"),
     [
-        (("a.txt",), "a.xdf"),
-        (("a.xdf", "--all", "--streams", "name:x"), "exclude"),
-        (("a.xdf", "--stop"), "no recording runs here"),
+        (("a.txt",), "a.txt"),
+        (("a.xdf", "--all", "--streams", "name:x"), "record"),
+        (("a.xdf", "--stop"), "a.xdf"),
     ],
 )
-def test_record_refuses_wrong_use(
-    arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("record", tmp_path / arguments[0], *arguments[1:]) == 2
-    assert said in capsys.readouterr().err
+def test_record_refuses_wrong_use(arguments: tuple[str, ...], where: str, tmp_path: Path) -> None:
+    assert where in refused("record", tmp_path / arguments[0], *arguments[1:]).where
 
 
 def test_stream_choices_shut_out_everybody_elses_streams() -> None:

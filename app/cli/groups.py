@@ -1,0 +1,151 @@
+"""Groups of options as dataclasses, and help with headings: what `app.cli` adds to typer.
+
+A group is a dataclass whose fields are ``Annotated[type, typer.Option(...)]``. `grouped` spreads the groups
+among a command's parameters into options of the command line, and builds them when the command is called;
+``PANEL`` is the heading above them in its help.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterable
+from copy import copy
+from typing import Annotated, Any, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+Result = TypeVar("Result")
+
+
+def grouped(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Return the command with the fields of its option groups as parameters, which typer understands.
+
+    Two groups of one command must not have fields of one name.
+    """
+    groups: dict[str, Any] = {}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        if dataclasses.is_dataclass(parameter.annotation):
+            groups[parameter.name] = parameter.annotation
+            parameters += _options_of(parameter.annotation)
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(command)
+    def call(**values: Any) -> Result:
+        for name, group in groups.items():
+            options = {field.name: values.pop(field.name) for field in dataclasses.fields(group)}
+            values[name] = group(**options)
+        return command(**values)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call
+
+
+def _options_of(group: Any) -> Iterable[inspect.Parameter]:
+    hints = typing.get_type_hints(group, include_extras=True)
+    for field in dataclasses.fields(group):
+        kind, option = typing.get_args(hints[field.name])
+        if option.rich_help_panel is None:
+            option = copy(option)
+            option.rich_help_panel = group.PANEL
+        default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+        yield inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+        )
+
+
+def add(
+    app: typer.Typer, *commands: Callable[..., Any] | typer.Typer, panel: str | None = None
+) -> typer.Typer:
+    """Add commands, and applications with commands of their own, under a heading of the help."""
+    for command in commands:
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, rich_help_panel=panel)
+        else:
+            name = command.__name__.strip("_").replace("_", "-")
+            app.command(name, cls=Command, rich_help_panel=panel)(grouped(command))
+    return app
+
+
+def application(name: str, help: str, callback: Callable[..., Any] | None = None) -> typer.Typer:
+    """Return an empty application, whose ``callback`` runs where no command of it is named."""
+    app = typer.Typer(
+        name=name,
+        help=help,
+        cls=Group,
+        no_args_is_help=callback is None,
+        invoke_without_command=callback is not None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode=None,
+    )
+    if callback is not None:
+        app.callback()(grouped(callback))
+    return app
+
+
+class Command(TyperCommand):
+    """A command whose help shows its options under the headings of their groups."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options."""
+        _write_options(self, ctx, formatter)
+
+
+class Group(TyperGroup):
+    """Commands whose help shows them under their headings."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write options, then commands."""
+        _write_options(self, ctx, formatter)
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.commands[name]
+            heading = getattr(command, "rich_help_panel", None) or "Commands"
+            rows.append((heading, name, command.get_short_help_str(limit=200)))
+        _write_sections(formatter, rows)
+
+
+def _write_options(command: Any, ctx: Any, formatter: Any) -> None:
+    rows = []
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is None:
+            continue
+        if parameter.param_type_name == "argument":
+            heading = "Arguments"
+        elif parameter.required:
+            heading = "Required"
+        else:
+            heading = getattr(parameter, "rich_help_panel", None) or "Options"
+        rows.append((heading, *record))
+    _write_sections(formatter, rows)
+
+
+#: Headings in the order of the help; others stand where "" is.
+_ORDER = (
+    "Arguments",
+    "Required",
+    "",
+    "Options",
+    "Live",
+    "Record",
+    "Calibrate",
+    "Data and training",
+    "Machine",
+)
+
+
+def _write_sections(formatter: Any, rows: Iterable[tuple[str, str, str]]) -> None:
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for heading, name, text in rows:
+        sections.setdefault(heading, []).append((name, text))
+    for heading in sorted(sections, key=lambda one: _ORDER.index(one if one in _ORDER else "")):
+        with formatter.section(heading):
+            formatter.write_dl(sections[heading])

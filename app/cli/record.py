@@ -1,0 +1,407 @@
+"""Commands that record and what they record from: record, inspect, simulate, streams, publish."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from acquisition.errors import ErrorCode, InputError
+from app.cli import options as opt
+from app.cli.groups import add, application
+from app.environment import ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from acquisition.lsl.discovery import FoundStream
+    from acquisition.publish.capture import Publishing
+    from acquisition.simulator.streams import SimulatorOptions
+    from acquisition.xdf.inspect import XdfReport
+
+_NO_STREAMS = """\
+No LSL streams were found.
+- Is the device's LSL program running, and in the same network? Firewalls often block LSL:
+  it needs UDP port 16571 (multicast) and TCP and UDP ports 16572-16604.
+- To look longer:      affectscope streams --timeout 5
+- Without any device:  affectscope simulate
+- For this computer's: affectscope publish webcam, affectscope publish microphone"""
+
+
+def streams(timeout: opt.Discovery = 2.0, as_json: opt.Json = False) -> None:
+    """List the LSL streams on the network, and the modality each would be used as.
+
+    \b
+    Examples:
+      affectscope streams
+      affectscope streams --timeout 5 --json
+    """
+    from acquisition.lsl.discovery import discover
+    from app.tables import make_console
+
+    found = discover(timeout)
+    if as_json:
+        print(json.dumps([_as_json(stream) for stream in found]))
+    elif found:
+        _print_streams(found, make_console())
+    else:
+        print(_NO_STREAMS)
+
+
+def _as_json(stream: FoundStream) -> dict[str, object]:
+    from acquisition.select import kind_of
+
+    header = stream.header
+    return {
+        "name": header.name,
+        "type": header.type,
+        "kind": kind_of(header).value,
+        "n_channels": header.n_channels,
+        "ch_names": [channel.label for channel in header.channels],
+        "nominal_sfreq": header.nominal_sfreq,
+        "format": header.channel_format,
+        "hostname": header.hostname,
+        "source_id": header.source_id,
+        "uid": header.uid,
+        "problems": list(stream.problems),
+    }
+
+
+def _print_streams(found: list[FoundStream], console: Console) -> None:
+    from acquisition.select import select_streams
+    from app.tables import counted, stream_remarks, streams_table
+
+    console.print(streams_table(found))
+    console.print()
+    for remark in stream_remarks(found):
+        console.print(f"- {remark}", markup=False, soft_wrap=True)
+    console.print(f"{counted(len(found), 'stream')} found.", markup=False)
+    try:
+        select_streams({stream.key: stream.header for stream in found})
+    except InputError as error:
+        # Its list of streams stands above already.
+        is_ambiguous = error.code is ErrorCode.AMBIGUOUS_STREAM
+        what = "several streams fit one modality" if is_ambiguous else "these streams do not suffice"
+        console.print(f"For `affectscope live`: {what}; {error.remedy}.", markup=False, soft_wrap=True)
+
+
+def simulate(
+    seed: Annotated[int, typer.Option(min=0, help="Which simulated subject.")] = 1,
+    difficulty: opt.Difficulty = "default",
+    schedule: Annotated[
+        str, typer.Option(help="Emotions: random:SECONDS, or EMOTION:SECONDS and rest:SECONDS with commas.")
+    ] = "random:20",
+    streams: Annotated[str, typer.Option(help="Which of the five streams.")] = "eeg,gaze,video,audio,markers",
+    faults: Annotated[
+        str,
+        typer.Option(
+            help="Simulated faults: KIND:STREAM[@START[+DURATION]][=VALUE] with commas, times in seconds; "
+            "KIND is drop, stall, gone, rename, jitter, clockjump, offset or epoch."
+        ),
+    ] = "",
+    follow: Annotated[
+        str,
+        typer.Option(
+            help="Take the emotion from this marker stream (name, type or source_id): trial_start/EMOTION."
+        ),
+    ] = "",
+    seconds: opt.Seconds = None,
+    name_prefix: Annotated[str, typer.Option(help="First word of the streams' names.")] = "Simulated",
+    id_suffix: Annotated[
+        str, typer.Option(help="Suffix of the source_ids, to run two simulators with one seed.")
+    ] = "",
+    write: Annotated[
+        Path | None, typer.Option(help="Write an XDF file of --seconds instead of publishing.")
+    ] = None,
+    eeg_sfreq: Annotated[
+        float, typer.Option(help="EEG rate in that file: 1000 Hz divided by a whole number.")
+    ] = 1000.0,
+) -> None:
+    """Publish a simulated subject's four devices as LSL streams.
+
+    62-channel EEG at 1000 Hz, gaze and pupil at 60 Hz, a drawn face at 15 frames per second, voice at
+    16 kHz, and markers. Emotions: disgust, fear, sad, neutral, happy. Ctrl-C ends it.
+
+    \b
+    Examples:
+      affectscope simulate
+      affectscope simulate --seed 7 --difficulty easy --schedule happy:20,rest:5,sad:20
+      affectscope simulate --faults drop:eeg@20+5,gone:audio@30+10,jitter:gaze=0.02
+      affectscope simulate --write simulated.xdf --seconds 30 --eeg-sfreq 200
+    """
+    from acquisition.simulator.outlets import run_simulator
+    from acquisition.simulator.process import refuse_second
+    from acquisition.simulator.streams import SimulatorOptions
+
+    options = SimulatorOptions(
+        seed=seed,
+        difficulty=difficulty,
+        schedule=schedule,
+        streams=tuple(key.strip() for key in streams.split(",") if key.strip()),
+        faults=faults,
+        duration_s=seconds,
+        name_prefix=name_prefix,
+        source_id_suffix=id_suffix,
+        follow=follow,
+    )
+    if write is not None:
+        _write_recording(write, options, eeg_sfreq)
+        return
+    if eeg_sfreq != 1000.0:
+        raise InputError("published EEG always has 1000 Hz", where="--eeg-sfreq", remedy="add --write")
+    refuse_second(options)
+    until = f"for {seconds:g} s" if seconds else "until Ctrl-C"
+    print(f"Publishing simulated data {until}: subject {seed}, difficulty {difficulty}.", flush=True)
+    for spec in options.specs().values():
+        print(f"  {spec.name:<20} source_id {spec.source_id}", flush=True)
+    run_simulator(options, report=lambda sentence: print(sentence, flush=True))
+    print("The simulated streams have ended.")
+
+
+def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float) -> None:
+    from acquisition.record.recorder import check_target
+    from acquisition.simulator.recording import write_simulated
+    from acquisition.simulator.streams import SimulatorOptions
+
+    understood = replace(
+        SimulatorOptions(), seed=options.seed, schedule=options.schedule, duration_s=options.duration_s
+    )
+    if options != understood:
+        raise InputError(
+            "it can be combined with --seed, --schedule, --seconds and --eeg-sfreq only",
+            where="--write",
+            remedy="leave the other options out, or publish the streams and record them",
+        )
+    check_target(path)
+    seconds = options.duration_s or 30.0
+    keys = ("eeg", "gaze", "video", "audio")
+    write_simulated(path, keys, seconds, seed=options.seed, schedule=options.schedule, eeg_sfreq=eeg_sfreq)
+    print(f"{path}: {seconds:g} s of simulated data, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def record(
+    file: Annotated[Path, typer.Argument(help="XDF file to write; an existing file is never overwritten.")],
+    streams: Annotated[
+        str | None,
+        typer.Option(
+            help="Which streams: by modality as in live (eeg=name:Muse,face=none), or any streams by field "
+            "(source_id:abc,name:Events).",
+            show_default="one stream per modality, and all markers",
+        ),
+    ] = None,
+    all_streams: Annotated[bool, typer.Option("--all", help="Record every stream found.")] = False,
+    seconds: opt.Seconds = None,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop a recording of this file whose program has crashed.")
+    ] = False,
+    discovery: opt.Discovery = 2.0,
+) -> None:
+    """Record LSL streams to an XDF file with LabRecorder.
+
+    The recording runs in a separate process and survives a crash of this one. Ctrl-C ends it.
+
+    \b
+    Examples:
+      affectscope record session.xdf
+      affectscope record session.xdf --all --seconds 600
+      affectscope record session_part-02.xdf --streams source_id:abc
+      affectscope record session.xdf --stop
+    """
+    from app import recording
+
+    if file.suffix.lower() != ".xdf":
+        raise InputError(
+            "expected a name that ends in .xdf", where=str(file), remedy=f"for example {file.stem}.xdf"
+        )
+    if stop:
+        recording.end_orphan(file)
+        return
+    if all_streams and streams:
+        raise InputError("--all and --streams exclude each other", where="record", remedy="use one of them")
+    headers = recording.choose(streams, take_all=all_streams, timeout_s=discovery)
+    recording.record(file, headers, seconds)
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="XDF recording.")],
+    as_json: opt.Json = False,
+) -> int:
+    """Show what an XDF recording contains, and what is wrong with it.
+
+    Streams, measured and nominal rates, gaps, clock resets, timestamps that step back, damage.
+
+    The exit code is 3 if the file is damaged and 2 if it is not an XDF file.
+
+    \b
+    Example:
+      affectscope inspect session.xdf
+    """
+    from acquisition.xdf.inspect import inspect_xdf
+    from app.tables import make_console, progress_bar
+
+    with progress_bar("reading") as progress:
+        report = inspect_xdf(file, progress)
+    if as_json:
+        print(json.dumps(report.to_json(), allow_nan=False))
+    else:
+        _print(report, make_console())
+    return ExitCode.DAMAGED_INPUT if report.damage else ExitCode.GOOD
+
+
+_N_SHOWN = 20  # damaged places printed; --json has them all
+
+
+def _print(report: XdfReport, console: Console) -> None:
+    from app.tables import counted, duration_text, recording_remarks, recording_table, size_text
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    say(
+        f"{report.path.name}: {size_text(report.n_bytes)}, {counted(len(report.streams), 'stream')}, "
+        f"{duration_text(report.duration_s)}"
+    )
+    if report.streams:
+        console.print()
+        console.print(recording_table(report))
+        console.print()
+    for remark in recording_remarks(report):
+        say(f"- {remark}")
+    if report.has_clock_map:
+        say("- recorded by Affectscope: a replay uses its clock map and repeats the live run")
+    for entry in report.damage[:_N_SHOWN]:
+        say(f"damaged at byte {entry.position:,}: {entry.what}")
+    if len(report.damage) > _N_SHOWN:
+        say(f"... and {len(report.damage) - _N_SHOWN} more places, see --json")
+    if not report.damage:
+        say("The file is complete: no damage found.")
+
+
+def _publish(
+    context: typer.Context,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop publishers left behind by a crashed `affectscope live`.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    if not stop:
+        print(context.get_help())
+        return
+    from acquisition.publish.process import stop_publishers
+
+    stopped = stop_publishers()
+    for entry in stopped:
+        print(f"stopped: {entry}")
+    if not stopped:
+        print("No publisher was running in the background.")
+
+
+_Loop = Annotated[bool, typer.Option("--loop", help="Repeat a file endlessly.")]
+_List = Annotated[bool, typer.Option("--list", help="List the devices and exit.")]
+_Name = Annotated[str, typer.Option(help="Name of the stream.")]
+
+
+def webcam(
+    device: Annotated[str, typer.Option(help="Camera number, or a video file.")] = "0",
+    loop: _Loop = False,
+    list_devices: _List = False,
+    name: _Name = "Affectscope webcam",
+    fps: Annotated[
+        float, typer.Option(min=0, help="Frames per second.", show_default="what the camera delivers")
+    ] = 0.0,
+    max_width: Annotated[
+        int, typer.Option(min=64, help="Scale wider frames down to this width, in pixels.")
+    ] = 640,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 85,
+) -> None:
+    """Publish a camera, or a video file, as JPEG frames.
+
+    A file is played in real time in place of the camera. Ctrl-C ends it.
+
+    \b
+    Examples:
+      affectscope publish webcam --list
+      affectscope publish webcam --device 1 --fps 15
+      affectscope publish webcam --device face.mp4 --loop
+    """
+    from acquisition.publish.webcam import camera_from_text, list_cameras, publish_webcam
+
+    if list_devices:
+        cameras = list_cameras()
+        for camera in cameras:
+            rate = f" at {camera.fps:g} frames/s" if camera.fps > 0 else ""
+            print(f"{camera.index}: {camera.width} x {camera.height} px{rate}")
+        if not cameras:
+            print("No camera was found. Is one connected, and may this program use it?")
+        return
+    parsed = camera_from_text(device)
+    with _publishing(name, loop) as publishing:
+        publish_webcam(parsed, publishing, fps=fps, max_width=max_width, quality=quality)
+
+
+def microphone(
+    device: Annotated[
+        str, typer.Option(help="default, a number, part of a device's name, or a WAV file.")
+    ] = "default",
+    loop: _Loop = False,
+    list_devices: _List = False,
+    name: _Name = "Affectscope microphone",
+) -> None:
+    """Publish a microphone, or a WAV file, as int16 samples.
+
+    A file is played in real time in place of the microphone. Ctrl-C ends it.
+
+    \b
+    Examples:
+      affectscope publish microphone --list
+      affectscope publish microphone --device "USB Audio"
+      affectscope publish microphone --device speech.wav --loop
+    """
+    from acquisition.publish.microphone import list_microphones, microphone_from_text, publish_microphone
+
+    if list_devices:
+        microphones = list_microphones()
+        for entry in microphones:
+            mark = "  (default)" if entry.is_default else ""
+            print(
+                f"{entry.index}: {entry.name}, {entry.host}, {entry.n_channels} ch, {entry.sfreq:g} Hz{mark}"
+            )
+        if not microphones:
+            print("No microphone was found. Is one connected, and may this program use it?")
+        return
+    parsed = microphone_from_text(device)
+    with _publishing(name, loop) as publishing:
+        publish_microphone(parsed, publishing)
+
+
+@contextmanager
+def _publishing(name: str, loop: bool) -> Iterator[Publishing]:
+    """Publish until the end of the file or Ctrl-C."""
+    from acquisition.process import interruptible
+    from acquisition.publish.capture import Publishing
+
+    with interruptible() as interrupted:
+        yield Publishing(interrupted.is_set, partial(print, flush=True), name=name, loop=loop)
+    print("The stream has ended.")
+
+
+publish = application(
+    "publish",
+    """Publish a webcam or microphone, or a file, as an LSL stream.
+
+    \b
+    Examples:
+      affectscope publish webcam
+      affectscope publish microphone --device speech.wav --loop
+      affectscope publish --stop
+    """,
+    _publish,
+)
+add(publish, webcam, microphone)

@@ -1,0 +1,225 @@
+"""The command that runs the papers' protocols and prints their tables: reproduce."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import typer
+
+from acquisition.errors import InputError
+from app.cli import options as opt
+from app.cli.groups import add, application
+from app.tables import StageBars, show_table
+
+if TYPE_CHECKING:
+    from models.papers.eav import EavOptions
+    from models.training.tables import Table
+
+
+class Preset(enum.StrEnum):
+    """Sizes of a network."""
+
+    SMALL = "small"
+    PAPER = "paper"
+
+
+_Folder = Annotated[Path, typer.Argument(help="Where the data set was unpacked or generated.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a protocol is run, and where its table goes."""
+
+    PANEL: ClassVar = "Run"
+
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for CSV, JSON, text and plot.", show_default="DATASET-table-N")
+    ] = None
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Parallel processes, each for one subject and session.")
+    ] = 1
+    dask: Annotated[str | None, typer.Option(help="Scheduler of a Dask cluster, e.g. tcp://host:8786.")] = (
+        None
+    )
+    device: opt.Device = "auto"
+    quick: Annotated[bool, typer.Option("--quick", help="Few subjects, windows and epochs; marked so.")] = (
+        False
+    )
+    as_json: opt.Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedTraining:
+    """What a table of SEED trains."""
+
+    PANEL: ClassVar = "Training"
+
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Model pre-trained on published features.", show_default="pre-trains one first"),
+    ] = None
+    pretrain_epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Epochs of pre-training.", show_default="30, or 2 with --quick"),
+    ] = None
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most epochs of fine-tuning.", show_default="30, or 4 with --quick"),
+    ] = None
+    freeze: Annotated[
+        bool, typer.Option("--freeze/--no-freeze", help="Keep the weights of pre-trained encoders.")
+    ] = False
+
+
+_SeedTable = Annotated[int, typer.Option(min=1, max=4, help="Table of the paper.")]
+
+
+def seed_iv(folder: _Folder, table: _SeedTable, training: SeedTraining, run: RunOptions) -> None:
+    """SEED-IV: tables 1 to 4 of Gao et al., MMV-SSTMA.
+
+    \b
+    Example:
+      affectscope reproduce seed-iv s4 --table 2 --quick
+    """
+    _seed("seed-iv", folder, table, training, run)
+
+
+def seed_v(folder: _Folder, table: _SeedTable, training: SeedTraining, run: RunOptions) -> None:
+    """SEED-V: tables 1 to 4 of Gao et al., MMV-SSTMA.
+
+    \b
+    Example:
+      affectscope reproduce seed-v s5 --table 2 --quick
+    """
+    _seed("seed-v", folder, table, training, run)
+
+
+def _seed(dataset: str, folder: Path, table: int, training: SeedTraining, run: RunOptions) -> None:
+    from app.model_loading import choose_device
+    from models.papers.reproduce import ReproduceOptions, reproduce
+    from models.training.finetune_config import FinetuneOptions
+
+    out = run.out or Path(f"{dataset}-table-{table}")
+    options = ReproduceOptions(
+        dataset,
+        folder,
+        table,
+        run.quick,
+        run.jobs,
+        run.dask,
+        training.model,
+        training.pretrain_epochs,
+        out / "pretrained" if training.model is None else None,
+        choose_device(run.device),
+        training.epochs,
+        replace(FinetuneOptions(), freeze=training.freeze, seed=run.seed),
+    )
+    _print(out, lambda bars: reproduce(options, bars), run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EavTraining:
+    """What EAV's table trains."""
+
+    PANEL: ClassVar = "Training"
+
+    preset: Annotated[Preset, typer.Option(help="Size of the networks.")] = Preset.SMALL
+    face_weights: Annotated[
+        str | None,
+        typer.Option(help="Initial ViT weights: a folder, or a name on the Hugging Face hub."),
+    ] = None
+    voice_weights: Annotated[
+        str | None,
+        typer.Option(help="Initial AST weights: a folder, or a name on the Hugging Face hub."),
+    ] = None
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Keep each subject's model, in OUT/models.")
+    ] = False
+
+
+def eav(
+    folder: _Folder,
+    training: EavTraining,
+    run: RunOptions,
+    table: Annotated[int | None, typer.Option(min=1, max=1, help="Table I: accuracy by modality.")] = None,
+    figure: Annotated[int | None, typer.Option(min=2, max=2, help="Figure 2: every subject as bars.")] = None,
+) -> None:
+    """EAV: Table I and Figure 2 of Yin et al., EEG, video and audio.
+
+    \b
+    Example:
+      affectscope reproduce eav EAV --table 1 --figure 2 --out eav-table
+    """
+    from models.papers.eav import MODELS_FOLDER, reproduce_eav
+
+    if table is None and figure is None:
+        raise InputError("expected a table or figure", where="reproduce eav", remedy="give --table 1")
+    out = run.out or Path("eav-table-1")
+    opt.check_writable(out)  # before weights are downloaded
+    options = eav_options(folder, training, run, out / MODELS_FOLDER if training.keep_models else None)
+    _print(out, lambda bars: reproduce_eav(options, bars), run, by_subject=figure is not None)
+
+
+def eav_options(folder: Path, training: EavTraining, run: RunOptions, models: Path | None) -> EavOptions:
+    """Return what is run; open weights are loaded once, or downloaded, to see that they can be used.
+
+    The device auto is the CPU: its processes train subjects in parallel.
+
+    Raises
+    ------
+    InputError
+        If weights cannot be used, or the device is missing or shared by processes.
+    """
+    from app.model_loading import choose_device
+    from models.papers.eav import EavOptions
+    from models.papers.eav_network import EavNetwork
+
+    if run.device == "cuda" and (run.jobs > 1 or run.dask is not None):
+        raise InputError(
+            "on a GPU, EAV's subjects are trained one after another",
+            where="--device cuda",
+            remedy="leave out --jobs and --dask",
+        )
+    device = choose_device("cpu" if run.device == "auto" else run.device)
+    face, voice = training.face_weights, training.voice_weights
+    for name, weights in (("--face-weights", face), ("--voice-weights", voice)):
+        if weights == "":
+            raise InputError("expected a folder or a hub name, got nothing", where=name)
+    network = EavNetwork(training.preset.value, face or "", voice or "")
+    network.check_weights()
+    return EavOptions(folder, run.quick, run.seed, run.jobs, run.dask, models, network, device)
+
+
+def _print(
+    out: Path, reproduce: Callable[[StageBars], Table], run: RunOptions, *, by_subject: bool = False
+) -> None:
+    from models.training.tables import write_table
+
+    opt.check_writable(out)
+    with StageBars() as bars:
+        found = reproduce(bars)
+    paths = write_table(found, out, by_subject=by_subject)
+    if run.as_json:
+        print(json.dumps(found.to_dict()))
+        return
+    show_table(found)
+    print(f"written: {', '.join(str(path) for path in paths)}")
+
+
+reproduce = application(
+    "reproduce",
+    """Run a paper's protocol, and print its figures beside those of the paper.
+
+    \b
+    Examples:
+      affectscope reproduce seed-iv s4 --table 2 --quick
+      affectscope reproduce eav EAV --table 1 --figure 2 --out eav-table
+    """,
+)
+add(reproduce, seed_iv, seed_v, eav)
