@@ -73,7 +73,7 @@ def test_only_the_command_line_imports_the_papers_reproductions():
     assert not [
         path for path in outside if any(name.startswith("models.papers") for name in imports_of(path))
     ]
-    assert "models.papers.reproduce" in imports_of(cli / "papers.py")
+    assert "models.papers.reproduce" in imports_of(cli / "reproduce.py")
 
 
 def test_the_check_sees_a_forbidden_import():
