@@ -114,6 +114,18 @@ class CsvSink:
             self._file.close()
 
 
+def network_features(prediction: Prediction) -> dict[str, Any]:
+    """Return the tensors that the network was given, by modality, without left context."""
+    inputs = prediction.inputs
+    assert inputs is not None
+    return {
+        "eeg": inputs.eeg[0, :, -len(prediction.time_attention) :],
+        "eye": inputs.eye[0],
+        "face": inputs.face_tokens[0],
+        "voice": inputs.voice_tokens[0],
+    }
+
+
 class DigestSink:
     """A SHA-256 over everything a replay promises to repeat: times, features, outputs, masks."""
 
@@ -125,9 +137,9 @@ class DigestSink:
         """Take one prediction into the hash."""
         update = self._hash.update
         update(np.float64(prediction.t_end).tobytes())
-        for name in sorted(prediction.features):
+        for name, values in network_features(prediction).items():
             update(name.encode())
-            update(np.ascontiguousarray(prediction.features[name]).tobytes())
+            update(np.ascontiguousarray(values.numpy()).tobytes())
         for values in (prediction.probs, prediction.modality_attention, prediction.channel_attention):
             update("|".join(values).encode())
             update(np.array(list(values.values()), dtype=np.float64).tobytes())

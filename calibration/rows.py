@@ -30,8 +30,7 @@ from calibration.quality import TrialQuality
 from calibration.types import TrialRecord
 from models.config import ModelConfig
 from models.decoder import Decoder
-from models.steps import EegStep
-from models.window_batch import EncodedFace
+from models.steps import CachedFace, CachedStep, CachedVoice, EegStep
 
 MOST_ROWS = 7200  # two hours; older ones go
 SLACK_S = 1e-6  # onsets are stamps, rows lie on whole seconds
@@ -164,29 +163,28 @@ class RowCollector:
         self._face_hops = round(windows.face_grid_s / windows.hop_s)
         decoder.on_step = self._take
 
-    def _take(self, modality: str, index: int, kept: object) -> None:
+    def _take(self, modality: str, index: int, cached: CachedStep) -> None:
         second = -(-index // self._n_hops)
         hops_before = second * self._n_hops - index
         if modality == "face":
             slot, rest = divmod(hops_before, self._face_hops)
-            if rest or not isinstance(kept, EncodedFace):
+            if rest or not isinstance(cached, CachedFace):
                 return
             with self._lock:
-                self._row(second).faces[self._n_faces - 1 - slot] = _array(kept.token)
+                self._row(second).faces[self._n_faces - 1 - slot] = _array(cached.token)
             return
         if hops_before:
             return
         with self._lock:
             row = self._row(second)
-            if isinstance(kept, EegStep):
-                row.eeg = (self._decoder.positions, _array(kept.de if kept.raw is None else kept.raw), kept)
+            if isinstance(cached, EegStep):
+                row.eeg = (self._decoder.positions, _array(cached.values), cached)
                 self._positions.update(self._decoder.positions)
-            elif modality == "voice" and isinstance(kept, tuple):
-                tokens, mask, times, clip_s = kept
-                row.voice = (_array(tokens), mask.numpy().copy(), float(clip_s))
-                self._voice_times = times.numpy().astype(np.float32)
-            elif modality == "eye" and isinstance(kept, Tensor):
-                row.eye = _array(kept)
+            elif isinstance(cached, CachedVoice):
+                row.voice = (_array(cached.tokens), cached.mask.numpy().copy(), float(cached.clip_s))
+                self._voice_times = cached.times.numpy().astype(np.float32)
+            elif modality == "eye" and isinstance(cached, Tensor):
+                row.eye = _array(cached)
 
     def _row(self, second: int) -> _Row:
         row = self._rows.get(second)

@@ -1,15 +1,18 @@
 """From a window to a prediction: features that are computed once a step, one network, one device.
 
-The decoder keeps what depends on one step alone (a second's DE, a step's eye features, a face's token,
+The decoder caches what depends on one step alone (a second's DE, a step's eye features, a face's token,
 a clip's tokens) until it leaves the context, so a tick adds one step. Shapes never depend on what is
 present: missing things are masks, so that one CUDA graph, and one set of last bits, serves every window.
+
+A step's samples are copied once, out of the ring that the acquiring thread overwrites. Where all channels
+are the model's and usable, features read that copy. The window's input is built anew at every tick from the
+cached steps: that takes a hundredth of a tick, and leaves nothing to go stale.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,21 +28,23 @@ from models.features.log_mel import n_log_mel_frames
 from models.forward import EegStream, Forward, stream_of
 from models.normalise import Baseline, Normaliser
 from models.prediction import Latency, Prediction
-from models.steps import EegStep, FaceStep, StepFeatures
-from models.window_batch import EncodedFace, NetworkInput, assemble, eeg_steps
+from models.steps import (
+    CachedFace,
+    CachedStep,
+    CachedVoice,
+    EegStep,
+    FaceBox,
+    FaceStep,
+    StepFeature,
+    StepFeatures,
+)
+from models.window_batch import NetworkInput, assemble, eeg_steps
 
-T = TypeVar("T")
+#: Told (modality, step index, what is cached of the step) when a step was computed: see `Decoder.on_step`.
+OnStep = Callable[[str, int, CachedStep], None]
 
-#: Told (modality, step index, what is kept of the step) when a step was computed: see `Decoder.on_step`.
-OnStep = Callable[[str, int, object], None]
-
-
-@dataclass(frozen=True, eq=False)
-class DecodedWindow:
-    """What the network was given for a prediction, and the prediction."""
-
-    inputs: NetworkInput
-    prediction: Prediction
+#: Modalities whose features are computed where the network runs.
+_ON_DEVICE = ("eeg", "voice")
 
 
 class Decoder:
@@ -65,10 +70,10 @@ class Decoder:
     masked : frozenset of str
         Modalities masked by hand: the network takes them for absent, while their steps go on being
         computed, so that they are back at once. May be set from any thread.
-    newest : DecodedWindow or None
-        The newest window that was decoded; None before the first and where nothing was present.
+    newest : Prediction or None
+        Of the newest window that was decoded; None before the first and where nothing was present.
     on_step : callable or None
-        Sees every step as it is computed, whichever window it came with: see `decoder_input.KeptSteps`.
+        Sees every step as it is computed, whichever window it came with.
     """
 
     def __init__(
@@ -83,7 +88,7 @@ class Decoder:
     ) -> None:
         self.config = checkpoint.config
         self.masked: frozenset[str] = frozenset()
-        self.newest: DecodedWindow | None = None
+        self.newest: Prediction | None = None
         self.on_step: OnStep | None = None
         if line_hz is not None:
             self.config = replace(self.config, features=replace(self.config.features, line_hz=line_hz))
@@ -98,13 +103,13 @@ class Decoder:
         self._step_features = StepFeatures(
             self.config.features, self._forward.device, screen, raw_eeg=self.config.network.takes_raw_eeg
         )
-        self._steps: dict[tuple[str, int], object] = {}
+        self._cached: dict[tuple[str, int], CachedStep] = {}
         self._eeg_stream: EegStream | None = (
             stream_of(checkpoint.network) if self.config.network.streams else None
         )
         self._n_voice_tokens = self._forward.n_voice_tokens(self._n_longest_clip)
         self._ch_names: tuple[str, ...] = ()  # EEG channels in use
-        self._picks: list[int] = []  # their columns in the stream
+        self._picks: list[int] | None = None  # their columns in the stream; None: all, in this order
         self._positions = torch.zeros(1, dtype=torch.long)  # their indices in config.ch_names
 
     # --- streams ---
@@ -136,7 +141,8 @@ class Decoder:
             )
         self._check_channels(known, f"stream {spec.name!r}")
         self._ch_names = tuple(known)
-        self._picks = [spec.ch_names.index(name) for name in known]
+        is_all = self._ch_names == spec.ch_names
+        self._picks = None if is_all else [spec.ch_names.index(name) for name in known]
         self._positions = torch.tensor([self.config.ch_names.index(name) for name in known])
         self._forget("eeg")
 
@@ -146,11 +152,11 @@ class Decoder:
         return tuple(self._positions.tolist()) if self._ch_names else ()
 
     def knows(self, modality: str, index: int) -> bool:
-        """Tell whether a step's features are kept, so that its samples need not be cut again."""
-        return (modality, index) in self._steps
+        """Tell whether a step's features are cached, so that its samples need not be cut again."""
+        return (modality, index) in self._cached
 
     def _forget(self, modality: str) -> None:
-        self._steps = {key: value for key, value in self._steps.items() if key[0] != modality}
+        self._cached = {key: value for key, value in self._cached.items() if key[0] != modality}
         if modality == "eeg":
             self._reset_stream()
 
@@ -163,7 +169,7 @@ class Decoder:
 
         A baseline that is over stays in force; one that is not begins anew.
         """
-        self._steps = {}
+        self._cached = {}
         self._reset_stream()
         self.newest = None
         if self._baseline is not None:
@@ -176,12 +182,12 @@ class Decoder:
         """Load and run everything once, so that the first window does not pay for it."""
         n_eeg = round(self.config.windows.eeg_step_s * 1000)
         noise = np.random.default_rng(0).normal(size=(len(self.config.ch_names), n_eeg))
-        self._on_device(self._step_features.eeg, Step(0, 0.0, True, 1.0, 1000.0, noise))
+        self._features("eeg", Step(0, 0.0, True, 1.0, 1000.0, noise))
         times = np.arange(0, self.config.windows.pupil_s, 1 / 60)
         gaze = np.column_stack([np.full((len(times), 4), 0.5), np.ones(len(times))])
-        self._step_features.eye(Step(0, times[-1], True, 1.0, 60.0, gaze, times))
-        self._on_device(self._step_features.voice, Step(0, 0.0, True, 1.0, 16000.0, np.zeros(16000)))
-        self._step_features.face(Step(0, 0.0, True, 1.0, 0.0, np.zeros((240, 320, 3), dtype=np.uint8)))
+        self._features("eye", Step(0, times[-1], True, 1.0, 60.0, gaze, times))
+        self._features("voice", Step(0, 0.0, True, 1.0, 16000.0, np.zeros(16000)))
+        self._features("face", Step(0, 0.0, True, 1.0, 0.0, np.zeros((240, 320, 3), dtype=np.uint8)))
         size = self.config.features.face_size
         self._forward.encode_face(torch.zeros(3, size, size))
         absent = dict.fromkeys(MODALITIES, False)
@@ -197,7 +203,7 @@ class Decoder:
         network_s = self._take_new_steps(window)
         inputs, present = assemble(
             window,
-            self._steps,
+            self._cached,
             self.config,
             self.normaliser,
             self._positions,
@@ -215,24 +221,22 @@ class Decoder:
             return None
         output = self._forward(inputs, streamed)
         prediction = self._prediction(window, inputs, output, present)
-        self.newest = DecodedWindow(inputs, prediction)
         done = stopwatch()
-        return replace(
-            prediction,
-            latency=Latency(
-                features=(featured - started - network_s) * 1e3, network=(done - featured + network_s) * 1e3
-            ),
+        latency = Latency(
+            features=(featured - started - network_s) * 1e3, network=(done - featured + network_s) * 1e3
         )
+        self.newest = replace(prediction, latency=latency)
+        return self.newest
 
     @torch.inference_mode()
     def take_steps(self, window: Window) -> None:
-        """Compute and keep what is new in a window; `on_step` sees what it would with `decode`."""
+        """Compute and cache what is new in a window; `on_step` sees what it would with `decode`."""
         self._take_new_steps(window)
         self._drop_steps_before(window.index)
         self._end_baseline(window.t_end)
 
     def _take_new_steps(self, window: Window) -> float:
-        """Compute and keep what is new; return the seconds the encoders took."""
+        """Compute and cache what is new; return the seconds the encoders took."""
         encoders_s = 0.0
         for modality, steps in window.steps.items():
             for step in steps:
@@ -240,28 +244,28 @@ class Decoder:
                     continue
                 features = self._features(modality, step)
                 began = stopwatch()
-                self._keep(modality, step, self._encoded(modality, features, step))
+                self._cache(modality, step, self._encoded(modality, features, step))
                 encoders_s += stopwatch() - began
                 self._collect_baseline(step, features)
         for step in window.context:
             if step.valid and not step.known and step.data is not None:
-                self._keep("eeg", step, self._features("eeg", step))
+                self._cache("eeg", step, self._encoded("eeg", self._features("eeg", step), step))
         return encoders_s
 
-    def _keep(self, modality: str, step: Step, kept: object) -> None:
-        self._steps[modality, step.index] = kept
+    def _cache(self, modality: str, step: Step, cached: CachedStep) -> None:
+        self._cached[modality, step.index] = cached
         if self.on_step is not None:
-            self.on_step(modality, step.index, kept)
+            self.on_step(modality, step.index, cached)
 
     def _stream(self, window: Window, inputs: NetworkInput) -> tuple[Tensor, Tensor] | None:
         """Return what a streaming encoder makes of the window's EEG, None for any other encoder."""
         if self._eeg_stream is None or not self._forward.takes_steps:
             return None
-        steps = eeg_steps(window, self._steps) or [None] * self.config.n_eeg_steps
+        steps = eeg_steps(window, self._cached) or [None] * self.config.n_eeg_steps
         n_steps = self.config.windows.eeg_n_steps
         return self._eeg_stream.take(window.index, steps, inputs, n_steps, self._forward.step_eeg)
 
-    def _collect_baseline(self, step: Step, features: EegStep | FaceStep | Tensor) -> None:
+    def _collect_baseline(self, step: Step, features: StepFeature) -> None:
         if self._baseline is None:
             return
         if isinstance(features, EegStep):
@@ -269,7 +273,7 @@ class Decoder:
                 return  # its scale is that of samples, which a quiet minute does not shift
             n_bands = len(self.config.features.bands)
             entropy = torch.full((len(self.config.ch_names), n_bands), torch.nan)
-            entropy[self._positions] = torch.where(features.usable[:, None], features.de, torch.nan)
+            entropy[self._positions] = features.usable_de
             self._baseline.add(step.t_end, entropy=entropy)
         elif isinstance(features, Tensor) and features.shape == (self.config.network.n_eye_features,):
             self._baseline.add(step.t_end, eye=features)
@@ -285,25 +289,20 @@ class Decoder:
             self._reset_stream()
             self._baseline = None
 
-    def _features(self, modality: str, step: Step) -> EegStep | FaceStep | Tensor:
-        if modality == "eeg":
-            picked = replace(step, data=step.data[self._picks])
-            return self._on_device(self._step_features.eeg, picked)
-        if modality == "voice":
-            return self._on_device(self._step_features.voice, step)
-        return self._step_features.eye(step) if modality == "eye" else self._step_features.face(step)
+    def _features(self, modality: str, step: Step) -> StepFeature:
+        if modality == "eeg" and self._picks is not None:
+            step = replace(step, data=step.data[self._picks])
+        if modality not in _ON_DEVICE:
+            return self._step_features(modality, step)
 
-    def _on_device(self, compute: Callable[[Step], T], step: Step) -> T:
-        """Compute features where the network runs, which is the CPU once the GPU has failed."""
+        def compute(network: object, device: torch.device) -> StepFeature:
+            self._step_features.device = device  # the CPU once the GPU has failed
+            return self._step_features(modality, step)
 
-        def run(network: object, device: torch.device) -> T:
-            self._step_features.device = device
-            return compute(step)
+        return self._forward.run(compute)
 
-        return self._forward.run(run)
-
-    def _encoded(self, modality: str, features: EegStep | FaceStep | Tensor, step: Step) -> object:
-        """Return what is kept of a step: features, or tokens where an encoder sees one step alone.
+    def _encoded(self, modality: str, features: StepFeature, step: Step) -> CachedStep:
+        """Return what is cached of a step: features, or tokens where an encoder sees one step alone.
 
         Only a modality the model was trained with is encoded.
         """
@@ -311,11 +310,11 @@ class Decoder:
         if isinstance(features, FaceStep):
             crop = features.crop if trained else None
             token = None if crop is None else self._forward.encode_face(crop)
-            return EncodedFace(token, features.box, features.time)
+            return CachedFace(token, features.box, features.time)
         if modality == "voice" and trained:
-            clip_s = len(step.data) / step.sfreq
             assert isinstance(features, Tensor)
-            return (*self._forward.encode_voice(self._padded(features)), clip_s)
+            tokens, mask, times = self._forward.encode_voice(self._padded(features))
+            return CachedVoice(tokens, mask, times, len(step.data) / step.sfreq)
         return features
 
     def _padded(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
@@ -330,8 +329,8 @@ class Decoder:
 
     def _drop_steps_before(self, index: int) -> None:
         oldest = index - round(self.config.windows.context_s / self.config.windows.hop_s) - 2
-        for key in [key for key in self._steps if key[1] < oldest]:
-            del self._steps[key]
+        for key in [key for key in self._cached if key[1] < oldest]:
+            del self._cached[key]
 
     # --- the answer ---
 
@@ -367,12 +366,7 @@ class Decoder:
             waited_s=window.waited_s,
             warm_up=window.warm_up,
             normalisation=self.normaliser.origin,
-            features={
-                "eeg": inputs.eeg[0, :, self.config.windows.n_context_steps :].numpy(),
-                "eye": inputs.eye[0].numpy(),
-                "face": inputs.face_tokens[0].numpy(),
-                "voice": inputs.voice_tokens[0].numpy(),
-            },
+            inputs=inputs,
             band_de=self._newest_entropy(window),
             band_ch_names=self._ch_names,
             face_box=face_box,
@@ -382,16 +376,16 @@ class Decoder:
     def _newest_entropy(self, window: Window) -> NDArray[np.float32]:
         """Return (C, n_bands) nats of the newest EEG step, NaN where there is nothing to go by."""
         steps = window.steps.get("eeg", ())
-        newest = self._steps.get(("eeg", steps[-1].index)) if steps and steps[-1].valid else None
+        newest = self._cached.get(("eeg", steps[-1].index)) if steps and steps[-1].valid else None
         if not isinstance(newest, EegStep):
             return np.full((len(self._ch_names), len(self.config.features.bands)), np.nan, dtype=np.float32)
-        return torch.where(newest.usable[:, None], newest.de, torch.nan).to(torch.float32).numpy()
+        return newest.usable_de.to(torch.float32).numpy()
 
-    def _newest_face(self, window: Window) -> tuple[tuple[float, float, float, float] | None, float]:
+    def _newest_face(self, window: Window) -> tuple[FaceBox | None, float]:
         """Return the newest step's face box, and the time of the newest frame that was searched."""
         box, time = None, float("nan")
         for step in window.steps.get("face", ()):
-            kept = self._steps.get(("face", step.index)) if step.valid else None
-            box = kept.box if isinstance(kept, EncodedFace) else None
-            time = kept.time if isinstance(kept, EncodedFace) else time
+            face = self._cached.get(("face", step.index)) if step.valid else None
+            box = face.box if isinstance(face, CachedFace) else None
+            time = face.time if isinstance(face, CachedFace) else time
         return box, time

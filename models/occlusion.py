@@ -17,7 +17,8 @@ from torch import Tensor
 
 from acquisition.montage import canonical_name
 from acquisition.types import MODALITIES
-from models.decoder import DecodedWindow, Decoder
+from models.decoder import Decoder
+from models.prediction import Prediction
 from models.window_batch import NetworkInput
 
 #: Lobes by the letters of a 10-20, 10-10 or 10-05 name. Sides are told by the number: odd is left.
@@ -60,17 +61,19 @@ class OcclusionRun:
     ----------
     decoder : Decoder
         Answers for the variants too; `advance` must be called where `Decoder.decode` is.
-    decoded : DecodedWindow
+    prediction : Prediction
+        As `Decoder.newest` has it, with the network's input.
     """
 
-    def __init__(self, decoder: Decoder, decoded: DecodedWindow) -> None:
-        self.decoded = decoded
+    def __init__(self, decoder: Decoder, prediction: Prediction) -> None:
+        assert prediction.inputs is not None
+        self.prediction = prediction
         self.effects: list[Effect] = []
         self._decoder = decoder
         bands: tuple[str, ...] = ()
         if not decoder.config.network.takes_raw_eeg:
             bands = tuple(name for name, _, _ in decoder.config.features.bands)
-        self._variants = variants(decoded.inputs, bands, decoded.prediction.band_ch_names)
+        self._variants = variants(prediction.inputs, bands, prediction.band_ch_names)
 
     @torch.inference_mode()
     def advance(self) -> bool:
@@ -78,7 +81,7 @@ class OcclusionRun:
         variant = next(self._variants, None)
         if variant is None:
             return False
-        label, whole = self.decoded.prediction.label, self.decoded.prediction.probs
+        label, whole = self.prediction.label, self.prediction.probs
         blanked = self._decoder.probabilities(variant.inputs)
         delta_p = blanked[label] - whole[label]
         self.effects.append(Effect(variant.kind, variant.name, delta_p, variant.ch_names))

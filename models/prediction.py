@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from models.window_batch import NetworkInput
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Prediction:
     warm_up: bool
     normalisation: str  # "training", or what replaced the training statistics
     latency: Latency = field(default_factory=Latency)
-    features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # the network's inputs
+    inputs: NetworkInput | None = None  # what the network was given; stays in the process that decodes
     # (C, n_bands) nats, differential entropy of the newest EEG step, not normalised; NaN where a channel is
     # unusable, all NaN where the step is invalid; (0, n_bands) without an EEG stream
     band_de: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))

@@ -1,8 +1,18 @@
-"""Features of single time steps: what is computed once per step and kept, live, in replay and in training."""
+"""Features of single time steps, computed once a step: live, in replay, in calibration and in training.
+
+| modality | feature of a step by `StepFeatures`          | cached by the decoder                    |
+|----------|----------------------------------------------|------------------------------------------|
+| eeg      | `EegStep`: entropy, usable channels, samples | the same                                 |
+| eye      | 31 or 33 numbers, NaN where not measured     | the same                                 |
+| face     | `FaceStep`: crop and box                     | `CachedFace`: its token in place of crop |
+| voice    | log-mel frames                               | `CachedVoice`: its tokens                |
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,13 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.quality import FLAT_UV, MAX_SHARE_AT_RAIL, MOST_UV
-from acquisition.types import Step
+from acquisition.types import Step, Window
 from models.features.config import FeatureConfig
 from models.features.de import differential_entropy
 from models.features.face import FaceFinder, crop_face, decode_frame
 from models.features.gaze import ScreenGeometry, eye_features
 from models.features.log_mel import log_mel, resample
 from models.features.raw_eeg import raw_eeg
+
+#: x, y of the upper left corner, width, height in shares of the frame.
+FaceBox = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +40,50 @@ class EegStep:
     usable: Tensor  # (C,) bool: neither flat, at the rails, NaN, nor beyond all amplifiers
     raw: Tensor | None = None  # (C, raw_s * raw_sfreq) uV, filtered inside the step
 
+    @property
+    def values(self) -> Tensor:
+        """What the network takes: the samples where there are any, else the entropy."""
+        return self.de if self.raw is None else self.raw
+
+    @property
+    def usable_de(self) -> Tensor:
+        """The entropy (C, n_bands), NaN in unusable channels."""
+        return torch.where(self.usable[:, None], self.de, torch.nan)
+
 
 @dataclass(frozen=True, eq=False)
 class FaceStep:
     """The face of one step's frame."""
 
     crop: Tensor | None  # (3, face_size, face_size); None without a face
-    box: tuple[float, float, float, float] | None  # x, y, width, height in shares of the frame
+    box: FaceBox | None
     time: float  # LSL seconds of the frame; NaN where the step does not say
+
+
+@dataclass(frozen=True, eq=False)
+class CachedFace:
+    """What is cached of a face step."""
+
+    token: Tensor | None  # (D,); None where the frame holds no face, or the model does without faces
+    box: FaceBox | None
+    time: float  # LSL seconds of the frame
+
+
+@dataclass(frozen=True, eq=False)
+class CachedVoice:
+    """What is cached of a voice step, of a model with voice."""
+
+    tokens: Tensor  # (M, D)
+    mask: Tensor  # (M,) bool
+    times: Tensor  # (M,) seconds from the clip's start
+    clip_s: float  # length of the clip
+
+
+StepFeature = EegStep | FaceStep | Tensor
+CachedStep = EegStep | CachedFace | CachedVoice | Tensor
+
+#: By (modality, step index).
+CachedSteps = Mapping[tuple[str, int], CachedStep]
 
 
 class StepFeatures:
@@ -67,11 +116,27 @@ class StepFeatures:
         self.device = device
         self._screen = screen
         self._finder: FaceFinder | None = None
+        self._of_modality: dict[str, Callable[[Step], StepFeature]] = {
+            "eeg": self.eeg,
+            "eye": self.eye,
+            "face": self.face,
+            "voice": self.voice,
+        }
+
+    def __call__(self, modality: str, step: Step) -> StepFeature:
+        """Return a modality's feature of a valid step with its samples."""
+        return self._of_modality[modality](step)
+
+    def newest(self, window: Window) -> dict[str, Any]:
+        """Return the features of a window's newest steps by modality; invalid ones are left out."""
+        newest = {modality: steps[-1] for modality, steps in window.steps.items()}
+        return {modality: self(modality, step) for modality, step in newest.items() if step.valid}
 
     def eeg(self, step: Step) -> EegStep:
         """Return the DE and usability of each channel of a (C, n_times) step in µV."""
         usable = usable_channels(step.data)
-        x = torch.from_numpy(np.where(usable[:, None], step.data, 0.0)).to(self.device)
+        data = step.data if usable.all() else np.where(usable[:, None], step.data, 0.0)
+        x = torch.from_numpy(data).to(self.device)
         raw = None
         if self._takes_raw_eeg:
             raw = raw_eeg(x, step.sfreq, self.config).cpu()
@@ -105,7 +170,8 @@ class StepFeatures:
 def usable_channels(data: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return which channels of a step (C, n_times) carry a signal, (C,) bool."""
     finite = (np.abs(data) <= MOST_UV).all(axis=1)  # NaN compares False
-    data = np.where(finite[:, None], data, 0.0)
+    if not finite.all():
+        data = np.where(finite[:, None], data, 0.0)
     low, high = data.min(axis=1, keepdims=True), data.max(axis=1, keepdims=True)
     at_rail = np.maximum((data == low).mean(axis=1), (data == high).mean(axis=1))
     return finite & (data.std(axis=1) > FLAT_UV) & (at_rail <= MAX_SHARE_AT_RAIL)

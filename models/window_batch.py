@@ -7,7 +7,7 @@ in every batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acquisition.types import MODALITIES, Window
+from acquisition.types import MODALITIES, Step, Window
 from models.config import ModelConfig
 from models.normalise import Normaliser
-from models.steps import EegStep
+from models.steps import CachedFace, CachedStep, CachedSteps, CachedVoice, EegStep
 
 
 @dataclass(eq=False)
@@ -265,26 +265,12 @@ def present_in(inputs: NetworkInput, config: ModelConfig) -> Tensor:
     return torch.stack(found, dim=1)
 
 
-# --- live and replay: a window of kept steps ---
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedFace:
-    """What is kept of a face step."""
-
-    token: Tensor | None  # (D,); None where the frame holds no face
-    box: tuple[float, float, float, float] | None  # as in `models.steps.FaceStep`
-    time: float  # LSL seconds of the frame
-
-
-#: What is kept of a step, by (modality, step index): `EegStep`, eye features (E,), `EncodedFace`,
-#: voice tokens (tokens (M, D), mask (M,), times (M,), clip length in s).
-KeptSteps = Mapping[tuple[str, int], object]
+# --- live and replay: a window of cached steps ---
 
 
 def assemble(
     window: Window,
-    kept: KeptSteps,
+    cached: CachedSteps,
     config: ModelConfig,
     normaliser: Normaliser,
     positions: Tensor,
@@ -296,7 +282,7 @@ def assemble(
     Parameters
     ----------
     window : Window
-    kept : mapping
+    cached : mapping
         Features or tokens of the window's valid steps.
     positions : Tensor, (C,), long
         Indices of the connected EEG channels in ``config.ch_names``.
@@ -308,73 +294,68 @@ def assemble(
     inputs = batch_of(
         1,
         config,
-        _eeg(window, kept, config, normaliser, positions),
-        _eye(window, kept, config, normaliser),
-        _face(window, kept, config),
-        _voice(window, kept, config, n_voice_tokens),
+        _eeg(window, cached, config, normaliser, positions),
+        _eye(window, cached, config, normaliser),
+        _face(window, cached, config),
+        _voice(window, cached, config, n_voice_tokens),
     )
     allowed = [window.present[modality] and modality not in masked for modality in MODALITIES]
     inputs.present = inputs.present & torch.tensor(allowed)
     return inputs, dict(zip(MODALITIES, inputs.present[0].tolist(), strict=True))
 
 
-def _kept(window: Window, kept: KeptSteps, modality: str) -> list[object]:
-    steps = window.steps.get(modality, ())
-    return [kept.get((modality, step.index)) if step.valid else None for step in steps]
+def _cached(cached: CachedSteps, modality: str, steps: Iterable[Step]) -> list[CachedStep | None]:
+    return [cached.get((modality, step.index)) if step.valid else None for step in steps]
 
 
-def eeg_steps(window: Window, kept: KeptSteps) -> list[EegStep | None]:
-    """Return the kept EEG steps of left context and window, oldest first; [] without an EEG stream."""
-    features = [
-        kept.get(("eeg", step.index)) if step.valid else None
-        for step in (*window.context, *window.steps.get("eeg", ()))
-    ]
-    return [step if isinstance(step, EegStep) else None for step in features]
+def eeg_steps(window: Window, cached: CachedSteps) -> list[EegStep | None]:
+    """Return the cached EEG steps of left context and window, oldest first; [] without an EEG stream."""
+    found = _cached(cached, "eeg", (*window.context, *window.steps.get("eeg", ())))
+    return [step if isinstance(step, EegStep) else None for step in found]
 
 
 def _eeg(
-    window: Window, kept: KeptSteps, config: ModelConfig, normaliser: Normaliser, positions: Tensor
+    window: Window, cached: CachedSteps, config: ModelConfig, normaliser: Normaliser, positions: Tensor
 ) -> Part:
     n_steps, n_channels = config.n_eeg_steps, len(positions)
     values = torch.zeros(1, n_steps, n_channels, config.network.n_eeg_features)
     usable = torch.zeros(1, n_steps, n_channels, dtype=torch.bool)
     step_mask = torch.zeros(1, n_steps, dtype=torch.bool)
-    for at, step in enumerate(eeg_steps(window, kept)):
+    for at, step in enumerate(eeg_steps(window, cached)):
         if step is not None:
-            values[0, at] = step.de if step.raw is None else step.raw
+            values[0, at] = step.values
             usable[0, at], step_mask[0, at] = step.usable, True
     return eeg_part(values, usable, positions, config, normaliser, step_mask)
 
 
-def _eye(window: Window, kept: KeptSteps, config: ModelConfig, normaliser: Normaliser) -> Part:
+def _eye(window: Window, cached: CachedSteps, config: ModelConfig, normaliser: Normaliser) -> Part:
     n_steps = config.windows.eye_n_steps
     values = torch.full((1, n_steps, config.network.n_eye_features), torch.nan)
     step_mask = torch.zeros(1, n_steps, dtype=torch.bool)
-    for at, step in enumerate(_kept(window, kept, "eye")):
+    for at, step in enumerate(_cached(cached, "eye", window.steps.get("eye", ()))):
         if isinstance(step, Tensor):
             values[0, at], step_mask[0, at] = step, True
     return eye_part(values, torch.isfinite(values), normaliser, step_mask)
 
 
-def _face(window: Window, kept: KeptSteps, config: ModelConfig) -> Part:
+def _face(window: Window, cached: CachedSteps, config: ModelConfig) -> Part:
     n_frames = round(config.windows.face_s / config.windows.face_grid_s)
     tokens = torch.zeros(1, n_frames, config.network.face.width)
     mask, ages = torch.zeros(1, n_frames, dtype=torch.bool), torch.zeros(1, n_frames)
-    for at, step in enumerate(_kept(window, kept, "face")):
+    for at, step in enumerate(_cached(cached, "face", window.steps.get("face", ()))):
         ages[0, at] = window.t_end - window.steps["face"][at].t_end
-        if isinstance(step, EncodedFace) and step.token is not None:
+        if isinstance(step, CachedFace) and step.token is not None:
             tokens[0, at], mask[0, at] = step.token, True
     return face_part(tokens, mask, ages)
 
 
-def _voice(window: Window, kept: KeptSteps, config: ModelConfig, n_tokens: int) -> Part:
-    (clip, *_) = (*_kept(window, kept, "voice"), None)
-    if not isinstance(clip, tuple):
+def _voice(window: Window, cached: CachedSteps, config: ModelConfig, n_tokens: int) -> Part:
+    (clip, *_) = (*_cached(cached, "voice", window.steps.get("voice", ())), None)
+    if not isinstance(clip, CachedVoice):
         return {
             "voice_tokens": torch.zeros(1, n_tokens, config.network.voice.width),
             "voice_mask": torch.zeros(1, n_tokens, dtype=torch.bool),
             "voice_times": torch.zeros(1, n_tokens),
         }
-    tokens, mask, times, clip_s = clip
-    clip_age = window.t_end - (window.steps["voice"][0].t_end - clip_s)
-    return voice_part(tokens[None], mask[None], times, torch.tensor([clip_age]))
+    clip_age = window.t_end - (window.steps["voice"][0].t_end - clip.clip_s)
+    return voice_part(clip.tokens[None], clip.mask[None], clip.times, torch.tensor([clip_age]))

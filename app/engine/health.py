@@ -163,7 +163,7 @@ class OcclusionCheck:
 
 
 def _answer(run: OcclusionRun) -> Occlusion:
-    prediction = run.decoded.prediction
+    prediction = run.prediction
     return Occlusion(
         prediction.t_end,
         prediction.label,

@@ -256,8 +256,8 @@ class Tap:
         self.put(event)
 
     def on_prediction(self, prediction: Prediction) -> None:
-        """Take a prediction; the network's inputs stay here."""
-        self.put(replace(prediction, features={}))
+        """Take a prediction; the network's input stays here: its tensors cross no process."""
+        self.put(replace(prediction, inputs=None))
 
     def on_failure(self, failure: Failure) -> None:
         """Take a dead or degraded stage."""

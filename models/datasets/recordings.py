@@ -446,10 +446,9 @@ class _Steps:
             t_end = index * config.hop_s
             self._pump.acquire(t_end)
             window = self._pump.window_at(t_end, newest_only=True)
-            step = window.steps["eeg"][-1]
-            if step.valid:
-                found = self._features.eeg(step)
-                eeg[row] = np.where(found.usable.numpy()[:, None], found.de.numpy(), np.nan)
-            if "eye" in window.steps and window.steps["eye"][-1].valid:
-                eye[row] = self._features.eye(window.steps["eye"][-1]).numpy()
+            newest = self._features.newest(window)
+            if "eeg" in newest:
+                eeg[row] = newest["eeg"].usable_de.numpy()
+            if "eye" in newest:
+                eye[row] = newest["eye"].numpy()
         return eeg, None if self._pump.aligner.spec("eye") is None else eye

@@ -137,18 +137,17 @@ def _row(
     """Return one row of every field of `SubjectFeatures`."""
     # A hair before the end: the row that ends a trial belongs to it.
     segment = schedule.segment_at(window.t_end - 1e-6)
-    newest = {modality: steps[-1] for modality, steps in window.steps.items()}
+    newest = step_features.newest(window)
     n_channels = 62
     de = np.full((n_channels, len(features.bands)), np.nan, dtype=np.float32)
     usable = np.zeros(n_channels, dtype=bool)
-    if newest["eeg"].valid:
-        eeg = step_features.eeg(newest["eeg"])
-        de, usable = eeg.de.numpy(), eeg.usable.numpy()
+    if "eeg" in newest:
+        de, usable = newest["eeg"].de.numpy(), newest["eeg"].usable.numpy()
     eye = np.full(features.eye_features, np.nan, dtype=np.float32)
-    if newest["eye"].valid:
-        eye = step_features.eye(newest["eye"]).numpy()
-    crop = step_features.face(newest["face"]).crop if newest["face"].valid else None
-    log_mel, n_frames = _log_mel_row(newest["voice"], step_features, features)
+    if "eye" in newest:
+        eye = newest["eye"].numpy()
+    crop = newest["face"].crop if "face" in newest else None
+    log_mel, n_frames = _log_mel_row(newest.get("voice"), features)
     return {
         "t_end": np.float64(window.t_end),
         "label": np.int64(EMOTIONS.index(str(segment.emotion))),
@@ -164,17 +163,15 @@ def _row(
     }
 
 
-def _log_mel_row(
-    step, step_features: StepFeatures, features: FeatureConfig
-) -> tuple[NDArray[np.float16], int]:
+def _log_mel_row(frames: Tensor | None, features: FeatureConfig) -> tuple[NDArray[np.float16], int]:
     from models.features.log_mel import n_log_mel_frames
 
     n_longest = n_log_mel_frames(round(TRAINING_WINDOWS.voice_s * features.voice_sfreq))
     padded = np.zeros((n_longest, features.n_mels), dtype=np.float16)
-    if not step.valid:
+    if frames is None:
         return padded, 0
-    frames = step_features.voice(step).numpy()[:n_longest]
-    padded[: len(frames)] = frames
+    frames = frames[:n_longest]
+    padded[: len(frames)] = frames.numpy()
     return padded, len(frames)
 
 

@@ -10,6 +10,7 @@ from acquisition.errors import InputError
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions
 from acquisition.types import MODALITIES, Change, Kind, StreamSpec
+from app.outputs import network_features
 from app.pipeline import Pipeline
 from models.checkpoint import load_checkpoint
 from models.decoder import Decoder
@@ -83,7 +84,8 @@ def test_same_run_twice_gives_the_same_bytes(checkpoint):
     first, second = (run(checkpoint, 8.0)[0] for _ in range(2))
     for a, b in zip(first, second, strict=True):
         assert a.probs == b.probs
-        assert all(a.features[k].tobytes() == b.features[k].tobytes() for k in a.features)
+        one, other = network_features(a), network_features(b)
+        assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_only_one_modality_is_enough(checkpoint):
@@ -105,18 +107,18 @@ def test_baseline_replaces_the_training_statistics_and_says_so(checkpoint):
     origins = {round(p.t_end, 2): p.normalisation for p in predictions}
     assert origins[10.0] == "training"
     assert origins[14.0] == "baseline of 10 s"
-    eeg = predictions[-1].features["eeg"]  # (C, T, bands), now centred on the person's own mean
+    eeg = predictions[-1].inputs.eeg[0]  # (C, T, bands), now centred on the person's own mean
     assert abs(float(eeg.mean())) < 0.5
 
 
-def test_memory_of_kept_steps_is_bounded(checkpoint):
+def test_memory_of_cached_steps_is_bounded(checkpoint):
     options = SimulatorOptions(seed=5, streams=("gaze",))
     decoder = Decoder(checkpoint)
     pipeline = Pipeline(SimulatedSource(options), decoder, live=False)
     counts = []
     for hop in range(1, 400):
         pipeline.step(hop * 0.25)
-        counts.append(len(decoder._steps))
+        counts.append(len(decoder._cached))
     assert counts[-1] == counts[200]
 
 

@@ -66,7 +66,7 @@ def test_replay_gives_the_same_bytes_at_any_chunk_size(model):
     assert sum(last.channel_attention.values()) == pytest.approx(1.0, abs=1e-4)
     assert len(last.channel_attention) > 8
     assert len(last.time_attention) == 5  # one a second
-    assert last.features["eeg"].shape[1:] == (1, 500)
+    assert last.inputs.eeg.shape[2:] == (1, 500)
     assert np.isfinite(last.band_de).all()  # the last second's, for the displays
     assert len({tuple(p.probs.values()) for p in predictions}) > 50  # it reads the signal
 

@@ -37,7 +37,7 @@ def decoded(checkpoint):
     for hop in range(1, 4 * END_S + 1):
         pipeline.step(hop / 4)
         if decoder.newest is not None:
-            newest[decoder.newest.prediction.t_end] = decoder.newest.inputs
+            newest[decoder.newest.t_end] = decoder.newest.inputs
     return rows.table(), newest
 
 

@@ -36,7 +36,7 @@ def collected(checkpoint, end_s=END_S):
     for hop in range(1, 4 * end_s + 1):
         pipeline.step(hop / 4)
         if hop % 4 == 0 and decoder.newest is not None:
-            live[decoder.newest.prediction.t_end] = decoder.newest.inputs
+            live[decoder.newest.t_end] = decoder.newest.inputs
     return rows.table(), live
 
 

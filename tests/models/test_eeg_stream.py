@@ -12,6 +12,7 @@ from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.source import SimulatedSource
 from acquisition.simulator.streams import SimulatorOptions
+from app.outputs import network_features
 from app.pipeline import Pipeline
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.config import MvSstmaConfig, preset
@@ -118,7 +119,7 @@ def test_restart_and_a_decision_taken_again_change_nothing(checkpoint):
 
 def test_the_predictions_features_are_the_windows_without_the_left_context(checkpoint):
     newest = Pumped(checkpoint).run_to(12.0)[-1]
-    assert newest.features["eeg"].shape == (62, 5, 5)
+    assert network_features(newest)["eeg"].shape == (62, 5, 5)
     assert len(newest.time_attention) == 5
 
 

@@ -60,8 +60,8 @@ def test_every_modality_band_and_region_is_asked_about(whole):
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_blanking_a_modality_equals_decoding_without_it(random_model, whole, modality):
-    prediction = whole.newest.prediction
-    masked = decoded(random_model, masked=frozenset({modality})).newest.prediction
+    prediction = whole.newest
+    masked = decoded(random_model, masked=frozenset({modality})).newest
     expected = masked.probs[prediction.label] - prediction.probs[prediction.label]
     assert effects(whole)["modality", modality].delta_p == expected
 
@@ -70,7 +70,7 @@ def test_blanking_an_absent_modality_changes_nothing(random_model):
     decoder = decoded(random_model, streams=("eeg", "audio"), seconds=4.0)
     for modality in ("eye", "face"):
         blanked = decoder.probabilities(without_modality(decoder.newest.inputs, modality))
-        assert blanked == decoder.newest.prediction.probs
+        assert blanked == decoder.newest.probs
     assert {name for kind, name in effects(decoder) if kind == "modality"} == {"eeg", "voice"}
 
 
@@ -79,13 +79,13 @@ def test_blanking_channels_that_are_out_of_use_changes_nothing(whole):
     some = torch.arange(62) < 10
     once = without_channels(inputs, some)
     assert whole.probabilities(without_channels(once, some)) == whole.probabilities(once)
-    assert whole.probabilities(without_channels(inputs, some & False)) == whole.newest.prediction.probs
+    assert whole.probabilities(without_channels(inputs, some & False)) == whole.newest.probs
 
 
 def test_blanking_a_band_without_eeg_changes_nothing(random_model):
     decoder = decoded(random_model, masked=frozenset({"eeg"}))
     blanked = without_band(decoder.newest.inputs, 2)
-    assert decoder.probabilities(blanked) == decoder.newest.prediction.probs
+    assert decoder.probabilities(blanked) == decoder.newest.probs
     assert {kind for kind, _ in effects(decoder)} == {"modality"}
 
 

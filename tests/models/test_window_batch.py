@@ -25,7 +25,7 @@ from models.encoders.mv_sstma import MvSstmaEncoder
 from models.network import FusionNetwork
 from models.normalise import EegScale, EyeScale, Normaliser
 from models.papers.eav_network import ClipArrays, ClipBatches
-from models.steps import EegStep
+from models.steps import CachedStep, EegStep
 from models.training.pretrain_model import MaskedAutoencoder
 from models.training.simulated_data import Rows, SubjectFeatures
 from models.training.stages import eeg_input, eye_input
@@ -108,20 +108,20 @@ def joined(parts: Sequence[NetworkInput]) -> NetworkInput:
 
 
 def live(rec: Recording, network: FusionNetwork, normaliser: Normaliser, ends: Sequence[int]) -> NetworkInput:
-    """Steps as the decoder keeps them, a window at a time."""
+    """Steps as the decoder caches them, a window at a time."""
     config = network.config
-    kept: dict[tuple[str, int], object] = {}
+    cached: dict[tuple[str, int], CachedStep] = {}
     for row in range(N_SECONDS):
         index = HOPS * (row + 1)
         if rec.usable[row].any():
             usable = torch.from_numpy(rec.usable[row])
-            kept["eeg", index] = EegStep(torch.from_numpy(rec.de[row]), usable)
+            cached["eeg", index] = EegStep(torch.from_numpy(rec.de[row]), usable)
         if rec.eye_there[row]:
-            kept["eye", index] = torch.from_numpy(rec.eye[row])
+            cached["eye", index] = torch.from_numpy(rec.eye[row])
 
     def steps(modality: str, last: int, n: int) -> list[Step]:
         at = [HOPS * second for second in range(last - n + 1, last + 1)]
-        return [Step(i, i / HOPS, (modality, i) in kept, 1.0, 250.0) for i in at]
+        return [Step(i, i / HOPS, (modality, i) in cached, 1.0, 250.0) for i in at]
 
     parts = []
     for end in ends:
@@ -136,7 +136,7 @@ def live(rec: Recording, network: FusionNetwork, normaliser: Normaliser, ends: S
             float(end),
             context=steps("eeg", end - n_eeg, n_context_steps),
         )
-        parts.append(assemble(window, kept, config, normaliser, torch.tensor(POSITIONS), 1)[0])
+        parts.append(assemble(window, cached, config, normaliser, torch.tensor(POSITIONS), 1)[0])
     return joined(parts)
 
 

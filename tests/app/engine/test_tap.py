@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,6 +24,7 @@ from app.engine.tap import Tap
 from app.telemetry import Failure
 from models.config import preset
 from models.prediction import Prediction
+from models.window_batch import batch_of
 
 CH_NAMES = ("FP1", "OZ", "CZ")
 CONFIG = preset("small", labels=("a", "b"), ch_names=CH_NAMES, trained_on="simulated data only")
@@ -247,12 +247,12 @@ def test_predictions_travel_without_the_network_s_inputs():
         waited_s=0.0,
         warm_up=False,
         normalisation="training",
-        features={"eeg": np.zeros(3, np.float32)},
+        inputs=batch_of(1, CONFIG),
     )
     tap.on_prediction(prediction)
     tap.step()
-    assert told[0].features == {}
-    assert replace(told[0], features=prediction.features).t_end == prediction.t_end
+    assert told[0].inputs is None
+    assert told[0].t_end == prediction.t_end
 
 
 def test_the_thread_ends_when_nobody_listens():
