@@ -177,7 +177,7 @@ def fit_session(
         raise InputError(
             f"the report cannot be written: {error.strerror or error}",
             where=str(folder),
-            remedy="free some space, and fit again with --from-xdf",
+            remedy="free some space, and fit again: affectscope calibrate refit FILE",
             code=ErrorCode.FILE,
         ) from error
     return Finished(summary, folder / "profile", report, tuple(recordings))

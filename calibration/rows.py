@@ -101,7 +101,7 @@ class RowTable:
             raise InputError(
                 f"expected rows of a calibration, found none that can be read ({error})",
                 where=str(path),
-                remedy="make them anew from the recording: affectscope calibrate --from-xdf FILE",
+                remedy="make them anew from the recording: affectscope calibrate refit FILE",
             ) from error
         return table
 

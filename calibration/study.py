@@ -194,7 +194,7 @@ class StudyOptions:
         if not 1 <= self.n_subjects <= _SEEDS_A_STUDY:
             raise InputError(
                 f"expected 1 to {_SEEDS_A_STUDY} subjects, found {self.n_subjects}",
-                where="--study",
+                where="calibrate study",
                 remedy="name fewer",
             )
         strange = [name for name in self.plan.classes if name not in EMOTIONS]

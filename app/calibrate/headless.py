@@ -191,8 +191,8 @@ def _finished(
         fit.join(0.1)
         if interrupted.is_set():
             fit.stop()
-            files = " ".join(f"--from-xdf {place.folder / name}" for name in record.recordings)
-            say(f"not fitted; the same command does it, or: affectscope calibrate {files}")
+            files = " ".join(str(place.folder / name) for name in record.recordings)
+            say(f"not fitted; the same command does it, or: affectscope calibrate refit {files}")
             return None
         if fit.stage != told:
             told = fit.stage

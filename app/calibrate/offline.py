@@ -134,7 +134,7 @@ def fit_again(
     if len(subjects := {str(one["subject"]) for one in sidecars if "subject" in one}) > 1:
         raise InputError(
             f"expected recordings of one subject, found {' and '.join(sorted(subjects))}",
-            where="--from-xdf",
+            where="calibrate refit",
             remedy="a model is of one subject: fit each one's recordings on their own",
             code=ErrorCode.SUBJECT,
         )

@@ -48,10 +48,11 @@ class Prepared:
         """What is gone on with, in a sentence; empty for a new session."""
         if self.unfitted is not None:
             _, record = self.unfitted
-            files = " ".join(f"--from-xdf {path}" for path in record.recordings)
+            files = " ".join(map(str, record.recordings))
             return (
                 f"session {record.session} of {record.subject} has all its trials and no model yet: fit it "
-                f"with affectscope calibrate --subject {record.subject} --headless, or {files}"
+                f"with affectscope calibrate --subject {record.subject} --headless, "
+                f"or affectscope calibrate refit {files}"
             )
         if self.record is None:
             return ""

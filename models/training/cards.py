@@ -171,7 +171,7 @@ def simulated_card(options: TrainingOptions, labels: Sequence[str]) -> str:
         "voice.",
         f"**Outputs:** {', '.join(labels)}; attention per modality, EEG channel and time step.",
         "**Protocol:** each encoder alone, then frozen, then shared attention over modality tokens with "
-        "modality dropout; normalisation fitted on the training subjects. `affectscope evaluate --simulated` "
+        "modality dropout; normalisation fitted on the training subjects. `affectscope evaluate simulated` "
         "gives its figures on subjects it has never seen.",
         "**Licence:** GPL-3.0-or-later.",
     ]

@@ -147,7 +147,7 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
         features=features,
         network=network,
         modalities=tuple(m for m in MODALITIES if m in modalities),
-        trained_on=f"pre-trained on {kinds} (unlabelled{with_test}); not fine-tuned",
+        trained_on=f"pre-trained on {kinds} (unlabelled{with_test})",
         is_simulated=any(source.is_generated for source in corpus.used),
         notes="quick: few windows and passes" if options.quick else "",
         is_classifier=False,

@@ -93,7 +93,7 @@ class CalibrateCommand:
             self._tell(Condition("calibration", "info", _RUNS))
         elif not isinstance(request, LiveRequest):
             text = "A calibration needs live streams: this is a recording."
-            self._tell(Condition("calibration", "info", text, "affectscope calibrate --from-xdf FILE"))
+            self._tell(Condition("calibration", "info", text, "affectscope calibrate refit FILE"))
         elif is_recording(self._session.store):
             text = "A recording is running: stop it before a calibration."
             self._tell(Condition("calibration", "info", text))

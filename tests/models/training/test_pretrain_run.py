@@ -130,7 +130,7 @@ def test_the_model_says_what_it_is_and_live_refuses_it(trained: Path) -> None:
     checkpoint = load_checkpoint(trained)
     assert checkpoint.config.modalities == ("eeg",)
     assert sorted(checkpoint.config.ch_names) == sorted(CHANNELS)
-    assert checkpoint.config.trained_on == "pre-trained on raw (unlabelled); not fine-tuned"
+    assert checkpoint.config.trained_on == "pre-trained on raw (unlabelled)"
     assert not checkpoint.config.transductive
     assert {"eeg_mean", "eeg_sd"} == set(checkpoint.normaliser_tensors)
     with pytest.raises(InputError, match="no classifier yet"):
@@ -229,7 +229,7 @@ def test_a_model_that_saw_test_trials_says_so(small_seed_iv: Path, tmp_path: Pat
     config = load_checkpoint(given.out).config
     assert config.transductive
     assert config.trained_on == (
-        "pre-trained on generated seed-iv (unlabelled; transductive: test trials included); not fine-tuned"
+        "pre-trained on generated seed-iv (unlabelled; transductive: test trials included)"
     )
     assert (config.modalities, config.feature_origin, config.step_s) == (("eye",), "published", 4.0)
     assert config.features.eye_features == 31
