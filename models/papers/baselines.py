@@ -164,7 +164,7 @@ class FuzzyIntegralClassifier(_OnePerModality):
     """Fuzzy integral: each class's Choquet integral of the modalities' probabilities.
 
     The measure is a Sugeno λ-measure. The density of a modality is the accuracy of its classifier on training
-    trials left out of its training [inferred: the accuracy on the very windows it was trained on is 1 with
+    held-out training trials [inferred: the accuracy on the very windows it was trained on is 1 with
     more features than windows, and says nothing].
     """
 

@@ -1,8 +1,8 @@
 """What the MMV-SSTMA paper's tables say, asked of generated data: does it point the same way here?
 
-Several generated sets, one a seed, each with its own people: pre-training on the training trials of all of
-them, then a classifier a person, judged on the test trials of the published split. Generated people are
-independent of each other, so differences are paired by person. No figure of this says anything of a brain.
+Several generated sets, one a seed, each with its own subjects: pre-training on all their training trials,
+then a classifier a subject, tested on the test trials of the published split. Generated subjects are
+independent of each other, so differences are paired by subject. No figure says anything about a brain.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.checkpoint import load_checkpoint
 from models.datasets.make.generator import load_oracle
 from models.datasets.make.options import MakeOptions
@@ -37,13 +37,13 @@ from models.training.sources import LabelledSource, Source
 SEEDS = (101, 102, 103, 104, 105)
 #: Where the difficulty is set to: LDA on EEG, with four classes.
 LDA_EEG = (0.45, 0.65)
-STREAMED = "streaming "  # begins the name of a row whose encoders stream
+STREAMED = "streaming "  # prefix of the name of a row with streaming encoders
 
 _N_BOOTSTRAP = 2000
 _BATCH = 16  # windows a step of pre-training
 _TEN, _EEG = TEN_TRIALS, ("eeg",)
 SETTINGS: dict[str, Setting] = {
-    "EEG, 10 trials, from nothing": Setting("EEG", modalities=_EEG, labels=_TEN),
+    "EEG, 10 trials, from scratch": Setting("EEG", modalities=_EEG, labels=_TEN),
     "EEG, 10 trials": Setting("EEG", modalities=_EEG, labels=_TEN, pretrained=True),
     "EEG, 10 trials, 50 % masked": Setting("EEG", modalities=_EEG, labels=_TEN, pretrained=True, mask=0.5),
     "EEG": Setting("EEG", modalities=_EEG, pretrained=True),
@@ -64,14 +64,14 @@ STREAMING_SETTINGS: dict[str, Setting] = {
 CONTEXTS = {"window": SETTINGS, "streaming": STREAMING_SETTINGS}
 #: Claim, the row that should be ahead, the row it is held against; a mask's claim is about what it costs.
 _CLAIMS = (
-    ("pre-training helps with 10 labelled trials", "EEG, 10 trials", "EEG, 10 trials, from nothing"),
+    ("pre-training helps with 10 labelled trials", "EEG, 10 trials", "EEG, 10 trials, from scratch"),
     ("attention fusion beats EEG alone", "fused", "EEG"),
     ("fused is as good as LDA", "fused", "LDA"),
     ("fused is as good as the linear SVM", "fused", "SVM"),
     ("streaming is no worse than windows, EEG", f"{STREAMED}EEG", "EEG"),
     ("streaming is no worse than windows, fused", f"{STREAMED}fused", "fused"),
 )
-_SPREAD_CLAIM = "and its accuracies differ less from person to person (points of SD)"
+_SPREAD_CLAIM = "and its accuracies differ less from subject to subject (points of SD)"
 _MASK_CLAIM = "with 50 % of the channels masked the fused model loses less than EEG alone"
 
 
@@ -93,7 +93,7 @@ class DirectionsOptions:
     passes_from_nothing: int = 10
 
     def quick(self) -> DirectionsOptions:
-        """Return the options with two sets of two people and few passes, to try it out."""
+        """Return the options with two sets of two subjects and few passes, to try it out."""
         return replace(
             self,
             seeds=self.seeds[:2],
@@ -107,14 +107,14 @@ class DirectionsOptions:
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """Accuracy per window of every row, set and person; shares."""
+    """Accuracy per window of every row, set and subject; shares."""
 
     accuracy: dict[str, dict[tuple[int, str], float]]  # by row, then (seed, subject)
     excluded: tuple[Excluded, ...]
     options: DirectionsOptions
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what ``--json`` prints; ``sd`` is over people, ``sd_seeds`` over the sets' means."""
+        """Return what ``--json`` prints; ``sd`` is over subjects, ``sd_seeds`` over the sets' means."""
         return {
             "generated": True,
             "seeds": list(self.options.seeds),
@@ -145,7 +145,7 @@ class Directions:
         }
 
     def claims(self) -> list[dict[str, Any]]:
-        """Return each direction with its mean difference over people, 95 % t interval, and what came out."""
+        """Return each direction with its mean difference over subjects, 95 % t interval and outcome."""
         claims = [
             _claim(claim, _differences(self.accuracy[ahead], self.accuracy[behind]))
             for claim, ahead, behind in _CLAIMS
@@ -196,6 +196,7 @@ def _judged(named: list[tuple[int, str, Job]], options: DirectionsOptions, repor
             f"nothing came out for {', '.join(missing)}: {excluded[0].why}",
             where="evaluate generated",
             remedy="mend that, or try it out first with --quick",
+            code=ErrorCode.DATA,
         )
     return Directions(accuracy, tuple(excluded), options)
 
@@ -210,7 +211,7 @@ def _made(scratch: Path, seed: int, options: DirectionsOptions) -> Path:
 def _jobs(
     folder: Path, context: str, encoders: PretrainedEncoders, options: DirectionsOptions
 ) -> list[tuple[str, Job]]:
-    """Return (row, job) for each person of a set, first session, and each setting of a context."""
+    """Return (row, job) for each subject of a set, first session, and each setting of a context."""
     trials = [t for t in LabelledSource("seed-iv", folder, "published").trials() if t.session == 1]
     oracle = load_oracle(folder)
     return [
@@ -221,7 +222,7 @@ def _jobs(
 
 
 def _with_its_budget(job: Job, passes: int) -> Job:
-    """Return the job; a network that begins with nothing needs its encoders trained, in fewer passes."""
+    """Return the job; a network that is not pre-trained needs its encoders trained, in fewer passes."""
     if job.setting.kind == "network" and not job.setting.pretrained:
         return replace(job, options=replace(job.options, freeze=False, few_epochs=passes))
     return job
@@ -282,7 +283,7 @@ def _verdict(claim: str, difference: float, low: float, high: float) -> dict[str
 def _spread_claim(
     ahead: dict[tuple[int, str], float], behind: dict[tuple[int, str], float]
 ) -> dict[str, Any]:
-    """Return by how much less ``ahead`` spreads over people, with a bootstrap interval over people."""
+    """Return by how much less ``ahead`` spreads over subjects, with a bootstrap interval over subjects."""
     keys = [key for key in ahead if key in behind]
     if len(keys) < 2:
         return _verdict(_SPREAD_CLAIM, math.nan, math.nan, math.nan)

@@ -1,4 +1,4 @@
-"""Table I and Figure 2 of the EAV paper: vision, audio, EEG and all together, person by person.
+"""Table I and Figure 2 of the EAV paper: vision, audio, EEG and all together, subject by subject.
 
 The paper's framework: each encoder trained alone, then frozen, then shared attention and an MLP over their
 tokens. Its split: of each class the first 56 segments of 5 s train and the last 24 test, which are whole
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.config import ModelConfig
 from models.datasets import eav
 from models.datasets.eav import EavClip, load_eav_clips
@@ -33,7 +33,7 @@ from models.papers.eav_network import (
     PersonModel,
     origin_words,
     read_clips,
-    save_person,
+    save_subject,
 )
 from models.papers.reproduce import FIT_ERRORS, in_words
 from models.process import keep_freed_memory, run_here_or_there
@@ -72,7 +72,7 @@ class EavOptions:
     seed: int = 0
     n_jobs: int = 1
     dask: str | None = None
-    keep_models: Path | None = None  # takes each person's network, in sub-<id>
+    keep_models: Path | None = None  # takes each subject's network, in sub-<id>
     network: EavNetwork = field(default_factory=EavNetwork)
     device: str = "cpu"  # of all training
 
@@ -109,7 +109,7 @@ class PersonResult:
 
 @dataclass(frozen=True, eq=False)
 class EavJob:
-    """One person."""
+    """One subject."""
 
     subject: str
     clips: tuple[EavClip, ...]
@@ -136,16 +136,18 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
             for model, entry in result.entries.items():
                 entries.setdefault(model, []).append(entry)
             if result.model is not None and options.keep_models is not None:
-                save_person(options.keep_models / f"sub-{result.subject}", result.model, result.entries)
-        report("people", number / len(people), float("nan"), f"{number} of {len(people)}")
+                save_subject(options.keep_models / f"sub-{result.subject}", result.model, result.entries)
+        report("subjects", number / len(people), float("nan"), f"{number} of {len(people)}")
     if not entries:
         why = excluded[0].why if excluded else "no subject"
-        raise InputError(f"nothing in it can be used; first: {why}", where=str(options.folder))
-    ordered = [model for model in _ROWS if model in entries]  # whoever came first may lack some
+        raise InputError(
+            f"nothing in it can be used; first: {why}", where=str(options.folder), code=ErrorCode.DATA
+        )
+    ordered = [model for model in _ROWS if model in entries]  # the first subject may lack some
     return Table(
         title="EAV, Table I of the EEG, video and audio paper",
-        protocol=f"{_PROTOCOL}; accuracy per clip of 5 s, or per frame where the row says so; SD over people "
-        "(n - 1)",
+        protocol=f"{_PROTOCOL}; accuracy per clip of 5 s, or per frame where the row says so; SD over "
+        "subjects (n - 1)",
         rows=tuple(_row(model, entries[model]) for model in ordered),
         excluded=tuple(excluded),
         differs=differs,
@@ -166,7 +168,7 @@ def _row(model: str, entries: Sequence[Entry]) -> Row:
 def _jobs(
     options: EavOptions, config: ModelConfig, people: Sequence[str], excluded: list[Excluded]
 ) -> Iterator[EavJob]:
-    """Yield people one by one: their EEG is read when their turn comes."""
+    """Yield subjects one by one: the EEG is read when its turn comes."""
     for subject in people:
         clips = tuple(load_eav_clips(options.folder, [subject], excluded=excluded))
         if clips:
@@ -174,7 +176,7 @@ def _jobs(
 
 
 def run_person(job: EavJob) -> PersonResult | Excluded:
-    """Train and score all four models of one person; data that a fit fails on leave the person out."""
+    """Train and score all four models of one subject, who is excluded where the data make a fit fail."""
     torch.set_num_threads(1)
     keep_freed_memory()
     try:
@@ -186,7 +188,7 @@ def run_person(job: EavJob) -> PersonResult | Excluded:
 
 
 class _Person:
-    """One person's clips, network and trainings."""
+    """One subject's clips, network and trainings."""
 
     def __init__(self, job: EavJob) -> None:
         self._options, self._subject = job.options, job.subject

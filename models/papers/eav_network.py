@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.checkpoint import save_checkpoint
 from models.config import ModelConfig, preset
 from models.datasets import eav
@@ -44,9 +44,9 @@ _PAPER_BATCH = {"face": 128, "voice": 8}
 
 @dataclass(frozen=True)
 class EavNetwork:
-    """A preset's sizes, and folders or hub names that face and voice begin with; empty: at random.
+    """A preset's sizes, and folders or hub names of initial weights of face and voice; empty: at random.
 
-    What they hold is read by `config`, once for all people: each takes that.
+    What they hold is read by `config`, once for all subjects: each takes that.
     """
 
     preset: str = "small"
@@ -72,6 +72,7 @@ class EavNetwork:
                     f"found {sizes.voice.max_frames}",
                     where=self.voice_weights,
                     remedy="name an AST for clips at least as long",
+                    code=ErrorCode.MODEL,
                 )
         if self.face_weights or self.voice_weights:  # no longer of the preset's size
             sizes = replace(sizes, preset=f"{self.preset}, open weights")
@@ -92,7 +93,7 @@ class EavNetwork:
             AstEncoder(sizes.voice).load_open_weights()
 
     def open_stages(self) -> dict[str, StageOptions]:
-        """Return the stages of the encoders that begin with open weights: the head's, then the modality's."""
+        """Return the stages of the encoders with open initial weights: the head's, then the modality's."""
         given = {"face": self.face_weights, "voice": self.voice_weights}
         names = [name for modality, source in given.items() if source for name in (modality + HEAD, modality)]
         return {name: _OPEN_STAGES[name] for name in names}
@@ -113,18 +114,18 @@ class EavNetwork:
         if len(random) == 2:
             words.append(
                 f"The paper's ViT and AST are of base size with open weights; here they are {sized} and "
-                "begin at random, without --face-weights and --voice-weights."
+                "are initialised at random, without --face-weights and --voice-weights."
             )
         elif random:
             words.append(
                 f"The paper's {_ENCODERS[random[0]]} is of base size with open weights; here it is {sized} "
-                f"and begins at random, without --{random[0]}-weights."
+                f"and is initialised at random, without --{random[0]}-weights."
             )
         for modality, source in sources.items():
             size = config.network.face if modality == "face" else config.network.voice
             words.append(
-                f"The {_ENCODERS[modality]} begins with the weights of {source} ({size.n_layers} layers of "
-                f"width {size.width}). {_training_words(modality, stages)}"
+                f"The {_ENCODERS[modality]} is initialised with the weights of {source} "
+                f"({size.n_layers} layers of width {size.width}). {_training_words(modality, stages)}"
             )
         if "face" in sources:
             words.append("Faces are cut and scaled by this program, not by the ViT's own preprocessor.")
@@ -159,7 +160,7 @@ def origins(config: ModelConfig) -> dict[str, str]:
 
 
 def origin_words(config: ModelConfig) -> str:
-    """Return the same in words, for the modalities that were trained; empty where all began at random."""
+    """Return the same in words, for the modalities that were trained; empty without open weights."""
     parts = [
         f"{_ENCODERS[modality]} from {source}"
         for modality, source in origins(config).items()
@@ -169,12 +170,12 @@ def origin_words(config: ModelConfig) -> str:
 
 
 _NAMES = {"eeg": "EEG", "face": "face", "voice": "voice"}
-_HEAD_FIRST = "Where an encoder begins with open weights, its head trains first while it is frozen. "
+_HEAD_FIRST = "Where an encoder has open initial weights, its head trains first while it is frozen. "
 
 
 @dataclass(frozen=True, eq=False)
 class PersonModel:
-    """What of one person's training is kept."""
+    """What of one subject's training is kept."""
 
     network: FusionNetwork
     normaliser: Normaliser
@@ -183,21 +184,24 @@ class PersonModel:
     is_quick: bool
 
 
-def save_person(folder: Path, model: PersonModel, entries: Mapping[str, Entry]) -> str:
+def save_subject(folder: Path, model: PersonModel, entries: Mapping[str, Entry]) -> str:
     """Write the folder and return the model's SHA-256.
 
     Raises `InputError` if it cannot be written.
     """
-    card = person_card(model, entries)
+    card = subject_card(model, entries)
     try:
         return save_checkpoint(folder, model.network.config, model.network, model.normaliser.to_dict(), card)
     except OSError as error:
         raise InputError(
-            f"the model cannot be written: {error.strerror}", where=str(folder), remedy="name another --out"
+            f"the model cannot be written: {error.strerror}",
+            where=str(folder),
+            remedy="name another --out",
+            code=ErrorCode.FILE,
         ) from error
 
 
-def person_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
+def subject_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
     """Return the card, Markdown: data, protocol, figures, limits, licence."""
     config = model.network.config
     marks = {
@@ -212,7 +216,7 @@ def person_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
         f"**Before training:** {f'{begun}; all else' if begun else 'all weights'} at random.",
     ]
     card = ModelCard(
-        f"Affectscope, one person of EAV: {', '.join(config.labels)}",
+        f"Affectscope, one subject of EAV: {', '.join(config.labels)}",
         f"Data: {config.trained_on}. It runs live.\n\n{bullets(inputs)}",
         [mark for mark, applies in marks.items() if applies],
         {
@@ -222,11 +226,11 @@ def person_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
                 "Normalisation and the number of epochs come from no test clip."
             ],
             "Figures": [
-                f"On test trials of the same person and session; chance is {1 / len(config.labels):.0%}.",
+                f"On test trials of the same subject and session; chance is {1 / len(config.labels):.0%}.",
                 bullets(f"{name}: {_figure(name, entry)}" for name, entry in entries.items()),
             ],
             "Limits": [
-                "It knows one person in one session, speaking, with one cap, camera and microphone. "
+                "It knows one subject in one session, speaking, with one cap, camera and microphone. "
                 f"{LIMITS_OF_FEW}"
             ],
             "Licence": [f"{LICENCE} The open weights' own binds too." if begun else LICENCE],
@@ -250,7 +254,7 @@ _FRAMES_AT_ONCE = 100  # of video
 
 @dataclass(frozen=True, eq=False)
 class ClipArrays:
-    """Clips of one person, in order."""
+    """Clips of one subject, in order."""
 
     raw: NDArray[np.float32]  # (n, 30, 500) uV
     crops: NDArray[np.uint8]  # (n, frames, 3, size, size) RGB

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.checkpoint import load_checkpoint
 from models.datasets.make.generator import Oracle, load_oracle
 from models.datasets.make.options import is_generated
@@ -30,7 +30,7 @@ from models.training.scores import Predictions, Scores, per_trial, score
 from models.training.sources import LabelledSource, Source, missing_classes
 from models.training.tables import Entry, Row, Table
 
-#: What one person's data make a fit raise; faults of the program are mostly others. The last is a GPU's.
+#: What one subject's data make a fit raise; internal errors are mostly others. The last is a GPU's.
 FIT_ERRORS = (
     ValueError,
     ArithmeticError,
@@ -42,7 +42,7 @@ FIT_ERRORS = (
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One setting on one person's session, with all it needs: it may run on another machine."""
+    """One setting on one subject's session, with all it needs: it may run on another machine."""
 
     setting: Setting
     trials: tuple[Trial, ...]  # of one subject and session, training and test
@@ -103,7 +103,7 @@ def jobs_of(
 def run_job(job: Job) -> list[Outcome] | Excluded:
     """Train on the training trials of the published split, score on its test trials.
 
-    What cannot be read, or data that the fit fails on, leaves the session out and the others go on.
+    What cannot be read, or data that the fit fails on, excludes the session, and the others continue.
     """
     torch.set_num_threads(1)
     setting, first = job.setting, job.trials[0]
@@ -128,7 +128,7 @@ def run_job(job: Job) -> list[Outcome] | Excluded:
 
 
 def in_words(error: Exception) -> str:
-    """Return one line on what ended one person's fit."""
+    """Return one line on what ended one subject's fit."""
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, torch.OutOfMemoryError):  # its own words are a paragraph on the allocator
@@ -216,20 +216,20 @@ _SPLITS = {
     "seed-v": "the first 9 trials of each session train, the last 6 test",
 }
 _DIFFERS = (
-    "Pre-training reads the training trials of all people in the folder and no test trial; what the paper "
+    "Pre-training reads the training trials of all subjects in the folder and no test trial; what the paper "
     "pre-trained on it does not say.",
     "The paper does not say whether a classifier is of one session or of all three; here it is of one, and a "
-    "person counts by the mean of their sessions.",
+    "subject counts by the mean of the sessions.",
     "Where training stops is not in the paper; here training trials held out decide, never test trials. With "
     "fewer than 12 training trials the number of epochs is fixed.",
     "Kernel sizes, width of the heads, feed-forward, pooling and the classifier's head are not in the paper; "
-    "here every channel has weights of its own, which begin as a shrinkage discriminant of the training "
+    "here every channel has weights of its own, initialised as a shrinkage discriminant of the training "
     "windows: if a network is as good as LDA, that is why.",
     "In fusion training a modality is dropped from one window in ten, so that the model can do without it.",
 )
 _OF_TABLE = {
     1: "The paper does not say how many labels its Table 1 used: both readings stand here.",
-    2: "MAX, fuzzy integral and BDAE are quoted in the paper from another one; here they are trained anew. "
+    2: "MAX, fuzzy integral and BDAE are quoted in the paper from another one; here they are trained again. "
     "LDA, SVM and the most frequent class of training, of which a test may hold few, are not in the paper.",
     3: "'10 labeled data from the beginning' can be ten windows (all of the first trial, one class) or ten "
     "trials (a class may be missing): both stand here, and two trials of each class beside them. The paper's "
@@ -280,7 +280,11 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
     source = LabelledSource(options.dataset, options.folder, "published")
     trials = source.trials(excluded=excluded)
     if not trials:
-        raise InputError(f"nothing in it can be used; first: {excluded[0].why}", where=str(options.folder))
+        raise InputError(
+            f"nothing in it can be used; first: {excluded[0].why}",
+            where=str(options.folder),
+            code=ErrorCode.DATA,
+        )
     if options.quick:
         trials = _few(trials)
     pretrained = _encoders(options, report) if any(setting.pretrained for setting in settings) else None
@@ -300,12 +304,14 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
             outcomes += result
         report("fine-tuning", number / len(jobs), float("nan"), f"{number} of {len(jobs)}")
     if not outcomes:
-        raise InputError(f"every setting failed; first: {excluded[0].why}", where=str(options.folder))
+        raise InputError(
+            f"every setting failed; first: {excluded[0].why}", where=str(options.folder), code=ErrorCode.DATA
+        )
     return _table(options, settings, outcomes, excluded, pretrained, trials[0].label_names)
 
 
 def _few(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the first sessions of the first people."""
+    """Return the first sessions of the first subjects."""
     subjects = list(dict.fromkeys(trial.subject for trial in trials))[:QUICK_SUBJECTS]
     sessions = sorted({trial.session for trial in trials})[:QUICK_SESSIONS]
     return [t for t in trials if t.subject in subjects and t.session in sessions]
@@ -355,8 +361,8 @@ def _table(
     return Table(
         title=f"{options.dataset.upper()}, Table {options.table} of the MMV-SSTMA paper",
         protocol=f"{_SPLITS[options.dataset]}; published DE and eye features every 4 s, windows of "
-        f"{options.finetune.n_steps} steps inside a trial; accuracy per window, SD over people (n - 1); one "
-        "classifier a session, a person is the mean of their sessions",
+        f"{options.finetune.n_steps} steps inside a trial; accuracy per window, SD over subjects (n - 1); "
+        "one classifier a session, a subject's figure is the mean of the sessions",
         rows=tuple(rows),
         excluded=tuple(dict.fromkeys(excluded)),
         differs=(*differs, _OF_TABLE[options.table]),

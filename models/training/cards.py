@@ -78,7 +78,7 @@ def pretraining_card(
     ]  # fmt: skip
     header = ("", "first epoch", "last epoch", "epochs", "steps", "windows", "seconds")
     limits = [
-        "It tells no emotion. It learned which channels go together in these people and with these devices."
+        "It tells no emotion. It learned which channels go together in these subjects and with these devices."
     ]
     if corpus.features == "published":
         limits.append(
@@ -152,7 +152,7 @@ def finetuned_card(
             "Training": [bullets(model.notes)],
             "Figures": [bullets(report.lines() if report else [NO_FIGURES])],
             "Limits": [
-                "It knows the people and the day it was trained on, and the classes it was given. "
+                "It knows the subjects and the day it was trained on, and the classes it was given. "
                 f"{LIMITS_OF_FEW}"
             ],
             "Licence": [LICENCE],

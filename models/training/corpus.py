@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.datasets.trials import Excluded, Trial
 from models.new_folder import new_folder
 from models.normalise import MIN_SD_NATS, EegScale, EyeScale, eye_scale
@@ -109,6 +109,7 @@ def _fill(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
             f"the feature cache cannot be written: {error.strerror or error}",
             where=str(folder.parent),
             remedy="choose another folder with --cache",
+            code=ErrorCode.FILE,
         ) from error
 
 
@@ -143,6 +144,7 @@ def _opened(folder: Path) -> Cached:
             "expected an index of cached features, found damage",
             where=str(folder),
             remedy="delete this folder",
+            code=ErrorCode.FILE,
         ) from error
 
 
@@ -209,7 +211,10 @@ def _mapped(entry: Entry, modality: str) -> NDArray[np.float32]:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InputError(
-            "expected a shard of cached features, found damage", where=str(path), remedy="delete its folder"
+            "expected a shard of cached features, found damage",
+            where=str(path),
+            remedy="delete its folder",
+            code=ErrorCode.FILE,
         ) from error
 
 
@@ -328,7 +333,7 @@ class CorpusWindows:
         That have the modality.
     modality : {"eeg", "eye"}
     ch_names : sequence of str
-        The model's EEG channels; others of a recording are left out, and a batch holds windows of one
+        The model's EEG channels; others of a recording are excluded, and a batch holds windows of one
         set of channels.
     n_steps : int
         T. A shorter trial gives one window that begins before it.
@@ -358,6 +363,7 @@ class CorpusWindows:
             raise InputError(
                 f"no trial or recording holds {'EEG' if modality == 'eeg' else 'eye features'} to train on",
                 where=f"--modalities {modality}",
+                code=ErrorCode.DATA,
             )
         self._n_batches = np.array([-(-group.n_windows // batch) for group in self._groups])
         self._ends = np.cumsum(self._n_batches)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.baselines import LdaClassifier
 from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
@@ -36,8 +36,7 @@ class Condition:
     """One way to give a classifier its input."""
 
     words: str  # which modalities
-    needs: tuple[str, ...]  # modalities of which a trial must hold one
-    modalities: tuple[str, ...] | None = None  # any other is taken for absent; None: all are given
+    modalities: tuple[str, ...] | None = None  # any other is masked; None: all are given
     mask: float = 0.0  # share of the EEG channels hidden, others in each window
 
 
@@ -48,15 +47,14 @@ def held_modalities(reads: Sequence[str], trials: Sequence[Trial]) -> list[str]:
 
 def conditions(held: Sequence[str]) -> list[Condition]:
     """Return all input first, then each modality alone where there are two, then hidden EEG channels."""
-    both = tuple(held)
-    whole = Condition(" and ".join(_NAMES[m] for m in held), both)
+    whole = Condition(" and ".join(_NAMES[m] for m in held))
     rows = [whole]
     if len(held) > 1:
         for modality in held:
             removed = " and ".join(_NAMES[m] for m in held if m != modality)
-            rows.append(Condition(f"{_NAMES[modality]} alone, {removed} removed", (modality,), (modality,)))
+            rows.append(Condition(f"{_NAMES[modality]} alone, {removed} removed", (modality,)))
     if "eeg" in held:
-        rows += [Condition(whole.words, ("eeg",), mask=share) for share in MASKS]
+        rows += [Condition(whole.words, mask=share) for share in MASKS]
     return rows
 
 
@@ -82,18 +80,21 @@ def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | N
             "the model is pre-trained only and names no class",
             where=f"--model {test.model}",
             remedy="make a classifier of it with affectscope finetune",
+            code=ErrorCode.MODEL,
         )
     if config.network.takes_raw_eeg or not {"eeg", "eye"} & set(config.modalities):
         raise InputError(
             "the model reads raw EEG, faces or voices, and what is tested are features of EEG and eyes",
             where=f"--model {test.model}",
             remedy="for the networks of `reproduce eav`, see their model cards",
+            code=ErrorCode.MODEL,
         )
     if config.feature_origin != test.source.features:
         raise InputError(
             f"the model reads {config.feature_origin} features, this gives {test.source.features} ones",
             where=f"--model {test.model}",
             remedy="use a model fine-tuned with the same --features",
+            code=ErrorCode.MODEL,
         )
     is_set = test.source.kind in PUBLISHED
     if record is not None and not is_set and record.holds(test.source.path, labels=True):
@@ -101,11 +102,12 @@ def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | N
             "the model was trained on this recording with its labels: nothing in it is left to test on",
             where=str(test.source.path),
             remedy="its model card has cross-validated figures; test on another recording",
+            code=ErrorCode.DATA,
         )
 
 
 def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Excluded]) -> list[list[Trial]]:
-    """Return the trials to test on, by person and session, labelled by the model's own list of classes.
+    """Return the trials to test on, by subject and session, labelled by the model's own list of classes.
 
     Raises `InputError` if the data cannot be read, its classes are not the model's, or nothing is left to
     test on.
@@ -125,11 +127,15 @@ def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Exclude
             groups.setdefault((trial.subject, trial.session), []).append(trial)
     if not groups and trials:
         found = ", ".join(map(str, sorted({trial.session for trial in trials})))
-        raise InputError(f"expected session {found}, found {test.session}", where="--session")
+        raise InputError(
+            f"expected session {found}, found {test.session}", where="--session", code=ErrorCode.SUBJECT
+        )
     sessions = [_usable(_test_part(group, test, excluded), config, excluded) for group in groups.values()]
     if not any(sessions):
         why = excluded[0].why if excluded else "no test trial"
-        raise InputError(f"nothing in it can be tested on; first: {why}", where=str(source.path))
+        raise InputError(
+            f"nothing in it can be tested on; first: {why}", where=str(source.path), code=ErrorCode.DATA
+        )
     return [trials for trials in sessions if trials]
 
 
@@ -154,6 +160,7 @@ def _relabelled(trials: Sequence[Trial], config: ModelConfig) -> list[Trial]:
             f"expected classes of the model ({', '.join(config.labels)}), found {', '.join(unknown)}",
             where=f"{trials[0].dataset}",
             remedy="use a model of these classes; for recordings, name them so in --events",
+            code=ErrorCode.DATA,
         )
     at = [config.labels.index(name) for name in names]
     return [replace(trial, label=at[trial.label], label_names=config.labels) for trial in trials]
@@ -192,22 +199,22 @@ def _holds_eeg(trial: Trial, ch_names: Sequence[str]) -> bool:
 
 
 #: How well a model knows whom it is tested on; rows of their own, because they are different experiments.
-_TRAINED, _SAME_PERSON, _STRANGERS = (
+_TRAINED, _SAME_SUBJECT, _UNKNOWN = (
     "sessions that trained it",
-    "same people, other sessions",
-    "unknown people",
+    "same subjects, other sessions",
+    "unknown subjects",
 )
 _PROTOCOL = (
-    "nothing is fitted, the model's own statistics normalise; SD over people (n - 1), a person is the mean "
-    "of their sessions; masked channels are drawn once a session, for all its windows"
+    "nothing is fitted, the model's own statistics normalise; SD over subjects (n - 1), a subject's figure "
+    "is the mean of the sessions; masked channels are drawn once a session, for all its windows"
 )
 
 
 def evaluate_trials(test: TrialTest, report: Report) -> Table:
     """Return the model's scores with all input, each modality alone, and hidden EEG channels.
 
-    Every session is scored by itself and counts once in its person's mean. People and sessions that trained
-    the model stand in other rows than those it does not know.
+    Every session is scored by itself and counts once in its subject's mean. Subjects and sessions that
+    trained the model stand in other rows than those it does not know.
 
     Raises `InputError` if the model cannot be judged on this, was trained on it with its labels, or nothing
     is left to test.
@@ -250,14 +257,14 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
 
 
 def _acquaintance(trial: Trial, test: TrialTest, record: TrainingRecord | None) -> str:
-    """Return how well the model knows the person; empty for recordings, and where it does not say."""
+    """Return how well the model knows the subject; empty for recordings, and where it does not say."""
     if record is None or not record.complete or test.source.kind not in PUBLISHED:
         return ""
     session = SeenSession.of(trial, generated=test.source.is_generated)
     if session in record.sessions:
         return _TRAINED
     people = {(known.dataset, known.subject) for known in record.sessions}
-    return _SAME_PERSON if (session.dataset, session.subject) in people else _STRANGERS
+    return _SAME_SUBJECT if (session.dataset, session.subject) in people else _UNKNOWN
 
 
 def _entry(
@@ -276,7 +283,7 @@ def _entry(
 
 def _rows(name: str, entries: dict[tuple[str, Condition], list[Entry]]) -> tuple[Row, ...]:
     """Return the rows, sessions that the model knows best first."""
-    order = ("", _TRAINED, _SAME_PERSON, _STRANGERS)
+    order = ("", _TRAINED, _SAME_SUBJECT, _UNKNOWN)
     rows = []
     for (known, condition), found in sorted(entries.items(), key=lambda item: order.index(item[0][0])):
         words = f"{name}: {condition.words}" + (f"; {known}" if known else "")
@@ -289,7 +296,7 @@ def _notes(config: ModelConfig, tested: Sequence[Trial], record: TrainingRecord 
     notes = [f"The model: {config.trained_on}.", f"Tested on {coverage(tested).words()}."]
     held = held_modalities(config.modalities, tested)
     if missing := [modality for modality in config.modalities if modality not in held]:
-        notes.append(f"The data hold no {' and no '.join(missing)}: absent, as if the device were unplugged.")
+        notes.append(f"The data hold no {' and no '.join(missing)}: it is masked.")
     found = set(config.ch_names) & {name for trial in tested for name in trial.ch_names}
     if "eeg" in held and len(found) < len(config.ch_names):
         notes.append(

@@ -1,10 +1,10 @@
-"""Trains a classifier on labelled trials, from pre-trained encoders or from nothing.
+"""Trains a classifier on labelled trials, from pre-trained encoders or from scratch.
 
 The MMV-SSTMA paper, section 2.2: encoders' features are fused, a linear layer classifies, and cross-entropy
 and 0.1 times the correlation loss of DCCA train all of it. What the paper leaves open: how tokens of channels
-become features (here by a weight for each channel, which begins where a shrinkage discriminant of the
+become features (here by a weight for each channel, initialised by a shrinkage discriminant of the
 training windows ends: `models.training.finetune_tokens`); the encoders train too unless ``freeze`` is set;
-training stops by the NLL of training trials held out for it, then starts anew on all training trials for as
+training stops by the NLL of training trials held out for it, then starts again on all training trials for as
 many epochs; the temperature is fitted to the held-out trials as well. No test trial has any part in this.
 """
 
@@ -78,11 +78,11 @@ def finetune(
     trials : sequence of Trial
         Of one data set and one kind of features, usually of one subject and session.
     pretrained : PretrainedEncoders, optional
-        Its encoders are taken; without it, all weights begin at random.
+        Its encoders are taken; without it, all weights are initialised at random.
     trained_on : str
         In words, for the config.
     is_simulated : bool
-        The trials are simulated or generated; a model that begins with a simulated one is so anyway.
+        The trials are simulated or generated; a model fine-tuned from a simulated one is so anyway.
     """
     keep_freed_memory()
     config = classifier_config(trials, options, pretrained, trained_on, is_simulated)
@@ -94,8 +94,8 @@ def finetune(
         first = _Run(config, kept, options, pretrained)
         epochs, temperature = first.train_until_worse(out, progress)
         notes.append(
-            f"stopped after {epochs} epochs by {len(out)} training trials held out, then trained anew on all "
-            f"{len(trials)}; temperature {temperature:.2f} from the held-out ones"
+            f"stopped after {epochs} epochs by {len(out)} training trials held out, then trained again on "
+            f"all {len(trials)}; temperature {temperature:.2f} from the held-out ones"
         )
         if temperature >= float(_TEMPERATURES[-1]):
             notes.append(
@@ -111,7 +111,7 @@ def finetune(
     notes.append(f"normalised by statistics of the {how}")
     if new := run.whitened_modalities():
         notes.append(
-            f"the channel projection of {' and '.join(new)} began as a shrinkage discriminant "
+            f"the channel projection of {' and '.join(new)} was initialised as a shrinkage discriminant "
             "of training windows"
         )
     return Finetuned(
@@ -183,7 +183,7 @@ class _Run:
 
     @contextmanager
     def _training(self) -> Iterator[None]:
-        """Seed what is random, whiten new projections and begin with an optimiser of what then trains."""
+        """Seed what is random, whiten new projections and make an optimiser of what then trains."""
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(devices=[]))
             torch.manual_seed(self._options.seed)

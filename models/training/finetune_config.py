@@ -9,7 +9,7 @@ from typing import Self
 
 from torch import Tensor
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
 from acquisition.windowing import WindowConfig
 from models.checkpoint import Checkpoint
@@ -107,6 +107,7 @@ def used_modalities(trials: Sequence[Trial], options: FinetuneOptions) -> tuple[
             f"{' and '.join(m for m, there in held.items() if there) or 'nothing'}",
             where=trials[0].source,
             remedy="choose other --modalities, or --features published where the set has them",
+            code=ErrorCode.DATA,
         )
     return used
 
@@ -178,8 +179,8 @@ def _with_eye_features(
     if options.normalisation == "keep":
         raise InputError(expected, where="--normalisation keep", remedy="use --normalisation refit")
     if "eye" in read_modalities(config) and config.network.eye.channel_projection == "weights":
-        remedy = "begin with a model of pretrain, or use --modalities eeg"
-        raise InputError(expected, where=trial.source, remedy=remedy)
+        remedy = "start from a model of pretrain, or use --modalities eeg"
+        raise InputError(expected, where=trial.source, remedy=remedy, code=ErrorCode.DATA)
     return replace(
         config,
         features=replace(config.features, eye_features=n_eye),
@@ -193,6 +194,7 @@ def _check_pretrained(config: ModelConfig, trial: Trial, modalities: Sequence[st
             "expected a model on band entropies, found one on raw EEG",
             where="--model",
             remedy="choose a model of pretrain, or --from-scratch",
+            code=ErrorCode.MODEL,
         )
     known = [name for name in trial.ch_names if name in config.ch_names]
     if "eeg" in modalities and not known:
@@ -201,6 +203,7 @@ def _check_pretrained(config: ModelConfig, trial: Trial, modalities: Sequence[st
             f"{', '.join(config.ch_names[:6])} ...",
             where=trial.source,
             remedy="name them with --montage, or train with --from-scratch",
+            code=ErrorCode.CHANNELS,
         )
     if config.feature_origin != trial.origin or abs(config.step_s - trial.step_s) > 1e-9:
         raise InputError(
@@ -209,6 +212,7 @@ def _check_pretrained(config: ModelConfig, trial: Trial, modalities: Sequence[st
             where="--features",
             remedy=f"choose --features {config.feature_origin}, pre-train on these features, or "
             "train with --from-scratch",
+            code=ErrorCode.MODEL,
         )
 
 
@@ -224,13 +228,15 @@ def check_base(config: ModelConfig, *, goes_on: bool) -> None:
         raise InputError(
             "the model is a classifier: trials that would test it may have trained it, with their labels",
             where="--model",
-            remedy="begin with a model of pretrain, or add --continue to train on without cross-validation",
+            remedy="start from a model of pretrain, or add --continue to train on without cross-validation",
+            code=ErrorCode.MODEL,
         )
     if goes_on and not config.is_classifier:
         raise InputError(
             "the model is pre-trained only: there is no classifier to train on",
             where="--continue",
-            remedy="leave it out",
+            remedy="remove it",
+            code=ErrorCode.MODEL,
         )
 
 

@@ -1,4 +1,4 @@
-"""Begins the training of a channel projection where a shrinkage discriminant analysis ends.
+"""Initialises a channel projection by a shrinkage discriminant analysis.
 
 A channel projection has more weights than a few trials can teach it step by step: gradients follow what
 varies most, and that is not the emotion. So it trains in coordinates in which training windows scatter
@@ -277,7 +277,7 @@ class TrialClassifier:
         Parameters
         ----------
         modalities : sequence of str, optional
-            Take any other for absent.
+            Mask any other.
         mask : float
             Share of the EEG channels hidden in each window.
         max_per_trial : int, optional

@@ -198,7 +198,7 @@ def load_state(
 
     Raises `InputError`: the file is damaged, or the run had other settings or another corpus.
     """
-    remedy = "leave --resume out to begin again"
+    remedy = "leave out --resume to start again"
     try:
         with safe_open(path, framework="pt") as file:
             kept = json.loads(file.metadata()[_STATE_KEY])
@@ -218,6 +218,7 @@ def load_state(
             f"the run that stopped had another {', '.join(other)}",
             where="--resume",
             remedy=f"give what it had, or {remedy}",
+            other=", ".join(other),
         )
     module.load_state_dict(
         {n.removeprefix("module."): t for n, t in tensors.items() if n.startswith("module.")}

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import SEED_CH_NAMES
 from models.checkpoint import save_checkpoint
 from models.config import ModelConfig, preset
@@ -132,8 +132,9 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
     if missing := [m for m in modalities if m not in found]:
         raise InputError(
             f"no trial or recording holds {'EEG' if missing[0] == 'eeg' else 'eye features'} to train on"
-            + (", and published ones are left out with raw EEG" if corpus.features == "raw" else ""),
+            + (", and published ones are excluded with raw EEG" if corpus.features == "raw" else ""),
             where=f"--modalities {','.join(modalities)}",
+            code=ErrorCode.DATA,
         )
     small = preset(
         "small", labels=("unlabelled",), ch_names=ch_names or ("none",), eeg_context=options.context
@@ -217,6 +218,7 @@ def _corpus(options: PretrainOptions, world: World, report: Report) -> Corpus:
             f"expected one step length, found {', '.join(f'{s:g} s' for s in steps)}",
             where="corpus",
             remedy="use --features raw for all of it",
+            code=ErrorCode.DATA,
         )
     return corpus
 
@@ -307,7 +309,10 @@ def _forget_older_run(out: Path) -> None:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
-            f"the folder cannot be written: {error.strerror}", where=f"--out {out}", remedy="choose another"
+            f"the folder cannot be written: {error.strerror}",
+            where=f"--out {out}",
+            remedy="choose another",
+            code=ErrorCode.FILE,
         ) from error
 
 

@@ -23,7 +23,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.encoders.mv_sstma_block import MaskedBatchNorm
 from models.training.corpus import CorpusWindows, StepBatch
 from models.training.loop import Report, TrainState, WarmUpCosine, load_state, save_state, train_steps
@@ -113,6 +113,7 @@ def joined_world(device: str) -> Iterator[World]:
                 f"expected at most {torch.cuda.device_count()} processes on a machine, its GPUs, "
                 f"found local rank {local_rank}",
                 where="torchrun --nproc-per-node",
+                code=ErrorCode.DEVICE,
             )
         torch.cuda.set_device(local_rank)
     where = torch.device(device, local_rank) if device == "cuda" else torch.device(device)
@@ -223,7 +224,12 @@ def run_loop(
             continue
         mean = state.add(meter.take_losses(), ends_epoch=at_epoch)
         if not math.isfinite(mean):
-            raise InputError(f"the loss is {mean} at step {state.step}", where=stage, remedy="lower --lr")
+            raise InputError(
+                f"the loss is {mean} at step {state.step}",
+                where=stage,
+                remedy="lower --lr",
+                code=ErrorCode.DATA,
+            )
         if log is not None:
             rate = schedule.rate_at(state.step - 1)
             log.write(state.step, (state.step - 1) // windows.batches_a_pass, mean, rate, meter)

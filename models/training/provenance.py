@@ -1,8 +1,8 @@
-"""What trained a model, kept beside it for programs: tests on the same person or recording must say so.
+"""What trained a model, kept beside it for programs: tests on the same subject or recording must say so.
 
 Of a published data set the test trials never train, by the split; that a model saw them without labels is in
 its config. A recording enters training whole, and is known again by its bytes: a copy under another name is
-found, a copy that was written anew (converted, cut, with predictions in it) is not.
+found, a copy that was rewritten (converted, cut, with predictions in it) is not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.checkpoint import RECORD_FILE
 from models.datasets.recordings import data_files
 from models.datasets.splits import coverage
@@ -35,7 +35,7 @@ class SeenRecording:
 
 @dataclass(frozen=True)
 class SeenSession:
-    """One person's session of a data set of which labelled trials trained."""
+    """One subject's session of a data set of which labelled trials trained."""
 
     dataset: str  # "generated seed-iv" is not "seed-iv"
     subject: str
@@ -50,12 +50,12 @@ class SeenSession:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """Recordings, people and labels that trained a model and those it began with."""
+    """Recordings, subjects and labels that trained a model and those it was initialised from."""
 
     recordings: tuple[SeenRecording, ...] = ()
     sessions: tuple[SeenSession, ...] = ()
     trials_per_class: Mapping[str, int] = field(default_factory=dict)  # empty: no labels yet
-    complete: bool = True  # False where a model it began with has no record
+    complete: bool = True  # False where a model it was initialised from has no record
     quick: bool = False  # made to try the program out: no figure of it to quote
 
     @property
@@ -72,7 +72,7 @@ class TrainingRecord:
         return bool(known) and recording_sha256(path) in known
 
     def then(self, later: TrainingRecord) -> TrainingRecord:
-        """Return the record of a model that began with this one."""
+        """Return the record of a model that was initialised from this one."""
         counts = dict(self.trials_per_class)
         for name, count in later.trials_per_class.items():
             counts[name] = counts.get(name, 0) + count
@@ -115,7 +115,9 @@ def recording_sha256(path: Path) -> str:
                 while block := stream.read(_BLOCK):
                     digest.update(block)
     except OSError as error:
-        raise InputError(f"the recording cannot be read: {error.strerror}", where=str(path)) from error
+        raise InputError(
+            f"the recording cannot be read: {error.strerror}", where=str(path), code=ErrorCode.RECORDING
+        ) from error
     return digest.hexdigest()
 
 
@@ -128,7 +130,10 @@ def write_record(folder: Path, record: TrainingRecord) -> None:
         (folder / RECORD_FILE).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(
-            f"the folder cannot be written: {error.strerror}", where=str(folder), remedy="choose another"
+            f"the folder cannot be written: {error.strerror}",
+            where=str(folder),
+            remedy="choose another",
+            code=ErrorCode.FILE,
         ) from error
 
 
@@ -146,7 +151,8 @@ def read_record(folder: Path) -> TrainingRecord | None:
         raise InputError(
             "expected the record of the model's training, found damage",
             where=str(path),
-            remedy="copy the model folder again, or train it anew",
+            remedy="copy the model folder again, or train it again",
+            code=ErrorCode.MODEL,
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Scores of predicted probabilities, per window and per trial, and their means over people."""
+"""Scores of predicted probabilities, per window and per trial, and their means over subjects."""
 
 from __future__ import annotations
 
@@ -131,11 +131,11 @@ def per_trial(predictions: Predictions) -> Predictions:
 
 @dataclass(frozen=True)
 class Summary:
-    """A figure over people: a person counts by the mean of their sessions."""
+    """A figure over subjects: each counts by the mean of the sessions."""
 
     n_subjects: int
     mean: float
-    sd: float | None  # over people, n - 1 below the line; None for one person
+    sd: float | None  # over subjects, n - 1 below the line; None for one subject
     n_sessions: int
     pooled_mean: float  # every session counts alike
     pooled_sd: float | None
@@ -160,7 +160,7 @@ def _sd(values: Sequence[float]) -> float | None:
 def wilson_interval(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     """Return the 95 % Wilson score interval of a share of ``n`` (Wilson 1927).
 
-    It takes the n as independent: give it trials, not windows. Those of one person are not quite, so the
+    It takes the n as independent: give it trials, not windows. Those of one subject are not quite, so the
     truth is somewhat wider.
     """
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)

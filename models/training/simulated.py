@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import MODALITIES
@@ -125,7 +125,7 @@ def _run(job: EncoderJob, news: Any) -> dict[str, Tensor]:
     return {name: t for name, t in state.items() if name.startswith(prefixes)}
 
 
-#: Seeds of simulated people: training uses the first ones, evaluation never comes near.
+#: Seeds of simulated subjects: training uses the first ones, evaluation none of them.
 FIRST_TRAINING_SEED = 1000
 FIRST_EVALUATION_SEED = 900_000
 _MIN_SINCE_ONSET_S = 3.0
@@ -145,7 +145,7 @@ class TrainingOptions:
     epochs_scale: float = 1.0  # multiplies every stage's passes
 
     def plans(self) -> list[SubjectPlan]:
-        """Return the simulated people to run."""
+        """Return the simulated subjects to run."""
         return [
             SubjectPlan(FIRST_TRAINING_SEED + i, self.n_trials, self.trial_s, self.difficulty)
             for i in range(self.n_subjects)
@@ -225,7 +225,7 @@ def fit(
 
 
 def fit_normaliser(training: list[SubjectFeatures]) -> Normaliser:
-    """Return scales fitted on the training subjects alone; unusable channels and steps are left out."""
+    """Return scales fitted on the training subjects alone; unusable channels and steps are excluded."""
     de = np.concatenate([np.where(s.usable[..., None], s.de, np.nan) for s in training])
     eye = np.concatenate([s.eye for s in training])
     return Normaliser(fit_eeg(torch.from_numpy(de)), fit_eye(torch.from_numpy(eye)))
@@ -308,7 +308,7 @@ def evaluate_simulated(
 
 
 def check_simulated(config: ModelConfig) -> None:
-    """Refuse a model that simulated people cannot judge, with the reason.
+    """Refuse a model that cannot be tested on simulated subjects, with the reason.
 
     Raises `InputError` if it is no classifier, reads features that the simulator does not make or fewer
     modalities than four, or tells other classes apart, or the same in another order.
@@ -321,9 +321,11 @@ def check_simulated(config: ModelConfig) -> None:
     ):
         if expected != found:
             raise InputError(
-                f"simulated people cannot judge this model: expected {expected}, found {found}",
+                f"the model cannot be tested on simulated subjects: expected {expected}, found {found}",
                 where="--model",
                 remedy="choose one of affectscope train --simulated, or leave --model out",
+                code=ErrorCode.MODEL,
+                found=found,
             )
 
 

@@ -39,7 +39,7 @@ _VIDEO_FPS = 5.0
 
 @dataclass(frozen=True)
 class SubjectPlan:
-    """Which simulated person to run, and for how long."""
+    """Which simulated subject to run, and for how long."""
 
     seed: int
     n_trials: int = 10

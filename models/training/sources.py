@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.header import is_simulated
 from acquisition.montage import SEED_CH_NAMES, load_montage
 from acquisition.xdf.scan import scan_xdf
@@ -53,7 +53,7 @@ class Source:
             return False
         try:
             return any(is_simulated(stream.header) for stream in scan_xdf(self.path).streams.values())
-        except InputError:  # a damaged recording, which is left out
+        except InputError:  # a damaged recording is excluded
             return False
 
     def identity(self, features: str, config: FeatureConfig) -> Any:
@@ -65,6 +65,7 @@ class Source:
             raise InputError(
                 f"expected {'a folder' if self.is_dataset else 'a recording'}, found none",
                 where=f"--{self.kind} {self.path}",
+                code=ErrorCode.FILE,
             )
         if not self.is_dataset:
             inside = [p for p in self.path.rglob("*") if p.is_file()] if self.path.is_dir() else [self.path]
@@ -106,7 +107,7 @@ class Corpus:
     sources: tuple[Source, ...]
     parts: tuple[Cached, ...]  # of the sources
     entries: tuple[Entry, ...]  # that training may use
-    n_test: int  # trials left out because the published split tests on them
+    n_test: int  # trials excluded because the published split tests on them
     includes_test: bool
     features: str  # raw | published
 
@@ -202,14 +203,14 @@ def open_corpus(
         n_test += len(tested)
     if not usable:
         why = next((entry.why for part in parts for entry in part.excluded), "no trial holds a step")
-        raise InputError(f"nothing could be read; first: {why}", where="pretrain")
+        raise InputError(f"nothing could be read; first: {why}", where="pretrain", code=ErrorCode.DATA)
     return Corpus(tuple(sources), tuple(parts), tuple(usable), n_test, include_test, features)
 
 
 def _test_trials(entries: Sequence[Entry]) -> set[Entry]:
     """Return the trials the published split tests on, counted over the set or over a session alone.
 
-    A session that lacks trials would be split elsewhere by whoever looks at it alone: those stay out too.
+    A session that lacks trials would be split elsewhere if it is looked at alone: those are excluded too.
     """
     if not entries:
         return set()
@@ -220,7 +221,7 @@ def _test_trials(entries: Sequence[Entry]) -> set[Entry]:
     for of_session in sessions.values():
         try:
             tested |= set(published_split(of_session)[1])
-        except InputError:  # too few trials to be split alone: nobody tests on it alone
+        except InputError:  # too few trials to be split alone: no test is of it alone
             continue
     return tested
 
@@ -350,7 +351,12 @@ class LabelledSource:
             return self._recorded(config)
         trials = list(found)
         if not trials and not excluded:
-            raise InputError("no trials in it", where=str(self.path), remedy="is the data set complete?")
+            raise InputError(
+                "no trials in it",
+                where=str(self.path),
+                remedy="is the data set complete?",
+                code=ErrorCode.DATA,
+            )
         return trials
 
     def _recorded(self, config: ModelConfig | None) -> list[Trial]:
@@ -368,7 +374,7 @@ class LabelledSource:
             )
         if events is None:
             raise InputError(
-                "expected which markers begin a trial of which class",
+                "expected which markers start a trial of which class",
                 where="--events",
                 remedy='write for example --events "1=left,2=right,3=idle"',
             )
@@ -385,7 +391,7 @@ class LabelledSource:
 
 
 def missing_classes(trials: Sequence[Trial], labels: Labels) -> str:
-    """Return one sentence on classes that a person's sessions lack; empty where each has them all."""
+    """Return one sentence on classes that a subject's sessions lack; empty where each has them all."""
     first = trials[0]
     lacking = [
         f"no {' and no '.join(missing)} in session {session}"

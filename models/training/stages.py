@@ -106,7 +106,7 @@ def train_encoder(
 ) -> None:
     """Train one modality's encoder, pooling and head in place with cross-entropy.
 
-    Rows of the first seconds of a trial, and rows without a face or voice, are left out.
+    Rows of the first seconds of a trial, and rows without a face or voice, are excluded.
     """
     usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
     if modality == "face":
@@ -153,7 +153,7 @@ def _spec_augmented(frames: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 _BATCH = 64
-_P_DROP = 0.25  # a modality is left out of a training window
+_P_DROP = 0.25  # a modality is dropped from a training window
 _P_KEEP_FRAME = 0.7  # of a training window's face frames
 _P_NOISE = 0.15  # its token comes from noise
 

@@ -1,4 +1,4 @@
-"""Outcomes of single sessions gathered into a table: rows, figures over people, a paper's figures beside."""
+"""Outcomes of single sessions gathered into a table: rows, figures over subjects, and a paper's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.datasets.trials import Excluded
 from models.training.cards import markdown_table
 from models.training.scores import Scores, Summary, summarise, t_interval, wilson_interval
@@ -21,19 +21,19 @@ Figure = tuple[float, float | None]
 
 _ROW_KEYS = ("model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd")
 #: What the intervals of `Row.trial_interval` are.
-INTERVALS = "95 % intervals: the wider of t over people and Wilson over trials"
+INTERVALS = "95 % intervals: the wider of t over subjects and Wilson over trials"
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """Scores of one row on one person's session."""
+    """Scores of one row on one subject's session."""
 
     subject: str
     session: int
     window: Scores
     trial: Scores
     classes_seen: int | None  # among the labels that trained; None where a model does not say
-    paper_accuracy: float | None = None  # share; where the paper has figures by person
+    paper_accuracy: float | None = None  # share; where the paper has figures by subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Row:
         return entry.trial if self.unit == "trial" else entry.window
 
     def accuracy(self, of_trials: bool = False) -> Summary:
-        """Return mean and SD of the accuracy over people."""
+        """Return mean and SD of the accuracy over subjects."""
         return summarise(
             {
                 (e.subject, e.session): (e.trial if of_trials else self.scores(e)).accuracy
@@ -72,21 +72,21 @@ class Row:
     def trial_interval(self) -> tuple[float, float]:
         """Return the 95 % interval of `accuracy` per trial.
 
-        It reaches as far as the t interval over people, cut to 0-1, because trials of one person are not
-        independent, and as far as Wilson's over all trials (Wilson 1927), because two people who happen to
-        be equally good do not make a figure certain. Of one person it is Wilson's alone, and too narrow.
+        It reaches as far as the t interval over subjects, cut to 0-1, because trials of one subject are not
+        independent, and as far as Wilson's over all trials (Wilson 1927), because two subjects who happen to
+        be equally good do not make a figure certain. Of one subject it is Wilson's alone, and too narrow.
         """
         people: dict[str, list[Scores]] = {}
         for entry in self.entries:
             people.setdefault(entry.subject, []).append(entry.trial)
-        over_people = t_interval([float(np.mean([s.accuracy for s in one])) for one in people.values()])
+        over_subjects = t_interval([float(np.mean([s.accuracy for s in one])) for one in people.values()])
         over_trials = wilson_interval(self.accuracy(True).mean, self.n_trials)
-        low, high = zip(over_trials, over_people or over_trials, strict=True)
+        low, high = zip(over_trials, over_subjects or over_trials, strict=True)
         return max(0.0, min(low)), min(1.0, max(high))
 
     @property
     def n_trials(self) -> int:
-        """Tested trials of all people."""
+        """Tested trials of all subjects."""
         return sum(entry.trial.n for entry in self.entries)
 
     @property
@@ -96,7 +96,7 @@ class Row:
         return float(counts.max() / counts.sum())
 
     def confusion(self, unit: str) -> list[list[int]]:
-        """Return counts [class][answer] of the row's unit, or of trials, over all people and sessions."""
+        """Return counts [class][answer] of the row's unit, or of trials, over all subjects and sessions."""
         scores = [entry.trial if unit == "trial" else self.scores(entry) for entry in self.entries]
         return [[int(n) for n in counts] for counts in np.sum([s.confusion for s in scores], axis=0)]
 
@@ -143,7 +143,7 @@ class Table:
 
     @property
     def chance(self) -> float:
-        """Of the first row; others differ only where they are of fewer people or trials."""
+        """Of the first row; others differ only where they are of fewer subjects or trials."""
         return self.rows[0].chance
 
     def to_dict(self) -> dict[str, Any]:
@@ -172,12 +172,12 @@ class Table:
 
     def marks(self) -> str:
         """Return what has to stand beside every figure, or nothing."""
-        marks = (("GENERATED DATA", self.generated), ("QUICK: few people and epochs", self.quick))
+        marks = (("GENERATED DATA", self.generated), ("QUICK: few subjects and epochs", self.quick))
         return ", ".join(text for text, there in marks if there)
 
 
 def mean_of(row: Row, key: str) -> float:
-    """Return the mean over people of one of the `Scores` of a row's unit."""
+    """Return the mean over subjects of one of the `Scores` of a row's unit."""
     return summarise({(e.subject, e.session): getattr(row.scores(e), key) for e in row.entries}).mean
 
 
@@ -242,7 +242,7 @@ def draw_table(table: Table, path: Path) -> None:
     axes.set_xlim(0, 100)
     paper = "; grey: the paper" if table.has_paper else ""
     axes.set_xlabel(
-        f"accuracy, %. Bars: per {_units(table)}, mean and SD over people{paper}\n"
+        f"accuracy, %. Bars: per {_units(table)}, mean and SD over subjects{paper}\n"
         "dots: per trial, 95 % interval; dashed: always the most frequent class",
         fontsize=8,
     )
@@ -250,9 +250,9 @@ def draw_table(table: Table, path: Path) -> None:
 
 
 def draw_subjects(table: Table, path: Path) -> None:
-    """Write a PNG of every person's accuracy by model: the EAV paper's Figure 2.
+    """Write a PNG of every subject's accuracy by model: the EAV paper's Figure 2.
 
-    Where the paper has figures by person they stand beside ours, in a lighter shade.
+    Where the paper has figures by subject they stand beside ours, in a lighter shade.
     """
     people = sorted({entry.subject for row in table.rows for entry in row.entries}, key=int)
     has_paper = any(e.paper_accuracy is not None for row in table.rows for e in row.entries)
@@ -273,7 +273,7 @@ def draw_subjects(table: Table, path: Path) -> None:
     axes.axhline(100 * table.chance, color=_TRIALS, linestyle="--", linewidth=1, label="most frequent class")
     axes.set_xticks(range(len(people)), people, fontsize=7)
     axes.set_ylim(0, 100)
-    axes.set_xlabel("person")
+    axes.set_xlabel("subject")
     axes.set_ylabel(f"accuracy per {_units(table)}, %")
     axes.legend(fontsize=7, ncols=2)
     _save(figure, axes, table, path)
@@ -304,14 +304,14 @@ CONFUSION_FILE = "confusion.csv"
 _CONFUSION_COLUMNS = ("model", "unit", "subject", "session", "class", "answer", "n")
 _HEADER = (
     "model", "pre-trained", "labels", "mask", "% per trial [95 %]", "chance", "accuracy % (SD)",
-    "paper % (SD)", "sessions pooled", "balanced", "macro-F1", "NLL", "ECE", "people",
+    "paper % (SD)", "sessions pooled", "balanced", "macro-F1", "NLL", "ECE", "subjects",
 )  # fmt: skip
 
 
 def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list[Path]:
     """Write two CSV files, JSON, the table in words and a bar plot; returns their paths.
 
-    ``by_subject`` draws every person's bars in place of the means.
+    ``by_subject`` draws every subject's bars in place of the means.
 
     Raises `InputError` if the folder cannot be written.
     """
@@ -329,7 +329,10 @@ def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list
         _write_confusions(table, paths[4])
     except OSError as error:
         raise InputError(
-            f"the folder cannot be written: {error.strerror}", where=f"--out {folder}", remedy="name another"
+            f"the folder cannot be written: {error.strerror}",
+            where=f"--out {folder}",
+            remedy="name another",
+            code=ErrorCode.FILE,
         ) from error
     return paths
 
@@ -344,7 +347,7 @@ def table_words(table: Table) -> str:
     for heading, sentences in (
         *differs,
         ("Classes and notes", table.notes),
-        ("Left out", [f"subject {entry.subject}: {entry.why}" for entry in table.excluded]),
+        ("Excluded", [f"subject {entry.subject}: {entry.why}" for entry in table.excluded]),
     ):
         lines += ["", f"## {heading}", *(f"- {sentence}" for sentence in sentences or ["nothing"])]
     lines += ["", f"## Trials of each class (rows) by answer: {table.rows[0].name}", ""]
@@ -354,7 +357,7 @@ def table_words(table: Table) -> str:
 def short_cells(table: Table) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return header and rows that a terminal has room for."""
     names = ("paper % (SD)",) if table.has_paper else ("balanced", "macro-F1", "NLL", "ECE")
-    wanted = ("% per trial [95 %]", "chance", "accuracy % (SD)", *names, "people")
+    wanted = ("% per trial [95 %]", "chance", "accuracy % (SD)", *names, "subjects")
     picks = [_HEADER.index(name) for name in wanted]
     short = {"accuracy % (SD)": f"% per {table.unit} (SD)", "paper % (SD)": "paper (SD)"}
     header = ("model", *(short.get(name, name) for name in wanted))
@@ -412,7 +415,7 @@ def _percent(mean: float, sd: float | None) -> str:
 
 
 def _write_confusions(table: Table, path: Path) -> None:
-    """Write every person's counts as a long table: one line a class and answer."""
+    """Write every subject's counts as a long table: one line a class and answer."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_CONFUSION_COLUMNS)

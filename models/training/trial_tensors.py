@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.config import ModelConfig
 from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.encoders.mv_sstma import random_channel_mask
@@ -39,7 +39,7 @@ def fit_normaliser(trials: Sequence[Trial], config: ModelConfig, known: Normalis
     if "eye" in config.modalities:
         rows = np.concatenate([t.eye for t in trials if t.eye is not None])
         if not np.isfinite(rows).any():
-            raise _nothing_works("eye feature", trials[0], "eeg")
+            raise _nothing_works("eye", trials[0])
         eye = fit_eye(torch.from_numpy(rows))
     return Normaliser(eeg, eye)
 
@@ -49,7 +49,7 @@ def _eeg_scale(trials: Sequence[Trial], config: ModelConfig, known: EegScale | N
     here = [i for i, name in enumerate(trials[0].ch_names) if name in config.ch_names]
     alive = [i for i in here if np.isfinite(rows[:, i]).any(axis=0).all()]
     if not alive:
-        raise _nothing_works("EEG channel", trials[0], "eye")
+        raise _nothing_works("eeg", trials[0])
     fitted = fit_eeg(torch.from_numpy(rows[:, alive].astype(np.float32)))
     n_channels, n_bands = len(config.ch_names), rows.shape[2]
     if known is not None and known.mean.shape == (n_channels, n_bands):
@@ -61,11 +61,14 @@ def _eeg_scale(trials: Sequence[Trial], config: ModelConfig, known: EegScale | N
     return EegScale(mean, sd)
 
 
-def _nothing_works(what: str, trial: Trial, other: str) -> InputError:
+def _nothing_works(modality: str, trial: Trial) -> InputError:
+    what, other = ("EEG channel", "eye") if modality == "eeg" else ("eye feature", "eeg")
     return InputError(
-        f"no {what} of the training trials works: all are flat, out of range or no numbers",
+        f"no {what} of the training trials works: all are flat, out of range or not finite",
         where=f"{trial.source or trial.dataset}, subject {trial.subject}",
         remedy=f"take another recording, or --modalities {other} if it holds that",
+        code=ErrorCode.DATA,
+        modality=modality,
     )
 
 
@@ -75,7 +78,7 @@ class TrialTensors:
     Parameters
     ----------
     ch_names : sequence of str
-        Of the windows' EEG; channels that the model does not know are left out.
+        Of the windows' EEG; channels that the model does not know are excluded.
     mask : float
         Share of the EEG channels hidden in each window, others in each.
     seed : int

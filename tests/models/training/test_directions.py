@@ -50,8 +50,8 @@ def test_row_has_spread_over_people_and_over_sets():
 
 
 def test_spread_over_people_is_judged_too():
-    rows = {"EEG, 10 trials": (0.5, 0.52, 0.5, 0.52), "EEG, 10 trials, from nothing": (0.3, 0.7, 0.3, 0.7)}
-    one = claim(made(**rows), "from person to person")
+    rows = {"EEG, 10 trials": (0.5, 0.52, 0.5, 0.52), "EEG, 10 trials, from scratch": (0.3, 0.7, 0.3, 0.7)}
+    one = claim(made(**rows), "from subject to subject")
     assert one["difference"] == pytest.approx((0.2 - 0.01) * math.sqrt(4 / 3))
     assert one["holds"]
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from app.model_loading import check_runs_live
 from models.checkpoint import load_checkpoint, load_config
 from models.config import MvSstmaConfig
@@ -171,12 +171,14 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 def test_a_run_with_other_settings_is_not_resumed(recording: Path, tmp_path: Path) -> None:
     given = options(recording, tmp_path / "m")
     run(given)
-    with pytest.raises(InputError, match="another batch, mask"):
+    with pytest.raises(InputError) as error:
         run(replace(given, batch=4, mask=0.5, resume=True))
+    assert error.value.facts == {"other": "batch, mask"}
     state = given.out / "resume" / "eeg.safetensors"
     state.write_bytes(state.read_bytes()[:100])
-    with pytest.raises(InputError, match="found damage"):
+    with pytest.raises(InputError) as error:
         run(replace(given, resume=True))
+    assert error.value.code is ErrorCode.FILE
 
 
 def test_options_out_of_range_are_named(recording: Path, tmp_path: Path) -> None:
@@ -186,8 +188,9 @@ def test_options_out_of_range_are_named(recording: Path, tmp_path: Path) -> None
         ({"modalities": ("eeg", "voice")}, "--modalities"),
         ({"modalities": ("eye",)}, "--modalities"),
     ):
-        with pytest.raises(InputError, match=where):
+        with pytest.raises(InputError) as error:
             run(options(recording, tmp_path / "m", **changes))
+        assert error.value.where.startswith(where)
 
 
 @pytest.mark.slow

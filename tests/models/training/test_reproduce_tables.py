@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.io import loadmat, savemat
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.checkpoint import save_checkpoint
 from models.config import preset
 from models.datasets.make.options import MakeOptions
@@ -203,8 +203,9 @@ def test_rows_of_a_table_have_names_of_their_own(dataset):
     for table in (1, 2, 3, 4):
         names = [setting.name + setting.kind for setting in settings_of(dataset, table)]
         assert len(set(names)) == len(names)
-    with pytest.raises(InputError, match="expected 1, 2, 3 or 4"):
+    with pytest.raises(InputError) as error:
         settings_of(dataset, 5)
+    assert (error.value.code, error.value.where) == (ErrorCode.OPTION, "--table")
 
 
 def test_cluster_gives_the_same_figures(folder, pretrained):
@@ -219,8 +220,9 @@ def test_cluster_gives_the_same_figures(folder, pretrained):
 
 def test_cluster_that_is_not_there_is_one_line(folder, pretrained):
     pytest.importorskip("distributed", reason="dask is not installed (extra: cluster)")
-    with pytest.raises(InputError, match="no Dask scheduler answers"):
+    with pytest.raises(InputError) as error:
         run(folder, pretrained, 1, dask="nonsense://here")
+    assert error.value.where.startswith("--dask")
 
 
 def test_two_people_who_are_equally_good_leave_an_interval():

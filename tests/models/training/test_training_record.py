@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.training.provenance import (
     SeenRecording,
     SeenSession,
@@ -71,8 +71,9 @@ def test_recordings_are_known_by_their_samples_not_by_names_and_headers(tmp_path
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"recordings": 3}', '{"recordings": [{"name": "a"}]}'])
 def test_a_damaged_record_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "training.json").write_text(text)
-    with pytest.raises(InputError, match="expected the record of the model's training, found damage"):
+    with pytest.raises(InputError) as error:
         read_record(tmp_path)
+    assert error.value.code is ErrorCode.MODEL
     assert read_record(tmp_path / "none") is None
 
 
@@ -94,11 +95,13 @@ def test_a_value_of_another_type_is_damage(tmp_path: Path, name: str, value: str
     whole = {"recordings": "[]", "sessions": "[]", "trials_per_class": "{}", "complete": "true"}
     parts = ", ".join(f'"{key}": {text}' for key, text in (whole | {name: value}).items())
     (tmp_path / "training.json").write_text("{" + parts + "}")
-    with pytest.raises(InputError, match="expected the record of the model's training, found damage"):
+    with pytest.raises(InputError) as error:
         read_record(tmp_path)
+    assert error.value.code is ErrorCode.MODEL
 
 
 def test_a_folder_in_place_of_the_record_is_damage(tmp_path: Path) -> None:
     (tmp_path / "training.json").mkdir()
-    with pytest.raises(InputError, match="found damage"):
+    with pytest.raises(InputError) as error:
         read_record(tmp_path)
+    assert error.value.code is ErrorCode.MODEL
