@@ -79,12 +79,12 @@ def test_in_all_the_head_moves_far_and_an_encoder_with_them_a_little(
         (
             EavNetwork(),
             "The paper's ViT and AST are of base size with open weights; here they are small, unless "
-            "--preset paper is given, and begin at random, without --face-weights and --voice-weights.",
+            "--preset paper is given, and are initialised at random, without --face-weights and --voice-weights.",
         ),
         (
             EavNetwork("paper"),
             "The paper's ViT and AST are of base size with open weights; here they are of that size and "
-            "begin at random, without --face-weights and --voice-weights.",
+            "are initialised at random, without --face-weights and --voice-weights.",
         ),
     ],
 )
@@ -102,9 +102,9 @@ def test_one_encoder_with_weights_leaves_the_other_as_the_preset_has_it(open_wei
     first, second, *_ = network.differs(config, stages)
     assert first == (
         "The paper's ViT is of base size with open weights; here it is small, unless --preset paper is "
-        "given, and begins at random, without --face-weights."
+        "given, and is initialised at random, without --face-weights."
     )
-    assert second.startswith("The AST begins with the weights of ")
+    assert second.startswith("The AST is initialised with the weights of ")
     assert (config.network.preset, config.features.face_size) == ("small, open weights", 112)
     assert (config.network.face.stem, config.network.face.source) == ("conv", "")
 
