@@ -104,7 +104,7 @@ def test_a_classifier_is_trained_on_only_when_asked_to_and_says_so(
     code, _, err = finetune(capsys, *words)
     assert (code, err.count("\n")) == (2, 1)
     assert "the model is a classifier" in err
-    assert "begin with a model of pretrain, or add --continue" in err
+    assert "start from a model of pretrain, or add --continue" in err
     code, said, _ = finetune(capsys, *words, "--continue")
     assert code == 0
     result = json.loads(said)
@@ -126,7 +126,7 @@ def test_a_classifier_is_not_cross_validated_on_a_recording(
     again = ("--model", tmp_path / "m1", *words, "--out", tmp_path / "m2")
     code, _, err = finetune(capsys, *again)
     assert code == 2
-    assert "begin with a model of pretrain" in err
+    assert "start from a model of pretrain" in err
     code, said, _ = finetune(capsys, *again, "--continue")
     assert code == 0
     assert "figures: none: the classifier it began with may have been trained on any of these" in said

@@ -30,7 +30,7 @@ def test_open_weights_are_taken_told_of_and_no_longer_needed(
     assert code == 0, err
     assert "LOAD REPORT" not in err
     for words in (printed, (out / "table.md").read_text()):
-        assert f"The ViT begins with the weights of {mine / 'vit'} (2 layers of width 16)" in words
+        assert f"The ViT is initialised with the weights of {mine / 'vit'} (2 layers of width 16)" in words
         assert "Its head trains first, 4 epochs at a learning rate of up to 5e-4" in words
         assert "then both, 6 epochs at up to 5e-6, in batches of 8; the paper's code has 10 and 15" in words
         assert "at random" not in words
