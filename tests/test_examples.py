@@ -1,0 +1,91 @@
+"""The example scripts run, on shipped, simulated or live data."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+
+from assets import ASSETS
+
+EXAMPLES = ASSETS / "examples"
+PROJECT = ASSETS.parent
+
+
+def run(name: str, *arguments: str, timeout: float = 120.0) -> list[str]:
+    """Return the lines that an example prints."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True, cwd=PROJECT)
+    return done.stdout.splitlines()
+
+
+def test_decode_xdf_prints_every_window_of_the_shipped_recording():
+    lines = run("decode_xdf.py")
+    assert len(lines) == 118
+    assert all(line.split()[1] == "s" for line in lines)
+
+
+def test_custom_feature_is_computed_once_a_second():
+    lines = run("custom_feature.py")
+    seconds = [int(line.split()[0]) for line in lines]
+    assert 25 <= len(seconds) <= 30
+    assert np.all(np.diff(seconds) == 1)
+
+
+@pytest.mark.slow
+def test_train_on_edf_scores_labelled_trials(tmp_path: Path):
+    rng = np.random.default_rng(1)
+    info = mne.create_info(["F3", "F4", "C3", "C4"], 128.0, "eeg")
+    signal = rng.normal(size=(4, 128 * 40)) * 1e-5
+    for start in range(0, 40, 8):  # the annotated class has four times the amplitude
+        signal[:, start * 128 : (start + 4) * 128] *= 4
+    raw = mne.io.RawArray(signal, info, verbose="error")
+    onsets = np.arange(0.0, 40.0, 4.0)
+    raw.set_annotations(mne.Annotations(onsets, 4.0, ["loud", "quiet"] * 5))
+    raw.save(tmp_path / "session_raw.fif", verbose="error")
+    lines = run("train_on_edf.py", str(tmp_path / "session_raw.fif"), "loud=loud,quiet=quiet", timeout=170.0)
+    assert any("per trial" in line for line in lines)
+
+
+#: Sends one prediction as a live session does, once somebody listens.
+SENDER = """
+import sys
+from app.outlets import PredictionOutlet
+from models.prediction import Prediction
+modalities = ("eeg", "eye", "face", "voice")
+outlet = PredictionOutlet(("happy", "sad"))
+assert outlet._outlet.wait_for_consumers(60)
+outlet.write(Prediction(
+    index=50, t_end=12.5, label="happy", probs={"happy": 0.75, "sad": 0.25},
+    modality_attention=dict.fromkeys(modalities, 0.25), channel_attention={}, time_attention=(),
+    present=dict.fromkeys(modalities, True), coverage=dict.fromkeys(modalities, 1.0),
+    waited_s=0.0, warm_up=False, normalisation="training",
+))
+sys.stdin.read()
+"""
+
+
+@pytest.mark.lsl
+def test_read_predictions_hears_a_live_prediction(tmp_path: Path):
+    settings = tmp_path / "lsl_api.cfg"  # a session of its own, so that no other stream is found
+    settings.write_text(f"[lab]\nSessionID = examples-{tmp_path.name}\n")
+    environment = {**os.environ, "LSLAPICFG": str(settings), "PYTHONPATH": str(PROJECT)}
+    sender = subprocess.Popen([sys.executable, "-c", SENDER], stdin=subprocess.PIPE, env=environment)
+    script = subprocess.Popen(
+        [sys.executable, "-u", str(EXAMPLES / "read_predictions.py"), "60"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    try:
+        assert script.stdout is not None
+        assert script.stdout.readline().split() == ["12.50", "s", "happy", "75%"]
+    finally:
+        for process in (script, sender):
+            process.kill()
+            process.wait()
