@@ -38,7 +38,7 @@ from calibration.verdict import VerdictCode
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.decoder import Decoder
 from models.process import keep_freed_memory, process_pool
-from models.training.scores import Predictions, per_trial, score, t_interval
+from models.training.scores import Predictions, t_interval
 
 #: Frames a second, as the models of simulated people were trained with. Two would do, but the newest one
 #: before a whole second must not be half a second old.
@@ -364,8 +364,7 @@ def accuracy_on(model: Checkpoint, session: SimulatedSession) -> Accuracy:
         session=np.full(n, session.record.session),
         trial=windows.trial,
     )
-    by_trial = per_trial(by_window)
     return Accuracy(
-        trial=score(by_trial.probs, by_trial.label).balanced_accuracy,
-        window=score(by_window.probs, by_window.label).balanced_accuracy,
+        trial=by_window.trial_scores().balanced_accuracy,
+        window=by_window.scores().balanced_accuracy,
     )

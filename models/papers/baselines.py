@@ -1,9 +1,10 @@
-"""Bimodal deep autoencoder: two encoders, one joint code, both modalities reconstructed from it.
+"""The other classifiers of the MMV-SSTMA paper's Table 2, after Liu et al. (2021): MAX, fuzzy integral, BDAE.
 
-In the MMV-SSTMA paper's Table 2, taken from Liu et al. (2021) after Ngiam et al. (2011): the network learns
-without labels to rebuild both modalities from the joint code, then a linear SVM learns the labels on the
-code. Sizes and optimiser are inferred, and so is that all layers train together: the original stacks
-restricted Boltzmann machines first.
+MAX and fuzzy integral put the decisions of one linear SVM a modality together by a rule; the SVMs are
+`TunedSvm`, whose probabilities are calibrated on training trials, as both rules compare them. The bimodal
+deep autoencoder (Ngiam et al. 2011) learns without labels to rebuild both modalities from a joint code, then
+a linear SVM learns the labels on the code. Its sizes and optimiser are inferred, and so is that all layers
+train together: the original stacks restricted Boltzmann machines first.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from models.baselines import (
 )
 from models.datasets.trials import WindowSet
 from models.training.loop import train_steps
+
+_DENSITY_LIMITS = (0.01, 0.99)
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,6 @@ class BdaeClassifier:
     def _features(self, windows: WindowSet) -> dict[str, Tensor]:
         rows = self._flat.rows_by_modality(windows)
         return {m: torch.from_numpy(x).float() for m, x in rows.items()}
-
-
-_DENSITY_LIMITS = (0.01, 0.99)
 
 
 class _OnePerModality:

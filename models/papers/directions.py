@@ -188,7 +188,7 @@ def _judged(named: list[tuple[int, str, Job]], options: DirectionsOptions, repor
         if isinstance(result, Excluded):
             excluded.append(result)
         else:
-            accuracy.setdefault(name, {})[seed, job.trials[0].subject] = result[0].window.accuracy
+            accuracy.setdefault(name, {})[seed, job.trials[0].subject] = result[0].entry.window.accuracy
         report("fine-tuning", done / len(named), math.nan, f"{done} of {len(named)}")
     missing = [name for name in (*SETTINGS, *STREAMING_SETTINGS) if name not in accuracy]
     if missing:

@@ -38,7 +38,7 @@ from models.papers.eav_network import (
 from models.papers.reproduce import FIT_ERRORS, in_words
 from models.process import keep_freed_memory, run_here_or_there
 from models.training.loop import Report, StageOptions, train_stage
-from models.training.scores import Predictions, per_trial, score
+from models.training.scores import Predictions
 from models.training.tables import Entry, Row, Table
 
 MODALITY_OF = {"Vision": "face", "Audio": "voice", "EEG": "eeg"}
@@ -356,19 +356,11 @@ class _Person:
             np.ones(len(rows), dtype=np.int64),
             clips.trial[rows],
         )
-        trials = per_trial(predictions)
         published: float | None = None
         if model in _PAPER_COLUMN and not self._is_generated:
             by_model = paper.EAV_TABLE_1.get(int(self._subject))
             published = by_model[_PAPER_COLUMN[model]] / 100 if by_model else None
-        return Entry(
-            self._subject,
-            1,
-            score(predictions.probs, predictions.label),
-            score(trials.probs, trials.label),
-            self._classes_seen,
-            published,
-        )
+        return Entry.of(predictions, self._classes_seen, published)
 
 
 def _parts(rows: NDArray[np.intp]) -> Iterable[NDArray[np.intp]]:

@@ -1,4 +1,4 @@
-"""Which network the EAV table is of: a preset, with open weights for face and voice where they are named."""
+"""The network of EAV's table: a preset or open weights, its input from 5 s clips, and its model folder."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ _OPEN_STAGES = {
     "voice": StageOptions(epochs=15, batch_size=8, learning_rate=5e-6),
 }
 _PAPER_BATCH = {"face": 128, "voice": 8}
+_NAMES = {"eeg": "EEG", "face": "face", "voice": "voice"}
+_HEAD_FIRST = "Where an encoder has open initial weights, its head trains first while it is frozen. "
+_N_FRAMES = 498  # log-mel frames of 5 s
+_FRAMES_AT_ONCE = 100  # of video
 
 
 @dataclass(frozen=True)
@@ -169,10 +173,6 @@ def origin_words(config: ModelConfig) -> str:
     return ", ".join(parts)
 
 
-_NAMES = {"eeg": "EEG", "face": "face", "voice": "voice"}
-_HEAD_FIRST = "Where an encoder has open initial weights, its head trains first while it is frozen. "
-
-
 @dataclass(frozen=True, eq=False)
 class PersonModel:
     """What of one subject's training is kept."""
@@ -246,10 +246,6 @@ def _figure(name: str, entry: Entry) -> str:
         f"{entry.window.accuracy:.1%} of {entry.window.n} {unit}s; per trial {entry.trial.accuracy:.1%} "
         f"(95 % interval {low:.0%} to {high:.0%}, {entry.trial.n} trials)"
     )
-
-
-_N_FRAMES = 498  # log-mel frames of 5 s
-_FRAMES_AT_ONCE = 100  # of video
 
 
 @dataclass(frozen=True, eq=False)

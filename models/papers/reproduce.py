@@ -1,4 +1,7 @@
-"""Settings on people and sessions: independent jobs, here in processes or on a Dask cluster."""
+"""The MMV-SSTMA paper's tables on a folder of SEED-IV or SEED-V: pre-training, fine-tuning, scores.
+
+Each setting on each subject's session is a job of its own, run here in processes or on a Dask cluster.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, joined_world
-from models.training.scores import Predictions, Scores, per_trial, score
+from models.training.scores import Predictions
 from models.training.sources import LabelledSource, Source, missing_classes
 from models.training.tables import Entry, Row, Table
 
@@ -38,6 +41,37 @@ FIT_ERRORS = (
     torch.linalg.LinAlgError,
     torch.OutOfMemoryError,
 )
+QUICK_SUBJECTS, QUICK_SESSIONS = 2, 1
+_LOOP = LoopOptions(epochs=30)
+_QUICK_LOOP = LoopOptions(epochs=2, learning_rate=1e-3)
+_QUICK_WINDOWS = 320  # a pass of the quick pre-training
+_SPLITS = {
+    "seed-iv": "the first 16 trials of each session train, the last 8 test",
+    "seed-v": "the first 9 trials of each session train, the last 6 test",
+}
+_DIFFERS = (
+    "Pre-training reads the training trials of all subjects in the folder and no test trial; what the paper "
+    "pre-trained on it does not say.",
+    "The paper does not say whether a classifier is of one session or of all three; here it is of one, and a "
+    "subject counts by the mean of the sessions.",
+    "Where training stops is not in the paper; here training trials held out decide, never test trials. With "
+    "fewer than 12 training trials the number of epochs is fixed.",
+    "Kernel sizes, width of the heads, feed-forward, pooling and the classifier's head are not in the paper; "
+    "here every channel has weights of its own, initialised as a shrinkage discriminant of the training "
+    "windows: if a network is as good as LDA, that is why.",
+    "In fusion training a modality is dropped from one window in ten, so that the model can do without it.",
+)
+_OF_TABLE = {
+    1: "The paper does not say how many labels its Table 1 used: both readings stand here.",
+    2: "MAX, fuzzy integral and BDAE are quoted in the paper from another one; here they are trained again. "
+    "LDA, SVM and the most frequent class of training, of which a test may hold few, are not in the paper.",
+    3: "'10 labeled data from the beginning' can be ten windows (all of the first trial, one class) or ten "
+    "trials (a class may be missing): both stand here, and two trials of each class beside them. The paper's "
+    "figures are those of the 30 % column of its Table 4, so they may be of masked data; here nothing is.",
+    4: "Which channels are masked is not in the paper; here each window hides others of its EEG channels, "
+    "drawn once, in fine-tuning and test alike; eye features stay. 'Masked in the test only' is "
+    "ours.",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +94,7 @@ class Outcome:
     setting: Setting
     mask: float
     is_main: bool  # the setting's own row, not one with less in the test
-    subject: str
-    session: int
-    window: Scores
-    trial: Scores
-    classes_seen: int  # classes among the labels that trained
+    entry: Entry
     labels: str  # those that trained, in words
     notes: tuple[str, ...] = ()
 
@@ -190,54 +220,17 @@ def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 def _outcome(
     job: Job, model: str, mask: float, is_main: bool, predictions: Predictions, chosen: Sequence[Trial]
 ) -> Outcome:
-    first, trials, labels = job.trials[0], per_trial(predictions), job.setting.labels
+    labels, classes_seen = job.setting.labels, sum(count > 0 for count in coverage(chosen).counts)
     notes = labels.too_few(chosen), missing_classes(chosen, labels)
     return Outcome(
         model,
         job.setting,
         mask,
         is_main,
-        first.subject,
-        first.session,
-        score(predictions.probs, predictions.label),
-        score(trials.probs, trials.label),
-        sum(count > 0 for count in coverage(chosen).counts),
+        Entry.of(predictions, classes_seen),
         labels.words_of(chosen),
         tuple(note for note in notes if note),
     )
-
-
-QUICK_SUBJECTS, QUICK_SESSIONS = 2, 1
-_LOOP = LoopOptions(epochs=30)
-_QUICK_LOOP = LoopOptions(epochs=2, learning_rate=1e-3)
-_QUICK_WINDOWS = 320  # a pass of the quick pre-training
-_SPLITS = {
-    "seed-iv": "the first 16 trials of each session train, the last 8 test",
-    "seed-v": "the first 9 trials of each session train, the last 6 test",
-}
-_DIFFERS = (
-    "Pre-training reads the training trials of all subjects in the folder and no test trial; what the paper "
-    "pre-trained on it does not say.",
-    "The paper does not say whether a classifier is of one session or of all three; here it is of one, and a "
-    "subject counts by the mean of the sessions.",
-    "Where training stops is not in the paper; here training trials held out decide, never test trials. With "
-    "fewer than 12 training trials the number of epochs is fixed.",
-    "Kernel sizes, width of the heads, feed-forward, pooling and the classifier's head are not in the paper; "
-    "here every channel has weights of its own, initialised as a shrinkage discriminant of the training "
-    "windows: if a network is as good as LDA, that is why.",
-    "In fusion training a modality is dropped from one window in ten, so that the model can do without it.",
-)
-_OF_TABLE = {
-    1: "The paper does not say how many labels its Table 1 used: both readings stand here.",
-    2: "MAX, fuzzy integral and BDAE are quoted in the paper from another one; here they are trained again. "
-    "LDA, SVM and the most frequent class of training, of which a test may hold few, are not in the paper.",
-    3: "'10 labeled data from the beginning' can be ten windows (all of the first trial, one class) or ten "
-    "trials (a class may be missing): both stand here, and two trials of each class beside them. The paper's "
-    "figures are those of the 30 % column of its Table 4, so they may be of masked data; here nothing is.",
-    4: "Which channels are masked is not in the paper; here each window hides others of its EEG channels, "
-    "drawn once, in fine-tuning and test alike; eye features stay. 'Masked in the test only' is "
-    "ours.",
-}
 
 
 @dataclass(frozen=True)
@@ -374,9 +367,8 @@ def _table(
 
 
 def _row(setting: Setting, model: str, mask: float, found: Sequence[Outcome], transductive: bool) -> Row:
-    entries = [Entry(o.subject, o.session, o.window, o.trial, o.classes_seen) for o in found]
     labels = " / ".join(dict.fromkeys(o.labels for o in found))  # sessions may hold fewer than wanted
-    row = Row(model, setting.pretrained, labels, mask, tuple(entries), setting.paper)
+    row = Row(model, setting.pretrained, labels, mask, tuple(o.entry for o in found), setting.paper)
     if transductive and setting.pretrained:
         row = replace(row, model=f"{model} (transductive)")
     return row if found[0].is_main else replace(row, paper=None)

@@ -1,4 +1,4 @@
-"""The figures that the two papers print, in per cent, to stand beside ours.
+"""What stands in the two papers' tables: the printed figures in per cent, and a setting for each row.
 
 MMV: Gao et al., "Multimodal multi-view spectral-spatial-temporal masked autoencoder for self-supervised
 emotion recognition", Tables 1 to 4, SEED-IV and SEED-V. EAV: Yin et al., "EEG-based multimodal representation

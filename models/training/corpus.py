@@ -1,8 +1,12 @@
-"""A corpus on disk: the steps of many trials and recordings as memory-mapped arrays.
+"""A corpus on disk: feature steps of many trials and recordings, their scales, and windows in shuffled order.
 
 The first pass over a data set or recording computes or reads its feature steps and writes them as ``.npy``
 shards with an index; later passes, and other runs with the same features, map these files. Neither pass
 holds more than a shard and a trial in memory.
+
+The order of windows is a function of (seed, epoch) that is computed, not stored (a Feistel network with cycle
+walking; Black and Rogaway 2002, "Ciphers with arbitrary finite domains"): any batch of any epoch can be named
+by its number, which is what resuming and data-parallel training need.
 """
 
 from __future__ import annotations
@@ -30,6 +34,9 @@ from models.normalise import MIN_SD_NATS, EegScale, EyeScale, eye_scale
 INDEX_FILE = "index.json"
 _VERSION = 1  # of the layout of a cache
 _SHARD_BYTES = 64_000_000
+_MIN_SD_SHARE = 1e-3  # of the scaled eye features' span of 90: nothing real varies less
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_N_ROUNDS = 6
 
 
 @dataclass(frozen=True)
@@ -231,9 +238,6 @@ def files_identity(paths: Sequence[Path], root: Path) -> list[tuple[str, int, in
     return sorted(found)
 
 
-_MIN_SD_SHARE = 1e-3  # of the scaled eye features' span of 90: nothing real varies less
-
-
 @dataclass(eq=False)
 class _Moments:
     """Sums over steps, (C, F) float64; NaN counts nowhere."""
@@ -303,10 +307,6 @@ def fit_eye_scale(entries: Sequence[Entry], n_features: int) -> tuple[EyeScale, 
     scaled_mean = scale.apply(mean.float())
     scaled_sd = (90.0 * sd.nan_to_num(0.0) / span).clamp_min(90.0 * _MIN_SD_SHARE)
     return scale, scaled_mean.float(), scaled_sd.float()
-
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_N_ROUNDS = 6
 
 
 @dataclass(frozen=True, eq=False)

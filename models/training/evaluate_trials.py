@@ -1,4 +1,4 @@
-"""What of its input a classifier is given in a test: all, one modality alone, or EEG with channels hidden."""
+"""Scores of a classifier on labelled trials that did not train it, with all or part of its input."""
 
 from __future__ import annotations
 
@@ -22,13 +22,23 @@ from models.training.finetune_config import FinetuneOptions, PretrainedEncoders,
 from models.training.finetune_tokens import TrialClassifier
 from models.training.loop import Report
 from models.training.provenance import SeenSession, TrainingRecord, read_record
-from models.training.scores import Predictions, Scores, per_trial, score, wilson_interval
+from models.training.scores import Predictions, Scores, wilson_interval
 from models.training.sources import LabelledSource
 from models.training.tables import Entry, Row, Table
 
 #: Shares of the EEG channels hidden, as in Table 4 of the MMV-SSTMA paper.
 MASKS = (0.3, 0.5, 0.7)
 _NAMES = {"eeg": "EEG", "eye": "eyes"}
+#: How well a model knows whom it is tested on; rows of their own, because they are different experiments.
+_TRAINED, _SAME_SUBJECT, _UNKNOWN = (
+    "sessions that trained it",
+    "same subjects, other sessions",
+    "unknown subjects",
+)
+_PROTOCOL = (
+    "nothing is fitted, the model's own statistics normalise; SD over subjects (n - 1), a subject's figure "
+    "is the mean of the sessions; masked channels are drawn once a session, for all its windows"
+)
 
 
 @dataclass(frozen=True)
@@ -198,18 +208,6 @@ def _holds_eeg(trial: Trial, ch_names: Sequence[str]) -> bool:
     return bool(np.isfinite(trial.eeg[:, known]).all(axis=-1).any())
 
 
-#: How well a model knows whom it is tested on; rows of their own, because they are different experiments.
-_TRAINED, _SAME_SUBJECT, _UNKNOWN = (
-    "sessions that trained it",
-    "same subjects, other sessions",
-    "unknown subjects",
-)
-_PROTOCOL = (
-    "nothing is fitted, the model's own statistics normalise; SD over subjects (n - 1), a subject's figure "
-    "is the mean of the sessions; masked channels are drawn once a session, for all its windows"
-)
-
-
 def evaluate_trials(test: TrialTest, report: Report) -> Table:
     """Return the model's scores with all input, each modality alone, and hidden EEG channels.
 
@@ -238,8 +236,10 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
     for number, trials in enumerate(sessions, start=1):
         known = _acquaintance(trials[0], test, record)
         for condition in conditions(held_modalities(config.modalities, trials)):
-            entry = _entry(model, trials, condition, n_classes, test.seed + number)
-            entries.setdefault((known, condition), []).append(entry)
+            found = model.predict(
+                trials, condition.modalities, mask=condition.mask, seed=test.seed + number, same_channels=True
+            )
+            entries.setdefault((known, condition), []).append(Entry.of(found, n_classes))
         report("testing", number / len(sessions), float("nan"), f"{number} of {len(sessions)} sessions")
     tested = [trial for trials in sessions for trial in trials]
     name = f"{test.model.name} (transductive)" if seen else test.model.name
@@ -265,20 +265,6 @@ def _acquaintance(trial: Trial, test: TrialTest, record: TrainingRecord | None) 
         return _TRAINED
     people = {(known.dataset, known.subject) for known in record.sessions}
     return _SAME_SUBJECT if (session.dataset, session.subject) in people else _UNKNOWN
-
-
-def _entry(
-    model: TrialClassifier, trials: Sequence[Trial], condition: Condition, n_classes: int | None, seed: int
-) -> Entry:
-    found = model.predict(trials, condition.modalities, mask=condition.mask, seed=seed, same_channels=True)
-    of_trials, first = per_trial(found), trials[0]
-    return Entry(
-        first.subject,
-        first.session,
-        score(found.probs, found.label),
-        score(of_trials.probs, of_trials.label),
-        n_classes,
-    )
 
 
 def _rows(name: str, entries: dict[tuple[str, Condition], list[Entry]]) -> tuple[Row, ...]:
@@ -365,7 +351,7 @@ def report_on_test(
         name = (
             f"{one.mask:.0%} of the EEG channels hidden, one draw for all windows" if one.mask else one.words
         )
-        extra[name] = _trial_score(found)
+        extra[name] = found.trial_scores()
     return _report(protocol, model.predict(test), extra)
 
 
@@ -390,7 +376,7 @@ def report_by_cross_validation(
     protocol = (
         f"cross-validation over {len(trials)} trials in {len(folds)} folds; no trial is in training and test"
     )
-    extra = {"shrinkage LDA on the same folds": _trial_score(_joined(discriminant))}
+    extra = {"shrinkage LDA on the same folds": _joined(discriminant).trial_scores()}
     return _report(protocol, _joined(parts), extra)
 
 
@@ -417,18 +403,13 @@ def _joined(parts: Sequence[Predictions]) -> Predictions:
 
 
 def _report(protocol: str, predictions: Predictions, extra: dict[str, Scores]) -> ScoreReport:
-    trial = _trial_score(predictions)
+    trial = predictions.trial_scores()
     counts = trial.confusion.sum(axis=1)
     return ScoreReport(
         protocol,
-        score(predictions.probs, predictions.label),
+        predictions.scores(),
         trial,
         wilson_interval(trial.accuracy, trial.n),
         float(counts.max() / counts.sum()),
         extra,
     )
-
-
-def _trial_score(predictions: Predictions) -> Scores:
-    trials = per_trial(predictions)
-    return score(trials.probs, trials.label)

@@ -5,6 +5,9 @@ varies most, and that is not the emotion. So it trains in coordinates in which t
 alike within their classes, from the classes' means: those are the directions of a shrinkage LDA (Friedman
 1989, "Regularized discriminant analysis"; shrinkage by Ledoit and Wolf 2004), mixed at random over its
 outputs.
+
+`Tokens` is what a classifier's training reads of its windows, with encoders that train or stay frozen;
+`TrialClassifier` is what comes out: network, normalisation, and its predictions on trials.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ from models.window_batch import NetworkInput
 _LEAST_SHRINKAGE = 0.1  # windows of a trial resemble each other: Ledoit and Wolf count too many samples
 _LEAST_SD = 0.02  # of the largest: what varies less is rounding, or a channel that was never there
 _NOISE = 0.1  # share of the random weights that stays beside the means
+#: Windows that are encoded at a time where nothing is learned from them.
+ENCODE_BATCH = 64
 
 
 class _Whitened(nn.Module):
@@ -111,10 +116,6 @@ def within_class_whitener(x: NDArray[np.float64], label: NDArray[np.int64]) -> N
     values, vectors = torch.linalg.eigh(torch.from_numpy(covariance))
     white = (vectors * values.clamp(min=1e-6).rsqrt()) @ vectors.T
     return white.numpy() / sd[:, None]
-
-
-#: Windows that are encoded at a time where nothing is learned from them.
-ENCODE_BATCH = 64
 
 
 class Tokens:

@@ -1,7 +1,7 @@
-"""Data-parallel training: the processes that `torchrun` starts, and what they have to agree on.
+"""Trains one masked autoencoder over a corpus, in one process or in several that share every batch.
 
-A batch is one batch whatever the number of processes: each takes its share of the windows, sums of losses,
-of batch statistics and of gradients run over all of them, so the weights are those of one process.
+A batch is one batch whatever the number of processes: each takes its share of the windows, and sums of
+losses, of batch statistics and of gradients run over all of them, so the weights are those of one process.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from models.training.pretrain_model import MaskedAutoencoder, to_device
 
 #: Others wait so long for the process that reads a corpus for the first time.
 _PATIENCE = timedelta(hours=12)
+_AHEAD = 4  # batches that wait in memory
 
 
 class _Total(torch.autograd.Function):
@@ -139,9 +140,6 @@ def _number(name: str, default: int) -> int:
     if not text.isdigit():
         raise InputError(f"expected a number, found {text!r}", where=f"environment, {name}")
     return int(text)
-
-
-_AHEAD = 4  # batches that wait in memory
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,16 @@ class Predictions:
     @classmethod
     def of(cls, probs: NDArray[np.floating], windows: WindowSet) -> Predictions:
         """Put probabilities (n, n_labels) beside the windows they are of."""
-        return cls(
-            np.asarray(probs, dtype=np.float64),
-            windows.label,
-            windows.subject,
-            windows.session,
-            windows.trial,
-        )
+        values = np.asarray(probs, dtype=np.float64)
+        return cls(values, windows.label, windows.subject, windows.session, windows.trial)
+
+    def scores(self) -> Scores:
+        """Return the scores of the rows: windows, clips or frames."""
+        return score(self.probs, self.label)
+
+    def trial_scores(self) -> Scores:
+        """Return the scores of the trials; see `per_trial`."""
+        return per_trial(self).scores()
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +53,6 @@ class Scores:
     nll: float  # nats
     ece: float
     confusion: NDArray[np.int64]  # (n_labels, n_labels): rows are true, columns predicted
-
-    @property
-    def classes_tested(self) -> int:
-        """How many classes the data hold."""
-        return int((self.confusion.sum(axis=1) > 0).sum())
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""

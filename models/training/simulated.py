@@ -1,4 +1,4 @@
-"""Trains the encoders side by side, one process each: they share no weights until the fusion."""
+"""The ``small`` model, which ships with the program: trained and tested on simulated subjects alone."""
 
 from __future__ import annotations
 
@@ -43,6 +43,21 @@ from models.training.stages import (
 )
 
 _POLL_S = 0.2
+#: Seeds of simulated subjects: training uses the first ones, evaluation none of them.
+FIRST_TRAINING_SEED = 1000
+FIRST_EVALUATION_SEED = 900_000
+_MIN_SINCE_ONSET_S = 3.0
+_TEST_BATCH = 32
+_MIN_SINCE_ONSET_TESTED_S = 5.0  # earlier windows still hold more of the trial before
+#: Smaller caps, each part of the next.
+CAPS = {
+    "8": ("FP1", "FP2", "C3", "C4", "P7", "P8", "O1", "O2"),
+    "16": ("F7", "F8", "F3", "F4", "T7", "T8", "P3", "P4"),
+    "32": (
+        *("FZ", "CZ", "PZ", "OZ", "FC5", "FC6", "FC1", "FC2"),
+        *("CP5", "CP6", "CP1", "CP2", "AF3", "AF4", "PO3", "PO4"),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -123,12 +138,6 @@ def _run(job: EncoderJob, news: Any) -> dict[str, Tensor]:
     prefixes = tuple(f"{owner}{job.modality}" for owner in ("", "tokens.", "heads."))
     state = network.state_dict()
     return {name: t for name, t in state.items() if name.startswith(prefixes)}
-
-
-#: Seeds of simulated subjects: training uses the first ones, evaluation none of them.
-FIRST_TRAINING_SEED = 1000
-FIRST_EVALUATION_SEED = 900_000
-_MIN_SINCE_ONSET_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -244,20 +253,6 @@ def _set_temperature(
     label, candidates = rows.label[usable], torch.logspace(-0.5, 1.0, 61)
     _, temperature = best_temperature(lambda t: nn.functional.cross_entropy(logits / t, label), candidates)
     divide_logits(network.fusion, temperature)
-
-
-_TEST_BATCH = 32
-_MIN_SINCE_ONSET_TESTED_S = 5.0  # earlier windows still hold more of the trial before
-
-#: Smaller caps, each part of the next.
-CAPS = {
-    "8": ("FP1", "FP2", "C3", "C4", "P7", "P8", "O1", "O2"),
-    "16": ("F7", "F8", "F3", "F4", "T7", "T8", "P3", "P4"),
-    "32": (
-        *("FZ", "CZ", "PZ", "OZ", "FC5", "FC6", "FC1", "FC2"),
-        *("CP5", "CP6", "CP1", "CP2", "AF3", "AF4", "PO3", "PO4"),
-    ),
-}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a corpus can be made of: published data sets and recordings, read without their labels."""
+"""What models are trained and tested on: published data sets and recordings, with or without their labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Trains each encoder alone, by its own head: the first stage of paper 2's framework."""
+"""Trains the network in the two stages of paper 2: each encoder alone by its own head, then the fusion.
+
+For the second stage the modality tokens of every row are computed once, whole and in worse variants (fewer
+channels, fewer steps, noise in place of the signal): from these the fusion learns which modality to trust.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,10 @@ from models.window_batch import NetworkInput, batch_of, present_in
 
 _LABEL_SMOOTHING = 0.05
 _MIN_SINCE_ONSET_S = 2.0  # earlier rows say more of the emotion before
+_BATCH = 64
+_P_DROP = 0.25  # a modality is dropped from a training window
+_P_KEEP_FRAME = 0.7  # of a training window's face frames
+_P_NOISE = 0.15  # its token comes from noise
 
 
 def eeg_input(
@@ -150,12 +158,6 @@ def _spec_augmented(frames: Tensor, rng: np.random.Generator) -> Tensor:
     frames[:, :, low : low + int(rng.integers(1, 17))] = 0.0
     frames[:, start : start + int(rng.integers(1, 61))] = 0.0
     return frames + torch.from_numpy(rng.normal(0, 0.1, (n, 1, 1)).astype(np.float32))
-
-
-_BATCH = 64
-_P_DROP = 0.25  # a modality is dropped from a training window
-_P_KEEP_FRAME = 0.7  # of a training window's face frames
-_P_NOISE = 0.15  # its token comes from noise
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Outcomes of single sessions gathered into a table: rows, figures over subjects, and a paper's."""
+"""Tables of accuracies over subjects, with a paper's beside: as JSON, CSV, Markdown and a plot."""
 
 from __future__ import annotations
 
@@ -14,14 +14,22 @@ import numpy as np
 from acquisition.errors import ErrorCode, InputError
 from models.datasets.trials import Excluded
 from models.training.cards import markdown_table
-from models.training.scores import Scores, Summary, summarise, t_interval, wilson_interval
+from models.training.scores import Predictions, Scores, Summary, summarise, t_interval, wilson_interval
 
 #: What a paper prints, in per cent: (mean, SD) over subjects; some print no SD.
 Figure = tuple[float, float | None]
-
 _ROW_KEYS = ("model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd")
 #: What the intervals of `Row.trial_interval` are.
 INTERVALS = "95 % intervals: the wider of t over subjects and Wilson over trials"
+_OURS, _PAPER, _TRIALS = "#3b6ea8", "#b9b9b9", "#333333"
+_SERIES = ("#3b6ea8", "#d98b3a", "#5d9e62", "#8a5fa8", "#a84b4b", "#7a6a55")
+CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE = "table.csv", "table.json", "table.md", "table.png"
+CONFUSION_FILE = "confusion.csv"
+_CONFUSION_COLUMNS = ("model", "unit", "subject", "session", "class", "answer", "n")
+_HEADER = (
+    "model", "pre-trained", "labels", "mask", "% per trial [95 %]", "chance", "accuracy % (SD)",
+    "paper % (SD)", "sessions pooled", "balanced", "macro-F1", "NLL", "ECE", "subjects",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +42,15 @@ class Entry:
     trial: Scores
     classes_seen: int | None  # among the labels that trained; None where a model does not say
     paper_accuracy: float | None = None  # share; where the paper has figures by subject
+
+    @classmethod
+    def of(
+        cls, predictions: Predictions, classes_seen: int | None, paper_accuracy: float | None = None
+    ) -> Entry:
+        """Score the predictions of one subject's session."""
+        subject, session = str(predictions.subject[0]), int(predictions.session[0])
+        scores = predictions.scores(), predictions.trial_scores()
+        return cls(subject, session, *scores, classes_seen, paper_accuracy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,9 +238,6 @@ def _subject(row: Row, entry: Entry) -> dict[str, Any]:
 if TYPE_CHECKING:
     pass
 
-_OURS, _PAPER, _TRIALS = "#3b6ea8", "#b9b9b9", "#333333"
-_SERIES = ("#3b6ea8", "#d98b3a", "#5d9e62", "#8a5fa8", "#a84b4b", "#7a6a55")
-
 
 def draw_table(table: Table, path: Path) -> None:
     """Write a PNG of each row's accuracy: bars per window with the paper's beside, dots per trial, chance."""
@@ -297,15 +311,6 @@ def _save(figure: Any, axes: Any, table: Table, path: Path) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(path, dpi=130)
-
-
-CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE = "table.csv", "table.json", "table.md", "table.png"
-CONFUSION_FILE = "confusion.csv"
-_CONFUSION_COLUMNS = ("model", "unit", "subject", "session", "class", "answer", "n")
-_HEADER = (
-    "model", "pre-trained", "labels", "mask", "% per trial [95 %]", "chance", "accuracy % (SD)",
-    "paper % (SD)", "sessions pooled", "balanced", "macro-F1", "NLL", "ECE", "subjects",
-)  # fmt: skip
 
 
 def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list[Path]:
