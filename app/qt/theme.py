@@ -234,7 +234,18 @@ def let_fonts_through() -> None:
     QCoreApplication.setAttribute(Qt.ApplicationAttribute.AA_UseStyleSheetPropagationInWidgetStyles)
 
 
-class GrowingPage(QWidget):
+class ThemedWidget(QWidget):
+    """A widget that paints itself in the theme's colours."""
+
+    theme: Theme = DARK
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        self.theme = theme
+        self.update()
+
+
+class GrowingPage(ThemedWidget):
     """A page whose text, in all widgets upon it, is larger where the page is."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

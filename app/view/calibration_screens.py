@@ -23,7 +23,7 @@ _OF_STEP = {
     "rest": "rest",
     "finish": "finish",
 }
-LIGHT_WORDS = {"green": "Good", "yellow": "Look", "red": "Stop"}
+LIGHT_WORDS = {"green": "Good", "yellow": "Check", "red": "Stop"}
 _RED_FIRST = ("red", "yellow", "green")
 
 
@@ -55,7 +55,7 @@ def screen_of(view: SessionView | None, phase: Phase, *, has_agreed: bool) -> st
 
 
 def is_armed_to_pause(view: SessionView | None) -> bool:
-    """Tell whether there is something to hold: between the pre-flight and the end."""
+    """Tell whether there is something to pause: between the signal check and the end."""
     return view is not None and view.step.kind not in ("preflight", "finish") and view.result is None
 
 
@@ -65,15 +65,12 @@ def by_gravity(checks: Sequence[Check]) -> list[Check]:
 
 
 def checks_in_words(checks: Sequence[Check]) -> str:
-    """Return how many of each light there are: "1 stop, 2 to look at, 5 good"."""
-    counts = {light: sum(check.light == light for check in checks) for light in _RED_FIRST}
-    parts = []
-    if counts["red"]:
-        parts.append(f"{counts['red']} that {'stops' if counts['red'] == 1 else 'stop'} the session")
-    if counts["yellow"]:
-        parts.append(f"{counts['yellow']} to look at")
-    parts.append(f"{counts['green']} good")
-    return ", ".join(parts)
+    """Return how many of each light there are: "1 stop, 2 to check, 5 good"."""
+    words = {"red": "stop", "yellow": "to check", "green": "good"}
+    counts = {light: sum(check.light == light for check in checks) for light in words}
+    return ", ".join(
+        f"{counts[light]} {words[light]}" for light in words if counts[light] or light == "green"
+    )
 
 
 def done_so_far(view: SessionView) -> int:
@@ -82,12 +79,12 @@ def done_so_far(view: SessionView) -> int:
 
 
 def progress_in_words(progress: Progress) -> str:
-    """Return how the model does so far, in a sentence with its uncertainty."""
+    """Return how the model does so far, with its uncertainty."""
     share = progress.n_correct / progress.n_trials if progress.n_trials else 0.0
     low, high = map(percent, progress.interval)
     return (
-        f"{progress.n_correct} of {progress.n_trials} trials recognised without having been learnt: "
-        f"{percent(share)} (95 % interval {low} to {high}; guessing would get {percent(progress.chance)})"
+        f"Held-out accuracy: {progress.n_correct} of {progress.n_trials} trials, {percent(share)} "
+        f"(95 % CI {low} to {high}; chance {percent(progress.chance)})"
     )
 
 

@@ -21,8 +21,7 @@ from app.qt.application import (
     make_application,
     run_window,
 )
-from app.qt.calibration.multimedia import require_multimedia
-from app.qt.calibration.screen_set import kinds_of
+from app.qt.calibration.media import kinds_of, require_multimedia
 from app.qt.calibration.screenshots import Screenshots
 from app.qt.calibration.window import CalibrationWindow
 from app.qt.shell.appearance import Settings, chosen_scale

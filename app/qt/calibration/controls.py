@@ -1,4 +1,4 @@
-"""The window's own keys; a screen's keys come before them."""
+"""Keys of the calibration window, and the line below its screens; a screen's own keys come first."""
 
 from __future__ import annotations
 
@@ -7,21 +7,8 @@ from dataclasses import dataclass
 
 from PyQt6.QtCore import QKeyCombination, Qt
 from PyQt6.QtGui import QFontMetricsF, QKeyEvent, QKeySequence, QResizeEvent
-from PyQt6.QtWidgets import (
-    QApplication,
-    QDialog,
-    QDialogButtonBox,
-    QHBoxLayout,
-    QLabel,
-    QMessageBox,
-    QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from PyQt6.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QWidget
 
-from app.qt.dialogs.base import fit_screen
 from app.qt.theme import growth, scaled
 
 
@@ -35,18 +22,18 @@ class Key:
 
 
 KEYS = (
-    Key(("P", "Esc"), "pause", "hold the session; from there go on, skip the trial or end the session"),
-    Key(("1", "2", "3", "4", "5"), "", "choose the emotion in the answer"),
+    Key(("P", "Esc"), "pause", "pause the session; then resume it, skip the trial or end the session"),
+    Key(("1", "2", "3", "4", "5"), "", "choose the emotion in the report"),
     Key(("Left", "Right"), "", "move a slider"),
-    Key(("Return",), "", "press the button that is marked; in the answer, go on to the next question"),
+    Key(("Return",), "", "press the highlighted button; in the report, go to the next question"),
     Key(("Tab",), "", "go to the next control"),
-    Key(("R",), "", "in the rest: repeat the trial that is worth it"),
-    Key(("Ctrl+L",), "switch_theme", "light or dark"),
-    Key(("F11",), "toggle_full_screen", "fill the screen, or not"),
-    Key(("Ctrl+Shift+Up",), "larger", "scale the window up, from the next start on"),
-    Key(("Ctrl+Shift+Down",), "smaller", "scale the window down, from the next start on"),
-    Key(("F1",), "show_keys", "this list"),
-    Key(("Ctrl+Q",), "close", "close; asks while something is recorded"),
+    Key(("R",), "", "during rest: repeat the suggested trial"),
+    Key(("Ctrl+L",), "switch_theme", "switch between light and dark"),
+    Key(("F11",), "toggle_full_screen", "full screen on or off"),
+    Key(("Ctrl+Shift+Up",), "larger", "larger window, from the next start on"),
+    Key(("Ctrl+Shift+Down",), "smaller", "smaller window, from the next start on"),
+    Key(("F1",), "show_keys", "show this list"),
+    Key(("Ctrl+Q",), "close", "close; asks first while recording"),
 )
 
 
@@ -57,38 +44,6 @@ def key_command(event: QKeyEvent) -> str | None:
         if key.command and any(QKeySequence(text)[0].toCombined() == pressed for text in key.keys):
             return key.command
     return None
-
-
-class KeysDialog(QDialog):
-    """Every key with what it does."""
-
-    def __init__(self, parent: QWidget | None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Keys")
-        table = QTableWidget(len(KEYS), 2)
-        table.setHorizontalHeaderLabels(["Keys", "What they do"])
-        table.setAccessibleName("All keys")
-        table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-        if (numbers := table.verticalHeader()) is not None:
-            numbers.hide()
-        for row, key in enumerate(KEYS):
-            shown = " or ".join(
-                QKeySequence(text).toString(QKeySequence.SequenceFormat.NativeText) for text in key.keys
-            )
-            for column, words in enumerate((shown, key.explanation)):
-                table.setItem(row, column, QTableWidgetItem(words))
-        table.selectRow(0)
-        table.resizeColumnsToContents()
-        if (header := table.horizontalHeader()) is not None:
-            header.setStretchLastSection(True)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(self.reject)
-        column_layout = QVBoxLayout(self)
-        column_layout.addWidget(table, 1)
-        column_layout.addWidget(buttons)
-        metrics = self.fontMetrics()
-        fit_screen(self, metrics.averageCharWidth() * 110, metrics.height() * 28)
 
 
 _FULL_COLUMNS = 210.0
@@ -141,19 +96,3 @@ class StatusBar(QWidget):
         """Show what can be done now; the first button pauses."""
         for place, button in enumerate(self._buttons):
             button.setVisible(not is_calm and (place > 0 or can_pause))
-
-
-def ask_to_end(parent: QWidget, end: Callable[[], object]) -> QMessageBox:
-    """Ask whether the session shall end, and call ``end`` if so."""
-    question = QMessageBox(parent)
-    question.setWindowTitle("End the session?")
-    question.setTextFormat(Qt.TextFormat.PlainText)
-    question.setText(
-        "End the session now? What was recorded is kept, and the next start offers to go on from here."
-    )
-    yes = question.addButton("&End the session", QMessageBox.ButtonRole.AcceptRole)
-    stay = question.addButton("&Stay", QMessageBox.ButtonRole.RejectRole)
-    question.setDefaultButton(stay)
-    question.finished.connect(lambda: end() if question.clickedButton() is yes else None)
-    question.open()
-    return question

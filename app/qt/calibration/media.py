@@ -1,23 +1,146 @@
-"""Plays the sound or video of a trial, and knows when it was really heard or seen.
+"""Sound and video: whether this computer can play them, the player of a stimulus, and the tone.
 
-A sound began when the player says it has played ``p`` milliseconds, ``p`` milliseconds ago; the way
-through the sound system (some tens of milliseconds with PulseAudio or PipeWire) comes on top and cannot
-be known here. A video began when its first frame was handed to the screen, which shows it within a frame.
+QtMultimedia is loaded here alone and only when it is needed, since it needs libraries that a computer may
+lack.
 """
 
 from __future__ import annotations
 
+import math
+import os
+import struct
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
-from PyQt6.QtCore import QObject, QUrl
-from PyQt6.QtMultimedia import QAudioOutput, QMediaDevices, QMediaPlayer
-from PyQt6.QtMultimediaWidgets import QVideoWidget
+from PyQt6.QtCore import QBuffer, QByteArray, QIODevice, QLoggingCategory, QObject, QUrl
 from PyQt6.QtWidgets import QSizePolicy
+
+from acquisition.errors import ErrorCode, InputError
+from calibration.plan import Plan
+from calibration.types import Check
+
+#: What QtMultimedia needs of a bare Debian beside what the window needs.
+LIBRARIES = "libpulse0 libxrandr2"
+_SAMPLE_RATE = 44100
+_TONE_HZ = 660.0
+_TONE_S = 0.9
+_RAMP_S = 0.05  # or it would click
+_LEVEL = 0.35  # of full scale
+
+
+@cache
+def multimedia_fault() -> str:
+    """Return why nothing can be played here, "" if QtMultimedia loads."""
+    os.environ.setdefault("PIPEWIRE_DEBUG", "0")
+    QLoggingCategory.setFilterRules("qt.multimedia*.info=false\nqt.multimedia*.warning=false")
+    try:
+        for name in ("PyQt6.QtMultimedia", "PyQt6.QtMultimediaWidgets"):
+            import_module(name)
+    except ImportError as error:
+        return str(error)
+    return ""
+
+
+def has_sound() -> bool:
+    """Tell whether there is a sound output."""
+    if multimedia_fault():
+        return False
+    from PyQt6.QtMultimedia import QMediaDevices
+
+    return not QMediaDevices.defaultAudioOutput().isNull()
+
+
+def sound_check(is_needed: bool) -> Check:
+    """Return the pre-flight's check of the sound output.
+
+    Parameters
+    ----------
+    is_needed : bool
+        Whether a stimulus of the plan is a sound or a video.
+    """
+    if fault := multimedia_fault():
+        return Check("Sound output", "yellow", f"cannot be used: {fault}", f"apt-get install {LIBRARIES}")
+    if has_sound():
+        from PyQt6.QtMultimedia import QMediaDevices
+
+        return Check("Sound output", "green", QMediaDevices.defaultAudioOutput().description())
+    remedy = "connect loudspeakers or headphones, and select them in the system settings"
+    missed = "the sounds of this protocol, and the tone" if is_needed else "the tone"
+    finding = f"not found: {missed} that ends the rest with closed eyes, cannot be heard"
+    return Check("Sound output", "yellow", finding, remedy)
+
+
+def kinds_of(plan: Plan) -> set[str]:
+    """Return the kinds of the stimuli that a session of a plan shows; a repeat may show another one."""
+    n_each = -(-plan.n_trials // len(plan.classes))
+    listed = [stimulus for name in plan.classes for stimulus in plan.stimuli[name][:n_each]]
+    return {stimulus.kind for stimulus in (*listed, plan.practice)}
+
+
+def require_multimedia(kinds: set[str]) -> None:
+    """Make sure that stimuli of these kinds can be played.
+
+    Raises
+    ------
+    InputError
+        If there is a sound or a video among them and QtMultimedia does not load.
+    """
+    playing = sorted(kinds & {"sound", "video"})
+    if playing and (fault := multimedia_fault()):
+        raise InputError(
+            f"cannot play {' or '.join(playing)}: {' '.join(fault.split())}",
+            where="stimuli of the plan",
+            code=ErrorCode.INSTALLATION,
+            remedy=f"apt-get install {LIBRARIES}; or use text and images",
+        )
+
+
+def tone_samples() -> bytes:
+    """Return the tone as 16-bit samples of one channel, `_SAMPLE_RATE` a second."""
+    n = round(_TONE_S * _SAMPLE_RATE)
+    values = []
+    for i in range(n):
+        t = i / _SAMPLE_RATE
+        ramp = min(1.0, t / _RAMP_S, (_TONE_S - t) / _RAMP_S)
+        values.append(round(32767 * _LEVEL * ramp * math.sin(2 * math.pi * _TONE_HZ * t)))
+    return struct.pack(f"<{n}h", *values)
+
+
+class Tone:
+    """The tone; without a sound output it is silent, which the pre-flight has said."""
+
+    def __init__(self) -> None:
+        self._sink: object | None = None
+        self._samples = QBuffer()
+        self._samples.setData(QByteArray(tone_samples()))
+        self.n_played = 0
+
+    def play(self) -> None:
+        """Play it from its start; returns at once."""
+        self.n_played += 1
+        if not has_sound():
+            return
+        from PyQt6.QtMultimedia import QAudioFormat, QAudioSink, QMediaDevices
+
+        how = QAudioFormat()
+        how.setSampleRate(_SAMPLE_RATE)
+        how.setChannelCount(1)
+        how.setSampleFormat(QAudioFormat.SampleFormat.Int16)
+        sink = QAudioSink(QMediaDevices.defaultAudioOutput(), how)
+        self._samples.close()
+        self._samples.open(QIODevice.OpenModeFlag.ReadOnly)
+        sink.start(self._samples)
+        self._sink = sink  # kept, or it would fall silent
 
 
 class Media(QObject):
-    """A player for one stimulus at a time.
+    """A player for one stimulus at a time, which knows when it was really heard or seen.
+
+    A sound began when the player says it has played ``p`` milliseconds, ``p`` milliseconds ago; the way
+    through the sound system (some tens of milliseconds with PulseAudio or PipeWire) comes on top and cannot
+    be known here. A video began when its first frame was handed to the screen, which shows it within a frame.
 
     Parameters
     ----------
@@ -35,6 +158,9 @@ class Media(QObject):
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        from PyQt6.QtMultimedia import QAudioOutput, QMediaPlayer
+        from PyQt6.QtMultimediaWidgets import QVideoWidget
+
         super().__init__()
         self._clock = clock
         self.began: float | None = None
@@ -47,11 +173,11 @@ class Media(QObject):
         self._player = QMediaPlayer()
         self._output = QAudioOutput()
         self._player.setVideoOutput(self.video)
-        if not QMediaDevices.defaultAudioOutput().isNull():
+        if has_sound():
             self._player.setAudioOutput(self._output)
         self._player.positionChanged.connect(self._note_position)
         self._player.errorOccurred.connect(lambda _error, words: self._note_fault(words))
-        self._player.mediaStatusChanged.connect(self._note_status)
+        self._player.mediaStatusChanged.connect(lambda status: self._note_status(status.name))
         if (sink := self.video.videoSink()) is not None:
             sink.videoFrameChanged.connect(lambda frame: self._note_frame(frame.isValid()))
 
@@ -59,8 +185,8 @@ class Media(QObject):
         """Open a file, so that it can begin at once."""
         self.began, self.fault, self.is_over, self._is_video = None, "", False, is_video
         # A short sound is to fill its time; a video's story is told once, its last frame stays.
-        once, for_ever = QMediaPlayer.Loops.Once, QMediaPlayer.Loops.Infinite
-        self._player.setLoops(once if is_video else for_ever)
+        loops = self._player.Loops
+        self._player.setLoops(loops.Once if is_video else loops.Infinite)
         self._player.setSource(QUrl.fromLocalFile(str(path)))
 
     def play(self) -> None:
@@ -85,8 +211,8 @@ class Media(QObject):
     def _note_fault(self, words: str) -> None:
         self.fault = words or "the file cannot be played"
 
-    def _note_status(self, status: QMediaPlayer.MediaStatus) -> None:
-        if status == QMediaPlayer.MediaStatus.EndOfMedia:
+    def _note_status(self, status: str) -> None:
+        if status == "EndOfMedia":
             self.is_over = True
-        elif status == QMediaPlayer.MediaStatus.InvalidMedia and not self.fault:
+        elif status == "InvalidMedia" and not self.fault:
             self.fault = "the file cannot be played"

@@ -20,7 +20,7 @@ from PyQt6.QtGui import QPainter, QPaintEvent
 from PyQt6.QtWidgets import QWidget
 
 from app.engine.messages import Drawn, Shown
-from app.qt.calibration.multimedia import Tone
+from app.qt.calibration.media import Tone
 from app.qt.calibration.screen import Screen, Send
 from app.view.calibration_screens import display_timing
 from calibration.types import DisplayTiming, SessionView

@@ -1,4 +1,4 @@
-"""Screens that say something and offer a way on: an unfinished session, waiting, and a failure."""
+"""Screens of a few words and buttons: unfinished session, waiting, failure, hint, pause, fixation cross."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Callable
 
 from PyQt6.QtCore import QPointF, Qt
 from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
-from PyQt6.QtWidgets import QHBoxLayout, QProgressBar, QSizePolicy, QWidget
+from PyQt6.QtWidgets import QProgressBar, QSizePolicy, QWidget
 
 from app.engine.messages import ResumeSession, SkipTrial
 from app.qt.calibration.screen import Screen, Send, TimeBar
-from app.qt.theme import DARK, Theme
+from app.qt.theme import ThemedWidget
 from app.view.conditions import LONGEST
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
 from calibration.types import SessionView
 
+_CENTRE = Qt.AlignmentFlag.AlignHCenter
+
 
 class ResumeScreen(Screen):
-    """Offers to go on with a session that was broken off.
+    """Offers to resume a session that was interrupted.
 
     Parameters
     ----------
@@ -26,24 +28,17 @@ class ResumeScreen(Screen):
     words : str
         What there is of it.
     choose : callable
-        Gets True to go on with it, False to begin anew.
+        Gets True to resume it, False to start a new one.
     """
 
     def __init__(self, send: Send, words: str, choose: Callable[[bool], object]) -> None:
         super().__init__("Unfinished session", send, width=80)
-        self.go_on = self.button("&Go on with it", lambda: choose(True), primary=True)
-        self.anew = self.button("Begin a &new session", lambda: choose(False))
-        self.column.addStretch(1)
-        self.column.addWidget(self.words("There is an unfinished session", 1.6, bold=True))
-        self.column.addWidget(self.words(words, 1.2))
-        self.column.addSpacing(10)
-        foot = QHBoxLayout()
-        foot.addWidget(self.go_on)
-        foot.addWidget(self.anew)
-        foot.addStretch(1)
-        self.column.addLayout(foot)
-        self.column.addWidget(self.words("Nothing of it is lost either way.", muted=True))
-        self.column.addStretch(2)
+        self.go_on = self.button("&Resume it", lambda: choose(True), primary=True)
+        self.anew = self.button("Start a &new session", lambda: choose(False))
+        title = self.words("There is an unfinished session", 1.6, bold=True)
+        note = self.words("No data are lost either way.", muted=True)
+        buttons = self.row(self.go_on, self.anew, 1)
+        self.stack(1, title, self.words(words, 1.2), None, buttons, note, 2)
 
     def first_focus(self) -> QWidget:
         """The way on."""
@@ -55,23 +50,16 @@ class WaitingScreen(Screen):
 
     def __init__(self, send: Send) -> None:
         super().__init__("Waiting", send, width=70)
-        self.title = self.words("One moment", 1.6, bold=True)
-        self.said = self.words("", 1.2, muted=True)
-        self.bar = QProgressBar()
-        self.bar.setRange(0, 0)
-        self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Waiting")
-        self.column.addStretch(1)
-        for label in (self.title, self.said):
-            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-            self.column.addWidget(label)
-        self.column.addWidget(self.bar)
-        self.column.addStretch(1)
+        self.said = self.words("", 1.2, muted=True, align=_CENTRE)
+        bar = QProgressBar()
+        bar.setRange(0, 0)
+        bar.setTextVisible(False)
+        bar.setAccessibleName("Waiting")
+        self.stack(1, self.words("One moment", 1.6, bold=True, align=_CENTRE), self.said, bar, 1)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
         """Show what the engine is at."""
-        said = store.phase.message or store.phase.name
-        self.said.setText(message_line(said).capitalize())
+        self.said.setText(message_line(store.phase.message or store.phase.name).capitalize())
 
 
 class FailedScreen(Screen):
@@ -82,19 +70,9 @@ class FailedScreen(Screen):
         self.title = self.words("The session stopped", 1.6, bold=True)
         self.said = self.words("", 1.15)
         self.again = self.button("Try &again", again, primary=True)
-        self.close_button = self.button("&Close", close)
-        self.column.addStretch(1)
-        self.column.addWidget(self.title)
-        self.column.addWidget(self.said)
-        self.column.addSpacing(10)
-        foot = QHBoxLayout()
-        foot.addWidget(self.again)
-        foot.addWidget(self.close_button)
-        foot.addStretch(1)
-        self.column.addLayout(foot)
-        kept = "What was recorded is kept. The next start offers to go on where this one stopped."
-        self.column.addWidget(self.words(kept, muted=True))
-        self.column.addStretch(2)
+        buttons = self.row(self.again, self.button("&Close", close), 1)
+        kept = "The recording so far is kept. The next start offers to resume this session."
+        self.stack(1, self.title, self.said, None, buttons, self.words(kept, muted=True), 2)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
         """Show the reason."""
@@ -108,12 +86,8 @@ class FailedScreen(Screen):
         return self.again
 
 
-_WHAT_TO_DO = {
-    "text": "Read it and let the feeling come. Stay with it until the screen changes.",
-    "image": "Look at it and let the feeling come. Stay with it until the screen changes.",
-    "sound": "Listen and let the feeling come. Stay with it until the screen changes.",
-    "video": "Watch it and let the feeling come. Stay with it until the screen changes.",
-}
+_WHAT_TO_DO = {"text": "Read the text", "image": "Look at the picture", "sound": "Listen", "video": "Watch"}
+_FEEL = "and let the feeling come. Stay with it until the screen changes."
 
 
 class HintScreen(Screen):
@@ -121,46 +95,36 @@ class HintScreen(Screen):
 
     def __init__(self, send: Send) -> None:
         super().__init__("Hint", send)
-        self.trial = self.words("", 1.2, muted=True)
-        self.emotion = self.words("", 4.0, bold=True)
-        self.what = self.words("", 1.3)
+        self.trial = self.words("", 1.2, muted=True, align=_CENTRE)
+        self.emotion = self.words("", 4.0, bold=True, align=_CENTRE)
+        self.what = self.words("", 1.3, align=_CENTRE)
         self.time = TimeBar()
-        self.column.addStretch(2)
-        for label in (self.trial, self.emotion, self.what):
-            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-            self.column.addWidget(label)
-        self.column.addStretch(3)
-        self.column.addWidget(self.time)
+        self.stack(2, self.trial, self.emotion, self.what, 3, self.time)
 
     def begin(self, view: SessionView) -> None:
         """Show the trial to come."""
         step = view.step
-        self.trial.setText(f"Trial {step.trial} of {view.n_trials}. Next comes:")
+        self.trial.setText(f"Trial {step.trial} of {view.n_trials}. Next:")
         self.emotion.setText(one_line(step.emotion).capitalize())
         kind = step.stimulus.kind if step.stimulus is not None else "text"
-        self.what.setText(_WHAT_TO_DO[kind])
+        self.what.setText(f"{_WHAT_TO_DO[kind]} {_FEEL}")
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
         """Show the time left."""
         self.time.show_time(view, now)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.time.set_theme(theme)
 
 
 _SKIPPED = {
     "baseline_open": "this part",
     "baseline_closed": "this part",
     "practice": "the practice",
-    "rest": "what is left of the rest",
+    "rest": "the rest break",
 }
-_ANEW = "The trial that was cut short begins anew, and its first part is left out."
+_RESTARTS = "The interrupted trial will start again; its first part is not used."
 
 
 class PauseScreen(Screen):
-    """What can be done with a session that is held.
+    """What can be done with a session that is paused.
 
     Parameters
     ----------
@@ -171,22 +135,13 @@ class PauseScreen(Screen):
 
     def __init__(self, send: Send, on_end: Callable[[], object]) -> None:
         super().__init__("Pause", send, width=70)
-        self.title = self.words("Pause", 1.9, bold=True)
         self.said = self.words("", 1.25)
-        self.go_on = self.button("&Go on", self.resume, primary=True)
-        self.skip = self.button("&Skip this trial", self.skip_trial)
+        self.go_on = self.button("&Resume", self.resume, primary=True)
+        self.skip = self.button("&Skip this trial", lambda: send(SkipTrial()))
         self.end = self.button("&End the session …", on_end)
-        self.column.addStretch(1)
-        for label in (self.title, self.said):
-            self.column.addWidget(label)
-        self.column.addSpacing(12)
-        for button in (self.go_on, self.skip, self.end):
-            self.column.addWidget(button)
-        self.column.addSpacing(6)
-        self.column.addWidget(
-            self.words("What is recorded is kept. An ended session can be taken up again later.", muted=True)
-        )
-        self.column.addStretch(2)
+        note = self.words("Recorded data are kept. An ended session can be resumed later.", muted=True)
+        title = self.words("Pause", 1.9, bold=True)
+        self.stack(1, title, self.said, None, self.go_on, self.skip, self.end, None, note, 2)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
         """Say what will follow."""
@@ -194,35 +149,31 @@ class PauseScreen(Screen):
             return
         kind, trial = view.step.kind, view.step.trial
         is_in_trial = trial > 0 and kind != "rest"
-        where = f"Trial {trial} of {view.n_trials} is held." if is_in_trial else "The session is held."
-        parts = (message_line(view.message), where, _ANEW if kind == "stimulus" else "")
+        where = f"Trial {trial} of {view.n_trials} is paused." if is_in_trial else "The session is paused."
+        parts = (message_line(view.message), where, _RESTARTS if kind == "stimulus" else "")
         self.said.setText(" ".join(part for part in parts if part))
         self.skip.setText("&Skip " + _SKIPPED.get(kind, "this trial"))
 
     def resume(self) -> None:
-        """Go on."""
+        """Resume the session."""
         self.send(ResumeSession())
-
-    def skip_trial(self) -> None:
-        """Leave the trial out and go on with the next one."""
-        self.send(SkipTrial())
 
     def first_focus(self) -> QWidget:
         """The way on."""
         return self.go_on
 
     def take_key(self, event: QKeyEvent) -> bool:
-        """P goes on."""
+        """P resumes."""
         if event.key() == Qt.Key.Key_P:
             self.resume()
             return True
         return False
 
 
-_OPEN = "Look at the cross and rest. Blink as you like."
-_CLOSED = "Close your eyes and rest."
-_TONE = "A tone tells you when to open them."
-_NO_SOUND = "There is no sound here: somebody will tell you when to open them."
+_OPEN = "Look at the cross and relax. Blink normally."
+_CLOSED = "Close your eyes and relax."
+_TONE = "A tone will tell you when to open them."
+_NO_SOUND = "There is no sound output: someone will tell you when to open them."
 
 
 class FixationScreen(Screen):
@@ -238,65 +189,43 @@ class FixationScreen(Screen):
     def __init__(self, send: Send, *, has_sound: bool) -> None:
         super().__init__("Rest before the trials", send)
         self._has_sound = has_sound
-        self._is_closed = False
-        self.instruction = self.words("", 1.5)
-        self.more = self.words("", 1.2, muted=True)
+        self.instruction = self.words("", 1.5, align=_CENTRE)
+        self.more = self.words("", 1.2, muted=True, align=_CENTRE)
         self.cross = _Cross()
         self.time = TimeBar()
-        for label in (self.instruction, self.more):
-            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        self.column.addStretch(1)
-        self.column.addWidget(self.instruction)
-        self.column.addWidget(self.more)
-        self.column.addWidget(self.cross, 8)
-        self.column.addStretch(1)
-        self.column.addWidget(self.time)
+        self.stack(1, self.instruction, self.more, (self.cross, 8), 1, self.time)
 
     def begin(self, view: SessionView) -> None:
         """Say which of the two it is."""
-        self._is_closed = view.step.kind == "baseline_closed"
-        self.instruction.setText(_CLOSED if self._is_closed else _OPEN)
-        self.more.setText((_TONE if self._has_sound else _NO_SOUND) if self._is_closed else "")
-        self.time.setVisible(not self._is_closed)
-        self.cross.show_cross(not self._is_closed)
+        is_closed = view.step.kind == "baseline_closed"
+        self.instruction.setText(_CLOSED if is_closed else _OPEN)
+        self.more.setText((_TONE if self._has_sound else _NO_SOUND) if is_closed else "")
+        self.time.setVisible(not is_closed)
+        self.cross.is_shown = not is_closed
+        self.cross.update()
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
         """Show the time left, unless nobody looks."""
-        if not self._is_closed:
+        if self.cross.is_shown:
             self.time.show_time(view, now)
 
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.cross.set_theme(theme)
-        self.time.set_theme(theme)
 
+class _Cross(ThemedWidget):
+    """A cross to look at, or nothing."""
 
-class _Cross(QWidget):
     def __init__(self) -> None:
         super().__init__()
-        self._theme: Theme = DARK
-        self._is_shown = True
+        self.is_shown = True
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setAccessibleName("Cross to look at")
-
-    def show_cross(self, is_shown: bool) -> None:
-        """Show it or not."""
-        self._is_shown = is_shown
-        self.update()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        self._theme = theme
-        self.update()
+        self.setAccessibleName("Fixation cross")
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """Draw it in the middle."""
-        if not self._is_shown:
+        if not self.is_shown:
             return
         painter = QPainter(self)
         arm = self.fontMetrics().height() * 1.6
         centre = QPointF(self.width() / 2, self.height() / 2)
-        painter.setPen(QPen(QColor(self._theme.text), max(3.0, arm / 9)))
+        painter.setPen(QPen(QColor(self.theme.text), max(3.0, arm / 9)))
         painter.drawLine(centre - QPointF(arm, 0), centre + QPointF(arm, 0))
         painter.drawLine(centre - QPointF(0, arm), centre + QPointF(0, arm))

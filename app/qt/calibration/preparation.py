@@ -1,4 +1,4 @@
-"""The notice before a session, and what the person agrees to; nothing is opened before."""
+"""What comes before a session: notice and consent, then the check of all signals."""
 
 from __future__ import annotations
 
@@ -6,22 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
+from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
-from PyQt6.QtWidgets import (
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.engine.messages import GiveConsent, Proceed
-from app.qt.calibration.screen import Screen, Send
+from app.qt.calibration.screen import Screen, Send, scrolling
 from app.qt.panels.quality import QualityPanel
-from app.qt.theme import DARK, Theme
+from app.qt.theme import ThemedWidget
 from app.qt.widgets import Tick
 from app.view.calibration_screens import LIGHT_WORDS, by_gravity, checks_in_words
 from app.view.store import ViewStore
@@ -57,33 +49,27 @@ class NoticeScreen(Screen):
         self._on_agreed, self._now = on_agreed, now
         self.ticks: dict[str, Tick] = {}
         self.keeps: dict[str, Tick] = {}
-        self.column.addWidget(self.words("Before we begin", 1.6, bold=True))
-        sides = QHBoxLayout()
+        paragraphs, column = QWidget(), QVBoxLayout()
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(9)
+        for place, paragraph in enumerate(notice.paragraphs):
+            column.addWidget(self.words(paragraph, 1.08, bold=place == 0))
+        column.addStretch(1)
+        paragraphs.setLayout(column)
+        question = "What may be recorded and used?"
+        choices = self.panel(self.words(question, 1.15, bold=True), *map(self._choice, notice.modalities), 1)
+        sides = self.row((scrolling(paragraphs, "Notice"), 5), (scrolling(choices, question), 6))
         sides.setSpacing(24)
-        sides.addWidget(self._paragraphs(notice), 5)
-        sides.addWidget(self._choices(notice), 6)
-        self.column.addLayout(sides, 1)
-        self.all = self.button("Tick &all", self.tick_all)
+        self._hint = self.words("", muted=True)
         self.decline = self.button("I do &not agree", on_declined)
         self.agree = self.button("I &agree to what is ticked", self.give, primary=True)
-        self._hint = self.words("", muted=True)
-        foot = QHBoxLayout()
-        foot.addWidget(self.all)
-        foot.addWidget(self._hint, 1)
-        foot.addWidget(self.decline)
-        foot.addWidget(self.agree)
-        self.column.addLayout(foot)
-        self._look()
+        foot = self.row(self.button("Tick &all", self.tick_all), (self._hint, 1), self.decline, self.agree)
+        self.stack(self.words("Before we begin", 1.6, bold=True), (sides, 1), foot)
+        self._update()
 
     def first_focus(self) -> QWidget:
         """The first tick."""
         return next(iter(self.ticks.values()))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        for tick in (*self.ticks.values(), *self.keeps.values()):
-            tick.set_theme(theme)
 
     def tick_all(self) -> None:
         """Tick what may be recorded and used, but not what keeps face and voice as they are."""
@@ -92,7 +78,7 @@ class NoticeScreen(Screen):
 
     def give(self) -> None:
         """Send the consent."""
-        given = [modality for modality, tick in self.ticks.items() if tick.isChecked()]
+        given = self._given()
         if not given:
             return
         consent = give_consent(
@@ -101,30 +87,12 @@ class NoticeScreen(Screen):
         self.send(GiveConsent(consent))
         self._on_agreed()
 
+    def _given(self) -> list[str]:
+        return [modality for modality, tick in self.ticks.items() if tick.isChecked()]
+
     def _keeps(self, modality: str) -> bool:
         keep = self.keeps.get(modality)
         return keep is not None and keep.isEnabled() and keep.isChecked()
-
-    def _paragraphs(self, notice: Notice) -> QWidget:
-        area, box = QWidget(), QVBoxLayout()
-        area.setLayout(box)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.setSpacing(9)
-        for place, paragraph in enumerate(notice.paragraphs):
-            box.addWidget(self.words(paragraph, 1.08, bold=place == 0))
-        box.addStretch(1)
-        return _scrolling(area, "Notice")
-
-    def _choices(self, notice: Notice) -> QWidget:
-        panel = QFrame()
-        panel.setObjectName("panel")
-        column = QVBoxLayout(panel)
-        column.setContentsMargins(14, 10, 14, 10)
-        column.addWidget(self.words("What may be recorded and used?", 1.15, bold=True))
-        for one in notice.modalities:
-            column.addLayout(self._choice(one))
-        column.addStretch(1)
-        return _scrolling(panel, "What may be recorded and used")
 
     def _choice(self, one: ModalityNotice) -> QGridLayout:
         grid = QGridLayout()
@@ -133,25 +101,24 @@ class NoticeScreen(Screen):
         grid.setColumnStretch(1, 1)
         tick = self.ticks[one.modality] = Tick(one.title)
         tick.setAccessibleDescription(f"{one.recorded} {one.used}")
-        tick.toggled.connect(self._look)
+        tick.toggled.connect(self._update)
         grid.addWidget(tick, 0, 0, 1, 2, Qt.AlignmentFlag.AlignLeft)
         grid.addWidget(self.words(f"{one.recorded} {one.used}", muted=True), 1, 1)
         if one.keep:
             keep = self.keeps[one.modality] = Tick()
             keep.setAccessibleName(one.keep)
-            words = _Clickable(one.keep, keep)
             row = QHBoxLayout()
             row.addWidget(keep, 0, Qt.AlignmentFlag.AlignTop)
-            row.addWidget(words, 1, Qt.AlignmentFlag.AlignVCenter)
+            row.addWidget(_Clickable(one.keep, keep), 1, Qt.AlignmentFlag.AlignVCenter)
             grid.addLayout(row, 2, 1)
         return grid
 
-    def _look(self) -> None:
-        given = [modality for modality, tick in self.ticks.items() if tick.isChecked()]
+    def _update(self) -> None:
+        given = self._given()
         for modality, keep in self.keeps.items():
             keep.setEnabled(modality in given)
         self.agree.setEnabled(bool(given))
-        self._hint.setText("" if given else "Tick at least one; nothing is opened before you agree.")
+        self._hint.setText("" if given else "Tick at least one. No device is opened before you agree.")
 
 
 class _Clickable(QLabel):
@@ -169,24 +136,8 @@ class _Clickable(QLabel):
             self._tick.toggle()
 
 
-def _scrolling(widget: QWidget, name: str) -> QScrollArea:
-    area = QScrollArea()
-    area.setAccessibleName(name)
-    area.setWidgetResizable(True)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setWidget(widget)
-    if (viewport := area.viewport()) is not None:
-        viewport.setAutoFillBackground(False)
-    widget.setAutoFillBackground(False)
-    return area
-
-
-_LOOKING = "Looking at the streams …"
-
-
 class PreflightScreen(Screen):
-    """Checks, the electrodes, and the way on; red stops unless overridden in so many words.
+    """Signal checks, the electrodes, and the way on; red stops the session unless overridden.
 
     Parameters
     ----------
@@ -196,33 +147,29 @@ class PreflightScreen(Screen):
     """
 
     def __init__(self, send: Send, own_checks: Sequence[Check] = ()) -> None:
-        super().__init__("Pre-flight", send, width=190)
+        super().__init__("Signal check", send, width=190)
         self._own = tuple(own_checks)
         self._shown: tuple[Check, ...] | None = None
         self._step_id = 0
         self._red: tuple[str, ...] = ()
-        head = QHBoxLayout()
-        head.addWidget(self.words("Is everything in place?", 1.6, bold=True), 1)
-        self.counts = self.words("", muted=True)
-        self.counts.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom)
-        head.addWidget(self.counts, 1)
-        self.column.addLayout(head)
-        sides = QHBoxLayout()
-        self.rows = _Rows(self)
-        sides.addWidget(self.rows, 6)
+        self.counts = self.words(
+            "", muted=True, align=Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom
+        )
+        self._grid = QGridLayout()
+        self._grid.setVerticalSpacing(1)
+        self._grid.setHorizontalSpacing(12)
+        self._grid.setColumnStretch(3, 1)
+        self._rows: list[_Row] = []
         self.quality = QualityPanel()
-        sides.addWidget(self.quality, 5)
-        self.column.addLayout(sides, 1)
-        self.override = Tick()
-        self.override.toggled.connect(self._look)
+        self.override = Tick("&Override and continue")
+        self.override.toggled.connect(self._update)
         self.hint = self.words("", muted=True)
-        self.go = self.button("&Begin the session", self.proceed, primary=True)
-        foot = QHBoxLayout()
-        foot.addWidget(self.override)
-        foot.addWidget(self.hint, 1)
-        foot.addWidget(self.go)
-        self.column.addLayout(foot)
-        self._look()
+        self.go = self.button("&Start the session", self.proceed, primary=True)
+        head = self.row((self.words("Signal check", 1.6, bold=True), 1), (self.counts, 1))
+        checks = scrolling(self.panel(self._grid, 1), "Checks")
+        foot = self.row(self.override, (self.hint, 1), self.go)
+        self.stack(head, (self.row((checks, 6), (self.quality, 5)), 1), foot)
+        self._update()
 
     def begin(self, view: SessionView) -> None:
         """Begin without an override."""
@@ -236,13 +183,13 @@ class PreflightScreen(Screen):
         if checks == self._shown:
             return
         self._shown = checks
-        self.rows.show_checks(by_gravity(checks))
-        self.counts.setText(checks_in_words(checks) if checks else _LOOKING)
+        self._show_checks(by_gravity(checks))
+        self.counts.setText(checks_in_words(checks) if checks else "Checking the streams …")
         red = tuple(check.name for check in checks if check.light == "red")
         if red != self._red:
             self._red = red
             self.override.setChecked(False)  # an override is of what was read, not of what comes up later
-        self._look()
+        self._update()
 
     def proceed(self) -> None:
         """Go on, if nothing stops the session."""
@@ -253,19 +200,18 @@ class PreflightScreen(Screen):
         """The way on."""
         return self.go
 
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.rows.set_theme(theme)
-        self.override.set_theme(theme)
-        self.quality.set_theme(theme)
+    def _show_checks(self, checks: Sequence[Check]) -> None:
+        """Show these, in this order."""
+        while len(self._rows) < len(checks):
+            self._rows.append(_Row(self, self._grid, 3 * len(self._rows)))
+        for place, row in enumerate(self._rows):
+            row.show_check(checks[place] if place < len(checks) else None)
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         names = ", ".join(map(one_line, self._red))
         self.override.setVisible(bool(self._red))
-        self.override.setText("Begin all the &same, without this")
         self.override.setAccessibleDescription(f"Overrides: {names}")
-        self.hint.setText(f"Stops the session: {names}. An override is recorded." if self._red else "")
+        self.hint.setText(f"Blocks the session: {names}. An override is recorded." if self._red else "")
         is_ready = bool(self._shown) and (not self._red or self.override.isChecked())
         if is_ready != self.go.isEnabled():
             self.go.setEnabled(is_ready)
@@ -296,8 +242,7 @@ class _Row:
         self.remedy.setVisible(check is not None and bool(check.remedy))
         if check is None:
             return
-        self.light.fit(self.word.fontMetrics().height())
-        self.light.show_light(check.light)
+        self.light.show_light(check.light, self.word.fontMetrics().height())
         self.word.setText(LIGHT_WORDS[check.light])
         name = one_line(check.name)
         self.name.setText(name[:1].upper() + name[1:])
@@ -305,66 +250,18 @@ class _Row:
         self.remedy.setText(one_line(check.remedy))
 
 
-class _Rows(QScrollArea):
-    """The checks, one under the other."""
-
-    def __init__(self, screen: Screen) -> None:
-        super().__init__()
-        self._screen = screen
-        self._rows: list[_Row] = []
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setAccessibleName("Checks")
-        panel = QFrame()
-        panel.setObjectName("panel")
-        self._grid = QGridLayout()
-        self._grid.setVerticalSpacing(1)
-        self._grid.setHorizontalSpacing(12)
-        self._grid.setColumnStretch(3, 1)
-        column = QVBoxLayout(panel)
-        column.setContentsMargins(14, 10, 14, 10)
-        column.addLayout(self._grid)
-        column.addStretch(1)
-        self.setWidget(panel)
-
-    def show_checks(self, checks: Sequence[Check]) -> None:
-        """Show these, in this order."""
-        while len(self._rows) < len(checks):
-            self._rows.append(_Row(self._screen, self._grid, 3 * len(self._rows)))
-        for place, row in enumerate(self._rows):
-            row.show_check(checks[place] if place < len(checks) else None)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        for row in self._rows:
-            row.light.set_theme(theme)
-
-
-class Light(QWidget):
-    """One light; its accessible name is its word."""
+class Light(ThemedWidget):
+    """A disc, triangle or octagon with a sign in it; its accessible name is its word."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.theme: Theme = DARK
-        self._light = "green"
-        self.fit(self.fontMetrics().height())
-        self.show_light("green")
+        self.show_light("green", self.fontMetrics().height())
 
-    def show_light(self, light: str) -> None:
-        """Show ``green``, ``yellow`` or ``red``."""
+    def show_light(self, light: str, line: int) -> None:
+        """Show ``green``, ``yellow`` or ``red`` beside words of so many points a line."""
         self._light = light
         self.setAccessibleName(LIGHT_WORDS[light])
-        self.update()
-
-    def fit(self, line: int) -> None:
-        """Take a size for words of so many points a line."""
-        side = round(1.35 * line)
-        self.setFixedSize(QSize(side, side))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        self.theme = theme
+        self.setFixedSize(round(1.35 * line), round(1.35 * line))
         self.update()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:

@@ -1,4 +1,4 @@
-"""What the person felt: an emotion by key or button, pleasantness and excitement on sliders."""
+"""The report after a trial: an emotion by key or button, valence and arousal on sliders."""
 
 from __future__ import annotations
 
@@ -48,30 +48,19 @@ class ReportScreen(Screen):
         self._step_id = 0
         self._is_sent = False
         self.title = self.words("", 1.6, bold=True)
-        self.column.addStretch(1)
-        self.column.addWidget(self.title)
-        self.column.addSpacing(6)
-        self.column.addWidget(self.words("What did you feel most?", 1.25))
         self._choices = QHBoxLayout()
         self._choices.setSpacing(8)
         self.buttons = QButtonGroup(self)
         self.buttons.idClicked.connect(self._choose)
-        self.column.addLayout(self._choices)
         self.sliders: dict[str, AffectiveSlider] = {}
         self._values: dict[str, QLabel] = {}
-        for kind in _SCALES:
-            self.column.addSpacing(12)
-            self.column.addLayout(self._scale(kind))
-        self.column.addSpacing(8)
+        scales = [part for kind in _SCALES for part in (None, self._scale(kind))]
         self.hint = self.words("", muted=True)
         self.done = self.button("&Done", self.answer, primary=True)
-        foot = QHBoxLayout()
-        foot.addWidget(self.hint, 1)
-        foot.addWidget(self.done)
-        self.column.addLayout(foot)
-        self.column.addStretch(1)
         self.time = TimeBar()
-        self.column.addWidget(self.time)
+        question = self.words("What did you feel most?", 1.25)
+        foot = self.row((self.hint, 1), self.done)
+        self.stack(1, self.title, None, question, self._choices, *scales, None, foot, 1, self.time)
         self.set_labels(labels)
 
     def set_labels(self, labels: Sequence[str]) -> None:
@@ -89,7 +78,7 @@ class ReportScreen(Screen):
             self.buttons.addButton(button, place)
             self._choices.addWidget(button, 1)
         self.fit_buttons()
-        self._look()
+        self._update()
 
     def begin(self, view: SessionView) -> None:
         """Begin with nothing chosen."""
@@ -103,7 +92,7 @@ class ReportScreen(Screen):
         for slider in self.sliders.values():
             slider.restart()
         self._inner.setEnabled(True)
-        self._look()
+        self._update()
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
         """Show the time left; send what was chosen just before it is over."""
@@ -146,19 +135,12 @@ class ReportScreen(Screen):
             return True
         return False
 
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.time.set_theme(theme)
-        for slider in self.sliders.values():
-            slider.set_theme(theme)
-
     def _choose(self, place: int) -> None:
         button = self.buttons.button(place)
         if button is not None and button.isEnabled():
             button.setChecked(True)
             self.sliders["valence"].setFocus()
-            self._look()
+            self._update()
 
     def _go_on(self) -> None:
         """Go to the next question that has the keys not yet, or send."""
@@ -177,11 +159,9 @@ class ReportScreen(Screen):
         question, low, high = _SCALES[kind]
         slider = self.sliders[kind] = AffectiveSlider(kind)
         slider.setAccessibleName(f"{question} 1 {low}, 9 {high}")
-        slider.valueChanged.connect(self._look)
-        value = self._values[kind] = self.words("", 1.25, bold=True)
-        value.setAlignment(Qt.AlignmentFlag.AlignRight)
-        right = self.words(high, muted=True)
-        right.setAlignment(Qt.AlignmentFlag.AlignRight)
+        slider.valueChanged.connect(self._update)
+        value = self._values[kind] = self.words("", 1.25, bold=True, align=Qt.AlignmentFlag.AlignRight)
+        right = self.words(high, muted=True, align=Qt.AlignmentFlag.AlignRight)
         grid = QGridLayout()
         grid.setVerticalSpacing(2)
         grid.addWidget(self.words(question, 1.25), 0, 0)
@@ -191,22 +171,27 @@ class ReportScreen(Screen):
         grid.addWidget(right, 2, 1)
         return grid
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         for kind, slider in self.sliders.items():
             self._values[kind].setText(str(slider.value()))
         self.done.setEnabled(self.label is not None)
         digits = f"1 to {min(len(self._labels), 9)}"
         if self.label is None:
-            self.hint.setText(f"Choose with the keys {digits}.")
+            self.hint.setText(f"Choose an emotion with the keys {digits}.")
         else:
-            self.hint.setText("Left and right move a slider, Enter goes on.")
+            self.hint.setText("Left and Right move a slider, Enter continues.")
 
 
 LOWEST, MIDDLE, HIGHEST = 1, 5, 9
 
 
 class AffectiveSlider(QSlider):
-    """Valence or arousal from 1 to 9; arrows move it, digits 1 to 9 too where nothing else takes them.
+    """Valence or arousal from 1 to 9, with a face at each end, after the Affective Slider; arrows move it.
+
+    A. Betella and P. F. M. J. Verschure, "The Affective Slider: A Digital Self-Assessment Scale for the
+    Measurement of Human Emotions", PLOS ONE 11 (2016) e0148037: a slider each for pleasure and arousal, with
+    two stylised faces and a wedge that grows in both directions. Drawn here anew; it deviates in having nine
+    steps, as the SAM scale, where theirs is continuous.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The rest after a trial: how far the session is, and from the fourth trial on how the model does."""
+"""How the model does: in the rest after a trial from the fourth trial on, and in the verdict at the end."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
-from PyQt6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QProgressBar, QSizePolicy, QWidget
 
 from app.engine.messages import RepeatTrial
 from app.qt.calibration.screen import Screen, Send, TimeBar, mark_primary
-from app.qt.theme import DARK, Theme
+from app.qt.theme import ThemedWidget
 from app.view.calibration_screens import done_so_far, newest_trial, progress_in_words
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line, percent
 from calibration.types import Progress, Result, SessionView
 from calibration.verdict import VerdictCode
 
-_FROM = "How the model does shows from the fourth trial on."
+_FROM = "Accuracy is shown from the fourth trial on."
 
 
 class RestScreen(Screen):
@@ -28,18 +28,23 @@ class RestScreen(Screen):
         self._worth = 0
         self._asked: set[tuple[int, int]] = set()  # step and trial
         self._step_id = 0
-        self.title = self.words("Rest", 1.9, bold=True)
         self.said = self.words("", 1.25)
         self.dots = TrialDots()
-        self.column.addStretch(1)
-        self.column.addWidget(self.title)
-        self.column.addWidget(self.said)
-        self.column.addWidget(self.dots)
-        self.column.addSpacing(10)
-        self.column.addWidget(self._so_far())
-        self.column.addStretch(2)
+        self.figures = self.words(_FROM)
+        self.bar = IntervalBar("Accuracy so far")
+        self.weakest = self.words("", muted=True)
+        self.worth = self.words("")
+        self.again = self.button("&Repeat it (R)", self.repeat)
         self.time = TimeBar()
-        self.column.addWidget(self.time)
+        so_far = self.panel(
+            self.words("The model so far", 1.15, bold=True),
+            self.figures,
+            self.bar,
+            self.weakest,
+            self.row((self.worth, 1), self.again),
+        )
+        title = self.words("Rest", 1.9, bold=True)
+        self.stack(1, title, self.said, self.dots, None, so_far, 2, self.time)
 
     def begin(self, view: SessionView) -> None:
         """Take up another rest."""
@@ -52,10 +57,8 @@ class RestScreen(Screen):
             return
         done = done_so_far(view)
         left = view.n_trials - done
-        what = "That was the last one."
-        if left > 0:
-            what = f"{left} to come. Let go of it, breathe, look around."
-        self.said.setText(f"{done} of {view.n_trials} trials done. {what}")
+        what = f", {left} to go. Relax, breathe, look around." if left > 0 else ". That was the last one."
+        self.said.setText(f"{done} of {view.n_trials} trials done{what}")
         self.dots.show_trials(view)
         self._show_progress(view.progress)
         self._show_repeat(view)
@@ -74,42 +77,15 @@ class RestScreen(Screen):
             return True
         return False
 
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        for part in (self.time, self.dots, self.bar):
-            part.set_theme(theme)
-
-    def _so_far(self) -> QFrame:
-        panel = QFrame()
-        panel.setObjectName("panel")
-        column = QVBoxLayout(panel)
-        column.setContentsMargins(16, 12, 16, 12)
-        column.addWidget(self.words("The model so far", 1.15, bold=True))
-        self.figures = self.words(_FROM)
-        self.bar = IntervalBar("Accuracy so far")
-        self.weakest = self.words("", muted=True)
-        self.worth = self.words("")
-        self.again = self.button("&Repeat it (R)", self.repeat)
-        row = QHBoxLayout()
-        row.addWidget(self.worth, 1)
-        row.addWidget(self.again)
-        for part in (self.figures, self.bar, self.weakest):
-            column.addWidget(part)
-        column.addLayout(row)
-        return panel
-
     def _show_progress(self, progress: Progress | None) -> None:
-        for part in (self.bar, self.weakest):
-            part.setVisible(progress is not None)
+        self.bar.setVisible(progress is not None)
+        self.weakest.setVisible(progress is not None and bool(progress.weakest))
         if progress is None:
             self.figures.setText(_FROM)
             return
         self.figures.setText(progress_in_words(progress))
         self.bar.show_values(progress.n_correct / progress.n_trials, progress.interval, progress.chance)
-        weakest = f"Least well recognised: {one_line(progress.weakest)}." if progress.weakest else ""
-        self.weakest.setText(weakest)
-        self.weakest.setVisible(bool(weakest))
+        self.weakest.setText(f"Lowest accuracy: {one_line(progress.weakest)}.")
 
     def _show_repeat(self, view: SessionView) -> None:
         number = view.progress.worth_repeating if view.progress is not None else 0
@@ -121,15 +97,14 @@ class RestScreen(Screen):
             self.worth.setText(f"Trial {number} ({one_line(trial.emotion)}) is worth repeating.")
         has_asked = (self._step_id, self._worth) in self._asked
         self.again.setEnabled(not has_asked)
-        self.again.setText("It comes again" if has_asked else "&Repeat it (R)")
+        self.again.setText("Will be repeated" if has_asked else "&Repeat it (R)")
 
 
-class TrialDots(QWidget):
+class TrialDots(ThemedWidget):
     """A disc for each trial: filled when done, crossed when skipped, with a dot where it was repeated."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.theme: Theme = DARK
         self._states: tuple[str, ...] = ()
         self.setAccessibleName("Trials")
 
@@ -145,11 +120,6 @@ class TrialDots(QWidget):
             self.setAccessibleDescription(", ".join(words))
             self.updateGeometry()
             self.update()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        self.theme = theme
-        self.update()
 
     def sizeHint(self) -> QSize:
         """Return room for all of them."""
@@ -177,7 +147,6 @@ class TrialDots(QWidget):
 
 
 _LONGEST = 600
-_CLOSING = "The recording is being finished."
 
 
 class FinishScreen(Screen):
@@ -188,6 +157,11 @@ class FinishScreen(Screen):
     send : callable
     open_report, use_live, close : callable
         What the buttons do.
+
+    Attributes
+    ----------
+    result : Result or None
+        What is shown; None before the end of the fit.
     """
 
     def __init__(
@@ -198,7 +172,7 @@ class FinishScreen(Screen):
         close: Callable[[], object],
     ) -> None:
         super().__init__("End of the session", send, width=100)
-        self._result: Result | None = None
+        self.result: Result | None = None
         self.is_aborted = False
         self.title = self.words("", 1.9, bold=True)
         self.said = self.words("", 1.2)
@@ -206,21 +180,23 @@ class FinishScreen(Screen):
         self.progress.setAccessibleName("Fit of the model")
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
-        self.panel = self._verdict_panel()
+        self.caption = self.words("", muted=True)
+        self.verdict = self.words("", 1.9, bold=True)
+        self.verdict_words = self.words("", 1.15)
+        figure = self.words("Balanced accuracy of held-out trials", muted=True)
+        self.bar = IntervalBar(figure.text())
+        self.files = self.words("", muted=True)
+        self.files.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
         self.report = self.button("Open the &report", open_report)
         self.live = self.button("&Use it live", use_live, primary=True)
         self.close_button = self.button("&Close", close)
-        self.column.addStretch(1)
-        for part in (self.title, self.said, self.progress, self.panel):
-            self.column.addWidget(part)
-        self.column.addSpacing(10)
-        foot = QHBoxLayout()
-        for button in (self.report, self.live):
-            foot.addWidget(button)
-        foot.addStretch(1)
-        foot.addWidget(self.close_button)
-        self.column.addLayout(foot)
-        self.column.addStretch(2)
+        self._panel = self.panel(
+            self.caption, self.verdict, self.verdict_words, None, figure, self.bar, self.files
+        )
+        foot = self.row(self.report, self.live, 1, self.close_button)
+        self.stack(1, self.title, self.said, self.progress, self._panel, None, foot, 2)
         self._show(None)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
@@ -228,66 +204,31 @@ class FinishScreen(Screen):
         if view is None:
             return
         if view.result is None:
-            self.title.setText("The session is being ended" if self.is_aborted else "That was all: thank you")
-            share = percent(view.fit_share)
-            fit = (
-                f"The model is being fitted ({share}): {one_line(view.fit_stage)}."
-                if view.fit_stage
-                else _CLOSING
-            )
-            self.said.setText(" ".join(part for part in (message_line(view.message), fit) if part))
+            self.title.setText("Ending the session" if self.is_aborted else "All done: thank you")
+            fit = f"Fitting the model ({percent(view.fit_share)}): {one_line(view.fit_stage)}."
+            parts = (message_line(view.message), fit if view.fit_stage else "Finishing the recording.")
+            self.said.setText(" ".join(part for part in parts if part))
             self.progress.setValue(round(1000 * view.fit_share))
-        if view.result is not self._result:
+        if view.result is not self.result:
             self._show(view.result)
 
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.bar.set_theme(theme)
-
-    @property
-    def result(self) -> Result | None:
-        """What is shown, None before the end of the fit."""
-        return self._result
-
-    def _verdict_panel(self) -> QFrame:
-        panel = QFrame()
-        panel.setObjectName("panel")
-        column = QVBoxLayout(panel)
-        column.setContentsMargins(18, 14, 18, 14)
-        column.setSpacing(8)
-        self.caption = self.words("", muted=True)
-        column.addWidget(self.caption)
-        self.verdict = self.words("", 1.9, bold=True)
-        self.verdict_words = self.words("", 1.15)
-        self.bar = IntervalBar("Balanced accuracy of held-out trials")
-        self.files = self.words("", muted=True)
-        self.files.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
-        for part in (self.verdict, self.verdict_words):
-            column.addWidget(part)
-        column.addSpacing(4)
-        column.addWidget(self.words("Balanced accuracy of trials that were held out", muted=True))
-        column.addWidget(self.bar)
-        column.addWidget(self.files)
-        return panel
+    def first_focus(self) -> QWidget:
+        """The report."""
+        return self.report if self.result is not None else self
 
     def _show(self, result: Result | None) -> None:
-        self._result = result
-        has_result = result is not None
-        self.progress.setVisible(not has_result)
-        self.panel.setVisible(has_result)
+        self.result = result
         for part in (self.said, self.progress):
-            part.setVisible(not has_result)
-        for button in (self.report, self.close_button):
-            button.setVisible(has_result)
+            part.setVisible(result is None)
+        of_result: tuple[QWidget, ...] = (self._panel, self.report, self.close_button)
+        for widget in of_result:
+            widget.setVisible(result is not None)
         self.live.setVisible(result is not None and result.profile is not None)
         if result is None:
             return
         self.title.setText("The session is over: thank you")
-        whose = "a simulated person's" if result.is_simulated else "the personal"
-        self.caption.setText(f"Verdict on {whose} model")
+        kind = "a simulated participant's" if result.is_simulated else "the personal"
+        self.caption.setText(f"Verdict on {kind} model")
         self.verdict.setText(one_line(result.verdict).capitalize())
         words = message_line(result.words, _LONGEST)
         self.verdict_words.setText(words.replace(" %", "\N{NO-BREAK SPACE}%"))
@@ -297,18 +238,12 @@ class FinishScreen(Screen):
         self.files.setText("\n".join(f"{what}: {path}" for what, path in named if path is not None))
         self.first_focus().setFocus()
 
-    def first_focus(self) -> QWidget:
-        """The report."""
-        return self.report if self._result is not None else self
 
-
-class IntervalBar(QWidget):
+class IntervalBar(ThemedWidget):
     """A dot, a band around it, and a dashed line for chance, each with its figure."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.theme: Theme = DARK
-        self._name = name
         self._values: tuple[float, float, float, float] | None = None
         self.setAccessibleName(name)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -322,11 +257,6 @@ class IntervalBar(QWidget):
             words = f"{percent(share)}, 95 % interval {low} to {high}, chance {percent(chance)}"
             self.setAccessibleDescription(words)
             self.update()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        self.theme = theme
-        self.update()
 
     def sizeHint(self) -> QSize:
         """Return room for the line and two rows of figures."""
@@ -357,12 +287,11 @@ class IntervalBar(QWidget):
         painter.setBrush(QColor(self.theme.text))
         painter.drawEllipse(QPointF(self._x(share), y), thick * 0.55, thick * 0.55)
         painter.setPen(QColor(self.theme.text))
-        self._write(painter, f"{percent(share)}", self._x(share), line * 0.5, bold=True)
+        self._write(painter, percent(share), self._x(share), line * 0.5, bold=True)
         painter.setPen(QColor(self.theme.muted))
         self._write(painter, f"chance {percent(chance)}", self._x(chance), y + line * 1.3)
-        self._write(
-            painter, f"95 %: {percent(low)} to {percent(high)}", self._x((low + high) / 2), y + line * 2.25
-        )
+        interval = f"95 % CI: {percent(low)} to {percent(high)}"
+        self._write(painter, interval, self._x((low + high) / 2), y + line * 2.25)
 
     def _band(self, low: float, high: float, y: float, thick: float) -> QRectF:
         return QRectF(self._x(low), y - thick / 2, self._x(high) - self._x(low), thick)

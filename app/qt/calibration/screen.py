@@ -6,9 +6,20 @@ from collections.abc import Callable
 
 from PyQt6.QtCore import QRectF, Qt
 from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
-from PyQt6.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import (
+    QApplication,
+    QBoxLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
-from app.qt.theme import DARK, GrowingPage, Theme, scaled, scaled_font
+from app.qt.theme import GrowingPage, Theme, ThemedWidget, scaled, scaled_font
 from app.view.store import ViewStore
 from calibration.types import SessionView
 
@@ -16,6 +27,39 @@ from calibration.types import SessionView
 _LARGER = 1.2
 
 Send = Callable[[object], None]
+#: What a layout takes: a widget or layout, with its stretch where it has one; a number alone is empty room
+#: that stretches, None a gap.
+Part = QWidget | QLayout | tuple[QWidget | QLayout, int] | int | None
+_GAP = 10
+
+
+def put(layout: QBoxLayout, *parts: Part) -> None:
+    """Put parts into a layout, in this order."""
+    for part in parts:
+        if part is None:
+            layout.addSpacing(_GAP)
+        elif isinstance(part, int):
+            layout.addStretch(part)
+        else:
+            what, stretch = part if isinstance(part, tuple) else (part, 0)
+            if isinstance(what, QWidget):
+                layout.addWidget(what, stretch)
+            else:
+                layout.addLayout(what, stretch)
+
+
+def scrolling(widget: QWidget, name: str) -> QScrollArea:
+    """Return a widget behind a vertical scroll bar, where it has too little room."""
+    area = QScrollArea()
+    area.setAccessibleName(name)
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setWidget(widget)
+    if (viewport := area.viewport()) is not None:
+        viewport.setAutoFillBackground(False)
+    widget.setAutoFillBackground(False)
+    return area
 
 
 class Screen(GrowingPage):
@@ -40,7 +84,6 @@ class Screen(GrowingPage):
 
     def __init__(self, title: str, send: Send, width: int = 96) -> None:
         super().__init__()
-        self.theme: Theme = DARK
         self.send = send
         self.is_painted = False
         self.media_began: float | None = None
@@ -83,13 +126,42 @@ class Screen(GrowingPage):
         return self
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        self.theme = theme
-        self.update()
+        """Take other colours, with all parts."""
+        super().set_theme(theme)
+        for part in self.findChildren(QWidget):
+            if hasattr(part, "set_theme"):
+                part.set_theme(theme)
 
     # --- parts ---
 
-    def words(self, text: str = "", size: float = 1.0, *, bold: bool = False, muted: bool = False) -> QLabel:
+    def stack(self, *parts: Part) -> None:
+        """Put parts into the column, one below the other."""
+        put(self.column, *parts)
+
+    def row(self, *parts: Part) -> QHBoxLayout:
+        """Return parts side by side, such as buttons."""
+        row = QHBoxLayout()
+        put(row, *parts)
+        return row
+
+    def panel(self, *parts: Part) -> QFrame:
+        """Return a frame with parts in it, one below the other."""
+        panel = QFrame()
+        panel.setObjectName("panel")
+        column = QVBoxLayout(panel)
+        column.setContentsMargins(16, 12, 16, 12)
+        put(column, *parts)
+        return panel
+
+    def words(
+        self,
+        text: str = "",
+        size: float = 1.0,
+        *,
+        bold: bool = False,
+        muted: bool = False,
+        align: Qt.AlignmentFlag | None = None,
+    ) -> QLabel:
         """Return a label of plain text, ``size`` times as large as the page's."""
         label = QLabel(text)
         label.setTextFormat(Qt.TextFormat.PlainText)
@@ -97,6 +169,8 @@ class Screen(GrowingPage):
         label.setProperty("muted", muted)
         self._sized.append((label, size, bold))
         label.setFont(scaled_font(self, size, bold=bold))
+        if align is not None:
+            label.setAlignment(align)
         return label
 
     def button(self, text: str, call: Callable[[], object], *, primary: bool = False) -> QPushButton:
@@ -142,12 +216,11 @@ def is_enter(event: QKeyEvent) -> bool:
     return event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
-class TimeBar(QWidget):
+class TimeBar(ThemedWidget):
     """A thin line that grows shorter; its accessible description has the seconds."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.theme: Theme = DARK
         self._left = 1.0
         self.setFixedHeight(6)
         self.setAccessibleName("Time left")
@@ -162,11 +235,6 @@ class TimeBar(QWidget):
         if round(left * self.width()) != round(self._left * self.width()):
             self._left = left
             self.update()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        self.theme = theme
-        self.update()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """Draw what is left, from both ends inwards."""

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PyQt6.QtCore import QRectF, QSizeF, Qt
 from PyQt6.QtGui import QImage, QImageReader, QPainter, QPaintEvent, QResizeEvent
 from PyQt6.QtWidgets import QSizePolicy, QStackedWidget, QWidget
 
 from app.engine.messages import Proceed
+from app.qt.calibration.media import Media
 from app.qt.calibration.screen import Screen, Send
 from app.view.store import ViewStore
 from app.view.text import one_line
 from calibration.types import SessionView, Stimulus
-
-if TYPE_CHECKING:
-    from app.qt.calibration.media import Media
 
 _LONGEST_TEXT = 1200
 _TEXT_COLUMNS = 100
@@ -42,18 +39,15 @@ class StimulusScreen(Screen):
         self._stimulus: Stimulus | None = None
         self._step_id = 0
         self._has_told = self._ends_with_media = False
-        self.heading = self.words("", 1.2, muted=True)
-        self.prompt = self.words("", 1.9)
-        self.caption = self.words("", 1.3)
-        for label in (self.heading, self.prompt, self.caption):
-            label.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter)
+        centre = Qt.AlignmentFlag.AlignCenter
+        self.heading = self.words("", 1.2, muted=True, align=centre)
+        self.prompt = self.words("", 1.9, align=centre)
+        self.caption = self.words("", 1.3, align=centre)
         self.picture = Picture()
         self._stack = QStackedWidget()
         self._stack.addWidget(self.prompt)
         self._stack.addWidget(self.picture)
-        self.column.addWidget(self.heading)
-        self.column.addWidget(self._stack, 1)
-        self.column.addWidget(self.caption)
+        self.stack(self.heading, (self._stack, 1), self.caption)
 
     @property
     def plays(self) -> bool:
@@ -110,8 +104,6 @@ class StimulusScreen(Screen):
     def media(self) -> Media:
         """Return the player, made when it is needed first: it needs libraries of its own."""
         if self._media is None:
-            from app.qt.calibration.media import Media
-
             self._media = Media(self._clock)
             self._stack.addWidget(self._media.video)
         return self._media

@@ -12,10 +12,23 @@ from PyQt6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from app.calibrate.prepare import Prepared, prepare
 from app.engine.messages import AbortSession, PauseSession
-from app.qt.calibration.controls import KeysDialog, StatusBar, ask_to_end, key_command
+from app.qt.calibration.controls import KEYS, StatusBar, key_command
+from app.qt.calibration.media import has_sound, kinds_of, sound_check
 from app.qt.calibration.onset import StepWatch
+from app.qt.calibration.plain_screens import (
+    FailedScreen,
+    FixationScreen,
+    HintScreen,
+    PauseScreen,
+    ResumeScreen,
+    WaitingScreen,
+)
+from app.qt.calibration.preparation import NoticeScreen, PreflightScreen
+from app.qt.calibration.report import ReportScreen
+from app.qt.calibration.results import FinishScreen, RestScreen
 from app.qt.calibration.screen import Screen
-from app.qt.calibration.screen_set import ScreenSet
+from app.qt.calibration.stimulus import StimulusScreen
+from app.qt.dialogs.base import KeysDialog, ask, key_names
 from app.qt.shell.appearance import Appearance, Settings
 from app.qt.shell.banners import Banners, Faults
 from app.qt.shell.choosers import Closing
@@ -25,6 +38,7 @@ from app.request import CalibrationRequest
 from app.view.calibration_screens import CALM_SCREENS, is_armed_to_pause, screen_of
 from app.view.conditions import Condition, calibration_conditions
 from app.view.text import message_line
+from calibration.consent import notice
 from calibration.types import Result
 
 _REFRESH_MS = 15
@@ -41,7 +55,7 @@ class CalibrationWindow(QMainWindow):
         Of `CalibrationRequest`.
     settings : Settings
     prepared : Prepared
-        What can be known before; with a session that was broken off the window offers to go on with it.
+        What can be known before; with an interrupted session the window offers to resume it.
     folder : Path
         Where the session will be kept.
     clock : callable
@@ -71,15 +85,15 @@ class CalibrationWindow(QMainWindow):
         self.session, self.settings, self.request = session, settings, prepared.request
         self.faults = Faults(lambda fault: self.banners.tell_fault(fault))
         self.appearance = Appearance(self, settings, self._pass_theme_on, lambda c: self.banners.tell(c))
-        self.closing = Closing(self, session, self._keep_settings)
-        self._clock, self._is_placed = clock, is_placed
+        self.closing = Closing(self, session, settings.save)
+        self.clock, self._is_placed = clock, is_placed
         self.plan = prepared.plan
         self.live_profile: Path | None = None
         self._has_agreed = False
         self._chooses = prepared.record is not None
         self._name = ""
         self._n_refreshes = 0
-        self.screens = ScreenSet(self, prepared, folder, clock)
+        self.screens = Screens(self, prepared, folder)
         self._lay_out()
         self.steps = StepWatch(self, self.send, clock)
         self._timer = QTimer(self)
@@ -117,7 +131,7 @@ class CalibrationWindow(QMainWindow):
         self._show_screen("resume" if self._chooses else "notice")
 
     def choose(self, resume: bool) -> None:
-        """Go on with what was broken off, or not."""
+        """Resume what was interrupted, or not."""
         self.request = replace(self.request, resume=resume)
         if not resume:  # whose protocol need not be that of the session left behind
             self.plan = prepare(self.request).plan
@@ -132,7 +146,7 @@ class CalibrationWindow(QMainWindow):
         self.session.start(self.request)
 
     def start_again(self) -> None:
-        """Start after a failure, and go on with what was recorded."""
+        """Start after a failure, and resume what was recorded."""
         self.request = replace(self.request, resume=True)
         self.start()
 
@@ -145,18 +159,21 @@ class CalibrationWindow(QMainWindow):
         self.session.send(command)
 
     def pause(self) -> None:
-        """Hold the session, where there is something to hold."""
+        """Pause the session, where there is something to pause."""
         view = self.session.store.calibration
         if is_armed_to_pause(view) and view is not None and not view.is_paused:
             self.send(PauseSession())
 
     def end(self) -> None:
         """End the session for good, after a question."""
-        ask_to_end(self, self._abort)
 
-    def _abort(self) -> None:
-        self.screens.finish.is_aborted = True
-        self.send(AbortSession())
+        def answer(is_wanted: bool) -> None:
+            if is_wanted:
+                self.screens.finish.is_aborted = True
+                self.send(AbortSession())
+
+        text = "End the session now? The recording so far is kept, and the session can be resumed later."
+        ask(self, "End the session?", text, "&End the session", "&Stay", answer, no_is_default=True)
 
     @property
     def result(self) -> Result | None:
@@ -175,7 +192,7 @@ class CalibrationWindow(QMainWindow):
             return
         path = self.result.report
         if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
-            self.banners.tell(Condition("report", "info", f"No program opens it here: {path}"))
+            self.banners.tell(Condition("report", "info", f"No program opens the report here: {path}"))
 
     # --- what happens all the time ---
 
@@ -184,7 +201,7 @@ class CalibrationWindow(QMainWindow):
         self.session.poll()
         self.faults.deliver()
         store = self.session.store
-        view, now = store.calibration, self._clock()
+        view, now = store.calibration, self.clock()
         if not self._chooses:
             self._show_screen(screen_of(view, store.phase, has_agreed=self._has_agreed))
         if view is not None and self._has_agreed:
@@ -203,7 +220,7 @@ class CalibrationWindow(QMainWindow):
 
     @property
     def screen_name(self) -> str:
-        """Its name, see `ScreenSet`."""
+        """Its name, see `Screens`."""
         return self._name
 
     def _show_screen(self, name: str) -> None:
@@ -246,7 +263,8 @@ class CalibrationWindow(QMainWindow):
 
     def show_keys(self) -> None:
         """List the keys."""
-        KeysDialog(self).open()
+        rows = [(key_names(key.keys), key.explanation) for key in KEYS]
+        KeysDialog(self, ("Keys", "What they do"), rows).open()
 
     def event(self, event: QEvent | None) -> bool:
         """Take the time when Qt has handed over what it painted."""
@@ -300,9 +318,44 @@ class CalibrationWindow(QMainWindow):
             self.current.leave()
             self.closed.emit()
 
-    def _keep_settings(self) -> None:
-        self.settings.save()
-
     def _pass_theme_on(self, theme: Theme) -> None:
         for screen in self.screens.by_name.values():
             screen.set_theme(theme)
+
+
+class Screens:
+    """All screens of a window, by the names that `app.view.calibration_screens` gives them.
+
+    Parameters
+    ----------
+    window : CalibrationWindow
+    prepared : Prepared
+    folder : Path
+        Where the session will be kept.
+    """
+
+    def __init__(self, window: CalibrationWindow, prepared: Prepared, folder: Path) -> None:
+        send, plan = window.send, prepared.plan
+        self.stimulus = StimulusScreen(send, window.clock, window.tell)
+        self.notice = NoticeScreen(send, notice(prepared.request.subject, folder), window.agree, window.close)
+        is_heard = bool(kinds_of(plan) & {"sound", "video"})
+        self.preflight = PreflightScreen(send, (sound_check(is_heard),))
+        self.report = ReportScreen(send, plan.classes)
+        self.rest = RestScreen(send)
+        self.pause = PauseScreen(send, window.end)
+        self.finish = FinishScreen(send, window.open_report, window.use_live, window.close)
+        self.by_name: dict[str, Screen] = {
+            "resume": ResumeScreen(send, prepared.words, window.choose),
+            "notice": self.notice,
+            "waiting": WaitingScreen(send),
+            "preflight": self.preflight,
+            "fixation": FixationScreen(send, has_sound=has_sound()),
+            "practice": self.stimulus,
+            "hint": HintScreen(send),
+            "stimulus": self.stimulus,
+            "report": self.report,
+            "rest": self.rest,
+            "pause": self.pause,
+            "finish": self.finish,
+            "failed": FailedScreen(send, window.start_again, window.close),
+        }

@@ -1,9 +1,9 @@
-"""Sizes of dialogs, and paths in them."""
+"""What dialogs share: their layout, questions, the list of keys, and work in a background thread."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from PyQt6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QLabel,
+    QLayout,
+    QMessageBox,
+    QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -20,18 +23,76 @@ from PyQt6.QtWidgets import (
 )
 
 from acquisition.errors import InputError
-from app.qt.shell.commands import COMMANDS, plain_text
+from app.view.text import message_line
 
+Role = QDialogButtonBox.ButtonRole
 _SHARE = 0.95  # of the screen
+_LONGEST = 600
 
 
-def fit_screen(dialog: QWidget, width: int, height: int) -> None:
-    """Make a dialog so large, or as large as the screen allows."""
-    screen = dialog.screen()
-    if screen is not None:
-        room = screen.availableGeometry()
-        width, height = min(width, round(_SHARE * room.width())), min(height, round(_SHARE * room.height()))
-    dialog.resize(width, height)
+class Dialog(QDialog):
+    """Parts one below the other, then a row of buttons; `say` tells what speaks against a choice.
+
+    Parameters
+    ----------
+    parent : QWidget or None
+    title : str
+
+    Attributes
+    ----------
+    words : QLabel
+        What `say` said last; it stands where a dialog puts it.
+    is_refused : bool
+        Whether that was a refusal.
+    """
+
+    def __init__(self, parent: QWidget | None, title: str) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self._box = QDialogButtonBox()
+        self._box.rejected.connect(self.reject)
+        self.words = self.label()
+        self.is_refused = False
+
+    def label(self, text: str = "", *, n_columns: int = 0, n_lines: int = 0) -> QLabel:
+        """Return a label of plain text with room for so many characters and lines."""
+        label = QLabel(text)
+        label.setTextFormat(Qt.TextFormat.PlainText)
+        label.setWordWrap(True)
+        metrics = self.fontMetrics()
+        label.setMinimumSize(metrics.averageCharWidth() * n_columns, metrics.height() * n_lines)
+        return label
+
+    def button(self, text: str, role: Role, call: Callable[[], object]) -> QPushButton:
+        """Add a button to the row."""
+        button = self._box.addButton(text, role)
+        assert button is not None
+        button.clicked.connect(lambda: call())
+        return button
+
+    def lay_out(self, *parts: QWidget | QLayout, stretched: QWidget | None = None) -> None:
+        """Put parts and buttons below each other; ``stretched`` takes the room there is."""
+        column = QVBoxLayout(self)
+        for part in (*parts, self._box):
+            if isinstance(part, QWidget):
+                column.addWidget(part, int(part is stretched))
+            else:
+                column.addLayout(part)
+
+    def fit_screen(self, n_columns: int, n_lines: int) -> None:
+        """Make room for so many characters and lines (0: what is needed), as far as the screen allows."""
+        metrics = self.fontMetrics()
+        width, height = metrics.averageCharWidth() * n_columns, metrics.height() * n_lines
+        if (screen := self.screen()) is not None:
+            room = screen.availableGeometry()
+            width = min(width, round(_SHARE * room.width()))
+            height = min(height, round(_SHARE * room.height()))
+        self.resize(width, height or self.sizeHint().height())
+
+    def say(self, text: str, *, is_refused: bool = False) -> None:
+        """Say something, such as why a choice is refused."""
+        self.is_refused = is_refused
+        self.words.setText(f"Cannot be used: {message_line(text, _LONGEST)}" if is_refused else text)
 
 
 def short_path(widget: QWidget, path: Path, n_characters: int) -> str:
@@ -40,13 +101,98 @@ def short_path(widget: QWidget, path: Path, n_characters: int) -> str:
     return widget.fontMetrics().elidedText(str(path), Qt.TextElideMode.ElideMiddle, width)
 
 
+def plain_table(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> QTableWidget:
+    """Return a table that is read by rows and changed by nobody."""
+    rows = list(rows)
+    table = QTableWidget(len(rows), len(columns))
+    table.setHorizontalHeaderLabels(list(columns))
+    table.setAccessibleName(name)
+    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+    for at, row in enumerate(rows):
+        for column, words in enumerate(row):
+            table.setItem(at, column, QTableWidgetItem(words))
+    if (numbers := table.verticalHeader()) is not None:
+        numbers.hide()
+    if (header := table.horizontalHeader()) is not None:
+        header.setStretchLastSection(True)
+    return table
+
+
+def key_names(keys: Iterable[str]) -> str:
+    """Return keys as this system writes them: "P or Esc"."""
+    native = QKeySequence.SequenceFormat.NativeText
+    return " or ".join(QKeySequence(key).toString(native) for key in keys)
+
+
+class KeysDialog(Dialog):
+    """A list of keys and what they do."""
+
+    def __init__(
+        self, parent: QWidget | None, columns: Sequence[str], rows: Iterable[Sequence[str]], note: str = ""
+    ) -> None:
+        super().__init__(parent, "Keyboard shortcuts")
+        table = plain_table("All keys", columns, rows)
+        table.selectRow(0)
+        table.resizeColumnsToContents()
+        table.resizeRowsToContents()
+        self.button("&Close", Role.RejectRole, self.reject)
+        self.lay_out(table, *([self.label(note)] if note else []), stretched=table)
+        self.fit_screen(130, 3 + 2 * table.rowCount())
+
+
+_NOTICE = """\
+Affectscope infers emotions from EEG, eyes, face and voice. It is a research instrument.
+
+- Not for workplaces or education: the EU AI Act, Article 5(1)(f), prohibits inferring emotions there.
+- Not for decisions about people, and not a medical device.
+- People exposed to it must be informed; the window says so for as long as it runs.
+- A model trained on simulated data is not valid for real people.
+- Probabilities and attention are model outputs. They do not measure what somebody feels."""
+
+
+class NoticeDialog(Dialog):
+    """What the program is for, and what not; shown before the first use."""
+
+    def __init__(self, parent: QWidget | None, *, must_agree: bool) -> None:
+        super().__init__(parent, "Intended use")
+        self.button("I &understand" if must_agree else "&Close", Role.AcceptRole, self.accept)
+        if must_agree:
+            self.button("&Quit", Role.RejectRole, self.reject)
+        self.lay_out(self.label(_NOTICE, n_columns=75))
+
+
+def ask(
+    parent: QWidget,
+    title: str,
+    text: str,
+    yes: str,
+    no: str,
+    on_answer: Callable[[bool], object],
+    *,
+    no_is_default: bool = False,
+) -> QMessageBox:
+    """Ask a question over a window that goes on; ``on_answer`` gets whether ``yes`` was chosen."""
+    question = QMessageBox(parent)
+    question.setWindowTitle(title)
+    question.setTextFormat(Qt.TextFormat.PlainText)
+    question.setText(text)
+    accept = question.addButton(yes, QMessageBox.ButtonRole.AcceptRole)
+    reject = question.addButton(no, QMessageBox.ButtonRole.RejectRole)
+    if no_is_default:
+        question.setDefaultButton(reject)
+    question.finished.connect(lambda: on_answer(question.clickedButton() is accept))
+    question.open()
+    return question
+
+
 class Work(QObject):
-    """Calls a function in a thread and hands its result over in the window's thread.
+    """Calls a function in a background thread and hands its result over in the window's thread.
 
     Parameters
     ----------
     function : callable
-        What to do; an InputError it raises goes to ``on_refused`` in words.
+        What to do; an `InputError` it raises goes to ``on_refused`` in words.
     on_done : callable
         Gets the result.
     on_refused : callable
@@ -85,73 +231,3 @@ class Work(QObject):
         else:
             self._on_done(result)
         self.deleteLater()
-
-
-_NOTICE = """\
-Affectscope infers emotions from EEG, eyes, face and voice. It is a research instrument.
-
-- Not for workplaces and not for education: the EU AI Act, Article 5(1)(f), forbids inferring emotions there.
-- Not for decisions about people, and no medical device.
-- People exposed to it must be informed, and it says so in the window for as long as it runs.
-- A model trained on simulated data says nothing of a real person.
-- Probabilities and attention are what a model puts out. They are no measurement of what somebody feels."""
-
-
-class NoticeDialog(QDialog):
-    """What the program is for, and what not; shown before the first use."""
-
-    def __init__(self, parent: QWidget | None, *, must_agree: bool) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Intended use")
-        text = QLabel(_NOTICE)
-        text.setTextFormat(Qt.TextFormat.PlainText)
-        text.setWordWrap(True)
-        text.setMinimumWidth(text.fontMetrics().averageCharWidth() * 75)
-        buttons = QDialogButtonBox()
-        accept = QDialogButtonBox.ButtonRole.AcceptRole
-        buttons.addButton("I &understand" if must_agree else "&Close", accept)
-        if must_agree:
-            buttons.addButton("&Quit", QDialogButtonBox.ButtonRole.RejectRole)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.addWidget(text)
-        column.addWidget(buttons)
-
-
-class ShortcutsDialog(QDialog):
-    """Every command with its keys."""
-
-    def __init__(self, parent: QWidget | None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Keys")
-        table = QTableWidget(len(COMMANDS), 4)
-        table.setHorizontalHeaderLabels(["Keys", "Command", "Menu", "What it does"])
-        table.setAccessibleName("All keys")
-        table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-        if (numbers := table.verticalHeader()) is not None:
-            numbers.hide()
-        native = QKeySequence.SequenceFormat.NativeText
-        for row, command in enumerate(COMMANDS):
-            keys = " or ".join(QKeySequence(keys).toString(native) for keys in command.keys)
-            for column, words in enumerate((keys, plain_text(command), command.menu, command.explanation)):
-                table.setItem(row, column, QTableWidgetItem(words))
-        table.selectRow(0)
-        table.resizeColumnsToContents()
-        table.resizeRowsToContents()
-        if (header := table.horizontalHeader()) is not None:
-            header.setStretchLastSection(True)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(self.reject)
-        explanation = QLabel(
-            "Tab moves between controls, Alt with an underlined letter opens a menu, "
-            "Escape closes what is open."
-        )
-        explanation.setWordWrap(True)
-        column_layout = QVBoxLayout(self)
-        column_layout.addWidget(table, 1)
-        column_layout.addWidget(explanation)
-        column_layout.addWidget(buttons)
-        metrics = self.fontMetrics()
-        fit_screen(self, metrics.averageCharWidth() * 130, metrics.height() * 52)

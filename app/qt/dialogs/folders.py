@@ -1,31 +1,25 @@
-"""A list of folders of which one is chosen: what model and profile dialogs share."""
+"""Choosers of a model folder and of a profile folder; one that cannot be used is refused with its reason."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 from PyQt6.QtCore import QSignalBlocker, Qt
 from PyQt6.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
     QFileDialog,
-    QLabel,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from acquisition.errors import InputError
 from app.model_check import ModelSummary, check_model
 from app.model_check import read_summary as read_model_summary
-from app.qt.dialogs.base import Work, fit_screen, short_path
-from app.view.text import one_line
+from app.qt.dialogs.base import Dialog, Role, Work, short_path
+from app.view.text import one_line, tooltip
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, model_sha256, read_summary
 from calibration.storage import known_subjects, session_numbers, session_place
@@ -43,7 +37,7 @@ class FolderWords:
     n_lines: int  # of what a folder says of itself
 
 
-class FolderDialog(QDialog):
+class FolderDialog(Dialog):
     """A list of folders and what the chosen one says of itself.
 
     Parameters
@@ -58,35 +52,19 @@ class FolderDialog(QDialog):
     """
 
     def __init__(self, parent: QWidget | None, words: FolderWords) -> None:
-        super().__init__(parent)
-        self.setWindowTitle(words.what.capitalize())
+        super().__init__(parent, words.what.capitalize())
         self._what = words.what
         self.list = QListWidget()
         self.list.setAccessibleName(words.folders)
-        self.words = QLabel()
-        self.words.setTextFormat(Qt.TextFormat.PlainText)
-        self.words.setWordWrap(True)
-        self.words.setAccessibleName(f"What the {words.what} says of itself")
-        self.words.setMinimumWidth(self.fontMetrics().averageCharWidth() * 70)
-        self.words.setMinimumHeight(self.fontMetrics().height() * words.n_lines)
-        self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
-        browse = QPushButton("&Browse…")
-        browse.clicked.connect(self._browse)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        use = buttons.addButton(f"&Use this {words.what}", QDialogButtonBox.ButtonRole.ActionRole)
-        assert use is not None
-        self.use = use
-        use.clicked.connect(self._take)
-        buttons.addButton(browse, QDialogButtonBox.ButtonRole.ResetRole)
-        buttons.rejected.connect(self.reject)
         self.list.currentItemChanged.connect(lambda *_: self._describe())
-        column = QVBoxLayout(self)
-        column.addWidget(QLabel(words.hint))
-        column.addWidget(self.list, 1)
-        column.addWidget(self.words)
-        column.addWidget(buttons)
-        metrics = self.fontMetrics()
-        fit_screen(self, metrics.averageCharWidth() * (_WIDTH + 12), metrics.height() * 26)
+        self.words = self.label(n_columns=70, n_lines=words.n_lines)
+        self.words.setAccessibleName(f"Description of the {words.what}")
+        self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.use = self.button(f"&Use this {words.what}", Role.ActionRole, self._take)
+        self.button("Cancel", Role.RejectRole, self.reject)
+        self.button("&Browse…", Role.ResetRole, self._browse)
+        self.lay_out(self.label(words.hint), self.list, self.words, stretched=self.list)
+        self.fit_screen(_WIDTH + 12, 26)
 
     def fill(self, paths: Iterable[Path | None], row: int) -> None:
         """Put folders into the list and choose the one in a row; only that one is looked into."""
@@ -101,7 +79,7 @@ class FolderDialog(QDialog):
         item = QListWidgetItem(self._title(path))
         if path is not None:
             item.setText(f"{item.text()}\n{short_path(self, path, _WIDTH)}")
-            item.setToolTip(f"<p>{escape(str(path))}</p>")
+            item.setToolTip(tooltip(str(path)))
             item.setData(Qt.ItemDataRole.UserRole, str(path))
         self.list.addItem(item)
         self.list.setCurrentItem(item)
@@ -125,16 +103,10 @@ class FolderDialog(QDialog):
 
     def _describe(self) -> None:
         try:
-            text = self._description(self._chosen())
+            self.say(self._description(self._chosen()))
         except InputError as error:
-            self.use.setEnabled(False)
-            self._refuse(str(error))
-            return
-        self.use.setEnabled(True)
-        self.words.setText(text)
-
-    def _refuse(self, why: str) -> None:
-        self.words.setText(f"Refused: {why}")
+            self.say(str(error), is_refused=True)
+        self.use.setEnabled(not self.is_refused)
 
     def _browse(self) -> None:
         start = str(self._chosen() or Path.home())
@@ -143,9 +115,7 @@ class FolderDialog(QDialog):
             self.add(Path(chosen))
 
 
-_WORDS = FolderWords(
-    "model", "Model folders", "A model that does not load is refused, and the one in use goes on.", n_lines=5
-)
+_WORDS = FolderWords("model", "Model folders", "If a model does not load, the one in use stays.", n_lines=5)
 
 
 class ModelDialog(FolderDialog):
@@ -179,15 +149,12 @@ class ModelDialog(FolderDialog):
         return f"{path.name}{f' ({remark})' if remark else ''}, {_training(path)}"
 
     def _take(self) -> None:
-        self.try_chosen()
-
-    def try_chosen(self) -> None:
-        """Load the chosen model elsewhere and hand it on if that works."""
+        """Load the chosen model in another process and hand it on if that works."""
         path = self._chosen()
         if path is None:
             return
         self.use.setEnabled(False)
-        self.words.setText("Loading it to see whether it fits …")
+        self.say("Loading the model to check that it fits …")
         Work(lambda: check_model(path), self._accept_model, self._refuse_loaded, self)
 
     def _accept_model(self, summary: ModelSummary) -> None:
@@ -196,7 +163,7 @@ class ModelDialog(FolderDialog):
 
     def _refuse_loaded(self, why: str) -> None:
         self.use.setEnabled(True)
-        self._refuse(why)
+        self.say(why, is_refused=True)
 
     def _description(self, path: Path | None) -> str:
         if path is None:
@@ -214,13 +181,16 @@ def _training(path: Path) -> str:
     try:
         trained_on = read_model_summary(path).trained_on
     except InputError:
-        return "no model of this program"
+        return "not an Affectscope model"
     return f"trained on {one_line(trained_on, 60)}" if trained_on else "training unknown"
 
 
-_NONE = "No profile: the model as it is, for everybody"
+_NONE = "No profile: the base model, for any participant"
 _PROFILE_WORDS = FolderWords(
-    "profile", "Profiles", "A profile is made by a calibration and speaks of that person alone.", n_lines=7
+    "profile",
+    "Profiles",
+    "A calibration makes a profile. It is valid for that participant only.",
+    n_lines=7,
 )
 
 
@@ -285,13 +255,13 @@ def _verdict(path: Path) -> str:
     try:
         summary = read_summary(path)
     except InputError:
-        return "no profile of this program"
+        return "not an Affectscope profile"
     return one_line(f"{summary.name}: {summary.verdict}", 90)
 
 
 def _in_words(summary: ProfileSummary) -> str:
     """Return what a profile says of itself; its texts come from a file."""
-    simulated = ", of a simulated person" if summary.is_simulated else ""
+    simulated = ", of a simulated participant" if summary.is_simulated else ""
     lines = [
         f"{summary.warning[0].upper()}{summary.warning[1:]}." if summary.warning else "",
         f"Verdict: {summary.verdict}. {one_line(summary.words, 400)}",

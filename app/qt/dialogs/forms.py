@@ -1,72 +1,46 @@
-"""Asks where to record to; the file is named by date and time unless another name is given."""
+"""Dialogs with a field to fill in: the file to record to, and the participant to calibrate."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 
-from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PyQt6.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from acquisition.errors import InputError
-from app.qt.dialogs.base import fit_screen, short_path
-from app.view.text import data_size
+from app.qt.dialogs.base import Dialog, Role, short_path
+from app.view.text import data_size, tooltip
 from calibration.storage import check_subject
 
 
-class RecordDialog(QDialog):
+class RecordDialog(Dialog):
     """A path, the room on its disk, and Start."""
 
     def __init__(self, parent: QWidget | None, path: Path) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Record")
+        super().__init__(parent, "Record")
         self.path_edit = QLineEdit(str(path))
         self.path_edit.setAccessibleName("File to record to")
         self.path_edit.setMinimumWidth(self.fontMetrics().averageCharWidth() * 60)
-        self.path_edit.textChanged.connect(self._look)
-        self._folder = QLabel()
-        self._folder.setTextFormat(Qt.TextFormat.PlainText)
+        self.path_edit.textChanged.connect(self._check)
+        self._folder = self.label()
+        self._folder.setWordWrap(False)
         browse = QPushButton("&Browse…")
         browse.clicked.connect(self._browse)
-        self._room = QLabel()
-        self._room.setTextFormat(Qt.TextFormat.PlainText)
-        self._room.setWordWrap(True)
-        row = QHBoxLayout()
+        file, row = QLabel("&File"), QHBoxLayout()
+        file.setBuddy(self.path_edit)
         row.addWidget(self.path_edit, 1)
         row.addWidget(browse)
         form = QFormLayout()
-        form.addRow("&File", row)
-        if (label := form.labelForField(row)) is not None and isinstance(label, QLabel):
-            label.setBuddy(self.path_edit)
+        form.addRow(file, row)
         form.addRow("Folder", self._folder)
-        form.addRow("Disk", self._room)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        start = buttons.addButton("&Start recording", QDialogButtonBox.ButtonRole.AcceptRole)
-        assert start is not None
-        self.start = start
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.addLayout(form)
-        column.addWidget(QLabel("All streams in use, the predictions and the clock map are recorded."))
-        column.addWidget(buttons)
-        self._look()
-        metrics = self.fontMetrics()
-        width = metrics.horizontalAdvance(str(path)) + metrics.averageCharWidth() * 30
-        fit_screen(self, max(width, metrics.averageCharWidth() * 90), self.sizeHint().height())
+        form.addRow("Disk", self.words)
+        self.start = self.button("&Start recording", Role.AcceptRole, self.accept)
+        self.button("Cancel", Role.RejectRole, self.reject)
+        self.lay_out(form, self.label("Records all streams in use, the predictions and the clock map."))
+        self._check()
+        width = self.fontMetrics().horizontalAdvance(str(path)) // self.fontMetrics().averageCharWidth()
+        self.fit_screen(max(width + 30, 90), 0)
 
     @property
     def path(self) -> Path:
@@ -74,19 +48,18 @@ class RecordDialog(QDialog):
         path = Path(self.path_edit.text().strip()).expanduser()
         return path if path.suffix.lower() == ".xdf" else path.with_name(path.name + ".xdf")
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         """Say what speaks against the path, or how much room there is."""
         self._folder.setText(short_path(self, self.path.parent, 75))
-        self._folder.setToolTip(f"<p>{escape(str(self.path.parent))}</p>")
-        self.path_edit.setToolTip(f"<p>{escape(str(self.path))}</p>")
+        self._folder.setToolTip(tooltip(str(self.path.parent)))
+        self.path_edit.setToolTip(tooltip(str(self.path)))
+        fault = ""
         if not self.path_edit.text().strip():
-            fault = "give a file name"
+            fault = "enter a file name"
         elif self.path.exists():
-            fault = "there is such a file already: choose another name"
-        else:
-            fault = ""
+            fault = "this file already exists: choose another name"
         self.start.setEnabled(not fault)
-        self._room.setText(fault or f"{data_size(_free_bytes(self.path))} free")
+        self.say(fault or f"{data_size(_free_bytes(self.path))} free")
 
     def _browse(self) -> None:
         chosen, _ = QFileDialog.getSaveFileName(
@@ -106,15 +79,14 @@ def _free_bytes(path: Path) -> float:
         return float("nan")
 
 
-_WORDS = (
-    "The live session ends, and the calibration opens in a window of its own: consent, a look at the "
-    "signals, ten trials; a quarter of an hour. Then the live session starts again, with the profile if you "
-    "want."
+_STEPS = (
+    "The live session ends and the calibration opens in its own window: consent, signal check and ten "
+    "trials, about 15 minutes. The live session then starts again, with the new profile if you wish."
 )
 
 
-class SubjectDialog(QDialog):
-    """A field for the person's code.
+class SubjectDialog(Dialog):
+    """A field for the participant's ID: a code, no name.
 
     Parameters
     ----------
@@ -122,47 +94,32 @@ class SubjectDialog(QDialog):
     subject : str
         Shown at first.
     on_chosen : callable
-        Gets a code that may be used.
+        Gets an ID that may be used.
     """
 
     def __init__(self, parent: QWidget | None, subject: str, on_chosen: Callable[[str], None]) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Calibrate")
+        super().__init__(parent, "Calibrate")
         self._on_chosen = on_chosen
-        words = QLabel(_WORDS)
-        words.setWordWrap(True)
-        words.setMinimumWidth(self.fontMetrics().averageCharWidth() * 70)
         self.edit = QLineEdit(subject)
         self.edit.setPlaceholderText("S01")
-        self.edit.setAccessibleName("Code of the person, such as S01")
-        self.edit.textChanged.connect(self._look)
-        self.fault = QLabel()
-        self.fault.setTextFormat(Qt.TextFormat.PlainText)
-        self.fault.setWordWrap(True)
-        self.fault.setMinimumHeight(self.fontMetrics().height() * 2)
+        self.edit.setAccessibleName("Participant ID, such as S01")
+        self.edit.textChanged.connect(self._check)
+        self.words = self.label(n_lines=2)
         form = QFormLayout()
-        form.addRow("&Code of the person", self.edit)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        start = buttons.addButton("&Start the calibration", QDialogButtonBox.ButtonRole.AcceptRole)
-        assert start is not None
-        self.start = start
-        buttons.accepted.connect(self._take)
-        buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.addWidget(words)
-        column.addLayout(form)
-        column.addWidget(self.fault)
-        column.addWidget(buttons)
-        self._look()
+        form.addRow("&Participant ID", self.edit)
+        self.start = self.button("&Start the calibration", Role.AcceptRole, self._take)
+        self.button("Cancel", Role.RejectRole, self.reject)
+        self.lay_out(self.label(_STEPS, n_columns=70), form, self.words)
+        self._check()
 
-    def _look(self) -> None:
-        """Say what speaks against the code."""
+    def _check(self) -> None:
+        """Say what speaks against the ID."""
         fault = ""
         try:
             check_subject(self.edit.text().strip())
         except InputError as error:
-            fault = str(error) if self.edit.text().strip() else "Give a code such as S01, not a name."
-        self.fault.setText(fault)
+            fault = str(error) if self.edit.text().strip() else "Enter an ID such as S01, not a name."
+        self.say(fault)
         self.start.setEnabled(not fault)
 
     def _take(self) -> None:

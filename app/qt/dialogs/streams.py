@@ -5,21 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import (
     QComboBox,
-    QDialog,
-    QDialogButtonBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -28,14 +23,14 @@ from acquisition.lsl.discovery import FoundStream, discover
 from acquisition.montage import load_montage
 from acquisition.select import is_calibration, is_notes, is_own, kind_of, select_streams
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
-from app.qt.dialogs.base import Work, fit_screen
-from app.view.text import message_line, one_line
+from app.qt.dialogs.base import Dialog, Role, Work, plain_table
+from app.view.text import one_line, tooltip
 
 _LOOK_S = 2.0
 _MODALITIES = {"eeg": "&EEG", "eye": "E&yes", "face": "&Face", "voice": "&Voice"}
 _MONTAGES = ("", "biosemi64", "biosemi32", "biosemi128", "standard_1020", "easycap-M1", "GSN-HydroCel-64_1.0")
-_LINES = ((None, "leave it in"), (50, "50 Hz"), (60, "60 Hz"))
-_COLUMNS = ("Taken for", "Name", "Type", "Rate", "Channels", "From", "source_id", "Remarks")
+_LINES = ((None, "not removed"), (50, "50 Hz"), (60, "60 Hz"))
+_COLUMNS = ("Used as", "Name", "Type", "Rate", "Channels", "Host", "source_id", "Remarks")
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class StreamChoice:
     microphone: str | None = None
 
 
-class StreamsDialog(QDialog):
+class StreamsDialog(Dialog):
     """All streams on the network as plain text, and a choice for each modality.
 
     Parameters
@@ -70,25 +65,16 @@ class StreamsDialog(QDialog):
         on_chosen: Callable[[StreamChoice], None],
         look: Callable[[], list[FoundStream]] = lambda: discover(_LOOK_S),
     ) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Streams")
+        super().__init__(parent, "Streams")
         self._on_chosen, self._look = on_chosen, look
         self._found: list[FoundStream] = []
         self._before = _by_modality(before.streams)
-        self.table = QTableWidget(0, len(_COLUMNS))
-        self.table.setHorizontalHeaderLabels(list(_COLUMNS))
-        self.table.setAccessibleName("Streams on the network")
-        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        self.table = plain_table("Streams on the network", _COLUMNS)
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        if (numbers := self.table.verticalHeader()) is not None:
-            numbers.hide()
-        if (header := self.table.horizontalHeader()) is not None:
-            header.setStretchLastSection(True)
         self.choices = {modality: _combo(text) for modality, text in _MODALITIES.items()}
         for combo in self.choices.values():
             combo.activated.connect(lambda _at, combo=combo: _show_whole(combo))
-        self.montage = _combo("Montage", _MONTAGES, hint="none: the stream's names")
+        self.montage = _combo("Montage", _MONTAGES, hint="none: channel names of the stream")
         self.montage.setEditText(before.montage or "")
         self.line = _combo("Mains frequency", [text for _, text in _LINES])
         self.line.setCurrentIndex([value for value, _ in _LINES].index(before.line))
@@ -96,58 +82,42 @@ class StreamsDialog(QDialog):
         self.webcam.setEditText(before.webcam or "")
         self.microphone = _combo("Microphone to publish", ("", "default"), hint="none; default, or its name")
         self.microphone.setEditText(before.microphone or "")
-        self.hidden = QLabel()
+        self.hidden = self.label()
         self.hidden.setProperty("muted", "true")
-        self.words = QLabel()
-        self.words.setTextFormat(Qt.TextFormat.PlainText)
-        self.words.setWordWrap(True)
-        self._lay_out()
+        self.apply = self.button("&Apply", Role.ActionRole, self.use)
+        self.button("Cancel", Role.RejectRole, self.reject)
+        self.again = self.button("&Refresh", Role.ResetRole, self.look_again)
+        self.lay_out(self.table, self.hidden, *self._forms(), self.words, stretched=self.table)
+        self.fit_screen(165, 38)
         self.look_again()
 
-    def _lay_out(self) -> None:
+    def _forms(self) -> tuple[QFormLayout, QHBoxLayout]:
+        """Return a choice for each modality, and below it what else can be set."""
         form, left, right = QFormLayout(), QFormLayout(), QFormLayout()
         for modality, combo in self.choices.items():
             form.addRow(_MODALITIES[modality], combo)
         browse = QPushButton("&Browse…")
         browse.clicked.connect(self._browse)
-        montage = QHBoxLayout()
+        label, montage = QLabel("&Montage"), QHBoxLayout()
+        label.setBuddy(self.montage)
         montage.addWidget(self.montage, 1)
         montage.addWidget(browse)
-        label = QLabel("&Montage")
-        label.setBuddy(self.montage)
         left.addRow(label, montage)
         left.addRow("Mains &frequency", self.line)
         right.addRow("Publish &camera", self.webcam)
         right.addRow("Publish micro&phone", self.microphone)
-        for each in (form, left, right):
-            each.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         both = QHBoxLayout()
         both.setSpacing(2 * self.fontMetrics().height())
+        for each in (form, left, right):
+            each.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         both.addLayout(left, 1)
         both.addLayout(right, 1)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        apply = buttons.addButton("&Use these", QDialogButtonBox.ButtonRole.ActionRole)
-        again = buttons.addButton("&Look again", QDialogButtonBox.ButtonRole.ResetRole)
-        assert apply is not None
-        assert again is not None
-        self.apply, self.again = apply, again
-        apply.clicked.connect(self.use)
-        again.clicked.connect(self.look_again)
-        buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.addWidget(self.table, 1)
-        column.addWidget(self.hidden)
-        column.addLayout(form)
-        column.addLayout(both)
-        column.addWidget(self.words)
-        column.addWidget(buttons)
-        metrics = self.fontMetrics()
-        fit_screen(self, metrics.averageCharWidth() * 165, metrics.height() * 38)
+        return form, both
 
     def look_again(self) -> None:
         """Look for streams in a thread."""
         self.again.setEnabled(False)
-        self.words.setText("Looking for streams …")
+        self.say("Looking for streams …")
         Work(self._look, self.show_found, self._refuse, self)
 
     def show_found(self, found: list[FoundStream]) -> None:
@@ -157,29 +127,29 @@ class StreamsDialog(QDialog):
             s for s in found if not (is_own(s.header) or is_notes(s.header) or is_calibration(s.header))
         ]
         n_own = n_all - len(found)
-        self.hidden.setText(f"Not shown: {n_own} of Affectscope's own (predictions, clock map, notes)")
+        self.hidden.setText(f"Not shown: {n_own} streams of Affectscope (predictions, clock map, notes)")
         self.hidden.setVisible(n_own > 0)
         self.again.setEnabled(True)
         self.table.setRowCount(len(found))
         for row, stream in enumerate(found):
             for column, words in enumerate(_row(stream)):
                 item = QTableWidgetItem(one_line(words))
-                item.setToolTip(f"<p>{escape(one_line(words))}</p>")
+                item.setToolTip(tooltip(one_line(words)))
                 self.table.setItem(row, column, item)
         self.table.resizeColumnsToContents()
         self.table.resizeRowsToContents()
         for modality, combo in self.choices.items():
             before = self._before.get(modality, "") if combo.count() == 0 else combo.currentData()
             combo.clear()
-            combo.addItem("found by its type", "")
-            combo.addItem("none", "none")
+            combo.addItem("Automatic (by type)", "")
+            combo.addItem("None", "none")
             for stream in found:
                 if kind_of(stream.header) in (KIND_OF_MODALITY[modality], Kind.OTHER):
                     combo.addItem(_title(stream.header), self._reference(stream))
             combo.setCurrentIndex(max(0, combo.findData(before)))
             _show_whole(combo)
-        nothing = "No stream was found: is the device's LSL program running, and in the same network?"
-        self.words.setText("" if found else nothing)
+        nothing = "No stream was found: is the device's LSL software running, on the same network?"
+        self.say("" if found else nothing)
 
     def use(self) -> None:
         """Check the choice and hand it on."""
@@ -216,7 +186,7 @@ class StreamsDialog(QDialog):
 
     def _refuse(self, why: str) -> None:
         self.again.setEnabled(True)
-        self.words.setText(f"Refused: {message_line(why, 600)}")
+        self.say(why, is_refused=True)
 
     def _browse(self) -> None:
         chosen, _ = QFileDialog.getOpenFileName(self, "Montage file", "", "Montages (*.toml)")
@@ -248,7 +218,7 @@ def _show_whole(combo: QComboBox) -> None:
     if (view := combo.view()) is not None:
         view.setMinimumWidth(view.sizeHintForColumn(0) + 2 * combo.fontMetrics().height())
         view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-    combo.setToolTip(f"<p>{escape(combo.currentText())}</p>")
+    combo.setToolTip(tooltip(combo.currentText()))
 
 
 def _row(stream: FoundStream) -> tuple[str, ...]:

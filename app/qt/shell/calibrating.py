@@ -11,6 +11,7 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QDialog, QMessageBox, QWidget
 
 from acquisition.errors import InputError
+from app.qt.dialogs.base import ask
 from app.qt.dialogs.forms import SubjectDialog
 from app.qt.shell.appearance import Appearance, Settings
 from app.qt.shell.choosers import is_recording
@@ -168,18 +169,14 @@ class CalibrateCommand:
         self._tell(Condition("calibration", "warning", f"The calibration ended: {message_line(message)}"))
 
     def _offer(self, request: Request, profile: Path, verdict: str) -> None:
-        question = self.question = QMessageBox(self._parent)
-        question.setWindowTitle("Calibration")
-        question.setTextFormat(Qt.TextFormat.PlainText)
-        question.setText(
-            f"{self._subject} has a profile. Verdict: {message_line(verdict)}. Use it from now on?"
+        self.question = ask(
+            self._parent,
+            "Calibration",
+            f"{self._subject} has a profile. Verdict: {message_line(verdict)}. Use it from now on?",
+            "&Use the profile",
+            "Continue &without",
+            lambda is_wanted: self._run_with(request, profile, is_wanted=is_wanted),
         )
-        use = question.addButton("&Use the profile", QMessageBox.ButtonRole.AcceptRole)
-        question.addButton("Continue &without", QMessageBox.ButtonRole.RejectRole)
-        question.finished.connect(
-            lambda: self._run_with(request, profile, is_wanted=question.clickedButton() is use)
-        )
-        question.open()
 
     def _run_with(self, request: Request, profile: Path, *, is_wanted: bool) -> None:
         self._settings.keep_recent("profiles", profile)  # either way the chooser offers it

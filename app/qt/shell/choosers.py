@@ -16,6 +16,7 @@ from PyQt6.QtWidgets import QDialog, QFileDialog, QLabel, QMessageBox, QWidget
 from acquisition.types import MODALITIES
 from app.engine.messages import Mask, StartRecording, StopRecording
 from app.environment import new_recording, recordings_folder
+from app.qt.dialogs.base import ask
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, profiles_below
 from app.qt.dialogs.forms import RecordDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
@@ -188,9 +189,7 @@ class RecordCommand:
         action.setText("Stop &recording" if records else "&Record…")
         action.setIconText("■ Stop recording" if records else "● Record")
         action.setEnabled(can or records)
-        reason = (
-            "Record the streams in use (Ctrl+R)" if can else "Only a running live session can be recorded"
-        )
+        reason = "Record the streams in use (Ctrl+R)" if can else "Only a live session can be recorded"
         action.setToolTip("Stop the recording (Ctrl+R)" if records else reason)
 
     def _start(self, path: Path) -> None:
@@ -312,14 +311,14 @@ class Closing:
             return
         recording = self._session.store.health
         name = recording.recording.path.name if recording and recording.recording else "the recording"
-        question = self.question = QMessageBox(self._window)
-        question.setWindowTitle("A recording is running")
-        question.setTextFormat(Qt.TextFormat.PlainText)
-        question.setText(f"{name} is being recorded. Stop the recording and close?")
-        stop = question.addButton("&Stop recording and close", QMessageBox.ButtonRole.AcceptRole)
-        question.addButton("&Go on recording", QMessageBox.ButtonRole.RejectRole)
-        question.finished.connect(lambda: self._answer(question.clickedButton() is stop))
-        question.open()
+        self.question = ask(
+            self._window,
+            "A recording is running",
+            f"{name} is being recorded. Stop the recording and close?",
+            "&Stop recording and close",
+            "&Keep recording",
+            self._answer,
+        )
 
     def _answer(self, stop: bool) -> None:
         self.question = None

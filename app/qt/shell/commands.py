@@ -1,11 +1,11 @@
-"""Everything the window can do, with its keys; menus, toolbar and the list under F1 come from this table."""
+"""Everything the window can do, in one table, and what is made of it: menus, keys, toolbar, list under F1."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from PyQt6.QtCore import QEvent, QKeyCombination, QPointF, QRectF, Qt, QTimer, pyqtSignal
+from PyQt6.QtCore import QEvent, QKeyCombination, QPointF, Qt, QTimer, pyqtSignal
 from PyQt6.QtGui import QAction, QColor, QIcon, QKeyEvent, QKeySequence, QPainter, QPixmap, QPolygonF
 from PyQt6.QtWidgets import QLabel, QLineEdit, QMenuBar, QSizePolicy, QToolBar, QToolButton, QWidget
 
@@ -20,82 +20,68 @@ class Command:
     Space still presses a focused button and Left still moves in a text.
     """
 
-    name: str  # of the handler, see `app.qt.shell.commands`
+    name: str  # of the handler, see `app.qt.shell.window`
     text: str  # with mnemonic
     keys: tuple[str, ...]
-    menu: str
     explanation: str
+    short: str = ""  # on the toolbar
     checkable: bool = False
     plain: bool = False
-    short: str = ""  # on the toolbar
 
 
-COMMANDS: tuple[Command, ...] = (
-    Command("choose_streams", "&Streams…", ("Ctrl+E",), "Session", "choose streams, montage and mains"),
-    Command("choose_model", "&Model…", ("Ctrl+M",), "Session", "choose the model"),
-    Command("choose_profile", "&Profile…", ("Ctrl+P",), "Session", "choose a person's profile"),
-    Command(
-        "calibrate",
-        "&Calibrate…",
-        ("Ctrl+K",),
-        "Session",
-        "make a profile of a person, in a window of its own",
+MENUS: dict[str, tuple[Command, ...]] = {
+    "Session": (
+        Command("choose_streams", "&Streams…", ("Ctrl+E",), "choose streams, montage and mains frequency"),
+        Command("choose_model", "&Model…", ("Ctrl+M",), "choose the model"),
+        Command("choose_profile", "&Profile…", ("Ctrl+P",), "choose a participant's profile"),
+        Command("calibrate", "&Calibrate…", ("Ctrl+K",), "make a participant's profile, in its own window"),
+        Command("record", "&Record…", ("Ctrl+R",), "start or stop the recording"),
+        Command("write_note", "Write a &note", ("Ctrl+N",), "write a note, sent as an LSL marker"),
+        Command("open_recording", "&Open recording…", ("Ctrl+O",), "replay an XDF file", "Open"),
+        Command("start_again", "R&estart", ("F5",), "restart the session with a new engine"),
+        Command("quit", "&Quit", ("Ctrl+Q",), "close the window"),
     ),
-    Command("record", "&Record…", ("Ctrl+R",), "Session", "start or stop the recording"),
-    Command("write_note", "Write a &note", ("Ctrl+N",), "Session", "write a note, sent as an LSL marker"),
-    Command("open_recording", "&Open recording…", ("Ctrl+O",), "Session", "replay an XDF file", short="Open"),
-    Command("start_again", "Start &again", ("F5",), "Session", "start the engine anew"),
-    Command("quit", "&Quit", ("Ctrl+Q",), "Session", "close the window"),
-    Command(
-        "mask_eeg",
-        "Mask &EEG",
-        ("Ctrl+1",),
-        "Mask",
-        "mask EEG, to rehearse its loss",
-        True,
-        short="EEG",
+    "Mask": (
+        Command("mask_eeg", "Mask &EEG", ("Ctrl+1",), "mask EEG, to rehearse its loss", "EEG", True),
+        Command("mask_eye", "Mask e&yes", ("Ctrl+2",), "mask the eye tracker", "Eyes", True),
+        Command("mask_face", "Mask &face", ("Ctrl+3",), "mask the camera", "Face", True),
+        Command("mask_voice", "Mask &voice", ("Ctrl+4",), "mask the microphone", "Voice", True),
     ),
-    Command("mask_eye", "Mask e&yes", ("Ctrl+2",), "Mask", "mask the eye tracker", True, short="Eyes"),
-    Command("mask_face", "Mask &face", ("Ctrl+3",), "Mask", "mask the camera", True, short="Face"),
-    Command("mask_voice", "Mask &voice", ("Ctrl+4",), "Mask", "mask the voice", True, short="Voice"),
-    Command(
-        "toggle", "&Hold or go on", ("Space",), "Time", "hold the view or a replay, or go on", plain=True
+    "Time": (
+        Command("toggle", "Pause or &resume", ("Space",), "pause or resume the view or replay", plain=True),
+        Command("step_back", "Previous pre&diction", ("Left",), "show the previous prediction", plain=True),
+        Command("step_on", "Next pred&iction", ("Right",), "show the next prediction", plain=True),
+        Command("jump_back", "Ten seconds &back", ("PgUp",), "go back ten seconds", plain=True),
+        Command("jump_on", "Ten seconds &forward", ("PgDown",), "go forward ten seconds", plain=True),
+        Command("last_mark", "&Previous mark", ("Ctrl+Left",), "go to the previous event or gap"),
+        Command("next_mark", "Ne&xt mark", ("Ctrl+Right",), "go to the next event or gap"),
+        Command("to_start", "&Oldest data", ("Home",), "go to the oldest data", plain=True),
+        Command("to_end", "&Latest data", ("End",), "follow the latest data", plain=True),
+        Command("slower", "&Slower", ("Ctrl+-",), "replay more slowly"),
+        Command("faster", "F&aster", ("Ctrl++", "Ctrl+="), "replay faster"),
     ),
-    Command("step_back", "One prediction &back", ("Left",), "Time", "show the prediction before", plain=True),
-    Command("step_on", "One prediction &on", ("Right",), "Time", "show the next prediction", plain=True),
-    Command("jump_back", "Ten seconds b&ack", ("PgUp",), "Time", "go ten seconds back", plain=True),
-    Command("jump_on", "Ten seconds o&n", ("PgDown",), "Time", "go ten seconds on", plain=True),
-    Command("last_mark", "&Previous mark", ("Ctrl+Left",), "Time", "go to the event or gap before"),
-    Command("next_mark", "Ne&xt mark", ("Ctrl+Right",), "Time", "go to the next event or gap"),
-    Command("to_start", "&Oldest moment", ("Home",), "Time", "go to the oldest moment", plain=True),
-    Command("to_end", "&Live, newest moment", ("End",), "Time", "follow the newest data", plain=True),
-    Command("slower", "&Slower", ("Ctrl+-",), "Time", "replay more slowly"),
-    Command("faster", "&Faster", ("Ctrl++", "Ctrl+="), "Time", "replay faster"),
-    Command("show_now", "&Now", ("Alt+1",), "View", "the emotion and how far to trust it"),
-    Command("show_why", "&Why", ("Alt+2",), "View", "the model's weights, and what they rest on"),
-    Command("show_signals", "&Signals", ("Alt+3",), "View", "EEG, eyes, face and voice"),
-    Command("show_health", "H&ealth", ("Alt+4",), "View", "streams, electrodes, latency and machine"),
-    Command("switch_theme", "&Light or dark", ("Ctrl+L",), "View", "change the colours", short="Theme"),
-    Command(
-        "scale_up",
-        "&Larger",
-        ("Ctrl+Shift+Up",),
-        "View",
-        "scale the window up, to 200 %, from the next start on",
+    "View": (
+        Command("show_now", "&Now", ("Alt+1",), "the emotion, and how far to trust it"),
+        Command("show_why", "&Why", ("Alt+2",), "model weights and occlusion"),
+        Command("show_signals", "&Signals", ("Alt+3",), "EEG, eyes, face and voice"),
+        Command("show_health", "H&ealth", ("Alt+4",), "streams, electrodes, latency and computer"),
+        Command("switch_theme", "&Light or dark", ("Ctrl+L",), "switch between light and dark", "Theme"),
+        Command("scale_up", "La&rger", ("Ctrl+Shift+Up",), "larger, up to 200 %, from the next start on"),
+        Command(
+            "scale_down",
+            "S&maller",
+            ("Ctrl+Shift+Down",),
+            "smaller, down to 100 %, from the next start on",
+        ),
+        Command("full_screen", "&Full screen", ("F11",), "full screen on or off", checkable=True),
     ),
-    Command(
-        "scale_down",
-        "S&maller",
-        ("Ctrl+Shift+Down",),
-        "View",
-        "scale the window down, to 100 %, from the next start on",
+    "Help": (
+        Command("show_shortcuts", "&Keyboard shortcuts", ("F1",), "list all keyboard shortcuts", "Help"),
+        Command("show_notice", "&Intended use", ("Shift+F1",), "what this program is for, and what not"),
     ),
-    Command("full_screen", "&Full screen", ("F11",), "View", "fill the screen", True),
-    Command("show_shortcuts", "&Keys", ("F1",), "Help", "list all keys", short="Help"),
-    Command("show_notice", "&Intended use", ("Shift+F1",), "Help", "what this program is for, and what not"),
-)
+}
+COMMANDS = tuple(command for commands in MENUS.values() for command in commands)
 BY_NAME = {command.name: command for command in COMMANDS}
-MENUS = tuple(dict.fromkeys(command.menu for command in COMMANDS))
 
 
 def plain_text(command: Command) -> str:
@@ -132,13 +118,12 @@ def make_actions(owner: QWidget, handlers: Mapping[str, Callable[[], object]]) -
 
 def fill_menus(bar: QMenuBar, actions: Mapping[str, QAction]) -> None:
     """Put every action into its menu."""
-    for title in MENUS:
+    for title, commands in MENUS.items():
         menu = bar.addMenu(f"&{title}")
         assert menu is not None
         menu.setToolTipsVisible(True)
-        for command in COMMANDS:
-            if command.menu == title:
-                menu.addAction(actions[command.name])
+        for command in commands:
+            menu.addAction(actions[command.name])
 
 
 class PlainKeys:
@@ -162,13 +147,12 @@ class PlainKeys:
         return True
 
 
-_MASKS = ("mask_eeg", "mask_eye", "mask_face", "mask_voice")
 _GROUPS = (
     ("choose_streams", "choose_model", "choose_profile", "calibrate", "open_recording"),
     ("record",),
-    _MASKS,
+    ("mask_eeg", "mask_eye", "mask_face", "mask_voice"),
+    ("switch_theme", "show_shortcuts"),
 )
-_LAST = ("switch_theme", "show_shortcuts")
 
 
 class ToolBar(QToolBar):
@@ -188,33 +172,24 @@ class ToolBar(QToolBar):
         self.setMovable(False)
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         for group in _GROUPS:
-            if group == _MASKS:
+            if "mask_eeg" in group:
                 label = QLabel(" Mask: ")
                 label.setProperty("muted", "true")
                 self.addWidget(label)
-            self._add(actions, group)
+            for name in group:
+                self.addAction(actions[name])
+                button = self.widgetForAction(actions[name])
+                if isinstance(button, QToolButton):
+                    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+                    button.setAccessibleName(actions[name].toolTip())
             self.addSeparator()
-        self._add(actions, _LAST)
-        self.addSeparator()
         self.note = NoteField(on_note, actions)
         self.addWidget(self.note)
 
-    def allow_notes(self, allowed: bool) -> None:
-        """Let notes be typed, or say why not."""
-        self.note.allow(allowed)
-
-    def _add(self, actions: Mapping[str, QAction], names: tuple[str, ...]) -> None:
-        for name in names:
-            self.addAction(actions[name])
-            button = self.widgetForAction(actions[name])
-            if isinstance(button, QToolButton):
-                button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-                button.setAccessibleName(actions[name].toolTip())
-
 
 _MAX_NOTE = 500
-_INVITATION = "Note: Enter sends it as a marker"
-_REFUSAL = "Notes need a running live session"
+_INVITATION = "Note (Enter sends it as a marker)"
+_REFUSAL = "Notes need a live session"
 _CONFIRMED_MS = 3000
 #: Keys of commands that are worth more within a text: to move by words.
 _OF_TEXT = ("Ctrl+Left", "Ctrl+Right")
@@ -291,10 +266,26 @@ class NoteField(QLineEdit):
 
 
 _SIZE = 64  # drawn large: Qt scales it down to any screen
+_Points = tuple[tuple[float, float], ...]
+_LEFT, _RIGHT = ((48, 12), (48, 52), (18, 32)), ((16, 12), (16, 52), (46, 32))
+
+
+def _bar(x: float, width: float = 5) -> _Points:
+    return ((x, 13), (x + width, 13), (x + width, 51), (x, 51))
+
+
+_SHAPES: dict[str, tuple[_Points, ...]] = {
+    "play": (((18, 12), (18, 52), (50, 32)),),
+    "hold": (_bar(16, 11), _bar(37, 11)),
+    "back": (_LEFT, _bar(50)),
+    "start": (_LEFT, _bar(12)),
+    "on": (_RIGHT, _bar(9)),
+    "end": (_RIGHT, _bar(47)),
+}
 
 
 def icon(name: str, theme: Theme) -> QIcon:
-    """Return the picture ``play``, ``hold``, ``back``, ``on``, ``start``, ``end``, ``record`` or ``stop``."""
+    """Return the picture ``play``, ``hold``, ``back``, ``on``, ``start`` or ``end`` in the theme's colour."""
     made = QIcon()
     for mode, colour in ((QIcon.Mode.Normal, theme.text), (QIcon.Mode.Disabled, theme.stale)):
         pixmap = QPixmap(_SIZE, _SIZE)
@@ -303,30 +294,8 @@ def icon(name: str, theme: Theme) -> QIcon:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(colour))
-        _draw(painter, name)
+        for points in _SHAPES[name]:
+            painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in points]))
         painter.end()
         made.addPixmap(pixmap, mode)
     return made
-
-
-def _draw(painter: QPainter, name: str) -> None:
-    if name == "play":
-        painter.drawPolygon(_triangle(18, 50, 1))
-    elif name == "hold":
-        painter.drawRect(QRectF(16, 12, 11, 40))
-        painter.drawRect(QRectF(37, 12, 11, 40))
-    elif name in ("back", "start"):
-        painter.drawPolygon(_triangle(48, 18, -1))
-        painter.drawRect(QRectF(12, 14, 5, 36) if name == "start" else QRectF(50, 14, 5, 36))
-    elif name in ("on", "end"):
-        painter.drawPolygon(_triangle(16, 46, 1))
-        painter.drawRect(QRectF(47, 14, 5, 36) if name == "end" else QRectF(9, 14, 5, 36))
-    elif name == "record":
-        painter.drawEllipse(QRectF(14, 14, 36, 36))
-    elif name == "stop":
-        painter.drawRect(QRectF(15, 15, 34, 34))
-
-
-def _triangle(base: float, tip: float, direction: int) -> QPolygonF:
-    assert (tip - base) * direction > 0
-    return QPolygonF([QPointF(base, 12), QPointF(base, 52), QPointF(tip, 32)])

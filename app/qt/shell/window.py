@@ -7,16 +7,16 @@ from functools import partial
 
 from PyQt6.QtCore import QEvent, Qt, QTimer
 from PyQt6.QtGui import QCloseEvent, QKeyEvent
-from PyQt6.QtWidgets import QMainWindow, QMessageBox, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QMainWindow, QVBoxLayout, QWidget
 
 from acquisition.types import MODALITIES
 from app.engine.messages import Note
-from app.qt.dialogs.base import NoticeDialog, ShortcutsDialog
+from app.qt.dialogs.base import KeysDialog, NoticeDialog, ask, key_names
 from app.qt.shell.appearance import Appearance, Settings
 from app.qt.shell.banners import Banners, Faults
 from app.qt.shell.calibrating import CalibrateCommand
 from app.qt.shell.choosers import Choosers, Closing, MaskCommands, RecordCommand, is_recording
-from app.qt.shell.commands import BY_NAME, PlainKeys, ToolBar, fill_menus, make_actions, plain_text
+from app.qt.shell.commands import BY_NAME, MENUS, PlainKeys, ToolBar, fill_menus, make_actions, plain_text
 from app.qt.shell.session import Playback, Session, continued
 from app.qt.shell.tab_set import Header, TabSet
 from app.qt.shell.time_bar import ReplayBar
@@ -112,7 +112,7 @@ class MainWindow(QMainWindow):
             "scale_up": lambda: self.appearance.change_scale(1),
             "scale_down": lambda: self.appearance.change_scale(-1),
             "full_screen": self.appearance.toggle_full_screen,
-            "show_shortcuts": lambda: ShortcutsDialog(self).open(),
+            "show_shortcuts": lambda: shortcuts_dialog(self).open(),
             "show_notice": lambda: NoticeDialog(self, must_agree=False).open(),
         }
         handlers |= {f"show_{name}": partial(self._show_tab, name) for name in TAB_NAMES}
@@ -133,15 +133,14 @@ class MainWindow(QMainWindow):
         if not is_recording(self.session.store):
             self._change_to(request)
             return
-        question = QMessageBox(self)
-        question.setWindowTitle("A recording is running")
-        question.setText("This needs a new engine, which ends the recording. Stop the recording?")
-        stop = question.addButton("&Stop the recording", QMessageBox.ButtonRole.AcceptRole)
-        question.addButton("&Go on recording", QMessageBox.ButtonRole.RejectRole)
-        question.finished.connect(
-            lambda: self._change_to(request) if question.clickedButton() is stop else None
+        ask(
+            self,
+            "A recording is running",
+            "This change restarts the session, which ends the recording. Stop the recording?",
+            "&Stop recording",
+            "&Keep recording",
+            lambda is_wanted: self._change_to(request) if is_wanted else None,
         )
-        question.open()
 
     def _change_to(self, request: Request) -> None:
         before = self.session.last_good
@@ -163,8 +162,8 @@ class MainWindow(QMainWindow):
             self._trial = None
         elif store.phase.name == "failed":
             self.open(continued(self._trial[1]))
-            refused = f"Refused: {message_line(store.phase.message)}"
-            self.banners.tell(Condition("refused", "error", refused, "what ran before was started again"))
+            refused = f"The change failed: {message_line(store.phase.message)}"
+            self.banners.tell(Condition("refused", "error", refused, "the previous session was restarted"))
 
     # --- what happens all the time ---
 
@@ -190,7 +189,7 @@ class MainWindow(QMainWindow):
         self.calibrating.poll()
         self.masks.refresh()
         can_note = store.mode == "live" and store.phase.name == "running"
-        self.toolbar.allow_notes(can_note)
+        self.toolbar.note.allow(can_note)
         self.actions_by_name["write_note"].setEnabled(can_note)
         for name in ("slower", "faster"):
             self.actions_by_name[name].setEnabled(self.playback.is_replay)
@@ -251,3 +250,14 @@ class MainWindow(QMainWindow):
 
     def _toggle_mask(self, modality: str) -> None:
         self.masks.toggle(modality)
+
+
+def shortcuts_dialog(parent: QWidget | None) -> KeysDialog:
+    """Return the list of every command with its keys."""
+    rows = [
+        (key_names(command.keys), plain_text(command), menu, command.explanation)
+        for menu, commands in MENUS.items()
+        for command in commands
+    ]
+    note = "Tab moves between controls, Alt with an underlined letter opens a menu, Escape closes a dialog."
+    return KeysDialog(parent, ("Keys", "Command", "Menu", "What it does"), rows, note)

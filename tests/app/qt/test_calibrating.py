@@ -164,7 +164,7 @@ def test_a_code_that_cannot_be_used_is_not_taken(dashboard, code):
     dialog = dashboard.command.start()
     dialog.edit.setText(code)
     assert not dialog.start.isEnabled()
-    assert dialog.fault.text()
+    assert dialog.words.text()
 
 
 def test_a_replay_cannot_be_calibrated_from(qtbot, tmp_path):

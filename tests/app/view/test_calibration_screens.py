@@ -51,13 +51,13 @@ def test_red_lights_come_first_and_are_counted():
         Check("d", "green", ""),
     ]
     assert [check.name for check in by_gravity(checks)] == ["c", "b", "a", "d"]
-    assert checks_in_words(checks) == "1 that stops the session, 1 to look at, 2 good"
+    assert checks_in_words(checks) == "1 stop, 1 to check, 2 good"
 
 
 def test_progress_comes_with_interval_and_chance():
     words = progress_in_words(Progress(4, 3, (0.301, 0.954), 0.2, "sad", 0))
     assert "3 of 4 trials" in words
-    assert "75 % (95 % interval 30 % to 95 %; guessing would get 20 %)" in words
+    assert "75 % (95 % CI 30 % to 95 %; chance 20 %)" in words
 
 
 def test_a_repeated_trial_is_done_once():
