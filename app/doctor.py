@@ -234,7 +234,7 @@ def check_packages() -> str:
     """The packages that need no check of their own."""
     from importlib.metadata import PackageNotFoundError, version
 
-    names = ("numpy", "scipy", "mne", "pymovements", "safetensors", "pyxdf", "platformdirs", "psutil")
+    names = ("numpy", "scipy", "mne", "pymovements", "safetensors", "platformdirs", "psutil")
     found, absent = [], []
     for name in names:
         try:

@@ -51,7 +51,6 @@ class RecordingStatus:
     free_bytes: int = 0
     n_streams: int = 0  # found by LabRecorder
     n_opened: int = 0  # of which it collects data
-    started_at: float = 0.0  # Unix seconds
     updated_at: float = 0.0  # Unix seconds
     notices: list[str] = field(default_factory=list)
 
@@ -100,7 +99,7 @@ class Supervisor:
         self._stop = threading.Event()
         self._low_disk = False
         self._last_growth = time.monotonic()
-        self.status = RecordingStatus(str(path), pid=os.getpid(), started_at=time.time())
+        self.status = RecordingStatus(str(path), pid=os.getpid())
 
     def request_stop(self) -> None:
         """End the recording at the next opportunity."""

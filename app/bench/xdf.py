@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from acquisition.errors import ErrorCode, InputError
 from app.bench.recordings import write_like_labrecorder
 from app.bench.rows import Row, Say, Timing, interleaved, row
 
@@ -22,7 +23,13 @@ def bench_xdf(quick: bool, say: Say) -> list[Row]:
     Both sides scan the file, and decode every sample and stamp, and nothing else: pyxdf runs without clock
     synchronisation and dejittering, which it does afterwards. The detail has both sides with their clocks,
     and the same for a file of EEG and gaze alone, whose samples are few and wide.
+
+    Raises
+    ------
+    InputError
+        If pyxdf is missing, which nothing else in the program needs.
     """
+    _import_pyxdf()  # before the files are written
     n_bytes = _QUICK_FILE_BYTES if quick else _FILE_BYTES
     n_rounds = 1 if quick else 3
     with TemporaryDirectory(prefix="affectscope-bench-") as folder:
@@ -62,8 +69,21 @@ def _speeds(megabytes: float, took: dict[str, Timing]) -> dict[str, float]:
     return figures | {"ratio": figures["ours"] / figures["pyxdf"]}
 
 
+def _import_pyxdf() -> Any:
+    try:
+        import pyxdf
+    except ImportError as error:
+        raise InputError(
+            "the reader to compare with is not installed",
+            where="xdf_read",
+            remedy="pip install pyxdf",
+            code=ErrorCode.INSTALLATION,
+        ) from error
+    return pyxdf
+
+
 def _plain_readers(path: Path) -> dict[str, Callable[[], object]]:
-    import pyxdf
+    pyxdf = _import_pyxdf()
 
     from acquisition.xdf.reader import StreamReader
     from acquisition.xdf.scan import scan_xdf
@@ -84,7 +104,7 @@ def _plain_readers(path: Path) -> dict[str, Callable[[], object]]:
 
 def _mapped_readers(path: Path) -> dict[str, Callable[[], object]]:
     """Return both readers with clocks; ours also converts to canonical channels and units."""
-    import pyxdf
+    pyxdf = _import_pyxdf()
 
     from acquisition.intake import intake_maker
     from acquisition.select import select_streams
