@@ -14,56 +14,21 @@ from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
 K = TypeVar("K", bound=Hashable)
 
 
-_KIND_OF_TYPE = {
-    "eeg": Kind.EEG,
-    "gaze": Kind.GAZE,
-    "gazedata": Kind.GAZE,
-    "eye": Kind.GAZE,
-    "eyes": Kind.GAZE,
-    "eyegaze": Kind.GAZE,
-    "eyetracker": Kind.GAZE,
-    "eyetracking": Kind.GAZE,
-    "pupil": Kind.GAZE,
-    "video": Kind.VIDEO,
-    "videoraw": Kind.VIDEO,
-    "videocompressed": Kind.VIDEO,
-    "videostream": Kind.VIDEO,
-    "webcam": Kind.VIDEO,
-    "audio": Kind.AUDIO,
-    "microphone": Kind.AUDIO,
-    "voice": Kind.AUDIO,
-    "speech": Kind.AUDIO,
-    "marker": Kind.MARKERS,
-    "markers": Kind.MARKERS,
-    "stringmarker": Kind.MARKERS,
-    "stringmarkers": Kind.MARKERS,
-    "annotation": Kind.MARKERS,
-    "annotations": Kind.MARKERS,
-    "event": Kind.MARKERS,
-    "events": Kind.MARKERS,
-    "trigger": Kind.MARKERS,
-    "triggers": Kind.MARKERS,
+_TYPES = {
+    Kind.EEG: "eeg",
+    Kind.GAZE: "gaze gazedata eye eyes eyegaze eyetracker eyetracking pupil",
+    Kind.VIDEO: "video videoraw videocompressed videostream webcam",
+    Kind.AUDIO: "audio microphone voice speech",
+    Kind.MARKERS: "marker markers stringmarker stringmarkers annotation annotations event events "
+    "trigger triggers",
 }
+_KIND_OF_TYPE = {word: kind for kind, words in _TYPES.items() for word in words.split()}
 
 #: Other sensors of the same device, often under the same name; not even a choice by name makes them EEG.
-_OTHER_SENSORS = {
-    *(
-        "acc",
-        "accelerometer",
-        "gyro",
-        "gyroscope",
-        "imu",
-        "mocap",
-        "ppg",
-        "hr",
-        "hrv",
-        "ecg",
-        "emg",
-        "eog",
-        "gsr",
-    ),
-    *("eda", "resp", "telemetry", "battery", "impedance", "control"),
-}
+_OTHER_SENSORS = (
+    "acc accelerometer gyro gyroscope imu mocap ppg hr hrv ecg emg eog gsr eda resp telemetry battery "
+    "impedance control"
+)
 
 _FIELDS = ("name", "type", "source_id", "host", "id")
 _CHOICE_KINDS = {**KIND_OF_MODALITY, "markers": Kind.MARKERS}
@@ -256,7 +221,7 @@ def _matching(usable: Mapping[K, StreamHeader], choice: str, modality: str, kind
     possible = right or [
         key
         for key in found
-        if kind_of(usable[key]) is Kind.OTHER and _squeezed(usable[key].type) not in _OTHER_SENSORS
+        if kind_of(usable[key]) is Kind.OTHER and _squeezed(usable[key].type) not in _OTHER_SENSORS.split()
     ]
     if not possible:
         raise InputError(

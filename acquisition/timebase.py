@@ -1,4 +1,9 @@
-"""The one map from senders' stamps to LSL seconds: clock offsets, dejittering, and broken times."""
+"""The one causal map from a sender's stamps to LSL seconds, the same live and in replay.
+
+Measured clock offsets are smoothed (`OffsetTrack`), regular streams are dejittered by counting samples along
+a line (`SampleLine`), and an own recording's map is followed where it has one (`RecordedMap`). How the
+samples were cut into chunks changes no bit of the result.
+"""
 
 from __future__ import annotations
 

@@ -99,6 +99,8 @@ class WindowConfig:
         return max(self.context_of("eeg") + left_s, *(self.context_of(modality) for modality in MODALITIES))
 
 
+# --- what one step may be made of: which samples, how many, and no gap between them ---
+
 #: A gaze sample counts as seen from this validity on.
 MIN_VALIDITY = 0.5
 
@@ -119,6 +121,7 @@ def cut_eeg(ring: Ring, nominal_sfreq: float, config: WindowConfig, index: int, 
     is_valid = bool(coverage >= config.min_coverage and start >= ring.last_break(stop))
     if not is_valid or known:
         return Step(index, t_end, is_valid, coverage, sfreq, known=is_valid and known)
+    # A copy for safety, as in every cutter: the decode thread reads it while the ring moves.
     return Step(index, t_end, True, coverage, sfreq, ring.data(start, stop).T.copy())
 
 
@@ -204,6 +207,8 @@ def _rate(ring: Ring, stop: int, nominal: float, *, irregular: bool = False) -> 
 CUTTERS = {"eeg": cut_eeg, "eye": cut_eye, "face": cut_face, "voice": cut_voice}
 
 
+# --- windows ---
+
 _KEEP_MARGIN_S = 5.0
 
 #: Tells whether the caller already has a valid step: (modality, step index).
@@ -228,6 +233,9 @@ class _Feed:
 
 class Aligner:
     """Rings of the modalities' streams and the grid that cuts them.
+
+    A window closes when every present stream's newest sample has passed its end, or when it has waited
+    ``lateness_s``; a replay knows when nothing more can come and never waits.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from pathlib import Path
 from acquisition.adapters.options import AdapterOptions, parse_screen_cm
 from acquisition.errors import InputError
 from acquisition.montage import load_montage
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatorOptions
 from app.outputs import CsvSink, JsonlSink, Sink
 from assets import DEMO_MODEL
 from calibration.profile_summary import ProfileSummary, read_summary

@@ -20,9 +20,8 @@ import torch
 
 from acquisition.errors import InputError
 from acquisition.pump import Pump
-from acquisition.simulator.schedule import FollowedTimeline
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.behaviour import FollowedTimeline
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.simulator.subject import EMOTIONS, effect_size, substream
 from acquisition.types import MODALITIES, Window
 from assets import DEMO_MODEL

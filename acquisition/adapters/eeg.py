@@ -24,54 +24,13 @@ _UV_PER_UNIT = {
 }
 
 #: Units that no electrode has: the channel is another sensor whatever its label.
-_OTHER_UNITS = {
-    "g",
-    "mg",
-    "dps",
-    "deg/s",
-    "m/s^2",
-    "mmhg",
-    "celsius",
-    "percent",
-    "%",
-    "ohm",
-    "kohm",
-    "ohms",
-    "s",
-    "ms",
-}
+_OTHER_UNITS = "g mg dps deg/s m/s^2 mmhg celsius percent % ohm kohm ohms s ms"
 
 #: Channel types of the same amplifier that are not EEG.
-_OTHER_TYPES = {
-    *(
-        "aux",
-        "misc",
-        "acc",
-        "accelerometer",
-        "gyro",
-        "gyroscope",
-        "ppg",
-        "eog",
-        "ecg",
-        "ekg",
-        "emg",
-        "gsr",
-        "eda",
-    ),
-    *(
-        "resp",
-        "trigger",
-        "triggers",
-        "trig",
-        "stim",
-        "marker",
-        "markers",
-        "counter",
-        "packetcounter",
-        "timestamp",
-    ),
-    *("time", "battery", "impedance", "temperature", "status", "bip"),
-}
+_OTHER_TYPES = (
+    "aux misc acc accelerometer gyro gyroscope ppg eog ecg ekg emg gsr eda resp trigger triggers trig stim "
+    "marker markers counter packetcounter timestamp time battery impedance temperature status bip"
+)
 
 
 class EegAdapter:
@@ -152,7 +111,10 @@ def _by_label(header: StreamHeader, wanted: Sequence[str], notes: list[str]) -> 
         return names
     for index, channel in enumerate(header.channels):
         name = canonical_name(channel.label)
-        is_other = channel.type.strip().lower() in _OTHER_TYPES or _plain_unit(channel.unit) in _OTHER_UNITS
+        is_other = (
+            channel.type.strip().lower() in _OTHER_TYPES.split()
+            or _plain_unit(channel.unit) in _OTHER_UNITS.split()
+        )
         if name not in wanted or is_other:
             continue
         if name in names.values():

@@ -1,4 +1,4 @@
-"""Finds out which channel of an eye tracker means what.
+"""Eye trackers: which channel means what, and all of them as gaze on a screen, pupils in mm and validity.
 
 A channel is known by the type the XDF gaze meta data give it (ScreenX, Diameter, Confidence, ...) or,
 where the type says nothing, by the words of its label. Layouts that this reads, as their programs send
@@ -43,36 +43,10 @@ _USELESS_TYPE = re.compile(
 )
 
 #: Words in a label that make x and y something else than gaze.
-_OTHER_WORDS = {
-    *(
-        "3d",
-        "center",
-        "centre",
-        "normal",
-        "normal0",
-        "normal1",
-        "origin",
-        "direction",
-        "eyeball",
-        "optical",
-        "axis",
-    ),
-    *(
-        "degree",
-        "degrees",
-        "pixels",
-        "per",
-        "timestamp",
-        "time",
-        "frame",
-        "index",
-        "head",
-        "accel",
-        "acc",
-        "gyro",
-    ),
-    *("mouse", "cursor", "target", "velocity", "center0", "center1"),
-}
+_OTHER_WORDS = (
+    "3d center centre normal normal0 normal1 origin direction eyeball optical axis degree degrees pixels "
+    "per timestamp time frame index head accel acc gyro mouse cursor target velocity center0 center1"
+)
 
 _SPACE_OF_UNIT = {
     **dict.fromkeys(("px", "pix", "pixel", "pixels"), "px"),
@@ -175,7 +149,7 @@ def _quantity_of_words(words: list[str]) -> str:
         return "confidence"
     if {"validity", "valid"} & set(words):
         return "validity"
-    if of_pupil or _OTHER_WORDS & set(words):
+    if of_pupil or not set(words).isdisjoint(_OTHER_WORDS.split()):
         return ""
     axis = [word for word in words if word in ("x", "y")]
     return axis[0] if len(axis) == 1 else ""
@@ -242,6 +216,8 @@ def _describe_space(header: StreamHeader, found: Found) -> None:
     found.is_y_up = found.space != "px" and (upwards or (found.space == "deg" and not downwards))
 
 
+# --- samples ---
+
 COLUMNS = ("gaze_x", "gaze_y", "pupil_left", "pupil_right", "validity")
 
 _MIN_CONFIDENCE = 0.6  # Pupil Labs' own threshold
@@ -255,6 +231,9 @@ Scale = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 class GazeAdapter:
     """Converts one eye tracker's samples; with two eyes, gaze is the mean of the valid ones.
+
+    ``gaze_x`` and ``gaze_y`` are fractions of the screen (or of the scene camera's picture), y downwards.
+    A pupil is its diameter, ``validity`` is 1 where gaze is known and 0 elsewhere. What is not known is NaN.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Audio: one float channel in -1..1."""
+"""Audio as one float channel in -1..1, video as pictures, markers as text."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Judges a live stream: silent or not, the same after its return or not, on which clock.
+"""Own reconnection: judges a live stream (silent, the same again, on which clock) and looks for lost ones.
 
-Plain calculations without LSL; time comes in through ``now``.
+The judgements are plain calculations without LSL; what may hang (clock questions, the search) has threads.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Any
 
 from acquisition.errors import InputError
 from acquisition.header import parse_header
-from acquisition.lsl.discovery import resolve
-from acquisition.lsl.inlet import OpenInlet, measure_offset, open_inlet
+from acquisition.lsl.discovery import OpenInlet, measure_offset, open_inlet, resolve
 from acquisition.types import Kind, StreamHeader
 
 STALE_S = 2.0
@@ -210,6 +209,8 @@ def place(stamp: float, offset_s: float | None, now: float, unix_offset_s: float
         )
     return Placement(0.0, "the sender does not answer clock questions: its clock is taken as this computer's")
 
+
+# --- what a live source must not wait for ---
 
 _MEASURE_EVERY_S = 5.0
 _MEASURE_TIMEOUT_S = 2.0

@@ -9,8 +9,7 @@ from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import stream_identity
 from acquisition.intake import MakeIntake, intake_maker
-from acquisition.lsl.discovery import FoundStream, discover
-from acquisition.lsl.inlet import OpenInlet, open_inlet
+from acquisition.lsl.discovery import FoundStream, OpenInlet, discover, open_inlet
 from acquisition.lsl.reconnect import OffsetMeter, Search, Searcher
 from acquisition.lsl.stream import LiveStream, StreamHealth
 from acquisition.select import Selection, select_streams

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.intake import StreamIntake
-from acquisition.lsl.inlet import OpenInlet, drain
+from acquisition.lsl.discovery import OpenInlet, drain
 from acquisition.lsl.reconnect import STALE_S, Placement, Watchdog, place
 from acquisition.quality import RATE_OVER_S
 from acquisition.types import Change, Chunk, Kind, StreamEvent

@@ -37,7 +37,13 @@ def control_folder() -> Path:
 
 @dataclass
 class PublisherProcess:
-    """A running publisher, started or taken over."""
+    """A running publisher, started or taken over.
+
+    Beside ``control``, ``.json`` says which process publishes what, ``.log`` holds its messages, and the
+    appearance of ``.stop`` ends it; a normal close of the program makes that file. After a crash the
+    publisher goes on: the next `start_publisher` of the same device takes it over, `stop_publishers` ends
+    it, and it ends by itself when nobody has listened for ten minutes.
+    """
 
     kind: str
     device: str

@@ -1,4 +1,4 @@
-"""The small files beside a recording, and the names of its parts and runs."""
+"""The small files beside a recording, the names of parts and runs, and what LabRecorder is asked to take."""
 
 from __future__ import annotations
 

@@ -1,12 +1,201 @@
-"""What a simulated person does at a moment: parameters that follow the emotion, and blinks."""
+"""Which emotion a simulated person has when, and how the body follows it."""
 
 from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.simulator.schedule import Timeline
-from acquisition.simulator.subject import POPULATION_EFFECTS, SimulatedSubject
+from acquisition.errors import InputError
+from acquisition.simulator.subject import EMOTIONS, POPULATION_EFFECTS, SimulatedSubject, substream
+
+GRAMMAR = (
+    "'random', 'random:SECONDS', or EMOTION:SECONDS separated by commas with 'rest:SECONDS' between; "
+    f"emotions are {', '.join(EMOTIONS)}"
+)
+_RANDOM_TRIALS = 1000  # before a random schedule repeats its order (its trials still differ)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of time with one emotion, or of rest."""
+
+    index: int  # counts from 0 through the whole session; also names the trial effect
+    emotion: str | None  # None = rest
+    onset_s: float  # since the session began
+    duration_s: float
+
+
+class Timeline(Protocol):
+    """Emotions over the session's time; append-only where it is not known beforehand."""
+
+    def segment_at(self, t: float) -> Segment:
+        """Return the segment at session time ``t`` (seconds; before 0 counts as 0)."""
+
+    def segment_before(self, segment: Segment) -> Segment | None:
+        """Return the segment before, None for the first."""
+
+    def segments_between(self, t_start: float, t_end: float) -> list[Segment]:
+        """Return the segments with ``t_start <= onset < t_end``."""
+
+
+class Schedule:
+    """Segments known beforehand; after the last one they begin again, as new trials.
+
+    The same emotion never comes twice running, also not across a rest or where the list begins again.
+    A schedule of a single segment holds that emotion for ever.
+
+    Raises
+    ------
+    InputError
+        On an unknown emotion, a duration that is not positive, or one emotion twice running.
+    """
+
+    def __init__(self, segments: list[tuple[str | None, float]]) -> None:
+        _check(segments)
+        if len(segments) == 1:
+            segments = [(segments[0][0], float("inf"))]
+        self._segments: list[Segment] = []
+        onset = 0.0
+        for index, (emotion, duration) in enumerate(segments):
+            self._segments.append(Segment(index, emotion, onset, duration))
+            onset += duration
+        self.cycle_s = onset
+        self._onsets = [segment.onset_s for segment in self._segments]
+
+    @classmethod
+    def balanced(cls, seed: int, n_trials: int, trial_s: float, rest_s: float = 0.0) -> Schedule:
+        """Return trials in random order, every emotion equally often (to one where it does not divide)."""
+        if n_trials < 1:
+            raise InputError(f"expected at least one trial, found {n_trials}", where="schedule")
+        segments: list[tuple[str | None, float]] = []
+        for emotion in _balanced_order(seed, n_trials):
+            segments.append((emotion, trial_s))
+            if rest_s > 0:
+                segments.append((None, rest_s))
+        return cls(segments)
+
+    @classmethod
+    def parse(cls, spec: str, seed: int = 0) -> Schedule:
+        """Return the schedule that a text such as ``happy:20,rest:5,sad:20`` or ``random:15`` describes.
+
+        Raises
+        ------
+        InputError
+            With the grammar, if the text is something else.
+        """
+        segments: list[tuple[str | None, float]] = []
+        for part in spec.split(","):
+            emotion, _, seconds = (piece.strip() for piece in part.partition(":"))
+            if emotion == "random" and "," not in spec:
+                return cls.balanced(seed, _RANDOM_TRIALS, _seconds(seconds or "20", spec))
+            segments.append((None if emotion == "rest" else emotion, _seconds(seconds, spec)))
+        return cls(segments)
+
+    def segment_at(self, t: float) -> Segment:
+        """Return the segment at session time ``t``."""
+        t = max(t, 0.0)
+        cycle = int(t // self.cycle_s) if self.cycle_s < float("inf") else 0
+        within = t - cycle * self.cycle_s if cycle else t
+        return self._in_cycle(cycle, max(bisect.bisect_right(self._onsets, within) - 1, 0))
+
+    def segment_before(self, segment: Segment) -> Segment | None:
+        """Return the segment before, None for the first."""
+        if segment.index == 0:
+            return None
+        return self._in_cycle(*divmod(segment.index - 1, len(self._segments)))
+
+    def segments_between(self, t_start: float, t_end: float) -> list[Segment]:
+        """Return the segments with ``t_start <= onset < t_end``."""
+        found = []
+        segment = self.segment_at(t_start)
+        while segment.onset_s < t_end:
+            if segment.onset_s >= t_start:
+                found.append(segment)
+            if segment.duration_s == float("inf"):
+                break
+            segment = self._in_cycle(*divmod(segment.index + 1, len(self._segments)))
+        return found
+
+    def _in_cycle(self, cycle: int, place: int) -> Segment:
+        segment = self._segments[place]
+        if cycle == 0:
+            return segment
+        index = cycle * len(self._segments) + place
+        return replace(segment, index=index, onset_s=segment.onset_s + cycle * self.cycle_s)
+
+
+class FollowedTimeline:
+    """Emotions as they are announced by somebody else, at rest until the first."""
+
+    def __init__(self) -> None:
+        self._segments = [Segment(0, None, 0.0, float("inf"))]
+
+    def begin(self, emotion: str | None, t: float) -> Segment:
+        """Start an emotion (or rest) at session time ``t``; not before the one that is running."""
+        last = self._segments[-1]
+        t = max(t, last.onset_s)
+        self._segments[-1] = replace(last, duration_s=t - last.onset_s)
+        self._segments.append(Segment(last.index + 1, emotion, t, float("inf")))
+        return self._segments[-1]
+
+    def segment_at(self, t: float) -> Segment:
+        """Return the segment at session time ``t``, as far as it was announced."""
+        place = bisect.bisect_right(self._segments, max(t, 0.0), key=lambda segment: segment.onset_s) - 1
+        return self._segments[place]
+
+    def segment_before(self, segment: Segment) -> Segment | None:
+        """Return the segment before, None for the first."""
+        return self._segments[segment.index - 1] if segment.index else None
+
+    def segments_between(self, t_start: float, t_end: float) -> list[Segment]:
+        """Return the segments with ``t_start <= onset < t_end``."""
+        return [segment for segment in self._segments if t_start <= segment.onset_s < t_end]
+
+
+def _balanced_order(seed: int, n_trials: int) -> list[str]:
+    """Shuffle the five emotions again and again, redrawing a round that would repeat its neighbour."""
+    rng = substream(seed, "schedule")
+    order: list[str] = []
+    while len(order) < n_trials:
+        round_ = [EMOTIONS[i] for i in rng.permutation(len(EMOTIONS))][: n_trials - len(order)]
+        closes = len(order) + len(round_) == n_trials
+        repeats = bool(order) and (round_[0] == order[-1] or (closes and round_[-1] == order[0]))
+        if not repeats:
+            order += round_
+    return order
+
+
+def _seconds(text: str, spec: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(
+            f"expected {GRAMMAR}; found {spec!r}", where="schedule", remedy="example: happy:20,rest:5,sad:20"
+        ) from None
+
+
+def _check(segments: list[tuple[str | None, float]]) -> None:
+    for emotion, duration in segments:
+        if emotion is not None and emotion not in EMOTIONS:
+            raise InputError(f"expected {GRAMMAR}; found emotion {emotion!r}", where="schedule")
+        if not 0 < duration < float("inf") or np.isnan(duration):
+            raise InputError(f"a duration must be positive and finite, found {duration}", where="schedule")
+    emotions = [emotion for emotion, _ in segments if emotion is not None]
+    if len(segments) > 1:
+        for first, second in zip(emotions, emotions[1:] + emotions[:1], strict=True):
+            if first == second and len(emotions) > 1:
+                raise InputError(
+                    f"{first} comes twice running (a schedule begins again after its end)",
+                    where="schedule",
+                    remedy="put another emotion between, or give it once with a longer time",
+                )
+
+
+# --- how the body follows ---
 
 RESPONSE_S = 0.8  # time constant with which the body follows a new emotion
 BLINKS_PER_S = 0.25

@@ -1,4 +1,9 @@
-"""Where the 10-20 electrodes lie on a unit sphere, and smooth maps over them."""
+"""Simulated EEG: 62 channels of the SEED montage, 1000 Hz, microvolts.
+
+All sources are rows of one matrix that is mixed onto the scalp in one product: band oscillations at places in
+the head (their amplitude follows the emotion), a 1/f background, blinks, muscle, line noise, slow drift.
+Sensor noise, electrode pops and a constant offset come on top of each channel.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The parts of the drawn face that do not move by themselves: skin, hair, nose, background."""
+"""Simulated webcam: a drawn face whose mouth, brows, eyes and head follow the emotion.
+
+Each picture is a function of the session time alone, so a camera of 2 frames a second shows exactly what
+one of 15 would have shown at those moments.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulator as a process of its own, which ends with the program that started it."""
+"""Paces simulated devices on the LSL clock, here or in a process that ends with the one that started it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,124 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
-from typing import Self
+from typing import Any, Self
 
+from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
+from acquisition.process import interruptible
 from acquisition.record.files import source_id_query
-from acquisition.simulator.outlets import run_simulator
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.behaviour import FollowedTimeline
+from acquisition.simulator.faults import StreamFaults
+from acquisition.simulator.outlets import OUTLET_CLASSES, Session
+from acquisition.simulator.source import SimulatorOptions
+from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import MODALITY_OF_KIND, Kind
 
 _RESOLVE_S = 0.5
 _BEGUN = re.compile(r"[\d.]+ s: (\w+)")
+TICK_S = 0.02
+_TRIAL_MARKER = re.compile(rf"trial_start/({'|'.join(EMOTIONS)})")
+
+
+def run_simulator(
+    options: SimulatorOptions,
+    stop: Callable[[], bool] = lambda: False,
+    report: Callable[[str], None] = lambda sentence: None,
+    on_emotion: Callable[[float, str], None] = lambda t, emotion: None,
+) -> None:
+    """Publish simulated devices as LSL outlets; blocks until stopped.
+
+    It ends when ``stop()`` is true, the duration is over, or SIGINT or SIGTERM arrives (in a main
+    thread). Spawn-safe as the target of a ``multiprocessing.Process``.
+
+    Parameters
+    ----------
+    options : SimulatorOptions
+        What to simulate.
+    stop : callable
+        Asked every 20 ms; ``multiprocessing.Event().is_set``, say.
+    report : callable
+        Told in a sentence when an outlet opens or goes.
+    on_emotion : callable
+        Told the session time at which an emotion (or ``rest``) begins.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)  # small pictures: a thread pool costs more than it saves
+    behaviour = options.person()
+    follower = _Follower(options, behaviour.timeline) if options.follow else None
+    faults = options.parsed_faults()
+    clock = LslClock()
+    session = Session(clock.now(), -clock.unix_offset(), behaviour)
+
+    def session_s() -> float:
+        return clock.now() - session.start
+
+    outlets = [
+        OUTLET_CLASSES[key](spec, StreamFaults(faults, key, options.seed), session)
+        for key, spec in options.specs().items()
+    ]
+    told_segment = -1
+    with interruptible() as interrupted:
+        while not (interrupted.is_set() or stop()):
+            t = session_s()
+            if options.duration_s is not None and t >= options.duration_s:
+                break
+            for outlet in outlets:
+                if told := outlet.update(t):
+                    report(told)
+            for outlet in outlets:
+                outlet.prepare()
+            if follower is not None:
+                follower.update(session_s())
+            segment = behaviour.timeline.segment_at(t)
+            if segment.index != told_segment:
+                told_segment = segment.index
+                on_emotion(t, segment.emotion or "rest")
+            next_tick = (int(t / TICK_S) + 1) * TICK_S
+            due = [time_s for outlet in outlets if (time_s := outlet.next_due_s()) > t]
+            interrupted.wait(max(min([next_tick, *due]) - session_s(), 0.0))
+    for outlet in outlets:
+        outlet.close()
+
+
+class _Follower:
+    """Takes the emotion from somebody else's ``trial_start/EMOTION`` markers; any ``trial_end`` is rest."""
+
+    def __init__(self, options: SimulatorOptions, timeline: Any) -> None:
+        from pylsl import ContinuousResolver
+
+        assert isinstance(timeline, FollowedTimeline)
+        self._timeline = timeline
+        self._own_ids = {spec.source_id for spec in options.specs().values()}
+        wanted = options.follow.replace("'", "")
+        self._resolver: Any = ContinuousResolver(
+            pred=f"name='{wanted}' or type='{wanted}' or source_id='{wanted}'"
+        )
+        self._inlet: Any = None
+
+    def update(self, t: float) -> None:
+        """Begin what was announced since the last call; never waits."""
+        from pylsl import StreamInlet
+
+        if self._inlet is None:
+            found = [info for info in self._resolver.results() if info.source_id() not in self._own_ids]
+            if not found:
+                return
+            self._inlet = StreamInlet(found[0], max_buflen=60)
+            self._resolver = None
+        while True:
+            sample, _ = self._inlet.pull_sample(timeout=0.0)
+            if sample is None:
+                return
+            text = str(sample[0])
+            if match := _TRIAL_MARKER.match(text):
+                self._timeline.begin(match[1], t)
+            elif text.startswith("trial_end"):
+                self._timeline.begin(None, t)
+
+
+# --- in a process of its own ---
 
 
 class SimulatorProcess:
@@ -33,7 +141,7 @@ class SimulatorProcess:
         context = multiprocessing.get_context("spawn")
         self._options = options
         self._stop = context.Event()
-        self._told, sender = context.Pipe(duplex=False)
+        self._emotions, sender = context.Pipe(duplex=False)
         self._process = context.Process(
             target=_simulate, args=(options, self._stop, sender), name="simulator", daemon=True
         )
@@ -55,8 +163,6 @@ class SimulatorProcess:
             If they do not within ``timeout_s``, or the process ends.
         """
         from pylsl import resolve_bypred
-
-        from acquisition.clock import LslClock
 
         clock = LslClock()
         deadline = clock.now() + timeout_s
@@ -101,8 +207,7 @@ class SimulatorProcess:
         def listen() -> None:
             with contextlib.suppress(EOFError, OSError):
                 while True:
-                    if begun := _BEGUN.fullmatch(self._told.recv()):
-                        on_emotion(begun[1])
+                    on_emotion(self._emotions.recv())
 
         threading.Thread(target=listen, daemon=True).start()
 
@@ -140,16 +245,16 @@ def refuse_second(options: SimulatorOptions) -> None:
         )
 
 
-def _simulate(options: SimulatorOptions, stop: Event, told: Connection) -> None:
+def _simulate(options: SimulatorOptions, stop: Event, emotions: Connection) -> None:
     parent = multiprocessing.parent_process()
 
     def stopped() -> bool:
         # A parent that was killed can set no event.
         return stop.is_set() or (parent is not None and not parent.is_alive())
 
-    def report(sentence: str) -> None:
+    def on_emotion(t: float, emotion: str) -> None:
         if not stopped():
             with contextlib.suppress(OSError):  # the parent may have gone since
-                told.send(sentence)
+                emotions.send(emotion)
 
-    run_simulator(options, stopped, report)
+    run_simulator(options, stopped, on_emotion=on_emotion)

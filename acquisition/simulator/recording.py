@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.faults import StreamFaults
 from acquisition.simulator.outlets import OUTLET_CLASSES, Session
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Chunk, StreamSpec
 from acquisition.xdf.write import XdfWriter
 

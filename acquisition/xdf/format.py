@@ -158,6 +158,8 @@ class XdfIndex:
     damage: list[Damage]
 
 
+# --- samples: a byte 0 (stamp left out) or 8 and a stamp, then the values ---
+
 _MOST_RUNS = 8  # runs of equal layout that are decoded run by run before each sample is looked at
 _FEWEST_PAIRS = 4  # fewer are not worth the test
 
@@ -300,6 +302,8 @@ def decode_strings(raw: memoryview, n_most: int, n_channels: int) -> Decoded:
         at = position
     return Decoded(np.array(stamps, dtype=np.float64), rows, at, broken)
 
+
+# --- headers and footers, also where their XML is broken ---
 
 _MOST_CHANNELS = 1 << 20
 

@@ -1,4 +1,4 @@
-"""What a file says of its streams' clocks: a recorded clock map, and rough first and last times."""
+"""What one look at a recording tells: its clock maps, markers, gaps and damage, and bookmarks for seeking."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from acquisition.types import Kind, MapSegment
 from acquisition.xdf.format import StreamIndex, XdfIndex
 from acquisition.xdf.reader import Place, StreamReader
 
-#: Type of the stream in which the program publishes its clock maps.
 _UNIX_EPOCH_S = (1.0e9, 2.6e9)  # stamps of 2001 to 2052
 _LONGEST_HOLE_S = 5e8  # 16 years
 
@@ -133,6 +132,9 @@ def _outliers(steps: np.ndarray, n_mads: float, seconds: float) -> np.ndarray:
     return (away / mad > n_mads) & (away > seconds)
 
 
+# --- markers ---
+
+
 def read_markers(index: XdfIndex, stream_id: int, make_intake: MakeIntake) -> list[tuple[float, str]]:
     """Return (LSL seconds, text) of every marker of a stream, in order of time.
 
@@ -156,6 +158,8 @@ def read_markers(index: XdfIndex, stream_id: int, make_intake: MakeIntake) -> li
         reader.close()
     return markers
 
+
+# --- one pass over all stamps ---
 
 _BOOKMARK_S = 30.0
 _N_MOST_MARKERS = 2000
@@ -228,6 +232,9 @@ def outline_xdf(
     progress: Callable[[float], None] = lambda share: None,
 ) -> Outline:
     """Look through the selected streams of a file; takes about 1 ms a recorded second.
+
+    The bookmarks let a replay reach a moment deep in the file without mapping every stamp before it again;
+    the times it gets are the same to the last bit.
 
     Parameters
     ----------

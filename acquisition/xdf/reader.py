@@ -179,6 +179,8 @@ def _fill_gaps(
     return stamps
 
 
+# --- one stream that is being replayed ---
+
 _LONGEST_JOIN_BYTES = 1 << 23  # however large the pieces asked for
 SKIP_MARGIN_S = 2.0  # pieces that end this close to the start are mapped with their values
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from acquisition.simulator.outlets import run_simulator
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.process import run_simulator
+from acquisition.simulator.source import SimulatorOptions
 from models.process import process_pool
 
 P = ParamSpec("P")

@@ -14,7 +14,7 @@ import numpy as np
 
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.recording import Values, write_values
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatorOptions
 from acquisition.simulator.subject import EMOTIONS
 from assets import DEMO_MODEL
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from acquisition.lsl.discovery import FoundStream
     from acquisition.publish.capture import Publishing
-    from acquisition.simulator.streams import SimulatorOptions
+    from acquisition.simulator.source import SimulatorOptions
     from acquisition.xdf.inspect import XdfReport
 
 _NO_STREAMS = """\
@@ -135,9 +135,8 @@ def simulate(
       affectscope simulate --faults drop:eeg@20+5,gone:audio@30+10,jitter:gaze=0.02
       affectscope simulate --write simulated.xdf --seconds 30 --eeg-sfreq 200
     """
-    from acquisition.simulator.outlets import run_simulator
-    from acquisition.simulator.process import refuse_second
-    from acquisition.simulator.streams import SimulatorOptions
+    from acquisition.simulator.process import refuse_second, run_simulator
+    from acquisition.simulator.source import SimulatorOptions
 
     options = SimulatorOptions(
         seed=seed,
@@ -160,14 +159,18 @@ def simulate(
     print(f"Publishing simulated data {until}: subject {seed}, difficulty {difficulty}.", flush=True)
     for spec in options.specs().values():
         print(f"  {spec.name:<20} source_id {spec.source_id}", flush=True)
-    run_simulator(options, report=lambda sentence: print(sentence, flush=True))
+    run_simulator(
+        options,
+        report=lambda sentence: print(sentence, flush=True),
+        on_emotion=lambda t, emotion: print(f"{t:.1f} s: {emotion}", flush=True),
+    )
     print("The simulated streams have ended.")
 
 
 def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float) -> None:
     from acquisition.record.recorder import check_target
     from acquisition.simulator.recording import write_simulated
-    from acquisition.simulator.streams import SimulatorOptions
+    from acquisition.simulator.source import SimulatorOptions
 
     understood = replace(
         SimulatorOptions(), seed=options.seed, schedule=options.schedule, duration_s=options.duration_s

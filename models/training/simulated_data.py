@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.pump import Pump
-from acquisition.simulator.schedule import Schedule
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.behaviour import Schedule
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import Window
 from acquisition.windowing import WindowConfig

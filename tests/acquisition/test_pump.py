@@ -9,8 +9,7 @@ import pytest
 
 from acquisition.errors import InputError
 from acquisition.pump import Pump
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec, Window
 from acquisition.windowing import Aligner, WindowConfig
 

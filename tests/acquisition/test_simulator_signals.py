@@ -9,12 +9,11 @@ import pytest
 from scipy.signal import welch
 
 from acquisition.montage import SEED_CH_NAMES
-from acquisition.simulator.behaviour import Behaviour
+from acquisition.simulator.behaviour import Behaviour, Schedule
 from acquisition.simulator.eeg import eeg_blocks, electrode_positions, emotion_maps
 from acquisition.simulator.face import DrawnFace
 from acquisition.simulator.gaze import gaze_blocks
-from acquisition.simulator.schedule import Schedule
-from acquisition.simulator.streams import BlockBuffer, signal_buffer
+from acquisition.simulator.source import BlockBuffer, signal_buffer
 from acquisition.simulator.subject import EMOTIONS, SimulatedSubject
 from acquisition.simulator.voice import voice_blocks
 

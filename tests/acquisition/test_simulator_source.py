@@ -10,12 +10,11 @@ import pytest
 
 from acquisition.clock import ManualClock
 from acquisition.errors import InputError
+from acquisition.simulator.behaviour import FollowedTimeline
 from acquisition.simulator.face import DrawnFace
 from acquisition.simulator.faults import Fault, StreamFaults, parse_faults
-from acquisition.simulator.outlets import run_simulator
-from acquisition.simulator.schedule import FollowedTimeline
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.process import run_simulator
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Change, Chunk, StreamEvent
 
 

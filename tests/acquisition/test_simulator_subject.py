@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from acquisition.errors import InputError
-from acquisition.simulator.behaviour import Behaviour
-from acquisition.simulator.schedule import FollowedTimeline, Schedule
+from acquisition.simulator.behaviour import Behaviour, FollowedTimeline, Schedule
 from acquisition.simulator.subject import EMOTIONS, POPULATION_EFFECTS, SimulatedSubject
 
 
@@ -59,7 +58,9 @@ def test_each_modality_confuses_another_pair():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_balanced_schedule_never_repeats_an_emotion_and_is_balanced(seed, n_trials):
     schedule = Schedule.balanced(seed, n_trials, trial_s=4.0, rest_s=1.0)
-    trials = [segment.emotion for segment in schedule.one_cycle() if segment.emotion]
+    trials = [
+        segment.emotion for segment in schedule.segments_between(0.0, schedule.cycle_s) if segment.emotion
+    ]
     assert len(trials) == n_trials
     assert all(a != b for a, b in itertools.pairwise(trials))
     counts = [trials.count(emotion) for emotion in EMOTIONS]

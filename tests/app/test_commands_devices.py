@@ -23,7 +23,7 @@ from acquisition.lsl import discovery
 from acquisition.record.files import source_id_query
 from acquisition.record.recorder import stop_recording
 from acquisition.simulator.process import SimulatorProcess, stream_choices
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatorOptions
 from acquisition.xdf.inspect import inspect_xdf
 from app import recording
 
@@ -272,7 +272,7 @@ def test_the_simulator_ends_with_a_program_that_is_killed() -> None:
     suffix = unique("-t")
     code = (
         "from acquisition.simulator.process import SimulatorProcess\n"
-        "from acquisition.simulator.streams import SimulatorOptions\n"
+        "from acquisition.simulator.source import SimulatorOptions\n"
         f"options = SimulatorOptions(streams=('gaze',), source_id_suffix={suffix!r})\n"
         "process = SimulatorProcess(options)\n"
         "process.wait_until_found()\n"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from acquisition.simulator.process import SimulatorProcess, stream_choices
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatorOptions
 from app.compare import compare_runs
 from app.live import LiveSession
 from app.replay import ReplaySession

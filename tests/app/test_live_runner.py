@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 
 from acquisition.clock import ManualClock
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Window
 from app import runner as runner_module
 from app.pipeline import Pipeline

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from acquisition.errors import InputError
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import MODALITIES, Change, Kind, StreamSpec
 from app.outputs import network_features
 from app.pipeline import Pipeline

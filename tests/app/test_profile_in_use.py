@@ -35,8 +35,7 @@ def recording(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def summary(random_model):
-    from acquisition.simulator.source import SimulatedSource
-    from acquisition.simulator.streams import SimulatorOptions
+    from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 
     config = load_checkpoint(random_model).config
     source = SimulatedSource(SimulatorOptions(streams=("eeg",)))

@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
 from calibration.quality import QualityLog, TrialQuality, rejection, remarks, usable_modalities
 

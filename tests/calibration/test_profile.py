@@ -11,8 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from acquisition.errors import InputError
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Kind, StreamSpec
 from app.pipeline import Pipeline
 from calibration.profile import (

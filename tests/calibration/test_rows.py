@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from acquisition.errors import InputError
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from app.pipeline import Pipeline
 from calibration.rows import RowCollector, RowPump, RowTable
 from models.checkpoint import load_checkpoint

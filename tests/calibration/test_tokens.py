@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import MODALITIES
 from app.pipeline import Pipeline
 from calibration.rows import RowCollector

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import MODALITIES, Kind, Step, StreamSpec, Window
 from app.pipeline import Pipeline
 from models.checkpoint import load_checkpoint

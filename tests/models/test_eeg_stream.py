@@ -10,8 +10,7 @@ import torch
 
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from app.outputs import network_features
 from app.pipeline import Pipeline
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

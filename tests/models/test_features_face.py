@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from acquisition.errors import InputError
-from acquisition.simulator.behaviour import Behaviour
+from acquisition.simulator.behaviour import Behaviour, Schedule
 from acquisition.simulator.face import DrawnFace
-from acquisition.simulator.schedule import Schedule
 from acquisition.simulator.subject import SimulatedSubject
 from models.features.config import FeatureConfig
 from models.features.face import FaceFinder, crop_face, decode_frame

@@ -9,8 +9,7 @@ import torch
 
 from acquisition.errors import InputError
 from acquisition.montage import SEED_CH_NAMES
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from app.pipeline import Pipeline
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import ModelConfig, preset

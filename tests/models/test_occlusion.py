@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from acquisition.montage import SEED_CH_NAMES
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import MODALITIES
 from app.pipeline import Pipeline
 from models.checkpoint import load_checkpoint

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from scipy.io import savemat, wavfile
 
 from acquisition.errors import InputError
-from acquisition.simulator.behaviour import Behaviour
+from acquisition.simulator.behaviour import Behaviour, FollowedTimeline
 from acquisition.simulator.face import DrawnFace
-from acquisition.simulator.schedule import FollowedTimeline
 from acquisition.simulator.subject import SimulatedSubject, effect_size, substream
 from acquisition.simulator.voice import SFREQ as VOICE_SFREQ
 from acquisition.simulator.voice import voice_blocks

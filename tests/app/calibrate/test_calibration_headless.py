@@ -13,7 +13,7 @@ import pytest
 from acquisition.intake import intake_maker
 from acquisition.record.files import read_sidecar
 from acquisition.select import is_calibration, kind_of
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatorOptions
 from acquisition.types import Kind
 from acquisition.xdf.outline import read_markers
 from acquisition.xdf.scan import scan_xdf

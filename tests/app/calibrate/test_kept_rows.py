@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from calibration.quality import TrialQuality
 from calibration.rows import KeptRows, RowPump, holds
 from calibration.types import TrialRecord

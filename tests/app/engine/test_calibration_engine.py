@@ -15,7 +15,7 @@ import pytest
 from acquisition.clock import LslClock
 from acquisition.intake import intake_maker
 from acquisition.select import is_calibration
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatorOptions
 from acquisition.xdf.outline import read_markers
 from acquisition.xdf.scan import scan_xdf
 from app.engine.messages import (

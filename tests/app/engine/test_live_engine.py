@@ -18,7 +18,7 @@ import pytest
 
 from acquisition.record.files import log_path, status_path, stop_path
 from acquisition.record.recorder import is_running, read_status
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatorOptions
 from app.compare import compare_runs
 from app.engine.messages import (
     AskOcclusion,

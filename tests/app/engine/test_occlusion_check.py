@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acquisition.simulator.source import SimulatedSource
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from app.engine.health import OcclusionCheck
 from app.pipeline import Pipeline
 from models.checkpoint import load_checkpoint

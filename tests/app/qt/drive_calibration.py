@@ -20,7 +20,7 @@ def main(folder: Path) -> None:
 
     from acquisition.clock import LslClock
     from acquisition.lsl.discovery import quiet_liblsl
-    from acquisition.simulator.streams import SimulatorOptions
+    from acquisition.simulator.source import SimulatorOptions
     from app.calibrate.prepare import prepare
     from app.engine.process import EngineProcess
     from app.qt.application import make_application

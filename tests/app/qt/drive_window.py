@@ -19,7 +19,7 @@ def main(folder: Path) -> None:
     from PyQt6.QtWidgets import QApplication
 
     from acquisition.lsl.discovery import quiet_liblsl
-    from acquisition.simulator.streams import SimulatorOptions
+    from acquisition.simulator.source import SimulatorOptions
     from app.engine.process import EngineProcess
     from app.qt.application import make_application
     from app.qt.shell.appearance import Settings

@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import QMainWindow
 from session_engine import ManualClock, SessionEngine, prepared_with
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatorOptions
 from app.engine.messages import Phase, Stop
 from app.qt.calibration.window import CalibrationWindow
 from app.qt.shell.appearance import Appearance, Settings

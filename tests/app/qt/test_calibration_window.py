@@ -12,7 +12,7 @@ from PyQt6.QtWidgets import QApplication, QMessageBox
 from session_engine import ManualClock, SessionEngine, prepared_with
 
 from acquisition.errors import ErrorCode
-from acquisition.simulator.streams import SimulatorOptions
+from acquisition.simulator.source import SimulatorOptions
 from app.calibrate.prepare import Prepared
 from app.engine.messages import Answer, Drawn, GiveConsent, Phase, Proceed, RepeatTrial, Shown
 from app.qt.calibration.window import CalibrationWindow
