@@ -1,13 +1,20 @@
-"""The command that measures: bench."""
+"""The command that measures: bench. The benchmarks themselves are in the checkout's tests/benchmarks."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from acquisition.errors import ErrorCode, InputError
 from app.cli import options as opt
+
+#: The folder that the packages lie in: that of the checkout, where the program was installed with ``-e``.
+_PROJECT = Path(__file__).parents[2]
 
 
 def bench(
@@ -20,7 +27,7 @@ def bench(
 ) -> int:
     """Measure speed, memory and latency, and compare each figure with its target.
 
-    Takes some minutes; run nothing else on the machine meanwhile.
+    Needs the program's checkout. Takes some minutes; run nothing else on the machine meanwhile.
 
     \b
     Examples:
@@ -29,12 +36,9 @@ def bench(
     """
     from rich.console import Console
 
-    from app.bench.machine import describe_machine
-    from app.bench.suite import chosen_rows, run_suite
-    from app.bench.table import render
-
-    names = chosen_rows(only or [])
-    machine = describe_machine()
+    suite, rows_module = (_benchmarks(name) for name in ("suite", "rows"))
+    names = suite.chosen_rows(only or [])
+    machine = suite.describe_machine()
     progress = Console(stderr=True)
     with progress.status("starting") as status:
 
@@ -44,9 +48,29 @@ def bench(
             else:
                 progress.print(text, markup=False, highlight=False)
 
-        rows = run_suite(names, quick=quick, say=say)
+        rows = suite.run_suite(names, quick=quick, say=say)
     if as_json:
         print(json.dumps({"machine": machine, "rows": [row.to_json() for row in rows]}))
     else:
-        Console(highlight=False).print(render(machine, rows))
+        Console(highlight=False).print(rows_module.render(machine, rows))
     return 1 if check and not all(row.ok for row in rows) else 0
+
+
+def _benchmarks(name: str) -> Any:
+    """Return a module of ``tests.benchmarks``, which processes that it spawns find on the path too.
+
+    Raises
+    ------
+    InputError
+        The program was installed without its tests.
+    """
+    if not (_PROJECT / "tests" / "benchmarks" / "suite.py").is_file():
+        raise InputError(
+            f"the benchmarks are not part of the installed program: {_PROJECT} has no tests/benchmarks",
+            where="bench",
+            remedy="install the program from its checkout: pip install -e .",
+            code=ErrorCode.INSTALLATION,
+        )
+    if str(_PROJECT) not in sys.path:
+        sys.path.insert(0, str(_PROJECT))  # before any other package called tests
+    return import_module(f"tests.benchmarks.{name}")

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from app.bench.reference_mv_sstma import ReferenceMvSstma
 from models.config import MvSstmaConfig
 from models.encoders.mv_sstma import MvSstmaDecoder, MvSstmaEncoder, random_channel_mask
 from models.encoders.mv_sstma_block import MaskedBatchNorm
+from tests.benchmarks.reference_mv_sstma import ReferenceMvSstma
 
 N_CHANNELS, N_STEPS = 14, 10
 

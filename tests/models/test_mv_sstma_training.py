@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app.bench.reference_mv_sstma import ReferenceMvSstma, gradients_by_encoder_name
 from models.config import MvSstmaConfig
 from models.encoders import mv_sstma_attention, mv_sstma_block
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.encoders.mv_sstma_attention import channel_attention, padded_attention
+from tests.benchmarks.reference_mv_sstma import ReferenceMvSstma, gradients_by_encoder_name
 
 N_MAPS, N_CHANNELS, WIDTH = 50, 14, 4
 

@@ -4,10 +4,8 @@ import os
 
 import pytest
 
-from app.bench.live import bench_suffix
-from app.bench.process import in_own_process, simulated_devices
-from app.bench.recordings import bench_model
-from app.bench.window import run_window, slope_per_minute
+from tests.benchmarks.setting import bench_model, in_own_process, simulated_devices
+from tests.benchmarks.window import run_window, slope_per_minute
 
 _MINUTES = float(os.environ.get("AFFECTSCOPE_ENDURANCE_MINUTES", "30"))
 _HISTORY_MIN = 18.0  # ten until the histories are full, and what the allocator needs to find its shape
@@ -18,7 +16,7 @@ _MAX_MB_PER_MIN = 1.0
 @pytest.mark.lsl
 @pytest.mark.timeout((_MINUTES + 5) * 60)
 def test_memory_of_window_and_engine_is_flat_once_the_histories_are_full():
-    with bench_model(0.25) as model, simulated_devices(bench_suffix()) as streams:
+    with bench_model(0.25) as model, simulated_devices() as streams:
         seen = in_own_process(run_window, model, streams, _MINUTES * 60)
     start = seen["memory_times"][0] + _HISTORY_MIN * 60
     full = [i for i, t in enumerate(seen["memory_times"]) if t >= start]

@@ -3,8 +3,8 @@
 import pytest
 from PyQt6.QtWidgets import QApplication, QVBoxLayout, QWidget
 
-from app.qt import measure
-from app.qt.measure import FrameCounter, StallMeter
+from tests.benchmarks import measured_window as measure
+from tests.benchmarks.measured_window import FrameCounter, StallMeter
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.bench.window import slope_per_minute, window_rows
+from tests.benchmarks.window import slope_per_minute, window_rows
 
 SEEN = {
     "refreshes_per_s": {"now": 29.0, "why": 30.0, "signals": 28.0, "health": 30.0},

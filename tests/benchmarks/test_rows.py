@@ -1,24 +1,25 @@
 """bench: the arithmetic of a row, what --only takes, the files it writes, and one row end to end."""
 
 import json
+from importlib import import_module
 from io import StringIO
 
 import numpy as np
 import pytest
 import typer
+from refused import refused
 from rich.console import Console
 from typer.testing import CliRunner
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode
 from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.reader import StreamReader
 from acquisition.xdf.scan import scan_xdf
-from app.bench.live import latency_rows
-from app.bench.recordings import write_like_labrecorder
-from app.bench.rows import failed_row, interleaved, row
-from app.bench.suite import BENCHMARKS, ROW_NAMES, chosen_rows
-from app.bench.table import render
 from app.cli import bench
+from tests.benchmarks.live import latency_rows
+from tests.benchmarks.rows import TARGETS, failed_row, interleaved, render, row
+from tests.benchmarks.setting import write_like_labrecorder
+from tests.benchmarks.suite import BENCHMARKS, ROW_NAMES, chosen_rows
 
 KEYS = {"name", "ours", "reference", "reference_name", "unit", "ratio", "target", "ok", "detail"}
 MACHINE = {
@@ -33,8 +34,9 @@ MACHINE = {
 }
 
 
-def a_row(ours, reference, limit=0.5):
-    return row("a", ours, reference, "b", "ms", "<= 0.5 x", lambda o, ratio: ratio <= limit)
+def a_row(ours, reference, **how):
+    """Return a row that passes up to half of the reference."""
+    return row("mv_sstma_forward", ours, reference, {"max_difference": 1e-6}, **how)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,7 @@ def test_ratio_is_ours_over_reference_and_decides(ours, reference, ratio, ok):
     measured = a_row(ours, reference)
     assert measured.ratio == ratio
     assert measured.ok is ok
+    assert not a_row(ours, reference, also=False).ok
 
 
 @pytest.mark.parametrize(("ours", "reference"), [(float("nan"), 1.0), (1.0, float("nan")), (1.0, 0.0)])
@@ -89,19 +92,21 @@ def test_every_promised_row_has_a_benchmark():
     )
     assert set(promised.split()) <= set(ROW_NAMES)
     assert len(ROW_NAMES) == len(set(ROW_NAMES))
+    assert set(ROW_NAMES) == set(TARGETS)
     for benchmark in BENCHMARKS:
-        assert callable(getattr(__import__(benchmark.module, fromlist=["x"]), benchmark.function))
+        module = import_module(f"tests.benchmarks.{benchmark.module}")
+        assert callable(getattr(module, benchmark.function))
 
 
 def test_only_takes_repeats_and_commas_and_refuses_unknown_names():
     assert chosen_rows([]) == ROW_NAMES
     assert chosen_rows(["replay,read_cost", "xdf_read"]) == ("replay", "read_cost", "xdf_read")
-    with pytest.raises(InputError, match="speed"):
-        chosen_rows(["speed"])
+    error = refused(lambda: chosen_rows(["speed"]))
+    assert (error.code, error.where) == (ErrorCode.OPTION, "--only")
 
 
 def test_table_fits_eighty_columns_and_says_what_missed():
-    rows = [a_row(1.0, 4.0), a_row(3.0, 4.0), failed_row("c", "<= 1 ms", "no network")]
+    rows = [a_row(1.0, 4.0), a_row(3.0, 4.0), failed_row("replay", "no network")]
     console = Console(width=80, record=True, file=StringIO())
     console.print(render(MACHINE, rows))
     text = console.export_text()
@@ -141,7 +146,7 @@ def test_a_session_file_has_the_size_asked_for(tmp_path):
 def test_one_row_end_to_end():
     app = typer.Typer()
     app.callback()(lambda: None)
-    bench.register(app)
+    app.command()(bench.bench)
     result = CliRunner().invoke(app, ["bench", "--only", "mv_sstma_forward", "--quick", "--json"])
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
@@ -151,3 +156,8 @@ def test_one_row_end_to_end():
     assert measured["name"] == "mv_sstma_forward"
     assert measured["ratio"] == pytest.approx(measured["ours"] / measured["reference"])
     assert measured["detail"]["max_difference"] < 1e-5
+
+
+def test_installed_without_its_tests_it_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(bench, "_PROJECT", tmp_path)
+    assert refused(bench.bench).code is ErrorCode.INSTALLATION

@@ -1,1 +1,0 @@
-"""What the program must reach, measured: each figure beside its reference, in the same run."""

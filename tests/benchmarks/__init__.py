@@ -1,0 +1,1 @@
+"""Speed, memory and latency beside references: what `affectscope bench` runs."""
