@@ -32,7 +32,7 @@ from calibration.types import (
 GRACE_S = 1.0
 
 #: What a pause cuts short, so that it begins again; an answer or a rest just goes on afterwards.
-_BEGUN_ANEW = ("baseline_open", "baseline_closed", "practice", "hint", "stimulus")
+_RESTARTED = ("baseline_open", "baseline_closed", "practice", "hint", "stimulus")
 _OF_A_TRIAL = ("hint", "stimulus", "report")
 
 
@@ -233,8 +233,8 @@ class Session:
         if self._is_paused or self._is_over or not self._has_started or self._step.kind == "finish":
             return
         self._settle()
-        if self._began is None or self._step.kind in _BEGUN_ANEW:
-            self._cut(now, begins_anew=True)
+        if self._began is None or self._step.kind in _RESTARTED:
+            self._cut(now, restarts=True)
         else:
             self._paused_after = now - self._began
         self._is_paused = True
@@ -249,7 +249,7 @@ class Session:
         if self._paused_after is not None:
             self._began = now - self._paused_after
             self._paused_after = None
-        elif self._step.kind in _BEGUN_ANEW:
+        elif self._step.kind in _RESTARTED:
             self._next(ANEW, now)
         else:
             self._issue(self._step, now)  # an answer or a rest that nobody had seen yet
@@ -262,7 +262,7 @@ class Session:
         elif step.trial == trial and step.kind in ("hint", "stimulus"):
             if not self._is_paused:
                 self._settle()
-                self._cut(now, begins_anew=True)
+                self._cut(now, restarts=True)
                 self._next(ANEW, now)
             self.set_message(f"Trial {trial} begins anew.")
         elif not 1 <= trial <= self._plan.n_trials or trial in self._agenda.waiting:
@@ -355,14 +355,14 @@ class Session:
         else:
             self._log.keep_baseline(step, (began, time))
 
-    def _cut(self, now: float, begins_anew: bool = False) -> None:
+    def _cut(self, now: float, restarts: bool = False) -> None:
         """Break the current step off; a baseline without an end marker is one that does not count."""
         if self._began is None:
             return
         if self._step.kind == "stimulus":
             self._log.mark(self._step.offset_marker, now)
             self._stimulus_span = (self._began, now)
-            if begins_anew:
+            if restarts:
                 self._log.mark(markers.trial_repeated(self._step.trial), now)
                 self._log.add_trial(self._step, self._stimulus_span, state="repeated")
         self._began = None
