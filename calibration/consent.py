@@ -1,4 +1,4 @@
-"""What a person is told before a session, and what they agree to; nothing opens before.
+"""What a participant is told before a session, and what they agree to; nothing opens before.
 
 A modality without consent is not opened, recorded or used. Video of the face and sound of the voice stay
 out of the recording unless agreed to on their own: only figures calculated from them may then be kept.
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
 from calibration.storage import default_data_folder
 from calibration.types import Consent
@@ -55,7 +55,7 @@ KEEP = {
     "face": "Also keep the video of my face in the recording (whoever has the file can recognise me).",
     "voice": "Also keep the sound of my voice in the recording (whoever has the file can hear what I say).",
 }
-WITHOUT_RAW = "What is not kept cannot be calculated anew from the recording."
+WITHOUT_RAW = "What is not kept cannot be calculated again from the recording."
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Notice:
 
 
 def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES) -> Notice:
-    """Return what the person is told.
+    """Return what the participant is told.
 
     Parameters
     ----------
@@ -241,4 +241,4 @@ def _is_time(text: str) -> bool:
 
 
 def _refused(what: str, remedy: str = "ask for the consent again") -> InputError:
-    return InputError(what, where="consent", remedy=remedy)
+    return InputError(what, where="consent", remedy=remedy, code=ErrorCode.SUBJECT)

@@ -78,7 +78,7 @@ class HeldOut:
     logits: Mapping[int, NDArray[np.float64]]  # (n_windows, n_labels) by trial number
 
     def predicted(self) -> dict[int, int]:
-        """Return the likeliest label by trial."""
+        """Return the top label by trial."""
         return {number: int(trial_probs(logits).argmax()) for number, logits in self.logits.items()}
 
     def nll(self, label: Mapping[int, int], temperature: float = 1.0) -> float:
@@ -207,7 +207,7 @@ def leave_one_out(data: Labelled, fitter: HeadFitter, head: str) -> HeldOut:
 
 
 def better(held_out: Mapping[str, HeldOut], label: Mapping[int, int]) -> str:
-    """Return the head with more trials right; of equal ones, that with the likelier answers at best."""
+    """Return the head with more trials right; of equal ones, that with the higher likelihood at best."""
 
     def rank(head: str) -> tuple[float, float]:
         found = held_out[head]

@@ -1,6 +1,6 @@
 """From the rows of a session to a personal model and everything that is known of how good it is.
 
-The encoders are frozen. What is fitted: the person's level (`calibration.tokens`), a head on the
+The encoders are frozen. What is fitted: the subject's level (`calibration.tokens`), a head on the
 modality tokens (`calibration.heads`, `calibration.heads`) and one temperature. The same rows give the same
 tensors: one thread, fixed seeds, batches of one size.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
 from calibration.crossvalidation import (
     N_SHUFFLES,
@@ -51,8 +51,8 @@ _WORDS = {
 }
 _CHOICE = (
     "The head with more trials right is kept, each trial predicted by a model fitted without it; of equals "
-    "the one with likelier answers. The verdict may be lower than this table: for it the choice, the "
-    "temperature and the person's level, too, were found anew without each trial. The shuffled results are "
+    "the one with the higher likelihood. The verdict may be lower than this table: for it the choice, the "
+    "temperature and the subject's level, too, were found again without each trial. The shuffled results are "
     "of the linear head, refitted to shuffled labels of the trials."
 )
 
@@ -174,6 +174,7 @@ def used_modalities(
             f"expected data that the model knows ({', '.join(base.config.modalities)}), found none agreed to",
             where="calibration",
             remedy="agree to one of them, or take a model that knows others with --model",
+            code=ErrorCode.DATA,
         )
     return tuple(m for m in MODALITIES if m in allowed)
 
@@ -185,6 +186,7 @@ def _check_windows(source: SessionTokens, chosen: ChosenTrials) -> None:
             f"expected windows in every trial, found none in trial {', '.join(map(str, empty))}",
             where="calibration",
             remedy="check that the recording covers them; a trial must last 5 s or more",
+            code=ErrorCode.DATA,
         )
 
 

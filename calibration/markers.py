@@ -37,7 +37,7 @@ def trial_skipped(trial: int) -> str:
 
 
 def trial_repeated(trial: int) -> str:
-    """Return the marker of a trial that begins anew."""
+    """Return the marker of a trial that restarts."""
     return f"trial_repeated/{trial}"
 
 
@@ -49,7 +49,7 @@ def record_from_markers(
     Parameters
     ----------
     markers : iterable of (float, str)
-        Time and text, in the order of the stream. Other programs' markers are left alone.
+        Time and text, in the order of the stream. Other programs' markers are ignored.
     earlier : SessionRecord, optional
         What the runs before said.
     run : int
@@ -161,7 +161,7 @@ class SessionLog:
         self._on_change(self.record)
 
     def keep_baseline(self, step: Step, span: tuple[float, float]) -> None:
-        """Note when a baseline was; another kind of step is left alone."""
+        """Note when a baseline was; another kind of step is ignored."""
         if step.kind == "baseline_open":
             self.change(baseline=(span,), baseline_run=self._run)
         elif step.kind == "baseline_closed":

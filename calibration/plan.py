@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from assets import DEFAULT_PROTOCOL
 from calibration.types import STIMULUS_KINDS, Stimulus
 
@@ -203,7 +203,12 @@ def read_protocol(path: Path) -> dict[str, Any]:
     for key, value in durations.items():
         plan[key] = _seconds(value, f"durations.{key}", where)
     if "practice" not in document:
-        raise InputError("expected a table [practice], found none", where=where, remedy="add what is shown")
+        raise InputError(
+            "expected a table [practice], found none",
+            where=where,
+            remedy="add what is shown",
+            code=ErrorCode.FILE,
+        )
     plan["practice"] = _stimulus(document["practice"], "practice", path, where)
     plan["stimuli"] = _stimuli(document.get("stimuli", {}), path, where)
     plan.setdefault("classes", tuple(plan["stimuli"]))
@@ -214,10 +219,15 @@ def _parsed(path: Path, where: str) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
-        raise InputError("there is no such file", where=where, remedy="check the path") from error
+        raise InputError(
+            "there is no such file", where=where, remedy="check the path", code=ErrorCode.FILE
+        ) from error
     except OSError as error:
         raise InputError(
-            f"cannot be read: {error.strerror}", where=where, remedy="check path and rights"
+            f"cannot be read: {error.strerror}",
+            where=where,
+            remedy="check path and rights",
+            code=ErrorCode.FILE,
         ) from error
     try:
         return tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows put a mark before it
@@ -225,14 +235,22 @@ def _parsed(path: Path, where: str) -> dict[str, Any]:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
         raise InputError(
-            f"is no UTF-8 text (at line {line}, column {column})", where=where, remedy="save it as UTF-8"
+            f"is no UTF-8 text (at line {line}, column {column})",
+            where=where,
+            remedy="save it as UTF-8",
+            code=ErrorCode.FILE,
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(
-            f"is no valid TOML: {_with_place(str(error), raw)}", where=where, remedy="mend that line"
+            f"is no valid TOML: {_with_place(str(error), raw)}",
+            where=where,
+            remedy="fix that line",
+            code=ErrorCode.FILE,
         ) from error
     except RecursionError as error:
-        raise InputError("brackets are nested too deep", where=where, remedy="write a flat list") from error
+        raise InputError(
+            "brackets are nested too deep", where=where, remedy="write a flat list", code=ErrorCode.FILE
+        ) from error
 
 
 def _with_place(message: str, raw: bytes) -> str:
@@ -272,7 +290,10 @@ def _stimulus(value: object, key: str, path: Path, where: str) -> Stimulus:
         return Stimulus(kind, text, clip)
     if text:
         raise InputError(
-            f"{key} has both a text and a path", where=where, remedy="a text is either here or in its file"
+            f"{key} has both a text and a path",
+            where=where,
+            remedy="a text is either here or in its file",
+            code=ErrorCode.FILE,
         )
     return Stimulus(kind, _read_text(clip, f"{key}.path", where))
 
@@ -292,9 +313,15 @@ def _clip(clip: Path, kind: str, key: str, where: str) -> Path:
             f"{key} names {clip}, which cannot be read: {found}",
             where=where,
             remedy="paths count from the protocol's folder",
+            code=ErrorCode.FILE,
         ) from error
     if is_empty:
-        raise InputError(f"{key} names {clip}, which is empty", where=where, remedy="put a whole file there")
+        raise InputError(
+            f"{key} names {clip}, which is empty",
+            where=where,
+            remedy="put a whole file there",
+            code=ErrorCode.FILE,
+        )
     return clip.resolve()
 
 
@@ -303,10 +330,18 @@ def _read_text(clip: Path, key: str, where: str) -> str:
         text = clip.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{key} names {clip}, which is no UTF-8 text", where=where, remedy="save it as UTF-8"
+            f"{key} names {clip}, which is no UTF-8 text",
+            where=where,
+            remedy="save it as UTF-8",
+            code=ErrorCode.FILE,
         ) from error
     if not text:
-        raise InputError(f"{key} names {clip}, which holds no words", where=where, remedy="write the prompt")
+        raise InputError(
+            f"{key} names {clip}, which holds no words",
+            where=where,
+            remedy="write the prompt",
+            code=ErrorCode.FILE,
+        )
     return text
 
 
@@ -319,6 +354,7 @@ def _known(table: dict[str, Any], known: Iterable[str], inside: str, where: str)
                 f"unknown key {f'{inside}.{key}' if inside else key!s}: expected {', '.join(known)}",
                 where=where,
                 remedy=f"did you mean {near[0]}?" if near else "take it out",
+                code=ErrorCode.FILE,
             )
 
 
@@ -357,4 +393,9 @@ def _emotions(value: object, key: str, where: str) -> tuple[str, ...]:
 
 def _wrong(expected: str, found: object, key: str, where: str) -> InputError:
     shown = "nothing" if found is None else reprlib.repr(found)
-    return InputError(f"{key}: expected {expected}, found {shown}", where=where, remedy="mend that entry")
+    return InputError(
+        f"{key}: expected {expected}, found {shown}",
+        where=where,
+        remedy="fix that entry",
+        code=ErrorCode.FILE,
+    )

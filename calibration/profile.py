@@ -15,7 +15,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from calibration.profile_summary import (
     CARD_FILE,
     CONFIG_FILE,
@@ -44,7 +44,9 @@ NOTICE = (
 
 def card(summary: ProfileSummary) -> str:
     """Return the card as Markdown."""
-    simulated = " It was made of a **simulated** person: it says nothing of people." * summary.is_simulated
+    simulated = (
+        " It was made of a **simulated** person: it is not valid for real people." * summary.is_simulated
+    )
     warning = [f"**{summary.warning[0].upper()}{summary.warning[1:]}.**", ""] if summary.warning else []
     rows = [f"| {name.replace('_', ' ')} | {_figure(value)} |" for name, value in summary.figures.items()]
     table = ["| figure | value |", "|---|---|", *rows, ""] if rows else []
@@ -128,6 +130,7 @@ def save_profile(folder: Path | str, profile: CalibrationProfile) -> str:
             f"cannot write the profile: {error.strerror or error}",
             where=str(folder),
             remedy="free some space",
+            code=ErrorCode.PROFILE,
         ) from error
     return _sha256(text, weights)
 
@@ -149,7 +152,10 @@ def load_profile(folder: Path | str) -> CalibrationProfile:
         tensors = load_tensors(weights)
     except (SafetensorError, ValueError, KeyError) as error:
         raise InputError(
-            f"expected safetensors, found damaged or other content: {error}", where=where, remedy=REMEDY
+            f"expected safetensors, found damaged or other content: {error}",
+            where=where,
+            remedy=REMEDY,
+            code=ErrorCode.PROFILE,
         ) from error
     head = {n.removeprefix(_HEAD): t for n, t in tensors.items() if n.startswith(_HEAD)}
     load_weights(_module(fusion, len(summary.classes)), head, where, REMEDY)
@@ -237,7 +243,8 @@ def _check_base(summary: ProfileSummary, checkpoint: Checkpoint, where: str, lin
         raise InputError(
             f"this profile is of features with sha256 {summary.features_sha256[:16]}, found {found[:16]}",
             where=where,
-            remedy="give the --line of the calibration, or calibrate anew",
+            remedy="give the --line of the calibration, or calibrate again",
+            code=ErrorCode.PROFILE,
         )
     unknown = [name for name in summary.ch_names if name not in config.ch_names]
     if unknown:
@@ -245,7 +252,8 @@ def _check_base(summary: ProfileSummary, checkpoint: Checkpoint, where: str, lin
             f"this profile is of EEG channels {', '.join(summary.ch_names)}, and the model has no "
             f"{', '.join(unknown)} among {', '.join(config.ch_names)}",
             where=where,
-            remedy="calibrate anew",
+            remedy="calibrate again",
+            code=ErrorCode.PROFILE,
         )
 
 
@@ -259,7 +267,10 @@ def _check_sizes(profile: CalibrationProfile, checkpoint: Checkpoint, where: str
     for what, expected, found in sizes:
         if expected != found:
             raise InputError(
-                f"{what}: expected the size {expected}, found {found}", where=where, remedy=REMEDY
+                f"{what}: expected the size {expected}, found {found}",
+                where=where,
+                remedy=REMEDY,
+                code=ErrorCode.PROFILE,
             )
 
 
@@ -278,7 +289,10 @@ def _fusion_config(data: Mapping[str, Any], where: str) -> FusionConfig:
         _module(config, 2)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise InputError(
-            f"fusion: expected the sizes of a head, found {data.get('fusion')!r}", where=where, remedy=REMEDY
+            f"fusion: expected the sizes of a head, found {data.get('fusion')!r}",
+            where=where,
+            remedy=REMEDY,
+            code=ErrorCode.PROFILE,
         ) from error
     return config
 
@@ -286,17 +300,29 @@ def _fusion_config(data: Mapping[str, Any], where: str) -> FusionConfig:
 def _normaliser(tensors: dict[str, Tensor], where: str) -> Normaliser:
     for name, tensor in tensors.items():
         if not tensor.isfinite().all() or (name == "eeg_sd" and not (tensor > 0).all()):
-            raise InputError(f"normaliser.{name}: expected finite scales above 0", where=where, remedy=REMEDY)
+            raise InputError(
+                f"normaliser.{name}: expected finite scales above 0",
+                where=where,
+                remedy=REMEDY,
+                code=ErrorCode.PROFILE,
+            )
     try:
         return Normaliser.from_dict(tensors, "profile")
     except KeyError as error:
-        raise InputError(f"normaliser.{error.args[0]}: missing", where=where, remedy=REMEDY) from error
+        raise InputError(
+            f"normaliser.{error.args[0]}: missing", where=where, remedy=REMEDY, code=ErrorCode.PROFILE
+        ) from error
 
 
 def _temperature(tensor: Tensor | None, where: str) -> float:
     value = float("nan") if tensor is None or tensor.numel() != 1 else float(tensor)
     if not 0 < value < float("inf"):
-        raise InputError(f"temperature: expected more than 0, found {value}", where=where, remedy=REMEDY)
+        raise InputError(
+            f"temperature: expected more than 0, found {value}",
+            where=where,
+            remedy=REMEDY,
+            code=ErrorCode.PROFILE,
+        )
     return value
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
 from calibration.verdict import DO_NOT_TRUST, VerdictCode
 
@@ -18,7 +18,7 @@ FORMAT_VERSION = 1
 KIND = "calibration profile"
 #: fusion: the base model's fusion, fine-tuned | linear: `models.fusion.LinearFusion`.
 HEADS = ("fusion", "linear")
-REMEDY = "copy the profile's folder again, or make it anew: affectscope calibrate refit FILE"
+REMEDY = "copy the profile's folder again, or make it again: affectscope calibrate --from-xdf FILE"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class ProfileSummary:
                 f"this profile is of a base model with sha256 {self.base_sha256[:16]}, "
                 f"found one with {sha256[:16]}",
                 where=where,
-                remedy=f"give the model it was made with ({self.base_name}) with --model, or calibrate anew",
+                remedy=f"give the model it was made with ({self.base_name}) with --model, or calibrate again",
+                code=ErrorCode.PROFILE,
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class ProfileSummary:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str) -> ProfileSummary:
-        """Build a summary from `to_dict`'s form; keys that are not its own are left alone.
+        """Build a summary from `to_dict`'s form; keys that are not its own are ignored.
 
         Raises
         ------
@@ -99,12 +100,14 @@ class ProfileSummary:
                 f"expected a {KIND}, found {data.get('kind', 'a model or something else')!r}",
                 where=where,
                 remedy="give a profile's folder with --profile and a model's with --model",
+                code=ErrorCode.PROFILE,
             )
         if data.get("format_version") != FORMAT_VERSION:
             raise InputError(
                 f"expected format_version {FORMAT_VERSION}, found {data.get('format_version')!r}",
                 where=where,
-                remedy="open it with the version of the program that wrote it, or calibrate anew",
+                remedy="open it with the version of the program that wrote it, or calibrate again",
+                code=ErrorCode.PROFILE,
             )
         values: dict[str, Any] = {}
         for entry in fields(cls):
@@ -113,7 +116,10 @@ class ProfileSummary:
         missing = [name for name in _REQUIRED if name not in values]
         if missing:
             raise InputError(
-                f"expected {', '.join(_REQUIRED)}; missing: {', '.join(missing)}", where=where, remedy=REMEDY
+                f"expected {', '.join(_REQUIRED)}; missing: {', '.join(missing)}",
+                where=where,
+                remedy=REMEDY,
+                code=ErrorCode.PROFILE,
             )
         summary = cls(**values)
         summary._check(where)
@@ -128,13 +134,17 @@ class ProfileSummary:
         ):
             if found not in allowed:
                 raise InputError(
-                    f"{what}: expected one of {list(allowed)}, found {found!r}", where=where, remedy=REMEDY
+                    f"{what}: expected one of {list(allowed)}, found {found!r}",
+                    where=where,
+                    remedy=REMEDY,
+                    code=ErrorCode.PROFILE,
                 )
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
             raise InputError(
                 f"classes: expected two or more distinct names, found {list(self.classes)}",
                 where=where,
                 remedy=REMEDY,
+                code=ErrorCode.PROFILE,
             )
 
 
@@ -161,7 +171,9 @@ def _checked(name: str, value: Any, kind: str, where: str) -> Any:
     else:
         good = type(value) is {"str": str, "int": int, "bool": bool}[kind]
     if not good:
-        raise InputError(f"{name}: expected {kind}, found {value!r}", where=where, remedy=REMEDY)
+        raise InputError(
+            f"{name}: expected {kind}, found {value!r}", where=where, remedy=REMEDY, code=ErrorCode.PROFILE
+        )
     return value
 
 
@@ -178,10 +190,15 @@ def read_config(folder: Path) -> tuple[dict[str, Any], bytes]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:  # bad JSON or bad UTF-8
-        raise InputError(f"expected JSON: {error}", where=str(path), remedy=REMEDY) from error
+        raise InputError(
+            f"expected JSON: {error}", where=str(path), remedy=REMEDY, code=ErrorCode.PROFILE
+        ) from error
     if not isinstance(data, dict):
         raise InputError(
-            f"expected a JSON object, found {type(data).__name__}", where=str(path), remedy=REMEDY
+            f"expected a JSON object, found {type(data).__name__}",
+            where=str(path),
+            remedy=REMEDY,
+            code=ErrorCode.PROFILE,
         )
     return data, text
 
@@ -198,7 +215,9 @@ def read_summary(folder: Path | str) -> ProfileSummary:
     data, _ = read_config(folder)
     summary = ProfileSummary.from_dict(data, str(folder / CONFIG_FILE))
     if not (folder / WEIGHTS_FILE).is_file():
-        raise InputError(f"expected {WEIGHTS_FILE}, found none", where=str(folder), remedy=REMEDY)
+        raise InputError(
+            f"expected {WEIGHTS_FILE}, found none", where=str(folder), remedy=REMEDY, code=ErrorCode.PROFILE
+        )
     return summary
 
 
@@ -229,4 +248,5 @@ def read_file(path: Path) -> bytes:
             f"expected a profile's file, found none that can be read ({error.strerror})",
             where=str(path),
             remedy=f"a profile is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}: give it with --profile",
+            code=ErrorCode.PROFILE,
         ) from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from calibration.markers import ENDED
 from calibration.plan import LEAST_PER_CLASS, Plan
 from calibration.types import Report, SessionRecord, Step, Stimulus, TrialRecord
@@ -175,7 +175,7 @@ class Agenda:
         return can_be_arranged(Counter(self.emotion(n) for n in numbers), before, closing)
 
 
-DONE, SKIPPED, ANEW = "done", "skipped", "anew"
+DONE, SKIPPED, RESTARTED = "done", "skipped", "restarted"
 
 #: What a trial's state must be for it not to be done again after a crash.
 _OVER = ("done", "skipped")
@@ -209,12 +209,12 @@ def steps(plan: Plan, record: SessionRecord, agenda: Agenda) -> Steps:
     record : SessionRecord
         Of the session so far: what it holds is not done again. Its order must be set.
     agenda : Agenda
-        Of the trials left; trials that the person wants again are added to it while this runs.
+        Of the trials left; trials that the participant wants again are added to it while this runs.
 
     Yields
     ------
     Step
-        The next one; send what became of it (`DONE`, `SKIPPED` or `ANEW`).
+        The next one; send what became of it (`DONE`, `SKIPPED` or `RESTARTED`).
     """
     yield Step("preflight")
     if plan.baseline_s and len(record.baseline) < 2:
@@ -253,7 +253,7 @@ def _trial(plan: Plan, agenda: Agenda, number: int, stimulus: Stimulus) -> Steps
             return
         agenda.was_shown(emotion)
         became = yield shown
-        if became != ANEW:
+        if became != RESTARTED:
             break
     if became == DONE:
         yield from _until_over(Step("report", plan.report_s, number, emotion))
@@ -269,7 +269,7 @@ def _practice(plan: Plan) -> Steps:
 
 
 def _until_over(step: Step) -> Generator[Step, str, str]:
-    while (became := (yield step)) == ANEW:
+    while (became := (yield step)) == RESTARTED:
         pass
     return became
 
@@ -333,6 +333,7 @@ def choose_trials(
             f"expected {LEAST_PER_CLASS} trials of at least two classes, found {_counted(record, counts)}",
             where="calibration",
             remedy="repeat trials, or run another session",
+            code=ErrorCode.DATA,
         )
     for trial in usable:
         if named[trial.number] in dropped:
@@ -364,6 +365,7 @@ def _refuse_empty(record: SessionRecord, counts: Counter[str]) -> None:
             f"expected at least one usable trial of every class, found none of {', '.join(empty)}",
             where="calibration",
             remedy="repeat one of its trials, or run another session without it (--new --classes)",
+            code=ErrorCode.DATA,
         )
 
 

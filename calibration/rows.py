@@ -1,6 +1,6 @@
 """What is kept of a session for the model: a row for every whole LSL second, live and in replay alike.
 
-A row holds what the decoder keeps of the steps that end at its second: it does not depend on the person's
+A row holds what the decoder keeps of the steps that end at its second: it does not depend on the subject's
 normalisation, so every fit begins from the same rows. A step makes its row whenever it is computed: a window
 that was skipped leaves no hole as long as a later one looks back at its steps.
 """
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.pump import Pump
 from acquisition.record.files import write_json
 from acquisition.types import Chunk, Source, StreamEvent
@@ -82,7 +82,10 @@ class RowTable:
                 np.savez(file, **{f.name: getattr(self, f.name) for f in fields(self)})
         except OSError as error:
             raise InputError(
-                f"cannot write: {error.strerror or error}", where=str(path), remedy="free some space"
+                f"cannot write: {error.strerror or error}",
+                where=str(path),
+                remedy="free some space",
+                code=ErrorCode.FILE,
             ) from error
 
     @classmethod
@@ -101,7 +104,8 @@ class RowTable:
             raise InputError(
                 f"expected rows of a calibration, found none that can be read ({error})",
                 where=str(path),
-                remedy="make them anew from the recording: affectscope calibrate refit FILE",
+                remedy="make them again from the recording: affectscope calibrate --from-xdf FILE",
+                code=ErrorCode.FILE,
             ) from error
         return table
 
@@ -269,6 +273,7 @@ def faces_a_second(config: ModelConfig) -> int:
             f"expected a face_grid_s that divides 1 s, got {config.windows.face_grid_s:g} s",
             where="model config",
             remedy="calibrate a model with another face grid",
+            code=ErrorCode.FILE,
         )
     return n_faces
 
@@ -312,6 +317,7 @@ class KeptRows:
                 f"the features so far cannot be kept: {error.strerror or error}",
                 where=str(self._folder),
                 remedy="free some space; the recording holds the signals",
+                code=ErrorCode.FILE,
             ) from error
 
     def load(self, run: int) -> tuple[RowTable, list[TrialQuality]] | None:

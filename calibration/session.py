@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from calibration import markers
 from calibration.markers import SessionLog
 from calibration.plan import Plan
-from calibration.protocol import ANEW, DONE, SKIPPED, agenda_of, finished_trials, order_of, steps
+from calibration.protocol import DONE, RESTARTED, SKIPPED, agenda_of, finished_trials, order_of, steps
 from calibration.types import (
     Check,
     DisplayTiming,
@@ -31,7 +31,7 @@ from calibration.types import (
 #: A step that is over but whose successor is not shown so long afterwards has its offset marker sent.
 GRACE_S = 1.0
 
-#: What a pause cuts short, so that it begins again; an answer or a rest just goes on afterwards.
+#: What a pause cuts short, so that it begins again; an answer or a rest continues afterwards.
 _RESTARTED = ("baseline_open", "baseline_closed", "practice", "hint", "stimulus")
 _OF_A_TRIAL = ("hint", "stimulus", "report")
 
@@ -39,7 +39,7 @@ _OF_A_TRIAL = ("hint", "stimulus", "report")
 class Session:
     """Drives a session from the pre-flight to its end.
 
-    Whatever comes for a step that is no longer the current one is left alone; where the person ought to
+    Whatever comes for a step that is no longer the current one is ignored; where the participant ought to
     know, the view's message says so.
 
     Parameters
@@ -47,7 +47,7 @@ class Session:
     plan : Plan
         What is to happen.
     record : SessionRecord
-        A new one, or that of an interrupted session, which is then taken up at the first trial not over.
+        A new one, or that of an interrupted session, which then resumes at the first trial not over.
     on_marker : callable
         Gets each marker and its LSL time, in the order of the events.
     on_change : callable
@@ -77,6 +77,7 @@ class Session:
                 f"the protocol has {plan.n_trials} of {', '.join(sorted(plan.classes))}",
                 where=f"session {record.subject}",
                 remedy="resume it with the protocol it began with, or begin a new session",
+                code=ErrorCode.SUBJECT,
             )
         record = replace(
             record, classes=plan.classes, order=order, settings=record.settings or plan.settings()
@@ -113,7 +114,7 @@ class Session:
 
     @property
     def is_aborted(self) -> bool:
-        """Whether the person stopped the session."""
+        """Whether the participant stopped the session."""
         return self._is_aborted
 
     def view(self, now: float) -> SessionView:
@@ -142,7 +143,7 @@ class Session:
     # --- what others put into the view ---
 
     def set_checks(self, checks: Iterable[Check]) -> None:
-        """Show the traffic lights of the pre-flight."""
+        """Show the signal checks of the pre-flight."""
         self._shows["checks"] = tuple(checks)
 
     def set_progress(self, progress: Progress | None) -> None:
@@ -185,7 +186,7 @@ class Session:
             self._end(self._began + self._step.duration_s)
 
     def shown(self, step_id: int, time: float) -> None:
-        """Take note that a step's first picture was on the screen at a time; a second one is left alone."""
+        """Take note that a step's first picture was on the screen at a time; a second one is ignored."""
         if step_id != self._id or self._began is not None or self._is_paused or self._is_over:
             return
         if self._closing is not None:
@@ -194,7 +195,7 @@ class Session:
             self._close(self._closing.due if is_late else time)
         self._begin(time)
 
-    # --- what the person says ---
+    # --- what the participant says ---
 
     def proceed(self, step_id: int, now: float, overridden: Iterable[str] = ()) -> bool:
         """Leave the pre-flight, if nothing red is left that was not overridden; tell whether it did."""
@@ -202,7 +203,7 @@ class Session:
             return False
         overridden = tuple(overridden)
         if red := self.red_checks(overridden):
-            self.set_message(f"Red: {', '.join(red)}. Mend it, or override it and go on.")
+            self.set_message(f"Red: {', '.join(red)}. Fix it, or override it and continue.")
             return False
         ignored = tuple(name for name in self.red_checks() if name not in self.record.overridden)
         self._log.change(overridden=(*self.record.overridden, *ignored))
@@ -212,7 +213,7 @@ class Session:
         return True
 
     def answer(self, step_id: int, report: Report, now: float) -> bool:
-        """Take the person's answer; tell whether it came in time."""
+        """Take the participant's answer; tell whether it came in time."""
         if step_id != self._id or self._step.kind != "report" or self._began is None:
             if not self._is_over and step_id != self._answered_id:
                 self.set_message("That answer came too late; the trial counts without it.")
@@ -229,7 +230,7 @@ class Session:
         return True
 
     def pause(self, now: float) -> None:
-        """Stop the time; a stimulus, hint, practice or baseline that is running begins anew afterwards."""
+        """Stop the time; a stimulus, hint, practice or baseline that is running restarts afterwards."""
         if self._is_paused or self._is_over or not self._has_started or self._step.kind == "finish":
             return
         self._settle()
@@ -250,7 +251,7 @@ class Session:
             self._began = now - self._paused_after
             self._paused_after = None
         elif self._step.kind in _RESTARTED:
-            self._next(ANEW, now)
+            self._next(RESTARTED, now)
         else:
             self._issue(self._step, now)  # an answer or a rest that nobody had seen yet
 
@@ -263,8 +264,8 @@ class Session:
             if not self._is_paused:
                 self._settle()
                 self._cut(now, restarts=True)
-                self._next(ANEW, now)
-            self.set_message(f"Trial {trial} begins anew.")
+                self._next(RESTARTED, now)
+            self.set_message(f"Trial {trial} restarts.")
         elif not 1 <= trial <= self._plan.n_trials or trial in self._agenda.waiting:
             self.set_message(f"Trial {trial} cannot be repeated: it is still to come, or there is none.")
         else:

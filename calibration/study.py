@@ -1,4 +1,4 @@
-"""Does a calibration help? Simulated people, each calibrated in one session and tested in a later one.
+"""Does a calibration help? Simulated subjects, each calibrated in one session and tested in a later one.
 
 No LSL, screen or waiting: the sources are pumped by whoever asks for the next window, through the same rings
 and step features as live. Only what a model is fitted to or tested on is computed: baselines and stimuli, a
@@ -39,7 +39,7 @@ from models.decoder import Decoder
 from models.process import keep_freed_memory, process_pool
 from models.training.scores import Predictions, t_interval
 
-#: Frames a second, as the models of simulated people were trained with. Two would do, but the newest one
+#: Frames a second, as the models of simulated subjects were trained with. Two would do, but the newest one
 #: before a whole second must not be half a second old.
 _VIDEO_FPS = 5.0
 _RUN_UP_S = 15.0  # the devices of a later session are on so long before its first trial
@@ -166,7 +166,7 @@ def _windows(
             yield pump.window_at(second, newest_only=True)
 
 
-#: Simulated people of studies; training, evaluation and development never come near.
+#: Simulated subjects of studies; training, evaluation and development never come near.
 FIRST_STUDY_SEED = 700_000
 _SEEDS_A_STUDY = 1000
 
@@ -199,13 +199,13 @@ class StudyOptions:
         strange = [name for name in self.plan.classes if name not in EMOTIONS]
         if strange:
             raise InputError(
-                f"simulated people know {', '.join(EMOTIONS)}, found {', '.join(strange)}",
+                f"simulated subjects know {', '.join(EMOTIONS)}, found {', '.join(strange)}",
                 where="study",
                 remedy="leave it out with --classes",
             )
 
     def seeds(self) -> range:
-        """Return the seeds of the people."""
+        """Return the seeds of the subjects."""
         first = FIRST_STUDY_SEED + self.seed * _SEEDS_A_STUDY
         return range(first, first + self.n_subjects)
 
@@ -280,7 +280,7 @@ class Study:
         }
 
     def mean(self, model: str) -> Accuracy:
-        """Return the mean accuracy of ``base`` or ``profile`` over the people."""
+        """Return the mean accuracy of ``base`` or ``profile`` over the subjects."""
         found = [getattr(subject, model) for subject in self.subjects]
         return Accuracy(*(float(np.mean([getattr(a, n) for a in found])) for n in ("trial", "window")))
 

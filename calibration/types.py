@@ -41,7 +41,7 @@ class Step:
     """One screen of a session, from its onset to the next one's."""
 
     kind: str  # one of STEP_KINDS
-    duration_s: float | None = None  # None: until the person goes on
+    duration_s: float | None = None  # None: until the participant continues
     trial: int = 0  # 0 outside the trials
     emotion: str = ""  # intended
     stimulus: Stimulus | None = None
@@ -54,7 +54,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Consent:
-    """What the person agreed to be recorded and used, and when."""
+    """What the participant agreed to be recorded and used, and when."""
 
     modalities: tuple[str, ...]  # of acquisition.types.MODALITIES
     keep_face_video: bool = False  # raw, in the XDF file
@@ -65,7 +65,7 @@ class Consent:
 
 @dataclass(frozen=True)
 class Check:
-    """One traffic light of the pre-flight."""
+    """One signal check of the pre-flight."""
 
     name: str  # EEG, eye tracker, face, voice, disk, ...
     light: str  # green | yellow | red
@@ -78,7 +78,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """What the person said of a trial."""
+    """What the participant said of a trial."""
 
     label: str
     valence: int  # 1 unpleasant to 9 pleasant

@@ -210,7 +210,7 @@ def _words(found: Verdict) -> str:
         return " ".join(["No trial could be used.", *_excluded(found), f"{DO_NOT_TRUST.capitalize()}."])
     low, high = found.interval
     measured = (
-        f"{found.n_correct} of {found.n_trials} trials were recognised by a model that had not seen them: "
+        f"Held-out accuracy: {found.n_correct} of {found.n_trials} trials, each predicted without itself; "
         f"balanced accuracy {percent(found.balanced_accuracy)}, 95 % interval {percent(low)} to "
         f"{percent(high)}, chance {percent(found.chance)}."
     )

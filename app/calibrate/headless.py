@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from app.calibrate.fitting import FinalFit
 from app.calibrate.prepare import prepare
 from app.calibrate.run import CalibrationRun
@@ -23,7 +23,7 @@ from calibration.types import Check, Consent, SessionRecord, SessionView
 from calibration.verdict import percent
 
 _LEAST_S = 5.0  # rates are counted over as long
-_SETTLE_S = 20.0  # yellow lights are waited for so long
+_SETTLE_S = 20.0  # yellow checks are waited for so long
 _RED_S = 40.0  # and red ones: a busy computer may make a rate look wrong for a while
 _BACK_WITHIN_S = 60.0  # a stream that has gone is waited for so long
 
@@ -38,7 +38,7 @@ class HeadlessController:
     seed : int
         Of the simulated person.
     is_simulated : bool
-        A real person's report is left out without a window to ask in.
+        A real participant's report is missing without a window to ask in.
     """
 
     def __init__(self, say: Callable[[str], None], seed: int, *, is_simulated: bool) -> None:
@@ -49,7 +49,7 @@ class HeadlessController:
         self._silent_from: float | None = None
 
     def act(self, run: CalibrationRun, now: float) -> None:
-        """Do what is due; gives up where a light stays red or a stream stays away."""
+        """Do what is due; gives up where a check stays red or a stream stays away."""
         if run.session.is_over:
             return
         view = run.session.view(now)
@@ -75,10 +75,10 @@ class HeadlessController:
         if progress is not None and progress.n_trials > self._n_trials_told:
             self._n_trials_told = progress.n_trials
             weakest = f", weakest: {progress.weakest}" if progress.weakest else ""
-            self._say(f"so far {progress.n_correct} of {progress.n_trials} trials are recognised{weakest}")
+            self._say(f"so far {progress.n_correct} of {progress.n_trials} trials are correct{weakest}")
 
     def _pass_preflight(self, run: CalibrationRun, view: SessionView, now: float) -> None:
-        """Go on once all lights are green, or those that are not have had their time."""
+        """Continue once all checks are green, or those that are not have had their time."""
         if self._preflight_from is None:
             self._preflight_from = now
         waited_s = now - self._preflight_from
@@ -92,6 +92,7 @@ class HeadlessController:
                 "; ".join(f"{check.name}: {check.finding}" for check in red),
                 where="pre-flight",
                 remedy="; ".join(check.remedy for check in red if check.remedy),
+                code=ErrorCode.DATA,
             )
             run.give_up(error, now)
         elif self._seen_step != view.step_id:
@@ -105,16 +106,17 @@ class HeadlessController:
         if not view.is_paused:
             self._silent_from = None
         elif not run.silent:
-            self._say("all streams are back: the session goes on")
+            self._say("all streams are back: the session resumes")
             run.session.resume(now)
         elif self._silent_from is None:
             self._silent_from = now
         elif now > self._silent_from + _BACK_WITHIN_S:
             error = InputError(
                 f"no samples of {', '.join(sorted(run.silent))} for {_BACK_WITHIN_S:.0f} s: the session is "
-                "broken off, and what was recorded is kept",
+                "interrupted, and what was recorded is kept",
                 where="streams",
-                remedy="start the same command again: it goes on where this stopped",
+                remedy="start the same command again: it resumes where this stopped",
+                code=ErrorCode.NO_STREAM,
             )
             run.give_up(error, now)
 
@@ -143,7 +145,7 @@ def calibrate_headless(
     interrupted: threading.Event,
     say: Callable[[str], None],
 ) -> Finished | None:
-    """Run a whole session without a window; None where it was broken off.
+    """Run a whole session without a window; None where it was interrupted.
 
     Parameters
     ----------
@@ -173,7 +175,7 @@ def calibrate_headless(
     run = CalibrationRun(prepared, consent, controller, interrupted=interrupted)
     record = run.run()
     if run.session.is_aborted:
-        say(f"broken off; what is done is kept in {run.place.folder}, and the same command goes on with it")
+        say(f"interrupted; what is done is kept in {run.place.folder}, and the same command resumes it")
         return None
     return _finished(run.final_fit(), run.place, record, interrupted, say)
 
@@ -211,7 +213,7 @@ def show_study(options: StudyOptions, *, as_json: bool) -> None:
     progress = make_console(stderr=True)
     began, n_done = time.monotonic(), 0
     progress.print(
-        f"{options.n_subjects} simulated people, two sessions each, difficulty {options.difficulty}, "
+        f"{options.n_subjects} simulated subjects, two sessions each, difficulty {options.difficulty}, "
         f"model {options.model.name}"
     )
 

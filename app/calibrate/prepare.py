@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from app.request import CalibrationRequest
 from app.run_request import check_model_and_options
 from calibration.plan import Plan, load_plan
@@ -34,7 +34,7 @@ class Prepared:
     request: CalibrationRequest
     plan: Plan  # scaled
     data: Path
-    place: SessionPlace | None  # of the session to go on with; None for a new one
+    place: SessionPlace | None  # of the session to resume; None for a new one
     record: SessionRecord | None  # of it, as far as it got
     unfitted: tuple[SessionPlace, SessionRecord] | None = None  # a session whose model is all that is missing
 
@@ -45,7 +45,7 @@ class Prepared:
 
     @property
     def words(self) -> str:
-        """What is gone on with, in a sentence; empty for a new session."""
+        """What is resumed, in a sentence; empty for a new session."""
         if self.unfitted is not None:
             _, record = self.unfitted
             files = " ".join(map(str, record.recordings))
@@ -60,13 +60,13 @@ class Prepared:
         kept = {0: "no trial is done yet", 1: "trial 1 is kept"}.get(n_over, f"{n_over} trials are kept")
         at = min(n_over + 1, self.plan.n_trials)
         return (
-            f"session {self.record.session} of {self.record.subject} was broken off and goes on at trial "
-            f"{at} of {self.plan.n_trials}: {kept} (--new begins a new session)"
+            f"session {self.record.session} of {self.record.subject} was interrupted and resumes at trial "
+            f"{at} of {self.plan.n_trials}: {kept} (--new starts a new session)"
         )
 
 
 def prepare(request: CalibrationRequest) -> Prepared:
-    """Check subject, protocol, clips, model, options and disk, and look for a session to go on with.
+    """Check subject, protocol, clips, model, options and disk, and look for a session to resume.
 
     Nothing is written, and no stream or device is opened.
 
@@ -93,7 +93,7 @@ def prepare(request: CalibrationRequest) -> Prepared:
     plan = _plan(request, record).scaled(request.time_scale)
     check = check_disk(data, _LEAST_RATE, plan_seconds(plan))
     if check.light == "red":
-        raise InputError(check.finding, where="disk", remedy=check.remedy)
+        raise InputError(check.finding, where="disk", remedy=check.remedy, code=ErrorCode.FILE)
     return Prepared(request, plan, data, place, record, unfitted)
 
 
@@ -113,23 +113,25 @@ def _own(record: SessionRecord, place: SessionPlace) -> SessionRecord:
             f"expected session {place.number} of {place.subject}, found session {record.session} of "
             f"{record.subject}",
             where=str(place.state),
-            remedy="put the right file there, or begin anew with --new",
+            remedy="put the right file there, or start a new one with --new",
+            code=ErrorCode.SUBJECT,
         )
     return record
 
 
 def _plan(request: CalibrationRequest, record: SessionRecord | None) -> Plan:
-    """Return the plan; one that is gone on with keeps its classes and its number of trials."""
+    """Return the plan; one that is resumed keeps its classes and its number of trials."""
     if record is None or not record.order:
         return load_plan(request.plan, request.classes, request.n_trials)
     asked = request.classes or record.classes
     n_asked = request.n_trials or len(record.order)
     if set(asked) != set(record.classes) or n_asked != len(record.order):
         raise InputError(
-            f"session {record.session}, which was broken off, has {len(record.order)} trials of "
+            f"session {record.session}, which was interrupted, has {len(record.order)} trials of "
             f"{', '.join(record.classes)}",
             where=f"session of {record.subject}",
-            remedy="leave out --classes and --trials to go on with it, or begin anew with --new",
+            remedy="leave out --classes and --trials to resume it, or start a new one with --new",
+            code=ErrorCode.SUBJECT,
         )
     return load_plan(request.plan, record.classes, len(record.order))
 

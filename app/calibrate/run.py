@@ -1,7 +1,7 @@
 """A guided session on live streams: the session, its markers, its recording and its rows, side by side.
 
-Everything here happens in the session's own thread, ten times a second; what a person does or is shown is
-the business of a `SessionController`: a window's commands, or a headless run.
+Everything here happens in the session's own thread, ten times a second; what a participant does or is shown
+is the business of a `SessionController`: a window's commands, or a headless run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from acquisition.clock import LslClock
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.record.recorder import MIN_ROOM_S, is_running, stop_recording
 from acquisition.select import kind_of, without
 from acquisition.simulator.process import SimulatorProcess, stream_choices
@@ -40,7 +40,7 @@ _LINGER_S = 1.5
 
 
 class SessionController(Protocol):
-    """Who shows the steps and answers for the person."""
+    """Who shows the steps and answers for the participant."""
 
     def act(self, run: CalibrationRun, now: float) -> None:
         """Do what is due; called ten times a second, in the session's thread."""
@@ -51,26 +51,17 @@ class CalibrationRun(Observer):
 
     Parameters
     ----------
-    consent : Consent
-        Checked; what it does not name is not opened.
     watcher : Observer, optional
         Sees what a live session's observer sees.
     listener : Listener, optional
         Hears of events, predictions and failures.
     interrupted : Event
-        Breaks the session off when set, with everything recorded kept.
+        Ends the session when set, with everything recorded kept.
     close_recording_s : float
         How long to wait at the end for the recorded file.
-
-    Attributes
-    ----------
-    session : Session
-        Once the streams are open.
-    silent : frozenset of str
-        Names of the streams that have fallen silent.
     """
 
-    session: Session
+    session: Session  # once the streams are open
 
     def __init__(
         self,
@@ -84,7 +75,7 @@ class CalibrationRun(Observer):
         close_recording_s: float = 75.0,
     ) -> None:
         self.prepared, self.consent = prepared, consent
-        self.silent: frozenset[str] = frozenset()
+        self.silent: frozenset[str] = frozenset()  # names of the streams that have fallen silent
         self.place = prepared.place or make_session(prepared.data, prepared.request.subject)
         self.run_number = prepared.run
         self.opened: OpenSession | None = None
@@ -105,7 +96,7 @@ class CalibrationRun(Observer):
     # --- the run ---
 
     def run(self) -> SessionRecord:
-        """Run until the session is over, is broken off, or cannot go on; return what there is of it.
+        """Run until the session is over, is interrupted, or cannot continue; return what there is of it.
 
         Raises
         ------
@@ -134,13 +125,14 @@ class CalibrationRun(Observer):
         return FinalFit.of_run(self.learning, self.session.record)
 
     def _check_unchanged(self) -> None:
-        """Refuse to go on with a session that another program has gone on with since it was read."""
+        """Refuse to resume a session that another program has resumed since it was read."""
         known = self.prepared.record
         if known is not None and load_record(self.place.state) != known:
             raise InputError(
-                "another program has gone on with this session meanwhile",
+                "another program has resumed this session meanwhile",
                 where=str(self.place.folder),
                 remedy="start the same command again",
+                code=ErrorCode.SUBJECT,
             )
 
     def _end_earlier_recordings(self) -> None:
@@ -186,7 +178,7 @@ class CalibrationRun(Observer):
     # --- what a controller may ask for ---
 
     def proceed(self, step_id: int, now: float, overridden: Iterable[str] = ()) -> None:
-        """Leave the pre-flight: start the recording, and go on once it has every stream.
+        """Leave the pre-flight: start the recording, and continue once it has every stream.
 
         Raises
         ------
@@ -228,12 +220,12 @@ class CalibrationRun(Observer):
             self._ending.set()
 
     def _look_at_streams(self, now: float) -> None:
-        """Refresh the lights, or pause a session one of whose streams has fallen silent."""
+        """Refresh the checks, or pause a session one of whose streams has fallen silent."""
         assert self.opened is not None
         assert self.live is not None
         health, specs = self.live.stream_health, self.opened.source.specs
         if self._signals.checks is not None:
-            if self._wanted is None:  # once the person has begun, the lights of that moment count
+            if self._wanted is None:  # once the participant has begun, the checks of that moment count
                 self.session.set_checks(self._signals.checks.checks(health))
             return
         silent = frozenset(
@@ -266,7 +258,8 @@ class CalibrationRun(Observer):
             error = InputError(
                 f"the recording ended: {info.message}",
                 where=str(info.path),
-                remedy="mend that and start the same command again: it goes on where this stopped",
+                remedy="fix that and start the same command again: it resumes where this stopped",
+                code=ErrorCode.RECORDING,
             )
             self.give_up(error, now)
 
@@ -353,7 +346,8 @@ class CalibrationRun(Observer):
                     f"session {self.prepared.record.session} was begun with another model "
                     f"({self.prepared.record.settings.get('model')}, {str(known)[:12]})",
                     where=f"session of {request.subject}",
-                    remedy="give that model with --model, or begin anew with --new",
+                    remedy="give that model with --model, or start a new one with --new",
+                    code=ErrorCode.SUBJECT,
                 )
             return replace(self.prepared.record, consent=self.consent)
         settings = {**plan.settings(), **model, "labels": request.labels, "time_scale": request.time_scale}
@@ -372,7 +366,7 @@ class CalibrationRun(Observer):
         self._watcher.on_recording()
 
     def on_chunk(self, chunk: Chunk) -> None:
-        """Look at it beside, and pass it on."""
+        """Look at it in the background, and pass it on."""
         self._signals.on_chunk(chunk)
         self._watcher.on_chunk(chunk)
 

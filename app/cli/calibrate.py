@@ -151,11 +151,15 @@ def _session(
             code=ErrorCode.SUBJECT,
         )
     if not screen.headless:
-        from app.calibrate.window import run_in_window
+        from app.display import has_display, require_window
 
-        code = run_in_window(request, screen.window())
-        if code is not None:
-            return code
+        window = screen.window()
+        if window.screenshot is not None or has_display():
+            require_window()
+            from app.qt.calibration.application import run_calibration_window
+
+            return run_calibration_window(request, window)
+        print("There is no display here, so it runs in the terminal.", flush=True)
     if simulation.simulate and given is None:
         _say("the simulated subject agrees to everything, raw face video and voice included")
         from acquisition.types import MODALITIES

@@ -83,7 +83,7 @@ class CalibrationEngine(WatchedSession):
                 self._fit(run)
 
     def _wait_for_consent(self) -> Consent | None:
-        """Return what the person agreed to; None where they agreed to nothing."""
+        """Return what the participant agreed to; None where they agreed to nothing."""
         while True:
             self._commands.wait(_LISTEN_S)
             for command in self._commands.take():

@@ -19,7 +19,7 @@ from calibration.verdict import Verdict, balanced_accuracy, judge, trial_interva
 
 @dataclass(frozen=True)
 class Score:
-    """How many held-out trials were recognised."""
+    """How many held-out trials were correct."""
 
     n_trials: int
     n_correct: int
@@ -49,7 +49,7 @@ class HeldOutTrial:
 
     @property
     def predicted(self) -> int:
-        """Index of the likeliest class."""
+        """Index of the top class."""
         return int(np.argmax(self.probs))
 
 
@@ -68,7 +68,7 @@ class FitFigures:
     """What the fit hands over.
 
     The held-out predictions, and the shuffled results, are of the whole procedure: whatever is chosen (the
-    head, the temperature) was chosen anew without the trial. They are what the verdict rests on.
+    head, the temperature) was chosen again without the trial. They are what the verdict rests on.
     """
 
     classes: tuple[str, ...]  # the model's, in the order of ``probs``
@@ -132,7 +132,7 @@ class Summary:
 
     @property
     def reported(self) -> tuple[TrialRecord, ...]:
-        """Trials whose emotion the person named."""
+        """Trials whose emotion the participant named."""
         return tuple(trial for trial in self.trials if trial.state == "done" and trial.report is not None)
 
     @property
@@ -219,7 +219,7 @@ def _excluded(record: SessionRecord, trials: Sequence[TrialRecord], fit: FitFigu
         if trial is None:
             reason = "not shown: the session ended before"
         elif trial.state == "skipped":
-            reason = "skipped by the person"
+            reason = "skipped by the participant"
         else:
             reason = fit.excluded.get(number, "no reason is recorded")
         found.append(Excluded(number, emotion, reason))

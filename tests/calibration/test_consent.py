@@ -1,4 +1,4 @@
-"""What a person is told and agrees to."""
+"""What a participant is told and agrees to."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_studies_of_different_seeds_share_nobody():
         ({"n_subjects": 0}, "1 to 1000 subjects, found 0"),
         ({"difficulty": "impossible"}, "difficulty"),
         ({"plan": replace(load_plan(), classes=("calm", "happy"), stimuli={"calm": ("x",), "happy": ("x",)})},
-         "simulated people know .* found calm"),
+         "simulated subjects know .* found calm"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_studied_is_refused(given, message):
