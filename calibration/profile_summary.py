@@ -18,7 +18,7 @@ FORMAT_VERSION = 1
 KIND = "calibration profile"
 #: fusion: the base model's fusion, fine-tuned | linear: `models.fusion.LinearFusion`.
 HEADS = ("fusion", "linear")
-REMEDY = "copy the profile's folder again, or make it again: affectscope calibrate --from-xdf FILE"
+REMEDY = "copy the profile's folder again, or make it again: affectscope calibrate refit FILE"
 
 
 @dataclass(frozen=True)

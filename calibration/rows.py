@@ -104,7 +104,7 @@ class RowTable:
             raise InputError(
                 f"expected rows of a calibration, found none that can be read ({error})",
                 where=str(path),
-                remedy="make them again from the recording: affectscope calibrate --from-xdf FILE",
+                remedy="make them again from the recording: affectscope calibrate refit FILE",
                 code=ErrorCode.FILE,
             ) from error
         return table

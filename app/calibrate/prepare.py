@@ -48,11 +48,10 @@ class Prepared:
         """What is resumed, in a sentence; empty for a new session."""
         if self.unfitted is not None:
             _, record = self.unfitted
-            files = " ".join(map(str, record.recordings))
+            files = " ".join(str(path) for path in record.recordings)
             return (
                 f"session {record.session} of {record.subject} has all its trials and no model yet: fit it "
-                f"with affectscope calibrate --subject {record.subject} --headless, "
-                f"or affectscope calibrate refit {files}"
+                f"with affectscope calibrate --subject {record.subject} --headless, or refit {files}"
             )
         if self.record is None:
             return ""

@@ -115,7 +115,7 @@ def test_they_survive_their_file(pumped, tmp_path):
 def test_a_damaged_file_is_refused_in_a_line(tmp_path, content):
     path = tmp_path / "rows.npz"
     path.write_bytes(content)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match="calibrate refit"):
         RowTable.load(path)
     assert error.value.where == str(path)
 

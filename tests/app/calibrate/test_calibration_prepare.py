@@ -89,7 +89,7 @@ def test_a_broken_off_session_is_gone_on_with(request_):
     prepared = prepare(replace(request_, classes=None, n_trials=None))
     assert prepared.run == 2
     assert prepared.plan.n_trials == 4
-    assert "goes on at trial 3 of 4: 2 trials are kept" in prepared.words
+    assert "resumes at trial 3 of 4: 2 trials are kept" in prepared.words
 
 
 def test_new_leaves_the_broken_off_session_alone(request_):
@@ -132,7 +132,7 @@ def test_the_window_can_prepare_without_torch():
 def test_an_empty_session_does_not_hide_the_one_that_was_broken_off(request_):
     broken_off(request_.data_dir, 2)
     make_session(request_.data_dir, "S01")
-    assert "goes on at trial 3" in prepare(request_).words
+    assert "resumes at trial 3" in prepare(request_).words
 
 
 def test_a_session_of_somebody_else_is_not_gone_on_with(request_):
