@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
 from calibration.crossvalidation import (
     N_SHUFFLES,
@@ -34,7 +33,7 @@ from calibration.crossvalidation import (
 from calibration.heads import Labelled, knows
 from calibration.profile import CalibrationProfile, features_sha256
 from calibration.profile_summary import HEADS, ProfileSummary
-from calibration.protocol import ChosenTrials, choose_trials, n_planned, trial_label
+from calibration.protocol import ChosenTrials, choose_trials, data_error, n_planned, trial_label
 from calibration.report.summary import FitFigures, HeadScore, HeldOutTrial, Score
 from calibration.rows import RowTable
 from calibration.tokens import SessionTokens
@@ -170,11 +169,9 @@ def used_modalities(
     if wanted is not None:
         allowed &= set(wanted)
     if not allowed:
-        raise InputError(
+        raise data_error(
             f"expected data that the model knows ({', '.join(base.config.modalities)}), found none agreed to",
-            where="calibration",
-            remedy="agree to one of them, or take a model that knows others with --model",
-            code=ErrorCode.DATA,
+            "agree to one of them, or take a model that knows others with --model",
         )
     return tuple(m for m in MODALITIES if m in allowed)
 
@@ -182,11 +179,9 @@ def used_modalities(
 def _check_windows(source: SessionTokens, chosen: ChosenTrials) -> None:
     empty = [trial.number for trial in chosen.trials if not (source.trial == trial.number).any()]
     if empty:
-        raise InputError(
+        raise data_error(
             f"expected windows in every trial, found none in trial {', '.join(map(str, empty))}",
-            where="calibration",
-            remedy="check that the recording covers them; a trial must last 5 s or more",
-            code=ErrorCode.DATA,
+            "check that the recording covers them; a trial must last 5 s or more",
         )
 
 

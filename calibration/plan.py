@@ -203,12 +203,7 @@ def read_protocol(path: Path) -> dict[str, Any]:
     for key, value in durations.items():
         plan[key] = _seconds(value, f"durations.{key}", where)
     if "practice" not in document:
-        raise InputError(
-            "expected a table [practice], found none",
-            where=where,
-            remedy="add what is shown",
-            code=ErrorCode.FILE,
-        )
+        raise _protocol_error("expected a table [practice], found none", where, "add what is shown")
     plan["practice"] = _stimulus(document["practice"], "practice", path, where)
     plan["stimuli"] = _stimuli(document.get("stimuli", {}), path, where)
     plan.setdefault("classes", tuple(plan["stimuli"]))
@@ -219,38 +214,23 @@ def _parsed(path: Path, where: str) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
-        raise InputError(
-            "there is no such file", where=where, remedy="check the path", code=ErrorCode.FILE
-        ) from error
+        raise _protocol_error("there is no such file", where, "check the path") from error
     except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror}",
-            where=where,
-            remedy="check path and rights",
-            code=ErrorCode.FILE,
-        ) from error
+        raise _protocol_error(f"cannot be read: {error.strerror}", where, "check path and rights") from error
     try:
         return tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows put a mark before it
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
-        raise InputError(
-            f"is no UTF-8 text (at line {line}, column {column})",
-            where=where,
-            remedy="save it as UTF-8",
-            code=ErrorCode.FILE,
+        raise _protocol_error(
+            f"is no UTF-8 text (at line {line}, column {column})", where, "save it as UTF-8"
         ) from error
     except tomllib.TOMLDecodeError as error:
-        raise InputError(
-            f"is no valid TOML: {_with_place(str(error), raw)}",
-            where=where,
-            remedy="fix that line",
-            code=ErrorCode.FILE,
+        raise _protocol_error(
+            f"is no valid TOML: {_with_place(str(error), raw)}", where, "fix that line"
         ) from error
     except RecursionError as error:
-        raise InputError(
-            "brackets are nested too deep", where=where, remedy="write a flat list", code=ErrorCode.FILE
-        ) from error
+        raise _protocol_error("brackets are nested too deep", where, "write a flat list") from error
 
 
 def _with_place(message: str, raw: bytes) -> str:
@@ -289,11 +269,8 @@ def _stimulus(value: object, key: str, path: Path, where: str) -> Stimulus:
     if kind != "text":
         return Stimulus(kind, text, clip)
     if text:
-        raise InputError(
-            f"{key} has both a text and a path",
-            where=where,
-            remedy="a text is either here or in its file",
-            code=ErrorCode.FILE,
+        raise _protocol_error(
+            f"{key} has both a text and a path", where, "a text is either here or in its file"
         )
     return Stimulus(kind, _read_text(clip, f"{key}.path", where))
 
@@ -309,19 +286,13 @@ def _clip(clip: Path, kind: str, key: str, where: str) -> Path:
             is_empty = not file.read(1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         found = str(getattr(error, "strerror", None) or error)
-        raise InputError(
+        raise _protocol_error(
             f"{key} names {clip}, which cannot be read: {found}",
-            where=where,
-            remedy="paths count from the protocol's folder",
-            code=ErrorCode.FILE,
+            where,
+            "paths count from the protocol's folder",
         ) from error
     if is_empty:
-        raise InputError(
-            f"{key} names {clip}, which is empty",
-            where=where,
-            remedy="put a whole file there",
-            code=ErrorCode.FILE,
-        )
+        raise _protocol_error(f"{key} names {clip}, which is empty", where, "put a whole file there")
     return clip.resolve()
 
 
@@ -329,19 +300,11 @@ def _read_text(clip: Path, key: str, where: str) -> str:
     try:
         text = clip.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{key} names {clip}, which is no UTF-8 text",
-            where=where,
-            remedy="save it as UTF-8",
-            code=ErrorCode.FILE,
+        raise _protocol_error(
+            f"{key} names {clip}, which is no UTF-8 text", where, "save it as UTF-8"
         ) from error
     if not text:
-        raise InputError(
-            f"{key} names {clip}, which holds no words",
-            where=where,
-            remedy="write the prompt",
-            code=ErrorCode.FILE,
-        )
+        raise _protocol_error(f"{key} names {clip}, which holds no words", where, "write the prompt")
     return text
 
 
@@ -350,11 +313,10 @@ def _known(table: dict[str, Any], known: Iterable[str], inside: str, where: str)
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
-            raise InputError(
+            raise _protocol_error(
                 f"unknown key {f'{inside}.{key}' if inside else key!s}: expected {', '.join(known)}",
-                where=where,
-                remedy=f"did you mean {near[0]}?" if near else "take it out",
-                code=ErrorCode.FILE,
+                where,
+                f"did you mean {near[0]}?" if near else "take it out",
             )
 
 
@@ -391,11 +353,10 @@ def _emotions(value: object, key: str, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _protocol_error(what: str, where: str, remedy: str) -> InputError:
+    return InputError(what, where=where, remedy=remedy, code=ErrorCode.FILE)
+
+
 def _wrong(expected: str, found: object, key: str, where: str) -> InputError:
     shown = "nothing" if found is None else reprlib.repr(found)
-    return InputError(
-        f"{key}: expected {expected}, found {shown}",
-        where=where,
-        remedy="fix that entry",
-        code=ErrorCode.FILE,
-    )
+    return _protocol_error(f"{key}: expected {expected}, found {shown}", where, "fix that entry")

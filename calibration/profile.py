@@ -15,13 +15,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from acquisition.errors import ErrorCode, InputError
 from calibration.profile_summary import (
     CARD_FILE,
     CONFIG_FILE,
     REMEDY,
     WEIGHTS_FILE,
     ProfileSummary,
+    profile_error,
     read_config,
     read_file,
 )
@@ -126,11 +126,8 @@ def save_profile(folder: Path | str, profile: CalibrationProfile) -> str:
         for name, content in files:  # the config last: a folder without one is no profile
             (folder / name).write_bytes(content)
     except OSError as error:
-        raise InputError(
-            f"cannot write the profile: {error.strerror or error}",
-            where=str(folder),
-            remedy="free some space",
-            code=ErrorCode.PROFILE,
+        raise profile_error(
+            f"cannot write the profile: {error.strerror or error}", folder, "free some space"
         ) from error
     return _sha256(text, weights)
 
@@ -151,11 +148,8 @@ def load_profile(folder: Path | str) -> CalibrationProfile:
     try:
         tensors = load_tensors(weights)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError(
-            f"expected safetensors, found damaged or other content: {error}",
-            where=where,
-            remedy=REMEDY,
-            code=ErrorCode.PROFILE,
+        raise profile_error(
+            f"expected safetensors, found damaged or other content: {error}", where
         ) from error
     head = {n.removeprefix(_HEAD): t for n, t in tensors.items() if n.startswith(_HEAD)}
     load_weights(_module(fusion, len(summary.classes)), head, where, REMEDY)
@@ -240,20 +234,18 @@ def _check_base(summary: ProfileSummary, checkpoint: Checkpoint, where: str, lin
     summary.check_base(checkpoint.sha256, where)
     found = features_sha256(config, line_hz)
     if found != summary.features_sha256:
-        raise InputError(
+        raise profile_error(
             f"this profile is of features with sha256 {summary.features_sha256[:16]}, found {found[:16]}",
-            where=where,
-            remedy="give the --line of the calibration, or calibrate again",
-            code=ErrorCode.PROFILE,
+            where,
+            "give the --line of the calibration, or calibrate again",
         )
     unknown = [name for name in summary.ch_names if name not in config.ch_names]
     if unknown:
-        raise InputError(
+        raise profile_error(
             f"this profile is of EEG channels {', '.join(summary.ch_names)}, and the model has no "
             f"{', '.join(unknown)} among {', '.join(config.ch_names)}",
-            where=where,
-            remedy="calibrate again",
-            code=ErrorCode.PROFILE,
+            where,
+            "calibrate again",
         )
 
 
@@ -266,12 +258,7 @@ def _check_sizes(profile: CalibrationProfile, checkpoint: Checkpoint, where: str
         sizes.append((f"normaliser.{name}", () if base is None else tuple(base.shape), tuple(tensor.shape)))
     for what, expected, found in sizes:
         if expected != found:
-            raise InputError(
-                f"{what}: expected the size {expected}, found {found}",
-                where=where,
-                remedy=REMEDY,
-                code=ErrorCode.PROFILE,
-            )
+            raise profile_error(f"{what}: expected the size {expected}, found {found}", where)
 
 
 def _trained_on(summary: ProfileSummary, base: ModelConfig) -> str:
@@ -288,11 +275,8 @@ def _fusion_config(data: Mapping[str, Any], where: str) -> FusionConfig:
         config = FusionConfig(**data["fusion"])
         _module(config, 2)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        raise InputError(
-            f"fusion: expected the sizes of a head, found {data.get('fusion')!r}",
-            where=where,
-            remedy=REMEDY,
-            code=ErrorCode.PROFILE,
+        raise profile_error(
+            f"fusion: expected the sizes of a head, found {data.get('fusion')!r}", where
         ) from error
     return config
 
@@ -300,29 +284,17 @@ def _fusion_config(data: Mapping[str, Any], where: str) -> FusionConfig:
 def _normaliser(tensors: dict[str, Tensor], where: str) -> Normaliser:
     for name, tensor in tensors.items():
         if not tensor.isfinite().all() or (name == "eeg_sd" and not (tensor > 0).all()):
-            raise InputError(
-                f"normaliser.{name}: expected finite scales above 0",
-                where=where,
-                remedy=REMEDY,
-                code=ErrorCode.PROFILE,
-            )
+            raise profile_error(f"normaliser.{name}: expected finite scales above 0", where)
     try:
         return Normaliser.from_dict(tensors, "profile")
     except KeyError as error:
-        raise InputError(
-            f"normaliser.{error.args[0]}: missing", where=where, remedy=REMEDY, code=ErrorCode.PROFILE
-        ) from error
+        raise profile_error(f"normaliser.{error.args[0]}: missing", where) from error
 
 
 def _temperature(tensor: Tensor | None, where: str) -> float:
     value = float("nan") if tensor is None or tensor.numel() != 1 else float(tensor)
     if not 0 < value < float("inf"):
-        raise InputError(
-            f"temperature: expected more than 0, found {value}",
-            where=where,
-            remedy=REMEDY,
-            code=ErrorCode.PROFILE,
-        )
+        raise profile_error(f"temperature: expected more than 0, found {value}", where)
     return value
 
 

@@ -21,6 +21,11 @@ HEADS = ("fusion", "linear")
 REMEDY = "copy the profile's folder again, or make it again: affectscope calibrate refit FILE"
 
 
+def profile_error(what: str, where: Path | str, remedy: str = REMEDY) -> InputError:
+    """Return the error for a profile that cannot be used."""
+    return InputError(what, where=str(where), remedy=remedy, code=ErrorCode.PROFILE)
+
+
 @dataclass(frozen=True)
 class ProfileSummary:
     """Who and what a profile was fitted to, and how it did. Plain values of ``config.json``."""
@@ -73,12 +78,11 @@ class ProfileSummary:
             With both hashes.
         """
         if sha256 != self.base_sha256:
-            raise InputError(
+            raise profile_error(
                 f"this profile is of a base model with sha256 {self.base_sha256[:16]}, "
                 f"found one with {sha256[:16]}",
-                where=where,
-                remedy=f"give the model it was made with ({self.base_name}) with --model, or calibrate again",
-                code=ErrorCode.PROFILE,
+                where,
+                f"give the model it was made with ({self.base_name}) with --model, or calibrate again",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,18 +100,16 @@ class ProfileSummary:
             A key is missing, a value is wrong, or the file is no profile of this version.
         """
         if data.get("kind") != KIND:
-            raise InputError(
+            raise profile_error(
                 f"expected a {KIND}, found {data.get('kind', 'a model or something else')!r}",
-                where=where,
-                remedy="give a profile's folder with --profile and a model's with --model",
-                code=ErrorCode.PROFILE,
+                where,
+                "give a profile's folder with --profile and a model's with --model",
             )
         if data.get("format_version") != FORMAT_VERSION:
-            raise InputError(
+            raise profile_error(
                 f"expected format_version {FORMAT_VERSION}, found {data.get('format_version')!r}",
-                where=where,
-                remedy="open it with the version of the program that wrote it, or calibrate again",
-                code=ErrorCode.PROFILE,
+                where,
+                "open it with the version of the program that wrote it, or calibrate again",
             )
         values: dict[str, Any] = {}
         for entry in fields(cls):
@@ -115,12 +117,7 @@ class ProfileSummary:
                 values[entry.name] = _checked(entry.name, data[entry.name], str(entry.type), where)
         missing = [name for name in _REQUIRED if name not in values]
         if missing:
-            raise InputError(
-                f"expected {', '.join(_REQUIRED)}; missing: {', '.join(missing)}",
-                where=where,
-                remedy=REMEDY,
-                code=ErrorCode.PROFILE,
-            )
+            raise profile_error(f"expected {', '.join(_REQUIRED)}; missing: {', '.join(missing)}", where)
         summary = cls(**values)
         summary._check(where)
         return summary
@@ -133,18 +130,10 @@ class ProfileSummary:
             ("modalities", (in_order or ("some of them",),), self.modalities),
         ):
             if found not in allowed:
-                raise InputError(
-                    f"{what}: expected one of {list(allowed)}, found {found!r}",
-                    where=where,
-                    remedy=REMEDY,
-                    code=ErrorCode.PROFILE,
-                )
+                raise profile_error(f"{what}: expected one of {list(allowed)}, found {found!r}", where)
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
-            raise InputError(
-                f"classes: expected two or more distinct names, found {list(self.classes)}",
-                where=where,
-                remedy=REMEDY,
-                code=ErrorCode.PROFILE,
+            raise profile_error(
+                f"classes: expected two or more distinct names, found {list(self.classes)}", where
             )
 
 
@@ -171,9 +160,7 @@ def _checked(name: str, value: Any, kind: str, where: str) -> Any:
     else:
         good = type(value) is {"str": str, "int": int, "bool": bool}[kind]
     if not good:
-        raise InputError(
-            f"{name}: expected {kind}, found {value!r}", where=where, remedy=REMEDY, code=ErrorCode.PROFILE
-        )
+        raise profile_error(f"{name}: expected {kind}, found {value!r}", where)
     return value
 
 
@@ -190,16 +177,9 @@ def read_config(folder: Path) -> tuple[dict[str, Any], bytes]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:  # bad JSON or bad UTF-8
-        raise InputError(
-            f"expected JSON: {error}", where=str(path), remedy=REMEDY, code=ErrorCode.PROFILE
-        ) from error
+        raise profile_error(f"expected JSON: {error}", path) from error
     if not isinstance(data, dict):
-        raise InputError(
-            f"expected a JSON object, found {type(data).__name__}",
-            where=str(path),
-            remedy=REMEDY,
-            code=ErrorCode.PROFILE,
-        )
+        raise profile_error(f"expected a JSON object, found {type(data).__name__}", path)
     return data, text
 
 
@@ -215,9 +195,7 @@ def read_summary(folder: Path | str) -> ProfileSummary:
     data, _ = read_config(folder)
     summary = ProfileSummary.from_dict(data, str(folder / CONFIG_FILE))
     if not (folder / WEIGHTS_FILE).is_file():
-        raise InputError(
-            f"expected {WEIGHTS_FILE}, found none", where=str(folder), remedy=REMEDY, code=ErrorCode.PROFILE
-        )
+        raise profile_error(f"expected {WEIGHTS_FILE}, found none", folder)
     return summary
 
 
@@ -244,9 +222,8 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(
+        raise profile_error(
             f"expected a profile's file, found none that can be read ({error.strerror})",
-            where=str(path),
-            remedy=f"a profile is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}: give it with --profile",
-            code=ErrorCode.PROFILE,
+            path,
+            f"a profile is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}: give it with --profile",
         ) from error

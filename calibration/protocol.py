@@ -294,6 +294,11 @@ class ChosenTrials:
     notes: tuple[str, ...] = ()  # sentences about what was left out
 
 
+def data_error(what: str, remedy: str) -> InputError:
+    """Return the error for a session that holds too little to fit a model to."""
+    return InputError(what, where="calibration", remedy=remedy, code=ErrorCode.DATA)
+
+
 def choose_trials(
     record: SessionRecord, excluded: Mapping[int, str] | None = None, labels: str = "intended"
 ) -> ChosenTrials:
@@ -329,11 +334,9 @@ def choose_trials(
     classes = tuple(name for name in record.classes if counts[name] >= LEAST_PER_CLASS)
     dropped = [name for name in record.classes if name not in classes]
     if len(classes) < 2:
-        raise InputError(
+        raise data_error(
             f"expected {LEAST_PER_CLASS} trials of at least two classes, found {_counted(record, counts)}",
-            where="calibration",
-            remedy="repeat trials, or run another session",
-            code=ErrorCode.DATA,
+            "repeat trials, or run another session",
         )
     for trial in usable:
         if named[trial.number] in dropped:
@@ -361,11 +364,9 @@ def trial_label(trial: TrialRecord, labels: str) -> str:
 def _refuse_empty(record: SessionRecord, counts: Counter[str]) -> None:
     empty = [name for name in record.classes if not counts[name]]
     if empty:
-        raise InputError(
+        raise data_error(
             f"expected at least one usable trial of every class, found none of {', '.join(empty)}",
-            where="calibration",
-            remedy="repeat one of its trials, or run another session without it (--new --classes)",
-            code=ErrorCode.DATA,
+            "repeat one of its trials, or run another session without it (--new --classes)",
         )
 
 
