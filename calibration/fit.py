@@ -1,7 +1,7 @@
 """From the rows of a session to a personal model and everything that is known of how good it is.
 
 The encoders are frozen. What is fitted: the subject's level (`calibration.tokens`), a head on the
-modality tokens (`calibration.heads`, `calibration.heads`) and one temperature. The same rows give the same
+modality tokens (`calibration.heads`) and one temperature. The same rows give the same
 tensors: one thread, fixed seeds, batches of one size.
 """
 
@@ -40,7 +40,6 @@ from calibration.tokens import SessionTokens
 from calibration.types import Progress, SessionRecord
 from calibration.verdict import Verdict, judge
 from models.checkpoint import Checkpoint
-from models.config import FusionConfig
 from models.normalise import Normaliser
 from models.training.scores import wilson_interval
 
@@ -134,8 +133,12 @@ def fit(
             progress=lambda share: progress("shuffling labels", 0.8 + 0.1 * share),
         )
         progress("fitting to all trials", 0.95)
-        figures = _figures(chosen, source, folds, shuffled, base, options)
-        model = _final(chosen, source, folds, fitter)
+        by_head = {head: _held_out(folds, head) for head in HEADS}
+        head = better(by_head, chosen.label)
+        scores = tuple(HeadScore(h, _WORDS[h], _score(chosen, by_head[h]), h == head) for h in HEADS)
+        figures = replace(_figures(chosen, source, folds, base, options), shuffled=shuffled, heads=scores)
+        module = fitter.fit(head, labelled(source, chosen.label))
+        temperature = by_head[head].temperature(chosen.label)
     progress("done", 1.0)
     verdict = judge(
         [trial.label for trial in figures.trials],
@@ -144,9 +147,35 @@ def fit(
         shuffled,
         n_planned(record) - len(figures.trials),
     )
-    summary = _summary(chosen, figures, verdict, model, rows, record, base, options, modalities)
+    summary = ProfileSummary(
+        subject=record.subject,
+        classes=chosen.classes,
+        modalities=modalities,
+        ch_names=tuple(base.config.ch_names[at] for at in rows.positions) if "eeg" in modalities else (),
+        head=head,
+        verdict=verdict.verdict,
+        base_name=options.base_name,
+        base_sha256=base.sha256,
+        features_sha256=features_sha256(base.config, options.line_hz),
+        words=verdict.words,
+        figures={
+            "balanced_accuracy": verdict.balanced_accuracy,
+            "chance": verdict.chance,
+            "p_permutation": verdict.p_permutation,
+            "trials": verdict.n_trials,
+            "temperature": temperature,
+        },
+        date=options.date,
+        session=record.session,
+        labels=options.labels,
+        is_simulated=record.is_simulated,
+        screen_cm=options.screen_cm,
+        distance_cm=options.distance_cm,
+    )
+    state = {name: tensor.detach() for name, tensor in module.state_dict().items()}
+    config, normaliser = fitter.config(head), source.normaliser()
+    profile = CalibrationProfile(summary, config, state, normaliser, temperature)
     figures = replace(figures, fit_seconds=time.monotonic() - began)
-    profile = CalibrationProfile(summary, model.fusion, model.state, model.normaliser, model.temperature)
     return Fitted(profile, figures, verdict, chosen.notes)
 
 
@@ -201,13 +230,10 @@ def _figures(
     chosen: ChosenTrials,
     source: SessionTokens,
     folds: Sequence[Fold],
-    shuffled: tuple[float, ...],
     base: Checkpoint,
     options: FitOptions,
 ) -> FitFigures:
-    by_head = {head: _held_out(folds, head) for head in HEADS}
-    kept = better(by_head, chosen.label)
-    scores = [HeadScore(head, _WORDS[head], _score(chosen, by_head[head]), head == kept) for head in HEADS]
+    """Return the figures, less those of the shuffled labels and of the heads."""
     one = torch.eye(len(MODALITIES), dtype=torch.bool)
     at = {m: i for i, m in enumerate(MODALITIES) if bool(folds[0].data.present[:, i].any())}
     several = at if len(at) > 1 else {}
@@ -215,8 +241,6 @@ def _figures(
         classes=chosen.classes,
         labels=options.labels,
         trials=tuple(_held_out_trial(fold, chosen, source) for fold in folds),
-        shuffled=shuffled,
-        heads=tuple(scores),
         choice=_CHOICE,
         alone={m: _score(chosen, _held_out(folds, present=one[i])) for m, i in at.items()},
         removed={m: _score(chosen, _held_out(folds, present=~one[i])) for m, i in several.items()},
@@ -247,66 +271,7 @@ def _base_score(chosen: ChosenTrials, source: SessionTokens, base: Checkpoint) -
     return _score(chosen, HeldOut({number: logits[found.trial == number] for number in chosen.label}))
 
 
-# --- the model of all trials ---
-
-
-@dataclass(frozen=True, eq=False)
-class _Model:
-    head: str
-    fusion: FusionConfig
-    state: Mapping[str, torch.Tensor]
-    normaliser: Normaliser
-    temperature: float
-
-
-def _final(chosen: ChosenTrials, source: SessionTokens, folds: Sequence[Fold], fitter: HeadFitter) -> _Model:
-    """Fit the better head to all trials, with the temperature of its held-out answers."""
-    by_head = {head: _held_out(folds, head) for head in HEADS}
-    head = better(by_head, chosen.label)
-    module = fitter.fit(head, labelled(source, chosen.label))
-    state = {name: tensor.detach() for name, tensor in module.state_dict().items()}
-    temperature = by_head[head].temperature(chosen.label)
-    return _Model(head, fitter.config(head), state, source.normaliser(), temperature)
-
-
-def _summary(
-    chosen: ChosenTrials,
-    figures: FitFigures,
-    verdict: Verdict,
-    model: _Model,
-    rows: RowTable,
-    record: SessionRecord,
-    base: Checkpoint,
-    options: FitOptions,
-    modalities: tuple[str, ...],
-) -> ProfileSummary:
-    ch_names = tuple(base.config.ch_names[at] for at in rows.positions) if "eeg" in modalities else ()
-    return ProfileSummary(
-        subject=record.subject,
-        classes=chosen.classes,
-        modalities=modalities,
-        ch_names=ch_names,
-        head=model.head,
-        verdict=verdict.verdict,
-        base_name=options.base_name,
-        base_sha256=base.sha256,
-        features_sha256=features_sha256(base.config, options.line_hz),
-        words=verdict.words,
-        figures={
-            "balanced_accuracy": verdict.balanced_accuracy,
-            "chance": verdict.chance,
-            "p_permutation": verdict.p_permutation,
-            "trials": verdict.n_trials,
-            "temperature": model.temperature,
-        },
-        date=options.date,
-        session=record.session,
-        labels=options.labels,
-        is_simulated=record.is_simulated,
-        screen_cm=options.screen_cm,
-        distance_cm=options.distance_cm,
-    )
-
+# --- how the model would do so far: quick enough to run between two trials ---
 
 FROM_TRIAL = 4
 _WINDOWS_A_TRIAL = 5

@@ -12,7 +12,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,8 @@ class TrialQuality:
 
     trial: int
     n_seconds: int  # whole LSL seconds inside the stimulus
-    coverage: Mapping[str, float] = field(
-        default_factory=dict
-    )  # by modality: share of quarter seconds with data
+    #: By modality: share of quarter seconds with data.
+    coverage: Mapping[str, float] = field(default_factory=dict)
     ch_names: tuple[str, ...] = ()
     bad_share: tuple[float, ...] = ()  # by electrode: share of the assessed seconds in which it was bad
     reasons: tuple[str, ...] = ()  # by electrode: the most frequent one of those; empty where never bad
@@ -125,10 +124,8 @@ class _Second:
     figures: Any  # what the stream's kind makes of it; None where nothing can be said
 
 
-class _Judge(Protocol):
-    """Makes figures of one second of one stream."""
-
-    def look(self, second: int, data: Any, breaks: tuple[int, ...]) -> Any: ...
+#: Makes figures of one second of one stream: its begin, its data, and where in it the stream was broken.
+_Judge = Callable[[int, Any, tuple[int, ...]], Any]
 
 
 class QualityLog:
@@ -189,15 +186,12 @@ class QualityLog:
             for stream in self._streams.values():
                 inside = [second for second in stream.seconds if first <= second.second < last]
                 found.setdefault(stream.kind, []).extend(inside)
+        n_quarters = _QUARTERS * max(1, n_seconds)
         coverage = {
-            MODALITY_OF_KIND[kind]: min(
-                1.0, sum(s.quarters for s in seconds) / (_QUARTERS * max(1, n_seconds))
-            )
+            MODALITY_OF_KIND[kind]: min(1.0, sum(s.quarters for s in seconds) / n_quarters)
             for kind, seconds in found.items()
         }
-        figures = {
-            kind: [s.figures for s in seconds if s.figures is not None] for kind, seconds in found.items()
-        }
+        figures = {kind: [s.figures for s in part if s.figures is not None] for kind, part in found.items()}
         ch_names, bad_share, reasons = _electrodes(figures.get(Kind.EEG, []))
         rms, peak, clipped = _sound(figures.get(Kind.AUDIO, []))
         gaze = figures.get(Kind.GAZE, [])
@@ -219,12 +213,12 @@ class QualityLog:
         if spec.kind is Kind.EEG:
             return _Electrodes(spec, self._line_hz)
         if spec.kind is Kind.GAZE:
-            return _Gaze(spec)
+            validity = spec.ch_names.index("validity")
+            return lambda second, data, breaks: (int((data[:, validity] > 0).sum()), len(data))
         if spec.kind is Kind.AUDIO:
-            return _Sound()
-        if self._finds_face is None:
-            self._finds_face = _face_test()
-        return _Face(self._finds_face)
+            return _judge_sound
+        finds_face = self._finds_face = self._finds_face or _face_test()
+        return lambda second, data, breaks: finds_face(data[0])  # the second's first frame
 
 
 class _Stream:
@@ -268,7 +262,7 @@ class _Stream:
         else:
             data = np.concatenate(self._data)
             quarters = len(np.unique(np.floor((times - self._second) * _QUARTERS)))
-        figures = self._judge.look(self._second, data, tuple(self._breaks))
+        figures = self._judge(self._second, data, tuple(self._breaks))
         self.seconds.append(_Second(self._second, quarters, figures))
         self._second, self._n = None, 0
         self._times, self._data, self._breaks = [], [], []
@@ -287,7 +281,7 @@ class _Electrodes:
         self._meter: QualityMeter | None = None
         self._is_first = True
 
-    def look(self, second: int, data: NDArray[np.floating], breaks: tuple[int, ...]) -> Any:
+    def __call__(self, second: int, data: NDArray[np.floating], breaks: tuple[int, ...]) -> Any:
         """Return names, whether bad, and why, each (C,); None before there is a second of data."""
         if self._meter is None:
             # A stream that states no rate has that of its second second: the first is seldom whole.
@@ -304,35 +298,16 @@ class _Electrodes:
         return self._ch_names, is_bad, tuple(c.cause if c.state == BAD else "" for c in channels)
 
 
-class _Gaze:
-    def __init__(self, spec: StreamSpec) -> None:
-        self._validity = spec.ch_names.index("validity")
-
-    def look(self, second: int, data: NDArray[np.floating], breaks: tuple[int, ...]) -> tuple[int, int]:
-        """Return how many samples are valid, and how many there are."""
-        return int((data[:, self._validity] > 0).sum()), len(data)
-
-
-class _Face:
-    def __init__(self, finds_face: Callable[[Any], bool]) -> None:
-        self._finds_face = finds_face
-
-    def look(self, second: int, data: tuple[Any, ...], breaks: tuple[int, ...]) -> bool:
-        """Tell whether the second's first frame holds a face."""
-        return self._finds_face(data[0])
-
-
-class _Sound:
-    def look(
-        self, second: int, data: NDArray[np.floating], breaks: tuple[int, ...]
-    ) -> tuple[float, float, bool] | None:
-        """Return mean square and peak of full scale, and whether a sample is clipped."""
-        wave = np.asarray(data[:, 0], dtype=np.float64)
-        wave = wave[np.isfinite(wave)]
-        if len(wave) == 0:
-            return None
-        peak = float(np.abs(wave).max())
-        return float((wave**2).mean()), peak, peak >= FULL_SCALE
+def _judge_sound(
+    second: int, data: NDArray[np.floating], breaks: tuple[int, ...]
+) -> tuple[float, float, bool] | None:
+    """Return mean square and peak of full scale, and whether a sample is clipped."""
+    wave = np.asarray(data[:, 0], dtype=np.float64)
+    wave = wave[np.isfinite(wave)]
+    if len(wave) == 0:
+        return None
+    peak = float(np.abs(wave).max())
+    return float((wave**2).mean()), peak, peak >= FULL_SCALE
 
 
 def _face_test() -> Callable[[Any], bool]:

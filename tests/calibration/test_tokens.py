@@ -8,15 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import MODALITIES
-from app.pipeline import Pipeline
-from calibration.rows import RowCollector
 from calibration.tokens import TrialWindows, modality_tokens
 from calibration.types import TrialRecord
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import preset
-from models.decoder import Decoder
 from models.features.gaze import LONG_EYE_FEATURES
 from models.network import FusionNetwork
 from models.normalise import Normaliser
@@ -25,28 +21,10 @@ from models.window_batch import NetworkInput
 END_S = 32
 
 
-def collected(checkpoint, end_s=END_S):
-    """Return rows, and the network's input by the end of each whole second."""
-    decoder = Decoder(checkpoint)
-    rows = RowCollector(decoder)
-    source = SimulatedSource(SimulatorOptions(seed=5, streams=("eeg", "gaze", "video", "audio")))
-    pipeline = Pipeline(source, decoder, live=False)
-    live = {}
-    for hop in range(1, 4 * end_s + 1):
-        pipeline.step(hop / 4)
-        if hop % 4 == 0 and decoder.newest is not None:
-            live[decoder.newest.t_end] = decoder.newest.inputs
-    return rows.table(), live
-
-
-@pytest.fixture(scope="module")
-def checkpoint(random_model):
-    return load_checkpoint(random_model)
-
-
-@pytest.fixture(scope="module")
-def session(checkpoint):
-    return collected(checkpoint)
+@pytest.fixture
+def session(decoded):
+    table, live = decoded
+    return table, {t_end: inputs for t_end, inputs in live.items() if t_end == int(t_end)}
 
 
 def trial(begin, end, number=1):
@@ -71,7 +49,7 @@ def test_windows_wholly_inside_are_the_live_ones_to_the_bit(checkpoint, session)
         assert_same(windows.inputs(normaliser_of(checkpoint), at=slice(i, i + 1)), live[windows.t_end[i]])
 
 
-def test_windows_of_a_streaming_encoder_are_the_live_ones(tmp_path, checkpoint):
+def test_windows_of_a_streaming_encoder_are_the_live_ones(tmp_path, checkpoint, decode_with):
     config = preset(
         "small",
         labels=("a", "b"),
@@ -81,7 +59,7 @@ def test_windows_of_a_streaming_encoder_are_the_live_ones(tmp_path, checkpoint):
     )
     save_checkpoint(tmp_path, config, FusionNetwork(config), checkpoint.normaliser_tensors, "")
     streaming = load_checkpoint(tmp_path)
-    table, live = collected(streaming, end_s=15)
+    table, live = decode_with(streaming, 15)
     windows = TrialWindows(table, [trial(0.0, 15.0)], config)
     newest = windows.inputs(normaliser_of(streaming), at=slice(len(windows) - 1, None))
     assert torch.equal(newest.eeg_step_mask, live[15.0].eeg_step_mask)
