@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 
 WEIGHTS_FILE = "model.safetensors"
 _WITHIN_S = 60.0
@@ -47,6 +47,7 @@ def read_summary(path: Path) -> ModelSummary:
             "this folder holds no model of this program",
             where=str(path),
             remedy="choose a folder with config.json and model.safetensors",
+            code=ErrorCode.MODEL,
         ) from error
 
 

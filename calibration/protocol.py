@@ -294,9 +294,9 @@ class ChosenTrials:
     notes: tuple[str, ...] = ()  # sentences about what was left out
 
 
-def data_error(what: str, remedy: str) -> InputError:
+def data_error(what: str, remedy: str, **facts: str | int) -> InputError:
     """Return the error for a session that holds too little to fit a model to."""
-    return InputError(what, where="calibration", remedy=remedy, code=ErrorCode.DATA)
+    return InputError(what, where="calibration", remedy=remedy, code=ErrorCode.DATA, **facts)
 
 
 def choose_trials(
@@ -337,6 +337,7 @@ def choose_trials(
         raise data_error(
             f"expected {LEAST_PER_CLASS} trials of at least two classes, found {_counted(record, counts)}",
             "repeat trials, or run another session",
+            n_classes=len(classes),
         )
     for trial in usable:
         if named[trial.number] in dropped:
@@ -367,6 +368,7 @@ def _refuse_empty(record: SessionRecord, counts: Counter[str]) -> None:
         raise data_error(
             f"expected at least one usable trial of every class, found none of {', '.join(empty)}",
             "repeat one of its trials, or run another session without it (--new --classes)",
+            empty=", ".join(empty),
         )
 
 

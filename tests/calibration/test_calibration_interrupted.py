@@ -125,7 +125,7 @@ def test_the_running_trial_repeated_begins_anew_at_once():
     walk.wait(5.0)
     walk.session.repeat(2, walk.now)
     assert (walk.step.kind, walk.step.trial) == ("hint", 2)
-    assert "begins anew" in walk.view.message
+    assert "Trial 2" in walk.view.message
     walk.to_the_end()
     assert states(walk.session.record)[1:3] == [(2, "repeated"), (2, "done")]
 

@@ -7,8 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from refused import refused
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from calibration.storage import (
     check_subject,
     default_data_folder,
@@ -52,8 +53,9 @@ def test_anything_that_is_no_plain_code_is_refused_in_a_line(subject: str) -> No
 
 
 def test_what_may_be_a_name_is_refused() -> None:
-    with pytest.raises(InputError, match="may be a name"):
+    with pytest.raises(InputError) as refusal:
         check_subject("Maria")
+    assert refusal.value.code is ErrorCode.SUBJECT
 
 
 def test_a_prefix_that_is_added_anyway_is_pointed_out() -> None:
@@ -112,24 +114,20 @@ def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (data / "sub-S02").mkdir(parents=True)
     (data / "sub-S01").symlink_to(elsewhere)
     (data / "sub-S02" / "ses-01").symlink_to(elsewhere)
-    for refused in (lambda: subject_folder(data, "S01"), lambda: make_session(data, "S01")):
-        with pytest.raises(InputError, match="link"):
-            refused()
+    for call in (lambda: subject_folder(data, "S01"), lambda: make_session(data, "S01")):
+        assert refused(call).facts == {"found": "link"}
     assert session_numbers(data, "S02") == ()
-    with pytest.raises(InputError, match="link"):
-        session_place(data, "S02", 1)
+    assert refused(lambda: session_place(data, "S02", 1)).facts == {"found": "link"}
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sub-S01").write_text("", encoding="utf-8")
-    with pytest.raises(InputError, match="a file, not a folder"):
-        make_session(tmp_path, "S01")
+    assert refused(lambda: make_session(tmp_path, "S01")).facts == {"found": "file"}
 
 
 def test_ids_that_some_disks_would_mix_up_are_refused(tmp_path: Path) -> None:
     make_session(tmp_path, "S01")
-    with pytest.raises(InputError, match="capitals alone"):
-        make_session(tmp_path, "s01")
+    assert refused(lambda: make_session(tmp_path, "s01")).code is ErrorCode.SUBJECT
 
 
 def test_a_disk_that_takes_nothing_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

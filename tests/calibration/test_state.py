@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from refused import refused
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from calibration.storage import is_unfinished, load_record, next_run, save_record
 from calibration.types import Consent, DisplayTiming, Report, SessionRecord, TrialRecord
 
@@ -48,8 +49,8 @@ def test_any_cut_of_the_file_is_called_damaged(tmp_path):
     text = path.read_text(encoding="utf-8").rstrip()
     for length in range(0, len(text), 37):
         path.write_text(text[:length], encoding="utf-8")
-        with pytest.raises(InputError, match=r"session\.json: is damaged"):
-            load_record(path)
+        error = refused(lambda: load_record(path))
+        assert (error.code, error.where) == (ErrorCode.FILE, str(path))
 
 
 @pytest.mark.parametrize("key", ["subject", "consent", "trials", "baseline", "recordings", "order", "seed"])
@@ -59,8 +60,7 @@ def test_values_of_a_wrong_kind_are_called_damaged(tmp_path, key, value):
     save_record(RECORD, path)
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**content, key: value}), encoding="utf-8")
-    with pytest.raises(InputError, match="is damaged"):
-        load_record(path)
+    assert refused(lambda: load_record(path)).code is ErrorCode.FILE
 
 
 def test_other_versions_and_other_files_are_refused(tmp_path):
@@ -69,10 +69,8 @@ def test_other_versions_and_other_files_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"expected version 1, found 99 \(update the program"):
         load_record(path)
     path.write_text("[1, 2]", encoding="utf-8")
-    with pytest.raises(InputError, match="expected version 1, found None"):
-        load_record(path)
-    with pytest.raises(InputError, match="cannot be read"):
-        load_record(tmp_path / "none.json")
+    assert refused(lambda: load_record(path)).code is ErrorCode.FILE
+    assert refused(lambda: load_record(tmp_path / "none.json")).code is ErrorCode.FILE
 
 
 def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
@@ -83,8 +81,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(InputError, match="No space left on device"):
-        save_record(replace(RECORD, seed=8), path)
+    assert refused(lambda: save_record(replace(RECORD, seed=8), path)).code is ErrorCode.FILE
     assert load_record(path) == RECORD
     assert [file.name for file in tmp_path.iterdir()] == ["session.json"]
 
@@ -109,13 +106,11 @@ def test_a_recording_elsewhere_than_beside_the_file_is_called_damaged(tmp_path, 
     path = tmp_path / "session.json"
     save_record(replace(RECORD, recordings=(Path("run-02.xdf"),)), path)
     path.write_text(path.read_text(encoding="utf-8").replace("run-02.xdf", name), encoding="utf-8")
-    with pytest.raises(InputError, match=r"is damaged: .* no name of a recording beside it"):
-        load_record(path)
+    assert refused(lambda: load_record(path)).code is ErrorCode.FILE
 
 
 def test_a_trial_without_a_time_or_back_in_time_is_called_damaged(tmp_path):
     path = tmp_path / "session.json"
     for begin, end in ((float("nan"), 2.0), (3.0, 2.0)):
         save_record(replace(RECORD, trials=(TrialRecord(1, "sad", begin, end),)), path)
-        with pytest.raises(InputError, match="is damaged: trial 1 is from"):
-            load_record(path)
+        assert refused(lambda: load_record(path)).code is ErrorCode.FILE

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from refused import refused
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from app.calibrate.prepare import plan_seconds, prepare
 from app.request import CalibrationRequest, SessionOptions
 from calibration.plan import load_plan
@@ -44,19 +45,20 @@ def test_a_good_request_writes_nothing(request_):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "code", "where"),
     [
-        ({"subject": "Anna Smith"}, "subject"),
-        ({"plan": Path("missing.toml")}, "no such file"),
-        ({"classes": ("happy", "hungry")}, "hungry"),
-        ({"labels": "guessed"}, "--labels"),
-        ({"n_trials": 2}, "expected at least 4 trials"),
-        ({"options": SessionOptions(model=Path("nowhere"))}, "nowhere"),
+        ({"subject": "Anna Smith"}, ErrorCode.SUBJECT, "Participant ID"),
+        ({"plan": Path("missing.toml")}, ErrorCode.FILE, "missing.toml"),
+        ({"classes": ("happy", "hungry")}, ErrorCode.OPTION, "protocol"),
+        ({"labels": "guessed"}, ErrorCode.OPTION, "--labels"),
+        ({"n_trials": 2}, ErrorCode.OPTION, "protocol"),
+        ({"options": SessionOptions(model=Path("nowhere"))}, ErrorCode.MODEL, "nowhere"),
     ],
 )
-def test_what_is_wrong_is_said_at_once(request_, changes, words):
-    with pytest.raises(InputError, match=words):
-        prepare(replace(request_, **changes))
+def test_what_is_wrong_is_said_at_once(request_, changes, code, where):
+    error = refused(lambda: prepare(replace(request_, **changes)))
+    assert error.code is code
+    assert where in error.where
 
 
 def test_unreadable_toml_is_named_with_line_and_column(request_, tmp_path):
@@ -80,8 +82,8 @@ def test_a_missing_clip_is_named(request_, tmp_path):
 
 def test_a_full_disk_stops_it_before_it_begins(request_, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1_000_000})())
-    with pytest.raises(InputError, match="disk"):
-        prepare(request_)
+    error = refused(lambda: prepare(request_))
+    assert (error.code, error.where) == (ErrorCode.FILE, "disk")
 
 
 def test_a_broken_off_session_is_gone_on_with(request_):
@@ -116,8 +118,8 @@ def test_a_session_that_lacks_its_model_alone_is_pointed_out(request_):
 
 def test_other_classes_do_not_go_on_with_a_session(request_):
     broken_off(request_.data_dir, 1)
-    with pytest.raises(InputError, match="--new"):
-        prepare(replace(request_, classes=("fear", "sad")))
+    error = refused(lambda: prepare(replace(request_, classes=("fear", "sad"))))
+    assert (error.code, error.where) == (ErrorCode.SUBJECT, "session of S01")
 
 
 def test_the_usual_session_takes_a_quarter_of_an_hour():
@@ -139,5 +141,4 @@ def test_a_session_of_somebody_else_is_not_gone_on_with(request_):
     broken_off(request_.data_dir, 2)
     own, other = request_.data_dir / "sub-S01", request_.data_dir / "sub-S02"
     own.rename(other)
-    with pytest.raises(InputError, match="expected session 1 of S02, found session 1 of S01"):
-        prepare(replace(request_, subject="S02"))
+    assert refused(lambda: prepare(replace(request_, subject="S02"))).code is ErrorCode.SUBJECT
