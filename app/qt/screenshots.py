@@ -73,7 +73,7 @@ class Pictures:
             self.faults.append(fault)
         n_faults = self._window.faults.n_faults
         if n_faults:
-            self.faults.append(f"{n_faults} faults of the program while the window was open")
+            self.faults.append(f"{n_faults} internal errors while the window was open")
         for each in self.faults:
             self._say(f"error: {each}")
         self._window.closing.begin()

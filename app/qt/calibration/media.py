@@ -67,8 +67,8 @@ def sound_check(is_needed: bool) -> Check:
 
         return Check("Sound output", "green", QMediaDevices.defaultAudioOutput().description())
     remedy = "connect loudspeakers or headphones, and select them in the system settings"
-    missed = "the sounds of this protocol, and the tone" if is_needed else "the tone"
-    finding = f"not found: {missed} that ends the rest with closed eyes, cannot be heard"
+    missed = "the sounds of this protocol and the tone" if is_needed else "the tone"
+    finding = f"not found: {missed} at the end of the closed-eyes rest cannot be heard"
     return Check("Sound output", "yellow", finding, remedy)
 
 

@@ -1,4 +1,4 @@
-"""What a person chose, kept between runs in a file that can be read and deleted."""
+"""Colours, scale and full screen of a window, and the choices kept between runs."""
 
 from __future__ import annotations
 
@@ -123,23 +123,17 @@ class Appearance:
         scale = SCALES[min(max(at + direction, 0), len(SCALES) - 1)]
         most = largest_scale(self._room())
         if scale > before and scale > most:
-            text = (
-                f"This screen holds the window at up to {100 * most:.0f} %: "
-                f"the scale stays at {100 * before:.0f} %."
-            )
+            text = f"This screen fits up to {100 * most:.0f} %: the scale stays at {100 * before:.0f} %."
             self._tell(Condition("scale", "info", text))
             return
         self._settings.keep("scale", scale)
         self._settings.save()
-        text = f"The scale of {100 * scale:.0f} % applies when the program is started again."
+        text = f"The scale of {100 * scale:.0f} % takes effect at the next start."
         self._tell(Condition("scale", "info", text))
 
     def tell_capped(self, wanted: float, used: float) -> None:
         """Say that the screen holds less than the scale that was wanted."""
-        text = (
-            f"A scale of {100 * wanted:.0f} % makes the window larger than this screen: "
-            f"{100 * used:.0f} % is used."
-        )
+        text = f"A scale of {100 * wanted:.0f} % does not fit this screen: {100 * used:.0f} % is used."
         self._tell(Condition("scale", "info", text))
 
     def _room(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Exceptions of the window's own code: shown and counted, where Qt would end the program.
+"""The strip of messages over the tabs, and the window's own exceptions, which are shown there and counted.
 
 PyQt aborts on an exception in a slot unless ``sys.excepthook`` is replaced.
 """
@@ -16,7 +16,7 @@ from types import TracebackType
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from app.view.conditions import Condition
+from app.view.conditions import SEVERITIES, Condition
 from app.view.text import message_line
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,6 @@ class Faults:
 
 _MAX_SHOWN = 3
 _SIGNS = {"error": "Error", "warning": "Warning", "info": "Info"}
-_ORDER = ("error", "warning", "info")
 
 
 class Banner(QFrame):
@@ -194,14 +193,14 @@ class Banners(QWidget):
     def show_conditions(self, conditions: Sequence[Condition]) -> None:
         """Show these besides faults and the window's own messages."""
         every = [*map(_fault_condition, self._faults.values()), *self._own.values(), *conditions]
-        every.sort(key=lambda condition: _ORDER.index(condition.severity))
+        every.sort(key=lambda condition: SEVERITIES.index(condition.severity))
         self._closed &= {condition.key for condition in every}
         wanted = [condition for condition in every if condition.key not in self._closed]
         n_shown = len(wanted) if self._shows_all else _MAX_SHOWN
         if len(wanted) > n_shown:
             # What cannot be closed always holds, so it must not vanish behind what comes and goes.
-            wanted.sort(key=lambda condition: (condition.can_be_closed, _ORDER.index(condition.severity)))
-        self._lay_out(sorted(wanted[:n_shown], key=lambda c: _ORDER.index(c.severity)))
+            wanted.sort(key=lambda condition: (condition.can_be_closed, SEVERITIES.index(condition.severity)))
+        self._lay_out(sorted(wanted[:n_shown], key=lambda c: SEVERITIES.index(c.severity)))
         n_hidden = len(wanted) - n_shown
         self._more.setVisible(n_hidden > 0 or (self._shows_all and len(wanted) > _MAX_SHOWN))
         self._more.setText(
@@ -246,8 +245,8 @@ class Banners(QWidget):
 
 def _fault_condition(fault: Fault) -> Condition:
     times = f" ({fault.count} times)" if fault.count > 1 else ""
-    text = f"A fault of the program{times}: {message_line(fault.text)}"
-    return Condition(fault.key, "error", text, "the window goes on; please report it with its details")
+    text = f"Internal error{times}: {message_line(fault.text)}"
+    return Condition(fault.key, "error", text, "the window continues; please report the details")
 
 
 def _button(text: str, call: Callable[[], None]) -> QPushButton:

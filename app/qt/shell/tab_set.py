@@ -1,4 +1,4 @@
-"""The four tabs: the visible one is refreshed, and what is chosen in one is shown in the others."""
+"""The four tabs and the header beside them: inference sign, answer, file, model, recording, time shown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.qt.theme import Theme
 from app.qt.widgets import ElidedLabel
 from app.view.display_latency import DisplayLatency
 from app.view.store import ViewStore
-from app.view.text import clock_text, data_size, one_line
+from app.view.text import clock_text, data_size, one_line, tooltip
 from app.view.trust import Verdict, judge
 from app.window_options import TAB_NAMES
 from models.prediction import Prediction
@@ -158,7 +158,7 @@ class _Scrolled(QScrollArea):
 
 INFERENCE_SIGN = "Emotion inference active"
 NO_INFERENCE_SIGN = "Emotion inference not running"
-_SIGN_MEANING = "Whether emotions are being inferred; people exposed must be told so"
+_SIGN_MEANING = "Whether emotions are being inferred. People exposed must be informed."
 
 
 class Header(QWidget):
@@ -171,13 +171,13 @@ class Header(QWidget):
         self.sign.setTextFormat(Qt.TextFormat.PlainText)
         self.sign.setAccessibleName(_SIGN_MEANING)
         self.sign.setToolTip(_SIGN_MEANING)
-        self.answer = ElidedLabel("The emotion shown, and how far it may be trusted", least=14)
+        self.answer = ElidedLabel("The emotion, and how far to trust it", least=14)
         self.answer.setObjectName("answer")
-        self.file = ElidedLabel("The recording that is replayed", least=20, mode=Qt.TextElideMode.ElideMiddle)
-        self.model = ElidedLabel("The model in use", mode=Qt.TextElideMode.ElideMiddle)
+        self.file = ElidedLabel("Recording in replay", least=20, mode=Qt.TextElideMode.ElideMiddle)
+        self.model = ElidedLabel("Model in use", mode=Qt.TextElideMode.ElideMiddle)
         self.model.setProperty("muted", "true")
-        self.recording = ElidedLabel("The recording", least=11)
-        self.state = ElidedLabel("Which moment the window shows", least=14)
+        self.recording = ElidedLabel("Recording", least=11)
+        self.state = ElidedLabel("Time shown", least=14)
         self.state.setObjectName("state")
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 2, 8, 2)
@@ -223,7 +223,7 @@ class Header(QWidget):
         self.file.setVisible(timeline is not None)
         if store.model is not None:
             self.model.show_text(f"Model: {one_line(store.model.name, 40)}")
-            self.model.setToolTip(model_words(store.model))
+            self.model.setToolTip(tooltip(model_words(store.model)))
 
     def _show_sign(self, store: ViewStore) -> None:
         """Say that emotions are inferred for as long as they are, and no longer."""
@@ -258,7 +258,7 @@ class Header(QWidget):
 
 
 def answer_words(verdict: Verdict) -> str:
-    """Return the likeliest emotion with its probability; where it is no answer, that comes first.
+    """Return the top emotion with its probability; where it is no answer, that comes first.
 
     The end is cut where there is little room.
     """
@@ -271,26 +271,25 @@ def answer_words(verdict: Verdict) -> str:
 def model_words(model: ModelInfo) -> str:
     """Return what a model was trained on, its size and where it runs."""
     size = f"preset {one_line(model.preset, 40)}, {model.n_parameters:,} parameters"
-    words = f"Trained on {one_line(model.trained_on, 120)}; {size}; runs on {one_line(model.device, 60)}"
-    return words.replace("<", "‹")  # Qt takes a tooltip for rich text where it looks like markup
+    return f"Trained on {one_line(model.trained_on, 120)}; {size}; runs on {one_line(model.device, 60)}"
 
 
 def state_words(store: ViewStore, playback: Playback) -> str:
     """Return whether the newest data are shown, and otherwise since when not."""
     if store.phase.name in ("failed", "ended"):
-        return {"failed": "■ STOPPED", "ended": "■ AT THE END"}[store.phase.name]
+        return {"failed": "■ STOPPED", "ended": "■ END"}[store.phase.name]
     if store.phase.name in ("loading", "looking for streams") or not store.mode:
         return f"… {store.phase.message or store.phase.name}"
     if store.is_silent:
-        return "■ NO ANSWER"
+        return "■ NO RESPONSE"
     if playback.is_replay:
         if playback.is_going_on:
             return f"▶ REPLAY {speed_text(playback.speed)}"
-        return "‖ REPLAY held"
+        return "‖ REPLAY paused"
     if playback.is_going_on:
         return "● LIVE"
     behind = store.newest_time - playback.time
-    return f"‖ held {clock_text(behind)} ago; still acquiring" if math.isfinite(behind) else "‖ held"
+    return f"‖ PAUSED at -{clock_text(behind)}; still acquiring" if math.isfinite(behind) else "‖ PAUSED"
 
 
 def _mood(store: ViewStore, playback: Playback) -> str:
@@ -308,5 +307,5 @@ def recording_words(store: ViewStore) -> str:
     if recording is None or is_over or recording.state in ("stopped", "failed"):
         return ""
     if recording.state != "recording":
-        return f"● {recording.state} the recording"
+        return f"● REC {recording.state}"
     return f"● REC {clock_text(recording.duration_s)}, {data_size(recording.n_bytes)}"

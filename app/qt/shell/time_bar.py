@@ -34,7 +34,7 @@ from app.qt.shell.commands import icon
 from app.qt.shell.session import SPEEDS, Playback, speed_text
 from app.qt.theme import DARK, Theme
 from app.view.store import ViewStore
-from app.view.text import clock_text, one_line
+from app.view.text import clock_text, one_line, tooltip
 from app.view.trust import answer_state
 
 
@@ -67,14 +67,14 @@ class ReplayBar(QWidget):
         self.timeline.chosen.connect(playback.seek)
         row.addWidget(self.timeline, 1)
         self.words = QLabel()
-        self.words.setAccessibleName("Moment shown, in words")
+        self.words.setAccessibleName("Time shown, in words")
         self.words.setMinimumWidth(self.words.fontMetrics().horizontalAdvance("00:00.0 of 00:00.0"))
         self.words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         row.addWidget(self.words)
         self.speed = QComboBox()
         self.speed.addItems([speed_text(speed) for speed in SPEEDS])
-        self.speed.setAccessibleName("Speed of the replay")
-        self.speed.setToolTip("Speed of the replay, times real time")
+        self.speed.setAccessibleName("Replay speed")
+        self.speed.setToolTip("Replay speed, times real time")
         self.speed.activated.connect(lambda at: playback.set_speed(SPEEDS[at]))
         row.addWidget(self.speed)
 
@@ -109,7 +109,7 @@ def moment_words(store: ViewStore, t: float) -> str:
         return f"{clock_text(t - first, 1)} of {clock_text(last - first, 1)}"
     behind = store.newest_time - t
     kept = clock_text(store.newest_time - store.oldest_time)
-    return f"now, {kept} kept" if behind < 0.05 else f"{clock_text(behind, 1)} ago of {kept}"
+    return f"live, {kept} kept" if behind < 0.05 else f"-{clock_text(behind, 1)} of {kept}"
 
 
 _PER_S = 1000  # the slider counts milliseconds
@@ -148,7 +148,7 @@ class Timeline(QSlider):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(Qt.Orientation.Horizontal, parent)
-        self.setAccessibleName("Moment shown")
+        self.setAccessibleName("Time shown")
         self.setToolTip("")
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)  # its keys are the window's own
@@ -294,9 +294,7 @@ class Timeline(QSlider):
         """Drag."""
         if event is not None and self.isSliderDown():
             self._move(event)
-            QToolTip.showText(
-                event.globalPosition().toPoint(), self.words_at(self._time(event.position().x()))
-            )
+            QToolTip.showText(event.globalPosition().toPoint(), self._tooltip(event.position().x()))
 
     def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
         """Choose the moment."""
@@ -307,25 +305,27 @@ class Timeline(QSlider):
     def event(self, event: QEvent | None) -> bool:
         """Explain the place under the mouse."""
         if isinstance(event, QHelpEvent) and math.isfinite(self._first):
-            QToolTip.showText(event.globalPos(), self.words_at(self._time(event.pos().x())), self)
+            QToolTip.showText(event.globalPos(), self._tooltip(event.pos().x()), self)
             return True
         return super().event(event)
 
+    def _tooltip(self, x: float) -> str:
+        return tooltip(*self.words_at(self._time(x)).splitlines())
+
     def words_at(self, t: float) -> str:
-        """Return what there is at ``t``: the time, the emotion predicted and the marks near it."""
+        """Return in plain text what there is at ``t``: time, predicted emotion and the marks near it."""
         words = [clock_text(t - self._first, 1)]
         run = next((run for run in self._runs if run.start <= t <= run.end), None)
         if run is not None and run.state == "certain":
             words.append(f"predicted: {one_line(run.label)}")
         elif run is not None:
             look = "outlined" if run.state == "warming up" else "hatched"
-            words.append(f"predicted, but no answer ({look}): {run.state}")
+            words.append(f"no answer ({look}): {run.state}")
         near_s = _NEAR_PX * (self._last - self._first) / max(1, self.width())
         words += [
             one_line(mark.text, 80) for mark in self._marks if mark.time - near_s <= t <= mark.end + near_s
         ][:5]
-        # Qt takes a tooltip for rich text where it looks like markup.
-        return "\n".join(words).replace("<", "‹").replace(">", "›")
+        return "\n".join(words)
 
     def _move(self, event: QMouseEvent) -> None:
         self.setSliderPosition(round((self._time(event.position().x()) - self._first) * _PER_S))
