@@ -34,10 +34,19 @@ def colour_of(theme: Theme, index: int, *, grey: bool = False) -> QColor:
     return QColor(theme.stale if grey else theme.category(index))
 
 
+def hatch_of(index: int) -> Qt.BrushStyle:
+    """Return an emotion's hatch."""
+    return _HATCHES[index % len(_HATCHES)]
+
+
 def fill_category(painter: QPainter, rect: QRectF, theme: Theme, index: int, *, grey: bool = False) -> None:
-    """Fill a rectangle with an emotion's colour, and its hatch in the panel's colour upon it."""
-    painter.fillRect(rect, colour_of(theme, index, grey=grey))
-    hatch = _HATCHES[index % len(_HATCHES)]
+    """Fill a rectangle with an emotion's colour and hatch."""
+    fill_hatched(painter, rect, theme, colour_of(theme, index, grey=grey), hatch_of(index))
+
+
+def fill_hatched(painter: QPainter, rect: QRectF, theme: Theme, colour: QColor, hatch: Qt.BrushStyle) -> None:
+    """Fill a rectangle with a colour, and a hatch in the panel's colour upon it."""
+    painter.fillRect(rect, colour)
     if hatch is not Qt.BrushStyle.SolidPattern:
         upon = QColor(theme.surface)
         upon.setAlphaF(0.55)

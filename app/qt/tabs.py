@@ -1,4 +1,4 @@
-"""The Now tab: the emotion, how far to trust it, and how it came there."""
+"""The window's pages: Now, Why, Signals and Health, each an arrangement of panels."""
 
 from __future__ import annotations
 
@@ -9,59 +9,37 @@ from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QSplitter, QVBoxLayout, QW
 
 from app.qt.panel import Panel, refresh_each
 from app.qt.panels.answer import AnswerPanel
+from app.qt.panels.attention import ChannelAttentionPanel, ModalityAttentionPanel, TimeAttentionPanel
 from app.qt.panels.band_maps import BandMapsPanel
 from app.qt.panels.bars import BarsPanel
-from app.qt.panels.channel_attention import ChannelAttentionPanel
 from app.qt.panels.course import CoursePanel
-from app.qt.panels.gaze import GazePanel, PupilPanel
+from app.qt.panels.electrodes import ElectrodesPanel
+from app.qt.panels.eyes import GazePanel, PupilPanel
+from app.qt.panels.latency import LatencyPanel
 from app.qt.panels.machine import MachinePanel
 from app.qt.panels.messages import MessagesPanel
-from app.qt.panels.modality_attention import ModalityAttentionPanel
 from app.qt.panels.occlusion import OcclusionPanel
 from app.qt.panels.plane import PlanePanel
-from app.qt.panels.quality import QualityPanel
+from app.qt.panels.reasons import ReasonsPanel
 from app.qt.panels.spectrogram import SpectrogramPanel
-from app.qt.panels.streams_table import StreamsTable
-from app.qt.panels.time_attention import TimeAttentionPanel
+from app.qt.panels.streams import StreamsPanel
 from app.qt.panels.traces import TracesPanel
-from app.qt.panels.trust_reasons import TrustReasonsPanel
 from app.qt.panels.voice import VoicePanel
-from app.qt.panels.waterfall import Waterfall
 from app.qt.panels.webcam import WebcamPanel
 from app.qt.theme import GrowingPage, Theme
 from app.view.display_latency import DisplayLatency
 from app.view.store import ViewStore
 
 
-class NowTab(GrowingPage):
-    """Answer and bars on the left, the reasons beside them, the plane on the right, the course below."""
+class PanelPage(GrowingPage):
+    """A page of panels.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setAccessibleName("Now")
-        self.answer = AnswerPanel()
-        self.bars = BarsPanel()
-        self.reasons = TrustReasonsPanel()
-        self.plane = PlanePanel()
-        self.course = CoursePanel()
-        self.panels: tuple[Panel, ...] = (self.answer, self.bars, self.reasons, self.plane, self.course)
-        layout = QGridLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(6)
-        layout.addWidget(self.answer, 0, 0)
-        layout.addWidget(self.bars, 1, 0)
-        layout.addWidget(self.reasons, 0, 1, 2, 1)
-        layout.addWidget(self.plane, 0, 2, 2, 1)
-        layout.addWidget(self.course, 2, 0, 1, 3)
-        for column, stretch in enumerate((11, 9, 8)):
-            layout.setColumnStretch(column, stretch)
-        for row, stretch in enumerate((8, 8, 11)):
-            layout.setRowStretch(row, stretch)
+    Attributes
+    ----------
+    panels : tuple of Panel
+    """
 
-    def set_time_travel(self, choose_time: Callable[[float], None], choose_now: Callable[[], None]) -> None:
-        """Say who is told which moment was chosen, and that the newest is wanted again."""
-        self.course.choose_time = choose_time
-        self.course.choose_now = choose_now
+    panels: tuple[Panel, ...] = ()
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the store as of ``t``."""
@@ -73,7 +51,32 @@ class NowTab(GrowingPage):
             panel.set_theme(theme)
 
 
-class WhyTab(GrowingPage):
+class NowTab(PanelPage):
+    """Answer and bars on the left, the reasons beside them, the plane on the right, the course below."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Now")
+        self.answer, self.bars, self.reasons = AnswerPanel(), BarsPanel(), ReasonsPanel()
+        self.plane, self.course = PlanePanel(), CoursePanel()
+        self.panels = (self.answer, self.bars, self.reasons, self.plane, self.course)
+        layout = QGridLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(6)
+        layout.addWidget(self.answer, 0, 0)
+        layout.addWidget(self.bars, 1, 0)
+        layout.addWidget(self.reasons, 0, 1, 2, 1)
+        layout.addWidget(self.plane, 0, 2, 2, 1)
+        layout.addWidget(self.course, 2, 0, 1, 3)
+        _stretch(layout, columns=(11, 9, 8), rows=(8, 8, 11))
+
+    def set_time_travel(self, choose_time: Callable[[float], None], choose_now: Callable[[], None]) -> None:
+        """Say who is told which moment was chosen, and that the newest is wanted again."""
+        self.course.choose_time = choose_time
+        self.course.choose_now = choose_now
+
+
+class WhyTab(PanelPage):
     """Attention on the left, the occlusion check beside it.
 
     Parameters
@@ -94,12 +97,12 @@ class WhyTab(GrowingPage):
     ) -> None:
         super().__init__(parent)
         self.ask_occlusion = ask_occlusion
-        self.modalities = ModalityAttentionPanel()
-        self.channels = ChannelAttentionPanel()
-        self.steps = TimeAttentionPanel()
-        self.occlusion = OcclusionPanel(self._ask)
-        self.panels: tuple[Panel, ...] = (self.modalities, self.channels, self.steps, self.occlusion)
-        self.modalities.chart.moment_chosen.connect(self.moment_chosen)
+        self.modalities, self.channels = ModalityAttentionPanel(), ChannelAttentionPanel()
+        self.steps, self.occlusion = TimeAttentionPanel(), OcclusionPanel(self._ask)
+        self.panels = (self.modalities, self.channels, self.steps, self.occlusion)
+        self.modalities.plot.clicked.connect(
+            lambda x, y: self.moment_chosen.emit(self.modalities.plot.t_end + x)
+        )
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(6)
@@ -107,88 +110,49 @@ class WhyTab(GrowingPage):
         grid.addWidget(self.channels, 1, 0)
         grid.addWidget(self.steps, 1, 1)
         grid.addWidget(self.occlusion, 0, 2, 2, 1)
-        for column, stretch in enumerate((3, 3, 6)):
-            grid.setColumnStretch(column, stretch)
-        grid.setRowStretch(0, 1)
-        grid.setRowStretch(1, 1)
-
-    def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the store as of ``t``; the occlusion check is about the newest window when it was asked."""
-        refresh_each(self.panels, store, t)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        for panel in self.panels:
-            panel.set_theme(theme)
+        _stretch(grid, columns=(3, 3, 6), rows=(1, 1))
 
     def _ask(self) -> None:
         if self.ask_occlusion is not None:
             self.ask_occlusion()
 
 
-class SignalsTab(GrowingPage):
-    """EEG at the left, the strips of half a minute in the middle, pictures at the right."""
+class SignalsTab(PanelPage):
+    """EEG at the left, the plots of half a minute in the middle, pictures at the right."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.traces = TracesPanel()
         self.spectrogram, self.pupils, self.voice = SpectrogramPanel(), PupilPanel(), VoicePanel()
         self.webcam, self.gaze, self.band_maps = WebcamPanel(), GazePanel(), BandMapsPanel()
-        self.panels: tuple[Panel, ...] = (
-            self.traces,
-            *(self.spectrogram, self.pupils, self.voice),
+        middle: dict[QWidget, int] = {self.spectrogram: 10, self.pupils: 9, self.voice: 11}
+        right: dict[QWidget, int] = {self.webcam: 9, self.gaze: 8, self.band_maps: 14}
+        self.panels = (
+            *(self.traces, self.spectrogram, self.pupils, self.voice),
             *(self.webcam, self.gaze, self.band_maps),
         )
-        self.strips = (self.spectrogram.strip, self.pupils.strip, self.voice.strip)
-        columns = _split(
-            Qt.Orientation.Horizontal,
-            {
-                self.traces: 46,
-                _split(Qt.Orientation.Vertical, {self.spectrogram: 10, self.pupils: 9, self.voice: 11}): 28,
-                _split(Qt.Orientation.Vertical, {self.webcam: 9, self.gaze: 8, self.band_maps: 14}): 28,
-            },
-        )
+        sides = Qt.Orientation.Vertical
+        columns: dict[QWidget, int] = {self.traces: 46, _split(sides, middle): 28, _split(sides, right): 28}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
-        layout.addWidget(columns)
-
-    def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the store as of ``t``."""
-        refresh_each(self.panels, store, t)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        for panel in self.panels:
-            panel.set_theme(theme)
+        layout.addWidget(_split(Qt.Orientation.Horizontal, columns))
 
     def set_highlight(self, spans: Mapping[str, tuple[float, float]] | None) -> None:
         """Shade what a chosen prediction has seen, by modality, in the time plots; None takes that back."""
         of_modality = spans or {}
-        if self.traces.highlight != of_modality.get("eeg"):
-            self.traces.highlight = of_modality.get("eeg")
-        for modality, strip in zip(("eeg", "eye", "voice"), self.strips, strict=True):
-            if strip.highlight != of_modality.get(modality):
-                strip.highlight = of_modality.get(modality)
-                strip.update()
+        plots = (self.traces.plot, self.spectrogram.plot, self.pupils.plot, self.voice.plot)
+        for plot, modality in zip(plots, ("eeg", "eeg", "eye", "voice"), strict=True):
+            plot.highlight = of_modality.get(modality)
 
     def on_choose_spectrogram(self, choose: Callable[[str], None]) -> None:
         """Have ``choose`` called with the channel whose spectrogram a person wants."""
         self.spectrogram.choose = choose
 
 
-def _split(orientation: Qt.Orientation, shares: dict[QWidget, int]) -> QSplitter:
-    """Return the widgets side by side or one below the other, sized by their shares."""
-    splitter = QSplitter(orientation)
-    splitter.setChildrenCollapsible(False)
-    for i, (widget, share) in enumerate(shares.items()):
-        splitter.addWidget(widget)
-        splitter.setStretchFactor(i, share)
-    splitter.setSizes([share * 100 for share in shares.values()])
-    return splitter
-
-
-class HealthTab(GrowingPage):
+class HealthTab(PanelPage):
     """How far the figures of the other tabs can be trusted technically.
+
+    Streams, machine and messages are always those of now.
 
     Parameters
     ----------
@@ -198,38 +162,39 @@ class HealthTab(GrowingPage):
 
     def __init__(self, display_latency: DisplayLatency, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.streams = StreamsTable()
-        self.machine = MachinePanel()
-        self.quality = QualityPanel()
-        self.waterfall = Waterfall(display_latency)
+        self.streams, self.machine = StreamsPanel(), MachinePanel()
+        self.electrodes, self.latency = ElectrodesPanel(), LatencyPanel(display_latency)
         self.messages = MessagesPanel()
-        self.panels: tuple[Panel, ...] = (
-            self.streams,
-            self.machine,
-            self.quality,
-            self.waterfall,
-            self.messages,
-        )
+        self.panels = (self.streams, self.machine, self.electrodes, self.latency, self.messages)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
-        layout.addLayout(_row((self.streams, 7), (self.machine, 3)), 4)
-        layout.addLayout(_row((self.quality, 1), (self.waterfall, 1), (self.messages, 1)), 6)
-
-    def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the store as of ``t``; streams, machine and messages are always those of now."""
-        refresh_each(self.panels, store, t)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        for panel in self.panels:
-            panel.set_theme(theme)
+        layout.addLayout(_row({self.streams: 7, self.machine: 3}), 4)
+        layout.addLayout(_row({self.electrodes: 1, self.latency: 1, self.messages: 1}), 6)
 
 
-def _row(*panels: tuple[Panel, int]) -> QHBoxLayout:
+def _stretch(grid: QGridLayout, columns: tuple[int, ...], rows: tuple[int, ...]) -> None:
+    for column, stretch in enumerate(columns):
+        grid.setColumnStretch(column, stretch)
+    for row, stretch in enumerate(rows):
+        grid.setRowStretch(row, stretch)
+
+
+def _row(shares: Mapping[Panel, int]) -> QHBoxLayout:
     """Return panels side by side, each as wide as its share."""
     row = QHBoxLayout()
     row.setSpacing(6)
-    for panel, share in panels:
+    for panel, share in shares.items():
         row.addWidget(panel, share)
     return row
+
+
+def _split(orientation: Qt.Orientation, shares: Mapping[QWidget, int]) -> QSplitter:
+    """Return the widgets side by side or one below the other, sized by their shares."""
+    splitter = QSplitter(orientation)
+    splitter.setChildrenCollapsible(False)
+    for i, (widget, share) in enumerate(shares.items()):
+        splitter.addWidget(widget)
+        splitter.setStretchFactor(i, share)
+    splitter.setSizes([share * 100 for share in shares.values()])
+    return splitter

@@ -1,4 +1,4 @@
-"""The probabilities' course over the last minutes, one value per column of pixels, and its picture."""
+"""The probabilities of the last minutes as lines with gaps, their means, and the answers that stood."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from numpy.typing import NDArray
 from app.view.trust import MIN_MARGIN, STALE_AFTER_S, threshold
 from models.prediction import Prediction
 
-#: What a column's answer is besides an index into the labels.
-NOTHING, UNCERTAIN, WARMING_UP = -1, -2, -3
+#: What an answer is besides an index into the labels.
+UNCERTAIN, WARMING_UP = -2, -3
 _RAW_UP_TO_S = 90.0  # four predictions a second over a longer span are a thicket
-
-_Columns = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]  # value, lowest, highest
 
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """Probabilities and answers by column, oldest first."""
+    """Probabilities over time, each holding until the next time; NaN where none holds any longer."""
 
     labels: tuple[str, ...]
-    probs: NDArray[np.float32]  # (n_columns, n_labels), NaN where there was no prediction
-    low: NDArray[np.float32]  # the same: lowest value within the column
-    high: NDArray[np.float32]
-    answers: NDArray[np.int16]  # (n_columns,) index of the label shown, or one of the constants above
+    times: NDArray[np.float64]  # (n,) LSL seconds
+    probs: NDArray[np.float32]  # (n, n_labels)
+    answers: tuple[
+        tuple[float, float, int], ...
+    ]  # start, end, index of the label or one of the constants above
+    newest: NDArray[np.float32]  # (n_labels,) what holds at the end; NaN where nothing does any longer
+    means: NDArray[np.float32] | None = None  # (n, n_labels) of the last `mean_s` seconds
     mean_s: float = 0.0  # 0: there are no means
-    mean: NDArray[np.float32] | None = None  # (n_columns, n_labels) of the last `mean_s` seconds
-    mean_low: NDArray[np.float32] | None = None  # lowest mean within the column
-    mean_high: NDArray[np.float32] | None = None
+
+    @property
+    def lines(self) -> NDArray[np.float32]:
+        """What is read: the means where there are any."""
+        return self.probs if self.means is None else self.means
 
 
 def mean_over_s(span_s: float) -> float:
@@ -39,63 +42,61 @@ def mean_over_s(span_s: float) -> float:
 
 
 def course(
-    predictions: Sequence[Prediction],
-    labels: Sequence[str],
-    t0: float,
-    t1: float,
-    n_columns: int,
-    mean_s: float = 0.0,
+    predictions: Sequence[Prediction], labels: Sequence[str], end: float, mean_s: float = 0.0
 ) -> Course:
-    """Return the course from ``t0`` to ``t1``.
+    """Return the course up to ``end``.
 
     A prediction holds until the next one, but not for longer than `STALE_AFTER_S`: then there is a gap.
 
     Parameters
     ----------
     predictions : sequence of Prediction
-        Ascending ``t_end``; from `STALE_AFTER_S` before ``t0`` on.
+        Ascending ``t_end``.
     labels : sequence of str
         The model's, in its order; a prediction without one of them counts as missing.
-    t0, t1 : float
+    end : float
         LSL seconds.
-    n_columns : int
     mean_s : float
         Seconds before each prediction that its mean is taken over; 0 makes no means.
     """
     labels = tuple(labels)
-    n_labels = len(labels)
-    blank = np.full((n_columns, n_labels), np.nan, np.float32)
-    if not predictions or not labels or n_columns < 1 or not t1 > t0:
-        return Course(labels, blank, blank, blank, np.full(n_columns, NOTHING, np.int16))
-    nan = float("nan")
+    predictions = [p for p in predictions if p.t_end <= end]
+    if not predictions or not labels:
+        blank = np.full((0, len(labels)), np.nan, np.float32)
+        return Course(labels, np.empty(0), blank, (), np.full(len(labels), np.nan, np.float32))
     times = np.array([p.t_end for p in predictions])
-    values = np.array([[p.probs.get(label, nan) for label in labels] for p in predictions], np.float32)
-    answers = _answers(values, np.array([p.warm_up for p in predictions]))
+    values = np.array([[p.probs.get(label, np.nan) for label in labels] for p in predictions], np.float32)
+    holds_to = np.minimum(np.append(times[1:], end), times + STALE_AFTER_S)
+    answers = _runs(times, holds_to, _answers(values, np.array([p.warm_up for p in predictions])))
+    means = _means(times, values, mean_s) if mean_s > 0 else None
+    gaps = np.flatnonzero(holds_to < np.append(times[1:], np.inf))  # also behind the last
+    newest = values[-1] if holds_to[-1] >= end else np.full(len(labels), np.nan, np.float32)
 
-    edges = np.linspace(t0, t1, n_columns + 1)
-    newest = np.searchsorted(times, edges[1:], side="right") - 1  # of each column
-    first = np.maximum(np.searchsorted(times, edges[:-1], side="right") - 1, 0)
-    has_one = (newest >= 0) & (edges[:-1] - times[np.maximum(newest, 0)] <= STALE_AFTER_S)
-    newest = np.maximum(newest, 0)
-    # Within a column: from what held at its left edge (if not stale there) to its newest.
-    first = np.where(edges[:-1] - times[first] <= STALE_AFTER_S, first, newest)
-    parts = np.stack([first, newest + 1], axis=1).ravel()
-    gap = ~has_one[:, None]
+    def with_gaps(of: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.insert(of, gaps + 1, np.nan, axis=0)
 
-    def columns(of: NDArray[np.float32]) -> _Columns:
-        padded = np.concatenate([of, of[-1:]])  # so that an end may lie past the last prediction
-        return (
-            np.where(gap, np.nan, of[newest]),
-            np.where(gap, np.nan, np.minimum.reduceat(padded, parts)[::2]),
-            np.where(gap, np.nan, np.maximum.reduceat(padded, parts)[::2]),
-        )
+    return Course(
+        labels,
+        np.insert(times, gaps + 1, holds_to[gaps]),
+        with_gaps(values),
+        answers,
+        newest,
+        None if means is None else with_gaps(means),
+        mean_s if means is not None else 0.0,
+    )
 
-    shown = np.where(has_one, answers[newest], NOTHING).astype(np.int16)
-    probs, low, high = columns(values)
-    if not mean_s > 0:
-        return Course(labels, probs, low, high, shown)
-    mean, mean_low, mean_high = columns(_means(times, values, mean_s))
-    return Course(labels, probs, low, high, shown, mean_s, mean, mean_low, mean_high)
+
+def _runs(
+    times: NDArray[np.float64], holds_to: NDArray[np.float64], answers: NDArray[np.int16]
+) -> tuple[tuple[float, float, int], ...]:
+    """Return the stretches of one answer, as (start, end, answer)."""
+    is_new = np.append(True, (np.diff(answers) != 0) | (holds_to[:-1] < times[1:]))
+    starts = np.flatnonzero(is_new)
+    ends = np.append(starts[1:], len(times)) - 1
+    return tuple(
+        (float(times[first]), float(holds_to[last]), int(answers[first]))
+        for first, last in zip(starts, ends, strict=True)
+    )
 
 
 def _means(times: NDArray[np.float64], values: NDArray[np.float32], mean_s: float) -> NDArray[np.float32]:
@@ -120,30 +121,3 @@ def _answers(values: NDArray[np.float32], warm_up: NDArray[np.bool_]) -> NDArray
         is_answer = (best >= threshold(n_labels) - 1e-6) & (lead >= MIN_MARGIN - 1e-6)
     label = np.where(is_answer, np.argmax(np.nan_to_num(values), axis=1), UNCERTAIN)
     return np.where(warm_up, WARMING_UP, label).astype(np.int16)
-
-
-def line_pixels(
-    low: NDArray[np.float32], high: NDArray[np.float32], height: int, width: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows and columns of the pixels of a line; row 0 is probability 1.
-
-    Five wide pens take the raster painter 20 ms; choosing the rows of each column takes one.
-
-    Parameters
-    ----------
-    low, high : ndarray, (n_columns,)
-        The line's extent within each column; NaN where there is no line.
-    height, width : int
-        Rows of the picture; the line's width in pixels.
-    """
-    for _ in range(width - 1):  # steps become as wide as the level parts
-        low, high = np.fmin(low, np.append(np.nan, low[:-1])), np.fmax(high, np.append(np.nan, high[:-1]))
-    has_line = np.isfinite(low)
-    highest = np.rint((1 - np.where(has_line, high, 0)) * (height - 1)).astype(np.intp)
-    lowest = np.rint((1 - np.where(has_line, low, 0)) * (height - 1)).astype(np.intp)
-    top, bottom = highest - (width - 1) // 2, lowest + width // 2 + 1
-    top, bottom = np.clip(top, 0, height), np.clip(bottom, 0, height)
-    n_rows = np.where(has_line, bottom - top, 0)
-    columns = np.repeat(np.arange(len(low)), n_rows)
-    rows = np.arange(len(columns)) - np.repeat(np.cumsum(n_rows) - n_rows - top, n_rows)
-    return rows, columns

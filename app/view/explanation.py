@@ -176,19 +176,19 @@ def compare(attention: Mapping[str, float], rows: Iterable[OcclusionRow], label:
     found = []
     if deltas[top] > -LOWERS_BY:
         found.append(
-            f"{_word(top)} {_has(top)} the highest attention ({_percent(attention[top])}), "
+            f"{modality_word(top)} {_has(top)} the highest attention ({_percent(attention[top])}), "
             f"yet without {_it(top)} {_change(label, deltas[top])}."
         )
     if attention[strongest] < LITTLE and abs(deltas[strongest]) >= MATTERS and strongest != top:
         found.append(
-            f"{_word(strongest)} {_has(strongest)} little attention ({_percent(attention[strongest])}), "
-            f"yet of all modalities {_its(strongest)} absence changes most: "
-            f"{_change(label, deltas[strongest])}."
+            f"{modality_word(strongest)} {_has(strongest)} little attention "
+            f"({_percent(attention[strongest])}), yet of all modalities {_its(strongest)} absence "
+            f"changes most: {_change(label, deltas[strongest])}."
         )
     if found:
         return Comparison("disagree", tuple(found))
     share = _percent(attention[top])
-    said = f"{_word(top)} {_has(top)} the highest attention ({share}), and without {_it(top)}"
+    said = f"{modality_word(top)} {_has(top)} the highest attention ({share}), and without {_it(top)}"
     return Comparison("agree", (f"{said} {_change(label, deltas[top])}.",))
 
 
@@ -205,7 +205,7 @@ def _change(label: str, delta_p: float) -> str:
     return f"{label} falls by {size}" if delta_p < 0 else f"{label} rises by {size}"
 
 
-def _word(modality: str) -> str:
+def modality_word(modality: str) -> str:
     word = MODALITY_WORDS.get(modality, modality)
     return word[:1].upper() + word[1:]
 
@@ -267,7 +267,7 @@ def groups(rows: Sequence[OcclusionRow], bands: Sequence[tuple[str, float, float
     modalities = tuple(
         _bar(asked[name])
         if name in asked
-        else Bar(_word(name), None, alone if name == "eeg" and has_eeg else "absent")
+        else Bar(modality_word(name), None, alone if name == "eeg" and has_eeg else "absent")
         for name in MODALITIES
     )
     hertz = {band[0]: _band(*band) for band in bands}
@@ -283,7 +283,7 @@ def groups_before(bands: Sequence[tuple[str, float, float]]) -> list[Group]:
     """Return the groups before the first answer: what will be asked about."""
     later = "not asked yet"
     return [
-        Group(_HEADINGS["modality"], tuple(Bar(_word(name), None, later) for name in MODALITIES)),
+        Group(_HEADINGS["modality"], tuple(Bar(modality_word(name), None, later) for name in MODALITIES)),
         Group(_HEADINGS["band"], tuple(Bar(_band(*band), None, later) for band in bands)),
         Group(_HEADINGS["region"], (Bar("all", None, later),)),
     ]
@@ -306,7 +306,7 @@ def region_values(occlusion: Occlusion) -> dict[str, float]:
 
 
 def _bar(row: OcclusionRow, names: Mapping[str, str] | None = None) -> Bar:
-    name = _word(row.name) if row.kind == "modality" else (names or {}).get(row.name, row.name)
+    name = modality_word(row.name) if row.kind == "modality" else (names or {}).get(row.name, row.name)
     return Bar(name, 100 * row.delta_p)
 
 

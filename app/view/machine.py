@@ -75,8 +75,8 @@ def _disk(recording: RecordingInfo) -> Figure:
     return Figure("Disk", lasts)
 
 
-#: What a live prediction promises, from the push of the last sample to the prediction's output.
-PROMISE_MS = 200.0
+#: The target of a live prediction, from the push of the last sample to the prediction's output.
+TARGET_MS = 200.0
 
 _STAGES = ("arrival", "wait", "features", "network")
 _REPLAY_STAGES = ("features", "network")
@@ -147,27 +147,27 @@ def stages(
 
 
 def axis_end_ms(found: list[Stage]) -> float:
-    """Return where the axis ends: a round number that holds every bar, at least past the promise."""
+    """Return where the axis ends: a round number that holds every bar, at least past the target."""
     longest = max(
         (stage.start_ms + stage.took_ms for stage in found if math.isfinite(stage.took_ms)), default=0.0
     )
-    end = PROMISE_MS * 1.25
+    end = TARGET_MS * 1.25
     while end < longest * 1.02:
         end *= 2
     return end
 
 
 def verdict(found: list[Stage]) -> tuple[str, str]:
-    """Return severity and one sentence on the promise, judged by the p99 of ``decided``."""
+    """Return severity and one sentence on the target, judged by the p99 of ``decided``."""
     decided = next((stage for stage in found if stage.name == "decided"), None)
     if decided is None:
         return "muted", "A replay has no arrival, wait and display: only features and network are timed."
     if not math.isfinite(decided.p99_ms):
-        return "muted", f"Promise: 99 of 100 predictions decided within {PROMISE_MS:.0f} ms. Not yet known."
-    kept = decided.p99_ms <= PROMISE_MS
-    word = "kept" if kept else "missed"
+        return "muted", f"Target: 99 of 100 predictions decided within {TARGET_MS:.0f} ms. Not known yet."
+    kept = decided.p99_ms <= TARGET_MS
+    word = "met" if kept else "missed"
     sentence = (
-        f"Promise {word}: 99 of 100 predictions of the last 2 min were decided within "
-        f"{decided.p99_ms:.0f} ms (promised: {PROMISE_MS:.0f} ms)."
+        f"Target {word}: 99 of 100 predictions of the last 2 min were decided within "
+        f"{decided.p99_ms:.0f} ms (target: {TARGET_MS:.0f} ms)."
     )
     return ("good" if kept else "bad"), sentence

@@ -113,6 +113,9 @@ class TraceRaster:
         0xffRRGGBB.
     thickness : int
         Least height of a stroke in pixels.
+    rows : (float, float), optional
+        What the picture shows, from its upper to its lower edge: row ``i`` spans ``i`` to ``i + 1``. All
+        channels by default.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class TraceRaster:
         colours: Sequence[int],
         background: int,
         thickness: int = 1,
+        rows: tuple[float, float] | None = None,
     ) -> None:
         if not 0 < len(colours) <= MAX_CATEGORIES:
             raise ValueError(f"expected 1 to {MAX_CATEGORIES} colours, got {len(colours)}")
@@ -135,8 +139,9 @@ class TraceRaster:
         self._thickness = thickness
         self._palette = np.array([background, *colours], dtype=np.uint32)
         self._weights = (1 << (_FIELD_BITS * np.asarray(categories, dtype=np.int64))).astype(np.int32)
-        self._row = self.ring.height / max(1, self.n_channels)
-        self._centres = (np.arange(self.n_channels) + 0.5) * self._row  # (C,) pixels from the top
+        top, bottom = rows or (0.0, float(max(1, self.n_channels)))
+        self._row = self.ring.height / (bottom - top)
+        self._centres = (np.arange(self.n_channels) + 0.5 - top) * self._row  # (C,) pixels from the top
         self._scale = self._row / units_per_row  # pixels per unit
 
     def update(self, end: int, newest_bin: int | None, revision: object, read: ReadBins) -> int:
@@ -169,7 +174,8 @@ class TraceRaster:
         cut = CLIP_ROWS * self._row
         top = self._centres - np.clip(high * self._scale, -cut, cut)
         bottom = self._centres - np.clip(low * self._scale, -cut, cut)
-        there = np.isfinite(top) & np.isfinite(bottom)
+        is_shown = (self._centres >= 0) & (self._centres <= height)  # cut off at the edge; others may leave
+        there = ((bottom >= 0) & (top <= height)) | (np.isfinite(top) & np.isfinite(bottom) & is_shown)
         weights = np.where(there, self._weights, np.int32(0))
         first = np.clip(np.where(there, top, 0), 0, height - 1).astype(np.int64)
         last = np.clip(np.where(there, bottom, 0), 0, height - 1).astype(np.int64)
@@ -204,6 +210,9 @@ class HeatRaster:
         Colours.
     background : int
         0xffRRGGBB of what is empty.
+    rows : (float, float), optional
+        What the picture shows, from its lower to its upper edge: row ``i`` spans ``i`` to ``i + 1``. All by
+        default.
     """
 
     def __init__(
@@ -217,10 +226,11 @@ class HeatRaster:
         high: float,
         palette: NDArray[np.uint8],
         background: int,
+        rows: tuple[float, float] | None = None,
     ) -> None:
         self.ring = ColumnRing(width, height, background)
         self.column_s, self.hold_s = column_s, hold_s
-        self.low, self.high = low, high
+        self.low, self.high, self._rows = low, high, rows
         red, green, blue = palette.astype(np.uint32).T
         colours = np.uint32(0xFF000000) | red << np.uint32(16) | green << np.uint32(8) | blue
         self._palette = np.append(colours, np.uint32(background))
@@ -260,10 +270,9 @@ class HeatRaster:
         n_colours = len(self._palette) - 1
         at = (shown - self.low) / max(self.high - self.low, 1e-12) * n_colours
         at = np.where(np.isfinite(at) & there[:, None], np.clip(at, 0, n_colours - 1), n_colours)
-        n_rows = values.shape[1]
-        rows = (
-            np.arange(height)[::-1] * n_rows
-        ) // height  # nearest row of each pixel, the first at the bottom
+        bottom, top = self._rows or (0.0, float(values.shape[1]))
+        rows = bottom + (top - bottom) * (np.arange(height)[::-1] + 0.5) / height  # of each pixel's middle
+        rows = np.clip(np.floor(rows), 0, values.shape[1] - 1).astype(np.intp)
         return self._palette[at.astype(np.int64).T[rows]]
 
 

@@ -195,3 +195,23 @@ def find_blinks(times: NDArray[np.float64], seen: NDArray[np.bool_]) -> list[tup
         if MIN_BLINK_S <= lasts <= MAX_BLINK_S and not has_hole:
             blinks.append((float(times[onset]), float(times[end])))
     return blinks
+
+
+def means_over(
+    times: NDArray[np.float64], values: NDArray[np.float64], step_s: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return times and means (n, 2) over steps of a fixed grid, NaN where a step has no value."""
+    if not len(times):
+        return np.empty(0), np.empty((0, 2))
+    steps = np.floor(times / step_s).astype(np.int64)
+    starts = np.flatnonzero(np.diff(steps, prepend=steps[0] - 1))
+    known = np.isfinite(values)
+    n = np.add.reduceat(known.astype(np.int64), starts, axis=0)
+    sums = np.add.reduceat(np.where(known, values, 0.0), starts, axis=0)
+    means = np.where(n > 0, sums / np.maximum(n, 1), np.nan)
+    grid = (steps[starts].astype(np.float64) + 0.5) * step_s
+    # Steps without samples are a gap where the stream's own spacing would have filled them.
+    spacing = max(step_s, float(np.median(np.diff(times))) if len(times) > 1 else step_s)
+    holes = np.flatnonzero(np.diff(grid) > 4 * spacing)
+    grid = np.insert(grid, holes + 1, grid[holes] + step_s)
+    return grid, np.insert(means, holes + 1, np.nan, axis=0)

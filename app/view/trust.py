@@ -27,7 +27,7 @@ import numpy as np
 
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
 from app.view.conditions import MODALITY_WORDS
-from app.view.machine import PROMISE_MS
+from app.view.machine import TARGET_MS
 from app.view.store import ViewStore
 from app.view.text import age, counted, message_line, one_line
 from models.prediction import Prediction
@@ -351,8 +351,8 @@ def _of_speed(store: ViewStore) -> Iterator[Finding]:
     if health is None:
         return
     p99_ms = health.latency_p99_ms.get("total", math.nan)
-    if p99_ms > PROMISE_MS:
-        yield Finding("caution", f"latency (p99) {p99_ms:.0f} ms; target {PROMISE_MS:.0f} ms", "latency")
+    if p99_ms > TARGET_MS:
+        yield Finding("caution", f"latency (p99) {p99_ms:.0f} ms; target {TARGET_MS:.0f} ms", "latency")
     n_windows = health.n_predictions + health.n_skipped
     if health.n_skipped > MAX_SKIPPED_SHARE * n_windows:
         text = f"{health.n_skipped:,} of {counted(n_windows, 'window')} skipped"

@@ -79,7 +79,7 @@ class _PanelPicture:
 
     def _paint(self) -> None:
         self._panel.refresh(self._store, self._store.newest_time)
-        self._panel.strip.repaint()
+        self._panel.plot.viewport().repaint()
 
     def _take(self, n: int) -> None:
         from app.engine.messages import EegPart

@@ -12,7 +12,7 @@ from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidg
 
 from app.engine.messages import GiveConsent, Proceed
 from app.qt.calibration.screen import Screen, Send, scrolling
-from app.qt.panels.quality import QualityPanel
+from app.qt.panels.electrodes import ElectrodesPanel
 from app.qt.theme import ThemedWidget
 from app.qt.widgets import Tick
 from app.view.calibration_screens import LIGHT_WORDS, by_gravity, checks_in_words
@@ -160,7 +160,7 @@ class PreflightScreen(Screen):
         self._grid.setHorizontalSpacing(12)
         self._grid.setColumnStretch(3, 1)
         self._rows: list[_Row] = []
-        self.quality = QualityPanel()
+        self.quality = ElectrodesPanel()
         self.override = Tick("&Override and continue")
         self.override.toggled.connect(self._update)
         self.hint = self.words("", muted=True)

@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
-from app.qt.plots.heads import HeadMapWidget
+from app.qt.plots.heads import HeadPlot
 from app.qt.theme import Theme
 from app.view.conditions import stream_note
 from app.view.scales import CalmRange
@@ -28,7 +28,7 @@ class BandMapsPanel(Panel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Band entropy", parent)
-        self._maps: list[HeadMapWidget] = []
+        self._maps: list[HeadPlot] = []
         self._ranges: list[CalmRange] = []
         self._bands: tuple[tuple[str, float, float], ...] = ()
         self._drawn: Prediction | None = None
@@ -92,7 +92,7 @@ class BandMapsPanel(Panel):
             self._grid.removeWidget(head)
             head.deleteLater()
         self._bands, self._drawn = bands, None
-        self._maps = [HeadMapWidget(f"{name} {low:g}-{high:g} Hz", n_labels=1) for name, low, high in bands]
+        self._maps = [HeadPlot(f"{name} {low:g}-{high:g} Hz", n_labels=1) for name, low, high in bands]
         self._ranges = [CalmRange(_STEP_NATS, least=1.0) for _ in bands]
         for head in self._maps:
             head.set_theme(self.theme)

@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import pyqtgraph as pg
 from numpy.typing import NDArray
-from PyQt6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
-from PyQt6.QtGui import (
-    QColor,
-    QFontMetricsF,
-    QHelpEvent,
-    QKeyEvent,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QPen,
-    QPixmap,
-)
-from PyQt6.QtWidgets import QComboBox, QLabel, QSizePolicy, QToolTip, QWidget
+from PyQt6.QtCore import QPointF, QRectF, Qt
+from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QPainter, QPen
+from PyQt6.QtWidgets import QComboBox, QLabel, QWidget
 
 from app.engine.messages import MarkerPart
+from app.qt.category import colour_of, draw_mark, fill_category, fill_uncertain
 from app.qt.panel import Panel
-from app.qt.panels.course_picture import CourseFrame, paint_course
-from app.qt.plots.time_strip import tip_of
+from app.qt.plots.axes import Axis, Row, RowAxis
+from app.qt.plots.items import Markers, PixelItem, mixed
+from app.qt.plots.plot import Plot, Table
 from app.qt.theme import Theme
-from app.view.course import Course, course, mean_over_s
+from app.view.course import UNCERTAIN, WARMING_UP, course, mean_over_s
 from app.view.store import ViewStore
-from app.view.trust import STALE_AFTER_S
+from app.view.text import one_line
+from app.view.trust import STALE_AFTER_S, threshold
 
 SPANS_MIN = (1, 2, 5, 10)
-_GRID_S = 0.25  # the right edge moves in these steps at least: the picture is painted at most so often
-_MOST_COLUMNS = 600  # that are told apart by eye: a longer span moves in larger steps
+_GRID_S = 0.25  # the right edge moves in these steps at least: the plot is drawn at most so often
+_MOST_STEPS = 600  # that are told apart by eye: a longer span moves in larger steps
 _HELD_S = 0.3  # a moment older than this against the newest is marked with a line
 _SHORTEST_S = 30.0  # what is shown while a session is young; it grows in steps of a third
 _STEP_S = 10.0  # Page Up and Page Down
 _NEAR_PX = 6.0  # the mouse is at a marker
+_RIBBON = (1.03, 1.15)  # where the answers stand above the probabilities
+_FAINT = 0.32  # share of a line's colour where each prediction is drawn behind the means
 
 
 class CoursePanel(Panel):
@@ -65,189 +61,205 @@ class CoursePanel(Panel):
         self.span.setToolTip("How many minutes are shown, as soon as there are so many")
         self.head.addWidget(hint)
         self.head.addWidget(self.span)
-        self.view = CourseView(self)
-        self.body.addWidget(self.view, 1)
+        self.plot = CoursePlot(self)
+        self.body.addWidget(self.plot, 1)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the course around ``t``."""
-        self.view.show_store(store, t, 60.0 * int(self.span.currentData()))
+        self.plot.show_store(store, t, 60.0 * int(self.span.currentData()))
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         super().set_theme(theme)
-        self.view.forget()
+        self.plot.set_theme(theme)
 
 
-class CourseView(QWidget):
-    """Keeps the picture of the course and paints it with the moment looked at."""
+class CoursePlot(Plot):
+    """A line each emotion, the answers as a ribbon above, markers, and the moment looked at.
+
+    Attributes
+    ----------
+    course : Course
+        What is drawn.
+    figures : ndarray, (n_labels,)
+        The probabilities beside the names.
+    t0, t1 : float
+        First and last moment shown, LSL seconds.
+    zero : float
+        The moment that the axis calls 0.
+    """
 
     def __init__(self, panel: CoursePanel) -> None:
-        super().__init__()
-        self._panel = panel
-        self._store: ViewStore | None = None
-        self._t = math.nan
-        self._key: tuple[object, ...] = ()
-        self._picture = QPixmap()
-        self._markers: list[MarkerPart] = []
-        self._stretch_for: object = None
-        self._shown_stretch = (math.nan, math.nan)  # right edge and length, s
-        self.frame: CourseFrame | None = None  # of the picture
-        self.course: Course | None = None  # what it shows
-        self.figures: NDArray[np.float32] = np.empty(0, np.float32)  # beside its labels
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName("Course of the probabilities")
+        self._levels = Axis("left", room="62.5 %", title="probability")
+        self._names = RowAxis("right", aligned=Qt.AlignmentFlag.AlignLeft, is_spread=True)
+        self._times = Axis("bottom", self._time_text, title="time before now (min:s)", has_grid=True)
+        axes = (self._levels, self._names, self._times)
+        super().__init__("Course of the probabilities", axes, y=(0.0, _RIBBON[1]), zoom="x", least=(50, 8.0))
         self.setAccessibleDescription(
             "Left and right step from prediction to prediction, Page Up and Page Down by ten seconds, "
             "End returns to now."
         )
+        self._panel = panel
+        self._store: ViewStore | None = None
+        self._t = self.t0 = self.t1 = self.zero = math.nan
+        self._earliest = -math.inf  # before it the axis has no ticks
+        self._drawn_for: tuple[object, ...] = ()
+        self._stretch_for: object = None
+        self.course = course((), (), math.nan)
+        self.figures: NDArray[np.float32] = np.empty(0, np.float32)
+        self.markers: Sequence[MarkerPart] = ()
+        self._least_line = pg.InfiniteLine(angle=0)
+        self.plot_item.addItem(self._least_line)
+        self._faint: list[pg.PlotDataItem] = []
+        self._lines: list[pg.PlotDataItem] = []
+        self._marker_lines = self.draw_with(Markers(self.view, has_texts=True, below=1.0))
+        self._ribbon = self.draw_with(_Ribbon(self))
+        self.clicked.connect(lambda x, y: self._choose(self.zero + x))
+        self.set_theme(self.theme)
 
-    def minimumSizeHint(self) -> QSize:
-        """Room for the ribbon, the axes' texts and a few lines of plot."""
-        metrics = QFontMetricsF(self.font())
-        return QSize(round(50 * metrics.averageCharWidth()), round(8 * metrics.height()))
-
-    def forget(self) -> None:
-        """Paint the picture anew at the next refresh."""
-        self._key = ()
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self._least_line.setPen(pg.mkPen(theme.text, width=1, style=Qt.PenStyle.DashLine))
+        for index, (line, faint) in enumerate(zip(self._lines, self._faint, strict=True)):
+            line.setPen(pg.mkPen(colour_of(theme, index), width=2))
+            faint.setPen(pg.mkPen(mixed(colour_of(theme, index).name(), theme.surface, _FAINT), width=1))
 
     def show_store(self, store: ViewStore, t: float, span_s: float) -> None:
-        """Show ``span_s`` seconds up to the newest moment; while ``t`` is held, the picture stands still."""
+        """Show ``span_s`` seconds up to the newest moment; while ``t`` is held, the plot stands still."""
         self._store = store
-        if t != self._t:
-            was, now = self._x_of(self._t), self._x_of(t)
-            self._t = t
-            if was != now:
-                self.update()
-        end, filled_s = self._stretch(store, t, span_s)
+        self._ribbon.hold((t if self._is_held(t) else math.nan) - self.zero)
+        self._t = t
+        t0, t1 = self._stretch(store, t, span_s)
         labels = store.model.labels if store.model is not None else ()
         newest = store.predictions.newest
         if not labels and newest is not None:
             labels = tuple(newest.probs)
-        ratio = self.devicePixelRatioF()
-        theme = self._panel.theme
         held = t if self._is_held(t) else math.nan
-        newest_step = None if newest is None else min(newest.t_end, end) // _grid_s(filled_s)
-        content = (end, filled_s, newest_step, len(store.markers), labels, self._is_held(t) and t)
-        key = (*content, self.size(), ratio, theme.name, self.font().key())
-        if key == self._key or self.width() < 50 or self.height() < 40:
+        newest_step = None if newest is None else min(newest.t_end, t1) // _grid_s(t1 - t0)
+        drawn_for = (id(store), str((t0, t1)), newest_step, len(store.markers), labels, str(held))
+        if drawn_for == self._drawn_for:
             return
-        self._key = key
-        self.frame = CourseFrame.of(self, labels, end - filled_s, end, store, held)
-        n_columns = round(self.frame.plot.width() * ratio)
-        start = self.frame.t0 - STALE_AFTER_S - mean_over_s(filled_s)
-        newest_shown = end if math.isnan(store.newest_time) else store.newest_time  # as the cursor counts
-        predictions = store.predictions.read(start, newest_shown) if math.isfinite(end) else []
-        t0, t1 = self.frame.t0, self.frame.t1
-        self.course = course(predictions, labels, t0, t1, n_columns, mean_over_s(filled_s))
+        self._drawn_for, self.t0, self.t1 = drawn_for, t0, t1
+        self._choose_zero(store, held)
+        newest_shown = t1 if math.isnan(store.newest_time) else store.newest_time  # as the cursor counts
+        mean_s = mean_over_s(t1 - t0)
+        start = t0 - STALE_AFTER_S - mean_s
+        predictions = store.predictions.read(start, newest_shown) if math.isfinite(t1) else []
+        self.course = course(predictions, labels, t1, mean_s)
         self.figures = self._figures(store, t)
-        self._picture = QPixmap(round(self.width() * ratio), round(self.height() * ratio))
-        self._picture.setDevicePixelRatio(ratio)
-        self._picture.fill(QColor(theme.surface))
-        self._markers = store.markers.read(self.frame.t0, end) if math.isfinite(end) else []
-        painter = QPainter(self._picture)
-        paint_course(painter, self.frame, self.course, self.figures, self._markers, theme, ratio)
-        painter.end()
-        self.update()
+        self.markers = store.markers.read(t0, t1) if math.isfinite(t1) else ()
+        self._draw()
+        self._ribbon.hold(held - self.zero)
+
+    def text_at(self, x: float, y: float) -> str:
+        """Return the texts of the markers near a place, and the probabilities that held there."""
+        near_s = _NEAR_PX * self.view.viewRect().width() / max(self.plot_rect().width(), 1.0)
+        lines = [one_line(m.text, 300) for m in self.markers if abs(m.time - self.zero - x) <= near_s]
+        at = int(np.searchsorted(self.course.times, self.zero + x, side="right")) - 1
+        if at >= 0 and np.isfinite(self.course.lines[at]).any():
+            shares = zip(self.course.labels, self.course.lines[at], strict=True)
+            lines.append(
+                f"{_minutes(x)}  " + ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares)
+            )
+        return "\n".join(lines)
+
+    def table(self) -> Table:
+        """Return the probabilities over time, and their means where these are drawn."""
+        made = self.course
+        names = [*made.labels, *(f"{label} ({made.mean_s:g} s mean)" for label in made.labels if made.mean_s)]
+        values = made.probs if made.means is None else np.concatenate([made.probs, made.means], axis=1)
+        rows = [
+            (f"{time - self.zero:.3f}", *(f"{value:.5f}" for value in each))
+            for time, each in zip(made.times, values, strict=True)
+            if self.t0 <= time <= self.t1
+        ]
+        return [f"{self.time_name}, s", *names], rows
+
+    # --- what is drawn ---
+
+    def _draw(self) -> None:
+        made, zero = self.course, self.zero
+        labels, n_labels = made.labels, len(made.labels)
+        if n_labels != len(self._lines):
+            for line in (*self._faint, *self._lines):
+                self.plot_item.removeItem(line)
+            self._faint = [_line() for _ in labels]
+            self._lines = [_line() for _ in labels]
+            for line in (*self._faint, *self._lines):
+                self.plot_item.addItem(line)
+            self.set_theme(self.theme)
+        least = threshold(n_labels) if n_labels else 0.5
+        self._levels.setTicks([[(p, f"{100 * p:.3g} %") for p in (0.0, least, 1.0)]])
+        self._least_line.setPos(least)
+        self._least_line.setVisible(bool(n_labels))
+        if math.isfinite(self.t1):
+            self.set_home(x=(self.t0 - zero, self.t1 - zero))
+        times = made.times - zero
+        order = np.argsort(np.argsort(np.nan_to_num(self.figures), kind="stable"))  # the likeliest on top
+        for index in range(n_labels):
+            self._lines[index].setData(times, made.lines[:, index])
+            self._lines[index].setZValue(2 + order[index] / 100)
+            if made.means is not None:
+                self._faint[index].setData(times, made.probs[:, index])
+            self._faint[index].setVisible(made.means is not None)
+        self._times.set_title(
+            f"{self.time_name}; lines: {made.mean_s:g} s mean, faint: every prediction"
+            if made.mean_s
+            else self.time_name
+        )
+        known = [i for i in range(n_labels) if math.isfinite(self.figures[i])]
+        self._names.set_columns([max((f"{label} 100 %" for label in labels), key=len, default="")])
+        self._names.set_rows(
+            [
+                Row(float(self.figures[i]), (f"{labels[i]} {100 * self.figures[i]:.0f} %",), mark=i)
+                for i in known
+            ]
+        )
+        self._marker_lines.show_places([(m.time - zero, m.text) for m in self.markers], None)
+        self.set_notice("" if made.answers else "no prediction in this time yet")
+        self._ribbon.update()
+
+    def _choose_zero(self, store: ViewStore, held: float) -> None:
+        self.zero, self.time_name, self._earliest = self.t1, "time before now (min:s)", -math.inf
+        if store.timeline is not None:
+            self.zero, self.time_name = store.timeline.first, "recording time (min:s)"
+            self._earliest = 0.0  # a recording has no time before its start
+        elif math.isfinite(held):
+            self.zero, self.time_name = held, "time from the moment shown (min:s)"
+
+    def _time_text(self, value: float, spacing: float) -> str:
+        if value < self._earliest - 1e-6:
+            return ""
+        plus = "+" if value > 0 and math.isinf(self._earliest) else ""
+        return plus + _minutes(value)
 
     def _figures(self, store: ViewStore, t: float) -> NDArray[np.float32]:
         """Return the probabilities to name, as the answer's panel has them: those of the moment shown."""
-        assert self.course is not None
         if not self._is_held(t):
-            probs = self.course.probs
-            return probs[-1] if len(probs) else np.empty(0, np.float32)
+            return self.course.newest
         prediction = store.predictions.at(t)
         if prediction is None or t - prediction.t_end > STALE_AFTER_S:
             return np.full(len(self.course.labels), np.nan, np.float32)
         return np.array([prediction.probs.get(name, np.nan) for name in self.course.labels], np.float32)
 
     def _stretch(self, store: ViewStore, t: float, span_s: float) -> tuple[float, float]:
-        """Return right edge and length of what is shown; both stay while the moment held lies inside."""
+        """Return first and last moment to show; both stay while the moment held lies between them."""
         asked = (id(store), span_s)
-        if self._is_held(t) and self._stretch_for == asked:
-            end, filled_s = self._shown_stretch
-            if end - filled_s <= t <= end:
-                return self._shown_stretch
-        filled_s = _filled_span_s(store, span_s)
+        if self._is_held(t) and self._stretch_for == asked and self.t0 <= t <= self.t1:
+            return self.t0, self.t1
         self._stretch_for = asked
-        self._shown_stretch = (self._right_edge(store, t, filled_s), filled_s)
-        return self._shown_stretch
-
-    def _right_edge(self, store: ViewStore, t: float, span_s: float) -> float:
-        newest = store.newest_time
-        if math.isnan(newest):
-            newest = store.predictions.newest_time
-        end = newest if not t < newest - 0.9 * span_s else t + span_s / 2
-        grid_s = _grid_s(span_s)
-        return math.ceil(end / grid_s) * grid_s if math.isfinite(end) else math.nan
+        filled_s = _filled_span_s(store, span_s)
+        end = store.predictions.newest_time if math.isnan(store.newest_time) else store.newest_time
+        end = end if not t < end - 0.9 * filled_s else t + filled_s / 2
+        end = math.ceil(end / _grid_s(filled_s)) * _grid_s(filled_s) if math.isfinite(end) else math.nan
+        return end - filled_s, end
 
     def _is_held(self, t: float) -> bool:
         """Tell whether ``t`` is a moment looked back at."""
         return self._store is not None and t < self._store.newest_time - _HELD_S
 
-    def _x_of(self, t: float) -> int:
-        """Return the column of the line that marks ``t``, or -1 where none is to be drawn."""
-        if self.frame is None or not self._is_held(t):
-            return -1
-        return round(self.frame.x_of(t)) if self.frame.t0 <= t <= self.frame.t1 else -1
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Paint the picture, the line at a moment that is held, and the focus."""
-        painter = QPainter(self)
-        painter.drawPixmap(0, 0, self._picture)
-        theme = self._panel.theme
-        x = self._x_of(self._t)
-        if x >= 0 and self.frame is not None:
-            top, bottom = self.frame.ribbon.top(), self.frame.plot.bottom()
-            self._paint_later(painter, self.frame, x)
-            painter.fillRect(QRectF(x - 1, top, 2, bottom - top), QColor(theme.accent))
-            painter.setBrush(QColor(theme.accent))
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.drawPolygon(QPointF(x - 6, top - 1), QPointF(x + 6, top - 1), QPointF(x, top + 7))
-        if self.hasFocus() and self.frame is not None:
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(QColor(theme.accent), 1, Qt.PenStyle.DotLine))
-            painter.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -1, -1))
-        painter.end()
-
-    def _paint_later(self, painter: QPainter, frame: CourseFrame, x: int) -> None:
-        """Grey what came after the moment held, and say so."""
-        theme, plot = self._panel.theme, frame.plot
-        veil = QColor(theme.surface)
-        veil.setAlpha(170)
-        painter.fillRect(QRectF(x, frame.ribbon.top(), plot.right() + 1 - x, plot.bottom()), veil)
-        metrics = QFontMetricsF(frame.small)
-        width = metrics.horizontalAdvance("later") + 10
-        if width <= plot.right() - x:
-            at = QRectF(x + 2, plot.bottom() - metrics.height() - 2, width, metrics.height())
-            painter.fillRect(at, QColor(theme.surface))
-            painter.setFont(frame.small)
-            painter.setPen(QColor(theme.muted))
-            painter.drawText(at, Qt.AlignmentFlag.AlignCenter, "later")
-
-    def event(self, event: QEvent | None) -> bool:
-        """Say the whole text of the markers below the mouse."""
-        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
-            QToolTip.showText(event.globalPos(), self.text_at(event.pos().x()), self)
-            return True
-        return super().event(event)
-
-    def text_at(self, x: float) -> str:
-        """Return the texts of the markers near a place, a line each."""
-        if self.frame is None:
-            return ""
-        near = [m for m in self._markers if abs(self.frame.x_of(m.time) - x) <= _NEAR_PX]
-        return tip_of(marker.text for marker in near)
-
     # --- choosing a moment ---
-
-    def mousePressEvent(self, event: QMouseEvent | None) -> None:
-        """Choose the prediction that held at the place clicked."""
-        if event is None or event.button() is not Qt.MouseButton.LeftButton or self.frame is None:
-            return
-        x, plot = event.position().x(), self.frame.plot
-        if self._store is not None and plot.left() <= x <= plot.right():
-            self._choose(self.frame.t_of(x))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Step from prediction to prediction."""
@@ -259,10 +271,8 @@ class CourseView(QWidget):
         elif key == Qt.Key.Key_Right:
             later = self._store.predictions.read(math.nextafter(self._shown_t_end(), math.inf), math.inf)
             self._choose(later[0].t_end) if later else self._panel.choose_now()
-        elif key == Qt.Key.Key_PageUp:
-            self._choose(self._t - _STEP_S)
-        elif key == Qt.Key.Key_PageDown:
-            self._choose(self._t + _STEP_S)
+        elif key in (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown):
+            self._choose(self._t + (_STEP_S if key == Qt.Key.Key_PageDown else -_STEP_S))
         elif key == Qt.Key.Key_End:
             self._panel.choose_now()
         else:
@@ -275,15 +285,111 @@ class CourseView(QWidget):
 
     def _choose(self, t: float) -> None:
         """Choose the newest prediction at or before ``t``; in a gap, the moment itself."""
-        assert self._store is not None
+        if self._store is None or not math.isfinite(t):
+            return
         prediction = self._store.predictions.at(t)
         if prediction is not None and t - prediction.t_end <= STALE_AFTER_S:
             t = prediction.t_end
         self._panel.choose_time(t)
 
 
+class _Ribbon(PixelItem):
+    """The answers above the lines, an emotion's mark on its line now and then, and the moment held."""
+
+    def __init__(self, plot: CoursePlot) -> None:
+        super().__init__(plot.view, 20)
+        self._plot = plot
+        self.held = math.nan  # place of the moment looked back at
+
+    def hold(self, x: float) -> None:
+        """Mark another moment; NaN marks none."""
+        if x != self.held and not (math.isnan(x) and math.isnan(self.held)):
+            self.held = x
+            self.update()
+
+    def draw(self, painter: QPainter) -> None:
+        self._draw_answers(painter)
+        self._draw_marks(painter)
+        if math.isfinite(self.held):
+            self._draw_held(painter, self.x_of(self.held))
+
+    def _draw_answers(self, painter: QPainter) -> None:
+        """Draw which answer stood when: a colour and hatch with its name, or the uncertain hatch."""
+        metrics, theme, made = QFontMetricsF(self.font), self.theme, self._plot.course
+        top, bottom = self.y_of(_RIBBON[1]), self.y_of(_RIBBON[0])
+        for start, end, answer in made.answers:
+            left, right = (self.x_of(t - self._plot.zero) for t in (start, end))
+            rect = QRectF(left, top, right - left, bottom - top) & self.boundingRect()
+            if rect.isEmpty():
+                continue
+            name = {UNCERTAIN: "uncertain", WARMING_UP: "warming up"}.get(answer, "")
+            if answer >= 0:
+                fill_category(painter, rect, theme, answer)
+                name = made.labels[answer]
+            elif answer == UNCERTAIN:
+                fill_uncertain(painter, rect, theme)
+            else:
+                painter.setPen(QPen(QColor(theme.muted), 1, Qt.PenStyle.DotLine))
+                painter.drawRect(rect.adjusted(0.5, 0.5, -1, -1))
+            width = metrics.horizontalAdvance(name)
+            if width + 10 <= rect.width():
+                at = QRectF(0, 0, width + 8, min(metrics.height(), rect.height() - 2))
+                at.moveCenter(rect.center())
+                painter.fillRect(at, QColor(theme.surface))
+                painter.setPen(QColor(theme.text))
+                painter.drawText(at, Qt.AlignmentFlag.AlignCenter, name)
+
+    def _draw_marks(self, painter: QPainter) -> None:
+        """Draw each emotion's mark at moments of its own, so that marks move with their line."""
+        made, radius = self._plot.course, 0.24 * QFontMetricsF(self.font).height()
+        n_labels, n_times = len(made.labels), len(made.times)
+        if not n_labels or not n_times:
+            return
+        (x0, x1), _ = self.view.viewRange()
+        period_s = 6.6 * radius * n_labels * (x1 - x0) / self.boundingRect().width()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for index in range(n_labels):
+            first = math.ceil((self._plot.zero + x0) / period_s - (index + 0.5) / n_labels)
+            last = math.floor((self._plot.zero + x1) / period_s - (index + 0.5) / n_labels)
+            moments = (np.arange(first, last + 1) + (index + 0.5) / n_labels) * period_s
+            at = np.searchsorted(made.times, moments, side="right") - 1
+            for t, k in zip(moments.tolist(), at.tolist(), strict=True):
+                if k >= 0 and math.isfinite(made.lines[k, index]):
+                    place = self.point(t - self._plot.zero, float(made.lines[k, index]))
+                    draw_mark(painter, place, radius, self.theme, index, colour_of(self.theme, index))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+
+    def _draw_held(self, painter: QPainter, x: float) -> None:
+        """Draw a line at the moment held, grey what came after it, and say so."""
+        rect, theme = self.boundingRect(), self.theme
+        veil = QColor(theme.surface)
+        veil.setAlpha(170)
+        painter.fillRect(QRectF(x, 0, rect.width() + 1 - x, rect.height()), veil)
+        metrics = QFontMetricsF(self.font)
+        width = metrics.horizontalAdvance("later") + 10
+        if width <= rect.width() - x:
+            at = QRectF(x + 2, rect.bottom() - metrics.height() - 2, width, metrics.height())
+            painter.fillRect(at, QColor(theme.surface))
+            painter.setPen(QColor(theme.muted))
+            painter.drawText(at, Qt.AlignmentFlag.AlignCenter, "later")
+        painter.fillRect(QRectF(round(x) - 1, 0, 2, rect.height()), QColor(theme.accent))
+        painter.setBrush(QColor(theme.accent))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.drawPolygon(QPointF(x - 6, 0), QPointF(x + 6, 0), QPointF(x, 8))
+
+
+def _line() -> pg.PlotDataItem:
+    """Return a line of steps that breaks at NaN."""
+    return pg.PlotDataItem(stepMode="right", connect="finite")
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(abs(round(seconds)), 60)
+    return f"{'-' if round(seconds) < 0 else ''}{minutes}:{rest:02d}"
+
+
 def _grid_s(span_s: float) -> float:
-    return max(_GRID_S, span_s / _MOST_COLUMNS)
+    return max(_GRID_S, span_s / _MOST_STEPS)
 
 
 def _filled_span_s(store: ViewStore, span_s: float) -> float:

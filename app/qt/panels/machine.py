@@ -7,13 +7,15 @@ from collections import deque
 from collections.abc import Collection
 from time import monotonic
 
+import numpy as np
 import psutil
-from PyQt6.QtCore import QPointF, QSize, Qt, QTimer
-from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
-from PyQt6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
+from PyQt6.QtCore import Qt, QTimer
+from PyQt6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from app.qt.panel import Panel
-from app.qt.theme import DARK, Theme
+from app.qt.plots.axes import Axis, Row, RowAxis, number_text
+from app.qt.plots.time_plot import CurvePlot
+from app.qt.theme import Theme
 from app.view.machine import Figure, machine_figures
 from app.view.store import ViewStore
 from app.view.text import number
@@ -40,9 +42,9 @@ class MachinePanel(Panel):
         self._grid.setHorizontalSpacing(round(1.5 * self.fontMetrics().averageCharWidth()))
         self.values: dict[str, QLabel] = {}
         self._severities: dict[str, str] = {}
-        self.sparkline = Sparkline()
+        self.plot = MemoryPlot()
         self.body.addLayout(self._grid)
-        self.body.addWidget(self.sparkline, 1)
+        self.body.addWidget(self.plot, 1)
         self._shown: object = None
         self._show(machine_figures(None, self._cpu_percent, self._memory_mb))
         self._timer = QTimer(self)
@@ -53,22 +55,21 @@ class MachinePanel(Panel):
         """Look at this process's CPU and memory now."""
         self._cpu_percent = self._process.cpu_percent(None)
         self._memory_mb = self._process.memory_info().rss / 1e6
-        self.sparkline.add_window(monotonic(), self._memory_mb)
+        self.plot.add_window(monotonic(), self._memory_mb)
         self._shown = None
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the figures of now."""
-        self.sparkline.show_engine(store.engine_memory)
-        key = (id(store), store.health.time if store.health else None)
-        if key != self._shown:
-            self._shown = key
+        shown = (id(store), store.health.time if store.health else None)
+        if shown != self._shown:
+            self._shown = shown
+            self.plot.show_engine(store.engine_memory)
             self._show(machine_figures(store.health, self._cpu_percent, self._memory_mb))
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         super().set_theme(theme)
-        self.sparkline.theme = theme
-        self.sparkline.update()
+        self.plot.set_theme(theme)
         for label, severity in self._severities.items():
             self._colour(label, severity)
 
@@ -105,62 +106,52 @@ class MachinePanel(Panel):
         self.values[label].setStyleSheet(f"color: {colour}; font-weight: {weight}")
 
 
-class Sparkline(QWidget):
-    """Memory of engine and window over the last ten minutes."""
+class MemoryPlot(CurvePlot):
+    """Memory of engine and window over the last ten minutes, from 0 MB up: a small drift is no leak."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.theme: Theme = DARK
+    def __init__(self) -> None:
+        strokes = {"engine": Qt.PenStyle.SolidLine, "window": Qt.PenStyle.DashLine}
+        self._names = RowAxis("right", ("window",), aligned=Qt.AlignmentFlag.AlignLeft, is_spread=True)
+        axes = (Axis("left", number_text, room="0000", title="MB", has_grid=True), self._names)
+        super().__init__(
+            "Memory over the last ten minutes", _KEPT_S, strokes, axes, words=_minutes, least=(20, 5.0)
+        )
+        self.time_axis.setTickSpacing(300, 300)
+        self.unit = "MB"
         self.engine: Collection[tuple[float, float]] = ()
-        self.window_: deque[tuple[float, float]] = deque(maxlen=_N_KEPT)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setAccessibleName("Memory over the last ten minutes")
+        self._window: deque[tuple[float, float]] = deque(maxlen=_N_KEPT)
+        self.set_notice("Memory: first figure in a second")
 
     def add_window(self, time: float, megabytes: float) -> None:
         """Add what this process uses at ``time``, `time.monotonic`."""
-        self.window_.append((time, megabytes))
-        engine_mb = next((mb for _, mb in reversed(tuple(self.engine))), math.nan)
-        self.setAccessibleDescription(f"engine {number(engine_mb)} MB, window {number(megabytes)} MB")
-        self.update()
+        self._window.append((time, megabytes))
+        self._draw()
 
     def show_engine(self, used: Collection[tuple[float, float]]) -> None:
         """Draw what the engine used: times of `time.monotonic` and megabytes, oldest first."""
         self.engine = used
+        self._draw()
 
-    def minimumSizeHint(self) -> QSize:
-        """Room for three lines of text."""
-        return QSize(0, self.fontMetrics().height() * 3)
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw both lines from 0 MB up, so that a small drift does not look like a leak."""
-        painter = QPainter(self)
-        metrics = self.fontMetrics()
-        finite = [v for _, v in (*self.engine, *self.window_) if v == v]
-        top_mb = max(finite, default=0.0) * 1.1
-        painter.setPen(QColor(self.theme.muted))
-        text = "Memory, last 10 min" if finite else "Memory: first figure in a second"
-        painter.drawText(0, metrics.ascent(), text)
-        if not finite:
+    def _draw(self) -> None:
+        used = {
+            "engine": np.array(self.engine).reshape(-1, 2),
+            "window": np.array(self._window).reshape(-1, 2),
+        }
+        every = np.concatenate(list(used.values()))
+        if not np.isfinite(every[:, 1]).any():
             return
-        top, bottom = metrics.height() + 2, self.height() - 2
-        painter.setPen(QPen(QColor(self.theme.grid), 1))
-        painter.drawLine(0, bottom, self.width(), bottom)
-        scale = f"0 to {top_mb:,.0f} MB"
-        painter.setPen(QColor(self.theme.muted))
-        painter.drawText(self.width() - metrics.horizontalAdvance(scale), metrics.ascent(), scale)
-        right = self.width() - metrics.horizontalAdvance("window ")
-        newest = max(t for t, _ in (*self.engine, *self.window_))
-        for values, colour, style, name in (
-            (self.engine, self.theme.category(1), Qt.PenStyle.SolidLine, "engine"),
-            (self.window_, self.theme.category(0), Qt.PenStyle.DashLine, "window"),
-        ):
-            points = [
-                QPointF(right * (1 - (newest - t) / _KEPT_S), bottom - (bottom - top) * v / top_mb)
-                for t, v in values
-                if v == v and newest - t <= _KEPT_S
-            ]
-            if points:
-                painter.setPen(QPen(QColor(colour), 1, style))
-                painter.drawPolyline(QPolygonF(points))
-                y = min(max(points[-1].y() + metrics.ascent() / 2, top + metrics.ascent() / 2), bottom)
-                painter.drawText(QPointF(right + 4, y), name)
+        self.set_notice("")
+        newest = every[:, 0].max()
+        self.set_home(y=(0.0, float(np.ceil(1.1 * np.nanmax(every[:, 1]) / 100) * 100)))
+        rows = []
+        for name, points in used.items():
+            self.curves[name].setData(points[:, 0] - newest, points[:, 1])
+            if len(points) and math.isfinite(points[-1, 1]):
+                rows.append(Row(float(points[-1, 1]), (name,), colour=self.colours[name]))
+        self._names.set_rows(rows)
+        last = {name: points[-1, 1] if len(points) else math.nan for name, points in used.items()}
+        self.setAccessibleDescription(", ".join(f"{name} {number(mb)} MB" for name, mb in last.items()))
+
+
+def _minutes(value: float, spacing: float) -> str:
+    return f"{number_text(value / 60, 1)} min"

@@ -11,14 +11,25 @@ from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidg
 
 from app.engine.messages import Occlusion
 from app.qt.panel import Panel
-from app.qt.panels.delta_bars import DeltaBars
-from app.qt.plots.heads import HeadMapWidget
+from app.qt.plots.axes import number_text
+from app.qt.plots.bar_plot import BarPlot, BarRow, Level
+from app.qt.plots.heads import HeadPlot
 from app.qt.theme import Theme
-from app.view.explanation import Comparison, axis_end, compare, groups, groups_before, region_values
+from app.view.explanation import (
+    Comparison,
+    Group,
+    axis_end,
+    compare,
+    groups,
+    groups_before,
+    points,
+    region_values,
+)
 from app.view.store import ViewStore
 from app.view.text import age, moment_text
 
 SHORTCUT = "O"
+
 _PATIENCE_S = 15.0
 _BEFORE = (
     "Blanks each modality, EEG band and EEG region of the newest window, one after the other, and asks the "
@@ -69,8 +80,10 @@ class OcclusionPanel(Panel):
         self.head.addWidget(self.ask)
         self.which = _label()
         self.note = _label(muted=True)
-        self.bars = DeltaBars()
-        self.map = HeadMapWidget("Change by EEG region, percentage points", n_labels=0)
+        self.columns = tuple(_delta_bars(name) for name in ("modalities and bands", "regions"))
+        self._groups: list[Group] = []
+        self.end = 10.0  # of both axes and of the head's scale, percentage points
+        self.map = HeadPlot("Change by EEG region, percentage points", n_labels=0)
         self.flag = _label()
         self.flag.setAccessibleName("Agreement of attention and occlusion")
         self._lay_out()
@@ -96,9 +109,9 @@ class OcclusionPanel(Panel):
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         super().set_theme(theme)
-        self.bars.theme = theme
-        self.bars.update()
-        self.map.set_theme(theme)
+        for plot in (self.map, *self.columns):
+            plot.set_theme(theme)
+        self._show_bars()
         self._colour_flag()
 
     # --- asking ---
@@ -154,19 +167,53 @@ class OcclusionPanel(Panel):
         bands = store.model.bands if store.model is not None else ()
         self.flag.setVisible(answer is not None)
         if answer is None:
-            modality, band, region = groups_before(bands)
-            self.bars.set_groups([(modality, band), (region,)], 10.0)
+            self._groups, self.end = groups_before(bands), 10.0
+            self._show_bars()
             self.map.set_missing("not asked yet")
             return
-        modality, band, region = groups(answer.rows, bands)
-        end = axis_end(answer.rows)  # of bars and head: one length, one colour, one change
-        self.bars.set_groups([(modality, band), (region,)], end)
+        self._groups = groups(answer.rows, bands)
+        self.end = axis_end(answer.rows)  # of bars and head: one length, one colour, one change
+        self._show_bars()
         values = region_values(answer)
         if values:
-            self.map.set_values(tuple(values), list(values.values()), -end, end, "points", diverging=True)
+            scale = -self.end, self.end
+            self.map.set_values(tuple(values), list(values.values()), *scale, "points", diverging=True)
         else:
             self.map.set_missing("EEG absent")
         self._show_flag(store, answer)
+
+    def _show_bars(self) -> None:
+        """Draw modalities and bands in the left plot, regions in the right one, with as many rows."""
+        rows = [self._rows(group) for group in self._groups]
+        if not rows:
+            return
+        left, right = [*rows[0], BarRow(""), *rows[1]], rows[2]
+        n_rows = max(len(left), len(right))
+        for plot, shown in zip(self.columns, (left, right), strict=True):
+            plot.set_home(x=(-self.end, self.end))
+            ends = [(value, plot.value_axis.words(value, 1.0)) for value in (-self.end, 0.0, self.end)]
+            plot.value_axis.setTicks([ends])
+            plot.set_levels([Level(0.0, "", Qt.PenStyle.SolidLine, "muted")])
+            plot.set_rows([*shown, *[BarRow("")] * (n_rows - len(shown))])
+
+    def _rows(self, group: Group) -> list[BarRow]:
+        """Return a group's heading and bars: falling is solid, rising hatched, as the side says too."""
+        made = [BarRow(group.heading, is_bold=True)]
+        for bar in group.bars:
+            if bar.points is None:
+                made.append(BarRow(bar.name, (bar.note,), role="muted"))
+                continue
+            falls = bar.points < 0
+            made.append(
+                BarRow(
+                    bar.name,
+                    (points(bar.points / 100),),
+                    end=bar.points,
+                    colour=self.theme.categories[1 if falls else 0],
+                    hatch=Qt.BrushStyle.SolidPattern if falls else Qt.BrushStyle.BDiagPattern,
+                )
+            )
+        return made
 
     def _show_flag(self, store: ViewStore, answer: Occlusion) -> None:
         prediction = store.predictions.at(answer.t_end)
@@ -197,12 +244,28 @@ class OcclusionPanel(Panel):
         below.addLayout(right, 1)
         self.body.addWidget(self.which)
         self.body.addWidget(self.note)
-        self.body.addWidget(self.bars, 6)
+        bars = QHBoxLayout()
+        for plot in self.columns:
+            bars.addWidget(plot, 1)
+        self.body.addLayout(bars, 6)
         self.body.addLayout(below, 5)
         self.flag.hide()
         self.which.hide()
         self.note.setText(_BEFORE)
         self.map.set_missing("not asked yet")
+
+
+def _delta_bars(name: str) -> BarPlot:
+    return BarPlot(
+        f"Occlusion of {name}: change of the probability in percentage points",
+        ("\N{MINUS SIGN}100.0",),
+        x=(-10.0, 10.0),
+        unit="percentage points",
+        words=lambda value, spacing: f"{'+' if value > 0 else ''}{number_text(value, spacing)}",
+        title="percentage points",
+        least=(30, 11),
+        most_lines=1.8,
+    )
 
 
 def _label(*, muted: bool = False) -> QLabel:

@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import QComboBox, QWidget
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
-from app.qt.plots.heat_strip import HeatStrip
+from app.qt.plots.time_plot import HeatPlot
 from app.qt.theme import Theme
 from app.view.conditions import stream_note
 from app.view.scales import CalmRange
@@ -33,8 +33,8 @@ class SpectrogramPanel(Panel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Spectrogram", parent)
         self.choose: Callable[[str], None] = lambda ch_name: None
-        self.strip = HeatStrip("EEG spectrogram", 30.0, hold_s=1.1, unit="dB re 1 µV²/Hz")
-        self.body.addWidget(self.strip, 1)
+        self.plot = HeatPlot("EEG spectrogram", 30.0, hold_s=1.1, unit="dB re 1 µV²/Hz")
+        self.body.addWidget(self.plot, 1)
         self.channels = QComboBox()
         self.channels.setAccessibleName("Channel of the spectrogram")
         self.channels.activated.connect(lambda _: self.choose(self.channels.currentText()))
@@ -52,20 +52,29 @@ class SpectrogramPanel(Panel):
         notice = stream_note(store, Kind.EEG, t)
         if not notice and not len(history):
             notice = "no spectrum yet: it needs a few seconds of EEG"
-        self.strip.set_notice(notice)
+        self.plot.set_notice(notice)
         if not len(history) or not math.isfinite(t):
             return
         if not abs(t - self._looked) < _LOOK_EVERY_S:
             self._looked = t
-            low, high = self._range.fit(history.read(t - self.strip.span_s, t)[1])
+            low, high = self._range.fit(history.read(t - self.plot.span_s, t)[1])
             if math.isfinite(low):
-                self.strip.set_scale(low, high, _ticks(store.spectrogram_freqs))
-        self.strip.show_history(store, history, t)
+                self._show_scale(low, high, store.spectrogram_freqs)
+        self.plot.show_history(store, history, t)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         super().set_theme(theme)
-        self.strip.set_theme(theme)
+        self.plot.set_theme(theme)
+
+    def _show_scale(self, low: float, high: float, freqs: NDArray[np.float32]) -> None:
+        """Set the colours and the axis; each row of the picture is centred on its frequency."""
+        if len(freqs) < 2:
+            return
+        first, step = float(freqs[0]), float(freqs[1] - freqs[0])
+        places = [((hz - first) / step + 0.5, f"{hz} Hz") for hz in _TICKS_HZ]
+        ticks = [(place, text) for place, text in places if 0 <= place <= len(freqs)]
+        self.plot.set_scale(low, high, len(freqs), ticks, lambda place: first + (place - 0.5) * step)
 
     def _offer(self, store: ViewStore) -> None:
         """List the channels, and point at the one that is shown."""
@@ -80,12 +89,3 @@ class SpectrogramPanel(Panel):
             self.channels.setCurrentText(self._shown_ch)
             self._range = CalmRange(step=5.0, least=20.0)
             self._looked = -math.inf
-
-
-def _ticks(freqs: NDArray[np.float32]) -> list[tuple[float, str]]:
-    """Return where frequencies lie, as shares of the height; each row is centred on its frequency."""
-    if len(freqs) < 2:
-        return []
-    first, step = float(freqs[0]), float(freqs[1] - freqs[0])
-    shares = [((hz - first) / step + 0.5) / len(freqs) for hz in _TICKS_HZ]
-    return [(share, f"{hz} Hz") for share, hz in zip(shares, _TICKS_HZ, strict=True) if 0 <= share <= 1]

@@ -12,7 +12,7 @@ from PyQt6.QtWidgets import QComboBox, QLabel, QToolButton, QWidget
 from acquisition.quality import ChannelQuality
 from acquisition.types import Kind
 from app.qt.panel import Panel
-from app.qt.plots.trace_strip import TraceStrip
+from app.qt.plots.traces import TracePlot
 from app.qt.theme import Theme
 from app.view.conditions import stream_note
 from app.view.scales import Gain
@@ -31,9 +31,8 @@ class TracesPanel(Panel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("EEG", parent)
         self.gain = Gain()
-        self.strip = TraceStrip()
-        self.strip.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.body.addWidget(self.strip, 1)
+        self.plot = TracePlot()
+        self.body.addWidget(self.plot, 1)
         self.electrodes = QLabel()
         self.electrodes.setTextFormat(Qt.TextFormat.PlainText)
         self.head.addWidget(self.electrodes)
@@ -57,39 +56,37 @@ class TracesPanel(Panel):
     @property
     def highlight(self) -> tuple[float, float] | None:
         """First and last moment of the window of a chosen prediction."""
-        return self.strip.highlight
+        return self.plot.highlight
 
     @highlight.setter
     def highlight(self, span: tuple[float, float] | None) -> None:
-        self.strip.highlight = span
-        self.strip.update()
+        self.plot.highlight = span
 
     def set_span(self, seconds: float) -> None:
         """Show so many seconds."""
-        self.strip.span_s = float(seconds)
-        self.strip.redraw_frame()
+        self.plot.set_span(seconds)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the EEG as of ``t``."""
         eeg = store.eeg
-        self.strip.set_notice(stream_note(store, Kind.EEG, t))
+        self.plot.set_notice(stream_note(store, Kind.EEG, t))
         if not eeg.ch_names or not math.isfinite(t):
             return
         if self.gain.is_due(t):
             end = math.floor(t / eeg.bin_s)
-            n = round(self.strip.span_s / eeg.bin_s)
+            n = round(self.plot.span_s / eeg.bin_s)
             low, high = eeg.read(end - n, end)
             every = max(1, n // _GAIN_BINS)
             self.gain.look(low[::every], high[::every], t)
         part = store.quality.at(t)
         states = {c.ch_name: c for c in part.channels} if part else {}
-        self.strip.show_eeg(store, t, self.gain.units_per_row, states)
+        self.plot.show_eeg(store, t, self.gain.units_per_row, states)
         self._tell_electrodes(states)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         super().set_theme(theme)
-        self.strip.set_theme(theme)
+        self.plot.set_theme(theme)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         if event is not None and event.text() in ("+", "-", "0"):

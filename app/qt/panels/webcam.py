@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 
-from PyQt6.QtCore import QRectF, QSize, Qt
-from PyQt6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPaintEvent, QPen
-from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
+from PyQt6.QtCore import QRectF, Qt
+from PyQt6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPen
+from PyQt6.QtWidgets import QLabel, QWidget
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
-from app.qt.plots.time_strip import paint_notice
-from app.qt.theme import DARK, Theme
+from app.qt.plots.items import PixelItem
+from app.qt.plots.plot import Plot, Table
+from app.qt.theme import Theme
 from app.view.conditions import stream_note
 from app.view.store import ViewStore
 from app.view.text import age
@@ -25,8 +26,8 @@ class WebcamPanel(Panel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Webcam", parent)
-        self.picture = FrameView()
-        self.body.addWidget(self.picture, 1)
+        self.plot = FramePlot()
+        self.body.addWidget(self.plot, 1)
         self.words = QLabel()
         self.words.setTextFormat(Qt.TextFormat.PlainText)
         self.head.addWidget(self.words)
@@ -37,112 +38,96 @@ class WebcamPanel(Panel):
         frame = store.frames.at(t) if math.isfinite(t) else None
         box, words = _face(store, t)
         if frame is not None:
-            self.picture.show_frame(frame.time, frame.jpeg, box)
+            self.plot.show_frame(frame.time, frame.jpeg, box)
         elif not notice:
-            newest = store.frames.newest_time
-            late = t - newest
+            late = t - store.frames.newest_time
             notice = f"no frame for {age(late)}" if late > 0 else "no frame of this moment"
             if math.isnan(late):
                 notice = "no frame yet"
-        if not notice and self.picture.is_broken:
+        if not notice and self.plot.is_broken:
             notice = "frame cannot be read: the camera's JPEG is damaged"
-        self.picture.set_notice(notice)
+        self.plot.set_notice(notice)
         words = "" if notice else words
         if words != self.words.text():
             self.words.setText(words)
-            self.picture.setAccessibleDescription(words)
+            self.plot.setAccessibleDescription(words)
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         super().set_theme(theme)
-        self.picture.theme = theme
-        self.picture.update()
+        self.plot.set_theme(theme)
 
 
-class FrameView(QWidget):
-    """A frame as large as fits, its shape kept."""
+class FramePlot(Plot):
+    """A frame as large as fits, in its own pixels.
+
+    Attributes
+    ----------
+    box : (x, y, width, height) or None
+        Of the face, in shares of the frame.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.theme: Theme = DARK
+        super().__init__(
+            "Webcam picture", x=(0.0, 640.0), y=(0.0, 480.0), least=(14, 5.0), aspect=1.0, is_downward=True
+        )
         self.is_broken = False
-        self._image = QImage()
+        self.image = QImage()
+        self.box: Box | None = None
         self._time = math.nan
-        self._box: Box | None = None
-        self.notice = ""
-        self.setAccessibleName("Webcam picture")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self._frame = self.draw_with(_Frame(self))
 
     def show_frame(self, time: float, jpeg: bytes, box: Box | None) -> None:
-        """Show a frame, decoded if it is another one, and the face's box in shares of the frame."""
+        """Show a frame, decoded if it is another one, and the face's box."""
         if time != self._time:
             self._time = time
             image = QImage.fromData(jpeg)
             self.is_broken = image.isNull()
-            self._image = self._image if self.is_broken else image
-            self.update()
-        if box != self._box:
-            self._box = box
-            self.update()
+            if not self.is_broken:
+                self.image = image
+                self.set_home(x=(0.0, float(image.width())), y=(0.0, float(image.height())))
+            self._frame.update()
+        if box != self.box:
+            self.box = box
+            self._frame.update()
 
-    def set_notice(self, notice: str) -> None:
-        """Grey the picture and say why; an empty text takes that back."""
-        if notice != self.notice:
-            self.notice = notice
-            self.update()
+    def table(self) -> Table:
+        """Return the face's box."""
+        return ["x", "y", "width", "height"], [] if self.box is None else [self.box]
 
-    def frame_rect(self) -> QRectF:
-        """Return where the frame is drawn."""
-        size = QSize(640, 480) if self._image.isNull() else self._image.size()
-        fitted = size.scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
-        return QRectF(
-            (self.width() - fitted.width()) // 2,
-            (self.height() - fitted.height()) // 2,
-            fitted.width(),
-            fitted.height(),
-        )
 
-    def face_rect(self) -> QRectF | None:
-        """Return where the face's box is drawn."""
-        if self._box is None:
-            return None
-        rect, (x, y, width, height) = self.frame_rect(), self._box
-        return QRectF(
-            rect.left() + x * rect.width(),
-            rect.top() + y * rect.height(),
-            width * rect.width(),
-            height * rect.height(),
-        )
+class _Frame(PixelItem):
+    """The frame and the box."""
 
-    def sizeHint(self) -> QSize:
-        line = QFontMetricsF(self.font()).height()
-        return QSize(int(18 * line), int(13 * line))
+    def __init__(self, plot: FramePlot) -> None:
+        super().__init__(plot.view, 1)
+        self._plot = plot
 
-    def minimumSizeHint(self) -> QSize:
-        line = QFontMetricsF(self.font()).height()
-        return QSize(int(7 * line), int(5 * line))
+    def draw(self, painter: QPainter) -> None:
+        (width, _), (_, height) = self._plot.home[0][::-1], self._plot.home[1]
+        frame = QRectF(self.point(0, 0), self.point(width, height))
+        if self._plot.image.isNull():
+            painter.fillRect(frame, QColor(self.theme.window))
+            return
+        painter.drawImage(frame, self._plot.image)
+        if self._plot.box is not None and not self._plot.notice:
+            x, y, wide, high = self._plot.box
+            self._draw_face(
+                painter,
+                QRectF(
+                    self.point(x * width, y * height), self.point((x + wide) * width, (y + high) * height)
+                ),
+            )
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:
-        painter, rect = QPainter(self), self.frame_rect()
-        if self._image.isNull():
-            painter.fillRect(rect, QColor(self.theme.window))
-        else:
-            painter.drawImage(rect, self._image)
-        face = self.face_rect()
-        if face is not None and not self.notice and not self._image.isNull():
-            self._paint_face(painter, face)
-        if self.notice:
-            paint_notice(painter, rect, self.notice, self.theme)
-
-    def _paint_face(self, painter: QPainter, face: QRectF) -> None:
+    def _draw_face(self, painter: QPainter, face: QRectF) -> None:
         """Draw the box twice, dark under bright, to stand out on any picture."""
         for colour, width in (("#000000", 4), ("#f0e442", 2)):
             painter.setPen(QPen(QColor(colour), width))
             painter.drawRect(face)
-        metrics = QFontMetricsF(painter.font())
+        metrics = QFontMetricsF(self.font)
         label = QRectF(face.left(), 0, metrics.horizontalAdvance("face") + 8, metrics.height())
         above = face.top() - label.height()
-        label.moveTop(above if above >= self.frame_rect().top() else face.top())
+        label.moveTop(above if above >= 0 else face.top())
         painter.fillRect(label, QColor("#f0e442"))
         painter.setPen(QColor("#000000"))
         painter.drawText(label, int(Qt.AlignmentFlag.AlignCenter), "face")

@@ -106,8 +106,8 @@ def test_rows_are_copied_as_text(tab, qtbot):
     tab.streams.table.selectRow(0)
     qtbot.keyClick(tab.streams.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     assert QGuiApplication.clipboard().text().split("\t")[:3] == ["● running", "EEG", "BioSemi"]
-    tab.quality.list.setCurrentIndex(tab.quality.model.index(1))
-    qtbot.keyClick(tab.quality.list, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    tab.electrodes.list.setCurrentIndex(tab.electrodes.model.index(1))
+    qtbot.keyClick(tab.electrodes.list, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     assert QGuiApplication.clipboard().text() == "▲ CZ  suspect: drift"
 
 
@@ -115,10 +115,10 @@ def test_electrodes_are_those_of_the_moment_looked_at(tab):
     store = filled()
     store.take(QualityPart(NOW + 5, (ChannelQuality("FP1", "good", "", 1.0),)))
     tab.refresh(store, NOW)
-    assert tab.quality.counts.text() == "1 good, 1 suspect, 1 bad"
-    assert tab.quality.model.rows[0].text == "■ T7  bad: <img src=x> <b>T7</b>"
+    assert tab.electrodes.counts.text() == "1 good, 1 suspect, 1 bad"
+    assert tab.electrodes.model.rows[0].text == "■ T7  bad: <img src=x> <b>T7</b>"
     tab.refresh(store, NOW + 5)
-    assert tab.quality.counts.text() == "1 good, 0 suspect, 0 bad"
+    assert tab.electrodes.counts.text() == "1 good, 0 suspect, 0 bad"
 
 
 def test_messages_are_plain_filtered_and_copied(tab):
@@ -148,22 +148,23 @@ def test_a_short_disk_is_said_in_words(tab):
 
 def test_the_display_s_time_is_part_of_the_waterfall(tab):
     store = filled()
-    tab.waterfall.display.shown(store.predictions.newest, NOW + 0.1)
+    tab.latency.display.shown(store.predictions.newest, NOW + 0.1)
     tab.refresh(store, NOW)
-    assert [stage.name for stage in tab.waterfall.chart.stages][-2:] == ["display", "on screen"]
-    assert "on screen 95.0 ms" in tab.waterfall.chart.accessibleDescription()
+    assert [stage.name for stage in tab.latency.stages][-2:] == ["display", "on screen"]
+    assert "on screen 95.0" in tab.latency.plot.accessibleDescription()
+    assert tab.latency.plot.table()[1][-1] == ("on screen", 0.0, pytest.approx(95.0))
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_every_bar_has_ink_where_it_belongs(tab, theme):
     tab.set_theme(theme)
     store = filled()
-    tab.waterfall.display.shown(store.predictions.newest, NOW + 0.1)
+    tab.latency.display.shown(store.predictions.newest, NOW + 0.1)
     tab.refresh(store, NOW)
-    chart = tab.waterfall.chart
-    image = chart.grab().toImage()
-    for i, stage in enumerate(chart.stages):
-        box = chart.bar_rect(i).toRect().adjusted(1, 1, -1, -1)
+    plot = tab.latency.plot
+    image, corner = plot.grab().toImage(), plot.plot_rect().topLeft()
+    for i, (stage, bar) in enumerate(zip(tab.latency.stages, plot.bars.bars, strict=True)):
+        box = plot.bars.rect_of(bar).translated(corner).toRect().adjusted(1, 1, -1, -1)
         colour = theme.muted if stage.name in ("decided", "on screen") else theme.category(i)
         assert nearest(image, box.adjusted(-2, -2, 2, 2), colour) < 40, stage.name
 
@@ -182,11 +183,12 @@ def nearest(image, box, colour):
 
 
 def test_memory_lines_are_drawn(tab):
-    tab.machine.sparkline.show_engine([(i / 2, 800.0 + i / 10) for i in range(600)])
+    plot = tab.machine.plot
+    plot.show_engine([(i / 2, 800.0 + i / 10) for i in range(600)])
     for i in range(300):
-        tab.machine.sparkline.add_window(float(i), 200.0)
-    image = tab.machine.sparkline.grab().toImage()
-    upper = image.copy(0, 0, image.width() * 3 // 4, image.height())
+        plot.add_window(float(i), 200.0)
+    QGuiApplication.processEvents()
+    upper = plot.grab().toImage().copy(plot.plot_rect().toRect())
     seen = {upper.pixelColor(x, y).name() for x in range(upper.width()) for y in range(upper.height())}
     assert {LIGHT.category(0), LIGHT.category(1)} <= seen
 
@@ -196,7 +198,7 @@ def test_unchanged_figures_cost_nothing(tab, monkeypatch):
     tab.refresh(store, NOW)
     drawn = []
     monkeypatch.setattr(tab.streams.model, "set_rows", drawn.append)
-    monkeypatch.setattr(tab.quality.model, "set_rows", drawn.append)
+    monkeypatch.setattr(tab.electrodes.model, "set_rows", drawn.append)
     for _ in range(10):
         tab.refresh(store, NOW)
     assert not drawn
@@ -230,8 +232,8 @@ def test_everything_fits_a_small_screen(tab):
 def test_controls_have_names_and_take_the_keyboard(tab):
     for widget in (
         tab.streams.table,
-        tab.quality.list,
-        tab.quality.head_map,
+        tab.electrodes.list,
+        tab.electrodes.head_map,
         tab.messages.text,
         tab.messages.filter,
         tab.messages.copy,
@@ -245,4 +247,4 @@ def test_the_engines_memory_is_kept_while_other_tabs_are_shown(tab):
     for _ in range(20):
         store.take(store.health)
     tab.refresh(store, NOW)
-    assert len(tab.machine.sparkline.engine) >= 20
+    assert len(tab.machine.plot.engine) >= 20

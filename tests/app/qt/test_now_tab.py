@@ -6,13 +6,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from PyQt6.QtCore import QPoint, Qt
-from PyQt6.QtGui import QColor, QFontMetricsF
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QColor, QFontMetricsF, QImage
 from PyQt6.QtWidgets import QLabel
+from pyqtgraph.exporters import ImageExporter
 
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, MarkerPart, ModelInfo, Opened, Phase
+from app.qt.plots.plot import DataExporter
 from app.qt.tabs import NowTab
 from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore
@@ -80,23 +82,31 @@ def columns_of(image, y, colours):
     return [x for x in range(image.width()) if image.pixel(x, y) in wanted]
 
 
+def table_of(plot):
+    """Return what the plot's CSV holds, its columns by name."""
+    names, rows = plot.table()
+    return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {name: () for name in names}
+
+
 def test_bars_are_as_long_as_their_probabilities(tab, qtbot):
     probs = dict(zip(LABELS, (0.55, 0.25, 0.1, 0.06, 0.04), strict=True))
     show(tab, qtbot, filled(probs))
-    view = tab.bars.view
-    image = view.grab().toImage()
-    plot = view.plot_rect()
+    plot = tab.bars.plot
+    image = plot.grab().toImage()
+    assert table_of(plot)["end (%)"] == pytest.approx([100 * p for p in probs.values()])
     for index, label in enumerate(LABELS):
-        y = round(view.bar_rect(index).center().y())
-        columns = columns_of(image, y, [LIGHT.category(index)])
-        end = plot.left() + plot.width() * probs[label]
-        assert max(columns) == pytest.approx(end, abs=3 + 8 * (index > 0)), label  # a hatch is 8 pixels wide
+        end = plot.pixel_of(100 * probs[label], index + 0.5)
+        columns = columns_of(image, round(end.y()), [LIGHT.category(index)])
+        columns = [x for x in columns if x < plot.plot_rect().right()]  # the frame of the focus is as blue
+        assert max(columns) == pytest.approx(end.x(), abs=3 + 8 * (index > 0)), label  # a hatch is 8 pixels
 
 
 def test_bars_follow_the_order_of_the_models_labels(tab, qtbot):
     show(tab, qtbot, filled())
-    assert tab.bars.view.labels == LABELS
-    assert tab.bars.view.values == tuple(CLEAR.values())
+    assert table_of(tab.bars.plot)["name"] == LABELS
+    assert [row.figures for row in tab.bars.plot.rows] == [("5 %",), ("5 %",), ("80 %",), ("6 %",), ("4 %",)]
+    assert [level.name for level in tab.bars.plot.levels] == ["chance 20 %", "answer from 60 %"]
+    assert tab.bars.plot.text_at(50.0, 2.5) == "sad  80 %"
 
 
 def test_a_clear_answer_is_written_with_its_runner_up(tab, qtbot):
@@ -131,9 +141,9 @@ def test_what_is_stale_is_grey_and_says_why(tab, qtbot):
     show(tab, qtbot, store, NOW + 3.2)
     assert tab.answer.state.text() == "stale"
     assert tab.answer.view.line() == "no prediction for 3.2 s; stream <img src=x> <b>T7</b>: stale"
-    bars = tab.bars.view
+    bars = tab.bars.plot
     image = bars.grab().toImage()
-    y = round(bars.bar_rect(0).center().y())
+    y = round(bars.pixel_of(0, 0.5).y())
     assert columns_of(image, y, [LIGHT.stale])
     assert not columns_of(image, y, [LIGHT.category(0)])
     assert tab.reasons.texts()[0] == "Stop: no prediction for 3.2 s"
@@ -152,13 +162,12 @@ def test_names_from_outside_stay_plain_text(tab, qtbot):
 def test_the_point_lies_at_the_weighted_mean(tab, qtbot):
     probs = dict(zip(LABELS, (0.0, 0.0, 0.1, 0.3, 0.6), strict=True))
     show(tab, qtbot, filled(probs))
-    view = tab.plane.view
-    expected = point(probs)
-    at = view.place(expected.valence, expected.arousal).toPoint()
-    assert view.grab().toImage().pixelColor(at) == QColor(LIGHT.text)
-    plot = view.plot_rect()
-    assert at.x() == pytest.approx(plot.center().x() + expected.valence * plot.width() / 2, abs=1)
-    assert at.y() == pytest.approx(plot.center().y() - expected.arousal * plot.height() / 2, abs=1)
+    plot, expected = tab.plane.plot, point(probs)
+    assert plot.newest == expected
+    at = plot.pixel_of(expected.valence, expected.arousal).toPoint()
+    assert plot.grab().toImage().pixelColor(at) == QColor(LIGHT.text)
+    unit = plot.pixel_of(1, 0).x() - plot.pixel_of(0, 0).x()
+    assert unit == pytest.approx(plot.pixel_of(0, 0).y() - plot.pixel_of(0, 1).y(), rel=0.01)
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -166,16 +175,16 @@ def test_the_point_hides_no_name(tab, qtbot, label):
     for share in (0.5, 0.7, 0.8, 0.9, 1.0):  # the point moves on to the emotion's own place
         probs = dict.fromkeys(LABELS, (1 - share) / (len(LABELS) - 1)) | {label: share}
         show(tab, qtbot, filled(probs, seconds=1.0))
-        view, expected = tab.plane.view, point(probs)
-        at = view.place(expected.valence, expected.arousal)
-        names = view.name_rects()
+        plot, expected = tab.plane.plot, point(probs)
+        at = plot.pixel_of(expected.valence, expected.arousal) - plot.plot_rect().topLeft()
+        names = plot.name_rects()
         assert set(names) == set(LABELS)
         assert not [name for name, area in names.items() if area.contains(at)], share
 
 
 def test_the_trail_is_thirty_seconds_long(tab, qtbot):
     show(tab, qtbot, filled())
-    times = [time for time, _ in tab.plane.view.trail]
+    times = [float(time) for time in table_of(tab.plane.plot)["LSL time (s)"]]
     assert (times[0], times[-1]) == (NOW - 30, NOW)
 
 
@@ -193,13 +202,12 @@ def test_emotions_without_a_place_are_named_under_the_plane(tab, qtbot):
 def test_the_course_draws_each_line_at_its_probability(tab, qtbot):
     probs = dict(zip(LABELS, (0.05, 0.15, 0.7, 0.1, 0.0), strict=True))
     show(tab, qtbot, filled(probs))
-    view = tab.course.view
-    image = view.grab().toImage()
-    plot = view.frame.plot
+    plot = tab.course.plot
+    image, width = plot.grab().toImage(), plot.plot_rect().width()
     for index, label in enumerate(LABELS[:4]):
-        y = round(view.frame.y_of(probs[label]))
-        columns = columns_of(image, y, [LIGHT.category(index)])
-        assert len(columns) > 0.8 * plot.width(), label  # the rest are marks
+        y = plot.pixel_of(0, probs[label]).y()
+        found = [columns_of(image, round(y) + off, [LIGHT.category(index)]) for off in (-1, 0, 1)]
+        assert len(max(found, key=len)) > 0.8 * width, label  # the rest are marks
 
 
 def test_the_course_leaves_gaps_empty(tab, qtbot):
@@ -208,21 +216,26 @@ def test_the_course_leaves_gaps_empty(tab, qtbot):
         store.take(prediction(float(t), CLEAR))
     seen(store, NOW + 40)
     show(tab, qtbot, store, NOW + 40)
-    view = tab.course.view
-    y = round(view.frame.y_of(CLEAR["sad"]))
-    columns = columns_of(view.grab().toImage(), y, [LIGHT.category(2)])
-    first, last = round(view.frame.x_of(NOW + 2)), round(view.frame.x_of(NOW + 29))
+    plot = tab.course.plot
+    image, y = plot.grab().toImage(), plot.pixel_of(0, CLEAR["sad"]).y()
+    columns = [x for off in (-1, 0, 1) for x in columns_of(image, round(y) + off, [LIGHT.category(2)])]
+    first, last = (plot.pixel_of(t - plot.zero, 0).x() for t in (NOW + 2, NOW + 29))
     assert columns
     assert not [x for x in columns if first <= x <= last]
+    assert plot.text_at(NOW + 15 - plot.zero, 0.5) == ""
+    assert "sad 80 %" in plot.text_at(NOW + 35 - plot.zero, 0.5)
+
+
+def click(qtbot, plot, x, y):
+    qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=plot.pixel_of(x, y).toPoint())
 
 
 def test_a_click_on_the_course_chooses_the_prediction_there(tab, qtbot):
     chosen = []
     tab.set_time_travel(chosen.append, lambda: None)
     show(tab, qtbot, filled())
-    view = tab.course.view
-    x = round(view.frame.x_of(NOW - 20))
-    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=QPoint(x, round(view.frame.plot.center().y())))
+    plot = tab.course.plot
+    click(qtbot, plot, NOW - 20 - plot.zero, 0.5)
     assert chosen[0] == pytest.approx(NOW - 20, abs=0.3)
     assert math.fmod(chosen[0], 0.25) == 0  # a prediction's own moment
 
@@ -232,76 +245,80 @@ def test_keys_step_from_prediction_to_prediction(tab, qtbot):
     tab.set_time_travel(chosen.append, lambda: ended.append(True))
     store = filled()
     show(tab, qtbot, store)
-    view = tab.course.view
-    qtbot.keyClick(view, Qt.Key.Key_Left)
+    plot = tab.course.plot
+    qtbot.keyClick(plot, Qt.Key.Key_Left)
     tab.refresh(store, chosen[-1])
-    qtbot.keyClick(view, Qt.Key.Key_Left)
+    qtbot.keyClick(plot, Qt.Key.Key_Left)
     tab.refresh(store, chosen[-1])
-    qtbot.keyClick(view, Qt.Key.Key_Right)
-    qtbot.keyClick(view, Qt.Key.Key_PageUp)
+    qtbot.keyClick(plot, Qt.Key.Key_Right)
+    qtbot.keyClick(plot, Qt.Key.Key_PageUp)
     assert chosen == [NOW - 0.25, NOW - 0.5, NOW - 0.25, NOW - 10.5]
-    qtbot.keyClick(view, Qt.Key.Key_End)
+    qtbot.keyClick(plot, Qt.Key.Key_End)
     assert ended == [True]
 
 
 def test_a_moment_held_is_marked_in_the_course(tab, qtbot):
     show(tab, qtbot, filled(), NOW - 20)
-    view = tab.course.view
-    image = view.grab().toImage()
-    x = round(view.frame.x_of(NOW - 20))
-    assert image.pixelColor(x, round(view.frame.plot.center().y()) + 3) == QColor(LIGHT.accent)
+    plot = tab.course.plot
+    at = plot.pixel_of(NOW - 20 - plot.zero, 0.4).toPoint()
+    image = plot.grab().toImage()
+    assert QColor(LIGHT.accent) in [image.pixelColor(at.x() + off, at.y()) for off in (-1, 0, 1)]
 
 
 def test_a_held_course_stands_still_and_gives_the_figures_of_that_moment(tab, qtbot):
     store = filled(CLEAR)
     show(tab, qtbot, store)
-    view = tab.course.view
-    ends = []
+    plot = tab.course.plot
+    stretches = []
     store.take(prediction(NOW + 0.25, DOUBTFUL))
     for t in np.arange(NOW + 0.5, NOW + 20.0, 0.25):
         store.take(prediction(float(t), DOUBTFUL))
         seen(store, float(t))
         tab.refresh(store, NOW)
-        ends.append((view.frame.t0, view.frame.t1))
-    assert set(ends) == {(NOW - 60, NOW)}
-    assert view.frame.time_zero == NOW
-    assert view.frame.time_name == "time from the moment shown (min:s)"
-    np.testing.assert_allclose(view.figures, list(CLEAR.values()), atol=1e-6)
+        stretches.append((plot.t0, plot.t1))
+    assert set(stretches) == {(NOW - 60, NOW)}
+    assert plot.zero == NOW
+    assert plot.time_name == "time from the moment shown (min:s)"
+    np.testing.assert_allclose(plot.figures, list(CLEAR.values()), atol=1e-6)
     tab.refresh(store, NOW + 0.2499)  # a hair before another answer
-    np.testing.assert_allclose(view.figures, list(CLEAR.values()), atol=1e-6)
+    np.testing.assert_allclose(plot.figures, list(CLEAR.values()), atol=1e-6)
     tab.refresh(store, NOW + 10.0)  # outside what was shown when it was held
-    assert view.frame.t1 >= NOW + 10.0
-    np.testing.assert_allclose(view.figures, list(DOUBTFUL.values()), atol=1e-6)
+    assert plot.t1 >= NOW + 10.0
+    np.testing.assert_allclose(plot.figures, list(DOUBTFUL.values()), atol=1e-6)
 
 
 def test_what_came_after_the_moment_held_is_faded(tab, qtbot):
     show(tab, qtbot, filled(), NOW - 20)
-    view = tab.course.view
-    image = view.grab().toImage()
-    y = round(view.frame.y_of(CLEAR["sad"]))
-    columns = columns_of(image, y, [LIGHT.category(2)])
-    in_plot = [x for x in columns if x <= view.frame.plot.right()]  # the name has its mark beside it
+    plot = tab.course.plot
+    image, y = plot.grab().toImage(), plot.pixel_of(0, CLEAR["sad"]).y()
+    columns = [x for off in (-1, 0, 1) for x in columns_of(image, round(y) + off, [LIGHT.category(2)])]
+    right = plot.plot_rect().right()
+    in_plot = [x for x in columns if x < right - 1]  # the name has its mark beside it
     assert in_plot
-    assert max(in_plot) < view.frame.x_of(NOW - 20) < view.frame.plot.right()
+    assert max(in_plot) <= plot.pixel_of(NOW - 20 - plot.zero, 0).x() < right
 
 
 def test_a_marker_tells_its_whole_text_below_the_mouse(tab, qtbot):
     store = filled()
     store.take(MarkerPart(NOW - 30, HOSTILE, "m"))
     show(tab, qtbot, store)
-    view = tab.course.view
-    tip = view.text_at(view.frame.x_of(NOW - 30) + 2)
-    assert "&lt;b&gt;T7" in tip
-    assert view.text_at(view.frame.x_of(NOW - 20)) == ""
+    plot = tab.course.plot
+    assert "<b>T7" in plot.text_at(NOW - 29.9 - plot.zero, 0.5)
+    assert "<b>T7" not in plot.text_at(NOW - 20 - plot.zero, 0.5)
+    labels = [
+        label for label in plot.findChildren(QLabel) if label.textFormat() is not Qt.TextFormat.PlainText
+    ]
+    assert not labels  # what stands beside the mouse is never taken for markup
 
 
 def test_a_long_course_says_that_its_lines_are_means(tab, qtbot):
     store = filled(seconds=150.0)
     show(tab, qtbot, store)
-    assert tab.course.view.course.mean_s == 2.0
+    assert tab.course.plot.course.mean_s == 2.0
+    assert "sad (2 s mean)" in tab.course.plot.table()[0]
     tab.course.span.setCurrentIndex(0)
     show(tab, qtbot, store)
-    assert tab.course.view.course.mean_s == 0.0
+    assert tab.course.plot.course.mean_s == 0.0
 
 
 def test_the_span_can_be_chosen(tab, qtbot):
@@ -309,13 +326,40 @@ def test_the_span_can_be_chosen(tab, qtbot):
     for index, span_s in ((0, 60), (1, 120)):
         tab.course.span.setCurrentIndex(index)
         show(tab, qtbot, store)
-        assert tab.course.view.frame.t1 - tab.course.view.frame.t0 == span_s
+        assert tab.course.plot.t1 - tab.course.plot.t0 == span_s
 
 
 def test_a_young_session_fills_the_course(tab, qtbot):
     for seconds, span_s in ((5.0, 30), (35.0, 40)):
         show(tab, qtbot, filled(seconds=seconds))
-        assert tab.course.view.frame.t1 - tab.course.view.frame.t0 == span_s
+        assert tab.course.plot.t1 - tab.course.plot.t0 == span_s
+
+
+def test_a_zoom_stays_until_the_whole_is_asked_for_again(tab, qtbot):
+    show(tab, qtbot, filled())
+    plot = tab.course.plot
+    actions = dict(plot.menu_actions())
+    actions["Zoom &in"]()
+    (x0, x1), _ = plot.view.viewRange()
+    assert x1 - x0 == pytest.approx(30.0, rel=0.01)
+    later = filled()
+    seen(later, NOW + 0.5)
+    later.take(prediction(NOW + 0.5, CLEAR))
+    show(tab, qtbot, later, NOW + 0.5)
+    assert plot.view.viewRange()[0] == pytest.approx([x0, x1])
+    actions["Show &all"]()
+    (x0, x1), _ = plot.view.viewRange()
+    assert x1 - x0 >= 60
+
+
+def test_the_data_of_every_plot_can_be_saved(tab, qtbot, tmp_path):
+    show(tab, qtbot, filled())
+    for plot in (tab.bars.plot, tab.plane.plot, tab.course.plot):
+        DataExporter(plot.plot_item).export(str(tmp_path / "data.csv"))
+        lines = (tmp_path / "data.csv").read_text().splitlines()
+        assert len(lines) == len(plot.table()[1]) + 1 > 2
+        ImageExporter(plot.plot_item).export(str(tmp_path / "picture.png"))
+        assert not QImage(str(tmp_path / "picture.png")).isNull()
 
 
 def test_an_empty_store_says_what_it_waits_for(tab, qtbot):
@@ -335,8 +379,8 @@ def test_a_theme_changes_the_colours_at_once(tab, qtbot):
     show(tab, qtbot, store)
     tab.set_theme(DARK)
     show(tab, qtbot, store)
-    image = tab.bars.view.grab().toImage()
-    y = round(tab.bars.view.bar_rect(0).center().y())
+    image = tab.bars.plot.grab().toImage()
+    y = round(tab.bars.plot.pixel_of(0, 0.5).y())
     assert columns_of(image, y, [DARK.category(0)])
 
 
@@ -348,30 +392,31 @@ def test_every_name_has_a_row_of_its_own_whatever_the_number(tab, qtbot, n_label
     seen(store, NOW)
     store.take(prediction(NOW, dict.fromkeys(labels, 1 / n_labels)))
     show(tab, qtbot, store)
-    rows = [tab.bars.view.bar_rect(i) for i in range(n_labels)]
-    assert all(a.bottom() < b.top() for a, b in pairwise(rows))
-    line = QFontMetricsF(tab.bars.view.font()).ascent()
-    assert rows[1].center().y() - rows[0].center().y() >= line
+    plot = tab.bars.plot
+    places = [plot.pixel_of(0, i + 0.5).y() for i in range(n_labels)]
+    line = QFontMetricsF(plot.font()).ascent()
+    assert all(b - a >= line for a, b in pairwise(places))
 
 
-def test_a_refresh_without_news_paints_nothing(tab, qtbot):
+def test_a_refresh_without_news_draws_nothing(tab, qtbot):
     store = filled()
     show(tab, qtbot, store)
-    picture = tab.course.view._picture.cacheKey()
+    drawn = tab.course.plot.course
     tab.refresh(store, NOW)
-    assert tab.course.view._picture.cacheKey() == picture
+    assert tab.course.plot.course is drawn
     store.take(prediction(NOW + 0.25, CLEAR))
     seen(store, NOW + 0.25)
     tab.refresh(store, NOW + 0.25)
-    assert tab.course.view._picture.cacheKey() != picture
+    assert tab.course.plot.course is not drawn
 
 
-def test_an_empty_course_is_painted_once(tab, qtbot):
+def test_an_empty_course_is_drawn_once(tab, qtbot):
     store = ViewStore()
     show(tab, qtbot, store, math.nan)
-    picture = tab.course.view._picture.cacheKey()
+    drawn = tab.course.plot.course
     tab.refresh(store, math.nan)
-    assert tab.course.view._picture.cacheKey() == picture
+    assert tab.course.plot.course is drawn
+    assert tab.course.plot.notice == "no prediction in this time yet"
 
 
 def test_a_passed_over_moment_of_a_replay_shows_no_other_moments_figures(tab, qtbot):
@@ -381,8 +426,8 @@ def test_a_passed_over_moment_of_a_replay_shows_no_other_moments_figures(tab, qt
     seen(store, NOW + 15)
     show(tab, qtbot, store, NOW + 15)
     assert tab.answer.verdict.label == "no answer here"
-    assert all(math.isnan(value) for value in tab.bars.view.values)
-    assert not tab.plane.view.trail
+    assert all(math.isnan(value) for value in table_of(tab.bars.plot)["end (%)"])
+    assert not tab.plane.plot.trail
     assert not [text for text in tab.reasons.texts() if text.startswith("Stop")]
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PyQt6.QtCore import QBuffer, QIODevice, Qt
+from PyQt6.QtCore import QBuffer, QIODevice, QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QImage
+from PyQt6.QtWidgets import QApplication
 
 from acquisition.quality import ChannelQuality
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
@@ -25,7 +26,7 @@ from app.engine.messages import (
     SpectrogramPart,
     VoicePart,
 )
-from app.qt.panels.gaze import GazePanel, PupilPanel
+from app.qt.panels.eyes import GazePanel, PupilPanel
 from app.qt.panels.spectrogram import SpectrogramPanel
 from app.qt.panels.traces import TracesPanel
 from app.qt.panels.voice import VoicePanel
@@ -48,9 +49,9 @@ def test_the_unit_of_a_pupil_leaves_room_for_its_number(qtbot):
     two = np.full((len(times), 2), 3.0, np.float32)
     store = store_with(GazePart(times, two / 6, two, np.ones(len(times), np.float32), "arbitrary"))
     tab.refresh(store, T)
-    strip = tab.pupils.strip
-    widest = QFontMetricsF(strip.font()).horizontalAdvance(f"3.05 {strip._unit}")
-    assert widest < strip.left_gutter()
+    plot = tab.pupils.plot
+    widest = QFontMetricsF(plot.font()).horizontalAdvance(f"3.05 {plot.unit}")
+    assert widest < plot.plot_rect().left()
 
 
 def store_with(*news, kinds=(Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO)):
@@ -94,33 +95,44 @@ def is_coloured(pixels, colour):
     return np.abs(pixels.astype(int) - (wanted.red(), wanted.green(), wanted.blue())).sum(axis=-1) < 12
 
 
-def plot_pixels(strip):
-    rect = strip.plot().toRect()
-    return picture(strip)[rect.top() : rect.bottom() + 1, rect.left() : rect.right() + 1]
+def plot_pixels(plot):
+    rect = plot.plot_rect().toRect()
+    return picture(plot)[rect.top() : rect.bottom() + 1, rect.left() : rect.right() + 1]
+
+
+def column_of(plot, t):
+    """Return the column of `plot_pixels` at a moment."""
+    return round(plot.pixel_of(t - plot.end, 0).x() - plot.plot_rect().left())
+
+
+def row_height(plot):
+    return abs(plot.pixel_of(0, 1).y() - plot.pixel_of(0, 0).y())
 
 
 def shown(qtbot, panel, store, t=T, size=(620, 560)):
     qtbot.addWidget(panel)
     panel.resize(*size)
     panel.show()
-    for _ in range(2):
+    for _ in range(3):
         panel.refresh(store, t)
+        QApplication.processEvents()  # lets layouts settle
     return panel
 
 
 def test_every_channel_has_ink_in_its_row(qtbot):
     panel = shown(qtbot, TracesPanel(), store_with(eeg_part()))
-    ink = inked(plot_pixels(panel.strip), DARK.surface)
-    centres = ((np.arange(62) + 0.5) * panel.strip.row_height()).astype(int)
+    ink = inked(plot_pixels(panel.plot), DARK.surface)
+    centres = ((np.arange(62) + 0.5) * row_height(panel.plot)).astype(int)
     for centre in centres:
         assert ink[centre - 2 : centre + 3].any(axis=0).mean() > 0.6
 
 
 def test_every_channel_has_its_name_beside_it(qtbot):
     panel = shown(qtbot, TracesPanel(), store_with(eeg_part()))
-    strip = panel.strip
-    left = inked(picture(strip), DARK.surface)[:, : int(strip.plot().left()) - 8]
-    top, row = strip.plot().top(), strip.row_height()
+    plot = panel.plot
+    left = inked(picture(plot), DARK.surface)[:, : int(plot.plot_rect().left()) - 8]
+    top, row = plot.plot_rect().top(), row_height(plot)
+    assert plot.names_axis.names == NAMES
     for i in range(62):
         centre = int(top + (i + 0.5) * row)
         assert left[centre - 2 : centre + 3].sum() > 4
@@ -128,7 +140,7 @@ def test_every_channel_has_its_name_beside_it(qtbot):
 
 def test_a_gap_is_empty(qtbot):
     panel = shown(qtbot, TracesPanel(), store_with(eeg_part(gap=(T - 6, T - 4))))
-    ink = inked(plot_pixels(panel.strip), DARK.surface)
+    ink = inked(plot_pixels(panel.plot), DARK.surface)
     width = ink.shape[1]
     assert not ink[:, int(0.41 * width) : int(0.59 * width)].any()
     assert ink[:, int(0.62 * width) : int(0.98 * width)].any(axis=0).all()
@@ -150,19 +162,20 @@ def test_scrolling_gives_the_same_picture_as_drawing_at_once(qtbot):
         store.take(EegPart(NAMES, "uV", BIN_S, *pieces))
         at += n
         scrolled.refresh(store, store.newest_time)
+        QApplication.processEvents()
     whole = TracesPanel()
     whole.gain.step(larger=True)
     shown(qtbot, whole, store, store.newest_time)
-    np.testing.assert_array_equal(plot_pixels(scrolled.strip), plot_pixels(whole.strip))
+    np.testing.assert_array_equal(plot_pixels(scrolled.plot), plot_pixels(whole.plot))
 
 
 def test_bad_electrodes_are_marked_by_colour_letter_and_words(qtbot):
     states = [ChannelQuality(name, "good", "", 1.0) for name in NAMES]
     states[10] = ChannelQuality(NAMES[10], "bad", "mains 63 %", 0.0)
     panel = shown(qtbot, TracesPanel(), store_with(eeg_part(), QualityPart(T, tuple(states))))
-    rows = np.flatnonzero(is_coloured(plot_pixels(panel.strip), DARK.bad).any(axis=1))
-    centre = 10.5 * panel.strip.row_height()
-    assert abs(rows.mean() - centre) < panel.strip.row_height()
+    rows = np.flatnonzero(is_coloured(plot_pixels(panel.plot), DARK.bad).any(axis=1))
+    centre = 10.5 * row_height(panel.plot)
+    assert abs(rows.mean() - centre) < row_height(panel.plot)
     assert panel.electrodes.text() == "1 bad (B)"
     assert panel.electrodes.toolTip() == "E10: bad, mains 63 %"
 
@@ -176,13 +189,13 @@ def test_markers_and_the_chosen_window_cross_all_time_plots(qtbot):
     tab.set_theme(LIGHT)
     tab.set_highlight(dict.fromkeys(("eeg", "eye", "voice"), (T - 4, T - 2)))
     shown(qtbot, tab, store, size=(1350, 590))
-    for strip in (tab.traces.strip, tab.pupils.strip):
-        pixels = plot_pixels(strip)
-        x = round(strip.x_of(T - 5) - strip.plot().left())
-        dark = is_coloured(pixels[:, x - 1 : x + 2], LIGHT.text).any(axis=1)
+    for plot, colour in ((tab.traces.plot, LIGHT.muted), (tab.pupils.plot, LIGHT.text)):
+        pixels = plot_pixels(plot)
+        x = column_of(plot, T - 5)
+        dark = is_coloured(pixels[:, x - 1 : x + 2], colour).any(axis=1)
         assert dark[-40:].mean() > 0.4  # dashed
-        middle = round(strip.x_of(T - 3) - strip.plot().left())
-        beside = round(strip.x_of(T - 1) - strip.plot().left())
+        assert "<b>now</b>" in plot.text_at(T - 5 - plot.end, 1.0)
+        middle, beside = column_of(plot, T - 3), column_of(plot, T - 1)
         blank = is_coloured(pixels, LIGHT.surface)
         assert blank[:, beside].any()
         assert not blank[:, middle].any()
@@ -192,18 +205,18 @@ def test_markers_and_the_chosen_window_cross_all_time_plots(qtbot):
 def test_names_never_overlap_whatever_the_number_of_channels(qtbot, n):
     names = tuple(f"EEG{i:03d}" for i in range(n))
     panel = shown(qtbot, TracesPanel(), store_with(eeg_part(names=names)))
-    strip = panel.strip
-    layout = strip.name_layout()
-    assert layout.n_columns * layout.every * strip.row_height() >= QFontMetricsF(layout.font).ascent() - 0.5
+    row = row_height(panel.plot)
+    n_columns, font, every = panel.plot.names_axis.layout_for(row)
+    assert n_columns * every * row >= QFontMetricsF(font).ascent() - 0.5
 
 
 def test_keys_change_the_gain(qtbot):
     panel = shown(qtbot, TracesPanel(), store_with(eeg_part()))
     before = panel.gain.units_per_row
-    qtbot.keyClicks(panel.strip, "+")
+    qtbot.keyClicks(panel.plot, "+")
     assert panel.gain.units_per_row < before
     assert not panel.gain.is_auto
-    qtbot.keyClicks(panel.strip, "0")
+    qtbot.keyClicks(panel.plot, "0")
     assert panel.gain.is_auto
 
 
@@ -228,9 +241,11 @@ def test_face_box_lies_where_the_prediction_says(qtbot):
     box = (0.25, 0.2, 0.5, 0.6)
     store = store_with(FramePart(T - 0.05, jpeg()), prediction(face_box=box))
     panel = shown(qtbot, WebcamPanel(), store, size=(400, 330))
-    frame = panel.picture.frame_rect()
+    plot = panel.plot
+    frame = QRectF(plot.pixel_of(0, 0), plot.pixel_of(320, 240))
     assert frame.width() / frame.height() == pytest.approx(320 / 240, rel=0.02)
-    pixels = picture(panel.picture)
+    assert plot.plot_rect().adjusted(-1, -1, 1, 1).contains(frame)
+    pixels = picture(plot)
     yellow = is_coloured(pixels, "#f0e442")
     rows, columns = np.flatnonzero(yellow.any(axis=1)), np.flatnonzero(yellow.any(axis=0))
     assert columns.min() == pytest.approx(frame.left() + 0.25 * frame.width(), abs=3)
@@ -254,9 +269,9 @@ def test_a_missing_face_is_said(qtbot, face_time, said):
 
 def test_a_damaged_or_old_frame_is_said(qtbot):
     panel = shown(qtbot, WebcamPanel(), store_with(FramePart(T, b"not a picture")))
-    assert "damaged" in panel.picture.notice
+    assert "damaged" in panel.plot.notice
     panel = shown(qtbot, WebcamPanel(), store_with(FramePart(T - 7, jpeg())))
-    assert panel.picture.notice == "no frame for 7.0 s"
+    assert panel.plot.notice == "no frame for 7.0 s"
 
 
 def gaze_part(validity, x=0.75, y=0.25, seconds=3.0, **more):
@@ -274,12 +289,13 @@ def gaze_part(validity, x=0.75, y=0.25, seconds=3.0, **more):
 
 def test_gaze_point_lies_where_the_eyes_look(qtbot):
     panel = shown(qtbot, GazePanel(), store_with(gaze_part(1.0)), size=(420, 300))
-    view = panel.screen_view
-    accent = is_coloured(picture(view), DARK.accent)
-    rows, columns = np.nonzero(accent)
-    rect = view.screen_rect()
-    assert columns.mean() == pytest.approx(rect.left() + 0.75 * rect.width(), abs=3)
-    assert rows.mean() == pytest.approx(rect.top() + 0.25 * rect.height(), abs=3)
+    plot = panel.plot
+    rows, columns = np.nonzero(is_coloured(plot_pixels(plot), DARK.accent))
+    at = plot.pixel_of(75, 25) - plot.plot_rect().topLeft()
+    assert columns.mean() == pytest.approx(at.x(), abs=3)
+    assert rows.mean() == pytest.approx(at.y(), abs=3)
+    across, down = plot.pixel_of(100, 100).x() - plot.pixel_of(0, 0).x(), plot.pixel_of(0, 100).y()
+    assert across / (down - plot.pixel_of(0, 0).y()) == pytest.approx(16 / 9, rel=0.02)
     assert panel.words.text() == "75 % right, 25 % down"
 
 
@@ -298,10 +314,9 @@ def test_blinks_are_counted_and_shaded(qtbot):
         validity[k * 300 : k * 300 + 20] = 0.0
     panel = shown(qtbot, PupilPanel(), store_with(dataclasses.replace(part, validity=validity)))
     assert panel.words.text() == "15 blinks/min"
-    strip = panel.strip
-    ink = inked(plot_pixels(strip), DARK.surface)
+    ink = inked(plot_pixels(panel.plot), DARK.surface)
     for k in range(1, 6):
-        x = int(strip.x_of(T - 20 + 3 * k + 0.1) - strip.plot().left())
+        x = column_of(panel.plot, T - 20 + 3 * k + 0.1)
         assert ink[:, x].mean() > 0.9
 
 
@@ -320,7 +335,7 @@ def test_log_mel_has_low_frequencies_at_the_bottom(qtbot):
     values = np.full((len(times), 128), -1.25, np.float16)
     values[:, :32] = 1.0
     panel = shown(qtbot, VoicePanel(), store_with(LogMelPart(times, values)))
-    pixels = plot_pixels(panel.strip).astype(int)
+    pixels = plot_pixels(panel.plot).astype(int)
     height = len(pixels)
     brightness = pixels.sum(axis=-1).mean(axis=1)
     assert brightness[int(0.8 * height) :].min() > brightness[: int(0.7 * height)].max() + 100
@@ -343,27 +358,54 @@ def test_a_chosen_channel_is_asked_for_and_the_shown_one_is_listed(qtbot):
     assert panel.channels.currentText() == "E4"  # stays while the engine has not answered
 
 
+def test_the_value_below_the_mouse_is_said(qtbot):
+    panel = shown(qtbot, TracesPanel(), store_with(eeg_part()))
+    traces = panel.plot
+    assert traces.text_at(-3.0, 2.5).startswith("\N{MINUS SIGN}3.0 s  E2  ")
+    assert traces.text_at(-3.0, 2.5).endswith(" µV")
+    times = np.arange(T - 31, T, 0.01)
+    log_mel = LogMelPart(times, np.full((len(times), 128), 0.5, np.float16))
+    panel = shown(qtbot, VoicePanel(), store_with(log_mel))
+    voice = panel.plot
+    assert voice.text_at(-2.0, 64.5).split("  ")[1:] == ["1827 Hz", "0.50 log-mel, model units"]
+
+
+def test_a_zoomed_trace_shows_fewer_channels_and_seconds(qtbot):
+    panel = shown(qtbot, TracesPanel(), store_with(eeg_part()))
+    plot, row = panel.plot, row_height(panel.plot)
+    dict(plot.menu_actions())["Zoom &in"]()
+    shown(qtbot, panel, store_with(eeg_part()))
+    (x0, x1), (y0, y1) = plot.view.viewRange()
+    assert (x1 - x0, y1 - y0) == pytest.approx((5.0, 31.0), rel=0.01)
+    assert row_height(plot) == pytest.approx(2 * row, rel=0.01)
+    names, rows = plot.table()
+    assert len(rows) == pytest.approx(5.0 / BIN_S, abs=2)
+    assert names[1:3] == ["E0 lowest (µV)", "E0 highest (µV)"]
+    ink = inked(plot_pixels(plot), DARK.surface)
+    assert ink[: int(2 * row)].any(axis=0).mean() > 0.6
+
+
 def test_missing_streams_say_what_to_do(qtbot):
     tab = shown(qtbot, SignalsTab(), store_with(kinds=()), t=math.nan, size=(1350, 590))
-    assert tab.traces.strip.notice == "no EEG stream: start the amplifier's LSL app, then open Streams"
-    assert tab.pupils.strip.notice == "no gaze stream: start the eye tracker's LSL app, then open Streams"
-    assert tab.voice.strip.notice == "no microphone stream: publish a microphone under Streams"
-    assert tab.webcam.picture.notice == "no webcam stream: publish a camera under Streams"
+    assert tab.traces.plot.notice == "no EEG stream: start the amplifier's LSL app, then open Streams"
+    assert tab.pupils.plot.notice == "no gaze stream: start the eye tracker's LSL app, then open Streams"
+    assert tab.voice.plot.notice == "no microphone stream: publish a microphone under Streams"
+    assert tab.webcam.plot.notice == "no webcam stream: publish a camera under Streams"
 
 
 def test_a_recording_without_a_stream_is_not_told_to_start_one(qtbot):
     model = ModelInfo("m", Path("m"), ("a",), (), "", True, "small", 1, "cpu", (), None)
     store = store_with(Opened("replay", model, None), kinds=())
     tab = shown(qtbot, SignalsTab(), store, t=math.nan, size=(1350, 590))
-    assert tab.gaze.screen_view.notice == "this recording has no gaze stream"
+    assert tab.gaze.plot.notice == "this recording has no gaze stream"
 
 
 def test_a_silent_stream_greys_with_its_reason_and_its_past_stays_clear(qtbot):
     store = store_with(eeg_part(), StreamEvent("eeg", Change.STALE, T - 2, "nothing for 2 s"))
     panel = shown(qtbot, TracesPanel(), store)
-    assert panel.strip.notice == "EEG stream silent: nothing for 2 s"
+    assert panel.plot.notice == "EEG stream silent: nothing for 2 s"
     panel.refresh(store, T - 5)
-    assert panel.strip.notice == ""
+    assert panel.plot.notice == ""
 
 
 def test_the_shipped_recording_fills_every_panel(qtbot):
@@ -377,8 +419,8 @@ def test_the_shipped_recording_fills_every_panel(qtbot):
         tab = SignalsTab()
         tab.set_theme(theme)
         shown(qtbot, tab, store, store.newest_time, size)
-        for strip in (tab.traces.strip, *tab.strips):
-            assert strip.notice == ""
-            assert inked(plot_pixels(strip), theme.surface).mean() > 0.02
+        for plot in (tab.traces.plot, tab.spectrogram.plot, tab.pupils.plot, tab.voice.plot):
+            assert plot.notice == ""
+            assert inked(plot_pixels(plot), theme.surface).mean() > 0.02
         assert not tab.band_maps.reason.isVisible()
-        assert tab.webcam.picture.notice == ""
+        assert tab.webcam.plot.notice == ""

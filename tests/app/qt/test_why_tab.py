@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PyQt6.QtCore import Qt
+from PyQt6.QtCore import QRectF, Qt
 from PyQt6.QtGui import QColor
 from PyQt6.QtWidgets import QLabel
 
@@ -89,6 +89,19 @@ def inside(widget, rect):
     ]
 
 
+def lane_rect(plot, i):
+    """Return where the i-th lane of the attention per modality lies, from 100 to 0 %."""
+    (x0, x1), _ = plot.view.viewRange()
+    return QRectF(plot.pixel_of(x0, 3 - i + 0.88), plot.pixel_of(x1, 3 - i))
+
+
+def bar_rect(plot, name):
+    """Return where the bar of a row lies."""
+    bars = [bar for bar in plot.rows if bar.name and bar.end == bar.end]
+    index = [bar.name for bar in bars].index(name)
+    return plot.bars.rect_of(plot.bars.bars[index]).translated(plot.plot_rect().topLeft())
+
+
 def test_the_tab_fits_a_small_screen_and_the_label_is_permanent(tab, store):
     assert tab.minimumSizeHint().width() <= 1366
     assert tab.minimumSizeHint().height() <= 560
@@ -99,44 +112,50 @@ def test_the_tab_fits_a_small_screen_and_the_label_is_permanent(tab, store):
 
 def test_every_present_modality_has_its_line_at_its_height(tab, store):
     tab.refresh(store, 160.0)
-    chart = tab.modalities.chart
+    plot = tab.modalities.plot
+    names, rows = plot.table()
+    assert names[1:] == ["EEG", "Eyes", "Face", "Voice"]
+    assert rows[-1][1:] == ("0.50000", "0.25000", "nan", "0.25000")
     for i, share in ((0, 0.5), (1, 0.25), (3, 0.25)):
-        area = inside(chart, chart.lane_rect(i))
-        rows = [row for row in range(len(area)) if share_of(area[row], LIGHT.category(i)) > 0.9]
-        assert len(rows) == 1
-        assert rows[0] / len(area) == pytest.approx(1 - share, abs=0.06)
+        lane = lane_rect(plot, i)
+        area = inside(plot, lane)
+        found = [row for row in range(len(area)) if share_of(area[row], LIGHT.category(i)) > 0.9]
+        assert len(found) == 1
+        assert found[0] / len(area) == pytest.approx(1 - share, abs=0.08)
 
 
 def test_an_absent_modality_is_hatched_and_said(tab, store):
     tab.refresh(store, 160.0)
-    chart = tab.modalities.chart
-    area = inside(chart, chart.lane_rect(2))
+    plot = tab.modalities.plot
+    area = inside(plot, lane_rect(plot, 2))
     assert 0.03 < share_of(area, LIGHT.stale) < 0.9
-    assert chart.accessibleDescription() == "EEG 50 %, Eyes 25 %, Face absent, Voice 25 %"
+    assert plot.accessibleDescription() == "EEG 50 %, Eyes 25 %, Face absent, Voice 25 %"
 
 
 def test_a_click_chooses_the_moment_below_it(tab, store, qtbot):
     tab.refresh(store, 160.0)
-    lane = tab.modalities.chart.lane_rect(0)
+    plot = tab.modalities.plot
     with qtbot.waitSignal(tab.moment_chosen) as chosen:
-        middle = lane.center().toPoint()
-        qtbot.mouseClick(tab.modalities.chart, Qt.MouseButton.LeftButton, pos=middle)
+        middle = lane_rect(plot, 0).center().toPoint()
+        qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=middle)
     assert chosen.args[0] == pytest.approx(159.75 - 30, abs=0.2)
 
 
 def test_bars_of_time_steps_have_the_heights_of_their_shares(tab, store):
     tab.refresh(store, 160.0)
-    chart = tab.steps.chart
-    heights = [chart.bar_rect(i).height() for i in range(10)]
-    assert heights[9] / heights[8] == pytest.approx(2)
-    assert share_of(inside(chart, chart.bar_rect(9)), LIGHT.accent) > 0.95
-    assert chart.accessibleDescription() == "highest 40 %, 1 to 0 s before the prediction"
+    plot = tab.steps.plot
+    rects = [plot.bars.rect_of(bar).translated(plot.plot_rect().topLeft()) for bar in plot.bars.bars]
+    assert rects[9].height() / rects[8].height() == pytest.approx(2)
+    assert share_of(inside(plot, rects[9]), LIGHT.accent) > 0.95
+    assert plot.table()[1][9] == (-1.0, 0.0, "0.40000")
+    assert plot.text_at(-0.5, 0.1) == "1 to 0 s before: 40.0 %"
+    assert plot.accessibleDescription() == "highest 40 %, 1 to 0 s before the prediction"
 
 
 def test_the_channel_map_peaks_where_the_attention_does(tab, store):
     tab.refresh(store, 160.0)
-    assert tab.channels.map.highest(1) == ["O1"]
-    assert tab.channels.map.accessibleDescription().startswith("highest: O1 +1140 %")
+    assert tab.channels.plot.highest(1) == ["O1"]
+    assert tab.channels.plot.accessibleDescription().startswith("highest: O1 +1140 %")
 
 
 def test_time_travel_shows_the_prediction_of_that_moment(tab, store):
@@ -144,9 +163,9 @@ def test_time_travel_shows_the_prediction_of_that_moment(tab, store):
         replace(prediction(160.0), channel_attention={}, present={**prediction(1).present, "eeg": False})
     )
     tab.refresh(store, 160.0)
-    assert tab.channels.map.accessibleDescription() == "EEG absent"
+    assert tab.channels.plot.accessibleDescription() == "EEG absent"
     tab.refresh(store, 159.9)
-    assert tab.channels.map.highest(1) == ["O1"]
+    assert tab.channels.plot.highest(1) == ["O1"]
 
 
 def test_the_key_asks_once_and_waits_for_the_answer(tab, store, asked, qtbot):
@@ -180,8 +199,8 @@ def panel_note(tab):
 def test_bars_point_left_where_the_probability_falls(tab, store):
     store.take(answer(159.75))
     tab.refresh(store, 160.0)
-    bars = tab.occlusion.bars
-    falls, rises = bars.bar_rect(0, 1), bars.bar_rect(0, 2)  # EEG, eye
+    bars = tab.occlusion.columns[0]
+    falls, rises = bar_rect(bars, "EEG"), bar_rect(bars, "Eyes")
     assert falls.right() == pytest.approx(rises.left())
     assert falls.width() == pytest.approx(2 * rises.width())
     assert share_of(inside(bars, falls), LIGHT.categories[1]) > 0.95
@@ -213,7 +232,7 @@ def test_no_answer_in_time_is_said_and_can_be_asked_again(qtbot, store):
 def test_without_a_session_nothing_can_be_asked(tab):
     tab.refresh(ViewStore(), float("nan"))
     assert not tab.occlusion.ask.isEnabled()
-    assert tab.modalities.chart.accessibleDescription() == "no prediction yet"
+    assert tab.modalities.plot.accessibleDescription() == "no prediction yet"
 
 
 def test_both_themes_draw_with_an_answer_and_without(tab, store):
@@ -231,16 +250,17 @@ def test_no_electrode_is_named_where_their_shares_hardly_differ(tab, store):
     calm = ViewStore()
     calm.take(replace(prediction(160.0), channel_attention=even))
     tab.refresh(calm, 160.0)
-    assert tab.channels.map.accessibleDescription() == "nearly even: no electrode stands out"
+    assert tab.channels.plot.accessibleDescription() == "nearly even: no electrode stands out"
     tab.refresh(store, 159.75)
-    assert tab.channels.map.accessibleDescription().startswith("highest: O1")
+    assert tab.channels.plot.accessibleDescription().startswith("highest: O1")
 
 
 def test_bars_and_head_of_the_occlusion_have_one_scale(tab, store):
     store.take(answer(159.75, eeg=-0.31))
     tab.refresh(store, 159.75)
-    end = tab.occlusion.bars.end
+    end = tab.occlusion.end
     assert end == 50.0
+    assert all(plot.home[0] == (-end, end) for plot in tab.occlusion.columns)
     assert tab.occlusion.map.scale == (-end, end)
 
 

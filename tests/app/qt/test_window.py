@@ -104,7 +104,7 @@ def test_a_prediction_s_display_is_timed_when_the_window_has_been_painted(opened
     live = replace(newest.latency, arrival=1.0, wait=1.0, total=9.0, age=10.0)
     fresh = replace(newest, index=newest.index + 1, t_end=now - 0.010, latency=live)
     engines.newest.unread.append(fresh)
-    display = window.tabs.health.waterfall.display
+    display = window.tabs.health.latency.display
     window.poll()
     assert math.isnan(display.of(fresh))  # what was drawn anew waits for Qt to paint it
     qtbot.waitUntil(lambda: not math.isnan(display.of(fresh)))

@@ -1,8 +1,8 @@
-"""Predictions become columns: values hold, gaps stay gaps, answers follow the rule of abstention."""
+"""Predictions become lines: values hold, gaps stay gaps, answers follow the rule of abstention."""
 
 import numpy as np
 
-from app.view.course import NOTHING, UNCERTAIN, WARMING_UP, course, line_pixels, mean_over_s
+from app.view.course import UNCERTAIN, WARMING_UP, course, mean_over_s
 from models.prediction import Prediction
 
 LABELS = ("sad", "happy")
@@ -14,58 +14,58 @@ def at(t_end, sad, warm_up=False):
 
 
 def test_a_prediction_holds_until_the_next_but_no_longer_than_a_second():
-    made = course([at(0.0, 0.9), at(4.0, 0.2)], LABELS, 0.0, 6.0, 6)
-    np.testing.assert_array_equal(made.probs[:, 0], np.float32([0.9, 0.9, np.nan, 0.2, 0.2, 0.2]))
-    assert made.answers.tolist() == [0, 0, NOTHING, 1, 1, 1]
+    made = course([at(0.0, 0.9), at(4.0, 0.2), at(4.5, 0.3)], LABELS, 5.0)
+    np.testing.assert_array_equal(made.times, [0.0, 1.0, 4.0, 4.5, 5.0])
+    np.testing.assert_array_equal(made.probs[:, 0], np.float32([0.9, np.nan, 0.2, 0.3, np.nan]))
+    assert made.answers == ((0.0, 1.0, 0), (4.0, 4.5, 1), (4.5, 5.0, UNCERTAIN))
 
 
-def test_gaps_are_columns_without_values():
-    made = course([at(0.0, 0.9), at(7.0, 0.9)], LABELS, 0.0, 10.0, 10)
-    assert np.isnan(made.probs[2:6]).all()
-    assert (made.answers[2:6] == NOTHING).all()
+def test_what_holds_at_the_end_is_the_newest():
+    made = course([at(0.0, 0.9), at(0.5, 0.8)], LABELS, 1.2)
+    np.testing.assert_allclose(made.newest, [0.8, 0.2], atol=1e-6)
+    assert np.isnan(course([at(0.0, 0.9)], LABELS, 1.2).newest).all()
 
 
-def test_a_column_spans_all_values_that_fall_into_it():
-    made = course([at(0.0, 0.5), at(0.25, 0.1), at(0.5, 0.8), at(0.75, 0.6)], LABELS, 0.0, 1.0, 1)
-    assert (made.low[0, 0], made.high[0, 0], made.probs[0, 0]) == tuple(np.float32([0.1, 0.8, 0.6]))
+def test_predictions_after_the_end_are_left_out():
+    made = course([at(0.0, 0.9), at(1.0, 0.2)], LABELS, 0.5)
+    np.testing.assert_array_equal(made.times, [0.0, 0.5])
 
 
 def test_answers_follow_the_rule_of_abstention():
-    made = course(
-        [at(0.0, 0.74), at(1.0, 0.76), at(2.0, 0.24), at(3.0, 0.99, warm_up=True)], LABELS, 0.5, 4.5, 4
-    )
-    assert made.answers.tolist() == [0, 1, WARMING_UP, WARMING_UP]
-    assert course([at(0.0, 0.74)], LABELS, 0.0, 1.0, 1).answers.tolist() == [UNCERTAIN]
+    made = course([at(0.0, 0.74), at(1.0, 0.76), at(2.0, 0.24), at(3.0, 0.99, warm_up=True)], LABELS, 4.0)
+    assert [answer for _, _, answer in made.answers] == [UNCERTAIN, 0, 1, WARMING_UP]
+
+
+def test_neighbours_of_one_answer_are_one_stretch():
+    made = course([at(0.0, 0.9), at(0.5, 0.8), at(1.0, 0.1)], LABELS, 1.5)
+    assert made.answers == ((0.0, 1.0, 0), (1.0, 1.5, 1))
 
 
 def test_a_prediction_of_other_labels_counts_as_uncertain_and_has_no_line():
-    made = course([at(0.0, 0.9)], ("sad", "angry"), 0.0, 1.0, 1)
+    made = course([at(0.0, 0.9)], ("sad", "angry"), 1.0)
     assert np.isnan(made.probs[0, 1])
-    assert made.answers.tolist() == [UNCERTAIN]
+    assert [answer for _, _, answer in made.answers] == [UNCERTAIN]
 
 
 def test_no_predictions_make_an_empty_course():
-    assert (course([], LABELS, 0.0, 1.0, 3).answers == NOTHING).all()
-    assert (course([at(0.0, 0.9)], LABELS, float("nan"), float("nan"), 3).answers == NOTHING).all()
+    for made in (course([], LABELS, 1.0), course([at(0.0, 0.9)], LABELS, float("nan"))):
+        assert made.answers == ()
+        assert len(made.times) == 0
+        assert np.isnan(made.newest).all()
 
 
-def test_a_line_lies_at_its_probability_and_not_in_gaps():
-    level = np.float32([1.0, 0.5, np.nan, 0.0])
-    rows, columns = line_pixels(level, level, height=101, width=1)
-    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 0), (50, 1), (100, 3)]
-
-
-def test_a_steep_line_has_no_holes():
-    rows, columns = line_pixels(np.float32([0.2]), np.float32([0.8]), height=101, width=1)
-    assert rows.tolist() == list(range(20, 81))
-    assert set(columns.tolist()) == {0}
+def test_a_long_course_has_means_that_no_gap_takes_part_in():
+    made = course([at(0.0, 0.2), at(0.5, 0.4), at(5.0, 0.9)], LABELS, 6.0, mean_s=2.0)
+    np.testing.assert_allclose(made.lines[:, 0], [0.2, 0.3, np.nan, 0.9, np.nan], rtol=1e-6)
+    assert made.mean_s == mean_over_s(120.0) == 2.0
+    assert mean_over_s(60.0) == 0.0
 
 
 def test_means_are_of_the_last_seconds_and_leave_the_values_alone():
     given = [at(k / 4, float(k % 2)) for k in range(40)]
-    made = course(given, LABELS, 5.0, 9.0, 16, mean_s=2.0)
-    np.testing.assert_allclose(made.mean, 0.5)
-    assert set(made.probs[:, 0]) == {0.0, 1.0}
+    made = course(given, LABELS, 9.75, mean_s=2.0)
+    np.testing.assert_allclose(made.means[8:-1], 0.5)
+    assert set(made.probs[:-1, 0]) == {0.0, 1.0}
 
 
 def test_short_courses_need_no_means():

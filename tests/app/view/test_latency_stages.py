@@ -48,12 +48,11 @@ def test_live_stages_begin_where_the_one_before_ended():
     assert found[1].figures == ("10.0", "9.0", "-")
     assert verdict(found) == (
         "good",
-        "Promise kept: 99 of 100 predictions of the last 2 min were decided within 150 ms "
-        "(promised: 200 ms).",
+        "Target met: 99 of 100 predictions of the last 2 min were decided within 150 ms (target: 200 ms).",
     )
 
 
-def test_a_missed_promise_is_said_and_the_axis_grows():
+def test_a_missed_target_is_said_and_the_axis_grows():
     slow = prediction(latency=Latency(3.0, 10.0, 20.0, 400.0, 433.0, 440.0))
     found = stages(slow, {}, {"total": 433.0}, DisplayLatency(), live=True)
     assert verdict(found)[0] == "bad"

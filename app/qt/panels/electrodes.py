@@ -13,7 +13,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QLabel, QWidget
 from acquisition.quality import ChannelQuality
 from app.engine.messages import QualityPart
 from app.qt.panel import Panel
-from app.qt.plots.heads import ElectrodeState, HeadMapWidget
+from app.qt.plots.heads import ElectrodeState, HeadPlot
 from app.qt.theme import Theme
 from app.qt.widgets import RowList
 from app.view.health import ElectrodeRow, electrode_counts, electrode_rows
@@ -59,7 +59,7 @@ class ElectrodesModel(QAbstractListModel):
 _NO_FIGURES = "No figures yet: they need an EEG stream and a few seconds of data."
 
 
-class QualityPanel(Panel):
+class ElectrodesPanel(Panel):
     """Counts, a head map of quality and the list of electrodes."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -73,7 +73,7 @@ class QualityPanel(Panel):
         self.model = ElectrodesModel(self.theme, self)
         self.list = RowList("Electrodes, worst first, with the reason")
         self.list.setModel(self.model)
-        self.head_map = HeadMapWidget("Quality", n_labels=0)
+        self.head_map = HeadPlot("Quality", n_labels=0)
         row = QHBoxLayout()
         row.addWidget(self.head_map, 1)
         row.addWidget(self.list, 1)

@@ -104,7 +104,7 @@ class StreamsModel(QAbstractTableModel):
         return None
 
 
-class StreamsTable(Panel):
+class StreamsPanel(Panel):
     """The table of streams."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -15,7 +15,7 @@ _WORDS = {"stop": "Stop", "caution": "Caution", "info": "Note"}
 NOTHING_FOUND = Finding("info", "nothing found that speaks against the answer")
 
 
-class TrustReasonsPanel(Panel):
+class ReasonsPanel(Panel):
     """The findings of `app.view.trust.judge` as rows."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -1,0 +1,306 @@
+"""What the model weighed: attention per modality over time, per EEG channel and per time step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from PyQt6.QtGui import QColor
+from PyQt6.QtWidgets import QComboBox, QWidget
+
+from acquisition.types import MODALITIES
+from app.qt.panel import Panel
+from app.qt.plots.axes import Axis, Row, RowAxis
+from app.qt.plots.heads import HeadPlot
+from app.qt.plots.items import Bar, Bars, Spans
+from app.qt.plots.plot import Plot, Table
+from app.qt.theme import Theme
+from app.qt.widgets import weight_label
+from app.view.explanation import (
+    absent_spans,
+    channel_deviation,
+    deviation_scale,
+    is_nearly_even,
+    modality_course,
+    modality_word,
+    share_scale,
+    time_bins,
+)
+from app.view.store import ViewStore
+from app.view.trust import why_no_prediction
+from models.prediction import Prediction
+
+SPANS_S = (60.0, 120.0, 300.0)
+NEARLY_EVEN = "nearly even: no electrode stands out"
+_LANE = 0.88  # of a lane is 100 %; the rest keeps it off the next
+#: The scale of the channels' map grows at once and falls back only when nothing reached it for so long.
+_SCALE_OVER_S = 10.0
+
+
+class ModalityAttentionPanel(Panel):
+    """A lane each with a line, on one time axis that ends at the prediction shown."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Attention per modality", parent)
+        self.span = QComboBox()
+        self.span.addItems([f"{span / 60:.0f} min" for span in SPANS_S])
+        self.span.setAccessibleName("Time span of attention per modality")
+        self.head.addWidget(weight_label())
+        self.head.addWidget(self.span)
+        self.plot = LanesPlot()
+        self.body.addWidget(self.plot, 1)
+        self._shown: object = None
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the predictions up to ``t``."""
+        newest, span_s = store.predictions.at(t), SPANS_S[self.span.currentIndex()]
+        shown = (id(store), newest, span_s, store.predictions.oldest_time, store.phase.name)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        if newest is None:
+            self.plot.clear_lanes(why_no_prediction(store))
+        else:
+            self.plot.show_lanes(store.predictions.read(newest.t_end - span_s, newest.t_end), span_s)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.plot.set_theme(theme)
+
+
+class LanesPlot(Plot):
+    """A lane for each modality, from 0 to 100 %; where a modality was absent the lane is hatched.
+
+    Attributes
+    ----------
+    t_end : float
+        Moment at the right edge, LSL seconds.
+    shares : ndarray, (n, 4)
+        0..1 in the order of MODALITIES, NaN where absent.
+    """
+
+    def __init__(self) -> None:
+        n = len(MODALITIES)
+        self._names, self._figures = RowAxis("left", ("Voice", "100 %")), RowAxis("right", ("absent",))
+        self._times = Axis("bottom", title="s before the prediction shown", has_grid=True)
+        axes = (self._names, self._figures, self._times)
+        super().__init__(
+            "Attention per modality over time",
+            axes,
+            x=(-60.0, 0.0),
+            y=(0.0, float(n)),
+            zoom="x",
+            least=(36, 9.6),
+        )
+        self.setToolTip("Click to look at that moment")
+        self.t_end = math.nan
+        self.times: NDArray[np.float64] = np.empty(0)
+        self.shares: NDArray[np.float64] = np.empty((0, n))
+        self.absent = self.draw_with(Spans(self.view))
+        self.lines = [pg.PlotDataItem(connect="finite", fillLevel=float(n - 1 - i)) for i in range(n)]
+        self._edges = [pg.InfiniteLine(level, angle=0) for i in range(n) for level in (i, i + _LANE)]
+        for item in (*self._edges, *self.lines):
+            self.plot_item.addItem(item)
+        rows = []
+        for i, modality in enumerate(MODALITIES):
+            rows.append(Row(self._floor(i) + 0.5 * _LANE, (modality_word(modality), "")))
+            rows.append(Row(self._floor(i) + 0.85 * _LANE, ("", "100 %"), "muted"))
+            rows.append(Row(self._floor(i) + 0.15 * _LANE, ("", "0 %"), "muted"))
+        self._names.set_rows(rows)
+        self.set_theme(self.theme)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        for edge in self._edges:
+            edge.setPen(pg.mkPen(theme.grid, width=1))
+        for i, line in enumerate(self.lines):
+            faint = QColor(theme.category(i))
+            faint.setAlpha(60)
+            line.setPen(pg.mkPen(theme.category(i), width=1))
+            line.setFillBrush(faint)
+
+    def clear_lanes(self, notice: str) -> None:
+        """Show nothing, and say why."""
+        self.set_notice(notice)
+        self.setAccessibleDescription("no prediction yet")
+
+    def show_lanes(self, predictions: Sequence[Prediction], span_s: float) -> None:
+        """Show predictions, the newest last."""
+        newest = predictions[-1]
+        self.set_notice("")
+        self.t_end = newest.t_end
+        times, self.shares = modality_course(predictions)
+        self.times = times - self.t_end
+        self.set_home(x=(-span_s, 0.0))
+        for i, line in enumerate(self.lines):
+            line.setData(self.times, self._floor(i) + _LANE * self.shares[:, i])
+        spans = [
+            (max(start - self.t_end, -span_s), end - self.t_end, self._floor(i), self._floor(i) + _LANE)
+            for i, modality in enumerate(MODALITIES)
+            for start, end in absent_spans(predictions, modality)
+        ]
+        self.absent.show_spans(spans)
+        said = [_share_now(newest, modality) for modality in MODALITIES]
+        self._figures.set_rows([Row(self._floor(i) + _LANE / 2, (text,)) for i, text in enumerate(said)])
+        words = ", ".join(f"{modality_word(m)} {text}" for m, text in zip(MODALITIES, said, strict=True))
+        self.setAccessibleDescription(words)
+
+    def text_at(self, x: float, y: float) -> str:
+        """Return the shares at that time."""
+        at = int(np.searchsorted(self.times, x, side="right")) - 1
+        if at < 0:
+            return ""
+        shares = (f"{100 * share:.0f} %" if math.isfinite(share) else "absent" for share in self.shares[at])
+        said = [f"{modality_word(m)} {share}" for m, share in zip(MODALITIES, shares, strict=True)]
+        return f"{-x:.1f} s before: {', '.join(said)}"
+
+    def table(self) -> Table:
+        """Return the shares over time."""
+        rows = [
+            (f"{t:.3f}", *(f"{share:.5f}" for share in shares))
+            for t, shares in zip(self.times, self.shares, strict=True)
+        ]
+        return ["seconds before the prediction shown", *map(modality_word, MODALITIES)], rows
+
+    def _floor(self, lane: int) -> float:
+        """Return where a lane has 0 %; the first lies at the top."""
+        return float(len(MODALITIES) - 1 - lane)
+
+
+class ChannelAttentionPanel(Panel):
+    """How far each channel's weight lies from an equal share."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Attention per EEG channel", parent)
+        self.head.addWidget(weight_label())
+        self.plot = HeadPlot("")
+        self.plot.setAccessibleName("Attention per EEG channel, deviation from an equal share")
+        self.body.addWidget(self.plot, 1)
+        self._shown: object = None
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the newest prediction at ``t``."""
+        prediction = store.predictions.at(t)
+        shown = (id(store), prediction)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        if prediction is None:
+            self.plot.set_missing("no prediction yet")
+            return
+        names, deviation, share = channel_deviation(prediction)
+        if not prediction.present.get("eeg") or math.isnan(share):
+            self.plot.set_missing("EEG absent")
+            return
+        recent = store.predictions.read(prediction.t_end - _SCALE_OVER_S, prediction.t_end)
+        largest = max(_largest(p) for p in recent)
+        end = deviation_scale(largest)
+        self.plot.set_title(f"relative to an equal share of {100 * share:.1f} %")
+        self.plot.set_even(NEARLY_EVEN if is_nearly_even(largest) else "")
+        self.plot.set_values(names, deviation, -end, end, "%", diverging=True, by_size=False)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.plot.set_theme(theme)
+
+
+class TimeAttentionPanel(Panel):
+    """Bars by seconds before the prediction."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Attention per time step", parent)
+        self.head.addWidget(weight_label())
+        self.plot = StepsPlot()
+        self.body.addWidget(self.plot, 1)
+        self._shown: object = None
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the newest prediction at ``t``."""
+        prediction = store.predictions.at(t)
+        shown = (id(store), prediction, store.model, self.theme)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        shift_s = store.model.windows.eeg_shift_s if store.model is not None else 1.0
+        self.plot.set_bins([] if prediction is None else time_bins(prediction, shift_s))
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.plot.set_theme(theme)
+
+
+class StepsPlot(Plot):
+    """Shares over the steps of a window, the newest at the right.
+
+    Attributes
+    ----------
+    bins : list of (start, end, share)
+        Seconds before the prediction, oldest first.
+    """
+
+    def __init__(self) -> None:
+        axes = (
+            Axis("left", lambda value, _: f"{value:.0f} %", room="100 %", has_grid=True),
+            Axis("bottom", title="s before the prediction"),
+        )
+        super().__init__(
+            "Attention per time step", axes, x=(-10.0, 0.0), y=(0.0, 100.0), zoom="x", least=(30, 7.0)
+        )
+        self.bins: list[tuple[float, float, float]] = []
+        self.bars = self.draw_with(Bars(self.view))
+        self.setToolTip("The oldest step also holds what the model saw from before it")
+        self.set_notice("No prediction yet")
+
+    def set_bins(self, bins: list[tuple[float, float, float]]) -> None:
+        """Draw other shares."""
+        self.bins = bins
+        self.set_notice("" if bins else "No prediction yet")
+        if not bins:
+            self.bars.show_bars([])
+            return
+        self.set_home(
+            x=(bins[0][0], bins[-1][1]), y=(0.0, 112 * share_scale(max(share for _, _, share in bins)))
+        )
+        gap = 0.04 * (bins[0][1] - bins[0][0])
+        self.bars.show_bars(
+            [
+                Bar(
+                    (start + gap, end - gap), (0.0, 100 * share), self.theme.accent, text=f"{100 * share:.0f}"
+                )
+                for start, end, share in bins
+            ]
+        )
+        start, end, share = max(bins, key=lambda each: each[2])
+        self.setAccessibleDescription(
+            f"highest {100 * share:.0f} %, {-start:g} to {abs(end):g} s before the prediction"
+        )
+
+    def text_at(self, x: float, y: float) -> str:
+        """Return the share of the step under the mouse."""
+        found = next((each for each in self.bins if each[0] <= x < each[1]), None)
+        return "" if found is None else f"{-found[0]:g} to {abs(found[1]):g} s before: {100 * found[2]:.1f} %"
+
+    def table(self) -> Table:
+        """Return each step's share."""
+        return ["from (s)", "to (s)", "share"], [
+            (start, end, f"{share:.5f}") for start, end, share in self.bins
+        ]
+
+
+def _largest(prediction: Prediction) -> float:
+    deviation = channel_deviation(prediction)[1]
+    return float(np.nanmax(np.abs(deviation))) if np.isfinite(deviation).any() else 0.0
+
+
+def _share_now(prediction: Prediction, modality: str) -> str:
+    if not prediction.present.get(modality):
+        return "absent"
+    share = prediction.modality_attention.get(modality, math.nan)
+    return f"{100 * share:.0f} %" if math.isfinite(share) else "-"

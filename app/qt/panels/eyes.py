@@ -1,0 +1,308 @@
+"""Gaze on the screen, pupil sizes and blinks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from PyQt6.QtCore import QLineF, QPointF, QRectF, Qt
+from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPen
+from PyQt6.QtWidgets import QLabel, QWidget
+
+from acquisition.types import Kind
+from app.qt.panel import Panel
+from app.qt.plots.axes import Axis, number_text
+from app.qt.plots.items import PixelItem, mixed
+from app.qt.plots.plot import Plot, Table, figure_text
+from app.qt.plots.time_plot import LEFT_ROOM, RIGHT_ROOM, SECONDS, CurvePlot
+from app.qt.theme import Theme
+from app.view.conditions import stream_note
+from app.view.scales import CalmRange, find_blinks, means_over, round_step
+from app.view.store import ViewStore
+from app.view.text import one_line
+
+_TRAIL_S = 2.0
+_LATE_S = 0.3  # an older sample is not where the eyes look now
+_SEEN = 0.5  # validity from which on the eyes count as seen
+_RATE_OVER_S = 60.0
+_LOOK_EVERY_S = 0.5
+_N_SHADES = 8
+_MAX_POINTS = 120
+_NO_SIZE = "no pupil size in this stream or moment"
+_SHORT_UNITS = {"arbitrary": "a.u."}  # a longer one would push the number out of the gutter
+
+
+class GazePanel(Panel):
+    """Where on the screen the eyes look, with the trail of the last two seconds."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Gaze on the screen", parent)
+        self.plot = GazePlot()
+        self.body.addWidget(self.plot, 1)
+        self.words = QLabel()
+        self.words.setTextFormat(Qt.TextFormat.PlainText)
+        self.head.addWidget(self.words)
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the gaze as of ``t``."""
+        notice = stream_note(store, Kind.GAZE, t)
+        times, values = (
+            store.gaze.read(t - _TRAIL_S, t) if math.isfinite(t) else (np.empty(0), np.empty((0, 5)))
+        )
+        words = self.plot.show_gaze(times, values, t)
+        is_seen = self.plot.place is not None
+        self.plot.set_notice(notice or ("" if is_seen else words))
+        self.words.setText("" if notice else words)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.plot.set_theme(theme)
+
+
+class GazePlot(Plot):
+    """The screen in percent of its width and height, the gaze in it.
+
+    Attributes
+    ----------
+    place : (float, float) or None
+        Where the eyes look, % from the left and from the top; None where they are not seen.
+    """
+
+    def __init__(self) -> None:
+        axes = (Axis("left", _percent, room="100 %"), Axis("bottom", _percent))
+        super().__init__(
+            "Gaze on the screen",
+            axes,
+            x=(0.0, 100.0),
+            y=(0.0, 100.0),
+            least=(20, 5.0),
+            aspect=16 / 9,
+            is_downward=True,
+        )
+        for axis in axes:
+            axis.setTickSpacing(50, 50)
+        self.place: tuple[float, float] | None = None
+        self._ages, self._trail = np.empty(0), np.empty((0, 2))
+        self.lines = [pg.PlotCurveItem(connect="finite") for _ in range(_N_SHADES)]
+        for line in self.lines:
+            self.plot_item.addItem(line)
+        self._ring = self.draw_with(_GazeRing(self))
+        self.set_theme(self.theme)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours: the older the trail, the fainter."""
+        super().set_theme(theme)
+        for k, line in enumerate(self.lines):
+            line.setPen(pg.mkPen(mixed(theme.accent, theme.surface, 0.9 * (1 - k / _N_SHADES)), width=1))
+
+    def show_gaze(self, times: NDArray[np.float64], values: NDArray[np.floating], t: float) -> str:
+        """Take the samples of the trail (n, 5): x, y, pupils, validity; return the gaze in words."""
+        seen = (values[:, 4] >= _SEEN) & np.isfinite(values[:, :2]).all(axis=1)
+        is_late = len(times) == 0 or t - times[-1] > _LATE_S
+        # Every n-th sample up to the newest: fast trackers give more than a picture can tell apart.
+        n = 1 + len(times) // _MAX_POINTS
+        every = slice((len(times) - 1) % n, None, n)
+        self._trail = np.where(seen[:, None], np.clip(100 * values[:, :2], 0, 100), np.nan)[every]
+        self._ages = (t - times)[every]
+        shades = np.clip((self._ages / _TRAIL_S * _N_SHADES).astype(int), 0, _N_SHADES - 1)
+        for k, line in enumerate(self.lines):
+            chosen = np.flatnonzero(shades == k)
+            piece = (
+                self._trail[chosen[0] : chosen[-1] + 2] if len(chosen) else self._trail[:0]
+            )  # one more joins
+            line.setData(piece[:, 0], piece[:, 1])
+        self.place = None
+        if is_late or not seen[-1]:
+            words = "no gaze samples" if is_late else "eyes not seen"
+        else:
+            x, y = (100 * float(value) for value in values[-1, :2])
+            self.place = (min(max(x, 0.0), 100.0), min(max(y, 0.0), 100.0))  # off the screen: at its rim
+            is_inside = (x, y) == self.place
+            words = f"{x:.0f} % right, {y:.0f} % down" if is_inside else "looks off the screen"
+        self._ring.update()
+        return words
+
+    def text_at(self, x: float, y: float) -> str:
+        """Return the place under the mouse."""
+        is_inside = 0 <= x <= 100 and 0 <= y <= 100
+        return f"{x:.0f} % right, {y:.0f} % down" if is_inside else ""
+
+    def table(self) -> Table:
+        """Return the trail."""
+        rows = [
+            (f"{-age:.4f}", f"{x:.3f}", f"{y:.3f}")
+            for age, (x, y) in zip(self._ages, self._trail, strict=True)
+        ]
+        return ["seconds from the moment shown", "% from the left", "% from the top"], rows
+
+
+class _GazeRing(PixelItem):
+    """A ring where the eyes look, and the screen's rim."""
+
+    def __init__(self, plot: GazePlot) -> None:
+        super().__init__(plot.view, 5)
+        self._plot = plot
+
+    def draw(self, painter: QPainter) -> None:
+        painter.setPen(QPen(QColor(self.theme.muted), 1))
+        painter.drawRect(QRectF(self.point(0, 0), self.point(100, 100)).normalized().adjusted(0, 0, -1, -1))
+        if self._plot.place is None:
+            return
+        centre, size = self.point(*self._plot.place), 0.45 * QFontMetricsF(self.font).height()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for colour, width in ((self.theme.surface, 4), (self.theme.accent, 2)):
+            painter.setPen(QPen(QColor(colour), width))
+            painter.drawEllipse(centre, size, size)
+        painter.drawPoint(centre)
+
+
+class PupilPanel(Panel):
+    """Pupil sizes over the last half minute, blinks shaded and counted."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Pupils and blinks", parent)
+        self.plot = PupilPlot()
+        self.body.addWidget(self.plot, 1)
+        self.words = QLabel()
+        self.words.setTextFormat(Qt.TextFormat.PlainText)
+        self.head.addWidget(self.words)
+        self._blinks: list[tuple[float, float]] = []
+        self._counted = -math.inf
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show pupils as of ``t``."""
+        notice = stream_note(store, Kind.GAZE, t)
+        if not math.isfinite(t) or not len(store.gaze):
+            self.plot.set_notice(notice)
+            return
+        if not abs(t - self._counted) < _LOOK_EVERY_S:
+            self._counted = t
+            self._count_blinks(store, t)
+        times, values = store.gaze.read(t - self.plot.span_s, t)
+        has_size = self.plot.show_pupils(store, times, values, self._blinks, t)
+        self.plot.set_notice(notice or ("" if has_size else _NO_SIZE))
+
+    def _count_blinks(self, store: ViewStore, t: float) -> None:
+        times, values = store.gaze.read(t - _RATE_OVER_S, t)
+        self._blinks = find_blinks(times, values[:, 4] >= _SEEN)
+        n, covered_s = len(self._blinks), float(times[-1] - times[0]) if len(times) > 1 else 0.0
+        per_min = f"{60 * n / covered_s:.0f} blinks/min" if covered_s >= 10.0 else ""
+        self.words.setText(per_min or f"{n} blinks in {covered_s:.0f} s")
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.plot.set_theme(theme)
+
+
+class PupilPlot(CurvePlot):
+    """Left pupil drawn through, right pupil dashed; blinks hatched."""
+
+    def __init__(self) -> None:
+        self._sizes = Axis("left", self._size_text, room=LEFT_ROOM)
+        strokes = {"left": Qt.PenStyle.SolidLine, "right": Qt.PenStyle.DashLine}
+        axes = (self._sizes, _Legend(strokes))
+        super().__init__("Pupil sizes", 30.0, strokes, axes)
+        self._range: CalmRange | None = None
+        self._looked = -math.inf
+        self._samples: tuple[NDArray, NDArray] = (np.empty(0), np.empty((0, 2)))
+        self.blinks = self.draw_with(_Blinks(self))
+
+    def show_pupils(
+        self,
+        store: ViewStore,
+        times: NDArray[np.float64],
+        values: NDArray[np.floating],
+        blinks: Sequence[tuple[float, float]],
+        t: float,
+    ) -> bool:
+        """Show samples (n, 5), x, y, pupils, validity, and blinks up to ``t``; tell if there are sizes."""
+        pupils = np.where(values[:, 4:5] >= _SEEN, values[:, 2:4], np.nan).astype(np.float64)
+        unit = _SHORT_UNITS.get(store.pupil_unit, one_line(store.pupil_unit, 4))
+        if unit != self.unit:
+            self.unit, self._range = unit, None
+        if not abs(t - self._looked) < _LOOK_EVERY_S:
+            self._looked = t
+            self._fit(pupils)
+        self._samples = (times - t, pupils)
+        grid, means = means_over(times, pupils, 2 * self.span_s / max(self.plot_rect().width(), 1.0))
+        for k, curve in enumerate(self.curves.values()):
+            curve.setData(grid - t, means[:, k])
+        self.blinks.show_blinks([(t0 - t, t1 - t) for t0, t1 in blinks])
+        self.take_moment(store, t)
+        return bool(np.isfinite(pupils).any())
+
+    def table(self) -> Table:
+        """Return the samples; the curves are means of those that would share a pixel."""
+        rows = [(f"{t:.4f}", *(f"{v:.5g}" for v in each)) for t, each in zip(*self._samples, strict=True)]
+        return [SECONDS, *(f"{name} ({self.unit})" for name in self.curves)], rows
+
+    def _size_text(self, value: float, spacing: float) -> str:
+        return f"{number_text(value, spacing)} {self.unit}"
+
+    def _fit(self, pupils: NDArray[np.float64]) -> None:
+        finite = pupils[np.isfinite(pupils)]
+        if not len(finite):
+            return
+        if self._range is None:  # millimetres, or a camera's pixels: the steps follow the size
+            step = round_step(float(np.median(np.abs(finite))) / 8 + 1e-6)
+            self._range = CalmRange(step, least=2 * step)
+        self.set_home(y=self._range.fit(finite))
+
+
+class _Blinks(PixelItem):
+    """Shaded and striped stretches."""
+
+    def __init__(self, plot: PupilPlot) -> None:
+        super().__init__(plot.view, -2)
+        self.spans: list[tuple[float, float]] = []
+
+    def show_blinks(self, spans: list[tuple[float, float]]) -> None:
+        """Shade other stretches."""
+        if spans != self.spans:
+            self.spans = spans
+            self.update()
+
+    def draw(self, painter: QPainter) -> None:
+        # Mixed beforehand: Qt hands a see-through area to other threads and waits, long on a busy computer.
+        shade = QColor(mixed(self.theme.muted, self.theme.surface, 0.28))
+        painter.setPen(QPen(QColor(self.theme.muted), 1))
+        height, step = self.boundingRect().height(), 0.4 * QFontMetricsF(self.font).height()
+        for t0, t1 in self.spans:
+            left, right = self.x_of(t0), max(self.x_of(t1), self.x_of(t0) + 2.0)
+            if right < 0:
+                continue
+            painter.fillRect(QRectF(left, 0, right - left, height), shade)
+            rise = min(right - left, step)  # stripes by hand: a brush's pattern takes a hundred times as long
+            heights = [rise + i * step for i in range(max(1, int(height / step)))]
+            painter.drawLines(*(QLineF(left, y, right, y - rise) for y in heights))
+
+
+class _Legend(Axis):
+    """What the strokes mean, right of the plot."""
+
+    def __init__(self, strokes: dict[str, Qt.PenStyle]) -> None:
+        self._strokes = strokes
+        super().__init__("right", room=RIGHT_ROOM)
+        self.setStyle(showValues=False, tickLength=0)
+
+    def text_width(self) -> float:
+        return super().text_width() + 2.0 * self.metrics.height()  # as wide as a colour bar
+
+    def paint(self, painter: QPainter, option: object, widget: object) -> None:
+        rect, line = self.mapRectFromParent(self.geometry()), self.metrics.height()
+        painter.setFont(self.style["tickFont"])
+        for k, (name, stroke) in enumerate(self._strokes.items()):
+            left, top = rect.left() + 0.3 * line, rect.top() + 1.6 * line * k
+            painter.setPen(QColor(self.theme.text))
+            painter.drawText(QPointF(left, top + self.metrics.ascent()), name)
+            painter.setPen(QPen(QColor(self.theme.category(len(self._strokes) - 1 - k)), 2, stroke))
+            painter.drawLine(QPointF(left, top + 1.2 * line), QPointF(left + 2 * line, top + 1.2 * line))
+
+
+def _percent(value: float, spacing: float) -> str:
+    return f"{figure_text(value, 0)} %"

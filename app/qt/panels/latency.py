@@ -1,0 +1,107 @@
+"""Where the time of the newest prediction went."""
+
+from __future__ import annotations
+
+import math
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtWidgets import QLabel, QWidget
+
+from app.qt.panel import Panel
+from app.qt.plots.bar_plot import BarPlot, BarRow, Level
+from app.qt.theme import Theme
+from app.view.display_latency import DisplayLatency
+from app.view.machine import TARGET_MS, Stage, axis_end_ms, stages, verdict
+from app.view.store import ViewStore
+from app.view.trust import why_no_prediction
+
+_HEADS = ("ms", "p50", "p99")
+_HATCHES = {  # beside the colours; a total is an outline
+    "arrival": Qt.BrushStyle.BDiagPattern,
+    "wait": Qt.BrushStyle.Dense5Pattern,
+    "features": Qt.BrushStyle.SolidPattern,
+    "network": Qt.BrushStyle.FDiagPattern,
+    "display": Qt.BrushStyle.DiagCrossPattern,
+}
+
+
+class LatencyPanel(Panel):
+    """Bars that begin where the one before ended, their percentiles, and the target.
+
+    Parameters
+    ----------
+    display : DisplayLatency
+        Told by the window when it has painted a prediction.
+    """
+
+    def __init__(self, display: DisplayLatency, parent: QWidget | None = None) -> None:
+        super().__init__("Latency of the last prediction", parent)
+        self.display = display
+        self.stages: list[Stage] = []
+        self.plot = BarPlot(
+            "Latency by stage",
+            ("000.0",) * 3,
+            x=(0.0, 250.0),
+            unit="ms",
+            words=lambda value, _: f"{value:.0f} ms" if value == 0 else f"{value:.0f}",
+            has_levels=True,
+            least=(46, 7),
+            most_lines=2.2,
+        )
+        self.note = QLabel("")
+        self.note.setTextFormat(Qt.TextFormat.PlainText)
+        self.note.setWordWrap(True)
+        self.body.addWidget(self.plot, 1)
+        self.body.addWidget(self.note)
+        self._severity = "muted"
+        self._shown: object = None
+        self._show([], "muted", why_no_prediction(ViewStore()))
+
+    def refresh(self, store: ViewStore, t: float) -> None:
+        """Show the newest prediction at ``t``."""
+        prediction = store.predictions.at(t)
+        # The prediction of this moment is being painted; its display time is known from the next pass on.
+        shown_ms = math.nan if prediction is None else self.display.of(prediction)
+        index = store.phase.name if prediction is None else prediction.index
+        shown = (id(store), index, math.isnan(shown_ms))
+        if shown == self._shown:
+            return
+        self._shown = shown
+        if prediction is None:
+            self._show([], "muted", why_no_prediction(store))
+            return
+        health = store.health
+        p50, p99 = (health.latency_p50_ms, health.latency_p99_ms) if health is not None else ({}, {})
+        found = stages(prediction, p50, p99, self.display, live=store.mode != "replay")
+        self._show(found, *verdict(found))
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        self.plot.set_theme(theme)
+        self._show(self.stages, self._severity, self.note.text())
+
+    def _show(self, found: list[Stage], severity: str, sentence: str) -> None:
+        theme, self.stages, self._severity = self.theme, found, severity
+        self.plot.setVisible(bool(found))
+        if found:
+            self.plot.set_home(x=(0.0, axis_end_ms(found)))
+            rows = [self._row(i, stage) for i, stage in enumerate(found)]
+            self.plot.set_rows([BarRow("", _HEADS, role="muted"), *rows])
+            is_live = any(stage.name == "decided" for stage in found)
+            self.plot.set_levels([Level(TARGET_MS, f"target {TARGET_MS:.0f} ms")] if is_live else [])
+        self.note.setText(sentence)
+        colour = {"bad": theme.bad, "good": theme.good}.get(severity, theme.muted)
+        self.note.setStyleSheet(f"color: {colour}")
+
+    def _row(self, i: int, stage: Stage) -> BarRow:
+        is_total = stage.name not in _HATCHES
+        return BarRow(
+            stage.name,
+            stage.figures,
+            max(0.0, stage.start_ms),
+            max(0.0, stage.start_ms + stage.took_ms),
+            self.theme.muted if is_total else self.theme.category(i),
+            _HATCHES.get(stage.name, Qt.BrushStyle.NoBrush),
+            is_bold=is_total,
+        )

@@ -1,0 +1,356 @@
+"""Axes of the window's plots: numbers with their unit, names and figures of rows, and colour bars."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from PyQt6.QtCore import QPointF, QRectF, Qt
+from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter
+
+from app.qt.category import colour_of, draw_mark
+from app.qt.theme import DARK, Theme
+
+#: Writes a tick: its value and the distance to the next one.
+Words = Callable[[float, float], str]
+
+
+def with_unit(unit: str) -> Words:
+    """Return a writer of ticks as a number and a unit: "−10 s"."""
+    return lambda value, spacing: f"{number_text(value, spacing)} {unit}".rstrip()
+
+
+def number_text(value: float, spacing: float) -> str:
+    """Return a number with as many decimals as tell it from the next tick, and a true minus sign."""
+    decimals = max(0, math.ceil(-math.log10(spacing) - 1e-9)) if spacing > 0 else 0
+    text = f"{value:.{decimals}f}"
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.removeprefix("-")
+
+
+class Axis(pg.AxisItem):
+    """An axis of fixed size in the window's colours and font.
+
+    Parameters
+    ----------
+    side : str
+        left, right, top or bottom.
+    words : callable
+        Writes a tick.
+    room : str
+        The widest text there is room for, beside the plot.
+    title : str
+        Along the axis.
+    has_grid : bool
+        Whether lines cross the plot at its ticks.
+    """
+
+    reaches_out = True  # whether texts at its ends reach beyond the plot
+
+    def __init__(
+        self,
+        side: str,
+        words: Words = number_text,
+        *,
+        room: str = "100",
+        title: str = "",
+        has_grid: bool = False,
+    ) -> None:
+        super().__init__(side)
+        self.theme: Theme = DARK
+        self.words, self._room, self._title, self._has_grid = words, room, title, has_grid
+        self.enableAutoSIPrefix(False)
+        self.setStyle(
+            tickLength=-4, tickTextOffset=3, tickAlpha=255, maxTickLevel=0, autoReduceTextSpace=False
+        )
+        self.restyle(DARK, QFont())
+
+    @property
+    def is_vertical(self) -> bool:
+        """Whether it stands left or right of the plot."""
+        return self.orientation in ("left", "right")
+
+    @property
+    def metrics(self) -> QFontMetricsF:
+        """Sizes of its font."""
+        return QFontMetricsF(self.style["tickFont"])
+
+    def set_title(self, title: str) -> None:
+        """Write another text along the axis."""
+        if title != self._title:
+            self._title = title
+            self.restyle(self.theme, self.style["tickFont"])
+
+    def restyle(self, theme: Theme, font: QFont) -> None:
+        """Take other colours and another font."""
+        self.theme = theme
+        self.setTickFont(font)
+        self.setPen(theme.grid)
+        self.setTextPen(theme.muted)
+        self.label.setFont(font)
+        self.setLabel(self._title or None, color=theme.muted)
+        self.showLabel(bool(self._title))
+        self.setGrid(255 if self._has_grid else False)
+        self.fit()
+
+    def fit(self) -> None:
+        """Take the room that its texts need."""
+        line = self.metrics.height()
+        title = 1.05 * line if self._title else 0.0
+        if self.is_vertical:
+            self.setWidth(math.ceil(self.text_width() + 10 + title))
+        else:
+            self.setHeight(math.ceil(1.1 * line + 5 + title))
+        self.resizeEvent()  # puts the title in the middle
+        self.picture = None
+        self.update()
+
+    def text_width(self) -> float:
+        """Return the width of what stands beside the plot, pixels."""
+        return self.metrics.horizontalAdvance(self._room)
+
+    def boundingRect(self) -> QRectF:
+        """Return the axis with room for texts at its ends: pyqtgraph leaves out those that reach beyond."""
+        rect, line = super().boundingRect(), self.metrics.height()
+        return (
+            rect.adjusted(0, -line, 0, line) if self.is_vertical else rect.adjusted(-2 * line, 0, 2 * line, 0)
+        )
+
+    def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
+        """Write the ticks of one level."""
+        return [self.words(value * scale, spacing * scale) for value in values]
+
+    def pixel_of(self, value: float) -> float:
+        """Return where a value lies along the axis, in its own coordinates."""
+        view = self.linkedView()
+        assert view is not None
+        rect = self.mapRectFromItem(view, view.rect())
+        share = (value - self.range[0]) / ((self.range[1] - self.range[0]) or 1.0)
+        if not self.is_vertical:
+            return rect.left() + share * rect.width()
+        return rect.bottom() - share * rect.height()  # a view that is upside down turns the range around
+
+
+class TitleAxis(Axis):
+    """A line of text above the plot."""
+
+    reaches_out = False
+
+    def __init__(self, title: str) -> None:
+        super().__init__("top", title=title)
+        self.setStyle(showValues=False, tickLength=0)
+
+    def fit(self) -> None:
+        self.setHeight(math.ceil(1.1 * self.metrics.height()))
+        self.resizeEvent()
+
+    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
+        """Draw nothing: the title is an item of its own."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Texts beside a place of the plot."""
+
+    at: float
+    texts: tuple[str, ...]
+    role: str = "text"  # the theme's colour
+    colour: str = ""  # #rrggbb instead
+    is_bold: bool = False
+    mark: int | None = None  # of an emotion, before the texts
+
+
+class RowAxis(Axis):
+    """Texts beside the plot in columns, each row at its own place.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        The widest text each column is sure to have room for.
+    aligned : Qt.AlignmentFlag
+        Of the texts in their columns.
+    is_spread : bool
+        Rows that would overlap move apart; else those of a lower place are left out.
+    """
+
+    reaches_out = False
+
+    def __init__(
+        self,
+        side: str,
+        columns: Sequence[str] = ("",),
+        *,
+        aligned: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignRight,
+        is_spread: bool = False,
+    ) -> None:
+        self.rows: tuple[Row, ...] = ()
+        self._columns, self._aligned, self._is_spread = tuple(columns), aligned, is_spread
+        self.longest = math.inf  # of a column, pixels: longer texts are cut
+        super().__init__(side)
+        self.setStyle(showValues=False, tickLength=0)
+
+    def set_columns(self, columns: Sequence[str]) -> None:
+        """Have room for other texts."""
+        if tuple(columns) != self._columns:
+            self._columns = tuple(columns)
+            self.fit()
+
+    def set_rows(self, rows: Sequence[Row]) -> None:
+        """Write other rows."""
+        if tuple(rows) != self.rows:
+            self.rows = tuple(rows)
+            if self._widths() != self._drawn_widths:
+                self.fit()
+            self.update()
+
+    def fit(self) -> None:
+        self._drawn_widths = self._widths()
+        super().fit()
+
+    def text_width(self) -> float:
+        gap = self.metrics.averageCharWidth()
+        marks = 2 * self._mark_radius() + gap if any(row.mark is not None for row in self.rows) else 0.0
+        return sum(self._widths()) + gap * (len(self._columns) - 1) + marks
+
+    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
+        metrics, theme, gap = self.metrics, self.theme, self.metrics.averageCharWidth()
+        height = metrics.height()
+        rect = self.mapRectFromParent(self.geometry())
+        lowest = -math.inf
+        for row, y in self._placed(height):
+            if not rect.top() - height / 2 <= y <= rect.bottom() + height / 2 or y < lowest + 0.8 * height:
+                continue
+            lowest = y
+            x = rect.left() + (5 if self.orientation == "right" else 3)
+            if row.mark is not None:
+                radius = self._mark_radius()
+                painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+                draw_mark(
+                    painter, QPointF(x + radius, y), radius, theme, row.mark, colour_of(theme, row.mark)
+                )
+                x += 2 * radius + gap
+            font = QFont(self.style["tickFont"])
+            font.setBold(row.is_bold)
+            painter.setFont(font)
+            painter.setPen(QColor(row.colour or getattr(theme, row.role)))
+            for text, width in zip(row.texts, self._drawn_widths, strict=False):
+                box = QRectF(x, y - height / 2, width, height)
+                cut = QFontMetricsF(font).elidedText(text, Qt.TextElideMode.ElideRight, width + 1)
+                painter.drawText(box, int(self._aligned | Qt.AlignmentFlag.AlignVCenter), cut)
+                x += width + gap
+
+    def _placed(self, height: float) -> list[tuple[Row, float]]:
+        """Return the rows with their places from the top down, pixels."""
+        rows = sorted(((row, self.pixel_of(row.at)) for row in self.rows), key=lambda each: each[1])
+        if not self._is_spread:
+            return rows
+        rect = self.mapRectFromParent(self.geometry())
+        places = [y for _, y in rows]
+        for k in range(1, len(places)):
+            places[k] = max(places[k], places[k - 1] + height)
+        for k in reversed(range(len(places))):
+            limit = places[k + 1] - height if k + 1 < len(places) else rect.bottom() - height / 2
+            places[k] = min(places[k], limit)
+        return [(row, y) for (row, _), y in zip(rows, places, strict=True)]
+
+    def _widths(self) -> tuple[float, ...]:
+        """Return the columns' widths."""
+        font = QFont(self.style["tickFont"] or QFont())
+        metrics = QFontMetricsF(font)
+        font.setBold(True)
+        bold = QFontMetricsF(font)
+        widths = [metrics.horizontalAdvance(text) for text in self._columns]
+        for row in self.rows:
+            for k, text in enumerate(row.texts[: len(widths)]):
+                wide = (bold if row.is_bold else metrics).horizontalAdvance(text)
+                widths[k] = max(widths[k], math.ceil(wide))
+        return tuple(min(width, self.longest) for width in widths)
+
+    def _mark_radius(self) -> float:
+        return 0.26 * self.metrics.height()
+
+
+class ColourBar(Axis):
+    """The colours of a scale with the numbers at its ends, right of a plot or below it."""
+
+    reaches_out = False
+
+    def __init__(
+        self, side: str, table: NDArray[np.uint8], unit: str = "", room: str = "\N{MINUS SIGN}1.25"
+    ) -> None:
+        self._table, self.unit = table, unit
+        self.limits = (math.nan, math.nan)
+        self.is_signed = False
+        super().__init__(side, room=room)
+        self.setStyle(showValues=False, tickLength=0)
+
+    def set_scale(
+        self,
+        low: float,
+        high: float,
+        unit: str,
+        table: NDArray[np.uint8] | None = None,
+        *,
+        is_signed: bool = False,
+    ) -> None:
+        """Show the values of the first and last colour."""
+        self.limits, self.unit, self.is_signed = (low, high), unit, is_signed
+        self._table = self._table if table is None else table
+        self.update()
+
+    def text_width(self) -> float:
+        return super().text_width() + 2.0 * self.metrics.height()
+
+    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
+        if not all(map(math.isfinite, self.limits)):
+            return
+        painter.setFont(self.style["tickFont"])
+        painter.setPen(QColor(self.theme.muted))
+        rect = self.mapRectFromParent(self.geometry())
+        low, high = (
+            f"{value:{'+' if self.is_signed else ''}.4g}".replace("-", "\N{MINUS SIGN}")
+            for value in self.limits
+        )
+        if self.is_vertical:
+            self._paint_upright(painter, rect, low, high)
+        else:
+            self._paint_level(painter, rect, low, f"{high} {self.unit}")
+
+    def _paint_upright(self, painter: QPainter, rect: QRectF, low: str, high: str) -> None:
+        line = self.metrics.height()
+        bar = QRectF(rect.left() + 0.4 * line, rect.top(), 0.5 * line, rect.height())
+        painter.drawImage(bar, image_of(self._table[::-1, None]))
+        left, flags = bar.right() + 0.2 * line, Qt.AlignmentFlag.AlignLeft.value
+        painter.drawText(QRectF(left, rect.top(), rect.right() - left, line), flags, high)
+        painter.drawText(QRectF(left, rect.bottom() - line, rect.right() - left, line), flags, low)
+        painter.save()
+        painter.translate(rect.right() - 1.05 * line, rect.bottom())
+        painter.rotate(-90)
+        room = QRectF(0, 0, rect.height(), line)
+        unit = self.metrics.elidedText(self.unit, Qt.TextElideMode.ElideRight, room.width())
+        painter.drawText(room, Qt.AlignmentFlag.AlignCenter.value, unit)
+        painter.restore()
+
+    def _paint_level(self, painter: QPainter, rect: QRectF, low: str, high: str) -> None:
+        metrics, line = self.metrics, self.metrics.height()
+        texts = metrics.horizontalAdvance(low) + metrics.horizontalAdvance(high)
+        width = min(max(rect.width() - texts - line, line), 8 * line)
+        left = rect.center().x() - (texts + width + 0.6 * line) / 2
+        top = rect.top() + 3
+        flags = Qt.AlignmentFlag.AlignLeft.value
+        painter.drawText(QRectF(left, top, rect.width(), line), flags, low)
+        left += metrics.horizontalAdvance(low) + 0.3 * line
+        painter.drawImage(QRectF(left, top + 0.25 * line, width, 0.5 * line), image_of(self._table[None]))
+        painter.drawText(QRectF(left + width + 0.3 * line, top, rect.width(), line), flags, high)
+
+
+def image_of(rgb: NDArray[np.uint8]) -> QImage:
+    """Return colours (h, w, 3) as an image that owns its pixels."""
+    height, width = rgb.shape[:2]
+    solid = np.full((height, width, 4), 255, dtype=np.uint8)
+    solid[..., 2::-1] = rgb  # Qt's RGB32 is blue, green, red in memory
+    return QImage(solid.tobytes(), width, height, width * 4, QImage.Format.Format_RGB32).copy()

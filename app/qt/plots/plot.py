@@ -1,0 +1,402 @@
+"""What every chart of the window is: a pyqtgraph plot in the theme's colours and the page's font."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyqtgraph as pg
+from PyQt6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, pyqtSignal
+from PyQt6.QtGui import (
+    QAction,
+    QColor,
+    QContextMenuEvent,
+    QFocusEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPen,
+)
+from PyQt6.QtWidgets import QGraphicsItem, QLabel, QMenu, QSizePolicy, QToolButton
+from pyqtgraph.exporters import CSVExporter, Exporter, ImageExporter, SVGExporter
+
+from app.qt.plots.axes import Axis
+from app.qt.plots.items import PixelItem
+from app.qt.theme import DARK, Theme
+
+Span = tuple[float, float]
+#: Names of columns, and rows.
+Table = tuple[Sequence[str], Sequence[Sequence[object]]]
+Drawn = TypeVar("Drawn", bound=PixelItem)
+
+
+class Plot(pg.PlotWidget):
+    """A plot with zoom, pan, the value under the mouse, and a menu to save the picture or the data.
+
+    The wheel zooms, dragging pans, a double click or the button shows the whole again; the menu key opens
+    the menu. `table` is what the CSV holds, `text_at` what stands beside the mouse.
+
+    Parameters
+    ----------
+    name : str
+        For assistive technology.
+    axes : sequence of Axis
+        Those that are seen.
+    x, y : (float, float)
+        What is seen while nobody zooms.
+    zoom : str
+        The directions that zoom and pan: "xy", "x", or "".
+    least : (int, float)
+        Characters and lines of text there is always room for.
+    aspect : float, optional
+        How long a unit of x is, in units of y; free where not given.
+    is_downward : bool
+        Whether y grows downward.
+
+    Signals
+    -------
+    clicked : (float, float)
+        Place of a click, in the plot's own units.
+    """
+
+    clicked = pyqtSignal(float, float)
+
+    def __init__(
+        self,
+        name: str,
+        axes: Sequence[Axis] = (),
+        *,
+        x: Span = (0.0, 1.0),
+        y: Span = (0.0, 1.0),
+        zoom: str = "xy",
+        least: tuple[int, float] = (20, 6.0),
+        aspect: float | None = None,
+        is_downward: bool = False,
+    ) -> None:
+        self.view = _View(self)
+        super().__init__(
+            viewBox=self.view, axisItems={axis.orientation: axis for axis in axes}, enableMenu=False
+        )
+        self.theme: Theme = DARK
+        self._axes, self._least = tuple(axes), least
+        self._drawn: list[PixelItem] = []
+        self._is_zoomed = False
+        self.home: tuple[Span, Span] = (x, y)
+        plot = self.plot_item
+        plot.hideButtons()
+        for side in {"left", "bottom"} - {axis.orientation for axis in axes}:
+            plot.hideAxis(side)
+        for axis in axes:
+            axis.setZValue(-1000)  # its grid lies under what the view draws
+            # Texts are drawn anew when they change, not with every picture.
+            axis.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
+        self.view.setMouseEnabled(x="x" in zoom, y="y" in zoom)
+        self.view.invertY(is_downward)
+        self.view.setAspectLocked(aspect is not None, ratio=aspect or 1)
+        self.view.setDefaultPadding(0.0)
+        self.view.disableAutoRange()
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setAccessibleName(name)
+        self._value = _label(self)
+        self._notice = _label(self)
+        self._notice.setWordWrap(True)
+        self._notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._reset = QToolButton(self)
+        self._reset.setText("Show all")
+        self._reset.setToolTip("Show the whole plot again (double click)")
+        self._reset.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._reset.clicked.connect(self.reset_zoom)
+        self._reset.hide()
+        self.view.sigRangeChangedManually.connect(self._notice_zoom)
+        self.view.sigResized.connect(self._place_labels)
+        self._apply_home()
+        Plot.set_theme(self, DARK)
+
+    # --- for panels ---
+
+    @property
+    def plot_item(self) -> pg.PlotItem:
+        """The plot itself, with its items and axes."""
+        return self.getPlotItem()
+
+    @property
+    def notice(self) -> str:
+        """What stands over the greyed plot, empty while nothing does."""
+        return self._notice.text()
+
+    def set_notice(self, notice: str) -> None:
+        """Grey the plot and say why; an empty text takes that back."""
+        if notice != self.notice:
+            self._notice.setText(notice)
+            self._notice.setVisible(bool(notice))
+            self.setAccessibleDescription(notice)
+            self._place_labels()
+
+    def set_home(self, x: Span | None = None, y: Span | None = None) -> None:
+        """Show another part of the plane while nobody has zoomed."""
+        home = (x or self.home[0], y or self.home[1])
+        if home != self.home:
+            self.home = home
+            self._apply_home()
+
+    def draw_with(self, item: Drawn) -> Drawn:
+        """Keep an item that lies in the plot in the plot's colours and font, and return it."""
+        self._drawn.append(item)
+        item.restyle(self.theme, self.font())
+        return item
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours; subclasses recolour their curves."""
+        self.theme = theme
+        self.setBackground(theme.surface)
+        veil = QColor(theme.surface)
+        self._notice.setStyleSheet(
+            f"background: rgba({veil.red()}, {veil.green()}, {veil.blue()}, 200); color: {theme.text};"
+        )
+        self._value.setStyleSheet(
+            f"background: {theme.surface}; color: {theme.text}; padding: 1px 4px; "
+            f"border: 1px solid {theme.muted};"
+        )
+        self._restyle()
+
+    def text_at(self, x: float, y: float) -> str:
+        """Return what to say of a place, in the plot's own units; empty where nothing is."""
+        return ""
+
+    def table(self) -> Table:
+        """Return the columns' names and the rows of what is drawn."""
+        raise NotImplementedError
+
+    def save_table(self, path: str | Path) -> None:
+        """Write `table` as CSV."""
+        names, rows = self.table()
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([names, *rows])
+
+    def reset_zoom(self) -> None:
+        """Show the whole plot again."""
+        self._is_zoomed = False
+        self._reset.hide()
+        self._apply_home()
+
+    # --- geometry ---
+
+    @property
+    def line(self) -> float:
+        """Height of a line of text, pixels."""
+        return float(self.fontMetrics().height())
+
+    def plot_rect(self) -> QRectF:
+        """Return where the data are drawn, in the widget's coordinates."""
+        return self.view.mapRectToScene(self.view.rect())
+
+    def pixel_of(self, x: float, y: float) -> QPointF:
+        """Return where a place of the plane lies, in the widget's coordinates."""
+        return self.view.mapViewToScene(QPointF(x, y))
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the room for the least that can be read."""
+        characters, lines = self._least
+        return QSize(round(characters * self.fontMetrics().averageCharWidth()), round(lines * self.line))
+
+    def sizeHint(self) -> QSize:
+        """Return the least: layouts give plots what is left, by their shares."""
+        return self.minimumSizeHint()
+
+    # --- Qt ---
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow the page's font."""
+        super().changeEvent(event)
+        if event is not None and event.type() in (QEvent.Type.FontChange, QEvent.Type.ParentChange):
+            self._restyle()
+            self.updateGeometry()
+
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
+        """Say the value under the mouse."""
+        super().mouseMoveEvent(event)
+        if event is not None:
+            self._say_value(event.position())
+
+    def leaveEvent(self, event: QEvent | None) -> None:
+        """Say no value any longer."""
+        super().leaveEvent(event)
+        self._value.hide()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Leave keys to the window, which steps through time with them."""
+        if event is not None:
+            event.ignore()
+
+    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
+        """Open the menu on its key; a right click comes through the view, as a right drag zooms."""
+        if event is not None and event.reason() is QContextMenuEvent.Reason.Keyboard:
+            self.open_menu(self.mapToGlobal(self.rect().center()))
+
+    def focusInEvent(self, event: QFocusEvent | None) -> None:
+        """Show that keys go here."""
+        super().focusInEvent(event)
+        self.viewport().update()
+
+    def focusOutEvent(self, event: QFocusEvent | None) -> None:
+        """Show that they no longer do."""
+        super().focusOutEvent(event)
+        self.viewport().update()
+
+    def drawForeground(self, painter: QPainter | None, rect: QRectF) -> None:
+        """Frame the plot that has the keys."""
+        if painter is not None and self.hasFocus():
+            painter.setPen(QPen(QColor(self.theme.accent), 2))
+            painter.drawRect(QRectF(self.viewport().rect()).adjusted(1, 1, -1, -1))
+
+    def open_menu(self, at: QPoint) -> None:
+        """Offer zoom, picture and data."""
+        menu = QMenu(self)
+        for text, act in self.menu_actions():
+            action = QAction(text, menu)
+            action.triggered.connect(act)
+            menu.addAction(action)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(at)
+
+    def menu_actions(self) -> list[tuple[str, Callable[[], object]]]:
+        """Return what the menu offers."""
+        offered: list[tuple[str, Callable[[], object]]] = []
+        if any(self.view.mouseEnabled()):
+            offered += [
+                ("Show &all", self.reset_zoom),
+                ("Zoom &in", lambda: self._zoom(0.5)),
+                ("Zoom &out", lambda: self._zoom(2.0)),
+            ]
+        return [
+            *offered,
+            ("&Copy picture", lambda: ImageExporter(self.plot_item).export(copy=True)),
+            ("Save &data as CSV…", lambda: DataExporter(self.plot_item).export()),
+            ("&Export…", self._export),
+        ]
+
+    # --- parts ---
+
+    def _export(self) -> None:
+        scene = self.scene()
+        scene.contextMenuItem = self.plot_item
+        scene.showExportDialog()
+
+    def _zoom(self, factor: float) -> None:
+        x, y = self.view.mouseEnabled()
+        self.view.scaleBy(x=factor if x else None, y=factor if y else None)
+        self._notice_zoom()
+
+    def _notice_zoom(self) -> None:
+        if not self._is_zoomed:
+            self._is_zoomed = True
+            self._reset.show()
+            self._place_labels()
+
+    def _apply_home(self) -> None:
+        (x0, x1), (y0, y1) = self.home
+        if not self.view.state["aspectLocked"]:
+            off_x, off_y = 1e-6 * (x1 - x0), 1e-6 * (y1 - y0)
+            self.view.setLimits(xMin=x0 - off_x, xMax=x1 + off_x, yMin=y0 - off_y, yMax=y1 + off_y)
+        if not self._is_zoomed:
+            # A hair more, or the ticks at the ends fall victim to rounding.
+            self.view.setRange(xRange=(x0, x1), yRange=(y0, y1), padding=1e-6, disableAutoRange=True)
+
+    def _restyle(self) -> None:
+        if self.closed:
+            return
+        for axis in self._axes:
+            axis.restyle(self.theme, self.font())
+        for item in self._drawn:
+            item.restyle(self.theme, self.font())
+        self.plot_item.layout.setContentsMargins(*self._margins())
+        self._place_labels()
+
+    def _margins(self) -> tuple[int, int, int, int]:
+        """Return left, top, right and bottom margin: half a text reaches beyond the ends of an axis."""
+        sides = {axis.orientation: axis.reaches_out for axis in self._axes}
+        half = math.ceil(0.45 * self.line)
+        beside = 3 * half if sides.get("bottom") else 1
+        return (
+            1 if "left" in sides else beside,
+            half if sides.get("left") and "top" not in sides else 1,
+            1 if "right" in sides else beside,
+            1,
+        )
+
+    def _place_labels(self, *_: object) -> None:
+        rect = self.plot_rect().toRect()
+        if self.notice:
+            self._notice.setGeometry(rect)
+        if self._reset.isVisible():
+            self._reset.adjustSize()
+            self._reset.move(rect.right() - self._reset.width() - 4, rect.top() + 4)
+
+    def _say_value(self, at: QPointF) -> None:
+        place = self.view.mapSceneToView(at)
+        text = ""
+        if self.plot_rect().contains(at) and not self.notice:
+            text = self.text_at(place.x(), place.y())
+        self._value.setVisible(bool(text))
+        if text:
+            self._value.setText(text)
+            self._value.adjustSize()
+            x = at.x() + 14
+            if x + self._value.width() > self.width():
+                x = at.x() - 14 - self._value.width()
+            y = min(max(at.y() - self._value.height() - 8, 0), self.height() - self._value.height())
+            self._value.move(round(max(x, 0)), round(y))
+
+
+class _View(pg.ViewBox):
+    """Passes clicks on to its plot."""
+
+    def __init__(self, plot: Plot) -> None:
+        super().__init__(enableMenu=False)
+        self._plot = plot
+
+    def mouseClickEvent(self, event: Any) -> None:
+        """Click, reset the zoom, or open the menu."""
+        button, at = event.button(), self.mapSceneToView(event.scenePos())
+        if button is Qt.MouseButton.RightButton:
+            event.accept()
+            self._plot.open_menu(event.screenPos().toPoint())
+        elif button is Qt.MouseButton.LeftButton and event.double():
+            self._plot.reset_zoom()
+        elif button is Qt.MouseButton.LeftButton:
+            self._plot.clicked.emit(at.x(), at.y())
+
+
+class DataExporter(CSVExporter):
+    """pyqtgraph's export to CSV, with the table of our plots."""
+
+    Name = "CSV of the data shown"
+
+    def export(self, fileName: str | None = None) -> None:
+        """Write the table, to a file that is asked for where none is given."""
+        plot = self.item.getViewWidget()
+        if fileName is None or not isinstance(plot, Plot):
+            super().export(fileName)
+        else:
+            plot.save_table(fileName)
+
+
+#: What pyqtgraph's dialog offers: not the exports that need further packages.
+Exporter.Exporters[:] = [ImageExporter, SVGExporter, DataExporter]
+
+
+def _label(parent: Plot) -> QLabel:
+    """Return a label over the plot that the mouse does not see."""
+    label = QLabel(parent)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+    label.hide()
+    return label
+
+
+def figure_text(value: float, digits: int = 2) -> str:
+    """Return a number as a hover text says it, with a true minus sign; "-" where there is none."""
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else "-"

@@ -1,0 +1,274 @@
+"""Plots whose time runs to the right and ends at the moment shown: curves and scrolling pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pyqtgraph as pg
+from PyQt6.QtCore import Qt
+
+from app.engine.messages import MarkerPart
+from app.qt.plots.axes import Axis, ColourBar, Words, with_unit
+from app.qt.plots.items import Markers, RingPicture, rgb32
+from app.qt.plots.plot import Plot, Span, Table, figure_text
+from app.qt.theme import Theme, cividis
+from app.view.history import SampleHistory
+from app.view.raster import HeatRaster
+from app.view.store import ViewStore
+from app.view.text import one_line
+
+_MAX_MARKERS = 60
+_NEAR_PX = 6.0  # the mouse is at a marker
+SECONDS = "seconds from the moment shown"
+_SECONDS_TICKS = with_unit("s")
+#: Room for labels left and right, alike in all plots of a column: their time axes stand below each other.
+LEFT_ROOM, RIGHT_ROOM = "0000 Hz", "\N{MINUS SIGN}0.00"
+
+
+class TimePlot(Plot):
+    """A plot over the seconds before the moment shown, with the markers of the session.
+
+    Attributes
+    ----------
+    span_s : float
+        Seconds shown.
+    end : float
+        The moment shown, LSL seconds: x is 0 there.
+    markers : sequence of MarkerPart
+    """
+
+    def __init__(
+        self,
+        name: str,
+        span_s: float,
+        axes: Sequence[Axis] = (),
+        *,
+        y: Span = (0.0, 1.0),
+        zoom: str = "xy",
+        least: tuple[int, float] = (30, 4.5),
+        words: Words = _SECONDS_TICKS,
+        marker_texts: bool = False,
+    ) -> None:
+        self.end = math.nan
+        self.markers: Sequence[MarkerPart] = ()
+        self._span: tuple[float, float] | None = None
+        self.time_axis = Axis("bottom", words)
+        super().__init__(name, (self.time_axis, *axes), x=(-span_s, 0.0), y=y, zoom=zoom, least=least)
+        self._marker_lines = self.draw_with(Markers(self.view, has_texts=marker_texts))
+
+    @property
+    def span_s(self) -> float:
+        """Seconds shown."""
+        return -self.home[0][0]
+
+    def set_span(self, seconds: float) -> None:
+        """Show so many seconds."""
+        self.reset_zoom()
+        self.set_home(x=(-float(seconds), 0.0))
+        self.reset_zoom()
+
+    @property
+    def highlight(self) -> tuple[float, float] | None:
+        """First and last moment of the window of a chosen prediction, LSL seconds."""
+        return self._span
+
+    @highlight.setter
+    def highlight(self, span: tuple[float, float] | None) -> None:
+        self._span = span
+        self._show_markers()
+
+    def take_moment(self, store: ViewStore, end: float) -> None:
+        """Let the plot end at ``end``, with the markers up to there."""
+        self.end = end
+        known = math.isfinite(end)
+        self.markers = store.markers.read(end - self.span_s, end)[-_MAX_MARKERS:] if known else ()
+        self._show_markers()
+
+    def text_at(self, x: float, y: float) -> str:
+        """Return the texts of the markers nearby, and the values at that time."""
+        view = self.view.viewRect()
+        near_s = _NEAR_PX * view.width() / max(self.plot_rect().width(), 1.0)
+        lines = [one_line(m.text, 300) for m in self.markers if abs(m.time - self.end - x) <= near_s]
+        value = self.value_at(x, y)
+        return "\n".join([*lines, f"{figure_text(x, 1)} s  {value}"] if value else lines)
+
+    def value_at(self, x: float, y: float) -> str:
+        """Return the value at a place in words, empty without one."""
+        return ""
+
+    def _show_markers(self) -> None:
+        span = None if self._span is None else (self._span[0] - self.end, self._span[1] - self.end)
+        self._marker_lines.show_places([(m.time - self.end, m.text) for m in self.markers], span)
+
+
+class CurvePlot(TimePlot):
+    """Curves over time, each with its own colour and stroke.
+
+    Parameters
+    ----------
+    curves : mapping of str to Qt.PenStyle
+        Names and strokes; the first has the theme's last colour of as many.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        span_s: float,
+        curves: Mapping[str, Qt.PenStyle],
+        axes: Sequence[Axis],
+        *,
+        words: Words = _SECONDS_TICKS,
+        least: tuple[int, float] = (30, 4.5),
+    ) -> None:
+        super().__init__(name, span_s, axes, words=words, least=least)
+        self.unit = ""
+        self._strokes = tuple(curves.values())
+        self.curves = {each: pg.PlotDataItem(name=each, connect="finite") for each in curves}
+        for curve in self.curves.values():
+            curve.setClipToView(True)
+            curve.setDownsampling(auto=True, method="peak")
+            self.plot_item.addItem(curve)
+        self.set_theme(self.theme)
+
+    @property
+    def colours(self) -> dict[str, str]:
+        """Each curve's colour."""
+        return {name: self.theme.category(len(self.curves) - 1 - i) for i, name in enumerate(self.curves)}
+
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours."""
+        super().set_theme(theme)
+        for (name, curve), stroke in zip(self.curves.items(), self._strokes, strict=True):
+            curve.setPen(pg.mkPen(self.colours[name], width=1, style=stroke))
+
+    def value_at(self, x: float, y: float) -> str:
+        """Return each curve's value at that time."""
+        said = []
+        for name, curve in self.curves.items():
+            times, values = curve.getOriginalDataset()
+            if times is not None and len(times):
+                at = min(int(np.searchsorted(times, x)), len(times) - 1)
+                said.append(f"{name} {figure_text(float(values[at]))} {self.unit}".rstrip())
+        return ", ".join(said)
+
+    def table(self) -> Table:
+        """Return every curve's times and values."""
+        rows: list[Sequence[object]] = []
+        for name, curve in self.curves.items():
+            times, values = curve.getOriginalDataset()
+            if times is not None:
+                rows += [(name, f"{t:.4f}", f"{v:.6g}") for t, v in zip(times, values, strict=True)]
+        return ["curve", SECONDS, f"value {self.unit}".rstrip()], rows
+
+
+class HeatPlot(TimePlot):
+    """Rows of values as colours over time (spectrogram, log-mel), with a colour bar.
+
+    Parameters
+    ----------
+    hold_s : float
+        A value is shown until the next, at most so long.
+    unit : str
+        Of the values, along the colour bar.
+    """
+
+    def __init__(self, name: str, span_s: float, *, hold_s: float, unit: str) -> None:
+        self._bar = ColourBar("right", cividis(), unit, RIGHT_ROOM)
+        self.rows_axis = Axis("left", room=LEFT_ROOM)
+        super().__init__(name, span_s, (self.rows_axis, self._bar))
+        self._hold_s, self.unit = hold_s, unit
+        self._scale = (math.nan, math.nan)  # unknown
+        self._hz_of: Callable[[float], float] = float
+        self._picture = self.draw_with(RingPicture(self.view))
+        self._raster: HeatRaster | None = None
+        self._made_for: tuple = ()
+        self._history: SampleHistory | None = None
+
+    @property
+    def picture(self) -> HeatRaster | None:
+        """What is drawn."""
+        return self._raster
+
+    def set_scale(
+        self,
+        low: float,
+        high: float,
+        n_rows: int,
+        ticks: Sequence[tuple[float, str]],
+        hz_of: Callable[[float], float],
+    ) -> None:
+        """Set the values of the first and last colour.
+
+        Parameters
+        ----------
+        low, high : float
+        n_rows : int
+            Rows of the picture: it spans 0 to ``n_rows``, row ``i`` from ``i`` to ``i + 1``.
+        ticks : sequence of (float, str)
+            Places and texts at the left.
+        hz_of : callable
+            The frequency at a place, Hz.
+        """
+        if (low, high) != self._scale or self.home[1][1] != n_rows:
+            self._scale, self._hz_of = (low, high), hz_of
+            self._bar.set_scale(low, high, self.unit)
+            self.set_home(y=(0.0, float(n_rows)))
+            self.rows_axis.setTicks([list(ticks)])
+
+    def show_history(self, store: ViewStore, history: SampleHistory, t: float) -> None:
+        """Show a history's values up to ``t``."""
+        (x0, x1), y = self.view.viewRange()
+        width, height = pixels_of(self)
+        made_for = (width, height, x1 - x0, tuple(y), self._scale, self.theme, history.n_columns)
+        column_s = (x1 - x0) / width
+        if made_for != self._made_for:
+            self._made_for = made_for
+            low, high = self._scale
+            self._raster = HeatRaster(
+                width,
+                height,
+                column_s=column_s,
+                hold_s=self._hold_s,
+                low=low,
+                high=high,
+                palette=cividis(),
+                background=rgb32(self.theme.surface),
+                rows=(y[0], y[1]),
+            )
+        assert self._raster is not None
+        self._history = history
+        end = math.floor((t + x1) / column_s) + 1
+        self._raster.update(end, history.newest_time, history.revision, history.read)
+        self._picture.show_ring(self._raster.ring)
+        self.take_moment(store, end * column_s - x1)
+
+    def value_at(self, x: float, y: float) -> str:
+        """Return the value under the mouse with its frequency."""
+        if self._history is None or not math.isfinite(self.end):
+            return ""
+        times, values = self._history.read(self.end + x - self._hold_s, self.end + x)
+        row = math.floor(y)
+        if not len(times) or not 0 <= row < values.shape[1]:
+            return ""
+        return f"{figure_text(self._hz_of(y), 0)} Hz  {figure_text(float(values[-1, row]))} {self.unit}"
+
+    def table(self) -> Table:
+        """Return the values that are seen: a row a time, a column a frequency."""
+        if self._history is None or not math.isfinite(self.end):
+            return [SECONDS], []
+        (x0, x1), _ = self.view.viewRange()
+        times, values = self._history.read(self.end + x0, self.end + x1)
+        names = [f"{self._hz_of(i + 0.5):.1f} Hz" for i in range(values.shape[1])]
+        rows = [
+            (f"{t - self.end:.4f}", *(f"{v:.4g}" for v in each))
+            for t, each in zip(times, values, strict=True)
+        ]
+        return [SECONDS, *names], rows
+
+
+def pixels_of(plot: Plot) -> tuple[int, int]:
+    """Return width and height of a plot's picture in device pixels."""
+    rect, ratio = plot.plot_rect(), plot.devicePixelRatioF()
+    return max(1, math.ceil(rect.width() * ratio)), max(1, math.ceil(rect.height() * ratio))

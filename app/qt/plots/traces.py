@@ -1,0 +1,232 @@
+"""The plot of the EEG: an incremental ring image of all traces, their names beside it, a scale bar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PyQt6.QtCore import QPointF, QRectF, Qt
+from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
+
+from acquisition.quality import ChannelQuality
+from app.qt.plots.axes import Axis
+from app.qt.plots.items import RingPicture, mixed, rgb32
+from app.qt.plots.plot import Table, figure_text
+from app.qt.plots.time_plot import SECONDS, TimePlot, pixels_of
+from app.qt.theme import Theme, scaled
+from app.view.raster import TraceRaster
+from app.view.scales import next_step, round_step
+from app.view.store import ViewStore
+from app.view.text import one_line
+
+_EVEN, _ODD, _SUSPECT, _BAD = range(4)
+_LETTERS = {_SUSPECT: "S", _BAD: "B"}
+#: Columns of names and size of the font, tried in turn until neighbours in a column do not touch.
+_NAME_SIZES = ((1, 1.0), (1, 0.9), (2, 1.0), (2, 0.9), (2, 0.8))
+
+
+class TracePlot(TimePlot):
+    """Traces of all channels, one row each; neighbours differ in shade, as do their names."""
+
+    def __init__(self) -> None:
+        self.names_axis, self._scale_axis = NameAxis(), ScaleAxis()
+        axes = (self.names_axis, self._scale_axis)
+        super().__init__("EEG traces", 10.0, axes, least=(36, 14.0), marker_texts=True)
+        self.view.invertY(True)
+        self._picture = self.draw_with(RingPicture(self.view))
+        self._categories: tuple[int, ...] = ()
+        self._units_per_row = 50.0
+        self._raster: TraceRaster | None = None
+        self._made_for: tuple = ()
+        self._store: ViewStore | None = None
+
+    def show_eeg(
+        self, store: ViewStore, t: float, units_per_row: float, states: Mapping[str, ChannelQuality]
+    ) -> None:
+        """Show the EEG up to ``t``, one row standing for ``units_per_row``."""
+        eeg, self._store, self._units_per_row = store.eeg, store, units_per_row
+        marked = {"bad": _BAD, "suspect": _SUSPECT}
+        self._categories = tuple(
+            marked.get(states[name].state if name in states else "", i % 2)
+            for i, name in enumerate(eeg.ch_names)
+        )
+        self.set_home(y=(0.0, float(max(1, len(eeg.ch_names)))))
+        self.names_axis.set_names(eeg.ch_names, self._categories)
+        self._scale_axis.set_scale(units_per_row, _symbol(eeg.unit))
+        (x0, x1), y = self.view.viewRange()
+        width, height = pixels_of(self)
+        made_for = (
+            eeg.ch_names,
+            self._categories,
+            units_per_row,
+            width,
+            height,
+            x1 - x0,
+            *y,
+            eeg.bin_s,
+            self.theme,
+        )
+        column_s = (x1 - x0) / width
+        if made_for != self._made_for:
+            self._made_for = made_for
+            self._raster = TraceRaster(
+                width,
+                height,
+                bins_per_column=column_s / eeg.bin_s,
+                units_per_row=units_per_row,
+                categories=self._categories,
+                colours=[rgb32(colour) for colour in trace_colours(self.theme)],
+                background=rgb32(self.theme.surface),
+                thickness=max(1, round(self.devicePixelRatioF())),
+                rows=(y[0], y[1]),
+            )
+        assert self._raster is not None
+        end = math.floor((t + x1) / column_s) + 1
+        self._raster.update(end, eeg.newest_bin, eeg.revision, eeg.read)
+        self._picture.show_ring(self._raster.ring)
+        self.take_moment(store, end * column_s - x1)
+
+    def value_at(self, x: float, y: float) -> str:
+        """Return the channel under the mouse and its value at that time."""
+        if self._store is None or not math.isfinite(self.end):
+            return ""
+        eeg, row = self._store.eeg, math.floor(y)
+        if not 0 <= row < len(eeg.ch_names):
+            return ""
+        first = math.floor((self.end + x) / eeg.bin_s)
+        low, high = (values[0, row] for values in eeg.read(first, first + 1))
+        name = f"{one_line(eeg.ch_names[row], 24)}  {figure_text((float(low) + float(high)) / 2, 1)}"
+        return f"{name} {_symbol(eeg.unit)}"
+
+    def table(self) -> Table:
+        """Return the lowest and highest value of each channel in each bin that is seen."""
+        if self._store is None or not math.isfinite(self.end):
+            return [SECONDS], []
+        eeg = self._store.eeg
+        (x0, x1), _ = self.view.viewRange()
+        first, end = (math.floor((self.end + x) / eeg.bin_s) for x in (x0, x1))
+        low, high = eeg.read(first, end)
+        unit = _symbol(eeg.unit)
+        names = [f"{name} {which} ({unit})" for name in eeg.ch_names for which in ("lowest", "highest")]
+        rows: list[Sequence[object]] = []
+        for i in range(end - first):
+            pairs = zip(low[i], high[i], strict=True)
+            seconds = f"{(first + i) * eeg.bin_s - self.end:.4f}"
+            rows.append((seconds, *(f"{value:.5g}" for pair in pairs for value in pair)))
+        return [SECONDS, *names], rows
+
+
+def trace_colours(theme: Theme) -> tuple[str, str, str, str]:
+    """Return the colours of even, odd, suspect and bad channels."""
+    return theme.trace, mixed(theme.trace, theme.surface, 0.62), theme.suspect, theme.bad
+
+
+class NameAxis(Axis):
+    """Names of channels in one or two columns, with a letter at those that are bad or suspect."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self._categories: tuple[int, ...] = ()
+        super().__init__("left")
+        self.setStyle(showValues=False, tickLength=0)
+
+    def set_names(self, names: tuple[str, ...], categories: tuple[int, ...]) -> None:
+        """Write other names."""
+        if (names, categories) != (self.names, self._categories):
+            is_new = names != self.names
+            self.names, self._categories = names, categories
+            if is_new:
+                self.fit()
+            self.update()
+
+    def text_width(self) -> float:
+        """Return the room for two columns: how many there are hangs on the plot's height."""
+        return self._column_width(self.metrics) * 2
+
+    def layout_for(self, row: float) -> tuple[int, QFont, int]:
+        """Return columns of names, their font, and that every n-th is written, for rows so high in pixels."""
+        base = self.style["tickFont"]
+        font = base
+        for n_columns, factor in _NAME_SIZES:
+            font = scaled(base, factor)
+            if n_columns * row >= _letter_height(font):
+                return n_columns, font, 1
+        return 2, font, math.ceil(_letter_height(font) / (2 * row))
+
+    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
+        if not self.names:
+            return
+        rect, row = self.mapRectFromParent(self.geometry()), abs(self.pixel_of(1.0) - self.pixel_of(0.0))
+        n_columns, font, every = self.layout_for(row)
+        metrics, theme = QFontMetricsF(font), self.theme
+        width = self._column_width(metrics)
+        room, height = width - metrics.horizontalAdvance(" B "), metrics.height()
+        colours = trace_colours(theme)
+        painter.setFont(font)
+        left = rect.right() - n_columns * width - 4
+        for i in range(0, len(self.names), every):
+            y = self.pixel_of(i + 0.5)
+            if not rect.top() <= y <= rect.bottom():
+                continue
+            letter = _LETTERS.get(self._categories[i], " ")
+            text = metrics.elidedText(_short(self.names[i]), Qt.TextElideMode.ElideRight, room)
+            painter.setPen(QColor(colours[self._categories[i]] if letter != " " else theme.text))
+            box = QRectF(left + i // every % n_columns * width, y - height / 2, width, height)
+            flags = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+            painter.drawText(box, int(flags), f"{text} {letter}")
+            painter.setPen(QPen(QColor(theme.grid), 1))
+            painter.drawLine(QPointF(rect.right() - 4, y), QPointF(rect.right() - 1, y))
+
+    def _column_width(self, metrics: QFontMetricsF) -> float:
+        longest = max((metrics.horizontalAdvance(_short(name)) for name in self.names), default=0.0)
+        return min(longest, 8 * metrics.height()) + metrics.horizontalAdvance(" B ")
+
+
+class ScaleAxis(Axis):
+    """A bar of a round amplitude, two lines high or more, with its number along it."""
+
+    def __init__(self) -> None:
+        self._units_per_row, self._unit = 50.0, ""
+        super().__init__("right")
+        self.setStyle(showValues=False, tickLength=0)
+
+    def set_scale(self, units_per_row: float, unit: str) -> None:
+        """Take what a row stands for."""
+        if (units_per_row, unit) != (self._units_per_row, self._unit):
+            self._units_per_row, self._unit = units_per_row, unit
+            self.update()
+
+    def text_width(self) -> float:
+        return 1.2 * self.metrics.height()
+
+    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
+        if not self._unit:
+            return
+        rect, line = self.mapRectFromParent(self.geometry()), self.metrics.height()
+        pixels = abs(self.pixel_of(1.0) - self.pixel_of(0.0)) / self._units_per_row
+        amount = round_step(2.5 * line / pixels)
+        while amount * pixels > rect.height() * 0.6:
+            amount = next_step(amount, up=False)
+        x, top = rect.left() + 0.35 * line, rect.bottom() - amount * pixels - 1
+        painter.setFont(self.style["tickFont"])
+        painter.setPen(QPen(QColor(self.theme.text), 1))
+        painter.drawLine(QPointF(x, top), QPointF(x, rect.bottom() - 1))
+        for y in (top, rect.bottom() - 1):
+            painter.drawLine(QPointF(x - 3, y), QPointF(x + 3, y))
+        painter.translate(x + 1.05 * line, rect.bottom() - 1)
+        painter.rotate(-90)
+        painter.drawText(QPointF(0, 0), f"{amount:g} {self._unit}")
+
+
+def _letter_height(font: QFont) -> float:
+    """Return what names need from line to line: capitals with a little air."""
+    return QFontMetricsF(font).ascent() * 1.02
+
+
+def _short(name: str) -> str:
+    return one_line(name, 24)
+
+
+def _symbol(unit: str) -> str:
+    return "µV" if unit in ("uV", "microvolts", "microvolt") else one_line(unit, 12)
