@@ -27,7 +27,7 @@ from calibration.profile_summary import (
 )
 from models.checkpoint import Checkpoint, load_weights
 from models.config import FusionConfig, ModelConfig
-from models.fusion import FUSIONS, divide_logits
+from models.fusion import FUSIONS
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 
@@ -211,7 +211,7 @@ def apply_profile(
         else:
             own[name] = kept[name]
     network.load_state_dict(own)
-    divide_logits(network.fusion, profile.temperature)
+    network.fusion.divide_logits(profile.temperature)
     return Checkpoint(
         config=config,
         network=network.eval(),

@@ -5,15 +5,17 @@ Frozen dataclasses that go to JSON and back; `ModelConfig` is what a checkpoint'
 
 from __future__ import annotations
 
+import json
+import types
+import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, TypeVar
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
 from acquisition.windowing import WindowConfig
 from models.features.config import FeatureConfig
-from models.typed_json import build, cast_as, check_keys
 
 #: Version of the layout of ``config.json``.
 FORMAT_VERSION = 1
@@ -40,9 +42,7 @@ class MvSstmaConfig:
     ffn_ratio: int = 4
     shared_attention: bool = True  # one attention layer for the three branches
     dropout: float = 0.1
-    channel_projection: str = (
-        "pools"  # learned means over channels | weights: a linear layer over channels and D
-    )
+    channel_projection: str = "pools"  # learned means over channels | weights: linear over channels and D
     n_pools: int = 8  # times D is the width of what is read
     context: str = "window"  # window, the paper's | streaming: what a window's first step has before it
 
@@ -181,66 +181,52 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name, values in (("labels", self.labels), ("ch_names", self.ch_names)):
             if not values or len(set(values)) != len(values):
-                raise InputError(f"{name}: expected distinct names, got {list(values)}", where="model config")
+                raise _does_not_fit(name, f"expected distinct names, got {list(values)}")
         if not self.modalities or [m for m in MODALITIES if m in self.modalities] != list(self.modalities):
-            raise InputError(
-                f"modalities: expected some of {', '.join(MODALITIES)} in this order, "
-                f"got {list(self.modalities)}",
-                where="model config",
+            known = ", ".join(MODALITIES)
+            raise _does_not_fit(
+                "modalities", f"expected some of {known} in this order, got {list(self.modalities)}"
             )
         features, windows, network = self.features, self.windows, self.network
-        for what, one, other in (
-            ("eye features of network and features", network.n_eye_features, features.eye_features),
-            ("EEG bands of network and features", network.eeg.in_features, len(features.bands)),
-            ("mel bands of network and features", network.voice.n_mels, features.n_mels),
-            ("face size of network and features", network.face.image_size, features.face_size),
-            ("eye_step_s of windows and features", windows.eye_step_s, features.eye_step_s),
-            ("pupil_s of windows, eye_context_s of features", windows.pupil_s, features.eye_context_s),
-            ("eeg_shift_s, and the 1 s bins of the time attention", windows.eeg_shift_s, 1.0),
-            ("eye_shift_s, and the 1 s bins of the time attention", windows.eye_shift_s, 1.0),
-            ("max_gap_s of windows, max_gaze_gap_s of features", windows.max_gap_s, features.max_gaze_gap_s),
+        of_time = "the 1 s bins of the time attention"
+        for setting, like, one, other in (
+            ("n_eye_features", "eye_features of features", network.n_eye_features, features.eye_features),
+            ("in_features", "bands of features", network.eeg.in_features, len(features.bands)),
+            ("n_mels", "that of features", network.voice.n_mels, features.n_mels),
+            ("image_size", "face_size of features", network.face.image_size, features.face_size),
+            ("eye_step_s", "that of features", windows.eye_step_s, features.eye_step_s),
+            ("pupil_s", "eye_context_s of features", windows.pupil_s, features.eye_context_s),
+            ("eeg_shift_s", of_time, windows.eeg_shift_s, 1.0),
+            ("eye_shift_s", of_time, windows.eye_shift_s, 1.0),
+            ("max_gap_s", "max_gaze_gap_s of features", windows.max_gap_s, features.max_gaze_gap_s),
         ):
             if one != other:
-                raise InputError(f"{what}: expected the same, got {one} and {other}", where="model config")
-        self._check_eeg_encoder()
+                raise _does_not_fit(setting, f"expected {other} like {like}, got {one}")
+        self._check_encoders()
 
-    def _check_eeg_encoder(self) -> None:
-        """Refuse windows that the EEG encoder cannot take."""
+    def _check_encoders(self) -> None:
+        """Refuse forms of encoders that there are not, and windows that the EEG encoder cannot take."""
         features, windows, network = self.features, self.windows, self.network
-        if network.eeg_encoder not in EEG_ENCODERS:
-            raise InputError(
-                f"eeg_encoder: expected one of {list(EEG_ENCODERS)}, got {network.eeg_encoder!r}",
-                where="model config",
-            )
-        self._check_encoder_forms()
-        if not network.takes_raw_eeg:
-            return
-        n_times = round(features.raw_s * features.raw_sfreq)
-        for what, expected, found in (
-            ("eeg_step_s, for raw EEG the features' raw_s", features.raw_s, windows.eeg_step_s),
-            ("eeg_n_steps, for raw EEG", 1, windows.eeg_n_steps),
-            ("n_times of eegformer, raw_s times raw_sfreq", n_times, network.eegformer.n_times),
-        ):
-            if expected != found:
-                raise InputError(f"{what}: expected {expected}, got {found}", where="model config")
-
-    def _check_encoder_forms(self) -> None:
-        """Refuse forms of encoders that there are not, and windows without the left context they need."""
-        network = self.network
-        for what, expected, found in (
-            ("context of eeg", CONTEXTS, network.eeg.context),
-            ("context of eye, whose 4 s steps overlap", CONTEXTS[:1], network.eye.context),
-            ("channel_projection of eeg", CHANNEL_PROJECTIONS, network.eeg.channel_projection),
-            ("channel_projection of eye", CHANNEL_PROJECTIONS, network.eye.channel_projection),
-            (
-                "n_context_steps",
-                (network.eeg.n_context_steps if network.streams else 0,),
-                self.windows.n_context_steps,
-            ),
-        ):
-            if found not in expected:
-                allowed = " or ".join(map(str, expected))
-                raise InputError(f"{what}: expected {allowed}, got {found}", where="model config")
+        n_context_steps = network.eeg.n_context_steps if network.streams else 0
+        expected: list[tuple[str, tuple[object, ...], object]] = [
+            ("eeg_encoder", EEG_ENCODERS, network.eeg_encoder),
+            ("eeg.context", CONTEXTS, network.eeg.context),
+            ("eye.context", CONTEXTS[:1], network.eye.context),  # its 4 s steps overlap
+            ("eeg.channel_projection", CHANNEL_PROJECTIONS, network.eeg.channel_projection),
+            ("eye.channel_projection", CHANNEL_PROJECTIONS, network.eye.channel_projection),
+            ("n_context_steps", (n_context_steps,), windows.n_context_steps),
+        ]
+        if network.takes_raw_eeg:
+            expected += [
+                ("eeg_step_s", (features.raw_s,), windows.eeg_step_s),
+                ("eeg_n_steps", (1,), windows.eeg_n_steps),
+                ("n_times", (round(features.raw_s * features.raw_sfreq),), network.eegformer.n_times),
+            ]
+        for setting, allowed, found in expected:
+            if found not in allowed:
+                words = " or ".join(map(str, allowed))
+                form = f"with {network.eeg_encoder}, {network.eeg.context}"
+                raise _does_not_fit(setting, f"expected {words} {form}, got {found}")
 
     @property
     def n_eeg_steps(self) -> int:
@@ -249,76 +235,49 @@ class ModelConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict that `from_dict` turns back into an equal config."""
+        settings = json.loads(json.dumps(asdict(self)))
         return {
             "format_version": FORMAT_VERSION,
-            "labels": list(self.labels),
-            "ch_names": list(self.ch_names),
-            "windows": asdict(self.windows),
-            "features": self.features.to_dict(),
+            **settings,
             "features_sha256": self.features.digest(),
-            "network": asdict(self.network),
-            "trained_on": self.trained_on,
-            "is_simulated": self.is_simulated,
-            "notes": self.notes,
-            "modalities": list(self.modalities),
-            "is_classifier": self.is_classifier,
-            "feature_origin": self.feature_origin,
-            "step_s": self.step_s,
-            "transductive": self.transductive,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "model config") -> ModelConfig:
-        """Build a config from `to_dict`'s form, checking names and types.
+        """Build a config from `to_dict`'s form, checking names and types; also of an older checkpoint.
 
         Raises
         ------
         InputError
             A key is missing or unknown, a value has the wrong type, or the format is another version's.
         """
-        data = dict(data)
-        version = data.pop("format_version", None)
+        data = {"windows": {}, "features": {}, **data}
+        version, digest = data.pop("format_version", None), data.pop("features_sha256", None)
         if version != FORMAT_VERSION:
             raise InputError(
                 f"expected format_version {FORMAT_VERSION}, found {version!r}",
                 where=where,
                 remedy="open it with the version of the program that wrote it, or train it again",
+                code=ErrorCode.MODEL,
+                setting="format_version",
             )
-        digest = data.pop("features_sha256", None)
-        check_keys(data, [f.name for f in fields(cls)], where, required=("labels", "ch_names", "network"))
-        features = FeatureConfig.from_dict(data.get("features", {}))
+        features = FeatureConfig.from_dict(data["features"], f"{where}: features")
         if digest != features.digest():
             raise InputError(
                 f"expected features with sha256 {digest}, found {features.digest()}",
                 where=where,
                 remedy="the feature settings are not those the weights were trained with: train again",
+                code=ErrorCode.MODEL,
+                setting="features",
             )
-        trained_on = cast_as(str, data.get("trained_on", ""), f"{where}: trained_on")
-        return cls(
-            labels=cast_as(tuple[str, ...], data["labels"], f"{where}: labels"),
-            ch_names=cast_as(tuple[str, ...], data["ch_names"], f"{where}: ch_names"),
-            windows=build(WindowConfig, with_new_keys(data.get("windows", {})), f"{where}: windows"),
-            features=_features(data.get("features", {}), f"{where}: features"),
-            network=build(NetworkConfig, with_new_keys(data["network"]), f"{where}: network"),
-            trained_on=trained_on,
-            # Checkpoints of before there was the key say it in words.
-            is_simulated=cast_as(
-                bool, data.get("is_simulated", "simulated" in trained_on), f"{where}: is_simulated"
-            ),
-            notes=cast_as(str, data.get("notes", ""), f"{where}: notes"),
-            modalities=cast_as(tuple[str, ...], data.get("modalities", MODALITIES), f"{where}: modalities"),
-            is_classifier=cast_as(bool, data.get("is_classifier", True), f"{where}: is_classifier"),
-            feature_origin=cast_as(str, data.get("feature_origin", "raw"), f"{where}: feature_origin"),
-            step_s=float(cast_as(float, data.get("step_s", 1.0), f"{where}: step_s")),
-            transductive=cast_as(bool, data.get("transductive", False), f"{where}: transductive"),
-        )
+        # Checkpoints of before there was the key say it in words.
+        data.setdefault("is_simulated", "simulated" in str(data.get("trained_on", "")))
+        return _build(cls, _with_new_names(data) | {"features": features}, where)
 
 
-def with_new_keys(data: Any) -> Any:
-    """Return settings as JSON gives them under the names of today."""
-    if not isinstance(data, Mapping):
-        return data
-    return {_RENAMED_KEYS.get(key, key): with_new_keys(value) for key, value in data.items()}
+def _does_not_fit(setting: str, what: str) -> InputError:
+    where = f"model config: {setting}"
+    return InputError(what, where=where, code=ErrorCode.MODEL, setting=setting)
 
 
 def preset(
@@ -378,10 +337,55 @@ def preset(
     )
 
 
-def _features(data: Any, where: str) -> FeatureConfig:
+# --- dataclasses from what JSON gives, with names and types checked ---
+
+T = TypeVar("T")
+
+
+def _with_new_names(data: Any) -> Any:
+    """Return settings as JSON gives them under the names of today."""
     if not isinstance(data, Mapping):
-        raise InputError(f"expected an object, found {type(data).__name__}", where=where)
-    try:
-        return FeatureConfig.from_dict(data)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"expected a setting of another type: {error}", where=where) from error
+        return data
+    return {_RENAMED_KEYS.get(key, key): _with_new_names(value) for key, value in data.items()}
+
+
+def _build(cls: type[T], data: Any, where: str) -> T:
+    """Build a dataclass from a dict, recursing into dataclass fields."""
+    if not isinstance(data, Mapping):
+        raise _wrong_type("an object", data, where)
+    assert is_dataclass(cls)
+    hints, known = typing.get_type_hints(cls), [f.name for f in fields(cls)]
+    required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
+    unknown, missing = sorted(set(data) - set(known)), sorted(set(required) - set(data))
+    if unknown or missing:
+        raise InputError(
+            f"expected the keys {sorted(known)}, found unknown {unknown} and missing {missing}",
+            where=where,
+            remedy="the file was changed by hand or written by another version of the program",
+            code=ErrorCode.MODEL,
+            setting=(*unknown, *missing)[0],
+        )
+    values = {name: _cast_as(hints[name], value, f"{where}: {name}") for name, value in data.items()}
+    return typing.cast(T, cls(**values))
+
+
+def _cast_as(kind: Any, value: Any, where: str) -> Any:
+    """Return ``value`` as ``kind``, which is a dataclass, a plain type or ``tuple[x, ...]``."""
+    if is_dataclass(kind):
+        return value if is_dataclass(value) else _build(typing.cast(type, kind), value, where)
+    if isinstance(kind, types.GenericAlias):
+        if not isinstance(value, (list, tuple)):
+            raise _wrong_type("a list", value, where)
+        item = typing.get_args(kind)[0]
+        return tuple(_cast_as(item, entry, where) for entry in value)
+    allowed = (int, float) if kind is float else (kind,)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise _wrong_type(kind.__name__, value, where)
+    return float(value) if kind is float else value
+
+
+def _wrong_type(expected: str, value: Any, where: str) -> InputError:
+    found, setting = f"{type(value).__name__} {value!r}", where.rsplit(": ", 1)[-1]
+    return InputError(
+        f"expected {expected}, found {found}", where=where, code=ErrorCode.MODEL, setting=setting
+    )

@@ -1,9 +1,4 @@
-"""Fusion by concatenation: equation 5 of the MMV-SSTMA paper.
-
-X = Concat([X1, X2]), then a linear layer. The paper always has both modalities. Here an absent one is
-replaced by a learned vector of its own [inferred], which starts at 0; with a linear layer behind it that is
-as much as presence bits can say.
-"""
+"""Fusions, one class a variant: modality tokens and presence in, logits and modalities' shares out."""
 
 from __future__ import annotations
 
@@ -14,26 +9,23 @@ from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
 from models.config import FusionConfig
-from models.encoders.pooling import masked_softmax
+from models.encoders.layers import masked_softmax
 
 _TINY = 1e-12  # shares are equal where no modality moves the logits
 
 
-class ConcatFusion(nn.Module):
-    """All modality tokens side by side, then a linear layer.
+class Fusion(nn.Module):
+    """What all variants have in common.
 
-    There is no attention. What stands in its place is a measure of influence: how far the logits move (their
-    Euclidean length, without the shift common to all labels, which the softmax ignores) when the modality
-    goes absent, as a share of the present modalities' sum. The layer is linear, so the moves add up exactly.
+    The last two parameters are weight and bias of a linear layer behind everything else, so that a
+    temperature can be folded into them.
     """
 
-    def __init__(self, config: FusionConfig, n_labels: int) -> None:
-        super().__init__()
-        self.absent = nn.Parameter(torch.zeros(len(MODALITIES), config.d_model))
-        self.head = nn.Linear(len(MODALITIES) * config.d_model, n_labels)
-
     def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits (B, n_labels) and each modality's share of influence (B, 4).
+        """Return the logits (B, n_labels) and each modality's share (B, 4).
+
+        A share is 0 where the modality is absent and sums to 1 over the others; what it means is in each
+        variant's docstring.
 
         Parameters
         ----------
@@ -41,20 +33,20 @@ class ConcatFusion(nn.Module):
             Finite also where a modality is absent.
         present : Tensor of bool (B, 4)
         """
-        x = torch.where(present[..., None], tokens, self.absent)  # (B, 4, d)
-        return self.head(x.flatten(1)), self._influence(x, present)
+        raise NotImplementedError
 
     @torch.no_grad()
-    def _influence(self, x: Tensor, present: Tensor) -> Tensor:
-        """Return shares (B, 4) that sum to 1 over the present modalities, 0 where there is none."""
-        weight = self.head.weight.unflatten(1, (len(MODALITIES), -1))  # (n_labels, 4, d)
-        moves = torch.einsum("bmd,lmd->bml", x - self.absent, weight)
-        return shares_of(moves, present)
+    def divide_logits(self, temperature: float) -> None:
+        """Divide the logits by a temperature, in the last layer."""
+        for parameter in list(self.parameters())[-2:]:  # weight and bias
+            parameter.div_(temperature)
 
 
 @torch.no_grad()
 def shares_of(moves: Tensor, present: Tensor) -> Tensor:
     """Return each modality's share (B, 4) of the lengths by which modalities move the logits.
+
+    Lengths are Euclidean, without the shift common to all labels, which the softmax ignores.
 
     Parameters
     ----------
@@ -67,10 +59,38 @@ def shares_of(moves: Tensor, present: Tensor) -> Tensor:
     return lengths / lengths.sum(dim=1, keepdim=True).clamp_min(_TINY)
 
 
-class AttentionFusion(nn.Module):
-    """A weighted sum of the present modality tokens, then a linear layer.
+class ConcatFusion(Fusion):
+    """All modality tokens side by side, then a linear layer: equation 5 of the MMV-SSTMA paper.
 
-    The modality attention is α itself. With one modality present it is 1 and says nothing.
+    The paper always has both modalities. Here an absent one is replaced by a learned vector of its own
+    [inferred], which starts at 0; with a linear layer behind it that is as much as presence bits can say.
+
+    There is no attention. What stands in its place is a measure of influence, `shares_of`. The layer is
+    linear, so the moves add up exactly.
+    """
+
+    def __init__(self, config: FusionConfig, n_labels: int) -> None:
+        super().__init__()
+        self.absent = nn.Parameter(torch.zeros(len(MODALITIES), config.d_model))
+        self.head = nn.Linear(len(MODALITIES) * config.d_model, n_labels)
+
+    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        x = torch.where(present[..., None], tokens, self.absent)  # (B, 4, d)
+        with torch.no_grad():
+            weight = self.head.weight.unflatten(1, (len(MODALITIES), -1))  # (n_labels, 4, d)
+            moves = torch.einsum("bmd,lmd->bml", x - self.absent, weight)
+        return self.head(x.flatten(1)), shares_of(moves, present)
+
+
+class AttentionFusion(Fusion):
+    """A weighted sum of the present modality tokens, then a linear layer: equations 6 to 8 of the paper.
+
+    F = Concat(X1, X2), α = softmax(wᵀ tanh F), X = F αᵀ. The paper leaves open what the softmax runs over:
+    with one long vector its weights would mix features, with the tokens as the columns of F (as in the
+    attention over words that it cites, Zhou 2016) there is one weight a modality. The second is taken here
+    [inferred]; the columns need one width, which the modality tokens have.
+
+    The shares are α itself. With one modality present it is 1 and says nothing.
     """
 
     def __init__(self, config: FusionConfig, n_labels: int) -> None:
@@ -79,24 +99,17 @@ class AttentionFusion(nn.Module):
         self.head = nn.Linear(config.d_model, n_labels)
 
     def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits (B, n_labels) and α (B, 4), all 0 where nothing is present.
-
-        Parameters
-        ----------
-        tokens : Tensor (B, 4, d_model)
-            Finite also where a modality is absent.
-        present : Tensor of bool (B, 4)
-        """
-        assert tokens.shape[1] == len(MODALITIES)
         alpha = masked_softmax(self.score(torch.tanh(tokens))[..., 0], present)  # (B, 4)
         fused = torch.bmm(alpha[:, None], tokens)[:, 0]  # (B, d)
         return self.head(fused), alpha
 
 
-class LinearFusion(nn.Module):
-    """Logits that are a sum over the present modalities.
+class LinearFusion(Fusion):
+    """One linear map of each modality's standardised token, added up: the few-label head of a profile.
 
-    The share of a modality is that of `models.fusion.ConcatFusion`: how far it moves the logits.
+    With a dozen trials there is not enough to learn an attention from. Tokens are standardised by mean and
+    SD of the person's own trials, so that an absent modality, which contributes nothing, lies at its mean.
+    The shares are those of `ConcatFusion`.
     """
 
     mean: Tensor  # (4, d_model)
@@ -111,21 +124,22 @@ class LinearFusion(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_labels))
 
     def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits (B, n_labels) and each modality's share of influence (B, 4).
-
-        Parameters
-        ----------
-        tokens : Tensor (B, 4, d_model)
-            Finite also where a modality is absent.
-        present : Tensor of bool (B, 4)
-        """
         x = ((tokens - self.mean) / self.sd).masked_fill(~present[..., None], 0.0)
         moves = torch.einsum("bmd,lmd->bml", x, self.weight)  # (B, 4, n_labels)
         return moves.sum(dim=1) + self.bias, shares_of(moves, present)
 
 
-class SharedAttentionFusion(nn.Module):
-    """Shared multi-head attention over modality tokens with a presence mask and a fusion query."""
+class SharedAttentionFusion(Fusion):
+    """Modality tokens look at each other, a learned query reads the result.
+
+    Paper 2 (EEG, video and audio on EAV): "the shared multi-head attention decoder effectively handles the
+    interplay ... by using query, key, and value representations for each modality", then an MLP. Here each
+    modality has its own query, key and value projections, one attention serves all, and a learned fusion
+    query reads the result. The attention is applied ``n_rounds`` times with the same weights, so that the
+    fusion query reads tokens that have already looked at each other.
+
+    The shares are the fusion query's attention in the last round, mean over heads.
+    """
 
     def __init__(self, config: FusionConfig, n_labels: int) -> None:
         super().__init__()
@@ -149,14 +163,6 @@ class SharedAttentionFusion(nn.Module):
         )
 
     def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits (B, n_labels) and the modality attention (B, 4).
-
-        Parameters
-        ----------
-        tokens : Tensor (B, 4, d_model)
-            Finite also where a modality is absent.
-        present : Tensor of bool (B, 4)
-        """
         x = torch.cat([self.query.expand(len(tokens), -1, -1), tokens + self.modality], dim=1)  # (B, 5, d)
         weights = tokens.new_zeros(())
         for _ in range(self.config.n_rounds):
@@ -182,20 +188,10 @@ def _project_each(x: Tensor, weight: Tensor) -> Tensor:
     return torch.bmm(x.transpose(0, 1), weight).transpose(0, 1)
 
 
-#: By `FusionConfig.variant`: (config, n_labels) -> module that maps tokens (B, 4, d_model) and presence
-#: (B, 4) to logits (B, n_labels) and each modality's share (B, 4). A share is 0 where the modality is absent
-#: and sums to 1 over the others; what it means is in each variant's docstring. The last two parameters are
-#: weight and bias of a linear layer behind everything else, so that a temperature can be folded into them.
-FUSIONS: dict[str, Callable[[FusionConfig, int], nn.Module]] = {
+#: By `FusionConfig.variant`.
+FUSIONS: dict[str, Callable[[FusionConfig, int], Fusion]] = {
     "concat": ConcatFusion,
     "attention": AttentionFusion,
     "shared_attention": SharedAttentionFusion,
     "linear": LinearFusion,
 }
-
-
-@torch.no_grad()
-def divide_logits(fusion: nn.Module, temperature: float) -> None:
-    """Divide a fusion's logits by a temperature, in its last layer."""
-    for parameter in list(fusion.parameters())[-2:]:  # weight and bias
-        parameter.div_(temperature)

@@ -11,8 +11,8 @@ from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 from models.config import ModelConfig, MvSstmaConfig
 from models.encoders.eegformer import EegformerEncoder
+from models.encoders.layers import ChannelPool, ChannelWeights, TimePool
 from models.encoders.mv_sstma import MvSstmaEncoder
-from models.encoders.pooling import ChannelPool, ChannelWeights, TimePool
 from models.encoders.transformer import AstEncoder, VitEncoder
 from models.fusion import FUSIONS
 from models.window_batch import NetworkInput, NetworkOutput

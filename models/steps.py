@@ -22,11 +22,10 @@ from torch import Tensor
 from acquisition.quality import FLAT_UV, MAX_SHARE_AT_RAIL, MOST_UV
 from acquisition.types import Step, Window
 from models.features.config import FeatureConfig
-from models.features.de import differential_entropy
+from models.features.eeg import differential_entropy, raw_eeg
 from models.features.face import FaceFinder, crop_face, decode_frame
 from models.features.gaze import ScreenGeometry, eye_features
 from models.features.log_mel import log_mel, resample
-from models.features.raw_eeg import raw_eeg
 
 #: x, y of the upper left corner, width, height in shares of the frame.
 FaceBox = tuple[float, float, float, float]

@@ -15,7 +15,7 @@ from acquisition.types import Chunk
 from app.engine.messages import EegPart, SpectrogramPart
 from app.engine.pieces import BinSplitter, Piece
 from models.features.config import FeatureConfig
-from models.features.de import eeg_spectrogram
+from models.features.eeg import eeg_spectrogram
 
 HIGHPASS_HZ = 0.5  # the usual low cut of clinical review is 0.5 to 1 Hz
 BIN_S = 1 / 125  # ten seconds are then 1250 columns, about one a pixel

@@ -144,7 +144,7 @@ class LogMelPart:
 
 @dataclass(frozen=True, eq=False)
 class SpectrogramPart:
-    """Columns of one EEG channel's spectrogram (`models.features.de`)."""
+    """Columns of one EEG channel's spectrogram (`models.features.eeg`)."""
 
     ch_name: str
     times: NDArray[np.float64]  # (n,) end of each column's window

@@ -19,7 +19,7 @@ from app.replay import ReplayFile
 from app.request import SessionOptions
 from assets import DEMO_RECORDING
 from models.features.config import FeatureConfig
-from models.features.de import differential_entropy
+from models.features.eeg import differential_entropy
 
 
 def alpha_asymmetry(path: Path) -> Iterator[tuple[float, float]]:

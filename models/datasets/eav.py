@@ -22,7 +22,7 @@ from models.datasets.files import damaged, mat_array, mat_names
 from models.datasets.layout import STEP_S, entropy_steps, masked_channels, wanted_subjects
 from models.datasets.trials import Excluded, Trial, exclude, note
 from models.features.config import FeatureConfig
-from models.features.raw_eeg import raw_eeg
+from models.features.eeg import raw_eeg
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from acquisition.errors import ErrorCode, InputError
 from models.datasets.files import damaged
 from models.datasets.trials import Excluded, Trial, note
 from models.features.config import FeatureConfig
-from models.features.de import differential_entropy
+from models.features.eeg import differential_entropy
 from models.steps import usable_channels
 
 STEP_S = 1.0

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.config import EegformerConfig
-from models.encoders.mv_sstma_block import MaskedBatchNorm
+from models.encoders.layers import MaskedBatchNorm
 
 _HIDDEN = -1e9  # added to the score of a hidden channel
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.windowing import MIN_VALIDITY
 
 #: Band name and edges in Hz; a band holds lo <= f < hi, the topmost its upper edge too.
@@ -79,22 +79,16 @@ class FeatureConfig:
         if self.line_hz not in (None, 50, 60):
             raise InputError(f"expected a line frequency of 50 or 60 Hz, got {self.line_hz}", where="--line")
         if self.eye_features not in (31, 33):
-            raise InputError(
-                f"expected 31 or 33 eye features, got {self.eye_features}", where="feature config"
-            )
+            raise _refused(f"expected 31 or 33 eye features, got {self.eye_features}")
         if self.voice_sfreq != 16000:  # the log-mel's frames and filters are made for it
-            raise InputError(
-                f"expected a voice rate of 16000 Hz, got {self.voice_sfreq}", where="feature config"
-            )
+            raise _refused(f"expected a voice rate of 16000 Hz, got {self.voice_sfreq}")
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, (int, float)) and not (value > 0 or entry.name == "face_margin"):
-                raise InputError(f"{entry.name}: expected more than 0, got {value}", where="feature config")
+                raise _refused(f"{entry.name}: expected more than 0, got {value}")
         for name, low, high in (*self.bands, *self.pupil_bands):
             if not 0 <= low < high:
-                raise InputError(
-                    f"expected 0 <= lo < hi, got {low}-{high} Hz in {name}", where="feature config"
-                )
+                raise _refused(f"expected 0 <= lo < hi, got {low}-{high} Hz in {name}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values that JSON keeps exactly."""
@@ -102,34 +96,43 @@ class FeatureConfig:
         return json.loads(json.dumps(asdict(self)))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> FeatureConfig:
+    def from_dict(cls, values: Any, where: str = "feature config") -> FeatureConfig:
         """Build the settings from `to_dict`'s answer; a missing setting takes its default.
 
         Raises
         ------
         InputError
-            If a setting is unknown: the file is of another version of the program.
+            If a setting is unknown or of another type: the file is of another version of the program.
         """
         if not isinstance(values, Mapping):
-            raise InputError(f"expected an object, found {type(values).__name__}", where="feature config")
+            raise _refused(f"expected an object, found {type(values).__name__}", where)
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise InputError(
                 f"unknown feature settings {', '.join(unknown)}",
-                where="feature config",
+                where=where,
                 remedy="use the version of affectscope that made the model",
+                code=ErrorCode.MODEL,
+                setting="features",
             )
         known = dict(values)
-        for name in ("bands", "pupil_bands"):
-            if name in known:
-                known[name] = tuple((str(n), float(lo), float(hi)) for n, lo, hi in known[name])
-        return cls(**known)
+        try:
+            for name in ("bands", "pupil_bands"):
+                if name in known:
+                    known[name] = tuple((str(n), float(lo), float(hi)) for n, lo, hi in known[name])
+            return cls(**known)
+        except (TypeError, ValueError) as error:
+            raise _refused(f"expected a setting of another type: {error}", where) from error
 
     def digest(self) -> str:
         """Return the SHA-256 (hex) of the settings in canonical JSON: sorted keys, no spaces."""
         numbers = _numbers_as_float(self.to_dict())
         text = json.dumps(numbers, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refused(what: str, where: str = "feature config") -> InputError:
+    return InputError(what, where=where, code=ErrorCode.MODEL, setting="features")
 
 
 def _numbers_as_float(value: Any) -> Any:

@@ -1,4 +1,8 @@
-"""Where the screen is, so that gaze in shares of the screen becomes degrees of visual angle."""
+"""The eye features of SEED-IV (31) and SEED-V (33), computed from the past alone.
+
+The data sets give rows 23 to 31 once per clip; here they look at the last 10 s. Order within rows 1-16 and
+the definition of rows 32-33 are not published: rows go statistic by statistic, left (x) before right (y).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from numpy.typing import NDArray
 from acquisition.errors import InputError
 from models.features.config import FeatureConfig
 from models.features.gaze_events import GazeEvents, Spans, find_events
+
+# --- gaze in degrees of visual angle ---
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ def gaze_positions(
     widths = np.asarray(gaze, dtype=np.float64) * (1.0, NOMINAL_SCREEN.height_cm / NOMINAL_SCREEN.width_cm)
     return widths, 2 * math.degrees(math.atan(NOMINAL_SCREEN.width_cm / 2 / NOMINAL_SCREEN.distance_cm))
 
+
+# --- slow waves of the pupil: differential entropy in bands below 1 Hz ---
 
 GRID_HZ = 10.0  # samples are averaged into 0.1 s: ten times the highest band, and no alias of noise
 
@@ -141,6 +149,8 @@ def _on_grid(
     return grid, known
 
 
+# --- all features of a moment ---
+
 #: Name and unit of each feature. "pupil" is the tracker's pupil unit (mm, or arbitrary), "angle" degrees
 #: where the screen's geometry is known and screen widths otherwise.
 EYE_FEATURES: tuple[tuple[str, str], ...] = (
@@ -182,9 +192,6 @@ EYE_FEATURES: tuple[tuple[str, str], ...] = (
     ("blink_duration_mean", "ms"),
     ("blink_duration_sd", "ms"),
 )
-
-EYE_FEATURE_NAMES: tuple[str, ...] = tuple(name for name, _ in EYE_FEATURES)
-EYE_FEATURE_UNITS: tuple[str, ...] = tuple(unit for _, unit in EYE_FEATURES)
 
 #: Indices of those that look at the last 10 s, further back than the step.
 LONG_EYE_FEATURES: tuple[int, ...] = (*range(4, 12), *range(22, 33))

@@ -25,7 +25,6 @@ from models.config import ModelConfig
 from models.datasets.splits import coverage, held_out
 from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.dcca import DCCA_WEIGHT, DccaLoss
-from models.fusion import divide_logits
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
@@ -106,7 +105,7 @@ def finetune(
         notes.append(f"{why}: {epochs} epochs, fixed, and no temperature")
     run = _Run(config, trials, options, pretrained)
     run.train(epochs, progress)
-    divide_logits(run.network.fusion, temperature)
+    run.network.fusion.divide_logits(temperature)
     how = "pre-trained model" if options.normalisation == "keep" and pretrained else "training trials"
     notes.append(f"normalised by statistics of the {how}")
     if new := run.whitened_modalities():

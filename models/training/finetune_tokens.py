@@ -26,8 +26,7 @@ from torch.nn.utils import parametrize
 from acquisition.types import MODALITIES
 from models.config import ModelConfig
 from models.datasets.trials import Trial
-from models.encoders.mv_sstma_block import MaskedBatchNorm
-from models.encoders.pooling import ChannelWeights
+from models.encoders.layers import ChannelWeights, MaskedBatchNorm
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.training.scores import Predictions

@@ -24,7 +24,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from acquisition.errors import ErrorCode, InputError
-from models.encoders.mv_sstma_block import MaskedBatchNorm
+from models.encoders.layers import MaskedBatchNorm
 from models.training.corpus import CorpusWindows, StepBatch
 from models.training.loop import Report, TrainState, WarmUpCosine, load_state, save_state, train_steps
 from models.training.pretrain_model import MaskedAutoencoder, to_device

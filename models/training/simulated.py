@@ -23,7 +23,6 @@ from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import MODALITIES
 from models.checkpoint import Checkpoint, save_checkpoint
 from models.config import ModelConfig, preset
-from models.fusion import divide_logits
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
 from models.process import keep_freed_memory, process_pool
@@ -252,7 +251,7 @@ def _set_temperature(
         logits, _ = network.fusion(tokens[0], present[0])
     label, candidates = rows.label[usable], torch.logspace(-0.5, 1.0, 61)
     _, temperature = best_temperature(lambda t: nn.functional.cross_entropy(logits / t, label), candidates)
-    divide_logits(network.fusion, temperature)
+    network.fusion.divide_logits(temperature)
 
 
 @dataclass(frozen=True)

@@ -309,7 +309,7 @@ def _times_real_time(n_windows: int, n_rounds: int) -> dict[str, float]:
     from mne.time_frequency import psd_array_welch
 
     from models.features.config import FeatureConfig
-    from models.features.de import differential_entropy
+    from models.features.eeg import differential_entropy
 
     set_log_level("ERROR")
     config, n = FeatureConfig(), _DE_SFREQ

@@ -153,20 +153,21 @@ def test_network_shows_eeg_by_channel_and_second(config):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "setting"),
     [
-        ({"windows": WindowConfig()}, "eeg_step_s, for raw EEG .*: expected 5.0, got 1.0"),
-        ({"windows": WindowConfig(eeg_step_s=5.0)}, "eeg_n_steps, for raw EEG: expected 1, got 10"),
-        ({"n_times": 400}, "n_times of eegformer.*: expected 500, got 400"),
-        ({"eeg_encoder": "lstm"}, r"eeg_encoder: expected one of .*, got 'lstm'"),
+        ({"windows": WindowConfig()}, "eeg_step_s"),
+        ({"windows": WindowConfig(eeg_step_s=5.0)}, "eeg_n_steps"),
+        ({"n_times": 400}, "n_times"),
+        ({"eeg_encoder": "lstm"}, "eeg_encoder"),
     ],
 )
-def test_windows_that_raw_eeg_cannot_come_from_are_refused(config, change, message):
+def test_windows_that_raw_eeg_cannot_come_from_are_refused(config, change, setting):
     network = config.network
     if "n_times" in change:
         network = replace(network, eegformer=replace(network.eegformer, **change))
     elif "eeg_encoder" in change:
         network = replace(network, **change)
     windows = change.get("windows", config.windows)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError) as caught:
         replace(config, network=network, windows=windows)
+    assert caught.value.facts["setting"] == setting

@@ -11,7 +11,7 @@ import torch
 
 from acquisition.errors import InputError
 from models.features.config import FeatureConfig
-from models.features.de import band_masks, differential_entropy, eeg_spectrogram
+from models.features.eeg import band_masks, differential_entropy, eeg_spectrogram
 
 CONFIG = FeatureConfig()
 SFREQ = 1000.0

@@ -8,7 +8,7 @@ import torch
 
 from acquisition.errors import InputError
 from models.features.config import FeatureConfig
-from models.features.raw_eeg import raw_eeg
+from models.features.eeg import raw_eeg
 
 CONFIG = FeatureConfig()
 

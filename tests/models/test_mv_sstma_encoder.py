@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from models.config import MvSstmaConfig
+from models.encoders.layers import MaskedBatchNorm
 from models.encoders.mv_sstma import MvSstmaDecoder, MvSstmaEncoder, random_channel_mask
-from models.encoders.mv_sstma_block import MaskedBatchNorm
 from tests.benchmarks.reference_mv_sstma import ReferenceMvSstma
 
 N_CHANNELS, N_STEPS = 14, 10

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from models.config import MvSstmaConfig
-from models.encoders import mv_sstma_attention, mv_sstma_block
+from models.encoders import mv_sstma_block
 from models.encoders.mv_sstma import MvSstmaEncoder
-from models.encoders.mv_sstma_attention import channel_attention, padded_attention
+from models.encoders.mv_sstma_block import channel_attention, padded_attention
 from tests.benchmarks.reference_mv_sstma import ReferenceMvSstma, gradients_by_encoder_name
 
 N_MAPS, N_CHANNELS, WIDTH = 50, 14, 4
@@ -23,7 +23,7 @@ def softmax_attention(packed, key_bias):
 @pytest.fixture
 def maps(monkeypatch):
     """Queries, keys and values of 50 maps that are worked on seven at a time, keys hidden in some."""
-    monkeypatch.setattr(mv_sstma_attention, "_CHUNK_ELEMENTS", 7 * N_CHANNELS**2)
+    monkeypatch.setattr(mv_sstma_block, "_CHUNK_ELEMENTS", 7 * N_CHANNELS**2)
     generator = torch.Generator().manual_seed(0)
     packed = torch.randn(N_MAPS, 3 * WIDTH, N_CHANNELS, generator=generator, dtype=torch.float64)
     key_bias = torch.zeros(N_MAPS, 1, N_CHANNELS, dtype=torch.float64)

@@ -23,7 +23,7 @@ from models.datasets.recordings import (
 )
 from models.datasets.trials import cut_windows, steps_that_fit
 from models.features.config import FeatureConfig
-from models.features.de import differential_entropy
+from models.features.eeg import differential_entropy
 
 ROOT = Path(__file__).parents[3]
 DEMO = ROOT / "assets" / "recordings" / "simulated-30s.xdf"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.encoders.pooling import ChannelWeights
+from models.encoders.layers import ChannelWeights
 from models.training.finetune_tokens import whitened, within_class_whitener
 
 
