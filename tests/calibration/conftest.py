@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from acquisition.simulator.streams import SimulatorOptions
 
-from acquisition.simulator.source import SimulatedSource
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from app.pipeline import Pipeline
 from calibration.rows import RowCollector, RowTable
 from models.checkpoint import Checkpoint, load_checkpoint
