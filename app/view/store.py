@@ -53,7 +53,7 @@ class ViewStore:
     Attributes
     ----------
     events : deque of (time, text, severity)
-        In command of arrival; severity is info, warning or bad. Failures are among them.
+        In order of arrival; severity is info, warning or bad. Failures are among them.
     engine_memory : deque of (time, megabytes)
         Twice a second for ten minutes; times of `time.monotonic`: the engine's own stand still with a replay.
     silent_s : float
