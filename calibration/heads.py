@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
-from models.baselines import ledoit_wolf
+from models.baselines import shrunk_covariance
 from models.config import FusionConfig, ModelConfig
 from models.dcca import DCCA_WEIGHT, PAIRS_PER_DIMENSION, total_correlation
 from models.fusion import FUSIONS
@@ -256,9 +256,7 @@ class LdaProblem:
         deviations = self._rows - means[label][self._at]
         weights = np.sqrt(len(deviations) / np.bincount(self._at)[self._at] / len(self._numbers))
         deviations = deviations * weights[:, None]
-        share, variance = ledoit_wolf(deviations, deviations.shape[1])
-        covariance = (1 - share) * deviations.T @ deviations / len(deviations)
-        covariance[np.diag_indices_from(covariance)] += share * variance
+        covariance = shrunk_covariance(deviations, deviations.shape[1])
         maps = np.linalg.solve(covariance, means.T).T  # (n_labels, 4 k)
         bias = -0.5 * (maps * means).sum(axis=1)
         if self.directions.prior is None:

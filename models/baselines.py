@@ -1,4 +1,4 @@
-"""What every baseline can do, and the parts of windows they share."""
+"""Baselines on flattened features: majority class, shrinkage LDA and linear SVM, and what they share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.svm import LinearSVC
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.datasets.trials import WindowSet
 from models.training.scores import best_temperature
 
@@ -57,6 +56,7 @@ def modality_arrays(windows: WindowSet) -> dict[str, NDArray[Any]]:
             f"{' and '.join(arrays) or 'neither'}",
             where="baseline",
             remedy="take more trials, or another part of the data set",
+            code=ErrorCode.DATA,
         )
     return arrays
 
@@ -107,7 +107,7 @@ class FlatRows:
 
     There are more features (3100 of EEG) than windows. All that a linear model, or the first layer of a
     network, can learn lies in the span of the training rows, so they are rotated into it: lengths and angles
-    stay, and what stands perpendicular to every training row, which such a model ignores, is left out.
+    stay, and directions perpendicular to every training row, which such a model ignores, are dropped.
 
     Attributes
     ----------
@@ -147,6 +147,7 @@ class FlatRows:
                 f"expected windows of shape {self._shape} as in training, found {array.shape[1:]}",
                 where="baseline",
                 remedy="cut training and test windows with the same channels, features and length",
+                code=ErrorCode.DATA,
             )
         rows = self._standardised(array)
         return rows if self._basis is None else rows @ self._basis
@@ -186,6 +187,7 @@ class FlatWindows:
                 f"found none of {' and '.join(missing)}",
                 where="baseline",
                 remedy="train and test on the same modalities",
+                code=ErrorCode.DATA,
             )
         return {name: flat.transform(arrays[name]) for name, flat in self._flat.items()}
 
@@ -211,9 +213,8 @@ class MajorityClassifier:
 class LdaClassifier:
     """Shrinkage LDA on all modalities' features side by side.
 
-    The covariance is shrunk towards a multiple of the identity by the share that Ledoit and Wolf (2004) give
-    for the rows' deviations from their class means, over all classes together. They assume independent rows;
-    overlapping windows are not, so the share errs on the small side.
+    See `shrunk_covariance`; its share of shrinkage assumes independent rows. Overlapping windows are not, so
+    the share errs on the small side.
     """
 
     def __init__(self, n_labels: int, seed: int = 0) -> None:
@@ -222,39 +223,34 @@ class LdaClassifier:
     def fit(self, train: WindowSet) -> Self:
         """Learn means and covariance; see `models.baselines.Classifier`."""
         self._flat = FlatWindows(train)
-        self._labels = np.unique(train.label)
-        if len(self._labels) > 1:
-            rows = self._flat.rows(train)
-            covariance = _Shrunk(_deviations(rows, train.label), self._flat.n_features)
-            self._lda = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=covariance)
-            # scikit-learn wants more rows than labels; twice the rows have the same means and covariances.
-            twice = np.tile(np.arange(len(rows)), 2 if len(rows) <= len(self._labels) else 1)
-            self._lda.fit(rows[twice], train.label[twice])
+        self._labels, at, counts = np.unique(train.label, return_inverse=True, return_counts=True)
+        rows = self._flat.rows(train)
+        means = np.stack([rows[at == k].mean(axis=0) for k in range(len(self._labels))])
+        covariance = shrunk_covariance(rows - means[at], self._flat.n_features)
+        self._maps = np.linalg.lstsq(covariance, means.T)[0].T  # (labels, q)
+        self._bias = np.log(counts / len(rows)) - 0.5 * (self._maps * means).sum(axis=1)
         return self
 
     def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
         """Return probabilities (n, n_labels)."""
-        rows = self._flat.rows(test)
-        probs = self._lda.predict_proba(rows) if len(self._labels) > 1 else np.ones((len(rows), 1))
+        probs = softmax(self._flat.rows(test) @ self._maps.T + self._bias, axis=1)
         return over_all_labels(probs, self._labels, self._n_labels)
 
 
-class _Shrunk:
-    """A class's covariance as scikit-learn asks for it, shrunk by what all classes together call for."""
+def shrunk_covariance(deviations: NDArray[np.float64], n_features: int) -> NDArray[np.float64]:
+    """Return the covariance (q, q) of rows' deviations (n, q) from their class means, shrunk.
 
-    def __init__(self, deviations: NDArray[np.float64], n_features: int) -> None:
-        self._share, self._variance = ledoit_wolf(deviations, n_features)
-
-    def fit(self, rows: NDArray[Any]) -> Self:
-        """Set ``covariance_`` from one class's rows (n, q)."""
-        centred = rows - rows.mean(axis=0)
-        covariance = (1 - self._share) * centred.T @ centred / len(rows)
-        self.covariance_ = covariance + self._share * self._variance * np.eye(rows.shape[1])
-        return self
+    It is shrunk towards a multiple of the identity by the share that `ledoit_wolf` gives for ``n_features``
+    columns, over all classes together.
+    """
+    share, variance = ledoit_wolf(deviations, n_features)
+    covariance = (1 - share) * deviations.T @ deviations / len(deviations)
+    covariance[np.diag_indices_from(covariance)] += share * variance
+    return covariance
 
 
 def ledoit_wolf(deviations: NDArray[np.float64], n_features: int) -> tuple[float, float]:
-    """Return the share of shrinkage and the mean variance it shrinks towards.
+    """Return the share of shrinkage and the mean variance it shrinks towards (Ledoit and Wolf 2004).
 
     The formulas of `sklearn.covariance.ledoit_wolf_shrinkage` for centred rows, written so that rows rotated
     into their span, (n, q), give what the ``n_features`` columns before the rotation would.
@@ -271,14 +267,6 @@ def ledoit_wolf(deviations: NDArray[np.float64], n_features: int) -> tuple[float
     return float(np.clip(error / distance, 0.0, 1.0)) if distance > 0 else 1.0, float(mean)
 
 
-def _deviations(rows: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return rows minus their class means."""
-    centred = rows.copy()
-    for one in np.unique(label):
-        centred[label == one] -= rows[label == one].mean(axis=0)
-    return centred
-
-
 _PENALTIES = (0.03, 0.3, 3.0)  # C, for rows of mean length 1
 _TEMPERATURES = np.geomspace(0.03, 3.0, 25)
 
@@ -293,7 +281,7 @@ class TunedSvm:
     Attributes
     ----------
     accuracy : float
-        Of the chosen C on trials left out of its training; of training itself where no folds can be made.
+        Of the chosen C on held-out training trials; of training itself where no folds can be made.
     """
 
     accuracy: float
@@ -368,7 +356,7 @@ class SvmClassifier:
 
     @property
     def accuracy(self) -> float:
-        """Accuracy on training trials left out of training; see `TunedSvm`."""
+        """Accuracy on held-out training trials; see `TunedSvm`."""
         return self._svm.accuracy
 
     def fit(self, train: WindowSet) -> Self:
