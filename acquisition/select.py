@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import CALIBRATION_ID, CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE
@@ -35,22 +34,6 @@ _CHOICE_KINDS = {**KIND_OF_MODALITY, "markers": Kind.MARKERS}
 _USAGE = "write --streams eeg=name:NAME,eye=type:TYPE,voice=source_id:ID,face=none (fields: " + (
     ", ".join(_FIELDS) + ")"
 )
-
-
-@dataclass(frozen=True)
-class Selection(Generic[K]):
-    """The streams in use.
-
-    ``kinds`` gives each chosen key its kind, modalities first; ``left_out`` says in words why other
-    streams of a usable kind were not taken.
-    """
-
-    kinds: Mapping[K, Kind]
-    left_out: Mapping[K, str] = field(default_factory=dict)
-
-    def of_kind(self, kind: Kind) -> list[K]:
-        """Return the chosen keys of a kind: at most one, except for markers."""
-        return [key for key, chosen in self.kinds.items() if chosen is kind]
 
 
 def is_own(header: StreamHeader) -> bool:
@@ -88,8 +71,8 @@ def select_streams(
     kinds: Collection[Kind] = (Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO, Kind.MARKERS),
     *,
     with_notes: bool = True,
-) -> Selection[K]:
-    """Choose at most one stream a modality, and the marker streams.
+) -> dict[K, Kind]:
+    """Return which streams are used, and as what: at most one a modality, then the marker streams.
 
     Parameters
     ----------
@@ -112,21 +95,17 @@ def select_streams(
     wanted = _parse_choices(choices or "")
     usable = {key: header for key, header in headers.items() if not is_own(header)}
     chosen: dict[K, Kind] = {}
-    left_out: dict[K, str] = {}
     for modality, kind in _CHOICE_KINDS.items():
         if kind not in kinds:
             continue
         choice = wanted.get(modality)
-        of_kind = [key for key, header in usable.items() if kind_of(header) is kind]
-        others = {} if with_notes else _of_sessions(usable, of_kind)
         if choice == "none":
-            left_out.update(dict.fromkeys(of_kind, f"--streams {modality}=none"))
             continue
         if choice:
             found = _matching(usable, choice, modality, kind)
         else:
-            found = [key for key in of_kind if key not in others]
-            left_out.update(others)
+            of_kind = [key for key, header in usable.items() if kind_of(header) is kind]
+            found = [key for key in of_kind if with_notes or not _is_of_session(usable[key])]
         if len(found) > 1 and kind is not Kind.MARKERS:
             raise _ambiguous(usable, found, modality)
         if taken := [key for key in found if key in chosen]:
@@ -138,8 +117,6 @@ def select_streams(
                 modality=modality,
             )
         chosen.update(dict.fromkeys(found, kind))
-        rest = (key for key in of_kind if key not in found and key not in left_out)
-        left_out.update(dict.fromkeys(rest, "another was chosen"))
     if not any(kind is not Kind.MARKERS for kind in chosen.values()) and set(kinds) - {Kind.MARKERS}:
         raise InputError(
             f"no EEG, eye, face or voice stream to use; {_list_of(usable, usable)}",
@@ -147,7 +124,7 @@ def select_streams(
             remedy="start a publisher, or " + _USAGE,
             code=ErrorCode.NO_STREAM,
         )
-    return Selection(chosen, left_out)
+    return chosen
 
 
 def without(choices: str | None, modalities: Collection[str]) -> str | None:
@@ -169,10 +146,9 @@ def without(choices: str | None, modalities: Collection[str]) -> str | None:
     return ",".join(f"{modality}={choice}" for modality, choice in wanted.items()) or None
 
 
-def _of_sessions(usable: Mapping[K, StreamHeader], keys: Collection[K]) -> dict[K, str]:
-    """Return those of ``keys`` that sessions of this program published, and why they are left out."""
-    notes = {key: "notes of another session" for key in keys if is_notes(usable[key])}
-    return notes | {key: "markers of another session" for key in keys if is_calibration(usable[key])}
+def _is_of_session(header: StreamHeader) -> bool:
+    """Tell whether another session of this program published the stream."""
+    return is_notes(header) or is_calibration(header)
 
 
 def _squeezed(text: str) -> str:

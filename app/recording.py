@@ -51,7 +51,7 @@ def choose(text: str | None, *, take_all: bool, timeout_s: float) -> list[Stream
         return list(headers.values())
     if text and _BY_FIELD.match(text):
         return _by_field(headers, text)
-    return [headers[key] for key in select_streams(headers, text).kinds]
+    return [headers[key] for key in select_streams(headers, text)]
 
 
 def _by_field(headers: Mapping[str, StreamHeader], text: str) -> list[StreamHeader]:

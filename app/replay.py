@@ -13,8 +13,8 @@ from acquisition.clock import ReplayClock
 from acquisition.errors import InputError
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, sidecar_path
-from acquisition.select import Selection, is_notes, select_streams
-from acquisition.types import Change, StreamEvent, StreamHeader
+from acquisition.select import is_notes, select_streams
+from acquisition.types import Change, Kind, StreamEvent, StreamHeader
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
 from acquisition.xdf.scan import scan_xdf
@@ -171,7 +171,7 @@ class ReplayFile:
         return scan_xdf(self.path)
 
     @cached_property
-    def selection(self) -> Selection[int]:
+    def kinds(self) -> dict[int, Kind]:
         """The streams in use."""
         headers = {stream_id: stream.header for stream_id, stream in self.index.streams.items()}
         return select_streams(headers, self.options.streams)
@@ -179,7 +179,7 @@ class ReplayFile:
     @property
     def headers(self) -> list[StreamHeader]:
         """Their headers."""
-        return [self.index.streams[stream_id].header for stream_id in self.selection.kinds]
+        return [self.index.streams[stream_id].header for stream_id in self.kinds]
 
     @cached_property
     def make_intake(self) -> MakeIntake:
@@ -200,7 +200,7 @@ class ReplayFile:
 
     def look_through(self, progress: Callable[[float], None] = lambda share: None) -> Outline:
         """Read the file once for its outline; ``progress`` is told the share done, 0..1."""
-        self.outline = outline_xdf(self.index, self.selection.kinds, self.make_intake, progress)
+        self.outline = outline_xdf(self.index, self.kinds, self.make_intake, progress)
         return self.outline
 
     def open(self, start_s: float | None = None) -> XdfSource:
@@ -220,7 +220,7 @@ class ReplayFile:
             start_s = max(start_s, self.start_s)
         return XdfSource(
             self.path,
-            self.selection.kinds,
+            self.kinds,
             self.make_intake,
             start=self.start_s if start_s is None else start_s,
             stop=self.stop_s,

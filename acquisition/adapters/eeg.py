@@ -71,10 +71,10 @@ class EegAdapter:
         self._scales = np.array([1.0 if scale is None else scale for scale in scales])
         self._is_scaled = bool((self._scales != 1.0).any())
         self._takes_all = len(self._indices) == header.n_channels
-        left_out = [i for i in range(header.n_channels) if i not in names]
-        if left_out:
-            labels = [_label(header, i) for i in left_out]
-            notes.append(f"channels left out: {' '.join(labels)}")
+        excluded = [i for i in range(header.n_channels) if i not in names]
+        if excluded:
+            labels = [_label(header, i) for i in excluded]
+            notes.append(f"channels excluded: {' '.join(labels)}")
         self.spec = StreamSpec(
             key=key,
             name=header.name,

@@ -148,7 +148,7 @@ class OpenInlet:
 
 
 def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
-    """Connect to a stream; takes about a second, so it runs beside the reading.
+    """Connect to a stream; takes about a second, so it runs in a background thread.
 
     liblsl's own recovery is off: it would silently go on with a sender that came back with another
     rate, because it compares name, type, source_id, format and channel count only. Without it a dead

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from acquisition.clock import LslClock
@@ -12,7 +12,7 @@ from acquisition.intake import MakeIntake, intake_maker
 from acquisition.lsl.discovery import FoundStream, OpenInlet, discover, open_inlet
 from acquisition.lsl.reconnect import OffsetMeter, Search, Searcher
 from acquisition.lsl.stream import LiveStream, StreamHealth
-from acquisition.select import Selection, select_streams
+from acquisition.select import select_streams
 from acquisition.types import Change, Chunk, Kind, MapSegment, StreamEvent, StreamHeader, StreamSpec
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -22,13 +22,13 @@ class LslSource:
     """Reads the selected streams; implements `acquisition.types.Source`.
 
     Streams are keyed by ``name|type|source_id``. Everything that can take long (clock questions, the
-    search for a stream that went away) happens in two threads beside; `read` never waits.
+    search for a stream that went away) happens in two background threads; `read` never waits.
 
     Parameters
     ----------
     found : sequence of FoundStream
         From `acquisition.lsl.discovery.discover`.
-    selection : Selection
+    kinds : mapping of str to Kind
         Which of them, by uid.
     make_intake : callable or None
         Builds a stream's intake; `intake_maker` with its defaults if None.
@@ -42,13 +42,13 @@ class LslSource:
     def __init__(
         self,
         found: Sequence[FoundStream],
-        selection: Selection[str],
+        kinds: Mapping[str, Kind],
         *,
         make_intake: MakeIntake | None = None,
         connect_timeout_s: float = _CONNECT_TIMEOUT_S,
     ) -> None:
         make_intake = make_intake or intake_maker()
-        chosen = [(stream, selection.kinds[stream.key]) for stream in found if stream.key in selection.kinds]
+        chosen = [(stream, kinds[stream.key]) for stream in found if stream.key in kinds]
         chosen.sort(key=lambda one: one[1] is Kind.MARKERS)  # modalities first
         self._clock = LslClock()
         self._unix_offset_s = self._clock.unix_offset()
@@ -63,7 +63,7 @@ class LslSource:
                 if kind is not Kind.MARKERS or not self._streams:
                     raise
                 # Markers are not decoded: somebody's that ended since they were found stop nothing.
-                message = f"markers are left out: {error}"
+                message = f"markers are excluded: {error}"
                 self._events.append(StreamEvent("", Change.WARNING, self._clock.now(), message))
         self._meter = OffsetMeter()
         self._searcher = Searcher()
@@ -111,7 +111,7 @@ class LslSource:
             self._must_restate = False
             for live in self._streams.values():
                 live.intake.mapper.restate()
-        out: list[Chunk | StreamEvent] = [*self._events, *self._ended_beside(now)]
+        out: list[Chunk | StreamEvent] = [*self._events, *self._ended_threads(now)]
         self._events = []
         while self._meter.measured:
             offset = self._meter.measured.popleft()
@@ -176,17 +176,17 @@ class LslSource:
             StreamEvent(key, Change.OPENED, now, f"{spec.name}: {'; '.join(spec.notes) or 'open'}", spec)
         )
 
-    def _ended_beside(self, now: float) -> list[StreamEvent]:
-        """Say once what ended a thread beside; reading goes on without it."""
+    def _ended_threads(self, now: float) -> list[StreamEvent]:
+        """Say once what ended a background thread; reading continues without it."""
         events = []
-        for beside, lost in (
+        for thread, lost in (
             (self._meter, "clock offsets are no longer measured"),
             (self._searcher, "streams that go away are no longer looked for"),
         ):
-            if beside.error is not None:
-                message = f"{lost}: {beside.error}; restart the program when you can"
+            if thread.error is not None:
+                message = f"{lost}: {thread.error}; restart the program when you can"
                 events.append(StreamEvent("", Change.WARNING, now, message))
-                beside.error = None
+                thread.error = None
         return events
 
     def _take_returned(self, now: float) -> list[StreamEvent]:
@@ -239,8 +239,8 @@ def open_live(
     """
     found = discover(timeout_s)
     headers = {stream.key: stream.header for stream in found}
-    selection = select_streams(headers, choices, kinds, with_notes=False)
-    return LslSource(found, selection, make_intake=make_intake)
+    chosen = select_streams(headers, choices, kinds, with_notes=False)
+    return LslSource(found, chosen, make_intake=make_intake)
 
 
 def _open_all(chosen: Sequence[tuple[FoundStream, Kind]], timeout_s: float) -> list[OpenInlet | InputError]:

@@ -264,7 +264,7 @@ def stop_recording(path: Path, timeout_s: float = 75.0) -> RecordingStatus:
             raise InputError(
                 "the recording's supervisor does not answer",
                 where=str(path),
-                remedy=f"it was process {status.pid}; the file can be read as far as it goes",
+                remedy=f"it was process {status.pid}; the file is readable up to the last complete chunk",
                 code=ErrorCode.RECORDING,
             )
         time.sleep(_POLL_S)

@@ -163,7 +163,7 @@ class Supervisor:
             # liblsl names the thread R_ and the start of the stream's name
             thread = re.search(r"\[R_(.+?)\s*\]", line)
             name = f"stream {thread[1]!r}" if thread else "a stream"
-            self._notice(f"{name} broke off; LabRecorder goes on if it comes back")
+            self._notice(f"{name} broke off; LabRecorder continues if it comes back")
 
     def _stop_wanted(self) -> bool:
         self._low_disk = self._free() < self._min_free_bytes

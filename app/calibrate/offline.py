@@ -79,7 +79,7 @@ def read_run(
         log.finish()
     finally:
         source.close()
-    used = {MODALITY_OF_KIND[kind] for kind in file.selection.kinds.values() if kind in MODALITY_OF_KIND}
+    used = {MODALITY_OF_KIND[kind] for kind in file.kinds.values() if kind in MODALITY_OF_KIND}
     return RecordedRun(
         path,
         pump.rows.table(),

@@ -354,7 +354,7 @@ def marked_spans(
 
 def _markers(path: Path, index: XdfIndex, streams: str | None) -> list[tuple[float, str]]:
     """Return (time, text) of all markers of the file, by time."""
-    kinds = select_streams(_headers(index), streams, (Kind.MARKERS,)).kinds
+    kinds = select_streams(_headers(index), streams, (Kind.MARKERS,))
     if not kinds:
         raise _lacks_stream("a stream of markers", path, "markers")
     source = XdfSource(path, kinds, intake_maker(), index=index)
@@ -408,7 +408,7 @@ class _Steps:
         self.windows = windows or WindowConfig()
         self._path, self._index = path, scan_xdf(path)
         options = AdapterOptions(load_montage(montage) if montage else None, ch_names=tuple(ch_names))
-        kinds = select_streams(_headers(self._index), None, (Kind.EEG, Kind.GAZE)).kinds
+        kinds = select_streams(_headers(self._index), None, (Kind.EEG, Kind.GAZE))
         self.source = XdfSource(path, kinds, intake_maker(options, self.windows.max_gap_s), index=self._index)
         features = features or FeatureConfig()
         self._features = StepFeatures(features, torch.device("cpu"))

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.real_data
 
 def eeg_header(path: Path):
     headers = {key: stream.header for key, stream in scan_xdf(path).streams.items()}
-    return headers[select_streams(headers).of_kind(Kind.EEG)[0]]
+    return next(headers[key] for key, kind in select_streams(headers).items() if kind is Kind.EEG)
 
 
 def test_muse_is_found_among_streams_of_one_name_and_needs_a_montage(real_data: Path) -> None:

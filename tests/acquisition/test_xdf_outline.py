@@ -44,7 +44,7 @@ def write_recording(path, stamps, markers=(), rate=100, n_chunk=50):
 
 def opened(path):
     index = scan_xdf(path)
-    kinds = select_streams({i: stream.header for i, stream in index.streams.items()}).kinds
+    kinds = select_streams({i: stream.header for i, stream in index.streams.items()})
     return index, kinds, intake_maker()
 
 

@@ -103,7 +103,7 @@ def _mapped_readers(path: Path) -> dict[str, Callable[[], object]]:
     def ours() -> int:
         index = scan_xdf(path)
         headers = {stream_id: stream.header for stream_id, stream in index.streams.items()}
-        source = XdfSource(path, select_streams(headers).kinds, intake_maker(), index=index)
+        source = XdfSource(path, select_streams(headers), intake_maker(), index=index)
         n_items, now = 0, source.first_time
         while not source.exhausted:
             now += 1.0

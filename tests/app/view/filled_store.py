@@ -55,7 +55,7 @@ def _make(seconds: float) -> list[object]:
     index = scan_xdf(RECORDING)
     selection = select_streams({key: stream.header for key, stream in index.streams.items()}, None)
     maker = intake_maker(options.adapter_options(config.ch_names), config.windows.max_gap_s)
-    source = XdfSource(RECORDING, selection.kinds, maker, index=index)
+    source = XdfSource(RECORDING, selection, maker, index=index)
     model = ModelInfo(
         name=Path(options.model).name,
         path=Path(options.model),
