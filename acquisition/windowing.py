@@ -13,6 +13,9 @@ from acquisition.ring import Ring
 from acquisition.timebase import agrees
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, Kind, Step, StreamSpec, Window
 
+#: Onsets are stamps and steps end on the grid: a step that ends this little past an edge still ends at it.
+EDGE_SLACK_S = 1e-6
+
 
 @dataclass(frozen=True)
 class WindowConfig:

@@ -30,6 +30,7 @@ from models.config import FusionConfig, ModelConfig
 from models.fusion import FUSIONS
 from models.network import FusionNetwork
 from models.normalise import Normaliser
+from models.training.cards import ModelCard, bullets, markdown_table
 
 _HEADS = {
     "fusion": "the base model's fusion, fine-tuned to the session's trials",
@@ -47,36 +48,30 @@ def card(summary: ProfileSummary) -> str:
     simulated = (
         " It was made of a **simulated** person: it is not valid for real people." * summary.is_simulated
     )
-    warning = [f"**{summary.warning[0].upper()}{summary.warning[1:]}.**", ""] if summary.warning else []
-    rows = [f"| {name.replace('_', ' ')} | {_figure(value)} |" for name, value in summary.figures.items()]
-    table = ["| figure | value |", "|---|---|", *rows, ""] if rows else []
-    return "\n".join(
-        [
-            f"# Profile of {summary.name}",
-            "",
-            f"A personal classifier of {', '.join(summary.classes)}, fitted by a guided calibration"
-            + (f" on {summary.date}" if summary.date else "")
-            + f".{simulated}",
-            "",
-            f"**Verdict: {summary.verdict}.** {summary.words}".rstrip(),
-            "",
-            *warning,
-            *table,
-            "## What it is made of",
-            f"- Head: {_HEADS[summary.head]}; labels: the {summary.labels} emotions.",
-            f"- Modalities: {', '.join(summary.modalities)}; any other is masked when it is used.",
-            f"- EEG channels: {', '.join(summary.ch_names) or 'none'}.",
-            f"- Base model: {summary.base_name}, sha256 {summary.base_sha256}.",
-            f"- Features: sha256 {summary.features_sha256}.",
-            "",
-            "It is no model without its base model, and is refused with another one, with other features and "
-            "with other EEG channels: `affectscope live --profile FOLDER`.",
-            "",
-            "## Notice",
-            NOTICE,
-            "",
-        ]
-    )
+    date = f" on {summary.date}" if summary.date else ""
+    rows = [(name.replace("_", " "), _figure(value)) for name, value in summary.figures.items()]
+    parts = [
+        f"Head: {_HEADS[summary.head]}; labels: the {summary.labels} emotions.",
+        f"Modalities: {', '.join(summary.modalities)}; any other is masked when it is used.",
+        f"EEG channels: {', '.join(summary.ch_names) or 'none'}.",
+        f"Base model: {summary.base_name}, sha256 {summary.base_sha256}.",
+        f"Features: sha256 {summary.features_sha256}.",
+    ]
+    return ModelCard(
+        f"Profile of {summary.name}",
+        f"A personal classifier of {', '.join(summary.classes)}, fitted by a guided calibration{date}."
+        f"{simulated}\n\n**Verdict: {summary.verdict}.** {summary.words}".rstrip(),
+        [f"{summary.warning[0].upper()}{summary.warning[1:]}."] if summary.warning else [],
+        ({"Figures": [markdown_table(("figure", "value"), rows)]} if rows else {})
+        | {
+            "What it is made of": [
+                bullets(parts),
+                "It is no model without its base model, and is refused with another one, with other features "
+                "and with other EEG channels: `affectscope live --profile FOLDER`.",
+            ],
+            "Notice": [NOTICE],
+        },
+    ).markdown()
 
 
 def _figure(value: float | int | None) -> str:

@@ -33,7 +33,6 @@ from models.decoder import Decoder
 from models.steps import CachedFace, CachedStep, CachedVoice, EegStep
 
 MOST_ROWS = 7200  # two hours; older ones go
-SLACK_S = 1e-6  # onsets are stamps, rows lie on whole seconds
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.types import MODALITIES
-from calibration.rows import SLACK_S, RowTable, faces_a_second
+from acquisition.windowing import EDGE_SLACK_S
+from calibration.rows import RowTable, faces_a_second
 from calibration.types import SessionRecord, TrialRecord
 from models.checkpoint import Checkpoint
 from models.config import ModelConfig
@@ -78,8 +79,8 @@ class PersonalLevel:
         self, table: RowTable, begin: float, end: float, run: int, context_s: float
     ) -> NDArray[np.bool_]:
         """Return which rows look back ``context_s`` without leaving the span."""
-        begun = table.t_end - context_s >= begin - SLACK_S
-        return begun & (table.t_end <= end + SLACK_S) & (table.run == run)
+        begun = table.t_end - context_s >= begin - EDGE_SLACK_S
+        return begun & (table.t_end <= end + EDGE_SLACK_S) & (table.run == run)
 
     def _eeg_mean(self, table: RowTable, begin: float, end: float, run: int) -> Tensor:
         at = self._inside(table, begin, end, run, self._config.windows.eeg_step_s) & table.eeg_there
@@ -192,7 +193,9 @@ class TrialWindows:
         found = []
         least_s = self.config.windows.min_valid_steps * self.config.windows.eeg_shift_s
         for trial in trials:
-            ends = np.arange(np.floor(trial.end + SLACK_S), trial.begin + least_s - SLACK_S, -every_s)
+            ends = np.arange(
+                np.floor(trial.end + EDGE_SLACK_S), trial.begin + least_s - EDGE_SLACK_S, -every_s
+            )
             at = [self._row_at.get((trial.run, float(end)), -1) for end in ends[::-1]]
             found += [(row, trial.begin, trial.number) for row in at if row >= 0]
         columns = list(zip(*found, strict=True)) if found else [(), (), ()]
@@ -217,7 +220,7 @@ class TrialWindows:
         table, config = self._table, self.config
         positions = self._positions.numpy()  # NumPy takes a tensor of one for a number, and drops the axis
         back, ends = self._back(config.n_eeg_steps)
-        inside = ends - config.windows.eeg_step_s >= self._begin[:, None] - SLACK_S
+        inside = ends - config.windows.eeg_step_s >= self._begin[:, None] - EDGE_SLACK_S
         steps = torch.from_numpy((back >= 0) & table.eeg_there[back] & inside)  # (n, T)
         values = torch.from_numpy(table.eeg[back][:, :, positions])  # (n, T, C, F)
         usable = torch.from_numpy(table.eeg_usable[back][:, :, positions]) & steps[..., None]
@@ -227,12 +230,12 @@ class TrialWindows:
         table, config = self._table, self.config
         back, ends = self._back(config.windows.eye_n_steps)
         age = ends - self._begin[:, None]
-        inside = age >= config.windows.eye_step_s - SLACK_S
+        inside = age >= config.windows.eye_step_s - EDGE_SLACK_S
         steps = torch.from_numpy((back >= 0) & table.eye_there[back] & inside)
         values = torch.from_numpy(table.eye[back])  # (n, T, E)
         is_long = torch.zeros(values.shape[2], dtype=torch.bool)
         is_long[[i for i in LONG_EYE_FEATURES if i < values.shape[2]]] = True
-        is_whole = torch.from_numpy(age >= config.windows.pupil_s - SLACK_S)
+        is_whole = torch.from_numpy(age >= config.windows.pupil_s - EDGE_SLACK_S)
         usable = torch.isfinite(values) & steps[..., None] & (is_whole[..., None] | ~is_long)
         return _Steps(values, usable, steps)
 
@@ -248,7 +251,7 @@ class TrialWindows:
         back, _ = self._back(-(-n_frames // a_second))
         ages = windows.face_grid_s * np.arange(n_frames - 1, -1, -1)
         begun = self.t_end[:, None] - ages - windows.face_grid_s
-        inside = (begun >= self._begin[:, None] - SLACK_S) & np.repeat(back >= 0, a_second, axis=1)[
+        inside = (begun >= self._begin[:, None] - EDGE_SLACK_S) & np.repeat(back >= 0, a_second, axis=1)[
             :, -n_frames:
         ]
         n = len(back)
@@ -263,7 +266,7 @@ class TrialWindows:
         """A clip's tokens have looked at all of it: it counts only where all of it is inside."""
         table, clip_s = self._table, self._table.voice_clip_s[rows]
         start = self.t_end - clip_s
-        there = torch.from_numpy((clip_s > 0) & (start >= self._begin - SLACK_S))
+        there = torch.from_numpy((clip_s > 0) & (start >= self._begin - EDGE_SLACK_S))
         if not table.voice.shape[1]:
             return {}, there
         mask = torch.from_numpy(table.voice_mask[rows]) & there[:, None]

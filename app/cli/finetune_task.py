@@ -49,7 +49,7 @@ class InitialWeights:
             If there is none, or it cannot be fine-tuned in this way.
         """
         encoders = PretrainedEncoders.of(load_checkpoint(model))
-        check_base(encoders.config, goes_on=continued)
+        check_base(encoders.config, continue_training=continued)
         record = read_record(model)
         return cls(
             encoders=encoders,

@@ -216,22 +216,22 @@ def _check_pretrained(config: ModelConfig, trial: Trial, modalities: Sequence[st
         )
 
 
-def check_base(config: ModelConfig, *, goes_on: bool) -> None:
+def check_base(config: ModelConfig, *, continue_training: bool) -> None:
     """Refuse a classifier as base unless it is to be trained on, and know that it is one.
 
     Fine-tuning tests on trials of the very set or recording it trains on. A classifier may have been trained
     on them with their labels, and a checkpoint cannot tell for certain which they were.
 
-    Raises `InputError` if it is a classifier without ``goes_on``, or none with it.
+    Raises `InputError` if it is a classifier without ``continue_training``, or none with it.
     """
-    if config.is_classifier and not goes_on:
+    if config.is_classifier and not continue_training:
         raise InputError(
             "the model is a classifier: trials that would test it may have trained it, with their labels",
             where="--model",
             remedy="start from a model of pretrain, or add --continue to train on without cross-validation",
             code=ErrorCode.MODEL,
         )
-    if goes_on and not config.is_classifier:
+    if continue_training and not config.is_classifier:
         raise InputError(
             "the model is pre-trained only: there is no classifier to train on",
             where="--continue",

@@ -22,7 +22,7 @@ from acquisition.simulator.behaviour import Schedule
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import Window
-from acquisition.windowing import WindowConfig
+from acquisition.windowing import EDGE_SLACK_S, WindowConfig
 from models.config import ModelConfig
 from models.features.config import FeatureConfig
 from models.normalise import Normaliser
@@ -134,8 +134,7 @@ def _row(
     window: Window, schedule: Schedule, step_features: StepFeatures, features: FeatureConfig
 ) -> dict[str, Any]:
     """Return one row of every field of `SubjectFeatures`."""
-    # A hair before the end: the row that ends a trial belongs to it.
-    segment = schedule.segment_at(window.t_end - 1e-6)
+    segment = schedule.segment_at(window.t_end - EDGE_SLACK_S)  # the row that ends a trial belongs to it
     newest = step_features.newest(window)
     n_channels = 62
     de = np.full((n_channels, len(features.bands)), np.nan, dtype=np.float32)
