@@ -27,8 +27,7 @@ from app.pipeline import Pipeline
 from app.recording_control import RecordingControl, RecordingHooks
 from app.request import SessionOptions
 from app.runner import LiveRunner, closing
-from app.simulated_streams import simulated_streams
-from app.telemetry import Failure, Telemetry
+from app.telemetry import Failure, Telemetry, simulated_streams
 from models.checkpoint import Checkpoint
 from models.decoder import Decoder
 

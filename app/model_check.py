@@ -25,7 +25,7 @@ class ModelSummary:
     preset: str
 
 
-def read_summary(path: Path) -> ModelSummary:
+def read_model_summary(path: Path) -> ModelSummary:
     """Read a model's description without loading it.
 
     Raises
@@ -44,7 +44,7 @@ def read_summary(path: Path) -> ModelSummary:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            "this folder holds no model of this program",
+            "this folder contains no model of Affectscope",
             where=str(path),
             remedy="choose a folder with config.json and model.safetensors",
             code=ErrorCode.MODEL,
@@ -59,14 +59,14 @@ def check_model(path: Path) -> ModelSummary:
     InputError
         If it does not load.
     """
-    summary = read_summary(path)
+    summary = read_model_summary(path)
     context = multiprocessing.get_context("spawn")
     answer, far_end = context.Pipe(duplex=False)
     process = context.Process(target=_load, args=(path, far_end), name="model check", daemon=True)
     process.start()
     far_end.close()
     try:
-        fault = answer.recv() if answer.poll(_WITHIN_S) else "it does not load in time"
+        fault = answer.recv() if answer.poll(_WITHIN_S) else "it did not load in time"
     except EOFError:
         fault = "the process that tried to load it ended"
     finally:
@@ -74,7 +74,7 @@ def check_model(path: Path) -> ModelSummary:
         process.join()
         answer.close()
     if fault:
-        raise InputError(fault, where=str(path), remedy="choose another model")
+        raise InputError(fault, where=str(path), remedy="choose another model", code=ErrorCode.MODEL)
     return summary
 
 

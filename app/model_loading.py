@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from acquisition.errors import ErrorCode, InputError
-from app.request import SessionOptions
+from app.request import DEVICES, SessionOptions
 from calibration.profile import apply_profile, load_profile
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.config import ModelConfig
@@ -113,6 +113,6 @@ def choose_device(wanted: str) -> str:
             remedy="use --device cpu, or install a CUDA build of torch",
             code=ErrorCode.DEVICE,
         )
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise InputError(f"expected auto, cpu or cuda, got {wanted!r}", where="--device")
+    if wanted not in DEVICES:
+        raise InputError(f"expected {', '.join(DEVICES)}, got {wanted!r}", where="--device")
     return "cuda" if wanted == "cuda" or (wanted == "auto" and has_cuda) else "cpu"

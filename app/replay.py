@@ -25,8 +25,7 @@ from app.outputs import AnnotatedCopySink, Sink
 from app.pipeline import Pipeline
 from app.request import SessionOptions
 from app.runner import closing
-from app.simulated_streams import simulated_streams
-from app.telemetry import Failure, Telemetry
+from app.telemetry import Failure, Telemetry, simulated_streams
 from models.checkpoint import Checkpoint
 from models.prediction import Prediction
 

@@ -1,6 +1,7 @@
-"""What ``live`` and ``replay`` are told, and the parts both make of it.
+"""What a session is asked to do: live, replay or calibration; its checks, and how it is started.
 
-No torch here: the window's process imports it and opens fast.
+Requests are picklable and reach the engine's process. Nothing here imports torch or Qt, so that the window's
+process opens fast.
 """
 
 from __future__ import annotations
@@ -10,13 +11,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from acquisition.adapters.options import AdapterOptions, parse_screen_cm
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import load_montage
+from acquisition.record.recorder import check_target
 from acquisition.simulator.source import SimulatorOptions
+from acquisition.xdf.scan import check_xdf
+from app.display import WindowOptions, has_display, require_window
+from app.environment import ExitCode
+from app.model_check import WEIGHTS_FILE, read_model_summary
 from app.outputs import CsvSink, JsonlSink, Sink
 from assets import DEMO_MODEL
-from calibration.profile_summary import ProfileSummary, read_summary
+from calibration.profile_summary import ProfileSummary, model_sha256, read_summary
 from models.features.gaze import ScreenGeometry
+
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class SessionOptions:
             return None
         if self.screen_cm is None or self.distance_cm is None:
             raise InputError(
-                "degrees need the screen's size and its distance",
+                "gaze in degrees needs both the size of the screen and its distance",
                 where="--screen-cm and --distance-cm",
                 remedy="give both: --screen-cm 53x30 --distance-cm 60",
             )
@@ -75,6 +83,30 @@ class SessionOptions:
             return kept
         names = ("streams", "montage", "line", "screen_cm", "distance_cm")
         return replace(kept, **{name: getattr(self, name) for name in names})
+
+    def check(self) -> None:
+        """Look at the model and the options that need no stream, without loading either.
+
+        Raises
+        ------
+        InputError
+            If the model, the profile, the montage or an option cannot be used.
+        """
+        read_model_summary(self.model)
+        if not (self.model / WEIGHTS_FILE).is_file():
+            raise InputError(
+                f"expected {WEIGHTS_FILE}, found none",
+                where=str(self.model),
+                remedy="give the folder of a model with --model",
+                code=ErrorCode.MODEL,
+            )
+        profile = self.profile_summary()
+        if profile is not None:
+            profile.check_base(model_sha256(self.model), f"--profile {self.profile}")
+        if self.device not in DEVICES:
+            raise InputError(f"expected {', '.join(DEVICES)}, got {self.device!r}", where="--device")
+        self.adapter_options(())
+        self.screen()
 
     def profile_summary(self) -> ProfileSummary | None:
         """Return what the profile in use says of itself, None without one.
@@ -96,7 +128,9 @@ class SessionOptions:
         """
         if self.jsonl is not None and self.csv is not None and self.jsonl.resolve() == self.csv.resolve():
             raise InputError(
-                "both would write to one file", where=f"--jsonl and --csv {self.csv}", remedy="name two files"
+                "both would write to the same file",
+                where=f"--jsonl and --csv {self.csv}",
+                remedy="name two files",
             )
         sinks = list(self.extra_sinks)
         if self.jsonl is not None:
@@ -195,3 +229,70 @@ def demo_streams(
 
 Request = LiveRequest | ReplayRequest  # what the dashboard shows
 EngineRequest = Request | CalibrationRequest
+
+
+def check_request(request: Request) -> None:
+    """Look at what needs no stream and no torch, as the engine would a few seconds later.
+
+    Raises
+    ------
+    InputError
+        If the recording, the model, the montage, a target or an option cannot be used.
+    """
+    options = request.options
+    options.check()
+    if not isinstance(request, LiveRequest):
+        check_xdf(request.path)
+    elif options.record is not None:
+        check_target(options.record)
+
+
+def opens_window(options: SessionOptions, window: WindowOptions) -> bool:
+    """Tell whether a session is shown in a window, and say so where a display is missing.
+
+    A digest and an SVG picture of the terminal are made in the terminal.
+
+    Raises
+    ------
+    InputError
+        If there is a display and Qt cannot use it.
+    """
+    if options.headless or options.extra_sinks or options.picture is not None:
+        return False
+    if window.screenshot is None and not has_display():
+        print("There is no display here: running in the terminal.", flush=True)
+        return False
+    require_window()
+    return True
+
+
+def run_request(request: Request, window: WindowOptions, *, in_window: bool) -> int:
+    """Run a live session or a replay to its end and return the exit code.
+
+    Raises
+    ------
+    InputError
+        If the request cannot be run; for a window, what can be known is known before it opens.
+    """
+    if in_window:
+        check_request(request)
+        from app.qt.application import run_window
+
+        return run_window(request, window)
+    from app.live import LiveSession
+    from app.replay import ReplaySession
+    from app.terminal import show_live, show_replay
+
+    options = request.options
+    if isinstance(request, LiveRequest):
+        show_live(LiveSession(options, request.webcam, request.microphone, request.discovery_s))
+        return ExitCode.GOOD
+    session = ReplaySession(
+        request.path,
+        options,
+        start_s=request.start_s,
+        stop_s=request.stop_s,
+        speed=request.speed,
+        chunk=request.chunk,
+    )
+    return show_replay(session, quiet=bool(options.extra_sinks))

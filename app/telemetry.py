@@ -1,16 +1,21 @@
-"""A dead or degraded stage: a message on the screen, never a log line alone."""
+"""What a screen may want to know of a session, collected in one place; views only read it.
+
+Safe to read from any thread: a snapshot is made under the lock and holds plain values.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from acquisition.types import Change, Kind, StreamEvent, StreamSpec
+from acquisition.header import is_simulated
+from acquisition.select import kind_of
+from acquisition.types import Change, Kind, StreamEvent, StreamHeader, StreamSpec
 from models.prediction import Prediction
 
 
@@ -192,3 +197,29 @@ def percentile(values: Collection[float], q: float) -> float:
     array = np.array(values)
     finite = array[np.isfinite(array)]
     return float(np.percentile(finite, q)) if len(finite) else float("nan")
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Names of the streams of a session; markers count where they are simulated."""
+
+    simulated: tuple[str, ...]
+    real: tuple[str, ...]
+
+    @property
+    def notice(self) -> str:
+        """What to say of it, empty where nothing is simulated."""
+        if not self.simulated:
+            return ""
+        if not self.real:
+            return "the streams are simulated: no real person and no real device is involved"
+        return f"simulated streams: {', '.join(self.simulated)}; not simulated: {', '.join(self.real)}"
+
+
+def simulated_streams(headers: Iterable[StreamHeader]) -> Simulated:
+    """Tell the simulated streams from the others."""
+    headers = list(headers)
+    return Simulated(
+        tuple(header.name for header in headers if is_simulated(header)),
+        tuple(h.name for h in headers if not is_simulated(h) and kind_of(h) is not Kind.MARKERS),
+    )

@@ -15,7 +15,7 @@ from acquisition.xdf.outline import read_markers
 from app.model_loading import make_decoder
 from app.replay import ReplayFile
 from app.request import CalibrationRequest, SessionOptions
-from app.simulated_streams import simulated_streams
+from app.telemetry import simulated_streams
 from calibration.consent import consent_from_record
 from calibration.fit import FitOptions
 from calibration.markers import record_from_markers

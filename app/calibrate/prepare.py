@@ -7,7 +7,6 @@ from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError
 from app.request import CalibrationRequest
-from app.run_request import check_model_and_options
 from calibration.plan import Plan, load_plan
 from calibration.protocol import LABELS, finished_trials
 from calibration.signal_checks import check_disk
@@ -81,7 +80,7 @@ def prepare(request: CalibrationRequest) -> Prepared:
             where="--labels",
             remedy="name one of them",
         )
-    check_model_and_options(request.options)
+    request.options.check()
     data = request.data_dir or default_data_folder()
     place, record = _newest(data, request.subject) if request.resume else (None, None)
     unfitted = None

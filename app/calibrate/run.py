@@ -25,8 +25,7 @@ from app.calibrate.signals import SignalChecks, SignalListener
 from app.live import LiveSession, Observer, OpenSession
 from app.model_loading import load_model
 from app.outlets import MarkerOutlet, new_source_id
-from app.simulated_streams import simulated_streams
-from app.telemetry import Listener, Telemetry
+from app.telemetry import Listener, Telemetry, simulated_streams
 from calibration.consent import consent_record, notice, recorded_kinds
 from calibration.quality import QualityLog
 from calibration.rows import RowCollector

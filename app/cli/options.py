@@ -16,8 +16,8 @@ from acquisition.errors import ErrorCode, InputError
 from assets import DEMO_MODEL
 
 if TYPE_CHECKING:
+    from app.display import WindowOptions
     from app.request import SessionOptions
-    from app.window_options import WindowOptions
 
 
 class Features(enum.StrEnum):
@@ -179,7 +179,7 @@ class ScreenOptions:
         InputError
             If an option cannot be used.
         """
-        from app.window_options import parse_window_options
+        from app.display import parse_window_options
 
         tab = getattr(self, "tab", "all")
         return parse_window_options(self.screenshot, self.seconds, tab, self.size, self.theme, self.scale)

@@ -38,8 +38,7 @@ def demo(
       affectscope demo --screenshot pictures --seconds 40 --theme light
     """
     from acquisition.simulator.process import SimulatorProcess, stream_choices
-    from app.request import LiveRequest, demo_streams
-    from app.run_request import opens_window, run_request
+    from app.request import LiveRequest, demo_streams, opens_window, run_request
 
     simulated = demo_streams(seed, schedule)
     window = screen.window()
@@ -94,8 +93,7 @@ def live(
       affectscope live --profile sub-S01/ses-01/profile
       affectscope live --streams eeg=name:BioSemi,face=none --montage biosemi64
     """
-    from app.request import LiveRequest
-    from app.run_request import opens_window, run_request
+    from app.request import LiveRequest, opens_window, run_request
 
     window = screen.window()
     options = opt.session_options(screen, streams, model, output)
@@ -132,8 +130,7 @@ def replay(
       affectscope replay session.xdf --from 60 --to 120 --speed 1 --jsonl replay.jsonl
     """
     from app.outputs import DigestSink
-    from app.request import ReplayRequest
-    from app.run_request import opens_window, run_request
+    from app.request import ReplayRequest, opens_window, run_request
 
     window = screen.window()
     digest = DigestSink() if output.digest else None

@@ -18,8 +18,7 @@ from app.engine.tap import Tap
 from app.live import LiveSession, Observer, OpenSession
 from app.outlets import NoteOutlet
 from app.request import LiveRequest, SessionOptions
-from app.simulated_streams import simulated_streams
-from app.telemetry import Telemetry
+from app.telemetry import Telemetry, simulated_streams
 
 
 class WatchedSession(Observer):

@@ -38,8 +38,7 @@ from app.pipeline import Pipeline
 from app.replay import ReplayFile, ReplaySteps
 from app.request import ReplayRequest
 from app.runner import closing
-from app.simulated_streams import simulated_streams
-from app.telemetry import Failure, Telemetry
+from app.telemetry import Failure, Telemetry, simulated_streams
 from models.prediction import Prediction
 
 

@@ -16,7 +16,14 @@ from PyQt6.QtCore import QMessageLogContext, QObject, Qt, QTimer, QtMsgType, qIn
 from PyQt6.QtGui import QGuiApplication
 from PyQt6.QtWidgets import QApplication
 
-from app.display import prepare_environment, screen_room
+from app.display import (
+    DEFAULT_SIZE,
+    TAB_NAMES,
+    WindowOptions,
+    largest_scale,
+    prepare_environment,
+    screen_room,
+)
 from app.engine.messages import Phase
 from app.engine.process import EngineProcess
 from app.environment import ExitCode, settings_path
@@ -28,7 +35,6 @@ from app.qt.theme import THEMES, Theme, let_fonts_through
 from app.request import Request
 from app.view.conditions import LONGEST
 from app.view.text import message_line
-from app.window_options import DEFAULT_SIZE, TAB_NAMES, WindowOptions, largest_scale
 
 _CHECK_MS = 50
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))

@@ -10,12 +10,12 @@ from typing import Protocol
 
 from PyQt6.QtGui import QPixmap
 
+from app.display import WindowOptions
 from app.engine.messages import AskOcclusion
 from app.qt.shell.appearance import Appearance
 from app.qt.shell.banners import Faults
 from app.qt.shell.choosers import Closing
 from app.qt.shell.window import MainWindow
-from app.window_options import WindowOptions
 
 
 class Shown(Protocol):

@@ -13,8 +13,7 @@ from acquisition.simulator.recording import write_simulated
 from app.engine.health import model_info
 from app.model_loading import load_model
 from app.replay import ReplaySession
-from app.request import LiveRequest, SessionOptions
-from app.run_request import check_request
+from app.request import LiveRequest, SessionOptions, check_request
 from app.terminal import show_replay
 from calibration.profile import CalibrationProfile, features_sha256, save_profile
 from calibration.profile_summary import ProfileSummary, model_sha256

@@ -11,7 +11,7 @@ from acquisition.xdf.scan import scan_xdf
 from app.engine.messages import Opened
 from app.replay import ReplaySession
 from app.request import SessionOptions
-from app.simulated_streams import simulated_streams
+from app.telemetry import simulated_streams
 from app.view.conditions import conditions
 from app.view.store import ViewStore
 from assets import DEMO_RECORDING

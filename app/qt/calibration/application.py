@@ -10,6 +10,7 @@ from PyQt6.QtCore import QTimer
 from acquisition.clock import LslClock
 from acquisition.lsl.discovery import quiet_liblsl
 from app.calibrate.prepare import Prepared, prepare
+from app.display import DEFAULT_SIZE, WindowOptions
 from app.engine.process import EngineProcess
 from app.environment import ExitCode, settings_path
 from app.qt.application import (
@@ -27,7 +28,6 @@ from app.qt.calibration.window import CalibrationWindow
 from app.qt.shell.appearance import Settings, chosen_scale
 from app.qt.shell.session import EngineSession
 from app.request import CalibrationRequest
-from app.window_options import DEFAULT_SIZE, WindowOptions
 from assets import LSL_CONFIG
 from calibration.storage import next_session_number, session_place
 

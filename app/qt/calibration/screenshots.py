@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
+from app.display import WindowOptions
 from app.qt.calibration.window import CalibrationWindow
 from app.qt.screenshots import Pictures
-from app.window_options import WindowOptions
 from calibration.protocol import simulated_report
 from calibration.types import SessionView
 

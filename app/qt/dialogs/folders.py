@@ -16,8 +16,7 @@ from PyQt6.QtWidgets import (
 )
 
 from acquisition.errors import InputError
-from app.model_check import ModelSummary, check_model
-from app.model_check import read_summary as read_model_summary
+from app.model_check import ModelSummary, check_model, read_model_summary
 from app.qt.dialogs.base import Dialog, Role, Work, short_path
 from app.view.text import one_line, tooltip
 from assets import DEMO_MODEL

@@ -9,9 +9,9 @@ from pathlib import Path
 from PyQt6.QtCore import QByteArray, QSettings
 from PyQt6.QtWidgets import QApplication, QMainWindow
 
+from app.display import largest_scale
 from app.qt.theme import DARK, THEMES, Theme, palette, style_sheet
 from app.view.conditions import Condition
-from app.window_options import largest_scale
 
 _MAX_RECENT = 8
 

@@ -11,6 +11,7 @@ from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QTabWidget
 
 from acquisition.clock import LslClock
 from acquisition.types import MODALITIES
+from app.display import TAB_NAMES
 from app.engine.messages import AskOcclusion, ChooseSpectrogram, ModelInfo
 from app.qt.shell.banners import Faults
 from app.qt.shell.session import Playback, Session, speed_text
@@ -21,7 +22,6 @@ from app.view.display_latency import DisplayLatency
 from app.view.store import ViewStore
 from app.view.text import clock_text, data_size, one_line, tooltip
 from app.view.trust import Verdict, judge
-from app.window_options import TAB_NAMES
 from models.prediction import Prediction
 
 _TITLES = {"now": "Now", "why": "Why", "signals": "Signals", "health": "Health"}

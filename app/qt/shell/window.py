@@ -10,6 +10,7 @@ from PyQt6.QtGui import QCloseEvent, QKeyEvent
 from PyQt6.QtWidgets import QMainWindow, QVBoxLayout, QWidget
 
 from acquisition.types import MODALITIES
+from app.display import TAB_NAMES
 from app.engine.messages import Note
 from app.qt.dialogs.base import KeysDialog, NoticeDialog, ask, key_names
 from app.qt.shell.appearance import Appearance, Settings
@@ -24,7 +25,6 @@ from app.qt.theme import Theme
 from app.request import ReplayRequest, Request
 from app.view.conditions import Condition, conditions
 from app.view.text import message_line
-from app.window_options import TAB_NAMES
 
 _REFRESH_MS = 33
 _SLOW_EVERY = 8  # refreshes: messages and menus change that seldom

@@ -8,6 +8,7 @@ from engine_double import Engines
 from filled_store import news
 from PyQt6.QtGui import QImage
 
+from app.display import WindowOptions
 from app.engine.messages import AskOcclusion, Phase
 from app.qt.screenshots import Screenshots
 from app.qt.shell.appearance import Settings
@@ -15,7 +16,6 @@ from app.qt.shell.session import Session
 from app.qt.shell.window import MainWindow
 from app.qt.theme import LIGHT
 from app.request import LiveRequest, SessionOptions
-from app.window_options import WindowOptions
 
 
 class Clock:
