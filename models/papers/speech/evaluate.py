@@ -1,4 +1,4 @@
-"""The field's common reference: openSMILE's eGeMAPSv02 functionals and a support vector machine."""
+"""How well emotion is read from acted speech of speakers that training never heard, beside openSMILE."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from acquisition.errors import ErrorCode, InputError
 from models.datasets.emodb import EMOTIONS, Utterance
 from models.papers.speech.committee import (
     COPY_SETS,
+    Fold,
     SpeechCorpus,
     by_own_speaker,
     choose_inside,
     heads,
     measure,
     member_probabilities,
+    speaker_folds,
     speaker_scores,
 )
-from models.papers.speech.network import COPIES, VoiceNetworkConfig, predict, train_voice_network
+from models.papers.speech.features import COPIES
+from models.papers.speech.network import VoiceNetworkConfig, predict, train_voice_network
 from models.training.scores import t_interval
 
 
@@ -51,7 +54,6 @@ def reference_answer(
 
 
 Progress = Callable[[str, float, float], None]  # stage, share done, loss (NaN: none)
-Fold = tuple[NDArray[Any], NDArray[Any]]  # indices of the training and the test part
 _N = len(EMOTIONS)
 _CAVEAT = (
     "The settings are the program's, the same for every fold; when they were written, results on six EMO-DB "
@@ -143,7 +145,7 @@ def _folds(utterances: Sequence[Utterance], test_utterances: Sequence[Utterance]
     label = np.array([one.label for one in utterances])
     names = np.unique(speaker)
     if test_utterances is None:
-        folds = [(np.flatnonzero(speaker != name), np.flatnonzero(speaker == name)) for name in names]
+        folds = speaker_folds(speaker)
     else:
         both = sorted(set(names.tolist()) & {one.speaker for one in test_utterances})
         if both:

@@ -1,24 +1,29 @@
-"""Fundamental frequency of a voice by autocorrelation and a shortest path through its candidates.
-
-After Boersma (1993), "Accurate short-term analysis of the fundamental frequency": the autocorrelation of a
-windowed frame divided by the window's own, its peaks as candidates, and the path through candidates and
-"unvoiced" that changes least. The costs are that paper's defaults where it names them.
-"""
+"""What is measured of a voice: pitch, contours every 10 ms, a clip's statistics; and altered copies."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.fft import dct
+from scipy.signal import resample_poly
 from torch import Tensor
 
 from models.features.log_mel import AUDIOSET_MEAN, AUDIOSET_SD, FRAME, HOP, log_mel
 
 SFREQ = 16000
+
+# -- Fundamental frequency ---------------------------------------------------------------------------------
+
+# After Boersma (1993), "Accurate short-term analysis of the fundamental frequency": the autocorrelation of a
+# windowed frame divided by the window's own, its peaks as candidates, and the path through candidates and
+# "unvoiced" that changes least. The costs are that paper's defaults where it names them.
+
 _WINDOW = 800  # 50 ms: three periods of the lowest voice
 _N_FFT = 2048
 _LOWEST_HZ, _HIGHEST_HZ = 60.0, 550.0
@@ -78,9 +83,10 @@ def track_pitch(wave: Tensor, n_frames: int) -> Pitch:
 
 def _candidates(frames: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return lags in samples and strengths of the highest peaks; strength 0 where there is none."""
-    window = torch.hann_window(_WINDOW, periodic=False, dtype=torch.float64)
+    window = _hann(_WINDOW)
     shortest, longest = int(SFREQ / _HIGHEST_HZ), int(SFREQ / _LOWEST_HZ)
-    r = (_autocorrelation(frames * window) / _autocorrelation(window))[:, : longest + 2].numpy()
+    of_frames, of_window = (_autocorrelation(x, _N_FFT, longest + 2) for x in (frames * window, window))
+    r = (of_frames / of_window).numpy()
     before, here, after = r[:, shortest - 1 : longest], r[:, shortest : longest + 1], r[:, shortest + 1 :]
     is_peak = (here > before) & (here >= after) & (here > 0.2)
     lags = np.arange(shortest, longest + 1)
@@ -95,11 +101,19 @@ def _candidates(frames: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
     return lags[best] + shift, np.where(is_peak[rows, best], strength, 0.0)
 
 
-def _autocorrelation(frames: Tensor) -> Tensor:
+def _autocorrelation(frames: Tensor, n_fft: int, n_lags: int) -> Tensor:
     """Return the autocorrelation over lags, 1 at lag 0."""
-    spectrum = torch.fft.rfft(frames, _N_FFT)
-    r = torch.fft.irfft(spectrum.real.square() + spectrum.imag.square(), _N_FFT)[..., :_WINDOW]
+    r = torch.fft.irfft(_power(frames, n_fft), n_fft)[..., :n_lags]
     return r / r[..., :1].clamp_min(1e-12)
+
+
+def _power(frames: Tensor, n_fft: int) -> Tensor:
+    spectrum = torch.fft.rfft(frames, n_fft)
+    return spectrum.real.square() + spectrum.imag.square()
+
+
+def _hann(n_samples: int) -> Tensor:
+    return torch.hann_window(n_samples, periodic=False, dtype=torch.float64)
 
 
 def _best_path(local: NDArray[Any], octaves: NDArray[Any]) -> NDArray[Any]:
@@ -119,6 +133,8 @@ def _best_path(local: NDArray[Any], octaves: NDArray[Any]) -> NDArray[Any]:
         path[frame - 1] = back[frame, path[frame]]
     return path
 
+
+# -- Contours: those of eGeMAPS (Eyben 2016) in spirit, computed from the program's own frames -------------
 
 N_CEPSTRA = 12
 _FRAME_N_FFT = 1024
@@ -159,7 +175,8 @@ def contours(wave: NDArray[Any]) -> Contours:
     mel_power = (normalised.double() * (2 * AUDIOSET_SD) + AUDIOSET_MEAN).exp().numpy()
     log_bands = np.log(mel_power.reshape(n_frames, 32, 4).sum(-1))
     pitch = track_pitch(samples, n_frames)
-    power = _power(samples, n_frames)
+    frames = centred_frames(samples, 640, n_frames) * _hann(640)  # 40 ms
+    power = _power(frames, _FRAME_N_FFT).numpy() + _TINY  # (n_frames, 513)
     always = _spectral(power)
     always["loudness"] = (mel_power**0.3).sum(axis=1)  # Zwicker-like compression, as openSMILE's
     for k, cepstrum in enumerate(dct(log_bands, axis=1, norm="ortho").T[1 : N_CEPSTRA + 1], start=1):
@@ -168,15 +185,6 @@ def contours(wave: NDArray[Any]) -> Contours:
     for k, formant in enumerate(_formants(samples, n_frames).T, start=1):
         voiced_only[f"formant{k}"] = formant
     return Contours(normalised.numpy(), log_bands, always, voiced_only, pitch.voiced)
-
-
-def _power(samples: Tensor, n_frames: int) -> NDArray[Any]:
-    """Return the power spectrum of 40 ms frames, (n_frames, 513)."""
-    frames = centred_frames(samples, 640, n_frames)
-    spectrum = torch.fft.rfft(
-        frames * torch.hann_window(640, periodic=False, dtype=torch.float64), _FRAME_N_FFT
-    )
-    return (spectrum.real.square() + spectrum.imag.square()).numpy() + _TINY
 
 
 def _spectral(power: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -242,13 +250,7 @@ def _formants(samples: Tensor, n_frames: int) -> NDArray[Any]:
     """
     frames = centred_frames(samples, 400, n_frames)
     frames = torch.cat([frames[:, :1], frames[:, 1:] - 0.97 * frames[:, :-1]], dim=1)
-    spectrum = torch.fft.rfft(
-        frames * torch.hann_window(400, periodic=False, dtype=torch.float64), _FRAME_N_FFT
-    )
-    r = torch.fft.irfft(spectrum.real.square() + spectrum.imag.square(), _FRAME_N_FFT)[
-        :, : _FORMANT_ORDER + 1
-    ]
-    r = r / r[:, :1].clamp_min(1e-12)
+    r = _autocorrelation(frames * _hann(400), _FRAME_N_FFT, _FORMANT_ORDER + 1)
     r[:, 0] += 1e-4  # a pause has no predictor
     lag = torch.arange(_FORMANT_ORDER)
     predictor = torch.linalg.solve(r[:, (lag[:, None] - lag[None]).abs()], r[:, 1:])
@@ -260,6 +262,8 @@ def _formants(samples: Tensor, n_frames: int) -> NDArray[Any]:
     width = -np.log(np.abs(roots) + 1e-9) * SFREQ / np.pi
     return np.sort(np.where((hz > 150) & (hz < 5500) & (width < 700), hz, np.nan), axis=1)[:, :3]
 
+
+# -- Statistics of a clip's contours: one row of numbers for a sentence of any length ----------------------
 
 _SILENCE_DB = 45.0  # below the clip's loudest frame; cut off at both ends
 _ALSO_VOICED = (
@@ -363,3 +367,57 @@ def _bands(log_bands: NDArray[Any]) -> dict[str, float]:
         for band in range(8):
             found[f"modulation{low:g}_{band}"] = float(np.log(mean[band] + 1e-6))
     return found
+
+
+# -- Copies of a voice that keep its emotion: another pitch, tempo or speed, and noise ---------------------
+
+COPIES = (
+    "original", "pitch 0.9", "pitch 1.1", "tempo 0.9", "tempo 1.1", "speed 0.92", "speed 1.08", "noise 25 dB",
+)  # fmt: skip
+_STRETCH_N_FFT, _STRETCH_HOP = 1024, 256
+
+
+def copies(wave: NDArray[Any], rng: np.random.Generator) -> list[NDArray[Any]]:
+    """Return the copies that COPIES names, float32, each of its own length."""
+    wave = np.asarray(wave, dtype=np.float32)
+    noise = rng.standard_normal(len(wave)).astype(np.float32)
+    return [
+        wave,
+        *(change_pitch(wave, factor) for factor in (0.9, 1.1)),
+        *(change_tempo(wave, factor) for factor in (0.9, 1.1)),
+        *(change_speed(wave, factor) for factor in (0.92, 1.08)),
+        wave + noise * np.float32(np.sqrt(np.mean(np.square(wave))) * 10 ** (-25 / 20)),
+    ]
+
+
+def change_speed(wave: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Play faster (> 1) or slower: pitch, formants and tempo change together."""
+    ratio = Fraction(1 / factor).limit_denominator(40)
+    return resample_poly(wave, ratio.numerator, ratio.denominator).astype(np.float32)
+
+
+def change_pitch(wave: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Raise (> 1) or lower pitch and formants, keep the tempo."""
+    return change_speed(_stretch(wave, factor), factor)
+
+
+def change_tempo(wave: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Speak faster (> 1) or slower at the same pitch."""
+    return _stretch(wave, 1 / factor)
+
+
+def _stretch(wave: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Make a clip ``factor`` times as long with a phase vocoder (Flanagan and Golden 1966)."""
+    window = torch.hann_window(_STRETCH_N_FFT)
+    samples = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
+    spectrum = torch.stft(samples, _STRETCH_N_FFT, _STRETCH_HOP, window=window, return_complex=True)
+    n_frames = spectrum.shape[1]  # of (513, n)
+    where = torch.arange(0, n_frames - 1, 1 / factor)
+    before = where.long()
+    after, share = (before + 1).clamp(max=n_frames - 1), where - before
+    magnitude = (1 - share) * spectrum[:, before].abs() + share * spectrum[:, after].abs()
+    expected = torch.linspace(0, math.pi * _STRETCH_HOP, spectrum.shape[0])[:, None]
+    advance = spectrum[:, after].angle() - spectrum[:, before].angle() - expected
+    advance = advance - 2 * math.pi * torch.round(advance / (2 * math.pi)) + expected
+    phase = torch.cumsum(torch.cat([spectrum[:, :1].angle(), advance[:, :-1]], dim=1), dim=1)
+    return torch.istft(torch.polar(magnitude, phase), _STRETCH_N_FFT, _STRETCH_HOP, window=window).numpy()

@@ -6,16 +6,13 @@ become one vector by their mean and standard deviation over time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -112,70 +109,15 @@ def predict(network: VoiceNetwork, scale: RowScale, clips: Sequence[Tensor]) -> 
     return torch.cat(answers).double().numpy()
 
 
-COPIES = (
-    "original", "pitch 0.9", "pitch 1.1", "tempo 0.9", "tempo 1.1", "speed 0.92", "speed 1.08", "noise 25 dB",
-)  # fmt: skip
-_N_FFT, _HOP = 1024, 256
-
-
-def copies(wave: NDArray[Any], rng: np.random.Generator) -> list[NDArray[Any]]:
-    """Return the copies that COPIES names, float32, each of its own length."""
-    wave = np.asarray(wave, dtype=np.float32)
-    noise = rng.standard_normal(len(wave)).astype(np.float32)
-    return [
-        wave,
-        *(change_pitch(wave, factor) for factor in (0.9, 1.1)),
-        *(change_tempo(wave, factor) for factor in (0.9, 1.1)),
-        *(change_speed(wave, factor) for factor in (0.92, 1.08)),
-        wave + noise * np.float32(np.sqrt(np.mean(np.square(wave))) * 10 ** (-25 / 20)),
-    ]
-
-
-def change_speed(wave: NDArray[Any], factor: float) -> NDArray[Any]:
-    """Play faster (> 1) or slower: pitch, formants and tempo change together."""
-    ratio = Fraction(1 / factor).limit_denominator(40)
-    return resample_poly(wave, ratio.numerator, ratio.denominator).astype(np.float32)
-
-
-def change_pitch(wave: NDArray[Any], factor: float) -> NDArray[Any]:
-    """Raise (> 1) or lower pitch and formants, keep the tempo."""
-    return change_speed(_stretch(wave, factor), factor)
-
-
-def change_tempo(wave: NDArray[Any], factor: float) -> NDArray[Any]:
-    """Speak faster (> 1) or slower at the same pitch."""
-    return _stretch(wave, 1 / factor)
-
-
-def _stretch(wave: NDArray[Any], factor: float) -> NDArray[Any]:
-    """Make a clip ``factor`` times as long with a phase vocoder (Flanagan and Golden 1966)."""
-    window = torch.hann_window(_N_FFT)
-    samples = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
-    spectrum = torch.stft(samples, _N_FFT, _HOP, window=window, return_complex=True)  # (513, n)
-    n_frames = spectrum.shape[1]
-    where = torch.arange(0, n_frames - 1, 1 / factor)
-    before = where.long()
-    after, share = (before + 1).clamp(max=n_frames - 1), where - before
-    magnitude = (1 - share) * spectrum[:, before].abs() + share * spectrum[:, after].abs()
-    expected = torch.linspace(0, math.pi * _HOP, spectrum.shape[0])[:, None]
-    advance = spectrum[:, after].angle() - spectrum[:, before].angle() - expected
-    advance = advance - 2 * math.pi * torch.round(advance / (2 * math.pi)) + expected
-    phase = torch.cumsum(torch.cat([spectrum[:, :1].angle(), advance[:, :-1]], dim=1), dim=1)
-    return torch.istft(torch.polar(magnitude, phase), _N_FFT, _HOP, window=window).numpy()
-
-
-Tick = Callable[[], None]
-
-
 def train_voice_network(
     clips: Sequence[Sequence[Tensor]],
     label: NDArray[Any],
     n_labels: int,
     config: VoiceNetworkConfig,
     seed: int,
-    tick: Tick = lambda: None,
+    tick: Callable[[], None] = lambda: None,
 ) -> tuple[VoiceNetwork, RowScale]:
-    """Train on labelled clips, each given as its copies.
+    """Train on labelled clips, each given as its copies: masked patches first, then the labels.
 
     Parameters
     ----------
@@ -193,125 +135,97 @@ def train_voice_network(
         network = VoiceNetwork(config, n_labels)
         scale = RowScale.fit([own[0] for own in clips])
         network.train()
+        training = _Training(network, scale, clips, config, rng, tick)
         if config.pretrain_epochs:
-            _pretrain(network, scale, clips, config, rng, tick)
-        _finetune(network, scale, clips, label, n_labels, config, rng, tick)
+            training.rebuild_hidden_patches()
+        training.learn(label, n_labels)
     return network, scale
 
 
-def _pretrain(
-    network: VoiceNetwork,
-    scale: RowScale,
-    clips: Sequence[Sequence[Tensor]],
-    config: VoiceNetworkConfig,
-    rng: torch.Generator,
-    tick: Tick,
-) -> None:
-    """Rebuild hidden patches from the rest of the clip; a hidden patch is set to the mean.
+@dataclass(frozen=True, eq=False)
+class _Training:
+    network: VoiceNetwork
+    scale: RowScale
+    clips: Sequence[Sequence[Tensor]]
+    config: VoiceNetworkConfig
+    rng: torch.Generator
+    tick: Callable[[], None]
 
-    Each time column's token rebuilds the column; the error counts at hidden patches, each patch scaled to
-    its own mean and SD (as in the masked autoencoder of He 2022).
-    """
-    size, width = config.encoder.patch_size, config.encoder.width
-    n_bands = N_ROWS // size
-    rebuild = nn.Linear(width, N_ROWS * size)
+    def rebuild_hidden_patches(self) -> None:
+        """Rebuild hidden patches from the rest of the clip; a hidden patch is set to the mean.
 
-    def loss(chosen: Tensor) -> Tensor:
-        rows, mask = _draw(clips, chosen, scale, config, rng)
-        n_columns = rows.shape[1] // size
-        rows, mask = rows[:, : n_columns * size], mask[:, : n_columns * size]
-        hidden = torch.rand(len(rows), n_columns, n_bands, generator=rng) < config.hidden_share
-        shown = rows.masked_fill(hidden.repeat_interleave(size, dim=1).repeat_interleave(size, dim=2), 0.0)
-        tokens, valid, _ = network.encoder(shown, mask)  # (B, columns, D)
-        patches = rows.view(len(rows), n_columns, size, n_bands, size).transpose(2, 3).flatten(3)
-        deviation = patches - patches.mean(dim=-1, keepdim=True)
-        target = deviation / (patches.std(dim=-1, keepdim=True) + 0.1)
-        error = (rebuild(tokens).view_as(target) - target).square().mean(dim=-1)  # (B, columns, bands)
-        counted = hidden & valid[..., None]
-        return (error * counted).sum() / counted.sum().clamp_min(1)
+        Each time column's token rebuilds the column; the error counts at hidden patches, each patch scaled to
+        its own mean and SD (as in the masked autoencoder of He 2022).
+        """
+        size, encoder = self.config.encoder.patch_size, self.network.encoder
+        n_bands = N_ROWS // size
+        rebuild = nn.Linear(self.config.encoder.width, N_ROWS * size)
 
-    trained = [*network.encoder.parameters(), *rebuild.parameters()]
-    _train(trained, list(network.parameters()), loss, len(clips), config.pretrain_epochs, config, rng, tick)
+        def loss(chosen: Tensor) -> Tensor:
+            rows, mask = self._draw(chosen)
+            n_columns = rows.shape[1] // size
+            rows, mask = rows[:, : n_columns * size], mask[:, : n_columns * size]
+            drawn = torch.rand(len(rows), n_columns, n_bands, generator=self.rng)
+            is_hidden = drawn < self.config.hidden_share
+            cells = is_hidden.repeat_interleave(size, dim=1).repeat_interleave(size, dim=2)
+            tokens, valid, _ = encoder(rows.masked_fill(cells, 0.0), mask)  # (B, columns, D)
+            patches = rows.view(len(rows), n_columns, size, n_bands, size).transpose(2, 3).flatten(3)
+            deviation = patches - patches.mean(dim=-1, keepdim=True)
+            target = deviation / (patches.std(dim=-1, keepdim=True) + 0.1)
+            error = (rebuild(tokens).view_as(target) - target).square().mean(dim=-1)  # (B, columns, bands)
+            counted = is_hidden & valid[..., None]
+            return (error * counted).sum() / counted.sum().clamp_min(1)
 
+        self._run([*encoder.parameters(), *rebuild.parameters()], loss, self.config.pretrain_epochs)
 
-def _finetune(
-    network: VoiceNetwork,
-    scale: RowScale,
-    clips: Sequence[Sequence[Tensor]],
-    label: NDArray[Any],
-    n_labels: int,
-    config: VoiceNetworkConfig,
-    rng: torch.Generator,
-    tick: Tick,
-) -> None:
-    """Learn the labels; every class weighs the same."""
-    targets = torch.from_numpy(np.asarray(label, dtype=np.int64))
-    rarity = 1 / torch.bincount(targets, minlength=n_labels).clamp_min(1).float()
+    def learn(self, label: NDArray[Any], n_labels: int) -> None:
+        """Learn the labels; every class weighs the same."""
+        targets = torch.from_numpy(np.asarray(label, dtype=np.int64))
+        rarity = 1 / torch.bincount(targets, minlength=n_labels).clamp_min(1).float()
+        weight, smoothing = rarity / rarity.mean(), self.config.label_smoothing
 
-    def loss(chosen: Tensor) -> Tensor:
-        rows, mask = _draw(clips, chosen, scale, config, rng)
-        return F.cross_entropy(
-            network(_spec_augment(rows, config, rng), mask),
-            targets[chosen],
-            weight=rarity / rarity.mean(),
-            label_smoothing=config.label_smoothing,
-        )
+        def loss(chosen: Tensor) -> Tensor:
+            rows, mask = self._draw(chosen)
+            logits = self.network(self._with_stripes(rows), mask)
+            return F.cross_entropy(logits, targets[chosen], weight=weight, label_smoothing=smoothing)
 
-    parameters = list(network.parameters())
-    _train(parameters, parameters, loss, len(clips), config.epochs, config, rng, tick)
+        self._run(list(self.network.parameters()), loss, self.config.epochs)
 
+    def _run(self, trained: list[nn.Parameter], loss: Callable[[Tensor], Tensor], epochs: int) -> None:
+        """Train on the clips' indices in random order, in batches of nearly one size."""
+        n_clips, config = len(self.clips), self.config
+        n_batches = -(-n_clips // config.batch_size)
+        optimiser = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+        schedule = one_cycle(optimiser, config.learning_rate, n_batches * epochs)
+        clipped = list(self.network.parameters())
+        for _ in range(epochs):
+            batches = torch.randperm(n_clips, generator=self.rng).tensor_split(n_batches)
+            for _ in train_steps(optimiser, batches, loss, clipped=clipped, schedule=schedule):
+                pass
+            self.tick()
 
-def _train(
-    parameters: list[nn.Parameter],
-    clipped: list[nn.Parameter],
-    loss: Callable[[Tensor], Tensor],
-    n_clips: int,
-    epochs: int,
-    config: VoiceNetworkConfig,
-    rng: torch.Generator,
-    tick: Tick,
-) -> None:
-    """Train on the clips' indices in random order, in batches of nearly one size."""
-    n_batches = -(-n_clips // config.batch_size)
-    optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = one_cycle(optimiser, config.learning_rate, n_batches * epochs)
-    for _ in range(epochs):
-        batches = torch.randperm(n_clips, generator=rng).tensor_split(n_batches)
-        for _ in train_steps(optimiser, batches, loss, clipped=clipped, schedule=schedule):
-            pass
-        tick()
+    def _draw(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a random crop of a random copy of each chosen clip."""
+        drawn = []
+        for index in chosen.tolist():
+            own = self.clips[index]
+            clip = own[self._below(len(own))]
+            start = self._below(max(1, len(clip) - self.config.crop_frames + 1))
+            drawn.append(self.scale(clip[start : start + self.config.crop_frames]))
+        return stack(drawn)
 
+    def _with_stripes(self, rows: Tensor) -> Tensor:
+        """Hide stripes of mel bins and of time (SpecAugment), and change each clip's level."""
+        config, rows = self.config, rows.clone()
+        for clip in rows:
+            for _ in range(config.n_stripes):
+                width, length = self._below(config.widest_mels), self._below(config.widest_frames)
+                mel = self._below(N_MELS - width)
+                frame = self._below(max(1, len(clip) - length))
+                clip[:, mel : mel + width] = 0.0
+                clip[frame : frame + length] = 0.0
+            clip[:, :N_MELS] += config.gain_sd * torch.randn(1, generator=self.rng)
+        return rows
 
-def _draw(
-    clips: Sequence[Sequence[Tensor]],
-    chosen: Tensor,
-    scale: RowScale,
-    config: VoiceNetworkConfig,
-    rng: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Return a random crop of a random copy of each chosen clip."""
-    drawn = []
-    for index in chosen.tolist():
-        own = clips[index]
-        clip = own[_below(len(own), rng)]
-        start = _below(max(1, len(clip) - config.crop_frames + 1), rng)
-        drawn.append(scale(clip[start : start + config.crop_frames]))
-    return stack(drawn)
-
-
-def _spec_augment(rows: Tensor, config: VoiceNetworkConfig, rng: torch.Generator) -> Tensor:
-    """Hide stripes of mel bins and of time, and change each clip's level."""
-    rows = rows.clone()
-    for clip in rows:
-        for _ in range(config.n_stripes):
-            width, length = _below(config.widest_mels, rng), _below(config.widest_frames, rng)
-            mel = _below(N_MELS - width, rng)
-            frame = _below(max(1, len(clip) - length), rng)
-            clip[:, mel : mel + width] = 0.0
-            clip[frame : frame + length] = 0.0
-        clip[:, :N_MELS] += config.gain_sd * torch.randn(1, generator=rng)
-    return rows
-
-
-def _below(stop: int, rng: torch.Generator) -> int:
-    return int(torch.randint(0, stop, (1,), generator=rng))
+    def _below(self, stop: int) -> int:
+        return int(torch.randint(0, stop, (1,), generator=self.rng))

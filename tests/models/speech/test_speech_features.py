@@ -7,8 +7,16 @@ import pytest
 import torch
 
 from models.features.log_mel import n_log_mel_frames
-from models.papers.speech.features import contours, functionals, track_pitch
-from models.papers.speech.network import COPIES, change_pitch, change_speed, change_tempo, copies
+from models.papers.speech.features import (
+    COPIES,
+    change_pitch,
+    change_speed,
+    change_tempo,
+    contours,
+    copies,
+    functionals,
+    track_pitch,
+)
 
 SFREQ = 16000
 
