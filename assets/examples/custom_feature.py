@@ -34,7 +34,7 @@ def alpha_asymmetry(path: Path) -> Iterator[tuple[float, float]]:
         if not step.valid:
             continue
         left, right = (specs[Kind.EEG].ch_names.index(name) for name in ("F3", "F4"))
-        samples = torch.from_numpy(step.data[:, [left, right]].T).double()  # (2, n_times), µV
+        samples = torch.from_numpy(step.data[[left, right]]).double()  # (2, n_times), µV
         entropy = differential_entropy(samples, step.sfreq, config)[:, alpha]
         yield second, float(entropy[1] - entropy[0])
 
