@@ -25,7 +25,7 @@ from models.checkpoint import Checkpoint
 from models.config import ModelConfig
 from models.features.gaze import LONG_EYE_FEATURES
 from models.network import FusionNetwork
-from models.normalise import EegScale, EyeScale, Normaliser
+from models.normalise import Normaliser
 from models.window_batch import (
     NetworkInput,
     Part,
@@ -102,11 +102,9 @@ class PersonalLevel:
         at = torch.tensor([*kept, *[True] * self._has_baseline])
         eeg, eye = self._base.eeg, self._base.eye
         if eeg is not None and not self._config.network.takes_raw_eeg:
-            mean = _nanmean(self._eeg[at]).float()
-            eeg = EegScale(torch.where(torch.isnan(mean), eeg.mean, mean), eeg.sd)
+            eeg = eeg.centred_on(_nanmean(self._eeg[at]).float())
         if eye is not None:
-            moved = torch.nan_to_num(_nanmean(self._eye[at]).float() - eye.mean, nan=0.0)
-            eye = EyeScale(eye.low + moved, eye.high + moved, eye.mean + moved)
+            eye = eye.centred_on(_nanmean(self._eye[at]).float())
         return Normaliser(eeg, eye, ORIGIN)
 
 

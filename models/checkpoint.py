@@ -14,7 +14,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.config import ModelConfig
 from models.network import FusionNetwork
 
@@ -58,6 +58,9 @@ class Checkpoint:
             f"{' and '.join(differs)}",
             where=where,
             remedy="use the cap and --montage of the calibration, calibrate anew, or leave out --profile",
+            code=ErrorCode.CHANNELS,
+            n_missing=len(missing),
+            n_further=len(further),
         )
 
 
@@ -121,11 +124,8 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     try:
         tensors = load_tensors(weights)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError(
-            f"expected safetensors, found damaged or other content: {error}",
-            where=str(folder / WEIGHTS_FILE),
-            remedy=_REMEDY,
-        ) from error
+        what = f"expected safetensors, found damaged or other content: {error}"
+        raise _damaged(what, folder / WEIGHTS_FILE) from error
     network = FusionNetwork(config)
     load_weights(network, _strip(tensors, _NETWORK), str(folder / WEIGHTS_FILE), _REMEDY)
     return Checkpoint(config, network.eval(), _strip(tensors, _NORMALISER), _sha256(text, weights))
@@ -135,20 +135,22 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(
-            f"expected a model file, found none that can be read ({error.strerror})",
-            where=str(path),
-            remedy=f"a model is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}; give its path with --model",
-        ) from error
+        remedy = f"a model is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}; give its path with --model"
+        what = f"expected a model file, found none that can be read ({error.strerror})"
+        raise _damaged(what, path, remedy) from error
+
+
+def _damaged(what: str, where: Path | str, remedy: str = _REMEDY) -> InputError:
+    return InputError(what, where=str(where), remedy=remedy, code=ErrorCode.MODEL)
 
 
 def _parse(text: bytes, where: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:  # bad JSON or bad UTF-8
-        raise InputError(f"expected JSON: {error}", where=where, remedy=_REMEDY) from error
+        raise _damaged(f"expected JSON: {error}", where) from error
     if not isinstance(data, dict):
-        raise InputError(f"expected a JSON object, found {type(data).__name__}", where=where, remedy=_REMEDY)
+        raise _damaged(f"expected a JSON object, found {type(data).__name__}", where)
     return data
 
 
@@ -164,24 +166,14 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str, r
     for problem, names in (("missing", set(own) - set(tensors)), ("unknown", set(tensors) - set(own))):
         if names:
             some = ", ".join(sorted(names)[:3])
-            raise InputError(
-                f"expected {len(own)} tensors, found {len(tensors)}; {problem}: {some}",
-                where=where,
-                remedy=remedy,
-            )
+            what = f"expected {len(own)} tensors, found {len(tensors)}; {problem}: {some}"
+            raise _damaged(what, where, remedy)
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
-            expected, found = own[name], tensor
-            raise InputError(
-                f"{name}: expected {tuple(expected.shape)} {expected.dtype},"
-                f" found {tuple(found.shape)} {found.dtype}",
-                where=where,
-                remedy=remedy,
-            )
+            expected, found = (f"{tuple(t.shape)} {t.dtype}" for t in (own[name], tensor))
+            raise _damaged(f"{name}: expected {expected}, found {found}", where, remedy)
         if not tensor.isfinite().all():
-            raise InputError(
-                f"{name}: expected finite weights, found NaN or infinity", where=where, remedy=remedy
-            )
+            raise _damaged(f"{name}: expected finite weights, found NaN or infinity", where, remedy)
     module.load_state_dict(tensors)
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.clock import stopwatch
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES, Kind, Step, StreamSpec, Window
 from models.checkpoint import Checkpoint
 from models.features.gaze import ScreenGeometry
@@ -130,6 +130,8 @@ class Decoder:
                 f"expected EEG at {lowest:g} Hz or more for this model, got {spec.sfreq:g} Hz",
                 where=f"stream {spec.name!r}",
                 remedy="use a model on band entropies",
+                code=ErrorCode.WRONG_STREAM,
+                stream=spec.name,
             )
         known = [name for name in spec.ch_names if name in self.config.ch_names]
         if not known:
@@ -138,6 +140,8 @@ class Decoder:
                 f"({', '.join(self.config.ch_names)})",
                 where=f"stream {spec.name!r}",
                 remedy="map them with --montage FILE.toml",
+                code=ErrorCode.CHANNELS,
+                stream=spec.name,
             )
         self._check_channels(known, f"stream {spec.name!r}")
         self._ch_names = tuple(known)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
 from models.config import ModelConfig, MvSstmaConfig
 from models.encoders.eegformer import EegformerEncoder
@@ -51,7 +51,10 @@ class FusionNetwork(nn.Module):
         fusion, n_labels = sizes.fusion, len(config.labels)
         if fusion.variant not in FUSIONS:
             raise InputError(
-                f"expected a fusion of {sorted(FUSIONS)}, found {fusion.variant!r}", where="model config"
+                f"expected a fusion of {sorted(FUSIONS)}, found {fusion.variant!r}",
+                where="model config",
+                code=ErrorCode.MODEL,
+                setting="variant",
             )
         n_channels = len(config.ch_names)
         self.eeg: MvSstmaEncoder | EegformerEncoder

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 
 EYE_LOW = 10.0
 EYE_HIGH = 100.0
@@ -35,6 +35,10 @@ class EegScale:
         """Return (..., n_ch, n_bands) as z-scores; NaN becomes 0, the training mean."""
         return torch.nan_to_num((entropy - self.mean) / self.sd, nan=0.0)
 
+    def centred_on(self, mean: Tensor) -> EegScale:
+        """Return the scale about other means (n_ch, n_bands); where they are NaN its own stay."""
+        return EegScale(torch.where(torch.isnan(mean), self.mean, mean), self.sd)
+
     def select(self, channels: Tensor) -> EegScale:
         """Return the scale of some of the channels, by their indices (C,)."""
         return EegScale(self.mean[channels], self.sd[channels])
@@ -53,6 +57,11 @@ class EyeScale:
         known = torch.where(torch.isnan(features), self.mean, features)
         share = (known - self.low) / (self.high - self.low)
         return EYE_LOW + (EYE_HIGH - EYE_LOW) * share.clamp(0.0, 1.0)
+
+    def centred_on(self, mean: Tensor) -> EyeScale:
+        """Return the scale moved to other means (n_features,); where they are NaN it stays."""
+        moved = torch.nan_to_num(mean - self.mean, nan=0.0)
+        return EyeScale(self.low + moved, self.high + moved, self.mean + moved)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +114,9 @@ def fit_eeg(entropy: torch.Tensor) -> EegScale:
     rows = entropy.reshape(-1, *entropy.shape[-2:]).double()
     mean, sd = _mean_and_sd(rows)
     if torch.isnan(mean).any():
-        raise InputError("a channel has no valid step to fit its mean on", where="normalisation")
+        raise InputError(
+            "a channel has no valid step to fit its mean on", where="normalisation", code=ErrorCode.DATA
+        )
     return EegScale(mean.float(), sd.clamp_min(MIN_SD_NATS).float())
 
 
@@ -163,26 +174,24 @@ def refit_from_baseline(
     """
     changed = normaliser
     if entropy is not None and normaliser.eeg is not None:
-        _check_baseline(entropy)
-        mean = _mean_and_sd(entropy.double())[0].float()
-        # A channel that was bad throughout the baseline keeps its training mean.
-        mean = torch.where(torch.isnan(mean), normaliser.eeg.mean, mean)
-        changed = replace(changed, eeg=replace(normaliser.eeg, mean=mean), origin="baseline")
+        _check_baseline(len(entropy))
+        eeg = normaliser.eeg.centred_on(_mean_and_sd(entropy.double())[0].float())
+        changed = replace(changed, eeg=eeg, origin="baseline")
     if eye is not None and normaliser.eye is not None:
-        _check_baseline(eye)
-        scale = normaliser.eye
-        moved = torch.nan_to_num(_mean_and_sd(eye.double())[0].float() - scale.mean, nan=0.0)
-        moved_scale = EyeScale(scale.low + moved, scale.high + moved, scale.mean + moved)
-        changed = replace(changed, eye=moved_scale, origin="baseline")
+        _check_baseline(len(eye))
+        eye_scale = normaliser.eye.centred_on(_mean_and_sd(eye.double())[0].float())
+        changed = replace(changed, eye=eye_scale, origin="baseline")
     return changed
 
 
-def _check_baseline(steps: torch.Tensor) -> None:
-    if steps.shape[0] < MIN_BASELINE_STEPS:
+def _check_baseline(n_steps: int) -> None:
+    if n_steps < MIN_BASELINE_STEPS:
         raise InputError(
-            f"expected a baseline of at least {MIN_BASELINE_STEPS} valid steps, got {steps.shape[0]}",
+            f"expected at least {MIN_BASELINE_STEPS} valid steps of EEG or gaze, got {n_steps}",
             where="--baseline",
-            remedy="record a longer baseline",
+            remedy="choose a longer one, and check the EEG and eye streams",
+            code=ErrorCode.DATA,
+            n_steps=n_steps,
         )
 
 
@@ -193,6 +202,9 @@ def _mean_and_sd(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     mean = torch.where(known, rows, 0.0).sum(0) / n
     sd = (torch.where(known, (rows - mean).square(), 0.0).sum(0) / n).sqrt()
     return mean, sd
+
+
+# --- the person's own first seconds in place of the training statistics: ``--baseline S`` ---
 
 
 class Baseline:
@@ -231,13 +243,7 @@ class Baseline:
         InputError
             If neither modality has enough steps.
         """
-        n_steps = max(len(self._entropy), len(self._eye))
-        if n_steps < MIN_BASELINE_STEPS:
-            raise InputError(
-                f"expected at least {MIN_BASELINE_STEPS} valid steps of EEG or gaze, got {n_steps}",
-                where="--baseline",
-                remedy="choose a longer one, and check the EEG and eye streams",
-            )
+        _check_baseline(max(len(self._entropy), len(self._eye)))
         entropy = torch.stack(self._entropy) if len(self._entropy) >= MIN_BASELINE_STEPS else None
         eye = torch.stack(self._eye) if len(self._eye) >= MIN_BASELINE_STEPS else None
         changed = refit_from_baseline(normaliser, entropy=entropy, eye=eye)

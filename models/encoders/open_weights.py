@@ -17,12 +17,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 
 CONFIG_FILE, PREPROCESSOR_FILE = "config.json", "preprocessor_config.json"
 _WEIGHTS = "model*.safetensors"
 _HUB_NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w.-]*))?", re.ASCII)
 _REMEDY = "give a folder with config.json and model.safetensors, or a hub name and a network"
+
+
+def refused(what: str, source: str, file: str = "", remedy: str = "") -> InputError:
+    """Return the error for an open model, or one of its files, that cannot be used."""
+    return InputError(
+        what, where=f"{source}: {file}" if file else source, remedy=remedy, code=ErrorCode.MODEL
+    )
 
 
 def folder_of(source: str) -> Path:
@@ -34,45 +41,26 @@ def folder_of(source: str) -> Path:
         A folder, or a hub name as OWNER/NAME or OWNER/NAME@COMMIT. A name whose first part is a folder here
         is a mistyped path.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     InputError
         There is no such folder, or the hub does not give it.
     """
     if not source:
-        raise InputError(
-            "no folder or hub name given", where="open weights", remedy="set source in the config"
-        )
+        raise refused("no folder or hub name given", "open weights", remedy="set source in the config")
     folder = Path(source).expanduser()
     if folder.exists():
         return folder
     hub = _HUB_NAME.fullmatch(source)
     if not hub or folder.parent.exists():
-        raise InputError("expected a folder, found none", where=source, remedy=_REMEDY)
+        raise refused("expected a folder, found none", source, remedy=_REMEDY)
     return _of_hub(source, hub[1], hub[2])
 
 
 def pinned(source: str) -> str:
     """Return a hub name with the commit that it stands for now, so that figures can be repeated.
 
-    Parameters
-    ----------
-    source : str
-        A folder or a hub name; see `folder_of`.
-
-    Returns
-    -------
-    str
-        OWNER/NAME@COMMIT, or a folder as it is.
-
-    Raises
-    ------
-    InputError
-        There is no such folder, or the hub does not give it.
+    A folder stays as it is; else OWNER/NAME@COMMIT. Errors are those of `folder_of`.
     """
     folder, hub = folder_of(source), _HUB_NAME.fullmatch(source)
     if not hub or folder == Path(source).expanduser():
@@ -93,26 +81,12 @@ def _of_hub(source: str, name: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=files))
     except Exception as error:  # its transport has errors of its own, another package's in each version
-        raise InputError(
-            f"there is no such folder, and the hub does not give it: {_first_line(error)}",
-            where=source,
-            remedy=_REMEDY,
-        ) from error
+        what = f"there is no such folder, and the hub does not give it: {_first_line(error)}"
+        raise refused(what, source, remedy=_REMEDY) from error
 
 
 def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
     """Return a JSON file of the model; an empty dict for a preprocessor's that is not there.
-
-    Parameters
-    ----------
-    source : str
-        A folder or a hub name; see `folder_of`.
-    name : str
-        Of the file.
-
-    Returns
-    -------
-    dict of str to Any
 
     Raises
     ------
@@ -125,115 +99,60 @@ def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:
-        why = f"no {name} that can be read ({error.strerror})"
-        raise InputError(f"expected a model, found {why}", where=source, remedy=_REMEDY) from error
+        what = f"expected a model, found no {name} that can be read ({error.strerror})"
+        raise refused(what, source, remedy=_REMEDY) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"expected JSON: {error}", where=f"{source}: {name}") from error
+        raise refused(f"expected JSON: {error}", source, name) from error
     if not isinstance(found, dict):
-        raise InputError(f"expected a JSON object, found {type(found).__name__}", where=f"{source}: {name}")
+        raise refused(f"expected a JSON object, found {type(found).__name__}", source, name)
     return found
 
 
 def read_config(source: str, config_class: Any) -> Any:
-    """Return a model's configuration as that `transformers` class, refusing another kind's.
-
-    Parameters
-    ----------
-    source : str
-        A folder or a hub name; see `folder_of`.
-    config_class : type of PretrainedConfig
-        `transformers.ViTConfig` or `transformers.ASTConfig`.
-
-    Returns
-    -------
-    PretrainedConfig
-        Of that class.
+    """Return a model's configuration as `transformers.ViTConfig` or `transformers.ASTConfig`.
 
     Raises
     ------
     InputError
         It is of another kind, a value has the wrong type, or it asks for what our encoders do not have.
     """
-    settings, where = read_settings(source), f"{source}: {CONFIG_FILE}"
+    settings = read_settings(source)
     expected, found = config_class.model_type, settings.get("model_type")
     if found != expected:
-        raise InputError(f"model_type: expected {expected}, found {found or 'none'}", where=where)
+        raise refused(f"model_type: expected {expected}, found {found or 'none'}", source, CONFIG_FILE)
     try:
         config = config_class.from_dict(settings)
     except Exception as error:  # `transformers` checks types with an error class of the hub's client
-        raise InputError(
-            f"expected other settings: {str(error).splitlines()[-1].strip()}", where=where
-        ) from error
+        what = f"expected other settings: {str(error).splitlines()[-1].strip()}"
+        raise refused(what, source, CONFIG_FILE) from error
     for name, value in (("hidden_act", "gelu"), ("layer_norm_eps", 1e-12), ("qkv_bias", True)):
         if getattr(config, name) != value:
-            raise InputError(
-                f"{name}: expected {value}, found {getattr(config, name)}: not built here", where=where
-            )
+            what = f"{name}: expected {value}, found {getattr(config, name)}: not built here"
+            raise refused(what, source, CONFIG_FILE)
     for name in ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads"):
         if getattr(config, name) < 1:
-            raise InputError(f"{name}: expected at least 1, found {getattr(config, name)}", where=where)
+            what = f"{name}: expected at least 1, found {getattr(config, name)}"
+            raise refused(what, source, CONFIG_FILE)
     if config.hidden_size % config.num_attention_heads:
         sizes = f"{config.num_attention_heads} heads and a width of {config.hidden_size}"
-        raise InputError(f"expected a width that the heads divide, found {sizes}", where=where)
+        raise refused(f"expected a width that the heads divide, found {sizes}", source, CONFIG_FILE)
     return config
 
 
 def square(value: int | Sequence[int], name: str, source: str) -> int:
-    """Return one side of what must be square and not empty, as a patch.
-
-    Parameters
-    ----------
-    value : int or sequence of int
-        One side, or all sides.
-    name, source : str
-        The setting and its model, for the error.
-
-    Returns
-    -------
-    int
-        In pixels or mel frames.
-
-    Raises
-    ------
-    InputError
-        The sides differ, or are less than 1.
-    """
+    """Return one side of what must be square and not empty, as a patch, in pixels or mel frames."""
     sides = [value] if isinstance(value, int) else list(value)
     if len(set(sides)) != 1 or sides[0] < 1:
-        raise InputError(f"{name}: expected a square, found {value}", where=f"{source}: {CONFIG_FILE}")
+        raise refused(f"{name}: expected a square, found {value}", source, CONFIG_FILE)
     return sides[0]
 
 
 def numbers(settings: Mapping[str, Any], name: str, default: float, n: int, source: str) -> list[float]:
-    """Return n numbers of a preprocessor's settings, of which there may be one for all.
-
-    Parameters
-    ----------
-    settings : mapping of str to Any
-        Of `read_settings`.
-    name : str
-        Of the setting.
-    default : float
-        For all, where the setting is not there.
-    n : int
-        One a channel.
-    source : str
-        The model, for the error.
-
-    Returns
-    -------
-    list of float
-
-    Raises
-    ------
-    InputError
-        There are more or fewer, or some are no finite numbers.
-    """
+    """Return n numbers of a preprocessor's settings, of which there may be one for all; finite ones only."""
     value = settings.get(name, default)
     values = list(value) if isinstance(value, list) else [value] * n
     if len(values) != n or not all(isinstance(v, (int, float)) and abs(v) < 1e6 for v in values):
-        where = f"{source}: {PREPROCESSOR_FILE}"
-        raise InputError(f"{name}: expected {n} numbers, found {value}", where=where)
+        raise refused(f"{name}: expected {n} numbers, found {value}", source, PREPROCESSOR_FILE)
     return [float(v) for v in values]
 
 
@@ -248,8 +167,6 @@ def copy_weights(source: str, model_class: Any, target: nn.Module, **options: An
         Of `transformers`, called with the options.
     target : Module
         Changed in place.
-    **options : Any
-        Of ``model_class``.
 
     Raises
     ------
@@ -269,24 +186,23 @@ def copy_weights(source: str, model_class: Any, target: nn.Module, **options: An
                 **options,
             )
     except Exception as error:  # damaged weights raise errors of `safetensors`, which are plain exceptions
-        raise InputError(
-            f"no model could be loaded: {_first_line(error)}", where=source, remedy=_REMEDY
-        ) from error
+        what = f"no model could be loaded: {_first_line(error)}"
+        raise refused(what, source, remedy=_REMEDY) from error
     _check_complete(report, source)
     _copy(model.state_dict(), target, source)
 
 
 def _check_complete(report: Mapping[str, Any], source: str) -> None:
     """Refuse weights of other sizes than their own config says: `transformers` would make random ones."""
-    where, remedy = source, "take config.json and model.safetensors of one and the same model"
+    remedy = "take config.json and model.safetensors of one and the same model"
     for name, found, expected in sorted(report["mismatched_keys"])[:1]:
-        sizes = f"expected {tuple(expected)} by config.json, found {tuple(found)}"
-        raise InputError(f"{name}: {sizes}", where=where, remedy=remedy)
+        what = f"{name}: expected {tuple(expected)} by config.json, found {tuple(found)}"
+        raise refused(what, source, remedy=remedy)
     further = [name for name in report["unexpected_keys"] if "layers." in name]
     for what, names in (("missing", report["missing_keys"]), ("more than config.json has", further)):
         if names:
             some = f"{len(names)} tensors {what}, e.g. {min(names)}"
-            raise InputError(f"expected the weights of config.json, found {some}", where=where, remedy=remedy)
+            raise refused(f"expected the weights of config.json, found {some}", source, remedy=remedy)
 
 
 def _copy(state: Mapping[str, Tensor], target: nn.Module, source: str) -> None:
@@ -295,27 +211,17 @@ def _copy(state: Mapping[str, Tensor], target: nn.Module, source: str) -> None:
         expected, found = own.get(name), state.get(name)
         if expected is None or found is None or expected.shape != found.shape:
             sizes = [None if tensor is None else tuple(tensor.shape) for tensor in (expected, found)]
-            raise InputError(
-                f"{name}: expected {sizes[0] or 'nothing'}, found {sizes[1] or 'nothing'}",
-                where=source,
-                remedy="set the widths, layers and patch sizes of the config to those of the open model",
-            )
+            what = f"{name}: expected {sizes[0] or 'nothing'}, found {sizes[1] or 'nothing'}"
+            remedy = "set the widths, layers and patch sizes of the config to those of the open model"
+            raise refused(what, source, remedy=remedy)
         if not found.isfinite().all():
-            raise InputError(f"{name}: expected finite weights, found NaN or infinity", where=source)
+            raise refused(f"{name}: expected finite weights, found NaN or infinity", source)
     target.load_state_dict(state)
 
 
 @torch.no_grad()
 def fold_into(projection: nn.Conv2d, gain: Sequence[float], offset: Sequence[float]) -> None:
-    """Make a convolution without padding answer to x as it did to ``gain * x + offset``, by channel.
-
-    Parameters
-    ----------
-    projection : Conv2d
-        Of patches, with a bias; changed in place.
-    gain, offset : sequence of float
-        One an input channel.
-    """
+    """Make a convolution of patches answer to x as it did to ``gain * x + offset``, by input channel."""
     assert projection.bias is not None
     by_channel = projection.weight.new_tensor(offset)[None, :, None, None]
     projection.bias += (projection.weight * by_channel).sum(dim=(1, 2, 3))

@@ -1,22 +1,29 @@
-"""Vision transformer for the face: one token a frame.
+"""Transformers for face and voice: one body of the library, two front ends.
 
-Trained from nothing on a few thousand frames, a plain ViT stays at chance: all faces' tokens share a
-constant part that is far larger than what differs between them. Two options change that.
+**Face** (`VitEncoder`): one token a frame. Trained from nothing on a few thousand frames, a plain ViT stays
+at chance: all faces' tokens share a constant part that is far larger than what differs between them. Two
+options change that.
 
 - ``token_norm="batch"`` takes that part off by a batch normalisation without scale and shift of the pooled
   token, as He et al. (2022, "Masked autoencoders are scalable vision learners") do for linear probing.
 - ``stem="conv"`` makes tokens by four 3 x 3 convolutions of stride 2 in place of the projection of 16 x 16
   patches (Xiao et al. 2021, "Early convolutions help transformers see better"). A crop's mean and contrast
   are taken off before, because light moves all tokens by more than any expression does.
+
+**Voice** (`AstEncoder`): clips of any length, with padding that cannot be seen. `transformers.ASTModel` takes
+clips of one length and has no mask in the time domain. Its embeddings and layers are composed here: the
+position table is cut to the clip's length, and padded patches are hidden as attention keys.
 """
 
 from __future__ import annotations
+
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.config import AstConfig, VitConfig
 from models.encoders.open_weights import (
     CONFIG_FILE,
@@ -27,6 +34,7 @@ from models.encoders.open_weights import (
     pinned,
     read_config,
     read_settings,
+    refused,
     square,
 )
 from models.features.config import FeatureConfig
@@ -34,6 +42,77 @@ from models.features.log_mel import AUDIOSET_MEAN, AUDIOSET_SD
 
 _STEM_CHANNELS = (16, 32, 64)  # of all convolutions but the last, which has the width
 _STEM_STRIDE = 2 ** (len(_STEM_CHANNELS) + 1)
+
+#: Gain and offset by input channel, from our features to those that open weights expect.
+Scaling = tuple[list[float], list[float]]
+
+
+class TransformerEncoder(nn.Module):
+    """A transformer of `transformers` of a given size, random until weights are loaded.
+
+    Parameters
+    ----------
+    config : VitConfig or AstConfig
+    sizes
+        Further settings of the library's config.
+    """
+
+    config: VitConfig | AstConfig
+    kind: ClassVar[str]  # of the library's classes: ViT, AST
+    options: ClassVar[dict[str, Any]] = {}  # of the library's model
+
+    def __init__(self, config: VitConfig | AstConfig, **sizes: int) -> None:
+        super().__init__()
+        self.config = config
+        import transformers  # seconds to import: only where a network is built
+
+        settings = getattr(transformers, f"{self.kind}Config")(
+            hidden_size=config.width,
+            num_hidden_layers=config.n_layers,
+            num_attention_heads=config.n_heads,
+            intermediate_size=config.ffn_dim,
+            patch_size=config.patch_size,
+            hidden_dropout_prob=config.dropout,
+            **sizes,
+        )
+        self.model = getattr(transformers, f"{self.kind}Model")(settings, **self.options)
+
+    @staticmethod
+    def scaling(source: str) -> Scaling:
+        """Return what our features are multiplied by and what is added for open weights."""
+        raise NotImplementedError
+
+    def load_open_weights(self) -> None:
+        """Load the weights that ``config.source`` names, and fold in the scale of features they expect.
+
+        Raises
+        ------
+        InputError
+            They cannot be had or do not fit; see `copy_weights`.
+        """
+        source = self.config.source
+        copy_weights(source, type(self.model), self.model, **self.options)
+        fold_into(self.model.embeddings.patch_embeddings.projection, *self.scaling(source))
+
+
+def _open_sizes(source: str, kind: str) -> tuple[Any, dict[str, Any]]:
+    """Return an open model's settings, and the sizes that face and voice encoders share."""
+    import transformers
+
+    source = pinned(source)
+    found = read_config(source, getattr(transformers, f"{kind}Config"))
+    return found, {
+        "width": found.hidden_size,
+        "n_layers": found.num_hidden_layers,
+        "n_heads": found.num_attention_heads,
+        "ffn_dim": found.intermediate_size,
+        "patch_size": square(found.patch_size, "patch_size", source),
+        "dropout": float(found.hidden_dropout_prob),
+        "source": source,
+    }
+
+
+# --- face ---
 
 
 class ConvStem(nn.Sequential):
@@ -53,8 +132,8 @@ class ConvStem(nn.Sequential):
         return self[-1].get_parameter("weight")
 
 
-class VitEncoder(nn.Module):
-    """`transformers.ViTModel` of a given size, random until weights are loaded.
+class VitEncoder(TransformerEncoder):
+    """One token a frame.
 
     Raises
     ------
@@ -62,24 +141,13 @@ class VitEncoder(nn.Module):
         An option has no such value, or the stem makes tokens of another size than the patches'.
     """
 
-    def __init__(self, config: VitConfig) -> None:
-        super().__init__()
-        import transformers  # seconds to import: only where a network is built
+    config: VitConfig
+    kind = "ViT"
+    options: ClassVar[dict[str, Any]] = {"add_pooling_layer": False}
 
+    def __init__(self, config: VitConfig) -> None:
         _check(config)
-        self.config = config
-        self.model = transformers.ViTModel(
-            transformers.ViTConfig(
-                hidden_size=config.width,
-                num_hidden_layers=config.n_layers,
-                num_attention_heads=config.n_heads,
-                intermediate_size=config.ffn_dim,
-                patch_size=config.patch_size,
-                image_size=config.image_size,
-                hidden_dropout_prob=config.dropout,
-            ),
-            add_pooling_layer=False,
-        )
+        super().__init__(config, image_size=config.image_size)
         if config.stem == "conv":
             self.model.embeddings.patch_embeddings.add_module("projection", ConvStem(config.width))
         self.norm = nn.BatchNorm1d(config.width, affine=False) if config.token_norm == "batch" else None
@@ -90,19 +158,18 @@ class VitEncoder(nn.Module):
         token = tokens[:, 0] if self.config.pooling == "cls" else tokens[:, 1:].mean(dim=1)
         return token if self.norm is None else self.norm(token)
 
-    def load_open_weights(self) -> None:
-        """Load the weights that ``config.source`` names, with the pixel scaling that they expect.
-
-        Raises
-        ------
-        InputError
-            They cannot be had or do not fit; see `copy_weights`.
-        """
-        import transformers
-
-        source = self.config.source
-        copy_weights(source, transformers.ViTModel, self.model, add_pooling_layer=False)
-        fold_into(self.model.embeddings.patch_embeddings.projection, *_pixel_scaling(source))
+    @staticmethod
+    def scaling(source: str) -> Scaling:
+        """Return gain and offset by colour from our pixels, -1 to 1, to those of the model's own."""
+        settings = read_settings(source, PREPROCESSOR_FILE)
+        mean, sd = (numbers(settings, name, 0.5, 3, source) for name in ("image_mean", "image_std"))
+        (rescale,) = numbers(settings, "rescale_factor", 1 / 255, 1, source)
+        if not settings.get("do_normalize", True):
+            mean, sd = [0.0] * 3, [1.0] * 3
+        if min(sd) <= 0:
+            raise refused(f"image_std: expected more than 0, found {sd}", source, PREPROCESSOR_FILE)
+        half = 255 / 2 * (rescale if settings.get("do_rescale", True) else 1.0)  # their value of our 0
+        return [half / s for s in sd], [(half - m) / s for m, s in zip(mean, sd, strict=True)]
 
 
 def open_vit(source: str) -> VitConfig:
@@ -123,78 +190,50 @@ def open_vit(source: str) -> VitConfig:
     InputError
         It is no ViT, or one that is not built here.
     """
-    import transformers
-
-    source = pinned(source)
-    found = read_config(source, transformers.ViTConfig)
-    where = f"{source}: {CONFIG_FILE}"
+    found, sizes = _open_sizes(source, "ViT")
+    source, patch_size = sizes["source"], sizes["patch_size"]
     if found.num_channels != 3:
-        raise InputError(f"num_channels: expected 3, found {found.num_channels}", where=where)
-    image_size, patch_size = (square(getattr(found, n), n, source) for n in ("image_size", "patch_size"))
+        raise refused(f"num_channels: expected 3, found {found.num_channels}", source, CONFIG_FILE)
+    image_size = square(found.image_size, "image_size", source)
     if patch_size > image_size:
-        raise InputError(f"patch_size: expected at most {image_size}, found {patch_size}", where=where)
-    _pixel_scaling(source)  # refuses what makes no sense now, not after a folder of people is read
-    return VitConfig(
-        width=found.hidden_size,
-        n_layers=found.num_hidden_layers,
-        n_heads=found.num_attention_heads,
-        ffn_dim=found.intermediate_size,
-        patch_size=patch_size,
-        image_size=image_size,
-        pooling="cls",
-        dropout=float(found.hidden_dropout_prob),
-        source=source,
-    )
-
-
-def _pixel_scaling(source: str) -> tuple[list[float], list[float]]:
-    """Return gain and offset by colour from our pixels, -1 to 1, to those of the model's own preprocessor."""
-    settings = read_settings(source, PREPROCESSOR_FILE)
-    mean, sd = (numbers(settings, name, 0.5, 3, source) for name in ("image_mean", "image_std"))
-    (rescale,) = numbers(settings, "rescale_factor", 1 / 255, 1, source)
-    if not settings.get("do_normalize", True):
-        mean, sd = [0.0] * 3, [1.0] * 3
-    if min(sd) <= 0:
-        raise InputError(
-            f"image_std: expected more than 0, found {sd}", where=f"{source}: {PREPROCESSOR_FILE}"
-        )
-    half = 255 / 2 * (rescale if settings.get("do_rescale", True) else 1.0)  # their value of our 0
-    return [half / s for s in sd], [(half - m) / s for m, s in zip(mean, sd, strict=True)]
+        raise refused(f"patch_size: expected at most {image_size}, found {patch_size}", source, CONFIG_FILE)
+    VitEncoder.scaling(source)  # refuses what makes no sense now, not after a folder of subjects is read
+    return VitConfig(**sizes, image_size=image_size, pooling="cls")
 
 
 def _check(config: VitConfig) -> None:
     for name, allowed in (("stem", ("patch", "conv")), ("token_norm", ("none", "batch"))):
         value = getattr(config, name)
         if value not in allowed:
-            raise InputError(f"{name}: expected one of {list(allowed)}, got {value!r}", where="face encoder")
+            raise InputError(
+                f"{name}: expected one of {list(allowed)}, got {value!r}",
+                where="face encoder",
+                code=ErrorCode.MODEL,
+            )
     if config.stem == "conv" and config.patch_size != _STEM_STRIDE:
         raise InputError(
             f"patch_size: with a convolutional stem expected {_STEM_STRIDE}, got {config.patch_size}",
             where="face encoder",
+            code=ErrorCode.MODEL,
         )
 
 
-class AstEncoder(nn.Module):
-    """AST of a given size, random until weights are loaded."""
+# --- voice ---
+
+
+class AstEncoder(TransformerEncoder):
+    """One token a time column of patches."""
+
+    config: AstConfig
+    kind = "AST"
 
     def __init__(self, config: AstConfig) -> None:
-        super().__init__()
-        import transformers  # seconds to import: only where a network is built
-
-        self.config = config
-        self.model = transformers.ASTModel(
-            transformers.ASTConfig(
-                hidden_size=config.width,
-                num_hidden_layers=config.n_layers,
-                num_attention_heads=config.n_heads,
-                intermediate_size=config.ffn_dim,
-                patch_size=config.patch_size,
-                time_stride=config.time_stride,
-                frequency_stride=config.frequency_stride,
-                num_mel_bins=config.n_mels,
-                max_length=config.max_frames,
-                hidden_dropout_prob=config.dropout,
-            )
+        super().__init__(
+            config,
+            time_stride=config.time_stride,
+            frequency_stride=config.frequency_stride,
+            num_mel_bins=config.n_mels,
+            max_length=config.max_frames,
         )
 
     def forward(self, log_mel: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -227,6 +266,7 @@ class AstEncoder(nn.Module):
                 f" got {log_mel.shape[1] * config.frame_s:.2f} s",
                 where="voice encoder",
                 remedy="shorten voice_s or train with a larger max_frames",
+                code=ErrorCode.MODEL,
             )
         too_short = max(0, config.patch_size - log_mel.shape[1])
         log_mel, frame_mask = F.pad(log_mel, (0, 0, 0, too_short)), F.pad(frame_mask, (0, too_short))
@@ -256,54 +296,40 @@ class AstEncoder(nn.Module):
         hidden = torch.cat([summary.expand(len(patches), -1, -1), patches + grid], dim=1)
         return embeddings.dropout(hidden), n_rows
 
-    def load_open_weights(self) -> None:
-        """Load the weights that ``config.source`` names, with the level of log-mel frames that they expect.
+    @staticmethod
+    def scaling(source: str) -> Scaling:
+        """Return gain and offset from our log-mel frames to those of the model's own extractor.
 
-        Raises
-        ------
-        InputError
-            They cannot be had or do not fit; see `copy_weights`.
+        Ours are ``y = (x - AUDIOSET_MEAN) / (2 AUDIOSET_SD)``; with the extractor's own mean and SD, or with
+        AudioSet's where it names none, its are ``(x - mean) / (2 SD)`` (Gong et al. 2021), which is
+        ``y AUDIOSET_SD / SD + (AUDIOSET_MEAN - mean) / (2 SD)``; x itself where it does not normalise.
         """
-        import transformers
-
-        copy_weights(self.config.source, transformers.ASTModel, self.model)
-        fold_into(self.model.embeddings.patch_embeddings.projection, *_log_mel_scaling(self.config.source))
+        settings = read_settings(source, PREPROCESSOR_FILE)
+        (mean,) = numbers(settings, "mean", AUDIOSET_MEAN, 1, source)
+        (sd,) = numbers(settings, "std", AUDIOSET_SD, 1, source)
+        if sd <= 0:
+            raise refused(f"std: expected more than 0, found {sd}", source, PREPROCESSOR_FILE)
+        if not settings.get("do_normalize", True):
+            return [2 * AUDIOSET_SD], [AUDIOSET_MEAN]
+        return [AUDIOSET_SD / sd], [(AUDIOSET_MEAN - mean) / (2 * sd)]
 
 
 def open_ast(source: str) -> AstConfig:
-    """Return the sizes of an open AST.
-
-    Parameters
-    ----------
-    source : str
-        Folder or hub name; see `models.encoders.open_weights`.
-
-    Returns
-    -------
-    AstConfig
-        Its ``source`` has the commit, where a hub name was given.
+    """Return the sizes of an open AST; parameter and answer as for `open_vit`.
 
     Raises
     ------
     InputError
         It is no AST, or its sound or log-mel frames are not those that are made here.
     """
-    import transformers
-
-    source = pinned(source)
-    found = read_config(source, transformers.ASTConfig)
+    found, sizes = _open_sizes(source, "AST")
+    source = sizes["source"]
     config = AstConfig(
-        width=found.hidden_size,
-        n_layers=found.num_hidden_layers,
-        n_heads=found.num_attention_heads,
-        ffn_dim=found.intermediate_size,
-        patch_size=square(found.patch_size, "patch_size", source),
+        **sizes,
         time_stride=found.time_stride,
         frequency_stride=found.frequency_stride,
         n_mels=found.num_mel_bins,
         max_frames=found.max_length,
-        dropout=float(found.hidden_dropout_prob),
-        source=source,
     )
     for name, size, least in (
         ("num_mel_bins", config.n_mels, config.patch_size),
@@ -312,29 +338,10 @@ def open_ast(source: str) -> AstConfig:
         ("frequency_stride", config.frequency_stride, 1),
     ):
         if size < least:
-            expected = f"expected at least {least}"
-            raise InputError(f"{name}: {expected}, found {size}", where=f"{source}: {CONFIG_FILE}")
+            raise refused(f"{name}: expected at least {least}, found {size}", source, CONFIG_FILE)
     settings = read_settings(source, PREPROCESSOR_FILE)
     for name, wanted in (("sampling_rate", FeatureConfig().voice_sfreq), ("num_mel_bins", config.n_mels)):
         if settings.get(name, wanted) != wanted:
-            where = f"{source}: {PREPROCESSOR_FILE}"
-            raise InputError(f"{name}: expected {wanted}, found {settings[name]}", where=where)
-    _log_mel_scaling(source)  # refuses what makes no sense now, not after a folder of people is read
+            raise refused(f"{name}: expected {wanted}, found {settings[name]}", source, PREPROCESSOR_FILE)
+    AstEncoder.scaling(source)  # refuses what makes no sense now, not after a folder of subjects is read
     return config
-
-
-def _log_mel_scaling(source: str) -> tuple[list[float], list[float]]:
-    """Return gain and offset from our log-mel frames to those of the model's own extractor.
-
-    Ours are ``y = (x - AUDIOSET_MEAN) / (2 AUDIOSET_SD)``; with the extractor's own mean and SD, or with
-    AudioSet's where it names none, its are ``(x - mean) / (2 SD)`` (Gong et al. 2021), which is
-    ``y AUDIOSET_SD / SD + (AUDIOSET_MEAN - mean) / (2 SD)``; x itself where it does not normalise.
-    """
-    settings = read_settings(source, PREPROCESSOR_FILE)
-    (mean,) = numbers(settings, "mean", AUDIOSET_MEAN, 1, source)
-    (sd,) = numbers(settings, "std", AUDIOSET_SD, 1, source)
-    if sd <= 0:
-        raise InputError(f"std: expected more than 0, found {sd}", where=f"{source}: {PREPROCESSOR_FILE}")
-    if not settings.get("do_normalize", True):
-        return [2 * AUDIOSET_SD], [AUDIOSET_MEAN]
-    return [AUDIOSET_SD / sd], [(AUDIOSET_MEAN - mean) / (2 * sd)]

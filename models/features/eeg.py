@@ -21,7 +21,7 @@ from functools import lru_cache
 
 import torch
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.features.config import FeatureConfig
 
 #: Rows transformed at once: 1000 rows of 1000 float32 stay in the processor's cache.
@@ -88,9 +88,14 @@ def check_window(x: torch.Tensor, sfreq: float) -> None:
         If the rate is not positive or the window is too short for a spectrum.
     """
     if not sfreq > 0:
-        raise InputError(f"expected a sampling rate above 0 Hz, got {sfreq}", where="EEG features")
+        what = f"expected a sampling rate above 0 Hz, got {sfreq}"
+        raise InputError(what, where="EEG features", code=ErrorCode.DATA)
     if x.shape[-1] < 8:
-        raise InputError(f"expected at least 8 samples in a window, got {x.shape[-1]}", where="EEG features")
+        raise InputError(
+            f"expected at least 8 samples in a window, got {x.shape[-1]}",
+            where="EEG features",
+            code=ErrorCode.DATA,
+        )
 
 
 @lru_cache(maxsize=32)
@@ -200,6 +205,7 @@ def _plan(sfreq: float, n_times: int, config: FeatureConfig, device: torch.devic
             raise InputError(
                 f"no usable frequency bin in {name} ({lo:g}-{hi:g} Hz) at {sfreq:g} Hz and {n_times} samples",
                 where="EEG features",
+                code=ErrorCode.DATA,
                 remedy=f"the rate must be above {2 * lo:g} Hz, and the band wider than a bin and the mains",
             )
     scale = power_scale(n_times) * totals.double() / kept.double()
@@ -274,7 +280,9 @@ def eeg_spectrogram(x: torch.Tensor, sfreq: float, config: FeatureConfig) -> Spe
     n_times = x.shape[-1]
     if n_times < n_frame:
         raise InputError(
-            f"expected at least {n_frame} samples for a spectrogram, got {n_times}", where="spectrogram"
+            f"expected at least {n_frame} samples for a spectrogram, got {n_times}",
+            where="spectrogram",
+            code=ErrorCode.DATA,
         )
     first = (n_times - n_frame) % n_step
     frames = x[..., first:].unfold(-1, n_frame, n_step)  # (..., n_frames, n_frame)
@@ -327,13 +335,16 @@ def raw_eeg(x: torch.Tensor, sfreq: float, config: FeatureConfig) -> torch.Tenso
     """
     if sfreq < 2 * config.raw_fmax_hz:
         raise InputError(
-            f"expected EEG at {2 * config.raw_fmax_hz:g} Hz or more, got {sfreq:g} Hz", where="raw EEG"
+            f"expected EEG at {2 * config.raw_fmax_hz:g} Hz or more, got {sfreq:g} Hz",
+            where="raw EEG",
+            code=ErrorCode.DATA,
         )
     n_times = x.shape[-1]
     if abs(n_times / sfreq / config.raw_s - 1) > 0.02:
         raise InputError(
             f"expected {config.raw_s:g} s of EEG, got {n_times} samples = {n_times / sfreq:.2f} s",
             where="raw EEG",
+            code=ErrorCode.DATA,
         )
     n_out = round(config.raw_s * config.raw_sfreq)
     n_pad_out = round(PAD_S * config.raw_sfreq)

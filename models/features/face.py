@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.features.config import FeatureConfig
 
 #: x, y of the upper left corner, width, height, in pixels of the frame.
@@ -75,6 +75,7 @@ class FaceFinder:
                 f"OpenCV {cv2.__version__} has no Haar cascade",
                 where="face detection",
                 remedy='pip install "opencv-python>=4.10,<5"',
+                code=ErrorCode.INSTALLATION,
             )
         self._cascade: Any = cv2.CascadeClassifier(str(path))
 
@@ -135,7 +136,8 @@ def crop_face(image: NDArray[np.uint8], box: Box, config: FeatureConfig | None =
     height, width = image.shape[:2]
     inside = image[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
     if inside.size == 0:
-        raise InputError(f"the box {box} lies outside the {width}x{height} frame", where="face crop")
+        what = f"the box {box} lies outside the {width}x{height} frame"
+        raise InputError(what, where="face crop", code=ErrorCode.DATA)
     outside = (max(0, -top), max(0, top + side - height), max(0, -left), max(0, left + side - width))
     if any(outside):
         inside = cv2.copyMakeBorder(inside, *outside, cv2.BORDER_REPLICATE)  # type: ignore[assignment]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.features.config import FeatureConfig
 
 FRAME = 400  # samples, 25 ms
@@ -60,7 +60,11 @@ def log_mel(wave: torch.Tensor, config: FeatureConfig | None = None) -> torch.Te
     the reference pads its answer with zeros to 1024 frames *before* it normalises.
     """
     if wave.shape[-1] < FRAME:
-        raise InputError(f"expected at least {FRAME} samples of voice, got {wave.shape[-1]}", where="log-mel")
+        raise InputError(
+            f"expected at least {FRAME} samples of voice, got {wave.shape[-1]}",
+            where="log-mel",
+            code=ErrorCode.DATA,
+        )
     n_mels = (config or FeatureConfig()).n_mels
     window, filters = _window_and_filters(n_mels, wave.device)
     frames = wave.to(torch.float64).unfold(-1, FRAME, HOP)  # (..., n_frames, 400)
@@ -113,7 +117,8 @@ def resample_ratio(sfreq: float, config: FeatureConfig | None = None) -> Fractio
         If ``sfreq`` is not above 0 Hz.
     """
     if not sfreq > 0:
-        raise InputError(f"expected a sampling rate above 0 Hz, got {sfreq}", where="voice")
+        what = f"expected a sampling rate above 0 Hz, got {sfreq}"
+        raise InputError(what, where="voice", code=ErrorCode.DATA)
     target = (config or FeatureConfig()).voice_sfreq
     if abs(sfreq / target - 1) <= 1e-3:
         return Fraction(1)
