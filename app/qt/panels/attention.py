@@ -145,6 +145,7 @@ class LanesPlot(Plot):
             for start, end in absent_spans(predictions, modality)
         ]
         self.absent.show_spans(spans)
+        self.redraw()
         said = [_share_now(newest, modality) for modality in MODALITIES]
         self._figures.set_rows([Row(self._floor(i) + _LANE / 2, (text,)) for i, text in enumerate(said)])
         words = ", ".join(f"{modality_word(m)} {text}" for m, text in zip(MODALITIES, said, strict=True))

@@ -149,6 +149,7 @@ class MemoryPlot(CurvePlot):
             if len(points) and math.isfinite(points[-1, 1]):
                 rows.append(Row(float(points[-1, 1]), (name,), colour=self.colours[name]))
         self._names.set_rows(rows)
+        self.redraw()
         last = {name: points[-1, 1] if len(points) else math.nan for name, points in used.items()}
         self.setAccessibleDescription(", ".join(f"{name} {number(mb)} MB" for name, mb in last.items()))
 

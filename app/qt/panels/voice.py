@@ -102,6 +102,7 @@ class LevelMeter(Plot):
             self._peak.setPos(max(self.peak_db, _FLOOR_DB) if math.isfinite(self.peak_db) else _FLOOR_DB)
             self._peak.setPen(pg.mkPen(theme.text, width=2))
             self.setAccessibleDescription(self.words())
+            self.redraw()
 
     def words(self) -> str:
         """Return the level in words."""

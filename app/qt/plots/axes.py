@@ -106,8 +106,14 @@ class Axis(pg.AxisItem):
         else:
             self.setHeight(math.ceil(1.1 * line + 5 + title))
         self.resizeEvent()  # puts the title in the middle
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Have the axis drawn anew."""
         self.picture = None
         self.update()
+        if (view := self.linkedView()) is not None:
+            view.plot.redraw()
 
     def text_width(self) -> float:
         """Return the width of what stands beside the plot, pixels."""
@@ -205,7 +211,7 @@ class RowAxis(Axis):
             self.rows = tuple(rows)
             if self._widths() != self._drawn_widths:
                 self.fit()
-            self.update()
+            self.redraw()
 
     def fit(self) -> None:
         self._drawn_widths = self._widths()
@@ -300,7 +306,7 @@ class ColourBar(Axis):
         """Show the values of the first and last colour."""
         self.limits, self.unit, self.is_signed = (low, high), unit, is_signed
         self._table = self._table if table is None else table
-        self.update()
+        self.redraw()
 
     def text_width(self) -> float:
         return super().text_width() + 2.0 * self.metrics.height()

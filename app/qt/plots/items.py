@@ -43,6 +43,11 @@ class PixelItem(pg.GraphicsObject):
         self.theme, self.font = theme, font
         self.update()
 
+    def update(self, *area: Any) -> None:
+        """Have the item drawn anew."""
+        super().update(*area)
+        self.view.plot.redraw()
+
     def boundingRect(self) -> QRectF:
         """Return the view's whole area."""
         return self.view.rect()

@@ -112,6 +112,9 @@ class Plot(pg.PlotWidget):
         self._reset.hide()
         self.view.sigRangeChangedManually.connect(self._notice_zoom)
         self.view.sigResized.connect(self._place_labels)
+        # Left alone, Qt paints each scene in a pass of its own; `redraw` gathers a window's plots in one.
+        self.setViewportUpdateMode(pg.GraphicsView.ViewportUpdateMode.NoViewportUpdate)
+        self.view.sigRangeChanged.connect(self.redraw)
         self._apply_home()
         Plot.set_theme(self, DARK)
 
@@ -134,6 +137,10 @@ class Plot(pg.PlotWidget):
             self._notice.setVisible(bool(notice))
             self.setAccessibleDescription(notice)
             self._place_labels()
+
+    def redraw(self, *_: object) -> None:
+        """Paint the plot with the window's next picture; after any change of its items."""
+        self.viewport().update()
 
     def set_home(self, x: Span | None = None, y: Span | None = None) -> None:
         """Show another part of the plane while nobody has zoomed."""
@@ -312,6 +319,7 @@ class Plot(pg.PlotWidget):
             axis.restyle(self.theme, self.font())
         for item in self._drawn:
             item.restyle(self.theme, self.font())
+        self.redraw()
         self.plot_item.layout.setContentsMargins(*self._margins())
         self._place_labels()
 
@@ -356,18 +364,18 @@ class _View(pg.ViewBox):
 
     def __init__(self, plot: Plot) -> None:
         super().__init__(enableMenu=False)
-        self._plot = plot
+        self.plot = plot
 
     def mouseClickEvent(self, event: Any) -> None:
         """Click, reset the zoom, or open the menu."""
         button, at = event.button(), self.mapSceneToView(event.scenePos())
         if button is Qt.MouseButton.RightButton:
             event.accept()
-            self._plot.open_menu(event.screenPos().toPoint())
+            self.plot.open_menu(event.screenPos().toPoint())
         elif button is Qt.MouseButton.LeftButton and event.double():
-            self._plot.reset_zoom()
+            self.plot.reset_zoom()
         elif button is Qt.MouseButton.LeftButton:
-            self._plot.clicked.emit(at.x(), at.y())
+            self.plot.clicked.emit(at.x(), at.y())
 
 
 class DataExporter(CSVExporter):

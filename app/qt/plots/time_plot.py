@@ -85,6 +85,7 @@ class TimePlot(Plot):
         known = math.isfinite(end)
         self.markers = store.markers.read(end - self.span_s, end)[-_MAX_MARKERS:] if known else ()
         self._show_markers()
+        self.redraw()
 
     def text_at(self, x: float, y: float) -> str:
         """Return the texts of the markers nearby, and the values at that time."""

@@ -138,7 +138,7 @@ class NameAxis(Axis):
             self.names, self._categories = names, categories
             if is_new:
                 self.fit()
-            self.update()
+            self.redraw()
 
     def text_width(self) -> float:
         """Return the room for two columns: how many there are hangs on the plot's height."""
@@ -195,7 +195,7 @@ class ScaleAxis(Axis):
         """Take what a row stands for."""
         if (units_per_row, unit) != (self._units_per_row, self._unit):
             self._units_per_row, self._unit = units_per_row, unit
-            self.update()
+            self.redraw()
 
     def text_width(self) -> float:
         return 1.2 * self.metrics.height()

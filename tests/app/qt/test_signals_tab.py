@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PyQt6.QtCore import QBuffer, QIODevice, QRectF, Qt
+from PyQt6.QtCore import QBuffer, QEvent, QIODevice, QObject, QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QImage
 from PyQt6.QtWidgets import QApplication
 
@@ -383,6 +383,31 @@ def test_a_zoomed_trace_shows_fewer_channels_and_seconds(qtbot):
     assert names[1:3] == ["E0 lowest (µV)", "E0 highest (µV)"]
     ink = inked(plot_pixels(plot), DARK.surface)
     assert ink[: int(2 * row)].any(axis=0).mean() > 0.6
+
+
+class Passes(QObject):
+    """Counts a window's passes of painting."""
+
+    def __init__(self):
+        super().__init__()
+        self.n = 0
+
+    def eventFilter(self, watched, event):
+        self.n += event.type() == QEvent.Type.UpdateRequest
+        return False
+
+
+def test_all_plots_of_the_tab_are_painted_in_one_pass(qtbot):
+    times = np.arange(T - 31, T, 0.01)
+    log_mel = LogMelPart(times, np.full((len(times), 128), 0.5, np.float16))
+    store = store_with(eeg_part(), gaze_part(1.0, seconds=30.0), log_mel)
+    tab = shown(qtbot, SignalsTab(), store, size=(1350, 590))
+    passes = Passes()
+    tab.installEventFilter(passes)
+    for k in range(5):
+        tab.refresh(store, T - 3 + k / 30)
+        QApplication.processEvents()
+    assert passes.n <= 6
 
 
 def test_missing_streams_say_what_to_do(qtbot):
