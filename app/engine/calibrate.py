@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
 
 from acquisition.errors import InputError
 from app.calibrate.prepare import prepare
@@ -25,8 +24,7 @@ from app.engine.messages import (
     Stop,
     StopRecording,
 )
-from app.engine.pipe import CommandQueue, Stopped
-from app.engine.tap import Tap
+from app.engine.pipe import Stopped, WindowLink
 from app.request import CalibrationRequest
 from calibration.consent import check_consent
 from calibration.types import Consent, SessionView
@@ -39,16 +37,12 @@ class CalibrationEngine(WatchedSession):
 
     Parameters
     ----------
-    tell : callable
-        Sends messages; it may wait for the window, so no thread of the session but its own calls it.
-    tap : Tap
-        Started; sees everything the session's threads have to show.
+    request : CalibrationRequest
+    link : WindowLink
     """
 
-    def __init__(
-        self, request: CalibrationRequest, tell: Callable[[object], None], commands: CommandQueue, tap: Tap
-    ) -> None:
-        super().__init__(request.options, tell, commands, tap)
+    def __init__(self, request: CalibrationRequest, link: WindowLink) -> None:
+        super().__init__(request.options, link)
         self._request = request
         self._interrupted = threading.Event()
         self._view: SessionView | None = None
@@ -71,7 +65,7 @@ class CalibrationEngine(WatchedSession):
                 consent,
                 self,
                 watcher=self,
-                listener=self._tap,
+                listener=self._link.tap,
                 interrupted=self._interrupted,
             )
             self._telemetry = run.telemetry
@@ -85,8 +79,8 @@ class CalibrationEngine(WatchedSession):
     def _wait_for_consent(self) -> Consent | None:
         """Return what the participant agreed to; None where they agreed to nothing."""
         while True:
-            self._commands.wait(_LISTEN_S)
-            for command in self._commands.take():
+            self._link.commands.wait(_LISTEN_S)
+            for command in self._link.commands.take():
                 if isinstance(command, Stop):
                     raise Stopped
                 if isinstance(command, GiveConsent):
@@ -97,8 +91,8 @@ class CalibrationEngine(WatchedSession):
         fit = run.final_fit()
         fit.start()
         while fit.is_alive():
-            self._commands.wait(_LISTEN_S)
-            if any(isinstance(command, Stop) for command in self._commands.take()):
+            self._link.commands.wait(_LISTEN_S)
+            if any(isinstance(command, Stop) for command in self._link.commands.take()):
                 return  # the recording is closed: the model can be fitted from it later
             run.session.set_fit(fit.stage, fit.share)
             self._tell_view(run)
@@ -109,7 +103,7 @@ class CalibrationEngine(WatchedSession):
 
     def act(self, run: CalibrationRun, now: float) -> None:
         """Carry out what the window has ordered, and tell where the session stands."""
-        for command in self._commands.take():
+        for command in self._link.commands.take():
             if isinstance(command, Stop):
                 self._interrupted.set()
                 if run.live is not None:
@@ -154,4 +148,4 @@ class CalibrationEngine(WatchedSession):
         view = run.session.view(run.opened.clock.now() if now is None else now)
         if view != self._view:
             self._view = view
-            self._tap.put(view)
+            self._link.tap.put(view)

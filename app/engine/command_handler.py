@@ -1,4 +1,4 @@
-"""A running session's handler: carries out a window's commands and collects the session's figures."""
+"""Carries out a window's commands to a running session, and collects the session's figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the window says of the model in use."""
+"""What the window is told of model, streams, latency and computer, and the occlusion check on demand."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from acquisition.clock import LslClock
@@ -13,8 +13,7 @@ from acquisition.types import Change, Chunk, StreamEvent
 from app.engine.command_handler import CommandHandler
 from app.engine.health import model_info
 from app.engine.messages import Opened, Phase, Stop
-from app.engine.pipe import CommandQueue, Stopped
-from app.engine.tap import Tap
+from app.engine.pipe import Stopped, WindowLink
 from app.live import LiveSession, Observer, OpenSession
 from app.outlets import NoteOutlet
 from app.request import LiveRequest, SessionOptions
@@ -27,27 +26,19 @@ class WatchedSession(Observer):
     Parameters
     ----------
     options : SessionOptions
-    tell : callable
-        Sends messages; it may wait for the window, so no thread of the session but its own calls it.
-    commands : CommandQueue
-    tap : Tap
-        Started; sees everything the session's threads have to show.
+    link : WindowLink
     """
 
     _telemetry: Telemetry  # of the session, before its streams are opened
 
-    def __init__(
-        self, options: SessionOptions, tell: Callable[[object], None], commands: CommandQueue, tap: Tap
-    ) -> None:
-        self._options, self._tell, self._commands, self._tap = options, tell, commands, tap
+    def __init__(self, options: SessionOptions, link: WindowLink) -> None:
+        self._options, self._link = options, link
         self._handler: CommandHandler | None = None
         self._notes: NoteOutlet | None = None
 
     def on_stage(self, stage: str, message: str = "") -> None:
         """Tell the window, and go no further when it wants to stop."""
-        if self._commands.must_stop:
-            raise Stopped
-        self._tell(Phase(stage, message))
+        self._link.tell_stage(Phase(stage, message))
 
     def own_source_ids(self) -> list[str]:
         """Open the notes' stream, which a recording shall hold."""
@@ -56,14 +47,13 @@ class WatchedSession(Observer):
 
     def on_open(self, opened: OpenSession) -> None:
         """Tell the window what it will see."""
-        if self._commands.must_stop:
-            raise Stopped
         assert self._notes is not None
         model = model_info(opened.checkpoint, self._options)
         streams = simulated_streams(opened.source.headers.values())
-        self._tell(Opened("live", model, None, bool(streams.simulated), streams.real))
-        self._tell(Phase("running"))
-        self._handler = CommandHandler(opened, self._notes, self._telemetry, self._tap, model.device)
+        opening = Opened("live", model, None, bool(streams.simulated), streams.real)
+        self._link.tell_stage(opening)
+        self._link.tell(Phase("running"))
+        self._handler = CommandHandler(opened, self._notes, self._telemetry, self._link.tap, model.device)
 
     def on_recording(self) -> None:
         """Note in the recording what is masked as it begins."""
@@ -72,7 +62,7 @@ class WatchedSession(Observer):
 
     def on_chunk(self, chunk: Chunk) -> None:
         """Show a chunk."""
-        self._tap.on_chunk(chunk)
+        self._link.tap.on_chunk(chunk)
 
     def after_decode(self) -> None:
         """Use the decode thread's free time for an occlusion check."""
@@ -98,19 +88,13 @@ class LiveEngine(WatchedSession):
     Parameters
     ----------
     request : LiveRequest
-    tell : callable
-        Sends messages; it may wait for the window, so no thread of the session but its own calls it.
-    commands : CommandQueue
-    tap : Tap
-        Started; sees everything the session's threads have to show.
+    link : WindowLink
     """
 
-    def __init__(
-        self, request: LiveRequest, tell: Callable[[object], None], commands: CommandQueue, tap: Tap
-    ) -> None:
-        super().__init__(request.options, tell, commands, tap)
+    def __init__(self, request: LiveRequest, link: WindowLink) -> None:
+        super().__init__(request.options, link)
         self._request = request
-        self._telemetry = Telemetry(listener=tap)
+        self._telemetry = Telemetry(listener=link.tap)
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -152,14 +136,14 @@ class LiveEngine(WatchedSession):
             yield replace(request.options, streams=stream_choices(request.simulated))
 
     def _say_emotion(self, emotion: str) -> None:
-        message = f"the simulated person now shows: {emotion}"
+        message = f"the simulated participant now shows: {emotion}"
         self._telemetry.on_event(StreamEvent("", Change.NOTICE, LslClock().now(), message))
 
     def _attend(self, session: LiveSession) -> None:
         """Do what is due besides acquiring and decoding; ten times a second."""
         handler = self._handler
         assert handler is not None
-        for command in self._commands.take():
+        for command in self._link.commands.take():
             if isinstance(command, Stop):
                 self._stopping.set()
             else:

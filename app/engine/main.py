@@ -1,4 +1,4 @@
-"""The engine's process: runs what a window asked for, and tells it how that goes.
+"""The engine's process: runs what a window asked for, tells it how that goes, and leaves a log of crashes.
 
 Nothing heavy is loaded before the window has heard of the engine.
 """
@@ -22,7 +22,7 @@ from platformdirs import user_log_path
 
 from acquisition.errors import InputError
 from app.engine.messages import Phase
-from app.engine.pipe import CommandQueue
+from app.engine.pipe import CommandQueue, WindowLink
 from app.environment import settle_environment
 from app.request import CalibrationRequest, EngineRequest, LiveRequest
 
@@ -80,19 +80,20 @@ def _run(request: EngineRequest, tell: Callable[[object], None], commands: Comma
 
     tap = Tap(tell, load_config(request.options.model))
     tap.start()
+    link = WindowLink(tell, commands, tap)
     try:
         if isinstance(request, LiveRequest):
             from app.engine.live import LiveEngine
 
-            LiveEngine(request, tell, commands, tap).run()
+            LiveEngine(request, link).run()
         elif isinstance(request, CalibrationRequest):
             from app.engine.calibrate import CalibrationEngine
 
-            CalibrationEngine(request, tell, commands, tap).run()
+            CalibrationEngine(request, link).run()
         else:
             from app.engine.replay import ReplayEngine
 
-            ReplayEngine(request, tell, commands, tap).run()
+            ReplayEngine(request, link).run()
     finally:
         tap.stop()
 

@@ -1,4 +1,4 @@
-"""Video for the screen: JPEG of at most 640 pixels' width, about 15 frames a second."""
+"""Video and voice for the screen: JPEG of at most 640 pixels' width, level, and log-mel frames."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from app.engine.eeg_display import BinSplitter, Piece
 from app.engine.messages import FramePart, LogMelPart, VoicePart
-from app.engine.pieces import BinSplitter, Piece
 from models.features.config import FeatureConfig
 from models.features.face import decode_frame
 from models.features.log_mel import FRAME, HOP, log_mel, n_log_mel_frames, resample, resample_ratio

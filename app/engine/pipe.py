@@ -1,12 +1,18 @@
-"""The window's commands as they come in, for a session that asks for them when it has time."""
+"""An engine's end of the pipe to its window: commands as they come in, and how messages go out."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
-from app.engine.messages import StartRecording, Stop, StopRecording
+from app.engine.messages import Opened, Phase, StartRecording, Stop, StopRecording
+
+if TYPE_CHECKING:
+    from app.engine.tap import Tap  # with torch
 
 
 class Stopped(Exception):
@@ -63,6 +69,21 @@ class CommandQueue:
                 command, is_open = Stop(), False
             self._commands.append(command)
             self._came.set()
+
+
+@dataclass(frozen=True)
+class WindowLink:
+    """What a session has of the window that watches it."""
+
+    tell: Callable[[object], None]  # sends a message; may wait for the window
+    commands: CommandQueue
+    tap: Tap  # started; takes what the session's threads have to show
+
+    def tell_stage(self, stage: Phase | Opened) -> None:
+        """Tell how far the session is, and go no further when the window wants to stop."""
+        if self.commands.must_stop:
+            raise Stopped
+        self.tell(stage)
 
 
 def stage_of(command: object) -> str:

@@ -1,4 +1,4 @@
-"""The engine as the window has it: a process to start, listen to, steer and end.
+"""The engine as the window has it: a process to start, to receive from, to send to and to end.
 
 No call waits for the engine, except `EngineProcess.stop`. A thread reads the pipe, since half a message
 of an engine that stands still would otherwise hold up whoever reads it; another one writes.
@@ -181,8 +181,8 @@ class EngineProcess:
         if self._process.pid is not None and (path := log_path(self._process.pid)).exists():
             words += f", see {path}"
         if self._recording is not None and is_running(self._recording):
-            words += f"; what {self._recording.name} holds by now is being kept"
-        return f"{words}; start the session again"
+            words += f"; {self._recording.name} is kept up to this point"
+        return f"{words}; restart the session"
 
 
 def _recording_of(request: EngineRequest) -> Path | None:

@@ -1,4 +1,4 @@
-"""A replay for a window: opens and looks through the file, then lets it play until told to stop."""
+"""A replay for a window: looks through the file, then plays it; it can pause, seek and change its speed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from acquisition.clock import ReplayClock, stopwatch
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import Change, StreamEvent
 from acquisition.xdf.outline import Outline
 from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck, model_info
@@ -29,7 +29,7 @@ from app.engine.messages import (
     StopRecording,
     Timeline,
 )
-from app.engine.pipe import CommandQueue, Stopped, stage_of
+from app.engine.pipe import CommandQueue, Stopped, WindowLink, stage_of
 from app.engine.tap import Tap
 from app.modality_mask import ModalityMask
 from app.model_loading import make_decoder
@@ -54,17 +54,11 @@ class ReplayEngine:
     Parameters
     ----------
     request : ReplayRequest
-    tell : callable
-        Sends messages; used before the replay begins.
-    commands : CommandQueue
-    tap : Tap
-        Started; takes everything the replay has to show.
+    link : WindowLink
     """
 
-    def __init__(
-        self, request: ReplayRequest, tell: Callable[[object], None], commands: CommandQueue, tap: Tap
-    ) -> None:
-        self._request, self._tell, self._commands, self._tap = request, tell, commands, tap
+    def __init__(self, request: ReplayRequest, link: WindowLink) -> None:
+        self._request, self._link = request, link
 
     def run(self) -> None:
         """Replay until told to stop.
@@ -75,9 +69,9 @@ class ReplayEngine:
             If the file, a stream in it, the model or an output file cannot be used.
         """
         request = self._request
-        self._say_stage("loading the model")
-        file = ReplayFile(request.path, request.options, request.start_s, request.stop_s, request.chunk)
         with contextlib.suppress(Stopped):
+            self._say_stage("loading the model")
+            file = ReplayFile(request.path, request.options, request.start_s, request.stop_s, request.chunk)
             player = self._opened(file)
             try:
                 with contextlib.closing(player.sink):
@@ -86,7 +80,8 @@ class ReplayEngine:
                 raise InputError(
                     f"cannot be read: {error.strerror or error}",
                     where=str(file.path),
-                    remedy="see that its disk is there, and open it again",
+                    remedy="check that its disk is connected, and open it again",
+                    code=ErrorCode.RECORDING,
                 ) from error
             finally:
                 player.close()
@@ -98,15 +93,15 @@ class ReplayEngine:
 
         def say_share(share: float) -> None:
             nonlocal said
-            if int(share * 10) > said or self._commands.must_stop:
+            if int(share * 10) > said or self._link.commands.must_stop:
                 said = int(share * 10)
                 self._say_stage(f"looking through {file.path.name}: {share:.0%}")
 
         outline = file.look_through(say_share)
-        player = Player(file, self._request.speed, self._commands, self._tap, model.device)
+        player = Player(file, self._request.speed, self._link.commands, self._link.tap, model.device)
         timeline = timeline_of(outline, file.path, player.first, player.last)
         streams = simulated_streams(file.headers)
-        self._tell(Opened("replay", model, timeline, bool(streams.simulated), streams.real))
+        self._link.tell(Opened("replay", model, timeline, bool(streams.simulated), streams.real))
         if file.notice:
             player.say(file.notice)
         for event in damage_events(outline, player.first):
@@ -114,10 +109,7 @@ class ReplayEngine:
         return player
 
     def _say_stage(self, message: str) -> None:
-        """Tell the window, and go no further when it wants to stop."""
-        if self._commands.must_stop:
-            raise Stopped
-        self._tell(Phase("loading", message, self._request.speed))
+        self._link.tell_stage(Phase("loading", message, self._request.speed))
 
 
 _N_MOST_DAMAGE = 20
@@ -318,7 +310,7 @@ class Player:
     def _end(self) -> None:
         if self._decoder.is_in_baseline:
             seconds = self._file.options.baseline_s
-            self.say(f"the baseline of {seconds:g} s did not end: it was not used", Change.WARNING)
+            self.say(f"the baseline of {seconds:g} s was incomplete and is not used", Change.WARNING)
         self._enter("ended")
 
     def _enter(self, phase: str) -> None:
@@ -361,13 +353,13 @@ class Player:
                 self._mask(modality, masked)
             case AskOcclusion():
                 if self._decoder.newest is None:
-                    raise InputError("there is no window to blank anything in yet", where="occlusion")
+                    raise InputError("there is no prediction to check yet", where="occlusion")
                 self._occlusion.ask()
             case ChooseSpectrogram(ch_name):
                 self._tap.choose_spectrogram(ch_name)
             case Note() | StartRecording() | StopRecording():
                 raise InputError(
-                    "a replay changes no recording and makes none",
+                    "a replay cannot change or make a recording",
                     where="note" if isinstance(command, Note) else "recording",
                     remedy="affectscope replay FILE --record COPY writes a copy with the predictions in it",
                 )
@@ -406,7 +398,7 @@ class Player:
         index = min(math.ceil(time / self._hop_s - 1e-9), math.floor(self.last / self._hop_s))
         self._begin(max(index, int(self.first // self._hop_s) + 1))
         if was_in_baseline:
-            self.say("the baseline begins anew here")
+            self.say("the baseline starts again here")
 
     def _begin(self, index: int) -> None:
         """Put a new pipeline before window ``index``."""

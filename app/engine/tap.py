@@ -1,11 +1,16 @@
-"""One stream's line from chunks to what the screen shows of it, by kind."""
+"""Takes what the screen shows off the pipeline, without holding it up.
+
+The acquire thread only appends chunks to a bounded queue; a thread of its own turns them into parts for
+display about 30 times a second. Where that is too slow, the oldest chunks go and are counted; video
+goes first and is not, for nobody looks at hundreds of frames a second.
+"""
 
 from __future__ import annotations
 
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -14,10 +19,9 @@ import numpy as np
 from acquisition.clock import LslClock
 from acquisition.quality import QualityMeter
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamSpec
-from app.engine.eeg_display import EegDisplay, SpectrogramDisplay
+from app.engine.eeg_display import EegDisplay, Piece, RateGate, SpectrogramDisplay, joined
 from app.engine.media_display import LogMelStream, VideoDisplay, VoiceLevel
 from app.engine.messages import GazePart, MarkerPart, QualityPart
-from app.engine.pieces import Piece, RateGate, joined
 from app.telemetry import Failure
 from models.config import ModelConfig
 from models.features.config import FeatureConfig
@@ -110,20 +114,6 @@ class VoiceLine:
         return [part for part in parts if part is not None]
 
 
-class GazeLine:
-    """Gaze and pupils as they come."""
-
-    def __init__(self, spec: StreamSpec) -> None:
-        units = [unit for unit in spec.units[2:4] if unit != "absent"]
-        self._pupil_unit = units[0] if units else ""
-
-    def push(self, chunks: list[Chunk]) -> list[object]:
-        """Add chunks of (n, 5)."""
-        piece = joined(chunks)
-        data = piece.data.astype(np.float32)
-        return [GazePart(piece.times, data[:, :2], data[:, 2:4], data[:, 4], self._pupil_unit)]
-
-
 class VideoLine:
     """Frames."""
 
@@ -132,25 +122,28 @@ class VideoLine:
 
     def push(self, chunks: list[Chunk]) -> Sequence[object]:
         """Add chunks of frames."""
-        frames: list[tuple[float, Any]] = [
-            (float(t), x) for c in chunks for t, x in zip(c.times, c.data, strict=True)
-        ]
-        return self._display.push(frames)
+        return self._display.push([(t, x) for t, x in _samples(chunks)])
 
 
-class MarkerLine:
-    """Markers as they come."""
+class PlainLine:
+    """Gaze and pupils, or markers, as they come."""
 
     def __init__(self, spec: StreamSpec) -> None:
-        self._name = spec.name
+        self._spec = spec
+        units = [unit for unit in spec.units[2:4] if unit != "absent"]
+        self._pupil_unit = units[0] if units else ""
 
     def push(self, chunks: list[Chunk]) -> list[object]:
-        """Add chunks of texts."""
-        return [
-            MarkerPart(float(t), str(x), self._name)
-            for c in chunks
-            for t, x in zip(c.times, c.data, strict=True)
-        ]
+        """Add chunks of (n, 5) gaze or of texts."""
+        if self._spec.kind is Kind.MARKERS:
+            return [MarkerPart(t, str(x), self._spec.name) for t, x in _samples(chunks)]
+        piece = joined(chunks)
+        data = piece.data.astype(np.float32)
+        return [GazePart(piece.times, data[:, :2], data[:, 2:4], data[:, 4], self._pupil_unit)]
+
+
+def _samples(chunks: list[Chunk]) -> Iterator[tuple[float, Any]]:
+    return ((float(t), x) for chunk in chunks for t, x in zip(chunk.times, chunk.data, strict=True))
 
 
 def make_line(spec: StreamSpec, config: FeatureConfig, ch_name: str) -> Line | None:
@@ -159,11 +152,9 @@ def make_line(spec: StreamSpec, config: FeatureConfig, ch_name: str) -> Line | N
         return EegLine(spec, config, ch_name)
     if spec.kind is Kind.AUDIO:
         return VoiceLine(spec, config)
-    if spec.kind is Kind.GAZE:
-        return GazeLine(spec)
     if spec.kind is Kind.VIDEO:
         return VideoLine()
-    return MarkerLine(spec) if spec.kind is Kind.MARKERS else None
+    return PlainLine(spec) if spec.kind in (Kind.GAZE, Kind.MARKERS) else None
 
 
 _PERIOD_S = 1 / 30
@@ -294,7 +285,7 @@ class Tap:
             except Exception as error:  # a window without messages would look as if all were well
                 if not self._has_failed:
                     self._has_failed = True
-                    self.put(Failure("display", f"some of it cannot be shown: {error}", LslClock().now()))
+                    self.put(Failure("display", f"some data cannot be shown: {error}", LslClock().now()))
 
     def step(self) -> None:
         """Send everything that has come since the last step."""

@@ -1,4 +1,4 @@
-"""Opens the window on a request and returns when it is closed."""
+"""Opens the window on a request and returns its exit code; garbage is collected between paint events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of a window, saved one after another until the last one closes it."""
+"""Saves pictures of a window with real content, then closes it (``--screenshot``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which screen of a guided calibration stands for which state of it, and its words; without Qt."""
+"""Which screen of a calibration stands for which state of it, with its words and its timing; without Qt."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Everything the window may show, filled by the engine's messages; bounded, and without Qt.
 
-One store serves one engine; a new engine gets a new store.
+One store serves one engine; a new engine gets a new store. `Cursor` says which moment of it is shown.
 """
 
 from __future__ import annotations

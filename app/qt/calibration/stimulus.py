@@ -1,4 +1,4 @@
-"""The stimulus of a trial or of the practice, alone on a calm background."""
+"""The stimulus of a trial or of the practice, alone on a calm background: text, picture, sound or video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opens the choosers and turns what was chosen into a request for a new engine."""
+"""Commands of the window that ask something first: streams, model, profile, recording, masks, closing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The session a window watches: one engine, the store it fills, and how to change to another engine."""
+"""The session a window watches, how it changes to another engine, and the moment of it that is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bar under the tabs: hold and go on, step, speed and the moment shown, live and in a replay."""
+"""The bar under the tabs: pause and resume, step, speed, and the timeline with the moment shown."""
 
 from __future__ import annotations
 

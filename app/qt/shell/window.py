@@ -1,4 +1,4 @@
-"""The main window: puts signs, messages, tabs and time bar together and keeps them up to date."""
+"""The main window: puts header, messages, tabs and time bar together and keeps them up to date."""
 
 from __future__ import annotations
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.engine.eeg_display import EegDisplay
+from app.engine.eeg_display import EegDisplay, Piece, RateGate
 from app.engine.media_display import LogMelStream, VideoDisplay, VoiceLevel, jpeg_width, pack_frame
-from app.engine.pieces import Piece, RateGate
 from models.features.config import FeatureConfig
 from models.features.log_mel import FRAME, HOP, log_mel, resample
 

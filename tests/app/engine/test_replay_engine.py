@@ -31,7 +31,7 @@ from app.engine.messages import (
     StartRecording,
     Stop,
 )
-from app.engine.pipe import CommandQueue
+from app.engine.pipe import CommandQueue, WindowLink
 from app.engine.replay import ReplayEngine
 from app.engine.tap import Tap
 from app.outputs import DigestSink
@@ -57,7 +57,7 @@ class Run:
             path, SessionOptions(model=model, **options), start_s=start_s, stop_s=stop_s, speed=speed
         )
         self.tap = Tap(self._received.put, load_config(model))
-        self._engine = ReplayEngine(request, self._received.put, CommandQueue(far_end), self.tap)
+        self._engine = ReplayEngine(request, WindowLink(self._received.put, CommandQueue(far_end), self.tap))
         self._thread = threading.Thread(target=self._run)
 
     def _run(self):
