@@ -67,7 +67,7 @@ def _predict(options: SessionOptions, simulator: SimulatorProcess) -> None:
     clock = LslClock()
 
     def on_emotion(emotion: str) -> None:
-        message = f"the simulated person now shows: {emotion}"
+        message = f"the simulated participant now shows: {emotion}"
         session.telemetry.on_event(StreamEvent("", Change.NOTICE, clock.now(), message))
 
     _ = session.checkpoint
