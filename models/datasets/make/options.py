@@ -16,7 +16,7 @@ NOTICE = """GENERATED DATA. Nobody was measured.
 This folder was written by: affectscope make-dataset {command}
 It has the file names, keys, shapes, types and labels of {data_set} as published, so that loaders, training
 and tables can be tried without the real set. Its numbers are drawn from a model: what a classifier reaches
-here says nothing about people. Do not report it as a result on {data_set}.
+here is not valid for real people. Do not report it as a result on {data_set}.
 
 {details}"""
 
@@ -100,7 +100,7 @@ class MakeOptions:
 
 
 def each_subject(write: Callable[[MakeOptions, int], None], options: MakeOptions, on_done: OnDone) -> None:
-    """Write every subject, in processes of their own.
+    """Write every subject, in parallel processes.
 
     The folder says from the start that it is generated: one that stays half-written passes for no real set.
     """
