@@ -1,95 +1,91 @@
-"""The program's own LSL streams: its predictions and its clock map, so that a recording holds both.
+"""The program's own LSL streams: predictions, clock map, calibration markers and notes.
 
-A replay of such a recording follows the recorded clock map and so repeats the live run.
+They are recorded with the streams in use. A replay of such a recording follows the recorded clock map and so
+repeats the live run.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from acquisition.header import CALIBRATION_ID, CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE, parse_header
-from acquisition.types import MODALITIES, MapSegment, StreamHeader
+from acquisition.types import MapSegment
+from app.outputs import prediction_names, prediction_values
 from models.prediction import Prediction
 
+_MAX_LENGTH = 2000  # characters of a note
 
-class PredictionOutlet:
-    """Probabilities and modality attention as a float stream, stamped with the window's end."""
 
-    def __init__(self, labels: tuple[str, ...]) -> None:
+class Outlet:
+    """One irregular LSL stream, which exists from the construction to `close`.
+
+    Parameters
+    ----------
+    name, kind : str
+        Name and type of the stream.
+    source_id : str
+    channels : sequence of str
+        Labels of float channels; one text channel without any.
+    """
+
+    def __init__(self, name: str, kind: str, source_id: str, channels: Sequence[str] = ()) -> None:
         from pylsl import StreamInfo, StreamOutlet
 
-        self._labels = labels
-        names = [f"p_{label}" for label in labels] + [f"attention_{m}" for m in MODALITIES]
-        info = StreamInfo(
-            "Affectscope predictions",
-            PREDICTION_TYPE,
-            len(names),
-            0.0,
-            "double64",
-            f"affectscope-prediction-{uuid.uuid4().hex[:12]}",
-        )
-        channels = info.desc().append_child("channels")
-        for name in names:
-            channel = channels.append_child("channel")
-            channel.append_child_value("label", name)
-            channel.append_child_value("unit", "probability" if name.startswith("p_") else "weight")
-        self.header = _header(info)
+        form = "double64" if channels else "string"
+        info = StreamInfo(name, kind, len(channels) or 1, 0.0, form, source_id)
+        if channels:
+            described = info.desc().append_child("channels")
+            for label in channels:
+                channel = described.append_child("channel")
+                channel.append_child_value("label", label)
+                channel.append_child_value("unit", "probability" if label.startswith("p_") else "weight")
+        self.header = parse_header(info.as_xml())
         self._outlet = StreamOutlet(info)
-
-    def write(self, prediction: Prediction) -> None:
-        """Push one prediction."""
-        values = [prediction.probs[label] for label in self._labels]
-        values += [prediction.modality_attention[modality] for modality in MODALITIES]
-        self._outlet.push_sample(values, prediction.t_end)
 
     def close(self) -> None:
         """Withdraw the stream."""
         del self._outlet
 
 
-class ClockOutlet:
+def _new_id(prefix: str) -> str:
+    return f"{prefix}{uuid.uuid4().hex[:12]}"
+
+
+class PredictionOutlet(Outlet):
+    """Probabilities and modality attention as a float stream, stamped with the window's end."""
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self._labels = labels
+        source_id = _new_id("affectscope-prediction-")
+        super().__init__("Affectscope predictions", PREDICTION_TYPE, source_id, prediction_names(labels))
+
+    def write(self, prediction: Prediction) -> None:
+        """Push one prediction."""
+        self._outlet.push_sample(prediction_values(prediction, self._labels), prediction.t_end)
+
+
+class ClockOutlet(Outlet):
     """The pieces of every stream's clock map as they come into force, one JSON object a sample."""
 
     def __init__(self) -> None:
-        from pylsl import StreamInfo, StreamOutlet
-
-        info = StreamInfo(
-            "Affectscope clock map",
-            CLOCK_TYPE,
-            1,
-            0.0,
-            "string",
-            f"affectscope-clock-{uuid.uuid4().hex[:12]}",
-        )
-        self.header = _header(info)
-        self._outlet = StreamOutlet(info)
+        super().__init__("Affectscope clock map", CLOCK_TYPE, _new_id("affectscope-clock-"))
 
     def publish(self, segments: Iterable[MapSegment]) -> None:
         """Push the segments that began since the last call."""
         for segment in segments:
             self._outlet.push_sample([json.dumps(asdict(segment))])
 
-    def close(self) -> None:
-        """Withdraw the stream."""
-        del self._outlet
-
-
-def _header(info) -> StreamHeader:
-    from acquisition.header import parse_header
-
-    return parse_header(info.as_xml())
-
 
 def new_source_id() -> str:
     """Return a ``source_id`` for the markers of one run."""
-    return f"{CALIBRATION_ID}{uuid.uuid4().hex[:12]}"
+    return _new_id(CALIBRATION_ID)
 
 
-class MarkerOutlet:
-    """The stream ``Affectscope calibration``; open it before the recording begins, which shall hold it.
+class MarkerOutlet(Outlet):
+    """The stream ``Affectscope calibration``; open it before the recording that shall hold it begins.
 
     Parameters
     ----------
@@ -98,49 +94,25 @@ class MarkerOutlet:
     """
 
     def __init__(self, source_id: str) -> None:
-        from pylsl import StreamInfo, StreamOutlet
-
-        info = StreamInfo("Affectscope calibration", "Markers", 1, 0.0, "string", source_id)
-        self.header = parse_header(info.as_xml())
-        self._outlet = StreamOutlet(info)
+        super().__init__("Affectscope calibration", "Markers", source_id)
 
     def push(self, text: str, time: float) -> None:
         """Send a marker stamped with ``time``, LSL seconds."""
         self._outlet.push_sample([text], time)
 
-    def close(self) -> None:
-        """Withdraw the stream."""
-        del self._outlet
 
-
-_MAX_LENGTH = 2000
-
-
-class NoteOutlet:
+class NoteOutlet(Outlet):
     """The stream ``Affectscope notes``; open it after the search for streams, which would find it."""
 
     def __init__(self) -> None:
-        from pylsl import StreamInfo, StreamOutlet
-
-        info = StreamInfo(
-            "Affectscope notes", "Markers", 1, 0.0, "string", f"{NOTES_ID}{uuid.uuid4().hex[:12]}"
-        )
-        self.header = parse_header(info.as_xml())
-        self._outlet = StreamOutlet(info)
+        super().__init__("Affectscope notes", "Markers", _new_id(NOTES_ID))
 
     def push(self, text: str, time: float) -> str:
-        """Send a note, on one line, and return it as it was sent; nothing is sent of an empty one.
+        """Send a note, on one line, stamped with ``time`` (LSL seconds), and return it as it was sent.
 
-        Parameters
-        ----------
-        time : float
-            LSL seconds.
+        Nothing is sent of an empty one.
         """
         line = " ".join(text.split())[:_MAX_LENGTH]
         if line:
             self._outlet.push_sample([line], time)
         return line
-
-    def close(self) -> None:
-        """Withdraw the stream."""
-        del self._outlet

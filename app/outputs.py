@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.header import PREDICTION_TYPE
 from acquisition.record.recorder import check_target
 from acquisition.types import MODALITIES
@@ -58,14 +58,42 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-class JsonlSink:
-    """One JSON object a line, flushed line by line: a crash loses at most the running line.
+def prediction_names(labels: tuple[str, ...]) -> list[str]:
+    """Return the names of a prediction's values in tables and streams."""
+    return [f"p_{label}" for label in labels] + [f"attention_{modality}" for modality in MODALITIES]
+
+
+def prediction_values(prediction: Prediction, labels: tuple[str, ...]) -> list[float]:
+    """Return probabilities and modality attention in the order of `prediction_names`."""
+    return [prediction.probs[label] for label in labels] + [
+        prediction.modality_attention[modality] for modality in MODALITIES
+    ]
+
+
+class _TextSink:
+    """A text file that an option names, flushed after each prediction: a crash loses at most one."""
+
+    def __init__(self, path: Path, option: str) -> None:
+        self._where = f"{option} {path}"
+        with _writing(self._where):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _refuse_recording(path, self._where)
+            self._file = path.open("w", newline="", encoding="utf-8")
+
+    def close(self) -> None:
+        """Close the file."""
+        with _writing(self._where):
+            self._file.close()
+
+
+class JsonlSink(_TextSink):
+    """One JSON object a line.
 
     ``remark`` is added to every line: a line may be read without those before it.
     """
 
     def __init__(self, path: Path, remark: Mapping[str, Any] = MappingProxyType({})) -> None:
-        self._file, self._where = _open_for_writing(path, "--jsonl"), f"--jsonl {path}"
+        super().__init__(path, "--jsonl")
         self._remark = dict(remark)
 
     def write(self, prediction: Prediction) -> None:
@@ -74,44 +102,30 @@ class JsonlSink:
             self._file.write(json.dumps(prediction_record(prediction) | self._remark) + "\n")
             self._file.flush()
 
-    def close(self) -> None:
-        """Close the file."""
-        with _writing(self._where):
-            self._file.close()
 
-
-class CsvSink:
+class CsvSink(_TextSink):
     """One row a prediction: time, label, probabilities, modality attention and presence."""
 
     def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
-        self._file, self._where = _open_for_writing(path, "--csv"), f"--csv {path}"
+        super().__init__(path, "--csv")
         self._labels = labels
         self._writer = csv.writer(self._file)
+        present = (f"present_{modality}" for modality in MODALITIES)
         self._writer.writerow(
-            ["t_end_s", "label"]
-            + [f"p_{label}" for label in labels]
-            + [f"attention_{modality}" for modality in MODALITIES]
-            + [f"present_{modality}" for modality in MODALITIES]
-            + ["warm_up", "total_ms"]
+            ["t_end_s", "label", *prediction_names(labels), *present, "warm_up", "total_ms"]
         )
 
     def write(self, prediction: Prediction) -> None:
         """Append a row."""
         row = (
             [repr(prediction.t_end), prediction.label]
-            + [repr(prediction.probs[label]) for label in self._labels]
-            + [repr(prediction.modality_attention[modality]) for modality in MODALITIES]
+            + [repr(value) for value in prediction_values(prediction, self._labels)]
             + [int(prediction.present[modality]) for modality in MODALITIES]
             + [int(prediction.warm_up), repr(prediction.latency.total)]
         )
         with _writing(self._where):
             self._writer.writerow(row)
             self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        with _writing(self._where):
-            self._file.close()
 
 
 def network_features(prediction: Prediction) -> dict[str, Any]:
@@ -158,35 +172,27 @@ class DigestSink:
 
 @contextlib.contextmanager
 def _writing(where: str) -> Iterator[None]:
-    """Name the file and the remedy when the disk is full or gone."""
+    """Name the file and the remedy when it cannot be written, or the disk is full or gone."""
     try:
         yield
     except OSError as error:
         raise InputError(
             f"cannot write: {error.strerror or error}",
             where=where,
-            remedy="free some space, or choose another disk",
+            remedy="free some space, or choose another file",
+            code=ErrorCode.FILE,
         ) from error
 
 
-def _open_for_writing(path: Path, option: str):
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _refuse_recording(path, option)
-        return path.open("w", newline="", encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"cannot write: {error.strerror or error}", where=f"{option} {path}", remedy="choose another path"
-        ) from error
-
-
-def _refuse_recording(path: Path, option: str) -> None:
+def _refuse_recording(path: Path, where: str) -> None:
     """Predictions of an earlier run may be overwritten, a recording may not."""
     if not path.is_file():
         return
     with path.open("rb") as file:
         if file.read(len(MAGIC)) == MAGIC:
-            raise InputError("this is a recording", where=f"{option} {path}", remedy="choose another path")
+            raise InputError(
+                "this is a recording", where=where, remedy="choose another file", code=ErrorCode.FILE
+            )
 
 
 _AT_ONCE = 100  # predictions a chunk
@@ -213,10 +219,8 @@ class AnnotatedCopySink:
 
     def __init__(self, recording: Path, target: Path, labels: tuple[str, ...], stream_id: int) -> None:
         check_target(target)
-        try:
+        with _writing(f"--record {target}"):
             shutil.copyfile(recording, target)
-        except OSError as error:
-            raise InputError(f"cannot write: {error.strerror}", where=f"--record {target}") from error
         self._labels, self._stream_id = labels, stream_id
         self._writer = XdfWriter(target, append=True)
         self._writer.add_stream(stream_id, _header_xml(labels))
@@ -238,17 +242,14 @@ class AnnotatedCopySink:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        rows = [
-            [p.probs[label] for label in self._labels] + [p.modality_attention[m] for m in MODALITIES]
-            for p in self._waiting
-        ]
+        rows = [prediction_values(prediction, self._labels) for prediction in self._waiting]
         self._writer.samples(self._stream_id, [p.t_end for p in self._waiting], rows)
         self._n_written += len(self._waiting)
         self._waiting = []
 
 
 def _header_xml(labels: tuple[str, ...]) -> str:
-    names = [f"p_{label}" for label in labels] + [f"attention_{modality}" for modality in MODALITIES]
+    names = prediction_names(labels)
     channels = "".join(f"<channel><label>{name}</label></channel>" for name in names)
     return (
         '<?xml version="1.0"?><info><name>Affectscope predictions (replay)</name>'

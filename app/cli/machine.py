@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
+
+from acquisition.errors import ErrorCode, InputError
 from app.cli import options as opt
 from app.environment import ExitCode
+
+#: The folder that the packages lie in: that of the checkout, where the program was installed with ``-e``.
+_PROJECT = Path(__file__).parents[2]
 
 
 def doctor(as_json: opt.Json = False) -> int:
@@ -27,3 +37,63 @@ def doctor(as_json: opt.Json = False) -> int:
         print_checks(results)
     is_usable = all(result.ok for result in results if result.is_essential)
     return ExitCode.GOOD if is_usable else ExitCode.WRONG_USE
+
+
+def bench(
+    as_json: opt.Json = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Measure these rows only, e.g. latency_total,read_cost.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Shorter runs, less exact figures.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a row misses its target.")] = False,
+) -> int:
+    """Measure speed, memory and latency, and compare each figure with its target.
+
+    Needs the program's checkout. Takes some minutes; run nothing else on the machine meanwhile.
+
+    \b
+    Examples:
+      affectscope bench
+      affectscope bench --only latency_total,read_cost --quick --json
+    """
+    from rich.console import Console
+
+    suite, rows_module = (_benchmarks(name) for name in ("suite", "rows"))
+    names = suite.chosen_rows(only or [])
+    machine = suite.describe_machine()
+    progress = Console(stderr=True)
+    with progress.status("starting") as status:
+
+        def say(text: str) -> None:
+            if progress.is_terminal:
+                status.update(text)
+            else:
+                progress.print(text, markup=False, highlight=False)
+
+        rows = suite.run_suite(names, quick=quick, say=say)
+    if as_json:
+        print(json.dumps({"machine": machine, "rows": [row.to_json() for row in rows]}))
+    else:
+        Console(highlight=False).print(rows_module.render(machine, rows))
+    misses = check and not all(row.ok for row in rows)
+    return ExitCode.INTERNAL_ERROR if misses else ExitCode.GOOD
+
+
+def _benchmarks(name: str) -> Any:
+    """Return a module of ``tests.benchmarks``, which processes that it spawns find on the path too.
+
+    Raises
+    ------
+    InputError
+        The program was installed without its tests.
+    """
+    if not (_PROJECT / "tests" / "benchmarks" / "suite.py").is_file():
+        raise InputError(
+            f"the benchmarks are not part of the installed program: {_PROJECT} has no tests/benchmarks",
+            where="bench",
+            remedy="install the program from its checkout: pip install -e .",
+            code=ErrorCode.INSTALLATION,
+        )
+    if str(_PROJECT) not in sys.path:
+        sys.path.insert(0, str(_PROJECT))  # before any other package called tests
+    return import_module(f"tests.benchmarks.{name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 
-from app.cli import bench, calibrate, evaluate, finetune, machine, record, reproduce, run, train
+from app.cli import calibrate, evaluate, finetune, machine, record, reproduce, run, train
 from app.cli.groups import add, application
 
 app = application(
@@ -34,7 +34,7 @@ add(
     reproduce.reproduce,
     panel="Data and training",
 )
-add(app, machine.doctor, bench.bench, panel="Machine")
+add(app, machine.doctor, machine.bench, panel="Machine")
 
 #: Subcommands by command; in version 0.1 options might stand before them.
 _SUBCOMMANDS = {
