@@ -91,12 +91,8 @@ def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES)
 
     Parameters
     ----------
-    subject : str
-        Their code.
     folder : Path
         Where the session will be kept, with its whole path.
-    modalities : collection of str
-        What there is to consent to.
     """
     stays = (
         f"Everything stays on this computer, in {folder}, under the code {subject} and without your name; "

@@ -47,7 +47,7 @@ class Finished:
             self.profile,
             self.report,
             self._recording,
-            self.summary.is_simulated,
+            self.summary.record.is_simulated,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -58,14 +58,14 @@ class Finished:
             "recordings": [str(path) for path in self.recordings],
             "profile": str(self.profile),
             "report": str(self.report),
-            "is_simulated": self.summary.is_simulated,
+            "is_simulated": self.summary.record.is_simulated,
         }
 
     def lines(self) -> list[str]:
         """Return the same in words."""
         summary = self.summary
-        subject = f"{summary.subject}, session {summary.session}"
-        if summary.is_simulated:
+        subject = f"{summary.record.subject}, session {summary.record.session}"
+        if summary.record.is_simulated:
             subject += " (simulated: no real person and no real device is involved)"
         return [
             subject,

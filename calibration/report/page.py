@@ -68,17 +68,17 @@ def write_report(summary: Summary, folder: Path) -> tuple[Path, Path]:
 
 def to_html(summary: Summary) -> str:
     """Return the page."""
-    title = text(f"Calibration of {summary.subject}, session {summary.session}")
+    title = text(f"Calibration of {summary.record.subject}, session {summary.record.session}")
     made = f"Affectscope, report of {moment(summary.made_at)}" if summary.made_at else "Affectscope"
     sections = (_accuracy, _confusion, _heads, _modalities, _courses, _quality, _self_report)
     parts = [
         f"<h1>{title}</h1>",
         paragraph(f"{made}. {_counts(summary)}", "under"),
-        paragraph(SIMULATED, "simulated") if summary.is_simulated else "",
+        paragraph(SIMULATED, "simulated") if summary.record.is_simulated else "",
         _verdict(summary),
         paragraph(INTENDED_USE, "notice"),
         *(make(summary) for make in sections),
-        _timing(summary.timing),
+        _timing(summary.record.timing),
         _excluded(summary),
         _settings(summary),
     ]
@@ -110,7 +110,10 @@ def _counts(summary: Summary) -> str:
 
 def _verdict(summary: Summary) -> str:
     verdict = summary.verdict
-    label, use = "Verdict on simulated data" if summary.is_simulated else "Verdict", _USE[verdict.verdict]
+    label, use = (
+        "Verdict on simulated data" if summary.record.is_simulated else "Verdict",
+        _USE[verdict.verdict],
+    )
     return (
         f'<div class="verdict {_CSS.get(verdict.verdict, "bad")}">\n'
         + paragraph(f"{label}: {verdict.verdict}", "word")
@@ -338,10 +341,10 @@ def _excluded(summary: Summary) -> str:
 
 def _settings(summary: Summary) -> str:
     fit = [("fit", f"{summary.fit.fit_seconds:.1f} s")] if math.isfinite(summary.fit.fit_seconds) else []
-    recordings = [("recording", name) for name in summary.recordings]
+    recordings = [("recording", path.as_posix()) for path in summary.record.recordings]
     settings = [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
-        for name, value in summary.settings.items()
+        for name, value in summary.record.settings.items()
     ]
     return section(
         "How was this made?",
@@ -354,7 +357,7 @@ def _settings(summary: Summary) -> str:
 
 def consent_words(summary: Summary) -> str:
     """Return what was agreed to; nobody is named."""
-    consent = summary.consent
+    consent = summary.record.consent
     agreed = [TITLES.get(one, one) for one in consent.modalities]
     declined = [title for one, title in TITLES.items() if one not in consent.modalities]
     raw = {"video of the face": consent.keep_face_video, "voice": consent.keep_voice}
@@ -365,8 +368,8 @@ def consent_words(summary: Summary) -> str:
     parts.append(f"Raw {kept} kept in the recording." if kept else "No raw video and no raw sound is kept.")
     if consent.given_at:
         parts.append(f"Given {moment(consent.given_at)}, to version {consent.notice_version} of the notice.")
-    if summary.overridden:
-        parts.append(f"Red signal checks that were overridden: {', '.join(summary.overridden)}.")
+    if summary.record.overridden:
+        parts.append(f"Red signal checks that were overridden: {', '.join(summary.record.overridden)}.")
     return " ".join(parts)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from calibration.consent import INTENDED_USE
 from calibration.protocol import n_planned
 from calibration.quality import TrialQuality, remarks, usable_modalities
-from calibration.types import Consent, DisplayTiming, SessionRecord, TrialRecord
+from calibration.types import SessionRecord, TrialRecord
 from calibration.verdict import Verdict, balanced_accuracy, judge, trial_interval
 
 
@@ -98,10 +98,8 @@ class Excluded:
 class Summary:
     """The content of a report."""
 
-    subject: str
-    session: int
+    record: SessionRecord
     made_at: str  # ISO 8601; empty where it does not matter
-    is_simulated: bool
     verdict: Verdict
     fit: FitFigures
     trials: tuple[TrialRecord, ...]  # the one that counts of each number, in order
@@ -110,11 +108,6 @@ class Summary:
     n_repeated: int
     quality: tuple[TrialQuality, ...]  # of staged trials, in order
     modalities: tuple[str, ...]  # that the session used
-    timing: tuple[DisplayTiming, ...]
-    consent: Consent
-    overridden: tuple[str, ...]
-    settings: Mapping[str, object]
-    recordings: tuple[str, ...]  # names relative to the session's folder
     notes: tuple[str, ...] = ()  # anything else to know, a sentence each
 
     @property
@@ -184,10 +177,8 @@ def summarise(
         n_excluded=len(excluded),
     )
     return Summary(
-        subject=record.subject,
-        session=record.session,
+        record=record,
         made_at=made_at,
-        is_simulated=record.is_simulated,
         verdict=verdict,
         fit=fit,
         trials=trials,
@@ -196,11 +187,6 @@ def summarise(
         n_repeated=sum(trial.state == "repeated" for trial in record.trials),
         quality=tuple(sorted(quality, key=lambda one: one.trial)),
         modalities=tuple(record.consent.modalities if modalities is None else modalities),
-        timing=record.timing,
-        consent=record.consent,
-        overridden=record.overridden,
-        settings=record.settings,
-        recordings=tuple(path.as_posix() for path in record.recordings),
         notes=tuple(notes),
     )
 
@@ -236,10 +222,10 @@ def to_json(summary: Summary) -> dict[str, Any]:
     return _plain(
         {
             "version": VERSION,
-            "simulated": summary.is_simulated,
+            "simulated": summary.record.is_simulated,
             "intended_use": INTENDED_USE,
-            "subject": summary.subject,
-            "session": summary.session,
+            "subject": summary.record.subject,
+            "session": summary.record.session,
             "made_at": summary.made_at,
             "verdict": verdict.verdict,
             "trusted": verdict.is_trusted,
@@ -276,13 +262,13 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "agreement": {"n_answered": len(summary.reported), "n_agreed": summary.n_agreed},
             "quality": [_quality(one, summary.modalities) for one in summary.quality],
             "modalities": summary.modalities,
-            "timing": [vars(one) for one in summary.timing],
-            "consent": vars(summary.consent),
-            "overridden": summary.overridden,
+            "timing": [vars(one) for one in summary.record.timing],
+            "consent": vars(summary.record.consent),
+            "overridden": summary.record.overridden,
             "model": dict(fit.model),
             "fit_seconds": fit.fit_seconds,
-            "settings": dict(summary.settings),
-            "recordings": summary.recordings,
+            "settings": dict(summary.record.settings),
+            "recordings": [path.as_posix() for path in summary.record.recordings],
             "notes": summary.notes,
         }
     )

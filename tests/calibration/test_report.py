@@ -253,8 +253,8 @@ def test_the_control_without_eeg_says_whether_eeg_adds_anything():
 
 
 def test_markers_are_right_to_a_frame_where_a_display_was_measured():
-    assert "right to ±17 ms. 3 of 1200 frames came late" in words.timing_words(made().timing)
-    assert "photodiode" in words.timing_words(made().timing)
+    assert "right to ±17 ms. 3 of 1200 frames came late" in words.timing_words(made().record.timing)
+    assert "photodiode" in words.timing_words(made().record.timing)
     assert "No display was measured" in words.timing_words(())
 
 
@@ -269,7 +269,7 @@ def test_consent_is_told_without_a_name():
 
 def test_a_trial_that_was_never_shown_is_counted_as_left_out():
     summary = made()
-    record = SessionRecord("S01", 1, CLASSES, 1, summary.consent, summary.trials[:3], order=ORDER)
+    record = SessionRecord("S01", 1, CLASSES, 1, summary.record.consent, summary.trials[:3], order=ORDER)
     short = summarise(record, replace(summary.fit, trials=summary.fit.trials[:3]), [])
     assert [one.number for one in short.excluded] == list(range(4, 13))
     assert short.excluded[0].reason == "not shown: the session ended before"
