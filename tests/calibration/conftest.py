@@ -23,8 +23,8 @@ def decode(checkpoint: Checkpoint, end_s: int) -> tuple[RowTable, dict[float, Ne
     live = {}
     for hop in range(1, 4 * end_s + 1):
         pipeline.step(hop / 4)
-        if decoder.newest is not None:
-            live[decoder.newest.prediction.t_end] = decoder.newest.inputs
+        if (newest := decoder.newest) is not None and newest.inputs is not None:
+            live[newest.t_end] = newest.inputs
     return rows.table(), live
 
 
