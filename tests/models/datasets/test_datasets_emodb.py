@@ -34,7 +34,7 @@ def write_set(folder: Path, speakers: tuple[int, ...], sentences: tuple[int, ...
         for letter, label in LETTERS.items():
             for sentence in sentences:
                 f0_hz = 90 * 1.5**label + speaker / 2 + 2 * sentence
-                write(folder / f"{speaker:02d}a{sentence:02d}{letter}a.wav", f0_hz)
+                write(folder / f"{speaker:02d}a{sentence:02d}{letter}a.wav", f0_hz, length_s=0.35)
     return folder
 
 
