@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout
 
+from app.qt.plots.plot import Plot
 from app.qt.theme import DARK, Theme
+from app.qt.widgets import plain_label
 from app.view.store import ViewStore
 
 
@@ -20,14 +21,14 @@ class Panel(QFrame):
         Plain text, above the content and read out to assistive technology.
     """
 
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, title: str) -> None:
+        super().__init__()
         self.theme: Theme = DARK
+        self._shown: tuple[object, ...] = ()
         self.setObjectName("panel")
         self.setAccessibleName(title)
-        self.title = QLabel(title)
+        self.title = plain_label(title)
         self.title.setObjectName("panel-title")
-        self.title.setTextFormat(Qt.TextFormat.PlainText)
         self.head = QHBoxLayout()  # beside the title: a panel's own controls
         self.head.addWidget(self.title)
         self.head.addStretch(1)
@@ -42,13 +43,26 @@ class Panel(QFrame):
         """Show the store as of ``t`` (LSL seconds, NaN before the first sample).
 
         Called about 30 times a second while the panel is visible; a panel whose content changes less
-        often looks at what it drew last and returns at once.
+        often asks `is_new` and returns at once.
         """
         raise NotImplementedError
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours; subclasses redraw what style sheets do not reach."""
-        self.theme = theme
+        """Take other colours, also in the plots; what `is_new` was asked about is shown anew."""
+        self.theme, self._shown = theme, ()
+        for plot in self.findChildren(Plot):
+            plot.set_theme(theme)
+
+    def is_new(self, *content: object) -> bool:
+        """Tell whether this differs from the content last asked about."""
+        before, self._shown = self._shown, content
+        return content != before
+
+    def add_words(self, text: str = "", *, muted: bool = False) -> QLabel:
+        """Return a label beside the title."""
+        label = plain_label(text, muted=muted)
+        self.head.addWidget(label)
+        return label
 
 
 def refresh_each(panels: Iterable[Panel], store: ViewStore, t: float) -> None:

@@ -54,8 +54,8 @@ class PanelPage(GrowingPage):
 class NowTab(PanelPage):
     """Answer and bars on the left, the reasons beside them, the plane on the right, the course below."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setAccessibleName("Now")
         self.answer, self.bars, self.reasons = AnswerPanel(), BarsPanel(), ReasonsPanel()
         self.plane, self.course = PlanePanel(), CoursePanel()
@@ -92,10 +92,8 @@ class WhyTab(PanelPage):
 
     moment_chosen = pyqtSignal(float)
 
-    def __init__(
-        self, ask_occlusion: Callable[[], None] | None = None, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, ask_occlusion: Callable[[], None] | None = None) -> None:
+        super().__init__()
         self.ask_occlusion = ask_occlusion
         self.modalities, self.channels = ModalityAttentionPanel(), ChannelAttentionPanel()
         self.steps, self.occlusion = TimeAttentionPanel(), OcclusionPanel(self._ask)
@@ -120,8 +118,8 @@ class WhyTab(PanelPage):
 class SignalsTab(PanelPage):
     """EEG at the left, the plots of half a minute in the middle, pictures at the right."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.traces = TracesPanel()
         self.spectrogram, self.pupils, self.voice = SpectrogramPanel(), PupilPanel(), VoicePanel()
         self.webcam, self.gaze, self.band_maps = WebcamPanel(), GazePanel(), BandMapsPanel()
@@ -160,8 +158,8 @@ class HealthTab(PanelPage):
         Told by the window when it has painted a prediction.
     """
 
-    def __init__(self, display_latency: DisplayLatency, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, display_latency: DisplayLatency) -> None:
+        super().__init__()
         self.streams, self.machine = StreamsPanel(), MachinePanel()
         self.electrodes, self.latency = ElectrodesPanel(), LatencyPanel(display_latency)
         self.messages = MessagesPanel()

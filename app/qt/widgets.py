@@ -1,7 +1,8 @@
-"""A line of text that is cut where there is no room for it, and told in full by its tooltip."""
+"""Small widgets of the window: labels of plain text, tables and lists to copy from, a tick box."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
@@ -15,13 +16,23 @@ from PyQt6.QtGui import (
     QPen,
     QPolygonF,
 )
-from PyQt6.QtWidgets import QAbstractItemView, QCheckBox, QLabel, QListView, QTableView, QWidget
+from PyQt6.QtWidgets import QAbstractItemView, QCheckBox, QLabel, QListWidget, QTableWidget, QWidget
 
 from app.qt.theme import DARK, Theme
 
 
+def plain_label(text: str = "", *, muted: bool = False, wraps: bool = False) -> QLabel:
+    """Return a label whose text is never taken for markup."""
+    label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(wraps)
+    if muted:
+        label.setProperty("muted", True)
+    return label
+
+
 class ElidedLabel(QLabel):
-    """A label of plain text on one line.
+    """A line of plain text that is cut where there is no room for it, and told in full by its tooltip.
 
     Parameters
     ----------
@@ -73,29 +84,23 @@ class ElidedLabel(QLabel):
         self.setToolTip(f"<p>{escape(self._meaning)}</p><p>{escape(words)}</p>")
 
 
-_MOST_COLUMNS = 50
-
-
-def copy_rows(view: QAbstractItemView) -> None:
+def _copy(view: QAbstractItemView) -> None:
     """Put the selected rows on the clipboard, cells parted by tabs; all rows if none is selected."""
     model, selection = view.model(), view.selectionModel()
     clipboard = QGuiApplication.clipboard()
     if model is None or selection is None or clipboard is None:
         return
     rows = sorted({index.row() for index in selection.selectedIndexes()}) or list(range(model.rowCount()))
-    lines = []
-    for row in rows:
-        # A list's model keeps its number of columns to itself.
-        cells = [index.data() for c in range(_MOST_COLUMNS) if (index := model.index(row, c)).isValid()]
-        lines.append("\t".join(str(cell) for cell in cells if cell is not None).rstrip())
-    clipboard.setText("\n".join(lines))
+    n_columns = view.columnCount() if isinstance(view, QTableWidget) else 1
+    cells = [[str(model.index(row, column).data() or "") for column in range(n_columns)] for row in rows]
+    clipboard.setText("\n".join("\t".join(row).rstrip() for row in cells))
 
 
-class RowTable(QTableView):
+class RowTable(QTableWidget):
     """A read-only table: arrow keys move by rows, Tab leaves it, Ctrl+C copies."""
 
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, name: str) -> None:
+        super().__init__()
         self.setAccessibleName(name)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -103,7 +108,6 @@ class RowTable(QTableView):
         self.setTabKeyNavigation(False)
         self.setShowGrid(False)
         self.setWordWrap(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         if (header := self.verticalHeader()) is not None:
             header.hide()
             header.setMinimumSectionSize(1)
@@ -111,25 +115,37 @@ class RowTable(QTableView):
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Copy on the system's copy key."""
         if event is not None and event.matches(QKeySequence.StandardKey.Copy):
-            copy_rows(self)
+            _copy(self)
         else:
             super().keyPressEvent(event)
 
 
-class RowList(QListView):
+class RowList(QListWidget):
     """A read-only list; Ctrl+C copies."""
 
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, name: str) -> None:
+        super().__init__()
         self.setAccessibleName(name)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setUniformItemSizes(True)
 
+    def set_rows(self, rows: Sequence[tuple[str, str, QColor]]) -> None:
+        """Show other lines, each with tooltip and colour; a selection stays while their number does."""
+        if len(rows) != self.count():
+            self.clear()
+            self.addItems([text for text, _, _ in rows])
+        for i, (text, tip, colour) in enumerate(rows):
+            item = self.item(i)
+            assert item is not None
+            item.setText(text)
+            item.setToolTip(tip)
+            item.setForeground(colour)
+
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Copy on the system's copy key."""
         if event is not None and event.matches(QKeySequence.StandardKey.Copy):
-            copy_rows(self)
+            _copy(self)
         else:
             super().keyPressEvent(event)
 
@@ -190,15 +206,3 @@ class Tick(QCheckBox):
 
 
 _MARGIN = 5
-
-
-NOT_CAUSE = "model weight, not cause"
-
-
-def weight_label() -> QLabel:
-    """Return the permanent label of a panel that shows attention."""
-    label = QLabel(NOT_CAUSE)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setProperty("muted", True)
-    label.setToolTip("Attention says how the model weighs its inputs; what they do is for occlusion to show.")
-    return label

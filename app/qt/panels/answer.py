@@ -6,7 +6,7 @@ import math
 
 from PyQt6.QtCore import QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPaintEvent, QPen
-from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
+from PyQt6.QtWidgets import QSizePolicy, QWidget
 
 from app.qt.category import fill_category, fill_uncertain
 from app.qt.panel import Panel
@@ -32,12 +32,9 @@ _NONE = Verdict("nothing", NO_ANSWER, math.nan)
 class AnswerPanel(Panel):
     """The answer, greyed with the reason when it does not speak of the moment looked at."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Emotion", parent)
-        self.state = QLabel()
-        self.state.setTextFormat(Qt.TextFormat.PlainText)
-        self.state.setProperty("muted", True)
-        self.head.addWidget(self.state)
+    def __init__(self) -> None:
+        super().__init__("Emotion")
+        self.state = self.add_words(muted=True)
         self.view = AnswerView(self.theme)
         self.body.addWidget(self.view, 1)
         self.setAccessibleDescription("no answer yet")

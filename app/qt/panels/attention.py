@@ -9,7 +9,7 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PyQt6.QtGui import QColor
-from PyQt6.QtWidgets import QComboBox, QWidget
+from PyQt6.QtWidgets import QComboBox
 
 from acquisition.types import MODALITIES
 from app.qt.panel import Panel
@@ -18,7 +18,6 @@ from app.qt.plots.heads import HeadPlot
 from app.qt.plots.items import Bar, Bars, Spans
 from app.qt.plots.plot import Plot, Table
 from app.qt.theme import Theme
-from app.qt.widgets import weight_label
 from app.view.explanation import (
     absent_spans,
     channel_deviation,
@@ -34,42 +33,42 @@ from app.view.trust import why_no_prediction
 from models.prediction import Prediction
 
 SPANS_S = (60.0, 120.0, 300.0)
+NOT_CAUSE = "model weight, not cause"
 NEARLY_EVEN = "nearly even: no electrode stands out"
 _LANE = 0.88  # of a lane is 100 %; the rest keeps it off the next
 #: The scale of the channels' map grows at once and falls back only when nothing reached it for so long.
 _SCALE_OVER_S = 10.0
 
 
+def _add_caution(panel: Panel) -> None:
+    """Say beside the title what attention is not."""
+    label = panel.add_words(NOT_CAUSE, muted=True)
+    label.setToolTip("Attention says how the model weighs its inputs; what they do is for occlusion to show.")
+
+
 class ModalityAttentionPanel(Panel):
     """A lane each with a line, on one time axis that ends at the prediction shown."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Attention per modality", parent)
+    def __init__(self) -> None:
+        super().__init__("Attention per modality")
         self.span = QComboBox()
         self.span.addItems([f"{span / 60:.0f} min" for span in SPANS_S])
         self.span.setAccessibleName("Time span of attention per modality")
-        self.head.addWidget(weight_label())
+        _add_caution(self)
         self.head.addWidget(self.span)
         self.plot = LanesPlot()
         self.body.addWidget(self.plot, 1)
-        self._shown: object = None
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the predictions up to ``t``."""
         newest, span_s = store.predictions.at(t), SPANS_S[self.span.currentIndex()]
-        shown = (id(store), newest, span_s, store.predictions.oldest_time, store.phase.name)
-        if shown == self._shown:
+        oldest = store.predictions.oldest_time if newest is not None else None
+        if not self.is_new(id(store), newest, span_s, oldest, store.phase.name):
             return
-        self._shown = shown
         if newest is None:
             self.plot.clear_lanes(why_no_prediction(store))
         else:
             self.plot.show_lanes(store.predictions.read(newest.t_end - span_s, newest.t_end), span_s)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
 
 
 class LanesPlot(Plot):
@@ -176,21 +175,18 @@ class LanesPlot(Plot):
 class ChannelAttentionPanel(Panel):
     """How far each channel's weight lies from an equal share."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Attention per EEG channel", parent)
-        self.head.addWidget(weight_label())
+    def __init__(self) -> None:
+        super().__init__("Attention per EEG channel")
+        _add_caution(self)
         self.plot = HeadPlot("")
         self.plot.setAccessibleName("Attention per EEG channel, deviation from an equal share")
         self.body.addWidget(self.plot, 1)
-        self._shown: object = None
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the newest prediction at ``t``."""
         prediction = store.predictions.at(t)
-        shown = (id(store), prediction)
-        if shown == self._shown:
+        if not self.is_new(id(store), prediction):
             return
-        self._shown = shown
         if prediction is None:
             self.plot.set_missing("no prediction yet")
             return
@@ -205,36 +201,23 @@ class ChannelAttentionPanel(Panel):
         self.plot.set_even(NEARLY_EVEN if is_nearly_even(largest) else "")
         self.plot.set_values(names, deviation, -end, end, "%", diverging=True, by_size=False)
 
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
-
 
 class TimeAttentionPanel(Panel):
     """Bars by seconds before the prediction."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Attention per time step", parent)
-        self.head.addWidget(weight_label())
+    def __init__(self) -> None:
+        super().__init__("Attention per time step")
+        _add_caution(self)
         self.plot = StepsPlot()
         self.body.addWidget(self.plot, 1)
-        self._shown: object = None
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the newest prediction at ``t``."""
         prediction = store.predictions.at(t)
-        shown = (id(store), prediction, store.model, self.theme)
-        if shown == self._shown:
+        if not self.is_new(id(store), prediction, store.model):
             return
-        self._shown = shown
         shift_s = store.model.windows.eeg_shift_s if store.model is not None else 1.0
         self.plot.set_bins([] if prediction is None else time_bins(prediction, shift_s))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
 
 
 class StepsPlot(Plot):

@@ -7,12 +7,12 @@ import math
 import numpy as np
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QResizeEvent
-from PyQt6.QtWidgets import QGridLayout, QLabel, QWidget
+from PyQt6.QtWidgets import QGridLayout, QWidget
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.heads import HeadPlot
-from app.qt.theme import Theme
+from app.qt.widgets import plain_label
 from app.view.conditions import stream_note
 from app.view.scales import CalmRange
 from app.view.store import ViewStore
@@ -26,8 +26,8 @@ _MAX_AGE_S = 2.0
 class BandMapsPanel(Panel):
     """One head per band; each has its own scale, as the bands' entropies lie far apart."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Band entropy", parent)
+    def __init__(self) -> None:
+        super().__init__("Band entropy")
         self._maps: list[HeadPlot] = []
         self._ranges: list[CalmRange] = []
         self._bands: tuple[tuple[str, float, float], ...] = ()
@@ -37,17 +37,11 @@ class BandMapsPanel(Panel):
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(2)
         self.body.addWidget(self._heads, 1)
-        self.reason = QLabel()
-        self.reason.setTextFormat(Qt.TextFormat.PlainText)
-        self.reason.setProperty("muted", True)
-        self.reason.setWordWrap(True)
+        self.reason = plain_label(muted=True, wraps=True)
         self.reason.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.body.addWidget(self.reason, 1)
         self.reason.hide()
-        caption = QLabel("nats, each its own scale")
-        caption.setTextFormat(Qt.TextFormat.PlainText)
-        caption.setProperty("muted", True)
-        self.head.addWidget(caption)
+        self.add_words("nats, each its own scale", muted=True)
         self.setToolTip(
             "Differential entropy of each electrode in the newest second, as the network gets it. "
             "The bands lie far apart, so each has a scale of its own."
@@ -76,12 +70,6 @@ class BandMapsPanel(Panel):
                 values = prediction.band_de[:, i]
                 low, high = scale.fit(values, shares=(0.02, 0.98))
                 head.set_values(prediction.band_ch_names, values, low, high, "nats")
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        for head in self._maps:
-            head.set_theme(theme)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)

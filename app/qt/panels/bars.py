@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QWidget
 
 from app.qt.category import colour_of, hatch_of
 from app.qt.panel import Panel
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
-from app.qt.theme import Theme
 from app.view.store import ViewStore
 from app.view.trust import judge, threshold
 from models.prediction import Prediction
@@ -17,8 +15,8 @@ from models.prediction import Prediction
 class BarsPanel(Panel):
     """Bars in the order of the model's labels."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Probability of each emotion", parent)
+    def __init__(self) -> None:
+        super().__init__("Probability of each emotion")
         self.plot = BarPlot(
             "Probability of each emotion",
             ("100 %",),
@@ -29,7 +27,6 @@ class BarsPanel(Panel):
         )
         self.plot.set_notice("the emotions come with the model")
         self.body.addWidget(self.plot, 1)
-        self._shown: tuple[object, ...] = ()
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the probabilities at ``t``."""
@@ -40,15 +37,8 @@ class BarsPanel(Panel):
             prediction = None  # what there is speaks of another moment
         if prediction is not None:
             labels = tuple(prediction.probs)
-        shown = (prediction, labels, verdict.is_grey, self.theme)
-        if shown != self._shown:
-            self._shown = shown
+        if self.is_new(prediction, labels, verdict.is_grey):
             self._show(prediction, labels, is_grey=verdict.is_grey)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
 
     def _show(self, prediction: Prediction | None, labels: tuple[str, ...], *, is_grey: bool) -> None:
         rows = []

@@ -10,7 +10,7 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QPainter, QPen
-from PyQt6.QtWidgets import QComboBox, QLabel, QWidget
+from PyQt6.QtWidgets import QComboBox
 
 from app.engine.messages import MarkerPart
 from app.qt.category import colour_of, draw_mark, fill_category, fill_uncertain
@@ -46,20 +46,17 @@ class CoursePanel(Panel):
         Called when the End key asks for the newest again.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Course", parent)
+    def __init__(self) -> None:
+        super().__init__("Course")
         self.choose_time: Callable[[float], None] = lambda t: None
         self.choose_now: Callable[[], None] = lambda: None
-        hint = QLabel("click, or left and right keys: look back")
-        hint.setTextFormat(Qt.TextFormat.PlainText)
-        hint.setProperty("muted", True)
+        self.add_words("click, or left and right keys: look back", muted=True)
         self.span = QComboBox()
         for minutes in SPANS_MIN:
             self.span.addItem(f"{minutes} min", minutes)
         self.span.setCurrentIndex(SPANS_MIN.index(2))
         self.span.setAccessibleName("Time span of the course")
         self.span.setToolTip("How many minutes are shown, as soon as there are so many")
-        self.head.addWidget(hint)
         self.head.addWidget(self.span)
         self.plot = CoursePlot(self)
         self.body.addWidget(self.plot, 1)
@@ -67,11 +64,6 @@ class CoursePanel(Panel):
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the course around ``t``."""
         self.plot.show_store(store, t, 60.0 * int(self.span.currentData()))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
 
 
 class CoursePlot(Plot):

@@ -10,7 +10,6 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PyQt6.QtCore import QLineF, QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPen
-from PyQt6.QtWidgets import QLabel, QWidget
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
@@ -38,13 +37,11 @@ _SHORT_UNITS = {"arbitrary": "a.u."}  # a longer one would push the number out o
 class GazePanel(Panel):
     """Where on the screen the eyes look, with the trail of the last two seconds."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Gaze on the screen", parent)
+    def __init__(self) -> None:
+        super().__init__("Gaze on the screen")
         self.plot = GazePlot()
         self.body.addWidget(self.plot, 1)
-        self.words = QLabel()
-        self.words.setTextFormat(Qt.TextFormat.PlainText)
-        self.head.addWidget(self.words)
+        self.words = self.add_words()
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the gaze as of ``t``."""
@@ -56,11 +53,6 @@ class GazePanel(Panel):
         is_seen = self.plot.place is not None
         self.plot.set_notice(notice or ("" if is_seen else words))
         self.words.setText("" if notice else words)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
 
 
 class GazePlot(Plot):
@@ -163,13 +155,11 @@ class _GazeRing(PixelItem):
 class PupilPanel(Panel):
     """Pupil sizes over the last half minute, blinks shaded and counted."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Pupils and blinks", parent)
+    def __init__(self) -> None:
+        super().__init__("Pupils and blinks")
         self.plot = PupilPlot()
         self.body.addWidget(self.plot, 1)
-        self.words = QLabel()
-        self.words.setTextFormat(Qt.TextFormat.PlainText)
-        self.head.addWidget(self.words)
+        self.words = self.add_words()
         self._blinks: list[tuple[float, float]] = []
         self._counted = -math.inf
 
@@ -192,11 +182,6 @@ class PupilPanel(Panel):
         n, covered_s = len(self._blinks), float(times[-1] - times[0]) if len(times) > 1 else 0.0
         per_min = f"{60 * n / covered_s:.0f} blinks/min" if covered_s >= 10.0 else ""
         self.words.setText(per_min or f"{n} blinks in {covered_s:.0f} s")
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
 
 
 class PupilPlot(CurvePlot):

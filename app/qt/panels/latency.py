@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QLabel, QWidget
 
 from app.qt.panel import Panel
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
-from app.qt.theme import Theme
+from app.qt.widgets import plain_label
 from app.view.display_latency import DisplayLatency
 from app.view.machine import TARGET_MS, Stage, axis_end_ms, stages, verdict
 from app.view.store import ViewStore
@@ -34,8 +33,8 @@ class LatencyPanel(Panel):
         Told by the window when it has painted a prediction.
     """
 
-    def __init__(self, display: DisplayLatency, parent: QWidget | None = None) -> None:
-        super().__init__("Latency of the last prediction", parent)
+    def __init__(self, display: DisplayLatency) -> None:
+        super().__init__("Latency of the last prediction")
         self.display = display
         self.stages: list[Stage] = []
         self.plot = BarPlot(
@@ -48,13 +47,9 @@ class LatencyPanel(Panel):
             least=(46, 7),
             most_lines=2.2,
         )
-        self.note = QLabel("")
-        self.note.setTextFormat(Qt.TextFormat.PlainText)
-        self.note.setWordWrap(True)
+        self.note = plain_label(wraps=True)
         self.body.addWidget(self.plot, 1)
         self.body.addWidget(self.note)
-        self._severity = "muted"
-        self._shown: object = None
         self._show([], "muted", why_no_prediction(ViewStore()))
 
     def refresh(self, store: ViewStore, t: float) -> None:
@@ -63,10 +58,8 @@ class LatencyPanel(Panel):
         # The prediction of this moment is being painted; its display time is known from the next pass on.
         shown_ms = math.nan if prediction is None else self.display.of(prediction)
         index = store.phase.name if prediction is None else prediction.index
-        shown = (id(store), index, math.isnan(shown_ms))
-        if shown == self._shown:
+        if not self.is_new(id(store), index, math.isnan(shown_ms)):
             return
-        self._shown = shown
         if prediction is None:
             self._show([], "muted", why_no_prediction(store))
             return
@@ -75,14 +68,8 @@ class LatencyPanel(Panel):
         found = stages(prediction, p50, p99, self.display, live=store.mode != "replay")
         self._show(found, *verdict(found))
 
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
-        self._show(self.stages, self._severity, self.note.text())
-
     def _show(self, found: list[Stage], severity: str, sentence: str) -> None:
-        theme, self.stages, self._severity = self.theme, found, severity
+        theme, self.stages = self.theme, found
         self.plot.setVisible(bool(found))
         if found:
             self.plot.set_home(x=(0.0, axis_end_ms(found)))

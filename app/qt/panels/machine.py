@@ -10,12 +10,12 @@ from time import monotonic
 import numpy as np
 import psutil
 from PyQt6.QtCore import Qt, QTimer
-from PyQt6.QtWidgets import QGridLayout, QLabel, QWidget
+from PyQt6.QtWidgets import QGridLayout, QLabel
 
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis, Row, RowAxis, number_text
 from app.qt.plots.time_plot import CurvePlot
-from app.qt.theme import Theme
+from app.qt.widgets import plain_label
 from app.view.machine import Figure, machine_figures
 from app.view.store import ViewStore
 from app.view.text import number
@@ -31,8 +31,8 @@ class MachinePanel(Panel):
     Memory is looked at once a second whether the panel is visible or not.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Machine and recording", parent)
+    def __init__(self) -> None:
+        super().__init__("Machine and recording")
         self._process = psutil.Process()
         self._process.cpu_percent(None)  # the first answer means nothing
         self._cpu_percent = self._memory_mb = float("nan")
@@ -41,11 +41,9 @@ class MachinePanel(Panel):
         self._grid.setVerticalSpacing(2)
         self._grid.setHorizontalSpacing(round(1.5 * self.fontMetrics().averageCharWidth()))
         self.values: dict[str, QLabel] = {}
-        self._severities: dict[str, str] = {}
         self.plot = MemoryPlot()
         self.body.addLayout(self._grid)
         self.body.addWidget(self.plot, 1)
-        self._shown: object = None
         self._show(machine_figures(None, self._cpu_percent, self._memory_mb))
         self._timer = QTimer(self)
         self._timer.timeout.connect(self.sample)
@@ -56,54 +54,39 @@ class MachinePanel(Panel):
         self._cpu_percent = self._process.cpu_percent(None)
         self._memory_mb = self._process.memory_info().rss / 1e6
         self.plot.add_window(monotonic(), self._memory_mb)
-        self._shown = None
+        self._shown = ()
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the figures of now."""
-        shown = (id(store), store.health.time if store.health else None)
-        if shown != self._shown:
-            self._shown = shown
+        if self.is_new(id(store), store.health.time if store.health else None):
             self.plot.show_engine(store.engine_memory)
             self._show(machine_figures(store.health, self._cpu_percent, self._memory_mb))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
-        for label, severity in self._severities.items():
-            self._colour(label, severity)
 
     def _show(self, figures: list[Figure]) -> None:
         for figure in figures:
             if figure.label not in self.values:
                 self._add(figure.label)
-            value = self.values[figure.label]
-            if value.text() != figure.text:
-                value.setText(figure.text)
-            if self._severities.get(figure.label) != figure.severity:
-                self._severities[figure.label] = figure.severity
-                self._colour(figure.label, figure.severity)
+            self.values[figure.label].setText(figure.text)
+            theme = self.theme
+            colours = {"bad": theme.bad, "suspect": theme.suspect, "muted": theme.muted}
+            colour, weight = (
+                colours.get(figure.severity, theme.text),
+                600 if figure.severity == "bad" else 400,
+            )
+            look = f"color: {colour}; font-weight: {weight}"
+            if self.values[figure.label].styleSheet() != look:
+                self.values[figure.label].setStyleSheet(look)
 
     def _add(self, label: str) -> None:
         row = self._grid.rowCount()
-        name = QLabel(label)
-        name.setProperty("muted", True)
-        value = QLabel("")
-        value.setTextFormat(Qt.TextFormat.PlainText)
-        value.setWordWrap(True)
+        value = plain_label(wraps=True)
         value.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         value.setAccessibleName(label)
-        self._grid.addWidget(name, row, 0, Qt.AlignmentFlag.AlignTop)
+        self._grid.addWidget(plain_label(label, muted=True), row, 0, Qt.AlignmentFlag.AlignTop)
         self._grid.addWidget(value, row, 1)
         self.values[label] = value
-
-    def _colour(self, label: str, severity: str) -> None:
-        theme = self.theme
-        colour = {"bad": theme.bad, "suspect": theme.suspect, "muted": theme.muted}.get(severity, theme.text)
-        weight = 600 if severity == "bad" else 400
-        self.values[label].setStyleSheet(f"color: {colour}; font-weight: {weight}")
 
 
 class MemoryPlot(CurvePlot):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PyQt6.QtGui import QColor, QTextCharFormat, QTextCursor
-from PyQt6.QtWidgets import QComboBox, QLabel, QPlainTextEdit, QPushButton, QWidget
+from PyQt6.QtWidgets import QComboBox, QPlainTextEdit, QPushButton
 
 from app.qt.panel import Panel
 from app.qt.theme import Theme
+from app.qt.widgets import plain_label
 from app.view.health import MessageRow, message_rows
 from app.view.store import ViewStore
 from app.view.text import moment_text
@@ -17,8 +18,8 @@ from app.view.text import moment_text
 class MessagesPanel(Panel):
     """Events and failures as plain text, with a filter."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Messages", parent)
+    def __init__(self) -> None:
+        super().__init__("Messages")
         self.filter = QComboBox()
         self.filter.addItems(["All", "Problems only"])
         self.filter.setAccessibleName("Which messages to show")
@@ -28,9 +29,7 @@ class MessagesPanel(Panel):
         self.copy.clicked.connect(self._copy)
         self.head.addWidget(self.filter)
         self.head.addWidget(self.copy)
-        self.empty = QLabel("")
-        self.empty.setProperty("muted", True)
-        self.empty.setWordWrap(True)
+        self.empty = plain_label(muted=True, wraps=True)
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
         self.text.setUndoRedoEnabled(False)
@@ -39,31 +38,24 @@ class MessagesPanel(Panel):
         self.body.addWidget(self.empty)
         self.body.addWidget(self.text, 1)
         self._rows: list[MessageRow] = []
-        self._seen: object = None
         self._store: ViewStore | None = None
         self._show([], moment_text(ViewStore()))
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Add what is new."""
         events = store.events
-        newest = events[-1] if events else None
-        seen = (id(store), len(events), newest, self.theme.name)
-        if seen == self._seen:
-            return
-        self._seen, self._store = seen, store
-        rows = message_rows(events, problems_only=self.filter.currentIndex() == 1)
-        if rows != self._rows or not rows:
-            self._show(rows, moment_text(store))
+        self._store, problems_only = store, self.filter.currentIndex() == 1
+        if self.is_new(id(store), len(events), events[-1] if events else None, problems_only):
+            rows = message_rows(events, problems_only=problems_only)
+            if rows != self._rows or not rows:
+                self._show(rows, moment_text(store))
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
         super().set_theme(theme)
-        self._rows, self._seen = [], None
-        if self._store is not None:
-            self.refresh(self._store, float("nan"))
+        self._rows = []
 
     def _refilter(self) -> None:
-        self._seen = None
         if self._store is not None:
             self.refresh(self._store, float("nan"))
 
@@ -81,16 +73,12 @@ class MessagesPanel(Panel):
         for i, row in enumerate(rows):
             if i:
                 cursor.insertBlock()
-            cursor.insertText(row.line(clock_text), self._format(row))
+            colour = {"suspect": self.theme.suspect, "bad": self.theme.bad}.get(row.severity, self.theme.text)
+            look = QTextCharFormat()
+            look.setForeground(QColor(colour))
+            cursor.insertText(row.line(clock_text), look)
         if bar is not None:
             bar.setValue(at)
-
-    def _format(self, row: MessageRow) -> QTextCharFormat:
-        theme = self.theme
-        colour = {"suspect": theme.suspect, "bad": theme.bad}.get(row.severity, theme.text)
-        look = QTextCharFormat()
-        look.setForeground(QColor(colour))
-        return look
 
     def _copy(self) -> None:
         self.text.selectAll()

@@ -7,14 +7,14 @@ from time import monotonic
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QKeySequence
-from PyQt6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.engine.messages import Occlusion
 from app.qt.panel import Panel
 from app.qt.plots.axes import number_text
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
 from app.qt.plots.heads import HeadPlot
-from app.qt.theme import Theme
+from app.qt.widgets import plain_label
 from app.view.explanation import (
     Comparison,
     Group,
@@ -64,27 +64,24 @@ class OcclusionPanel(Panel):
         now: Callable[[], float] = monotonic,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__("Occlusion check", parent)
+        super().__init__("Occlusion check")
         self.ask_occlusion = ask_occlusion
         self._now = now
         self._asked_at: float | None = None
         self._asked_with: Occlusion | None = None  # the answer there was when asked
         self._store: ViewStore | None = None
-        self._shown: object = None
         self._answered: object = None
-        self._comparison: Comparison | None = None
         self.ask = QPushButton(f"Check the newest window ({SHORTCUT})")
         self.ask.setShortcut(QKeySequence(SHORTCUT))
         self.ask.setAccessibleDescription(_BEFORE)
         self.ask.clicked.connect(self._ask)
         self.head.addWidget(self.ask)
-        self.which = _label()
-        self.note = _label(muted=True)
+        self.which = plain_label(wraps=True)
+        self.note = plain_label(muted=True, wraps=True)
         self.columns = tuple(_delta_bars(name) for name in ("modalities and bands", "regions"))
-        self._groups: list[Group] = []
         self.end = 10.0  # of both axes and of the head's scale, percentage points
         self.map = HeadPlot("Change by EEG region, percentage points", n_labels=0)
-        self.flag = _label()
+        self.flag = plain_label(wraps=True)
         self.flag.setAccessibleName("Agreement of attention and occlusion")
         self._lay_out()
 
@@ -95,24 +92,14 @@ class OcclusionPanel(Panel):
         shown_end = None if shown is None else shown.t_end
         self._notice_answer(store)
         state = self._state_of_asking(store)
-        key = (id(store), store.occlusion, shown_end, state)
-        if key == self._shown:
+        if not self.is_new(id(store), store.occlusion, shown_end, state):
             return
-        self._shown = key
         self.ask.setEnabled(state in ("ready", "no answer"))
         self._show_which(store, shown_end, state)
-        answered = (id(store), store.occlusion, store.model)
+        answered = (id(store), store.occlusion, store.model, self.theme)
         if answered != self._answered:
             self._answered = answered
             self._show_answer(store)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        for plot in (self.map, *self.columns):
-            plot.set_theme(theme)
-        self._show_bars()
-        self._colour_flag()
 
     # --- asking ---
 
@@ -167,13 +154,12 @@ class OcclusionPanel(Panel):
         bands = store.model.bands if store.model is not None else ()
         self.flag.setVisible(answer is not None)
         if answer is None:
-            self._groups, self.end = groups_before(bands), 10.0
-            self._show_bars()
+            self.end = 10.0
+            self._show_bars(groups_before(bands))
             self.map.set_missing("not asked yet")
             return
-        self._groups = groups(answer.rows, bands)
         self.end = axis_end(answer.rows)  # of bars and head: one length, one colour, one change
-        self._show_bars()
+        self._show_bars(groups(answer.rows, bands))
         values = region_values(answer)
         if values:
             scale = -self.end, self.end
@@ -182,19 +168,17 @@ class OcclusionPanel(Panel):
             self.map.set_missing("EEG absent")
         self._show_flag(store, answer)
 
-    def _show_bars(self) -> None:
+    def _show_bars(self, shown: list[Group]) -> None:
         """Draw modalities and bands in the left plot, regions in the right one, with as many rows."""
-        rows = [self._rows(group) for group in self._groups]
-        if not rows:
-            return
-        left, right = [*rows[0], BarRow(""), *rows[1]], rows[2]
+        modality, band, region = (self._rows(group) for group in shown)
+        left, right = [*modality, BarRow(""), *band], region
         n_rows = max(len(left), len(right))
-        for plot, shown in zip(self.columns, (left, right), strict=True):
+        for plot, rows in zip(self.columns, (left, right), strict=True):
             plot.set_home(x=(-self.end, self.end))
             ends = [(value, plot.value_axis.words(value, 1.0)) for value in (-self.end, 0.0, self.end)]
             plot.value_axis.setTicks([ends])
             plot.set_levels([Level(0.0, "", Qt.PenStyle.SolidLine, "muted")])
-            plot.set_rows([*shown, *[BarRow("")] * (n_rows - len(shown))])
+            plot.set_rows([*rows, *[BarRow("")] * (n_rows - len(rows))])
 
     def _rows(self, group: Group) -> list[BarRow]:
         """Return a group's heading and bars: falling is solid, rising hatched, as the side says too."""
@@ -221,23 +205,16 @@ class OcclusionPanel(Panel):
             found = Comparison("unknown", ("The prediction of that window is no longer kept.",))
         else:
             found = compare(prediction.modality_attention, answer.rows, answer.label)
-        self._comparison = found
         words = " ".join(part for part in (_HEADS[found.state], *found.sentences) if part)
         self.flag.setText(f"{_MARKS[found.state]} {words}")
-        self._colour_flag()
-
-    def _colour_flag(self) -> None:
         theme = self.theme
-        state = self._comparison.state if self._comparison is not None else "unknown"
-        colour = {"disagree": theme.suspect, "agree": theme.good}.get(state, theme.muted)
+        colour = {"disagree": theme.suspect, "agree": theme.good}.get(found.state, theme.muted)
         self.flag.setStyleSheet(f"color: {colour}")
 
     def _lay_out(self) -> None:
-        says = _label(muted=True)
-        says.setText(_READING)
         right = QVBoxLayout()
         right.addWidget(self.flag)
-        right.addWidget(says)
+        right.addWidget(plain_label(_READING, muted=True, wraps=True))
         right.addStretch(1)
         below = QHBoxLayout()
         below.addWidget(self.map, 1)
@@ -266,12 +243,3 @@ def _delta_bars(name: str) -> BarPlot:
         least=(30, 11),
         most_lines=1.8,
     )
-
-
-def _label(*, muted: bool = False) -> QLabel:
-    label = QLabel("")
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(True)
-    if muted:
-        label.setProperty("muted", True)
-    return label

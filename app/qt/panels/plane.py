@@ -6,7 +6,6 @@ from itertools import pairwise
 
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPainterPath, QPen
-from PyQt6.QtWidgets import QLabel, QWidget
 
 from app.qt.category import colour_of, draw_mark
 from app.qt.panel import Panel
@@ -14,7 +13,7 @@ from app.qt.plots.axes import Axis
 from app.qt.plots.heads import free_box
 from app.qt.plots.items import PixelItem
 from app.qt.plots.plot import Plot, Table, figure_text
-from app.qt.theme import Theme
+from app.qt.widgets import plain_label
 from app.view.store import ViewStore
 from app.view.trust import STALE_AFTER_S, judge
 from app.view.valence_arousal import AffectPoint, place_of, point, unplaced
@@ -27,13 +26,10 @@ _CAPTION = "from class probabilities, not measured"
 class PlanePanel(Panel):
     """The plane, and below it what the point is made of."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Valence and arousal", parent)
+    def __init__(self) -> None:
+        super().__init__("Valence and arousal")
         self.plot = PlanePlot()
-        self.caption = QLabel(_CAPTION)
-        self.caption.setTextFormat(Qt.TextFormat.PlainText)
-        self.caption.setWordWrap(True)
-        self.caption.setProperty("muted", True)
+        self.caption = plain_label(_CAPTION, muted=True, wraps=True)
         self.caption.setToolTip(
             "Each emotion's place is its mean rating in Russell and Mehrabian (1977); calm is placed after "
             "Russell (1980), neutral in the middle. The point is their mean, weighted by the probabilities."
@@ -50,18 +46,13 @@ class PlanePanel(Panel):
         verdict = judge(prediction, store, t)
         if verdict.state == "nothing":
             prediction = None  # what there is speaks of another moment
-        if not self.plot.is_shown(prediction, labels, is_grey=verdict.is_grey):
+        if self.is_new(prediction, labels, verdict.is_grey):
             trail = store.predictions.read(prediction.t_end - TRAIL_S, prediction.t_end) if prediction else []
             self.plot.show_trail(trail, labels, is_grey=verdict.is_grey)
             missing = unplaced(labels)
             self.caption.setText(
                 f"{_CAPTION}; without a place here: {', '.join(missing)}" if missing else _CAPTION
             )
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
 
 
 class PlanePlot(Plot):
@@ -86,10 +77,6 @@ class PlanePlot(Plot):
         self.is_grey = True
         self._prediction: Prediction | None = None
         self._content = self.draw_with(_PlaneContent(self))
-
-    def is_shown(self, prediction: Prediction | None, labels: tuple[str, ...], *, is_grey: bool) -> bool:
-        """Tell whether this very thing is shown already."""
-        return (prediction, labels, is_grey) == (self._prediction, self.labels, self.is_grey)
 
     def show_trail(self, predictions: list[Prediction], labels: tuple[str, ...], *, is_grey: bool) -> None:
         """Show the points of predictions, the newest last."""

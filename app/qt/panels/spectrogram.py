@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from PyQt6.QtWidgets import QComboBox, QWidget
+from PyQt6.QtWidgets import QComboBox
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.time_plot import HeatPlot
-from app.qt.theme import Theme
 from app.view.conditions import stream_note
 from app.view.scales import CalmRange
 from app.view.store import ViewStore
@@ -30,8 +29,8 @@ class SpectrogramPanel(Panel):
         Called with the name of the channel a person chose.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Spectrogram", parent)
+    def __init__(self) -> None:
+        super().__init__("Spectrogram")
         self.choose: Callable[[str], None] = lambda ch_name: None
         self.plot = HeatPlot("EEG spectrogram", 30.0, hold_s=1.1, unit="dB re 1 µV²/Hz")
         self.body.addWidget(self.plot, 1)
@@ -61,11 +60,6 @@ class SpectrogramPanel(Panel):
             if math.isfinite(low):
                 self._show_scale(low, high, store.spectrogram_freqs)
         self.plot.show_history(store, history, t)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
 
     def _show_scale(self, low: float, high: float, freqs: NDArray[np.float32]) -> None:
         """Set the colours and the axis; each row of the picture is centred on its frequency."""

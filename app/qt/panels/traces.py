@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QKeyEvent
-from PyQt6.QtWidgets import QComboBox, QLabel, QToolButton, QWidget
+from PyQt6.QtWidgets import QComboBox, QToolButton
 
 from acquisition.quality import ChannelQuality
 from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.traces import TracePlot
-from app.qt.theme import Theme
 from app.view.conditions import stream_note
 from app.view.scales import Gain
 from app.view.store import ViewStore
@@ -28,18 +26,13 @@ class TracesPanel(Panel):
     ``+`` and ``-`` make the traces larger and smaller, ``0`` leaves it to the data.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("EEG", parent)
+    def __init__(self) -> None:
+        super().__init__("EEG")
         self.gain = Gain()
         self.plot = TracePlot()
         self.body.addWidget(self.plot, 1)
-        self.electrodes = QLabel()
-        self.electrodes.setTextFormat(Qt.TextFormat.PlainText)
-        self.head.addWidget(self.electrodes)
-        amplitude = QLabel("amplitude")
-        amplitude.setTextFormat(Qt.TextFormat.PlainText)
-        amplitude.setProperty("muted", True)
-        self.head.addWidget(amplitude)
+        self.electrodes = self.add_words()
+        self.add_words("amplitude", muted=True)
         self._button("−", "Smaller traces (-)", lambda: self._step(False))
         self._button("+", "Larger traces (+)", lambda: self._step(True))
         self._auto = self._button("auto", "Gain set by the data (0)", self._leave_to_data)
@@ -82,11 +75,6 @@ class TracesPanel(Panel):
         states = {c.ch_name: c for c in part.channels} if part else {}
         self.plot.show_eeg(store, t, self.gain.units_per_row, states)
         self._tell_electrodes(states)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         if event is not None and event.text() in ("+", "-", "0"):

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 import pyqtgraph as pg
-from PyQt6.QtCore import Qt
-from PyQt6.QtWidgets import QLabel, QSizePolicy, QWidget
+from PyQt6.QtWidgets import QSizePolicy
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
@@ -15,7 +14,6 @@ from app.qt.plots.axes import Axis, number_text
 from app.qt.plots.items import Bar, Bars
 from app.qt.plots.plot import Plot, Table
 from app.qt.plots.time_plot import HeatPlot
-from app.qt.theme import Theme
 from app.view.conditions import stream_note
 from app.view.store import ViewStore
 
@@ -31,11 +29,9 @@ _LOWEST_HZ, _HIGHEST_HZ, _N_MELS = 20.0, 8000.0, 128
 class VoicePanel(Panel):
     """How loud the voice is, and what the network gets of it."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Voice", parent)
-        self.words = QLabel()
-        self.words.setTextFormat(Qt.TextFormat.PlainText)
-        self.head.addWidget(self.words)
+    def __init__(self) -> None:
+        super().__init__("Voice")
+        self.words = self.add_words()
         self.meter = LevelMeter()
         self.plot = HeatPlot("Log-mel of the voice", 30.0, hold_s=0.05, unit="log-mel, model units")
         self.plot.setToolTip(
@@ -54,12 +50,6 @@ class VoicePanel(Panel):
             self.words.setText(self.meter.words())
         if len(store.log_mel) and math.isfinite(t):
             self.plot.show_history(store, store.log_mel, t)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
-        self.meter.set_theme(theme)
 
 
 class LevelMeter(Plot):

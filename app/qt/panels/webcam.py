@@ -6,13 +6,11 @@ import math
 
 from PyQt6.QtCore import QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPen
-from PyQt6.QtWidgets import QLabel, QWidget
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.items import PixelItem
 from app.qt.plots.plot import Plot, Table
-from app.qt.theme import Theme
 from app.view.conditions import stream_note
 from app.view.store import ViewStore
 from app.view.text import age
@@ -24,13 +22,11 @@ Box = tuple[float, float, float, float]
 class WebcamPanel(Panel):
     """What the camera sees, and what the decoder takes for the face."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("Webcam", parent)
+    def __init__(self) -> None:
+        super().__init__("Webcam")
         self.plot = FramePlot()
         self.body.addWidget(self.plot, 1)
-        self.words = QLabel()
-        self.words.setTextFormat(Qt.TextFormat.PlainText)
-        self.head.addWidget(self.words)
+        self.words = self.add_words()
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the frame at ``t``."""
@@ -51,11 +47,6 @@ class WebcamPanel(Panel):
         if words != self.words.text():
             self.words.setText(words)
             self.plot.setAccessibleDescription(words)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        super().set_theme(theme)
-        self.plot.set_theme(theme)
 
 
 class FramePlot(Plot):

@@ -61,8 +61,8 @@ def tab(qtbot):
 
 
 def cells(tab):
-    model = tab.streams.model
-    return [[model.index(r, c).data() for c in range(model.columnCount())] for r in range(model.rowCount())]
+    table = tab.streams.table
+    return [[table.item(r, c).text() for c in range(table.columnCount())] for r in range(table.rowCount())]
 
 
 def test_an_empty_store_says_what_is_missing(tab):
@@ -84,7 +84,7 @@ def test_streams_come_with_their_remedy_below(tab):
     assert rows[0][:4] == ["● running", "EEG", "BioSemi", "998.7 of 1,000 Hz"]
     assert rows[1][0] == "■ silent"
     assert rows[1][2] == "<img src=x> <b>T7</b>"
-    tip = tab.streams.model.index(1, 2).data(Qt.ItemDataRole.ToolTipRole)
+    tip = tab.streams.table.item(1, 2).toolTip()
     assert "&lt;img" in tip  # not fetched, not drawn
     assert "<img" not in tip
     assert rows[2][0].startswith("No sample for 4.0 s: check the eye tracker")
@@ -106,7 +106,7 @@ def test_rows_are_copied_as_text(tab, qtbot):
     tab.streams.table.selectRow(0)
     qtbot.keyClick(tab.streams.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     assert QGuiApplication.clipboard().text().split("\t")[:3] == ["● running", "EEG", "BioSemi"]
-    tab.electrodes.list.setCurrentIndex(tab.electrodes.model.index(1))
+    tab.electrodes.list.setCurrentRow(1)
     qtbot.keyClick(tab.electrodes.list, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     assert QGuiApplication.clipboard().text() == "▲ CZ  suspect: drift"
 
@@ -116,7 +116,7 @@ def test_electrodes_are_those_of_the_moment_looked_at(tab):
     store.take(QualityPart(NOW + 5, (ChannelQuality("FP1", "good", "", 1.0),)))
     tab.refresh(store, NOW)
     assert tab.electrodes.counts.text() == "1 good, 1 suspect, 1 bad"
-    assert tab.electrodes.model.rows[0].text == "■ T7  bad: <img src=x> <b>T7</b>"
+    assert tab.electrodes.list.item(0).text() == "■ T7  bad: <img src=x> <b>T7</b>"
     tab.refresh(store, NOW + 5)
     assert tab.electrodes.counts.text() == "1 good, 0 suspect, 0 bad"
 
@@ -193,12 +193,12 @@ def test_memory_lines_are_drawn(tab):
     assert {LIGHT.category(0), LIGHT.category(1)} <= seen
 
 
-def test_unchanged_figures_cost_nothing(tab, monkeypatch):
+def test_unchanged_figures_cost_nothing(tab):
     store = filled()
     tab.refresh(store, NOW)
     drawn = []
-    monkeypatch.setattr(tab.streams.model, "set_rows", drawn.append)
-    monkeypatch.setattr(tab.electrodes.model, "set_rows", drawn.append)
+    tab.streams.table.itemChanged.connect(drawn.append)
+    tab.electrodes.list.itemChanged.connect(drawn.append)
     for _ in range(10):
         tab.refresh(store, NOW)
     assert not drawn

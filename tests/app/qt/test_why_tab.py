@@ -12,10 +12,10 @@ from PyQt6.QtWidgets import QLabel
 
 from acquisition.montage import SEED_CH_NAMES
 from app.engine.messages import Occlusion, OcclusionRow, Phase
+from app.qt.panels.attention import NOT_CAUSE
 from app.qt.panels.occlusion import OcclusionPanel
 from app.qt.tabs import WhyTab
 from app.qt.theme import DARK, LIGHT
-from app.qt.widgets import NOT_CAUSE
 from app.view.store import ViewStore
 from models.prediction import Prediction
 
