@@ -112,7 +112,7 @@ def test_bars_follow_the_order_of_the_models_labels(tab, qtbot):
 def test_a_clear_answer_is_written_with_its_runner_up(tab, qtbot):
     show(tab, qtbot, filled())
     assert tab.answer.verdict.label == "sad"
-    assert tab.answer.view.line() == "next neutral 6 %"
+    assert tab.answer.line.text() == "next neutral 6 %"
     assert tab.answer.state.text() == "clear lead"
     assert tab.answer.accessibleDescription() == "sad, certain"
 
@@ -120,18 +120,17 @@ def test_a_clear_answer_is_written_with_its_runner_up(tab, qtbot):
 def test_an_uncertain_answer_names_the_likeliest_small(tab, qtbot):
     show(tab, qtbot, filled(DOUBTFUL))
     assert tab.answer.verdict.label == "uncertain"
-    assert tab.answer.view.line() == "most likely: sad 41 %, next neutral 33 %"
+    assert tab.answer.line.text() == "most likely: sad 41 %, next neutral 33 %"
     assert tab.answer.state.text() == "the model abstains"
 
 
 def test_the_uncertain_band_ends_where_answers_begin(tab, qtbot):
     show(tab, qtbot, filled(dict(zip(LABELS, (0.92, 0.02, 0.02, 0.02, 0.02), strict=True))))
-    view = tab.answer.view
-    image = view.grab().toImage()
-    em = QFontMetricsF(view.font()).height()
-    row = round(view.height() - 2.6 * em + 0.7 * em)
-    band = columns_of(image, row, [LIGHT.grid])
-    assert max(band) == pytest.approx(0.6 * view.width(), abs=8)
+    plot = tab.answer.scale
+    assert plot.table()[1] == [("probability", pytest.approx(92.0)), ("answer from", pytest.approx(60.0))]
+    image, end = plot.grab().toImage(), plot.pixel_of(60.0, 0.5)
+    band = columns_of(image, round(end.y()), [LIGHT.grid])
+    assert max(band) == pytest.approx(end.x(), abs=8)
 
 
 def test_what_is_stale_is_grey_and_says_why(tab, qtbot):
@@ -140,7 +139,7 @@ def test_what_is_stale_is_grey_and_says_why(tab, qtbot):
     seen(store, NOW + 3.2)
     show(tab, qtbot, store, NOW + 3.2)
     assert tab.answer.state.text() == "stale"
-    assert tab.answer.view.line() == "no prediction for 3.2 s; stream <img src=x> <b>T7</b>: stale"
+    assert tab.answer.line.text() == "no prediction for 3.2 s; stream <img src=x> <b>T7</b>: stale"
     bars = tab.bars.plot
     image = bars.grab().toImage()
     y = round(bars.pixel_of(0, 0.5).y())
@@ -432,15 +431,10 @@ def test_a_passed_over_moment_of_a_replay_shows_no_other_moments_figures(tab, qt
 
 
 def test_an_emotion_in_warm_up_is_small_and_tagged_first(tab, qtbot):
-    def inked_rows(store):
-        show(tab, qtbot, store)
-        image = tab.answer.view.grab().toImage()
-        upper = range(image.height() // 2)
-        plain = image.pixel(0, 0)
-        return [y for y in upper if any(image.pixel(x, y) != plain for x in range(40, image.width()))]
-
-    large = len(inked_rows(filled()))
+    show(tab, qtbot, filled())
+    large = QFontMetricsF(tab.answer.word.font()).height()
     store = filled(seconds=1.0)
     store.take(replace(prediction(NOW, CLEAR), warm_up=True))
-    assert len(inked_rows(store)) < 0.8 * large
-    assert tab.answer.view.word() == "warming up: sad"
+    show(tab, qtbot, store)
+    assert QFontMetricsF(tab.answer.word.font()).height() < 0.8 * large
+    assert tab.answer.word.text() == "warming up: sad"
