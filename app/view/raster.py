@@ -89,10 +89,6 @@ class ColumnRing:
         pieces = [(x, 0, self.width - x)]
         return [*pieces, (0, self.width - x, x)] if x else pieces
 
-    def unrolled(self) -> NDArray[np.uint32]:
-        """Return the image as it is shown, a copy."""
-        return np.roll(self.image, -(self.end % self.width), axis=1)
-
 
 class TraceRaster:
     """Signals one below the other, each column a stroke from its lowest to its highest value.

@@ -25,10 +25,15 @@ _HUB_NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w.-]*))?", re.ASCII)
 _REMEDY = "give a folder with config.json and model.safetensors, or a hub name and a network"
 
 
-def refused(what: str, source: str, file: str = "", remedy: str = "") -> InputError:
-    """Return the error for an open model, or one of its files, that cannot be used."""
+def refused(what: str, source: str, file: str = "", *, setting: str = "", remedy: str = "") -> InputError:
+    """Return the error for an open model, a file or a setting of it that cannot be used."""
     return InputError(
-        what, where=f"{source}: {file}" if file else source, remedy=remedy, code=ErrorCode.MODEL
+        f"{setting}: {what}" if setting else what,
+        where=f"{source}: {file}" if file else source,
+        remedy=remedy,
+        code=ErrorCode.MODEL,
+        file=file,
+        setting=setting,
     )
 
 
@@ -119,7 +124,8 @@ def read_config(source: str, config_class: Any) -> Any:
     settings = read_settings(source)
     expected, found = config_class.model_type, settings.get("model_type")
     if found != expected:
-        raise refused(f"model_type: expected {expected}, found {found or 'none'}", source, CONFIG_FILE)
+        what = f"expected {expected}, found {found or 'none'}"
+        raise refused(what, source, CONFIG_FILE, setting="model_type")
     try:
         config = config_class.from_dict(settings)
     except Exception as error:  # `transformers` checks types with an error class of the hub's client
@@ -127,15 +133,16 @@ def read_config(source: str, config_class: Any) -> Any:
         raise refused(what, source, CONFIG_FILE) from error
     for name, value in (("hidden_act", "gelu"), ("layer_norm_eps", 1e-12), ("qkv_bias", True)):
         if getattr(config, name) != value:
-            what = f"{name}: expected {value}, found {getattr(config, name)}: not built here"
-            raise refused(what, source, CONFIG_FILE)
+            what = f"expected {value}, found {getattr(config, name)}: not built here"
+            raise refused(what, source, CONFIG_FILE, setting=name)
     for name in ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads"):
         if getattr(config, name) < 1:
-            what = f"{name}: expected at least 1, found {getattr(config, name)}"
-            raise refused(what, source, CONFIG_FILE)
+            what = f"expected at least 1, found {getattr(config, name)}"
+            raise refused(what, source, CONFIG_FILE, setting=name)
     if config.hidden_size % config.num_attention_heads:
         sizes = f"{config.num_attention_heads} heads and a width of {config.hidden_size}"
-        raise refused(f"expected a width that the heads divide, found {sizes}", source, CONFIG_FILE)
+        what = f"expected a width that the heads divide, found {sizes}"
+        raise refused(what, source, CONFIG_FILE, setting="num_attention_heads")
     return config
 
 
@@ -143,7 +150,7 @@ def square(value: int | Sequence[int], name: str, source: str) -> int:
     """Return one side of what must be square and not empty, as a patch, in pixels or mel frames."""
     sides = [value] if isinstance(value, int) else list(value)
     if len(set(sides)) != 1 or sides[0] < 1:
-        raise refused(f"{name}: expected a square, found {value}", source, CONFIG_FILE)
+        raise refused(f"expected a square, found {value}", source, CONFIG_FILE, setting=name)
     return sides[0]
 
 
@@ -152,7 +159,7 @@ def numbers(settings: Mapping[str, Any], name: str, default: float, n: int, sour
     value = settings.get(name, default)
     values = list(value) if isinstance(value, list) else [value] * n
     if len(values) != n or not all(isinstance(v, (int, float)) and abs(v) < 1e6 for v in values):
-        raise refused(f"{name}: expected {n} numbers, found {value}", source, PREPROCESSOR_FILE)
+        raise refused(f"expected {n} numbers, found {value}", source, PREPROCESSOR_FILE, setting=name)
     return [float(v) for v in values]
 
 

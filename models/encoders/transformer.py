@@ -167,7 +167,7 @@ class VitEncoder(TransformerEncoder):
         if not settings.get("do_normalize", True):
             mean, sd = [0.0] * 3, [1.0] * 3
         if min(sd) <= 0:
-            raise refused(f"image_std: expected more than 0, found {sd}", source, PREPROCESSOR_FILE)
+            raise refused(f"expected more than 0, found {sd}", source, PREPROCESSOR_FILE, setting="image_std")
         half = 255 / 2 * (rescale if settings.get("do_rescale", True) else 1.0)  # their value of our 0
         return [half / s for s in sd], [(half - m) / s for m, s in zip(mean, sd, strict=True)]
 
@@ -193,29 +193,26 @@ def open_vit(source: str) -> VitConfig:
     found, sizes = _open_sizes(source, "ViT")
     source, patch_size = sizes["source"], sizes["patch_size"]
     if found.num_channels != 3:
-        raise refused(f"num_channels: expected 3, found {found.num_channels}", source, CONFIG_FILE)
+        raise refused(f"expected 3, found {found.num_channels}", source, CONFIG_FILE, setting="num_channels")
     image_size = square(found.image_size, "image_size", source)
     if patch_size > image_size:
-        raise refused(f"patch_size: expected at most {image_size}, found {patch_size}", source, CONFIG_FILE)
+        raise refused(
+            f"expected at most {image_size}, found {patch_size}", source, CONFIG_FILE, setting="patch_size"
+        )
     VitEncoder.scaling(source)  # refuses what makes no sense now, not after a folder of subjects is read
     return VitConfig(**sizes, image_size=image_size, pooling="cls")
 
 
 def _check(config: VitConfig) -> None:
-    for name, allowed in (("stem", ("patch", "conv")), ("token_norm", ("none", "batch"))):
-        value = getattr(config, name)
-        if value not in allowed:
-            raise InputError(
-                f"{name}: expected one of {list(allowed)}, got {value!r}",
-                where="face encoder",
-                code=ErrorCode.MODEL,
+    for name, allowed, found in (
+        ("stem", ("patch", "conv"), config.stem),
+        ("token_norm", ("none", "batch"), config.token_norm),
+        ("patch_size", (_STEM_STRIDE,) if config.stem == "conv" else (config.patch_size,), config.patch_size),
+    ):
+        if found not in allowed:
+            raise refused(
+                f"expected {' or '.join(map(str, allowed))}, got {found}", "face encoder", setting=name
             )
-    if config.stem == "conv" and config.patch_size != _STEM_STRIDE:
-        raise InputError(
-            f"patch_size: with a convolutional stem expected {_STEM_STRIDE}, got {config.patch_size}",
-            where="face encoder",
-            code=ErrorCode.MODEL,
-        )
 
 
 # --- voice ---
@@ -308,7 +305,7 @@ class AstEncoder(TransformerEncoder):
         (mean,) = numbers(settings, "mean", AUDIOSET_MEAN, 1, source)
         (sd,) = numbers(settings, "std", AUDIOSET_SD, 1, source)
         if sd <= 0:
-            raise refused(f"std: expected more than 0, found {sd}", source, PREPROCESSOR_FILE)
+            raise refused(f"expected more than 0, found {sd}", source, PREPROCESSOR_FILE, setting="std")
         if not settings.get("do_normalize", True):
             return [2 * AUDIOSET_SD], [AUDIOSET_MEAN]
         return [AUDIOSET_SD / sd], [(AUDIOSET_MEAN - mean) / (2 * sd)]
@@ -338,10 +335,12 @@ def open_ast(source: str) -> AstConfig:
         ("frequency_stride", config.frequency_stride, 1),
     ):
         if size < least:
-            raise refused(f"{name}: expected at least {least}, found {size}", source, CONFIG_FILE)
+            raise refused(f"expected at least {least}, found {size}", source, CONFIG_FILE, setting=name)
     settings = read_settings(source, PREPROCESSOR_FILE)
     for name, wanted in (("sampling_rate", FeatureConfig().voice_sfreq), ("num_mel_bins", config.n_mels)):
         if settings.get(name, wanted) != wanted:
-            raise refused(f"{name}: expected {wanted}, found {settings[name]}", source, PREPROCESSOR_FILE)
+            raise refused(
+                f"expected {wanted}, found {settings[name]}", source, PREPROCESSOR_FILE, setting=name
+            )
     AstEncoder.scaling(source)  # refuses what makes no sense now, not after a folder of subjects is read
     return config

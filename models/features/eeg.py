@@ -333,19 +333,14 @@ def raw_eeg(x: torch.Tensor, sfreq: float, config: FeatureConfig) -> torch.Tenso
     is slower than 0.5 Hz cannot be told from the trend in 5 s anyway. Within the first and last 0.5 s waves
     are off by up to a tenth, and the end samples themselves by more: nothing is known beyond them.
     """
-    if sfreq < 2 * config.raw_fmax_hz:
-        raise InputError(
-            f"expected EEG at {2 * config.raw_fmax_hz:g} Hz or more, got {sfreq:g} Hz",
-            where="raw EEG",
-            code=ErrorCode.DATA,
-        )
+    least_hz = 2 * config.raw_fmax_hz
+    if sfreq < least_hz:
+        what = f"expected EEG at {least_hz:g} Hz or more, got {sfreq:g} Hz"
+        raise InputError(what, where="raw EEG", code=ErrorCode.DATA, least_hz=round(least_hz))
     n_times = x.shape[-1]
     if abs(n_times / sfreq / config.raw_s - 1) > 0.02:
-        raise InputError(
-            f"expected {config.raw_s:g} s of EEG, got {n_times} samples = {n_times / sfreq:.2f} s",
-            where="raw EEG",
-            code=ErrorCode.DATA,
-        )
+        what = f"expected {config.raw_s:g} s of EEG, got {n_times} samples = {n_times / sfreq:.2f} s"
+        raise InputError(what, where="raw EEG", code=ErrorCode.DATA, n_times=n_times)
     n_out = round(config.raw_s * config.raw_sfreq)
     n_pad_out = round(PAD_S * config.raw_sfreq)
     # The padding holds the same share of both grids, so that sample 0 stays sample 0.

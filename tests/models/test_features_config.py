@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.features.config import FeatureConfig
 
 
@@ -41,5 +41,6 @@ def test_impossible_settings_are_refused(bad):
 
 
 def test_unknown_settings_are_named():
-    with pytest.raises(InputError, match="colour"):
+    with pytest.raises(InputError) as caught:
         FeatureConfig.from_dict({"colour": 1})
+    assert caught.value.code == ErrorCode.MODEL

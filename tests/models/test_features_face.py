@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.behaviour import Behaviour, Schedule
 from acquisition.simulator.face import DrawnFace
 from acquisition.simulator.subject import SimulatedSubject
@@ -109,5 +109,6 @@ def test_crop_over_the_edge_keeps_its_centre():
     crop = crop_face(image, (-20, -20, 140, 140), FeatureConfig(face_margin=0.0))
     assert crop[0, 50, 50] == 1.0
     assert crop[0, 170, 170] == -1.0
-    with pytest.raises(InputError, match="outside"):
+    with pytest.raises(InputError) as caught:
         crop_face(image, (500, 500, 20, 20))
+    assert caught.value.code == ErrorCode.DATA

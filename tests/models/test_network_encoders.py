@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.config import AstConfig, VitConfig
 from models.encoders.transformer import AstEncoder, VitEncoder
 
@@ -42,8 +42,9 @@ def test_full_length_voice_equals_the_library_model(voice):
 
 
 def test_overlong_voice_is_refused_and_a_blink_of_voice_is_masked(voice):
-    with pytest.raises(InputError, match=r"10\.24 s"):
+    with pytest.raises(InputError) as caught:
         voice(torch.zeros(1, 1025, 128), torch.ones(1, 1025, dtype=torch.bool))
+    assert caught.value.code == ErrorCode.MODEL
     tokens, mask, _ = voice(torch.zeros(1, 10, 128), torch.ones(1, 10, dtype=torch.bool))
     assert tokens.isfinite().all()
     assert not mask.any()
@@ -70,11 +71,13 @@ def test_open_weights_come_from_a_folder(tmp_path):
 def test_open_weights_of_another_size_or_place_are_refused(tmp_path):
     VitEncoder(VitConfig(**TINY_VIT)).model.save_pretrained(tmp_path)
     wider = VitEncoder(VitConfig(**{**TINY_VIT, "width": 32}, source=str(tmp_path)))
-    with pytest.raises(InputError, match="expected"):
+    with pytest.raises(InputError) as caught:
         wider.load_open_weights()
+    assert caught.value.code == ErrorCode.MODEL
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no model could be loaded"):
+    with pytest.raises(InputError) as caught:
         VitEncoder(VitConfig(**TINY_VIT, source=str(tmp_path / "empty"))).load_open_weights()
+    assert caught.value.code == ErrorCode.MODEL
 
 
 def test_token_norm_takes_off_what_all_faces_share():
@@ -96,13 +99,14 @@ def test_convolutional_stem_makes_as_many_tokens_as_patches():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "setting"),
     [
-        ({"stem": "dense"}, r"stem: expected one of \['patch', 'conv'\], got 'dense'"),
-        ({"token_norm": "layer"}, r"token_norm: expected one of \['none', 'batch'\], got 'layer'"),
-        ({"stem": "conv", "patch_size": 8}, "patch_size: with a convolutional stem expected 16, got 8"),
+        ({"stem": "dense"}, "stem"),
+        ({"token_norm": "layer"}, "token_norm"),
+        ({"stem": "conv", "patch_size": 8}, "patch_size"),
     ],
 )
-def test_unknown_face_options_are_refused(change, message):
-    with pytest.raises(InputError, match=message):
+def test_unknown_face_options_are_refused(change, setting):
+    with pytest.raises(InputError) as caught:
         VitEncoder(VitConfig(**{**TINY_VIT, **change}))
+    assert caught.value.facts["setting"] == setting

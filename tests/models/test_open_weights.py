@@ -10,11 +10,15 @@ import torch
 import transformers
 from tiny_open_models import IMAGENET, TINY, save_ast, save_vit
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.encoders.open_weights import folder_of
 from models.encoders.transformer import AstEncoder, VitEncoder, open_ast, open_vit
 from models.features.config import FeatureConfig
 from models.features.log_mel import log_mel
+
+
+def is_of_model(error: InputError) -> bool:
+    return error.code == ErrorCode.MODEL
 
 
 def change_config(folder, **changes):
@@ -82,47 +86,48 @@ def test_sizes_are_those_of_the_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "setting"),
     [
-        ({"model_type": "bert"}, "model_type: expected vit, found bert"),
-        ({"model_type": None}, "model_type: expected vit, found none"),
-        ({"hidden_act": "relu"}, "hidden_act: expected gelu, found relu"),
-        ({"layer_norm_eps": 1e-5}, "layer_norm_eps: expected 1e-12, found 1e-05"),
-        ({"num_channels": 1}, "num_channels: expected 3, found 1"),
-        ({"patch_size": [8, 4]}, "patch_size: expected a square"),
-        ({"patch_size": 48}, "patch_size: expected at most 24, found 48"),
-        ({"hidden_size": "wide"}, "expected int, got str"),
-        ({"hidden_size": 0}, "hidden_size: expected at least 1, found 0"),
-        ({"num_attention_heads": 3}, "expected a width that the heads divide"),
+        ({"model_type": "bert"}, "model_type"),
+        ({"model_type": None}, "model_type"),
+        ({"hidden_act": "relu"}, "hidden_act"),
+        ({"layer_norm_eps": 1e-5}, "layer_norm_eps"),
+        ({"num_channels": 1}, "num_channels"),
+        ({"patch_size": [8, 4]}, "patch_size"),
+        ({"patch_size": 48}, "patch_size"),
+        ({"hidden_size": "wide"}, ""),
+        ({"hidden_size": 0}, "hidden_size"),
+        ({"num_attention_heads": 3}, "num_attention_heads"),
     ],
 )
-def test_a_vit_that_is_none_or_is_not_built_here_is_refused(tmp_path, changes, message):
+def test_a_vit_that_is_none_or_is_not_built_here_is_refused(tmp_path, changes, setting):
     save_vit(tmp_path)
     change_config(tmp_path, **changes)
-    with pytest.raises(InputError, match=r"config\.json: ") as caught:
+    with pytest.raises(InputError) as caught:
         open_vit(str(tmp_path))
-    assert message in str(caught.value)
+    assert caught.value.code == ErrorCode.MODEL
+    assert caught.value.facts == {"file": "config.json", "setting": setting}
     assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("changes", "preprocessor", "message"),
+    ("changes", "preprocessor", "setting"),
     [
-        ({"model_type": "vit"}, {}, "model_type: expected audio-spectrogram-transformer, found vit"),
-        ({"num_mel_bins": 8}, {}, "num_mel_bins: expected at least 16, found 8"),
-        ({"time_stride": 0}, {}, "time_stride: expected at least 1, found 0"),
-        ({}, {"sampling_rate": 8000}, "sampling_rate: expected 16000, found 8000"),
-        ({}, {"num_mel_bins": 128}, "num_mel_bins: expected 64, found 128"),
-        ({}, {"std": 0}, "std: expected more than 0"),
-        ({}, {"mean": "loud"}, "mean: expected 1 numbers, found loud"),
+        ({"model_type": "vit"}, {}, "model_type"),
+        ({"num_mel_bins": 8}, {}, "num_mel_bins"),
+        ({"time_stride": 0}, {}, "time_stride"),
+        ({}, {"sampling_rate": 8000}, "sampling_rate"),
+        ({}, {"num_mel_bins": 128}, "num_mel_bins"),
+        ({}, {"std": 0}, "std"),
+        ({}, {"mean": "loud"}, "mean"),
     ],
 )
-def test_an_ast_of_another_sound_is_refused(tmp_path, changes, preprocessor, message):
+def test_an_ast_of_another_sound_is_refused(tmp_path, changes, preprocessor, setting):
     save_ast(tmp_path, preprocessor)
     change_config(tmp_path, **changes)
     with pytest.raises(InputError) as caught:
         open_ast(str(tmp_path))
-    assert message in str(caught.value)
+    assert caught.value.facts["setting"] == setting
 
 
 @pytest.mark.parametrize(
@@ -147,29 +152,29 @@ def test_another_models_weights_are_not_taken_for_a_vits(tmp_path):
     bert = transformers.BertConfig(**TINY, vocab_size=10)
     transformers.BertModel(bert).save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(settings)
-    with pytest.raises(InputError, match=r"expected the weights of config\.json"):
+    with pytest.raises(InputError, check=is_of_model):
         VitEncoder(open_vit(str(tmp_path))).load_open_weights()
 
 
 def test_damaged_weights_and_files_are_one_line(tmp_path, capfd):
     save_vit(tmp_path, {"image_mean": [0.5, 0.5]})
-    with pytest.raises(InputError, match="image_mean: expected 3 numbers"):
+    with pytest.raises(InputError, match="image_mean: expected 3 numbers"):  # the wording of this family
         open_vit(str(tmp_path))
     (tmp_path / "preprocessor_config.json").unlink()
     config, path = open_vit(str(tmp_path)), tmp_path / "model.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="no model could be loaded"):
+    with pytest.raises(InputError, check=is_of_model):
         VitEncoder(config).load_open_weights()
     path.unlink()
-    with pytest.raises(InputError, match="no model could be loaded"):
+    with pytest.raises(InputError, check=is_of_model):
         VitEncoder(config).load_open_weights()
     for text in ("{", "[" * 100_000):
         (tmp_path / "config.json").write_text(text)
-        with pytest.raises(InputError, match=r"config\.json: expected JSON"):
+        with pytest.raises(InputError, check=is_of_model):
             open_vit(str(tmp_path))
     (tmp_path / "config.json").unlink()
-    with pytest.raises(InputError, match=r"expected a model, found no config\.json"):
+    with pytest.raises(InputError, check=is_of_model):
         open_vit(str(tmp_path))
     assert "LOAD REPORT" not in "".join(capfd.readouterr())
 
@@ -179,7 +184,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
     with torch.no_grad():
         model.layernorm.weight[0] = torch.nan
     model.save_pretrained(tmp_path)
-    with pytest.raises(InputError, match=r"layernorm.weight: expected finite weights"):
+    with pytest.raises(InputError, check=is_of_model):
         VitEncoder(open_vit(str(tmp_path))).load_open_weights()
 
 
@@ -187,13 +192,13 @@ def test_a_path_that_is_not_there_never_reaches_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weights").mkdir()
     for missing in ("vit", "weights/vit", "./owner/vit", str(tmp_path / "vit"), "a/b/c", "a/b@", "a@b"):
-        with pytest.raises(InputError, match="expected a folder, found none"):
+        with pytest.raises(InputError, check=is_of_model):
             folder_of(missing)
 
 
 def test_a_hub_name_without_a_network_is_one_line(tmp_path):
     code = """
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from models.encoders.open_weights import folder_of
 try:
     folder_of("nobody/nothing")
