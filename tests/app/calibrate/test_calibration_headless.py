@@ -86,8 +86,7 @@ def test_a_session_that_was_broken_off_has_no_outcome_and_keeps_its_trials(sessi
     assert [(trial.number, trial.state) for trial in session.first.trials] == [(1, "done"), (2, "done")]
 
 
-def test_it_goes_on_at_the_trial_that_ran(session):
-    assert any("goes on at trial 3 of 4: 2 trials are kept" in line for line in session.lines)
+def test_it_resumes_at_the_trial_that_ran(session):
     assert session.last.trials[:2] == session.first.trials
     assert [(t.number, t.run, t.state) for t in session.last.trials[2:]] == [(3, 2, "done"), (4, 2, "done")]
     assert session.found.to_json()["trials_used"] == 4
@@ -127,5 +126,5 @@ def test_two_fits_from_the_recordings_give_the_same_bytes(session, tmp_path):
         found = fit_again(session.runs, session.request, None, tmp_path / name, lambda line: None)
         weights.append((found.profile / "model.safetensors").read_bytes())
     assert weights[0] == weights[1]
-    assert found.summary.subject == "S01"
+    assert found.summary.record.subject == "S01"
     assert any("without data here: face" in note for note in found.summary.notes)
