@@ -33,13 +33,7 @@ _LISTEN_S = 0.1
 
 
 class CalibrationEngine(WatchedSession):
-    """Runs a calibration for a window, from the consent to the report.
-
-    Parameters
-    ----------
-    request : CalibrationRequest
-    link : WindowLink
-    """
+    """Runs a calibration for a window, from the consent to the report."""
 
     def __init__(self, request: CalibrationRequest, link: WindowLink) -> None:
         super().__init__(request.options, link)
@@ -50,10 +44,7 @@ class CalibrationEngine(WatchedSession):
     def run(self) -> None:
         """Wait for the consent, run the session and fit the model; ends early when told to stop.
 
-        Raises
-        ------
-        InputError
-            If something is wrong that stops the session; what was recorded is kept.
+        Raises `InputError` if something is wrong that stops the session; what was recorded is kept.
         """
         with contextlib.suppress(Stopped):
             prepared = prepare(self._request)

@@ -24,17 +24,7 @@ from app.telemetry import Failure, Telemetry
 
 
 class CommandHandler:
-    """Where a running session's commands are carried out and its figures collected.
-
-    Parameters
-    ----------
-    opened : OpenSession
-    notes : NoteOutlet
-    telemetry : Telemetry
-    tap : Tap
-    device : str
-        That the network runs on, for the figures.
-    """
+    """Carries out the commands to a running session on ``device`` and collects its figures."""
 
     def __init__(
         self, opened: OpenSession, notes: NoteOutlet, telemetry: Telemetry, tap: Tap, device: str

@@ -26,13 +26,7 @@ _EDGE = 1e-6
 
 
 class BinSplitter:
-    """Cuts a stream into whole bins; the samples of the bin that is still open are held back.
-
-    Parameters
-    ----------
-    bin_s : float
-        Length of a bin, seconds.
-    """
+    """Cuts a stream into whole bins of ``bin_s`` seconds; samples of the bin still open are held back."""
 
     def __init__(self, bin_s: float) -> None:
         self.bin_s = bin_s
@@ -95,10 +89,7 @@ def joined(chunks: list[Chunk]) -> Piece:
 class RateGate:
     """Holds samples back until the stream's rate is known, for filters depend on it.
 
-    Parameters
-    ----------
-    nominal : float
-        Hz; 0 where the stream states none. It is never trusted, only preferred where it fits.
+    The ``nominal`` rate (Hz, 0 where the stream states none) is never trusted, only preferred where it fits.
     """
 
     def __init__(self, nominal: float) -> None:
@@ -138,15 +129,7 @@ _MAX_FILL_S = 0.1  # stamps of a stream without a break can still leave holes of
 
 
 class EegDisplay:
-    """Filters and bins one EEG stream, causally.
-
-    Parameters
-    ----------
-    ch_names : tuple of str
-    unit : str
-    sfreq : float
-        Hz. Below 125 Hz a bin is one sample.
-    """
+    """Filters and bins one EEG stream, causally; below 125 Hz a bin is one sample."""
 
     def __init__(self, ch_names: tuple[str, ...], unit: str, sfreq: float) -> None:
         self._ch_names = ch_names
@@ -234,15 +217,7 @@ _FIRST_CHOICES = ("OZ", "POZ", "PZ", "CZ")  # where alpha is strongest: somethin
 class SpectrogramDisplay:
     """Keeps raw EEG and makes a column every ``spectrogram_step_s``.
 
-    Parameters
-    ----------
-    ch_names : tuple of str
-    sfreq : float
-        Hz.
-    config : FeatureConfig
-        Window and step, lowest and highest frequency.
-    ch_name : str
-        The channel to begin with; where it is not there, one over the back of the head.
+    It begins with ``ch_name``, or, where that is not there, with a channel over the back of the head.
     """
 
     def __init__(

@@ -46,14 +46,7 @@ PERIOD_S = 0.5
 
 
 class HealthMeter:
-    """Makes a `HealthPart` of what a session knows and of what this process uses.
-
-    Parameters
-    ----------
-    telemetry : Telemetry
-    device : str
-        ``cpu``, or the name of the card in use.
-    """
+    """Makes a `HealthPart` of what a session knows and of what this process and its ``device`` use."""
 
     def __init__(self, telemetry: Telemetry, device: str) -> None:
         self._telemetry, self._device = telemetry, device
@@ -107,15 +100,8 @@ BUDGET_S = 0.04
 class OcclusionCheck:
     """Answers `AskOcclusion` without making decoding late.
 
-    Parameters
-    ----------
-    decoder : Decoder
-    tell : callable
-        Takes the answer, in the thread that calls `work`.
-    budget_s : float
-        Seconds of a slice. One variant is asked about in any case, so that the check ends.
-    time : callable
-        A stopwatch.
+    ``tell`` takes the answer, in the thread that calls `work`. A slice takes ``budget_s`` seconds, but asks
+    about one variant in any case, so that the check ends.
     """
 
     def __init__(

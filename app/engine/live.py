@@ -21,13 +21,7 @@ from app.telemetry import Telemetry, simulated_streams
 
 
 class WatchedSession(Observer):
-    """Shows a live session to a window, with a handler for its commands and a stream for its notes.
-
-    Parameters
-    ----------
-    options : SessionOptions
-    link : WindowLink
-    """
+    """Shows a live session to a window, with a handler for its commands and a stream for its notes."""
 
     _telemetry: Telemetry  # of the session, before its streams are opened
 
@@ -83,13 +77,7 @@ _CLOSE_RECORDING_S = 0.0
 
 
 class LiveEngine(WatchedSession):
-    """Runs a live session for a window.
-
-    Parameters
-    ----------
-    request : LiveRequest
-    link : WindowLink
-    """
+    """Runs a live session for a window."""
 
     def __init__(self, request: LiveRequest, link: WindowLink) -> None:
         super().__init__(request.options, link)
@@ -100,10 +88,7 @@ class LiveEngine(WatchedSession):
     def run(self) -> None:
         """Run until told to stop, the time is over, or a thread fails.
 
-        Raises
-        ------
-        InputError
-            If model, streams or files cannot be used.
+        Raises `InputError` if model, streams or files cannot be used.
         """
         request = self._request
         with contextlib.suppress(Stopped), self._simulated() as options:

@@ -43,14 +43,7 @@ def engine_process(connection: Connection, request: EngineRequest) -> None:
 
 
 def run_engine(connection: Connection, request: EngineRequest) -> None:
-    """Run ``request`` until its end.
-
-    Parameters
-    ----------
-    connection : Connection
-        This end of the pipe to the window.
-    request : LiveRequest, ReplayRequest or CalibrationRequest
-    """
+    """Run ``request`` until its end, with this end of the pipe to the window."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the window's, which then asks to stop
     settle_environment()
     sys.setswitchinterval(_SWITCH_S)

@@ -103,15 +103,7 @@ def _decibel(amplitude: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 class LogMelStream:
-    """Log-mel frames every 10 ms as the sound comes in, equal to those of the whole sound at once.
-
-    Parameters
-    ----------
-    sfreq : float
-        The device's rate, Hz.
-    config : FeatureConfig
-        The model's.
-    """
+    """Log-mel frames every 10 ms as the sound comes in, equal to those of the whole sound at once."""
 
     def __init__(self, sfreq: float, config: FeatureConfig) -> None:
         self._sfreq = sfreq

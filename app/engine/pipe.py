@@ -20,14 +20,7 @@ class Stopped(Exception):
 
 
 class CommandQueue:
-    """Collects commands in a thread of its own.
-
-    Parameters
-    ----------
-    connection : Connection
-        The engine's end of the pipe. When the window's end closes, because it ended or crashed, that
-        is a command to stop.
-    """
+    """Collects commands in a thread of its own; a pipe whose other end closes is a command to stop."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -30,13 +30,7 @@ _LAST_WORDS_S = 1.0  # after its end, in case something else holds the pipe open
 
 
 class EngineProcess:
-    """An engine in a spawned process, which outlives neither its window nor the window's command to stop.
-
-    Parameters
-    ----------
-    request : LiveRequest, ReplayRequest or CalibrationRequest
-        What it runs.
-    """
+    """An engine in a spawned process, which outlives neither its window nor the window's command to stop."""
 
     def __init__(self, request: EngineRequest) -> None:
         context = multiprocessing.get_context("spawn")
@@ -57,13 +51,7 @@ class EngineProcess:
         self._has_told_end = False  # its end was told
 
     def start(self) -> None:
-        """Start the process; returns at once.
-
-        Raises
-        ------
-        RuntimeError
-            If it was started before.
-        """
+        """Start the process, once; returns at once."""
         if self._is_started:
             raise RuntimeError("this engine was already started")
         self._is_started = True
@@ -122,14 +110,9 @@ class EngineProcess:
         self._commands.put(command)
 
     def stop(self, timeout_s: float = 3.0) -> None:
-        """End the process: ask it, then terminate and then kill it.
+        """End the process: ask it, terminate it after ``timeout_s`` seconds, and then kill it.
 
         A recording that it leaves behind is ended too; its supervisor closes the file in its own time.
-
-        Parameters
-        ----------
-        timeout_s : float
-            How long it may take to end by itself.
         """
         if not self._is_started:
             return

@@ -50,11 +50,6 @@ class ReplayEngine:
     back, gives the same prediction as the first time, unless a modality was masked in between or a
     baseline ended (which stays in force). Its ``warm_up`` differs where a stream has a gap 20 to 30 s
     before, since nothing older was read. Files get each prediction once, in order of time.
-
-    Parameters
-    ----------
-    request : ReplayRequest
-    link : WindowLink
     """
 
     def __init__(self, request: ReplayRequest, link: WindowLink) -> None:
@@ -63,10 +58,7 @@ class ReplayEngine:
     def run(self) -> None:
         """Replay until told to stop.
 
-        Raises
-        ------
-        InputError
-            If the file, a stream in it, the model or an output file cannot be used.
+        Raises `InputError` if the file, a stream in it, the model or an output file cannot be used.
         """
         request = self._request
         with contextlib.suppress(Stopped):
@@ -179,21 +171,11 @@ class SaidOnce:
 
 
 class OnceInOrder:
-    """Writes each prediction once and in order of time, however often a replay seeks.
-
-    Parameters
-    ----------
-    sinks : sequence of Sink
-
-    Attributes
-    ----------
-    n_written : int
-        Predictions written so far.
-    """
+    """Writes each prediction once and in order of time, however often a replay seeks."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = sinks
-        self.n_written = 0
+        self.n_written = 0  # predictions written so far
         self._newest = -math.inf
 
     def write(self, prediction: Prediction) -> None:
@@ -222,19 +204,7 @@ _BEYOND_S = 0.1
 
 
 class Player:
-    """The file at some moment, and the loop around it.
-
-    Parameters
-    ----------
-    file : ReplayFile
-        Looked through.
-    speed : float
-        Times real time; infinity runs as fast as it goes.
-    commands : CommandQueue
-    tap : Tap
-    device : str
-        As `HealthMeter` wants it.
-    """
+    """The file at some moment, and the loop around it; a ``speed`` of infinity runs as fast as it goes."""
 
     def __init__(self, file: ReplayFile, speed: float, commands: CommandQueue, tap: Tap, device: str) -> None:
         self.telemetry = Telemetry(listener=tap)

@@ -194,13 +194,8 @@ class _Queue:
 class Tap:
     """Makes messages for the window of chunks, events, predictions and failures.
 
-    Parameters
-    ----------
-    tell : callable
-        Sends one message; called from the tap's thread alone. May block, and may raise OSError
-        when nobody listens any more, which ends the thread.
-    model_config : ModelConfig
-        Whose features the spectrogram and the log-mel are computed with.
+    ``tell`` sends one message, from the tap's thread alone. It may block, and raises OSError when nobody
+    listens any more, which ends the thread.
     """
 
     def __init__(self, tell: Callable[[object], None], model_config: ModelConfig) -> None:

@@ -43,11 +43,7 @@ _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 def run_window(request: Request, options: WindowOptions) -> int:
     """Open the window, run ``request`` in it, and return the exit code when it is closed.
 
-    Parameters
-    ----------
-    request : LiveRequest or ReplayRequest
-    options : WindowOptions
-        With a screenshot folder nothing is kept in the settings, and the window closes by itself.
+    With a screenshot folder nothing is kept in the settings, and the window closes by itself.
     """
     settings = Settings(None if options.screenshot else settings_path())
     wanted = options.scale or chosen_scale(settings)
@@ -175,11 +171,7 @@ def _say(text: str) -> None:
 class Outcome:
     """Follows the sessions of a window; call `poll` now and then until the window is to close.
 
-    Parameters
-    ----------
-    session : EngineSession
-    say : callable
-        Takes the line of a failure; by default it goes to stderr.
+    ``say`` takes the line of a failure; by default it goes to stderr.
     """
 
     def __init__(self, session: EngineSession[Any], say: Callable[[str], None] = _say) -> None:
@@ -208,12 +200,7 @@ _ALL_EVERY = 30  # collections: then of old objects too
 
 
 class GarbageTimer(QObject):
-    """Collects from the event loop, between events, for as long as its parent lives.
-
-    Parameters
-    ----------
-    parent : QObject
-    """
+    """Collects from the event loop, between events, for as long as its parent lives."""
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)

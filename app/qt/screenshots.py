@@ -32,21 +32,7 @@ class Shown(Protocol):
 
 
 class Pictures:
-    """Saves what a window shows, and keeps what went wrong.
-
-    Parameters
-    ----------
-    window : Shown
-    folder : Path
-        Made with the first picture.
-    say : callable
-        Tells what was saved, and at the end what went wrong.
-
-    Attributes
-    ----------
-    saved : list of Path
-    faults : list of str
-    """
+    """Saves what a window shows, and keeps what went wrong; ``say`` tells both."""
 
     def __init__(self, window: Shown, folder: Path, say: Callable[[str], None]) -> None:
         self._window, self._folder, self._say = window, folder, say
@@ -98,18 +84,7 @@ class _Stage(Enum):
 
 
 class Screenshots:
-    """Takes pictures as time goes on; call `poll` now and then.
-
-    Parameters
-    ----------
-    window : MainWindow
-    options : WindowOptions
-        With a folder to save to.
-    say : callable
-        Tells what was saved.
-    clock : callable
-        Seconds that go on steadily.
-    """
+    """Takes pictures as time goes on; call `poll` now and then."""
 
     def __init__(
         self,

@@ -28,17 +28,7 @@ _RED_FIRST = ("red", "yellow", "green")
 
 
 def screen_of(view: SessionView | None, phase: Phase, *, has_agreed: bool) -> str:
-    """Return the name of the screen to show.
-
-    Parameters
-    ----------
-    view : SessionView or None
-        None before the engine has sent one.
-    phase : Phase
-        Of the engine.
-    has_agreed : bool
-        Whether the consent was given.
-    """
+    """Return the name of the screen to show; there is no ``view`` before the engine has sent one."""
     if view is not None and view.result is not None:
         return "finish"
     if phase.name == "failed":
@@ -98,14 +88,9 @@ MISSED_FROM = 1.5
 
 
 def display_timing(step: str, drawn: Sequence[float]) -> DisplayTiming | None:
-    """Return median interval and missed frames, None of fewer than three frames.
+    """Return median interval and missed frames of a step, None of fewer than three frames.
 
-    Parameters
-    ----------
-    step : str
-        Onset marker of the step.
-    drawn : sequence of float
-        Seconds, ascending, of each frame.
+    ``step`` is its onset marker, ``drawn`` when each frame was drawn, in seconds.
     """
     if len(drawn) < 3:
         return None

@@ -115,15 +115,7 @@ _NUMBERS = {2: "Two", 3: "Three", 4: "Four"}
 
 
 def stop_title(phase: Phase, mode: str) -> str:
-    """Return what kind of thing ended the session, and what is asked for.
-
-    Parameters
-    ----------
-    phase : Phase
-        Of name ``failed``.
-    mode : str
-        Of the store: empty where the session never began.
-    """
+    """Return what kind of thing ended a session, which never began where its mode is empty."""
     if phase.code is None:
         return "Internal error: the engine stopped"
     if phase.code is ErrorCode.AMBIGUOUS_STREAM:

@@ -50,14 +50,10 @@ _BEST_FIRST = ("open", "stale", "ended", "refused")
 class ViewStore:
     """The last ten minutes of signals, predictions and figures, up to where a replay stands.
 
-    Attributes
-    ----------
-    events : deque of (time, text, severity)
-        In order of arrival; severity is info, warning or bad. Failures are among them.
-    engine_memory : deque of (time, megabytes)
-        Twice a second for ten minutes; times of `time.monotonic`: the engine's own stand still with a replay.
-    silent_s : float
-        Seconds since the engine was last heard of; whoever listens to it keeps this up to date.
+    ``events`` are (time, text, severity) in order of arrival, with severity info, warning or bad; failures
+    are among them. ``engine_memory`` has (time, megabytes) twice a second for ten minutes, by the clock of
+    `time.monotonic`: the engine's own stands still with a replay. Who listens to the engine keeps
+    ``silent_s`` up to date, the seconds since it was last heard of.
     """
 
     def __init__(self) -> None:

@@ -155,15 +155,9 @@ def answer_state(prediction: Prediction) -> str:
 
 
 def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
-    """Judge the newest prediction at moment ``t``.
+    """Judge the newest prediction whose window ended at or before ``t``.
 
-    Parameters
-    ----------
-    prediction : Prediction or None
-        The newest one whose window ended at or before ``t``.
-    store : ViewStore
-    t : float
-        Moment looked at, LSL seconds; NaN before the first sample.
+    ``t`` is the moment looked at, in LSL seconds; NaN before the first sample.
     """
     if prediction is None or not prediction.probs:
         return Verdict("nothing", NO_ANSWER, math.nan, findings=tuple(_waits(store, t)))

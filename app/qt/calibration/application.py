@@ -37,17 +37,8 @@ _CHECK_MS = 50
 def run_calibration_window(request: CalibrationRequest, options: WindowOptions) -> int:
     """Lead a person through a session in a window, and return the exit code when it is closed.
 
-    Parameters
-    ----------
-    request : CalibrationRequest
-    options : WindowOptions
-        With a screenshot folder a picture of every screen is saved, and the session goes on by itself.
-
-    Raises
-    ------
-    InputError
-        If something is wrong that can be known before, see `app.calibrate.prepare`, or a stimulus cannot be
-        played here.
+    With a screenshot folder a picture of every screen is saved, and the session goes on by itself. Raises
+    `InputError` for what can be known to be wrong before, such as a stimulus that cannot be played here.
     """
     settings = Settings(None if options.screenshot else settings_path())
     wanted = options.scale or chosen_scale(settings)
@@ -92,13 +83,7 @@ def run_calibration_window(request: CalibrationRequest, options: WindowOptions) 
 def open_calibration(
     prepared: Prepared, settings: Settings, size: tuple[int, int] | None = None
 ) -> CalibrationWindow:
-    """Return the window of a session, not yet shown, on an engine of its own.
-
-    Raises
-    ------
-    InputError
-        If a stimulus cannot be played here.
-    """
+    """Return the window of a session, not yet shown; `InputError` if a stimulus cannot be played here."""
     require_multimedia(kinds_of(prepared.plan))
     quiet_liblsl(LSL_CONFIG)
     session: EngineSession[CalibrationRequest] = EngineSession(EngineProcess)

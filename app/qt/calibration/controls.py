@@ -50,14 +50,7 @@ _FULL_COLUMNS = 210.0
 
 
 class StatusBar(QWidget):
-    """Signs on the left, buttons on the right; on a calm screen the buttons go, their keys stay.
-
-    Parameters
-    ----------
-    subject : str
-    is_simulated : bool
-    buttons : sequence of (str, callable)
-    """
+    """Signs on the left, buttons on the right; on a calm screen the buttons go, their keys stay."""
 
     def __init__(
         self, subject: str, is_simulated: bool, buttons: list[tuple[str, Callable[[], object]]]

@@ -53,13 +53,7 @@ def has_sound() -> bool:
 
 
 def sound_check(is_needed: bool) -> Check:
-    """Return the pre-flight's check of the sound output.
-
-    Parameters
-    ----------
-    is_needed : bool
-        Whether a stimulus of the plan is a sound or a video.
-    """
+    """Return the pre-flight's check of the sound output, which a sound or video in the plan needs."""
     if fault := multimedia_fault():
         return Check("Sound output", "yellow", f"cannot be used: {fault}", f"apt-get install {LIBRARIES}")
     if has_sound():
@@ -80,13 +74,7 @@ def kinds_of(plan: Plan) -> set[str]:
 
 
 def require_multimedia(kinds: set[str]) -> None:
-    """Make sure that stimuli of these kinds can be played.
-
-    Raises
-    ------
-    InputError
-        If there is a sound or a video among them and QtMultimedia does not load.
-    """
+    """Raise `InputError` where a sound or video is among these kinds and QtMultimedia does not load."""
     playing = sorted(kinds & {"sound", "video"})
     if playing and (fault := multimedia_fault()):
         raise InputError(
@@ -141,20 +129,6 @@ class Media(QObject):
     A sound began when the player says it has played ``p`` milliseconds, ``p`` milliseconds ago; the way
     through the sound system (some tens of milliseconds with PulseAudio or PipeWire) comes on top and cannot
     be known here. A video began when its first frame was handed to the screen, which shows it within a frame.
-
-    Parameters
-    ----------
-    clock : callable
-        Returns LSL seconds.
-
-    Attributes
-    ----------
-    began : float or None
-        LSL seconds at which it was heard or seen first.
-    fault : str
-        Why it cannot be played.
-    is_over : bool
-        True at the end of a file.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -163,9 +137,9 @@ class Media(QObject):
 
         super().__init__()
         self._clock = clock
-        self.began: float | None = None
-        self.fault = ""
-        self.is_over = False
+        self.began: float | None = None  # LSL seconds at which it was heard or seen first
+        self.fault = ""  # why it cannot be played
+        self.is_over = False  # true at the end of a file
         self._is_video = False
         self.video = QVideoWidget()
         self.video.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)

@@ -34,12 +34,7 @@ _MEDIA_WITHIN_S = 1.0
 class OnsetClock:
     """Waits for the screen of a step to be drawn, and for what it plays to begin.
 
-    Parameters
-    ----------
-    clock : callable
-        Returns LSL seconds.
-    on_shown : callable
-        Gets the step's id and the time of its onset.
+    ``on_shown`` gets the step's id and the time of its onset in LSL seconds.
     """
 
     def __init__(self, clock: Callable[[], float], on_shown: Callable[[int, float], None]) -> None:
@@ -87,14 +82,7 @@ class OnsetClock:
 
 
 class FrameMeter(QWidget):
-    """A pixel in the corner, drawn at the screen's pace while a step is measured.
-
-    Parameters
-    ----------
-    parent : QWidget
-    clock : callable
-        Returns LSL seconds.
-    """
+    """A pixel in the corner, drawn at the screen's pace while a step is measured."""
 
     def __init__(self, parent: QWidget, clock: Callable[[], float]) -> None:
         super().__init__(parent)
@@ -137,16 +125,7 @@ _MEASURED = ("practice", "stimulus")
 
 
 class StepWatch:
-    """Takes up each step once, and tells the engine when it was seen and how steadily.
-
-    Parameters
-    ----------
-    window : QWidget
-    send : callable
-        Takes commands for the engine.
-    clock : callable
-        Returns LSL seconds.
-    """
+    """Takes up each step once, and tells the engine when it was seen and how steadily."""
 
     def __init__(self, window: QWidget, send: Send, clock: Callable[[], float]) -> None:
         self._send = send

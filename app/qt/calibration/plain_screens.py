@@ -20,16 +20,7 @@ _CENTRE = Qt.AlignmentFlag.AlignHCenter
 
 
 class ResumeScreen(Screen):
-    """Offers to resume a session that was interrupted.
-
-    Parameters
-    ----------
-    send : callable
-    words : str
-        What there is of it.
-    choose : callable
-        Gets True to resume it, False to start a new one.
-    """
+    """Offers to resume an interrupted session; ``choose`` gets whether to, or to start a new one."""
 
     def __init__(self, send: Send, words: str, choose: Callable[[bool], object]) -> None:
         super().__init__("Unfinished session", send, width=80)
@@ -124,14 +115,7 @@ _RESTARTS = "The interrupted trial will start again; its first part is not used.
 
 
 class PauseScreen(Screen):
-    """What can be done with a session that is paused.
-
-    Parameters
-    ----------
-    send : callable
-    on_end : callable
-        Ends the session; asks first.
-    """
+    """What can be done with a session that is paused."""
 
     def __init__(self, send: Send, on_end: Callable[[], object]) -> None:
         super().__init__("Pause", send, width=70)
@@ -177,14 +161,7 @@ _NO_SOUND = "There is no sound output: someone will tell you when to open them."
 
 
 class FixationScreen(Screen):
-    """Rest with open or closed eyes.
-
-    Parameters
-    ----------
-    send : callable
-    has_sound : bool
-        Whether the tone can be heard.
-    """
+    """Rest with open or closed eyes."""
 
     def __init__(self, send: Send, *, has_sound: bool) -> None:
         super().__init__("Rest before the trials", send)

@@ -26,15 +26,6 @@ class NoticeScreen(Screen):
     """Says what is recorded and where it stays; a tick each for what may be recorded.
 
     Nothing is ticked beforehand: a consent is something a person does.
-
-    Parameters
-    ----------
-    send : callable
-    on_agreed : callable
-        Called after the consent was sent.
-    on_declined : callable
-    now : callable
-        Returns the time of day, with its zone.
     """
 
     def __init__(
@@ -139,11 +130,7 @@ class _Clickable(QLabel):
 class PreflightScreen(Screen):
     """Signal checks, the electrodes, and the way on; red stops the session unless overridden.
 
-    Parameters
-    ----------
-    send : callable
-    own_checks : sequence of Check
-        What only the window knows, e.g. whether there is a sound output.
+    ``own_checks`` are of what only the window knows, e.g. whether there is a sound output.
     """
 
     def __init__(self, send: Send, own_checks: Sequence[Check] = ()) -> None:

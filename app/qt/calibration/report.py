@@ -33,14 +33,7 @@ _SCALES = {
 
 
 class ReportScreen(Screen):
-    """Takes the answer; Enter goes from one question to the next, and sends at the last.
-
-    Parameters
-    ----------
-    send : callable
-    labels : sequence of str
-        Emotions to choose from, in the order of their keys.
-    """
+    """Takes the answer; Enter goes from one question to the next, and sends at the last."""
 
     def __init__(self, send: Send, labels: Sequence[str]) -> None:
         super().__init__("Your answer", send, width=110)
@@ -192,11 +185,6 @@ class AffectiveSlider(QSlider):
     Measurement of Human Emotions", PLOS ONE 11 (2016) e0148037: a slider each for pleasure and arousal, with
     two stylised faces and a wedge that grows in both directions. Drawn here anew; it deviates in having nine
     steps, as the SAM scale, where theirs is continuous.
-
-    Parameters
-    ----------
-    kind : str
-        ``valence`` or ``arousal``: which faces are drawn.
     """
 
     def __init__(self, kind: str) -> None:

@@ -150,19 +150,7 @@ _LONGEST = 600
 
 
 class FinishScreen(Screen):
-    """The fit, and then its result.
-
-    Parameters
-    ----------
-    send : callable
-    open_report, use_live, close : callable
-        What the buttons do.
-
-    Attributes
-    ----------
-    result : Result or None
-        What is shown; None before the end of the fit.
-    """
+    """The fit, and then its result."""
 
     def __init__(
         self,
@@ -172,7 +160,7 @@ class FinishScreen(Screen):
         close: Callable[[], object],
     ) -> None:
         super().__init__("End of the session", send, width=100)
-        self.result: Result | None = None
+        self.result: Result | None = None  # what is shown; None before the end of the fit
         self.is_aborted = False
         self.title = self.words("", 1.9, bold=True)
         self.said = self.words("", 1.2)

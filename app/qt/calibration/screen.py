@@ -65,28 +65,14 @@ def scrolling(widget: QWidget, name: str) -> QScrollArea:
 class Screen(GrowingPage):
     """A page; its content goes into ``column``, which is no wider than lines of text may be.
 
-    Parameters
-    ----------
-    title : str
-        Plain text, read out to assistive technology.
-    send : callable
-        Takes commands for the engine.
-    width : int
-        Of the column, in characters of average width.
-
-    Attributes
-    ----------
-    is_painted : bool
-        True once the screen was drawn since `begin`.
-    media_began : float or None
-        LSL seconds at which what it plays began; None while it has not, or plays nothing.
+    ``width`` counts characters of average width; ``send`` takes commands for the engine.
     """
 
     def __init__(self, title: str, send: Send, width: int = 96) -> None:
         super().__init__()
         self.send = send
-        self.is_painted = False
-        self.media_began: float | None = None
+        self.is_painted = False  # true once the screen was drawn since `begin`
+        self.media_began: float | None = None  # LSL seconds at which sound or video began, if it has
         self.setAccessibleName(title)
         self.setObjectName("screen")
         self._sized: list[tuple[QLabel, float, bool]] = []

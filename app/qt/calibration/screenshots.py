@@ -18,18 +18,7 @@ _RED_FOR_S = 12.0  # lights get so long to turn green before they are overridden
 
 
 class Screenshots:
-    """Takes pictures as the screens come up, and does what the person would; call `poll` now and then.
-
-    Parameters
-    ----------
-    window : CalibrationWindow
-    options : WindowOptions
-        With a folder to save to.
-    say : callable
-        Tells what was saved.
-    clock : callable
-        Seconds that go on steadily.
-    """
+    """Takes pictures as the screens come up, and does what the person would; call `poll` now and then."""
 
     def __init__(
         self,

@@ -21,16 +21,7 @@ _TEXT_COLUMNS = 100
 
 
 class StimulusScreen(Screen):
-    """Text, picture, sound or video.
-
-    Parameters
-    ----------
-    send : callable
-    clock : callable
-        Returns LSL seconds.
-    tell : callable
-        Takes what could not be shown, in a sentence.
-    """
+    """Text, picture, sound or video; ``tell`` takes what could not be shown, in a sentence."""
 
     def __init__(self, send: Send, clock: Callable[[], float], tell: Callable[[str], None]) -> None:
         super().__init__("Stimulus", send, width=240)

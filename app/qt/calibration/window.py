@@ -47,26 +47,10 @@ _SAY_IT_THEMSELVES = ("pause", "finish", "failed")  # screens with the session's
 
 
 class CalibrationWindow(QMainWindow):
-    """Leads a person through a session.
+    """Leads a participant through a session that will be kept in ``folder``.
 
-    Parameters
-    ----------
-    session : EngineSession
-        Of `CalibrationRequest`.
-    settings : Settings
-    prepared : Prepared
-        What can be known before; with an interrupted session the window offers to resume it.
-    folder : Path
-        Where the session will be kept.
-    clock : callable
-        Returns LSL seconds.
-    is_placed : bool
-        Whether the window keeps its size; otherwise it fills the screen from the first trial on.
-
-    Attributes
-    ----------
-    live_profile : Path or None
-        The profile, once the person wants to use it live.
+    The window offers to resume an interrupted session. Where its size is not its user's (``is_placed``), it
+    fills the screen from the first trial on.
     """
 
     closed = pyqtSignal()
@@ -88,7 +72,7 @@ class CalibrationWindow(QMainWindow):
         self.closing = Closing(self, session, settings.save)
         self.clock, self._is_placed = clock, is_placed
         self.plan = prepared.plan
-        self.live_profile: Path | None = None
+        self.live_profile: Path | None = None  # the profile, once the person wants to use it live
         self._has_agreed = False
         self._chooses = prepared.record is not None
         self._name = ""
@@ -324,15 +308,7 @@ class CalibrationWindow(QMainWindow):
 
 
 class Screens:
-    """All screens of a window, by the names that `app.view.calibration_screens` gives them.
-
-    Parameters
-    ----------
-    window : CalibrationWindow
-    prepared : Prepared
-    folder : Path
-        Where the session will be kept.
-    """
+    """All screens of a window, by the names that `app.view.calibration_screens` gives them."""
 
     def __init__(self, window: CalibrationWindow, prepared: Prepared, folder: Path) -> None:
         send, plan = window.send, prepared.plan

@@ -31,28 +31,15 @@ _LONGEST = 600
 
 
 class Dialog(QDialog):
-    """Parts one below the other, then a row of buttons; `say` tells what speaks against a choice.
-
-    Parameters
-    ----------
-    parent : QWidget or None
-    title : str
-
-    Attributes
-    ----------
-    words : QLabel
-        What `say` said last; it stands where a dialog puts it.
-    is_refused : bool
-        Whether that was a refusal.
-    """
+    """Parts one below the other, then a row of buttons; `say` tells what speaks against a choice."""
 
     def __init__(self, parent: QWidget | None, title: str) -> None:
         super().__init__(parent)
         self.setWindowTitle(title)
         self._box = QDialogButtonBox()
         self._box.rejected.connect(self.reject)
-        self.words = self.label()
-        self.is_refused = False
+        self.words = self.label()  # what `say` said last; it stands where a dialog puts it
+        self.is_refused = False  # whether that was a refusal
 
     def label(self, text: str = "", *, n_columns: int = 0, n_lines: int = 0) -> QLabel:
         """Return a label of plain text with room for so many characters and lines."""
@@ -189,16 +176,7 @@ def ask(
 class Work(QObject):
     """Calls a function in a background thread and hands its result over in the window's thread.
 
-    Parameters
-    ----------
-    function : callable
-        What to do; an `InputError` it raises goes to ``on_refused`` in words.
-    on_done : callable
-        Gets the result.
-    on_refused : callable
-        Gets the error's text.
-    owner : QObject
-        Without it nobody wants the result any more.
+    ``on_refused`` gets the text of an `InputError`. Without ``owner`` nobody wants the result any more.
     """
 
     _finished = pyqtSignal(object, str)

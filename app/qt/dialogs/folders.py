@@ -37,18 +37,7 @@ class FolderWords:
 
 
 class FolderDialog(Dialog):
-    """A list of folders and what the chosen one says of itself.
-
-    Parameters
-    ----------
-    parent : QWidget or None
-    words : FolderWords
-
-    Attributes
-    ----------
-    list, words, use
-        The folders, what the chosen one says, and the button that takes it.
-    """
+    """A list of folders and what the chosen one says of itself."""
 
     def __init__(self, parent: QWidget | None, words: FolderWords) -> None:
         super().__init__(parent, words.what.capitalize())
@@ -118,17 +107,7 @@ _WORDS = FolderWords("model", "Model folders", "If a model does not load, the on
 
 
 class ModelDialog(FolderDialog):
-    """A list of models and what the chosen one says of itself.
-
-    Parameters
-    ----------
-    parent : QWidget
-    current : Path
-        The model in use.
-    recent : sequence of Path
-    on_chosen : callable
-        Gets the folder of a model that loads.
-    """
+    """A list of models and what the chosen one says of itself; ``on_chosen`` gets one that loads."""
 
     def __init__(
         self,
@@ -194,20 +173,7 @@ _PROFILE_WORDS = FolderWords(
 
 
 class ProfileDialog(FolderDialog):
-    """A list of profiles and what the chosen one says of itself.
-
-    Parameters
-    ----------
-    parent : QWidget
-    model : Path
-        The base model in use.
-    current : Path or None
-        The profile in use.
-    known : sequence of Path
-        Profiles to offer.
-    on_chosen : callable
-        Gets the folder of a profile of this model, or None.
-    """
+    """A list of profiles of the base ``model``; ``on_chosen`` gets None to use the base model alone."""
 
     def __init__(
         self,

@@ -86,16 +86,7 @@ _STEPS = (
 
 
 class SubjectDialog(Dialog):
-    """A field for the participant's ID: a code, no name.
-
-    Parameters
-    ----------
-    parent : QWidget
-    subject : str
-        Shown at first.
-    on_chosen : callable
-        Gets an ID that may be used.
-    """
+    """A field for the participant's ID: a code, no name."""
 
     def __init__(self, parent: QWidget | None, subject: str, on_chosen: Callable[[str], None]) -> None:
         super().__init__(parent, "Calibrate")

@@ -47,15 +47,7 @@ class StreamChoice:
 class StreamsDialog(Dialog):
     """All streams on the network as plain text, and a choice for each modality.
 
-    Parameters
-    ----------
-    parent : QWidget
-    before : StreamChoice
-        What holds now.
-    on_chosen : callable
-        Gets the new `StreamChoice`.
-    look : callable
-        Returns the streams there are; takes seconds, so it runs in a thread.
+    ``look`` returns the streams there are; it takes seconds, so it runs in a thread.
     """
 
     def __init__(

@@ -17,13 +17,7 @@ _MAX_RECENT = 8
 
 
 class Settings:
-    """Choices by name; one that cannot be understood counts as not made.
-
-    Parameters
-    ----------
-    path : Path or None
-        An INI file; without one nothing is kept.
-    """
+    """Choices by name, kept in an INI file if any; one that cannot be understood counts as not made."""
 
     def __init__(self, path: Path | None) -> None:
         self._file: QSettings | None = None
@@ -82,17 +76,7 @@ SCALES = (1.0, 1.25, 1.5, 1.75, 2.0)
 
 
 class Appearance:
-    """Changes how the window looks, and remembers it.
-
-    Parameters
-    ----------
-    window : QMainWindow
-    settings : Settings
-    on_theme : callable
-        Passes the colours on to what style sheets do not reach.
-    tell : callable
-        Shows a message.
-    """
+    """Changes how the window looks, and remembers it; ``on_theme`` reaches what style sheets do not."""
 
     def __init__(
         self,

@@ -33,13 +33,7 @@ class Fault:
 
 
 class Faults:
-    """Takes exceptions and passes them on; the same one again only raises its count.
-
-    Parameters
-    ----------
-    on_fault : callable
-        Called in the window's thread for exceptions there; those of other threads wait for `deliver`.
-    """
+    """Takes exceptions and passes them on; those of other threads wait for `deliver`."""
 
     def __init__(self, on_fault: Callable[[Fault], None]) -> None:
         self._on_fault = on_fault
@@ -148,10 +142,7 @@ class Banner(QFrame):
 class Banners(QWidget):
     """All messages that hold; a closed one stays away until it has been over for once.
 
-    Parameters
-    ----------
-    action_of : callable
-        Returns text and function of an action by its name.
+    ``action_of`` returns text and function of a command by its name.
     """
 
     def __init__(self, action_of: Callable[[str], tuple[str, Callable[[], None]]]) -> None:

@@ -27,13 +27,7 @@ _RUNS = "The calibration runs in a window of its own; the live session starts ag
 
 
 def open_window(request: CalibrationRequest, settings: Settings) -> CalibrationWindow:
-    """Return the window of a calibration, not yet shown.
-
-    Raises
-    ------
-    InputError
-        If something is wrong that can be known before.
-    """
+    """Return the window of a calibration, not yet shown; `InputError` for what is known to be wrong."""
     from app.calibrate.prepare import prepare
     from app.qt.calibration.application import open_calibration
 
@@ -41,27 +35,7 @@ def open_window(request: CalibrationRequest, settings: Settings) -> CalibrationW
 
 
 class CalibrateCommand:
-    """One command: ask whose calibration it is, end the session, calibrate, and start again.
-
-    Parameters
-    ----------
-    parent : QWidget
-    session : Session
-    settings : Settings
-    appearance : Appearance
-        Of the dashboard; the calibration has the same colours.
-    run : callable
-        Runs a request.
-    tell : callable
-        Shows a message.
-    open_window : callable
-        Makes the calibration's window.
-
-    Attributes
-    ----------
-    window : CalibrationWindow or None
-        While a calibration runs.
-    """
+    """One command: ask whose calibration it is, end the session, calibrate, and start again."""
 
     def __init__(
         self,
@@ -79,7 +53,7 @@ class CalibrateCommand:
         self._subject = ""
         self._waiting: LiveRequest | None = None  # for the engine to let go of its devices
         self._is_closing = False
-        self.window: CalibrationWindow | None = None
+        self.window: CalibrationWindow | None = None  # while a calibration runs
         self.question: QMessageBox | None = None
 
     @property

@@ -32,16 +32,7 @@ _XDF = "XDF recordings (*.xdf *.xdfz *.xdf.gz)"
 
 
 class Choosers:
-    """Streams, model, profile and recording, each in a dialog that leaves the window running.
-
-    Parameters
-    ----------
-    parent : QWidget
-    session : Session
-    settings : Settings
-    change_to : callable
-        Runs another request instead of the one that runs.
-    """
+    """Streams, model, profile and recording, each in a dialog that leaves the window running."""
 
     def __init__(
         self, parent: QWidget, session: Session, settings: Settings, change_to: Callable[[Request], None]
@@ -149,16 +140,7 @@ _UNDER_WAY = ("starting", "recording", "stopping")
 
 
 class RecordCommand:
-    """One command that starts, and then stops, a recording.
-
-    Parameters
-    ----------
-    parent : QWidget
-    session : Session
-    settings : Settings
-    action : callable
-        Returns the command's action, once there is one.
-    """
+    """One command that starts, and then stops, a recording."""
 
     def __init__(
         self, parent: QWidget, session: Session, settings: Settings, action: Callable[[], QAction]
@@ -208,14 +190,7 @@ def is_recording(store: ViewStore) -> bool:
 
 
 class MaskCommands:
-    """One switch a modality; its state is the engine's, which may refuse.
-
-    Parameters
-    ----------
-    session : Session
-    actions : mapping
-        By name.
-    """
+    """One switch a modality; its state is the engine's, which may refuse."""
 
     def __init__(self, session: Session, actions: Mapping[str, QAction]) -> None:
         self._session = session
@@ -246,15 +221,7 @@ _WORDS = {modality: BY_NAME[f"mask_{modality}"].short for modality in MODALITIES
 
 
 class Closing:
-    """What happens between the wish to close and the end.
-
-    Parameters
-    ----------
-    window : QWidget
-    session : EngineSession
-    before : callable
-        Called once, when it is decided: keeps settings.
-    """
+    """What happens between the wish to close and the end; ``before`` is called when it is decided."""
 
     def __init__(self, window: QWidget, session: EngineSession[Any], before: Callable[[], None]) -> None:
         self._window, self._session, self._before = window, session, before

@@ -90,15 +90,7 @@ def plain_text(command: Command) -> str:
 
 
 def make_actions(owner: QWidget, handlers: Mapping[str, Callable[[], object]]) -> dict[str, QAction]:
-    """Return an action for every command, with its keys and explanation.
-
-    Parameters
-    ----------
-    owner : QWidget
-        In whose window the keys act.
-    handlers : mapping
-        What each command does, by name.
-    """
+    """Return an action for every command, with its keys, which act in ``owner``, and its explanation."""
     actions = {}
     for command in COMMANDS:
         action = QAction(command.text, owner)
@@ -156,15 +148,7 @@ _GROUPS = (
 
 
 class ToolBar(QToolBar):
-    """Buttons for the commonest commands, in words.
-
-    Parameters
-    ----------
-    actions : mapping
-        By name.
-    on_note : callable
-        Gets the text of a note.
-    """
+    """Buttons for the commonest commands, in words, and the field for notes."""
 
     def __init__(self, actions: Mapping[str, QAction], on_note: Callable[[str], None]) -> None:
         super().__init__("Commands")
@@ -198,20 +182,10 @@ _OF_TEXT = ("Ctrl+Left", "Ctrl+Right")
 class NoteField(QLineEdit):
     """Takes one line; Enter sends it, Enter and Escape give the keys back to the view.
 
-    Parameters
-    ----------
-    on_note : callable
-        Gets the text of a note.
-    actions : mapping
-        Commands, whose keys with Ctrl or Alt are theirs also while a note is typed.
-
-    Signals
-    -------
-    left
-        The keys are wanted elsewhere.
+    The keys of commands with Ctrl or Alt are theirs also while a note is typed.
     """
 
-    left = pyqtSignal()
+    left = pyqtSignal()  # the keys are wanted elsewhere
 
     def __init__(self, on_note: Callable[[str], None], actions: Mapping[str, QAction]) -> None:
         super().__init__()

@@ -47,13 +47,7 @@ class Engine(Protocol):
 
 
 class EngineSession(Generic[R]):
-    """Runs a request in an engine and keeps the store up to date; all calls return at once.
-
-    Parameters
-    ----------
-    make_engine : callable
-        Returns an engine, not yet started, for a request.
-    """
+    """Runs a request in an engine and keeps the store up to date; all calls return at once."""
 
     def __init__(self, make_engine: Callable[[R], Engine]) -> None:
         self._make_engine = make_engine

@@ -38,16 +38,9 @@ class Tab(Protocol):
 
 
 class TabSet(QTabWidget):
-    """Now, Why, Signals and Health.
+    """Now, Why, Signals and Health, with the header beside their names.
 
-    Parameters
-    ----------
-    session : Session
-    playback : Playback
-    faults : Faults
-        Takes what goes wrong in a tab, so that the rest of the window goes on.
-    header : Header
-        Stands beside the tabs.
+    ``faults`` takes what goes wrong in a tab, so that the rest of the window goes on.
     """
 
     def __init__(self, session: Session, playback: Playback, faults: Faults, header: Header) -> None:

@@ -39,14 +39,7 @@ from app.view.trust import answer_state
 
 
 class ReplayBar(QWidget):
-    """Buttons, speed, the timeline and the time in words.
-
-    Parameters
-    ----------
-    playback : Playback
-    actions : dict
-        Of the table of commands, by name.
-    """
+    """Buttons, speed, the timeline and the time in words."""
 
     def __init__(self, playback: Playback, actions: dict[str, QAction]) -> None:
         super().__init__()
@@ -136,15 +129,9 @@ class _Run:
 
 
 class Timeline(QSlider):
-    """A slider over the recording, or over the last ten minutes of a live session.
+    """A slider over the recording, or over the last ten minutes of a live session."""
 
-    Signals
-    -------
-    chosen : float
-        A moment in LSL seconds that was clicked or dragged to.
-    """
-
-    chosen = pyqtSignal(float)
+    chosen = pyqtSignal(float)  # a moment in LSL seconds that was clicked or dragged to
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(Qt.Orientation.Horizontal, parent)

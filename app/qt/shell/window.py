@@ -31,13 +31,7 @@ _SLOW_EVERY = 8  # refreshes: messages and menus change that seldom
 
 
 class MainWindow(QMainWindow):
-    """Shows a session and steers it.
-
-    Parameters
-    ----------
-    session : Session
-    settings : Settings
-    """
+    """Shows a session and steers it."""
 
     def __init__(self, session: Session, settings: Settings) -> None:
         super().__init__()
