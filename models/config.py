@@ -138,7 +138,7 @@ class NetworkConfig:
 
     @property
     def streams(self) -> bool:
-        """True where the EEG encoder goes on from step to step."""
+        """True where the EEG encoder takes one step at a time and keeps its state."""
         return not self.takes_raw_eeg and self.eeg.context == "streaming"
 
     @property

@@ -1,11 +1,11 @@
-"""Goes on from EEG step to EEG step, so that a window costs one step of a streaming encoder.
+"""Runs the network: on a GPU as a CUDA graph, on the CPU where there is none or it is lost, streaming or not.
 
-The hop grid interleaves windows: with a hop of 0.25 s and steps 1 s apart there are four phases, and a step
-of one never meets a step of another. Every phase has a state of its own. What comes out is a function of
-the window's steps and left context alone, to the last bit: a token reaches no further back, every step is
-computed by itself, and where the steps do not continue those of the phase's last window (a stream
-reconnected, a step that was late, more windows skipped than a window holds), its steps are taken from the
-first again.
+A streaming EEG encoder makes a window cost one step (`EegStream`). The hop grid interleaves windows: with a
+hop of 0.25 s and steps 1 s apart there are four phases, and a step of one never meets a step of another.
+Every phase has a state of its own. What comes out is a function of the window's steps and left context alone,
+to the last bit: a token reaches no further back, every step is computed by itself, and where the steps do not
+continue those of the phase's last window (a stream reconnected, a step that was late, more windows skipped
+than a window holds), its steps are taken from the first again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TakeStep = Callable[[Tensor, Tensor, Tensor, list[Tensor]], tuple[Tensor, Tensor
 
 @dataclass(eq=False)
 class _Phase:
-    """What is kept of the windows of a phase."""
+    """State of a phase after its last window."""
 
     index: int  # of the last window
     steps: Sequence[EegStep | None]  # its steps, None for a gap
@@ -115,7 +115,7 @@ def _n_new(phase: _Phase, index: int, steps: Sequence[EegStep | None], shift: in
 
 
 def stream_of(network: FusionNetwork) -> EegStream:
-    """Return the stream of a network whose EEG encoder goes on from step to step."""
+    """Return the stream of a network with a streaming EEG encoder."""
     assert isinstance(network.eeg, MvSstmaEncoder)
     windows, sizes = network.config.windows, network.config.network.eeg
     return EegStream(network.eeg.start, round(windows.eeg_shift_s / windows.hop_s), sizes.dim * sizes.n_pools)

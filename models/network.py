@@ -226,7 +226,7 @@ class FusionNetwork(nn.Module):
     def channels_of(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor, Tensor]:
         """Return of EEG or eyes the positions (C,), the mask (B, C) or (B, T, C), and which steps are valid.
 
-        The last, bool (B, T), counts a step only if one of its channels is there; left context is left out.
+        The last, bool (B, T), counts a step only if one of its channels is there; left context is not in it.
         """
         if modality == "eye":
             places = torch.arange(inputs.eye.shape[1], device=inputs.eye.device)

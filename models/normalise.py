@@ -104,7 +104,7 @@ class Normaliser:
 
 
 def fit_eeg(entropy: torch.Tensor) -> EegScale:
-    """Return mean and SD over (..., n_ch, n_bands), NaN left out.
+    """Return mean and SD over (..., n_ch, n_bands), without NaN.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def fit_eeg(entropy: torch.Tensor) -> EegScale:
 
 
 def fit_eye(features: torch.Tensor) -> EyeScale:
-    """Return limits and mean over (..., n_features), NaN left out.
+    """Return limits and mean over (..., n_features), without NaN.
 
     A feature that was never measured (a tracker without pupil) gets the limits 0 and 1 and the mean 0.5:
     it then stays in the middle of the scale for ever.
@@ -196,7 +196,7 @@ def _check_baseline(n_steps: int) -> None:
 
 
 def _mean_and_sd(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and SD over the first axis, NaN left out; NaN where nothing is left."""
+    """Return mean and SD over the first axis, without NaN; NaN where nothing is left."""
     known = ~torch.isnan(rows)
     n = known.sum(0)
     mean = torch.where(known, rows, 0.0).sum(0) / n
