@@ -27,7 +27,7 @@ from app.qt.panels.traces import TracesPanel
 from app.qt.panels.voice import VoicePanel
 from app.qt.panels.webcam import WebcamPanel
 from app.qt.theme import GrowingPage, Theme
-from app.view.display_latency import DisplayLatency
+from app.view.machine import DisplayLatency
 from app.view.store import ViewStore
 
 

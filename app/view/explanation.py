@@ -1,4 +1,9 @@
-"""Attention of predictions as arrays to draw."""
+"""What an answer rests on: attention as arrays to draw, the occlusion check as rows, and whether both agree.
+
+Attention says how much weight the fusion gave to a modality; occlusion says what its absence does to the
+answer. They are compared for one and the same window, and for modalities only: bands have no attention, and
+one region of many electrodes rarely changes an answer by itself.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +148,7 @@ MATTERS = 0.05
 
 @dataclass(frozen=True)
 class Comparison:
-    """What comes of it, in words."""
+    """Whether attention and occlusion agree, in words."""
 
     state: str  # agree | disagree | unknown
     sentences: tuple[str, ...]
@@ -206,6 +211,7 @@ def _change(label: str, delta_p: float) -> str:
 
 
 def modality_word(modality: str) -> str:
+    """Return what a modality is called at the beginning of a line."""
     word = MODALITY_WORDS.get(modality, modality)
     return word[:1].upper() + word[1:]
 

@@ -51,8 +51,6 @@ class HeadMap:
     xy : ndarray, (C, 2)
         Flat positions in the head's unit circle, x to the right, y to the nose; NaN where unplaced.
         An electrode below the rim's usual 112° from the vertex widens the rim, so that all lie inside.
-    inside : ndarray of bool, (n, n)
-        Pixels whose centre lies in the head.
     """
 
     def __init__(
@@ -73,14 +71,14 @@ class HeadMap:
         self._smoothing = smoothing
         centres = (np.arange(n) + 0.5) * 2 / n - 1
         self._pixels = np.stack(np.meshgrid(centres, -centres), axis=-1).reshape(-1, 2)
-        self.inside = (np.hypot(*self._pixels.T) <= 1).reshape(n, n)
+        self._n = n
         self._placed = placed
         # One matrix per set of electrodes with a value; in practice all, and a few with one missing.
         self._weights: dict[bytes, NDArray[np.float32]] = {}
         self._weights_of(placed)
 
-    def image(self, values: ArrayLike) -> NDArray[np.float32]:
-        """Return the picture of one value per channel.
+    def square(self, values: ArrayLike) -> NDArray[np.float32]:
+        """Return the picture of one value per channel, also outside the head: painters clip the circle.
 
         Parameters
         ----------
@@ -90,20 +88,13 @@ class HeadMap:
         Returns
         -------
         ndarray of float32, (n, n)
-            Row 0 at the nose, NaN outside the head, NaN everywhere without a single value.
+            Row 0 at the nose; NaN everywhere without a single value.
         """
-        image = self.square(values)
-        image[~self.inside] = np.nan
-        return image
-
-    def square(self, values: ArrayLike) -> NDArray[np.float32]:
-        """Return `image` without NaN outside the head, for a painter that clips the circle itself."""
         given = np.asarray(values, dtype=np.float32)
         usable = self._placed & np.isfinite(given)
-        n = len(self.inside)
         if not usable.any():
-            return np.full((n, n), np.nan, dtype=np.float32)
-        return (self._weights_of(usable) @ given[usable]).reshape(n, n)
+            return np.full((self._n, self._n), np.nan, dtype=np.float32)
+        return (self._weights_of(usable) @ given[usable]).reshape(self._n, self._n)
 
     def _weights_of(self, usable: NDArray[np.bool_]) -> NDArray[np.float32]:
         key = usable.tobytes()

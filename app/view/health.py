@@ -1,4 +1,4 @@
-"""Rows of the health tab's tables: streams and electrodes. Plain calculations, nothing drawn."""
+"""Streams, electrodes and messages of a session as rows of text with a severity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last ten minutes of sampled signals, in arrays of bounded size.
+"""The last ten minutes in bounded memory: sampled signals as arrays, things that have a moment, video frames.
 
 Time that runs back (a replay was sought back) voids what is newer than the new data; what is older stays.
 """

@@ -1,13 +1,14 @@
-"""Figures of the machine and of the recording, in words."""
+"""What a session costs: the machine's figures in words, and the latency of predictions by stage."""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.engine.messages import HealthPart, RecordingInfo
-from app.view.display_latency import DisplayLatency
+from app.telemetry import N_LATENCIES, percentile
 from app.view.text import counted, data_size, duration, message_line, number, one_line
 from models.prediction import Prediction
 
@@ -171,3 +172,46 @@ def verdict(found: list[Stage]) -> tuple[str, str]:
         f"{decided.p99_ms:.0f} ms (target: {TARGET_MS:.0f} ms)."
     )
     return ("good" if kept else "bad"), sentence
+
+
+class DisplayLatency:
+    """Collects display times; whoever paints the newest prediction says so with `shown`."""
+
+    def __init__(self) -> None:
+        self._newest_index = -1
+        self._display: deque[float] = deque(maxlen=N_LATENCIES)
+        self._to_screen: deque[float] = deque(maxlen=N_LATENCIES)
+        self._of: dict[int, float] = {}
+
+    def shown(self, prediction: Prediction, now: float) -> None:
+        """Note that ``prediction`` was painted at ``now`` (LSL seconds).
+
+        Only the first painting of a new prediction counts. A replay has no such latency: its age is NaN.
+        """
+        if prediction.index <= self._newest_index or not math.isfinite(prediction.latency.age):
+            return
+        self._newest_index = prediction.index
+        display = (now - prediction.t_end) * 1e3 - prediction.latency.age
+        self._display.append(display)
+        self._to_screen.append(prediction.latency.total + display)
+        self._of[prediction.index] = display
+        if len(self._of) > N_LATENCIES:
+            del self._of[next(iter(self._of))]
+
+    def forget(self) -> None:
+        """Begin anew, with another engine."""
+        self._newest_index = -1
+        for kept in (self._display, self._to_screen, self._of):
+            kept.clear()
+
+    def of(self, prediction: Prediction) -> float:
+        """Return the display time of a prediction in ms, NaN if it was not painted when it was new."""
+        return self._of.get(prediction.index, math.nan)
+
+    def percentile_ms(self, q: float) -> float:
+        """Return a percentile of the display times in ms, NaN without any."""
+        return percentile(self._display, q)
+
+    def to_screen_percentile_ms(self, q: float) -> float:
+        """Return a percentile of the time from the sample's push to the painted window in ms."""
+        return percentile(self._to_screen, q)

@@ -1,4 +1,4 @@
-"""Scales that follow the data without fidgeting: round steps, and a change only when it is worth one."""
+"""What plots show of signals: scales that change only when it is worth it, places of texts, blinks, means."""
 
 from __future__ import annotations
 

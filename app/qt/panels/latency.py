@@ -9,8 +9,7 @@ from PyQt6.QtCore import Qt
 from app.qt.panel import Panel
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
 from app.qt.widgets import plain_label
-from app.view.display_latency import DisplayLatency
-from app.view.machine import TARGET_MS, Stage, axis_end_ms, stages, verdict
+from app.view.machine import TARGET_MS, DisplayLatency, Stage, axis_end_ms, stages, verdict
 from app.view.store import ViewStore
 from app.view.trust import why_no_prediction
 

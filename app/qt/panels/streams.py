@@ -92,14 +92,16 @@ class _Table(RowTable):
         self.setRowCount(len(lines))
         for i, (cells, tip, colour) in enumerate(lines):
             for column, text in enumerate(cells + ("",) * (len(STREAM_COLUMNS) - len(cells))):
-                item = self.item(i, column) or QTableWidgetItem()
+                item = self.item(i, column)
+                if item is None:
+                    item = QTableWidgetItem()
+                    self.setItem(i, column, item)
                 item.setText(text)
                 item.setTextAlignment(_LEFT if column in _TEXT_COLUMNS else _RIGHT)
                 item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{STREAM_COLUMNS[column]}: {text}")
                 is_named = column == (0 if len(cells) == 1 else _NAME_COLUMN)
                 item.setToolTip(f"<p>{escape(tip)}</p>" if is_named else "")  # anybody's name is no markup
                 item.setData(Qt.ItemDataRole.ForegroundRole, colour if column == 0 else None)
-                self.setItem(i, column, item)
         if is_other:
             self.lay_out()
 

@@ -18,7 +18,7 @@ from app.qt.shell.session import Playback, Session, speed_text
 from app.qt.tabs import HealthTab, NowTab, SignalsTab, WhyTab
 from app.qt.theme import Theme
 from app.qt.widgets import ElidedLabel
-from app.view.display_latency import DisplayLatency
+from app.view.machine import DisplayLatency
 from app.view.store import ViewStore
 from app.view.text import clock_text, data_size, one_line, tooltip
 from app.view.trust import Verdict, judge

@@ -16,7 +16,7 @@ from app.engine.messages import HealthPart, Mark, Opened, QualityPart, Recording
 from app.qt.tabs import HealthTab
 from app.qt.theme import DARK, LIGHT
 from app.telemetry import Failure
-from app.view.display_latency import DisplayLatency
+from app.view.machine import DisplayLatency
 from app.view.store import ViewStore
 from models.prediction import Latency, Prediction
 
@@ -92,13 +92,14 @@ def test_streams_come_with_their_remedy_below(tab):
     assert tab.streams.summary.text() == "2 streams: 1 running, 1 to look at"
 
 
-def test_a_remedy_goes_when_the_stream_is_back(tab):
+def test_a_remedy_goes_when_the_stream_is_back(tab, qtlog):
     store = filled()
     tab.refresh(store, NOW)
     store.take(replace(store.health, time=NOW + 1, streams={"e": WELL, "g": WELL}))
     tab.refresh(store, NOW + 1)
     assert [row[0] for row in cells(tab)] == ["● running", "● running"]
     assert tab.streams.table.columnSpan(1, 0) == 1
+    assert not [record.message for record in qtlog.records if "QTableWidget" in record.message]
 
 
 def test_rows_are_copied_as_text(tab, qtbot):

@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from app.view.display_latency import DisplayLatency
-from app.view.machine import axis_end_ms, stages, verdict
+from app.view.machine import DisplayLatency, axis_end_ms, stages, verdict
 from models.prediction import Latency, Prediction
 
 LIVE = Latency(arrival=3.0, wait=10.0, features=20.0, network=30.0, total=65.0, age=70.0)
