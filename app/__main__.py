@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     from app.cli.main import app, modern
 
-    # typer may carry a click of its own, so take the class from where its errors come from.
+    # typer may bring its own click, so take the class from where its errors come from.
     click_exception: type[Exception] = next(
         c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
     )

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 
 #: Windows of two runs are the same one when their ends differ by less than this, seconds.
 _SAME_TIME_S = 1e-6
@@ -16,12 +16,12 @@ _SAME_TIME_S = 1e-6
 
 @dataclass(frozen=True)
 class Comparison:
-    """Agreement over the windows both runs have with their whole context."""
+    """Agreement over the windows that both runs have with complete context."""
 
     n_a: int
     n_b: int
     n_common: int  # same t_end in both
-    n_warm_up: int  # of those, left out: the context was not whole in one of them
+    n_warm_up: int  # of those, excluded: still warming up in one of the runs
     n_compared: int
     same_label: float  # share of the compared windows, NaN-free: 0 when nothing was compared
     max_abs_dp: float
@@ -44,16 +44,17 @@ def compare_runs(path_a: Path, path_b: Path) -> Comparison:
     """
     a, b = _read(path_a), _read(path_b)
     pairs = [(a[t], b[t]) for t in sorted(a.keys() & b.keys())]
-    whole = [(x, y) for x, y in pairs if not (x["warm_up"] or y["warm_up"])]
-    for x, y in whole[:1]:
+    compared = [(x, y) for x, y in pairs if not (x["warm_up"] or y["warm_up"])]
+    for x, y in compared[:1]:
         if x["probs"].keys() != y["probs"].keys():
             raise InputError(
                 f"expected the same labels, found {sorted(x['probs'])} and {sorted(y['probs'])}",
                 where=f"{path_a} and {path_b}",
                 remedy="compare runs of the same model",
+                code=ErrorCode.DATA,
             )
-    differences = [max(abs(x["probs"][k] - y["probs"][k]) for k in x["probs"]) for x, y in whole]
-    n = len(whole)
+    differences = [max(abs(x["probs"][k] - y["probs"][k]) for k in x["probs"]) for x, y in compared]
+    n = len(compared)
     worst = max(range(n), key=differences.__getitem__) if n else None
     return Comparison(
         n_a=len(a),
@@ -61,11 +62,11 @@ def compare_runs(path_a: Path, path_b: Path) -> Comparison:
         n_common=len(pairs),
         n_warm_up=len(pairs) - n,
         n_compared=n,
-        same_label=sum(x["label"] == y["label"] for x, y in whole) / n if n else 0.0,
+        same_label=sum(x["label"] == y["label"] for x, y in compared) / n if n else 0.0,
         max_abs_dp=max(differences, default=0.0),
         mean_abs_dp=sum(differences) / n if n else 0.0,
-        n_present_differs=sum(x["present"] != y["present"] for x, y in whole),
-        worst_t_end=None if worst is None else whole[worst][0]["t_end"],
+        n_present_differs=sum(x["present"] != y["present"] for x, y in compared),
+        worst_t_end=None if worst is None else compared[worst][0]["t_end"],
     )
 
 
@@ -80,12 +81,14 @@ def _read(path: Path) -> dict[int, dict[str, Any]]:
                 t_end, record = _prediction(json.loads(line))
                 records[t_end] = record
     except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", where=str(path)) from error
+        raise InputError(f"cannot read: {error.strerror}", where=str(path), code=ErrorCode.FILE) from error
     except ValueError as error:  # no UTF-8 and no JSON are ValueErrors too
         raise InputError(
-            f"line {number} is no prediction: {error}",
+            f"line {number} is not a prediction: {error}",
             where=str(path),
             remedy="give a file written by --jsonl",
+            code=ErrorCode.FILE,
+            line=number,
         ) from error
     return records
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from acquisition.errors import ErrorCode, InputError
 
-#: What PyQt6's wheels need of a bare Debian beside libegl1, for a window on X11.
+#: Debian packages that PyQt6's wheels need for a window on X11.
 QT_LIBRARIES = (
     "libegl1 libfontconfig1 libdbus-1-3 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 "
     "libxcb-image0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0"
@@ -39,7 +39,7 @@ def has_display() -> bool:
 
 def prepare_environment(environment: MutableMapping[str, str]) -> None:
     """Settle which of Qt's platforms is used: drawing without a screen where there is none."""
-    # OpenCV points Qt at the plugins of its own, older Qt.
+    # OpenCV points Qt at the plugins of the older Qt that it ships.
     if "cv2" in environment.get("QT_QPA_PLATFORM_PLUGIN_PATH", ""):
         del environment["QT_QPA_PLATFORM_PLUGIN_PATH"]
     if not has_display():

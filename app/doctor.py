@@ -239,7 +239,7 @@ def check_transformers() -> str:
 
 @check("other packages", is_essential=True)
 def check_packages() -> str:
-    """The packages that need no check of their own."""
+    """Packages that are only looked up."""
     from importlib.metadata import PackageNotFoundError, version
 
     names = ("numpy", "scipy", "mne", "pymovements", "safetensors", "platformdirs", "psutil")

@@ -32,9 +32,9 @@ _WAIT_POLICY = "OMP_WAIT_POLICY"  # read when torch is loaded
 
 def settle_environment(command: str = "") -> None:
     """Set the variables that libraries read once, where the user has not set them, for a command."""
-    # Waiting OpenMP threads must sleep, not spin: beside the acquire thread and other programs, spinning
-    # turned a 12 ms forward pass into one of 60 ms and more. Training is of short operations one after the
-    # other, and woken up for each of them its threads took half as long again.
+    # Waiting OpenMP threads must sleep, not spin: next to the acquire thread and other programs, spinning
+    # turned a 12 ms forward pass into one of 60 ms and more. Training consists of many short operations, and
+    # waking its threads for each of them took half as long again.
     if command not in TRAINING:
         os.environ.setdefault(_WAIT_POLICY, "PASSIVE")
     # pymovements' tables hold a few rows: a thread pool for them only waits.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.clock import LslClock
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import intake_maker
 from acquisition.lsl.source import LslSource, open_live
 from acquisition.lsl.stream import StreamHealth
@@ -37,7 +37,7 @@ _SHOW_S = 0.1
 
 
 class Observer:
-    """What a program with a window wants to know of a session, and to add; this one wants nothing."""
+    """What the dashboard's engine hears of a session and adds to it; this base class does nothing."""
 
     def on_stage(self, stage: str) -> None:
         """Hear of the next stage, ``loading`` or ``looking for streams``, in the session's thread.
@@ -66,7 +66,7 @@ class Observer:
         return headers
 
     def sidecar(self) -> Mapping[str, object]:
-        """Return what else the JSON beside a recording shall say."""
+        """Return what to add to the JSON sidecar of a recording."""
         return {}
 
 
@@ -97,7 +97,7 @@ class LiveSession:
     interrupted : Event or None
         Ends the session when set; by default Ctrl-C and a request to terminate do.
     close_recording_s : float
-        How long to wait at the end for the recorded file to be closed; its supervisor goes on alone then.
+        How long to wait at the end for the recorded file to be closed; its supervisor then finishes alone.
     """
 
     options: SessionOptions
@@ -108,7 +108,7 @@ class LiveSession:
     observer: Observer = field(default_factory=Observer)
     interrupted: threading.Event | None = None
     close_recording_s: float = 75.0
-    stream_health: dict[str, StreamHealth] = field(default_factory=dict)  # twice a second anew, by key
+    stream_health: dict[str, StreamHealth] = field(default_factory=dict)  # by stream key
 
     def run(self, show: Callable[[], None]) -> None:
         """Run until the time is over, a thread fails, or Ctrl-C or a request to terminate.
@@ -145,7 +145,7 @@ class LiveSession:
 
     def _start_publishers(self) -> list[PublisherProcess]:
         wanted = (("webcam", self.webcam), ("microphone", self.microphone))
-        # A file that stands in for a device goes on for as long as a device would; devices take no notice.
+        # A file in place of a device is repeated, to last as long as a device would; devices ignore it.
         return [start_publisher(kind, device, loop=True) for kind, device in wanted if device is not None]
 
     def _telling(
@@ -260,7 +260,8 @@ class LiveSession:
             raise InputError(
                 f"the recording did not start: {info.message}",
                 where=str(info.path),
-                remedy="see the .log beside it",
+                remedy="see its .log file",
+                code=ErrorCode.RECORDING,
             )
 
     def _watch(
@@ -323,4 +324,5 @@ def _check_publishers(publishers: Sequence[PublisherProcess]) -> None:
     for publisher in publishers:
         if publisher.exit_code:
             said = " ".join(publisher.messages()) or "the publisher ended"
-            raise InputError(said, where=f"--{publisher.kind} {publisher.device}")
+            where = f"--{publisher.kind} {publisher.device}"
+            raise InputError(said, where=where, code=ErrorCode.DEVICE)

@@ -106,7 +106,7 @@ class ModalityMask:
             return [MaskChange(time, modality, True) for modality in self.masked_at(math.inf)]
 
     def settle(self, modality: str, masked: bool) -> None:
-        """Mask a modality, or use it, in all windows, whatever was recorded.
+        """Mask a modality, or use it, in all windows, overriding what was recorded.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Whether a folder holds a model that loads, asked in a process of its own: the window loads no torch."""
+"""Checks in a separate process whether a folder contains a model that loads: the window loads no torch."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _load(path: Path, told: Connection) -> None:
         load_checkpoint(path)
     except InputError as error:
         told.send(error.what)
-    except Exception as error:  # whatever is wrong with the folder, the asker must hear of it
+    except Exception as error:  # whatever is wrong with the folder has to reach the caller
         told.send(f"{type(error).__name__}: {error}")
     else:
         told.send("")

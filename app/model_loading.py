@@ -18,7 +18,7 @@ from models.decoder import Decoder
 def load_model(options: SessionOptions) -> Checkpoint:
     """Load the checkpoint and settle how many CPU threads its network gets.
 
-    The ``small`` preset is fastest with one thread beside the acquire thread; its results then do not
+    The ``small`` preset is fastest with one thread next to the acquire thread; its results then do not
     depend on the number of cores either.
     """
     checkpoint = _personal(load_checkpoint(options.model), options)
@@ -26,7 +26,9 @@ def load_model(options: SessionOptions) -> Checkpoint:
     small = checkpoint.config.network.preset == "small"
     n_cores = os.cpu_count() or 1
     if options.threads > n_cores:  # far more threads than cores bring everything to a standstill
-        raise InputError(f"expected 0 to {n_cores}, the cores here, got {options.threads}", where="--threads")
+        raise InputError(
+            f"expected 0 to {n_cores}, the number of cores, got {options.threads}", where="--threads"
+        )
     torch.set_num_threads(options.threads or (1 if small else torch.get_num_threads()))
     return checkpoint
 

@@ -1,7 +1,6 @@
-"""Where predictions go besides the screen: JSONL, CSV and the digest.
+"""Sinks of predictions: JSONL, CSV, digest, and a copy of the recording with predictions in it.
 
-Each sink has ``write(prediction)`` and ``close()``. Floats are written in full, so that a file read
-back holds the very numbers.
+Floats are written in full, so that a file read back has the same numbers.
 """
 
 from __future__ import annotations

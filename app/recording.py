@@ -1,4 +1,4 @@
-"""A recording without decoding, from the choice of streams to the finished file."""
+"""Records without decoding, from the choice of streams to the finished file: the command record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from acquisition.clock import LslClock
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.lsl.discovery import discover
 from acquisition.process import interruptible
 from acquisition.record.recorder import Recorder, stop_recording
@@ -23,7 +23,7 @@ from app.recording_control import NewStreams
 from app.tables import counted, duration_text, size_text
 
 _POLL_S = 0.25
-_LINE_EVERY_S = 10.0  # a line of progress where there is no terminal
+_LINE_EVERY_S = 10.0  # progress lines where there is no terminal
 _FIELDS = ("name", "type", "source_id", "host")
 _BY_FIELD = re.compile(rf"\s*(?:{'|'.join(_FIELDS)}):")
 
@@ -46,7 +46,12 @@ def choose(text: str | None, *, take_all: bool, timeout_s: float) -> list[Stream
     """
     headers = {found.key: found.header for found in discover(timeout_s)}
     if not headers:
-        raise InputError("no LSL stream was found", where="record", remedy="see `affectscope streams`")
+        raise InputError(
+            "no LSL stream was found",
+            where="record",
+            remedy="see `affectscope streams`",
+            code=ErrorCode.NO_STREAM,
+        )
     if take_all:
         return list(headers.values())
     if text and _BY_FIELD.match(text):
@@ -62,7 +67,11 @@ def _by_field(headers: Mapping[str, StreamHeader], text: str) -> list[StreamHead
         found = {key: header for key, header in headers.items() if _field(header, name) == value}
         if not found:
             known = ", ".join(sorted({_field(header, name) or "empty" for header in headers.values()}))
-            raise InputError(f"no stream has {name} {value!r}; there are {known}", where="--streams")
+            raise InputError(
+                f"no stream has {name} {value!r}; found: {known}",
+                where="--streams",
+                code=ErrorCode.WRONG_STREAM,
+            )
         chosen.update(found)
     return list(chosen.values())
 
@@ -90,7 +99,9 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> No
         finally:
             status = recorder.stop()
     if status.state == "failed":
-        raise InputError(status.message, where=str(path), remedy=f"see {path.name}.log beside it")
+        raise InputError(
+            status.message, where=str(path), remedy=f"see {path.name}.log", code=ErrorCode.RECORDING
+        )
     progress.say(f"{path.name}: {size_text(status.n_bytes)}, {status.message}")
     progress.say(f"Look into it with: affectscope inspect {path}")
 
@@ -105,7 +116,12 @@ def end_orphan(path: Path) -> None:
     """
     status = stop_recording(path)
     if status.state == "failed":
-        raise InputError(status.message, where=str(path), remedy="the file can be read as far as it goes")
+        raise InputError(
+            status.message,
+            where=str(path),
+            remedy="the file is readable up to the last complete chunk",
+            code=ErrorCode.RECORDING,
+        )
     print(f"{path.name}: {size_text(status.n_bytes)}, {status.message}")
 
 
@@ -129,7 +145,7 @@ def _watch(
 
 
 class _Progress:
-    """A status line that stays where it is in a terminal, and a line now and then elsewhere."""
+    """A status line that is updated in a terminal; elsewhere a line every ten seconds."""
 
     def __init__(self, recorder: Recorder, headers: list[StreamHeader]) -> None:
         self._console = Console(highlight=False)

@@ -1,4 +1,4 @@
-"""Announces streams that appear after a recording began: LabRecorder never picks them up."""
+"""A session's recordings: started, watched and stopped without waiting for any of it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ _LOOK_FOR_NEW_S = 5.0
 
 
 class NewStreams:
-    """Looks now and then, in a thread beside, for streams that a recording does not have.
+    """Looks every few seconds, in a background thread, for streams that a running recording lacks.
+
+    LabRecorder never adds streams to a recording that has begun.
 
     Parameters
     ----------
     recorder : Recorder
     say : callable
-        Told of each new stream once, with the command that records it into a part of its own.
+        Told of each new stream once, with the command that records it to a separate file.
     """
 
     def __init__(self, recorder: Recorder, say: Callable[[str], None]) -> None:
@@ -47,7 +49,7 @@ class NewStreams:
 
     def _look(self) -> None:
         new = self._recorder.new_streams(found.header for found in discover(1.0))
-        if not self._has_looked:  # what was there at the start was left out on purpose
+        if not self._has_looked:  # what was there at the start was excluded on purpose
             self._has_looked = True
             return
         for header in new:
@@ -55,7 +57,7 @@ class NewStreams:
             part = part.relative_to(Path.cwd()) if part.is_relative_to(Path.cwd()) else part
             choice = f"source_id:{header.source_id}" if header.source_id else f"name:{header.name}"
             self._say(
-                f"{header.name} ({header.type}) appeared and is not in this file; to record it beside: "
+                f"{header.name} ({header.type}) appeared and is not in this file; to record it separately: "
                 f'affectscope record "{part}" --streams "{choice}"'
             )
 
@@ -69,7 +71,7 @@ class RecordingHooks:
     """What a session does for its recordings."""
 
     on_opened: Callable[[], None]  # a recording has begun to take every stream
-    sidecar: Callable[[], Mapping[str, Any]]  # content of the JSON beside a finished recording
+    sidecar: Callable[[], Mapping[str, Any]]  # content of the JSON file next to a finished recording
     on_notice: Callable[[str], None]  # told in a sentence
     on_failure: Callable[[str], None]  # told what ended a recording early
 
@@ -106,7 +108,7 @@ class RecordingControl:
         """
         if self.state in ("starting", "recording"):
             raise InputError(
-                "a recording is running already", where=str(path), remedy="stop it first, then start another"
+                "another recording is running", where=str(path), remedy="stop it first, then start another"
             )
         if self._newest is not None and self._newest.is_busy:
             self._closing.append(self._newest)
@@ -127,7 +129,7 @@ class RecordingControl:
     def finish(self, now: float, timeout_s: float = 75.0) -> None:
         """End every recording and wait for the closed files, at most ``timeout_s`` for each.
 
-        What is not closed by then is closed by its supervisor, a process of its own.
+        What is not closed by then is closed by its supervisor, a separate process.
         """
         for recording in self._all():
             recording.finish(now, timeout_s)
@@ -209,7 +211,7 @@ class _Recording:
             self._end(status, now)
             return
         self._recorder.leave()
-        self._message = "the file is being closed by a process of its own"
+        self._message = "a separate process is closing the file"
         self._write_sidecar()
 
     def info(self, now: float, expected_rate: float) -> RecordingInfo:

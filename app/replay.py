@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.clock import ReplayClock
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, sidecar_path
 from acquisition.select import is_notes, select_streams
@@ -92,7 +92,7 @@ def run_replay(
                 sink.write(prediction)
         progress(now)
         if steps.next_time > now + 1.5 * hop_s:
-            clock.restart(steps.next_time)  # nobody waits for the end of a hole
+            clock.restart(steps.next_time)  # do not wait through the gap
 
 
 #: What an own recording's sidecar says of how it was made: option -> (key there, types).
@@ -122,7 +122,7 @@ class ReplayFile:
     Attributes
     ----------
     notice : str
-        What was taken from the sidecar, in words; empty if nothing was.
+        Which options come from the sidecar, as a message; empty if none do.
     outline : Outline or None
         Of the selected streams, once `look_through` was called; moments are then reached at once.
 
@@ -152,11 +152,12 @@ class ReplayFile:
                     f"{name}: expected {types[-1].__name__}, found {value!r}",
                     where=str(sidecar_path(self.path)),
                     remedy="correct it or move the sidecar away",
+                    code=ErrorCode.FILE,
                 )
             taken[option] = value
         if taken:
             text = ", ".join(f"{option} {value}" for option, value in taken.items())
-            self.notice = f"as it was recorded: {text}"
+            self.notice = f"options from the recording's sidecar: {text}"
         self.options = replace(self.options, **taken)
 
     @cached_property
@@ -239,9 +240,10 @@ class ReplayFile:
         first, last = source.first_time, source.last_time
         if math.isnan(first):
             raise InputError(
-                "no selected stream holds samples that can be replayed",
+                "no selected stream contains samples that can be replayed",
                 where=str(self.path),
                 remedy=f"see: affectscope inspect {self.path.name}",
+                code=ErrorCode.RECORDING,
             )
         if self.options.seconds is not None:
             last = min(last, first + self.options.seconds)
@@ -275,7 +277,7 @@ class ReplaySession:
     start_s, stop_s : float or None
         Part to replay, seconds from the recording's first sample.
     speed : float
-        Times real time; infinity runs as fast as it goes.
+        Times real time; infinity runs as fast as possible.
     chunk : int or None
         Samples a chunk; None takes what the file holds.
     """

@@ -191,7 +191,7 @@ class CalibrationRequest:
     classes: tuple[str, ...] | None = None  # None: those of the plan
     n_trials: int | None = None  # None: as many as the plan has
     time_scale: float = 1.0  # divides hints, answers and rests; a stimulus keeps 20 s
-    resume: bool = True  # go on with a session that was broken off, if there is one
+    resume: bool = True  # an interrupted session, if there is one
     labels: str = "intended"  # or reported
     webcam: str | None = None
     microphone: str | None = None

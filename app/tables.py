@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from calibration.subjects import SubjectEntry
     from models.training.tables import Table as ResultTable
 
-#: Columns where the output goes to a file or a pipe, which have no width of their own.
+#: Columns where the output goes to a file or a pipe, which have no width.
 _PIPED_WIDTH = 120
 
 
@@ -36,7 +36,7 @@ def make_console(*, stderr: bool = False) -> Console:
     return console
 
 
-def taken_for(header: StreamHeader) -> str:
+def used_as(header: StreamHeader) -> str:
     """Return the word by which ``--streams`` knows what a stream carries, ``-`` where it is not used."""
     kind = kind_of(header)
     if kind is Kind.MARKERS:
@@ -48,7 +48,7 @@ def streams_table(found: Sequence[FoundStream]) -> Table:
     """Return the streams on the network, two lines each."""
     table = _table(
         ("stream\ntype", "left"),
-        ("taken\nfor", "left"),
+        ("used\nas", "left"),
         ("channels\nformat", "right"),
         ("nominal\nrate", "right"),
         ("source_id\nhost", "left"),
@@ -57,7 +57,7 @@ def streams_table(found: Sequence[FoundStream]) -> Table:
         header = stream.header
         table.add_row(
             _two_lines(header.name, header.type or "no type"),
-            taken_for(header),
+            used_as(header),
             _two_lines(str(header.n_channels), header.channel_format),
             _rate(header.nominal_sfreq),
             _two_lines(header.source_id or "none", header.hostname),
@@ -105,7 +105,7 @@ def recording_remarks(report: XdfReport) -> list[str]:
         name = f"{stream.header.name or f'stream {stream.stream_id}'} ({stream.header.type or 'no type'})"
         nominal = stream.header.nominal_sfreq
         if stream.is_empty:
-            remarks.append(f"{name}: empty, not one sample was recorded")
+            remarks.append(f"{name}: empty, no sample was recorded")
             continue
         if nominal > 0 and not agrees(stream.measured_sfreq, nominal):
             remarks.append(
@@ -124,7 +124,7 @@ def recording_remarks(report: XdfReport) -> list[str]:
 
 
 def subjects_table(entries: Sequence[SubjectEntry]) -> Table:
-    """Return the calibrated people, a line a session."""
+    """Return the calibrated subjects, one line per session."""
     table = _table(
         ("subject", "left"),
         ("session", "left"),
@@ -214,7 +214,7 @@ def print_checks(results: Sequence[Result]) -> None:
     elif missing:
         console.print(f"Affectscope runs; {counted(len(missing), 'optional part')} missing.", markup=False)
     else:
-        console.print("Everything is there.")
+        console.print("Everything is installed.")
 
 
 def _missing_text(result: Result) -> Text:
@@ -222,7 +222,7 @@ def _missing_text(result: Result) -> Text:
 
 
 def show_table(table: ResultTable) -> None:
-    """Print the table: protocol, figures, sentences on them."""
+    """Print the table: protocol, figures, notes."""
     from models.training.tables import INTERVALS, short_cells
 
     console = make_console()
@@ -292,7 +292,7 @@ class StageBars:
         self._progress.stop()
 
     def __call__(self, stage: str, share: float, loss: float, words: str = "") -> None:
-        """Show how far a stage is; NaN stands for no loss, ``words`` for more to say."""
+        """Show the share of a stage that is done; NaN for no loss, ``words`` for anything else to say."""
         shown = ", ".join(part for part in ("" if math.isnan(loss) else f"loss {loss:.3f}", words) if part)
         if self._console.is_terminal:
             if stage not in self._tasks:

@@ -21,7 +21,7 @@ from models.prediction import Prediction
 
 @dataclass(frozen=True)
 class Failure:
-    """What failed, in words, and when (LSL seconds)."""
+    """What failed, and when (LSL seconds)."""
 
     stage: str
     error: str
@@ -212,7 +212,7 @@ class Simulated:
         if not self.simulated:
             return ""
         if not self.real:
-            return "the streams are simulated: no real person and no real device is involved"
+            return "the streams are simulated: no real participant or device is involved"
         return f"simulated streams: {', '.join(self.simulated)}; not simulated: {', '.join(self.real)}"
 
 

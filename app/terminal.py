@@ -39,7 +39,7 @@ def render(snapshot: Snapshot, *, trained_on: str, model: str, warning: str = ""
             _headline(snapshot, trained_on),
             _probabilities(snapshot.prediction),
             _modalities(snapshot),
-            Text("attention is the model's weight, not a cause", style="dim"),
+            Text("attention is a weight of the model, not a cause", style="dim"),
             _footer(snapshot, model),
         ),
         title=f"Affectscope | {NOTICE}",
@@ -68,7 +68,7 @@ def _headline(snapshot: Snapshot, trained_on: str) -> Text:
         text.append(prediction.label, style="bold")
         text.append(f"  {prediction.probs[prediction.label]:.0%}")
         if prediction.warm_up:
-            text.append("  (warming up: the context is not whole yet)", style="dim")
+            text.append("  (warming up)", style="dim")
         text.append("\n")
     if trained_on:
         text.append(f"model trained on {trained_on}", style="yellow")
@@ -194,14 +194,14 @@ def _save_picture(session: LiveSession, title: str) -> None:
 
 
 def introduction(config: ModelConfig, title: str, warning: str = "") -> list[str]:
-    """Return the lines that say, before anything runs, what the model is and what it cannot tell."""
+    """Return what is said of the model before anything runs: what it is, and what it cannot tell."""
     lines = [f"{NOTICE}. Model: {title}.", *([f"WARNING: {warning}."] if warning else [])]
     if config.is_simulated:
-        lines.append("It was trained on simulated data: its output says nothing of a real person.")
+        lines.append("It was trained on simulated data: its output is not valid for real people.")
     unused = [modality for modality in MODALITIES if modality not in config.modalities]
     if unused:
         trained, others = " and ".join(config.modalities), " and ".join(unused)
-        lines.append(f"It was trained with {trained} alone: {others} count as absent, whatever is connected.")
+        lines.append(f"It was trained with {trained} only: {others} count as absent, even if connected.")
     return lines
 
 
@@ -211,7 +211,7 @@ def _introduce(console: Console, checkpoint: Checkpoint, title: str, warning: st
 
 
 def _warning(options: SessionOptions) -> str:
-    """Return why the profile in use must not be trusted, if so."""
+    """Return why the profile in use must not be trusted; empty if it may be."""
     summary = options.profile_summary()
     return "" if summary is None else summary.warning
 
@@ -222,7 +222,7 @@ def _model_title(checkpoint: Checkpoint, name: str) -> str:
 
 
 class _Lines:
-    """Prints messages, failures and every fourth prediction as they come."""
+    """Prints messages, failures and every fourth prediction as they arrive."""
 
     def __init__(
         self, console: Console, telemetry: Telemetry, warning: str = "", *, quiet: bool = False
@@ -252,19 +252,19 @@ class _Lines:
         self._n_messages, self._n_failures = snapshot.n_messages, snapshot.n_failures
 
     def finish(self) -> None:
-        """Print the last news and a summary."""
+        """Print the last messages and a summary."""
         self()
         snapshot = self._telemetry.snapshot()
         self._say(f"predictions: {snapshot.n_predictions}, windows skipped: {snapshot.n_skipped}")
         if not snapshot.n_predictions:
             self._say(
-                "no modality was ever present: the signals are missing, flat, broken or too short; "
+                "no modality was ever present: the signals are missing, flat, faulty or too short; "
                 "see: affectscope inspect FILE, or affectscope streams"
             )
         if snapshot.n_predictions:
             n = min(snapshot.n_predictions, N_LATENCIES)
             figures = f"p50 {snapshot.total_p50_ms:.1f} ms, p99 {snapshot.total_p99_ms:.1f} ms"
-            self._say(f"latency total {figures}, of the last {n} predictions")
+            self._say(f"total latency {figures}, of the last {n} predictions")
         if self._warning:
             self._say(f"WARNING: {self._warning}.")
         if snapshot.recording:

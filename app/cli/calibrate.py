@@ -213,7 +213,7 @@ def refit(
     model: opt.ModelOptions,
     foreign: ForeignOptions,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for profile and report.", show_default="fit, beside the file")
+        Path | None, typer.Option(help="Folder for profile and report.", show_default="fit, next to the file")
     ] = None,
     labels: _LabelSource = "intended",
     as_json: opt.Json = False,

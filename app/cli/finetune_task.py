@@ -126,7 +126,7 @@ class FinetuneTask:
         )
 
     def words(self, trials: list[Trial]) -> str:
-        """Return in words what the model is trained on, with all that a figure must not hide."""
+        """Return what the model is trained on, with everything its figures must not hide."""
         first = trials[0]
         sessions = sorted({trial.session for trial in trials})
         made = ""
@@ -245,7 +245,7 @@ class Trained:
         return sha256
 
     def lines(self, sha256: str) -> list[str]:
-        """Return what a person reads."""
+        """Return the result as text."""
         marks = f" [{self.task.marks()}]" if self.task.marks() else ""
         figures = self.report.lines() if self.report else [f"figures: {NO_FIGURES}"]
         next_step = (

@@ -214,7 +214,7 @@ def _print(
 
 reproduce = application(
     "reproduce",
-    """Run a paper's protocol, and print its figures beside those of the paper.
+    """Run a paper's protocol, and print its figures next to those of the paper.
 
     \b
     Examples:

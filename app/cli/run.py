@@ -43,7 +43,7 @@ def demo(
     simulated = demo_streams(seed, schedule)
     window = screen.window()
     options = opt.session_options(screen, model, output, streams=stream_choices(simulated))
-    print("All data in this demo is simulated: no real person and no real device is involved.", flush=True)
+    print("All data in this demo is simulated: no real participant or device is involved.", flush=True)
     if opens_window(options, window):
         return run_request(LiveRequest(options, simulated=simulated), window, in_window=True)
     print("Starting simulated EEG, eye tracker, webcam and microphone ...", flush=True)

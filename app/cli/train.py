@@ -144,7 +144,7 @@ class PretrainDataOptions(opt.DataOptions):
         typer.Option("--include-test", help="Also use published test trials; results are then transductive."),
     ] = False
     cache: Annotated[
-        Path | None, typer.Option(help="Folder for computed feature steps.", show_default="beside --out")
+        Path | None, typer.Option(help="Folder for computed feature steps.", show_default="next to --out")
     ] = None
 
 
