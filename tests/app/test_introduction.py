@@ -19,7 +19,7 @@ def test_simulated_training_is_said():
 
 def test_modalities_the_model_does_not_know_are_named():
     assert lines(modalities=("eeg", "eye"))[1:] == [
-        "It was trained with eeg and eye alone: face and voice count as absent, whatever is connected."
+        "It was trained with eeg and eye only: face and voice count as absent, even if connected."
     ]
 
 

@@ -140,8 +140,9 @@ def test_own_recording_is_replayed_with_what_it_was_recorded_with(recording, ran
     copy.write_bytes(recording.read_bytes())
     copy.with_suffix(".json").write_text('{"line_hz": 50, "screen_cm": "53x30", "distance_cm": 60.0}')
     session, line = replayed(copy, random_model)
-    assert session.options.line == 50
-    assert "as it was recorded: " in session.telemetry.snapshot().messages[0]
+    options = session.options
+    assert (options.line, options.screen_cm, options.distance_cm) == (50, "53x30", 60.0)
+    assert session.telemetry.snapshot().messages[0] == session.file.notice
     assert line == replayed(recording, random_model, line=50, screen_cm="53x30", distance_cm=60.0)[1]
 
 
