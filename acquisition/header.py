@@ -1,9 +1,11 @@
-"""Reads the XML header that LSL streams and XDF files share."""
+"""Reads and builds the XML header that LSL streams and XDF files share."""
 
 from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from typing import Any
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.types import ChannelInfo, StreamHeader
@@ -20,12 +22,7 @@ SIMULATOR_ID = "affectscope-simulator-"
 
 
 def parse_header(xml: str) -> StreamHeader:
-    """Return the stream description in an LSL ``<info>`` document.
-
-    Parameters
-    ----------
-    xml : str
-        ``StreamInfo.as_xml()`` or the content of an XDF stream-header chunk.
+    """Return the description in an LSL ``<info>`` document: of a ``StreamInfo`` or an XDF stream header.
 
     Raises
     ------
@@ -77,6 +74,33 @@ def is_simulated(header: StreamHeader) -> bool:
 def stream_identity(header: StreamHeader) -> str:
     """Return ``name|type|source_id``, which names a stream across restarts and in recordings."""
     return f"{header.name}|{header.type}|{header.source_id}"
+
+
+def make_info(
+    name: str,
+    type_: str,
+    channel_format: str,
+    source_id: str,
+    *,
+    n_channels: int = 1,
+    sfreq: float = 0.0,
+    desc: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return a ``pylsl.StreamInfo`` for an outlet; a list in ``desc`` gives several elements of one name."""
+    from pylsl import StreamInfo
+
+    info = StreamInfo(name, type_, n_channels, sfreq, channel_format, source_id)
+    _append(info.desc(), desc or {})
+    return info
+
+
+def _append(element: Any, content: Mapping[str, Any]) -> None:
+    for tag, value in content.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Mapping):
+                _append(element.append_child(tag), one)
+            else:
+                element.append_child_value(tag, str(one))
 
 
 def _text(element: ET.Element, path: str) -> str:

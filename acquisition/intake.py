@@ -7,30 +7,70 @@ cannot differ here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.adapters import Adapter, make_adapter
-from acquisition.adapters.options import AdapterOptions
+from acquisition.adapters import AdapterOptions
+from acquisition.adapters.eeg import EegAdapter
+from acquisition.adapters.gaze import GazeAdapter
+from acquisition.adapters.media import AudioAdapter, MarkerAdapter, VideoAdapter
+from acquisition.errors import ErrorCode, InputError
 from acquisition.header import stream_identity
 from acquisition.timebase import ClockMapper
 from acquisition.types import Chunk, Kind, MapSegment, StreamHeader, StreamSpec
 
 
-class StreamIntake:
-    """Clock mapper and channel adapter of one stream.
+class Adapter(Protocol):
+    """Converts one stream's values to canonical channels and units; it never drops or adds a sample."""
 
-    Parameters
-    ----------
-    key : str
-        The stream's name within its source; becomes ``Chunk.stream``.
-    adapter : Adapter
-        Turns the stream's values into canonical channels and units.
-    mapper : ClockMapper
-        Turns the sender's stamps into LSL seconds.
+    @property
+    def spec(self) -> StreamSpec:
+        """The stream after conversion."""
+
+    def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.floating] | tuple[Any, ...]:
+        """Return (n_samples, n_channels) canonical values, or a tuple of n_samples objects."""
+
+
+def make_adapter(
+    header: StreamHeader, key: str, kind: Kind, options: AdapterOptions | None = None
+) -> Adapter:
+    """Return the adapter for a stream that carries ``kind``; ``key`` becomes `StreamSpec.key`.
+
+    Raises
+    ------
+    InputError
+        If the stream cannot be used as it is; the message says what was expected and what was found.
     """
+    options = options or AdapterOptions()
+    if kind is Kind.EEG:
+        return EegAdapter(header, key, options)
+    if kind is Kind.GAZE:
+        return GazeAdapter(header, key, options)
+    if kind is Kind.AUDIO:
+        return AudioAdapter(header, key)
+    if kind is Kind.VIDEO:
+        return VideoAdapter(header, key)
+    if kind is Kind.MARKERS:
+        return MarkerAdapter(header, key)
+    raise InputError(
+        f"type {header.type!r} is none this program reads",
+        where=f"stream {header.name!r}",
+        code=ErrorCode.WRONG_STREAM,
+        stream=header.name,
+    )
+
+
+def kept_rows(values: NDArray[Any] | Sequence[Any], keep: NDArray[np.bool_]) -> NDArray[Any] | Sequence[Any]:
+    """Return the samples that a mask keeps, of an array or of rows of text."""
+    if isinstance(values, np.ndarray):
+        return values[keep]
+    return [values[int(i)] for i in np.flatnonzero(keep)]
+
+
+class StreamIntake:
+    """Clock mapper and channel adapter of one stream; ``key`` becomes ``Chunk.stream``."""
 
     def __init__(self, key: str, adapter: Adapter, mapper: ClockMapper) -> None:
         self.key = key
@@ -54,7 +94,7 @@ class StreamIntake:
         arrival: float = float("nan"),
         pushed: float = float("nan"),
     ) -> Chunk | None:
-        """Map consecutive samples.
+        """Map consecutive samples; None if not one could be placed on the LSL clock.
 
         Parameters
         ----------
@@ -62,19 +102,10 @@ class StreamIntake:
             The sender's stamps.
         values : ndarray, (n_samples, n_channels), or sequence of n_samples rows of str
             What the stream sent.
-
-        Returns
-        -------
-        Chunk or None
-            None if no sample could be placed on the LSL clock.
         """
         mapped = self.mapper.map(stamps)
         if mapped.keep is not None:
-            values = (
-                values[mapped.keep]
-                if isinstance(values, np.ndarray)
-                else [values[int(i)] for i in np.flatnonzero(mapped.keep)]
-            )
+            values = kept_rows(values, mapped.keep)
         if len(mapped.times) == 0:
             return None
         data = self.adapter.convert(values)

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from acquisition.header import CALIBRATION_ID, CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE, parse_header
+from acquisition.header import CALIBRATION_ID, CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE, make_info, parse_header
 from acquisition.types import MapSegment
 from app.outputs import prediction_names, prediction_values
 from models.prediction import Prediction
@@ -32,16 +32,15 @@ class Outlet:
     """
 
     def __init__(self, name: str, kind: str, source_id: str, channels: Sequence[str] = ()) -> None:
-        from pylsl import StreamInfo, StreamOutlet
+        from pylsl import StreamOutlet
 
+        described = [
+            {"label": label, "unit": "probability" if label.startswith("p_") else "weight"}
+            for label in channels
+        ]
         form = "double64" if channels else "string"
-        info = StreamInfo(name, kind, len(channels) or 1, 0.0, form, source_id)
-        if channels:
-            described = info.desc().append_child("channels")
-            for label in channels:
-                channel = described.append_child("channel")
-                channel.append_child_value("label", label)
-                channel.append_child_value("unit", "probability" if label.startswith("p_") else "weight")
+        desc = {"channels": {"channel": described}} if channels else None
+        info = make_info(name, kind, form, source_id, n_channels=len(channels) or 1, desc=desc)
         self.header = parse_header(info.as_xml())
         self._outlet = StreamOutlet(info)
 

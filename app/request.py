@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from acquisition.adapters.options import AdapterOptions, parse_screen_cm
+from acquisition.adapters import AdapterOptions, parse_screen_cm
 from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import load_montage
 from acquisition.record.recorder import check_target

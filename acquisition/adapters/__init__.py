@@ -1,70 +1,56 @@
-"""Turn what a stream sends into canonical channels and units.
+"""What adapters share: the options a user may give, and the description of a converted stream.
 
-`make_adapter` chooses by the stream's kind; each kind has a file of its own.
+A file for each kind; `acquisition.intake` chooses by the stream's kind.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from acquisition.adapters.eeg import EegAdapter
-from acquisition.adapters.gaze import GazeAdapter
-from acquisition.adapters.media import AudioAdapter, MarkerAdapter, VideoAdapter
-from acquisition.adapters.options import AdapterOptions
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import InputError
+from acquisition.montage import SEED_CH_NAMES, Montage
 from acquisition.types import Kind, StreamHeader, StreamSpec
 
 
-class Adapter(Protocol):
-    """Converts one stream's values; it never drops or adds a sample."""
+@dataclass(frozen=True)
+class AdapterOptions:
+    """Options of all adapters; the defaults need nothing from the user."""
 
-    @property
-    def spec(self) -> StreamSpec:
-        """The stream after conversion."""
-
-    def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.floating] | tuple[Any, ...]:
-        """Return (n_samples, n_channels) canonical values, or a tuple of n_samples objects."""
+    montage: Montage | None = None  # names for EEG channels whose labels are missing or not 10-20
+    screen_cm: tuple[float, float] | None = None  # width and height, for gaze in degrees
+    distance_cm: float | None = None  # eye to screen, for gaze in degrees
+    ch_names: tuple[str, ...] = SEED_CH_NAMES  # wanted EEG channels, upper-case; others are left out
 
 
-def make_adapter(
-    header: StreamHeader, key: str, kind: Kind, options: AdapterOptions | None = None
-) -> Adapter:
-    """Return the adapter for a stream of ``kind``.
-
-    Parameters
-    ----------
-    header : StreamHeader
-        The stream's own description.
-    key : str
-        Becomes `StreamSpec.key`.
-    kind : Kind
-        What the stream carries, from `acquisition.select`.
-    options : AdapterOptions or None
-        What the user said about montage and screen.
+def parse_screen_cm(text: str) -> tuple[float, float]:
+    """Return width and height from ``53x30``.
 
     Raises
     ------
     InputError
-        If the stream cannot be used as it is; the message says what was expected and what was found.
+        If the text is no such pair of positive numbers.
     """
-    options = options or AdapterOptions()
-    if kind is Kind.EEG:
-        return EegAdapter(header, key, options)
-    if kind is Kind.GAZE:
-        return GazeAdapter(header, key, options)
-    if kind is Kind.AUDIO:
-        return AudioAdapter(header, key)
-    if kind is Kind.VIDEO:
-        return VideoAdapter(header, key)
-    if kind is Kind.MARKERS:
-        return MarkerAdapter(header, key)
-    raise InputError(
-        f"type {header.type!r} is none this program reads",
-        where=f"stream {header.name!r}",
-        code=ErrorCode.WRONG_STREAM,
-        stream=header.name,
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*[xX×]\s*(\d+(?:\.\d+)?)\s*(?:cm)?\s*", text)
+    if match is None or not min(float(match[1]), float(match[2])) > 0:
+        raise InputError(
+            f"expected WIDTHxHEIGHT in cm, got {text!r}", where="--screen-cm", remedy="write 53x30"
+        )
+    return float(match[1]), float(match[2])
+
+
+def converted_spec(
+    header: StreamHeader,
+    key: str,
+    kind: Kind,
+    ch_names: Sequence[str],
+    units: Sequence[str],
+    notes: Sequence[str] = (),
+) -> StreamSpec:
+    """Return what a stream delivers after its adapter, at the rate that its header states."""
+    # A nominal rate on markers means nothing.
+    sfreq = 0.0 if kind is Kind.MARKERS else header.nominal_sfreq
+    return StreamSpec(
+        key, header.name, kind, tuple(ch_names), tuple(units), sfreq, header.source_id, tuple(notes)
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.adapters.options import AdapterOptions
+from acquisition.adapters import AdapterOptions, converted_spec
 from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import Montage, canonical_name, is_numbered_cap
-from acquisition.types import ChannelInfo, Kind, StreamHeader, StreamSpec
+from acquisition.types import ChannelInfo, Kind, StreamHeader
 
 _N_NAMED = 12  # channels that a message names
 
@@ -35,15 +36,6 @@ _OTHER_TYPES = (
 
 class EegAdapter:
     """Picks the wanted EEG channels of a stream and scales them to µV.
-
-    Parameters
-    ----------
-    header : StreamHeader
-        The stream's description.
-    key : str
-        `StreamSpec.key`.
-    options : AdapterOptions
-        Montage and the wanted channel names.
 
     Raises
     ------
@@ -75,16 +67,9 @@ class EegAdapter:
         if excluded:
             labels = [_label(header, i) for i in excluded]
             notes.append(f"channels excluded: {' '.join(labels)}")
-        self.spec = StreamSpec(
-            key=key,
-            name=header.name,
-            kind=Kind.EEG,
-            ch_names=tuple(names[int(i)] for i in self._indices),
-            units=tuple("µV" if scale is not None else "unscaled" for scale in scales),
-            sfreq=header.nominal_sfreq,
-            source_id=header.source_id,
-            notes=tuple(notes),
-        )
+        ch_names = [names[int(i)] for i in self._indices]
+        units = ["µV" if scale is not None else "unscaled" for scale in scales]
+        self.spec = converted_spec(header, key, Kind.EEG, ch_names, units, notes)
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float64]:
         """Return (n_samples, n_channels) float64 µV from (n_samples, n_stream_channels) values."""
@@ -126,37 +111,24 @@ def _by_label(header: StreamHeader, wanted: Sequence[str], notes: list[str]) -> 
 
 def _by_montage(header: StreamHeader, montage: Montage, wanted: Sequence[str], where: str) -> dict[int, str]:
     """Return 10-20 names by channel index as the montage gives them."""
+    refused = partial(InputError, where=where, code=ErrorCode.CHANNELS)
     labels = [channel.label.strip().upper() for channel in header.channels]
     if montage.labels and not montage.indices and not any(labels):
-        raise InputError(
+        raise refused(
             f"montage {montage.name} goes by channel labels, the {header.n_channels} channels have none",
-            where=where,
             remedy="give a TOML file whose table [indices] maps channel numbers, from 0, to 10-20 names",
-            code=ErrorCode.CHANNELS,
         )
     missing = [label for label in montage.labels if label not in labels]
     if montage.complete and missing and any(labels):
-        raise InputError(
-            f"montage {montage.name} names {' '.join(missing)}, the stream has {' '.join(labels)}",
-            where=where,
-            code=ErrorCode.CHANNELS,
-        )
+        raise refused(f"montage {montage.name} names {' '.join(missing)}, the stream has {' '.join(labels)}")
     if beyond := [index for index in montage.indices if index >= header.n_channels]:
-        raise InputError(
-            f"montage {montage.name} names channel {beyond[0]}, the stream has 0 to {header.n_channels - 1}",
-            where=where,
-            code=ErrorCode.CHANNELS,
-        )
+        last = header.n_channels - 1
+        raise refused(f"montage {montage.name} names channel {beyond[0]}, the stream has 0 to {last}")
     names = {i: montage.labels[label] for i, label in enumerate(labels) if label in montage.labels}
     names.update(montage.indices)
     names = {index: name for index, name in names.items() if name in wanted}
-    twice = {name for name in names.values() if list(names.values()).count(name) > 1}
-    if twice:
-        raise InputError(
-            f"montage {montage.name} gives {' '.join(sorted(twice))} to several channels",
-            where=where,
-            code=ErrorCode.CHANNELS,
-        )
+    if twice := sorted({name for name in names.values() if list(names.values()).count(name) > 1}):
+        raise refused(f"montage {montage.name} gives {' '.join(twice)} to several channels")
     return names
 
 

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.adapters.options import AdapterOptions
+from acquisition.adapters import AdapterOptions, converted_spec
 from acquisition.errors import ErrorCode, InputError
-from acquisition.types import ChannelInfo, Kind, StreamHeader, StreamSpec
+from acquisition.types import ChannelInfo, Kind, StreamHeader
 
 _QUANTITY_OF_TYPE = {
     "screenx": "x",
@@ -270,18 +270,11 @@ class GazeAdapter:
             notes.append("gaze is on the scene camera's picture, not on a screen: it moves with the head")
         if not found.pupils:
             notes.append("the stream holds no pupil size")
-        self.spec = StreamSpec(
-            key=key,
-            name=header.name,
-            kind=Kind.GAZE,
-            ch_names=COLUMNS,
-            units=("scene" if found.is_scene else "screen",) * 2
-            + tuple(found.pupils[eye].unit if eye in found.pupils else "absent" for eye in ("left", "right"))
-            + ("0/1",),
-            sfreq=header.nominal_sfreq,
-            source_id=header.source_id,
-            notes=tuple(notes),
-        )
+        pupil_units = [
+            found.pupils[eye].unit if eye in found.pupils else "absent" for eye in ("left", "right")
+        ]
+        units = [*("scene" if found.is_scene else "screen",) * 2, *pupil_units, "0/1"]
+        self.spec = converted_spec(header, key, Kind.GAZE, COLUMNS, units, notes)
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float64]:
         """Return (n_samples, 5) float64 columns from (n_samples, n_stream_channels) values."""

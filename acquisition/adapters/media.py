@@ -6,13 +6,15 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.adapters import converted_spec
 from acquisition.errors import ErrorCode, InputError
-from acquisition.types import Kind, StreamHeader, StreamSpec
+from acquisition.types import Kind, StreamHeader
 
 _FULL_SCALE = {
     "int8": 2.0**7,
@@ -44,16 +46,7 @@ class AudioAdapter:
         if not header.nominal_sfreq > 0:
             notes.append("the stream states no rate: it is taken from the stamps")
         self._scale = np.float32(1.0 / _FULL_SCALE[header.channel_format])
-        self.spec = StreamSpec(
-            key=key,
-            name=header.name,
-            kind=Kind.AUDIO,
-            ch_names=("audio",),
-            units=("1",),
-            sfreq=header.nominal_sfreq,
-            source_id=header.source_id,
-            notes=tuple(notes),
-        )
+        self.spec = converted_spec(header, key, Kind.AUDIO, ("audio",), ("1",), notes)
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float32]:
         """Return (n_samples, 1) float32 in -1..1 from (n_samples, n_stream_channels) values."""
@@ -66,6 +59,7 @@ class AudioAdapter:
 
 _JPEG_CODECS = {"jpeg", "jpg", "mjpeg", "mjpg", "imagejpeg"}
 _JPEG_START = b"\xff\xd8"
+_REMEDY = "publish with `affectscope publish webcam`, or choose another with --streams face=..."
 
 #: Positions of blue, green and red in a pixel.
 _BGR_ORDER = {"bgr": (0, 1, 2), "rgb": (2, 1, 0), "bgra": (0, 1, 2), "rgba": (2, 1, 0), "argb": (3, 2, 1)}
@@ -93,16 +87,7 @@ class VideoAdapter:
             _check_codec(header, notes)
         else:
             self._convert = _raw_converter(header)
-        self.spec = StreamSpec(
-            key=key,
-            name=header.name,
-            kind=Kind.VIDEO,
-            ch_names=("frame",),
-            units=("",),
-            sfreq=header.nominal_sfreq,
-            source_id=header.source_id,
-            notes=tuple(notes),
-        )
+        self.spec = converted_spec(header, key, Kind.VIDEO, ("frame",), ("",), notes)
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> tuple[Any, ...]:
         """Return n_samples pictures: JPEG ``bytes``, or (height, width, 3) uint8 BGR."""
@@ -117,7 +102,7 @@ def _check_codec(header: StreamHeader, notes: list[str]) -> None:
         raise InputError(
             f"expected encoding/codec JPEG (base64 in a string), found {codec!r}",
             where=f"video stream {header.name!r}",
-            remedy="publish with `affectscope publish webcam`, or choose another with --streams face=...",
+            remedy=_REMEDY,
             code=ErrorCode.CHANNELS,
         )
 
@@ -138,7 +123,7 @@ def _jpeg_of_row(row: Sequence[str | bytes]) -> bytes:
 
 def _raw_converter(header: StreamHeader) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
     """Return the function that turns one sample of a VideoRaw stream into a BGR picture."""
-    where = f"video stream {header.name!r}"
+    refused = partial(InputError, where=f"video stream {header.name!r}", code=ErrorCode.CHANNELS)
     colour = header.encoding.get("color_format", header.encoding.get("colour_format", "")).strip().lower()
     colour = "gray" if colour in _GREY_NAMES else colour
     try:
@@ -146,19 +131,15 @@ def _raw_converter(header: StreamHeader) -> Callable[[NDArray[Any]], NDArray[np.
     except ValueError:
         width = height = 0
     if width <= 0 or height <= 0 or colour not in _N_COLOURS:
-        raise InputError(
+        raise refused(
             "expected encoding/width, height and color_format (RGB, BGR, RGBA, BGRA or gray), "
             f"found {dict(header.encoding) or 'nothing'}",
-            where=where,
-            remedy="publish with `affectscope publish webcam`, or choose another with --streams face=...",
-            code=ErrorCode.CHANNELS,
+            remedy=_REMEDY,
         )
     n_expected = width * height * _N_COLOURS[colour]
     if n_expected != header.n_channels:
-        raise InputError(
-            f"{width} x {height} {colour} needs {n_expected} channels, the stream has {header.n_channels}",
-            where=where,
-            code=ErrorCode.CHANNELS,
+        raise refused(
+            f"{width} x {height} {colour} needs {n_expected} channels, the stream has {header.n_channels}"
         )
     shape = (height, width, _N_COLOURS[colour])
     order = [0, 0, 0] if colour == "gray" else list(_BGR_ORDER[colour])
@@ -181,15 +162,7 @@ class MarkerAdapter:
     """
 
     def __init__(self, header: StreamHeader, key: str) -> None:
-        self.spec = StreamSpec(
-            key=key,
-            name=header.name,
-            kind=Kind.MARKERS,
-            ch_names=("marker",),
-            units=("",),
-            sfreq=0.0,  # a nominal rate on markers means nothing
-            source_id=header.source_id,
-        )
+        self.spec = converted_spec(header, key, Kind.MARKERS, ("marker",), ("",))
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> tuple[str, ...]:
         """Return n_samples strings from (n_samples, n_stream_channels) numbers, text or bytes."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from acquisition.clock import Clock, LslClock
 from acquisition.errors import ErrorCode, InputError
+from acquisition.header import make_info
 from acquisition.publish.capture import (
     Capture,
     CaptureSource,
@@ -301,13 +302,12 @@ def publish_microphone(device: int | str | Path, publishing: Publishing) -> None
 
 
 def _make_outlet(name: str, source_id: str, sfreq: float, n_channels: int) -> Any:
-    from pylsl import StreamInfo, StreamOutlet
+    from pylsl import StreamOutlet
 
-    info = StreamInfo(name, "Audio", n_channels, sfreq, "int16", source_id)
-    channels = info.desc().append_child("channels")
-    for number in range(n_channels):
-        channel = channels.append_child("channel")
-        channel.append_child_value("label", f"audio{number + 1}")
-        channel.append_child_value("type", "Audio")
-        channel.append_child_value("unit", "normalized")
-    return StreamOutlet(info)
+    channels = [
+        {"label": f"audio{number + 1}", "type": "Audio", "unit": "normalized"} for number in range(n_channels)
+    ]
+    desc = {"channels": {"channel": channels}}
+    return StreamOutlet(
+        make_info(name, "Audio", "int16", source_id, n_channels=n_channels, sfreq=sfreq, desc=desc)
+    )

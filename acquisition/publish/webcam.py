@@ -12,6 +12,7 @@ from typing import Any
 
 from acquisition.clock import Clock, LslClock
 from acquisition.errors import ErrorCode, InputError
+from acquisition.header import make_info
 from acquisition.publish.capture import (
     Capture,
     CaptureSource,
@@ -317,18 +318,19 @@ def _first_frame(source: CaptureSource, clock: Clock, stop: Callable[[], bool]) 
 
 
 def _make_outlet(name: str, source_id: str, size: tuple[int, int], quality: int, fps: float) -> Any:
-    from pylsl import IRREGULAR_RATE, StreamInfo, StreamOutlet
+    from pylsl import StreamOutlet
 
-    info = StreamInfo(name, "VideoCompressed", 1, IRREGULAR_RATE, "string", source_id)
-    desc = info.desc()
-    encoding = desc.append_child("encoding")
-    for key, value in (("codec", "jpeg"), ("text", "base64"), ("width", size[0]), ("height", size[1])):
-        encoding.append_child_value(key, str(value))
-    encoding.append_child_value("quality", str(quality))
-    if fps:
-        encoding.append_child_value("fps", f"{fps:g}")
-    desc.append_child("synchronization").append_child_value("can_drop_samples", "true")
-    channel = desc.append_child("channels").append_child("channel")
-    channel.append_child_value("label", "frame")
-    channel.append_child_value("type", "VideoCompressed")
+    desc = {
+        "encoding": {
+            "codec": "jpeg",
+            "text": "base64",
+            "width": size[0],
+            "height": size[1],
+            "quality": quality,
+            **({"fps": f"{fps:g}"} if fps else {}),
+        },
+        "synchronization": {"can_drop_samples": "true"},
+        "channels": {"channel": {"label": "frame", "type": "VideoCompressed"}},
+    }
+    info = make_info(name, "VideoCompressed", "string", source_id, desc=desc)
     return StreamOutlet(info, chunk_size=1, max_buffered=_BUFFER)

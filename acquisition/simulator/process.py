@@ -1,8 +1,10 @@
-"""Paces simulated devices on the LSL clock, here or in a process that ends with the one that started it."""
+"""Simulated devices as LSL outlets on the LSL clock, here or in a process that ends with its parent."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import math
 import multiprocessing
 import re
 import threading
@@ -11,21 +13,121 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from typing import Any, Self
 
+import numpy as np
+
 from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
+from acquisition.header import make_info
 from acquisition.process import interruptible
 from acquisition.record.files import source_id_query
 from acquisition.simulator.behaviour import FollowedTimeline
-from acquisition.simulator.faults import StreamFaults
-from acquisition.simulator.outlets import OUTLET_CLASSES, Session
-from acquisition.simulator.source import SimulatorOptions
+from acquisition.simulator.face import FPS, HEIGHT, WIDTH
+from acquisition.simulator.faults import KINDS, StreamFaults
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.simulator.subject import EMOTIONS
-from acquisition.types import MODALITY_OF_KIND, Kind
+from acquisition.types import MODALITY_OF_KIND, Chunk, Kind, StreamSpec
 
 _RESOLVE_S = 0.5
-_BEGUN = re.compile(r"[\d.]+ s: (\w+)")
 TICK_S = 0.02
+_CATCH_UP_S = 0.25  # pushed at most in one go by a process that was held up
+_BUFFERED_S = 60  # what an outlet keeps for a slow inlet; a minute of EEG is 15 MB
 _TRIAL_MARKER = re.compile(rf"trial_start/({'|'.join(EMOTIONS)})")
+
+
+_MANUFACTURER = "Affectscope simulator (simulated data)"
+_FORMATS = {Kind.EEG: "float32", Kind.GAZE: "float32", Kind.AUDIO: "int16"}  # the others are text
+_TYPES = {"eeg": "EEG", "gaze": "Gaze", "video": "VideoCompressed", "audio": "Audio", "markers": "Markers"}
+_GAZE_DESC = {  # label -> (type, eye, coordinate system)
+    "gaze_x": ("ScreenX", "both", "screen"),
+    "gaze_y": ("ScreenY", "both", "screen"),
+    "pupil_left": ("Diameter", "left", ""),
+    "pupil_right": ("Diameter", "right", ""),
+    "validity": ("Confidence", "both", ""),
+}
+
+
+def outlet_info(spec: StreamSpec, name: str = "") -> Any:
+    """Return the header of a simulated stream, a ``pylsl.StreamInfo``, under another name if one is given."""
+    type_ = _TYPES[spec.key]
+    desc: dict[str, Any] = {"manufacturer": _MANUFACTURER, "simulated": "true"}
+    if spec.kind is Kind.VIDEO:
+        desc["encoding"] = {"codec": "jpeg", "transfer": "base64", "width": WIDTH, "height": HEIGHT}
+        desc["synchronization"] = {"can_drop_samples": "true"}
+    elif spec.kind is not Kind.MARKERS:
+        channels: list[dict[str, str]] = []
+        for label, unit in zip(spec.ch_names, spec.units, strict=True):
+            meaning = _GAZE_DESC[label] if spec.kind is Kind.GAZE else (type_,)
+            fields = zip(("type", "eye", "coordinate_system"), meaning, strict=False)
+            channels.append({"label": label, "unit": unit, **dict(fields)})
+        desc["channels"] = {"channel": channels}
+    return make_info(
+        name or spec.name,
+        type_,
+        _FORMATS.get(spec.kind, "string"),
+        spec.source_id,
+        n_channels=len(spec.ch_names),
+        sfreq=spec.sfreq,
+        desc=desc,
+    )
+
+
+def as_sent(kind: Kind, data: Any) -> Any:
+    """Return a chunk's data as an outlet sends it: float32, int16 of sound, or text."""
+    if kind is Kind.VIDEO:
+        return [base64.b64encode(frame).decode("ascii") for frame in data]
+    if kind is Kind.AUDIO:
+        return np.round(data * 32767.0).astype(np.int16)
+    return data if kind is Kind.MARKERS else data.astype(np.float32)
+
+
+class _Outlet:
+    """One stream's outlet, with the faults of its connection and of its sender's clock."""
+
+    def __init__(self, spec: StreamSpec, faults: StreamFaults, start: float, unix_offset_s: float) -> None:
+        self._spec, self._faults = spec, faults
+        self._start, self._unix_offset_s = start, unix_offset_s
+        self._outlet: Any = None
+        self._name = ""
+
+    def update(self, t: float) -> str:
+        """Open, close or rename the outlet as the faults demand; return what a user should know, or ''."""
+        from pylsl import StreamOutlet
+
+        name = self._spec.name + ("Renamed" if self._faults.renamed(t) else "")
+        wanted = "" if self._faults.gone(t) else name
+        if wanted == self._name:
+            return ""
+        before, self._name = self._name, wanted
+        self._outlet = None  # the old one goes before the new one comes: they share a source_id
+        if not wanted:
+            return f"{before} is gone"
+        self._outlet = StreamOutlet(outlet_info(self._spec, wanted), max_buffered=_BUFFERED_S)
+        format_ = _FORMATS.get(self._spec.kind, "string")
+        return f"{wanted}: {format_}, {len(self._spec.ch_names)} ch, {self._spec.sfreq:g} Hz"
+
+    def push(self, chunk: Chunk) -> None:
+        """Push what the source made, if the outlet is there."""
+        if self._outlet is None:
+            return
+        data = as_sent(self._spec.kind, chunk.data)
+        if self._spec.kind not in _FORMATS:
+            for text, time in zip(data, chunk.times, strict=True):
+                self._outlet.push_sample([text], timestamp=self._stamp(float(time)))
+            return
+        runs = zip(np.split(data, chunk.breaks), np.split(chunk.times, chunk.breaks), strict=True)
+        for samples, times in runs:
+            if len(samples):  # LSL gives the stamp to the run's last sample
+                stamp = self._stamp(float(times[-1]))
+                self._outlet.push_chunk(np.ascontiguousarray(samples), timestamp=stamp)
+
+    def close(self) -> None:
+        """Take the outlet off the network."""
+        self._outlet = None
+
+    def _stamp(self, time: float) -> float:
+        t = time - self._start
+        index = round(t * (self._spec.sfreq or 1000.0))
+        return time + self._faults.stamp_error_s(t, index, self._unix_offset_s)
 
 
 def run_simulator(
@@ -53,40 +155,41 @@ def run_simulator(
     import cv2
 
     cv2.setNumThreads(1)  # small pictures: a thread pool costs more than it saves
-    behaviour = options.person()
-    follower = _Follower(options, behaviour.timeline) if options.follow else None
-    faults = options.parsed_faults()
     clock = LslClock()
-    session = Session(clock.now(), -clock.unix_offset(), behaviour)
-
-    def session_s() -> float:
-        return clock.now() - session.start
-
-    outlets = [
-        OUTLET_CLASSES[key](spec, StreamFaults(faults, key, options.seed), session)
-        for key, spec in options.specs().items()
-    ]
-    told_segment = -1
+    source = SimulatedSource(options, start=clock.now(), possible_faults=KINDS)
+    timeline = source.behaviour.timeline
+    follower = _Follower(options, timeline) if options.follow else None
+    faults = options.parsed_faults()
+    outlets = {
+        spec.key: _Outlet(
+            spec, StreamFaults(faults, spec.key, options.seed), source.start, -clock.unix_offset()
+        )
+        for spec in source.specs
+    }
+    t, told_segment = 0.0, -1
     with interruptible() as interrupted:
         while not (interrupted.is_set() or stop()):
-            t = session_s()
-            if options.duration_s is not None and t >= options.duration_s:
-                break
-            for outlet in outlets:
+            # Made before it is due, so that it is pushed on time.
+            chunks = [item for item in source.read(source.start + t) if isinstance(item, Chunk)]
+            interrupted.wait(max(source.start + t - clock.now(), 0.0))
+            for outlet in outlets.values():
                 if told := outlet.update(t):
                     report(told)
-            for outlet in outlets:
-                outlet.prepare()
+            for chunk in chunks:
+                outlets[chunk.stream].push(chunk)
+            if options.duration_s is not None and t >= options.duration_s:
+                break
+            now = clock.now() - source.start
             if follower is not None:
-                follower.update(session_s())
-            segment = behaviour.timeline.segment_at(t)
+                follower.update(max(now, t + 1e-6))  # markers up to ``t`` are sent already
+            segment = timeline.segment_at(t)
             if segment.index != told_segment:
                 told_segment = segment.index
                 on_emotion(t, segment.emotion or "rest")
-            next_tick = (int(t / TICK_S) + 1) * TICK_S
-            due = [time_s for outlet in outlets if (time_s := outlet.next_due_s()) > t]
-            interrupted.wait(max(min([next_tick, *due]) - session_s(), 0.0))
-    for outlet in outlets:
+            next_tick = (int(t / TICK_S + 1e-6) + 1) * TICK_S
+            next_frame = (math.floor(t * FPS + 1e-6) + 1) / FPS
+            t = max(min(next_tick, next_frame), min(now, t + _CATCH_UP_S))
+    for outlet in outlets.values():
         outlet.close()
 
 

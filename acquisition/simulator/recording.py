@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import ErrorCode, InputError
-from acquisition.simulator.faults import StreamFaults
-from acquisition.simulator.outlets import OUTLET_CLASSES, Session
+from acquisition.errors import InputError, file_errors
+from acquisition.simulator.process import as_sent, outlet_info
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
-from acquisition.types import Chunk, StreamSpec
+from acquisition.types import Chunk, Kind, StreamSpec
 from acquisition.xdf.write import XdfWriter
 
 _PULL_S = 0.5  # LabRecorder writes what it has pulled twice a second
@@ -73,10 +71,8 @@ def write_simulated(
     if factor > 1 and "eeg" in values:
         values["eeg"] = _decimated(values["eeg"], factor)
         specs = [replace(spec, sfreq=eeg_sfreq) if spec.key == "eeg" else spec for spec in specs]
-    try:
-        write_values(path, options, specs, values, seconds)
-    except OSError as error:
-        raise InputError(f"cannot write: {error.strerror}", where=str(path), code=ErrorCode.FILE) from error
+    with file_errors("cannot write", path):
+        write_values(path, specs, values, seconds)
 
 
 def _decimated(values: Values, factor: int) -> NDArray[np.float32]:
@@ -88,23 +84,16 @@ def _decimated(values: Values, factor: int) -> NDArray[np.float32]:
 
 def _as_sent(spec: StreamSpec, parts: list[Any]) -> Values:
     """Return values as the simulator's outlets send them."""
-    if spec.key == "video":
-        return [(base64.b64encode(frame).decode("ascii"),) for part in parts for frame in part]
-    data = np.concatenate(parts)
-    return np.round(data * 32767.0).astype(np.int16) if spec.key == "audio" else data.astype(np.float32)
+    if spec.kind is Kind.VIDEO:
+        return [(text,) for part in parts for text in as_sent(spec.kind, part)]
+    return as_sent(spec.kind, np.concatenate(parts))
 
 
-def write_values(
-    path: Path,
-    options: SimulatorOptions,
-    specs: Sequence[StreamSpec],
-    values: dict[str, Values],
-    seconds: float,
-) -> None:
+def write_values(path: Path, specs: Sequence[StreamSpec], values: dict[str, Values], seconds: float) -> None:
     """Write ``seconds`` of the streams, repeating the values, in LabRecorder's order."""
     with XdfWriter(path) as writer:
         for stream_id, spec in enumerate(specs, start=1):
-            writer.add_stream(stream_id, _header_xml(spec, options))
+            writer.add_stream(stream_id, outlet_info(spec).as_xml())
         for pull in range(round(seconds / _PULL_S)):
             for stream_id, spec in enumerate(specs, start=1):
                 first, last = (round(spec.sfreq * _PULL_S * at) for at in (pull, pull + 1))
@@ -128,10 +117,3 @@ def _stamps(spec: StreamSpec, first: int, last: int) -> NDArray[np.float64]:
 def _repeated(values: Values, first: int, last: int) -> Values:
     at = np.arange(first, last) % len(values)
     return values[at] if isinstance(values, np.ndarray) else [values[int(i)] for i in at]
-
-
-def _header_xml(spec: StreamSpec, options: SimulatorOptions) -> str:
-    """Return the very header that the simulator's outlet of this stream has."""
-    faults = StreamFaults((), spec.key, options.seed)
-    outlet = OUTLET_CLASSES[spec.key](spec, faults, Session(0.0, 0.0, options.person()))
-    return outlet.info(spec.name).as_xml()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,28 +30,24 @@ class BlockBuffer:
     def __init__(self, blocks: Iterator[NDArray[np.float64]]) -> None:
         self._blocks = blocks
         self._held: list[NDArray[np.float64]] = []
-        self.n_held = 0
-
-    def fill(self, n_samples: int) -> bool:
-        """Make one block if fewer samples are held, and say whether one was made."""
-        if self.n_held >= n_samples:
-            return False
-        block = next(self._blocks)
-        self._held.append(block)
-        self.n_held += len(block)
-        return True
 
     def take(self, n_samples: int) -> NDArray[np.float64]:
         """Return the next samples, (n_samples, n_channels)."""
-        while self.fill(n_samples):
-            pass
-        joined = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+        while sum(map(len, self._held)) < n_samples:
+            self._held.append(next(self._blocks))
+        joined = np.concatenate(self._held)
         self._held = [joined[n_samples:]]
-        self.n_held -= n_samples
-        return joined[:n_samples].copy()
+        return joined[:n_samples]
 
 
-_TITLES = {"eeg": "EEG", "gaze": "Gaze", "video": "Video", "audio": "Audio", "markers": "Markers"}
+#: What each stream carries: title, channel names, units, Hz.
+_STREAMS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], float]] = {
+    "eeg": ("EEG", SEED_CH_NAMES, ("microvolts",) * len(SEED_CH_NAMES), eeg.SFREQ),
+    "gaze": ("Gaze", gaze.CH_NAMES, gaze.UNITS, gaze.SFREQ),
+    "video": ("Video", ("video",), ("",), face.FPS),
+    "audio": ("Audio", ("audio",), ("",), voice.SFREQ),
+    "markers": ("Markers", ("markers",), ("",), 0.0),
+}
 
 
 @dataclass(frozen=True)
@@ -98,29 +95,20 @@ class SimulatorOptions:
 
     def specs(self) -> dict[str, StreamSpec]:
         """Return the chosen streams' descriptions by key."""
-        specs = (_spec(key, self) for key in STREAM_KEYS if key in self.streams)
-        return {spec.key: spec for spec in specs}
-
-
-def _spec(key: str, options: SimulatorOptions) -> StreamSpec:
-    channels: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
-        "eeg": (SEED_CH_NAMES, ("microvolts",) * len(SEED_CH_NAMES), eeg.SFREQ),
-        "gaze": (gaze.CH_NAMES, gaze.UNITS, gaze.SFREQ),
-        "video": (("video",), ("",), face.FPS),
-        "audio": (("audio",), ("",), voice.SFREQ),
-        "markers": (("markers",), ("",), 0.0),
-    }
-    ch_names, units, sfreq = channels[key]
-    return StreamSpec(
-        key=key,
-        name=f"{options.name_prefix}{_TITLES[key]}",
-        kind=Kind(key),
-        ch_names=ch_names,
-        units=units,
-        sfreq=sfreq,
-        source_id=f"{SIMULATOR_ID}{options.seed}{options.source_id_suffix}-{key}",
-        notes=("simulated data",),
-    )
+        return {
+            key: StreamSpec(
+                key=key,
+                name=f"{self.name_prefix}{title}",
+                kind=Kind(key),
+                ch_names=ch_names,
+                units=units,
+                sfreq=sfreq,
+                source_id=f"{SIMULATOR_ID}{self.seed}{self.source_id_suffix}-{key}",
+                notes=("simulated data",),
+            )
+            for key, (title, ch_names, units, sfreq) in _STREAMS.items()
+            if key in self.streams
+        }
 
 
 def signal_buffer(key: str, behaviour: Behaviour) -> BlockBuffer:
@@ -146,27 +134,6 @@ def markers_between(timeline: Timeline, t_start: float, t_end: float) -> list[tu
 # --- the source ---
 
 _STALE_S = 1.5
-_SUPPORTED_FAULTS = ("drop", "stall")
-
-
-class _Signal:
-    """EEG, gaze or audio."""
-
-    def __init__(self, key: str, behaviour: Behaviour) -> None:
-        self._buffer = signal_buffer(key, behaviour)
-
-    def take(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self._buffer.take(len(times))
-
-
-class _Video:
-    """Frames are drawn for their time, so leaving some out costs nothing."""
-
-    def __init__(self, behaviour: Behaviour) -> None:
-        self._face = DrawnFace(behaviour)
-
-    def take(self, times: NDArray[np.float64]) -> tuple[bytes, ...]:
-        return tuple(self._face.jpeg(t) for t in times + self._face.behaviour.begin_s)
 
 
 class SimulatedSource:
@@ -178,7 +145,6 @@ class SimulatedSource:
     Parameters
     ----------
     options : SimulatorOptions
-        Of its faults, only drop and stall make sense without senders' clocks and outlets.
     start : float
         LSL time of the first samples.
     video_fps : float
@@ -188,6 +154,8 @@ class SimulatedSource:
         Emotions, instead of the options' schedule.
     begin_s : float
         Session time of the first samples: the same person with the same devices, met later.
+    possible_faults : collection of str
+        Only drop and stall happen here; the others need a sender's clock and an outlet.
 
     Raises
     ------
@@ -203,6 +171,7 @@ class SimulatedSource:
         video_fps: float = face.FPS,
         timeline: Timeline | None = None,
         begin_s: float = 0.0,
+        possible_faults: Collection[str] = ("drop", "stall"),
     ) -> None:
         self.options = options or SimulatorOptions()
         self.start = start
@@ -210,9 +179,9 @@ class SimulatedSource:
             raise InputError(f"expected up to {face.FPS:g} frames a second, found {video_fps}", where="video")
         faults = self.options.parsed_faults()
         for fault in faults:
-            if fault.kind not in _SUPPORTED_FAULTS:
+            if fault.kind not in possible_faults:
                 raise InputError(
-                    f"a simulator without LSL can only {' and '.join(_SUPPORTED_FAULTS)}, found {fault.kind}",
+                    f"a simulator without LSL can only {' and '.join(possible_faults)}, found {fault.kind}",
                     where="faults",
                 )
         self.behaviour = self.options.person(timeline, begin_s)
@@ -260,14 +229,10 @@ class _PumpedStream:
     def __init__(
         self, spec: StreamSpec, behaviour: Behaviour, faults: StreamFaults, video_fps: float
     ) -> None:
-        self.spec = spec
+        self.spec = replace(spec, sfreq=video_fps) if spec.kind is Kind.VIDEO else spec
         self.ended = False
         self._behaviour = behaviour
         self._faults = faults
-        self._sfreq = video_fps if spec.kind is Kind.VIDEO else spec.sfreq
-        if spec.kind is Kind.VIDEO:
-            self.spec = replace(spec, sfreq=video_fps)
-        self._maker: _Signal | _Video | None = None
         self._n_made = 0
         self._n_delivered = 0
         self._markers_to = behaviour.begin_s
@@ -285,15 +250,14 @@ class _PumpedStream:
         limit = min(t, duration_s) if duration_s is not None else t
         chunk = None
         if not self._faults.stalled(t):
-            chunk = (
-                self._markers(limit, start) if self._sfreq == 0 else self._samples(limit, duration_s, start)
-            )
+            has_rate = self.spec.sfreq > 0
+            chunk = self._samples(limit, duration_s, start) if has_rate else self._markers(limit, start)
         if chunk is not None:
             if self._stale:
                 events.append(StreamEvent(self.spec.key, Change.BACK, now, f"{self.spec.name} is back"))
             self._stale, self._newest_t = False, t
             events.append(chunk)
-        elif self._sfreq and not self._stale and t - self._newest_t > _STALE_S:
+        elif self.spec.sfreq and not self._stale and t - self._newest_t > _STALE_S:
             self._stale = True
             message = f"{self.spec.name} has been silent for {t - self._newest_t:.1f} s"
             events.append(StreamEvent(self.spec.key, Change.STALE, now, message))
@@ -303,33 +267,34 @@ class _PumpedStream:
         return events
 
     def _samples(self, limit: float, duration_s: float | None, start: float) -> Chunk | None:
-        n_due = int(np.floor(limit * self._sfreq + 1e-6)) + 1
+        n_due = int(np.floor(limit * self.spec.sfreq + 1e-6)) + 1
         if duration_s is not None:
-            n_due = min(n_due, int(np.ceil(duration_s * self._sfreq - 1e-6)))
+            n_due = min(n_due, int(np.ceil(duration_s * self.spec.sfreq - 1e-6)))
         if n_due <= self._n_made:
             return None
-        times = np.arange(self._n_made, n_due) / self._sfreq
+        times = np.arange(self._n_made, n_due) / self.spec.sfreq
         if self.spec.kind is Kind.VIDEO:
             times = np.floor(times * face.FPS + 1e-6) / face.FPS
         self._n_made = n_due
         kept = self._faults.kept(times)
         data = self._make(times, kept)
-        breaks = tuple(int(i) for i in np.flatnonzero(self._breaks(kept)[kept]))
-        return self._chunk(data, times[kept] + start, breaks) if kept.any() else None
-
-    def _breaks(self, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which samples follow a dropped one, (n_samples,), and remember how it ends."""
         follows_gap = np.concatenate([[self._gap], ~kept[:-1]])
         self._gap = not kept[-1]
-        return follows_gap
+        breaks = tuple(np.flatnonzero(follows_gap[kept]).tolist())
+        return self._chunk(data, times[kept] + start, breaks) if kept.any() else None
+
+    @cached_property
+    def _buffer(self) -> BlockBuffer:
+        return signal_buffer(self.spec.key, self._behaviour)
+
+    @cached_property
+    def _face(self) -> DrawnFace:
+        return DrawnFace(self._behaviour)
 
     def _make(self, times: NDArray[np.float64], kept: NDArray[np.bool_]) -> Any:
-        if self._maker is None:
-            video = self.spec.kind is Kind.VIDEO
-            self._maker = _Video(self._behaviour) if video else _Signal(self.spec.key, self._behaviour)
-        if isinstance(self._maker, _Video):
-            return self._maker.take(times[kept])
-        return self._maker.take(times)[kept]
+        if self.spec.kind is Kind.VIDEO:  # drawn for its time, so a frame that is left out costs nothing
+            return tuple(self._face.jpeg(t) for t in times[kept] + self._behaviour.begin_s)
+        return self._buffer.take(len(times))[kept]
 
     def _markers(self, limit: float, start: float) -> Chunk | None:
         begin = self._behaviour.begin_s

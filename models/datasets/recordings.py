@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from acquisition.adapters import AdapterOptions
 from acquisition.adapters.eeg import EegAdapter
-from acquisition.adapters.options import AdapterOptions
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import intake_maker
 from acquisition.montage import SEED_CH_NAMES, load_montage

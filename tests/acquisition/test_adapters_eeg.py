@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acquisition.adapters import make_adapter
-from acquisition.adapters.options import AdapterOptions
+from acquisition.adapters import AdapterOptions
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import parse_header
+from acquisition.intake import make_adapter
 from acquisition.montage import Montage, load_montage
 from acquisition.types import Kind, StreamHeader
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acquisition.adapters import make_adapter
-from acquisition.adapters.options import AdapterOptions, parse_screen_cm
+from acquisition.adapters import AdapterOptions, parse_screen_cm
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import parse_header
+from acquisition.intake import make_adapter
 from acquisition.types import Kind, StreamHeader
 
 NAN = float("nan")

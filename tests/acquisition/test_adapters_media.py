@@ -7,8 +7,8 @@ import base64
 import numpy as np
 import pytest
 
-from acquisition.adapters import make_adapter
 from acquisition.errors import ErrorCode, InputError
+from acquisition.intake import make_adapter
 from acquisition.types import Kind, StreamHeader
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acquisition.adapters import make_adapter
-from acquisition.adapters.options import AdapterOptions
+from acquisition.adapters import AdapterOptions
 from acquisition.errors import ErrorCode, InputError
+from acquisition.intake import make_adapter
 from acquisition.montage import load_montage
 from acquisition.select import select_streams
 from acquisition.types import Kind

@@ -117,10 +117,10 @@ def write_like_labrecorder(path: Path, keys: tuple[str, ...], n_bytes: int) -> N
         else:
             second[spec.key] = rng.standard_normal((n, len(spec.ch_names))).astype(np.float32)
     probe = path.with_suffix(".probe")
-    write_values(probe, options, specs, second, 10.0)
+    write_values(probe, specs, second, 10.0)
     bytes_per_s = probe.stat().st_size / 10.0
     probe.unlink()
-    write_values(path, options, specs, second, n_bytes / bytes_per_s)
+    write_values(path, specs, second, n_bytes / bytes_per_s)
 
 
 @contextmanager
