@@ -67,9 +67,14 @@ class EegAdapter:
         if excluded:
             labels = [_label(header, i) for i in excluded]
             notes.append(f"channels excluded: {' '.join(labels)}")
-        ch_names = [names[int(i)] for i in self._indices]
-        units = ["µV" if scale is not None else "unscaled" for scale in scales]
-        self.spec = converted_spec(header, key, Kind.EEG, ch_names, units, notes)
+        self.spec = converted_spec(
+            header,
+            key,
+            Kind.EEG,
+            [names[int(i)] for i in self._indices],
+            ["unscaled" if scale is None else "µV" for scale in scales],
+            notes,
+        )
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float64]:
         """Return (n_samples, n_channels) float64 µV from (n_samples, n_stream_channels) values."""

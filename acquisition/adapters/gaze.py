@@ -221,9 +221,7 @@ def _describe_space(header: StreamHeader, found: Found) -> None:
 COLUMNS = ("gaze_x", "gaze_y", "pupil_left", "pupil_right", "validity")
 
 _MIN_CONFIDENCE = 0.6  # Pupil Labs' own threshold
-_FARTHEST = (
-    0.5  # gaze half a screen beside the screen is a tracking fault; Tobii also writes -1 for a lost eye
-)
+_FARTHEST = 0.5  # gaze half a screen beside it is a tracking fault; Tobii also writes -1 for a lost eye
 _EYELINK_MISSING = -32768.0
 
 Scale = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -234,15 +232,6 @@ class GazeAdapter:
 
     ``gaze_x`` and ``gaze_y`` are fractions of the screen (or of the scene camera's picture), y downwards.
     A pupil is its diameter, ``validity`` is 1 where gaze is known and 0 elsewhere. What is not known is NaN.
-
-    Parameters
-    ----------
-    header : StreamHeader
-        The stream's description.
-    key : str
-        `StreamSpec.key`.
-    options : AdapterOptions
-        Screen size and distance, for gaze in degrees.
 
     Raises
     ------
@@ -270,10 +259,9 @@ class GazeAdapter:
             notes.append("gaze is on the scene camera's picture, not on a screen: it moves with the head")
         if not found.pupils:
             notes.append("the stream holds no pupil size")
-        pupil_units = [
-            found.pupils[eye].unit if eye in found.pupils else "absent" for eye in ("left", "right")
-        ]
-        units = [*("scene" if found.is_scene else "screen",) * 2, *pupil_units, "0/1"]
+        place = "scene" if found.is_scene else "screen"
+        pupils = (found.pupils.get(eye) for eye in ("left", "right"))
+        units = [place, place, *(pupil.unit if pupil else "absent" for pupil in pupils), "0/1"]
         self.spec = converted_spec(header, key, Kind.GAZE, COLUMNS, units, notes)
 
     def convert(self, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float64]:
