@@ -1,18 +1,23 @@
-"""The small files beside a recording, the names of parts and runs, and what LabRecorder is asked to take."""
+"""The small files beside a recording, the names of parts and runs, and what LabRecorder is asked to take.
+
+The supervisor imports it, so it loads the standard library alone.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from acquisition.errors import ErrorCode, InputError
-from acquisition.types import StreamHeader
+from acquisition.errors import ErrorCode, InputError, file_errors
+
+if TYPE_CHECKING:
+    from acquisition.types import StreamHeader
 
 
 def status_path(recording: Path) -> Path:
@@ -56,14 +61,7 @@ def _next_free(recording: Path, entity: str) -> Path:
 
 
 def write_sidecar(recording: Path, content: Mapping[str, Any]) -> Path:
-    """Write ``content`` as the recording's JSON sidecar and return its path.
-
-    Parameters
-    ----------
-    recording : Path
-        The ``.xdf`` file; it need not exist yet.
-    content : mapping
-        Settings, model hash, screen geometry, notes: whatever JSON can hold, and paths.
+    """Write what JSON can hold, and paths, as the sidecar of a recording that need not exist yet.
 
     Raises
     ------
@@ -71,16 +69,9 @@ def write_sidecar(recording: Path, content: Mapping[str, Any]) -> Path:
         If the folder cannot be written.
     """
     path = sidecar_path(recording)
-    try:
+    with file_errors("the sidecar cannot be written", path, "choose another folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, content)
-    except OSError as error:
-        raise InputError(
-            f"the sidecar cannot be written: {error}",
-            where=str(path),
-            remedy="choose another folder",
-            code=ErrorCode.FILE,
-        ) from error
     return path
 
 
@@ -95,19 +86,13 @@ def read_sidecar(recording: Path) -> dict[str, Any]:
     path = sidecar_path(recording)
     if not path.is_file():
         return {}
+    refused = partial(InputError, where=str(path), remedy="move it away", code=ErrorCode.FILE)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"the sidecar cannot be read: {error}",
-            where=str(path),
-            remedy="move it away",
-            code=ErrorCode.FILE,
-        ) from error
+        raise refused(f"the sidecar cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise InputError(
-            "expected a JSON object", where=str(path), remedy="move it away", code=ErrorCode.FILE
-        )
+        raise refused("expected a JSON object")
     return content
 
 
@@ -188,21 +173,6 @@ def quote_xpath(text: str) -> str:
     return f"concat({parts})"
 
 
-def selection_notices(streams: Iterable[StreamHeader]) -> list[str]:
-    """Return a sentence for every stream that cannot be picked or recovered with certainty."""
-    return [
-        f"stream {stream.name!r} has no source_id: it is selected by name, type and host, and its "
-        "recording ends if its program is restarted"
-        for stream in streams
-        if not stream.source_id
-    ]
-
-
-def local_header(source_id: str) -> StreamHeader:
-    """Return a stand-in header for a stream of this program that is known by ``source_id`` alone."""
-    return StreamHeader(source_id, "", source_id, socket.gethostname(), "", 0.0, 1, "string")
-
-
 def bytes_per_second(streams: Sequence[StreamHeader]) -> float:
     """Estimate what recording ``streams`` writes, from their rates and formats.
 
@@ -216,10 +186,8 @@ def _stream_bytes_per_second(stream: StreamHeader) -> float:
     if stream.channel_format == "string":
         if stream.type.lower().startswith("video"):
             fps = stream.nominal_sfreq or _number(stream.encoding.get("fps", ""), 30.0)
-            n_pixels = _number(stream.encoding.get("width", ""), 0) * _number(
-                stream.encoding.get("height", ""), 0
-            )
-            return fps * (n_pixels / 3 or _VIDEO_BYTES)
+            width, height = (_number(stream.encoding.get(side, ""), 0) for side in ("width", "height"))
+            return fps * (width * height / 3 or _VIDEO_BYTES)
         return (stream.nominal_sfreq or 4.0) * stream.n_channels * _TEXT_BYTES
     rate = stream.nominal_sfreq or _IRREGULAR_HZ
     return rate * (stream.n_channels * _SAMPLE_BYTES.get(stream.channel_format, 8) + _STAMP_BYTES)

@@ -9,21 +9,20 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.process import start_detached
 from acquisition.record.files import (
     bytes_per_second,
-    local_header,
     log_path,
     next_run_path,
     recorded_identity,
-    selection_notices,
     status_path,
     stop_path,
     stream_query,
@@ -51,10 +50,8 @@ class Recorder:
     extra_source_ids : sequence of str
         Streams of this program itself, known by ``source_id`` alone (predictions, clock offsets);
         their outlets must exist before `start`.
-    min_free_bytes : int
-        The recording ends, and fails loudly, when less than this is left on the disk.
-    min_room_s : float
-        How many seconds of recording the disk must hold at the start.
+    min_free_bytes, min_room_s
+        See `MIN_FREE_BYTES` and `MIN_ROOM_S`.
     """
 
     def __init__(
@@ -68,7 +65,12 @@ class Recorder:
     ) -> None:
         # LabRecorder is a process of its own, and a relative name would follow its folder.
         self.path = Path(path).absolute()
-        self.notices = selection_notices(streams)
+        self.notices = [
+            f"stream {stream.name!r} has no source_id: it is selected by name, type and host, and its "
+            "recording ends if its program is restarted"
+            for stream in streams
+            if not stream.source_id
+        ]
         self._streams = [*streams, *(local_header(source_id) for source_id in extra_source_ids)]
         self._min_free_bytes = min_free_bytes
         self._min_room_s = min_room_s
@@ -163,6 +165,11 @@ class Recorder:
         return status
 
 
+def local_header(source_id: str) -> StreamHeader:
+    """Return a stand-in header for a stream of this program that is known by ``source_id`` alone."""
+    return StreamHeader(source_id, "", source_id, socket.gethostname(), "", 0.0, 1, "string")
+
+
 def check_target(path: Path) -> None:
     """Make the folder of a recording and refuse a file that exists.
 
@@ -178,18 +185,11 @@ def check_target(path: Path) -> None:
             remedy=f"name another one, for example {next_run_path(path).name}",
             code=ErrorCode.FILE,
         )
-    try:
+    with file_errors("the folder cannot be written", path.parent, "choose another folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = log_path(path)
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"the folder cannot be written: {error.strerror}",
-            where=str(path.parent),
-            remedy="choose another folder",
-            code=ErrorCode.FILE,
-        ) from error
 
 
 def check_room(path: Path, streams: Sequence[StreamHeader], min_free_bytes: int, min_room_s: float) -> float:

@@ -71,17 +71,9 @@ class RecordingStatus:
 class Supervisor:
     """Starts LabRecorder, watches it and ends it.
 
-    Parameters
-    ----------
-    path : Path
-        The ``.xdf`` file to write.
-    queries : sequence of str
-        One XPath predicate over a stream's ``<info>`` for each stream.
-    min_free_bytes : int
-        The recording is ended while this much of the disk is left, because LabRecorder itself goes on
-        without a word when the disk is full.
-    free_bytes : callable
-        Returns how many bytes are free in a folder.
+    ``queries`` are one XPath predicate over a stream's ``<info>`` for each stream. The recording is ended
+    while ``min_free_bytes`` of the disk are left, because LabRecorder itself goes on without a word when the
+    disk is full.
     """
 
     def __init__(
@@ -179,8 +171,7 @@ class Supervisor:
             self._notice(f"the file has not grown for {_STILL_S:.0f} s: do the streams still send?")
             self._last_growth = now
         self.status.n_bytes = n_bytes
-        opened = 0 < self.status.n_streams <= self.status.n_opened
-        if self.status.state == "starting" and opened and grown:
+        if self.status.state == "starting" and self.status.all_opened and grown:
             if self.status.n_streams > len(self._queries):
                 self._notice(
                     f"{self.status.n_streams} streams answer to {len(self._queries)} selections: "

@@ -12,6 +12,7 @@ import re
 import struct
 import xml.etree.ElementTree as ET
 from array import array
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -21,7 +22,7 @@ from xml.sax.saxutils import unescape
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.header import parse_header
 from acquisition.types import StreamHeader
 
@@ -38,6 +39,11 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "int64": np.dtype("<i8"),
 }
 STAMP_BYTES = 8
+
+
+def read_errors(path: Path) -> AbstractContextManager[None]:
+    """Turn an ``OSError`` inside into an `InputError` about the recording."""
+    return file_errors("cannot be read", path, code=ErrorCode.RECORDING)
 
 
 class Tag(IntEnum):
@@ -154,7 +160,6 @@ class XdfIndex:
     path: Path
     n_bytes: int
     streams: dict[int, StreamIndex]  # by stream id, in file order
-    boundaries: array[int]
     damage: list[Damage]
 
 

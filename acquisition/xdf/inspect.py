@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +79,12 @@ class XdfReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in types that JSON knows; NaN becomes None."""
-        return {
-            "path": str(self.path),
-            "n_bytes": self.n_bytes,
-            "duration_s": self.duration_s,
-            "has_clock_map": self.has_clock_map,
-            "streams": [_stream_json(stream) for stream in self.streams],
-            "damage": [asdict(entry) for entry in self.damage],
-        }
+        streams = [_stream_json(stream) for stream in self.streams]
+        more = {"path": str(self.path), "duration_s": self.duration_s, "streams": streams}
+        return _plain({**vars(self), **more})
 
 
-def inspect_xdf(path: Path, progress: Callable[[float], None] | None = None) -> XdfReport:
+def inspect_xdf(path: Path, progress: Callable[[float], None] = lambda share: None) -> XdfReport:
     """Read a recording once and report on it, in bounded memory.
 
     Raises
@@ -105,14 +100,12 @@ def inspect_xdf(path: Path, progress: Callable[[float], None] | None = None) -> 
     n_done, n_all = 0, max(1, sum(stream.n_samples for stream in index.streams.values()))
     for stream_id, stream in index.streams.items():
         measure = _Measure(stream)
-        reader = StreamReader(index.path, stream)
-        for block in reader.blocks():
-            measure.add(block.stamps)
-            n_done += len(block.stamps)
-            if progress is not None:
+        with StreamReader(index.path, stream) as reader:
+            for block in reader.blocks():
+                measure.add(block.stamps)
+                n_done += len(block.stamps)
                 progress(min(1.0, n_done / n_all))
         damage.extend(reader.damage)
-        reader.close()
         reports.append(measure.report(stream_id in unix))
     return XdfReport(index.path, index.n_bytes, tuple(reports), tuple(damage), bool(recorded))
 
@@ -134,6 +127,7 @@ class _Measure:
         self._longest_gap_s = self._steps_s = 0.0
         self._last_raw = self._last_time = math.nan
         self._segments: list[ClockSegment] = []
+        self._is_new_segment = True
 
     def add(self, stamps: NDArray[np.float64]) -> None:
         """Take the next raw stamps."""
@@ -144,7 +138,7 @@ class _Measure:
                 stamps = stamps[n_here:]
             if len(stamps):
                 self._epoch += 1
-                self._segments.append(ClockSegment(self._n_samples, self._n_samples - 1, math.nan, math.nan))
+                self._is_new_segment = True
 
     def _n_before_reset(self, stamps: NDArray[np.float64]) -> int:
         """Return how many samples precede the first that lies nearer to the next clock's offsets."""
@@ -167,22 +161,18 @@ class _Measure:
             steps = steps[np.abs(steps) <= self._break_s]
         self._n_steps += len(steps)
         self._steps_s += float(steps.sum())
-        self._note_segment(times)
+        if self._is_new_segment:
+            self._segments.append(ClockSegment(self._n_samples, -1, float(times[0]), math.nan))
+            self._is_new_segment = False
         self._n_samples += len(stamps)
         self._last_raw, self._last_time = float(stamps[-1]), float(times[-1])
-
-    def _note_segment(self, times: NDArray[np.float64]) -> None:
-        last_sample = self._n_samples + len(times) - 1
-        begun = self._segments.pop() if self._segments else None
-        if begun is None or math.isnan(begun.first_time):
-            begun = ClockSegment(self._n_samples, last_sample, float(times[0]), math.nan)
-        self._segments.append(
-            ClockSegment(begun.first_sample, last_sample, begun.first_time, float(times[-1]))
+        self._segments[-1] = replace(
+            self._segments[-1], last_sample=self._n_samples - 1, last_time=self._last_time
         )
 
     def report(self, unix_stamped: bool) -> StreamReport:
         """Return what was measured."""
-        segments = tuple(part for part in self._segments if part.last_sample >= part.first_sample)
+        segments = tuple(self._segments)
         return StreamReport(
             stream_id=self._stream.stream_id,
             header=self._stream.header,
@@ -200,35 +190,27 @@ class _Measure:
 
 def _stream_json(stream: StreamReport) -> dict[str, Any]:
     header = stream.header
-    return {
-        "stream_id": stream.stream_id,
+    content = {
+        **vars(stream),
         "name": header.name,
         "type": header.type,
         "source_id": header.source_id,
         "format": header.channel_format,
         "n_channels": header.n_channels,
         "ch_names": [channel.label for channel in header.channels],
-        "nominal_sfreq": _number(header.nominal_sfreq),
-        "measured_sfreq": _number(stream.measured_sfreq),
-        "n_samples": stream.n_samples,
+        "nominal_sfreq": header.nominal_sfreq,
         "is_empty": stream.is_empty,
-        "duration_s": _number(stream.duration_s),
-        "first_time": _number(stream.first_time),
-        "last_time": _number(stream.last_time),
-        "n_gaps": stream.n_gaps,
-        "longest_gap_s": _number(stream.longest_gap_s),
-        "n_backward": stream.n_backward,
-        "unix_stamped": stream.unix_stamped,
-        "segments": [
-            {
-                **asdict(part),
-                "first_time": _number(part.first_time),
-                "last_time": _number(part.last_time),
-            }
-            for part in stream.segments
-        ],
+        "duration_s": stream.duration_s,
     }
+    del content["header"]
+    return content
 
 
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _plain(value: Any) -> Any:
+    """Return dictionaries, lists and finite numbers; NaN becomes None."""
+    if isinstance(value, dict) or is_dataclass(value):
+        fields = value if isinstance(value, dict) else vars(value)
+        return {name: _plain(one) for name, one in fields.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,13 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from acquisition.header import CLOCK_TYPE, stream_identity
-from acquisition.intake import MakeIntake, StreamIntake
+from acquisition.intake import MakeIntake, StreamIntake, kept_rows
 from acquisition.timebase import ClockMapper, Mapped
 from acquisition.types import Kind, MapSegment
 from acquisition.xdf.format import StreamIndex, XdfIndex
@@ -32,14 +30,12 @@ def read_recorded_segments(index: XdfIndex) -> dict[str, list[MapSegment]]:
     for stream in index.streams.values():
         if stream.header.type != CLOCK_TYPE or stream.dtype is not None:
             continue
-        reader = StreamReader(index.path, stream)
-        for block in reader.blocks():
-            for row in block.values:
-                segment = _parse_segment(row[0])
-                if segment is not None:
-                    segments[segment.stream].append(segment)
+        with StreamReader(index.path, stream) as reader:
+            rows = [row for block in reader.blocks() for row in block.values]
+        for segment in map(_parse_segment, (row[0] for row in rows)):
+            if segment is not None:
+                segments[segment.stream].append(segment)
         index.damage.extend(reader.damage)
-        reader.close()
     return dict(segments)
 
 
@@ -47,19 +43,12 @@ def _parse_segment(text: str) -> MapSegment | None:
     """Return a segment, or None where a damaged file holds something else."""
     try:
         content = json.loads(text)
-        segment = MapSegment(
-            stream=str(content["stream"]),
-            raw_start=float(content["raw_start"]),
-            t_start=float(content["t_start"]),
-            period_s=float(content["period_s"]),
-            offset_s=float(content["offset_s"]),
-            sfreq=float(content["sfreq"]),
-            is_break=bool(content["is_break"]),
-        )
+        names = ("raw_start", "t_start", "period_s", "offset_s", "sfreq")
+        numbers = {name: float(content[name]) for name in names}
+        segment = MapSegment(stream=str(content["stream"]), is_break=bool(content["is_break"]), **numbers)
     except (ValueError, TypeError, KeyError):
         return None
-    numbers = (segment.raw_start, segment.t_start, segment.period_s, segment.offset_s, segment.sfreq)
-    return segment if all(math.isfinite(number) for number in numbers) else None
+    return segment if all(map(math.isfinite, numbers.values())) else None
 
 
 def first_stamp(stream: StreamIndex) -> float:
@@ -75,10 +64,9 @@ def last_stamp(index: XdfIndex, stream: StreamIndex) -> float:
             continue
         if chunk < len(stream.starts) - 1:
             return stamp + (sum(stream.counts[chunk:]) - 1) * stream.deduced_step_s
-        reader = StreamReader(index.path, stream, first_chunk=chunk)
-        for block in reader.blocks():
-            stamp = float(block.stamps[-1])
-        reader.close()
+        with StreamReader(index.path, stream, Place(chunk)) as reader:
+            for block in reader.blocks():
+                stamp = float(block.stamps[-1])
         return stamp
     return math.nan
 
@@ -147,15 +135,12 @@ def read_markers(index: XdfIndex, stream_id: int, make_intake: MakeIntake) -> li
     if len(stream.starts) == 0:
         return []
     intake = opened_intake(stream, "", Kind.MARKERS, (), make_intake)
-    reader = StreamReader(index.path, stream)
     markers: list[tuple[float, str]] = []
-    try:
+    with StreamReader(index.path, stream) as reader:
         for block in reader.blocks():
             chunk = intake.feed(block.stamps, block.values)
             if chunk is not None:
                 markers += zip(chunk.times.tolist(), map(str, chunk.data), strict=True)
-    finally:
-        reader.close()
     return markers
 
 
@@ -234,17 +219,8 @@ def outline_xdf(
     """Look through the selected streams of a file; takes about 1 ms a recorded second.
 
     The bookmarks let a replay reach a moment deep in the file without mapping every stamp before it again;
-    the times it gets are the same to the last bit.
-
-    Parameters
-    ----------
-    index : XdfIndex
-    kinds : mapping of int to Kind
-        Stream ids and what each carries.
-    make_intake : callable
-        As for `XdfSource`.
-    progress : callable
-        Told the share done, 0..1, now and then; what it raises ends the pass.
+    the times it gets are the same to the last bit. ``kinds`` and ``make_intake`` are as for `XdfSource`;
+    ``progress`` is told the share done, 0..1, now and then, and what it raises ends the pass.
     """
     outline = Outline(recorded=read_recorded_segments(index))
     refused = unix_stamped(index, outline.recorded)
@@ -255,14 +231,11 @@ def outline_xdf(
     spans: list[tuple[StreamIndex, Kind, float, float]] = []
     for stream_id, stream in streams.items():
         stream_pass = _StreamPass(stream, kinds[stream_id], make_intake, outline)
-        reader = StreamReader(index.path, stream)
-        try:
+        with StreamReader(index.path, stream) as reader:
             for at in range(len(stream.starts)):
                 stream_pass.take_chunk(reader)
                 if at % 100 == 0:
                     progress((n_done + at) / n_all)
-        finally:
-            reader.close()
         n_done += len(stream.starts)
         damage += reader.damage
         if not math.isnan(stream_pass.first):
@@ -294,7 +267,7 @@ class _StreamPass:
             if len(mapped.times) == 0:
                 continue
             if self._kind is Kind.MARKERS:
-                rows = block.values if mapped.keep is None else _kept(block.values, mapped.keep)
+                rows = block.values if mapped.keep is None else kept_rows(block.values, mapped.keep)
                 self._note_markers(mapped, self._intake.adapter.convert(rows))
             else:
                 self._note_gaps(mapped)
@@ -349,11 +322,3 @@ def opened_intake(
     for raw_time, offset_s in zip(stream.offset_times, stream.offset_values, strict=True):
         intake.add_offset(raw_time, offset_s)
     return intake
-
-
-def _kept(
-    values: NDArray[Any] | list[tuple[str, ...]], keep: NDArray[np.bool_]
-) -> NDArray[Any] | list[tuple[str, ...]]:
-    if isinstance(values, np.ndarray):
-        return values[keep]
-    return [values[int(i)] for i in np.flatnonzero(keep)]

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import StreamIntake
 from acquisition.timebase import LARGEST_TIME_S, out_of_line
 from acquisition.types import Chunk
-from acquisition.xdf.format import Damage, Decoded, StreamIndex, decode_numeric, decode_strings
+from acquisition.xdf.format import Damage, Decoded, StreamIndex, decode_numeric, decode_strings, read_errors
 
 _BLOCK_BYTES = 1 << 22  # a chunk can hold a whole recording: it is decoded in blocks of this size
 
@@ -34,12 +33,12 @@ class Place:
     """Where a reader stands between two chunks."""
 
     chunk: int  # the next one
-    last_stamp: float
-    has_stamp: bool
+    last_stamp: float = 0.0  # stamps that are left out count on from here
+    has_stamp: bool = False  # the sample before is known
 
 
 class StreamReader:
-    """Reads one stream through a file handle of its own.
+    """Reads one stream through a file handle of its own, which a ``with`` closes.
 
     Parameters
     ----------
@@ -47,33 +46,25 @@ class StreamReader:
         The recording.
     stream : StreamIndex
         Its index.
-    first_chunk : int
-        Where to begin. Stamps that are left out before the first written one are then counted
-        from 0 s, as they are at the start of the file.
     place : Place, optional
-        Where another reader of the stream stood; stamps are then counted on from there.
-
-    Attributes
-    ----------
-    damage : list of Damage
-        What was found broken inside chunks so far.
+        Where to begin: where another reader of the stream stood.
     """
 
-    def __init__(
-        self, path: Path, stream: StreamIndex, first_chunk: int = 0, place: Place | None = None
-    ) -> None:
-        try:
+    def __init__(self, path: Path, stream: StreamIndex, place: Place | None = None) -> None:
+        with read_errors(path):
             self._file = path.open("rb", buffering=0)
-        except OSError as error:
-            raise InputError(
-                f"cannot be read: {error.strerror or error}", where=str(path), code=ErrorCode.RECORDING
-            ) from error
         self._stream = stream
-        place = place or Place(first_chunk, 0.0, False)
+        place = place or Place(0)
         self._chunk = place.chunk
         self._last_stamp = place.last_stamp
-        self._has_stamp = place.has_stamp  # the sample before is known
-        self.damage: list[Damage] = []
+        self._has_stamp = place.has_stamp
+        self.damage: list[Damage] = []  # found inside chunks so far
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -86,15 +77,7 @@ class StreamReader:
 
     def blocks_of_next_chunk(self) -> Iterator[Block]:
         """Yield the samples of one chunk; there must be one left."""
-        yield from self._blocks_of_chunk(self._chunk)
-        self._chunk += 1
-
-    @property
-    def place(self) -> Place:
-        """Where this reader stands; to be asked for between two chunks."""
-        return Place(self._chunk, self._last_stamp, self._has_stamp)
-
-    def _blocks_of_chunk(self, chunk: int) -> Iterator[Block]:
+        chunk = self._chunk
         position, end = self._stream.starts[chunk], self._stream.ends[chunk]
         n_left, n_bytes = self._stream.counts[chunk], _BLOCK_BYTES
         while n_left > 0 and position < end:
@@ -112,6 +95,12 @@ class StreamReader:
                 n_bytes *= 4  # one sample larger than a block
         if n_left:
             self._lose(n_left, chunk, position)
+        self._chunk += 1
+
+    @property
+    def place(self) -> Place:
+        """Where this reader stands; to be asked for between two chunks."""
+        return Place(self._chunk, self._last_stamp, self._has_stamp)
 
     def _lose(self, n_lost: int, chunk: int, position: int) -> None:
         n_bytes = self._stream.ends[chunk] - self._stream.starts[chunk]
@@ -191,16 +180,8 @@ class Cursor:
     The mapper sees every stamp of the stream from the first on, wherever the replay begins, so its
     state is the same; only values before ``begin`` are dropped unconverted.
 
-    Parameters
-    ----------
-    reader : StreamReader
-        At the stream's first chunk.
-    intake : StreamIntake
-        Has been given the file's clock offsets.
-    n_piece : int or None
-        Samples fed to the intake at a time; None for the file's own chunks.
-    newest : tuple of float
-        Stamp and mapped time of the sample before the reader's place, where it is not the first.
+    ``n_piece`` samples are fed to the intake at a time, None for the file's own chunks; ``newest`` is stamp
+    and mapped time of the sample before the reader's place, where it is not the first.
     """
 
     def __init__(

@@ -25,6 +25,7 @@ from acquisition.xdf.format import (
     parse_head,
     parse_header_xml,
     parse_varlen,
+    read_errors,
 )
 
 _BLOCK = 1 << 20
@@ -86,11 +87,7 @@ class Resync:
             head = parse_head(self._read(position, LONGEST_HEAD), position)
             if head is None or head.end > self._n_bytes:
                 return False
-            if (
-                head.tag is not Tag.STREAM_HEADER
-                and head.stream_id not in self._known
-                and head.stream_id != 0
-            ):
+            if head.tag is not Tag.STREAM_HEADER and head.stream_id not in (0, *self._known):
                 return False
             position = head.end
             if position == self._n_bytes:
@@ -105,12 +102,7 @@ _MOST_DAMAGE = 1000  # entries; a broken header would otherwise fill memory with
 def scan_xdf(path: Path, progress: Callable[[float], None] | None = None) -> XdfIndex:
     """Index an XDF file in memory that grows with its number of chunks only (32 bytes each).
 
-    Parameters
-    ----------
-    path : Path
-        The recording.
-    progress : callable, optional
-        Told the share of the file that is done, 0 to 1.
+    ``progress`` is told the share of the file that is done, 0 to 1.
 
     Raises
     ------
@@ -118,30 +110,14 @@ def scan_xdf(path: Path, progress: Callable[[float], None] | None = None) -> Xdf
         If the file cannot be opened or is no XDF file. Damage inside is listed, never raised.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            return _Scan(file, path, progress).index
-    except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror or error}", where=str(path), code=ErrorCode.RECORDING
-        ) from error
+    with read_errors(path), path.open("rb") as file:
+        return _Scan(file, path, progress).index
 
 
 def check_xdf(path: Path) -> None:
-    """Look at the beginning of a file.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be opened or is no XDF file.
-    """
-    try:
-        with path.open("rb") as file:
-            _check_magic(file.read(len(MAGIC)), path)
-    except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror or error}", where=str(path), code=ErrorCode.RECORDING
-        ) from error
+    """Raise `InputError` if a file cannot be opened or does not begin as an XDF file."""
+    with read_errors(path), path.open("rb") as file:
+        _check_magic(file.read(len(MAGIC)), path)
 
 
 class _Scan:
@@ -150,7 +126,7 @@ class _Scan:
     def __init__(self, file, path: Path, progress: Callable[[float], None] | None) -> None:
         self._file = file
         n_bytes = file.seek(0, 2)
-        self.index = XdfIndex(path, n_bytes, {}, array("q"), [])
+        self.index = XdfIndex(path, n_bytes, {}, [])
         self._n_unlisted = 0
         self._resync = Resync(self._read, n_bytes, self.index.streams)
         self._ids_without_header: set[int] = set()
@@ -231,7 +207,6 @@ class _Scan:
         elif head.tag is Tag.STREAM_FOOTER:
             self._take_footer(head)
         elif head.tag is Tag.BOUNDARY:
-            self.index.boundaries.append(head.position)
             if self._read(head.start, 16) != BOUNDARY_UUID:
                 self._note(head.position, "a boundary chunk holds something else")
         elif head.position != len(MAGIC):

@@ -10,7 +10,7 @@ from pathlib import Path
 from acquisition.errors import ErrorCode, InputError
 from acquisition.header import stream_identity
 from acquisition.intake import MakeIntake, StreamIntake
-from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamHeader
+from acquisition.types import Change, Chunk, Kind, StreamEvent
 from acquisition.xdf.format import StreamIndex, XdfIndex
 from acquisition.xdf.outline import (
     Outline,
@@ -78,11 +78,6 @@ class XdfSource:
         except BaseException:
             self.close()
             raise
-
-    @property
-    def headers(self) -> dict[int, StreamHeader]:
-        """Headers of all streams of the file by stream id."""
-        return {stream_id: stream.header for stream_id, stream in self.index.streams.items()}
 
     @property
     def damage(self) -> list[str]:

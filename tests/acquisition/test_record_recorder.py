@@ -17,7 +17,6 @@ from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.record.files import (
     bytes_per_second,
-    local_header,
     next_part_path,
     next_run_path,
     quote_xpath,
@@ -27,7 +26,7 @@ from acquisition.record.files import (
     stream_query,
     write_sidecar,
 )
-from acquisition.record.recorder import Recorder, check_room, read_status, stop_recording
+from acquisition.record.recorder import Recorder, check_room, local_header, read_status, stop_recording
 from acquisition.record.supervisor import Supervisor
 from acquisition.types import StreamHeader
 
