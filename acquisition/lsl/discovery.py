@@ -40,28 +40,21 @@ _UNIX_TIME_S = 1e9  # an LSL clock that shows more counts from 1970
 
 @dataclass(frozen=True, eq=False)
 class FoundStream:
-    """One stream that answered.
+    """One stream that answered."""
 
-    ``key`` is its uid. ``problems`` are sentences for the user. ``info`` is the ``pylsl.StreamInfo``
-    that an inlet is made from.
-    """
-
-    key: str
+    key: str  # its uid
     header: StreamHeader
-    created_at: float  # seconds on the sender's clock
-    problems: tuple[str, ...]
-    info: Any = field(repr=False)
+    problems: tuple[str, ...]  # sentences for the user
+    info: Any = field(repr=False)  # the pylsl.StreamInfo that an inlet is made from
 
 
 def discover(timeout_s: float = 1.0) -> list[FoundStream]:
     """Return all streams on the network by name, without this program's own.
 
-    Parameters
-    ----------
-    timeout_s : float
-        How long to wait for answers; below 0.5 s some may be missed.
+    Below ``timeout_s`` of 0.5 s some may be missed.
     """
-    infos = [info for info in resolve(timeout_s) if _is_usable(info)]
+    described = ((info, readable_header(info)) for info in resolve(timeout_s))
+    infos = [info for info, header in described if header is not None and not is_own(header)]
     with ThreadPoolExecutor(max_workers=8) as pool:
         headers = list(pool.map(_full_header, infos))
     return describe(infos, headers)
@@ -82,7 +75,6 @@ def describe(infos: Sequence[Any], headers: Sequence[StreamHeader | None]) -> li
         FoundStream(
             key=info.uid(),
             header=header,
-            created_at=info.created_at(),
             problems=_problems(header, full is not None, info.created_at(), n_same_id),
             info=info,
         )
@@ -91,27 +83,34 @@ def describe(infos: Sequence[Any], headers: Sequence[StreamHeader | None]) -> li
     return sorted(found, key=lambda stream: (stream.header.name, stream.header.type, stream.key))
 
 
-def _is_usable(info: Any) -> bool:
-    """Tell whether a stream is somebody else's and describes itself in a readable way.
+def readable_header(info: Any) -> StreamHeader | None:
+    """Return the header in a ``StreamInfo``; None for a stream that describes itself in no readable way.
 
     A control character in a name makes XML that nobody can read; the other streams are there all the same.
     """
     try:
-        return not is_own(parse_header(info.as_xml()))
+        return parse_header(info.as_xml())
     except InputError:
-        return False
+        return None
+
+
+def no_answer() -> tuple[type[Exception], ...]:
+    """Return what pylsl raises where a sender does not answer."""
+    from pylsl.util import LostError
+    from pylsl.util import TimeoutError as LslTimeoutError
+
+    return LslTimeoutError, LostError
 
 
 def _full_header(info: Any) -> StreamHeader | None:
     """Return the header with ``desc`` through a short-lived inlet, None if there is none to be had."""
     from pylsl import StreamInlet
-    from pylsl.util import LostError
-    from pylsl.util import TimeoutError as LslTimeoutError
 
     try:
-        return parse_header(StreamInlet(info, max_buflen=1, recover=False).info(_HEADER_TIMEOUT_S).as_xml())
-    except (LslTimeoutError, LostError, InputError):
+        full = StreamInlet(info, max_buflen=1, recover=False).info(_HEADER_TIMEOUT_S)
+    except no_answer():
         return None
+    return readable_header(full)
 
 
 def _problems(
@@ -161,8 +160,6 @@ def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
         If the sender does not answer within ``timeout_s``.
     """
     from pylsl import StreamInlet
-    from pylsl.util import LostError
-    from pylsl.util import TimeoutError as LslTimeoutError
 
     short = parse_header(info.as_xml())
     inlet = StreamInlet(
@@ -176,7 +173,7 @@ def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
     try:
         header = parse_header(inlet.info(timeout_s).as_xml())
         inlet.open_stream(timeout_s)
-    except (LslTimeoutError, LostError) as error:
+    except no_answer() as error:
         raise InputError(
             f"announced, but its sender does not answer within {timeout_s:g} s",
             where=f"stream {short.name!r}",
@@ -190,12 +187,10 @@ def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
 def measure_offset(inlet: Any, timeout_s: float) -> tuple[float, float] | None:
     """Return (raw time, offset) with LSL time = raw + offset, or None without an answer in time."""
     from pylsl import local_clock
-    from pylsl.util import LostError
-    from pylsl.util import TimeoutError as LslTimeoutError
 
     try:
         offset_s = float(inlet.time_correction(timeout_s))
-    except (LslTimeoutError, LostError):
+    except no_answer():
         return None
     return float(local_clock()) - offset_s, offset_s
 

@@ -14,8 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from acquisition.errors import InputError
-from acquisition.header import parse_header
-from acquisition.lsl.discovery import OpenInlet, measure_offset, open_inlet, resolve
+from acquisition.lsl.discovery import OpenInlet, measure_offset, open_inlet, readable_header, resolve
 from acquisition.types import Kind, StreamHeader
 
 STALE_S = 2.0
@@ -29,15 +28,7 @@ _MOST_BEHIND_S = 120.0  # no sender keeps samples for longer
 
 
 class Watchdog:
-    """Tells when a stream falls silent and when it speaks again.
-
-    Parameters
-    ----------
-    now : float
-        LSL seconds; silence counts from here.
-    stale_s : float
-        How long a stream may be silent. ``inf`` for markers, which may be silent for ever.
-    """
+    """Tells when a stream falls silent for ``stale_s`` and when it speaks again; it counts from ``now``."""
 
     def __init__(self, now: float, stale_s: float = STALE_S) -> None:
         self.is_stale = False
@@ -95,18 +86,9 @@ def is_same_stream(old: StreamHeader, new: StreamHeader) -> bool:
 def judge_return(
     old: StreamHeader, answering: Sequence[StreamHeader], is_lost: bool, refused: Collection[str] = ()
 ) -> Judgement:
-    """Decide which of the answering streams takes over from a silent one.
+    """Decide which of the answering streams, known without ``desc``, takes over from a silent one.
 
-    Parameters
-    ----------
-    old : StreamHeader
-        The stream as it was opened.
-    answering : sequence of StreamHeader
-        All streams on the network, without ``desc``.
-    is_lost : bool
-        The connection is gone, so the same sender may be opened again.
-    refused : collection of str
-        uids that were refused already.
+    Where the connection is lost, the same sender may be opened again; ``refused`` are uids that never are.
     """
     same = [header for header in answering if is_same_stream(old, header)]
     if len(same) > 1:
@@ -166,18 +148,9 @@ class Placement:
 
 
 def place(stamp: float, offset_s: float | None, now: float, unix_offset_s: float) -> Placement:
-    """Decide the offset of a stream from one of its first stamps.
+    """Decide the offset of a stream from the stamp of a sample that has just arrived.
 
-    Parameters
-    ----------
-    stamp : float
-        A stamp of a sample that has just arrived, seconds on the sender's clock.
-    offset_s : float or None
-        The measured clock offset, None if it could not be measured.
-    now : float
-        LSL seconds.
-    unix_offset_s : float
-        LSL seconds minus Unix seconds on this computer.
+    ``offset_s`` is the measured clock offset, None without one; ``unix_offset_s`` LSL minus Unix time.
     """
     distance = stamp + (offset_s or 0.0) - now
     if abs(distance) > _OTHER_CLOCK_S:
@@ -218,34 +191,51 @@ _RESOLVE_S = 0.6  # below 0.5 s liblsl misses streams
 _CONNECT_TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True)
-class Offset:
-    """A clock offset measured on one inlet; ``measured`` is None where the sender did not answer."""
+class _Background:
+    """A thread of its own; what ends it is kept for whoever reads."""
 
-    key: str
-    uid: str
-    measured: tuple[float, float] | None  # (raw time, offset)
+    _close_s = 0.0  # how long `close` waits for what is running
+
+    def __init__(self, name: str) -> None:
+        self.error: Exception | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._guarded, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; waits at most for the question or search that is running."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(self._close_s)
+
+    def _guarded(self) -> None:
+        try:
+            self._run()
+        except Exception as error:
+            self.error = error
+
+    def _run(self) -> None:
+        raise NotImplementedError
 
 
-class OffsetMeter:
-    """Measures the clock offset of every inlet each five seconds, in a thread of its own.
+class OffsetMeter(_Background):
+    """Measures the clock offset of every inlet each five seconds.
 
     A question can hang until its timeout; then the other streams' answers are late by as much, and
     reading is not.
     """
 
-    def __init__(self, every_s: float = _MEASURE_EVERY_S) -> None:
-        self.error: Exception | None = None  # what ended the thread
-        self.measured: deque[Offset] = deque(maxlen=1000)
+    _close_s = _MEASURE_TIMEOUT_S + 1.0
+
+    def __init__(self) -> None:
+        super().__init__("lsl-offsets")
+        #: Key, the sender's uid, and (raw time, offset).
+        self.measured: deque[tuple[str, str, tuple[float, float]]] = deque(maxlen=1000)
         self._inlets: dict[str, OpenInlet] = {}
         self._retired: deque[OpenInlet] = deque()
-        self._every_s = every_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lsl-offsets", daemon=True)
-
-    def start(self) -> None:
-        """Begin measuring."""
-        self._thread.start()
 
     def watch(self, key: str, opened: OpenInlet | None) -> None:
         """Measure on this inlet from now on; None ends it."""
@@ -261,27 +251,19 @@ class OffsetMeter:
         self._retired.append(opened)
 
     def close(self) -> None:
-        """Stop; waits at most for the running question."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(_MEASURE_TIMEOUT_S + 1.0)
+        """Stop, and let go of the inlets."""
+        super().close()
         self._inlets = {}
         self._retired.clear()
 
     def _run(self) -> None:
-        try:
-            while not self._stop.wait(self._every_s):
-                self._retired.clear()
-                self._measure_all()
-        except Exception as error:
-            self.error = error
-
-    def _measure_all(self) -> None:
-        for key, opened in self._inlets.items():
-            if self._stop.is_set():
-                return
-            measured = measure_offset(opened.inlet, _MEASURE_TIMEOUT_S)
-            self.measured.append(Offset(key, opened.header.uid, measured))
+        while not self._stop.wait(_MEASURE_EVERY_S):
+            self._retired.clear()
+            for key, opened in self._inlets.items():
+                if self._stop.is_set():
+                    return
+                if measured := measure_offset(opened.inlet, _MEASURE_TIMEOUT_S):
+                    self.measured.append((key, opened.header.uid, measured))
 
 
 @dataclass
@@ -289,8 +271,7 @@ class Search:
     """A stream that is looked for."""
 
     kind: Kind
-    header: StreamHeader
-    uid: str  # of the sender that fell silent
+    header: StreamHeader  # as first opened, with the uid of the sender that fell silent
     is_lost: bool
     told: set[str] = field(default_factory=set)  # uids that were refused or called ambiguous
 
@@ -305,28 +286,21 @@ class Returned:
     is_refused: bool = False
 
 
-class Searcher:
-    """Looks for silent streams on the network until they are found, in a thread of its own.
+class Searcher(_Background):
+    """Looks for silent streams on the network until they are found; sleeps while there are none.
 
-    Parameters
-    ----------
-    resolve_streams : callable
-        Returns the ``pylsl.StreamInfo`` of all streams that answer.
+    ``resolve_streams`` returns the ``pylsl.StreamInfo`` of all streams that answer.
     """
 
+    _close_s = _CONNECT_TIMEOUT_S + 3.0
+
     def __init__(self, resolve_streams: Callable[[], list[Any]] = lambda: resolve(_RESOLVE_S)) -> None:
+        super().__init__("lsl-search")
         self.returned: deque[Returned] = deque()
-        self.error: Exception | None = None  # what ended the thread
         self._resolve = resolve_streams
         self._searches: Mapping[str, Search] = {}
         self._lock = threading.Lock()
         self._wanted = threading.Event()
-        self._stop = False
-        self._thread = threading.Thread(target=self._run, name="lsl-search", daemon=True)
-
-    def start(self) -> None:
-        """Begin; the thread sleeps while nothing is looked for."""
-        self._thread.start()
 
     def look_for(self, key: str, search: Search) -> None:
         """Search until `forget`."""
@@ -341,32 +315,25 @@ class Searcher:
 
     def close(self) -> None:
         """Stop; waits at most for the running search."""
-        self._stop = True
+        self._stop.set()
         self._wanted.set()
-        if self._thread.is_alive():
-            self._thread.join(_CONNECT_TIMEOUT_S + 3.0)
+        super().close()
 
     def _run(self) -> None:
-        try:
-            self._search()
-        except Exception as error:
-            self.error = error
-
-    def _search(self) -> None:
-        while not self._stop:
+        while not self._stop.is_set():
             self._wanted.wait()
             searches = self._searches
-            if not searches:
-                self._wanted.clear()
-                if self._searches:  # one was added in between
-                    self._wanted.set()
+            if searches:
+                self.look_once(searches)
                 continue
-            self.look_once(searches)
+            self._wanted.clear()
+            if self._searches:  # one was added in between
+                self._wanted.set()
 
     def look_once(self, searches: Mapping[str, Search]) -> None:
         """Resolve once and put what is found into ``returned``."""
         infos = {info.uid(): info for info in self._resolve()}
-        headers = [header for info in infos.values() if (header := _header(info)) is not None]
+        headers = [header for info in infos.values() if (header := readable_header(info)) is not None]
         to_open: list[tuple[str, Search, Any]] = []
         for key, search in searches.items():
             judgement = judge_return(search.header, headers, search.is_lost, search.told)
@@ -377,7 +344,7 @@ class Searcher:
                 self.returned.append(
                     Returned(key, message=judgement.message, is_refused=judgement.verdict is Verdict.REFUSE)
                 )
-        if not to_open or self._stop:
+        if not to_open or self._stop.is_set():
             return
         with ThreadPoolExecutor(max_workers=len(to_open)) as pool:
             found = [one for one in pool.map(lambda args: _reopen(*args), to_open) if one is not None]
@@ -385,14 +352,6 @@ class Searcher:
             if one.opened is not None:  # before it is handed over: afterwards it may be lost again
                 self.forget(one.key)
         self.returned.extend(found)
-
-
-def _header(info: Any) -> StreamHeader | None:
-    """Return a header without ``desc``; None for somebody's stream that describes itself in no usable way."""
-    try:
-        return parse_header(info.as_xml())
-    except InputError:
-        return None
 
 
 def _reopen(key: str, search: Search, info: Any) -> Returned | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
@@ -100,13 +101,7 @@ class LslSource:
         return None
 
     def read(self, now: float) -> list[Chunk | StreamEvent]:
-        """Return everything that has arrived, and what changed.
-
-        Parameters
-        ----------
-        now : float
-            LSL seconds, from `LslClock`.
-        """
+        """Return everything that has arrived, and what changed; ``now`` is of `LslClock`."""
         if self._must_restate:
             self._must_restate = False
             for live in self._streams.values():
@@ -114,20 +109,22 @@ class LslSource:
         out: list[Chunk | StreamEvent] = [*self._events, *self._ended_threads(now)]
         self._events = []
         while self._meter.measured:
-            offset = self._meter.measured.popleft()
-            self._streams[offset.key].take_offset(offset.uid, offset.measured)
+            key, uid, measured = self._meter.measured.popleft()
+            self._streams[key].take_offset(uid, measured)
         out += self._take_returned(now)
         for key, live in self._streams.items():
             running = live.opened
             was_stale = live.watchdog.is_stale
             out += live.read(now, self._unix_offset_s)
-            if running is not None and live.opened is None:
+            gone = running if live.opened is None else None  # lost or refused in this read
+            if gone is not None:
                 self._meter.watch(key, None)
-                self._meter.retire(running)
-            if live.watchdog.is_stale and (not was_stale or (running is not None and live.opened is None)):
-                uid = running.header.uid if running is not None else live.header.uid
-                told = {uid} if running is not None and live.opened is None and not live.is_lost else set()
-                self._searcher.look_for(key, Search(live.kind, live.header, uid, live.is_lost, told))
+                self._meter.retire(gone)
+            if live.watchdog.is_stale and (not was_stale or gone is not None):
+                uid = (running or live).header.uid
+                told = {uid} if gone is not None and not live.is_lost else set()
+                silent = replace(live.header, uid=uid)
+                self._searcher.look_for(key, Search(live.kind, silent, live.is_lost, told))
             elif was_stale and not live.watchdog.is_stale:
                 self._searcher.forget(key)
         return out
@@ -203,14 +200,8 @@ class LslSource:
                 self._meter.retire(live.opened)
             name = returned.opened.header.name
             if name != live.header.name:
-                events.append(
-                    StreamEvent(
-                        returned.key,
-                        Change.NOTICE,
-                        now,
-                        f"{live.header.name} came back under the name {name}",
-                    )
-                )
+                message = f"{live.header.name} came back under the name {name}"
+                events.append(StreamEvent(returned.key, Change.NOTICE, now, message))
             live.install(returned.opened)
             self._meter.watch(returned.key, returned.opened)
             if live.kind is Kind.MARKERS and live.watchdog.hear(now):  # it may have nothing to say for long
@@ -225,12 +216,7 @@ def open_live(
     kinds: Collection[Kind] = (Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO, Kind.MARKERS),
     make_intake: MakeIntake | None = None,
 ) -> LslSource:
-    """Discover, select and open streams.
-
-    Parameters
-    ----------
-    choices : str or None
-        The text of ``--streams``.
+    """Discover, select (``choices`` is the text of ``--streams``) and open streams.
 
     Raises
     ------

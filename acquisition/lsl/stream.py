@@ -36,21 +36,7 @@ class StreamHealth:
 
 
 class LiveStream:
-    """Reads one stream and keeps account of it.
-
-    Parameters
-    ----------
-    key : str
-        `Chunk.stream`.
-    kind : Kind
-        What it carries; markers never count as stale.
-    opened : OpenInlet
-        The connected inlet.
-    intake : StreamIntake
-        Clock mapper and adapter; kept across reconnections.
-    now : float
-        LSL seconds.
-    """
+    """Reads one stream and keeps account of it; its intake is kept across reconnections."""
 
     def __init__(self, key: str, kind: Kind, opened: OpenInlet, intake: StreamIntake, now: float) -> None:
         self.key = key
@@ -81,9 +67,9 @@ class LiveStream:
         self._placement = None
         self._last_stamp = float("nan")
 
-    def take_offset(self, uid: str, measured: tuple[float, float] | None) -> None:
+    def take_offset(self, uid: str, measured: tuple[float, float]) -> None:
         """Use an offset measured on the running inlet, unless its stamps are from another clock."""
-        if self.opened is None or uid != self.opened.header.uid or measured is None:
+        if self.opened is None or uid != self.opened.header.uid:
             return
         self.opened.offset = measured
         placement = self._placement

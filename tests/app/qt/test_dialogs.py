@@ -28,7 +28,7 @@ from calibration.verdict import VerdictCode
 
 def stream(name: str, kind: str, source_id: str, rate: float = 250.0) -> FoundStream:
     header = StreamHeader(name, kind, source_id, "lab", f"uid-{name}", rate, 8, "float32")
-    return FoundStream(f"uid-{name}", header, 0.0, (), None)
+    return FoundStream(f"uid-{name}", header, (), None)
 
 
 def streams_dialog(qtbot, found: list[FoundStream], before: StreamChoice) -> tuple[StreamsDialog, list]:
