@@ -28,18 +28,12 @@ _LONGEST_PAUSE_S = 86400.0
 def out_of_line(
     times: NDArray[np.float64], before: float = float("nan"), after: float = float("nan")
 ) -> NDArray[np.bool_]:
-    """Return which times jump out of their row and back, (n,) bool.
+    """Return which times (n,) in seconds jump out of their row and back, (n,) bool.
 
     A time is out of line if its neighbours are in order and it lies more than 1 s outside the span
     between them. A clock that was reset stays where it was set, so it is not out of line. A last time
-    without a neighbour is out of line if it is more than a day away.
-
-    Parameters
-    ----------
-    times : ndarray, (n,)
-        Seconds.
-    before, after : float
-        The neighbours of the first and of the last time, NaN where unknown.
+    without a neighbour is out of line if it is more than a day away. ``before`` and ``after`` are the
+    neighbours of the first and of the last time, NaN where unknown.
     """
     earlier = np.concatenate([[before], times[:-1]])
     later = np.concatenate([times[1:], [after]])
@@ -390,17 +384,9 @@ class ClockMapper:
         self.offsets.add(raw_time, offset_s)
 
     def map(self, stamps: NDArray[np.float64]) -> Mapped:
-        """Map consecutive stamps.
+        """Map consecutive raw stamps, (n_samples,) seconds on the sender's clock.
 
-        Parameters
-        ----------
-        stamps : ndarray, (n_samples,)
-            Raw stamps, seconds on the sender's clock.
-
-        Returns
-        -------
-        Mapped
-            Samples that would go back in time (a clock set back, a duplicate) are left out and counted.
+        Samples that would go back in time (a clock set back, a duplicate) are left out and counted.
         """
         stamps, n_unplaced = self._without_nan(np.asarray(stamps, dtype=np.float64))
         if n_unplaced:

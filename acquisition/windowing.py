@@ -239,11 +239,6 @@ class Aligner:
 
     A window closes when every present stream's newest sample has passed its end, or when it has waited
     ``lateness_s``; a replay knows when nothing more can come and never waits.
-
-    Parameters
-    ----------
-    config : WindowConfig
-        Geometry, from the checkpoint.
     """
 
     def __init__(self, config: WindowConfig) -> None:
