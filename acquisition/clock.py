@@ -40,14 +40,9 @@ class LslClock:
 
 
 class ReplayClock:
-    """A recording's own time, running at ``rate`` times real time, or as fast as it is asked.
+    """A recording's own time, running at ``rate`` times real time from ``start`` (LSL seconds).
 
-    Parameters
-    ----------
-    start : float
-        The recording's first moment in LSL seconds.
-    rate : float
-        Recording seconds per real second; ``float("inf")`` jumps straight to whatever is waited for.
+    A rate of infinity jumps straight to whatever is waited for.
     """
 
     def __init__(self, start: float, rate: float = float("inf")) -> None:
@@ -75,13 +70,7 @@ class ReplayClock:
         return max(0.0, (when - self.now()) / self._rate)
 
     def restart(self, time_s: float, rate: float | None = None) -> None:
-        """Go on from ``time_s`` (LSL seconds), before or after now, at another rate if one is given.
-
-        Raises
-        ------
-        ValueError
-            If the rate is not positive.
-        """
+        """Go on from ``time_s`` (LSL seconds), before or after now, at another rate if one is given."""
         self._rate = self._rate if rate is None else _checked_rate(rate)
         self._recording_s = time_s
         self._real_s = time.perf_counter()
@@ -108,13 +97,7 @@ class ManualClock:
         self._now = max(self._now, when)
 
     def advance(self, seconds: float) -> float:
-        """Move forward and return the new time.
-
-        Raises
-        ------
-        ValueError
-            If ``seconds`` is negative.
-        """
+        """Move forward and return the new time; a negative step is a ValueError."""
         if seconds < 0:
             raise ValueError(f"a clock cannot go back, got {seconds}")
         self._now += seconds

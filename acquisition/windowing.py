@@ -297,12 +297,8 @@ class Aligner:
     def due(self, now: float, complete_to: float | None) -> range:
         """Return the indices of the windows that can close now, oldest first.
 
-        Parameters
-        ----------
-        now : float
-            LSL seconds.
-        complete_to : float or None
-            Time up to which nothing more can come (replay), or None (live: watermarks decide).
+        ``complete_to`` is the time up to which nothing more can come (replay), or None (live: watermarks
+        decide).
         """
         if self._next is None:
             firsts = [f.ring.first_time for f in self._feeds.values() if not math.isnan(f.ring.first_time)]
@@ -317,13 +313,7 @@ class Aligner:
         return range(self._next, last + 1)
 
     def cut(self, index: int, now: float, *, live: bool, known: Known = nothing_known) -> Window:
-        """Close window ``index`` and everything before it.
-
-        Parameters
-        ----------
-        known : callable
-            Steps it answers True for come without their samples.
-        """
+        """Close window ``index`` and everything before it; ``known`` steps come without their samples."""
         if self._next is not None and index > self._next:
             self.n_skipped += index - self._next
         self._next = index + 1
