@@ -34,10 +34,8 @@ class InputError(Exception):
     ----------
     what : str
         What is wrong, with the expected and the actual value.
-    where : str
-        The file, stream or option it was found in.
-    remedy : str
-        What the user can do about it.
+    where, remedy : str
+        The file, stream or option it was found in, and what the user can do about it.
     code : ErrorCode
         What it is about.
     facts : str or int

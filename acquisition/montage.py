@@ -36,17 +36,9 @@ def ten_five_directions() -> Mapping[str, NDArray[np.float64]]:
 
 
 def directions_from_mne(montage: str) -> dict[str, NDArray[np.float64]]:
-    """Return unit vectors from the centre of the fitted sphere to each electrode of an MNE montage.
+    """Return unit vectors (3,) from the fitted sphere's centre to the electrodes, by upper-case label.
 
-    Parameters
-    ----------
-    montage : str
-        A name MNE knows, or "10-05" for the template head under whatever name this MNE gives it.
-
-    Returns
-    -------
-    dict
-        Unit vectors (3,) by upper-case label.
+    ``montage`` is a name MNE knows, or "10-05" for the template head under whatever name this MNE gives it.
     """
     from mne.channels import get_builtin_montages, make_standard_montage
 
@@ -117,25 +109,14 @@ def canonical_name(label: str) -> str:
 
 @dataclass(frozen=True)
 class Montage:
-    """Which channel of a stream is which 10-20 electrode.
+    """Which channel of a stream is which 10-20 electrode."""
 
-    Parameters
-    ----------
-    name : str
-        What the user gave: an MNE montage name or a file.
-    labels : mapping
-        10-20 name by the stream's label, upper-case.
-    indices : mapping
-        10-20 name by the stream's channel index, from 0. Empty for an MNE montage: the order of its
-        list is not the order of an amplifier's channels, so a stream without labels cannot use it.
-    complete : bool
-        True for a file: what it does not name is left out, and what it names must exist.
-    """
-
-    name: str
-    labels: Mapping[str, str] = field(default_factory=dict)
+    name: str  # what the user gave: an MNE montage name or a file
+    labels: Mapping[str, str] = field(default_factory=dict)  # 10-20 name by the stream's upper-case label
+    #: 10-20 name by channel index, from 0. Empty for an MNE montage: the order of its list is not the order
+    #: of an amplifier's channels, so a stream without labels cannot use it.
     indices: Mapping[int, str] = field(default_factory=dict)
-    complete: bool = True
+    complete: bool = True  # a file: what it does not name is left out, and what it names must exist
 
 
 def load_montage(text: str) -> Montage:
@@ -159,17 +140,10 @@ def load_montage(text: str) -> Montage:
 
 
 def unit_positions(ch_names: Sequence[str]) -> NDArray[np.float64]:
-    """Return electrode positions on the unit sphere for display.
+    """Return (n_channels, 3) electrode positions on the unit sphere for display.
 
-    Parameters
-    ----------
-    ch_names : sequence of str
-        10-20 names; CB1 and CB2 are shown at PO9 and PO10.
-
-    Returns
-    -------
-    ndarray, (n_channels, 3)
-        x to the right ear, y to the nose, z up; a row of NaN for a name without a known position.
+    x to the right ear, y to the nose, z up; CB1 and CB2 are shown at PO9 and PO10, a row of NaN stands for a
+    name without a known position.
     """
     known = _directions(_TEN_FIVE)
     unknown = np.full(3, np.nan)

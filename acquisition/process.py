@@ -15,18 +15,9 @@ _PROJECT = Path(__file__).resolve().parent.parent
 
 
 def start_detached(module: str, arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """Run ``python -m module arguments`` in a session of its own.
+    """Run ``python -m module arguments`` in a session of its own; ``log`` takes what it prints.
 
     Ctrl-C in the terminal and the end of this process, by crash or kill, do not reach it.
-
-    Parameters
-    ----------
-    module : str
-        Dotted module name.
-    arguments : sequence of str
-        Its command line.
-    log : Path
-        File that takes what it prints; overwritten.
     """
     environment = dict(os.environ)
     # The child must find these packages when they run from a checkout that is not installed.

@@ -16,10 +16,6 @@ class Pump:
 
     Parameters
     ----------
-    source : Source
-        Where chunks come from.
-    config : WindowConfig
-        Geometry of the windows.
     live : bool
         Windows may be late and may be skipped; a replay never does either.
     known : callable
@@ -79,16 +75,11 @@ class Pump:
         return self._cut(due[-1], now, self._known) if due else None
 
     def window_at(self, t_end: float, *, newest_only: bool = False) -> Window:
-        """Close the window that ends at ``t_end``, whatever lies before it.
+        """Close the window that ends at ``t_end`` on the hop grid (LSL seconds), whatever lies before it.
 
-        Only for a source that tells what is complete, once it is acquired up to ``t_end``.
-
-        Parameters
-        ----------
-        t_end : float
-            On the hop grid, LSL seconds.
-        newest_only : bool
-            Steps before the window's newest come as known, without their samples.
+        Only for a source that tells what is complete, once it is acquired up to ``t_end``. With
+        ``newest_only``
+        the steps before the window's newest come as known, without their samples.
         """
         index = round(t_end / self.aligner.config.hop_s)
         self.aligner.pass_over(index)
@@ -115,12 +106,7 @@ class Pump:
         """Return the grid index ``n_hops`` after ``index``, or that at the end of a hole which begins there.
 
         A clock that was reset can leave a hole of hours or years. No window in it holds anything, so all of
-        them are passed over.
-
-        Parameters
-        ----------
-        index : int
-            A multiple of ``n_hops``, acquired and closed.
+        them are passed over. ``index`` is a multiple of ``n_hops``, acquired and closed.
         """
         config = self.aligner.config
         upcoming = self.source.next_time

@@ -91,15 +91,11 @@ class ChannelQuality:
 
 
 class QualityMeter:
-    """Watches the electrodes of one EEG stream.
+    """Watches the electrodes of one EEG stream, sampled at 20 Hz or more.
 
-    Parameters
-    ----------
-    ch_names : tuple of str
-    sfreq : float
-        Hz, at least 20.
-    line_hz : float, optional
-        50 or 60; otherwise the one that is stronger. Nothing is said about mains the rate cannot show.
+    Mains are looked for at ``line_hz`` (50 or 60), otherwise at the one that is stronger; nothing is said
+    about
+    mains the rate cannot show.
     """
 
     def __init__(self, ch_names: tuple[str, ...], sfreq: float, line_hz: float | None = None) -> None:

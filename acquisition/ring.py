@@ -18,15 +18,7 @@ _FIRST_CAPACITY = 1024
 
 
 class Ring:
-    """Keeps the samples of the last ``keep_s`` seconds.
-
-    Parameters
-    ----------
-    n_channels : int or None
-        Columns of the data; None for objects (video frames, markers).
-    keep_s : float
-        How long a sample is kept, seconds of stream time.
-    """
+    """Keeps the samples of the last ``keep_s`` seconds; objects where ``n_channels`` is None."""
 
     def __init__(self, n_channels: int | None, keep_s: float, dtype: type = np.float64) -> None:
         self.keep_s = keep_s

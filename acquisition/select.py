@@ -128,20 +128,7 @@ def select_streams(
 
 
 def without(choices: str | None, modalities: Collection[str]) -> str | None:
-    """Return ``choices`` with no stream for some modalities, whatever was chosen for them.
-
-    Parameters
-    ----------
-    choices : str or None
-        As `select_streams` takes it.
-    modalities : collection of str
-        Of `acquisition.types.MODALITIES`.
-
-    Raises
-    ------
-    InputError
-        If the text is malformed.
-    """
+    """Return ``choices``, as `select_streams` takes them, with no stream for some modalities."""
     wanted = _parse_choices(choices or "") | dict.fromkeys(modalities, "none")
     return ",".join(f"{modality}={choice}" for modality, choice in wanted.items()) or None
 

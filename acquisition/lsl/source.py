@@ -23,16 +23,8 @@ class LslSource:
     """Reads the selected streams; implements `acquisition.types.Source`.
 
     Streams are keyed by ``name|type|source_id``. Everything that can take long (clock questions, the
-    search for a stream that went away) happens in two background threads; `read` never waits.
-
-    Parameters
-    ----------
-    found : sequence of FoundStream
-        From `acquisition.lsl.discovery.discover`.
-    kinds : mapping of str to Kind
-        Which of them, by uid.
-    make_intake : callable or None
-        Builds a stream's intake; `intake_maker` with its defaults if None.
+    search for a stream that went away) happens in two background threads; `read` never waits. ``kinds`` says
+    which of the found streams are used, by uid, and as what.
 
     Raises
     ------

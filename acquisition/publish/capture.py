@@ -48,14 +48,8 @@ class Publishing:
 class DeviceReader:
     """An open device that captures in a thread of its own, because its driver may never return.
 
-    A subclass sets its attributes first, and captures in `_capture`.
-
-    Parameters
-    ----------
-    name : str
-        The thread's.
-    n_kept : int
-        Captures that wait to be taken; the oldest go.
+    A subclass sets its attributes first, and captures in `_capture`. Of the captures that wait to be taken
+    the newest ``n_kept`` are kept.
     """
 
     def __init__(self, name: str, n_kept: int) -> None:
@@ -116,10 +110,8 @@ class DeviceFeed:
         Takes a sentence for the user whenever the state changes.
     remedy : str
         What to do if the device cannot be opened in the first place.
-    silent_s : float
-        It is lost when nothing arrived for this long.
-    frozen_s : float
-        It is lost when the same picture arrived for this long; infinity turns this off.
+    silent_s, frozen_s : float
+        It is lost when nothing, or the same picture, arrived for this long.
     """
 
     ended = False  # a device has no end
@@ -264,15 +256,7 @@ class PacedFile:
 
 
 def publisher_source_id(kind: str, device: int | str | Path) -> str:
-    """Return the ``source_id`` a publisher gives its stream, the same at every start.
-
-    Parameters
-    ----------
-    kind : str
-        ``"webcam"`` or ``"microphone"``.
-    device : int, str or Path
-        A device's index or name, or a file.
-    """
+    """Return the ``source_id`` of a webcam's or microphone's stream, the same at every start."""
     text = str(device.resolve()) if isinstance(device, Path) else str(device)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"affectscope-{kind}-{socket.gethostname()}-{digest}"

@@ -101,10 +101,7 @@ def microphone_from_text(text: str) -> int | str | Path:
 def find_microphone(device: int | str) -> tuple[str, float]:
     """Return the full name and the sample rate in Hz of an input device.
 
-    Parameters
-    ----------
-    device : int or str
-        Index, ``"default"``, or a part of the name that only one device has.
+    ``device`` is an index, ``"default"``, or a part of the name that only one device has.
 
     Raises
     ------
@@ -129,14 +126,7 @@ def find_microphone(device: int | str) -> tuple[str, float]:
 class MicrophoneReader(DeviceReader):
     """Collects a microphone's buffers as PortAudio calls back.
 
-    Parameters
-    ----------
-    name : str
-        The device's full name.
-    sfreq : float
-        Sample rate in Hz.
-    rescan : bool
-        Let PortAudio look for devices anew; without it a replugged device is never seen.
+    ``rescan`` lets PortAudio look for devices anew; without it a replugged device is never seen.
     """
 
     def __init__(self, name: str, sfreq: float, rescan: bool) -> None:
@@ -220,20 +210,7 @@ def to_int16(samples: NDArray[Any]) -> NDArray[np.int16]:
 
 
 class SoundFile(PacedFile):
-    """A WAV file paced like a microphone, in buffers of 20 ms; nothing of it is dropped.
-
-    Parameters
-    ----------
-    path : Path
-    clock : Clock
-    loop : bool
-        Begin again at the end.
-
-    Raises
-    ------
-    InputError
-        As `read_sound_file`.
-    """
+    """A WAV file paced like a microphone, in buffers of 20 ms; nothing of it is dropped."""
 
     def __init__(self, path: Path, clock: Clock, loop: bool) -> None:
         super().__init__(clock)
@@ -267,7 +244,6 @@ def publish_microphone(device: int | str | Path, publishing: Publishing) -> None
     device : int, str or Path
         PortAudio's device index, ``"default"`` or a part of a device's name; or a WAV file that is played
         in real time in its place.
-    publishing : Publishing
 
     Raises
     ------

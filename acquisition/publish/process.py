@@ -111,10 +111,8 @@ def start_publisher(
         ``"webcam"`` or ``"microphone"``.
     device : str
         As the user writes it: a number, ``"default"``, a name or a file.
-    name, fps, loop
+    name, fps, loop, idle_limit_s
         As in `Publishing` and `publish_webcam`.
-    idle_limit_s : float
-        It ends when nobody has listened for this long.
 
     Raises
     ------

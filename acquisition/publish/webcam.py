@@ -106,12 +106,8 @@ def camera_from_text(text: str) -> int | Path:
 class CameraReader(DeviceReader):
     """Keeps a camera's newest frame.
 
-    Parameters
-    ----------
-    device : int or str
-        OpenCV's device index, or the name of anything else it opens.
-    fps : float
-        Frames per second to ask the camera for; 0 leaves its own setting.
+    ``device`` is OpenCV's index, or the name of anything else it opens; ``fps`` 0 leaves the camera's
+    setting.
     """
 
     def __init__(self, device: int | str, fps: float) -> None:
@@ -142,14 +138,6 @@ class CameraReader(DeviceReader):
 
 class VideoFile(PacedFile):
     """A video file paced like a camera: frames that would be late are dropped.
-
-    Parameters
-    ----------
-    path : Path
-        Anything OpenCV can read.
-    clock : Clock
-    loop : bool
-        Begin again at the end.
 
     Raises
     ------
@@ -258,7 +246,6 @@ def publish_webcam(
     ----------
     device : int or Path
         OpenCV's device index, or a video file that is played in real time in its place.
-    publishing : Publishing
     fps : float
         Frames per second to ask for and at most to send; 0 sends what comes.
     max_width : int

@@ -209,13 +209,8 @@ class Behaviour:
     Everything is a function of the time alone (seconds since the session began), so that EEG, eyes,
     face and voice agree and any of them can be computed without the others.
 
-    Parameters
-    ----------
-    subject : SimulatedSubject
-    timeline : Timeline
-    begin_s : float
-        Session time at which the devices' first samples lie: later than 0 for somebody who is met again.
-        Person and devices are the same then, their noise is not.
+    ``begin_s`` is the session time of the devices' first samples: later than 0 for somebody who is met
+    again. Person and devices are the same then, their noise is not.
     """
 
     def __init__(self, subject: SimulatedSubject, timeline: Timeline, begin_s: float = 0.0) -> None:

@@ -75,17 +75,9 @@ def _on_sphere(azimuth_deg: float, elevation_deg: float) -> NDArray[np.float64]:
 def spread(
     centres: NDArray[np.float64], positions: NDArray[np.float64], width_rad: float
 ) -> NDArray[np.float64]:
-    """Return how strongly each centre is seen at each position, a Gaussian of the angle between them.
+    """Return how strongly each centre is seen at each position, (n_centres, n_positions).
 
-    Parameters
-    ----------
-    centres, positions : ndarray, (n_centres, 3) and (n_positions, 3)
-        Unit vectors.
-
-    Returns
-    -------
-    ndarray, (n_centres, n_positions)
-        1 where they coincide.
+    A Gaussian of the angle between unit vectors, (n_centres, 3) and (n_positions, 3): 1 where they coincide.
     """
     angle = np.arccos(np.clip(centres @ positions.T, -1.0, 1.0))
     return np.exp(-0.5 * (angle / width_rad) ** 2)
@@ -205,17 +197,9 @@ _SENSOR_UV = 0.8
 
 
 def emotion_maps(places: NDArray[np.float64]) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Return how each latent parameter changes each band at each place.
+    """Return how each latent parameter changes each band at each place (n_places, 3), unit vectors.
 
-    Parameters
-    ----------
-    places : ndarray, (n_places, 3)
-        Unit vectors.
-
-    Returns
-    -------
-    dict of str to dict of str to ndarray, (n_places,)
-        Band -> latent parameter -> weight, about -1 to 1.
+    Band -> latent parameter -> weight (n_places,), about -1 to 1.
     """
 
     def near(names: str, width_rad: float) -> NDArray[np.float64]:

@@ -132,13 +132,7 @@ _N_NOISE = 8  # prepared pictures of sensor noise
 
 
 class DrawnFace:
-    """The face of one simulated person.
-
-    Parameters
-    ----------
-    behaviour : Behaviour
-        Whose face, and what that person lives through.
-    """
+    """The face of one simulated person."""
 
     width, height = WIDTH, HEIGHT
 

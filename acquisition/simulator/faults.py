@@ -82,17 +82,7 @@ def _parse_one(part: str) -> Fault:
 
 
 class StreamFaults:
-    """What goes wrong with one stream, asked by session time.
-
-    Parameters
-    ----------
-    faults : tuple of Fault
-        Of any stream; only this stream's count.
-    key : str
-        The stream.
-    seed : int
-        Of the jitter.
-    """
+    """What goes wrong with one stream, asked by session time; the seed is the jitter's."""
 
     def __init__(self, faults: tuple[Fault, ...], key: str, seed: int) -> None:
         self._key = key

@@ -138,19 +138,11 @@ def run_simulator(
 ) -> None:
     """Publish simulated devices as LSL outlets; blocks until stopped.
 
-    It ends when ``stop()`` is true, the duration is over, or SIGINT or SIGTERM arrives (in a main
-    thread). Spawn-safe as the target of a ``multiprocessing.Process``.
-
-    Parameters
-    ----------
-    options : SimulatorOptions
-        What to simulate.
-    stop : callable
-        Asked every 20 ms; ``multiprocessing.Event().is_set``, say.
-    report : callable
-        Told in a sentence when an outlet opens or goes.
-    on_emotion : callable
-        Told the session time at which an emotion (or ``rest``) begins.
+    It ends when ``stop()``, asked every 20 ms, is true, the duration is over, or SIGINT or SIGTERM arrives
+    (in
+    a main thread). Spawn-safe as the target of a ``multiprocessing.Process``. ``report`` is told in a
+    sentence
+    when an outlet opens or goes, ``on_emotion`` the session time at which an emotion (or ``rest``) begins.
     """
     import cv2
 
@@ -233,12 +225,7 @@ class _Follower:
 
 
 class SimulatorProcess:
-    """Simulated devices in a spawned process, which a ``with`` ends.
-
-    Parameters
-    ----------
-    options : SimulatorOptions
-    """
+    """Simulated devices in a spawned process, which a ``with`` ends."""
 
     def __init__(self, options: SimulatorOptions) -> None:
         context = multiprocessing.get_context("spawn")

@@ -34,18 +34,10 @@ def write_simulated(
     schedule: str = "random:20",
     eeg_sfreq: float = 1000.0,
 ) -> None:
-    """Write a recording of simulated devices.
+    """Write a recording of simulated devices ``eeg``, ``gaze``, ``video``, ``audio``.
 
-    Parameters
-    ----------
-    keys : tuple of str
-        ``eeg``, ``gaze``, ``video``, ``audio``.
-    seconds : float
-        Beyond a minute the minute is repeated.
-    seed, schedule
-        As in `SimulatorOptions`.
-    eeg_sfreq : float
-        1000 Hz, or a whole fraction of it for a smaller file (low-pass filtered first).
+    Beyond a minute the minute is repeated. ``eeg_sfreq`` is 1000 Hz, or a whole fraction of it for a smaller
+    file (low-pass filtered first).
 
     Raises
     ------

@@ -42,10 +42,9 @@ class XdfSource:
     chunk : int, optional
         Samples fed to the intake at a time; None for the file's own chunks. Joined pieces stay below
         8 MB. It changes no bit of what is delivered.
-    index : XdfIndex, optional
-        The file's index where the caller has scanned it already.
-    outline : Outline, optional
-        Of the same streams; a ``start`` deep in the file is then reached at once.
+    index, outline : optional
+        Of the same file and streams, where the caller has them; a ``start`` deep in the file is then
+        reached at once.
 
     Raises
     ------
