@@ -13,6 +13,7 @@ import tomllib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,14 @@ from numpy.typing import NDArray
 from acquisition.errors import ErrorCode, InputError
 from assets import TEN_FIVE
 
+_TEN_FIVE = "10-05"
+
 
 @functools.cache
-def ten_five_directions() -> Mapping[str, NDArray[np.float64]]:
-    """Return unit vectors (3,) by upper-case 10-05 name: x to the right ear, y to the nose, z up."""
+def _directions(montage: str = _TEN_FIVE) -> Mapping[str, NDArray[np.float64]]:
+    """Return unit vectors (3,) by upper-case label: x to the right ear, y to the nose, z up."""
+    if montage != _TEN_FIVE:
+        return directions_from_mne(montage)
     found = {}
     for line in TEN_FIVE.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith(("#", "name,")):
@@ -42,7 +47,7 @@ def directions_from_mne(montage: str) -> dict[str, NDArray[np.float64]]:
     """
     from mne.channels import get_builtin_montages, make_standard_montage
 
-    if montage == "10-05":  # MNE 1.13 renamed it
+    if montage == _TEN_FIVE:  # MNE 1.13 renamed it
         montage = "colin27_1005" if "colin27_1005" in get_builtin_montages() else "standard_1005"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # a deprecated name is the user's choice
@@ -64,7 +69,7 @@ def write_table(path: Path) -> None:
         "# from the centre of the sphere fitted to them. Written by: python -m acquisition.montage",
         "name,x,y,z",
     ]
-    rows = [f"{name},{x:.6f},{y:.6f},{z:.6f}" for name, (x, y, z) in directions_from_mne("10-05").items()]
+    rows = [f"{name},{x:.6f},{y:.6f},{z:.6f}" for name, (x, y, z) in directions_from_mne(_TEN_FIVE).items()]
     path.write_text("\n".join([*head, *rows]) + "\n", encoding="utf-8")
 
 
@@ -145,40 +150,29 @@ def unit_positions(ch_names: Sequence[str]) -> NDArray[np.float64]:
     x to the right ear, y to the nose, z up; CB1 and CB2 are shown at PO9 and PO10, a row of NaN stands for a
     name without a known position.
     """
-    known = _directions(_TEN_FIVE)
-    unknown = np.full(3, np.nan)
-    rows = []
-    for ch_name in ch_names:
-        name = canonical_name(ch_name)
-        rows.append(known.get(_POSITION_OF.get(name, name), unknown))
+    names = [canonical_name(ch_name) for ch_name in ch_names]
+    rows = [_directions().get(_POSITION_OF.get(name, name), np.full(3, np.nan)) for name in names]
     return np.array(rows).reshape(-1, 3)
 
 
 def _from_toml(path: Path) -> Montage:
     where = f"montage {path}"
+    refused = partial(InputError, where=where, code=ErrorCode.CHANNELS)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=where, code=ErrorCode.CHANNELS) from error
-    try:
-        document = tomllib.loads(text)
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:  # its message ends with line and column
-        raise InputError(f"is no valid TOML: {error}", where=where, code=ErrorCode.CHANNELS) from error
+        raise refused(f"is no valid TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise refused(f"cannot be read: {error}") from error
     unknown = [key for key in document if key not in ("name", "labels", "indices")]
     labels, indices = document.get("labels", {}), document.get("indices", {})
     if unknown or not isinstance(labels, dict) or not isinstance(indices, dict) or not (labels or indices):
-        raise InputError(
+        raise refused(
             f"expected tables [labels] or [indices], found {', '.join(document) or 'nothing'}",
-            where=where,
             remedy='write for example [labels] and below it TP9 = "TP7"',
-            code=ErrorCode.CHANNELS,
         )
     if bad := [key for key in indices if not key.isdecimal()]:
-        raise InputError(
-            f"[indices] holds {bad[0]!r}: expected channel numbers from 0",
-            where=where,
-            code=ErrorCode.CHANNELS,
-        )
+        raise refused(f"[indices] holds {bad[0]!r}: expected channel numbers from 0")
     return Montage(
         name=str(document.get("name", path.name)),
         labels={key.strip().upper(): _checked(value, key, where) for key, value in labels.items()},
@@ -189,7 +183,7 @@ def _from_toml(path: Path) -> Montage:
 def _checked(value: object, key: str, where: str) -> str:
     """Return a 10-20 name, or say which known name it resembles."""
     name = canonical_name(value) if isinstance(value, str) else str(value)
-    known = [*SEED_CH_NAMES, *_directions(_TEN_FIVE)]
+    known = [*SEED_CH_NAMES, *_directions()]
     if isinstance(value, str) and name in known:
         return name
     similar = difflib.get_close_matches(name, known, n=3)
@@ -214,8 +208,10 @@ def _from_mne(name: str) -> Montage:
             code=ErrorCode.CHANNELS,
         )
     electrodes = _directions(name)
-    targets = {seed: position for seed in SEED_CH_NAMES if (position := _seed_direction(seed)) is not None}
-    known = {*_directions(_TEN_FIVE), *SEED_CH_NAMES}
+    ten_five = _directions()
+    positions = {seed: _POSITION_OF.get(seed, seed) for seed in SEED_CH_NAMES}
+    targets = {seed: ten_five[place] for seed, place in positions.items() if place in ten_five}
+    known = {*ten_five, *SEED_CH_NAMES}
     labels = {label: canonical_name(label) for label in electrodes if canonical_name(label) in known}
     # A cap with its own numbering (A1-D32, E1-E128) goes by position: its C3 is not the 10-20 C3.
     if len(labels) < len(electrodes) / 2:
@@ -228,9 +224,7 @@ def _nearest_names(
 ) -> dict[str, str]:
     """Give each target's name to the electrode nearest to it, one electrode each, nearest pairs first."""
     names, labels = list(targets), list(electrodes)
-    cosines = (
-        np.array([targets[name] for name in names]) @ np.array([electrodes[label] for label in labels]).T
-    )
+    cosines = np.array(list(targets.values())) @ np.array(list(electrodes.values())).T
     pairs = np.argwhere(cosines >= np.cos(np.radians(_NEAR_DEG)))
     pairs = pairs[np.argsort(-cosines[pairs[:, 0], pairs[:, 1]], kind="stable")]
     found: dict[str, str] = {}
@@ -238,19 +232,6 @@ def _nearest_names(
         if labels[electrode] not in found and names[target] not in found.values():
             found[labels[electrode]] = names[target]
     return found
-
-
-def _seed_direction(name: str) -> NDArray[np.float64] | None:
-    return _directions(_TEN_FIVE).get(_POSITION_OF.get(name, name))
-
-
-_TEN_FIVE = "10-05"
-
-
-@functools.cache
-def _directions(montage: str) -> Mapping[str, NDArray[np.float64]]:
-    """Return unit vectors from the centre of the fitted sphere to each electrode, by upper-case label."""
-    return ten_five_directions() if montage == _TEN_FIVE else directions_from_mne(montage)
 
 
 if __name__ == "__main__":

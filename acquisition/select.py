@@ -104,8 +104,12 @@ def select_streams(
         if choice:
             found = _matching(usable, choice, modality, kind)
         else:
-            of_kind = [key for key, header in usable.items() if kind_of(header) is kind]
-            found = [key for key in of_kind if with_notes or not _is_of_session(usable[key])]
+            found = [
+                key
+                for key, header in usable.items()
+                if kind_of(header) is kind
+                and (with_notes or not (is_notes(header) or is_calibration(header)))
+            ]
         if len(found) > 1 and kind is not Kind.MARKERS:
             raise _ambiguous(usable, found, modality)
         if taken := [key for key in found if key in chosen]:
@@ -131,11 +135,6 @@ def without(choices: str | None, modalities: Collection[str]) -> str | None:
     """Return ``choices``, as `select_streams` takes them, with no stream for some modalities."""
     wanted = _parse_choices(choices or "") | dict.fromkeys(modalities, "none")
     return ",".join(f"{modality}={choice}" for modality, choice in wanted.items()) or None
-
-
-def _is_of_session(header: StreamHeader) -> bool:
-    """Tell whether another session of this program published the stream."""
-    return is_notes(header) or is_calibration(header)
 
 
 def _squeezed(text: str) -> str:

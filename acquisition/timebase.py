@@ -433,22 +433,30 @@ class ClockMapper:
         placed = stamps + offsets
         if self._line is None:
             breaks = self._gaps(placed)
-            self._note_offset(stamps, placed, offsets, breaks)
+            changed = np.diff(offsets, prepend=self._noted_offset) != 0  # NaN differs from all
+            for at in np.flatnonzero(changed).tolist():
+                self._begin_segment(stamps[at], placed[at], breaks[at], offset_s=offsets[at])
+            self._noted_offset = float(offsets[-1])
             return placed, breaks
         times, breaks, starts = self._line.follow(placed, self._max_gap_s)
         for at, t_start, period in starts:
-            self._segments.append(
-                MapSegment(
-                    stream=self.stream,
-                    raw_start=float(stamps[at]),
-                    t_start=t_start,
-                    period_s=period,
-                    offset_s=0.0,
-                    sfreq=self._nominal_sfreq,
-                    is_break=bool(breaks[at]),
-                )
-            )
+            self._begin_segment(stamps[at], t_start, breaks[at], period_s=period, sfreq=self._nominal_sfreq)
         return times, breaks
+
+    def _begin_segment(
+        self,
+        raw_start: float,
+        t_start: float,
+        is_break: np.bool_,
+        *,
+        period_s: float = 0.0,
+        offset_s: float = 0.0,
+        sfreq: float = 0.0,
+    ) -> None:
+        segment = MapSegment(
+            self.stream, float(raw_start), float(t_start), period_s, float(offset_s), sfreq, bool(is_break)
+        )
+        self._segments.append(segment)
 
     def _without_nan(self, stamps: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
         """Return stamps where each broken one follows its predecessor, and how many had none to follow.
@@ -474,28 +482,6 @@ class ClockMapper:
     def _gaps(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return where an irregular stream has a hole, (n,) bool; its very first sample counts as one."""
         return ~(np.diff(times, prepend=self._last) <= self._max_gap_s)
-
-    def _note_offset(
-        self,
-        stamps: NDArray[np.float64],
-        placed: NDArray[np.float64],
-        offsets: NDArray[np.float64],
-        breaks: NDArray[np.bool_],
-    ) -> None:
-        changed = np.flatnonzero(np.diff(offsets, prepend=self._noted_offset) != 0)  # NaN differs from all
-        for at in changed:
-            self._segments.append(
-                MapSegment(
-                    stream=self.stream,
-                    raw_start=float(stamps[at]),
-                    t_start=float(placed[at]),
-                    period_s=0.0,
-                    offset_s=float(offsets[at]),
-                    sfreq=0.0,
-                    is_break=bool(breaks[at]),
-                )
-            )
-        self._noted_offset = float(offsets[-1])
 
     def _increasing(self, times: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Mapped:
         """Leave out what would go back in time."""

@@ -1,4 +1,7 @@
-"""The simulator's five streams: its options, what each carries, and a source of them without LSL."""
+"""A simulated person with four devices and markers, as a source without LSL, for demo, tests and training.
+
+Everything that comes out of here is simulated data and is called so.
+"""
 
 from __future__ import annotations
 

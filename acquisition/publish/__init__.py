@@ -1,1 +1,0 @@
-"""Webcam and microphone as LSL streams."""

@@ -1,1 +1,0 @@
-"""Record LSL streams with LabRecorder under a supervisor process."""

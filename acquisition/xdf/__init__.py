@@ -1,1 +1,0 @@
-"""Read XDF recordings: scan, stream, inspect."""
