@@ -65,14 +65,10 @@ class WindowConfig:
         """Refuse what no window can be cut with."""
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if entry.name == "n_context_steps":
-                continue
-            if not (value > 0 and math.isfinite(value)):  # NaN is refused too
-                raise InputError(f"{entry.name}: expected more than 0, got {value}", where="window config")
-        if self.n_context_steps < 0:
-            raise InputError(
-                f"n_context_steps: expected 0 or more, got {self.n_context_steps}", where="window config"
-            )
+            is_in_range = value >= 0 if entry.name == "n_context_steps" else value > 0
+            if not (is_in_range and math.isfinite(value)):  # NaN is refused too
+                least = "0 or more" if entry.name == "n_context_steps" else "more than 0"
+                raise InputError(f"{entry.name}: expected {least}, got {value}", where="window config")
         for small, large in (
             ("min_coverage", 1.0),
             ("min_valid_gaze", 1.0),
@@ -244,7 +240,6 @@ class Aligner:
     def __init__(self, config: WindowConfig) -> None:
         self.config = config
         self._feeds: dict[str, _Feed] = {}  # by modality
-        self._modality_of_stream: dict[str, str] = {}
         self._next: int | None = None  # index of the next window to close
         self._not_before = -math.inf
         self.n_skipped = 0
@@ -254,19 +249,16 @@ class Aligner:
     def open(self, spec: StreamSpec) -> None:
         """Take a stream in; one of the same modality is replaced."""
         modality = MODALITY_OF_KIND.get(spec.kind)
-        if modality is None:
-            return
-        self._feeds[modality] = _Feed(spec, self.config.context_s + _KEEP_MARGIN_S)
-        self._modality_of_stream = {
-            key: name for key, name in self._modality_of_stream.items() if name != modality
-        }
-        self._modality_of_stream[spec.key] = modality
+        if modality is not None:
+            self._feeds[modality] = _Feed(spec, self.config.context_s + _KEEP_MARGIN_S)
 
     def wait_for(self, stream: str, waited_for: bool) -> None:
         """Let windows wait for a stream, or stop waiting (stale, ended)."""
-        modality = self._modality_of_stream.get(stream)
-        if modality is not None:
-            self._feeds[modality].is_waited_for = waited_for
+        if feed := self._feed_of(stream):
+            feed.is_waited_for = waited_for
+
+    def _feed_of(self, stream: str) -> _Feed | None:
+        return next((feed for feed in self._feeds.values() if feed.spec.key == stream), None)
 
     def start_at(self, time: float) -> None:
         """Close no window that ends before ``time``."""
@@ -279,13 +271,10 @@ class Aligner:
 
     def push(self, chunk: Chunk) -> None:
         """Append a chunk to its ring; streams of no modality are ignored."""
-        modality = self._modality_of_stream.get(chunk.stream)
-        if modality is None:
-            return
-        feed = self._feeds[modality]
-        feed.ring.append(chunk)
-        feed.newest_push = chunk.pushed if math.isfinite(chunk.pushed) else float(chunk.times[-1])
-        feed.newest_arrival = chunk.arrival
+        if feed := self._feed_of(chunk.stream):
+            feed.ring.append(chunk)
+            feed.newest_push = chunk.pushed if math.isfinite(chunk.pushed) else float(chunk.times[-1])
+            feed.newest_arrival = chunk.arrival
 
     def spec(self, modality: str) -> StreamSpec | None:
         """Return the stream behind a modality, if one is open."""
@@ -319,11 +308,18 @@ class Aligner:
         self._next = index + 1
         t_end = index * self.config.hop_s
         steps = {
-            modality: self._steps(modality, index, known, live)
+            modality: self._steps(modality, self._step_indices(modality, index), known, live)
             for modality in MODALITIES
             if modality in self._feeds
         }
-        closing = self._closing(t_end) if live else []
+        context: tuple[Step, ...] = ()
+        if "eeg" in steps and self.config.n_context_steps:
+            eeg = self._step_indices("eeg", index)
+            left = range(eeg.start - self.config.n_context_steps * eeg.step, eeg.start, eeg.step)
+            context = self._steps("eeg", left, known, live)
+        feeds = self._feeds.values()
+        # Those whose newest sample lets the window close.
+        closing = [f for f in feeds if live and f.is_waited_for and f.ring.newest_time >= t_end]
         return Window(
             index=index,
             t_end=t_end,
@@ -334,37 +330,16 @@ class Aligner:
             closed_at=now if live else t_end,
             newest_push=max((feed.newest_push for feed in closing), default=math.nan),
             newest_arrival=max((feed.newest_arrival for feed in closing), default=math.nan),
-            warm_up=self._is_warm_up(t_end),
-            context=self._context_steps(index, known, live),
-        )
-
-    def _closing(self, t_end: float) -> list[_Feed]:
-        """Return the feeds whose newest sample lets a window that ends at ``t_end`` close."""
-        return [f for f in self._feeds.values() if f.is_waited_for and f.ring.newest_time >= t_end]
-
-    def _is_warm_up(self, t_end: float) -> bool:
-        """Tell whether some open stream began too late to fill its modality's context."""
-        return any(
-            not feed.ring.first_time <= t_end - self.config.context_of(modality)
-            for modality, feed in self._feeds.items()
+            warm_up=any(  # NaN, before a stream's first sample, compares False
+                not feed.ring.first_time <= t_end - self.config.context_of(modality)
+                for modality, feed in self._feeds.items()
+            ),
+            context=context,
         )
 
     # --- steps ---
 
-    def _steps(self, modality: str, index: int, known: Known, live: bool) -> tuple[Step, ...]:
-        return self._cut_steps(modality, self._step_indices(modality, index), known, live)
-
-    def _context_steps(self, index: int, known: Known, live: bool) -> tuple[Step, ...]:
-        """Cut the EEG steps before the window's."""
-        if "eeg" not in self._feeds or self.config.n_context_steps == 0:
-            return ()
-        steps = self._step_indices("eeg", index)
-        first, shift = steps.start, steps.step
-        return self._cut_steps(
-            "eeg", range(first - self.config.n_context_steps * shift, first, shift), known, live
-        )
-
-    def _cut_steps(self, modality: str, indices: range, known: Known, live: bool) -> tuple[Step, ...]:
+    def _steps(self, modality: str, indices: range, known: Known, live: bool) -> tuple[Step, ...]:
         feed, cut = self._feeds[modality], CUTTERS[modality]
         steps = []
         for i in indices:
