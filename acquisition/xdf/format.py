@@ -166,7 +166,7 @@ class XdfIndex:
 # --- samples: a byte 0 (stamp left out) or 8 and a stamp, then the values ---
 
 _MOST_RUNS = 8  # runs of equal layout that are decoded run by run before each sample is looked at
-_FEWEST_PAIRS = 4  # fewer are not worth the test
+_FEWEST_IN_TURN = 8  # fewer samples are not worth the test
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,73 +183,53 @@ def decode_numeric(raw: memoryview, n_most: int, dtype: np.dtype, n_channels: in
     """Decode up to ``n_most`` samples of ``n_channels`` numbers."""
     octets = np.frombuffer(raw, np.uint8)
     value_bytes = n_channels * dtype.itemsize
-    stamps: list[NDArray[np.float64]] = []
-    values: list[NDArray[Any]] = []
+    stamps: list[NDArray[np.float64]] = [np.empty(0)]
+    values: list[NDArray[np.uint8]] = []
     at, n_left = 0, n_most
     while n_left > 0 and at < len(octets) and octets[at] in (0, STAMP_BYTES):
         if len(values) == _MOST_RUNS:
             starts, at = _walk(raw, at, n_left, value_bytes)
             stamps.append(_stamps_at(octets, starts))
-            values.append(_values_at(octets, starts, value_bytes).view(dtype))
+            values.append(_values_at(octets, starts, value_bytes))
             n_left -= len(starts)
             break
-        pairs = _pairs(octets, at, n_left, dtype, n_channels)
-        if pairs is not None:
-            stamps.append(pairs.stamps)
-            values.append(np.asarray(pairs.values))
-            at += pairs.n_bytes
-            n_left -= len(pairs.stamps)
-            continue
-        stamped = octets[at] == STAMP_BYTES
-        n_bytes = 1 + value_bytes + (STAMP_BYTES if stamped else 0)
-        n_fit = min(n_left, (len(octets) - at) // n_bytes)
-        if n_fit == 0:
+        size = int(octets[at])
+        # LabRecorder leaves out every other stamp of a steady stream.
+        run = _run(octets[at:], n_left, (size, STAMP_BYTES - size), value_bytes)
+        if len(run[0]) < _FEWEST_IN_TURN:
+            run = _run(octets[at:], n_left, (size,), value_bytes)
+        if len(run[0]) == 0:
             break
-        other = octets[at : at + n_fit * n_bytes : n_bytes] != octets[at]
-        n_run = int(other.argmax()) if other.any() else n_fit
-        fields: list[tuple[Any, ...]] = [("size", "u1"), ("values", dtype, (n_channels,))]
-        if stamped:
-            fields.insert(1, ("stamp", "<f8"))
-        samples = np.frombuffer(raw, np.dtype(fields), n_run, at)
-        stamps.append(samples["stamp"].astype(np.float64) if stamped else np.full(n_run, np.nan))
-        values.append(np.ascontiguousarray(samples["values"]))
-        at += n_run * n_bytes
-        n_left -= n_run
+        stamps.append(run[0])
+        values.append(run[1])
+        n_left -= len(run[0])
+        at += run[2]
+    broken = n_left > 0 and at < len(octets) and octets[at] not in (0, STAMP_BYTES)
     if len(values) == 1:
         joined = values[0]
     else:
-        joined = np.concatenate(values) if values else np.empty((0, n_channels), dtype)
-    broken = n_left > 0 and at < len(octets) and octets[at] not in (0, STAMP_BYTES)
-    return Decoded(np.concatenate(stamps) if stamps else np.empty(0), joined, at, broken)
+        joined = np.concatenate([np.empty((0, value_bytes), np.uint8), *values])
+    return Decoded(np.concatenate(stamps), joined.view(dtype), at, broken)
 
 
-def _pairs(
-    octets: NDArray[np.uint8], at: int, n_most: int, dtype: np.dtype, n_channels: int
-) -> Decoded | None:
-    """Decode samples that have a stamp in turn, as LabRecorder writes a steady stream; None for few."""
-    sizes = (int(octets[at]), STAMP_BYTES - int(octets[at]))
-    value_bytes = n_channels * dtype.itemsize
-    second = 1 + sizes[0] + value_bytes
-    pair_bytes = second + 1 + sizes[1] + value_bytes
-    n_fit = min(n_most // 2, (len(octets) - at) // pair_bytes)
-    if n_fit < _FEWEST_PAIRS:
-        return None
-    pairs = octets[at : at + n_fit * pair_bytes].reshape(n_fit, pair_bytes)
-    other = (pairs[:, 0] != sizes[0]) | (pairs[:, second] != sizes[1])
-    n_pairs = int(other.argmax()) if other.any() else n_fit
-    if n_pairs < _FEWEST_PAIRS:
-        return None
-    pairs = pairs[:n_pairs]
-    begins = (1 + sizes[0], second + 1 + sizes[1])  # of the values
-    values = np.empty((n_pairs, 2, value_bytes), np.uint8)
-    for one, begin in enumerate(begins):
-        values[:, one] = pairs[:, begin : begin + value_bytes]
-    stamps = np.full((n_pairs, 2), np.nan)
-    one = sizes.index(STAMP_BYTES)
-    stamp_at = begins[one] - STAMP_BYTES
-    stamps[:, one] = np.ascontiguousarray(pairs[:, stamp_at : begins[one]]).view("<f8")[:, 0]
-    joined = values.view(dtype).reshape(2 * n_pairs, n_channels)
-    return Decoded(stamps.ravel(), joined, n_pairs * pair_bytes, False)
+def _run(
+    octets: NDArray[np.uint8], n_most: int, sizes: tuple[int, ...], value_bytes: int
+) -> tuple[NDArray[np.float64], NDArray[np.uint8], int]:
+    """Decode samples whose stamps take ``sizes`` bytes again and again: stamps, values, bytes used."""
+    starts = np.cumsum([0, *(1 + size + value_bytes for size in sizes)])
+    n_bytes = int(starts[-1])
+    n_fit = min(n_most // len(sizes), len(octets) // n_bytes)
+    rows = octets[: n_fit * n_bytes].reshape(n_fit, n_bytes)
+    fits = (rows[:, starts[:-1]] == np.array(sizes, np.uint8)).all(axis=1)
+    n_rows = n_fit if fits.all() else int(fits.argmin())
+    stamps = np.full((n_rows, len(sizes)), np.nan)
+    values = np.empty((n_rows, len(sizes), value_bytes), np.uint8)
+    for at, (start, size) in enumerate(zip(starts, sizes, strict=False)):
+        values_at = start + 1 + size
+        values[:, at] = rows[:n_rows, values_at : values_at + value_bytes]
+        if size:
+            stamps[:, at] = np.ascontiguousarray(rows[:n_rows, start + 1 : values_at]).view("<f8")[:, 0]
+    return stamps.ravel(), values.reshape(-1, value_bytes), n_rows * n_bytes
 
 
 def _walk(raw: memoryview, at: int, n_most: int, value_bytes: int) -> tuple[NDArray[np.intp], int]:
@@ -344,15 +324,12 @@ def parse_footer_xml(xml: str) -> tuple[dict[str, str], str]:
 
 def _salvage(xml: str) -> StreamHeader:
     """Read a header's main fields from broken XML; ValueError where a needed one is gone."""
+    names = ("name", "type", "source_id", "hostname", "uid", "channel_format")
+    texts: dict[str, Any] = {name: _field(xml, name) for name in names}
     return StreamHeader(
-        name=_field(xml, "name"),
-        type=_field(xml, "type"),
-        source_id=_field(xml, "source_id"),
-        hostname=_field(xml, "hostname"),
-        uid=_field(xml, "uid"),
+        **texts,
         nominal_sfreq=_rate(_field(xml, "nominal_srate")),
         n_channels=int(_field(xml, "channel_count")),
-        channel_format=_field(xml, "channel_format"),
     )
 
 
