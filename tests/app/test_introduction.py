@@ -14,7 +14,7 @@ def test_model_of_all_modalities_is_introduced_in_a_line():
 
 
 def test_simulated_training_is_said():
-    assert "nothing of a real person" in lines(is_simulated=True)[1]
+    assert "not valid for real people" in lines(is_simulated=True)[1]
 
 
 def test_modalities_the_model_does_not_know_are_named():
