@@ -18,10 +18,10 @@ from app.qt.panel import Panel
 from app.qt.plots.axes import Axis, Row, RowAxis
 from app.qt.plots.items import Markers, PixelItem, mixed
 from app.qt.plots.plot import Plot, Table
+from app.qt.plots.time_plot import texts_near
 from app.qt.theme import Theme
 from app.view.course import UNCERTAIN, WARMING_UP, course, mean_over_s
 from app.view.store import ViewStore
-from app.view.text import one_line
 from app.view.trust import STALE_AFTER_S, threshold
 
 SPANS_MIN = (1, 2, 5, 10)
@@ -30,7 +30,6 @@ _MOST_STEPS = 600  # that are told apart by eye: a longer span moves in larger s
 _HELD_S = 0.3  # a moment older than this against the newest is marked with a line
 _SHORTEST_S = 30.0  # what is shown while a session is young; it grows in steps of a third
 _STEP_S = 10.0  # Page Up and Page Down
-_NEAR_PX = 6.0  # the mouse is at a marker
 _RIBBON = (1.03, 1.15)  # where the answers stand above the probabilities
 _FAINT = 0.32  # share of a line's colour where each prediction is drawn behind the means
 
@@ -146,8 +145,7 @@ class CoursePlot(Plot):
 
     def text_at(self, x: float, y: float) -> str:
         """Return the texts of the markers near a place, and the probabilities that held there."""
-        near_s = _NEAR_PX * self.view.viewRect().width() / max(self.plot_rect().width(), 1.0)
-        lines = [one_line(m.text, 300) for m in self.markers if abs(m.time - self.zero - x) <= near_s]
+        lines = texts_near(self, self.markers, self.zero + x)
         at = int(np.searchsorted(self.course.times, self.zero + x, side="right")) - 1
         if at >= 0 and np.isfinite(self.course.lines[at]).any():
             shares = zip(self.course.labels, self.course.lines[at], strict=True)

@@ -12,7 +12,7 @@ from PyQt6.QtCore import Qt
 from app.engine.messages import MarkerPart
 from app.qt.plots.axes import Axis, ColourBar, Words, with_unit
 from app.qt.plots.items import Markers, RingPicture, rgb32
-from app.qt.plots.plot import Plot, Span, Table, figure_text
+from app.qt.plots.plot import Plot, Table, figure_text
 from app.qt.theme import Theme, cividis
 from app.view.history import SampleHistory
 from app.view.raster import HeatRaster
@@ -45,8 +45,6 @@ class TimePlot(Plot):
         span_s: float,
         axes: Sequence[Axis] = (),
         *,
-        y: Span = (0.0, 1.0),
-        zoom: str = "xy",
         least: tuple[int, float] = (30, 4.5),
         words: Words = _SECONDS_TICKS,
         marker_texts: bool = False,
@@ -55,7 +53,7 @@ class TimePlot(Plot):
         self.markers: Sequence[MarkerPart] = ()
         self._span: tuple[float, float] | None = None
         self.time_axis = Axis("bottom", words)
-        super().__init__(name, (self.time_axis, *axes), x=(-span_s, 0.0), y=y, zoom=zoom, least=least)
+        super().__init__(name, (self.time_axis, *axes), x=(-span_s, 0.0), least=least)
         self._marker_lines = self.draw_with(Markers(self.view, has_texts=marker_texts))
 
     @property
@@ -65,7 +63,6 @@ class TimePlot(Plot):
 
     def set_span(self, seconds: float) -> None:
         """Show so many seconds."""
-        self.reset_zoom()
         self.set_home(x=(-float(seconds), 0.0))
         self.reset_zoom()
 
@@ -89,9 +86,7 @@ class TimePlot(Plot):
 
     def text_at(self, x: float, y: float) -> str:
         """Return the texts of the markers nearby, and the values at that time."""
-        view = self.view.viewRect()
-        near_s = _NEAR_PX * view.width() / max(self.plot_rect().width(), 1.0)
-        lines = [one_line(m.text, 300) for m in self.markers if abs(m.time - self.end - x) <= near_s]
+        lines = texts_near(self, self.markers, self.end + x)
         value = self.value_at(x, y)
         return "\n".join([*lines, f"{figure_text(x, 1)} s  {value}"] if value else lines)
 
@@ -187,11 +182,6 @@ class HeatPlot(TimePlot):
         self._made_for: tuple = ()
         self._history: SampleHistory | None = None
 
-    @property
-    def picture(self) -> HeatRaster | None:
-        """What is drawn."""
-        return self._raster
-
     def set_scale(
         self,
         low: float,
@@ -267,6 +257,12 @@ class HeatPlot(TimePlot):
             for t, each in zip(times, values, strict=True)
         ]
         return [SECONDS, *names], rows
+
+
+def texts_near(plot: Plot, markers: Sequence[MarkerPart], t: float) -> list[str]:
+    """Return the texts of the markers that the mouse is at when it is at a moment."""
+    near_s = _NEAR_PX * plot.view.viewRect().width() / max(plot.plot_rect().width(), 1.0)
+    return [one_line(marker.text, 300) for marker in markers if abs(marker.time - t) <= near_s]
 
 
 def pixels_of(plot: Plot) -> tuple[int, int]:
