@@ -31,8 +31,8 @@ _OTHER_SENSORS = (
 
 _FIELDS = ("name", "type", "source_id", "host", "id")
 _CHOICE_KINDS = {**KIND_OF_MODALITY, "markers": Kind.MARKERS}
-_USAGE = "write --streams eeg=name:NAME,eye=type:TYPE,voice=source_id:ID,face=none (fields: " + (
-    ", ".join(_FIELDS) + ")"
+_USAGE = (
+    f"write --streams eeg=name:NAME,eye=type:TYPE,voice=source_id:ID,face=none (fields: {', '.join(_FIELDS)})"
 )
 
 
@@ -113,13 +113,7 @@ def select_streams(
         if len(found) > 1 and kind is not Kind.MARKERS:
             raise _ambiguous(usable, found, modality)
         if taken := [key for key in found if key in chosen]:
-            raise InputError(
-                f"{_described(usable, taken[0])} is chosen twice",
-                where="--streams",
-                remedy=_USAGE,
-                code=ErrorCode.WRONG_STREAM,
-                modality=modality,
-            )
+            raise _unsuitable(f"{_described(usable, taken[0])} is chosen twice", modality)
         chosen.update(dict.fromkeys(found, kind))
     if not any(kind is not Kind.MARKERS for kind in chosen.values()) and set(kinds) - {Kind.MARKERS}:
         raise InputError(
@@ -171,13 +165,8 @@ def _matching(usable: Mapping[K, StreamHeader], choice: str, modality: str, kind
         found = [key for key, header in usable.items() if _squeezed(header.type) == _squeezed(value)]
     if not found:
         candidates = [key for key, header in usable.items() if kind_of(header) is kind]
-        raise InputError(
-            f"no stream has {field_name} {value!r}; {_list_of(usable, candidates or list(usable))}",
-            where=f"--streams {modality}",
-            remedy=_USAGE,
-            code=ErrorCode.WRONG_STREAM,
-            modality=modality,
-        )
+        listed = _list_of(usable, candidates or list(usable))
+        raise _unsuitable(f"no stream has {field_name} {value!r}; {listed}", modality)
     right = [key for key in found if kind_of(usable[key]) is kind]
     # A type nobody has heard of may be chosen by hand; a known other sensor may not.
     possible = right or [
@@ -186,25 +175,20 @@ def _matching(usable: Mapping[K, StreamHeader], choice: str, modality: str, kind
         if kind_of(usable[key]) is Kind.OTHER and _squeezed(usable[key].type) not in _OTHER_SENSORS.split()
     ]
     if not possible:
-        raise InputError(
-            f"{_described(usable, found[0])} carries no {kind.value}",
-            where=f"--streams {modality}",
-            remedy=_USAGE,
-            code=ErrorCode.WRONG_STREAM,
-            modality=modality,
-        )
+        raise _unsuitable(f"{_described(usable, found[0])} carries no {kind.value}", modality)
     return possible
 
 
+def _unsuitable(what: str, modality: str) -> InputError:
+    where = f"--streams {modality}"
+    return InputError(what, where=where, remedy=_USAGE, code=ErrorCode.WRONG_STREAM, modality=modality)
+
+
 def _field(key: object, header: StreamHeader, field_name: str) -> str:
-    values = {
-        "name": header.name,
-        "type": header.type,
-        "source_id": header.source_id,
-        "host": header.hostname,
-        "id": str(key),
-    }
-    return values[field_name]
+    if field_name == "id":
+        return str(key)
+    text: str = getattr(header, "hostname" if field_name == "host" else field_name)
+    return text
 
 
 def _ambiguous(usable: Mapping[K, StreamHeader], found: list[K], modality: str) -> InputError:

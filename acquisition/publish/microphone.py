@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,7 @@ _MAX_ADC_LAG_S = 1.0  # some hosts give 0 or another clock's time as the time of
 
 
 def import_sounddevice() -> Any:
-    """Return sounddevice.
-
-    Raises
-    ------
-    InputError
-        If it or the PortAudio library is missing.
-    """
+    """Return sounddevice; `InputError` if it or the PortAudio library is missing."""
     try:
         import sounddevice
     except (ImportError, OSError) as error:
@@ -65,13 +60,7 @@ class MicrophoneDevice:
 
 
 def list_microphones() -> list[MicrophoneDevice]:
-    """Return the sound inputs that PortAudio lists.
-
-    Raises
-    ------
-    InputError
-        If sounddevice or PortAudio is missing.
-    """
+    """Return the sound inputs that PortAudio lists; `InputError` if it is missing."""
     sounddevice = import_sounddevice()
     hosts = sounddevice.query_hostapis()
     default = sounddevice.default.device[0]
@@ -168,20 +157,12 @@ def read_sound_file(path: Path) -> tuple[NDArray[np.int16], int]:
     InputError
         If the file is missing, is a video, or is no WAV file that can be read.
     """
+    refused = partial(InputError, where=str(path), code=ErrorCode.FILE)
     if not path.is_file():
-        raise InputError(
-            "there is no such file",
-            where=str(path),
-            remedy="give a device, 'default' or a WAV file",
-            code=ErrorCode.FILE,
-        )
+        raise refused("there is no such file", remedy="give a device, 'default' or a WAV file")
     if path.suffix.lower() in _VIDEO_SUFFIXES:
-        raise InputError(
-            "the sound of a video file is not read",
-            where=str(path),
-            remedy=f"extract it first: ffmpeg -i {path.name} -vn {path.stem}.wav",
-            code=ErrorCode.FILE,
-        )
+        remedy = f"extract it first: ffmpeg -i {path.name} -vn {path.stem}.wav"
+        raise refused("the sound of a video file is not read", remedy=remedy)
     from scipy.io import wavfile
 
     try:
@@ -189,11 +170,9 @@ def read_sound_file(path: Path) -> tuple[NDArray[np.int16], int]:
             warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks it does not know
             sfreq, samples = wavfile.read(path)
     except (ValueError, EOFError, OSError) as error:
-        raise InputError(
-            f"no WAV file: {error}", where=str(path), remedy="convert it with ffmpeg", code=ErrorCode.FILE
-        ) from error
+        raise refused(f"no WAV file: {error}", remedy="convert it with ffmpeg") from error
     if len(samples) == 0 or sfreq <= 0:
-        raise InputError("the file holds no samples", where=str(path), code=ErrorCode.FILE)
+        raise refused("the file holds no samples")
     return to_int16(samples if samples.ndim == 2 else samples[:, None]), int(sfreq)
 
 
@@ -280,9 +259,7 @@ def publish_microphone(device: int | str | Path, publishing: Publishing) -> None
 def _make_outlet(name: str, source_id: str, sfreq: float, n_channels: int) -> Any:
     from pylsl import StreamOutlet
 
-    channels = [
-        {"label": f"audio{number + 1}", "type": "Audio", "unit": "normalized"} for number in range(n_channels)
-    ]
+    channels = [{"label": f"audio{i + 1}", "type": "Audio", "unit": "normalized"} for i in range(n_channels)]
     desc = {"channels": {"channel": channels}}
     return StreamOutlet(
         make_info(name, "Audio", "int16", source_id, n_channels=n_channels, sfreq=sfreq, desc=desc)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -84,10 +84,7 @@ class PublisherProcess:
         if self.foreign:
             return
         self.control.with_suffix(".stop").touch()
-        clock = LslClock()
-        deadline = clock.now() + timeout_s
-        while self.running and clock.now() < deadline:
-            clock.wait_until(clock.now() + _POLL_S)
+        _wait_while(lambda: self.running, timeout_s)
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -146,17 +143,21 @@ def stop_publishers(timeout_s: float = 3.0) -> list[str]:
         with contextlib.suppress(OSError, ValueError):
             records[record] = json.loads(record.read_text(encoding="utf-8"))
             record.with_suffix(".stop").touch()
+    _wait_while(lambda: any(record.exists() for record in records), timeout_s)
+    stopped = []
+    for record, content in records.items():
+        if record.exists():
+            _tidy(record.with_suffix(""))  # left by a process that was killed
+        else:
+            stopped.append(f"{content['kind']} {content['device']} (process {content['pid']})")
+    return stopped
+
+
+def _wait_while(condition: Callable[[], bool], timeout_s: float) -> None:
     clock = LslClock()
     deadline = clock.now() + timeout_s
-    while any(record.exists() for record in records) and clock.now() < deadline:
+    while condition() and clock.now() < deadline:
         clock.wait_until(clock.now() + _POLL_S)
-    stopped = [record for record in records if not record.exists()]
-    for record in set(records) - set(stopped):
-        _tidy(record.with_suffix(""))  # left by a process that was killed
-    return [
-        f"{content['kind']} {content['device']} (process {content['pid']})"
-        for content in (records[record] for record in stopped)
-    ]
 
 
 def _is_published(source_id: str) -> bool:

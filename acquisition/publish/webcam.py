@@ -7,6 +7,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,7 @@ _BUFFER = 6  # hundreds of frames kept for a consumer that stalls: 20-40 MB
 
 
 def import_cv2() -> Any:
-    """Return OpenCV with its probing noise silenced.
-
-    Raises
-    ------
-    InputError
-        If OpenCV or a library it needs is missing.
-    """
+    """Return OpenCV with its probing noise silenced; `InputError` if it or a library it needs is missing."""
     try:
         import cv2
     except ImportError as error:
@@ -63,13 +58,7 @@ class CameraDevice:
 
 
 def list_cameras() -> list[CameraDevice]:
-    """Open the first ten camera indices one after the other and return those that answer.
-
-    Raises
-    ------
-    InputError
-        If OpenCV is missing.
-    """
+    """Open the first ten camera indices one after the other and return those that answer."""
     cv2 = import_cv2()
     cameras = []
     for index in range(_N_INDICES):
@@ -85,13 +74,7 @@ def list_cameras() -> list[CameraDevice]:
 
 
 def camera_from_text(text: str) -> int | Path:
-    """Return what ``--webcam TEXT`` means: a device index or a file.
-
-    Raises
-    ------
-    InputError
-        If it is neither a number nor an existing file.
-    """
+    """Return what ``--webcam TEXT`` means: an index or an existing file; `InputError` for others."""
     if text.isdigit():
         return int(text)
     if not Path(text).is_file():
@@ -149,22 +132,13 @@ class VideoFile(PacedFile):
         super().__init__(clock)
         self._cv2 = import_cv2()
         self._path, self._loop = path, loop
+        refused = partial(InputError, where=str(path), code=ErrorCode.FILE)
         if not path.is_file():
-            raise InputError(
-                "there is no such file",
-                where=str(path),
-                remedy="give a device number or a video file",
-                code=ErrorCode.FILE,
-            )
+            raise refused("there is no such file", remedy="give a device number or a video file")
         self._video = self._cv2.VideoCapture(str(path))
         ok, frame = self._video.read()
         if not ok:
-            raise InputError(
-                "no video can be read from it",
-                where=str(path),
-                remedy="convert it with ffmpeg",
-                code=ErrorCode.FILE,
-            )
+            raise refused("no video can be read from it", remedy="convert it with ffmpeg")
         self.height, self.width = frame.shape[:2]
         fps = float(self._video.get(self._cv2.CAP_PROP_FPS))
         self.fps = fps if 1.0 <= fps <= 240.0 else 25.0  # some containers state none, or nonsense
@@ -307,15 +281,9 @@ def _first_frame(source: CaptureSource, clock: Clock, stop: Callable[[], bool]) 
 def _make_outlet(name: str, source_id: str, size: tuple[int, int], quality: int, fps: float) -> Any:
     from pylsl import StreamOutlet
 
+    encoding = {"codec": "jpeg", "text": "base64", "width": size[0], "height": size[1], "quality": quality}
     desc = {
-        "encoding": {
-            "codec": "jpeg",
-            "text": "base64",
-            "width": size[0],
-            "height": size[1],
-            "quality": quality,
-            **({"fps": f"{fps:g}"} if fps else {}),
-        },
+        "encoding": encoding | ({"fps": f"{fps:g}"} if fps else {}),
         "synchronization": {"can_drop_samples": "true"},
         "channels": {"channel": {"label": "frame", "type": "VideoCompressed"}},
     }

@@ -256,25 +256,16 @@ class SimulatorProcess:
 
         clock = LslClock()
         deadline = clock.now() + timeout_s
-        missing = [spec.source_id for spec in self._options.specs().values()]
+        missing = [source_id_query(spec.source_id) for spec in self._options.specs().values()]
         while missing:
-            missing = [
-                source_id
-                for source_id in missing
-                if not resolve_bypred(source_id_query(source_id), 1, _RESOLVE_S)
-            ]
-            if missing and not self.running:
+            missing = [query for query in missing if not resolve_bypred(query, 1, _RESOLVE_S)]
+            ended = not self.running
+            if missing and (ended or clock.now() > deadline):
+                what = f"its streams do not answer within {timeout_s:.0f} s"
                 raise InputError(
-                    f"it ended with exit code {self._process.exitcode}",
+                    f"it ended with exit code {self._process.exitcode}" if ended else what,
                     where="simulator",
-                    remedy="see `affectscope doctor`",
-                    code=ErrorCode.NO_STREAM,
-                )
-            if missing and clock.now() > deadline:
-                raise InputError(
-                    f"its streams do not answer within {timeout_s:.0f} s",
-                    where="simulator",
-                    remedy="see `affectscope doctor`: a firewall may block LSL",
+                    remedy="see `affectscope doctor`" + ("" if ended else ": a firewall may block LSL"),
                     code=ErrorCode.NO_STREAM,
                 )
 
