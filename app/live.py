@@ -14,8 +14,7 @@ from typing import Any
 from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import intake_maker
-from acquisition.lsl.source import LslSource, open_live
-from acquisition.lsl.stream import StreamHealth
+from acquisition.lsl.source import LslSource, StreamHealth, open_live
 from acquisition.process import interruptible
 from acquisition.publish.process import PublisherProcess, start_publisher
 from acquisition.types import Change, Chunk, StreamEvent, StreamHeader

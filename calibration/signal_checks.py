@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acquisition.lsl.stream import StreamHealth
+from acquisition.lsl.source import StreamHealth
 from acquisition.quality import (
     BAD,
     BEHIND_S,

@@ -97,13 +97,8 @@ class BlinkSource:
     def __init__(self, behaviour: Behaviour, positions: NDArray[np.float64]) -> None:
         self.behaviour = behaviour
         rng = behaviour.subject.rng("blink field")
-        self._topography = 130.0 * np.exp(0.2 * rng.standard_normal()) * (
-            spread(electrode_positions(["FPZ"]), positions, 0.5)
-        )  # fmt: skip
-
-    def mixing(self) -> NDArray[np.float64]:
-        """Return microvolts at each position, (1, n_positions)."""
-        return self._topography
+        size_uv = 130.0 * np.exp(0.2 * rng.standard_normal())
+        self.topography = size_uv * spread(electrode_positions(["FPZ"]), positions, 0.5)
 
     def block(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how far the lids are closed, (1, n_times)."""
@@ -117,13 +112,9 @@ class MuscleBursts:
         self.subject = behaviour.subject
         self._rng = self.subject.rng("muscle noise")
         behaviour.renew(self._rng)
-        self._topography = 9.0 * spread(electrode_positions(["FT7", "FT8"]), positions, 0.35)
+        self.topography = 9.0 * spread(electrode_positions(["FT7", "FT8"]), positions, 0.35)
         self._sos = butter(2, (20.0, 120.0), "bandpass", fs=sfreq, output="sos")
         self._state = np.zeros((len(self._sos), 2, 2))
-
-    def mixing(self) -> NDArray[np.float64]:
-        """Return microvolts at each position, (2, n_positions)."""
-        return self._topography
 
     def block(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the two temples' bursts, (2, n_times)."""
@@ -229,7 +220,8 @@ class _Oscillations:
         # Every head is a little different: places move by some degrees.
         moved = places + 0.08 * rng.standard_normal(places.shape)
         moved /= np.linalg.norm(moved, axis=1, keepdims=True)
-        self.topography = spread(moved, electrode_positions(SEED_CH_NAMES), 0.42)
+        scalp = spread(moved, electrode_positions(SEED_CH_NAMES), 0.42)
+        self.topography = np.tile(scalp, (len(BANDS), 1))
         self.maps = emotion_maps(places)
         posterior = 1.0 + 0.9 * np.clip(-places[:, 1], 0, 1)
         self.filters, self.states, self.amplitudes = [], [], []
@@ -244,9 +236,6 @@ class _Oscillations:
             self.amplitudes.append(0.6 * amplitude * personal * place_gain / np.sqrt(np.sum(response**2)))
         behaviour.renew(self.rng)
         self.gains = self._gains(behaviour.begin_s)
-
-    def mixing(self) -> NDArray[np.float64]:
-        return np.tile(self.topography, (len(BANDS), 1))
 
     def block(self, t_end: float) -> NDArray[np.float64]:
         gains = self._gains(t_end)
@@ -278,17 +267,14 @@ class _Background:
         self.states = [np.zeros((_N_BACKGROUND, 1)) for _ in _BACKGROUND]
         behaviour.renew(self.rng)
 
-    def mixing(self) -> NDArray[np.float64]:
-        return self.topography
-
     def block(self) -> NDArray[np.float64]:
         total = np.zeros((_N_BACKGROUND, BLOCK_N))
         for i, (corner_hz, amplitude) in enumerate(_BACKGROUND):
             pole = np.exp(-2 * np.pi * corner_hz / SFREQ)
             noise = self.rng.standard_normal((_N_BACKGROUND, BLOCK_N))
             # A first-order low-pass of unit white noise has variance 1 / (1 - pole²).
-            wave, self.states[i] = lfilter([amplitude * np.sqrt(1 - pole**2)], [1, -pole], noise, axis=1,
-                                           zi=self.states[i])  # fmt: skip
+            gain = amplitude * np.sqrt(1 - pole**2)
+            wave, self.states[i] = lfilter([gain], [1, -pole], noise, axis=1, zi=self.states[i])
             total += wave
         return total
 
@@ -306,7 +292,7 @@ def eeg_blocks(behaviour: Behaviour) -> Iterator[NDArray[np.float64]]:
     drift = rng.normal(0.0, 6.0, (4, len(SEED_CH_NAMES)))
     offset_uv = rng.normal(0.0, 60.0, len(SEED_CH_NAMES))
     mixing = np.concatenate(
-        [oscillations.mixing(), background.mixing(), blink.mixing(), muscle.mixing(), line, drift]
+        [*(part.topography for part in (oscillations, background, blink, muscle)), line, drift]
     )
     behaviour.renew(rng)
     start = round(behaviour.begin_s * SFREQ)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from acquisition.lsl.discovery import discover
-from acquisition.lsl.stream import StreamHealth
+from acquisition.lsl.source import StreamHealth
 from acquisition.quality import LEAST_SFREQ, ChannelQuality, QualityMeter
 from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamHeader, StreamSpec
 from app.telemetry import Failure, Listener

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode
-from acquisition.lsl.stream import StreamHealth
+from acquisition.lsl.source import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.windowing import WindowConfig
 from calibration.types import Consent, DisplayTiming, Report

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from acquisition.lsl.stream import StreamHealth
+from acquisition.lsl.source import StreamHealth
 from acquisition.quality import BEHIND_S, LOST, RATE_OFF, RATE_OVER_S, ChannelQuality
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
 from app.telemetry import StreamState

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acquisition.lsl.stream import StreamHealth
+from acquisition.lsl.source import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import Chunk, Kind, StreamHeader, StreamSpec
 from calibration.signal_checks import (

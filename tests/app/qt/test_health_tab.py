@@ -9,7 +9,7 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QColor, QGuiApplication
 from PyQt6.QtWidgets import QLabel
 
-from acquisition.lsl.stream import StreamHealth
+from acquisition.lsl.source import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from app.engine.messages import HealthPart, Mark, Opened, QualityPart, RecordingInfo, Timeline

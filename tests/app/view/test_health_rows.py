@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from acquisition.lsl.stream import StreamHealth
+from acquisition.lsl.source import StreamHealth
 from acquisition.quality import ChannelQuality
 from acquisition.types import Kind, StreamSpec
 from app.telemetry import StreamState
