@@ -24,10 +24,7 @@ SIMULATOR_ID = "affectscope-simulator-"
 def parse_header(xml: str) -> StreamHeader:
     """Return the description in an LSL ``<info>`` document: of a ``StreamInfo`` or an XDF stream header.
 
-    Raises
-    ------
-    InputError
-        If the text is no XML or has no usable channel count.
+    Raises `InputError` if the text is no XML or has no usable channel count.
     """
     try:
         root = ET.fromstring(xml)

@@ -38,10 +38,8 @@ def make_adapter(
 ) -> Adapter:
     """Return the adapter for a stream that carries ``kind``; ``key`` becomes `StreamSpec.key`.
 
-    Raises
-    ------
-    InputError
-        If the stream cannot be used as it is; the message says what was expected and what was found.
+    Raises `InputError` if the stream cannot be used as it is; the message says what was expected and what was
+    found.
     """
     options = options or AdapterOptions()
     if kind is Kind.EEG:

@@ -23,10 +23,8 @@ class WindowConfig:
 
     A *step* is one time step of a modality. Steps end on the hop grid, ``t = index * hop_s``.
 
-    Raises
-    ------
-    InputError
-        If a value is not positive, exceeds what it is a part of, or is no multiple of the hop.
+    Raises `InputError` if a value is not positive, exceeds what it is a part of, or is no multiple of the
+    hop.
     """
 
     hop_s: float = 0.25  # a new window every hop; divides 1 s

@@ -27,10 +27,7 @@ class AdapterOptions:
 def parse_screen_cm(text: str) -> tuple[float, float]:
     """Return width and height from ``53x30``.
 
-    Raises
-    ------
-    InputError
-        If the text is no such pair of positive numbers.
+    Raises `InputError` if the text is no such pair of positive numbers.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*[xX×]\s*(\d+(?:\.\d+)?)\s*(?:cm)?\s*", text)
     if match is None or not min(float(match[1]), float(match[2])) > 0:

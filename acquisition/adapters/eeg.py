@@ -37,10 +37,7 @@ _OTHER_TYPES = (
 class EegAdapter:
     """Picks the wanted EEG channels of a stream and scales them to µV.
 
-    Raises
-    ------
-    InputError
-        If no channel has a wanted name, or the montage does not fit the stream.
+    Raises `InputError` if no channel has a wanted name, or the montage does not fit the stream.
     """
 
     def __init__(self, header: StreamHeader, key: str, options: AdapterOptions) -> None:

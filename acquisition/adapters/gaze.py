@@ -233,10 +233,8 @@ class GazeAdapter:
     ``gaze_x`` and ``gaze_y`` are fractions of the screen (or of the scene camera's picture), y downwards.
     A pupil is its diameter, ``validity`` is 1 where gaze is known and 0 elsewhere. What is not known is NaN.
 
-    Raises
-    ------
-    InputError
-        If no gaze channels are found, their unit is not known, or degrees come without a screen.
+    Raises `InputError` if no gaze channels are found, their unit is not known, or degrees come without a
+    screen.
     """
 
     def __init__(self, header: StreamHeader, key: str, options: AdapterOptions) -> None:

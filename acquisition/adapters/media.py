@@ -29,10 +29,7 @@ _FULL_SCALE = {
 class AudioAdapter:
     """Scales samples to -1..1 and averages the channels; the rate stays the device's.
 
-    Raises
-    ------
-    InputError
-        If the stream sends text.
+    Raises `InputError` if the stream sends text.
     """
 
     def __init__(self, header: StreamHeader, key: str) -> None:
@@ -73,10 +70,7 @@ class VideoAdapter:
     A string that is no JPEG becomes ``b""``, so that no sample is lost or added; whoever decodes
     pictures treats it as unreadable.
 
-    Raises
-    ------
-    InputError
-        If the encoding is not known or does not fit the number of channels.
+    Raises `InputError` if the encoding is not known or does not fit the number of channels.
     """
 
     def __init__(self, header: StreamHeader, key: str) -> None:

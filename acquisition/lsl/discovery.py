@@ -154,10 +154,7 @@ def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
     sender is an error at the next pull, and `acquisition.lsl.reconnect` judges who may take over. Stamps
     stay raw: one causal mapper serves live and replay.
 
-    Raises
-    ------
-    InputError
-        If the sender does not answer within ``timeout_s``.
+    Raises `InputError` if the sender does not answer within ``timeout_s``.
     """
     from pylsl import StreamInlet
 
@@ -200,10 +197,7 @@ def drain(opened: OpenInlet) -> Iterator[tuple[NDArray[np.float64], NDArray[Any]
 
     Text comes as bytes in an object array.
 
-    Raises
-    ------
-    pylsl.LostError
-        If the sender is gone.
+    Raises `pylsl.LostError` if the sender is gone.
     """
     n_most = max(1, min(1024, _PULL_VALUES // opened.header.n_channels))
     if opened.header.channel_format == "string":

@@ -202,10 +202,7 @@ class LslSource:
     search for a stream that went away) happens in two background threads; `read` never waits. ``kinds`` says
     which of the found streams are used, by uid, and as what.
 
-    Raises
-    ------
-    InputError
-        If a stream cannot be opened or used.
+    Raises `InputError` if a stream cannot be opened or used.
     """
 
     def __init__(
@@ -386,10 +383,7 @@ def open_live(
 ) -> LslSource:
     """Discover, select (``choices`` is the text of ``--streams``) and open streams.
 
-    Raises
-    ------
-    InputError
-        If the choice is malformed, ambiguous or empty, or a stream cannot be used.
+    Raises `InputError` if the choice is malformed, ambiguous or empty, or a stream cannot be used.
     """
     found = discover(timeout_s)
     headers = {stream.key: stream.header for stream in found}

@@ -141,10 +141,7 @@ class DeviceFeed:
     def take(self, now: float) -> list[Capture]:
         """Return what was captured since the last call; notice a loss, and try again when it is time.
 
-        Raises
-        ------
-        InputError
-            If the device never delivered anything.
+        Raises `InputError` if the device never delivered anything.
         """
         if self._reader is None:
             self._try_open(now)

@@ -92,10 +92,7 @@ def find_microphone(device: int | str) -> tuple[str, float]:
 
     ``device`` is an index, ``"default"``, or a part of the name that only one device has.
 
-    Raises
-    ------
-    InputError
-        If there is none, or the name fits several.
+    Raises `InputError` if there is none, or the name fits several.
     """
     sounddevice = import_sounddevice()
     try:
@@ -152,10 +149,7 @@ class MicrophoneReader(DeviceReader):
 def read_sound_file(path: Path) -> tuple[NDArray[np.int16], int]:
     """Return a WAV file's samples, (n_samples, n_channels) int16, and its sample rate in Hz.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, is a video, or is no WAV file that can be read.
+    Raises `InputError` if the file is missing, is a video, or is no WAV file that can be read.
     """
     refused = partial(InputError, where=str(path), code=ErrorCode.FILE)
     if not path.is_file():

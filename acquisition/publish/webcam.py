@@ -122,10 +122,7 @@ class CameraReader(DeviceReader):
 class VideoFile(PacedFile):
     """A video file paced like a camera: frames that would be late are dropped.
 
-    Raises
-    ------
-    InputError
-        If the file is missing or holds no video.
+    Raises `InputError` if the file is missing or holds no video.
     """
 
     def __init__(self, path: Path, clock: Clock, loop: bool) -> None:

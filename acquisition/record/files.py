@@ -63,10 +63,7 @@ def _next_free(recording: Path, entity: str) -> Path:
 def write_sidecar(recording: Path, content: Mapping[str, Any]) -> Path:
     """Write what JSON can hold, and paths, as the sidecar of a recording that need not exist yet.
 
-    Raises
-    ------
-    InputError
-        If the folder cannot be written.
+    Raises `InputError` if the folder cannot be written.
     """
     path = sidecar_path(recording)
     with file_errors("the sidecar cannot be written", path, "choose another folder"):
@@ -78,10 +75,7 @@ def write_sidecar(recording: Path, content: Mapping[str, Any]) -> Path:
 def read_sidecar(recording: Path) -> dict[str, Any]:
     """Return the recording's sidecar, or an empty dictionary where it has none.
 
-    Raises
-    ------
-    InputError
-        If the sidecar is no JSON object.
+    Raises `InputError` if the sidecar is no JSON object.
     """
     path = sidecar_path(recording)
     if not path.is_file():

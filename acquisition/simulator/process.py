@@ -247,10 +247,7 @@ class SimulatorProcess:
     def wait_until_found(self, timeout_s: float = 30.0) -> None:
         """Return when all streams answer on the network.
 
-        Raises
-        ------
-        InputError
-            If they do not within ``timeout_s``, or the process ends.
+        Raises `InputError` if they do not within ``timeout_s``, or the process ends.
         """
         from pylsl import resolve_bypred
 
@@ -309,10 +306,7 @@ def refuse_second(options: SimulatorOptions) -> None:
 
     Two streams with one ``source_id`` cannot be told apart by those who record or reconnect.
 
-    Raises
-    ------
-    InputError
-        If one of the streams answers on the network.
+    Raises `InputError` if one of the streams answers on the network.
     """
     from pylsl import resolve_bypred
 

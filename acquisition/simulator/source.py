@@ -57,10 +57,7 @@ _STREAMS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], float]] = {
 class SimulatorOptions:
     """Everything a user can choose about simulated devices; plain values, so it can be pickled.
 
-    Raises
-    ------
-    InputError
-        If a value cannot be used; the message holds the grammar.
+    Raises `InputError` if a value cannot be used; the message holds the grammar.
     """
 
     seed: int = 1  # of the person, the schedule and the faults

@@ -81,10 +81,7 @@ def substream(seed: int, *names: str | int) -> np.random.Generator:
 def effect_size(difficulty: str | float) -> float:
     """Return the factor on all emotion effects.
 
-    Raises
-    ------
-    InputError
-        If the difficulty is neither a known name nor a number from 0 up.
+    Raises `InputError` if the difficulty is neither a known name nor a number from 0 up.
     """
     if isinstance(difficulty, str) and difficulty in DIFFICULTIES:
         return DIFFICULTIES[difficulty]

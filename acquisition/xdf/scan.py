@@ -104,10 +104,7 @@ def scan_xdf(path: Path, progress: Callable[[float], None] | None = None) -> Xdf
 
     ``progress`` is told the share of the file that is done, 0 to 1.
 
-    Raises
-    ------
-    InputError
-        If the file cannot be opened or is no XDF file. Damage inside is listed, never raised.
+    Raises `InputError` if the file cannot be opened or is no XDF file. Damage inside is listed, never raised.
     """
     path = Path(path)
     with read_errors(path), path.open("rb") as file:
