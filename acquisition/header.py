@@ -29,20 +29,15 @@ def parse_header(xml: str) -> StreamHeader:
     try:
         root = ET.fromstring(xml)
     except ET.ParseError as error:
-        raise InputError(
-            f"the stream header is not XML: {error}", where="stream header", code=ErrorCode.WRONG_STREAM
-        ) from error
+        what = f"the stream header is not XML: {error}"
+        raise InputError(what, where="stream header", code=ErrorCode.WRONG_STREAM) from error
     name = _text(root, "name")
     try:
         n_channels = int(_text(root, "channel_count") or "0")
         nominal_sfreq = float(_text(root, "nominal_srate") or "0")
     except ValueError as error:
-        raise InputError(
-            f"unreadable number in the header: {error}",
-            where=f"stream {name!r}",
-            code=ErrorCode.WRONG_STREAM,
-            stream=name,
-        ) from error
+        what, where = f"unreadable number in the header: {error}", f"stream {name!r}"
+        raise InputError(what, where=where, code=ErrorCode.WRONG_STREAM, stream=name) from error
     desc = root.find("desc")
     desc = desc if desc is not None else ET.Element("desc")
     return StreamHeader(
@@ -127,18 +122,14 @@ def _channels(desc: ET.Element, n_channels: int) -> tuple[ChannelInfo, ...]:
     return found if len(found) == n_channels else ()
 
 
-def _leaves(desc: ET.Element) -> dict[str, str]:
+def _leaves(element: ET.Element, path: str = "") -> dict[str, str]:
     leaves: dict[str, str] = {}
-
-    def walk(element: ET.Element, path: str) -> None:
-        for child in element:
-            child_path = f"{path}/{child.tag}" if path else child.tag
-            if child_path in ("channels", "encoding", "synchronization"):
-                continue
-            if len(child):
-                walk(child, child_path)
-            elif (child.text or "").strip():
-                leaves[child_path] = (child.text or "").strip()
-
-    walk(desc, "")
+    for child in element:
+        child_path = f"{path}/{child.tag}" if path else child.tag
+        if child_path in ("channels", "encoding", "synchronization"):
+            continue
+        if len(child):
+            leaves.update(_leaves(child, child_path))
+        elif text := (child.text or "").strip():
+            leaves[child_path] = text
     return leaves

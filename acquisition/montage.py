@@ -127,17 +127,13 @@ class Montage:
 def load_montage(text: str) -> Montage:
     """Return the montage that ``--montage`` names.
 
-    Parameters
-    ----------
-    text : str
-        A TOML file with a table ``[labels]`` (``TP9 = "TP7"``), a table ``[indices]``
-        (``1 = "C3"``, counted from 0) or both; or the name of an MNE montage, whose electrodes take
-        the name of the 10-20 position nearest to them.
-
-    Raises
-    ------
-    InputError
-        If there is no such file or montage, the TOML is broken, or a name is no 10-20 name.
+    Either a TOML file with a table ``[labels]`` (``TP9 = "TP7"``), a table ``[indices]`` (``1 = "C3"``,
+    counted
+    from 0) or both; or the name of an MNE montage, whose electrodes take the name of the 10-20 position
+    nearest
+    to them. Raises `InputError` if there is no such file or montage, the TOML is broken, or a name is no
+    10-20
+    name.
     """
     if text.lower().endswith(".toml") or Path(text).is_file():
         return _from_toml(Path(text))

@@ -88,12 +88,8 @@ class Recorder:
         if self._process is not None:
             raise RuntimeError("this recording was already started")
         if not self._streams:
-            raise InputError(
-                "no stream is selected",
-                where=str(self.path),
-                remedy="see `affectscope streams`",
-                code=ErrorCode.NO_STREAM,
-            )
+            where, remedy = str(self.path), "see `affectscope streams`"
+            raise InputError("no stream is selected", where=where, remedy=remedy, code=ErrorCode.NO_STREAM)
         check_target(self.path)
         check_room(self.path, self._streams, self._min_free_bytes, self._min_room_s)
         try:
@@ -237,12 +233,8 @@ def stop_recording(path: Path, timeout_s: float = 75.0) -> RecordingStatus:
     path = Path(path).absolute()
     status = read_status(path)
     if status is None:
-        raise InputError(
-            "no recording runs here",
-            where=str(path),
-            remedy="name the .xdf file that is being written",
-            code=ErrorCode.FILE,
-        )
+        remedy = "name the .xdf file that is being written"
+        raise InputError("no recording runs here", where=str(path), remedy=remedy, code=ErrorCode.FILE)
     if not status.over:
         stop_path(path).touch()
     deadline = time.monotonic() + timeout_s

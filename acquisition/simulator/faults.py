@@ -93,17 +93,9 @@ class StreamFaults:
             kept &= ~fault.active_at(times)
         return kept
 
-    def stalled(self, t: float) -> bool:
-        """True while samples are held back."""
-        return any(fault.active_at(t) for fault in self._of("stall"))
-
-    def gone(self, t: float) -> bool:
-        """True while the stream does not exist."""
-        return any(fault.active_at(t) for fault in self._of("gone"))
-
-    def renamed(self, t: float) -> bool:
-        """True from the renaming on."""
-        return any(fault.active_at(t) for fault in self._of("rename"))
+    def active(self, kind: str, t: float) -> bool:
+        """True while a fault of this kind is on."""
+        return any(fault.active_at(t) for fault in self._of(kind))
 
     def stamp_error_s(self, t: float, index: int, unix_offset_s: float) -> float:
         """Return what is wrong with the stamp of sample ``index`` at session time ``t``.
@@ -116,7 +108,7 @@ class StreamFaults:
                 error += fault.value * float(
                     substream(self._seed, "jitter", self._key, index).standard_normal()
                 )
-        if any(fault.active_at(t) for fault in self._of("epoch")):
+        if self.active("epoch", t):
             error += unix_offset_s
         return error
 

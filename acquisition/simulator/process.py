@@ -93,8 +93,8 @@ class _Outlet:
         """Open, close or rename the outlet as the faults demand; return what a user should know, or ''."""
         from pylsl import StreamOutlet
 
-        name = self._spec.name + ("Renamed" if self._faults.renamed(t) else "")
-        wanted = "" if self._faults.gone(t) else name
+        name = self._spec.name + ("Renamed" if self._faults.active("rename", t) else "")
+        wanted = "" if self._faults.active("gone", t) else name
         if wanted == self._name:
             return ""
         before, self._name = self._name, wanted

@@ -144,9 +144,6 @@ class SimulatedSource:
 
     Parameters
     ----------
-    options : SimulatorOptions
-    start : float
-        LSL time of the first samples.
     video_fps : float
         Frames a second, up to 15. Fewer are a selection of the same frames: at each tick of the slower
         camera the newest frame that the full one has taken by then.
@@ -249,7 +246,7 @@ class _PumpedStream:
             events.append(StreamEvent(self.spec.key, Change.OPENED, now, "simulated data", self.spec))
         limit = min(t, duration_s) if duration_s is not None else t
         chunk = None
-        if not self._faults.stalled(t):
+        if not self._faults.active("stall", t):
             has_rate = self.spec.sfreq > 0
             chunk = self._samples(limit, duration_s, start) if has_rate else self._markers(limit, start)
         if chunk is not None:
@@ -261,7 +258,7 @@ class _PumpedStream:
             self._stale = True
             message = f"{self.spec.name} has been silent for {t - self._newest_t:.1f} s"
             events.append(StreamEvent(self.spec.key, Change.STALE, now, message))
-        if duration_s is not None and t >= duration_s and not self._faults.stalled(t):
+        if duration_s is not None and t >= duration_s and not self._faults.active("stall", t):
             self.ended = True
             events.append(StreamEvent(self.spec.key, Change.ENDED, now, f"{self.spec.name} has ended"))
         return events

@@ -99,23 +99,13 @@ def effect_size(difficulty: str | float) -> float:
 
 
 class SimulatedSubject:
-    """The parameters of one simulated person; the same seed is the same person.
+    """The parameters of one simulated person; the same seed, from 0 up, is the same person.
 
     A latent parameter is the sum of the subject's baseline, the emotion's effect (the population's,
-    scaled and changed a little by the subject), a trial effect and a slow drift.
-
-    Parameters
-    ----------
-    seed : int
-        From 0 up.
-    difficulty : str or float
-        ``"easy"``, ``"default"``, ``"hard"``, ``"none"``, or the effect size itself: 1 is the default,
-        larger is easier, 0 carries no emotion.
-
-    Raises
-    ------
-    InputError
-        On another difficulty or a negative seed.
+    scaled and changed a little by the subject), a trial effect and a slow drift. ``difficulty`` is
+    ``"easy"``,
+    ``"default"``, ``"hard"``, ``"none"``, or the effect size itself: 1 is the default, larger is easier, 0
+    carries no emotion. Raises `InputError` on another difficulty or a negative seed.
     """
 
     def __init__(self, seed: int, difficulty: str | float = "default") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -260,14 +260,12 @@ def _cut(chunk: Chunk, begin: int, end: int, start_index: int, *, is_first: bool
     breaks = {at - begin for at in chunk.breaks if begin <= at < end}
     if is_first:
         breaks.add(0)  # it continues nothing that was given out
-    return Chunk(
-        chunk.stream,
-        start_index,
-        chunk.data[begin:end],
-        chunk.times[begin:end],
-        tuple(sorted(breaks)),
-        chunk.arrival,
-        chunk.pushed,
+    return replace(
+        chunk,
+        start_index=start_index,
+        data=chunk.data[begin:end],
+        times=chunk.times[begin:end],
+        breaks=tuple(sorted(breaks)),
     )
 
 
