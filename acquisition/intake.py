@@ -81,10 +81,6 @@ class StreamIntake:
         """The stream after its adapter."""
         return self.adapter.spec
 
-    def add_offset(self, raw_time: float, offset_s: float) -> None:
-        """Take a clock-offset measurement: LSL time = raw time + ``offset_s`` near ``raw_time``."""
-        self.mapper.add_offset(raw_time, offset_s)
-
     def feed(
         self,
         stamps: NDArray[np.float64],
@@ -113,10 +109,6 @@ class StreamIntake:
         chunk = Chunk(self.key, self._n_samples, data, mapped.times, mapped.breaks, arrival, pushed)
         self._n_samples += len(mapped.times)
         return chunk
-
-    def take_segments(self) -> list[MapSegment]:
-        """Return the map segments that began since the last call, for publishing."""
-        return self.mapper.take_segments()
 
 
 #: (header, key, kind, recorded segments) -> intake; the same callable serves live and replay.

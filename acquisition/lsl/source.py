@@ -81,7 +81,7 @@ class LiveStream:
         placement = self._placement
         if placement is not None and not (placement.is_unix or placement.by_arrival):
             self._placement = Placement(measured[1])
-            self.intake.add_offset(*measured)
+            self.intake.mapper.add_offset(*measured)
 
     def read(self, now: float, unix_offset_s: float) -> list[Chunk | StreamEvent]:
         """Return everything that has arrived, and what changed."""
@@ -165,7 +165,7 @@ class LiveStream:
         self._placement = placement
         is_measured = measured is not None and not (placement.is_unix or placement.by_arrival)
         raw_time = measured[0] if measured is not None and is_measured else float(stamps[0])
-        self.intake.add_offset(raw_time, placement.offset_s)
+        self.intake.mapper.add_offset(raw_time, placement.offset_s)
         return [self._event(Change.WARNING, now, placement.message)] if placement.message else []
 
     def _estimate_missing(self, stamps: NDArray[np.float64]) -> None:
@@ -300,7 +300,7 @@ class LslSource:
 
     def take_segments(self) -> list[MapSegment]:
         """Return the clock-map segments that began since the last call, for the recording."""
-        return [segment for live in self._streams.values() for segment in live.intake.take_segments()]
+        return [segment for live in self._streams.values() for segment in live.intake.mapper.take_segments()]
 
     def restate_segments(self) -> None:
         """Have the next `read` state every stream's map in force again, for a recording that has just begun.

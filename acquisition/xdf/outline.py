@@ -260,7 +260,7 @@ class _StreamPass:
             self._bookmarks.append(Bookmark(self.last, self._raw_last, reader.place, mapper))
         for block in reader.blocks_of_next_chunk():
             mapped = self._intake.mapper.map(block.stamps)
-            self._intake.take_segments()
+            self._intake.mapper.take_segments()
             if len(mapped.times) == 0:
                 continue
             if self._kind is Kind.MARKERS:
@@ -317,5 +317,5 @@ def opened_intake(
     """Return a stream's way in, with all of the file's clock offsets."""
     intake = make_intake(stream.header, key, kind, recorded)
     for raw_time, offset_s in zip(stream.offset_times, stream.offset_values, strict=True):
-        intake.add_offset(raw_time, offset_s)
+        intake.mapper.add_offset(raw_time, offset_s)
     return intake

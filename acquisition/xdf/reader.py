@@ -246,7 +246,7 @@ class Cursor:
                 self._pending = self.intake.feed(block.stamps, block.values)
                 if self._pending is not None:
                     self._newest = (float(block.stamps[-1]), float(self._pending.times[-1]))
-            self.intake.take_segments()  # nobody publishes the map of a replay
+            self.intake.mapper.take_segments()  # nobody publishes the map of a replay
             if self._pending is not None:
                 return
 
