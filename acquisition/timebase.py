@@ -72,16 +72,12 @@ class RecordedMap:
         """Return times and break flags."""
         times = np.empty(len(stamps))
         breaks = np.zeros(len(stamps), dtype=bool)
-        begins = self._begins(stamps)
+        begins: list[tuple[int, int | None]] = [(0, None), *self._begins(stamps)]
         if not self._has_begun:
             self._has_begun = True
             self._take_offset_from_before(stamps[0])
-        for at, end, segment in zip(
-            [0, *(at for at, _ in begins)],
-            [*(at for at, _ in begins), len(stamps)],
-            [None, *(index for _, index in begins)],
-            strict=True,
-        ):
+        ends = [*(at for at, _ in begins[1:]), len(stamps)]
+        for (at, segment), end in zip(begins, ends, strict=True):
             if segment is not None:
                 self._running, self._count = segment, 0
                 breaks[at] = self._segments[segment].is_break
@@ -181,13 +177,10 @@ class OffsetTrack:
         nearer = np.abs(following - stamps[0]).min() < np.abs(here - stamps[0]).min()
         if nearer:
             return np.array([0])
-        steps = np.diff(times)
-        return np.flatnonzero(np.abs(steps) > RESET_S) + 1
+        return np.flatnonzero(np.abs(np.diff(times)) > RESET_S) + 1
 
     def _in_epoch(self, epoch: int, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
-        if not self._epochs:
-            return np.zeros(len(stamps))
-        return self._epochs[epoch].at(stamps)
+        return self._epochs[epoch].at(stamps) if self._epochs else np.zeros(len(stamps))
 
 
 class _Epoch:
@@ -435,7 +428,7 @@ class ClockMapper:
             breaks = self._gaps(placed)
             changed = np.diff(offsets, prepend=self._noted_offset) != 0  # NaN differs from all
             for at in np.flatnonzero(changed).tolist():
-                self._begin_segment(stamps[at], placed[at], breaks[at], offset_s=offsets[at])
+                self._begin_segment(stamps[at], placed[at], breaks[at], offset_s=float(offsets[at]))
             self._noted_offset = float(offsets[-1])
             return placed, breaks
         times, breaks, starts = self._line.follow(placed, self._max_gap_s)
@@ -443,19 +436,9 @@ class ClockMapper:
             self._begin_segment(stamps[at], t_start, breaks[at], period_s=period, sfreq=self._nominal_sfreq)
         return times, breaks
 
-    def _begin_segment(
-        self,
-        raw_start: float,
-        t_start: float,
-        is_break: np.bool_,
-        *,
-        period_s: float = 0.0,
-        offset_s: float = 0.0,
-        sfreq: float = 0.0,
-    ) -> None:
-        segment = MapSegment(
-            self.stream, float(raw_start), float(t_start), period_s, float(offset_s), sfreq, bool(is_break)
-        )
+    def _begin_segment(self, raw_start: float, t_start: float, is_break: bool, **values: float) -> None:
+        known = {"period_s": 0.0, "offset_s": 0.0, "sfreq": 0.0} | values
+        segment = MapSegment(self.stream, float(raw_start), float(t_start), is_break=bool(is_break), **known)
         self._segments.append(segment)
 
     def _without_nan(self, stamps: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
