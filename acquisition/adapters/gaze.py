@@ -362,11 +362,7 @@ def _degree_scales(
         f"degrees to screen with {width:g} x {height:g} cm at {distance:g} cm, "
         f"y {'upwards' if found.is_y_up else 'downwards'} in the stream"
     )
-
-    def scale_x(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 0.5 + np.tan(np.radians(x)) * distance / width
-
-    def scale_y(y: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 0.5 + sign * np.tan(np.radians(y)) * distance / height
-
-    return scale_x, scale_y
+    return (
+        lambda x: 0.5 + np.tan(np.radians(x)) * distance / width,
+        lambda y: 0.5 + sign * np.tan(np.radians(y)) * distance / height,
+    )
