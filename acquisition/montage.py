@@ -26,7 +26,7 @@ _TEN_FIVE = "10-05"
 
 
 @functools.cache
-def _directions(montage: str = _TEN_FIVE) -> Mapping[str, NDArray[np.float64]]:
+def electrode_directions(montage: str = _TEN_FIVE) -> Mapping[str, NDArray[np.float64]]:
     """Return unit vectors (3,) by upper-case label: x to the right ear, y to the nose, z up."""
     if montage != _TEN_FIVE:
         return directions_from_mne(montage)
@@ -128,12 +128,9 @@ def load_montage(text: str) -> Montage:
     """Return the montage that ``--montage`` names.
 
     Either a TOML file with a table ``[labels]`` (``TP9 = "TP7"``), a table ``[indices]`` (``1 = "C3"``,
-    counted
-    from 0) or both; or the name of an MNE montage, whose electrodes take the name of the 10-20 position
-    nearest
-    to them. Raises `InputError` if there is no such file or montage, the TOML is broken, or a name is no
-    10-20
-    name.
+    counted from 0) or both; or the name of an MNE montage, whose electrodes take the name of the 10-20
+    position nearest to them. Raises `InputError` if there is no such file or montage, the TOML is broken, or
+    a name is no 10-20 name.
     """
     if text.lower().endswith(".toml") or Path(text).is_file():
         return _from_toml(Path(text))
@@ -147,7 +144,7 @@ def unit_positions(ch_names: Sequence[str]) -> NDArray[np.float64]:
     name without a known position.
     """
     names = [canonical_name(ch_name) for ch_name in ch_names]
-    rows = [_directions().get(_POSITION_OF.get(name, name), np.full(3, np.nan)) for name in names]
+    rows = [electrode_directions().get(_POSITION_OF.get(name, name), np.full(3, np.nan)) for name in names]
     return np.array(rows).reshape(-1, 3)
 
 
@@ -179,7 +176,7 @@ def _from_toml(path: Path) -> Montage:
 def _checked(value: object, key: str, where: str) -> str:
     """Return a 10-20 name, or say which known name it resembles."""
     name = canonical_name(value) if isinstance(value, str) else str(value)
-    known = [*SEED_CH_NAMES, *_directions()]
+    known = [*SEED_CH_NAMES, *electrode_directions()]
     if isinstance(value, str) and name in known:
         return name
     similar = difflib.get_close_matches(name, known, n=3)
@@ -203,8 +200,8 @@ def _from_mne(name: str) -> Montage:
             remedy='give a TOML file with [labels] or a name such as "biosemi64"',
             code=ErrorCode.CHANNELS,
         )
-    electrodes = _directions(name)
-    ten_five = _directions()
+    electrodes = electrode_directions(name)
+    ten_five = electrode_directions()
     positions = {seed: _POSITION_OF.get(seed, seed) for seed in SEED_CH_NAMES}
     targets = {seed: ten_five[place] for seed, place in positions.items() if place in ten_five}
     known = {*ten_five, *SEED_CH_NAMES}

@@ -78,8 +78,7 @@ class Pump:
         """Close the window that ends at ``t_end`` on the hop grid (LSL seconds), whatever lies before it.
 
         Only for a source that tells what is complete, once it is acquired up to ``t_end``. With
-        ``newest_only``
-        the steps before the window's newest come as known, without their samples.
+        ``newest_only`` the steps before the window's newest come as known, without their samples.
         """
         index = round(t_end / self.aligner.config.hop_s)
         self.aligner.pass_over(index)

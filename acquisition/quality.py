@@ -94,8 +94,7 @@ class QualityMeter:
     """Watches the electrodes of one EEG stream, sampled at 20 Hz or more.
 
     Mains are looked for at ``line_hz`` (50 or 60), otherwise at the one that is stronger; nothing is said
-    about
-    mains the rate cannot show.
+    about mains the rate cannot show.
     """
 
     def __init__(self, ch_names: tuple[str, ...], sfreq: float, line_hz: float | None = None) -> None:

@@ -33,7 +33,6 @@ _CATCH_UP_S = 0.25  # pushed at most in one go by a process that was held up
 _BUFFERED_S = 60  # what an outlet keeps for a slow inlet; a minute of EEG is 15 MB
 _TRIAL_MARKER = re.compile(rf"trial_start/({'|'.join(EMOTIONS)})")
 
-
 _MANUFACTURER = "Affectscope simulator (simulated data)"
 _FORMATS = {Kind.EEG: "float32", Kind.GAZE: "float32", Kind.AUDIO: "int16"}  # the others are text
 _TYPES = {"eeg": "EEG", "gaze": "Gaze", "video": "VideoCompressed", "audio": "Audio", "markers": "Markers"}
@@ -139,10 +138,9 @@ def run_simulator(
     """Publish simulated devices as LSL outlets; blocks until stopped.
 
     It ends when ``stop()``, asked every 20 ms, is true, the duration is over, or SIGINT or SIGTERM arrives
-    (in
-    a main thread). Spawn-safe as the target of a ``multiprocessing.Process``. ``report`` is told in a
-    sentence
-    when an outlet opens or goes, ``on_emotion`` the session time at which an emotion (or ``rest``) begins.
+    (in a main thread). Spawn-safe as the target of a ``multiprocessing.Process``. ``report`` is told in a
+    sentence when an outlet opens or goes, ``on_emotion`` the session time at which an emotion (or ``rest``)
+    begins.
     """
     import cv2
 

@@ -101,9 +101,8 @@ def effect_size(difficulty: str | float) -> float:
 class SimulatedSubject:
     """The parameters of one simulated person; the same seed, from 0 up, is the same person.
 
-    A latent parameter is the sum of the subject's baseline, the emotion's effect (the population's,
-    scaled and changed a little by the subject), a trial effect and a slow drift. ``difficulty`` is
-    ``"easy"``,
+    A latent parameter is the sum of the subject's baseline, the emotion's effect (the population's, scaled
+    and changed a little by the subject), a trial effect and a slow drift. ``difficulty`` is ``"easy"``,
     ``"default"``, ``"hard"``, ``"none"``, or the effect size itself: 1 is the default, larger is easier, 0
     carries no emotion. Raises `InputError` on another difficulty or a negative seed.
     """

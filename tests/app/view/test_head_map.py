@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acquisition.montage import SEED_CH_NAMES, directions_from_mne, ten_five_directions, unit_positions
+from acquisition.montage import SEED_CH_NAMES, directions_from_mne, electrode_directions, unit_positions
 from app.view.head_map import HeadMap, spline_weights
 
 
@@ -34,7 +34,7 @@ def pixel_of(head, name):
 
 def test_the_table_of_positions_is_mne_s():
     mne = directions_from_mne("10-05")
-    table = ten_five_directions()
+    table = electrode_directions()
     assert list(table) == list(mne)
     assert max(np.abs(table[name] - mne[name]).max() for name in mne) < 2e-6
 
