@@ -29,7 +29,7 @@ from acquisition.types import MODALITY_OF_KIND, Chunk, Kind, StreamSpec
 
 _RESOLVE_S = 0.5
 TICK_S = 0.02
-_CATCH_UP_S = 0.25  # pushed at most in one go by a process that was held up
+_CATCH_UP_S = 0.25  # pushed at most in one go after a stall
 _BUFFERED_S = 60  # what an outlet keeps for a slow inlet; a minute of EEG is 15 MB
 _TRIAL_MARKER = re.compile(rf"trial_start/({'|'.join(EMOTIONS)})")
 
@@ -146,7 +146,7 @@ def run_simulator(
 
     cv2.setNumThreads(1)  # small pictures: a thread pool costs more than it saves
     clock = LslClock()
-    source = SimulatedSource(options, start=clock.now(), possible_faults=KINDS)
+    source = SimulatedSource(options, start=clock.now(), possible_faults=KINDS, longest_s=_CATCH_UP_S)
     timeline = source.behaviour.timeline
     follower = _Follower(options, timeline) if options.follow else None
     faults = options.parsed_faults()
@@ -178,7 +178,7 @@ def run_simulator(
                 on_emotion(t, segment.emotion or "rest")
             next_tick = (int(t / TICK_S + 1e-6) + 1) * TICK_S
             next_frame = (math.floor(t * FPS + 1e-6) + 1) / FPS
-            t = max(min(next_tick, next_frame), min(now, t + _CATCH_UP_S))
+            t = max(min(next_tick, next_frame), now)
     for outlet in outlets.values():
         outlet.close()
 

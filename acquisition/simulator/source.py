@@ -153,6 +153,8 @@ class SimulatedSource:
         Session time of the first samples: the same person with the same devices, met later.
     possible_faults : collection of str
         Only drop and stall happen here; the others need a sender's clock and an outlet.
+    longest_s : float
+        Made at most of a stream at one `read`, so that no stream starves the others after a stall.
 
     Raises
     ------
@@ -169,6 +171,7 @@ class SimulatedSource:
         timeline: Timeline | None = None,
         begin_s: float = 0.0,
         possible_faults: Collection[str] = ("drop", "stall"),
+        longest_s: float = float("inf"),
     ) -> None:
         self.options = options or SimulatorOptions()
         self.start = start
@@ -184,7 +187,9 @@ class SimulatedSource:
         self.behaviour = self.options.person(timeline, begin_s)
         self._waits_for_late = any(fault.kind == "stall" for fault in faults)
         self._streams = [
-            _PumpedStream(spec, self.behaviour, StreamFaults(faults, key, self.options.seed), video_fps)
+            _PumpedStream(
+                spec, self.behaviour, StreamFaults(faults, key, self.options.seed), video_fps, longest_s
+            )
             for key, spec in self.options.specs().items()
         ]
         self._now = -float("inf")
@@ -224,12 +229,18 @@ class _PumpedStream:
     """One stream's count of what was delivered."""
 
     def __init__(
-        self, spec: StreamSpec, behaviour: Behaviour, faults: StreamFaults, video_fps: float
+        self,
+        spec: StreamSpec,
+        behaviour: Behaviour,
+        faults: StreamFaults,
+        video_fps: float,
+        longest_s: float,
     ) -> None:
         self.spec = replace(spec, sfreq=video_fps) if spec.kind is Kind.VIDEO else spec
         self.ended = False
         self._behaviour = behaviour
         self._faults = faults
+        self._longest_s = longest_s
         self._n_made = 0
         self._n_delivered = 0
         self._markers_to = behaviour.begin_s
@@ -269,6 +280,8 @@ class _PumpedStream:
             n_due = min(n_due, int(np.ceil(duration_s * self.spec.sfreq - 1e-6)))
         if n_due <= self._n_made:
             return None
+        if n_due - self._n_made > self._longest_s * self.spec.sfreq:
+            n_due = self._n_made + int(np.ceil(self._longest_s * self.spec.sfreq))
         times = np.arange(self._n_made, n_due) / self.spec.sfreq
         if self.spec.kind is Kind.VIDEO:
             times = np.floor(times * face.FPS + 1e-6) / face.FPS

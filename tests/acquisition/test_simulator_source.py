@@ -95,6 +95,14 @@ def test_stalled_samples_come_late_but_whole():
     np.testing.assert_allclose(times, np.arange(151) / 60, atol=1e-9)
 
 
+def test_after_a_stall_a_stream_catches_up_in_pieces_where_it_is_asked_to():
+    options = SimulatorOptions(streams=("gaze",), faults="stall:gaze@1+2")
+    source = SimulatedSource(options, longest_s=0.25)
+    chunks = [event for event in pump(source, 4.0, 0.125) if isinstance(event, Chunk)]
+    assert max(len(chunk.times) for chunk in chunks) == 15
+    np.testing.assert_allclose(joined(chunks, "gaze")[0], np.arange(53 + 9 * 15) / 60, atol=1e-9)
+
+
 def test_source_ends_with_its_duration():
     source = SimulatedSource(SimulatorOptions(streams=("eeg", "markers"), duration_s=1.5))
     events = pump(source, 3.0, 0.375)
