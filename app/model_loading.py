@@ -52,8 +52,10 @@ def _personal(checkpoint: Checkpoint, options: SessionOptions) -> Checkpoint:
         units = ("degrees", "shares of the screen")
         was, now = units if was_in_degrees else units[::-1]
         raise InputError(
-            f"this profile is of gaze in {was}, here it is in {now}",
+            f"this profile is of gaze in {was}, here gaze is in {now}",
             where=where,
+            code=ErrorCode.PROFILE,
+            in_degrees=int(was_in_degrees),
             remedy="give --screen-cm and --distance-cm as in the calibration"
             if was_in_degrees
             else "leave out --screen-cm and --distance-cm, as in the calibration",
@@ -62,25 +64,27 @@ def _personal(checkpoint: Checkpoint, options: SessionOptions) -> Checkpoint:
 
 
 def check_runs_live(config: ModelConfig, where: str) -> None:
-    """Refuse a model that cannot tell anything of a live signal, with the reason.
+    """Refuse a model that cannot run on live signals.
 
     Raises
     ------
     InputError
-        If it is no classifier yet, or reads features that only a published data set has.
+        If it has no classifier, or reads features that only a published data set has.
     """
     if not config.is_classifier:
         raise InputError(
-            "this model is pre-trained only: it has no classifier yet",
+            "this model is pre-trained only and has no classifier",
             where=where,
             code=ErrorCode.MODEL,
-            remedy="fine-tune it: affectscope finetune --model ... --out ..., and use what that writes",
+            remedy="fine-tune it: affectscope finetune --model ... --out ..., and use the result",
         )
     if config.feature_origin != "raw":
         raise InputError(
             f"this model reads features as published with its data set, one every {config.step_s:g} s and "
-            "smoothed with what comes later: they cannot be had live",
+            "smoothed with later data: they cannot be computed live",
             where=where,
+            code=ErrorCode.MODEL,
+            feature_origin=config.feature_origin,
             remedy="train it with --features raw",
         )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from app.tables import StageBars
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.datasets.splits import published_split
@@ -105,7 +105,7 @@ class FinetuneTask:
         excluded: list[Excluded] = []
         trials = self.source.trials([self.subject], config, excluded)
         if not trials:
-            raise InputError(excluded[0].why, where=f"subject {self.subject}")
+            raise InputError(excluded[0].why, where=f"subject {self.subject}", code=ErrorCode.DATA)
         return self._of_session(trials, excluded), excluded
 
     def _of_session(self, trials: list[Trial], excluded: list[Excluded]) -> list[Trial]:
@@ -114,7 +114,10 @@ class FinetuneTask:
             found = ", ".join(str(number) for number in sorted({trial.session for trial in trials}))
             remedy = "leave it out to see what could not be read" if excluded else ""
             raise InputError(
-                f"expected session {found}, found {self.session}", where="--session", remedy=remedy
+                f"expected session {found}, found {self.session}",
+                where="--session",
+                remedy=remedy,
+                code=ErrorCode.DATA,
             )
         return chosen
 

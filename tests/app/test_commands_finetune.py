@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import mne
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from command_line import exit_code, refused, run
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from app.model_loading import check_runs_live
 from models.checkpoint import load_config
 
@@ -56,6 +57,12 @@ def finetune(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, s
     return run(capsys, "finetune", *words)
 
 
+def refusal(call: Callable[[], object]) -> InputError:
+    with pytest.raises(InputError) as error:
+        call()
+    return error.value
+
+
 def on_set(place: Path, model: str = "m") -> tuple[object, ...]:
     return ("--model", place / model, "--seed-iv", place / "s4", "--subject", 1)
 
@@ -72,10 +79,12 @@ def test_json_has_the_report_on_the_test_trials(
     assert result["trial"]["n"] == 2
     assert (result["generated"], result["quick"], result["transductive"]) == (True, True, False)
     assert result["notes"][1].endswith("1 epochs, fixed, and no temperature")  # --epochs wins over --quick
-    with pytest.raises(InputError, match="features as published with its data set, one every 4 s"):
-        check_runs_live(load_config(out), str(out))
-    assert exit_code("live", "--model", out, "--headless", "--seconds", 1) == 2
-    assert "they cannot be had live" in capsys.readouterr().err
+    for error in (
+        refusal(lambda: check_runs_live(load_config(out), str(out))),
+        refused("live", "--model", out, "--headless", "--seconds", 1),
+    ):
+        assert (error.code, error.where) == (ErrorCode.MODEL, str(out))
+        assert error.facts == {"feature_origin": "published"}
 
 
 def test_the_command_line_in_the_card_makes_the_same_model_again(

@@ -107,12 +107,14 @@ def test_a_profile_of_another_model_opens_no_window(random_model, summary, tmp_p
 
 def test_another_mains_frequency_and_other_units_of_gaze_are_refused(random_model, summary, tmp_path):
     options = saved(tmp_path / "p", random_model, summary)
-    with pytest.raises(InputError, match="--line"):
+    with pytest.raises(InputError) as error:
         load_model(replace(options, line=50))
-    with pytest.raises(InputError, match="gaze in shares of the screen, here it is in degrees"):
+    assert error.value.code == "profile"
+    with pytest.raises(InputError) as error:
         load_model(replace(options, screen_cm="53x30", distance_cm=60.0))
+    assert (error.value.code, error.value.facts) == ("profile", {"in_degrees": 0})
 
 
 def test_a_missing_profile_is_refused(random_model, tmp_path):
-    with pytest.raises(InputError, match="--profile"):
+    with pytest.raises(InputError, match=f"{tmp_path / 'none'}"):
         check_request(LiveRequest(SessionOptions(model=random_model, profile=tmp_path / "none")))

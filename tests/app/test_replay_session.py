@@ -150,8 +150,9 @@ def test_sidecar_with_a_wrong_type_is_refused_with_its_path(recording, random_mo
     copy = tmp_path / "own.xdf"
     copy.write_bytes(recording.read_bytes())
     copy.with_suffix(".json").write_text('{"distance_cm": "far"}')
-    with pytest.raises(InputError, match=r"own.json: distance_cm: expected float, found 'far'"):
+    with pytest.raises(InputError) as error:
         replayed(copy, random_model)
+    assert (error.value.code, error.value.where) == ("file", str(copy.with_suffix(".json")))
 
 
 def test_replay_writes_a_copy_with_its_predictions_in_it(recording, random_model, tmp_path):
@@ -166,8 +167,9 @@ def test_replay_writes_a_copy_with_its_predictions_in_it(recording, random_model
     assert abs(predictions["time_series"][:, :5].sum(axis=1) - 1).max() < 1e-5
     assert len(by_type["EEG"]["time_stamps"]) == 12_000
     assert replayed(target, random_model, streams="eye=none,face=none")[1] == line
-    with pytest.raises(InputError, match="exists"):
+    with pytest.raises(InputError) as error:
         replayed(recording, random_model, record=target)
+    assert str(target) in error.value.where
 
 
 def test_device_that_is_not_there_is_refused(random_model):
@@ -177,8 +179,9 @@ def test_device_that_is_not_there_is_refused(random_model):
 
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
-    with pytest.raises(InputError, match="--device cuda"):
+    with pytest.raises(InputError) as error:
         choose_device("cuda")
+    assert error.value.code == "device"
     assert replace(SessionOptions(), device="auto").device == "auto"
 
 
