@@ -23,30 +23,18 @@ class Classifier(Protocol):
     def fit(self, train: WindowSet) -> Self:
         """Learn from windows and their labels; NaN may be anywhere. Returns itself.
 
-        Raises
-        ------
-        InputError
-            There is no window, or no modality that the baseline takes.
+        Raises `InputError`: there is no window, or no modality that the baseline takes.
         """
 
     def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
         """Return probabilities (n, n_labels) whose rows sum to 1; 0 for a label that training never saw.
 
-        Raises
-        ------
-        InputError
-            The windows have other modalities or shapes than in training.
+        Raises `InputError`: the windows have other modalities or shapes than in training.
         """
 
 
 def modality_arrays(windows: WindowSet) -> dict[str, NDArray[Any]]:
-    """Return the arrays of EEG (n, C, T, n_bands) and eye (n, E, T) that the windows hold.
-
-    Raises
-    ------
-    InputError
-        There is no window, or neither modality.
-    """
+    """Return the arrays of EEG (n, C, T, n_bands) and eye (n, E, T) that the windows hold."""
     arrays = {
         name: array for name, array in (("eeg", windows.eeg), ("eye", windows.eye)) if array is not None
     }
@@ -135,13 +123,7 @@ class FlatRows:
         return self
 
     def transform(self, array: NDArray[Any]) -> NDArray[np.float64]:
-        """Return (n, q) of windows of the training's shape.
-
-        Raises
-        ------
-        InputError
-            The shape is another.
-        """
+        """Return (n, q) of windows of the training's shape."""
         if array.shape[1:] != self._shape:
             raise InputError(
                 f"expected windows of shape {self._shape} as in training, found {array.shape[1:]}",
@@ -169,13 +151,7 @@ class FlatWindows:
         self.n_features = sum(flat.n_features for flat in self._flat.values())
 
     def rows(self, windows: WindowSet) -> NDArray[np.float64]:
-        """Return (n, q) of windows that hold what the training's held.
-
-        Raises
-        ------
-        InputError
-            A modality of training is missing, or a shape is another.
-        """
+        """Return (n, q) of windows that hold what the training's held."""
         return np.concatenate(list(self.rows_by_modality(windows).values()), axis=1)
 
     def rows_by_modality(self, windows: WindowSet) -> dict[str, NDArray[np.float64]]:

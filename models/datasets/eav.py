@@ -67,13 +67,7 @@ class EavClip:
     source: str
 
     def frames(self, every: int = _EVERY) -> NDArray[np.uint8]:
-        """Return every sixth frame, (25, height, width, 3) BGR.
-
-        Raises
-        ------
-        InputError
-            If there is no video, or it ends before the clip does.
-        """
+        """Return every sixth frame, (25, height, width, 3) BGR."""
         import cv2
 
         if self.video is None:
@@ -98,13 +92,7 @@ class EavClip:
         return np.stack(frames).astype(np.uint8, copy=False)
 
     def sound(self) -> tuple[NDArray[np.float32], float]:
-        """Return the voice (n,) in -1..1 and its rate in Hz.
-
-        Raises
-        ------
-        InputError
-            If there is no audio, or it ends before the clip does.
-        """
+        """Return the voice (n,) in -1..1 and its rate in Hz."""
         if self.audio is None:
             raise damaged(f"trial {self.trial} has no audio", self.source, "")
         wave, sfreq = _read_sound(self.audio)
@@ -126,6 +114,9 @@ def load_eav(
 ) -> Iterator[Trial]:
     """Yield EAV's trials with the entropy of their EEG every second, 20 steps a trial.
 
+    Raises `InputError` if the folder is not EAV, a subject is not in it, or a file is damaged and
+    ``excluded`` is None.
+
     Parameters
     ----------
     folder : Path
@@ -138,11 +129,6 @@ def load_eav(
         Of the entropy.
     excluded : list of Excluded, optional
         Takes what cannot be read; without it the first such file raises.
-
-    Raises
-    ------
-    InputError
-        If the folder is not EAV, a subject is not in it, or a file is damaged and ``excluded`` is None.
     """
     config = config or FeatureConfig()
 
@@ -186,13 +172,7 @@ def load_eav_clips(
 
 
 def eav_subjects(folder: Path) -> list[str]:
-    """Return the subjects' numbers.
-
-    Raises
-    ------
-    InputError
-        If the folder is not EAV.
-    """
+    """Return the subjects' numbers."""
     return list(_folders(folder))
 
 

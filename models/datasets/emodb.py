@@ -40,6 +40,8 @@ class Utterance:
 def load_emodb(folder: Path, excluded: list[Excluded] | None = None) -> list[Utterance]:
     """Read the utterances of four emotions, in the order of their file names.
 
+    Raises `InputError`: there is no such folder, or none of its files is named as EMO-DB's.
+
     Parameters
     ----------
     folder : Path
@@ -47,11 +49,6 @@ def load_emodb(folder: Path, excluded: list[Excluded] | None = None) -> list[Utt
         label is the file name's. Boredom, disgust and fear are not read.
     excluded : list of Excluded, optional
         Takes what could not be read; without it the first such file raises.
-
-    Raises
-    ------
-    InputError
-        There is no such folder, or none of its files is named as EMO-DB's.
     """
     if not folder.is_dir():
         raise damaged("expected the EMO-DB folder, found none", folder, "")

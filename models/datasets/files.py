@@ -30,13 +30,7 @@ def first_line(error: Exception) -> str:
 
 
 def mat_names(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a MATLAB file's variables by name, without reading their values.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, empty, cut short or of another format.
-    """
+    """Return the shapes of a MATLAB file's variables by name, without reading their values."""
     from scipy.io import whosmat
 
     return {name: tuple(shape) for name, shape, _ in _read_mat(path, lambda: whosmat(path))}
@@ -45,15 +39,13 @@ def mat_names(path: Path) -> dict[str, tuple[int, ...]]:
 def mat_array(path: Path, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
     """Return one variable as float64.
 
+    Raises `InputError` if the file cannot be read, or the variable is missing, not numeric or of another
+    shape.
+
     Parameters
     ----------
     shape : tuple of int or None
         Expected; None stands for any length from 1 up.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or the variable is missing, not numeric or of another shape.
     """
     from scipy.io import loadmat
 
@@ -181,17 +173,14 @@ class _PlainUnpickler(pickle.Unpickler):
 def read_arrays(content: bytes, where: str) -> dict[int, NDArray[Any]]:
     """Return a pickled dictionary of arrays by whole number.
 
+    Raises `InputError` if it mentions anything but arrays of numbers, is cut short, or is no such dictionary.
+
     Parameters
     ----------
     content : bytes
         The pickle, of any protocol, from Python 2 or 3.
     where : str
         File and entry, for messages.
-
-    Raises
-    ------
-    InputError
-        If it mentions anything but arrays of numbers, is cut short, or is no such dictionary.
     """
     try:
         loaded = _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()

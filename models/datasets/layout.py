@@ -50,13 +50,7 @@ def check_folder(
 def wanted_subjects(
     known: Iterable[str], subjects: Sequence[str | int] | None, folder: Path
 ) -> tuple[str, ...]:
-    """Return the subjects to read, by number; all of them without a choice.
-
-    Raises
-    ------
-    InputError
-        If there are none, or a chosen one is not there.
-    """
+    """Return the subjects to read, by number; all of them without a choice."""
     there = tuple(sorted(set(known), key=int))
     if not there:
         raise damaged("expected files of subjects, found none", folder, "")
@@ -79,6 +73,8 @@ def entropy_steps(
 ) -> NDArray[np.float32]:
     """Return the differential entropy of consecutive steps, by the functions that serve live.
 
+    Raises `InputError` if the rate is too low for a band.
+
     Parameters
     ----------
     x : ndarray, (C, n_times)
@@ -94,11 +90,6 @@ def entropy_steps(
     -------
     ndarray, (W, C, n_bands), float32
         Nats; NaN where a channel is flat, at its rails or not finite in that step.
-
-    Raises
-    ------
-    InputError
-        If the rate is too low for a band.
     """
     n_channels, n_times = x.shape
     n_step = round(step_s * sfreq)
@@ -117,10 +108,7 @@ def masked_channels(
 ) -> NDArray[np.float32]:
     """Return features (W, C, n_bands) with NaN for channels that are constant or not finite, and note them.
 
-    Raises
-    ------
-    InputError
-        If no channel of the trial carries anything.
+    Raises `InputError` if no channel of the trial carries anything.
     """
     rows = _as_float32(eeg)
     finite = np.asarray(np.isfinite(rows).all(axis=2))  # (W, C)

@@ -39,13 +39,7 @@ _BLOCK_S = 60  # a sequence is read by the minute: a recording of a day needs no
 
 
 def parse_events(text: str) -> dict[str, str]:
-    """Return the class by marker text from ``1=left,2=right,3=idle``.
-
-    Raises
-    ------
-    InputError
-        If the text is no such list, or a marker stands in it twice.
-    """
+    """Return the class by marker text from ``1=left,2=right,3=idle``."""
     events: dict[str, str] = {}
     for part in text.split(","):
         marker, equals, name = (piece.strip() for piece in part.partition("="))
@@ -87,10 +81,7 @@ def end_to_end(spans: Sequence[tuple[float, float]], path: Path) -> list[tuple[f
     Two trials that share samples would stand in training and test at once. A little is cut off, as times and
     lengths are rounded; more than that means other lengths or other markers.
 
-    Raises
-    ------
-    InputError
-        If one trial reaches half a second or more into the next.
+    Raises `InputError` if one trial reaches half a second or more into the next.
     """
     cut = []
     for at, (begin, end) in enumerate(spans):
@@ -120,6 +111,9 @@ def raw_file_trials(
 ) -> list[Trial]:
     """Return one trial for each annotation.
 
+    Raises `InputError` if MNE cannot read the file, no channel has a 10-20 name, the montage does not fit, no
+    annotation fits, or a trial lasts less than a step.
+
     Parameters
     ----------
     path : Path
@@ -139,12 +133,6 @@ def raw_file_trials(
     -------
     list of Trial
         By onset.
-
-    Raises
-    ------
-    InputError
-        If MNE cannot read the file, no channel has a 10-20 name, the montage does not fit, no annotation
-        fits, or a trial lasts less than a step.
     """
     file = _RawFile(path, montage, ch_names, config)
     notes, sfreq = file.raw.annotations, file.sfreq
@@ -185,13 +173,7 @@ def raw_file_sequence(
 
 
 def data_files(path: Path) -> list[Path]:
-    """Return the files that hold a recording's samples: of BrainVision or EEGLAB not the header's.
-
-    Raises
-    ------
-    InputError
-        If it is neither XDF nor what MNE reads.
-    """
+    """Return the files that hold a recording's samples: of BrainVision or EEGLAB not the header's."""
     if path.suffix.lower() in (".xdf", ".xdfz"):
         return [path]
     named = [Path(name) for name in _opened(path).filenames if name is not None]
@@ -269,6 +251,8 @@ def xdf_trials(
 ) -> list[Trial]:
     """Return one trial for each marker of ``events``, with the steps that lie wholly inside it.
 
+    Raises `InputError` if the file or a stream cannot be used, no marker fits, or no trial holds a step.
+
     Parameters
     ----------
     path : Path
@@ -289,11 +273,6 @@ def xdf_trials(
     list of Trial
         In the order of the markers; ``step_s`` is the shift of EEG steps (1 s), which end on the hop grid.
         A step across a gap is NaN.
-
-    Raises
-    ------
-    InputError
-        If the file or a stream cannot be used, no marker fits, or no trial holds a step.
     """
     steps = _Steps(path, montage, ch_names, features, windows)
     names = class_names(events)
@@ -330,6 +309,8 @@ def marked_spans(
 ) -> list[Span]:
     """Return the stretches that begin with a marker of ``events``, in the order of the markers.
 
+    Raises `InputError` if the file or its markers cannot be used, or none fits.
+
     Parameters
     ----------
     path, events, trial_s
@@ -338,11 +319,6 @@ def marked_spans(
         As ``--streams``.
     index : XdfIndex, optional
         The file's, where the caller has scanned it already.
-
-    Raises
-    ------
-    InputError
-        If the file or its markers cannot be used, or none fits.
     """
     markers = _markers(path, index or scan_xdf(path), streams)
     spans = _spans(markers, events, trial_s)

@@ -168,10 +168,8 @@ def load_seed(
     excluded : list of Excluded, optional
         Takes what cannot be read; without it the first such file raises.
 
-    Raises
-    ------
-    InputError
-        If the folder is another, a subject is not in it, or a file is damaged and ``excluded`` is None.
+    Raises `InputError` if the folder is another, a subject is not in it, or a file is damaged and
+    ``excluded`` is None.
     """
     if features not in ("published", "raw"):
         raise InputError(f"expected raw or published, found {features}", where="--features")

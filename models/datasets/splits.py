@@ -87,17 +87,14 @@ def eav_split(trials: Sequence[T]) -> tuple[list[T], list[T]]:
 def published_split(trials: Sequence[T], *, shortened: bool = True) -> tuple[list[T], list[T]]:
     """Return the split that the trials' data set was published with.
 
+    Raises `InputError` if the data set has no published split, a side is empty, or a session lacks trials.
+
     Parameters
     ----------
     trials : sequence
     shortened : bool
         Take sessions with fewer SEED trials than were published, as a generated folder may hold: the same
         share of them then trains. Without it they are refused, since the split would be another one.
-
-    Raises
-    ------
-    InputError
-        If the data set has no published split, a side is empty, or a session lacks trials.
     """
     dataset = trials[0].dataset if trials else ""
     if dataset == "eav":
@@ -126,10 +123,7 @@ def _check_complete(trials: Sequence[T], n_all: int) -> None:
 def first_trials(trials: Sequence[T], k: int, *, at_most: bool = False) -> list[T]:
     """Return each session's first ``k`` trials, as they were recorded; a class may be missing.
 
-    Raises
-    ------
-    InputError
-        If a session has fewer than ``k`` trials; with ``at_most`` they are all taken.
+    Raises `InputError` if a session has fewer than ``k`` trials; with ``at_most`` they are all taken.
     """
     chosen: list[T] = []
     for group in _sessions(trials).values():
@@ -148,10 +142,7 @@ def trials_per_class(
 
     A class that a session lacks altogether gives none; see `coverage`.
 
-    Raises
-    ------
-    InputError
-        If a class has trials, but fewer than ``k``; with ``at_most`` they are all taken.
+    Raises `InputError` if a class has trials, but fewer than ``k``; with ``at_most`` they are all taken.
     """
     chosen: list[T] = []
     for of_class, numbers in _classes(trials):
@@ -169,13 +160,7 @@ def trials_per_class(
 def cross_validation(
     trials: Sequence[T], n_folds: int = 5, seed: int = 0
 ) -> Iterator[tuple[list[T], list[T]]]:
-    """Yield (training, test) trials of each fold; every trial is tested once, classes in like shares.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two trials of each of two classes.
-    """
+    """Yield (training, test) trials of each fold; every trial is tested once, classes in like shares."""
     by_class: dict[int, list[tuple[str, int, int]]] = {}
     for trial in trials:
         if _key(trial) not in by_class.setdefault(trial.label, []):

@@ -94,13 +94,7 @@ def note(excluded: list[Excluded] | None, subject: str, why: str) -> None:
 
 
 def label_names_of(trials: Sequence[Trial]) -> tuple[str, ...]:
-    """Return the class names that all trials share.
-
-    Raises
-    ------
-    InputError
-        If there are no trials or they name their classes differently.
-    """
+    """Return the class names that all trials share."""
     if not trials:
         raise InputError(
             "no trials to work on",
@@ -120,13 +114,7 @@ def label_names_of(trials: Sequence[Trial]) -> tuple[str, ...]:
 
 
 def steps_that_fit(trials: Sequence[Trial], most: int = 10) -> int:
-    """Return the window length all trials can fill: ``most``, or the shortest trial's steps if fewer.
-
-    Raises
-    ------
-    InputError
-        If there are no trials, or one holds no step at all.
-    """
+    """Return the window length all trials can fill: ``most``, or the shortest trial's steps if fewer."""
     if not trials:
         raise InputError("no trials to cut windows from", where="windows", code=ErrorCode.DATA)
     shortest = min(trials, key=lambda trial: trial.n_steps)
@@ -139,6 +127,8 @@ def cut_windows(
     trials: Sequence[Trial], n_steps: int = 10, *, stride: int = 1, max_per_trial: int | None = None
 ) -> WindowSet:
     """Cut windows of ``n_steps`` steps from each trial, one every ``stride`` steps.
+
+    Raises `InputError` if there are no trials, they differ in shape, or one is shorter than a window.
 
     Parameters
     ----------
@@ -155,11 +145,6 @@ def cut_windows(
     -------
     WindowSet
         In the order of ``trials``; ``eeg`` or ``eye`` is None where the trials have none.
-
-    Raises
-    ------
-    InputError
-        If there are no trials, they differ in shape, or one is shorter than a window.
     """
     if not trials:
         raise InputError("no trials to cut windows from", where="windows", code=ErrorCode.DATA)

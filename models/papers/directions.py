@@ -160,10 +160,7 @@ class Directions:
 
 
 def directions(options: DirectionsOptions, report: Report) -> Directions:
-    """Generate every set, train, judge, and gather.
-
-    Raises `InputError` if every setting of a row failed, or a pre-training.
-    """
+    """Generate every set, train, judge, and gather."""
     with TemporaryDirectory(prefix="affectscope-directions-", ignore_cleanup_errors=True) as scratch:
         folders = {seed: _made(Path(scratch), seed, options) for seed in options.seeds}
         runs = [_Pretraining(folders[seed], seed, c, options) for seed in options.seeds for c in CONTEXTS]

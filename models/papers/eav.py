@@ -118,11 +118,7 @@ class EavJob:
 
 
 def reproduce_eav(options: EavOptions, report: Report) -> Table:
-    """Return the EAV paper's Table I with our figures.
-
-    Raises `InputError` if the folder is not EAV, or nothing in it can be used, or open weights are not of
-    use.
-    """
+    """Return the EAV paper's Table I with our figures."""
     config = options.network.config()
     differs = (*options.network.differs(config, options.stages()), *_DIFFERS)
     excluded: list[Excluded] = []

@@ -185,10 +185,7 @@ class PersonModel:
 
 
 def save_subject(folder: Path, model: PersonModel, entries: Mapping[str, Entry]) -> str:
-    """Write the folder and return the model's SHA-256.
-
-    Raises `InputError` if it cannot be written.
-    """
+    """Write the folder and return the model's SHA-256."""
     card = subject_card(model, entries)
     try:
         return save_checkpoint(folder, model.network.config, model.network, model.normaliser.to_dict(), card)

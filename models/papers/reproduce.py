@@ -264,10 +264,7 @@ class ReproduceOptions:
 
 
 def reproduce(options: ReproduceOptions, report: Report) -> Table:
-    """Return one of the paper's tables with our figures.
-
-    Raises `InputError` if the folder is not the data set, nothing in it can be used, or every setting failed.
-    """
+    """Return one of the paper's tables with our figures."""
     settings = settings_of(options.dataset, options.table, options.quick)
     excluded: list[Excluded] = []
     source = LabelledSource(options.dataset, options.folder, "published")

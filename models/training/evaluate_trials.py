@@ -80,11 +80,7 @@ class TrialTest:
 
 
 def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | None) -> None:
-    """Refuse a model that cannot be judged on this.
-
-    Raises `InputError` if it names no class, reads other things or other features, or was trained on the
-    recording.
-    """
+    """Refuse a model that cannot be judged on this."""
     if not config.is_classifier:
         raise InputError(
             "the model is pre-trained only and names no class",

@@ -92,10 +92,7 @@ class FinetuneOptions:
 
 
 def used_modalities(trials: Sequence[Trial], options: FinetuneOptions) -> tuple[str, ...]:
-    """Return the modalities that are both wanted and in all the trials.
-
-    Raises `InputError` if none is left.
-    """
+    """Return the modalities that are both wanted and in all the trials."""
     held = {
         "eeg": all(trial.eeg is not None for trial in trials),
         "eye": all(trial.eye is not None for trial in trials),

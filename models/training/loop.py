@@ -194,10 +194,7 @@ def save_state(
 def load_state(
     path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, settings: dict[str, Any]
 ) -> TrainState:
-    """Put weights and moments back and return how far the run was.
-
-    Raises `InputError`: the file is damaged, or the run had other settings or another corpus.
-    """
+    """Put weights and moments back and return how far the run was."""
     remedy = "leave out --resume to start again"
     try:
         with safe_open(path, framework="pt") as file:

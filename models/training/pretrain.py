@@ -70,10 +70,7 @@ class Pretrained:
 
 
 def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrained | None:
-    """Train and write the model folder; None in processes that do not write.
-
-    Raises `InputError`: the corpus or an option cannot be used.
-    """
+    """Train and write the model folder; None in processes that do not write."""
     _check(options, world)
     keep_freed_memory()
     corpus = _corpus(options, world, report)

@@ -64,10 +64,7 @@ class TrainingRecord:
         return sum(count > 0 for count in self.trials_per_class.values())
 
     def holds(self, path: Path, *, labels: bool) -> bool:
-        """Tell whether training read this recording with, or without, its labels.
-
-        Raises `InputError` if the recording cannot be read.
-        """
+        """Tell whether training read this recording with, or without, its labels."""
         known = {entry.sha256 for entry in self.recordings if entry.labels == labels}
         return bool(known) and recording_sha256(path) in known
 
@@ -86,10 +83,7 @@ class TrainingRecord:
 
 
 def record_of_recordings(paths: Iterable[Path], *, labels: bool) -> TrainingRecord:
-    """Return the record of a training on recordings.
-
-    Raises `InputError` if a recording cannot be read.
-    """
+    """Return the record of a training on recordings."""
     return TrainingRecord(tuple(SeenRecording(p.name, recording_sha256(p), labels) for p in paths))
 
 
@@ -104,10 +98,7 @@ def record_of_labels(trials: Sequence[Trial], *, generated: bool) -> TrainingRec
 
 
 def recording_sha256(path: Path) -> str:
-    """Return the hex digest of a recording's samples on disk, without headers that are files of their own.
-
-    Raises `InputError` if it cannot be read.
-    """
+    """Return the hex digest of a recording's samples on disk, without headers that are files of their own."""
     digest = hashlib.sha256()
     try:
         for file in data_files(path):
@@ -122,10 +113,7 @@ def recording_sha256(path: Path) -> str:
 
 
 def write_record(folder: Path, record: TrainingRecord) -> None:
-    """Write the record into a model's folder, in place of an older one.
-
-    Raises `InputError` if it cannot be written.
-    """
+    """Write the record into a model's folder, in place of an older one."""
     try:
         (folder / RECORD_FILE).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
@@ -138,10 +126,7 @@ def write_record(folder: Path, record: TrainingRecord) -> None:
 
 
 def read_record(folder: Path) -> TrainingRecord | None:
-    """Return the record in a model's folder, None where there is none.
-
-    Raises `InputError` if it is damaged.
-    """
+    """Return the record in a model's folder, None where there is none."""
     path = folder / RECORD_FILE
     if not path.exists():
         return None

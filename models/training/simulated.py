@@ -302,11 +302,7 @@ def evaluate_simulated(
 
 
 def check_simulated(config: ModelConfig) -> None:
-    """Refuse a model that cannot be tested on simulated subjects, with the reason.
-
-    Raises `InputError` if it is no classifier, reads features that the simulator does not make or fewer
-    modalities than four, or tells other classes apart, or the same in another order.
-    """
+    """Refuse a model that cannot be tested on simulated subjects, with the reason."""
     for expected, found in (
         ("a classifier", "a classifier" if config.is_classifier else "pre-trained encoders"),
         ("raw features", f"{config.feature_origin} features"),

@@ -57,10 +57,7 @@ class Source:
             return False
 
     def identity(self, features: str, config: FeatureConfig) -> Any:
-        """Return what changes with the files, their channels' names, the kind of features and its settings.
-
-        Raises `InputError`: there is no such folder or file, or no such montage.
-        """
+        """Return what changes with the files, their channels' names, the kind of features and its settings."""
         if not self.path.exists():
             raise InputError(
                 f"expected {'a folder' if self.is_dataset else 'a recording'}, found none",
@@ -182,10 +179,7 @@ def open_corpus(
     include_test: bool = False,
     shard_bytes: int = 64_000_000,
 ) -> Corpus:
-    """Return the corpus, from the cache where it is there.
-
-    Raises `InputError`: a folder is none of the kind it was given for, or nothing could be read.
-    """
+    """Return the corpus, from the cache where it is there."""
     parts = [
         cached(
             cache,
@@ -236,10 +230,7 @@ class Labels:
 
     @classmethod
     def parse(cls, text: str) -> Labels:
-        """Read ``all``, ``first:K``, ``per-class:K`` or ``first-windows:K``.
-
-        Raises `InputError` if it is none of them.
-        """
+        """Read ``all``, ``first:K``, ``per-class:K`` or ``first-windows:K``."""
         how, _, number = text.partition(":")
         if text == "all":
             return cls()

@@ -34,13 +34,7 @@ _DRAWN_FPS = 5.0  # each drawn picture is shown six times
 
 
 def make_eav(options: MakeOptions, on_done: OnDone = lambda n_done: None) -> None:
-    """Write EEG, video and audio of generated subjects.
-
-    Raises
-    ------
-    InputError
-        If the folder is not empty, or an option is outside what the layout holds.
-    """
+    """Write EEG, video and audio of generated subjects."""
     n_trials, n_seconds = _sizes(options)
     effect_size(options.difficulty)
     new_folder(options.folder)

@@ -354,6 +354,8 @@ class Oracle:
     ) -> NDArray[np.float64]:
         """Return each class's log likelihood, up to a constant, of windows of one subject and session.
 
+        Raises `InputError` if the statistics are of other subjects or fewer sessions.
+
         Parameters
         ----------
         eeg : ndarray, (n, C, T, n_bands), or None
@@ -364,11 +366,6 @@ class Oracle:
         Returns
         -------
         ndarray, (n, n_labels)
-
-        Raises
-        ------
-        InputError
-            If the statistics are of other subjects or fewer sessions.
         """
         at = self._row_of(subject, session)
         total: NDArray[np.float64] | float = 0.0
@@ -409,13 +406,7 @@ class Oracle:
 
 
 def load_oracle(folder: Path) -> Oracle | None:
-    """Return a generated data set's true statistics; None for real data.
-
-    Raises
-    ------
-    InputError
-        If the file is there and broken.
-    """
+    """Return a generated data set's true statistics; None for real data."""
     path = folder / FILE_NAME
     if not path.is_file():
         return None

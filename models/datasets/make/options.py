@@ -24,10 +24,7 @@ here is not valid for real people. Do not report it as a result on {data_set}.
 def new_folder(folder: Path) -> None:
     """Make the folder.
 
-    Raises
-    ------
-    InputError
-        If it holds something already, or cannot be written.
+    Raises `InputError` if it holds something already, or cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

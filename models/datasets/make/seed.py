@@ -40,24 +40,12 @@ _Arrays = dict[str, NDArray[np.float64]]
 
 
 def make_seed_iv(options: MakeOptions, on_done: OnDone = lambda n_done: None) -> None:
-    """Write features, eye features and, with ``raw``, the EEG of generated subjects.
-
-    Raises
-    ------
-    InputError
-        If the folder is not empty, or an option is outside what the layout holds.
-    """
+    """Write features, eye features and, with ``raw``, the EEG of generated subjects."""
     _make(SEED_IV, options, on_done)
 
 
 def make_seed_v(options: MakeOptions, on_done: OnDone = lambda n_done: None) -> None:
-    """Write the features of generated subjects.
-
-    Raises
-    ------
-    InputError
-        If raw EEG is asked for, the folder is not empty, or an option is outside what the layout holds.
-    """
+    """Write the features of generated subjects."""
     if options.raw:
         raise InputError(
             "SEED-V's .cnt recordings are not generated",
