@@ -210,12 +210,12 @@ def _on_trials(
 ) -> None:
     from models.checkpoint import load_config
     from models.training.evaluate_trials import TrialTest, evaluate_trials
-    from models.training.sources import LabelledSource
+    from models.training.sources import Source
     from models.training.tables import write_table
 
     subjects = part.subjects()
     origin = load_config(classifier.model).feature_origin if kind in PUBLISHED else "raw"
-    source = LabelledSource(kind, path, origin, montage, events, trial_s)
+    source = Source(kind, path, origin, montage, events, trial_s)
     test = TrialTest(classifier.model, source, subjects, part.session)
     if classifier.out is not None:
         opt.check_writable(classifier.out)

@@ -193,7 +193,7 @@ def finetune(
       affectscope finetune --model m --xdf run.xdf --montage M --events "1=left,2=right" --out m1
     """
     from app.cli.finetune_task import FinetuneTask, InitialWeights
-    from models.training.sources import LabelledSource, Labels
+    from models.training.sources import Labels, Source
 
     kind, path = data.source()
     wanted = Labels.parse(data.labels)
@@ -204,7 +204,7 @@ def finetune(
     else:
         begins = InitialWeights.of(weights.model, kind, path, continued=weights.continue_training)
     origin = data.features.value if data.features else begins.feature_origin
-    source = LabelledSource(kind, path, origin, data.montage, data.events, data.trial_s)
+    source = Source(kind, path, origin, data.montage, data.events, data.trial_s)
     opt.check_model_folder(weights.out)
     task = FinetuneTask(
         source=source,

@@ -27,7 +27,7 @@ from models.training.provenance import (
     record_of_recordings,
     write_record,
 )
-from models.training.sources import LabelledSource, Labels, missing_classes
+from models.training.sources import Labels, Source, missing_classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class InitialWeights:
 class FinetuneTask:
     """What is trained on what, and how it is to be marked."""
 
-    source: LabelledSource
+    source: Source
     subject: str | None  # of a data set
     session: int | None  # None: all
     labels: Labels

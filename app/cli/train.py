@@ -211,7 +211,8 @@ def pretrain(
     )
     options = PretrainOptions(
         sources=tuple(
-            Source(kind, path, data.montage if kind in RECORDINGS else None) for kind, path in data.given()
+            Source(kind, path, montage=data.montage if kind in RECORDINGS else None)
+            for kind, path in data.given()
         ),
         out=out,
         cache=data.cache,

@@ -159,9 +159,7 @@ def raw_file_trials(
     return trials
 
 
-def raw_file_sequence(
-    path: Path, montage: str | None = None, *, config: FeatureConfig | None = None
-) -> Trial:
+def raw_file_sequence(path: Path, montage: str | None = None, config: FeatureConfig | None = None) -> Trial:
     """Return a whole file as one unlabelled sequence of steps, for pre-training.
 
     As `raw_file_trials`, but needs no annotations; ``label`` is -1 and ``label_names`` is empty.
@@ -288,12 +286,12 @@ def xdf_trials(
     return trials
 
 
-def xdf_sequence(path: Path, montage: str | None = None, *, features: FeatureConfig | None = None) -> Trial:
+def xdf_sequence(path: Path, montage: str | None = None, config: FeatureConfig | None = None) -> Trial:
     """Return a whole recording as one unlabelled sequence of steps, for pre-training.
 
     As `xdf_trials`, but needs no markers; ``label`` is -1 and ``label_names`` is empty.
     """
-    steps = _Steps(path, montage, SEED_CH_NAMES, features, None)
+    steps = _Steps(path, montage, SEED_CH_NAMES, config, None)
     trial = steps.trial(Span(steps.source.first_time, steps.source.last_time), 1, -1, ())
     steps.close()
     return trial

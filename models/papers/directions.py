@@ -31,7 +31,7 @@ from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, joined_world
 from models.training.scores import t_interval
-from models.training.sources import LabelledSource, Source
+from models.training.sources import Source
 
 #: Fixed before anything was run; settings were chosen on the set of seed 7.
 SEEDS = (101, 102, 103, 104, 105)
@@ -209,7 +209,7 @@ def _jobs(
     folder: Path, context: str, encoders: PretrainedEncoders, options: DirectionsOptions
 ) -> list[tuple[str, Job]]:
     """Return (row, job) for each subject of a set, first session, and each setting of a context."""
-    trials = [t for t in LabelledSource("seed-iv", folder, "published").trials() if t.session == 1]
+    trials = [t for t in Source("seed-iv", folder, "published").trials() if t.session == 1]
     oracle = load_oracle(folder)
     return [
         (name, _with_its_budget(job, options.passes_from_nothing))

@@ -25,7 +25,7 @@ from models.normalise import Normaliser
 from models.training.cards import GENERATED, LICENCE, LIMITS_OF_FEW, ModelCard, bullets
 from models.training.loop import StageOptions
 from models.training.scores import wilson_interval
-from models.training.simulated_data import as_crop
+from models.training.simulated_data import as_bytes, as_crop
 from models.training.tables import Entry
 from models.window_batch import NetworkInput, batch_of, eeg_part, windows_at
 
@@ -310,7 +310,7 @@ def _crops(frames: NDArray[np.uint8], finder: FaceFinder, config: FeatureConfig)
     crops = []
     for frame in frames:
         box = finder.find(frame) or box
-        crops.append(((crop_face(frame, box, config) * 0.5 + 0.5) * 255).round().to(torch.uint8).numpy())
+        crops.append(as_bytes(crop_face(frame, box, config)))
     return np.stack(crops)
 
 

@@ -30,7 +30,7 @@ from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, joined_world
 from models.training.scores import Predictions
-from models.training.sources import LabelledSource, Source, missing_classes
+from models.training.sources import Source, missing_classes
 from models.training.tables import Entry, Row, Table
 
 #: What one subject's data make a fit raise; internal errors are mostly others. The last is a GPU's.
@@ -267,7 +267,7 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
     """Return one of the paper's tables with our figures."""
     settings = settings_of(options.dataset, options.table, options.quick)
     excluded: list[Excluded] = []
-    source = LabelledSource(options.dataset, options.folder, "published")
+    source = Source(options.dataset, options.folder, "published")
     trials = source.trials(excluded=excluded)
     if not trials:
         raise InputError(

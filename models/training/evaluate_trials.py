@@ -23,7 +23,7 @@ from models.training.finetune_tokens import TrialClassifier
 from models.training.loop import Report
 from models.training.provenance import SeenSession, TrainingRecord, read_record
 from models.training.scores import Predictions, Scores, wilson_interval
-from models.training.sources import LabelledSource
+from models.training.sources import Source
 from models.training.tables import Entry, Row, Table
 
 #: Shares of the EEG channels hidden, as in Table 4 of the MMV-SSTMA paper.
@@ -73,7 +73,7 @@ class TrialTest:
     """Which model is judged on what."""
 
     model: Path
-    source: LabelledSource  # its ``features`` must be the model's
+    source: Source  # its ``features`` must be the model's
     subjects: tuple[str, ...] | None = None  # of a data set; None: all
     session: int | None = None  # None: all
     seed: int = 1  # of the hidden channels

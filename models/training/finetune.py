@@ -28,7 +28,12 @@ from models.dcca import DCCA_WEIGHT, DccaLoss
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
-from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, classifier_config
+from models.training.finetune_config import (
+    FinetuneOptions,
+    PretrainedEncoders,
+    classifier_config,
+    read_modalities,
+)
 from models.training.finetune_tokens import (
     ENCODE_BATCH,
     FrozenTokens,
@@ -70,18 +75,11 @@ def finetune(
 ) -> Finetuned:
     """Train a classifier on these trials, which must hold no test trial.
 
-    Raises `InputError` if the trials do not fit each other or the pre-trained model.
+    They are of one data set and one kind of features, usually of one subject and session. Without
+    pre-trained encoders all weights are initialised at random. ``trained_on``, in words, and
+    ``is_simulated`` (the trials are simulated or generated) go into the config.
 
-    Parameters
-    ----------
-    trials : sequence of Trial
-        Of one data set and one kind of features, usually of one subject and session.
-    pretrained : PretrainedEncoders, optional
-        Its encoders are taken; without it, all weights are initialised at random.
-    trained_on : str
-        In words, for the config.
-    is_simulated : bool
-        The trials are simulated or generated; a model fine-tuned from a simulated one is so anyway.
+    Raises `InputError` if the trials do not fit each other or the pre-trained model.
     """
     keep_freed_memory()
     config = classifier_config(trials, options, pretrained, trained_on, is_simulated)
@@ -135,27 +133,23 @@ class _Run:
         else:
             self.normaliser = fit_normaliser(trials, config, known)
         self._is_new = pretrained is None
-        self._read = () if pretrained is None else pretrained.read_modalities
+        self._read = () if pretrained is None else read_modalities(pretrained.config)
         self._rng = np.random.default_rng(options.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             self.network = FusionNetwork(config)
-            self._dcca = (
-                DccaLoss(config.network.fusion.d_model, config.modalities)
-                if options.dcca and len(config.modalities) > 1
-                else None
-            )
+            self._dcca = None
+            if options.dcca and len(config.modalities) > 1:
+                self._dcca = DccaLoss(config.network.fusion.d_model, config.modalities)
         if pretrained is not None:
             self.network.load_state_dict(dict(pretrained.weights), strict=False)
         self._tensors = self._tensors_of(trials, options.seed)
         self._tokens = self._token_source(self._tensors)
 
     def _tensors_of(self, trials: Sequence[Trial], seed: int) -> TrialTensors:
-        options, config = self._options, self._config
-        windows = training_windows(trials, options, config)
-        return TrialTensors(
-            windows, trials[0].ch_names, config, self.normaliser, mask=options.mask, seed=seed
-        )
+        windows = training_windows(trials, self._options, self._config)
+        names, mask = trials[0].ch_names, self._options.mask
+        return TrialTensors(windows, names, self._config, self.normaliser, mask=mask, seed=seed)
 
     def _token_source(self, tensors: TrialTensors) -> Tokens:
         return (FrozenTokens if self._options.freeze else Tokens)(self.network, tensors)
@@ -278,7 +272,6 @@ def training_windows(
         windows = cut_for(config, trials, max_per_trial=most)
     if options.max_windows is None:
         return windows
-    values: dict[str, Any] = {
-        name: None if array is None else array[: options.max_windows] for name, array in vars(windows).items()
-    }
-    return WindowSet(**values)
+    arrays: dict[str, Any] = vars(windows)
+    first: dict[str, Any] = {n: None if a is None else a[: options.max_windows] for n, a in arrays.items()}
+    return WindowSet(**first)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
-from acquisition.windowing import WindowConfig
 from models.checkpoint import Checkpoint
 from models.config import ModelConfig, preset
 from models.datasets.trials import PUBLISHED, Trial, label_names_of
@@ -38,11 +37,6 @@ class PretrainedEncoders:
         weights = checkpoint.network.state_dict()
         taken = {name: tensor for name, tensor in weights.items() if name.startswith(tuple(owners))}
         return cls(checkpoint.config, taken, checkpoint.normaliser_tensors)
-
-    @property
-    def read_modalities(self) -> tuple[str, ...]:
-        """Modalities whose channel projection is trained already."""
-        return read_modalities(self.config)
 
 
 def read_modalities(config: ModelConfig) -> tuple[str, ...]:
@@ -93,10 +87,7 @@ class FinetuneOptions:
 
 def used_modalities(trials: Sequence[Trial], options: FinetuneOptions) -> tuple[str, ...]:
     """Return the modalities that are both wanted and in all the trials."""
-    held = {
-        "eeg": all(trial.eeg is not None for trial in trials),
-        "eye": all(trial.eye is not None for trial in trials),
-    }
+    held = {m: all(getattr(trial, m) is not None for trial in trials) for m in ("eeg", "eye")}
     used = tuple(m for m in MODALITIES if m in options.modalities and held[m])
     if not used:
         raise InputError(
@@ -137,16 +128,21 @@ def classifier_config(
             base = _with_eye_features(base, n_eye, first, options)
     network = replace(base.network, fusion=replace(base.network.fusion, variant=options.fusion))
     read = () if pretrained is None else read_modalities(base)
-    if "eeg" not in read:
-        network = replace(network, eeg=replace(network.eeg, channel_projection=options.channel_projection))
-    if "eye" not in read:
-        network = replace(network, eye=replace(network.eye, channel_projection=options.channel_projection))
-    n_context_steps = base.network.eeg.n_context_steps if base.network.streams else 0
+    new = {m: getattr(network, m) for m in ("eeg", "eye") if m not in read}
+    sizes = {m: replace(size, channel_projection=options.channel_projection) for m, size in new.items()}
+    windows, n_steps = base.windows, options.n_steps
     return replace(
         base,
         labels=labels,
-        windows=_windows(base.windows, options.n_steps, n_context_steps, first),
-        network=network,
+        windows=replace(
+            windows,
+            eeg_step_s=first.step_s if first.origin == "published" else windows.eeg_step_s,
+            eeg_n_steps=n_steps,
+            eye_n_steps=n_steps,
+            n_context_steps=base.network.eeg.n_context_steps if base.network.streams else 0,
+            min_valid_steps=min(windows.min_valid_steps, n_steps),
+        ),
+        network=replace(network, **sizes),
         trained_on=trained_on,
         is_simulated=is_simulated or base.is_simulated,
         notes="",
@@ -154,17 +150,6 @@ def classifier_config(
         is_classifier=True,
         feature_origin=first.origin,
         step_s=first.step_s,
-    )
-
-
-def _windows(windows: WindowConfig, n_steps: int, n_context_steps: int, trial: Trial) -> WindowConfig:
-    return replace(
-        windows,
-        eeg_step_s=trial.step_s if trial.origin == "published" else windows.eeg_step_s,
-        eeg_n_steps=n_steps,
-        eye_n_steps=n_steps,
-        n_context_steps=n_context_steps,
-        min_valid_steps=min(windows.min_valid_steps, n_steps),
     )
 
 
@@ -240,16 +225,8 @@ def check_base(config: ModelConfig, *, continue_training: bool) -> None:
 def seen_without_labels(config: ModelConfig, kind: str, path: Path, record: TrainingRecord | None) -> str:
     """Return in words what pre-training saw of the trials to be tested; empty where it is known of none.
 
-    Raises `InputError` if the recording cannot be read.
-
-    Parameters
-    ----------
-    config : ModelConfig
-        The model's.
-    kind, path
-        Of the `LabelledSource`. Recordings are known by their bytes, whatever they are called.
-    record : TrainingRecord or None
-        What the model's folder says of its training.
+    ``kind`` and ``path`` are those of the `Source`, ``record`` what the model's folder says of its training.
+    Recordings are known by their bytes, whatever they are called.
     """
     if config.transductive and (kind in PUBLISHED or record is None or not record.complete):
         return "transductive: test trials entered pre-training, without labels"

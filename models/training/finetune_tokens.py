@@ -62,16 +62,9 @@ class _Whitened(nn.Module):
 
 @contextmanager
 def whitened(projection: ChannelWeights, inputs: Tensor, label: Tensor, positions: Tensor) -> Iterator[None]:
-    """Train ``channel_projection`` so within the ``with``; afterwards it has plain weights.
+    """Train a new channel projection so within the ``with``; afterwards it has plain weights.
 
-    Parameters
-    ----------
-    projection : ChannelWeights
-        A new one: what it has learned would be lost.
-    inputs : Tensor (n, C * D)
-        What the projection multiplies, mean over a window's steps, of the training windows.
-    label : Tensor of long (n,)
-    positions : Tensor of long (C,)
+    ``inputs`` (n, C * D), ``label`` (n,) and ``positions`` (C,) are what `fit_center` returns.
     """
     matrix = torch.from_numpy(within_class_whitener(inputs.double().numpy(), label.numpy())).float()
     parametrize.register_parametrization(projection, "weight", _Whitened(matrix, positions))
@@ -185,12 +178,8 @@ def fit_center(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Centre a new channel projection on training windows, and return what it then multiplies.
 
-    Returns
-    -------
-    inputs : Tensor (n, C * D)
-        As a mean over each window's steps, of the windows that have the modality.
-    label : Tensor of long (n,)
-    places : Tensor of long (C,)
+    That is the mean over each window's steps (n, C * D), of the windows that have the modality, with their
+    labels (n,) and the channels' places (C,).
     """
     projection, inputs = projection_of(network, modality), tensors.batch(slice(None))
     places, columns, steps = network.channels_of(modality, inputs)
@@ -217,16 +206,12 @@ def move_center(network: FusionNetwork, modality: str, encoded: Tensor, tensors:
 
 def has_weights(network: FusionNetwork, modality: str) -> bool:
     """Tell whether a modality's channel projection is `ChannelWeights`."""
-    return isinstance(_projection_of(network, modality), ChannelWeights)
-
-
-def _projection_of(network: FusionNetwork, modality: str) -> nn.Module:
-    return network.eeg_pool if modality == "eeg" else network.eye_pool
+    return isinstance(getattr(network, f"{modality}_pool"), ChannelWeights)
 
 
 def projection_of(network: FusionNetwork, modality: str) -> ChannelWeights:
     """Return a modality's channel projection, of which `has_weights` is true."""
-    projection = _projection_of(network, modality)
+    projection = getattr(network, f"{modality}_pool")
     assert isinstance(projection, ChannelWeights)
     return projection
 
@@ -248,9 +233,8 @@ def trained_modules(network: FusionNetwork, modalities: Sequence[str], *, encode
     """Return what fine-tuning trains, with or without the encoders."""
     modules: list[nn.Module] = [network.fusion]
     for modality in modalities:
-        modules += [network.tokens[modality], network.heads[modality], _projection_of(network, modality)]
-        if encoders:
-            modules.append(getattr(network, modality))
+        modules += [network.tokens[modality], network.heads[modality], getattr(network, f"{modality}_pool")]
+        modules += [getattr(network, modality)] if encoders else []
     return modules
 
 
@@ -272,32 +256,16 @@ class TrialClassifier:
         seed: int = 1,
         same_channels: bool = False,
     ) -> Predictions:
-        """Return the probabilities of all windows of some trials.
+        """Return the probabilities of all windows of some trials; other modalities are masked.
 
-        Parameters
-        ----------
-        modalities : sequence of str, optional
-            Mask any other.
-        mask : float
-            Share of the EEG channels hidden in each window.
-        max_per_trial : int, optional
-            See `models.datasets.trials.cut_windows`.
-        seed : int
-            Of the hidden channels.
-        same_channels : bool
-            Hide the same channels in all windows. Where each hides others, a trial's mean has seen nearly
-            all of them.
+        Of the EEG channels, ``mask`` is the share hidden in each window: others in each, so a trial's mean
+        has seen nearly all, or the same (``same_channels``) in all.
         """
         windows = cut_for(self.config, trials, max_per_trial=max_per_trial)
         tensors = TrialTensors(
-            windows,
-            trials[0].ch_names,
-            self.config,
-            self.normaliser,
-            mask=mask,
-            seed=seed,
-            same_channels=same_channels,
-        )
+            windows, trials[0].ch_names, self.config, self.normaliser,
+            mask=mask, seed=seed, same_channels=same_channels,
+        )  # fmt: skip
         wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
         source, parts = FrozenTokens(self.network, tensors), []
         with torch.no_grad():

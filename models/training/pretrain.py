@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,19 +87,18 @@ def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrain
     decoders: dict[str, Tensor] = {}
     outcomes: dict[str, Outcome] = {}
     for modality in config.modalities:
-        windows = _windows(corpus, config, modality, options)
+        n_steps = config.windows.eeg_n_steps if modality == "eeg" else config.windows.eye_n_steps
+        n_context_steps = getattr(config.network, modality).n_context_steps
+        windows = CorpusWindows(
+            corpus.entries, modality, config.ch_names, n_steps, options.batch, options.seed,
+            options.most_a_pass, n_context_steps,
+        )  # fmt: skip
         model, scales[modality] = _autoencoder(network, corpus.entries, modality, options)
         settings = _settings(options, corpus, config, modality)
         outcomes[modality] = run_loop(
-            model,
-            windows,
-            options.loop,
-            world,
-            options.out,
-            settings=settings,
-            resume=options.resume,
-            report=report if world.is_first else _silent,
-        )
+            model, windows, options.loop, world, options.out,
+            settings=settings, resume=options.resume, report=report if world.is_first else _silent,
+        )  # fmt: skip
         model.to("cpu")
         World().join_statistics(model)
         decoders |= {f"{modality}.{name}": t for name, t in model.decoder.state_dict().items()}
@@ -164,21 +164,16 @@ def _silent(stage: str, share: float, loss: float, words: str) -> None:
 
 
 def _check(options: PretrainOptions, world: World) -> None:
-    for what, value, allowed in (
-        ("--mask", options.mask, 0 < options.mask < 1),
-        ("--batch", options.batch, options.batch >= 2 * world.size),
-        ("--epochs", options.loop.epochs, options.loop.epochs >= 1),
-        ("--context", options.context, options.context in ("window", "streaming")),
-        ("--modalities", options.modalities, set(options.modalities or MODALITIES) <= set(MODALITIES)),
+    mask, batch, epochs, context = options.mask, options.batch, options.loop.epochs, options.context
+    known, least = set(options.modalities or MODALITIES) <= set(MODALITIES), 2 * world.size
+    for what, value, allowed, expected in (
+        ("--mask", mask, 0 < mask < 1, "more than 0 and less than 1"),
+        ("--batch", batch, batch >= least, f"at least {least} windows for {world.size} processes"),
+        ("--epochs", epochs, epochs >= 1, "at least 1"),
+        ("--context", context, context in ("window", "streaming"), "window or streaming"),
+        ("--modalities", options.modalities, known, "eeg, eye or both"),
     ):
         if not allowed:
-            expected = {
-                "--mask": "more than 0 and less than 1",
-                "--batch": f"at least {2 * world.size} windows for {world.size} processes",
-                "--epochs": "at least 1",
-                "--context": "window or streaming",
-                "--modalities": "eeg, eye or both",
-            }[what]
             raise InputError(f"expected {expected}, got {value}", where=what)
 
 
@@ -187,18 +182,10 @@ def _corpus(options: PretrainOptions, world: World, report: Report) -> Corpus:
     features = kind_of_features(options.sources, options.features)
     out = options.out.absolute()
     cache = options.cache or out.with_name(f"{out.name}-cache")
-    reading = FeatureConfig(line_hz=options.line_hz)
-
-    def opened() -> Corpus:
-        return open_corpus(
-            options.sources,
-            cache,
-            reading,
-            features=features,
-            include_test=options.include_test,
-            shard_bytes=options.shard_bytes,
-        )
-
+    opened = partial(
+        open_corpus, options.sources, cache, FeatureConfig(line_hz=options.line_hz),
+        features=features, include_test=options.include_test, shard_bytes=options.shard_bytes,
+    )  # fmt: skip
     if world.is_first:
         report("reading", 0.0, float("nan"), "")
         corpus = opened()
@@ -220,59 +207,31 @@ def _corpus(options: PretrainOptions, world: World, report: Report) -> Corpus:
     return corpus
 
 
-def _windows(corpus: Corpus, config: ModelConfig, modality: str, options: PretrainOptions) -> CorpusWindows:
-    sizes = config.network.eeg if modality == "eeg" else config.network.eye
-    n_steps = config.windows.eeg_n_steps if modality == "eeg" else config.windows.eye_n_steps
-    return CorpusWindows(
-        corpus.entries,
-        modality,
-        config.ch_names,
-        n_steps,
-        options.batch,
-        options.seed,
-        options.most_a_pass,
-        sizes.n_context_steps,
-    )
-
-
 def _autoencoder(
     network: FusionNetwork, entries: Sequence[Entry], modality: str, options: PretrainOptions
 ) -> tuple[MaskedAutoencoder, EegScale | EyeScale]:
     """Return the autoencoder around the network's own encoder, and the scale fitted to the corpus."""
-    config = network.config
+    config, windows = network.config, network.config.windows
     torch.manual_seed(options.seed + MODALITIES.index(modality))
     if modality == "eeg":
         assert isinstance(network.eeg, MvSstmaEncoder)
-        eeg_scale = fit_eeg_scale(entries, config.ch_names)
-        model = MaskedAutoencoder(
-            network.eeg,
-            len(config.ch_names),
-            eeg_scale,
-            mask_ratio=options.mask,
-            n_counted=config.windows.eeg_n_steps,
-        )
-        return model, eeg_scale
+        scale = fit_eeg_scale(entries, config.ch_names)
+        given = (network.eeg, len(config.ch_names), scale)
+        return MaskedAutoencoder(*given, mask_ratio=options.mask, n_counted=windows.eeg_n_steps), scale
     n_features = config.network.n_eye_features
     eye_scale, mean, sd = fit_eye_scale(entries, n_features)
     model = MaskedAutoencoder(
-        network.eye,
-        n_features,
-        eye_scale,
-        (mean, sd),
-        mask_ratio=options.mask,
-        n_counted=config.windows.eye_n_steps,
-    )
+        network.eye, n_features, eye_scale, (mean, sd),
+        mask_ratio=options.mask, n_counted=windows.eye_n_steps,
+    )  # fmt: skip
     return model, eye_scale
 
 
 def _settings(options: PretrainOptions, corpus: Corpus, config: ModelConfig, modality: str) -> dict[str, Any]:
     """Return everything the weights depend on, by the name a user knows it by."""
-    sizes = config.network.eeg if modality == "eeg" else config.network.eye
     loop = asdict(options.loop)
-    kept = {
-        name: loop[name] for name in ("epochs", "learning_rate", "weight_decay", "betas", "eps", "warm_up")
-    }
-    return kept | {
+    kept = ("epochs", "learning_rate", "weight_decay", "betas", "eps", "warm_up")
+    return {name: loop[name] for name in kept} | {
         "modality": modality,
         "corpus": [part.key for part in corpus.parts],
         "include-test": options.include_test,
@@ -281,7 +240,7 @@ def _settings(options: PretrainOptions, corpus: Corpus, config: ModelConfig, mod
         "seed": options.seed,
         "windows an epoch": options.most_a_pass,
         "channels": list(config.ch_names),
-        "network": asdict(sizes),
+        "network": asdict(getattr(config.network, modality)),
         "windows": asdict(config.windows),
         "features": config.features.digest(),
     }

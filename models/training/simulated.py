@@ -31,14 +31,13 @@ from models.training.loop import Progress, StageOptions
 from models.training.scores import best_temperature, wilson_interval
 from models.training.simulated_data import Rows, SubjectFeatures, SubjectPlan, load_subject, simulate_subjects
 from models.training.stages import (
-    EncodedRows,
+    RowInputs,
     encode_rows,
     modality_tokens,
     replaced_by_noise,
     train_encoder,
     train_fusion,
     train_token_heads,
-    window_input,
 )
 
 _POLL_S = 0.2
@@ -223,10 +222,10 @@ def fit(
         progress=progress,
     )
     rows = Rows(training, normaliser)
-    encoded = encode_rows(network, rows, progress)
+    inputs = RowInputs(network, rows, rng, encode_rows(network, rows, progress))
     usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
-    train_token_heads(network, rows, encoded, usable, stages["pooling"], rng, progress)
-    tokens, present, noisy = modality_tokens(network, rows, encoded, usable, 3, rng, progress)
+    train_token_heads(inputs, usable, stages["pooling"], rng, progress)
+    tokens, present, noisy = modality_tokens(inputs, usable, 3, rng, progress)
     train_fusion(network, tokens, present, noisy, rows.label[usable], stages["fusion"], rng, progress)
     _set_temperature(network, Rows(validation, normaliser), rng, progress)
     return network, normaliser
@@ -243,9 +242,9 @@ def _set_temperature(
     network: FusionNetwork, rows: Rows, rng: np.random.Generator, progress: Progress
 ) -> None:
     """Fold the temperature that suits held-out subjects into the last layer."""
-    encoded = encode_rows(network, rows, progress)
+    inputs = RowInputs(network, rows, rng, encode_rows(network, rows, progress))
     usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
-    tokens, present, _ = modality_tokens(network, rows, encoded, usable, 1, rng, progress)
+    tokens, present, _ = modality_tokens(inputs, usable, 1, rng, progress)
     network.eval()
     with torch.no_grad():
         logits, _ = network.fusion(tokens[0], present[0])
@@ -294,11 +293,9 @@ def evaluate_simulated(
             n_jobs=options.n_jobs,
             on_done=lambda n_done: progress("simulating", n_done / len(plans), math.nan),
         )
-        rows = Rows(
-            [load_subject(path) for path in folders], Normaliser.from_dict(checkpoint.normaliser_tensors)
-        )
-        encoded = encode_rows(checkpoint.network, rows, progress)
-        return _Evaluation(checkpoint.network.prepare_inference(), rows, encoded, progress).report()
+        normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors)
+        rows = Rows([load_subject(path) for path in folders], normaliser)
+        return _Evaluation(checkpoint.network, rows, progress).report()
 
 
 def check_simulated(config: ModelConfig) -> None:
@@ -322,13 +319,15 @@ def check_simulated(config: ModelConfig) -> None:
 class _Evaluation:
     """All conditions over the same windows."""
 
-    def __init__(self, network: FusionNetwork, rows: Rows, encoded: EncodedRows, progress: Progress) -> None:
-        self._network, self._rows, self._encoded, self._progress = network, rows, encoded, progress
+    def __init__(self, network: FusionNetwork, rows: Rows, progress: Progress) -> None:
+        self._rng = np.random.default_rng(0)
+        self._inputs = RowInputs(network, rows, self._rng, encode_rows(network, rows, progress))
+        self._network, self._rows, self._progress = network.prepare_inference(), rows, progress
         self._at = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_TESTED_S)
         self._labels = rows.label[self._at].numpy()
         trial = rows.subject[self._at] * 1_000_000 + rows.trial[self._at]
         _, self._trial_of_window = np.unique(trial, return_inverse=True)
-        self._rng = np.random.default_rng(0)
+        self._n_trials = int(self._trial_of_window.max()) + 1
 
     def report(self) -> dict[str, Any]:
         names = self._network.config.ch_names
@@ -358,7 +357,7 @@ class _Evaluation:
         tokens, present = [], []
         for start in range(0, len(self._at), _TEST_BATCH):
             at = self._at[start : start + _TEST_BATCH]
-            batch = window_input(self._network, self._rows, self._encoded, at, None, self._rng, channels)
+            batch = self._inputs.window(at, channels=channels)
             for modality in MODALITIES if noise else ():
                 batch = replaced_by_noise(batch, modality, self._rng)
             with torch.no_grad():
@@ -376,18 +375,17 @@ class _Evaluation:
         return torch.softmax(logits, dim=-1).double().numpy(), attention.double().numpy()
 
     def _table(self, probs: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
-        n_trials = int(self._trial_of_window.max()) + 1
         table: dict[str, Any] = {
             "chance": 1 / probs["all"].shape[1],
             "n_subjects": len(self._rows.subjects),
-            "n_trials": n_trials,
+            "n_trials": self._n_trials,
             "n_windows": len(self._at),
             "interval": {},
         }
         for name, p in probs.items():
             group, _, key = name.partition("/")
             per_trial, per_window = self._accuracies(p)
-            interval = wilson_interval(per_trial, n_trials)
+            interval = wilson_interval(per_trial, self._n_trials)
             if key:
                 table.setdefault(group, {})[key] = per_trial
                 table.setdefault(f"{group}_window", {})[key] = per_window
@@ -399,10 +397,9 @@ class _Evaluation:
 
     def _accuracies(self, probs: NDArray[np.float64]) -> tuple[float, float]:
         """Return accuracy per trial and per window of probabilities (n, n_labels)."""
-        n_trials = int(self._trial_of_window.max()) + 1
-        sums = np.zeros((n_trials, probs.shape[1]))
+        sums = np.zeros((self._n_trials, probs.shape[1]))
         np.add.at(sums, self._trial_of_window, probs)
-        label_of_trial = np.zeros(n_trials, dtype=np.int64)
+        label_of_trial = np.zeros(self._n_trials, dtype=np.int64)
         label_of_trial[self._trial_of_window] = self._labels
         return (
             float((sums.argmax(1) == label_of_trial).mean()),

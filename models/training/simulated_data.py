@@ -25,6 +25,7 @@ from acquisition.types import Window
 from acquisition.windowing import EDGE_SLACK_S, WindowConfig
 from models.config import ModelConfig
 from models.features.config import FeatureConfig
+from models.features.log_mel import n_log_mel_frames
 from models.normalise import Normaliser
 from models.process import process_pool
 from models.steps import StepFeatures
@@ -34,6 +35,7 @@ from models.window_batch import Part, eeg_part, eye_part
 TRAINING_WINDOWS = WindowConfig(hop_s=0.5)
 # Two frames a second would do, but the newest one before a whole second must not be half a second old.
 _VIDEO_FPS = 5.0
+_N_CHANNELS = 62  # of the simulated cap
 
 
 @dataclass(frozen=True)
@@ -71,21 +73,10 @@ def simulate_subjects(
     n_jobs: int = 2,
     on_done: Callable[[int], None] = lambda n_done: None,
 ) -> list[Path]:
-    """Run several subjects in processes of their own and keep their features on disk.
+    """Run several subjects in processes of their own and return their folders, for `load_subject`.
 
-    Parameters
-    ----------
-    folder : Path
-        Takes a folder a subject; several processes may then read them without a copy each.
-    n_jobs : int
-        Processes.
-    on_done : callable
-        Told how many subjects are finished.
-
-    Returns
-    -------
-    list of Path
-        The subjects' folders in the order of ``plans``, for `load_subject`.
+    Features stay on disk, in ``folder``: several processes may then read them without a copy each.
+    ``on_done`` is told how many subjects are finished.
     """
     folders = [folder / f"subject-{plan.seed}" for plan in plans]
     with process_pool(n_jobs) as pool:
@@ -106,21 +97,15 @@ def _simulate_into(plan: SubjectPlan, folder: Path, features: FeatureConfig) -> 
 
 def load_subject(folder: Path) -> SubjectFeatures:
     """Return a subject's features as maps of the files in its folder."""
-    arrays = {
-        field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
-        for field in fields(SubjectFeatures)
-    }
-    return SubjectFeatures(**arrays)
+    names = [field.name for field in fields(SubjectFeatures)]
+    return SubjectFeatures(**{n: np.load(folder / f"{n}.npy", mmap_mode="r") for n in names})
 
 
 def simulate_subject(plan: SubjectPlan, features: FeatureConfig) -> SubjectFeatures:
     """Pump one simulated subject through rings and step features."""
     schedule = Schedule.balanced(plan.seed, plan.n_trials, plan.trial_s)
-    source = SimulatedSource(
-        SimulatorOptions(seed=plan.seed, difficulty=plan.difficulty),
-        video_fps=_VIDEO_FPS,
-        timeline=schedule,
-    )
+    options = SimulatorOptions(seed=plan.seed, difficulty=plan.difficulty)
+    source = SimulatedSource(options, video_fps=_VIDEO_FPS, timeline=schedule)
     step_features = StepFeatures(features, torch.device("cpu"))
     pump = Pump(source, TRAINING_WINDOWS)
     rows = [
@@ -136,51 +121,39 @@ def _row(
     """Return one row of every field of `SubjectFeatures`."""
     segment = schedule.segment_at(window.t_end - EDGE_SLACK_S)  # the row that ends a trial belongs to it
     newest = step_features.newest(window)
-    n_channels = 62
-    de = np.full((n_channels, len(features.bands)), np.nan, dtype=np.float32)
-    usable = np.zeros(n_channels, dtype=bool)
-    if "eeg" in newest:
-        de, usable = newest["eeg"].de.numpy(), newest["eeg"].usable.numpy()
-    eye = np.full(features.eye_features, np.nan, dtype=np.float32)
-    if "eye" in newest:
-        eye = newest["eye"].numpy()
-    crop = newest["face"].crop if "face" in newest else None
-    log_mel, n_frames = _log_mel_row(newest.get("voice"), features)
-    return {
+    n_longest = n_log_mel_frames(round(TRAINING_WINDOWS.voice_s * features.voice_sfreq))
+    row: dict[str, Any] = {
         "t_end": np.float64(window.t_end),
         "label": np.int64(EMOTIONS.index(str(segment.emotion))),
         "trial": np.int64(segment.index),
         "since_onset_s": np.float64(window.t_end - segment.onset_s),
-        "de": de,
-        "usable": usable,
-        "eye": eye,
-        "crop": _as_uint8(crop, features.face_size),
-        "has_crop": np.bool_(crop is not None),
-        "log_mel": log_mel,
-        "n_frames": np.int64(n_frames),
+        "de": np.full((_N_CHANNELS, len(features.bands)), np.nan, dtype=np.float32),
+        "usable": np.zeros(_N_CHANNELS, dtype=bool),
+        "eye": np.full(features.eye_features, np.nan, dtype=np.float32),
+        "crop": np.zeros((3, features.face_size, features.face_size), dtype=np.uint8),
+        "has_crop": np.bool_(False),
+        "log_mel": np.zeros((n_longest, features.n_mels), dtype=np.float16),
+        "n_frames": np.int64(0),
     }
+    if "eeg" in newest:
+        row |= {"de": newest["eeg"].de.numpy(), "usable": newest["eeg"].usable.numpy()}
+    if "eye" in newest:
+        row["eye"] = newest["eye"].numpy()
+    if "face" in newest and newest["face"].crop is not None:
+        row |= {"crop": as_bytes(newest["face"].crop), "has_crop": np.bool_(True)}
+    if "voice" in newest:
+        frames = newest["voice"][:n_longest].numpy()
+        row["log_mel"][: len(frames)] = frames
+        row["n_frames"] = np.int64(len(frames))
+    return row
 
 
-def _log_mel_row(frames: Tensor | None, features: FeatureConfig) -> tuple[NDArray[np.float16], int]:
-    from models.features.log_mel import n_log_mel_frames
-
-    n_longest = n_log_mel_frames(round(TRAINING_WINDOWS.voice_s * features.voice_sfreq))
-    padded = np.zeros((n_longest, features.n_mels), dtype=np.float16)
-    if frames is None:
-        return padded, 0
-    frames = frames[:n_longest]
-    padded[: len(frames)] = frames.numpy()
-    return padded, len(frames)
-
-
-def _as_uint8(crop: torch.Tensor | None, size: int) -> NDArray[np.uint8]:
-    """Return a crop as bytes, an eighth of its memory; `as_crop` undoes it exactly."""
-    if crop is None:
-        return np.zeros((3, size, size), dtype=np.uint8)
+def as_bytes(crop: Tensor) -> NDArray[np.uint8]:
+    """Return a crop (3, size, size) in an eighth of its memory; `as_crop` undoes it exactly."""
     return ((crop * 0.5 + 0.5) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
-def as_crop(stored: NDArray[np.uint8]) -> torch.Tensor:
+def as_crop(stored: NDArray[np.uint8]) -> Tensor:
     """Return stored crops (..., 3, size, size) as the network wants them."""
     return (torch.from_numpy(stored).float() / 255 - 0.5) / 0.5
 
@@ -201,10 +174,7 @@ class Augment:
 class Rows:
     """All subjects' rows end to end, addressed by one index; windows never cross subjects.
 
-    Parameters
-    ----------
-    normaliser : Normaliser
-        Fitted on training subjects only.
+    The normaliser must be fitted on training subjects only.
     """
 
     def __init__(self, subjects: Sequence[SubjectFeatures], normaliser: Normaliser) -> None:
@@ -213,14 +183,14 @@ class Rows:
         lengths = [len(s.t_end) for s in subjects]
         self.first = np.repeat(np.cumsum([0, *lengths[:-1]]), lengths)  # first row of a row's subject
         self.subject = np.repeat(np.arange(len(subjects)), lengths)
-        self.label = torch.from_numpy(np.concatenate([s.label for s in subjects]))
-        self.trial = np.concatenate([s.trial for s in subjects])
-        self.since_onset_s = np.concatenate([s.since_onset_s for s in subjects])
-        self.has_crop = np.concatenate([s.has_crop for s in subjects])
-        self.n_frames = np.concatenate([s.n_frames for s in subjects])
-        self._de = torch.from_numpy(np.concatenate([s.de for s in subjects]))  # (n, C, F)
-        self._usable = torch.from_numpy(np.concatenate([s.usable for s in subjects]))  # (n, C)
-        self._eye = torch.from_numpy(np.concatenate([s.eye for s in subjects]))  # (n, E)
+
+        def joined(name: str) -> NDArray[Any]:
+            return np.concatenate([getattr(subject, name) for subject in subjects])
+
+        self.label = torch.from_numpy(joined("label"))
+        self.trial, self.since_onset_s = joined("trial"), joined("since_onset_s")
+        self.has_crop, self.n_frames = joined("has_crop"), joined("n_frames")
+        self._de, self._usable, self._eye = (torch.from_numpy(joined(n)) for n in ("de", "usable", "eye"))
 
     def __len__(self) -> int:
         return len(self.label)

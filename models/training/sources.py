@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,15 @@ from models.training.corpus import Cached, Entry, cached, files_identity
 
 @dataclass(frozen=True)
 class Source:
-    """One folder or file of a corpus."""
+    """One data set's folder or one recording."""
 
     kind: str  # of PUBLISHED or RECORDINGS
     path: Path
-    montage: str | None = None  # of a recording: as ``--montage``
+    features: str = "raw"  # published: SEED's own features
+    # Of a recording:
+    montage: str | None = None  # as ``--montage``
+    events: str | None = None  # MARKER=CLASS,...
+    trial_s: float | None = None
 
     @property
     def is_dataset(self) -> bool:
@@ -56,8 +60,8 @@ class Source:
         except InputError:  # a damaged recording is excluded
             return False
 
-    def identity(self, features: str, config: FeatureConfig) -> Any:
-        """Return what changes with the files, their channels' names, the kind of features and its settings."""
+    def identity(self, config: FeatureConfig) -> Any:
+        """Return what changes with the files, channel names, kind of features and its settings."""
         if not self.path.exists():
             raise InputError(
                 f"expected {'a folder' if self.is_dataset else 'a recording'}, found none",
@@ -69,32 +73,79 @@ class Source:
         elif self.kind == "eav":
             inside = [p for p in self.path.glob("*/EEG/*") if p.is_file()]
         else:
-            folders = [self.path / name for name in SEED_SETS[self.kind].folders(features)]
+            folders = [self.path / name for name in SEED_SETS[self.kind].folders(self.features)]
             inside = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
         files = files_identity(inside, self.path if self.path.is_dir() else self.path.parent)
         names = None if self.montage is None else vars(load_montage(self.montage))
-        return [self.kind, features, config.digest(), names, files]
+        return [self.kind, self.features, config.digest(), names, files]
 
-    def read(self, features: str, config: FeatureConfig, excluded: list[Excluded]) -> Iterable[Trial]:
-        """Yield the trials, or the whole recording as one; what cannot be read is noted."""
-        if self.kind in SEED_SETS:
-            return load_seed(SEED_SETS[self.kind], self.path, features, config=config, excluded=excluded)
-        if self.kind == "eav":
-            return load_eav(self.path, config=config, excluded=excluded)
+    def read(self, config: FeatureConfig, excluded: list[Excluded]) -> Iterable[Trial]:
+        """Yield the trials, or the whole recording as one without label; what cannot be read is noted."""
+        if self.is_dataset:
+            return self._of_dataset(None, config, excluded)
+        whole_of = xdf_sequence if self.kind == "xdf" else raw_file_sequence
         try:
-            if self.kind == "xdf":
-                whole = xdf_sequence(self.path, self.montage, features=config)
-            else:
-                whole = raw_file_sequence(self.path, self.montage, config=config)
-            if all(rows is None or not np.isfinite(rows).any() for rows in (whole.eeg, whole.eye)):
-                excluded.append(
-                    Excluded(self.path.name, "no channel works: flat, at its rails or not finite")
-                )
-                return []
-            return [whole]
+            whole = whole_of(self.path, self.montage, config)
         except InputError as error:
             excluded.append(Excluded(self.path.name, str(error)))
             return []
+        if all(rows is None or not np.isfinite(rows).any() for rows in (whole.eeg, whole.eye)):
+            excluded.append(Excluded(self.path.name, "no channel works: flat, at its rails or not finite"))
+            return []
+        return [whole]
+
+    def trials(
+        self,
+        subjects: Sequence[str] | None = None,
+        config: ModelConfig | None = None,
+        excluded: list[Excluded] | None = None,
+    ) -> list[Trial]:
+        """Return the labelled trials.
+
+        Raises `InputError` if the folder or file cannot be used.
+
+        Parameters
+        ----------
+        subjects : sequence of str, optional
+            Of a data set: their numbers; all without it.
+        config : ModelConfig, optional
+            Raw features are computed as this model wants them.
+        excluded : list of Excluded, optional
+            Takes what cannot be read; without it the first such file raises.
+        """
+        features = None if config is None else config.features
+        if self.is_dataset:
+            trials = list(self._of_dataset(subjects, features, excluded))
+            if not trials and not excluded:
+                remedy = "is the data set complete?"
+                raise InputError("no trials in it", where=str(self.path), remedy=remedy, code=ErrorCode.DATA)
+            return trials
+        events = None if self.events is None else parse_events(self.events)
+        ch_names = SEED_CH_NAMES if config is None else config.ch_names
+        if self.kind == "raw":
+            return raw_file_trials(
+                self.path, events, montage=self.montage, trial_s=self.trial_s, config=features,
+                ch_names=ch_names,
+            )  # fmt: skip
+        if events is None:
+            raise InputError(
+                "expected which markers start a trial of which class",
+                where="--events",
+                remedy='write for example --events "1=left,2=right,3=idle"',
+            )
+        windows = None if config is None else config.windows
+        return xdf_trials(
+            self.path, self.montage, events, trial_s=self.trial_s, features=features, windows=windows,
+            ch_names=ch_names,
+        )  # fmt: skip
+
+    def _of_dataset(
+        self, subjects: Sequence[str] | None, config: FeatureConfig | None, excluded: list[Excluded] | None
+    ) -> Iterator[Trial]:
+        if self.kind == "eav":
+            return load_eav(self.path, subjects, config=config, excluded=excluded)
+        data_set = SEED_SETS[self.kind]
+        return load_seed(data_set, self.path, self.features, subjects, config=config, excluded=excluded)
 
 
 @dataclass(frozen=True)
@@ -180,13 +231,9 @@ def open_corpus(
     shard_bytes: int = 64_000_000,
 ) -> Corpus:
     """Return the corpus, from the cache where it is there."""
+    sources = [replace(source, features=features) for source in sources]
     parts = [
-        cached(
-            cache,
-            source.identity(features, config),
-            partial(source.read, features, config),
-            shard_bytes=shard_bytes,
-        )
+        cached(cache, source.identity(config), partial(source.read, config), shard_bytes=shard_bytes)
         for source in sources
     ]
     usable: list[Entry] = []
@@ -294,91 +341,6 @@ class Labels:
 
 
 ALL_LABELS = Labels()
-
-
-@dataclass(frozen=True)
-class LabelledSource:
-    """A data set's folder or a recording."""
-
-    kind: str  # seed-iv | seed-v | eav | xdf | raw
-    path: Path
-    features: str = "raw"  # published: SEED's own features
-    montage: str | None = None  # xdf and raw
-    events: str | None = None  # xdf and raw: MARKER=CLASS,...
-    trial_s: float | None = None  # xdf and raw
-
-    @property
-    def is_generated(self) -> bool:
-        """True where nobody was measured."""
-        return Source(self.kind, self.path).is_generated
-
-    def trials(
-        self,
-        subjects: Sequence[str] | None = None,
-        config: ModelConfig | None = None,
-        excluded: list[Excluded] | None = None,
-    ) -> list[Trial]:
-        """Return the labelled trials.
-
-        Raises `InputError` if the folder or file cannot be used.
-
-        Parameters
-        ----------
-        subjects : sequence of str, optional
-            Of a data set: their numbers; all without it.
-        config : ModelConfig, optional
-            Raw features are computed as this model wants them.
-        excluded : list of Excluded, optional
-            Takes what cannot be read; without it the first such file raises.
-        """
-        features = None if config is None else config.features
-        if self.kind in SEED_SETS:
-            found = load_seed(
-                SEED_SETS[self.kind], self.path, self.features, subjects, config=features, excluded=excluded
-            )
-        elif self.kind == "eav":
-            found = load_eav(self.path, subjects, config=features, excluded=excluded)
-        else:
-            return self._recorded(config)
-        trials = list(found)
-        if not trials and not excluded:
-            raise InputError(
-                "no trials in it",
-                where=str(self.path),
-                remedy="is the data set complete?",
-                code=ErrorCode.DATA,
-            )
-        return trials
-
-    def _recorded(self, config: ModelConfig | None) -> list[Trial]:
-        events = None if self.events is None else parse_events(self.events)
-        features = None if config is None else config.features
-        ch_names = SEED_CH_NAMES if config is None else config.ch_names
-        if self.kind == "raw":
-            return raw_file_trials(
-                self.path,
-                events,
-                montage=self.montage,
-                trial_s=self.trial_s,
-                config=features,
-                ch_names=ch_names,
-            )
-        if events is None:
-            raise InputError(
-                "expected which markers start a trial of which class",
-                where="--events",
-                remedy='write for example --events "1=left,2=right,3=idle"',
-            )
-        windows = None if config is None else config.windows
-        return xdf_trials(
-            self.path,
-            self.montage,
-            events,
-            trial_s=self.trial_s,
-            features=features,
-            windows=windows,
-            ch_names=ch_names,
-        )
 
 
 def missing_classes(trials: Sequence[Trial], labels: Labels) -> str:

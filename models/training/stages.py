@@ -7,6 +7,7 @@ channels, fewer steps, noise in place of the signal): from these the fusion lear
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,81 +28,103 @@ _P_KEEP_FRAME = 0.7  # of a training window's face frames
 _P_NOISE = 0.15  # its token comes from noise
 
 
-def eeg_input(
-    network: FusionNetwork,
-    rows: Rows,
-    at: NDArray[np.intp],
-    augment: Augment | None,
-    rng: np.random.Generator,
-    channels: list[int] | None = None,
-) -> NetworkInput:
-    """Return EEG windows that end at the rows ``at``; thinned out if ``augment`` is given.
+class RowInputs:
+    """Windows that end at rows of simulated subjects, as network input.
 
-    ``channels`` are indices into the model's channels; without them all, or a random subset to augment.
+    Given an `Augment`, windows are thinned out and disturbed. Single faces and voices are encoded with
+    gradients. ``encoded``, face and voice of every row, is
+    needed for whole windows alone.
     """
-    config, n_channels = network.config, len(network.config.ch_names)
-    if channels is None:
-        channels = random_channels(n_channels, augment, rng) if augment else list(range(n_channels))
-    batch = batch_of(len(at), config, rows.eeg(at, channels, config))
-    if augment:
-        before = rows.before_onset(at, config.n_eeg_steps)
-        batch.eeg_step_mask = thinned(batch.eeg_step_mask, before, augment, rng)
-        noise = rng.normal(0, augment.eeg_noise, tuple(batch.eeg.shape)).astype(np.float32)
-        batch.eeg = batch.eeg + torch.from_numpy(noise)
-    return batch
 
+    def __init__(
+        self,
+        network: FusionNetwork,
+        rows: Rows,
+        rng: np.random.Generator,
+        encoded: EncodedRows | None = None,
+    ) -> None:
+        self.network, self.rows, self._rng, self._encoded = network, rows, rng, encoded
+        self._config = network.config
 
-def eye_input(
-    network: FusionNetwork,
-    rows: Rows,
-    at: NDArray[np.intp],
-    augment: Augment | None,
-    rng: np.random.Generator,
-) -> NetworkInput:
-    """Return eye-feature windows that end at the rows ``at``."""
-    config = network.config
-    batch = batch_of(len(at), config, rows.eye(at, config))
-    if augment:
-        before = rows.before_onset(at, config.windows.eye_n_steps)
-        batch.eye_step_mask = thinned(batch.eye_step_mask, before, augment, rng)
-        kept = rng.random(tuple(batch.eye_feature_mask.shape)) >= augment.p_drop_eye_feature
-        batch.eye_feature_mask &= torch.from_numpy(kept)
-    return batch
+    def eeg(
+        self, at: NDArray[np.intp], augment: Augment | None = None, channels: list[int] | None = None
+    ) -> NetworkInput:
+        """Return EEG windows.
 
+        ``channels`` are indices into the model's channels; without them all, or a random subset to augment.
+        """
+        config, rng, n_channels = self._config, self._rng, len(self._config.ch_names)
+        if channels is None:
+            channels = random_channels(n_channels, augment, rng) if augment else list(range(n_channels))
+        batch = batch_of(len(at), config, self.rows.eeg(at, channels, config))
+        if augment:
+            before = self.rows.before_onset(at, config.n_eeg_steps)
+            batch.eeg_step_mask = thinned(batch.eeg_step_mask, before, augment, rng)
+            noise = rng.normal(0, augment.eeg_noise, tuple(batch.eeg.shape)).astype(np.float32)
+            batch.eeg = batch.eeg + torch.from_numpy(noise)
+        return batch
 
-def face_input(
-    network: FusionNetwork,
-    rows: Rows,
-    at: NDArray[np.intp],
-    augment: Augment | None,
-    rng: np.random.Generator,
-) -> NetworkInput:
-    """Return single frames, encoded with gradients."""
-    crops = as_crop(rows.crops(at))
-    batch = batch_of(len(at), network.config)
-    batch.face_tokens = network.encode_face(_shifted_and_lit(crops, rng) if augment else crops)[:, None]
-    batch.face_mask[:] = True
-    return batch
+    def eye(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
+        """Return eye-feature windows."""
+        batch = batch_of(len(at), self._config, self.rows.eye(at, self._config))
+        if augment:
+            before = self.rows.before_onset(at, self._config.windows.eye_n_steps)
+            batch.eye_step_mask = thinned(batch.eye_step_mask, before, augment, self._rng)
+            kept = self._rng.random(tuple(batch.eye_feature_mask.shape)) >= augment.p_drop_eye_feature
+            batch.eye_feature_mask &= torch.from_numpy(kept)
+        return batch
 
+    def face(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
+        """Return single frames."""
+        crops = as_crop(self.rows.crops(at))
+        if augment:
+            crops = _shifted_and_lit(crops, self._rng)
+        batch = batch_of(len(at), self._config)
+        batch.face_tokens = self.network.encode_face(crops)[:, None]
+        batch.face_mask[:] = True
+        return batch
 
-def voice_input(
-    network: FusionNetwork,
-    rows: Rows,
-    at: NDArray[np.intp],
-    augment: Augment | None,
-    rng: np.random.Generator,
-) -> NetworkInput:
-    """Return clips, encoded with gradients; masked in bands and times if ``augment`` is given."""
-    frames, mask = rows.log_mel(at)
-    if augment:
-        frames = _spec_augmented(frames, rng)
-    batch = batch_of(len(at), network.config)
-    batch.voice_tokens, batch.voice_mask, times = network.encode_voice(frames, mask)
-    batch.voice_times = (network.config.windows.voice_s - times).expand(len(at), -1)
-    return batch
+    def voice(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
+        """Return clips, to augment masked in bands and times."""
+        frames, mask = self.rows.log_mel(at)
+        if augment:
+            frames = _spec_augmented(frames, self._rng)
+        batch = batch_of(len(at), self._config)
+        batch.voice_tokens, batch.voice_mask, times = self.network.encode_voice(frames, mask)
+        batch.voice_times = (self._config.windows.voice_s - times).expand(len(at), -1)
+        return batch
 
+    def window(
+        self, at: NDArray[np.intp], augment: Augment | None = None, channels: list[int] | None = None
+    ) -> NetworkInput:
+        """Return whole windows, with everything that is present in them."""
+        assert self._encoded is not None
+        batch = self.eeg(at, augment, channels)
+        eye = self.eye(at, augment)
+        for name in ("eye", "eye_step_mask", "eye_feature_mask"):
+            setattr(batch, name, getattr(eye, name))
+        self._put_encoded(batch, at, drop_frames=augment is not None)
+        clip_s = torch.from_numpy(self.rows.n_frames[at] * 0.01).float()[:, None]
+        batch.voice_times = (clip_s - self._encoded.voice_times).clamp_min(0.0)
+        batch.present = present_in(batch, self._config)
+        return batch
 
-INPUTS = {"eeg": eeg_input, "eye": eye_input, "face": face_input, "voice": voice_input}
+    def tokens_only(self, at: NDArray[np.intp]) -> NetworkInput:
+        """Return windows of encoded faces, some frames dropped at random, and voice."""
+        batch = batch_of(len(at), self._config)
+        self._put_encoded(batch, at, drop_frames=True)
+        return batch
+
+    def _put_encoded(self, batch: NetworkInput, at: NDArray[np.intp], *, drop_frames: bool) -> None:
+        assert self._encoded is not None
+        n_frames = round(self._config.windows.face_s)
+        steps, exists = self.rows.steps_back(at, n_frames)
+        kept = exists & self.rows.has_crop[steps]
+        if drop_frames:
+            kept &= self._rng.random(exists.shape) < _P_KEEP_FRAME
+        batch.face_tokens, batch.face_mask = self._encoded.face[steps], torch.from_numpy(kept)
+        batch.face_times = torch.arange(n_frames - 1, -1, -1.0).expand(len(at), -1)
+        batch.voice_tokens, batch.voice_mask = self._encoded.voice[at], self._encoded.voice_mask[at]
 
 
 def train_encoder(
@@ -121,20 +144,15 @@ def train_encoder(
         usable = usable[rows.has_crop[usable]]
     if modality == "voice":
         usable = usable[rows.n_frames[usable] > 0]
-    loss_of = nn.CrossEntropyLoss(label_smoothing=_LABEL_SMOOTHING)
+    loss_of, inputs = nn.CrossEntropyLoss(label_smoothing=_LABEL_SMOOTHING), RowInputs(network, rows, rng)
+    input_of = {"eeg": inputs.eeg, "eye": inputs.eye, "face": inputs.face, "voice": inputs.voice}[modality]
     network.train()
 
     def loss(at: NDArray[np.intp]) -> Tensor:
-        batch = INPUTS[modality](network, rows, at, Augment(), rng)
-        return loss_of(network.unimodal_logits(modality, batch), rows.label[at])
+        return loss_of(network.unimodal_logits(modality, input_of(at, Augment())), rows.label[at])
 
     train_stage(
-        network.unimodal_parameters(modality),
-        loss,
-        usable,
-        options,
-        rng,
-        lambda s, v: progress(modality, s, v),
+        network.unimodal_parameters(modality), loss, usable, options, rng, partial(progress, modality)
     )
 
 
@@ -187,27 +205,6 @@ def encode_rows(network: FusionNetwork, rows: Rows, progress: Progress) -> Encod
     return EncodedRows(torch.cat(faces), torch.cat(voices), torch.cat(masks), times)
 
 
-def window_input(
-    network: FusionNetwork,
-    rows: Rows,
-    encoded: EncodedRows,
-    at: NDArray[np.intp],
-    augment: Augment | None,
-    rng: np.random.Generator,
-    channels: list[int] | None = None,
-) -> NetworkInput:
-    """Return whole windows that end at the rows ``at``, with everything that is present in them."""
-    batch = eeg_input(network, rows, at, augment, rng, channels)
-    eye = eye_input(network, rows, at, augment, rng)
-    for name in ("eye", "eye_step_mask", "eye_feature_mask"):
-        setattr(batch, name, getattr(eye, name))
-    _put_encoded(batch, network, rows, encoded, at, rng if augment else None)
-    clip_s = torch.from_numpy(rows.n_frames[at] * 0.01).float()[:, None]
-    batch.voice_times = (clip_s - encoded.voice_times).clamp_min(0.0)
-    batch.present = present_in(batch, network.config)
-    return batch
-
-
 def replaced_by_noise(batch: NetworkInput, modality: str, rng: np.random.Generator) -> NetworkInput:
     """Return the batch with one modality's features or tokens replaced by noise of a like size."""
 
@@ -228,84 +225,44 @@ def replaced_by_noise(batch: NetworkInput, modality: str, rng: np.random.Generat
 
 
 def train_token_heads(
-    network: FusionNetwork,
-    rows: Rows,
-    encoded: EncodedRows,
+    inputs: RowInputs,
     usable: NDArray[np.intp],
     options: StageOptions,
     rng: np.random.Generator,
     progress: Progress,
 ) -> None:
     """Train the time pooling of face and voice on several frames and clips, encoders frozen."""
+    network, label = inputs.network, inputs.rows.label
     network.train()
-    parameters = [
-        p
-        for m in ("face", "voice")
-        for module in (network.tokens[m], network.heads[m])
-        for p in module.parameters()
-    ]
+    modules = [part[m] for m in ("face", "voice") for part in (network.tokens, network.heads)]
+    parameters = [parameter for module in modules for parameter in module.parameters()]
 
     def loss(at: NDArray[np.intp]) -> Tensor:
-        batch = _tokens_only(network, rows, encoded, at, rng)
-        logits = [network.unimodal_logits(m, batch) for m in ("face", "voice")]
-        present = [batch.face_mask.any(1), batch.voice_mask.any(1)]
-        losses = [
-            nn.functional.cross_entropy(x[p], rows.label[at][p]) for x, p in zip(logits, present, strict=True)
-        ]
+        batch = inputs.tokens_only(at)
+        losses = []
+        for modality, mask in (("face", batch.face_mask), ("voice", batch.voice_mask)):
+            logits, there = network.unimodal_logits(modality, batch), mask.any(1)
+            losses.append(nn.functional.cross_entropy(logits[there], label[at][there]))
         return torch.stack(losses).sum()
 
-    train_stage(parameters, loss, usable, options, rng, lambda s, v: progress("pooling", s, v))
-
-
-def _tokens_only(
-    network: FusionNetwork, rows: Rows, encoded: EncodedRows, at: NDArray[np.intp], rng: np.random.Generator
-) -> NetworkInput:
-    batch = batch_of(len(at), network.config)
-    _put_encoded(batch, network, rows, encoded, at, rng)
-    return batch
-
-
-def _put_encoded(
-    batch: NetworkInput,
-    network: FusionNetwork,
-    rows: Rows,
-    encoded: EncodedRows,
-    at: NDArray[np.intp],
-    drop: np.random.Generator | None,
-) -> None:
-    """Fill in the face's and the voice's tokens; ``drop`` leaves out a random part of the frames."""
-    n_frames = round(network.config.windows.face_s)
-    steps, exists = rows.steps_back(at, n_frames)
-    kept = exists & rows.has_crop[steps]
-    if drop is not None:
-        kept &= drop.random(exists.shape) < _P_KEEP_FRAME
-    batch.face_tokens, batch.face_mask = encoded.face[steps], torch.from_numpy(kept)
-    batch.face_times = torch.arange(n_frames - 1, -1, -1.0).expand(len(at), -1)
-    batch.voice_tokens, batch.voice_mask = encoded.voice[at], encoded.voice_mask[at]
+    train_stage(parameters, loss, usable, options, rng, partial(progress, "pooling"))
 
 
 @torch.no_grad()
 def modality_tokens(
-    network: FusionNetwork,
-    rows: Rows,
-    encoded: EncodedRows,
-    at: NDArray[np.intp],
-    variants: int,
-    rng: np.random.Generator,
-    progress: Progress,
+    inputs: RowInputs, at: NDArray[np.intp], variants: int, rng: np.random.Generator, progress: Progress
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return tokens (variants, n, 4, d_model), presence (variants, n, 4) and noise tokens (n, 4, d_model).
 
     The first variant is whole; the others are thinned out.
     """
-    network.prepare_inference()
+    network = inputs.network.prepare_inference()
     tokens, present, noisy = [], [], []
     n_batches = -(-len(at) // _BATCH)
     for variant in range(variants + 1):
         for number, start in enumerate(range(0, len(at), _BATCH)):
-            part = at[start : start + _BATCH]
             augment = Augment() if 0 < variant < variants else None
-            batch = window_input(network, rows, encoded, part, augment, rng)
+            batch = inputs.window(at[start : start + _BATCH], augment)
             if variant == variants:
                 for modality in MODALITIES:
                     batch = replaced_by_noise(batch, modality, rng)
@@ -313,9 +270,8 @@ def modality_tokens(
             else:
                 tokens.append(network.modality_tokens(batch))
                 present.append(batch.present)
-            progress(
-                "tokens", (variant * n_batches + number + 1) / ((variants + 1) * n_batches), float("nan")
-            )
+            share = (variant * n_batches + number + 1) / ((variants + 1) * n_batches)
+            progress("tokens", share, float("nan"))
     shape = (variants, len(at), len(MODALITIES))
     return torch.cat(tokens).reshape(*shape, -1), torch.cat(present).reshape(shape), torch.cat(noisy)
 
@@ -342,13 +298,7 @@ def train_fusion(
         kept = there & torch.from_numpy(rng.random(tuple(there.shape)) >= _P_DROP)
         kept = torch.where(kept.any(1, keepdim=True), kept, there)
         logits, _ = network.fusion(chosen, kept)
-        return nn.functional.cross_entropy(logits, labels[at], label_smoothing=0.05)
+        return nn.functional.cross_entropy(logits, labels[at], label_smoothing=_LABEL_SMOOTHING)
 
-    train_stage(
-        list(network.fusion.parameters()),
-        loss,
-        np.arange(n),
-        options,
-        rng,
-        lambda s, v: progress("fusion", s, v),
-    )
+    parameters = list(network.fusion.parameters())
+    train_stage(parameters, loss, np.arange(n), options, rng, partial(progress, "fusion"))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from models.training.scores import Predictions, Scores, Summary, summarise, t_in
 
 #: What a paper prints, in per cent: (mean, SD) over subjects; some print no SD.
 Figure = tuple[float, float | None]
-_ROW_KEYS = ("model", "pretrained", "labels", "mask", "mean", "sd", "paper_mean", "paper_sd")
 #: What the intervals of `Row.trial_interval` are.
 INTERVALS = "95 % intervals: the wider of t over subjects and Wilson over trials"
 _OURS, _PAPER, _TRIALS = "#3b6ea8", "#b9b9b9", "#333333"
@@ -26,6 +25,7 @@ _SERIES = ("#3b6ea8", "#d98b3a", "#5d9e62", "#8a5fa8", "#a84b4b", "#7a6a55")
 CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE = "table.csv", "table.json", "table.md", "table.png"
 CONFUSION_FILE = "confusion.csv"
 _CONFUSION_COLUMNS = ("model", "unit", "subject", "session", "class", "answer", "n")
+_FIGURES = ("balanced_accuracy", "macro_f1", "nll", "ece")  # of `Scores`, beside the accuracy
 _HEADER = (
     "model", "pre-trained", "labels", "mask", "% per trial [95 %]", "chance", "accuracy % (SD)",
     "paper % (SD)", "sessions pooled", "balanced", "macro-F1", "NLL", "ECE", "subjects",
@@ -79,12 +79,15 @@ class Row:
 
     def accuracy(self, of_trials: bool = False) -> Summary:
         """Return mean and SD of the accuracy over subjects."""
-        return summarise(
-            {
-                (e.subject, e.session): (e.trial if of_trials else self.scores(e)).accuracy
-                for e in self.entries
-            }
-        )
+        return self._summary("accuracy", of_trials)
+
+    def mean(self, key: str) -> float:
+        """Return the mean over subjects of one of the `Scores` in the row's unit."""
+        return self._summary(key).mean
+
+    def _summary(self, key: str, of_trials: bool = False) -> Summary:
+        found = [(e, e.trial if of_trials else self.scores(e)) for e in self.entries]
+        return summarise({(e.subject, e.session): getattr(scores, key) for e, scores in found})
 
     def trial_interval(self) -> tuple[float, float]:
         """Return the 95 % interval of `accuracy` per trial.
@@ -125,17 +128,16 @@ class Row:
     def to_dict(self) -> dict[str, Any]:
         """Return the row with the keys of the JSON."""
         summary, (paper_mean, paper_sd) = self.accuracy(), shares(self.paper)
-        values = (
-            self.model,
-            self.pretrained,
-            self.labels,
-            self.mask,
-            summary.mean,
-            summary.sd,
-            paper_mean,
-            paper_sd,
-        )
-        return dict(zip(_ROW_KEYS, values, strict=True))
+        return {
+            "model": self.model,
+            "pretrained": self.pretrained,
+            "labels": self.labels,
+            "mask": self.mask,
+            "mean": summary.mean,
+            "sd": summary.sd,
+            "paper_mean": paper_mean,
+            "paper_sd": paper_sd,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,15 +189,15 @@ class Table:
             "notes": list(self.notes),
         }
 
+    @property
+    def units(self) -> str:
+        """Units of the rows, in words."""
+        return " or ".join(dict.fromkeys([self.unit, *(row.unit for row in self.rows)]))
+
     def marks(self) -> str:
         """Return what has to stand beside every figure, or nothing."""
         marks = (("GENERATED DATA", self.generated), ("QUICK: few subjects and epochs", self.quick))
         return ", ".join(text for text, there in marks if there)
-
-
-def mean_of(row: Row, key: str) -> float:
-    """Return the mean over subjects of one of the `Scores` of a row's unit."""
-    return summarise({(e.subject, e.session): getattr(row.scores(e), key) for e in row.entries}).mean
 
 
 def shares(figure: Figure | None) -> tuple[float | None, float | None]:
@@ -226,17 +228,10 @@ def _subject(row: Row, entry: Entry) -> dict[str, Any]:
         "session": entry.session,
         "model": row.name,
         "accuracy": scores.accuracy,
-        "balanced_accuracy": scores.balanced_accuracy,
-        "macro_f1": scores.macro_f1,
-        "nll": scores.nll,
-        "ece": scores.ece,
+        **{key: getattr(scores, key) for key in _FIGURES},
         "classes_seen": entry.classes_seen,
         "paper_accuracy": entry.paper_accuracy,
     }
-
-
-if TYPE_CHECKING:
-    pass
 
 
 def draw_table(table: Table, path: Path) -> None:
@@ -256,7 +251,7 @@ def draw_table(table: Table, path: Path) -> None:
     axes.set_xlim(0, 100)
     paper = "; grey: the paper" if table.has_paper else ""
     axes.set_xlabel(
-        f"accuracy, %. Bars: per {_units(table)}, mean and SD over subjects{paper}\n"
+        f"accuracy, %. Bars: per {table.units}, mean and SD over subjects{paper}\n"
         "dots: per trial, 95 % interval; dashed: always the most frequent class",
         fontsize=8,
     )
@@ -288,13 +283,9 @@ def draw_subjects(table: Table, path: Path) -> None:
     axes.set_xticks(range(len(people)), people, fontsize=7)
     axes.set_ylim(0, 100)
     axes.set_xlabel("subject")
-    axes.set_ylabel(f"accuracy per {_units(table)}, %")
+    axes.set_ylabel(f"accuracy per {table.units}, %")
     axes.legend(fontsize=7, ncols=2)
     _save(figure, axes, table, path)
-
-
-def _units(table: Table) -> str:
-    return " or ".join(dict.fromkeys([table.unit, *(row.unit for row in table.rows)]))
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
@@ -388,7 +379,7 @@ def _csv_row(table: Table, row: Row) -> dict[str, Any]:
         "trial_low": low,
         "trial_high": high,
         "chance": row.chance,
-        **{key: mean_of(row, key) for key in ("balanced_accuracy", "macro_f1", "nll", "ece")},
+        **{key: row.mean(key) for key in _FIGURES},
         "marks": table.marks(),
     }
 
@@ -407,10 +398,8 @@ def _cells(row: Row) -> list[str]:
         _percent(summary.mean, summary.sd),
         "" if paper_mean is None else _percent(paper_mean, paper_sd),
         _percent(summary.pooled_mean, summary.pooled_sd),
-        f"{100 * mean_of(row, 'balanced_accuracy'):.1f}",
-        f"{mean_of(row, 'macro_f1'):.2f}",
-        f"{mean_of(row, 'nll'):.2f}",
-        f"{mean_of(row, 'ece'):.2f}",
+        f"{100 * row.mean('balanced_accuracy'):.1f}",
+        *(f"{row.mean(key):.2f}" for key in ("macro_f1", "nll", "ece")),
         str(summary.n_subjects),
     ]
 

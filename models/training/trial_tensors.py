@@ -25,15 +25,8 @@ def fit_normaliser(trials: Sequence[Trial], config: ModelConfig, known: Normalis
     without that it gets the mean of the others' scales.
 
     Raises `InputError` if in all of the trials no EEG channel works, or no eye feature.
-
-    Parameters
-    ----------
-    config : ModelConfig
-        Its modalities are fitted.
-    known : Normaliser or None
-        The pre-trained model's.
     """
-    eeg, eye = None if known is None else known.eeg, None if known is None else known.eye
+    eeg, eye = (None, None) if known is None else (known.eeg, known.eye)
     if "eeg" in config.modalities:
         eeg = _eeg_scale(trials, config, eeg)
     if "eye" in config.modalities:
@@ -75,20 +68,9 @@ def _nothing_works(modality: str, trial: Trial) -> InputError:
 class TrialTensors:
     """All windows of some trials as tensors, from which batches are taken by index.
 
-    Parameters
-    ----------
-    ch_names : sequence of str
-        Of the windows' EEG; channels that the model does not know are excluded.
-    mask : float
-        Share of the EEG channels hidden in each window, others in each.
-    seed : int
-        Of the hidden channels.
-    same_channels : bool
-        Hide the same channels in all windows, as electrodes that are lost, in place of others in each.
-
-    Attributes
-    ----------
-    label : Tensor of long (n,)
+    Channels of ``ch_names`` that the model does not know are excluded. ``mask`` is the share of the EEG
+    channels hidden in each window: others in each, or with ``same_channels`` the same in all, as electrodes
+    that are lost.
     """
 
     def __init__(
@@ -103,7 +85,7 @@ class TrialTensors:
         same_channels: bool = False,
     ) -> None:
         self.config = config
-        self.label = torch.from_numpy(windows.label)
+        self.label = torch.from_numpy(windows.label)  # (n,) long
         picks = [i for i, name in enumerate(ch_names) if name in config.ch_names] or [0]
         self.positions = torch.tensor([config.ch_names.index(ch_names[i]) for i in picks])
         parts: list[Part] = []

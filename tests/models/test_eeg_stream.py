@@ -19,7 +19,7 @@ from models.decoder import Decoder
 from models.network import FusionNetwork
 from models.normalise import EegScale, Normaliser
 from models.training.simulated_data import Rows, SubjectFeatures
-from models.training.stages import eeg_input
+from models.training.stages import RowInputs
 
 HOP_S = 0.25
 LABELS = ("sad", "neutral", "happy")
@@ -191,7 +191,7 @@ def test_training_windows_hold_the_left_context_and_give_the_streamed_tokens(che
     )
     network = checkpoint.network
     rows = Rows([subject], Normaliser.from_dict(checkpoint.normaliser_tensors))
-    batch = eeg_input(network, rows, np.array([4, 28]), None, rng)
+    batch = RowInputs(network, rows, rng).eeg(np.array([4, 28]))
     assert batch.eeg.shape == (2, n_channels, 17, n_bands)
     assert batch.eeg_step_mask.sum(dim=1).tolist() == [5, 17]  # the first lies at the recording's start
     state, tokens = network.eeg.start(n_channels), []

@@ -28,7 +28,7 @@ from models.papers.eav_network import ClipArrays, ClipBatches
 from models.steps import CachedStep, EegStep
 from models.training.pretrain_model import MaskedAutoencoder
 from models.training.simulated_data import Rows, SubjectFeatures
-from models.training.stages import eeg_input, eye_input
+from models.training.stages import RowInputs
 from models.training.trial_tensors import TrialTensors, cut_for
 from models.window_batch import NetworkInput, assemble
 
@@ -205,8 +205,8 @@ def simulated(
         n_frames=np.zeros(n, dtype=np.int64),
     )
     rows, at, rng = Rows([subject], normaliser), np.array(ends) - 1, np.random.default_rng(0)
-    eeg = eeg_input(network, rows, at, None, rng, POSITIONS)
-    eye = eye_input(network, rows, at, None, rng)
+    eeg = RowInputs(network, rows, rng).eeg(at, None, POSITIONS)
+    eye = RowInputs(network, rows, rng).eye(at)
     return replace(eeg, **{name: getattr(eye, name) for name in ("eye", "eye_step_mask", "eye_feature_mask")})
 
 

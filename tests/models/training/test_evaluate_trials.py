@@ -35,7 +35,7 @@ from models.training.provenance import (
     write_record,
 )
 from models.training.scores import per_trial, score, wilson_interval
-from models.training.sources import LabelledSource
+from models.training.sources import Source
 from models.training.tables import Table, write_table
 from models.training.trial_tensors import TrialTensors, cut_for
 
@@ -60,14 +60,14 @@ def save(
 
 
 @pytest.fixture(scope="module")
-def s4(tmp_path_factory: pytest.TempPathFactory) -> LabelledSource:
+def s4(tmp_path_factory: pytest.TempPathFactory) -> Source:
     folder = tmp_path_factory.mktemp("data") / "s4"
     make_seed_iv(MakeOptions(folder, subjects=2, seed=3, trials=6, trial_s=48, jobs=1))
-    return LabelledSource("seed-iv", folder, "published")
+    return Source("seed-iv", folder, "published")
 
 
 @pytest.fixture(scope="module")
-def m1(s4: LabelledSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def m1(s4: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier of person 1, from the training trials of the first session."""
     training, _ = published_split([t for t in s4.trials(["1"]) if t.session == 1])
     model = finetune(training, QUICK)
@@ -97,7 +97,7 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("moved")
     one = record_movements(place / "one_raw.fif", 1)
     record_movements(place / "two_raw.fif", 2)
-    trials = LabelledSource("raw", one, events=LEFT_RIGHT).trials()
+    trials = Source("raw", one, events=LEFT_RIGHT).trials()
     model = finetune(trials, replace(QUICK, modalities=("eeg",)))
     record = record_of_recordings([one], labels=True).then(record_of_labels(trials, generated=False))
     save(place / "model", model.config, model.network, model.normaliser, record)
@@ -105,10 +105,10 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def on_file(place: Path, name: str, events: str = LEFT_RIGHT) -> TrialTest:
-    return TrialTest(place / "model", LabelledSource("raw", place / name, events=events))
+    return TrialTest(place / "model", Source("raw", place / name, events=events))
 
 
-def test_every_session_is_scored_as_the_classifier_itself_answers(s4: LabelledSource, m1: Path) -> None:
+def test_every_session_is_scored_as_the_classifier_itself_answers(s4: Source, m1: Path) -> None:
     table = evaluate_trials(TrialTest(m1, s4))
     _, test = published_split([t for t in s4.trials(["2"]) if t.session == 3])
     checkpoint = load_checkpoint(m1)
@@ -130,7 +130,7 @@ def test_every_session_is_scored_as_the_classifier_itself_answers(s4: LabelledSo
     assert table.generated
 
 
-def test_people_who_trained_it_and_strangers_stand_in_rows_of_their_own(s4: LabelledSource, m1: Path) -> None:
+def test_people_who_trained_it_and_strangers_stand_in_rows_of_their_own(s4: Source, m1: Path) -> None:
     rows = evaluate_trials(TrialTest(m1, s4)).rows
     whole = {row.model.partition("; ")[2]: row for row in rows if row.mask == 0 and "alone" not in row.model}
     assert {known: [(e.subject, e.session) for e in row.entries] for known, row in whole.items()} == {
@@ -141,7 +141,7 @@ def test_people_who_trained_it_and_strangers_stand_in_rows_of_their_own(s4: Labe
     assert [row.mask for row in rows] == 3 * [0, 0, 0, 0.3, 0.5, 0.7]
 
 
-def test_what_the_data_do_not_hold_has_no_row(moved: Path, s4: LabelledSource, tmp_path: Path) -> None:
+def test_what_the_data_do_not_hold_has_no_row(moved: Path, s4: Source, tmp_path: Path) -> None:
     _, test = published_split([t for t in s4.trials(["1"]) if t.session == 1])
     blind = [replace(trial, eye=None) for trial in test]
     assert [one.words for one in conditions(held_modalities(("eeg", "eye"), blind))] == 4 * ["EEG"]
@@ -151,13 +151,13 @@ def test_what_the_data_do_not_hold_has_no_row(moved: Path, s4: LabelledSource, t
 def test_channels_that_the_data_lack_are_counted(moved: Path, tmp_path: Path) -> None:
     two = mne.io.read_raw(moved / "two_raw.fif", verbose="error").pick(["F3", "C3", "C4"])
     two.save(tmp_path / "three_raw.fif", verbose="error")
-    source = LabelledSource("raw", tmp_path / "three_raw.fif", events=LEFT_RIGHT)
+    source = Source("raw", tmp_path / "three_raw.fif", events=LEFT_RIGHT)
     notes = evaluate_trials(TrialTest(moved / "model", source)).notes
     n_known = len(load_checkpoint(moved / "model").config.ch_names)
     assert f"The data have 3 of the {n_known} EEG channels that the model knows." in notes
 
 
-def test_people_of_a_real_set_are_not_those_of_a_generated_one(s4: LabelledSource, m1: Path) -> None:
+def test_people_of_a_real_set_are_not_those_of_a_generated_one(s4: Source, m1: Path) -> None:
     trial = s4.trials(["1"])[0]
     assert SeenSession.of(trial, generated=True) != SeenSession.of(trial, generated=False)
     known = read_record(m1)
@@ -165,7 +165,7 @@ def test_people_of_a_real_set_are_not_those_of_a_generated_one(s4: LabelledSourc
     assert known.sessions == (SeenSession("generated seed-iv", "1", 1),)
 
 
-def test_hidden_channels_are_the_same_in_all_windows(s4: LabelledSource, m1: Path) -> None:
+def test_hidden_channels_are_the_same_in_all_windows(s4: Source, m1: Path) -> None:
     config, trials = load_checkpoint(m1).config, s4.trials(["2"])[:2]
     scales = Normaliser.from_dict(load_checkpoint(m1).normaliser_tensors)
     windows = cut_for(config, trials)
@@ -188,9 +188,7 @@ def test_chance_and_interval_are_those_of_the_tested_trials(moved: Path) -> None
     assert (found["low"], found["high"]) == pytest.approx(wilson_interval(1.0, 8))
 
 
-def test_files_hold_all_figures_and_who_was_taken_for_what(
-    s4: LabelledSource, m1: Path, tmp_path: Path
-) -> None:
+def test_files_hold_all_figures_and_who_was_taken_for_what(s4: Source, m1: Path, tmp_path: Path) -> None:
     table = evaluate_trials(TrialTest(m1, s4, subjects=("1",), session=2))
     paths = {path.name: path for path in write_table(table, tmp_path / "out")}
     assert set(paths) == {"table.csv", "table.json", "table.md", "table.png", "confusion.csv"}
@@ -207,7 +205,7 @@ def test_files_hold_all_figures_and_who_was_taken_for_what(
     assert set(json.loads(paths["table.json"].read_text())) >= {"rows", "subjects", "left_out"}
 
 
-def test_classes_that_never_trained_are_named(s4: LabelledSource, tmp_path: Path) -> None:
+def test_classes_that_never_trained_are_named(s4: Source, tmp_path: Path) -> None:
     training, _ = published_split([t for t in s4.trials(["1"]) if t.session == 1])
     names = training[0].label_names
     training = [trial for trial in training if trial.label != training[0].label]
@@ -234,7 +232,7 @@ def test_a_recording_that_did_not_train_the_model_is_named_right_in_either_order
 
 def test_a_recording_that_trained_the_model_is_refused_whatever_its_name(moved: Path, tmp_path: Path) -> None:
     copy = shutil.copy(moved / "one_raw.fif", tmp_path / "new_raw.fif")
-    source = LabelledSource("raw", Path(copy), events=LEFT_RIGHT)
+    source = Source("raw", Path(copy), events=LEFT_RIGHT)
     with pytest.raises(InputError) as error:
         evaluate_trials(TrialTest(moved / "model", source))
     assert error.value.code is ErrorCode.DATA
@@ -292,7 +290,7 @@ def test_a_model_saved_over_another_does_not_inherit_its_record(moved: Path, tmp
 
 def test_a_trial_shorter_than_a_window_is_left_out_and_said(moved: Path, tmp_path: Path) -> None:
     short = record_movements(tmp_path / "short_raw.fif", 3, last_s=6.0)
-    table = evaluate_trials(TrialTest(moved / "model", LabelledSource("raw", short, events=LEFT_RIGHT)))
+    table = evaluate_trials(TrialTest(moved / "model", Source("raw", short, events=LEFT_RIGHT)))
     assert table.rows[0].entries[0].trial.n == 7
     assert "expected at least 10 steps of 1 s, found 6" in table.excluded[0].why
 
@@ -302,17 +300,17 @@ def test_trials_in_which_no_channel_works_are_left_out_and_said(moved: Path, tmp
     raw.apply_function(lambda x: np.where(np.arange(len(x)) < 2 * 12 * 128, 0.0, x))
     half = tmp_path / "half_raw.fif"
     raw.save(half, verbose="error")
-    table = evaluate_trials(TrialTest(moved / "model", LabelledSource("raw", half, events=LEFT_RIGHT)))
+    table = evaluate_trials(TrialTest(moved / "model", Source("raw", half, events=LEFT_RIGHT)))
     assert table.rows[0].entries[0].trial.n == 6
     assert [entry.why[:21] for entry in table.excluded] == ["session 1, trial 1: e", "session 1, trial 2: e"]
     raw.apply_function(lambda x: np.full_like(x, np.nan))
     raw.save(half, overwrite=True, verbose="error")
     with pytest.raises(InputError) as error:
-        evaluate_trials(TrialTest(moved / "model", LabelledSource("raw", half, events=LEFT_RIGHT)))
+        evaluate_trials(TrialTest(moved / "model", Source("raw", half, events=LEFT_RIGHT)))
     assert error.value.code is ErrorCode.DATA
 
 
-def test_what_a_model_cannot_be_judged_on_is_said(moved: Path, s4: LabelledSource, m1: Path) -> None:
+def test_what_a_model_cannot_be_judged_on_is_said(moved: Path, s4: Source, m1: Path) -> None:
     for test, code in (
         (on_file(moved, "two_raw.fif", "1=left,2=up"), ErrorCode.DATA),
         (TrialTest(moved / "model", s4), ErrorCode.MODEL),

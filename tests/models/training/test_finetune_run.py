@@ -16,7 +16,7 @@ from models.normalise import Normaliser
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.finetune_tokens import FrozenTokens, Tokens, encode
-from models.training.sources import LabelledSource, Labels, missing_classes
+from models.training.sources import Labels, Source, missing_classes
 from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
 
 LABELS = ("sad", "happy")
@@ -277,5 +277,5 @@ def test_every_session_that_lacks_a_class_is_named():
 
 def test_recording_without_events_is_refused(tmp_path):
     with pytest.raises(InputError) as error:
-        LabelledSource("xdf", tmp_path / "run.xdf").trials()
+        Source("xdf", tmp_path / "run.xdf").trials()
     assert error.value.where == "--events"

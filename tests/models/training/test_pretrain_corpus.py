@@ -282,11 +282,11 @@ def test_a_montage_names_a_file_s_channels_and_is_read_again_when_it_changes(tmp
     mne.io.RawArray(data, mne.create_info(["A1", "A2"], 128.0, "eeg")).save(path, verbose="error")
     for name in ("CZ", "PZ"):
         montage.write_text(f'[labels]\nA2 = "{name}"\n')
-        source = Source("raw", path, str(montage))
+        source = Source("raw", path, montage=str(montage))
         (entry,) = open_corpus([source], tmp_path / "cache", FeatureConfig(), features="raw").entries
         assert (entry.ch_names, entry.n_steps) == ((name,), 20)
     with pytest.raises(InputError) as error:
-        open_corpus([Source("raw", path, "no-cap")], tmp_path, FeatureConfig(), features="raw")
+        open_corpus([Source("raw", path, montage="no-cap")], tmp_path, FeatureConfig(), features="raw")
     assert error.value.where == "--montage"
 
 
@@ -303,5 +303,5 @@ def test_a_recording_in_which_no_channel_works_is_left_out_and_said(tmp_path: Pa
     raw = mne.io.RawArray(np.zeros((2, 2000)), mne.create_info(["C3", "C4"], 100, "eeg"), verbose="error")
     raw.save(tmp_path / "dead_raw.fif", verbose="error")
     excluded: list[Excluded] = []
-    assert list(Source("raw", tmp_path / "dead_raw.fif").read("raw", FeatureConfig(), excluded)) == []
+    assert list(Source("raw", tmp_path / "dead_raw.fif").read(FeatureConfig(), excluded)) == []
     assert [(entry.subject, entry.why[:16]) for entry in excluded] == [("dead_raw.fif", "no channel works")]
