@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
-import pyqtgraph as pg
 from numpy.typing import NDArray
 from PyQt6.QtCore import QLineF, QPointF, QRectF, Qt
-from PyQt6.QtGui import QColor, QFontMetricsF, QPainter, QPen
+from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
@@ -78,18 +78,8 @@ class GazePlot(Plot):
         for axis in axes:
             axis.setTickSpacing(50, 50)
         self.place: tuple[float, float] | None = None
-        self._ages, self._trail = np.empty(0), np.empty((0, 2))
-        self.lines = [pg.PlotCurveItem(connect="finite") for _ in range(_N_SHADES)]
-        for line in self.lines:
-            self.plot_item.addItem(line)
-        self._ring = self.draw_with(_GazeRing(self))
-        self.set_theme(self.theme)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Take other colours: the older the trail, the fainter."""
-        super().set_theme(theme)
-        for k, line in enumerate(self.lines):
-            line.setPen(pg.mkPen(mixed(theme.accent, theme.surface, 0.9 * (1 - k / _N_SHADES)), width=1))
+        self.ages, self.trail = np.empty(0), np.empty((0, 2))
+        self._gaze = self.draw_with(_Gaze(self))
 
     def show_gaze(self, times: NDArray[np.float64], values: NDArray[np.floating], t: float) -> str:
         """Take the samples of the trail (n, 5): x, y, pupils, validity; return the gaze in words."""
@@ -98,15 +88,8 @@ class GazePlot(Plot):
         # Every n-th sample up to the newest: fast trackers give more than a picture can tell apart.
         n = 1 + len(times) // _MAX_POINTS
         every = slice((len(times) - 1) % n, None, n)
-        self._trail = np.where(seen[:, None], np.clip(100 * values[:, :2], 0, 100), np.nan)[every]
-        self._ages = (t - times)[every]
-        shades = np.clip((self._ages / _TRAIL_S * _N_SHADES).astype(int), 0, _N_SHADES - 1)
-        for k, line in enumerate(self.lines):
-            chosen = np.flatnonzero(shades == k)
-            piece = (
-                self._trail[chosen[0] : chosen[-1] + 2] if len(chosen) else self._trail[:0]
-            )  # one more joins
-            line.setData(piece[:, 0], piece[:, 1])
+        self.trail = np.where(seen[:, None], np.clip(100 * values[:, :2], 0, 100), np.nan)[every]
+        self.ages = (t - times)[every]
         self.place = None
         if is_late or not seen[-1]:
             words = "no gaze samples" if is_late else "eyes not seen"
@@ -115,7 +98,7 @@ class GazePlot(Plot):
             self.place = (min(max(x, 0.0), 100.0), min(max(y, 0.0), 100.0))  # off the screen: at its rim
             is_inside = (x, y) == self.place
             words = f"{x:.0f} % right, {y:.0f} % down" if is_inside else "looks off the screen"
-        self._ring.update()
+        self._gaze.update()
         return words
 
     def text_at(self, x: float, y: float) -> str:
@@ -126,27 +109,44 @@ class GazePlot(Plot):
     def table(self) -> Table:
         """Return the trail."""
         rows = [
-            (f"{-age:.4f}", f"{x:.3f}", f"{y:.3f}")
-            for age, (x, y) in zip(self._ages, self._trail, strict=True)
+            (f"{-age:.4f}", f"{x:.3f}", f"{y:.3f}") for age, (x, y) in zip(self.ages, self.trail, strict=True)
         ]
         return ["seconds from the moment shown", "% from the left", "% from the top"], rows
 
 
-class _GazeRing(PixelItem):
-    """A ring where the eyes look, and the screen's rim."""
+class _Gaze(PixelItem):
+    """The screen's rim, the trail in a few shades, and a ring where the eyes look."""
 
     def __init__(self, plot: GazePlot) -> None:
         super().__init__(plot.view, 5)
         self._plot = plot
+        self._pens: list[QPen] = []
+
+    def restyle(self, theme: Theme, font: QFont) -> None:
+        """Take other colours: the older the trail, the fainter."""
+        super().restyle(theme, font)
+        shares = (0.9 * (1 - k / _N_SHADES) for k in range(_N_SHADES))
+        self._pens = [QPen(QColor(mixed(theme.accent, theme.surface, share)), 1) for share in shares]
 
     def draw(self, painter: QPainter) -> None:
-        painter.setPen(QPen(QColor(self.theme.muted), 1))
+        theme, plot = self.theme, self._plot
+        painter.setPen(QPen(QColor(theme.muted), 1))
         painter.drawRect(QRectF(self.point(0, 0), self.point(100, 100)).normalized().adjusted(0, 0, -1, -1))
-        if self._plot.place is None:
+        xs, ys = self.x_of(plot.trail[:, 0]).tolist(), self.y_of(plot.trail[:, 1]).tolist()
+        shades = np.clip((plot.ages / _TRAIL_S * _N_SHADES).astype(int), 0, _N_SHADES - 1)
+        # A run ends where the shade changes or the eyes were lost; the next one begins at its last point.
+        breaks = np.flatnonzero(np.diff(shades)) + 1
+        for first, end in pairwise([0, *breaks.tolist(), len(xs)]):
+            points = [QPointF(x, y) for x, y in zip(xs[first : end + 1], ys[first : end + 1], strict=True)]
+            lines = [QLineF(a, b) for a, b in pairwise(points) if math.isfinite(a.x() + b.x())]
+            if lines:
+                painter.setPen(self._pens[shades[first]])
+                painter.drawLines(*lines)
+        if plot.place is None:
             return
-        centre, size = self.point(*self._plot.place), 0.45 * QFontMetricsF(self.font).height()
+        centre, size = self.point(*plot.place), 0.45 * QFontMetricsF(self.font).height()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for colour, width in ((self.theme.surface, 4), (self.theme.accent, 2)):
+        for colour, width in ((theme.surface, 4), (theme.accent, 2)):
             painter.setPen(QPen(QColor(colour), width))
             painter.drawEllipse(centre, size, size)
         painter.drawPoint(centre)
