@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -30,19 +30,15 @@ class BinSplitter:
 
     def __init__(self, bin_s: float) -> None:
         self.bin_s = bin_s
-        self._open: Piece | None = None
+        self._open: list[Piece] = []
 
     def split(self, piece: Piece) -> tuple[Piece, NDArray[np.int64], NDArray[np.intp]] | None:
         """Add samples; return those of whole bins, their bins (n,), and where each bin starts (n,)."""
-        if self._open is not None:
-            n = len(self._open.times)
-            breaks = (*self._open.breaks, *(at + n for at in piece.breaks))
-            data = np.concatenate([self._open.data, piece.data])
-            piece = Piece(data, np.concatenate([self._open.times, piece.times]), breaks)
+        piece = joined([*self._open, piece])
         bins = np.floor(piece.times / self.bin_s + _EDGE).astype(np.int64)
         changes = np.flatnonzero(np.diff(bins)) + 1
         end = int(changes[-1]) if len(changes) else 0
-        self._open = piece.part(end, len(bins))
+        self._open = [piece.part(end, len(bins))]
         if end == 0:
             return None
         starts = np.concatenate([[0], changes[:-1]]).astype(np.intp)
@@ -73,17 +69,17 @@ class Piece:
         return Piece(self.data[start:stop], self.times[start:stop], breaks)
 
 
-def joined(chunks: list[Chunk]) -> Piece:
-    """Return the samples of consecutive chunks of one signal stream."""
+def joined(parts: Sequence[Chunk | Piece]) -> Piece:
+    """Return the samples of consecutive chunks or pieces of one signal stream."""
     breaks: list[int] = []
     n = 0
-    for chunk in chunks:
-        breaks += [n + at for at in chunk.breaks]
-        n += len(chunk.times)
-    if len(chunks) == 1:
-        return Piece(np.asarray(chunks[0].data), chunks[0].times, tuple(breaks))
-    data: list[Any] = [chunk.data for chunk in chunks]
-    return Piece(np.concatenate(data), np.concatenate([chunk.times for chunk in chunks]), tuple(breaks))
+    for part in parts:
+        breaks += [n + at for at in part.breaks]
+        n += len(part.times)
+    if len(parts) == 1:
+        return Piece(np.asarray(parts[0].data), parts[0].times, tuple(breaks))
+    data: list[Any] = [part.data for part in parts]
+    return Piece(np.concatenate(data), np.concatenate([part.times for part in parts]), tuple(breaks))
 
 
 class RateGate:
@@ -95,19 +91,15 @@ class RateGate:
     def __init__(self, nominal: float) -> None:
         self.sfreq = 0.0  # Hz, once known
         self._nominal = nominal
-        self._held: Piece | None = None
+        self._held: list[Piece] = []
 
     def pass_on(self, piece: Piece) -> Piece | None:
         """Return the samples, with those held back before them; None while the rate is not known."""
         if self.sfreq > 0:
             return piece
-        held = self._held
-        if held is not None:
-            breaks = (*held.breaks, *(at + len(held.times) for at in piece.breaks))
-            data, times = np.concatenate([held.data, piece.data]), np.concatenate([held.times, piece.times])
-            piece = Piece(data, times, breaks)
+        piece = joined([*self._held, piece])
         self.sfreq = self._measure(piece)
-        self._held = None if self.sfreq > 0 else piece
+        self._held = [] if self.sfreq > 0 else [piece]
         return piece if self.sfreq > 0 else None
 
     def _measure(self, piece: Piece) -> float:

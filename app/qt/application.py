@@ -8,8 +8,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import pyqtgraph as pg
 from PyQt6.QtCore import QMessageLogContext, QObject, Qt, QTimer, QtMsgType, qInstallMessageHandler
@@ -27,8 +28,9 @@ from app.display import (
 from app.engine.messages import Phase
 from app.engine.process import EngineProcess
 from app.environment import ExitCode, settings_path
-from app.qt.screenshots import Screenshots
+from app.qt.screenshots import Pictures, Screenshots
 from app.qt.shell.appearance import Settings, chosen_scale
+from app.qt.shell.engine_window import EngineWindow
 from app.qt.shell.session import EngineSession, Session
 from app.qt.shell.window import MainWindow
 from app.qt.theme import THEMES, Theme, let_fonts_through
@@ -40,48 +42,77 @@ _CHECK_MS = 50
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
+W = TypeVar("W", bound=EngineWindow)
+
+
 def run_window(request: Request, options: WindowOptions) -> int:
     """Open the window, run ``request`` in it, and return the exit code when it is closed.
 
     With a screenshot folder nothing is kept in the settings, and the window closes by itself.
     """
+
+    def make(settings: Settings) -> MainWindow:
+        window = MainWindow(Session(EngineProcess), settings)
+        _place(window, options, settings)
+        return window
+
+    def begin(window: MainWindow) -> None:
+        window.open(request)
+        window.show()
+        if not options.screenshot and not window.settings.flag("notice read"):
+            window.show_notice()
+
+    def check(window: MainWindow) -> None:
+        """Close the window when a session that was given so many seconds has had them."""
+        is_over = window.session.store.phase.name == "ended"
+        if options.seconds is not None and options.screenshot is None and is_over:
+            window.closing.begin()
+
+    window, code = run_until_closed(make, begin, Screenshots, options, check)
+    window.calibrating.kill()
+    return code
+
+
+def run_until_closed(
+    make: Callable[[Settings], W],
+    begin: Callable[[W], None],
+    take_pictures: Callable[[W, WindowOptions], Pictures],
+    options: WindowOptions,
+    check: Callable[[W], None] = lambda _: None,
+) -> tuple[W, int]:
+    """Make a window, begin what it is for, and return it with its exit code when it is closed."""
     settings = Settings(None if options.screenshot else settings_path())
     wanted = options.scale or chosen_scale(settings)
     scale = wanted if options.screenshot else fitting_scale(wanted)
     application = make_application(scale)
-    session = Session(EngineProcess)
-    window = MainWindow(session, settings)
+    window = make(settings)
     window.appearance.use_theme(chosen_theme(application, options, settings))
-    _place(window, options, settings)
     if scale < wanted:
         window.appearance.tell_capped(wanted, scale)
+    outcome = Outcome(window.session)
+    pictures = take_pictures(window, options) if options.screenshot is not None else None
+
+    def poll() -> None:
+        if not window.closing.is_under_way:
+            outcome.poll()
+        if pictures is not None:
+            pictures.poll()
+        check(window)
+
+    timer = QTimer()
+    timer.timeout.connect(poll)
     window.faults.install()
-    outcome = Outcome(session)
-    garbage = GarbageTimer(window)
-    garbage.start()
     try:
-        window.open(request)
-        window.show()
-        if not options.screenshot and not settings.flag("notice read"):
-            window.show_notice()
-        checks, screenshots = [_watch_time(window, options)], None
-        if options.screenshot is not None:
-            screenshots = Screenshots(window, options)
-            checks = [screenshots.poll]
-        checks.insert(0, lambda: None if window.closing.is_under_way else outcome.poll())
-        timer = QTimer()
-        timer.timeout.connect(lambda: [check() for check in checks])
-        timer.start(_CHECK_MS)
-        with ended_by_signal(window.closing.begin):
+        with collected_between_events(window), ended_by_signal(window.closing.begin):
+            begin(window)
+            timer.start(_CHECK_MS)
             application.exec()
     finally:
-        garbage.stop()
         window.faults.remove()
-        session.kill()
-        window.calibrating.kill()
-    if screenshots is not None and screenshots.pictures.faults:
-        return outcome.code or ExitCode.INTERNAL_ERROR
-    return outcome.code
+        window.session.kill()
+    if pictures is not None and pictures.faults:
+        return window, outcome.code or ExitCode.INTERNAL_ERROR
+    return window, outcome.code
 
 
 def make_application(scale: float) -> QApplication:
@@ -127,9 +158,8 @@ def chosen_theme(application: QApplication, options: WindowOptions, settings: Se
 def _place(window: MainWindow, options: WindowOptions, settings: Settings) -> None:
     geometry = settings.state("geometry")
     if options.size is not None or options.screenshot is not None:
-        window.setFixedSize(*(options.size or DEFAULT_SIZE)) if options.screenshot else window.resize(
-            *(options.size or DEFAULT_SIZE)
-        )
+        set_size = window.setFixedSize if options.screenshot else window.resize
+        set_size(*(options.size or DEFAULT_SIZE))
     elif geometry is None or not window.restoreGeometry(geometry):
         window.resize(*DEFAULT_SIZE)
     screen = window.screen()
@@ -137,16 +167,6 @@ def _place(window: MainWindow, options: WindowOptions, settings: Settings) -> No
         window.resize(window.size().boundedTo(screen.availableSize()))
     tab = options.tabs[0] if len(options.tabs) == 1 else settings.text("tab", TAB_NAMES[0])
     window.tabs.show_tab(tab if tab in TAB_NAMES else TAB_NAMES[0])
-
-
-def _watch_time(window: MainWindow, options: WindowOptions) -> Callable[[], None]:
-    """Close the window when a session that was given so many seconds has had them."""
-
-    def check() -> None:
-        if options.seconds is not None and window.session.store.phase.name == "ended":
-            window.closing.begin()
-
-    return check
 
 
 @contextmanager
@@ -168,11 +188,12 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-class Outcome:
-    """Follows the sessions of a window; call `poll` now and then until the window is to close.
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
-    ``say`` takes the line of a failure; by default it goes to stderr.
-    """
+
+class Outcome:
+    """Follows the sessions of a window and says a failure once, by default on stderr."""
 
     def __init__(self, session: EngineSession[Any], say: Callable[[str], None] = _say) -> None:
         self._session, self._say = session, say
@@ -199,28 +220,19 @@ _EVERY_MS = 1000
 _ALL_EVERY = 30  # collections: then of old objects too
 
 
-class GarbageTimer(QObject):
-    """Collects from the event loop, between events, for as long as its parent lives."""
-
-    def __init__(self, parent: QObject) -> None:
-        super().__init__(parent)
-        self._n = 0
-        self._timer = QTimer(self)
-        self._timer.timeout.connect(self._collect)
-
-    def start(self) -> None:
-        """Take over from the automatic collection."""
-        gc.collect()
-        gc.freeze()  # modules and windows stay: looking at them again and again would only take time
-        gc.disable()
-        self._timer.start(_EVERY_MS)
-
-    def stop(self) -> None:
-        """Leave it to Python again."""
-        self._timer.stop()
+@contextmanager
+def collected_between_events(parent: QObject) -> Iterator[None]:
+    """Collect garbage from the event loop, between events, instead of whenever Python would."""
+    numbers = count(1)
+    timer = QTimer(parent)
+    timer.timeout.connect(lambda: gc.collect(1 if next(numbers) % _ALL_EVERY else 2))
+    gc.collect()
+    gc.freeze()  # modules and windows stay: looking at them again and again would only take time
+    gc.disable()
+    timer.start(_EVERY_MS)
+    try:
+        yield
+    finally:
+        timer.stop()
         gc.enable()
         gc.unfreeze()
-
-    def _collect(self) -> None:
-        self._n += 1
-        gc.collect(2 if self._n % _ALL_EVERY == 0 else 1)

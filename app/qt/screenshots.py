@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from enum import Enum, auto
+from math import isnan
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
-
-from PyQt6.QtGui import QPixmap
 
 from app.display import WindowOptions
 from app.engine.messages import AskOcclusion
-from app.qt.shell.appearance import Appearance
-from app.qt.shell.banners import Faults
-from app.qt.shell.choosers import Closing
+from app.qt.shell.engine_window import EngineWindow
 from app.qt.shell.window import MainWindow
 
 
-class Shown(Protocol):
-    """What a window must have to be taken pictures of."""
-
-    faults: Faults
-    closing: Closing
-    appearance: Appearance
-
-    def width(self) -> int: ...
-    def height(self) -> int: ...
-    def devicePixelRatioF(self) -> float: ...
-    def grab(self) -> QPixmap: ...
-
-
 class Pictures:
-    """Saves what a window shows, and keeps what went wrong; ``say`` tells both."""
+    """Saves what a window shows as time goes on, keeps what went wrong, and closes it; ``say`` tells both."""
 
-    def __init__(self, window: Shown, folder: Path, say: Callable[[str], None]) -> None:
-        self._window, self._folder, self._say = window, folder, say
+    def __init__(
+        self,
+        window: EngineWindow,
+        options: WindowOptions,
+        say: Callable[[str], None] = print,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        assert options.screenshot is not None
+        self._engine_window, self._folder, self._say = window, options.screenshot, say
+        self._clock, self._since = clock, clock()
         self.saved: list[Path] = []
         self.faults: list[str] = []
+
+    @abstractmethod
+    def poll(self) -> None:
+        """Go on where it is time; called now and then."""
 
     def save(self, title: str) -> None:
         """Save the window as it is, under a name of title, size, scale and theme."""
@@ -47,7 +43,7 @@ class Pictures:
         except OSError as error:
             self.faults.append(str(error))
             return
-        if self._window.grab().save(str(path)):
+        if self._engine_window.grab().save(str(path)):
             self.saved.append(path)
             self._say(f"saved {path}")
         else:
@@ -57,18 +53,18 @@ class Pictures:
         """Tell what went wrong, with what the window noticed itself, and close the window."""
         if fault:
             self.faults.append(fault)
-        n_faults = self._window.faults.n_faults
+        n_faults = self._engine_window.faults.n_faults
         if n_faults:
             self.faults.append(f"{n_faults} internal errors while the window was open")
         for each in self.faults:
             self._say(f"error: {each}")
-        self._window.closing.begin()
+        self._engine_window.closing.begin()
 
     def _name(self, title: str) -> str:
-        width, height = self._window.width(), self._window.height()
-        scale = self._window.devicePixelRatioF()
+        window = self._engine_window
+        scale = window.devicePixelRatioF()
         times = f"@{scale:g}x" if scale != 1 else ""
-        return f"{title}-{width}x{height}{times}-{self._window.appearance.theme.name}.png"
+        return f"{title}-{window.width()}x{window.height()}{times}-{window.appearance.theme.name}.png"
 
 
 _LOADING_LIMIT_S = 90.0
@@ -83,8 +79,8 @@ class _Stage(Enum):
     OVER = auto()
 
 
-class Screenshots:
-    """Takes pictures as time goes on; call `poll` now and then."""
+class Screenshots(Pictures):
+    """Takes a picture of each tab after the seconds asked for."""
 
     def __init__(
         self,
@@ -93,28 +89,25 @@ class Screenshots:
         say: Callable[[str], None] = print,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        assert options.screenshot is not None
-        self._window, self._options, self._clock = window, options, clock
-        self.pictures = Pictures(window, options.screenshot, say)
+        super().__init__(window, options, say, clock)
+        self._window, self._options = window, options
         self._stage = _Stage.LOADING
-        self._since = clock()
         self._left = list(options.tabs)
         self._asked_at: float | None = None
 
     def poll(self) -> None:
-        """Go on to the next stage when it is time."""
         waited = self._clock() - self._since
         phase = self._window.session.store.phase
         is_over = phase.name in ("ended", "failed")
         if self._stage is _Stage.LOADING:
-            has_content = self._window.session.store.newest_time == self._window.session.store.newest_time
+            has_content = not isnan(self._window.session.store.newest_time)
             if has_content or is_over or waited > _LOADING_LIMIT_S:
                 self._go_to(_Stage.RUNNING)
         elif self._stage is _Stage.RUNNING:
             if waited > self._options.content_s or is_over:
                 self._show_next()
         elif self._stage is _Stage.SHOWING and waited > _SETTLE_S and not self._waits_for_occlusion():
-            self.pictures.save(self._left.pop(0))
+            self.save(self._left.pop(0))
             self._show_next()
 
     def _go_to(self, stage: _Stage) -> None:
@@ -140,4 +133,4 @@ class Screenshots:
     def _finish(self) -> None:
         phase = self._window.session.store.phase
         self._go_to(_Stage.OVER)
-        self.pictures.end(phase.message if phase.name == "failed" else "")
+        self.end(phase.message if phase.name == "failed" else "")

@@ -253,7 +253,6 @@ class GrowingPage(ThemedWidget):
         self.text_growth = 1.0
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Take the font that suits the size."""
         super().resizeEvent(event)
         font = QApplication.font()
         metrics = QFontMetricsF(font)

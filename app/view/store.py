@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from time import monotonic
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,24 +81,6 @@ class ViewStore:
         self.calibration: SessionView | None = None  # where a guided calibration stands
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
         self.failures: deque[Failure] = deque(maxlen=_N_EVENTS)
-        self._takers: dict[type, Callable[[Any], None]] = {
-            Opened: self._take_opened,
-            Phase: self._take_phase,
-            StreamEvent: self._take_event,
-            Failure: self._take_failure,
-            EegPart: self._take_eeg,
-            GazePart: self._take_gaze,
-            FramePart: self._take_frame,
-            VoicePart: self._take_voice,
-            LogMelPart: self._take_log_mel,
-            SpectrogramPart: self._take_spectrogram,
-            MarkerPart: self.markers.add,
-            Prediction: self._take_prediction,
-            QualityPart: self._take_quality,
-            HealthPart: self._take_health,
-            Occlusion: self._take_occlusion,
-            SessionView: self._take_calibration,
-        }
 
     # --- reading ---
 
@@ -137,18 +117,35 @@ class ViewStore:
 
     def take(self, message: object) -> None:
         """Take one message; what is not known is passed over."""
-        taker = self._takers.get(type(message))
-        if taker is not None:
-            taker(message)
-
-    def _take_opened(self, opened: Opened) -> None:
-        self.mode, self.model, self.timeline = opened.mode, opened.model, opened.timeline
-        self.is_simulated, self.real_streams = opened.is_simulated, opened.real_streams
-
-    def _take_phase(self, phase: Phase) -> None:
-        self.phase = phase
-        if phase.name == "failed":
-            self.events.append((self.last_known_time, phase.message or "the session failed", "bad"))
+        match message:
+            case Opened():
+                self.mode, self.model, self.timeline = message.mode, message.model, message.timeline
+                self.is_simulated, self.real_streams = message.is_simulated, message.real_streams
+            case Phase():
+                self.phase = message
+                if message.name == "failed":
+                    text = message.message or "the session failed"
+                    self.events.append((self.last_known_time, text, "bad"))
+            case StreamEvent():
+                self._take_event(message)
+            case Failure():
+                self.failures.append(message)
+                self.events.append((message.time, f"{message.stage}: {message.error}", "bad"))
+            case Prediction():
+                self.predictions.cut_after(math.nextafter(message.t_end, -math.inf))
+                self.predictions.add(message)
+            case QualityPart():
+                self.quality.cut_after(math.nextafter(message.time, -math.inf))
+                self.quality.add(message)
+            case HealthPart():
+                self.health = message
+                self.engine_memory.append((monotonic(), message.memory_mb))
+            case Occlusion():
+                self.occlusion = message
+            case SessionView():
+                self.calibration = message
+            case _:
+                self._take_signal(message)
 
     def _take_event(self, event: StreamEvent) -> None:
         if event.message:
@@ -157,63 +154,35 @@ class ViewStore:
         if state is not None:
             self.streams[event.stream] = state
 
-    def _take_failure(self, failure: Failure) -> None:
-        self.failures.append(failure)
-        self.events.append((failure.time, f"{failure.stage}: {failure.error}", "bad"))
-
-    def _take_eeg(self, part: EegPart) -> None:
-        if len(part.bins):
-            self._notice_jump(float(part.bins[0]) * part.bin_s, self.eeg.newest_time)
-        self.eeg.put(part.bins, part.low, part.high, ch_names=part.ch_names, unit=part.unit, bin_s=part.bin_s)
-
-    def _take_voice(self, part: VoicePart) -> None:
-        if len(part.bins):
-            self._notice_jump(float(part.bins[0]) * part.bin_s, self.voice.newest_time)
-        self.voice.put(
-            part.bins,
-            part.rms_db[:, None],
-            part.peak_db[:, None],
-            ch_names=("voice",),
-            unit="dB",
-            bin_s=part.bin_s,
-        )
-
-    def _take_gaze(self, part: GazePart) -> None:
-        if len(part.times):
-            self._notice_jump(float(part.times[0]), self.gaze.newest_time)
-        self.pupil_unit = part.pupil_unit
-        self.gaze.append(part.times, np.column_stack([part.xy, part.pupil, part.validity]))
-
-    def _take_frame(self, part: FramePart) -> None:
-        self._notice_jump(part.time, self.frames.newest_time)
-        self.frames.add(part)
-
-    def _take_log_mel(self, part: LogMelPart) -> None:
-        self.log_mel.append(part.times, part.values)
-
-    def _take_spectrogram(self, part: SpectrogramPart) -> None:
-        if part.restarts or part.ch_name != self.spectrogram_ch:
-            self.spectrogram.clear()
-        self.spectrogram_ch, self.spectrogram_freqs = part.ch_name, part.freqs
-        self.spectrogram.append(part.times, part.power_db)
-
-    def _take_prediction(self, prediction: Prediction) -> None:
-        self.predictions.cut_after(math.nextafter(prediction.t_end, -math.inf))
-        self.predictions.add(prediction)
-
-    def _take_quality(self, part: QualityPart) -> None:
-        self.quality.cut_after(math.nextafter(part.time, -math.inf))
-        self.quality.add(part)
-
-    def _take_health(self, part: HealthPart) -> None:
-        self.health = part
-        self.engine_memory.append((monotonic(), part.memory_mb))
-
-    def _take_occlusion(self, occlusion: Occlusion) -> None:
-        self.occlusion = occlusion
-
-    def _take_calibration(self, view: SessionView) -> None:
-        self.calibration = view
+    def _take_signal(self, part: object) -> None:
+        match part:
+            case EegPart():
+                if len(part.bins):
+                    self._notice_jump(float(part.bins[0]) * part.bin_s, self.eeg.newest_time)
+                names, unit, bin_s = part.ch_names, part.unit, part.bin_s
+                self.eeg.put(part.bins, part.low, part.high, ch_names=names, unit=unit, bin_s=bin_s)
+            case VoicePart():
+                if len(part.bins):
+                    self._notice_jump(float(part.bins[0]) * part.bin_s, self.voice.newest_time)
+                rms_db, peak_db = part.rms_db[:, None], part.peak_db[:, None]
+                self.voice.put(part.bins, rms_db, peak_db, ch_names=("voice",), unit="dB", bin_s=part.bin_s)
+            case GazePart():
+                if len(part.times):
+                    self._notice_jump(float(part.times[0]), self.gaze.newest_time)
+                self.pupil_unit = part.pupil_unit
+                self.gaze.append(part.times, np.column_stack([part.xy, part.pupil, part.validity]))
+            case FramePart():
+                self._notice_jump(part.time, self.frames.newest_time)
+                self.frames.add(part)
+            case LogMelPart():
+                self.log_mel.append(part.times, part.values)
+            case SpectrogramPart():
+                if part.restarts or part.ch_name != self.spectrogram_ch:
+                    self.spectrogram.clear()
+                self.spectrogram_ch, self.spectrogram_freqs = part.ch_name, part.freqs
+                self.spectrogram.append(part.times, part.power_db)
+            case MarkerPart():
+                self.markers.add(part)
 
     def _notice_jump(self, t: float, newest: float) -> None:
         """Void all signals after ``t`` where it lies well before the newest of its kind (NaN compares False).

@@ -147,13 +147,6 @@ def _unfit_signal(prediction: Prediction, store: ViewStore, t: float) -> Finding
     return Finding("caution", f"based mostly on EEG, but {n_bad} of {n_all} electrodes are bad", "bad eeg")
 
 
-def answer_state(prediction: Prediction) -> str:
-    """Return ``certain``, ``uncertain`` or ``warming up``: the verdict's state where nothing is stale."""
-    if prediction.warm_up:
-        return "warming up"
-    return "uncertain" if abstention(prediction.probs) is not None else "certain"
-
-
 def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
     """Judge the newest prediction whose window ended at or before ``t``.
 

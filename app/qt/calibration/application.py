@@ -5,33 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from PyQt6.QtCore import QTimer
-
 from acquisition.clock import LslClock
 from acquisition.lsl.discovery import quiet_liblsl
 from app.calibrate.prepare import Prepared, prepare
 from app.display import DEFAULT_SIZE, WindowOptions
 from app.engine.process import EngineProcess
-from app.environment import ExitCode, settings_path
-from app.qt.application import (
-    GarbageTimer,
-    Outcome,
-    chosen_theme,
-    ended_by_signal,
-    fitting_scale,
-    make_application,
-    run_window,
-)
+from app.qt.application import run_until_closed, run_window
 from app.qt.calibration.media import kinds_of, require_multimedia
 from app.qt.calibration.screenshots import Screenshots
 from app.qt.calibration.window import CalibrationWindow
-from app.qt.shell.appearance import Settings, chosen_scale
+from app.qt.shell.appearance import Settings
 from app.qt.shell.session import EngineSession
 from app.request import CalibrationRequest
 from assets import LSL_CONFIG
 from calibration.storage import next_session_number, session_place
-
-_CHECK_MS = 50
 
 
 def run_calibration_window(request: CalibrationRequest, options: WindowOptions) -> int:
@@ -40,44 +27,24 @@ def run_calibration_window(request: CalibrationRequest, options: WindowOptions) 
     With a screenshot folder a picture of every screen is saved, and the session goes on by itself. Raises
     `InputError` for what can be known to be wrong before, such as a stimulus that cannot be played here.
     """
-    settings = Settings(None if options.screenshot else settings_path())
-    wanted = options.scale or chosen_scale(settings)
-    scale = wanted if options.screenshot else fitting_scale(wanted)
     prepared = prepare(request)
-    application = make_application(scale)
     size = (options.size or DEFAULT_SIZE) if options.screenshot else options.size
-    window = open_calibration(prepared, settings, size)
-    window.appearance.use_theme(chosen_theme(application, options, settings))
-    if options.screenshot is not None and size is not None:
-        window.setFixedSize(*size)
-    if scale < wanted:
-        window.appearance.tell_capped(wanted, scale)
-    window.faults.install()
-    session = window.session
-    outcome = Outcome(session)
-    garbage = GarbageTimer(window)
-    garbage.start()
-    screenshots = Screenshots(window, options) if options.screenshot is not None else None
-    try:
+
+    def make(settings: Settings) -> CalibrationWindow:
+        window = open_calibration(prepared, settings, size)
+        if options.screenshot is not None and size is not None:
+            window.setFixedSize(*size)
+        return window
+
+    def begin(window: CalibrationWindow) -> None:
         window.open()
         window.show()
-        timer = QTimer()
-        timer.timeout.connect(lambda: None if window.closing.is_under_way else outcome.poll())
-        if screenshots is not None:
-            timer.timeout.connect(screenshots.poll)
-        timer.start(_CHECK_MS)
-        with ended_by_signal(window.closing.begin):
-            application.exec()
-    finally:
-        garbage.stop()
-        window.faults.remove()
-        session.kill()
+
+    window, code = run_until_closed(make, begin, Screenshots, options)
     _say_result(window)
-    if screenshots is not None and screenshots.pictures.faults:
-        return outcome.code or ExitCode.INTERNAL_ERROR
-    if window.live_profile is not None:
+    if window.live_profile is not None and options.screenshot is None:
         return run_window(request.live(window.live_profile), replace(options, seconds=None))
-    return outcome.code
+    return code
 
 
 def open_calibration(

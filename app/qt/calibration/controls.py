@@ -14,7 +14,7 @@ from app.qt.theme import growth, scaled
 
 @dataclass(frozen=True)
 class Key:
-    """A key, the window's method that it calls (empty: a screen takes it), and what it does."""
+    """A key, the name of what the window does (empty: a screen takes the key), and its explanation."""
 
     keys: tuple[str, ...]
     command: str
@@ -38,7 +38,7 @@ KEYS = (
 
 
 def key_command(event: QKeyEvent) -> str | None:
-    """Return the window's method that a key calls, None if it has none."""
+    """Return the name of what the window does at a key, None where it does nothing."""
     pressed = QKeyCombination(event.modifiers(), event.keyCombination().key()).toCombined()
     for key in KEYS:
         if key.command and any(QKeySequence(text)[0].toCombined() == pressed for text in key.keys):
@@ -74,7 +74,6 @@ class StatusBar(QWidget):
         self._keep_height()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Grow the text with the window."""
         super().resizeEvent(event)
         font = QApplication.font()
         larger = growth(self.width(), QFontMetricsF(font).averageCharWidth() * _FULL_COLUMNS, 1.5)

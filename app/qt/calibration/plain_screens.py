@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PyQt6.QtCore import QPointF, Qt
 from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
-from PyQt6.QtWidgets import QProgressBar, QSizePolicy, QWidget
+from PyQt6.QtWidgets import QProgressBar, QSizePolicy
 
 from app.engine.messages import ResumeSession, SkipTrial
 from app.qt.calibration.screen import Screen, Send, TimeBar
@@ -31,10 +31,6 @@ class ResumeScreen(Screen):
         buttons = self.row(self.go_on, self.anew, 1)
         self.stack(1, title, self.words(words, 1.2), None, buttons, note, 2)
 
-    def first_focus(self) -> QWidget:
-        """The way on."""
-        return self.go_on
-
 
 class WaitingScreen(Screen):
     """Says what is being waited for."""
@@ -49,7 +45,6 @@ class WaitingScreen(Screen):
         self.stack(1, self.words("One moment", 1.6, bold=True, align=_CENTRE), self.said, bar, 1)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Show what the engine is at."""
         self.said.setText(message_line(store.phase.message or store.phase.name).capitalize())
 
 
@@ -66,15 +61,10 @@ class FailedScreen(Screen):
         self.stack(1, self.title, self.said, None, buttons, self.words(kept, muted=True), 2)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Show the reason."""
         ended = store.phase.name == "ended"
         self.title.setText("The session was ended" if ended else "The session stopped")
         message = view.message if ended and view is not None else store.phase.message
         self.said.setText(message_line(message, LONGEST))
-
-    def first_focus(self) -> QWidget:
-        """The way on."""
-        return self.again
 
 
 _WHAT_TO_DO = {"text": "Read the text", "image": "Look at the picture", "sound": "Listen", "video": "Watch"}
@@ -93,7 +83,6 @@ class HintScreen(Screen):
         self.stack(2, self.trial, self.emotion, self.what, 3, self.time)
 
     def begin(self, view: SessionView) -> None:
-        """Show the trial to come."""
         step = view.step
         self.trial.setText(f"Trial {step.trial} of {view.n_trials}. Next:")
         self.emotion.setText(one_line(step.emotion).capitalize())
@@ -101,7 +90,6 @@ class HintScreen(Screen):
         self.what.setText(f"{_WHAT_TO_DO[kind]} {_FEEL}")
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Show the time left."""
         self.time.show_time(view, now)
 
 
@@ -128,7 +116,6 @@ class PauseScreen(Screen):
         self.stack(1, title, self.said, None, self.go_on, self.skip, self.end, None, note, 2)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Say what will follow."""
         if view is None:
             return
         kind, trial = view.step.kind, view.step.trial
@@ -142,12 +129,7 @@ class PauseScreen(Screen):
         """Resume the session."""
         self.send(ResumeSession())
 
-    def first_focus(self) -> QWidget:
-        """The way on."""
-        return self.go_on
-
     def take_key(self, event: QKeyEvent) -> bool:
-        """P resumes."""
         if event.key() == Qt.Key.Key_P:
             self.resume()
             return True
@@ -173,7 +155,6 @@ class FixationScreen(Screen):
         self.stack(1, self.instruction, self.more, (self.cross, 8), 1, self.time)
 
     def begin(self, view: SessionView) -> None:
-        """Say which of the two it is."""
         is_closed = view.step.kind == "baseline_closed"
         self.instruction.setText(_CLOSED if is_closed else _OPEN)
         self.more.setText((_TONE if self._has_sound else _NO_SOUND) if is_closed else "")
@@ -197,7 +178,6 @@ class _Cross(ThemedWidget):
         self.setAccessibleName("Fixation cross")
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw it in the middle."""
         if not self.is_shown:
             return
         painter = QPainter(self)

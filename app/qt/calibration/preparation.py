@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from PyQt6.QtCore import QPointF, QRectF, Qt
-from PyQt6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
+from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.engine.messages import GiveConsent, Proceed
 from app.qt.calibration.screen import Screen, Send, scrolling
 from app.qt.panels.electrodes import ElectrodesPanel
-from app.qt.theme import ThemedWidget
+from app.qt.theme import Theme
 from app.qt.widgets import Tick
 from app.view.calibration_screens import LIGHT_WORDS, by_gravity, checks_in_words
+from app.view.health import SHAPES
 from app.view.store import ViewStore
 from app.view.text import one_line
 from calibration.consent import ModalityNotice, Notice, give_consent
 from calibration.types import Check, SessionView
+
+_SEVERITIES = {"green": "good", "yellow": "suspect", "red": "bad"}
 
 
 class NoticeScreen(Screen):
@@ -59,7 +60,6 @@ class NoticeScreen(Screen):
         self._update()
 
     def first_focus(self) -> QWidget:
-        """The first tick."""
         return next(iter(self.ticks.values()))
 
     def tick_all(self) -> None:
@@ -122,7 +122,6 @@ class _Clickable(QLabel):
         self._tick = tick
 
     def mousePressEvent(self, _event: object) -> None:
-        """Do as a click on the tick."""
         if self._tick.isEnabled():
             self._tick.toggle()
 
@@ -145,7 +144,7 @@ class PreflightScreen(Screen):
         self._grid = QGridLayout()
         self._grid.setVerticalSpacing(1)
         self._grid.setHorizontalSpacing(12)
-        self._grid.setColumnStretch(3, 1)
+        self._grid.setColumnStretch(2, 1)
         self._rows: list[_Row] = []
         self.quality = ElectrodesPanel()
         self.override = Tick("&Override and continue")
@@ -159,12 +158,10 @@ class PreflightScreen(Screen):
         self._update()
 
     def begin(self, view: SessionView) -> None:
-        """Begin without an override."""
         self._step_id = view.step_id
         self.override.setChecked(False)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Show the newest checks."""
         self.quality.refresh(store, now)
         checks = (*view.checks, *self._own) if view is not None and view.checks else ()
         if checks == self._shown:
@@ -183,9 +180,10 @@ class PreflightScreen(Screen):
         if self.go.isEnabled():
             self.send(Proceed(self._step_id, self._red if self.override.isChecked() else ()))
 
-    def first_focus(self) -> QWidget:
-        """The way on."""
-        return self.go
+    def set_theme(self, theme: Theme) -> None:
+        """Take other colours, at the next refresh also for the lights."""
+        super().set_theme(theme)
+        self._shown = None
 
     def _show_checks(self, checks: Sequence[Check]) -> None:
         """Show these, in this order."""
@@ -210,71 +208,28 @@ class _Row:
     """One check: its light and its word, what it is of, the finding, and below it the remedy."""
 
     def __init__(self, screen: Screen, grid: QGridLayout, at: int) -> None:
-        self.light = Light()
-        self.light.set_theme(screen.theme)
-        self.word, self.name = screen.words("", bold=True), screen.words("", bold=True)
+        self._screen = screen
+        self.light, self.name = screen.words("", bold=True), screen.words("", bold=True)
         self.finding, self.remedy = screen.words(), screen.words("", muted=True)
-        for label in (self.word, self.name):
+        for label in (self.light, self.name):
             label.setWordWrap(False)
-        grid.addWidget(self.light, at, 0, 2, 1, Qt.AlignmentFlag.AlignTop)
-        for column, label in enumerate((self.word, self.name, self.finding), start=1):
+        for column, label in enumerate((self.light, self.name, self.finding)):
             grid.addWidget(label, at, column, Qt.AlignmentFlag.AlignTop)
-        grid.addWidget(self.remedy, at + 1, 3, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(self.remedy, at + 1, 2, Qt.AlignmentFlag.AlignTop)
         grid.setRowMinimumHeight(at + 2, 6)
 
     def show_check(self, check: Check | None) -> None:
         """Show a check, or nothing."""
-        for part in (self.light, self.word, self.name, self.finding):
+        for part in (self.light, self.name, self.finding):
             part.setVisible(check is not None)
         self.remedy.setVisible(check is not None and bool(check.remedy))
         if check is None:
             return
-        self.light.show_light(check.light, self.word.fontMetrics().height())
-        self.word.setText(LIGHT_WORDS[check.light])
+        severity = _SEVERITIES[check.light]
+        self.light.setText(f"{SHAPES[severity]} {LIGHT_WORDS[check.light]}")
+        self.light.setAccessibleName(LIGHT_WORDS[check.light])
+        self.light.setStyleSheet(f"color: {getattr(self._screen.theme, severity)};")
         name = one_line(check.name)
         self.name.setText(name[:1].upper() + name[1:])
         self.finding.setText(one_line(check.finding))
         self.remedy.setText(one_line(check.remedy))
-
-
-class Light(ThemedWidget):
-    """A disc, triangle or octagon with a sign in it; its accessible name is its word."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.show_light("green", self.fontMetrics().height())
-
-    def show_light(self, light: str, line: int) -> None:
-        """Show ``green``, ``yellow`` or ``red`` beside words of so many points a line."""
-        self._light = light
-        self.setAccessibleName(LIGHT_WORDS[light])
-        self.setFixedSize(round(1.35 * line), round(1.35 * line))
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw shape and sign."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.scale(self.width() / 24, self.height() / 24)
-        theme = self.theme
-        colour = {"green": theme.good, "yellow": theme.suspect, "red": theme.bad}[self._light]
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(colour))
-        pen = QPen(QColor(theme.surface), 2.6)
-        pen.setCapStyle(Qt.PenCapStyle.RoundCap)
-        if self._light == "green":
-            painter.drawEllipse(QRectF(2, 2, 20, 20))
-            painter.setPen(pen)
-            painter.drawPolyline(QPolygonF([QPointF(7, 12.5), QPointF(10.5, 16), QPointF(17, 8.5)]))
-        elif self._light == "yellow":
-            painter.drawPolygon(QPolygonF([QPointF(12, 1.5), QPointF(23, 21.5), QPointF(1, 21.5)]))
-            painter.setPen(pen)
-            painter.drawLine(QPointF(12, 8.5), QPointF(12, 14.5))
-            painter.drawPoint(QPointF(12, 18.3))
-        else:
-            corners = [math.pi / 8 + k * math.pi / 4 for k in range(8)]
-            painter.drawPolygon(
-                QPolygonF([QPointF(12 + 10.8 * math.cos(a), 12 + 10.8 * math.sin(a)) for a in corners])
-            )
-            painter.setPen(pen)
-            painter.drawLine(QPointF(7, 12), QPointF(17, 12))

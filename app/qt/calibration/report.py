@@ -74,7 +74,6 @@ class ReportScreen(Screen):
         self._update()
 
     def begin(self, view: SessionView) -> None:
-        """Begin with nothing chosen."""
         self._step_id, self._is_sent = view.step_id, False
         trial = view.step.trial
         self.title.setText(f"Trial {trial} of {view.n_trials}" if trial else "Practice: this does not count")
@@ -114,7 +113,6 @@ class ReportScreen(Screen):
         return self._labels[at] if at >= 0 else None
 
     def first_focus(self) -> QWidget:
-        """The first emotion."""
         return self.buttons.buttons()[0]
 
     def take_key(self, event: QKeyEvent) -> bool:
@@ -207,24 +205,20 @@ class AffectiveSlider(QSlider):
         self.update()
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
         self.theme = theme
         self.update()
 
     def sizeHint(self) -> QSize:
-        """Return room for the faces."""
         side = self._side
         return QSize(side * 8, round(side * 1.25))
 
     minimumSizeHint = sizeHint
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
-        """Go where the mouse is."""
         if event is not None and event.button() == Qt.MouseButton.LeftButton:
             self._go_to(event.position().x())
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
-        """Follow the mouse."""
         if event is not None and event.buttons() & Qt.MouseButton.LeftButton:
             self._go_to(event.position().x())
 
@@ -232,7 +226,6 @@ class AffectiveSlider(QSlider):
         """Nothing more: the handle is where it was let go."""
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw faces, wedges, line, steps and handle."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         left, right = self._ends

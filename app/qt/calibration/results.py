@@ -29,7 +29,8 @@ class RestScreen(Screen):
         self._asked: set[tuple[int, int]] = set()  # step and trial
         self._step_id = 0
         self.said = self.words("", 1.25)
-        self.dots = TrialDots()
+        self.dots = self.words("", 1.4)
+        self.dots.setAccessibleName("Trials")
         self.figures = self.words(_FROM)
         self.bar = IntervalBar("Accuracy so far")
         self.weakest = self.words("", muted=True)
@@ -47,11 +48,9 @@ class RestScreen(Screen):
         self.stack(1, title, self.said, self.dots, None, so_far, 2, self.time)
 
     def begin(self, view: SessionView) -> None:
-        """Take up another rest."""
         self._step_id = view.step_id
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Show the newest figures."""
         self.time.show_time(view, now)
         if view is None:
             return
@@ -59,7 +58,11 @@ class RestScreen(Screen):
         left = view.n_trials - done
         what = f", {left} to go. Relax, breathe, look around." if left > 0 else ". That was the last one."
         self.said.setText(f"{done} of {view.n_trials} trials done{what}")
-        self.dots.show_trials(view)
+        newest = {trial.number: trial.state for trial in view.trials}
+        states = [newest.get(number, "to come") for number in range(1, view.n_trials + 1)]
+        self.dots.setText(" ".join(_DOTS.get(state, "○") for state in states))
+        spoken = (f"{number} {state}" for number, state in enumerate(states, start=1))
+        self.dots.setAccessibleDescription(", ".join(spoken))
         self._show_progress(view.progress)
         self._show_repeat(view)
 
@@ -71,7 +74,6 @@ class RestScreen(Screen):
             self.again.setEnabled(False)
 
     def take_key(self, event: QKeyEvent) -> bool:
-        """R repeats."""
         if event.key() == Qt.Key.Key_R and self.again.isVisible() and self.again.isEnabled():
             self.repeat()
             return True
@@ -100,50 +102,8 @@ class RestScreen(Screen):
         self.again.setText("Will be repeated" if has_asked else "&Repeat it (R)")
 
 
-class TrialDots(ThemedWidget):
-    """A disc for each trial: filled when done, crossed when skipped, with a dot where it was repeated."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._states: tuple[str, ...] = ()
-        self.setAccessibleName("Trials")
-
-    def show_trials(self, view: SessionView) -> None:
-        """Show the newest state of each."""
-        states = []
-        for number in range(1, view.n_trials + 1):
-            trial = newest_trial(view.trials, number)
-            states.append(trial.state if trial is not None else "to come")
-        if tuple(states) != self._states:
-            self._states = tuple(states)
-            words = (f"{number} {state}" for number, state in enumerate(states, start=1))
-            self.setAccessibleDescription(", ".join(words))
-            self.updateGeometry()
-            self.update()
-
-    def sizeHint(self) -> QSize:
-        """Return room for all of them."""
-        side = round(self.fontMetrics().height() * 1.5)
-        return QSize(side * max(1, len(self._states)), side)
-
-    minimumSizeHint = sizeHint
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw the discs."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        step = min(self.fontMetrics().height() * 1.5, self.width() / max(1, len(self._states)))
-        radius = step * 0.3
-        for place, state in enumerate(self._states):
-            box = QRectF(place * step + 2, self.height() / 2 - radius, 2 * radius, 2 * radius)
-            painter.setPen(QPen(QColor(self.theme.muted), 2))
-            painter.setBrush(QColor(self.theme.accent if state == "done" else self.theme.window))
-            painter.drawEllipse(box)
-            if state == "skipped":
-                painter.drawLine(box.topLeft(), box.bottomRight())
-            elif state == "repeated":
-                painter.setBrush(QColor(self.theme.muted))
-                painter.drawEllipse(box.center(), radius / 3, radius / 3)
+#: The look of a trial that is done, skipped, repeated or to come.
+_DOTS = {"done": "●", "skipped": "⊗", "repeated": "◉", "to come": "○"}
 
 
 _LONGEST = 600
@@ -188,7 +148,6 @@ class FinishScreen(Screen):
         self._show(None)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Show the fit's progress or its result."""
         if view is None:
             return
         if view.result is None:
@@ -201,7 +160,6 @@ class FinishScreen(Screen):
             self._show(view.result)
 
     def first_focus(self) -> QWidget:
-        """The report."""
         return self.report if self.result is not None else self
 
     def _show(self, result: Result | None) -> None:
@@ -247,14 +205,12 @@ class IntervalBar(ThemedWidget):
             self.update()
 
     def sizeHint(self) -> QSize:
-        """Return room for the line and two rows of figures."""
         line = self.fontMetrics().height()
         return QSize(line * 16, round(line * 4.8))
 
     minimumSizeHint = sizeHint
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw it."""
         if self._values is None:
             return
         share, low, high, chance = self._values

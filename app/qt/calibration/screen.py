@@ -75,6 +75,7 @@ class Screen(GrowingPage):
         self.media_began: float | None = None  # LSL seconds at which sound or video began, if it has
         self.setAccessibleName(title)
         self.setObjectName("screen")
+        self._primary: QWidget | None = None
         self._sized: list[tuple[QLabel, float, bool]] = []
         self._width = width
         self._inner = QWidget()
@@ -108,8 +109,8 @@ class Screen(GrowingPage):
         return False
 
     def first_focus(self) -> QWidget:
-        """Return what has the keys at first."""
-        return self
+        """Return what has the keys at first: the primary button, unless a screen knows better."""
+        return self._primary or self
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours, with all parts."""
@@ -162,19 +163,19 @@ class Screen(GrowingPage):
     def button(self, text: str, call: Callable[[], object], *, primary: bool = False) -> QPushButton:
         """Return a button; the primary one is what most people want next."""
         made = QPushButton(text)
+        if primary:
+            self._primary = made
         made.setProperty("primary", primary)
         made.setAutoDefault(True)  # Enter presses it, besides Space
         made.clicked.connect(lambda: call())
         return made
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Fill the background."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(self.theme.window))
         self.is_painted = True
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Grow the text with the page."""
         super().resizeEvent(event)
         self.setFont(scaled(QApplication.font(), _LARGER * self.text_growth))
         for label, size, bold in self._sized:

@@ -17,8 +17,8 @@ _LIMIT_S = 90.0  # a screen that is gone on from has so long to let it happen
 _RED_FOR_S = 12.0  # lights get so long to turn green before they are overridden
 
 
-class Screenshots:
-    """Takes pictures as the screens come up, and does what the person would; call `poll` now and then."""
+class Screenshots(Pictures):
+    """Takes pictures as the screens come up, and does what the person would."""
 
     def __init__(
         self,
@@ -27,11 +27,9 @@ class Screenshots:
         say: Callable[[str], None] = print,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        assert options.screenshot is not None
-        self._window, self._clock = window, clock
-        self.pictures = Pictures(window, options.screenshot, say)
+        super().__init__(window, options, say, clock)
+        self._window = window
         self._key: tuple[str, int] | None = None
-        self._since = clock()
         self._has_acted = self._has_paused = self._is_over = False
         self._taken: set[str] = set()
 
@@ -110,11 +108,11 @@ class Screenshots:
 
     def _save(self, title: str) -> None:
         self._taken.add(title)
-        self.pictures.save(f"{len(self._taken):02d}-{title}")
+        self.save(f"{len(self._taken):02d}-{title}")
 
     def _finish(self, fault: str) -> None:
         self._is_over = True
-        self.pictures.end(fault)
+        self.end(fault)
 
 
 def _settle_s(view: SessionView | None) -> float:

@@ -52,7 +52,6 @@ class StimulusScreen(Screen):
             self._stimulus = stimulus
 
     def begin(self, view: SessionView) -> None:
-        """Show a step's stimulus, and play it."""
         step = view.step
         stimulus = step.stimulus if step.stimulus is not None else Stimulus("text")
         self._step_id, self._has_told = view.step_id, False
@@ -87,7 +86,6 @@ class StimulusScreen(Screen):
             label.setContentsMargins(max(0, spare // 2), 0, max(0, spare // 2), 0)
 
     def leave(self) -> None:
-        """Fall silent."""
         if self._media is not None:
             self._media.stop()
         self._stimulus = None
@@ -150,7 +148,6 @@ class Picture(QWidget):
         return fault
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw it."""
         if self._image.isNull():
             return
         own, room = QSizeF(self._image.size()), QSizeF(self.size())

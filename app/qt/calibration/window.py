@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from PyQt6.QtCore import QEvent, Qt, QTimer, QUrl, pyqtSignal
+from PyQt6.QtCore import Qt, QUrl, pyqtSignal
 from PyQt6.QtGui import QCloseEvent, QDesktopServices, QKeyEvent
-from PyQt6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from app.calibrate.prepare import Prepared, prepare
 from app.engine.messages import AbortSession, PauseSession
@@ -29,9 +29,8 @@ from app.qt.calibration.results import FinishScreen, RestScreen
 from app.qt.calibration.screen import Screen
 from app.qt.calibration.stimulus import StimulusScreen
 from app.qt.dialogs.base import KeysDialog, ask, key_names
-from app.qt.shell.appearance import Appearance, Settings
-from app.qt.shell.banners import Banners, Faults
-from app.qt.shell.choosers import Closing
+from app.qt.shell.appearance import Settings
+from app.qt.shell.engine_window import EngineWindow
 from app.qt.shell.session import EngineSession
 from app.qt.theme import Theme
 from app.request import CalibrationRequest
@@ -42,17 +41,17 @@ from calibration.consent import notice
 from calibration.types import Result
 
 _REFRESH_MS = 15
-_SLOW_EVERY = 16
 _SAY_IT_THEMSELVES = ("pause", "finish", "failed")  # screens with the session's message in them
 
 
-class CalibrationWindow(QMainWindow):
+class CalibrationWindow(EngineWindow):
     """Leads a participant through a session that will be kept in ``folder``.
 
     The window offers to resume an interrupted session. Where its size is not its user's (``is_placed``), it
     fills the screen from the first trial on.
     """
 
+    slow_every = 16
     closed = pyqtSignal()
 
     def __init__(
@@ -65,29 +64,30 @@ class CalibrationWindow(QMainWindow):
         *,
         is_placed: bool = False,
     ) -> None:
-        super().__init__()
-        self.session, self.settings, self.request = session, settings, prepared.request
-        self.faults = Faults(lambda fault: self.banners.tell_fault(fault))
-        self.appearance = Appearance(self, settings, self._pass_theme_on, lambda c: self.banners.tell(c))
-        self.closing = Closing(self, session, settings.save)
+        super().__init__(session, settings)
+        self.request = prepared.request
         self.clock, self._is_placed = clock, is_placed
         self.plan = prepared.plan
         self.live_profile: Path | None = None  # the profile, once the person wants to use it live
+        self._commands: dict[str, Callable[[], object]] = {
+            "pause": self.pause,
+            "switch_theme": self.appearance.switch_theme,
+            "toggle_full_screen": self.toggle_full_screen,
+            "larger": lambda: self.appearance.change_scale(1),
+            "smaller": lambda: self.appearance.change_scale(-1),
+            "show_keys": self.show_keys,
+            "close": self.close,
+        }
         self._has_agreed = False
         self._chooses = prepared.record is not None
         self._name = ""
-        self._n_refreshes = 0
         self.screens = Screens(self, prepared, folder)
         self._lay_out()
         self.steps = StepWatch(self, self.send, clock)
-        self._timer = QTimer(self)
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self.poll)
-        self._timer.start(_REFRESH_MS)
+        self.start_polling(_REFRESH_MS)
 
     def _lay_out(self) -> None:
         self.setWindowTitle(f"Affectscope: calibration of {self.request.subject}")
-        self.banners = Banners(lambda name: (name, self.start))
         self.status = StatusBar(
             self.request.subject,
             self.request.simulated is not None,
@@ -180,10 +180,8 @@ class CalibrationWindow(QMainWindow):
 
     # --- what happens all the time ---
 
-    def poll(self) -> None:
-        """Take messages, show the screen that belongs to them, and refresh it."""
-        self.session.poll()
-        self.faults.deliver()
+    def refresh(self) -> None:
+        """Show the screen that belongs to the newest messages, and refresh it."""
         store = self.session.store
         view, now = store.calibration, self.clock()
         if not self._chooses:
@@ -192,10 +190,6 @@ class CalibrationWindow(QMainWindow):
             self.steps.take_up(view, self.current)
         self.current.refresh(view, store, now)
         self.steps.onset.poll()
-        self._n_refreshes += 1
-        if self._n_refreshes % _SLOW_EVERY == 1:
-            self._refresh_slowly()
-        self.closing.poll()
 
     @property
     def current(self) -> Screen:
@@ -228,7 +222,8 @@ class CalibrationWindow(QMainWindow):
         if name == "hint" and (view := self.session.store.calibration) is not None:
             self.screens.stimulus.prepare(view.step.stimulus)
 
-    def _refresh_slowly(self) -> None:
+    def refresh_slowly(self) -> None:
+        """Refresh the messages; on a calm screen only errors are shown."""
         store = self.session.store
         is_calm = self._name in CALM_SCREENS
         found = calibration_conditions(store)
@@ -250,19 +245,16 @@ class CalibrationWindow(QMainWindow):
         rows = [(key_names(key.keys), key.explanation) for key in KEYS]
         KeysDialog(self, ("Keys", "What they do"), rows).open()
 
-    def event(self, event: QEvent | None) -> bool:
+    def after_painting(self) -> None:
         """Take the time when Qt has handed over what it painted."""
-        is_done = super().event(event)
-        if event is not None and event.type() == QEvent.Type.UpdateRequest:
-            self.steps.onset.note_flushed()
-        elif event is not None and event.type() == QEvent.Type.WindowUnblocked:
-            QTimer.singleShot(0, self._take_keys)  # once the dialog that held them is gone
-        return is_done
+        self.steps.onset.note_flushed()
 
-    def _take_keys(self) -> None:
-        if self.isVisible():
-            self.activateWindow()
-            self.current.first_focus().setFocus()
+    def first_focus(self) -> QWidget:
+        return self.current.first_focus()
+
+    def button_of(self, name: str) -> tuple[str, Callable[[], None]]:
+        """Messages here have no commands."""
+        return name, self.start
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Take keys that the focused control has no use for: the screen's first, then the window's."""
@@ -270,39 +262,24 @@ class CalibrationWindow(QMainWindow):
             return
         command = key_command(event)
         if command is not None:
-            getattr(self, command)()
+            self._commands[command]()
         else:
             super().keyPressEvent(event)
-
-    def switch_theme(self) -> None:
-        """Go from dark to light or back."""
-        self.appearance.switch_theme()
 
     def toggle_full_screen(self) -> None:
         """Fill the screen, or return to a window, for good."""
         self._is_placed = True
         self.appearance.toggle_full_screen()
 
-    def larger(self) -> None:
-        """Scale up from the next start on."""
-        self.appearance.change_scale(1)
-
-    def smaller(self) -> None:
-        """Scale down from the next start on."""
-        self.appearance.change_scale(-1)
-
     def closeEvent(self, event: QCloseEvent | None) -> None:
-        """End engine and recording first."""
-        if event is None:
-            return
-        self.closing.on_close(event)
-        if event.isAccepted():
-            self._timer.stop()
+        super().closeEvent(event)
+        if event is not None and event.isAccepted():
             self.steps.end_measurement()
             self.current.leave()
             self.closed.emit()
 
-    def _pass_theme_on(self, theme: Theme) -> None:
+    def pass_theme_on(self, theme: Theme) -> None:
+        """Give the colours to the screens."""
         for screen in self.screens.by_name.values():
             screen.set_theme(theme)
 

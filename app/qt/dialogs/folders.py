@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from PyQt6.QtCore import QSignalBlocker, Qt
@@ -26,32 +25,26 @@ from calibration.storage import known_subjects, session_numbers, session_place
 _WIDTH = 95  # characters of a path
 
 
-@dataclass(frozen=True)
-class FolderWords:
-    """What a dialog is about, in words."""
+class FolderDialog(Dialog):
+    """A list of folders and what the chosen one says of itself."""
 
     what: str  # model | profile
     folders: str  # accessible name of the list
     hint: str  # a sentence above it
     n_lines: int  # of what a folder says of itself
 
-
-class FolderDialog(Dialog):
-    """A list of folders and what the chosen one says of itself."""
-
-    def __init__(self, parent: QWidget | None, words: FolderWords) -> None:
-        super().__init__(parent, words.what.capitalize())
-        self._what = words.what
+    def __init__(self, parent: QWidget | None) -> None:
+        super().__init__(parent, self.what.capitalize())
         self.list = QListWidget()
-        self.list.setAccessibleName(words.folders)
+        self.list.setAccessibleName(self.folders)
         self.list.currentItemChanged.connect(lambda *_: self._describe())
-        self.words = self.label(n_columns=70, n_lines=words.n_lines)
-        self.words.setAccessibleName(f"Description of the {words.what}")
+        self.words = self.label(n_columns=70, n_lines=self.n_lines)
+        self.words.setAccessibleName(f"Description of the {self.what}")
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.use = self.button(f"&Use this {words.what}", Role.ActionRole, self._take)
+        self.use = self.button(f"&Use this {self.what}", Role.ActionRole, self._take)
         self.button("Cancel", Role.RejectRole, self.reject)
         self.button("&Browse…", Role.ResetRole, self._browse)
-        self.lay_out(self.label(words.hint), self.list, self.words, stretched=self.list)
+        self.lay_out(self.label(self.hint), self.list, self.words, stretched=self.list)
         self.fit_screen(_WIDTH + 12, 26)
 
     def fill(self, paths: Iterable[Path | None], row: int) -> None:
@@ -98,16 +91,16 @@ class FolderDialog(Dialog):
 
     def _browse(self) -> None:
         start = str(self._chosen() or Path.home())
-        chosen = QFileDialog.getExistingDirectory(self, f"{self._what.capitalize()} folder", start)
+        chosen = QFileDialog.getExistingDirectory(self, f"{self.what.capitalize()} folder", start)
         if chosen:
             self.add(Path(chosen))
 
 
-_WORDS = FolderWords("model", "Model folders", "If a model does not load, the one in use stays.", n_lines=5)
-
-
 class ModelDialog(FolderDialog):
     """A list of models and what the chosen one says of itself; ``on_chosen`` gets one that loads."""
+
+    what, folders, n_lines = "model", "Model folders", 5
+    hint = "If a model does not load, the one in use stays."
 
     def __init__(
         self,
@@ -116,7 +109,7 @@ class ModelDialog(FolderDialog):
         recent: Sequence[Path],
         on_chosen: Callable[[Path], None],
     ) -> None:
-        super().__init__(parent, _WORDS)
+        super().__init__(parent)
         self._current, self._on_chosen = current, on_chosen
         self.fill(dict.fromkeys([DEMO_MODEL, current, *recent]), row=0)
 
@@ -164,16 +157,13 @@ def _training(path: Path) -> str:
 
 
 _NONE = "No profile: the base model, for any participant"
-_PROFILE_WORDS = FolderWords(
-    "profile",
-    "Profiles",
-    "A calibration makes a profile. It is valid for that participant only.",
-    n_lines=7,
-)
 
 
 class ProfileDialog(FolderDialog):
     """A list of profiles of the base ``model``; ``on_chosen`` gets None to use the base model alone."""
+
+    what, folders, n_lines = "profile", "Profiles", 7
+    hint = "A calibration makes a profile. It is valid for that participant only."
 
     def __init__(
         self,
@@ -183,7 +173,7 @@ class ProfileDialog(FolderDialog):
         known: Sequence[Path],
         on_chosen: Callable[[Path | None], None],
     ) -> None:
-        super().__init__(parent, _PROFILE_WORDS)
+        super().__init__(parent)
         self._model, self._current, self._on_chosen = model, current, on_chosen
         offered = dict.fromkeys([*([current] if current else []), *known])
         self.fill((None, *offered), row=1 if current else 0)

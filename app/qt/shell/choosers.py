@@ -1,4 +1,4 @@
-"""Commands of the window that ask something first: streams, model, profile, recording, masks, closing."""
+"""Commands of the window that ask something first: streams, model, profile, recording, masks."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from time import monotonic
-from typing import Any
 
-from PyQt6.QtCore import Qt
-from PyQt6.QtGui import QAction, QCloseEvent
-from PyQt6.QtWidgets import QDialog, QFileDialog, QLabel, QMessageBox, QWidget
+from PyQt6.QtGui import QAction
+from PyQt6.QtWidgets import QDialog, QFileDialog, QWidget
 
 from acquisition.types import MODALITIES
 from app.engine.messages import Mask, StartRecording, StopRecording
 from app.environment import new_recording, recordings_folder
-from app.qt.dialogs.base import ask
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, profiles_below
 from app.qt.dialogs.forms import RecordDialog
 from app.qt.dialogs.streams import StreamChoice, StreamsDialog
 from app.qt.shell.appearance import Settings
 from app.qt.shell.commands import BY_NAME
-from app.qt.shell.session import STOP_WITHIN_S, EngineSession, Session, continued
+from app.qt.shell.engine_window import is_recording
+from app.qt.shell.session import Session, continued
 from app.request import LiveRequest, ReplayRequest, Request, SessionOptions
-from app.view.store import ViewStore
 from calibration.storage import default_data_folder
 
 _LINES = {"50": 50, "60": 60}
@@ -136,9 +132,6 @@ class Choosers:
         self._change_to(replace(following, options=replace(following.options, profile=path)))
 
 
-_UNDER_WAY = ("starting", "recording", "stopping")
-
-
 class RecordCommand:
     """One command that starts, and then stops, a recording."""
 
@@ -179,16 +172,6 @@ class RecordCommand:
         self._session.send(StartRecording(path))
 
 
-def is_recording(store: ViewStore) -> bool:
-    """Tell whether a recording is under way."""
-    recording = store.health.recording if store.health is not None else None
-    return (
-        recording is not None
-        and recording.state in _UNDER_WAY
-        and store.phase.name not in ("failed", "ended")
-    )
-
-
 class MaskCommands:
     """One switch a modality; its state is the engine's, which may refuse."""
 
@@ -218,76 +201,3 @@ class MaskCommands:
 
 
 _WORDS = {modality: BY_NAME[f"mask_{modality}"].short for modality in MODALITIES}
-
-
-class Closing:
-    """What happens between the wish to close and the end; ``before`` is called when it is decided."""
-
-    def __init__(self, window: QWidget, session: EngineSession[Any], before: Callable[[], None]) -> None:
-        self._window, self._session, self._before = window, session, before
-        self._is_decided = False
-        self._deadline = 0.0
-        self._words: QLabel | None = None
-        self.question: QMessageBox | None = None
-
-    def on_close(self, event: QCloseEvent) -> None:
-        """Take the wish to close; it comes again when all has ended."""
-        if self._is_decided and (self._session.is_over or monotonic() > self._deadline):
-            self._session.kill()
-            event.accept()
-            return
-        event.ignore()
-        if self._is_decided:
-            return
-        if is_recording(self._session.store):
-            self._ask()
-        else:
-            self.begin()
-
-    def begin(self) -> None:
-        """Stop the engine; `poll` closes the window then."""
-        if self._is_decided:
-            return
-        self._is_decided = True
-        self._deadline = monotonic() + STOP_WITHIN_S + 0.7  # which ends what force did not
-        self._before()
-        records = is_recording(self._session.store)
-        self._session.stop()
-        self._words = QLabel("Finishing the recording …" if records else "Closing …", self._window)
-        self._words.setObjectName("panel")
-        self._words.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._words.setAutoFillBackground(True)
-        self._words.setMargin(24)
-        self._words.adjustSize()
-        self._words.move(self._window.rect().center() - self._words.rect().center())
-        self._words.show()
-
-    def poll(self) -> None:
-        """Close the window when everything has ended, or has had its time."""
-        if self._is_decided and (self._session.is_over or monotonic() > self._deadline):
-            self._window.close()
-
-    @property
-    def is_under_way(self) -> bool:
-        """True once it is decided."""
-        return self._is_decided
-
-    def _ask(self) -> None:
-        if self.question is not None:
-            self.question.raise_()
-            return
-        recording = self._session.store.health
-        name = recording.recording.path.name if recording and recording.recording else "the recording"
-        self.question = ask(
-            self._window,
-            "A recording is running",
-            f"{name} is being recorded. Stop the recording and close?",
-            "&Stop recording and close",
-            "&Keep recording",
-            self._answer,
-        )
-
-    def _answer(self, stop: bool) -> None:
-        self.question = None
-        if stop:
-            self.begin()

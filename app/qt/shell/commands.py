@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from PyQt6.QtCore import QEvent, QKeyCombination, QPointF, Qt, QTimer, pyqtSignal
-from PyQt6.QtGui import QAction, QColor, QIcon, QKeyEvent, QKeySequence, QPainter, QPixmap, QPolygonF
+from PyQt6.QtCore import QEvent, QKeyCombination, Qt, QTimer, pyqtSignal
+from PyQt6.QtGui import QAction, QKeyEvent, QKeySequence
 from PyQt6.QtWidgets import QLabel, QLineEdit, QMenuBar, QSizePolicy, QToolBar, QToolButton, QWidget
-
-from app.qt.theme import Theme
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Command:
     text: str  # with mnemonic
     keys: tuple[str, ...]
     explanation: str
-    short: str = ""  # on the toolbar
+    short: str = ""  # on its button
     checkable: bool = False
     plain: bool = False
 
@@ -48,15 +46,15 @@ MENUS: dict[str, tuple[Command, ...]] = {
         Command("mask_voice", "Mask &voice", ("Ctrl+4",), "mask the microphone", "Voice", True),
     ),
     "Time": (
-        Command("toggle", "Pause or &resume", ("Space",), "pause or resume the view or replay", plain=True),
-        Command("step_back", "Previous pre&diction", ("Left",), "show the previous prediction", plain=True),
-        Command("step_on", "Next pred&iction", ("Right",), "show the next prediction", plain=True),
+        Command("toggle", "Pause or &resume", ("Space",), "pause or resume the view", "‖", plain=True),
+        Command("step_back", "Previous pre&diction", ("Left",), "the previous prediction", "◀|", plain=True),
+        Command("step_on", "Next pred&iction", ("Right",), "show the next prediction", "|▶", plain=True),
         Command("jump_back", "Ten seconds &back", ("PgUp",), "go back ten seconds", plain=True),
         Command("jump_on", "Ten seconds &forward", ("PgDown",), "go forward ten seconds", plain=True),
         Command("last_mark", "&Previous mark", ("Ctrl+Left",), "go to the previous event or gap"),
         Command("next_mark", "Ne&xt mark", ("Ctrl+Right",), "go to the next event or gap"),
-        Command("to_start", "&Oldest data", ("Home",), "go to the oldest data", plain=True),
-        Command("to_end", "&Latest data", ("End",), "follow the latest data", plain=True),
+        Command("to_start", "&Oldest data", ("Home",), "go to the oldest data", "|◀", plain=True),
+        Command("to_end", "&Latest data", ("End",), "follow the latest data", "▶|", plain=True),
         Command("slower", "&Slower", ("Ctrl+-",), "replay more slowly"),
         Command("faster", "F&aster", ("Ctrl++", "Ctrl+="), "replay faster"),
     ),
@@ -237,39 +235,3 @@ class NoteField(QLineEdit):
 
     def _invite(self) -> None:
         self.setPlaceholderText(_INVITATION if self.isEnabled() else _REFUSAL)
-
-
-_SIZE = 64  # drawn large: Qt scales it down to any screen
-_Points = tuple[tuple[float, float], ...]
-_LEFT, _RIGHT = ((48, 12), (48, 52), (18, 32)), ((16, 12), (16, 52), (46, 32))
-
-
-def _bar(x: float, width: float = 5) -> _Points:
-    return ((x, 13), (x + width, 13), (x + width, 51), (x, 51))
-
-
-_SHAPES: dict[str, tuple[_Points, ...]] = {
-    "play": (((18, 12), (18, 52), (50, 32)),),
-    "hold": (_bar(16, 11), _bar(37, 11)),
-    "back": (_LEFT, _bar(50)),
-    "start": (_LEFT, _bar(12)),
-    "on": (_RIGHT, _bar(9)),
-    "end": (_RIGHT, _bar(47)),
-}
-
-
-def icon(name: str, theme: Theme) -> QIcon:
-    """Return the picture ``play``, ``hold``, ``back``, ``on``, ``start`` or ``end`` in the theme's colour."""
-    made = QIcon()
-    for mode, colour in ((QIcon.Mode.Normal, theme.text), (QIcon.Mode.Disabled, theme.stale)):
-        pixmap = QPixmap(_SIZE, _SIZE)
-        pixmap.fill(Qt.GlobalColor.transparent)
-        painter = QPainter(pixmap)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(colour))
-        for points in _SHAPES[name]:
-            painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in points]))
-        painter.end()
-        made.addPixmap(pixmap, mode)
-    return made

@@ -10,9 +10,10 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from app.engine.messages import Opened, Pause, Play, Seek, Stop
+from app.engine.process import EngineProcess
 from app.request import EngineRequest, Request
 from app.view.store import Cursor, ViewStore
 from app.view.trust import STALE_AFTER_S
@@ -26,33 +27,13 @@ _DEAF_S = 1.0  # a window that itself stood still for so long has not listened
 R = TypeVar("R", bound=EngineRequest)
 
 
-class Engine(Protocol):
-    """What this needs of `app.engine.process.EngineProcess`."""
-
-    @property
-    def is_alive(self) -> bool:
-        """True until the process has ended."""
-
-    def start(self) -> None:
-        """Start the process."""
-
-    def receive(self) -> list[object]:
-        """Return what came since the last call, without waiting."""
-
-    def send(self, command: object) -> None:
-        """Pass a command on."""
-
-    def stop(self, timeout_s: float = STOP_WITHIN_S) -> None:
-        """End the process, by force where it does not react in time."""
-
-
 class EngineSession(Generic[R]):
     """Runs a request in an engine and keeps the store up to date; all calls return at once."""
 
-    def __init__(self, make_engine: Callable[[R], Engine]) -> None:
+    def __init__(self, make_engine: Callable[[R], EngineProcess]) -> None:
         self._make_engine = make_engine
-        self._engine: Engine | None = None
-        self._retired: list[tuple[Engine, float]] = []  # with the time their patience ends
+        self._engine: EngineProcess | None = None
+        self._retired: list[tuple[EngineProcess, float]] = []  # with the time their patience ends
         self._waiting: R | None = None
         self._heard_at = self._polled_at = monotonic()
         self.request: R | None = None
@@ -148,8 +129,7 @@ class EngineSession(Generic[R]):
         self._engine.start()
 
 
-class Session(EngineSession[Request]):
-    """What the dashboard runs: live sessions and replays."""
+Session = EngineSession[Request]  # what the dashboard runs: live sessions and replays
 
 
 def continued(request: Request) -> Request:

@@ -76,7 +76,6 @@ class TabSet(QTabWidget):
         self.signals.on_choose_spectrogram(lambda ch_name: session.send(ChooseSpectrogram(ch_name)))
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Give the header all the room beside the tabs."""
         self._give_room()
         super().resizeEvent(event)
 
@@ -96,12 +95,10 @@ class TabSet(QTabWidget):
         self.setCurrentIndex(TAB_NAMES.index(name))
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
         for tab in self.by_name.values():
             tab.set_theme(theme)
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Refresh the visible tab."""
         if store is not self._store:
             self._store = store
             self._display_latency.forget()
@@ -191,12 +188,10 @@ class Header(QWidget):
             self.updateGeometry()
 
     def sizeHint(self) -> QSize:
-        """Return all the room there is."""
         hint = super().sizeHint()
         return QSize(max(self._room, self.minimumSizeHint().width()), hint.height())
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
         self._theme, self._shown_state = theme, ""
         self._colour_sign()
         self.recording.setStyleSheet(f"color: {theme.bad}; font-weight: 600;")

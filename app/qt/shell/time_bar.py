@@ -30,12 +30,11 @@ from PyQt6.QtWidgets import (
 )
 
 from app.qt.category import fill_category, fill_uncertain
-from app.qt.shell.commands import icon
 from app.qt.shell.session import SPEEDS, Playback, speed_text
 from app.qt.theme import DARK, Theme
+from app.view.course import UNCERTAIN, WARMING_UP, course
 from app.view.store import ViewStore
 from app.view.text import clock_text, one_line, tooltip
-from app.view.trust import answer_state
 
 
 class ReplayBar(QWidget):
@@ -44,14 +43,13 @@ class ReplayBar(QWidget):
     def __init__(self, playback: Playback, actions: dict[str, QAction]) -> None:
         super().__init__()
         self._playback = playback
-        self._theme: Theme | None = None
-        self._goes_on: bool | None = None
+        self._toggle = actions["toggle"]
         self.setAccessibleName("Time")
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 0, 6, 4)
-        self._buttons = {}
         for name in ("to_start", "step_back", "toggle", "step_on", "to_end"):
-            button = self._buttons[name] = QToolButton()
+            button = QToolButton()
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
             button.setDefaultAction(actions[name])
             button.setAccessibleName(actions[name].toolTip())
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -72,19 +70,11 @@ class ReplayBar(QWidget):
         row.addWidget(self.speed)
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
-        self._theme, self._goes_on = theme, None
-        pictures = {"to_start": "start", "step_back": "back", "step_on": "on", "to_end": "end"}
-        for name, picture in pictures.items():
-            self._buttons[name].setIcon(icon(picture, theme))
         self.timeline.set_theme(theme)
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show where the view stands."""
         playback = self._playback
-        if self._theme is not None and playback.is_going_on != self._goes_on:
-            self._goes_on = playback.is_going_on
-            self._buttons["toggle"].setIcon(icon("hold" if self._goes_on else "play", self._theme))
+        self._toggle.setIconText("‖" if playback.is_going_on else "▶")
         self.timeline.show_store(store, t)
         self.words.setText(moment_words(store, t))
         self.speed.setVisible(playback.is_replay)
@@ -109,6 +99,8 @@ _PER_S = 1000  # the slider counts milliseconds
 _REDRAW_S = 0.5  # of data: how often what lies behind the handle is drawn anew
 _NEAR_PX = 6
 _MAX_MARKS = 400
+_NO_ANSWERS = {WARMING_UP: "no answer (outlined): warming up", UNCERTAIN: "no answer (hatched): uncertain"}
+_NO_ANSWERS = {WARMING_UP: "no answer (outlined): warming up", UNCERTAIN: "no answer (hatched): uncertain"}
 
 
 @dataclass(frozen=True)
@@ -116,16 +108,6 @@ class _Mark:
     time: float
     text: str
     end: float  # of a gap; else the same moment
-
-
-@dataclass
-class _Run:
-    """A time with one answer, by the rule of the Course."""
-
-    start: float
-    end: float
-    label: str  # empty where there is no answer
-    state: str  # certain | uncertain | warming up
 
 
 class Timeline(QSlider):
@@ -144,23 +126,18 @@ class Timeline(QSlider):
         self._first = self._last = self._shown = math.nan
         self._newest = math.nan
         self._marks: list[_Mark] = []
-        self._runs: list[_Run] = []
-        self._states: dict[tuple[float, int], str] = {}  # by a prediction's end and identity
-        self._states_of: object = None  # the store they are of
+        self._answers: tuple[tuple[float, float, int], ...] = ()  # as in the Course
         self._labels: tuple[str, ...] = ()
         self._behind: QPixmap | None = None
         self._drawn: tuple[object, ...] = ()
 
     def sizeHint(self) -> QSize:
-        """Return room for a strip and the marks below it."""
         return QSize(200, round(self.fontMetrics().height() * 1.7))
 
     def minimumSizeHint(self) -> QSize:
-        """Return the smallest useful size."""
         return QSize(120, self.sizeHint().height())
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
         self._theme = theme
         self._drawn = ()
         self.update()
@@ -198,20 +175,8 @@ class Timeline(QSlider):
             marks = [_Mark(m.time, m.text, m.time) for m in store.markers.read(self._first, self._last)]
             marks += [_Mark(time, text, time) for time, text, severity in store.events if severity != "info"]
         self._marks = sorted(marks, key=lambda mark: mark.time)[-_MAX_MARKS:]
-        self._runs = []
-        known, self._states = self._states if self._states_of is store else {}, {}
-        self._states_of = store
-        for prediction in store.predictions.read(self._first, self._last):
-            key = (prediction.t_end, id(prediction))
-            # Hundreds of them are asked about twice a second, and none changes.
-            state = self._states[key] = known.get(key) or answer_state(prediction)
-            start, end = prediction.t_end - 0.3, prediction.t_end
-            label = prediction.label if state == "certain" else ""
-            last = self._runs[-1] if self._runs else None
-            if last and (last.label, last.state) == (label, state) and start <= last.end + 0.5:
-                last.end = end
-            else:
-                self._runs.append(_Run(start, end, label, state))
+        predictions = store.predictions.read(self._first, self._last)
+        self._answers = course(predictions, self._labels, self._last).answers
 
     def _draw_behind(self) -> QPixmap:
         ratio = self.devicePixelRatioF()
@@ -221,17 +186,17 @@ class Timeline(QSlider):
         painter = QPainter(pixmap)
         strip = self._strip()
         painter.fillRect(strip, QColor(self._theme.grid))
-        for run in self._runs:
-            x = self._x(run.start)
-            area = QRectF(x, strip.top(), max(1.0, self._x(run.end) - x), strip.height())
-            if run.state == "warming up":  # as in the Course: an outline
+        for start, end, answer in self._answers:
+            x = self._x(start)
+            area = QRectF(x, strip.top(), max(1.0, self._x(end) - x), strip.height())
+            if answer == WARMING_UP:  # as in the Course: an outline
                 painter.setBrush(Qt.BrushStyle.NoBrush)
                 painter.setPen(QPen(QColor(self._theme.muted), 1, Qt.PenStyle.DotLine))
                 painter.drawRect(area.adjusted(0.5, 0.5, -1, -1))
-            elif run.state == "uncertain":
+            elif answer == UNCERTAIN:
                 fill_uncertain(painter, area, self._theme)
-            elif run.label in self._labels:
-                fill_category(painter, area, self._theme, self._labels.index(run.label))
+            else:
+                fill_category(painter, area, self._theme, answer)
         for mark in self._marks:
             self._draw_mark(painter, mark, strip)
         painter.end()
@@ -254,7 +219,6 @@ class Timeline(QSlider):
         )
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw what is behind, and the handle over it."""
         painter = QPainter(self)
         if self._behind is not None:
             painter.drawPixmap(0, 0, self._behind)
@@ -272,19 +236,16 @@ class Timeline(QSlider):
             painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
 
     def mousePressEvent(self, event: QMouseEvent | None) -> None:
-        """Begin to drag at the place clicked."""
         if event is not None and event.button() == Qt.MouseButton.LeftButton and self.maximum() > 0:
             self.setSliderDown(True)
             self._move(event)
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
-        """Drag."""
         if event is not None and self.isSliderDown():
             self._move(event)
             QToolTip.showText(event.globalPosition().toPoint(), self._tooltip(event.position().x()))
 
     def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
-        """Choose the moment."""
         if event is not None and self.isSliderDown():
             self.setSliderDown(False)
             self.chosen.emit(self._time(event.position().x()))
@@ -302,12 +263,10 @@ class Timeline(QSlider):
     def words_at(self, t: float) -> str:
         """Return in plain text what there is at ``t``: time, predicted emotion and the marks near it."""
         words = [clock_text(t - self._first, 1)]
-        run = next((run for run in self._runs if run.start <= t <= run.end), None)
-        if run is not None and run.state == "certain":
-            words.append(f"predicted: {one_line(run.label)}")
-        elif run is not None:
-            look = "outlined" if run.state == "warming up" else "hatched"
-            words.append(f"no answer ({look}): {run.state}")
+        for start, end, answer in self._answers:
+            if start <= t <= end:
+                words.append(_NO_ANSWERS.get(answer) or f"predicted: {one_line(self._labels[answer])}")
+                break
         near_s = _NEAR_PX * (self._last - self._first) / max(1, self.width())
         words += [
             one_line(mark.text, 80) for mark in self._marks if mark.time - near_s <= t <= mark.end + near_s

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from PyQt6.QtCore import QEvent, Qt, QTimer
-from PyQt6.QtGui import QCloseEvent, QKeyEvent
-from PyQt6.QtWidgets import QMainWindow, QVBoxLayout, QWidget
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QKeyEvent
+from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
 from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
 from app.engine.messages import Note
 from app.qt.dialogs.base import KeysDialog, NoticeDialog, ask, key_names
-from app.qt.shell.appearance import Appearance, Settings
-from app.qt.shell.banners import Banners, Faults
+from app.qt.shell.appearance import Settings
 from app.qt.shell.calibrating import CalibrateCommand
-from app.qt.shell.choosers import Choosers, Closing, MaskCommands, RecordCommand, is_recording
+from app.qt.shell.choosers import Choosers, MaskCommands, RecordCommand
 from app.qt.shell.commands import BY_NAME, MENUS, PlainKeys, ToolBar, fill_menus, make_actions, plain_text
+from app.qt.shell.engine_window import EngineWindow, is_recording
 from app.qt.shell.session import Playback, Session, continued
 from app.qt.shell.tab_set import Header, TabSet
 from app.qt.shell.time_bar import ReplayBar
@@ -27,33 +27,25 @@ from app.view.conditions import Condition, conditions
 from app.view.text import message_line
 
 _REFRESH_MS = 33
-_SLOW_EVERY = 8  # refreshes: messages and menus change that seldom
 
 
-class MainWindow(QMainWindow):
+class MainWindow(EngineWindow):
     """Shows a session and steers it."""
 
     def __init__(self, session: Session, settings: Settings) -> None:
-        super().__init__()
-        self.session, self.settings = session, settings
+        super().__init__(session, settings)
         self.playback = Playback(session)
-        self.faults = Faults(lambda fault: self.banners.tell_fault(fault))
-        self.appearance = Appearance(self, settings, self._pass_theme_on, lambda c: self.banners.tell(c))
         self.choosers = Choosers(self, session, settings, self.change_to)
         self.recording = RecordCommand(self, session, settings, lambda: self.actions_by_name["record"])
         self.calibrating = CalibrateCommand(
-            self, session, settings, self.appearance, self.open, lambda c: self.banners.tell(c)
+            self, session, settings, self.appearance, self.open, self.banners.tell
         )
-        self.closing = Closing(self, session, self._before_closing)
         self.actions_by_name = make_actions(self, self._handlers())
         self.masks = MaskCommands(session, self.actions_by_name)
         self._plain_keys = PlainKeys(self.actions_by_name)
-        self._n_refreshes = 0
         self._trial: tuple[Request, Request] | None = None  # a change, and what to return to if it is refused
         self._lay_out()
-        self._timer = QTimer(self)
-        self._timer.timeout.connect(self.poll)
-        self._timer.start(_REFRESH_MS)
+        self.start_polling(_REFRESH_MS)
 
     def _lay_out(self) -> None:
         self.setWindowTitle("Affectscope")
@@ -62,11 +54,10 @@ class MainWindow(QMainWindow):
         fill_menus(bar, self.actions_by_name)
         self.toolbar = ToolBar(self.actions_by_name, lambda text: self.session.send(Note(text)))
         self.addToolBar(self.toolbar)
-        self.banners = Banners(self._button_of)
         self.header = Header()
         self.tabs = TabSet(self.session, self.playback, self.faults, self.header)
         self.replay_bar = ReplayBar(self.playback, self.actions_by_name)
-        page = QWidget()
+        self._page = page = QWidget()
         page.setObjectName("page")
         column = QVBoxLayout(page)
         column.setContentsMargins(6, 2, 6, 0)
@@ -109,8 +100,8 @@ class MainWindow(QMainWindow):
             "show_shortcuts": lambda: shortcuts_dialog(self).open(),
             "show_notice": lambda: NoticeDialog(self, must_agree=False).open(),
         }
-        handlers |= {f"show_{name}": partial(self._show_tab, name) for name in TAB_NAMES}
-        handlers |= {f"mask_{m}": partial(self._toggle_mask, m) for m in MODALITIES}
+        handlers |= {f"show_{name}": partial(lambda n: self.tabs.show_tab(n), name) for name in TAB_NAMES}
+        handlers |= {f"mask_{m}": partial(lambda m: self.masks.toggle(m), m) for m in MODALITIES}
         return handlers
 
     # --- the session ---
@@ -161,22 +152,16 @@ class MainWindow(QMainWindow):
 
     # --- what happens all the time ---
 
-    def poll(self) -> None:
-        """Take messages and refresh what is visible."""
-        self.session.poll()
+    def refresh(self) -> None:
         self._judge_trial()
-        self.faults.deliver()
         store, t = self.session.store, self.playback.time
         if not self.isMinimized() and self.calibrating.window is None:  # whose screens must not wait
             self.tabs.refresh(store, t)
             self.replay_bar.refresh(store, t)
             self.header.refresh(store, self.playback)
-        self._n_refreshes += 1
-        if self._n_refreshes % _SLOW_EVERY == 1:
-            self._refresh_slowly()
-        self.closing.poll()
 
-    def _refresh_slowly(self) -> None:
+    def refresh_slowly(self) -> None:
+        """Refresh messages, and what can be done now."""
         store = self.session.store
         self.banners.show_conditions(conditions(store))
         self.recording.refresh()
@@ -197,53 +182,34 @@ class MainWindow(QMainWindow):
         dialog.rejected.connect(self.close)
         dialog.open()
 
-    def event(self, event: QEvent | None) -> bool:
-        """Tell the tabs when Qt has painted what changed, all of it in one pass; look after the keys."""
-        is_done = super().event(event)
-        if event is not None and event.type() == QEvent.Type.UpdateRequest:
-            self.tabs.note_painted()
-        elif event is not None and event.type() == QEvent.Type.WindowUnblocked:
-            QTimer.singleShot(0, self._take_keys)  # once the dialog that held them is gone
-        return is_done
+    def after_painting(self) -> None:
+        """Time the display."""
+        self.tabs.note_painted()
 
-    def _take_keys(self) -> None:
-        """Have the keys back after a dialog: without a window manager nobody else sees to it."""
-        page = self.centralWidget()
-        if self.isVisible() and page is not None:
-            self.activateWindow()
-            page.setFocus()
+    def first_focus(self) -> QWidget:
+        return self._page
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Take keys that no control has a use for."""
         if event is not None and not self._plain_keys.take(event):
             super().keyPressEvent(event)
 
-    def closeEvent(self, event: QCloseEvent | None) -> None:
-        """End engine and recording first."""
-        if event is not None:
-            self.closing.on_close(event)
-            if event.isAccepted():
-                self._timer.stop()
-
-    def _before_closing(self) -> None:
+    def before_closing(self) -> None:
+        """Keep where the window was."""
         self.calibrating.close()
         self.settings.keep("geometry", self.saveGeometry())
         self.settings.keep("tab", self.tabs.name)
-        self.settings.save()
+        super().before_closing()
 
-    def _pass_theme_on(self, theme: Theme) -> None:
+    def pass_theme_on(self, theme: Theme) -> None:
+        """Give the colours to tabs, time bar and header."""
         self.tabs.set_theme(theme)
         self.replay_bar.set_theme(theme)
         self.header.set_theme(theme)
 
-    def _button_of(self, name: str) -> tuple[str, Callable[[], None]]:
+    def button_of(self, name: str) -> tuple[str, Callable[[], None]]:
+        """Return a command's text and what it does."""
         return plain_text(BY_NAME[name]), self.actions_by_name[name].trigger
-
-    def _show_tab(self, name: str) -> None:
-        self.tabs.show_tab(name)
-
-    def _toggle_mask(self, modality: str) -> None:
-        self.masks.toggle(modality)
 
 
 def shortcuts_dialog(parent: QWidget | None) -> KeysDialog:

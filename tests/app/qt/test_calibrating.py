@@ -207,7 +207,7 @@ def test_use_it_live_of_a_calibration_of_its_own_opens_the_dashboard_in_the_same
     engine = SessionEngine(load_plan(), clock, (Check("EEG", "green", "62 channels"),))
     ran: list[LiveRequest] = []
     monkeypatch.setattr(application, "EngineProcess", engine)
-    monkeypatch.setattr(application, "settings_path", lambda: None)
+    monkeypatch.setattr("app.qt.application.settings_path", lambda: None)
     monkeypatch.setattr(application, "run_window", lambda request, options: ran.append(request) or 0)
 
     def use_live() -> None:

@@ -11,17 +11,15 @@ from PyQt6.QtCore import QObject
 from PyQt6.QtWidgets import QWidget
 
 from app.qt import application as garbage
-from app.qt.application import GarbageTimer
+from app.qt.application import collected_between_events
 
 
 @pytest.fixture
-def timer(qtbot, monkeypatch) -> Iterator[GarbageTimer]:
+def timer(qtbot, monkeypatch) -> Iterator[None]:
     monkeypatch.setattr(garbage, "_EVERY_MS", 10)
     owner = QObject()
-    made = GarbageTimer(owner)
-    made.start()
-    yield made
-    made.stop()
+    with collected_between_events(owner):
+        yield
     assert gc.isenabled()
 
 

@@ -48,21 +48,21 @@ def run(qtbot, folder: Path, said: list[object], **options) -> tuple[Screenshots
 def test_one_picture_a_tab_of_the_size_asked_for(qtbot, tmp_path):
     shots, engines, lines = run(qtbot, tmp_path / "new" / "folder", news(20.0))
     names = [f"{tab}-1366x768-light.png" for tab in ("now", "why", "signals", "health")]
-    assert [path.name for path in shots.pictures.saved] == names
-    assert QImage(str(shots.pictures.saved[0])).size().width() == 1366
+    assert [path.name for path in shots.saved] == names
+    assert QImage(str(shots.saved[0])).size().width() == 1366
     assert AskOcclusion() in engines.commands
-    assert lines == [f"saved {path}" for path in shots.pictures.saved]
-    assert shots.pictures.faults == []
+    assert lines == [f"saved {path}" for path in shots.saved]
+    assert shots.faults == []
 
 
 def test_a_failed_engine_leaves_pictures_and_a_fault(qtbot, tmp_path):
     shots, _, lines = run(qtbot, tmp_path, [Phase("failed", "no stream was found")], tabs=("now",))
-    assert len(shots.pictures.saved) == 1
+    assert len(shots.saved) == 1
     assert lines[-1] == "error: no stream was found"
 
 
 def test_a_folder_that_cannot_be_written_is_said(qtbot, tmp_path):
     (tmp_path / "file").touch()
     shots, _, _ = run(qtbot, tmp_path / "file" / "folder", news(20.0), tabs=("now",))
-    assert not shots.pictures.saved
-    assert shots.pictures.faults
+    assert not shots.saved
+    assert shots.faults

@@ -1,0 +1,184 @@
+"""What the two windows on an engine share: messages, looks, refreshing, and an orderly end."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from PyQt6.QtCore import QEvent, Qt, QTimer
+from PyQt6.QtGui import QCloseEvent
+from PyQt6.QtWidgets import QLabel, QMainWindow, QMessageBox, QWidget
+
+from app.qt.dialogs.base import ask
+from app.qt.shell.appearance import Appearance, Settings
+from app.qt.shell.banners import Banners, Faults
+from app.qt.shell.session import STOP_WITHIN_S, EngineSession
+from app.qt.theme import Theme
+from app.view.store import ViewStore
+
+_UNDER_WAY = ("starting", "recording", "stopping")
+
+
+def is_recording(store: ViewStore) -> bool:
+    """Tell whether a recording is under way."""
+    recording = store.health.recording if store.health is not None else None
+    return (
+        recording is not None
+        and recording.state in _UNDER_WAY
+        and store.phase.name not in ("failed", "ended")
+    )
+
+
+class Closing:
+    """What happens between the wish to close and the end; ``before`` is called when it is decided."""
+
+    def __init__(self, window: QWidget, session: EngineSession[Any], before: Callable[[], None]) -> None:
+        self._window, self._session, self._before = window, session, before
+        self._is_decided = False
+        self._deadline = 0.0
+        self._words: QLabel | None = None
+        self.question: QMessageBox | None = None
+
+    def on_close(self, event: QCloseEvent) -> None:
+        """Take the wish to close; it comes again when all has ended."""
+        if self._is_decided and (self._session.is_over or monotonic() > self._deadline):
+            self._session.kill()
+            event.accept()
+            return
+        event.ignore()
+        if self._is_decided:
+            return
+        if is_recording(self._session.store):
+            self._ask()
+        else:
+            self.begin()
+
+    def begin(self) -> None:
+        """Stop the engine; `poll` closes the window then."""
+        if self._is_decided:
+            return
+        self._is_decided = True
+        self._deadline = monotonic() + STOP_WITHIN_S + 0.7  # which ends what force did not
+        self._before()
+        records = is_recording(self._session.store)
+        self._session.stop()
+        self._words = QLabel("Finishing the recording …" if records else "Closing …", self._window)
+        self._words.setObjectName("panel")
+        self._words.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._words.setAutoFillBackground(True)
+        self._words.setMargin(24)
+        self._words.adjustSize()
+        self._words.move(self._window.rect().center() - self._words.rect().center())
+        self._words.show()
+
+    def poll(self) -> None:
+        """Close the window when everything has ended, or has had its time."""
+        if self._is_decided and (self._session.is_over or monotonic() > self._deadline):
+            self._window.close()
+
+    @property
+    def is_under_way(self) -> bool:
+        """True once it is decided."""
+        return self._is_decided
+
+    def _ask(self) -> None:
+        if self.question is not None:
+            self.question.raise_()
+            return
+        recording = self._session.store.health
+        name = recording.recording.path.name if recording and recording.recording else "the recording"
+        self.question = ask(
+            self._window,
+            "A recording is running",
+            f"{name} is being recorded. Stop the recording and close?",
+            "&Stop recording and close",
+            "&Keep recording",
+            self._on_answer,
+        )
+
+    def _on_answer(self, stop: bool) -> None:
+        self.question = None
+        if stop:
+            self.begin()
+
+
+class EngineWindow(QMainWindow):
+    """Polls its engine and shows what goes wrong; ends the engine, and its recording, before it closes."""
+
+    #: Refreshes: messages and menus change that seldom.
+    slow_every = 8
+
+    def __init__(self, session: EngineSession[Any], settings: Settings) -> None:
+        super().__init__()
+        self.session, self.settings = session, settings
+        self.banners = Banners(self.button_of)
+        self.faults = Faults(self.banners.tell_fault)
+        self.appearance = Appearance(self, settings, self.pass_theme_on, self.banners.tell)
+        self.closing = Closing(self, session, self.before_closing)
+        self._n_refreshes = 0
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self.poll)
+
+    @abstractmethod
+    def pass_theme_on(self, theme: Theme) -> None:
+        """Give the colours to what style sheets do not reach."""
+
+    @abstractmethod
+    def button_of(self, name: str) -> tuple[str, Callable[[], None]]:
+        """Return text and function of a message's button by the name of its command."""
+
+    @abstractmethod
+    def refresh(self) -> None:
+        """Show the newest of the store."""
+
+    @abstractmethod
+    def refresh_slowly(self) -> None:
+        """Show what changes seldom."""
+
+    @abstractmethod
+    def first_focus(self) -> QWidget:
+        """Return what has the keys after a dialog."""
+
+    def before_closing(self) -> None:
+        """Keep the settings; it is decided to close."""
+        self.settings.save()
+
+    def after_painting(self) -> None:
+        """Take note that Qt has painted and handed over what changed, all of it in one pass."""
+
+    def start_polling(self, every_ms: int) -> None:
+        """Begin to poll."""
+        self._timer.start(every_ms)
+
+    def poll(self) -> None:
+        """Take messages and refresh what is visible."""
+        self.session.poll()
+        self.faults.deliver()
+        self.refresh()
+        self._n_refreshes += 1
+        if self._n_refreshes % self.slow_every == 1:
+            self.refresh_slowly()
+        self.closing.poll()
+
+    def event(self, event: QEvent | None) -> bool:
+        is_done = super().event(event)
+        if event is not None and event.type() == QEvent.Type.UpdateRequest:
+            self.after_painting()
+        elif event is not None and event.type() == QEvent.Type.WindowUnblocked:
+            QTimer.singleShot(0, self._take_keys)  # once the dialog that held them is gone
+        return is_done
+
+    def _take_keys(self) -> None:
+        """Have the keys back after a dialog: without a window manager nobody else sees to it."""
+        if self.isVisible():
+            self.activateWindow()
+            self.first_focus().setFocus()
+
+    def closeEvent(self, event: QCloseEvent | None) -> None:
+        if event is not None:
+            self.closing.on_close(event)
+            if event.isAccepted():
+                self._timer.stop()
