@@ -10,19 +10,14 @@ from app.calibrate.prepare import prepare
 from app.calibrate.run import CalibrationRun
 from app.engine.live import WatchedSession
 from app.engine.messages import (
-    AbortSession,
     Answer,
     Drawn,
     GiveConsent,
-    PauseSession,
     Proceed,
     RepeatTrial,
-    ResumeSession,
+    SessionCommand,
     Shown,
-    SkipTrial,
     StartRecording,
-    Stop,
-    StopRecording,
 )
 from app.engine.pipe import Stopped, WindowLink
 from app.request import CalibrationRequest
@@ -72,7 +67,7 @@ class CalibrationEngine(WatchedSession):
         while True:
             self._link.commands.wait(_LISTEN_S)
             for command in self._link.commands.take():
-                if isinstance(command, Stop):
+                if command is SessionCommand.STOP:
                     raise Stopped
                 if isinstance(command, GiveConsent):
                     return check_consent(command.consent) if command.consent.modalities else None
@@ -83,7 +78,7 @@ class CalibrationEngine(WatchedSession):
         fit.start()
         while fit.is_alive():
             self._link.commands.wait(_LISTEN_S)
-            if any(isinstance(command, Stop) for command in self._link.commands.take()):
+            if any(command is SessionCommand.STOP for command in self._link.commands.take()):
                 return  # the recording is closed: the model can be fitted from it later
             run.session.set_fit(fit.stage, fit.share)
             self._tell_view(run)
@@ -95,7 +90,7 @@ class CalibrationEngine(WatchedSession):
     def act(self, run: CalibrationRun, now: float) -> None:
         """Carry out what the window has ordered, and tell where the session stands."""
         for command in self._link.commands.take():
-            if isinstance(command, Stop):
+            if command is SessionCommand.STOP:
                 self._interrupted.set()
                 if run.live is not None:
                     run.live.close_recording_s = 0.0  # its supervisor stays with it
@@ -119,17 +114,17 @@ class CalibrationEngine(WatchedSession):
                 session.add_timing(timing)
             case Answer(step_id, report):
                 session.answer(step_id, report, now)
-            case PauseSession():
+            case SessionCommand.PAUSE_SESSION:
                 session.pause(now)
-            case ResumeSession():
+            case SessionCommand.RESUME_SESSION:
                 session.resume(now)
             case RepeatTrial(trial):
                 session.repeat(trial, now)
-            case SkipTrial():
+            case SessionCommand.SKIP_TRIAL:
                 session.skip(now)
-            case AbortSession():
+            case SessionCommand.ABORT_SESSION:
                 session.abort(now)
-            case StartRecording() | StopRecording():
+            case StartRecording() | SessionCommand.STOP_RECORDING:
                 pass  # the session's own recording begins and ends with it
             case _ if self._handler is not None:
                 self._handler.handle(command)

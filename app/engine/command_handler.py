@@ -6,15 +6,7 @@ import math
 
 from acquisition.errors import InputError
 from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck
-from app.engine.messages import (
-    AskOcclusion,
-    ChooseSpectrogram,
-    MarkerPart,
-    Mask,
-    Note,
-    StartRecording,
-    StopRecording,
-)
+from app.engine.messages import ChooseSpectrogram, MarkerPart, Mask, Note, SessionCommand, StartRecording
 from app.engine.pipe import stage_of
 from app.engine.tap import Tap
 from app.live import LiveSession, OpenSession
@@ -74,11 +66,11 @@ class CommandHandler:
                 )
             case StartRecording(path):
                 self._opened.recording.start(path, self._now())
-            case StopRecording():
+            case SessionCommand.STOP_RECORDING:
                 self._opened.recording.stop(self._now())
             case ChooseSpectrogram(ch_name):
                 self._tap.choose_spectrogram(ch_name)
-            case AskOcclusion():
+            case SessionCommand.ASK_OCCLUSION:
                 self.occlusion.ask()
 
     def _mask(self, modality: str, masked: bool) -> None:

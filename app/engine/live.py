@@ -12,7 +12,7 @@ from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.types import Change, Chunk, StreamEvent
 from app.engine.command_handler import CommandHandler
 from app.engine.health import model_info
-from app.engine.messages import Opened, Phase, Stop
+from app.engine.messages import Opened, Phase, SessionCommand
 from app.engine.pipe import Stopped, WindowLink
 from app.live import LiveSession, Observer, OpenSession
 from app.outlets import NoteOutlet
@@ -129,7 +129,7 @@ class LiveEngine(WatchedSession):
         handler = self._handler
         assert handler is not None
         for command in self._link.commands.take():
-            if isinstance(command, Stop):
+            if command is SessionCommand.STOP:
                 self._stopping.set()
             else:
                 handler.handle(command)

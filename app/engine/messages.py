@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +222,7 @@ class OcclusionRow:
 
 @dataclass(frozen=True)
 class Occlusion:
-    """The answer to `AskOcclusion`, about the window that ended at ``t_end``."""
+    """The answer to `SessionCommand.ASK_OCCLUSION`, about the window that ended at ``t_end``."""
 
     t_end: float
     label: str
@@ -232,9 +233,17 @@ class Occlusion:
 # --- commands ---
 
 
-@dataclass(frozen=True)
-class Stop:
-    """End the session, the recording properly first."""
+class SessionCommand(Enum):
+    """Commands that need no more said."""
+
+    STOP = auto()  # end the session, the recording properly first
+    STOP_RECORDING = auto()  # end the recording and go on
+    ASK_OCCLUSION = auto()  # blank modalities, bands and regions of the newest window, one after the other
+    PAUSE = auto()  # hold a replay
+    PAUSE_SESSION = auto()  # hold the session; a stimulus that runs is begun anew afterwards
+    RESUME_SESSION = auto()  # go on after a pause
+    SKIP_TRIAL = auto()  # leave the running trial out
+    ABORT_SESSION = auto()  # end the session now; what was recorded is kept, and can be resumed
 
 
 @dataclass(frozen=True)
@@ -260,25 +269,10 @@ class StartRecording:
 
 
 @dataclass(frozen=True)
-class StopRecording:
-    """End the recording and go on."""
-
-
-@dataclass(frozen=True)
 class ChooseSpectrogram:
     """Show another channel's spectrogram."""
 
     ch_name: str
-
-
-@dataclass(frozen=True)
-class AskOcclusion:
-    """Blank modalities, bands and regions of the newest window, one after the other."""
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Hold a replay."""
 
 
 @dataclass(frozen=True)
@@ -334,27 +328,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class PauseSession:
-    """Hold the session; a stimulus that runs is begun anew afterwards."""
-
-
-@dataclass(frozen=True)
-class ResumeSession:
-    """Go on after a pause."""
-
-
-@dataclass(frozen=True)
 class RepeatTrial:
     """Do a trial again at the end of the planned ones, or now if it runs."""
 
     trial: int  # number
-
-
-@dataclass(frozen=True)
-class SkipTrial:
-    """Leave the running trial out."""
-
-
-@dataclass(frozen=True)
-class AbortSession:
-    """End the session now; what was recorded is kept, and the next start offers to go on."""

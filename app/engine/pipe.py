@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from app.engine.messages import Opened, Phase, StartRecording, Stop, StopRecording
+from app.engine.messages import Opened, Phase, SessionCommand, StartRecording
 
 if TYPE_CHECKING:
     from app.engine.tap import Tap  # with torch
@@ -32,12 +32,10 @@ class CommandQueue:
     def take(self) -> list[object]:
         """Return what came since the last call, oldest first."""
         self._came.clear()
-        commands: list[object] = []
-        while self._commands:
-            commands.append(self._commands.popleft())
+        commands = [self._commands.popleft() for _ in range(len(self._commands))]
         if self._is_terminated:
             self._is_terminated = False
-            commands.append(Stop())
+            commands.append(SessionCommand.STOP)
         return commands
 
     def wait(self, timeout_s: float) -> bool:
@@ -51,7 +49,7 @@ class CommandQueue:
     @property
     def must_stop(self) -> bool:
         """True while a command to stop has not been taken."""
-        return self._is_terminated or any(isinstance(command, Stop) for command in tuple(self._commands))
+        return self._is_terminated or any(command is SessionCommand.STOP for command in tuple(self._commands))
 
     def _listen(self) -> None:
         is_open = True
@@ -59,7 +57,7 @@ class CommandQueue:
             try:
                 command = self._connection.recv()
             except (EOFError, OSError):
-                command, is_open = Stop(), False
+                command, is_open = SessionCommand.STOP, False
             self._commands.append(command)
             self._came.set()
 
@@ -81,4 +79,5 @@ class WindowLink:
 
 def stage_of(command: object) -> str:
     """Return which stage a window is told of when a command cannot be carried out."""
-    return "recording" if isinstance(command, StartRecording | StopRecording) else "command"
+    is_recording = isinstance(command, StartRecording) or command is SessionCommand.STOP_RECORDING
+    return "recording" if is_recording else "command"

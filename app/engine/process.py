@@ -15,12 +15,11 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from pathlib import Path
 from time import monotonic
 
 from acquisition.record.recorder import ask_to_stop, is_running
 from app.engine.main import engine_process, log_path
-from app.engine.messages import HealthPart, Phase, StartRecording, Stop
+from app.engine.messages import HealthPart, Phase, SessionCommand, StartRecording
 from app.request import EngineRequest, LiveRequest
 
 _MAX_UNREAD = 1000  # messages; then the engine has to wait and drops what is for the screen
@@ -44,7 +43,7 @@ class EngineProcess:
         self._has_ended_pipe = threading.Event()
         self._is_stopping = False
         self._commands: queue.SimpleQueue[object | None] = queue.SimpleQueue()
-        self._recording = _recording_of(request)
+        self._recording = request.options.record if isinstance(request, LiveRequest) else None
         self._last_phase = ""
         self._found_dead_at: float | None = None
         self._is_started = False
@@ -94,7 +93,10 @@ class EngineProcess:
                 pieces.append(self._received.popleft())
             self._has_room.notify()
         for piece in pieces:
-            self._remember(piece)
+            if isinstance(piece, Phase):
+                self._last_phase = piece.name
+            elif isinstance(piece, HealthPart) and piece.recording is not None:
+                self._recording = piece.recording.path
         if is_over and not self._has_told_end:
             self._has_told_end = True
             # A replay that came to its end lives on, and may die afterwards.
@@ -120,7 +122,7 @@ class EngineProcess:
         self._is_stopping = True  # nobody reads messages any more: take all there is, so that it can end
         with self._has_room:
             self._has_room.notify()
-        self.send(Stop())
+        self.send(SessionCommand.STOP)
         self._process.join(timeout_s)
         if self._process.is_alive():
             self._process.terminate()
@@ -152,12 +154,6 @@ class EngineProcess:
             with contextlib.suppress(OSError, ValueError):
                 connection.send(command)
 
-    def _remember(self, piece: object) -> None:
-        if isinstance(piece, Phase):
-            self._last_phase = piece.name
-        elif isinstance(piece, HealthPart) and piece.recording is not None:
-            self._recording = piece.recording.path
-
     def _exit_message(self) -> str:
         code = self._process.exitcode
         words = f"the engine ended with {_exit_words(code)}"
@@ -166,10 +162,6 @@ class EngineProcess:
         if self._recording is not None and is_running(self._recording):
             words += f"; {self._recording.name} is kept up to this point"
         return f"{words}; restart the session"
-
-
-def _recording_of(request: EngineRequest) -> Path | None:
-    return request.options.record if isinstance(request, LiveRequest) else None
 
 
 def _exit_words(code: int | None) -> str:

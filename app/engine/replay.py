@@ -14,19 +14,16 @@ from acquisition.types import Change, StreamEvent
 from acquisition.xdf.outline import Outline
 from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck, model_info
 from app.engine.messages import (
-    AskOcclusion,
     ChooseSpectrogram,
     Mark,
     Mask,
     Note,
     Opened,
-    Pause,
     Phase,
     Play,
     Seek,
+    SessionCommand,
     StartRecording,
-    Stop,
-    StopRecording,
     Timeline,
 )
 from app.engine.pipe import CommandQueue, Stopped, WindowLink, stage_of
@@ -298,7 +295,7 @@ class Player:
         """
         seeks = [at for at, command in enumerate(commands) if isinstance(command, Seek)]
         for at, command in enumerate(commands):
-            if self._commands.must_stop or any(isinstance(other, Stop) for other in commands):
+            if self._commands.must_stop or any(other is SessionCommand.STOP for other in commands):
                 self._is_stopped = True
                 return
             if isinstance(command, Seek) and at != seeks[-1]:
@@ -310,9 +307,9 @@ class Player:
 
     def _carry_out(self, command: object) -> None:
         match command:
-            case Stop():
+            case SessionCommand.STOP:
                 self._is_stopped = True
-            case Pause():
+            case SessionCommand.PAUSE:
                 if self._phase == "running":
                     self._enter("paused")
             case Play(speed):
@@ -321,13 +318,13 @@ class Player:
                 self._seek(time)
             case Mask(modality, masked):
                 self._mask(modality, masked)
-            case AskOcclusion():
+            case SessionCommand.ASK_OCCLUSION:
                 if self._decoder.newest is None:
                     raise InputError("there is no prediction to check yet", where="occlusion")
                 self._occlusion.ask()
             case ChooseSpectrogram(ch_name):
                 self._tap.choose_spectrogram(ch_name)
-            case Note() | StartRecording() | StopRecording():
+            case Note() | StartRecording() | SessionCommand.STOP_RECORDING:
                 raise InputError(
                     "a replay cannot change or make a recording",
                     where="note" if isinstance(command, Note) else "recording",

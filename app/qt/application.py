@@ -188,10 +188,6 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 class Outcome:
     """Follows the sessions of a window and says a failure once, by default on stderr."""
 

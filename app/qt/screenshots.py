@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 
 from app.display import WindowOptions
-from app.engine.messages import AskOcclusion
+from app.engine.messages import SessionCommand
 from app.qt.shell.engine_window import EngineWindow
 from app.qt.shell.window import MainWindow
 
@@ -120,7 +120,7 @@ class Screenshots(Pictures):
         self._window.tabs.show_tab(self._left[0])
         if self._left[0] == "why":
             self._asked_at = self._clock()
-            self._window.session.send(AskOcclusion())
+            self._window.session.send(SessionCommand.ASK_OCCLUSION)
         self._go_to(_Stage.SHOWING)
 
     def _waits_for_occlusion(self) -> bool:

@@ -6,7 +6,7 @@ meaning rests on colour alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,6 +147,8 @@ QScrollArea {{ background: transparent; border: 0; }}
 QStatusBar {{ background: {window}; }}
 QProgressBar {{ border: 1px solid {grid}; border-radius: 4px; text-align: center; background: {surface}; }}
 QProgressBar::chunk {{ background: {accent}; }}
+QProgressBar#time {{ border: 0; border-radius: 3px; background: {grid}; }}
+QProgressBar#time::chunk {{ border-radius: 3px; background: {stale}; }}
 QLabel#sign {{ font-weight: 600; border: 1px solid {suspect}; border-radius: 4px; padding: 1px 8px; }}
 QLabel#state, QLabel#answer, QLabel#title {{ font-weight: 600; }}
 QFrame#banner {{ background: {surface}; border: 1px solid {muted}; border-radius: 4px; }}
@@ -158,17 +160,7 @@ QFrame#banner[severity="info"] {{ border-color: {accent}; }}
 
 def style_sheet(theme: Theme) -> str:
     """Return the style sheet in a theme's colours."""
-    return _SHEET.format(
-        window=theme.window,
-        surface=theme.surface,
-        text=theme.text,
-        muted=theme.muted,
-        grid=theme.grid,
-        accent=theme.accent,
-        stale=theme.stale,
-        suspect=theme.suspect,
-        bad=theme.bad,
-    )
+    return _SHEET.format(**asdict(theme))
 
 
 def palette(theme: Theme) -> QPalette:

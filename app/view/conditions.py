@@ -81,6 +81,7 @@ class Condition:
     actions: tuple[str, ...] = ()
     can_be_closed: bool = True
     title: str = ""  # stands over the text where that is long
+    details: str = ""  # of an internal error: its traceback, to be copied
 
 
 def conditions(store: ViewStore) -> list[Condition]:

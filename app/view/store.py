@@ -198,7 +198,7 @@ class ViewStore:
 
 
 class Cursor:
-    """Follows the newest data until it is held; stepping past the newest follows again."""
+    """Follows the newest data until it is held."""
 
     def __init__(self) -> None:
         self._held: float | None = None
@@ -216,14 +216,6 @@ class Cursor:
         """Stay at ``t`` (LSL seconds); NaN, where there is no data yet, changes nothing."""
         if math.isfinite(t):
             self._held = t
-
-    def step(self, seconds: float, store: ViewStore) -> None:
-        """Go ``seconds`` on, or back where negative, from what is shown now, and hold there."""
-        t = self.time(store) + seconds
-        if t >= store.newest_time:
-            self.follow()
-        else:
-            self.hold(t)
 
     def time(self, store: ViewStore) -> float:
         """Return the moment to show, between the oldest and the newest that is kept; NaN without data."""

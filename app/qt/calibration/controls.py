@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from PyQt6.QtCore import QKeyCombination, Qt
 from PyQt6.QtGui import QFontMetricsF, QKeyEvent, QKeySequence, QResizeEvent
-from PyQt6.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QWidget
+from PyQt6.QtWidgets import QApplication, QHBoxLayout, QPushButton, QWidget
 
+from app.qt.shell.commands import Command
 from app.qt.theme import growth, scaled
+from app.qt.widgets import plain_label
 
-
-@dataclass(frozen=True)
-class Key:
-    """A key, the name of what the window does (empty: a screen takes the key), and its explanation."""
-
-    keys: tuple[str, ...]
-    command: str
-    explanation: str
-
-
+#: A command without a name is the key of a screen.
 KEYS = (
-    Key(("P", "Esc"), "pause", "pause the session; then resume it, skip the trial or end the session"),
-    Key(("1", "2", "3", "4", "5"), "", "choose the emotion in the report"),
-    Key(("Left", "Right"), "", "move a slider"),
-    Key(("Return",), "", "press the highlighted button; in the report, go to the next question"),
-    Key(("Tab",), "", "go to the next control"),
-    Key(("R",), "", "during rest: repeat the suggested trial"),
-    Key(("Ctrl+L",), "switch_theme", "switch between light and dark"),
-    Key(("F11",), "toggle_full_screen", "full screen on or off"),
-    Key(("Ctrl+Shift+Up",), "larger", "larger window, from the next start on"),
-    Key(("Ctrl+Shift+Down",), "smaller", "smaller window, from the next start on"),
-    Key(("F1",), "show_keys", "show this list"),
-    Key(("Ctrl+Q",), "close", "close; asks first while recording"),
+    Command("pause", "", ("P", "Esc"), "pause; then resume the session, skip the trial or end the session"),
+    Command("", "", ("1", "2", "3", "4", "5"), "choose the emotion in the report"),
+    Command("", "", ("Left", "Right"), "move a slider"),
+    Command("", "", ("Return",), "press the highlighted button; in the report, go to the next question"),
+    Command("", "", ("Tab",), "go to the next control"),
+    Command("", "", ("R",), "during rest: repeat the suggested trial"),
+    Command("switch_theme", "", ("Ctrl+L",), "switch between light and dark"),
+    Command("toggle_full_screen", "", ("F11",), "full screen on or off"),
+    Command("larger", "", ("Ctrl+Shift+Up",), "larger window, from the next start on"),
+    Command("smaller", "", ("Ctrl+Shift+Down",), "smaller window, from the next start on"),
+    Command("show_keys", "", ("F1",), "show this list"),
+    Command("close", "", ("Ctrl+Q",), "close; asks first while recording"),
 )
 
 
@@ -41,8 +33,8 @@ def key_command(event: QKeyEvent) -> str | None:
     """Return the name of what the window does at a key, None where it does nothing."""
     pressed = QKeyCombination(event.modifiers(), event.keyCombination().key()).toCombined()
     for key in KEYS:
-        if key.command and any(QKeySequence(text)[0].toCombined() == pressed for text in key.keys):
-            return key.command
+        if key.name and any(QKeySequence(text)[0].toCombined() == pressed for text in key.keys):
+            return key.name
     return None
 
 
@@ -57,9 +49,7 @@ class StatusBar(QWidget):
     ) -> None:
         super().__init__()
         said = f"{subject}  ·  Emotion inference, for research only"
-        self.signs = QLabel(f"SIMULATED DATA  ·  {said}" if is_simulated else said)
-        self.signs.setTextFormat(Qt.TextFormat.PlainText)
-        self.signs.setProperty("muted", True)
+        self.signs = plain_label(f"SIMULATED DATA  ·  {said}" if is_simulated else said, muted=True)
         row = QHBoxLayout(self)
         row.setContentsMargins(24, 0, 24, 8)
         row.addWidget(self.signs, 1)

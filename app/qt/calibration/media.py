@@ -10,6 +10,7 @@ import math
 import os
 import struct
 from collections.abc import Callable
+from enum import Enum
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -150,8 +151,8 @@ class Media(QObject):
         if has_sound():
             self._player.setAudioOutput(self._output)
         self._player.positionChanged.connect(self._note_position)
-        self._player.errorOccurred.connect(lambda _error, words: self._note_fault(words))
-        self._player.mediaStatusChanged.connect(lambda status: self._note_status(status.name))
+        self._player.errorOccurred.connect(self._note_fault)
+        self._player.mediaStatusChanged.connect(self._note_status)
         if (sink := self.video.videoSink()) is not None:
             sink.videoFrameChanged.connect(lambda frame: self._note_frame(frame.isValid()))
 
@@ -182,11 +183,11 @@ class Media(QObject):
         if self._is_video and self.began is None and is_valid:
             self.began = self._clock()
 
-    def _note_fault(self, words: str) -> None:
+    def _note_fault(self, _error: object, words: str) -> None:
         self.fault = words or "the file cannot be played"
 
-    def _note_status(self, status: str) -> None:
-        if status == "EndOfMedia":
+    def _note_status(self, status: Enum) -> None:
+        if status.name == "EndOfMedia":
             self.is_over = True
-        elif status == "InvalidMedia" and not self.fault:
+        elif status.name == "InvalidMedia" and not self.fault:
             self.fault = "the file cannot be played"

@@ -8,7 +8,7 @@ from PyQt6.QtCore import QPointF, Qt
 from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QProgressBar, QSizePolicy
 
-from app.engine.messages import ResumeSession, SkipTrial
+from app.engine.messages import SessionCommand
 from app.qt.calibration.screen import Screen, Send, TimeBar
 from app.qt.theme import ThemedWidget
 from app.view.conditions import LONGEST
@@ -109,7 +109,7 @@ class PauseScreen(Screen):
         super().__init__("Pause", send, width=70)
         self.said = self.words("", 1.25)
         self.go_on = self.button("&Resume", self.resume, primary=True)
-        self.skip = self.button("&Skip this trial", lambda: send(SkipTrial()))
+        self.skip = self.button("&Skip this trial", lambda: send(SessionCommand.SKIP_TRIAL))
         self.end = self.button("&End the session …", on_end)
         note = self.words("Recorded data are kept. An ended session can be resumed later.", muted=True)
         title = self.words("Pause", 1.9, bold=True)
@@ -127,7 +127,7 @@ class PauseScreen(Screen):
 
     def resume(self) -> None:
         """Resume the session."""
-        self.send(ResumeSession())
+        self.send(SessionCommand.RESUME_SESSION)
 
     def take_key(self, event: QKeyEvent) -> bool:
         if event.key() == Qt.Key.Key_P:

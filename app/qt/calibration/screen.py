@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PyQt6.QtCore import QRectF, Qt
+from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
 from PyQt6.QtWidgets import (
     QApplication,
@@ -13,13 +13,14 @@ from PyQt6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLayout,
+    QProgressBar,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
-from app.qt.theme import GrowingPage, Theme, ThemedWidget, scaled, scaled_font
+from app.qt.theme import GrowingPage, Theme, scaled, scaled_font
 from app.view.store import ViewStore
 from calibration.types import SessionView
 
@@ -203,37 +204,24 @@ def is_enter(event: QKeyEvent) -> bool:
     return event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
-class TimeBar(ThemedWidget):
+class TimeBar(QProgressBar):
     """A thin line that grows shorter; its accessible description has the seconds."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._left = 1.0
+        self.setObjectName("time")
+        self.setRange(0, 1000)
+        self.setTextVisible(False)
         self.setFixedHeight(6)
         self.setAccessibleName("Time left")
 
     def show_time(self, view: SessionView | None, now: float) -> None:
         """Show what is left of a step at ``now`` (LSL seconds); nothing where its end is not known."""
-        left = share_left(view, now)
+        self.setValue(round(1000 * share_left(view, now)))
         if view is not None and view.ends is not None:
             words = f"{max(0.0, view.ends - now):.0f} seconds left"
             if words != self.accessibleDescription():
                 self.setAccessibleDescription(words)
-        if round(left * self.width()) != round(self._left * self.width()):
-            self._left = left
-            self.update()
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw what is left, from both ends inwards."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        half = self.height() / 2
-        painter.setBrush(QColor(self.theme.grid))
-        painter.drawRoundedRect(QRectF(self.rect()), half, half)
-        painter.setBrush(QColor(self.theme.stale))
-        width = self.width() * self._left
-        painter.drawRoundedRect(QRectF((self.width() - width) / 2, 0, width, self.height()), half, half)
 
 
 def share_left(view: SessionView | None, now: float) -> float:

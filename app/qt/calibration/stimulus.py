@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PyQt6.QtCore import QRectF, QSizeF, Qt
+from PyQt6.QtCore import QPointF, QRectF, QSizeF, Qt
 from PyQt6.QtGui import QImage, QImageReader, QPainter, QPaintEvent, QResizeEvent
 from PyQt6.QtWidgets import QSizePolicy, QStackedWidget, QWidget
 
@@ -154,12 +154,8 @@ class Picture(QWidget):
         size = own.scaled(room, Qt.AspectRatioMode.KeepAspectRatio)
         if size.width() > _MOST * own.width():
             size = own * _MOST
-        place = QRectF(
-            (room.width() - size.width()) / 2,
-            (room.height() - size.height()) / 2,
-            size.width(),
-            size.height(),
-        )
+        place = QRectF(QPointF(), size)
+        place.moveCenter(QRectF(self.rect()).center())
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawImage(place, self._image)

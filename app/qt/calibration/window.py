@@ -11,7 +11,7 @@ from PyQt6.QtGui import QCloseEvent, QDesktopServices, QKeyEvent
 from PyQt6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from app.calibrate.prepare import Prepared, prepare
-from app.engine.messages import AbortSession, PauseSession
+from app.engine.messages import SessionCommand
 from app.qt.calibration.controls import KEYS, StatusBar, key_command
 from app.qt.calibration.media import has_sound, kinds_of, sound_check
 from app.qt.calibration.onset import StepWatch
@@ -146,7 +146,7 @@ class CalibrationWindow(EngineWindow):
         """Pause the session, where there is something to pause."""
         view = self.session.store.calibration
         if is_armed_to_pause(view) and view is not None and not view.is_paused:
-            self.send(PauseSession())
+            self.send(SessionCommand.PAUSE_SESSION)
 
     def end(self) -> None:
         """End the session for good, after a question."""
@@ -154,7 +154,7 @@ class CalibrationWindow(EngineWindow):
         def answer(is_wanted: bool) -> None:
             if is_wanted:
                 self.screens.finish.is_aborted = True
-                self.send(AbortSession())
+                self.send(SessionCommand.ABORT_SESSION)
 
         text = "End the session now? The recording so far is kept, and the session can be resumed later."
         ask(self, "End the session?", text, "&End the session", "&Stay", answer, no_is_default=True)

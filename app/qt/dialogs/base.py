@@ -23,6 +23,7 @@ from PyQt6.QtWidgets import (
 )
 
 from acquisition.errors import InputError
+from app.qt.widgets import plain_label
 from app.view.text import message_line
 
 Role = QDialogButtonBox.ButtonRole
@@ -43,9 +44,7 @@ class Dialog(QDialog):
 
     def label(self, text: str = "", *, n_columns: int = 0, n_lines: int = 0) -> QLabel:
         """Return a label of plain text with room for so many characters and lines."""
-        label = QLabel(text)
-        label.setTextFormat(Qt.TextFormat.PlainText)
-        label.setWordWrap(True)
+        label = plain_label(text, wraps=True)
         metrics = self.fontMetrics()
         label.setMinimumSize(metrics.averageCharWidth() * n_columns, metrics.height() * n_lines)
         return label

@@ -126,15 +126,16 @@ class ModelDialog(FolderDialog):
             return
         self.use.setEnabled(False)
         self.say("Loading the model to check that it fits …")
-        Work(lambda: check_model(path), self._accept_model, self._refuse_loaded, self)
 
-    def _accept_model(self, summary: ModelSummary) -> None:
-        self.accept()
-        self._on_chosen(summary.path)
+        def accept(summary: ModelSummary) -> None:
+            self.accept()
+            self._on_chosen(summary.path)
 
-    def _refuse_loaded(self, why: str) -> None:
-        self.use.setEnabled(True)
-        self.say(why, is_refused=True)
+        def refuse(why: str) -> None:
+            self.use.setEnabled(True)
+            self.say(why, is_refused=True)
+
+        Work(lambda: check_model(path), accept, refuse, self)
 
     def _description(self, path: Path | None) -> str:
         if path is None:

@@ -107,17 +107,17 @@ class Appearance:
         scale = SCALES[min(max(at + direction, 0), len(SCALES) - 1)]
         most = largest_scale(self._room())
         if scale > before and scale > most:
-            text = f"This screen fits up to {100 * most:.0f} %: the scale stays at {100 * before:.0f} %."
-            self._tell(Condition("scale", "info", text))
+            self._say(f"This screen fits up to {100 * most:.0f} %: the scale stays at {100 * before:.0f} %.")
             return
         self._settings.keep("scale", scale)
         self._settings.save()
-        text = f"The scale of {100 * scale:.0f} % takes effect at the next start."
-        self._tell(Condition("scale", "info", text))
+        self._say(f"The scale of {100 * scale:.0f} % takes effect at the next start.")
 
     def tell_capped(self, wanted: float, used: float) -> None:
         """Say that the screen holds less than the scale that was wanted."""
-        text = f"A scale of {100 * wanted:.0f} % does not fit this screen: {100 * used:.0f} % is used."
+        self._say(f"A scale of {100 * wanted:.0f} % does not fit this screen: {100 * used:.0f} % is used.")
+
+    def _say(self, text: str) -> None:
         self._tell(Condition("scale", "info", text))
 
     def _room(self) -> tuple[int, int]:

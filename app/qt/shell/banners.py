@@ -10,32 +10,22 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from app.qt.widgets import plain_label
 from app.view.conditions import SEVERITIES, Condition
 from app.view.text import message_line
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Fault:
-    """An exception, in words and in full."""
-
-    key: str  # the same for the same exception at the same line
-    text: str
-    details: str  # the traceback
-    count: int  # times it was seen
-
-
 class Faults:
     """Takes exceptions and passes them on; those of other threads wait for `deliver`."""
 
-    def __init__(self, on_fault: Callable[[Fault], None]) -> None:
+    def __init__(self, on_fault: Callable[[Condition], None]) -> None:
         self._on_fault = on_fault
         self._counts: dict[str, int] = {}
         self._waiting: list[BaseException] = []
@@ -65,7 +55,10 @@ class Faults:
         details = "".join(traceback.format_exception(error))
         if count == 1:
             _log.error("%s", details)
-        self._on_fault(Fault(key, f"{type(error).__name__}: {error}", details, count))
+        times = f" ({count} times)" if count > 1 else ""
+        text = f"Internal error{times}: {message_line(f'{type(error).__name__}: {error}')}"
+        remedy = "the window continues; please report the details"
+        self._on_fault(Condition(key, "error", text, remedy, details=details))
 
     def deliver(self) -> None:
         """Take what other threads left."""
@@ -102,17 +95,13 @@ class Banner(QFrame):
         self.setProperty("severity", condition.severity)
         self._sign = QLabel(f"{_SIGNS[condition.severity]}:")
         self._sign.setStyleSheet("font-weight: 600;")
-        self._text = QLabel()
-        self._text.setTextFormat(Qt.TextFormat.PlainText)
-        self._text.setWordWrap(True)
+        self._text = plain_label(wraps=True)
         self._text.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         self._text.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        self._title = QLabel()
+        self._title = plain_label(wraps=True)
         self._title.setObjectName("title")
-        self._title.setTextFormat(Qt.TextFormat.PlainText)
-        self._title.setWordWrap(True)
         words = QVBoxLayout()
         words.setSpacing(0)
         words.addWidget(self._title)
@@ -148,14 +137,13 @@ class Banners(QWidget):
     def __init__(self, action_of: Callable[[str], tuple[str, Callable[[], None]]]) -> None:
         super().__init__()
         self._action_of = action_of
-        self._faults: dict[str, Fault] = {}
         self._own: dict[str, Condition] = {}
         self._closed: set[str] = set()
         self._shown: dict[str, tuple[tuple[object, ...], Banner]] = {}
         self._shows_all = False
         self._more = QPushButton()
         self._more.setFlat(True)
-        self._more.clicked.connect(self._show_all)
+        self._more.clicked.connect(lambda: setattr(self, "_shows_all", not self._shows_all))
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(2)
@@ -177,13 +165,9 @@ class Banners(QWidget):
         self._own[condition.key] = condition
         self._closed.discard(condition.key)
 
-    def tell_fault(self, fault: Fault) -> None:
-        """Show an exception; the same one again only raises the count."""
-        self._faults[fault.key] = fault
-
     def show_conditions(self, conditions: Sequence[Condition]) -> None:
-        """Show these besides faults and the window's own messages."""
-        every = [*map(_fault_condition, self._faults.values()), *self._own.values(), *conditions]
+        """Show these besides the window's own messages."""
+        every = [*self._own.values(), *conditions]
         every.sort(key=lambda condition: SEVERITIES.index(condition.severity))
         self._closed &= {condition.key for condition in every}
         wanted = [condition for condition in every if condition.key not in self._closed]
@@ -215,29 +199,19 @@ class Banners(QWidget):
 
     def _make(self, condition: Condition) -> Banner:
         buttons = [self._action_of(name) for name in condition.actions]
-        if condition.key in self._faults:
-            buttons.append(("Copy details", lambda: self._copy(condition.key)))
+        if condition.details:
+            buttons.append(("Copy details", lambda: _copy(condition.details)))
         on_close = (lambda: self._close(condition.key)) if condition.can_be_closed else None
         return Banner(condition, buttons, on_close)
 
-    def _copy(self, key: str) -> None:
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(self._faults[key].details)
-
     def _close(self, key: str) -> None:
-        self._faults.pop(key, None)
         self._own.pop(key, None)
         self._closed.add(key)
 
-    def _show_all(self) -> None:
-        self._shows_all = not self._shows_all
 
-
-def _fault_condition(fault: Fault) -> Condition:
-    times = f" ({fault.count} times)" if fault.count > 1 else ""
-    text = f"Internal error{times}: {message_line(fault.text)}"
-    return Condition(fault.key, "error", text, "the window continues; please report the details")
+def _copy(text: str) -> None:
+    if (clipboard := QApplication.clipboard()) is not None:
+        clipboard.setText(text)
 
 
 def _button(text: str, call: Callable[[], None]) -> QPushButton:

@@ -65,13 +65,12 @@ class CalibrateCommand:
         """Ask whose calibration it is."""
         request = self._session.request
         if self.is_running:
-            self._tell(Condition("calibration", "info", _RUNS))
+            self._say(_RUNS)
         elif not isinstance(request, LiveRequest):
             text = "A calibration needs live streams: this is a recording."
-            self._tell(Condition("calibration", "info", text, "affectscope calibrate refit FILE"))
+            self._say(text, "affectscope calibrate refit FILE")
         elif is_recording(self._session.store):
-            text = "A recording is running: stop it before a calibration."
-            self._tell(Condition("calibration", "info", text))
+            self._say("A recording is running: stop it before a calibration.")
         else:
             dialog = SubjectDialog(self._parent, self._settings.text("subject"), self._end_session)
             dialog.open()
@@ -102,7 +101,7 @@ class CalibrateCommand:
         self._settings.keep("subject", subject)
         self._subject, self._waiting = subject, request
         self._session.stop()
-        self._tell(Condition("calibration", "info", _RUNS))
+        self._say(_RUNS)
 
     def _open(self, before: LiveRequest) -> None:
         try:
@@ -132,12 +131,15 @@ class CalibrateCommand:
             self._tell_failure(phase.message)
             self._run(request)
         elif result is None or result.profile is None:
-            self._tell(Condition("calibration", "info", "The calibration ended without a profile."))
+            self._say("The calibration ended without a profile.")
             self._run(request)
         elif window.live_profile is not None:
             self._run_with(request, result.profile, is_wanted=True)
         else:
             self._offer(request, result.profile, result.verdict)
+
+    def _say(self, text: str, remedy: str = "") -> None:
+        self._tell(Condition("calibration", "info", text, remedy))
 
     def _tell_failure(self, message: str) -> None:
         self._tell(Condition("calibration", "warning", f"The calibration ended: {message_line(message)}"))
@@ -154,6 +156,6 @@ class CalibrateCommand:
 
     def _run_with(self, request: Request, profile: Path, *, is_wanted: bool) -> None:
         self._settings.keep_recent("profiles", profile)  # either way the chooser offers it
-        self._tell(Condition("calibration", "info", f"Profile of {self._subject}: {profile}"))
+        self._say(f"Profile of {self._subject}: {profile}")
         options = replace(request.options, profile=profile) if is_wanted else request.options
         self._run(replace(request, options=options))

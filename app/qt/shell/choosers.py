@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from PyQt6.QtGui import QAction
 from PyQt6.QtWidgets import QDialog, QFileDialog, QWidget
 
 from acquisition.types import MODALITIES
-from app.engine.messages import Mask, StartRecording, StopRecording
+from app.engine.messages import Mask, SessionCommand, StartRecording
 from app.environment import new_recording, recordings_folder
 from app.qt.dialogs.folders import ModelDialog, ProfileDialog, profiles_below
 from app.qt.dialogs.forms import RecordDialog
@@ -115,21 +116,19 @@ class Choosers:
         self._change_to(LiveRequest(options, webcam=choice.webcam, microphone=choice.microphone))
 
     def _use_model(self, path: Path) -> None:
-        request = self._session.request
-        if request is None:
-            return
         self._settings.keep_recent("models", path)
-        following = continued(request)
-        self._change_to(replace(following, options=replace(following.options, model=path, profile=None)))
+        self._change_options(model=path, profile=None)
 
     def _use_profile(self, path: Path | None) -> None:
-        request = self._session.request
-        if request is None:
-            return
         if path is not None:
             self._settings.keep_recent("profiles", path)
-        following = continued(request)
-        self._change_to(replace(following, options=replace(following.options, profile=path)))
+        self._change_options(profile=path)
+
+    def _change_options(self, **options: Any) -> None:
+        """Run the same request with other options."""
+        if self._session.request is not None:
+            following = continued(self._session.request)
+            self._change_to(replace(following, options=replace(following.options, **options)))
 
 
 class RecordCommand:
@@ -144,7 +143,7 @@ class RecordCommand:
     def toggle(self) -> QDialog | None:
         """Stop the recording, or ask where to record to."""
         if is_recording(self._session.store):
-            self._session.send(StopRecording())
+            self._session.send(SessionCommand.STOP_RECORDING)
             return None
         folder = Path(self._settings.text("record to", str(recordings_folder())))
         dialog = RecordDialog(self._parent, new_recording(folder, datetime.now()))

@@ -114,7 +114,7 @@ class EngineWindow(QMainWindow):
         super().__init__()
         self.session, self.settings = session, settings
         self.banners = Banners(self.button_of)
-        self.faults = Faults(self.banners.tell_fault)
+        self.faults = Faults(self.banners.tell)
         self.appearance = Appearance(self, settings, self.pass_theme_on, self.banners.tell)
         self.closing = Closing(self, session, self.before_closing)
         self._n_refreshes = 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Generic, TypeVar
 
-from app.engine.messages import Opened, Pause, Play, Seek, Stop
+from app.engine.messages import Opened, Play, Seek, SessionCommand
 from app.engine.process import EngineProcess
 from app.request import EngineRequest, Request
 from app.view.store import Cursor, ViewStore
@@ -50,7 +50,7 @@ class EngineSession(Generic[R]):
         """Ask the engine to end its session properly."""
         self._waiting = None
         if self._engine is not None:
-            self._engine.send(Stop())
+            self._engine.send(SessionCommand.STOP)
             patience_s = STOP_WITHIN_S if self.store.mode else min(_STOP_LOADING_WITHIN_S, STOP_WITHIN_S)
             self._retired.append((self._engine, monotonic() + patience_s))
             self._engine = None
@@ -217,7 +217,7 @@ class Playback:
         self.cursor.hold(t)
         if self.is_replay and not self._is_paused:
             self._is_paused = True
-            self._session.send(Pause())
+            self._session.send(SessionCommand.PAUSE)
 
     def go_on(self) -> None:
         """Follow the newest data; in a replay, play from the moment shown."""

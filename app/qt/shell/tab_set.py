@@ -7,17 +7,17 @@ from typing import Protocol
 
 from PyQt6.QtCore import QSize, Qt
 from PyQt6.QtGui import QKeyEvent, QResizeEvent
-from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QTabWidget, QWidget
+from PyQt6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QTabWidget, QWidget
 
 from acquisition.clock import LslClock
 from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
-from app.engine.messages import AskOcclusion, ChooseSpectrogram, ModelInfo
+from app.engine.messages import ChooseSpectrogram, ModelInfo, SessionCommand
 from app.qt.shell.banners import Faults
 from app.qt.shell.session import Playback, Session, speed_text
 from app.qt.tabs import HealthTab, NowTab, SignalsTab, WhyTab
 from app.qt.theme import Theme
-from app.qt.widgets import ElidedLabel
+from app.qt.widgets import ElidedLabel, plain_label
 from app.view.machine import DisplayLatency
 from app.view.store import ViewStore
 from app.view.text import clock_text, data_size, one_line, tooltip
@@ -71,7 +71,7 @@ class TabSet(QTabWidget):
             self.addTab(_Scrolled(tab), _TITLES[name])
             self.setTabToolTip(self.count() - 1, f"{_TITLES[name]} (Alt+{self.count()})")
         self.now.set_time_travel(playback.hold, playback.to_end)
-        self.why.ask_occlusion = lambda: session.send(AskOcclusion())
+        self.why.ask_occlusion = lambda: session.send(SessionCommand.ASK_OCCLUSION)
         self.why.moment_chosen.connect(playback.hold)
         self.signals.on_choose_spectrogram(lambda ch_name: session.send(ChooseSpectrogram(ch_name)))
 
@@ -156,9 +156,8 @@ class Header(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sign = QLabel(NO_INFERENCE_SIGN)
+        self.sign = plain_label(NO_INFERENCE_SIGN)
         self.sign.setObjectName("sign")
-        self.sign.setTextFormat(Qt.TextFormat.PlainText)
         self.sign.setAccessibleName(_SIGN_MEANING)
         self.sign.setToolTip(_SIGN_MEANING)
         self.answer = ElidedLabel("The emotion, and how far to trust it", least=14)
@@ -200,7 +199,7 @@ class Header(QWidget):
         """Show what holds."""
         self._show_sign(store)
         self._show_answer(store, playback)
-        self._show_state(state_words(store, playback), _mood(store, playback))
+        self._show_state(*state_words(store, playback))
         recording = recording_words(store)
         self.recording.show_text(recording)
         self.recording.setVisible(bool(recording))
@@ -237,12 +236,11 @@ class Header(QWidget):
             has_stopped = prediction is None and store.phase.name in ("failed", "ended")
             self.answer.show_text("no answer" if has_stopped else answer_words(judge(prediction, store, t)))
 
-    def _show_state(self, words: str, mood: str) -> None:
+    def _show_state(self, words: str, colour: str) -> None:
         self.state.show_text(words)
-        if self._theme is not None and self._shown_state != mood:
-            self._shown_state = mood
-            colours = {"good": self._theme.good, "suspect": self._theme.suspect, "bad": self._theme.bad}
-            self.state.setStyleSheet(f"color: {colours.get(mood, self._theme.muted)};")
+        if self._theme is not None and self._shown_state != colour:
+            self._shown_state = colour
+            self.state.setStyleSheet(f"color: {getattr(self._theme, colour)};")
 
 
 def answer_words(verdict: Verdict) -> str:
@@ -262,30 +260,24 @@ def model_words(model: ModelInfo) -> str:
     return f"Trained on {one_line(model.trained_on, 120)}; {size}; runs on {one_line(model.device, 60)}"
 
 
-def state_words(store: ViewStore, playback: Playback) -> str:
-    """Return whether the newest data are shown, and otherwise since when not."""
-    if store.phase.name in ("failed", "ended"):
-        return {"failed": "■ STOPPED", "ended": "■ END"}[store.phase.name]
-    if store.phase.name in ("loading", "looking for streams") or not store.mode:
-        return f"… {store.phase.message or store.phase.name}"
+def state_words(store: ViewStore, playback: Playback) -> tuple[str, str]:
+    """Return whether the newest data are shown, and otherwise since when not; and a colour of the theme."""
+    name = store.phase.name
+    if name == "failed":
+        return "■ STOPPED", "bad"
+    if name == "ended":
+        return "■ END", "muted"
+    if name not in ("running", "paused") or not store.mode:
+        return f"… {store.phase.message or name}", "muted"
     if store.is_silent:
-        return "■ NO RESPONSE"
-    if playback.is_replay:
-        if playback.is_going_on:
-            return f"▶ REPLAY {speed_text(playback.speed)}"
-        return "‖ REPLAY paused"
+        return "■ NO RESPONSE", "bad"
     if playback.is_going_on:
-        return "● LIVE"
+        return f"▶ REPLAY {speed_text(playback.speed)}" if playback.is_replay else "● LIVE", "good"
+    if playback.is_replay:
+        return "‖ REPLAY paused", "suspect"
     behind = store.newest_time - playback.time
-    return f"‖ PAUSED at -{clock_text(behind)}; still acquiring" if math.isfinite(behind) else "‖ PAUSED"
-
-
-def _mood(store: ViewStore, playback: Playback) -> str:
-    if store.phase.name == "failed" or store.is_silent:
-        return "bad"
-    if store.phase.name not in ("running", "paused"):
-        return "waiting"
-    return "good" if playback.is_going_on else "suspect"
+    at = f" at -{clock_text(behind)}; still acquiring" if math.isfinite(behind) else ""
+    return f"‖ PAUSED{at}", "suspect"
 
 
 def recording_words(store: ViewStore) -> str:

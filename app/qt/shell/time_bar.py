@@ -263,7 +263,7 @@ class Timeline(QSlider):
     def words_at(self, t: float) -> str:
         """Return in plain text what there is at ``t``: time, predicted emotion and the marks near it."""
         words = [clock_text(t - self._first, 1)]
-        for start, end, answer in self._answers:
+        for start, end, answer in reversed(self._answers):  # where two meet, the newer one holds
             if start <= t <= end:
                 words.append(_NO_ANSWERS.get(answer) or f"predicted: {one_line(self._labels[answer])}")
                 break

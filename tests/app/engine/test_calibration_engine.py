@@ -18,18 +18,7 @@ from acquisition.select import is_calibration
 from acquisition.simulator.source import SimulatorOptions
 from acquisition.xdf.outline import read_markers
 from acquisition.xdf.scan import scan_xdf
-from app.engine.messages import (
-    AbortSession,
-    GiveConsent,
-    Opened,
-    PauseSession,
-    Phase,
-    Proceed,
-    ResumeSession,
-    Shown,
-    SkipTrial,
-    Stop,
-)
+from app.engine.messages import GiveConsent, Opened, Phase, Proceed, SessionCommand, Shown
 from app.engine.process import EngineProcess
 from app.request import CalibrationRequest, SessionOptions
 from calibration.consent import give_consent
@@ -112,16 +101,16 @@ def test_a_session_is_steered_and_stopped(request_, tmp_path):
         person.step("hint", 1)
         person.step("stimulus", 1)
         person.until(lambda: person.of(SessionView)[-1].began)
-        person.engine.send(PauseSession())
+        person.engine.send(SessionCommand.PAUSE_SESSION)
         person.until(lambda: person.of(SessionView)[-1].is_paused)
-        person.engine.send(ResumeSession())
+        person.engine.send(SessionCommand.RESUME_SESSION)
         person.step("hint", 1)
-        person.engine.send(SkipTrial())
+        person.engine.send(SessionCommand.SKIP_TRIAL)
         person.step("hint", 2)
-        person.engine.send(AbortSession())
+        person.engine.send(SessionCommand.ABORT_SESSION)
         person.until(lambda: person.of(Phase)[-1].name == "ended")
     finally:
-        person.engine.send(Stop())
+        person.engine.send(SessionCommand.STOP)
         person.engine.stop()
     place = tmp_path / "sub-S01" / "ses-01"
     record = load_record(place / "session.json")

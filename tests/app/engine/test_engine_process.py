@@ -15,7 +15,7 @@ from time import monotonic
 import pytest
 
 from app.engine.main import engine_process
-from app.engine.messages import Mask, Phase, Stop
+from app.engine.messages import Mask, Phase, SessionCommand
 from app.engine.pipe import CommandQueue
 from app.engine.process import EngineProcess
 from app.request import LiveRequest, ReplayRequest, Request, SessionOptions
@@ -189,10 +189,10 @@ def test_orders_come_in_order_and_a_closed_pipe_is_an_order_to_stop() -> None:
     near.send(Mask("eeg", False))
     near.close()
     commands: list[object] = []
-    while Stop() not in commands:
+    while SessionCommand.STOP not in commands:
         assert box.wait(10.0)
         commands += box.take()
-    assert commands == [Mask("eeg", False), Stop()]
+    assert commands == [Mask("eeg", False), SessionCommand.STOP]
 
 
 def test_a_request_to_terminate_is_a_command_to_stop() -> None:
@@ -200,6 +200,6 @@ def test_a_request_to_terminate_is_a_command_to_stop() -> None:
     box = CommandQueue(far)
     box.terminate()
     assert box.must_stop
-    assert box.take() == [Stop()]
+    assert box.take() == [SessionCommand.STOP]
     assert box.take() == []
     near.close()

@@ -21,7 +21,6 @@ from acquisition.record.recorder import is_running, read_status
 from acquisition.simulator.source import SimulatorOptions
 from app.compare import compare_runs
 from app.engine.messages import (
-    AskOcclusion,
     HealthPart,
     MarkerPart,
     Mask,
@@ -30,9 +29,8 @@ from app.engine.messages import (
     Opened,
     Phase,
     RecordingInfo,
+    SessionCommand,
     StartRecording,
-    Stop,
-    StopRecording,
 )
 from app.engine.process import EngineProcess
 from app.replay import ReplaySession
@@ -99,7 +97,7 @@ def session(tmp_path_factory, random_model) -> SimpleNamespace:
     first, second = folder / "first.xdf", folder / "second.xdf"
     with live(random_model, f"-engine-{os.getpid()}") as watched:
         send = watched.engine.send
-        send(AskOcclusion())
+        send(SessionCommand.ASK_OCCLUSION)
         watched.next_prediction(lambda p: p.present["eeg"])
         send(Mask("eeg", True))
         masked = watched.next_prediction(lambda p: not p.present["eeg"])
@@ -114,7 +112,7 @@ def session(tmp_path_factory, random_model) -> SimpleNamespace:
         watched.next_prediction()
         send(StartRecording(second))
         watched.until(lambda: watched.of(Failure))
-        send(StopRecording())
+        send(SessionCommand.STOP_RECORDING)
         watched.until_recording(first, "stopping")
         send(StartRecording(second))  # while the first file is being closed
         watched.until_recording(second, "recording")
@@ -123,7 +121,7 @@ def session(tmp_path_factory, random_model) -> SimpleNamespace:
         watched.next_prediction()
 
         began = monotonic()
-        send(Stop())
+        send(SessionCommand.STOP)
         watched.until(lambda: not watched.engine.is_alive, 20.0)
         stop_s = monotonic() - began
         watched.news += watched.engine.receive()

@@ -16,7 +16,6 @@ from acquisition.simulator.recording import write_simulated
 from acquisition.types import Change, StreamEvent
 from acquisition.xdf.write import XdfWriter
 from app.engine.messages import (
-    AskOcclusion,
     EegPart,
     HealthPart,
     LogMelPart,
@@ -24,12 +23,11 @@ from app.engine.messages import (
     Note,
     Occlusion,
     Opened,
-    Pause,
     Phase,
     Play,
     Seek,
+    SessionCommand,
     StartRecording,
-    Stop,
 )
 from app.engine.pipe import CommandQueue, WindowLink
 from app.engine.replay import ReplayEngine
@@ -150,7 +148,7 @@ def test_played_to_the_end_it_gives_the_bytes_of_the_headless_replay(recording, 
 def test_a_moment_sought_gives_the_prediction_of_the_first_pass(recording, random_model, first_pass):
     t_ends = list(first_pass[0])
     with Run(recording, random_model, speed=0.25) as run:
-        run.send(Pause())
+        run.send(SessionCommand.PAUSE)
         run.until_phase("paused")
         for t_end in (t_ends[-1], t_ends[4], t_ends[165], t_ends[150], t_ends[151]):
             run.send(Seek(t_end))
@@ -163,7 +161,7 @@ def test_a_moment_sought_gives_the_prediction_of_the_first_pass(recording, rando
 def test_going_on_after_a_seek_gives_the_predictions_of_the_first_pass(recording, random_model, first_pass):
     t_ends = list(first_pass[0])
     with Run(recording, random_model, speed=0.25) as run:
-        run.send(Pause())
+        run.send(SessionCommand.PAUSE)
         run.until_phase("paused")
         run.send(Seek(t_ends[180]), Play(math.inf))
         run.until_phase("ended")
@@ -193,7 +191,7 @@ def test_after_the_end_one_can_seek_and_play_again(recording, random_model, firs
 
 def test_seeking_beyond_the_file_goes_to_its_ends(recording, random_model, first_pass):
     with Run(recording, random_model, speed=0.25) as run:
-        run.send(Pause(), Seek(1e12))
+        run.send(SessionCommand.PAUSE, Seek(1e12))
         assert run.until(Prediction).t_end == max(first_pass[0])
         run.send(Seek(-1e12), Play(math.inf))
         assert run.until(Prediction).t_end == min(first_pass[0])
@@ -202,7 +200,7 @@ def test_seeking_beyond_the_file_goes_to_its_ends(recording, random_model, first
 def test_of_many_moments_sought_at_once_only_the_last_is_decoded(recording, random_model, first_pass):
     t_ends = list(first_pass[0])
     with Run(recording, random_model, speed=0.25) as run:
-        run.send(Pause())
+        run.send(SessionCommand.PAUSE)
         run.until_phase("paused")
         run.send(*(Seek(t) for t in t_ends[100:160]))
         run.until(lambda piece: isinstance(piece, Prediction) and piece.t_end == t_ends[159])
@@ -213,7 +211,7 @@ def test_files_get_each_prediction_once_and_in_order(recording, random_model, fi
     table = tmp_path / "run.csv"
     t_ends = list(first_pass[0])
     with Run(recording, random_model, speed=0.25, csv=table) as run:
-        run.send(Pause())
+        run.send(SessionCommand.PAUSE)
         run.until_phase("paused")
         run.send(Seek(t_ends[185]), Play(math.inf))
         run.until_phase("ended")
@@ -229,7 +227,7 @@ def test_files_get_each_prediction_once_and_in_order(recording, random_model, fi
 def test_a_masked_modality_is_absent_at_once_even_when_held_still(recording, random_model, first_pass):
     t_end = list(first_pass[0])[150]
     with Run(recording, random_model, speed=0.25) as run:
-        run.send(Pause(), Seek(t_end))
+        run.send(SessionCommand.PAUSE, Seek(t_end))
         whole = run.until(Prediction)
         run.send(Mask("eeg", True))
         without = run.until(Prediction)
@@ -246,9 +244,9 @@ def test_a_masked_modality_is_absent_at_once_even_when_held_still(recording, ran
 def test_occlusion_of_the_window_shown_is_answered_when_held_still(recording, random_model, first_pass):
     t_end = list(first_pass[0])[150]
     with Run(recording, random_model, speed=0.25) as run:
-        run.send(Pause(), Seek(t_end))
+        run.send(SessionCommand.PAUSE, Seek(t_end))
         run.until(Prediction)
-        run.send(AskOcclusion())
+        run.send(SessionCommand.ASK_OCCLUSION)
         answer = run.until(Occlusion)
     assert answer.t_end == t_end
     assert {row.kind for row in answer.rows} == {"modality", "band", "region"}
@@ -267,7 +265,7 @@ def test_what_a_replay_cannot_do_is_refused_in_words(recording, random_model, tm
             run.send(command)
             assert run.until(Failure).stage == stage
         assert not (tmp_path / "x.xdf").exists()
-        run.send(Stop())
+        run.send(SessionCommand.STOP)
         run.until(lambda piece: piece == "over")
     assert run.error is None
     assert recording.read_bytes() == before
@@ -296,7 +294,7 @@ def test_after_a_seek_no_stream_is_said_to_hold_nothing(recording, random_model,
         writer.add_stream(9, StreamInfo("Task", "Markers", 1, 0.0, "string", "task").as_xml())
         writer.samples(9, [1001.0], [("go",)])
     with Run(early, random_model, speed=0.25) as run:
-        run.send(Pause(), Seek(1049.0))
+        run.send(SessionCommand.PAUSE, Seek(1049.0))
         run.until(Prediction)
         run.until_phase("paused")
     assert not [event.message for event in run.of(StreamEvent) if "holds no samples" in event.message]
@@ -306,12 +304,12 @@ def test_a_moment_sought_while_held_has_its_signals_and_its_prediction(recording
     t_end = list(first_pass[0])[150]
     store = ViewStore()
     with Run(recording, random_model, speed=0.25) as run:
-        run.send(Pause())
+        run.send(SessionCommand.PAUSE)
         run.until_phase("paused")
         run.send(Seek(t_end))
         run.until_phase("paused")
         run.until(lambda piece: isinstance(piece, LogMelPart) and piece.times[-1] > t_end - 1.0)
-        run.send(Stop())
+        run.send(SessionCommand.STOP)
         run.until(lambda piece: piece == "over")
     for piece in run.seen:
         store.take(piece)
@@ -344,7 +342,7 @@ def test_a_file_that_is_none_is_an_input_error(random_model, tmp_path):
 def test_speed_is_kept_between_hops_and_commands_are_answered_while_held(recording, random_model):
     with Run(recording, random_model, speed=2.0, start_s=10.0, stop_s=14.0) as run:
         run.until_phase("running")
-        run.send(Pause())
+        run.send(SessionCommand.PAUSE)
         run.until_phase("paused")
         run.send(Play(math.inf))
         phase = run.until_phase("running")
@@ -357,8 +355,10 @@ def test_speed_is_kept_between_hops_and_commands_are_answered_while_held(recordi
 def test_a_command_to_stop_comes_before_all_that_wait(recording, random_model):
     with Run(recording, random_model, speed=1.0) as run:
         run.until(Prediction)
-        run.send(Pause())
+        run.send(SessionCommand.PAUSE)
         run.until_phase("paused")
-        run.send(*[Mask("eeg", bool(i % 2)) for i in range(300)], Stop())  # each decodes once more
+        run.send(
+            *[Mask("eeg", bool(i % 2)) for i in range(300)], SessionCommand.STOP
+        )  # each decodes once more
         run.until(lambda piece: piece == "over")
         assert len(run.of(Prediction)) < 200

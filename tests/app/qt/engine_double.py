@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from app.engine.messages import Phase, Stop
+from app.engine.messages import Phase, SessionCommand
 from app.request import Request
 
 
@@ -28,7 +28,7 @@ class ScriptedEngine:
 
     def send(self, command: object) -> None:
         self.commands.append(command)
-        if isinstance(command, Stop) and self.obeys_stop:
+        if command is SessionCommand.STOP and self.obeys_stop:
             self.end(Phase("ended"))
 
     def stop(self, timeout_s: float = 3.0) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.calibrate.prepare import Prepared
 from app.engine import messages as commands
-from app.engine.messages import Opened, Phase, Stop
+from app.engine.messages import Opened, Phase, SessionCommand
 from app.request import CalibrationRequest
 from calibration.plan import Plan
 from calibration.session import Session
@@ -51,7 +51,7 @@ class SessionEngine:
         now = self._clock()
         if isinstance(command, commands.GiveConsent):
             self._open(command.consent)
-        elif isinstance(command, Stop):
+        elif command is SessionCommand.STOP:
             self.unread.append(Phase("ended"))
             self.is_alive = False
         elif self.session is not None:
@@ -104,15 +104,15 @@ class SessionEngine:
                 session.add_timing(command.timing)
             case commands.Answer():
                 session.answer(command.step_id, command.report, now)
-            case commands.PauseSession():
+            case commands.SessionCommand.PAUSE_SESSION:
                 session.pause(now)
-            case commands.ResumeSession():
+            case commands.SessionCommand.RESUME_SESSION:
                 session.resume(now)
             case commands.RepeatTrial():
                 session.repeat(command.trial, now)
-            case commands.SkipTrial():
+            case commands.SessionCommand.SKIP_TRIAL:
                 session.skip(now)
-            case commands.AbortSession():
+            case commands.SessionCommand.ABORT_SESSION:
                 session.abort(now)
 
 

@@ -12,7 +12,7 @@ from session_engine import ManualClock, SessionEngine, prepared_with
 
 from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.source import SimulatorOptions
-from app.engine.messages import Phase, Stop
+from app.engine.messages import Phase, SessionCommand
 from app.qt.calibration.window import CalibrationWindow
 from app.qt.shell.appearance import Appearance, Settings
 from app.qt.shell.calibrating import CalibrateCommand
@@ -93,7 +93,7 @@ def with_profile(dashboard: Dashboard) -> LiveRequest:
 
 def test_the_session_ends_before_the_calibration_opens_with_its_devices_and_its_colours(dashboard):
     window = dashboard.calibrate("S07")
-    assert dashboard.engines.commands == [Stop()]
+    assert dashboard.engines.commands == [SessionCommand.STOP]
     assert dashboard.session.is_over
     assert window.isVisible()
     assert window.appearance.theme == LIGHT

@@ -10,7 +10,7 @@ import pytest
 from engine_double import Engines
 from filled_store import news
 
-from app.engine.messages import Mark, Opened, Pause, Play, Seek
+from app.engine.messages import Mark, Opened, Play, Seek, SessionCommand
 from app.qt.shell.session import Playback, Session
 from app.request import LiveRequest, ReplayRequest, SessionOptions
 
@@ -45,7 +45,7 @@ def test_holding_a_replay_pauses_it_and_going_on_plays_from_the_moment_shown():
     replay, engines = playback("replay")
     at = replay.time - 3.0
     replay.hold(at)
-    assert (replay.time, engines.commands) == (at, [Pause()])
+    assert (replay.time, engines.commands) == (at, [SessionCommand.PAUSE])
     replay.toggle()
     assert engines.commands[1:] == [Seek(at), Play(1.0)]
     assert replay.is_going_on
@@ -72,7 +72,7 @@ def test_seek_in_a_running_replay_is_the_engine_s_and_in_a_held_one_the_view_s()
     replay.hold(replay.time)
     replay.seek(kept)
     assert replay.time == kept
-    assert engines.commands == [Seek(kept), Pause()]
+    assert engines.commands == [Seek(kept), SessionCommand.PAUSE]
     ahead = replay.store.timeline.last - 0.5
     replay.seek(ahead)
     assert engines.commands[-1] == Seek(ahead)
@@ -104,7 +104,7 @@ def test_a_moment_with_signals_but_no_prediction_is_replayed():
     assert replay.store.predictions.at(kept) is not None
     replay.store.predictions.cut_after(kept - 3.0)
     replay.seek_or_hold(kept)
-    assert engines.commands == [Pause(), Seek(kept)]
+    assert engines.commands == [SessionCommand.PAUSE, Seek(kept)]
     replay.seek(kept - 0.5)
     assert engines.commands[-1] == Seek(kept - 0.5)
 

@@ -9,7 +9,7 @@ from filled_store import news
 from PyQt6.QtGui import QImage
 
 from app.display import WindowOptions
-from app.engine.messages import AskOcclusion, Phase
+from app.engine.messages import Phase, SessionCommand
 from app.qt.screenshots import Screenshots
 from app.qt.shell.appearance import Settings
 from app.qt.shell.session import Session
@@ -50,7 +50,7 @@ def test_one_picture_a_tab_of_the_size_asked_for(qtbot, tmp_path):
     names = [f"{tab}-1366x768-light.png" for tab in ("now", "why", "signals", "health")]
     assert [path.name for path in shots.saved] == names
     assert QImage(str(shots.saved[0])).size().width() == 1366
-    assert AskOcclusion() in engines.commands
+    assert SessionCommand.ASK_OCCLUSION in engines.commands
     assert lines == [f"saved {path}" for path in shots.saved]
     assert shots.faults == []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from engine_double import Engines
 
-from app.engine.messages import Opened, Phase, Stop
+from app.engine.messages import Opened, Phase, SessionCommand
 from app.qt.shell import session as session_module
 from app.qt.shell.session import Session, continued
 from app.request import LiveRequest, SessionOptions
@@ -23,7 +23,7 @@ def test_the_next_engine_starts_only_when_the_one_before_has_ended():
     first.obeys_stop = False
     session.start(REQUEST)
     session.poll()
-    assert first.commands == [Stop()]
+    assert first.commands == [SessionCommand.STOP]
     assert len(engines.made) == 1
     first.end()
     session.poll()
@@ -39,7 +39,7 @@ def test_an_engine_that_dies_leaves_its_last_words_and_no_one_to_order():
     session.poll()
     assert session.store.phase == Phase("failed", "the card is gone")
     assert not session.is_running
-    session.send(Stop())
+    session.send(SessionCommand.STOP)
     assert engines.commands == []
 
 

@@ -20,11 +20,10 @@ from app.engine.messages import (
     Mask,
     Note,
     Opened,
-    Pause,
     Phase,
     RecordingInfo,
+    SessionCommand,
     StartRecording,
-    Stop,
 )
 from app.qt.shell.appearance import Settings
 from app.qt.shell.banners import Banner
@@ -369,7 +368,7 @@ def test_closing_ends_the_engine_first(opened, qtbot):
     window.close()
     assert window.isVisible()
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=2000)
-    assert engines.commands == [Stop()]
+    assert engines.commands == [SessionCommand.STOP]
     assert not engines.newest.is_alive
 
 
@@ -382,7 +381,7 @@ def test_closing_while_recording_asks(opened, qtbot):
     window.close()
     answer(qtbot, window.closing.question, "Stop")
     qtbot.waitUntil(lambda: not window.isVisible(), timeout=2000)
-    assert engines.commands == [Stop()]
+    assert engines.commands == [SessionCommand.STOP]
 
 
 def test_choices_are_kept_between_runs(opened, tmp_path, monkeypatch):
@@ -427,7 +426,7 @@ def test_a_click_on_the_timeline_goes_to_that_moment(opened, qtbot):
 def test_holding_a_replay_pauses_its_engine(opened, qtbot):
     window, engines = opened(news(20.0))
     qtbot.keyClick(window.centralWidget(), Qt.Key.Key_Space)
-    assert engines.commands == [Pause()]
+    assert engines.commands == [SessionCommand.PAUSE]
 
 
 def test_a_screen_smaller_than_the_page_scrolls_over_the_tab_and_nothing_else(opened):
