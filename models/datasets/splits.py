@@ -113,7 +113,7 @@ def published_split(trials: Sequence[T], *, shortened: bool = True) -> tuple[lis
 
 
 def _check_complete(trials: Sequence[T], n_all: int) -> None:
-    for group in _sessions(trials).values():
+    for group in by_session(trials).values():
         found = {t.trial for t in group}
         if lacking := sorted(set(range(1, n_all + 1)) - found):
             what = f"expected {n_all} trials, found {len(found)} (no {', '.join(map(str, lacking))})"
@@ -126,7 +126,7 @@ def first_trials(trials: Sequence[T], k: int, *, at_most: bool = False) -> list[
     Raises `InputError` if a session has fewer than ``k`` trials; with ``at_most`` they are all taken.
     """
     chosen: list[T] = []
-    for group in _sessions(trials).values():
+    for group in by_session(trials).values():
         numbers = sorted({t.trial for t in group})
         if len(numbers) < k and not at_most:
             what = f"expected at least {k} trials, found {len(numbers)}"
@@ -210,7 +210,8 @@ def _in_order(trials: list[T]) -> list[T]:
     return sorted(trials, key=_key)  # stable: the clips of one trial keep their order
 
 
-def _sessions(trials: Sequence[T]) -> dict[tuple[str, int], list[T]]:
+def by_session(trials: Sequence[T]) -> dict[tuple[str, int], list[T]]:
+    """Return the trials by subject and session, in the order of their first."""
     groups: dict[tuple[str, int], list[T]] = {}
     for trial in trials:
         groups.setdefault((trial.subject, trial.session), []).append(trial)
@@ -219,7 +220,7 @@ def _sessions(trials: Sequence[T]) -> dict[tuple[str, int], list[T]]:
 
 def _classes(trials: Sequence[T]) -> Iterator[tuple[list[T], list[int]]]:
     """Yield the trials of each class of each session, and their numbers."""
-    for group in _sessions(trials).values():
+    for group in by_session(trials).values():
         for label in sorted({t.label for t in group}):
             of_class = [t for t in group if t.label == label]
             yield of_class, sorted({t.trial for t in of_class})

@@ -13,12 +13,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from acquisition.errors import ErrorCode, InputError
 from models.checkpoint import load_checkpoint
 from models.datasets.make.generator import Oracle, load_oracle
 from models.datasets.make.options import is_generated
-from models.datasets.splits import coverage, published_split
+from models.datasets.splits import by_session, coverage, published_split
 from models.datasets.trials import Excluded, Trial, WindowSet, cut_windows, steps_that_fit
 from models.papers.baselines import BASELINES
 from models.papers.settings import Setting, settings_of
@@ -85,6 +86,19 @@ class Job:
     oracle: Oracle | None
     shortened: bool = False  # of a generated folder, whose sessions may be shorter than the published ones
 
+    def fitted_options(self) -> FinetuneOptions:
+        """Return the options as setting and trials want them."""
+        setting = self.setting
+        return replace(
+            self.options,
+            modalities=setting.modalities,
+            fusion=setting.fusion,
+            mask=setting.mask,
+            max_windows=setting.labels.max_windows,
+            n_steps=steps_that_fit(self.trials, self.options.n_steps),
+            freeze=self.options.freeze and setting.pretrained,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -112,22 +126,15 @@ def jobs_of(
 
     ``shortened`` takes sessions with fewer trials than were published: see `published_split`.
     """
-    sessions: dict[tuple[str, int], list[Trial]] = {}
-    for trial in trials:
-        sessions.setdefault((trial.subject, trial.session), []).append(trial)
     return [
         Job(
-            setting,
-            group,
-            options,
-            pretrained if setting.pretrained else None,
-            oracle if setting.kind == "oracle" else None,
-            shortened,
+            setting, tuple(group), options, pretrained if setting.pretrained else None,
+            oracle if setting.kind == "oracle" else None, shortened,
         )
-        for group in map(tuple, sessions.values())
+        for group in by_session(trials).values()
         for setting in settings
         if setting.kind != "oracle" or oracle is not None
-    ]
+    ]  # fmt: skip
 
 
 def run_job(job: Job) -> list[Outcome] | Excluded:
@@ -151,10 +158,15 @@ def run_job(job: Job) -> list[Outcome] | Excluded:
             answers = [(setting.model, setting.mask, Predictions.of(probs, windows))]
     except (InputError, *FIT_ERRORS) as error:
         return Excluded(first.subject, f"session {first.session}, {setting.name}: {in_words(error)}")
+    labels, classes_seen = setting.labels, sum(count > 0 for count in coverage(chosen).counts)
+    notes = tuple(note for note in (labels.too_few(chosen), missing_classes(chosen, labels)) if note)
     return [
-        _outcome(job, model, mask, number == 0, predictions, chosen)
+        Outcome(
+            model, setting, mask, number == 0, Entry.of(predictions, classes_seen),
+            labels.words_of(chosen), notes,
+        )
         for number, (model, mask, predictions) in enumerate(answers)
-    ]
+    ]  # fmt: skip
 
 
 def in_words(error: Exception) -> str:
@@ -207,30 +219,9 @@ def _reference_answer(
     if job.oracle is not None:
         first = job.trials[0]
         scores = job.oracle.scores(first.subject, first.session, windows.eeg, windows.eye)
-        return _softmax(scores), windows
+        return softmax(scores, axis=1), windows
     classifier = BASELINES[job.setting.kind](len(chosen[0].label_names), options.seed)
     return classifier.fit(only(train_windows, options)).predict_proba(windows), windows
-
-
-def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True)
-
-
-def _outcome(
-    job: Job, model: str, mask: float, is_main: bool, predictions: Predictions, chosen: Sequence[Trial]
-) -> Outcome:
-    labels, classes_seen = job.setting.labels, sum(count > 0 for count in coverage(chosen).counts)
-    notes = labels.too_few(chosen), missing_classes(chosen, labels)
-    return Outcome(
-        model,
-        job.setting,
-        mask,
-        is_main,
-        Entry.of(predictions, classes_seen),
-        labels.words_of(chosen),
-        tuple(note for note in notes if note),
-    )
 
 
 @dataclass(frozen=True)

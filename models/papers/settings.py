@@ -8,76 +8,46 @@ learning for emotion recognition", Table I (its Figure 2 draws the same numbers)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 from acquisition.errors import InputError
+from models.training.evaluate_trials import MASKS
 from models.training.sources import ALL_LABELS, Labels
 from models.training.tables import Figure
 
-#: Table 1, by data set, signal and whether pre-trained. How many labels were used is not stated.
-MMV_TABLE_1: dict[str, dict[tuple[str, bool], Figure]] = {
-    "seed-iv": {
-        ("EEG", False): (56.97, 9.56),
-        ("EEG", True): (85.40, 5.25),
-        ("EYE", False): (64.98, 14.60),
-        ("EYE", True): (78.16, 8.26),
-    },
-    "seed-v": {
-        ("EEG", False): (71.29, 10.76),
-        ("EEG", True): (79.47, 9.50),
-        ("EYE", False): (53.88, 6.84),
-        ("EYE", True): (64.19, 6.44),
-    },
+#: Table 1, SEED-IV and SEED-V, by signal and whether pre-trained. How many labels were used is not stated.
+MMV_TABLE_1: dict[tuple[str, bool], tuple[Figure, Figure]] = {
+    ("EEG", False): ((56.97, 9.56), (71.29, 10.76)),
+    ("EEG", True): ((85.40, 5.25), (79.47, 9.50)),
+    ("EYE", False): ((64.98, 14.60), (53.88, 6.84)),
+    ("EYE", True): ((78.16, 8.26), (64.19, 6.44)),
 }
 
 #: Table 2, all labelled data. MAX, fuzzy integral and BDAE are quoted there from Liu et al. (2021).
-MMV_TABLE_2: dict[str, dict[str, Figure]] = {
-    "seed-iv": {
-        "MV-SSTMA-EEG": (87.78, 6.90),
-        "MAX": (60.00, 17.10),
-        "Fuzzy Integral": (73.60, 16.70),
-        "BDAE": (85.10, 11.80),
-        "MMV-SSTMA-Concat": (89.56, 6.19),
-        "MMV-SSTMA-Att": (90.16, 5.44),
-    },
-    "seed-v": {
-        "MV-SSTMA-EEG": (80.41, 10.51),
-        "MAX": (73.20, 9.30),
-        "Fuzzy Integral": (73.20, 8.70),
-        "BDAE": (79.70, 4.80),
-        "MMV-SSTMA-Concat": (81.03, 9.31),
-        "MMV-SSTMA-Att": (81.38, 8.76),
-    },
+MMV_TABLE_2: dict[str, tuple[Figure, Figure]] = {
+    "MV-SSTMA-EEG": ((87.78, 6.90), (80.41, 10.51)),
+    "MAX": ((60.00, 17.10), (73.20, 9.30)),
+    "Fuzzy Integral": ((73.60, 16.70), (73.20, 8.70)),
+    "BDAE": ((85.10, 11.80), (79.70, 4.80)),
+    "MMV-SSTMA-Concat": ((89.56, 6.19), (81.03, 9.31)),
+    "MMV-SSTMA-Att": ((90.16, 5.44), (81.38, 8.76)),
 }
 
 #: Table 3, "10 labeled data from the beginning of the training dataset".
-MMV_TABLE_3: dict[str, dict[str, Figure]] = {
-    "seed-iv": {
-        "MV-SSTMA-EEG": (87.03, 5.88),
-        "MMV-SSTMA-Concat": (88.64, 6.71),
-        "MMV-SSTMA-Att": (88.04, 6.57),
-    },
-    "seed-v": {
-        "MV-SSTMA-EEG": (79.07, 10.95),
-        "MMV-SSTMA-Concat": (79.13, 8.72),
-        "MMV-SSTMA-Att": (79.20, 8.49),
-    },
+MMV_TABLE_3: dict[str, tuple[Figure, Figure]] = {
+    "MV-SSTMA-EEG": ((87.03, 5.88), (79.07, 10.95)),
+    "MMV-SSTMA-Concat": ((88.64, 6.71), (79.13, 8.72)),
+    "MMV-SSTMA-Att": ((88.04, 6.57), (79.20, 8.49)),
 }
 
-#: Table 4, by mask ratio in per cent, "partial labeled data", without SDs. Its 30 % column repeats Table 3.
-MMV_TABLE_4: dict[str, dict[str, dict[int, Figure]]] = {
-    "seed-iv": {
-        "MV-SSTMA-EEG": {30: (87.03, None), 50: (86.84, None), 70: (84.25, None)},
-        "MMV-SSTMA-Concat": {30: (88.64, None), 50: (86.60, None), 70: (85.00, None)},
-        "MMV-SSTMA-Att": {30: (88.04, None), 50: (89.95, None), 70: (86.74, None)},
-    },
-    "seed-v": {
-        "MV-SSTMA-EEG": {30: (79.07, None), 50: (78.44, None), 70: (75.59, None)},
-        "MMV-SSTMA-Concat": {30: (79.13, None), 50: (84.15, None), 70: (77.81, None)},
-        "MMV-SSTMA-Att": {30: (79.20, None), 50: (81.06, None), 70: (78.29, None)},
-    },
+#: Table 4, "partial labeled data", without SDs, by mask ratio in `MASKS`. Its 30 % column repeats Table 3.
+MMV_TABLE_4: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "MV-SSTMA-EEG": ((87.03, 86.84, 84.25), (79.07, 78.44, 75.59)),
+    "MMV-SSTMA-Concat": ((88.64, 86.60, 85.00), (79.13, 84.15, 77.81)),
+    "MMV-SSTMA-Att": ((88.04, 89.95, 86.74), (79.20, 81.06, 78.29)),
 }
+MASKS = (0.3, 0.5, 0.7)
+_COLUMN = {"seed-iv": 0, "seed-v": 1}
 
 #: EAV Table I, by subject: vision, audio, EEG, multimodal.
 EAV_MODELS = ("Vision", "Audio", "EEG", "Multimodal")
@@ -145,6 +115,9 @@ _NETWORKS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+_BASELINES = {"MAX": "max", "Fuzzy Integral": "fuzzy", "BDAE": "bdae"}
+
+
 @dataclass(frozen=True)
 class Setting:
     """One row of a table, before it has figures."""
@@ -173,50 +146,40 @@ class Setting:
 
 
 def settings_of(dataset: str, table: int, quick: bool = False) -> list[Setting]:
-    """Return the settings of a table of the MMV-SSTMA paper, our references after the paper's rows.
+    """Return the settings of a table (1-4) of the MMV-SSTMA paper, our references after the paper's rows.
 
-    Raises `InputError` if the paper has no such table.
-
-    Parameters
-    ----------
-    dataset : {"seed-iv", "seed-v"}
-    table : int
-        1 to 4.
-    quick : bool
-        Without the rows that only add another reading.
+    ``quick`` leaves out the rows that only add another reading.
     """
     tables = {1: _table_1, 2: _table_2, 3: _table_3, 4: _table_4}
     if table not in tables:
         raise InputError(f"expected 1, 2, 3 or 4, found {table}", where="--table")
-    return tables[table](dataset, quick)
+    return tables[table](_COLUMN[dataset], quick)
 
 
-def _table_1(dataset: str, quick: bool) -> list[Setting]:
+def _table_1(column: int, quick: bool) -> list[Setting]:
     """With and without pre-training, each signal alone; by all labels and by ten."""
-    figures = MMV_TABLE_1[dataset]
-    rows = []
-    for labels, (signal, pretrained) in product([TEN_TRIALS] if quick else [ALL_LABELS, TEN_TRIALS], figures):
-        rows.append(
-            Setting(
-                f"MV-SSTMA-{signal}",
-                modalities=(signal.lower(),),
-                pretrained=pretrained,
-                labels=labels,
-                paper=figures[signal, pretrained],
-            )
+    return [
+        Setting(
+            f"MV-SSTMA-{signal}",
+            modalities=(signal.lower(),),
+            pretrained=pretrained,
+            labels=labels,
+            paper=figures[column],
         )
-    return rows
+        for labels in ([TEN_TRIALS] if quick else [ALL_LABELS, TEN_TRIALS])
+        for (signal, pretrained), figures in MMV_TABLE_1.items()
+    ]
 
 
-def _table_2(dataset: str, quick: bool) -> list[Setting]:
+def _table_2(column: int, quick: bool) -> list[Setting]:
     """All labels: fusion and baselines."""
-    figures = MMV_TABLE_2[dataset]
     rows = []
-    for model, (modalities, fusion) in _NETWORKS.items():
-        alone = fusion == "attention" and len(modalities) > 1
-        rows.append(_network(model, alone=alone, paper=figures[model]))
-    for model, kind in (("MAX", "max"), ("Fuzzy Integral", "fuzzy"), ("BDAE", "bdae")):
-        rows.append(Setting(model, kind=kind, paper=figures[model]))
+    for model, figures in MMV_TABLE_2.items():
+        if model in _BASELINES:
+            rows.append(Setting(model, kind=_BASELINES[model], paper=figures[column]))
+        else:
+            rows.append(_network(model, alone=model == "MMV-SSTMA-Att", paper=figures[column]))
+    rows.sort(key=lambda row: row.kind != "network")  # stable: networks first
     return rows + _references(ALL_LABELS)
 
 
@@ -227,38 +190,30 @@ def _network(model: str, **rest: Any) -> Setting:
 
 
 def _references(labels: Labels) -> list[Setting]:
-    rows = [
+    return [
         Setting("shrinkage LDA", kind="lda", labels=labels),
         Setting("shrinkage LDA, EEG", kind="lda", modalities=("eeg",), labels=labels),
         Setting("linear SVM", kind="svm", labels=labels),
         Setting("most frequent class of training", kind="majority", labels=labels),
+        Setting("discriminant with the generator's true statistics", kind="oracle", labels=labels),
     ]
-    return [*rows, Setting("discriminant with the generator's true statistics", kind="oracle", labels=labels)]
 
 
-def _table_3(dataset: str, quick: bool) -> list[Setting]:
-    """Ten labels, read as ten trials and as ten windows, and with every class."""
-    figures = MMV_TABLE_3[dataset]
-    readings = [TEN_TRIALS, TEN_WINDOWS] if quick else [TEN_TRIALS, TEN_WINDOWS, TWO_A_CLASS]
-    rows = []
-    for labels, model in product(readings, _NETWORKS):
-        per_class = labels.how == "per-class"  # not the paper's protocol
-        rows.append(_network(model, labels=labels, paper=None if per_class else figures[model]))
+def _table_3(column: int, quick: bool) -> list[Setting]:
+    """Ten labels, read as ten trials and as ten windows, and with every class (not the paper's protocol)."""
+    rows = [
+        _network(model, labels=labels, paper=None if labels is TWO_A_CLASS else MMV_TABLE_3[model][column])
+        for labels in ([TEN_TRIALS, TEN_WINDOWS] if quick else [TEN_TRIALS, TEN_WINDOWS, TWO_A_CLASS])
+        for model in _NETWORKS
+    ]
     return rows + _references(TEN_TRIALS)
 
 
-def _table_4(dataset: str, quick: bool) -> list[Setting]:
-    """Masks of 30, 50 and 70 % in fine-tuning and test alike; unmasked fine-tuning beside it."""
-    figures = MMV_TABLE_4[dataset]
-    rows = []
-    for share, model in product((0, 30, 50, 70), _NETWORKS):
-        rows.append(
-            _network(
-                model,
-                labels=TEN_TRIALS,
-                mask=share / 100,
-                test_masks=() if share else (0.3, 0.5, 0.7),
-                paper=figures[model].get(share),
-            )
-        )
-    return rows
+def _table_4(column: int, quick: bool) -> list[Setting]:
+    """Unmasked fine-tuning, masked in the test alone; then masks in fine-tuning and test alike."""
+    unmasked = [_network(model, labels=TEN_TRIALS, test_masks=MASKS) for model in _NETWORKS]
+    return unmasked + [
+        _network(model, labels=TEN_TRIALS, mask=mask, paper=(MMV_TABLE_4[model][column][at], None))
+        for at, mask in enumerate(MASKS)
+        for model in _NETWORKS
+    ]

@@ -13,7 +13,7 @@ from acquisition.errors import ErrorCode, InputError
 from models.baselines import LdaClassifier
 from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
-from models.datasets.splits import coverage, cross_validation, published_split
+from models.datasets.splits import by_session, coverage, cross_validation, published_split
 from models.datasets.trials import PUBLISHED, Excluded, Trial, WindowSet, cut_windows
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
@@ -29,12 +29,9 @@ from models.training.tables import Entry, Row, Table
 #: Shares of the EEG channels hidden, as in Table 4 of the MMV-SSTMA paper.
 MASKS = (0.3, 0.5, 0.7)
 _NAMES = {"eeg": "EEG", "eye": "eyes"}
-#: How well a model knows whom it is tested on; rows of their own, because they are different experiments.
-_TRAINED, _SAME_SUBJECT, _UNKNOWN = (
-    "sessions that trained it",
-    "same subjects, other sessions",
-    "unknown subjects",
-)
+#: How well a model knows whom it is tested on, best known first; rows of their own, because they are
+#: different experiments. The first: it does not say.
+_ACQUAINTANCE = ("", "sessions that trained it", "same subjects, other sessions", "unknown subjects")
 _PROTOCOL = (
     "nothing is fitted, the model's own statistics normalise; SD over subjects (n - 1), a subject's figure "
     "is the mean of the sessions; masked channels are drawn once a session, for all its windows"
@@ -81,28 +78,27 @@ class TrialTest:
 
 def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | None) -> None:
     """Refuse a model that cannot be judged on this."""
-    if not config.is_classifier:
-        raise InputError(
+    other_inputs = config.network.takes_raw_eeg or not {"eeg", "eye"} & set(config.modalities)
+    for is_wrong, what, remedy in (
+        (
+            not config.is_classifier,
             "the model is pre-trained only and names no class",
-            where=f"--model {test.model}",
-            remedy="make a classifier of it with affectscope finetune",
-            code=ErrorCode.MODEL,
-        )
-    if config.network.takes_raw_eeg or not {"eeg", "eye"} & set(config.modalities):
-        raise InputError(
+            "make a classifier of it with affectscope finetune",
+        ),
+        (
+            other_inputs,
             "the model reads raw EEG, faces or voices, and what is tested are features of EEG and eyes",
-            where=f"--model {test.model}",
-            remedy="for the networks of `reproduce eav`, see their model cards",
-            code=ErrorCode.MODEL,
-        )
-    if config.feature_origin != test.source.features:
-        raise InputError(
+            "for the networks of `reproduce eav`, see their model cards",
+        ),
+        (
+            config.feature_origin != test.source.features,
             f"the model reads {config.feature_origin} features, this gives {test.source.features} ones",
-            where=f"--model {test.model}",
-            remedy="use a model fine-tuned with the same --features",
-            code=ErrorCode.MODEL,
-        )
-    is_set = test.source.kind in PUBLISHED
+            "use a model fine-tuned with the same --features",
+        ),
+    ):
+        if is_wrong:
+            raise InputError(what, where=f"--model {test.model}", remedy=remedy, code=ErrorCode.MODEL)
+    is_set = test.source.is_dataset
     if record is not None and not is_set and record.holds(test.source.path, labels=True):
         raise InputError(
             "the model was trained on this recording with its labels: nothing in it is left to test on",
@@ -115,22 +111,12 @@ def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | N
 def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Excluded]) -> list[list[Trial]]:
     """Return the trials to test on, by subject and session, labelled by the model's own list of classes.
 
-    Raises `InputError` if the data cannot be read, its classes are not the model's, or nothing is left to
-    test on.
-
-    Parameters
-    ----------
-    config : ModelConfig
-        The model's.
-    excluded : list of Excluded
-        Takes what cannot be used.
+    ``excluded`` takes what cannot be used. Raises `InputError` if the data cannot be read, its classes are
+    not the model's, or nothing is left to test on.
     """
-    source, is_set = test.source, test.source.kind in PUBLISHED
-    trials = source.trials(test.subjects if is_set else None, config, excluded)
-    groups: dict[tuple[str, int], list[Trial]] = {}
-    for trial in _relabelled(trials, config):
-        if test.session in (None, trial.session):
-            groups.setdefault((trial.subject, trial.session), []).append(trial)
+    source = test.source
+    trials = source.trials(test.subjects, config, excluded)
+    groups = by_session([t for t in _relabelled(trials, config) if test.session in (None, t.session)])
     if not groups and trials:
         found = ", ".join(map(str, sorted({trial.session for trial in trials})))
         raise InputError(
@@ -147,7 +133,7 @@ def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Exclude
 
 def _test_part(session: list[Trial], test: TrialTest, excluded: list[Excluded]) -> list[Trial]:
     """Return a session's test trials; of a recording all are."""
-    if test.source.kind not in PUBLISHED:
+    if not test.source.is_dataset:
         return session
     try:
         return published_split(session, shortened=test.source.is_generated)[1]
@@ -212,11 +198,6 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
 
     Raises `InputError` if the model cannot be judged on this, was trained on it with its labels, or nothing
     is left to test.
-
-    Parameters
-    ----------
-    report : callable
-        Told the progress.
     """
     keep_freed_memory()
     checkpoint, record = load_checkpoint(test.model), read_record(test.model)
@@ -239,11 +220,18 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
         report("testing", number / len(sessions), float("nan"), f"{number} of {len(sessions)} sessions")
     tested = [trial for trials in sessions for trial in trials]
     name = f"{test.model.name} (transductive)" if seen else test.model.name
-    what = "the test trials of the published split" if test.source.kind in PUBLISHED else "all trials"
+    rows = [
+        Row(
+            f"{name}: {condition.words}" + (f"; {known}" if known else ""),
+            False, "all", condition.mask, tuple(entries[known, condition]),
+        )
+        for known, condition in sorted(entries, key=lambda key: _ACQUAINTANCE.index(key[0]))
+    ]  # fmt: skip
+    what = "the test trials of the published split" if test.source.is_dataset else "all trials"
     return Table(
         title=f"{test.model.name} on {test.source.kind}",
         protocol="; ".join(part for part in (f"on {what}", _PROTOCOL, seen) if part),
-        rows=_rows(name, entries),
+        rows=tuple(rows),
         label_names=config.labels,
         excluded=tuple(dict.fromkeys(excluded)),
         quick=record is not None and record.quick,
@@ -254,23 +242,14 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
 
 def _acquaintance(trial: Trial, test: TrialTest, record: TrainingRecord | None) -> str:
     """Return how well the model knows the subject; empty for recordings, and where it does not say."""
-    if record is None or not record.complete or test.source.kind not in PUBLISHED:
-        return ""
+    not_said, trained, same_subject, unknown = _ACQUAINTANCE
+    if record is None or not record.complete or not test.source.is_dataset:
+        return not_said
     session = SeenSession.of(trial, generated=test.source.is_generated)
     if session in record.sessions:
-        return _TRAINED
-    people = {(known.dataset, known.subject) for known in record.sessions}
-    return _SAME_SUBJECT if (session.dataset, session.subject) in people else _UNKNOWN
-
-
-def _rows(name: str, entries: dict[tuple[str, Condition], list[Entry]]) -> tuple[Row, ...]:
-    """Return the rows, sessions that the model knows best first."""
-    order = ("", _TRAINED, _SAME_SUBJECT, _UNKNOWN)
-    rows = []
-    for (known, condition), found in sorted(entries.items(), key=lambda item: order.index(item[0][0])):
-        words = f"{name}: {condition.words}" + (f"; {known}" if known else "")
-        rows.append(Row(words, False, "all", condition.mask, tuple(found)))
-    return tuple(rows)
+        return trained
+    subjects = {(known.dataset, known.subject) for known in record.sessions}
+    return same_subject if (session.dataset, session.subject) in subjects else unknown
 
 
 def _notes(config: ModelConfig, tested: Sequence[Trial], record: TrainingRecord | None) -> list[str]:
@@ -313,12 +292,10 @@ class ScoreReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return {
-            "protocol": self.protocol,
+        return vars(self) | {
             "window": self.window.to_dict(),
             "trial": self.trial.to_dict(),
             "interval": list(self.interval),
-            "chance": self.chance,
             "extra": {name: scores.to_dict() for name, scores in self.extra.items()},
         }
 
@@ -377,12 +354,10 @@ def report_by_cross_validation(
 
 
 def _discriminant(train: Sequence[Trial], test: Sequence[Trial], options: FinetuneOptions) -> Predictions:
-    windows = [
-        only(training_windows(train, options), options),
-        only(cut_windows(test, options.n_steps), options),
-    ]
-    classifier = LdaClassifier(len(train[0].label_names), options.seed).fit(windows[0])
-    return Predictions.of(classifier.predict_proba(windows[1]), windows[1])
+    classifier = LdaClassifier(len(train[0].label_names), options.seed)
+    classifier.fit(only(training_windows(train, options), options))
+    windows = only(cut_windows(test, options.n_steps), options)
+    return Predictions.of(classifier.predict_proba(windows), windows)
 
 
 def only(windows: WindowSet, options: FinetuneOptions) -> WindowSet:

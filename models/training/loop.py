@@ -46,16 +46,9 @@ def train_steps(
 ) -> Iterator[Tensor]:
     """Take an optimiser step a batch and yield its loss, detached.
 
-    The caller's ``for`` reports progress, keeps states, and stops early by leaving the loop.
-
-    Parameters
-    ----------
-    batches : iterable
-        Whatever ``loss`` takes; it is asked for a batch only when the step before is done.
-    loss : callable
-        Returns the scalar whose gradient is taken.
-    clipped : iterable of Parameter
-        Their gradients are clipped to a norm of `CLIP_NORM` together.
+    The caller's ``for`` reports progress, keeps states, and stops early by leaving the loop. ``batches`` are
+    whatever ``loss`` takes, asked for only when the step before is done. Gradients of the parameters
+    ``clipped`` are clipped together to a norm of `CLIP_NORM`.
     """
     clipped = list(clipped)
     for batch in batches:

@@ -99,12 +99,8 @@ class World:
 def joined_world(device: str) -> Iterator[World]:
     """Give the world that the environment describes: RANK, WORLD_SIZE, LOCAL_RANK, as `torchrun` sets them.
 
-    Raises `InputError`: the environment is incomplete, or there are more processes on a machine than GPUs.
-
-    Parameters
-    ----------
-    device : {"cpu", "cuda"}
-        NCCL joins GPUs, one a process; gloo joins CPUs.
+    NCCL joins GPUs (``cuda``), one a process; gloo joins CPUs. Raises `InputError`: the environment is
+    incomplete, or there are more processes on a machine than GPUs.
     """
     size = _number("WORLD_SIZE", 1)
     local_rank = _number("LOCAL_RANK", 0)
@@ -184,26 +180,19 @@ def run_loop(
 ) -> Outcome:
     """Train in place.
 
-    Raises `InputError`: the run cannot be resumed, or its loss is no number any more.
+    The folder takes ``resume/<modality>.safetensors`` and ``loss.jsonl``; only the first process writes. A
+    resumed run must have the same ``settings``.
 
-    Parameters
-    ----------
-    folder : Path
-        Takes ``resume/<modality>.safetensors`` and ``loss.jsonl``; only the first process writes.
-    settings : dict
-        A resumed run must have the same.
+    Raises `InputError`: the run cannot be resumed, or its loss is no number any more.
     """
     stage, state_file = windows.modality, folder / "resume" / f"{windows.modality}.safetensors"
     model.to(world.device).train()
     world.join_statistics(model)
     parameters = list(model.parameters())
     optimiser = torch.optim.AdamW(
-        parameters,
-        options.learning_rate,
-        betas=options.betas,
-        eps=options.eps,
-        weight_decay=options.weight_decay,
-    )
+        parameters, options.learning_rate,
+        betas=options.betas, eps=options.eps, weight_decay=options.weight_decay,
+    )  # fmt: skip
     state = TrainState()
     if resume and state_file.is_file():
         state = load_state(state_file, model, optimiser, settings)
@@ -237,14 +226,8 @@ def run_loop(
             if world.is_first:
                 kept = replace(state, seconds=state.seconds + meter.seconds)
                 save_state(state_file, model, optimiser, kept, settings)
-    return Outcome(
-        state.losses,
-        state.step,
-        state.step * windows.batch,
-        state.seconds + meter.seconds,
-        meter.windows_s,
-        meter.wait_share,
-    )
+    n_windows, seconds = state.step * windows.batch, state.seconds + meter.seconds
+    return Outcome(state.losses, state.step, n_windows, seconds, meter.windows_s, meter.wait_share)
 
 
 class _Loss:

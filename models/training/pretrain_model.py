@@ -21,25 +21,12 @@ from models.window_batch import (
 
 
 class MaskedAutoencoder(nn.Module):
-    """Encoder, decoder and the scale of the features.
+    """Encoder, trained in place, decoder and the scale of the features.
 
     Dropout is off, as in masked autoencoders of pictures (He et al. 2022): masking regularises, and a run
-    then does not depend on how many processes share it.
-
-    Parameters
-    ----------
-    encoder : MvSstmaEncoder
-        Trained in place.
-    n_positions : int
-        Channels the model knows.
-    scale : EegScale or EyeScale
-        Of the pre-training part.
-    target : two Tensors, optional
-        Mean and SD (C,) of normalised features; 0 and 1 without it.
-    mask_ratio : float
-        Share of the channels that is hidden.
-    n_counted : int
-        Newest steps of a window that the loss counts; the others are left context.
+    then does not depend on how many processes share it. ``target`` is mean and SD (C,) of normalised
+    features, 0 and 1 without it. The loss counts the newest ``n_counted`` steps of a window; those before
+    are left context.
     """
 
     target_mean: Tensor
@@ -73,13 +60,7 @@ class MaskedAutoencoder(nn.Module):
     def forward(
         self, values: Tensor, exists: Tensor, positions: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the summed squared error on hidden channels and how many numbers it sums, scalars.
-
-        Parameters
-        ----------
-        values, exists, positions, noise
-            As in `StepBatch`.
-        """
+        """Return the summed squared error on hidden channels, and of how many numbers; see `StepBatch`."""
         x, step_mask, channels = self._normalised(values, exists, positions)
         by_step = channels.dim() == 3
         visible = random_channel_mask(

@@ -25,7 +25,7 @@ from models.datasets.recordings import (
     xdf_trials,
 )
 from models.datasets.seed import SEED_SETS, load_seed
-from models.datasets.splits import coverage, first_trials, published_split, trials_per_class
+from models.datasets.splits import by_session, coverage, first_trials, published_split, trials_per_class
 from models.datasets.trials import PUBLISHED, Excluded, Trial
 from models.features.config import FeatureConfig
 from models.training.corpus import Cached, Entry, cached, files_identity
@@ -256,10 +256,7 @@ def _test_trials(entries: Sequence[Entry]) -> set[Entry]:
     if not entries:
         return set()
     tested = set(published_split(entries)[1])
-    sessions: dict[tuple[str, int], list[Entry]] = {}
-    for entry in entries:
-        sessions.setdefault((entry.subject, entry.session), []).append(entry)
-    for of_session in sessions.values():
+    for of_session in by_session(entries).values():
         try:
             tested |= set(published_split(of_session)[1])
         except InputError:  # too few trials to be split alone: no test is of it alone
