@@ -7,7 +7,7 @@ trials. Nothing is chosen by test clips: the number of epochs is fixed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -41,7 +41,6 @@ from models.training.loop import Report, StageOptions, train_stage
 from models.training.scores import Predictions
 from models.training.tables import Entry, Row, Table
 
-MODALITY_OF = {"Vision": "face", "Audio": "voice", "EEG": "eeg"}
 QUICK_SUBJECTS = 2
 MODELS_FOLDER = "models"  # under --out
 _BATCH = 32
@@ -193,18 +192,13 @@ class _Person:
         config = job.config
         arrays = [read_clips(part, config.features, job.options.n_frames) for part in (train, test)]
         self._is_generated = is_generated(job.options.folder)
+        modalities = tuple(m for m in ("eeg", "face", "voice") if len(arrays[0].rows(m)))
+        config = replace(config, modalities=modalities, is_simulated=self._is_generated)
         made = "generated data in the layout of " if self._is_generated else ""
-        config = replace(
-            config,
-            modalities=tuple(m for m in ("eeg", "face", "voice") if len(arrays[0].rows(m))),
-        )
-        weights = origin_words(config)
         trained_on = f"{made}EAV, subject {job.subject}, the training trials"
-        config = replace(
-            config,
-            trained_on=f"{trained_on}; open weights: {weights}" if weights else trained_on,
-            is_simulated=self._is_generated,
-        )
+        if weights := origin_words(config):
+            trained_on += f"; open weights: {weights}"
+        config = replace(config, trained_on=trained_on)
         self._rng = np.random.default_rng(job.options.seed)
         torch.manual_seed(job.options.seed)
         self._network = FusionNetwork(config)
@@ -221,23 +215,19 @@ class _Person:
         self._train_fusion()
         self._network.prepare_inference()
         everything = np.arange(len(self._test.clips))
-        rows: dict[str, Callable[[], tuple[Tensor, NDArray[np.intp]]]] = {
-            "Vision": self._vision,
-            "Audio": lambda: self._alone("voice"),
-            "EEG": lambda: self._alone("eeg"),
-            "Multimodal": lambda: (self._fused(everything), everything),
-        }
-        figures: dict[str, tuple[Tensor, NDArray[np.intp]]] = {}
+        faces, n_frames = self._test.clips.rows("face"), self._test.clips.crops.shape[1]
+        figures: dict[str, tuple[Tensor, NDArray[np.intp]]] = {}  # probabilities, and the clips they are of
         with torch.no_grad():
-            for model, answer in rows.items():
-                if model == "Multimodal" or self._is_tested(MODALITY_OF[model]):
-                    figures[model] = answer()
-            if "Vision" in figures:
-                n_frames = self._test.clips.crops.shape[1]
-                at = np.repeat(self._test.clips.rows("face"), n_frames)
-                figures["Vision" + _PER_FRAME] = self._frame_probs().flatten(0, 1), at
-                fused = self._fused_frames(self._test.clips.rows("face"))
-                figures["Multimodal" + _PER_FRAME] = fused.flatten(0, 1), at
+            if self._is_tested("face"):
+                by_frame, each = self._frame_probs(), np.repeat(faces, n_frames)
+                figures["Vision"] = _mean_answer(by_frame), faces
+            for model, modality in (("Audio", "voice"), ("EEG", "eeg")):
+                if self._is_tested(modality):
+                    figures[model] = self._alone(modality)
+            figures["Multimodal"] = self._fused(everything), everything
+            if self._is_tested("face"):
+                figures["Vision" + _PER_FRAME] = by_frame.flatten(0, 1), each
+                figures["Multimodal" + _PER_FRAME] = self._fused_frames(faces).flatten(0, 1), each
         return {model: self._entry(model, *found) for model, found in figures.items()}
 
     def model(self) -> PersonModel:
@@ -251,18 +241,17 @@ class _Person:
         return modality in self._network.config.modalities and len(self._test.clips.rows(modality)) > 0
 
     def _train_alone(self, modality: str) -> None:
-        """Train one encoder by its own head; with open weights the head has a stage before."""
-        stages = self._options.stages()
-        if modality + HEAD in stages:
-            self._train_head(modality, stages[modality + HEAD])
-        self._train_stage(modality, stages[modality])
+        """Train one encoder by its own head.
 
-    def _train_head(self, modality: str, stage: StageOptions) -> None:
-        """Train the head, and what leads to it, on the frozen encoder: a random head would spoil that."""
-        encoder = getattr(self._network, modality)
-        encoder.requires_grad_(False)
-        self._train_stage(modality, stage)
-        encoder.requires_grad_(True)
+        With open weights the head, and what leads to it, trains first on the frozen encoder: a random head
+        would spoil that.
+        """
+        stages, encoder = self._options.stages(), getattr(self._network, modality)
+        if modality + HEAD in stages:
+            encoder.requires_grad_(False)
+            self._train_stage(modality, stages[modality + HEAD])
+            encoder.requires_grad_(True)
+        self._train_stage(modality, stages[modality])
 
     def _train_stage(self, modality: str, stage: StageOptions) -> None:
         """Train what is not frozen of a modality: on single frames of the face, on whole clips else."""
@@ -321,11 +310,6 @@ class _Person:
         ]
         return torch.softmax(torch.cat(logits), dim=-1).unflatten(0, (-1, n_frames))
 
-    def _vision(self) -> tuple[Tensor, NDArray[np.intp]]:
-        """Return a clip's softmax of the mean of its frames' log-probabilities."""
-        logs = self._frame_probs().clamp_min(1e-6).log().mean(dim=1)
-        return torch.softmax(logs, dim=-1), self._test.clips.rows("face")
-
     def _fused(self, rows: NDArray[np.intp]) -> Tensor:
         """Return probabilities (n, n_labels) of clips with all their frames."""
         logits = [self._network(self._test.whole(at)).logits for at in _parts(rows)]
@@ -357,6 +341,11 @@ class _Person:
             by_model = paper.EAV_TABLE_1.get(int(self._subject))
             published = by_model[_PAPER_COLUMN[model]] / 100 if by_model else None
         return Entry.of(predictions, self._classes_seen, published)
+
+
+def _mean_answer(of_frames: Tensor) -> Tensor:
+    """Return each clip's softmax of the mean of its frames' log-probabilities."""
+    return torch.softmax(of_frames.clamp_min(1e-6).log().mean(dim=1), dim=-1)
 
 
 def _parts(rows: NDArray[np.intp]) -> Iterable[NDArray[np.intp]]:

@@ -182,16 +182,7 @@ def _network_answers(
     job: Job, chosen: Sequence[Trial], test: Sequence[Trial]
 ) -> list[tuple[str, float, Predictions]]:
     """Return (row's model, mask, predictions), the setting's own row first."""
-    setting = job.setting
-    options = replace(
-        job.options,
-        modalities=setting.modalities,
-        fusion=setting.fusion,
-        mask=setting.mask,
-        max_windows=setting.labels.max_windows,
-        n_steps=steps_that_fit(job.trials, job.options.n_steps),
-        freeze=job.options.freeze and setting.pretrained,
-    )
+    setting, options = job.setting, job.fitted_options()
     model = finetune(chosen, options, job.pretrained)
     answers = [(setting.model, setting.mask, model.predict(test, mask=setting.mask))]
     for share in setting.test_masks:
@@ -208,12 +199,7 @@ def _reference_answer(
     job: Job, chosen: Sequence[Trial], test: Sequence[Trial]
 ) -> tuple[NDArray[np.float64], WindowSet]:
     """Return probabilities (n, n_labels) and the windows they are of."""
-    options = replace(
-        job.options,
-        modalities=job.setting.modalities,
-        max_windows=job.setting.labels.max_windows,
-        n_steps=steps_that_fit(job.trials, job.options.n_steps),
-    )
+    options = job.fitted_options()
     train_windows = training_windows(chosen, options)
     windows = only(cut_windows(test, options.n_steps), options)
     if job.oracle is not None:
@@ -261,22 +247,12 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
     source = Source(options.dataset, options.folder, "published")
     trials = source.trials(excluded=excluded)
     if not trials:
-        raise InputError(
-            f"nothing in it can be used; first: {excluded[0].why}",
-            where=str(options.folder),
-            code=ErrorCode.DATA,
-        )
+        raise _nothing_of(options.folder, "nothing in it can be used", excluded)
     if options.quick:
         trials = _few(trials)
     pretrained = _encoders(options, report) if any(setting.pretrained for setting in settings) else None
-    jobs = jobs_of(
-        settings,
-        trials,
-        options.finetuning(),
-        pretrained,
-        load_oracle(options.folder),
-        shortened=is_generated(options.folder),
-    )
+    oracle, shortened = load_oracle(options.folder), is_generated(options.folder)
+    jobs = jobs_of(settings, trials, options.finetuning(), pretrained, oracle, shortened=shortened)
     outcomes: list[Outcome] = []
     for number, result in enumerate(run_here_or_there(run_job, jobs, options.n_jobs, options.dask), start=1):
         if isinstance(result, Excluded):
@@ -285,10 +261,12 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
             outcomes += result
         report("fine-tuning", number / len(jobs), float("nan"), f"{number} of {len(jobs)}")
     if not outcomes:
-        raise InputError(
-            f"every setting failed; first: {excluded[0].why}", where=str(options.folder), code=ErrorCode.DATA
-        )
+        raise _nothing_of(options.folder, "every setting failed", excluded)
     return _table(options, settings, outcomes, excluded, pretrained, trials[0].label_names)
+
+
+def _nothing_of(folder: Path, what: str, excluded: Sequence[Excluded]) -> InputError:
+    return InputError(f"{what}; first: {excluded[0].why}", where=str(folder), code=ErrorCode.DATA)
 
 
 def _few(trials: Sequence[Trial]) -> list[Trial]:

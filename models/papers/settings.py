@@ -46,7 +46,6 @@ MMV_TABLE_4: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "MMV-SSTMA-Concat": ((88.64, 86.60, 85.00), (79.13, 84.15, 77.81)),
     "MMV-SSTMA-Att": ((88.04, 89.95, 86.74), (79.20, 81.06, 78.29)),
 }
-MASKS = (0.3, 0.5, 0.7)
 _COLUMN = {"seed-iv": 0, "seed-v": 1}
 
 #: EAV Table I, by subject: vision, audio, EEG, multimodal.
