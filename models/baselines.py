@@ -35,36 +35,32 @@ class Classifier(Protocol):
 
 def modality_arrays(windows: WindowSet) -> dict[str, NDArray[Any]]:
     """Return the arrays of EEG (n, C, T, n_bands) and eye (n, E, T) that the windows hold."""
-    arrays = {
-        name: array for name, array in (("eeg", windows.eeg), ("eye", windows.eye)) if array is not None
-    }
+    found = {"eeg": windows.eeg, "eye": windows.eye}
+    arrays = {name: array for name, array in found.items() if array is not None}
     if not arrays or not len(windows):
-        raise InputError(
+        raise _unfit(
             f"expected windows of EEG or eye features, found {len(windows)} windows of "
             f"{' and '.join(arrays) or 'neither'}",
-            where="baseline",
-            remedy="take more trials, or another part of the data set",
-            code=ErrorCode.DATA,
+            "take more trials, or another part of the data set",
         )
     return arrays
 
 
+def _unfit(what: str, remedy: str) -> InputError:
+    return InputError(what, where="baseline", remedy=remedy, code=ErrorCode.DATA)
+
+
 def trial_ids(windows: WindowSet) -> NDArray[np.int64]:
     """Return a number (n,) for each window that is the same within a trial and differs between trials."""
-    parts = [
-        np.unique(column, return_inverse=True)[1]
-        for column in (windows.subject, windows.session, windows.trial)
-    ]
+    columns = windows.subject, windows.session, windows.trial
+    parts = [np.unique(column, return_inverse=True)[1] for column in columns]
     return np.unique(np.column_stack(parts), axis=0, return_inverse=True)[1].astype(np.int64).ravel()
 
 
 def trial_folds(label: NDArray[np.int64], trials: NDArray[np.int64], n_folds: int = 3) -> Folds:
     """Return folds that split no trial and hold each label in like shares.
 
-    Returns
-    -------
-    list of (train, test)
-        Empty where it cannot be: fewer than two trials, or a fold would train on one label alone.
+    There is none for fewer than two trials, or where a fold would train on one label alone.
     """
     ids, first = np.unique(trials, return_index=True)
     n_folds = min(n_folds, len(ids))
@@ -96,14 +92,9 @@ class FlatRows:
     There are more features (3100 of EEG) than windows. All that a linear model, or the first layer of a
     network, can learn lies in the span of the training rows, so they are rotated into it: lengths and angles
     stay, and directions perpendicular to every training row, which such a model ignores, are dropped.
-
-    Attributes
-    ----------
-    n_features : int
-        Before the rotation.
     """
 
-    n_features: int
+    n_features: int  # before the rotation
 
     def fit(self, array: NDArray[Any]) -> Self:
         """Take scales and span from training windows (n, ...)."""
@@ -125,11 +116,9 @@ class FlatRows:
     def transform(self, array: NDArray[Any]) -> NDArray[np.float64]:
         """Return (n, q) of windows of the training's shape."""
         if array.shape[1:] != self._shape:
-            raise InputError(
+            raise _unfit(
                 f"expected windows of shape {self._shape} as in training, found {array.shape[1:]}",
-                where="baseline",
-                remedy="cut training and test windows with the same channels, features and length",
-                code=ErrorCode.DATA,
+                "cut training and test windows with the same channels, features and length",
             )
         rows = self._standardised(array)
         return rows if self._basis is None else rows @ self._basis
@@ -158,12 +147,10 @@ class FlatWindows:
         """Return (n, q) of each modality; see `rows`."""
         arrays = modality_arrays(windows)
         if missing := [name for name in self._flat if name not in arrays]:
-            raise InputError(
+            raise _unfit(
                 f"expected windows with {' and '.join(self._flat)} as in training, "
                 f"found none of {' and '.join(missing)}",
-                where="baseline",
-                remedy="train and test on the same modalities",
-                code=ErrorCode.DATA,
+                "train and test on the same modalities",
             )
         return {name: flat.transform(arrays[name]) for name, flat in self._flat.items()}
 
@@ -176,7 +163,7 @@ class MajorityClassifier:
         self._probs = np.full(n_labels, 1 / n_labels)
 
     def fit(self, train: WindowSet) -> Self:
-        """Count the labels; see `models.baselines.Classifier`."""
+        """Count the labels."""
         modality_arrays(train)
         self._probs = np.bincount(train.label, minlength=self._n_labels) / len(train)
         return self
@@ -253,13 +240,9 @@ class TunedSvm:
     C is the one of three with the best accuracy over folds that split no trial. Probabilities are the softmax
     of the margins over a temperature, the one of least negative log-likelihood on the same folds. Where
     no folds can be made, C is 0.3 and the temperature 1.
-
-    Attributes
-    ----------
-    accuracy : float
-        Of the chosen C on held-out training trials; of training itself where no folds can be made.
     """
 
+    #: Of the chosen C on held-out training trials; of training itself where no folds can be made.
     accuracy: float
 
     def __init__(self, n_labels: int, seed: int = 0) -> None:
@@ -319,9 +302,10 @@ def _svm_temperature(margins: NDArray[np.float64], label: NDArray[np.int64]) -> 
     seen = np.isfinite(margins[at, label])
     if not seen.any():
         return 1.0
-    return best_temperature(
+    _, best = best_temperature(
         lambda t: -log_softmax(margins / t, axis=1)[at, label][seen].mean(), _TEMPERATURES
-    )[1]
+    )
+    return best
 
 
 class SvmClassifier:

@@ -125,8 +125,6 @@ def load_eav(
         Their numbers; all without it.
     tasks : sequence of str
         ``listening``, ``speaking`` or both. The paper takes speaking, which alone has audio.
-    config : FeatureConfig, optional
-        Of the entropy.
     excluded : list of Excluded, optional
         Takes what cannot be read; without it the first such file raises.
     """
@@ -249,10 +247,8 @@ class _Recording:
 
     def media(self, trial: int, excluded: list[Excluded] | None) -> tuple[Path | None, Path | None]:
         """Return a trial's video and audio; None, and noted, where missing, damaged or of another class."""
-        return (
-            self._media_file("Video", "mp4", trial, excluded),
-            self._media_file("Audio", "wav", trial, excluded),
-        )
+        video = self._media_file("Video", "mp4", trial, excluded)
+        return video, self._media_file("Audio", "wav", trial, excluded)
 
     def _media_file(self, part: str, kind: str, trial: int, excluded: list[Excluded] | None) -> Path | None:
         inside = sorted((self.folder / part).iterdir()) if (self.folder / part).is_dir() else []

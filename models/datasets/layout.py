@@ -24,16 +24,9 @@ STEP_S = 1.0
 def check_folder(
     folder: Path, expected: Sequence[str], data_set: str, other: tuple[str, Sequence[str]] | None = None
 ) -> None:
-    """Refuse a folder that lacks the subfolders of a published data set.
+    """Refuse a folder that lacks the expected subfolders of a published data set.
 
-    Parameters
-    ----------
-    folder : Path
-    expected : sequence of str
-    data_set : str
-        Its name.
-    other : tuple of str and sequence of str, optional
-        The other kind of features and its subfolders: where the folder holds those, they are offered.
+    Where the folder holds the subfolders of the ``other`` kind of features (name, subfolders), it is offered.
     """
     if not folder.is_dir():
         raise damaged(f"expected the {data_set} folder, found none", folder, "")
@@ -79,12 +72,6 @@ def entropy_steps(
     ----------
     x : ndarray, (C, n_times)
         EEG in µV; samples after the last whole step are not used.
-    sfreq : float
-        Hz.
-    config : FeatureConfig
-        Bands and mains.
-    step_s : float
-        Length of a step, and the distance to the next.
 
     Returns
     -------

@@ -109,7 +109,7 @@ def raw_file_trials(
     config: FeatureConfig | None = None,
     ch_names: Sequence[str] = SEED_CH_NAMES,
 ) -> list[Trial]:
-    """Return one trial for each annotation.
+    """Return one trial for each annotation, by onset, with the entropy of its EEG every second.
 
     Raises `InputError` if MNE cannot read the file, no channel has a 10-20 name, the montage does not fit, no
     annotation fits, or a trial lasts less than a step.
@@ -124,15 +124,8 @@ def raw_file_trials(
         As ``--montage``: names for channels that the file does not name by the 10-20 system.
     trial_s : float, optional
         Length of a trial from its onset; without it the annotation's own duration.
-    config : FeatureConfig, optional
-        Of the entropy, one step a second.
     ch_names : sequence of str
         Channels that are wanted, of those the file has.
-
-    Returns
-    -------
-    list of Trial
-        By onset.
     """
     file = _RawFile(path, montage, ch_names, config)
     notes, sfreq = file.raw.annotations, file.sfreq
@@ -249,40 +242,33 @@ def xdf_trials(
 ) -> list[Trial]:
     """Return one trial for each marker of ``events``, with the steps that lie wholly inside it.
 
+    Trials are in the order of the markers, and hold eye features where there is a gaze stream. Their
+    ``step_s`` is the shift of EEG steps (1 s), which end on the hop grid; a step across a gap is NaN.
+
     Raises `InputError` if the file or a stream cannot be used, no marker fits, or no trial holds a step.
 
     Parameters
     ----------
-    path : Path
-        XDF file with EEG and markers; eye features are added where there is a gaze stream.
-    montage : str or None
-        As ``--montage``: names for channels that the stream does not name.
+    montage, ch_names
+        As in `raw_file_trials`.
     events : mapping of str to str
         Class by marker text.
     trial_s : float, optional
         Length of a trial in seconds from its marker; without it a trial lasts until the next marker.
     features, windows : FeatureConfig and WindowConfig, optional
         As in the checkpoint that the trials are for.
-    ch_names : sequence of str
-        Channels that are wanted, of those the stream has.
-
-    Returns
-    -------
-    list of Trial
-        In the order of the markers; ``step_s`` is the shift of EEG steps (1 s), which end on the hop grid.
-        A step across a gap is NaN.
     """
     steps = _Steps(path, montage, ch_names, features, windows)
-    names = class_names(events)
+    names, spans = class_names(events), marked_spans(path, events, trial_s=trial_s, index=steps.index)
     trials = []
-    for number, span in enumerate(steps.marked_spans(events, trial_s), start=1):
+    for number, span in enumerate(spans, start=1):
         trial = steps.trial(span, number, names.index(events[span.event]), names)
         if trial.n_steps == 0:
             length_s, step_s = span.end - span.begin, steps.windows.eeg_step_s
             what = f"trial {number} lasts {length_s:.2f} s, too short for a step of {step_s:g} s"
             raise _unusable(what, path, "give the length of a trial", ErrorCode.DATA, trial=number)
         trials.append(trial)
-    steps.close()
+    steps.source.close()
     return trials
 
 
@@ -293,7 +279,7 @@ def xdf_sequence(path: Path, montage: str | None = None, config: FeatureConfig |
     """
     steps = _Steps(path, montage, SEED_CH_NAMES, config, None)
     trial = steps.trial(Span(steps.source.first_time, steps.source.last_time), 1, -1, ())
-    steps.close()
+    steps.source.close()
     return trial
 
 
@@ -307,16 +293,8 @@ def marked_spans(
 ) -> list[Span]:
     """Return the stretches that begin with a marker of ``events``, in the order of the markers.
 
-    Raises `InputError` if the file or its markers cannot be used, or none fits.
-
-    Parameters
-    ----------
-    path, events, trial_s
-        As in `xdf_trials`.
-    streams : str, optional
-        As ``--streams``.
-    index : XdfIndex, optional
-        The file's, where the caller has scanned it already.
+    ``streams`` is as ``--streams``; ``index`` spares another scan of the file. Raises `InputError` if the
+    file or its markers cannot be used, or none fits.
     """
     markers = _markers(path, index or scan_xdf(path), streams)
     spans = _spans(markers, events, trial_s)
@@ -380,10 +358,10 @@ class _Steps:
         windows: WindowConfig | None,
     ) -> None:
         self.windows = windows or WindowConfig()
-        self._path, self._index = path, scan_xdf(path)
+        self._path, self.index = path, scan_xdf(path)
         options = AdapterOptions(load_montage(montage) if montage else None, ch_names=tuple(ch_names))
-        kinds = select_streams(_headers(self._index), None, (Kind.EEG, Kind.GAZE))
-        self.source = XdfSource(path, kinds, intake_maker(options, self.windows.max_gap_s), index=self._index)
+        kinds = select_streams(_headers(self.index), None, (Kind.EEG, Kind.GAZE))
+        self.source = XdfSource(path, kinds, intake_maker(options, self.windows.max_gap_s), index=self.index)
         features = features or FeatureConfig()
         self._features = StepFeatures(features, torch.device("cpu"))
         self._n_bands, self._n_eye = len(features.bands), features.eye_features
@@ -393,14 +371,6 @@ class _Steps:
         if eeg is None:
             raise _lacks_stream("a stream of EEG with samples", path, "eeg")
         self._ch_names = eeg.ch_names
-
-    def close(self) -> None:
-        """Close the file."""
-        self.source.close()
-
-    def marked_spans(self, events: Mapping[str, str], trial_s: float | None) -> list[Span]:
-        """Return `marked_spans` of the file."""
-        return marked_spans(self._path, events, trial_s=trial_s, index=self._index)
 
     def trial(self, span: Span, number: int, label: int, names: tuple[str, ...]) -> Trial:
         """Return the steps wholly inside a span; spans have to come in the order of time."""

@@ -149,8 +149,6 @@ def load_seed(
 
     Parameters
     ----------
-    data_set : SeedSet
-        `SEED_IV` or `SEED_V`.
     folder : Path
         Where the set was unpacked.
     features : str
@@ -163,8 +161,6 @@ def load_seed(
         Read the eye features too (published only).
     eeg_key : str
         ``de_LDS`` or ``de_movingAve`` (SEED-IV only).
-    config : FeatureConfig, optional
-        Of the raw features.
     excluded : list of Excluded, optional
         Takes what cannot be read; without it the first such file raises.
 

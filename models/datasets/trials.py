@@ -73,13 +73,7 @@ class Excluded:
 
 
 def exclude(excluded: list[Excluded] | None, subject: str, error: InputError) -> None:
-    """Note an unreadable part of a data set, or raise where nobody keeps notes.
-
-    Parameters
-    ----------
-    excluded : list of Excluded or None
-        Takes the note; None raises ``error`` instead.
-    """
+    """Note an unreadable part of a data set, or raise where nobody keeps notes."""
     if excluded is None:
         raise error
     excluded.append(Excluded(subject, str(error)))
@@ -96,12 +90,8 @@ def note(excluded: list[Excluded] | None, subject: str, why: str) -> None:
 def label_names_of(trials: Sequence[Trial]) -> tuple[str, ...]:
     """Return the class names that all trials share."""
     if not trials:
-        raise InputError(
-            "no trials to work on",
-            where="data set",
-            remedy="see which were excluded, and why",
-            code=ErrorCode.DATA,
-        )
+        remedy = "see which were excluded, and why"
+        raise InputError("no trials to work on", where="data set", remedy=remedy, code=ErrorCode.DATA)
     names = {trial.label_names for trial in trials}
     if len(names) > 1:
         raise InputError(
@@ -136,8 +126,6 @@ def cut_windows(
         All with the same channels, bands and eye features, and step length.
     n_steps : int
         T.
-    stride : int
-        Steps from one window to the next.
     max_per_trial : int, optional
         Keep at most so many windows of a trial, evenly spaced from its first to its last.
 

@@ -8,7 +8,6 @@ independent of each other, so differences are paired by subject. No figure says 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +29,7 @@ from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
 from models.training.loop import Report
 from models.training.pretrain import PretrainOptions, pretrain
 from models.training.pretrain_loop import LoopOptions, joined_world
-from models.training.scores import t_interval
+from models.training.scores import sd_of, t_interval
 from models.training.sources import Source
 
 #: Fixed before anything was run; settings were chosen on the set of seed 7.
@@ -139,8 +138,8 @@ class Directions:
         return {
             "row": name,
             "mean": float(np.mean(values)),
-            "sd": _sd(values),
-            "sd_seeds": _sd(means),
+            "sd": sd_of(values),
+            "sd_seeds": sd_of(means),
             "n": len(values),
         }
 
@@ -162,7 +161,11 @@ class Directions:
 def directions(options: DirectionsOptions, report: Report) -> Directions:
     """Generate every set, train, judge, and gather."""
     with TemporaryDirectory(prefix="affectscope-directions-", ignore_cleanup_errors=True) as scratch:
-        folders = {seed: _made(Path(scratch), seed, options) for seed in options.seeds}
+        folders = {seed: Path(scratch) / str(seed) for seed in options.seeds}
+        for seed, folder in folders.items():
+            make_seed_iv(
+                MakeOptions(folder, options.n_subjects, seed, options.difficulty, jobs=options.n_jobs)
+            )
         runs = [_Pretraining(folders[seed], seed, c, options) for seed in options.seeds for c in CONTEXTS]
         encoders: dict[tuple[int, str], PretrainedEncoders] = {}
         for run, found in zip(runs, run_here_or_there(_pretrained, runs, options.n_jobs), strict=True):
@@ -173,11 +176,6 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
             for (seed, context), of_context in encoders.items()
             for each in _jobs(folders[seed], context, of_context, options)
         ]
-        return _judged(named, options, report)
-
-
-def _judged(named: list[tuple[int, str, Job]], options: DirectionsOptions, report: Report) -> Directions:
-    """Run jobs of (seed, row, job) and gather their accuracies."""
     accuracy: dict[str, dict[tuple[int, str], float]] = {}
     excluded: list[Excluded] = []
     results = run_here_or_there(run_job, [job for *_, job in named], options.n_jobs)
@@ -198,31 +196,18 @@ def _judged(named: list[tuple[int, str, Job]], options: DirectionsOptions, repor
     return Directions(accuracy, tuple(excluded), options)
 
 
-def _made(scratch: Path, seed: int, options: DirectionsOptions) -> Path:
-    """Generate the set of a seed and return its folder."""
-    folder = scratch / str(seed)
-    make_seed_iv(MakeOptions(folder, options.n_subjects, seed, options.difficulty, jobs=options.n_jobs))
-    return folder
-
-
 def _jobs(
     folder: Path, context: str, encoders: PretrainedEncoders, options: DirectionsOptions
 ) -> list[tuple[str, Job]]:
     """Return (row, job) for each subject of a set, first session, and each setting of a context."""
     trials = [t for t in Source("seed-iv", folder, "published").trials() if t.session == 1]
-    oracle = load_oracle(folder)
-    return [
-        (name, _with_its_budget(job, options.passes_from_nothing))
-        for name, setting in CONTEXTS[context].items()
-        for job in jobs_of([setting], trials, options.finetune, encoders, oracle)
-    ]
-
-
-def _with_its_budget(job: Job, passes: int) -> Job:
-    """Return the job; a network that is not pre-trained needs its encoders trained, in fewer passes."""
-    if job.setting.kind == "network" and not job.setting.pretrained:
-        return replace(job, options=replace(job.options, freeze=False, few_epochs=passes))
-    return job
+    oracle, named = load_oracle(folder), []
+    for name, setting in CONTEXTS[context].items():
+        how = options.finetune
+        if setting.kind == "network" and not setting.pretrained:  # its encoders train, in fewer passes
+            how = replace(how, freeze=False, few_epochs=options.passes_from_nothing)
+        named += [(name, job) for job in jobs_of([setting], trials, how, encoders, oracle)]
+    return named
 
 
 @dataclass(frozen=True)
@@ -260,13 +245,13 @@ def _differences(
 
 
 def _claim(claim: str, differences: dict[tuple[int, str], float]) -> dict[str, Any]:
-    """Return the claim with figures; it ``holds`` on average, and is ``shown`` where the interval says so."""
     values = list(differences.values())
     low, high = t_interval(values) or (math.nan, math.nan)
     return _verdict(claim, float(np.mean(values)), low, high)
 
 
 def _verdict(claim: str, difference: float, low: float, high: float) -> dict[str, Any]:
+    """Return the claim with figures; it ``holds`` on average, and is ``shown`` where the interval says so."""
     return {
         "claim": claim,
         "difference": difference,
@@ -290,7 +275,3 @@ def _spread_claim(
     low, high = np.percentile(sds[:, 1] - sds[:, 0], [2.5, 97.5])
     difference = float(np.subtract(*pairs.std(axis=0, ddof=1)[::-1]))
     return _verdict(_SPREAD_CLAIM, difference, float(low), float(high))
-
-
-def _sd(values: Sequence[float]) -> float | None:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None

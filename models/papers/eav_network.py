@@ -58,11 +58,7 @@ class EavNetwork:
     voice_weights: str = ""
 
     def config(self) -> ModelConfig:
-        """Return the network's config; sizes of encoders with open weights, and their features, are theirs.
-
-        Raises `InputError`: there is no such preset, the weights are of no ViT or AST, or they take less than
-        5 s of voice.
-        """
+        """Return the network's config; sizes and features of encoders with open weights are theirs."""
         base = preset(self.preset, labels=eav.LABELS, ch_names=eav.CH_NAMES, eeg_encoder="eegformer")
         sizes, features = base.network, base.features
         if self.face_weights:
@@ -87,8 +83,6 @@ class EavNetwork:
         """Load the open weights once, so that what is wrong with them is said before anybody is read.
 
         A hub name is downloaded here.
-
-        Raises `InputError`: they cannot be had, or do not fit their own config.
         """
         sizes = self.config().network
         if self.face_weights:
@@ -105,12 +99,7 @@ class EavNetwork:
     def differs(self, config: ModelConfig, stages: Mapping[str, StageOptions]) -> tuple[str, ...]:
         """Return sentences on each encoder, or on both, that the paper's are not like.
 
-        Parameters
-        ----------
-        config : ModelConfig
-            Of `config`.
-        stages : mapping of str to StageOptions
-            What is run, which may be less than `open_stages`.
+        ``stages`` are what is run, which may be less than `open_stages`.
         """
         sources, words = origins(config), []
         sized = "of that size" if self.preset == "paper" else "small, unless --preset paper is given,"
@@ -269,12 +258,8 @@ class ClipArrays:
 def read_clips(clips: Sequence[EavClip], config: FeatureConfig, n_frames: int) -> ClipArrays:
     """Read video and audio of clips; a clip whose file breaks off is kept without it.
 
-    Where no face is found the box of the frame before serves, then the whole frame.
-
-    Parameters
-    ----------
-    n_frames : int
-        Of the 25 of a clip, evenly spaced.
+    Of a clip's 25 frames, ``n_frames`` are used, evenly spaced. Where no face is found the box of the frame
+    before serves, then the whole frame.
     """
     n, size, finder = len(clips), config.face_size, FaceFinder(config)
     crops = np.zeros((n, n_frames, 3, size, size), dtype=np.uint8)
@@ -292,15 +277,9 @@ def read_clips(clips: Sequence[EavClip], config: FeatureConfig, n_frames: int) -
             mel[at, : len(found)], n_mel[at] = found, len(found)
         except InputError:
             pass
-    return ClipArrays(
-        np.stack([clip.raw for clip in clips]),
-        crops,
-        has_crops,
-        mel,
-        n_mel,
-        np.array([clip.label for clip in clips], dtype=np.int64),
-        np.array([clip.trial for clip in clips], dtype=np.int64),
-    )
+    raw = np.stack([clip.raw for clip in clips])
+    label, trial = (np.array([getattr(c, n) for c in clips], dtype=np.int64) for n in ("label", "trial"))
+    return ClipArrays(raw, crops, has_crops, mel, n_mel, label, trial)
 
 
 def _crops(frames: NDArray[np.uint8], finder: FaceFinder, config: FeatureConfig) -> NDArray[np.uint8]:
@@ -317,10 +296,7 @@ def _crops(frames: NDArray[np.uint8], finder: FaceFinder, config: FeatureConfig)
 class ClipBatches:
     """Clips as network input on the network's device, one modality at a time for its own training.
 
-    Parameters
-    ----------
-    normaliser : Normaliser
-        Of the EEG's samples, fitted on training clips.
+    The normaliser is of the EEG's samples, fitted on training clips.
     """
 
     def __init__(self, clips: ClipArrays, network: FusionNetwork, normaliser: Normaliser) -> None:

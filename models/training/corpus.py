@@ -17,7 +17,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +80,9 @@ ReadTrials = Callable[[list[Excluded]], Iterable[Trial]]
 def cached(cache: Path, identity: Any, read: ReadTrials, *, shard_bytes: int = _SHARD_BYTES) -> Cached:
     """Return what the cache holds of a source, after reading the source if need be.
 
-    Raises `InputError`: the folder cannot be written, or `read` raises it.
-
-    Parameters
-    ----------
-    cache : Path
-        Folder of all caches; made if needed.
-    identity : JSON-ready value
-        Changes with the source's files and with the features: see `models.training.sources`.
-    read : callable
-        Called only if the cache does not hold the source yet.
-    shard_bytes : int
-        A shard ends with the trial that brings it to this size.
+    ``identity``, JSON-ready, changes with the source's files and with the features (see
+    `models.training.sources`). ``read`` is called only if the cache does not hold the source yet. A shard
+    ends with the trial that brings it to ``shard_bytes``.
     """
     text = json.dumps([_VERSION, identity], sort_keys=True)
     folder = cache / hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -136,23 +127,18 @@ def _write(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
 def _opened(folder: Path) -> Cached:
     try:
         index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
-        entries = tuple(
-            replace(
-                Entry(**e),
-                ch_names=tuple(e["ch_names"]),
-                label_names=tuple(e["label_names"]),
-                folder=str(folder),
-            )
-            for e in index["entries"]
-        )
-        return Cached(folder, entries, tuple(Excluded(**e) for e in index["left_out"]))
+        tuples = [{name: tuple(e[name]) for name in ("ch_names", "label_names")} for e in index["entries"]]
+        entries = [
+            Entry(**e | t | {"folder": str(folder)}) for e, t in zip(index["entries"], tuples, strict=True)
+        ]
+        return Cached(folder, tuple(entries), tuple(Excluded(**e) for e in index["left_out"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "expected an index of cached features, found damage",
-            where=str(folder),
-            remedy="delete this folder",
-            code=ErrorCode.FILE,
-        ) from error
+        raise _damage("an index", folder, "delete this folder") from error
+
+
+def _damage(what: str, where: Path, remedy: str) -> InputError:
+    what = f"expected {what} of cached features, found damage"
+    return InputError(what, where=str(where), remedy=remedy, code=ErrorCode.FILE)
 
 
 class _Shards:
@@ -204,25 +190,18 @@ class _Shards:
 
 def steps_of(entry: Entry, modality: str) -> NDArray[np.float32]:
     """Return an entry's steps as a view of the mapped file: EEG (W, C, n_bands) or eye (W, E)."""
-    return _mapped(entry, modality)[entry.start : entry.start + entry.n_steps]
+    return _mapped(_shard_path(entry, modality))[entry.start : entry.start + entry.n_steps]
 
 
-def mapped_shard(entry: Entry, modality: str) -> tuple[str, Callable[[], NDArray[np.float32]]]:
-    """Return the name of the file an entry lies in, and how to map it."""
-    return f"{entry.folder}/{_file(modality, entry.shard)}", lambda: _mapped(entry, modality)
+def _shard_path(entry: Entry, modality: str) -> Path:
+    return Path(entry.folder) / _file(modality, entry.shard)
 
 
-def _mapped(entry: Entry, modality: str) -> NDArray[np.float32]:
-    path = Path(entry.folder) / _file(modality, entry.shard)
+def _mapped(path: Path) -> NDArray[np.float32]:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise InputError(
-            "expected a shard of cached features, found damage",
-            where=str(path),
-            remedy="delete its folder",
-            code=ErrorCode.FILE,
-        ) from error
+        raise _damage("a shard", path, "delete its folder") from error
 
 
 def _file(modality: str, number: int) -> str:
@@ -231,11 +210,8 @@ def _file(modality: str, number: int) -> str:
 
 def files_identity(paths: Sequence[Path], root: Path) -> list[tuple[str, int, int]]:
     """Return name below ``root``, size and time of change of files, sorted."""
-    found = []
-    for path in paths:
-        stat = path.stat()
-        found.append((path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns))
-    return sorted(found)
+    stats = [(path.relative_to(root).as_posix(), path.stat()) for path in paths]
+    return sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 @dataclass(eq=False)
@@ -323,18 +299,14 @@ class StepBatch:
 
 
 class CorpusWindows:
-    """All windows of one modality, one every step, none across two trials.
+    """All windows of one modality (eeg or eye), one every step, none across two trials.
 
-    Raises `InputError`: no trial has the modality.
+    A batch holds windows of one set of channels; channels of a recording that the model lacks are excluded.
 
     Parameters
     ----------
-    entries : sequence of Entry
-        That have the modality.
-    modality : {"eeg", "eye"}
     ch_names : sequence of str
-        The model's EEG channels; others of a recording are excluded, and a batch holds windows of one
-        set of channels.
+        The model's EEG channels.
     n_steps : int
         T. A shorter trial gives one window that begins before it.
     batch : int
@@ -371,7 +343,7 @@ class CorpusWindows:
         self.batches_a_pass = int(self._ends[-1])
         if most_a_pass is not None:
             self.batches_a_pass = min(self.batches_a_pass, max(1, most_a_pass // batch))
-        self._maps: dict[str, NDArray[np.float32]] = {}
+        self._maps: dict[Path, NDArray[np.float32]] = {}
 
     def names(self, epoch: int, number: int) -> tuple[int, NDArray[np.int64]]:
         """Return group and windows (B,) of a batch; the last of a group is filled up from its beginning."""
@@ -408,10 +380,10 @@ class CorpusWindows:
         return StepBatch(values, exists, group.positions, noise)
 
     def _shard(self, entry: Entry) -> NDArray[np.float32]:
-        name, map_it = mapped_shard(entry, self.modality)
-        if name not in self._maps:
-            self._maps[name] = map_it()
-        return self._maps[name]
+        path = _shard_path(entry, self.modality)
+        if path not in self._maps:
+            self._maps[path] = _mapped(path)
+        return self._maps[path]
 
 
 @dataclass(frozen=True, eq=False)
@@ -434,12 +406,13 @@ def _groups(entries: Sequence[Entry], modality: str, ch_names: tuple[str, ...], 
             forms.setdefault(form, []).append(entry)
     groups = []
     for form, of_form in forms.items():
-        names = [str(i) for i in range(form)] if isinstance(form, int) else list(form)
-        known = names if isinstance(form, int) else [name for name in names if name in ch_names]
-        if not known:
+        if isinstance(form, int):  # eye features
+            channels = positions = np.arange(form)
+        else:
+            channels = np.array([at for at, name in enumerate(form) if name in ch_names], dtype=np.int64)
+            positions = np.array([ch_names.index(form[at]) for at in channels])
+        if not len(channels):
             continue
-        channels = np.array([names.index(name) for name in known])
-        positions = channels if isinstance(form, int) else np.array([ch_names.index(name) for name in known])
         counts = [max(1, entry.n_steps - n_steps + 1) for entry in of_form]
         groups.append(_Group(of_form, np.cumsum(counts), channels, positions))
     return groups

@@ -90,11 +90,9 @@ def record_of_recordings(paths: Iterable[Path], *, labels: bool) -> TrainingReco
 def record_of_labels(trials: Sequence[Trial], *, generated: bool) -> TrainingRecord:
     """Return the record of a training on labelled trials."""
     counts = coverage(trials)
-    sessions = [SeenSession.of(trial, generated=generated) for trial in trials]
-    return TrainingRecord(
-        sessions=tuple(dict.fromkeys(sessions)),
-        trials_per_class=dict(zip(counts.label_names, counts.counts, strict=True)),
-    )
+    sessions = dict.fromkeys(SeenSession.of(trial, generated=generated) for trial in trials)
+    per_class = dict(zip(counts.label_names, counts.counts, strict=True))
+    return TrainingRecord(sessions=tuple(sessions), trials_per_class=per_class)
 
 
 def recording_sha256(path: Path) -> str:
@@ -144,12 +142,12 @@ def read_record(folder: Path) -> TrainingRecord | None:
 def _parsed(found: Any) -> TrainingRecord:
     """Return the record that JSON holds; `TypeError` where a value is of another type than was written."""
     recordings = [
-        SeenRecording(_of(str, entry["name"]), _of(str, entry["sha256"]), _of(bool, entry["labels"]))
-        for entry in _of(list, found["recordings"])
+        SeenRecording(_of(str, e["name"]), _of(str, e["sha256"]), _of(bool, e["labels"]))
+        for e in _of(list, found["recordings"])
     ]
     sessions = [
-        SeenSession(_of(str, entry["dataset"]), _of(str, entry["subject"]), _of(int, entry["session"]))
-        for entry in _of(list, found["sessions"])
+        SeenSession(_of(str, e["dataset"]), _of(str, e["subject"]), _of(int, e["session"]))
+        for e in _of(list, found["sessions"])
     ]
     counts = {name: _of(int, count) for name, count in _of(dict, found["trials_per_class"]).items()}
     if any(count < 0 for count in counts.values()):

@@ -146,12 +146,12 @@ def summarise(by_session: Mapping[tuple[str, int], float]) -> Summary:
         subjects.setdefault(subject, []).append(value)
     means = [float(np.mean(values)) for values in subjects.values()]
     pooled = list(by_session.values())
-    return Summary(
-        len(means), float(np.mean(means)), _sd(means), len(pooled), float(np.mean(pooled)), _sd(pooled)
-    )
+    mean, pooled_mean = float(np.mean(means)), float(np.mean(pooled))
+    return Summary(len(means), mean, sd_of(means), len(pooled), pooled_mean, sd_of(pooled))
 
 
-def _sd(values: Sequence[float]) -> float | None:
+def sd_of(values: Sequence[float]) -> float | None:
+    """Return the SD with n - 1 below the line; None for a single value."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 

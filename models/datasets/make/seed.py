@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ _Arrays = dict[str, NDArray[np.float64]]
 
 def make_seed_iv(options: MakeOptions, on_done: OnDone = lambda n_done: None) -> None:
     """Write features, eye features and, with ``raw``, the EEG of generated subjects."""
-    _make(SEED_IV, options, on_done)
+    _make(SEED_IV, _write_seed_iv, options, on_done)
 
 
 def make_seed_v(options: MakeOptions, on_done: OnDone = lambda n_done: None) -> None:
@@ -52,17 +52,19 @@ def make_seed_v(options: MakeOptions, on_done: OnDone = lambda n_done: None) -> 
             where="--raw",
             remedy="use seed-iv --raw; real .cnt files are read through MNE",
         )
-    _make(SEED_V, options, on_done)
+    _make(SEED_V, _write_seed_v, options, on_done)
 
 
-def _make(data_set: SeedSet, options: MakeOptions, on_done: OnDone) -> None:
+def _make(
+    data_set: SeedSet, write: Callable[[MakeOptions, int], None], options: MakeOptions, on_done: OnDone
+) -> None:
     n_trials, n_seconds = _sizes(data_set, options)
     subjects = {number: _subject(options, number) for number in range(1, options.subjects + 1)}
     new_folder(options.folder)
     for part in (*data_set.folders("published"), *(data_set.folders("raw") if options.raw else ())):
         for session in SESSIONS if data_set.has_session_folders else ("",):
             (options.folder / part / str(session)).mkdir(parents=True)
-    each_subject(_write_seed_iv if data_set is SEED_IV else _write_seed_v, options, on_done)
+    each_subject(write, options, on_done)
     truth(subjects, structure(), data_set.labels, SESSIONS, data_set.n_eye).save(options.folder)
     write_notice(
         options.folder,
