@@ -87,13 +87,7 @@ class Notice:
 
 
 def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES) -> Notice:
-    """Return what the participant is told.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the session will be kept, with its whole path.
-    """
+    """Return what the participant is told; ``folder`` is the session's, with its whole path."""
     stays = (
         f"Everything stays on this computer, in {folder}, under the code {subject} and without your name; "
         "nothing is sent to the internet. The devices send their signals over the local network, where other "
@@ -121,18 +115,7 @@ def give_consent(
     keep_face_video: bool = False,
     keep_voice: bool = False,
 ) -> Consent:
-    """Return the consent to what was ticked.
-
-    Parameters
-    ----------
-    now : datetime
-        With its time zone.
-
-    Raises
-    ------
-    InputError
-        See `check_consent`.
-    """
+    """Return the consent, of ``now`` (with its time zone), to what was ticked; see `check_consent`."""
     unknown = [one for one in modalities if one not in MODALITIES]
     given = tuple(one for one in MODALITIES if one in modalities) + tuple(unknown)
     stamp = now.astimezone(UTC).isoformat(timespec="seconds")
@@ -142,11 +125,8 @@ def give_consent(
 def check_consent(consent: Consent) -> Consent:
     """Return a consent that a session may begin with.
 
-    Raises
-    ------
-    InputError
-        If it names no modality or an unknown one, keeps what it does not allow to be used, has no time, or is
-        to other words than today's.
+    Raises InputError if it names no modality or an unknown one, keeps what it does not allow to be used, has
+    no time, or is to other words than today's.
     """
     unknown = [one for one in consent.modalities if one not in MODALITIES]
     if unknown:
@@ -205,10 +185,7 @@ def consent_record(consent: Consent, shown: Notice) -> dict[str, Any]:
 def consent_from_record(record: Mapping[str, Any]) -> Consent:
     """Return the consent that a sidecar holds, checked but for the version of its notice.
 
-    Raises
-    ------
-    InputError
-        If something is missing or of another kind.
+    Raises InputError if something is missing or of another kind.
     """
     try:
         modalities = record["modalities"]

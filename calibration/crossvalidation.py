@@ -110,10 +110,7 @@ def trial_probs(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArra
 class HeadFitter:
     """Fits either head to labelled windows, on top of one base model and one set of classes.
 
-    Attributes
-    ----------
-    knows_classes : bool
-        The base model tells them apart as it is.
+    ``knows_classes`` says that the base model tells them apart as it is.
     """
 
     def __init__(self, base: FusionNetwork, classes: Sequence[str]) -> None:
@@ -240,16 +237,8 @@ def shuffled_results(
 ) -> tuple[float, ...]:
     """Return the balanced accuracies (n,) of the linear head on shuffled labels, each trial left out in turn.
 
-    Parameters
-    ----------
-    label : mapping of int to int
-        By trial number, in the order of ``folds``; every class at least twice.
-    n : int
-        Shuffles.
-    seed : int
-        Of the shuffles.
-    progress : callable
-        Told the share done.
+    ``label`` is by trial number, in the order of ``folds``, with every class at least twice; ``n`` counts the
+    shuffles, and ``progress`` is told the share done.
     """
     rng = np.random.default_rng(seed)
     true = np.array([label[fold.trial] for fold in folds])

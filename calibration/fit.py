@@ -96,21 +96,10 @@ def fit(
 ) -> Fitted:
     """Fit a personal model to a session and judge it.
 
-    Parameters
-    ----------
-    rows : RowTable
-        Of the base model, of all runs.
-    base : Checkpoint
-        Its network is used by the calling thread alone.
-    excluded : mapping of int to str, optional
-        Trials whose signals cannot be used, and why.
-    progress : callable
-        Told stage and share done, 0 to 1 over all stages.
-
-    Raises
-    ------
-    InputError
-        If a class has no trial left, fewer than two classes have two, or trials hold no window.
+    ``rows`` are of the base model and of all runs; its network is used by the calling thread alone.
+    ``excluded`` says which trials' signals cannot be used, and why. ``progress`` is told stage and share
+    done, 0 to 1 over all stages. Raises InputError if a class has no trial left, fewer than two classes have
+    two, or trials hold no window.
     """
     options = options or FitOptions()
     began = time.monotonic()
@@ -291,16 +280,8 @@ def progress_of(
     Unlike the figures of the fit, one normalisation by all trials so far serves every fold (no label enters
     it), and a few windows stand for a trial.
 
-    Parameters
-    ----------
-    rows, record, base, excluded, modalities, labels
-        As `calibration.fit.fit` takes them; the base model's network is used by this thread alone.
-
-    Returns
-    -------
-    Progress or None
-        None before the fourth usable trial, and where nothing can be said of any trial yet: its class came
-        once and the base model does not know it.
+    None before the fourth usable trial, and where nothing can be said of any trial yet: its class came once
+    and the base model does not know it. The base model's network is used by this thread alone.
     """
     excluded = excluded or {}
     classes = record.classes

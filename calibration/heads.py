@@ -98,11 +98,10 @@ def initial_fusion(base: FusionNetwork, classes: Sequence[str]) -> nn.Module:
 def fit_fusion(start: nn.Module, data: Labelled, *, is_new: bool = False) -> nn.Module:
     """Return a copy of a fusion trained on the windows, all at once, for a fixed number of steps.
 
-    Where the last layer ``is_new`` it learns faster, and nothing pulls it back.
-
-    The loss is cross-entropy + 0.1 DCCA + `L2_SP` times the squared distance from ``start``. The encoders and
-    their tokens are frozen, so what DCCA aligns is what the fusion makes of EEG alone and of the eyes alone,
-    in the windows that hold both; with too few of them it is left out.
+    Where the last layer ``is_new`` it learns faster, and nothing pulls it back. The loss is cross-entropy +
+    0.1 DCCA + `L2_SP` times the squared distance from ``start``. The encoders and their tokens are frozen, so
+    what DCCA aligns is what the fusion makes of EEG alone and of the eyes alone, in the windows that hold
+    both; with too few of them it is left out.
     """
     head = copy.deepcopy(start).eval()  # no dropout: a few full batches, the same every time
     label = torch.from_numpy(data.label)
@@ -213,11 +212,7 @@ def _components(tokens: Tensor) -> NDArray[np.float64]:
 class LdaProblem:
     """Windows as LDA sees them. What does not depend on the labels is computed once: they may be shuffled.
 
-    Parameters
-    ----------
-    tokens : Tensor, (n, 4, d_model)
-    present : Tensor of bool, (n, 4)
-    trial : ndarray, (n,)
+    Tokens are (n, 4, d_model), presence (n, 4), numbers of trials (n,).
     """
 
     def __init__(

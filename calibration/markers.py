@@ -46,20 +46,11 @@ def record_from_markers(
 ) -> SessionRecord:
     """Return what a recording's own markers say of its session.
 
-    Parameters
-    ----------
-    markers : iterable of (float, str)
-        Time and text, in the order of the stream. Other programs' markers are ignored.
-    earlier : SessionRecord, optional
-        What the runs before said.
-    run : int
-        Of this recording.
+    Markers are (time, text) in the order of the stream; other programs' are ignored. ``earlier`` is what the
+    runs before said.
 
-    Returns
-    -------
-    SessionRecord
-        Subject, trials, baseline and, as far as trials began, classes and order; the rest (number of
-        the session, seed, consent) is not in the markers. Without trials none of ours were there.
+    The record has subject, trials, baseline and, as far as trials began, classes and order; the rest (number
+    of the session, seed, consent) is not in the markers. Without trials none of ours were there.
     """
     reader = _Reader(earlier or SessionRecord("", 1, (), 0, Consent(())), run)
     for time, text in markers:
@@ -126,16 +117,8 @@ class _Reader:
 class SessionLog:
     """What a session writes down as it goes.
 
-    Parameters
-    ----------
-    record : SessionRecord
-        What there is already.
-    on_marker : callable
-        Gets each marker and its LSL time.
-    on_change : callable
-        Gets the record whenever it has changed.
-    run : int
-        Of the recording now made, from 1.
+    ``on_marker`` gets each marker and its LSL time, ``on_change`` the record whenever it has changed. ``run``
+    is of the recording now made, from 1.
     """
 
     def __init__(

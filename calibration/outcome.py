@@ -135,21 +135,9 @@ def fit_session(
 ) -> Finished:
     """Fit a model, and write ``profile``, ``report.html`` and ``report.json`` into a folder.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        The base model; its network is used by the calling thread alone.
-    options : FitOptions
-        What follows from the material and the record (modalities, seed, date) is filled in.
-    progress : callable
-        Told stage and share done.
-    keeps_poor : bool
-        Trials whose signals are poor are used all the same, and noted.
-
-    Raises
-    ------
-    InputError
-        If too few trials are left, or the files cannot be written.
+    The base model's network is used by the calling thread alone; what follows from material and record
+    (modalities, seed, date) is filled into the options. With ``keeps_poor`` trials of poor signals are used
+    all the same, and noted. Raises InputError if too few trials are left, or the files cannot be written.
     """
     used, faults, notes = material.used_modalities(record), material.rejected(record), []
     if missing := [m for m in record.consent.modalities if m not in used]:

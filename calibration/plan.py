@@ -30,11 +30,8 @@ MOST_TRIALS = 500
 class Plan:
     """What a session is made of; all durations in seconds.
 
-    Raises
-    ------
-    InputError
-        If fewer than two classes are given, one has no stimulus, there are too few trials for them, or
-        too many for a session.
+    Raises InputError if fewer than two classes are given, one has no stimulus, there are too few trials for
+    them, or too many for a session.
     """
 
     classes: tuple[str, ...]
@@ -96,18 +93,9 @@ class Plan:
         return self.long_rest_s if emotion in self.long_rest_after else self.rest_s
 
     def scaled(self, time_scale: float) -> Plan:
-        """Return the plan with all but the stimuli shortened, for tests with a simulated person.
+        """Return the plan shortened by a time scale of 1 or more, for tests with a simulated person.
 
-        Parameters
-        ----------
-        time_scale : float
-            How many times shorter, at least 1. A stimulus is shortened to 20 s at most, and one that
-            is planned shorter than that keeps its length.
-
-        Raises
-        ------
-        InputError
-            If the scale is below 1.
+        A stimulus is shortened to 20 s at most; one that is planned shorter keeps its length.
         """
         if not 1 <= time_scale < float("inf"):
             raise InputError(
@@ -132,21 +120,10 @@ SCALED = ("hint_s", "report_s", "rest_s", "long_rest_s", "baseline_s", "practice
 def load_plan(
     path: Path | None = None, classes: Sequence[str] | None = None, n_trials: int | None = None
 ) -> Plan:
-    """Read a protocol file and check all that it names.
+    """Read a protocol file (without one the program's own five emotions) and check all that it names.
 
-    Parameters
-    ----------
-    path : Path, optional
-        A TOML file; the program's own five emotions without one.
-    classes : sequence of str, optional
-        Emotions to take instead of the file's; each needs a stimulus there.
-    n_trials : int, optional
-        Trials instead of the file's.
-
-    Raises
-    ------
-    InputError
-        As `calibration.plan.read_protocol` and `Plan` say.
+    ``classes`` and ``n_trials`` take the place of the file's. Raises InputError as
+    `read_protocol` and `Plan` do.
     """
     path = Path(path) if path is not None else DEFAULT_PROTOCOL
     values = read_protocol(path)
@@ -176,16 +153,9 @@ _EMOTION = re.compile(r"[\w-]+")
 def read_protocol(path: Path) -> dict[str, Any]:
     """Return what a protocol file says, under the names of a Plan's fields.
 
-    Parameters
-    ----------
-    path : Path
-        The TOML file. Clips are found relative to its folder.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, is no TOML (with line and column), has an unknown key or kind, a value of
-        another type than expected, or names a clip that is missing, empty or of another kind.
+    Clips are found relative to the file's folder. Raises InputError if it cannot be read, is no TOML (with
+    line and column), has an unknown key or kind, a value of another type than expected, or names a clip that
+    is missing, empty or of another kind.
     """
     where = f"protocol {path}"
     document = _parsed(path, where)

@@ -96,17 +96,9 @@ class CalibrationProfile:
 
 
 def save_profile(folder: Path | str, profile: CalibrationProfile) -> str:
-    """Write a profile's folder and return its SHA-256.
+    """Write a profile's folder, for this user alone, and return its SHA-256; an older profile is replaced.
 
-    Parameters
-    ----------
-    folder : path
-        Made if it does not exist, for this user alone; an older profile in it is replaced.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written.
+    Raises InputError if it cannot be written.
     """
     folder = Path(folder)
     tensors = {_HEAD + name: tensor for name, tensor in profile.head.items()}
@@ -128,13 +120,7 @@ def save_profile(folder: Path | str, profile: CalibrationProfile) -> str:
 
 
 def load_profile(folder: Path | str) -> CalibrationProfile:
-    """Read a profile's folder.
-
-    Raises
-    ------
-    InputError
-        If a file is missing or damaged, or they do not fit each other.
-    """
+    """Read a profile's folder; InputError if a file is missing, damaged, or does not fit the others."""
     folder = Path(folder)
     (data, text), weights = read_config(folder), read_file(folder / WEIGHTS_FILE)
     where = str(folder / WEIGHTS_FILE)
@@ -170,19 +156,11 @@ def apply_profile(
 
     Modalities that are not in the profile are absent for it, whatever streams there are.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        The base model.
-    where : str
-        What messages name.
-    line_hz : float, optional
-        Mains that the decoder will leave out: a feature setting too.
+    ``where`` is what messages name; ``line_hz`` is the mains that the decoder will leave out: a feature
+    setting too.
 
-    Raises
-    ------
-    InputError
-        If the profile is of another base model, of other features or of other channels, with both values.
+    Raises InputError if the profile is of another base model, of other features or of other channels, with
+    both values.
     """
     summary, base = profile.summary, checkpoint.config
     _check_base(summary, checkpoint, where, line_hz)

@@ -70,13 +70,7 @@ class ProfileSummary:
         return {"profile": self.name, "profile_verdict": self.verdict, "do_not_trust": not self.is_trusted}
 
     def check_base(self, sha256: str, where: str) -> None:
-        """Refuse another base model.
-
-        Raises
-        ------
-        InputError
-            With both hashes.
-        """
+        """Refuse another base model with both hashes, as an InputError."""
         if sha256 != self.base_sha256:
             raise profile_error(
                 f"this profile is of a base model with sha256 {self.base_sha256[:16]}, "
@@ -94,10 +88,7 @@ class ProfileSummary:
     def from_dict(cls, data: Mapping[str, Any], where: str) -> ProfileSummary:
         """Build a summary from `to_dict`'s form; keys that are not its own are ignored.
 
-        Raises
-        ------
-        InputError
-            A key is missing, a value is wrong, or the file is no profile of this version.
+        Raises InputError if a key is missing, a value is wrong, or the file is no profile of this version.
         """
         if data.get("kind") != KIND:
             raise profile_error(
@@ -165,13 +156,7 @@ def _checked(name: str, value: Any, kind: str, where: str) -> Any:
 
 
 def read_config(folder: Path) -> tuple[dict[str, Any], bytes]:
-    """Return a profile's ``config.json`` as a dict and as it lies there.
-
-    Raises
-    ------
-    InputError
-        If it is missing or no JSON object.
-    """
+    """Return a profile's ``config.json``, an object, as a dict and as it lies there; else InputError."""
     path = folder / CONFIG_FILE
     text = read_file(path)
     try:
@@ -186,10 +171,7 @@ def read_config(folder: Path) -> tuple[dict[str, Any], bytes]:
 def read_summary(folder: Path | str) -> ProfileSummary:
     """Read what a profile says of itself, without its weights.
 
-    Raises
-    ------
-    InputError
-        If the folder holds no profile, or a damaged one.
+    Raises InputError if the folder holds no profile, or a damaged one.
     """
     folder = Path(folder)
     data, _ = read_config(folder)
@@ -202,23 +184,14 @@ def read_summary(folder: Path | str) -> ProfileSummary:
 def model_sha256(folder: Path | str) -> str:
     """Return the hash by which a profile names its base model, `models.checkpoint.Checkpoint.sha256`.
 
-    Raises
-    ------
-    InputError
-        If a file of it cannot be read.
+    Raises InputError if a file of it cannot be read.
     """
     files = (read_file(Path(folder) / name) for name in (CONFIG_FILE, WEIGHTS_FILE))
     return hashlib.sha256(b"".join(files)).hexdigest()
 
 
 def read_file(path: Path) -> bytes:
-    """Return a file's content.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
+    """Return a file's content; InputError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -18,19 +18,11 @@ from calibration.types import Report, SessionRecord, Step, Stimulus, TrialRecord
 def make_order(classes: Sequence[str], n_trials: int, seed: int, closing: str = "") -> tuple[str, ...]:
     """Return the emotion of each trial.
 
-    Trials come in blocks that hold every class once (the first block holds what does not divide), so a
-    drift over the session meets all classes alike. Built from the end, where the closing emotion is.
+    Trials come in blocks that hold every class once (the first block holds what does not divide), so a drift
+    over the session meets all classes alike. Built from the end, where the closing emotion is.
 
-    Parameters
-    ----------
-    classes : sequence of str
-        At least two.
-    n_trials : int
-        How many; the classes' counts differ by one at most.
-    seed : int
-        Equal seeds give equal orders.
-    closing : str
-        One of the classes, or empty: the emotion of the last trial.
+    The classes' counts differ by one at most, and equal seeds give equal orders. ``closing`` is the emotion
+    of the last trial, or empty.
     """
     rng = random.Random(seed)
     order: list[str] = []
@@ -47,14 +39,8 @@ def make_order(classes: Sequence[str], n_trials: int, seed: int, closing: str = 
 def can_be_arranged(counts: Mapping[str, int], before: str = "", closing: str = "") -> bool:
     """Tell whether trials can be put into an order in which no emotion comes twice running.
 
-    Parameters
-    ----------
-    counts : mapping
-        Number of trials left by emotion.
-    before : str
-        The emotion just shown, which must not come first; empty for none.
-    closing : str
-        The emotion that must come last; empty for any.
+    ``counts`` are the trials left by emotion. ``before`` was just shown and must not come first; ``closing``
+    must come last; either may be empty.
     """
     left = {name: n for name, n in counts.items() if n > 0}
     if not left:
@@ -74,16 +60,8 @@ def can_be_arranged(counts: Mapping[str, int], before: str = "", closing: str = 
 class Agenda:
     """Says which trial comes next.
 
-    Parameters
-    ----------
-    order : sequence of str
-        Planned emotion by trial; trial 1 is the first.
-    closing : str
-        The emotion to end with; empty for any.
-    over : iterable of int
-        Numbers of trials that need not be done any more (after a resumption).
-    shown : str
-        The emotion shown last, empty for none.
+    ``order`` is the planned emotion by trial, ``closing`` the one to end with, ``over`` the trials that need
+    not be done any more (after a resumption), ``shown`` the emotion shown last.
     """
 
     def __init__(
@@ -108,18 +86,10 @@ class Agenda:
     def repeat(self, number: int, shown: str | None = None) -> int:
         """Put a trial on the list again, as early as no emotion comes twice running.
 
-        Parameters
-        ----------
-        number : int
-            A trial that is not waiting.
-        shown : str, optional
-            The emotion of the trial now running, which ends before.
+        The trial must not be waiting; ``shown`` is the emotion of the trial now running, which ends before.
 
-        Returns
-        -------
-        int
-            A second trial that is repeated with it, because otherwise an emotion would come twice
-            running (with two classes, say) or the end would not be pleasant; 0 for none.
+        Returns a second trial that is repeated with it, because otherwise an emotion would come twice running
+        (with two classes, say) or the end would not be pleasant; 0 for none.
         """
         before = self._shown if shown is None else shown
         self._again.append(number)
@@ -202,19 +172,8 @@ def finished_trials(trials: tuple[TrialRecord, ...]) -> frozenset[int]:
 def steps(plan: Plan, record: SessionRecord, agenda: Agenda) -> Steps:
     """Yield the steps of a session, or of what is left of it.
 
-    Parameters
-    ----------
-    plan : Plan
-        Durations and stimuli.
-    record : SessionRecord
-        Of the session so far: what it holds is not done again. Its order must be set.
-    agenda : Agenda
-        Of the trials left; trials that the participant wants again are added to it while this runs.
-
-    Yields
-    ------
-    Step
-        The next one; send what became of it (`DONE`, `SKIPPED` or `RESTARTED`).
+    What the record holds is not done again; its order must be set. Send what became of each step (`DONE`,
+    `SKIPPED` or `RESTARTED`); trials wanted again are added to the agenda while this runs.
     """
     yield Step("preflight")
     if plan.baseline_s and len(record.baseline) < 2:
@@ -304,17 +263,9 @@ def choose_trials(
 ) -> ChosenTrials:
     """Choose a session's trials for a fit.
 
-    Parameters
-    ----------
-    excluded : mapping of int to str, optional
-        Why a trial's signals cannot be used, by its number.
-    labels : {"intended", "reported"}
-        A trial without an answer, or with one that is no class of the session, has no reported label.
-
-    Raises
-    ------
-    InputError
-        If a class of the session has no trial left, or fewer than two classes have two.
+    ``excluded`` says by number why a trial's signals cannot be used; ``labels`` is intended or reported. A
+    trial without an answer, or with one that is no class of the session, has no reported label. Raises
+    InputError if a class of the session has no trial left, or fewer than two classes have two.
     """
     if labels not in LABELS:
         raise InputError(

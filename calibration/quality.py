@@ -76,12 +76,9 @@ def usable_modalities(quality: TrialQuality, modalities: Collection[str] = MODAL
 
 
 def rejection(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -> str:
-    """Return why a trial is left out of the model, in words; empty where it is kept.
+    """Return why a trial is excluded from the model, in words; empty where it is kept.
 
-    Parameters
-    ----------
-    modalities : collection of str
-        Those that the session uses: agreed to, and with a stream.
+    ``modalities`` are those that the session uses: agreed to, and with a stream.
     """
     faults = [fault for m in MODALITIES if m in modalities and (fault := modality_fault(quality, m))]
     if "eeg" in modalities:
@@ -131,13 +128,9 @@ _Judge = Callable[[int, Any, tuple[int, ...]], Any]
 class QualityLog:
     """Watches the streams of a session; ask it about any trial afterwards.
 
-    Parameters
-    ----------
-    line_hz : float, optional
-        Mains frequency, 50 or 60; otherwise the stronger of both.
-    finds_face : callable, optional
-        Tells whether a frame (JPEG bytes or BGR image) holds a face; by default the decoder's own finder.
-        Asked once a second, 5 to 10 ms.
+    ``line_hz`` is the mains frequency, 50 or 60; otherwise the stronger of both. ``finds_face`` tells whether
+    a frame (JPEG bytes or BGR image) holds a face: by default the decoder's own finder, asked once a second
+    (5 to 10 ms).
 
     Notes
     -----

@@ -69,13 +69,7 @@ class RowTable:
         return RowTable(**{f.name: change(f.name, getattr(self, f.name)) for f in fields(self)})
 
     def save(self, path: Path) -> None:
-        """Write the rows as an ``.npz`` file without pickle.
-
-        Raises
-        ------
-        InputError
-            If it cannot be written.
-        """
+        """Write the rows as an ``.npz`` file without pickle; InputError if that fails."""
         try:
             with path.open("wb") as file:
                 np.savez(file, **{f.name: getattr(self, f.name) for f in fields(self)})
@@ -89,13 +83,7 @@ class RowTable:
 
     @classmethod
     def load(cls, path: Path) -> RowTable:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        InputError
-            If the file is missing or damaged.
-        """
+        """Read what `save` wrote; InputError if the file is missing or damaged."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 table = cls(**{f.name: arrays[f.name] for f in fields(cls)})
@@ -138,19 +126,8 @@ def _with_voice(table: RowTable, n_tokens: int) -> RowTable:
 class RowCollector:
     """Makes rows of what a decoder keeps of its steps; `table` may be asked for from any thread.
 
-    Parameters
-    ----------
-    decoder : Decoder
-        Its ``on_step`` is taken.
-    run : int
-        Of the recording.
-    most : int
-        Rows kept; the oldest go.
-
-    Raises
-    ------
-    InputError
-        If the model's faces are no whole number a second.
+    The decoder's ``on_step`` is taken; ``most`` rows are kept, and the oldest go. Raises InputError if the
+    model's faces are no whole number a second.
     """
 
     def __init__(self, decoder: Decoder, *, run: int = 1, most: int = MOST_ROWS) -> None:
@@ -259,13 +236,7 @@ class _Row:
 
 
 def faces_a_second(config: ModelConfig) -> int:
-    """Return how many face frames a row has.
-
-    Raises
-    ------
-    InputError
-        If they are no whole number.
-    """
+    """Return how many face frames a row has; InputError if they are no whole number."""
     n_faces = round(1.0 / config.windows.face_grid_s)
     if abs(n_faces * config.windows.face_grid_s - 1.0) > 1e-9:
         raise InputError(
@@ -285,25 +256,13 @@ _SLACK_S = 2.0  # the first and last second of a stimulus may have no row
 
 
 class KeptRows:
-    """The folder ``cache`` of a session.
-
-    Parameters
-    ----------
-    folder : Path
-        The session's.
-    """
+    """The folder ``cache`` in a session's folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "cache"
 
     def save(self, run: int, rows: RowTable, qualities: Iterable[TrialQuality]) -> None:
-        """Replace what is kept of a run.
-
-        Raises
-        ------
-        InputError
-            If it cannot be written.
-        """
+        """Replace what is kept of a run; InputError if it cannot be written."""
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             temporary = self._rows(run).with_suffix(".tmp")
@@ -361,12 +320,7 @@ class RowPump:
     Only windows that end on whole seconds are cut and no fusion runs; the rows are those of a run that
     decodes every hop.
 
-    Parameters
-    ----------
-    run : int
-        Of the recording.
-    on_event, on_chunk : callable
-        See every event and every chunk, e.g. for the signals' quality.
+    ``on_event`` and ``on_chunk`` see every event and every chunk, e.g. for the signals' quality.
     """
 
     def __init__(

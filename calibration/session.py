@@ -42,23 +42,12 @@ class Session:
     Whatever comes for a step that is no longer the current one is ignored; where the participant ought to
     know, the view's message says so.
 
-    Parameters
-    ----------
-    plan : Plan
-        What is to happen.
-    record : SessionRecord
-        A new one, or that of an interrupted session, which then resumes at the first trial not over.
-    on_marker : callable
-        Gets each marker and its LSL time, in the order of the events.
-    on_change : callable
-        Gets the record whenever it has changed; keep it on disk.
-    run : int
-        Of the recording that the markers go into, from 1.
+    ``record`` is a new one, or that of an interrupted session, which then resumes at the first trial not
+    over. ``on_marker`` gets each marker and its LSL time, in the order of the events; ``on_change`` the
+    record whenever it has changed: keep it on disk. ``run`` is of the recording that the markers go into,
+    from 1.
 
-    Raises
-    ------
-    InputError
-        If the record is of a session with other classes or another number of trials.
+    Raises InputError if the record is of a session with other classes or another number of trials.
     """
 
     def __init__(

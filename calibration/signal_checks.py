@@ -337,22 +337,9 @@ def preflight(
 ) -> tuple[Check, ...]:
     """Return a check for each modality that was consented to, for the source ids and for the disk.
 
-    Parameters
-    ----------
-    stream_statuses : mapping of str to StreamStatus
-        By modality; one that is absent was not found.
-    measured : Measured
-        What the signals say.
-    found : sequence of StreamHeader
-        All streams on the network.
-    folder : Path
-        Where the session will be kept; it need not exist yet.
-    seconds : float
-        How long the session lasts.
-    recorded : sequence of StreamHeader, optional
-        What will be recorded; otherwise all of ``found`` that may be.
-    free_bytes : callable, optional
-        Returns the room in a folder; the disk is asked otherwise.
+    ``stream_statuses`` is by modality; one that is absent was not found. ``found`` are all streams on the
+    network, ``recorded`` those that will be recorded (otherwise all of ``found`` that may be). ``folder``,
+    where the session will be kept for ``seconds``, need not exist yet.
     """
     checks = {one: check_modality(one, stream_statuses.get(one), measured) for one in consent.modalities}
     is_any_usable = any(check.light != RED for check in checks.values())
@@ -400,12 +387,8 @@ def check_disk(
 ) -> Check:
     """Return whether the session's folder can be written and holds the session.
 
-    Parameters
-    ----------
-    folder : Path
-        It need not exist: the nearest folder above it that does is asked.
-    free_bytes : callable, optional
-        Returns the room in a folder.
+    ``folder`` need not exist: the nearest folder above it that does is asked. ``free_bytes`` returns the room
+    in a folder.
     """
     there = next((one for one in (folder, *folder.absolute().parents) if one.is_dir()), folder)
     try:

@@ -48,13 +48,7 @@ def default_data_folder() -> Path:
 
 
 def check_subject(subject: str) -> str:
-    """Return a subject id as it is.
-
-    Raises
-    ------
-    InputError
-        If it is no code of letters and digits with a digit in it.
-    """
+    """Return a subject id as it is: letters and digits with a digit in it, else InputError."""
     if not _SUBJECT.fullmatch(subject):
         shown = repr(subject if len(subject) <= 40 else subject[:37] + "...")
         remedy = "leave out sub-, it is added" if subject.startswith("sub-") else _ID_REMEDY
@@ -108,10 +102,7 @@ class SessionPlace:
 def subject_folder(data: Path, subject: str) -> Path:
     """Return a subject's folder, which need not exist.
 
-    Raises
-    ------
-    InputError
-        If the id is not usable, or a link or a file bears the folder's name.
+    Raises InputError if the id is not usable, or a link or a file bears the folder's name.
     """
     folder = data / f"sub-{check_subject(subject)}"
     _refuse_link(folder)
@@ -139,10 +130,7 @@ def next_session_number(data: Path, subject: str) -> int:
 def session_place(data: Path, subject: str, number: int) -> SessionPlace:
     """Return the place of a session; nothing is made.
 
-    Raises
-    ------
-    InputError
-        If the id is not usable, or a link or a file bears a folder's name.
+    Raises InputError if the id is not usable, or a link or a file bears a folder's name.
     """
     if number < 1:
         raise InputError(f"expected 1 or more, found {number}", where="session", remedy="count from 1")
@@ -154,11 +142,8 @@ def session_place(data: Path, subject: str, number: int) -> SessionPlace:
 def make_session(data: Path, subject: str) -> SessionPlace:
     """Make the folders of a subject's next session, for the user alone.
 
-    Raises
-    ------
-    InputError
-        If the id is not usable or differs from a known one in capitals alone, a link or a file bears a
-        folder's name, or the disk is full or cannot be written.
+    Raises InputError if the id is not usable or differs from a known one in capitals alone, a link or a file
+    bears a folder's name, or the disk is full or cannot be written.
     """
     subject = check_subject(subject)
     alike = [known for known in known_subjects(data) if known != subject and known.lower() == subject.lower()]
@@ -220,10 +205,7 @@ else:
 class SessionLock(contextlib.AbstractContextManager["SessionLock"]):
     """Holds a session's folder, which is there, for this program until it is closed.
 
-    Raises
-    ------
-    InputError
-        If another program holds it, or the folder cannot be written.
+    Raises InputError if another program holds it, or the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -276,10 +258,7 @@ def is_held(folder: Path) -> bool:
 def save_record(record: SessionRecord, path: Path) -> None:
     """Replace the file in one step; once this returns a power cut does not undo it.
 
-    Raises
-    ------
-    InputError
-        If the disk is full or the folder cannot be written; the file is then as it was.
+    Raises InputError if it cannot be written; the file is then as it was.
     """
     content = {"version": _VERSION, **dataclasses.asdict(record)}
     content["recordings"] = [recording.as_posix() for recording in record.recordings]
@@ -291,10 +270,7 @@ def save_record(record: SessionRecord, path: Path) -> None:
 def load_record(path: Path) -> SessionRecord:
     """Read what `save_record` has written.
 
-    Raises
-    ------
-    InputError
-        If there is no such file, it is damaged, or a newer version of the program wrote it.
+    Raises InputError if there is no such file, it is damaged, or a newer version of the program wrote it.
     """
     try:
         with file_errors("cannot be read", path, "check path and rights"):

@@ -69,20 +69,9 @@ def simulate_sessions(
 
     The rows are of the model behind ``decoder``.
 
-    Parameters
-    ----------
-    seed : int
-        Of the person.
-    plan : Plan
-        Of each session; the order of the emotions is drawn anew for each. Answers take all their time.
-    decoder : Decoder
-        On the base model; it is restarted.
-    difficulty : str or float
-        See `acquisition.simulator.subject.SimulatedSubject`.
-    n_sessions : int
-        The pause between two is `LATER_S`.
-    on_share : callable
-        Told which share of the sessions' seconds is done.
+    ``seed`` is the person's. The order of the emotions is drawn anew for each of the ``n_sessions``,
+    `LATER_S` apart; answers take all their time. The decoder, on the base model, is restarted. ``on_share``
+    is told which share of the sessions' seconds is done.
     """
     timeline = FollowedTimeline()
     begin, records = 0, []
@@ -120,8 +109,8 @@ def _first_record(seed: int, plan: Plan, number: int) -> SessionRecord:
 def _stage(timeline: FollowedTimeline, plan: Plan, record: SessionRecord, begin: float) -> SessionRecord:
     """Let a simulated person live through a session from ``begin`` on.
 
-    The emotion follows the stimuli; anything else is rest, as it is when the simulator listens to a
-    session's markers.
+    The emotion follows the stimuli; anything else is rest, as it is when the simulator listens to a session's
+    markers.
     """
     now = begin
     baseline: tuple[tuple[float, float], ...] = ()
@@ -173,13 +162,7 @@ _SEEDS_A_STUDY = 1000
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """Whom to calibrate, and on top of which model.
-
-    Raises
-    ------
-    InputError
-        If there is nobody to calibrate, or the difficulty is none.
-    """
+    """Whom to calibrate, and on top of which model; InputError where that cannot be studied."""
 
     n_subjects: int = 10
     difficulty: str | float = "default"
@@ -290,12 +273,8 @@ def run_study(options: StudyOptions, on_done: Callable[[SubjectResult], None] = 
 
     A person's figures depend on the seed alone, not on the number of processes.
 
-    Parameters
-    ----------
-    options : StudyOptions
-        With one job all runs in this process, with more each person in a spawned one.
-    on_done : callable
-        Told each person's result as it is there, in any order.
+    With one job all runs in this process, with more each person in a spawned one. ``on_done`` is told each
+    person's result as it is there, in any order.
     """
     began = time.monotonic()
     found: dict[int, SubjectResult] = {}
@@ -348,8 +327,8 @@ def study_subject(seed: int, options: StudyOptions) -> SubjectResult:
 def accuracy_on(model: Checkpoint, session: SimulatedSession) -> Accuracy:
     """Return how well a model names the trials of a session and their windows.
 
-    A trial is named by the mean of its windows' log-probabilities; a window holds what is wholly inside
-    its trial. The model chooses among the session's classes, whatever others it knows.
+    A trial is named by the mean of its windows' log-probabilities; a window holds what is wholly inside its
+    trial. The model chooses among the session's classes, whatever others it knows.
     """
     classes = list(session.record.classes)
     windows = TrialWindows(session.rows, session.record.trials, model.config)

@@ -53,10 +53,7 @@ class KeptFile:
 def known_folder(data: Path, subject: str) -> Path:
     """Return the folder of a subject that is there.
 
-    Raises
-    ------
-    InputError
-        If the id is not usable, nobody of that id is there, or a link bears the folder's name.
+    Raises InputError if the id is not usable, nobody of that id is there, or a link bears the folder's name.
     """
     folder = subject_folder(data, subject)
     known = known_subjects(data)
@@ -73,10 +70,8 @@ def known_folder(data: Path, subject: str) -> Path:
 def kept_files(data: Path, subject: str) -> list[KeptFile]:
     """Return all files of a subject, sorted.
 
-    Raises
-    ------
-    InputError
-        If something below the folder is a link or neither file nor folder, or cannot be looked at.
+    Raises InputError if something below the folder is a link or neither file nor folder, or cannot be looked
+    at.
     """
     folder = known_folder(data, subject)
     with file_errors("the folder cannot be read", folder, "see to its rights, and try again"):
@@ -186,10 +181,7 @@ def list_subjects(data: Path) -> list[SubjectEntry]:
 def contents(data: Path, subject: str) -> Contents:
     """Return how much is kept of a subject.
 
-    Raises
-    ------
-    InputError
-        If the id is unknown or not usable, or something below the folder is a link.
+    Raises InputError if the id is unknown or not usable, or something below the folder is a link.
     """
     return _counted(subject, known_folder(data, subject), kept_files(data, subject))
 
@@ -197,11 +189,8 @@ def contents(data: Path, subject: str) -> Contents:
 def delete_subject(data: Path, subject: str) -> Contents:
     """Remove everything that is kept of a subject, and return what it was.
 
-    Raises
-    ------
-    InputError
-        If the id is unknown or not usable, a link is in the folder, a recording is being written (then
-        nothing is removed), or something cannot be removed (then it says how much is left).
+    Raises InputError if the id is unknown or not usable, a link is in the folder, a recording is being
+    written (then nothing is removed), or something cannot be removed (then it says how much is left).
     """
     folder = known_folder(data, subject)
     files = kept_files(data, subject)
@@ -295,22 +284,10 @@ def export_subject(
 ) -> Exported:
     """Write all files of a subject to a ZIP file for the user alone, with a manifest of their SHA-256.
 
-    Parameters
-    ----------
-    data : Path
-        The data folder.
-    out : Path
-        The ZIP file; one that exists is refused. It appears when it is whole.
-    now : datetime
-        With its time zone, for the manifest.
-    progress : callable
-        Is told the share that is done, 0..1.
-
-    Raises
-    ------
-    InputError
-        If the id is unknown or not usable, a link is in the folder, a recording is being written, ``out``
-        exists or lies in the folder, or the disk is full or cannot be written.
+    ``out`` appears when it is whole; one that exists is refused. ``now``, with its time zone, is for the
+    manifest; ``progress`` is told the share that is done, 0..1. Raises InputError if the id is unknown or not
+    usable, a link is in the folder, a recording is being written, ``out`` exists or lies in the folder, or
+    the disk is full or cannot be written.
     """
     folder = known_folder(data, subject)
     files = kept_files(data, subject)

@@ -43,18 +43,8 @@ ORIGIN = "profile"
 class PersonalLevel:
     """Means by trial, from which the normaliser of any set of trials follows at once.
 
-    Parameters
-    ----------
-    trials : sequence of TrialRecord
-        Those that may be fitted to.
-    baseline : sequence of (begin, end)
-        LSL seconds, eyes open first. Only that one counts: closed eyes have no gaze and another alpha.
-    base : Normaliser
-        The base model's.
-    config : ModelConfig
-        Of the base model.
-    baseline_run : int
-        Of the recording that the baseline is in.
+    ``baseline`` holds (begin, end) in LSL seconds, eyes open first. Only that one counts: closed eyes have no
+    gaze and another alpha. ``base`` and ``config`` are the base model's.
     """
 
     def __init__(
@@ -142,14 +132,7 @@ class TrialTokens(NamedTuple):
 class TrialWindows:
     """Windows that end at the whole seconds of some trials, before normalisation.
 
-    Parameters
-    ----------
-    trials : sequence of TrialRecord
-        Number, begin, end and run count; what became of them is the caller's business.
-    config : ModelConfig
-        Of the base model.
-    every_s : int
-        Seconds from one window of a trial to its next; the last second always has one.
+    Windows of a trial are ``every_s`` seconds apart; the last second always has one.
 
     Attributes
     ----------
@@ -305,15 +288,9 @@ def modality_tokens(
 ) -> TrialTokens:
     """Return the tokens that the frozen encoders make of trials' windows.
 
-    Parameters
-    ----------
-    network : FusionNetwork
-        In eval mode. One that `prepare_inference` made fast serves one thread at a time: while a decoder
-        runs it, another thread takes a copy.
-    modalities : collection of str
-        Of the consent; others are absent.
-    known : TrialTokens, optional
-        Of the same windows and modalities with another normaliser: faces and voice are taken from it.
+    ``modalities`` are those of the consent; others are absent. ``known`` are tokens of the same windows and
+    modalities with another normaliser: faces and voice are taken from it. A network that `prepare_inference`
+    made fast serves one thread at a time: while a decoder runs it, another thread takes a copy.
     """
     only = [m for m in modalities if known is None or m in _NORMALISED]
     tokens, present = [], []
@@ -339,16 +316,8 @@ WINDOWS_A_TRIAL = 8
 class SessionTokens:
     """A `calibration.crossvalidation.TokenSource` over the rows of a session.
 
-    Parameters
-    ----------
-    record : SessionRecord
-        For its baseline.
-    trials : sequence of TrialRecord
-        Those of the fit.
-    base : Checkpoint
-        Its network is used by this thread alone.
-    windows_a_trial : int
-        About so many, evenly spread.
+    The record is there for its baseline. The base model's network is used by this thread alone.
+    ``windows_a_trial`` are about so many, evenly spread.
     """
 
     def __init__(

@@ -81,19 +81,12 @@ def balanced_accuracy(true: Sequence[int], predicted: Sequence[int]) -> float:
 def binomial_threshold(n_by_class: Sequence[int], n_classes: int | None = None) -> ChanceThreshold:
     """Return the least result that a guesser reaches in fewer than one session of twenty.
 
-    Parameters
-    ----------
-    n_by_class : sequence of int
-        Trials of each class; a class without one does not count.
-    n_classes : int, optional
-        Classes the model chooses among, where it knows more than the trials hold.
+    A class without a trial does not count. ``n_classes`` are those the model chooses among, where it knows
+    more than the trials hold.
 
-    Returns
-    -------
-    ChanceThreshold
-        ``n_correct`` after the binomial distribution at chance ``1 / n_classes``, or at the share of the
-        largest class where that is more. ``balanced_accuracy`` after the exact distribution of the balanced
-        accuracy of a uniform guesser; with classes of one size it is ``n_correct / n``.
+    ``n_correct`` is after the binomial distribution at chance ``1 / n_classes``, or at the share of the
+    largest class where that is more; ``balanced_accuracy`` after the exact distribution of the balanced
+    accuracy of a uniform guesser. With classes of one size it is ``n_correct / n``.
     """
     held = [n for n in n_by_class if n > 0]
     if not held:
@@ -164,16 +157,9 @@ def judge(
 ) -> Verdict:
     """Judge held-out predictions, one a trial.
 
-    Parameters
-    ----------
-    true, predicted : sequence of int, (n_trials,)
-        Indices of classes.
-    n_classes : int
-        Classes the model chooses among.
-    shuffled : sequence of float, optional
-        Balanced accuracies of the same fit on shuffled labels. Without them nothing is trusted.
-    n_excluded : int
-        Trials that were staged and not used; said in the words.
+    ``true`` and ``predicted`` are indices of the ``n_classes`` that the model chooses among; ``shuffled`` are
+    balanced accuracies of the same fit on shuffled labels, without which nothing is trusted. ``n_excluded``
+    trials were staged and not used.
     """
     counts = np.bincount(np.asarray(true, dtype=int), minlength=n_classes).tolist()
     share = balanced_accuracy(true, predicted)

@@ -39,13 +39,7 @@ class EventTrials:
     def parse(
         cls, events: str, trial_s: float | None, n_first: int | None, per_class: int | None
     ) -> EventTrials:
-        """Return what the command line asks for.
-
-        Raises
-        ------
-        InputError
-            If the events cannot be read, or both counts are given.
-        """
+        """Return what the command line asks for; InputError for unreadable events or both counts."""
         if n_first is not None and per_class is not None:
             raise InputError("expected one of them", where="--trials and --per-class", remedy="leave one out")
         first = None if per_class is not None else n_first or _FIRST
@@ -125,19 +119,9 @@ def calibrate_events(
 ) -> Tested:
     """Fit a profile to some trials of a recording and test it on the others.
 
-    Parameters
-    ----------
-    request : CalibrationRequest
-        Its options count.
-    out : Path or None
-        Folder for profile and report; without it one named after the file, in the current folder.
-    say : callable
-        Told in a line how it goes.
-
-    Raises
-    ------
-    InputError
-        If the recording cannot be used, fewer than two classes are left, or no trial is left to test on.
+    Without ``out`` profile and report go into a folder named after the file, in the current one. Raises
+    InputError if the recording cannot be used, fewer than two classes are left, or no trial is left to test
+    on.
     """
     options = request.options
     spans = marked_spans(path, wanted.events, trial_s=wanted.trial_s, streams=options.streams)

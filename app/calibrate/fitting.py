@@ -25,19 +25,7 @@ _AFTER_S = 2.0
 class Learning:
     """Keeps rows and qualities after every trial, and from the fourth on says how well a model does.
 
-    Parameters
-    ----------
-    run : int
-        Of the recording.
-    checkpoint : Checkpoint
-        The base model, for this thread alone.
-
-    Attributes
-    ----------
-    progress : Progress or None
-        The newest.
-    error : InputError or None
-        Why rows cannot be kept.
+    ``progress`` is the newest; ``error`` is why rows cannot be kept. The base model is for this thread alone.
     """
 
     def __init__(
@@ -87,10 +75,7 @@ class Learning:
     def material(self, record: SessionRecord) -> Material:
         """Return what a model can be fitted to: of this run and the earlier ones.
 
-        Raises
-        ------
-        InputError
-            If an earlier run is neither kept nor can be read from its recording.
+        Raises InputError if an earlier run is neither kept nor can be read from its recording.
         """
         if self._earlier is None:
             self._earlier = earlier_runs(self.request, self.place, record, self._run, self._consent)
@@ -109,10 +94,7 @@ def earlier_runs(
 ) -> Material:
     """Return what is kept of the runs before ``run``, or else what their recordings hold.
 
-    Raises
-    ------
-    InputError
-        If a recording cannot be read.
+    Raises InputError if a recording cannot be read.
     """
     kept = KeptRows(place.folder)
     tables: list[RowTable] = []
@@ -142,19 +124,10 @@ class _Cancelled(Exception):
 class FinalFit(threading.Thread):
     """Fits a session's model and writes profile and report into its folder.
 
-    Parameters
-    ----------
-    record : SessionRecord
-        All its trials are over.
-    material : callable
-        Returns what the model is fitted to; called in the thread.
+    All trials of the record are over; ``material``, called in the thread, returns what the model is fitted
+    to.
 
-    Attributes
-    ----------
-    stage : str
-        What is being done.
-    share : float
-        How much of it is done, 0..1.
+    ``stage`` is what is being done, ``share`` how much of it is done, 0..1.
     """
 
     def __init__(
@@ -208,13 +181,7 @@ class FinalFit(threading.Thread):
         self.join()
 
     def finished(self) -> Finished:
-        """Return what came out, once the thread has ended.
-
-        Raises
-        ------
-        InputError
-            If no model can be fitted, or the files cannot be written.
-        """
+        """Return what came out, once the thread has ended, or raise what went wrong."""
         if self._error is not None:
             raise self._error
         assert self._finished is not None

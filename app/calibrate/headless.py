@@ -31,14 +31,8 @@ _BACK_WITHIN_S = 60.0  # a stream that has gone is waited for so long
 class HeadlessController:
     """Shows the steps as lines, and answers for a simulated person.
 
-    Parameters
-    ----------
-    say : callable
-        Prints a line.
-    seed : int
-        Of the simulated person.
-    is_simulated : bool
-        A real participant's report is missing without a window to ask in.
+    ``say`` prints a line; ``seed`` is the simulated person's. A real participant's report is missing without
+    a window to ask in.
     """
 
     def __init__(self, say: Callable[[str], None], seed: int, *, is_simulated: bool) -> None:
@@ -147,17 +141,8 @@ def calibrate_headless(
 ) -> Finished | None:
     """Run a whole session without a window; None where it was interrupted.
 
-    Parameters
-    ----------
-    interrupted : Event
-        Breaks it off when set.
-    say : callable
-        Told in a line how it goes.
-
-    Raises
-    ------
-    InputError
-        If something is wrong; what was recorded is kept.
+    ``interrupted`` breaks it off when set; ``say`` is told in a line how it goes. Raises InputError if
+    something is wrong; what was recorded is kept.
     """
     prepared = prepare(request)
     if prepared.unfitted is not None:

@@ -53,19 +53,8 @@ def read_run(
 ) -> RecordedRun:
     """Read a recording from front to back.
 
-    Parameters
-    ----------
-    options : SessionOptions
-        Completed by what the recording's sidecar says.
-    modalities : tuple of str
-        Those of the consent; others are not opened.
-    run : int
-        Number of the recording.
-
-    Raises
-    ------
-    InputError
-        If the file, a stream in it or the model cannot be used.
+    The options are completed by what the recording's sidecar says; ``modalities`` are those of the consent,
+    and others are not opened. Raises InputError if the file, a stream in it or the model cannot be used.
     """
     others = [modality for modality in MODALITIES if modality not in modalities]
     file = ReplayFile(path, replace(options, streams=without(options.streams, others)))
@@ -108,24 +97,11 @@ def fit_again(
 ) -> Finished:
     """Fit a model to recordings of calibrations.
 
-    Parameters
-    ----------
-    files : sequence of Path
-        Runs of one session, or of several, in the order of time.
-    request : CalibrationRequest
-        Its options and labels count.
-    consent : Consent or None
-        Where neither a recording's sidecar nor a session's file beside it holds one. Of several consents
-        each recording keeps its own, and the model uses what all of them allow.
-    out : Path or None
-        Folder for profile and report; without it ``fit`` beside the first recording.
-    say : callable
-        Told in a line how it goes.
-
-    Raises
-    ------
-    InputError
-        If a recording cannot be used, holds no trial of a calibration, or nobody has agreed to its use.
+    The files are runs of one session, or of several, in the order of time. ``consent`` is for recordings with
+    none in their sidecar or in the session's file beside them; of several consents each recording keeps its
+    own, and the model uses what all of them allow. Without ``out`` profile and report go into ``fit`` beside
+    the first recording. Raises InputError if a recording cannot be used, holds no trial of a calibration, or
+    nobody has agreed to its use.
     """
     resolved = [path.resolve() for path in files]
     if twice := [path for path in files if resolved.count(path.resolve()) > 1]:
@@ -251,13 +227,7 @@ def fit_options(options: SessionOptions, labels: str) -> FitOptions:
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder for profile and report, and return it.
-
-    Raises
-    ------
-    InputError
-        If it cannot be made.
-    """
+    """Make a folder for profile and report, and return it; InputError if that fails."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -66,12 +66,7 @@ class Prepared:
 def prepare(request: CalibrationRequest) -> Prepared:
     """Check subject, protocol, clips, model, options and disk, and look for a session to resume.
 
-    Nothing is written, and no stream or device is opened.
-
-    Raises
-    ------
-    InputError
-        If something is wrong, with its remedy.
+    Nothing is written, and no stream or device is opened. Raises InputError if something is wrong.
     """
     check_subject(request.subject)
     if request.labels not in LABELS:

@@ -48,16 +48,9 @@ class SessionController(Protocol):
 class CalibrationRun(Observer):
     """One run of a session, from the streams to the closed recording.
 
-    Parameters
-    ----------
-    watcher : Observer, optional
-        Sees what a live session's observer sees.
-    listener : Listener, optional
-        Hears of events, predictions and failures.
-    interrupted : Event
-        Ends the session when set, with everything recorded kept.
-    close_recording_s : float
-        How long to wait at the end for the recorded file.
+    ``watcher`` sees what a live session's observer sees; ``listener`` hears of events, predictions and
+    failures. ``interrupted`` ends the session when set, with everything recorded kept; ``close_recording_s``
+    is how long to wait at the end for the recorded file.
     """
 
     session: Session  # once the streams are open
@@ -97,10 +90,8 @@ class CalibrationRun(Observer):
     def run(self) -> SessionRecord:
         """Run until the session is over, is interrupted, or cannot continue; return what there is of it.
 
-        Raises
-        ------
-        InputError
-            If model, streams or files cannot be used, or the recording fails; what was recorded is kept.
+        Raises InputError if model, streams or files cannot be used, or the recording fails; what was recorded
+        is kept.
         """
         self._outlet = MarkerOutlet(self._source_id)
         try:
@@ -179,10 +170,7 @@ class CalibrationRun(Observer):
     def proceed(self, step_id: int, now: float, overridden: Iterable[str] = ()) -> None:
         """Leave the pre-flight: start the recording, and continue once it has every stream.
 
-        Raises
-        ------
-        InputError
-            If the recording cannot start.
+        Raises InputError if the recording cannot start.
         """
         overridden = tuple(overridden)
         is_preflight = self.session.view(now).step.kind == "preflight"

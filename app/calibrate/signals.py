@@ -28,18 +28,9 @@ T = TypeVar("T")
 class SignalChecks:
     """Watches the streams until the session begins.
 
-    Parameters
-    ----------
-    headers : list of StreamHeader
-        Of the streams in use; all others on the network are looked for in a background thread.
-    recorded : list of StreamHeader
-        Those of them that the recording takes.
-    folder : Path
-        Where the session is kept.
-    seconds : float
-        How long it lasts.
-    line_hz : float, optional
-        Mains frequency.
+    ``headers`` are the streams in use (all others on the network are looked for in a background thread),
+    ``recorded`` those of them that the recording takes. The session is kept in ``folder`` and lasts
+    ``seconds``.
 
     Notes
     -----
@@ -126,17 +117,8 @@ class SignalChecks:
 class SignalListener:
     """Listens to telemetry and chunks, and passes them on.
 
-    Parameters
-    ----------
-    listener : Listener, optional
-        Hears of everything, too.
-
-    Attributes
-    ----------
-    checks : SignalChecks or None
-        Of the pre-flight; None before the streams are open and once the session has begun.
-    error : Exception or None
-        What ended the background thread; None while all is well.
+    ``checks`` are of the pre-flight: None before the streams are open and once the session has begun.
+    ``error`` is what ended the background thread.
     """
 
     def __init__(self, quality: QualityLog, listener: Listener | None) -> None:

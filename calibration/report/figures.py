@@ -78,12 +78,8 @@ def lettering() -> Iterator[None]:
 def to_svg(figure: Figure, name: str, words: str) -> str:
     """Return a figure as an ``<svg>`` element that may stand in a page beside others.
 
-    Parameters
-    ----------
-    name : str
-        A short identifier, unique on the page: it begins every id inside.
-    words : str
-        What the figure shows, for those who cannot see it; plain text.
+    ``name`` is a short identifier, unique on the page, that begins every id inside; ``words`` say, as plain
+    text, what the figure shows to those who cannot see it.
     """
     with lettering(), io.StringIO() as file:
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

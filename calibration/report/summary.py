@@ -150,18 +150,9 @@ def summarise(
 ) -> Summary:
     """Put together what a report says.
 
-    Parameters
-    ----------
-    fit : FitFigures
-        Its trials are those used; ``excluded`` says why others were not.
-    quality : sequence of TrialQuality
-        Of staged trials, in any order.
-    modalities : sequence of str, optional
-        That the session used; by default those agreed to.
-    made_at : str
-        ISO 8601.
-    notes : sequence of str
-        Sentences that belong nowhere else.
+    The fit's trials are those used, and its ``excluded`` says why others were not; ``quality`` is of staged
+    trials in any order. ``modalities`` are those that the session used, by default those agreed to; ``notes``
+    are sentences that belong nowhere else.
     """
     counting: dict[int, TrialRecord] = {}
     for trial in record.trials:
