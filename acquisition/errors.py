@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -78,3 +79,16 @@ def file_errors(
     except OSError as error:
         what = f"{what}: {error.strerror or error}"
         raise InputError(what, where=str(where), remedy=remedy, code=code) from error
+
+
+#: Control, format, surrogate, private use, unassigned; line and paragraph separators.
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def printable(text: str) -> str:
+    """Return foreign text (names of streams, markers, labels) on one line, safe to show.
+
+    Control and direction-changing characters become spaces.
+    """
+    kept = "".join(" " if unicodedata.category(c) in _UNPRINTABLE else c for c in text)
+    return " ".join(kept.split())

@@ -142,7 +142,7 @@ def fit(
         modalities=modalities,
         ch_names=tuple(base.config.ch_names[at] for at in rows.positions) if "eeg" in modalities else (),
         head=head,
-        verdict=verdict.verdict,
+        verdict=verdict.code,
         base_name=options.base_name,
         base_sha256=base.sha256,
         features_sha256=features_sha256(base.config, options.line_hz),

@@ -37,18 +37,8 @@ class Finished:
 
     def result(self) -> Result:
         """Return what the window shows."""
-        verdict = self.summary.verdict
-        return Result(
-            verdict.verdict,
-            verdict.words,
-            verdict.balanced_accuracy,
-            verdict.interval,
-            verdict.chance,
-            self.profile,
-            self.report,
-            self._recording,
-            self.summary.record.is_simulated,
-        )
+        is_simulated = self.summary.record.is_simulated
+        return Result(self.summary.verdict, self.profile, self.report, self._recording, is_simulated)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for ``--json``."""
@@ -69,7 +59,7 @@ class Finished:
             subject += " (simulated: no real person and no real device is involved)"
         return [
             subject,
-            f"{summary.verdict.verdict}: {summary.verdict.words}",
+            f"{summary.verdict.code}: {summary.verdict.words}",
             *(f"excluded: trial {one.number} ({one.emotion}): {one.reason}" for one in summary.excluded),
             *summary.notes,
             f"profile: {self.profile}",

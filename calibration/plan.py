@@ -7,7 +7,7 @@ import difflib
 import re
 import reprlib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,37 +51,34 @@ class Plan:
     path: Path | None = field(default=None, compare=False)  # of the TOML file
 
     def __post_init__(self) -> None:
-        where = f"protocol {self.path}" if self.path else "protocol"
+        def refuse(key: str, what: str, remedy: str, **facts: int) -> InputError:
+            where = f"protocol {self.path}" if self.path else "protocol"
+            return InputError(what, where=where, remedy=remedy, code=ErrorCode.OPTION, key=key, **facts)
+
         if len(self.classes) < 2:
-            raise InputError(
-                f"expected at least two classes, found {', '.join(self.classes) or 'none'}",
-                where=where,
-                remedy="name at least two, such as --classes happy,sad",
-            )
+            found = f"expected at least two classes, found {', '.join(self.classes) or 'none'}"
+            raise refuse("classes", found, "name at least two, such as --classes happy,sad")
         if twice := sorted({name for name in self.classes if self.classes.count(name) > 1}):
-            raise InputError(f"classes names {twice[0]!r} twice", where=where, remedy="name each class once")
+            raise refuse("classes", f"classes names {twice[0]!r} twice", "name each class once")
         for name in self.classes:
             if not self.stimuli.get(name):
                 known = ", ".join(key for key, listed in self.stimuli.items() if listed) or "none"
-                raise InputError(
-                    f"class {name!r} has no stimulus: expected one or more in stimuli.{name}, found {known}",
-                    where=where,
-                    remedy=f"add a table [[stimuli.{name}]], or leave {name!r} out of the classes",
+                what = (
+                    f"class {name!r} has no stimulus: expected one or more in stimuli.{name}, found {known}"
                 )
+                remedy = f"add a table [[stimuli.{name}]], or leave {name!r} out of the classes"
+                raise refuse(f"stimuli.{name}", what, remedy)
         needed = LEAST_PER_CLASS * len(self.classes)
         if self.n_trials < needed:
-            raise InputError(
+            what = (
                 f"expected at least {needed} trials for {len(self.classes)} classes, found {self.n_trials}: "
-                "each class needs one to learn from and one to test",
-                where=where,
-                remedy="take more trials or fewer classes",
+                "each class needs one to learn from and one to test"
             )
+            raise refuse("n_trials", what, "take more trials or fewer classes", least=needed)
         if self.n_trials > MOST_TRIALS:
-            raise InputError(
-                f"expected at most {MOST_TRIALS} trials, found {self.n_trials}",
-                where=where,
-                remedy="take fewer; what more there is to learn is for a second session",
-            )
+            what = f"expected at most {MOST_TRIALS} trials, found {self.n_trials}"
+            remedy = "take fewer; what more there is to learn is for a second session"
+            raise refuse("n_trials", what, remedy, most=MOST_TRIALS)
 
     @property
     def closing(self) -> str:
@@ -141,13 +138,50 @@ SUFFIXES = {
     "video": (".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".mpg", ".mpeg", ".wmv", ".ogv"),
 }
 
-_NAMES = ("classes", "pleasant", "long_rest_after")
-_KEYS = ("name", "n_trials", *_NAMES, "durations", "practice", "stimuli")
-_MAY_BE_ZERO = ("baseline_s", "practice_s")
-_DURATIONS = ("hint_s", "stimulus_s", "report_s", "rest_s", "long_rest_s", *_MAY_BE_ZERO)
 _LONGEST_S = 3600.0
-#: Parts of markers, separated there by slashes.
-_EMOTION = re.compile(r"[\w-]+")
+_EMOTION = re.compile(r"[\w-]+")  # parts of markers, separated there by slashes
+
+
+def _is_seconds(value: object, least: float) -> bool:
+    return type(value) in (int, float) and least <= value <= _LONGEST_S  # type: ignore[operator]
+
+
+#: What a value must be, in words and as a test.
+_Kind = tuple[str, Callable[[Any], bool]]
+_TABLE: _Kind = ("a table", lambda value: isinstance(value, dict))
+_TEXT: _Kind = ("a text in quotes", lambda value: isinstance(value, str))
+_COUNT: _Kind = ("a whole number from 1", lambda value: type(value) is int and value >= 1)
+_EMOTIONS: _Kind = (
+    "names of emotions of letters, digits, - and _",
+    lambda value: isinstance(value, list) and all(map(_is_emotion, value)),
+)
+_SECONDS: _Kind = (
+    f"seconds above 0 and at most {_LONGEST_S:.0f}",
+    lambda value: _is_seconds(value, 0.0) and value > 0,
+)
+_SECONDS_OR_0: _Kind = (
+    f"seconds, 0 or more and at most {_LONGEST_S:.0f}",
+    lambda value: _is_seconds(value, 0.0),
+)
+_PROTOCOL = {
+    "name": _TEXT,
+    "n_trials": _COUNT,
+    **dict.fromkeys(("classes", "pleasant", "long_rest_after"), _EMOTIONS),
+    **dict.fromkeys(("durations", "practice", "stimuli"), _TABLE),
+}
+_DURATIONS = {
+    **dict.fromkeys(("hint_s", "stimulus_s", "report_s", "rest_s", "long_rest_s"), _SECONDS),
+    **dict.fromkeys(("baseline_s", "practice_s"), _SECONDS_OR_0),
+}
+_STIMULUS = {
+    "kind": (f"one of {', '.join(STIMULUS_KINDS)}", lambda value: value in STIMULUS_KINDS),
+    "text": _TEXT,
+    "path": _TEXT,
+}
+
+
+def _is_emotion(value: object) -> bool:
+    return isinstance(value, str) and _EMOTION.fullmatch(value) is not None
 
 
 def read_protocol(path: Path) -> dict[str, Any]:
@@ -155,178 +189,126 @@ def read_protocol(path: Path) -> dict[str, Any]:
 
     Clips are found relative to the file's folder. Raises InputError if it cannot be read, is no TOML (with
     line and column), has an unknown key or kind, a value of another type than expected, or names a clip that
-    is missing, empty or of another kind.
+    is missing, empty or of another kind; its fact ``key`` names the entry.
     """
-    where = f"protocol {path}"
-    document = _parsed(path, where)
-    _known(document, _KEYS, "", where)
-    plan: dict[str, Any] = {}
-    if "name" in document:
-        plan["name"] = _text(document["name"], "name", where)
-    if "n_trials" in document:
-        plan["n_trials"] = _count(document["n_trials"], "n_trials", where)
-    for key in _NAMES:
-        if key in document:
-            plan[key] = _emotions(document[key], key, where)
-    durations = _table(document.get("durations", {}), "durations", where)
-    _known(durations, _DURATIONS, "durations", where)
-    for key, value in durations.items():
-        plan[key] = _seconds(value, f"durations.{key}", where)
-    if "practice" not in document:
-        raise _protocol_error("expected a table [practice], found none", where, "add what is shown")
-    plan["practice"] = _stimulus(document["practice"], "practice", path, where)
-    plan["stimuli"] = _stimuli(document.get("stimuli", {}), path, where)
-    plan.setdefault("classes", tuple(plan["stimuli"]))
-    return plan
+    return _ProtocolFile(path).plan()
 
 
-def _parsed(path: Path, where: str) -> dict[str, Any]:
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError as error:
-        raise _protocol_error("there is no such file", where, "check the path") from error
-    except OSError as error:
-        raise _protocol_error(f"cannot be read: {error.strerror}", where, "check path and rights") from error
-    try:
-        return tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows put a mark before it
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        column = error.start - raw.rfind(b"\n", 0, error.start)
-        raise _protocol_error(
-            f"is no UTF-8 text (at line {line}, column {column})", where, "save it as UTF-8"
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise _protocol_error(
-            f"is no valid TOML: {_with_place(str(error), raw)}", where, "fix that line"
-        ) from error
-    except RecursionError as error:
-        raise _protocol_error("brackets are nested too deep", where, "write a flat list") from error
+class _ProtocolFile:
+    """Reads one protocol; every complaint names the file and the entry."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
-def _with_place(message: str, raw: bytes) -> str:
-    lines = raw.decode("utf-8").splitlines() or [""]
-    end = f"line {len(lines)}, column {len(lines[-1]) + 1}, the end"  # tomllib says where but at the end
-    return message.replace("at end of document", f"at {end}")
+    def plan(self) -> dict[str, Any]:
+        plan = self._checked(self._parsed(), _PROTOCOL)
+        for key, value in self._checked(plan.pop("durations", {}), _DURATIONS, "durations").items():
+            plan[key] = float(value)
+        if "practice" not in plan:
+            raise self._error("expected a table [practice], found none", "practice", "add what is shown")
+        plan["practice"] = self._stimulus(plan["practice"], "practice")
+        plan["stimuli"] = {
+            emotion: self._stimuli(emotion, listed) for emotion, listed in plan.get("stimuli", {}).items()
+        }
+        plan.setdefault("classes", list(plan["stimuli"]))
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in plan.items()}
 
-
-def _stimuli(value: object, path: Path, where: str) -> dict[str, tuple[Stimulus, ...]]:
-    stimuli = {}
-    for emotion, listed in _table(value, "stimuli", where).items():
-        key = f"stimuli.{emotion}"
-        _emotions([emotion], key, where)
-        if not isinstance(listed, list):
-            raise _wrong(f"tables [[{key}]]", listed, key, where)
-        stimuli[emotion] = tuple(
-            _stimulus(entry, f"{key}[{index}]", path, where) for index, entry in enumerate(listed, 1)
-        )
-    return stimuli
-
-
-def _stimulus(value: object, key: str, path: Path, where: str) -> Stimulus:
-    entry = _table(value, key, where)
-    _known(entry, ("kind", "text", "path"), key, where)
-    kind = entry.get("kind")
-    if not isinstance(kind, str) or kind not in STIMULUS_KINDS:
-        raise _wrong(f"one of {', '.join(STIMULUS_KINDS)}", kind, f"{key}.kind", where)
-    text = _text(entry.get("text", ""), f"{key}.text", where).strip()
-    if "path" not in entry:
-        if kind != "text":
-            raise _wrong("the path of a file", None, f"{key}.path", where)
-        if not text:
-            raise _wrong("a text to show", text, f"{key}.text", where)
-        return Stimulus(kind, text)
-    clip = _clip(path.parent / _text(entry["path"], f"{key}.path", where), kind, f"{key}.path", where)
-    if kind != "text":
-        return Stimulus(kind, text, clip)
-    if text:
-        raise _protocol_error(
-            f"{key} has both a text and a path", where, "a text is either here or in its file"
-        )
-    return Stimulus(kind, _read_text(clip, f"{key}.path", where))
-
-
-def _clip(clip: Path, kind: str, key: str, where: str) -> Path:
-    suffixes = SUFFIXES.get(kind)
-    if suffixes and clip.suffix.lower() not in suffixes:
-        raise _wrong(f"a file of kind {kind} ({', '.join(suffixes)})", clip.name, key, where)
-    try:
-        if clip.exists() and not clip.is_file():
-            raise _wrong("a file", str(clip), key, where)
-        with clip.open("rb") as file:
-            is_empty = not file.read(1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        found = str(getattr(error, "strerror", None) or error)
-        raise _protocol_error(
-            f"{key} names {clip}, which cannot be read: {found}",
-            where,
-            "paths count from the protocol's folder",
-        ) from error
-    if is_empty:
-        raise _protocol_error(f"{key} names {clip}, which is empty", where, "put a whole file there")
-    return clip.resolve()
-
-
-def _read_text(clip: Path, key: str, where: str) -> str:
-    try:
-        text = clip.read_text(encoding="utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise _protocol_error(
-            f"{key} names {clip}, which is no UTF-8 text", where, "save it as UTF-8"
-        ) from error
-    if not text:
-        raise _protocol_error(f"{key} names {clip}, which holds no words", where, "write the prompt")
-    return text
-
-
-def _known(table: dict[str, Any], known: Iterable[str], inside: str, where: str) -> None:
-    known = tuple(known)
-    for key in table:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            raise _protocol_error(
-                f"unknown key {f'{inside}.{key}' if inside else key!s}: expected {', '.join(known)}",
-                where,
-                f"did you mean {near[0]}?" if near else "take it out",
+    def _parsed(self) -> dict[str, Any]:
+        try:
+            raw = self._path.read_bytes()
+        except FileNotFoundError as error:
+            raise self._error("there is no such file", remedy="check the path") from error
+        except OSError as error:
+            raise self._error(f"cannot be read: {error.strerror}", remedy="check path and rights") from error
+        try:
+            return tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows put a mark before it
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
+            column = error.start - raw.rfind(b"\n", 0, error.start)
+            what = f"is no UTF-8 text (at line {line}, column {column})"
+            raise self._error(what, remedy="save it as UTF-8") from error
+        except tomllib.TOMLDecodeError as error:
+            lines = raw.decode("utf-8").splitlines() or [""]
+            end = (
+                f"at line {len(lines)}, column {len(lines[-1]) + 1}, the end"  # tomllib says where but there
             )
+            what = f"is no valid TOML: {str(error).replace('at end of document', end)}"
+            raise self._error(what, remedy="fix that line") from error
+        except RecursionError as error:
+            raise self._error("brackets are nested too deep", remedy="write a flat list") from error
 
+    def _checked(self, table: dict[str, Any], kinds: Mapping[str, _Kind], inside: str = "") -> dict[str, Any]:
+        """Return a copy of a table whose keys are known and whose values are what they must be."""
+        for name, value in table.items():
+            key = f"{inside}.{name}" if inside else name
+            if name not in kinds:
+                near = difflib.get_close_matches(name, kinds, 1)
+                remedy = f"did you mean {near[0]}?" if near else "take it out"
+                raise self._error(f"unknown key {key}: expected {', '.join(kinds)}", key, remedy)
+            self._require(value, kinds[name], key)
+        return dict(table)
 
-def _table(value: object, key: str, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _wrong("a table", value, key, where)
-    return value
+    def _require(self, value: object, kind: _Kind, key: str) -> None:
+        expected, fits = kind
+        if not fits(value):
+            raise self._wrong(expected, value, key)
 
+    def _stimuli(self, emotion: str, listed: Any) -> tuple[Stimulus, ...]:
+        key = f"stimuli.{emotion}"
+        self._require([emotion], _EMOTIONS, key)
+        self._require(listed, (f"tables [[{key}]]", lambda value: isinstance(value, list)), key)
+        return tuple(self._stimulus(entry, f"{key}[{index}]") for index, entry in enumerate(listed, 1))
 
-def _text(value: object, key: str, where: str) -> str:
-    if not isinstance(value, str):
-        raise _wrong("a text in quotes", value, key, where)
-    return value
+    def _stimulus(self, value: Any, key: str) -> Stimulus:
+        self._require(value, _TABLE, key)
+        entry = self._checked(value, _STIMULUS, key)
+        self._require(entry.get("kind"), _STIMULUS["kind"], f"{key}.kind")
+        kind, text = entry["kind"], entry.get("text", "").strip()
+        if "path" not in entry:
+            if kind != "text":
+                raise self._wrong("the path of a file", None, f"{key}.path")
+            if not text:
+                raise self._wrong("a text to show", text, f"{key}.text")
+            return Stimulus(kind, text)
+        clip = self._clip(self._path.parent / entry["path"], kind, f"{key}.path")
+        if kind != "text":
+            return Stimulus(kind, text, clip)
+        if text:
+            remedy = "a text is either here or in its file"
+            raise self._error(f"{key} has both a text and a path", key, remedy)
+        return Stimulus(kind, self._text_of(clip, f"{key}.path"))
 
+    def _clip(self, clip: Path, kind: str, key: str) -> Path:
+        suffixes = SUFFIXES.get(kind)
+        if suffixes and clip.suffix.lower() not in suffixes:
+            raise self._wrong(f"a file of kind {kind} ({', '.join(suffixes)})", clip.name, key)
+        try:
+            if clip.exists() and not clip.is_file():
+                raise self._wrong("a file", str(clip), key)
+            with clip.open("rb") as file:
+                is_empty = not file.read(1)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            found = getattr(error, "strerror", None) or error
+            what = f"{key} names {clip}, which cannot be read: {found}"
+            raise self._error(what, key, "paths count from the protocol's folder") from error
+        if is_empty:
+            raise self._error(f"{key} names {clip}, which is empty", key, "put a whole file there")
+        return clip.resolve()
 
-def _count(value: object, key: str, where: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise _wrong("a whole number from 1", value, key, where)
-    return value
+    def _text_of(self, clip: Path, key: str) -> str:
+        try:
+            text = clip.read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError as error:
+            what = f"{key} names {clip}, which is no UTF-8 text"
+            raise self._error(what, key, "save it as UTF-8") from error
+        if not text:
+            raise self._error(f"{key} names {clip}, which holds no words", key, "write the prompt")
+        return text
 
+    def _wrong(self, expected: str, found: object, key: str) -> InputError:
+        shown = "nothing" if found is None else reprlib.repr(found)
+        return self._error(f"{key}: expected {expected}, found {shown}", key, "fix that entry")
 
-def _seconds(value: object, key: str, where: str) -> float:
-    may_be_zero = key.rpartition(".")[2] in _MAY_BE_ZERO
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= _LONGEST_S or (value == 0 and not may_be_zero):  # type: ignore[operator]
-        least = "seconds, 0 or more" if may_be_zero else "seconds above 0"
-        raise _wrong(f"{least} and at most {_LONGEST_S:.0f}", value, key, where)
-    return float(value)  # type: ignore[arg-type]
-
-
-def _emotions(value: object, key: str, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(n, str) and _EMOTION.fullmatch(n) for n in value):
-        raise _wrong("names of emotions of letters, digits, - and _", value, key, where)
-    return tuple(value)
-
-
-def _protocol_error(what: str, where: str, remedy: str) -> InputError:
-    return InputError(what, where=where, remedy=remedy, code=ErrorCode.FILE)
-
-
-def _wrong(expected: str, found: object, key: str, where: str) -> InputError:
-    shown = "nothing" if found is None else reprlib.repr(found)
-    return _protocol_error(f"{key}: expected {expected}, found {shown}", where, "fix that entry")
+    def _error(self, what: str, key: str = "", remedy: str = "") -> InputError:
+        where = f"protocol {self._path}"
+        return InputError(what, where=where, remedy=remedy, code=ErrorCode.FILE, key=key)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from acquisition.errors import printable
 from acquisition.lsl.source import StreamHealth
 from acquisition.quality import (
     BAD,
@@ -315,9 +316,7 @@ _SIGNALS: Mapping[str, Callable[[Measured], Finding]] = {
 
 def _one_line(finding: Finding) -> Finding:
     """Names come from the network and may hold anything."""
-    light, words, remedy = (
-        " ".join("".join(c if c.isprintable() else " " for c in part).split()) for part in finding
-    )
+    light, words, remedy = map(printable, finding)
     return light, words, remedy
 
 

@@ -314,7 +314,7 @@ def study_subject(seed: int, options: StudyOptions) -> SubjectResult:
         seed=seed,
         base=accuracy_on(base, later),
         profile=accuracy_on(personal, later),
-        verdict=fitted.verdict.verdict,
+        verdict=fitted.verdict.code,
         balanced_accuracy=fitted.verdict.balanced_accuracy,
         p_permutation=fitted.verdict.p_permutation,
         head=fitted.head,

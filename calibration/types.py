@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from calibration.verdict import Verdict
+
 #: Kinds of steps, in the order of a session. ``trial`` counts from 1 in hint, stimulus, report and rest.
 STEP_KINDS = (
     "preflight",
@@ -127,11 +129,7 @@ class Progress:
 class Result:
     """What the window shows at the end; the report has the rest."""
 
-    verdict: str  # a calibration.verdict.VerdictCode
-    words: str  # the verdict in a sentence or two
-    balanced_accuracy: float
-    interval: tuple[float, float]
-    chance: float
+    verdict: Verdict
     profile: Path | None
     report: Path
     recording: Path | None

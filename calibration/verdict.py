@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -51,8 +51,7 @@ class ChanceThreshold:
 class Verdict:
     """What leave-one-trial-out found, and what to make of it."""
 
-    verdict: VerdictCode
-    words: str  # in a few sentences, with the figures
+    code: VerdictCode
     n_trials: int
     n_correct: int
     n_excluded: int
@@ -67,7 +66,46 @@ class Verdict:
     @property
     def is_trusted(self) -> bool:
         """False where the program must say "do not trust this model"."""
-        return self.verdict != VerdictCode.NOT_DISTINGUISHABLE
+        return self.code != VerdictCode.NOT_DISTINGUISHABLE
+
+    @property
+    def words(self) -> str:
+        """The verdict in a few sentences, with its figures and the advice that follows."""
+        return self.findings if self.is_trusted else f"{self.findings} {DO_NOT_TRUST.capitalize()}."
+
+    @property
+    def findings(self) -> str:
+        """What was found and what it means."""
+        n = self.n_excluded
+        excluded = f" {n} more {'was' if n == 1 else 'were'} excluded." if n else ""
+        if self.n_trials == 0:
+            return f"No trial could be used.{excluded}"
+        low, high = self.interval
+        return (
+            f"Held-out accuracy: {self.n_correct} of {self.n_trials} trials, each predicted without itself; "
+            f"balanced accuracy {percent(self.balanced_accuracy)}, 95 % interval {percent(low)} to "
+            f"{percent(high)}, chance {percent(self.chance)}.{excluded} {self._meaning()}"
+        )
+
+    def _meaning(self) -> str:
+        least = self.threshold.balanced_accuracy
+        if self.code == VerdictCode.USABLE:
+            return (
+                "That is well above chance for this person on this day: enough to demonstrate, not to decide "
+                "anything about anybody."
+            )
+        if self.code == VerdictCode.WEAK:
+            return "That is more than guessing, but it errs often: take a single answer as a hint at most."
+        if least is None:
+            return f"With {self.n_trials} trials even a perfect result could be luck."
+        if self.balanced_accuracy < least - 1e-9:
+            return f"Guessing could explain it: chance is beaten from {percent(least)} on (p < .05)."
+        if self.p_permutation is None:
+            return "It was not tested against shuffled labels."
+        return (
+            "Guessing could explain it: the same fit on shuffled labels does as well too often "
+            f"(p = {self.p_permutation:.2f})."
+        )
 
 
 def balanced_accuracy(true: Sequence[int], predicted: Sequence[int]) -> float:
@@ -169,15 +207,13 @@ def judge(
     p_permutation = permutation_p(share, shuffled)
     beats_guessing = threshold.balanced_accuracy is not None and share >= threshold.balanced_accuracy - 1e-9
     if not beats_guessing or p_permutation is None or p_permutation >= ALPHA:
-        verdict = VerdictCode.NOT_DISTINGUISHABLE
+        code = VerdictCode.NOT_DISTINGUISHABLE
     else:
-        verdict = VerdictCode.USABLE if interval[0] >= chance + (1 - chance) / 4 else VerdictCode.WEAK
-    n_correct = int((np.asarray(true) == np.asarray(predicted)).sum())
-    found = Verdict(
-        verdict=verdict,
-        words="",
+        code = VerdictCode.USABLE if interval[0] >= chance + (1 - chance) / 4 else VerdictCode.WEAK
+    return Verdict(
+        code=code,
         n_trials=len(true),
-        n_correct=n_correct,
+        n_correct=int((np.asarray(true) == np.asarray(predicted)).sum()),
         n_excluded=n_excluded,
         balanced_accuracy=share,
         interval=interval,
@@ -186,51 +222,6 @@ def judge(
         p_binomial=p_of_guessing(share, counts, n_classes),
         p_permutation=p_permutation,
         permutation_threshold=permutation_threshold(shuffled),
-    )
-    return replace(found, words=_words(found))
-
-
-def _words(found: Verdict) -> str:
-    """Return the verdict in plain words, with its figures."""
-    if found.n_trials == 0:
-        return " ".join(["No trial could be used.", *_excluded(found), f"{DO_NOT_TRUST.capitalize()}."])
-    low, high = found.interval
-    measured = (
-        f"Held-out accuracy: {found.n_correct} of {found.n_trials} trials, each predicted without itself; "
-        f"balanced accuracy {percent(found.balanced_accuracy)}, 95 % interval {percent(low)} to "
-        f"{percent(high)}, chance {percent(found.chance)}."
-    )
-    return " ".join([measured, *_excluded(found), _meaning(found)])
-
-
-def _excluded(found: Verdict) -> list[str]:
-    n = found.n_excluded
-    return [f"{n} more {'was' if n == 1 else 'were'} excluded."] if n else []
-
-
-def _meaning(found: Verdict) -> str:
-    if found.verdict == VerdictCode.USABLE:
-        return (
-            "That is well above chance for this person on this day: enough to demonstrate, not to decide "
-            "anything about anybody."
-        )
-    if found.verdict == VerdictCode.WEAK:
-        return "That is more than guessing, but it errs often: take a single answer as a hint at most."
-    return f"{_doubt(found)} {DO_NOT_TRUST.capitalize()}."
-
-
-def _doubt(found: Verdict) -> str:
-    """Return why chance cannot be ruled out."""
-    least = found.threshold.balanced_accuracy
-    if least is None:
-        return f"With {found.n_trials} trials even a perfect result could be luck."
-    if found.balanced_accuracy < least - 1e-9:
-        return f"Guessing could explain it: chance is beaten from {percent(least)} on (p < .05)."
-    if found.p_permutation is None:
-        return "It was not tested against shuffled labels."
-    return (
-        "Guessing could explain it: the same fit on shuffled labels does as well too often "
-        f"(p = {found.p_permutation:.2f})."
     )
 
 

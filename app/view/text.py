@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 from html import escape
 
 from acquisition.clock import LslClock
+from acquisition.errors import printable
 from app.view.store import ViewStore
 
 UNKNOWN = "-"
@@ -76,29 +76,22 @@ def data_size(n_bytes: float) -> str:
 # --- foreign text: names of streams and markers are anybody's ---
 
 _LONGEST = 300
-#: Control, format, surrogate, private use, unassigned; line and paragraph separators.
-_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
     """Return ``text`` without line breaks, control and direction-changing characters, cut at ``longest``."""
-    kept = _printable(text[: 4 * longest])
+    kept = printable(text[: 4 * longest])
     return kept if len(kept) <= longest else kept[: longest - 1] + "…"
 
 
 def message_line(text: str, longest: int = _LONGEST) -> str:
     """Return a message in the same way, cut in its middle: what is wrong comes first, the remedy last."""
     most = 4 * longest
-    kept = _printable(text if len(text) <= 2 * most else f"{text[:most]} {text[-most:]}")
+    kept = printable(text if len(text) <= 2 * most else f"{text[:most]} {text[-most:]}")
     if len(kept) <= longest:
         return kept
     n_last = longest // 2
     return f"{kept[: longest - n_last - 3].rstrip()} … {kept[-n_last:].lstrip()}"
-
-
-def _printable(text: str) -> str:
-    kept = "".join(" " if unicodedata.category(c) in _UNPRINTABLE else c for c in text)
-    return " ".join(kept.split())
 
 
 def tooltip(*paragraphs: str) -> str:

@@ -21,8 +21,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from acquisition.errors import printable
 from calibration.quality import TrialQuality
-from calibration.report.html import plain
 from calibration.report.summary import HeldOutTrial, Score, Summary
 from calibration.verdict import percent
 
@@ -262,7 +262,7 @@ def electrode_figure(summary: Summary) -> Figure | None:
     axes.set_yticks(np.arange(len(trials)) + 0.5, names)
     axes.set_xticks(
         np.arange(len(ch_names)) + 0.5,
-        [plain(name) for name in ch_names],
+        [printable(name) for name in ch_names],
         rotation=90 if len(ch_names) > 16 else 0,
         fontsize=6 if is_wide else 8,
     )
@@ -310,5 +310,5 @@ def _category(index: int) -> str:
 
 
 def _short(text: str) -> str:
-    text = plain(text)
+    text = printable(text)
     return text if len(text) <= 14 else text[:13] + "…"

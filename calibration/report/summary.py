@@ -218,7 +218,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "subject": summary.record.subject,
             "session": summary.record.session,
             "made_at": summary.made_at,
-            "verdict": verdict.verdict,
+            "verdict": verdict.code,
             "trusted": verdict.is_trusted,
             "words": verdict.words,
             "balanced_accuracy": verdict.balanced_accuracy,

@@ -85,7 +85,7 @@ def test_interval_is_wilson_s_of_the_trials_and_wider_for_unequal_classes():
 
 
 @pytest.mark.parametrize(
-    ("n_right", "verdict"),
+    ("n_right", "code"),
     [
         (4, VerdictCode.NOT_DISTINGUISHABLE),
         (5, VerdictCode.WEAK),
@@ -94,25 +94,25 @@ def test_interval_is_wilson_s_of_the_trials_and_wider_for_unequal_classes():
         (10, VerdictCode.USABLE),
     ],
 )
-def test_verdict_of_ten_trials_of_five_classes(n_right, verdict):
+def test_verdict_of_ten_trials_of_five_classes(n_right, code):
     found = judge(FIVE, hits(n_right), 5, NULL)
-    assert found.verdict == verdict
-    assert found.is_trusted == (verdict != VerdictCode.NOT_DISTINGUISHABLE)
+    assert found.code == code
+    assert found.is_trusted == (code != VerdictCode.NOT_DISTINGUISHABLE)
     assert ("Do not trust this model" in found.words) == (not found.is_trusted)
     assert f"{n_right} of 10 trials" in found.words
 
 
 def test_a_fit_that_does_as_well_on_shuffled_labels_is_not_trusted():
     found = judge(FIVE, hits(10), 5, [1.0] * 20 + [0.2] * 179)
-    assert found.verdict == VerdictCode.NOT_DISTINGUISHABLE
+    assert found.code == VerdictCode.NOT_DISTINGUISHABLE
     assert "shuffled" in found.words
-    assert judge(FIVE, hits(10), 5).verdict == VerdictCode.NOT_DISTINGUISHABLE
+    assert judge(FIVE, hits(10), 5).code == VerdictCode.NOT_DISTINGUISHABLE
 
 
 def test_left_out_trials_are_said_and_no_trial_at_all_is_no_error():
     assert "3 more were excluded" in judge(FIVE, hits(8), 5, NULL, n_excluded=3).words
     nothing = judge([], [], 5, n_excluded=10)
-    assert nothing.verdict == VerdictCode.NOT_DISTINGUISHABLE
+    assert nothing.code == VerdictCode.NOT_DISTINGUISHABLE
     assert "No trial could be used. 10 more were excluded." in nothing.words
 
 

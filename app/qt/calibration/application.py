@@ -81,4 +81,4 @@ def _say_result(window: CalibrationWindow) -> None:
     for what, path in named:
         if path is not None:
             print(f"{what}: {path}", flush=True)
-    print(f"Verdict: {result.verdict}", flush=True)
+    print(f"Verdict: {result.verdict.code}", flush=True)

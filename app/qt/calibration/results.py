@@ -15,7 +15,6 @@ from app.view.calibration_screens import done_so_far, newest_trial, progress_in_
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line, percent
 from calibration.types import Progress, Result, SessionView
-from calibration.verdict import VerdictCode
 
 _FROM = "Accuracy is shown from the fourth trial on."
 
@@ -175,11 +174,12 @@ class FinishScreen(Screen):
         self.title.setText("The session is over: thank you")
         kind = "a simulated participant's" if result.is_simulated else "the personal"
         self.caption.setText(f"Verdict on {kind} model")
-        self.verdict.setText(one_line(result.verdict).capitalize())
-        words = message_line(result.words, _LONGEST)
+        self.verdict.setText(one_line(result.verdict.code).capitalize())
+        words = message_line(result.verdict.words, _LONGEST)
         self.verdict_words.setText(words.replace(" %", "\N{NO-BREAK SPACE}%"))
-        mark_primary(self.live, is_primary=result.verdict != VerdictCode.NOT_DISTINGUISHABLE)
-        self.bar.show_values(result.balanced_accuracy, result.interval, result.chance)
+        mark_primary(self.live, is_primary=result.verdict.is_trusted)
+        verdict = result.verdict
+        self.bar.show_values(verdict.balanced_accuracy, verdict.interval, verdict.chance)
         named = (("Report", result.report), ("Profile", result.profile), ("Recording", result.recording))
         self.files.setText("\n".join(f"{what}: {path}" for what, path in named if path is not None))
         self.first_focus().setFocus()

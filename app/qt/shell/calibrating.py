@@ -136,7 +136,7 @@ class CalibrateCommand:
         elif window.live_profile is not None:
             self._run_with(request, result.profile, is_wanted=True)
         else:
-            self._offer(request, result.profile, result.verdict)
+            self._offer(request, result.profile, result.verdict.code)
 
     def _say(self, text: str, remedy: str = "") -> None:
         self._tell(Condition("calibration", "info", text, remedy))

@@ -105,7 +105,7 @@ class _Person:
         return {
             "screens": list(dict.fromkeys(self._screens)),
             "answers": [(report.valence, report.arousal) for report in reports if report is not None],
-            "verdict": result.verdict,
+            "verdict": result.verdict.code,
             "recording": str(result.recording),
             "profile": str(result.profile),
             "report": str(result.report),

@@ -19,6 +19,7 @@ from app.view.calibration_screens import (
 from app.view.conditions import calibration_conditions
 from app.view.store import ViewStore
 from calibration.types import STEP_KINDS, Check, Progress, Result, SessionView, Step, TrialRecord
+from calibration.verdict import judge
 
 RUNNING = Phase("running")
 VIEW = SessionView(Step("stimulus", 40.0, 3, "happy"), 9, 10.0, 50.0)
@@ -39,7 +40,7 @@ def test_a_pause_hides_the_step_and_a_failure_everything_but_the_result():
     failed = Phase("failed", "the disk is full")
     assert screen_of(VIEW, failed, has_agreed=True) == "failed"
     assert screen_of(None, failed, has_agreed=False) == "failed"
-    result = Result("weak", "", 0.6, (0.3, 0.8), 0.2, None, Path("r.html"), None)
+    result = Result(judge([0, 1], [0, 1], 2), None, Path("r.html"), None)
     assert screen_of(replace(VIEW, result=result), Phase("ended"), has_agreed=True) == "finish"
 
 
