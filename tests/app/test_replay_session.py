@@ -46,9 +46,15 @@ def whole(recording, random_model):
     return replayed(recording, random_model)[1]
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 64])
+@pytest.mark.parametrize("chunk", [7, 64])
 def test_chunk_size_changes_no_byte(recording, random_model, whole, chunk):
     assert replayed(recording, random_model, chunk=chunk)[1] == whole
+
+
+def test_samples_one_by_one_change_no_byte(recording, random_model):
+    assert replayed(recording, random_model, chunk=1, stop_s=5.0)[1] == (
+        replayed(recording, random_model, stop_s=5.0)[1]
+    )
 
 
 def test_speed_changes_no_byte(recording, random_model, whole):
@@ -123,7 +129,9 @@ def test_clock_reset_leaves_two_runs_of_predictions(real_data, random_model, tmp
     names = ("F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2")
     montage.write_text("[indices]\n" + "\n".join(f'{i} = "{name}"' for i, name in enumerate(names)))
     jsonl = tmp_path / "run.jsonl"
-    replayed(real_data / "xdf" / "clock_resets.xdf", random_model, montage=str(montage), jsonl=jsonl)
+    path = real_data / "xdf" / "clock_resets.xdf"
+    around_the_reset = {"start_s": 115.0, "stop_s": 435.0}
+    replayed(path, random_model, montage=str(montage), jsonl=jsonl, **around_the_reset)
     t_ends = [json.loads(line)["t_end"] for line in jsonl.read_text().splitlines()]
     steps = [b - a for a, b in itertools.pairwise(t_ends)]
     assert sum(step > 200 for step in steps) == 1
