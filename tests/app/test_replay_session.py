@@ -52,9 +52,8 @@ def test_chunk_size_changes_no_byte(recording, random_model, whole, chunk):
 
 
 def test_samples_one_by_one_change_no_byte(recording, random_model):
-    assert replayed(recording, random_model, chunk=1, stop_s=5.0)[1] == (
-        replayed(recording, random_model, stop_s=5.0)[1]
-    )
+    one_by_one = replayed(recording, random_model, chunk=1, stop_s=5.0)[1]
+    assert one_by_one == replayed(recording, random_model, stop_s=5.0)[1]
 
 
 def test_speed_changes_no_byte(recording, random_model, whole):
