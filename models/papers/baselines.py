@@ -52,16 +52,13 @@ class BimodalAutoencoder(nn.Module):
     def __init__(self, n_features: Mapping[str, int], config: BdaeConfig) -> None:
         super().__init__()
         hidden, code = config.n_hidden, config.n_code
-        self.encoders = nn.ModuleDict(
-            {m: nn.Sequential(nn.Linear(n, hidden), nn.Tanh()) for m, n in n_features.items()}
-        )
+        self.encoders = nn.ModuleDict()
+        for m, n in n_features.items():
+            self.encoders[m] = nn.Sequential(nn.Linear(n, hidden), nn.Tanh())
         self.joint = nn.Sequential(nn.Linear(hidden * len(n_features), code), nn.Tanh())
-        self.decoders = nn.ModuleDict(
-            {
-                m: nn.Sequential(nn.Linear(code, hidden), nn.Tanh(), nn.Linear(hidden, n))
-                for m, n in n_features.items()
-            }
-        )
+        self.decoders = nn.ModuleDict()
+        for m, n in n_features.items():
+            self.decoders[m] = nn.Sequential(nn.Linear(code, hidden), nn.Tanh(), nn.Linear(hidden, n))
 
     def encode(self, features: Mapping[str, Tensor]) -> Tensor:
         """Return the joint code (B, n_code) of features (B, n_features) by modality."""
@@ -108,12 +105,9 @@ class BdaeClassifier:
         return self._svm.predict_proba(self._code(test))
 
     def _train(self, features: Mapping[str, Tensor]) -> None:
-        config = self._config
-        n = len(next(iter(features.values())))
-        order = torch.Generator().manual_seed(self._seed)
-        optimiser = torch.optim.AdamW(
-            self._network.parameters(), config.learning_rate, weight_decay=config.weight_decay
-        )
+        config, n = self._config, len(next(iter(features.values())))
+        order, trained = torch.Generator().manual_seed(self._seed), self._network.parameters()
+        optimiser = torch.optim.AdamW(trained, config.learning_rate, weight_decay=config.weight_decay)
         batches = (
             {m: x[at] for m, x in features.items()}
             for _ in range(config.epochs)
@@ -138,7 +132,7 @@ class _OnePerModality:
         self._n_labels, self._seed = n_labels, seed
 
     def fit(self, train: WindowSet) -> Self:
-        """Train each modality's classifier; see `models.baselines.Classifier`."""
+        """Train each modality's classifier."""
         self._flat = FlatWindows(train)
         self._svms = {
             name: TunedSvm(self._n_labels, self._seed).fit(rows, train.label, trial_ids(train))
@@ -183,19 +177,9 @@ class FuzzyIntegralClassifier(_OnePerModality):
 def choquet(scores: NDArray[np.float64], densities: Sequence[float]) -> NDArray[np.float64]:
     """Return the Choquet integral of scores over their first axis under a λ-measure.
 
-    With scores sorted h(1) ≥ h(2) ≥ ... and A(i) the sources of the first i, it is the sum of
-    (h(i) - h(i+1)) g(A(i)), where g(A ∪ {j}) = g(A) + g_j + λ g(A) g_j and g of all sources is 1.
-
-    Parameters
-    ----------
-    scores : ndarray (n_sources, ...)
-        Of each source, at least 0.
-    densities : sequence of float
-        g_j of each source alone, between 0 and 1.
-
-    Returns
-    -------
-    ndarray (...)
+    With scores sorted h(1) ≥ h(2) ≥ ... ≥ 0 and A(i) the sources of the first i, it is the sum of
+    (h(i) - h(i+1)) g(A(i)), where g(A ∪ {j}) = g(A) + g_j + λ g(A) g_j, g of all sources is 1, and the
+    densities are g_j of each source alone, between 0 and 1.
     """
     lam = sugeno_lambda(densities)
     order = np.argsort(-scores, axis=0, kind="stable")

@@ -127,10 +127,10 @@ def _write(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
 def _opened(folder: Path) -> Cached:
     try:
         index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
-        tuples = [{name: tuple(e[name]) for name in ("ch_names", "label_names")} for e in index["entries"]]
-        entries = [
-            Entry(**e | t | {"folder": str(folder)}) for e, t in zip(index["entries"], tuples, strict=True)
-        ]
+        entries = []
+        for e in index["entries"]:
+            names = {key: tuple(e[key]) for key in ("ch_names", "label_names")}
+            entries.append(Entry(**e | names | {"folder": str(folder)}))
         return Cached(folder, tuple(entries), tuple(Excluded(**e) for e in index["left_out"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damage("an index", folder, "delete this folder") from error

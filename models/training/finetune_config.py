@@ -206,20 +206,14 @@ def check_base(config: ModelConfig, *, continue_training: bool) -> None:
 
     Raises `InputError` if it is a classifier without ``continue_training``, or none with it.
     """
-    if config.is_classifier and not continue_training:
-        raise InputError(
-            "the model is a classifier: trials that would test it may have trained it, with their labels",
-            where="--model",
-            remedy="start from a model of pretrain, or add --continue to train on without cross-validation",
-            code=ErrorCode.MODEL,
-        )
-    if continue_training and not config.is_classifier:
-        raise InputError(
-            "the model is pre-trained only: there is no classifier to train on",
-            where="--continue",
-            remedy="remove it",
-            code=ErrorCode.MODEL,
-        )
+    if config.is_classifier == continue_training:
+        return
+    if config.is_classifier:
+        what = "the model is a classifier: trials that would test it may have trained it, with their labels"
+        remedy = "start from a model of pretrain, or add --continue to train on without cross-validation"
+        raise InputError(what, where="--model", remedy=remedy, code=ErrorCode.MODEL)
+    what = "the model is pre-trained only: there is no classifier to train on"
+    raise InputError(what, where="--continue", remedy="remove it", code=ErrorCode.MODEL)
 
 
 def seen_without_labels(config: ModelConfig, kind: str, path: Path, record: TrainingRecord | None) -> str:

@@ -82,16 +82,10 @@ def train_encoders(
     progress: Progress,
 ) -> None:
     """Train all four encoders in place; the result does not depend on ``n_jobs``' order of ending."""
+    config, n_threads = network.config.to_dict(), max(1, torch.get_num_threads() // n_jobs)
+    scales = {name: tensor.numpy() for name, tensor in normaliser.to_dict().items()}
     jobs = [
-        EncoderJob(
-            modality,
-            network.config.to_dict(),
-            tuple(folders),
-            {name: tensor.numpy() for name, tensor in normaliser.to_dict().items()},
-            stages[modality],
-            seed + index,
-            max(1, torch.get_num_threads() // n_jobs),
-        )
+        EncoderJob(modality, config, tuple(folders), scales, stages[modality], seed + index, n_threads)
         for index, modality in enumerate(MODALITIES)
     ]
     with get_context("spawn").Manager() as manager, process_pool(n_jobs) as pool:
@@ -172,32 +166,24 @@ class TrainingOptions:
 
 
 def train_simulated(folder: Path, options: TrainingOptions, progress: Progress) -> str:
-    """Simulate subjects, train every stage and write the model folder; returns its SHA-256.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the model, made if needed.
-    progress : callable
-        Told stage, share done and running loss.
-    """
+    """Simulate subjects, train every stage and write the model folder; returns its SHA-256."""
+    trained_on = "simulated data only"
     config = preset(
-        "small",
-        labels=EMOTIONS,
-        ch_names=SEED_CH_NAMES,
-        trained_on="simulated data only",
-        is_simulated=True,
+        "small", labels=EMOTIONS, ch_names=SEED_CH_NAMES, trained_on=trained_on, is_simulated=True
     )
     with TemporaryDirectory(prefix="affectscope-train-", ignore_cleanup_errors=True) as scratch:
-        folders = simulate_subjects(
-            options.plans(),
-            config.features,
-            Path(scratch),
-            n_jobs=options.n_jobs,
-            on_done=lambda n_done: progress("simulating", n_done / options.n_subjects, math.nan),
-        )
+        folders = _simulated(options.plans(), config, Path(scratch), options.n_jobs, progress)
         network, normaliser = fit(config, folders, options, progress)
     return save_checkpoint(folder, config, network, normaliser.to_dict(), simulated_card(options, EMOTIONS))
+
+
+def _simulated(
+    plans: Sequence[SubjectPlan], config: ModelConfig, scratch: Path, n_jobs: int, progress: Progress
+) -> list[Path]:
+    def on_done(n_done: int) -> None:
+        progress("simulating", n_done / len(plans), math.nan)
+
+    return simulate_subjects(plans, config.features, scratch, n_jobs=n_jobs, on_done=on_done)
 
 
 def fit(
@@ -210,17 +196,9 @@ def fit(
     subjects = [load_subject(folder) for folder in folders]
     training, validation = subjects[: -options.n_validation], subjects[-options.n_validation :]
     normaliser = fit_normaliser(training)
-    network = FusionNetwork(config)
-    stages = options.stages()
-    train_encoders(
-        network,
-        folders[: -options.n_validation],
-        normaliser,
-        stages,
-        seed=options.seed,
-        n_jobs=options.n_jobs,
-        progress=progress,
-    )
+    network, stages, own = FusionNetwork(config), options.stages(), folders[: -options.n_validation]
+    seed, n_jobs = options.seed, options.n_jobs
+    train_encoders(network, own, normaliser, stages, seed=seed, n_jobs=n_jobs, progress=progress)
     rows = Rows(training, normaliser)
     inputs = RowInputs(network, rows, rng, encode_rows(network, rows, progress))
     usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
@@ -286,13 +264,7 @@ def evaluate_simulated(
             SubjectPlan(FIRST_EVALUATION_SEED + i, options.n_trials, options.trial_s, options.difficulty)
             for i in range(options.n_subjects)
         ]
-        folders = simulate_subjects(
-            plans,
-            checkpoint.config.features,
-            Path(folder),
-            n_jobs=options.n_jobs,
-            on_done=lambda n_done: progress("simulating", n_done / len(plans), math.nan),
-        )
+        folders = _simulated(plans, checkpoint.config, Path(folder), options.n_jobs, progress)
         normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors)
         rows = Rows([load_subject(path) for path in folders], normaliser)
         return _Evaluation(checkpoint.network, rows, progress).report()
@@ -386,13 +358,12 @@ class _Evaluation:
             group, _, key = name.partition("/")
             per_trial, per_window = self._accuracies(p)
             interval = wilson_interval(per_trial, self._n_trials)
-            if key:
-                table.setdefault(group, {})[key] = per_trial
-                table.setdefault(f"{group}_window", {})[key] = per_window
-                table["interval"].setdefault(group, {})[key] = interval
-            else:
-                table[group], table[f"{group}_window"] = per_trial, per_window
-                table["interval"][group] = interval
+            figures = (table, group, per_trial), (table, f"{group}_window", per_window)
+            for where, name_of_group, figure in (*figures, (table["interval"], group, interval)):
+                if key:
+                    where.setdefault(name_of_group, {})[key] = figure
+                else:
+                    where[name_of_group] = figure
         return table
 
     def _accuracies(self, probs: NDArray[np.float64]) -> tuple[float, float]:
@@ -401,10 +372,8 @@ class _Evaluation:
         np.add.at(sums, self._trial_of_window, probs)
         label_of_trial = np.zeros(self._n_trials, dtype=np.int64)
         label_of_trial[self._trial_of_window] = self._labels
-        return (
-            float((sums.argmax(1) == label_of_trial).mean()),
-            float((probs.argmax(1) == self._labels).mean()),
-        )
+        per_trial = float((sums.argmax(1) == label_of_trial).mean())
+        return per_trial, float((probs.argmax(1) == self._labels).mean())
 
     def _attention(self, tokens: Tensor, present: Tensor, noisy: Tensor) -> dict[str, dict[str, float]]:
         """Return, by modality, the attention's mean, SD over windows and mean change under noise."""

@@ -63,11 +63,8 @@ class Source:
     def identity(self, config: FeatureConfig) -> Any:
         """Return what changes with the files, channel names, kind of features and its settings."""
         if not self.path.exists():
-            raise InputError(
-                f"expected {'a folder' if self.is_dataset else 'a recording'}, found none",
-                where=f"--{self.kind} {self.path}",
-                code=ErrorCode.FILE,
-            )
+            what = f"expected {'a folder' if self.is_dataset else 'a recording'}, found none"
+            raise InputError(what, where=f"--{self.kind} {self.path}", code=ErrorCode.FILE)
         if not self.is_dataset:
             inside = [p for p in self.path.rglob("*") if p.is_file()] if self.path.is_dir() else [self.path]
         elif self.kind == "eav":
@@ -100,18 +97,10 @@ class Source:
         config: ModelConfig | None = None,
         excluded: list[Excluded] | None = None,
     ) -> list[Trial]:
-        """Return the labelled trials.
+        """Return the labelled trials, of a data set those of some subjects or all.
 
-        Raises `InputError` if the folder or file cannot be used.
-
-        Parameters
-        ----------
-        subjects : sequence of str, optional
-            Of a data set: their numbers; all without it.
-        config : ModelConfig, optional
-            Raw features are computed as this model wants them.
-        excluded : list of Excluded, optional
-            Takes what cannot be read; without it the first such file raises.
+        Raw features are computed as the model of ``config`` wants them. ``excluded`` takes what cannot be
+        read; without it the first such file raises.
         """
         features = None if config is None else config.features
         if self.is_dataset:
@@ -289,14 +278,12 @@ class Labels:
     def choose(self, training: Sequence[Trial], n_steps: int = 10) -> list[Trial]:
         """Return those of a session's training trials whose labels are used.
 
-        ``n_steps`` is the length of a window: the first windows are those of the first trials.
-
-        Raises `InputError` if there are fewer than asked for, unless ``at_most`` is set.
+        ``n_steps`` is the length of a window: the first windows are those of the first trials. Raises
+        `InputError` if there are fewer than asked for, unless ``at_most`` is set.
         """
-        if self.how == "first":
-            return first_trials(training, self.k, at_most=self.at_most)
-        if self.how == "per-class":
-            return trials_per_class(training, self.k, at_most=self.at_most)
+        if self.how in ("first", "per-class"):
+            choose = first_trials if self.how == "first" else trials_per_class
+            return choose(training, self.k, at_most=self.at_most)
         if self.how == "first-windows":
             counts = [max(0, trial.n_steps - n_steps + 1) for trial in training]
             return [t for at, t in enumerate(training) if sum(counts[:at]) < self.k]

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -324,12 +325,9 @@ def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list
         (draw_subjects if by_subject else draw_table)(table, paths[3])
         _write_confusions(table, paths[4])
     except OSError as error:
-        raise InputError(
-            f"the folder cannot be written: {error.strerror}",
-            where=f"--out {folder}",
-            remedy="name another",
-            code=ErrorCode.FILE,
-        ) from error
+        what = f"the folder cannot be written: {error.strerror}"
+        where = f"--out {folder}"
+        raise InputError(what, where=where, remedy="name another", code=ErrorCode.FILE) from error
     return paths
 
 
@@ -410,17 +408,14 @@ def _percent(mean: float, sd: float | None) -> str:
 
 def _write_confusions(table: Table, path: Path) -> None:
     """Write every subject's counts as a long table: one line a class and answer."""
+    names = table.label_names
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_CONFUSION_COLUMNS)
-        for row in table.rows:
-            for entry in row.entries:
-                for unit in row.units:
-                    scores = entry.trial if unit == "trial" else row.scores(entry)
-                    for name, counts in zip(table.label_names, scores.confusion, strict=True):
-                        for answer, n in zip(table.label_names, counts, strict=True):
-                            place = (row.name, unit, entry.subject, entry.session)
-                            writer.writerow((*place, name, answer, int(n)))
+        for row, unit, entry in ((r, u, e) for r in table.rows for e in r.entries for u in r.units):
+            confusion = (entry.trial if unit == "trial" else row.scores(entry)).confusion
+            for (true, answer), n in zip(product(names, repeat=2), confusion.ravel().tolist(), strict=True):
+                writer.writerow((row.name, unit, entry.subject, entry.session, true, answer, n))
 
 
 def _without_empty(

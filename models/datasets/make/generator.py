@@ -119,18 +119,7 @@ def structure(ch_names: tuple[str, ...] = SEED_CH_NAMES) -> Structure:
 
 
 class GeneratedSubject:
-    """One generated subject.
-
-    Parameters
-    ----------
-    seed : int
-        Of the whole data set.
-    subject : int
-        From 1.
-    shared : Structure
-    difficulty : str or float
-        As the simulator's: easy, default, hard, none, or an effect size.
-    """
+    """One generated subject, counted from 1; the seed is of the data set, the difficulty the simulator's."""
 
     def __init__(self, seed: int, subject: int, shared: Structure, difficulty: str | float) -> None:
         # A simulated subject carries how strongly, and how differently, this subject shows each emotion.
@@ -218,34 +207,31 @@ def averaged(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def lds_weights(n_steps: int) -> NDArray[np.float64]:
     """Return the smoothing of ``de_LDS`` as (W, W): two-sided exponential weights that sum to 1."""
-    apart = np.abs(np.subtract.outer(np.arange(n_steps), np.arange(n_steps)))
-    weights = _LDS_WEIGHT ** apart.astype(float)
-    return weights / weights.sum(axis=1, keepdims=True)
+    return _to_one(_LDS_WEIGHT ** _apart(n_steps).astype(float))
 
 
 def moving_average_weights(n_steps: int) -> NDArray[np.float64]:
     """Return the smoothing of ``de_movingAve`` as (W, W): the mean of five steps, fewer at the ends."""
-    apart = np.abs(np.subtract.outer(np.arange(n_steps), np.arange(n_steps)))
-    weights = (apart <= _N_AVERAGED // 2).astype(float)
+    return _to_one((_apart(n_steps) <= _N_AVERAGED // 2).astype(float))
+
+
+def _apart(n: int) -> NDArray[np.int64]:
+    return np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+
+
+def _to_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
 def autocovariance(white: bool, n_lags: int = _N_REACH) -> NDArray[np.float64]:
-    """Return how unit noise of one second each covaries after averaging and ``de_LDS``, (n_lags,) by lag.
+    """Return how unit noise (white, or drift) of one second each covaries after averaging and ``de_LDS``.
 
-    Parameters
-    ----------
-    white : bool
-        True for white noise, False for drift.
-
-    Notes
-    -----
-    Exact in the middle of a long trial; within three steps of a trial's ends smoothing averages less.
+    (n_lags,) by lag; exact in the middle of a long trial. Within three steps of its ends smoothing averages
+    less.
     """
     n_steps = 2 * n_lags + 1
-    seconds = np.arange(n_steps * STEP_S)
-    apart = np.abs(np.subtract.outer(seconds, seconds))
-    unit = np.eye(len(seconds)) if white else np.exp(-apart / DRIFT_S)
+    n_seconds = n_steps * STEP_S
+    unit = np.eye(n_seconds) if white else np.exp(-_apart(n_seconds) / DRIFT_S)
     mean = np.kron(np.eye(n_steps), np.full((1, STEP_S), 1 / STEP_S))  # (W, n_seconds)
     weights = lds_weights(n_steps) @ mean
     covariance = weights @ unit @ weights.T
@@ -352,20 +338,11 @@ class Oracle:
         eeg: NDArray[np.floating] | None,
         eye: NDArray[np.floating] | None = None,
     ) -> NDArray[np.float64]:
-        """Return each class's log likelihood, up to a constant, of windows of one subject and session.
+        """Return each class's log likelihood (n, n_labels), up to a constant, of one session's windows.
 
-        Raises `InputError` if the statistics are of other subjects or fewer sessions.
-
-        Parameters
-        ----------
-        eeg : ndarray, (n, C, T, n_bands), or None
-            As in `WindowSet`. A window counts by the mean of its steps.
-        eye : ndarray, (n, E, T), or None
-            Given the class, generated EEG and eye features are independent: their scores add up.
-
-        Returns
-        -------
-        ndarray, (n, n_labels)
+        EEG and eye features are as in `WindowSet`; a window counts by the mean of its steps. Given the class,
+        the two are independent as generated: their scores add up. Raises `InputError` if the statistics are
+        of other subjects or fewer sessions.
         """
         at = self._row_of(subject, session)
         total: NDArray[np.float64] | float = 0.0

@@ -83,18 +83,11 @@ def measure(
 
 
 def by_own_speaker(values: NDArray[Any], speaker: NDArray[Any]) -> NDArray[Any]:
-    """Return features relative to each speaker's own clips, all of them, without their labels.
+    """Return features (n, n_copies, n_features) relative to each speaker's own clips, without their labels.
 
-    Parameters
-    ----------
-    values : ndarray (n, n_copies, n_features)
-        Mean and SD are those of the speaker's originals (copy 0).
-    speaker : ndarray (n,)
-
-    Notes
-    -----
-    A test in which the test speaker's clips are scaled so is transductive: it needs a speaker's other clips,
-    and gains from knowing how these are spread over the emotions.
+    Mean and SD are those of the speaker's originals (copy 0). A test in which the test speaker's clips are
+    scaled so is transductive: it needs a speaker's other clips, and gains from knowing how these are spread
+    over the emotions.
     """
     scaled = np.empty_like(values)
     for name in np.unique(speaker):
@@ -123,21 +116,11 @@ def heads(n_labels: int) -> dict[str, Head]:
 def member_probabilities(
     rows: NDArray[Any], label: NDArray[Any], test_rows: NDArray[Any], n_labels: int
 ) -> dict[Member, NDArray[Any]]:
-    """Train every member and let it judge the test part.
+    """Train every member on rows (n_train, n_copies, n_features); it judges others (n_test, n_features).
 
-    Parameters
-    ----------
-    rows : ndarray (n_train, n_copies, n_features)
-        Standardised by the originals, which are copy 0.
-    label : ndarray (n_train,)
-        Holds every one of the ``n_labels`` classes.
-    test_rows : ndarray (n_test, n_features)
-
-    Returns
-    -------
-    dict of Member to ndarray (n_test, n_labels)
-        The softmax of a member's decision values: a common scale for averaging, not a calibrated
-        probability.
+    Features are standardised by the originals, which are copy 0; ``label`` holds every class. Answers
+    (n_test, n_labels) are the softmax of a member's decision values: a common scale for averaging, not a
+    calibrated probability.
     """
     scaler = StandardScaler().fit(rows[:, 0])
     test = scaler.transform(test_rows)

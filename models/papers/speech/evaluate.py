@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from models.papers.speech.committee import (
 )
 from models.papers.speech.features import COPIES
 from models.papers.speech.network import VoiceNetworkConfig, predict, train_voice_network
+from models.training.loop import Progress
 from models.training.scores import t_interval
 
 
@@ -53,7 +55,6 @@ def reference_answer(
     return machine.fit(rows[train], label[train]).predict(rows[test])
 
 
-Progress = Callable[[str, float, float], None]  # stage, share done, loss (NaN: none)
 _N = len(EMOTIONS)
 _CAVEAT = (
     "The settings are the program's, the same for every fold; when they were written, results on six EMO-DB "
@@ -85,16 +86,11 @@ def evaluate_speech(
 ) -> dict[str, Any]:
     """Train and test the audio path beside the reference.
 
+    ``test_utterances`` are of other speakers: trained on ``utterances``, tested on these. Without them one
+    speaker at a time is left out.
+
     Raises `InputError`: too few speakers, an emotion missing from a training part, or a speaker on both
     sides.
-
-    Parameters
-    ----------
-    test_utterances : sequence of Utterance or None
-        Of other speakers: trained on ``utterances``, tested on these. None leaves out one speaker at a
-        time.
-    progress : callable
-        Takes stage, share done and NaN.
 
     Returns
     -------
@@ -116,8 +112,12 @@ def evaluate_speech(
     tested = np.concatenate([test for _, test in folds])
     label, speaker = corpus.label[tested], corpus.speaker[tested]
     scores = {name: speaker_scores(label, answer, speaker, _N) for name, answer in answers.items()}
-    reference = _reference(everything, corpus, folds, tested)
-    ours = scores.pop("ours")
+    ours, reference = scores.pop("ours"), _reference(everything, corpus, folds, tested)
+    difference = None
+    if reference["reference"] is not None:
+        theirs = reference["reference"]["speakers"].items()
+        pairs = [ours["speakers"][name] - value for name, value in theirs]
+        difference = {"mean": float(np.mean(pairs)), "interval": t_interval(pairs)}
     return {
         "protocol": _protocol(test_utterances is not None, len(np.unique(speaker))),
         "unit": "mean over speakers of balanced accuracy; 95 % t interval over speakers",
@@ -125,7 +125,7 @@ def evaluate_speech(
         "labels": list(EMOTIONS),
         "ours": {**ours, "chance": 1 / _N, "parts": scores},
         **reference,
-        "difference": _difference(ours, reference["reference"]),
+        "difference": difference,
         "settings": {
             **asdict(settings),
             "caveat": _CAVEAT,
@@ -158,25 +158,17 @@ def _folds(utterances: Sequence[Utterance], test_utterances: Sequence[Utterance]
         stop = len(utterances) + len(test_utterances)
         folds = [(np.arange(len(utterances)), np.arange(len(utterances), stop))]
     if len(names) < 3:
-        raise InputError(
-            f"expected at least 3 speakers, found {len(names)}",
-            where="EMO-DB",
-            remedy="add recordings",
-            code=ErrorCode.DATA,
-            n_speakers=len(names),
-        )
+        raise _too_little(f"expected at least 3 speakers, found {len(names)}", n_speakers=len(names))
     for train, _ in folds:
-        missing = sorted(set(range(_N)) - set(label[train].tolist()))
-        if missing:
-            raise InputError(
-                f"expected every emotion among the {len(np.unique(speaker[train]))} training speakers, "
-                f"found no {EMOTIONS[missing[0]]}",
-                where="EMO-DB",
-                remedy="add recordings",
-                code=ErrorCode.DATA,
-                missing=EMOTIONS[missing[0]],
-            )
+        if missing := sorted(set(range(_N)) - set(label[train].tolist())):
+            emotion, n = EMOTIONS[missing[0]], len(np.unique(speaker[train]))
+            what = f"expected every emotion among the {n} training speakers, found no {emotion}"
+            raise _too_little(what, missing=emotion)
     return folds
+
+
+def _too_little(what: str, **facts: str | int) -> InputError:
+    return InputError(what, where="EMO-DB", remedy="add recordings", code=ErrorCode.DATA, **facts)
 
 
 def _answers(
@@ -186,13 +178,14 @@ def _answers(
     scores: dict[str, list[NDArray[Any]]] = {}
     chosen: list[dict[str, Any]] = []
     relative = by_own_speaker(corpus.functionals, corpus.speaker)
-    for index, (train, test) in enumerate(folds):
-        label = corpus.label[train]
+    n_passes = len(folds) * len(settings.seeds) * (settings.network.pretrain_epochs + settings.network.epochs)
+    passes = count(1)
 
-        def tick(share: float, done: int = index) -> None:
-            progress("networks", (done + share) / len(folds), np.nan)
+    def tick() -> None:
+        progress("networks", next(passes) / n_passes, np.nan)
 
-        rows = corpus.functionals
+    for train, test in folds:
+        label, rows = corpus.label[train], corpus.functionals
         members = member_probabilities(rows[train], label, rows[test, 0], _N)
         committee = np.mean(list(members.values()), axis=0)
         network = _networks(corpus, train, test, settings, tick)
@@ -218,23 +211,13 @@ def _networks(
     train: NDArray[Any],
     test: NDArray[Any],
     settings: SpeechTest,
-    tick: Callable[[float], None],
+    tick: Callable[[], None],
 ) -> NDArray[Any]:
     """Return the mean probabilities (n_test, n_labels) of one network a seed."""
-    passes = settings.network.pretrain_epochs + settings.network.epochs
-    done = 0
-
-    def after_pass() -> None:
-        nonlocal done
-        done += 1
-        tick(done / (passes * len(settings.seeds)))
-
-    clips = [corpus.rows[index] for index in train]
+    clips, label = [corpus.rows[index] for index in train], corpus.label[train]
     answers = []
     for seed in settings.seeds:
-        network, scale = train_voice_network(
-            clips, corpus.label[train], _N, settings.network, seed, after_pass
-        )
+        network, scale = train_voice_network(clips, label, _N, settings.network, seed, tick)
         answers.append(predict(network, scale, [corpus.rows[index][0] for index in test]))
     return np.mean(answers, axis=0)
 
@@ -255,14 +238,6 @@ def _reference(
             **speaker_scores(corpus.label[tested], np.concatenate(answers), corpus.speaker[tested], _N),
         }
     return found
-
-
-def _difference(ours: dict[str, Any], reference: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return ours less the reference, paired by speaker."""
-    if reference is None:
-        return None
-    pairs = [ours["speakers"][name] - value for name, value in reference["speakers"].items()]
-    return {"mean": float(np.mean(pairs)), "interval": t_interval(pairs)}
 
 
 def _protocol(other_folder: bool, n_speakers: int) -> str:

@@ -54,15 +54,7 @@ def centred_frames(wave: Tensor, n_samples: int, n_frames: int) -> Tensor:
 
 
 def track_pitch(wave: Tensor, n_frames: int) -> Pitch:
-    """Return the pitch of a voice.
-
-    Parameters
-    ----------
-    wave : Tensor (n_samples,)
-        At 16 kHz.
-    n_frames : int
-        As many as `log_mel` makes of it.
-    """
+    """Return the pitch of a voice (n_samples,) at 16 kHz, of as many frames as `log_mel` makes of it."""
     frames = centred_frames(wave, _WINDOW, n_frames)
     lags, strengths = _candidates(frames)  # (n_frames, candidates)
     loudest = float(wave.abs().max()) + 1e-9
@@ -162,13 +154,7 @@ class Contours:
 
 
 def contours(wave: NDArray[Any]) -> Contours:
-    """Measure a clip.
-
-    Parameters
-    ----------
-    wave : ndarray (n_samples,)
-        At 16 kHz, -1 to 1, at least 25 ms.
-    """
+    """Measure a clip (n_samples,) at 16 kHz, -1 to 1, at least 25 ms."""
     samples = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
     normalised = log_mel(samples)
     n_frames = len(normalised)

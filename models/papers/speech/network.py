@@ -117,17 +117,10 @@ def train_voice_network(
     seed: int,
     tick: Callable[[], None] = lambda: None,
 ) -> tuple[VoiceNetwork, RowScale]:
-    """Train on labelled clips, each given as its copies: masked patches first, then the labels.
+    """Train on labelled clips, each given as its copies (n_frames, N_ROWS): masked patches, then the labels.
 
-    Parameters
-    ----------
-    clips : sequence of sequence of Tensor (n_frames, N_ROWS)
-        The first copy is the original; scaling is fitted to originals. Each pass draws one copy of each.
-    label : ndarray (n_clips,)
-    seed : int
-        Of weights, order, copies, crops and masks.
-    tick : callable
-        Called after each pass over the clips.
+    The first copy is the original; scaling is fitted to originals. Each pass draws one copy of each, and ends
+    with ``tick``. The seed is of weights, order, copies, crops and masks.
     """
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
