@@ -37,15 +37,10 @@ def mat_names(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def mat_array(path: Path, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
-    """Return one variable as float64.
+    """Return one variable as float64; None in the expected shape stands for any length from 1 up.
 
     Raises `InputError` if the file cannot be read, or the variable is missing, not numeric or of another
     shape.
-
-    Parameters
-    ----------
-    shape : tuple of int or None
-        Expected; None stands for any length from 1 up.
     """
     from scipy.io import loadmat
 
@@ -140,10 +135,8 @@ def _from_buffer(content: Any, kind: Any, shape: Any, order: str) -> _Array:
     return made
 
 
-def _scalar(kind: Any, content: Any) -> Any:
-    made = _Array()
-    made.__setstate__((1, (), kind, False, content))
-    return made
+def _scalar(kind: Any, content: Any) -> _Array:
+    return _from_buffer(content, kind, (), "C")
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
@@ -171,16 +164,9 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_arrays(content: bytes, where: str) -> dict[int, NDArray[Any]]:
-    """Return a pickled dictionary of arrays by whole number.
+    """Return a pickled dictionary of arrays by whole number, of any protocol, from Python 2 or 3.
 
     Raises `InputError` if it mentions anything but arrays of numbers, is cut short, or is no such dictionary.
-
-    Parameters
-    ----------
-    content : bytes
-        The pickle, of any protocol, from Python 2 or 3.
-    where : str
-        File and entry, for messages.
     """
     try:
         loaded = _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()

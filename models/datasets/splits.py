@@ -87,14 +87,10 @@ def eav_split(trials: Sequence[T]) -> tuple[list[T], list[T]]:
 def published_split(trials: Sequence[T], *, shortened: bool = True) -> tuple[list[T], list[T]]:
     """Return the split that the trials' data set was published with.
 
-    Raises `InputError` if the data set has no published split, a side is empty, or a session lacks trials.
+    With ``shortened``, sessions may have fewer SEED trials than were published, as those of a generated
+    folder: the same share of them then trains. Without it they are refused: the split would be another one.
 
-    Parameters
-    ----------
-    trials : sequence
-    shortened : bool
-        Take sessions with fewer SEED trials than were published, as a generated folder may hold: the same
-        share of them then trains. Without it they are refused, since the split would be another one.
+    Raises `InputError` if the data set has no published split, a side is empty, or a session lacks trials.
     """
     dataset = trials[0].dataset if trials else ""
     if dataset == "eav":
@@ -162,9 +158,8 @@ def cross_validation(
 ) -> Iterator[tuple[list[T], list[T]]]:
     """Yield (training, test) trials of each fold; every trial is tested once, classes in like shares."""
     by_class: dict[int, list[tuple[str, int, int]]] = {}
-    for trial in trials:
-        if _key(trial) not in by_class.setdefault(trial.label, []):
-            by_class[trial.label].append(_key(trial))
+    for key, label in {_key(trial): trial.label for trial in trials}.items():
+        by_class.setdefault(label, []).append(key)
     if sum(len(keys) > 1 for keys in by_class.values()) < 2:
         raise InputError(
             f"expected two trials of each of two classes, found {coverage(trials).words()}",

@@ -166,7 +166,20 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
             make_seed_iv(
                 MakeOptions(folder, options.n_subjects, seed, options.difficulty, jobs=options.n_jobs)
             )
-        runs = [_Pretraining(folders[seed], seed, c, options) for seed in options.seeds for c in CONTEXTS]
+        runs = [
+            PretrainOptions(
+                sources=(Source("seed-iv", folder),),
+                out=folder.with_name(f"{seed}-{context}"),
+                features="published",
+                context=context,
+                batch=_BATCH,
+                seed=seed,
+                most_a_pass=options.pretrain_windows,
+                loop=LoopOptions(epochs=options.pretrain_epochs, learning_rate=1e-3),
+            )
+            for seed, folder in folders.items()
+            for context in CONTEXTS
+        ]
         encoders: dict[tuple[int, str], PretrainedEncoders] = {}
         for run, found in zip(runs, run_here_or_there(_pretrained, runs, options.n_jobs), strict=True):
             encoders[run.seed, run.context] = found
@@ -210,32 +223,11 @@ def _jobs(
     return named
 
 
-@dataclass(frozen=True)
-class _Pretraining:
-    """One form of the encoders on one set: a job for a process of its own."""
-
-    folder: Path
-    seed: int
-    context: str
-    options: DirectionsOptions
-
-
-def _pretrained(run: _Pretraining) -> PretrainedEncoders:
+def _pretrained(run: PretrainOptions) -> PretrainedEncoders:
     torch.set_num_threads(1)
-    out, options = run.folder.with_name(f"{run.folder.name}-{run.context}"), run.options
-    given = PretrainOptions(
-        sources=(Source("seed-iv", run.folder),),
-        out=out,
-        features="published",
-        context=run.context,
-        batch=_BATCH,
-        seed=run.seed,
-        most_a_pass=options.pretrain_windows,
-        loop=LoopOptions(epochs=options.pretrain_epochs, learning_rate=1e-3),
-    )
     with joined_world("cpu") as world:
-        pretrain(given, world, lambda stage, share, loss, words: None)
-    return PretrainedEncoders.of(load_checkpoint(out))
+        pretrain(run, world, lambda stage, share, loss, words: None)
+    return PretrainedEncoders.of(load_checkpoint(run.out))
 
 
 def _differences(

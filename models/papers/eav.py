@@ -154,9 +154,8 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
 
 
 def _row(model: str, entries: Sequence[Entry]) -> Row:
-    at = _PAPER_COLUMN.get(model)
+    at, unit = _PAPER_COLUMN.get(model), "frame" if model.endswith(_PER_FRAME) else "clip"
     average = None if at is None else (paper.EAV_AVERAGE[at], None)
-    unit = "frame" if model.endswith(_PER_FRAME) else "clip"
     return Row(model, False, "all", 0.0, tuple(entries), average, unit)
 
 

@@ -97,7 +97,7 @@ def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrain
         settings = _settings(options, corpus, config, modality)
         outcomes[modality] = run_loop(
             model, windows, options.loop, world, options.out,
-            settings=settings, resume=options.resume, report=report if world.is_first else _silent,
+            settings=settings, resume=options.resume, report=report if world.is_first else lambda *_: None,
         )  # fmt: skip
         model.to("cpu")
         World().join_statistics(model)
@@ -106,7 +106,14 @@ def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrain
     if not world.is_first:
         return None
     normaliser = Normaliser(**scales)  # type: ignore[arg-type]
-    card = pretraining_card(corpus, config, options.loop, outcomes, _words(options), world.size)
+    choices = {
+        "batch": f"{options.batch} windows",
+        "hidden": f"{options.mask:.0%} of the channels",
+        "context": options.context,
+        "seed": str(options.seed),
+        "quick": "yes: few windows and passes, to try the program out" if options.quick else "",
+    }
+    card = pretraining_card(corpus, config, options.loop, outcomes, choices, world.size)
     sha256 = save_checkpoint(options.out, config, network, normaliser.to_dict(), card)
     save_file({n: t.detach().contiguous() for n, t in decoders.items()}, options.out / DECODERS_FILE)
     done = Pretrained(sha256, outcomes, corpus)
@@ -139,7 +146,8 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
     features = replace(small.features, eye_features=31 if 0 < n_eye <= 31 else 33, line_hz=options.line_hz)
     network = replace(small.network, n_eye_features=features.eye_features)
     kinds = ", ".join(dict.fromkeys(f"{'generated ' if s.is_generated else ''}{s.kind}" for s in corpus.used))
-    with_test = "; transductive: test trials included" if _is_transductive(corpus) else ""
+    is_transductive = corpus.includes_test and any(source.is_dataset for source in corpus.used)
+    with_test = "; transductive: test trials included" if is_transductive else ""
     return replace(
         small,
         features=features,
@@ -151,16 +159,8 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
         is_classifier=False,
         feature_origin=corpus.features,
         step_s=corpus.step_s,
-        transductive=_is_transductive(corpus),
+        transductive=is_transductive,
     )
-
-
-def _is_transductive(corpus: Corpus) -> bool:
-    return corpus.includes_test and any(source.is_dataset for source in corpus.used)
-
-
-def _silent(stage: str, share: float, loss: float, words: str) -> None:
-    """Report nothing: another process does."""
 
 
 def _check(options: PretrainOptions, world: World) -> None:
@@ -243,17 +243,6 @@ def _settings(options: PretrainOptions, corpus: Corpus, config: ModelConfig, mod
         "network": asdict(getattr(config.network, modality)),
         "windows": asdict(config.windows),
         "features": config.features.digest(),
-    }
-
-
-def _words(options: PretrainOptions) -> dict[str, str]:
-    """Return the choices a card names."""
-    return {
-        "batch": f"{options.batch} windows",
-        "hidden": f"{options.mask:.0%} of the channels",
-        "context": options.context,
-        "seed": str(options.seed),
-        "quick": "yes: few windows and passes, to try the program out" if options.quick else "",
     }
 
 

@@ -115,12 +115,8 @@ def write_record(folder: Path, record: TrainingRecord) -> None:
     try:
         (folder / RECORD_FILE).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise InputError(
-            f"the folder cannot be written: {error.strerror}",
-            where=str(folder),
-            remedy="choose another",
-            code=ErrorCode.FILE,
-        ) from error
+        what = f"the folder cannot be written: {error.strerror}"
+        raise InputError(what, where=str(folder), remedy="choose another", code=ErrorCode.FILE) from error
 
 
 def read_record(folder: Path) -> TrainingRecord | None:
