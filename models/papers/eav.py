@@ -240,20 +240,18 @@ class _Person:
         return modality in self._network.config.modalities and len(self._test.clips.rows(modality)) > 0
 
     def _train_alone(self, modality: str) -> None:
-        """Train one encoder by its own head.
-
-        With open weights the head, and what leads to it, trains first on the frozen encoder: a random head
-        would spoil that.
-        """
-        stages, encoder = self._options.stages(), getattr(self._network, modality)
+        """Train one encoder by its own head; with open weights the head has a stage before."""
+        stages = self._options.stages()
         if modality + HEAD in stages:
-            encoder.requires_grad_(False)
-            self._train_stage(modality, stages[modality + HEAD])
-            encoder.requires_grad_(True)
+            self._train_stage(modality, stages[modality + HEAD], head_alone=True)
         self._train_stage(modality, stages[modality])
 
-    def _train_stage(self, modality: str, stage: StageOptions) -> None:
-        """Train what is not frozen of a modality: on single frames of the face, on whole clips else."""
+    def _train_stage(self, modality: str, stage: StageOptions, *, head_alone: bool = False) -> None:
+        """Train a modality: on single frames of the face, on whole clips else.
+
+        ``head_alone`` trains the head, and what leads to it, on the frozen encoder: a random head would
+        spoil that.
+        """
         network, source = self._network, self._train
         rows = source.clips.rows(modality)
         n_frames = source.clips.crops.shape[1]
@@ -269,8 +267,10 @@ class _Person:
             return nn.functional.cross_entropy(network.unimodal_logits(modality, batch), label)
 
         network.train()
+        encoder = getattr(network, modality).requires_grad_(not head_alone)
         trained = [p for p in network.unimodal_parameters(modality) if p.requires_grad]
         train_stage(trained, loss, rows, stage, self._rng)
+        encoder.requires_grad_(True)
 
     def _train_fusion(self) -> None:
         """Train the shared attention and its MLP on tokens of the frozen encoders."""

@@ -54,7 +54,7 @@ def test_an_encoder_with_them_is_frozen_while_its_head_begins(
 ):
     person = person_with(small_eav, open_weights)
     encoder, head = parameters(person, modality)
-    person._train_head(modality, person._options.stages()[modality + HEAD])
+    person._train_stage(modality, person._options.stages()[modality + HEAD], head_alone=True)
     assert torch.equal(parameters(person, modality)[0], encoder)
     assert not torch.equal(parameters(person, modality)[1], head)
 
