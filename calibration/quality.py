@@ -1,4 +1,4 @@
-"""How good the signals of a trial were, whether it may be learned from, and why not.
+"""How good the signals are, now and of a trial, whether that may be learned from, and why not.
 
 The rules, chosen: a modality carries a trial where it covers at least half of the stimulus and at least half
 of that is usable (electrodes, gaze, faces). A trial whose EEG does not carry it is rejected where EEG is
@@ -7,17 +7,18 @@ used at all; without EEG it is rejected where no modality carries it.
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.quality import BAD, FULL_SCALE, LEAST_SFREQ, SILENT_DB, QualityMeter
+from acquisition.quality import BAD, FULL_SCALE, LEAST_SFREQ, SILENT_DB, ChannelQuality, QualityMeter
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Change, Chunk, Kind, StreamEvent, StreamSpec
 from calibration.verdict import percent
 
@@ -105,6 +106,19 @@ def _main_reason(quality: TrialQuality) -> str:
     return f", mostly {max(sorted(set(reasons)), key=reasons.count)}" if reasons else ""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What the signals have been like in their newest seconds; None where nothing was measured yet."""
+
+    electrodes: Sequence[ChannelQuality] = ()
+    gaze_valid: float | None = None  # share of samples, 0..1
+    face_found: float | None = None  # share of the frames looked at
+    voice_clipped: float | None = None  # share of samples at full scale
+    voice_db: float | None = None  # RMS re full scale; -inf for digital silence
+
+
+#: Seconds that the pre-flight looks back.
+NEWEST_S = 10
 #: Seconds that are kept of a stream: four hours, some 10 MB with 62 electrodes.
 MOST_SECONDS = 14_400
 
@@ -123,6 +137,14 @@ class _Second:
 
 #: Makes figures of one second of one stream: its begin, its data, and where in it the stream was broken.
 _Judge = Callable[[int, Any, tuple[int, ...]], Any]
+
+
+class _Sound(NamedTuple):
+    n: int  # samples
+    n_finite: int
+    n_clipped: int
+    energy: float  # sum of squares, of full scale
+    peak: float
 
 
 class QualityLog:
@@ -166,6 +188,28 @@ class QualityLog:
         with self._lock:
             for stream in self._streams.values():
                 stream.close()
+
+    def newest(self) -> Measured:
+        """Return what the newest ten seconds of each stream were like."""
+        found: dict[Kind, list[Any]] = {}
+        electrodes: Sequence[ChannelQuality] = ()
+        with self._lock:
+            for stream in self._streams.values():
+                last = list(itertools.islice(reversed(stream.seconds), NEWEST_S))
+                kept = [s.figures for s in last if s.second > last[0].second - NEWEST_S]
+                found.setdefault(stream.kind, []).extend(one for one in kept if one is not None)
+                if isinstance(stream.judge, _Electrodes):
+                    electrodes = stream.judge.channels
+        gaze, faces = found.get(Kind.GAZE, []), found.get(Kind.VIDEO, [])
+        sound: list[_Sound] = found.get(Kind.AUDIO, [])
+        n, energy = sum(one.n for one in sound), sum(one.energy for one in sound)
+        return Measured(
+            electrodes,
+            gaze_valid=sum(valid for valid, _ in gaze) / sum(n for _, n in gaze) if gaze else None,
+            face_found=sum(faces) / len(faces) if faces else None,
+            voice_clipped=sum(one.n_clipped for one in sound) / n if n else None,
+            voice_db=None if not n else 10 * math.log10(energy / n) if energy > 0 else -math.inf,
+        )
 
     def of_trial(self, number: int, begin: float, end: float) -> TrialQuality:
         """Return the quality of the whole LSL seconds between a stimulus's onset and its offset.
@@ -220,7 +264,7 @@ class _Stream:
     def __init__(self, spec: StreamSpec, judge: _Judge, past: deque[_Second] | None) -> None:
         self.kind = spec.kind
         self.seconds: deque[_Second] = deque(maxlen=MOST_SECONDS) if past is None else past
-        self._judge = judge
+        self.judge = judge
         self._second: int | None = None  # under way
         self._times: list[NDArray[np.float64]] = []
         self._data: list[Any] = []
@@ -255,7 +299,7 @@ class _Stream:
         else:
             data = np.concatenate(self._data)
             quarters = len(np.unique(np.floor((times - self._second) * _QUARTERS)))
-        figures = self._judge(self._second, data, tuple(self._breaks))
+        figures = self.judge(self._second, data, tuple(self._breaks))
         self.seconds.append(_Second(self._second, quarters, figures))
         self._second, self._n = None, 0
         self._times, self._data, self._breaks = [], [], []
@@ -271,6 +315,7 @@ class _Electrodes:
         self._ch_names = spec.ch_names
         self._sfreq = spec.sfreq
         self._line_hz = line_hz
+        self.channels: tuple[ChannelQuality, ...] = ()  # as of the newest second
         self._meter: QualityMeter | None = None
         self._is_first = True
 
@@ -284,23 +329,20 @@ class _Electrodes:
                 return None
             self._meter = QualityMeter(self._ch_names, sfreq, self._line_hz)
         self._meter.push(data, breaks)
-        channels = self._meter.assess(second + 1.0)
-        if not channels:
+        self.channels = self._meter.assess(second + 1.0)
+        if not self.channels:
             return None
-        is_bad = np.array([channel.state == BAD for channel in channels])
-        return self._ch_names, is_bad, tuple(c.cause if c.state == BAD else "" for c in channels)
+        is_bad = np.array([channel.state == BAD for channel in self.channels])
+        return self._ch_names, is_bad, tuple(c.cause if c.state == BAD else "" for c in self.channels)
 
 
-def _judge_sound(
-    second: int, data: NDArray[np.floating], breaks: tuple[int, ...]
-) -> tuple[float, float, bool] | None:
-    """Return mean square and peak of full scale, and whether a sample is clipped."""
+def _judge_sound(second: int, data: NDArray[np.floating], breaks: tuple[int, ...]) -> _Sound:
     wave = np.asarray(data[:, 0], dtype=np.float64)
-    wave = wave[np.isfinite(wave)]
-    if len(wave) == 0:
-        return None
-    peak = float(np.abs(wave).max())
-    return float((wave**2).mean()), peak, peak >= FULL_SCALE
+    finite = wave[np.isfinite(wave)]
+    levels = np.abs(finite)
+    n_clipped = int((levels >= FULL_SCALE).sum())
+    energy, peak = float((finite**2).sum()), float(levels.max(initial=0.0))
+    return _Sound(len(wave), len(finite), n_clipped, energy, peak)
 
 
 def _face_test() -> Callable[[Any], bool]:
@@ -332,13 +374,14 @@ def _electrodes(rows: list[Any]) -> tuple[tuple[str, ...], tuple[float, ...], tu
     return ch_names, tuple(share.tolist()), tuple(reasons)
 
 
-def _sound(rows: list[Any]) -> tuple[float, float, float]:
+def _sound(seconds: list[_Sound]) -> tuple[float, float, float]:
     """Return rms and peak in dB of full scale, and the share of seconds with clipped samples."""
-    if not rows:
+    seconds = [one for one in seconds if one.n_finite]
+    if not seconds:
         return math.nan, math.nan, math.nan
-    rms = math.sqrt(sum(square for square, _, _ in rows) / len(rows))
-    peak = max(peak for _, peak, _ in rows)
-    return _decibel(rms), _decibel(peak), sum(clipped for _, _, clipped in rows) / len(rows)
+    rms = math.sqrt(sum(one.energy / one.n_finite for one in seconds) / len(seconds))
+    clipped = sum(one.n_clipped > 0 for one in seconds) / len(seconds)
+    return _decibel(rms), _decibel(max(one.peak for one in seconds)), clipped
 
 
 def _decibel(amplitude: float) -> float:

@@ -10,19 +10,15 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from acquisition.errors import printable
 from acquisition.lsl.source import StreamHealth
 from acquisition.quality import (
     BAD,
     BEHIND_S,
-    FULL_SCALE,
     LOST,
     LOST_BAD,
     MAINS,
@@ -36,8 +32,9 @@ from acquisition.quality import (
 from acquisition.record.files import bytes_per_second
 from acquisition.record.recorder import MIN_FREE_BYTES
 from acquisition.select import kind_of
-from acquisition.types import MODALITY_OF_KIND, Chunk, Kind, StreamHeader, StreamSpec
+from acquisition.types import MODALITY_OF_KIND, StreamHeader, StreamSpec
 from calibration.consent import recorded_kinds
+from calibration.quality import Measured
 from calibration.types import Check, Consent
 from calibration.verdict import percent
 
@@ -52,8 +49,6 @@ _GAZE_FEW, _GAZE_HARDLY = 0.8, 0.3
 _FACE_FEW, _FACE_HARDLY = 0.8, 0.2
 _CLIPPED, _CLIPPED_BAD = 1e-4, 0.02
 _ROOM_TIGHT = 2.0  # times what the session needs
-_OVER_S = 10.0  # signals are measured over as long
-_VALIDITY = 4  # column, see acquisition.adapters.gaze.COLUMNS
 _PROBE_BYTES = 65536
 
 _WAIT = "wait a moment"
@@ -84,67 +79,6 @@ class StreamStatus:
     health: StreamHealth | None = None  # None: no figures yet
     trouble: str = ""  # the newest warning about it, or why it was refused
     is_refused: bool = False
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What the signals say; None where nothing was measured yet."""
-
-    electrodes: Sequence[ChannelQuality] = ()
-    gaze_valid: float | None = None  # share of samples, 0..1
-    face_found: float | None = None  # share of the frames looked at
-    voice_clipped: float | None = None  # share of samples at full scale
-    voice_db: float | None = None  # RMS re full scale; -inf for digital silence
-
-
-class SignalMeter:
-    """Takes chunks and what the face finder found; no thread, no clock."""
-
-    def __init__(self) -> None:
-        self._gaze, self._face, self._voice = _Sums(), _Sums(), _Sums()
-
-    def push(self, kind: Kind, chunk: Chunk) -> None:
-        """Take a chunk of gaze (n, 5) or audio (n, 1); others tell nothing here."""
-        if not isinstance(chunk.data, np.ndarray) or len(chunk.times) == 0:
-            return
-        t = float(chunk.times[-1])
-        if kind is Kind.GAZE:
-            self._gaze.add(t, len(chunk.data), float((chunk.data[:, _VALIDITY] > 0).sum()), 0.0)
-        elif kind is Kind.AUDIO:
-            wave = np.nan_to_num(np.asarray(chunk.data, dtype=np.float64))
-            n_clipped = float((np.abs(wave) >= FULL_SCALE).sum())
-            self._voice.add(t, wave.size, n_clipped, float((wave**2).sum()))
-
-    def push_face(self, time: float, is_found: bool) -> None:
-        """Take whether a frame, at ``time`` in LSL seconds, shows a face."""
-        self._face.add(time, 1, float(is_found), 0.0)
-
-    def measured(self, electrodes: Sequence[ChannelQuality] = ()) -> Measured:
-        """Return the figures of the newest ten seconds of each stream."""
-        n, n_clipped, energy = self._voice.totals()
-        level_db = None if not n else 10 * math.log10(energy / n) if energy > 0 else -math.inf
-        clipped = n_clipped / n if n else None
-        return Measured(tuple(electrodes), self._gaze.share(), self._face.share(), clipped, level_db)
-
-
-class _Sums:
-    """Counts and sums by time, of the newest seconds."""
-
-    def __init__(self) -> None:
-        self._parts: deque[tuple[float, int, float, float]] = deque()
-
-    def add(self, time: float, n: int, n_hits: float, energy: float) -> None:
-        self._parts.append((time, n, n_hits, energy))
-        while self._parts[0][0] < time - _OVER_S:
-            self._parts.popleft()
-
-    def totals(self) -> tuple[int, float, float]:
-        n, n_hits, energy = (sum(part[at] for part in self._parts) for at in (1, 2, 3))
-        return int(n), n_hits, energy
-
-    def share(self) -> float | None:
-        n, n_hits, _ = self.totals()
-        return n_hits / n if n else None
 
 
 def stream_statuses(

@@ -297,11 +297,11 @@ class CalibrationRun(Observer):
         is_simulated = bool(simulated_streams(headers).simulated)
         self._signals.checks = SignalChecks(
             self.consent,
+            self._quality,
             headers,
             self.recorded(headers),
             self.place.folder,
             max(plan_seconds(self.prepared.plan), MIN_ROOM_S),
-            request.options.line,
         )
         rows = RowCollector(opened.decoder, run=self.run_number)
         self.learning = Learning(

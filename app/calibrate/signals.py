@@ -5,7 +5,6 @@ Looked at in a background thread, so that the one that reads the streams need no
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +13,10 @@ from typing import TypeVar
 
 from acquisition.lsl.discovery import discover
 from acquisition.lsl.source import StreamHealth
-from acquisition.quality import LEAST_SFREQ, ChannelQuality, QualityMeter
-from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamHeader, StreamSpec
+from acquisition.types import Change, Chunk, StreamEvent, StreamHeader, StreamSpec
 from app.telemetry import Failure, Listener
 from calibration.quality import QualityLog
-from calibration.signal_checks import SignalMeter, preflight, stream_statuses
+from calibration.signal_checks import preflight, stream_statuses
 from calibration.types import Check, Consent
 from models.prediction import Prediction
 
@@ -30,76 +28,45 @@ class SignalChecks:
 
     ``headers`` are the streams in use (all others on the network are looked for in a background thread),
     ``recorded`` those of them that the recording takes. The session is kept in ``folder`` and lasts
-    ``seconds``.
-
-    Notes
-    -----
-    `on_event` and `on_chunk` come from one thread, `on_prediction` and `checks` may come from others.
+    ``seconds``. `on_event` comes from one thread, `checks` may come from another.
     """
 
     def __init__(
         self,
         consent: Consent,
+        quality: QualityLog,
         headers: list[StreamHeader],
         recorded: list[StreamHeader],
         folder: Path,
         seconds: float,
-        line_hz: float | None = None,
     ) -> None:
-        self._consent, self._folder, self._seconds, self._line_hz = consent, folder, seconds, line_hz
+        self._consent, self._quality, self._folder, self._seconds = consent, quality, folder, seconds
         self._found, self._recorded = headers, recorded
         self._specs: dict[str, StreamSpec] = {}
         self._trouble: dict[str, str] = {}
         self._refused: set[str] = set()
-        self._meter = SignalMeter()
-        self._electrodes: tuple[ChannelQuality, ...] = ()
-        self._eeg: dict[str, QualityMeter] = {}
-        self._assessed_at = -math.inf
         self._lock = threading.Lock()
         threading.Thread(target=self._discover, name="streams", daemon=True).start()
 
     def on_event(self, event: StreamEvent) -> None:
-        """Take a change of a stream's state, before the stream's first chunk."""
+        """Take a change of a stream's state."""
         with self._lock:
-            spec = event.spec
-            if event.change is Change.OPENED and spec is not None:
-                self._specs[event.stream] = spec
-                if spec.kind is Kind.EEG and spec.sfreq >= LEAST_SFREQ:
-                    self._eeg[event.stream] = QualityMeter(spec.ch_names, spec.sfreq, self._line_hz)
+            if event.change is Change.OPENED and event.spec is not None:
+                self._specs[event.stream] = event.spec
             elif event.change is Change.REFUSED:
                 self._refused.add(event.stream)
             if event.stream and event.change in (Change.WARNING, Change.REFUSED):
                 self._trouble[event.stream] = event.message
 
-    def on_chunk(self, chunk: Chunk) -> None:
-        """Take a chunk of any stream."""
-        with self._lock:
-            spec, electrodes = self._specs.get(chunk.stream), self._eeg.get(chunk.stream)
-            if spec is None or len(chunk.times) == 0:
-                return
-            self._meter.push(spec.kind, chunk)
-            if electrodes is not None and not isinstance(chunk.data, tuple):
-                electrodes.push(chunk.data, chunk.breaks)
-                if chunk.times[-1] >= self._assessed_at + 1.0:
-                    self._assessed_at = float(chunk.times[-1])
-                    self._electrodes = electrodes.assess(self._assessed_at) or self._electrodes
-
-    def on_prediction(self, prediction: Prediction) -> None:
-        """Take whether the decoder's newest frame showed a face."""
-        if not math.isnan(prediction.face_time):
-            with self._lock:
-                self._meter.push_face(prediction.face_time, prediction.face_box is not None)
-
     def checks(self, health: Mapping[str, StreamHealth]) -> tuple[Check, ...]:
         """Return the checks now; ``health`` is that of each stream, by key."""
         with self._lock:
             statuses = stream_statuses(self._specs, health, self._trouble, self._refused)
-            measured = self._meter.measured(self._electrodes)
             found = self._found
         return preflight(
             self._consent,
             statuses,
-            measured,
+            self._quality.newest(),
             found=found,
             folder=self._folder,
             seconds=self._seconds,
@@ -135,12 +102,10 @@ class SignalListener:
 
     def on_chunk(self, chunk: Chunk) -> None:
         """Take a chunk; returns at once."""
-        self._background.submit(self._guarded, self._look_at_chunk, chunk)
+        self._background.submit(self._guarded, self._quality.on_chunk, chunk)
 
     def on_prediction(self, prediction: Prediction) -> None:
         """Take a prediction."""
-        if self.checks is not None:
-            self.checks.on_prediction(prediction)
         if self._listener is not None:
             self._listener.on_prediction(prediction)
 
@@ -165,8 +130,3 @@ class SignalListener:
         self._quality.on_event(event)
         if (checks := self.checks) is not None:
             checks.on_event(event)
-
-    def _look_at_chunk(self, chunk: Chunk) -> None:
-        self._quality.on_chunk(chunk)
-        if (checks := self.checks) is not None:
-            checks.on_chunk(chunk)

@@ -10,10 +10,9 @@ import pytest
 
 from acquisition.lsl.source import StreamHealth
 from acquisition.quality import ChannelQuality
-from acquisition.types import Chunk, Kind, StreamHeader, StreamSpec
+from acquisition.types import Change, Chunk, Kind, StreamEvent, StreamHeader, StreamSpec
+from calibration.quality import Measured, QualityLog
 from calibration.signal_checks import (
-    Measured,
-    SignalMeter,
     StreamStatus,
     check_disk,
     check_electrodes,
@@ -262,45 +261,60 @@ def test_microphone(clipped: float | None, level_db: float | None, light: str, w
 # --- measured ---
 
 
-def sound(t_end: float, wave: np.ndarray) -> Chunk:
-    times = t_end - np.arange(len(wave))[::-1] / 16_000
-    return Chunk("voice", 0, wave[:, None].astype(np.float32), times)
+def measured(kind: Kind, t: np.ndarray, data: object, n_chunks: int = 1, **options: object) -> Measured:
+    """What a log makes of one stream."""
+    names = ("a", "b", "c", "d", "validity") if kind is Kind.GAZE else ("audio",)
+    log = QualityLog(**options)
+    spec = StreamSpec("s", "s", kind, names, ("",) * len(names), 0.0)
+    log.on_event(StreamEvent("s", Change.OPENED, 0.0, spec=spec))
+    for part in np.array_split(np.arange(len(t)), n_chunks):
+        log.on_chunk(Chunk("s", 0, data[part[0] : part[-1] + 1], t[part]))
+    log.finish()
+    return log.newest()
 
 
 @pytest.mark.parametrize("n_chunks", [1, 7, 160])
-def test_the_meter_knows_a_sine_s_level_and_clipping_in_any_chunks(n_chunks: int) -> None:
-    meter = SignalMeter()
-    t = np.arange(16_000) / 16_000
-    wave = np.sin(2 * np.pi * 100 * t)
-    for at, part in enumerate(np.array_split(wave, n_chunks)):
-        meter.push(Kind.AUDIO, sound(5 + at / n_chunks, part))
-    measured = meter.measured()
-    assert measured.voice_db == pytest.approx(-3.01, abs=0.01)
+def test_a_sine_s_level_and_clipping_are_known_in_any_chunks(n_chunks: int) -> None:
+    t = 5 + np.arange(16_000) / 16_000
+    wave = np.sin(2 * np.pi * 100 * t)[:, None].astype(np.float32)
+    found = measured(Kind.AUDIO, t, wave, n_chunks)
+    assert found.voice_db == pytest.approx(-3.01, abs=0.01)
     # A sine is above 0.989 for 2 acos(0.989) / pi of the time.
-    assert measured.voice_clipped == pytest.approx(2 * np.arccos(0.989) / np.pi, abs=0.01)
+    assert found.voice_clipped == pytest.approx(2 * np.arccos(0.989) / np.pi, abs=0.01)
 
 
-def test_the_meter_forgets_what_is_older_than_ten_seconds() -> None:
-    meter = SignalMeter()
-    for t in range(40):
-        meter.push_face(float(t), t >= 20)
-    assert meter.measured().face_found == 1.0
+def test_what_is_older_than_ten_seconds_is_forgotten() -> None:
+    frames = tuple(b"wall" if t < 30 else b"face" for t in range(40))
+    found = measured(Kind.VIDEO, np.arange(40.0), frames, finds_face=lambda frame: frame == b"face")
+    assert found.face_found == 1.0
+    frames = tuple(b"wall" if t < 35 else b"face" for t in range(40))
+    found = measured(Kind.VIDEO, np.arange(40.0), frames, finds_face=lambda frame: frame == b"face")
+    assert found.face_found == 0.5
 
 
-def test_the_meter_counts_valid_gaze_and_has_no_opinion_before() -> None:
-    meter = SignalMeter()
-    assert meter.measured() == Measured()
+def test_valid_gaze_is_counted_and_nothing_is_said_before() -> None:
+    assert QualityLog().newest() == Measured()
     data = np.full((10, 5), np.nan)
     data[:, 4] = [1] * 7 + [0] * 3
-    meter.push(Kind.GAZE, Chunk("eye", 0, data, np.arange(10.0)))
-    meter.push(Kind.MARKERS, Chunk("m", 0, ("text",), np.zeros(1)))
-    assert meter.measured().gaze_valid == pytest.approx(0.7)
+    assert measured(Kind.GAZE, np.arange(10.0), data).gaze_valid == pytest.approx(0.7)
 
 
-def test_digital_silence_is_told_from_no_sound() -> None:
-    meter = SignalMeter()
-    meter.push(Kind.AUDIO, sound(1.0, np.zeros(100)))
-    assert meter.measured().voice_db == -float("inf")
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_digital_silence_is_told_from_no_sound(value: float) -> None:
+    assert measured(Kind.AUDIO, np.arange(100) / 100, np.full((100, 1), value)).voice_db == -float("inf")
+
+
+def test_electrodes_are_those_of_the_newest_second() -> None:
+    log = QualityLog()
+    log.on_event(
+        StreamEvent(
+            "s", Change.OPENED, 0.0, spec=StreamSpec("s", "s", Kind.EEG, ("CZ", "PZ"), ("uV",) * 2, 100.0)
+        )
+    )
+    noise = np.random.default_rng(0).normal(0, 5, (500, 2))
+    noise[:, 1] = 0.0
+    log.on_chunk(Chunk("s", 0, noise, np.arange(500) / 100))
+    assert [(one.ch_name, one.state) for one in log.newest().electrodes] == [("CZ", "good"), ("PZ", "bad")]
 
 
 # --- source ids ---
