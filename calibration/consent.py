@@ -109,11 +109,7 @@ def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES)
 
 
 def give_consent(
-    modalities: Collection[str],
-    now: datetime,
-    *,
-    keep_face_video: bool = False,
-    keep_voice: bool = False,
+    modalities: Collection[str], now: datetime, *, keep_face_video: bool = False, keep_voice: bool = False
 ) -> Consent:
     """Return the consent, of ``now`` (with its time zone), to what was ticked; see `check_consent`."""
     unknown = [one for one in modalities if one not in MODALITIES]

@@ -216,11 +216,7 @@ def _score(chosen: ChosenTrials, held_out: HeldOut) -> Score:
 
 
 def _figures(
-    chosen: ChosenTrials,
-    source: SessionTokens,
-    folds: Sequence[Fold],
-    base: Checkpoint,
-    options: FitOptions,
+    chosen: ChosenTrials, source: SessionTokens, folds: Sequence[Fold], base: Checkpoint, options: FitOptions
 ) -> FitFigures:
     """Return the figures, less those of the shuffled labels and of the heads."""
     one = torch.eye(len(MODALITIES), dtype=torch.bool)

@@ -313,10 +313,7 @@ def check_source_ids(
 
 
 def check_disk(
-    folder: Path,
-    bytes_per_s: float,
-    seconds: float,
-    free_bytes: Callable[[Path], int] | None = None,
+    folder: Path, bytes_per_s: float, seconds: float, free_bytes: Callable[[Path], int] | None = None
 ) -> Check:
     """Return whether the session's folder can be written and holds the session.
 

@@ -343,6 +343,5 @@ def accuracy_on(model: Checkpoint, session: SimulatedSession) -> Accuracy:
         trial=windows.trial,
     )
     return Accuracy(
-        trial=by_window.trial_scores().balanced_accuracy,
-        window=by_window.scores().balanced_accuracy,
+        trial=by_window.trial_scores().balanced_accuracy, window=by_window.scores().balanced_accuracy
     )

@@ -276,11 +276,7 @@ class Exported:
 
 
 def export_subject(
-    data: Path,
-    subject: str,
-    out: Path,
-    now: datetime,
-    progress: Callable[[float], None] = lambda share: None,
+    data: Path, subject: str, out: Path, now: datetime, progress: Callable[[float], None] = lambda share: None
 ) -> Exported:
     """Write all files of a subject to a ZIP file for the user alone, with a manifest of their SHA-256.
 

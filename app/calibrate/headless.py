@@ -134,10 +134,7 @@ def _light(check: Check) -> str:
 
 
 def calibrate_headless(
-    request: CalibrationRequest,
-    consent: Consent,
-    interrupted: threading.Event,
-    say: Callable[[str], None],
+    request: CalibrationRequest, consent: Consent, interrupted: threading.Event, say: Callable[[str], None]
 ) -> Finished | None:
     """Run a whole session without a window; None where it was interrupted.
 
