@@ -7,7 +7,7 @@ out of the recording unless agreed to on their own: only figures calculated from
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,34 +28,14 @@ TAKING_PART = (
     "Taking part is voluntary. You can pause, skip a trial or stop at any time, without giving a reason."
 )
 WHAT_HAPPENS = (
-    "You rest, then live through short moments of each emotion and say how they felt; some are unpleasant "
-    "(fear, disgust, sadness). From this a model of your own signals is fitted."
+    "You rest. Then, for each emotion, you look at, listen to or remember something and say how you felt; "
+    "some of it is unpleasant (fear, disgust, sadness). A model is then fitted to your own signals."
 )
 ALWAYS_KEPT = (
     "Kept in any case: what was shown and when, your answers (emotion, pleasantness, excitement), the "
     "quality of the signals, and this consent."
 )
-TITLES = {"eeg": "Brain signals (EEG)", "eye": "Eyes", "face": "Face (camera)", "voice": "Voice (microphone)"}
-_RECORDED = {
-    "eeg": "The voltage at each electrode, as the amplifier sends it, goes into the recording.",
-    "eye": "Where you look, the size of your pupils and your blinks go into the recording.",
-    "face": "The camera's pictures are turned into figures while the session runs; the figures may be kept, "
-    "the pictures are not, unless you tick the line below.",
-    "voice": "The sound is turned into figures while the session runs; the figures may be kept, the sound is "
-    "not, unless you tick the line below.",
-}
-_USED = {
-    "eeg": "Used: the strength of its rhythms, per electrode and second.",
-    "eye": "Used: means and changes of pupils, gaze and blinks over four seconds.",
-    "face": "Used: features of the face, twice a second.",
-    "voice": "Used: the spectrum of the sound; the words are not recognised.",
-}
-#: What may be kept beyond that, ticked on its own, by modality.
-KEEP = {
-    "face": "Also keep the video of my face in the recording (whoever has the file can recognise me).",
-    "voice": "Also keep the sound of my voice in the recording (whoever has the file can hear what I say).",
-}
-WITHOUT_RAW = "What is not kept cannot be calculated again from the recording."
+WITHOUT_RAW = "Signals that are not kept cannot be analysed again later."
 
 
 @dataclass(frozen=True)
@@ -67,6 +47,39 @@ class ModalityNotice:
     recorded: str
     used: str
     keep: str = ""  # the words of its second tick; empty where it has none
+
+
+MODALITY_NOTICES = (
+    ModalityNotice(
+        "eeg",
+        "Brain signals (EEG)",
+        "The voltage at each electrode, as the amplifier sends it, goes into the recording.",
+        "Used: the strength of its rhythms, per electrode and second.",
+    ),
+    ModalityNotice(
+        "eye",
+        "Eyes",
+        "Where you look, the size of your pupils and your blinks go into the recording.",
+        "Used: means and changes of pupils, gaze and blinks over four seconds.",
+    ),
+    ModalityNotice(
+        "face",
+        "Face (camera)",
+        "The camera's pictures are turned into figures while the session runs; the figures may be kept, "
+        "the pictures are not, unless you tick the line below.",
+        "Used: features of the face, twice a second.",
+        "Also keep the video of my face in the recording (whoever has the file can recognise me).",
+    ),
+    ModalityNotice(
+        "voice",
+        "Voice (microphone)",
+        "The sound is turned into figures while the session runs; the figures may be kept, the sound is "
+        "not, unless you tick the line below.",
+        "Used: the spectrum of the sound; the words are not recognised.",
+        "Also keep the sound of my voice in the recording (whoever has the file can hear what I say).",
+    ),
+)
+TITLES = {one.modality: one.title for one in MODALITY_NOTICES}
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,7 @@ class Notice:
         """Return it as plain text, a paragraph a line."""
         lines = list(self.paragraphs)
         for one in self.modalities:
-            lines += [" ".join(filter(None, (f"{one.title}.", one.recorded, one.used)))]
+            lines += [f"{one.title}. {one.recorded} {one.used}"]
             lines += [f"[ ] {one.keep}"] if one.keep else []
         return "\n".join(lines)
 
@@ -89,9 +102,9 @@ class Notice:
 def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES) -> Notice:
     """Return what the participant is told; ``folder`` is the session's, with its whole path."""
     stays = (
-        f"Everything stays on this computer, in {folder}, under the code {subject} and without your name; "
-        "nothing is sent to the internet. The devices send their signals over the local network, where other "
-        "programs can read them."
+        f"Everything stays on this computer, in {folder}, under the participant ID {subject}, without your "
+        "name; nothing is sent to the internet. The devices send their signals over the local network, where "
+        "other programs can read them."
     )
     data = folder.parent.parent
     elsewhere = "" if data == default_data_folder().absolute() else f' --data-dir "{data}"'
@@ -99,11 +112,7 @@ def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES)
         "You can have all of it deleted at any time, recordings and model: "
         f"affectscope subjects delete {subject}{elsewhere}"
     )
-    shown = tuple(
-        ModalityNotice(one, TITLES[one], _RECORDED[one], _USED[one], KEEP.get(one, ""))
-        for one in MODALITIES
-        if one in modalities
-    )
+    shown = tuple(one for one in MODALITY_NOTICES if one.modality in modalities)
     paragraphs = (INTENDED_USE, WHAT_HAPPENS, TAKING_PART, stays, ALWAYS_KEPT, withdraw, WITHOUT_RAW)
     return Notice(NOTICE_VERSION, paragraphs, shown)
 
@@ -126,25 +135,22 @@ def check_consent(consent: Consent) -> Consent:
     """
     unknown = [one for one in consent.modalities if one not in MODALITIES]
     if unknown:
-        raise _refused(f"expected {', '.join(MODALITIES)}, found {', '.join(map(repr, unknown))}")
+        what = f"expected {', '.join(MODALITIES)}, found {', '.join(map(repr, unknown))}"
+        raise _refused("modalities", what)
     if len(set(consent.modalities)) != len(consent.modalities):
-        raise _refused(f"a modality is named twice: {', '.join(consent.modalities)}")
+        raise _refused("modalities", f"a modality is named twice: {', '.join(consent.modalities)}")
     if not consent.modalities:
-        raise _refused(
-            "no modality is agreed to", "tick at least one, or close the window: nothing was opened"
-        )
-    for is_kept, modality in ((consent.keep_face_video, "face"), (consent.keep_voice, "voice")):
-        if is_kept and modality not in consent.modalities:
-            raise _refused(
-                f"{modality} is to be kept but not to be used", f"tick {modality} too, or keep neither"
-            )
+        remedy = "tick at least one, or close the window: nothing was opened"
+        raise _refused("modalities", "no modality is agreed to", remedy)
+    for name, modality in (("keep_face_video", "face"), ("keep_voice", "voice")):
+        if getattr(consent, name) and modality not in consent.modalities:
+            what = f"{modality} is to be kept but not to be used"
+            raise _refused(name, what, f"tick {modality} too, or keep neither")
     if not _is_time(consent.given_at):
-        raise _refused(f"expected a time with its zone, found {consent.given_at!r}")
+        raise _refused("given_at", f"expected a time with its zone, found {consent.given_at!r}")
     if consent.notice_version != NOTICE_VERSION:
-        raise _refused(
-            f"it is to version {consent.notice_version} of the notice, today's is {NOTICE_VERSION}",
-            "show the notice and ask again",
-        )
+        what = f"it is to version {consent.notice_version} of the notice, today's is {NOTICE_VERSION}"
+        raise _refused("notice_version", what, "show the notice and ask again")
     return consent
 
 
@@ -183,23 +189,27 @@ def consent_from_record(record: Mapping[str, Any]) -> Consent:
 
     Raises InputError if something is missing or of another kind.
     """
-    try:
-        modalities = record["modalities"]
-        keeps = record["keep_face_video"], record["keep_voice"]
-        given_at, version = record["given_at"], record["notice_version"]
-    except (KeyError, TypeError) as error:
-        raise _refused(f"the record is not whole: {error} is missing") from error
-    is_sound = (
-        isinstance(modalities, list)
-        and all(isinstance(one, str) for one in modalities)
-        and all(isinstance(keep, bool) for keep in keeps)
-        and isinstance(given_at, str)
-        and isinstance(version, int)
+    for name, kind in _RECORD.items():
+        if not isinstance(record.get(name), kind):
+            raise _refused(name, f"expected {name} as {kind.__name__}, found {record.get(name)!r}")
+    found = Consent(
+        tuple(map(str, record["modalities"])),
+        record["keep_face_video"],
+        record["keep_voice"],
+        record["given_at"],
+        record["notice_version"],
     )
-    if not is_sound:
-        raise _refused("the record holds values of another kind")
-    check_consent(Consent(tuple(modalities), *keeps, given_at, NOTICE_VERSION))
-    return Consent(tuple(modalities), *keeps, given_at, version)
+    check_consent(replace(found, notice_version=NOTICE_VERSION))
+    return found
+
+
+_RECORD = {
+    "modalities": list,
+    "keep_face_video": bool,
+    "keep_voice": bool,
+    "given_at": str,
+    "notice_version": int,
+}
 
 
 def _is_time(text: str) -> bool:
@@ -209,5 +219,5 @@ def _is_time(text: str) -> bool:
         return False
 
 
-def _refused(what: str, remedy: str = "ask for the consent again") -> InputError:
-    return InputError(what, where="consent", remedy=remedy, code=ErrorCode.SUBJECT)
+def _refused(field: str, what: str, remedy: str = "ask for the consent again") -> InputError:
+    return InputError(what, where="consent", remedy=remedy, code=ErrorCode.SUBJECT, field=field)

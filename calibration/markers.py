@@ -21,26 +21,6 @@ ABORTED = "session_aborted"
 ENDED = "session_end"
 
 
-def session_start(subject: str) -> str:
-    """Return the marker of a run's beginning."""
-    return f"session_start/{subject}"
-
-
-def report(trial: int, answer: Report) -> str:
-    """Return the marker of an answer."""
-    return f"report/{trial}/{answer.label}/{answer.valence}/{answer.arousal}"
-
-
-def trial_skipped(trial: int) -> str:
-    """Return the marker of a trial given up."""
-    return f"trial_skipped/{trial}"
-
-
-def trial_repeated(trial: int) -> str:
-    """Return the marker of a trial that restarts."""
-    return f"trial_repeated/{trial}"
-
-
 def record_from_markers(
     markers: Iterable[tuple[float, str]], earlier: SessionRecord | None = None, run: int = 1
 ) -> SessionRecord:

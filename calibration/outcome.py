@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import file_errors
 from acquisition.types import MODALITIES
-from calibration.fit import FitOptions, fit, progress_of
+from calibration.fit import FitOptions, fit
 from calibration.profile import save_profile
 from calibration.quality import TrialQuality, rejection
 from calibration.report.page import write_report
 from calibration.report.summary import Summary, summarise, to_json
 from calibration.rows import RowTable
-from calibration.types import Progress, Result, SessionRecord
+from calibration.types import Result, SessionRecord
 from models.checkpoint import Checkpoint
 
 #: What ``--json`` takes over from the report's file.
@@ -56,7 +56,7 @@ class Finished:
         summary = self.summary
         subject = f"{summary.record.subject}, session {summary.record.session}"
         if summary.record.is_simulated:
-            subject += " (simulated: no real person and no real device is involved)"
+            subject += " (simulated: not valid for real people)"
         return [
             subject,
             f"{summary.verdict.code}: {summary.verdict.words}",
@@ -98,20 +98,6 @@ class Material:
         return {one.trial: reason for one in self.qualities if (reason := rejection(one, used))}
 
 
-def progress_so_far(
-    material: Material, record: SessionRecord, checkpoint: Checkpoint, labels: str
-) -> Progress | None:
-    """Return how a model does on the trials so far, see `calibration.fit`."""
-    return progress_of(
-        material.rows(),
-        record,
-        checkpoint,
-        excluded=material.rejected(record),
-        modalities=material.used_modalities(record),
-        labels=labels,
-    )
-
-
 def fit_session(
     material: Material,
     record: SessionRecord,
@@ -149,13 +135,7 @@ def fit_session(
     summary = summarise(
         record, fitted.figures, material.qualities, modalities=used, made_at=date, notes=notes
     )
-    try:
+    remedy = "free some space, and fit again: affectscope calibrate refit FILE"
+    with file_errors("the report cannot be written", folder, remedy):
         report, _ = write_report(summary, folder)
-    except OSError as error:
-        raise InputError(
-            f"the report cannot be written: {error.strerror or error}",
-            where=str(folder),
-            remedy="free some space, and fit again: affectscope calibrate refit FILE",
-            code=ErrorCode.FILE,
-        ) from error
     return Finished(summary, folder / "profile", report, tuple(recordings))

@@ -15,6 +15,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from acquisition.errors import ErrorCode, file_errors
 from calibration.profile_summary import (
     CARD_FILE,
     CONFIG_FILE,
@@ -108,14 +109,10 @@ def save_profile(folder: Path | str, profile: CalibrationProfile) -> str:
     data = profile.summary.to_dict() | {"fusion": asdict(profile.fusion)}
     text = (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     files = ((WEIGHTS_FILE, weights), (CARD_FILE, card(profile.summary).encode()), (CONFIG_FILE, text))
-    try:
+    with file_errors("cannot write the profile", folder, "free some space", ErrorCode.PROFILE):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, content in files:  # the config last: a folder without one is no profile
             (folder / name).write_bytes(content)
-    except OSError as error:
-        raise profile_error(
-            f"cannot write the profile: {error.strerror or error}", folder, "free some space"
-        ) from error
     return _sha256(text, weights)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.pump import Pump
 from acquisition.record.files import write_json
 from acquisition.types import Chunk, Source, StreamEvent
@@ -70,16 +70,8 @@ class RowTable:
 
     def save(self, path: Path) -> None:
         """Write the rows as an ``.npz`` file without pickle; InputError if that fails."""
-        try:
-            with path.open("wb") as file:
-                np.savez(file, **{f.name: getattr(self, f.name) for f in fields(self)})
-        except OSError as error:
-            raise InputError(
-                f"cannot write: {error.strerror or error}",
-                where=str(path),
-                remedy="free some space",
-                code=ErrorCode.FILE,
-            ) from error
+        with file_errors("cannot write", path, "free some space"), path.open("wb") as file:
+            np.savez(file, **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> RowTable:
@@ -263,20 +255,13 @@ class KeptRows:
 
     def save(self, run: int, rows: RowTable, qualities: Iterable[TrialQuality]) -> None:
         """Replace what is kept of a run; InputError if it cannot be written."""
-        try:
+        remedy = "free some space; the recording holds the signals"
+        with file_errors("the features so far cannot be kept", self._folder, remedy):
             self._folder.mkdir(mode=0o700, exist_ok=True)
             temporary = self._rows(run).with_suffix(".tmp")
             rows.save(temporary)
             os.replace(temporary, self._rows(run))
-            content = {str(quality.trial): asdict(quality) for quality in qualities}
-            write_json(self._qualities(run), content)
-        except OSError as error:
-            raise InputError(
-                f"the features so far cannot be kept: {error.strerror or error}",
-                where=str(self._folder),
-                remedy="free some space; the recording holds the signals",
-                code=ErrorCode.FILE,
-            ) from error
+            write_json(self._qualities(run), {str(one.trial): asdict(one) for one in qualities})
 
     def load(self, run: int) -> tuple[RowTable, list[TrialQuality]] | None:
         """Return what is kept of a run; None where nothing is, or it is damaged."""

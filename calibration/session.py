@@ -10,14 +10,22 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 from acquisition.errors import ErrorCode, InputError
-from calibration import markers
-from calibration.markers import SessionLog
+from calibration.markers import ABORTED, PAUSE, RESUME, SessionLog
 from calibration.plan import Plan
 from calibration.protocol import DONE, RESTARTED, SKIPPED, agenda_of, finished_trials, order_of, steps
-from calibration.types import Check, DisplayTiming, Progress, Report, Result, SessionRecord, SessionView, Step
+from calibration.types import (
+    Check,
+    DisplayTiming,
+    Progress,
+    Report,
+    Result,
+    SessionRecord,
+    SessionView,
+    Step,
+)
 
 #: A step that is over but whose successor is not shown so long afterwards has its offset marker sent.
 GRACE_S = 1.0
@@ -25,6 +33,17 @@ GRACE_S = 1.0
 #: What a pause cuts short, so that it begins again; an answer or a rest continues afterwards.
 _RESTARTED = ("baseline_open", "baseline_closed", "practice", "hint", "stimulus")
 _OF_A_TRIAL = ("hint", "stimulus", "report")
+
+
+class _Shows(TypedDict, total=False):
+    """What others put into a `SessionView`."""
+
+    checks: tuple[Check, ...]
+    progress: Progress | None
+    fit_stage: str
+    fit_share: float
+    result: Result
+    message: str
 
 
 class Session:
@@ -75,10 +94,10 @@ class Session:
         self._stimulus_span: tuple[float, float] | None = None
         self._paused_after: float | None = None  # how much of the step had gone by
         self._is_paused = False
-        self._is_over = False
-        self._is_aborted = False
+        self.is_over = False  # nothing more is to be recorded
+        self.is_aborted = False  # the participant stopped the session
         self._has_started = False
-        self._shows: dict[str, Any] = {}  # what others put into the view
+        self._shows: _Shows = {}
 
     # --- what it tells ---
 
@@ -86,16 +105,6 @@ class Session:
     def record(self) -> SessionRecord:
         """What has happened so far."""
         return self._log.record
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more is to be recorded; true after `abort`, too."""
-        return self._is_over
-
-    @property
-    def is_aborted(self) -> bool:
-        """Whether the participant stopped the session."""
-        return self._is_aborted
 
     def view(self, now: float) -> SessionView:
         """Return where the session stands."""
@@ -117,30 +126,14 @@ class Session:
 
     def red_checks(self, overridden: Iterable[str] = ()) -> tuple[str, ...]:
         """Return the names of the red checks that hold the session up."""
-        checks: tuple[Check, ...] = self._shows.get("checks", ())
+        checks = self._shows.get("checks", ())
         return tuple(check.name for check in checks if check.light == "red" and check.name not in overridden)
 
     # --- what others put into the view ---
 
-    def set_checks(self, checks: Iterable[Check]) -> None:
-        """Show the signal checks of the pre-flight."""
-        self._shows["checks"] = tuple(checks)
-
-    def set_progress(self, progress: Progress | None) -> None:
-        """Show how the model does so far."""
-        self._shows["progress"] = progress
-
-    def set_fit(self, stage: str, share: float) -> None:
-        """Show how far the fit is, from 0 to 1."""
-        self._shows |= {"fit_stage": stage, "fit_share": share}
-
-    def set_result(self, result: Result) -> None:
-        """Show the verdict."""
-        self._shows["result"] = result
-
-    def set_message(self, message: str) -> None:
-        """Show the newest thing to know, until the next step."""
-        self._shows["message"] = message
+    def show(self, **what: Unpack[_Shows]) -> None:
+        """Put into the view what others know, until it is replaced; a message until the next step."""
+        self._shows |= what
 
     def add_recording(self, path: Path) -> None:
         """Note the file of this run, relative to the session's folder."""
@@ -154,7 +147,7 @@ class Session:
 
     def step(self, now: float) -> None:
         """Go on where a step's time is over."""
-        if self._is_over or self._is_paused:
+        if self.is_over or self._is_paused:
             return
         if self._closing is not None and now > self._closing.due + GRACE_S:
             self._close(self._closing.due)
@@ -167,7 +160,7 @@ class Session:
 
     def shown(self, step_id: int, time: float) -> None:
         """Take note that a step's first picture was on the screen at a time; a second one is ignored."""
-        if step_id != self._id or self._began is not None or self._is_paused or self._is_over:
+        if step_id != self._id or self._began is not None or self._is_paused or self.is_over:
             return
         if self._closing is not None:
             time = max(time, self._closing.began)
@@ -179,39 +172,40 @@ class Session:
 
     def proceed(self, step_id: int, now: float, overridden: Iterable[str] = ()) -> bool:
         """Leave the pre-flight, if nothing red is left that was not overridden; tell whether it did."""
-        if step_id != self._id or self._step.kind != "preflight" or self._is_over:
+        if step_id != self._id or self._step.kind != "preflight" or self.is_over:
             return False
         overridden = tuple(overridden)
         if red := self.red_checks(overridden):
-            self.set_message(f"Red: {', '.join(red)}. Fix it, or override it and continue.")
+            self.show(message=f"Red: {', '.join(red)}. Fix it, or override it and continue.")
             return False
         ignored = tuple(name for name in self.red_checks() if name not in self.record.overridden)
         self._log.change(overridden=(*self.record.overridden, *ignored))
         self._has_started = True
-        self._log.mark(markers.session_start(self.record.subject), now)
+        self._log.mark(f"session_start/{self.record.subject}", now)
         self._next(DONE, now)
         return True
 
     def answer(self, step_id: int, report: Report, now: float) -> bool:
         """Take the participant's answer; tell whether it came in time."""
         if step_id != self._id or self._step.kind != "report" or self._began is None:
-            if not self._is_over and step_id != self._answered_id:
-                self.set_message("That answer came too late; the trial counts without it.")
+            if not self.is_over and step_id != self._answered_id:
+                self.show(message="That answer came too late; the trial counts without it.")
             return False
-        if self._is_paused or self._is_over:
+        if self._is_paused or self.is_over:
             return False
         if not (report.label and _on_scale(report.valence) and _on_scale(report.arousal)):
-            self.set_message("An answer needs a label, and valence and arousal from 1 to 9.")
+            self.show(message="An answer needs a label, and valence and arousal from 1 to 9.")
             return False
         if self._step.trial:
-            self._log.mark(markers.report(self._step.trial, report), now)
+            answer = f"{report.label}/{report.valence}/{report.arousal}"
+            self._log.mark(f"report/{self._step.trial}/{answer}", now)
         self._answered_id = step_id
         self._end(now, report)
         return True
 
     def pause(self, now: float) -> None:
         """Stop the time; a stimulus, hint, practice or baseline that is running restarts afterwards."""
-        if self._is_paused or self._is_over or not self._has_started or self._step.kind == "finish":
+        if self._is_paused or self.is_over or not self._has_started or self._step.kind == "finish":
             return
         self._settle()
         if self._began is None or self._step.kind in _RESTARTED:
@@ -219,14 +213,14 @@ class Session:
         else:
             self._paused_after = now - self._began
         self._is_paused = True
-        self._log.mark(markers.PAUSE, now)
+        self._log.mark(PAUSE, now)
 
     def resume(self, now: float) -> None:
         """Go on after a pause."""
-        if not self._is_paused or self._is_over:
+        if not self._is_paused or self.is_over:
             return
         self._is_paused = False
-        self._log.mark(markers.RESUME, now)
+        self._log.mark(RESUME, now)
         if self._paused_after is not None:
             self._began = now - self._paused_after
             self._paused_after = None
@@ -238,31 +232,31 @@ class Session:
     def repeat(self, trial: int, now: float) -> None:
         """Have a trial done again: the running one from its hint at once, an earlier one after this one."""
         step = self._step
-        if self._is_over or step.kind == "finish":
-            self.set_message("The session is over: no trial can be repeated now.")
+        if self.is_over or step.kind == "finish":
+            self.show(message="The session is over: no trial can be repeated now.")
         elif step.trial == trial and step.kind in ("hint", "stimulus"):
             if not self._is_paused:
                 self._settle()
                 self._cut(now, restarts=True)
                 self._next(RESTARTED, now)
-            self.set_message(f"Trial {trial} restarts.")
+            self.show(message=f"Trial {trial} restarts.")
         elif not 1 <= trial <= self._plan.n_trials or trial in self._agenda.waiting:
-            self.set_message(f"Trial {trial} cannot be repeated: it is still to come, or there is none.")
+            self.show(message=f"Trial {trial} cannot be repeated: it is still to come, or there is none.")
         else:
             running = step.emotion if step.trial else None
             also = self._agenda.repeat(trial, running)
             with_it = f", and trial {also} to keep like emotions apart and the end pleasant" if also else ""
-            self.set_message(f"Trial {trial} will be done again{with_it}.")
+            self.show(message=f"Trial {trial} will be done again{with_it}.")
 
     def skip(self, now: float) -> None:
         """Give up the running trial, or end a baseline, the practice or a rest before its time."""
-        if self._is_over or not self._has_started or self._step.kind == "finish":
+        if self.is_over or not self._has_started or self._step.kind == "finish":
             return
         self.resume(now)
         self._settle()
         if self._step.kind in _OF_A_TRIAL and self._step.trial:
             self._cut(now)
-            self._log.mark(markers.trial_skipped(self._step.trial), now)
+            self._log.mark(f"trial_skipped/{self._step.trial}", now)
             span = None if self._step.kind == "hint" else self._stimulus_span
             self._log.add_trial(self._step, span or (now, now), state="skipped")
         else:
@@ -274,20 +268,20 @@ class Session:
 
     def abort(self, now: float) -> None:
         """Stop the session for good; what was done stays, and the running trial does not count."""
-        if self._is_over:
+        if self.is_over:
             return
-        self._is_over = self._is_aborted = True  # first: the disk may be full, and this must work then
+        self.is_over = self.is_aborted = True  # first: the disk may be full, and this must work then
         self._is_paused, self._paused_after = False, None
         try:
             self._settle()
             self._cut(now)
         finally:
             if self._has_started:
-                self._log.mark(markers.ABORTED, now)
+                self._log.mark(ABORTED, now)
             self._steps.close()
             self._issue(Step("finish"), now)
         n_over = len(finished_trials(self.record.trials))
-        self.set_message(f"Stopped after {n_over} of {self._plan.n_trials} trials.")
+        self.show(message=f"Stopped after {n_over} of {self._plan.n_trials} trials.")
 
     # --- how steps begin and end ---
 
@@ -308,8 +302,8 @@ class Session:
         if step.kind == "hint":
             self._stimulus_span = None
             if any(trial.number == step.trial for trial in self.record.trials):
-                self._log.mark(markers.trial_repeated(step.trial), time)
-        self._is_over = step.kind == "finish"
+                self._log.mark(f"trial_repeated/{step.trial}", time)
+        self.is_over = step.kind == "finish"
 
     def _end(self, due: float, report: Report | None = None) -> None:
         """End the current step; its offset marker waits for the next one's first picture."""
@@ -344,7 +338,7 @@ class Session:
             self._log.mark(self._step.offset_marker, now)
             self._stimulus_span = (self._began, now)
             if restarts:
-                self._log.mark(markers.trial_repeated(self._step.trial), now)
+                self._log.mark(f"trial_repeated/{self._step.trial}", now)
                 self._log.add_trial(self._step, self._stimulus_span, state="repeated")
         self._began = None
 

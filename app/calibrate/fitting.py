@@ -10,8 +10,8 @@ from acquisition.errors import InputError
 from app.calibrate.offline import fit_options, read_run
 from app.model_loading import load_model
 from app.request import CalibrationRequest
-from calibration.fit import FROM_TRIAL
-from calibration.outcome import Finished, Material, fit_session, progress_so_far
+from calibration.fit import FROM_TRIAL, progress_of
+from calibration.outcome import Finished, Material, fit_session
 from calibration.quality import QualityLog, TrialQuality
 from calibration.rows import KeptRows, RowCollector, RowTable, holds
 from calibration.storage import SessionPlace, next_run
@@ -70,7 +70,14 @@ class Learning:
         n_done = sum(trial.state == "done" for trial in record.trials)
         is_newest = trials is self._seen and not self._is_closing
         if is_newest and FROM_TRIAL <= n_done < len(record.order):  # at the last one the fit says more
-            self.progress = progress_so_far(material, record, self._checkpoint, self.request.labels)
+            self.progress = progress_of(
+                material.rows(),
+                record,
+                self._checkpoint,
+                excluded=material.rejected(record),
+                modalities=material.used_modalities(record),
+                labels=self.request.labels,
+            )
 
     def material(self, record: SessionRecord) -> Material:
         """Return what a model can be fitted to: of this run and the earlier ones.

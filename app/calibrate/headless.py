@@ -12,6 +12,7 @@ from rich.table import Table
 
 from acquisition.errors import ErrorCode, InputError
 from app.calibrate.fitting import FinalFit
+from app.calibrate.offline import StageLines
 from app.calibrate.prepare import prepare
 from app.calibrate.run import CalibrationRun
 from app.request import CalibrationRequest
@@ -144,13 +145,10 @@ def calibrate_headless(
     prepared = prepare(request)
     if prepared.unfitted is not None:
         place, record = prepared.unfitted
-        say(
-            f"session {record.session} of {record.subject} has all its trials and no model yet: "
-            "it is fitted now"
-        )
+        say(f"session {record.session} of {record.subject} has all its trials and no model yet: fitting it")
         return _finished(FinalFit.of_record(request, place, record), place, record, interrupted, say)
     if request.simulated is not None:
-        say("All data in this session is simulated: no real person and no real device is involved.")
+        say("All data in this session is simulated and not valid for real people.")
     if prepared.words:
         say(prepared.words)
     controller = HeadlessController(say, request.seed, is_simulated=request.simulated is not None)
@@ -170,7 +168,7 @@ def _finished(
     say: Callable[[str], None],
 ) -> Finished | None:
     fit.start()
-    told = ""
+    tell = StageLines(say)
     while fit.is_alive():
         fit.join(0.1)
         if interrupted.is_set():
@@ -178,9 +176,7 @@ def _finished(
             files = " ".join(str(place.folder / name) for name in record.recordings)
             say(f"not fitted; the same command does it, or: affectscope calibrate refit {files}")
             return None
-        if fit.stage != told:
-            told = fit.stage
-            say(f"fitting: {told}")
+        tell(fit.stage, fit.share)
     return fit.finished()
 
 
@@ -205,7 +201,7 @@ def show_study(options: StudyOptions, *, as_json: bool) -> None:
         left_s = (time.monotonic() - began) / n_done * (options.n_subjects - n_done)
         left = f"; about {left_s / 60:.0f} min left" if left_s >= 30 else ""
         progress.print(
-            f"{n_done} of {options.n_subjects}: person {result.seed}, later session "
+            f"{n_done} of {options.n_subjects}: subject {result.seed}, later session "
             f"{percent(result.base.trial)} without and {percent(result.profile.trial)} with the profile, "
             f"{result.verdict}{left}"
         )
@@ -220,7 +216,7 @@ def show_study(options: StudyOptions, *, as_json: bool) -> None:
 def study_table(study: Study) -> Table:
     """Return a row for each person and one of the means."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("person\n(simulated)")
+    table.add_column("subject\n(simulated)")
     for name in ("first session,\nheld-out trials", "later session:\nbase", "\nprofile"):
         table.add_column(name, justify="right")
     table.add_column("gain,\npoints", justify="right")

@@ -180,7 +180,7 @@ class CalibrationRun(Observer):
         assert self.opened is not None
         self.opened.recording.start(self.place.recording(self.run_number), now)
         self._wanted = (step_id, overridden)
-        self.session.set_message("The recording is being started.")
+        self.session.show(message="The recording is being started.")
 
     def give_up(self, error: InputError, now: float) -> None:
         """Break the session off; `run` raises ``error`` once the recording is closed."""
@@ -213,7 +213,7 @@ class CalibrationRun(Observer):
         health, specs = self.live.stream_health, self.opened.source.specs
         if self._signals.checks is not None:
             if self._wanted is None:  # once the participant has begun, the checks of that moment count
-                self.session.set_checks(self._signals.checks.checks(health))
+                self.session.show(checks=self._signals.checks.checks(health))
             return
         silent = frozenset(
             spec.name
@@ -223,10 +223,9 @@ class CalibrationRun(Observer):
         newly, self.silent = silent - self.silent, silent
         if newly and not self.session.is_over and self.session.view(now).step.kind != "finish":
             self.session.pause(now)
-            self.session.set_message(
-                f"{', '.join(sorted(newly))}: no samples any more. The session is paused, and what is "
-                "recorded is kept."
-            )
+            names = ", ".join(sorted(newly))
+            paused = "The session is paused, and what is recorded is kept."
+            self.session.show(message=f"{names}: no samples any more. {paused}")
 
     def _look_at_recording(self, now: float) -> None:
         assert self.opened is not None
@@ -254,7 +253,7 @@ class CalibrationRun(Observer):
         assert self.learning is not None
         self.learning.look(self.session.record, now)
         if self.learning.progress is not None:
-            self.session.set_progress(self.learning.progress)
+            self.session.show(progress=self.learning.progress)
         if self.learning.error is not None and not self.session.is_over:
             self.give_up(self.learning.error, now)
 

@@ -80,9 +80,9 @@ class CalibrationEngine(WatchedSession):
             self._link.commands.wait(_LISTEN_S)
             if any(command is SessionCommand.STOP for command in self._link.commands.take()):
                 return  # the recording is closed: the model can be fitted from it later
-            run.session.set_fit(fit.stage, fit.share)
+            run.session.show(fit_stage=fit.stage, fit_share=fit.share)
             self._tell_view(run)
-        run.session.set_result(fit.finished().result())
+        run.session.show(result=fit.finished().result())
         self._tell_view(run)
 
     # --- the session controller ---
@@ -107,7 +107,7 @@ class CalibrationEngine(WatchedSession):
                 try:
                     run.proceed(step_id, now, overridden)
                 except InputError as error:
-                    session.set_message(str(error))
+                    session.show(message=str(error))
             case Shown(step_id, time):
                 session.shown(step_id, time)
             case Drawn(timing):

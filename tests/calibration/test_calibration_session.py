@@ -114,9 +114,8 @@ def test_an_answer_off_the_scale_is_asked_for_again(report):
 
 def test_red_checks_stop_unless_overridden_and_that_is_noted():
     walk = Walk()
-    walk.session.set_checks(
-        [Check("EEG", "red", "no stream"), Check("face", "red", "none"), Check("disk", "green", "9 GB")]
-    )
+    checks = (Check("EEG", "red", "no stream"), Check("face", "red", "none"), Check("disk", "green", "9 GB"))
+    walk.session.show(checks=checks)
     assert not walk.session.proceed(walk.view.step_id, walk.now, ["face"])
     assert walk.step.kind == "preflight"
     assert "EEG" in walk.view.message

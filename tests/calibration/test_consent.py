@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES, Kind
 from calibration.consent import (
     check_consent,
@@ -83,21 +83,27 @@ GIVEN = give_consent(["eeg", "face"], NOON)
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    ("changed", "field"),
     [
-        ({"modalities": ()}, "no modality"),
-        ({"modalities": ("eeg", "smell")}, "smell"),
-        ({"modalities": ("eeg", "eeg")}, "twice"),
-        ({"keep_voice": True}, "voice is to be kept but not to be used"),
-        ({"modalities": ("eeg",), "keep_face_video": True}, "face is to be kept"),
-        ({"given_at": ""}, "a time"),
-        ({"given_at": "2026-03-01T12:00:00"}, "zone"),
-        ({"notice_version": 0}, "version 0"),
+        ({"modalities": ()}, "modalities"),
+        ({"modalities": ("eeg", "smell")}, "modalities"),
+        ({"modalities": ("eeg", "eeg")}, "modalities"),
+        ({"keep_voice": True}, "keep_voice"),
+        ({"modalities": ("eeg",), "keep_face_video": True}, "keep_face_video"),
+        ({"given_at": ""}, "given_at"),
+        ({"given_at": "2026-03-01T12:00:00"}, "given_at"),
+        ({"notice_version": 0}, "notice_version"),
     ],
 )
-def test_a_consent_that_cannot_hold_is_refused(changed: dict[str, object], words: str) -> None:
-    with pytest.raises(InputError, match=words):
+def test_a_consent_that_cannot_hold_is_refused(changed: dict[str, object], field: str) -> None:
+    with pytest.raises(InputError) as error:
         check_consent(replace(GIVEN, **changed))
+    assert (error.value.code, error.value.facts) == (ErrorCode.SUBJECT, {"field": field})
+
+
+def test_a_refused_consent_says_what_to_tick() -> None:
+    with pytest.raises(InputError, match=r"voice is to be kept but not to be used \(tick voice too"):
+        check_consent(replace(GIVEN, keep_voice=True))
 
 
 def test_the_record_holds_answer_and_words_and_comes_back() -> None:
@@ -114,11 +120,15 @@ def test_a_record_of_older_words_is_still_read() -> None:
     assert consent_from_record(record).notice_version == 0
 
 
-@pytest.mark.parametrize("broken", [{}, {"modalities": "eeg"}, {"keep_voice": 1}, {"given_at": None}])
+@pytest.mark.parametrize(
+    "broken", [{}, {"modalities": "eeg"}, {"modalities": [1]}, {"keep_voice": 1}, {"given_at": None}]
+)
 def test_a_broken_record_is_refused_in_a_line(broken: dict[str, object]) -> None:
     record = (consent_record(GIVEN, notice("S01", Path("d"))) | broken) if broken else {}
-    with pytest.raises(InputError, match="consent"):
+    with pytest.raises(InputError) as error:
         consent_from_record(record)
+    assert error.value.facts["field"] == next(iter(broken), "modalities")
+    assert "\n" not in str(error.value)
 
 
 def test_consent_is_to_be_asked_for_before_it_counts() -> None:

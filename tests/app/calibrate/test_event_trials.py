@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acquisition.errors import ErrorCode, InputError
-from app.calibrate.events import EventTrials
+from app.calibrate.offline import EventTrials
 from calibration.types import TrialRecord
 
 EVENTS = "1=left,2=right,3=idle"

@@ -82,7 +82,7 @@ class SessionEngine:
         true = [label for label in range(5) for _ in range(2)]
         said = [label if at < 6 else (label + 1) % 5 for at, label in enumerate(true)]
         verdict = judge(true, said, 5, shuffled=[0.2] * 199)
-        self.session.set_result(Result(verdict, folder / "profile", folder / "report.html", None))
+        self.session.show(result=Result(verdict, folder / "profile", folder / "report.html", None))
 
     def _open(self, consent: Consent) -> None:
         record = SessionRecord("S01", 1, self.plan.classes, 1, consent, is_simulated=True)
@@ -92,7 +92,7 @@ class SessionEngine:
             on_marker=lambda text, time: self.markers.append((text, time)),
             on_change=lambda record: None,
         )
-        self.session.set_checks(self._checks)
+        self.session.show(checks=self._checks)
         self.unread += [Opened("live", None, None, is_simulated=True), Phase("running")]
 
     def _pass_on(self, session: Session, command: object, now: float) -> None:
