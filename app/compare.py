@@ -37,10 +37,7 @@ class Comparison:
 def compare_runs(path_a: Path, path_b: Path) -> Comparison:
     """Compare two JSONL files of predictions.
 
-    Raises
-    ------
-    InputError
-        A file cannot be read, is no JSONL of predictions, or the labels differ.
+    Raises `InputError`: a file cannot be read, is no JSONL of predictions, or the labels differ.
     """
     a, b = _read(path_a), _read(path_b)
     pairs = [(a[t], b[t]) for t in sorted(a.keys() & b.keys())]

@@ -86,10 +86,7 @@ def remedy_for_qt() -> str:
 def require_window() -> None:
     """Make sure that a window can open.
 
-    Raises
-    ------
-    InputError
-        If Qt, one of its libraries or the display does not answer.
+    Raises `InputError` if Qt, one of its libraries or the display does not answer.
     """
     if fault := qt_fault():
         raise InputError(
@@ -141,10 +138,7 @@ def parse_window_options(
 ) -> WindowOptions:
     """Return the options of the command line, checked.
 
-    Raises
-    ------
-    InputError
-        If one cannot be used.
+    Raises `InputError` if one cannot be used.
     """
     if tab not in (*TAB_NAMES, "all"):
         raise InputError(f"expected {', '.join(TAB_NAMES)} or all, got {tab!r}", where="--tab")

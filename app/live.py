@@ -117,10 +117,7 @@ class LiveSession:
         show : callable
             Called ten times a second to draw.
 
-        Raises
-        ------
-        InputError
-            If model, streams or files cannot be used.
+        Raises `InputError` if model, streams or files cannot be used.
         """
         clock = LslClock()
         self.observer.on_stage("loading")

@@ -88,10 +88,7 @@ class ModalityMask:
         hop_s : float
             Windows end at its multiples.
 
-        Raises
-        ------
-        InputError
-            If there is no such modality.
+        Raises `InputError` if there is no such modality.
         """
         _check(modality)
         with self._lock:
@@ -108,10 +105,7 @@ class ModalityMask:
     def settle(self, modality: str, masked: bool) -> None:
         """Mask a modality, or use it, in all windows, overriding what was recorded.
 
-        Raises
-        ------
-        InputError
-            If there is no such modality.
+        Raises `InputError` if there is no such modality.
         """
         _check(modality)
         self._settled = {**self._settled, modality: masked}

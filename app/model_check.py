@@ -28,10 +28,7 @@ class ModelSummary:
 def read_model_summary(path: Path) -> ModelSummary:
     """Read a model's description without loading it.
 
-    Raises
-    ------
-    InputError
-        If the folder holds no model.
+    Raises `InputError` if the folder holds no model.
     """
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
@@ -54,10 +51,7 @@ def read_model_summary(path: Path) -> ModelSummary:
 def check_model(path: Path) -> ModelSummary:
     """Load a model in another process and return what it says of itself; takes some seconds.
 
-    Raises
-    ------
-    InputError
-        If it does not load.
+    Raises `InputError` if it does not load.
     """
     summary = read_model_summary(path)
     context = multiprocessing.get_context("spawn")

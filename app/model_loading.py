@@ -36,10 +36,7 @@ def load_model(options: SessionOptions) -> Checkpoint:
 def _personal(checkpoint: Checkpoint, options: SessionOptions) -> Checkpoint:
     """Return the model as the profile in use makes it, itself without one.
 
-    Raises
-    ------
-    InputError
-        If the profile is damaged or does not belong to this model and these options.
+    Raises `InputError` if the profile is damaged or does not belong to this model and these options.
     """
     if options.profile is None:
         return checkpoint
@@ -66,10 +63,7 @@ def _personal(checkpoint: Checkpoint, options: SessionOptions) -> Checkpoint:
 def check_runs_live(config: ModelConfig, where: str) -> None:
     """Refuse a model that cannot run on live signals.
 
-    Raises
-    ------
-    InputError
-        If it has no classifier, or reads features that only a published data set has.
+    Raises `InputError` if it has no classifier, or reads features that only a published data set has.
     """
     if not config.is_classifier:
         raise InputError(
@@ -106,10 +100,7 @@ def make_decoder(
 def choose_device(wanted: str) -> str:
     """Return ``cpu`` or ``cuda``.
 
-    Raises
-    ------
-    InputError
-        If CUDA is asked for and is not there.
+    Raises `InputError` if CUDA is asked for and is not there.
     """
     has_cuda = torch.cuda.is_available()
     if wanted == "cuda" and not has_cuda:

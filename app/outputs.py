@@ -210,10 +210,7 @@ class AnnotatedCopySink:
     stream_id : int
         One that the recording does not use.
 
-    Raises
-    ------
-    InputError
-        If the target exists or cannot be written.
+    Raises `InputError` if the target exists or cannot be written.
     """
 
     def __init__(self, recording: Path, target: Path, labels: tuple[str, ...], stream_id: int) -> None:

@@ -39,10 +39,7 @@ def choose(text: str | None, *, take_all: bool, timeout_s: float) -> list[Stream
     take_all : bool
         Everything found.
 
-    Raises
-    ------
-    InputError
-        If there are no streams, or the choice is malformed, ambiguous or matches nothing.
+    Raises `InputError` if there are no streams, or the choice is malformed, ambiguous or matches nothing.
     """
     headers = {found.key: found.header for found in discover(timeout_s)}
     if not headers:
@@ -84,10 +81,7 @@ def _field(header: StreamHeader, name: str) -> str:
 def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> None:
     """Record until ``seconds`` are over, Ctrl-C, or the recording fails.
 
-    Raises
-    ------
-    InputError
-        If the recording cannot start, or ends by itself.
+    Raises `InputError` if the recording cannot start, or ends by itself.
     """
     recorder = Recorder(path, headers)
     with interruptible() as interrupted:
@@ -109,10 +103,7 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> No
 def end_orphan(path: Path) -> None:
     """End a recording that outlived its program.
 
-    Raises
-    ------
-    InputError
-        If none is running, or it failed.
+    Raises `InputError` if none is running, or it failed.
     """
     status = stop_recording(path)
     if status.state == "failed":

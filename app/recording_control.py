@@ -101,10 +101,7 @@ class RecordingControl:
     def start(self, path: Path, now: float) -> None:
         """Start a recording; `step` follows how it goes.
 
-        Raises
-        ------
-        InputError
-            If one is running, or it cannot start: the file exists, the disk is full, ...
+        Raises `InputError` if one is running, or it cannot start: the file exists, the disk is full, ...
         """
         if self.state in ("starting", "recording"):
             raise InputError(

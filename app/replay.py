@@ -126,10 +126,7 @@ class ReplayFile:
     outline : Outline or None
         Of the selected streams, once `look_through` was called; moments are then reached at once.
 
-    Raises
-    ------
-    InputError
-        If the sidecar holds a value of the wrong type.
+    Raises `InputError` if the sidecar holds a value of the wrong type.
     """
 
     path: Path
@@ -211,10 +208,7 @@ class ReplayFile:
         start_s : float, optional
             Seconds from the recording's first sample, as `start_s` of the file.
 
-        Raises
-        ------
-        InputError
-            If a stream cannot be used, or no sample lies there.
+        Raises `InputError` if a stream cannot be used, or no sample lies there.
         """
         if start_s is not None and self.start_s is not None:
             start_s = max(start_s, self.start_s)
@@ -232,10 +226,7 @@ class ReplayFile:
     def span(self, source: XdfSource) -> tuple[float, float]:
         """Return the first and last LSL time to replay, of a source opened at the start.
 
-        Raises
-        ------
-        InputError
-            If no selected stream holds a sample that can be placed.
+        Raises `InputError` if no selected stream holds a sample that can be placed.
         """
         first, last = source.first_time, source.last_time
         if math.isnan(first):
@@ -252,10 +243,7 @@ class ReplayFile:
     def sinks(self) -> list[Sink]:
         """Open the output files that the options name.
 
-        Raises
-        ------
-        InputError
-            If one cannot be written.
+        Raises `InputError` if one cannot be written.
         """
         labels = self.checkpoint.config.labels
         sinks = self.options.sinks(labels)
@@ -306,10 +294,7 @@ class ReplaySession:
     def run(self, progress: Callable[[float], None]) -> None:
         """Replay to the end; ``progress`` is told the share done, 0..1.
 
-        Raises
-        ------
-        InputError
-            If the file, a stream in it or the model cannot be used.
+        Raises `InputError` if the file, a stream in it or the model cannot be used.
         """
         checkpoint = self.checkpoint
         source = self.file.open()

@@ -61,10 +61,7 @@ class SessionOptions:
     def screen(self) -> ScreenGeometry | None:
         """Return the screen's geometry if both its size and its distance are given.
 
-        Raises
-        ------
-        InputError
-            If only one of them is given.
+        Raises `InputError` if only one of them is given.
         """
         if self.screen_cm is None and self.distance_cm is None:
             return None
@@ -87,10 +84,7 @@ class SessionOptions:
     def check(self) -> None:
         """Look at the model and the options that need no stream, without loading either.
 
-        Raises
-        ------
-        InputError
-            If the model, the profile, the montage or an option cannot be used.
+        Raises `InputError` if the model, the profile, the montage or an option cannot be used.
         """
         read_model_summary(self.model)
         if not (self.model / WEIGHTS_FILE).is_file():
@@ -111,20 +105,14 @@ class SessionOptions:
     def profile_summary(self) -> ProfileSummary | None:
         """Return what the profile in use says of itself, None without one.
 
-        Raises
-        ------
-        InputError
-            If its folder holds no profile.
+        Raises `InputError` if its folder holds no profile.
         """
         return None if self.profile is None else read_summary(self.profile)
 
     def sinks(self, labels: tuple[str, ...]) -> list[Sink]:
         """Open the output files.
 
-        Raises
-        ------
-        InputError
-            If one cannot be written, or two options name the same file.
+        Raises `InputError` if one cannot be written, or two options name the same file.
         """
         if self.jsonl is not None and self.csv is not None and self.jsonl.resolve() == self.csv.resolve():
             raise InputError(
@@ -234,10 +222,7 @@ EngineRequest = Request | CalibrationRequest
 def check_request(request: Request) -> None:
     """Look at what needs no stream and no torch, as the engine would a few seconds later.
 
-    Raises
-    ------
-    InputError
-        If the recording, the model, the montage, a target or an option cannot be used.
+    Raises `InputError` if the recording, the model, the montage, a target or an option cannot be used.
     """
     options = request.options
     options.check()
@@ -252,10 +237,7 @@ def opens_window(options: SessionOptions, window: WindowOptions) -> bool:
 
     A digest and an SVG picture of the terminal are made in the terminal.
 
-    Raises
-    ------
-    InputError
-        If there is a display and Qt cannot use it.
+    Raises `InputError` if there is a display and Qt cannot use it.
     """
     if options.headless or options.extra_sinks or options.picture is not None:
         return False
@@ -269,10 +251,8 @@ def opens_window(options: SessionOptions, window: WindowOptions) -> bool:
 def run_request(request: Request, window: WindowOptions, *, in_window: bool) -> int:
     """Run a live session or a replay to its end and return the exit code.
 
-    Raises
-    ------
-    InputError
-        If the request cannot be run; for a window, what can be known is known before it opens.
+    Raises `InputError` if the request cannot be run; for a window, what can be known is known before it
+    opens.
     """
     if in_window:
         check_request(request)

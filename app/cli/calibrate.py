@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
 from app.cli import options as opt
-from app.cli.groups import add, application
+from app.cli.groups import add, application, option_group
 from app.environment import ExitCode
 
 if TYPE_CHECKING:
@@ -21,65 +21,55 @@ if TYPE_CHECKING:
     from calibration.subjects import Contents
     from calibration.types import Consent
 
-_Trials = Annotated[int | None, typer.Option(min=2, help="Number of trials.", show_default="as planned")]
+_Trials = Annotated[int | None, Option(min=2, help="Number of trials.", show_default="as planned")]
 _LabelSource = Annotated[
-    str, typer.Option(help="Class of a trial: intended by the protocol, or reported by the subject.")
+    str, Option(help="Class of a trial: intended by the protocol, or reported by the subject.")
 ]
 _DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of all subjects.", show_default="the user's data folder")
+    Path | None, Option(help="Folder of all subjects.", show_default="the user's data folder")
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Session")
 class SubjectOptions:
     """Whose session it is, and where it is kept."""
 
-    PANEL: ClassVar = "Session"
-
     subject: Annotated[
-        str | None, typer.Option(help="Code of the subject, e.g. S01; never a name.", metavar="CODE")
+        str | None, Option(help="Code of the subject, e.g. S01; never a name.", metavar="CODE")
     ] = None
     data_dir: _DataDir = None
     resume: Annotated[
-        bool, typer.Option("--resume/--new", help="Resume an interrupted session, or start a new one.")
+        bool, Option("--resume/--new", help="Resume an interrupted session, or start a new one.")
     ] = True
     as_json: opt.Json = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Protocol")
 class PlanOptions:
     """Which trials are shown."""
 
-    PANEL: ClassVar = "Protocol"
-
-    protocol: Annotated[Path | None, typer.Option(help="TOML file with emotions, durations and clips.")] = (
-        None
-    )
-    classes: Annotated[str | None, typer.Option(help="Emotions to use, e.g. happy,sad,neutral.")] = None
+    protocol: Annotated[Path | None, Option(help="TOML file with emotions, durations and clips.")] = None
+    classes: Annotated[str | None, Option(help="Emotions to use, e.g. happy,sad,neutral.")] = None
     trials: _Trials = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group()
 class SessionPlanOptions(PlanOptions):
     """The same of a session with a subject."""
 
     labels: _LabelSource = "intended"
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the order of trials, and of a simulated subject.")
-    ] = 0
+    seed: Annotated[int, Option(min=0, help="Seed of the order of trials, and of a simulated subject.")] = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Consent, without a window")
 class ConsentOptions:
     """What the subject agreed to, where no window asks."""
 
-    PANEL: ClassVar = "Consent, without a window"
-
-    consent: Annotated[
-        str | None, typer.Option(help="Modalities that may be recorded and used, e.g. eeg,eye.")
-    ] = None
-    keep_face_video: Annotated[bool, typer.Option("--keep-face-video", help="Keep the raw video.")] = False
-    keep_voice: Annotated[bool, typer.Option("--keep-voice", help="Keep the raw sound.")] = False
+    consent: Annotated[str | None, Option(help="Modalities that may be recorded and used, e.g. eeg,eye.")] = (
+        None
+    )
+    keep_face_video: Annotated[bool, Option("--keep-face-video", help="Keep the raw video.")] = False
+    keep_voice: Annotated[bool, Option("--keep-voice", help="Keep the raw sound.")] = False
 
     def given(self) -> Consent | None:
         """Return the consent stated, if any."""
@@ -92,16 +82,14 @@ class ConsentOptions:
         return give_consent(modalities, now, keep_face_video=self.keep_face_video, keep_voice=self.keep_voice)
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Simulated subject")
 class SimulationOptions:
     """A session with a simulated subject."""
 
-    PANEL: ClassVar = "Simulated subject"
-
-    simulate: Annotated[bool, typer.Option("--simulate", help="Calibrate a simulated subject.")] = False
+    simulate: Annotated[bool, Option("--simulate", help="Calibrate a simulated subject.")] = False
     difficulty: opt.Difficulty = "default"
     time_scale: Annotated[
-        float, typer.Option(min=1, help="Shorten instructions, ratings and rests by this factor.")
+        float, Option(min=1, help="Shorten instructions, ratings and rests by this factor.")
     ] = 1.0
 
 
@@ -188,32 +176,30 @@ def _headless(request: CalibrationRequest, consent: Consent | None, as_json: boo
     return ExitCode.GOOD
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Recording of another program")
 class ForeignOptions:
     """What the markers of a recording cannot say that another program made."""
 
-    PANEL: ClassVar = "Recording of another program"
-
     events: opt.Events = None
     trial_s: opt.TrialSeconds = None
-    trials: Annotated[
-        int | None, typer.Option(min=2, help="Fit to this many first trials.", show_default="10")
-    ] = None
-    per_class: Annotated[
-        int | None, typer.Option(min=2, help="Fit to this many first trials of each class.")
-    ] = None
-    subject: Annotated[str | None, typer.Option(help="Code of the subject.", metavar="CODE")] = None
-    seed: Annotated[int, typer.Option(min=0, help="Seed kept in the profile.")] = 0
+    trials: Annotated[int | None, Option(min=2, help="Fit to this many first trials.", show_default="10")] = (
+        None
+    )
+    per_class: Annotated[int | None, Option(min=2, help="Fit to this many first trials of each class.")] = (
+        None
+    )
+    subject: Annotated[str | None, Option(help="Code of the subject.", metavar="CODE")] = None
+    seed: Annotated[int, Option(min=0, help="Seed kept in the profile.")] = 0
 
 
 def refit(
-    files: Annotated[list[Path], typer.Argument(help="Recordings of one subject, in order of time.")],
+    files: Annotated[list[Path], Argument(help="Recordings of one subject, in order of time.")],
     streams: opt.StreamOptions,
     consent: ConsentOptions,
     model: opt.ModelOptions,
     foreign: ForeignOptions,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for profile and report.", show_default="fit, next to the file")
+        Path | None, Option(help="Folder for profile and report.", show_default="fit, next to the file")
     ] = None,
     labels: _LabelSource = "intended",
     as_json: opt.Json = False,
@@ -240,11 +226,7 @@ def refit(
         from app.calibrate.offline import fit_again
 
         opt.refuse(
-            {
-                "--trial-s": foreign.trial_s,
-                "--trials": foreign.trials,
-                "--per-class": foreign.per_class,
-            },
+            {"--trial-s": foreign.trial_s, "--trials": foreign.trials, "--per-class": foreign.per_class},
             "only for recordings of other programs, with --events",
         )
         found = fit_again(files, request, consent.given(), out, _say)
@@ -264,7 +246,7 @@ def refit(
 
 
 def study(
-    n: Annotated[int, typer.Argument(min=1, help="Number of simulated subjects.", metavar="N")],
+    n: Annotated[int, Argument(min=1, help="Number of simulated subjects.", metavar="N")],
     plan: PlanOptions,
     difficulty: opt.Difficulty = "default",
     seed: opt.Seed = 0,
@@ -313,7 +295,7 @@ calibrate = application(
 )
 add(calibrate, refit, study)
 
-_Subject = Annotated[str, typer.Argument(help="Code of the subject, e.g. S01.", metavar="CODE")]
+_Subject = Annotated[str, Argument(help="Code of the subject, e.g. S01.", metavar="CODE")]
 
 
 def list_(data_dir: _DataDir = None, as_json: opt.Json = False) -> None:
@@ -345,7 +327,7 @@ def list_(data_dir: _DataDir = None, as_json: opt.Json = False) -> None:
 
 def export(
     subject: _Subject,
-    out: Annotated[Path | None, typer.Option(help="ZIP file to write.", show_default="sub-CODE.zip")] = None,
+    out: Annotated[Path | None, Option(help="ZIP file to write.", show_default="sub-CODE.zip")] = None,
     data_dir: _DataDir = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -376,7 +358,7 @@ def export(
 def delete(
     subject: _Subject,
     data_dir: _DataDir = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: Annotated[bool, Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: opt.Json = False,
 ) -> int:
     """Delete everything that is kept of a subject.

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from acquisition.errors import InputError
 from app.cli import options as opt
-from app.cli.groups import add, application
+from app.cli.groups import add, application, option_group
 from app.tables import StageBars, figures_table, make_console, show_confusion, show_table
 from models.datasets.trials import PUBLISHED
 
@@ -23,38 +22,29 @@ if TYPE_CHECKING:
     from models.datasets.trials import Excluded
 
 _XDF_NAMES = (".xdf", ".xdfz", ".xdf.gz")
-_Folder = Annotated[Path, typer.Argument(help="Folder of the data set.")]
+_Folder = Annotated[Path, Argument(help="Folder of the data set.")]
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Classifier and result")
 class ClassifierOptions:
     """What is evaluated, and where the result goes."""
 
-    PANEL: ClassVar = "Classifier and result"
-
-    model: Annotated[Path, typer.Option(help="Classifier made by finetune.")]
-    out: Annotated[Path | None, typer.Option(help="Folder for CSV, JSON, text and plot.")] = None
+    model: Annotated[Path, Option(help="Classifier made by finetune.")]
+    out: Annotated[Path | None, Option(help="Folder for CSV, JSON, text and plot.")] = None
     as_json: opt.Json = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Part of the data set")
 class SubjectsOptions:
     """Which part of a published data set."""
 
-    PANEL: ClassVar = "Part of the data set"
-
-    subject: Annotated[str | None, typer.Option(help="Subjects by number, e.g. 1,2.", show_default="all")] = (
-        None
-    )
-    session: Annotated[int | None, typer.Option(help="Session by number.", show_default="all")] = None
+    subject: Annotated[str | None, Option(help="Subjects by number, e.g. 1,2.", show_default="all")] = None
+    session: Annotated[int | None, Option(help="Session by number.", show_default="all")] = None
 
     def subjects(self) -> tuple[str, ...] | None:
         """Return the numbers, each once; None for all subjects.
 
-        Raises
-        ------
-        InputError
-            If a number is missing.
+        Raises `InputError` if a number is missing.
         """
         if self.subject is None:
             return None
@@ -70,9 +60,9 @@ class SubjectsOptions:
 
 def simulated(
     model: opt.Model = opt.DEMO_MODEL,
-    subjects: Annotated[int, typer.Option(min=1, help="Number of simulated subjects.")] = 12,
-    trials: Annotated[int, typer.Option(min=5, help="Trials per subject.")] = 10,
-    trial_s: Annotated[float, typer.Option(min=10, help="Trial length in seconds.")] = 24.0,
+    subjects: Annotated[int, Option(min=1, help="Number of simulated subjects.")] = 12,
+    trials: Annotated[int, Option(min=5, help="Trials per subject.")] = 10,
+    trial_s: Annotated[float, Option(min=10, help="Trial length in seconds.")] = 24.0,
     difficulty: opt.Difficulty = "default",
     jobs: opt.Jobs = 2,
     as_json: opt.Json = False,
@@ -115,7 +105,7 @@ def generated(quick: opt.Quick = False, jobs: opt.Jobs = 2, as_json: opt.Json = 
 
 def emodb(
     folder: _Folder,
-    test: Annotated[Path | None, typer.Option(help="A second folder, of other speakers, to test on.")] = None,
+    test: Annotated[Path | None, Option(help="A second folder, of other speakers, to test on.")] = None,
     quick: opt.Quick = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -181,7 +171,7 @@ def eav(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions) -
 
 
 def recording(
-    file: Annotated[Path, typer.Argument(help="XDF recording, or an EEG file that MNE reads.")],
+    file: Annotated[Path, Argument(help="XDF recording, or an EEG file that MNE reads.")],
     classifier: ClassifierOptions,
     montage: opt.Montage = None,
     events: opt.Events = None,

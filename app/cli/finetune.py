@@ -6,14 +6,16 @@ import enum
 import json
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from acquisition.errors import InputError
 from app.cli import options as opt
+from app.cli.groups import option_group
 from app.tables import StageBars
 from models.datasets.trials import RECORDINGS
 
@@ -36,18 +38,16 @@ class Normalisation(enum.StrEnum):
     KEEP = "keep"
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Model")
 class WeightOptions:
     """Where the weights come from and go."""
 
-    PANEL: ClassVar = "Model"
-
-    out: Annotated[Path, typer.Option(help="Folder for the model.")]
-    model: Annotated[Path | None, typer.Option(help="Model of pretrain whose encoders are used.")] = None
-    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start with random weights.")] = False
+    out: Annotated[Path, Option(help="Folder for the model.")]
+    model: Annotated[Path | None, Option(help="Model of pretrain whose encoders are used.")] = None
+    from_scratch: Annotated[bool, Option("--from-scratch", help="Start with random weights.")] = False
     continue_training: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--continue",
             help="Continue training the classifier --model; recordings are then not cross-validated.",
         ),
@@ -68,38 +68,33 @@ class WeightOptions:
             )
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group()
 class LabelledDataOptions(opt.DataOptions):
     """One data set or recording, its labels, and which part of it is used."""
 
-    subject: Annotated[str | None, typer.Option(help="Data sets: the subject by number.")] = None
-    session: Annotated[
-        int | None, typer.Option(help="Data sets: the session by number.", show_default="all")
-    ] = None
+    subject: Annotated[str | None, Option(help="Data sets: the subject by number.")] = None
+    session: Annotated[int | None, Option(help="Data sets: the session by number.", show_default="all")] = (
+        None
+    )
     events: opt.Events = None
     trial_s: opt.TrialSeconds = None
     labels: Annotated[
         str,
-        typer.Option(
+        Option(
             help="Labelled training trials used, of each session: all, first:K, per-class:K or "
             "first-windows:K."
         ),
     ] = "all"
     features: Annotated[
         opt.Features | None,
-        typer.Option(
-            help="SEED: raw models run live, published ones serve tables.", show_default="as the model"
-        ),
+        Option(help="SEED: raw models run live, published ones serve tables.", show_default="as the model"),
     ] = None
-    modalities: Annotated[str, typer.Option(help="eeg, eye or both, if the data contain them.")] = "eeg,eye"
+    modalities: Annotated[str, Option(help="eeg, eye or both, if the data contain them.")] = "eeg,eye"
 
     def source(self) -> tuple[str, Path]:
         """Return kind and path of the data.
 
-        Raises
-        ------
-        InputError
-            If not exactly one is given, or with options that mean nothing for it.
+        Raises `InputError` if not exactly one is given, or with options that mean nothing for it.
         """
         if len(self.given()) != 1:
             raise InputError(
@@ -121,39 +116,33 @@ class LabelledDataOptions(opt.DataOptions):
         return kind, path
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Training")
 class TrainingOptions:
     """How the classifier is trained."""
 
-    PANEL: ClassVar = "Training"
-
-    fusion: Annotated[Fusion, typer.Option(help="How modalities are combined.")] = Fusion.ATTENTION
+    fusion: Annotated[Fusion, Option(help="How modalities are combined.")] = Fusion.ATTENTION
     freeze: Annotated[
-        bool, typer.Option("--freeze/--no-freeze", help="Keep the weights of pre-trained encoders.")
+        bool, Option("--freeze/--no-freeze", help="Keep the weights of pre-trained encoders.")
     ] = False
     dcca: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--dcca/--no-dcca",
             help="Add a deep CCA loss between EEG and eye tokens to cross-entropy, weighted 0.1.",
         ),
     ] = True
     normalisation: Annotated[
-        Normalisation,
-        typer.Option(help="Mean and SD of features: refit on training trials, or kept from --model."),
+        Normalisation, Option(help="Mean and SD of features: refit on training trials, or kept from --model.")
     ] = Normalisation.REFIT
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Most epochs.", show_default="30, or 4 with --quick")
+        int | None, Option(min=1, help="Most epochs.", show_default="30, or 4 with --quick")
     ] = None
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0
-    quick: Annotated[bool, typer.Option("--quick", help="Few windows and epochs, to try it out.")] = False
+    seed: Annotated[int, Option(min=0, help="Seed of the training.")] = 0
+    quick: Annotated[bool, Option("--quick", help="Few windows and epochs, to try it out.")] = False
 
     def about_model(self) -> dict[str, object]:
         """Return the options that mean nothing without a model, with whether they are given."""
-        return {
-            "--freeze": self.freeze,
-            "--normalisation keep": self.normalisation is Normalisation.KEEP,
-        }
+        return {"--freeze": self.freeze, "--normalisation keep": self.normalisation is Normalisation.KEEP}
 
     def options(self, modalities: str) -> FinetuneOptions:
         """Return the same for the training."""

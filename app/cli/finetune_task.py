@@ -43,10 +43,7 @@ class InitialWeights:
     def of(cls, model: Path, kind: str, path: Path, *, continued: bool) -> InitialWeights:
         """Load the model that is fine-tuned on this source.
 
-        Raises
-        ------
-        InputError
-            If there is none, or it cannot be fine-tuned in this way.
+        Raises `InputError` if there is none, or it cannot be fine-tuned in this way.
         """
         encoders = PretrainedEncoders.of(load_checkpoint(model))
         check_base(encoders.config, continue_training=continued)
@@ -87,10 +84,7 @@ class FinetuneTask:
     def trials(self) -> tuple[list[Trial], list[Excluded]]:
         """Return the trials to work on, and what of them could not be read.
 
-        Raises
-        ------
-        InputError
-            If there are none of this subject and session.
+        Raises `InputError` if there are none of this subject and session.
         """
         encoders = self.initial.encoders
         config = encoders.config if encoders else None
@@ -166,10 +160,7 @@ class FinetuneTask:
     def train(self, progress: StageBars) -> Trained:
         """Train the classifier and test it.
 
-        Raises
-        ------
-        InputError
-            If the trials cannot be read or do not suffice.
+        Raises `InputError` if the trials cannot be read or do not suffice.
         """
         trials, excluded = self.trials()
         task = self.fitted_to(trials)

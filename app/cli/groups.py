@@ -1,6 +1,6 @@
 """Groups of options as dataclasses, and help with headings: what `app.cli` adds to typer.
 
-A group is a dataclass whose fields are ``Annotated[type, typer.Option(...)]``. `grouped` spreads the groups
+A group is a dataclass whose fields are ``Annotated[type, Option(...)]``. `grouped` spreads the groups
 among a command's parameters into options of the command line, and builds them when the command is called;
 ``PANEL`` is the heading above them in its help.
 """
@@ -13,12 +13,24 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable
 from copy import copy
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 Result = TypeVar("Result")
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def option_group(heading: str = "") -> Callable[[type[T]], type[T]]:
+    """Make a class a group of options under a heading of the help; one that extends another keeps its own."""
+
+    def made(group: Any) -> Any:
+        group.PANEL = heading or group.PANEL
+        return dataclasses.dataclass(frozen=True, kw_only=True)(group)
+
+    return made
 
 
 def grouped(command: Callable[..., Result]) -> Callable[..., Result]:

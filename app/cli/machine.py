@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Option
 
 from acquisition.errors import ErrorCode, InputError
 from app.cli import options as opt
@@ -42,10 +42,10 @@ def doctor(as_json: opt.Json = False) -> int:
 def bench(
     as_json: opt.Json = False,
     only: Annotated[
-        list[str] | None, typer.Option(help="Measure these rows only, e.g. latency_total,read_cost.")
+        list[str] | None, Option(help="Measure these rows only, e.g. latency_total,read_cost.")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Shorter runs, less exact figures.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a row misses its target.")] = False,
+    quick: Annotated[bool, Option("--quick", help="Shorter runs, less exact figures.")] = False,
+    check: Annotated[bool, Option("--check", help="Exit with 1 if a row misses its target.")] = False,
 ) -> int:
     """Measure speed, memory and latency, and compare each figure with its target.
 
@@ -82,10 +82,7 @@ def bench(
 def _benchmarks(name: str) -> Any:
     """Return a module of ``tests.benchmarks``, which processes that it spawns find on the path too.
 
-    Raises
-    ------
-    InputError
-        The program was installed without its tests.
+    Raises `InputError`: the program was installed without its tests.
     """
     if not (_PROJECT / "tests" / "benchmarks" / "suite.py").is_file():
         raise InputError(

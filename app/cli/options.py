@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
-import typer
+from typer import Option
 
 from acquisition.errors import ErrorCode, InputError
+from app.cli.groups import option_group
 from assets import DEMO_MODEL
 
 if TYPE_CHECKING:
@@ -27,57 +27,51 @@ class Features(enum.StrEnum):
     PUBLISHED = "published"
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Quick = Annotated[bool, typer.Option("--quick", help="A short run, to try it out; results are marked.")]
-Seconds = Annotated[float | None, typer.Option(min=0.1, help="Stop after this many seconds.")]
-Discovery = Annotated[float, typer.Option(min=0.2, help="Seconds to look for streams.")]
+Json = Annotated[bool, Option("--json", help="Print JSON.")]
+Quick = Annotated[bool, Option("--quick", help="A short run, to try it out; results are marked.")]
+Seconds = Annotated[float | None, Option(min=0.1, help="Stop after this many seconds.")]
+Discovery = Annotated[float, Option(min=0.2, help="Seconds to look for streams.")]
 Difficulty = Annotated[
-    str, typer.Option(help="Simulated emotions: easy, default, hard, none, or an effect size (1 is default).")
+    str, Option(help="Simulated emotions: easy, default, hard, none, or an effect size (1 is default).")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Parallel processes.")]
-Model = Annotated[Path, typer.Option(help="Model folder.", show_default="the shipped demo model")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Events = Annotated[str | None, typer.Option(help='Which markers are which class, e.g. "1=left,2=right".')]
+Seed = Annotated[int, Option(min=0, help="Seed of the random numbers.")]
+Jobs = Annotated[int, Option(min=1, help="Parallel processes.")]
+Model = Annotated[Path, Option(help="Model folder.", show_default="the shipped demo model")]
+Device = Annotated[str, Option(help="auto, cpu or cuda.")]
+Events = Annotated[str | None, Option(help='Which markers are which class, e.g. "1=left,2=right".')]
 Montage = Annotated[
     str | None,
-    typer.Option(
+    Option(
         help="EEG channel names: an MNE montage, or a TOML file from stream label or index to 10-20 name."
     ),
 ]
-Line = Annotated[
-    int | None, typer.Option(help="Mains frequency, 50 or 60 Hz; its frequency bins are not used.")
-]
+Line = Annotated[int | None, Option(help="Mains frequency, 50 or 60 Hz; its frequency bins are not used.")]
 TrialSeconds = Annotated[
-    float | None,
-    typer.Option(min=1.0, help="Trial length in seconds.", show_default="to the next marker"),
+    float | None, Option(min=1.0, help="Trial length in seconds.", show_default="to the next marker")
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Model")
 class ModelOptions:
     """The model and where it runs."""
-
-    PANEL: ClassVar = "Model"
 
     model: Model = DEMO_MODEL
     device: Device = "auto"
     threads: Annotated[
-        int, typer.Option(min=0, help="CPU threads of the network.", show_default="by the model's size")
+        int, Option(min=0, help="CPU threads of the network.", show_default="by the model's size")
     ] = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group()
 class PersonalModelOptions(ModelOptions):
     """The model as it is used for one subject."""
 
     profile: Annotated[
-        Path | None,
-        typer.Option(help="The subject's profile, a folder made by a calibration of this model."),
+        Path | None, Option(help="The subject's profile, a folder made by a calibration of this model.")
     ] = None
     baseline_s: Annotated[
         float | None,
-        typer.Option(
+        Option(
             "--baseline",
             min=1.0,
             help="Normalise with the statistics of the subject's own first seconds, this many.",
@@ -85,99 +79,83 @@ class PersonalModelOptions(ModelOptions):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Streams")
 class StreamOptions:
     """Which streams are read, and what their channels and gaze mean."""
 
-    PANEL: ClassVar = "Streams"
-
     streams: Annotated[
-        str | None,
-        typer.Option(help="Which streams to use, e.g. eeg=name:Muse,eye=type:Gaze,face=none."),
+        str | None, Option(help="Which streams to use, e.g. eeg=name:Muse,eye=type:Gaze,face=none.")
     ] = None
     montage: Montage = None
     line: Line = None
-    screen_cm: Annotated[str | None, typer.Option(help="Screen size, e.g. 53x30, for gaze in degrees.")] = (
+    screen_cm: Annotated[str | None, Option(help="Screen size, e.g. 53x30, for gaze in degrees.")] = None
+    distance_cm: Annotated[float | None, Option(help="Distance from eye to screen, for gaze in degrees.")] = (
         None
     )
-    distance_cm: Annotated[
-        float | None, typer.Option(help="Distance from eye to screen, for gaze in degrees.")
-    ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group()
 class LiveStreamOptions(StreamOptions):
     """Streams on the network, and devices of this computer that are published as such."""
 
     webcam: Annotated[
-        str | None,
-        typer.Option(help="Also publish this camera, e.g. 0, or a video file, repeated."),
+        str | None, Option(help="Also publish this camera, e.g. 0, or a video file, repeated.")
     ] = None
     microphone: Annotated[
-        str | None,
-        typer.Option(help="Also publish this microphone, e.g. default, or a WAV file, repeated."),
+        str | None, Option(help="Also publish this microphone, e.g. default, or a WAV file, repeated.")
     ] = None
     discovery: Discovery = 2.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Output")
 class OutputOptions:
     """Where predictions go besides the screen."""
 
-    PANEL: ClassVar = "Output"
-
-    record: Annotated[Path | None, typer.Option(help="Record the streams in use to this XDF file.")] = None
+    record: Annotated[Path | None, Option(help="Record the streams in use to this XDF file.")] = None
     jsonl: Annotated[
-        Path | None, typer.Option(help="Write predictions to this file, one JSON object per line.")
+        Path | None, Option(help="Write predictions to this file, one JSON object per line.")
     ] = None
-    csv: Annotated[Path | None, typer.Option(help="Write predictions to this file as a table.")] = None
+    csv: Annotated[Path | None, Option(help="Write predictions to this file as a table.")] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group()
 class LiveOutputOptions(OutputOptions):
     """The same of a live session, which has a last screen."""
 
     picture: Annotated[
-        Path | None, typer.Option(help="Save the last screen of the terminal as an SVG picture.")
+        Path | None, Option(help="Save the last screen of the terminal as an SVG picture.")
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group()
 class ReplayOutputOptions(OutputOptions):
     """The same of a replay, which copies its recording and can be repeated."""
 
     record: Annotated[
-        Path | None, typer.Option(help="Write a copy of the recording with the predictions in it.")
+        Path | None, Option(help="Write a copy of the recording with the predictions in it.")
     ] = None
     digest: Annotated[
-        bool, typer.Option("--digest", help="Print a SHA-256 of times, features and predictions.")
+        bool, Option("--digest", help="Print a SHA-256 of times, features and predictions.")
     ] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Window")
 class ScreenOptions:
     """Window or terminal, and how the window opens."""
 
-    PANEL: ClassVar = "Window"
-
-    headless: Annotated[bool, typer.Option("--headless", help="Run in the terminal instead of a window.")] = (
-        False
-    )
+    headless: Annotated[bool, Option("--headless", help="Run in the terminal instead of a window.")] = False
     seconds: Seconds = None
     screenshot: Annotated[
-        Path | None, typer.Option(help="Save pictures of the window to this folder, and close.")
+        Path | None, Option(help="Save pictures of the window to this folder, and close.")
     ] = None
-    size: Annotated[str | None, typer.Option(help="Window size, e.g. 1366x768.")] = None
-    theme: Annotated[str | None, typer.Option(help="dark or light.")] = None
-    scale: Annotated[float | None, typer.Option(help="Size of text and pictures, 1 to 2.")] = None
+    size: Annotated[str | None, Option(help="Window size, e.g. 1366x768.")] = None
+    theme: Annotated[str | None, Option(help="dark or light.")] = None
+    scale: Annotated[float | None, Option(help="Size of text and pictures, 1 to 2.")] = None
 
     def window(self) -> WindowOptions:
         """Return how the window opens.
 
-        Raises
-        ------
-        InputError
-            If an option cannot be used.
+        Raises `InputError` if an option cannot be used.
         """
         from app.display import parse_window_options
 
@@ -185,13 +163,13 @@ class ScreenOptions:
         return parse_window_options(self.screenshot, self.seconds, tab, self.size, self.theme, self.scale)
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group()
 class TabScreenOptions(ScreenOptions):
     """The same of the dashboard, which has tabs."""
 
-    tab: Annotated[
-        str, typer.Option(help="Tab to open with, or to save: now, why, signals, health or all.")
-    ] = "all"
+    tab: Annotated[str, Option(help="Tab to open with, or to save: now, why, signals, health or all.")] = (
+        "all"
+    )
 
 
 def session_options(screen: ScreenOptions, *groups: object, **others: Any) -> SessionOptions:
@@ -208,17 +186,15 @@ def session_options(screen: ScreenOptions, *groups: object, **others: Any) -> Se
 _Paths = list[Path] | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Data")
 class DataOptions:
     """Data to train on."""
 
-    PANEL: ClassVar = "Data"
-
-    seed_iv: Annotated[_Paths, typer.Option(help="Folder of SEED-IV.", metavar="PATH")] = None
-    seed_v: Annotated[_Paths, typer.Option(help="Folder of SEED-V.", metavar="PATH")] = None
-    eav: Annotated[_Paths, typer.Option(help="Folder of EAV; its EEG is used.", metavar="PATH")] = None
-    xdf: Annotated[_Paths, typer.Option(help="XDF recording.", metavar="PATH")] = None
-    raw: Annotated[_Paths, typer.Option(help="EEG file that MNE reads: EDF, BDF, ...", metavar="PATH")] = None
+    seed_iv: Annotated[_Paths, Option(help="Folder of SEED-IV.", metavar="PATH")] = None
+    seed_v: Annotated[_Paths, Option(help="Folder of SEED-V.", metavar="PATH")] = None
+    eav: Annotated[_Paths, Option(help="Folder of EAV; its EEG is used.", metavar="PATH")] = None
+    xdf: Annotated[_Paths, Option(help="XDF recording.", metavar="PATH")] = None
+    raw: Annotated[_Paths, Option(help="EEG file that MNE reads: EDF, BDF, ...", metavar="PATH")] = None
     montage: Montage = None
 
     def given(self) -> list[tuple[str, Path]]:
@@ -258,10 +234,7 @@ def listed(words: Sequence[str]) -> str:
 def difficulty_value(text: str) -> str | float:
     """Return the difficulty of simulated emotions: a name, or an effect size.
 
-    Raises
-    ------
-    InputError
-        If it is neither.
+    Raises `InputError` if it is neither.
     """
     from acquisition.simulator.subject import effect_size
 
@@ -285,10 +258,7 @@ def check_writable(folder: Path) -> None:
 
     It is made only to be tried: work that then fails on its input leaves no empty folder behind.
 
-    Raises
-    ------
-    InputError
-        If it cannot be written.
+    Raises `InputError` if it cannot be written.
     """
     from models.new_folder import new_folder
 
@@ -309,10 +279,7 @@ def check_writable(folder: Path) -> None:
 def check_model_folder(folder: Path) -> None:
     """Refuse a folder that cannot hold a model, or whose README would be lost to the model card.
 
-    Raises
-    ------
-    InputError
-        If it cannot be written, or contains a README but no model.
+    Raises `InputError` if it cannot be written, or contains a README but no model.
     """
     check_writable(folder)
     if (folder / "README.md").exists() and not (folder / "config.json").exists():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
 from app.cli import options as opt
@@ -92,35 +93,35 @@ def _print_streams(found: list[FoundStream], console: Console) -> None:
 
 
 def simulate(
-    seed: Annotated[int, typer.Option(min=0, help="Which simulated subject.")] = 1,
+    seed: Annotated[int, Option(min=0, help="Which simulated subject.")] = 1,
     difficulty: opt.Difficulty = "default",
     schedule: Annotated[
-        str, typer.Option(help="Emotions: random:SECONDS, or EMOTION:SECONDS and rest:SECONDS with commas.")
+        str, Option(help="Emotions: random:SECONDS, or EMOTION:SECONDS and rest:SECONDS with commas.")
     ] = "random:20",
-    streams: Annotated[str, typer.Option(help="Which of the five streams.")] = "eeg,gaze,video,audio,markers",
+    streams: Annotated[str, Option(help="Which of the five streams.")] = "eeg,gaze,video,audio,markers",
     faults: Annotated[
         str,
-        typer.Option(
+        Option(
             help="Simulated faults: KIND:STREAM[@START[+DURATION]][=VALUE] with commas, times in seconds; "
             "KIND is drop, stall, gone, rename, jitter, clockjump, offset or epoch."
         ),
     ] = "",
     follow: Annotated[
         str,
-        typer.Option(
+        Option(
             help="Take the emotion from this marker stream (name, type or source_id): trial_start/EMOTION."
         ),
     ] = "",
     seconds: opt.Seconds = None,
-    name_prefix: Annotated[str, typer.Option(help="First word of the streams' names.")] = "Simulated",
+    name_prefix: Annotated[str, Option(help="First word of the streams' names.")] = "Simulated",
     id_suffix: Annotated[
-        str, typer.Option(help="Suffix of the source_ids, to run two simulators with one seed.")
+        str, Option(help="Suffix of the source_ids, to run two simulators with one seed.")
     ] = "",
     write: Annotated[
-        Path | None, typer.Option(help="Write an XDF file of --seconds instead of publishing.")
+        Path | None, Option(help="Write an XDF file of --seconds instead of publishing.")
     ] = None,
     eeg_sfreq: Annotated[
-        float, typer.Option(help="EEG rate in that file: 1000 Hz divided by a whole number.")
+        float, Option(help="EEG rate in that file: 1000 Hz divided by a whole number.")
     ] = 1000.0,
 ) -> None:
     """Publish a simulated subject's four devices as LSL streams.
@@ -189,19 +190,19 @@ def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float) ->
 
 
 def record(
-    file: Annotated[Path, typer.Argument(help="XDF file to write; an existing file is never overwritten.")],
+    file: Annotated[Path, Argument(help="XDF file to write; an existing file is never overwritten.")],
     streams: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help="Which streams: by modality as in live (eeg=name:Muse,face=none), or any streams by field "
             "(source_id:abc,name:Events).",
             show_default="one stream per modality, and all markers",
         ),
     ] = None,
-    all_streams: Annotated[bool, typer.Option("--all", help="Record every stream found.")] = False,
+    all_streams: Annotated[bool, Option("--all", help="Record every stream found.")] = False,
     seconds: opt.Seconds = None,
     stop: Annotated[
-        bool, typer.Option("--stop", help="Stop a recording of this file whose program has crashed.")
+        bool, Option("--stop", help="Stop a recording of this file whose program has crashed.")
     ] = False,
     discovery: opt.Discovery = 2.0,
 ) -> None:
@@ -231,10 +232,7 @@ def record(
     recording.record(file, headers, seconds)
 
 
-def inspect(
-    file: Annotated[Path, typer.Argument(help="XDF recording.")],
-    as_json: opt.Json = False,
-) -> int:
+def inspect(file: Annotated[Path, Argument(help="XDF recording.")], as_json: opt.Json = False) -> int:
     """Show what an XDF recording contains, and what is wrong with it.
 
     Streams, measured and nominal rates, gaps, clock resets, timestamps that step back, damage.
@@ -289,7 +287,7 @@ def _print(report: XdfReport, console: Console) -> None:
 def _publish(
     context: typer.Context,
     stop: Annotated[
-        bool, typer.Option("--stop", help="Stop publishers left behind by a crashed `affectscope live`.")
+        bool, Option("--stop", help="Stop publishers left behind by a crashed `affectscope live`.")
     ] = False,
 ) -> None:
     if context.invoked_subcommand is not None:
@@ -306,23 +304,21 @@ def _publish(
         print("No publisher was running in the background.")
 
 
-_Loop = Annotated[bool, typer.Option("--loop", help="Repeat a file endlessly.")]
-_List = Annotated[bool, typer.Option("--list", help="List the devices and exit.")]
-_Name = Annotated[str, typer.Option(help="Name of the stream.")]
+_Loop = Annotated[bool, Option("--loop", help="Repeat a file endlessly.")]
+_List = Annotated[bool, Option("--list", help="List the devices and exit.")]
+_Name = Annotated[str, Option(help="Name of the stream.")]
 
 
 def webcam(
-    device: Annotated[str, typer.Option(help="Camera number, or a video file.")] = "0",
+    device: Annotated[str, Option(help="Camera number, or a video file.")] = "0",
     loop: _Loop = False,
     list_devices: _List = False,
     name: _Name = "Affectscope webcam",
     fps: Annotated[
-        float, typer.Option(min=0, help="Frames per second.", show_default="what the camera delivers")
+        float, Option(min=0, help="Frames per second.", show_default="what the camera delivers")
     ] = 0.0,
-    max_width: Annotated[
-        int, typer.Option(min=64, help="Scale wider frames down to this width, in pixels.")
-    ] = 640,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 85,
+    max_width: Annotated[int, Option(min=64, help="Scale wider frames down to this width, in pixels.")] = 640,
+    quality: Annotated[int, Option(min=1, max=100, help="JPEG quality.")] = 85,
 ) -> None:
     """Publish a camera, or a video file, as JPEG frames.
 
@@ -351,7 +347,7 @@ def webcam(
 
 def microphone(
     device: Annotated[
-        str, typer.Option(help="default, a number, part of a device's name, or a WAV file.")
+        str, Option(help="default, a number, part of a device's name, or a WAV file.")
     ] = "default",
     loop: _Loop = False,
     list_devices: _List = False,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from acquisition.errors import InputError
 from app.cli import options as opt
-from app.cli.groups import add, application
+from app.cli.groups import add, application, option_group
 from app.tables import StageBars, show_table
 
 if TYPE_CHECKING:
@@ -28,56 +28,44 @@ class Preset(enum.StrEnum):
     PAPER = "paper"
 
 
-_Folder = Annotated[Path, typer.Argument(help="Where the data set was unpacked or generated.")]
+_Folder = Annotated[Path, Argument(help="Where the data set was unpacked or generated.")]
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Run")
 class RunOptions:
     """How a protocol is run, and where its table goes."""
 
-    PANEL: ClassVar = "Run"
-
     out: Annotated[
-        Path | None, typer.Option(help="Folder for CSV, JSON, text and plot.", show_default="DATASET-table-N")
+        Path | None, Option(help="Folder for CSV, JSON, text and plot.", show_default="DATASET-table-N")
     ] = None
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Parallel processes, each for one subject and session.")
-    ] = 1
-    dask: Annotated[str | None, typer.Option(help="Scheduler of a Dask cluster, e.g. tcp://host:8786.")] = (
-        None
-    )
+    seed: Annotated[int, Option(min=0, help="Seed of the training.")] = 0
+    jobs: Annotated[int, Option(min=1, help="Parallel processes, each for one subject and session.")] = 1
+    dask: Annotated[str | None, Option(help="Scheduler of a Dask cluster, e.g. tcp://host:8786.")] = None
     device: opt.Device = "auto"
-    quick: Annotated[bool, typer.Option("--quick", help="Few subjects, windows and epochs; marked so.")] = (
-        False
-    )
+    quick: Annotated[bool, Option("--quick", help="Few subjects, windows and epochs; marked so.")] = False
     as_json: opt.Json = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Training")
 class SeedTraining:
     """What a table of SEED trains."""
 
-    PANEL: ClassVar = "Training"
-
     model: Annotated[
         Path | None,
-        typer.Option(help="Model pre-trained on published features.", show_default="pre-trains one first"),
+        Option(help="Model pre-trained on published features.", show_default="pre-trains one first"),
     ] = None
     pretrain_epochs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Epochs of pre-training.", show_default="30, or 2 with --quick"),
+        int | None, Option(min=1, help="Epochs of pre-training.", show_default="30, or 2 with --quick")
     ] = None
     epochs: Annotated[
-        int | None,
-        typer.Option(min=1, help="Most epochs of fine-tuning.", show_default="30, or 4 with --quick"),
+        int | None, Option(min=1, help="Most epochs of fine-tuning.", show_default="30, or 4 with --quick")
     ] = None
     freeze: Annotated[
-        bool, typer.Option("--freeze/--no-freeze", help="Keep the weights of pre-trained encoders.")
+        bool, Option("--freeze/--no-freeze", help="Keep the weights of pre-trained encoders.")
     ] = False
 
 
-_SeedTable = Annotated[int, typer.Option(min=1, max=4, help="Table of the paper.")]
+_SeedTable = Annotated[int, Option(min=1, max=4, help="Table of the paper.")]
 
 
 def seed_iv(folder: _Folder, table: _SeedTable, training: SeedTraining, run: RunOptions) -> None:
@@ -123,23 +111,19 @@ def _seed(dataset: str, folder: Path, table: int, training: SeedTraining, run: R
     _print(out, lambda bars: reproduce(options, bars), run)
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Training")
 class EavTraining:
     """What EAV's table trains."""
 
-    PANEL: ClassVar = "Training"
-
-    preset: Annotated[Preset, typer.Option(help="Size of the networks.")] = Preset.SMALL
+    preset: Annotated[Preset, Option(help="Size of the networks.")] = Preset.SMALL
     face_weights: Annotated[
-        str | None,
-        typer.Option(help="Initial ViT weights: a folder, or a name on the Hugging Face hub."),
+        str | None, Option(help="Initial ViT weights: a folder, or a name on the Hugging Face hub.")
     ] = None
     voice_weights: Annotated[
-        str | None,
-        typer.Option(help="Initial AST weights: a folder, or a name on the Hugging Face hub."),
+        str | None, Option(help="Initial AST weights: a folder, or a name on the Hugging Face hub.")
     ] = None
     keep_models: Annotated[
-        bool, typer.Option("--keep-models", help="Keep each subject's model, in OUT/models.")
+        bool, Option("--keep-models", help="Keep each subject's model, in OUT/models.")
     ] = False
 
 
@@ -147,8 +131,8 @@ def eav(
     folder: _Folder,
     training: EavTraining,
     run: RunOptions,
-    table: Annotated[int | None, typer.Option(min=1, max=1, help="Table I: accuracy by modality.")] = None,
-    figure: Annotated[int | None, typer.Option(min=2, max=2, help="Figure 2: every subject as bars.")] = None,
+    table: Annotated[int | None, Option(min=1, max=1, help="Table I: accuracy by modality.")] = None,
+    figure: Annotated[int | None, Option(min=2, max=2, help="Figure 2: every subject as bars.")] = None,
 ) -> None:
     """EAV: Table I and Figure 2 of Yin et al., EEG, video and audio.
 
@@ -171,10 +155,7 @@ def eav_options(folder: Path, training: EavTraining, run: RunOptions, models: Pa
 
     The device auto is the CPU: its processes train subjects in parallel.
 
-    Raises
-    ------
-    InputError
-        If weights cannot be used, or the device is missing or shared by processes.
+    Raises `InputError` if weights cannot be used, or the device is missing or shared by processes.
     """
     from app.model_loading import choose_device
     from models.papers.eav import EavOptions

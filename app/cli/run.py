@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from acquisition.errors import InputError
 from app.cli import options as opt
@@ -21,9 +21,9 @@ def demo(
     model: opt.PersonalModelOptions,
     output: opt.LiveOutputOptions,
     screen: opt.TabScreenOptions,
-    seed: Annotated[int, typer.Option(min=0, help="Which simulated subject.")] = 1,
+    seed: Annotated[int, Option(min=0, help="Which simulated subject.")] = 1,
     schedule: Annotated[
-        str, typer.Option(help="Emotions: random:SECONDS, or EMOTION:SECONDS,... as in simulate.")
+        str, Option(help="Emotions: random:SECONDS, or EMOTION:SECONDS,... as in simulate.")
     ] = "random:15",
 ) -> int:
     """Predict live from a simulated subject; needs no device.
@@ -103,22 +103,20 @@ def live(
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="XDF recording.")],
+    file: Annotated[Path, Argument(help="XDF recording.")],
     streams: opt.StreamOptions,
     model: opt.PersonalModelOptions,
     output: opt.ReplayOutputOptions,
     screen: opt.TabScreenOptions,
     start: Annotated[
-        float | None, typer.Option("--from", min=0, help="Begin at this second of the recording.")
+        float | None, Option("--from", min=0, help="Begin at this second of the recording.")
     ] = None,
-    stop: Annotated[
-        float | None, typer.Option("--to", min=0, help="End at this second of the recording.")
-    ] = None,
+    stop: Annotated[float | None, Option("--to", min=0, help="End at this second of the recording.")] = None,
     speed: Annotated[
         str | None,
-        typer.Option(help="Times real time, or max.", show_default="1 in the window, max in the terminal"),
+        Option(help="Times real time, or max.", show_default="1 in the window, max in the terminal"),
     ] = None,
-    chunk: Annotated[str, typer.Option(help="Samples per chunk, or all; it changes no prediction.")] = "all",
+    chunk: Annotated[str, Option(help="Samples per chunk, or all; it changes no prediction.")] = "all",
 ) -> int:
     """Predict from a recorded XDF file, exactly as a live run would.
 
@@ -152,8 +150,8 @@ def replay(
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="JSONL file of one run.")],
-    b: Annotated[Path, typer.Argument(help="JSONL file of the other run.")],
+    a: Annotated[Path, Argument(help="JSONL file of one run.")],
+    b: Annotated[Path, Argument(help="JSONL file of the other run.")],
     as_json: opt.Json = False,
 ) -> None:
     """Compare the predictions of two runs window by window.

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import enum
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from acquisition.errors import ErrorCode, InputError
 from app.cli import options as opt
+from app.cli.groups import option_group
 from app.tables import StageBars
 from models.datasets.trials import RECORDINGS
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="Folder for the model.")] = Path("model"),
-    simulated: Annotated[bool, typer.Option("--simulated", help="Train on simulated subjects.")] = False,
-    subjects: Annotated[int, typer.Option(min=6, help="Number of simulated subjects.")] = 40,
-    trials: Annotated[int, typer.Option(min=5, help="Trials per subject.")] = 10,
-    trial_s: Annotated[float, typer.Option(min=10, help="Trial length in seconds.")] = 24.0,
+    out: Annotated[Path, Option(help="Folder for the model.")] = Path("model"),
+    simulated: Annotated[bool, Option("--simulated", help="Train on simulated subjects.")] = False,
+    subjects: Annotated[int, Option(min=6, help="Number of simulated subjects.")] = 40,
+    trials: Annotated[int, Option(min=5, help="Trials per subject.")] = 10,
+    trial_s: Annotated[float, Option(min=10, help="Trial length in seconds.")] = 24.0,
     difficulty: opt.Difficulty = "default",
-    seed: Annotated[int, typer.Option(help="Seed of the training; the subjects stay the same.")] = 1,
+    seed: Annotated[int, Option(help="Seed of the training; the subjects stay the same.")] = 1,
     jobs: opt.Jobs = 2,
     quick: opt.Quick = False,
 ) -> None:
@@ -65,20 +66,19 @@ class Layout(enum.StrEnum):
 
 
 def make_dataset(
-    layout: Annotated[Layout, typer.Argument(help="Data set whose layout is used.")],
-    folder: Annotated[Path, typer.Argument(help="Empty or new folder.")],
-    subjects: Annotated[int, typer.Option(min=1, help="Number of subjects.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same data.")] = 0,
+    layout: Annotated[Layout, Argument(help="Data set whose layout is used.")],
+    folder: Annotated[Path, Argument(help="Empty or new folder.")],
+    subjects: Annotated[int, Option(min=1, help="Number of subjects.")] = 3,
+    seed: Annotated[int, Option(min=0, help="The same seed makes the same data.")] = 0,
     difficulty: opt.Difficulty = "default",
     trials: Annotated[
-        int | None, typer.Option(help="Trials per session.", show_default="as published; EAV 40")
+        int | None, Option(help="Trials per session.", show_default="as published; EAV 40")
     ] = None,
     trial_s: Annotated[
-        float | None,
-        typer.Option(help="Trial length in seconds.", show_default="100, 44 with --raw, EAV 20"),
+        float | None, Option(help="Trial length in seconds.", show_default="100, 44 with --raw, EAV 20")
     ] = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="SEED-IV: also raw EEG, about 60 MB more per subject.")
+        bool, Option("--raw", help="SEED-IV: also raw EEG, about 60 MB more per subject.")
     ] = False,
     jobs: opt.Jobs = 2,
 ) -> None:
@@ -125,61 +125,55 @@ class Context(enum.StrEnum):
 _QUICK_EPOCHS, _QUICK_WINDOWS, _QUICK_RATE = 3, 640, 1e-3
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group()
 class PretrainDataOptions(opt.DataOptions):
     """Data of any number of sources, and what of them is read."""
 
     line: opt.Line = None
     features: Annotated[
         opt.Features | None,
-        typer.Option(
+        Option(
             help="Which features to read.", show_default="raw if all sources hold raw EEG, else published"
         ),
     ] = None
     modalities: Annotated[
-        str | None, typer.Option(help="eeg, eye or eeg,eye.", show_default="what the data contain")
+        str | None, Option(help="eeg, eye or eeg,eye.", show_default="what the data contain")
     ] = None
     include_test: Annotated[
-        bool,
-        typer.Option("--include-test", help="Also use published test trials; results are then transductive."),
+        bool, Option("--include-test", help="Also use published test trials; results are then transductive.")
     ] = False
     cache: Annotated[
-        Path | None, typer.Option(help="Folder for computed feature steps.", show_default="next to --out")
+        Path | None, Option(help="Folder for computed feature steps.", show_default="next to --out")
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Training")
 class PretrainTrainingOptions:
     """How the encoders are pre-trained."""
 
-    PANEL: ClassVar = "Training"
-
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Number of epochs.", show_default="30, or 3 with --quick")
+        int | None, Option(min=1, help="Number of epochs.", show_default="30, or 3 with --quick")
     ] = None
-    batch: Annotated[int, typer.Option(min=2, help="Windows per step, over all processes.")] = 64
-    mask: Annotated[float, typer.Option(help="Share of the channels that is masked.")] = 0.3
+    batch: Annotated[int, Option(min=2, help="Windows per step, over all processes.")] = 64
+    mask: Annotated[float, Option(help="Share of the channels that is masked.")] = 0.3
     lr: Annotated[
         float | None,
-        typer.Option(min=1e-7, help="Peak learning rate.", show_default="1.5e-4, or 1e-3 with --quick"),
+        Option(min=1e-7, help="Peak learning rate.", show_default="1.5e-4, or 1e-3 with --quick"),
     ] = None
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, masks and order.")] = 1
+    seed: Annotated[int, Option(min=0, help="Seed of weights, masks and order.")] = 1
     context: Annotated[
-        Context, typer.Option(help="What the encoder sees: whole windows, or the past alone, step by step.")
+        Context, Option(help="What the encoder sees: whole windows, or the past alone, step by step.")
     ] = Context.WINDOW
     quick: opt.Quick = False
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Resume an interrupted run with the same --out.")
-    ] = False
+    resume: Annotated[bool, Option("--resume", help="Resume an interrupted run with the same --out.")] = False
     device: opt.Device = "auto"
     compile_: Annotated[
-        bool | None,
-        typer.Option("--compile/--no-compile", help="Compile the network.", show_default="on a GPU"),
+        bool | None, Option("--compile/--no-compile", help="Compile the network.", show_default="on a GPU")
     ] = None
 
 
 def pretrain(
-    out: Annotated[Path, typer.Option(help="Folder for the model.")],
+    out: Annotated[Path, Option(help="Folder for the model.")],
     data: PretrainDataOptions,
     training: PretrainTrainingOptions,
 ) -> None:
