@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from acquisition.clock import ReplayClock
@@ -23,7 +22,7 @@ from app.modality_mask import MaskChange, ModalityMask, read_mask_change
 from app.model_loading import load_model, make_decoder
 from app.outputs import AnnotatedCopySink, Sink
 from app.pipeline import Pipeline
-from app.request import SessionOptions
+from app.request import ReplayRequest
 from app.runner import closing
 from app.telemetry import Failure, Telemetry, simulated_streams
 from models.checkpoint import Checkpoint
@@ -31,22 +30,12 @@ from models.prediction import Prediction
 
 
 class ReplaySteps:
-    """The hops of a recording, one after the other; nothing is late and nothing is skipped.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-    index : int
-        The first hop, ``index * hop_s`` in LSL seconds.
-    last_time : float
-        LSL seconds of the recording's last sample.
-    """
+    """The hops of a recording from ``index * hop_s`` (LSL seconds) on; none is late and none is skipped."""
 
     def __init__(self, pipeline: Pipeline, index: int, last_time: float) -> None:
         self.pipeline = pipeline
         self._hop_s = pipeline.aligner.config.hop_s
-        self._index = index
-        self._last_time = last_time
+        self._index, self._last_time = index, last_time
 
     @property
     def next_time(self) -> float:
@@ -65,36 +54,6 @@ class ReplaySteps:
         return predictions
 
 
-def run_replay(
-    pipeline: Pipeline,
-    clock: ReplayClock,
-    first_time: float,
-    last_time: float,
-    sinks: Sequence[Sink],
-    telemetry: Telemetry,
-    progress: Callable[[float], None] = lambda time: None,
-) -> None:
-    """Replay a recording to its end.
-
-    Parameters
-    ----------
-    first_time, last_time : float
-        LSL seconds of the recording's first and last sample.
-    """
-    hop_s = pipeline.aligner.config.hop_s
-    steps = ReplaySteps(pipeline, int(first_time // hop_s) + 1, last_time)
-    while not steps.is_over:
-        now = steps.next_time
-        clock.wait_until(now)
-        for prediction in steps.step():
-            telemetry.on_prediction(prediction)
-            for sink in sinks:
-                sink.write(prediction)
-        progress(now)
-        if steps.next_time > now + 1.5 * hop_s:
-            clock.restart(steps.next_time)  # do not wait through the gap
-
-
 #: What an own recording's sidecar says of how it was made: option -> (key there, types).
 _SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
     "montage": ("montage", (str,)),
@@ -104,45 +63,33 @@ _SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
 }
 
 
-@dataclass
 class ReplayFile:
     """A recording with the options it is replayed with; it is scanned once.
 
-    Parameters
-    ----------
-    path : Path
-        XDF file.
-    options : SessionOptions
-        Completed by what the recording's sidecar says.
-    start_s, stop_s : float or None
-        Part to replay, seconds from the recording's first sample.
-    chunk : int or None
-        Samples a chunk; None takes what the file holds.
-
     Attributes
     ----------
+    options : SessionOptions
+        Those of the request, completed by what the recording's sidecar says.
     notice : str
         Which options come from the sidecar, as a message; empty if none do.
     outline : Outline or None
         Of the selected streams, once `look_through` was called; moments are then reached at once.
 
-    Raises `InputError` if the sidecar holds a value of the wrong type.
+    Raises
+    ------
+    InputError
+        If the sidecar holds a value of the wrong type.
     """
 
-    path: Path
-    options: SessionOptions
-    start_s: float | None = None
-    stop_s: float | None = None
-    chunk: int | None = None
-    notice: str = ""
-    outline: Outline | None = None
-
-    def __post_init__(self) -> None:
+    def __init__(self, request: ReplayRequest) -> None:
+        self.path, self.start_s = request.path, request.start_s
+        self._stop_s, self._chunk = request.stop_s, request.chunk
+        self.outline: Outline | None = None
         sidecar = read_sidecar(self.path)
         taken: dict[str, Any] = {}
         for option, (name, types) in _SIDECAR_OPTIONS.items():
             value = sidecar.get(name)
-            if value is None or getattr(self.options, option) is not None:
+            if value is None or getattr(request.options, option) is not None:
                 continue
             if not isinstance(value, types) or isinstance(value, bool):
                 raise InputError(
@@ -152,10 +99,9 @@ class ReplayFile:
                     code=ErrorCode.FILE,
                 )
             taken[option] = value
-        if taken:
-            text = ", ".join(f"{option} {value}" for option, value in taken.items())
-            self.notice = f"options from the recording's sidecar: {text}"
-        self.options = replace(self.options, **taken)
+        said = ", ".join(f"{option} {value}" for option, value in taken.items())
+        self.notice = f"options from the recording's sidecar: {said}" if said else ""
+        self.options = replace(request.options, **taken)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -201,12 +147,7 @@ class ReplayFile:
         return self.outline
 
     def open(self, start_s: float | None = None) -> XdfSource:
-        """Return the part to replay as a source, or what of it comes after ``start_s``.
-
-        Parameters
-        ----------
-        start_s : float, optional
-            Seconds from the recording's first sample, as `start_s` of the file.
+        """Return the part to replay as a source, or what of it comes ``start_s`` after the first sample.
 
         Raises `InputError` if a stream cannot be used, or no sample lies there.
         """
@@ -217,8 +158,8 @@ class ReplayFile:
             self.kinds,
             self.make_intake,
             start=self.start_s if start_s is None else start_s,
-            stop=self.stop_s,
-            chunk=self.chunk,
+            stop=self._stop_s,
+            chunk=self._chunk,
             index=self.index,
             outline=self.outline,
         )
@@ -255,36 +196,18 @@ class ReplayFile:
 
 @dataclass
 class ReplaySession:
-    """Opens a recording and steps it through the pipeline.
+    """Opens a recording and steps it through the pipeline, to its end."""
 
-    Parameters
-    ----------
-    path : Path
-        XDF file.
-    options : SessionOptions
-    start_s, stop_s : float or None
-        Part to replay, seconds from the recording's first sample.
-    speed : float
-        Times real time; infinity runs as fast as possible.
-    chunk : int or None
-        Samples a chunk; None takes what the file holds.
-    """
-
-    path: Path
-    options: SessionOptions
-    start_s: float | None = None
-    stop_s: float | None = None
-    speed: float = float("inf")
-    chunk: int | None = None
+    request: ReplayRequest
     telemetry: Telemetry = field(default_factory=Telemetry)
     damage: tuple[str, ...] = ()
     duration_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self.file = ReplayFile(self.path, self.options, self.start_s, self.stop_s, self.chunk)
+        self.file = ReplayFile(self.request)
         self.options = self.file.options
         if self.file.notice:
-            self.telemetry.on_event(StreamEvent("", Change.NOTICE, math.nan, self.file.notice))
+            self._say(self.file.notice, math.nan)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -296,13 +219,13 @@ class ReplaySession:
 
         Raises `InputError` if the file, a stream in it or the model cannot be used.
         """
-        checkpoint = self.checkpoint
+        checkpoint = self.checkpoint  # before the file: it is what can be wrong at once
         source = self.file.open()
         first, last = self.file.span(source)
         self.duration_s = max(0.0, last - first)
-        clock = ReplayClock(first, self.speed)
+        clock = ReplayClock(first, self.request.speed)
         if notice := simulated_streams(self.file.headers).notice:
-            self.telemetry.on_event(StreamEvent("", Change.NOTICE, first, notice))
+            self._say(notice, first)
 
         def on_failure(message: str) -> None:
             self.telemetry.on_failure(Failure("device", message, clock.now()))
@@ -310,21 +233,27 @@ class ReplaySession:
         decoder = make_decoder(checkpoint, self.options, on_failure)
         mask = ModalityMask(self.file.recorded_mask_changes)
         pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event, mask=mask)
+        hop_s = checkpoint.config.windows.hop_s
+        steps = ReplaySteps(pipeline, int(first // hop_s) + 1, last)
         sinks = self.file.sinks()
         try:
             with closing(sinks):
-                run_replay(
-                    pipeline,
-                    clock,
-                    first,
-                    last,
-                    sinks,
-                    self.telemetry,
-                    progress=lambda now: progress((now - first) / max(last - first, 1e-9)),
-                )
+                while not steps.is_over:
+                    now = steps.next_time
+                    clock.wait_until(now)
+                    for prediction in steps.step():
+                        self.telemetry.on_prediction(prediction)
+                        for sink in sinks:
+                            sink.write(prediction)
+                    progress((now - first) / max(last - first, 1e-9))
+                    if steps.next_time > now + 1.5 * hop_s:
+                        clock.restart(steps.next_time)  # do not wait through the gap
             if decoder.is_in_baseline:
                 message = f"the baseline of {self.options.baseline_s:g} s did not end: it was not used"
-                self.telemetry.on_event(StreamEvent("", Change.WARNING, last, message))
+                self._say(message, last, Change.WARNING)
         finally:
             self.damage = tuple(source.damage)
             source.close()
+
+    def _say(self, message: str, time: float, change: Change = Change.NOTICE) -> None:
+        self.telemetry.on_event(StreamEvent("", change, time, message))

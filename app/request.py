@@ -6,6 +6,7 @@ process opens fast.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -154,14 +155,14 @@ class LiveRequest:
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """A replay of ``path``, at ``speed`` times real time."""
+    """A replay of a recording."""
 
-    path: Path
+    path: Path  # XDF file
     options: SessionOptions
-    start_s: float | None = None
+    start_s: float | None = None  # part to replay, seconds from the recording's first sample
     stop_s: float | None = None
-    speed: float = 1.0
-    chunk: int | None = None
+    speed: float = math.inf  # times real time; infinity runs as fast as possible
+    chunk: int | None = None  # samples; None takes the chunks of the file
 
 
 @dataclass(frozen=True)
@@ -263,16 +264,7 @@ def run_request(request: Request, window: WindowOptions, *, in_window: bool) -> 
     from app.replay import ReplaySession
     from app.terminal import show_live, show_replay
 
-    options = request.options
     if isinstance(request, LiveRequest):
-        show_live(LiveSession(options, request.webcam, request.microphone, request.discovery_s))
+        show_live(LiveSession(request))
         return ExitCode.GOOD
-    session = ReplaySession(
-        request.path,
-        options,
-        start_s=request.start_s,
-        stop_s=request.stop_s,
-        speed=request.speed,
-        chunk=request.chunk,
-    )
-    return show_replay(session, quiet=bool(options.extra_sinks))
+    return show_replay(ReplaySession(request), quiet=bool(request.options.extra_sinks))

@@ -17,7 +17,7 @@ from acquisition.types import MODALITIES, MODALITY_OF_KIND
 from acquisition.xdf.outline import read_markers
 from app.model_loading import make_decoder
 from app.replay import ReplayFile
-from app.request import CalibrationRequest, SessionOptions
+from app.request import CalibrationRequest, ReplayRequest, SessionOptions
 from app.telemetry import simulated_streams
 from calibration.consent import consent_from_record
 from calibration.crossvalidation import named_trials
@@ -66,7 +66,7 @@ def read_run(
     and others are not opened. Raises InputError if the file, a stream in it or the model cannot be used.
     """
     others = [modality for modality in MODALITIES if modality not in modalities]
-    file = ReplayFile(path, replace(options, streams=without(options.streams, others)))
+    file = ReplayFile(ReplayRequest(path, replace(options, streams=without(options.streams, others))))
     source = file.open()
     try:
         first, last = file.span(source)

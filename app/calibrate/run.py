@@ -25,6 +25,7 @@ from app.calibrate.signals import SignalChecks, SignalListener
 from app.live import LiveSession, Observer, OpenSession
 from app.model_loading import load_model
 from app.outlets import MarkerOutlet, new_source_id
+from app.request import LiveRequest
 from app.telemetry import Listener, Telemetry, simulated_streams
 from calibration.consent import consent_record, notice, recorded_kinds
 from calibration.quality import QualityLog
@@ -153,11 +154,14 @@ class CalibrationRun(Observer):
         request = self.prepared.request
         others = [modality for modality in MODALITIES if modality not in self.consent.modalities]
         options = replace(request.options, streams=without(streams, others), record=None)
-        self.live = LiveSession(
+        live = LiveRequest(
             options,
             webcam=request.webcam if "face" in self.consent.modalities else None,
             microphone=request.microphone if "voice" in self.consent.modalities else None,
             discovery_s=request.discovery_s,
+        )
+        self.live = LiveSession(
+            live,
             telemetry=self.telemetry,
             observer=self,
             interrupted=self._ending,

@@ -61,9 +61,10 @@ def _predict(options: SessionOptions, simulator: SimulatorProcess) -> None:
     from acquisition.clock import LslClock
     from acquisition.types import Change, StreamEvent
     from app.live import LiveSession
+    from app.request import LiveRequest
     from app.terminal import show_live
 
-    session = LiveSession(options)
+    session = LiveSession(LiveRequest(options))
     clock = LslClock()
 
     def on_emotion(emotion: str) -> None:

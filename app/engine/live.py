@@ -90,13 +90,9 @@ class LiveEngine(WatchedSession):
 
         Raises `InputError` if model, streams or files cannot be used.
         """
-        request = self._request
-        with contextlib.suppress(Stopped), self._simulated() as options:
+        with contextlib.suppress(Stopped), self._simulated() as request:
             session = LiveSession(
-                options,
-                webcam=request.webcam,
-                microphone=request.microphone,
-                discovery_s=request.discovery_s,
+                request,
                 telemetry=self._telemetry,
                 observer=self,
                 interrupted=self._stopping,
@@ -108,17 +104,18 @@ class LiveEngine(WatchedSession):
                 self._close(session)
 
     @contextlib.contextmanager
-    def _simulated(self) -> Iterator[SessionOptions]:
-        """Start the simulated streams, if they are asked for, and give the options that read them."""
+    def _simulated(self) -> Iterator[LiveRequest]:
+        """Start the simulated streams, if they are asked for, and give the request that reads them."""
         request = self._request
         if request.simulated is None:
-            yield request.options
+            yield request
             return
         self.on_stage("loading", "starting the simulated devices")
         with SimulatorProcess(request.simulated) as simulator:
             simulator.wait_until_found()
             simulator.tell(self._say_emotion)
-            yield replace(request.options, streams=stream_choices(request.simulated))
+            options = replace(request.options, streams=stream_choices(request.simulated))
+            yield replace(request, options=options)
 
     def _say_emotion(self, emotion: str) -> None:
         message = f"the simulated participant now shows: {emotion}"

@@ -60,7 +60,7 @@ class ReplayEngine:
         request = self._request
         with contextlib.suppress(Stopped):
             self._say_stage("loading the model")
-            file = ReplayFile(request.path, request.options, request.start_s, request.stop_s, request.chunk)
+            file = ReplayFile(request)
             player = self._opened(file)
             try:
                 with contextlib.closing(player.sink):

@@ -16,7 +16,7 @@ from acquisition.pump import Pump
 from acquisition.types import Kind, StreamSpec
 from acquisition.windowing import WindowConfig
 from app.replay import ReplayFile
-from app.request import SessionOptions
+from app.request import ReplayRequest, SessionOptions
 from assets import DEMO_RECORDING
 from models.features.config import FeatureConfig
 from models.features.eeg import differential_entropy
@@ -25,7 +25,7 @@ from models.features.eeg import differential_entropy
 def alpha_asymmetry(path: Path) -> Iterator[tuple[float, float]]:
     """Yield the end of each second (LSL) and the asymmetry in it; seconds with gaps are left out."""
     specs: dict[Kind, StreamSpec] = {}
-    source = ReplayFile(path, SessionOptions()).open()
+    source = ReplayFile(ReplayRequest(path, SessionOptions())).open()
     pump = Pump(source, WindowConfig(), on_open=lambda spec: specs.update({spec.kind: spec}))
     config = FeatureConfig()
     alpha = [name for name, _, _ in config.bands].index("alpha")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from app.replay import ReplaySession
-from app.request import SessionOptions
+from app.request import ReplayRequest, SessionOptions
 from assets import DEMO_RECORDING
 from models.prediction import Prediction
 
@@ -31,7 +31,8 @@ class Collector:
 def decode(path: Path) -> list[Prediction]:
     """Return the predictions for a recording, one every 0.25 s."""
     collector = Collector()
-    ReplaySession(path, SessionOptions(extra_sinks=(collector,))).run(lambda share: None)
+    request = ReplayRequest(path, SessionOptions(extra_sinks=(collector,)))
+    ReplaySession(request).run(lambda share: None)
     return collector.predictions
 
 

@@ -13,7 +13,7 @@ from command_line import refused, run
 from tiny_open_models import TINY, save_ast
 
 from app.replay import ReplaySession
-from app.request import SessionOptions
+from app.request import ReplayRequest, SessionOptions
 from models.checkpoint import WEIGHTS_FILE, load_checkpoint
 
 RECORDING = Path(__file__).parents[2] / "assets" / "recordings" / "simulated-30s.xdf"
@@ -56,7 +56,7 @@ def test_open_weights_are_taken_told_of_and_no_longer_needed(
         def close(self):
             pass
 
-    session = ReplaySession(RECORDING, SessionOptions(model=model, extra_sinks=(Keep(),)))
+    session = ReplaySession(ReplayRequest(RECORDING, SessionOptions(model=model, extra_sinks=(Keep(),))))
     session.run(lambda share: None)
     assert {m for m, there in predictions[-1].present.items() if there} == {"eeg", "face", "voice"}
 

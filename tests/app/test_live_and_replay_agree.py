@@ -11,7 +11,7 @@ from acquisition.simulator.source import SimulatorOptions
 from app.compare import compare_runs
 from app.live import LiveSession
 from app.replay import ReplaySession
-from app.request import SessionOptions
+from app.request import LiveRequest, ReplayRequest, SessionOptions
 
 pytestmark = [pytest.mark.lsl, pytest.mark.slow]
 
@@ -33,7 +33,7 @@ def live_run(tmp_path_factory, random_model):
             jsonl=folder / "live.jsonl",
             seconds=15.0,
         )
-        session = LiveSession(options)
+        session = LiveSession(LiveRequest(options))
         session.run(lambda: None)
     return folder, session
 
@@ -51,7 +51,7 @@ def test_live_predicts_on_the_grid_from_streams_of_another_process(live_run):
 def test_replay_of_the_recording_repeats_the_live_run(live_run, random_model):
     folder, _ = live_run
     options = SessionOptions(model=random_model, jsonl=folder / "replay.jsonl")
-    ReplaySession(folder / "a.xdf", options).run(lambda share: None)
+    ReplaySession(ReplayRequest(folder / "a.xdf", options)).run(lambda share: None)
     result = compare_runs(folder / "live.jsonl", folder / "replay.jsonl")
     assert result.n_compared > 10
     assert result.same_label >= 0.95

@@ -12,7 +12,7 @@ from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.write import XdfWriter
 from app.modality_mask import MaskChange, ModalityMask, read_mask_change
 from app.replay import ReplaySession
-from app.request import SessionOptions
+from app.request import ReplayRequest, SessionOptions
 from app.telemetry import Telemetry
 
 HOP_S = 0.25
@@ -108,7 +108,7 @@ class Collect:
 def test_a_replay_masks_what_was_masked_live_and_says_so(noted, random_model, streams):
     collect, telemetry = Collect(), Telemetry()
     options = SessionOptions(model=random_model, extra_sinks=(collect,), streams=streams)
-    ReplaySession(noted, options, telemetry=telemetry).run(lambda share: None)
+    ReplaySession(ReplayRequest(noted, options), telemetry).run(lambda share: None)
     absent = [t_end for t_end, present in collect.present.items() if t_end > 1003.5 and not present["eeg"]]
     assert absent == [1004.25 + at * HOP_S for at in range(8)]  # 1004.25 to 1006.0
     assert all(present["voice"] for t_end, present in collect.present.items() if t_end > 1003.5)

@@ -13,7 +13,7 @@ from acquisition.simulator.recording import write_simulated
 from app.engine.health import model_info
 from app.model_loading import load_model
 from app.replay import ReplaySession
-from app.request import LiveRequest, SessionOptions, check_request
+from app.request import LiveRequest, ReplayRequest, SessionOptions, check_request
 from app.terminal import show_replay
 from calibration.profile import CalibrationProfile, features_sha256, save_profile
 from calibration.profile_summary import ProfileSummary, model_sha256
@@ -65,7 +65,7 @@ def saved(folder, model, summary):
 
 def replayed(recording, options, tmp_path):
     jsonl = tmp_path / "run.jsonl"
-    session = ReplaySession(recording, replace(options, jsonl=jsonl, headless=True))
+    session = ReplaySession(ReplayRequest(recording, replace(options, jsonl=jsonl, headless=True)))
     show_replay(session)
     return [json.loads(line) for line in jsonl.read_text().splitlines()]
 

@@ -14,7 +14,7 @@ from acquisition.types import Chunk, Kind, StreamSpec
 from acquisition.windowing import Aligner
 from app.outputs import DigestSink
 from app.replay import ReplaySession
-from app.request import SessionOptions
+from app.request import ReplayRequest, SessionOptions
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import preset
 from models.decoder import Decoder
@@ -54,7 +54,7 @@ def replayed(model: Path, chunk: int) -> tuple[str, list]:
 
     only_eeg = "eye=none,face=none,voice=none"
     options = SessionOptions(model=model, streams=only_eeg, extra_sinks=(digest, Keep()))
-    ReplaySession(RECORDING, options, chunk=chunk).run(lambda share: None)
+    ReplaySession(ReplayRequest(RECORDING, options, chunk=chunk)).run(lambda share: None)
     return digest.line(), predictions
 
 

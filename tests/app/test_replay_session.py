@@ -18,7 +18,7 @@ from acquisition.xdf.write import XdfWriter
 from app.compare import compare_runs
 from app.outputs import DigestSink
 from app.replay import ReplaySession
-from app.request import SessionOptions
+from app.request import ReplayRequest, SessionOptions
 
 MONTAGES = "tests/data/montages"
 
@@ -34,9 +34,8 @@ def replayed(path, model, **options):
     """Replay and return the session and the digest's line."""
     digest = DigestSink()
     session_options = {k: options.pop(k) for k in list(options) if k in SessionOptions.__dataclass_fields__}
-    session = ReplaySession(
-        path, SessionOptions(model=model, extra_sinks=(digest,), **session_options), **options
-    )
+    kept = SessionOptions(model=model, extra_sinks=(digest,), **session_options)
+    session = ReplaySession(ReplayRequest(path, kept, **options))
     session.run(lambda share: None)
     return session, digest.line()
 

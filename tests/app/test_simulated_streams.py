@@ -10,7 +10,7 @@ from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.scan import scan_xdf
 from app.engine.messages import Opened
 from app.replay import ReplaySession
-from app.request import SessionOptions
+from app.request import ReplayRequest, SessionOptions
 from app.telemetry import simulated_streams
 from app.view.conditions import conditions
 from app.view.store import ViewStore
@@ -45,7 +45,7 @@ def test_what_the_simulator_writes_says_so_itself_and_its_replay_too(tmp_path, r
     path = tmp_path / "a.xdf"
     write_simulated(path, ("gaze", "audio"), 3.0)
     assert all(s.header.desc["simulated"] == "true" for s in scan_xdf(path).streams.values())
-    session = ReplaySession(path, SessionOptions(model=random_model))
+    session = ReplaySession(ReplayRequest(path, SessionOptions(model=random_model)))
     session.run(lambda share: None)
     notice = simulated_streams(session.file.headers).notice
     assert notice

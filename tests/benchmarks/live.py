@@ -80,13 +80,13 @@ def run_live(model: Path, streams: str, seconds: float) -> dict[str, Any]:
     """Return latencies and skipped windows of a live run without a window, for a process of its own."""
     from acquisition.errors import InputError
     from app.live import LiveSession
-    from app.request import SessionOptions
+    from app.request import LiveRequest, SessionOptions
 
     latencies = _Latencies()
     options = SessionOptions(
         model=model, streams=streams, seconds=seconds, headless=True, device="cpu", extra_sinks=(latencies,)
     )
-    session = LiveSession(options)
+    session = LiveSession(LiveRequest(options))
     session.run(lambda: None)
     if not latencies.by_name:
         raise InputError("the live run gave no prediction", where="bench")

@@ -145,9 +145,10 @@ def bench_replay_memory(quick: bool, say: Say) -> list[Row]:
 def _replay(path: Path, model: Path, seconds: float | None = None) -> tuple[float, int]:
     """Replay and return the recording's length in seconds and the number of predictions."""
     from app.replay import ReplaySession
-    from app.request import SessionOptions
+    from app.request import ReplayRequest, SessionOptions
 
-    session = ReplaySession(path, SessionOptions(model=model, device="cpu", seconds=seconds, headless=True))
+    options = SessionOptions(model=model, device="cpu", seconds=seconds, headless=True)
+    session = ReplaySession(ReplayRequest(path, options))
     session.run(lambda share: None)
     return session.duration_s, session.telemetry.snapshot().n_predictions
 

@@ -102,7 +102,7 @@ class Choosers:
             device=before.device,
             threads=before.threads,
         )
-        self._change_to(ReplayRequest(path, options))
+        self._change_to(ReplayRequest(path, options, speed=1.0))
 
     def _use_streams(self, choice: StreamChoice) -> None:
         request = self._session.request

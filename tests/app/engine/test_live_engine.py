@@ -34,7 +34,7 @@ from app.engine.messages import (
 )
 from app.engine.process import EngineProcess
 from app.replay import ReplaySession
-from app.request import LiveRequest, SessionOptions
+from app.request import LiveRequest, ReplayRequest, SessionOptions
 from app.telemetry import Failure
 from models.prediction import Prediction
 
@@ -225,7 +225,9 @@ def test_the_replay_repeats_what_was_masked_before_and_during_the_recording(
             watched.next_prediction(lambda p, t_end=t_end: p.t_end > t_end + 1.3)
     watched.until(lambda: not status_path(path).exists(), 30.0)
     replayed = tmp_path / "replay.jsonl"
-    ReplaySession(path, SessionOptions(model=random_model, jsonl=replayed)).run(lambda share: None)
+    ReplaySession(ReplayRequest(path, SessionOptions(model=random_model, jsonl=replayed))).run(
+        lambda share: None
+    )
     result = compare_runs(jsonl, replayed)
     lines = [json.loads(line) for line in jsonl.open()]
     late = any(line["waited_s"] > 0.149 for line in lines)  # a busy machine loses a modality, and says so

@@ -116,7 +116,7 @@ def first_pass(recording, random_model):
             pass
 
     options = SessionOptions(model=random_model, extra_sinks=(digest, Collect()))
-    ReplaySession(recording, options).run(lambda share: None)
+    ReplaySession(ReplayRequest(recording, options)).run(lambda share: None)
     return found, digest.line()
 
 
