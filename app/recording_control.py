@@ -24,13 +24,8 @@ _LOOK_FOR_NEW_S = 5.0
 class NewStreams:
     """Looks every few seconds, in a background thread, for streams that a running recording lacks.
 
-    LabRecorder never adds streams to a recording that has begun.
-
-    Parameters
-    ----------
-    recorder : Recorder
-    say : callable
-        Told of each new stream once, with the command that records it to a separate file.
+    LabRecorder never adds streams to a recording that has begun. ``say`` is told of each new stream once,
+    with the command that records it to a separate file.
     """
 
     def __init__(self, recorder: Recorder, say: Callable[[str], None]) -> None:
@@ -62,7 +57,6 @@ class NewStreams:
             )
 
 
-CONFIRM_TIMEOUT_S = 30.0
 _RATE_AFTER_S = 5.0  # what the disk lasts is told by the streams' rates until then
 
 
@@ -70,24 +64,17 @@ _RATE_AFTER_S = 5.0  # what the disk lasts is told by the streams' rates until t
 class RecordingHooks:
     """What a session does for its recordings."""
 
-    on_opened: Callable[[], None]  # a recording has begun to take every stream
-    sidecar: Callable[[], Mapping[str, Any]]  # content of the JSON file next to a finished recording
     on_notice: Callable[[str], None]  # told in a sentence
-    on_failure: Callable[[str], None]  # told what ended a recording early
+    on_failure: Callable[[str], None] = lambda message: None  # told what ended a recording early
+    on_opened: Callable[[], None] = lambda: None  # a recording has begun to take every stream
+    sidecar: Callable[[], Mapping[str, Any]] | None = None  # content of the JSON file next to a recording
+    confirm_within_s: float = 30.0  # a recording fails unless every stream answers by then
 
 
 class RecordingControl:
-    """Starts and ends recordings of the same streams.
+    """Starts and ends recordings of the same streams, and of this program's own, whose outlets exist.
 
     A recording may begin while the file of the one before is still being closed, which takes seconds.
-
-    Parameters
-    ----------
-    streams : sequence of StreamHeader
-        What is recorded.
-    own_source_ids : sequence of str
-        Streams of this program that are recorded too; their outlets exist.
-    hooks : RecordingHooks
     """
 
     def __init__(
@@ -103,7 +90,7 @@ class RecordingControl:
 
         Raises `InputError` if one is running, or it cannot start: the file exists, the disk is full, ...
         """
-        if self.state in ("starting", "recording"):
+        if self.is_running:
             raise InputError(
                 "another recording is running", where=str(path), remedy="stop it first, then start another"
             )
@@ -135,6 +122,11 @@ class RecordingControl:
     def state(self) -> str:
         """Of the newest recording, see `RecordingInfo`; empty before the first."""
         return self._newest.state if self._newest is not None else ""
+
+    @property
+    def is_running(self) -> bool:
+        """True from the start of a recording until it is told to stop, or fails."""
+        return self.state in ("starting", "recording")
 
     def info(self, now: float) -> RecordingInfo | None:
         """Return how the newest recording goes or went; None before the first."""
@@ -234,9 +226,10 @@ class _Recording:
             self._look = NewStreams(self._recorder, self._hooks.on_notice)
             self._write_sidecar()  # again at the end; this one is there if the program is killed
             self._hooks.on_opened()
-        elif now > self._started_at + CONFIRM_TIMEOUT_S:
+        elif now > self._started_at + self._hooks.confirm_within_s:
             self.stop(now)
-            self._failure = f"not every stream answered within {CONFIRM_TIMEOUT_S:.0f} s: {status.message}"
+            limit = f"{self._hooks.confirm_within_s:.0f} s"
+            self._failure = f"not every stream answered within {limit}: {status.message}"
 
     def _end(self, status: RecordingStatus, now: float) -> None:
         """Settle what became of it; the file is closed."""
@@ -250,7 +243,7 @@ class _Recording:
         self._write_sidecar()
 
     def _write_sidecar(self) -> None:
-        if not self._recorder.path.exists():
+        if self._hooks.sidecar is None or not self._recorder.path.exists():
             return
         try:
             write_sidecar(self._recorder.path, self._hooks.sidecar())

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer import Option
@@ -23,19 +21,7 @@ if TYPE_CHECKING:
     from models.training.finetune_config import FinetuneOptions
 
 
-class Fusion(enum.StrEnum):
-    """Entries of `models.fusion.FUSIONS`."""
-
-    ATTENTION = "attention"
-    CONCAT = "concat"
-    SHARED_ATTENTION = "shared_attention"
-
-
-class Normalisation(enum.StrEnum):
-    """Whose statistics."""
-
-    REFIT = "refit"
-    KEEP = "keep"
+Fusion = Literal["attention", "concat", "shared_attention"]  # entries of `models.fusion.FUSIONS`
 
 
 @option_group("Model")
@@ -111,7 +97,7 @@ class LabelledDataOptions(opt.DataOptions):
             others = {"--montage": self.montage, "--events": self.events, "--trial-s": self.trial_s}
             opt.refuse(others, "only for recordings", f"--{kind}")
         if kind not in ("seed-iv", "seed-v"):
-            is_published = self.features is opt.Features.PUBLISHED
+            is_published = self.features == "published"
             opt.refuse({"--features published": is_published}, "only for SEED's own features", f"--{kind}")
         return kind, path
 
@@ -120,7 +106,7 @@ class LabelledDataOptions(opt.DataOptions):
 class TrainingOptions:
     """How the classifier is trained."""
 
-    fusion: Annotated[Fusion, Option(help="How modalities are combined.")] = Fusion.ATTENTION
+    fusion: Annotated[Fusion, Option(help="How modalities are combined.")] = "attention"
     freeze: Annotated[
         bool, Option("--freeze/--no-freeze", help="Keep the weights of pre-trained encoders.")
     ] = False
@@ -132,17 +118,14 @@ class TrainingOptions:
         ),
     ] = True
     normalisation: Annotated[
-        Normalisation, Option(help="Mean and SD of features: refit on training trials, or kept from --model.")
-    ] = Normalisation.REFIT
+        Literal["refit", "keep"],
+        Option(help="Mean and SD of features: refit on training trials, or kept from --model."),
+    ] = "refit"
     epochs: Annotated[
         int | None, Option(min=1, help="Most epochs.", show_default="30, or 4 with --quick")
     ] = None
     seed: Annotated[int, Option(min=0, help="Seed of the training.")] = 0
     quick: Annotated[bool, Option("--quick", help="Few windows and epochs, to try it out.")] = False
-
-    def about_model(self) -> dict[str, object]:
-        """Return the options that mean nothing without a model, with whether they are given."""
-        return {"--freeze": self.freeze, "--normalisation keep": self.normalisation is Normalisation.KEEP}
 
     def options(self, modalities: str) -> FinetuneOptions:
         """Return the same for the training."""
@@ -150,17 +133,13 @@ class TrainingOptions:
 
         options = FinetuneOptions(
             modalities=tuple(part.strip() for part in modalities.split(",")),
-            fusion=self.fusion.value,
+            fusion=self.fusion,
             freeze=self.freeze,
             dcca=self.dcca,
-            normalisation=self.normalisation.value,
+            normalisation=self.normalisation,
             seed=self.seed,
         )
-        if self.quick:
-            options = options.quick()
-        if self.epochs is None:
-            return options
-        return replace(options, epochs=self.epochs, few_epochs=min(self.epochs, FinetuneOptions.few_epochs))
+        return options.shortened(quick=self.quick, epochs=self.epochs)
 
 
 def finetune(
@@ -185,26 +164,29 @@ def finetune(
     from models.training.sources import Labels, Source
 
     kind, path = data.source()
-    wanted = Labels.parse(data.labels)
+    labels = Labels.parse(data.labels)
     if weights.model is None:
-        about_model = training.about_model() | {"--continue": weights.continue_training}
+        about_model = {
+            "--freeze": training.freeze,
+            "--normalisation keep": training.normalisation == "keep",
+            "--continue": weights.continue_training,
+        }
         opt.refuse(about_model, "there is no model: give a --model")
-        begins = InitialWeights()
+        initial = InitialWeights()
     else:
-        begins = InitialWeights.of(weights.model, kind, path, continued=weights.continue_training)
-    origin = data.features.value if data.features else begins.feature_origin
-    source = Source(kind, path, origin, data.montage, data.events, data.trial_s)
+        initial = InitialWeights.of(weights.model, kind, path, continued=weights.continue_training)
+    features = data.features or initial.feature_origin
+    source = Source(kind, path, features, data.montage, data.events, data.trial_s)
     opt.check_model_folder(weights.out)
     task = FinetuneTask(
         source=source,
         subject=data.subject,
         session=data.session,
-        labels=wanted,
+        labels=labels,
         options=training.options(data.modalities),
-        initial=begins,
+        initial=initial,
         out=weights.out,
         command=command_line(context),
-        generated=source.is_generated,
         quick=training.quick,
     )
     with StageBars() as bars:
@@ -234,6 +216,5 @@ def command_line(context: typer.Context) -> str:
             words.append(parameter.opts[0] if value else parameter.secondary_opts[0])
             continue
         for one in value if isinstance(value, (list, tuple)) else (value,):
-            text = one.value if isinstance(one, enum.Enum) else str(one)
-            words += [parameter.opts[0], shlex.quote(Path(text).name if name in _PATHS else text)]
+            words += [parameter.opts[0], shlex.quote(Path(one).name if name in _PATHS else str(one))]
     return " ".join(words)

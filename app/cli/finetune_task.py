@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from acquisition.errors import ErrorCode, InputError
 from app.tables import StageBars
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.datasets.splits import published_split
-from models.datasets.trials import PUBLISHED, RECORDINGS, Excluded, Trial, steps_that_fit
+from models.datasets.trials import Excluded, Trial, steps_that_fit
 from models.training.cards import NO_FIGURES, finetuned_card
 from models.training.evaluate_trials import ScoreReport, report_by_cross_validation, report_on_test
 from models.training.finetune import Finetuned, finetune
@@ -41,10 +42,7 @@ class InitialWeights:
 
     @classmethod
     def of(cls, model: Path, kind: str, path: Path, *, continued: bool) -> InitialWeights:
-        """Load the model that is fine-tuned on this source.
-
-        Raises `InputError` if there is none, or it cannot be fine-tuned in this way.
-        """
+        """Load the model that is fine-tuned on this source, if it can be in this way."""
         encoders = PretrainedEncoders.of(load_checkpoint(model))
         check_base(encoders.config, continue_training=continued)
         record = read_record(model)
@@ -73,62 +71,96 @@ class FinetuneTask:
     initial: InitialWeights
     out: Path
     command: str
-    generated: bool
     quick: bool
 
-    @property
-    def is_recording(self) -> bool:
-        """True where there is no published split."""
-        return self.source.kind in RECORDINGS
+    @cached_property
+    def generated(self) -> bool:
+        """True where nobody was measured."""
+        return self.source.is_generated
 
-    def trials(self) -> tuple[list[Trial], list[Excluded]]:
-        """Return the trials to work on, and what of them could not be read.
+    def train(self, progress: StageBars) -> Trained:
+        """Train the classifier and test it: on the published split's test trials, or by cross-validation.
 
-        Raises `InputError` if there are none of this subject and session.
+        There is no report where training continues on a recording: the classifier may know all of its trials.
+
+        Raises `InputError` if the trials cannot be read or do not suffice.
         """
-        encoders = self.initial.encoders
+        excluded: list[Excluded] = []
+        trials = self._trials(excluded)
+        n_steps = steps_that_fit(trials, self.options.n_steps)
+        options = replace(self.options, n_steps=n_steps, max_windows=self.labels.max_windows)
+        recordings = [] if self.source.is_dataset else [self.source.path]
+        read_now = record_of_recordings(recordings, labels=True)  # before training: it may change meanwhile
+        training, test = trials, list[Trial]()
+        if self.source.is_dataset:
+            training, test = published_split(trials, shortened=self.generated)
+        chosen = self.labels.choose(training, n_steps)
+        encoders, report = self.initial.encoders, None
+        if not self.source.is_dataset and not self.initial.continued:
+            report = report_by_cross_validation(chosen, options, encoders, progress=progress)
+        trained_on = self._words(trials)
+        model = finetune(
+            chosen,
+            options,
+            encoders,
+            trained_on=trained_on,
+            is_simulated=self.generated,
+            progress=progress,
+        )
+        if self.source.is_dataset:
+            n_sessions = len({trial.session for trial in test})
+            pooled = f", {n_sessions} sessions together" if n_sessions > 1 else ""
+            report = report_on_test(
+                model, test, f"on the {len(test)} test trials of the published split{pooled}"
+            )
+        if report is not None:
+            report = replace(report, protocol=self._protocol(report.protocol))
+        if self.initial.seen:
+            model = replace(model, config=replace(model.config, transductive=True))
+        notes = [missing_classes(chosen, self.labels), *(entry.why for entry in excluded)]
+        record = replace(record_of_labels(chosen, generated=self.generated), quick=self.quick)
+        return Trained(
+            task=self,
+            model=model,
+            report=report,
+            record=self.initial.record.then(read_now).then(record),
+            excluded=excluded,
+            notes=[note for note in notes if note],
+        )
+
+    def _trials(self, excluded: list[Excluded]) -> list[Trial]:
+        """Return the trials of the subject and session; what of them could not be read is noted."""
+        encoders, source = self.initial.encoders, self.source
         config = encoders.config if encoders else None
-        if self.source.kind not in PUBLISHED:
-            return self.source.trials(None, config), []
+        if not source.is_dataset:
+            return source.trials(None, config)
         if self.subject is None:
             raise InputError(
                 "expected the subject's number",
-                where=f"--{self.source.kind}",
+                where=f"--{source.kind}",
                 remedy="add for example --subject 1",
             )
-        excluded: list[Excluded] = []
-        trials = self.source.trials([self.subject], config, excluded)
+        trials = source.trials([self.subject], config, excluded)
         if not trials:
             raise InputError(excluded[0].why, where=f"subject {self.subject}", code=ErrorCode.DATA)
-        return self._of_session(trials, excluded), excluded
-
-    def _of_session(self, trials: list[Trial], excluded: list[Excluded]) -> list[Trial]:
         chosen = [trial for trial in trials if self.session in (None, trial.session)]
         if not chosen:
             found = ", ".join(str(number) for number in sorted({trial.session for trial in trials}))
-            remedy = "leave it out to see what could not be read" if excluded else ""
             raise InputError(
                 f"expected session {found}, found {self.session}",
                 where="--session",
-                remedy=remedy,
+                remedy="leave it out to see what could not be read" if excluded else "",
                 code=ErrorCode.DATA,
             )
         return chosen
 
-    def fitted_to(self, trials: list[Trial]) -> FinetuneTask:
-        """Return the task with windows no longer than the trials, and no more of them than are labelled."""
-        n_steps = steps_that_fit(trials, self.options.n_steps)
-        return replace(
-            self, options=replace(self.options, n_steps=n_steps, max_windows=self.labels.max_windows)
-        )
-
-    def words(self, trials: list[Trial]) -> str:
+    def _words(self, trials: list[Trial]) -> str:
         """Return what the model is trained on, with everything its figures must not hide."""
-        first = trials[0]
+        first, initial = trials[0], self.initial
         sessions = sorted({trial.session for trial in trials})
         made = ""
         if self.generated:
-            made = "simulated " if self.is_recording else "generated data in the layout of "
+            made = "generated data in the layout of " if self.source.is_dataset else "simulated "
         labels = self.labels.words()
         if len(sessions) > 1 and self.labels.how in ("first", "per-class"):
             labels += " of each session"
@@ -136,87 +168,21 @@ class FinetuneTask:
             f"{made}{self.source.kind}, subject {first.subject}, session {', '.join(map(str, sessions))}, "
             f"labels: {labels}, {first.origin} features"
         )
-        if self.initial.continued and self.initial.encoders is not None:
-            words += f"; continued from a classifier ({self.initial.encoders.config.trained_on})"
-        elif self.initial.encoders is not None:
-            words += f"; began with a model {self.initial.encoders.config.trained_on}"
-        return f"{words}; {self.initial.seen}" if self.initial.seen else words
+        if initial.encoders is not None:
+            before = initial.encoders.config.trained_on
+            began = (
+                f"continued from a classifier ({before})"
+                if initial.continued
+                else f"began with a model {before}"
+            )
+            words += f"; {began}"
+        return f"{words}; {initial.seen}" if initial.seen else words
 
-    def protocol(self, tested: str) -> str:
+    def _protocol(self, tested: str) -> str:
         """Return how the figures came about: what was tested, and what training knew of it before."""
         known = "the classifier it began with was trained with labels: no figure if any were of these trials"
         said = (tested, self.initial.seen, known if self.initial.continued else "")
         return "; ".join(part for part in said if part)
-
-    def marks(self) -> str:
-        """Return what no figure may be quoted without, e.g. ``generated data, quick``."""
-        marks = {
-            "generated data": self.generated,
-            "quick": self.quick,
-            "transductive": bool(self.initial.seen),
-        }
-        return ", ".join(mark for mark, there in marks.items() if there)
-
-    def train(self, progress: StageBars) -> Trained:
-        """Train the classifier and test it.
-
-        Raises `InputError` if the trials cannot be read or do not suffice.
-        """
-        trials, excluded = self.trials()
-        task = self.fitted_to(trials)
-        recordings = [task.source.path] if task.is_recording else []
-        read_now = record_of_recordings(recordings, labels=True)  # before training: it may change meanwhile
-        judged = task._cross_validated if task.is_recording else task._tested
-        model, report, chosen = judged(trials, progress)
-        if report is not None:
-            report = replace(report, protocol=task.protocol(report.protocol))
-        if task.initial.seen:
-            model = replace(model, config=replace(model.config, transductive=True))
-        notes = [missing_classes(chosen, task.labels), *(entry.why for entry in excluded)]
-        record = replace(record_of_labels(chosen, generated=task.generated), quick=task.quick)
-        return Trained(
-            task=task,
-            model=model,
-            report=report,
-            record=task.initial.record.then(read_now).then(record),
-            excluded=excluded,
-            notes=[note for note in notes if note],
-        )
-
-    def _finetune(self, chosen: list[Trial], trials: list[Trial], progress: StageBars) -> Finetuned:
-        """Return a model trained on the chosen ones of these trials."""
-        return finetune(
-            chosen,
-            self.options,
-            self.initial.encoders,
-            trained_on=self.words(trials),
-            is_simulated=self.generated,
-            progress=progress,
-        )
-
-    def _tested(self, trials: list[Trial], progress: StageBars) -> tuple[Finetuned, ScoreReport, list[Trial]]:
-        """Return the model, its report on the published split's test trials, and what it was trained on."""
-        training, test = published_split(trials, shortened=self.generated)
-        chosen = self.labels.choose(training, self.options.n_steps)
-        model = self._finetune(chosen, trials, progress)
-        n_sessions = len({trial.session for trial in test})
-        pooled = f", {n_sessions} sessions together" if n_sessions > 1 else ""
-        words = f"on the {len(test)} test trials of the published split{pooled}"
-        return model, report_on_test(model, test, words), chosen
-
-    def _cross_validated(
-        self, trials: list[Trial], progress: StageBars
-    ) -> tuple[Finetuned, ScoreReport | None, list[Trial]]:
-        """Return the model of all trials, a report of models that lacked some, and what it was trained on.
-
-        There is no report where training continues: the classifier may know all of the trials.
-        """
-        chosen, encoders = self.labels.choose(trials, self.options.n_steps), self.initial.encoders
-        report = None
-        if not self.initial.continued:
-            report = report_by_cross_validation(chosen, self.options, encoders, progress=progress)
-        model = self._finetune(chosen, trials, progress)
-        return model, report, chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,15 +206,19 @@ class Trained:
 
     def lines(self, sha256: str) -> list[str]:
         """Return the result as text."""
-        marks = f" [{self.task.marks()}]" if self.task.marks() else ""
+        task, config = self.task, self.model.config
+        marks = {  # what no figure may be quoted without
+            "generated data": task.generated,
+            "quick": task.quick,
+            "transductive": bool(task.initial.seen),
+        }
+        marked = ", ".join(mark for mark, there in marks.items() if there)
         figures = self.report.lines() if self.report else [f"figures: {NO_FIGURES}"]
-        next_step = (
-            f"next: affectscope live --model {self.task.out}"
-            if self.model.config.feature_origin == "raw"
-            else "it reads published features: for tables only (--features raw makes one that runs live)"
-        )
+        next_step = "it reads published features: for tables only (--features raw makes one that runs live)"
+        if config.feature_origin == "raw":
+            next_step = f"next: affectscope live --model {task.out}"
         return [
-            f"{self.task.out}: {self.model.config.trained_on}, sha256 {sha256[:16]}{marks}",
+            f"{task.out}: {config.trained_on}, sha256 {sha256[:16]}{f' [{marked}]' if marked else ''}",
             *(f"  {line}" for line in (*self.model.notes, *figures)),
             next_step,
         ]

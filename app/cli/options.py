@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import uuid4
 
 from typer import Option
@@ -20,13 +19,7 @@ if TYPE_CHECKING:
     from app.request import SessionOptions
 
 
-class Features(enum.StrEnum):
-    """Which features of a data set are read."""
-
-    RAW = "raw"
-    PUBLISHED = "published"
-
-
+Features = Literal["raw", "published"]  # of a data set
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
 Quick = Annotated[bool, Option("--quick", help="A short run, to try it out; results are marked.")]
 Seconds = Annotated[float | None, Option(min=0.1, help="Stop after this many seconds.")]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
@@ -19,13 +18,6 @@ from app.tables import StageBars, show_table
 if TYPE_CHECKING:
     from models.papers.eav import EavOptions
     from models.training.tables import Table
-
-
-class Preset(enum.StrEnum):
-    """Sizes of a network."""
-
-    SMALL = "small"
-    PAPER = "paper"
 
 
 _Folder = Annotated[Path, Argument(help="Where the data set was unpacked or generated.")]
@@ -115,7 +107,7 @@ def _seed(dataset: str, folder: Path, table: int, training: SeedTraining, run: R
 class EavTraining:
     """What EAV's table trains."""
 
-    preset: Annotated[Preset, Option(help="Size of the networks.")] = Preset.SMALL
+    preset: Annotated[Literal["small", "paper"], Option(help="Size of the networks.")] = "small"
     face_weights: Annotated[
         str | None, Option(help="Initial ViT weights: a folder, or a name on the Hugging Face hub.")
     ] = None
@@ -172,7 +164,7 @@ def eav_options(folder: Path, training: EavTraining, run: RunOptions, models: Pa
     for name, weights in (("--face-weights", face), ("--voice-weights", voice)):
         if weights == "":
             raise InputError("expected a folder or a hub name, got nothing", where=name)
-    network = EavNetwork(training.preset.value, face or "", voice or "")
+    network = EavNetwork(training.preset, face or "", voice or "")
     network.check_weights()
     return EavOptions(folder, run.quick, run.seed, run.jobs, run.dask, models, network, device)
 

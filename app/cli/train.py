@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import enum
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer import Argument, Option
@@ -57,16 +56,8 @@ def train(
     print(f"next: affectscope evaluate simulated --model {out}")
 
 
-class Layout(enum.StrEnum):
-    """Whose layout is written."""
-
-    SEED_IV = "seed-iv"
-    SEED_V = "seed-v"
-    EAV = "eav"
-
-
 def make_dataset(
-    layout: Annotated[Layout, Argument(help="Data set whose layout is used.")],
+    layout: Annotated[Literal["seed-iv", "seed-v", "eav"], Argument(help="Data set whose layout is used.")],
     folder: Annotated[Path, Argument(help="Empty or new folder.")],
     subjects: Annotated[int, Option(min=1, help="Number of subjects.")] = 3,
     seed: Annotated[int, Option(min=0, help="The same seed makes the same data.")] = 0,
@@ -94,7 +85,7 @@ def make_dataset(
     from models.datasets.make.options import MakeOptions
     from models.datasets.make.seed import make_seed_iv, make_seed_v
 
-    make = {Layout.SEED_IV: make_seed_iv, Layout.SEED_V: make_seed_v, Layout.EAV: make_eav}[layout]
+    make = {"seed-iv": make_seed_iv, "seed-v": make_seed_v, "eav": make_eav}[layout]
     options = MakeOptions(
         folder, subjects, seed, opt.difficulty_value(difficulty), trials, trial_s, raw, jobs
     )
@@ -110,16 +101,9 @@ def make_dataset(
         ) from error
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(
-        f"{folder}: generated, nobody was measured; {subjects} subjects in the layout of {layout.value}, "
+        f"{folder}: generated, nobody was measured; {subjects} subjects in the layout of {layout}, "
         f"{size / 1e6:.0f} MB, {time.monotonic() - began:.0f} s"
     )
-
-
-class Context(enum.StrEnum):
-    """What a window's first step has before it."""
-
-    WINDOW = "window"
-    STREAMING = "streaming"
 
 
 _QUICK_EPOCHS, _QUICK_WINDOWS, _QUICK_RATE = 3, 640, 1e-3
@@ -162,8 +146,9 @@ class PretrainTrainingOptions:
     ] = None
     seed: Annotated[int, Option(min=0, help="Seed of weights, masks and order.")] = 1
     context: Annotated[
-        Context, Option(help="What the encoder sees: whole windows, or the past alone, step by step.")
-    ] = Context.WINDOW
+        Literal["window", "streaming"],
+        Option(help="What the encoder sees: whole windows, or the past alone, step by step."),
+    ] = "window"
     quick: opt.Quick = False
     resume: Annotated[bool, Option("--resume", help="Resume an interrupted run with the same --out.")] = False
     device: opt.Device = "auto"
@@ -210,7 +195,7 @@ def pretrain(
         ),
         out=out,
         cache=data.cache,
-        features=None if data.features is None else data.features.value,
+        features=data.features,
         modalities=opt.comma_separated(data.modalities),
         batch=training.batch,
         mask=training.mask,
@@ -218,7 +203,7 @@ def pretrain(
         include_test=data.include_test,
         resume=training.resume,
         quick=quick,
-        context=training.context.value,
+        context=training.context,
         most_a_pass=_QUICK_WINDOWS if quick else None,
         line_hz=data.line,
         loop=loop,

@@ -229,10 +229,7 @@ class ReproduceOptions:
 
     def finetuning(self) -> FinetuneOptions:
         """Return how the classifiers are trained."""
-        options = self.finetune.quick() if self.quick else self.finetune
-        if self.epochs is None:
-            return options
-        return replace(options, epochs=self.epochs, few_epochs=min(self.epochs, self.finetune.few_epochs))
+        return self.finetune.shortened(quick=self.quick, epochs=self.epochs)
 
     def pretraining(self) -> LoopOptions:
         """Return how the encoders are pre-trained."""

@@ -84,6 +84,13 @@ class FinetuneOptions:
         """Return the options with few windows and epochs, to try things out."""
         return replace(self, epochs=4, few_epochs=4, patience=2, max_windows_per_trial=3)
 
+    def shortened(self, *, quick: bool, epochs: int | None) -> FinetuneOptions:
+        """Return the options, made quick if wanted; ``epochs`` are the most, and win over it."""
+        options = self.quick() if quick else self
+        if epochs is None:
+            return options
+        return replace(options, epochs=epochs, few_epochs=min(epochs, self.few_epochs))
+
 
 def used_modalities(trials: Sequence[Trial], options: FinetuneOptions) -> tuple[str, ...]:
     """Return the modalities that are both wanted and in all the trials."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import pytest
 import typer
@@ -13,15 +12,13 @@ from command_line import exit_code, one_line, run
 
 from acquisition.errors import InputError
 from app.cli import calibrate, evaluate, options
-from app.cli.groups import add, application, grouped
+from app.cli.groups import add, application, grouped, option_group
 from app.cli.main import app, modern
 from app.cli.options import refuse
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group("Size")
 class Size:
-    PANEL: ClassVar = "Size"
-
     width: Annotated[int, typer.Option(help="Width.")]
     height: Annotated[int, typer.Option("--tall", help="Height.")] = 2
 
@@ -30,7 +27,7 @@ class Size:
             raise InputError("too small", where="--width")
 
 
-@dataclass(frozen=True, kw_only=True)
+@option_group()
 class Boxed(Size):
     depth: Annotated[float, typer.Option(help="Depth.")] = 0.5
 
