@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 
 #: Windows of two runs are the same one when their ends differ by less than this, seconds.
 _SAME_TIME_S = 1e-6
@@ -28,10 +28,6 @@ class Comparison:
     mean_abs_dp: float
     n_present_differs: int
     worst_t_end: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
 
 
 def compare_runs(path_a: Path, path_b: Path) -> Comparison:
@@ -72,13 +68,11 @@ def _read(path: Path) -> dict[int, dict[str, Any]]:
     records: dict[int, dict[str, Any]] = {}
     number = 0
     try:
-        with path.open(encoding="utf-8") as file:
+        with file_errors("cannot read", path), path.open(encoding="utf-8") as file:
             for line in file:
                 number += 1
                 t_end, record = _prediction(json.loads(line))
                 records[t_end] = record
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", where=str(path), code=ErrorCode.FILE) from error
     except ValueError as error:  # no UTF-8 and no JSON are ValueErrors too
         raise InputError(
             f"line {number} is not a prediction: {error}",

@@ -84,10 +84,7 @@ def remedy_for_qt() -> str:
 
 
 def require_window() -> None:
-    """Make sure that a window can open.
-
-    Raises `InputError` if Qt, one of its libraries or the display does not answer.
-    """
+    """Raise an `InputError` if Qt, one of its libraries or the display does not answer."""
     if fault := qt_fault():
         raise InputError(
             f"the window cannot open: {' '.join(fault.split())}",
@@ -128,35 +125,8 @@ def largest_scale(room: tuple[int, int]) -> float:
     return min(max(math.floor(100 * fitting) / 100, 1.0), 2.0)
 
 
-def parse_window_options(
-    screenshot: Path | None,
-    seconds: float | None,
-    tab: str,
-    size: str | None,
-    theme: str | None,
-    scale: float | None,
-) -> WindowOptions:
-    """Return the options of the command line, checked.
-
-    Raises `InputError` if one cannot be used.
-    """
-    if tab not in (*TAB_NAMES, "all"):
-        raise InputError(f"expected {', '.join(TAB_NAMES)} or all, got {tab!r}", where="--tab")
-    if theme not in (*THEME_NAMES, None):
-        raise InputError(f"expected {' or '.join(THEME_NAMES)}, got {theme!r}", where="--theme")
-    if scale is not None and not 1.0 <= scale <= 2.0:
-        raise InputError(f"expected 1 to 2, got {scale:g}", where="--scale")
-    return WindowOptions(
-        screenshot=screenshot,
-        seconds=seconds,
-        tabs=TAB_NAMES if tab == "all" else (tab,),
-        size=None if size is None else _parse_size(size),
-        theme=theme,
-        scale=scale,
-    )
-
-
-def _parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
+    """Return width and height of ``1366x768``; refuse a size that cannot be used."""
     found = re.fullmatch(r"(\d{3,5})x(\d{3,5})", text.strip().lower())
     if found is None:
         raise InputError(f"expected width x height, e.g. 1366x768, got {text!r}", where="--size")

@@ -13,9 +13,8 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from acquisition.clock import stopwatch
 from acquisition.errors import InputError
@@ -45,10 +44,6 @@ class Result:
     found: str  # version or place; what is wrong where it is not ok
     remedy: str = ""
     is_essential: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

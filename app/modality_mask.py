@@ -48,10 +48,7 @@ def read_mask_change(text: str, time: float) -> MaskChange | None:
 class ModalityMask:
     """What is masked in which window; may be asked and changed from different threads.
 
-    Parameters
-    ----------
-    recorded : iterable of MaskChange
-        What a recording notes of its live session.
+    ``recorded`` is what a recording notes of its live session.
     """
 
     def __init__(self, recorded: Iterable[MaskChange] = ()) -> None:
@@ -81,14 +78,7 @@ class ModalityMask:
     def change(self, modality: str, masked: bool, now: float, hop_s: float) -> MaskChange:
         """Mask a modality, or use it again, from the next window on that is not decoded yet.
 
-        Parameters
-        ----------
-        now : float
-            LSL seconds.
-        hop_s : float
-            Windows end at its multiples.
-
-        Raises `InputError` if there is no such modality.
+        ``now`` is in LSL seconds; windows end at multiples of ``hop_s``.
         """
         _check(modality)
         with self._lock:
@@ -103,10 +93,7 @@ class ModalityMask:
             return [MaskChange(time, modality, True) for modality in self.masked_at(math.inf)]
 
     def settle(self, modality: str, masked: bool) -> None:
-        """Mask a modality, or use it, in all windows, overriding what was recorded.
-
-        Raises `InputError` if there is no such modality.
-        """
+        """Mask a modality, or use it, in all windows, overriding what was recorded."""
         _check(modality)
         self._settled = {**self._settled, modality: masked}
 

@@ -26,10 +26,7 @@ class ModelSummary:
 
 
 def read_model_summary(path: Path) -> ModelSummary:
-    """Read a model's description without loading it.
-
-    Raises `InputError` if the folder holds no model.
-    """
+    """Read a model's description without loading it; refuse a folder that holds none."""
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
         return ModelSummary(
@@ -49,10 +46,7 @@ def read_model_summary(path: Path) -> ModelSummary:
 
 
 def check_model(path: Path) -> ModelSummary:
-    """Load a model in another process and return what it says of itself; takes some seconds.
-
-    Raises `InputError` if it does not load.
-    """
+    """Load a model in another process and return what it says of itself, or refuse it; takes some seconds."""
     summary = read_model_summary(path)
     context = multiprocessing.get_context("spawn")
     answer, far_end = context.Pipe(duplex=False)

@@ -34,10 +34,7 @@ def load_model(options: SessionOptions) -> Checkpoint:
 
 
 def _personal(checkpoint: Checkpoint, options: SessionOptions) -> Checkpoint:
-    """Return the model as the profile in use makes it, itself without one.
-
-    Raises `InputError` if the profile is damaged or does not belong to this model and these options.
-    """
+    """Return the model as the profile in use makes it, itself without one."""
     if options.profile is None:
         return checkpoint
     where = f"--profile {options.profile}"
@@ -61,10 +58,7 @@ def _personal(checkpoint: Checkpoint, options: SessionOptions) -> Checkpoint:
 
 
 def check_runs_live(config: ModelConfig, where: str) -> None:
-    """Refuse a model that cannot run on live signals.
-
-    Raises `InputError` if it has no classifier, or reads features that only a published data set has.
-    """
+    """Refuse a model without a classifier, or of features that only a published data set has."""
     if not config.is_classifier:
         raise InputError(
             "this model is pre-trained only and has no classifier",
@@ -98,10 +92,7 @@ def make_decoder(
 
 
 def choose_device(wanted: str) -> str:
-    """Return ``cpu`` or ``cuda``.
-
-    Raises `InputError` if CUDA is asked for and is not there.
-    """
+    """Return ``cpu`` or ``cuda``; refuse CUDA where it is not there."""
     has_cuda = torch.cuda.is_available()
     if wanted == "cuda" and not has_cuda:
         raise InputError(

@@ -5,13 +5,13 @@ Floats are written in full, so that a file read back has the same numbers.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.header import PREDICTION_TYPE
 from acquisition.record.recorder import check_target
 from acquisition.types import MODALITIES
@@ -169,18 +169,9 @@ class DigestSink:
         return f"sha256 {self._hash.hexdigest()} windows {self.n_windows}"
 
 
-@contextlib.contextmanager
-def _writing(where: str) -> Iterator[None]:
+def _writing(where: str) -> AbstractContextManager[None]:
     """Name the file and the remedy when it cannot be written, or the disk is full or gone."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write: {error.strerror or error}",
-            where=where,
-            remedy="free some space, or choose another file",
-            code=ErrorCode.FILE,
-        ) from error
+    return file_errors("cannot write", where, "free some space, or choose another file")
 
 
 def _refuse_recording(path: Path, where: str) -> None:
@@ -200,17 +191,7 @@ _AT_ONCE = 100  # predictions a chunk
 class AnnotatedCopySink:
     """Appends predictions as one more stream to a copy of the recording.
 
-    Parameters
-    ----------
-    recording : Path
-        Copied as it is.
-    target : Path
-        Must not exist.
-    labels : tuple of str
-    stream_id : int
-        One that the recording does not use.
-
-    Raises `InputError` if the target exists or cannot be written.
+    The recording must not use ``stream_id``. Raises `InputError` if the target exists or cannot be written.
     """
 
     def __init__(self, recording: Path, target: Path, labels: tuple[str, ...], stream_id: int) -> None:

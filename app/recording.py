@@ -19,7 +19,8 @@ from acquisition.select import select_streams
 from acquisition.types import StreamHeader
 from app.engine.messages import RecordingInfo
 from app.recording_control import RecordingControl, RecordingHooks
-from app.tables import counted, duration_text, size_text
+from app.tables import duration_text
+from app.view.text import counted, data_size
 
 _POLL_S = 0.25
 _LINE_EVERY_S = 10.0  # progress lines where there is no terminal
@@ -108,14 +109,14 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> No
     if info.state == "failed":
         remedy = f"see {path.name}.log"
         raise InputError(info.message, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
-    say(f"{path.name}: {size_text(info.n_bytes)}, {info.message}")
+    say(f"{path.name}: {data_size(info.n_bytes)}, {info.message}")
     say(f"Look into it with: affectscope inspect {path}")
 
 
 def _progress(info: RecordingInfo) -> str:
     if info.state == "starting":
         return f"{info.message} ..."
-    size, free = size_text(info.n_bytes), size_text(info.free_bytes)
+    size, free = data_size(info.n_bytes), data_size(info.free_bytes)
     return f"{duration_text(info.duration_s)}  {size}, {free} free on the disk"
 
 
@@ -128,4 +129,4 @@ def end_orphan(path: Path) -> None:
     if status.state == "failed":
         remedy = "the file is readable up to the last complete chunk"
         raise InputError(status.message, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
-    print(f"{path.name}: {size_text(status.n_bytes)}, {status.message}")
+    print(f"{path.name}: {data_size(status.n_bytes)}, {status.message}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,6 +16,7 @@ from rich.text import Text
 from acquisition.select import kind_of
 from acquisition.timebase import agrees
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader
+from app.view.text import counted, data_size
 
 if TYPE_CHECKING:
     from acquisition.lsl.discovery import FoundStream
@@ -46,13 +47,8 @@ def used_as(header: StreamHeader) -> str:
 
 def streams_table(found: Sequence[FoundStream]) -> Table:
     """Return the streams on the network, two lines each."""
-    table = _table(
-        ("stream\ntype", "left"),
-        ("used\nas", "left"),
-        ("channels\nformat", "right"),
-        ("nominal\nrate", "right"),
-        ("source_id\nhost", "left"),
-    )
+    titles = ("stream\ntype", "used\nas", "channels\nformat", "nominal\nrate", "source_id\nhost")
+    table = _table(titles, right=("channels\nformat", "nominal\nrate"))
     for stream in found:
         header = stream.header
         table.add_row(
@@ -65,23 +61,11 @@ def streams_table(found: Sequence[FoundStream]) -> Table:
     return table
 
 
-def stream_remarks(found: Iterable[FoundStream]) -> list[str]:
-    """Return the problems of the streams, one sentence each."""
-    return [f"{stream.header.name}: {problem}" for stream in found for problem in stream.problems]
-
-
 def recording_table(report: XdfReport) -> Table:
     """Return a recording's streams, two lines each."""
-    table = _table(
-        ("stream\ntype", "left"),
-        ("chan-\nnels", "right"),
-        ("samples", "right"),
-        ("duration", "right"),
-        ("measured\nnominal", "right"),
-        ("gaps\nlongest", "right"),
-        ("clock\nresets", "right"),
-        ("back-\nward", "right"),
-    )
+    figures = ["chan-\nnels", "samples", "duration", "measured\nnominal", "gaps\nlongest"]
+    figures += ["clock\nresets", "back-\nward"]
+    table = _table(("stream\ntype", *figures), right=figures)
     for stream in report.streams:
         header = stream.header
         table.add_row(
@@ -125,17 +109,10 @@ def recording_remarks(report: XdfReport) -> list[str]:
 
 def subjects_table(entries: Sequence[SubjectEntry]) -> Table:
     """Return the calibrated subjects, one line per session."""
-    table = _table(
-        ("subject", "left"),
-        ("session", "left"),
-        ("began (UTC)", "left"),
-        ("trials", "right"),
-        ("recordings", "right"),
-        ("verdict", "left"),
-        ("size", "right"),
-    )
+    titles = ("subject", "session", "began (UTC)", "trials", "recordings", "verdict", "size")
+    table = _table(titles, right=("trials", "recordings", "size"))
     for entry in entries:
-        size = size_text(entry.n_bytes)
+        size = data_size(entry.n_bytes)
         if not entry.sessions:
             table.add_row(entry.subject, "none", "", "", "", "", size)
         for at, session in enumerate(entry.sessions):
@@ -152,10 +129,10 @@ def subjects_table(entries: Sequence[SubjectEntry]) -> Table:
     return table
 
 
-def _table(*columns: tuple[str, str]) -> Table:
+def _table(titles: Iterable[str], right: Collection[str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for title, side in columns:
-        table.add_column(title, justify="right" if side == "right" else "left", overflow="fold")
+    for title in titles:
+        table.add_column(title, justify="right" if title in right else "left", overflow="fold")
     return table
 
 
@@ -181,26 +158,13 @@ def duration_text(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d} h" if hours else f"{minutes}:{rest:02d} min"
 
 
-def size_text(n_bytes: float) -> str:
-    """Return ``512 B``, ``3.4 kB``, ``1.2 MB`` or ``41.7 GB`` (powers of 1000)."""
-    for unit in ("B", "kB", "MB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.1f} GB"
-
-
-def counted(n: int, noun: str) -> str:
-    """Return ``1 stream``, ``2 streams``."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
 def print_checks(results: Sequence[Result]) -> None:
     """Print a line for each check of the doctor, with the remedy below where something is missing."""
     console = make_console()
     table = Table.grid(padding=(0, 2, 0, 0))
     for result in results:
-        state = Text("ok", style="green") if result.ok else _missing_text(result)
+        missing_style = "bold red" if result.is_essential else "yellow"
+        state = Text("ok", style="green") if result.ok else Text("missing", style=missing_style)
         found = Text(result.found)
         if result.remedy:
             found.append(f"\n-> {result.remedy}", style="bold")
@@ -215,10 +179,6 @@ def print_checks(results: Sequence[Result]) -> None:
         console.print(f"Affectscope runs; {counted(len(missing), 'optional part')} missing.", markup=False)
     else:
         console.print("Everything is installed.")
-
-
-def _missing_text(result: Result) -> Text:
-    return Text("missing", style="bold red" if result.is_essential else "yellow")
 
 
 def show_table(table: ResultTable) -> None:

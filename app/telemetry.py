@@ -48,14 +48,7 @@ class StreamState:
 
 
 def state_after(event: StreamEvent, known: StreamState | None) -> StreamState | None:
-    """Return a stream's state after an event; None for an event about no stream.
-
-    Parameters
-    ----------
-    event : StreamEvent
-    known : StreamState or None
-        Its state before, None before its first event.
-    """
+    """Return a stream's state after an event, ``known`` before it; None for an event about no stream."""
     state = _STATES.get(event.change) or (known.state if known else None)
     if not event.stream or state is None:
         return None
@@ -120,6 +113,7 @@ class Telemetry:
 
     listener: Listener | None = None
     recording: str = ""
+    n_predictions: int = 0
     n_skipped: int = 0
     _prediction: Prediction | None = None
     _streams: dict[str, StreamState] = field(default_factory=dict)
@@ -128,7 +122,6 @@ class Telemetry:
     _latencies: dict[str, deque[float]] = field(
         default_factory=lambda: {stage: deque(maxlen=N_LATENCIES) for stage in STAGES}
     )
-    _n_predictions: int = 0
     _n_messages: int = 0
     _n_failures: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -149,7 +142,7 @@ class Telemetry:
         """Take a prediction."""
         with self._lock:
             self._prediction = prediction
-            self._n_predictions += 1
+            self.n_predictions += 1
             for stage, values in self._latencies.items():
                 values.append(getattr(prediction.latency, stage))
         if self.listener is not None:
@@ -162,11 +155,6 @@ class Telemetry:
             self._n_failures += 1
         if self.listener is not None:
             self.listener.on_failure(failure)
-
-    @property
-    def n_predictions(self) -> int:
-        """How many predictions there were."""
-        return self._n_predictions
 
     def latency_ms(self, *percents: float) -> list[dict[str, float]]:
         """Return percentiles in ms of the newest `N_LATENCIES` times of each stage; NaN without a value."""
@@ -184,7 +172,7 @@ class Telemetry:
                 n_messages=self._n_messages,
                 failures=tuple(self._failures),
                 n_failures=self._n_failures,
-                n_predictions=self._n_predictions,
+                n_predictions=self.n_predictions,
                 n_skipped=self.n_skipped,
                 total_p50_ms=percentile(self._latencies["total"], 50),
                 total_p99_ms=percentile(self._latencies["total"], 99),

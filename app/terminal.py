@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,14 +14,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from acquisition.errors import InputError
+from acquisition.errors import file_errors
 from acquisition.types import MODALITIES, MODALITY_OF_KIND
 from app.environment import ExitCode
 from app.live import LiveSession
 from app.replay import ReplaySession
-from app.request import SessionOptions
-from app.telemetry import N_LATENCIES, Snapshot, Telemetry
-from models.checkpoint import Checkpoint
+from app.telemetry import N_LATENCIES, Snapshot
 from models.config import ModelConfig
 from models.prediction import Prediction
 
@@ -31,16 +29,20 @@ _BAR_WIDTH = 20
 _N_MESSAGES = 5
 
 
-def render(snapshot: Snapshot, *, trained_on: str, model: str, warning: str = "") -> RenderableType:
+Session = LiveSession | ReplaySession
+
+
+def render(session: Session) -> RenderableType:
     """Return one screen."""
+    snapshot, warning = session.telemetry.snapshot(), _warning(session)
     return Panel(
         Group(
             *([Text(warning.upper(), style="bold red")] if warning else []),
-            _headline(snapshot, trained_on),
+            _headline(snapshot, session.checkpoint.config.trained_on),
             _probabilities(snapshot.prediction),
             _modalities(snapshot),
             Text("attention is a weight of the model, not a cause", style="dim"),
-            _footer(snapshot, model),
+            _footer(snapshot, _model_title(session)),
         ),
         title=f"Affectscope | {NOTICE}",
         title_align="left",
@@ -130,27 +132,26 @@ _PICTURE_COLUMNS = 88
 def show_live(session: LiveSession) -> None:
     """Run a live session to its end."""
     console = Console()
-    title, warning = _model_title(session.checkpoint, session.options.model.name), _warning(session.options)
+    _ = session.checkpoint
     if session.options.headless or not console.is_terminal:
-        _introduce(console, session.checkpoint, title, warning)
-        lines = _Lines(console, session.telemetry, warning)
+        lines = _Lines(console, session)
+        lines.introduce()
         session.run(lines)
     else:
         with Live(console=console, refresh_per_second=8, screen=False) as live:
-            session.run(_screen(live, session.telemetry, session.checkpoint, title, warning))
-        lines = _Lines(console, session.telemetry, warning, quiet=True)
+            session.run(lambda: live.update(render(session)))
+        lines = _Lines(console, session, quiet=True)
         lines.skip_what_was_shown()
     lines.finish()
     if session.options.picture is not None:
-        _save_picture(session, title)
+        _save_picture(session, session.options.picture)
 
 
 def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     """Run a replay to its end and return the exit code: 3 if the recording was damaged."""
     console = Console(stderr=quiet)
-    title, warning = _model_title(session.checkpoint, session.options.model.name), _warning(session.options)
-    _introduce(console, session.checkpoint, title, warning)
-    lines = _Lines(console, session.telemetry, warning, quiet=quiet)
+    lines = _Lines(console, session, quiet=quiet)
+    lines.introduce()
     with Progress(
         TextColumn("replaying"),
         BarColumn(),
@@ -169,28 +170,18 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
         session.run(progress)
     lines.finish()
     for entry in session.damage:
-        console.print(f"damaged: {entry}", markup=False, highlight=False)
+        lines.say(f"damaged: {entry}")
     return ExitCode.DAMAGED_INPUT if session.damage else ExitCode.GOOD
 
 
-def _save_picture(session: LiveSession, title: str) -> None:
+def _save_picture(session: LiveSession, path: Path) -> None:
     """Save the last screen as SVG."""
-    path = session.options.picture
-    assert path is not None
     console = Console(record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
-    screen = render(
-        session.telemetry.snapshot(),
-        trained_on=session.checkpoint.config.trained_on,
-        model=title,
-        warning=_warning(session.options),
-    )
-    console.print(screen)
-    try:
-        # Without the web fonts that rich names: a picture must not ask the network for anything.
-        svg = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="affectscope"), flags=re.DOTALL)
+    console.print(render(session))
+    # Without the web fonts that rich names: a picture must not ask the network for anything.
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="affectscope"), flags=re.DOTALL)
+    with file_errors("cannot write", f"--picture {path}"):
         path.write_text(svg, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write: {error.strerror}", where=f"--picture {path}") from error
 
 
 def introduction(config: ModelConfig, title: str, warning: str = "") -> list[str]:
@@ -205,46 +196,44 @@ def introduction(config: ModelConfig, title: str, warning: str = "") -> list[str
     return lines
 
 
-def _introduce(console: Console, checkpoint: Checkpoint, title: str, warning: str) -> None:
-    for line in introduction(checkpoint.config, title, warning):
-        console.print(line, markup=False, highlight=False)
-
-
-def _warning(options: SessionOptions) -> str:
+def _warning(session: Session) -> str:
     """Return why the profile in use must not be trusted; empty if it may be."""
-    summary = options.profile_summary()
+    summary = session.options.profile_summary()
     return "" if summary is None else summary.warning
 
 
-def _model_title(checkpoint: Checkpoint, name: str) -> str:
-    trained_on = checkpoint.config.trained_on
+def _model_title(session: Session) -> str:
+    name, trained_on = session.options.model.name, session.checkpoint.config.trained_on
     return f"{name} ({trained_on})" if trained_on else name
 
 
 class _Lines:
-    """Prints messages, failures and every fourth prediction as they arrive."""
+    """Prints messages, failures and every fourth prediction as they arrive; no prediction if ``quiet``."""
 
-    def __init__(
-        self, console: Console, telemetry: Telemetry, warning: str = "", *, quiet: bool = False
-    ) -> None:
-        self._console, self._telemetry, self._quiet = console, telemetry, quiet
-        self._warning = warning
+    def __init__(self, console: Console, session: Session, *, quiet: bool = False) -> None:
+        self._console, self._session, self._quiet = console, session, quiet
+        self._telemetry, self._warning = session.telemetry, _warning(session)
         self._n_messages = self._n_failures = 0
         self._n_printed = -_LINE_EVERY
+
+    def introduce(self) -> None:
+        """Say what is said of the model."""
+        for line in introduction(self._session.checkpoint.config, _model_title(self._session), self._warning):
+            self.say(line)
 
     def __call__(self) -> None:
         """Print what is new."""
         snapshot = self._telemetry.snapshot()
         for message in snapshot.new_messages(self._n_messages):
-            self._say(f"- {message}")
+            self.say(f"- {message}")
         self._n_messages = snapshot.n_messages
         for failure in snapshot.new_failures(self._n_failures):
-            self._say(f"failure in {failure.stage}: {failure.error}")
+            self.say(f"failure in {failure.stage}: {failure.error}")
         self._n_failures = snapshot.n_failures
         is_due = snapshot.n_predictions >= self._n_printed + _LINE_EVERY
         if snapshot.prediction is not None and is_due and not self._quiet:
             self._n_printed = snapshot.n_predictions
-            self._say(plain_line(snapshot.prediction))
+            self.say(plain_line(snapshot.prediction))
 
     def skip_what_was_shown(self) -> None:
         """Count everything so far as printed."""
@@ -255,31 +244,21 @@ class _Lines:
         """Print the last messages and a summary."""
         self()
         snapshot = self._telemetry.snapshot()
-        self._say(f"predictions: {snapshot.n_predictions}, windows skipped: {snapshot.n_skipped}")
+        self.say(f"predictions: {snapshot.n_predictions}, windows skipped: {snapshot.n_skipped}")
         if not snapshot.n_predictions:
-            self._say(
+            self.say(
                 "no modality was ever present: the signals are missing, flat, faulty or too short; "
                 "see: affectscope inspect FILE, or affectscope streams"
             )
-        if snapshot.n_predictions:
+        else:
             n = min(snapshot.n_predictions, N_LATENCIES)
             figures = f"p50 {snapshot.total_p50_ms:.1f} ms, p99 {snapshot.total_p99_ms:.1f} ms"
-            self._say(f"total latency {figures}, of the last {n} predictions")
+            self.say(f"total latency {figures}, of the last {n} predictions")
         if self._warning:
-            self._say(f"WARNING: {self._warning}.")
+            self.say(f"WARNING: {self._warning}.")
         if snapshot.recording:
-            self._say(f"recording {snapshot.recording}")
+            self.say(f"recording {snapshot.recording}")
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Print a line."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _screen(
-    live: Live, telemetry: Telemetry, checkpoint: Checkpoint, title: str, warning: str
-) -> Callable[[], None]:
-    trained_on = checkpoint.config.trained_on
-
-    def show() -> None:
-        live.update(render(telemetry.snapshot(), trained_on=trained_on, model=title, warning=warning))
-
-    return show

@@ -340,7 +340,8 @@ def export(
     Example:
       affectscope subjects export S01 --out /media/stick/S01.zip
     """
-    from app.tables import counted, progress_bar, size_text
+    from app.tables import progress_bar
+    from app.view.text import counted, data_size
     from calibration.storage import check_subject
     from calibration.subjects import export_subject
 
@@ -351,7 +352,7 @@ def export(
     if as_json:
         print(json.dumps(done.to_json()))
     else:
-        files = f"{counted(done.n_files, 'file')} ({size_text(done.n_bytes)})"
+        files = f"{counted(done.n_files, 'file')} ({data_size(done.n_bytes)})"
         print(f"Packed {files} of {subject} into {done.path}")
 
 
@@ -407,7 +408,7 @@ def _data_folder(chosen: Path | None) -> Path:
 
 
 def _words(what: Contents) -> str:
-    from app.tables import counted, size_text
+    from app.view.text import counted, data_size
 
     parts = [
         counted(what.n_recordings, "recording"),
@@ -415,7 +416,7 @@ def _words(what: Contents) -> str:
         counted(what.n_reports, "report"),
     ]
     others = counted(what.n_other, "other file")
-    return f"{', '.join(parts)} and {others} ({size_text(what.n_bytes)}) of {what.subject}"
+    return f"{', '.join(parts)} and {others} ({data_size(what.n_bytes)}) of {what.subject}"
 
 
 subjects = application(

@@ -42,10 +42,7 @@ class SubjectsOptions:
     session: Annotated[int | None, Option(help="Session by number.", show_default="all")] = None
 
     def subjects(self) -> tuple[str, ...] | None:
-        """Return the numbers, each once; None for all subjects.
-
-        Raises `InputError` if a number is missing.
-        """
+        """Return the numbers, each once; None for all subjects."""
         if self.subject is None:
             return None
         numbers = [part.strip() for part in self.subject.split(",")]

@@ -78,10 +78,7 @@ class LabelledDataOptions(opt.DataOptions):
     modalities: Annotated[str, Option(help="eeg, eye or both, if the data contain them.")] = "eeg,eye"
 
     def source(self) -> tuple[str, Path]:
-        """Return kind and path of the data.
-
-        Raises `InputError` if not exactly one is given, or with options that mean nothing for it.
-        """
+        """Return kind and path of the data; refuse none, several, and options that mean nothing for it."""
         if len(self.given()) != 1:
             raise InputError(
                 f"expected one of --seed-iv, --seed-v, --eav, --xdf, --raw; got {len(self.given())}",

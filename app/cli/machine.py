@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +33,7 @@ def doctor(as_json: opt.Json = False) -> int:
 
     results = examine()
     if as_json:
-        print(json.dumps([result.to_json() for result in results]))
+        print(json.dumps([asdict(result) for result in results]))
     else:
         print_checks(results)
     is_usable = all(result.ok for result in results if result.is_essential)
@@ -80,10 +81,7 @@ def bench(
 
 
 def _benchmarks(name: str) -> Any:
-    """Return a module of ``tests.benchmarks``, which processes that it spawns find on the path too.
-
-    Raises `InputError`: the program was installed without its tests.
-    """
+    """Return a module of ``tests.benchmarks``, which processes that it spawns find on the path too."""
     if not (_PROJECT / "tests" / "benchmarks" / "suite.py").is_file():
         raise InputError(
             f"the benchmarks are not part of the installed program: {_PROJECT} has no tests/benchmarks",

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from typer import Option
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 from app.cli.groups import option_group
 from assets import DEMO_MODEL
 
@@ -146,14 +146,24 @@ class ScreenOptions:
     scale: Annotated[float | None, Option(help="Size of text and pictures, 1 to 2.")] = None
 
     def window(self) -> WindowOptions:
-        """Return how the window opens.
+        """Return how the window opens; refuse an option that cannot be used."""
+        from app.display import TAB_NAMES, THEME_NAMES, WindowOptions, parse_size
 
-        Raises `InputError` if an option cannot be used.
-        """
-        from app.display import parse_window_options
-
-        tab = getattr(self, "tab", "all")
-        return parse_window_options(self.screenshot, self.seconds, tab, self.size, self.theme, self.scale)
+        tab: str = getattr(self, "tab", "all")
+        if tab not in (*TAB_NAMES, "all"):
+            raise InputError(f"expected {', '.join(TAB_NAMES)} or all, got {tab!r}", where="--tab")
+        if self.theme not in (*THEME_NAMES, None):
+            raise InputError(f"expected {' or '.join(THEME_NAMES)}, got {self.theme!r}", where="--theme")
+        if self.scale is not None and not 1.0 <= self.scale <= 2.0:
+            raise InputError(f"expected 1 to 2, got {self.scale:g}", where="--scale")
+        return WindowOptions(
+            screenshot=self.screenshot,
+            seconds=self.seconds,
+            tabs=TAB_NAMES if tab == "all" else (tab,),
+            size=None if self.size is None else parse_size(self.size),
+            theme=self.theme,
+            scale=self.scale,
+        )
 
 
 @option_group()
@@ -199,14 +209,7 @@ class DataOptions:
 def refuse(options: Mapping[str, object], why: str, where: str = "") -> None:
     """Refuse options that are given, i.e. neither None nor False, and mean nothing for what was asked.
 
-    Parameters
-    ----------
-    options : mapping of str to object
-        Values by option, e.g. ``--session``.
-    why : str
-        Why they mean nothing.
-    where : str
-        For what; the options themselves without it.
+    ``options`` are values by option, e.g. ``--session``; ``where`` names what was asked, if not the options.
     """
     given = [option for option, value in options.items() if value is not None and value is not False]
     if given:
@@ -225,10 +228,7 @@ def listed(words: Sequence[str]) -> str:
 
 
 def difficulty_value(text: str) -> str | float:
-    """Return the difficulty of simulated emotions: a name, or an effect size.
-
-    Raises `InputError` if it is neither.
-    """
+    """Return the difficulty of simulated emotions: a name, or an effect size."""
     from acquisition.simulator.subject import effect_size
 
     try:
@@ -250,30 +250,17 @@ def check_writable(folder: Path) -> None:
     """Refuse a folder that cannot hold the result before hours of work, not after them.
 
     It is made only to be tried: work that then fails on its input leaves no empty folder behind.
-
-    Raises `InputError` if it cannot be written.
     """
     from models.new_folder import new_folder
 
     probe = folder / f"{uuid4().hex}.tmp"  # the name of nothing that is there
-    try:
-        with new_folder(folder):
-            probe.touch()
-            probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"the folder cannot be written: {error.strerror}",
-            where=f"--out {folder}",
-            remedy="choose another",
-            code=ErrorCode.FILE,
-        ) from error
+    with file_errors("the folder cannot be written", f"--out {folder}", "choose another"), new_folder(folder):
+        probe.touch()
+        probe.unlink()
 
 
 def check_model_folder(folder: Path) -> None:
-    """Refuse a folder that cannot hold a model, or whose README would be lost to the model card.
-
-    Raises `InputError` if it cannot be written, or contains a README but no model.
-    """
+    """Refuse a folder that cannot hold a model, or whose README would be lost to the model card."""
     check_writable(folder)
     if (folder / "README.md").exists() and not (folder / "config.json").exists():
         raise InputError(

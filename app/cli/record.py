@@ -76,12 +76,14 @@ def _as_json(stream: FoundStream) -> dict[str, object]:
 
 def _print_streams(found: list[FoundStream], console: Console) -> None:
     from acquisition.select import select_streams
-    from app.tables import counted, stream_remarks, streams_table
+    from app.tables import streams_table
+    from app.view.text import counted
 
     console.print(streams_table(found))
     console.print()
-    for remark in stream_remarks(found):
-        console.print(f"- {remark}", markup=False, soft_wrap=True)
+    for stream in found:
+        for problem in stream.problems:
+            console.print(f"- {stream.header.name}: {problem}", markup=False, soft_wrap=True)
     console.print(f"{counted(len(found), 'stream')} found.", markup=False)
     try:
         select_streams({stream.key: stream.header for stream in found})
@@ -259,13 +261,14 @@ _N_SHOWN = 20  # damaged places printed; --json has them all
 
 
 def _print(report: XdfReport, console: Console) -> None:
-    from app.tables import counted, duration_text, recording_remarks, recording_table, size_text
+    from app.tables import duration_text, recording_remarks, recording_table
+    from app.view.text import counted, data_size
 
     def say(text: str) -> None:
         console.print(text, markup=False, soft_wrap=True)
 
     say(
-        f"{report.path.name}: {size_text(report.n_bytes)}, {counted(len(report.streams), 'stream')}, "
+        f"{report.path.name}: {data_size(report.n_bytes)}, {counted(len(report.streams), 'stream')}, "
         f"{duration_text(report.duration_s)}"
     )
     if report.streams:

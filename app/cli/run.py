@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -167,7 +168,7 @@ def compare(
 
     result = compare_runs(a, b)
     if as_json:
-        print(json.dumps(result.to_json()))
+        print(json.dumps(asdict(result)))
         return
     print(f"windows: {result.n_a} and {result.n_b}, {result.n_common} in both")
     print(f"excluded: {result.n_warm_up} windows, whose context was incomplete in one of the runs")

@@ -6,10 +6,14 @@ import math
 from collections.abc import Callable
 from datetime import datetime
 from html import escape
+from typing import TYPE_CHECKING
 
 from acquisition.clock import LslClock
 from acquisition.errors import printable
-from app.view.store import ViewStore
+
+if TYPE_CHECKING:
+    from app.view.store import ViewStore
+
 
 UNKNOWN = "-"
 

@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 
 from acquisition.errors import InputError
-from app.display import TAB_NAMES, WindowOptions, largest_scale, parse_window_options
+from app.cli.options import TabScreenOptions
+from app.display import TAB_NAMES, WindowOptions, largest_scale
 from app.environment import new_recording
 from app.request import SessionOptions, opens_window
 
 
 def test_all_means_every_tab():
-    assert parse_window_options(Path("p"), None, "all", "1366x768", "dark", 2).tabs == TAB_NAMES
-    assert parse_window_options(None, None, "why", None, None, None).tabs == ("why",)
+    assert (
+        TabScreenOptions(screenshot=Path("p"), size="1366x768", theme="dark", scale=2).window().tabs
+        == TAB_NAMES
+    )
+    assert TabScreenOptions(tab="why").window().tabs == ("why",)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +34,7 @@ def test_all_means_every_tab():
 )
 def test_what_cannot_be_is_refused_by_name(tab, size, theme, scale, where):
     with pytest.raises(InputError) as error:
-        parse_window_options(None, None, tab, size, theme, scale)
+        TabScreenOptions(tab=tab, size=size, theme=theme, scale=scale).window()
     assert error.value.where == where
 
 
