@@ -200,6 +200,7 @@ def _check_windows(source: SessionTokens, chosen: ChosenTrials) -> None:
         raise data_error(
             f"expected windows in every trial, found none in trial {', '.join(map(str, empty))}",
             "check that the recording covers them; a trial must last 5 s or more",
+            trial=empty[0],
         )
 
 

@@ -1,4 +1,4 @@
-"""The card of a profile: what it is, how it did, and what it must not be used for."""
+"""A personal model on top of a base model: written, read and applied, with a card that says what it is."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _HEADS = {
     "linear": "a linear head (shrinkage LDA) on standardised modality tokens",
 }
 NOTICE = (
-    "For research and demonstration, with the consent of the person it was made of. Not for use at the "
+    "For research and demonstration, with the consent of the person it was fitted to. Not for use at the "
     "workplace or in education: inferring emotions there is forbidden in the European Union (AI Act, "
     "Article 5(1)(f)). Not for decisions about anybody. Whoever is exposed to it must be told."
 )
@@ -46,9 +46,7 @@ NOTICE = (
 
 def card(summary: ProfileSummary) -> str:
     """Return the card as Markdown."""
-    simulated = (
-        " It was made of a **simulated** person: it is not valid for real people." * summary.is_simulated
-    )
+    simulated = " It was fitted to a **simulated** subject: it is not valid for real people."
     date = f" on {summary.date}" if summary.date else ""
     rows = [(name.replace("_", " "), _figure(value)) for name, value in summary.figures.items()]
     parts = [
@@ -61,14 +59,14 @@ def card(summary: ProfileSummary) -> str:
     return ModelCard(
         f"Profile of {summary.name}",
         f"A personal classifier of {', '.join(summary.classes)}, fitted by a guided calibration{date}."
-        f"{simulated}\n\n**Verdict: {summary.verdict}.** {summary.words}".rstrip(),
+        f"{simulated * summary.is_simulated}\n\n**Verdict: {summary.verdict}.** {summary.words}".rstrip(),
         [f"{summary.warning[0].upper()}{summary.warning[1:]}."] if summary.warning else [],
         ({"Figures": [markdown_table(("figure", "value"), rows)]} if rows else {})
         | {
-            "What it is made of": [
+            "What it consists of": [
                 bullets(parts),
-                "It is no model without its base model, and is refused with another one, with other features "
-                "and with other EEG channels: `affectscope live --profile FOLDER`.",
+                "It works only with its base model, and is refused with another one, with other features or "
+                "with other EEG channels: `affectscope live --profile FOLDER`.",
             ],
             "Notice": [NOTICE],
         },
@@ -126,11 +124,10 @@ def load_profile(folder: Path | str) -> CalibrationProfile:
     try:
         tensors = load_tensors(weights)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise profile_error(
-            f"expected safetensors, found damaged or other content: {error}", where
-        ) from error
+        what = f"expected safetensors, found damaged or other content: {error}"
+        raise profile_error(WEIGHTS_FILE, what, where) from error
     head = {n.removeprefix(_HEAD): t for n, t in tensors.items() if n.startswith(_HEAD)}
-    load_weights(_module(fusion, len(summary.classes)), head, where, REMEDY)
+    load_weights(_module(fusion, len(summary.classes)), head, where, REMEDY, ErrorCode.PROFILE)
     normaliser = {n.removeprefix(_NORMALISER): t for n, t in tensors.items() if n.startswith(_NORMALISER)}
     return CalibrationProfile(
         summary=summary,
@@ -168,6 +165,7 @@ def apply_profile(
         modalities=tuple(m for m in base.modalities if m in summary.modalities),
         network=replace(base.network, fusion=profile.fusion),
         trained_on=_trained_on(summary, base),
+        is_simulated=base.is_simulated or summary.is_simulated,
         is_classifier=True,
     )
     network = FusionNetwork(config)
@@ -205,14 +203,16 @@ def _check_base(summary: ProfileSummary, checkpoint: Checkpoint, where: str, lin
     found = features_sha256(config, line_hz)
     if found != summary.features_sha256:
         raise profile_error(
-            f"this profile is of features with sha256 {summary.features_sha256[:16]}, found {found[:16]}",
+            "features_sha256",
+            f"this profile needs features with sha256 {summary.features_sha256[:16]}, found {found[:16]}",
             where,
             "give the --line of the calibration, or calibrate again",
         )
     unknown = [name for name in summary.ch_names if name not in config.ch_names]
     if unknown:
         raise profile_error(
-            f"this profile is of EEG channels {', '.join(summary.ch_names)}, and the model has no "
+            "ch_names",
+            f"this profile needs EEG channels {', '.join(summary.ch_names)}, and the model has no "
             f"{', '.join(unknown)} among {', '.join(config.ch_names)}",
             where,
             "calibrate again",
@@ -225,14 +225,14 @@ def _check_sizes(profile: CalibrationProfile, checkpoint: Checkpoint, where: str
     sizes: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = [("head", (width,), (found_width,))]
     for name, tensor in profile.normaliser.to_dict().items():
         base = checkpoint.normaliser_tensors.get(name)
-        sizes.append((f"normaliser.{name}", () if base is None else tuple(base.shape), tuple(tensor.shape)))
+        sizes.append((_NORMALISER + name, () if base is None else tuple(base.shape), tuple(tensor.shape)))
     for what, expected, found in sizes:
         if expected != found:
-            raise profile_error(f"{what}: expected the size {expected}, found {found}", where)
+            raise profile_error(what, f"{what}: expected the size {expected}, found {found}", where)
 
 
 def _trained_on(summary: ProfileSummary, base: ModelConfig) -> str:
-    person = f"profile of {summary.subject}" + (", a simulated person" if summary.is_simulated else "")
+    person = f"profile of {summary.subject}" + (", a simulated subject" if summary.is_simulated else "")
     return f"{base.trained_on}; {person}" if base.trained_on else person
 
 
@@ -245,26 +245,27 @@ def _fusion_config(data: Mapping[str, Any], where: str) -> FusionConfig:
         config = FusionConfig(**data["fusion"])
         _module(config, 2)
     except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        raise profile_error(
-            f"fusion: expected the sizes of a head, found {data.get('fusion')!r}", where
-        ) from error
+        what = f"fusion: expected the sizes of a head, found {data.get('fusion')!r}"
+        raise profile_error("fusion", what, where) from error
     return config
 
 
 def _normaliser(tensors: dict[str, Tensor], where: str) -> Normaliser:
     for name, tensor in tensors.items():
         if not tensor.isfinite().all() or (name == "eeg_sd" and not (tensor > 0).all()):
-            raise profile_error(f"normaliser.{name}: expected finite scales above 0", where)
+            part = _NORMALISER + name
+            raise profile_error(part, f"{part}: expected finite scales above 0", where)
     try:
         return Normaliser.from_dict(tensors, "profile")
     except KeyError as error:
-        raise profile_error(f"normaliser.{error.args[0]}: missing", where) from error
+        part = _NORMALISER + error.args[0]
+        raise profile_error(part, f"{part}: missing", where) from error
 
 
 def _temperature(tensor: Tensor | None, where: str) -> float:
     value = float("nan") if tensor is None or tensor.numel() != 1 else float(tensor)
     if not 0 < value < float("inf"):
-        raise profile_error(f"temperature: expected more than 0, found {value}", where)
+        raise profile_error(_TEMPERATURE, f"temperature: expected more than 0, found {value}", where)
     return value
 
 

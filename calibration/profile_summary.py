@@ -21,9 +21,9 @@ HEADS = ("fusion", "linear")
 REMEDY = "copy the profile's folder again, or make it again: affectscope calibrate refit FILE"
 
 
-def profile_error(what: str, where: Path | str, remedy: str = REMEDY) -> InputError:
-    """Return the error for a profile that cannot be used."""
-    return InputError(what, where=str(where), remedy=remedy, code=ErrorCode.PROFILE)
+def profile_error(part: str, what: str, where: Path | str, remedy: str = REMEDY) -> InputError:
+    """Return the error for a profile that cannot be used because of one part: a file, entry or tensor."""
+    return InputError(what, where=str(where), remedy=remedy, code=ErrorCode.PROFILE, part=part)
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,18 @@ class ProfileSummary:
         return f"{DO_NOT_TRUST}: its calibration was {self.verdict}"
 
     def remark(self) -> dict[str, Any]:
-        """Return what goes beside every prediction in a file."""
+        """Return what is written with every prediction in a file."""
         return {"profile": self.name, "profile_verdict": self.verdict, "do_not_trust": not self.is_trusted}
 
     def check_base(self, sha256: str, where: str) -> None:
         """Refuse another base model with both hashes, as an InputError."""
         if sha256 != self.base_sha256:
             raise profile_error(
-                f"this profile is of a base model with sha256 {self.base_sha256[:16]}, "
+                "base_sha256",
+                f"this profile belongs to a base model with sha256 {self.base_sha256[:16]}, "
                 f"found one with {sha256[:16]}",
                 where,
-                f"give the model it was made with ({self.base_name}) with --model, or calibrate again",
+                f"give the model it was fitted to ({self.base_name}) with --model, or calibrate again",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,12 +93,14 @@ class ProfileSummary:
         """
         if data.get("kind") != KIND:
             raise profile_error(
+                "kind",
                 f"expected a {KIND}, found {data.get('kind', 'a model or something else')!r}",
                 where,
                 "give a profile's folder with --profile and a model's with --model",
             )
         if data.get("format_version") != FORMAT_VERSION:
             raise profile_error(
+                "format_version",
                 f"expected format_version {FORMAT_VERSION}, found {data.get('format_version')!r}",
                 where,
                 "open it with the version of the program that wrote it, or calibrate again",
@@ -108,7 +111,8 @@ class ProfileSummary:
                 values[entry.name] = _checked(entry.name, data[entry.name], str(entry.type), where)
         missing = [name for name in _REQUIRED if name not in values]
         if missing:
-            raise profile_error(f"expected {', '.join(_REQUIRED)}; missing: {', '.join(missing)}", where)
+            what = f"expected {', '.join(_REQUIRED)}; missing: {', '.join(missing)}"
+            raise profile_error(missing[0], what, where)
         summary = cls(**values)
         summary._check(where)
         return summary
@@ -121,11 +125,10 @@ class ProfileSummary:
             ("modalities", (in_order or ("some of them",),), self.modalities),
         ):
             if found not in allowed:
-                raise profile_error(f"{what}: expected one of {list(allowed)}, found {found!r}", where)
+                raise profile_error(what, f"{what}: expected one of {list(allowed)}, found {found!r}", where)
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
-            raise profile_error(
-                f"classes: expected two or more distinct names, found {list(self.classes)}", where
-            )
+            what = f"classes: expected two or more distinct names, found {list(self.classes)}"
+            raise profile_error("classes", what, where)
 
 
 _REQUIRED = (
@@ -151,7 +154,7 @@ def _checked(name: str, value: Any, kind: str, where: str) -> Any:
     else:
         good = type(value) is {"str": str, "int": int, "bool": bool}[kind]
     if not good:
-        raise profile_error(f"{name}: expected {kind}, found {value!r}", where)
+        raise profile_error(name, f"{name}: expected {kind}, found {value!r}", where)
     return value
 
 
@@ -162,9 +165,9 @@ def read_config(folder: Path) -> tuple[dict[str, Any], bytes]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:  # bad JSON or bad UTF-8
-        raise profile_error(f"expected JSON: {error}", path) from error
+        raise profile_error(CONFIG_FILE, f"expected JSON: {error}", path) from error
     if not isinstance(data, dict):
-        raise profile_error(f"expected a JSON object, found {type(data).__name__}", path)
+        raise profile_error(CONFIG_FILE, f"expected a JSON object, found {type(data).__name__}", path)
     return data, text
 
 
@@ -177,7 +180,7 @@ def read_summary(folder: Path | str) -> ProfileSummary:
     data, _ = read_config(folder)
     summary = ProfileSummary.from_dict(data, str(folder / CONFIG_FILE))
     if not (folder / WEIGHTS_FILE).is_file():
-        raise profile_error(f"expected {WEIGHTS_FILE}, found none", folder)
+        raise profile_error(WEIGHTS_FILE, f"expected {WEIGHTS_FILE}, found none", folder)
     return summary
 
 
@@ -196,6 +199,7 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise profile_error(
+            path.name,
             f"expected a profile's file, found none that can be read ({error.strerror})",
             path,
             f"a profile is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}: give it with --profile",

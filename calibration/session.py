@@ -75,8 +75,9 @@ class Session:
                 f"the interrupted session has {len(order)} trials of {', '.join(sorted(set(order)))}; "
                 f"the protocol has {plan.n_trials} of {', '.join(sorted(plan.classes))}",
                 where=f"session {record.subject}",
-                remedy="resume it with the protocol it began with, or begin a new session",
+                remedy="resume it with the protocol it started with, or start a new session",
                 code=ErrorCode.SUBJECT,
+                n_trials=len(order),
             )
         record = replace(
             record, classes=plan.classes, order=order, settings=record.settings or plan.settings()

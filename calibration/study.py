@@ -177,14 +177,14 @@ class StudyOptions:
             raise InputError(
                 f"expected 1 to {_SEEDS_A_STUDY} subjects, found {self.n_subjects}",
                 where="calibrate study",
-                remedy="name fewer",
+                remedy="choose fewer",
             )
         strange = [name for name in self.plan.classes if name not in EMOTIONS]
         if strange:
             raise InputError(
-                f"simulated subjects know {', '.join(EMOTIONS)}, found {', '.join(strange)}",
-                where="study",
-                remedy="leave it out with --classes",
+                f"simulated subjects have the emotions {', '.join(EMOTIONS)}, found {', '.join(strange)}",
+                where="--classes",
+                remedy="leave them out",
             )
 
     def seeds(self) -> range:

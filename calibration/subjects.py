@@ -205,7 +205,7 @@ def delete_subject(data: Path, subject: str) -> Contents:
         raise InputError(
             f"removed {len(files) - len(left)} of {len(files)} files, then: {reason}",
             where=where,
-            remedy="see to the rights of folder and disk, and delete once more",
+            remedy="check the permissions of the folder and the disk, and delete again",
             code=ErrorCode.FILE,
             n_left=len(left),
         )

@@ -154,26 +154,36 @@ def _parse(text: bytes, where: str) -> dict[str, Any]:
     return data
 
 
-def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str, remedy: str) -> None:
+def load_weights(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    where: str,
+    remedy: str,
+    code: ErrorCode = ErrorCode.MODEL,
+) -> None:
     """Load tensors that must be all of a module's and finite.
 
     Raises
     ------
     InputError
-        If a tensor is missing, unknown, of another shape or type, or not finite.
+        If a tensor is missing, unknown, of another shape or type, or not finite; its fact ``part`` names it.
     """
+
+    def refuse(what: str, tensor: str) -> InputError:
+        return InputError(what, where=where, remedy=remedy, code=code, part=tensor)
+
     own = module.state_dict()
     for problem, names in (("missing", set(own) - set(tensors)), ("unknown", set(tensors) - set(own))):
         if names:
-            some = ", ".join(sorted(names)[:3])
-            what = f"expected {len(own)} tensors, found {len(tensors)}; {problem}: {some}"
-            raise _damaged(what, where, remedy)
+            some = sorted(names)[:3]
+            what = f"expected {len(own)} tensors, found {len(tensors)}; {problem}: {', '.join(some)}"
+            raise refuse(what, some[0])
     for name, tensor in tensors.items():
         if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
             expected, found = (f"{tuple(t.shape)} {t.dtype}" for t in (own[name], tensor))
-            raise _damaged(f"{name}: expected {expected}, found {found}", where, remedy)
+            raise refuse(f"{name}: expected {expected}, found {found}", name)
         if not tensor.isfinite().all():
-            raise _damaged(f"{name}: expected finite weights, found NaN or infinity", where, remedy)
+            raise refuse(f"{name}: expected finite weights, found NaN or infinity", name)
     module.load_state_dict(tensors)
 
 

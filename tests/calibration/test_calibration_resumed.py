@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from refused import refused
 from walk import FIVE, THREE, TWO, Walk, wander
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode
 from calibration.markers import record_from_markers
 
 
@@ -35,8 +36,8 @@ def test_a_session_killed_in_the_baseline_begins_with_it():
 
 def test_a_protocol_with_other_trials_is_refused_for_a_resumption():
     killed = Walk().until("rest", 1)
-    with pytest.raises(InputError, match="4 trials of happy, sad; the protocol has 6"):
-        Walk(TWO, 6, killed.changes[-1])
+    error = refused(lambda: Walk(TWO, 6, killed.changes[-1]))
+    assert (error.code, error.facts) == (ErrorCode.SUBJECT, {"n_trials": 4})
 
 
 # --- whatever happens ---

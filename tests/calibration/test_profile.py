@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from refused import refused
 from safetensors.torch import load_file, save_file
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Kind, StreamSpec
 from app.pipeline import Pipeline
@@ -176,23 +177,31 @@ def test_an_absent_modality_adds_nothing_to_a_linear_head(checkpoint):
     assert shares.tolist() == [[1.0, 0.0, 0.0, 0.0], [0.0] * 4]
 
 
+def test_a_simulated_profile_makes_a_simulated_model(checkpoint):
+    real = replace(checkpoint, config=replace(checkpoint.config, is_simulated=False))
+    assert apply_profile(made(real, is_simulated=True), real).config.is_simulated
+    assert not apply_profile(made(real, is_simulated=False), real).config.is_simulated
+
+
 @pytest.mark.parametrize(
-    ("change", "line", "words"),
+    ("change", "line", "part"),
     [
-        ({"base_sha256": "f" * 64}, None, "f" * 16),
-        ({"features_sha256": "e" * 64}, None, "e" * 16),
-        ({}, 50, "features"),
-        ({"ch_names": ("XX",)}, None, "XX"),
+        ({"base_sha256": "f" * 64}, None, "base_sha256"),
+        ({"features_sha256": "e" * 64}, None, "features_sha256"),
+        ({}, 50, "features_sha256"),
+        ({"ch_names": ("XX",)}, None, "ch_names"),
     ],
 )
-def test_another_base_model_or_features_or_channels_are_refused_with_both_values(
-    checkpoint, change, line, words
-):
-    with pytest.raises(InputError, match=words) as caught:
-        apply_profile(made(checkpoint, **change), checkpoint, "--profile P", line_hz=line)
-    assert "--profile P" in str(caught.value)
-    if "base_sha256" in change:
-        assert checkpoint.sha256[:16] in str(caught.value)
+def test_another_base_model_or_features_or_channels_are_refused(checkpoint, change, line, part):
+    profile = made(checkpoint, **change)
+    error = refused(lambda: apply_profile(profile, checkpoint, "--profile P", line_hz=line))
+    assert (error.code, error.where) == (ErrorCode.PROFILE, "--profile P")
+    assert error.facts == {"part": part}
+
+
+def test_a_profile_of_another_model_names_both_hashes(checkpoint):
+    with pytest.raises(InputError, match=f"{'f' * 16}, found one with {checkpoint.sha256[:16]}"):
+        apply_profile(made(checkpoint, base_sha256="f" * 64), checkpoint)
 
 
 def test_a_stream_with_other_channels_is_refused(checkpoint):
@@ -236,32 +245,29 @@ def other_config(**changes):
 
 
 DAMAGES = {
-    "no config": (lambda f: (f / "config.json").unlink(), "profile's file"),
-    "no weights": (lambda f: (f / "model.safetensors").unlink(), "profile's file"),
-    "text for config": (lambda f: (f / "config.json").write_text("{"), "expected JSON"),
-    "bytes for config": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "expected JSON"),
-    "a list for config": (lambda f: (f / "config.json").write_text("[]"), "JSON object"),
-    "weights cut short": (cut_short, "safetensors"),
-    "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "safetensors"),
-    "a pickle": (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04K\x01."), "safetensors"),
-    "head gone": (other_tensors(lambda t: t.pop("head.weight")), "missing: weight"),
-    "NaN": (other_tensors(lambda t: t["head.bias"].fill_(np.nan)), "NaN"),
-    "other size": (
-        other_tensors(lambda t: t.update({"head.bias": torch.zeros(7)})),
-        r"bias: expected \(3,\)",
-    ),
-    "half a normaliser": (other_tensors(lambda t: t.pop("normaliser.eeg_sd")), "eeg_sd: missing"),
-    "no scale": (other_tensors(lambda t: t["normaliser.eeg_sd"].zero_()), "above 0"),
+    "no config": (lambda f: (f / "config.json").unlink(), "config.json"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors"),
+    "text for config": (lambda f: (f / "config.json").write_text("{"), "config.json"),
+    "bytes for config": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "config.json"),
+    "a list for config": (lambda f: (f / "config.json").write_text("[]"), "config.json"),
+    "weights cut short": (cut_short, "model.safetensors"),
+    "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors"),
+    "a pickle": (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04K\x01."), "model.safetensors"),
+    "head gone": (other_tensors(lambda t: t.pop("head.weight")), "weight"),
+    "NaN": (other_tensors(lambda t: t["head.bias"].fill_(np.nan)), "bias"),
+    "other size": (other_tensors(lambda t: t.update({"head.bias": torch.zeros(7)})), "bias"),
+    "half a normaliser": (other_tensors(lambda t: t.pop("normaliser.eeg_sd")), "normaliser.eeg_sd"),
+    "no scale": (other_tensors(lambda t: t["normaliser.eeg_sd"].zero_()), "normaliser.eeg_sd"),
     "no temperature": (other_tensors(lambda t: t.pop("temperature")), "temperature"),
     "temperature 0": (other_tensors(lambda t: t["temperature"].zero_()), "temperature"),
-    "a model": (other_config(kind="gone"), "calibration profile"),
-    "other version": (other_config(format_version=9), "format_version 1, found 9"),
-    "no subject": (other_config(subject="gone"), "missing: subject"),
-    "verdict of its own": (other_config(verdict="perfect"), "verdict: expected one of"),
-    "head of its own": (other_config(head="tail"), "head: expected one of"),
+    "a model": (other_config(kind="gone"), "kind"),
+    "other version": (other_config(format_version=9), "format_version"),
+    "no subject": (other_config(subject="gone"), "subject"),
+    "verdict of its own": (other_config(verdict="perfect"), "verdict"),
+    "head of its own": (other_config(head="tail"), "head"),
     "no class": (other_config(classes=[]), "classes"),
     "classes of numbers": (other_config(classes=[1, 2, 3]), "classes"),
-    "class twice": (other_config(classes=["a", "a", "b"]), "distinct"),
+    "class twice": (other_config(classes=["a", "a", "b"]), "classes"),
     "modality of its own": (other_config(modalities=["smell"]), "modalities"),
     "fusion of its own": (other_config(fusion={"variant": "magic"}), "fusion"),
     "fusion no object": (other_config(fusion=3), "fusion"),
@@ -272,16 +278,15 @@ DAMAGES = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_folder_is_refused_in_a_line(checkpoint, tmp_path, name):
-    damage, words = DAMAGES[name]
+    damage, part = DAMAGES[name]
     save_profile(tmp_path, made(checkpoint))
     damage(tmp_path)
-    with pytest.raises(InputError, match=words) as caught:
-        load_profile(tmp_path)
-    assert "\n" not in str(caught.value)
+    error = refused(lambda: load_profile(tmp_path))
+    assert (error.code, error.facts) == (ErrorCode.PROFILE, {"part": part})
+    assert "\n" not in str(error)
 
 
 def test_a_head_of_another_width_is_refused(checkpoint):
     fusion = FusionConfig(variant="linear", d_model=8)
     profile = replace(made(checkpoint), fusion=fusion, head=FUSIONS["linear"](fusion, 3).state_dict())
-    with pytest.raises(InputError, match="head: expected the size"):
-        apply_profile(profile, checkpoint)
+    assert refused(lambda: apply_profile(profile, checkpoint)).facts == {"part": "head"}

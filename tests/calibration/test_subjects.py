@@ -186,8 +186,7 @@ def test_what_cannot_be_removed_is_told_and_can_be_removed_later(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "unlink", read_only)
-        with pytest.raises(InputError, match=r"removed 14 of 16 files, then: Read-only file system"):
-            delete_subject(data, "S01")
+        assert refused(lambda: delete_subject(data, "S01")).facts == {"n_left": 2}
     assert contents(data, "S01").n_recordings == 2
     assert delete_subject(data, "S01").n_recordings == 2
 
@@ -264,5 +263,4 @@ def test_a_full_disk_is_a_sentence_and_not_a_traceback(
         os, "open", lambda path, *rest, **more: real("/dev/full", os.O_WRONLY)
         if str(path).endswith(".part") else real(path, *rest, **more)
     )  # fmt: skip
-    with pytest.raises(InputError, match="No space left on device"):
-        export_subject(data, "S01", tmp_path / "S01.zip", NOON)
+    assert refused(lambda: export_subject(data, "S01", tmp_path / "S01.zip", NOON)).code is ErrorCode.FILE
