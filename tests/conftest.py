@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 PROJECT = Path(__file__).parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give every test process an LSL session of its own, and one thread, before liblsl and torch are loaded.
+
+    Streams of a laboratory, or of the tests that run beside these, are not found then. Started processes
+    inherit both.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with tempfile.NamedTemporaryFile("w", prefix="lsl_api-", suffix=".cfg", delete=False) as file:
+        file.write(f"[lab]\nSessionID = tests-{uuid.uuid4().hex}\n[log]\nlevel = -2\n")
+    config.add_cleanup(Path(file.name).unlink)
+    os.environ["LSLAPICFG"] = file.name
 
 
 @pytest.fixture(scope="session")
