@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Reads bins: ``(first_bin, end_bin) -> (low, high)``, each (n, C), NaN where missing.
-ReadBins = Callable[[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]
+#: Reads a history: bins ``(first_bin, end_bin) -> (low, high)``, each (n, C), NaN where missing; or samples
+#: ``(t0, t1) -> (times, values)``, times (n,) ascending, values (n, F).
+Read = Callable[[Any, Any], tuple[NDArray, NDArray]]
 
 #: Traces are cut off this many rows from their own, so that one loose electrode does not cover the rest.
 CLIP_ROWS = 4.0
@@ -26,54 +28,30 @@ _FIELD_BITS = 7
 
 
 class ColumnRing:
-    """An image of ``width`` columns of which the newest overwrites the oldest.
-
-    Parameters
-    ----------
-    width, height : int
-        Device pixels.
-    background : int
-        0xffRRGGBB of what is empty.
-
-    Attributes
-    ----------
-    image : ndarray, (height, width), uint32
-        0xffRRGGBB.
-    """
+    """An image of ``width`` columns (device pixels) of which the newest overwrites the oldest."""
 
     def __init__(self, width: int, height: int, background: int) -> None:
         self.width, self.height = max(1, width), max(1, height)
-        self.background = background
-        self.image = np.full((self.height, self.width), background, dtype=np.uint32)
+        self.image = np.full((self.height, self.width), background, dtype=np.uint32)  # 0xffRRGGBB
         self.end = 0
         self._newest = math.nan
-        self._settled = 0
+        self._settled: int | None = None  # None while empty
         self._revision: object = None
-        self._empty = True
 
     def advance(self, end: int, newest: float, settled: int, revision: object) -> tuple[int, int]:
         """Return the columns ``[first, end)`` to draw so that ``[end - width, end)`` is shown.
 
-        Parameters
-        ----------
-        end : int
-            One past the newest column to show.
-        newest : float
-            Time or number of the newest datum, NaN without one; while it stays, so does what is drawn.
-        settled : int
-            First column that news may still change: the one of the newest datum.
-        revision : object
-            Changes when everything is void, after a seek or another channel set.
+        While ``newest`` stays, so does what is drawn; news may change the columns from ``settled`` on.
+        Another ``revision`` voids everything, as a seek or another channel set does.
         """
-        begin = end - self.width
-        if self._empty or revision != self._revision or not self.end <= end < self.end + self.width:
+        begin, is_near = end - self.width, self.end <= end < self.end + self.width
+        if self._settled is None or revision != self._revision or not is_near:
             first = begin
         elif newest != self._newest:
             first = max(min(self._settled, self.end), begin)
         else:
             first = self.end
-        self.end, self._newest, self._settled = end, newest, settled
-        self._revision, self._empty = revision, False
+        self.end, self._newest, self._settled, self._revision = end, newest, settled, revision
         return first, end
 
     def put(self, first: int, columns: NDArray[np.uint32]) -> None:
@@ -90,76 +68,72 @@ class ColumnRing:
         return [*pieces, (0, self.width - x, x)] if x else pieces
 
 
-class TraceRaster:
-    """Signals one below the other, each column a stroke from its lowest to its highest value.
+class Raster:
+    """A picture of a history; `update` draws the columns that are new.
 
-    Parameters
-    ----------
-    width, height : int
-        Device pixels.
-    bins_per_column : float
-        Bins of the signal in one column; below 1 a bin is several columns wide.
-    units_per_row : float
-        What the distance of two neighbouring channels stands for, in the signal's unit.
-    categories : sequence of int, (C,)
-        Each channel's kind; where channels overlap the highest is seen.
-    colours : sequence of int, (n_categories,)
-        0xffRRGGBB of each kind.
-    background : int
-        0xffRRGGBB.
-    thickness : int
-        Least height of a stroke in pixels.
-    rows : (float, float), optional
-        What the picture shows, from its upper to its lower edge: row ``i`` spans ``i`` to ``i + 1``. All
-        channels by default.
+    A column spans ``column`` of the history's own units: bins, or seconds.
     """
 
-    def __init__(
-        self,
-        width: int,
-        height: int,
-        *,
-        bins_per_column: float,
-        units_per_row: float,
-        categories: Sequence[int],
-        colours: Sequence[int],
-        background: int,
-        thickness: int = 1,
-        rows: tuple[float, float] | None = None,
-    ) -> None:
-        if not 0 < len(colours) <= MAX_CATEGORIES:
-            raise ValueError(f"expected 1 to {MAX_CATEGORIES} colours, got {len(colours)}")
-        self.ring = ColumnRing(width, height, background)
-        self.bins_per_column = bins_per_column
-        self.n_channels = len(categories)
-        self._thickness = thickness
-        self._palette = np.array([background, *colours], dtype=np.uint32)
-        self._weights = (1 << (_FIELD_BITS * np.asarray(categories, dtype=np.int64))).astype(np.int32)
-        top, bottom = rows or (0.0, float(max(1, self.n_channels)))
-        self._row = self.ring.height / (bottom - top)
-        self._centres = (np.arange(self.n_channels) + 0.5 - top) * self._row  # (C,) pixels from the top
-        self._scale = self._row / units_per_row  # pixels per unit
+    ring: ColumnRing
+    column: float
 
-    def update(self, end: int, newest_bin: int | None, revision: object, read: ReadBins) -> int:
-        """Show the columns up to ``end``, drawing those that are new; return how many were drawn."""
-        newest = math.nan if newest_bin is None else float(newest_bin)
-        first, end = self.ring.advance(end, newest, _settled(newest / self.bins_per_column, end), revision)
+    def update(self, end: int, newest: float, revision: object, read: Read) -> int:
+        """Show the columns up to ``end``, drawing those that are new; return how many were drawn.
+
+        ``newest`` is the bin or time of the newest datum, NaN without one.
+        """
+        # The first column that may still change; one earlier than need be, as products round.
+        settled = math.floor(newest / self.column) - 1 if math.isfinite(newest) else end
+        first, end = self.ring.advance(end, newest, settled, revision)
         if first < end:
             self.ring.put(first, self.draw(first, end, read))
         return end - first
 
-    def draw(self, first: int, end: int, read: ReadBins) -> NDArray[np.uint32]:
+    def draw(self, first: int, end: int, read: Read) -> NDArray[np.uint32]:
         """Return the pixels (height, end - first) of the columns ``[first, end)``."""
+        raise NotImplementedError
+
+
+class TraceRaster(Raster):
+    """Signals one below the other, each column a stroke from its lowest to its highest value."""
+
+    def __init__(
+        self,
+        width: int,  # device pixels
+        height: int,
+        *,
+        bins_per_column: float,  # below 1 a bin is several columns wide
+        units_per_row: float,  # of the signal, from a channel to the next
+        categories: Sequence[int],  # (C,) each channel's kind; where channels overlap the highest is seen
+        colours: Sequence[int],  # 0xffRRGGBB of each kind
+        background: int,
+        thickness: int = 1,  # least height of a stroke in pixels
+        rows: tuple[float, float]
+        | None = None,  # upper and lower edge, where row i spans i to i + 1; else all
+    ) -> None:
+        if not 0 < len(colours) <= MAX_CATEGORIES:
+            raise ValueError(f"expected 1 to {MAX_CATEGORIES} colours, got {len(colours)}")
+        self.ring, self.column = ColumnRing(width, height, background), bins_per_column
+        n_channels = len(categories)
+        self._thickness = thickness
+        self._palette = np.array([background, *colours], dtype=np.uint32)
+        self._weights = (1 << (_FIELD_BITS * np.asarray(categories, dtype=np.int64))).astype(np.int32)
+        top, bottom = rows or (0.0, float(max(1, n_channels)))
+        self._row = self.ring.height / (bottom - top)
+        self._centres = (np.arange(n_channels) + 0.5 - top) * self._row  # (C,) pixels from the top
+        self._scale = self._row / units_per_row  # pixels per unit
+
+    def draw(self, first: int, end: int, read: Read) -> NDArray[np.uint32]:
         low, high = self._ranges(first - 1, end, read)  # (n + 1, C): the one before, to join strokes
         joined_low = np.where(np.isnan(low[1:]), np.nan, np.fmin(low[1:], high[:-1]))
         joined_high = np.where(np.isnan(high[1:]), np.nan, np.fmax(high[1:], low[:-1]))
         return self._fill(joined_low, joined_high)
 
-    def _ranges(self, first: int, end: int, read: ReadBins) -> tuple[NDArray, NDArray]:
+    def _ranges(self, first: int, end: int, read: Read) -> tuple[NDArray, NDArray]:
         """Return lowest and highest value (n, C) of the bins that touch each column."""
         columns = np.arange(first, end)
-        starts = np.floor(columns * self.bins_per_column).astype(np.int64)
-        ends = np.ceil((columns + 1) * self.bins_per_column).astype(np.int64)
+        starts = np.floor(columns * self.column).astype(np.int64)
+        ends = np.ceil((columns + 1) * self.column).astype(np.int64)
         low, high = read(int(starts[0]), int(ends[-1]) + 1)  # one more: reduceat takes no index past the end
         pairs = np.stack([starts, ends], axis=1).ravel() - starts[0]
         return np.fmin.reduceat(low, pairs, axis=0)[::2], np.fmax.reduceat(high, pairs, axis=0)[::2]
@@ -189,89 +163,45 @@ class TraceRaster:
         return self._palette[kinds]
 
 
-class HeatRaster:
-    """Rows of values (frequency bands, say) as colours, over time; the first row lies at the bottom.
-
-    Parameters
-    ----------
-    width, height : int
-        Device pixels.
-    column_s : float
-        Seconds a column covers.
-    hold_s : float
-        A value is shown until the next one comes, at most so long; then the picture is empty.
-    low, high : float
-        Values of the first and last colour.
-    palette : ndarray, (n, 3), uint8
-        Colours.
-    background : int
-        0xffRRGGBB of what is empty.
-    rows : (float, float), optional
-        What the picture shows, from its lower to its upper edge: row ``i`` spans ``i`` to ``i + 1``. All by
-        default.
-    """
+class HeatRaster(Raster):
+    """Rows of values (frequency bands, say) as colours, over time; the first row lies at the bottom."""
 
     def __init__(
         self,
-        width: int,
+        width: int,  # device pixels
         height: int,
-        *,
         column_s: float,
-        hold_s: float,
-        low: float,
-        high: float,
-        palette: NDArray[np.uint8],
+        hold_s: float,  # a value is shown until the next one comes, at most so long
+        scale: tuple[float, float],  # values of the first and last colour
+        palette: NDArray[np.uint8],  # (n, 3)
         background: int,
-        rows: tuple[float, float] | None = None,
+        rows: tuple[float, float]
+        | None = None,  # lower and upper edge, where row i spans i to i + 1; else all
     ) -> None:
-        self.ring = ColumnRing(width, height, background)
-        self.column_s, self.hold_s = column_s, hold_s
-        self.low, self.high, self._rows = low, high, rows
+        self.ring, self.column = ColumnRing(width, height, background), column_s
+        self._hold_s, self._scale, self._rows = hold_s, scale, rows
         red, green, blue = palette.astype(np.uint32).T
         colours = np.uint32(0xFF000000) | red << np.uint32(16) | green << np.uint32(8) | blue
         self._palette = np.append(colours, np.uint32(background))
 
-    def update(
-        self,
-        end: int,
-        newest: float,
-        revision: object,
-        read: Callable[[float, float], tuple[NDArray[np.float64], NDArray]],
-    ) -> int:
-        """Show the columns up to ``end``; ``newest`` is the time of the newest datum, NaN without one.
-
-        ``read(t0, t1)`` gives the times (n,) in ``[t0, t1)``, ascending, and the values (n, F).
-        """
-        first, end = self.ring.advance(end, newest, _settled(newest / self.column_s, end), revision)
-        if first < end:
-            times, values = read(first * self.column_s - self.hold_s - self.column_s, end * self.column_s)
-            self.ring.put(first, self.draw(first, end, times, values))
-        return end - first
-
-    def draw(self, first: int, end: int, times: NDArray, values: NDArray) -> NDArray[np.uint32]:
-        """Return the pixels (height, end - first) of the columns ``[first, end)``.
-
-        A column shows the highest of its values, or the last one before it.
-        """
+    def draw(self, first: int, end: int, read: Read) -> NDArray[np.uint32]:
+        """Return the pixels: a column shows the highest of its values, or the last one before it."""
         height, n = self.ring.height, end - first
+        times, values = read(first * self.column - self._hold_s - self.column, end * self.column)
         if not len(times):
             return np.full((height, n), self._palette[-1], dtype=np.uint32)
-        edges = np.arange(first, end + 1) * self.column_s
+        edges = np.arange(first, end + 1) * self.column
         ends = np.searchsorted(times, edges[1:], side="left")
         starts = np.minimum(np.searchsorted(times, edges[:-1], side="left"), np.maximum(ends - 1, 0))
-        there = (ends > 0) & (edges[:-1] - times[np.maximum(ends - 1, 0)] <= self.hold_s)
+        there = (ends > 0) & (edges[:-1] - times[np.maximum(ends - 1, 0)] <= self._hold_s)
         pairs = np.stack([starts, np.maximum(ends, starts + 1)], axis=1).ravel()
         padded = np.concatenate([values, values[-1:]]).astype(np.float32)
         shown = np.fmax.reduceat(padded, pairs, axis=0)[::2]  # (n, F)
         n_colours = len(self._palette) - 1
-        at = (shown - self.low) / max(self.high - self.low, 1e-12) * n_colours
+        low, high = self._scale
+        at = (shown - low) / max(high - low, 1e-12) * n_colours
         at = np.where(np.isfinite(at) & there[:, None], np.clip(at, 0, n_colours - 1), n_colours)
         bottom, top = self._rows or (0.0, float(values.shape[1]))
         rows = bottom + (top - bottom) * (np.arange(height)[::-1] + 0.5) / height  # of each pixel's middle
         rows = np.clip(np.floor(rows), 0, values.shape[1] - 1).astype(np.intp)
         return self._palette[at.astype(np.int64).T[rows]]
-
-
-def _settled(newest_column: float, end: int) -> int:
-    """Return the first column that may still change; one earlier than need be, as products round."""
-    return math.floor(newest_column) - 1 if math.isfinite(newest_column) else end

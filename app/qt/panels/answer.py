@@ -12,8 +12,7 @@ from PyQt6.QtWidgets import QHBoxLayout, QSizePolicy
 from app.qt.category import fill_category, fill_uncertain
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis
-from app.qt.plots.items import PixelItem
-from app.qt.plots.plot import Plot, Table
+from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.theme import growth, scaled_font
 from app.qt.widgets import ElidedLabel, plain_label
 from app.view.store import ViewStore
@@ -149,7 +148,7 @@ class ScalePlot(Plot):
             least=(24, 2.6),
         )
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._band = self.draw_with(_UncertainBand(self.view))
+        self._band = _UncertainBand(self)
         self._pointer = pg.InfiniteLine(angle=90)
         self.plot_item.addItem(self._pointer)
         self.percent = self.threshold = math.nan
@@ -175,9 +174,8 @@ class ScalePlot(Plot):
 class _UncertainBand(PixelItem):
     """The stretch in which the model abstains."""
 
-    def __init__(self, view: pg.ViewBox) -> None:
-        super().__init__(view, -1)
-        self.end = 100.0
+    z = -1.0
+    end = 100.0
 
     def draw(self, painter: QPainter) -> None:
         rect = self.boundingRect().adjusted(0, 2, -1, -2)

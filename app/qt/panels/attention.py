@@ -99,7 +99,7 @@ class LanesPlot(Plot):
         self.t_end = math.nan
         self.times: NDArray[np.float64] = np.empty(0)
         self.shares: NDArray[np.float64] = np.empty((0, n))
-        self.absent = self.draw_with(Spans(self.view))
+        self.absent = Spans(self)
         self.lines = [pg.PlotDataItem(connect="finite", fillLevel=float(n - 1 - i)) for i in range(n)]
         self._edges = [pg.InfiniteLine(level, angle=0) for i in range(n) for level in (i, i + _LANE)]
         for item in (*self._edges, *self.lines):
@@ -138,12 +138,11 @@ class LanesPlot(Plot):
         self.set_home(x=(-span_s, 0.0))
         for i, line in enumerate(self.lines):
             line.setData(self.times, self._floor(i) + _LANE * self.shares[:, i])
-        spans = [
+        self.absent.set_content(
             (max(start - self.t_end, -span_s), end - self.t_end, self._floor(i), self._floor(i) + _LANE)
             for i, modality in enumerate(MODALITIES)
             for start, end in absent_spans(predictions, modality)
-        ]
-        self.absent.show_spans(spans)
+        )
         self.redraw()
         said = [_share_now(newest, modality) for modality in MODALITIES]
         self._figures.set_rows([Row(self._floor(i) + _LANE / 2, (text,)) for i, text in enumerate(said)])
@@ -238,7 +237,7 @@ class StepsPlot(Plot):
             "Attention per time step", axes, x=(-10.0, 0.0), y=(0.0, 100.0), zoom="x", least=(30, 7.0)
         )
         self.bins: list[tuple[float, float, float]] = []
-        self.bars = self.draw_with(Bars(self.view))
+        self.bars = Bars(self)
         self.setToolTip("The oldest step also holds what the model saw from before it")
         self.set_notice("No prediction yet")
 
@@ -247,19 +246,14 @@ class StepsPlot(Plot):
         self.bins = bins
         self.set_notice("" if bins else "No prediction yet")
         if not bins:
-            self.bars.show_bars([])
+            self.bars.set_content(())
             return
-        self.set_home(
-            x=(bins[0][0], bins[-1][1]), y=(0.0, 112 * share_scale(max(share for _, _, share in bins)))
-        )
+        highest = max(share for _, _, share in bins)
+        self.set_home(x=(bins[0][0], bins[-1][1]), y=(0.0, 112 * share_scale(highest)))
         gap = 0.04 * (bins[0][1] - bins[0][0])
-        self.bars.show_bars(
-            [
-                Bar(
-                    (start + gap, end - gap), (0.0, 100 * share), self.theme.accent, text=f"{100 * share:.0f}"
-                )
-                for start, end, share in bins
-            ]
+        self.bars.set_content(
+            Bar((start + gap, end - gap), (0.0, 100 * share), self.theme.accent, text=f"{100 * share:.0f}")
+            for start, end, share in bins
         )
         start, end, share = max(bins, key=lambda each: each[2])
         self.setAccessibleDescription(

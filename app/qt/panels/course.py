@@ -16,8 +16,8 @@ from app.engine.messages import MarkerPart
 from app.qt.category import colour_of, draw_mark, fill_category, fill_uncertain
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis, Row, RowAxis
-from app.qt.plots.items import Markers, PixelItem, mixed
-from app.qt.plots.plot import Plot, Table
+from app.qt.plots.items import Markers, mixed
+from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.plots.time_plot import texts_near
 from app.qt.theme import Theme
 from app.view.course import UNCERTAIN, WARMING_UP, course, mean_over_s
@@ -103,8 +103,8 @@ class CoursePlot(Plot):
         self.plot_item.addItem(self._least_line)
         self._faint: list[pg.PlotDataItem] = []
         self._lines: list[pg.PlotDataItem] = []
-        self._marker_lines = self.draw_with(Markers(self.view, has_texts=True, below=1.0))
-        self._ribbon = self.draw_with(_Ribbon(self))
+        self._marker_lines = Markers(self, has_texts=True, below=1.0)
+        self._ribbon = _Ribbon(self)
         self.clicked.connect(lambda x, y: self._choose(self.zero + x))
         self.set_theme(self.theme)
 
@@ -206,7 +206,7 @@ class CoursePlot(Plot):
                 for i in known
             ]
         )
-        self._marker_lines.show_places([(m.time - zero, m.text) for m in self.markers], None)
+        self._marker_lines.set_content((m.time - zero, m.text) for m in self.markers)
         self.set_notice("" if made.answers else "no prediction in this time yet")
         self._ribbon.update()
 
@@ -286,10 +286,9 @@ class CoursePlot(Plot):
 class _Ribbon(PixelItem):
     """The answers above the lines, an emotion's mark on its line now and then, and the moment held."""
 
-    def __init__(self, plot: CoursePlot) -> None:
-        super().__init__(plot.view, 20)
-        self._plot = plot
-        self.held = math.nan  # place of the moment looked back at
+    z = 20.0
+    plot: CoursePlot
+    held = math.nan  # place of the moment looked back at
 
     def hold(self, x: float) -> None:
         """Mark another moment; NaN marks none."""
@@ -305,10 +304,10 @@ class _Ribbon(PixelItem):
 
     def _draw_answers(self, painter: QPainter) -> None:
         """Draw which answer stood when: a colour and hatch with its name, or the uncertain hatch."""
-        metrics, theme, made = QFontMetricsF(self.font), self.theme, self._plot.course
+        metrics, theme, made = QFontMetricsF(self.font), self.theme, self.plot.course
         top, bottom = self.y_of(_RIBBON[1]), self.y_of(_RIBBON[0])
         for start, end, answer in made.answers:
-            left, right = (self.x_of(t - self._plot.zero) for t in (start, end))
+            left, right = (self.x_of(t - self.plot.zero) for t in (start, end))
             rect = QRectF(left, top, right - left, bottom - top) & self.boundingRect()
             if rect.isEmpty():
                 continue
@@ -331,7 +330,7 @@ class _Ribbon(PixelItem):
 
     def _draw_marks(self, painter: QPainter) -> None:
         """Draw each emotion's mark at moments of its own, so that marks move with their line."""
-        made, radius = self._plot.course, 0.24 * QFontMetricsF(self.font).height()
+        made, radius = self.plot.course, 0.24 * QFontMetricsF(self.font).height()
         n_labels, n_times = len(made.labels), len(made.times)
         if not n_labels or not n_times:
             return
@@ -339,13 +338,13 @@ class _Ribbon(PixelItem):
         period_s = 6.6 * radius * n_labels * (x1 - x0) / self.boundingRect().width()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for index in range(n_labels):
-            first = math.ceil((self._plot.zero + x0) / period_s - (index + 0.5) / n_labels)
-            last = math.floor((self._plot.zero + x1) / period_s - (index + 0.5) / n_labels)
+            first = math.ceil((self.plot.zero + x0) / period_s - (index + 0.5) / n_labels)
+            last = math.floor((self.plot.zero + x1) / period_s - (index + 0.5) / n_labels)
             moments = (np.arange(first, last + 1) + (index + 0.5) / n_labels) * period_s
             at = np.searchsorted(made.times, moments, side="right") - 1
             for t, k in zip(moments.tolist(), at.tolist(), strict=True):
                 if k >= 0 and math.isfinite(made.lines[k, index]):
-                    place = self.point(t - self._plot.zero, float(made.lines[k, index]))
+                    place = self.point(t - self.plot.zero, float(made.lines[k, index]))
                     draw_mark(painter, place, radius, self.theme, index, colour_of(self.theme, index))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
 

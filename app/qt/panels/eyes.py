@@ -13,9 +13,9 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
-from app.qt.plots.axes import Axis, number_text
-from app.qt.plots.items import PixelItem, mixed
-from app.qt.plots.plot import Plot, Table, figure_text
+from app.qt.plots.axes import Axis, DrawnAxis, number_text
+from app.qt.plots.items import mixed
+from app.qt.plots.plot import PixelItem, Plot, Table, figure_text
 from app.qt.plots.time_plot import LEFT_ROOM, RIGHT_ROOM, SECONDS, CurvePlot
 from app.qt.theme import Theme
 from app.view.conditions import stream_note
@@ -79,7 +79,7 @@ class GazePlot(Plot):
             axis.setTickSpacing(50, 50)
         self.place: tuple[float, float] | None = None
         self.ages, self.trail = np.empty(0), np.empty((0, 2))
-        self._gaze = self.draw_with(_Gaze(self))
+        self._gaze = _Gaze(self)
 
     def show_gaze(self, times: NDArray[np.float64], values: NDArray[np.floating], t: float) -> str:
         """Take the samples of the trail (n, 5): x, y, pupils, validity; return the gaze in words."""
@@ -117,10 +117,8 @@ class GazePlot(Plot):
 class _Gaze(PixelItem):
     """The screen's rim, the trail in a few shades, and a ring where the eyes look."""
 
-    def __init__(self, plot: GazePlot) -> None:
-        super().__init__(plot.view, 5)
-        self._plot = plot
-        self._pens: list[QPen] = []
+    z = 5.0
+    plot: GazePlot
 
     def restyle(self, theme: Theme, font: QFont) -> None:
         """Take other colours: the older the trail, the fainter."""
@@ -129,7 +127,7 @@ class _Gaze(PixelItem):
         self._pens = [QPen(QColor(mixed(theme.accent, theme.surface, share)), 1) for share in shares]
 
     def draw(self, painter: QPainter) -> None:
-        theme, plot = self.theme, self._plot
+        theme, plot = self.theme, self.plot
         painter.setPen(QPen(QColor(theme.muted), 1))
         painter.drawRect(QRectF(self.point(0, 0), self.point(100, 100)).normalized().adjusted(0, 0, -1, -1))
         xs, ys = self.x_of(plot.trail[:, 0]).tolist(), self.y_of(plot.trail[:, 1]).tolist()
@@ -195,7 +193,7 @@ class PupilPlot(CurvePlot):
         self._range: CalmRange | None = None
         self._looked = -math.inf
         self._samples: tuple[NDArray, NDArray] = (np.empty(0), np.empty((0, 2)))
-        self.blinks = self.draw_with(_Blinks(self))
+        self.blinks = _Blinks(self)
 
     def show_pupils(
         self,
@@ -217,7 +215,7 @@ class PupilPlot(CurvePlot):
         grid, means = means_over(times, pupils, 2 * self.span_s / max(self.plot_rect().width(), 1.0))
         for k, curve in enumerate(self.curves.values()):
             curve.setData(grid - t, means[:, k])
-        self.blinks.show_blinks([(t0 - t, t1 - t) for t0, t1 in blinks])
+        self.blinks.set_content((t0 - t, t1 - t) for t0, t1 in blinks)
         self.take_moment(store, t)
         return bool(np.isfinite(pupils).any())
 
@@ -242,22 +240,15 @@ class PupilPlot(CurvePlot):
 class _Blinks(PixelItem):
     """Shaded and striped stretches."""
 
-    def __init__(self, plot: PupilPlot) -> None:
-        super().__init__(plot.view, -2)
-        self.spans: list[tuple[float, float]] = []
-
-    def show_blinks(self, spans: list[tuple[float, float]]) -> None:
-        """Shade other stretches."""
-        if spans != self.spans:
-            self.spans = spans
-            self.update()
+    z = -2.0
+    content: tuple[tuple[float, float], ...] = ()  # start and end, seconds from the moment shown
 
     def draw(self, painter: QPainter) -> None:
         # Mixed beforehand: Qt hands a see-through area to other threads and waits, long on a busy computer.
         shade = QColor(mixed(self.theme.muted, self.theme.surface, 0.28))
         painter.setPen(QPen(QColor(self.theme.muted), 1))
         height, step = self.boundingRect().height(), 0.4 * QFontMetricsF(self.font).height()
-        for t0, t1 in self.spans:
+        for t0, t1 in self.content:
             left, right = self.x_of(t0), max(self.x_of(t1), self.x_of(t0) + 2.0)
             if right < 0:
                 continue
@@ -267,20 +258,20 @@ class _Blinks(PixelItem):
             painter.drawLines(*(QLineF(left, y, right, y - rise) for y in heights))
 
 
-class _Legend(Axis):
+class _Legend(DrawnAxis):
     """What the strokes mean, right of the plot."""
+
+    reaches_out = True
 
     def __init__(self, strokes: dict[str, Qt.PenStyle]) -> None:
         self._strokes = strokes
         super().__init__("right", room=RIGHT_ROOM)
-        self.setStyle(showValues=False, tickLength=0)
 
     def text_width(self) -> float:
         return super().text_width() + 2.0 * self.metrics.height()  # as wide as a colour bar
 
-    def paint(self, painter: QPainter, option: object, widget: object) -> None:
-        rect, line = self.mapRectFromParent(self.geometry()), self.metrics.height()
-        painter.setFont(self.style["tickFont"])
+    def draw(self, painter: QPainter, rect: QRectF) -> None:
+        line = self.metrics.height()
         for k, (name, stroke) in enumerate(self._strokes.items()):
             left, top = rect.left() + 0.3 * line, rect.top() + 1.6 * line * k
             painter.setPen(QColor(self.theme.text))

@@ -11,8 +11,7 @@ from app.qt.category import colour_of, draw_mark
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis
 from app.qt.plots.heads import free_box
-from app.qt.plots.items import PixelItem
-from app.qt.plots.plot import Plot, Table, figure_text
+from app.qt.plots.plot import PixelItem, Plot, Table, figure_text
 from app.qt.widgets import plain_label
 from app.view.store import ViewStore
 from app.view.trust import STALE_AFTER_S, judge
@@ -76,7 +75,7 @@ class PlanePlot(Plot):
         self.trail: list[tuple[float, AffectPoint]] = []
         self.is_grey = True
         self._prediction: Prediction | None = None
-        self._content = self.draw_with(_PlaneContent(self))
+        self._content = _PlaneContent(self)
 
     def show_trail(self, predictions: list[Prediction], labels: tuple[str, ...], *, is_grey: bool) -> None:
         """Show the points of predictions, the newest last."""
@@ -114,13 +113,12 @@ class PlanePlot(Plot):
 class _PlaneContent(PixelItem):
     """Trail, marks, the point and names that keep off each other."""
 
-    def __init__(self, plot: PlanePlot) -> None:
-        super().__init__(plot.view, 5)
-        self._plot = plot
+    z = 5.0
+    plot: PlanePlot
 
     def name_rects(self) -> dict[str, QRectF]:
         """Return a place for each name: beside its mark, off the other names and off the point."""
-        metrics, newest = QFontMetricsF(self.font), self._plot.newest
+        metrics, newest = QFontMetricsF(self.font), self.plot.newest
         height = metrics.height()
         marks = {label: _around(self.point(*at), 0.22 * height) for label, at in self._places().items()}
         taken = list(marks.values())
@@ -140,7 +138,7 @@ class _PlaneContent(PixelItem):
     def draw(self, painter: QPainter) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_axes(painter)
-        plot, theme = self._plot, self.theme
+        plot, theme = self.plot, self.theme
         height = QFontMetricsF(self.font).height()
         self._draw_trail(painter)
         for label, at in self._places().items():
@@ -154,7 +152,7 @@ class _PlaneContent(PixelItem):
         self._draw_names(painter)
 
     def _places(self) -> dict[str, tuple[float, float]]:
-        places = {label: place_of(label) for label in self._plot.labels}
+        places = {label: place_of(label) for label in self.plot.labels}
         return {label: at for label, at in places.items() if at is not None}
 
     def _draw_axes(self, painter: QPainter) -> None:
@@ -165,8 +163,8 @@ class _PlaneContent(PixelItem):
 
     def _draw_trail(self, painter: QPainter) -> None:
         """Draw the way to the point, fading with age; a gap is not bridged."""
-        trail = self._plot.trail
-        colour = QColor(self.theme.stale if self._plot.is_grey else self.theme.accent)
+        trail = self.plot.trail
+        colour = QColor(self.theme.stale if self.plot.is_grey else self.theme.accent)
         for (t0, a), (t1, b) in pairwise(trail):
             if t1 - t0 <= STALE_AFTER_S:
                 colour.setAlphaF(max(0.06, 1 - (trail[-1][0] - t1) / TRAIL_S) ** 1.6)
@@ -181,7 +179,7 @@ class _PlaneContent(PixelItem):
             letters = QPainterPath()
             letters.addText(area.left() + 1, area.top() + ascent, self.font, label)
             painter.strokePath(letters, QPen(QColor(self.theme.surface), 3))
-            painter.fillPath(letters, QColor(self.theme.stale if self._plot.is_grey else self.theme.text))
+            painter.fillPath(letters, QColor(self.theme.stale if self.plot.is_grey else self.theme.text))
 
 
 def _around(at: QPointF, radius: float) -> QRectF:

@@ -43,21 +43,8 @@ class TracesPanel(Panel):
         for span in SPANS_S:
             self._spans.addItem(f"{span} s", span)
         self._spans.setCurrentIndex(SPANS_S.index(10))
-        self._spans.currentIndexChanged.connect(lambda _: self.set_span(self._spans.currentData()))
+        self._spans.currentIndexChanged.connect(lambda _: self.plot.set_span(self._spans.currentData()))
         self.head.addWidget(self._spans)
-
-    @property
-    def highlight(self) -> tuple[float, float] | None:
-        """First and last moment of the window of a chosen prediction."""
-        return self.plot.highlight
-
-    @highlight.setter
-    def highlight(self, span: tuple[float, float] | None) -> None:
-        self.plot.highlight = span
-
-    def set_span(self, seconds: float) -> None:
-        """Show so many seconds."""
-        self.plot.set_span(seconds)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the EEG as of ``t``."""

@@ -64,7 +64,7 @@ class LevelMeter(Plot):
         self.rms_db = self.peak_db = math.nan
         self.is_clipping = False
         self._shown: tuple[object, ...] = ()
-        self.bars = self.draw_with(Bars(self.view))
+        self.bars = Bars(self)
         self._peak = pg.InfiniteLine(angle=90)
         self.plot_item.addItem(self._peak)
 
@@ -86,9 +86,8 @@ class LevelMeter(Plot):
             theme = self.theme
             colour = theme.stale if is_grey else theme.bad if self.is_clipping else theme.good
             is_known = math.isfinite(self.rms_db)
-            self.bars.show_bars(
-                [Bar((_FLOOR_DB, max(self.rms_db, _FLOOR_DB)), (0.1, 0.9), colour)] if is_known else []
-            )
+            bar = Bar((_FLOOR_DB, max(self.rms_db, _FLOOR_DB)), (0.1, 0.9), colour)
+            self.bars.set_content([bar] if is_known else [])
             self._peak.setPos(max(self.peak_db, _FLOOR_DB) if math.isfinite(self.peak_db) else _FLOOR_DB)
             self._peak.setPen(pg.mkPen(theme.text, width=2))
             self.setAccessibleDescription(self.words())

@@ -9,8 +9,7 @@ from PyQt6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPen
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
-from app.qt.plots.items import PixelItem
-from app.qt.plots.plot import Plot, Table
+from app.qt.plots.plot import PixelItem, Plot, Table
 from app.view.conditions import stream_note
 from app.view.store import ViewStore
 from app.view.text import age
@@ -66,7 +65,7 @@ class FramePlot(Plot):
         self.image = QImage()
         self.box: Box | None = None
         self._time = math.nan
-        self._frame = self.draw_with(_Frame(self))
+        self._frame = _Frame(self)
 
     def show_frame(self, time: float, jpeg: bytes, box: Box | None) -> None:
         """Show a frame, decoded if it is another one, and the face's box."""
@@ -90,25 +89,21 @@ class FramePlot(Plot):
 class _Frame(PixelItem):
     """The frame and the box."""
 
-    def __init__(self, plot: FramePlot) -> None:
-        super().__init__(plot.view, 1)
-        self._plot = plot
+    z = 1.0
+    plot: FramePlot
 
     def draw(self, painter: QPainter) -> None:
-        (width, _), (_, height) = self._plot.home[0][::-1], self._plot.home[1]
+        plot = self.plot
+        (_, width), (_, height) = plot.home
         frame = QRectF(self.point(0, 0), self.point(width, height))
-        if self._plot.image.isNull():
+        if plot.image.isNull():
             painter.fillRect(frame, QColor(self.theme.window))
             return
-        painter.drawImage(frame, self._plot.image)
-        if self._plot.box is not None and not self._plot.notice:
-            x, y, wide, high = self._plot.box
-            self._draw_face(
-                painter,
-                QRectF(
-                    self.point(x * width, y * height), self.point((x + wide) * width, (y + high) * height)
-                ),
-            )
+        painter.drawImage(frame, plot.image)
+        if plot.box is not None and not plot.notice:
+            x, y, wide, high = plot.box
+            corner = self.point((x + wide) * width, (y + high) * height)
+            self._draw_face(painter, QRectF(self.point(x * width, y * height), corner))
 
     def _draw_face(self, painter: QPainter, face: QRectF) -> None:
         """Draw the box twice, dark under bright, to stand out on any picture."""

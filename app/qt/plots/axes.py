@@ -33,32 +33,18 @@ def number_text(value: float, spacing: float) -> str:
 
 
 class Axis(pg.AxisItem):
-    """An axis of fixed size in the window's colours and font.
-
-    Parameters
-    ----------
-    side : str
-        left, right, top or bottom.
-    words : callable
-        Writes a tick.
-    room : str
-        The widest text there is room for, beside the plot.
-    title : str
-        Along the axis.
-    has_grid : bool
-        Whether lines cross the plot at its ticks.
-    """
+    """An axis of fixed size in the window's colours and font."""
 
     reaches_out = True  # whether texts at its ends reach beyond the plot
 
     def __init__(
         self,
-        side: str,
-        words: Words = number_text,
+        side: str,  # left, right, top or bottom
+        words: Words = number_text,  # writes a tick
         *,
-        room: str = "100",
-        title: str = "",
-        has_grid: bool = False,
+        room: str = "100",  # the widest text there is room for, beside the plot
+        title: str = "",  # along the axis
+        has_grid: bool = False,  # whether lines cross the plot at its ticks
     ) -> None:
         super().__init__(side)
         self.theme: Theme = DARK
@@ -141,21 +127,32 @@ class Axis(pg.AxisItem):
         return rect.bottom() - share * rect.height()  # a view that is upside down turns the range around
 
 
-class TitleAxis(Axis):
-    """A line of text above the plot."""
+class DrawnAxis(Axis):
+    """An axis without ticks; subclasses draw what stands beside the plot."""
 
     reaches_out = False
 
+    def __init__(self, side: str, *, room: str = "100", title: str = "") -> None:
+        super().__init__(side, room=room, title=title)
+        self.setStyle(showValues=False, tickLength=0)
+
+    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
+        painter.setFont(self.style["tickFont"])
+        self.draw(painter, self.mapRectFromParent(self.geometry()))
+
+    def draw(self, painter: QPainter, rect: QRectF) -> None:
+        """Draw within the axis' own rectangle, in its font."""
+
+
+class TitleAxis(DrawnAxis):
+    """A line of text above the plot; the title is an item of its own."""
+
     def __init__(self, title: str) -> None:
         super().__init__("top", title=title)
-        self.setStyle(showValues=False, tickLength=0)
 
     def fit(self) -> None:
         self.setHeight(math.ceil(1.1 * self.metrics.height()))
         self.resizeEvent()
-
-    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
-        """Draw nothing: the title is an item of its own."""
 
 
 @dataclass(frozen=True)
@@ -170,34 +167,21 @@ class Row:
     mark: int | None = None  # of an emotion, before the texts
 
 
-class RowAxis(Axis):
-    """Texts beside the plot in columns, each row at its own place.
-
-    Parameters
-    ----------
-    columns : sequence of str
-        The widest text each column is sure to have room for.
-    aligned : Qt.AlignmentFlag
-        Of the texts in their columns.
-    is_spread : bool
-        Rows that would overlap move apart; else those of a lower place are left out.
-    """
-
-    reaches_out = False
+class RowAxis(DrawnAxis):
+    """Texts beside the plot in columns, each row at its own place."""
 
     def __init__(
         self,
         side: str,
-        columns: Sequence[str] = ("",),
+        columns: Sequence[str] = ("",),  # the widest text each is sure to have room for
         *,
         aligned: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignRight,
-        is_spread: bool = False,
+        is_spread: bool = False,  # rows that would overlap move apart; else the lower ones are left out
     ) -> None:
         self.rows: tuple[Row, ...] = ()
         self._columns, self._aligned, self._is_spread = tuple(columns), aligned, is_spread
         self.longest = math.inf  # of a column, pixels: longer texts are cut
         super().__init__(side)
-        self.setStyle(showValues=False, tickLength=0)
 
     def set_columns(self, columns: Sequence[str]) -> None:
         """Have room for other texts."""
@@ -222,22 +206,18 @@ class RowAxis(Axis):
         marks = 2 * self._mark_radius() + gap if any(row.mark is not None for row in self.rows) else 0.0
         return sum(self._widths()) + gap * (len(self._columns) - 1) + marks
 
-    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
-        metrics, theme, gap = self.metrics, self.theme, self.metrics.averageCharWidth()
-        height = metrics.height()
-        rect = self.mapRectFromParent(self.geometry())
+    def draw(self, painter: QPainter, rect: QRectF) -> None:
+        theme, height, gap = self.theme, self.metrics.height(), self.metrics.averageCharWidth()
         lowest = -math.inf
-        for row, y in self._placed(height):
+        for row, y in self._placed(rect, height):
             if not rect.top() - height / 2 <= y <= rect.bottom() + height / 2 or y < lowest + 0.8 * height:
                 continue
             lowest = y
             x = rect.left() + (5 if self.orientation == "right" else 3)
             if row.mark is not None:
-                radius = self._mark_radius()
+                radius, colour = self._mark_radius(), colour_of(theme, row.mark)
                 painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-                draw_mark(
-                    painter, QPointF(x + radius, y), radius, theme, row.mark, colour_of(theme, row.mark)
-                )
+                draw_mark(painter, QPointF(x + radius, y), radius, theme, row.mark, colour)
                 x += 2 * radius + gap
             font = QFont(self.style["tickFont"])
             font.setBold(row.is_bold)
@@ -249,12 +229,11 @@ class RowAxis(Axis):
                 painter.drawText(box, int(self._aligned | Qt.AlignmentFlag.AlignVCenter), cut)
                 x += width + gap
 
-    def _placed(self, height: float) -> list[tuple[Row, float]]:
+    def _placed(self, rect: QRectF, height: float) -> list[tuple[Row, float]]:
         """Return the rows with their places from the top down, pixels."""
         rows = sorted(((row, self.pixel_of(row.at)) for row in self.rows), key=lambda each: each[1])
         if not self._is_spread:
             return rows
-        rect = self.mapRectFromParent(self.geometry())
         places = [y for _, y in rows]
         for k in range(1, len(places)):
             places[k] = max(places[k], places[k - 1] + height)
@@ -280,10 +259,8 @@ class RowAxis(Axis):
         return 0.26 * self.metrics.height()
 
 
-class ColourBar(Axis):
+class ColourBar(DrawnAxis):
     """The colours of a scale with the numbers at its ends, right of a plot or below it."""
-
-    reaches_out = False
 
     def __init__(
         self, side: str, table: NDArray[np.uint8], unit: str = "", room: str = "\N{MINUS SIGN}1.25"
@@ -292,35 +269,23 @@ class ColourBar(Axis):
         self.limits = (math.nan, math.nan)
         self.is_signed = False
         super().__init__(side, room=room)
-        self.setStyle(showValues=False, tickLength=0)
 
     def set_scale(
-        self,
-        low: float,
-        high: float,
-        unit: str,
-        table: NDArray[np.uint8] | None = None,
-        *,
-        is_signed: bool = False,
+        self, limits: tuple[float, float], unit: str, table: NDArray[np.uint8], *, is_signed: bool = False
     ) -> None:
         """Show the values of the first and last colour."""
-        self.limits, self.unit, self.is_signed = (low, high), unit, is_signed
-        self._table = self._table if table is None else table
+        self.limits, self.unit, self._table, self.is_signed = limits, unit, table, is_signed
         self.redraw()
 
     def text_width(self) -> float:
         return super().text_width() + 2.0 * self.metrics.height()
 
-    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
+    def draw(self, painter: QPainter, rect: QRectF) -> None:
         if not all(map(math.isfinite, self.limits)):
             return
-        painter.setFont(self.style["tickFont"])
         painter.setPen(QColor(self.theme.muted))
-        rect = self.mapRectFromParent(self.geometry())
-        low, high = (
-            f"{value:{'+' if self.is_signed else ''}.4g}".replace("-", "\N{MINUS SIGN}")
-            for value in self.limits
-        )
+        sign = "+" if self.is_signed else ""
+        low, high = (f"{value:{sign}.4g}".replace("-", "\N{MINUS SIGN}") for value in self.limits)
         if self.is_vertical:
             self._paint_upright(painter, rect, low, high)
         else:

@@ -42,52 +42,34 @@ class Level:
 
 
 class BarPlot(Plot):
-    """Rows from the top down.
-
-    Parameters
-    ----------
-    figures : sequence of str
-        The widest figure of each column at the right.
-    title, words : str, callable
-        Of the axis below.
-    least : (int, int)
-        Characters and rows there is always room for.
-    has_levels : bool
-        Whether there is room above for levels' names.
-    unit : str
-        Of the bars' lengths, in the table.
-    most_lines : float, optional
-        How high a row may be, in lines of text.
-    """
+    """Rows from the top down."""
 
     def __init__(
         self,
         name: str,
-        figures: Sequence[str],
+        figures: Sequence[str],  # the widest of each column at the right
         *,
         x: Span,
-        unit: str,
-        words: Words = number_text,
+        unit: str,  # of the bars' lengths, in the table
+        words: Words = number_text,  # of the axis below, as its title
         title: str = "",
-        has_levels: bool = False,
-        least: tuple[int, int] = (34, 4),
-        most_lines: float | None = None,
+        has_levels: bool = False,  # whether there is room above for their names
+        least: tuple[int, int] = (34, 4),  # characters and rows there is always room for
+        most_lines: float | None = None,  # how high a row may be, in lines of text
     ) -> None:
         self.unit, self._most_lines, self._least_rows = unit, most_lines, least[1]
         self.names_axis = RowAxis("left")
         self.figures_axis = RowAxis("right", figures)
-        self._above = Axis("top") if has_levels else None
         self.value_axis = Axis("bottom", words, title=title, has_grid=True)
-        axes = [self.names_axis, self.figures_axis, self.value_axis]
-        if self._above is not None:
-            axes.append(self._above)
+        self._above = [Axis("top")] if has_levels else []
+        axes = [self.names_axis, self.figures_axis, self.value_axis, *self._above]
         super().__init__(name, axes, x=x, zoom="x", least=least, is_downward=True)
         self.rows: tuple[BarRow, ...] = ()
         self.levels: tuple[Level, ...] = ()
         self._lines: list[pg.InfiniteLine] = []
-        if self._above is not None:
-            self._above.setTicks([[]])
-        self.bars = self.draw_with(Bars(self.view))
+        for axis in self._above:
+            axis.setTicks([[]])
+        self.bars = Bars(self)
 
     def set_rows(self, rows: Sequence[BarRow]) -> None:
         """Draw other rows, the first at the top."""
@@ -100,30 +82,23 @@ class BarPlot(Plot):
         self.rows = tuple(rows)
         self.set_home(y=(0.0, float(max(1, len(rows)))))
         self.names_axis.longest = 0.45 * max(self.width(), 100)
-        self.names_axis.set_rows(
-            [Row(i + 0.5, (row.name,), row.role, is_bold=row.is_bold) for i, row in enumerate(rows)]
-        )
-        self.figures_axis.set_rows(
-            [
-                Row(i + 0.5, row.figures, row.role, is_bold=row.is_bold)
-                for i, row in enumerate(rows)
-                if row.figures
-            ]
-        )
-        pad = (1 - _THICK) / 2
-        self.bars.show_bars(
-            [
-                Bar((row.start, row.end), (i + pad, i + 1 - pad), row.colour, row.hatch)
-                for i, row in enumerate(rows)
-                if math.isfinite(row.end)
-            ]
-        )
-        said = (" ".join((row.name, *row.figures)) for row in rows if row.figures)
+        pad, said = (1 - _THICK) / 2, []
+        names, figures, bars = [], [], []
+        for i, row in enumerate(rows):
+            names.append(Row(i + 0.5, (row.name,), row.role, is_bold=row.is_bold))
+            if row.figures:
+                figures.append(Row(i + 0.5, row.figures, row.role, is_bold=row.is_bold))
+                said.append(" ".join((row.name, *row.figures)))
+            if math.isfinite(row.end):
+                bars.append(Bar((row.start, row.end), (i + pad, i + 1 - pad), row.colour, row.hatch))
+        self.names_axis.set_rows(names)
+        self.figures_axis.set_rows(figures)
+        self.bars.set_content(bars)
         self.setAccessibleDescription(", ".join(said))
 
     def minimumSizeHint(self) -> QSize:
         """Return the room for a line of text a row, and the axes."""
-        axes = sum(axis.height() for axis in (self.value_axis, self._above) if axis is not None)
+        axes = sum(axis.height() for axis in (self.value_axis, *self._above))
         n_rows = max(len(self.rows), self._least_rows)
         return QSize(super().minimumSizeHint().width(), round(n_rows * self.line + axes))
 
@@ -137,8 +112,8 @@ class BarPlot(Plot):
         self._lines = [pg.InfiniteLine(level.at, angle=90) for level in levels]
         for line in self._lines:
             self.plot_item.addItem(line)
-        if self._above is not None:
-            self._above.setTicks([[(level.at, level.name) for level in levels]])
+        for axis in self._above:
+            axis.setTicks([[(level.at, level.name) for level in levels]])
         self._colour_levels()
 
     def set_theme(self, theme: Theme) -> None:

@@ -25,8 +25,7 @@ from PyQt6.QtGui import (
 )
 
 from app.qt.plots.axes import ColourBar, TitleAxis, image_of
-from app.qt.plots.items import PixelItem
-from app.qt.plots.plot import Plot, Table
+from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.theme import cividis, diverging
 from app.view.head_map import HeadMap
 
@@ -56,27 +55,15 @@ class HeadPlot(Plot):
     """Shows values at electrodes as a coloured head, their states as letters, or both.
 
     Left and right walk through the electrodes by value, home and end go to the highest and lowest, escape
-    lets go; the hover text and the accessible description say what the colours say.
-
-    Parameters
-    ----------
-    title : str
-        Plain text above the head.
-    n_labels : int
-        How many of the highest electrodes carry their name.
+    lets go; the hover text and the accessible description say what the colours say. ``n_labels`` of the
+    highest electrodes carry their name.
     """
 
     def __init__(self, title: str, *, n_labels: int = 3) -> None:
         self.colour_bar = ColourBar("bottom", colour_table(False))
         self._title = TitleAxis(title)
-        super().__init__(
-            title,
-            (self.colour_bar, self._title),
-            x=(-_REACH, _REACH),
-            y=(-1.02, _REACH),
-            aspect=1.0,
-            least=(14, 8.0),
-        )
+        axes, across, along = (self.colour_bar, self._title), (-_REACH, _REACH), (-1.02, _REACH)
+        super().__init__(title, axes, x=across, y=along, aspect=1.0, least=(14, 8.0))
         self.n_labels = n_labels
         self.names: tuple[str, ...] = ()
         self.values: NDArray[np.float32] | None = None
@@ -85,7 +72,7 @@ class HeadPlot(Plot):
         self.selected: str | None = None
         self._unit, self._diverging, self._by_size = "", False, False
         self._even, self._missing = "", "no data yet"
-        self._head = self.draw_with(_Head(self))
+        self._head = _Head(self)
         self.set_notice(self._missing)
 
     # --- what it shows ---
@@ -101,21 +88,11 @@ class HeadPlot(Plot):
         diverging: bool = False,
         by_size: bool | None = None,
     ) -> None:
-        """Show one value per electrode on a scale from ``low`` to ``high``.
+        """Show one value per electrode (C,), NaN where there is none, on a scale from ``low`` to ``high``.
 
-        Parameters
-        ----------
-        ch_names : sequence of str, length C
-            10-20 names; one without a known position is named below the head.
-        values : array_like, (C,)
-            NaN where there is none: a crossed dot.
-        unit : str
-            Behind the numbers of the colour bar.
-        diverging : bool
-            Blue, white and vermillion instead of cividis, and signed numbers; ``low`` and ``high`` should lie
-            around the middle.
-        by_size : bool, optional
-            Whether the values far below 0 rank with those far above; as ``diverging`` where not given.
+        A name without a known position is told below the head. ``diverging`` colours are blue, white and
+        vermillion instead of cividis, with signed numbers. With ``by_size``, by default where they diverge,
+        values far below 0 rank with those far above.
         """
         names, given = tuple(ch_names), np.array(values, dtype=np.float32)
         by_size = diverging if by_size is None else by_size
@@ -125,7 +102,7 @@ class HeadPlot(Plot):
             return
         self.names, self.scale, self._unit, self._diverging, self._by_size, self._missing = how
         self.values = given
-        self.colour_bar.set_scale(low, high, unit, colour_table(diverging), is_signed=diverging)
+        self.colour_bar.set_scale(self.scale, unit, colour_table(diverging), is_signed=diverging)
         self._changed()
 
     def set_states(self, states: Mapping[str, ElectrodeState], ch_names: Sequence[str] | None = None) -> None:
@@ -221,8 +198,7 @@ class HeadPlot(Plot):
         elif ranked and key in moves:
             self.selected = ranked[moves[Qt.Key(key)] % len(ranked)]
         else:
-            super().keyPressEvent(event)
-            return
+            return super().keyPressEvent(event)
         self._describe()
         self._head.update()
 
@@ -235,16 +211,14 @@ class HeadPlot(Plot):
     # --- parts ---
 
     def _margins(self) -> tuple[int, int, int, int]:
-        beside = (
-            self._title.height() + self.colour_bar.height() + self.width() * (1.02 + _REACH) / (2 * _REACH)
-        )
-        spare = max(1, round((self.height() - beside) / 2))
+        head = self.width() * (1.02 + _REACH) / (2 * _REACH)
+        spare = max(1, round((self.height() - self._title.height() - self.colour_bar.height() - head) / 2))
         return (1, spare, 1, spare)
 
     def _changed(self) -> None:
         self.set_notice(self._missing)
         if self.values is not None and not self._missing:
-            self.colour_bar.show()
+            self.colour_bar.show()  # which takes room again, unlike setVisible
         else:
             self.colour_bar.hide()
         unplaced = head_map(self.names).unplaced if self.names and not self._missing else ()
@@ -289,14 +263,13 @@ class HeadPlot(Plot):
 class _Head(PixelItem):
     """Outline, coloured surface, electrodes and labels."""
 
-    def __init__(self, plot: HeadPlot) -> None:
-        super().__init__(plot.view, 1)
-        self._plot = plot
-        self._surface: QImage | None = None
+    z = 1.0
+    plot: HeadPlot
+    _surface: QImage | None = None
 
     def forget(self) -> None:
         """Colour the surface anew."""
-        plot, self._surface = self._plot, None
+        plot, self._surface = self.plot, None
         if plot.values is not None and not plot.notice:
             square = head_map(plot.names).square(plot.values)
             if np.isfinite(square).all():
@@ -316,7 +289,7 @@ class _Head(PixelItem):
     def draw(self, painter: QPainter) -> None:
         painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
         self._draw_head(painter)
-        plot = self._plot
+        plot = self.plot
         if plot.notice:
             return
         xy = head_map(plot.names).xy
@@ -356,7 +329,7 @@ class _Head(PixelItem):
 
     def _draw_dots(self, painter: QPainter, xy: NDArray[np.float64], values: NDArray[np.float32]) -> None:
         """Draw an electrode each in the colour of its own value; without one a cross in a hollow dot."""
-        colours, dot = self._plot.colours_of(values).tolist(), self.dot
+        colours, dot = self.plot.colours_of(values).tolist(), self.dot
         for (x, y), is_known, colour in zip(
             self._pixels(xy), np.isfinite(values).tolist(), colours, strict=True
         ):
@@ -378,8 +351,8 @@ class _Head(PixelItem):
         font.setBold(True)
         font.setPixelSize(max(int(disc * 1.5), 5))
         painter.setFont(font)
-        for name, (x, y) in zip(self._plot.names, self._pixels(xy), strict=True):
-            state = self._plot.states.get(name)
+        for name, (x, y) in zip(self.plot.names, self._pixels(xy), strict=True):
+            state = self.plot.states.get(name)
             if state is None or math.isnan(x):
                 continue
             colour, point = QColor(getattr(self.theme, state.role)), QPointF(x, y)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyqtgraph as pg
 from PyQt6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, pyqtSignal
@@ -15,6 +15,7 @@ from PyQt6.QtGui import (
     QColor,
     QContextMenuEvent,
     QFocusEvent,
+    QFont,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -24,13 +25,11 @@ from PyQt6.QtWidgets import QGraphicsItem, QLabel, QMenu, QSizePolicy, QToolButt
 from pyqtgraph.exporters import CSVExporter, Exporter, ImageExporter, SVGExporter
 
 from app.qt.plots.axes import Axis
-from app.qt.plots.items import PixelItem
 from app.qt.theme import DARK, Theme
 
 Span = tuple[float, float]
 #: Names of columns, and rows.
 Table = tuple[Sequence[str], Sequence[Sequence[object]]]
-Drawn = TypeVar("Drawn", bound=PixelItem)
 
 
 class Plot(pg.PlotWidget):
@@ -38,43 +37,21 @@ class Plot(pg.PlotWidget):
 
     The wheel zooms, dragging pans, a double click or the button shows the whole again; the menu key opens
     the menu. `table` is what the CSV holds, `text_at` what stands beside the mouse.
-
-    Parameters
-    ----------
-    name : str
-        For assistive technology.
-    axes : sequence of Axis
-        Those that are seen.
-    x, y : (float, float)
-        What is seen while nobody zooms.
-    zoom : str
-        The directions that zoom and pan: "xy", "x", or "".
-    least : (int, float)
-        Characters and lines of text there is always room for.
-    aspect : float, optional
-        How long a unit of x is, in units of y; free where not given.
-    is_downward : bool
-        Whether y grows downward.
-
-    Signals
-    -------
-    clicked : (float, float)
-        Place of a click, in the plot's own units.
     """
 
-    clicked = pyqtSignal(float, float)
+    clicked = pyqtSignal(float, float)  # the place of a click, in the plot's own units
 
     def __init__(
         self,
-        name: str,
-        axes: Sequence[Axis] = (),
+        name: str,  # for assistive technology
+        axes: Sequence[Axis] = (),  # those that are seen
         *,
-        x: Span = (0.0, 1.0),
+        x: Span = (0.0, 1.0),  # what is seen while nobody zooms
         y: Span = (0.0, 1.0),
-        zoom: str = "xy",
-        least: tuple[int, float] = (20, 6.0),
-        aspect: float | None = None,
-        is_downward: bool = False,
+        zoom: str = "xy",  # the directions that zoom and pan
+        least: tuple[int, float] = (20, 6.0),  # characters and lines of text there is always room for
+        aspect: float | None = None,  # how long a unit of x is, in units of y; free where not given
+        is_downward: bool = False,  # whether y grows downward
     ) -> None:
         self.view = _View(self)
         super().__init__(
@@ -82,7 +59,7 @@ class Plot(pg.PlotWidget):
         )
         self.theme: Theme = DARK
         self._axes, self._least = tuple(axes), least
-        self._drawn: list[PixelItem] = []
+        self.pixel_items: list[PixelItem] = []
         self._is_zoomed = False
         self.home: tuple[Span, Span] = (x, y)
         plot = self.plot_item
@@ -148,12 +125,6 @@ class Plot(pg.PlotWidget):
         if home != self.home:
             self.home = home
             self._apply_home()
-
-    def draw_with(self, item: Drawn) -> Drawn:
-        """Keep an item that lies in the plot in the plot's colours and font, and return it."""
-        self._drawn.append(item)
-        item.restyle(self.theme, self.font())
-        return item
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours; subclasses recolour their curves."""
@@ -315,10 +286,9 @@ class Plot(pg.PlotWidget):
     def _restyle(self) -> None:
         if self.closed:
             return
-        for axis in self._axes:
-            axis.restyle(self.theme, self.font())
-        for item in self._drawn:
-            item.restyle(self.theme, self.font())
+        drawn: list[Axis | PixelItem] = [*self._axes, *self.pixel_items]
+        for each in drawn:
+            each.restyle(self.theme, self.font())
         self.redraw()
         self.plot_item.layout.setContentsMargins(*self._margins())
         self._place_labels()
@@ -357,6 +327,71 @@ class Plot(pg.PlotWidget):
                 x = at.x() - 14 - self._value.width()
             y = min(max(at.y() - self._value.height() - 8, 0), self.height() - self._value.height())
             self._value.move(round(max(x, 0)), round(y))
+
+
+class PixelItem(pg.GraphicsObject):
+    """An item in its plot's own pixels: hatches, texts and marks keep their size when the plot is zoomed."""
+
+    z = 0.0  # below 0 it lies under the curves
+    content: tuple[Any, ...] = ()  # what it draws, where it is not the plot that holds it
+
+    def __init__(self, plot: Plot) -> None:
+        super().__init__(plot.view)
+        self.plot, self.view = plot, plot.view
+        self.setZValue(self.z)
+        plot.pixel_items.append(self)
+        self.restyle(plot.theme, plot.font())
+
+    def set_content(self, content: Iterable[Any]) -> None:
+        """Draw something else."""
+        if (given := tuple(content)) != self.content:
+            self.content = given
+            self.update()
+
+    def restyle(self, theme: Theme, font: QFont) -> None:
+        """Take other colours and another font."""
+        self.theme, self.font = theme, font
+        self.update()
+
+    def update(self, *area: Any) -> None:
+        """Have the item drawn anew."""
+        super().update(*area)
+        self.plot.redraw()
+
+    def boundingRect(self) -> QRectF:
+        """Return the view's whole area."""
+        return self.view.rect()
+
+    def viewTransformChanged(self) -> None:
+        """Draw anew where the view shows another part, or has another size."""
+        super().viewTransformChanged()
+        self.prepareGeometryChange()
+        self.update()
+
+    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
+        """Draw, clipped to the view."""
+        painter.setClipRect(self.boundingRect(), Qt.ClipOperation.IntersectClip)
+        painter.setFont(self.font)
+        self.draw(painter)
+
+    def draw(self, painter: QPainter) -> None:
+        """Draw in the view's pixels."""
+        raise NotImplementedError
+
+    def x_of(self, x: Any) -> Any:
+        """Return where values lie, pixels from the view's left edge."""
+        (x0, x1), _ = self.view.viewRange()
+        return (x - x0) / ((x1 - x0) or 1.0) * self.boundingRect().width()
+
+    def y_of(self, y: Any) -> Any:
+        """Return where values lie, pixels from the view's upper edge."""
+        _, (y0, y1) = self.view.viewRange()
+        share = (y - y0) / ((y1 - y0) or 1.0)
+        return (share if self.view.yInverted() else 1 - share) * self.boundingRect().height()
+
+    def point(self, x: float, y: float) -> QPointF:
+        """Return where a place of the plane lies."""
+        return QPointF(self.x_of(x), self.y_of(y))
 
 
 class _View(pg.ViewBox):

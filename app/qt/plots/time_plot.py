@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
@@ -12,10 +13,10 @@ from PyQt6.QtCore import Qt
 from app.engine.messages import MarkerPart
 from app.qt.plots.axes import Axis, ColourBar, Words, with_unit
 from app.qt.plots.items import Markers, RingPicture, rgb32
-from app.qt.plots.plot import Plot, Table, figure_text
+from app.qt.plots.plot import Plot, Span, Table, figure_text
 from app.qt.theme import Theme, cividis
-from app.view.history import SampleHistory
-from app.view.raster import HeatRaster
+from app.view.history import BinnedHistory, SampleHistory
+from app.view.raster import HeatRaster, Raster
 from app.view.store import ViewStore
 from app.view.text import one_line
 
@@ -28,16 +29,7 @@ LEFT_ROOM, RIGHT_ROOM = "0000 Hz", "\N{MINUS SIGN}0.00"
 
 
 class TimePlot(Plot):
-    """A plot over the seconds before the moment shown, with the markers of the session.
-
-    Attributes
-    ----------
-    span_s : float
-        Seconds shown.
-    end : float
-        The moment shown, LSL seconds: x is 0 there.
-    markers : sequence of MarkerPart
-    """
+    """A plot over the seconds before the moment shown, with the markers of the session."""
 
     def __init__(
         self,
@@ -49,12 +41,12 @@ class TimePlot(Plot):
         words: Words = _SECONDS_TICKS,
         marker_texts: bool = False,
     ) -> None:
-        self.end = math.nan
+        self.end = math.nan  # the moment shown, LSL seconds: x is 0 there
         self.markers: Sequence[MarkerPart] = ()
-        self._span: tuple[float, float] | None = None
+        self.highlight: Span | None = None  # of the window of a chosen prediction, LSL seconds
         self.time_axis = Axis("bottom", words)
         super().__init__(name, (self.time_axis, *axes), x=(-span_s, 0.0), least=least)
-        self._marker_lines = self.draw_with(Markers(self.view, has_texts=marker_texts))
+        self._marker_lines = Markers(self, has_texts=marker_texts)
 
     @property
     def span_s(self) -> float:
@@ -66,22 +58,14 @@ class TimePlot(Plot):
         self.set_home(x=(-float(seconds), 0.0))
         self.reset_zoom()
 
-    @property
-    def highlight(self) -> tuple[float, float] | None:
-        """First and last moment of the window of a chosen prediction, LSL seconds."""
-        return self._span
-
-    @highlight.setter
-    def highlight(self, span: tuple[float, float] | None) -> None:
-        self._span = span
-        self._show_markers()
-
     def take_moment(self, store: ViewStore, end: float) -> None:
         """Let the plot end at ``end``, with the markers up to there."""
         self.end = end
-        known = math.isfinite(end)
-        self.markers = store.markers.read(end - self.span_s, end)[-_MAX_MARKERS:] if known else ()
-        self._show_markers()
+        self.markers = store.markers.read(end - self.span_s, end)[-_MAX_MARKERS:]
+        self._marker_lines.span = (
+            None if self.highlight is None else (self.highlight[0] - end, self.highlight[1] - end)
+        )
+        self._marker_lines.set_content((marker.time - end, marker.text) for marker in self.markers)
         self.redraw()
 
     def text_at(self, x: float, y: float) -> str:
@@ -94,25 +78,15 @@ class TimePlot(Plot):
         """Return the value at a place in words, empty without one."""
         return ""
 
-    def _show_markers(self) -> None:
-        span = None if self._span is None else (self._span[0] - self.end, self._span[1] - self.end)
-        self._marker_lines.show_places([(m.time - self.end, m.text) for m in self.markers], span)
-
 
 class CurvePlot(TimePlot):
-    """Curves over time, each with its own colour and stroke.
-
-    Parameters
-    ----------
-    curves : mapping of str to Qt.PenStyle
-        Names and strokes; the first has the theme's last colour of as many.
-    """
+    """Curves over time, each with its own colour and stroke."""
 
     def __init__(
         self,
         name: str,
         span_s: float,
-        curves: Mapping[str, Qt.PenStyle],
+        curves: Mapping[str, Qt.PenStyle],  # names and strokes; the first has the last of as many colours
         axes: Sequence[Axis],
         *,
         words: Words = _SECONDS_TICKS,
@@ -159,15 +133,42 @@ class CurvePlot(TimePlot):
         return ["curve", SECONDS, f"value {self.unit}".rstrip()], rows
 
 
-class HeatPlot(TimePlot):
+class ScrollingPlot(TimePlot):
+    """A picture that scrolls: a column is drawn once, and again only where the view or its look changes."""
+
+    def __init__(self, name: str, span_s: float, axes: Sequence[Axis], **look: Any) -> None:
+        super().__init__(name, span_s, axes, **look)
+        self._picture = RingPicture(self)
+        self._raster: Raster | None = None
+        self._made_for: tuple[object, ...] = ()
+
+    def make_raster(self, width: int, height: int, column_s: float, rows: Span) -> Raster:
+        """Return a picture of so many pixels, of seconds a column and of a part of the rows."""
+        raise NotImplementedError
+
+    def scroll(
+        self, store: ViewStore, t: float, source: BinnedHistory | SampleHistory, look: tuple[object, ...]
+    ) -> None:
+        """Show a history up to ``t``; another ``look`` asks for another raster."""
+        (x0, x1), (y0, y1) = self.view.viewRange()
+        rect, ratio = self.plot_rect(), self.devicePixelRatioF()
+        width, height = (max(1, math.ceil(side * ratio)) for side in (rect.width(), rect.height()))
+        column_s = (x1 - x0) / width
+        made_for = (width, height, x1 - x0, y0, y1, self.theme, *look)
+        if self._raster is None or made_for != self._made_for:
+            self._made_for = made_for
+            self._raster = self.make_raster(width, height, column_s, (y0, y1))
+        end = math.floor((t + x1) / column_s) + 1
+        newest = source.newest_bin if isinstance(source, BinnedHistory) else source.newest_time
+        self._raster.update(end, math.nan if newest is None else newest, source.revision, source.read)
+        self._picture.show_ring(self._raster.ring)
+        self.take_moment(store, end * column_s - x1)
+
+
+class HeatPlot(ScrollingPlot):
     """Rows of values as colours over time (spectrogram, log-mel), with a colour bar.
 
-    Parameters
-    ----------
-    hold_s : float
-        A value is shown until the next, at most so long.
-    unit : str
-        Of the values, along the colour bar.
+    A value is shown until the next, at most for ``hold_s``; its unit stands along the colour bar.
     """
 
     def __init__(self, name: str, span_s: float, *, hold_s: float, unit: str) -> None:
@@ -177,9 +178,6 @@ class HeatPlot(TimePlot):
         self._hold_s, self.unit = hold_s, unit
         self._scale = (math.nan, math.nan)  # unknown
         self._hz_of: Callable[[float], float] = float
-        self._picture = self.draw_with(RingPicture(self.view))
-        self._raster: HeatRaster | None = None
-        self._made_for: tuple = ()
         self._history: SampleHistory | None = None
 
     def set_scale(
@@ -190,50 +188,25 @@ class HeatPlot(TimePlot):
         ticks: Sequence[tuple[float, str]],
         hz_of: Callable[[float], float],
     ) -> None:
-        """Set the values of the first and last colour.
+        """Set the values of the first and last colour, and the frequency (Hz) at a place of the rows.
 
-        Parameters
-        ----------
-        low, high : float
-        n_rows : int
-            Rows of the picture: it spans 0 to ``n_rows``, row ``i`` from ``i`` to ``i + 1``.
-        ticks : sequence of (float, str)
-            Places and texts at the left.
-        hz_of : callable
-            The frequency at a place, Hz.
+        The picture spans 0 to ``n_rows``, row ``i`` from ``i`` to ``i + 1``.
         """
         if (low, high) != self._scale or self.home[1][1] != n_rows:
             self._scale, self._hz_of = (low, high), hz_of
-            self._bar.set_scale(low, high, self.unit)
+            self._bar.set_scale(self._scale, self.unit, cividis())
             self.set_home(y=(0.0, float(n_rows)))
             self.rows_axis.setTicks([list(ticks)])
 
     def show_history(self, store: ViewStore, history: SampleHistory, t: float) -> None:
         """Show a history's values up to ``t``."""
-        (x0, x1), y = self.view.viewRange()
-        width, height = pixels_of(self)
-        made_for = (width, height, x1 - x0, tuple(y), self._scale, self.theme, history.n_columns)
-        column_s = (x1 - x0) / width
-        if made_for != self._made_for:
-            self._made_for = made_for
-            low, high = self._scale
-            self._raster = HeatRaster(
-                width,
-                height,
-                column_s=column_s,
-                hold_s=self._hold_s,
-                low=low,
-                high=high,
-                palette=cividis(),
-                background=rgb32(self.theme.surface),
-                rows=(y[0], y[1]),
-            )
-        assert self._raster is not None
         self._history = history
-        end = math.floor((t + x1) / column_s) + 1
-        self._raster.update(end, history.newest_time, history.revision, history.read)
-        self._picture.show_ring(self._raster.ring)
-        self.take_moment(store, end * column_s - x1)
+        self.scroll(store, t, history, (self._scale, history.n_columns))
+
+    def make_raster(self, width: int, height: int, column_s: float, rows: Span) -> HeatRaster:
+        """Return a picture of the values as colours."""
+        background = rgb32(self.theme.surface)
+        return HeatRaster(width, height, column_s, self._hold_s, self._scale, cividis(), background, rows)
 
     def value_at(self, x: float, y: float) -> str:
         """Return the value under the mouse with its frequency."""
@@ -263,9 +236,3 @@ def texts_near(plot: Plot, markers: Sequence[MarkerPart], t: float) -> list[str]
     """Return the texts of the markers that the mouse is at when it is at a moment."""
     near_s = _NEAR_PX * plot.view.viewRect().width() / max(plot.plot_rect().width(), 1.0)
     return [one_line(marker.text, 300) for marker in markers if abs(marker.time - t) <= near_s]
-
-
-def pixels_of(plot: Plot) -> tuple[int, int]:
-    """Return width and height of a plot's picture in device pixels."""
-    rect, ratio = plot.plot_rect(), plot.devicePixelRatioF()
-    return max(1, math.ceil(rect.width() * ratio)), max(1, math.ceil(rect.height() * ratio))

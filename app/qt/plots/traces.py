@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from acquisition.quality import ChannelQuality
-from app.qt.plots.axes import Axis
-from app.qt.plots.items import RingPicture, mixed, rgb32
-from app.qt.plots.plot import Table, figure_text
-from app.qt.plots.time_plot import SECONDS, TimePlot, pixels_of
+from app.qt.plots.axes import DrawnAxis
+from app.qt.plots.items import mixed, rgb32
+from app.qt.plots.plot import Span, Table, figure_text
+from app.qt.plots.time_plot import SECONDS, ScrollingPlot
 from app.qt.theme import Theme, scaled
 from app.view.raster import TraceRaster
 from app.view.scales import next_step, round_step
@@ -26,19 +25,16 @@ _LETTERS = {_SUSPECT: "S", _BAD: "B"}
 _NAME_SIZES = ((1, 1.0), (1, 0.9), (2, 1.0), (2, 0.9), (2, 0.8))
 
 
-class TracePlot(TimePlot):
+class TracePlot(ScrollingPlot):
     """Traces of all channels, one row each; neighbours differ in shade, as do their names."""
 
     def __init__(self) -> None:
-        self.names_axis, self._scale_axis = NameAxis(), ScaleAxis()
+        self.names_axis, self._scale_axis = NameAxis("left"), ScaleAxis("right")
         axes = (self.names_axis, self._scale_axis)
         super().__init__("EEG traces", 10.0, axes, least=(36, 14.0), marker_texts=True)
         self.view.invertY(True)
-        self._picture = self.draw_with(RingPicture(self.view))
         self._categories: tuple[int, ...] = ()
         self._units_per_row = 50.0
-        self._raster: TraceRaster | None = None
-        self._made_for: tuple = ()
         self._store: ViewStore | None = None
 
     def show_eeg(
@@ -54,38 +50,22 @@ class TracePlot(TimePlot):
         self.set_home(y=(0.0, float(max(1, len(eeg.ch_names)))))
         self.names_axis.set_names(eeg.ch_names, self._categories)
         self._scale_axis.set_scale(units_per_row, _symbol(eeg.unit))
-        (x0, x1), y = self.view.viewRange()
-        width, height = pixels_of(self)
-        made_for = (
-            eeg.ch_names,
-            self._categories,
-            units_per_row,
+        self.scroll(store, t, eeg, (eeg.ch_names, self._categories, units_per_row, eeg.bin_s))
+
+    def make_raster(self, width: int, height: int, column_s: float, rows: Span) -> TraceRaster:
+        """Return a picture of the traces."""
+        assert self._store is not None
+        return TraceRaster(
             width,
             height,
-            x1 - x0,
-            *y,
-            eeg.bin_s,
-            self.theme,
+            bins_per_column=column_s / self._store.eeg.bin_s,
+            units_per_row=self._units_per_row,
+            categories=self._categories,
+            colours=[rgb32(colour) for colour in trace_colours(self.theme)],
+            background=rgb32(self.theme.surface),
+            thickness=max(1, round(self.devicePixelRatioF())),
+            rows=rows,
         )
-        column_s = (x1 - x0) / width
-        if made_for != self._made_for:
-            self._made_for = made_for
-            self._raster = TraceRaster(
-                width,
-                height,
-                bins_per_column=column_s / eeg.bin_s,
-                units_per_row=units_per_row,
-                categories=self._categories,
-                colours=[rgb32(colour) for colour in trace_colours(self.theme)],
-                background=rgb32(self.theme.surface),
-                thickness=max(1, round(self.devicePixelRatioF())),
-                rows=(y[0], y[1]),
-            )
-        assert self._raster is not None
-        end = math.floor((t + x1) / column_s) + 1
-        self._raster.update(end, eeg.newest_bin, eeg.revision, eeg.read)
-        self._picture.show_ring(self._raster.ring)
-        self.take_moment(store, end * column_s - x1)
 
     def value_at(self, x: float, y: float) -> str:
         """Return the channel under the mouse and its value at that time."""
@@ -122,14 +102,12 @@ def trace_colours(theme: Theme) -> tuple[str, str, str, str]:
     return theme.trace, mixed(theme.trace, theme.surface, 0.62), theme.suspect, theme.bad
 
 
-class NameAxis(Axis):
+class NameAxis(DrawnAxis):
     """Names of channels in one or two columns, with a letter at those that are bad or suspect."""
 
-    def __init__(self) -> None:
-        self.names: tuple[str, ...] = ()
-        self._categories: tuple[int, ...] = ()
-        super().__init__("left")
-        self.setStyle(showValues=False, tickLength=0)
+    reaches_out = True
+    names: tuple[str, ...] = ()
+    _categories: tuple[int, ...] = ()
 
     def set_names(self, names: tuple[str, ...], categories: tuple[int, ...]) -> None:
         """Write other names."""
@@ -154,11 +132,10 @@ class NameAxis(Axis):
                 return n_columns, font, 1
         return 2, font, math.ceil(_letter_height(font) / (2 * row))
 
-    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
+    def draw(self, painter: QPainter, rect: QRectF) -> None:
         if not self.names:
             return
-        rect, row = self.mapRectFromParent(self.geometry()), abs(self.pixel_of(1.0) - self.pixel_of(0.0))
-        n_columns, font, every = self.layout_for(row)
+        n_columns, font, every = self.layout_for(abs(self.pixel_of(1.0) - self.pixel_of(0.0)))
         metrics, theme = QFontMetricsF(font), self.theme
         width = self._column_width(metrics)
         room, height = width - metrics.horizontalAdvance(" B "), metrics.height()
@@ -183,13 +160,11 @@ class NameAxis(Axis):
         return min(longest, 8 * metrics.height()) + metrics.horizontalAdvance(" B ")
 
 
-class ScaleAxis(Axis):
+class ScaleAxis(DrawnAxis):
     """A bar of a round amplitude, two lines high or more, with its number along it."""
 
-    def __init__(self) -> None:
-        self._units_per_row, self._unit = 50.0, ""
-        super().__init__("right")
-        self.setStyle(showValues=False, tickLength=0)
+    reaches_out = True
+    _units_per_row, _unit = 50.0, ""
 
     def set_scale(self, units_per_row: float, unit: str) -> None:
         """Take what a row stands for."""
@@ -200,16 +175,15 @@ class ScaleAxis(Axis):
     def text_width(self) -> float:
         return 1.2 * self.metrics.height()
 
-    def paint(self, painter: QPainter, option: Any, widget: Any) -> None:
+    def draw(self, painter: QPainter, rect: QRectF) -> None:
         if not self._unit:
             return
-        rect, line = self.mapRectFromParent(self.geometry()), self.metrics.height()
+        line = self.metrics.height()
         pixels = abs(self.pixel_of(1.0) - self.pixel_of(0.0)) / self._units_per_row
         amount = round_step(2.5 * line / pixels)
         while amount * pixels > rect.height() * 0.6:
             amount = next_step(amount, up=False)
         x, top = rect.left() + 0.35 * line, rect.bottom() - amount * pixels - 1
-        painter.setFont(self.style["tickFont"])
         painter.setPen(QPen(QColor(self.theme.text), 1))
         painter.drawLine(QPointF(x, top), QPointF(x, rect.bottom() - 1))
         for y in (top, rect.bottom() - 1):

@@ -164,7 +164,7 @@ def test_every_bar_has_ink_where_it_belongs(tab, theme):
     tab.refresh(store, NOW)
     plot = tab.latency.plot
     image, corner = plot.grab().toImage(), plot.plot_rect().topLeft()
-    for i, (stage, bar) in enumerate(zip(tab.latency.stages, plot.bars.bars, strict=True)):
+    for i, (stage, bar) in enumerate(zip(tab.latency.stages, plot.bars.content, strict=True)):
         box = plot.bars.rect_of(bar).translated(corner).toRect().adjusted(1, 1, -1, -1)
         colour = theme.muted if stage.name in ("decided", "on screen") else theme.category(i)
         assert nearest(image, box.adjusted(-2, -2, 2, 2), colour) < 40, stage.name

@@ -99,7 +99,7 @@ def bar_rect(plot, name):
     """Return where the bar of a row lies."""
     bars = [bar for bar in plot.rows if bar.name and bar.end == bar.end]
     index = [bar.name for bar in bars].index(name)
-    return plot.bars.rect_of(plot.bars.bars[index]).translated(plot.plot_rect().topLeft())
+    return plot.bars.rect_of(plot.bars.content[index]).translated(plot.plot_rect().topLeft())
 
 
 def test_the_tab_fits_a_small_screen_and_the_label_is_permanent(tab, store):
@@ -144,7 +144,7 @@ def test_a_click_chooses_the_moment_below_it(tab, store, qtbot):
 def test_bars_of_time_steps_have_the_heights_of_their_shares(tab, store):
     tab.refresh(store, 160.0)
     plot = tab.steps.plot
-    rects = [plot.bars.rect_of(bar).translated(plot.plot_rect().topLeft()) for bar in plot.bars.bars]
+    rects = [plot.bars.rect_of(bar).translated(plot.plot_rect().topLeft()) for bar in plot.bars.content]
     assert rects[9].height() / rects[8].height() == pytest.approx(2)
     assert share_of(inside(plot, rects[9]), LIGHT.accent) > 0.95
     assert plot.table()[1][9] == (-1.0, 0.0, "0.40000")

@@ -1,5 +1,7 @@
 """Raster: drawing piece by piece equals drawing at once, strokes lie where they belong, gaps stay empty."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -124,7 +126,7 @@ def test_a_wild_channel_is_cut_off():
 
 def test_no_data_is_an_empty_image():
     raster = traces()
-    raster.update(100, None, 0, reader(np.zeros((0, 4)), np.zeros((0, 4))))
+    raster.update(100, math.nan, 0, reader(np.zeros((0, 4)), np.zeros((0, 4))))
     assert (raster.ring.image == BACK).all()
 
 
@@ -138,7 +140,7 @@ def test_pieces_put_the_newest_column_at_the_right():
 
 
 def heat(**more):
-    options = {"column_s": 0.1, "hold_s": 0.5, "low": 0.0, "high": 10.0} | more
+    options = {"column_s": 0.1, "hold_s": 0.5, "scale": (0.0, 10.0)} | more
     grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     return HeatRaster(40, 12, palette=grey, background=0xFF123456, **options)
 
