@@ -1,4 +1,4 @@
-"""What a whole model, the base or a personal one, says of trials whose rows are known."""
+"""Leave-one-trial-out: heads fitted without each trial and scored on it, and the test on shuffled labels."""
 
 from __future__ import annotations
 

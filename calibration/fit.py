@@ -62,7 +62,7 @@ class Fitted:
     profile: CalibrationProfile
     figures: FitFigures
     verdict: Verdict
-    notes: tuple[str, ...]  # a sentence each, for people
+    notes: tuple[str, ...]  # a sentence each, for the report
 
     @property
     def head(self) -> str:

@@ -135,7 +135,7 @@ def fit_session(
     summary = summarise(
         record, fitted.figures, material.qualities, modalities=used, made_at=date, notes=notes
     )
-    remedy = "free some space, and fit again: affectscope calibrate refit FILE"
+    remedy = "free some space and fit again: affectscope calibrate refit FILE"
     with file_errors("the report cannot be written", folder, remedy):
         report, _ = write_report(summary, folder)
     return Finished(summary, folder / "profile", report, tuple(recordings))

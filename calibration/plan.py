@@ -22,7 +22,7 @@ LEAST_STIMULUS_S = 20.0
 #: Leave-one-trial-out needs another trial of the class that was left out.
 LEAST_PER_CLASS = 2
 
-#: Nobody sits through more in one session.
+#: More than anyone completes in one session.
 MOST_TRIALS = 500
 
 
@@ -74,10 +74,10 @@ class Plan:
                 f"expected at least {needed} trials for {len(self.classes)} classes, found {self.n_trials}: "
                 "each class needs one to learn from and one to test"
             )
-            raise refuse("n_trials", what, "take more trials or fewer classes", least=needed)
+            raise refuse("n_trials", what, "use more trials or fewer classes", least=needed)
         if self.n_trials > MOST_TRIALS:
             what = f"expected at most {MOST_TRIALS} trials, found {self.n_trials}"
-            remedy = "take fewer; what more there is to learn is for a second session"
+            remedy = "use fewer, and run a second session for more data"
             raise refuse("n_trials", what, remedy, most=MOST_TRIALS)
 
     @property
@@ -90,7 +90,7 @@ class Plan:
         return self.long_rest_s if emotion in self.long_rest_after else self.rest_s
 
     def scaled(self, time_scale: float) -> Plan:
-        """Return the plan shortened by a time scale of 1 or more, for tests with a simulated person.
+        """Return the plan shortened by a time scale of 1 or more, for tests with a simulated subject.
 
         A stimulus is shortened to 20 s at most; one that is planned shorter keeps its length.
         """
@@ -205,7 +205,7 @@ class _ProtocolFile:
         for key, value in self._checked(plan.pop("durations", {}), _DURATIONS, "durations").items():
             plan[key] = float(value)
         if "practice" not in plan:
-            raise self._error("expected a table [practice], found none", "practice", "add what is shown")
+            raise self._error("expected a table [practice], found none", "practice", "add a stimulus for it")
         plan["practice"] = self._stimulus(plan["practice"], "practice")
         plan["stimuli"] = {
             emotion: self._stimuli(emotion, listed) for emotion, listed in plan.get("stimuli", {}).items()
@@ -219,7 +219,9 @@ class _ProtocolFile:
         except FileNotFoundError as error:
             raise self._error("there is no such file", remedy="check the path") from error
         except OSError as error:
-            raise self._error(f"cannot be read: {error.strerror}", remedy="check path and rights") from error
+            raise self._error(
+                f"cannot be read: {error.strerror}", remedy="check its path and permissions"
+            ) from error
         try:
             return tomllib.loads(raw.decode("utf-8-sig"))  # editors of Windows put a mark before it
         except UnicodeDecodeError as error:
@@ -229,9 +231,8 @@ class _ProtocolFile:
             raise self._error(what, remedy="save it as UTF-8") from error
         except tomllib.TOMLDecodeError as error:
             lines = raw.decode("utf-8").splitlines() or [""]
-            end = (
-                f"at line {len(lines)}, column {len(lines[-1]) + 1}, the end"  # tomllib says where but there
-            )
+            # tomllib gives line and column everywhere but there
+            end = f"at line {len(lines)}, column {len(lines[-1]) + 1}, the end"
             what = f"is no valid TOML: {str(error).replace('at end of document', end)}"
             raise self._error(what, remedy="fix that line") from error
         except RecursionError as error:
@@ -243,7 +244,7 @@ class _ProtocolFile:
             key = f"{inside}.{name}" if inside else name
             if name not in kinds:
                 near = difflib.get_close_matches(name, kinds, 1)
-                remedy = f"did you mean {near[0]}?" if near else "take it out"
+                remedy = f"did you mean {near[0]}?" if near else "remove it"
                 raise self._error(f"unknown key {key}: expected {', '.join(kinds)}", key, remedy)
             self._require(value, kinds[name], key)
         return dict(table)
@@ -274,7 +275,7 @@ class _ProtocolFile:
         if kind != "text":
             return Stimulus(kind, text, clip)
         if text:
-            remedy = "a text is either here or in its file"
+            remedy = "leave out one of them"
             raise self._error(f"{key} has both a text and a path", key, remedy)
         return Stimulus(kind, self._text_of(clip, f"{key}.path"))
 
@@ -290,9 +291,9 @@ class _ProtocolFile:
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             found = getattr(error, "strerror", None) or error
             what = f"{key} names {clip}, which cannot be read: {found}"
-            raise self._error(what, key, "paths count from the protocol's folder") from error
+            raise self._error(what, key, "paths are relative to the protocol's folder") from error
         if is_empty:
-            raise self._error(f"{key} names {clip}, which is empty", key, "put a whole file there")
+            raise self._error(f"{key} names {clip}, which is empty", key, "replace it with a complete file")
         return clip.resolve()
 
     def _text_of(self, clip: Path, key: str) -> str:
@@ -302,7 +303,7 @@ class _ProtocolFile:
             what = f"{key} names {clip}, which is no UTF-8 text"
             raise self._error(what, key, "save it as UTF-8") from error
         if not text:
-            raise self._error(f"{key} names {clip}, which holds no words", key, "write the prompt")
+            raise self._error(f"{key} names {clip}, which holds no text", key, "write the prompt into it")
         return text
 
     def _wrong(self, expected: str, found: object, key: str) -> InputError:

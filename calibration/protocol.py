@@ -253,6 +253,13 @@ class ChosenTrials:
     notes: tuple[str, ...] = ()  # sentences about what was left out
 
 
+def check_labels(labels: str) -> None:
+    """Refuse labels that are neither intended nor reported, as an InputError."""
+    if labels not in LABELS:
+        found = f"expected {' or '.join(LABELS)}, found {labels!r}"
+        raise InputError(found, where="--labels", remedy="choose one of them")
+
+
 def data_error(what: str, remedy: str, **facts: str | int) -> InputError:
     """Return the error for a session that holds too little to fit a model to."""
     return InputError(what, where="calibration", remedy=remedy, code=ErrorCode.DATA, **facts)
@@ -267,18 +274,15 @@ def choose_trials(
     trial without an answer, or with one that is no class of the session, has no reported label. Raises
     InputError if a class of the session has no trial left, or fewer than two classes have two.
     """
-    if labels not in LABELS:
-        raise InputError(
-            f"expected one of {', '.join(LABELS)}, found {labels!r}",
-            where="--labels",
-            remedy="name one of them",
-        )
+    check_labels(labels)
     reasons = dict(excluded or {})
     done = [trial for trial in record.trials if trial.state == "done"]
     named = {trial.number: trial_label(trial, labels) for trial in done}
     for number, name in named.items():
         if name not in record.classes:
-            reasons.setdefault(number, f"reported as {name}, no class here" if name else "without an answer")
+            reasons.setdefault(
+                number, f"reported as {name}, not a class here" if name else "without an answer"
+            )
     usable = [trial for trial in done if trial.number not in reasons]
     counts = Counter(named[trial.number] for trial in usable)
     _refuse_empty(record, counts)
@@ -301,7 +305,7 @@ def choose_trials(
         label={trial.number: classes.index(named[trial.number]) for trial in kept},
         excluded={number: reason for number, reason in sorted(reasons.items()) if number in shown},
         notes=tuple(
-            f"{name} has a single trial and was left out: the model does not know it." for name in dropped
+            f"{name} has a single trial and is excluded: the model does not know it." for name in dropped
         ),
     )
 

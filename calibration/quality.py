@@ -90,11 +90,11 @@ def rejection(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -
 
 
 def remarks(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -> tuple[str, ...]:
-    """Return everything a person should know of a kept or rejected trial, each in a clause."""
+    """Return everything worth knowing of a kept or rejected trial, each in a clause."""
     found = [fault for m in MODALITIES if m in modalities and (fault := modality_fault(quality, m))]
     if "voice" in modalities:
         if quality.voice_clipped > 0:
-            found.append(f"microphone: overloaded in {percent(quality.voice_clipped)} of the seconds")
+            found.append(f"microphone: clipped in {percent(quality.voice_clipped)} of the seconds")
         if quality.voice_rms_db < SILENT_DB:
             found.append(f"microphone: silent ({quality.voice_rms_db:.0f} dB)")
     return tuple(found)

@@ -81,9 +81,9 @@ class RowTable:
                 table = cls(**{f.name: arrays[f.name] for f in fields(cls)})
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise InputError(
-                f"expected rows of a calibration, found none that can be read ({error})",
+                f"expected the features of a calibration, found none that can be read ({error})",
                 where=str(path),
-                remedy="make them again from the recording: affectscope calibrate refit FILE",
+                remedy="calculate them again from the recording: affectscope calibrate refit FILE",
                 code=ErrorCode.FILE,
             ) from error
         return table
@@ -255,8 +255,8 @@ class KeptRows:
 
     def save(self, run: int, rows: RowTable, qualities: Iterable[TrialQuality]) -> None:
         """Replace what is kept of a run; InputError if it cannot be written."""
-        remedy = "free some space; the recording holds the signals"
-        with file_errors("the features so far cannot be kept", self._folder, remedy):
+        remedy = "free some space; the signals themselves are in the recording"
+        with file_errors("the features so far cannot be written", self._folder, remedy):
             self._folder.mkdir(mode=0o700, exist_ok=True)
             temporary = self._rows(run).with_suffix(".tmp")
             rows.save(temporary)

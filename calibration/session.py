@@ -147,7 +147,7 @@ class Session:
     # --- time and the screen ---
 
     def step(self, now: float) -> None:
-        """Go on where a step's time is over."""
+        """Continue with the next step where one's time is over."""
         if self.is_over or self._is_paused:
             return
         if self._closing is not None and now > self._closing.due + GRACE_S:
@@ -190,7 +190,7 @@ class Session:
         """Take the participant's answer; tell whether it came in time."""
         if step_id != self._id or self._step.kind != "report" or self._began is None:
             if not self.is_over and step_id != self._answered_id:
-                self.show(message="That answer came too late; the trial counts without it.")
+                self.show(message="That answer came too late. The trial counts without an answer.")
             return False
         if self._is_paused or self.is_over:
             return False
@@ -217,7 +217,7 @@ class Session:
         self._log.mark(PAUSE, now)
 
     def resume(self, now: float) -> None:
-        """Go on after a pause."""
+        """Continue after a pause."""
         if not self._is_paused or self.is_over:
             return
         self._is_paused = False
@@ -242,12 +242,12 @@ class Session:
                 self._next(RESTARTED, now)
             self.show(message=f"Trial {trial} restarts.")
         elif not 1 <= trial <= self._plan.n_trials or trial in self._agenda.waiting:
-            self.show(message=f"Trial {trial} cannot be repeated: it is still to come, or there is none.")
+            self.show(message=f"Trial {trial} cannot be repeated: it is still to come, or does not exist.")
         else:
             running = step.emotion if step.trial else None
             also = self._agenda.repeat(trial, running)
-            with_it = f", and trial {also} to keep like emotions apart and the end pleasant" if also else ""
-            self.show(message=f"Trial {trial} will be done again{with_it}.")
+            with_it = f", and trial {also} with it to keep the order balanced" if also else ""
+            self.show(message=f"Trial {trial} will be repeated{with_it}.")
 
     def skip(self, now: float) -> None:
         """Give up the running trial, or end a baseline, the practice or a rest before its time."""

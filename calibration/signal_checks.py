@@ -138,7 +138,7 @@ def _judged(modality: str, status: StreamStatus, health: StreamHealth) -> Findin
     figures = f"{status.name}: {rate}, newest sample {health.age_s:.1f} s old"
     verdicts = _rate_verdicts(modality, status.sfreq, health) if status.sfreq > 0 else []
     if abs(health.offset_s) > _OTHER_EPOCH_S:
-        finding = f"its clock is {abs(health.offset_s):.2g} s from LSL's, as Unix time is"
+        finding = f"its clock is {abs(health.offset_s):.2g} s from LSL's; it may be Unix time"
         verdicts.append((YELLOW, finding, "have the sender stamp its samples with LSL's clock"))
     if health.n_dropped > LOST * health.n_samples:
         finding = f"{percent(health.n_dropped / health.n_samples, 1)} of its samples went back in time"
@@ -152,7 +152,7 @@ def _judged(modality: str, status: StreamStatus, health: StreamHealth) -> Findin
 def _rate_verdicts(modality: str, sfreq: float, health: StreamHealth) -> list[Finding]:
     verdicts: list[Finding] = []
     if health.backlog > BEHIND_S * sfreq:
-        finding = f"{health.backlog / sfreq:.1f} s of samples waited at once"
+        finding = f"{health.backlog / sfreq:.1f} s of samples behind"
         verdicts.append((YELLOW, finding, "close other programs, or check the network"))
     off = abs(health.rate_hz / sfreq - 1)
     if health.n_samples >= RATE_OVER_S * sfreq and off > RATE_OFF[modality]:
@@ -162,7 +162,7 @@ def _rate_verdicts(modality: str, sfreq: float, health: StreamHealth) -> list[Fi
     lost = health.n_missing / max(1, health.n_missing + health.n_samples)
     if lost > LOST:
         finding = f"{percent(lost, 1)} of its samples are missing"
-        verdicts.append((RED if lost > LOST_BAD else YELLOW, finding, "use a cable, or come closer"))
+        verdicts.append((RED if lost > LOST_BAD else YELLOW, finding, "use a cable, or move closer"))
     return verdicts
 
 
@@ -203,8 +203,8 @@ def check_gaze(valid: float | None) -> Finding:
     """Return whether the eye tracker sees the eyes; ``valid`` is a share of samples."""
     if valid is None:
         return YELLOW, "gaze not measured yet", _WAIT
-    remedy = "move before the tracker, take reflections off glasses, and calibrate the tracker"
-    return _by_share(valid, _GAZE_FEW, _GAZE_HARDLY, f"gaze known in {percent(valid)} of samples", remedy)
+    remedy = "sit centred in front of the tracker, avoid reflections on glasses, and calibrate the tracker"
+    return _by_share(valid, _GAZE_FEW, _GAZE_HARDLY, f"gaze valid in {percent(valid)} of samples", remedy)
 
 
 def check_face(found: float | None) -> Finding:
@@ -236,7 +236,7 @@ def check_microphone(clipped: float | None, level_db: float | None) -> Finding:
         return light, f"{level}, {percent(clipped, 2)} of samples clipped", "turn the microphone down"
     if level_db < QUIET_DB:
         remedy = "turn the microphone up, and check that it is the right one"
-        return YELLOW, f"{level}, hardly a sound", remedy
+        return YELLOW, f"{level}, almost silent", remedy
     return GREEN, f"{level}, none clipped" if clipped == 0 else f"{level}, {percent(clipped, 2)} clipped", ""
 
 
@@ -299,11 +299,11 @@ def check_source_ids(
     for header in recorded:
         kind = kind_of(header)
         if kind in MODALITY_OF_KIND and kind not in allowed:
-            finding = f"{header.name!r} ({header.type}) must not be recorded: it was not agreed to"
+            finding = f"{header.name!r} ({header.type}) must not be recorded without consent"
             return Check(name, RED, finding, "leave it out with --streams, or ask for consent")
         n_same = sum((one.source_id, one.type) == (header.source_id, header.type) for one in found)
         if header.source_id and n_same > 1:
-            finding = f"{n_same} streams of type {header.type} bear the source_id {header.source_id!r}"
+            finding = f"{n_same} streams of type {header.type} share the source_id {header.source_id!r}"
             return Check(name, RED, finding, "stop all but one of them")
     nameless = [repr(header.name) for header in recorded if not header.source_id]
     if nameless:
@@ -337,7 +337,7 @@ def check_disk(
     if room < need:
         return Check("disk", RED, finding, _DISK_REMEDY)
     if room < _ROOM_TIGHT * need:
-        return Check("disk", YELLOW, finding, "free some space: a repeated trial needs room, too")
+        return Check("disk", YELLOW, finding, "free some space: repeated trials need more")
     return Check("disk", GREEN, finding)
 
 

@@ -1,7 +1,7 @@
 """Where the sessions of subjects are kept, by BIDS-like names: folders, lock, and ``session.json``.
 
 ``<data folder>/sub-S01/ses-01/sub-S01_ses-01_task-calibration_run-01.xdf`` and what belongs to it. Folders
-are the user's alone (0700; Windows has its own rights). A link among them is refused: what is written,
+are the user's alone (0700; Windows has its own permissions). A link among them is refused: what is written,
 exported or deleted must lie where its name says.
 """
 
@@ -34,11 +34,11 @@ _SUBJECT = re.compile(r"[A-Za-z0-9]{1,32}")
 _SUBJECT_FOLDER = re.compile(r"sub-([A-Za-z0-9]{1,32})")
 _SESSION_FOLDER = re.compile(r"ses-([0-9]{2,6})")
 _MODE = 0o700
-_ID_REMEDY = "use a code such as S01, and keep the list of names elsewhere"
+_ID_REMEDY = "use an ID such as S01, and keep the list of names elsewhere"
 _OTHER_FOLDER = "choose another folder with --data-dir"
-_SPACE_OR_RIGHTS = "free some space, or give the folder back its rights"
+_SPACE_OR_PERMISSIONS = "free some space, or restore the folder's permissions"
 _VERSION = 1
-_DAMAGED = "move it away and start a new session; the recordings beside it are whole"
+_DAMAGED = "move it away and start a new session; the recordings next to it are intact"
 
 
 def default_data_folder() -> Path:
@@ -51,7 +51,7 @@ def check_subject(subject: str) -> str:
     """Return a subject id as it is: letters and digits with a digit in it, else InputError."""
     if not _SUBJECT.fullmatch(subject):
         shown = repr(subject if len(subject) <= 40 else subject[:37] + "...")
-        remedy = "leave out sub-, it is added" if subject.startswith("sub-") else _ID_REMEDY
+        remedy = "leave out sub-: it is added automatically" if subject.startswith("sub-") else _ID_REMEDY
         raise _refused_subject(f"expected 1 to 32 letters (A-Z) and digits, found {shown}", remedy)
     if not any(sign.isdigit() for sign in subject):
         found = f"expected a digit in it, found {subject!r}: without one it may be a name"
@@ -142,14 +142,14 @@ def session_place(data: Path, subject: str, number: int) -> SessionPlace:
 def make_session(data: Path, subject: str) -> SessionPlace:
     """Make the folders of a subject's next session, for the user alone.
 
-    Raises InputError if the id is not usable or differs from a known one in capitals alone, a link or a file
+    Raises InputError if the id is not usable or differs from a known one in case alone, a link or a file
     bears a folder's name, or the disk is full or cannot be written.
     """
     subject = check_subject(subject)
     alike = [known for known in known_subjects(data) if known != subject and known.lower() == subject.lower()]
     if alike:  # Windows and macOS would mix the two up
-        found = f"{subject} differs from the known {alike[0]} in capitals alone"
-        raise _refused_subject(found, f"write {alike[0]}, or choose another code")
+        found = f"{subject} differs from the existing {alike[0]} only in upper and lower case"
+        raise _refused_subject(found, f"use {alike[0]}, or choose another ID")
     folder = subject_folder(data, subject)
     with file_errors("the folder cannot be made", folder, f"free some space, or {_OTHER_FOLDER}"):
         if not data.exists():
@@ -210,7 +210,7 @@ class SessionLock(contextlib.AbstractContextManager["SessionLock"]):
 
     def __init__(self, folder: Path) -> None:
         self._descriptor: int | None = None
-        with file_errors("the session cannot be held", folder, _SPACE_OR_RIGHTS):
+        with file_errors("the session cannot be locked", folder, _SPACE_OR_PERMISSIONS):
             descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _take(descriptor)
@@ -225,7 +225,7 @@ class SessionLock(contextlib.AbstractContextManager["SessionLock"]):
         self._descriptor = descriptor
 
     def close(self) -> None:
-        """Let go of it; a second time does nothing."""
+        """Release it; a second time does nothing."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -262,7 +262,7 @@ def save_record(record: SessionRecord, path: Path) -> None:
     """
     content = {"version": _VERSION, **dataclasses.asdict(record)}
     content["recordings"] = [recording.as_posix() for recording in record.recordings]
-    remedy = f"{_SPACE_OR_RIGHTS}; what was written before is kept"
+    remedy = f"{_SPACE_OR_PERMISSIONS}; what was written before is kept"
     with file_errors("the state of the session cannot be written", path, remedy):
         write_json(path, content, durable=True)
 
@@ -273,7 +273,7 @@ def load_record(path: Path) -> SessionRecord:
     Raises InputError if there is no such file, it is damaged, or a newer version of the program wrote it.
     """
     try:
-        with file_errors("cannot be read", path, "check path and rights"):
+        with file_errors("cannot be read", path, "check its path and permissions"):
             content = json.loads(path.read_text(encoding="utf-8"))
         version = content.get("version") if isinstance(content, dict) else None
         if version == _VERSION:
@@ -335,7 +335,7 @@ def _trial(entry: Mapping[str, Any]) -> TrialRecord:
 def _beside(name: str) -> Path:
     """Return the name of a recording, which lies in the session's folder and nowhere else."""
     if name in ("", "..") or Path(name).name != name:
-        raise ValueError(f"{name!r} is no name of a recording beside it")
+        raise ValueError(f"{name!r} is no name of a recording next to it")
     return Path(name)
 
 

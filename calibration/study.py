@@ -65,11 +65,11 @@ def simulate_sessions(
     n_sessions: int = 2,
     on_share: Callable[[float], None] = lambda share: None,
 ) -> list[SimulatedSession]:
-    """Return a simulated person's sessions, the first with baselines and practice, the others later.
+    """Return a simulated subject's sessions, the first with baselines and practice, the others later.
 
     The rows are of the model behind ``decoder``.
 
-    ``seed`` is the person's. The order of the emotions is drawn anew for each of the ``n_sessions``,
+    ``seed`` is the subject's. The order of the emotions is drawn again for each of the ``n_sessions``,
     `LATER_S` apart; answers take all their time. The decoder, on the base model, is restarted. ``on_share``
     is told which share of the sessions' seconds is done.
     """
@@ -107,7 +107,7 @@ def _first_record(seed: int, plan: Plan, number: int) -> SessionRecord:
 
 
 def _stage(timeline: FollowedTimeline, plan: Plan, record: SessionRecord, begin: float) -> SessionRecord:
-    """Let a simulated person live through a session from ``begin`` on.
+    """Take a simulated subject through a session from ``begin`` on.
 
     The emotion follows the stimuli; anything else is rest, as it is when the simulator listens to a session's
     markers.
@@ -203,7 +203,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class SubjectResult:
-    """One simulated person's calibration and what it was worth in the later session."""
+    """One simulated subject's calibration and what it was worth in the later session."""
 
     seed: int
     base: Accuracy
@@ -269,12 +269,12 @@ class Study:
 
 
 def run_study(options: StudyOptions, on_done: Callable[[SubjectResult], None] = lambda result: None) -> Study:
-    """Simulate, calibrate and test everybody.
+    """Simulate, calibrate and test all subjects.
 
-    A person's figures depend on the seed alone, not on the number of processes.
+    A subject's figures depend on the seed alone, not on the number of processes.
 
-    With one job all runs in this process, with more each person in a spawned one. ``on_done`` is told each
-    person's result as it is there, in any order.
+    With one job all runs in this process, with more each subject in a spawned one. ``on_done`` is told each
+    subject's result as it is there, in any order.
     """
     began = time.monotonic()
     found: dict[int, SubjectResult] = {}
@@ -297,7 +297,7 @@ def _results(options: StudyOptions) -> Iterator[SubjectResult]:
 
 
 def study_subject(seed: int, options: StudyOptions) -> SubjectResult:
-    """Calibrate one simulated person and test the profile on the later session."""
+    """Calibrate one simulated subject and test the profile on the later session."""
     import cv2
 
     began = time.monotonic()

@@ -53,7 +53,7 @@ class KeptFile:
 def known_folder(data: Path, subject: str) -> Path:
     """Return the folder of a subject that is there.
 
-    Raises InputError if the id is not usable, nobody of that id is there, or a link bears the folder's name.
+    Raises InputError if the id is not usable, there is no such subject, or a link bears the folder's name.
     """
     folder = subject_folder(data, subject)
     known = known_subjects(data)
@@ -74,7 +74,7 @@ def kept_files(data: Path, subject: str) -> list[KeptFile]:
     at.
     """
     folder = known_folder(data, subject)
-    with file_errors("the folder cannot be read", folder, "see to its rights, and try again"):
+    with file_errors("the folder cannot be read", folder, "check its permissions, and try again"):
         return sorted(_walk(folder, data), key=lambda kept: kept.relative)
 
 
@@ -83,7 +83,7 @@ def _walk(folder: Path, data: Path) -> Iterator[KeptFile]:
         for entry in entries:
             path = folder / entry.name
             if is_link(path):
-                remedy = "remove the link, or put in its place what it leads to"
+                remedy = "remove the link, or replace it with what it points to"
                 raise _refused(f"this is a link to {os.readlink(path)}", path, remedy, found="link")
             status = path.lstat()
             if stat.S_ISDIR(status.st_mode):
@@ -92,7 +92,7 @@ def _walk(folder: Path, data: Path) -> Iterator[KeptFile]:
                 yield KeptFile(path, path.relative_to(data), status.st_size)
             else:
                 raise _refused(
-                    "this is neither a file nor a folder", path, "remove it by hand", found="other"
+                    "this is neither a file nor a folder", path, "remove it yourself", found="other"
                 )
 
 
@@ -174,7 +174,7 @@ def _plain(entry: SubjectEntry | Contents | Exported) -> dict[str, Any]:
 
 
 def list_subjects(data: Path) -> list[SubjectEntry]:
-    """Return everybody in a data folder, by id; a folder with a fault is listed with it."""
+    """Return all subjects in a data folder, by id; a folder with a fault is listed with it."""
     return [_subject_entry(data, subject) for subject in known_subjects(data)]
 
 
@@ -200,7 +200,7 @@ def delete_subject(data: Path, subject: str) -> Contents:
     shutil.rmtree(folder, onerror=lambda _function, path, failure: errors.append((path, failure[1])))
     if errors or folder.exists():
         left = [kept for kept in files if kept.path.exists()]
-        where, first = errors[0] if errors else (str(folder), OSError("something new appeared in it"))
+        where, first = errors[0] if errors else (str(folder), OSError("a new file appeared in it"))
         reason = getattr(first, "strerror", None) or first
         raise InputError(
             f"removed {len(files) - len(left)} of {len(files)} files, then: {reason}",
@@ -307,9 +307,9 @@ def export_subject(
 
 def _check_out(out: Path, folder: Path) -> None:
     if out.resolve().is_relative_to(folder.resolve()):
-        what, remedy = "an export cannot lie in the folder it is made of", "choose another path"
+        what, remedy = "an export cannot lie in the folder that it packs", "choose another path"
     elif out.exists() or out.is_symlink():
-        what, remedy = "the file exists and is not overwritten", "name another one"
+        what, remedy = "the file exists and is not overwritten", "choose another name"
     else:
         return
     raise InputError(what, where=str(out), remedy=remedy, code=ErrorCode.FILE)

@@ -1,9 +1,9 @@
-"""A person's own level: what their EEG and eye features are measured from.
+"""A subject's own level, from which EEG and eye features are measured, and the tokens that follow from it.
 
-People differ from each other by more than one person does from trial to trial. So the means are the
-person's; the standard deviations stay those that the base model was trained with, whose units its weights
-speak. Every trial counts the same and the quiet baseline counts as one trial more, so that neither a long
-trial nor a missing step shifts the level. No label enters.
+Subjects differ from each other by more than one does from trial to trial. So the means are the subject's;
+the standard deviations stay those that the base model was trained with: its weights expect their scale.
+Every trial counts the same and the quiet baseline counts as one trial more, so that neither a long trial nor
+a missing step shifts the level. No label enters.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from models.window_batch import (
 ORIGIN = "profile"
 
 
-class PersonalLevel:
+class SubjectLevel:
     """Means by trial, from which the normaliser of any set of trials follows at once.
 
     ``baseline`` holds (begin, end) in LSL seconds, eyes open first. Only that one counts: closed eyes have no
@@ -334,7 +334,7 @@ class SessionTokens:
         longest_s = max((trial.end - trial.begin for trial in trials), default=0.0)
         every_s = max(1, math.ceil(longest_s / windows_a_trial))
         self._windows = TrialWindows(rows, trials, base.config, every_s=every_s)
-        self._level = PersonalLevel(
+        self._level = SubjectLevel(
             rows,
             trials,
             record.baseline,

@@ -1,7 +1,7 @@
-"""Whether a personal model may be trusted: its figures against chance, and one of three verdicts.
+"""Whether a personal model may be trusted: its accuracy against chance, and one of three verdicts.
 
 Every trial counts once and is predicted without itself. Balanced accuracy is the mean recall of the classes
-that the trials hold, so a model that always names the most frequent class gains nothing. Chance is asked
+that the trials hold, so a model that always names the most frequent class gains nothing. Chance is tested
 twice: how often a uniform guesser does as well (the binomial threshold), and how often the same fit does as
 well on shuffled labels (the permutation test). No torch here: the window's process imports it.
 """
@@ -91,15 +91,15 @@ class Verdict:
         least = self.threshold.balanced_accuracy
         if self.code == VerdictCode.USABLE:
             return (
-                "That is well above chance for this person on this day: enough to demonstrate, not to decide "
-                "anything about anybody."
+                "That is well above chance for this subject on this day: enough for a demonstration, not for "
+                "any decision about a person."
             )
         if self.code == VerdictCode.WEAK:
-            return "That is more than guessing, but it errs often: take a single answer as a hint at most."
+            return "That is above chance, but often wrong: treat a single prediction as a hint at most."
         if least is None:
-            return f"With {self.n_trials} trials even a perfect result could be luck."
+            return f"With {self.n_trials} trials even a perfect result could be due to chance."
         if self.balanced_accuracy < least - 1e-9:
-            return f"Guessing could explain it: chance is beaten from {percent(least)} on (p < .05)."
+            return f"Guessing could explain it: {percent(least)} or more would be above chance (p < .05)."
         if self.p_permutation is None:
             return "It was not tested against shuffled labels."
         return (

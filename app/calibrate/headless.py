@@ -1,4 +1,4 @@
-"""A session without a window: a simulated person, or one who follows the lines in the terminal."""
+"""A session without a window: a simulated subject, or a participant who follows lines in the terminal."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _BACK_WITHIN_S = 60.0  # a stream that has gone is waited for so long
 
 
 class HeadlessController:
-    """Shows the steps as lines, and answers for a simulated person.
+    """Shows the steps as lines, and answers for a simulated subject.
 
-    ``say`` prints a line; ``seed`` is the simulated person's. A real participant's report is missing without
+    ``say`` prints a line; ``seed`` is the simulated subject's. A real participant's report is missing without
     a window to ask in.
     """
 
@@ -108,9 +108,9 @@ class HeadlessController:
         elif now > self._silent_from + _BACK_WITHIN_S:
             error = InputError(
                 f"no samples of {', '.join(sorted(run.silent))} for {_BACK_WITHIN_S:.0f} s: the session is "
-                "interrupted, and what was recorded is kept",
+                "interrupted; everything recorded is kept",
                 where="streams",
-                remedy="start the same command again: it resumes where this stopped",
+                remedy="run the same command again: it resumes where this stopped",
                 code=ErrorCode.NO_STREAM,
             )
             run.give_up(error, now)
@@ -139,7 +139,7 @@ def calibrate_headless(
 ) -> Finished | None:
     """Run a whole session without a window; None where it was interrupted.
 
-    ``interrupted`` breaks it off when set; ``say`` is told in a line how it goes. Raises InputError if
+    ``interrupted`` breaks it off when set; ``say`` is told in lines how it goes. Raises InputError if
     something is wrong; what was recorded is kept.
     """
     prepared = prepare(request)
@@ -155,7 +155,7 @@ def calibrate_headless(
     run = CalibrationRun(prepared, consent, controller, interrupted=interrupted)
     record = run.run()
     if run.session.is_aborted:
-        say(f"interrupted; what is done is kept in {run.place.folder}, and the same command resumes it")
+        say(f"interrupted; everything so far is kept in {run.place.folder}; the same command resumes it")
         return None
     return _finished(run.final_fit(), run.place, record, interrupted, say)
 
@@ -174,7 +174,7 @@ def _finished(
         if interrupted.is_set():
             fit.stop()
             files = " ".join(str(place.folder / name) for name in record.recordings)
-            say(f"not fitted; the same command does it, or: affectscope calibrate refit {files}")
+            say(f"not fitted: run the same command again, or: affectscope calibrate refit {files}")
             return None
         tell(fit.stage, fit.share)
     return fit.finished()
@@ -185,7 +185,7 @@ if TYPE_CHECKING:
 
 
 def show_study(options: StudyOptions, *, as_json: bool) -> None:
-    """Run a study; a line for each person as it is done, then the table, and JSON on stdout if wanted."""
+    """Run a study; a line for each subject as it is done, then the table, and JSON on stdout if wanted."""
     from calibration.study import run_study
 
     progress = make_console(stderr=True)
@@ -214,21 +214,21 @@ def show_study(options: StudyOptions, *, as_json: bool) -> None:
 
 
 def study_table(study: Study) -> Table:
-    """Return a row for each person and one of the means."""
+    """Return a row for each subject and one of the means."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("subject\n(simulated)")
     for name in ("first session,\nheld-out trials", "later session:\nbase", "\nprofile"):
         table.add_column(name, justify="right")
     table.add_column("gain,\npoints", justify="right")
     table.add_column("verdict\nafter the first session")
-    for person in study.subjects:
+    for subject in study.subjects:
         table.add_row(
-            str(person.seed),
-            percent(person.balanced_accuracy),
-            percent(person.base.trial),
-            percent(person.profile.trial),
-            f"{person.gain_points:+.0f}",
-            person.verdict,
+            str(subject.seed),
+            percent(subject.balanced_accuracy),
+            percent(subject.base.trial),
+            percent(subject.profile.trial),
+            f"{subject.gain_points:+.0f}",
+            subject.verdict,
         )
     base, profile = study.mean("base"), study.mean("profile")
     gain = 100 * (profile.trial - base.trial)

@@ -120,7 +120,7 @@ def fit_again(
         raise InputError(
             f"expected recordings of one subject, found {' and '.join(sorted(subjects))}",
             where="calibrate refit",
-            remedy="a model is of one subject: fit each one's recordings on their own",
+            remedy="a profile belongs to one subject: fit each subject's recordings separately",
             code=ErrorCode.SUBJECT,
         )
     consents = [_consent(path, sidecar, consent) for path, sidecar in zip(files, sidecars, strict=True)]
@@ -274,7 +274,9 @@ class EventTrials:
     ) -> EventTrials:
         """Return what the command line asks for; InputError for unreadable events or both counts."""
         if n_first is not None and per_class is not None:
-            raise InputError("expected one of them", where="--trials and --per-class", remedy="leave one out")
+            raise InputError(
+                "expected only one of them", where="--trials and --per-class", remedy="leave one out"
+            )
         first = None if per_class is not None else n_first or _FIRST
         return cls(parse_events(events), trial_s, first, per_class)
 
@@ -366,10 +368,10 @@ def calibrate_events(
     classes = tuple(label for label in class_names(wanted.events) if label not in few)
     if len(classes) < 2:
         raise InputError(
-            f"{wanted.words} hold two or more of {len(classes)} of {len(classes) + len(few)} classes: "
-            f"{'; '.join(_dropped(few, wanted.words))}",
+            f"expected at least two classes with {LEAST_PER_CLASS} or more trials in {wanted.words}, found "
+            f"{len(classes)}: {'; '.join(_dropped(few, wanted.words))}",
             where=str(path),
-            remedy="take more with --trials, or so many of each with --per-class 4",
+            remedy="use more with --trials, or a number per class with --per-class, such as 4",
             code=ErrorCode.DATA,
             n_classes=len(classes),
         )
@@ -379,7 +381,7 @@ def calibrate_events(
         raise InputError(
             "no trial is left to test on",
             where=str(path),
-            remedy="fit to fewer with --trials or --per-class",
+            remedy="fit to fewer trials with --trials or --per-class",
             code=ErrorCode.DATA,
         )
     say(f"reading {path.name}: {len(trials)} trials")
@@ -427,7 +429,7 @@ def _fit(
         fit_options(run.options, "intended"),
         folder=folder,
         recordings=[run.path.absolute()],
-        keeps_poor=True,  # nobody can repeat them
+        keeps_poor=True,  # they cannot be repeated
         progress=StageLines(say),
     )
 

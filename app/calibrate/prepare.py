@@ -8,7 +8,7 @@ from pathlib import Path
 from acquisition.errors import ErrorCode, InputError
 from app.request import CalibrationRequest
 from calibration.plan import Plan, load_plan
-from calibration.protocol import LABELS, finished_trials
+from calibration.protocol import check_labels, finished_trials
 from calibration.signal_checks import check_disk
 from calibration.storage import (
     SessionPlace,
@@ -69,12 +69,7 @@ def prepare(request: CalibrationRequest) -> Prepared:
     Nothing is written, and no stream or device is opened. Raises InputError if something is wrong.
     """
     check_subject(request.subject)
-    if request.labels not in LABELS:
-        raise InputError(
-            f"expected {' or '.join(LABELS)}, found {request.labels!r}",
-            where="--labels",
-            remedy="name one of them",
-        )
+    check_labels(request.labels)
     request.options.check()
     data = request.data_dir or default_data_folder()
     place, record = _newest(data, request.subject) if request.resume else (None, None)
@@ -106,7 +101,7 @@ def _own(record: SessionRecord, place: SessionPlace) -> SessionRecord:
             f"expected session {place.number} of {place.subject}, found session {record.session} of "
             f"{record.subject}",
             where=str(place.state),
-            remedy="put the right file there, or start a new one with --new",
+            remedy="restore the right file, or start a new session with --new",
             code=ErrorCode.SUBJECT,
         )
     return record
@@ -123,7 +118,7 @@ def _plan(request: CalibrationRequest, record: SessionRecord | None) -> Plan:
             f"session {record.session}, which was interrupted, has {len(record.order)} trials of "
             f"{', '.join(record.classes)}",
             where=f"session of {record.subject}",
-            remedy="leave out --classes and --trials to resume it, or start a new one with --new",
+            remedy="leave out --classes and --trials to resume it, or start a new session with --new",
             code=ErrorCode.SUBJECT,
         )
     return load_plan(request.plan, record.classes, len(record.order))

@@ -120,9 +120,9 @@ class CalibrationRun(Observer):
         known = self.prepared.record
         if known is not None and load_record(self.place.state) != known:
             raise InputError(
-                "another program has resumed this session meanwhile",
+                "another program has resumed this session in the meantime",
                 where=str(self.place.folder),
-                remedy="start the same command again",
+                remedy="run the same command again",
                 code=ErrorCode.SUBJECT,
             )
 
@@ -184,7 +184,7 @@ class CalibrationRun(Observer):
         assert self.opened is not None
         self.opened.recording.start(self.place.recording(self.run_number), now)
         self._wanted = (step_id, overridden)
-        self.session.show(message="The recording is being started.")
+        self.session.show(message="Starting the recording.")
 
     def give_up(self, error: InputError, now: float) -> None:
         """Break the session off; `run` raises ``error`` once the recording is closed."""
@@ -228,8 +228,8 @@ class CalibrationRun(Observer):
         if newly and not self.session.is_over and self.session.view(now).step.kind != "finish":
             self.session.pause(now)
             names = ", ".join(sorted(newly))
-            paused = "The session is paused, and what is recorded is kept."
-            self.session.show(message=f"{names}: no samples any more. {paused}")
+            paused = "The session is paused; everything recorded so far is kept."
+            self.session.show(message=f"{names}: no more samples. {paused}")
 
     def _look_at_recording(self, now: float) -> None:
         assert self.opened is not None
@@ -248,7 +248,7 @@ class CalibrationRun(Observer):
             error = InputError(
                 f"the recording ended: {info.message}",
                 where=str(info.path),
-                remedy="fix that and start the same command again: it resumes where this stopped",
+                remedy="fix that and run the same command again: it resumes where this stopped",
                 code=ErrorCode.RECORDING,
             )
             self.give_up(error, now)
@@ -272,7 +272,7 @@ class CalibrationRun(Observer):
         return [self._source_id, *self._watcher.own_source_ids()]
 
     def recorded(self, headers: list[StreamHeader]) -> list[StreamHeader]:
-        """Leave out raw video and sound that nobody agreed to be kept."""
+        """Leave out raw video and sound without consent to keep them."""
         kept = recorded_kinds(self.consent)
         return [h for h in headers if kind_of(h) in kept or kind_of(h) not in MODALITY_OF_KIND]
 
@@ -333,7 +333,7 @@ class CalibrationRun(Observer):
             known = self.prepared.record.settings.get("model_sha256")
             if known not in (None, model["model_sha256"]):
                 raise InputError(
-                    f"session {self.prepared.record.session} was begun with another model "
+                    f"session {self.prepared.record.session} was started with another model "
                     f"({self.prepared.record.settings.get('model')}, {str(known)[:12]})",
                     where=f"session of {request.subject}",
                     remedy="give that model with --model, or start a new one with --new",

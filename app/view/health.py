@@ -180,7 +180,7 @@ def _judged_by_figures(spec: StreamSpec, health: StreamHealth) -> tuple[str, str
             return (
                 "suspect",
                 "behind",
-                f"{waited_s:.1f} s of samples waited at once: close other programs, or check the network",
+                f"{waited_s:.1f} s of samples behind: close other programs, or check the network",
             )
         off = health.rate_hz / spec.sfreq - 1
         if health.n_samples >= RATE_OVER_S * spec.sfreq and abs(off) > RATE_OFF[MODALITY_OF_KIND[spec.kind]]:

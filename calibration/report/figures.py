@@ -76,7 +76,7 @@ def lettering() -> Iterator[None]:
 
 
 def to_svg(figure: Figure, name: str, words: str) -> str:
-    """Return a figure as an ``<svg>`` element that may stand in a page beside others.
+    """Return a figure as an ``<svg>`` element that may stand in a page with others.
 
     ``name`` is a short identifier, unique on the page, that begins every id inside; ``words`` say, as plain
     text, what the figure shows to those who cannot see it.
@@ -135,7 +135,7 @@ def chance_figure(summary: Summary) -> Figure:
 
 
 def modality_figure(summary: Summary) -> Figure:
-    """Draw each modality alone and removed beside the whole model, with intervals and chance."""
+    """Draw each modality alone and removed, with the whole model, with intervals and chance."""
     fit = summary.fit
     rows: list[tuple[str, Score, str, str]] = [("everything", summary.score, TEXT, "o")]
     rows += [(f"{NAMES.get(m, m)} alone", score, BLUE, "s") for m, score in fit.alone.items()]
@@ -275,7 +275,7 @@ def electrode_figure(summary: Summary) -> Figure | None:
     bar.solids.set_rasterized(False)  # type: ignore[union-attr]  # else a picture inside the figure
     bar.solids.set_edgecolor("face")  # type: ignore[union-attr]
     bar.ax.set_yticklabels(["0 %", "50 %", "100 %"])
-    bar.set_label("of the time bad", color=MUTED)
+    bar.set_label("share of time bad", color=MUTED)
     bar.outline.set_visible(False)
     return figure
 

@@ -62,13 +62,13 @@ _LONGEST = 400  # characters of a short text
 _SHORT = 16  # rows of a table that stays on one sheet
 
 SIMULATED = (
-    "Simulated data: no person was measured. The signals come from the program's own simulator, and no "
-    "figure here is valid for real people."
+    "Simulated data: the signals come from the program's own simulator, and no figure here is valid for real "
+    "people."
 )
 _PHOTODIODE = (
     "A marker carries the time at which the screen swapped to the frame, which is right to plus or minus one "
     "display frame; what the panel adds to that is not known. Where it matters, put a photodiode on a corner "
-    "of the screen and record it beside the EEG."
+    "of the screen and record it with the EEG."
 )
 _COURSES = (
     "Each trial as a model sees it that was fitted without it; number and label above, the labelled "
@@ -78,7 +78,7 @@ _CSS = {VerdictCode.USABLE: "good", VerdictCode.WEAK: "weak"}
 _USE = {
     VerdictCode.NOT_DISTINGUISHABLE: f"{DO_NOT_TRUST.capitalize()}.",
     VerdictCode.WEAK: "The profile is better than guessing, and often wrong.",
-    VerdictCode.USABLE: "The profile may be demonstrated, with the doubts below.",
+    VerdictCode.USABLE: "The profile may be demonstrated, within the limits below.",
 }
 
 
@@ -199,7 +199,7 @@ def chance_words(summary: Summary) -> str:
             f"({_p_value(verdict.p_permutation)})."
         )
     parts.append(
-        "The interval takes trials as independent; those of one person are not quite, so the truth is wider."
+        "The interval treats trials as independent; those of one subject are not quite, so it is too narrow."
     )
     return " ".join(parts)
 
@@ -262,13 +262,13 @@ def does_eeg_add(summary: Summary) -> str:
     pairs = list(zip(whole.right, without.right, strict=True))
     n_won, n_lost = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
     if n_won <= n_lost:
-        nothing = "Nothing here shows that EEG adds anything: the face, the eyes or the voice may be decoded."
+        nothing = "Nothing here shows that EEG adds anything: the model may rely on face, eyes or voice."
         return " ".join([*parts, nothing])
     n = n_won + n_lost
     p = sum(math.comb(n, k) for k in range(n_won, n + 1)) / 2**n
     adds = "it adds to the rest" if p < ALPHA else "too few to show that EEG adds anything"
     test = f"one-sided sign test, {_p_value(p)}"
-    return " ".join([*parts, f"EEG sets {_trials(n_won)} right and {n_lost} wrong ({test}): {adds}."])
+    return " ".join([*parts, f"EEG corrects {_trials(n_won)} and makes {n_lost} wrong ({test}): {adds}."])
 
 
 def _courses(summary: Summary) -> str:
@@ -297,7 +297,7 @@ def _quality(summary: Summary) -> str:
         for one in summary.quality
     ]
     columns = ("Trial", "EEG", "Eyes", "Face", "Voice", "Gaze valid", "Face found", "Voice level", "Clipped")
-    caption = "Share of each stimulus with data, and what it was like."
+    caption = "Share of each stimulus with data, and its quality."
     return section(
         "How good were the signals?",
         _drawn(figures.electrode_figure, summary, "Share of each trial in which each electrode was bad"),
@@ -395,7 +395,7 @@ def _settings(summary: Summary) -> str:
 
 
 def consent_words(summary: Summary) -> str:
-    """Return what was agreed to; nobody is named."""
+    """Return what was agreed to, without a name."""
     consent = summary.record.consent
     agreed = [TITLES.get(one, one) for one in consent.modalities]
     declined = [title for one, title in TITLES.items() if one not in consent.modalities]
@@ -404,7 +404,7 @@ def consent_words(summary: Summary) -> str:
     parts = [f"Agreed to: {', '.join(agreed) or 'nothing'}."]
     if declined:
         parts.append(f"Not agreed to, and neither recorded nor used: {', '.join(declined)}.")
-    parts.append(f"Raw {kept} kept in the recording." if kept else "No raw video and no raw sound is kept.")
+    parts.append(f"Raw {kept} kept in the recording." if kept else "Neither raw video nor raw sound is kept.")
     if consent.given_at:
         parts.append(f"Given {moment(consent.given_at)}, to version {consent.notice_version} of the notice.")
     if summary.record.overridden:

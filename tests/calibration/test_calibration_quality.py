@@ -111,7 +111,7 @@ def test_gaze_sound_and_faces_are_counted():
     assert found.face_found == pytest.approx(5 / 8)
     assert found.coverage == {"eye": 1.0, "voice": 1.0, "face": 1.0}
     assert usable_modalities(found) == ("eye", "face", "voice")
-    assert remarks(found, ("voice",)) == ("microphone: overloaded in 12 % of the seconds",)
+    assert remarks(found, ("voice",)) == ("microphone: clipped in 12 % of the seconds",)
 
 
 def test_the_simulated_person_s_streams_carry_a_trial():

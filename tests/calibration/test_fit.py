@@ -15,7 +15,7 @@ from calibration.profile import apply_profile
 from calibration.protocol import choose_trials
 from calibration.report.summary import summarise
 from calibration.rows import RowTable
-from calibration.tokens import PersonalLevel, SessionTokens
+from calibration.tokens import SessionTokens, SubjectLevel
 from calibration.types import Consent, Report, SessionRecord, TrialRecord
 from models.checkpoint import load_checkpoint
 from models.normalise import Normaliser
@@ -207,7 +207,7 @@ def test_the_level_of_a_fold_knows_nothing_of_its_trial(session, base):
     changed.eeg[at] += 50.0
     changed.eye[at] += 50.0
     one, two = (
-        PersonalLevel(table, record.trials, record.baseline, of, base.config) for table in (rows, changed)
+        SubjectLevel(table, record.trials, record.baseline, of, base.config) for table in (rows, changed)
     )
     kept, there = one.without((3,)).to_dict(), two.without((3,)).to_dict()
     assert all(torch.equal(kept[name], there[name]) for name in kept)
@@ -224,7 +224,7 @@ def test_the_level_is_the_mean_of_trials_and_open_eyes(session, base):
         [(t.begin, t.end) for t in record.trials] + [BASELINE[0], BASELINE[1]], start=1
     ):
         known.eeg[(known.t_end > begin) & (known.t_end <= end)] = value if begin != BASELINE[1][0] else 999.0
-    level = PersonalLevel(known, record.trials, record.baseline, of, base.config)
+    level = SubjectLevel(known, record.trials, record.baseline, of, base.config)
     eeg = level.without().eeg
     torch.testing.assert_close(eeg.mean[0], torch.full((5,), 3.0))  # of 1 to 4 and 5
     torch.testing.assert_close(eeg.mean[7], of.eeg.mean[7])
@@ -271,7 +271,7 @@ def test_labels_may_be_what_the_person_reported():
     )
     chosen = choose_trials(replace(record, trials=trials), labels="reported")
     assert list(chosen.label.values()) == [1, 0, 1, 0]
-    assert chosen.excluded == {5: "without an answer", 6: "reported as bored, no class here"}
+    assert chosen.excluded == {5: "without an answer", 6: "reported as bored, not a class here"}
     assert refused(lambda: choose_trials(record, labels="felt")).where == "--labels"
 
 

@@ -157,7 +157,7 @@ def test_where_nothing_is_left_all_is_red(tmp_path: Path) -> None:
         ({"n_samples": 0, "age_s": 0.8}, "yellow", "no sample yet"),
         ({"offset_s": -1.7e9}, "yellow", "Unix time"),
         ({"offset_s": -90_000.0}, "green", "newest sample"),  # a computer that runs for a day longer
-        ({"backlog": 2500}, "yellow", "2.5 s of samples waited"),
+        ({"backlog": 2500}, "yellow", "2.5 s of samples behind"),
         ({"n_missing": 1000}, "yellow", "4.8 % of its samples are missing"),
         ({"n_missing": 10_000}, "red", "33.3 % of its samples are missing"),
         ({"n_dropped": 1000}, "yellow", "5.0 % of its samples went back"),
@@ -247,7 +247,7 @@ def test_shares_of_gaze_and_face(check) -> None:
         (0.0, -30.0, "green", "level -30 dB"),
         (0.001, -10.0, "yellow", "0.10 % of samples clipped"),
         (0.2, -2.0, "red", "20.00 % of samples clipped"),
-        (0.0, -80.0, "yellow", "hardly a sound"),
+        (0.0, -80.0, "yellow", "almost silent"),
         (0.0, -float("inf"), "red", "every sample is zero"),
         (None, None, "yellow", "no sound measured yet"),
     ],
@@ -333,7 +333,7 @@ def test_a_stream_to_be_recorded_without_consent_is_red() -> None:
     amplifier = header("Amp", "EEG", "x")
     check = check_source_ids([amplifier], [amplifier], replace(ALL, modalities=("face",)))
     assert check.light == "red"
-    assert check.finding == "'Amp' (EEG) must not be recorded: it was not agreed to"
+    assert check.finding == "'Amp' (EEG) must not be recorded without consent"
 
 
 def test_other_sensors_of_a_device_may_share_its_id() -> None:

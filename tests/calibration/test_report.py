@@ -163,7 +163,7 @@ def test_nothing_that_was_left_out_is_hidden(page):
 def test_simulated_data_is_said_first_and_only_where_it_is_true(page):
     assert words.SIMULATED.split(":")[0] not in page
     simulated = to_html(made(is_simulated=True))
-    assert simulated.index("Simulated data: no person was measured") < simulated.index(
+    assert simulated.index("Simulated data: the signals come from") < simulated.index(
         "Verdict on simulated data"
     )
 
@@ -245,7 +245,7 @@ def scores(with_eeg: str, without: str) -> str:
 
 def test_the_control_without_eeg_says_whether_eeg_adds_anything():
     assert "Nothing here shows that EEG adds anything" in scores("++++++++--", "++++++++--")
-    assert "EEG sets 3 trials right and 0 wrong (one-sided sign test, p = 0.12): too few" in scores(
+    assert "EEG corrects 3 trials and makes 0 wrong (one-sided sign test, p = 0.12): too few" in scores(
         "+++++++---", "++++------"
     )
     assert "(one-sided sign test, p = 0.031): it adds to the rest" in scores("++++++++++", "+++++-----")
@@ -262,7 +262,7 @@ def test_consent_is_told_without_a_name():
     told = words.consent_words(made())
     assert "Agreed to: Brain signals (EEG), Face (camera)." in told
     assert "neither recorded nor used: Eyes, Voice (microphone)" in told
-    assert "No raw video and no raw sound is kept." in told
+    assert "Neither raw video nor raw sound is kept." in told
     assert "Given 2026-03-02 09:11 UTC" in told
     assert "overridden: disk" in told
 
