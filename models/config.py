@@ -20,13 +20,14 @@ from models.features.config import FeatureConfig
 #: Version of the layout of ``config.json``.
 FORMAT_VERSION = 1
 
-#: Keys of older checkpoints' ``config.json``, and what they are called now.
+#: Keys of older settings (``config.json``, states of pre-training), and what they are called now.
 _RENAMED_KEYS = {"eeg_run_in": "n_context_steps", "readout": "channel_projection"}
 
-#: What `NetworkConfig.eeg_encoder`, `MvSstmaConfig.context` and `MvSstmaConfig.channel_projection` may be.
+#: What fields of the configs below may be.
 EEG_ENCODERS = ("mv_sstma", "eegformer")
 CONTEXTS = ("window", "streaming")
 CHANNEL_PROJECTIONS = ("pools", "weights")
+FUSION_VARIANTS = ("attention", "concat", "linear", "shared_attention")
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ class ModelConfig:
         self._check_encoders()
 
     def _check_encoders(self) -> None:
-        """Refuse forms of encoders that there are not, and windows that the EEG encoder cannot take."""
+        """Refuse forms of encoders and fusion that there are not, and windows the EEG encoder cannot take."""
         features, windows, network = self.features, self.windows, self.network
         n_context_steps = network.eeg.n_context_steps if network.streams else 0
         expected: list[tuple[str, tuple[object, ...], object]] = [
@@ -214,6 +215,7 @@ class ModelConfig:
             ("eye.context", CONTEXTS[:1], network.eye.context),  # its 4 s steps overlap
             ("eeg.channel_projection", CHANNEL_PROJECTIONS, network.eeg.channel_projection),
             ("eye.channel_projection", CHANNEL_PROJECTIONS, network.eye.channel_projection),
+            ("fusion.variant", FUSION_VARIANTS, network.fusion.variant),
             ("n_context_steps", (n_context_steps,), windows.n_context_steps),
         ]
         if network.takes_raw_eeg:
@@ -236,48 +238,37 @@ class ModelConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict that `from_dict` turns back into an equal config."""
         settings = json.loads(json.dumps(asdict(self)))
-        return {
-            "format_version": FORMAT_VERSION,
-            **settings,
-            "features_sha256": self.features.digest(),
-        }
+        return {"format_version": FORMAT_VERSION, **settings, "features_sha256": self.features.digest()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str = "model config") -> ModelConfig:
         """Build a config from `to_dict`'s form, checking names and types; also of an older checkpoint.
 
-        Raises
-        ------
-        InputError
-            A key is missing or unknown, a value has the wrong type, or the format is another version's.
+        Raises `InputError`: a key is missing or unknown, a value has the wrong type, or the format is another
+        version's.
         """
         data = {"windows": {}, "features": {}, **data}
         version, digest = data.pop("format_version", None), data.pop("features_sha256", None)
         if version != FORMAT_VERSION:
-            raise InputError(
-                f"expected format_version {FORMAT_VERSION}, found {version!r}",
-                where=where,
-                remedy="open it with the version of the program that wrote it, or train it again",
-                code=ErrorCode.MODEL,
-                setting="format_version",
-            )
+            what = f"expected format_version {FORMAT_VERSION}, found {version!r}"
+            remedy = "open it with the version of the program that wrote it, or train it again"
+            raise _refused(what, where, "format_version", remedy)
         features = FeatureConfig.from_dict(data["features"], f"{where}: features")
         if digest != features.digest():
-            raise InputError(
-                f"expected features with sha256 {digest}, found {features.digest()}",
-                where=where,
-                remedy="the feature settings are not those the weights were trained with: train again",
-                code=ErrorCode.MODEL,
-                setting="features",
-            )
+            what = f"expected features with sha256 {digest}, found {features.digest()}"
+            remedy = "the feature settings are not those the weights were trained with: train again"
+            raise _refused(what, where, "features", remedy)
         # Checkpoints of before there was the key say it in words.
         data.setdefault("is_simulated", "simulated" in str(data.get("trained_on", "")))
-        return _build(cls, _with_new_names(data) | {"features": features}, where)
+        return _build(cls, with_new_names(data) | {"features": features}, where)
+
+
+def _refused(what: str, where: str, setting: str, remedy: str = "") -> InputError:
+    return InputError(what, where=where, remedy=remedy, code=ErrorCode.MODEL, setting=setting)
 
 
 def _does_not_fit(setting: str, what: str) -> InputError:
-    where = f"model config: {setting}"
-    return InputError(what, where=where, code=ErrorCode.MODEL, setting=setting)
+    return _refused(what, f"model config: {setting}", setting)
 
 
 def preset(
@@ -287,34 +278,15 @@ def preset(
     ch_names: Sequence[str],
     windows: WindowConfig | None = None,
     features: FeatureConfig | None = None,
-    trained_on: str = "",
-    is_simulated: bool = False,
-    modalities: Sequence[str] = MODALITIES,
     eeg_encoder: str = "mv_sstma",
     eeg_context: str = "window",
+    **further: Any,
 ) -> ModelConfig:
-    """Return the config of a preset network.
+    """Return the config of a preset network, with ``further`` fields of `ModelConfig`.
 
-    Parameters
-    ----------
-    name : {"small", "paper"}
-        ``small`` runs on two CPU cores; ``paper`` has ViT-B and AST-B.
-    labels, ch_names : sequence of str
-    windows, features : optional
-        The defaults of the program where left out; faces are cut to the size that the network takes, and
-        a network on raw EEG has one EEG step of ``raw_s`` seconds.
-    trained_on : str
-    is_simulated : bool
-    modalities : sequence of str
-        The model is trained with, in the order of MODALITIES.
-    eeg_encoder : {"mv_sstma", "eegformer"}
-    eeg_context : {"window", "streaming"}
-        The windows get the left context that goes with it.
-
-    Raises
-    ------
-    InputError
-        There is no such preset.
+    ``small`` runs on two CPU cores; ``paper`` has ViT-B and AST-B. Without ``windows`` and ``features`` they
+    are the program's defaults; faces are cut to the size that the network takes, and a network on raw EEG has
+    one EEG step of ``raw_s`` seconds. The windows get the left context that goes with ``eeg_context``.
     """
     if name not in _PRESETS:
         raise InputError(f"expected a preset of {sorted(_PRESETS)}, got {name!r}", where="--preset")
@@ -331,9 +303,7 @@ def preset(
         windows=windows,
         features=features,
         network=replace(network, n_eye_features=features.eye_features),
-        trained_on=trained_on,
-        is_simulated=is_simulated,
-        modalities=tuple(modalities),
+        **further,
     )
 
 
@@ -342,11 +312,11 @@ def preset(
 T = TypeVar("T")
 
 
-def _with_new_names(data: Any) -> Any:
+def with_new_names(data: Any) -> Any:
     """Return settings as JSON gives them under the names of today."""
     if not isinstance(data, Mapping):
         return data
-    return {_RENAMED_KEYS.get(key, key): _with_new_names(value) for key, value in data.items()}
+    return {_RENAMED_KEYS.get(key, key): with_new_names(value) for key, value in data.items()}
 
 
 def _build(cls: type[T], data: Any, where: str) -> T:
@@ -358,13 +328,9 @@ def _build(cls: type[T], data: Any, where: str) -> T:
     required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
     unknown, missing = sorted(set(data) - set(known)), sorted(set(required) - set(data))
     if unknown or missing:
-        raise InputError(
-            f"expected the keys {sorted(known)}, found unknown {unknown} and missing {missing}",
-            where=where,
-            remedy="the file was changed by hand or written by another version of the program",
-            code=ErrorCode.MODEL,
-            setting=(*unknown, *missing)[0],
-        )
+        what = f"expected the keys {sorted(known)}, found unknown {unknown} and missing {missing}"
+        remedy = "the file was changed by hand or written by another version of the program"
+        raise _refused(what, where, (*unknown, *missing)[0], remedy)
     values = {name: _cast_as(hints[name], value, f"{where}: {name}") for name, value in data.items()}
     return typing.cast(T, cls(**values))
 
@@ -385,7 +351,5 @@ def _cast_as(kind: Any, value: Any, where: str) -> Any:
 
 
 def _wrong_type(expected: str, value: Any, where: str) -> InputError:
-    found, setting = f"{type(value).__name__} {value!r}", where.rsplit(": ", 1)[-1]
-    return InputError(
-        f"expected {expected}, found {found}", where=where, code=ErrorCode.MODEL, setting=setting
-    )
+    what = f"expected {expected}, found {type(value).__name__} {value!r}"
+    return _refused(what, where, where.rsplit(": ", 1)[-1])
