@@ -24,14 +24,8 @@ class Fusion(nn.Module):
     def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits (B, n_labels) and each modality's share (B, 4).
 
-        A share is 0 where the modality is absent and sums to 1 over the others; what it means is in each
-        variant's docstring.
-
-        Parameters
-        ----------
-        tokens : Tensor (B, 4, d_model)
-            Finite also where a modality is absent.
-        present : Tensor of bool (B, 4)
+        Tokens (B, 4, d_model) are finite also where a modality is not ``present``, bool (B, 4). A share is 0
+        there and sums to 1 over the others; what it means is in each variant's docstring.
         """
         raise NotImplementedError
 
@@ -46,13 +40,8 @@ class Fusion(nn.Module):
 def shares_of(moves: Tensor, present: Tensor) -> Tensor:
     """Return each modality's share (B, 4) of the lengths by which modalities move the logits.
 
-    Lengths are Euclidean, without the shift common to all labels, which the softmax ignores.
-
-    Parameters
-    ----------
-    moves : Tensor (B, 4, n_labels)
-        What the logits lose when a modality goes absent.
-    present : Tensor of bool (B, 4)
+    ``moves`` (B, 4, n_labels) is what the logits lose when a modality goes absent. Lengths are Euclidean,
+    without the shift common to all labels, which the softmax ignores.
     """
     moves = moves - moves.mean(dim=-1, keepdim=True)
     lengths = (torch.linalg.vector_norm(moves, dim=-1) + _TINY) * present
@@ -188,7 +177,7 @@ def _project_each(x: Tensor, weight: Tensor) -> Tensor:
     return torch.bmm(x.transpose(0, 1), weight).transpose(0, 1)
 
 
-#: By `FusionConfig.variant`.
+#: By `FusionConfig.variant`: `models.config.FUSION_VARIANTS`.
 FUSIONS: dict[str, Callable[[FusionConfig, int], Fusion]] = {
     "concat": ConcatFusion,
     "attention": AttentionFusion,

@@ -7,7 +7,6 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from acquisition.errors import ErrorCode, InputError
 from acquisition.types import MODALITIES
 from models.config import ModelConfig, MvSstmaConfig
 from models.encoders.eegformer import EegformerEncoder
@@ -34,12 +33,8 @@ class ModalityToken(nn.Module):
 class FusionNetwork(nn.Module):
     """Emotion logits and attention from any subset of EEG, eye tracking, face and voice.
 
-    Every network has all four encoders; those of modalities it was not trained with stay unused.
-
-    Parameters
-    ----------
-    config : ModelConfig
-        Labels, training channels and all sizes. Weights are random until loaded.
+    Every network has all four encoders; those of modalities it was not trained with stay unused. Weights are
+    random until loaded.
     """
 
     _trained_with: Tensor  # (4,) bool
@@ -48,15 +43,7 @@ class FusionNetwork(nn.Module):
         super().__init__()
         self.config = config
         sizes = config.network
-        fusion, n_labels = sizes.fusion, len(config.labels)
-        if fusion.variant not in FUSIONS:
-            raise InputError(
-                f"expected a fusion of {sorted(FUSIONS)}, found {fusion.variant!r}",
-                where="model config",
-                code=ErrorCode.MODEL,
-                setting="variant",
-            )
-        n_channels = len(config.ch_names)
+        fusion, n_labels, n_channels = sizes.fusion, len(config.labels), len(config.ch_names)
         self.eeg: MvSstmaEncoder | EegformerEncoder
         if sizes.takes_raw_eeg:
             self.eeg = EegformerEncoder(sizes.eegformer, n_channels)
@@ -87,17 +74,16 @@ class FusionNetwork(nn.Module):
         ``streamed`` is what `step_eeg` made of the windows' EEG steps, which then are not encoded again:
         tokens (B, T, width) and attention received (B, C).
         What `presence` finds absent has no influence. A modality the model was not trained with is not
-        even encoded: its token is 0, and its ``modality_logits`` mean nothing.
+        even encoded: its token is 0.
         """
         results = [self._token_or_zero(modality, inputs, streamed) for modality in MODALITIES]
         tokens = torch.stack([token for token, _, _ in results], dim=1)  # (B, 4, d_model)
         present = self.presence(inputs)
         logits, attention = self.fusion(tokens, present)
         time = self._time_attention(attention, [weights for _, weights, _ in results], inputs)
-        heads = [self.heads[modality](tokens[:, i]) for i, modality in enumerate(MODALITIES)]
         received = results[0][2]
         assert received is not None
-        return NetworkOutput(logits, attention, received * present[:, :1], time, torch.stack(heads, dim=1))
+        return NetworkOutput(logits, attention, received * present[:, :1], time)
 
     def modality_tokens(self, inputs: NetworkInput, only: Collection[str] = MODALITIES) -> Tensor:
         """Return the tokens (B, 4, d_model) that the fusion reads, in the order of MODALITIES.
@@ -134,11 +120,7 @@ class FusionNetwork(nn.Module):
     def encode_voice(self, log_mel: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return tokens (B, M, D), their mask (B, M) and times (M,) in s from the clip's start.
 
-        Parameters
-        ----------
-        log_mel : Tensor (B, n_frames, 128)
-            1 to 10 s at 100 frames a second.
-        frame_mask : Tensor of bool (B, n_frames)
+        Log-mel frames (B, n_frames, n_mels) are 1 to 10 s at 100 a second, their mask is (B, n_frames).
         """
         return self.voice(log_mel, frame_mask)
 
@@ -210,8 +192,8 @@ class FusionNetwork(nn.Module):
     def encode_channels(self, modality: str, inputs: NetworkInput) -> tuple[Tensor, Tensor]:
         """Return tokens (B, T, C, D) of EEG or eyes without left context, and attention received (B, C)."""
         if modality == "eye":
-            places = torch.arange(inputs.eye.shape[1], device=inputs.eye.device)
-            return self.eye(inputs.eye[..., None], places, inputs.eye_step_mask, inputs.eye_feature_mask)
+            places, features, _ = self.channels_of(modality, inputs)
+            return self.eye(inputs.eye[..., None], places, inputs.eye_step_mask, features)
         assert isinstance(self.eeg, MvSstmaEncoder)
         n_steps = self._n_steps(inputs)
         masks = inputs.eeg_step_mask, inputs.eeg_channel_mask

@@ -64,7 +64,6 @@ class NetworkOutput:
     modality_attention: Tensor  # (B, 4), 0 for an absent modality, sums to 1 (0 where nothing is present)
     channel_attention: Tensor  # (B, C) received in the last block over channels, sums to 1 (0 without EEG)
     time_attention: Tensor  # (B, T) of the T one-second steps before t_end, oldest first; as above
-    modality_logits: Tensor  # (B, 4, n_labels) each modality by its own linear head
 
 
 # --- EEG and eye features: which channels count, filling, normalisation, masks ---
@@ -105,19 +104,10 @@ def normalised_steps(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return normalised features (B, C, T, ...), the step mask (B, T) and the channel mask of ``rule``.
 
-    In the window form what is unusable in a step is filled with the mean of the channel's usable steps. In
-    the streaming form (`usable_by_step`) a step depends on itself alone: what is unusable is masked.
-
-    Parameters
-    ----------
-    values : Tensor, (B, T, C, F) or (B, T, C)
-        Raw features, anything where unusable.
-    usable : Tensor, (B, T, C), bool
-    scale : Scale or None
-        None leaves the values as they are.
-    rule : callable
-    step_mask : Tensor, (B, T), bool, optional
-        Valid steps. Without it, and in the streaming form, a step in which nothing is usable is a gap.
+    Raw ``values`` (B, T, C, F) or (B, T, C) may hold anything where they are not ``usable``, bool (B, T, C).
+    In the window form that is filled with the mean of the channel's usable steps. In the streaming form
+    (`usable_by_step`) a step depends on itself alone: what is unusable is masked. Without a ``step_mask``,
+    and in the streaming form, a step in which nothing is usable is a gap.
     """
     if step_mask is None or rule is usable_by_step:
         step_mask = usable.any(dim=2)
@@ -132,13 +122,7 @@ def normalised_steps(
 
 
 def filled_from_other_steps(values: Tensor, usable: Tensor) -> Tensor:
-    """Replace what is unusable in a step by the mean of the steps where it is usable, 0 where none is.
-
-    Parameters
-    ----------
-    values : Tensor, (B, T, C) or (B, T, C, F)
-    usable : Tensor, (B, T, C), bool
-    """
+    """Replace what is unusable in a step by the mean of the steps where it is usable, 0 where none is."""
     mask = usable if values.dim() == 3 else usable[..., None]
     known = torch.where(mask, values, 0.0).contiguous()  # the order of a sum depends on the layout
     mean = known.sum(dim=1, keepdim=True) / mask.sum(dim=1, keepdim=True).clamp_min(1)
@@ -163,28 +147,20 @@ def eeg_part(
     normaliser: Normaliser,
     step_mask: Tensor | None = None,
 ) -> Part:
-    """Return the EEG of windows.
+    """Return the EEG of windows: DE in nats or samples in uV, see `normalised_steps`.
 
-    Parameters
-    ----------
-    values, usable, step_mask
-        As in `normalised_steps`: DE in nats, or samples in uV.
-    positions : Tensor, (C,), long
-        Indices of the channels in ``config.ch_names``.
+    ``positions`` (C,) are indices of the channels in ``config.ch_names``.
     """
     scale = None if normaliser.eeg is None else normaliser.eeg.select(positions)
-    eeg, step_mask, channels = normalised_steps(values, usable, scale, eeg_rule(config), step_mask)
-    return {
-        "eeg": eeg,
-        "eeg_positions": positions,
-        "eeg_step_mask": step_mask,
-        "eeg_channel_mask": channels,
-    }
+    rule = eeg_rule(streams=config.network.streams)
+    eeg, step_mask, channels = normalised_steps(values, usable, scale, rule, step_mask)
+    masks = {"eeg_step_mask": step_mask, "eeg_channel_mask": channels}
+    return {"eeg": eeg, "eeg_positions": positions, **masks}
 
 
-def eeg_rule(config: ModelConfig) -> ChannelRule:
-    """Return which EEG channels count for a model's encoder."""
-    return usable_by_step if config.network.streams else usable_in_most_steps
+def eeg_rule(*, streams: bool) -> ChannelRule:
+    """Return which EEG channels count for an encoder."""
+    return usable_by_step if streams else usable_in_most_steps
 
 
 def eye_part(values: Tensor, usable: Tensor, normaliser: Normaliser, step_mask: Tensor | None = None) -> Part:
@@ -195,24 +171,13 @@ def eye_part(values: Tensor, usable: Tensor, normaliser: Normaliser, step_mask: 
 
 def face_part(tokens: Tensor, mask: Tensor, ages: Tensor) -> Part:
     """Return the faces of windows: tokens (B, N, D), where a face was found (B, N), age in seconds (B, N)."""
-    return {
-        "face_tokens": torch.where(mask[..., None], tokens, 0.0),
-        "face_mask": mask,
-        "face_times": ages,
-    }
+    return {"face_tokens": torch.where(mask[..., None], tokens, 0.0), "face_mask": mask, "face_times": ages}
 
 
 def voice_part(tokens: Tensor, mask: Tensor, times: Tensor, clip_age: Tensor) -> Part:
-    """Return the voice of windows.
+    """Return the voice of windows: tokens (B, M, D), mask (B, M), times (M,) in s from the clip's start.
 
-    Parameters
-    ----------
-    tokens : Tensor, (B, M, D)
-    mask : Tensor, (B, M), bool
-    times : Tensor, (M,)
-        Seconds from the clip's start, as `FusionNetwork.encode_voice` gives them.
-    clip_age : Tensor, (B,)
-        Seconds from the clip's start to the window's end.
+    ``clip_age`` (B,) is how many seconds before the window's end the clip starts.
     """
     ages = (clip_age.float()[:, None] - times).clamp_min(0.0)
     return {"voice_tokens": tokens, "voice_mask": mask, "voice_times": ages}
@@ -279,17 +244,9 @@ def assemble(
 ) -> tuple[NetworkInput, dict[str, bool]]:
     """Return the batch of one for a window, and which modalities are present in it.
 
-    Parameters
-    ----------
-    window : Window
-    cached : mapping
-        Features or tokens of the window's valid steps.
-    positions : Tensor, (C,), long
-        Indices of the connected EEG channels in ``config.ch_names``.
-    n_voice_tokens : int
-        Tokens of the longest clip.
-    masked : collection of str
-        Modalities that count as absent though they are there.
+    ``cached`` has features or tokens of the window's valid steps. ``positions`` (C,) are the connected EEG
+    channels' indices in ``config.ch_names``, ``n_voice_tokens`` is how many the longest clip has. Modalities
+    ``masked`` count as absent though they are there.
     """
     inputs = batch_of(
         1,

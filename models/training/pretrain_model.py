@@ -12,12 +12,7 @@ from torch import Tensor, nn
 from models.encoders.mv_sstma import MvSstmaDecoder, MvSstmaEncoder, random_channel_mask
 from models.normalise import EegScale, EyeScale
 from models.training.corpus import StepBatch
-from models.window_batch import (
-    normalised_steps,
-    usable_by_step,
-    usable_in_any_step,
-    usable_in_most_steps,
-)
+from models.window_batch import eeg_rule, normalised_steps, usable_in_any_step
 
 
 class MaskedAutoencoder(nn.Module):
@@ -63,16 +58,14 @@ class MaskedAutoencoder(nn.Module):
         """Return the summed squared error on hidden channels, and of how many numbers; see `StepBatch`."""
         x, step_mask, channels = self._normalised(values, exists, positions)
         by_step = channels.dim() == 3
-        visible = random_channel_mask(
-            channels.any(dim=1) if by_step else channels, self.mask_ratio, noise=noise
-        )  # (B, C)
+        there = channels.any(dim=1) if by_step else channels
+        visible = random_channel_mask(there, self.mask_ratio, noise=noise)  # (B, C)
         shown = channels & visible[:, None] if by_step else visible
         tokens, _ = self.encoder(x, positions, step_mask, shown)
         rebuilt = self.decoder(tokens, visible, positions, step_mask, channels)  # (B, C, T, F)
         wanted = (x - self.target_mean[positions][:, None, None]) / self.target_sd[positions][:, None, None]
-        counted = step_mask & (
-            torch.arange(step_mask.shape[1], device=x.device) >= step_mask.shape[1] - self.n_counted
-        )
+        n_steps = step_mask.shape[1]
+        counted = step_mask & (torch.arange(n_steps, device=x.device) >= n_steps - self.n_counted)
         there = channels if by_step else channels[:, None]  # (B, T or 1, C)
         hidden = (there & ~visible[:, None] & counted[..., None]).transpose(1, 2)[..., None].float()
         error = (rebuilt.float() - wanted).square() * hidden  # of (B, C, T, F)
@@ -83,12 +76,10 @@ class MaskedAutoencoder(nn.Module):
         usable = torch.isfinite(values).all(dim=-1) & exists[..., None]  # (B, T, C)
         parts = [getattr(self, f"scale_{number}")[positions] for number in range(2 if self.is_eeg else 3)]
         if self.is_eeg:
-            is_streaming = self.encoder.config.context == "streaming"
-            rule = usable_by_step if is_streaming else usable_in_most_steps
+            rule = eeg_rule(streams=self.encoder.config.context == "streaming")
             return normalised_steps(values, usable, EegScale(*parts), rule)
-        eye, step_mask, features = normalised_steps(
-            values[..., 0], usable, EyeScale(*parts), usable_in_any_step
-        )
+        scale = EyeScale(*parts)
+        eye, step_mask, features = normalised_steps(values[..., 0], usable, scale, usable_in_any_step)
         return eye[..., None], step_mask, features
 
 
