@@ -313,7 +313,7 @@ def _record(content: Mapping[str, Any]) -> SessionRecord:
         trials=tuple(_trial(entry) for entry in content["trials"]),
         baseline=tuple((float(begin), float(end)) for begin, end in content["baseline"]),
         baseline_run=int(content["baseline_run"]),
-        recordings=tuple(_beside(name) for name in _names(content["recordings"])),
+        recordings=tuple(_file_name(name) for name in _names(content["recordings"])),
         overridden=_names(content["overridden"]),
         timing=tuple(DisplayTiming(**entry) for entry in content["timing"]),
         order=_names(content["order"]),
@@ -332,10 +332,10 @@ def _trial(entry: Mapping[str, Any]) -> TrialRecord:
     return trial
 
 
-def _beside(name: str) -> Path:
+def _file_name(name: str) -> Path:
     """Return the name of a recording, which lies in the session's folder and nowhere else."""
     if name in ("", "..") or Path(name).name != name:
-        raise ValueError(f"{name!r} is no name of a recording next to it")
+        raise ValueError(f"{name!r} is no file name of a recording")
     return Path(name)
 
 

@@ -107,10 +107,10 @@ def fit_again(
     """Fit a model to recordings of calibrations.
 
     The files are runs of one session, or of several, in the order of time. ``consent`` is for recordings with
-    none in their sidecar or in the session's file beside them; of several consents each recording keeps its
-    own, and the model uses what all of them allow. Without ``out`` profile and report go into ``fit`` beside
-    the first recording. Raises InputError if a recording cannot be used, holds no trial of a calibration, or
-    nobody has agreed to its use.
+    none in their sidecar or in the session's file next to them; of several consents each recording keeps its
+    own, and the model uses what all of them allow. Without ``out`` profile and report go into ``fit`` in
+    the first recording's folder. Raises InputError if a recording cannot be used, holds no trial of a
+    calibration, or has no consent.
     """
     resolved = [path.resolve() for path in files]
     if twice := [path for path in files if resolved.count(path.resolve()) > 1]:
@@ -190,14 +190,14 @@ def _completed(
     classes = record.classes
     if isinstance(known, list) and set(map(str, known)) >= set(classes):
         classes = tuple(str(name) for name in known)  # in the order of the protocol
-    everybody = tuple(m for m in MODALITIES if all(m in agreed.modalities for agreed in consents))
+    agreed_by_all = tuple(m for m in MODALITIES if all(m in agreed.modalities for agreed in consents))
     session, seed = sidecar.get("session"), settings.pop("seed", 0)
     return replace(
         record,
         session=session if isinstance(session, int) else 1,
         seed=seed if isinstance(seed, int) and seed >= 0 else 0,
         classes=classes,
-        consent=replace(consents[0], modalities=everybody),
+        consent=replace(consents[0], modalities=agreed_by_all),
         recordings=tuple(Path(path.name) for path in files),
         settings=settings,
         is_simulated=is_simulated,
@@ -205,12 +205,15 @@ def _completed(
 
 
 def _consent(path: Path, sidecar: dict[str, Any], given: Consent | None) -> Consent:
-    """Return what the participant agreed to, as it is kept beside the recording."""
+    """Return what the participant agreed to, as it is stored with the recording."""
     if isinstance(sidecar.get("consent"), dict):
         try:
             return consent_from_record(sidecar["consent"])
         except InputError as error:
-            raise InputError(str(error), where=f"sidecar of {path}", code=error.code) from error
+            where = f"sidecar of {path}"
+            raise InputError(
+                error.what, where=where, remedy=error.remedy, code=error.code, **error.facts
+            ) from error
     state = path.parent / STATE_FILE
     if state.is_file():
         return load_record(state).consent
