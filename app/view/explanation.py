@@ -25,24 +25,18 @@ DEVIATION_STEPS = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0
 def modality_course(
     predictions: Sequence[Prediction], max_gap_s: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how attention per modality moved.
+    """Return how attention per modality moved: times (n,), LSL seconds, and shares (n, 4) of `MODALITIES`.
 
-    Parameters
-    ----------
-    predictions : sequence of Prediction
-        Oldest first.
-    max_gap_s : float
-        Where no prediction came for longer, a row of NaN lies between, so that no line bridges it.
-
-    Returns
-    -------
-    times : ndarray, (n,)
-        End of each window, LSL seconds.
-    shares : ndarray, (n, 4)
-        0..1 in the order of MODALITIES, NaN where absent.
+    Shares are 0..1, NaN where absent. Where no prediction came for ``max_gap_s``, a row of NaN lies between,
+    so that no line bridges it.
     """
     times = np.array([prediction.t_end for prediction in predictions], dtype=float)
-    shares = np.array([_shares(prediction) for prediction in predictions], dtype=float).reshape(-1, 4)
+    shares = np.array(
+        [
+            [p.modality_attention.get(m, np.nan) if p.present.get(m) else np.nan for m in MODALITIES]
+            for p in predictions
+        ]
+    ).reshape(-1, len(MODALITIES))
     gaps = np.flatnonzero(np.diff(times) > max_gap_s) + 1
     between = (times[gaps - 1] + times[gaps]) / 2
     return np.insert(times, gaps, between), np.insert(shares, gaps, np.nan, axis=0)
@@ -53,12 +47,10 @@ def absent_spans(
 ) -> list[tuple[float, float]]:
     """Return from when to when a modality was absent, LSL seconds, as far as there are predictions."""
     spans: list[tuple[float, float]] = []
-    before = None
+    before = -np.inf
     for prediction in predictions:
-        is_absent = not prediction.present.get(modality, False)
-        if is_absent:
-            goes_on = before is not None and prediction.t_end - before <= max_gap_s
-            start = before if goes_on and before is not None else prediction.t_end
+        if not prediction.present.get(modality, False):
+            start = before if prediction.t_end - before <= max_gap_s else prediction.t_end
             if spans and spans[-1][1] == start:
                 start = spans.pop()[0]
             spans.append((start, prediction.t_end))
@@ -67,18 +59,10 @@ def absent_spans(
 
 
 def channel_deviation(prediction: Prediction) -> tuple[tuple[str, ...], NDArray[np.float64], float]:
-    """Return how far each channel's attention lies from an equal share.
+    """Return channels, how far each one's attention (C,) lies from an equal share, and that share, 0..1.
 
     Sixty-two shares that sum to 1 differ little in absolute terms; what tells is how they differ from
-    being equal.
-
-    Returns
-    -------
-    ch_names : tuple of str
-    deviation : ndarray, (C,)
-        % of the equal share: +100 is twice as much, -100 nothing; NaN for a channel left out of the window.
-    share : float
-        The equal share, 0..1; NaN without channels.
+    being equal, in % of that: +100 is twice as much, -100 nothing; NaN for a channel not used.
     """
     names = tuple(prediction.channel_attention)
     weights = np.array(list(prediction.channel_attention.values()), dtype=float)
@@ -103,36 +87,18 @@ def deviation_scale(largest: float) -> float:
 
 
 def time_bins(prediction: Prediction, shift_s: float) -> list[tuple[float, float, float]]:
-    """Return attention per time step.
+    """Return attention per time step of ``shift_s`` as (start, end, share), oldest first.
 
-    Parameters
-    ----------
-    prediction : Prediction
-    shift_s : float
-        Seconds from one step to the next.
-
-    Returns
-    -------
-    list of (start, end, share)
-        Start and end in seconds before the prediction (negative), oldest first. The oldest bin also holds
-        what the network saw from before it.
+    Start and end are seconds before the prediction (negative). The oldest step also holds what the network
+    saw from before it.
     """
-    n = len(prediction.time_attention)
-    return [
-        ((i - n) * shift_s, (i - n + 1) * shift_s, share) for i, share in enumerate(prediction.time_attention)
-    ]
+    shares = prediction.time_attention
+    return [(k * shift_s, (k + 1) * shift_s, share) for k, share in enumerate(shares, -len(shares))]
 
 
 def share_scale(largest: float) -> float:
     """Return the upper end of an axis of shares that holds the largest: 0.2, 0.5 or 1."""
     return next((end for end in (0.2, 0.5) if largest <= end), 1.0)
-
-
-def _shares(prediction: Prediction) -> list[float]:
-    return [
-        prediction.modality_attention.get(modality, np.nan) if prediction.present.get(modality) else np.nan
-        for modality in MODALITIES
-    ]
 
 
 #: A probability that falls by less than this did not fall: two hundredths are within what the newest
@@ -155,46 +121,31 @@ class Comparison:
 
 
 def compare(attention: Mapping[str, float], rows: Iterable[OcclusionRow], label: str) -> Comparison:
-    """Compare the attention per modality with the occlusion of each.
+    """Compare attention per modality (0..1, 0 where absent) with the occlusion of each in one window.
 
-    Parameters
-    ----------
-    attention : mapping
-        Share 0..1 by modality, 0 for an absent one.
-    rows : iterable of OcclusionRow
-        Those of the same window; only the modalities are looked at.
-    label : str
-        The predicted emotion the rows speak of.
-
-    Returns
-    -------
-    Comparison
-        ``unknown`` with fewer than two modalities that have both figures. ``disagree`` where the modality
-        with the highest attention can go without lowering the probability by `LOWERS_BY`, or where one
-        with less than `LITTLE` attention changes it most, and by at least `MATTERS`.
+    It is ``unknown`` with fewer than two modalities that have both figures. They ``disagree`` where the
+    modality with the highest attention can go without lowering the probability of ``label`` by `LOWERS_BY`,
+    or where one with less than `LITTLE` attention changes it most, and by at least `MATTERS`.
     """
     deltas = {row.name: row.delta_p for row in rows if row.kind == "modality" and attention.get(row.name)}
     if len(deltas) < 2:
         return Comparison("unknown", ("Too few modalities present to compare attention with occlusion.",))
     top = max(deltas, key=lambda name: attention[name])
     strongest = max(deltas, key=lambda name: abs(deltas[name]))
-    found = []
-    if deltas[top] > -LOWERS_BY:
-        found.append(
-            f"{modality_word(top)} {_has(top)} the highest attention ({_percent(attention[top])}), "
-            f"yet without {_it(top)} {_change(label, deltas[top])}."
-        )
+    is_needed = deltas[top] <= -LOWERS_BY
+    has, it, _ = _pronouns(top)
+    about_top = (
+        f"{modality_word(top)} {has} the highest attention ({_percent(attention[top])}), "
+        f"{'and' if is_needed else 'yet'} without {it} {_change(label, deltas[top])}."
+    )
+    found = [] if is_needed else [about_top]
     if attention[strongest] < LITTLE and abs(deltas[strongest]) >= MATTERS and strongest != top:
+        has, _, its = _pronouns(strongest)
         found.append(
-            f"{modality_word(strongest)} {_has(strongest)} little attention "
-            f"({_percent(attention[strongest])}), yet of all modalities {_its(strongest)} absence "
-            f"changes most: {_change(label, deltas[strongest])}."
+            f"{modality_word(strongest)} {has} little attention ({_percent(attention[strongest])}), yet of "
+            f"all modalities {its} absence changes most: {_change(label, deltas[strongest])}."
         )
-    if found:
-        return Comparison("disagree", tuple(found))
-    share = _percent(attention[top])
-    said = f"{modality_word(top)} {_has(top)} the highest attention ({share}), and without {_it(top)}"
-    return Comparison("agree", (f"{said} {_change(label, deltas[top])}.",))
+    return Comparison("disagree", tuple(found)) if found else Comparison("agree", (about_top,))
 
 
 def points(delta_p: float) -> str:
@@ -216,16 +167,9 @@ def modality_word(modality: str) -> str:
     return word[:1].upper() + word[1:]
 
 
-def _has(modality: str) -> str:
-    return "have" if modality == "eye" else "has"  # a person's eyes are two
-
-
-def _it(modality: str) -> str:
-    return "them" if modality == "eye" else "it"
-
-
-def _its(modality: str) -> str:
-    return "their" if modality == "eye" else "its"
+def _pronouns(modality: str) -> tuple[str, str, str]:
+    """Return has, it and its, as they go with a modality: a person's eyes are two."""
+    return ("have", "them", "their") if modality == "eye" else ("has", "it", "its")
 
 
 def _percent(share: float) -> str:
@@ -248,51 +192,34 @@ class Bar:
     note: str = ""  # then why: "absent"
 
 
-@dataclass(frozen=True)
-class Group:
-    """Rows under a heading."""
+def occlusion_bars(
+    answer: Occlusion | None, bands: Sequence[tuple[str, float, float]] = ()
+) -> dict[str, list[Bar]]:
+    """Return the bars below each heading: modalities, bands with their limits in Hz, and regions.
 
-    heading: str
-    bars: tuple[Bar, ...]
-
-
-def groups(rows: Sequence[OcclusionRow], bands: Sequence[tuple[str, float, float]] = ()) -> list[Group]:
-    """Return modalities, bands and regions, each in the order the check asked about them.
-
-    Parameters
-    ----------
-    rows : sequence of OcclusionRow
-    bands : sequence of (name, fmin, fmax)
-        Frequencies in Hz that are written beside a band's name.
+    They come in the order in which the check asked about them; before an answer, they are what it will ask.
     """
-    by_kind = {kind: [row for row in rows if row.kind == kind] for kind in _HEADINGS}
-    asked = {row.name: row for row in by_kind["modality"]}
+    hertz = {name: f"{name} {fmin:g}\N{EN DASH}{fmax:g} Hz" for name, fmin, fmax in bands}
+    if answer is None:
+        names = [*map(modality_word, MODALITIES)], [*hertz.values()], ["all"]
+        later = [[Bar(name, None, "not asked yet") for name in each] for each in names]
+        return dict(zip(_HEADINGS.values(), later, strict=True))
+    deltas: dict[str, dict[str, float]] = {kind: {} for kind in _HEADINGS}
+    for row in answer.rows:
+        deltas[row.kind][row.name] = 100 * row.delta_p
+    asked = deltas["modality"]
     # A modality that is present alone is not blanked: nothing would be left to go by.
-    has_eeg = "eeg" in asked or bool(by_kind["band"])
-    alone = "alone: not blanked" if not asked and has_eeg else "absent"
-    modalities = tuple(
-        _bar(asked[name])
-        if name in asked
-        else Bar(modality_word(name), None, alone if name == "eeg" and has_eeg else "absent")
-        for name in MODALITIES
-    )
-    hertz = {band[0]: _band(*band) for band in bands}
-    nothing = (Bar("EEG", None, "absent"),)
-    return [
-        Group(_HEADINGS["modality"], modalities),
-        Group(_HEADINGS["band"], tuple(_bar(row, hertz) for row in by_kind["band"]) or nothing),
-        Group(_HEADINGS["region"], tuple(_bar(row) for row in by_kind["region"]) or nothing),
-    ]
-
-
-def groups_before(bands: Sequence[tuple[str, float, float]]) -> list[Group]:
-    """Return the groups before the first answer: what will be asked about."""
-    later = "not asked yet"
-    return [
-        Group(_HEADINGS["modality"], tuple(Bar(modality_word(name), None, later) for name in MODALITIES)),
-        Group(_HEADINGS["band"], tuple(Bar(_band(*band), None, later) for band in bands)),
-        Group(_HEADINGS["region"], (Bar("all", None, later),)),
-    ]
+    is_alone = not asked and bool(deltas["band"])
+    notes = dict.fromkeys(MODALITIES, "absent") | ({"eeg": "alone: not blanked"} if is_alone else {})
+    nothing = [Bar("EEG", None, "absent")]
+    return {
+        _HEADINGS["modality"]: [
+            Bar(modality_word(name), asked.get(name), "" if name in asked else notes[name])
+            for name in MODALITIES
+        ],
+        _HEADINGS["band"]: [Bar(hertz.get(name, name), d) for name, d in deltas["band"].items()] or nothing,
+        _HEADINGS["region"]: [Bar(name, d) for name, d in deltas["region"].items()] or nothing,
+    }
 
 
 def axis_end(rows: Sequence[OcclusionRow]) -> float:
@@ -309,12 +236,3 @@ def region_values(occlusion: Occlusion) -> dict[str, float]:
         if row.kind == "region"
         for ch_name in row.ch_names
     }
-
-
-def _bar(row: OcclusionRow, names: Mapping[str, str] | None = None) -> Bar:
-    name = modality_word(row.name) if row.kind == "modality" else (names or {}).get(row.name, row.name)
-    return Bar(name, 100 * row.delta_p)
-
-
-def _band(name: str, fmin: float, fmax: float) -> str:
-    return f"{name} {fmin:g}\N{EN DASH}{fmax:g} Hz"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -26,25 +25,16 @@ class BinnedHistory:
 
     Bin ``i`` spans ``[i * bin_s, (i + 1) * bin_s)`` on the LSL clock. A ring addressed by bin number:
     what is missing is NaN, and a hole costs nothing.
-
-    Attributes
-    ----------
-    ch_names : tuple of str
-        Empty before the first data.
-    unit : str
-    bin_s : float
-    newest_bin : int or None
-        None while empty.
-    revision : int
-        Changes when what was read before may have become wrong: other channels, or time ran back.
     """
 
     def __init__(self, keep_s: float = KEEP_S) -> None:
-        self.ch_names: tuple[str, ...] = ()
+        self.ch_names: tuple[str, ...] = ()  # empty before the first data
         self.unit = ""
         self.bin_s = 1 / 125
-        self.newest_bin: int | None = None
-        self.revision = 0
+        self.newest_bin: int | None = None  # None while empty
+        self.revision = (
+            0  # changes when what was read may have become wrong: other channels, or time ran back
+        )
         self._first_bin = 0  # oldest bin that ever came since the last restart
         self._keep_s = keep_s
         self._low = np.empty((0, 0), np.float32)
@@ -83,14 +73,7 @@ class BinnedHistory:
         unit: str,
         bin_s: float,
     ) -> None:
-        """Add bins.
-
-        Parameters
-        ----------
-        bins : ndarray, (n,)
-            Ascending; one at or below `newest_bin` voids everything from there on.
-        low, high : ndarray, (n, C)
-        """
+        """Add values (n, C) of ascending bins (n,); one at or below `newest_bin` voids all from there on."""
         if len(bins) == 0:
             return
         if (ch_names, unit, bin_s) != (self.ch_names, self.unit, self.bin_s) or self.n_bins == 0:
@@ -129,21 +112,14 @@ class BinnedHistory:
         if oldest is None or self.newest_bin is None:
             return low, high
         at, stop = max(first_bin, oldest), min(end_bin, self.newest_bin + 1)
-        while at < stop:  # two pieces where the ring begins anew
-            slot = at % self.n_bins
-            n = min(stop - at, self.n_bins - slot)
-            low[at - first_bin : at - first_bin + n] = self._low[slot : slot + n]
-            high[at - first_bin : at - first_bin + n] = self._high[slot : slot + n]
-            at += n
+        if at < stop:
+            slots, rows = np.arange(at, stop) % self.n_bins, slice(at - first_bin, stop - first_bin)
+            low[rows], high[rows] = self._low[slots], self._high[slots]
         return low, high
 
     def _clear(self, first_bin: int, end_bin: int) -> None:
-        while first_bin < end_bin:
-            slot = first_bin % self.n_bins
-            n = min(end_bin - first_bin, self.n_bins - slot)
-            self._low[slot : slot + n] = np.nan
-            self._high[slot : slot + n] = np.nan
-            first_bin += n
+        slots = np.arange(first_bin, end_bin) % self.n_bins
+        self._low[slots] = self._high[slots] = np.nan
 
     def _restart(self, ch_names: tuple[str, ...], unit: str, bin_s: float) -> None:
         self.ch_names, self.unit, self.bin_s = ch_names, unit, bin_s
@@ -155,27 +131,12 @@ class BinnedHistory:
 
 
 class SampleHistory:
-    """Samples at irregular times.
-
-    Parameters
-    ----------
-    dtype : numpy dtype
-        Of the values.
-    n_columns : int
-        Values a sample, if that is known before the first.
-
-    Attributes
-    ----------
-    n_columns : int
-        Values a sample.
-    revision : int
-        Changes when what was read before may have become wrong.
-    """
+    """Samples at irregular times: rows of ``n_columns`` values, which may be known before the first."""
 
     def __init__(
         self, dtype: type[np.floating] = np.float32, keep_s: float = KEEP_S, n_columns: int = 0
     ) -> None:
-        self.revision = 0
+        self.revision = 0  # changes when what was read before may have become wrong
         self.n_columns = n_columns
         self._keep_s = keep_s
         self._dtype = dtype
@@ -197,14 +158,9 @@ class SampleHistory:
         return float(self._times[self._from]) if len(self) else math.nan
 
     def append(self, times: NDArray[np.float64], values: NDArray[np.floating]) -> None:
-        """Add samples.
+        """Add samples (n, n_columns) of ascending times (n,); another number of columns begins anew.
 
-        Parameters
-        ----------
-        times : ndarray, (n,)
-            Ascending; one at or below `newest_time` voids what is not older than it.
-        values : ndarray, (n, n_columns)
-            Another number of columns begins anew.
+        One at or below `newest_time` voids what is not older than it.
         """
         finite = np.isfinite(times)
         times, values = times[finite], values[finite]
@@ -267,16 +223,9 @@ T = TypeVar("T")
 
 
 class TimedHistory(Generic[T]):
-    """Items in the order of their times.
+    """Items in the order of their times, LSL seconds.
 
-    Parameters
-    ----------
-    time_of : callable
-        The moment of an item, LSL seconds.
-    keep_s : float
-        Older items, counted from the newest, are dropped.
-    max_items : int
-        More are dropped, the oldest first.
+    Those older than ``keep_s``, counted from the newest, are dropped, and the oldest beyond ``max_items``.
     """
 
     def __init__(self, time_of: Callable[[T], float], keep_s: float = KEEP_S, max_items: int = 6000) -> None:
@@ -338,70 +287,44 @@ _THINNED_S = 0.5  # older frames are at least so far apart
 _MAX_AGE_S = 1.0  # an older frame is not what the camera shows
 
 
-class FrameHistory:
-    """JPEG frames, found by time."""
+class FrameHistory(TimedHistory[FramePart]):
+    """JPEG frames within ``max_bytes``: all of the last minute, the older ones thinned."""
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
+        super().__init__(lambda frame: frame.time)
         self._max_bytes = max_bytes
-        self._n_bytes = 0
-        self._old: deque[FramePart] = deque()
-        self._recent: deque[FramePart] = deque()
+        self._n_thinned = 0  # of the oldest frames
+        self.n_bytes = 0  # what the kept frames take
 
-    def __len__(self) -> int:
-        return len(self._old) + len(self._recent)
-
-    @property
-    def n_bytes(self) -> int:
-        """What the kept frames take."""
-        return self._n_bytes
-
-    @property
-    def newest_time(self) -> float:
-        """Time of the newest frame, NaN while empty."""
-        kept = self._recent or self._old
-        return kept[-1].time if kept else math.nan
-
-    @property
-    def oldest_time(self) -> float:
-        """Time of the oldest frame that is kept, NaN while empty."""
-        kept = self._old or self._recent
-        return kept[0].time if kept else math.nan
-
-    def add(self, frame: FramePart) -> None:
+    def add(self, item: FramePart) -> None:
         """Add a frame; one that is no newer than the newest voids what is not older than it."""
-        if not math.isfinite(frame.time):
+        if not math.isfinite(item.time):
             return
-        while len(self) and self.newest_time >= frame.time:
-            self._drop(self._recent or self._old, newest=True)
-        self._recent.append(frame)
-        self._n_bytes += len(frame.jpeg)
-        while self._recent[0].time < frame.time - _WHOLE_S:
-            self._thin()
-        while self._old and self._old[0].time < frame.time - KEEP_S:
-            self._drop(self._old)
-        while self._n_bytes > self._max_bytes and len(self) > 1:
-            self._drop(self._old or self._recent)
+        self._drop(bisect_left(self._times, item.time), len(self))
+        self._times.append(item.time)
+        self._items.append(item)
+        self.n_bytes += len(item.jpeg)
+        while self._times[self._n_thinned] < item.time - _WHOLE_S:
+            at = self._n_thinned
+            if at and self._times[at] < self._times[at - 1] + _THINNED_S:
+                self._drop(at, at + 1)
+            else:
+                self._n_thinned += 1
+        self._drop(0, bisect_left(self._times, item.time - KEEP_S))
+        while self.n_bytes > self._max_bytes and len(self) > 1:
+            self._drop(0, 1)
 
     def at(self, t: float) -> FramePart | None:
         """Return the newest frame at or before ``t`` that is not older than 1 s."""
-        frames = self._recent if self._recent and self._recent[0].time <= t else self._old
-        position = bisect_right(frames, t, key=lambda frame: frame.time)
-        if position == 0 or frames[position - 1].time < t - _MAX_AGE_S:
-            return None
-        return frames[position - 1]
+        frame = super().at(t)
+        return None if frame is None or frame.time < t - _MAX_AGE_S else frame
 
     def cut_after(self, t: float) -> None:
         """Drop what is newer than ``t``."""
-        while len(self) and self.newest_time > t:
-            self._drop(self._recent or self._old, newest=True)
+        self._drop(bisect_right(self._times, t), len(self))
 
-    def _thin(self) -> None:
-        """Let the oldest whole frame pass over to the thinned ones, or go."""
-        frame = self._recent[0]
-        if self._old and frame.time < self._old[-1].time + _THINNED_S:
-            self._drop(self._recent)
-        else:
-            self._old.append(self._recent.popleft())
-
-    def _drop(self, frames: deque[FramePart], newest: bool = False) -> None:
-        self._n_bytes -= len((frames.pop() if newest else frames.popleft()).jpeg)
+    def _drop(self, first: int, end: int) -> None:
+        """Drop the frames ``[first, end)``, counted from the oldest."""
+        self.n_bytes -= sum(len(frame.jpeg) for frame in self._items[first:end])
+        self._n_thinned -= max(0, min(end, self._n_thinned) - first)
+        del self._times[first:end], self._items[first:end]

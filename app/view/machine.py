@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,12 +29,7 @@ def machine_figures(
 ) -> list[Figure]:
     """Return the lines of the machine panel, always the same labels in the same order.
 
-    Parameters
-    ----------
-    health : HealthPart or None
-        None before the engine sent any.
-    window_cpu_percent, window_memory_mb : float
-        Of this process; 100 % is one core.
+    There is no ``health`` before the engine sent any; the window's figures are those of this process.
     """
     window = f"{number(window_cpu_percent)} % of a core, {number(window_memory_mb)} MB"
     if health is None:
@@ -60,10 +54,8 @@ def _recording_figures(recording: RecordingInfo | None) -> list[Figure]:
     text = f"{recording.state}: {name}, {so_far}"
     if recording.state == "failed":
         text = f"failed: {message_line(recording.message) or 'no reason given'} ({name}, {so_far})"
-    return [
-        Figure("Recording", text, "bad" if recording.state == "failed" else "good"),
-        _disk(recording),
-    ]
+    severity = "bad" if recording.state == "failed" else "good"
+    return [Figure("Recording", text, severity), _disk(recording)]
 
 
 def _disk(recording: RecordingInfo) -> Figure:
@@ -110,19 +102,10 @@ def stages(
     """Return the stages of a prediction in order, and last their total.
 
     Live, ``display`` starts where the engine gave the prediction out; what lies between it and the
-    network's end is handing over between threads. A replay has no arrival, wait and display.
-
-    Parameters
-    ----------
-    prediction : Prediction
-    p50_ms, p99_ms : mapping of str to float
-        Percentiles by stage, as in `HealthPart`: of the newest `app.telemetry.N_LATENCIES`.
-    display : DisplayLatency
-    live : bool
+    network's end is handing over between threads. A replay has no arrival, wait and display. Percentiles
+    by stage are those of `HealthPart`.
     """
-    latency = vars(prediction.latency)
-    begins = 0.0
-    found = []
+    latency, begins, found = vars(prediction.latency), 0.0, []
     for name in _STAGES if live else _REPLAY_STAGES:
         took = latency[name]
         found.append(Stage(name, begins, took, p50_ms.get(name, math.nan), p99_ms.get(name, math.nan)))
@@ -132,27 +115,19 @@ def stages(
     if not live:
         return [*found, Stage("total", 0.0, decided, p50, p99)]
     shown = display.of(prediction)
-    percentiles = display.percentile_ms(50), display.percentile_ms(99)
+    display_ms, to_screen_ms = zip(display.percentiles_ms(50), display.percentiles_ms(99), strict=True)
     return [
         *found,
         Stage("decided", 0.0, decided, p50, p99),
-        Stage("display", decided, shown, *percentiles),
-        Stage(
-            "on screen",
-            0.0,
-            decided + shown,
-            display.to_screen_percentile_ms(50),
-            display.to_screen_percentile_ms(99),
-        ),
+        Stage("display", decided, shown, *display_ms),
+        Stage("on screen", 0.0, decided + shown, *to_screen_ms),
     ]
 
 
 def axis_end_ms(found: list[Stage]) -> float:
     """Return where the axis ends: a round number that holds every bar, at least past the target."""
-    longest = max(
-        (stage.start_ms + stage.took_ms for stage in found if math.isfinite(stage.took_ms)), default=0.0
-    )
-    end = TARGET_MS * 1.25
+    ends = [stage.start_ms + stage.took_ms for stage in found]
+    longest, end = max(filter(math.isfinite, ends), default=0.0), TARGET_MS * 1.25
     while end < longest * 1.02:
         end *= 2
     return end
@@ -165,53 +140,41 @@ def verdict(found: list[Stage]) -> tuple[str, str]:
         return "muted", "A replay has no arrival, wait and display: only features and network are timed."
     if not math.isfinite(decided.p99_ms):
         return "muted", f"Target: 99 of 100 predictions decided within {TARGET_MS:.0f} ms. Not known yet."
-    kept = decided.p99_ms <= TARGET_MS
-    word = "met" if kept else "missed"
-    sentence = (
+    severity, word = ("good", "met") if decided.p99_ms <= TARGET_MS else ("bad", "missed")
+    return severity, (
         f"Target {word}: 99 of 100 predictions of the last 2 min were decided within "
         f"{decided.p99_ms:.0f} ms (target: {TARGET_MS:.0f} ms)."
     )
-    return ("good" if kept else "bad"), sentence
 
 
 class DisplayLatency:
     """Collects display times; whoever paints the newest prediction says so with `shown`."""
 
     def __init__(self) -> None:
-        self._newest_index = -1
-        self._display: deque[float] = deque(maxlen=N_LATENCIES)
-        self._to_screen: deque[float] = deque(maxlen=N_LATENCIES)
-        self._of: dict[int, float] = {}
+        self._shown: dict[int, tuple[float, float]] = {}  # by prediction: the display, and all until then, ms
 
     def shown(self, prediction: Prediction, now: float) -> None:
         """Note that ``prediction`` was painted at ``now`` (LSL seconds).
 
         Only the first painting of a new prediction counts. A replay has no such latency: its age is NaN.
         """
-        if prediction.index <= self._newest_index or not math.isfinite(prediction.latency.age):
+        newest = next(reversed(self._shown), -1)
+        if prediction.index <= newest or not math.isfinite(prediction.latency.age):
             return
-        self._newest_index = prediction.index
         display = (now - prediction.t_end) * 1e3 - prediction.latency.age
-        self._display.append(display)
-        self._to_screen.append(prediction.latency.total + display)
-        self._of[prediction.index] = display
-        if len(self._of) > N_LATENCIES:
-            del self._of[next(iter(self._of))]
+        self._shown[prediction.index] = display, prediction.latency.total + display
+        if len(self._shown) > N_LATENCIES:
+            del self._shown[next(iter(self._shown))]
 
     def forget(self) -> None:
         """Begin anew, with another engine."""
-        self._newest_index = -1
-        for kept in (self._display, self._to_screen, self._of):
-            kept.clear()
+        self._shown.clear()
 
     def of(self, prediction: Prediction) -> float:
         """Return the display time of a prediction in ms, NaN if it was not painted when it was new."""
-        return self._of.get(prediction.index, math.nan)
+        return self._shown.get(prediction.index, (math.nan,))[0]
 
-    def percentile_ms(self, q: float) -> float:
-        """Return a percentile of the display times in ms, NaN without any."""
-        return percentile(self._display, q)
-
-    def to_screen_percentile_ms(self, q: float) -> float:
-        """Return a percentile of the time from the sample's push to the painted window in ms."""
-        return percentile(self._to_screen, q)
+    def percentiles_ms(self, q: float) -> tuple[float, float]:
+        """Return a percentile of display times, and of times from push to painted window, ms."""
+        display, to_screen = ([times[i] for times in self._shown.values()] for i in (0, 1))
+        return percentile(display, q), percentile(to_screen, q)

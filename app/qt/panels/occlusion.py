@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QKeySequence
-from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
 from app.engine.messages import Occlusion
 from app.qt.panel import Panel
@@ -16,12 +16,11 @@ from app.qt.plots.bar_plot import BarPlot, BarRow, Level
 from app.qt.plots.heads import HeadPlot
 from app.qt.widgets import plain_label
 from app.view.explanation import (
+    Bar,
     Comparison,
-    Group,
     axis_end,
     compare,
-    groups,
-    groups_before,
+    occlusion_bars,
     points,
     region_values,
 )
@@ -31,6 +30,7 @@ from app.view.text import age, moment_text
 SHORTCUT = "O"
 
 _PATIENCE_S = 15.0
+_EMPTY_END = 10.0  # percentage points
 _BEFORE = (
     "Blanks each modality, EEG band and EEG region of the newest window, one after the other, and asks the "
     "model again: the change of the probability shows what the answer rests on."
@@ -50,20 +50,10 @@ _HEADS = {
 class OcclusionPanel(Panel):
     """Button, bars, head map of the regions, and whether attention tells the same.
 
-    Parameters
-    ----------
-    ask_occlusion : callable
-        Sends the order; the answer arrives in ``store.occlusion``.
-    now : callable
-        Seconds of a clock that only runs on.
+    ``ask_occlusion`` sends the request; the answer arrives in ``store.occlusion``.
     """
 
-    def __init__(
-        self,
-        ask_occlusion: Callable[[], None],
-        now: Callable[[], float] = monotonic,
-        parent: QWidget | None = None,
-    ) -> None:
+    def __init__(self, ask_occlusion: Callable[[], None], now: Callable[[], float] = monotonic) -> None:
         super().__init__("Occlusion check")
         self.ask_occlusion = ask_occlusion
         self._now = now
@@ -79,7 +69,7 @@ class OcclusionPanel(Panel):
         self.which = plain_label(wraps=True)
         self.note = plain_label(muted=True, wraps=True)
         self.columns = tuple(_delta_bars(name) for name in ("modalities and bands", "regions"))
-        self.end = 10.0  # of both axes and of the head's scale, percentage points
+        self.end = _EMPTY_END  # of both axes and of the head: one length, one colour, one change
         self.map = HeadPlot("Change by EEG region, percentage points", n_labels=0)
         self.flag = plain_label(wraps=True)
         self.flag.setAccessibleName("Agreement of attention and occlusion")
@@ -90,7 +80,6 @@ class OcclusionPanel(Panel):
         self._store = store
         shown = store.predictions.at(t)
         shown_end = None if shown is None else shown.t_end
-        self._notice_answer(store)
         state = self._state_of_asking(store)
         if not self.is_new(id(store), store.occlusion, shown_end, state):
             return
@@ -108,14 +97,12 @@ class OcclusionPanel(Panel):
         self._asked_with = self._store.occlusion if self._store is not None else None
         self.ask_occlusion()
 
-    def _notice_answer(self, store: ViewStore) -> None:
-        if self._asked_at is not None and store.occlusion is not self._asked_with:
-            self._asked_at = None
-
     def _state_of_asking(self, store: ViewStore) -> str:
         """Return ready, asking, no answer, or no session."""
-        if store.phase.name in ("ended", "failed") or store.predictions.newest is None:
+        is_over = store.phase.name in ("ended", "failed") or store.predictions.newest is None
+        if is_over or store.occlusion is not self._asked_with:
             self._asked_at = None
+        if is_over:
             return "no session"
         if self._asked_at is None:
             return "ready"
@@ -151,15 +138,12 @@ class OcclusionPanel(Panel):
 
     def _show_answer(self, store: ViewStore) -> None:
         answer = store.occlusion
-        bands = store.model.bands if store.model is not None else ()
+        self.end = axis_end(answer.rows) if answer is not None else _EMPTY_END
+        self._show_bars(occlusion_bars(answer, store.model.bands if store.model is not None else ()))
         self.flag.setVisible(answer is not None)
         if answer is None:
-            self.end = 10.0
-            self._show_bars(groups_before(bands))
             self.map.set_missing("not asked yet")
             return
-        self.end = axis_end(answer.rows)  # of bars and head: one length, one colour, one change
-        self._show_bars(groups(answer.rows, bands))
         values = region_values(answer)
         if values:
             scale = -self.end, self.end
@@ -168,10 +152,10 @@ class OcclusionPanel(Panel):
             self.map.set_missing("EEG absent")
         self._show_flag(store, answer)
 
-    def _show_bars(self, shown: list[Group]) -> None:
+    def _show_bars(self, shown: Mapping[str, Sequence[Bar]]) -> None:
         """Draw modalities and bands in the left plot, regions in the right one, with as many rows."""
-        modality, band, region = (self._rows(group) for group in shown)
-        left, right = [*modality, BarRow(""), *band], region
+        made = [[BarRow(heading, is_bold=True), *map(self._row, bars)] for heading, bars in shown.items()]
+        left, right = [*made[0], BarRow(""), *made[1]], made[2]
         n_rows = max(len(left), len(right))
         for plot, rows in zip(self.columns, (left, right), strict=True):
             plot.set_home(x=(-self.end, self.end))
@@ -180,24 +164,13 @@ class OcclusionPanel(Panel):
             plot.set_levels([Level(0.0, "", Qt.PenStyle.SolidLine, "muted")])
             plot.set_rows([*rows, *[BarRow("")] * (n_rows - len(rows))])
 
-    def _rows(self, group: Group) -> list[BarRow]:
-        """Return a group's heading and bars: falling is solid, rising hatched, as the side says too."""
-        made = [BarRow(group.heading, is_bold=True)]
-        for bar in group.bars:
-            if bar.points is None:
-                made.append(BarRow(bar.name, (bar.note,), role="muted"))
-                continue
-            falls = bar.points < 0
-            made.append(
-                BarRow(
-                    bar.name,
-                    (points(bar.points / 100),),
-                    end=bar.points,
-                    colour=self.theme.categories[1 if falls else 0],
-                    hatch=Qt.BrushStyle.SolidPattern if falls else Qt.BrushStyle.BDiagPattern,
-                )
-            )
-        return made
+    def _row(self, bar: Bar) -> BarRow:
+        """Return a bar to draw: falling is solid, rising hatched, as the side says too."""
+        if bar.points is None:
+            return BarRow(bar.name, (bar.note,), role="muted")
+        falls, figures = bar.points < 0, (points(bar.points / 100),)
+        hatch = Qt.BrushStyle.SolidPattern if falls else Qt.BrushStyle.BDiagPattern
+        return BarRow(bar.name, figures, end=bar.points, colour=self.theme.categories[falls], hatch=hatch)
 
     def _show_flag(self, store: ViewStore, answer: Occlusion) -> None:
         prediction = store.predictions.at(answer.t_end)

@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 
 from app.engine.messages import Occlusion, OcclusionRow
-from app.view.explanation import axis_end, groups, groups_before, region_values
+from app.view.explanation import axis_end, occlusion_bars, region_values
 
 BANDS = (("alpha", 8.0, 14.0), ("beta", 14.0, 31.0))
+
+
+def bars(rows):
+    """Return the bars of modalities, bands and regions."""
+    return occlusion_bars(Occlusion(1.0, "sad", 0.5, tuple(rows)), BANDS).values()
 
 
 def row(kind, name, delta, ch_names=()):
@@ -17,29 +22,29 @@ def row(kind, name, delta, ch_names=()):
 def test_rows_come_in_three_groups_with_the_bands_frequencies():
     rows = [row("modality", "eeg", -0.2), row("modality", "face", 0.1), row("band", "alpha", -0.01)]
     rows.append(row("region", "midline", -0.02, ("CZ", "PZ")))
-    modality, band, region = groups(rows, BANDS)
-    assert [(bar.name, bar.points, bar.note) for bar in modality.bars] == [
+    modality, band, region = bars(rows)
+    assert [(bar.name, bar.points, bar.note) for bar in modality] == [
         ("EEG", -20.0, ""),
         ("Eyes", None, "absent"),
         ("Face", 10.0, ""),
         ("Voice", None, "absent"),
     ]
-    assert [bar.name for bar in band.bars] == ["alpha 8–14 Hz"]
-    assert [(bar.name, bar.points) for bar in region.bars] == [("midline", -2.0)]
+    assert [bar.name for bar in band] == ["alpha 8–14 Hz"]
+    assert [(bar.name, bar.points) for bar in region] == [("midline", -2.0)]
 
 
 def test_without_eeg_its_groups_say_absent():
-    _, band, region = groups([row("modality", "eye", -0.2), row("modality", "face", 0.1)], BANDS)
-    assert [(bar.name, bar.note) for bar in band.bars + region.bars] == [("EEG", "absent")] * 2
+    _, band, region = bars([row("modality", "eye", -0.2), row("modality", "face", 0.1)])
+    assert [(bar.name, bar.note) for bar in band + region] == [("EEG", "absent")] * 2
 
 
 def test_eeg_alone_cannot_be_blanked_and_says_so():
-    modality, _, _ = groups([row("band", "alpha", -0.1)], BANDS)
-    assert [bar.note for bar in modality.bars] == ["alone: not blanked", "absent", "absent", "absent"]
+    modality, _, _ = bars([row("band", "alpha", -0.1)])
+    assert [bar.note for bar in modality] == ["alone: not blanked", "absent", "absent", "absent"]
 
 
 def test_before_the_first_answer_every_row_is_not_asked_yet():
-    notes = {bar.note for group in groups_before(BANDS) for bar in group.bars}
+    notes = {bar.note for group in occlusion_bars(None, BANDS).values() for bar in group}
     assert notes == {"not asked yet"}
 
 
