@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
@@ -27,31 +25,19 @@ class ExitCode(IntEnum):
 
 #: Commands that train on all cores and on which no stream waits.
 TRAINING = ("train", "pretrain", "finetune", "reproduce", "evaluate")
-_WAIT_POLICY = "OMP_WAIT_POLICY"  # read when torch is loaded
 
 
 def settle_environment(command: str = "") -> None:
     """Set the variables that libraries read once, where the user has not set them, for a command."""
-    # Waiting OpenMP threads must sleep, not spin: next to the acquire thread and other programs, spinning
-    # turned a 12 ms forward pass into one of 60 ms and more. Training consists of many short operations, and
-    # waking its threads for each of them took half as long again.
+    # Waiting OpenMP threads must sleep, not spin (torch reads this when it is loaded): next to the acquire
+    # thread and other programs, spinning turned a 12 ms forward pass into one of 60 ms and more. Training
+    # consists of many short operations, and waking its threads for each of them took half as long again.
     if command not in TRAINING:
-        os.environ.setdefault(_WAIT_POLICY, "PASSIVE")
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # pymovements' tables hold a few rows: a thread pool for them only waits.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
     # liblsl reports every lost connection on stderr; what matters of it reaches the user in our words.
     quiet_liblsl(LSL_CONFIG)
-
-
-@contextmanager
-def waiting_as_in_training() -> Iterator[None]:
-    """Give processes that are started inside the waiting of threads that training commands have."""
-    before = os.environ.pop(_WAIT_POLICY, None)
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ[_WAIT_POLICY] = before
 
 
 _NAME = "affectscope"

@@ -17,7 +17,7 @@ from acquisition.intake import intake_maker
 from acquisition.lsl.source import LslSource, StreamHealth, open_live
 from acquisition.process import interruptible
 from acquisition.publish.process import PublisherProcess, start_publisher
-from acquisition.types import Change, Chunk, StreamEvent, StreamHeader
+from acquisition.types import Change, Chunk, StreamHeader
 from app.modality_mask import ModalityMask
 from app.model_loading import load_model, make_decoder
 from app.outlets import ClockOutlet, PredictionOutlet
@@ -83,23 +83,13 @@ class OpenSession:
 
 @dataclass
 class LiveSession:
-    """Opens everything in order, runs, and closes in the reverse order.
+    """Opens everything in order, runs, and closes in the reverse order."""
 
-    Parameters
-    ----------
-    request : LiveRequest
-        Its simulated streams are started by others.
-    interrupted : Event or None
-        Ends the session when set; by default Ctrl-C and a request to terminate do.
-    close_recording_s : float
-        How long to wait at the end for the recorded file to be closed; its supervisor then finishes alone.
-    """
-
-    request: LiveRequest
+    request: LiveRequest  # its simulated streams are started by others
     telemetry: Telemetry = field(default_factory=Telemetry)
     observer: Observer = field(default_factory=Observer)
-    interrupted: threading.Event | None = None
-    close_recording_s: float = 75.0
+    interrupted: threading.Event | None = None  # ends the session; by default Ctrl-C or a termination does
+    close_recording_s: float = 75.0  # wait for the recorded file; its supervisor then finishes alone
     stream_health: dict[str, StreamHealth] = field(default_factory=dict)  # by stream key
 
     def __post_init__(self) -> None:
@@ -150,7 +140,7 @@ class LiveSession:
 
     def _run_with(self, source: LslSource, show: Callable[[], None]) -> None:
         if notice := simulated_streams(source.headers.values()).notice:
-            self._say(notice)
+            self.telemetry.say(notice, self._clock.now())
         clock, observer, mask = self._clock, self.observer, ModalityMask()
         labels = self.checkpoint.config.labels
         decoder = make_decoder(self.checkpoint, self.options, self._failing("device"))
@@ -179,7 +169,7 @@ class LiveSession:
             self.telemetry.recording = recording.text()
             for publisher in self._publishers:
                 for message in publisher.messages():
-                    self._say(message, Change.WARNING)
+                    self._warn(message)
             show()
 
         runner = LiveRunner(pipeline, clock, sinks, self.telemetry, after_acquire, observer.after_decode)
@@ -197,7 +187,7 @@ class LiveSession:
                     attend()
                     interrupted.wait(min(_SHOW_S, max(0.0, end - clock.now())))
                 if interrupted.is_set():
-                    self._say("stopping")
+                    self.telemetry.say("stopping", clock.now())
             finally:
                 runner.stop()
                 recording.finish(clock.now(), self.close_recording_s)
@@ -229,7 +219,7 @@ class LiveSession:
             self.observer.on_recording()
 
         hooks = RecordingHooks(
-            on_notice=lambda message: self._say(message, Change.WARNING),
+            on_notice=self._warn,
             on_failure=self._failing("recording"),
             on_opened=on_opened,
             sidecar=lambda: self._sidecar(source),
@@ -255,8 +245,8 @@ class LiveSession:
             **self.observer.sidecar(),
         }
 
-    def _say(self, message: str, change: Change = Change.NOTICE) -> None:
-        self.telemetry.on_event(StreamEvent("", change, self._clock.now(), message))
+    def _warn(self, message: str) -> None:
+        self.telemetry.say(message, self._clock.now(), Change.WARNING)
 
     def _failing(self, stage: str) -> Callable[[str], None]:
         return lambda message: self.telemetry.on_failure(Failure(stage, message, self._clock.now()))

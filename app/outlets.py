@@ -22,13 +22,7 @@ _MAX_LENGTH = 2000  # characters of a note
 class Outlet:
     """One irregular LSL stream, which exists from the construction to `close`.
 
-    Parameters
-    ----------
-    name, kind : str
-        Name and type of the stream.
-    source_id : str
-    channels : sequence of str
-        Labels of float channels; one text channel without any.
+    ``channels`` are labels of float channels; without any, the stream has one text channel.
     """
 
     def __init__(self, name: str, kind: str, source_id: str, channels: Sequence[str] = ()) -> None:
@@ -86,10 +80,7 @@ def new_source_id() -> str:
 class MarkerOutlet(Outlet):
     """The stream ``Affectscope calibration``; open it before the recording that shall hold it begins.
 
-    Parameters
-    ----------
-    source_id : str
-        From `new_source_id`; simulated devices are told it before there is an outlet.
+    ``source_id`` is from `new_source_id`: simulated devices are told it before there is an outlet.
     """
 
     def __init__(self, source_id: str) -> None:

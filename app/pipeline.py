@@ -21,22 +21,9 @@ from models.prediction import Latency, Prediction
 
 
 class Pipeline(Pump):
-    """Wires a source, the aligner and a decoder.
+    """A pump with a decoder: features, network and what is masked by hand.
 
-    Parameters
-    ----------
-    source : Source
-        Where chunks come from.
-    decoder : Decoder
-        Features and network.
-    live : bool
-        Windows may be late and may be skipped; a replay never does either.
-    on_event : callable
-        Told every change of a stream's state.
-    on_chunk : callable, optional
-        Sees every chunk (for display); must not keep the caller waiting.
-    mask : ModalityMask, optional
-        What is masked by hand; by default whatever the decoder's ``masked`` says.
+    Without a ``mask``, the decoder's own ``masked`` counts. The other parameters are those of `Pump`.
     """
 
     def __init__(

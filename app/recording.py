@@ -19,7 +19,7 @@ from acquisition.select import select_streams
 from acquisition.types import StreamHeader
 from app.engine.messages import RecordingInfo
 from app.recording_control import RecordingControl, RecordingHooks
-from app.tables import duration_text
+from app.tables import duration_text, say
 from app.view.text import counted, data_size
 
 _POLL_S = 0.25
@@ -75,21 +75,18 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> No
     notices: list[str] = []
     recording = RecordingControl(headers, (), RecordingHooks(notices.append, confirm_within_s=math.inf))
 
-    def say(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
-
     with interruptible() as interrupted:
         recording.start(path, clock.now())
-        say(f"Recording {counted(len(headers), 'stream')} to {path.absolute()}:")
+        say(console, f"Recording {counted(len(headers), 'stream')} to {path.absolute()}:")
         for header in headers:
-            say(f"  {header.name} ({header.type}) on {header.hostname}")
+            say(console, f"  {header.name} ({header.type}) on {header.hostname}")
         next_line_s, seconds = 0.0, seconds or math.inf
         try:
             with console.status("") as status_line:
                 while recording.is_running and not interrupted.is_set():
                     recording.step(clock.now())
                     while notices:
-                        say(f"- {notices.pop(0)}")
+                        say(console, f"- {notices.pop(0)}")
                     info = recording.info(clock.now())
                     assert info is not None
                     if info.duration_s >= seconds:
@@ -99,9 +96,9 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> No
                     is_due = info.state == "recording" and info.duration_s >= next_line_s
                     if is_due and not console.is_terminal:
                         next_line_s = info.duration_s + _LINE_EVERY_S
-                        say(_progress(info))
+                        say(console, _progress(info))
                     interrupted.wait(max(0.0, min(_POLL_S, seconds - info.duration_s)))
-            say("closing the file")
+            say(console, "closing the file")
         finally:
             recording.finish(clock.now())
     info = recording.info(clock.now())
@@ -109,8 +106,8 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> No
     if info.state == "failed":
         remedy = f"see {path.name}.log"
         raise InputError(info.message, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
-    say(f"{path.name}: {data_size(info.n_bytes)}, {info.message}")
-    say(f"Look into it with: affectscope inspect {path}")
+    say(console, f"{path.name}: {data_size(info.n_bytes)}, {info.message}")
+    say(console, f"Look into it with: affectscope inspect {path}")
 
 
 def _progress(info: RecordingInfo) -> str:

@@ -82,8 +82,7 @@ class RecordingControl:
     ) -> None:
         self._streams, self._own_source_ids = list(streams), list(own_source_ids)
         self._hooks = hooks
-        self._newest: _Recording | None = None
-        self._closing: list[_Recording] = []  # older ones
+        self._recordings: list[_Recording] = []  # the newest last; before it, those that are being closed
 
     def start(self, path: Path, now: float) -> None:
         """Start a recording; `step` follows how it goes.
@@ -94,34 +93,32 @@ class RecordingControl:
             raise InputError(
                 "another recording is running", where=str(path), remedy="stop it first, then start another"
             )
-        if self._newest is not None and self._newest.is_busy:
-            self._closing.append(self._newest)
-        self._newest = _Recording(Recorder(path, self._streams, self._own_source_ids), self._hooks, now)
-        self._newest.start()
+        recording = _Recording(Recorder(path, self._streams, self._own_source_ids), self._hooks, now)
+        self._recordings = [*(one for one in self._recordings if one.is_busy), recording]
+        recording.start()
 
     def stop(self, now: float) -> None:
         """Ask for the end of the recording; `step` follows it until the file is closed."""
-        if self._newest is not None:
-            self._newest.stop(now)
+        if self._recordings:
+            self._recordings[-1].stop(now)
 
     def step(self, now: float) -> None:
         """Look how the recordings go; call it a few times a second."""
-        for recording in self._all():
+        for recording in self._recordings:
             recording.step(now)
-        self._closing = [recording for recording in self._closing if recording.is_busy]
 
     def finish(self, now: float, timeout_s: float = 75.0) -> None:
         """End every recording and wait for the closed files, at most ``timeout_s`` for each.
 
         What is not closed by then is closed by its supervisor, a separate process.
         """
-        for recording in self._all():
+        for recording in self._recordings:
             recording.finish(now, timeout_s)
 
     @property
     def state(self) -> str:
         """Of the newest recording, see `RecordingInfo`; empty before the first."""
-        return self._newest.state if self._newest is not None else ""
+        return self._recordings[-1].state if self._recordings else ""
 
     @property
     def is_running(self) -> bool:
@@ -130,16 +127,13 @@ class RecordingControl:
 
     def info(self, now: float) -> RecordingInfo | None:
         """Return how the newest recording goes or went; None before the first."""
-        if self._newest is None:
+        if not self._recordings:
             return None
-        return self._newest.info(now, bytes_per_second(self._streams))
+        return self._recordings[-1].info(now, bytes_per_second(self._streams))
 
     def text(self) -> str:
         """Return the same in a few words, empty before the first."""
-        return self._newest.text() if self._newest is not None else ""
-
-    def _all(self) -> list[_Recording]:
-        return [*self._closing, *([self._newest] if self._newest is not None else [])]
+        return self._recordings[-1].text() if self._recordings else ""
 
 
 class _Recording:

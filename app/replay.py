@@ -13,7 +13,7 @@ from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import MakeIntake, intake_maker
 from acquisition.record.files import read_sidecar, sidecar_path
 from acquisition.select import is_notes, select_streams
-from acquisition.types import Change, Kind, StreamEvent, StreamHeader
+from acquisition.types import Change, Kind, StreamHeader
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
 from acquisition.xdf.scan import scan_xdf
@@ -66,19 +66,9 @@ _SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
 class ReplayFile:
     """A recording with the options it is replayed with; it is scanned once.
 
-    Attributes
-    ----------
-    options : SessionOptions
-        Those of the request, completed by what the recording's sidecar says.
-    notice : str
-        Which options come from the sidecar, as a message; empty if none do.
-    outline : Outline or None
-        Of the selected streams, once `look_through` was called; moments are then reached at once.
-
-    Raises
-    ------
-    InputError
-        If the sidecar holds a value of the wrong type.
+    ``options`` are those of the request, completed by what the recording's sidecar says; ``notice`` tells
+    which, and is empty if none are. `look_through` makes the ``outline``, with which moments are reached at
+    once. Raises `InputError` if the sidecar holds a value of the wrong type.
     """
 
     def __init__(self, request: ReplayRequest) -> None:
@@ -207,7 +197,7 @@ class ReplaySession:
         self.file = ReplayFile(self.request)
         self.options = self.file.options
         if self.file.notice:
-            self._say(self.file.notice, math.nan)
+            self.telemetry.say(self.file.notice, math.nan)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -225,7 +215,7 @@ class ReplaySession:
         self.duration_s = max(0.0, last - first)
         clock = ReplayClock(first, self.request.speed)
         if notice := simulated_streams(self.file.headers).notice:
-            self._say(notice, first)
+            self.telemetry.say(notice, first)
 
         def on_failure(message: str) -> None:
             self.telemetry.on_failure(Failure("device", message, clock.now()))
@@ -250,10 +240,7 @@ class ReplaySession:
                         clock.restart(steps.next_time)  # do not wait through the gap
             if decoder.is_in_baseline:
                 message = f"the baseline of {self.options.baseline_s:g} s did not end: it was not used"
-                self._say(message, last, Change.WARNING)
+                self.telemetry.say(message, last, Change.WARNING)
         finally:
             self.damage = tuple(source.damage)
             source.close()
-
-    def _say(self, message: str, time: float, change: Change = Change.NOTICE) -> None:
-        self.telemetry.on_event(StreamEvent("", change, time, message))

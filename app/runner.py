@@ -64,18 +64,9 @@ class _Gate:
 class LiveRunner:
     """Acquires and decodes in two threads until stopped.
 
-    Parameters
-    ----------
-    pipeline : Pipeline
-    clock : Clock
-        The LSL clock.
-    sinks : sequence of Sink
-        Written from the decode thread.
-    telemetry : Telemetry
-    after_acquire : callable
-        Called with ``now`` after every acquisition, in the acquire thread.
-    after_decode : callable
-        Called in the decode thread after every window, and ten times a second when none comes.
+    ``after_acquire`` is called with the time after every acquisition, in the acquire thread;
+    ``after_decode`` in the decode thread after every window, and ten times a second when none comes.
+    Sinks are written from the decode thread too.
     """
 
     def __init__(
@@ -87,12 +78,9 @@ class LiveRunner:
         after_acquire: Callable[[float], None] = lambda now: None,
         after_decode: Callable[[], None] = lambda: None,
     ) -> None:
-        self._pipeline = pipeline
-        self._clock = clock
-        self._sinks = sinks
-        self._telemetry = telemetry
-        self._after_acquire = after_acquire
-        self._after_decode = after_decode
+        self._pipeline, self._clock = pipeline, clock
+        self._sinks, self._telemetry = sinks, telemetry
+        self._after_acquire, self._after_decode = after_acquire, after_decode
         self._sinks_gate, self._acquired_gate = _Gate(), _Gate()
         self._mailbox = Mailbox()
         self._stop = threading.Event()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -35,6 +37,11 @@ def make_console(*, stderr: bool = False) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(stderr=stderr, highlight=False, width=_PIPED_WIDTH)
     return console
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is: names in it come from the network, and brackets are no markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def used_as(header: StreamHeader) -> str:
@@ -174,35 +181,52 @@ def print_checks(results: Sequence[Result]) -> None:
     missing = [result for result in results if not result.ok]
     essential = [result.name for result in missing if result.is_essential]
     if essential:
-        console.print(f"Affectscope cannot run without: {', '.join(essential)}.", markup=False)
+        say(console, f"Affectscope cannot run without: {', '.join(essential)}.")
     elif missing:
-        console.print(f"Affectscope runs; {counted(len(missing), 'optional part')} missing.", markup=False)
+        say(console, f"Affectscope runs; {counted(len(missing), 'optional part')} missing.")
     else:
         console.print("Everything is installed.")
 
 
-def show_table(table: ResultTable) -> None:
-    """Print the table: protocol, figures, notes."""
+def give_table(
+    table: ResultTable,
+    folder: Path | None,
+    *,
+    as_json: bool,
+    by_subject: bool = False,
+    with_confusion: bool = False,
+) -> None:
+    """Write the table to a folder, and print it as JSON or as text.
+
+    The text may hold the confusion matrix of the first row's model, the folder a plot ``by_subject``.
+    """
+    from models.training.tables import confusion_cells, write_table
+
+    paths = [] if folder is None else write_table(table, folder, by_subject=by_subject)
+    if as_json:
+        print(json.dumps(table.to_dict()))
+        return
+    _show_table(table)
+    if with_confusion:
+        title = f"confusion matrix, trials of each class (rows) by answer: {table.rows[0].name}"
+        make_console().print(figures_table(title, *confusion_cells(table)))
+    if paths:
+        print(f"written: {', '.join(map(str, paths))}")
+
+
+def _show_table(table: ResultTable) -> None:
+    """Print protocol, figures, notes."""
     from models.training.tables import INTERVALS, short_cells
 
     console = make_console()
     title = " - ".join(part for part in (table.title, table.marks()) if part)
-    console.print(f"{table.protocol}; {INTERVALS}", soft_wrap=True, highlight=False)
+    say(console, f"{table.protocol}; {INTERVALS}")
     console.print(figures_table(title, *short_cells(table)))
     console.print(f"balanced accuracy, macro-F1, NLL, ECE: per {table.unit}, mean of sessions")
     for sentence in (*table.differs, *table.notes):
-        console.print(f"- {sentence}", soft_wrap=True, highlight=False)
+        say(console, f"- {sentence}")
     for entry in table.excluded:
-        line = f"excluded: subject {entry.subject}: {entry.why}"
-        console.print(line, soft_wrap=True, highlight=False)
-
-
-def show_confusion(table: ResultTable) -> None:
-    """Print the confusion matrix of the first row's model, counted in trials."""
-    from models.training.tables import confusion_cells
-
-    title = f"confusion matrix, trials of each class (rows) by answer: {table.rows[0].name}"
-    make_console().print(figures_table(title, *confusion_cells(table)))
+        say(console, f"excluded: subject {entry.subject}: {entry.why}")
 
 
 def figures_table(
@@ -218,10 +242,10 @@ def figures_table(
 
 
 @contextlib.contextmanager
-def progress_bar(word: str) -> Iterator[Callable[[float], None]]:
-    """Give a function that shows the share done on stderr, where that is a terminal."""
-    console = make_console(stderr=True)
-    columns = TextColumn(word), BarColumn(), TimeRemainingColumn()
+def progress_bar(word: str, console: Console | None = None) -> Iterator[Callable[[float], None]]:
+    """Give a function that shows the share done where the console, by default stderr, is a terminal."""
+    console = console or make_console(stderr=True)
+    columns = TextColumn(word), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("", total=None)  # unknown until the first call
         yield lambda share: bar.update(task, total=1.0, completed=share)
@@ -260,4 +284,4 @@ class StageBars:
             self._progress.update(self._tasks[stage], completed=share, loss=shown)
         elif int(share * 10) > self._tenths.get(stage, -1):
             self._tenths[stage] = int(share * 10)
-            self._console.print(f"{stage} {share:.0%} {shown}", highlight=False, soft_wrap=True)
+            say(self._console, f"{stage} {share:.0%} {shown}")

@@ -156,6 +156,10 @@ class Telemetry:
         if self.listener is not None:
             self.listener.on_failure(failure)
 
+    def say(self, message: str, time: float, change: Change = Change.NOTICE) -> None:
+        """Take a message about no stream; ``time`` in LSL seconds."""
+        self.on_event(StreamEvent("", change, time, message))
+
     def latency_ms(self, *percents: float) -> list[dict[str, float]]:
         """Return percentiles in ms of the newest `N_LATENCIES` times of each stage; NaN without a value."""
         with self._lock:

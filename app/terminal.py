@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,7 @@ from acquisition.types import MODALITIES, MODALITY_OF_KIND
 from app.environment import ExitCode
 from app.live import LiveSession
 from app.replay import ReplaySession
+from app.tables import progress_bar, say
 from app.telemetry import N_LATENCIES, Snapshot
 from models.config import ModelConfig
 from models.prediction import Prediction
@@ -152,19 +152,10 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
     console = Console(stderr=quiet)
     lines = _Lines(console, session, quiet=quiet)
     lines.introduce()
-    with Progress(
-        TextColumn("replaying"),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f} %"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    ) as bar:
-        task = bar.add_task("", total=1.0)
+    with progress_bar("replaying", console) as show:
 
         def progress(share: float) -> None:
-            bar.update(task, completed=share)
+            show(share)
             lines()
 
         session.run(progress)
@@ -261,4 +252,4 @@ class _Lines:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self._console, text)

@@ -305,7 +305,7 @@ def list_(data_dir: _DataDir = None, as_json: opt.Json = False) -> None:
     Example:
       affectscope subjects list --json
     """
-    from app.tables import make_console, subjects_table
+    from app.tables import make_console, say, subjects_table
     from calibration.subjects import list_subjects
 
     data = _data_folder(data_dir)
@@ -321,7 +321,7 @@ def list_(data_dir: _DataDir = None, as_json: opt.Json = False) -> None:
     console.print()
     for entry in entries:
         if entry.fault:
-            console.print(f"- {entry.subject}: {entry.fault}", markup=False, soft_wrap=True)
+            say(console, f"- {entry.subject}: {entry.fault}")
     print(f"In {data}")
 
 

@@ -13,13 +13,13 @@ from typer import Argument, Option
 from acquisition.errors import InputError
 from app.cli import options as opt
 from app.cli.groups import add, application, option_group
-from app.tables import StageBars, figures_table, make_console, show_confusion, show_table
-from models.datasets.trials import PUBLISHED
+from app.tables import StageBars, figures_table, give_table, make_console
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from models.datasets.trials import Excluded
+    from models.training.sources import Source
 
 _XDF_NAMES = (".xdf", ".xdfz", ".xdf.gz")
 _Folder = Annotated[Path, Argument(help="Folder of the data set.")]
@@ -140,7 +140,7 @@ def seed_iv(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOption
     Example:
       affectscope evaluate seed-iv s4 --model m1 --subject 1 --out m1-on-s4
     """
-    _on_trials("seed-iv", folder, classifier, part)
+    _on_test_trials("seed-iv", folder, classifier, part)
 
 
 def seed_v(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions) -> None:
@@ -152,7 +152,7 @@ def seed_v(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions
     Example:
       affectscope evaluate seed-v s5 --model m1
     """
-    _on_trials("seed-v", folder, classifier, part)
+    _on_test_trials("seed-v", folder, classifier, part)
 
 
 def eav(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions) -> None:
@@ -164,7 +164,7 @@ def eav(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions) -
     Example:
       affectscope evaluate eav EAV --model m1
     """
-    _on_trials("eav", folder, classifier, part)
+    _on_test_trials("eav", folder, classifier, part)
 
 
 def recording(
@@ -182,40 +182,34 @@ def recording(
     Example:
       affectscope evaluate recording run2.xdf --model m1 --events "1=left,2=right"
     """
+    from models.training.sources import Source
+
     kind = "xdf" if file.name.lower().endswith(_XDF_NAMES) else "raw"
-    _on_trials(kind, file, classifier, SubjectsOptions(), montage, events, trial_s)
+    _on_trials(Source(kind, file, "raw", montage, events, trial_s), classifier)
+
+
+def _on_test_trials(kind: str, folder: Path, classifier: ClassifierOptions, part: SubjectsOptions) -> None:
+    from models.checkpoint import load_config
+    from models.training.sources import Source
+
+    subjects = part.subjects()
+    origin = load_config(classifier.model).feature_origin
+    _on_trials(Source(kind, folder, origin), classifier, subjects, part.session)
 
 
 def _on_trials(
-    kind: str,
-    path: Path,
+    source: Source,
     classifier: ClassifierOptions,
-    part: SubjectsOptions,
-    montage: str | None = None,
-    events: str | None = None,
-    trial_s: float | None = None,
+    subjects: tuple[str, ...] | None = None,
+    session: int | None = None,
 ) -> None:
-    from models.checkpoint import load_config
     from models.training.evaluate_trials import TrialTest, evaluate_trials
-    from models.training.sources import Source
-    from models.training.tables import write_table
 
-    subjects = part.subjects()
-    origin = load_config(classifier.model).feature_origin if kind in PUBLISHED else "raw"
-    source = Source(kind, path, origin, montage, events, trial_s)
-    test = TrialTest(classifier.model, source, subjects, part.session)
     if classifier.out is not None:
         opt.check_writable(classifier.out)
     with StageBars() as bars:
-        found = evaluate_trials(test, bars)
-    paths = write_table(found, classifier.out) if classifier.out is not None else []
-    if classifier.as_json:
-        print(json.dumps(found.to_dict()))
-        return
-    show_table(found)
-    show_confusion(found)
-    if paths:
-        print(f"written: {', '.join(str(path) for path in paths)}")
+        found = evaluate_trials(TrialTest(classifier.model, source, subjects, session), bars)
+    give_table(found, classifier.out, as_json=classifier.as_json, with_confusion=True)
 
 
 def _print(result: dict[str, Any], as_json: bool, tables: Any) -> None:

@@ -76,22 +76,22 @@ def _as_json(stream: FoundStream) -> dict[str, object]:
 
 def _print_streams(found: list[FoundStream], console: Console) -> None:
     from acquisition.select import select_streams
-    from app.tables import streams_table
+    from app.tables import say, streams_table
     from app.view.text import counted
 
     console.print(streams_table(found))
     console.print()
     for stream in found:
         for problem in stream.problems:
-            console.print(f"- {stream.header.name}: {problem}", markup=False, soft_wrap=True)
-    console.print(f"{counted(len(found), 'stream')} found.", markup=False)
+            say(console, f"- {stream.header.name}: {problem}")
+    say(console, f"{counted(len(found), 'stream')} found.")
     try:
         select_streams({stream.key: stream.header for stream in found})
     except InputError as error:
         # Its list of streams stands above already.
         is_ambiguous = error.code is ErrorCode.AMBIGUOUS_STREAM
         what = "several streams fit one modality" if is_ambiguous else "these streams do not suffice"
-        console.print(f"For `affectscope live`: {what}; {error.remedy}.", markup=False, soft_wrap=True)
+        say(console, f"For `affectscope live`: {what}; {error.remedy}.")
 
 
 def simulate(
@@ -261,30 +261,28 @@ _N_SHOWN = 20  # damaged places printed; --json has them all
 
 
 def _print(report: XdfReport, console: Console) -> None:
-    from app.tables import duration_text, recording_remarks, recording_table
+    from app.tables import duration_text, recording_remarks, recording_table, say
     from app.view.text import counted, data_size
 
-    def say(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
-
     say(
+        console,
         f"{report.path.name}: {data_size(report.n_bytes)}, {counted(len(report.streams), 'stream')}, "
-        f"{duration_text(report.duration_s)}"
+        f"{duration_text(report.duration_s)}",
     )
     if report.streams:
         console.print()
         console.print(recording_table(report))
         console.print()
     for remark in recording_remarks(report):
-        say(f"- {remark}")
+        say(console, f"- {remark}")
     if report.has_clock_map:
-        say("- recorded by Affectscope: a replay uses its clock map and repeats the live run")
+        say(console, "- recorded by Affectscope: a replay uses its clock map and repeats the live run")
     for entry in report.damage[:_N_SHOWN]:
-        say(f"damaged at byte {entry.position:,}: {entry.what}")
+        say(console, f"damaged at byte {entry.position:,}: {entry.what}")
     if len(report.damage) > _N_SHOWN:
-        say(f"... and {len(report.damage) - _N_SHOWN} more places, see --json")
+        say(console, f"... and {len(report.damage) - _N_SHOWN} more places, see --json")
     if not report.damage:
-        say("The file is complete: no damage found.")
+        say(console, "The file is complete: no damage found.")
 
 
 def _publish(

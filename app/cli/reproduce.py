@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typer import Argument, Option
 from acquisition.errors import InputError
 from app.cli import options as opt
 from app.cli.groups import add, application, option_group
-from app.tables import StageBars, show_table
+from app.tables import StageBars, give_table
 
 if TYPE_CHECKING:
     from models.papers.eav import EavOptions
@@ -90,15 +89,15 @@ def _seed(dataset: str, folder: Path, table: int, training: SeedTraining, run: R
         dataset,
         folder,
         table,
-        run.quick,
-        run.jobs,
-        run.dask,
-        training.model,
-        training.pretrain_epochs,
-        out / "pretrained" if training.model is None else None,
-        choose_device(run.device),
-        training.epochs,
-        replace(FinetuneOptions(), freeze=training.freeze, seed=run.seed),
+        quick=run.quick,
+        n_jobs=run.jobs,
+        dask=run.dask,
+        model=training.model,
+        pretrain_epochs=training.pretrain_epochs,
+        keep_pretrained=out / "pretrained" if training.model is None else None,
+        device=choose_device(run.device),
+        epochs=training.epochs,
+        finetune=replace(FinetuneOptions(), freeze=training.freeze, seed=run.seed),
     )
     _print(out, lambda bars: reproduce(options, bars), run)
 
@@ -166,23 +165,25 @@ def eav_options(folder: Path, training: EavTraining, run: RunOptions, models: Pa
             raise InputError("expected a folder or a hub name, got nothing", where=name)
     network = EavNetwork(training.preset, face or "", voice or "")
     network.check_weights()
-    return EavOptions(folder, run.quick, run.seed, run.jobs, run.dask, models, network, device)
+    return EavOptions(
+        folder,
+        quick=run.quick,
+        seed=run.seed,
+        n_jobs=run.jobs,
+        dask=run.dask,
+        keep_models=models,
+        network=network,
+        device=device,
+    )
 
 
 def _print(
     out: Path, reproduce: Callable[[StageBars], Table], run: RunOptions, *, by_subject: bool = False
 ) -> None:
-    from models.training.tables import write_table
-
     opt.check_writable(out)
     with StageBars() as bars:
         found = reproduce(bars)
-    paths = write_table(found, out, by_subject=by_subject)
-    if run.as_json:
-        print(json.dumps(found.to_dict()))
-        return
-    show_table(found)
-    print(f"written: {', '.join(str(path) for path in paths)}")
+    give_table(found, out, as_json=run.as_json, by_subject=by_subject)
 
 
 reproduce = application(

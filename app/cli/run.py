@@ -60,7 +60,6 @@ def demo(
 def _predict(options: SessionOptions, simulator: SimulatorProcess) -> None:
     """Load the model while the simulator starts, then run on its streams."""
     from acquisition.clock import LslClock
-    from acquisition.types import Change, StreamEvent
     from app.live import LiveSession
     from app.request import LiveRequest
     from app.terminal import show_live
@@ -69,8 +68,7 @@ def _predict(options: SessionOptions, simulator: SimulatorProcess) -> None:
     clock = LslClock()
 
     def on_emotion(emotion: str) -> None:
-        message = f"the simulated participant now shows: {emotion}"
-        session.telemetry.on_event(StreamEvent("", Change.NOTICE, clock.now(), message))
+        session.telemetry.say(f"the simulated participant now shows: {emotion}", clock.now())
 
     _ = session.checkpoint
     simulator.wait_until_found()

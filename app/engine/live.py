@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from acquisition.clock import LslClock
 from acquisition.simulator.process import SimulatorProcess, stream_choices
-from acquisition.types import Change, Chunk, StreamEvent
+from acquisition.types import Chunk
 from app.engine.command_handler import CommandHandler
 from app.engine.health import model_info
 from app.engine.messages import Opened, Phase, SessionCommand
@@ -118,8 +118,7 @@ class LiveEngine(WatchedSession):
             yield replace(request, options=options)
 
     def _say_emotion(self, emotion: str) -> None:
-        message = f"the simulated participant now shows: {emotion}"
-        self._telemetry.on_event(StreamEvent("", Change.NOTICE, LslClock().now(), message))
+        self._telemetry.say(f"the simulated participant now shows: {emotion}", LslClock().now())
 
     def _attend(self, session: LiveSession) -> None:
         """Do what is due besides acquiring and decoding; ten times a second."""

@@ -230,7 +230,7 @@ class Player:
 
     def say(self, message: str, change: Change = Change.NOTICE) -> None:
         """Say something in words."""
-        self.telemetry.on_event(StreamEvent("", change, self._now, message))
+        self.telemetry.say(message, self._now, change)
 
     def run(self) -> None:
         """Play and handle until told to stop."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.environment import TRAINING, settle_environment, waiting_as_in_training
+from app.environment import TRAINING, settle_environment
 
 
 @pytest.fixture(autouse=True)
@@ -29,10 +29,3 @@ def test_what_the_user_has_set_stays() -> None:
     os.environ["OMP_WAIT_POLICY"] = "ACTIVE"
     settle_environment("live")
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
-
-
-def test_children_wait_as_in_training_only_inside() -> None:
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    with waiting_as_in_training():
-        assert "OMP_WAIT_POLICY" not in os.environ
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
