@@ -7,7 +7,6 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -39,13 +38,7 @@ class Checkpoint:
     needed_channels: tuple[str, ...] = ()
 
     def check_channels(self, ch_names: Collection[str], where: str) -> None:
-        """Refuse other EEG channels than are needed.
-
-        Raises
-        ------
-        InputError
-            With what is missing and what there is besides.
-        """
+        """Refuse other EEG channels than are needed, saying what is missing and what there is besides."""
         needed = self.needed_channels
         if not needed or set(ch_names) == set(needed):
             return
@@ -71,18 +64,9 @@ def save_checkpoint(
     normaliser_tensors: Mapping[str, Tensor],
     card_text: str,
 ) -> str:
-    """Write a model folder and return its SHA-256.
+    """Write a model folder and return its SHA-256; files of an older model in it are replaced.
 
-    Parameters
-    ----------
-    folder : path
-        Made if it does not exist; files of an older model in it are replaced.
-    config : ModelConfig
-    network : FusionNetwork
-    normaliser_tensors : mapping of str to Tensor
-        Training statistics, stored with the weights.
-    card_text : str
-        The model card, Markdown.
+    The normaliser's tensors, statistics of training, are stored with the weights; the card is Markdown.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,29 +82,19 @@ def save_checkpoint(
 
 
 def load_config(folder: Path | str) -> ModelConfig:
-    """Read a model's configuration alone, without its weights.
-
-    Raises
-    ------
-    InputError
-        The file is missing or damaged.
-    """
+    """Read a model's configuration alone; raises `InputError` if the file is missing or damaged."""
     path = Path(folder) / CONFIG_FILE
-    return ModelConfig.from_dict(_parse(_read(path), str(path)), where=str(path))
+    return _parse(_read(path), str(path))
 
 
 def load_checkpoint(folder: Path | str) -> Checkpoint:
     """Read a model folder.
 
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, or configuration and weights do not fit each other.
+    Raises `InputError`: a file is missing or damaged, or configuration and weights do not fit each other.
     """
     folder = Path(folder)
     text, weights = _read(folder / CONFIG_FILE), _read(folder / WEIGHTS_FILE)
-    where = str(folder / CONFIG_FILE)
-    config = ModelConfig.from_dict(_parse(text, where), where=where)
+    config = _parse(text, str(folder / CONFIG_FILE))
     try:
         tensors = load_tensors(weights)
     except (SafetensorError, ValueError, KeyError) as error:
@@ -144,14 +118,14 @@ def _damaged(what: str, where: Path | str, remedy: str = _REMEDY) -> InputError:
     return InputError(what, where=str(where), remedy=remedy, code=ErrorCode.MODEL)
 
 
-def _parse(text: bytes, where: str) -> dict[str, Any]:
+def _parse(text: bytes, where: str) -> ModelConfig:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:  # bad JSON or bad UTF-8
         raise _damaged(f"expected JSON: {error}", where) from error
     if not isinstance(data, dict):
         raise _damaged(f"expected a JSON object, found {type(data).__name__}", where)
-    return data
+    return ModelConfig.from_dict(data, where=where)
 
 
 def load_weights(

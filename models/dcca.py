@@ -38,12 +38,8 @@ _MIN_VARIANCE = 1e-3  # below it the ridge no longer shrinks: rows that hardly d
 def total_correlation(one: Tensor, two: Tensor, r: float = 1e-3) -> Tensor:
     """Return the sum of the canonical correlations of two batches, float64, between 0 and min(k1, k2).
 
-    Parameters
-    ----------
-    one, two : Tensor (n, k1) and (n, k2)
-        Row i of one belongs to row i of the other; n > 1.
-    r : float
-        Ridge, as a share of the mean variance; at least 1e-3 keeps the gradient tame.
+    Row i of one (n, k1) belongs to row i of the other (n, k2); n > 1. The ridge ``r`` is a share of the mean
+    variance; at least 1e-3 keeps the gradient tame.
     """
     one, two = one.double(), two.double()
     one, two = one - one.mean(dim=0), two - two.mean(dim=0)
@@ -63,19 +59,8 @@ def _factor(centred: Tensor, r: float) -> Tensor:
 class DccaLoss(nn.Module):
     """The negative total correlation of every pair of modalities, on learned projections of their tokens.
 
-    The projections are the last layer of DCCA's networks: train them with the rest, and leave them behind
-    afterwards (they are no part of the model).
-
-    Parameters
-    ----------
-    d_model : int
-        Width of the tokens.
-    modalities : sequence of str
-        Which to align, at least two: the model's.
-    n_dims : int
-        Dimensions of the projections [inferred].
-    r : float
-        See `total_correlation`.
+    The projections of ``n_dims`` dimensions [inferred] are the last layer of DCCA's networks: train them with
+    the rest, and leave them behind afterwards (they are no part of the model). ``r``: `total_correlation`.
     """
 
     def __init__(
@@ -93,12 +78,8 @@ class DccaLoss(nn.Module):
     def forward(self, tokens: Tensor, present: Tensor) -> Tensor:
         """Return -corr, the mean over pairs of modalities, in the tokens' type; 0 if all are skipped.
 
-        Parameters
-        ----------
-        tokens : Tensor (B, 4, d_model)
-            As `models.network.FusionNetwork.modality_tokens` gives them.
-        present : Tensor of bool (B, 4)
-            Only windows in which both modalities of a pair are present count.
+        Tokens (B, 4, d_model) are those of `FusionNetwork.modality_tokens`; only windows in which both
+        modalities of a pair are ``present``, bool (B, 4), count.
         """
         correlations = [
             correlation

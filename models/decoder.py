@@ -25,7 +25,7 @@ from acquisition.types import MODALITIES, Kind, Step, StreamSpec, Window
 from models.checkpoint import Checkpoint
 from models.features.gaze import ScreenGeometry
 from models.features.log_mel import n_log_mel_frames
-from models.forward import EegStream, Forward, stream_of
+from models.forward import EegStream, Forward
 from models.normalise import Baseline, Normaliser
 from models.prediction import Latency, Prediction
 from models.steps import (
@@ -52,10 +52,6 @@ class Decoder:
 
     Parameters
     ----------
-    checkpoint : Checkpoint
-        Weights, config and normalisation.
-    device : str
-        ``cpu`` or ``cuda``.
     screen : ScreenGeometry, optional
         For eye features in degrees.
     line_hz : float, optional
@@ -95,18 +91,14 @@ class Decoder:
         self._check_channels = checkpoint.check_channels
         self._baseline = Baseline(baseline_s) if baseline_s else None
         self.normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors, checkpoint.normalisation)
-        # log-mel frames of the longest clip
-        self._n_longest_clip = n_log_mel_frames(
-            round(self.config.windows.voice_s * self.config.features.voice_sfreq)
-        )
+        n_samples = round(self.config.windows.voice_s * self.config.features.voice_sfreq)
+        self._n_longest_clip = n_log_mel_frames(n_samples)
         self._forward = Forward(checkpoint.network, torch.device(device), on_failure)
         self._step_features = StepFeatures(
             self.config.features, self._forward.device, screen, raw_eeg=self.config.network.takes_raw_eeg
         )
         self._cached: dict[tuple[str, int], CachedStep] = {}
-        self._eeg_stream: EegStream | None = (
-            stream_of(checkpoint.network) if self.config.network.streams else None
-        )
+        self._eeg_stream = EegStream(checkpoint.network) if self.config.network.streams else None
         self._n_voice_tokens = self._forward.n_voice_tokens(self._n_longest_clip)
         self._ch_names: tuple[str, ...] = ()  # EEG channels in use
         self._picks: list[int] | None = None  # their columns in the stream; None: all, in this order
@@ -117,38 +109,30 @@ class Decoder:
     def open(self, spec: StreamSpec) -> None:
         """Fit the decoder to a stream.
 
-        Raises
-        ------
-        InputError
-            The stream's EEG channels or its rate are none that the model or the profile in use can do with.
+        Raises `InputError`: the stream's EEG channels or its rate are none that the model or the profile in
+        use can do with.
         """
         if spec.kind is not Kind.EEG:
             return
+        where = f"stream {spec.name!r}"
         lowest = 2 * self.config.features.raw_fmax_hz if self.config.network.takes_raw_eeg else 0.0
         if 0 < spec.sfreq < lowest:
-            raise InputError(
-                f"expected EEG at {lowest:g} Hz or more for this model, got {spec.sfreq:g} Hz",
-                where=f"stream {spec.name!r}",
-                remedy="use a model on band entropies",
-                code=ErrorCode.WRONG_STREAM,
-                stream=spec.name,
-            )
+            what = f"expected EEG at {lowest:g} Hz or more for this model, got {spec.sfreq:g} Hz"
+            remedy, code = "use a model on band entropies", ErrorCode.WRONG_STREAM
+            raise InputError(what, where=where, remedy=remedy, code=code, stream=spec.name)
         known = [name for name in spec.ch_names if name in self.config.ch_names]
         if not known:
-            raise InputError(
-                f"no channel of the stream ({', '.join(spec.ch_names)}) is one of the model's "
-                f"({', '.join(self.config.ch_names)})",
-                where=f"stream {spec.name!r}",
-                remedy="map them with --montage FILE.toml",
-                code=ErrorCode.CHANNELS,
-                stream=spec.name,
-            )
-        self._check_channels(known, f"stream {spec.name!r}")
+            of_stream, of_model = ", ".join(spec.ch_names), ", ".join(self.config.ch_names)
+            what = f"no channel of the stream ({of_stream}) is one of the model's ({of_model})"
+            remedy, code = "map them with --montage FILE.toml", ErrorCode.CHANNELS
+            raise InputError(what, where=where, remedy=remedy, code=code, stream=spec.name)
+        self._check_channels(known, where)
         self._ch_names = tuple(known)
         is_all = self._ch_names == spec.ch_names
         self._picks = None if is_all else [spec.ch_names.index(name) for name in known]
         self._positions = torch.tensor([self.config.ch_names.index(name) for name in known])
-        self._forget("eeg")
+        self._cached = {key: value for key, value in self._cached.items() if key[0] != "eeg"}
+        self._reset_stream()
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -158,11 +142,6 @@ class Decoder:
     def knows(self, modality: str, index: int) -> bool:
         """Tell whether a step's features are cached, so that its samples need not be cut again."""
         return (modality, index) in self._cached
-
-    def _forget(self, modality: str) -> None:
-        self._cached = {key: value for key, value in self._cached.items() if key[0] != modality}
-        if modality == "eeg":
-            self._reset_stream()
 
     def _reset_stream(self) -> None:
         if self._eeg_stream is not None:
@@ -196,29 +175,18 @@ class Decoder:
         self._forward.encode_face(torch.zeros(3, size, size))
         absent = dict.fromkeys(MODALITIES, False)
         nothing = Window(0, 0.0, {}, absent, dict.fromkeys(MODALITIES, 0.0), 0.0, 0.0)
-        self._forward(
-            assemble(nothing, {}, self.config, self.normaliser, self._positions, self._n_voice_tokens)[0]
-        )
+        self._forward(self._assembled(nothing)[0])
 
     @torch.inference_mode()
     def decode(self, window: Window) -> Prediction | None:
         """Return the prediction for a window, or None if no modality is present in it."""
         started = stopwatch()
         network_s = self._take_new_steps(window)
-        inputs, present = assemble(
-            window,
-            self._cached,
-            self.config,
-            self.normaliser,
-            self._positions,
-            self._n_voice_tokens,
-            self.masked,
-        )
+        inputs, present = self._assembled(window)
         assembled = stopwatch()
         streamed = self._stream(window, inputs)
         network_s += stopwatch() - assembled
-        self._drop_steps_before(window.index)
-        self._end_baseline(window.t_end)
+        self._end_step(window)
         featured = stopwatch()
         if not any(present.values()):
             self.newest = None
@@ -236,8 +204,12 @@ class Decoder:
     def take_steps(self, window: Window) -> None:
         """Compute and cache what is new in a window; `on_step` sees what it would with `decode`."""
         self._take_new_steps(window)
-        self._drop_steps_before(window.index)
-        self._end_baseline(window.t_end)
+        self._end_step(window)
+
+    def _assembled(self, window: Window) -> tuple[NetworkInput, dict[str, bool]]:
+        """Return a window's input from the cached steps, and which modalities are present in it."""
+        given = window, self._cached, self.config, self.normaliser, self._positions, self._n_voice_tokens
+        return assemble(*given, self.masked)
 
     def _take_new_steps(self, window: Window) -> float:
         """Compute and cache what is new; return the seconds the encoders took."""
@@ -266,8 +238,7 @@ class Decoder:
         if self._eeg_stream is None or not self._forward.takes_steps:
             return None
         steps = eeg_steps(window, self._cached) or [None] * self.config.n_eeg_steps
-        n_steps = self.config.windows.eeg_n_steps
-        return self._eeg_stream.take(window.index, steps, inputs, n_steps, self._forward.step_eeg)
+        return self._eeg_stream.take(window.index, steps, inputs)
 
     def _collect_baseline(self, step: Step, features: StepFeature) -> None:
         if self._baseline is None:
@@ -287,8 +258,12 @@ class Decoder:
         """True until the baseline is over; predictions still rest on the training statistics."""
         return self._baseline is not None
 
-    def _end_baseline(self, t_end: float) -> None:
-        if self._baseline is not None and self._baseline.is_over(t_end):
+    def _end_step(self, window: Window) -> None:
+        """Drop the steps that no later window holds, and apply a baseline that is over."""
+        oldest = window.index - round(self.config.windows.context_s / self.config.windows.hop_s) - 2
+        for key in [key for key in self._cached if key[1] < oldest]:
+            del self._cached[key]
+        if self._baseline is not None and self._baseline.is_over(window.t_end):
             self.normaliser = self._baseline.refit(self.normaliser)
             self._reset_stream()
             self._baseline = None
@@ -331,11 +306,6 @@ class Decoder:
         mask[0, :n_frames] = True
         return frames, mask
 
-    def _drop_steps_before(self, index: int) -> None:
-        oldest = index - round(self.config.windows.context_s / self.config.windows.hop_s) - 2
-        for key in [key for key in self._cached if key[1] < oldest]:
-            del self._cached[key]
-
     # --- the answer ---
 
     @torch.inference_mode()
@@ -350,20 +320,18 @@ class Decoder:
         self, window: Window, inputs: NetworkInput, output: Mapping[str, Tensor], present: dict[str, bool]
     ) -> Prediction:
         probs = self._by_label(output["probs"])
-        channel_attention = output["channel_attention"][0].double().tolist()
+        modalities, channels, times = (
+            output[f"{axis}_attention"][0].double().tolist() for axis in ("modality", "channel", "time")
+        )
         face_box, face_time = self._newest_face(window)
         return Prediction(
             index=window.index,
             t_end=window.t_end,
             label=self.config.labels[int(np.argmax(list(probs.values())))],
             probs=probs,
-            modality_attention=dict(
-                zip(MODALITIES, output["modality_attention"][0].double().tolist(), strict=True)
-            ),
-            channel_attention=(
-                dict(zip(self._ch_names, channel_attention, strict=True)) if present["eeg"] else {}
-            ),
-            time_attention=tuple(output["time_attention"][0].double().tolist()),
+            modality_attention=dict(zip(MODALITIES, modalities, strict=True)),
+            channel_attention=dict(zip(self._ch_names, channels, strict=True)) if present["eeg"] else {},
+            time_attention=tuple(times),
             present=present,
             # Of the face's frames, those count in which a face was found.
             coverage={**window.coverage, "face": float(inputs.face_mask[0].float().mean())},

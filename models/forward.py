@@ -22,10 +22,6 @@ from models.network import FusionNetwork
 from models.steps import EegStep
 from models.window_batch import NetworkInput
 
-#: Takes features (1, C, F), positions (C,), channel mask (1, C) and a state, which it replaces in place;
-#: returns a token (1, 1, width) and the attention its channels receive (1, C): `FusionNetwork.step_eeg`.
-TakeStep = Callable[[Tensor, Tensor, Tensor, list[Tensor]], tuple[Tensor, Tensor]]
-
 
 @dataclass(eq=False)
 class _Phase:
@@ -39,22 +35,15 @@ class _Phase:
 
 
 class EegStream:
-    """Tokens of a streaming EEG encoder.
+    """Tokens of a network's streaming EEG encoder, on the CPU."""
 
-    Parameters
-    ----------
-    start : callable
-        Returns the encoder's state before a first step, for so many channels.
-    shift : int
-        Windows from one step to the next.
-    width : int
-        Of a step's token.
-    """
-
-    def __init__(self, start: Callable[[int], list[Tensor]], shift: int, width: int) -> None:
-        self._start = start
-        self._shift = shift
-        self._width = width
+    def __init__(self, network: FusionNetwork) -> None:
+        assert isinstance(network.eeg, MvSstmaEncoder)
+        windows, sizes = network.config.windows, network.config.network.eeg
+        self._network, self._start = network, network.eeg.start
+        self._shift = round(windows.eeg_shift_s / windows.hop_s)  # windows from one step to the next
+        self._n_steps = windows.eeg_n_steps
+        self._width = sizes.dim * sizes.n_pools  # of a step's token
         self._phases: dict[int, _Phase] = {}
 
     def reset(self) -> None:
@@ -62,25 +51,12 @@ class EegStream:
         self._phases = {}
 
     def take(
-        self,
-        index: int,
-        steps: Sequence[EegStep | None],
-        inputs: NetworkInput,
-        n_steps: int,
-        take_step: TakeStep,
+        self, index: int, steps: Sequence[EegStep | None], inputs: NetworkInput
     ) -> tuple[Tensor, Tensor]:
-        """Return tokens (1, T, width) and attention received (1, C) of a window, for `FusionNetwork`.
+        """Return tokens (1, T, width) and attention received (1, C) of the window ``index``.
 
-        Parameters
-        ----------
-        index : int
-            The window's.
-        steps : sequence of EegStep or None
-            Left context and window, oldest first.
-        inputs : NetworkInput
-            The same steps as a batch of one.
-        n_steps : int
-            T, without the left context.
+        ``steps`` are left context and window, oldest first; ``inputs`` are the same as a batch of one. T is
+        without the left context.
         """
         phase = self._phases.get(index % self._shift)
         n_new = None if phase is None else _n_new(phase, index, steps, self._shift)
@@ -88,16 +64,16 @@ class EegStream:
             phase = self._phases[index % self._shift] = _Phase(index, steps, self._start(inputs.eeg.shape[1]))
             n_new = len(steps)
         for at in range(len(steps) - n_new, len(steps)):
-            self._take_one(phase, at, inputs, take_step)
-        phase.index, phase.steps = index, steps
+            self._take_one(phase, at, inputs)
+        n_steps, phase.index, phase.steps = self._n_steps, index, steps
         phase.tokens, phase.received = phase.tokens[-n_steps:], phase.received[-n_steps:]
         n_looks = (inputs.eeg_step_mask[0, -n_steps:, None] & inputs.eeg_channel_mask[0, -n_steps:]).sum()
         return torch.cat(phase.tokens, dim=1), torch.stack(phase.received).sum(dim=0) / n_looks.clamp(min=1)
 
-    def _take_one(self, phase: _Phase, at: int, inputs: NetworkInput, take_step: TakeStep) -> None:
-        mask = inputs.eeg_channel_mask[:, at]
+    def _take_one(self, phase: _Phase, at: int, inputs: NetworkInput) -> None:
+        features, mask = inputs.eeg[:, :, at], inputs.eeg_channel_mask[:, at]
         if inputs.eeg_step_mask[0, at]:
-            token, received = take_step(inputs.eeg[:, :, at], inputs.eeg_positions, mask, phase.state)
+            token, received = self._network.step_eeg(features, inputs.eeg_positions, mask, phase.state)
         else:  # a gap: nothing later looks across it
             phase.state = self._start(mask.shape[1])
             token, received = inputs.eeg.new_zeros(1, 1, self._width), inputs.eeg.new_zeros(mask.shape)
@@ -114,28 +90,14 @@ def _n_new(phase: _Phase, index: int, steps: Sequence[EegStep | None], shift: in
     return n_new if all(one is other for one, other in zip(kept, known, strict=True)) else None
 
 
-def stream_of(network: FusionNetwork) -> EegStream:
-    """Return the stream of a network with a streaming EEG encoder."""
-    assert isinstance(network.eeg, MvSstmaEncoder)
-    windows, sizes = network.config.windows, network.config.network.eeg
-    return EegStream(network.eeg.start, round(windows.eeg_shift_s / windows.hop_s), sizes.dim * sizes.n_pools)
-
-
 T = TypeVar("T")
 
 
 class Forward:
     """The network, where it runs, and what happens when that place fails.
 
-    A copy of the weights stays on the CPU: a dead CUDA context gives nothing back.
-
-    Parameters
-    ----------
-    network : FusionNetwork
-        On the CPU.
-    device : torch.device
-    on_failure : callable
-        Told in one sentence when the device failed and the CPU took over.
+    A copy of the weights stays on the CPU, where the network comes from: a dead CUDA context gives nothing
+    back. ``on_failure`` is told in one sentence when the device failed and the CPU took over.
     """
 
     def __init__(
@@ -189,12 +151,6 @@ class Forward:
         """
         return self.device.type == "cpu" and self._cpu_network.config.network.streams
 
-    def step_eeg(
-        self, features: Tensor, positions: Tensor, channel_mask: Tensor, state: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Do what `FusionNetwork.step_eeg` does, on the CPU."""
-        return self._cpu_network.step_eeg(features, positions, channel_mask, state)
-
     def __call__(
         self, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None
     ) -> dict[str, Tensor]:
@@ -204,16 +160,13 @@ class Forward:
         """
 
         def run(net: FusionNetwork, device: torch.device) -> dict[str, Tensor]:
-            if device.type == "cuda":
-                return self._graphed(net, inputs, device)
-            return _answer(net, inputs, streamed)
+            if device.type != "cuda":
+                return {name: value.cpu() for name, value in _answer(net, inputs, streamed).items()}
+            if self._graph is None or not self._graph.fits(inputs):
+                self._graph = _GraphedForward(net, inputs, device)
+            return self._graph(inputs)
 
         return self.run(run)
-
-    def _graphed(self, net: FusionNetwork, inputs: NetworkInput, device: torch.device) -> dict[str, Tensor]:
-        if self._graph is None or not self._graph.fits(inputs):
-            self._graph = _GraphedForward(net, inputs, device)
-        return self._graph(inputs)
 
 
 class _GraphedForward:
@@ -225,11 +178,11 @@ class _GraphedForward:
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):  # warm-up off the capture: lazy initialisation may not be captured
             for _ in range(3):
-                _answer_on_device(net, self._static)
+                _answer(net, self._static)
         torch.cuda.current_stream(device).wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
-            self._output = _answer_on_device(net, self._static)
+            self._output = _answer(net, self._static)
 
     def fits(self, inputs: NetworkInput) -> bool:
         """Tell whether ``inputs`` have the captured shapes."""
@@ -245,14 +198,9 @@ class _GraphedForward:
 
 
 def _answer(
-    net: FusionNetwork, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None
-) -> dict[str, Tensor]:
-    return {name: value.cpu() for name, value in _answer_on_device(net, inputs, streamed).items()}
-
-
-def _answer_on_device(
     net: FusionNetwork, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None
 ) -> dict[str, Tensor]:
+    """Return what `Forward` does, on the network's device."""
     output = net(inputs, streamed)
     return {
         "probs": torch.softmax(output.logits, dim=-1),

@@ -10,13 +10,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def new_folder(folder: Path) -> Iterator[None]:
-    """Make a folder with its parents; those that were made here and hold nothing in the end are removed.
-
-    Raises
-    ------
-    OSError
-        If it cannot be made.
-    """
+    """Make a folder with its parents; those that were made here and hold nothing in the end are removed."""
     made = list(takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -66,23 +66,11 @@ class EyeScale:
 
 @dataclass(frozen=True, eq=False)
 class Normaliser:
-    """Scales of the modalities that have one, and where they come from.
+    """Scales of the modalities that have one, and where they come from."""
 
-    Attributes
-    ----------
-    eeg, eye : EegScale, EyeScale or None
-        None where the model does without that modality.
-    origin : str
-        ``training``, ``baseline`` or ``profile``: what a display or a log should say.
-    """
-
-    eeg: EegScale | None = None
+    eeg: EegScale | None = None  # None where the model does without that modality
     eye: EyeScale | None = None
-    origin: str = "training"
-
-    def to(self, device: torch.device | str) -> Normaliser:
-        """Return the scales on a device."""
-        return self.from_dict({k: v.to(device) for k, v in self.to_dict().items()}, self.origin)
+    origin: str = "training"  # or what replaced it, a baseline or profile: for displays and logs
 
     def to_dict(self) -> dict[str, torch.Tensor]:
         """Return the tensors by name, for safetensors; ``origin`` is not among them."""
@@ -104,13 +92,7 @@ class Normaliser:
 
 
 def fit_eeg(entropy: torch.Tensor) -> EegScale:
-    """Return mean and SD over (..., n_ch, n_bands), without NaN.
-
-    Raises
-    ------
-    InputError
-        If a channel has no value in some band.
-    """
+    """Return mean and SD over (..., n_ch, n_bands), without NaN; each channel needs a value in each band."""
     rows = entropy.reshape(-1, *entropy.shape[-2:]).double()
     mean, sd = _mean_and_sd(rows)
     if torch.isnan(mean).any():
@@ -149,28 +131,12 @@ def eye_scale(low: torch.Tensor, high: torch.Tensor, mean: torch.Tensor) -> EyeS
 def refit_from_baseline(
     normaliser: Normaliser, *, entropy: torch.Tensor | None = None, eye: torch.Tensor | None = None
 ) -> Normaliser:
-    """Return the normaliser fitted to a person's own quiet baseline.
+    """Return the model's normaliser fitted to a person's own quiet baseline of at least 10 steps.
 
-    Parameters
-    ----------
-    normaliser : Normaliser
-        The model's own.
-    entropy : Tensor, (n_steps, n_ch, n_bands), optional
-        EEG of the baseline; its means replace the training means. The training SDs stay: a minute
-        of rest varies less than a session of emotions, and dividing by its SD would inflate all that follows.
-    eye : Tensor, (n_steps, n_features), optional
-        Eye features of the baseline; limits and mean are moved by the person's difference from the
-        training mean, and their distance stays. Features the baseline lacks keep their limits.
-
-    Returns
-    -------
-    Normaliser
-        With ``origin`` "baseline" if anything was replaced.
-
-    Raises
-    ------
-    InputError
-        If the baseline has fewer than 10 steps.
+    The means of the EEG (n_steps, n_ch, n_bands) replace the training means. The training SDs stay: a minute
+    of rest varies less than a session of emotions, and dividing by its SD would inflate all that follows. Of
+    the eye features (n_steps, n_features) limits and mean are moved by the person's difference from the
+    training mean, and their distance stays; features the baseline lacks keep their limits.
     """
     changed = normaliser
     if entropy is not None and normaliser.eeg is not None:
@@ -208,13 +174,7 @@ def _mean_and_sd(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Baseline:
-    """Collects features until ``duration_s`` is over, then gives the refitted normaliser once.
-
-    Parameters
-    ----------
-    duration_s : float
-        Seconds of data, from the first collected step.
-    """
+    """Collects features for ``duration_s`` from the first step on, then gives the refitted normaliser."""
 
     def __init__(self, duration_s: float) -> None:
         self.duration_s = duration_s
@@ -238,10 +198,7 @@ class Baseline:
     def refit(self, normaliser: Normaliser) -> Normaliser:
         """Return the normaliser with this baseline in place of the training statistics.
 
-        Raises
-        ------
-        InputError
-            If neither modality has enough steps.
+        Raises `InputError` if neither modality has enough steps.
         """
         _check_baseline(max(len(self._entropy), len(self._eye)))
         entropy = torch.stack(self._entropy) if len(self._entropy) >= MIN_BASELINE_STEPS else None

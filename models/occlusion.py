@@ -57,12 +57,8 @@ class Variant:
 class OcclusionRun:
     """Blanks one thing after the other in a decoded window.
 
-    Parameters
-    ----------
-    decoder : Decoder
-        Answers for the variants too; `advance` must be called where `Decoder.decode` is.
-    prediction : Prediction
-        As `Decoder.newest` has it, with the network's input.
+    The decoder answers for the variants too, so `advance` must be called where `Decoder.decode` is. The
+    prediction is one as `Decoder.newest` has it, with the network's input.
     """
 
     def __init__(self, decoder: Decoder, prediction: Prediction) -> None:
@@ -91,14 +87,8 @@ class OcclusionRun:
 def variants(inputs: NetworkInput, bands: Sequence[str], ch_names: Sequence[str]) -> Iterator[Variant]:
     """Yield a window of a batch of one with each present modality, EEG band and channel region blanked.
 
-    A variant that leaves the network nothing to go by is left out: its answer would mean nothing.
-
-    Parameters
-    ----------
-    bands : sequence of str
-        Names along the last axis of ``inputs.eeg``.
-    ch_names : sequence of str
-        Names along its channel axis.
+    A variant that leaves the network nothing to go by is left out: its answer would mean nothing. ``bands``
+    are the names along the last axis of ``inputs.eeg``, ``ch_names`` those along its channel axis.
     """
     present = dict(zip(MODALITIES, inputs.present[0].tolist(), strict=True))
     are_others_there = sum(present.values()) > 1

@@ -48,24 +48,12 @@ def _end_after_parent() -> None:
 def run_here_or_there(
     run: Callable[[J], R], jobs: Iterable[J], n_jobs: int = 1, dask: str | None = None
 ) -> Iterator[R]:
-    """Yield ``run(job)`` of all jobs in their order, as they come in.
+    """Yield ``run(job)`` of independent jobs in their order, as they come in, from ``n_jobs`` processes here.
 
-    Parameters
-    ----------
-    run : callable
-        Importable by name, as the jobs go to other processes.
-    jobs : iterable
-        Independent of each other.
-    n_jobs : int
-        Processes here.
-    dask : str, optional
-        Address of the scheduler of an existing Dask cluster, which then runs the jobs in place of processes
-        here. Its workers need this program in the same version.
+    ``run`` must be importable by name. ``dask`` is the address of the scheduler of an existing Dask cluster,
+    which then runs the jobs in place of processes here; its workers need this program in the same version.
 
-    Raises
-    ------
-    InputError
-        If the cluster cannot be reached, or dask is not installed.
+    Raises `InputError` if the cluster cannot be reached, or dask is not installed.
     """
     if dask is not None:
         yield from _on_cluster(run, jobs, dask)

@@ -88,18 +88,9 @@ CachedSteps = Mapping[tuple[str, int], CachedStep]
 class StepFeatures:
     """Computes each modality's features from one `Step`.
 
-    Parameters
-    ----------
-    config : FeatureConfig
-        The checkpoint's feature settings.
-    device : torch.device
-        Where EEG and voice features are computed; their results are on the CPU. The attribute of this
-        name may be set anew.
-    screen : ScreenGeometry, optional
-        For eye features in degrees.
-    raw_eeg : bool
-        EEG steps are ``raw_s`` long and their samples are wanted. The entropy, then for display alone, is
-        that of the last second.
+    EEG and voice features are computed on ``device``, which may be set anew; their results are on the CPU.
+    With a ``screen`` eye features are in degrees. With ``raw_eeg``, EEG steps are ``raw_s`` long and their
+    samples are wanted; the entropy, then for display alone, is that of the last second.
     """
 
     def __init__(
@@ -115,16 +106,12 @@ class StepFeatures:
         self.device = device
         self._screen = screen
         self._finder: FaceFinder | None = None
-        self._of_modality: dict[str, Callable[[Step], StepFeature]] = {
-            "eeg": self.eeg,
-            "eye": self.eye,
-            "face": self.face,
-            "voice": self.voice,
-        }
 
     def __call__(self, modality: str, step: Step) -> StepFeature:
         """Return a modality's feature of a valid step with its samples."""
-        return self._of_modality[modality](step)
+        compute: dict[str, Callable[[Step], StepFeature]]
+        compute = {"eeg": self.eeg, "eye": self.eye, "face": self.face, "voice": self.voice}
+        return compute[modality](step)
 
     def newest(self, window: Window) -> dict[str, Any]:
         """Return the features of a window's newest steps by modality; invalid ones are left out."""

@@ -27,20 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.config import EegformerConfig
-from models.encoders.layers import MaskedBatchNorm
-
-_HIDDEN = -1e9  # added to the score of a hidden channel
+from models.encoders.layers import HIDDEN, MaskedBatchNorm
 
 
 class EegformerEncoder(nn.Module):
-    """Encoder of a few seconds of raw EEG from any subset of the channels of training.
-
-    Parameters
-    ----------
-    config : EegformerConfig
-    n_positions : int
-        How many channels training knew; a channel's position is its index among them.
-    """
+    """Encoder of a few seconds of raw EEG from any subset of the ``n_positions`` channels of training."""
 
     def __init__(self, config: EegformerConfig, n_positions: int) -> None:
         super().__init__()
@@ -59,14 +50,8 @@ class EegformerEncoder(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the window's token and the attention that channels and segments of time receive.
 
-        Parameters
-        ----------
-        eeg : Tensor (B, C, 1, n_times)
-            Normalised; what lies under a mask may be anything, NaN included.
-        positions : Tensor of long (C,)
-        step_mask : Tensor of bool (B, 1)
-            True = valid.
-        channel_mask : Tensor of bool (B, C)
+        Normalised EEG (B, C, 1, n_times) may be anything, NaN included, where step_mask (B, 1) or
+        channel_mask (B, C) is False; positions (C,) are indices into the channels of training.
 
         Returns
         -------
@@ -206,7 +191,7 @@ class TransformerLayer(nn.Module):
         query, key, value = packed.permute(2, 0, 3, 1, 4)  # (N, heads, tokens, head width) each
         scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
         if keys is not None:
-            scores = scores.masked_fill(~keys[:, None, None], _HIDDEN)
+            scores = scores.masked_fill(~keys[:, None, None], HIDDEN)
         weights = torch.softmax(scores, dim=-1)
         x = x + self.dropout(self.out((weights @ value).transpose(1, 2).flatten(2)))
         return x + self.dropout(self.ffn(x)), weights.mean(dim=1)

@@ -7,11 +7,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+#: Score of what is hidden: far below any real score, finite where all are hidden.
+HIDDEN = -1e9
+
 
 def masked_softmax(scores: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
     """Return softmax over the True entries of ``mask``; exactly 0 elsewhere, all 0 where none is."""
-    weights = torch.softmax(scores.masked_fill(~mask, -1e9), dim=dim)
-    return weights * mask
+    return torch.softmax(scores.masked_fill(~mask, HIDDEN), dim=dim) * mask
+
+
+def by_step(channel_mask: Tensor) -> Tensor:
+    """Return a channel mask (B, C) or (B, T, C) as (B, 1, C) or (B, T, C)."""
+    return channel_mask if channel_mask.dim() == 3 else channel_mask[:, None]
 
 
 class ChannelPool(nn.Module):
@@ -26,8 +33,7 @@ class ChannelPool(nn.Module):
 
     def forward(self, tokens: Tensor, channel_mask: Tensor, positions: Tensor) -> Tensor:
         """Return (B, T, n_pools * D) from (B, T, C, D) and a mask (B, C) or (B, T, C); needs no positions."""
-        there = channel_mask if channel_mask.dim() == 3 else channel_mask[:, None]
-        weights = masked_softmax(self.score(tokens), there[..., None], dim=2)
+        weights = masked_softmax(self.score(tokens), by_step(channel_mask)[..., None], dim=2)
         return torch.matmul(weights.transpose(2, 3), tokens).flatten(2)  # (B, T, pools, D) flattened
 
 
@@ -36,15 +42,7 @@ class ChannelWeights(nn.Module):
 
     It keeps where on the scalp something was, which a mean over channels does not. An absent channel counts
     as its mean in training; what it would have added is made up for by those that are there, as in dropout.
-
-    Parameters
-    ----------
-    dim : int
-        D of a token.
-    n_positions : int
-        Channels the model knows.
-    width : int
-        Of what comes out.
+    ``n_positions`` is how many channels the model knows.
     """
 
     center: Tensor  # (n_positions, D) mean token of each channel in training
@@ -65,7 +63,7 @@ class ChannelWeights(nn.Module):
 
     def inputs(self, tokens: Tensor, channel_mask: Tensor, positions: Tensor) -> Tensor:
         """Return (B, T, C * D), which the weights multiply: 0 for absent channels, the others scaled up."""
-        there = (channel_mask if channel_mask.dim() == 3 else channel_mask[:, None]) & self.known[positions]
+        there = by_step(channel_mask) & self.known[positions]
         n_present = there.sum(dim=-1, keepdim=True).clamp(min=1)  # (B, T or 1, 1)
         seen = (tokens - self.center[positions]).masked_fill(~there[..., None], 0.0).flatten(2)
         return seen * (self.known.sum() / n_present)
@@ -88,13 +86,9 @@ class MaskedBatchNorm(nn.Module):
     """`torch.nn.BatchNorm1d` whose statistics leave out masked positions.
 
     Channel dropout, absent electrodes and padding would otherwise pull mean and variance towards zero
-    by an amount that differs between training and use.
-
-    Attributes
-    ----------
-    total : callable, optional
-        Sums a tensor over the processes of a data-parallel training, with gradient, so that statistics are
-        those of the whole batch: `models.training.pretrain_loop.World.total`.
+    by an amount that differs between training and use. ``total`` sums a tensor over the processes of a
+    data-parallel training, with gradient, so that statistics are those of the whole batch:
+    `models.training.pretrain_loop.World.total`.
     """
 
     running_mean: Tensor

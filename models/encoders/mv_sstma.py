@@ -30,10 +30,8 @@ import torch
 from torch import Tensor, nn
 
 from models.config import MvSstmaConfig
+from models.encoders.layers import HIDDEN, by_step
 from models.encoders.mv_sstma_block import MvSstmaBlock
-
-#: Added to the score of a hidden channel: far below any real score, finite where all are hidden.
-_HIDDEN = -1e9
 
 #: Attention maps of more elements than this (11 windows of 62 channels, 32 MB) are not kept between calls.
 _KEPT_ELEMENTS = 8_000_000
@@ -58,15 +56,10 @@ def run_blocks(
     past: Sequence[Tensor] | None = None,
     n_looked_at: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Run hybrid blocks over tokens and return tokens and the last block's attention received.
+    """Run hybrid blocks over tokens (B, T, C, D), with masks (B, T) and (B, C) or (B, T, C).
 
     Parameters
     ----------
-    blocks : ModuleList of MvSstmaBlock
-    config : MvSstmaConfig
-    x : Tensor (B, T, C, D)
-    step_mask : Tensor of bool (B, T)
-    channel_mask : Tensor of bool (B, C) or (B, T, C)
     maps : two Tensors (B * T * branches * heads, C, C), optional
         See `MvSstmaBlock.forward`.
     past : sequence of Tensor (B, longest kernel - 1, D, C), optional
@@ -83,9 +76,9 @@ def run_blocks(
     """
     n_steps, n_channels = x.shape[1:3]
     n_maps = len(config.kernels) * config.n_heads  # of a step
-    there = channel_mask if channel_mask.dim() == 3 else channel_mask[:, None].expand(-1, n_steps, -1)
+    there = by_step(channel_mask).expand(-1, n_steps, -1)
     mask = (step_mask[:, :, None] & there).to(x.dtype)[..., None]  # (B, T, C, 1)
-    key_bias = torch.zeros_like(there, dtype=x.dtype).masked_fill(~there, _HIDDEN)
+    key_bias = torch.zeros_like(there, dtype=x.dtype).masked_fill(~there, HIDDEN)
     key_bias = key_bias[:, :, None].expand(-1, -1, n_maps, -1).reshape(-1, 1, n_channels)
     unbroken = None
     if config.context == "streaming" and past is None:
@@ -104,18 +97,9 @@ def run_blocks(
 
 
 def steps_since_gap(step_mask: Tensor, length: int) -> Tensor:
-    """Return which of the ``length`` steps up to each step no gap parts from it.
+    """Return which of the ``length`` steps up to each step no gap parts from it, bool (B, T, length).
 
-    Parameters
-    ----------
-    step_mask : Tensor of bool (B, T)
-        False = a gap, which no later step looks across.
-    length : int
-
-    Returns
-    -------
-    Tensor of bool (B, T, length)
-        Oldest first; all False where the step itself is a gap.
+    Oldest first; a step whose ``step_mask`` (B, T) is False is a gap, and all False.
     """
     index = torch.arange(step_mask.shape[1], device=step_mask.device)
     gap = torch.where(step_mask, -1, index).cummax(dim=1).values  # (B, T) the newest gap so far
@@ -126,11 +110,7 @@ def steps_since_gap(step_mask: Tensor, length: int) -> Tensor:
 class MvSstmaEncoder(nn.Module):
     """Encoder of a window of channels x steps x features, the same for EEG and eye features.
 
-    Parameters
-    ----------
-    config : MvSstmaConfig
-    n_positions : int
-        How many channels training knew; a channel's position is its index among them.
+    ``n_positions`` is how many channels training knew; a channel's position is its index among them.
     """
 
     positions: Tensor
@@ -153,35 +133,21 @@ class MvSstmaEncoder(nn.Module):
         channel_mask: Tensor,
         n_looked_at: int | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return one token per step and channel, and the attention each channel receives.
+        """Return tokens (B, T, C, D) and the attention (B, C) each channel receives; see `run_blocks`.
 
-        Parameters
-        ----------
-        features : Tensor (B, C, T, F)
-            Normalised; what lies under a mask may be anything, NaN included.
-        positions : Tensor of long (C,)
-        step_mask : Tensor of bool (B, T)
-            True = valid.
-        channel_mask : Tensor of bool (B, C) or (B, T, C)
-        n_looked_at : int, optional
-            See `run_blocks`.
-
-        Returns
-        -------
-        tokens : Tensor (B, T, C, D)
-        received : Tensor (B, C)
-            See `run_blocks`.
+        Normalised features (B, C, T, F) of the channels at positions (C,) may be anything, NaN included,
+        where step_mask (B, T) or channel_mask (B, C) or (B, T, C) is False.
         """
-        x = self._embed(features, positions, step_mask, channel_mask)
-        x, received = run_blocks(
-            self.blocks,
-            self.config,
-            x,
-            step_mask,
-            channel_mask,
-            maps=self._maps_for(x),
-            n_looked_at=n_looked_at,
-        )
+        return self._run(features, positions, step_mask, channel_mask, n_looked_at=n_looked_at)
+
+    def _run(
+        self, features: Tensor, positions: Tensor, step_mask: Tensor, channel_mask: Tensor, **given: Any
+    ) -> tuple[Tensor, Tensor]:
+        valid = step_mask[:, :, None] & by_step(channel_mask)
+        x = features.transpose(1, 2).masked_fill(~valid[..., None], 0.0)  # (B, T, C, F)
+        x = self.embed(x) + self.positions[positions]
+        maps = self._maps_for(x)
+        x, received = run_blocks(self.blocks, self.config, x, step_mask, channel_mask, maps=maps, **given)
         return self.norm(x), received
 
     def start(self, n_channels: int) -> list[Tensor]:
@@ -193,36 +159,13 @@ class MvSstmaEncoder(nn.Module):
     def step(
         self, features: Tensor, positions: Tensor, channel_mask: Tensor, state: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Return what `forward` does for the one step that follows those in the state.
+        """Return what `forward` does for the one step (1, C, F) that follows those in the state.
 
         Steps taken one by one from `start` give the tokens that `forward` gives for the whole sequence, if
-        ``config.context`` is ``streaming``. A gap means a new state from `start`.
-
-        Parameters
-        ----------
-        features : Tensor (1, C, F)
-        positions : Tensor of long (C,)
-        channel_mask : Tensor of bool (1, C)
-        state : list of Tensor
-            Of the step before; replaced in place.
-
-        Returns
-        -------
-        tokens : Tensor (1, 1, C, D)
-        received : Tensor (1, C)
+        ``config.context`` is ``streaming``. The state is replaced in place; a gap means a new one.
         """
         step_mask = channel_mask.new_ones(1, 1)
-        x = self._embed(features[:, :, None], positions, step_mask, channel_mask)
-        x, received = run_blocks(
-            self.blocks, self.config, x, step_mask, channel_mask, maps=self._maps_for(x), past=state
-        )
-        return self.norm(x), received
-
-    def _embed(self, features: Tensor, positions: Tensor, step_mask: Tensor, channel_mask: Tensor) -> Tensor:
-        there = channel_mask if channel_mask.dim() == 3 else channel_mask[:, None]
-        valid = step_mask[:, :, None, None] & there[..., None]
-        x = features.transpose(1, 2).masked_fill(~valid, 0.0)  # (B, T, C, F)
-        return self.embed(x) + self.positions[positions]
+        return self._run(features[:, :, None], positions, step_mask, channel_mask, past=state)
 
     def fold(self) -> None:
         """Prepare inference; training, loading weights and moving them undo it.
@@ -283,22 +226,10 @@ def random_channel_mask(
     *,
     noise: Tensor | None = None,
 ) -> Tensor:
-    """Hide a random share of each window's channels.
+    """Return which of the channels (B, C) that are there stay visible when a random share is hidden.
 
-    Parameters
-    ----------
-    channel_mask : Tensor of bool (B, C)
-        The channels that are there.
-    ratio : float
-        Share of them to hide; the paper's is 0.3. At least one channel stays visible.
-    generator : torch.Generator, optional
-    noise : Tensor (B, C), optional
-        Uniform in 0 to 1, in place of the generator's: the channels with the largest are hidden.
-
-    Returns
-    -------
-    Tensor of bool (B, C)
-        True for channels that stay visible, a subset of ``channel_mask``.
+    The paper's ``ratio`` is 0.3; at least one channel stays visible. ``noise`` (B, C), uniform in 0 to 1, may
+    stand in for the generator's: the channels with the largest are hidden.
     """
     if noise is None:
         noise = torch.rand(channel_mask.shape, generator=generator, device=channel_mask.device)
@@ -328,22 +259,9 @@ class MvSstmaDecoder(nn.Module):
     def forward(
         self, tokens: Tensor, visible: Tensor, positions: Tensor, step_mask: Tensor, channel_mask: Tensor
     ) -> Tensor:
-        """Return the features of every channel, hidden ones included.
+        """Return the features (B, C, T, F) of every channel in channel_mask (B, C), hidden ones included.
 
-        Parameters
-        ----------
-        tokens : Tensor (B, T, C, D)
-            The encoder's, computed with ``visible`` as its channel mask.
-        visible : Tensor of bool (B, C)
-        positions : Tensor of long (C,)
-        step_mask : Tensor of bool (B, T)
-        channel_mask : Tensor of bool (B, C)
-            The channels that are there, hidden or not.
-
-        Returns
-        -------
-        Tensor (B, C, T, F)
-            The loss is taken over ``channel_mask & ~visible``.
+        The tokens (B, T, C, D) are the encoder's, computed with ``visible`` (B, C) as its channel mask.
         """
         x = torch.where(visible[:, None, :, None], tokens, self.mask_token) + self.positions[positions]
         x, _ = run_blocks(self.blocks, self.config, x, step_mask, channel_mask)

@@ -123,23 +123,12 @@ class _ChannelAttention(torch.autograd.Function):
 def channel_attention(
     packed: Tensor, key_bias: Tensor, query_weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return softmax attention over channels, with gradients.
+    """Return softmax attention over channels (N, width, C), and what each key receives (N, 1, C).
 
-    Parameters
-    ----------
-    packed : Tensor (N, 3 width, C)
-        Queries, keys and values of N maps.
-    key_bias : Tensor (N, 1, C)
-        0 for a visible channel, a large negative number for a hidden one; without gradient. A map whose
-        keys are all hidden gives 0.
-    query_weight : Tensor (N, 1, C), optional
-        Weights of the queries in ``received``.
-
-    Returns
-    -------
-    context : Tensor (N, width, C)
-    received : Tensor (N, 1, C)
-        Weighted attention each key receives, without gradient; N = 0 without ``query_weight``.
+    ``packed`` (N, 3 width, C) holds queries, keys and values of N maps; ``key_bias`` (N, 1, C) is 0 for a
+    visible channel and a large negative number for a hidden one. A map whose keys are all hidden gives 0.
+    Only ``packed`` has a gradient. Queries count by ``query_weight`` (N, 1, C) in what keys receive, which is
+    empty without it.
     """
     return _ChannelAttention.apply(packed, key_bias, query_weight)
 
@@ -166,23 +155,11 @@ def padded_attention(packed: Tensor, key_bias: Tensor) -> Tensor:
 def causal_windows(
     x: Tensor, length: int, past: Tensor | None = None, unbroken: Tensor | None = None
 ) -> Tensor:
-    """Return for every step the ``length`` steps up to it.
+    """Return for every step of (B, T, C, D) the ``length`` steps up to it, (B * T, length * D, C).
 
-    Parameters
-    ----------
-    x : Tensor (B, T, C, D)
-    length : int
-        The longest kernel.
-    past : Tensor (B, length - 1, D, C), optional
-        What came before the first step, replaced in place by what comes before the step after the last;
-        zeros without it.
-    unbroken : Tensor (B, T, length), optional
-        0 where a step of a window lies before a gap, else 1; float.
-
-    Returns
-    -------
-    Tensor (B * T, length * D, C)
-        Oldest step first. For B = 1 it is an overlapping view: nothing is copied.
+    ``past`` (B, length - 1, D, C), zeros without it, is what came before the first step; it is replaced in
+    place by what comes before the step after the last. ``unbroken`` (B, T, length), float, is 0 where a step
+    of a window lies before a gap, else 1. For B = 1 the result is an overlapping view: nothing is copied.
     """
     turned = x.transpose(2, 3)  # (B, T, D, C)
     before = (0, 0, 0, 0, length - 1, 0)
@@ -387,10 +364,8 @@ class MvSstmaBlock(nn.Module):
         return torch.cat(rows)
 
     def _out_weight(self) -> Tensor:
-        weights = [
-            self.out[branch % len(self.out)].get_parameter("weight") for branch in range(self.n_branches)
-        ]
-        return torch.cat([weight.t() for weight in weights])
+        outs = [self.out[branch % len(self.out)] for branch in range(self.n_branches)]
+        return torch.cat([out.get_parameter("weight").t() for out in outs])
 
     @torch.no_grad()
     def fold(self) -> None:

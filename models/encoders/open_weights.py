@@ -40,16 +40,9 @@ def refused(what: str, source: str, file: str = "", *, setting: str = "", remedy
 def folder_of(source: str) -> Path:
     """Return the folder of a model, downloaded first if it is a hub name that was not yet.
 
-    Parameters
-    ----------
-    source : str
-        A folder, or a hub name as OWNER/NAME or OWNER/NAME@COMMIT. A name whose first part is a folder here
-        is a mistyped path.
+    A hub name is OWNER/NAME or OWNER/NAME@COMMIT; one whose first part is a folder here is a mistyped path.
 
-    Raises
-    ------
-    InputError
-        There is no such folder, or the hub does not give it.
+    Raises `InputError`: there is no such folder, or the hub does not give it.
     """
     if not source:
         raise refused("no folder or hub name given", "open weights", remedy="set source in the config")
@@ -93,10 +86,7 @@ def _of_hub(source: str, name: str, revision: str | None) -> Path:
 def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
     """Return a JSON file of the model; an empty dict for a preprocessor's that is not there.
 
-    Raises
-    ------
-    InputError
-        There is no such model, ``config.json`` is missing, or the file is no JSON object.
+    Raises `InputError`: there is no such model, ``config.json`` is missing, or the file is no JSON object.
     """
     path = folder_of(source) / name
     if name == PREPROCESSOR_FILE and not path.exists():
@@ -116,10 +106,8 @@ def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
 def read_config(source: str, config_class: Any) -> Any:
     """Return a model's configuration as `transformers.ViTConfig` or `transformers.ASTConfig`.
 
-    Raises
-    ------
-    InputError
-        It is of another kind, a value has the wrong type, or it asks for what our encoders do not have.
+    Raises `InputError`: it is of another kind, a value has the wrong type, or it asks for what our encoders
+    do not have.
     """
     settings = read_settings(source)
     expected, found = config_class.model_type, settings.get("model_type")
@@ -164,21 +152,12 @@ def numbers(settings: Mapping[str, Any], name: str, default: float, n: int, sour
 
 
 def copy_weights(source: str, model_class: Any, target: nn.Module, **options: Any) -> None:
-    """Copy the weights of a named model into one of the same size.
+    """Copy the weights of a model of `transformers`, called with the options, into one of the same size.
 
-    Parameters
-    ----------
-    source : str
-        A folder or a hub name. A hub name downloads, so this runs only where the user asked for it.
-    model_class : class
-        Of `transformers`, called with the options.
-    target : Module
-        Changed in place.
+    ``source`` is a folder or a hub name, which downloads: this runs only where the user asked for it.
 
-    Raises
-    ------
-    InputError
-        The name is empty, nothing loads from it, or its sizes differ from the configured ones.
+    Raises `InputError`: the name is empty, nothing loads from it, or its sizes differ from the configured
+    ones.
     """
     folder = folder_of(source)
     try:

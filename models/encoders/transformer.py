@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from acquisition.errors import ErrorCode, InputError
 from models.config import AstConfig, VitConfig
+from models.encoders.layers import HIDDEN
 from models.encoders.open_weights import (
     CONFIG_FILE,
     PREPROCESSOR_FILE,
@@ -50,11 +51,7 @@ Scaling = tuple[list[float], list[float]]
 class TransformerEncoder(nn.Module):
     """A transformer of `transformers` of a given size, random until weights are loaded.
 
-    Parameters
-    ----------
-    config : VitConfig or AstConfig
-    sizes
-        Further settings of the library's config.
+    ``sizes`` are further settings of the library's config.
     """
 
     config: VitConfig | AstConfig
@@ -83,13 +80,7 @@ class TransformerEncoder(nn.Module):
         raise NotImplementedError
 
     def load_open_weights(self) -> None:
-        """Load the weights that ``config.source`` names, and fold in the scale of features they expect.
-
-        Raises
-        ------
-        InputError
-            They cannot be had or do not fit; see `copy_weights`.
-        """
+        """Load the weights that ``config.source`` names, and fold in the scale of features they expect."""
         source = self.config.source
         copy_weights(source, type(self.model), self.model, **self.options)
         fold_into(self.model.embeddings.patch_embeddings.projection, *self.scaling(source))
@@ -135,10 +126,7 @@ class ConvStem(nn.Sequential):
 class VitEncoder(TransformerEncoder):
     """One token a frame.
 
-    Raises
-    ------
-    InputError
-        An option has no such value, or the stem makes tokens of another size than the patches'.
+    Raises `InputError`: an option has no such value, or the stem's tokens are not of the patches' size.
     """
 
     config: VitConfig
@@ -175,20 +163,9 @@ class VitEncoder(TransformerEncoder):
 def open_vit(source: str) -> VitConfig:
     """Return the sizes of an open ViT, whose class token stands for the frame, as in its own training.
 
-    Parameters
-    ----------
-    source : str
-        Folder or hub name; see `models.encoders.open_weights`.
+    The config's ``source`` is the folder, or the hub name with its commit.
 
-    Returns
-    -------
-    VitConfig
-        Its ``source`` has the commit, where a hub name was given.
-
-    Raises
-    ------
-    InputError
-        It is no ViT, or one that is not built here.
+    Raises `InputError`: it is no ViT, or one that is not built here.
     """
     found, sizes = _open_sizes(source, "ViT")
     source, patch_size = sizes["source"], sizes["patch_size"]
@@ -234,13 +211,10 @@ class AstEncoder(TransformerEncoder):
         )
 
     def forward(self, log_mel: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode clips.
+        """Encode clips (B, n_frames, n_mels), normalised as `ASTFeatureExtractor` does.
 
-        Parameters
-        ----------
-        log_mel : Tensor (B, n_frames, n_mels)
-            Normalised as `ASTFeatureExtractor` does; what is masked may hold anything.
-        frame_mask : Tensor of bool (B, n_frames)
+        What the mask (B, n_frames) hides may hold anything. Raises `InputError`: the clip is longer than the
+        position table.
 
         Returns
         -------
@@ -250,11 +224,6 @@ class AstEncoder(TransformerEncoder):
             A column is valid if all its frames are.
         times : Tensor (M,)
             Middle of each column, seconds from the clip's start.
-
-        Raises
-        ------
-        InputError
-            The clip is longer than the position table.
         """
         config = self.config
         if log_mel.shape[1] > config.max_frames:
@@ -272,7 +241,7 @@ class AstEncoder(TransformerEncoder):
         hidden, n_rows = self._embed(log_mel)
         n_batch, n_columns = mask.shape
         keys = F.pad(mask.repeat(1, n_rows), (2, 0), value=True)  # the two summary tokens are always there
-        key_bias = torch.zeros_like(keys, dtype=hidden.dtype).masked_fill(~keys, -1e9)[:, None, None]
+        key_bias = torch.zeros_like(keys, dtype=hidden.dtype).masked_fill(~keys, HIDDEN)[:, None, None]
         for layer in self.model.layers:
             hidden = layer(hidden, key_bias)
         patches = self.model.layernorm(hidden)[:, 2:]
@@ -312,12 +281,9 @@ class AstEncoder(TransformerEncoder):
 
 
 def open_ast(source: str) -> AstConfig:
-    """Return the sizes of an open AST; parameter and answer as for `open_vit`.
+    """Return the sizes of an open AST, as `open_vit` does.
 
-    Raises
-    ------
-    InputError
-        It is no AST, or its sound or log-mel frames are not those that are made here.
+    Raises `InputError`: it is no AST, or its sound or log-mel frames are not those that are made here.
     """
     found, sizes = _open_sizes(source, "AST")
     source = sizes["source"]

@@ -26,13 +26,7 @@ PUPIL_BANDS: Bands = (("0-0.2", 0.0, 0.2), ("0.2-0.4", 0.2, 0.4), ("0.4-0.6", 0.
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """What turns signals into features; part of every checkpoint.
-
-    Raises
-    ------
-    InputError
-        If a value is outside what the feature functions can do.
-    """
+    """What turns signals into features; part of every checkpoint."""
 
     # Differential entropy of EEG
     bands: Bands = EEG_BANDS
@@ -99,22 +93,14 @@ class FeatureConfig:
     def from_dict(cls, values: Any, where: str = "feature config") -> FeatureConfig:
         """Build the settings from `to_dict`'s answer; a missing setting takes its default.
 
-        Raises
-        ------
-        InputError
-            If a setting is unknown or of another type: the file is of another version of the program.
+        Raises `InputError` if a setting is unknown or of another type: another version of the program wrote
+        it.
         """
         if not isinstance(values, Mapping):
             raise _refused(f"expected an object, found {type(values).__name__}", where)
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            raise InputError(
-                f"unknown feature settings {', '.join(unknown)}",
-                where=where,
-                remedy="use the version of affectscope that made the model",
-                code=ErrorCode.MODEL,
-                setting="features",
-            )
+        if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
+            remedy = "use the version of affectscope that made the model"
+            raise _refused(f"unknown feature settings {', '.join(unknown)}", where, remedy)
         known = dict(values)
         try:
             for name in ("bands", "pupil_bands"):
@@ -131,8 +117,8 @@ class FeatureConfig:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _refused(what: str, where: str = "feature config") -> InputError:
-    return InputError(what, where=where, code=ErrorCode.MODEL, setting="features")
+def _refused(what: str, where: str = "feature config", remedy: str = "") -> InputError:
+    return InputError(what, where=where, remedy=remedy, code=ErrorCode.MODEL, setting="features")
 
 
 def _numbers_as_float(value: Any) -> Any:

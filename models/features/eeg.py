@@ -39,21 +39,10 @@ def bin_frequencies(sfreq: float, n_times: int) -> list[float]:
 def hann_power(x: torch.Tensor, n_bins: int) -> torch.Tensor:
     """Return the unscaled power of the lowest bins, real and imaginary share side by side.
 
-    Parameters
-    ----------
-    x : Tensor, (n_rows, n_times), float32 or float64
-        Signals; a row with a NaN gives NaN.
-    n_bins : int
-        How many bins to return, from bin 1 on; at most ``n_times // 2 - 1``.
+    Of signals (n_rows, n_times), float32 or float64, that is (n_rows, 2 * n_bins), float32: ``re², im²`` of
+    bin 1, then bin 2, ...; the sum of a bin's pair times `power_scale` is its share of the signal's variance.
+    ``n_bins`` is at most ``n_times // 2 - 1``. A row with a NaN gives NaN.
 
-    Returns
-    -------
-    Tensor, (n_rows, 2 * n_bins), float32
-        ``re² , im²`` of bin 1, then bin 2, ...; the sum of a bin's pair times `power_scale` is its
-        share of the signal's variance.
-
-    Notes
-    -----
     No BLAS call and no reduction across rows is used, so that a row's result does not depend on
     which other rows are in the call (tested): live computes one step at a time, replay several.
     """
@@ -80,22 +69,15 @@ def power_scale(n_times: int) -> float:
 
 
 def check_window(x: torch.Tensor, sfreq: float) -> None:
-    """Refuse what cannot be transformed.
-
-    Raises
-    ------
-    InputError
-        If the rate is not positive or the window is too short for a spectrum.
-    """
+    """Refuse a rate that is not positive, and a window too short for a spectrum."""
     if not sfreq > 0:
-        what = f"expected a sampling rate above 0 Hz, got {sfreq}"
-        raise InputError(what, where="EEG features", code=ErrorCode.DATA)
+        raise _refused(f"expected a sampling rate above 0 Hz, got {sfreq}")
     if x.shape[-1] < 8:
-        raise InputError(
-            f"expected at least 8 samples in a window, got {x.shape[-1]}",
-            where="EEG features",
-            code=ErrorCode.DATA,
-        )
+        raise _refused(f"expected at least 8 samples in a window, got {x.shape[-1]}")
+
+
+def _refused(what: str, where: str = "EEG features", remedy: str = "", **facts: int) -> InputError:
+    return InputError(what, where=where, remedy=remedy, code=ErrorCode.DATA, **facts)
 
 
 @lru_cache(maxsize=32)
@@ -121,54 +103,30 @@ EDGE_TOLERANCE = 0.1
 
 @torch.no_grad()
 def differential_entropy(x: torch.Tensor, sfreq: float, config: FeatureConfig) -> torch.Tensor:
-    """Return the differential entropy of each channel in each band.
+    """Return the differential entropy of each channel in each band, (..., n_ch, n_bands), float32.
 
-    Parameters
-    ----------
-    x : Tensor, (..., n_ch, n_times), float32 or float64
-        EEG in µV on any device. Usually one second.
-    sfreq : float
-        Sampling rate in Hz.
-    config : FeatureConfig
-        Bands, line frequency and variance floor.
+    Of EEG (..., n_ch, n_times) in µV, float32 or float64, on any device, usually one second; in nats. A
+    channel without power in a band gets ½ ln(2πe · ``variance_floor_uv2``), -3.19 by default; a channel with
+    a NaN gets NaN.
 
-    Returns
-    -------
-    Tensor, (..., n_ch, n_bands), float32
-        Nats. A channel without power in a band gets ½ ln(2πe · ``variance_floor_uv2``), -3.19 by
-        default; a channel with a NaN gets NaN.
-
-    Raises
-    ------
-    InputError
-        If a band holds no bin of this window, because the rate is too low or the window too short.
-
-    Notes
-    -----
     The window is detrended by a line and weighted by a Hann window (see `hann_power`), so an offset or a
     steady drift adds nothing. Bins that cannot be used (mains, above Nyquist) are replaced by
     the mean of the band's other bins: the band is scaled by bins total / kept.
+
+    Raises `InputError` if a band holds no bin, because the rate is too low or the window too short.
     """
     check_window(x, sfreq)
     n_times = x.shape[-1]
-    rows = x.reshape(-1, n_times)
     plan = _plan(sfreq, n_times, config, x.device)
-    if rows.shape[0] <= BLOCK_ROWS:
-        entropy = _entropy(rows, plan, config.variance_floor_uv2)
-    else:
-        entropy = torch.cat(
-            [_entropy(block, plan, config.variance_floor_uv2) for block in rows.split(BLOCK_ROWS)]
-        )
+    blocks = x.reshape(-1, n_times).split(BLOCK_ROWS)
+    entropy = torch.cat([_entropy(block, plan, config.variance_floor_uv2) for block in blocks])
     return entropy.reshape(*x.shape[:-1], len(config.bands))
 
 
 def band_masks(sfreq: float, n_times: int, config: FeatureConfig) -> torch.Tensor:
-    """Return which bins each band sums.
+    """Return which bins each band sums, (n_bands, n_bins), bool.
 
-    Returns
-    -------
-    Tensor, (n_bands, n_bins), bool
-        Bin ``k`` stands at column ``k - 1``, frequency ``k · sfreq / n_times``; mains bins are False.
+    Bin ``k`` stands at column ``k - 1``, frequency ``k · sfreq / n_times``; mains bins are False.
     """
     frequencies = torch.tensor(bin_frequencies(sfreq, n_times), dtype=torch.float64)
     masks = _nominal_masks(frequencies, sfreq / n_times, config)
@@ -202,12 +160,11 @@ def _plan(sfreq: float, n_times: int, config: FeatureConfig, device: torch.devic
     kept = masks.sum(1)
     for (name, lo, hi), n_kept in zip(config.bands, kept.tolist(), strict=True):
         if n_kept == 0:
-            raise InputError(
-                f"no usable frequency bin in {name} ({lo:g}-{hi:g} Hz) at {sfreq:g} Hz and {n_times} samples",
-                where="EEG features",
-                code=ErrorCode.DATA,
-                remedy=f"the rate must be above {2 * lo:g} Hz, and the band wider than a bin and the mains",
+            what = (
+                f"no usable frequency bin in {name} ({lo:g}-{hi:g} Hz) at {sfreq:g} Hz and {n_times} samples"
             )
+            remedy = f"the rate must be above {2 * lo:g} Hz, and the band wider than a bin and the mains"
+            raise _refused(what, remedy=remedy)
     scale = power_scale(n_times) * totals.double() / kept.double()
     n_bins = int(masks.any(0).nonzero().max()) + 1
     return n_bins, [_runs(mask) for mask in masks], scale.to(device, torch.float32)
@@ -234,56 +191,27 @@ def _entropy(rows: torch.Tensor, plan: Plan, floor: float) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Spectrogram:
-    """Power over time and frequency.
+    """Power over time and frequency."""
 
-    Attributes
-    ----------
-    psd : Tensor, (..., n_freqs, n_frames), float32
-        One-sided power spectral density in µV²/Hz.
-    freqs : Tensor, (n_freqs,), float64
-        Hz.
-    times : Tensor, (n_frames,), float64
-        Where each frame *ends*, in seconds from the first sample: a frame knows nothing later.
-    """
-
-    psd: torch.Tensor
-    freqs: torch.Tensor
-    times: torch.Tensor
+    psd: torch.Tensor  # (..., n_freqs, n_frames), float32, one-sided power spectral density in µV²/Hz
+    freqs: torch.Tensor  # (n_freqs,), float64, Hz
+    times: torch.Tensor  # (n_frames,), float64, where each frame *ends*, in seconds from the first sample
 
 
 @torch.no_grad()
 def eeg_spectrogram(x: torch.Tensor, sfreq: float, config: FeatureConfig) -> Spectrogram:
-    """Return the power spectral density of frames that slide over the signal.
+    """Return the power spectral density of frames (1 s) that slide over EEG (..., n_times) in µV.
 
-    Parameters
-    ----------
-    x : Tensor, (..., n_times), float32 or float64
-        EEG in µV, at least one frame (1 s) long.
-    sfreq : float
-        Sampling rate in Hz.
-    config : FeatureConfig
-        Frame length and step, lowest and highest frequency.
-
-    Raises
-    ------
-    InputError
-        If the signal is shorter than a frame.
-
-    Notes
-    -----
     Each frame is detrended by a line and weighted by a Hann window. The last frame ends with the last
-    sample; samples at the start that fill no whole step are left out.
+    sample; samples at the start that fill no whole step are left out. Raises `InputError` if the signal is
+    shorter than a frame.
     """
     check_window(x, sfreq)
     n_frame = round(config.spectrogram_window_s * sfreq)
     n_step = max(1, round(config.spectrogram_step_s * sfreq))
     n_times = x.shape[-1]
     if n_times < n_frame:
-        raise InputError(
-            f"expected at least {n_frame} samples for a spectrogram, got {n_times}",
-            where="spectrogram",
-            code=ErrorCode.DATA,
-        )
+        raise _refused(f"expected at least {n_frame} samples, got {n_times}", "spectrogram")
     first = (n_times - n_frame) % n_step
     frames = x[..., first:].unfold(-1, n_frame, n_step)  # (..., n_frames, n_frame)
     width = sfreq / n_frame
@@ -307,40 +235,25 @@ EDGE_HZ = 1.5  # half the width of the raised-cosine edge at the top; narrower r
 
 @torch.no_grad()
 def raw_eeg(x: torch.Tensor, sfreq: float, config: FeatureConfig) -> torch.Tensor:
-    """Return a window band-passed and resampled.
+    """Return a window band-passed and resampled: 5 s at 100 Hz, (..., n_ch, raw_s · raw_sfreq), float32, µV.
 
-    Parameters
-    ----------
-    x : Tensor, (..., n_ch, n_times), float32 or float64
-        EEG in µV, ``config.raw_s`` seconds of it (5 s).
-    sfreq : float
-        Sampling rate in Hz, at least twice the band's upper edge (90 Hz).
+    Of EEG (..., n_ch, n_times) in µV. Filter and rate change are one step in the frequency domain on this
+    window alone: zero phase, no state, nothing past the window's end. A line is removed first and the ends
+    are mirrored for 1 s; what is slower than 0.5 Hz cannot be told from the trend in 5 s anyway. Within the
+    first and last 0.5 s waves are off by up to a tenth, and the end samples themselves by more: nothing is
+    known beyond them.
 
-    Returns
-    -------
-    Tensor, (..., n_ch, raw_s · raw_sfreq), float32
-        µV; 500 samples.
-
-    Raises
-    ------
-    InputError
-        If the rate is too low or the window is not ``raw_s`` long to within 2 %.
-
-    Notes
-    -----
-    Filter and rate change are one step in the frequency domain on this window alone: zero phase, no
-    state, nothing past the window's end. A line is removed first and the ends are mirrored for 1 s; what
-    is slower than 0.5 Hz cannot be told from the trend in 5 s anyway. Within the first and last 0.5 s waves
-    are off by up to a tenth, and the end samples themselves by more: nothing is known beyond them.
+    Raises `InputError` if the rate is below twice the band's upper edge (90 Hz), or the window is not
+    ``raw_s`` long to within 2 %.
     """
     least_hz = 2 * config.raw_fmax_hz
     if sfreq < least_hz:
         what = f"expected EEG at {least_hz:g} Hz or more, got {sfreq:g} Hz"
-        raise InputError(what, where="raw EEG", code=ErrorCode.DATA, least_hz=round(least_hz))
+        raise _refused(what, "raw EEG", least_hz=round(least_hz))
     n_times = x.shape[-1]
     if abs(n_times / sfreq / config.raw_s - 1) > 0.02:
         what = f"expected {config.raw_s:g} s of EEG, got {n_times} samples = {n_times / sfreq:.2f} s"
-        raise InputError(what, where="raw EEG", code=ErrorCode.DATA, n_times=n_times)
+        raise _refused(what, "raw EEG", n_times=n_times)
     n_out = round(config.raw_s * config.raw_sfreq)
     n_pad_out = round(PAD_S * config.raw_sfreq)
     # The padding holds the same share of both grids, so that sample 0 stays sample 0.

@@ -24,17 +24,9 @@ VIT_SD = 0.5
 
 
 def decode_frame(frame: bytes | NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Return a frame as a BGR image.
+    """Return JPEG or a decoded (h, w, 3) BGR or (h, w) gray uint8 frame as a BGR image (h, w, 3), uint8.
 
-    Parameters
-    ----------
-    frame : bytes or ndarray
-        JPEG, or a decoded (h, w, 3) BGR or (h, w) gray uint8 image.
-
-    Returns
-    -------
-    ndarray, (h, w, 3), uint8, or None
-        None if it is no readable image: one broken frame must not stop the rest.
+    None if it is no readable image: one broken frame must not stop the rest.
     """
     import cv2
 
@@ -56,12 +48,8 @@ def decode_frame(frame: bytes | NDArray[np.uint8]) -> NDArray[np.uint8] | None:
 class FaceFinder:
     """OpenCV's frontal Haar cascade; the largest box wins.
 
-    Holds the loaded cascade and nothing of earlier frames. One finder per thread.
-
-    Raises
-    ------
-    InputError
-        If OpenCV has no cascades (version 5 dropped them).
+    Holds the loaded cascade and nothing of earlier frames. One finder per thread. Raises `InputError` if
+    OpenCV has no cascades (version 5 dropped them).
     """
 
     def __init__(self, config: FeatureConfig | None = None) -> None:
@@ -80,14 +68,8 @@ class FaceFinder:
         self._cascade: Any = cv2.CascadeClassifier(str(path))
 
     def find(self, image: NDArray[np.uint8]) -> Box | None:
-        """Return the largest face in a BGR image, or None.
+        """Return the largest face in a BGR image (h, w, 3), or None.
 
-        Parameters
-        ----------
-        image : ndarray, (h, w, 3), uint8
-
-        Notes
-        -----
         The frame is searched in gray at a width of ``face_detect_width`` pixels: 4-7 ms a frame whatever the
         camera's size. The smallest face it finds is 15 % of the frame's width.
         """
@@ -111,20 +93,11 @@ class FaceFinder:
 
 
 def crop_face(image: NDArray[np.uint8], box: Box, config: FeatureConfig | None = None) -> torch.Tensor:
-    """Return the face as the vision transformer wants it.
+    """Return the face in a BGR image (h, w, 3) as the vision transformer wants it.
 
-    Parameters
-    ----------
-    image : ndarray, (h, w, 3), uint8
-        BGR.
-    box : Box
-        As `FaceFinder.find` gives it; the crop is the square around it, wider by ``face_margin`` on each
-        side. What lies outside the frame repeats the frame's edge.
-
-    Returns
-    -------
-    Tensor, (3, face_size, face_size), float32
-        RGB, (value / 255 - 0.5) / 0.5, as ``ViTImageProcessor`` normalises.
+    That is (3, face_size, face_size), float32, RGB, (value / 255 - 0.5) / 0.5, as ``ViTImageProcessor``
+    normalises. The crop is the square around the box, wider by ``face_margin`` on each side; what lies
+    outside the frame repeats the frame's edge.
     """
     import cv2
 

@@ -21,13 +21,7 @@ from models.features.gaze_events import GazeEvents, Spans, find_events
 
 @dataclass(frozen=True)
 class ScreenGeometry:
-    """A flat screen in front of the eyes.
-
-    Raises
-    ------
-    InputError
-        If a length is not positive.
-    """
+    """A flat screen in front of the eyes; its lengths must be positive."""
 
     width_cm: float
     height_cm: float
@@ -54,21 +48,10 @@ NOMINAL_SCREEN = ScreenGeometry(53.0, 30.0, 60.0)
 def gaze_positions(
     gaze: NDArray[np.floating], screen: ScreenGeometry | None
 ) -> tuple[NDArray[np.float64], float]:
-    """Return gaze in the unit of the eye features, and that unit in degrees.
+    """Return gaze (n, 2), 0 to 1 across the screen, in the eye features' unit, and that unit in degrees.
 
-    Parameters
-    ----------
-    gaze : ndarray, (n, 2)
-        0 to 1 across the screen.
-    screen : ScreenGeometry or None
-        None gives screen widths, and thresholds in degrees are read on the nominal screen.
-
-    Returns
-    -------
-    positions : ndarray, (n, 2)
-        Degrees, or screen widths (the height is taken as 30/53 of the width).
-    unit_deg : float
-        1 for degrees; 47.7 for screen widths.
+    The unit is the degree, or without a screen its width, 47.7 degrees: the height is taken as 30/53 of the
+    width, and thresholds in degrees are read on the nominal screen.
     """
     if screen is not None:
         return screen.degrees(gaze), 1.0
@@ -84,27 +67,12 @@ GRID_HZ = 10.0  # samples are averaged into 0.1 s: ten times the highest band, a
 def pupil_entropy(
     times: NDArray[np.float64], pupils: NDArray[np.floating], t_end: float, config: FeatureConfig
 ) -> NDArray[np.float64]:
-    """Return the entropy of each pupil in each of ``pupil_bands``.
+    """Return the entropy of each pupil in each of ``pupil_bands``, (n_eyes, n_bands), float64.
 
-    Parameters
-    ----------
-    times : ndarray, (n,)
-        Seconds.
-    pupils : ndarray, (n, n_eyes)
-        Diameters, NaN where not known. Only ``eye_context_s`` (10 s) before ``t_end`` counts.
-    t_end : float
-        Where the context ends.
-    config : FeatureConfig
-        Bands, context and how much may be missing.
+    Of diameters (n, n_eyes) at times (n,) in seconds, NaN where not known, those ``eye_context_s`` (10 s)
+    before ``t_end`` count. The entropy is ½ ln(2πe σ²) nats, σ² in squared units of ``pupils``; NaN if less
+    than ``pupil_min_coverage`` of the context is known, holes of up to ``pupil_max_hole_s`` counted as known.
 
-    Returns
-    -------
-    ndarray, (n_eyes, n_bands), float64
-        ½ ln(2πe σ²) nats, σ² in squared units of ``pupils``. NaN if less than ``pupil_min_coverage`` of
-        the context is known, holes of up to ``pupil_max_hole_s`` counted as known.
-
-    Notes
-    -----
     Hann window, bins 0.1 Hz apart, without the bin at 0 Hz: the band 0-0.2 Hz is the bin at 0.1 Hz. Only
     the mean is removed, no line: the slow drift is what the lowest band is about.
     """
@@ -216,8 +184,6 @@ def eye_features(
         ``gaze_x, gaze_y`` (0 to 1 across the screen), ``pupil_left, pupil_right``, ``validity`` (0 to 1).
     t_end : float
         The step is the 4 s before it; samples after it are not looked at. Hand over 10 s where there are.
-    config : FeatureConfig
-        Lengths, thresholds and how many features.
     screen : ScreenGeometry, optional
         Without it angles are in screen widths.
 

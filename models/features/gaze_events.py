@@ -51,8 +51,6 @@ def find_events(
         True where the eyes are not seen.
     threshold : float
         Speed that parts fixations from saccades, in units of ``positions`` per second.
-    config : FeatureConfig
-        Shortest and longest events.
 
     Notes
     -----

@@ -35,36 +35,17 @@ def n_log_mel_frames(n_samples: int) -> int:
 
 @torch.no_grad()
 def log_mel(wave: torch.Tensor, config: FeatureConfig | None = None) -> torch.Tensor:
-    """Return normalised log-mel frames.
+    """Return normalised log-mel frames (..., n_frames, n_mels), float32; 498 frames for 5 s.
 
-    Parameters
-    ----------
-    wave : Tensor, (..., n_samples), floating
-        Voice at 16 kHz, -1 to 1 (the extractor does not scale to 16-bit numbers either).
-    config : FeatureConfig, optional
-        Number of mel bins.
+    The wave (..., n_samples) is voice at 16 kHz, -1 to 1 (the extractor does not scale to 16-bit numbers
+    either), of at least one frame of 25 ms. A frame is ``(ln power + 4.2677393) / (2 · 4.5689974)``.
 
-    Returns
-    -------
-    Tensor, (..., n_frames, n_mels), float32
-        ``(ln power + 4.2677393) / (2 · 4.5689974)``; 498 frames for 5 s.
-
-    Raises
-    ------
-    InputError
-        If the wave is shorter than one frame of 25 ms.
-
-    Notes
-    -----
     Computed in float64: float32 differs from the reference by 2e-4 in quiet frames. Nothing is padded;
     the reference pads its answer with zeros to 1024 frames *before* it normalises.
     """
     if wave.shape[-1] < FRAME:
-        raise InputError(
-            f"expected at least {FRAME} samples of voice, got {wave.shape[-1]}",
-            where="log-mel",
-            code=ErrorCode.DATA,
-        )
+        what = f"expected at least {FRAME} samples of voice, got {wave.shape[-1]}"
+        raise InputError(what, where="log-mel", code=ErrorCode.DATA)
     n_mels = (config or FeatureConfig()).n_mels
     window, filters = _window_and_filters(n_mels, wave.device)
     frames = wave.to(torch.float64).unfold(-1, FRAME, HOP)  # (..., n_frames, 400)
@@ -78,22 +59,11 @@ def log_mel(wave: torch.Tensor, config: FeatureConfig | None = None) -> torch.Te
 
 
 def resample(wave: NDArray[Any], sfreq: float, config: FeatureConfig | None = None) -> torch.Tensor:
-    """Return a window of voice at 16 kHz as float, -1 to 1.
+    """Return a window (..., n_samples) of voice at 16 kHz as float32, -1 to 1.
 
-    Parameters
-    ----------
-    wave : ndarray, (..., n_samples)
-        Integers are taken as full scale of their type (int16: 32768) and scaled; floats stay.
-    sfreq : float
-        The device's rate in Hz. A rate within 0.1 % of 16 kHz is left alone: nobody hears it.
-
-    Returns
-    -------
-    Tensor, (..., ceil(n_samples · 16000 / sfreq)), float32
-
-    Notes
-    -----
-    `scipy.signal.resample_poly` on this window alone: no filter state passes from window to window.
+    Integers are taken as full scale of their type (int16: 32768) and scaled; floats stay. A device's rate
+    within 0.1 % of 16 kHz is left alone: nobody hears it. By `scipy.signal.resample_poly` on this window
+    alone: no filter state passes from window to window.
     """
     from scipy.signal import resample_poly
 
@@ -109,13 +79,7 @@ def resample(wave: NDArray[Any], sfreq: float, config: FeatureConfig | None = No
 
 
 def resample_ratio(sfreq: float, config: FeatureConfig | None = None) -> Fraction:
-    """Return by how much `resample` changes the number of samples; 1 within 0.1 % of 16 kHz.
-
-    Raises
-    ------
-    InputError
-        If ``sfreq`` is not above 0 Hz.
-    """
+    """Return by how much `resample` changes the number of samples; 1 within 0.1 % of 16 kHz."""
     if not sfreq > 0:
         what = f"expected a sampling rate above 0 Hz, got {sfreq}"
         raise InputError(what, where="voice", code=ErrorCode.DATA)

@@ -26,7 +26,7 @@ from torch.nn.utils import parametrize
 from acquisition.types import MODALITIES
 from models.config import ModelConfig
 from models.datasets.trials import Trial
-from models.encoders.layers import ChannelWeights, MaskedBatchNorm
+from models.encoders.layers import ChannelWeights, MaskedBatchNorm, by_step
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.training.scores import Predictions
@@ -218,8 +218,7 @@ def projection_of(network: FusionNetwork, modality: str) -> ChannelWeights:
 
 def _mean_tokens(encoded: Tensor, columns: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean token (C, D) over all windows and steps, and which channels were ever there (C,)."""
-    there = columns if columns.dim() == 3 else columns[:, None]
-    valid = (there & steps[..., None])[..., None]  # (n, T, C, 1)
+    valid = (by_step(columns) & steps[..., None])[..., None]  # (n, T, C, 1)
     n = valid.sum(dim=(0, 1))
     return encoded.masked_fill(~valid, 0.0).sum(dim=(0, 1)) / n.clamp(min=1), n[:, 0] > 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.encoders.layers import by_step
 from models.encoders.mv_sstma import MvSstmaDecoder, MvSstmaEncoder, random_channel_mask
 from models.normalise import EegScale, EyeScale
 from models.training.corpus import StepBatch
@@ -57,16 +58,14 @@ class MaskedAutoencoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the summed squared error on hidden channels, and of how many numbers; see `StepBatch`."""
         x, step_mask, channels = self._normalised(values, exists, positions)
-        by_step = channels.dim() == 3
-        there = channels.any(dim=1) if by_step else channels
-        visible = random_channel_mask(there, self.mask_ratio, noise=noise)  # (B, C)
-        shown = channels & visible[:, None] if by_step else visible
+        there = by_step(channels)  # (B, T or 1, C)
+        visible = random_channel_mask(there.any(dim=1), self.mask_ratio, noise=noise)  # (B, C)
+        shown = visible if channels.dim() == 2 else channels & visible[:, None]
         tokens, _ = self.encoder(x, positions, step_mask, shown)
         rebuilt = self.decoder(tokens, visible, positions, step_mask, channels)  # (B, C, T, F)
         wanted = (x - self.target_mean[positions][:, None, None]) / self.target_sd[positions][:, None, None]
         n_steps = step_mask.shape[1]
         counted = step_mask & (torch.arange(n_steps, device=x.device) >= n_steps - self.n_counted)
-        there = channels if by_step else channels[:, None]  # (B, T or 1, C)
         hidden = (there & ~visible[:, None] & counted[..., None]).transpose(1, 2)[..., None].float()
         error = (rebuilt.float() - wanted).square() * hidden  # of (B, C, T, F)
         return error.sum(), hidden.sum() * x.shape[-1]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from acquisition.errors import ErrorCode, InputError
 from models.config import ModelConfig
 from models.datasets.trials import Trial, WindowSet, cut_windows
+from models.encoders.layers import by_step
 from models.encoders.mv_sstma import random_channel_mask
 from models.normalise import EegScale, Normaliser, fit_eeg, fit_eye
 from models.window_batch import NetworkInput, Part, batch_of, eeg_part, eye_part, windows_at
@@ -122,15 +123,12 @@ def _with_hidden_channels(part: Part, share: float, seed: int, same: bool) -> Pa
     if share <= 0:
         return part
     columns = part["eeg_channel_mask"]
-    by_step = columns.dim() == 3
-    there = columns.any(dim=1) if by_step else columns
+    there = by_step(columns).any(dim=1)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(1, there.shape[1], generator=generator).expand(there.shape) if same else None
     visible = random_channel_mask(there, share, generator, noise=noise)  # (n, C)
-    return part | {
-        "eeg": part["eeg"] * visible[..., None, None],
-        "eeg_channel_mask": columns & (visible[:, None] if by_step else visible),
-    }
+    kept = visible if columns.dim() == 2 else visible[:, None]
+    return part | {"eeg": part["eeg"] * visible[..., None, None], "eeg_channel_mask": columns & kept}
 
 
 def cut_for(config: ModelConfig, trials: Sequence[Trial], *, max_per_trial: int | None = None) -> WindowSet:
