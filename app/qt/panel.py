@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
-from PyQt6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout
+from PyQt6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QVBoxLayout
 
 from app.qt.plots.plot import Plot
 from app.qt.theme import DARK, Theme
 from app.qt.widgets import plain_label
 from app.view.store import ViewStore
+
+AnyPlot = TypeVar("AnyPlot", bound=Plot)
 
 
 class Panel(QFrame):
@@ -57,6 +60,21 @@ class Panel(QFrame):
         """Tell whether this differs from the content last asked about."""
         before, self._shown = self._shown, content
         return content != before
+
+    def add_plot(self, plot: AnyPlot) -> AnyPlot:
+        """Let a plot take the room there is, and return it."""
+        self.body.addWidget(plot, 1)
+        return plot
+
+    def add_choice(self, meaning: str, choices: Mapping[str, object], chosen: int = 0) -> QComboBox:
+        """Return a choice beside the title: texts and what they stand for."""
+        combo = QComboBox()
+        combo.setAccessibleName(meaning)
+        for text, value in choices.items():
+            combo.addItem(text, value)
+        combo.setCurrentIndex(chosen)
+        self.head.addWidget(combo)
+        return combo
 
     def add_words(self, text: str = "", *, muted: bool = False) -> QLabel:
         """Return a label beside the title."""

@@ -24,7 +24,6 @@ _OF_STEP = {
     "finish": "finish",
 }
 LIGHT_WORDS = {"green": "Good", "yellow": "Check", "red": "Stop"}
-_RED_FIRST = ("red", "yellow", "green")
 
 
 def screen_of(view: SessionView | None, phase: Phase, *, has_agreed: bool) -> str:
@@ -51,16 +50,15 @@ def is_armed_to_pause(view: SessionView | None) -> bool:
 
 def by_gravity(checks: Sequence[Check]) -> list[Check]:
     """Return checks, red ones first, otherwise in their order."""
-    return sorted(checks, key=lambda check: _RED_FIRST.index(check.light))
+    return sorted(checks, key=lambda check: ("red", "yellow", "green").index(check.light))
 
 
 def checks_in_words(checks: Sequence[Check]) -> str:
     """Return how many of each light there are: "1 stop, 2 to check, 5 good"."""
+    lights = [check.light for check in checks]
     words = {"red": "stop", "yellow": "to check", "green": "good"}
-    counts = {light: sum(check.light == light for check in checks) for light in words}
-    return ", ".join(
-        f"{counts[light]} {words[light]}" for light in words if counts[light] or light == "green"
-    )
+    said = [(lights.count(light), word) for light, word in words.items()]
+    return ", ".join(f"{n} {word}" for n, word in said if n or word == "good")
 
 
 def done_so_far(view: SessionView) -> int:

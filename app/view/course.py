@@ -23,9 +23,7 @@ class Course:
     labels: tuple[str, ...]
     times: NDArray[np.float64]  # (n,) LSL seconds
     probs: NDArray[np.float32]  # (n, n_labels)
-    answers: tuple[
-        tuple[float, float, int], ...
-    ]  # start, end, index of the label or one of the constants above
+    answers: tuple[tuple[float, float, int], ...]  # start, end, index of the label or a constant from above
     newest: NDArray[np.float32]  # (n_labels,) what holds at the end; NaN where nothing does any longer
     means: NDArray[np.float32] | None = None  # (n, n_labels) of the last `mean_s` seconds
     mean_s: float = 0.0  # 0: there are no means
@@ -44,33 +42,21 @@ def mean_over_s(span_s: float) -> float:
 def course(
     predictions: Sequence[Prediction], labels: Sequence[str], end: float, mean_s: float = 0.0
 ) -> Course:
-    """Return the course up to ``end``.
+    """Return the course of predictions, oldest first, up to ``end``; of the model's labels in its order.
 
     A prediction holds until the next one, but not for longer than `STALE_AFTER_S`: then there is a gap.
-
-    Parameters
-    ----------
-    predictions : sequence of Prediction
-        Ascending ``t_end``.
-    labels : sequence of str
-        The model's, in its order; a prediction without one of them counts as missing.
-    end : float
-        LSL seconds.
-    mean_s : float
-        Seconds before each prediction that its mean is taken over; 0 makes no means.
+    Means are taken over the ``mean_s`` before each prediction; 0 makes none.
     """
     labels = tuple(labels)
+    unknown = np.full(len(labels), np.nan, np.float32)
     predictions = [p for p in predictions if p.t_end <= end]
     if not predictions or not labels:
-        blank = np.full((0, len(labels)), np.nan, np.float32)
-        return Course(labels, np.empty(0), blank, (), np.full(len(labels), np.nan, np.float32))
+        return Course(labels, np.empty(0), np.empty((0, len(labels)), np.float32), (), unknown)
     times = np.array([p.t_end for p in predictions])
     values = np.array([[p.probs.get(label, np.nan) for label in labels] for p in predictions], np.float32)
     holds_to = np.minimum(np.append(times[1:], end), times + STALE_AFTER_S)
     answers = _runs(times, holds_to, _answers(values, np.array([p.warm_up for p in predictions])))
-    means = _means(times, values, mean_s) if mean_s > 0 else None
     gaps = np.flatnonzero(holds_to < np.append(times[1:], np.inf))  # also behind the last
-    newest = values[-1] if holds_to[-1] >= end else np.full(len(labels), np.nan, np.float32)
 
     def with_gaps(of: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.insert(of, gaps + 1, np.nan, axis=0)
@@ -80,9 +66,9 @@ def course(
         np.insert(times, gaps + 1, holds_to[gaps]),
         with_gaps(values),
         answers,
-        newest,
-        None if means is None else with_gaps(means),
-        mean_s if means is not None else 0.0,
+        values[-1] if holds_to[-1] >= end else unknown,
+        with_gaps(_means(times, values, mean_s)) if mean_s > 0 else None,
+        mean_s,
     )
 
 

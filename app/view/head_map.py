@@ -30,43 +30,26 @@ class HeadMap:
     to 50, a constant term, and coefficients that sum to zero. Two deviations: ``smoothing`` is added to
     the diagonal (Perrin has none; MNE adds 1e-5, which flattens a single electrode), and outside the
     electrodes' convex hull on the flat picture the values at its edge are carried on, since splines
-    that stiff make up extremes where nothing was measured.
-
-    Parameters
-    ----------
-    ch_names : sequence of str
-        10-20 names in the order of the values.
-    n : int
-        Pixels a side.
-    smoothing : float
-        What the diagonal gets; 0 reproduces the values exactly.
-    positions : ndarray, (C, 3), optional
-        Unit vectors instead of those of the names, NaN where unknown.
-
-    Attributes
-    ----------
-    ch_names : tuple of str
-    unplaced : tuple of str
-        Channels without a known position; their values are not shown.
-    xy : ndarray, (C, 2)
-        Flat positions in the head's unit circle, x to the right, y to the nose; NaN where unplaced.
-        An electrode below the rim's usual 112° from the vertex widens the rim, so that all lie inside.
+    that stiff make up extremes where nothing was measured. An electrode below the rim's usual 112° from the
+    vertex widens the rim, so that all lie inside.
     """
 
     def __init__(
         self,
-        ch_names: Sequence[str],
-        n: int = 64,
-        smoothing: float = SMOOTHING,
-        positions: NDArray[np.float64] | None = None,
+        ch_names: Sequence[str],  # 10-20 names in the order of the values
+        n: int = 64,  # pixels a side
+        smoothing: float = SMOOTHING,  # 0 reproduces the values exactly
+        positions: NDArray[np.float64] | None = None,  # (C, 3) unit vectors, NaN unknown
     ) -> None:
         self.ch_names = tuple(ch_names)
         self._positions = unit_positions(self.ch_names) if positions is None else positions
         placed: NDArray[np.bool_] = np.isfinite(self._positions[:, 2])
+        #: Channels without a known position; their values are not shown.
         self.unplaced = tuple(name for name, ok in zip(self.ch_names, placed, strict=True) if not ok)
         polar = np.degrees(np.arccos(np.clip(self._positions[:, 2], -1, 1)))
         self._rim = max([_RIM_DEG, *(polar[placed] + 3)])
         flat = self._positions[:, :2] / np.maximum(np.hypot(*self._positions[:, :2].T), 1e-12)[:, None]
+        #: (C, 2) places in the head's unit circle, x to the right, y to the nose; NaN where unplaced.
         self.xy: NDArray[np.float64] = flat * (polar / self._rim)[:, None]
         self._smoothing = smoothing
         centres = (np.arange(n) + 0.5) * 2 / n - 1
@@ -78,17 +61,10 @@ class HeadMap:
         self._weights_of(placed)
 
     def square(self, values: ArrayLike) -> NDArray[np.float32]:
-        """Return the picture of one value per channel, also outside the head: painters clip the circle.
+        """Return the picture (n, n) of one value per channel (C,), row 0 at the nose.
 
-        Parameters
-        ----------
-        values : array_like, (C,)
-            NaN where there is none: the others alone carry the picture.
-
-        Returns
-        -------
-        ndarray of float32, (n, n)
-            Row 0 at the nose; NaN everywhere without a single value.
+        Values that are NaN are left to the others; without a single one everything is NaN. The picture has
+        values outside the head too: painters clip the circle.
         """
         given = np.asarray(values, dtype=np.float32)
         usable = self._placed & np.isfinite(given)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from acquisition.lsl.source import StreamHealth
 from acquisition.quality import BEHIND_S, LOST, RATE_OFF, RATE_OVER_S, ChannelQuality
@@ -13,8 +14,7 @@ from app.telemetry import StreamState
 from app.view.conditions import DEVICES
 from app.view.text import UNKNOWN, age, counted, message_line, number, one_line, signed_time
 
-_KIND_ORDER = (Kind.EEG, Kind.GAZE, Kind.VIDEO, Kind.AUDIO, Kind.MARKERS, Kind.OTHER)
-_KIND_NAMES = {
+_KINDS = {  # in the table's order
     Kind.EEG: "EEG",
     Kind.GAZE: "gaze",
     Kind.VIDEO: "video",
@@ -46,22 +46,9 @@ class StreamRow:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The row as the table's columns."""
-        state = f"{SHAPES[self.severity]} {self.state}"
-        return (
-            state,
-            self.kind,
-            self.name,
-            self.rate,
-            self.lost,
-            self.age,
-            self.offset,
-            self.backlog,
-            self.dropped,
-        )
-
-
-STREAM_COLUMNS = ("State", "Kind", "Name", "Rate", "Lost", "Age", "Offset", "Backlog", "Dropped")
+        """The row as the table's columns, from state to dropped."""
+        _, severity, state, *figures, _ = astuple(self)
+        return (f"{SHAPES[severity]} {state}", *figures)
 
 
 def stream_rows(
@@ -72,65 +59,46 @@ def stream_rows(
     *,
     is_replay: bool = False,
 ) -> list[StreamRow]:
-    """Return a row for every stream, EEG first.
+    """Return a row for every stream, EEG first, of states and figures by key; a replay has no figures.
 
-    Parameters
-    ----------
-    streams : mapping of str to StreamState
-        By key.
-    health : mapping of str to StreamHealth
-        Figures by key; a replay has none.
-    masked : collection of str
-        Modalities masked by hand.
-    phase : str
-        Of the session: a stream that is not read does not run.
-    is_replay : bool
+    In some phases of the session nothing is read: then no stream is running.
     """
-    order = sorted(streams, key=lambda key: (_KIND_ORDER.index(streams[key].spec.kind), key))
+    order = sorted(streams, key=lambda key: ([*_KINDS].index(streams[key].spec.kind), key))
     rows = [_stream_row(key, streams[key], health.get(key), masked) for key in order]
-    if phase == "paused" and is_replay:
-        return [_not_read(row, "paused") for row in rows]
-    if phase in ("ended", "failed"):
-        return [
-            _not_read(row, "at the end" if is_replay and phase == "ended" else "not read") for row in rows
-        ]
-    return rows
-
-
-def _not_read(row: StreamRow, state: str) -> StreamRow:
-    """Return a row that would run, were it read."""
-    return replace(row, severity="muted", state=state) if row.state == "running" else row
+    idle = {"paused": "paused", "ended": "at the end"}.get(phase, "") if is_replay else ""
+    if not idle and phase not in ("ended", "failed"):
+        return rows
+    return [
+        replace(row, severity="muted", state=idle or "not read") if row.state == "running" else row
+        for row in rows
+    ]
 
 
 def summary(rows: Sequence[StreamRow]) -> str:
     """Return how many streams are in which state: "5 streams: 3 running, 1 masked, 1 to look at"."""
     if not rows:
         return ""
-    wrong = [row for row in rows if row.severity in ("bad", "suspect")]
-    states = [row.state for row in rows if row not in wrong]
-    counts = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
-    if wrong:
-        counts.append(f"{len(wrong)} to look at")
-    if len(counts) == 1 and not wrong:
-        counts = [f"all {states[0]}"] if len(rows) > 1 else [states[0]]
-    return f"{counted(len(rows), 'stream')}: {', '.join(counts)}"
+    states = ["to check" if row.severity in ("bad", "suspect") else row.state for row in rows]
+    counts = Counter(sorted(states, key="to check".__eq__))  # which comes last
+    said = [f"{n} {state}" for state, n in counts.items()]
+    if len(counts) == 1 and "to check" not in counts:
+        said = [f"all {states[0]}" if len(rows) > 1 else states[0]]
+    return f"{counted(len(rows), 'stream')}: {', '.join(said)}"
 
 
 def _stream_row(
     key: str, stream: StreamState, health: StreamHealth | None, masked: Collection[str]
 ) -> StreamRow:
     spec = stream.spec
-    message = stream.message
-    severity, state, remedy = _judged(stream.state, message, spec, health, masked)
-    share = lost_share(spec, health)
+    severity, state, remedy = _judged(stream, health, masked)
     return StreamRow(
         key=key,
         severity=severity,
         state=state,
-        kind=_KIND_NAMES[spec.kind],
+        kind=_KINDS[spec.kind],
         name=one_line(spec.name) or "(no name)",
         rate=_rate(spec, health),
-        lost=number(share * 100, 1, "%"),
+        lost=number(lost_share(spec, health) * 100, 1, "%"),
         age=age(health.age_s) if health else UNKNOWN,
         offset=signed_time(health.offset_s) if health else UNKNOWN,
         backlog=number(health.backlog) if health else UNKNOWN,
@@ -140,22 +108,19 @@ def _stream_row(
 
 
 def _judged(
-    state: str, message: str, spec: StreamSpec, health: StreamHealth | None, masked: Collection[str]
+    stream: StreamState, health: StreamHealth | None, masked: Collection[str]
 ) -> tuple[str, str, str]:
     """Return severity, state in words and what to do."""
-    if state == "refused":
-        why = message_line(message) or "it cannot be used"
-        return "bad", "refused", f"{why}: start it again as it was, or choose another stream"
-    if state == "ended":
+    spec = stream.spec
+    if stream.state == "refused":
+        why = message_line(stream.message) or "it cannot be used"
+        return "bad", "refused", f"{why}: restore the device's settings, or choose another stream"
+    if stream.state == "ended":
         return "muted", "ended", ""
-    if state == "stale" or (health is not None and health.is_stale):
+    if stream.state == "stale" or (health is not None and health.is_stale):
         return _silent(spec.kind, health)
     if MODALITY_OF_KIND.get(spec.kind) in masked:
-        return (
-            "muted",
-            "masked",
-            "masked by hand: read and recorded, but not decoded; unmask it to use it",
-        )
+        return "muted", "masked", "masked by hand: recorded, but not decoded; unmask it to use it"
     if health is None:
         return "good", "running", ""
     return _judged_by_figures(spec, health)
@@ -166,22 +131,18 @@ def _silent(kind: Kind, health: StreamHealth | None) -> tuple[str, str, str]:
     silent_s = health.age_s if health is not None else math.nan
     why = f"no sample for {age(silent_s)}" if math.isfinite(silent_s) else "no sample"
     if health is not None and health.stands_still:
-        why = "samples come, but their time stamps stand still"
+        why = "samples arrive, but their time stamps do not advance"
     elif health is not None and not health.is_connected:
-        why = f"the sender is gone, {why}"
+        why = f"the sender is gone: {why}"
     look_at = DEVICES[kind].if_silent if kind in DEVICES else "check the sending program"
-    return "bad", "silent", f"{why}: {look_at}; the program looks for the stream again by itself"
+    return "bad", "silent", f"{why}: {look_at}; it will reconnect automatically"
 
 
 def _judged_by_figures(spec: StreamSpec, health: StreamHealth) -> tuple[str, str, str]:
     if spec.sfreq > 0 and spec.kind in MODALITY_OF_KIND:
         if health.backlog > BEHIND_S * spec.sfreq:
-            waited_s = health.backlog / spec.sfreq
-            return (
-                "suspect",
-                "behind",
-                f"{waited_s:.1f} s of samples behind: close other programs, or check the network",
-            )
+            late = f"{health.backlog / spec.sfreq:.1f} s of samples came at once"
+            return "suspect", "behind", f"{late}: close other programs, or check the network"
         off = health.rate_hz / spec.sfreq - 1
         if health.n_samples >= RATE_OVER_S * spec.sfreq and abs(off) > RATE_OFF[MODALITY_OF_KIND[spec.kind]]:
             where = "below" if off < 0 else "above"
@@ -214,38 +175,26 @@ def _rate(spec: StreamSpec, health: StreamHealth | None) -> str:
     return f"{nominal} Hz" if health is None else f"{measured} of {nominal} Hz"
 
 
-@dataclass(frozen=True)
-class ElectrodeRow:
-    """One electrode in words."""
-
-    ch_name: str
-    severity: str  # good | suspect | bad
-    text: str  # "■ T7  bad: mains 63 %"
-
-
-def electrode_rows(channels: Sequence[ChannelQuality]) -> list[ElectrodeRow]:
-    """Return the electrodes, worst first and then in their own order."""
-    ranked = sorted(enumerate(channels), key=lambda item: (_rank(item[1].state), _score(item[1]), item[0]))
-    return [_electrode_row(channel) for _, channel in ranked]
-
-
-def _electrode_row(channel: ChannelQuality) -> ElectrodeRow:
-    severity = channel.state if channel.state in SHAPES else "muted"
+def quality_text(channel: ChannelQuality) -> str:
+    """Return an electrode's state with its reason: "bad: mains 63 %"."""
     reason = one_line(channel.reason)
-    said = f"{channel.state}: {reason}" if reason else channel.state
-    name = one_line(channel.ch_name)
-    return ElectrodeRow(name, severity, f"{SHAPES[severity]} {name}  {said}")
+    return f"{channel.state}: {reason}" if reason else channel.state
 
 
-def _rank(state: str) -> int:
-    return _SEVERITIES.index(state) if state in _SEVERITIES else len(_SEVERITIES)
+def electrode_rows(channels: Sequence[ChannelQuality]) -> list[tuple[str, str]]:
+    """Return each electrode's severity and text, worst first: "■ T7  bad: mains 63 %"."""
+    rows = []
+    for channel in sorted(channels, key=_gravity):
+        severity = channel.state if channel.state in SHAPES else "muted"
+        rows.append((severity, f"{SHAPES[severity]} {one_line(channel.ch_name)}  {quality_text(channel)}"))
+    return rows
 
 
-def _score(channel: ChannelQuality) -> float:
-    """Return what orders electrodes of one state; good ones keep their own order, or the list would dance."""
-    if channel.state == "good":
-        return 1.0
-    return channel.score if math.isfinite(channel.score) else -1.0
+def _gravity(channel: ChannelQuality) -> tuple[int, float]:
+    """Return what orders electrodes; good ones keep their own order, or the list would dance."""
+    rank = _SEVERITIES.index(channel.state) if channel.state in _SEVERITIES else len(_SEVERITIES)
+    score = channel.score if math.isfinite(channel.score) else -1.0
+    return rank, 1.0 if channel.state == "good" else score
 
 
 def electrode_counts(channels: Sequence[ChannelQuality]) -> str:
@@ -259,7 +208,6 @@ N_SHOWN = 300
 _LONGEST = 1500  # a remedy that is cut helps nobody
 
 _WORDS = {"good": "● good", "info": "○ note", "suspect": "▲ warning", "bad": "■ problem"}
-_SEVERITY_OF = {"warning": "suspect"}
 
 
 @dataclass(frozen=True)
@@ -283,14 +231,7 @@ class MessageRow:
 def message_rows(
     events: Iterable[tuple[float, str, str]], *, problems_only: bool = False
 ) -> list[MessageRow]:
-    """Return the messages in order of time, newest first, at most `N_SHOWN`.
-
-    Parameters
-    ----------
-    events : iterable of (time, text, severity)
-        In order of arrival, see `ViewStore.events`; what has no time stands last.
-    problems_only : bool
-    """
+    """Return `ViewStore.events` as at most `N_SHOWN` messages, newest first; what has no time stands last."""
     rows = [
         MessageRow(time, _severity(severity), message_line(text, _LONGEST)) for time, text, severity in events
     ]
@@ -300,5 +241,4 @@ def message_rows(
 
 
 def _severity(word: str) -> str:
-    known = _SEVERITY_OF.get(word, word)
-    return known if known in _WORDS else "info"
+    return "suspect" if word == "warning" else word if word in _WORDS else "info"

@@ -33,17 +33,10 @@ def next_step(value: float, up: bool) -> float:
 
 
 class Gain:
-    """What the distance of two traces stands for, chosen from the data until a person chooses.
-
-    Attributes
-    ----------
-    units_per_row : float
-        In the signal's unit.
-    is_auto : bool
-    """
+    """What the distance of two traces stands for, chosen from the data until a person chooses."""
 
     def __init__(self, units_per_row: float = 50.0) -> None:
-        self.units_per_row = units_per_row
+        self.units_per_row = units_per_row  # in the signal's unit
         self.is_auto = True
         self._looked = self._changed = -math.inf
 
@@ -105,10 +98,8 @@ class CalmRange:
             low, high = (low + high - self.least) / 2, (low + high + self.least) / 2
         unused = max(low - self.low, 0) + max(self.high - high, 0)
         slack = 0.1 * (self.high - self.low)
-        fits = (
-            self.low - slack <= low and high <= self.high + slack and unused <= 0.4 * (self.high - self.low)
-        )
-        if not fits:  # also when NaN
+        is_held = self.low - slack <= low and high <= self.high + slack
+        if not (is_held and unused <= 0.4 * (self.high - self.low)):  # also when NaN
             self.low = math.floor(low / self.step) * self.step
             self.high = math.ceil(high / self.step) * self.step
         return self.low, self.high
@@ -130,23 +121,10 @@ class MarkerText:
 def marker_texts(
     places: Sequence[float], widths: Sequence[float], left: float, right: float, n_rows: int
 ) -> list[MarkerText]:
-    """Return where texts stand: right of their line, near the right edge before it.
+    """Return where texts stand: right of their lines, which ascend, or left of them near the edge.
 
-    Parameters
-    ----------
-    places : sequence of float
-        Where the markers' lines are, ascending.
-    widths : sequence of float
-        Of the whole texts.
-    left, right : float
-        Edges of the plot.
-    n_rows : int
-        Lines of text that may be used; each text takes the first that is free for all of it.
-
-    Returns
-    -------
-    list of MarkerText
-        A text that no row has room for is cut at the next text of the last row, or left out.
+    Each text takes the first of ``n_rows`` that is free for all of its width. One that no row has room for
+    is cut at the next text of the last row, or left out.
     """
     found: list[MarkerText] = []
     ends = [-math.inf] * n_rows
@@ -170,17 +148,8 @@ _MAX_GAP_S = 0.25  # a longer hole between two samples is the stream's, not the 
 
 
 def find_blinks(times: NDArray[np.float64], seen: NDArray[np.bool_]) -> list[tuple[float, float]]:
-    """Return onset and end of each blink, seconds.
+    """Return onset and end of each blink, seconds, by times (n,) and whether the eyes were seen (n,).
 
-    Parameters
-    ----------
-    times : ndarray, (n,)
-        Ascending.
-    seen : ndarray of bool, (n,)
-        True where the tracker saw the eyes.
-
-    Notes
-    -----
     A loss lasts from its first lost sample to the first seen one after it. One that touches either end of
     the stretch, or a hole in the samples, has no known length and is left out.
     """

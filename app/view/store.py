@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from time import monotonic
 
 import numpy as np
@@ -48,10 +49,7 @@ _BEST_FIRST = ("open", "stale", "ended", "refused")
 class ViewStore:
     """The last ten minutes of signals, predictions and figures, up to where a replay stands.
 
-    ``events`` are (time, text, severity) in order of arrival, with severity info, warning or bad; failures
-    are among them. ``engine_memory`` has (time, megabytes) twice a second for ten minutes, by the clock of
-    `time.monotonic`: the engine's own stands still with a replay. Who listens to the engine keeps
-    ``silent_s`` up to date, the seconds since it was last heard of.
+    Who listens to the engine keeps ``silent_s`` up to date, the seconds since it was last heard of.
     """
 
     def __init__(self) -> None:
@@ -76,9 +74,11 @@ class ViewStore:
         self.predictions: TimedHistory[Prediction] = TimedHistory(lambda prediction: prediction.t_end)
         self.quality: TimedHistory[QualityPart] = TimedHistory(lambda part: part.time)
         self.health: HealthPart | None = None
+        #: `time.monotonic` and megabytes: the engine's own clock stands still with a replay.
         self.engine_memory: deque[tuple[float, float]] = deque(maxlen=_N_MEMORY)
         self.occlusion: Occlusion | None = None
         self.calibration: SessionView | None = None  # where a guided calibration stands
+        #: Time, text, severity (info, warning or bad) in order of arrival; failures are among them.
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
         self.failures: deque[Failure] = deque(maxlen=_N_EVENTS)
 
@@ -87,18 +87,17 @@ class ViewStore:
     @property
     def newest_time(self) -> float:
         """The newest time of any signal, LSL seconds; NaN before the first."""
-        return max((t for t in self._times("newest_time") if not math.isnan(t)), default=math.nan)
+        return _latest(signal.newest_time for signal in self._signals)
 
     @property
     def oldest_time(self) -> float:
         """The oldest moment of any signal that is still kept, LSL seconds; NaN before the first."""
-        return min((t for t in self._times("oldest_time") if not math.isnan(t)), default=math.nan)
+        return -_latest(-signal.oldest_time for signal in self._signals)
 
     @property
     def last_known_time(self) -> float:
         """The newest time of any signal or figure, LSL seconds; NaN before the first."""
-        times = (self.newest_time, self.health.time if self.health is not None else math.nan)
-        return max((t for t in times if not math.isnan(t)), default=math.nan)
+        return _latest((self.newest_time, self.health.time if self.health is not None else math.nan))
 
     @property
     def is_silent(self) -> bool:
@@ -110,8 +109,9 @@ class ViewStore:
         states = [state for state in self.streams.values() if state.spec.kind is kind]
         return min(states, key=lambda state: _BEST_FIRST.index(state.state), default=None)
 
-    def _times(self, name: str) -> list[float]:
-        return [getattr(signal, name) for signal in (self.eeg, self.voice, self.gaze, self.frames)]
+    @property
+    def _signals(self) -> tuple[BinnedHistory, BinnedHistory, SampleHistory, FrameHistory]:
+        return self.eeg, self.voice, self.gaze, self.frames
 
     # --- taking ---
 
@@ -195,6 +195,11 @@ class ViewStore:
             signals = (self.eeg, self.voice, self.gaze, self.log_mel, self.spectrogram)
             for history in (*signals, self.frames, self.markers):
                 history.cut_after(t)
+
+
+def _latest(times: Iterable[float]) -> float:
+    """Return the latest time that is known, NaN without any."""
+    return max((t for t in times if not math.isnan(t)), default=math.nan)
 
 
 class Cursor:

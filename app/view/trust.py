@@ -184,6 +184,20 @@ def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
     )
 
 
+def judge_at(store: ViewStore, t: float) -> tuple[Prediction | None, Verdict]:
+    """Return the prediction to show at ``t``, None where it is of another moment, and its verdict."""
+    prediction = store.predictions.at(t)
+    verdict = judge(prediction, store, t)
+    return (None if verdict.state == "nothing" else prediction), verdict
+
+
+def labels_of(store: ViewStore, prediction: Prediction | None) -> tuple[str, ...]:
+    """Return the emotions of a prediction, without one those of the model."""
+    if prediction is not None:
+        return tuple(prediction.probs)
+    return store.model.labels if store.model is not None else ()
+
+
 def _stands_still(store: ViewStore, t: float) -> bool:
     """Tell whether ``t`` is a moment of a replay that does not go on: nothing is overdue there."""
     is_held = store.phase.name in ("paused", "ended") or not is_following(store, t)

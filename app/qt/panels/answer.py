@@ -16,7 +16,8 @@ from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.theme import growth, scaled_font
 from app.qt.widgets import ElidedLabel, plain_label
 from app.view.store import ViewStore
-from app.view.trust import NO_ANSWER, UNCERTAIN, Verdict, judge
+from app.view.text import percent
+from app.view.trust import NO_ANSWER, UNCERTAIN, Verdict, judge_at, labels_of
 
 _LARGEST_WORD, _SMALLEST_WORD = 8.0, 1.6  # times the page's font
 _WORD_SHARE = 0.27  # of the panel's height
@@ -31,15 +32,7 @@ _STATES = {
 
 
 class AnswerPanel(Panel):
-    """The answer, greyed with the reason when it does not speak of the moment looked at.
-
-    Attributes
-    ----------
-    verdict : Verdict
-        What is shown.
-    word, percent, line : QLabel
-        The answer in big, its probability, and what stands below them.
-    """
+    """The answer, greyed with the reason when it does not speak of the moment looked at."""
 
     def __init__(self) -> None:
         super().__init__("Emotion")
@@ -47,7 +40,7 @@ class AnswerPanel(Panel):
         self._index = 0  # of the likeliest label, for its colour and hatch
         self.state = self.add_words(muted=True)
         self.word, self.percent = ElidedLabel("Answer"), plain_label()
-        self.line = plain_label(wraps=True)
+        self.line = plain_label(wraps=True)  # below them
         self.scale = ScalePlot()
         self._swatch = plain_label()
         self.word.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
@@ -64,12 +57,10 @@ class AnswerPanel(Panel):
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the verdict at ``t``."""
-        prediction = store.predictions.at(t)
-        self.verdict = verdict = judge(prediction, store, t)
-        self._index = (
-            list(prediction.probs).index(verdict.likeliest) if prediction and verdict.likeliest else 0
-        )
-        figures = _percent(verdict.probability), _percent(verdict.second_probability)
+        prediction, self.verdict = judge_at(store, t)
+        verdict, labels = self.verdict, labels_of(store, prediction)
+        self._index = labels.index(verdict.likeliest) if verdict.likeliest else 0
+        figures = percent(verdict.probability), percent(verdict.second_probability)
         why = _why_grey(verdict) if verdict.is_grey else ""
         if self.is_new(verdict.state, verdict.label, verdict.likeliest, verdict.second, figures, why):
             self._show()
@@ -92,7 +83,7 @@ class AnswerPanel(Panel):
         self.state.setText(_STATES[verdict.state])
         self.setAccessibleDescription(f"{verdict.label}, {verdict.state}")
         self.word.show_text(f"warming up: {verdict.label}" if is_early else verdict.label)
-        self.percent.setText(_percent(verdict.probability) if has_answer else "")
+        self.percent.setText(percent(verdict.probability) if has_answer else "")
         self._swatch.setVisible(has_answer)
         colour = theme.stale if verdict.is_grey else theme.muted if is_early else theme.text
         for label in (self.word, self.percent):
@@ -140,13 +131,8 @@ class ScalePlot(Plot):
 
     def __init__(self) -> None:
         self._percents = Axis("bottom", room="100 %")
-        super().__init__(
-            "Probability of the likeliest emotion",
-            (self._percents,),
-            x=(0.0, 100.0),
-            zoom="",
-            least=(24, 2.6),
-        )
+        name = "Probability of the likeliest emotion"
+        super().__init__(name, (self._percents,), x=(0.0, 100.0), zoom="", least=(24, 2.6))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._band = _UncertainBand(self)
         self._pointer = pg.InfiniteLine(angle=90)
@@ -188,15 +174,11 @@ def _line(verdict: Verdict) -> str:
     """Return what stands below the word."""
     if verdict.is_grey:
         return _why_grey(verdict)
-    runner_up = f"{verdict.second} {_percent(verdict.second_probability)}"
+    runner_up = f"{verdict.second} {percent(verdict.second_probability)}"
     if verdict.label == UNCERTAIN:
-        return f"most likely: {verdict.likeliest} {_percent(verdict.probability)}, next {runner_up}"
+        return f"most likely: {verdict.likeliest} {percent(verdict.probability)}, next {runner_up}"
     warming = "context not whole yet; " if verdict.state == "warming up" else ""
     return f"{warming}next {runner_up}" if verdict.second else ""
-
-
-def _percent(probability: float) -> str:
-    return f"{100 * probability:.0f} %" if math.isfinite(probability) else "-"
 
 
 def _why_grey(verdict: Verdict) -> str:

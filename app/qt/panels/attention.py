@@ -9,7 +9,6 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PyQt6.QtGui import QColor
-from PyQt6.QtWidgets import QComboBox
 
 from acquisition.types import MODALITIES
 from app.qt.panel import Panel
@@ -51,17 +50,14 @@ class ModalityAttentionPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__("Attention per modality")
-        self.span = QComboBox()
-        self.span.addItems([f"{span / 60:.0f} min" for span in SPANS_S])
-        self.span.setAccessibleName("Time span of attention per modality")
         _add_caution(self)
-        self.head.addWidget(self.span)
-        self.plot = LanesPlot()
-        self.body.addWidget(self.plot, 1)
+        spans = {f"{span / 60:.0f} min": span for span in SPANS_S}
+        self.span = self.add_choice("Time span of attention per modality", spans)
+        self.plot = self.add_plot(LanesPlot())
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the predictions up to ``t``."""
-        newest, span_s = store.predictions.at(t), SPANS_S[self.span.currentIndex()]
+        newest, span_s = store.predictions.at(t), float(self.span.currentData())
         oldest = store.predictions.oldest_time if newest is not None else None
         if not self.is_new(id(store), newest, span_s, oldest, store.phase.name):
             return
@@ -72,33 +68,18 @@ class ModalityAttentionPanel(Panel):
 
 
 class LanesPlot(Plot):
-    """A lane for each modality, from 0 to 100 %; where a modality was absent the lane is hatched.
-
-    Attributes
-    ----------
-    t_end : float
-        Moment at the right edge, LSL seconds.
-    shares : ndarray, (n, 4)
-        0..1 in the order of MODALITIES, NaN where absent.
-    """
+    """A lane for each modality, from 0 to 100 %; where a modality was absent the lane is hatched."""
 
     def __init__(self) -> None:
         n = len(MODALITIES)
         self._names, self._figures = RowAxis("left", ("Voice", "100 %")), RowAxis("right", ("absent",))
         self._times = Axis("bottom", title="s before the prediction shown", has_grid=True)
-        axes = (self._names, self._figures, self._times)
-        super().__init__(
-            "Attention per modality over time",
-            axes,
-            x=(-60.0, 0.0),
-            y=(0.0, float(n)),
-            zoom="x",
-            least=(36, 9.6),
-        )
+        axes, name = (self._names, self._figures, self._times), "Attention per modality over time"
+        super().__init__(name, axes, x=(-60.0, 0.0), y=(0.0, float(n)), zoom="x", least=(36, 9.6))
         self.setToolTip("Click to look at that moment")
-        self.t_end = math.nan
-        self.times: NDArray[np.float64] = np.empty(0)
-        self.shares: NDArray[np.float64] = np.empty((0, n))
+        self.t_end = math.nan  # the moment at the right edge, LSL seconds
+        self.times: NDArray[np.float64] = np.empty(0)  # before it
+        self.shares: NDArray[np.float64] = np.empty((0, n))  # 0..1 by MODALITIES, NaN where absent
         self.absent = Spans(self)
         self.lines = [pg.PlotDataItem(connect="finite", fillLevel=float(n - 1 - i)) for i in range(n)]
         self._edges = [pg.InfiniteLine(level, angle=0) for i in range(n) for level in (i, i + _LANE)]
@@ -160,10 +141,8 @@ class LanesPlot(Plot):
 
     def table(self) -> Table:
         """Return the shares over time."""
-        rows = [
-            (f"{t:.3f}", *(f"{share:.5f}" for share in shares))
-            for t, shares in zip(self.times, self.shares, strict=True)
-        ]
+        values = zip(self.times, self.shares, strict=True)
+        rows = [(f"{t:.3f}", *(f"{share:.5f}" for share in shares)) for t, shares in values]
         return ["seconds before the prediction shown", *map(modality_word, MODALITIES)], rows
 
     def _floor(self, lane: int) -> float:
@@ -177,9 +156,8 @@ class ChannelAttentionPanel(Panel):
     def __init__(self) -> None:
         super().__init__("Attention per EEG channel")
         _add_caution(self)
-        self.plot = HeadPlot("")
+        self.plot = self.add_plot(HeadPlot(""))
         self.plot.setAccessibleName("Attention per EEG channel, deviation from an equal share")
-        self.body.addWidget(self.plot, 1)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the newest prediction at ``t``."""
@@ -207,8 +185,7 @@ class TimeAttentionPanel(Panel):
     def __init__(self) -> None:
         super().__init__("Attention per time step")
         _add_caution(self)
-        self.plot = StepsPlot()
-        self.body.addWidget(self.plot, 1)
+        self.plot = self.add_plot(StepsPlot())
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the newest prediction at ``t``."""
@@ -220,26 +197,19 @@ class TimeAttentionPanel(Panel):
 
 
 class StepsPlot(Plot):
-    """Shares over the steps of a window, the newest at the right.
-
-    Attributes
-    ----------
-    bins : list of (start, end, share)
-        Seconds before the prediction, oldest first.
-    """
+    """Shares over the steps of a window, the newest at the right."""
 
     def __init__(self) -> None:
         axes = (
             Axis("left", lambda value, _: f"{value:.0f} %", room="100 %", has_grid=True),
             Axis("bottom", title="s before the prediction"),
         )
-        super().__init__(
-            "Attention per time step", axes, x=(-10.0, 0.0), y=(0.0, 100.0), zoom="x", least=(30, 7.0)
-        )
-        self.bins: list[tuple[float, float, float]] = []
+        x, y = (-10.0, 0.0), (0.0, 100.0)
+        super().__init__("Attention per time step", axes, x=x, y=y, zoom="x", least=(30, 7.0))
+        self.bins: list[tuple[float, float, float]] = []  # start, end, share, as of `time_bins`
         self.bars = Bars(self)
-        self.setToolTip("The oldest step also holds what the model saw from before it")
-        self.set_notice("No prediction yet")
+        self.setToolTip("The oldest step also includes everything the model saw before it")
+        self.set_bins([])
 
     def set_bins(self, bins: list[tuple[float, float, float]]) -> None:
         """Draw other shares."""
@@ -267,9 +237,8 @@ class StepsPlot(Plot):
 
     def table(self) -> Table:
         """Return each step's share."""
-        return ["from (s)", "to (s)", "share"], [
-            (start, end, f"{share:.5f}") for start, end, share in self.bins
-        ]
+        rows = [(start, end, f"{share:.5f}") for start, end, share in self.bins]
+        return ["from (s)", "to (s)", "share"], rows
 
 
 def _largest(prediction: Prediction) -> float:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from PyQt6.QtCore import Qt
 
 from app.qt.category import colour_of, hatch_of
 from app.qt.panel import Panel
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
 from app.view.store import ViewStore
-from app.view.trust import judge, threshold
+from app.view.text import percent
+from app.view.trust import judge_at, labels_of, threshold
 from models.prediction import Prediction
 
 
@@ -26,43 +29,25 @@ class BarsPanel(Panel):
             has_levels=True,
         )
         self.plot.set_notice("the emotions come with the model")
-        self.body.addWidget(self.plot, 1)
+        self.add_plot(self.plot)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the probabilities at ``t``."""
-        prediction: Prediction | None = store.predictions.at(t)
-        labels = store.model.labels if store.model is not None else ()
-        verdict = judge(prediction, store, t)
-        if verdict.state == "nothing":
-            prediction = None  # what there is speaks of another moment
-        if prediction is not None:
-            labels = tuple(prediction.probs)
+        prediction, verdict = judge_at(store, t)
+        labels = labels_of(store, prediction)
         if self.is_new(prediction, labels, verdict.is_grey):
             self._show(prediction, labels, is_grey=verdict.is_grey)
 
     def _show(self, prediction: Prediction | None, labels: tuple[str, ...], *, is_grey: bool) -> None:
         rows = []
         for index, label in enumerate(labels):
-            percent = (
-                100 * prediction.probs.get(label, float("nan")) if prediction is not None else float("nan")
-            )
-            rows.append(
-                BarRow(
-                    label,
-                    (f"{percent:.0f} %" if percent == percent else "-",),
-                    end=percent,
-                    colour=colour_of(self.theme, index, grey=is_grey).name(),
-                    hatch=hatch_of(index),
-                    role="stale" if is_grey else "text",
-                )
-            )
+            share = math.nan if prediction is None else prediction.probs.get(label, math.nan)
+            colour, role = colour_of(self.theme, index, grey=is_grey).name(), "stale" if is_grey else "text"
+            figures = (percent(share),)
+            rows.append(BarRow(label, figures, 0.0, 100 * share, colour, hatch_of(index), role))
         self.plot.set_rows(rows)
         self.plot.set_notice("" if rows else "the emotions come with the model")
         if labels:
             chance, least = 100 / len(labels), 100 * threshold(len(labels))
-            self.plot.set_levels(
-                [
-                    Level(chance, f"chance {chance:.3g} %", Qt.PenStyle.DotLine),
-                    Level(least, f"answer from {least:.3g} %"),
-                ]
-            )
+            dotted = Level(chance, f"chance {chance:.3g} %", Qt.PenStyle.DotLine)
+            self.plot.set_levels([dotted, Level(least, f"answer from {least:.3g} %")])

@@ -10,7 +10,6 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QPainter, QPen
-from PyQt6.QtWidgets import QComboBox
 
 from app.engine.messages import MarkerPart
 from app.qt.category import colour_of, draw_mark, fill_category, fill_uncertain
@@ -22,7 +21,8 @@ from app.qt.plots.time_plot import texts_near
 from app.qt.theme import Theme
 from app.view.course import UNCERTAIN, WARMING_UP, course, mean_over_s
 from app.view.store import ViewStore
-from app.view.trust import STALE_AFTER_S, threshold
+from app.view.text import percent
+from app.view.trust import STALE_AFTER_S, labels_of, threshold
 
 SPANS_MIN = (1, 2, 5, 10)
 _GRID_S = 0.25  # the right edge moves in these steps at least: the plot is drawn at most so often
@@ -35,30 +35,19 @@ _FAINT = 0.32  # share of a line's colour where each prediction is drawn behind 
 
 
 class CoursePanel(Panel):
-    """Probabilities over time.
-
-    Attributes
-    ----------
-    choose_time : callable
-        Told the moment (LSL seconds, a prediction's ``t_end``) that was clicked or stepped to.
-    choose_now : callable
-        Called when the End key asks for the newest again.
-    """
+    """Probabilities over time."""
 
     def __init__(self) -> None:
         super().__init__("Course")
+        #: Told the moment (LSL seconds, a prediction's ``t_end``) that was clicked or stepped to.
         self.choose_time: Callable[[float], None] = lambda t: None
+        #: Called when the End key asks for the newest again.
         self.choose_now: Callable[[], None] = lambda: None
         self.add_words("click, or left and right keys: look back", muted=True)
-        self.span = QComboBox()
-        for minutes in SPANS_MIN:
-            self.span.addItem(f"{minutes} min", minutes)
-        self.span.setCurrentIndex(SPANS_MIN.index(2))
-        self.span.setAccessibleName("Time span of the course")
+        spans = {f"{minutes} min": minutes for minutes in SPANS_MIN}
+        self.span = self.add_choice("Time span of the course", spans, SPANS_MIN.index(2))
         self.span.setToolTip("How many minutes are shown, as soon as there are so many")
-        self.head.addWidget(self.span)
-        self.plot = CoursePlot(self)
-        self.body.addWidget(self.plot, 1)
+        self.plot = self.add_plot(CoursePlot(self))
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the course around ``t``."""
@@ -66,19 +55,7 @@ class CoursePanel(Panel):
 
 
 class CoursePlot(Plot):
-    """A line each emotion, the answers as a ribbon above, markers, and the moment looked at.
-
-    Attributes
-    ----------
-    course : Course
-        What is drawn.
-    figures : ndarray, (n_labels,)
-        The probabilities beside the names.
-    t0, t1 : float
-        First and last moment shown, LSL seconds.
-    zero : float
-        The moment that the axis calls 0.
-    """
+    """A line each emotion, the answers as a ribbon above, markers, and the moment looked at."""
 
     def __init__(self, panel: CoursePanel) -> None:
         self._levels = Axis("left", room="62.5 %", title="probability")
@@ -92,12 +69,15 @@ class CoursePlot(Plot):
         )
         self._panel = panel
         self._store: ViewStore | None = None
-        self._t = self.t0 = self.t1 = self.zero = math.nan
+        self._t = self.t0 = self.t1 = math.nan  # the moment looked at, first and last one shown, LSL seconds
+        self.zero = math.nan  # the moment that the axis calls 0
         self._earliest = -math.inf  # before it the axis has no ticks
         self._drawn_for: tuple[object, ...] = ()
         self._stretch_for: object = None
         self.course = course((), (), math.nan)
-        self.figures: NDArray[np.float32] = np.empty(0, np.float32)
+        self.figures: NDArray[np.float32] = np.empty(
+            0, np.float32
+        )  # (n_labels,) the probabilities beside names
         self.markers: Sequence[MarkerPart] = ()
         self._least_line = pg.InfiniteLine(angle=0)
         self.plot_item.addItem(self._least_line)
@@ -119,14 +99,12 @@ class CoursePlot(Plot):
     def show_store(self, store: ViewStore, t: float, span_s: float) -> None:
         """Show ``span_s`` seconds up to the newest moment; while ``t`` is held, the plot stands still."""
         self._store = store
-        self._ribbon.hold((t if self._is_held(t) else math.nan) - self.zero)
         self._t = t
-        t0, t1 = self._stretch(store, t, span_s)
-        labels = store.model.labels if store.model is not None else ()
-        newest = store.predictions.newest
-        if not labels and newest is not None:
-            labels = tuple(newest.probs)
         held = t if self._is_held(t) else math.nan
+        self._ribbon.hold(held - self.zero)
+        t0, t1 = self._stretch(store, t, span_s)
+        newest = store.predictions.newest
+        labels = labels_of(store, None) or labels_of(store, newest)
         newest_step = None if newest is None else min(newest.t_end, t1) // _grid_s(t1 - t0)
         drawn_for = (id(store), str((t0, t1)), newest_step, len(store.markers), labels, str(held))
         if drawn_for == self._drawn_for:
@@ -148,10 +126,9 @@ class CoursePlot(Plot):
         lines = texts_near(self, self.markers, self.zero + x)
         at = int(np.searchsorted(self.course.times, self.zero + x, side="right")) - 1
         if at >= 0 and np.isfinite(self.course.lines[at]).any():
-            shares = zip(self.course.labels, self.course.lines[at], strict=True)
-            lines.append(
-                f"{_minutes(x)}  " + ", ".join(f"{label} {100 * share:.0f} %" for label, share in shares)
-            )
+            shares = zip(self.course.labels, self.course.lines[at].tolist(), strict=True)
+            said = ", ".join(f"{label} {percent(share)}" for label, share in shares)
+            lines.append(f"{_minutes(x)}  {said}")
         return "\n".join(lines)
 
     def table(self) -> Table:
@@ -193,19 +170,12 @@ class CoursePlot(Plot):
             if made.means is not None:
                 self._faint[index].setData(times, made.probs[:, index])
             self._faint[index].setVisible(made.means is not None)
-        self._times.set_title(
-            f"{self.time_name}; lines: {made.mean_s:g} s mean, faint: every prediction"
-            if made.mean_s
-            else self.time_name
-        )
-        known = [i for i in range(n_labels) if math.isfinite(self.figures[i])]
+        means = f"; lines: {made.mean_s:g} s mean, faint: every prediction" if made.mean_s else ""
+        self._times.set_title(self.time_name + means)
         self._names.set_columns([max((f"{label} 100 %" for label in labels), key=len, default="")])
-        self._names.set_rows(
-            [
-                Row(float(self.figures[i]), (f"{labels[i]} {100 * self.figures[i]:.0f} %",), mark=i)
-                for i in known
-            ]
-        )
+        figures = enumerate(zip(labels, self.figures.tolist(), strict=True))
+        rows = [Row(p, (f"{label} {percent(p)}",), mark=i) for i, (label, p) in figures if math.isfinite(p)]
+        self._names.set_rows(rows)
         self._marker_lines.set_content((m.time - zero, m.text) for m in self.markers)
         self.set_notice("" if made.answers else "no prediction in this time yet")
         self._ribbon.update()

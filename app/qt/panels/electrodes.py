@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from PyQt6.QtGui import QColor
 from PyQt6.QtWidgets import QHBoxLayout
 
@@ -12,9 +10,9 @@ from app.engine.messages import QualityPart
 from app.qt.panel import Panel
 from app.qt.plots.heads import ElectrodeState, HeadPlot
 from app.qt.widgets import RowList, plain_label
-from app.view.health import electrode_counts, electrode_rows
+from app.view.health import electrode_counts, electrode_rows, quality_text
 from app.view.store import ViewStore
-from app.view.text import one_line
+from app.view.text import tooltip
 
 _NO_FIGURES = "No figures yet: they need an EEG stream and a few seconds of data."
 
@@ -45,20 +43,16 @@ class ElectrodesPanel(Panel):
 
     def _show(self, part: QualityPart | None) -> None:
         channels = part.channels if part is not None else ()
-        for widget, is_shown in (
-            (self.empty, not channels),
-            (self.list, channels),
-            (self.head_map, channels),
-        ):
-            widget.setVisible(bool(is_shown))
+        self.empty.setVisible(not channels)
+        self.list.setVisible(bool(channels))
+        self.head_map.setVisible(bool(channels))
         self.counts.setText(electrode_counts(channels) if channels else "")
         theme = self.theme
         colours = {"good": theme.text, "suspect": theme.suspect, "bad": theme.bad}
-        rows = electrode_rows(channels)
         self.list.set_rows(
             [
-                (row.text, f"<p>{escape(row.text)}</p>", QColor(colours.get(row.severity, theme.muted)))
-                for row in rows
+                (text, tooltip(text), QColor(colours.get(severity, theme.muted)))
+                for severity, text in electrode_rows(channels)
             ]
         )
         if channels:
@@ -69,7 +63,6 @@ class ElectrodesPanel(Panel):
 
 
 def _state(channel: ChannelQuality) -> ElectrodeState:
-    said = f"{channel.state}: {channel.reason}" if channel.reason else channel.state
     letter = "" if channel.state == "good" else channel.state[:1].upper()
     role = channel.state if channel.state in ("good", "suspect", "bad") else "stale"
-    return ElectrodeState(letter, role, one_line(said))
+    return ElectrodeState(letter, role, quality_text(channel))

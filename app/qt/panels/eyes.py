@@ -39,45 +39,28 @@ class GazePanel(Panel):
 
     def __init__(self) -> None:
         super().__init__("Gaze on the screen")
-        self.plot = GazePlot()
-        self.body.addWidget(self.plot, 1)
+        self.plot = self.add_plot(GazePlot())
         self.words = self.add_words()
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the gaze as of ``t``."""
         notice = stream_note(store, Kind.GAZE, t)
-        times, values = (
-            store.gaze.read(t - _TRAIL_S, t) if math.isfinite(t) else (np.empty(0), np.empty((0, 5)))
-        )
-        words = self.plot.show_gaze(times, values, t)
+        words = self.plot.show_gaze(*store.gaze.read(t - _TRAIL_S, t), t)
         is_seen = self.plot.place is not None
         self.plot.set_notice(notice or ("" if is_seen else words))
         self.words.setText("" if notice else words)
 
 
 class GazePlot(Plot):
-    """The screen in percent of its width and height, the gaze in it.
-
-    Attributes
-    ----------
-    place : (float, float) or None
-        Where the eyes look, % from the left and from the top; None where they are not seen.
-    """
+    """The screen in percent of its width and height, the gaze in it."""
 
     def __init__(self) -> None:
+        name, whole = "Gaze on the screen", (0.0, 100.0)
         axes = (Axis("left", _percent, room="100 %"), Axis("bottom", _percent))
-        super().__init__(
-            "Gaze on the screen",
-            axes,
-            x=(0.0, 100.0),
-            y=(0.0, 100.0),
-            least=(20, 5.0),
-            aspect=16 / 9,
-            is_downward=True,
-        )
+        super().__init__(name, axes, x=whole, y=whole, least=(20, 5.0), aspect=16 / 9, is_downward=True)
         for axis in axes:
             axis.setTickSpacing(50, 50)
-        self.place: tuple[float, float] | None = None
+        self.place: tuple[float, float] | None = None  # where the eyes look, %; None where they are not seen
         self.ages, self.trail = np.empty(0), np.empty((0, 2))
         self._gaze = _Gaze(self)
 
@@ -108,10 +91,9 @@ class GazePlot(Plot):
 
     def table(self) -> Table:
         """Return the trail."""
-        rows = [
-            (f"{-age:.4f}", f"{x:.3f}", f"{y:.3f}") for age, (x, y) in zip(self.ages, self.trail, strict=True)
-        ]
-        return ["seconds from the moment shown", "% from the left", "% from the top"], rows
+        trail = zip(self.ages, self.trail, strict=True)
+        rows = [(f"{-age:.4f}", f"{x:.3f}", f"{y:.3f}") for age, (x, y) in trail]
+        return [SECONDS, "% from the left", "% from the top"], rows
 
 
 class _Gaze(PixelItem):
@@ -155,8 +137,7 @@ class PupilPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__("Pupils and blinks")
-        self.plot = PupilPlot()
-        self.body.addWidget(self.plot, 1)
+        self.plot = self.add_plot(PupilPlot())
         self.words = self.add_words()
         self._blinks: list[tuple[float, float]] = []
         self._counted = -math.inf

@@ -26,10 +26,7 @@ _HATCHES = {  # beside the colours; a total is an outline
 class LatencyPanel(Panel):
     """Bars that begin where the one before ended, their percentiles, and the target.
 
-    Parameters
-    ----------
-    display : DisplayLatency
-        Told by the window when it has painted a prediction.
+    The window tells ``display`` when it has painted a prediction.
     """
 
     def __init__(self, display: DisplayLatency) -> None:
@@ -47,7 +44,7 @@ class LatencyPanel(Panel):
             most_lines=2.2,
         )
         self.note = plain_label(wraps=True)
-        self.body.addWidget(self.plot, 1)
+        self.add_plot(self.plot)
         self.body.addWidget(self.note)
         self._show([], "muted", why_no_prediction(ViewStore()))
 
@@ -81,13 +78,7 @@ class LatencyPanel(Panel):
         self.note.setStyleSheet(f"color: {colour}")
 
     def _row(self, i: int, stage: Stage) -> BarRow:
-        is_total = stage.name not in _HATCHES
-        return BarRow(
-            stage.name,
-            stage.figures,
-            max(0.0, stage.start_ms),
-            max(0.0, stage.start_ms + stage.took_ms),
-            self.theme.muted if is_total else self.theme.category(i),
-            _HATCHES.get(stage.name, Qt.BrushStyle.NoBrush),
-            is_bold=is_total,
-        )
+        is_total, hatch = stage.name not in _HATCHES, _HATCHES.get(stage.name, Qt.BrushStyle.NoBrush)
+        colour = self.theme.muted if is_total else self.theme.category(i)
+        start, end = max(0.0, stage.start_ms), max(0.0, stage.start_ms + stage.took_ms)
+        return BarRow(stage.name, stage.figures, start, end, colour, hatch, is_bold=is_total)

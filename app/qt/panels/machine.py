@@ -41,9 +41,8 @@ class MachinePanel(Panel):
         self._grid.setVerticalSpacing(2)
         self._grid.setHorizontalSpacing(round(1.5 * self.fontMetrics().averageCharWidth()))
         self.values: dict[str, QLabel] = {}
-        self.plot = MemoryPlot()
         self.body.addLayout(self._grid)
-        self.body.addWidget(self.plot, 1)
+        self.plot = self.add_plot(MemoryPlot())
         self._show(machine_figures(None, self._cpu_percent, self._memory_mb))
         self._timer = QTimer(self)
         self._timer.timeout.connect(self.sample)
@@ -67,13 +66,8 @@ class MachinePanel(Panel):
             if figure.label not in self.values:
                 self._add(figure.label)
             self.values[figure.label].setText(figure.text)
-            theme = self.theme
-            colours = {"bad": theme.bad, "suspect": theme.suspect, "muted": theme.muted}
-            colour, weight = (
-                colours.get(figure.severity, theme.text),
-                600 if figure.severity == "bad" else 400,
-            )
-            look = f"color: {colour}; font-weight: {weight}"
+            colour = getattr(self.theme, "text" if figure.severity == "good" else figure.severity)
+            look = f"color: {colour}; font-weight: {600 if figure.severity == 'bad' else 400}"
             if self.values[figure.label].styleSheet() != look:
                 self.values[figure.label].setStyleSheet(look)
 
@@ -116,10 +110,8 @@ class MemoryPlot(CurvePlot):
         self._draw()
 
     def _draw(self) -> None:
-        used = {
-            "engine": np.array(self.engine).reshape(-1, 2),
-            "window": np.array(self._window).reshape(-1, 2),
-        }
+        kept = {"engine": self.engine, "window": self._window}
+        used = {name: np.array(points).reshape(-1, 2) for name, points in kept.items()}
         every = np.concatenate(list(used.values()))
         if not np.isfinite(every[:, 1]).any():
             return

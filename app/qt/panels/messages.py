@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PyQt6.QtGui import QColor, QTextCharFormat, QTextCursor
-from PyQt6.QtWidgets import QComboBox, QPlainTextEdit, QPushButton
+from PyQt6.QtWidgets import QPlainTextEdit, QPushButton
 
 from app.qt.panel import Panel
 from app.qt.theme import Theme
@@ -20,14 +20,11 @@ class MessagesPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__("Messages")
-        self.filter = QComboBox()
-        self.filter.addItems(["All", "Problems only"])
-        self.filter.setAccessibleName("Which messages to show")
+        self.filter = self.add_choice("Which messages to show", {"All": False, "Problems only": True})
         self.filter.currentIndexChanged.connect(self._refilter)
         self.copy = QPushButton("&Copy all")
         self.copy.setAccessibleName("Copy all messages shown")
         self.copy.clicked.connect(self._copy)
-        self.head.addWidget(self.filter)
         self.head.addWidget(self.copy)
         self.empty = plain_label(muted=True, wraps=True)
         self.text = QPlainTextEdit()
@@ -44,7 +41,7 @@ class MessagesPanel(Panel):
     def refresh(self, store: ViewStore, t: float) -> None:
         """Add what is new."""
         events = store.events
-        self._store, problems_only = store, self.filter.currentIndex() == 1
+        self._store, problems_only = store, bool(self.filter.currentData())
         if self.is_new(id(store), len(events), events[-1] if events else None, problems_only):
             rows = message_rows(events, problems_only=problems_only)
             if rows != self._rows or not rows:
@@ -61,8 +58,7 @@ class MessagesPanel(Panel):
 
     def _show(self, rows: list[MessageRow], clock_text: Callable[[float], str]) -> None:
         self._rows = rows
-        nothing = "No problem so far." if self.filter.currentIndex() == 1 else "Nothing has happened yet."
-        self.empty.setText(nothing)
+        self.empty.setText("No problems so far." if self.filter.currentData() else "No messages yet.")
         self.empty.setVisible(not rows)
         self.text.setVisible(bool(rows))
         self.copy.setEnabled(bool(rows))
@@ -73,9 +69,8 @@ class MessagesPanel(Panel):
         for i, row in enumerate(rows):
             if i:
                 cursor.insertBlock()
-            colour = {"suspect": self.theme.suspect, "bad": self.theme.bad}.get(row.severity, self.theme.text)
             look = QTextCharFormat()
-            look.setForeground(QColor(colour))
+            look.setForeground(QColor(getattr(self.theme, row.severity if row.is_problem else "text")))
             cursor.insertText(row.line(clock_text), look)
         if bar is not None:
             bar.setValue(at)

@@ -14,7 +14,7 @@ from app.qt.plots.heads import free_box
 from app.qt.plots.plot import PixelItem, Plot, Table, figure_text
 from app.qt.widgets import plain_label
 from app.view.store import ViewStore
-from app.view.trust import STALE_AFTER_S, judge
+from app.view.trust import STALE_AFTER_S, judge_at, labels_of
 from app.view.valence_arousal import AffectPoint, place_of, point, unplaced
 from models.prediction import Prediction
 
@@ -27,24 +27,18 @@ class PlanePanel(Panel):
 
     def __init__(self) -> None:
         super().__init__("Valence and arousal")
-        self.plot = PlanePlot()
+        self.plot = self.add_plot(PlanePlot())
         self.caption = plain_label(_CAPTION, muted=True, wraps=True)
         self.caption.setToolTip(
             "Each emotion's place is its mean rating in Russell and Mehrabian (1977); calm is placed after "
             "Russell (1980), neutral in the middle. The point is their mean, weighted by the probabilities."
         )
-        self.body.addWidget(self.plot, 1)
         self.body.addWidget(self.caption)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the point at ``t`` and the trail up to it."""
-        prediction = store.predictions.at(t)
-        labels = store.model.labels if store.model is not None else ()
-        if prediction is not None:
-            labels = tuple(prediction.probs)
-        verdict = judge(prediction, store, t)
-        if verdict.state == "nothing":
-            prediction = None  # what there is speaks of another moment
+        prediction, verdict = judge_at(store, t)
+        labels = labels_of(store, prediction)
         if self.is_new(prediction, labels, verdict.is_grey):
             trail = store.predictions.read(prediction.t_end - TRAIL_S, prediction.t_end) if prediction else []
             self.plot.show_trail(trail, labels, is_grey=verdict.is_grey)
@@ -55,14 +49,7 @@ class PlanePanel(Panel):
 
 
 class PlanePlot(Plot):
-    """Both from -1 to 1.
-
-    Attributes
-    ----------
-    labels : tuple of str
-    trail : list of (time, AffectPoint)
-        The newest last.
-    """
+    """Both from -1 to 1."""
 
     def __init__(self) -> None:
         axes = (
@@ -72,7 +59,7 @@ class PlanePlot(Plot):
         reach = (-1.02, 1.02)
         super().__init__("Plane of valence and arousal", axes, x=reach, y=reach, aspect=1.0, least=(28, 11.0))
         self.labels: tuple[str, ...] = ()
-        self.trail: list[tuple[float, AffectPoint]] = []
+        self.trail: list[tuple[float, AffectPoint]] = []  # with their times, the newest last
         self.is_grey = True
         self._prediction: Prediction | None = None
         self._content = _PlaneContent(self)
@@ -129,9 +116,8 @@ class _PlaneContent(PixelItem):
             width = metrics.horizontalAdvance(label) + 2
             off = 0.36 * height
             box = free_box(mark.center(), width, height, off, self.boundingRect(), taken)
-            names[label] = box or QRectF(
-                mark.center().x() + off, mark.center().y() - height / 2, width, height
-            )
+            beside = mark.center() + QPointF(off, -height / 2)
+            names[label] = box or QRectF(beside.x(), beside.y(), width, height)
             taken.append(names[label])
         return names
 

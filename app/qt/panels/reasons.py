@@ -10,14 +10,10 @@ from app.qt.panel import Panel
 from app.qt.theme import Theme, growth, scaled_font
 from app.qt.widgets import plain_label
 from app.view.store import ViewStore
-from app.view.trust import NO_ANSWER, Finding, judge
+from app.view.trust import NO_ANSWER, Finding, judge_at
 
 _WORDS = {"stop": "Stop", "caution": "Caution", "info": "Note"}
-_GLYPHS = {
-    "stop": ("■", "bad"),
-    "caution": ("▲", "suspect"),
-    "info": ("○", "muted"),
-}  # theme's colour
+_GLYPHS = {"stop": ("■", "bad"), "caution": ("▲", "suspect"), "info": ("○", "muted")}  # theme's colour
 NOTHING_FOUND = Finding("info", "nothing found that speaks against the answer")
 
 
@@ -46,7 +42,7 @@ class ReasonsPanel(Panel):
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the findings at ``t``; what is waited for is no "note"."""
-        verdict = judge(store.predictions.at(t), store, t)
+        _, verdict = judge_at(store, t)
         findings = verdict.findings or (NOTHING_FOUND,)
         if not self.is_new(findings, verdict.label, verdict.state):
             return

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from PyQt6.QtWidgets import QComboBox
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
@@ -21,23 +20,14 @@ _LOOK_EVERY_S = 1.0
 
 
 class SpectrogramPanel(Panel):
-    """Power of a channel over time and frequency.
-
-    Attributes
-    ----------
-    choose : callable
-        Called with the name of the channel a person chose.
-    """
+    """Power of a channel over time and frequency."""
 
     def __init__(self) -> None:
         super().__init__("Spectrogram")
-        self.choose: Callable[[str], None] = lambda ch_name: None
-        self.plot = HeatPlot("EEG spectrogram", 30.0, hold_s=1.1, unit="dB re 1 µV²/Hz")
-        self.body.addWidget(self.plot, 1)
-        self.channels = QComboBox()
-        self.channels.setAccessibleName("Channel of the spectrogram")
+        self.choose: Callable[[str], None] = lambda ch_name: None  # called with the channel a person chose
+        self.plot = self.add_plot(HeatPlot("EEG spectrogram", 30.0, hold_s=1.1, unit="dB re 1 µV²/Hz"))
+        self.channels = self.add_choice("Channel of the spectrogram", {})
         self.channels.activated.connect(lambda _: self.choose(self.channels.currentText()))
-        self.head.addWidget(self.channels)
         self.channels.setEnabled(False)
         self._names: tuple[str, ...] = ()
         self._range = CalmRange(step=5.0, least=20.0)

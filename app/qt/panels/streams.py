@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from PyQt6.QtCore import QEvent, QRect, Qt
 from PyQt6.QtGui import QColor, QResizeEvent
 from PyQt6.QtWidgets import QHeaderView, QTableWidgetItem
 
 from app.qt.panel import Panel
 from app.qt.widgets import RowTable, plain_label
-from app.view.health import STREAM_COLUMNS, StreamRow, stream_rows, summary
+from app.view.health import StreamRow, stream_rows, summary
 from app.view.store import ViewStore
+from app.view.text import tooltip
 
 _NAME_COLUMN = 2
 _TEXT_COLUMNS = (0, 1, 2)
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-#: The widest text each column is laid out for, and what its head's tooltip says.
+#: Of `StreamRow.cells`: the head, the widest text it is laid out for, and the head's tooltip.
 _COLUMNS = (
-    ("○ masked", "Whether data comes as it should"),
-    ("markers", "What the stream carries"),
-    ("", "The name its sender gave it"),
-    ("1,000.0 of 1,000 Hz", "Samples that arrived a second over the last 5 s, of the nominal rate"),
-    ("100.0 %", "Share of the samples since the start that holes in the time stamps suggest were lost"),
-    ("12 min 5 s", "Time since the last sample arrived"),
-    ("+123.4 ms", "This computer's clock minus the sender's time stamps"),
-    ("Backlog", "Samples that waited at the last read"),
-    ("Dropped", "Samples left out because their time stamps went back"),
+    ("State", "○ masked", "Whether data arrive as they should"),
+    ("Kind", "markers", "What the stream carries"),
+    ("Name", "", "The name given by the sender"),
+    ("Rate", "1,000.0 of 1,000 Hz", "Samples per second over the last 5 s, of the nominal rate"),
+    (
+        "Lost",
+        "100.0 %",
+        "Share of the samples since the start that are missing, by gaps in the time stamps",
+    ),
+    ("Age", "12 min 5 s", "Time since the last sample arrived"),
+    ("Offset", "+123.4 ms", "This computer's clock minus the sender's time stamps"),
+    ("Backlog", "Backlog", "Samples waiting at the last read"),
+    ("Dropped", "Dropped", "Samples discarded because their time stamps went backwards"),
 )
 
 
@@ -69,8 +72,9 @@ class _Table(RowTable):
 
     def __init__(self) -> None:
         super().__init__("Streams: state, rate, losses, age, clock offset and what to do")
-        self.setColumnCount(len(STREAM_COLUMNS))
-        for column, (name, (_, tip)) in enumerate(zip(STREAM_COLUMNS, _COLUMNS, strict=True)):
+        self._remedies: list[str] = []
+        self.setColumnCount(len(_COLUMNS))
+        for column, (name, _, tip) in enumerate(_COLUMNS):
             item = QTableWidgetItem(name)
             item.setToolTip(tip)
             item.setTextAlignment(_LEFT if column in _TEXT_COLUMNS else _RIGHT)
@@ -87,22 +91,23 @@ class _Table(RowTable):
             lines.append((row.cells, row.name, colour))
             if row.remedy:
                 lines.append(((row.remedy,), row.remedy, colour))
-        remedies = [cells for cells, _, _ in lines if len(cells) == 1]
-        is_other = self.rowCount() != len(lines) or remedies != self._remedies()
+        remedies = [cells[0] for cells, _, _ in lines if len(cells) == 1]
+        is_other = self.rowCount() != len(lines) or remedies != self._remedies
         self.setRowCount(len(lines))
         for i, (cells, tip, colour) in enumerate(lines):
-            for column, text in enumerate(cells + ("",) * (len(STREAM_COLUMNS) - len(cells))):
+            for column, text in enumerate(cells + ("",) * (len(_COLUMNS) - len(cells))):
                 item = self.item(i, column)
                 if item is None:
                     item = QTableWidgetItem()
                     self.setItem(i, column, item)
                 item.setText(text)
                 item.setTextAlignment(_LEFT if column in _TEXT_COLUMNS else _RIGHT)
-                item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{STREAM_COLUMNS[column]}: {text}")
+                item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{_COLUMNS[column][0]}: {text}")
                 is_named = column == (0 if len(cells) == 1 else _NAME_COLUMN)
-                item.setToolTip(f"<p>{escape(tip)}</p>" if is_named else "")  # anybody's name is no markup
+                item.setToolTip(tooltip(tip) if is_named else "")
                 item.setData(Qt.ItemDataRole.ForegroundRole, colour if column == 0 else None)
         if is_other:
+            self._remedies = remedies
             self.lay_out()
 
     def lay_out(self) -> None:
@@ -110,19 +115,19 @@ class _Table(RowTable):
         header, metrics = self.horizontalHeader(), self.fontMetrics()
         assert header is not None
         digit, line = metrics.horizontalAdvance("0"), round(metrics.height() * 1.35)
-        for column, (widest, _) in enumerate(_COLUMNS):
+        for column, (name, widest, _) in enumerate(_COLUMNS):
             if column == _NAME_COLUMN:
                 header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
                 continue
-            text = max((widest, STREAM_COLUMNS[column]), key=metrics.horizontalAdvance)
+            width = max(map(metrics.horizontalAdvance, (name, widest)))
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, metrics.horizontalAdvance(text) + 2 * digit)
+            header.resizeSection(column, width + 2 * digit)
         self.clearSpans()
         room = QRect(0, 0, max(self.viewport().width() - 2 * digit, 50), 10_000)  # type: ignore[union-attr]
         for row in range(self.rowCount()):
             remedy = self._remedy(row)
             if remedy:
-                self.setSpan(row, 0, 1, len(STREAM_COLUMNS))
+                self.setSpan(row, 0, 1, len(_COLUMNS))
                 area = metrics.boundingRect(room, int(Qt.TextFlag.TextWordWrap), remedy)
                 self.setRowHeight(row, area.height() + metrics.height() // 2)
             else:
@@ -144,13 +149,9 @@ class _Table(RowTable):
         first, second = self.item(row, 0), self.item(row, 1)
         return first.text() if first is not None and second is not None and not second.text() else ""
 
-    def _remedies(self) -> list[tuple[str]]:
-        return [(self._remedy(row),) for row in range(self.rowCount()) if self._remedy(row)]
-
 
 def _no_stream(store: ViewStore) -> str:
     if store.phase.name in ("failed", "ended"):
         return "No stream: the session is over."
-    if store.phase.name == "looking for streams":
-        return "No stream yet: the program is looking for streams on the network."
-    return "No stream yet."
+    is_looking = store.phase.name == "looking for streams"
+    return "No stream yet: looking for streams on the network." if is_looking else "No stream yet."

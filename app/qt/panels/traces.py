@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from PyQt6.QtGui import QKeyEvent
-from PyQt6.QtWidgets import QComboBox, QToolButton
+from PyQt6.QtWidgets import QToolButton
 
 from acquisition.quality import ChannelQuality
 from acquisition.types import Kind
@@ -29,8 +29,7 @@ class TracesPanel(Panel):
     def __init__(self) -> None:
         super().__init__("EEG")
         self.gain = Gain()
-        self.plot = TracePlot()
-        self.body.addWidget(self.plot, 1)
+        self.plot = self.add_plot(TracePlot())
         self.electrodes = self.add_words()
         self.add_words("amplitude", muted=True)
         self._button("−", "Smaller traces (-)", lambda: self._step(False))
@@ -38,13 +37,9 @@ class TracesPanel(Panel):
         self._auto = self._button("auto", "Gain set by the data (0)", self._leave_to_data)
         self._auto.setCheckable(True)
         self._auto.setChecked(True)
-        self._spans = QComboBox()
-        self._spans.setAccessibleName("Seconds of EEG shown")
-        for span in SPANS_S:
-            self._spans.addItem(f"{span} s", span)
-        self._spans.setCurrentIndex(SPANS_S.index(10))
+        spans = {f"{span} s": span for span in SPANS_S}
+        self._spans = self.add_choice("Seconds of EEG shown", spans, SPANS_S.index(10))
         self._spans.currentIndexChanged.connect(lambda _: self.plot.set_span(self._spans.currentData()))
-        self.head.addWidget(self._spans)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the EEG as of ``t``."""
@@ -91,9 +86,8 @@ class TracesPanel(Panel):
 
     def _tell_electrodes(self, states: Mapping[str, ChannelQuality]) -> None:
         counts = {state: [c for c in states.values() if c.state == state] for state in ("bad", "suspect")}
-        said = ", ".join(
-            f"{len(found)} {state} ({state[0].upper()})" for state, found in counts.items() if found
-        )
+        parts = (f"{len(found)} {state} ({state[0].upper()})" for state, found in counts.items() if found)
+        said = ", ".join(parts)
         if said != self.electrodes.text():
             self.electrodes.setText(said)
         why = "\n".join(f"{c.ch_name}: {c.state}, {c.reason}" for found in counts.values() for c in found)

@@ -39,7 +39,7 @@ class VoicePanel(Panel):
         )
         self.plot.set_scale(*_LOG_MEL_RANGE, _N_MELS, _mel_ticks(), _hz)
         self.body.addWidget(self.meter)
-        self.body.addWidget(self.plot, 1)
+        self.add_plot(self.plot)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show level and log-mel as of ``t``."""

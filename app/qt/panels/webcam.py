@@ -15,7 +15,7 @@ from app.view.store import ViewStore
 from app.view.text import age
 
 _BOX_MAX_AGE_S = 1.5  # an older box does not surround the face any more
-Box = tuple[float, float, float, float]
+Box = tuple[float, float, float, float]  # x, y, width and height in shares of the frame
 
 
 class WebcamPanel(Panel):
@@ -23,8 +23,7 @@ class WebcamPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__("Webcam")
-        self.plot = FramePlot()
-        self.body.addWidget(self.plot, 1)
+        self.plot = self.add_plot(FramePlot())
         self.words = self.add_words()
 
     def refresh(self, store: ViewStore, t: float) -> None:
@@ -49,21 +48,14 @@ class WebcamPanel(Panel):
 
 
 class FramePlot(Plot):
-    """A frame as large as fits, in its own pixels.
-
-    Attributes
-    ----------
-    box : (x, y, width, height) or None
-        Of the face, in shares of the frame.
-    """
+    """A frame as large as fits, in its own pixels."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "Webcam picture", x=(0.0, 640.0), y=(0.0, 480.0), least=(14, 5.0), aspect=1.0, is_downward=True
-        )
+        x, y = (0.0, 640.0), (0.0, 480.0)
+        super().__init__("Webcam picture", x=x, y=y, least=(14, 5.0), aspect=1.0, is_downward=True)
         self.is_broken = False
         self.image = QImage()
-        self.box: Box | None = None
+        self.box: Box | None = None  # of the face
         self._time = math.nan
         self._frame = _Frame(self)
 

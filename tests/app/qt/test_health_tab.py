@@ -72,7 +72,7 @@ def test_an_empty_store_says_what_is_missing(tab):
         "No stream yet",
         "No figures yet",
         "No prediction yet",
-        "Nothing has happened",
+        "No messages yet",
         "no figures yet",
     ):
         assert any(words in text for text in shown), words
@@ -89,7 +89,7 @@ def test_streams_come_with_their_remedy_below(tab):
     assert "<img" not in tip
     assert rows[2][0].startswith("No sample for 4.0 s: check the eye tracker")
     assert tab.streams.table.columnSpan(2, 0) == len(rows[0])
-    assert tab.streams.summary.text() == "2 streams: 1 running, 1 to look at"
+    assert tab.streams.summary.text() == "2 streams: 1 running, 1 to check"
 
 
 def test_a_remedy_goes_when_the_stream_is_back(tab, qtlog):
