@@ -16,7 +16,7 @@ from acquisition.simulator.voice import SFREQ as VOICE_SFREQ
 from acquisition.simulator.voice import voice_blocks
 from models.datasets.eav import CH_NAMES, LABELS, SFREQ, TASKS, VIDEO_FPS
 from models.datasets.make.generator import GeneratedSubject, signal, structure
-from models.datasets.make.options import MakeOptions, OnDone, each_subject, new_folder, write_notice
+from models.datasets.make.options import MakeOptions, OnDone, each_subject, make_empty_folder, write_notice
 
 #: The simulator knows five emotions, two of them others than EAV's: they stand in.
 EMOTION_OF = {
@@ -37,7 +37,7 @@ def make_eav(options: MakeOptions, on_done: OnDone = lambda n_done: None) -> Non
     """Write EEG, video and audio of generated subjects."""
     n_trials, n_seconds = _sizes(options)
     effect_size(options.difficulty)
-    new_folder(options.folder)
+    make_empty_folder(options.folder)
     each_subject(_write_subject, options, on_done)
     write_notice(
         options.folder,

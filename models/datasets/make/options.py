@@ -21,7 +21,7 @@ here is not valid for real people. Do not report it as a result on {data_set}.
 {details}"""
 
 
-def new_folder(folder: Path) -> None:
+def make_empty_folder(folder: Path) -> None:
     """Make the folder.
 
     Raises `InputError` if it holds something already, or cannot be written.

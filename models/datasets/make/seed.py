@@ -22,7 +22,7 @@ from models.datasets.make.generator import (
     structure,
     truth,
 )
-from models.datasets.make.options import MakeOptions, OnDone, each_subject, new_folder, write_notice
+from models.datasets.make.options import MakeOptions, OnDone, each_subject, make_empty_folder, write_notice
 from models.datasets.seed import SEED_IV, SEED_IV_SFREQ, SEED_V, SESSIONS, SeedSet
 from models.features.config import EEG_BANDS
 
@@ -60,7 +60,7 @@ def _make(
 ) -> None:
     n_trials, n_seconds = _sizes(data_set, options)
     subjects = {number: _subject(options, number) for number in range(1, options.subjects + 1)}
-    new_folder(options.folder)
+    make_empty_folder(options.folder)
     for part in (*data_set.folders("published"), *(data_set.folders("raw") if options.raw else ())):
         for session in SESSIONS if data_set.has_session_folders else ("",):
             (options.folder / part / str(session)).mkdir(parents=True)
