@@ -11,7 +11,7 @@ from sklearn.svm import LinearSVC
 
 from acquisition.errors import ErrorCode, InputError
 from models.datasets.trials import WindowSet
-from models.training.scores import best_temperature
+from models.training.scores import best_temperature, trial_ids
 
 #: (train, test) indices, a pair a fold.
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
@@ -48,13 +48,6 @@ def modality_arrays(windows: WindowSet) -> dict[str, NDArray[Any]]:
 
 def _unfit(what: str, remedy: str) -> InputError:
     return InputError(what, where="baseline", remedy=remedy, code=ErrorCode.DATA)
-
-
-def trial_ids(windows: WindowSet) -> NDArray[np.int64]:
-    """Return a number (n,) for each window that is the same within a trial and differs between trials."""
-    columns = windows.subject, windows.session, windows.trial
-    parts = [np.unique(column, return_inverse=True)[1] for column in columns]
-    return np.unique(np.column_stack(parts), axis=0, return_inverse=True)[1].astype(np.int64).ravel()
 
 
 def trial_folds(label: NDArray[np.int64], trials: NDArray[np.int64], n_folds: int = 3) -> Folds:

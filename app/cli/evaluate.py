@@ -73,10 +73,10 @@ def simulated(
       affectscope evaluate simulated
     """
     from models.checkpoint import load_checkpoint
-    from models.training.simulated import EvaluationOptions, evaluate_simulated
+    from models.training.simulated import SimulatedSubjects, evaluate_simulated
 
     checkpoint = load_checkpoint(model)
-    options = EvaluationOptions(subjects, trials, trial_s, opt.difficulty_value(difficulty), jobs)
+    options = SimulatedSubjects(subjects, trials, trial_s, opt.difficulty_value(difficulty), jobs)
     with StageBars() as bars:
         result = evaluate_simulated(checkpoint, options, bars)
     _print(result, as_json, _simulated_tables)

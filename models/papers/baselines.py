@@ -26,10 +26,10 @@ from models.baselines import (
     MajorityClassifier,
     SvmClassifier,
     TunedSvm,
-    trial_ids,
 )
 from models.datasets.trials import WindowSet
 from models.training.loop import train_steps
+from models.training.scores import trial_ids
 
 _DENSITY_LIMITS = (0.01, 0.99)
 

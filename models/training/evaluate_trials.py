@@ -78,34 +78,23 @@ class TrialTest:
 
 def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | None) -> None:
     """Refuse a model that cannot be judged on this."""
-    other_inputs = config.network.takes_raw_eeg or not {"eeg", "eye"} & set(config.modalities)
-    for is_wrong, what, remedy in (
-        (
-            not config.is_classifier,
-            "the model is pre-trained only and names no class",
-            "make a classifier of it with affectscope finetune",
-        ),
-        (
-            other_inputs,
-            "the model reads raw EEG, faces or voices, and what is tested are features of EEG and eyes",
-            "for the networks of `reproduce eav`, see their model cards",
-        ),
-        (
-            config.feature_origin != test.source.features,
-            f"the model reads {config.feature_origin} features, this gives {test.source.features} ones",
-            "use a model fine-tuned with the same --features",
-        ),
-    ):
-        if is_wrong:
-            raise InputError(what, where=f"--model {test.model}", remedy=remedy, code=ErrorCode.MODEL)
-    is_set = test.source.is_dataset
-    if record is not None and not is_set and record.holds(test.source.path, labels=True):
-        raise InputError(
-            "the model was trained on this recording with its labels: nothing in it is left to test on",
-            where=str(test.source.path),
-            remedy="its model card has cross-validated figures; test on another recording",
-            code=ErrorCode.DATA,
-        )
+    source, reads, wrong = test.source, config.feature_origin, ("", "")
+    if not config.is_classifier:
+        wrong = "is pre-trained only and names no class", "make a classifier of it with affectscope finetune"
+    elif config.network.takes_raw_eeg or not {"eeg", "eye"} & set(config.modalities):
+        what = "reads raw EEG, faces or voices, and what is tested are features of EEG and eyes"
+        wrong = what, "for the networks of `reproduce eav`, see their model cards"
+    elif reads != source.features:
+        what = f"reads {reads} features, this gives {source.features} ones"
+        wrong = what, "use a model fine-tuned with the same --features"
+    what, remedy = wrong
+    if what:
+        where = f"--model {test.model}"
+        raise InputError(f"the model {what}", where=where, remedy=remedy, code=ErrorCode.MODEL)
+    if record is not None and not source.is_dataset and record.holds(source.path, labels=True):
+        what = "the model was trained on this recording with its labels: nothing in it is left to test on"
+        remedy = "its model card has cross-validated figures; test on another recording"
+        raise InputError(what, where=str(source.path), remedy=remedy, code=ErrorCode.DATA)
 
 
 def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Excluded]) -> list[list[Trial]]:

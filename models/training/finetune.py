@@ -35,7 +35,6 @@ from models.training.finetune_config import (
     read_modalities,
 )
 from models.training.finetune_tokens import (
-    ENCODE_BATCH,
     FrozenTokens,
     Tokens,
     TrialClassifier,
@@ -82,7 +81,7 @@ def finetune(
     Raises `InputError` if the trials do not fit each other or the pre-trained model.
     """
     keep_freed_memory()
-    config = classifier_config(trials, options, pretrained, trained_on, is_simulated)
+    config = classifier_config(trials, options, pretrained, trained_on, is_simulated=is_simulated)
     notes = [f"trained on {coverage(trials).words()}"]
     kept, out = held_out(trials, seed=options.seed)
     epochs, temperature = options.few_epochs, 1.0
@@ -246,15 +245,10 @@ class _Run:
         kept = present & ~dropped
         return torch.where(kept.any(dim=1, keepdim=True), kept, present)
 
-    @torch.no_grad()
     def _nll(self, source: Tokens) -> Callable[[Tensor], Tensor]:
         """Return the mean negative log-likelihood of all windows as a function of the temperature."""
         self.network.eval()
-        parts = []
-        for start in range(0, len(source.tensors), ENCODE_BATCH):
-            at = np.arange(start, min(start + ENCODE_BATCH, len(source.tensors)))
-            parts.append(self.network.fusion(*source(at))[0])
-        logits, label = torch.cat(parts), source.tensors.label
+        logits, label = source.logits(), source.tensors.label
         return lambda temperature: nn.functional.cross_entropy(logits / temperature, label)
 
 

@@ -112,6 +112,7 @@ def classifier_config(
     options: FinetuneOptions,
     pretrained: PretrainedEncoders | None,
     trained_on: str,
+    *,
     is_simulated: bool = False,
 ) -> ModelConfig:
     """Return the config of a classifier for trials of one data set.

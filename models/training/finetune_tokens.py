@@ -120,9 +120,24 @@ class Tokens:
         inputs = self.tensors.batch(at)
         return self._network.modality_tokens(inputs), self._network.presence(inputs)
 
+    @torch.no_grad()
+    def logits(self, wanted: Tensor | None = None) -> Tensor:
+        """Return the fusion's logits (n, n_labels) of all windows, by all or some modalities (4,)."""
+        parts = []
+        for start in range(0, len(self.tensors), ENCODE_BATCH):
+            tokens, present = self(np.arange(start, min(start + ENCODE_BATCH, len(self.tensors))))
+            parts.append(self._network.fusion(tokens, present if wanted is None else present & wanted)[0])
+        return torch.cat(parts)
+
+    @torch.no_grad()
     def encoded(self) -> dict[str, Tensor]:
-        """Return the encoders' tokens (n, T, C, D) of all windows, by modality."""
-        return encode(self._network, self.tensors)
+        """Return the encoders' tokens (n, T, C, D) of all windows by modality, without left context."""
+        network = self._network.eval()
+        parts: dict[str, list[Tensor]] = {modality: [] for modality in network.config.modalities}
+        for inputs in _batches(self.tensors):
+            for modality, part in parts.items():
+                part.append(network.encode_channels(modality, inputs)[0])
+        return {modality: torch.cat(part) for modality, part in parts.items()}
 
 
 class FrozenTokens(Tokens):
@@ -130,7 +145,7 @@ class FrozenTokens(Tokens):
 
     def __init__(self, network: FusionNetwork, tensors: TrialTensors) -> None:
         super().__init__(network, tensors)
-        self._encoded = encode(network, tensors)
+        self._encoded = super().encoded()
 
     def __call__(self, at: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
         network, inputs = self._network, self.tensors.batch(at)
@@ -147,19 +162,8 @@ class FrozenTokens(Tokens):
 
 
 @torch.no_grad()
-def encode(network: FusionNetwork, tensors: TrialTensors) -> dict[str, Tensor]:
-    """Return the encoders' tokens (n, T, C, D) of all windows by modality, without left context."""
-    network.eval()
-    parts: dict[str, list[Tensor]] = {modality: [] for modality in network.config.modalities}
-    for inputs in _batches(tensors):
-        for modality, part in parts.items():
-            part.append(network.encode_channels(modality, inputs)[0])
-    return {modality: torch.cat(part) for modality, part in parts.items()}
-
-
-@torch.no_grad()
 def fit_norms(network: FusionNetwork, tensors: TrialTensors) -> None:
-    """Fit the statistics of new encoders' batch normalisations, so that `encode` gives what will train."""
+    """Fit new encoders' batch normalisations, so that `Tokens.encoded` gives what will train."""
     network.train()
     norms = [module for module in network.modules() if isinstance(module, MaskedBatchNorm)]
     usual = [norm.momentum for norm in norms]
@@ -266,10 +270,5 @@ class TrialClassifier:
             mask=mask, seed=seed, same_channels=same_channels,
         )  # fmt: skip
         wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
-        source, parts = FrozenTokens(self.network, tensors), []
-        with torch.no_grad():
-            for start in range(0, len(tensors), ENCODE_BATCH):
-                tokens, present = source(np.arange(start, min(start + ENCODE_BATCH, len(tensors))))
-                logits, _ = self.network.fusion(tokens, present & wanted)
-                parts.append(torch.softmax(logits, dim=-1).double().numpy())
-        return Predictions.of(np.concatenate(parts), windows)
+        logits = FrozenTokens(self.network, tensors).logits(wanted)
+        return Predictions.of(torch.softmax(logits, dim=-1).double().numpy(), windows)

@@ -20,7 +20,7 @@ from torch import Tensor
 from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import SEED_CH_NAMES
 from models.checkpoint import save_checkpoint
-from models.config import ModelConfig, preset
+from models.config import CONTEXTS, ModelConfig, preset
 from models.datasets import eav
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.features.config import FeatureConfig
@@ -170,7 +170,7 @@ def _check(options: PretrainOptions, world: World) -> None:
         ("--mask", mask, 0 < mask < 1, "more than 0 and less than 1"),
         ("--batch", batch, batch >= least, f"at least {least} windows for {world.size} processes"),
         ("--epochs", epochs, epochs >= 1, "at least 1"),
-        ("--context", context, context in ("window", "streaming"), "window or streaming"),
+        ("--context", context, context in CONTEXTS, " or ".join(CONTEXTS)),
         ("--modalities", options.modalities, known, "eeg, eye or both"),
     ):
         if not allowed:

@@ -107,24 +107,24 @@ def expected_calibration_error(
     return float(np.abs(distance)[n_in > 0].sum() / len(right))
 
 
+def trial_ids(windows: WindowSet | Predictions) -> NDArray[np.int64]:
+    """Return a number (n,) for each window that is the same within a trial and differs between trials."""
+    columns = windows.subject, windows.session, windows.trial
+    parts = [np.unique(column, return_inverse=True)[1] for column in columns]
+    return np.unique(np.column_stack(parts), axis=0, return_inverse=True)[1].astype(np.int64).ravel()
+
+
 def per_trial(predictions: Predictions) -> Predictions:
     """Return one row a trial: the softmax of the mean of its windows' log-probabilities."""
-    names = np.unique(predictions.subject, return_inverse=True)[1]
-    keys = np.column_stack([names, predictions.session, predictions.trial])
-    _, first, of_trial = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    of_trial = of_trial.ravel()
+    of_trial = trial_ids(predictions)
+    first = np.unique(of_trial, return_index=True)[1]
     logs = np.log(np.clip(predictions.probs, LEAST_PROBABILITY, 1.0))
     sums = np.zeros((len(first), logs.shape[1]))
     np.add.at(sums, of_trial, logs)
     means = sums / np.bincount(of_trial)[:, None]
     shares = np.exp(means - means.max(axis=1, keepdims=True))
-    return Predictions(
-        shares / shares.sum(axis=1, keepdims=True),
-        predictions.label[first],
-        predictions.subject[first],
-        predictions.session[first],
-        predictions.trial[first],
-    )
+    kept = (column[first] for name, column in vars(predictions).items() if name != "probs")
+    return Predictions(shares / shares.sum(axis=1, keepdims=True), *kept)
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,8 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
     """Return the t interval of a mean, as of paired differences (Student 1908); None for fewer than two."""
     from scipy.stats import t as student
 
-    n = len(values)
-    if n < 2:
+    n, mean, sd = len(values), float(np.mean(values)), sd_of(values)
+    if sd is None:
         return None
-    mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
     half = float(student.ppf(0.5 + level / 2, n - 1)) * sd / math.sqrt(n)
     return mean - half, mean + half

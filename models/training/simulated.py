@@ -23,6 +23,7 @@ from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import MODALITIES
 from models.checkpoint import Checkpoint, save_checkpoint
 from models.config import ModelConfig, preset
+from models.features.config import FeatureConfig
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
 from models.process import keep_freed_memory, process_pool
@@ -133,24 +134,40 @@ def _run(job: EncoderJob, news: Any) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class SimulatedSubjects:
+    """Simulated subjects to run; the defaults are those of an evaluation."""
+
+    n_subjects: int = 12
+    n_trials: int = 10
+    trial_s: float = 24.0
+    difficulty: str | float = "default"
+    n_jobs: int = 2
+
+    def plans(self, first_seed: int) -> list[SubjectPlan]:
+        """Return the subjects with seeds from the first on."""
+        seeds = range(first_seed, first_seed + self.n_subjects)
+        return [SubjectPlan(seed, self.n_trials, self.trial_s, self.difficulty) for seed in seeds]
+
+    def simulate(
+        self, first_seed: int, features: FeatureConfig, folder: Path, progress: Progress
+    ) -> list[Path]:
+        """Run the subjects and return their folders, for `load_subject`."""
+
+        def on_done(n_done: int) -> None:
+            progress("simulating", n_done / self.n_subjects, math.nan)
+
+        plans = self.plans(first_seed)
+        return simulate_subjects(plans, features, folder, n_jobs=self.n_jobs, on_done=on_done)
+
+
+@dataclass(frozen=True)
+class TrainingOptions(SimulatedSubjects):
     """How much to train on, and for how long."""
 
     n_subjects: int = 40
     n_validation: int = 4  # of the subjects, held out for the temperature
-    n_trials: int = 10
-    trial_s: float = 24.0
-    difficulty: str | float = "default"
     seed: int = 1
-    n_jobs: int = 2
     epochs_scale: float = 1.0  # multiplies every stage's passes
-
-    def plans(self) -> list[SubjectPlan]:
-        """Return the simulated subjects to run."""
-        return [
-            SubjectPlan(FIRST_TRAINING_SEED + i, self.n_trials, self.trial_s, self.difficulty)
-            for i in range(self.n_subjects)
-        ]
 
     def stages(self) -> dict[str, StageOptions]:
         """Return the settings of each stage."""
@@ -172,18 +189,9 @@ def train_simulated(folder: Path, options: TrainingOptions, progress: Progress) 
         "small", labels=EMOTIONS, ch_names=SEED_CH_NAMES, trained_on=trained_on, is_simulated=True
     )
     with TemporaryDirectory(prefix="affectscope-train-", ignore_cleanup_errors=True) as scratch:
-        folders = _simulated(options.plans(), config, Path(scratch), options.n_jobs, progress)
+        folders = options.simulate(FIRST_TRAINING_SEED, config.features, Path(scratch), progress)
         network, normaliser = fit(config, folders, options, progress)
     return save_checkpoint(folder, config, network, normaliser.to_dict(), simulated_card(options, EMOTIONS))
-
-
-def _simulated(
-    plans: Sequence[SubjectPlan], config: ModelConfig, scratch: Path, n_jobs: int, progress: Progress
-) -> list[Path]:
-    def on_done(n_done: int) -> None:
-        progress("simulating", n_done / len(plans), math.nan)
-
-    return simulate_subjects(plans, config.features, scratch, n_jobs=n_jobs, on_done=on_done)
 
 
 def fit(
@@ -203,8 +211,8 @@ def fit(
     inputs = RowInputs(network, rows, rng, encode_rows(network, rows, progress))
     usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
     train_token_heads(inputs, usable, stages["pooling"], rng, progress)
-    tokens, present, noisy = modality_tokens(inputs, usable, 3, rng, progress)
-    train_fusion(network, tokens, present, noisy, rows.label[usable], stages["fusion"], rng, progress)
+    windows = modality_tokens(inputs, usable, 3, rng, progress)
+    train_fusion(network, windows, rows.label[usable], stages["fusion"], rng, progress)
     _set_temperature(network, Rows(validation, normaliser), rng, progress)
     return network, normaliser
 
@@ -222,49 +230,31 @@ def _set_temperature(
     """Fold the temperature that suits held-out subjects into the last layer."""
     inputs = RowInputs(network, rows, rng, encode_rows(network, rows, progress))
     usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
-    tokens, present, _ = modality_tokens(inputs, usable, 1, rng, progress)
+    windows = modality_tokens(inputs, usable, 1, rng, progress)
     network.eval()
     with torch.no_grad():
-        logits, _ = network.fusion(tokens[0], present[0])
+        logits, _ = network.fusion(windows.tokens[0], windows.present[0])
     label, candidates = rows.label[usable], torch.logspace(-0.5, 1.0, 61)
     _, temperature = best_temperature(lambda t: nn.functional.cross_entropy(logits / t, label), candidates)
     network.fusion.divide_logits(temperature)
 
 
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """Whom to evaluate on."""
-
-    n_subjects: int = 12
-    n_trials: int = 10
-    trial_s: float = 24.0
-    difficulty: str | float = "default"
-    n_jobs: int = 2
-
-
 def evaluate_simulated(
-    checkpoint: Checkpoint, options: EvaluationOptions, progress: Progress
+    checkpoint: Checkpoint, subjects: SimulatedSubjects, progress: Progress
 ) -> dict[str, Any]:
     """Return accuracies per trial and per window (keys ending in ``_window``), with chance beside them.
 
-    A trial's prediction is the mean of its windows' probabilities, from the fifth second on.
+    A trial's prediction is the mean of its windows' probabilities, from the fifth second on. The keys are
+    ``all``, ``only`` and ``without`` by modality, ``channels`` by cap size, ``chance``, counts, Wilson
+    intervals of the accuracies per trial (``interval``), and how each modality's attention moves: its SD over
+    windows and its change when the modality is replaced by noise.
 
     Raises `InputError`; see `check_simulated`.
-
-    Returns
-    -------
-    dict
-        ``all``, ``only`` and ``without`` by modality, ``channels`` by cap size, ``chance``, counts,
-        Wilson intervals of the accuracies per trial (``interval``), and how each modality's attention
-        moves: its SD over windows and its change when the modality is replaced by noise.
     """
     check_simulated(checkpoint.config)
-    with TemporaryDirectory(prefix="affectscope-evaluate-", ignore_cleanup_errors=True) as folder:
-        plans = [
-            SubjectPlan(FIRST_EVALUATION_SEED + i, options.n_trials, options.trial_s, options.difficulty)
-            for i in range(options.n_subjects)
-        ]
-        folders = _simulated(plans, checkpoint.config, Path(folder), options.n_jobs, progress)
+    with TemporaryDirectory(prefix="affectscope-evaluate-", ignore_cleanup_errors=True) as scratch:
+        features = checkpoint.config.features
+        folders = subjects.simulate(FIRST_EVALUATION_SEED, features, Path(scratch), progress)
         normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors)
         rows = Rows([load_subject(path) for path in folders], normaliser)
         return _Evaluation(checkpoint.network, rows, progress).report()

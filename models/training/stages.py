@@ -32,8 +32,7 @@ class RowInputs:
     """Windows that end at rows of simulated subjects, as network input.
 
     Given an `Augment`, windows are thinned out and disturbed. Single faces and voices are encoded with
-    gradients. ``encoded``, face and voice of every row, is
-    needed for whole windows alone.
+    gradients; whole windows need them ``encoded`` for every row.
     """
 
     def __init__(
@@ -239,23 +238,30 @@ def train_token_heads(
 
     def loss(at: NDArray[np.intp]) -> Tensor:
         batch = inputs.tokens_only(at)
-        losses = []
-        for modality, mask in (("face", batch.face_mask), ("voice", batch.voice_mask)):
-            logits, there = network.unimodal_logits(modality, batch), mask.any(1)
-            losses.append(nn.functional.cross_entropy(logits[there], label[at][there]))
-        return torch.stack(losses).sum()
+        total = torch.zeros(())
+        for modality in ("face", "voice"):
+            there = network.time_mask(modality, batch).any(1)
+            logits = network.unimodal_logits(modality, batch)[there]
+            total = total + nn.functional.cross_entropy(logits, label[at][there])
+        return total
 
     train_stage(parameters, loss, usable, options, rng, partial(progress, "pooling"))
+
+
+@dataclass(frozen=True, eq=False)
+class WindowTokens:
+    """Modality tokens of n windows in several variants: the first whole, the others thinned out."""
+
+    tokens: Tensor  # (variants, n, 4, d_model)
+    present: Tensor  # (variants, n, 4) bool
+    noisy: Tensor  # (n, 4, d_model), of noise in place of each modality
 
 
 @torch.no_grad()
 def modality_tokens(
     inputs: RowInputs, at: NDArray[np.intp], variants: int, rng: np.random.Generator, progress: Progress
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return tokens (variants, n, 4, d_model), presence (variants, n, 4) and noise tokens (n, 4, d_model).
-
-    The first variant is whole; the others are thinned out.
-    """
+) -> WindowTokens:
+    """Encode the windows that end at some rows, once for all that the fusion learns from them."""
     network = inputs.network.prepare_inference()
     tokens, present, noisy = [], [], []
     n_batches = -(-len(at) // _BATCH)
@@ -273,28 +279,27 @@ def modality_tokens(
             share = (variant * n_batches + number + 1) / ((variants + 1) * n_batches)
             progress("tokens", share, float("nan"))
     shape = (variants, len(at), len(MODALITIES))
-    return torch.cat(tokens).reshape(*shape, -1), torch.cat(present).reshape(shape), torch.cat(noisy)
+    whole = torch.cat(tokens).reshape(*shape, -1), torch.cat(present).reshape(shape)
+    return WindowTokens(*whole, torch.cat(noisy))
 
 
 def train_fusion(
     network: FusionNetwork,
-    tokens: Tensor,
-    present: Tensor,
-    noisy: Tensor,
+    windows: WindowTokens,
     labels: Tensor,
     options: StageOptions,
     rng: np.random.Generator,
     progress: Progress,
 ) -> None:
-    """Train the shared attention and its head on cached tokens with modality dropout and noise."""
+    """Train the shared attention and its head on windows' tokens with modality dropout and noise."""
     network.train()
-    n_variants, n = tokens.shape[:2]
+    n_variants, n = windows.tokens.shape[:2]
 
     def loss(at: NDArray[np.intp]) -> Tensor:
         variant = torch.from_numpy(rng.integers(0, n_variants, len(at)))
-        chosen, there = tokens[variant, at], present[variant, at]
+        chosen, there = windows.tokens[variant, at], windows.present[variant, at]
         noise = torch.from_numpy(rng.random(tuple(there.shape)) < _P_NOISE)
-        chosen = torch.where(noise[..., None], noisy[at], chosen)
+        chosen = torch.where(noise[..., None], windows.noisy[at], chosen)
         kept = there & torch.from_numpy(rng.random(tuple(there.shape)) >= _P_DROP)
         kept = torch.where(kept.any(1, keepdim=True), kept, there)
         logits, _ = network.fusion(chosen, kept)

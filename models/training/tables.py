@@ -312,7 +312,6 @@ def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list
 
     Raises `InputError` if the folder cannot be written.
     """
-
     paths = [folder / name for name in (CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE, CONFUSION_FILE)]
     try:
         folder.mkdir(parents=True, exist_ok=True)

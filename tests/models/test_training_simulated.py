@@ -13,7 +13,8 @@ from models.training.scores import wilson_interval
 from models.training.simulated import (
     CAPS,
     FIRST_EVALUATION_SEED,
-    EvaluationOptions,
+    FIRST_TRAINING_SEED,
+    SimulatedSubjects,
     TrainingOptions,
     evaluate_simulated,
     train_simulated,
@@ -45,7 +46,7 @@ def test_training_writes_a_model_that_says_what_it_was_trained_on(trained):
 
 @pytest.mark.slow
 def test_evaluation_reports_every_condition_with_chance_and_intervals(trained):
-    options = EvaluationOptions(n_subjects=1, n_trials=5, trial_s=10.0, n_jobs=1)
+    options = SimulatedSubjects(n_subjects=1, n_trials=5, trial_s=10.0, n_jobs=1)
     result = evaluate_simulated(load_checkpoint(trained[0]), options, nothing)
     assert result["chance"] == 0.2
     assert (result["n_subjects"], result["n_trials"]) == (1, 5)
@@ -57,7 +58,7 @@ def test_evaluation_reports_every_condition_with_chance_and_intervals(trained):
 
 
 def test_evaluation_subjects_are_never_training_subjects():
-    seeds = [plan.seed for plan in TrainingOptions(n_subjects=10_000).plans()]
+    seeds = [plan.seed for plan in TrainingOptions(n_subjects=10_000).plans(FIRST_TRAINING_SEED)]
     assert max(seeds) < FIRST_EVALUATION_SEED
 
 

@@ -9,9 +9,10 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from acquisition.errors import ErrorCode
-from models.baselines import FlatRows, LdaClassifier, SvmClassifier, ledoit_wolf, trial_folds, trial_ids
+from models.baselines import FlatRows, LdaClassifier, SvmClassifier, ledoit_wolf, trial_folds
 from models.datasets.trials import WindowSet
 from models.papers.baselines import BASELINES
+from models.training.scores import trial_ids
 
 N_LABELS = 3
 

@@ -10,7 +10,7 @@ import pytest
 from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.subject import EMOTIONS
 from models.checkpoint import load_checkpoint
-from models.training.simulated import EvaluationOptions, check_simulated, evaluate_simulated
+from models.training.simulated import SimulatedSubjects, check_simulated, evaluate_simulated
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_model_that_simulated_subjects_cannot_test_is_refused(
         raise AssertionError("it began")
 
     with pytest.raises(InputError) as error:
-        evaluate_simulated(odd, EvaluationOptions(n_subjects=1), simulates_nobody)
+        evaluate_simulated(odd, SimulatedSubjects(n_subjects=1), simulates_nobody)
     assert error.value.code is ErrorCode.MODEL
     assert error.value.facts["found"] == found
     check_simulated(checkpoint.config)

@@ -15,7 +15,7 @@ from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
-from models.training.finetune_tokens import FrozenTokens, Tokens, encode
+from models.training.finetune_tokens import FrozenTokens, Tokens
 from models.training.sources import Labels, Source, missing_classes
 from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
 
@@ -91,7 +91,7 @@ def test_a_modality_the_base_never_read_gets_a_projection_of_its_own(tmp_path):
 def test_center_is_the_mean_token_also_of_encoders_that_trained():
     model = finetune(make_trials(), OPTIONS)
     tensors = TrialTensors(cut_for(model.config, make_trials()), CH_NAMES, model.config, model.normaliser)
-    mean = encode(model.network, tensors)["eeg"].mean(dim=(0, 1))
+    mean = Tokens(model.network, tensors).encoded()["eeg"].mean(dim=(0, 1))
     projection = model.network.eeg_pool
     known = tensors.positions
     assert projection.known.nonzero()[:, 0].tolist() == known.tolist()
