@@ -70,7 +70,7 @@ class ReplayClock:
         return max(0.0, (when - self.now()) / self._rate)
 
     def restart(self, time_s: float, rate: float | None = None) -> None:
-        """Go on from ``time_s`` (LSL seconds), before or after now, at another rate if one is given."""
+        """Continue from ``time_s`` (LSL seconds), before or after now, at another rate if one is given."""
         self._rate = self._rate if rate is None else _checked_rate(rate)
         self._recording_s = time_s
         self._real_s = time.perf_counter()

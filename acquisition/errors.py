@@ -13,7 +13,7 @@ class ErrorCode(StrEnum):
 
     OPTION = "option"  # an option or its value, alone or with others
     FILE = "file"  # any other file or folder: missing, unreadable, damaged, not writable
-    RECORDING = "recording"  # a recording cannot be read, or holds nothing of use
+    RECORDING = "recording"  # a recording cannot be read, or has no usable data
     MODEL = "model"  # a model folder is missing, damaged, or does not fit
     PROFILE = "profile"  # a profile is missing, damaged, or does not fit the model
     NO_STREAM = "no_stream"  # no usable stream was found
@@ -21,7 +21,7 @@ class ErrorCode(StrEnum):
     WRONG_STREAM = "wrong_stream"  # a chosen stream is missing, unsuitable or chosen twice
     CHANNELS = "channels"  # channels, units or montage of a stream or file
     DEVICE = "device"  # a camera, microphone, GPU or display
-    DATA = "data"  # labels, trials or signals do not suffice for what was asked
+    DATA = "data"  # labels, trials or signals are too few for what was asked
     SUBJECT = "subject"  # a subject, session or consent
     INSTALLATION = "installation"  # a package or library is missing
 

@@ -13,7 +13,7 @@ from acquisition.types import ChannelInfo, StreamHeader
 #: Types of the streams this program publishes itself: its clock map and its predictions.
 CLOCK_TYPE = "AffectscopeClock"
 PREDICTION_TYPE = "AffectscopePrediction"
-#: Begins the source_id of the notes typed in a window; markers by type, so that everybody takes them.
+#: Begins the source_id of the notes typed in a window; markers by type, so that every recorder takes them.
 NOTES_ID = "affectscope-notes-"
 #: Begins the source_id of the markers of a guided calibration.
 CALIBRATION_ID = "affectscope-calibration-"
@@ -24,7 +24,7 @@ SIMULATOR_ID = "affectscope-simulator-"
 def parse_header(xml: str) -> StreamHeader:
     """Return the description in an LSL ``<info>`` document: of a ``StreamInfo`` or an XDF stream header.
 
-    Raises `InputError` if the text is no XML or has no usable channel count.
+    Raises `InputError` if the text is not XML or has no usable channel count.
     """
     try:
         root = ET.fromstring(xml)

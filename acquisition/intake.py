@@ -53,7 +53,7 @@ def make_adapter(
     if kind is Kind.MARKERS:
         return MarkerAdapter(header, key)
     raise InputError(
-        f"type {header.type!r} is none this program reads",
+        f"stream type {header.type!r} is not supported",
         where=f"stream {header.name!r}",
         code=ErrorCode.WRONG_STREAM,
         stream=header.name,
@@ -88,7 +88,7 @@ class StreamIntake:
         arrival: float = float("nan"),
         pushed: float = float("nan"),
     ) -> Chunk | None:
-        """Map consecutive samples; None if not one could be placed on the LSL clock.
+        """Map consecutive samples; None if none could be placed on the LSL clock.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
 """Directions of the electrodes of the 10-05 system, from a table that ships with the program.
 
 MNE's template head is the source; its import costs a second or two, which a window cannot wait for, so
-the table holds what MNE gives. ``python -m acquisition.montage`` writes it anew, a test compares them.
+the table holds what MNE gives. ``python -m acquisition.montage`` writes it, a test compares them.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def is_numbered_cap(labels: Iterable[str]) -> bool:
 def canonical_name(label: str) -> str:
     """Return a label as an upper-case 10-20 name: "EEG Fp1-Ref", "Fc5." and "T3" become FP1, FC5 and T7.
 
-    A label that is no electrode name comes back upper-case and otherwise as it is.
+    A label that is not an electrode name is only made upper-case.
     """
     name = label.strip().upper()
     for _ in range(3):
@@ -121,7 +121,7 @@ class Montage:
     #: 10-20 name by channel index, from 0. Empty for an MNE montage: the order of its list is not the order
     #: of an amplifier's channels, so a stream without labels cannot use it.
     indices: Mapping[int, str] = field(default_factory=dict)
-    complete: bool = True  # a file: what it does not name is left out, and what it names must exist
+    complete: bool = True  # a file: what it does not name is excluded, and what it names must exist
 
 
 def load_montage(text: str) -> Montage:
@@ -130,7 +130,7 @@ def load_montage(text: str) -> Montage:
     Either a TOML file with a table ``[labels]`` (``TP9 = "TP7"``), a table ``[indices]`` (``1 = "C3"``,
     counted from 0) or both; or the name of an MNE montage, whose electrodes take the name of the 10-20
     position nearest to them. Raises `InputError` if there is no such file or montage, the TOML is broken, or
-    a name is no 10-20 name.
+    a name is not a 10-20 name.
     """
     if text.lower().endswith(".toml") or Path(text).is_file():
         return _from_toml(Path(text))
@@ -154,14 +154,14 @@ def _from_toml(path: Path) -> Montage:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:  # its message ends with line and column
-        raise refused(f"is no valid TOML: {error}") from error
+        raise refused(f"is not valid TOML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise refused(f"cannot be read: {error}") from error
     unknown = [key for key in document if key not in ("name", "labels", "indices")]
     labels, indices = document.get("labels", {}), document.get("indices", {})
     if unknown or not isinstance(labels, dict) or not isinstance(indices, dict) or not (labels or indices):
         raise refused(
-            f"expected tables [labels] or [indices], found {', '.join(document) or 'nothing'}",
+            f"expected tables [labels] or [indices], found {', '.join(document) or 'an empty file'}",
             remedy='write for example [labels] and below it TP9 = "TP7"',
         )
     if bad := [key for key in indices if not key.isdecimal()]:
@@ -181,7 +181,7 @@ def _checked(value: object, key: str, where: str) -> str:
         return name
     similar = difflib.get_close_matches(name, known, n=3)
     raise InputError(
-        f"{value!r} (for {key}) is no 10-20 name",
+        f"{value!r} (for {key}) is not a 10-20 name",
         where=where,
         remedy=f"perhaps {' or '.join(similar)}" if similar else "use names such as FP1, CZ, PO8",
         code=ErrorCode.CHANNELS,

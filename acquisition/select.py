@@ -84,7 +84,7 @@ def select_streams(
     kinds : collection of Kind
         What is wanted; other kinds are ignored.
     with_notes : bool
-        False leaves out notes typed in a window and a calibration's markers unless they are chosen: live,
+        False excludes notes typed in a window and a calibration's markers unless they are chosen: live,
         they are another session's, which may end at any moment.
 
     Raises
@@ -168,14 +168,14 @@ def _matching(usable: Mapping[K, StreamHeader], choice: str, modality: str, kind
         listed = _list_of(usable, candidates or list(usable))
         raise _unsuitable(f"no stream has {field_name} {value!r}; {listed}", modality)
     right = [key for key in found if kind_of(usable[key]) is kind]
-    # A type nobody has heard of may be chosen by hand; a known other sensor may not.
+    # An unknown type may be chosen by hand; a known other sensor may not.
     possible = right or [
         key
         for key in found
         if kind_of(usable[key]) is Kind.OTHER and _squeezed(usable[key].type) not in _OTHER_SENSORS.split()
     ]
     if not possible:
-        raise _unsuitable(f"{_described(usable, found[0])} carries no {kind.value}", modality)
+        raise _unsuitable(f"{_described(usable, found[0])} has no {kind.value}", modality)
     return possible
 
 

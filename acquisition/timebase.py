@@ -50,7 +50,7 @@ class RecordedMap:
 
     A segment begins at the very sample it was made for, found by its stamp; samples before the first such
     sample are estimated. Segments whose sample is not in the file (it was made before the recording began)
-    are passed over.
+    are skipped.
     """
 
     _SAME_STAMP_S = 1e-6  # two inlets deduce a stamp by the same sums, and text keeps every digit
@@ -241,7 +241,7 @@ class SampleLine:
         self._n_in_block = 0
 
     def copy(self) -> SampleLine:
-        """Return a line that goes on from here as this one would."""
+        """Return a line that continues from here as this one would."""
         other = copy(self)
         other._errors = list(self._errors)
         return other
@@ -359,7 +359,7 @@ class ClockMapper:
     ) -> None:
         self.stream = stream
         self.offsets = OffsetTrack()
-        self.n_dropped = 0  # samples that would have gone back in time
+        self.n_dropped = 0  # samples with decreasing timestamps
         self._nominal_sfreq = nominal_sfreq
         self._max_gap_s = max_gap_s
         self._offset_mean_s = offset_mean_s
@@ -379,7 +379,7 @@ class ClockMapper:
     def map(self, stamps: NDArray[np.float64]) -> Mapped:
         """Map consecutive raw stamps, (n_samples,) seconds on the sender's clock.
 
-        Samples that would go back in time (a clock set back, a duplicate) are left out and counted.
+        Samples with decreasing timestamps (a clock set back, a duplicate) are dropped and counted.
         """
         stamps, n_unplaced = self._without_nan(np.asarray(stamps, dtype=np.float64))
         if n_unplaced:
@@ -399,7 +399,7 @@ class ClockMapper:
     def copy(self) -> ClockMapper:
         """Return a mapper that maps on from here as this one would, with no segments to publish.
 
-        Both share the measured offsets, which nobody adds to any more.
+        Both share the measured offsets; none is added later.
         """
         other = copy(self)
         other.offsets = copy(self.offsets)
@@ -442,7 +442,7 @@ class ClockMapper:
         self._segments.append(segment)
 
     def _without_nan(self, stamps: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
-        """Return stamps where each broken one follows its predecessor, and how many had none to follow.
+        """Return stamps where each broken one follows its predecessor, and how many had no predecessor.
 
         One NaN would otherwise make the line, and with it every later time, NaN.
         """
@@ -467,7 +467,7 @@ class ClockMapper:
         return ~(np.diff(times, prepend=self._last) <= self._max_gap_s)
 
     def _increasing(self, times: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Mapped:
-        """Leave out what would go back in time."""
+        """Drop samples with decreasing timestamps."""
         steps = np.diff(times, prepend=self._last)
         goes_back = steps < 0 if self._allow_ties else steps <= 0  # NaN before the first sample is False
         if not goes_back.any():

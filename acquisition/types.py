@@ -169,7 +169,7 @@ class Step:
     sfreq: float  # Hz of ``data``; 0 = irregular
     data: Any = None  # array (frame for the face); None when invalid or when the caller has it
     times: Any = None  # (n_samples,), for irregular data
-    known: bool = False  # True: valid, and left out because the caller already has it
+    known: bool = False  # True: valid, but omitted because the caller already has it
 
 
 @dataclass(frozen=True, eq=False)

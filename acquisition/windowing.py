@@ -23,7 +23,7 @@ class WindowConfig:
 
     A *step* is one time step of a modality. Steps end on the hop grid, ``t = index * hop_s``.
 
-    Raises `InputError` if a value is not positive, exceeds what it is a part of, or is no multiple of the
+    Raises `InputError` if a value is not positive, exceeds what it is a part of, or is not a multiple of the
     hop.
     """
 
@@ -54,7 +54,7 @@ class WindowConfig:
             value = getattr(self, name)
             if abs(value / self.hop_s - round(value / self.hop_s)) > 1e-9:
                 raise InputError(
-                    f"hop_s must divide {name}: {value} s is no multiple of {self.hop_s} s",
+                    f"hop_s must divide {name}: {value} s is not a multiple of {self.hop_s} s",
                     where="window config",
                     remedy="use a hop of 0.1, 0.125, 0.25 or 0.5 s",
                 )
@@ -263,7 +263,7 @@ class Aligner:
         self._not_before = time
 
     def pass_over(self, index: int) -> None:
-        """Leave out the windows before ``index`` uncounted, because nothing is in them."""
+        """Skip the windows before ``index`` uncounted, because nothing is in them."""
         if self._next is not None:
             self._next = max(self._next, index)
 

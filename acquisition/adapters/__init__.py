@@ -21,13 +21,13 @@ class AdapterOptions:
     montage: Montage | None = None  # names for EEG channels whose labels are missing or not 10-20
     screen_cm: tuple[float, float] | None = None  # width and height, for gaze in degrees
     distance_cm: float | None = None  # eye to screen, for gaze in degrees
-    ch_names: tuple[str, ...] = SEED_CH_NAMES  # wanted EEG channels, upper-case; others are left out
+    ch_names: tuple[str, ...] = SEED_CH_NAMES  # wanted EEG channels, upper-case; others are excluded
 
 
 def parse_screen_cm(text: str) -> tuple[float, float]:
     """Return width and height from ``53x30``.
 
-    Raises `InputError` if the text is no such pair of positive numbers.
+    Raises `InputError` if the text is not such a pair of positive numbers.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*[xX×]\s*(\d+(?:\.\d+)?)\s*(?:cm)?\s*", text)
     if match is None or not min(float(match[1]), float(match[2])) > 0:
@@ -46,7 +46,7 @@ def converted_spec(
     notes: Sequence[str] = (),
 ) -> StreamSpec:
     """Return what a stream delivers after its adapter, at the rate that its header states."""
-    # A nominal rate on markers means nothing.
+    # A nominal rate of markers has no meaning.
     sfreq = 0.0 if kind is Kind.MARKERS else header.nominal_sfreq
     return StreamSpec(
         key, header.name, kind, tuple(ch_names), tuple(units), sfreq, header.source_id, tuple(notes)

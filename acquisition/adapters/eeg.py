@@ -43,7 +43,9 @@ class EegAdapter:
     def __init__(self, header: StreamHeader, key: str, options: AdapterOptions) -> None:
         where = f"EEG stream {header.name!r}"
         if header.channel_format == "string":
-            raise InputError("expected numbers, the stream sends text", where=where, code=ErrorCode.CHANNELS)
+            raise InputError(
+                "expected numbers, but the stream sends text", where=where, code=ErrorCode.CHANNELS
+            )
         notes: list[str] = []
         if options.montage is not None:
             names = _by_montage(header, options.montage, options.ch_names, where)
@@ -56,7 +58,9 @@ class EegAdapter:
         scales = [_UV_PER_UNIT.get(_plain_unit(channel.unit)) for channel in channels]
         if unscaled := [ch for ch, scale in zip(channels, scales, strict=True) if scale is None]:
             units = ", ".join(sorted({repr(channel.unit) for channel in unscaled}))
-            notes.append(f"unit {units} of {len(unscaled)} EEG channels is unknown: unscaled, taken as µV")
+            notes.append(
+                f"unit {units} of {len(unscaled)} EEG channels is unknown: not scaled, assumed to be µV"
+            )
         self._scales = np.array([1.0 if scale is None else scale for scale in scales])
         self._is_scaled = bool((self._scales != 1.0).any())
         self._takes_all = len(self._indices) == header.n_channels
@@ -105,7 +109,7 @@ def _by_label(header: StreamHeader, wanted: Sequence[str], notes: list[str]) -> 
         if name not in wanted or is_other:
             continue
         if name in names.values():
-            notes.append(f"channel {channel.label} comes twice: the first is used")
+            notes.append(f"channel {channel.label} appears twice; using the first")
             continue
         names[index] = name
     return names
@@ -117,20 +121,22 @@ def _by_montage(header: StreamHeader, montage: Montage, wanted: Sequence[str], w
     labels = [channel.label.strip().upper() for channel in header.channels]
     if montage.labels and not montage.indices and not any(labels):
         raise refused(
-            f"montage {montage.name} goes by channel labels, the {header.n_channels} channels have none",
+            f"montage {montage.name} uses channel labels, but the {header.n_channels} channels have none",
             remedy="give a TOML file whose table [indices] maps channel numbers, from 0, to 10-20 names",
         )
     missing = [label for label in montage.labels if label not in labels]
     if montage.complete and missing and any(labels):
-        raise refused(f"montage {montage.name} names {' '.join(missing)}, the stream has {' '.join(labels)}")
+        raise refused(
+            f"montage {montage.name} names {' '.join(missing)}, but the stream has {' '.join(labels)}"
+        )
     if beyond := [index for index in montage.indices if index >= header.n_channels]:
         last = header.n_channels - 1
-        raise refused(f"montage {montage.name} names channel {beyond[0]}, the stream has 0 to {last}")
+        raise refused(f"montage {montage.name} names channel {beyond[0]}, but the stream has 0 to {last}")
     names = {i: montage.labels[label] for i, label in enumerate(labels) if label in montage.labels}
     names.update(montage.indices)
     names = {index: name for index, name in names.items() if name in wanted}
     if twice := sorted({name for name in names.values() if list(names.values()).count(name) > 1}):
-        raise refused(f"montage {montage.name} gives {' '.join(twice)} to several channels")
+        raise refused(f"montage {montage.name} assigns {' '.join(twice)} to several channels")
     return names
 
 
@@ -140,7 +146,7 @@ def _no_channels(header: StreamHeader, options: AdapterOptions, where: str) -> I
     )
     known = _some(options.ch_names, len(options.ch_names))
     return InputError(
-        f"no channel has a known name; the stream has {labels}; known are {known}",
+        f"no channel has a known name: the stream has {labels}; known names are {known}",
         where=where,
         remedy="pass --montage: a TOML file that maps labels or indices to 10-20 names, or an MNE montage",
         code=ErrorCode.CHANNELS,

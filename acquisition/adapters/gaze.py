@@ -240,7 +240,9 @@ class GazeAdapter:
     def __init__(self, header: StreamHeader, key: str, options: AdapterOptions) -> None:
         where = f"gaze stream {header.name!r}"
         if header.channel_format == "string":
-            raise InputError("expected numbers, the stream sends text", where=where, code=ErrorCode.CHANNELS)
+            raise InputError(
+                "expected numbers, but the stream sends text", where=where, code=ErrorCode.CHANNELS
+            )
         found = find_channels(header)
         if not found.gaze:
             labels = " ".join(channel.label or "?" for channel in header.channels) or "no labels"
@@ -254,9 +256,9 @@ class GazeAdapter:
         self._found = found
         self._scale_x, self._scale_y = _scales(header, found, options, notes, where)
         if found.is_scene:
-            notes.append("gaze is on the scene camera's picture, not on a screen: it moves with the head")
+            notes.append("gaze is in scene-camera coordinates, not on a screen: it moves with the head")
         if not found.pupils:
-            notes.append("the stream holds no pupil size")
+            notes.append("the stream has no pupil size")
         place = "scene" if found.is_scene else "screen"
         pupils = (found.pupils.get(eye) for eye in ("left", "right"))
         units = [place, place, *(pupil.unit if pupil else "absent" for pupil in pupils), "0/1"]
@@ -285,7 +287,7 @@ class GazeAdapter:
         return columns
 
     def _trusted(self, raw: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which samples the tracker itself vouches for, (n_samples,)."""
+        """Return which samples the tracker itself calls valid, (n_samples,)."""
         trusted = np.ones(len(raw), dtype=bool)
         for index in self._found.confidence:
             trusted &= raw[:, index] >= _MIN_CONFIDENCE  # NaN compares False
@@ -327,20 +329,20 @@ def _scales(
         if is_assumed:
             what = "scene camera" if found.is_scene else "screen"
             notes.append(
-                f"the stream does not say how large the {what} is: {width:g} x {height:g} px assumed"
+                f"the stream does not state the size of the {what}: assumed to be {width:g} x {height:g} px"
             )
         return (lambda x: x / width), (lambda y: y / height)
     if found.space == "deg":
         return _degree_scales(found, options, notes, where)
     if found.space == "unknown":
         raise InputError(
-            f"gaze comes in {found.unit!r}: expected normalised 0-1, pixels or degrees",
+            f"gaze unit is {found.unit!r}: expected normalised 0-1, pixels or degrees",
             where=where,
             remedy="state the unit in desc/channels/channel/unit",
             code=ErrorCode.CHANNELS,
         )
     if found.space == "unstated":
-        notes.append("the stream states no unit for gaze: taken as 0-1 from the upper left")
+        notes.append("the stream states no unit for gaze: assumed to be 0-1 from the upper left")
     return (lambda x: x), ((lambda y: 1.0 - y) if found.is_y_up else (lambda y: y))
 
 
@@ -350,17 +352,17 @@ def _degree_scales(
     """Return the scales for visual degrees from the middle of a flat screen: offset = distance * tan."""
     if options.screen_cm is None or options.distance_cm is None:
         raise InputError(
-            "gaze comes in degrees: expected the screen's size and distance, got none",
+            "gaze unit is degrees: expected the screen's size and distance, got none",
             where=where,
-            remedy="pass --screen-cm 53x30 --distance-cm 60 with your own measures",
+            remedy="pass --screen-cm 53x30 --distance-cm 60 with your own measurements",
             code=ErrorCode.CHANNELS,
         )
     width, height = options.screen_cm
     distance = options.distance_cm
     sign = -1.0 if found.is_y_up else 1.0
     notes.append(
-        f"degrees to screen with {width:g} x {height:g} cm at {distance:g} cm, "
-        f"y {'upwards' if found.is_y_up else 'downwards'} in the stream"
+        f"degrees converted to screen coordinates ({width:g} x {height:g} cm at {distance:g} cm; "
+        f"stream y points {'up' if found.is_y_up else 'down'})"
     )
     return (
         lambda x: 0.5 + np.tan(np.radians(x)) * distance / width,

@@ -35,13 +35,13 @@ class AudioAdapter:
     def __init__(self, header: StreamHeader, key: str) -> None:
         if header.channel_format not in _FULL_SCALE:
             raise InputError(
-                f"expected integers or floats, the stream sends {header.channel_format}",
+                f"expected integers or floats, but the stream sends {header.channel_format}",
                 where=f"audio stream {header.name!r}",
                 code=ErrorCode.CHANNELS,
             )
         notes = [f"{header.n_channels} channels averaged to one"] if header.n_channels > 1 else []
         if not header.nominal_sfreq > 0:
-            notes.append("the stream states no rate: it is taken from the stamps")
+            notes.append("the stream states no rate: it is measured from the timestamps")
         self._scale = np.float32(1.0 / _FULL_SCALE[header.channel_format])
         self.spec = converted_spec(header, key, Kind.AUDIO, ("audio",), ("1",), notes)
 
@@ -67,7 +67,7 @@ _GREY_NAMES = {"gray", "grey", "gray8", "grey8", "grayscale", "greyscale", "mono
 class VideoAdapter:
     """Unpacks pictures; JPEG stays JPEG, because most pictures are never looked at.
 
-    A string that is no JPEG becomes ``b""``, so that no sample is lost or added; whoever decodes
+    A string that is not a JPEG becomes ``b""``, so that no sample is lost or added; whoever decodes
     pictures treats it as unreadable.
 
     Raises `InputError` if the encoding is not known or does not fit the number of channels.
@@ -91,7 +91,7 @@ class VideoAdapter:
 def _check_codec(header: StreamHeader, notes: list[str]) -> None:
     codec = header.encoding.get("codec", "")
     if not codec:
-        notes.append("the stream states no encoding/codec: taken as JPEG in base64")
+        notes.append("the stream states no encoding/codec: assumed to be JPEG in base64")
     elif "".join(filter(str.isalnum, codec.lower())) not in _JPEG_CODECS:
         raise InputError(
             f"expected encoding/codec JPEG (base64 in a string), found {codec!r}",
@@ -133,7 +133,7 @@ def _raw_converter(header: StreamHeader) -> Callable[[NDArray[Any]], NDArray[np.
     n_expected = width * height * _N_COLOURS[colour]
     if n_expected != header.n_channels:
         raise refused(
-            f"{width} x {height} {colour} needs {n_expected} channels, the stream has {header.n_channels}"
+            f"{width} x {height} {colour} needs {n_expected} channels, but the stream has {header.n_channels}"
         )
     shape = (height, width, _N_COLOURS[colour])
     order = [0, 0, 0] if colour == "gray" else list(_BGR_ORDER[colour])

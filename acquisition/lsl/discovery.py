@@ -84,9 +84,9 @@ def describe(infos: Sequence[Any], headers: Sequence[StreamHeader | None]) -> li
 
 
 def readable_header(info: Any) -> StreamHeader | None:
-    """Return the header in a ``StreamInfo``; None for a stream that describes itself in no readable way.
+    """Return the header in a ``StreamInfo``; None if it cannot be read.
 
-    A control character in a name makes XML that nobody can read; the other streams are there all the same.
+    A control character in a name makes XML that nobody can read; the other streams are listed all the same.
     """
     try:
         return parse_header(info.as_xml())
@@ -103,7 +103,7 @@ def no_answer() -> tuple[type[Exception], ...]:
 
 
 def _full_header(info: Any) -> StreamHeader | None:
-    """Return the header with ``desc`` through a short-lived inlet, None if there is none to be had."""
+    """Return the header with ``desc`` through a short-lived inlet, None if the sender does not answer."""
     from pylsl import StreamInlet
 
     try:
@@ -118,13 +118,13 @@ def _problems(
 ) -> tuple[str, ...]:
     problems = []
     if not is_complete:
-        problems.append("announced, but its full header cannot be had")
+        problems.append("its full header could not be read")
     if not header.source_id:
-        problems.append("empty source_id: found again after a restart only by name and type")
+        problems.append("empty source_id: after a restart it can be recognised only by name and type")
     elif n_same_id[header.source_id, header.type] > 1:
         problems.append(f"source_id {header.source_id!r} is used by several streams of this type")
     if created_at > _UNIX_TIME_S:
-        problems.append("its clock counts from 1970: its stamps are probably Unix time")
+        problems.append("its clock counts from 1970: its timestamps are probably Unix time")
     return tuple(problems)
 
 
@@ -149,7 +149,7 @@ class OpenInlet:
 def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
     """Connect to a stream; takes about a second, so it runs in a background thread.
 
-    liblsl's own recovery is off: it would silently go on with a sender that came back with another
+    liblsl's own recovery is off: it would silently continue with a sender that came back with another
     rate, because it compares name, type, source_id, format and channel count only. Without it a dead
     sender is an error at the next pull, and `acquisition.lsl.reconnect` judges who may take over. Stamps
     stay raw: one causal mapper serves live and replay.
@@ -172,9 +172,9 @@ def open_inlet(info: Any, kind: Kind, timeout_s: float) -> OpenInlet:
         inlet.open_stream(timeout_s)
     except no_answer() as error:
         raise InputError(
-            f"announced, but its sender does not answer within {timeout_s:g} s",
+            f"its sender does not answer within {timeout_s:g} s",
             where=f"stream {short.name!r}",
-            remedy="restart the sender, or leave it out with --streams",
+            remedy="restart the sender, or exclude it with --streams",
             code=ErrorCode.WRONG_STREAM,
             stream=short.name,
         ) from error

@@ -1,6 +1,6 @@
-"""Own reconnection: judges a live stream (silent, the same again, on which clock) and looks for lost ones.
+"""Own reconnection: judges a live stream (silent, the same again, on which clock) and searches for lost ones.
 
-The judgements are plain calculations without LSL; what may hang (clock questions, the search) has threads.
+The judgements are plain calculations without LSL; what may hang (clock-sync requests, search) has threads.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Judgement:
 def is_same_stream(old: StreamHeader, new: StreamHeader) -> bool:
     """Tell whether a stream may be the return of ``old``: same type and source_id, else same name.
 
-    The name may change when there is a source_id. The uid is new after every start and says nothing.
+    The name may change when there is a source_id. The uid changes at every start, so it is not compared.
     """
     if old.type != new.type:
         return False
@@ -105,8 +105,9 @@ def judge_return(
 
 
 def refusal(old: StreamHeader, difference: str) -> str:
-    """Return the sentence for a stream that came back changed."""
-    return f"{old.name!r} came back changed and is not used: {difference}; restart the program to take it"
+    """Return the sentence for a stream that returned with different settings."""
+    what = f"{old.name!r} returned with different settings and is not used: {difference}"
+    return f"{what}; restart the program to use it"
 
 
 def differences(old: StreamHeader, new: StreamHeader) -> str:
@@ -157,12 +158,13 @@ def place(stamp: float, offset_s: float | None, now: float, unix_offset_s: float
         if abs(stamp + unix_offset_s - now) < _DAY_S:
             return Placement(
                 unix_offset_s,
-                "stamps are Unix time, not LSL time: mapped by this computer's own clocks",
+                "timestamps are Unix time, not LSL time: converted with this computer's clock",
                 is_unix=True,
             )
         return Placement(
             0.0,
-            f"stamps lie {distance:.3g} s from now and are neither LSL nor Unix time: not used",
+            f"timestamps are {abs(distance):.3g} s from the current time and are neither LSL nor Unix time: "
+            "stream not used",
             is_refused=True,
         )
     if offset_s is not None:
@@ -172,15 +174,17 @@ def place(stamp: float, offset_s: float | None, now: float, unix_offset_s: float
         side = "ahead of" if distance > 0 else "behind"
         return Placement(
             now - stamp,
-            f"stamps lie {abs(distance):.0f} s {side} the LSL clock: mapped by their arrival",
+            f"timestamps are {abs(distance):.0f} s {side} the LSL clock: aligned by arrival time",
             by_arrival=True,
         )
     if abs(distance) > _NOT_THE_SAME_CLOCK_S:
         return Placement(
             now - stamp,
-            "the sender does not answer clock questions: its offset is guessed from arrival times",
+            "the sender does not answer clock-sync requests: offset estimated from arrival times",
         )
-    return Placement(0.0, "the sender does not answer clock questions: its clock is taken as this computer's")
+    return Placement(
+        0.0, "the sender does not answer clock-sync requests: assuming it shares this computer's clock"
+    )
 
 
 # --- what a live source must not wait for ---
@@ -192,7 +196,7 @@ _CONNECT_TIMEOUT_S = 5.0
 
 
 class _Background:
-    """A thread of its own; what ends it is kept for whoever reads."""
+    """A thread of its own; its exception is stored for the reader."""
 
     _close_s = 0.0  # how long `close` waits for what is running
 
@@ -206,7 +210,7 @@ class _Background:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; waits at most for the question or search that is running."""
+        """Stop; waits at most for the request or search that is running."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(self._close_s)
@@ -224,8 +228,8 @@ class _Background:
 class OffsetMeter(_Background):
     """Measures the clock offset of every inlet each five seconds.
 
-    A question can hang until its timeout; then the other streams' answers are late by as much, and
-    reading is not.
+    A request can hang until its timeout; this delays the other streams' answers by as much, but not
+    reading.
     """
 
     _close_s = _MEASURE_TIMEOUT_S + 1.0
@@ -268,7 +272,7 @@ class OffsetMeter(_Background):
 
 @dataclass
 class Search:
-    """A stream that is looked for."""
+    """A stream that is searched for."""
 
     kind: Kind
     header: StreamHeader  # as first opened, with the uid of the sender that fell silent
@@ -287,7 +291,7 @@ class Returned:
 
 
 class Searcher(_Background):
-    """Looks for silent streams on the network until they are found; sleeps while there are none.
+    """Searches for silent streams on the network until they are found; sleeps while there are none.
 
     ``resolve_streams`` returns the ``pylsl.StreamInfo`` of all streams that answer.
     """
@@ -359,7 +363,7 @@ def _reopen(key: str, search: Search, info: Any) -> Returned | None:
     try:
         opened = open_inlet(info, search.kind, _CONNECT_TIMEOUT_S)
     except InputError:
-        return None  # it is still looked for
+        return None  # it is still searched for
     if difference := differences(search.header, opened.header):
         search.told.add(opened.header.uid)
         return Returned(key, message=refusal(search.header, difference), is_refused=True)

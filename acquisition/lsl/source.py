@@ -37,8 +37,8 @@ class StreamHealth:
     is_stale: bool
     is_connected: bool
     n_missing: int  # samples that holes in the stamps suggest were lost on the way
-    n_dropped: int  # samples left out because they went back in time
-    stands_still: bool = False  # samples come, but their stamps do not advance
+    n_dropped: int  # samples dropped because their timestamps decrease
+    stands_still: bool = False  # samples arrive, but timestamps do not advance
 
 
 class LiveStream:
@@ -61,13 +61,13 @@ class LiveStream:
         self._placement: Placement | None = None  # None until the first samples show the sender's clock
         self._n_samples = 0
         self._n_missing = 0
-        self._stands_still = False  # its newest samples had no place after the ones before
+        self._stands_still = False  # its newest samples did not follow the previous ones
         self._backlog = 0
         self._last_stamp = float("nan")
         self._bins: deque[tuple[float, int]] = deque()  # (start, samples) of 0.25 s each
 
     def install(self, opened: OpenInlet) -> None:
-        """Go on with another inlet of the same stream; its clock is looked at afresh."""
+        """Continue with another inlet of the same stream; its clock is re-estimated."""
         self.opened = opened
         self.is_lost = False
         self._placement = None
@@ -107,10 +107,10 @@ class LiveStream:
             n_placed = n_read - (self.intake.mapper.n_dropped - n_dropped)
             self._stands_still = n_placed <= 0  # as good as silent, whatever it sends
             if not self._stands_still and self.watchdog.hear(now):
-                out.insert(0, self._event(Change.BACK, now, "data again"))
+                out.insert(0, self._event(Change.BACK, now, "data resumed"))
         if self.watchdog.check(now):
             silent_s = self.watchdog.silent_s(now)
-            reason = "samples come, but their stamps do not advance" if self._stands_still else "no sample"
+            reason = "samples arrive, but timestamps do not advance" if self._stands_still else "no sample"
             out.append(self._event(Change.STALE, now, f"{reason} for {silent_s:.1f} s"))
         return out
 
@@ -169,7 +169,7 @@ class LiveStream:
         return [self._event(Change.WARNING, now, placement.message)] if placement.message else []
 
     def _estimate_missing(self, stamps: NDArray[np.float64]) -> None:
-        """Count samples that holes suggest; a sender's own pauses count too, it cannot be told apart."""
+        """Count samples that holes suggest were lost; a sender's own pauses look the same and count too."""
         rate = self.header.nominal_sfreq
         if rate > 0 and self.kind is not Kind.MARKERS:
             steps = np.diff(stamps, prepend=self._last_stamp)
@@ -198,7 +198,7 @@ _CONNECT_TIMEOUT_S = 5.0
 class LslSource:
     """Reads the selected streams; implements `acquisition.types.Source`.
 
-    Streams are keyed by ``name|type|source_id``. Everything that can take long (clock questions, the
+    Streams are keyed by ``name|type|source_id``. Everything that can take long (clock-sync requests, the
     search for a stream that went away) happens in two background threads; `read` never waits. ``kinds`` says
     which of the found streams are used, by uid, and as what.
 
@@ -228,7 +228,7 @@ class LslSource:
             except InputError as error:
                 if kind is not Kind.MARKERS or not self._streams:
                     raise
-                # Markers are not decoded: somebody's that ended since they were found stop nothing.
+                # Markers are not decoded: a marker stream that has ended must not stop the session.
                 message = f"markers are excluded: {error}"
                 self._events.append(StreamEvent("", Change.WARNING, self._clock.now(), message))
         self._meter = OffsetMeter()
@@ -343,7 +343,7 @@ class LslSource:
         events = []
         for thread, lost in (
             (self._meter, "clock offsets are no longer measured"),
-            (self._searcher, "streams that go away are no longer looked for"),
+            (self._searcher, "lost streams are no longer searched for"),
         ):
             if thread.error is not None:
                 message = f"{lost}: {thread.error}; restart the program when you can"
@@ -365,11 +365,11 @@ class LslSource:
                 self._meter.retire(live.opened)
             name = returned.opened.header.name
             if name != live.header.name:
-                message = f"{live.header.name} came back under the name {name}"
+                message = f"{live.header.name} returned under the name {name}"
                 events.append(StreamEvent(returned.key, Change.NOTICE, now, message))
             live.install(returned.opened)
             self._meter.watch(returned.key, returned.opened)
-            if live.kind is Kind.MARKERS and live.watchdog.hear(now):  # it may have nothing to say for long
+            if live.kind is Kind.MARKERS and live.watchdog.hear(now):  # it may send nothing for long
                 events.append(StreamEvent(returned.key, Change.BACK, now, f"{name}: connected again"))
         return events
 

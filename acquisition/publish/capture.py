@@ -37,9 +37,9 @@ class Publishing:
     stop: Callable[[], bool]  # asked about ten times a second
     report: Callable[[str], None]  # takes a sentence: what is published, when the device is lost and back
     name: str = ""  # of the stream; empty for the device's usual one
-    loop: bool = False  # begin a file again at its end
-    await_consumer: bool = False  # begin a file when somebody listens, so that nothing of it is missed
-    idle_limit_s: float = float("inf")  # end when nobody has listened for this long
+    loop: bool = False  # repeat a file
+    await_consumer: bool = False  # begin a file when there is a receiver, so that nothing of it is missed
+    idle_limit_s: float = float("inf")  # end when there was no receiver for this long
 
 
 # --- devices ---
@@ -184,16 +184,16 @@ class DeviceFeed:
         self._seen_at, self._content = now, content
         if self._lost and has_moved:
             self._lost = False
-            self._report(f"{self._what} delivers again")
+            self._report(f"{self._what} is sending again")
 
     def _trouble(self, now: float) -> str:
         if self._seen_at is None:
             late = now - self._opened_at >= _FIRST_WITHIN_S
-            return f"it has delivered nothing for {_FIRST_WITHIN_S:.0f} s" if late else ""
+            return f"no data for {_FIRST_WITHIN_S:.0f} s" if late else ""
         if now - self._seen_at >= self._silent_s:
-            return f"it has delivered nothing for {now - self._seen_at:.1f} s"
+            return f"no data for {now - self._seen_at:.1f} s"
         if now - self._moved_at >= self._frozen_s:
-            return f"it has repeated one picture for {now - self._moved_at:.1f} s"
+            return f"the same frame for {now - self._moved_at:.1f} s"
         return ""
 
     def _lose(self, now: float, trouble: str) -> None:
@@ -206,7 +206,7 @@ class DeviceFeed:
         self._next_try = now + _RETRY_S
         if not self._lost:
             self._lost = True
-            self._report(f"{self._what} is lost: {trouble}; trying again every second")
+            self._report(f"lost {self._what}: {trouble}; retrying every second")
 
 
 # --- files in place of devices ---
@@ -266,7 +266,7 @@ CaptureSource = DeviceFeed | PacedFile
 def run_publisher(
     source: CaptureSource, outlet: Any, push: Callable[[Capture], None], clock: Clock, publishing: Publishing
 ) -> None:
-    """Push what ``source`` delivers until it ends, it is told to stop, or nobody listens any more."""
+    """Push what ``source`` delivers until it ends, it is told to stop, or there is no receiver any more."""
     if publishing.await_consumer:
         while not (publishing.stop() or outlet.have_consumers()):
             clock.wait_until(clock.now() + _POLL_S)
@@ -283,7 +283,7 @@ def run_publisher(
             heard_at = now if outlet.have_consumers() else heard_at
             if now - heard_at >= publishing.idle_limit_s:
                 minutes = publishing.idle_limit_s / 60
-                publishing.report(f"nobody has listened for {minutes:.0f} min: the stream ends")
+                publishing.report(f"no receiver for {minutes:.0f} min: stream closed")
                 return
             if not source.wait(_POLL_S):
                 clock.wait_until(now + _POLL_S)

@@ -112,7 +112,7 @@ def find_microphone(device: int | str) -> tuple[str, float]:
 class MicrophoneReader(DeviceReader):
     """Collects a microphone's buffers as PortAudio calls back.
 
-    ``rescan`` lets PortAudio look for devices anew; without it a replugged device is never seen.
+    ``rescan`` lets PortAudio search for devices again; without it a replugged device is never seen.
     """
 
     def __init__(self, name: str, sfreq: float, rescan: bool) -> None:
@@ -149,14 +149,14 @@ class MicrophoneReader(DeviceReader):
 def read_sound_file(path: Path) -> tuple[NDArray[np.int16], int]:
     """Return a WAV file's samples, (n_samples, n_channels) int16, and its sample rate in Hz.
 
-    Raises `InputError` if the file is missing, is a video, or is no WAV file that can be read.
+    Raises `InputError` if the file is missing, is a video, or is not a readable WAV file.
     """
     refused = partial(InputError, where=str(path), code=ErrorCode.FILE)
     if not path.is_file():
         raise refused("there is no such file", remedy="give a device, 'default' or a WAV file")
     if path.suffix.lower() in _VIDEO_SUFFIXES:
         remedy = f"extract it first: ffmpeg -i {path.name} -vn {path.stem}.wav"
-        raise refused("the sound of a video file is not read", remedy=remedy)
+        raise refused("the sound of a video file cannot be read directly", remedy=remedy)
     from scipy.io import wavfile
 
     try:
@@ -164,9 +164,9 @@ def read_sound_file(path: Path) -> tuple[NDArray[np.int16], int]:
             warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks it does not know
             sfreq, samples = wavfile.read(path)
     except (ValueError, EOFError, OSError) as error:
-        raise refused(f"no WAV file: {error}", remedy="convert it with ffmpeg") from error
+        raise refused(f"is not a WAV file: {error}", remedy="convert it with ffmpeg") from error
     if len(samples) == 0 or sfreq <= 0:
-        raise refused("the file holds no samples")
+        raise refused("the file has no samples")
     return to_int16(samples if samples.ndim == 2 else samples[:, None]), int(sfreq)
 
 

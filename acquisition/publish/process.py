@@ -41,8 +41,8 @@ class PublisherProcess:
 
     Beside ``control``, ``.json`` says which process publishes what, ``.log`` holds its messages, and the
     appearance of ``.stop`` ends it; a normal close of the program makes that file. After a crash the
-    publisher goes on: the next `start_publisher` of the same device takes it over, `stop_publishers` ends
-    it, and it ends by itself when nobody has listened for ten minutes.
+    publisher continues: the next `start_publisher` of the same device takes it over, `stop_publishers` ends
+    it, and it ends by itself after ten minutes without a receiver.
     """
 
     kind: str
@@ -214,8 +214,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("device", help="a number, 'default', a device's name, or a file")
     parser.add_argument("--name", default="")
     parser.add_argument("--fps", type=float, default=0.0)
-    parser.add_argument("--loop", action="store_true", help="begin a file again at its end")
-    parser.add_argument("--await-consumer", action="store_true", help="begin a file when somebody listens")
+    parser.add_argument("--loop", action="store_true", help="repeat a file")
+    parser.add_argument("--await-consumer", action="store_true", help="begin a file when there is a receiver")
     parser.add_argument("--idle-limit", type=float, default=float("inf"), metavar="SECONDS")
     parser.add_argument("--control", type=Path, help="the control files of this process, less their suffix")
     return parser.parse_args(arguments)

@@ -58,7 +58,7 @@ class CameraDevice:
 
 
 def list_cameras() -> list[CameraDevice]:
-    """Open the first ten camera indices one after the other and return those that answer."""
+    """Open the first ten camera indices in turn and return those that answer."""
     cv2 = import_cv2()
     cameras = []
     for index in range(_N_INDICES):
@@ -107,7 +107,7 @@ class CameraReader(DeviceReader):
                 camera.set(cv2.CAP_PROP_FPS, self._fps)
             while not self._closed.is_set():
                 if not camera.grab():
-                    return "it delivers no more frames"
+                    return "it sends no more frames"
                 stamp = self._clock.now()  # before the decoding, which takes milliseconds
                 ok, frame = camera.retrieve()
                 if ok:
@@ -122,7 +122,7 @@ class CameraReader(DeviceReader):
 class VideoFile(PacedFile):
     """A video file paced like a camera: frames that would be late are dropped.
 
-    Raises `InputError` if the file is missing or holds no video.
+    Raises `InputError` if the file is missing or has no video.
     """
 
     def __init__(self, path: Path, clock: Clock, loop: bool) -> None:

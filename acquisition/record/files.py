@@ -31,7 +31,7 @@ def stop_path(recording: Path) -> Path:
 
 
 def log_path(recording: Path) -> Path:
-    """Return where the supervisor's and LabRecorder's own words go."""
+    """Return where the supervisor and LabRecorder write their messages."""
     return recording.with_name(recording.name + ".log")
 
 
@@ -75,7 +75,7 @@ def write_sidecar(recording: Path, content: Mapping[str, Any]) -> Path:
 def read_sidecar(recording: Path) -> dict[str, Any]:
     """Return the recording's sidecar, or an empty dictionary where it has none.
 
-    Raises `InputError` if the sidecar is no JSON object.
+    Raises `InputError` if the sidecar is not a JSON object.
     """
     path = sidecar_path(recording)
     if not path.is_file():

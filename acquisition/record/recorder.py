@@ -116,7 +116,9 @@ class Recorder:
         if self._process is None:
             return RecordingStatus(str(self.path), message="not started")
         ended = self._process.poll() is not None  # asked first: the last status is written before the end
-        status = read_status(self.path) or RecordingStatus(str(self.path), message="the supervisor starts")
+        status = read_status(self.path) or RecordingStatus(
+            str(self.path), message="the supervisor is starting"
+        )
         if ended and not status.over:
             code = self._process.returncode
             what = f"the supervisor ended with exit code {code}, see {log_path(self.path).name}"
@@ -172,7 +174,7 @@ def check_target(path: Path) -> None:
         raise InputError(
             "the file exists and is not overwritten",
             where=str(path),
-            remedy=f"name another one, for example {next_run_path(path).name}",
+            remedy=f"choose another, for example {next_run_path(path).name}",
             code=ErrorCode.FILE,
         )
     with file_errors("the folder cannot be written", path.parent, "choose another folder"):
@@ -193,7 +195,7 @@ def check_room(path: Path, streams: Sequence[StreamHeader], min_free_bytes: int,
     if room_s < min_room_s:
         raise InputError(
             f"expected room for {min_room_s / 60:.0f} min at {rate / 1e6:.2g} MB/s, "
-            f"found {free / 1e6:.0f} MB free, of which {min_free_bytes / 1e6:.0f} MB stay free",
+            f"found {free / 1e6:.0f} MB available ({min_free_bytes / 1e6:.0f} MB kept in reserve)",
             where=str(path.parent),
             remedy="free some space or record to another disk",
             code=ErrorCode.FILE,

@@ -72,7 +72,7 @@ class Supervisor:
     """Starts LabRecorder, watches it and ends it.
 
     ``queries`` are one XPath predicate over a stream's ``<info>`` for each stream. The recording is ended
-    while ``min_free_bytes`` of the disk are left, because LabRecorder itself goes on without a word when the
+    while ``min_free_bytes`` of the disk are left, because LabRecorder itself continues silently when the
     disk is full.
     """
 
@@ -98,7 +98,7 @@ class Supervisor:
         self._stop.set()
 
     def run(self) -> int:
-        """Record until told to stop; return 0 for a file that is whole, 1 otherwise."""
+        """Record until told to stop; return 0 for a complete file, 1 otherwise."""
         try:
             process = self._start()
         except OSError as error:
@@ -114,7 +114,7 @@ class Supervisor:
         if process.poll() is not None:
             self._tell(
                 "failed",
-                f"LabRecorder ended by itself (exit code {process.returncode}): {self._last_words()}",
+                f"LabRecorder ended unexpectedly (exit code {process.returncode}): {self._last_words()}",
             )
             return 1
         return self._finish(process)
@@ -155,7 +155,7 @@ class Supervisor:
             # liblsl names the thread R_ and the start of the stream's name
             thread = re.search(r"\[R_(.+?)\s*\]", line)
             name = f"stream {thread[1]!r}" if thread else "a stream"
-            self._notice(f"{name} broke off; LabRecorder continues if it comes back")
+            self._notice(f"lost {name}; LabRecorder continues if it returns")
 
     def _stop_wanted(self) -> bool:
         self._low_disk = self._free() < self._min_free_bytes
@@ -168,13 +168,13 @@ class Supervisor:
         if grown:
             self._last_growth = now
         elif now - self._last_growth > _STILL_S:
-            self._notice(f"the file has not grown for {_STILL_S:.0f} s: do the streams still send?")
+            self._notice(f"the file has not grown for {_STILL_S:.0f} s: check that the streams still send")
             self._last_growth = now
         self.status.n_bytes = n_bytes
         if self.status.state == "starting" and self.status.all_opened and grown:
             if self.status.n_streams > len(self._queries):
                 self._notice(
-                    f"{self.status.n_streams} streams answer to {len(self._queries)} selections: "
+                    f"{self.status.n_streams} streams match {len(self._queries)} selections: "
                     "two of them share a source_id, and all are recorded"
                 )
             self._tell("recording", f"{self.status.n_opened} streams are recorded")
@@ -201,8 +201,8 @@ class Supervisor:
         elif self._low_disk:
             self._tell(
                 "failed",
-                f"the disk ran low and the recording was ended: {self.status.free_bytes / 1e6:.0f} MB "
-                f"were left and {self._min_free_bytes / 1e6:.0f} MB are kept free; the file is whole so far",
+                f"recording ended because the disk ran low: {self.status.free_bytes / 1e6:.0f} MB available "
+                f"({self._min_free_bytes / 1e6:.0f} MB kept in reserve); the file is complete until then",
             )
         else:
             self._tell("stopped", "the file is closed")
@@ -238,8 +238,8 @@ class Supervisor:
     def _last_words(self) -> str:
         missing = [line.split("matched")[0].strip() for line in self._lines if "matched no stream" in line]
         if missing:
-            return "no stream answers to " + ", ".join(missing)
-        return self._lines[-1] if self._lines else "it said nothing"
+            return "no stream matches " + ", ".join(missing)
+        return self._lines[-1] if self._lines else "without a message"
 
 
 def _log(line: str) -> None:

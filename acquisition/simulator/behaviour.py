@@ -1,4 +1,4 @@
-"""Which emotion a simulated person has when, and how the body follows it."""
+"""Which emotion a simulated subject has when, and how the body follows it."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Timeline(Protocol):
 class Schedule:
     """Segments known beforehand; after the last one they begin again, as new trials.
 
-    The same emotion never comes twice running, also not across a rest or where the list begins again.
+    The same emotion never comes twice in a row, not even across a rest or where the list begins again.
     A schedule of a single segment holds that emotion for ever.
 
-    Raises `InputError` on an unknown emotion, a duration that is not positive, or one emotion twice running.
+    Raises `InputError` on an unknown emotion, a duration that is not positive, or one emotion twice in a row.
     """
 
     def __init__(self, segments: list[tuple[str | None, float]]) -> None:
@@ -183,9 +183,9 @@ def _check(segments: list[tuple[str | None, float]]) -> None:
         for first, second in zip(emotions, emotions[1:] + emotions[:1], strict=True):
             if first == second and len(emotions) > 1:
                 raise InputError(
-                    f"{first} comes twice running (a schedule begins again after its end)",
+                    f"{first} appears twice in a row (the schedule repeats)",
                     where="schedule",
-                    remedy="put another emotion between, or give it once with a longer time",
+                    remedy="insert another emotion, or use one longer segment",
                 )
 
 
@@ -203,8 +203,8 @@ class Behaviour:
     Everything is a function of the time alone (seconds since the session began), so that EEG, eyes,
     face and voice agree and any of them can be computed without the others.
 
-    ``begin_s`` is the session time of the devices' first samples: later than 0 for somebody who is met
-    again. Person and devices are the same then, their noise is not.
+    ``begin_s`` is the session time of the devices' first samples: later than 0 for a subject who is met
+    again: the same subject with the same devices, but other noise.
     """
 
     def __init__(self, subject: SimulatedSubject, timeline: Timeline, begin_s: float = 0.0) -> None:
@@ -214,7 +214,7 @@ class Behaviour:
         self._blink_cache: dict[int, tuple[float, float] | None] = {}
 
     def renew(self, rng: np.random.Generator) -> None:
-        """Move a generator on to noise that nobody has drawn who began at another time."""
+        """Move a generator on to noise that no other starting time draws."""
         n_drawn = int(self.begin_s) << _DRAWS_PER_S_BITS
         if n_drawn:
             rng.bit_generator.advance(n_drawn)  # type: ignore[attr-defined]

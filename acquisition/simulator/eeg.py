@@ -92,7 +92,7 @@ _DRIFT_PERIODS_S = (11.0, 23.0, 41.0, 97.0)
 
 
 class BlinkSource:
-    """The eyes' own field when the lids close, largest at the forehead."""
+    """The corneo-retinal field when the lids close, largest at the forehead."""
 
     def __init__(self, behaviour: Behaviour, positions: NDArray[np.float64]) -> None:
         self.behaviour = behaviour

@@ -28,7 +28,7 @@ _BACKDROPS = ((168, 160, 148), (140, 150, 150), (178, 176, 170), (120, 130, 122)
 
 @dataclass(frozen=True)
 class Look:
-    """Colours and proportions of one person."""
+    """Colours and proportions of one subject."""
 
     skin: Colour
     hair: Colour
@@ -132,7 +132,7 @@ _N_NOISE = 8  # prepared pictures of sensor noise
 
 
 class DrawnFace:
-    """The face of one simulated person."""
+    """The face of one simulated subject."""
 
     width, height = WIDTH, HEIGHT
 

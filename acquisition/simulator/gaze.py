@@ -32,7 +32,7 @@ class _Scanpath:
         """Return gaze at increasing times, (n_times, 2)."""
         while self.times[-1] <= times[-1]:
             self._next_fixation()
-        # Corners before this block are never asked for again.
+        # Corners before this block are no longer needed.
         first = max(np.searchsorted(self.times, times[0]) - 1, 0)
         self.times, self.points = self.times[first:], self.points[first:]
         corners = np.array(self.points)

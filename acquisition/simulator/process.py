@@ -184,7 +184,7 @@ def run_simulator(
 
 
 class _Follower:
-    """Takes the emotion from somebody else's ``trial_start/EMOTION`` markers; any ``trial_end`` is rest."""
+    """Takes the emotion from another program's ``trial_start/EMOTION`` markers; any ``trial_end`` is rest."""
 
     def __init__(self, options: SimulatorOptions, timeline: Any) -> None:
         from pylsl import ContinuousResolver
@@ -278,7 +278,7 @@ class SimulatorProcess:
             self._process.join()
 
     def tell(self, on_emotion: Callable[[str], None]) -> None:
-        """Have a thread call ``on_emotion`` with every emotion (or ``rest``) the person shows."""
+        """Have a thread call ``on_emotion`` with every emotion (or ``rest``) the subject shows."""
 
         def listen() -> None:
             with contextlib.suppress(EOFError, OSError):
@@ -294,7 +294,7 @@ def stream_choices(options: SimulatorOptions) -> str:
     chosen = []
     for kind in (*MODALITY_OF_KIND, Kind.MARKERS):
         found = [f"source_id:{spec.source_id}" for spec in specs.values() if spec.kind is kind]
-        # What is not mentioned would be looked for by type, among everybody's streams.
+        # What is not mentioned would be searched for by type, among all streams.
         chosen.append(f"{MODALITY_OF_KIND.get(kind, 'markers')}={found[0] if found else 'none'}")
     return ",".join(chosen)
 
@@ -312,7 +312,8 @@ def refuse_second(options: SimulatorOptions) -> None:
     query = "(" + " or ".join(source_id_query(spec.source_id) for spec in options.specs().values()) + ")"
     if found := resolve_bypred(query, 1, _RESOLVE_S):
         raise InputError(
-            f"{found[0].name()} of person {options.seed} is published on {found[0].hostname()} already",
+            f"{found[0].name()} of simulated subject {options.seed} is already being published "
+            f"on {found[0].hostname()}",
             where="simulate",
             remedy="choose another --seed, or tell them apart with --id-suffix b --name-prefix Other",
         )

@@ -1,6 +1,6 @@
-"""A simulated person with four devices and markers, as a source without LSL, for demo, tests and training.
+"""A simulated subject with four devices and markers, as a source without LSL, for demo, tests and training.
 
-Everything that comes out of here is simulated data and is called so.
+Everything that comes out of here is simulated data and says so.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class SimulatorOptions:
     Raises `InputError` if a value cannot be used; the message holds the grammar.
     """
 
-    seed: int = 1  # of the person, the schedule and the faults
+    seed: int = 1  # of the subject, the schedule and the faults
     difficulty: str | float = "default"  # see SimulatedSubject
     schedule: str = "random:20"  # see Schedule.parse
     streams: tuple[str, ...] = STREAM_KEYS
@@ -83,7 +83,7 @@ class SimulatorOptions:
             raise InputError(f"expected a positive duration, found {self.duration_s}", where="duration")
 
     def person(self, timeline: Timeline | None = None, begin_s: float = 0.0) -> Behaviour:
-        """Return the simulated person, on the scheduled timeline unless another is given; see `Behaviour`."""
+        """Return the simulated subject, on the scheduled timeline or on another one; see `Behaviour`."""
         subject = SimulatedSubject(self.seed, self.difficulty)
         if timeline is None:
             timeline = FollowedTimeline() if self.follow else Schedule.parse(self.schedule, self.seed)
@@ -137,7 +137,7 @@ _STALE_S = 1.5
 
 
 class SimulatedSource:
-    """Chunks of a simulated person, already in canonical channels and units.
+    """Chunks of a simulated subject, already in canonical channels and units.
 
     EEG is float64 microvolts, gaze has five columns, video is JPEG bytes, audio lies in -1..1.
     Sample i of a stream lies at ``start + i / sfreq``. `Chunk.start_index` counts delivered samples.
@@ -150,7 +150,7 @@ class SimulatedSource:
     timeline : Timeline, optional
         Emotions, instead of the options' schedule.
     begin_s : float
-        Session time of the first samples: the same person with the same devices, met later.
+        Session time of the first samples: the same subject with the same devices, later.
     possible_faults : collection of str
         Only drop and stall happen here; the others need a sender's clock and an outlet.
     longest_s : float
@@ -302,7 +302,7 @@ class _PumpedStream:
         return DrawnFace(self._behaviour)
 
     def _make(self, times: NDArray[np.float64], kept: NDArray[np.bool_]) -> Any:
-        if self.spec.kind is Kind.VIDEO:  # drawn for its time, so a frame that is left out costs nothing
+        if self.spec.kind is Kind.VIDEO:  # drawn for its time, so a frame that is skipped costs nothing
             return tuple(self._face.jpeg(t) for t in times[kept] + self._behaviour.begin_s)
         return self._buffer.take(len(times))[kept]
 

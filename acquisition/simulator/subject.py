@@ -1,4 +1,4 @@
-"""What the five emotions do to a simulated person: the effect that all subjects share.
+"""What the five emotions do to a simulated subject: the effect that all subjects share.
 
 One table a modality; a row is a latent parameter, its columns are the emotions in the order of
 `EMOTIONS`. The unit is the standard deviation of that parameter from trial to trial. Directions follow
@@ -54,7 +54,7 @@ POPULATION_EFFECTS: dict[str, dict[str, tuple[float, ...]]] = {
 
 #: How strongly each modality shows the emotion at default difficulty. With these a linear classifier of
 #: the latent parameters themselves, which no feature can beat by much, names the emotion of a trial of
-#: an unseen subject in 50-52 % of trials by one modality and in 84 % by all four; with the person's own
+#: an unseen subject in 50-52 % of trials by one modality and in 84 % by all four; with the subject's own
 #: level known, all four name it in 95 %.
 MODALITY_STRENGTH = {"eeg": 0.95, "eye": 1.1, "face": 0.95, "voice": 1.2}
 
@@ -64,8 +64,8 @@ DIFFICULTIES = {"easy": 1.8, "default": 1.0, "hard": 0.5, "none": 0.0}
 
 SUBJECT_GAIN_SD = 0.2  # log of how much of the shared effect this subject shows
 SUBJECT_EFFECT_SD = 0.5  # own deviation of each emotion's effect
-# Where this subject's parameters lie without any emotion. People differ from each other by more than one
-# person does from trial to trial, which is why a calibration can help.
+# Where this subject's parameters lie without any emotion. Subjects differ from each other by more than one
+# subject does from trial to trial, which is why a calibration can help.
 SUBJECT_BASELINE_SD = 1.2
 TRIAL_SD = 1.0  # one trial against another of the same emotion: the unit of the effect tables
 DRIFT_SD = 0.3  # slow wandering within a session
@@ -99,7 +99,7 @@ def effect_size(difficulty: str | float) -> float:
 
 
 class SimulatedSubject:
-    """The parameters of one simulated person; the same seed, from 0 up, is the same person.
+    """The parameters of one simulated subject; the same seed, from 0 up, is the same subject.
 
     A latent parameter is the sum of the subject's baseline, the emotion's effect (the population's, scaled
     and changed a little by the subject), a trial effect and a slow drift. ``difficulty`` is ``"easy"``,

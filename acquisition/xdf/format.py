@@ -105,7 +105,7 @@ def parse_varlen(raw: bytes | memoryview, at: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Damage:
-    """A place where the file is broken, and in words what was lost or mended."""
+    """A place where the file is broken, and in words what was lost or repaired."""
 
     position: int  # byte in the file
     what: str

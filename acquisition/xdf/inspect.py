@@ -87,7 +87,7 @@ class XdfReport:
 def inspect_xdf(path: Path, progress: Callable[[float], None] = lambda share: None) -> XdfReport:
     """Read a recording once and report on it, in bounded memory.
 
-    Raises `InputError` if the file cannot be opened or is no XDF file.
+    Raises `InputError` if the file cannot be opened or is not an XDF file.
     """
     index = scan_xdf(path)
     recorded = read_recorded_segments(index)

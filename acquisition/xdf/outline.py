@@ -126,7 +126,7 @@ def _outliers(steps: np.ndarray, n_mads: float, seconds: float) -> np.ndarray:
 def read_markers(index: XdfIndex, stream_id: int, make_intake: MakeIntake) -> list[tuple[float, str]]:
     """Return (LSL seconds, text) of every marker of a stream, in order of time.
 
-    Raises `InputError` if the stream holds no markers that can be read.
+    Raises `InputError` if the stream has no readable markers.
     """
     stream = index.streams[stream_id]
     if len(stream.starts) == 0:

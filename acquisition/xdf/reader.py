@@ -30,11 +30,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a reader stands between two chunks."""
+    """A reader's position between two chunks."""
 
     chunk: int  # the next one
-    last_stamp: float = 0.0  # stamps that are left out count on from here
-    has_stamp: bool = False  # the sample before is known
+    last_stamp: float = 0.0  # omitted timestamps are counted from here
+    has_stamp: bool = False  # the previous sample is known
 
 
 class StreamReader:
@@ -108,7 +108,7 @@ class StreamReader:
         name = self._stream.header.name
         self.damage.append(Damage(position, f"up to {n_lost} samples of stream {name!r} are unreadable"))
         if numeric and self._stream.counts[chunk] * self._stream.sample_bytes <= n_bytes:
-            # Stamps that follow and are left out count on from the sample before them.
+            # Omitted timestamps that follow are counted from the sample before them.
             self._last_stamp += n_lost * self._stream.deduced_step_s
 
     def _read(self, position: int, n_bytes: int) -> memoryview:
@@ -140,7 +140,7 @@ class StreamReader:
             written[at[out_of_line(stamps[at], before, after)]] = False
         n_impossible = int((~written & ~left_out).sum())
         if n_impossible:
-            self.damage.append(Damage(position, f"{n_impossible} impossible time stamps were replaced"))
+            self.damage.append(Damage(position, f"{n_impossible} impossible timestamps were replaced"))
         if not written.all():
             stamps = _fill_gaps(stamps, written, self._last_stamp, self._stream.deduced_step_s)
         self._last_stamp = float(stamps[-1])
@@ -246,7 +246,7 @@ class Cursor:
                 self._pending = self.intake.feed(block.stamps, block.values)
                 if self._pending is not None:
                     self._newest = (float(block.stamps[-1]), float(self._pending.times[-1]))
-            self.intake.mapper.take_segments()  # nobody publishes the map of a replay
+            self.intake.mapper.take_segments()  # the map of a replay is not published
             if self._pending is not None:
                 return
 
@@ -259,7 +259,7 @@ class Cursor:
 def _cut(chunk: Chunk, begin: int, end: int, start_index: int, *, is_first: bool) -> Chunk:
     breaks = {at - begin for at in chunk.breaks if begin <= at < end}
     if is_first:
-        breaks.add(0)  # it continues nothing that was given out
+        breaks.add(0)  # it does not follow the last sample given out
     return replace(
         chunk,
         start_index=start_index,

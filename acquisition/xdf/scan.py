@@ -104,7 +104,7 @@ def scan_xdf(path: Path, progress: Callable[[float], None] | None = None) -> Xdf
 
     ``progress`` is told the share of the file that is done, 0 to 1.
 
-    Raises `InputError` if the file cannot be opened or is no XDF file. Damage inside is listed, never raised.
+    Raises `InputError` if the file cannot be opened or is not an XDF file. Damage inside is only listed.
     """
     path = Path(path)
     with read_errors(path), path.open("rb") as file:
@@ -150,7 +150,7 @@ class _Scan:
             if head is None:
                 found = self._resync.after(position + 1)
                 lost = (n_bytes if found is None else found) - position
-                self._note(position, f"{lost} bytes are no chunk and were skipped")
+                self._note(position, f"skipped {lost} bytes that are not a valid chunk")
                 position += lost
                 continue
             head, trusted = self._settle_end(head)
@@ -205,16 +205,16 @@ class _Scan:
             self._take_footer(head)
         elif head.tag is Tag.BOUNDARY:
             if self._read(head.start, 16) != BOUNDARY_UUID:
-                self._note(head.position, "a boundary chunk holds something else")
+                self._note(head.position, "invalid boundary chunk")
         elif head.position != len(MAGIC):
-            self._note(head.position, "a second file header was left out")
+            self._note(head.position, "a second file header was ignored")
 
     def _xml(self, head: Head) -> str:
         return self._read(head.start, min(head.end - head.start, _LONGEST_XML)).decode("utf-8", "replace")
 
     def _take_header(self, head: Head) -> None:
         if head.stream_id in self.index.streams:
-            self._note(head.position, f"a second header of stream {head.stream_id} was left out")
+            self._note(head.position, f"a second header of stream {head.stream_id} was ignored")
             return
         header, complaint = parse_header_xml(self._xml(head))
         if complaint:
@@ -234,7 +234,7 @@ class _Scan:
         raw = self._read(head.start, 16)
         stream = self.index.streams.get(head.stream_id)
         if len(raw) < 16 or stream is None:
-            self._note(head.position, "a clock offset is cut off or of an unknown stream")
+            self._note(head.position, "a clock offset is truncated or belongs to an unknown stream")
             return
         time, value = struct.unpack("<dd", raw)
         if not (abs(time) < LARGEST_TIME_S and abs(value) < LARGEST_TIME_S):  # also False for NaN
@@ -244,7 +244,7 @@ class _Scan:
         stream.offset_values.append(value)
 
     def _drop_broken_offsets(self, stream: StreamIndex) -> None:
-        """Leave out offsets that place their own measurement elsewhere than its neighbours."""
+        """Drop offsets that place their own measurement elsewhere than its neighbours."""
         offsets = stream.offsets
         broken = out_of_line(offsets.sum(axis=1))  # LSL time of each measurement, also across resets
         if not broken.any():
@@ -282,9 +282,9 @@ class _Scan:
 def _check_magic(magic: bytes, path: Path) -> None:
     if magic == MAGIC:
         return
-    remedy = "unpack it first" if magic[:2] == b"\x1f\x8b" else "give a recording of LabRecorder"
+    remedy = "unpack it first" if magic[:2] == b"\x1f\x8b" else "give a recording made by LabRecorder"
     raise InputError(
-        f"no XDF file: expected it to begin with {MAGIC!r}, found {magic!r}",
+        f"is not an XDF file: expected it to begin with {MAGIC!r}, found {magic!r}",
         where=str(path),
         remedy=remedy,
         code=ErrorCode.RECORDING,

@@ -49,7 +49,7 @@ class XdfSource:
     Raises
     ------
     InputError
-        If the file is no XDF file, a stream id is not in it, or ``make_intake`` refuses a stream.
+        If the file is not an XDF file, a stream id is not in it, or ``make_intake`` refuses a stream.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class XdfSource:
                 self._events.append(StreamEvent(key, Change.REFUSED, math.nan, _unix_message(stream)))
                 continue
             if len(stream.starts) == 0:
-                message = f"stream {stream.header.name!r} ({stream.header.type}) holds no samples"
+                message = f"stream {stream.header.name!r} ({stream.header.type}) has no samples"
                 self._events.append(StreamEvent(key, Change.WARNING, math.nan, message))
                 continue
             intake = opened_intake(stream, key, kind, recorded, make_intake)
@@ -167,16 +167,16 @@ class XdfSource:
             message = f"{spec.name}: {'; '.join(spec.notes) or 'open'}"
             opened.append(StreamEvent(key, Change.OPENED, opened_at, message, spec))
             if time is None:
-                message = f"{spec.name} holds no samples in the part that is replayed"
+                message = f"{spec.name} has no samples in the replayed range"
                 self._events.append(StreamEvent(key, Change.ENDED, opened_at, message))
             else:
                 self._heap.append((time, at))
         if self._cursors and not self._heap:
             length_s = self.last_time - self.first_time
             raise InputError(
-                f"no sample lies in the part asked for; the recording is {length_s:.1f} s long",
+                f"no samples in the requested range; the recording is {length_s:.1f} s long",
                 where=str(self.index.path),
-                remedy="choose another --from and --to",
+                remedy="choose other --from and --to",
                 code=ErrorCode.RECORDING,
             )
         heapq.heapify(self._heap)
@@ -191,7 +191,9 @@ def _keys(index: XdfIndex, keys_kinds: Mapping[int, Kind]) -> dict[int, str]:
         if stream_id not in index.streams:
             known = ", ".join(map(str, index.streams)) or "none"
             raise InputError(
-                f"no stream {stream_id}; it has {known}", where=str(index.path), code=ErrorCode.RECORDING
+                f"no stream {stream_id}; the file has {known}",
+                where=str(index.path),
+                code=ErrorCode.RECORDING,
             )
     identities = [stream_identity(stream.header) for stream in index.streams.values()]
     keys = {}
@@ -203,7 +205,7 @@ def _keys(index: XdfIndex, keys_kinds: Mapping[int, Kind]) -> dict[int, str]:
 
 def _unix_message(stream: StreamIndex) -> str:
     return (
-        f"stream {stream.header.name!r} ({stream.header.type}) is stamped in Unix time "
+        f"stream {stream.header.name!r} ({stream.header.type}) has timestamps in Unix time "
         f"({first_stamp(stream):.0f} s) while the other streams are on the LSL clock: "
-        "it cannot be placed beside them"
+        "it cannot be aligned with them"
     )

@@ -22,7 +22,7 @@ class XdfWriter:
     path : Path
         Overwritten if it exists, unless ``append``.
     append : bool
-        Go on after the last chunk of an existing file.
+        Continue after the last chunk of an existing file.
     """
 
     def __init__(self, path: Path, *, append: bool = False) -> None:

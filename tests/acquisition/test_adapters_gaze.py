@@ -76,7 +76,7 @@ def test_pupil_core_counts_from_the_lower_left_of_the_scene() -> None:
     np.testing.assert_allclose(data[2], [0.25, 0.75, NAN, 3.5, 1.0])
     spec = make_adapter(PUPIL_CORE, "k", Kind.GAZE).spec
     assert spec.units == ("scene", "scene", "mm", "mm", "0/1")
-    assert any("scene camera" in note for note in spec.notes)
+    assert any("scene-camera" in note for note in spec.notes)
 
 
 def test_pupil_core_without_types_is_read_by_label() -> None:
@@ -92,8 +92,8 @@ def test_neon_pixels_are_divided_by_the_scene_size() -> None:
     data = converted(header, [[800.0, 300.0, 3.0, 3.2, 9.0, 9.0, 9.0]])
     np.testing.assert_allclose(data, [[0.5, 0.25, 3.0, 3.2, 1.0]])
     notes = " ".join(make_adapter(header, "k", Kind.GAZE).spec.notes)
-    assert "scene camera" in notes
-    assert "1600 x 1200 px assumed" in notes
+    assert "scene-camera" in notes
+    assert "assumed to be 1600 x 1200 px" in notes
 
 
 def test_neon_without_pupils_says_so() -> None:
@@ -140,7 +140,9 @@ def test_eyelink_area_becomes_diameter_and_zeros_are_untracked() -> None:
     np.testing.assert_allclose(data[0], [0.25, 0.25, 10.0, NAN, 1.0])
     np.testing.assert_array_equal(data[1], [NAN, NAN, NAN, NAN, 0.0])
     np.testing.assert_allclose(data[2], [0.5, 0.5, NAN, 2.0, 1.0])
-    assert any("1920 x 1080 px assumed" in note for note in make_adapter(header, "k", Kind.GAZE).spec.notes)
+    assert any(
+        "assumed to be 1920 x 1080 px" in note for note in make_adapter(header, "k", Kind.GAZE).spec.notes
+    )
 
 
 def test_eyelink_takes_the_screen_from_desc() -> None:

@@ -85,7 +85,7 @@ def test_raw_video_of_unknown_encoding_is_refused(encoding: dict[str, str]) -> N
 
 
 def test_raw_video_of_another_size_is_refused_with_both_values() -> None:
-    with pytest.raises(InputError, match="needs 18 channels, the stream has 12"):
+    with pytest.raises(InputError, match="needs 18 channels, but the stream has 12"):
         make_adapter(
             header("VideoRaw", "int8", 12, width="3", height="2", color_format="rgb"), "k", Kind.VIDEO
         )

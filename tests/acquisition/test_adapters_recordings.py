@@ -44,5 +44,5 @@ def test_openbci_counter_is_left_out_by_its_montage(real_data: Path) -> None:
     options = AdapterOptions(montage=load_montage(str(MONTAGES / "openbci_16.toml")))
     adapter = make_adapter(header, "k", Kind.EEG, options)
     assert len(adapter.spec.ch_names) == 15
-    assert "unscaled" in " ".join(adapter.spec.notes)
+    assert "unscaled" in adapter.spec.units
     np.testing.assert_array_equal(adapter.convert(np.arange(16.0)[None]), np.arange(1.0, 16.0)[None])

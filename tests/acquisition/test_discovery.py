@@ -31,7 +31,7 @@ def test_problems_are_named() -> None:
     assert "used by several" in problems["a"]
     assert "used by several" in problems["b"]
     assert "empty source_id" in problems["c"]
-    assert problems["d"] == "announced, but its full header cannot be had"  # its type tells it from a and b
+    assert problems["d"] == "its full header could not be read"  # its type tells it from a and b
 
 
 @pytest.mark.lsl

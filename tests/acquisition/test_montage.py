@@ -52,7 +52,7 @@ def test_broken_toml_is_named_with_line_and_column(tmp_path: Path) -> None:
 
 
 def test_an_unknown_electrode_is_named_with_similar_ones(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'FPP1' .*no 10-20 name .*FP1"):
+    with pytest.raises(InputError, match=r"'FPP1' .*not a 10-20 name .*FP1"):
         load_montage(written(tmp_path, '[labels]\nTP9 = "FPP1"\n'))
 
 

@@ -316,5 +316,5 @@ def test_unusable_device_ends_the_process_with_a_message_and_exit_code_2(
     assert publisher.process is not None
     publisher.process.wait(30.0)
     assert publisher.exit_code == 2
-    assert any("no WAV file" in message for message in publisher.messages())
+    assert any("is not a WAV file" in message for message in publisher.messages())
     publisher.stop()

@@ -271,7 +271,7 @@ def test_sender_that_dies_is_a_notice_and_the_file_still_closes(tmp_path: Path) 
         recorder.start()
         wait_for(clock, lambda: recorder.status().state == "recording", 15.0)
     wait_for(clock, lambda: bool(recorder.status().notices), 10.0)
-    assert "stream 'test EEG' broke off" in recorder.status().notices[0]
+    assert "lost stream 'test EEG'" in recorder.status().notices[0]
     assert recorder.stop().state == "stopped"
     assert len(numbers_in(recorder.path)) > 0
 

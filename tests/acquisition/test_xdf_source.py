@@ -194,7 +194,7 @@ def test_clock_resets_keep_every_sample_and_mark_the_reset(real_data: Path, chun
 
 def test_a_part_without_samples_is_an_input_error(recording: Path) -> None:
     with pytest.raises(
-        InputError, match=r"no sample lies in the part asked for; the recording is \d+\.\d s long"
+        InputError, match=r"no samples in the requested range; the recording is \d+\.\d s long"
     ):
         XdfSource(recording, KINDS, _intake, start=1000.0)
 

@@ -107,7 +107,7 @@ def test_openbci_runs_through_the_network_with_its_montage(real_data, random_mod
     path = real_data / "xdf" / "openbci_Sub2011001.xdf"
     session, line = replayed(path, random_model, montage=f"{MONTAGES}/openbci_16.toml", stop_s=30.0)
     assert int(line.split()[-1]) > 60
-    assert any("unscaled" in message for message in session.telemetry.snapshot().messages)
+    assert any("assumed to be µV" in message for message in session.telemetry.snapshot().messages)
 
 
 def test_muse_without_a_montage_is_refused_with_both_channel_lists(real_data, random_model):

@@ -263,6 +263,6 @@ def test_a_recorder_that_dies_is_a_failure_and_the_session_goes_on(tmp_path: Pat
         watched.until_recording(path, "recording")
         os.kill(read_status(path).labrecorder_pid, signal.SIGTERM)
         info = watched.until_recording(path, "failed")
-        assert "LabRecorder ended by itself" in info.message
+        assert "LabRecorder ended unexpectedly" in info.message
         assert [failure.stage for failure in watched.of(Failure)] == ["recording"]
         watched.next_prediction()

@@ -297,7 +297,7 @@ def test_after_a_seek_no_stream_is_said_to_hold_nothing(recording, random_model,
         run.send(SessionCommand.PAUSE, Seek(1049.0))
         run.until(Prediction)
         run.until_phase("paused")
-    assert not [event.message for event in run.of(StreamEvent) if "holds no samples" in event.message]
+    assert not [event.message for event in run.of(StreamEvent) if "has no samples" in event.message]
 
 
 def test_a_moment_sought_while_held_has_its_signals_and_its_prediction(recording, random_model, first_pass):
