@@ -5,6 +5,7 @@ Everything here is decided by states and codes; nothing reads a sentence.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from acquisition.errors import ErrorCode
@@ -205,9 +206,10 @@ def _of_recording(store: ViewStore) -> list[Condition]:
         return []
     name = recording.path.name
     if recording.state == "failed":
-        what = "stopped recording" if recording.n_bytes else "was not recorded"
-        remedy = "what was written is readable" if recording.n_bytes else ""
-        text = f"{name} {what}: {message_line(recording.message)}"
+        what, remedy = f"{name} was not recorded", ""
+        if recording.n_bytes:
+            what, remedy = f"Recording to {name} stopped", "what was written is readable"
+        text = f"{what}: {message_line(recording.message)}"
         return [Condition("recording", "error", text, remedy, ("record",))]
     if recording.state == "recording" and recording.room_s < ROOM_ALARM_S:
         text = f"The disk of {name} will be full in {age(recording.room_s)}"
@@ -230,13 +232,13 @@ def _of_devices(store: ViewStore) -> list[Condition]:
         return []
     names = ", ".join(device.name for device in missing)
     remedy = missing[0].if_missing if len(missing) == 1 else "open Streams to look for devices"
-    text = f"No {names}: decoding continues without"
+    text = f"No {names}: decoding continues without {'it' if len(missing) == 1 else 'them'}"
     return [Condition(f"missing {names}", "info", text, remedy, ("choose_streams",))]
 
 
 def _has_settled(store: ViewStore) -> bool:
     since = [state.since for state in store.streams.values() if state.spec.kind is not Kind.MARKERS]
-    return bool(since) and store.last_known_time - min(since) > _SETTLED_S
+    return store.last_known_time - min(since, default=math.inf) > _SETTLED_S
 
 
 def _of_damage(store: ViewStore) -> list[Condition]:
@@ -257,19 +259,15 @@ def _of_model(store: ViewStore) -> list[Condition]:
         remedy, actions = "calibrate again, or continue without the profile", ("choose_profile",)
         found.append(Condition("profile", "warning", text, remedy, actions, can_be_closed=False))
     words = []
-    if store.is_simulated:
-        words.append(_simulated_words(store.real_streams))
+    if store.is_simulated and store.real_streams:
+        words.append(f"All data except {', '.join(map(one_line, store.real_streams))} are simulated.")
+    elif store.is_simulated:
+        words.append("All data are simulated: no real participant or device is involved.")
     if model is not None and model.is_simulated:
         words.append("Model trained on simulated data: the output is not valid for real people.")
     if words:
         found.append(Condition("simulated", "info", " ".join(words), can_be_closed=False))
     return found
-
-
-def _simulated_words(real_streams: tuple[str, ...]) -> str:
-    if real_streams:
-        return f"All data except {', '.join(map(one_line, real_streams))} are simulated."
-    return "All data are simulated: no real participant or device is involved."
 
 
 # --- notices of signal panels ---

@@ -36,12 +36,13 @@ def machine_figures(
         waiting = [Figure(label, "no figures yet", "muted") for label in ("Engine", "GPU", "Decoded")]
         return [*waiting, Figure("Window", window), *_recording_figures(None)]
     decoded = f"{counted(health.n_predictions, 'prediction')}, {counted(health.n_skipped, 'window')} skipped"
-    shown = f"; {health.n_view_dropped:,} chunks not shown, for want of time" if health.n_view_dropped else ""
+    n_late = health.n_view_dropped
+    shown = f"; {n_late:,} chunks not shown: the display is too slow" if n_late else ""
     return [
         Figure("Engine", f"{number(health.cpu_percent)} % of a core, {number(health.memory_mb)} MB"),
-        Figure("GPU", one_line(health.gpu) or "none: CPU"),
+        Figure("GPU", one_line(health.gpu) or "none (CPU only)"),
         Figure("Decoded", decoded, "suspect" if health.n_skipped else "good"),
-        Figure("Window", window + shown, "suspect" if health.n_view_dropped else "good"),
+        Figure("Window", window + shown, "suspect" if n_late else "good"),
         *_recording_figures(health.recording),
     ]
 
@@ -62,9 +63,9 @@ def _disk(recording: RecordingInfo) -> Figure:
     free = f"{data_size(recording.free_bytes)} free"
     if not math.isfinite(recording.room_s):  # no rate yet
         return Figure("Disk", free)
-    lasts = f"{free}, lasts {duration(recording.room_s)}"
+    lasts = f"{free}, enough for {duration(recording.room_s)}"
     if recording.room_s < ROOM_ALARM_S:
-        return Figure("Disk", f"almost full, {lasts}: make room, or stop the recording", "bad")
+        return Figure("Disk", f"almost full: {lasts}; free some space, or stop the recording", "bad")
     return Figure("Disk", lasts)
 
 
@@ -137,9 +138,9 @@ def verdict(found: list[Stage]) -> tuple[str, str]:
     """Return severity and one sentence on the target, judged by the p99 of ``decided``."""
     decided = next((stage for stage in found if stage.name == "decided"), None)
     if decided is None:
-        return "muted", "A replay has no arrival, wait and display: only features and network are timed."
+        return "muted", "A replay has no arrival, wait or display times: only features and network are timed."
     if not math.isfinite(decided.p99_ms):
-        return "muted", f"Target: 99 of 100 predictions decided within {TARGET_MS:.0f} ms. Not known yet."
+        return "muted", f"Target: 99 of 100 predictions decided within {TARGET_MS:.0f} ms; not measured yet."
     severity, word = ("good", "met") if decided.p99_ms <= TARGET_MS else ("bad", "missed")
     return severity, (
         f"Target {word}: 99 of 100 predictions of the last 2 min were decided within "

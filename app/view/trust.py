@@ -119,7 +119,7 @@ def ranked(probs: Mapping[str, float]) -> list[tuple[str, float]]:
 def abstention(probs: Mapping[str, float]) -> Finding | None:
     """Return why the model should abstain, None where its answer stands."""
     if not probs or any(math.isnan(p) for p in probs.values()):
-        return Finding("caution", "probabilities are not numbers", "nan")
+        return Finding("caution", "the probabilities are not valid numbers", "nan")
     best, *others = ranked(probs)
     least = threshold(len(probs))
     if best[1] < least - 1e-6:
@@ -276,7 +276,7 @@ def _of_modalities(prediction: Prediction, store: ViewStore, t: float) -> Iterat
             yield Finding("caution", f"{MODALITY_WORDS.get(modality, modality)} masked by hand", "masked")
     if prediction.warm_up:
         each = ", ".join(f"{MODALITY_WORDS[m]} {s:.0f} s" for m, s in _missing_context(store, t).items())
-        needed = f"; still needed: {each}" if each else ""
+        needed = f"; more data needed: {each}" if each else ""
         yield Finding("caution", f"warming up{needed}", "warming up")
 
 
@@ -393,7 +393,7 @@ def _waits(store: ViewStore, t: float) -> Iterator[Finding]:
         for modality, (code, words) in readiness.items():
             yield Finding("info", f"{MODALITY_WORDS[modality]}: {words}", code)
         if name == "running" and "ready" in {code for code, _ in readiness.values()}:
-            text = "too few samples may be valid so far: see Health and Signals"
+            text = "possibly too few valid samples so far: see Health and Signals"
             yield Finding("info", text, "validity")
 
 

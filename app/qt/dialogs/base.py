@@ -12,6 +12,7 @@ from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
+    QHBoxLayout,
     QLabel,
     QLayout,
     QMessageBox,
@@ -55,6 +56,14 @@ class Dialog(QDialog):
         assert button is not None
         button.clicked.connect(lambda: call())
         return button
+
+    def path_row(self, edit: QWidget, browse: Callable[[], object]) -> QHBoxLayout:
+        """Return a field with a button beside it that looks for a file."""
+        button, row = QPushButton("&Browse…"), QHBoxLayout()
+        button.clicked.connect(lambda: browse())
+        row.addWidget(edit, 1)
+        row.addWidget(button)
+        return row
 
     def lay_out(self, *parts: QWidget | QLayout, stretched: QWidget | None = None) -> None:
         """Put parts and buttons below each other; ``stretched`` takes the room there is."""

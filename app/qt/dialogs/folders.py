@@ -7,12 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from PyQt6.QtCore import QSignalBlocker, Qt
-from PyQt6.QtWidgets import (
-    QFileDialog,
-    QListWidget,
-    QListWidgetItem,
-    QWidget,
-)
+from PyQt6.QtWidgets import QFileDialog, QListWidget, QListWidgetItem, QWidget
 
 from acquisition.errors import InputError
 from app.model_check import ModelSummary, check_model, read_model_summary
@@ -100,14 +95,10 @@ class ModelDialog(FolderDialog):
     """A list of models and what the chosen one says of itself; ``on_chosen`` gets one that loads."""
 
     what, folders, n_lines = "model", "Model folders", 5
-    hint = "If a model does not load, the one in use stays."
+    hint = "If a model does not load, the current one stays in use."
 
     def __init__(
-        self,
-        parent: QWidget | None,
-        current: Path,
-        recent: Sequence[Path],
-        on_chosen: Callable[[Path], None],
+        self, parent: QWidget | None, current: Path, recent: Sequence[Path], on_chosen: Callable[[Path], None]
     ) -> None:
         super().__init__(parent)
         self._current, self._on_chosen = current, on_chosen
@@ -164,7 +155,7 @@ class ProfileDialog(FolderDialog):
     """A list of profiles of the base ``model``; ``on_chosen`` gets None to use the base model alone."""
 
     what, folders, n_lines = "profile", "Profiles", 7
-    hint = "A calibration makes a profile. It is valid for that participant only."
+    hint = "A profile comes from a calibration and is valid for that participant only."
 
     def __init__(
         self,
@@ -176,8 +167,7 @@ class ProfileDialog(FolderDialog):
     ) -> None:
         super().__init__(parent)
         self._model, self._current, self._on_chosen = model, current, on_chosen
-        offered = dict.fromkeys([*([current] if current else []), *known])
-        self.fill((None, *offered), row=1 if current else 0)
+        self.fill(dict.fromkeys([None, current, *known]), row=1 if current else 0)
 
     def _title(self, path: Path | None) -> str:
         name = _NONE if path is None else _verdict(path)

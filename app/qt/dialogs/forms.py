@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from PyQt6.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+from PyQt6.QtWidgets import QFileDialog, QFormLayout, QLabel, QLineEdit, QWidget
 
 from acquisition.errors import InputError
 from app.qt.dialogs.base import Dialog, Role, short_path
@@ -25,14 +25,9 @@ class RecordDialog(Dialog):
         self.path_edit.textChanged.connect(self._check)
         self._folder = self.label()
         self._folder.setWordWrap(False)
-        browse = QPushButton("&Browse…")
-        browse.clicked.connect(self._browse)
-        file, row = QLabel("&File"), QHBoxLayout()
+        file, form = QLabel("&File"), QFormLayout()
         file.setBuddy(self.path_edit)
-        row.addWidget(self.path_edit, 1)
-        row.addWidget(browse)
-        form = QFormLayout()
-        form.addRow(file, row)
+        form.addRow(file, self.path_row(self.path_edit, self._browse))
         form.addRow("Folder", self._folder)
         form.addRow("Disk", self.words)
         self.start = self.button("&Start recording", Role.AcceptRole, self.accept)
@@ -62,17 +57,15 @@ class RecordDialog(Dialog):
         self.say(fault or f"{data_size(_free_bytes(self.path))} free")
 
     def _browse(self) -> None:
-        chosen, _ = QFileDialog.getSaveFileName(
-            self, "Record to", self.path_edit.text(), "XDF recordings (*.xdf)"
-        )
+        kinds = "XDF recordings (*.xdf)"
+        chosen, _ = QFileDialog.getSaveFileName(self, "Record to", self.path_edit.text(), kinds)
         if chosen:
             self.path_edit.setText(chosen)
 
 
 def _free_bytes(path: Path) -> float:
-    folder = path.absolute().parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    folders = path.absolute().parents
+    folder = next((folder for folder in folders if folder.exists()), folders[0])
     try:
         return shutil.disk_usage(folder).free
     except OSError:
@@ -105,11 +98,11 @@ class SubjectDialog(Dialog):
 
     def _check(self) -> None:
         """Say what speaks against the ID."""
-        fault = ""
+        subject, fault = self.edit.text().strip(), ""
         try:
-            check_subject(self.edit.text().strip())
+            check_subject(subject)
         except InputError as error:
-            fault = str(error) if self.edit.text().strip() else "Enter an ID such as S01, not a name."
+            fault = str(error) if subject else "Enter an ID such as S01, not a name."
         self.say(fault)
         self.start.setEnabled(not fault)
 

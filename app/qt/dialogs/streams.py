@@ -13,7 +13,6 @@ from PyQt6.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QTableWidgetItem,
     QWidget,
 )
@@ -24,7 +23,7 @@ from acquisition.montage import load_montage
 from acquisition.select import is_calibration, is_notes, is_own, kind_of, select_streams
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
 from app.qt.dialogs.base import Dialog, Role, Work, plain_table
-from app.view.text import one_line, tooltip
+from app.view.text import counted, one_line, tooltip
 
 _LOOK_S = 2.0
 _MODALITIES = {"eeg": "&EEG", "eye": "E&yes", "face": "&Face", "voice": "&Voice"}
@@ -66,13 +65,13 @@ class StreamsDialog(Dialog):
         self.choices = {modality: _combo(text) for modality, text in _MODALITIES.items()}
         for combo in self.choices.values():
             combo.activated.connect(lambda _at, combo=combo: _show_whole(combo))
-        self.montage = _combo("Montage", _MONTAGES, hint="none: channel names of the stream")
+        self.montage = _combo("Montage", _MONTAGES, hint="none: the stream's channel names")
         self.montage.setEditText(before.montage or "")
         self.line = _combo("Mains frequency", [text for _, text in _LINES])
         self.line.setCurrentIndex([value for value, _ in _LINES].index(before.line))
         self.webcam = _combo("Camera to publish", ("", "0", "1", "2"), hint="none; 0 is the first camera")
         self.webcam.setEditText(before.webcam or "")
-        self.microphone = _combo("Microphone to publish", ("", "default"), hint="none; default, or its name")
+        self.microphone = _combo("Microphone to publish", ("", "default"), hint="none; default, or a name")
         self.microphone.setEditText(before.microphone or "")
         self.hidden = self.label()
         self.hidden.setProperty("muted", "true")
@@ -88,13 +87,9 @@ class StreamsDialog(Dialog):
         form, left, right = QFormLayout(), QFormLayout(), QFormLayout()
         for modality, combo in self.choices.items():
             form.addRow(_MODALITIES[modality], combo)
-        browse = QPushButton("&Browse…")
-        browse.clicked.connect(self._browse)
-        label, montage = QLabel("&Montage"), QHBoxLayout()
+        label = QLabel("&Montage")
         label.setBuddy(self.montage)
-        montage.addWidget(self.montage, 1)
-        montage.addWidget(browse)
-        left.addRow(label, montage)
+        left.addRow(label, self.path_row(self.montage, self._browse))
         left.addRow("Mains &frequency", self.line)
         right.addRow("Publish &camera", self.webcam)
         right.addRow("Publish micro&phone", self.microphone)
@@ -114,13 +109,11 @@ class StreamsDialog(Dialog):
 
     def show_found(self, found: list[FoundStream]) -> None:
         """Fill table and choices; what this program publishes itself is no input."""
-        n_all = len(found)
-        self._found = found = [
-            s for s in found if not (is_own(s.header) or is_notes(s.header) or is_calibration(s.header))
-        ]
-        n_own = n_all - len(found)
-        self.hidden.setText(f"Not shown: {n_own} streams of Affectscope (predictions, clock map, notes)")
-        self.hidden.setVisible(n_own > 0)
+        is_ours = [is_own(s.header) or is_notes(s.header) or is_calibration(s.header) for s in found]
+        self._found = found = [s for s, ours in zip(found, is_ours, strict=True) if not ours]
+        n_own = counted(sum(is_ours), "stream")
+        self.hidden.setText(f"Not shown: {n_own} of Affectscope itself (predictions, clock map, notes)")
+        self.hidden.setVisible(any(is_ours))
         self.again.setEnabled(True)
         self.table.setRowCount(len(found))
         for row, stream in enumerate(found):
@@ -140,7 +133,7 @@ class StreamsDialog(Dialog):
                     combo.addItem(_title(stream.header), self._reference(stream))
             combo.setCurrentIndex(max(0, combo.findData(before)))
             _show_whole(combo)
-        nothing = "No stream was found: is the device's LSL software running, on the same network?"
+        nothing = "No stream found: is the device's LSL software running, and on the same network?"
         self.say("" if found else nothing)
 
     def use(self) -> None:
@@ -148,17 +141,13 @@ class StreamsDialog(Dialog):
         chosen = {m: combo.currentData() for m, combo in self.choices.items()}
         streams = ",".join(f"{modality}={text}" for modality, text in chosen.items() if text) or None
         montage = self.montage.currentText().strip() or None
-        choice = StreamChoice(
-            streams,
-            montage,
-            _LINES[self.line.currentIndex()][0],
-            self.webcam.currentText().strip() or None,
-            self.microphone.currentText().strip() or None,
-        )
+        line, _ = _LINES[self.line.currentIndex()]
+        webcam, microphone = (combo.currentText().strip() or None for combo in (self.webcam, self.microphone))
+        choice = StreamChoice(streams, montage, line, webcam, microphone)
         try:
-            if montage is not None and (montage.lower().endswith(".toml")):
+            if montage is not None and montage.lower().endswith(".toml"):
                 load_montage(montage)
-            if choice.webcam is None and choice.microphone is None:
+            if webcam is None and microphone is None:
                 select_streams({stream.key: stream.header for stream in self._found}, streams)
         except InputError as error:
             self._refuse(str(error))

@@ -143,7 +143,7 @@ class ScalePlot(Plot):
         """Show the probability and where answers begin."""
         self.percent, self.threshold = 100 * verdict.probability, 100 * verdict.threshold
         is_known = math.isfinite(self.threshold)
-        level = [(self.threshold, f"answer from {self.threshold:.3g} %")] if is_known else []
+        level = [(self.threshold, f"{self.threshold:.3g} % needed")] if is_known else []
         self._percents.setTicks([[(0.0, "0 %"), *level, (100.0, "100 %")]])
         self._band.end = self.threshold if is_known else 100.0
         self._pointer.setVisible(math.isfinite(self.percent))
@@ -154,7 +154,7 @@ class ScalePlot(Plot):
 
     def table(self) -> Table:
         """Return both figures."""
-        return ["figure", "%"], [("probability", self.percent), ("answer from", self.threshold)]
+        return ["figure", "%"], [("probability", self.percent), ("needed for an answer", self.threshold)]
 
 
 class _UncertainBand(PixelItem):
@@ -174,11 +174,10 @@ def _line(verdict: Verdict) -> str:
     """Return what stands below the word."""
     if verdict.is_grey:
         return _why_grey(verdict)
-    runner_up = f"{verdict.second} {percent(verdict.second_probability)}"
+    runner_up = f"next: {verdict.second} {percent(verdict.second_probability)}"
     if verdict.label == UNCERTAIN:
-        return f"most likely: {verdict.likeliest} {percent(verdict.probability)}, next {runner_up}"
-    warming = "context not whole yet; " if verdict.state == "warming up" else ""
-    return f"{warming}next {runner_up}" if verdict.second else ""
+        return f"most likely: {verdict.likeliest} {percent(verdict.probability)}; {runner_up}"
+    return runner_up if verdict.second else ""
 
 
 def _why_grey(verdict: Verdict) -> str:

@@ -42,7 +42,7 @@ _SCALE_OVER_S = 10.0
 def _add_caution(panel: Panel) -> None:
     """Say beside the title what attention is not."""
     label = panel.add_words(NOT_CAUSE, muted=True)
-    label.setToolTip("Attention says how the model weighs its inputs; what they do is for occlusion to show.")
+    label.setToolTip("Attention is how the model weights its inputs; the occlusion check tests their effect.")
 
 
 class ModalityAttentionPanel(Panel):
@@ -73,10 +73,10 @@ class LanesPlot(Plot):
     def __init__(self) -> None:
         n = len(MODALITIES)
         self._names, self._figures = RowAxis("left", ("Voice", "100 %")), RowAxis("right", ("absent",))
-        self._times = Axis("bottom", title="s before the prediction shown", has_grid=True)
+        self._times = Axis("bottom", title="time before the prediction shown (s)", has_grid=True)
         axes, name = (self._names, self._figures, self._times), "Attention per modality over time"
         super().__init__(name, axes, x=(-60.0, 0.0), y=(0.0, float(n)), zoom="x", least=(36, 9.6))
-        self.setToolTip("Click to look at that moment")
+        self.setToolTip("Click to go to that moment")
         self.t_end = math.nan  # the moment at the right edge, LSL seconds
         self.times: NDArray[np.float64] = np.empty(0)  # before it
         self.shares: NDArray[np.float64] = np.empty((0, n))  # 0..1 by MODALITIES, NaN where absent
@@ -202,7 +202,7 @@ class StepsPlot(Plot):
     def __init__(self) -> None:
         axes = (
             Axis("left", lambda value, _: f"{value:.0f} %", room="100 %", has_grid=True),
-            Axis("bottom", title="s before the prediction"),
+            Axis("bottom", title="time before the prediction (s)"),
         )
         x, y = (-10.0, 0.0), (0.0, 100.0)
         super().__init__("Attention per time step", axes, x=x, y=y, zoom="x", least=(30, 7.0))

@@ -41,10 +41,10 @@ class BandMapsPanel(Panel):
         self.reason.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.body.addWidget(self.reason, 1)
         self.reason.hide()
-        self.add_words("nats, each its own scale", muted=True)
+        self.add_words("nats, own scale per band", muted=True)
         self.setToolTip(
-            "Differential entropy of each electrode in the newest second, as the network gets it. "
-            "The bands lie far apart, so each has a scale of its own."
+            "Differential entropy of each electrode in the newest second, as fed to the network. "
+            "The bands differ widely, so each has a scale of its own."
         )
 
     def refresh(self, store: ViewStore, t: float) -> None:
@@ -104,7 +104,7 @@ def _missing(prediction: Prediction | None, t: float) -> str:
     if not prediction.band_de.size:
         return "no EEG in this window"
     if np.isnan(prediction.band_de).all():
-        return "EEG of this second is not usable"
+        return "the EEG of this second is unusable"
     if t - prediction.t_end > _MAX_AGE_S:
         return f"no window for {age(t - prediction.t_end)}"
     return ""

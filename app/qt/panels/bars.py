@@ -28,7 +28,7 @@ class BarsPanel(Panel):
             words=lambda value, _: f"{value:.0f} %" if value in (0, 100) else f"{value:.0f}",
             has_levels=True,
         )
-        self.plot.set_notice("the emotions come with the model")
+        self.plot.set_notice("no model loaded yet")
         self.add_plot(self.plot)
 
     def refresh(self, store: ViewStore, t: float) -> None:
@@ -46,8 +46,8 @@ class BarsPanel(Panel):
             figures = (percent(share),)
             rows.append(BarRow(label, figures, 0.0, 100 * share, colour, hatch_of(index), role))
         self.plot.set_rows(rows)
-        self.plot.set_notice("" if rows else "the emotions come with the model")
+        self.plot.set_notice("" if rows else "no model loaded yet")
         if labels:
             chance, least = 100 / len(labels), 100 * threshold(len(labels))
             dotted = Level(chance, f"chance {chance:.3g} %", Qt.PenStyle.DotLine)
-            self.plot.set_levels([dotted, Level(least, f"answer from {least:.3g} %")])
+            self.plot.set_levels([dotted, Level(least, f"{least:.3g} % needed")])

@@ -43,10 +43,10 @@ class CoursePanel(Panel):
         self.choose_time: Callable[[float], None] = lambda t: None
         #: Called when the End key asks for the newest again.
         self.choose_now: Callable[[], None] = lambda: None
-        self.add_words("click, or left and right keys: look back", muted=True)
+        self.add_words("click or use the left and right keys to look back", muted=True)
         spans = {f"{minutes} min": minutes for minutes in SPANS_MIN}
         self.span = self.add_choice("Time span of the course", spans, SPANS_MIN.index(2))
-        self.span.setToolTip("How many minutes are shown, as soon as there are so many")
+        self.span.setToolTip("Time span shown, once that much has been recorded")
         self.plot = self.add_plot(CoursePlot(self))
 
     def refresh(self, store: ViewStore, t: float) -> None:
@@ -75,9 +75,7 @@ class CoursePlot(Plot):
         self._drawn_for: tuple[object, ...] = ()
         self._stretch_for: object = None
         self.course = course((), (), math.nan)
-        self.figures: NDArray[np.float32] = np.empty(
-            0, np.float32
-        )  # (n_labels,) the probabilities beside names
+        self.figures: NDArray[np.float32] = np.empty(0, np.float32)  # (n_labels,) beside names
         self.markers: Sequence[MarkerPart] = ()
         self._least_line = pg.InfiniteLine(angle=0)
         self.plot_item.addItem(self._least_line)
@@ -177,7 +175,7 @@ class CoursePlot(Plot):
         rows = [Row(p, (f"{label} {percent(p)}",), mark=i) for i, (label, p) in figures if math.isfinite(p)]
         self._names.set_rows(rows)
         self._marker_lines.set_content((m.time - zero, m.text) for m in self.markers)
-        self.set_notice("" if made.answers else "no prediction in this time yet")
+        self.set_notice("" if made.answers else "no prediction in this time span")
         self._ribbon.update()
 
     def _choose_zero(self, store: ViewStore, held: float) -> None:

@@ -30,7 +30,7 @@ _RATE_OVER_S = 60.0
 _LOOK_EVERY_S = 0.5
 _N_SHADES = 8
 _MAX_POINTS = 120
-_NO_SIZE = "no pupil size in this stream or moment"
+_NO_SIZE = "no pupil size in this stream or at this time"
 _SHORT_UNITS = {"arbitrary": "a.u."}  # a longer one would push the number out of the gutter
 
 
@@ -75,19 +75,19 @@ class GazePlot(Plot):
         self.ages = (t - times)[every]
         self.place = None
         if is_late or not seen[-1]:
-            words = "no gaze samples" if is_late else "eyes not seen"
+            words = "no gaze samples" if is_late else "eyes not detected"
         else:
             x, y = (100 * float(value) for value in values[-1, :2])
             self.place = (min(max(x, 0.0), 100.0), min(max(y, 0.0), 100.0))  # off the screen: at its rim
             is_inside = (x, y) == self.place
-            words = f"{x:.0f} % right, {y:.0f} % down" if is_inside else "looks off the screen"
+            words = _place(x, y) if is_inside else "gaze off the screen"
         self._gaze.update()
         return words
 
     def text_at(self, x: float, y: float) -> str:
         """Return the place under the mouse."""
         is_inside = 0 <= x <= 100 and 0 <= y <= 100
-        return f"{x:.0f} % right, {y:.0f} % down" if is_inside else ""
+        return _place(x, y) if is_inside else ""
 
     def table(self) -> Table:
         """Return the trail."""
@@ -259,6 +259,10 @@ class _Legend(DrawnAxis):
             painter.drawText(QPointF(left, top + self.metrics.ascent()), name)
             painter.setPen(QPen(QColor(self.theme.category(len(self._strokes) - 1 - k)), 2, stroke))
             painter.drawLine(QPointF(left, top + 1.2 * line), QPointF(left + 2 * line, top + 1.2 * line))
+
+
+def _place(x: float, y: float) -> str:
+    return f"x {x:.0f} %, y {y:.0f} %"
 
 
 def _percent(value: float, spacing: float) -> str:

@@ -97,7 +97,7 @@ class MemoryPlot(CurvePlot):
         self.unit = "MB"
         self.engine: Collection[tuple[float, float]] = ()
         self._window: deque[tuple[float, float]] = deque(maxlen=_N_KEPT)
-        self.set_notice("Memory: first figure in a second")
+        self.set_notice("Memory: first reading in a second")
 
     def add_window(self, time: float, megabytes: float) -> None:
         """Add what this process uses at ``time``, `time.monotonic`."""

@@ -25,19 +25,19 @@ from app.view.explanation import (
     region_values,
 )
 from app.view.store import ViewStore
-from app.view.text import age, moment_text
+from app.view.text import age, moment_text, percent
 
 SHORTCUT = "O"
 
 _PATIENCE_S = 15.0
 _EMPTY_END = 10.0  # percentage points
 _BEFORE = (
-    "Blanks each modality, EEG band and EEG region of the newest window, one after the other, and asks the "
-    "model again: the change of the probability shows what the answer rests on."
+    "Blanks one modality, EEG band or EEG region of the newest window at a time and runs the model again: "
+    "the change in probability shows what the answer rests on."
 )
 _READING = (
-    "Bars: the probability when blanked minus the probability as it was. To the left: the answer rested on "
-    "it. A band is blanked to its ordinary value; a modality or region counts as gone."
+    "Bars: probability when blanked minus original probability. To the left: the answer rested on this "
+    "input. A blanked band is set to its mean value; a blanked modality or region counts as absent."
 )
 _MARKS = {"agree": "●", "disagree": "▲", "unknown": "○"}
 _HEADS = {
@@ -57,6 +57,7 @@ class OcclusionPanel(Panel):
         super().__init__("Occlusion check")
         self.ask_occlusion = ask_occlusion
         self._now = now
+        self.state = "no session"  # or ready, asking, no answer
         self._asked_at: float | None = None
         self._asked_with: Occlusion | None = None  # the answer there was when asked
         self._store: ViewStore | None = None
@@ -80,7 +81,7 @@ class OcclusionPanel(Panel):
         self._store = store
         shown = store.predictions.at(t)
         shown_end = None if shown is None else shown.t_end
-        state = self._state_of_asking(store)
+        self.state = state = self._state_of_asking(store)
         if not self.is_new(id(store), store.occlusion, shown_end, state):
             return
         self.ask.setEnabled(state in ("ready", "no answer"))
@@ -114,9 +115,9 @@ class OcclusionPanel(Panel):
         """Say which window the answer is about, and how the asking goes."""
         notes = {
             "asking": "Asking the model …",
-            "no answer": f"No answer for {_PATIENCE_S:.0f} s: it comes with the next window; is the replay "
-            "paused, or is no stream there?",
-            "no session": "There must be a session with a prediction to check.",
+            "no answer": f"No result for {_PATIENCE_S:.0f} s. It comes with the next window: is the replay "
+            "paused, or is a stream missing?",
+            "no session": "This check needs a running session with a prediction.",
             "ready": "",
         }
         note = notes[state]
@@ -127,12 +128,12 @@ class OcclusionPanel(Panel):
         else:
             text = moment_text(store)
             self.which.setText(
-                f"for the window at {text(answer.t_end)}: {answer.label} {100 * answer.probability:.0f} %"
+                f"Window at {text(answer.t_end)}: {answer.label} {percent(answer.probability)}"
             )
             if not note and shown_end is not None and shown_end != answer.t_end:
                 order = "older" if answer.t_end < shown_end else "newer"
                 apart = age(abs(shown_end - answer.t_end))
-                note = f"This is {apart} {order} than the prediction shown, which is of {text(shown_end)}."
+                note = f"This window is {apart} {order} than the prediction shown ({text(shown_end)})."
         self.which.setVisible(answer is not None)
         self.note.setText(note)
 
@@ -207,7 +208,7 @@ class OcclusionPanel(Panel):
 
 def _delta_bars(name: str) -> BarPlot:
     return BarPlot(
-        f"Occlusion of {name}: change of the probability in percentage points",
+        f"Occlusion of {name}: change in probability, percentage points",
         ("\N{MINUS SIGN}100.0",),
         x=(-10.0, 10.0),
         unit="percentage points",

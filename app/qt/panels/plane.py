@@ -19,7 +19,7 @@ from app.view.valence_arousal import AffectPoint, place_of, point, unplaced
 from models.prediction import Prediction
 
 TRAIL_S = 30.0
-_CAPTION = "from class probabilities, not measured"
+_CAPTION = "derived from class probabilities, not measured"
 
 
 class PlanePanel(Panel):
@@ -30,8 +30,8 @@ class PlanePanel(Panel):
         self.plot = self.add_plot(PlanePlot())
         self.caption = plain_label(_CAPTION, muted=True, wraps=True)
         self.caption.setToolTip(
-            "Each emotion's place is its mean rating in Russell and Mehrabian (1977); calm is placed after "
-            "Russell (1980), neutral in the middle. The point is their mean, weighted by the probabilities."
+            "Each emotion stands at its mean rating in Russell and Mehrabian (1977), calm after Russell "
+            "(1980), neutral at the origin. The point is their mean, weighted by the probabilities."
         )
         self.body.addWidget(self.caption)
 
@@ -44,7 +44,7 @@ class PlanePanel(Panel):
             self.plot.show_trail(trail, labels, is_grey=verdict.is_grey)
             missing = unplaced(labels)
             self.caption.setText(
-                f"{_CAPTION}; without a place here: {', '.join(missing)}" if missing else _CAPTION
+                f"{_CAPTION}; not on this plane: {', '.join(missing)}" if missing else _CAPTION
             )
 
 

@@ -14,7 +14,7 @@ from app.view.trust import NO_ANSWER, Finding, judge_at
 
 _WORDS = {"stop": "Stop", "caution": "Caution", "info": "Note"}
 _GLYPHS = {"stop": ("■", "bad"), "caution": ("▲", "suspect"), "info": ("○", "muted")}  # theme's colour
-NOTHING_FOUND = Finding("info", "nothing found that speaks against the answer")
+NOTHING_FOUND = Finding("info", "no reason found to doubt the answer")
 
 
 class ReasonsPanel(Panel):

@@ -34,7 +34,7 @@ class TracesPanel(Panel):
         self.add_words("amplitude", muted=True)
         self._button("−", "Smaller traces (-)", lambda: self._step(False))
         self._button("+", "Larger traces (+)", lambda: self._step(True))
-        self._auto = self._button("auto", "Gain set by the data (0)", self._leave_to_data)
+        self._auto = self._button("auto", "Automatic gain (0)", self._leave_to_data)
         self._auto.setCheckable(True)
         self._auto.setChecked(True)
         spans = {f"{span} s": span for span in SPANS_S}

@@ -35,7 +35,7 @@ class VoicePanel(Panel):
         self.meter = LevelMeter()
         self.plot = HeatPlot("Log-mel of the voice", 30.0, hold_s=0.05, unit="log-mel, model units")
         self.plot.setToolTip(
-            "Log-mel energy as the network gets it: AudioSet's mean and SD taken out, no unit"
+            "Log-mel energy as fed to the network: standardised by AudioSet's mean and SD, no unit"
         )
         self.plot.set_scale(*_LOG_MEL_RANGE, _N_MELS, _mel_ticks(), _hz)
         self.body.addWidget(self.meter)

@@ -35,11 +35,11 @@ class WebcamPanel(Panel):
             self.plot.show_frame(frame.time, frame.jpeg, box)
         elif not notice:
             late = t - store.frames.newest_time
-            notice = f"no frame for {age(late)}" if late > 0 else "no frame of this moment"
+            notice = f"no frame for {age(late)}" if late > 0 else "no frame at this time"
             if math.isnan(late):
                 notice = "no frame yet"
         if not notice and self.plot.is_broken:
-            notice = "frame cannot be read: the camera's JPEG is damaged"
+            notice = "the frame cannot be read: the camera's JPEG is damaged"
         self.plot.set_notice(notice)
         words = "" if notice else words
         if words != self.words.text():
@@ -115,9 +115,9 @@ def _face(store: ViewStore, t: float) -> tuple[Box | None, str]:
     """Return the face's box at ``t``, and what to say of it."""
     prediction = store.predictions.at(t) if math.isfinite(t) else None
     if prediction is None or math.isnan(prediction.face_time):
-        return None, "no face looked for yet"
+        return None, "face detection has not run yet"
     if t - prediction.face_time > _BOX_MAX_AGE_S:
-        return None, f"no face looked for since {age(t - prediction.face_time)}"
+        return None, f"last face detection {age(t - prediction.face_time)} ago"
     if prediction.face_box is None:
         return None, "no face found"
     return prediction.face_box, "face found"

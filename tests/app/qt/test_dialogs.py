@@ -60,6 +60,7 @@ def test_the_program_s_own_streams_are_no_choice_and_said_to_be_hidden(qtbot):
     qtbot.addWidget(dialog)
     qtbot.waitUntil(lambda: dialog.table.rowCount() == 1)
     assert dialog.table.item(0, 1).text() == "Cap"
+    assert not dialog.hidden.isHidden()
     assert "2 streams" in dialog.hidden.text()
 
 

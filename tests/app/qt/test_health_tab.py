@@ -143,7 +143,7 @@ def test_message_times_of_a_replay_count_from_the_file_s_beginning(tab):
 
 def test_a_short_disk_is_said_in_words(tab):
     tab.refresh(filled(), NOW)
-    assert tab.machine.values["Disk"].text().startswith("almost full, 10 GB free, lasts 5 min")
+    assert tab.machine.values["Disk"].text().startswith("almost full: 10 GB free, enough for 5 min")
     assert LIGHT.bad in tab.machine.values["Disk"].styleSheet()
 
 

@@ -258,8 +258,8 @@ def test_face_box_lies_where_the_prediction_says(qtbot):
     ("face_time", "said"),
     [
         (T - 0.2, "no face found"),
-        (math.nan, "no face looked for yet"),
-        (T - 5, "no face looked for since 5.0 s"),
+        (math.nan, "face detection has not run yet"),
+        (T - 5, "last face detection 5.0 s ago"),
     ],
 )
 def test_a_missing_face_is_said(qtbot, face_time, said):
@@ -296,12 +296,12 @@ def test_gaze_point_lies_where_the_eyes_look(qtbot):
     assert rows.mean() == pytest.approx(at.y(), abs=3)
     across, down = plot.pixel_of(100, 100).x() - plot.pixel_of(0, 0).x(), plot.pixel_of(0, 100).y()
     assert across / (down - plot.pixel_of(0, 0).y()) == pytest.approx(16 / 9, rel=0.02)
-    assert panel.words.text() == "75 % right, 25 % down"
+    assert panel.words.text() == "x 75 %, y 25 %"
 
 
 @pytest.mark.parametrize(
     ("part", "said"),
-    [(gaze_part(0.0), "eyes not seen"), (gaze_part(1.0, x=1.4), "looks off the screen")],
+    [(gaze_part(0.0), "eyes not detected"), (gaze_part(1.0, x=1.4), "gaze off the screen")],
 )
 def test_gaze_that_is_no_point_on_the_screen_is_said(qtbot, part, said):
     assert shown(qtbot, GazePanel(), store_with(part)).words.text() == said

@@ -12,7 +12,7 @@ from PyQt6.QtWidgets import QLabel
 
 from acquisition.montage import SEED_CH_NAMES
 from app.engine.messages import Occlusion, OcclusionRow, Phase
-from app.qt.panels.attention import NOT_CAUSE
+from app.qt.panels.attention import NEARLY_EVEN, NOT_CAUSE
 from app.qt.panels.occlusion import OcclusionPanel
 from app.qt.tabs import WhyTab
 from app.qt.theme import DARK, LIGHT
@@ -180,20 +180,16 @@ def test_the_key_asks_once_and_waits_for_the_answer(tab, store, asked, qtbot):
     store.take(answer(159.75))
     tab.refresh(store, 160.0)
     assert panel.ask.isEnabled()
-    assert "for the window at" in panel.which.text()
+    assert panel.which.text().endswith("happy 70 %")
     assert panel.note.text() == ""
 
 
 def test_an_older_answer_says_so(tab, store):
     store.take(answer(150.0))
     tab.refresh(store, 160.0)
-    assert panel_note(tab).startswith("This is 9.8 s older than the prediction shown")
+    assert "9.8 s older" in tab.occlusion.note.text()
     tab.refresh(store, 140.0)
-    assert panel_note(tab).startswith("This is 10 s newer than the prediction shown")
-
-
-def panel_note(tab):
-    return tab.occlusion.note.text()
+    assert "10 s newer" in tab.occlusion.note.text()
 
 
 def test_bars_point_left_where_the_probability_falls(tab, store):
@@ -211,10 +207,10 @@ def test_bars_point_left_where_the_probability_falls(tab, store):
 def test_disagreement_is_flagged_in_words(tab, store):
     store.take(answer(159.75, eeg=0.1))
     tab.refresh(store, 160.0)
-    assert tab.occlusion.flag.text().startswith("▲ Attention and occlusion disagree. EEG has the highest")
+    assert tab.occlusion.flag.text().startswith("▲ ")
     store.take(answer(159.75))
     tab.refresh(store, 160.0)
-    assert tab.occlusion.flag.text().startswith("● No disagreement")
+    assert tab.occlusion.flag.text().startswith("● ")
 
 
 def test_no_answer_in_time_is_said_and_can_be_asked_again(qtbot, store):
@@ -225,7 +221,8 @@ def test_no_answer_in_time_is_said_and_can_be_asked_again(qtbot, store):
     panel.ask.click()
     clock[0] = 20.0
     panel.refresh(store, 160.0)
-    assert panel.note.text().startswith("No answer")
+    assert panel.state == "no answer"
+    assert panel.note.text()
     assert panel.ask.isEnabled()
 
 
@@ -250,7 +247,7 @@ def test_no_electrode_is_named_where_their_shares_hardly_differ(tab, store):
     calm = ViewStore()
     calm.take(replace(prediction(160.0), channel_attention=even))
     tab.refresh(calm, 160.0)
-    assert tab.channels.plot.accessibleDescription() == "nearly even: no electrode stands out"
+    assert tab.channels.plot.accessibleDescription() == NEARLY_EVEN
     tab.refresh(store, 159.75)
     assert tab.channels.plot.accessibleDescription().startswith("highest: O1")
 

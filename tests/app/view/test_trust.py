@@ -13,7 +13,15 @@ from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, HealthPart, ModelInfo, Opened, Phase, QualityPart
 from app.view.conditions import conditions
 from app.view.store import ViewStore
-from app.view.trust import MIN_MARGIN, STALE_AFTER_S, abstention, judge, threshold
+from app.view.trust import (
+    MIN_MARGIN,
+    NO_ANSWER,
+    NONE_HERE,
+    STALE_AFTER_S,
+    abstention,
+    judge,
+    threshold,
+)
 from models.prediction import Prediction
 
 NOW = 1000.0
@@ -145,7 +153,8 @@ def test_a_failed_engine_makes_the_answer_stale_at_once_with_its_first_line():
     filled.take(Phase("failed", "the card was lost\nat: decoder"))
     found = verdict(filled)
     assert found.state == "stale"
-    assert found.reasons[0] == "the engine failed: the card was lost"
+    assert found.codes[0] == "failed"
+    assert found.reasons[0].endswith(": the card was lost")
 
 
 def test_a_live_session_that_ended_is_stale_and_a_replay_is_not():
@@ -163,13 +172,13 @@ def test_looking_back_judges_the_past_not_the_present():
     filled.take(health(NOW + 5, masked=("voice",)))
     found = verdict(filled, made, NOW - 30)
     assert found.state == "certain"
-    assert found.reasons == ("showing data from 30 s ago",)
+    assert found.codes == ("past",)
 
 
 def test_warm_up_keeps_the_emotion_and_says_what_is_missing():
     found = verdict(store(opened_at=NOW - 4), prediction(warm_up=True))
     assert (found.state, found.label) == ("warming up", "disgust")
-    assert found.reasons == ("warming up; still needed: EEG 6 s, eyes 15 s, face 2 s, voice 2 s",)
+    assert found.reasons == ("warming up; more data needed: EEG 6 s, eyes 15 s, face 2 s, voice 2 s",)
 
 
 def test_absent_modalities_are_counted_with_their_cause():
@@ -196,18 +205,18 @@ def test_an_answer_that_rests_on_bad_electrodes_is_withheld(n_bad, state):
     assert verdict(filled, prediction(modality_attention=attention)).state == state
 
 
-@pytest.mark.parametrize(("n_bad", "said"), [(12, ()), (13, ("13 of 62 electrodes bad",))])
-def test_more_than_a_fifth_of_bad_electrodes_is_said(n_bad, said):
+@pytest.mark.parametrize(("n_bad", "codes"), [(12, ()), (13, ("electrodes",))])
+def test_more_than_a_fifth_of_bad_electrodes_is_said(n_bad, codes):
     filled = store()
     channels = [ChannelQuality(f"E{i}", "bad" if i < n_bad else "good", "", 0.5) for i in range(62)]
     filled.take(QualityPart(NOW - 0.5, tuple(channels)))
-    assert verdict(filled).reasons == said
+    assert verdict(filled).codes == codes
 
 
 def test_little_valid_gaze_is_said():
     filled = store()
     gaze(filled, NOW, valid=0.4)
-    assert verdict(filled).reasons == ("gaze valid in 40 % of the last 4 s",)
+    assert verdict(filled).codes == ("gaze",)
 
 
 def test_slow_and_skipped_windows_are_said_live_only():
@@ -215,9 +224,8 @@ def test_slow_and_skipped_windows_are_said_live_only():
     live, replay = store(), store("replay")
     live.take(figures)
     replay.take(figures)
-    said = ("latency (p99) 312 ms; target 200 ms", "12 of 412 windows skipped")
-    assert verdict(live).reasons == said
-    assert verdict(replay).reasons == ()
+    assert verdict(live).codes == ("latency", "skipped")
+    assert verdict(replay).codes == ()
 
 
 def test_a_model_of_simulated_data_and_foreign_statistics_are_said():
@@ -234,20 +242,15 @@ def test_an_emotion_that_keeps_changing_is_said():
         probs = probabilities(0.8, 0.1) if k % 2 else probabilities(0.1, 0.8)
         filled.take(prediction(NOW - 4 + k, probs))
     found = verdict(filled, prediction(probs=probabilities(0.8, 0.1)))
-    assert found.reasons == ("top emotion changed 3 times in 10 s",)
+    assert found.codes == ("jumps",)
 
 
 def test_before_the_first_prediction_it_says_what_is_waited_for():
     filled = store(opened_at=NOW - 4, without=("voice",))
     found = judge(None, filled, NOW)
-    assert (found.state, found.label) == ("nothing", "no answer yet")
-    assert found.reasons == (
-        "waiting for the first prediction",
-        "EEG: 6 s more data needed",
-        "eyes: 15 s more data needed",
-        "face: 2 s more data needed",
-        "voice: no stream yet",
-    )
+    assert (found.state, found.label) == ("nothing", NO_ANSWER)
+    assert found.codes == ("waiting", "context", "context", "context", "no stream")
+    assert found.reasons[1] == "EEG: 6 s more data needed"
 
 
 def test_an_empty_store_waits_for_the_model():
@@ -280,7 +283,8 @@ def test_electrodes_of_training_that_the_stream_lacks_are_counted():
     spec = StreamSpec("eeg", "Band", Kind.EEG, ("CZ",), ("µV",), 250.0)
     made.take(StreamEvent("eeg", Change.OPENED, NOW - 60, "", spec))
     (found,) = [finding for finding in verdict(made).findings if finding.code == "montage"]
-    assert (found.severity, found.text) == ("caution", "EEG has 1 of the 3 training electrodes")
+    assert found.severity == "caution"
+    assert "1 of the 3" in found.text
 
 
 def test_a_held_replay_is_not_overdue_and_paused_is_no_fault():
@@ -290,9 +294,9 @@ def test_a_held_replay_is_not_overdue_and_paused_is_no_fault():
     assert found.state == "certain"
     assert [(f.severity, f.code) for f in found.findings] == [("info", "paused")]
     early = judge(prediction(NOW - 15), filled, NOW)  # sought to a moment that has no prediction
-    assert (early.state, early.label) == ("nothing", "no answer here")
+    assert (early.state, early.label) == ("nothing", NONE_HERE)
     assert {finding.severity for finding in early.findings} == {"info"}
-    assert early.reasons[0] == "no prediction at this time; the last one is 15 s older"
+    assert early.codes[0] == "none here"
 
 
 def test_looking_back_in_a_replay_at_what_was_passed_over_is_no_fault():
