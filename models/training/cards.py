@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from models.datasets.trials import TRIAL_MODALITIES
+
 if TYPE_CHECKING:
     from models.config import ModelConfig
     from models.training.evaluate_trials import ScoreReport
@@ -53,9 +55,6 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-_NAMES = {"eeg": "EEG", "eye": "eye features"}
-
-
 def pretraining_card(
     corpus: Corpus,
     config: ModelConfig,
@@ -72,7 +71,7 @@ def pretraining_card(
         *(f"{name}: {text}" for name, text in choices.items() if text),
     ]
     figures = [
-        (_NAMES[modality], f"{of.losses[0]:.3f}", f"{of.losses[-1]:.3f}", str(len(of.losses)),
+        (TRIAL_MODALITIES[modality], f"{of.losses[0]:.3f}", f"{of.losses[-1]:.3f}", str(len(of.losses)),
          str(of.n_steps), str(of.n_windows), f"{of.seconds:.0f}")
         for modality, of in outcomes.items()
     ]  # fmt: skip
@@ -91,7 +90,8 @@ def pretraining_card(
         sections={
             "Data": [bullets(_corpus_lines(corpus, config))],
             "Protocol": [
-                f"MV-SSTMA masked autoencoder, one for each of {', '.join(_NAMES[m] for m in outcomes)}; "
+                f"MV-SSTMA masked autoencoder, one for each of "
+                f"{', '.join(TRIAL_MODALITIES[m] for m in outcomes)}; "
                 "loss on the hidden channels alone. Normalisation fitted to the pre-training part.",
                 bullets(protocol),
             ],

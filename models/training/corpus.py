@@ -331,12 +331,7 @@ class CorpusWindows:
         self.modality, self.n_steps, self.batch, self.seed = modality, n_steps, batch, seed
         self.n_context_steps = n_context_steps
         self._groups = _groups(entries, modality, tuple(ch_names), n_steps)
-        if not self._groups:
-            raise InputError(
-                f"no trial or recording holds {'EEG' if modality == 'eeg' else 'eye features'} to train on",
-                where=f"--modalities {modality}",
-                code=ErrorCode.DATA,
-            )
+        assert self._groups, "the config has a modality that the corpus lacks"
         self._n_batches = np.array([-(-group.n_windows // batch) for group in self._groups])
         self._ends = np.cumsum(self._n_batches)
         self.n_windows = sum(group.n_windows for group in self._groups)

@@ -14,7 +14,7 @@ from models.baselines import LdaClassifier
 from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
 from models.datasets.splits import by_session, coverage, cross_validation, published_split
-from models.datasets.trials import PUBLISHED, Excluded, Trial, WindowSet, cut_windows
+from models.datasets.trials import PUBLISHED, TRIAL_MODALITIES, Excluded, Trial, WindowSet, cut_windows
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
 from models.training.finetune import Progress, finetune, training_windows
@@ -81,7 +81,7 @@ def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | N
     source, reads, wrong = test.source, config.feature_origin, ("", "")
     if not config.is_classifier:
         wrong = "is pre-trained only and names no class", "make a classifier of it with affectscope finetune"
-    elif config.network.takes_raw_eeg or not {"eeg", "eye"} & set(config.modalities):
+    elif config.network.takes_raw_eeg or not set(TRIAL_MODALITIES) & set(config.modalities):
         what = "reads raw EEG, faces or voices, and what is tested are features of EEG and eyes"
         wrong = what, "for the networks of `reproduce eav`, see their model cards"
     elif reads != source.features:

@@ -10,10 +10,9 @@ from typing import Self
 from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.types import MODALITIES
 from models.checkpoint import Checkpoint
 from models.config import ModelConfig, preset
-from models.datasets.trials import PUBLISHED, Trial, label_names_of
+from models.datasets.trials import PUBLISHED, TRIAL_MODALITIES, Trial, label_names_of
 from models.features.config import FeatureConfig
 from models.training.provenance import TrainingRecord
 
@@ -41,14 +40,14 @@ class PretrainedEncoders:
 
 def read_modalities(config: ModelConfig) -> tuple[str, ...]:
     """Return the modalities whose channel projection is trained: those that a classifier reads."""
-    return tuple(m for m in ("eeg", "eye") if config.is_classifier and m in config.modalities)
+    return tuple(m for m in TRIAL_MODALITIES if config.is_classifier and m in config.modalities)
 
 
 @dataclass(frozen=True)
 class FinetuneOptions:
     """How a classifier is trained; defaults are the paper's where it gives them."""
 
-    modalities: tuple[str, ...] = ("eeg", "eye")  # those that the trials hold are used
+    modalities: tuple[str, ...] = tuple(TRIAL_MODALITIES)  # those that the trials hold are used
     fusion: str = "attention"  # attention | concat | shared_attention
     channel_projection: str = "weights"  # of MvSstmaConfig: what the encoders' tokens of a step become
     freeze: bool = False  # keep the pre-trained encoders as they are
@@ -73,7 +72,7 @@ class FinetuneOptions:
             raise InputError(
                 f"expected {' or '.join(NORMALISATIONS)}, found {self.normalisation}", where="--normalisation"
             )
-        if not self.modalities or not set(self.modalities) <= {"eeg", "eye"}:
+        if not self.modalities or not set(self.modalities) <= set(TRIAL_MODALITIES):
             raise InputError(
                 f"expected eeg, eye or both, found {', '.join(self.modalities) or 'none'}",
                 where="--modalities",
@@ -94,8 +93,8 @@ class FinetuneOptions:
 
 def used_modalities(trials: Sequence[Trial], options: FinetuneOptions) -> tuple[str, ...]:
     """Return the modalities that are both wanted and in all the trials."""
-    held = {m: all(getattr(trial, m) is not None for trial in trials) for m in ("eeg", "eye")}
-    used = tuple(m for m in MODALITIES if m in options.modalities and held[m])
+    held = {m: all(getattr(trial, m) is not None for trial in trials) for m in TRIAL_MODALITIES}
+    used = tuple(m for m in TRIAL_MODALITIES if m in options.modalities and held[m])
     if not used:
         raise InputError(
             f"expected {' or '.join(options.modalities)}, found trials of "
@@ -136,7 +135,7 @@ def classifier_config(
             base = _with_eye_features(base, n_eye, first, options)
     network = replace(base.network, fusion=replace(base.network.fusion, variant=options.fusion))
     read = () if pretrained is None else read_modalities(base)
-    new = {m: getattr(network, m) for m in ("eeg", "eye") if m not in read}
+    new = {m: getattr(network, m) for m in TRIAL_MODALITIES if m not in read}
     sizes = {m: replace(size, channel_projection=options.channel_projection) for m, size in new.items()}
     windows, n_steps = base.windows, options.n_steps
     return replace(

@@ -22,6 +22,7 @@ from acquisition.montage import SEED_CH_NAMES
 from models.checkpoint import save_checkpoint
 from models.config import CONTEXTS, ModelConfig, preset
 from models.datasets import eav
+from models.datasets.trials import TRIAL_MODALITIES
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.features.config import FeatureConfig
 from models.network import FusionNetwork
@@ -35,7 +36,7 @@ from models.training.pretrain_model import MaskedAutoencoder
 from models.training.provenance import TrainingRecord, record_of_recordings, write_record
 from models.training.sources import Corpus, Source, kind_of_features, open_corpus
 
-MODALITIES = ("eeg", "eye")
+MODALITIES = tuple(TRIAL_MODALITIES)
 DECODERS_FILE, REPORT_FILE = "pretraining.safetensors", "pretraining.json"
 
 
@@ -135,7 +136,7 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
     modalities = options.modalities or found
     if missing := [m for m in modalities if m not in found]:
         raise InputError(
-            f"no trial or recording holds {'EEG' if missing[0] == 'eeg' else 'eye features'} to train on"
+            f"no trial or recording holds {TRIAL_MODALITIES[missing[0]]} to train on"
             + (", and published ones are excluded with raw EEG" if corpus.features == "raw" else ""),
             where=f"--modalities {','.join(modalities)}",
             code=ErrorCode.DATA,
