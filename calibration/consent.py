@@ -1,7 +1,7 @@
-"""What a participant is told before a session, and what they agree to; nothing opens before.
+"""The notice that a participant reads before a session, and their consent; nothing is opened before it.
 
-A modality without consent is not opened, recorded or used. Video of the face and sound of the voice stay
-out of the recording unless agreed to on their own: only figures calculated from them may then be kept.
+A modality without consent is not opened, recorded or used. Face video and voice sound are recorded only with
+a consent of their own; without it, only features computed from them may be kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WHAT_HAPPENS = (
     "some of it is unpleasant (fear, disgust, sadness). A model is then fitted to your own signals."
 )
 ALWAYS_KEPT = (
-    "Kept in any case: what was shown and when, your answers (emotion, pleasantness, excitement), the "
+    "Always kept: what was shown and when, your answers (emotion, pleasantness, excitement), the "
     "quality of the signals, and this consent."
 )
 WITHOUT_RAW = "Signals that are not kept cannot be analysed again later."
@@ -46,7 +46,7 @@ class ModalityNotice:
     title: str
     recorded: str
     used: str
-    keep: str = ""  # the words of its second tick; empty where it has none
+    keep: str = ""  # label of its second tick box; empty without one
 
 
 MODALITY_NOTICES = (
@@ -65,18 +65,18 @@ MODALITY_NOTICES = (
     ModalityNotice(
         "face",
         "Face (camera)",
-        "The camera's pictures are turned into figures while the session runs; the figures may be kept, "
-        "the pictures are not, unless you tick the line below.",
+        "The camera's pictures are converted to numerical features while the session runs; the features may "
+        "be kept, the pictures are not, unless you tick the line below.",
         "Used: features of the face, twice a second.",
-        "Also keep the video of my face in the recording (whoever has the file can recognise me).",
+        "Also keep the video of my face in the recording (anyone with the file can recognise me).",
     ),
     ModalityNotice(
         "voice",
         "Voice (microphone)",
-        "The sound is turned into figures while the session runs; the figures may be kept, the sound is "
-        "not, unless you tick the line below.",
+        "The sound is converted to numerical features while the session runs; the features may be kept, the "
+        "sound is not, unless you tick the line below.",
         "Used: the spectrum of the sound; the words are not recognised.",
-        "Also keep the sound of my voice in the recording (whoever has the file can hear what I say).",
+        "Also keep the sound of my voice in the recording (anyone with the file can hear what I say).",
     ),
 )
 TITLES = {one.modality: one.title for one in MODALITY_NOTICES}
@@ -100,7 +100,7 @@ class Notice:
 
 
 def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES) -> Notice:
-    """Return what the participant is told; ``folder`` is the session's, with its whole path."""
+    """Return what the participant is told; ``folder`` is the session's absolute path."""
     stays = (
         f"Everything stays on this computer, in {folder}, under the participant ID {subject}, without your "
         "name; nothing is sent to the internet. The devices send their signals over the local network, where "
@@ -120,7 +120,7 @@ def notice(subject: str, folder: Path, modalities: Collection[str] = MODALITIES)
 def give_consent(
     modalities: Collection[str], now: datetime, *, keep_face_video: bool = False, keep_voice: bool = False
 ) -> Consent:
-    """Return the consent, of ``now`` (with its time zone), to what was ticked; see `check_consent`."""
+    """Return the consent to the ticked modalities, given at ``now`` (with time zone); see `check_consent`."""
     unknown = [one for one in modalities if one not in MODALITIES]
     given = tuple(one for one in MODALITIES if one in modalities) + tuple(unknown)
     stamp = now.astimezone(UTC).isoformat(timespec="seconds")
@@ -128,10 +128,10 @@ def give_consent(
 
 
 def check_consent(consent: Consent) -> Consent:
-    """Return a consent that a session may begin with.
+    """Return a consent with which a session may begin.
 
     Raises InputError if it names no modality or an unknown one, keeps what it does not allow to be used, has
-    no time, or is to other words than today's.
+    no time, or refers to another version of the notice.
     """
     unknown = [one for one in consent.modalities if one not in MODALITIES]
     if unknown:
@@ -141,15 +141,16 @@ def check_consent(consent: Consent) -> Consent:
         raise _refused("modalities", f"a modality is named twice: {', '.join(consent.modalities)}")
     if not consent.modalities:
         remedy = "tick at least one, or close the window: nothing was opened"
-        raise _refused("modalities", "no modality is agreed to", remedy)
+        raise _refused("modalities", "no consent to any modality", remedy)
     for name, modality in (("keep_face_video", "face"), ("keep_voice", "voice")):
         if getattr(consent, name) and modality not in consent.modalities:
-            what = f"{modality} is to be kept but not to be used"
-            raise _refused(name, what, f"tick {modality} too, or keep neither")
+            what = f"{modality} would be stored but not used"
+            raise _refused(name, what, f"tick {modality} too, or do not keep it")
     if not _is_time(consent.given_at):
         raise _refused("given_at", f"expected a time with its zone, found {consent.given_at!r}")
     if consent.notice_version != NOTICE_VERSION:
-        what = f"it is to version {consent.notice_version} of the notice, today's is {NOTICE_VERSION}"
+        given = consent.notice_version
+        what = f"it refers to notice version {given}; the current version is {NOTICE_VERSION}"
         raise _refused("notice_version", what, "show the notice and ask again")
     return consent
 
@@ -170,7 +171,7 @@ def recorded_kinds(consent: Consent) -> frozenset[Kind]:
 
 
 def consent_record(consent: Consent, shown: Notice) -> dict[str, Any]:
-    """Return what the sidecar of a recording keeps: the answer, and the words it answers."""
+    """Return what the sidecar of a recording keeps: the consent, and the notice it refers to."""
     return {
         "given_at": consent.given_at,
         "notice_version": consent.notice_version,
@@ -185,9 +186,9 @@ def consent_record(consent: Consent, shown: Notice) -> dict[str, Any]:
 
 
 def consent_from_record(record: Mapping[str, Any]) -> Consent:
-    """Return the consent that a sidecar holds, checked but for the version of its notice.
+    """Return the consent in a sidecar; everything but the version of its notice is checked.
 
-    Raises InputError if something is missing or of another kind.
+    Raises InputError if an entry is missing or has the wrong type.
     """
     for name, kind in _RECORD.items():
         if not isinstance(record.get(name), kind):
@@ -219,5 +220,5 @@ def _is_time(text: str) -> bool:
         return False
 
 
-def _refused(field: str, what: str, remedy: str = "ask for the consent again") -> InputError:
+def _refused(field: str, what: str, remedy: str = "ask for consent again") -> InputError:
     return InputError(what, where="consent", remedy=remedy, code=ErrorCode.SUBJECT, field=field)

@@ -1,4 +1,4 @@
-"""Leave-one-trial-out: heads fitted without each trial and scored on it, and the test on shuffled labels."""
+"""Leave-one-trial-out cross-validation of the heads, and the permutation test on shuffled labels."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def window_log_probs(model: Checkpoint, windows: TrialWindows) -> NDArray[np.flo
 def named_trials(
     model: Checkpoint, rows: RowTable, trials: Sequence[TrialRecord]
 ) -> tuple[list[int], list[int]]:
-    """Return the true class of each trial and the one that a model names, as indices of its labels.
+    """Return the true and the predicted class of each trial, as indices of the model's labels.
 
-    A trial is named by the mean of its windows' log-probabilities; one without a window is left out.
+    A trial is predicted by the mean of its windows' log-probabilities; one without a window is omitted.
     """
     windows = TrialWindows(rows, trials, model.config)
     log_probs = window_log_probs(model, windows)
@@ -52,13 +52,13 @@ def named_trials(
     return true, said
 
 
-#: Told a stage and the share done, 0 to 1.
+#: Called with a stage and the share done, 0 to 1.
 OnProgress = Callable[[str, float], None]
 _TEMPERATURES = np.logspace(-0.5, 1.0, 31)
 
 
 class TokenSource(Protocol):
-    """Modality tokens of trials' windows, normalised by what a fold may know."""
+    """Modality tokens of trials' windows, normalised without held-out trials."""
 
     @property
     def trial(self) -> NDArray[np.int64]:
@@ -73,7 +73,7 @@ class TokenSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """What models that had not seen a trial said of its windows."""
+    """Logits of each trial's windows, from models fitted without the trial."""
 
     logits: Mapping[int, NDArray[np.float64]]  # (n_windows, n_labels) by trial number
 
@@ -82,14 +82,14 @@ class HeldOut:
         return {number: int(trial_probs(logits).argmax()) for number, logits in self.logits.items()}
 
     def nll(self, label: Mapping[int, int], temperature: float = 1.0) -> float:
-        """Return the mean negative log-likelihood, trials alike, in nats."""
+        """Return the mean negative log-likelihood in nats; every trial counts the same."""
         by_trial = [
             -log_probs(logits, temperature)[:, label[number]].mean() for number, logits in self.logits.items()
         ]
         return float(np.mean(by_trial))
 
     def temperature(self, label: Mapping[int, int]) -> float:
-        """Return the temperature of least `nll`."""
+        """Return the temperature that minimises `nll`."""
         return best_temperature(lambda t: self.nll(label, t), _TEMPERATURES)[1]
 
 
@@ -110,7 +110,7 @@ def trial_probs(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArra
 class HeadFitter:
     """Fits either head to labelled windows, on top of one base model and one set of classes.
 
-    ``knows_classes`` says that the base model tells them apart as it is.
+    ``knows_classes`` is true where the base model can already predict them.
     """
 
     def __init__(self, base: FusionNetwork, classes: Sequence[str]) -> None:
@@ -138,18 +138,18 @@ class HeadFitter:
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One trial held out: the windows it was held out with, the models, and what they chose without it."""
+    """One held-out trial, with the head and temperature that were chosen without it."""
 
     trial: int
     data: Labelled  # of all trials, normalised without this one
     models: Mapping[str, nn.Module]
-    head: str  # chosen
-    temperature: float  # of the chosen one
+    head: str  # chosen without this trial
+    temperature: float  # of that head
 
     def logits(self, head: str = "", present: Tensor | None = None) -> NDArray[np.float64]:
-        """Return a head's answer (the chosen one's by default) to the trial's windows.
+        """Return a head's logits (by default the chosen head's) of the trial's windows.
 
-        ``present`` (4,) takes modalities away.
+        Modalities that are False in ``present`` (4,) are masked.
         """
         own = self.data.of(self.data.trial == self.trial)
         return logits_of(self.models[head or self.head], own, present)
@@ -157,7 +157,7 @@ class Fold:
 
 @torch.no_grad()
 def logits_of(model: nn.Module, data: Labelled, present: Tensor | None = None) -> NDArray[np.float64]:
-    """Return a head's logits (n, n_labels) of windows; ``present`` (4,) takes modalities away."""
+    """Return a head's logits (n, n_labels) of windows; modalities False in ``present`` (4,) are masked."""
     there = data.present if present is None else data.present & present
     logits: Tensor = model(data.tokens, there)[0]
     return logits.double().numpy()
@@ -190,9 +190,9 @@ def _fold(trial: int, data: Labelled, label: Mapping[int, int], fitter: HeadFitt
 
 
 def leave_one_out(data: Labelled, fitter: HeadFitter, head: str) -> HeldOut:
-    """Return what models of one kind say of each trial, fitted to the others; one normalisation serves all.
+    """Return the logits of each trial by models of one kind fitted to the others, with one normalisation.
 
-    A trial whose class no other has is passed over: nothing can be learned of it.
+    The only trial of a class is omitted: without it the class cannot be learned.
     """
     logits = {}
     for trial in np.unique(data.trial):
@@ -204,7 +204,7 @@ def leave_one_out(data: Labelled, fitter: HeadFitter, head: str) -> HeldOut:
 
 
 def better(held_out: Mapping[str, HeldOut], label: Mapping[int, int]) -> str:
-    """Return the head with more trials right; of equal ones, that with the higher likelihood at best."""
+    """Return the head with more correct trials; ties go to the higher likelihood at its best temperature."""
 
     def rank(head: str) -> tuple[float, float]:
         found = held_out[head]
@@ -235,10 +235,10 @@ def shuffled_results(
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[float, ...]:
-    """Return the balanced accuracies (n,) of the linear head on shuffled labels, each trial left out in turn.
+    """Return the balanced accuracies (n,) of the linear head on shuffled labels, each trial held out in turn.
 
-    ``label`` is by trial number, in the order of ``folds``, with every class at least twice; ``n`` counts the
-    shuffles, and ``progress`` is told the share done.
+    ``label`` is by trial number, in the order of ``folds``, with every class at least twice; ``n`` is the
+    number of shuffles, and ``progress`` is called with the share done.
     """
     rng = np.random.default_rng(seed)
     true = np.array([label[fold.trial] for fold in folds])
@@ -254,7 +254,7 @@ def shuffled_results(
 def _predicted(
     fold: Fold, at: int, folds: Sequence[Fold], shuffles: NDArray[np.int64], fitter: HeadFitter
 ) -> NDArray[np.int64]:
-    """Return what each shuffle's model says of the fold's trial, (n,)."""
+    """Return each shuffle's prediction of the fold's trial, (n,)."""
     own = fold.data.trial == fold.trial
     problem = fitter.problem(fold.data.of(~own))
     held = fold.data.of(own)

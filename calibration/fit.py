@@ -1,8 +1,8 @@
-"""From the rows of a session to a personal model and everything that is known of how good it is.
+"""Fits a personal model to the rows of a session, and measures its accuracy.
 
-The encoders are frozen. What is fitted: the subject's level (`calibration.tokens`), a head on the
-modality tokens (`calibration.heads`) and one temperature. The same rows give the same
-tensors: one thread, fixed seeds, batches of one size.
+The encoders are frozen. What is fitted: the subject level (`calibration.tokens`), a head on the modality
+tokens (`calibration.heads`) and one temperature. The same rows give the same tensors: one thread, fixed
+seeds, batches of one size.
 """
 
 from __future__ import annotations
@@ -44,20 +44,19 @@ from models.normalise import Normaliser
 from models.training.scores import wilson_interval
 
 _WORDS = {
-    "fusion": "the base model's fusion, trained on with the classification and the DCCA loss",
+    "fusion": "the base model's fusion, fine-tuned with the classification and the DCCA loss",
     "linear": "shrinkage LDA on each modality's scores, as one linear map of the modality tokens",
 }
 _CHOICE = (
-    "The head with more trials right is kept, each trial predicted by a model fitted without it; of equals "
-    "the one with the higher likelihood. The verdict may be lower than this table: for it the choice, the "
-    "temperature and the subject's level, too, were found again without each trial. The shuffled results are "
-    "of the linear head, refitted to shuffled labels of the trials."
+    "The head with more correct leave-one-trial-out predictions is kept; ties go to the higher likelihood. "
+    "The verdict may be lower than this table, because it also repeats the choice of head and temperature "
+    "without the held-out trial. Shuffled results: the linear head refitted to shuffled trial labels."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A personal model and how good it is."""
+    """A personal model and its accuracy."""
 
     profile: CalibrationProfile
     figures: FitFigures
@@ -72,10 +71,10 @@ class Fitted:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What a fit is told besides the rows; the rest of it goes into the profile's summary."""
+    """Options of a fit; those without influence on it go into the profile's summary."""
 
     labels: str = "intended"
-    modalities: tuple[str, ...] | None = None  # None: those agreed to
+    modalities: tuple[str, ...] | None = None  # None: those with consent
     seed: int = 0
     n_shuffles: int = N_SHUFFLES
     base_name: str = ""
@@ -97,9 +96,9 @@ def fit(
     """Fit a personal model to a session and judge it.
 
     ``rows`` are of the base model and of all runs; its network is used by the calling thread alone.
-    ``excluded`` says which trials' signals cannot be used, and why. ``progress`` is told stage and share
-    done, 0 to 1 over all stages. Raises InputError if a class has no trial left, fewer than two classes have
-    two, or trials hold no window.
+    ``excluded`` says which trials' signals cannot be used, and why. ``progress`` is called with the stage and
+    the share done, 0 to 1 over all stages. Raises InputError if a class has no trial left, fewer than two
+    classes have two, or a trial contains no window.
     """
     options = options or FitOptions()
     began = time.monotonic()
@@ -182,14 +181,14 @@ def one_thread() -> Iterator[None]:
 def used_modalities(
     record: SessionRecord, base: Checkpoint, wanted: Collection[str] | None
 ) -> tuple[str, ...]:
-    """Return what was agreed to, is wanted and the base model knows."""
+    """Return the modalities that have consent, are wanted and are known to the base model."""
     allowed = set(record.consent.modalities) & set(base.config.modalities)
     if wanted is not None:
         allowed &= set(wanted)
     if not allowed:
         raise data_error(
-            f"expected data that the model knows ({', '.join(base.config.modalities)}), found none agreed to",
-            "agree to one of them, or take a model that knows others with --model",
+            f"no consent to any modality of the model ({', '.join(base.config.modalities)})",
+            "consent to one of them, or choose another model with --model",
         )
     return tuple(m for m in MODALITIES if m in allowed)
 
@@ -219,7 +218,7 @@ def _score(chosen: ChosenTrials, held_out: HeldOut) -> Score:
 def _figures(
     chosen: ChosenTrials, source: SessionTokens, folds: Sequence[Fold], base: Checkpoint, options: FitOptions
 ) -> FitFigures:
-    """Return the figures, less those of the shuffled labels and of the heads."""
+    """Return the figures except those of the shuffled labels and of the heads."""
     one = torch.eye(len(MODALITIES), dtype=torch.bool)
     at = {m: i for i, m in enumerate(MODALITIES) if bool(folds[0].data.present[:, i].any())}
     several = at if len(at) > 1 else {}
@@ -247,7 +246,7 @@ def _held_out_trial(fold: Fold, chosen: ChosenTrials, source: SessionTokens) -> 
 
 
 def _base_score(chosen: ChosenTrials, source: SessionTokens, base: Checkpoint) -> Score | None:
-    """Return how the base model does as it is, choosing among the classes; None if it does not know them."""
+    """Return the score of the uncalibrated base model among the classes; None if it does not know them."""
     labels = base.config.labels
     if not knows(base.config, chosen.classes):
         return None
@@ -257,7 +256,7 @@ def _base_score(chosen: ChosenTrials, source: SessionTokens, base: Checkpoint) -
     return _score(chosen, HeldOut({number: logits[found.trial == number] for number in chosen.label}))
 
 
-# --- how the model would do so far: quick enough to run between two trials ---
+# --- accuracy so far, quick enough to compute between two trials ---
 
 FROM_TRIAL = 4
 _WINDOWS_A_TRIAL = 5
@@ -272,13 +271,13 @@ def progress_of(
     modalities: Collection[str] | None = None,
     labels: str = "intended",
 ) -> Progress | None:
-    """Return how the linear head does on the trials so far, each predicted without itself.
+    """Return the leave-one-trial-out accuracy of the linear head on the trials so far.
 
     Unlike the figures of the fit, one normalisation by all trials so far serves every fold (no label enters
     it), and a few windows stand for a trial.
 
-    None before the fourth usable trial, and where nothing can be said of any trial yet: its class came once
-    and the base model does not know it. The base model's network is used by this thread alone.
+    None before the fourth usable trial, and while no trial can be predicted: each is the only one of a class
+    that the base model does not know. The base model's network is used by this thread alone.
     """
     excluded = excluded or {}
     classes = record.classes
@@ -321,7 +320,7 @@ def progress_of(
 def _progress_held_out(
     source: SessionTokens, label: Mapping[int, int], fitter: HeadFitter
 ) -> dict[int, np.ndarray]:
-    """Return the probabilities of each trial that can be judged, by number."""
+    """Return the probabilities of each trial that can be predicted, by number."""
     data = labelled(source, label)
     found = {}
     for number, own_label in label.items():
@@ -333,7 +332,7 @@ def _progress_held_out(
 
 
 def _weakest(right: Mapping[int, bool], label: Mapping[int, int]) -> int | None:
-    """Return the class with the least share right; None where all are."""
+    """Return the class with the smallest share of correct trials; None if all are correct."""
     shares = {
         one: np.mean([is_right for number, is_right in right.items() if label[number] == one])
         for one in sorted({label[number] for number in right})

@@ -2,13 +2,13 @@
 
 Two heads, compared by `calibration.crossvalidation`:
 
-- ``linear``: shrinkage LDA on each modality's own logits in the base model (of a base that is no classifier:
-  on principal components of its tokens), as one linear map of the tokens.
-- ``fusion``: the base model's fusion, trained on with the classification and the DCCA loss.
+- ``linear``: shrinkage LDA on each modality's own logits in the base model (if that is not a classifier: on
+  principal components of its tokens), as one linear map of the tokens.
+- ``fusion``: the base model's fusion, fine-tuned with the classification and the DCCA loss.
 
-Ten trials say little and a trial's windows are nearly one observation. So both start from what the base model
-knows of people, where it knows the classes: LDA adds to it, the fusion is pulled back to it (L2-SP, Li,
-Grandvalet and Davoine 2018). Every class counts the same, every trial of a class counts the same.
+Ten trials say little, and a trial's windows are nearly one observation. So both start from what the base
+model learned across subjects, if it knows the classes: LDA adds to it, the fusion is pulled back to it
+(L2-SP, Li, Grandvalet and Davoine 2018). Every class counts the same, and so does every trial of a class.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Labelled:
         return Labelled(self.tokens, self.present & allowed, self.trial, self.label)
 
     def weights(self) -> NDArray[np.float64]:
-        """Return weights (n,) that sum to 1: classes alike, and the trials of a class alike."""
+        """Return weights (n,) that sum to 1, equal over classes and over the trials of a class."""
         weights = trial_weights(self.trial)
         by_class = np.bincount(self.label, weights)
         weights = weights / by_class[self.label]
@@ -69,7 +69,7 @@ class Labelled:
 def linear_head(
     problem: LdaProblem, label: NDArray[np.int64], n_labels: int, config: FusionConfig
 ) -> nn.Module:
-    """Return LDA's answer as a `models.fusion.LinearFusion`: an absent modality adds nothing."""
+    """Return LDA's solution as a `models.fusion.LinearFusion`, to which a missing modality adds nothing."""
     weight, bias = problem.solve(label, n_labels)
     head = FUSIONS["linear"](config, n_labels)
     values = {"mean": problem.mean, "sd": problem.sd, "weight": weight * problem.sd, "bias": bias}
@@ -78,9 +78,9 @@ def linear_head(
 
 
 def initial_fusion(base: FusionNetwork, classes: Sequence[str]) -> nn.Module:
-    """Return a copy of the base model's fusion with the rows of its last layer that are the classes'.
+    """Return a copy of the base model's fusion with the classes' rows of its last layer.
 
-    Of classes that the base model does not know all, the last layer is new and begins at 0.
+    If the base model does not know all classes, the last layer is new and starts at 0.
     """
     config, labels = base.config, base.config.labels
     head = FUSIONS[config.network.fusion.variant](config.network.fusion, len(classes))
@@ -98,10 +98,10 @@ def initial_fusion(base: FusionNetwork, classes: Sequence[str]) -> nn.Module:
 def fit_fusion(start: nn.Module, data: Labelled, *, is_new: bool = False) -> nn.Module:
     """Return a copy of a fusion trained on the windows, all at once, for a fixed number of steps.
 
-    Where the last layer ``is_new`` it learns faster, and nothing pulls it back. The loss is cross-entropy +
+    A last layer that ``is_new`` learns faster, and nothing pulls it back. The loss is cross-entropy +
     0.1 DCCA + `L2_SP` times the squared distance from ``start``. The encoders and their tokens are frozen, so
-    what DCCA aligns is what the fusion makes of EEG alone and of the eyes alone, in the windows that hold
-    both; with too few of them it is left out.
+    DCCA aligns what the fusion makes of EEG alone and of the eyes alone, in the windows that hold both; with
+    too few of them it is omitted.
     """
     head = copy.deepcopy(start).eval()  # no dropout: a few full batches, the same every time
     label = torch.from_numpy(data.label)
@@ -132,7 +132,7 @@ def fit_fusion(start: nn.Module, data: Labelled, *, is_new: bool = False) -> nn.
 
 
 def _aligned(data: Labelled, n_labels: int) -> list[tuple[Tensor, Tensor]]:
-    """Return tokens and presence with EEG alone, then with the eyes alone; nothing of too few windows."""
+    """Return tokens and presence with EEG alone, then with the eyes alone; nothing for too few windows."""
     columns = [MODALITIES.index(m) for m in ("eeg", "eye")]
     both = data.present[:, columns].all(dim=1)
     if int(both.sum()) < PAIRS_PER_DIMENSION * (n_labels - 1):
@@ -143,7 +143,7 @@ def _aligned(data: Labelled, n_labels: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def _agreement(one: Tensor, two: Tensor) -> Tensor:
-    """Return the mean canonical correlation of logits (n, n_labels), which say nothing by their sum."""
+    """Return the mean canonical correlation of logits (n, n_labels); their sum carries no information."""
     correlation = total_correlation(one[:, 1:] - one[:, :1], two[:, 1:] - two[:, :1])
     return correlation.to(one.dtype) / (one.shape[1] - 1)
 
@@ -156,7 +156,7 @@ _NEVER = -1e4
 
 
 def knows(config: ModelConfig, classes: Sequence[str]) -> bool:
-    """Tell whether a base model tells these classes apart as it is."""
+    """Tell whether a base model can already predict these classes."""
     return config.is_classifier and set(classes) <= set(config.labels)
 
 
@@ -168,7 +168,7 @@ def trial_weights(trial: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """Where LDA looks in a modality's tokens, and what the base model makes of it.
+    """The directions in a modality's tokens that LDA uses, and the base model's scores along them.
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ class LdaProblem:
         self.sd[self.sd < _LEAST_SD] = 1.0
         z = np.einsum("nmd,mkd->nmk", np.where(there, values - self.mean, 0.0), directions.weight)
         self._scale = np.sqrt(np.einsum("n,nmk->mk", trial_weights(trial), z**2))
-        self._scale[self._scale < _LEAST_SD] = np.inf  # says nothing: no weight
+        self._scale[self._scale < _LEAST_SD] = np.inf  # constant: no weight
         self._rows = (z / self._scale).reshape(len(z), -1)  # (n, 4 k)
         self._numbers = np.unique(trial)
         self._at = np.searchsorted(self._numbers, trial)
@@ -242,8 +242,8 @@ class LdaProblem:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return weights (n_labels, 4, d_model) of centred tokens and biases, for a label by trial.
 
-        ``label`` is in the order of ascending trial numbers. A class that it lacks goes by the base model
-        alone, or else is never the answer.
+        ``label`` is in the order of ascending trial numbers. A class without a trial is scored by the base
+        model alone; if the base model does not know it, it is never predicted.
         """
         member = np.eye(n_labels)[label]  # (trials, n_labels)
         n_trials = member.sum(axis=0)

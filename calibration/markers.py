@@ -1,9 +1,9 @@
-"""The words of a session's markers, and how a recording's markers are read back into a record.
+"""The markers of a session, and how a recording's markers are read back into a record.
 
-``hint/N/EMOTION`` begins an attempt at trial N, between ``trial_start/EMOTION/N`` and ``trial_end/EMOTION/N``
-it is shown, ``report/N/LABEL/VALENCE/AROUSAL`` answers it, and it is done with its answer or, without one,
-with ``rest_start/N``. ``trial_skipped/N`` gives the attempt up, ``trial_repeated/N`` takes back what it has
-shown so far (after a new hint: nothing). Of several attempts the last one done counts. A baseline is between
+``hint/N/EMOTION`` begins an attempt at trial N; the trial is shown between ``trial_start/EMOTION/N`` and
+``trial_end/EMOTION/N``. ``report/N/LABEL/VALENCE/AROUSAL`` is the answer, which completes it; without one,
+``rest_start/N`` does. ``trial_skipped/N`` gives the attempt up, ``trial_repeated/N`` discards what it has
+shown so far (after a new hint: nothing). The last completed attempt counts. A baseline is between
 ``baseline_open_start`` and ``baseline_open_end``; a start without an end does not count.
 """
 
@@ -24,13 +24,13 @@ ENDED = "session_end"
 def record_from_markers(
     markers: Iterable[tuple[float, str]], earlier: SessionRecord | None = None, run: int = 1
 ) -> SessionRecord:
-    """Return what a recording's own markers say of its session.
+    """Return the record of a session as far as a recording's markers hold it.
 
-    Markers are (time, text) in the order of the stream; other programs' are ignored. ``earlier`` is what the
-    runs before said.
+    Markers are (time, text) in the order of the stream; those of other programs are ignored. ``earlier`` is
+    the record of the runs before.
 
     The record has subject, trials, baseline and, as far as trials began, classes and order; the rest (number
-    of the session, seed, consent) is not in the markers. Without trials none of ours were there.
+    of the session, seed, consent) is not in the markers. It has no trials if there are no session markers.
     """
     reader = _Reader(earlier or SessionRecord("", 1, (), 0, Consent(())), run)
     for time, text in markers:
@@ -114,7 +114,7 @@ class SessionLog:
         self._run = run
 
     def mark(self, text: str, time: float) -> None:
-        """Send a marker; an empty one is none."""
+        """Send a marker; ignore an empty one."""
         if text:
             self._on_marker(text, time)
 
@@ -124,7 +124,7 @@ class SessionLog:
         self._on_change(self.record)
 
     def keep_baseline(self, step: Step, span: tuple[float, float]) -> None:
-        """Note when a baseline was; another kind of step is ignored."""
+        """Note when a baseline was; ignore any other kind of step."""
         if step.kind == "baseline_open":
             self.change(baseline=(span,), baseline_run=self._run)
         elif step.kind == "baseline_closed":
@@ -133,7 +133,7 @@ class SessionLog:
     def add_trial(
         self, step: Step, span: tuple[float, float], report: Report | None = None, state: str = "done"
     ) -> None:
-        """Add what became of a trial; once it is done, an earlier one of its number counts no more."""
+        """Add the outcome of a trial; once it is completed, earlier attempts no longer count."""
         earlier = self.record.trials
         if state == "done":
             earlier = tuple(_superseded(trial) if trial.number == step.trial else trial for trial in earlier)

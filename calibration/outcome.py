@@ -83,7 +83,7 @@ class Material:
         return RowTable.concatenate(self.tables)
 
     def used_modalities(self, record: SessionRecord) -> tuple[str, ...]:
-        """Return the modalities that were agreed to and have data."""
+        """Return the modalities that have consent and data."""
         found = {
             "eeg": any(table.eeg_there.any() for table in self.tables),
             "eye": any(table.eye_there.any() for table in self.tables),
@@ -117,10 +117,10 @@ def fit_session(
     """
     used, faults, notes = material.used_modalities(record), material.rejected(record), []
     if missing := [m for m in record.consent.modalities if m not in used]:
-        notes.append(f"Agreed to, and without data here: {', '.join(missing)}.")
+        notes.append(f"Consented to, but no data here: {', '.join(missing)}.")
     if keeps_poor and faults:
         number, reason = next(iter(faults.items()))
-        notes.append(f"Poor signals in {len(faults)} of the trials used, as in trial {number}: {reason}.")
+        notes.append(f"Poor signals in {len(faults)} of the trials used, e.g. trial {number}: {reason}.")
     date = record.consent.given_at
     fitted = fit(
         material.rows(),

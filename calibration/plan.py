@@ -16,10 +16,10 @@ from acquisition.errors import ErrorCode, InputError
 from assets import DEFAULT_PROTOCOL
 from calibration.types import STIMULUS_KINDS, Stimulus
 
-#: With a time scale a stimulus takes this long at least: the features need ten seconds, and some to change.
+#: Shortest stimulus with a time scale: the features need ten seconds, and some more to change.
 LEAST_STIMULUS_S = 20.0
 
-#: Leave-one-trial-out needs another trial of the class that was left out.
+#: Leave-one-trial-out needs another trial of the held-out trial's class.
 LEAST_PER_CLASS = 2
 
 #: More than anyone completes in one session.
@@ -44,8 +44,8 @@ class Plan:
     rest_s: float = 15.0
     long_rest_s: float = 30.0
     long_rest_after: tuple[str, ...] = ("fear", "disgust")
-    baseline_s: float = 30.0  # each: eyes open, eyes closed; 0 leaves both out
-    practice_s: float = 15.0  # 0 leaves it out
+    baseline_s: float = 30.0  # each: eyes open, eyes closed; 0 omits both
+    practice_s: float = 15.0  # 0 omits it
     pleasant: tuple[str, ...] = ("happy", "neutral")  # the first of these among the classes comes last
     name: str = ""
     path: Path | None = field(default=None, compare=False)  # of the TOML file
@@ -59,14 +59,14 @@ class Plan:
             found = f"expected at least two classes, found {', '.join(self.classes) or 'none'}"
             raise refuse("classes", found, "name at least two, such as --classes happy,sad")
         if twice := sorted({name for name in self.classes if self.classes.count(name) > 1}):
-            raise refuse("classes", f"classes names {twice[0]!r} twice", "name each class once")
+            raise refuse("classes", f"class {twice[0]!r} is listed twice", "list each class once")
         for name in self.classes:
             if not self.stimuli.get(name):
                 known = ", ".join(key for key, listed in self.stimuli.items() if listed) or "none"
                 what = (
                     f"class {name!r} has no stimulus: expected one or more in stimuli.{name}, found {known}"
                 )
-                remedy = f"add a table [[stimuli.{name}]], or leave {name!r} out of the classes"
+                remedy = f"add a table [[stimuli.{name}]], or remove {name!r} from the classes"
                 raise refuse(f"stimuli.{name}", what, remedy)
         needed = LEAST_PER_CLASS * len(self.classes)
         if self.n_trials < needed:
@@ -98,14 +98,14 @@ class Plan:
             raise InputError(
                 f"expected a time scale of 1 or more, found {time_scale:g}",
                 where="--time-scale",
-                remedy="give a number such as 20, or leave it out",
+                remedy="give a number such as 20, or omit it",
             )
         shortened = {name: getattr(self, name) / time_scale for name in SCALED}
         shortest = min(self.stimulus_s, LEAST_STIMULUS_S)
         return dataclasses.replace(self, **shortened, stimulus_s=max(shortest, self.stimulus_s / time_scale))
 
     def settings(self) -> dict[str, object]:
-        """Return the plan in words and figures, as a session's record keeps it."""
+        """Return the plan's settings as a session's record keeps them."""
         figures = {name: getattr(self, name) for name in ("n_trials", "stimulus_s", *SCALED)}
         return {"protocol": self.path.name if self.path else "", "name": self.name, **figures}
 
@@ -146,10 +146,10 @@ def _is_seconds(value: object, least: float) -> bool:
     return type(value) in (int, float) and least <= value <= _LONGEST_S  # type: ignore[operator]
 
 
-#: What a value must be, in words and as a test.
+#: The expected value, as text and as a test.
 _Kind = tuple[str, Callable[[Any], bool]]
 _TABLE: _Kind = ("a table", lambda value: isinstance(value, dict))
-_TEXT: _Kind = ("a text in quotes", lambda value: isinstance(value, str))
+_TEXT: _Kind = ("a quoted string", lambda value: isinstance(value, str))
 _COUNT: _Kind = ("a whole number from 1", lambda value: type(value) is int and value >= 1)
 _EMOTIONS: _Kind = (
     "names of emotions of letters, digits, - and _",
@@ -187,7 +187,7 @@ def _is_emotion(value: object) -> bool:
 def read_protocol(path: Path) -> dict[str, Any]:
     """Return what a protocol file says, under the names of a Plan's fields.
 
-    Clips are found relative to the file's folder. Raises InputError if it cannot be read, is no TOML (with
+    Clips are found relative to the file's folder. Raises InputError if it cannot be read, is not TOML (with
     line and column), has an unknown key or kind, a value of another type than expected, or names a clip that
     is missing, empty or of another kind; its fact ``key`` names the entry.
     """
@@ -195,7 +195,7 @@ def read_protocol(path: Path) -> dict[str, Any]:
 
 
 class _ProtocolFile:
-    """Reads one protocol; every complaint names the file and the entry."""
+    """Reads one protocol; every error names the file and the entry."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -227,13 +227,13 @@ class _ProtocolFile:
         except UnicodeDecodeError as error:
             line = raw.count(b"\n", 0, error.start) + 1
             column = error.start - raw.rfind(b"\n", 0, error.start)
-            what = f"is no UTF-8 text (at line {line}, column {column})"
+            what = f"is not UTF-8 text (at line {line}, column {column})"
             raise self._error(what, remedy="save it as UTF-8") from error
         except tomllib.TOMLDecodeError as error:
             lines = raw.decode("utf-8").splitlines() or [""]
             # tomllib gives line and column everywhere but there
             end = f"at line {len(lines)}, column {len(lines[-1]) + 1}, the end"
-            what = f"is no valid TOML: {str(error).replace('at end of document', end)}"
+            what = f"is not valid TOML: {str(error).replace('at end of document', end)}"
             raise self._error(what, remedy="fix that line") from error
         except RecursionError as error:
             raise self._error("brackets are nested too deep", remedy="write a flat list") from error
@@ -275,7 +275,7 @@ class _ProtocolFile:
         if kind != "text":
             return Stimulus(kind, text, clip)
         if text:
-            remedy = "leave out one of them"
+            remedy = "remove one of them"
             raise self._error(f"{key} has both a text and a path", key, remedy)
         return Stimulus(kind, self._text_of(clip, f"{key}.path"))
 
@@ -300,10 +300,10 @@ class _ProtocolFile:
         try:
             text = clip.read_text(encoding="utf-8").strip()
         except UnicodeDecodeError as error:
-            what = f"{key} names {clip}, which is no UTF-8 text"
+            what = f"{key} names {clip}, which is not UTF-8 text"
             raise self._error(what, key, "save it as UTF-8") from error
         if not text:
-            raise self._error(f"{key} names {clip}, which holds no text", key, "write the prompt into it")
+            raise self._error(f"{key} names {clip}, which contains no text", key, "write the prompt into it")
         return text
 
     def _wrong(self, expected: str, found: object, key: str) -> InputError:

@@ -1,4 +1,4 @@
-"""A personal model on top of a base model: written, read and applied, with a card that says what it is."""
+"""A personal model on top of a base model: written with its model card, read and applied."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _HEADS = {
     "linear": "a linear head (shrinkage LDA) on standardised modality tokens",
 }
 NOTICE = (
-    "For research and demonstration, with the consent of the person it was fitted to. Not for use at the "
-    "workplace or in education: inferring emotions there is forbidden in the European Union (AI Act, "
-    "Article 5(1)(f)). Not for decisions about anybody. Whoever is exposed to it must be told."
+    "For research and demonstration, with the consent of the subject it was fitted to. Not for use at the "
+    "workplace or in education: inferring emotions there is prohibited in the European Union (AI Act, "
+    "Article 5(1)(f)). Not for decisions about any person. Anyone exposed to it must be informed."
 )
 
 
@@ -51,7 +51,7 @@ def card(summary: ProfileSummary) -> str:
     rows = [(name.replace("_", " "), _figure(value)) for name, value in summary.figures.items()]
     parts = [
         f"Head: {_HEADS[summary.head]}; labels: the {summary.labels} emotions.",
-        f"Modalities: {', '.join(summary.modalities)}; any other is masked when it is used.",
+        f"Modalities: {', '.join(summary.modalities)}; others are masked.",
         f"EEG channels: {', '.join(summary.ch_names) or 'none'}.",
         f"Base model: {summary.base_name}, sha256 {summary.base_sha256}.",
         f"Features: sha256 {summary.features_sha256}.",
@@ -63,10 +63,10 @@ def card(summary: ProfileSummary) -> str:
         [f"{summary.warning[0].upper()}{summary.warning[1:]}."] if summary.warning else [],
         ({"Figures": [markdown_table(("figure", "value"), rows)]} if rows else {})
         | {
-            "What it consists of": [
+            "Contents": [
                 bullets(parts),
-                "It works only with its base model, and is refused with another one, with other features or "
-                "with other EEG channels: `affectscope live --profile FOLDER`.",
+                "It works only with its base model, features and EEG channels, and is rejected with any "
+                "other: `affectscope live --profile FOLDER`.",
             ],
             "Notice": [NOTICE],
         },
@@ -75,7 +75,7 @@ def card(summary: ProfileSummary) -> str:
 
 def _figure(value: float | int | None) -> str:
     if value is None:
-        return "not known"
+        return "unknown"
     return str(value) if isinstance(value, int) else f"{value:.3g}"
 
 
@@ -124,7 +124,7 @@ def load_profile(folder: Path | str) -> CalibrationProfile:
     try:
         tensors = load_tensors(weights)
     except (SafetensorError, ValueError, KeyError) as error:
-        what = f"expected safetensors, found damaged or other content: {error}"
+        what = f"is damaged or not a safetensors file: {error}"
         raise profile_error(WEIGHTS_FILE, what, where) from error
     head = {n.removeprefix(_HEAD): t for n, t in tensors.items() if n.startswith(_HEAD)}
     load_weights(_module(fusion, len(summary.classes)), head, where, REMEDY, ErrorCode.PROFILE)
@@ -148,10 +148,10 @@ def apply_profile(
 ) -> Checkpoint:
     """Return the base model with the profile's labels, head and normalisation, for an ordinary `Decoder`.
 
-    Modalities that are not in the profile are absent for it, whatever streams there are.
+    Modalities that are not in the profile are masked, whatever streams there are.
 
-    ``where`` is what messages name; ``line_hz`` is the mains that the decoder will leave out: a feature
-    setting too.
+    ``where`` is named in messages; ``line_hz`` is the mains frequency that the decoder excludes, which is a
+    feature setting too.
 
     Raises InputError if the profile is of another base model, of other features or of other channels, with
     both values.
@@ -206,21 +206,21 @@ def _check_base(summary: ProfileSummary, checkpoint: Checkpoint, where: str, lin
             "features_sha256",
             f"this profile needs features with sha256 {summary.features_sha256[:16]}, found {found[:16]}",
             where,
-            "give the --line of the calibration, or calibrate again",
+            "use the --line of the calibration, or calibrate again",
         )
     unknown = [name for name in summary.ch_names if name not in config.ch_names]
     if unknown:
         raise profile_error(
             "ch_names",
-            f"this profile needs EEG channels {', '.join(summary.ch_names)}, and the model has no "
-            f"{', '.join(unknown)} among {', '.join(config.ch_names)}",
+            f"this profile needs EEG channels {', '.join(summary.ch_names)}; {', '.join(unknown)} missing "
+            f"in the model, which has {', '.join(config.ch_names)}",
             where,
             "calibrate again",
         )
 
 
 def _check_sizes(profile: CalibrationProfile, checkpoint: Checkpoint, where: str) -> None:
-    """Refuse a head or normaliser that the base model named has no place for."""
+    """Refuse a head or normaliser that does not fit the base model."""
     width, found_width = checkpoint.config.network.fusion.d_model, profile.fusion.d_model
     sizes: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = [("head", (width,), (found_width,))]
     for name, tensor in profile.normaliser.to_dict().items():
@@ -232,8 +232,8 @@ def _check_sizes(profile: CalibrationProfile, checkpoint: Checkpoint, where: str
 
 
 def _trained_on(summary: ProfileSummary, base: ModelConfig) -> str:
-    person = f"profile of {summary.subject}" + (", a simulated subject" if summary.is_simulated else "")
-    return f"{base.trained_on}; {person}" if base.trained_on else person
+    personal = f"profile of {summary.subject}" + (", a simulated subject" if summary.is_simulated else "")
+    return f"{base.trained_on}; {personal}" if base.trained_on else personal
 
 
 def _module(fusion: FusionConfig, n_labels: int) -> nn.Module:

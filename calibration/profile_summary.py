@@ -1,4 +1,4 @@
-"""What a profile says of itself, read without torch: the window and the request's check load none."""
+"""The description of a profile, read without torch, which the window's process must not load."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def profile_error(part: str, what: str, where: Path | str, remedy: str = REMEDY)
 
 @dataclass(frozen=True)
 class ProfileSummary:
-    """Who and what a profile was fitted to, and how it did. Plain values of ``config.json``."""
+    """What a profile was fitted to, and its accuracy. Plain values of ``config.json``."""
 
     subject: str  # pseudonymous
     classes: tuple[str, ...]  # in the order of the head's logits
@@ -60,7 +60,7 @@ class ProfileSummary:
 
     @property
     def warning(self) -> str:
-        """What must be said wherever it is used; empty for one that beats chance."""
+        """The warning wherever it is used; empty for a profile better than chance."""
         if self.is_trusted:
             return ""
         return f"{DO_NOT_TRUST}: its calibration was {self.verdict}"
@@ -77,7 +77,7 @@ class ProfileSummary:
                 f"this profile belongs to a base model with sha256 {self.base_sha256[:16]}, "
                 f"found one with {sha256[:16]}",
                 where,
-                f"give the model it was fitted to ({self.base_name}) with --model, or calibrate again",
+                f"choose the model it was fitted to ({self.base_name}) with --model, or calibrate again",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,12 +89,12 @@ class ProfileSummary:
     def from_dict(cls, data: Mapping[str, Any], where: str) -> ProfileSummary:
         """Build a summary from `to_dict`'s form; keys that are not its own are ignored.
 
-        Raises InputError if a key is missing, a value is wrong, or the file is no profile of this version.
+        Raises InputError if a key is missing, a value is wrong, or the file is not a profile of this version.
         """
         if data.get("kind") != KIND:
             raise profile_error(
                 "kind",
-                f"expected a {KIND}, found {data.get('kind', 'a model or something else')!r}",
+                f"is not a {KIND}: found kind {data.get('kind')!r}",
                 where,
                 "give a profile's folder with --profile and a model's with --model",
             )
@@ -111,8 +111,7 @@ class ProfileSummary:
                 values[entry.name] = _checked(entry.name, data[entry.name], str(entry.type), where)
         missing = [name for name in _REQUIRED if name not in values]
         if missing:
-            what = f"expected {', '.join(_REQUIRED)}; missing: {', '.join(missing)}"
-            raise profile_error(missing[0], what, where)
+            raise profile_error(missing[0], f"missing: {', '.join(missing)}", where)
         summary = cls(**values)
         summary._check(where)
         return summary
@@ -165,22 +164,22 @@ def read_config(folder: Path) -> tuple[dict[str, Any], bytes]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:  # bad JSON or bad UTF-8
-        raise profile_error(CONFIG_FILE, f"expected JSON: {error}", path) from error
+        raise profile_error(CONFIG_FILE, f"is not valid JSON: {error}", path) from error
     if not isinstance(data, dict):
         raise profile_error(CONFIG_FILE, f"expected a JSON object, found {type(data).__name__}", path)
     return data, text
 
 
 def read_summary(folder: Path | str) -> ProfileSummary:
-    """Read what a profile says of itself, without its weights.
+    """Read a profile's description, without its weights.
 
-    Raises InputError if the folder holds no profile, or a damaged one.
+    Raises InputError if the folder contains no profile, or a damaged one.
     """
     folder = Path(folder)
     data, _ = read_config(folder)
     summary = ProfileSummary.from_dict(data, str(folder / CONFIG_FILE))
     if not (folder / WEIGHTS_FILE).is_file():
-        raise profile_error(WEIGHTS_FILE, f"expected {WEIGHTS_FILE}, found none", folder)
+        raise profile_error(WEIGHTS_FILE, f"{WEIGHTS_FILE} is missing", folder)
     return summary
 
 
@@ -200,7 +199,7 @@ def read_file(path: Path) -> bytes:
     except OSError as error:
         raise profile_error(
             path.name,
-            f"expected a profile's file, found none that can be read ({error.strerror})",
+            f"cannot be read: {error.strerror}",
             path,
-            f"a profile is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}: give it with --profile",
+            f"choose a folder with {CONFIG_FILE} and {WEIGHTS_FILE} with --profile",
         ) from error

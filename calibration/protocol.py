@@ -1,4 +1,4 @@
-"""Which emotion comes when: balanced over time, never the same twice running, and a pleasant end."""
+"""The order of a session's trials: balanced over time, no emotion twice in a row, and a pleasant end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_order(classes: Sequence[str], n_trials: int, seed: int, closing: str = 
 
 
 def can_be_arranged(counts: Mapping[str, int], before: str = "", closing: str = "") -> bool:
-    """Tell whether trials can be put into an order in which no emotion comes twice running.
+    """Tell whether trials can be put into an order in which no emotion comes twice in a row.
 
     ``counts`` are the trials left by emotion. ``before`` was just shown and must not come first; ``closing``
     must come last; either may be empty.
@@ -84,12 +84,12 @@ class Agenda:
         return self._order[number - 1]
 
     def repeat(self, number: int, shown: str | None = None) -> int:
-        """Put a trial on the list again, as early as no emotion comes twice running.
+        """Put a trial on the list again, as early as no emotion comes twice in a row.
 
         The trial must not be waiting; ``shown`` is the emotion of the trial now running, which ends before.
 
-        Returns a second trial that is repeated with it, because otherwise an emotion would come twice running
-        (with two classes, say) or the end would not be pleasant; 0 for none.
+        Returns a second trial that is repeated with it, because otherwise an emotion would come twice in a
+        row (with two classes, say) or the end would not be pleasant; 0 for none.
         """
         before = self._shown if shown is None else shown
         self._again.append(number)
@@ -165,15 +165,15 @@ def agenda_of(plan: Plan, record: SessionRecord) -> Agenda:
 
 
 def finished_trials(trials: tuple[TrialRecord, ...]) -> frozenset[int]:
-    """Return the numbers of the trials that were done or given up."""
+    """Return the numbers of the trials that were completed or skipped."""
     return frozenset(trial.number for trial in trials if trial.state in _OVER)
 
 
 def steps(plan: Plan, record: SessionRecord, agenda: Agenda) -> Steps:
     """Yield the steps of a session, or of what is left of it.
 
-    What the record holds is not done again; its order must be set. Send what became of each step (`DONE`,
-    `SKIPPED` or `RESTARTED`); trials wanted again are added to the agenda while this runs.
+    What the record holds is not done again; its order must be set. Send the outcome of each step (`DONE`,
+    `SKIPPED` or `RESTARTED`); trials to be repeated are added to the agenda while this runs.
     """
     yield Step("preflight")
     if plan.baseline_s and len(record.baseline) < 2:
@@ -250,7 +250,7 @@ class ChosenTrials:
     trials: tuple[TrialRecord, ...]
     label: Mapping[int, int]  # index into ``classes`` by trial number
     excluded: Mapping[int, str]  # why, by number, of trials that were shown to their end
-    notes: tuple[str, ...] = ()  # sentences about what was left out
+    notes: tuple[str, ...] = ()  # sentences about what was excluded
 
 
 def check_labels(labels: str) -> None:
@@ -271,7 +271,7 @@ def choose_trials(
     """Choose a session's trials for a fit.
 
     ``excluded`` says by number why a trial's signals cannot be used; ``labels`` is intended or reported. A
-    trial without an answer, or with one that is no class of the session, has no reported label. Raises
+    trial without an answer, or with one that is not a class of it, has no reported label. Raises
     InputError if a class of the session has no trial left, or fewer than two classes have two.
     """
     check_labels(labels)
@@ -281,7 +281,8 @@ def choose_trials(
     for number, name in named.items():
         if name not in record.classes:
             reasons.setdefault(
-                number, f"reported as {name}, not a class here" if name else "without an answer"
+                number,
+                f"reported as {name}, which is not a class in this session" if name else "no answer",
             )
     usable = [trial for trial in done if trial.number not in reasons]
     counts = Counter(named[trial.number] for trial in usable)
@@ -305,13 +306,13 @@ def choose_trials(
         label={trial.number: classes.index(named[trial.number]) for trial in kept},
         excluded={number: reason for number, reason in sorted(reasons.items()) if number in shown},
         notes=tuple(
-            f"{name} has a single trial and is excluded: the model does not know it." for name in dropped
+            f"{name} is excluded: one usable trial only, so the model cannot predict it." for name in dropped
         ),
     )
 
 
 def trial_label(trial: TrialRecord, labels: str) -> str:
-    """Return what a trial counts as; empty without an answer."""
+    """Return the label of a trial; empty without an answer."""
     if labels == "intended":
         return trial.emotion
     return trial.report.label if trial.report is not None else ""

@@ -1,8 +1,8 @@
-"""How good the signals are, now and of a trial, whether that may be learned from, and why not.
+"""The quality of the signals, now and in each trial, and why a trial is rejected.
 
-The rules, chosen: a modality carries a trial where it covers at least half of the stimulus and at least half
-of that is usable (electrodes, gaze, faces). A trial whose EEG does not carry it is rejected where EEG is
-used at all; without EEG it is rejected where no modality carries it.
+The rules are our choice: a modality is usable in a trial if it covers at least half of the stimulus and at
+least half of that is good (electrodes, gaze, faces). Where EEG is used, a trial without usable EEG is
+rejected; elsewhere, a trial without any usable modality.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DEVICE = {"eeg": "EEG", "eye": "eye tracker", "face": "webcam", "voice": "micro
 
 @dataclass(frozen=True)
 class TrialQuality:
-    """What the four streams were like during one stimulus; NaN where there was nothing to look at."""
+    """The quality of the four streams during one stimulus; NaN where nothing was measured."""
 
     trial: int
     n_seconds: int  # whole LSL seconds inside the stimulus
@@ -53,39 +53,39 @@ class TrialQuality:
 
 
 def modality_fault(quality: TrialQuality, modality: str) -> str:
-    """Return why a modality does not carry a trial, in a clause with its figures; empty where it does."""
+    """Return why a modality is not usable in a trial, in a clause with its figures; empty if it is."""
     covered = quality.coverage.get(modality, 0.0)
     if covered < LEAST_COVERAGE:
-        return f"{_DEVICE[modality]}: data for {percent(covered)} of the stimulus"
+        return f"{_DEVICE[modality]}: data for only {percent(covered)} of the stimulus"
     if modality == "eeg" and quality.ch_names:
         lost = quality.lost_electrodes
         if len(lost) > (1 - LEAST_USABLE) * len(quality.ch_names):
             return (
-                f"EEG: {len(lost)} of {len(quality.ch_names)} electrodes bad for more than half of it"
+                f"EEG: {len(lost)} of {len(quality.ch_names)} electrodes bad for more than half of the trial"
                 f"{_main_reason(quality)}"
             )
     if modality == "eye" and quality.gaze_valid < LEAST_USABLE:
-        return f"eye tracker: gaze valid in {percent(quality.gaze_valid)} of the samples"
+        return f"eye tracker: gaze valid in only {percent(quality.gaze_valid)} of the samples"
     if modality == "face" and quality.face_found < LEAST_USABLE:
-        return f"webcam: a face in {percent(quality.face_found)} of the frames"
+        return f"webcam: face found in only {percent(quality.face_found)} of the frames"
     return ""
 
 
 def usable_modalities(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -> tuple[str, ...]:
-    """Return which of the session's modalities carry the trial, in the network's order."""
+    """Return which of the session's modalities are usable in the trial, in the network's order."""
     return tuple(m for m in MODALITIES if m in modalities and not modality_fault(quality, m))
 
 
 def rejection(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -> str:
-    """Return why a trial is excluded from the model, in words; empty where it is kept.
+    """Return why a trial is excluded from the model; empty if it is kept.
 
-    ``modalities`` are those that the session uses: agreed to, and with a stream.
+    ``modalities`` are those that the session uses: with consent and a stream.
     """
     faults = [fault for m in MODALITIES if m in modalities and (fault := modality_fault(quality, m))]
     if "eeg" in modalities:
         return modality_fault(quality, "eeg")
     if not usable_modalities(quality, modalities):
-        return "; ".join(["no modality left", *faults])
+        return "; ".join(["no usable modality", *faults])
     return ""
 
 
@@ -108,7 +108,7 @@ def _main_reason(quality: TrialQuality) -> str:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the signals have been like in their newest seconds; None where nothing was measured yet."""
+    """The quality of the signals in their newest seconds; None where nothing was measured yet."""
 
     electrodes: Sequence[ChannelQuality] = ()
     gaze_valid: float | None = None  # share of samples, 0..1
@@ -117,7 +117,7 @@ class Measured:
     voice_db: float | None = None  # RMS re full scale; -inf for digital silence
 
 
-#: Seconds that the pre-flight looks back.
+#: Seconds that the signal checks look back.
 NEWEST_S = 10
 #: Seconds that are kept of a stream: four hours, some 10 MB with 62 electrodes.
 MOST_SECONDS = 14_400
@@ -131,11 +131,11 @@ class _Second:
     """One second of one stream."""
 
     second: int  # it begins at this LSL time
-    quarters: int  # of its quarters hold a sample
-    figures: Any  # what the stream's kind makes of it; None where nothing can be said
+    quarters: int  # how many of its quarters hold a sample
+    figures: Any  # as the stream's kind needs them; None where nothing can be said
 
 
-#: Makes figures of one second of one stream: its begin, its data, and where in it the stream was broken.
+#: Returns the figures of one second of a stream from its begin, its data, and the samples after a gap.
 _Judge = Callable[[int, Any, tuple[int, ...]], Any]
 
 
@@ -177,7 +177,7 @@ class QualityLog:
             self._streams[event.stream] = _Stream(spec, self._judge(spec), past)
 
     def on_chunk(self, chunk: Chunk) -> None:
-        """Take a chunk of any stream; those of no modality are passed over."""
+        """Take a chunk of any stream; those of no modality are ignored."""
         stream = self._streams.get(chunk.stream)
         if stream is not None:
             with self._lock:
@@ -190,7 +190,7 @@ class QualityLog:
                 stream.close()
 
     def newest(self) -> Measured:
-        """Return what the newest ten seconds of each stream were like."""
+        """Return the quality of the newest ten seconds of each stream."""
         found: dict[Kind, list[Any]] = {}
         electrodes: Sequence[ChannelQuality] = ()
         with self._lock:
@@ -305,7 +305,7 @@ class _Stream:
         self._times, self._data, self._breaks = [], [], []
 
 
-# --- what a second of each kind tells ---
+# --- figures of one second, by kind ---
 
 
 class _Electrodes:
@@ -357,7 +357,7 @@ def _face_test() -> Callable[[Any], bool]:
     return finds_face
 
 
-# --- what the seconds of a trial tell together ---
+# --- figures of a trial from its seconds ---
 
 
 def _electrodes(rows: list[Any]) -> tuple[tuple[str, ...], tuple[float, ...], tuple[str, ...]]:

@@ -1,8 +1,8 @@
-"""What is kept of a session for the model: a row for every whole LSL second, live and in replay alike.
+"""The cached step features of a session: a row for every whole LSL second, the same live and in replay.
 
-A row holds what the decoder keeps of the steps that end at its second: it does not depend on the subject's
-normalisation, so every fit begins from the same rows. A step makes its row whenever it is computed: a window
-that was skipped leaves no hole as long as a later one looks back at its steps.
+A row holds the step features that end at its second. It does not depend on the subject's normalisation, so
+every fit begins from the same rows. A step makes its row whenever it is computed: a skipped window leaves no
+hole as long as a later one looks back at its steps.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ class RowTable:
                 table = cls(**{f.name: arrays[f.name] for f in fields(cls)})
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise InputError(
-                f"expected the features of a calibration, found none that can be read ({error})",
+                f"is damaged or not a file of calibration features: {error}",
                 where=str(path),
-                remedy="calculate them again from the recording: affectscope calibrate refit FILE",
+                remedy="compute them again from the recording: affectscope calibrate refit FILE",
                 code=ErrorCode.FILE,
             ) from error
         return table
@@ -116,10 +116,10 @@ def _with_voice(table: RowTable, n_tokens: int) -> RowTable:
 
 
 class RowCollector:
-    """Makes rows of what a decoder keeps of its steps; `table` may be asked for from any thread.
+    """Collects a decoder's step features in rows; `table` may be called from any thread.
 
-    The decoder's ``on_step`` is taken; ``most`` rows are kept, and the oldest go. Raises InputError if the
-    model's faces are no whole number a second.
+    It sets the decoder's ``on_step`` and keeps the newest ``most`` rows. Raises InputError if the model does
+    not take a whole number of face frames a second.
     """
 
     def __init__(self, decoder: Decoder, *, run: int = 1, most: int = MOST_ROWS) -> None:
@@ -228,7 +228,7 @@ class _Row:
 
 
 def faces_a_second(config: ModelConfig) -> int:
-    """Return how many face frames a row has; InputError if they are no whole number."""
+    """Return how many face frames a row has; InputError if that is not a whole number."""
     n_faces = round(1.0 / config.windows.face_grid_s)
     if abs(n_faces * config.windows.face_grid_s - 1.0) > 1e-9:
         raise InputError(
@@ -248,7 +248,7 @@ _SLACK_S = 2.0  # the first and last second of a stimulus may have no row
 
 
 class KeptRows:
-    """The folder ``cache`` in a session's folder."""
+    """The rows and qualities in the folder ``cache`` of a session, by run."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "cache"
@@ -284,7 +284,7 @@ class KeptRows:
 
 
 def holds(rows: RowTable, trials: Iterable[TrialRecord]) -> bool:
-    """Tell whether rows reach over all of some trials of their run."""
+    """Tell whether rows cover all of some trials of their run."""
     if len(rows) == 0:
         return not list(trials)
     first, last = float(rows.t_end[0]), float(rows.t_end[-1])

@@ -47,13 +47,13 @@ class _Shows(TypedDict, total=False):
 
 
 class Session:
-    """Drives a session from the pre-flight to its end.
+    """Drives a session from the signal checks to its end.
 
-    Whatever comes for a step that is no longer the current one is ignored; where the participant ought to
-    know, the view's message says so.
+    Whatever comes for a step that is no longer the current one is ignored; if the participant should know,
+    the view's message says so.
 
-    ``record`` is a new one, or that of an interrupted session, which then resumes at the first trial not
-    over. ``on_marker`` gets each marker and its LSL time, in the order of the events; ``on_change`` the
+    ``record`` is a new one, or that of an interrupted session, which then resumes at its first unfinished
+    trial. ``on_marker`` gets each marker and its LSL time, in the order of the events; ``on_change`` the
     record whenever it has changed: keep it on disk. ``run`` is of the recording that the markers go into,
     from 1.
 
@@ -126,7 +126,7 @@ class Session:
         )
 
     def red_checks(self, overridden: Iterable[str] = ()) -> tuple[str, ...]:
-        """Return the names of the red checks that hold the session up."""
+        """Return the names of the red checks that block the session."""
         checks = self._shows.get("checks", ())
         return tuple(check.name for check in checks if check.light == "red" and check.name not in overridden)
 
@@ -172,12 +172,12 @@ class Session:
     # --- what the participant says ---
 
     def proceed(self, step_id: int, now: float, overridden: Iterable[str] = ()) -> bool:
-        """Leave the pre-flight, if nothing red is left that was not overridden; tell whether it did."""
+        """Leave the signal checks if every red one is overridden; tell whether it did."""
         if step_id != self._id or self._step.kind != "preflight" or self.is_over:
             return False
         overridden = tuple(overridden)
         if red := self.red_checks(overridden):
-            self.show(message=f"Red: {', '.join(red)}. Fix it, or override it and continue.")
+            self.show(message=f"Failed checks: {', '.join(red)}. Fix them, or override and continue.")
             return False
         ignored = tuple(name for name in self.red_checks() if name not in self.record.overridden)
         self._log.change(overridden=(*self.record.overridden, *ignored))
@@ -250,7 +250,7 @@ class Session:
             self.show(message=f"Trial {trial} will be repeated{with_it}.")
 
     def skip(self, now: float) -> None:
-        """Give up the running trial, or end a baseline, the practice or a rest before its time."""
+        """Skip the running trial, or end a baseline, the practice or a rest early."""
         if self.is_over or not self._has_started or self._step.kind == "finish":
             return
         self.resume(now)
@@ -317,7 +317,7 @@ class Session:
         self._next(DONE, due)
 
     def _settle(self) -> None:
-        """Close the step before where its successor goes before it was seen."""
+        """Close the step before if its successor ends before it was seen."""
         if self._closing is not None:
             self._close(self._closing.due)
 

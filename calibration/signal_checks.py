@@ -1,8 +1,8 @@
-"""The checks before a session: for each thing it needs a light, a finding with figures, and a remedy.
+"""The signal checks before a session, each with a light, a finding with figures, and a remedy.
 
-Green is fine. Yellow is worth fixing, and the session can start. Red stops it unless it is overridden. A
-modality that cannot be used is yellow, because the others can do without it; it is red for EEG that was
-consented to, and where nothing is left.
+Green is good. Yellow is worth fixing, and the session can start. Red blocks it unless it is overridden. A
+modality that cannot be used is yellow, because the others can be; it is red for EEG with consent, and if no
+modality is left.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ GREEN, YELLOW, RED = "green", "yellow", "red"
 _LIGHTS = (GREEN, YELLOW, RED)
 NAMES = {"eeg": "EEG", "eye": "eye tracker", "face": "face", "voice": "voice"}
 
-# All limits are chosen: the light has to change before steps are lost.
+# All limits are our choice: the light has to change before steps are lost.
 _OTHER_EPOCH_S = 1e8  # three years: clocks that count from a computer's start never differ by as much
 _SUSPECT_ELECTRODES, _BAD_ELECTRODES = 0.1, 0.5
 _GAZE_FEW, _GAZE_HARDLY = 0.8, 0.3
@@ -54,15 +54,15 @@ _PROBE_BYTES = 65536
 _WAIT = "wait a moment"
 _DISK_REMEDY = "free some space, or choose another folder with --data-dir"
 _START = {
-    "eeg": "switch the amplifier on and start its LSL program",
-    "eye": "switch the eye tracker on and start its LSL program",
+    "eeg": "switch the amplifier on and start its LSL app",
+    "eye": "switch the eye tracker on and start its LSL app",
     "face": "affectscope publish webcam",
     "voice": "affectscope publish microphone",
 }
 _SILENT = {
-    "eeg": "check the amplifier's battery, cable and program",
-    "eye": "check the eye tracker's cable and program",
-    "face": "check the camera's cable, and that no other program holds it",
+    "eeg": "check the amplifier's battery, cable and LSL app",
+    "eye": "check the eye tracker's cable and LSL app",
+    "face": "check the camera's cable, and that no other program uses it",
     "voice": "check that the microphone is plugged in",
 }
 
@@ -114,17 +114,17 @@ def check_modality(modality: str, status: StreamStatus | None, measured: Measure
 
 
 def check_stream(modality: str, status: StreamStatus | None) -> Finding:
-    """Return what a stream's figures say: there, talking, at its rate, on a known clock, without losses."""
+    """Return the finding of a stream: there, sending, at its rate, on a known clock, without losses."""
     if status is None:
         return RED, "no stream was found", _START[modality]
     name, health = status.name, status.health
     if status.is_refused:
-        remedy = "start it again as it was, or choose another with --streams"
+        remedy = "restart it with its original settings, or choose another with --streams"
         return RED, f"{name}: {status.trouble or 'it cannot be used'}", remedy
     if health is None:
-        return YELLOW, f"{name}: opened, no figures yet", _WAIT
+        return YELLOW, f"{name}: opened, no statistics yet", _WAIT
     if health.is_stale or not health.is_connected:
-        gone = "" if health.is_connected else "the sender is gone, "
+        gone = "" if health.is_connected else "disconnected, "
         return RED, f"{name}: {gone}no sample for {health.age_s:.1f} s", _SILENT[modality]
     if health.n_samples == 0:
         return YELLOW, f"{name}: no sample yet, {health.age_s:.1f} s after it opened", _WAIT
@@ -132,19 +132,20 @@ def check_stream(modality: str, status: StreamStatus | None) -> Finding:
 
 
 def _judged(modality: str, status: StreamStatus, health: StreamHealth) -> Finding:
-    """Return the worst of what the figures of a stream that talks say."""
+    """Return the worst finding of a stream that sends samples."""
     irregular = f"{health.rate_hz:,.1f} Hz, irregular"
     rate = f"{health.rate_hz:,.1f} of {status.sfreq:,.5g} Hz" if status.sfreq > 0 else irregular
     figures = f"{status.name}: {rate}, newest sample {health.age_s:.1f} s old"
     verdicts = _rate_verdicts(modality, status.sfreq, health) if status.sfreq > 0 else []
     if abs(health.offset_s) > _OTHER_EPOCH_S:
-        finding = f"its clock is {abs(health.offset_s):.2g} s from LSL's; it may be Unix time"
-        verdicts.append((YELLOW, finding, "have the sender stamp its samples with LSL's clock"))
+        finding = f"its timestamps are {abs(health.offset_s):.2g} s from LSL time; they may be Unix time"
+        verdicts.append((YELLOW, finding, "set the LSL app to LSL timestamps"))
     if health.n_dropped > LOST * health.n_samples:
-        finding = f"{percent(health.n_dropped / health.n_samples, 1)} of its samples went back in time"
-        verdicts.append((YELLOW, finding, "restart the sending program"))
+        share = percent(health.n_dropped / health.n_samples, 1)
+        finding = f"{share} of its samples have timestamps that step back"
+        verdicts.append((YELLOW, finding, "restart the LSL app"))
     if status.trouble and not verdicts:
-        verdicts.append((YELLOW, status.trouble, "restart the sending program if it stays so"))
+        verdicts.append((YELLOW, status.trouble, "restart the LSL app if this persists"))
     light, finding, remedy = max(verdicts, key=lambda one: _LIGHTS.index(one[0]), default=(GREEN, "", ""))
     return light, f"{figures}, {finding}" if finding else figures, remedy
 
@@ -172,7 +173,7 @@ def _rate_verdicts(modality: str, sfreq: float, health: StreamHealth) -> list[Fi
 def check_electrodes(channels: Sequence[ChannelQuality]) -> Finding:
     """Return how many electrodes are good, and what is wrong with the worst ones."""
     if not channels:
-        return YELLOW, "electrodes not judged yet", _WAIT
+        return YELLOW, "electrodes not assessed yet", _WAIT
     bad = [channel for channel in channels if channel.state == BAD]
     suspect = [channel for channel in channels if channel.state == SUSPECT]
     n = len(channels)
@@ -189,7 +190,7 @@ def check_electrodes(channels: Sequence[ChannelQuality]) -> Finding:
 
 
 def _electrode_remedy(worst: Sequence[ChannelQuality], n: int) -> str:
-    """Many at once are one fault: the reference, or mains."""
+    """Return the remedy; many bad electrodes at once have one cause, the reference or mains."""
     n_mains = sum(channel.cause == MAINS for channel in worst)
     if n_mains > n / 2:
         return "check ground and reference, and move power supplies away"
@@ -210,7 +211,7 @@ def check_gaze(valid: float | None) -> Finding:
 def check_face(found: float | None) -> Finding:
     """Return whether the camera shows a face; ``found`` is a share of frames."""
     if found is None:
-        return YELLOW, "no frame looked at yet", _WAIT
+        return YELLOW, "no frame analysed yet", _WAIT
     remedy = "look at the camera from arm's length, and light the face from the front"
     return _by_share(found, _FACE_FEW, _FACE_HARDLY, f"face found in {percent(found)} of frames", remedy)
 
@@ -227,7 +228,7 @@ def check_microphone(clipped: float | None, level_db: float | None) -> Finding:
     ``clipped`` is a share of samples, ``level_db`` the root mean square in dB relative to full scale.
     """
     if clipped is None or level_db is None:
-        return YELLOW, "no sound measured yet", _WAIT
+        return YELLOW, "sound level not measured yet", _WAIT
     if math.isnan(level_db) or level_db == -math.inf:
         return RED, "digital silence: every sample is zero", "unmute the microphone, or choose another"
     level = f"level {level_db:.0f} dB"
@@ -293,23 +294,24 @@ def check_source_ids(
 ) -> Check:
     """Return whether the recording can tell the streams apart, and takes none without consent.
 
-    It finds a stream by source_id and type: another one with both goes into the file, too.
+    It finds a stream by source_id and type: any other stream with both is recorded too.
     """
     name, allowed = "source ids", recorded_kinds(consent)
     for header in recorded:
         kind = kind_of(header)
         if kind in MODALITY_OF_KIND and kind not in allowed:
             finding = f"{header.name!r} ({header.type}) must not be recorded without consent"
-            return Check(name, RED, finding, "leave it out with --streams, or ask for consent")
+            return Check(name, RED, finding, "exclude it with --streams, or ask for consent")
         n_same = sum((one.source_id, one.type) == (header.source_id, header.type) for one in found)
         if header.source_id and n_same > 1:
             finding = f"{n_same} streams of type {header.type} share the source_id {header.source_id!r}"
             return Check(name, RED, finding, "stop all but one of them")
     nameless = [repr(header.name) for header in recorded if not header.source_id]
     if nameless:
-        finding = f"{_counted(len(nameless), 'stream')} without: {', '.join(nameless[:3])}"
+        verb = "has" if len(nameless) == 1 else "have"
+        finding = f"{_counted(len(nameless), 'stream')} {verb} no source_id: {', '.join(nameless[:3])}"
         return Check(name, YELLOW, finding, "do not restart these devices during the session")
-    return Check(name, GREEN, f"{_counted(len(recorded), 'recorded stream')}, each with its own")
+    return Check(name, GREEN, f"{_counted(len(recorded), 'recorded stream')}, each with its own source_id")
 
 
 def check_disk(
@@ -317,8 +319,8 @@ def check_disk(
 ) -> Check:
     """Return whether the session's folder can be written and holds the session.
 
-    ``folder`` need not exist: the nearest folder above it that does is asked. ``free_bytes`` returns the room
-    in a folder.
+    ``folder`` need not exist: the nearest existing folder above it is checked. ``free_bytes`` returns the
+    free space in a folder.
     """
     there = next((one for one in (folder, *folder.absolute().parents) if one.is_dir()), folder)
     try:
@@ -331,7 +333,7 @@ def check_disk(
         return Check("disk", RED, f"{there} cannot be written: {error.strerror or error}", _DISK_REMEDY)
     need = bytes_per_s * seconds
     finding = (
-        f"{room / 1e6:,.0f} MB free beyond the {MIN_FREE_BYTES / 1e6:.0f} MB that stay free, "
+        f"{room / 1e6:,.0f} MB available ({MIN_FREE_BYTES / 1e6:.0f} MB kept in reserve), "
         f"{need / 1e6:,.0f} MB needed ({seconds / 60:.0f} min at {bytes_per_s / 1e6:.2g} MB/s)"
     )
     if room < need:

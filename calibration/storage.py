@@ -48,10 +48,10 @@ def default_data_folder() -> Path:
 
 
 def check_subject(subject: str) -> str:
-    """Return a subject id as it is: letters and digits with a digit in it, else InputError."""
+    """Return a subject ID as it is: letters and digits with a digit in it, else InputError."""
     if not _SUBJECT.fullmatch(subject):
         shown = repr(subject if len(subject) <= 40 else subject[:37] + "...")
-        remedy = "leave out sub-: it is added automatically" if subject.startswith("sub-") else _ID_REMEDY
+        remedy = "omit sub-: it is added automatically" if subject.startswith("sub-") else _ID_REMEDY
         raise _refused_subject(f"expected 1 to 32 letters (A-Z) and digits, found {shown}", remedy)
     if not any(sign.isdigit() for sign in subject):
         found = f"expected a digit in it, found {subject!r}: without one it may be a name"
@@ -60,7 +60,7 @@ def check_subject(subject: str) -> str:
 
 
 def _refused_subject(what: str, remedy: str) -> InputError:
-    return InputError(what, where="Participant ID", remedy=remedy, code=ErrorCode.SUBJECT)
+    return InputError(what, where="Subject ID", remedy=remedy, code=ErrorCode.SUBJECT)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class SessionPlace:
 def subject_folder(data: Path, subject: str) -> Path:
     """Return a subject's folder, which need not exist.
 
-    Raises InputError if the id is not usable, or a link or a file bears the folder's name.
+    Raises InputError if the ID is invalid, or a link or a file has the folder's name.
     """
     folder = data / f"sub-{check_subject(subject)}"
     _refuse_link(folder)
@@ -110,7 +110,7 @@ def subject_folder(data: Path, subject: str) -> Path:
 
 
 def known_subjects(data: Path) -> tuple[str, ...]:
-    """Return the ids that have a folder, sorted; links are passed over."""
+    """Return the IDs that have a folder, sorted; links are ignored."""
     return tuple(sorted(_names_of_folders(data, _SUBJECT_FOLDER)))
 
 
@@ -130,7 +130,7 @@ def next_session_number(data: Path, subject: str) -> int:
 def session_place(data: Path, subject: str, number: int) -> SessionPlace:
     """Return the place of a session; nothing is made.
 
-    Raises InputError if the id is not usable, or a link or a file bears a folder's name.
+    Raises InputError if the ID is invalid, or a link or a file has a folder's name.
     """
     if number < 1:
         raise InputError(f"expected 1 or more, found {number}", where="session", remedy="count from 1")
@@ -142,8 +142,8 @@ def session_place(data: Path, subject: str, number: int) -> SessionPlace:
 def make_session(data: Path, subject: str) -> SessionPlace:
     """Make the folders of a subject's next session, for the user alone.
 
-    Raises InputError if the id is not usable or differs from a known one in case alone, a link or a file
-    bears a folder's name, or the disk is full or cannot be written.
+    Raises InputError if the ID is invalid or differs from a known one in case alone, a link or a file has a
+    folder's name, or the disk is full or cannot be written.
     """
     subject = check_subject(subject)
     alike = [known for known in known_subjects(data) if known != subject and known.lower() == subject.lower()]
@@ -184,7 +184,7 @@ def _refuse_link(folder: Path) -> None:
 
 
 def is_link(path: Path) -> bool:
-    """Tell whether a name leads elsewhere: a symbolic link, or a junction of Windows."""
+    """Tell whether a path is a symbolic link, or a junction of Windows."""
     return path.is_symlink() or (hasattr(path, "is_junction") and path.is_junction())
 
 
@@ -279,7 +279,7 @@ def load_record(path: Path) -> SessionRecord:
         if version == _VERSION:
             return _record(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        found = f"no {error}" if isinstance(error, KeyError) else str(error)
+        found = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         what = f"is damaged: {found}"
         raise InputError(what, where=str(path), remedy=_DAMAGED, code=ErrorCode.FILE) from error
     raise InputError(
@@ -335,11 +335,11 @@ def _trial(entry: Mapping[str, Any]) -> TrialRecord:
 def _file_name(name: str) -> Path:
     """Return the name of a recording, which lies in the session's folder and nowhere else."""
     if name in ("", "..") or Path(name).name != name:
-        raise ValueError(f"{name!r} is no file name of a recording")
+        raise ValueError(f"{name!r} is not a file name of a recording")
     return Path(name)
 
 
 def _names(values: object) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise ValueError(f"expected a list of texts, found {values!r}")
+        raise ValueError(f"expected a list of strings, found {values!r}")
     return tuple(values)

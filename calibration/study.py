@@ -2,7 +2,7 @@
 
 No LSL, screen or waiting: the sources are pumped by whoever asks for the next window, through the same rings
 and step features as live. Only what a model is fitted to or tested on is computed: baselines and stimuli, a
-window a second. The base model and the profile answer to the same windows of the later session.
+window a second. The base model and the profile are tested on the same windows of the later session.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from models.training.scores import Predictions, t_interval
 #: Frames a second, as the models of simulated subjects were trained with. Two would do, but the newest one
 #: before a whole second must not be half a second old.
 _VIDEO_FPS = 5.0
-_RUN_UP_S = 15.0  # the devices of a later session are on so long before its first trial
+_RUN_UP_S = 15.0  # the devices of a later session are switched on this long before its first trial
 
 #: Seconds from the end of the first session to the begin of the later one.
 LATER_S = 3600.0
@@ -130,7 +130,7 @@ def _stage(timeline: FollowedTimeline, plan: Plan, record: SessionRecord, begin:
 
 
 def _begin(record: SessionRecord) -> float:
-    """Return when the devices are switched on: what the pupil looks back at comes before the first trial."""
+    """Return when the devices are switched on: the pupil baseline precedes the first trial."""
     return record.baseline[0][0] if record.baseline else record.trials[0].begin - _RUN_UP_S
 
 
@@ -155,14 +155,14 @@ def _windows(
             yield pump.window_at(second, newest_only=True)
 
 
-#: Simulated subjects of studies; training, evaluation and development never come near.
+#: First seed of a study's simulated subjects; training, evaluation and development never use these seeds.
 FIRST_STUDY_SEED = 700_000
 _SEEDS_A_STUDY = 1000
 
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """Whom to calibrate, and on top of which model; InputError where that cannot be studied."""
+    """Which subjects to calibrate, and on which base model; InputError if that cannot be studied."""
 
     n_subjects: int = 10
     difficulty: str | float = "default"
@@ -184,7 +184,7 @@ class StudyOptions:
             raise InputError(
                 f"simulated subjects have the emotions {', '.join(EMOTIONS)}, found {', '.join(strange)}",
                 where="--classes",
-                remedy="leave them out",
+                remedy="omit them",
             )
 
     def seeds(self) -> range:
@@ -195,7 +195,7 @@ class StudyOptions:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Shares of the later session's trials and windows that were named right, balanced over classes."""
+    """Shares of the later session's trials and windows predicted correctly, balanced over classes."""
 
     trial: float
     window: float
@@ -203,7 +203,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class SubjectResult:
-    """One simulated subject's calibration and what it was worth in the later session."""
+    """One simulated subject's calibration, and accuracy in the later session with and without it."""
 
     seed: int
     base: Accuracy
@@ -273,8 +273,8 @@ def run_study(options: StudyOptions, on_done: Callable[[SubjectResult], None] = 
 
     A subject's figures depend on the seed alone, not on the number of processes.
 
-    With one job all runs in this process, with more each subject in a spawned one. ``on_done`` is told each
-    subject's result as it is there, in any order.
+    One job runs in this process, several run each subject in a spawned one. ``on_done`` is called with each
+    subject's result once it is there, in any order.
     """
     began = time.monotonic()
     found: dict[int, SubjectResult] = {}
@@ -325,10 +325,10 @@ def study_subject(seed: int, options: StudyOptions) -> SubjectResult:
 
 
 def accuracy_on(model: Checkpoint, session: SimulatedSession) -> Accuracy:
-    """Return how well a model names the trials of a session and their windows.
+    """Return a model's accuracy on the trials of a session and on their windows.
 
-    A trial is named by the mean of its windows' log-probabilities; a window holds what is wholly inside its
-    trial. The model chooses among the session's classes, whatever others it knows.
+    A trial's prediction is from the mean of its windows' log-probabilities; a window holds what is wholly
+    inside its trial. The model chooses among the session's classes, whatever others it knows.
     """
     classes = list(session.record.classes)
     windows = TrialWindows(session.rows, session.record.trials, model.config)

@@ -1,4 +1,4 @@
-"""What is kept of the subjects: listed, exported to one file, and deleted for good.
+"""Lists, exports and deletes the stored data of subjects.
 
 Nothing outside a subject's own folder is read or removed. A link in it is refused, wherever it leads, and so
 is a folder that a recording is being written to.
@@ -53,7 +53,7 @@ class KeptFile:
 def known_folder(data: Path, subject: str) -> Path:
     """Return the folder of a subject that is there.
 
-    Raises InputError if the id is not usable, there is no such subject, or a link bears the folder's name.
+    Raises InputError if the ID is invalid, there is no such subject, or a link has the folder's name.
     """
     folder = subject_folder(data, subject)
     known = known_subjects(data)
@@ -61,7 +61,7 @@ def known_folder(data: Path, subject: str) -> Path:
         raise InputError(
             f"there is no subject {subject}; known: {', '.join(known) if known else 'none'}",
             where=str(data),
-            remedy="see affectscope subjects list, or name another folder with --data-dir",
+            remedy="see affectscope subjects list, or choose another folder with --data-dir",
             code=ErrorCode.SUBJECT,
         )
     return folder
@@ -145,7 +145,7 @@ class SubjectEntry:
     sessions: tuple[SessionEntry, ...]
     n_files: int
     n_bytes: int
-    fault: str = ""  # why it could not be looked through as a whole
+    fault: str = ""  # why it could not be read completely
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -154,7 +154,7 @@ class SubjectEntry:
 
 @dataclass(frozen=True)
 class Contents:
-    """How much there is of what, or was before it was removed."""
+    """How many files of each kind there are, or were before they were removed."""
 
     subject: str
     folder: Path
@@ -181,7 +181,7 @@ def list_subjects(data: Path) -> list[SubjectEntry]:
 def contents(data: Path, subject: str) -> Contents:
     """Return how much is kept of a subject.
 
-    Raises InputError if the id is unknown or not usable, or something below the folder is a link.
+    Raises InputError if the ID is unknown or invalid, or something below the folder is a link.
     """
     return _counted(subject, known_folder(data, subject), kept_files(data, subject))
 
@@ -189,7 +189,7 @@ def contents(data: Path, subject: str) -> Contents:
 def delete_subject(data: Path, subject: str) -> Contents:
     """Remove everything that is kept of a subject, and return what it was.
 
-    Raises InputError if the id is unknown or not usable, a link is in the folder, a recording is being
+    Raises InputError if the ID is unknown or invalid, a link is in the folder, a recording is being
     written (then nothing is removed), or something cannot be removed (then it says how much is left).
     """
     folder = known_folder(data, subject)
@@ -280,9 +280,9 @@ def export_subject(
 ) -> Exported:
     """Write all files of a subject to a ZIP file for the user alone, with a manifest of their SHA-256.
 
-    ``out`` appears when it is whole; one that exists is refused. ``now``, with its time zone, is for the
-    manifest; ``progress`` is told the share that is done, 0..1. Raises InputError if the id is unknown or not
-    usable, a link is in the folder, a recording is being written, ``out`` exists or lies in the folder, or
+    ``out`` appears when it is complete; one that exists is refused. ``now``, with its time zone, is for the
+    manifest; ``progress`` is called with the share done, 0..1. Raises InputError if the ID is unknown or
+    invalid, a link is in the folder, a recording is being written, ``out`` exists or lies in the folder, or
     the disk is full or cannot be written.
     """
     folder = known_folder(data, subject)
@@ -307,7 +307,7 @@ def export_subject(
 
 def _check_out(out: Path, folder: Path) -> None:
     if out.resolve().is_relative_to(folder.resolve()):
-        what, remedy = "an export cannot lie in the folder that it packs", "choose another path"
+        what, remedy = "the export cannot lie in the folder that it exports", "choose another path"
     elif out.exists() or out.is_symlink():
         what, remedy = "the file exists and is not overwritten", "choose another name"
     else:
@@ -316,11 +316,11 @@ def _check_out(out: Path, folder: Path) -> None:
 
 
 def _check_room(out: Path, files: list[KeptFile]) -> None:
-    """Refuse at once what would fail after minutes; packing saves little of what samples need."""
+    """Refuse at once what would fail after minutes; samples hardly get smaller when they are packed."""
     need, free = sum(kept.n_bytes for kept in files), shutil.disk_usage(out.parent).free
     if need > free:
         raise InputError(
-            f"expected room for {need / 1e6:,.1f} MB, found {free / 1e6:,.1f} MB free",
+            f"{need / 1e6:,.1f} MB needed, {free / 1e6:,.1f} MB free",
             where=str(out.parent.absolute()),
             remedy=_OTHER_PATH,
             code=ErrorCode.FILE,

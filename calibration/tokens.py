@@ -1,9 +1,9 @@
-"""A subject's own level, from which EEG and eye features are measured, and the tokens that follow from it.
+"""The subject level of EEG and eye features, by which they are normalised, and the tokens computed from them.
 
-Subjects differ from each other by more than one does from trial to trial. So the means are the subject's;
-the standard deviations stay those that the base model was trained with: its weights expect their scale.
-Every trial counts the same and the quiet baseline counts as one trial more, so that neither a long trial nor
-a missing step shifts the level. No label enters.
+Subjects differ more from each other than one does from trial to trial. So the means are the subject's; the
+standard deviations stay those that the base model was trained with: its weights expect their scale. Every
+trial counts the same and the baseline counts as one more trial, so that neither a long trial nor a missing
+step shifts the level. No label enters.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SubjectLevel:
     """Means by trial, from which the normaliser of any set of trials follows at once.
 
     ``baseline`` holds (begin, end) in LSL seconds, eyes open first. Only that one counts: closed eyes have no
-    gaze and another alpha. ``base`` and ``config`` are the base model's.
+    gaze and more alpha. ``base`` and ``config`` are the base model's.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ _NORMALISED = ("eeg", "eye")  # their tokens depend on the normaliser
 
 
 class TrialTokens(NamedTuple):
-    """What the fusion reads of n windows."""
+    """The fusion's input of n windows."""
 
     tokens: Tensor  # (n, 4, d_model), 0 for a modality that is not encoded
     present: Tensor  # (n, 4) bool
@@ -137,7 +137,7 @@ class TrialWindows:
     Attributes
     ----------
     t_end, trial : ndarray, (n,)
-        End of each window and number of its trial. A window in which nothing is present is left out.
+        End of each window and number of its trial. A window without any modality is omitted.
     present : Tensor, (n, 4), bool
         Of all modalities, before any consent.
     """
@@ -244,7 +244,7 @@ class TrialWindows:
         return part, (there.sum(dim=1) >= windows.face_min_frames) & there[:, -1]
 
     def _voice_tokens(self, rows: NDArray[np.intp]) -> tuple[Part, Tensor]:
-        """A clip's tokens have looked at all of it: it counts only where all of it is inside."""
+        """Return the clips' tokens; a token depends on all of its clip, so the whole clip must be inside."""
         table, clip_s = self._table, self._table.voice_clip_s[rows]
         start = self.t_end - clip_s
         there = torch.from_numpy((clip_s > 0) & (start >= self._begin - EDGE_SLACK_S))
@@ -286,11 +286,11 @@ def modality_tokens(
     *,
     known: TrialTokens | None = None,
 ) -> TrialTokens:
-    """Return the tokens that the frozen encoders make of trials' windows.
+    """Return the frozen encoders' tokens of trials' windows.
 
-    ``modalities`` are those of the consent; others are absent. ``known`` are tokens of the same windows and
-    modalities with another normaliser: faces and voice are taken from it. A network that `prepare_inference`
-    made fast serves one thread at a time: while a decoder runs it, another thread takes a copy.
+    ``modalities`` are those of the consent; others are masked. ``known`` are tokens of the same windows and
+    modalities with another normaliser: faces and voice are taken from it. A network after `prepare_inference`
+    serves one thread at a time: while a decoder runs it, another thread takes a copy.
     """
     only = [m for m in modalities if known is None or m in _NORMALISED]
     tokens, present = [], []
@@ -316,8 +316,8 @@ WINDOWS_A_TRIAL = 8
 class SessionTokens:
     """A `calibration.crossvalidation.TokenSource` over the rows of a session.
 
-    The record is there for its baseline. The base model's network is used by this thread alone.
-    ``windows_a_trial`` are about so many, evenly spread.
+    Of the record, only the baseline is used. The base model's network is used by this thread alone. A trial
+    has about ``windows_a_trial`` windows, evenly spread.
     """
 
     def __init__(

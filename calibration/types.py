@@ -11,7 +11,7 @@ from pathlib import Path
 
 from calibration.verdict import Verdict
 
-#: Kinds of steps, in the order of a session. ``trial`` counts from 1 in hint, stimulus, report and rest.
+#: Kinds of steps, in the order of a session. Only hint, stimulus, report and rest belong to a trial.
 STEP_KINDS = (
     "preflight",
     "baseline_open",
@@ -35,20 +35,20 @@ class Stimulus:
 
     kind: str  # one of STIMULUS_KINDS
     text: str = ""
-    path: Path | None = None  # None for a text
+    path: Path | None = None  # the file to show or play; None for a text
 
 
 @dataclass(frozen=True)
 class Step:
-    """One screen of a session, from its onset to the next one's."""
+    """One screen of a session, from its onset to that of the next one."""
 
     kind: str  # one of STEP_KINDS
     duration_s: float | None = None  # None: until the participant continues
-    trial: int = 0  # 0 outside the trials
-    emotion: str = ""  # intended
+    trial: int = 0  # number of the trial, from 1; 0 outside the trials
+    emotion: str = ""  # the intended emotion
     stimulus: Stimulus | None = None
-    onset_marker: str = ""  # sent as the screen appears; empty sends none
-    offset_marker: str = ""  # sent as the next one appears
+    onset_marker: str = ""  # sent when the screen appears; empty: none is sent
+    offset_marker: str = ""  # sent when the next screen appears
 
 
 # --- before it begins ---
@@ -56,23 +56,23 @@ class Step:
 
 @dataclass(frozen=True)
 class Consent:
-    """What the participant agreed to be recorded and used, and when."""
+    """What the participant consented to, and when."""
 
-    modalities: tuple[str, ...]  # of acquisition.types.MODALITIES
-    keep_face_video: bool = False  # raw, in the XDF file
-    keep_voice: bool = False
-    given_at: str = ""  # ISO 8601, UTC
-    notice_version: int = 1
+    modalities: tuple[str, ...]  # to be recorded and used, of acquisition.types.MODALITIES
+    keep_face_video: bool = False  # keep the raw video in the XDF file
+    keep_voice: bool = False  # keep the raw sound in the XDF file
+    given_at: str = ""  # time in ISO 8601, UTC
+    notice_version: int = 1  # of the notice that was shown
 
 
 @dataclass(frozen=True)
 class Check:
-    """One signal check of the pre-flight."""
+    """One signal check before a session."""
 
     name: str  # EEG, eye tracker, face, voice, disk, ...
     light: str  # green | yellow | red
-    finding: str  # in a line, with figures and units
-    remedy: str = ""  # in a line; empty where green
+    finding: str  # one line with figures and units
+    remedy: str = ""  # one line; empty if the light is green
 
 
 # --- what happened ---
@@ -80,7 +80,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """What the participant said of a trial."""
+    """The participant's answer to a trial."""
 
     label: str
     valence: int  # 1 unpleasant to 9 pleasant
@@ -91,23 +91,23 @@ class Report:
 class TrialRecord:
     """One trial that was shown to its end, or given up."""
 
-    number: int  # from 1, in the order planned; a repeated one keeps its number
-    emotion: str  # intended
+    number: int  # from 1, in the planned order; a repeated trial keeps its number
+    emotion: str  # the intended emotion
     begin: float  # stimulus onset
     end: float  # stimulus offset
     report: Report | None = None  # None: no answer in time
-    state: str = "done"  # done | skipped | repeated (a later one of this number counts)
-    run: int = 1  # of the recording it is in
+    state: str = "done"  # done | skipped | repeated (a later attempt at this number counts)
+    run: int = 1  # run number of the recording that holds it
 
 
 @dataclass(frozen=True)
 class DisplayTiming:
-    """How well a screen kept its time."""
+    """The frame timing of one screen."""
 
-    step: str  # the step's onset marker
-    interval_s: float  # median between frame swaps
+    step: str  # onset marker of the step
+    interval_s: float  # median interval between frame swaps
     n_frames: int
-    n_missed: int  # intervals over 1.5 times the median
+    n_missed: int  # intervals longer than 1.5 times the median
 
 
 # --- while it runs ---
@@ -115,13 +115,13 @@ class DisplayTiming:
 
 @dataclass(frozen=True)
 class Progress:
-    """How the model does so far, from the fourth trial on, each trial predicted without itself."""
+    """Leave-one-trial-out accuracy so far, from the fourth trial on."""
 
     n_trials: int
     n_correct: int
     interval: tuple[float, float]  # Wilson, 95 %
     chance: float
-    weakest: str  # the class with the fewest correct ones; empty where all are
+    weakest: str  # the class with the smallest share of correct trials; empty if all are correct
     worth_repeating: int  # number of a trial of poor quality, or of the weakest class; 0 for none
 
 
@@ -138,21 +138,21 @@ class Result:
 
 @dataclass(frozen=True)
 class SessionView:
-    """Where a session stands; sent to the window whenever it changes."""
+    """The state of a session; sent to the window whenever it changes."""
 
     step: Step
-    step_id: int  # counts up; what the window says names it
-    began: float | None  # None until the window has shown it
-    ends: float | None  # None: not known, or no end by time
+    step_id: int  # counts up; the window quotes it in its messages
+    began: float | None  # None until the window has shown the step
+    ends: float | None  # None: not known yet, or not limited by time
     is_paused: bool = False
     n_trials: int = 10
     trials: tuple[TrialRecord, ...] = ()
     checks: tuple[Check, ...] = ()
     progress: Progress | None = None
-    fit_stage: str = ""  # while the model is fitted
-    fit_share: float = 0.0
+    fit_stage: str = ""  # what is being done while the model is fitted
+    fit_share: float = 0.0  # share of the fit that is done, 0..1
     result: Result | None = None
-    message: str = ""  # the newest thing to know, in a sentence
+    message: str = ""  # the newest message, a sentence
 
 
 # --- what the model is fitted to and the report is made of ---
@@ -169,10 +169,10 @@ class SessionRecord:
     consent: Consent
     trials: tuple[TrialRecord, ...] = ()
     baseline: tuple[tuple[float, float], ...] = ()  # (begin, end) of eyes open and closed
-    baseline_run: int = 1  # of the recording it is in
-    recordings: tuple[Path, ...] = ()  # of the runs, relative to the folder
-    overridden: tuple[str, ...] = ()  # names of red checks that were overridden
+    baseline_run: int = 1  # run number of the recording that holds the baseline
+    recordings: tuple[Path, ...] = ()  # files of the runs, relative to the folder
+    overridden: tuple[str, ...] = ()  # names of the red checks that were overridden
     timing: tuple[DisplayTiming, ...] = ()
-    order: tuple[str, ...] = ()  # planned emotion by trial
-    settings: Mapping[str, object] = field(default_factory=dict)  # of the plan, in words and figures
+    order: tuple[str, ...] = ()  # planned emotion of each trial
+    settings: Mapping[str, object] = field(default_factory=dict)  # plan settings as text and numbers
     is_simulated: bool = False

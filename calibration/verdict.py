@@ -1,9 +1,9 @@
 """Whether a personal model may be trusted: its accuracy against chance, and one of three verdicts.
 
-Every trial counts once and is predicted without itself. Balanced accuracy is the mean recall of the classes
-that the trials hold, so a model that always names the most frequent class gains nothing. Chance is tested
-twice: how often a uniform guesser does as well (the binomial threshold), and how often the same fit does as
-well on shuffled labels (the permutation test). No torch here: the window's process imports it.
+Every trial counts once and is predicted by a model fitted without it. Balanced accuracy is the mean recall of
+the classes that the trials hold, so a model that always predicts the most frequent class gains nothing.
+Chance is tested twice: how often a uniform guesser does as well (the binomial threshold), and how often fits
+on shuffled labels do (the permutation test). No torch here: the window's process imports it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from models.training.scores import wilson_interval
 
 
 def percent(share: float | None, digits: int = 0) -> str:
-    """Return a share as per cent, "unknown" where it is none: "62 %"."""
+    """Return a share as per cent, "unknown" where undefined: "62 %"."""
     return "unknown" if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
 
 
@@ -41,9 +41,9 @@ _FINEST = 20_000  # steps that a share is counted in where the classes' sizes ha
 
 @dataclass(frozen=True)
 class ChanceThreshold:
-    """From where on guessing is unlikely (p < .05); None where these trials are too few to tell at all."""
+    """Threshold above which guessing is unlikely (p < .05); None if too few trials to reach it."""
 
-    n_correct: int | None  # trials right, of all
+    n_correct: int | None  # of all trials
     balanced_accuracy: float | None
 
 
@@ -82,9 +82,9 @@ class Verdict:
             return f"No trial could be used.{excluded}"
         low, high = self.interval
         return (
-            f"Held-out accuracy: {self.n_correct} of {self.n_trials} trials, each predicted without itself; "
-            f"balanced accuracy {percent(self.balanced_accuracy)}, 95 % interval {percent(low)} to "
-            f"{percent(high)}, chance {percent(self.chance)}.{excluded} {self._meaning()}"
+            f"Held-out accuracy (leave-one-trial-out): {self.n_correct} of {self.n_trials} trials; balanced "
+            f"accuracy {percent(self.balanced_accuracy)}, 95 % CI {percent(low)} to {percent(high)}, chance "
+            f"{percent(self.chance)}.{excluded} {self._meaning()}"
         )
 
     def _meaning(self) -> str:
@@ -103,7 +103,7 @@ class Verdict:
         if self.p_permutation is None:
             return "It was not tested against shuffled labels."
         return (
-            "Guessing could explain it: the same fit on shuffled labels does as well too often "
+            "Guessing could explain it: fits on shuffled labels do as well too often "
             f"(p = {self.p_permutation:.2f})."
         )
 
@@ -117,14 +117,14 @@ def balanced_accuracy(true: Sequence[int], predicted: Sequence[int]) -> float:
 
 
 def binomial_threshold(n_by_class: Sequence[int], n_classes: int | None = None) -> ChanceThreshold:
-    """Return the least result that a guesser reaches in fewer than one session of twenty.
+    """Return the least result that a guesser reaches in fewer than 1 of 20 sessions.
 
     A class without a trial does not count. ``n_classes`` are those the model chooses among, where it knows
     more than the trials hold.
 
-    ``n_correct`` is after the binomial distribution at chance ``1 / n_classes``, or at the share of the
-    largest class where that is more; ``balanced_accuracy`` after the exact distribution of the balanced
-    accuracy of a uniform guesser. With classes of one size it is ``n_correct / n``.
+    ``n_correct`` follows the binomial distribution at chance ``1 / n_classes``, or at the share of the
+    largest class where that is more; ``balanced_accuracy`` the exact distribution of the balanced accuracy
+    of a uniform guesser. With classes of one size it is ``n_correct / n``.
     """
     held = [n for n in n_by_class if n > 0]
     if not held:
@@ -151,7 +151,7 @@ def p_of_guessing(share: float, n_by_class: Sequence[int], n_classes: int | None
 
 
 def permutation_p(observed: float, shuffled: Sequence[float] | NDArray[np.floating]) -> float | None:
-    """Return the share of shuffled labellings that do as well, the observed one among them.
+    """Return the share of shuffled labellings that do as well, counting the observed one.
 
     Phipson and Smyth (2010), "Permutation p-values should never be zero". None without any shuffle.
     """
@@ -162,7 +162,7 @@ def permutation_p(observed: float, shuffled: Sequence[float] | NDArray[np.floati
 def permutation_threshold(shuffled: Sequence[float] | NDArray[np.floating]) -> float | None:
     """Return the least balanced accuracy found whose `permutation_p` is below .05; None where none is.
 
-    Looked for among the shuffled results and 1, so it may lie a step above the least possible one.
+    It is searched among the shuffled results and 1, so it may lie a step above the least possible one.
     """
     null = np.asarray(shuffled, dtype=np.float64)
     for share in [*np.unique(null), 1.0]:
@@ -175,8 +175,8 @@ def permutation_threshold(shuffled: Sequence[float] | NDArray[np.floating]) -> f
 def trial_interval(share: float, n_by_class: Sequence[int]) -> tuple[float, float]:
     """Return the 95 % Wilson interval of a balanced accuracy.
 
-    Classes of unequal size count as so many trials as give a mean recall the same variance, rounded down:
-    ``k² / Σ 1/n``, which is all of them where the sizes are equal. (0, 1) without a trial.
+    Classes of unequal size count as the number of equally spread trials that gives the mean recall the same
+    variance, rounded down: ``k² / Σ 1/n``, all trials if the sizes are equal. (0, 1) without a trial.
     """
     held = [n for n in n_by_class if n > 0]
     if not held or math.isnan(share):

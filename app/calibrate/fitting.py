@@ -18,12 +18,12 @@ from calibration.storage import SessionPlace, next_run
 from calibration.types import Consent, Progress, SessionRecord, TrialRecord
 from models.checkpoint import Checkpoint
 
-#: After a stimulus: what looks at its last second has come by then.
+#: Wait after a stimulus, until the features of its last second have been computed.
 _AFTER_S = 2.0
 
 
 class Learning:
-    """Keeps rows and qualities after every trial, and from the fourth on says how well a model does.
+    """Keeps rows and qualities after every trial, and from the fourth on estimates a model's accuracy.
 
     ``progress`` is the newest; ``error`` is why rows cannot be kept. The base model is for this thread alone.
     """
@@ -125,16 +125,14 @@ def _done(record: SessionRecord, run: int) -> tuple[TrialRecord, ...]:
 
 
 class _Cancelled(Exception):
-    """Nobody waits for the model any more."""
+    """The model is no longer wanted."""
 
 
 class FinalFit(threading.Thread):
     """Fits a session's model and writes profile and report into its folder.
 
     All trials of the record are over; ``material``, called in the thread, returns what the model is fitted
-    to.
-
-    ``stage`` is what is being done, ``share`` how much of it is done, 0..1.
+    to. ``stage`` is what is being done, ``share`` how much of the fit is done, 0..1.
     """
 
     def __init__(
@@ -188,7 +186,7 @@ class FinalFit(threading.Thread):
         self.join()
 
     def finished(self) -> Finished:
-        """Return what came out, once the thread has ended, or raise what went wrong."""
+        """Return the result once the thread has ended, or raise its error."""
         if self._error is not None:
             raise self._error
         assert self._finished is not None

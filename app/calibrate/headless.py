@@ -1,4 +1,4 @@
-"""A session without a window: a simulated subject, or a participant who follows lines in the terminal."""
+"""A session without a window: a simulated subject, or a subject who follows lines in the terminal."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from calibration.storage import SessionPlace
 from calibration.types import Check, Consent, SessionRecord, SessionView
 from calibration.verdict import percent
 
-_LEAST_S = 5.0  # rates are counted over as long
-_SETTLE_S = 20.0  # yellow checks are waited for so long
-_RED_S = 40.0  # and red ones: a busy computer may make a rate look wrong for a while
-_BACK_WITHIN_S = 60.0  # a stream that has gone is waited for so long
+_LEAST_S = 5.0  # rates are counted over this time
+_SETTLE_S = 20.0  # longest wait for yellow checks
+_RED_S = 40.0  # and for red ones: a busy computer may make a rate look wrong for a while
+_BACK_WITHIN_S = 60.0  # longest wait for a stream that has gone
 
 
 class HeadlessController:
     """Shows the steps as lines, and answers for a simulated subject.
 
-    ``say`` prints a line; ``seed`` is the simulated subject's. A real participant's report is missing without
-    a window to ask in.
+    ``say`` prints a line; ``seed`` is the simulated subject's. A real subject's report is missing without a
+    window to ask in.
     """
 
     def __init__(self, say: Callable[[str], None], seed: int, *, is_simulated: bool) -> None:
@@ -85,7 +85,7 @@ class HeadlessController:
         if red:
             error = InputError(
                 "; ".join(f"{check.name}: {check.finding}" for check in red),
-                where="pre-flight",
+                where="signal checks",
                 remedy="; ".join(check.remedy for check in red if check.remedy),
                 code=ErrorCode.DATA,
             )
@@ -145,7 +145,7 @@ def calibrate_headless(
     prepared = prepare(request)
     if prepared.unfitted is not None:
         place, record = prepared.unfitted
-        say(f"session {record.session} of {record.subject} has all its trials and no model yet: fitting it")
+        say(f"session {record.session} of {record.subject} is complete but not fitted yet: fitting it")
         return _finished(FinalFit.of_record(request, place, record), place, record, interrupted, say)
     if request.simulated is not None:
         say("All data in this session is simulated and not valid for real people.")
@@ -242,7 +242,7 @@ def summary_line(study: Study) -> str:
     """Return the means and counts in a sentence."""
     figures = study.to_dict()
     interval = figures["gain_interval"]
-    range_ = f" (95 % interval {interval[0]:+.1f} to {interval[1]:+.1f})" if interval else ""
+    range_ = f" (95 % CI {interval[0]:+.1f} to {interval[1]:+.1f})" if interval else ""
     return (
         f"The profile gains {figures['mean_gain_points']:+.1f} points of accuracy per trial{range_}; "
         f"{figures['n_weak_or_usable']} of {figures['n_subjects']} weak or usable, "

@@ -1,4 +1,4 @@
-"""A profile from recordings, read as live ones are: of a calibration, or with events of another program."""
+"""A profile from recordings, read like live streams: of a calibration, or with events of another program."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def fit_again(
     """
     resolved = [path.resolve() for path in files]
     if twice := [path for path in files if resolved.count(path.resolve()) > 1]:
-        raise InputError("the file is named twice", where=str(twice[0]), remedy="name each recording once")
+        raise InputError("the file is given twice", where=str(twice[0]), remedy="give each recording once")
     sidecars = [read_sidecar(path) for path in files]
     if len(subjects := {str(one["subject"]) for one in sidecars if "subject" in one}) > 1:
         raise InputError(
@@ -205,7 +205,7 @@ def _completed(
 
 
 def _consent(path: Path, sidecar: dict[str, Any], given: Consent | None) -> Consent:
-    """Return what the participant agreed to, as it is stored with the recording."""
+    """Return the subject's consent, as it is stored with the recording."""
     if isinstance(sidecar.get("consent"), dict):
         try:
             return consent_from_record(sidecar["consent"])
@@ -221,7 +221,7 @@ def _consent(path: Path, sidecar: dict[str, Any], given: Consent | None) -> Cons
         raise InputError(
             "no consent is stored with this recording",
             where=str(path),
-            remedy="name what the participant agreed to be used: --consent eeg,eye",
+            remedy="list the modalities the subject consented to: --consent eeg,eye",
             code=ErrorCode.SUBJECT,
         )
     return given
@@ -240,7 +240,7 @@ def fit_options(options: SessionOptions, labels: str) -> FitOptions:
 
 def make_folder(folder: Path) -> Path:
     """Make a folder for profile and report, and return it; InputError if that fails."""
-    with file_errors("the folder cannot be made", folder, "name another one with --out"):
+    with file_errors("the folder cannot be made", folder, "choose another with --out"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
@@ -278,13 +278,13 @@ class EventTrials:
         """Return what the command line asks for; InputError for unreadable events or both counts."""
         if n_first is not None and per_class is not None:
             raise InputError(
-                "expected only one of them", where="--trials and --per-class", remedy="leave one out"
+                "expected only one of them", where="--trials and --per-class", remedy="omit one of them"
             )
         first = None if per_class is not None else n_first or _FIRST
         return cls(parse_events(events), trial_s, first, per_class)
 
     def choose(self, trials: Sequence[TrialRecord]) -> tuple[list[TrialRecord], dict[str, int]]:
-        """Return the trials to fit to, and by class how many those had of which too few were among them."""
+        """Return the trials to fit to, and by class with too few of them how many there were."""
         if self.per_class is not None:
             seen: Counter[str] = Counter()
             first = []
@@ -300,7 +300,7 @@ class EventTrials:
 
     @property
     def words(self) -> str:
-        """Which trials are fitted to."""
+        """Which trials the profile is fitted to."""
         if self.per_class is not None:
             return f"the first {self.per_class} trials of each class"
         return f"the first {self.n_first} trials"
@@ -308,7 +308,7 @@ class EventTrials:
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """A profile and how it did on the trials that it was not fitted to."""
+    """A profile and its accuracy on the trials that it was not fitted to."""
 
     finished: Finished
     protocol: str  # which trials it was fitted to
@@ -316,7 +316,7 @@ class Tested:
     threshold: ChanceThreshold
     chance: float
     n_per_class: Mapping[str, int]  # tested
-    n_empty: int  # trials that could not be tested: no whole window lies in them
+    n_empty: int  # trials that could not be tested: they contain no complete window
     dropped: Mapping[str, int]  # excluded classes, and how many trials were among those to fit to
 
     def to_json(self) -> dict[str, Any]:
@@ -341,14 +341,14 @@ class Tested:
         """Return the same in words."""
         low, high = self.test.interval
         threshold = self.threshold.balanced_accuracy
-        beyond = "out of reach" if threshold is None else percent(threshold, 1)
-        empty = f"; {self.n_empty} more hold no whole window" if self.n_empty else ""
+        least = "not reachable" if threshold is None else percent(threshold, 1)
+        empty = f"; {self.n_empty} more contain no complete window" if self.n_empty else ""
         return [
             *self.finished.lines(),
             *_dropped(self.dropped, self.protocol),
-            f"tested on the {self.test.n_trials} other trials: {self.test.n_correct} right, "
-            f"balanced accuracy {percent(self.test.balanced_accuracy, 1)}, 95 % interval {percent(low, 1)} "
-            f"to {percent(high, 1)}; chance {percent(self.chance, 1)}, its threshold {beyond}{empty}",
+            f"tested on the {self.test.n_trials} other trials: {self.test.n_correct} correct, balanced "
+            f"accuracy {percent(self.test.balanced_accuracy, 1)}, 95 % CI {percent(low, 1)} to "
+            f"{percent(high, 1)}; chance {percent(self.chance, 1)}, significance threshold {least}{empty}",
         ]
 
 
@@ -419,7 +419,7 @@ def _fit(
         1,
         classes,
         request.seed,
-        Consent(run.modalities),  # who publishes or hands over a recording answers for it
+        Consent(run.modalities),  # whoever publishes or passes on a recording is responsible for it
         trials=trials,
         recordings=(Path(run.path.name),),
         order=tuple(trial.emotion for trial in trials),
@@ -440,6 +440,6 @@ def _fit(
 def _dropped(few: Mapping[str, int], words: str) -> list[str]:
     """Return a sentence for each excluded class."""
     return [
-        f"class {label!r} is excluded: {words} hold {n} of it, and {LEAST_PER_CLASS} are needed"
+        f"class {label!r} is excluded: {words} contain only {n}; {LEAST_PER_CLASS} needed"
         for label, n in few.items()
     ]

@@ -1,4 +1,4 @@
-"""What can be known to be wrong before a session, found before anything is opened or written."""
+"""Checks a calibration request, and finds the session to resume, before anything is opened or written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from calibration.storage import (
 )
 from calibration.types import SessionRecord
 
-#: EEG and gaze alone, bytes a second; what the streams really need is asked once they are open.
+#: EEG and gaze alone, bytes a second; what the streams really need is known once they are open.
 _LEAST_RATE = 50_000.0
 
 
@@ -49,8 +49,8 @@ class Prepared:
             _, record = self.unfitted
             files = " ".join(str(path) for path in record.recordings)
             return (
-                f"session {record.session} of {record.subject} has all its trials and no model yet: fit it "
-                f"with affectscope calibrate --subject {record.subject} --headless, or refit {files}"
+                f"session {record.session} of {record.subject} is complete but not fitted yet: fit it with "
+                f"affectscope calibrate --subject {record.subject} --headless, or refit {files}"
             )
         if self.record is None:
             return ""
@@ -118,7 +118,7 @@ def _plan(request: CalibrationRequest, record: SessionRecord | None) -> Plan:
             f"session {record.session}, which was interrupted, has {len(record.order)} trials of "
             f"{', '.join(record.classes)}",
             where=f"session of {record.subject}",
-            remedy="leave out --classes and --trials to resume it, or start a new session with --new",
+            remedy="omit --classes and --trials to resume it, or start a new session with --new",
             code=ErrorCode.SUBJECT,
         )
     return load_plan(request.plan, record.classes, len(record.order))

@@ -40,7 +40,7 @@ _LINGER_S = 1.5
 
 
 class SessionController(Protocol):
-    """Who shows the steps and answers for the participant."""
+    """Shows the steps and passes the participant's answers on."""
 
     def act(self, run: CalibrationRun, now: float) -> None:
         """Do what is due; called ten times a second, in the session's thread."""
@@ -89,7 +89,7 @@ class CalibrationRun(Observer):
     # --- the run ---
 
     def run(self) -> SessionRecord:
-        """Run until the session is over, is interrupted, or cannot continue; return what there is of it.
+        """Run until the session is over, is interrupted, or cannot continue; return its record.
 
         Raises InputError if model, streams or files cannot be used, or the recording fails; what was recorded
         is kept.
@@ -127,7 +127,7 @@ class CalibrationRun(Observer):
             )
 
     def _end_earlier_recordings(self) -> None:
-        """A recording outlives the program that was killed; it ends here."""
+        """End recordings that outlived a program that was killed."""
         for name in self.prepared.record.recordings if self.prepared.record else ():
             if is_running(self.place.folder / name):
                 stop_recording(self.place.folder / name)
@@ -172,7 +172,7 @@ class CalibrationRun(Observer):
     # --- what a controller may ask for ---
 
     def proceed(self, step_id: int, now: float, overridden: Iterable[str] = ()) -> None:
-        """Leave the pre-flight: start the recording, and continue once it has every stream.
+        """Leave the signal checks: start the recording, and continue once it has every stream.
 
         Raises InputError if the recording cannot start.
         """
@@ -272,7 +272,7 @@ class CalibrationRun(Observer):
         return [self._source_id, *self._watcher.own_source_ids()]
 
     def recorded(self, headers: list[StreamHeader]) -> list[StreamHeader]:
-        """Leave out raw video and sound without consent to keep them."""
+        """Exclude raw video and sound without consent to keep them."""
         kept = recorded_kinds(self.consent)
         return [h for h in headers if kind_of(h) in kept or kind_of(h) not in MODALITY_OF_KIND]
 
@@ -293,7 +293,7 @@ class CalibrationRun(Observer):
         }
 
     def on_open(self, opened: OpenSession) -> None:
-        """Begin the session, with its pre-flight."""
+        """Begin the session, with its signal checks."""
         self.opened = opened
         request = self.prepared.request
         headers = list(opened.source.headers.values())
@@ -336,7 +336,7 @@ class CalibrationRun(Observer):
                     f"session {self.prepared.record.session} was started with another model "
                     f"({self.prepared.record.settings.get('model')}, {str(known)[:12]})",
                     where=f"session of {request.subject}",
-                    remedy="give that model with --model, or start a new one with --new",
+                    remedy="choose that model with --model, or start a new session with --new",
                     code=ErrorCode.SUBJECT,
                 )
             return replace(self.prepared.record, consent=self.consent)

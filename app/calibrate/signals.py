@@ -1,6 +1,6 @@
-"""What a calibration hears of its streams: signal checks before it begins, quality all the time.
+"""The signals of a calibration: signal checks before it begins, quality all the time.
 
-Looked at in a background thread, so that the one that reads the streams need not wait.
+They are analysed in a background thread, so that the one that reads the streams need not wait.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class SignalChecks:
     def _discover(self) -> None:
         headers = [stream.header for stream in discover(1.0)]
         with self._lock:
-            # What is in use answered before: one that was missed now is there all the same.
+            # The streams in use answered before: one that this search missed is there all the same.
             known = {header.uid for header in headers}
             self._found = headers + [header for header in self._found if header.uid not in known]
 
@@ -84,7 +84,7 @@ class SignalChecks:
 class SignalListener:
     """Listens to telemetry and chunks, and passes them on.
 
-    ``checks`` are of the pre-flight: None before the streams are open and once the session has begun.
+    ``checks`` are the signal checks: None before the streams are open and once the session has begun.
     ``error`` is what ended the background thread.
     """
 
@@ -115,7 +115,7 @@ class SignalListener:
             self._listener.on_failure(failure)
 
     def close(self) -> None:
-        """Look at what waits, and end."""
+        """Analyse what is waiting, and end."""
         self._background.shutdown(wait=True)
         self._quality.finish()
 

@@ -60,7 +60,7 @@ _SETTINGS: dict[Any, Any] = {
 _COLUMNS = 5  # of the small multiples
 _COURSE_ROW_IN = 1.45
 _COURSE_EDGES_IN = (0.28, 0.5)  # above: the legend; below: the axis' name
-_LEAST = 1e-6  # a share below is none
+_LEAST = 1e-6  # smaller shares are treated as zero
 #: Letters in the cells of electrodes, by cause; a cell without a letter was never bad.
 LETTERS = {
     **{"flat": "F", "rails": "R", "mains": "M", "pop": "P", "noise": "N", "drift": "D"},
@@ -78,8 +78,8 @@ def lettering() -> Iterator[None]:
 def to_svg(figure: Figure, name: str, words: str) -> str:
     """Return a figure as an ``<svg>`` element that may stand in a page with others.
 
-    ``name`` is a short identifier, unique on the page, that begins every id inside; ``words`` say, as plain
-    text, what the figure shows to those who cannot see it.
+    ``name`` is a short identifier, unique on the page, that begins every id inside; ``words`` are the
+    alternative text for readers who cannot see the figure.
     """
     with lettering(), io.StringIO() as file:
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
@@ -127,7 +127,7 @@ def chance_figure(summary: Summary) -> Figure:
     axes.vlines([low, high], 0.9, 1.1, color=BLUE, linewidth=2, zorder=3)
     dot: dict[str, Any] = {"markersize": 11, "markeredgecolor": PAPER, "zorder": 4, "clip_on": False}
     axes.plot(verdict.balanced_accuracy, 1.0, "o", color=BLUE, **dot)
-    _percent_axis(axes, "balanced accuracy of held-out trials (line: 95 % Wilson interval)")
+    _percent_axis(axes, "balanced accuracy of held-out trials (line: 95 % Wilson CI)")
     axes.set_ylim(0, 2.1)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -135,13 +135,13 @@ def chance_figure(summary: Summary) -> Figure:
 
 
 def modality_figure(summary: Summary) -> Figure:
-    """Draw each modality alone and removed, with the whole model, with intervals and chance."""
+    """Draw the accuracy with all modalities, each alone and each removed, with intervals and chance."""
     fit = summary.fit
-    rows: list[tuple[str, Score, str, str]] = [("everything", summary.score, TEXT, "o")]
+    rows: list[tuple[str, Score, str, str]] = [("all modalities", summary.score, TEXT, "o")]
     rows += [(f"{NAMES.get(m, m)} alone", score, BLUE, "s") for m, score in fit.alone.items()]
     rows += [(f"without {NAMES.get(m, m)}", score, VERMILLION, "D") for m, score in fit.removed.items()]
     if fit.base_model is not None:
-        rows.append(("base model, not calibrated", fit.base_model, MUTED, "^"))
+        rows.append(("uncalibrated base model", fit.base_model, MUTED, "^"))
     figure = Figure(figsize=(WIDTH_IN, 0.75 + 0.27 * len(rows)), layout="constrained")
     axes = figure.subplots()
     axes.axvline(summary.verdict.chance, color=MUTED, linestyle=":", linewidth=1.4)
@@ -154,7 +154,7 @@ def modality_figure(summary: Summary) -> Figure:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0, pad=9)
     axes.spines["left"].set_visible(False)
-    _percent_axis(axes, "balanced accuracy, 95 % Wilson interval; dotted: chance")
+    _percent_axis(axes, "balanced accuracy, 95 % Wilson CI; dotted: chance")
     return figure
 
 
@@ -165,7 +165,7 @@ def course_figure(summary: Summary) -> Figure:
     above, below = _COURSE_EDGES_IN
     height = above + below + _COURSE_ROW_IN * n_rows
     figure = Figure(figsize=(WIDTH_IN, height))
-    # Placed by hand and not shared: 48 panels would otherwise take ten times as long.
+    # Placed manually and not shared: 48 panels would otherwise take ten times as long.
     grid = figure.subplots(n_rows, _COLUMNS, squeeze=False).ravel()
     edges: dict[str, Any] = {
         "left": 0.085,
@@ -240,7 +240,7 @@ def self_report_figure(summary: Summary) -> Figure:
 
 
 def electrode_figure(summary: Summary) -> Figure | None:
-    """Draw a heat map of trials by electrodes; None where no electrode was ever bad, or looked at."""
+    """Draw a heat map of trials by electrodes; None if no electrode was ever bad, or assessed."""
     trials = [one for one in summary.quality if one.ch_names]
     if not any(share >= _LEAST for one in trials for share in one.bad_share):
         return None
@@ -251,7 +251,7 @@ def electrode_figure(summary: Summary) -> Figure | None:
         shares[row] = [by_name.get(name, np.nan) for name in ch_names]
     figure = Figure(figsize=(WIDTH_IN, 1.35 + 0.25 * len(trials)), layout="constrained")
     axes = figure.subplots()
-    axes.set_facecolor(ABSENT)  # of electrodes that were not there
+    axes.set_facecolor(ABSENT)  # electrodes that were not connected
     shades = colormaps["cividis_r"].resampled(64).with_extremes(under=PAPER)  # white: never bad
     image = axes.pcolormesh(shares, cmap=shades, vmin=_LEAST, vmax=1, edgecolor=GRID, linewidth=0.6)
     is_wide = len(ch_names) > 32

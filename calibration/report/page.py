@@ -1,4 +1,4 @@
-"""The report as one HTML page: no script, nothing from outside, in the order in which a laboratory asks."""
+"""The report as one HTML page without scripts or outside resources, in the order a reader asks."""
 
 from __future__ import annotations
 
@@ -66,18 +66,17 @@ SIMULATED = (
     "people."
 )
 _PHOTODIODE = (
-    "A marker carries the time at which the screen swapped to the frame, which is right to plus or minus one "
-    "display frame; what the panel adds to that is not known. Where it matters, put a photodiode on a corner "
-    "of the screen and record it with the EEG."
+    "Markers are stamped at the buffer swap, accurate to ±1 display frame; the panel's own delay is unknown. "
+    "If it matters, put a photodiode on a corner of the screen and record it with the EEG."
 )
 _COURSES = (
-    "Each trial as a model sees it that was fitted without it; number and label above, the labelled "
-    "emotion's line is thick. The heading follows the whole trial, not a single moment."
+    "Each trial as predicted by a model fitted without it. Titles give trial number and label; the thick "
+    "line is the labelled emotion. The title summarises the whole trial, not one moment."
 )
 _CSS = {VerdictCode.USABLE: "good", VerdictCode.WEAK: "weak"}
 _USE = {
     VerdictCode.NOT_DISTINGUISHABLE: f"{DO_NOT_TRUST.capitalize()}.",
-    VerdictCode.WEAK: "The profile is better than guessing, and often wrong.",
+    VerdictCode.WEAK: "The profile is better than guessing, but often wrong.",
     VerdictCode.USABLE: "The profile may be demonstrated, within the limits below.",
 }
 
@@ -85,7 +84,7 @@ _USE = {
 def write_report(summary: Summary, folder: Path) -> tuple[Path, Path]:
     """Write ``report.html`` and ``report.json``; return their paths.
 
-    Each appears whole or not at all: a report from before stays until the new one is complete.
+    Each appears complete or not at all: an earlier report stays until the new one is complete.
     """
     texts = {
         "report.html": to_html(summary),
@@ -168,7 +167,7 @@ def _verdict(summary: Summary) -> str:
 def _accuracy(summary: Summary) -> str:
     if not summary.fit.trials:
         return ""
-    words = "Balanced accuracy with its interval and thresholds of chance"
+    words = "Balanced accuracy with its interval and significance thresholds"
     drawn = _drawn(figures.chance_figure, summary, words)
     return section("Is it better than guessing?", drawn, paragraph(chance_words(summary)))
 
@@ -185,10 +184,10 @@ def chance_words(summary: Summary) -> str:
         share = percent(least.balanced_accuracy)
         reached = f"a balanced accuracy of {share}"
         if len(sizes) == 1:
-            reached = f"{least.n_correct} or more of {n} trials right (balanced accuracy {share})"
+            reached = f"{least.n_correct} or more of {n} trials correct (balanced accuracy {share})"
         parts.append(
-            f"Guessing gets {reached} in fewer than one session of twenty (binomial p < .05); this model's "
-            f"result has {_p_value(verdict.p_binomial)}."
+            f"Guessing reaches {reached} in fewer than 1 of 20 sessions (binomial p < .05); for this model "
+            f"{_p_value(verdict.p_binomial)}."
         )
     if verdict.p_permutation is None:
         parts.append("No fit on shuffled labels was made.")
@@ -199,7 +198,8 @@ def chance_words(summary: Summary) -> str:
             f"({_p_value(verdict.p_permutation)})."
         )
     parts.append(
-        "The interval treats trials as independent; those of one subject are not quite, so it is too narrow."
+        "The interval treats trials as independent; trials of one subject are not fully independent, so it "
+        "is somewhat too narrow."
     )
     return " ".join(parts)
 
@@ -229,7 +229,7 @@ def _heads(summary: Summary) -> str:
     ]
     if not rows:
         return ""
-    columns = ("Head", "What it is", "Trials right", "Balanced accuracy", "95 % interval", "Kept")
+    columns = ("Head", "What it is", "Correct trials", "Balanced accuracy", "95 % CI", "Kept")
     content = table(columns, rows, numeric=(2, 3, 4))
     return section("Which classifier was kept?", content, paragraph(summary.fit.choice))
 
@@ -241,7 +241,7 @@ def _modalities(summary: Summary) -> str:
     base = ""
     if fit.base_model is not None:
         base = (
-            f"The base model, not calibrated, gets {_of(fit.base_model)} of the same trials right "
+            f"The uncalibrated base model predicts {_of(fit.base_model)} of the same trials correctly "
             f"(balanced accuracy {percent(fit.base_model.balanced_accuracy)})."
         )
     words = "Balanced accuracy of each modality alone and removed"
@@ -257,8 +257,8 @@ def does_eeg_add(summary: Summary) -> str:
     if without is None:
         return "EEG was the only modality: there is nothing to compare it with."
     whole = summary.score
-    parts = [f"The face alone gets {_of(face)} right."] if face is not None else []
-    parts.append(f"Without EEG the model gets {_of(without)} right, with it {_of(whole)}.")
+    parts = [f"The face alone predicts {_of(face)} trials correctly."] if face is not None else []
+    parts.append(f"Without EEG the model predicts {_of(without)} trials correctly, with it {_of(whole)}.")
     pairs = list(zip(whole.right, without.right, strict=True))
     n_won, n_lost = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
     if n_won <= n_lost:
@@ -332,7 +332,7 @@ def _agreement(summary: Summary) -> str:
     if n_answered == 0:
         return f"No trial was answered. {fitted}"
     n_without = summary.n_staged - n_answered
-    unanswered = f"{_trials(n_without).capitalize()} went without an answer. " if n_without else ""
+    unanswered = f"No answer to {_trials(n_without)}. " if n_without else ""
     return (
         f"In {summary.n_agreed} of {n_answered} answered trials the participant named the emotion that was "
         f"intended ({percent(summary.n_agreed / n_answered)}). {unanswered}{fitted}"
@@ -362,18 +362,18 @@ def timing_words(timing: tuple[DisplayTiming, ...]) -> str:
     middle = 1e3 * intervals[len(intervals) // 2]
     n_frames, n_missed = sum(one.n_frames for one in shown), sum(one.n_missed for one in shown)
     return (
-        f"Display interval {middle:.1f} ms (median of {len(shown)} steps), so markers are right to "
+        f"Display interval {middle:.1f} ms (median of {len(shown)} steps), so markers are accurate to "
         f"±{middle:.0f} ms. {n_missed} of {n_frames} frames came late by half an interval or more "
         f"({100 * n_missed / n_frames:.2f} %). {_PHOTODIODE}"
     )
 
 
-# --- what it was made of ---
+# --- exclusions and methods ---
 
 
 def _excluded(summary: Summary) -> str:
     rows = [(one.number, one.emotion, one.reason) for one in summary.excluded]
-    nothing = "" if rows else "Nothing: every planned trial is in the figures above."
+    nothing = "" if rows else "Nothing: all planned trials are included above."
     content = table(("Trial", "Intended", "Reason"), rows)
     return section("What was excluded, and why?", paragraph(nothing), content)
 
@@ -386,7 +386,7 @@ def _settings(summary: Summary) -> str:
         for name, value in summary.record.settings.items()
     ]
     return section(
-        "How was this made?",
+        "Methods",
         *(paragraph(note) for note in summary.notes),
         paragraph(consent_words(summary)),
         table((), [*summary.fit.model.items(), *fit, *recordings], caption="Model and recording"),
@@ -395,18 +395,18 @@ def _settings(summary: Summary) -> str:
 
 
 def consent_words(summary: Summary) -> str:
-    """Return what was agreed to, without a name."""
+    """Return what the participant consented to, without a name."""
     consent = summary.record.consent
     agreed = [TITLES.get(one, one) for one in consent.modalities]
     declined = [title for one, title in TITLES.items() if one not in consent.modalities]
     raw = {"video of the face": consent.keep_face_video, "voice": consent.keep_voice}
     kept = " and ".join(name for name, is_kept in raw.items() if is_kept)
-    parts = [f"Agreed to: {', '.join(agreed) or 'nothing'}."]
+    parts = [f"Consented to: {', '.join(agreed) or 'nothing'}."]
     if declined:
-        parts.append(f"Not agreed to, and neither recorded nor used: {', '.join(declined)}.")
+        parts.append(f"No consent, neither recorded nor used: {', '.join(declined)}.")
     parts.append(f"Raw {kept} kept in the recording." if kept else "Neither raw video nor raw sound is kept.")
     if consent.given_at:
-        parts.append(f"Given {moment(consent.given_at)}, to version {consent.notice_version} of the notice.")
+        parts.append(f"Consent given {moment(consent.given_at)} (notice version {consent.notice_version}).")
     if summary.record.overridden:
         parts.append(f"Red signal checks that were overridden: {', '.join(summary.record.overridden)}.")
     return " ".join(parts)

@@ -39,7 +39,7 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutTrial:
-    """What a model that has not seen a trial said of it."""
+    """A trial as predicted by a model fitted without it."""
 
     number: int
     label: int  # index of the class it counts as: the intended or the reported one
@@ -65,15 +65,15 @@ class HeadScore:
 
 @dataclass(frozen=True, eq=False)
 class FitFigures:
-    """What the fit hands over.
+    """The results of a fit.
 
-    The held-out predictions, and the shuffled results, are of the whole procedure: whatever is chosen (the
-    head, the temperature) was chosen again without the trial. They are what the verdict rests on.
+    The held-out predictions are of the whole procedure: whatever is chosen (the head, the temperature) was
+    chosen again without the trial. The verdict rests on them and on the shuffled results.
     """
 
     classes: tuple[str, ...]  # the model's, in the order of ``probs``
     labels: str  # intended | reported
-    trials: tuple[HeldOutTrial, ...]  # those used, in the order staged
+    trials: tuple[HeldOutTrial, ...]  # those used, in the order shown
     shuffled: tuple[float, ...] = ()  # balanced accuracies on shuffled labels
     heads: tuple[HeadScore, ...] = ()
     choice: str = ""  # how the head was chosen, in a sentence or two
@@ -87,7 +87,7 @@ class FitFigures:
 
 @dataclass(frozen=True)
 class Excluded:
-    """A trial that was staged or planned and is not in the model."""
+    """A trial that was shown or planned and is not in the model."""
 
     number: int
     emotion: str  # intended
@@ -106,9 +106,9 @@ class Summary:
     excluded: tuple[Excluded, ...]
     n_planned: int
     n_repeated: int
-    quality: tuple[TrialQuality, ...]  # of staged trials, in order
+    quality: tuple[TrialQuality, ...]  # of the trials shown, in order
     modalities: tuple[str, ...]  # that the session used
-    notes: tuple[str, ...] = ()  # anything else to know, a sentence each
+    notes: tuple[str, ...] = ()  # sentences about anything else
 
     @property
     def score(self) -> Score:
@@ -148,11 +148,11 @@ def summarise(
     made_at: str = "",
     notes: Sequence[str] = (),
 ) -> Summary:
-    """Put together what a report says.
+    """Collect the content of a report.
 
-    The fit's trials are those used, and its ``excluded`` says why others were not; ``quality`` is of staged
-    trials in any order. ``modalities`` are those that the session used, by default those agreed to; ``notes``
-    are sentences that belong nowhere else.
+    The fit's trials are those used, and its ``excluded`` says why others were not; ``quality`` is of the
+    trials shown, in any order. ``modalities`` are those that the session used, by default those with consent;
+    ``notes`` are sentences that belong nowhere else.
     """
     counting: dict[int, TrialRecord] = {}
     for trial in record.trials:
@@ -194,21 +194,21 @@ def _excluded(record: SessionRecord, trials: Sequence[TrialRecord], fit: FitFigu
         planned = record.order[number - 1] if number <= len(record.order) else ""
         emotion = trial.emotion if trial is not None else planned
         if trial is None:
-            reason = "not shown: the session ended before"
+            reason = "not shown: the session ended first"
         elif trial.state == "skipped":
             reason = "skipped by the participant"
         else:
-            reason = fit.excluded.get(number, "no reason is recorded")
+            reason = fit.excluded.get(number, "no reason recorded")
         found.append(Excluded(number, emotion, reason))
     return tuple(found)
 
 
-#: Counts up when a name changes or goes; new names may come without.
+#: Counts up when a name is changed or removed; new names do not count.
 VERSION = 1
 
 
 def to_json(summary: Summary) -> dict[str, Any]:
-    """Return plain values; what is not known is None, shares are 0 to 1, times seconds."""
+    """Return plain values; unknown ones are None, shares are 0 to 1, times are in seconds."""
     verdict, fit = summary.verdict, summary.fit
     return _plain(
         {

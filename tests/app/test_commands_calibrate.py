@@ -22,7 +22,7 @@ PAIRS = "1=left,2=right,3=idle"
         ("--subject S01 --headless --consent eeg,mind", "consent"),
         ("--subject S01 --headless --consent eeg --keep-voice", "consent"),
         ("--subject S01 --headless --time-scale inf --consent eeg", "--time-scale"),
-        ("--subject Bob_Smith --simulate --headless", "Participant ID"),
+        ("--subject Bob_Smith --simulate --headless", "Subject ID"),
         ("--subject S01 --simulate --headless --protocol no.toml", "no.toml"),
         ("--subject S01 --simulate --headless --difficulty mean", "--difficulty"),
         ("refit no.xdf", "no.xdf"),

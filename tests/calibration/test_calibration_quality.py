@@ -71,7 +71,7 @@ def test_a_gap_lowers_coverage_and_a_half_covered_trial_is_left_out():
     fed(log, Kind.EEG, times[kept], data[kept], 64)
     found = log.of_trial(3, 1005, 1025)
     assert found.coverage["eeg"] == pytest.approx(8 / 20)
-    assert rejection(found, ("eeg", "eye")) == "EEG: data for 40 % of the stimulus"
+    assert rejection(found, ("eeg", "eye")) == "EEG: data for only 40 % of the stimulus"
 
 
 def test_a_stream_that_comes_back_keeps_what_was_known_of_it():
@@ -151,7 +151,7 @@ def test_more_than_half_of_the_electrodes_must_be_lost_for_a_rejection():
     half = quality(bad_share=(1.0, 0.6, 0.5, 0.0), reasons=("mains", "mains", "pop", ""))
     assert rejection(half) == ""
     most = quality(bad_share=(1.0, 0.6, 0.51, 0.0), reasons=("mains", "mains", "pop", ""))
-    assert rejection(most) == "EEG: 3 of 4 electrodes bad for more than half of it, mostly mains"
+    assert rejection(most) == "EEG: 3 of 4 electrodes bad for more than half of the trial, mostly mains"
     assert "eeg" not in usable_modalities(most)
     assert rejection(most, ("eye", "face")) == ""
 
@@ -160,8 +160,8 @@ def test_without_eeg_a_trial_is_left_out_when_nothing_carries_it():
     poor = quality(gaze_valid=0.2, face_found=0.1)
     assert rejection(poor, ("eye", "face", "voice")) == ""
     assert rejection(poor, ("eye", "face")) == (
-        "no modality left; eye tracker: gaze valid in 20 % of the samples; "
-        "webcam: a face in 10 % of the frames"
+        "no usable modality; eye tracker: gaze valid in only 20 % of the samples; "
+        "webcam: face found in only 10 % of the frames"
     )
 
 
@@ -169,4 +169,4 @@ def test_what_was_never_seen_is_not_called_usable():
     nothing = QualityLog().of_trial(1, 10.0, 50.0)
     assert usable_modalities(nothing) == ()
     assert math.isnan(nothing.face_found)
-    assert rejection(nothing) == "EEG: data for 0 % of the stimulus"
+    assert rejection(nothing) == "EEG: data for only 0 % of the stimulus"

@@ -102,7 +102,7 @@ def test_a_consent_that_cannot_hold_is_refused(changed: dict[str, object], field
 
 
 def test_a_refused_consent_says_what_to_tick() -> None:
-    with pytest.raises(InputError, match=r"voice is to be kept but not to be used \(tick voice too"):
+    with pytest.raises(InputError, match=r"voice would be stored but not used \(tick voice too"):
         check_consent(replace(GIVEN, keep_voice=True))
 
 

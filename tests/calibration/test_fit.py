@@ -241,7 +241,7 @@ def test_a_class_with_a_single_trial_is_left_out_in_words():
     assert chosen.classes == CLASSES
     assert list(chosen.label.items()) == [(1, 0), (2, 1), (4, 0), (5, 1)]
     assert chosen.excluded == {3: "the only trial of fear"}
-    assert "fear has a single trial" in chosen.notes[0]
+    assert "fear is excluded" in chosen.notes[0]
 
 
 def test_a_class_without_a_trial_is_refused():
@@ -271,7 +271,7 @@ def test_labels_may_be_what_the_person_reported():
     )
     chosen = choose_trials(replace(record, trials=trials), labels="reported")
     assert list(chosen.label.values()) == [1, 0, 1, 0]
-    assert chosen.excluded == {5: "without an answer", 6: "reported as bored, not a class here"}
+    assert chosen.excluded == {5: "no answer", 6: "reported as bored, which is not a class in this session"}
     assert refused(lambda: choose_trials(record, labels="felt")).where == "--labels"
 
 

@@ -55,7 +55,7 @@ def test_what_may_be_a_name_is_refused() -> None:
 
 
 def test_a_prefix_that_is_added_anyway_is_pointed_out() -> None:
-    with pytest.raises(InputError, match="leave out sub-"):
+    with pytest.raises(InputError, match="omit sub-"):
         check_subject("sub-S01")
 
 

@@ -153,14 +153,14 @@ def test_where_nothing_is_left_all_is_red(tmp_path: Path) -> None:
         ({"rate_hz": 500.0}, "red", "50 % off"),
         ({"rate_hz": 500.0, "n_samples": 2000}, "green", "500.0 of 1,000 Hz"),  # too early to judge
         ({"is_stale": True, "age_s": 4.2}, "red", "no sample for 4.2 s"),
-        ({"is_connected": False, "age_s": 4.2}, "red", "the sender is gone"),
+        ({"is_connected": False, "age_s": 4.2}, "red", "disconnected"),
         ({"n_samples": 0, "age_s": 0.8}, "yellow", "no sample yet"),
         ({"offset_s": -1.7e9}, "yellow", "Unix time"),
         ({"offset_s": -90_000.0}, "green", "newest sample"),  # a computer that runs for a day longer
         ({"backlog": 2500}, "yellow", "2.5 s of samples behind"),
         ({"n_missing": 1000}, "yellow", "4.8 % of its samples are missing"),
         ({"n_missing": 10_000}, "red", "33.3 % of its samples are missing"),
-        ({"n_dropped": 1000}, "yellow", "5.0 % of its samples went back"),
+        ({"n_dropped": 1000}, "yellow", "5.0 % of its samples have timestamps that step back"),
     ],
 )
 def test_figures_of_a_stream_become_a_light(changed: dict[str, object], light: str, words: str) -> None:
@@ -249,7 +249,7 @@ def test_shares_of_gaze_and_face(check) -> None:
         (0.2, -2.0, "red", "20.00 % of samples clipped"),
         (0.0, -80.0, "yellow", "almost silent"),
         (0.0, -float("inf"), "red", "every sample is zero"),
-        (None, None, "yellow", "no sound measured yet"),
+        (None, None, "yellow", "not measured yet"),
     ],
 )
 def test_microphone(clipped: float | None, level_db: float | None, light: str, words: str) -> None:

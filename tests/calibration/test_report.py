@@ -144,10 +144,10 @@ def test_ids_are_unique_and_every_reference_meets_one(page):
     assert set(re.findall(r'(?:href="#|url\(#)([^")]*)', page)) <= set(ids)
 
 
-def test_it_asks_in_the_order_of_the_laboratory(page):
+def test_it_answers_in_the_order_a_reader_asks(page):
     titles = re.findall(r"<h2>(.*?)</h2>", page)
     assert titles[0] == "Is it better than guessing?"
-    assert titles[-2:] == ["What was excluded, and why?", "How was this made?"]
+    assert titles[-2:] == ["What was excluded, and why?", "Methods"]
     assert page.index("Verdict: weak") < page.index("not for workplaces") < page.index(titles[0])
     assert len(titles) == 10
 
@@ -156,7 +156,7 @@ def test_nothing_that_was_left_out_is_hidden(page):
     assert "12 planned, 11 shown to their end, 1 restarted, 10 used, 2 excluded" in page
     assert "9 of 10 trials" in page
     assert "2 more were excluded" in page
-    assert "EEG: 2 of 3 electrodes bad for more than half of it, mostly mains" in page
+    assert "EEG: 2 of 3 electrodes bad for more than half of the trial, mostly mains" in page
     assert "skipped by the participant" in page
 
 
@@ -253,17 +253,17 @@ def test_the_control_without_eeg_says_whether_eeg_adds_anything():
 
 
 def test_markers_are_right_to_a_frame_where_a_display_was_measured():
-    assert "right to ±17 ms. 3 of 1200 frames came late" in words.timing_words(made().record.timing)
+    assert "accurate to ±17 ms. 3 of 1200 frames came late" in words.timing_words(made().record.timing)
     assert "photodiode" in words.timing_words(made().record.timing)
     assert "No display was measured" in words.timing_words(())
 
 
 def test_consent_is_told_without_a_name():
     told = words.consent_words(made())
-    assert "Agreed to: Brain signals (EEG), Face (camera)." in told
+    assert "Consented to: Brain signals (EEG), Face (camera)." in told
     assert "neither recorded nor used: Eyes, Voice (microphone)" in told
     assert "Neither raw video nor raw sound is kept." in told
-    assert "Given 2026-03-02 09:11 UTC" in told
+    assert "Consent given 2026-03-02 09:11 UTC (notice version 1)" in told
     assert "overridden: disk" in told
 
 
@@ -272,11 +272,11 @@ def test_a_trial_that_was_never_shown_is_counted_as_left_out():
     record = SessionRecord("S01", 1, CLASSES, 1, summary.record.consent, summary.trials[:3], order=ORDER)
     short = summarise(record, replace(summary.fit, trials=summary.fit.trials[:3]), [])
     assert [one.number for one in short.excluded] == list(range(4, 13))
-    assert short.excluded[0].reason == "not shown: the session ended before"
+    assert short.excluded[0].reason == "not shown: the session ended first"
 
 
 def test_chance_is_told_in_trials_where_emotions_are_equally_frequent_and_in_recall_elsewhere():
-    assert "Guessing gets 9 or more of 10 trials right (balanced accuracy 90 %)" in words.chance_words(made())
+    assert "9 or more of 10 trials correct (balanced accuracy 90 %)" in words.chance_words(made())
     assert "Of 199 fits on shuffled labels none did as well (p = 0.005)" in words.chance_words(made())
-    assert "Guessing gets a balanced accuracy of" in words.chance_words(made(n_used=9))
+    assert "Guessing reaches a balanced accuracy of" in words.chance_words(made(n_used=9))
     assert "not even a perfect result" in words.chance_words(made(n_used=3))

@@ -102,7 +102,7 @@ class SubjectDialog(Dialog):
         try:
             check_subject(subject)
         except InputError as error:
-            fault = str(error) if subject else "Enter an ID such as S01, not a name."
+            fault = f"{error.what} ({error.remedy})" if subject else "Enter an ID such as S01, not a name."
         self.say(fault)
         self.start.setEnabled(not fault)
 

@@ -47,7 +47,7 @@ def test_a_good_request_writes_nothing(request_):
 @pytest.mark.parametrize(
     ("changes", "code", "where"),
     [
-        ({"subject": "Anna Smith"}, ErrorCode.SUBJECT, "Participant ID"),
+        ({"subject": "Anna Smith"}, ErrorCode.SUBJECT, "Subject ID"),
         ({"plan": Path("missing.toml")}, ErrorCode.FILE, "missing.toml"),
         ({"classes": ("happy", "hungry")}, ErrorCode.OPTION, "protocol"),
         ({"labels": "guessed"}, ErrorCode.OPTION, "--labels"),
@@ -112,7 +112,7 @@ def test_a_session_that_lacks_its_model_alone_is_pointed_out(request_):
     broken_off(request_.data_dir, 4)
     prepared = prepare(request_)
     assert prepared.unfitted is not None
-    assert "has all its trials and no model yet" in prepared.words
+    assert "not fitted yet" in prepared.words
     assert prepare(replace(request_, resume=False)).unfitted is None
 
 

@@ -199,7 +199,7 @@ def test_a_profile_of_another_model_and_a_folder_without_one_are_refused_in_word
     other = profile(tmp_path / "other", base_sha256="f" * 64)
     dialog = ProfileDialog(None, DEMO_MODEL, None, [other, tmp_path], print)
     qtbot.addWidget(dialog)
-    for row, words in ((1, "f" * 16), (2, "profile's file")):
+    for row, words in ((1, "f" * 16), (2, "cannot be read")):
         dialog.list.setCurrentRow(row)
         assert dialog.is_refused
         assert words in dialog.words.text()
