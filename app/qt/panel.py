@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from PyQt6.QtCore import QEvent
+from PyQt6.QtGui import QResizeEvent, QShowEvent
 from PyQt6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QVBoxLayout
 
 from app.qt.plots.plot import Plot
@@ -49,6 +51,22 @@ class Panel(QFrame):
         often asks `is_new` and returns at once.
         """
         raise NotImplementedError
+
+    def fit(self) -> None:
+        """Choose fonts and places by the panel's size and font; called when either may have changed."""
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self.fit()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        super().showEvent(event)
+        self.fit()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.FontChange and self.isVisible():
+            self.fit()
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours, also in the plots; what `is_new` was asked about is shown anew."""

@@ -124,8 +124,8 @@ class ViewStore:
             case Phase():
                 self.phase = message
                 if message.name == "failed":
-                    text = message.message or "the session failed"
-                    self.events.append((self.last_known_time, text, "bad"))
+                    why = message.message or "the session failed"
+                    self.events.append((self.last_known_time, why, "bad"))
             case StreamEvent():
                 self._take_event(message)
             case Failure():

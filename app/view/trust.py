@@ -142,9 +142,8 @@ def _unfit_signal(prediction: Prediction, store: ViewStore, t: float) -> Finding
     if quality is None or not quality.channels or prediction.modality_attention.get("eeg", 0.0) < 0.5:
         return None
     n_bad, n_all = quality.n_bad, len(quality.channels)
-    if 2 * n_bad <= n_all:
-        return None
-    return Finding("caution", f"based mostly on EEG, but {n_bad} of {n_all} electrodes are bad", "bad eeg")
+    text = f"based mostly on EEG, but {n_bad} of {n_all} electrodes are bad"
+    return Finding("caution", text, "bad eeg") if 2 * n_bad > n_all else None
 
 
 def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
@@ -403,14 +402,13 @@ def _readiness(store: ViewStore, t: float) -> dict[str, tuple[str, str]]:
     states = {}
     for modality in MODALITIES:
         stream = store.stream_of(KIND_OF_MODALITY[modality])
+        states[modality] = "ready", "receiving data"
         if stream is None:
             states[modality] = "no stream", "no stream yet"
         elif stream.state != "open":
             states[modality] = "stream", f"stream {stream.state}"
         elif modality in missing:
             states[modality] = "context", f"{missing[modality]:.0f} s more data needed"
-        else:
-            states[modality] = "ready", "receiving data"
     return states
 
 

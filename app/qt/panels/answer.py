@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import pyqtgraph as pg
-from PyQt6.QtCore import QEvent, QRectF, QSize, Qt
-from PyQt6.QtGui import QFontMetricsF, QPainter, QPixmap, QResizeEvent
+from PyQt6.QtCore import QRectF, QSize, Qt
+from PyQt6.QtGui import QFontMetricsF, QPainter, QPixmap
 from PyQt6.QtWidgets import QHBoxLayout, QSizePolicy
 
 from app.qt.category import fill_category, fill_uncertain
@@ -65,17 +65,6 @@ class AnswerPanel(Panel):
         if self.is_new(verdict.state, verdict.label, verdict.likeliest, verdict.second, figures, why):
             self._show()
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Take larger words where there is room."""
-        super().resizeEvent(event)
-        self._fit()
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Follow the page's font."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.FontChange and hasattr(self, "_swatch"):
-            self._fit()
-
     def _show(self) -> None:
         verdict, theme = self.verdict, self.theme
         is_early = verdict.state == "warming up"  # not to be taken for an answer at a glance
@@ -91,9 +80,9 @@ class AnswerPanel(Panel):
         self.line.setText(_line(verdict))
         self.line.setToolTip("" if len(self.line.text()) < 60 else self.line.text())
         self.scale.show_verdict(verdict)
-        self._fit()
+        self.fit()
 
-    def _fit(self) -> None:
+    def fit(self) -> None:
         """Choose the largest fonts that fit."""
         em = QFontMetricsF(self.font()).height()
         larger = growth(self.height(), 16 * em)

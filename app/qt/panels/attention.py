@@ -12,7 +12,7 @@ from PyQt6.QtGui import QColor
 
 from acquisition.types import MODALITIES
 from app.qt.panel import Panel
-from app.qt.plots.axes import Axis, Row, RowAxis
+from app.qt.plots.axes import Axis, Row, RowAxis, with_unit
 from app.qt.plots.heads import HeadPlot
 from app.qt.plots.items import Bar, Bars, Spans
 from app.qt.plots.plot import Plot, Table
@@ -94,7 +94,6 @@ class LanesPlot(Plot):
         self.set_theme(self.theme)
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
         super().set_theme(theme)
         for edge in self._edges:
             edge.setPen(pg.mkPen(theme.grid, width=1))
@@ -201,7 +200,7 @@ class StepsPlot(Plot):
 
     def __init__(self) -> None:
         axes = (
-            Axis("left", lambda value, _: f"{value:.0f} %", room="100 %", has_grid=True),
+            Axis("left", with_unit("%"), room="100 %", has_grid=True),
             Axis("bottom", title="time before the prediction (s)"),
         )
         x, y = (-10.0, 0.0), (0.0, 100.0)

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from PyQt6.QtCore import Qt
-from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import QGridLayout, QWidget
 
 from acquisition.types import Kind
@@ -71,10 +70,6 @@ class BandMapsPanel(Panel):
                 low, high = scale.fit(values, shares=(0.02, 0.98))
                 head.set_values(prediction.band_ch_names, values, low, high, "nats")
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        super().resizeEvent(event)
-        self._arrange()
-
     def _make_maps(self, bands: tuple[tuple[str, float, float], ...]) -> None:
         for head in self._maps:
             self._grid.removeWidget(head)
@@ -84,9 +79,9 @@ class BandMapsPanel(Panel):
         self._ranges = [CalmRange(_STEP_NATS, least=1.0) for _ in bands]
         for head in self._maps:
             head.set_theme(self.theme)
-        self._arrange()
+        self.fit()
 
-    def _arrange(self) -> None:
+    def fit(self) -> None:
         """Put the heads into as many columns as makes them largest."""
         n = len(self._maps)
         if not n:

@@ -87,7 +87,6 @@ class CoursePlot(Plot):
         self.set_theme(self.theme)
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
         super().set_theme(theme)
         self._least_line.setPen(pg.mkPen(theme.text, width=1, style=Qt.PenStyle.DashLine))
         for index, (line, faint) in enumerate(zip(self._lines, self._faint, strict=True)):

@@ -13,9 +13,9 @@ from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
 from acquisition.types import Kind
 from app.qt.panel import Panel
-from app.qt.plots.axes import Axis, DrawnAxis, number_text
+from app.qt.plots.axes import Axis, DrawnAxis, with_unit
 from app.qt.plots.items import mixed
-from app.qt.plots.plot import PixelItem, Plot, Table, figure_text
+from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.plots.time_plot import LEFT_ROOM, RIGHT_ROOM, SECONDS, CurvePlot
 from app.qt.theme import Theme
 from app.view.conditions import stream_note
@@ -46,8 +46,7 @@ class GazePanel(Panel):
         """Show the gaze as of ``t``."""
         notice = stream_note(store, Kind.GAZE, t)
         words = self.plot.show_gaze(*store.gaze.read(t - _TRAIL_S, t), t)
-        is_seen = self.plot.place is not None
-        self.plot.set_notice(notice or ("" if is_seen else words))
+        self.plot.set_notice(notice or ("" if self.plot.place is not None else words))
         self.words.setText("" if notice else words)
 
 
@@ -56,7 +55,7 @@ class GazePlot(Plot):
 
     def __init__(self) -> None:
         name, whole = "Gaze on the screen", (0.0, 100.0)
-        axes = (Axis("left", _percent, room="100 %"), Axis("bottom", _percent))
+        axes = (Axis("left", with_unit("%"), room="100 %"), Axis("bottom", with_unit("%")))
         super().__init__(name, axes, x=whole, y=whole, least=(20, 5.0), aspect=16 / 9, is_downward=True)
         for axis in axes:
             axis.setTickSpacing(50, 50)
@@ -167,7 +166,7 @@ class PupilPlot(CurvePlot):
     """Left pupil drawn through, right pupil dashed; blinks hatched."""
 
     def __init__(self) -> None:
-        self._sizes = Axis("left", self._size_text, room=LEFT_ROOM)
+        self._sizes = Axis("left", room=LEFT_ROOM)
         strokes = {"left": Qt.PenStyle.SolidLine, "right": Qt.PenStyle.DashLine}
         axes = (self._sizes, _Legend(strokes))
         super().__init__("Pupil sizes", 30.0, strokes, axes)
@@ -188,7 +187,7 @@ class PupilPlot(CurvePlot):
         pupils = np.where(values[:, 4:5] >= _SEEN, values[:, 2:4], np.nan).astype(np.float64)
         unit = _SHORT_UNITS.get(store.pupil_unit, one_line(store.pupil_unit, 4))
         if unit != self.unit:
-            self.unit, self._range = unit, None
+            self.unit, self._sizes.words, self._range = unit, with_unit(unit), None
         if not abs(t - self._looked) < _LOOK_EVERY_S:
             self._looked = t
             self._fit(pupils)
@@ -204,9 +203,6 @@ class PupilPlot(CurvePlot):
         """Return the samples; the curves are means of those that would share a pixel."""
         rows = [(f"{t:.4f}", *(f"{v:.5g}" for v in each)) for t, each in zip(*self._samples, strict=True)]
         return [SECONDS, *(f"{name} ({self.unit})" for name in self.curves)], rows
-
-    def _size_text(self, value: float, spacing: float) -> str:
-        return f"{number_text(value, spacing)} {self.unit}"
 
     def _fit(self, pupils: NDArray[np.float64]) -> None:
         finite = pupils[np.isfinite(pupils)]
@@ -263,7 +259,3 @@ class _Legend(DrawnAxis):
 
 def _place(x: float, y: float) -> str:
     return f"x {x:.0f} %, y {y:.0f} %"
-
-
-def _percent(value: float, spacing: float) -> str:
-    return f"{figure_text(value, 0)} %"

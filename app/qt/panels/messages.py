@@ -48,7 +48,6 @@ class MessagesPanel(Panel):
                 self._show(rows, moment_text(store))
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
         super().set_theme(theme)
         self._rows = []
 
@@ -63,7 +62,8 @@ class MessagesPanel(Panel):
         self.text.setVisible(bool(rows))
         self.copy.setEnabled(bool(rows))
         bar = self.text.verticalScrollBar()
-        at = bar.value() if bar is not None else 0
+        assert bar is not None
+        at = bar.value()
         self.text.clear()
         cursor = QTextCursor(self.text.document())
         for i, row in enumerate(rows):
@@ -72,8 +72,7 @@ class MessagesPanel(Panel):
             look = QTextCharFormat()
             look.setForeground(QColor(getattr(self.theme, row.severity if row.is_problem else "text")))
             cursor.insertText(row.line(clock_text), look)
-        if bar is not None:
-            bar.setValue(at)
+        bar.setValue(at)
 
     def _copy(self) -> None:
         self.text.selectAll()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PyQt6.QtCore import QEvent, Qt
-from PyQt6.QtGui import QFont, QFontMetricsF, QResizeEvent
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QFont, QFontMetricsF
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.qt.panel import Panel
@@ -51,7 +51,7 @@ class ReasonsPanel(Panel):
         while len(self._rows) < len(findings):
             self._rows.append(_Row())
             self._list.insertWidget(len(self._rows) - 1, self._rows[-1])
-            self._set_fonts()
+            self.fit()
         for row, finding in zip(self._rows, findings, strict=False):
             row.show_finding(finding, self.theme, says_note=verdict.state != "nothing")
         for index, row in enumerate(self._rows):
@@ -61,21 +61,11 @@ class ReasonsPanel(Panel):
         """Return what the rows say."""
         return [row.text.text() for row in self._rows[: len(self._findings)]]
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
+    def fit(self) -> None:
         """Take a larger font where there is room."""
-        super().resizeEvent(event)
-        self._set_fonts()
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """Follow the page's font."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.FontChange:
-            self._set_fonts()
-
-    def _set_fonts(self) -> None:
         em = QFontMetricsF(self.font()).height()
         factor = growth(min(self.height() / 26, self.width() / 36), em)
-        for row in getattr(self, "_rows", ()):  # a font may change while the panel is being made
+        for row in self._rows:
             row.set_font(scaled_font(self, factor))
 
 

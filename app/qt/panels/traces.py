@@ -88,8 +88,7 @@ class TracesPanel(Panel):
         counts = {state: [c for c in states.values() if c.state == state] for state in ("bad", "suspect")}
         parts = (f"{len(found)} {state} ({state[0].upper()})" for state, found in counts.items() if found)
         said = ", ".join(parts)
-        if said != self.electrodes.text():
-            self.electrodes.setText(said)
+        self.electrodes.setText(said)
         why = "\n".join(f"{c.ch_name}: {c.state}, {c.reason}" for found in counts.values() for c in found)
         if why != self.electrodes.toolTip():
             self.electrodes.setToolTip(why)

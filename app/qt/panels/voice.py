@@ -46,8 +46,7 @@ class VoicePanel(Panel):
         notice = stream_note(store, Kind.AUDIO, t)
         self.plot.set_notice(notice or ("" if len(store.log_mel) else "no log-mel yet"))
         self.meter.show_level(store, t, is_grey=bool(notice))
-        if self.words.text() != self.meter.words():
-            self.words.setText(self.meter.words())
+        self.words.setText(self.meter.words())
         if len(store.log_mel) and math.isfinite(t):
             self.plot.show_history(store, store.log_mel, t)
 

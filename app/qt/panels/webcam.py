@@ -41,9 +41,8 @@ class WebcamPanel(Panel):
         if not notice and self.plot.is_broken:
             notice = "the frame cannot be read: the camera's JPEG is damaged"
         self.plot.set_notice(notice)
-        words = "" if notice else words
-        if words != self.words.text():
-            self.words.setText(words)
+        self.words.setText("" if notice else words)
+        if not notice:
             self.plot.setAccessibleDescription(words)
 
 

@@ -117,7 +117,6 @@ class BarPlot(Plot):
         self._colour_levels()
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
         super().set_theme(theme)
         self._colour_levels()
 

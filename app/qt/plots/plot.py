@@ -21,11 +21,12 @@ from PyQt6.QtGui import (
     QPainter,
     QPen,
 )
-from PyQt6.QtWidgets import QGraphicsItem, QLabel, QMenu, QSizePolicy, QToolButton
+from PyQt6.QtWidgets import QGraphicsItem, QMenu, QSizePolicy, QToolButton
 from pyqtgraph.exporters import CSVExporter, Exporter, ImageExporter, SVGExporter
 
 from app.qt.plots.axes import Axis
 from app.qt.theme import DARK, Theme
+from app.qt.widgets import plain_label
 
 Span = tuple[float, float]
 #: Names of columns, and rows.
@@ -77,9 +78,11 @@ class Plot(pg.PlotWidget):
         self.view.disableAutoRange()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName(name)
-        self._value = _label(self)
-        self._notice = _label(self)
-        self._notice.setWordWrap(True)
+        self._value, self._notice = plain_label(), plain_label(wraps=True)
+        for label in (self._value, self._notice):
+            label.setParent(self)
+            label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+            label.hide()
         self._notice.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._reset = QToolButton(self)
         self._reset.setText("Show all")
@@ -131,13 +134,10 @@ class Plot(pg.PlotWidget):
         self.theme = theme
         self.setBackground(theme.surface)
         veil = QColor(theme.surface)
-        self._notice.setStyleSheet(
-            f"background: rgba({veil.red()}, {veil.green()}, {veil.blue()}, 200); color: {theme.text};"
-        )
-        self._value.setStyleSheet(
-            f"background: {theme.surface}; color: {theme.text}; padding: 1px 4px; "
-            f"border: 1px solid {theme.muted};"
-        )
+        veiled = f"background: rgba({veil.red()}, {veil.green()}, {veil.blue()}, 200)"
+        framed = f"background: {theme.surface}; padding: 1px 4px; border: 1px solid {theme.muted}"
+        self._notice.setStyleSheet(f"{veiled}; color: {theme.text};")
+        self._value.setStyleSheet(f"{framed}; color: {theme.text};")
         self._restyle()
 
     def text_at(self, x: float, y: float) -> str:
@@ -215,14 +215,12 @@ class Plot(pg.PlotWidget):
             self.open_menu(self.mapToGlobal(self.rect().center()))
 
     def focusInEvent(self, event: QFocusEvent | None) -> None:
-        """Show that keys go here."""
         super().focusInEvent(event)
-        self.viewport().update()
+        self.redraw()
 
     def focusOutEvent(self, event: QFocusEvent | None) -> None:
-        """Show that they no longer do."""
         super().focusOutEvent(event)
-        self.viewport().update()
+        self.redraw()
 
     def drawForeground(self, painter: QPainter | None, rect: QRectF) -> None:
         """Frame the plot that has the keys."""
@@ -242,15 +240,13 @@ class Plot(pg.PlotWidget):
 
     def menu_actions(self) -> list[tuple[str, Callable[[], object]]]:
         """Return what the menu offers."""
-        offered: list[tuple[str, Callable[[], object]]] = []
-        if any(self.view.mouseEnabled()):
-            offered += [
-                ("Show &all", self.reset_zoom),
-                ("Zoom &in", lambda: self._zoom(0.5)),
-                ("Zoom &out", lambda: self._zoom(2.0)),
-            ]
+        zooms: list[tuple[str, Callable[[], object]]] = [
+            ("Show &all", self.reset_zoom),
+            ("Zoom &in", lambda: self._zoom(0.5)),
+            ("Zoom &out", lambda: self._zoom(2.0)),
+        ]
         return [
-            *offered,
+            *(zooms if any(self.view.mouseEnabled()) else ()),
             ("&Copy picture", lambda: ImageExporter(self.plot_item).export(copy=True)),
             ("Save &data as CSV…", lambda: DataExporter(self.plot_item).export()),
             ("&Export…", self._export),
@@ -429,15 +425,6 @@ class DataExporter(CSVExporter):
 
 #: What pyqtgraph's dialog offers: not the exports that need further packages.
 Exporter.Exporters[:] = [ImageExporter, SVGExporter, DataExporter]
-
-
-def _label(parent: Plot) -> QLabel:
-    """Return a label over the plot that the mouse does not see."""
-    label = QLabel(parent)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-    label.hide()
-    return label
 
 
 def figure_text(value: float, digits: int = 2) -> str:

@@ -108,7 +108,6 @@ class CurvePlot(TimePlot):
         return {name: self.theme.category(len(self.curves) - 1 - i) for i, name in enumerate(self.curves)}
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours."""
         super().set_theme(theme)
         for (name, curve), stroke in zip(self.curves.items(), self._strokes, strict=True):
             curve.setPen(pg.mkPen(self.colours[name], width=1, style=stroke))
