@@ -1,7 +1,6 @@
 """One stream's way in: raw stamps and raw values become a chunk on the LSL clock.
 
-Every source (live inlet, file, simulator) owns one `StreamIntake` per stream, so live and replay
-cannot differ here.
+Live inlets and files own one `StreamIntake` per stream, so live and replay cannot differ here.
 """
 
 from __future__ import annotations

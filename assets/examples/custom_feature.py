@@ -1,7 +1,7 @@
 """Compute a feature of your own in the network's windows: ``python custom_feature.py [FILE.xdf]``.
 
 Frontal alpha asymmetry: differential entropy of F4 minus that of F3 in the alpha band, in nats, one value a
-second. Live, the same code runs on `acquisition.lsl.source.LslSource` instead of a file.
+second.
 """
 
 from __future__ import annotations

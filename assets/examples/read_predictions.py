@@ -1,6 +1,6 @@
 """Read live predictions from LSL in any other program: ``python read_predictions.py [SECONDS]``.
 
-Start ``affectscope live`` or ``affectscope demo`` first. Only pylsl is needed.
+Start ``affectscope live`` or ``affectscope demo`` first; it waits a minute for them. Only pylsl is needed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def channel_labels(inlet: StreamInlet) -> list[str]:
 
 def predictions(seconds: float) -> Iterator[tuple[float, dict[str, float]]]:
     """Yield the window's end (LSL seconds) and all values by name, for some seconds."""
-    found = resolve_byprop("type", "AffectscopePrediction", timeout=10.0)
+    found = resolve_byprop("type", "AffectscopePrediction", timeout=60.0)
     if not found:
-        sys.exit("no prediction stream found within 10 s: start affectscope live or demo")
+        sys.exit("no prediction stream found within 60 s: start affectscope live or demo")
     inlet = StreamInlet(found[0])
     labels = channel_labels(inlet)
     end = local_clock() + seconds
