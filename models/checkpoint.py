@@ -32,25 +32,25 @@ class Checkpoint:
     network: FusionNetwork  # on the CPU, in eval mode
     normaliser_tensors: dict[str, Tensor]
     sha256: str  # hex, of config and weights: names this very model in recordings and reports
-    profile_sha256: str = ""  # of the person's profile applied to it, if any
+    profile_sha256: str = ""  # of the subject's profile applied to it, if any
     normalisation: str = "training"  # what the normaliser was fitted to: `Normaliser.origin`
     #: EEG channels that a stream must have of the model's, all and no other; empty: any
     needed_channels: tuple[str, ...] = ()
 
     def check_channels(self, ch_names: Collection[str], where: str) -> None:
-        """Refuse other EEG channels than are needed, saying what is missing and what there is besides."""
+        """Refuse other EEG channels than are needed, naming missing and additional ones."""
         needed = self.needed_channels
         if not needed or set(ch_names) == set(needed):
             return
         missing = [name for name in needed if name not in ch_names]
         further = [name for name in ch_names if name not in needed]
         differs = [f"without {', '.join(missing)}"] if missing else []
-        differs += [f"with {', '.join(further)} besides"] if further else []
+        differs += [f"with {', '.join(further)} in addition"] if further else []
         raise InputError(
             f"expected the {len(needed)} EEG channels of the profile, found {len(ch_names)}: "
             f"{' and '.join(differs)}",
             where=where,
-            remedy="use the cap and --montage of the calibration, calibrate anew, or leave out --profile",
+            remedy="use the cap and --montage of the calibration, calibrate again, or omit --profile",
             code=ErrorCode.CHANNELS,
             n_missing=len(missing),
             n_further=len(further),
@@ -98,7 +98,7 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     try:
         tensors = load_tensors(weights)
     except (SafetensorError, ValueError, KeyError) as error:
-        what = f"expected safetensors, found damaged or other content: {error}"
+        what = f"is damaged or not a safetensors file: {error}"
         raise _damaged(what, folder / WEIGHTS_FILE) from error
     network = FusionNetwork(config)
     load_weights(network, _strip(tensors, _NETWORK), str(folder / WEIGHTS_FILE), _REMEDY)
@@ -110,7 +110,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         remedy = f"a model is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}; give its path with --model"
-        what = f"expected a model file, found none that can be read ({error.strerror})"
+        what = f"cannot read the model file ({error.strerror})"
         raise _damaged(what, path, remedy) from error
 
 
@@ -122,7 +122,7 @@ def _parse(text: bytes, where: str) -> ModelConfig:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:  # bad JSON or bad UTF-8
-        raise _damaged(f"expected JSON: {error}", where) from error
+        raise _damaged(f"is not valid JSON: {error}", where) from error
     if not isinstance(data, dict):
         raise _damaged(f"expected a JSON object, found {type(data).__name__}", where)
     return ModelConfig.from_dict(data, where=where)

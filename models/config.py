@@ -171,7 +171,7 @@ class ModelConfig:
     features: FeatureConfig
     network: NetworkConfig
     trained_on: str = ""  # in words, for people; nothing reads them
-    is_simulated: bool = False  # trained on simulated or generated data: it says nothing of a real person
+    is_simulated: bool = False  # trained on simulated or generated data: not valid for real people
     notes: str = ""
     modalities: tuple[str, ...] = MODALITIES  # trained with; any other is never present for this model
     is_classifier: bool = True  # False: pre-trained encoders, whose labels, heads and fusion mean nothing

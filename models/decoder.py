@@ -5,8 +5,8 @@ a clip's tokens) until it leaves the context, so a tick adds one step. Shapes ne
 present: missing things are masks, so that one CUDA graph, and one set of last bits, serves every window.
 
 A step's samples are copied once, out of the ring that the acquiring thread overwrites. Where all channels
-are the model's and usable, features read that copy. The window's input is built anew at every tick from the
-cached steps: that takes a hundredth of a tick, and leaves nothing to go stale.
+are the model's and usable, features read that copy. The window's input is rebuilt at every tick from the
+cached steps: that takes a hundredth of a tick, and nothing can become stale.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Decoder:
     Attributes
     ----------
     masked : frozenset of str
-        Modalities masked by hand: the network takes them for absent, while their steps go on being
-        computed, so that they are back at once. May be set from any thread.
+        Modalities masked by hand: the network takes them for absent, while their steps are still
+        computed, so that they return at once. May be set from any thread.
     newest : Prediction or None
         Of the newest window that was decoded; None before the first and where nothing was present.
     on_step : callable or None
@@ -150,7 +150,7 @@ class Decoder:
     def restart(self) -> None:
         """Forget every window, because what comes next does not continue it.
 
-        A baseline that is over stays in force; one that is not begins anew.
+        A baseline that is over stays in force; one that is not starts again.
         """
         self._cached = {}
         self._reset_stream()

@@ -120,7 +120,7 @@ class Forward:
         # Outside the except block: the traceback there keeps the tensors of the failed call alive.
         lost, self.device = self.device, torch.device("cpu")
         self._network, self._graph = self._cpu_network, None
-        self._on_failure(f"{lost} failed ({failure}); predictions go on on the CPU")
+        self._on_failure(f"{lost} failed ({failure}); predictions continue on the CPU")
         return call(self._network, self.device)
 
     def encode_face(self, crop: Tensor) -> Tensor:

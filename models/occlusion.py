@@ -87,7 +87,7 @@ class OcclusionRun:
 def variants(inputs: NetworkInput, bands: Sequence[str], ch_names: Sequence[str]) -> Iterator[Variant]:
     """Yield a window of a batch of one with each present modality, EEG band and channel region blanked.
 
-    A variant that leaves the network nothing to go by is left out: its answer would mean nothing. ``bands``
+    A variant that leaves the network no input is skipped: its answer would have no meaning. ``bands``
     are the names along the last axis of ``inputs.eeg``, ``ch_names`` those along its channel axis.
     """
     present = dict(zip(MODALITIES, inputs.present[0].tolist(), strict=True))
@@ -131,7 +131,7 @@ def without_channels(inputs: NetworkInput, channels: Tensor) -> NetworkInput:
 
 
 def region_of(ch_name: str) -> str | None:
-    """Return the region of `REGIONS` in which an electrode lies, None for a name that is no 10-20 name."""
+    """Return the region of `REGIONS` in which an electrode lies, None for a name that is not a 10-20 name."""
     found = re.fullmatch(r"([A-Z]+?)(Z|\d+)H?", canonical_name(ch_name))
     lobe = _LOBE_OF_LETTERS.get(found[1]) if found else None
     if found is None or lobe is None:

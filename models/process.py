@@ -29,7 +29,7 @@ def process_pool(n_jobs: int) -> ProcessPoolExecutor:
 def end_with_parent() -> None:
     """Have this worker process end as soon as the program that started it has ended.
 
-    A killed parent tells its workers nothing: they would compute to the end of their job, for nobody.
+    A killed parent tells its workers nothing: they would compute to the end of their job for nothing.
     """
     threading.Thread(target=_end_after_parent, name="end with parent", daemon=True).start()
 

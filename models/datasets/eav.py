@@ -294,7 +294,7 @@ def _why_damaged(path: Path, length_s: float) -> str:
         is_open = capture.isOpened()
         capture.release()
         if not is_open:
-            return f"expected a video, found {path.stat().st_size} bytes that cannot be read"
+            return f"cannot read the video ({path.stat().st_size} bytes)"
     return "" if found_s >= 0.95 * length_s else f"expected {length_s:g} s, found {found_s:.1f} s"
 
 
@@ -305,7 +305,7 @@ def _read_sound(path: Path) -> tuple[NDArray[np.float32], float]:
     try:
         sfreq, data = wavfile.read(path)
     except Exception as error:  # a damaged file makes SciPy raise whatever its bytes happen to say
-        what = f"expected a wav file, found what cannot be read: {error}"
+        what = f"cannot read the WAV file: {error}"
         raise damaged(what, path, _MEDIA_REMEDY) from error
     wave = data if data.ndim == 1 else data[:, 0]
     full_scale = np.iinfo(wave.dtype).max + 1.0 if wave.dtype.kind == "i" else 1.0

@@ -40,7 +40,7 @@ class Utterance:
 def load_emodb(folder: Path, excluded: list[Excluded] | None = None) -> list[Utterance]:
     """Read the utterances of four emotions, in the order of their file names.
 
-    Raises `InputError`: there is no such folder, or none of its files is named as EMO-DB's.
+    Raises `InputError`: there is no such folder, or none of its files is named like those of EMO-DB.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def load_emodb(folder: Path, excluded: list[Excluded] | None = None) -> list[Utt
             continue
         utterances.append(Utterance(match[1], match[2], _LETTERS[match[3].upper()], wave, path.name))
     if not utterances:
-        what = f"expected files named like 03a01Wa.wav, found none that can be used among {len(named)} files"
+        what = f"expected files named like 03a01Wa.wav, but none of the {len(named)} files can be used"
         raise damaged(what, folder, "give the folder that EMO-DB was unpacked to")
     _check_distinct(utterances, folder)
     return utterances

@@ -71,7 +71,7 @@ def _read_mat(path: Path, read: Callable[[], Any]) -> Any:
         raise damaged(what, path, "save it in MATLAB with the option -v7") from error
     except Exception as error:  # a damaged file makes SciPy raise whatever its bytes happen to say
         n_bytes = path.stat().st_size
-        what = f"expected a whole MATLAB file, found {n_bytes} bytes that cannot be read: {first_line(error)}"
+        what = f"cannot read the MATLAB file ({n_bytes} bytes): {first_line(error)}"
         raise damaged(what, path) from error
 
 
@@ -166,7 +166,7 @@ class _PlainUnpickler(pickle.Unpickler):
 def read_arrays(content: bytes, where: str) -> dict[int, NDArray[Any]]:
     """Return a pickled dictionary of arrays by whole number, of any protocol, from Python 2 or 3.
 
-    Raises `InputError` if it mentions anything but arrays of numbers, is cut short, or is no such dictionary.
+    Raises `InputError` if it mentions anything but arrays of numbers, is cut short, or is another type.
     """
     try:
         loaded = _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()

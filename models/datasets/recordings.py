@@ -65,7 +65,7 @@ def _no_trials(events: Mapping[str, str], markers: Iterable[str], path: Path) ->
     found = ", ".join(f"{marker} ({n} times)" for marker, n in counts)
     if not counts:
         return _unusable(f"expected {expected}, found no markers", path, "give a recording with markers")
-    remedy = 'name those that begin a trial: --events "MARKER=CLASS,..."'
+    remedy = 'state which begin a trial: --events "MARKER=CLASS,..."'
     return _unusable(f"expected {expected}, found {found}", path, remedy, ErrorCode.DATA)
 
 
@@ -88,8 +88,8 @@ def end_to_end(spans: Sequence[tuple[float, float]], path: Path) -> list[tuple[f
         following = spans[at + 1][0] if at + 1 < len(spans) else math.inf
         if end - following >= _MOST_OVERLAP_S:
             what = (
-                f"trial {at + 1} lasts {end - begin:.2f} s, and trial {at + 2} begins "
-                f"{following - begin:.2f} s after it: expected trials that do not overlap"
+                f"trials {at + 1} and {at + 2} overlap: trial {at + 1} lasts {end - begin:.2f} s, but trial "
+                f"{at + 2} starts {following - begin:.2f} s after trial {at + 1} starts"
             )
             remedy = "give a shorter --trial-s, or --events that name fewer markers"
             raise _unusable(what, path, remedy, ErrorCode.DATA, trial=at + 1)
@@ -144,7 +144,7 @@ def raw_file_trials(
         stop = min(start + round((end - begin) * sfreq), file.raw.n_times)
         if stop - start < STEP_S * sfreq:
             found_s = max(0, stop - start) / sfreq
-            what = f"trial {number} ({text}) holds {found_s:.2f} s, expected at least {STEP_S:g} s"
+            what = f"trial {number} ({text}) has {found_s:.2f} s, expected at least {STEP_S:g} s"
             remedy = "give the length of a trial, or fewer events"
             raise _unusable(what, path, remedy, ErrorCode.DATA, trial=number)
         label = names.index(events[text])
@@ -182,7 +182,7 @@ def _opened(path: Path) -> Any:
         return read_raw(path, verbose="error")
     except Exception as error:  # a damaged file makes MNE raise whatever its bytes happen to say
         remedy = "give an EDF, BDF, BrainVision, FIF, GDF or CNT file"
-        what = f"expected an EEG file that MNE reads, found: {first_line(error)}"
+        what = f"MNE cannot read the EEG file: {first_line(error)}"
         raise _unusable(what, path, remedy) from error
 
 
@@ -209,7 +209,7 @@ class _RawFile:
             x = self.raw.get_data(start=start, stop=stop)
         except Exception as error:  # as in opening: whatever the bytes happen to say
             what = f"the samples cannot be read: {first_line(error)}"
-            raise _unusable(what, self._path, "is the file complete? copy it again") from error
+            raise _unusable(what, self._path, "check that the file is complete; copy it again") from error
         return entropy_steps(self._adapter.convert(x.T).T, self.sfreq, self._config)
 
     def trial(self, number: int, label: int, names: tuple[str, ...], eeg: NDArray[np.float32]) -> Trial:

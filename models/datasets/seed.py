@@ -1,7 +1,7 @@
 """SEED-IV and SEED-V: subjects watch film clips in three sessions; EEG and eye features, or raw EEG.
 
 Layouts are those of publication. Zheng et al. 2019, IEEE Trans. Cybernetics 49(3) (SEED-IV); Liu et al. 2022,
-IEEE Trans. Cognitive and Developmental Systems 14(2) (SEED-V). None of SEED-V's recordings could be had when
+IEEE Trans. Cognitive and Developmental Systems 14(2) (SEED-V). No recording of SEED-V was available when
 this was written: their reader was tested on recordings made in memory.
 """
 
@@ -304,7 +304,7 @@ def _pickles(path: Path) -> tuple[dict[int, NDArray[Any]], dict[int, NDArray[Any
             contents = {name: archive[name].tobytes() for name in ("data", "label") if name in archive.files}
     except Exception as error:  # a damaged archive makes zipfile and NumPy raise all sorts of things
         n_bytes = path.stat().st_size
-        what = f"expected a whole .npz file, found {n_bytes} bytes that cannot be read: {first_line(error)}"
+        what = f"cannot read the .npz file ({n_bytes} bytes): {first_line(error)}"
         raise damaged(what, path) from error
     if missing := [name for name in ("data", "label") if name not in contents]:
         raise damaged(f"expected data and label, found no {missing[0]}", path)
@@ -342,12 +342,12 @@ def _recording(path: Path, session: int, config: FeatureConfig) -> Iterator[_Ent
     try:
         raw = read_raw_cnt(path, verbose="error")
     except Exception as error:  # a damaged file makes MNE raise whatever its bytes say
-        what = f"expected a Neuroscan recording, found what MNE cannot read: {first_line(error)}"
+        what = f"cannot read the Neuroscan recording: {first_line(error)}"
         raise damaged(what, path) from error
     names = {canonical_name(name): name for name in raw.ch_names if canonical_name(name) not in NOT_EEG}
     if missing := [name for name in SEED_CH_NAMES if name not in names]:
         what = f"expected the 62 channels of the SEED cap, found no {', '.join(missing[:5])}"
-        raise damaged(what, path, "is this a recording of SEED-V?")
+        raise damaged(what, path, "check that this is a recording of SEED-V")
     picks = [names[name] for name in SEED_CH_NAMES]
     sfreq, length_s = float(raw.info["sfreq"]), raw.n_times / raw.info["sfreq"]
     begins, ends = CLIP_TIMES_S[session]

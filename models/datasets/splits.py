@@ -232,7 +232,7 @@ def _checked(train: list[T], test: list[T], trials: Sequence[T]) -> tuple[list[T
         raise InputError(
             f"expected training and test trials, found {len(train)} and {len(test)} of {len(trials)}",
             where="split",
-            remedy="is the data set complete?",
+            remedy="check that the data set is complete",
             code=ErrorCode.DATA,
         )
     return train, test

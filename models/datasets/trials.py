@@ -75,7 +75,7 @@ class Excluded:
 
 
 def exclude(excluded: list[Excluded] | None, subject: str, error: InputError) -> None:
-    """Note an unreadable part of a data set, or raise where nobody keeps notes."""
+    """Note an unreadable part of a data set, or raise where no notes are kept."""
     if excluded is None:
         raise error
     excluded.append(Excluded(subject, str(error)))

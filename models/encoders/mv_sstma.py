@@ -170,7 +170,7 @@ class MvSstmaEncoder(nn.Module):
     def fold(self) -> None:
         """Prepare inference; training, loading weights and moving them undo it.
 
-        Calls that record gradients go on using the weights themselves.
+        Calls that record gradients still use the weights themselves.
         """
         for block in self.blocks:
             assert isinstance(block, MvSstmaBlock)

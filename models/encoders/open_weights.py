@@ -86,7 +86,7 @@ def _of_hub(source: str, name: str, revision: str | None) -> Path:
 def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
     """Return a JSON file of the model; an empty dict for a preprocessor's that is not there.
 
-    Raises `InputError`: there is no such model, ``config.json`` is missing, or the file is no JSON object.
+    Raises `InputError`: there is no such model, ``config.json`` is missing, or the file is not a JSON object.
     """
     path = folder_of(source) / name
     if name == PREPROCESSOR_FILE and not path.exists():
@@ -94,10 +94,10 @@ def read_settings(source: str, name: str = CONFIG_FILE) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:
-        what = f"expected a model, found no {name} that can be read ({error.strerror})"
+        what = f"cannot read {name} of the model ({error.strerror})"
         raise refused(what, source, remedy=_REMEDY) from error
     except (ValueError, RecursionError) as error:
-        raise refused(f"expected JSON: {error}", source, name) from error
+        raise refused(f"is not valid JSON: {error}", source, name) from error
     if not isinstance(found, dict):
         raise refused(f"expected a JSON object, found {type(found).__name__}", source, name)
     return found
@@ -172,7 +172,7 @@ def copy_weights(source: str, model_class: Any, target: nn.Module, **options: An
                 **options,
             )
     except Exception as error:  # damaged weights raise errors of `safetensors`, which are plain exceptions
-        what = f"no model could be loaded: {_first_line(error)}"
+        what = f"the model cannot be loaded:  {_first_line(error)}"
         raise refused(what, source, remedy=_REMEDY) from error
     _check_complete(report, source)
     _copy(model.state_dict(), target, source)

@@ -165,7 +165,7 @@ def open_vit(source: str) -> VitConfig:
 
     The config's ``source`` is the folder, or the hub name with its commit.
 
-    Raises `InputError`: it is no ViT, or one that is not built here.
+    Raises `InputError`: it is not a ViT, or not one that is supported here.
     """
     found, sizes = _open_sizes(source, "ViT")
     source, patch_size = sizes["source"], sizes["patch_size"]
@@ -283,7 +283,7 @@ class AstEncoder(TransformerEncoder):
 def open_ast(source: str) -> AstConfig:
     """Return the sizes of an open AST, as `open_vit` does.
 
-    Raises `InputError`: it is no AST, or its sound or log-mel frames are not those that are made here.
+    Raises `InputError`: it is not an AST, or its sound or log-mel frames are not those made here.
     """
     found, sizes = _open_sizes(source, "AST")
     source = sizes["source"]

@@ -60,7 +60,7 @@ class FeatureConfig:
     max_saccade_s: float = 0.2
     min_blink_s: float = 0.05
     max_blink_s: float = 0.5
-    max_gaze_gap_s: float = 0.1  # as WindowConfig.max_gap_s: no event spans a longer hole in the stamps
+    max_gaze_gap_s: float = 0.1  # as WindowConfig.max_gap_s: no event spans a longer hole in the timestamps
     # Voice
     voice_sfreq: int = 16000
     n_mels: int = 128

@@ -41,7 +41,7 @@ class ScreenGeometry:
         return np.degrees(np.arctan((gaze - 0.5) * (size / self.distance_cm)))
 
 
-#: Assumed where nobody says what the screen is: a 24-inch screen at arm's length.
+#: Assumed where the screen's size is not known: a 24-inch screen at arm's length.
 NOMINAL_SCREEN = ScreenGeometry(53.0, 30.0, 60.0)
 
 

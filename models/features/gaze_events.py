@@ -73,12 +73,12 @@ def gaze_velocity(
     """Return the velocity (n, 2) over ``velocity_window_s`` around each sample, rounded up to whole samples.
 
     A fixed time instead of a fixed number of samples keeps the tracker's noise from growing with its rate.
-    NaN where a position it needs is NaN, and across a hole in the stamps.
+    NaN where a position it needs is NaN, and across a hole in the timestamps.
     """
     n = len(times)
     here = np.arange(n)
     half = config.velocity_window_s / 2 - 1e-6
-    # Equal stamps could make a neighbour the sample itself: one step further at least.
+    # Equal timestamps could make a neighbour the sample itself: one step further at least.
     before = np.clip(np.searchsorted(times, times - half, side="right") - 1, 0, np.maximum(here - 1, 0))
     after = np.clip(np.searchsorted(times, times + half), np.minimum(here + 1, n - 1), n - 1)
     elapsed = times[after] - times[before]

@@ -1,8 +1,8 @@
-"""What the MMV-SSTMA paper's tables say, asked of generated data: does it point the same way here?
+"""Tests the claims of the MMV-SSTMA paper's tables on generated data: do differences have the same direction?
 
 Several generated sets, one a seed, each with its own subjects: pre-training on all their training trials,
 then a classifier a subject, tested on the test trials of the published split. Generated subjects are
-independent of each other, so differences are paired by subject. No figure says anything about a brain.
+independent of each other, so differences are paired by subject. No figure is valid for real brains.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from models.training.pretrain_loop import LoopOptions, joined_world
 from models.training.scores import sd_of, t_interval
 from models.training.sources import Source
 
-#: Fixed before anything was run; settings were chosen on the set of seed 7.
+#: Fixed before any run; settings were chosen on the set of seed 7.
 SEEDS = (101, 102, 103, 104, 105)
 #: Where the difficulty is set to: LDA on EEG, with four classes.
 LDA_EEG = (0.45, 0.65)
@@ -201,9 +201,9 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
     missing = [name for name in (*SETTINGS, *STREAMING_SETTINGS) if name not in accuracy]
     if missing:
         raise InputError(
-            f"nothing came out for {', '.join(missing)}: {excluded[0].why}",
+            f"no results for {', '.join(missing)}:  {excluded[0].why}",
             where="evaluate generated",
-            remedy="mend that, or try it out first with --quick",
+            remedy="fix that, or try --quick first",
             code=ErrorCode.DATA,
         )
     return Directions(accuracy, tuple(excluded), options)

@@ -54,11 +54,11 @@ _PAPER_COLUMN = {
 _PROTOCOL = "speaking trials; of each class the first 70 % of the trials train, the last 30 % test"
 #: Of every network; `EavNetwork.differs` has what is its own.
 _DIFFERS = (
-    "Video: the face is cut out; the paper takes whole frames.",
-    "The paper counts vision and multimodal per frame, audio and EEG per clip: its figures stand in those "
+    "Video: the face is cropped; the paper uses whole frames.",
+    "The paper counts vision and multimodal per frame, audio and EEG per clip: its results appear in those "
     "rows. Vision and multimodal per clip of 5 s are ours.",
-    "No epoch is chosen by test clips: the number of epochs is fixed.",
-    "Fusion follows the paper's text (attention between modalities), which its code does not do.",
+    "Test clips do not select the epoch: the number of epochs is fixed.",
+    "Fusion follows the paper's text (attention between modalities), which its code does not implement.",
 )
 
 
@@ -136,7 +136,7 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
     if not entries:
         why = excluded[0].why if excluded else "no subject"
         raise InputError(
-            f"nothing in it can be used; first: {why}", where=str(options.folder), code=ErrorCode.DATA
+            f"no usable subject in it; first: {why}", where=str(options.folder), code=ErrorCode.DATA
         )
     ordered = [model for model in _ROWS if model in entries]  # the first subject may lack some
     return Table(

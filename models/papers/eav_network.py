@@ -71,7 +71,7 @@ class EavNetwork:
                     f"max_length: expected at least {n_frames} frames, {base.windows.voice_s:g} s of voice, "
                     f"found {sizes.voice.max_frames}",
                     where=self.voice_weights,
-                    remedy="name an AST for clips at least as long",
+                    remedy="choose an AST for clips at least as long",
                     code=ErrorCode.MODEL,
                 )
         if self.face_weights or self.voice_weights:  # no longer of the preset's size
@@ -80,7 +80,7 @@ class EavNetwork:
         return replace(base, network=sizes, features=features)
 
     def check_weights(self) -> None:
-        """Load the open weights once, so that what is wrong with them is said before anybody is read.
+        """Load the open weights once, so that errors in them are reported before any subject is read.
 
         A hub name is downloaded here.
         """
@@ -107,7 +107,7 @@ class EavNetwork:
         if len(random) == 2:
             words.append(
                 f"The paper's ViT and AST are of base size with open weights; here they are {sized} and "
-                "are initialised at random, without --face-weights and --voice-weights."
+                "are initialised at random without --face-weights and --voice-weights."
             )
         elif random:
             words.append(
@@ -124,8 +124,8 @@ class EavNetwork:
             words.append("Faces are cut and scaled by this program, not by the ViT's own preprocessor.")
         if "voice" in sources:
             words.append(
-                "Of the AST all time columns are read, not its two summary tokens, and 5 s are not filled up "
-                "with silence."
+                "All AST time tokens are used instead of its two summary tokens, and 5 s clips are not "
+                "padded with silence."
             )
         return tuple(words)
 
@@ -164,7 +164,7 @@ def origin_words(config: ModelConfig) -> str:
 
 @dataclass(frozen=True, eq=False)
 class PersonModel:
-    """What of one subject's training is kept."""
+    """What is kept of one subject's training."""
 
     network: FusionNetwork
     normaliser: Normaliser
@@ -182,7 +182,7 @@ def save_subject(folder: Path, model: PersonModel, entries: Mapping[str, Entry])
         raise InputError(
             f"the model cannot be written: {error.strerror}",
             where=str(folder),
-            remedy="name another --out",
+            remedy="choose another --out",
             code=ErrorCode.FILE,
         ) from error
 
@@ -192,14 +192,14 @@ def subject_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
     config = model.network.config
     marks = {
         GENERATED: model.is_generated,
-        "Made with --quick: few epochs and frames, no figure to quote.": model.is_quick,
+        "Made with --quick: few epochs and frames; do not quote these results.": model.is_quick,
     }
     begun = origin_words(config)
     inputs = [
-        f"**Inputs:** {', '.join(_NAMES[m] for m in config.modalities)}; {len(config.ch_names)} EEG channels "
-        f"known, windows of {config.windows.eeg_step_s:g} s.",
+        f"**Inputs:** {', '.join(_NAMES[m] for m in config.modalities)}; {len(config.ch_names)} EEG "
+        f"channels, windows of {config.windows.eeg_step_s:g} s.",
         f"**Encoders:** EEGformer, ViT, AST, of size {config.network.preset}. **Fusion:** shared attention.",
-        f"**Before training:** {f'{begun}; all else' if begun else 'all weights'} at random.",
+        f"**Initial weights:** {f'{begun}; the rest' if begun else 'all'} random.",
     ]
     card = ModelCard(
         f"Affectscope, one subject of EAV: {', '.join(config.labels)}",
@@ -209,17 +209,17 @@ def subject_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
             "Protocol": [
                 f"{model.protocol} Each encoder trains alone by its own head and is then frozen; shared "
                 f"attention and an MLP train on their tokens. {_HEAD_FIRST if begun else ''}"
-                "Normalisation and the number of epochs come from no test clip."
+                "Test clips are used neither for normalisation nor to choose the number of epochs."
             ],
             "Figures": [
                 f"On test trials of the same subject and session; chance is {1 / len(config.labels):.0%}.",
                 bullets(f"{name}: {_figure(name, entry)}" for name, entry in entries.items()),
             ],
             "Limits": [
-                "It knows one subject in one session, speaking, with one cap, camera and microphone. "
+                "Valid only for one subject speaking in one session, with one cap, camera and microphone. "
                 f"{LIMITS_OF_FEW}"
             ],
-            "Licence": [f"{LICENCE} The open weights' own binds too." if begun else LICENCE],
+            "Licence": [f"{LICENCE} The licence of the open weights also applies." if begun else LICENCE],
         },
     )
     return card.markdown()
@@ -230,7 +230,7 @@ def _figure(name: str, entry: Entry) -> str:
     low, high = wilson_interval(entry.trial.accuracy, entry.trial.n)
     return (
         f"{entry.window.accuracy:.1%} of {entry.window.n} {unit}s; per trial {entry.trial.accuracy:.1%} "
-        f"(95 % interval {low:.0%} to {high:.0%}, {entry.trial.n} trials)"
+        f"(95 % CI {low:.0%} to {high:.0%}, {entry.trial.n} trials)"
     )
 
 

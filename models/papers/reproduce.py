@@ -51,27 +51,27 @@ _SPLITS = {
     "seed-v": "the first 9 trials of each session train, the last 6 test",
 }
 _DIFFERS = (
-    "Pre-training reads the training trials of all subjects in the folder and no test trial; what the paper "
-    "pre-trained on it does not say.",
-    "The paper does not say whether a classifier is of one session or of all three; here it is of one, and a "
-    "subject counts by the mean of the sessions.",
-    "Where training stops is not in the paper; here training trials held out decide, never test trials. With "
-    "fewer than 12 training trials the number of epochs is fixed.",
+    "Pre-training uses the training trials of all subjects in the folder and no test trial; the paper does "
+    "not say which data it pre-trained on.",
+    "The paper does not say whether one classifier covers one session or all three; here it covers one, and "
+    "a subject's score is the mean over sessions.",
+    "The paper does not say when training stops; here early stopping uses held-out training trials, never "
+    "test trials. With fewer than 12 training trials the number of epochs is fixed.",
     "Kernel sizes, width of the heads, feed-forward, pooling and the classifier's head are not in the paper; "
     "here every channel has weights of its own, initialised as a shrinkage discriminant of the training "
     "windows: if a network is as good as LDA, that is why.",
     "In fusion training a modality is dropped from one window in ten, so that the model can do without it.",
 )
 _OF_TABLE = {
-    1: "The paper does not say how many labels its Table 1 used: both readings stand here.",
-    2: "MAX, fuzzy integral and BDAE are quoted in the paper from another one; here they are trained again. "
+    1: "The paper does not say how many labels its Table 1 used: both interpretations are shown.",
+    2: "MAX, fuzzy integral and BDAE are quoted in the paper from another one; here they are retrained. "
     "LDA, SVM and the most frequent class of training, of which a test may hold few, are not in the paper.",
     3: "'10 labeled data from the beginning' can be ten windows (all of the first trial, one class) or ten "
-    "trials (a class may be missing): both stand here, and two trials of each class beside them. The paper's "
-    "figures are those of the 30 % column of its Table 4, so they may be of masked data; here nothing is.",
-    4: "Which channels are masked is not in the paper; here each window hides others of its EEG channels, "
-    "drawn once, in fine-tuning and test alike; eye features stay. 'Masked in the test only' is "
-    "ours.",
+    "trials (a class may be missing): both are shown, plus two trials per class. The paper's figures are "
+    "those of the 30 % column of its Table 4, so they may be of masked data; here nothing is masked.",
+    4: "The paper does not say which channels are masked; here each window has its own random set of masked "
+    "EEG channels, drawn once and used in fine-tuning and test; eye features are not masked. The 'masked in "
+    "the test only' row is our addition.",
 }
 
 
@@ -174,7 +174,7 @@ def in_words(error: Exception) -> str:
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, torch.OutOfMemoryError):  # its own words are a paragraph on the allocator
-        return "the GPU has too little free memory: end what else runs on it, or train with --device cpu"
+        return "the GPU has too little free memory: end other programs on it, or train with --device cpu"
     return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
 
 
@@ -244,7 +244,7 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
     source = Source(options.dataset, options.folder, "published")
     trials = source.trials(excluded=excluded)
     if not trials:
-        raise _nothing_of(options.folder, "nothing in it can be used", excluded)
+        raise _nothing_of(options.folder, "no usable subject in it", excluded)
     if options.quick:
         trials = _few(trials)
     pretrained = _encoders(options, report) if any(setting.pretrained for setting in settings) else None
@@ -316,9 +316,10 @@ def _table(
         differs = (own, *_DIFFERS[1:])
     return Table(
         title=f"{options.dataset.upper()}, Table {options.table} of the MMV-SSTMA paper",
-        protocol=f"{_SPLITS[options.dataset]}; published DE and eye features every 4 s, windows of "
-        f"{options.finetune.n_steps} steps inside a trial; accuracy per window, SD over subjects (n - 1); "
-        "one classifier a session, a subject's figure is the mean of the sessions",
+        protocol=f"{_SPLITS[options.dataset]}; published differential entropy (DE) and "
+        f"eye features every 4 s, windows of {options.finetune.n_steps} steps inside a trial; accuracy per "
+        "window, SD over subjects (n - 1); "
+        "one classifier a session, a subject's score is the mean over sessions",
         rows=tuple(rows),
         excluded=tuple(dict.fromkeys(excluded)),
         differs=(*differs, _OF_TABLE[options.table]),

@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from models.training.simulated import TrainingOptions
     from models.training.sources import Corpus
 
-GENERATED = "Generated data: nobody was measured."
-NOT_FOR = "Not for workplace or education; people exposed to it must be informed."
+GENERATED = "Generated data: no real subjects."
+NOT_FOR = "Not for workplaces or education; people exposed to it must be informed."
 LIMITS_OF_FEW = (
-    "A figure from few trials has the wide interval that stands beside it. It tells what signals resemble, "
-    f"not what a person feels. {NOT_FOR}"
+    "Results from few trials have wide intervals (given beside them). The output says what the signals "
+    f"resemble, not what a person feels. {NOT_FOR}"
 )
-LICENCE = "Of the weights: that of the data they were trained on; of the program: GPL-3.0-or-later."
+LICENCE = "Weights: the licence of their training data. Program: GPL-3.0-or-later."
 #: Instead of a report, where a classifier was trained further: see `models.training.finetune_config`.
-NO_FIGURES = "none: the classifier it began with may have been trained on any of these trials"
+NO_FIGURES = "none: the initial classifier may have been trained on these trials"
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What stands in a model folder's README."""
+    """The content of a model folder's README."""
 
     title: str
     intro: str
-    marks: Sequence[str] = ()  # in bold above everything: what no figure may be quoted without
+    marks: Sequence[str] = ()  # in bold above everything: what must be quoted with every result
     sections: Mapping[str, Sequence[str]] = field(default_factory=dict)  # paragraphs by heading
 
     def markdown(self) -> str:
@@ -77,11 +77,11 @@ def pretraining_card(
     ]  # fmt: skip
     header = ("", "first epoch", "last epoch", "epochs", "steps", "windows", "seconds")
     limits = [
-        "It tells no emotion. It learned which channels go together in these subjects and with these devices."
+        "It does not predict emotion. It learned which channels vary together in these subjects and devices."
     ]
     if corpus.features == "published":
         limits.append(
-            "Published features are smoothed with what comes later, so neither this model nor one "
+            "Published features are smoothed with future data, so neither this model nor one "
             "fine-tuned from it runs live: pre-train with `--features raw` for that."
         )
     card = ModelCard(
@@ -92,35 +92,35 @@ def pretraining_card(
             "Protocol": [
                 f"MV-SSTMA masked autoencoder, one for each of "
                 f"{', '.join(TRIAL_MODALITIES[m] for m in outcomes)}; "
-                "loss on the hidden channels alone. Normalisation fitted to the pre-training part.",
+                "loss on the masked channels only. Normalisation fitted to the pre-training data.",
                 bullets(protocol),
             ],
             "Figures": [
-                "Squared error on hidden channels in units of their variance: 1 is what guessing the mean "
-                "gives. On training windows; `loss.jsonl` has the curve.",
+                "Mean squared error on masked channels divided by their variance (1 = predicting the mean), "
+                "on training windows; the curve is in `loss.jsonl`.",
                 markdown_table(header, figures),
             ],
-            "Limits": [bullets([*limits, NOT_FOR, f"Licence. {LICENCE}"])],
+            "Limits": [bullets([*limits, NOT_FOR, LICENCE])],
         },
     )
     return card.markdown()
 
 
 def _corpus_lines(corpus: Corpus, config: ModelConfig) -> list[str]:
-    origin = "by the functions that serve live" if corpus.features == "raw" else "as published with the set"
+    origin = "computed by the live code" if corpus.features == "raw" else "as published with the set"
     lines = [
         *corpus.words(),
-        f"features {origin}; {len(config.ch_names)} EEG channels; no label was read into training",
+        f"features {origin}; {len(config.ch_names)} EEG channels; no labels used",
     ]
     if config.transductive:
         lines.append(
-            "**Transductive:** test trials of the published splits entered pre-training, without labels. "
-            "Figures on them must say so."
+            "**Transductive:** test trials of the published splits were used in pre-training, without "
+            "labels. Results on them must be marked transductive."
         )
     elif corpus.n_test:
-        lines.append(f"{corpus.n_test} test trials of the published splits did not enter")
+        lines.append(f"{corpus.n_test} test trials of the published splits were not used")
     if any(not source.is_dataset for source in corpus.used):
-        lines.append("recordings entered whole: a test on one of them would be transductive")
+        lines.append("recordings were used in full: a test on one of them would be transductive")
     return lines + [f"excluded: {entry.subject}: {entry.why}" for entry in corpus.excluded]
 
 
@@ -132,15 +132,17 @@ def finetuned_card(
     runs_live = (
         "It runs live."
         if config.feature_origin == "raw"
-        else "It reads features as published, which see the future: for tables only, `live` refuses it."
+        else "It uses the published features, which are smoothed with future data: for offline tables only; "
+        "`live` rejects it."
     )
     marks = {
         GENERATED: generated,
-        "Made with --quick: few epochs and windows, no figure to quote.": quick,
-        "Transductive: pre-training saw test trials, without labels. Say so.": config.transductive,
+        "Made with --quick: few epochs and windows; do not quote these results.": quick,
+        "Transductive: test trials were used in pre-training, without labels. Results on them must be marked "
+        "transductive.": config.transductive,
     }
     inputs = [
-        f"**Inputs:** {' and '.join(config.modalities)}; {len(config.ch_names)} EEG channels known, windows "
+        f"**Inputs:** {' and '.join(config.modalities)}; {len(config.ch_names)} EEG channels, windows "
         f"of {config.windows.eeg_n_steps} steps, one every {config.step_s:g} s.",
         f"**Fusion:** {config.network.fusion.variant}. **Outputs:** {', '.join(config.labels)}.",
     ]
@@ -151,10 +153,7 @@ def finetuned_card(
         {
             "Training": [bullets(model.notes)],
             "Figures": [bullets(report.lines() if report else [NO_FIGURES])],
-            "Limits": [
-                "It knows the subjects and the day it was trained on, and the classes it was given. "
-                f"{LIMITS_OF_FEW}"
-            ],
+            "Limits": [f"Valid only for its training subjects, day and classes. {LIMITS_OF_FEW}"],
             "Licence": [LICENCE],
         },
     )
@@ -165,14 +164,14 @@ def simulated_card(options: TrainingOptions, labels: Sequence[str]) -> str:
     """Return the card of a model trained on simulated subjects alone."""
     lines = [
         "**What it is for:** trying the program, its timing and its displays on simulated devices.",
-        "**What it is not for:** telling anything about a person: it has never seen one. "
-        "Not for workplace or education.",
+        "**What it is not for:** predictions about real people: it was trained on none. "
+        "Not for workplaces or education.",
         "**Inputs:** any subset of its 62 EEG channels (DE in five bands), 33 eye features, face crops, "
         "voice.",
         f"**Outputs:** {', '.join(labels)}; attention per modality, EEG channel and time step.",
         "**Protocol:** each encoder alone, then frozen, then shared attention over modality tokens with "
         "modality dropout; normalisation fitted on the training subjects. `affectscope evaluate simulated` "
-        "gives its figures on subjects it has never seen.",
+        "gives its figures on subjects not seen in training.",
         "**Licence:** GPL-3.0-or-later.",
     ]
     card = ModelCard(
@@ -180,6 +179,6 @@ def simulated_card(options: TrainingOptions, labels: Sequence[str]) -> str:
         f"Trained by `affectscope train --simulated` on {options.n_subjects - options.n_validation} "
         f"simulated subjects ({options.n_trials} trials of {options.trial_s:g} s each, five emotions, "
         f"difficulty {options.difficulty}, seed {options.seed}); {options.n_validation} more set the softmax "
-        f"temperature. No recording of a person was used.\n\n{bullets(lines)}",
+        f"temperature. No recordings of real people were used.\n\n{bullets(lines)}",
     )
     return card.markdown()

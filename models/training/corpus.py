@@ -133,11 +133,11 @@ def _opened(folder: Path) -> Cached:
             entries.append(Entry(**e | names | {"folder": str(folder)}))
         return Cached(folder, tuple(entries), tuple(Excluded(**e) for e in index["left_out"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damage("an index", folder, "delete this folder") from error
+        raise _damage("the index", folder, "delete this folder") from error
 
 
 def _damage(what: str, where: Path, remedy: str) -> InputError:
-    what = f"expected {what} of cached features, found damage"
+    what = f"{what} of cached features is damaged"
     return InputError(what, where=str(where), remedy=remedy, code=ErrorCode.FILE)
 
 
@@ -156,7 +156,7 @@ class _Shards:
         self._n_bytes = 0
 
     def add(self, trial: Trial) -> None:
-        """Take a trial; one without a step is passed over."""
+        """Take a trial; one without a step is skipped."""
         if trial.n_steps == 0:
             return
         n_eye = 0 if trial.eye is None else trial.eye.shape[1]
@@ -312,7 +312,7 @@ class CorpusWindows:
     batch : int
         B, over all processes.
     most_a_pass : int, optional
-        At most so many windows an epoch, other ones in each.
+        At most so many windows an epoch, others in each.
     n_context_steps : int
         Steps of the same trial before a window's T that come along: see `MvSstmaConfig.n_context_steps`.
     """

@@ -29,12 +29,12 @@ from models.training.tables import Entry, Row, Table
 #: Shares of the EEG channels hidden, as in Table 4 of the MMV-SSTMA paper.
 MASKS = (0.3, 0.5, 0.7)
 _NAMES = {"eeg": "EEG", "eye": "eyes"}
-#: How well a model knows whom it is tested on, best known first; rows of their own, because they are
-#: different experiments. The first: it does not say.
+#: How well a model knows the subjects it is tested on, best known first; rows of their own, because they are
+#: different experiments. The first: the model does not say.
 _ACQUAINTANCE = ("", "sessions that trained it", "same subjects, other sessions", "unknown subjects")
 _PROTOCOL = (
-    "nothing is fitted, the model's own statistics normalise; SD over subjects (n - 1), a subject's figure "
-    "is the mean of the sessions; masked channels are drawn once a session, for all its windows"
+    "nothing is fitted; features are normalised with the model's own statistics; SD over subjects (n - 1), "
+    "a subject's score is the mean over sessions; masked channels are drawn once per session"
 )
 
 
@@ -67,7 +67,7 @@ def conditions(held: Sequence[str]) -> list[Condition]:
 
 @dataclass(frozen=True)
 class TrialTest:
-    """Which model is judged on what."""
+    """Which model is tested on what."""
 
     model: Path
     source: Source  # its ``features`` must be the model's
@@ -77,22 +77,25 @@ class TrialTest:
 
 
 def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | None) -> None:
-    """Refuse a model that cannot be judged on this."""
+    """Refuse a model that cannot be tested on these data."""
     source, reads, wrong = test.source, config.feature_origin, ("", "")
     if not config.is_classifier:
-        wrong = "is pre-trained only and names no class", "make a classifier of it with affectscope finetune"
+        wrong = (
+            "is only pre-trained and has no classifier",
+            "make a classifier of it with affectscope finetune",
+        )
     elif config.network.takes_raw_eeg or not set(TRIAL_MODALITIES) & set(config.modalities):
-        what = "reads raw EEG, faces or voices, and what is tested are features of EEG and eyes"
+        what = "reads raw EEG, faces or voices, but these data contain EEG and eye features"
         wrong = what, "for the networks of `reproduce eav`, see their model cards"
     elif reads != source.features:
-        what = f"reads {reads} features, this gives {source.features} ones"
+        what = f"reads {reads} features, but these data have {source.features} ones"
         wrong = what, "use a model fine-tuned with the same --features"
     what, remedy = wrong
     if what:
         where = f"--model {test.model}"
         raise InputError(f"the model {what}", where=where, remedy=remedy, code=ErrorCode.MODEL)
     if record is not None and not source.is_dataset and record.holds(source.path, labels=True):
-        what = "the model was trained on this recording with its labels: nothing in it is left to test on"
+        what = "the model was trained on this recording with its labels: no trials are left to test on"
         remedy = "its model card has cross-validated figures; test on another recording"
         raise InputError(what, where=str(source.path), remedy=remedy, code=ErrorCode.DATA)
 
@@ -115,7 +118,7 @@ def tested_sessions(test: TrialTest, config: ModelConfig, excluded: list[Exclude
     if not any(sessions):
         why = excluded[0].why if excluded else "no test trial"
         raise InputError(
-            f"nothing in it can be tested on; first: {why}", where=str(source.path), code=ErrorCode.DATA
+            f"no trial can be used for testing; first: {why}", where=str(source.path), code=ErrorCode.DATA
         )
     return [trials for trials in sessions if trials]
 
@@ -183,10 +186,10 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
     """Return the model's scores with all input, each modality alone, and hidden EEG channels.
 
     Every session is scored by itself and counts once in its subject's mean. Subjects and sessions that
-    trained the model stand in other rows than those it does not know.
+    trained the model have rows of their own.
 
-    Raises `InputError` if the model cannot be judged on this, was trained on it with its labels, or nothing
-    is left to test.
+    Raises `InputError` if the model cannot be tested on these data, was trained on them with their labels,
+    or nothing is left to test.
     """
     keep_freed_memory()
     checkpoint, record = load_checkpoint(test.model), read_record(test.model)
@@ -230,7 +233,7 @@ def evaluate_trials(test: TrialTest, report: Report) -> Table:
 
 
 def _acquaintance(trial: Trial, test: TrialTest, record: TrainingRecord | None) -> str:
-    """Return how well the model knows the subject; empty for recordings, and where it does not say."""
+    """Return how well the model knows the subject; empty for recordings, and where the model does not say."""
     not_said, trained, same_subject, unknown = _ACQUAINTANCE
     if record is None or not record.complete or not test.source.is_dataset:
         return not_said
@@ -246,25 +249,24 @@ def _notes(config: ModelConfig, tested: Sequence[Trial], record: TrainingRecord 
     notes = [f"The model: {config.trained_on}.", f"Tested on {coverage(tested).words()}."]
     held = held_modalities(config.modalities, tested)
     if missing := [modality for modality in config.modalities if modality not in held]:
-        notes.append(f"The data hold no {' and no '.join(missing)}: it is masked.")
+        notes.append(f"The data have no {' and no '.join(missing)}: missing in all windows.")
     found = set(config.ch_names) & {name for trial in tested for name in trial.ch_names}
     if "eeg" in held and len(found) < len(config.ch_names):
-        notes.append(
-            f"The data have {len(found)} of the {len(config.ch_names)} EEG channels that the model knows."
-        )
+        notes.append(f"The data have {len(found)} of the {len(config.ch_names)} EEG channels of the model.")
     of_labels = [] if record is None else [entry for entry in record.recordings if entry.labels]
     if of_labels and tested[0].dataset not in PUBLISHED:
         notes.append(
-            "Recordings that trained it are known by their samples on disk: of one that was cut or converted "
-            "since, it is not seen that it did."
+            "Training recordings are recognised by their samples; one that was trimmed or converted since is "
+            "not recognised."
         )
     if record is None or not record.complete:
         notes.append(
-            "The model does not say all that trained it: if these very trials did, no figure here counts."
+            "The training record is incomplete: if the model was trained on these trials, these results are "
+            "invalid."
         )
     elif 0 < record.n_classes < len(config.labels):
         never = [name for name in config.labels if not record.trials_per_class.get(name)]
-        notes.append(f"It was never shown {' and '.join(never)}, and never predicts what it never saw.")
+        notes.append(f"It was never trained on {' and '.join(never)} and cannot predict them.")
     return notes
 
 
@@ -293,7 +295,7 @@ class ScoreReport:
         trial, window = self.trial, self.window
         lines = [
             self.protocol,
-            f"per trial:  {trial.accuracy:.1%} of {trial.n} (95 % {self.interval[0]:.0%} to "
+            f"per trial:  {trial.accuracy:.1%} of {trial.n} (95 % CI {self.interval[0]:.0%} to "
             f"{self.interval[1]:.0%}; always the most frequent class {self.chance:.1%}), balanced "
             f"{trial.balanced_accuracy:.1%}, macro-F1 {trial.macro_f1:.2f}, NLL {trial.nll:.2f}, "
             f"ECE {trial.ece:.2f}",

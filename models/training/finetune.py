@@ -56,7 +56,7 @@ MIN_TRIALS_TO_STOP_EARLY = 12  # fewer training trials are all needed for traini
 
 @dataclass(frozen=True, eq=False)
 class Finetuned(TrialClassifier):
-    """A classifier and what can be said of its training."""
+    """A classifier and notes on its training."""
 
     epochs: int
     temperature: float
@@ -90,21 +90,22 @@ def finetune(
         first = _Run(config, kept, options, pretrained)
         epochs, temperature = first.train_until_worse(out, progress)
         notes.append(
-            f"stopped after {epochs} epochs by {len(out)} training trials held out, then trained again on "
-            f"all {len(trials)}; temperature {temperature:.2f} from the held-out ones"
+            f"early-stopped after {epochs} epochs on {len(out)} held-out training trials, then retrained on "
+            f"all {len(trials)}; temperature {temperature:.2f} fitted on the held-out trials"
         )
         if temperature >= float(_TEMPERATURES[-1]):
             notes.append(
-                "that temperature is the highest tried: probabilities are nearly flat and say little"
+                "that temperature is the highest tried: probabilities are nearly uniform and carry little "
+                "information"
             )
     else:
-        why = "too few trials to hold some out" if options.stop_early else "no early stopping was asked for"
-        notes.append(f"{why}: {epochs} epochs, fixed, and no temperature")
+        why = "too few trials to hold some out" if options.stop_early else "no early stopping requested"
+        notes.append(f"{why}: fixed at {epochs} epochs, no temperature scaling")
     run = _Run(config, trials, options, pretrained)
     run.train(epochs, progress)
     run.network.fusion.divide_logits(temperature)
     how = "pre-trained model" if options.normalisation == "keep" and pretrained else "training trials"
-    notes.append(f"normalised by statistics of the {how}")
+    notes.append(f"normalised with the statistics of the {how}")
     if new := run.whitened_modalities():
         notes.append(
             f"the channel projection of {' and '.join(new)} was initialised as a shrinkage discriminant "

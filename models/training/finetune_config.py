@@ -64,7 +64,7 @@ class FinetuneOptions:
     max_windows: int | None = None  # the first so many windows of training only
     normalisation: str = "refit"  # on the training trials | keep: the pre-trained model's
     mask: float = 0.0  # share of EEG channels hidden in training
-    p_drop_modality: float = 0.1  # not in the paper: so that the model goes on when a stream is lost
+    p_drop_modality: float = 0.1  # not in the paper: so that the model keeps working when a stream is lost
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -197,7 +197,7 @@ def _check_pretrained(config: ModelConfig, trial: Trial, modalities: Sequence[st
     if config.feature_origin != trial.origin or abs(config.step_s - trial.step_s) > 1e-9:
         raise InputError(
             f"the model was pre-trained on {config.feature_origin} features every {config.step_s:g} s, "
-            f"these are {trial.origin} features every {trial.step_s:g} s",
+            f"but but these are {trial.origin} features every {trial.step_s:g} s",
             where="--features",
             remedy=f"choose --features {config.feature_origin}, pre-train on these features, or "
             "train with --from-scratch",
@@ -216,10 +216,10 @@ def check_base(config: ModelConfig, *, continue_training: bool) -> None:
     if config.is_classifier == continue_training:
         return
     if config.is_classifier:
-        what = "the model is a classifier: trials that would test it may have trained it, with their labels"
+        what = "the model is a classifier: it may have been trained on the test trials, with their labels"
         remedy = "start from a model of pretrain, or add --continue to train on without cross-validation"
         raise InputError(what, where="--model", remedy=remedy, code=ErrorCode.MODEL)
-    what = "the model is pre-trained only: there is no classifier to train on"
+    what = "the model is only pre-trained: there is no classifier to continue training"
     raise InputError(what, where="--continue", remedy="remove it", code=ErrorCode.MODEL)
 
 
@@ -230,7 +230,7 @@ def seen_without_labels(config: ModelConfig, kind: str, path: Path, record: Trai
     Recordings are known by their bytes, whatever they are called.
     """
     if config.transductive and (kind in PUBLISHED or record is None or not record.complete):
-        return "transductive: test trials entered pre-training, without labels"
+        return "transductive: test trials were used in pre-training, without labels"
     if kind not in PUBLISHED and record is not None and record.holds(path, labels=False):
-        return f"transductive: {path.name} entered pre-training whole, without labels"
+        return f"transductive: {path.name} was used in full in pre-training, without labels"
     return ""

@@ -56,13 +56,13 @@ class _Whitened(nn.Module):
         return trained.index_copy(0, self.positions, (self.matrix @ part.flatten(0, 1)).view_as(part))
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """Take the weights there are for what is trained: they are random still."""
+        """Start from the current (random) weights."""
         return weight
 
 
 @contextmanager
 def whitened(projection: ChannelWeights, inputs: Tensor, label: Tensor, positions: Tensor) -> Iterator[None]:
-    """Train a new channel projection so within the ``with``; afterwards it has plain weights.
+    """Train a new channel projection in whitened coordinates inside the ``with`` block.
 
     ``inputs`` (n, C * D), ``label`` (n,) and ``positions`` (C,) are what `fit_center` returns.
     """
@@ -199,7 +199,7 @@ def fit_center(
 
 @torch.no_grad()
 def move_center(network: FusionNetwork, modality: str, encoded: Tensor, tensors: TrialTensors) -> None:
-    """Centre a projection on what its encoder gives after training; with all channels it reads as before."""
+    """Centre a projection on its trained encoder's output; with all channels its output is unchanged."""
     projection = projection_of(network, modality)
     places, columns, steps = network.channels_of(modality, tensors.batch(slice(None)))
     mean, there = _mean_tokens(encoded, columns, steps)

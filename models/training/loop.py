@@ -31,10 +31,10 @@ B = TypeVar("B")
 
 
 class Schedule(Protocol):
-    """Sets the learning rate of the next step; torch's schedulers are such."""
+    """Sets the learning rate of the next step, like torch's schedulers."""
 
     def step(self) -> None:
-        """Move on by one step."""
+        """Advance by one step."""
 
 
 def train_steps(
@@ -45,7 +45,7 @@ def train_steps(
     clipped: Iterable[nn.Parameter] = (),
     schedule: Schedule | None = None,
 ) -> Iterator[Tensor]:
-    """Take an optimiser step a batch and yield its loss, detached.
+    """Take one optimiser step per batch and yield its loss, detached.
 
     The caller's ``for`` reports progress, keeps states, and stops early by leaving the loop. ``batches`` are
     whatever ``loss`` takes, asked for only when the step before is done. Gradients of the parameters
@@ -87,7 +87,7 @@ class WarmUpCosine:
         return self._peak * 0.5 * (1 + math.cos(math.pi * (step - self._n_warm) / n_left))
 
     def step(self) -> None:
-        """Move on by one step."""
+        """Advance by one step."""
         self._step += 1
         self._apply()
 
@@ -141,7 +141,7 @@ def _shuffled(
 
 @dataclass
 class TrainState:
-    """How far a run is."""
+    """Progress of a run."""
 
     step: int = 0  # optimiser steps done
     seconds: float = 0.0
@@ -181,7 +181,7 @@ def save_state(
         unfinished.replace(path)
     except (OSError, SafetensorError) as error:
         raise InputError(
-            f"the run's state cannot be written: {error}", where=str(path), code=ErrorCode.FILE
+            f"the run state cannot be written: {error}", where=str(path), code=ErrorCode.FILE
         ) from error
 
 
@@ -189,7 +189,7 @@ def load_state(
     path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, settings: dict[str, Any]
 ) -> TrainState:
     """Put weights and moments back and return how far the run was."""
-    remedy = "leave out --resume to start again"
+    remedy = "omit --resume to start again"
     try:
         with safe_open(path, framework="pt") as file:
             kept = json.loads(file.metadata()[_STATE_KEY])
@@ -199,13 +199,13 @@ def load_state(
         state = TrainState(**{**kept["standing"], "losses": tuple(kept["standing"]["losses"])})
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            "expected the state of a run, found damage", where=str(path), remedy=remedy, code=ErrorCode.FILE
+            "the run state is damaged", where=str(path), remedy=remedy, code=ErrorCode.FILE
         ) from error
     if other:
         raise InputError(
-            f"the run that stopped had another {', '.join(other)}",
+            f"the stopped run had different settings: {', '.join(other)}",
             where="--resume",
-            remedy=f"give what it had, or {remedy}",
+            remedy=f"use its settings, or {remedy}",
             other=", ".join(other),
         )
     module.load_state_dict(

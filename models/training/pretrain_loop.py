@@ -157,7 +157,7 @@ class LoopOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to."""
+    """Result of a run."""
 
     losses: tuple[float, ...]  # mean of each epoch
     n_steps: int
@@ -183,7 +183,7 @@ def run_loop(
     The folder takes ``resume/<modality>.safetensors`` and ``loss.jsonl``; only the first process writes. A
     resumed run must have the same ``settings``.
 
-    Raises `InputError`: the run cannot be resumed, or its loss is no number any more.
+    Raises `InputError`: the run cannot be resumed, or its loss is no longer finite.
     """
     stage, state_file = windows.modality, folder / "resume" / f"{windows.modality}.safetensors"
     model.to(world.device).train()

@@ -1,7 +1,7 @@
-"""What trained a model, kept beside it for programs: tests on the same subject or recording must say so.
+"""What trained a model, stored beside it for programs: tests on the same subject or recording must say so.
 
 Of a published data set the test trials never train, by the split; that a model saw them without labels is in
-its config. A recording enters training whole, and is known again by its bytes: a copy under another name is
+its config. A recording trains in full, and is recognised by its bytes: a copy under another name is
 found, a copy that was rewritten (converted, cut, with predictions in it) is not.
 """
 
@@ -56,7 +56,7 @@ class TrainingRecord:
     sessions: tuple[SeenSession, ...] = ()
     trials_per_class: Mapping[str, int] = field(default_factory=dict)  # empty: no labels yet
     complete: bool = True  # False where a model it was initialised from has no record
-    quick: bool = False  # made to try the program out: no figure of it to quote
+    quick: bool = False  # made to try the program out: do not quote its results
 
     @property
     def n_classes(self) -> int:
@@ -128,7 +128,7 @@ def read_record(folder: Path) -> TrainingRecord | None:
         return _parsed(json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
-            "expected the record of the model's training, found damage",
+            "the training record is damaged",
             where=str(path),
             remedy="copy the model folder again, or train it again",
             code=ErrorCode.MODEL,

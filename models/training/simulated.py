@@ -272,7 +272,7 @@ def check_simulated(config: ModelConfig) -> None:
             raise InputError(
                 f"the model cannot be tested on simulated subjects: expected {expected}, found {found}",
                 where="--model",
-                remedy="choose one of affectscope train --simulated, or leave --model out",
+                remedy="choose one made by affectscope train --simulated, or omit --model",
                 code=ErrorCode.MODEL,
                 found=found,
             )

@@ -50,7 +50,7 @@ class Source:
 
     @property
     def is_generated(self) -> bool:
-        """True where nobody was measured: a generated folder, or a recording of simulated streams."""
+        """True where there are no real subjects: a generated folder, or a recording of simulated streams."""
         if self.is_dataset:
             return is_generated(self.path)
         if self.kind != "xdf":
@@ -87,7 +87,7 @@ class Source:
             excluded.append(Excluded(self.path.name, str(error)))
             return []
         if all(rows is None or not np.isfinite(rows).any() for rows in (whole.eeg, whole.eye)):
-            excluded.append(Excluded(self.path.name, "no channel works: flat, at its rails or not finite"))
+            excluded.append(Excluded(self.path.name, "no usable channel: flat, at its rails or not finite"))
             return []
         return [whole]
 
@@ -175,10 +175,10 @@ class Corpus:
             used = set(self.entries) & set(part.entries)
             if not used:
                 continue
-            people = len({entry.subject for entry in used})
+            n_subjects = len({entry.subject for entry in used})
             steps = sum(entry.n_steps for entry in used)
-            what = f"{people} subjects, {len(used)} trials" if source.is_dataset else source.path.name
-            made = "generated, nobody was measured; " if source.is_generated else ""
+            what = f"{n_subjects} subjects, {len(used)} trials" if source.is_dataset else source.path.name
+            made = "generated, no real subjects; " if source.is_generated else ""
             lines.append(f"{source.kind}: {made}{what}, {steps} steps of {self.step_s:g} s")
         return lines
 
@@ -201,7 +201,7 @@ def kind_of_features(sources: Sequence[Source], wanted: str | None) -> str:
         raise InputError(
             f"{raw_only[0].kind} has no published features, and the two kinds cannot be mixed",
             where="--features published",
-            remedy="use --features raw, or leave it out",
+            remedy="use --features raw, or omit it",
         )
     if wanted is not None:
         return wanted
@@ -309,7 +309,7 @@ class Labels:
         if self.how == "first" and sum(counts) < self.k:
             return f"all {sum(counts)} training trials (fewer than {self.k})"
         if self.how == "per-class" and any(0 < count < self.k for count in counts):
-            return f"{self.k} trials per class, or what there is"
+            return f"up to {self.k} trials per class"
         return self.words()
 
     def too_few(self, chosen: Sequence[Trial]) -> str:
@@ -317,10 +317,10 @@ class Labels:
         names, counts = chosen[0].label_names, coverage(chosen).counts
         of_session = f"{chosen[0].dataset}, session {chosen[0].session}"
         if self.how == "first" and sum(counts) < self.k:
-            return f"{of_session}: all {sum(counts)} training trials: fewer than {self.k}"
+            return f"{of_session}: only {sum(counts)} training trials, fewer than {self.k}"
         short = [f"{name} {n}" for name, n in zip(names, counts, strict=True) if 0 < n < self.k]
         if self.how == "per-class" and short:
-            return f"{of_session}: training trials of a class fewer than {self.k}: {', '.join(short)}"
+            return f"{of_session}: classes with fewer than {self.k} training trials: {', '.join(short)}"
         return ""
 
 
@@ -337,8 +337,8 @@ def missing_classes(trials: Sequence[Trial], labels: Labels) -> str:
     ]
     if not lacking:
         return ""
-    seen = "never predicts what it never saw" if coverage(trials).missing else "has them of other sessions"
+    seen = "cannot predict them" if coverage(trials).missing else "learns them from other sessions"
     return (
         f"{first.dataset}, subject {first.subject}: {labels.words()} hold {', '.join(lacking)}; the model "
-        f"{seen} (--labels per-class:K has every class)"
+        f"{seen} (--labels per-class:K includes every class)"
     )

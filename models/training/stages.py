@@ -21,7 +21,7 @@ from models.training.simulated_data import Augment, Rows, as_crop, random_channe
 from models.window_batch import NetworkInput, batch_of, present_in
 
 _LABEL_SMOOTHING = 0.05
-_MIN_SINCE_ONSET_S = 2.0  # earlier rows say more of the emotion before
+_MIN_SINCE_ONSET_S = 2.0  # earlier rows still reflect the previous emotion
 _BATCH = 64
 _P_DROP = 0.25  # a modality is dropped from a training window
 _P_KEEP_FRAME = 0.7  # of a training window's face frames
@@ -205,7 +205,7 @@ def encode_rows(network: FusionNetwork, rows: Rows, progress: Progress) -> Encod
 
 
 def replaced_by_noise(batch: NetworkInput, modality: str, rng: np.random.Generator) -> NetworkInput:
-    """Return the batch with one modality's features or tokens replaced by noise of a like size."""
+    """Return the batch with one modality's features or tokens replaced by noise of similar scale."""
 
     def noise(like: Tensor) -> Tensor:
         return torch.from_numpy(rng.normal(0, 1, tuple(like.shape)).astype(np.float32))

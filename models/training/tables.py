@@ -20,7 +20,7 @@ from models.training.scores import Predictions, Scores, Summary, summarise, t_in
 #: What a paper prints, in per cent: (mean, SD) over subjects; some print no SD.
 Figure = tuple[float, float | None]
 #: What the intervals of `Row.trial_interval` are.
-INTERVALS = "95 % intervals: the wider of t over subjects and Wilson over trials"
+INTERVALS = "95 % CI: the wider of t over subjects and Wilson over trials"
 _OURS, _PAPER, _TRIALS = "#3b6ea8", "#b9b9b9", "#333333"
 _SERIES = ("#3b6ea8", "#d98b3a", "#5d9e62", "#8a5fa8", "#a84b4b", "#7a6a55")
 CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE = "table.csv", "table.json", "table.md", "table.png"
@@ -68,7 +68,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The row in words, unlike any other's of its table."""
+        """The name of the row, unique in its table."""
         parts = [self.model, "pre-trained" if self.pretrained else ""]
         parts.append("" if self.labels == "all" else f"labels: {self.labels}")
         parts.append(f"{self.mask:.0%} masked" if self.mask else "")
@@ -94,8 +94,9 @@ class Row:
         """Return the 95 % interval of `accuracy` per trial.
 
         It reaches as far as the t interval over subjects, cut to 0-1, because trials of one subject are not
-        independent, and as far as Wilson's over all trials (Wilson 1927), because two subjects who happen to
-        be equally good do not make a figure certain. Of one subject it is Wilson's alone, and too narrow.
+        independent, and as far as Wilson's over all trials (Wilson 1927), because two subjects with
+        equal scores by chance make no result certain. Of one subject it is Wilson's alone, and too
+        narrow.
         """
         people: dict[str, list[Scores]] = {}
         for entry in self.entries:
@@ -326,7 +327,7 @@ def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list
     except OSError as error:
         what = f"the folder cannot be written: {error.strerror}"
         where = f"--out {folder}"
-        raise InputError(what, where=where, remedy="name another", code=ErrorCode.FILE) from error
+        raise InputError(what, where=where, remedy="choose another", code=ErrorCode.FILE) from error
     return paths
 
 
@@ -343,7 +344,11 @@ def table_words(table: Table) -> str:
         ("Excluded", [f"subject {entry.subject}: {entry.why}" for entry in table.excluded]),
     ):
         lines += ["", f"## {heading}", *(f"- {sentence}" for sentence in sentences or ["nothing"])]
-    lines += ["", f"## Trials of each class (rows) by answer: {table.rows[0].name}", ""]
+    lines += [
+        "",
+        f"## Our confusion matrix: true (rows) by predicted (columns), trials: {table.rows[0].name}",
+        "",
+    ]
     return "\n".join([*lines, markdown_table(*confusion_cells(table)), ""])
 
 

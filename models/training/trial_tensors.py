@@ -58,9 +58,9 @@ def _eeg_scale(trials: Sequence[Trial], config: ModelConfig, known: EegScale | N
 def _nothing_works(modality: str, trial: Trial) -> InputError:
     what, other = ("EEG channel", "eye") if modality == "eeg" else ("eye feature", "eeg")
     return InputError(
-        f"no {what} of the training trials works: all are flat, out of range or not finite",
+        f"no usable {what} in the training trials: all are flat, out of range or not finite",
         where=f"{trial.source or trial.dataset}, subject {trial.subject}",
-        remedy=f"take another recording, or --modalities {other} if it holds that",
+        remedy=f"use another recording, or --modalities {other} if it has that",
         code=ErrorCode.DATA,
         modality=modality,
     )

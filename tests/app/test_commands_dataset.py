@@ -16,7 +16,7 @@ def test_a_folder_is_made_that_says_it_is_generated(tmp_path: Path, capsys: pyte
     options = ("--subjects", "1", "--trials", "6", "--trial-s", "16")
     code, out, _ = run(capsys, "make-dataset", "seed-iv", folder, *options)
     assert code == 0
-    assert "generated, nobody was measured; 1 subjects in the layout of seed-iv" in out
+    assert "generated, no real subjects; 1 subjects in the layout of seed-iv" in out
     notice = (tmp_path / "s4" / "README.md").read_text()
     assert notice.startswith("GENERATED")
     assert "UNFINISHED" not in notice

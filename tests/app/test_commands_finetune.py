@@ -78,7 +78,9 @@ def test_json_has_the_report_on_the_test_trials(
     assert result["protocol"] == "on the 2 test trials of the published split"
     assert result["trial"]["n"] == 2
     assert (result["generated"], result["quick"], result["transductive"]) == (True, True, False)
-    assert result["notes"][1].endswith("1 epochs, fixed, and no temperature")  # --epochs wins over --quick
+    assert result["notes"][1].endswith(
+        "fixed at 1 epochs, no temperature scaling"
+    )  # --epochs wins over --quick
     for error in (
         refusal(lambda: check_runs_live(load_config(out), str(out))),
         refused("live", "--model", out, "--headless", "--seconds", 1),
@@ -121,7 +123,7 @@ def test_a_classifier_is_trained_on_only_when_asked_to_and_says_so(
     assert "the classifier it began with was trained with labels" in result["protocol"]
     assert "continued from a classifier (generated data in the layout of seed-iv" in result["trained_on"]
     code, _, err = finetune(capsys, *on_set(folder), *QUICK, "--out", tmp_path / "m3", "--continue")
-    assert "--continue: the model is pre-trained only" in err
+    assert "--continue: the model is only pre-trained" in err
 
 
 def test_a_classifier_is_not_cross_validated_on_a_recording(
@@ -138,8 +140,8 @@ def test_a_classifier_is_not_cross_validated_on_a_recording(
     assert "start from a model of pretrain" in err
     code, said, _ = finetune(capsys, *again, "--continue")
     assert code == 0
-    assert "figures: none: the classifier it began with may have been trained on any of these" in said
-    assert "none: the classifier it began with" in (tmp_path / "m2" / "README.md").read_text()
+    assert "figures: none: the initial classifier may have been trained on these trials" in said
+    assert "none: the initial classifier" in (tmp_path / "m2" / "README.md").read_text()
     assert "accuracy" not in said
     assert "per trial" not in said
 
@@ -150,8 +152,12 @@ def test_trials_that_pretraining_saw_mark_everything_transductive(
     of_set = (*on_set(folder, "seen"), "--session", 1)
     of_file = ("--model", recorded / "m", "--raw", recorded / "first_raw.fif")
     for words, why, options in (
-        (of_set, "transductive: test trials entered pre-training, without labels", ()),
-        (of_file, "transductive: first_raw.fif entered pre-training whole, without labels", ("--json",)),
+        (of_set, "transductive: test trials were used in pre-training, without labels", ()),
+        (
+            of_file,
+            "transductive: first_raw.fif was used in full in pre-training, without labels",
+            ("--json",),
+        ),
     ):
         out = tmp_path / why[14:19]
         code, said, _ = finetune(capsys, *words, *QUICK, "--out", out, *options)

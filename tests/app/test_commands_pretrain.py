@@ -27,7 +27,7 @@ def test_a_quick_run_writes_encoders_and_says_what_comes_next(
     assert (report["quick"], report["generated"], report["recordings"]) == (True, ["seed-iv"], [])
     assert {"eeg", "eye"} == set(report["outcomes"])
     card = (out / "README.md").read_text()
-    assert "6 test trials of the published splits did not enter" in card
+    assert "6 test trials of the published splits were not used" in card
     assert str(tmp_path) not in card
 
 

@@ -37,9 +37,9 @@ def test_open_weights_are_taken_told_of_and_no_longer_needed(
     model = out / "models" / "sub-1"
     card = (model / "README.md").read_text()
     begun = f"ViT from {mine / 'vit'}, AST from {mine / 'ast'}"
-    assert f"**Before training:** {begun}; all else at random" in card
+    assert f"**Initial weights:** {begun}; the rest random" in card
     assert "its head trains first while it is frozen" in card
-    assert "The open weights' own binds too" in card
+    assert "The licence of the open weights also applies" in card
     shutil.rmtree(mine)
     config = load_checkpoint(model).config
     assert (config.features.face_size, config.features.n_mels) == (24, 64)
@@ -112,8 +112,8 @@ def test_weights_that_do_not_serve_are_one_line(
         ("--face-weights", "bert", "model_type: expected vit, found bert"),
         ("--voice-weights", "bert", "model_type: expected audio-spectrogram-transformer, found bert"),
         ("--voice-weights", "short", "max_length: expected at least 498 frames, 5 s of voice, found 128"),
-        ("--face-weights", "broken", "no model could be loaded"),
-        ("--face-weights", ".", "expected a model, found no config.json"),
+        ("--face-weights", "broken", "the model cannot be loaded"),
+        ("--face-weights", ".", "cannot read config.json of the model"),
     ):
         given = ("--table", "1", "--out", tmp_path / "out", option, tmp_path / folder)
         code, _, err = run(capsys, "reproduce", "eav", tmp_path, *given)

@@ -43,7 +43,7 @@ def test_failing_device_is_replaced_by_the_cpu_and_said_once(network, error):
         assert torch.equal(forward.encode_face(crop), expected)
     assert forward.device == torch.device("cpu")
     assert len(messages) == 1
-    assert "predictions go on on the CPU" in messages[0]
+    assert "predictions continue on the CPU" in messages[0]
 
 
 def test_fault_on_the_cpu_is_not_hidden(network):

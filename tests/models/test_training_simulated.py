@@ -40,7 +40,7 @@ def test_training_writes_a_model_that_says_what_it_was_trained_on(trained):
     checkpoint = load_checkpoint(folder)
     assert checkpoint.sha256 == sha256
     assert checkpoint.config.trained_on == "simulated data only"
-    assert "Not for workplace or" in (folder / "README.md").read_text()
+    assert "Not for workplaces or" in (folder / "README.md").read_text()
     assert {"eeg_mean", "eeg_sd", "eye_low", "eye_high"} <= set(checkpoint.normaliser_tensors)
 
 

@@ -1,1 +1,1 @@
-"""Generates data in the layout of published sets, for trying the program; nobody was measured."""
+"""Generates data in the layout of published sets, for trying the program; no real subjects."""

@@ -46,7 +46,7 @@ def make_eav(options: MakeOptions, on_done: OnDone = lambda n_done: None) -> Non
         f"{options.subjects} subjects, {n_trials} trials of {n_seconds} s, every second one speaking "
         "(published: 42 subjects, 200 trials of 20 s).\n"
         "Faces are drawn and voices synthetic. The simulator's disgust stands in for anger, its fear for "
-        "calmness:\nthe classes differ, their names mean nothing.\n",
+        "calmness:\nthe classes are distinct, but their names are arbitrary.\n",
     )
 
 

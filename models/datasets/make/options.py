@@ -11,12 +11,12 @@ from acquisition.errors import ErrorCode, InputError
 from models.process import process_pool
 
 _MARK = "GENERATED DATA."
-NOTICE = """GENERATED DATA. Nobody was measured.
+NOTICE = """GENERATED DATA. No real subjects.
 
 This folder was written by: affectscope make-dataset {command}
 It has the file names, keys, shapes, types and labels of {data_set} as published, so that loaders, training
-and tables can be tried without the real set. Its numbers are drawn from a model: what a classifier reaches
-here is not valid for real people. Do not report it as a result on {data_set}.
+and tables can be tried without the real set. Its numbers are drawn from a model: accuracy on these data
+is not valid for real people. Do not report it as a result on {data_set}.
 
 {details}"""
 
@@ -24,7 +24,7 @@ here is not valid for real people. Do not report it as a result on {data_set}.
 def make_empty_folder(folder: Path) -> None:
     """Make the folder.
 
-    Raises `InputError` if it holds something already, or cannot be written.
+    Raises `InputError` if it is not empty, or cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def make_empty_folder(folder: Path) -> None:
 
 
 def _not_writable(what: str, folder: Path) -> InputError:
-    return InputError(what, where=str(folder), remedy="name another", code=ErrorCode.FILE)
+    return InputError(what, where=str(folder), remedy="choose another", code=ErrorCode.FILE)
 
 
 def write_notice(folder: Path, data_set: str, command: str, details: str) -> None:
@@ -99,7 +99,7 @@ class MakeOptions:
 def each_subject(write: Callable[[MakeOptions, int], None], options: MakeOptions, on_done: OnDone) -> None:
     """Write every subject, in parallel processes.
 
-    The folder says from the start that it is generated: one that stays half-written passes for no real set.
+    The folder says from the start that it is generated: a half-written one is never taken for a real set.
     """
     unfinished = "UNFINISHED: delete this folder and generate it again.\n"
     write_notice(options.folder, "a data set", "...", unfinished)

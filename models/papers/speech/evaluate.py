@@ -1,4 +1,4 @@
-"""How well emotion is read from acted speech of speakers that training never heard, beside openSMILE."""
+"""How well emotion is predicted from acted speech of speakers not in training, compared with openSMILE."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def reference_answer(
 
 _N = len(EMOTIONS)
 _CAVEAT = (
-    "The settings are the program's, the same for every fold; when they were written, results on six EMO-DB "
-    "speakers (03, 08-12) had been seen: about a hundred variants of features, copies and classifiers lay "
-    "between 0.74 and 0.82 there, so differences of a few points mean nothing."
+    "Settings are fixed and identical in all folds, but were chosen after seeing results on six EMO-DB "
+    "speakers (03, 08-12): about 100 variants of features, augmentation and classifiers scored 0.74 to 0.82, "
+    "so differences of a few points are meaningless."
 )
 
 
@@ -74,7 +74,7 @@ class SpeechTest:
 
     @classmethod
     def quick_run(cls) -> SpeechTest:
-        """One network, few passes, no choice inside: to see that it runs."""
+        """One network, few passes, no choice inside: to check that it runs."""
         return cls(seeds=(1,), network=replace(VoiceNetworkConfig(), pretrain_epochs=3, epochs=6), quick=True)
 
 
@@ -150,9 +150,9 @@ def _folds(utterances: Sequence[Utterance], test_utterances: Sequence[Utterance]
         both = sorted(set(names.tolist()) & {one.speaker for one in test_utterances})
         if both:
             raise InputError(
-                f"expected other speakers to test on, found {', '.join(both)} in both folders",
+                f"in both folders: {', '.join(both)}; test speakers must differ from training speakers",
                 where="--test",
-                remedy="leave --test out: each speaker is then tested in turn",
+                remedy="omit --test: each speaker is then tested in turn",
                 code=ErrorCode.SUBJECT,
             )
         stop = len(utterances) + len(test_utterances)

@@ -216,7 +216,7 @@ def test_classes_that_never_trained_are_named(s4: Source, tmp_path: Path) -> Non
     never = {name for name, count in record.trials_per_class.items() if count == 0}
     assert never
     assert {entry.classes_seen for entry in table.rows[0].entries} == {len(names) - len(never)}
-    said = next(note for note in table.notes if "It was never shown" in note)
+    said = next(note for note in table.notes if "It was never trained on" in note)
     assert all(name in said for name in never)
 
 
@@ -252,7 +252,7 @@ def test_a_recording_that_pretraining_read_makes_the_figures_transductive(
     read = record_of_recordings([moved / "two_raw.fif"], labels=False)
     test = replace(on_file(moved, "two_raw.fif"), model=copied(moved, tmp_path, read))
     table = evaluate_trials(test)
-    assert "transductive: two_raw.fif entered pre-training whole" in table.protocol
+    assert "transductive: two_raw.fif was used in full" in table.protocol
     assert all("(transductive)" in row.model for row in table.rows)
 
 
@@ -273,7 +273,7 @@ def test_a_model_without_a_whole_record_says_that_it_may_have_seen_everything(
 ) -> None:
     model = copied(moved, tmp_path, record)
     table = evaluate_trials(replace(on_file(moved, "two_raw.fif"), model=model))
-    assert any("does not say all that trained it" in note for note in table.notes)
+    assert any("training record is incomplete" in note for note in table.notes)
     assert table.to_dict()["subjects"][0]["classes_seen"] is None
     (model / RECORD_FILE).write_text('{"recordings": 3}')
     with pytest.raises(InputError) as error:

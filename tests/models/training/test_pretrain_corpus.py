@@ -225,7 +225,7 @@ def test_test_trials_of_the_published_split_never_enter(seed_iv_folder: Path, tm
     assert plain.n_test == 2 * 3 * 8
     assert {entry.trial for entry in all_of_it.entries} == set(range(1, 25))
     assert all_of_it.n_test == 0
-    assert plain.words()[0].startswith("seed-iv: generated, nobody was measured; 2 subjects, 96 trials")
+    assert plain.words()[0].startswith("seed-iv: generated, no real subjects; 2 subjects, 96 trials")
 
 
 def test_a_broken_subject_is_left_out_and_listed(seed_iv_folder: Path, tmp_path: Path) -> None:
@@ -304,4 +304,4 @@ def test_a_recording_in_which_no_channel_works_is_left_out_and_said(tmp_path: Pa
     raw.save(tmp_path / "dead_raw.fif", verbose="error")
     excluded: list[Excluded] = []
     assert list(Source("raw", tmp_path / "dead_raw.fif").read(FeatureConfig(), excluded)) == []
-    assert [(entry.subject, entry.why[:16]) for entry in excluded] == [("dead_raw.fif", "no channel works")]
+    assert [(entry.subject, entry.why[:17]) for entry in excluded] == [("dead_raw.fif", "no usable channel")]

@@ -138,7 +138,7 @@ def test_the_model_says_what_it_is_and_live_refuses_it(trained: Path) -> None:
         check_runs_live(checkpoint.config, str(trained))
     assert error.value.code is ErrorCode.MODEL
     card = (trained / "README.md").read_text()
-    assert "Not for workplace or education" in card
+    assert "Not for workplaces or education" in card
     assert "made_raw.fif" in card
     assert str(trained.parent) not in card
     lines = [json.loads(line) for line in (trained / "loss.jsonl").read_text().splitlines()]

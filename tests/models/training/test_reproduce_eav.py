@@ -168,8 +168,8 @@ def test_a_kept_model_loads_and_runs_live(table, kept):
     assert decoder.normaliser.eeg.mean.shape == (30, 1)
     card = (folder / "README.md").read_text()
     for words in (
-        "Generated data: nobody was measured", "--quick", "## Protocol", "## Figures", "## Limits",
-        "## Licence", "Not for workplace or education", "Multimodal, per frame",
+        "Generated data: no real subjects", "--quick", "## Protocol", "## Figures", "## Limits",
+        "## Licence", "Not for workplaces or education", "Multimodal, per frame",
     ):  # fmt: skip
         assert words in card
     accuracy = table.rows[2].entries[0].window.accuracy

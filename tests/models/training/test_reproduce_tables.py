@@ -140,7 +140,7 @@ def test_ten_trials_of_seed_v_are_its_nine(seed_v_folder, pretrained, table):
     assert found.excluded == ()
     labels = {row.labels for row in found.rows} - {"first 10 windows"}
     assert labels == {"all 9 training trials (fewer than 10)"}
-    assert "seed-v, session 1: all 9 training trials: fewer than 10" in found.notes
+    assert "seed-v, session 1: only 9 training trials, fewer than 10" in found.notes
     assert len(found.rows) == {1: 4, 3: 11, 4: 12 + 9}[table]
 
 
@@ -155,8 +155,8 @@ def test_labels_of_a_table_take_what_there_is_and_say_so():
     assert TEN_TRIALS.choose(nine) == nine
     two = TWO_A_CLASS.choose(nine)
     assert [trial.trial for trial in two] == list(range(1, 10))  # one of disgust, the others twice
-    assert TWO_A_CLASS.words_of(two) == "2 trials per class, or what there is"
-    assert TWO_A_CLASS.too_few(two).endswith("fewer than 2: disgust 1")
+    assert TWO_A_CLASS.words_of(two) == "up to 2 trials per class"
+    assert TWO_A_CLASS.too_few(two).endswith("fewer than 2 training trials: disgust 1")
     assert not TWO_A_CLASS.too_few([trial for trial in two if trial.label != 0])
 
 
