@@ -97,7 +97,7 @@ _DECORATION = re.compile(r"^EEG[\s_:-]*|[\s_-]+(REF|LE|AVG|AV|A1|A2|M1|M2|CZREF)
 
 
 def is_numbered_cap(labels: Iterable[str]) -> bool:
-    """Tell whether labels are a cap's own numbering, such as BioSemi's A1-D32, of which C3 is no 10-20 C3."""
+    """Tell if labels are a cap's own numbering, such as BioSemi's A1-D32 (its C3 is not the 10-20 C3)."""
     return sum(re.fullmatch(r"[BDEGH]\d+", label.strip().upper()) is not None for label in labels) >= 4
 
 

@@ -34,8 +34,8 @@ GOOD, SUSPECT, BAD = "good", "suspect", "bad"
 MAINS = "mains"
 
 _WINDOW_S = 2.0  # bins of 0.5 Hz: the mains line fills +-1 Hz
-_LEAST_S = 1.0  # less says nothing
-_WORSE_AFTER_S = 2.0  # chosen: one movement is no bad electrode
+_LEAST_S = 1.0  # less is not enough to judge
+_WORSE_AFTER_S = 2.0  # chosen: one movement does not make an electrode bad
 _BETTER_AFTER_S = 3.0  # chosen
 _RELEASE = 0.8  # chosen: share of a threshold that a figure must fall below to count as better
 _BAND_HZ = (1.0, 100.0)  # what a share of power refers to
@@ -256,7 +256,7 @@ def _score(figure: NDArray[np.float64], suspect: float, bad: float) -> NDArray[n
 
 
 def _bridged(data: NDArray[np.float64], is_finite: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the data with the mean of each channel's finite samples in place of what is none."""
+    """Return the data with the mean of each channel's finite samples in place of the others."""
     finite = np.where(is_finite, data, 0.0)
     mean = finite.sum(0) / np.maximum(1, is_finite.sum(0))
     return np.where(is_finite, finite, mean)

@@ -208,7 +208,7 @@ def give_table(
         return
     _show_table(table)
     if with_confusion:
-        title = f"confusion matrix, trials of each class (rows) by answer: {table.rows[0].name}"
+        title = f"our confusion matrix: true (rows) by predicted (columns), trials: {table.rows[0].name}"
         make_console().print(figures_table(title, *confusion_cells(table)))
     if paths:
         print(f"written: {', '.join(map(str, paths))}")

@@ -27,7 +27,7 @@ class Classifier(Protocol):
         """
 
     def predict_proba(self, test: WindowSet) -> NDArray[np.float64]:
-        """Return probabilities (n, n_labels) whose rows sum to 1; 0 for a label that training never saw.
+        """Return probabilities (n, n_labels) whose rows sum to 1; 0 for a label not in training.
 
         Raises `InputError`: the windows have other modalities or shapes than in training.
         """
@@ -41,7 +41,7 @@ def modality_arrays(windows: WindowSet) -> dict[str, NDArray[Any]]:
         raise _unfit(
             f"expected windows of EEG or eye features, found {len(windows)} windows of "
             f"{' and '.join(arrays) or 'neither'}",
-            "take more trials, or another part of the data set",
+            "use more trials, or another part of the data set",
         )
     return arrays
 
@@ -280,7 +280,7 @@ class TunedSvm:
         return LinearSVC(C=penalty, random_state=self._seed, max_iter=5000).fit(rows / self._scale, label)
 
     def _margins(self, svm: LinearSVC, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return (n, n_labels), -inf for a label that the machine never saw."""
+        """Return (n, n_labels), -inf for a label not in its training."""
         margins = svm.decision_function(rows / self._scale)
         if margins.ndim == 1:  # two labels have one margin
             margins = np.column_stack([-margins, margins])
@@ -290,7 +290,7 @@ class TunedSvm:
 
 
 def _svm_temperature(margins: NDArray[np.float64], label: NDArray[np.int64]) -> float:
-    """Return the temperature of least negative log-likelihood; labels that a fold never saw do not count."""
+    """Return the temperature of least negative log-likelihood; labels missing from a fold do not count."""
     at = np.arange(len(label))
     seen = np.isfinite(margins[at, label])
     if not seen.any():

@@ -109,8 +109,8 @@ class Decoder:
     def open(self, spec: StreamSpec) -> None:
         """Fit the decoder to a stream.
 
-        Raises `InputError`: the stream's EEG channels or its rate are none that the model or the profile in
-        use can do with.
+        Raises `InputError`: the model or the profile in use cannot use the stream's EEG channels or its
+        rate.
         """
         if spec.kind is not Kind.EEG:
             return

@@ -79,7 +79,7 @@ class AttentionFusion(Fusion):
     attention over words that it cites, Zhou 2016) there is one weight a modality. The second is taken here
     [inferred]; the columns need one width, which the modality tokens have.
 
-    The shares are α itself. With one modality present it is 1 and says nothing.
+    The shares are α itself. With one modality present it is always 1.
     """
 
     def __init__(self, config: FusionConfig, n_labels: int) -> None:
@@ -97,7 +97,7 @@ class LinearFusion(Fusion):
     """One linear map of each modality's standardised token, added up: the few-label head of a profile.
 
     With a dozen trials there is not enough to learn an attention from. Tokens are standardised by mean and
-    SD of the person's own trials, so that an absent modality, which contributes nothing, lies at its mean.
+    SD of the subject's own trials, so that an absent modality, which contributes nothing, lies at its mean.
     The shares are those of `ConcatFusion`.
     """
 

@@ -131,11 +131,11 @@ def eye_scale(low: torch.Tensor, high: torch.Tensor, mean: torch.Tensor) -> EyeS
 def refit_from_baseline(
     normaliser: Normaliser, *, entropy: torch.Tensor | None = None, eye: torch.Tensor | None = None
 ) -> Normaliser:
-    """Return the model's normaliser fitted to a person's own quiet baseline of at least 10 steps.
+    """Return the model's normaliser fitted to a subject's own quiet baseline of at least 10 steps.
 
     The means of the EEG (n_steps, n_ch, n_bands) replace the training means. The training SDs stay: a minute
     of rest varies less than a session of emotions, and dividing by its SD would inflate all that follows. Of
-    the eye features (n_steps, n_features) limits and mean are moved by the person's difference from the
+    the eye features (n_steps, n_features) limits and mean are moved by the subject's difference from the
     training mean, and their distance stays; features the baseline lacks keep their limits.
     """
     changed = normaliser
@@ -170,7 +170,7 @@ def _mean_and_sd(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return mean, sd
 
 
-# --- the person's own first seconds in place of the training statistics: ``--baseline S`` ---
+# --- the subject's own first seconds in place of the training statistics: ``--baseline S`` ---
 
 
 class Baseline:

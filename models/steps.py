@@ -88,7 +88,7 @@ CachedSteps = Mapping[tuple[str, int], CachedStep]
 class StepFeatures:
     """Computes each modality's features from one `Step`.
 
-    EEG and voice features are computed on ``device``, which may be set anew; their results are on the CPU.
+    EEG and voice features are computed on ``device``, which may be reassigned; their results are on the CPU.
     With a ``screen`` eye features are in degrees. With ``raw_eeg``, EEG steps are ``raw_s`` long and their
     samples are wanted; the entropy, then for display alone, is that of the last second.
     """

@@ -266,7 +266,7 @@ CaptureSource = DeviceFeed | PacedFile
 def run_publisher(
     source: CaptureSource, outlet: Any, push: Callable[[Capture], None], clock: Clock, publishing: Publishing
 ) -> None:
-    """Push what ``source`` delivers until it ends, it is told to stop, or there is no receiver any more."""
+    """Push what ``source`` delivers until it ends, it is told to stop, or there is no receiver left."""
     if publishing.await_consumer:
         while not (publishing.stop() or outlet.have_consumers()):
             clock.wait_until(clock.now() + _POLL_S)

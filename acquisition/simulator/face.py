@@ -94,7 +94,7 @@ def paint_portrait(look: Look, rng: np.random.Generator) -> NDArray[np.uint8]:
 def _features_light(
     light: NDArray[np.float64], dx: NDArray[np.float64], dy: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Add the shading by which people (and Haar cascades) know a face."""
+    """Add the shading by which Haar cascades recognise a face."""
 
     def glow(x: float, y: float, width: float, height: float) -> NDArray[np.float64]:
         return np.exp(-((dx - x) ** 2) / (2 * width**2) - (dy - y) ** 2 / (2 * height**2))

@@ -39,7 +39,7 @@ def write_simulated(
     Beyond a minute the minute is repeated. ``eeg_sfreq`` is 1000 Hz, or a whole fraction of it for a smaller
     file (low-pass filtered first).
 
-    Raises `InputError` if the rate is no whole fraction of 1000 Hz, or the file cannot be written.
+    Raises `InputError` if the rate is not a whole fraction of 1000 Hz, or the file cannot be written.
     """
     factor = round(1000.0 / eeg_sfreq)
     if factor < 1 or abs(factor * eeg_sfreq - 1000.0) > 1e-6:

@@ -301,7 +301,7 @@ def _speech_tables(result: dict[str, Any]) -> Iterable[Table]:
     yield figures_table(f"{title}\n{result['protocol']}", columns, rows)
     counts = zip(result["labels"], ours["confusion"], strict=True)
     yield figures_table(
-        "confusion matrix of ours: clips of each emotion (rows) by answer",
+        "our confusion matrix: true (rows) by predicted (columns), clips",
         ("", *result["labels"]),
         [(label, *map(str, row)) for label, row in counts],
     )

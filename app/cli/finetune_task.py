@@ -75,7 +75,7 @@ class FinetuneTask:
 
     @cached_property
     def generated(self) -> bool:
-        """True where nobody was measured."""
+        """True where there are no real subjects."""
         return self.source.is_generated
 
     def train(self, progress: StageBars) -> Trained:

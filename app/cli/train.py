@@ -75,7 +75,7 @@ def make_dataset(
 ) -> None:
     """Generate data in the layout of a published data set.
 
-    To try loaders, training and tables; nobody was measured.
+    To try loaders, training and tables; there are no real subjects.
 
     \b
     Example:
@@ -96,12 +96,12 @@ def make_dataset(
         raise InputError(
             f"the folder is half-written: {error.strerror or error}",
             where=str(folder),
-            remedy="delete it, free some space or name another, and start again",
+            remedy="delete it, free some space or choose another, and start again",
             code=ErrorCode.FILE,
         ) from error
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(
-        f"{folder}: generated, nobody was measured; {subjects} subjects in the layout of {layout}, "
+        f"{folder}: generated, no real subjects; {subjects} subjects in the layout of {layout}, "
         f"{size / 1e6:.0f} MB, {time.monotonic() - began:.0f} s"
     )
 

@@ -121,7 +121,7 @@ def read_config(source: str, config_class: Any) -> Any:
         raise refused(what, source, CONFIG_FILE) from error
     for name, value in (("hidden_act", "gelu"), ("layer_norm_eps", 1e-12), ("qkv_bias", True)):
         if getattr(config, name) != value:
-            what = f"expected {value}, found {getattr(config, name)}: not built here"
+            what = f"expected {value}, found {getattr(config, name)}: not supported"
             raise refused(what, source, CONFIG_FILE, setting=name)
     for name in ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads"):
         if getattr(config, name) < 1:

@@ -26,7 +26,7 @@ VIT_SD = 0.5
 def decode_frame(frame: bytes | NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """Return JPEG or a decoded (h, w, 3) BGR or (h, w) gray uint8 frame as a BGR image (h, w, 3), uint8.
 
-    None if it is no readable image: one broken frame must not stop the rest.
+    None if it is not a readable image: one broken frame must not stop the rest.
     """
     import cv2
 

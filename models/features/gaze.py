@@ -164,7 +164,7 @@ EYE_FEATURES: tuple[tuple[str, str], ...] = (
 #: Indices of those that look at the last 10 s, further back than the step.
 LONG_EYE_FEATURES: tuple[int, ...] = (*range(4, 12), *range(22, 33))
 
-_MIN_SAMPLES = 6  # in a step; fewer say nothing
+_MIN_SAMPLES = 6  # in a step; fewer are not enough
 
 
 def eye_features(

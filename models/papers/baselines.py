@@ -159,7 +159,7 @@ class FuzzyIntegralClassifier(_OnePerModality):
 
     The measure is a Sugeno λ-measure. The density of a modality is the accuracy of its classifier on training
     held-out training trials [inferred: the accuracy on the very windows it was trained on is 1 with
-    more features than windows, and says nothing].
+    more features than windows, and has no meaning].
     """
 
     def fit(self, train: WindowSet) -> Self:

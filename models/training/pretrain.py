@@ -136,7 +136,7 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
     modalities = options.modalities or found
     if missing := [m for m in modalities if m not in found]:
         raise InputError(
-            f"no trial or recording holds {TRIAL_MODALITIES[missing[0]]} to train on"
+            f"no trial or recording has {TRIAL_MODALITIES[missing[0]]} to train on"
             + (", and published ones are excluded with raw EEG" if corpus.features == "raw" else ""),
             where=f"--modalities {','.join(modalities)}",
             code=ErrorCode.DATA,

@@ -153,6 +153,6 @@ def _parsed(found: Any) -> TrainingRecord:
 
 
 def _of(kind: type[_T], value: Any) -> _T:
-    if type(value) is not kind:  # not isinstance: a bool is no count
+    if type(value) is not kind:  # not isinstance: a bool is not a count
         raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
     return value

@@ -96,7 +96,7 @@ def test_trials_that_share_samples_are_refused_for_they_would_test_what_they_tra
 
     error = refused(lambda: xdf_trials(recording[0], None, {"calm": "calm", "rage": "angry"}, trial_s=7.5))
     assert (error.code, error.facts) == (ErrorCode.DATA, {"trial": 1})
-    assert error.what.startswith("trial 1 lasts 7.50 s, and trial 2 begins 6.90 s after it")
+    assert error.what.startswith("trials 1 and 2 overlap: trial 1 lasts 7.50 s")
     raw = mne.io.RawArray(1e-5 * np.ones((1, 4000)), mne.create_info(["Cz"], 200.0, "eeg"), verbose="error")
     raw.set_annotations(mne.Annotations([2.0, 6.0], [9.0, 4.0], ["block", "calm"]))
     raw.save(tmp_path / "try_raw.fif", verbose="error")

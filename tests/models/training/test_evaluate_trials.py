@@ -154,7 +154,7 @@ def test_channels_that_the_data_lack_are_counted(moved: Path, tmp_path: Path) ->
     source = Source("raw", tmp_path / "three_raw.fif", events=LEFT_RIGHT)
     notes = evaluate_trials(TrialTest(moved / "model", source)).notes
     n_known = len(load_checkpoint(moved / "model").config.ch_names)
-    assert f"The data have 3 of the {n_known} EEG channels that the model knows." in notes
+    assert f"The data have 3 of the {n_known} EEG channels of the model." in notes
 
 
 def test_people_of_a_real_set_are_not_those_of_a_generated_one(s4: Source, m1: Path) -> None:
@@ -223,7 +223,7 @@ def test_classes_that_never_trained_are_named(s4: Source, tmp_path: Path) -> Non
 def test_a_recording_that_did_not_train_the_model_is_named_right_in_either_order(moved: Path) -> None:
     table = evaluate_trials(on_file(moved, "two_raw.fif"))
     assert table.rows[0].entries[0].trial.accuracy == 1.0
-    assert any("of one that was cut or converted" in note for note in table.notes)
+    assert any("trimmed or converted" in note for note in table.notes)
     turned = evaluate_trials(on_file(moved, "two_raw.fif", "2=right,1=left"))
     assert turned.rows[0].entries[0].window.to_dict() == table.rows[0].entries[0].window.to_dict()
     wrong = evaluate_trials(on_file(moved, "two_raw.fif", "1=right,2=left"))

@@ -204,7 +204,7 @@ def test_half_of_the_channels_hidden():
 
 def test_few_trials_train_for_fixed_epochs_and_say_so():
     notes = finetune(make_trials(6), OPTIONS).notes
-    assert any("too few trials to hold some out: 1 epochs, fixed" in note for note in notes)
+    assert any("too few trials to hold some out: fixed at 1 epochs" in note for note in notes)
     assert any("early-stopped after 1 epochs" in note for note in finetune(make_trials(16), OPTIONS).notes)
 
 

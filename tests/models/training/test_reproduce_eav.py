@@ -222,7 +222,7 @@ def test_without_any_video_there_is_no_row_of_it(folder, tmp_path):
         (FloatingPointError("overflow in exp"), "FloatingPointError: overflow in exp"),
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation"),
-            "the GPU has too little free memory: end what else runs on it, or train with --device cpu",
+            "the GPU has too little free memory: end other programs on it, or train with --device cpu",
         ),
     ],
 )
