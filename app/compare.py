@@ -1,4 +1,4 @@
-"""How far two runs' predictions agree, window by window: live against the replay of its recording."""
+"""Compares the predictions of two runs window by window, e.g. a live run and the replay of its recording."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Comparison:
 def compare_runs(path_a: Path, path_b: Path) -> Comparison:
     """Compare two JSONL files of predictions.
 
-    Raises `InputError`: a file cannot be read, is no JSONL of predictions, or the labels differ.
+    Raises `InputError`: a file cannot be read, is not JSONL of predictions, or the labels differ.
     """
     a, b = _read(path_a), _read(path_b)
     pairs = [(a[t], b[t]) for t in sorted(a.keys() & b.keys())]
@@ -89,7 +89,7 @@ def _prediction(record: Any) -> tuple[int, dict[str, Any]]:
     if not isinstance(record, dict):
         raise ValueError("expected a JSON object")
     if missing := [key for key in ("t_end", "label", "probs", "present", "warm_up") if key not in record]:
-        raise ValueError(f"it lacks {', '.join(missing)}")
+        raise ValueError(f"missing: {', '.join(missing)}")
     t_end, probs = record["t_end"], record["probs"]
     if not (_is_number(t_end) and isinstance(probs, dict) and probs and all(map(_is_number, probs.values()))):
         raise ValueError("expected numbers in t_end and probs")

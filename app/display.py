@@ -1,4 +1,4 @@
-"""Whether a window can open here, found out without Qt's habit of ending the process; and how it opens."""
+"""Tells whether a window can open here, without letting Qt abort this process, and how it opens."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def has_display() -> bool:
 
 
 def prepare_environment(environment: MutableMapping[str, str]) -> None:
-    """Settle which of Qt's platforms is used: drawing without a screen where there is none."""
+    """Choose Qt's platform: offscreen drawing where there is no screen."""
     # OpenCV points Qt at the plugins of the older Qt that it ships.
     if "cv2" in environment.get("QT_QPA_PLATFORM_PLUGIN_PATH", ""):
         del environment["QT_QPA_PLATFORM_PLUGIN_PATH"]

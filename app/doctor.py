@@ -1,7 +1,7 @@
 """Checks what is installed, what is missing, and how to get it; each check imports what it looks at.
 
-Essential is what both the demo in a terminal and a live run need. Without the rest the program runs and
-lacks a device, a window or the GPU.
+A check is essential if both the demo in a terminal and a live run need it. Without the others the program
+runs, but lacks a device, a window or the GPU.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Check:
             return Result(self.name, True, self.look(), is_essential=self.is_essential)
         except Missing as missing:
             found, remedy = missing.found, missing.remedy
-        except Exception as error:  # a broken installation can fail in any way; the other checks go on
+        except Exception as error:  # a broken installation can fail in any way; the other checks still run
             found, remedy = f"{type(error).__name__}: {error}", "pip install --force-reinstall affectscope"
         return Result(self.name, False, " ".join(found.split()), remedy, self.is_essential)
 
@@ -86,7 +86,7 @@ def examine() -> list[Result]:
 
 @contextmanager
 def _needs(remedy: str) -> Iterator[None]:
-    """Call a package that cannot be loaded, or does not answer, missing, with its remedy."""
+    """Raise `Missing`, with its remedy, for a package that cannot be loaded or does not answer."""
     try:
         yield
     except InputError as error:
@@ -114,16 +114,16 @@ def check_torch() -> str:
 
 @check("GPU")
 def check_gpu() -> str:
-    """A CUDA device; running on the CPU is good too."""
+    """A CUDA device; the CPU works too."""
     with _needs("pip install torch"):
         import torch
     if torch.version.cuda is None and shutil.which("nvidia-smi"):
         raise Missing(
-            "there is an NVIDIA driver, but this torch is a build for the CPU",
+            "there is an NVIDIA driver, but this is a CPU-only build of torch",
             "install a CUDA build of torch 2.13.0 (https://pytorch.org), or continue with the CPU",
         )
     if torch.version.cuda is None:
-        return "none used: this torch is a build for the CPU"
+        return "not used: CPU-only build of torch"
     if not torch.cuda.is_available():
         raise Missing(
             f"torch is built for CUDA {torch.version.cuda}, but no device answers",
@@ -156,7 +156,7 @@ def check_loopback() -> str:
     if not found:
         raise Missing(
             f"an outlet of this computer was not found within {_LOOPBACK_S:.0f} s",
-            "allow in the firewall UDP port 16571 and TCP and UDP ports 16572-16604; a VPN can block them",
+            "allow UDP port 16571 and TCP and UDP ports 16572-16604 in the firewall; a VPN can block them",
         )
     return f"an outlet of this computer was found after {seconds * 1000:.0f} ms"
 

@@ -1,4 +1,4 @@
-"""What a process settles before it loads torch or liblsl, its exit codes, and where files go."""
+"""Environment variables to set before torch and liblsl are loaded, exit codes, and default paths."""
 
 from __future__ import annotations
 

@@ -36,12 +36,12 @@ _SHOW_S = 0.1
 
 
 class Observer:
-    """What the dashboard's engine hears of a session and adds to it; this base class does nothing."""
+    """What the dashboard's engine observes of a session and adds to it; this base class does nothing."""
 
     def on_stage(self, stage: str) -> None:
-        """Hear of the next stage, ``loading`` or ``looking for streams``, in the session's thread.
+        """Take the next stage, ``loading`` or ``looking for streams``, in the session's thread.
 
-        What is raised here ends the session properly.
+        An exception raised here ends the session properly.
         """
 
     def on_open(self, opened: OpenSession) -> None:
@@ -54,10 +54,10 @@ class Observer:
         """Use the decode thread between windows, see `LiveRunner`."""
 
     def on_recording(self) -> None:
-        """Hear that a recording has begun, and has every stream, in the session's thread."""
+        """Note that a recording has begun, and has every stream, in the session's thread."""
 
     def own_source_ids(self) -> list[str]:
-        """Return further streams of this program that a recording shall hold."""
+        """Return further streams of this program to record."""
         return []
 
     def recorded(self, headers: list[StreamHeader]) -> list[StreamHeader]:
@@ -78,7 +78,7 @@ class OpenSession:
     decoder: Decoder
     recording: RecordingControl
     clock: LslClock
-    mask: ModalityMask  # what is masked by hand
+    mask: ModalityMask  # what is masked manually
 
 
 @dataclass
@@ -131,7 +131,7 @@ class LiveSession:
         try:
             return open_live(options.streams, timeout_s=timeout_s, make_intake=maker)
         except InputError:
-            for publisher in self._publishers:  # a device that is not there explains a stream that is not
+            for publisher in self._publishers:  # a missing device explains a missing stream
                 if publisher.exit_code:
                     said = " ".join(publisher.messages()) or "the publisher ended"
                     where = f"--{publisher.kind} {publisher.device}"

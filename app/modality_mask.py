@@ -1,4 +1,4 @@
-"""Modalities masked by hand, window by window: noted live as markers, and repeated by a replay.
+"""Modalities masked manually, window by window: noted live as markers, and repeated by a replay.
 
 A change holds for the windows that end at its time or later, live and in a replay alike.
 """
@@ -15,13 +15,13 @@ from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 
 _MARKER = re.compile(rf"affectscope/(unplug|plug)/({'|'.join(MODALITIES)})")
-#: Changes keep so far from the ends of windows, seconds: a recording's clock offsets move no stamp as much.
+#: Least distance of changes from the ends of windows, seconds: a recording's clock offsets move stamps less.
 _MARGIN_S = 0.01
 
 
 @dataclass(frozen=True)
 class MaskChange:
-    """A modality is masked, or used again, in windows that end at ``time`` (LSL seconds) or later."""
+    """A modality is masked or unmasked in windows that end at ``time`` (LSL seconds) or later."""
 
     time: float
     modality: str
@@ -34,9 +34,9 @@ class MaskChange:
 
     @property
     def sentence(self) -> str:
-        """What a replay says of it."""
-        what = "masked by hand" if self.masked else "used again"
-        return f"{self.modality}: {what} here, as it was live"
+        """The message of a replay."""
+        what = "masked manually" if self.masked else "unmasked"
+        return f"{self.modality}: {what} here, as in the live run"
 
 
 def read_mask_change(text: str, time: float) -> MaskChange | None:
@@ -46,14 +46,14 @@ def read_mask_change(text: str, time: float) -> MaskChange | None:
 
 
 class ModalityMask:
-    """What is masked in which window; may be asked and changed from different threads.
+    """What is masked in which window; may be read and changed from different threads.
 
-    ``recorded`` is what a recording notes of its live session.
+    ``recorded`` are the changes that a recording holds of its live session.
     """
 
     def __init__(self, recorded: Iterable[MaskChange] = ()) -> None:
         self._changes = tuple(sorted(recorded, key=lambda change: change.time))
-        self._settled: dict[str, bool] = {}  # by hand, for all windows
+        self._settled: dict[str, bool] = {}  # manually, for all windows
         self._newest_window = -math.inf
         self._newest_change = -math.inf
         self._lock = threading.Lock()
@@ -76,7 +76,7 @@ class ModalityMask:
         return [change for change in in_time if change.modality not in self._settled]
 
     def change(self, modality: str, masked: bool, now: float, hop_s: float) -> MaskChange:
-        """Mask a modality, or use it again, from the next window on that is not decoded yet.
+        """Mask or unmask a modality from the next window on that is not decoded yet.
 
         ``now`` is in LSL seconds; windows end at multiples of ``hop_s``.
         """
@@ -87,13 +87,13 @@ class ModalityMask:
             return change
 
     def restated(self, now: float, hop_s: float) -> list[MaskChange]:
-        """Return what is masked now as if it had just been, for a recording that has just begun."""
+        """Return what is masked now as changes made now, for a recording that has just begun."""
         with self._lock:
             time = self._free_time(now, hop_s)
             return [MaskChange(time, modality, True) for modality in self.masked_at(math.inf)]
 
     def settle(self, modality: str, masked: bool) -> None:
-        """Mask a modality, or use it, in all windows, overriding what was recorded."""
+        """Mask or unmask a modality in all windows, overriding what was recorded."""
         _check(modality)
         self._settled = {**self._settled, modality: masked}
 

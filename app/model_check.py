@@ -16,7 +16,7 @@ _WITHIN_S = 60.0
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """What a model folder says of itself."""
+    """The description of a model, from its folder."""
 
     path: Path
     labels: tuple[str, ...]
@@ -26,7 +26,7 @@ class ModelSummary:
 
 
 def read_model_summary(path: Path) -> ModelSummary:
-    """Read a model's description without loading it; refuse a folder that holds none."""
+    """Read a model's description without loading it; refuse a folder that contains none."""
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
         return ModelSummary(
@@ -46,7 +46,7 @@ def read_model_summary(path: Path) -> ModelSummary:
 
 
 def check_model(path: Path) -> ModelSummary:
-    """Load a model in another process and return what it says of itself, or refuse it; takes some seconds."""
+    """Load a model in another process and return its description, or refuse it; takes some seconds."""
     summary = read_model_summary(path)
     context = multiprocessing.get_context("spawn")
     answer, far_end = context.Pipe(duplex=False)

@@ -16,7 +16,7 @@ from models.decoder import Decoder
 
 
 def load_model(options: SessionOptions) -> Checkpoint:
-    """Load the checkpoint and settle how many CPU threads its network gets.
+    """Load the checkpoint and set the number of CPU threads of its network.
 
     The ``small`` preset is fastest with one thread next to the acquire thread; its results then do not
     depend on the number of cores either.
@@ -34,7 +34,7 @@ def load_model(options: SessionOptions) -> Checkpoint:
 
 
 def _personal(checkpoint: Checkpoint, options: SessionOptions) -> Checkpoint:
-    """Return the model as the profile in use makes it, itself without one."""
+    """Return the model with the profile in use, or unchanged without one."""
     if options.profile is None:
         return checkpoint
     where = f"--profile {options.profile}"
@@ -46,13 +46,13 @@ def _personal(checkpoint: Checkpoint, options: SessionOptions) -> Checkpoint:
         units = ("degrees", "shares of the screen")
         was, now = units if was_in_degrees else units[::-1]
         raise InputError(
-            f"this profile is of gaze in {was}, here gaze is in {now}",
+            f"this profile was fitted with gaze in {was}; here it is in {now}",
             where=where,
             code=ErrorCode.PROFILE,
             in_degrees=int(was_in_degrees),
             remedy="give --screen-cm and --distance-cm as in the calibration"
             if was_in_degrees
-            else "leave out --screen-cm and --distance-cm, as in the calibration",
+            else "omit --screen-cm and --distance-cm, as in the calibration",
         )
     return apply_profile(profile, checkpoint, where, line_hz=options.line)
 
@@ -92,7 +92,7 @@ def make_decoder(
 
 
 def choose_device(wanted: str) -> str:
-    """Return ``cpu`` or ``cuda``; refuse CUDA where it is not there."""
+    """Return ``cpu`` or ``cuda``; refuse CUDA if it is not available."""
     has_cuda = torch.cuda.is_available()
     if wanted == "cuda" and not has_cuda:
         raise InputError(

@@ -1,7 +1,7 @@
 """The program's own LSL streams: predictions, clock map, calibration markers and notes.
 
 They are recorded with the streams in use. A replay of such a recording follows the recorded clock map and so
-repeats the live run.
+reproduces the live run.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class PredictionOutlet(Outlet):
 
 
 class ClockOutlet(Outlet):
-    """The pieces of every stream's clock map as they come into force, one JSON object a sample."""
+    """The segments of every stream's clock map as they take effect, one JSON object a sample."""
 
     def __init__(self) -> None:
         super().__init__("Affectscope clock map", CLOCK_TYPE, _new_id("affectscope-clock-"))
@@ -78,7 +78,7 @@ def new_source_id() -> str:
 
 
 class MarkerOutlet(Outlet):
-    """The stream ``Affectscope calibration``; open it before the recording that shall hold it begins.
+    """The stream ``Affectscope calibration``; open it before the recording that holds it begins.
 
     ``source_id`` is from `new_source_id`: simulated devices are told it before there is an outlet.
     """
@@ -100,7 +100,7 @@ class NoteOutlet(Outlet):
     def push(self, text: str, time: float) -> str:
         """Send a note, on one line, stamped with ``time`` (LSL seconds), and return it as it was sent.
 
-        Nothing is sent of an empty one.
+        An empty note is not sent.
         """
         line = " ".join(text.split())[:_MAX_LENGTH]
         if line:

@@ -140,7 +140,7 @@ def network_features(prediction: Prediction) -> dict[str, Any]:
 
 
 class DigestSink:
-    """A SHA-256 over everything a replay promises to repeat: times, features, outputs, masks."""
+    """A SHA-256 over everything a replay must reproduce: times, features, outputs, masks."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()

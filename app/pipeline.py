@@ -21,7 +21,7 @@ from models.prediction import Latency, Prediction
 
 
 class Pipeline(Pump):
-    """A pump with a decoder: features, network and what is masked by hand.
+    """A pump with a decoder: features, network and manual masking.
 
     Without a ``mask``, the decoder's own ``masked`` counts. The other parameters are those of `Pump`.
     """

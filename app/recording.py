@@ -107,7 +107,7 @@ def record(path: Path, headers: list[StreamHeader], seconds: float | None) -> No
         remedy = f"see {path.name}.log"
         raise InputError(info.message, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
     say(console, f"{path.name}: {data_size(info.n_bytes)}, {info.message}")
-    say(console, f"Look into it with: affectscope inspect {path}")
+    say(console, f"Inspect it with: affectscope inspect {path}")
 
 
 def _progress(info: RecordingInfo) -> str:
@@ -118,7 +118,7 @@ def _progress(info: RecordingInfo) -> str:
 
 
 def end_orphan(path: Path) -> None:
-    """End a recording that outlived its program.
+    """Stop a recording that was left running by a crash.
 
     Raises `InputError` if none is running, or it failed.
     """

@@ -103,7 +103,7 @@ class RecordingControl:
             self._recordings[-1].stop(now)
 
     def step(self, now: float) -> None:
-        """Look how the recordings go; call it a few times a second."""
+        """Update the state of the recordings; call it a few times a second."""
         for recording in self._recordings:
             recording.step(now)
 
@@ -126,7 +126,7 @@ class RecordingControl:
         return self.state in ("starting", "recording")
 
     def info(self, now: float) -> RecordingInfo | None:
-        """Return how the newest recording goes or went; None before the first."""
+        """Return the state of the newest recording; None before the first."""
         if not self._recordings:
             return None
         return self._recordings[-1].info(now, bytes_per_second(self._streams))
@@ -170,7 +170,7 @@ class _Recording:
             self.state, self._message, self._stopped_at = "stopping", "closing the file", now
 
     def step(self, now: float) -> None:
-        """Look how it goes."""
+        """Update its state."""
         if not self.is_busy:
             return
         status = self._status = self._recorder.status()
@@ -198,7 +198,7 @@ class _Recording:
         self._write_sidecar()
 
     def info(self, now: float, expected_rate: float) -> RecordingInfo:
-        """Return how it goes; ``expected_rate`` in bytes a second serves until it can be measured."""
+        """Return its state; ``expected_rate`` in bytes a second is used until it can be measured."""
         n_bytes, free = self._status.n_bytes, self._free_bytes()
         end = now if math.isnan(self._stopped_at) else self._stopped_at
         duration_s = 0.0 if math.isnan(self._opened_at) else end - self._opened_at
@@ -209,7 +209,7 @@ class _Recording:
         )
 
     def text(self) -> str:
-        """Return how it goes in a few words."""
+        """Return its state as a short text."""
         return f"{self._recorder.path.name}: {self.state} {self._status.n_bytes / 1e6:.1f} MB"
 
     def _wait_for_streams(self, status: RecordingStatus, now: float) -> None:
@@ -226,7 +226,7 @@ class _Recording:
             self._failure = f"not every stream answered within {limit}: {status.message}"
 
     def _end(self, status: RecordingStatus, now: float) -> None:
-        """Settle what became of it; the file is closed."""
+        """Note how it ended; the file is closed."""
         self._status = status
         self.state = "failed" if self._failure else status.state
         self._message = self._failure or status.message

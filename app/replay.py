@@ -66,9 +66,9 @@ _SIDECAR_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
 class ReplayFile:
     """A recording with the options it is replayed with; it is scanned once.
 
-    ``options`` are those of the request, completed by what the recording's sidecar says; ``notice`` tells
-    which, and is empty if none are. `look_through` makes the ``outline``, with which moments are reached at
-    once. Raises `InputError` if the sidecar holds a value of the wrong type.
+    ``options`` are those of the request, completed by the recording's sidecar; ``notice`` lists those taken
+    from it, and is empty if none are. `look_through` makes the ``outline``, which makes seeking instant.
+    Raises `InputError` if the sidecar holds a value of the wrong type.
     """
 
     def __init__(self, request: ReplayRequest) -> None:
@@ -122,7 +122,7 @@ class ReplayFile:
 
     @cached_property
     def recorded_mask_changes(self) -> list[MaskChange]:
-        """What was masked by hand while an own recording was made, whichever markers are in use."""
+        """What was masked manually while an own recording was made, whichever markers are in use."""
         found = (
             read_mask_change(text, time)
             for stream_id, stream in self.index.streams.items()
@@ -132,7 +132,7 @@ class ReplayFile:
         return [change for change in found if change is not None]
 
     def look_through(self, progress: Callable[[float], None] = lambda share: None) -> Outline:
-        """Read the file once for its outline; ``progress`` is told the share done, 0..1."""
+        """Read the file once for its outline; ``progress`` is called with the share done, 0..1."""
         self.outline = outline_xdf(self.index, self.kinds, self.make_intake, progress)
         return self.outline
 
@@ -205,11 +205,11 @@ class ReplaySession:
         return self.file.checkpoint
 
     def run(self, progress: Callable[[float], None]) -> None:
-        """Replay to the end; ``progress`` is told the share done, 0..1.
+        """Replay to the end; ``progress`` is called with the share done, 0..1.
 
         Raises `InputError` if the file, a stream in it or the model cannot be used.
         """
-        checkpoint = self.checkpoint  # before the file: it is what can be wrong at once
+        checkpoint = self.checkpoint  # before the file: a wrong model is refused at once
         source = self.file.open()
         first, last = self.file.span(source)
         self.duration_s = max(0.0, last - first)
@@ -239,7 +239,7 @@ class ReplaySession:
                     if steps.next_time > now + 1.5 * hop_s:
                         clock.restart(steps.next_time)  # do not wait through the gap
             if decoder.is_in_baseline:
-                message = f"the baseline of {self.options.baseline_s:g} s did not end: it was not used"
+                message = f"the baseline of {self.options.baseline_s:g} s was incomplete and is not used"
                 self.telemetry.say(message, last, Change.WARNING)
         finally:
             self.damage = tuple(source.damage)

@@ -1,4 +1,4 @@
-"""What a session is asked to do: live, replay or calibration; its checks, and how it is started.
+"""Requests of a live session, a replay or a calibration: their checks, and how they are run.
 
 Requests are picklable and reach the engine's process. Nothing here imports torch or Qt, so that the window's
 process opens fast.
@@ -51,7 +51,7 @@ class SessionOptions:
     extra_sinks: tuple[Sink, ...] = field(default_factory=tuple)
 
     def adapter_options(self, ch_names: tuple[str, ...]) -> AdapterOptions:
-        """Return what the stream adapters need to know."""
+        """Return the options of the stream adapters."""
         return AdapterOptions(
             montage=load_montage(self.montage) if self.montage else None,
             screen_cm=parse_screen_cm(self.screen_cm) if self.screen_cm else None,
@@ -90,9 +90,9 @@ class SessionOptions:
         read_model_summary(self.model)
         if not (self.model / WEIGHTS_FILE).is_file():
             raise InputError(
-                f"expected {WEIGHTS_FILE}, found none",
+                f"{WEIGHTS_FILE} is missing",
                 where=str(self.model),
-                remedy="give the folder of a model with --model",
+                remedy="choose the folder of a model with --model",
                 code=ErrorCode.MODEL,
             )
         profile = self.profile_summary()
@@ -104,9 +104,9 @@ class SessionOptions:
         self.screen()
 
     def profile_summary(self) -> ProfileSummary | None:
-        """Return what the profile in use says of itself, None without one.
+        """Return the summary of the profile in use, None without one.
 
-        Raises `InputError` if its folder holds no profile.
+        Raises `InputError` if its folder contains no profile.
         """
         return None if self.profile is None else read_summary(self.profile)
 
@@ -119,7 +119,7 @@ class SessionOptions:
             raise InputError(
                 "both would write to the same file",
                 where=f"--jsonl and --csv {self.csv}",
-                remedy="name two files",
+                remedy="choose two files",
             )
         sinks = list(self.extra_sinks)
         if self.jsonl is not None:

@@ -45,7 +45,7 @@ def say(console: Console, text: str) -> None:
 
 
 def used_as(header: StreamHeader) -> str:
-    """Return the word by which ``--streams`` knows what a stream carries, ``-`` where it is not used."""
+    """Return what ``--streams`` calls the data of a stream, ``-`` if it is not used."""
     kind = kind_of(header)
     if kind is Kind.MARKERS:
         return "markers"
@@ -105,12 +105,12 @@ def recording_remarks(report: XdfReport) -> list[str]:
         if len(stream.segments) > 1:
             parts = ", ".join(duration_text(part.last_time - part.first_time) for part in stream.segments)
             remarks.append(
-                f"{name}: {counted(len(stream.segments) - 1, 'clock reset')}; its parts last {parts}"
+                f"{name}: {counted(len(stream.segments) - 1, 'clock reset')}; segment durations: {parts}"
             )
         if stream.n_backward:
-            remarks.append(f"{name}: the clock steps back at {counted(stream.n_backward, 'sample')}")
+            remarks.append(f"{name}: timestamps step back at {counted(stream.n_backward, 'sample')}")
         if stream.unix_stamped:
-            remarks.append(f"{name}: stamped in Unix time; it is mapped to the LSL clock when it is read")
+            remarks.append(f"{name}: timestamps in Unix time; they are mapped to LSL time when it is read")
     return remarks
 
 
@@ -232,7 +232,7 @@ def _show_table(table: ResultTable) -> None:
 def figures_table(
     title: str, header: Sequence[str], rows: Iterable[Sequence[str]], caption: str | None = None
 ) -> Table:
-    """Return a table whose first column names the row; figures stand at the right."""
+    """Return a table whose first column names the row; figures are right-aligned."""
     grid = Table(title=title, title_justify="left", caption=caption)
     for at, column in enumerate(header):
         grid.add_column(column, no_wrap=at > 0, justify="right" if at else "left")

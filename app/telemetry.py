@@ -1,4 +1,4 @@
-"""What a screen may want to know of a session, collected in one place; views only read it.
+"""The state of a session, collected in one place for the screens, which only read it.
 
 Safe to read from any thread: a snapshot is made under the lock and holds plain values.
 """
@@ -95,7 +95,7 @@ class Snapshot:
 
 
 class Listener(Protocol):
-    """Hears of everything at once, in the thread it happens in, and must not keep it waiting."""
+    """Is called at once, in the thread in which something happens, and must not keep it waiting."""
 
     def on_event(self, event: StreamEvent) -> None:
         """Take a change of a stream's state."""

@@ -1,4 +1,4 @@
-"""The live view in a terminal: probabilities, attention, streams, latency and what to know about them."""
+"""The live view in a terminal: probabilities, attention, streams, latency and messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def render(session: Session) -> RenderableType:
             _headline(snapshot, session.checkpoint.config.trained_on),
             _probabilities(snapshot.prediction),
             _modalities(snapshot),
-            Text("attention is a weight of the model, not a cause", style="dim"),
+            Text("attention is a model weight, not a cause", style="dim"),
             _footer(snapshot, _model_title(session)),
         ),
         title=f"Affectscope | {NOTICE}",
@@ -55,7 +55,7 @@ def plain_line(prediction: Prediction) -> str:
     probs = "  ".join(f"{label} {p:.2f}" for label, p in prediction.probs.items())
     attention = " ".join(f"{m} {prediction.modality_attention[m]:.2f}" for m in MODALITIES)
     absent = [m for m in MODALITIES if not prediction.present[m]]
-    notes = (f"  absent: {', '.join(absent)}" if absent else "") + (
+    notes = (f"  missing: {', '.join(absent)}" if absent else "") + (
         "  warming up" if prediction.warm_up else ""
     )
     return f"t={prediction.t_end:.2f}s  {prediction.label:<8} {probs}  | attention {attention}{notes}"
@@ -95,7 +95,7 @@ def _modalities(snapshot: Snapshot) -> Table:
         stream = by_modality.get(modality)
         present = bool(prediction and prediction.present[modality])
         weight = prediction.modality_attention[modality] if prediction else 0.0
-        state = "present" if present else (stream.state if stream and stream.state != "open" else "absent")
+        state = "present" if present else (stream.state if stream and stream.state != "open" else "missing")
         table.add_row(
             modality,
             Text(stream.spec.name if stream else "no stream"),
@@ -166,7 +166,7 @@ def show_replay(session: ReplaySession, *, quiet: bool = False) -> int:
 
 
 def _save_picture(session: LiveSession, path: Path) -> None:
-    """Save the last screen as SVG."""
+    """Save the final screen as SVG."""
     console = Console(record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(render(session))
     # Without the web fonts that rich names: a picture must not ask the network for anything.
@@ -176,14 +176,16 @@ def _save_picture(session: LiveSession, path: Path) -> None:
 
 
 def introduction(config: ModelConfig, title: str, warning: str = "") -> list[str]:
-    """Return what is said of the model before anything runs: what it is, and what it cannot tell."""
+    """Return what is printed about the model before a run: its name, warnings and limits."""
     lines = [f"{NOTICE}. Model: {title}.", *([f"WARNING: {warning}."] if warning else [])]
     if config.is_simulated:
         lines.append("It was trained on simulated data: its output is not valid for real people.")
     unused = [modality for modality in MODALITIES if modality not in config.modalities]
     if unused:
         trained, others = " and ".join(config.modalities), " and ".join(unused)
-        lines.append(f"It was trained with {trained} only: {others} count as absent, even if connected.")
+        lines.append(
+            f"It was trained with {trained} only: {others} are treated as missing, even if connected."
+        )
     return lines
 
 
@@ -208,7 +210,7 @@ class _Lines:
         self._n_printed = -_LINE_EVERY
 
     def introduce(self) -> None:
-        """Say what is said of the model."""
+        """Print what there is to know about the model."""
         for line in introduction(self._session.checkpoint.config, _model_title(self._session), self._warning):
             self.say(line)
 

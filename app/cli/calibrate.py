@@ -1,4 +1,4 @@
-"""Commands that make personal models of subjects, and manage what is kept of them: calibrate, subjects."""
+"""Commands that calibrate subjects and manage their stored data: calibrate, subjects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _Trials = Annotated[int | None, Option(min=2, help="Number of trials.", show_default="as planned")]
 _LabelSource = Annotated[
-    str, Option(help="Class of a trial: intended by the protocol, or reported by the subject.")
+    str, Option(help="Trial labels: intended by the protocol or reported by the subject.")
 ]
 _DataDir = Annotated[
     Path | None, Option(help="Folder of all subjects.", show_default="the user's data folder")
@@ -32,11 +32,9 @@ _DataDir = Annotated[
 
 @option_group("Session")
 class SubjectOptions:
-    """Whose session it is, and where it is kept."""
+    """The subject, and where the session is kept."""
 
-    subject: Annotated[
-        str | None, Option(help="Code of the subject, e.g. S01; never a name.", metavar="CODE")
-    ] = None
+    subject: Annotated[str | None, Option(help="Subject ID, e.g. S01; never a name.", metavar="ID")] = None
     data_dir: _DataDir = None
     resume: Annotated[
         bool, Option("--resume/--new", help="Resume an interrupted session, or start a new one.")
@@ -55,15 +53,15 @@ class PlanOptions:
 
 @option_group()
 class SessionPlanOptions(PlanOptions):
-    """The same of a session with a subject."""
+    """Which trials are shown, and how they are labelled."""
 
     labels: _LabelSource = "intended"
-    seed: Annotated[int, Option(min=0, help="Seed of the order of trials, and of a simulated subject.")] = 0
+    seed: Annotated[int, Option(min=0, help="Seed for trial order and simulated subject.")] = 0
 
 
 @option_group("Consent, without a window")
 class ConsentOptions:
-    """What the subject agreed to, where no window asks."""
+    """What the subject consented to, where no window asks."""
 
     consent: Annotated[str | None, Option(help="Modalities that may be recorded and used, e.g. eeg,eye.")] = (
         None
@@ -107,7 +105,7 @@ def _session(
         groups = (who, streams, plan, consent, simulation, model, screen)
         if any(group != type(group)() for group in groups):
             raise InputError(
-                "options stand behind the subcommand",
+                "options must follow the subcommand",
                 where=f"calibrate {context.invoked_subcommand}",
                 remedy=f"see: affectscope calibrate {context.invoked_subcommand} --help",
             )
@@ -133,9 +131,9 @@ def _session(
     )
     if who.subject is None:
         raise InputError(
-            "expected the code of the subject",
+            "the subject ID is missing",
             where="--subject",
-            remedy="give a code: --subject S01",
+            remedy="give an ID: --subject S01",
             code=ErrorCode.SUBJECT,
         )
     if not screen.headless:
@@ -147,9 +145,9 @@ def _session(
             from app.qt.calibration.application import run_calibration_window
 
             return run_calibration_window(request, window)
-        print("There is no display here, so it runs in the terminal.", flush=True)
+        print("There is no display here: running in the terminal.", flush=True)
     if simulation.simulate and given is None:
-        _say("the simulated subject agrees to everything, raw face video and voice included")
+        _say("the simulated subject consents to everything, including raw face video and voice")
         from acquisition.types import MODALITIES
 
         everything = ConsentOptions(consent=",".join(MODALITIES), keep_face_video=True, keep_voice=True)
@@ -163,9 +161,9 @@ def _headless(request: CalibrationRequest, consent: Consent | None, as_json: boo
 
     if consent is None:
         raise InputError(
-            "without a window, the subject's consent has to be stated",
+            "a session without a window needs the subject's consent",
             where="--consent",
-            remedy="name what the subject agreed to be recorded and used: --consent eeg,eye,face,voice",
+            remedy="list the modalities the subject consented to: --consent eeg,eye,face,voice",
             code=ErrorCode.SUBJECT,
         )
     with interruptible() as interrupted:
@@ -178,22 +176,18 @@ def _headless(request: CalibrationRequest, consent: Consent | None, as_json: boo
 
 @option_group("Recording of another program")
 class ForeignOptions:
-    """What the markers of a recording cannot say that another program made."""
+    """What the markers of another program's recording do not say."""
 
     events: opt.Events = None
     trial_s: opt.TrialSeconds = None
-    trials: Annotated[int | None, Option(min=2, help="Fit to this many first trials.", show_default="10")] = (
-        None
-    )
-    per_class: Annotated[int | None, Option(min=2, help="Fit to this many first trials of each class.")] = (
-        None
-    )
-    subject: Annotated[str | None, Option(help="Code of the subject.", metavar="CODE")] = None
-    seed: Annotated[int, Option(min=0, help="Seed kept in the profile.")] = 0
+    trials: Annotated[int | None, Option(min=2, help="Fit to the first N trials.", show_default="10")] = None
+    per_class: Annotated[int | None, Option(min=2, help="Fit to the first N trials of each class.")] = None
+    subject: Annotated[str | None, Option(help="Subject ID.", metavar="ID")] = None
+    seed: Annotated[int, Option(min=0, help="Seed stored in the profile.")] = 0
 
 
 def refit(
-    files: Annotated[list[Path], Argument(help="Recordings of one subject, in order of time.")],
+    files: Annotated[list[Path], Argument(help="Recordings of one subject, in chronological order.")],
     streams: opt.StreamOptions,
     consent: ConsentOptions,
     model: opt.ModelOptions,
@@ -206,8 +200,8 @@ def refit(
 ) -> int:
     """Fit a personal model again, from recordings.
 
-    Recordings of calibrations contain their markers. For recordings of other programs, --events names the
-    classes; the model is fitted to the first trials and tested on all others.
+    Calibration recordings contain their own markers. For recordings made by other programs, --events names
+    the classes; the model is fitted to the first trials and tested on all others.
 
     The exit code is 3 if a recording is damaged.
 
@@ -238,7 +232,7 @@ def refit(
         raise InputError(
             f"expected one recording, found {len(files)}",
             where="calibrate refit --events",
-            remedy="fit one after the other",
+            remedy="fit them one at a time",
         )
     wanted = EventTrials.parse(foreign.events, foreign.trial_s, foreign.trials, foreign.per_class)
     _print(calibrate_events(files[0], request, wanted, out, _say), as_json)
@@ -282,7 +276,7 @@ calibrate = application(
     "calibrate",
     """Guide a subject through ten labelled trials, and fit a personal model to them.
 
-    Takes a quarter of an hour: consent, signal check, two minutes of rest, ten trials. Files go to the data
+    Takes about 15 minutes: consent, signal checks, one minute of rest, ten trials. Files go to the data
     folder under sub-S01/ses-01. The same command resumes an interrupted session.
 
     \b
@@ -295,7 +289,7 @@ calibrate = application(
 )
 add(calibrate, refit, study)
 
-_Subject = Annotated[str, Argument(help="Code of the subject, e.g. S01.", metavar="CODE")]
+_Subject = Annotated[str, Argument(help="Subject ID, e.g. S01.", metavar="ID")]
 
 
 def list_(data_dir: _DataDir = None, as_json: opt.Json = False) -> None:
@@ -327,14 +321,14 @@ def list_(data_dir: _DataDir = None, as_json: opt.Json = False) -> None:
 
 def export(
     subject: _Subject,
-    out: Annotated[Path | None, Option(help="ZIP file to write.", show_default="sub-CODE.zip")] = None,
+    out: Annotated[Path | None, Option(help="ZIP file to write.", show_default="sub-ID.zip")] = None,
     data_dir: _DataDir = None,
     as_json: opt.Json = False,
 ) -> None:
     """Pack all files of a subject into one ZIP file.
 
-    With a manifest of sizes and SHA-256 hashes. The file contains whatever was recorded, including voice and
-    video if the subject agreed to it: keep it as safe as the recordings.
+    It includes a manifest of sizes and SHA-256 hashes, and everything that was recorded, voice and video too
+    if the subject consented to it: keep it as safe as the recordings.
 
     \b
     Example:
@@ -362,7 +356,7 @@ def delete(
     yes: Annotated[bool, Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: opt.Json = False,
 ) -> int:
-    """Delete everything that is kept of a subject.
+    """Delete all stored data of a subject.
 
     Recordings, profiles, reports, caches. This cannot be undone. Exports and copies elsewhere remain.
 
@@ -401,7 +395,7 @@ def _data_folder(chosen: Path | None) -> Path:
         raise InputError(
             "there is no such folder",
             where=f"--data-dir {chosen}",
-            remedy="name an existing folder",
+            remedy="choose an existing folder",
             code=ErrorCode.FILE,
         )
     return (chosen or default_data_folder()).absolute()

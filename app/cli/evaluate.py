@@ -50,7 +50,7 @@ class SubjectsOptions:
             raise InputError(
                 f"expected a subject's number, or several as 1,2; found {self.subject!r}",
                 where="--subject",
-                remedy="leave it out for all of them",
+                remedy="omit it for all of them",
             )
         return tuple(dict.fromkeys(numbers))
 
@@ -64,7 +64,7 @@ def simulated(
     jobs: opt.Jobs = 2,
     as_json: opt.Json = False,
 ) -> None:
-    """On simulated subjects that no training has seen.
+    """On simulated subjects not seen in training.
 
     With all modalities, each one alone, each one missing, and fewer EEG channels.
 
@@ -83,7 +83,7 @@ def simulated(
 
 
 def generated(quick: opt.Quick = False, jobs: opt.Jobs = 2, as_json: opt.Json = False) -> None:
-    """On generated data sets: do the differences that the MMV-SSTMA paper reports show there?
+    """On generated data sets: check whether the differences reported in the MMV-SSTMA paper appear.
 
     Pre-training, fusion, masking and streaming, compared with LDA, SVM and the true discriminant. Takes up to
     an hour.
@@ -106,7 +106,7 @@ def emodb(
     quick: opt.Quick = False,
     as_json: opt.Json = False,
 ) -> None:
-    """On acted speech (EMO-DB): trains the voice path, leaving each speaker out in turn.
+    """On acted speech (EMO-DB): trains the voice path, and tests it leave-one-speaker-out.
 
     Compared with openSMILE's features. Takes about ten minutes on one core.
 
@@ -156,7 +156,7 @@ def seed_v(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions
 
 
 def eav(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions) -> None:
-    """On the test trials of EAV's published split; its EEG is used.
+    """On the test trials of EAV's published split; only its EEG is used.
 
     With all channels, and with channels hidden; by subject, with confusion matrices.
 
@@ -168,7 +168,7 @@ def eav(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions) -
 
 
 def recording(
-    file: Annotated[Path, Argument(help="XDF recording, or an EEG file that MNE reads.")],
+    file: Annotated[Path, Argument(help="XDF recording, or an EEG file MNE can read.")],
     classifier: ClassifierOptions,
     montage: opt.Montage = None,
     events: opt.Events = None,
@@ -176,7 +176,7 @@ def recording(
 ) -> None:
     """On every labelled trial of a recording.
 
-    The recording that trained the model is refused; a cut or converted copy of it is not recognised.
+    A recording used for training is refused; a cut or converted copy of it is not recognised.
 
     \b
     Example:
@@ -221,7 +221,7 @@ def _print(result: dict[str, Any], as_json: bool, tables: Any) -> None:
 
 
 def _quick(result: dict[str, Any]) -> str:
-    return " QUICK RUN, not a result." if result["quick"] else ""
+    return " Quick run, not a result." if result["quick"] else ""
 
 
 def _simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
@@ -244,9 +244,9 @@ def _simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
         f"{result['n_subjects']} unseen simulated subjects, {result['n_trials']} trials, "
         f"{result['n_windows']} windows; chance {result['chance']:.0%}"
     )
-    yield figures_table(title, ("modalities", "per trial", "95 % interval", "per window"), rows)
+    yield figures_table(title, ("modalities", "per trial", "95 % CI", "per window"), rows)
     yield figures_table(
-        "attention by modality: a weight of the model, not a cause",
+        "attention by modality: a model weight, not a cause",
         ("modality", "mean", "SD over windows", "change when replaced by noise"),
         [
             (modality, f"{moved['mean']:.2f}", f"{moved['sd']:.2f}", f"{moved['change_by_noise']:+.2f}")
@@ -268,7 +268,7 @@ def _generated_tables(result: dict[str, Any]) -> Iterable[Table]:
             (row["row"], f"{row['mean']:.1%}", points(row["sd"]), points(row["sd_seeds"]))
             for row in result["rows"]
         ],
-        caption=f"Difficulty is set so that LDA on EEG is between {low:.0%} and {high:.0%}.",
+        caption=f"Difficulty is set so that EEG LDA accuracy is between {low:.0%} and {high:.0%}.",
     )
     rows = []
     for one in result["directions"]:
@@ -276,8 +276,8 @@ def _generated_tables(result: dict[str, Any]) -> Iterable[Table]:
         found = "shown" if one["shown"] else "refuted" if one["refuted"] else "not shown"
         interval = f"{100 * low:+.1f} to {100 * high:+.1f}"
         rows.append((one["claim"], f"{100 * one['difference']:+.1f}", interval, found))
-    columns = ("direction", "points", "interval", "")
-    yield figures_table("differences within subjects, 95 % t interval", columns, rows)
+    columns = ("direction", "points", "95 % CI", "")
+    yield figures_table("differences within subjects, 95 % CI by Student's t", columns, rows)
 
 
 def _speech_tables(result: dict[str, Any]) -> Iterable[Table]:
@@ -297,7 +297,7 @@ def _speech_tables(result: dict[str, Any]) -> Iterable[Table]:
             )
         )
     title = f"balanced accuracy, mean over speakers; chance {result['chance']:.0%}.{_quick(result)}"
-    columns = ("", "mean", "95 % interval", "pooled", *speakers)
+    columns = ("", "mean", "95 % CI", "pooled", *speakers)
     yield figures_table(f"{title}\n{result['protocol']}", columns, rows)
     counts = zip(result["labels"], ours["confusion"], strict=True)
     yield figures_table(
@@ -309,7 +309,7 @@ def _speech_tables(result: dict[str, Any]) -> Iterable[Table]:
 
 evaluate = application(
     "evaluate",
-    """Measure accuracy against chance, on trials that did not train the model.
+    """Measure accuracy against chance, on trials not used for training.
 
     \b
     Examples:

@@ -29,7 +29,7 @@ class WeightOptions:
     """Where the weights come from and go."""
 
     out: Annotated[Path, Option(help="Folder for the model.")]
-    model: Annotated[Path | None, Option(help="Model of pretrain whose encoders are used.")] = None
+    model: Annotated[Path | None, Option(help="Model from pretrain that provides the encoders.")] = None
     from_scratch: Annotated[bool, Option("--from-scratch", help="Start with random weights.")] = False
     continue_training: Annotated[
         bool,
@@ -50,7 +50,7 @@ class WeightOptions:
             raise InputError(
                 "the model would be overwritten by the one made from it",
                 where=f"--out {self.out}",
-                remedy="name another folder",
+                remedy="choose another folder",
             )
 
 
@@ -67,13 +67,15 @@ class LabelledDataOptions(opt.DataOptions):
     labels: Annotated[
         str,
         Option(
-            help="Labelled training trials used, of each session: all, first:K, per-class:K or "
-            "first-windows:K."
+            help="Labelled training trials to use per session: all, first:K, per-class:K or first-windows:K."
         ),
     ] = "all"
     features: Annotated[
         opt.Features | None,
-        Option(help="SEED: raw models run live, published ones serve tables.", show_default="as the model"),
+        Option(
+            help="SEED features: raw (the model can run live) or published (for tables only).",
+            show_default="as the model",
+        ),
     ] = None
     modalities: Annotated[str, Option(help="eeg, eye or both, if the data contain them.")] = "eeg,eye"
 
@@ -83,7 +85,7 @@ class LabelledDataOptions(opt.DataOptions):
             raise InputError(
                 f"expected one of --seed-iv, --seed-v, --eav, --xdf, --raw; got {len(self.given())}",
                 where="finetune",
-                remedy="name what to train on, e.g. --seed-iv DIR --subject 1",
+                remedy="choose what to train on, e.g. --seed-iv DIR --subject 1",
             )
         ((kind, path),) = self.given()
         if kind in RECORDINGS:
@@ -104,9 +106,7 @@ class TrainingOptions:
     """How the classifier is trained."""
 
     fusion: Annotated[Fusion, Option(help="How modalities are combined.")] = "attention"
-    freeze: Annotated[
-        bool, Option("--freeze/--no-freeze", help="Keep the weights of pre-trained encoders.")
-    ] = False
+    freeze: Annotated[bool, Option("--freeze/--no-freeze", help="Freeze the pre-trained encoders.")] = False
     dcca: Annotated[
         bool,
         Option(
@@ -119,10 +119,10 @@ class TrainingOptions:
         Option(help="Mean and SD of features: refit on training trials, or kept from --model."),
     ] = "refit"
     epochs: Annotated[
-        int | None, Option(min=1, help="Most epochs.", show_default="30, or 4 with --quick")
+        int | None, Option(min=1, help="Maximum number of epochs.", show_default="30, or 4 with --quick")
     ] = None
-    seed: Annotated[int, Option(min=0, help="Seed of the training.")] = 0
-    quick: Annotated[bool, Option("--quick", help="Few windows and epochs, to try it out.")] = False
+    seed: Annotated[int, Option(min=0, help="Training seed.")] = 0
+    quick: Annotated[bool, Option("--quick", help="Quick trial run: few windows and epochs.")] = False
 
     def options(self, modalities: str) -> FinetuneOptions:
         """Return the same for the training."""

@@ -1,4 +1,4 @@
-"""One run of finetune: initial weights, trials, training, and everything its figures must not hide."""
+"""One run of finetune: initial weights, trials, training, and the caveats of its figures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class InitialWeights:
 
     encoders: PretrainedEncoders | None = None
     continued: bool = False  # they are those of a classifier
-    seen: str = ""  # what they saw of the trials to be tested, in words
+    seen: str = ""  # which of the test trials they saw, as text
     record: TrainingRecord = field(default_factory=TrainingRecord)  # of their training
 
     @classmethod
@@ -149,13 +149,13 @@ class FinetuneTask:
             raise InputError(
                 f"expected session {found}, found {self.session}",
                 where="--session",
-                remedy="leave it out to see what could not be read" if excluded else "",
+                remedy="omit it to see what could not be read" if excluded else "",
                 code=ErrorCode.DATA,
             )
         return chosen
 
     def _words(self, trials: list[Trial]) -> str:
-        """Return what the model is trained on, with everything its figures must not hide."""
+        """Return what the model is trained on, with the caveats of its figures."""
         first, initial = trials[0], self.initial
         sessions = sorted({trial.session for trial in trials})
         made = ""
@@ -179,8 +179,8 @@ class FinetuneTask:
         return f"{words}; {initial.seen}" if initial.seen else words
 
     def _protocol(self, tested: str) -> str:
-        """Return how the figures came about: what was tested, and what training knew of it before."""
-        known = "the classifier it began with was trained with labels: no figure if any were of these trials"
+        """Return how the figures were obtained: what was tested, and what training had seen of it."""
+        known = "initial classifier trained with labels: results are invalid if it saw any of these trials"
         said = (tested, self.initial.seen, known if self.initial.continued else "")
         return "; ".join(part for part in said if part)
 
@@ -209,10 +209,10 @@ class Trained:
         task, config = self.task, self.model.config
         marks = {  # what no figure may be quoted without
             "generated data": task.generated,
-            "quick": task.quick,
+            "quick run, not a result": task.quick,
             "transductive": bool(task.initial.seen),
         }
-        marked = ", ".join(mark for mark, there in marks.items() if there)
+        marked = "; ".join(mark for mark, there in marks.items() if there)
         figures = self.report.lines() if self.report else [f"figures: {NO_FIGURES}"]
         next_step = "it reads published features: for tables only (--features raw makes one that runs live)"
         if config.feature_origin == "raw":

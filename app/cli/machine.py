@@ -45,12 +45,12 @@ def bench(
     only: Annotated[
         list[str] | None, Option(help="Measure these rows only, e.g. latency_total,read_cost.")
     ] = None,
-    quick: Annotated[bool, Option("--quick", help="Shorter runs, less exact figures.")] = False,
+    quick: Annotated[bool, Option("--quick", help="Shorter runs, less precise results.")] = False,
     check: Annotated[bool, Option("--check", help="Exit with 1 if a row misses its target.")] = False,
 ) -> int:
     """Measure speed, memory and latency, and compare each figure with its target.
 
-    Needs the program's checkout. Takes some minutes; run nothing else on the machine meanwhile.
+    Needs a source checkout. Takes a few minutes; run nothing else meanwhile.
 
     \b
     Examples:

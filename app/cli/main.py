@@ -72,7 +72,7 @@ def modern(words: list[str]) -> list[str]:
         at = _first(rest, _SUBCOMMANDS[command])
         spelt = [command, *rest] if at is None else [command, rest.pop(at), *rest]
     if spelt != words:
-        print(f"note: this is now spelt: affectscope {shlex.join(spelt)}", file=sys.stderr)
+        print(f"note: this command is now: affectscope {shlex.join(spelt)}", file=sys.stderr)
     return spelt
 
 

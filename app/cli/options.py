@@ -21,24 +21,26 @@ if TYPE_CHECKING:
 
 Features = Literal["raw", "published"]  # of a data set
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
-Quick = Annotated[bool, Option("--quick", help="A short run, to try it out; results are marked.")]
+Quick = Annotated[bool, Option("--quick", help="Quick trial run; results are marked.")]
 Seconds = Annotated[float | None, Option(min=0.1, help="Stop after this many seconds.")]
 Discovery = Annotated[float, Option(min=0.2, help="Seconds to look for streams.")]
 Difficulty = Annotated[
     str, Option(help="Simulated emotions: easy, default, hard, none, or an effect size (1 is default).")
 ]
-Seed = Annotated[int, Option(min=0, help="Seed of the random numbers.")]
+Seed = Annotated[int, Option(min=0, help="Random seed.")]
 Jobs = Annotated[int, Option(min=1, help="Parallel processes.")]
 Model = Annotated[Path, Option(help="Model folder.", show_default="the shipped demo model")]
 Device = Annotated[str, Option(help="auto, cpu or cuda.")]
-Events = Annotated[str | None, Option(help='Which markers are which class, e.g. "1=left,2=right".')]
+Events = Annotated[str | None, Option(help='Class of each marker, e.g. "1=left,2=right".')]
 Montage = Annotated[
     str | None,
     Option(
-        help="EEG channel names: an MNE montage, or a TOML file from stream label or index to 10-20 name."
+        help="EEG channel names: an MNE montage, or a TOML file that maps labels or indices to 10-20 names."
     ),
 ]
-Line = Annotated[int | None, Option(help="Mains frequency, 50 or 60 Hz; its frequency bins are not used.")]
+Line = Annotated[
+    int | None, Option(help="Mains frequency in Hz, 50 or 60; it is excluded from the features.")
+]
 TrialSeconds = Annotated[
     float | None, Option(min=1.0, help="Trial length in seconds.", show_default="to the next marker")
 ]
@@ -59,15 +61,13 @@ class ModelOptions:
 class PersonalModelOptions(ModelOptions):
     """The model as it is used for one subject."""
 
-    profile: Annotated[
-        Path | None, Option(help="The subject's profile, a folder made by a calibration of this model.")
-    ] = None
+    profile: Annotated[Path | None, Option(help="Profile folder from a calibration with this model.")] = None
     baseline_s: Annotated[
         float | None,
         Option(
             "--baseline",
             min=1.0,
-            help="Normalise with the statistics of the subject's own first seconds, this many.",
+            help="Normalise with statistics of the subject's first N seconds.",
         ),
     ] = None
 
@@ -81,21 +81,21 @@ class StreamOptions:
     ] = None
     montage: Montage = None
     line: Line = None
-    screen_cm: Annotated[str | None, Option(help="Screen size, e.g. 53x30, for gaze in degrees.")] = None
-    distance_cm: Annotated[float | None, Option(help="Distance from eye to screen, for gaze in degrees.")] = (
+    screen_cm: Annotated[str | None, Option(help="Screen size in cm, e.g. 53x30, for gaze in degrees.")] = (
         None
     )
+    distance_cm: Annotated[float | None, Option(help="Viewing distance in cm, for gaze in degrees.")] = None
 
 
 @option_group()
 class LiveStreamOptions(StreamOptions):
-    """Streams on the network, and devices of this computer that are published as such."""
+    """Streams on the network, and devices of this computer that are published as streams."""
 
-    webcam: Annotated[
-        str | None, Option(help="Also publish this camera, e.g. 0, or a video file, repeated.")
-    ] = None
+    webcam: Annotated[str | None, Option(help="Also publish a camera (e.g. 0) or a looped video file.")] = (
+        None
+    )
     microphone: Annotated[
-        str | None, Option(help="Also publish this microphone, e.g. default, or a WAV file, repeated.")
+        str | None, Option(help="Also publish a microphone (e.g. default) or a looped WAV file.")
     ] = None
     discovery: Discovery = 2.0
 
@@ -113,20 +113,16 @@ class OutputOptions:
 
 @option_group()
 class LiveOutputOptions(OutputOptions):
-    """The same of a live session, which has a last screen."""
+    """Outputs of a live session, which has a final screen."""
 
-    picture: Annotated[
-        Path | None, Option(help="Save the last screen of the terminal as an SVG picture.")
-    ] = None
+    picture: Annotated[Path | None, Option(help="Save the final terminal screen as SVG.")] = None
 
 
 @option_group()
 class ReplayOutputOptions(OutputOptions):
-    """The same of a replay, which copies its recording and can be repeated."""
+    """Outputs of a replay, which copies its recording and can be repeated."""
 
-    record: Annotated[
-        Path | None, Option(help="Write a copy of the recording with the predictions in it.")
-    ] = None
+    record: Annotated[Path | None, Option(help="Write a copy of the recording with the predictions.")] = None
     digest: Annotated[
         bool, Option("--digest", help="Print a SHA-256 of times, features and predictions.")
     ] = False
@@ -139,11 +135,11 @@ class ScreenOptions:
     headless: Annotated[bool, Option("--headless", help="Run in the terminal instead of a window.")] = False
     seconds: Seconds = None
     screenshot: Annotated[
-        Path | None, Option(help="Save pictures of the window to this folder, and close.")
+        Path | None, Option(help="Save screenshots of the window to this folder, then exit.")
     ] = None
     size: Annotated[str | None, Option(help="Window size, e.g. 1366x768.")] = None
     theme: Annotated[str | None, Option(help="dark or light.")] = None
-    scale: Annotated[float | None, Option(help="Size of text and pictures, 1 to 2.")] = None
+    scale: Annotated[float | None, Option(help="Interface scale, 1 to 2.")] = None
 
     def window(self) -> WindowOptions:
         """Return how the window opens; refuse an option that cannot be used."""
@@ -168,11 +164,11 @@ class ScreenOptions:
 
 @option_group()
 class TabScreenOptions(ScreenOptions):
-    """The same of the dashboard, which has tabs."""
+    """Screen options of the dashboard, which has tabs."""
 
-    tab: Annotated[str, Option(help="Tab to open with, or to save: now, why, signals, health or all.")] = (
-        "all"
-    )
+    tab: Annotated[
+        str, Option(help="Tab to open, or to capture with --screenshot: now, why, signals, health or all.")
+    ] = "all"
 
 
 def session_options(screen: ScreenOptions, *groups: object, **others: Any) -> SessionOptions:
@@ -195,9 +191,9 @@ class DataOptions:
 
     seed_iv: Annotated[_Paths, Option(help="Folder of SEED-IV.", metavar="PATH")] = None
     seed_v: Annotated[_Paths, Option(help="Folder of SEED-V.", metavar="PATH")] = None
-    eav: Annotated[_Paths, Option(help="Folder of EAV; its EEG is used.", metavar="PATH")] = None
+    eav: Annotated[_Paths, Option(help="Folder of EAV; only its EEG is used.", metavar="PATH")] = None
     xdf: Annotated[_Paths, Option(help="XDF recording.", metavar="PATH")] = None
-    raw: Annotated[_Paths, Option(help="EEG file that MNE reads: EDF, BDF, ...", metavar="PATH")] = None
+    raw: Annotated[_Paths, Option(help="EEG file MNE can read: EDF, BDF, ...", metavar="PATH")] = None
     montage: Montage = None
 
     def given(self) -> list[tuple[str, Path]]:
@@ -217,7 +213,7 @@ def refuse(options: Mapping[str, object], why: str, where: str = "") -> None:
         raise InputError(
             said,
             where=where or listed(given),
-            remedy="leave them out" if len(given) > 1 else "leave it out",
+            remedy="omit them" if len(given) > 1 else "omit it",
             option=given[0],
         )
 

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 _NO_STREAMS = """\
 No LSL streams were found.
-- Is the device's LSL program running, and in the same network? Firewalls often block LSL:
+- Is the device's LSL app running, on the same network? Firewalls often block LSL:
   it needs UDP port 16571 (multicast) and TCP and UDP ports 16572-16604.
-- To look longer:      affectscope streams --timeout 5
-- Without any device:  affectscope simulate
-- For this computer's: affectscope publish webcam, affectscope publish microphone"""
+- To search longer: affectscope streams --timeout 5
+- Without any device: affectscope simulate
+- To use this computer's camera or microphone: affectscope publish webcam, affectscope publish microphone"""
 
 
 def streams(timeout: opt.Discovery = 2.0, as_json: opt.Json = False) -> None:
@@ -88,9 +88,9 @@ def _print_streams(found: list[FoundStream], console: Console) -> None:
     try:
         select_streams({stream.key: stream.header for stream in found})
     except InputError as error:
-        # Its list of streams stands above already.
+        # The streams are listed above already.
         is_ambiguous = error.code is ErrorCode.AMBIGUOUS_STREAM
-        what = "several streams fit one modality" if is_ambiguous else "these streams do not suffice"
+        what = "several streams fit one modality" if is_ambiguous else "no usable stream"
         say(console, f"For `affectscope live`: {what}; {error.remedy}.")
 
 
@@ -98,14 +98,14 @@ def simulate(
     seed: Annotated[int, Option(min=0, help="Which simulated subject.")] = 1,
     difficulty: opt.Difficulty = "default",
     schedule: Annotated[
-        str, Option(help="Emotions: random:SECONDS, or EMOTION:SECONDS and rest:SECONDS with commas.")
+        str, Option(help="Emotions: random:SECONDS, or EMOTION:SECONDS and rest:SECONDS separated by commas.")
     ] = "random:20",
-    streams: Annotated[str, Option(help="Which of the five streams.")] = "eeg,gaze,video,audio,markers",
+    streams: Annotated[str, Option(help="Streams to publish.")] = "eeg,gaze,video,audio,markers",
     faults: Annotated[
         str,
         Option(
-            help="Simulated faults: KIND:STREAM[@START[+DURATION]][=VALUE] with commas, times in seconds; "
-            "KIND is drop, stall, gone, rename, jitter, clockjump, offset or epoch."
+            help="Simulated faults: KIND:STREAM[@START[+DURATION]][=VALUE] separated by commas, times in "
+            "seconds; KIND is drop, stall, gone, rename, jitter, clockjump, offset or epoch."
         ),
     ] = "",
     follow: Annotated[
@@ -115,12 +115,12 @@ def simulate(
         ),
     ] = "",
     seconds: opt.Seconds = None,
-    name_prefix: Annotated[str, Option(help="First word of the streams' names.")] = "Simulated",
+    name_prefix: Annotated[str, Option(help="Prefix of the stream names.")] = "Simulated",
     id_suffix: Annotated[
         str, Option(help="Suffix of the source_ids, to run two simulators with one seed.")
     ] = "",
     write: Annotated[
-        Path | None, Option(help="Write an XDF file of --seconds instead of publishing.")
+        Path | None, Option(help="Write an XDF file of length --seconds instead of publishing.")
     ] = None,
     eeg_sfreq: Annotated[
         float, Option(help="EEG rate in that file: 1000 Hz divided by a whole number.")
@@ -156,7 +156,7 @@ def simulate(
         _write_recording(write, options, eeg_sfreq)
         return
     if eeg_sfreq != 1000.0:
-        raise InputError("published EEG always has 1000 Hz", where="--eeg-sfreq", remedy="add --write")
+        raise InputError("published EEG always runs at 1000 Hz", where="--eeg-sfreq", remedy="add --write")
     refuse_second(options)
     until = f"for {seconds:g} s" if seconds else "until Ctrl-C"
     print(f"Publishing simulated data {until}: subject {seed}, difficulty {difficulty}.", flush=True)
@@ -182,7 +182,7 @@ def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float) ->
         raise InputError(
             "it can be combined with --seed, --schedule, --seconds and --eeg-sfreq only",
             where="--write",
-            remedy="leave the other options out, or publish the streams and record them",
+            remedy="omit the other options, or publish the streams and record them",
         )
     check_target(path)
     seconds = options.duration_s or 30.0
@@ -204,7 +204,7 @@ def record(
     all_streams: Annotated[bool, Option("--all", help="Record every stream found.")] = False,
     seconds: opt.Seconds = None,
     stop: Annotated[
-        bool, Option("--stop", help="Stop a recording of this file whose program has crashed.")
+        bool, Option("--stop", help="Stop a recording of this file left running by a crash.")
     ] = False,
     discovery: opt.Discovery = 2.0,
 ) -> None:
@@ -229,7 +229,9 @@ def record(
         recording.end_orphan(file)
         return
     if all_streams and streams:
-        raise InputError("--all and --streams exclude each other", where="record", remedy="use one of them")
+        raise InputError(
+            "--all and --streams are mutually exclusive", where="record", remedy="use one of them"
+        )
     headers = recording.choose(streams, take_all=all_streams, timeout_s=discovery)
     recording.record(file, headers, seconds)
 
@@ -276,7 +278,7 @@ def _print(report: XdfReport, console: Console) -> None:
     for remark in recording_remarks(report):
         say(console, f"- {remark}")
     if report.has_clock_map:
-        say(console, "- recorded by Affectscope: a replay uses its clock map and repeats the live run")
+        say(console, "- recorded by Affectscope: a replay uses its clock map and reproduces the live run")
     for entry in report.damage[:_N_SHOWN]:
         say(console, f"damaged at byte {entry.position:,}: {entry.what}")
     if len(report.damage) > _N_SHOWN:

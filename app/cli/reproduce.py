@@ -1,4 +1,4 @@
-"""The command that runs the papers' protocols and prints their tables: reproduce."""
+"""The command that runs the papers' protocols and compares the results with theirs: reproduce."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ class RunOptions:
     out: Annotated[
         Path | None, Option(help="Folder for CSV, JSON, text and plot.", show_default="DATASET-table-N")
     ] = None
-    seed: Annotated[int, Option(min=0, help="Seed of the training.")] = 0
+    seed: Annotated[int, Option(min=0, help="Training seed.")] = 0
     jobs: Annotated[int, Option(min=1, help="Parallel processes, each for one subject and session.")] = 1
     dask: Annotated[str | None, Option(help="Scheduler of a Dask cluster, e.g. tcp://host:8786.")] = None
     device: opt.Device = "auto"
-    quick: Annotated[bool, Option("--quick", help="Few subjects, windows and epochs; marked so.")] = False
+    quick: Annotated[
+        bool, Option("--quick", help="Few subjects, windows and epochs; results are marked.")
+    ] = False
     as_json: opt.Json = False
 
 
@@ -49,11 +51,10 @@ class SeedTraining:
         int | None, Option(min=1, help="Epochs of pre-training.", show_default="30, or 2 with --quick")
     ] = None
     epochs: Annotated[
-        int | None, Option(min=1, help="Most epochs of fine-tuning.", show_default="30, or 4 with --quick")
+        int | None,
+        Option(min=1, help="Maximum number of fine-tuning epochs.", show_default="30, or 4 with --quick"),
     ] = None
-    freeze: Annotated[
-        bool, Option("--freeze/--no-freeze", help="Keep the weights of pre-trained encoders.")
-    ] = False
+    freeze: Annotated[bool, Option("--freeze/--no-freeze", help="Freeze the pre-trained encoders.")] = False
 
 
 _SeedTable = Annotated[int, Option(min=1, max=4, help="Table of the paper.")]
@@ -123,7 +124,9 @@ def eav(
     training: EavTraining,
     run: RunOptions,
     table: Annotated[int | None, Option(min=1, max=1, help="Table I: accuracy by modality.")] = None,
-    figure: Annotated[int | None, Option(min=2, max=2, help="Figure 2: every subject as bars.")] = None,
+    figure: Annotated[
+        int | None, Option(min=2, max=2, help="Figure 2: one group of bars per subject.")
+    ] = None,
 ) -> None:
     """EAV: Table I and Figure 2 of Yin et al., EEG, video and audio.
 
@@ -156,7 +159,7 @@ def eav_options(folder: Path, training: EavTraining, run: RunOptions, models: Pa
         raise InputError(
             "on a GPU, EAV's subjects are trained one after another",
             where="--device cuda",
-            remedy="leave out --jobs and --dask",
+            remedy="omit --jobs and --dask",
         )
     device = choose_device("cpu" if run.device == "auto" else run.device)
     face, voice = training.face_weights, training.voice_weights
@@ -188,7 +191,7 @@ def _print(
 
 reproduce = application(
     "reproduce",
-    """Run a paper's protocol, and print its figures next to those of the paper.
+    """Run a paper's protocol, and print the results next to the paper's.
 
     \b
     Examples:

@@ -30,7 +30,7 @@ def demo(
     """Predict live from a simulated subject; needs no device.
 
     Starts simulated EEG, eye tracker, webcam and microphone as LSL streams in a separate process, and reads
-    these alone, whatever else is on the network. Ctrl-C ends it.
+    only these, whatever else is on the network. Ctrl-C ends it.
 
     \b
     Examples:
@@ -44,7 +44,7 @@ def demo(
     simulated = demo_streams(seed, schedule)
     window = screen.window()
     options = opt.session_options(screen, model, output, streams=stream_choices(simulated))
-    print("All data in this demo is simulated: no real participant or device is involved.", flush=True)
+    print("All data in this demo are simulated: no real subject or device is involved.", flush=True)
     if opens_window(options, window):
         return run_request(LiveRequest(options, simulated=simulated), window, in_window=True)
     print("Starting simulated EEG, eye tracker, webcam and microphone ...", flush=True)
@@ -68,7 +68,7 @@ def _predict(options: SessionOptions, simulator: SimulatorProcess) -> None:
     clock = LslClock()
 
     def on_emotion(emotion: str) -> None:
-        session.telemetry.say(f"the simulated participant now shows: {emotion}", clock.now())
+        session.telemetry.say(f"the simulated subject now shows: {emotion}", clock.now())
 
     _ = session.checkpoint
     simulator.wait_until_found()
@@ -84,7 +84,7 @@ def live(
 ) -> int:
     """Predict from live LSL streams.
 
-    Opens a window where there is a display, and runs in the terminal elsewhere.
+    Opens a window if there is a display, otherwise runs in the terminal.
 
     \b
     Examples:
@@ -108,19 +108,19 @@ def replay(
     model: opt.PersonalModelOptions,
     output: opt.ReplayOutputOptions,
     screen: opt.TabScreenOptions,
-    start: Annotated[
-        float | None, Option("--from", min=0, help="Begin at this second of the recording.")
-    ] = None,
-    stop: Annotated[float | None, Option("--to", min=0, help="End at this second of the recording.")] = None,
+    start: Annotated[float | None, Option("--from", min=0, help="Start this many seconds in.")] = None,
+    stop: Annotated[float | None, Option("--to", min=0, help="Stop this many seconds in.")] = None,
     speed: Annotated[
         str | None,
-        Option(help="Times real time, or max.", show_default="1 in the window, max in the terminal"),
+        Option(
+            help="Speed relative to real time, or max.", show_default="1 in the window, max in the terminal"
+        ),
     ] = None,
-    chunk: Annotated[str, Option(help="Samples per chunk, or all; it changes no prediction.")] = "all",
+    chunk: Annotated[str, Option(help="Samples per chunk, or all; does not affect predictions.")] = "all",
 ) -> int:
     """Predict from a recorded XDF file, exactly as a live run would.
 
-    Opens a window where there is a display; --headless, --digest and --record run in the terminal.
+    Opens a window if there is a display; --headless, --digest and --record run in the terminal.
 
     \b
     Examples:
@@ -156,7 +156,7 @@ def compare(
 ) -> None:
     """Compare the predictions of two runs window by window.
 
-    For example of a live run and of the replay of its recording.
+    For example, a live run and the replay of its recording.
 
     \b
     Example:
@@ -169,7 +169,7 @@ def compare(
         print(json.dumps(asdict(result)))
         return
     print(f"windows: {result.n_a} and {result.n_b}, {result.n_common} in both")
-    print(f"excluded: {result.n_warm_up} windows, whose context was incomplete in one of the runs")
+    print(f"excluded: {result.n_warm_up} windows with incomplete context in one of the runs")
     if result.n_compared:
         print(f"same label: {result.same_label:.2%} of {result.n_compared}")
         print(

@@ -23,7 +23,7 @@ def train(
     trials: Annotated[int, Option(min=5, help="Trials per subject.")] = 10,
     trial_s: Annotated[float, Option(min=10, help="Trial length in seconds.")] = 24.0,
     difficulty: opt.Difficulty = "default",
-    seed: Annotated[int, Option(help="Seed of the training; the subjects stay the same.")] = 1,
+    seed: Annotated[int, Option(help="Training seed; does not change the subjects.")] = 1,
     jobs: opt.Jobs = 2,
     quick: opt.Quick = False,
 ) -> None:
@@ -75,7 +75,7 @@ def make_dataset(
 ) -> None:
     """Generate data in the layout of a published data set.
 
-    To try loaders, training and tables; there are no real subjects.
+    For trying out loaders, training and tables; there are no real subjects.
 
     \b
     Example:
@@ -127,7 +127,7 @@ class PretrainDataOptions(opt.DataOptions):
         bool, Option("--include-test", help="Also use published test trials; results are then transductive.")
     ] = False
     cache: Annotated[
-        Path | None, Option(help="Folder for computed feature steps.", show_default="next to --out")
+        Path | None, Option(help="Folder for cached step features.", show_default="next to --out")
     ] = None
 
 
@@ -139,15 +139,15 @@ class PretrainTrainingOptions:
         int | None, Option(min=1, help="Number of epochs.", show_default="30, or 3 with --quick")
     ] = None
     batch: Annotated[int, Option(min=2, help="Windows per step, over all processes.")] = 64
-    mask: Annotated[float, Option(help="Share of the channels that is masked.")] = 0.3
+    mask: Annotated[float, Option(help="Fraction of channels masked.")] = 0.3
     lr: Annotated[
         float | None,
         Option(min=1e-7, help="Peak learning rate.", show_default="1.5e-4, or 1e-3 with --quick"),
     ] = None
-    seed: Annotated[int, Option(min=0, help="Seed of weights, masks and order.")] = 1
+    seed: Annotated[int, Option(min=0, help="Seed for weights, masks and order.")] = 1
     context: Annotated[
         Literal["window", "streaming"],
-        Option(help="What the encoder sees: whole windows, or the past alone, step by step."),
+        Option(help="What the encoder sees: whole windows, or only past steps."),
     ] = "window"
     quick: opt.Quick = False
     resume: Annotated[bool, Option("--resume", help="Resume an interrupted run with the same --out.")] = False

@@ -206,7 +206,7 @@ class HealthPart:
     memory_mb: float  # resident, of the engine's process
     gpu: str  # "" without one; name, memory
     recording: RecordingInfo | None
-    masked: tuple[str, ...]  # modalities masked by hand
+    masked: tuple[str, ...]  # modalities masked manually
     n_view_dropped: int  # chunks of signals that were not sent for display: engine or window were too slow
 
 
@@ -248,7 +248,7 @@ class SessionCommand(Enum):
 
 @dataclass(frozen=True)
 class Mask:
-    """Mask a modality by hand, or use it again."""
+    """Mask a modality manually, or unmask it."""
 
     modality: str
     masked: bool

@@ -120,7 +120,7 @@ def _judged(
     if stream.state == "stale" or (health is not None and health.is_stale):
         return _silent(spec.kind, health)
     if MODALITY_OF_KIND.get(spec.kind) in masked:
-        return "muted", "masked", "masked by hand: recorded, but not decoded; unmask it to use it"
+        return "muted", "masked", "masked manually: recorded, but not decoded; unmask it to use it"
     if health is None:
         return "good", "running", ""
     return _judged_by_figures(spec, health)

@@ -272,7 +272,7 @@ def _of_modalities(prediction: Prediction, store: ViewStore, t: float) -> Iterat
         yield Finding("caution", text, "absent")
     for modality in _masked(store, t):
         if modality not in absent:
-            yield Finding("caution", f"{MODALITY_WORDS.get(modality, modality)} masked by hand", "masked")
+            yield Finding("caution", f"{MODALITY_WORDS.get(modality, modality)} masked manually", "masked")
     if prediction.warm_up:
         each = ", ".join(f"{MODALITY_WORDS[m]} {s:.0f} s" for m, s in _missing_context(store, t).items())
         needed = f"; more data needed: {each}" if each else ""
@@ -285,7 +285,7 @@ def _masked(store: ViewStore, t: float) -> tuple[str, ...]:
 
 def _why_absent(modality: str, prediction: Prediction, store: ViewStore, t: float) -> str:
     if modality in _masked(store, t):
-        return "masked by hand"
+        return "masked manually"
     stream = store.stream_of(KIND_OF_MODALITY[modality]) if modality in KIND_OF_MODALITY else None
     if stream is None:
         return "no stream"

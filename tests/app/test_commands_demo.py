@@ -62,7 +62,7 @@ def test_demo_predicts_from_its_own_streams_and_ends_them(model: Path, tmp_path:
     assert "the streams are simulated" in out
     assert process.returncode == 0, err
     assert "All data in this demo is simulated" in out
-    assert "the simulated participant now shows" in out
+    assert "the simulated subject now shows" in out
     predictions = [json.loads(line) for line in jsonl.read_text(encoding="utf-8").splitlines()]
     assert len(predictions) > 3
     assert any(all(prediction["present"].values()) for prediction in predictions)

@@ -120,7 +120,7 @@ def test_a_classifier_is_trained_on_only_when_asked_to_and_says_so(
     assert code == 0
     result = json.loads(said)
     assert result["continued"]
-    assert "the classifier it began with was trained with labels" in result["protocol"]
+    assert "initial classifier trained with labels" in result["protocol"]
     assert "continued from a classifier (generated data in the layout of seed-iv" in result["trained_on"]
     code, _, err = finetune(capsys, *on_set(folder), *QUICK, "--out", tmp_path / "m3", "--continue")
     assert "--continue: the model is only pre-trained" in err
@@ -171,7 +171,7 @@ def test_trials_that_pretraining_saw_mark_everything_transductive(
         if options:
             assert json.loads(said)["transductive"]
         else:
-            assert "[generated data, quick, transductive]" in said.splitlines()[0]
+            assert "[generated data; quick run, not a result; transductive]" in said.splitlines()[0]
 
 
 def test_a_recording_is_known_again_by_another_name(
@@ -270,7 +270,7 @@ def test_a_truncated_file_is_one_line_and_the_other_sessions_go_on(
     words = ("--model", folder / "m", "--seed-iv", s4, "--subject", 1, "--out", tmp_path / "m1", *QUICK)
     code, _, err = finetune(capsys, *words, "--session", 1)
     assert (code, err.count("\n")) == (2, 1)
-    assert "--session: expected session 2, 3, found 1 (leave it out to see what could not be read)" in err
+    assert "--session: expected session 2, 3, found 1 (omit it to see what could not be read)" in err
     code, said, err = finetune(capsys, *words, "--json")
     assert code == 0
     (excluded,) = json.loads(said)["left_out"]

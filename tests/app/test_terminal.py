@@ -28,7 +28,7 @@ def test_simulated_training_is_said():
 
 def test_modalities_the_model_does_not_know_are_named():
     assert lines(modalities=("eeg", "eye"))[1:] == [
-        "It was trained with eeg and eye only: face and voice count as absent, even if connected."
+        "It was trained with eeg and eye only: face and voice are treated as missing, even if connected."
     ]
 
 

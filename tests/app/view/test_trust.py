@@ -193,7 +193,7 @@ def test_a_modality_masked_by_hand_is_named_once():
     filled.take(health(masked=("eeg",)))
     present = dict.fromkeys(KINDS, True) | {"eeg": False}
     found = verdict(filled, prediction(present=present))
-    assert found.reasons == ("3 of 4 modalities used; missing: EEG (masked by hand)",)
+    assert found.reasons == ("3 of 4 modalities used; missing: EEG (masked manually)",)
 
 
 @pytest.mark.parametrize(("n_bad", "state"), [(31, "certain"), (32, "uncertain")])
