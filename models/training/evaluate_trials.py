@@ -80,10 +80,7 @@ def check_model(config: ModelConfig, test: TrialTest, record: TrainingRecord | N
     """Refuse a model that cannot be tested on these data."""
     source, reads, wrong = test.source, config.feature_origin, ("", "")
     if not config.is_classifier:
-        wrong = (
-            "is only pre-trained and has no classifier",
-            "make a classifier of it with affectscope finetune",
-        )
+        wrong = "is only pre-trained and has no classifier", "make one of it with affectscope finetune"
     elif config.network.takes_raw_eeg or not set(TRIAL_MODALITIES) & set(config.modalities):
         what = "reads raw EEG, faces or voices, but these data contain EEG and eye features"
         wrong = what, "for the networks of `reproduce eav`, see their model cards"

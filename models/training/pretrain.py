@@ -109,7 +109,7 @@ def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrain
     normaliser = Normaliser(**scales)  # type: ignore[arg-type]
     choices = {
         "batch": f"{options.batch} windows",
-        "hidden": f"{options.mask:.0%} of the channels",
+        "masked": f"{options.mask:.0%} of the channels",
         "context": options.context,
         "seed": str(options.seed),
         "quick": "yes: few windows and passes, to try the program out" if options.quick else "",

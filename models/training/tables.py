@@ -94,9 +94,8 @@ class Row:
         """Return the 95 % interval of `accuracy` per trial.
 
         It reaches as far as the t interval over subjects, cut to 0-1, because trials of one subject are not
-        independent, and as far as Wilson's over all trials (Wilson 1927), because two subjects with
-        equal scores by chance make no result certain. Of one subject it is Wilson's alone, and too
-        narrow.
+        independent, and as far as Wilson's over all trials (Wilson 1927), because two subjects may have equal
+        scores by chance. Of one subject it is Wilson's alone, and too narrow.
         """
         people: dict[str, list[Scores]] = {}
         for entry in self.entries:
@@ -344,11 +343,7 @@ def table_words(table: Table) -> str:
         ("Excluded", [f"subject {entry.subject}: {entry.why}" for entry in table.excluded]),
     ):
         lines += ["", f"## {heading}", *(f"- {sentence}" for sentence in sentences or ["nothing"])]
-    lines += [
-        "",
-        f"## Our confusion matrix: true (rows) by predicted (columns), trials: {table.rows[0].name}",
-        "",
-    ]
+    lines += ["", f"## Our confusion matrix, trials: true (rows) by predicted: {table.rows[0].name}", ""]
     return "\n".join([*lines, markdown_table(*confusion_cells(table)), ""])
 
 
