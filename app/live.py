@@ -18,6 +18,7 @@ from acquisition.lsl.source import LslSource, StreamHealth, open_live
 from acquisition.process import interruptible
 from acquisition.publish.process import PublisherProcess, start_publisher
 from acquisition.types import Change, Chunk, StreamHeader
+from app.engine.messages import PhaseName
 from app.modality_mask import ModalityMask
 from app.model_loading import load_model, make_decoder
 from app.outlets import ClockOutlet, PredictionOutlet
@@ -38,8 +39,8 @@ _SHOW_S = 0.1
 class Observer:
     """What the dashboard's engine observes of a session and adds to it; this base class does nothing."""
 
-    def on_stage(self, stage: str) -> None:
-        """Take the next stage, ``loading`` or ``looking for streams``, in the session's thread.
+    def on_stage(self, stage: PhaseName, message: str = "") -> None:
+        """Take the next stage, ``loading`` or ``looking`` for streams, in the session's thread.
 
         An exception raised here ends the session properly.
         """
@@ -118,7 +119,7 @@ class LiveSession:
                     publisher = start_publisher(kind, device, loop=True)
                     self._publishers.append(publisher)
                     closed.callback(publisher.stop)
-            self.observer.on_stage("looking for streams")
+            self.observer.on_stage("looking", "looking for streams")
             source = self._open()
             closed.callback(source.close)
             self._run_with(source, show)

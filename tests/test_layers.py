@@ -25,9 +25,8 @@ def modules(package: str) -> list[str]:
 
 def loaded_after_importing(names: list[str]) -> set[str]:
     code = f"import sys\nfor name in {names!r}: __import__(name)\nprint(' '.join(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
+    assert not done.returncode, done.stderr
     return set(done.stdout.split())
 
 
@@ -59,6 +58,18 @@ def imports_of(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found | {".".join(name.split(".")[:2]) for name in found}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_file_imports_from_above_inside_its_functions_either(package):
+    above = PACKAGES[PACKAGES.index(package) + 1 :]
+    upwards = [
+        f"{path.relative_to(PROJECT)} imports {name}"
+        for path in sorted((PROJECT / package).rglob("*.py"))
+        for name in sorted(imports_of(path))
+        if name.split(".")[0] in above
+    ]
+    assert not upwards
 
 
 def test_only_the_command_line_imports_the_papers_reproductions():

@@ -22,6 +22,7 @@ from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, StreamHeader
 from app.calibrate.fitting import FinalFit, Learning
 from app.calibrate.prepare import Prepared, plan_seconds
 from app.calibrate.signals import SignalChecks, SignalListener
+from app.engine.messages import PhaseName
 from app.live import LiveSession, Observer, OpenSession
 from app.model_loading import load_model
 from app.outlets import MarkerOutlet, new_source_id
@@ -145,7 +146,7 @@ class CalibrationRun(Observer):
             if MODALITY_OF_KIND.get(spec.kind) in self.consent.modalities
         )
         simulated = replace(request.simulated, streams=wanted, follow=self._source_id)
-        self.on_stage("starting the simulated devices")
+        self.on_stage("loading", "starting the simulated devices")
         with SimulatorProcess(simulated) as simulator:
             simulator.wait_until_found()
             yield stream_choices(simulated)
@@ -263,9 +264,9 @@ class CalibrationRun(Observer):
 
     # --- called by the live session ---
 
-    def on_stage(self, stage: str) -> None:
+    def on_stage(self, stage: PhaseName, message: str = "") -> None:
         """Pass the stage on."""
-        self._watcher.on_stage(stage)
+        self._watcher.on_stage(stage, message)
 
     def own_source_ids(self) -> list[str]:
         """Have the markers recorded."""

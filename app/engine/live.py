@@ -12,7 +12,7 @@ from acquisition.simulator.process import SimulatorProcess, stream_choices
 from acquisition.types import Chunk
 from app.engine.command_handler import CommandHandler
 from app.engine.health import model_info
-from app.engine.messages import Opened, Phase, SessionCommand
+from app.engine.messages import Opened, Phase, PhaseName, SessionCommand
 from app.engine.pipe import Stopped, WindowLink
 from app.live import LiveSession, Observer, OpenSession
 from app.outlets import NoteOutlet
@@ -30,7 +30,7 @@ class WatchedSession(Observer):
         self._handler: CommandHandler | None = None
         self._notes: NoteOutlet | None = None
 
-    def on_stage(self, stage: str, message: str = "") -> None:
+    def on_stage(self, stage: PhaseName, message: str = "") -> None:
         """Tell the window, and go no further when it wants to stop."""
         self._link.tell_stage(Phase(stage, message))
 

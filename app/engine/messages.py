@@ -1,6 +1,6 @@
 """What travels over the pipe between the engine and the window: messages one way, commands the other.
 
-Besides the classes here the engine sends `models.prediction.Prediction` (with ``features`` empty),
+Besides the classes here the engine sends `models.prediction.Prediction`,
 `acquisition.types.StreamEvent` and `app.telemetry.Failure` as they are. Times are LSL seconds, live and
 in a replay. Signals come ready for display: binned, filtered or encoded by `app.engine.tap`, so that
 one feature code serves model and screen. Nothing here loads torch or Qt.
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,12 +78,15 @@ class Opened:
     real_streams: tuple[str, ...] = ()  # names of those that are not
 
 
+PhaseName = Literal["loading", "looking", "running", "paused", "ended", "failed"]
+
+
 @dataclass(frozen=True)
 class Phase:
     """How far the session is; the last one is ``ended`` or ``failed``."""
 
-    name: str  # loading | looking for streams | running | paused | ended | failed
-    message: str = ""  # for failed: what, where, remedy
+    name: PhaseName
+    message: str = ""  # for people; for failed: what, where, remedy
     speed: float = 1.0  # of a replay
     code: ErrorCode | None = None  # for failed: what input was wrong; None of an internal error
     facts: Mapping[str, str | int] = field(default_factory=dict)  # of the `InputError`
@@ -237,12 +241,12 @@ class SessionCommand(Enum):
     """Commands that need no more said."""
 
     STOP = auto()  # end the session, the recording properly first
-    STOP_RECORDING = auto()  # end the recording and go on
+    STOP_RECORDING = auto()  # end the recording and continue
     ASK_OCCLUSION = auto()  # blank modalities, bands and regions of the newest window, one after the other
-    PAUSE = auto()  # hold a replay
-    PAUSE_SESSION = auto()  # hold the session; a stimulus that runs is begun anew afterwards
-    RESUME_SESSION = auto()  # go on after a pause
-    SKIP_TRIAL = auto()  # leave the running trial out
+    PAUSE = auto()  # pause a replay
+    PAUSE_SESSION = auto()  # pause the session; a running stimulus starts again afterwards
+    RESUME_SESSION = auto()  # continue after a pause
+    SKIP_TRIAL = auto()  # exclude the running trial
     ABORT_SESSION = auto()  # end the session now; what was recorded is kept, and can be resumed
 
 
@@ -277,28 +281,28 @@ class ChooseSpectrogram:
 
 @dataclass(frozen=True)
 class Play:
-    """Go on with a replay at ``speed`` times real time; infinity runs as fast as it goes."""
+    """Continue a replay at ``speed`` times real time; infinity runs as fast as it goes."""
 
     speed: float
 
 
 @dataclass(frozen=True)
 class Seek:
-    """Go on with a replay from another moment."""
+    """Continue a replay from another time."""
 
     time: float
 
 
 @dataclass(frozen=True)
 class GiveConsent:
-    """The person agreed; nothing is opened before. No modality at all means that they did not."""
+    """The participant consented; nothing is opened before. No modality at all means that they did not."""
 
     consent: Consent
 
 
 @dataclass(frozen=True)
 class Proceed:
-    """Go on from the step ``step_id``, which has no end of its own, or end it early."""
+    """Continue after the step ``step_id``, which has no end of its own, or end it early."""
 
     step_id: int
     overridden: tuple[str, ...] = ()  # names of red checks that shall not stop the session
@@ -321,7 +325,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the person said of the trial."""
+    """The participant's rating of the trial."""
 
     step_id: int
     report: Report

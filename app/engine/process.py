@@ -44,7 +44,7 @@ class EngineProcess:
         self._is_stopping = False
         self._commands: queue.SimpleQueue[object | None] = queue.SimpleQueue()
         self._recording = request.options.record if isinstance(request, LiveRequest) else None
-        self._last_phase = ""
+        self._last_phase: str = ""
         self._found_dead_at: float | None = None
         self._is_started = False
         self._has_told_end = False  # its end was told

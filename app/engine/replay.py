@@ -20,6 +20,7 @@ from app.engine.messages import (
     Note,
     Opened,
     Phase,
+    PhaseName,
     Play,
     Seek,
     SessionCommand,
@@ -280,7 +281,7 @@ class Player:
             self.say(f"the baseline of {seconds:g} s was incomplete and is not used", Change.WARNING)
         self._enter("ended")
 
-    def _enter(self, phase: str) -> None:
+    def _enter(self, phase: PhaseName) -> None:
         self._phase = phase
         if phase != "running":
             self._steps.pipeline.acquire(self._now + _BEYOND_S)

@@ -295,7 +295,7 @@ def _absence(store: ViewStore, device: Device) -> str:
     if phase in ("failed", "ended"):
         return f"no {name} stream: the session has {phase}"
     if phase not in ("running", "paused"):
-        return f"no {name} stream yet: {phase}"
+        return f"no {name} stream yet: {message_line(store.phase.message) or phase}"
     if store.mode == "replay":
         return f"this recording has no {name} stream"
     return f"no {name} stream: {device.if_missing}"

@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass, replace
 from acquisition.lsl.source import StreamHealth
 from acquisition.quality import BEHIND_S, LOST, RATE_OFF, RATE_OVER_S, ChannelQuality
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
+from app.engine.messages import PhaseName
 from app.telemetry import StreamState
 from app.view.conditions import DEVICES
 from app.view.text import UNKNOWN, age, counted, message_line, number, one_line, signed_time
@@ -55,7 +56,7 @@ def stream_rows(
     streams: Mapping[str, StreamState],
     health: Mapping[str, StreamHealth],
     masked: Collection[str] = (),
-    phase: str = "running",
+    phase: PhaseName = "running",
     *,
     is_replay: bool = False,
 ) -> list[StreamRow]:

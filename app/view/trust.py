@@ -385,9 +385,9 @@ def _waits(store: ViewStore, t: float) -> Iterator[Finding]:
     elif not is_following(store, t):
         yield Finding("info", "no prediction at or before this time", "past")
     else:
-        openings = {"looking for streams": name, "paused": "paused before the first prediction"}
-        opening = message_line(message) or openings.get(name, "waiting for the first prediction")
-        yield Finding("info", opening, "waiting")
+        is_paused = name == "paused"
+        opening = "paused before the first prediction" if is_paused else "waiting for the first prediction"
+        yield Finding("info", message_line(message) or opening, "waiting")
         readiness = _readiness(store, t)
         for modality, (code, words) in readiness.items():
             yield Finding("info", f"{MODALITY_WORDS[modality]}: {words}", code)

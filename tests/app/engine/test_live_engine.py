@@ -137,7 +137,7 @@ def streams_of(path: Path) -> dict[str, Any]:
 
 def test_phases_lead_from_loading_to_the_end(session) -> None:
     names = [phase.name for phase in session.watched.of(Phase)]
-    assert list(dict.fromkeys(names)) == ["loading", "looking for streams", "running", "ended"]
+    assert list(dict.fromkeys(names)) == ["loading", "looking", "running", "ended"]
 
 
 def test_the_session_says_what_it_runs(session, random_model) -> None:
