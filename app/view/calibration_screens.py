@@ -1,4 +1,4 @@
-"""Which screen of a calibration stands for which state of it, with its words and its timing; without Qt."""
+"""The screen for each state of a calibration, with its words and its timing; without Qt."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def is_armed_to_pause(view: SessionView | None) -> bool:
 
 
 def by_gravity(checks: Sequence[Check]) -> list[Check]:
-    """Return checks, red ones first, otherwise in their order."""
+    """Return checks, those that stop the session first, otherwise in their order."""
     return sorted(checks, key=lambda check: ("red", "yellow", "green").index(check.light))
 
 
@@ -67,7 +67,7 @@ def done_so_far(view: SessionView) -> int:
 
 
 def progress_in_words(progress: Progress) -> str:
-    """Return how the model does so far, with its uncertainty."""
+    """Return the model's accuracy so far, with its uncertainty."""
     share = progress.n_correct / progress.n_trials if progress.n_trials else 0.0
     low, high = map(percent, progress.interval)
     return (

@@ -1,4 +1,4 @@
-"""What is wrong or worth knowing, in words with a remedy: the banners, and the notices of signal panels.
+"""Messages with a remedy: the banners, and the notices of signal panels.
 
 Everything here is decided by states and codes; nothing reads a sentence.
 """
@@ -23,10 +23,9 @@ MODALITY_WORDS = {"eeg": "EEG", "eye": "eyes", "face": "face", "voice": "voice"}
 
 @dataclass(frozen=True)
 class Device:
-    """What sends a modality's stream."""
+    """The device that sends a modality's stream."""
 
     name: str
-    signal: str  # what it sends
     if_missing: str
     if_silent: str
 
@@ -34,24 +33,20 @@ class Device:
 DEVICES = {
     Kind.EEG: Device(
         "EEG",
-        "EEG",
         "start the amplifier's LSL app, then open Streams",
         "check the amplifier, its battery and its cable",
     ),
     Kind.GAZE: Device(
         "eye tracker",
-        "gaze",
         "start the eye tracker's LSL app, then open Streams",
         "check the eye tracker and its cable",
     ),
     Kind.VIDEO: Device(
         "camera",
-        "webcam",
         "publish a camera under Streams",
         "check the camera's cable, and that no other program uses the camera",
     ),
     Kind.AUDIO: Device(
-        "microphone",
         "microphone",
         "publish a microphone under Streams",
         "check the microphone's cable, and that it is not muted",
@@ -62,7 +57,7 @@ DEVICES = {
 # --- banners ---
 
 SEVERITIES = ("error", "warning", "info")  # the gravest first
-#: A remedy that is cut helps nobody: so many characters are some lines of the narrowest window.
+#: Characters of a message; a shorter limit would cut the remedy.
 LONGEST = 1500
 #: A live session names a missing device only after this: streams open one after the other.
 _SETTLED_S = 6.0
@@ -70,7 +65,7 @@ _SETTLED_S = 6.0
 
 @dataclass(frozen=True)
 class Condition:
-    """Something the person at the screen should know.
+    """A message to the user.
 
     ``actions`` are names in `app.qt.shell.commands`, offered as buttons.
     """
@@ -93,12 +88,12 @@ def conditions(store: ViewStore) -> list[Condition]:
 
 
 def calibration_conditions(store: ViewStore) -> list[Condition]:
-    """Return what goes wrong during a guided calibration, whose own screens say all the rest."""
+    """Return what goes wrong during a guided calibration; its own screens say the rest."""
     found = [*_of_silence(store), *_of_streams(store), *_of_failures(store), *_of_recording(store)]
     return [replace(condition, actions=()) for condition in found if condition.severity != "info"]
 
 
-#: By what was wrong: the title, and the commands that may help, the likeliest first.
+#: By error code: the title, and the commands that may help, the best first.
 _STOPS: dict[ErrorCode, tuple[str, tuple[str, ...]]] = {
     ErrorCode.NO_STREAM: ("No stream was found: start a device, or choose the streams", ("choose_streams",)),
     ErrorCode.WRONG_STREAM: (
@@ -117,20 +112,20 @@ _NUMBERS = {2: "Two", 3: "Three", 4: "Four"}
 
 
 def stop_title(phase: Phase, mode: str) -> str:
-    """Return what kind of thing ended a session, which never began where its mode is empty."""
+    """Return a title for what stopped a session; its mode is empty if it never started."""
     if phase.code is None:
         return "Internal error: the engine stopped"
     if phase.code is ErrorCode.AMBIGUOUS_STREAM:
         n, modality = phase.facts.get("n_streams", "Several"), str(phase.facts.get("modality", ""))
-        words = "gaze" if modality == "eye" else MODALITY_WORDS.get(modality, modality)
-        return f"{_NUMBERS.get(n, n) if isinstance(n, int) else n} {words} streams: choose one"
+        name = DEVICES[KIND_OF_MODALITY[modality]].name if modality in KIND_OF_MODALITY else modality
+        return f"{_NUMBERS.get(n, n) if isinstance(n, int) else n} {name} streams: choose one"
     if phase.code in _STOPS:
         return _STOPS[phase.code][0]
     return "The session stopped" if mode else "The session cannot start"
 
 
 def _ways_out(phase: Phase) -> tuple[str, ...]:
-    """Return the names of the commands that may help, the likeliest first."""
+    """Return the names of the commands that may help, the best first."""
     if phase.code is ErrorCode.AMBIGUOUS_STREAM:
         return ("choose_streams", "start_again")
     _, ways = _STOPS.get(phase.code, ("", ())) if phase.code is not None else ("", ())
@@ -167,11 +162,11 @@ def _of_stream(state: StreamState, store: ViewStore) -> Condition | None:
     name, key = message_line(state.spec.name), f"stream {state.spec.key}"
     if state.state == "stale":
         text = f"No data from {name} for {age(store.last_known_time - state.since)}: its modality is masked"
-        remedy = "check the device and its software; it will reconnect automatically"
+        remedy = "check the device and its LSL app; it will reconnect automatically"
         return Condition(key, "warning", text, remedy)
     if state.state == "refused":
         text = f"{name} cannot be used: {message_line(state.message)}"
-        remedy = "restore the device's settings, or choose the streams again"
+        remedy = "restart it with its original settings, or choose the streams again"
         return Condition(key, "error", text, remedy, ("choose_streams",))
     return None
 
@@ -194,7 +189,7 @@ def _of_failures(store: ViewStore) -> list[Condition]:
 
 
 def _remaining(recording: RecordingInfo | None) -> str:
-    """Return what continues in spite of a recording's failure."""
+    """Return what continues after a recording has failed."""
     if recording is not None and recording.state in ("starting", "recording"):
         return f"{recording.path.name} is still being recorded"
     return "the session continues without recording"
@@ -212,7 +207,7 @@ def _of_recording(store: ViewStore) -> list[Condition]:
         text = f"{what}: {message_line(recording.message)}"
         return [Condition("recording", "error", text, remedy, ("record",))]
     if recording.state == "recording" and recording.room_s < ROOM_ALARM_S:
-        text = f"The disk of {name} will be full in {age(recording.room_s)}"
+        text = f"The disk holding {name} will be full in {age(recording.room_s)}"
         return [Condition("disk", "warning", text, "free some space, or record to another disk")]
     if recording.state == "stopped":
         return [Condition(f"recorded {recording.path}", "info", f"Recorded: {recording.path}")]
@@ -278,20 +273,20 @@ _STATES = {"stale": "silent", "ended": "ended", "refused": "refused"}
 def stream_note(store: ViewStore, kind: Kind, t: float) -> str:
     """Return what a panel of that kind of stream should say at ``t``; empty when all is well.
 
-    Of a moment before the stream fell silent nothing is said: what was there then is shown.
+    Nothing is said of a time before the stream fell silent: its data are shown.
     """
     device = DEVICES[kind]
     stream = store.stream_of(kind)
     if stream is None:
-        return _absence(store, device)
+        return _why_missing(store, device)
     if stream.state == "open" or t < stream.since:
         return ""
-    said = f"{device.signal} stream {_STATES[stream.state]}"
+    said = f"{device.name} stream {_STATES[stream.state]}"
     return f"{said}: {message_line(stream.message)}" if stream.message else said
 
 
-def _absence(store: ViewStore, device: Device) -> str:
-    phase, name = store.phase.name, device.signal
+def _why_missing(store: ViewStore, device: Device) -> str:
+    phase, name = store.phase.name, device.name
     if phase in ("failed", "ended"):
         return f"no {name} stream: the session has {phase}"
     if phase not in ("running", "paused"):

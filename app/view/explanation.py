@@ -1,8 +1,8 @@
-"""What an answer rests on: attention as arrays to draw, the occlusion check as rows, and whether both agree.
+"""Attention as arrays to draw, the occlusion check as rows, and whether the two agree.
 
-Attention says how much weight the fusion gave to a modality; occlusion says what its absence does to the
-answer. They are compared for one and the same window, and for modalities only: bands have no attention, and
-one region of many electrodes rarely changes an answer by itself.
+Attention is the weight that the fusion gave to a modality; occlusion is what removing it does to the
+probability. They are compared within one window, and for modalities only: bands have no attention, and one
+region of many electrodes rarely changes a prediction by itself.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ DEVIATION_STEPS = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0
 def modality_course(
     predictions: Sequence[Prediction], max_gap_s: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how attention per modality moved: times (n,), LSL seconds, and shares (n, 4) of `MODALITIES`.
+    """Return attention per modality over time: times (n,), LSL seconds, and shares (n, 4) of `MODALITIES`.
 
-    Shares are 0..1, NaN where absent. Where no prediction came for ``max_gap_s``, a row of NaN lies between,
-    so that no line bridges it.
+    Shares are 0..1, NaN where the modality is missing. A row of NaN in every gap longer than ``max_gap_s``
+    keeps lines from bridging it.
     """
     times = np.array([prediction.t_end for prediction in predictions], dtype=float)
     shares = np.array(
@@ -42,10 +42,10 @@ def modality_course(
     return np.insert(times, gaps, between), np.insert(shares, gaps, np.nan, axis=0)
 
 
-def absent_spans(
+def missing_spans(
     predictions: Sequence[Prediction], modality: str, max_gap_s: float = 1.0
 ) -> list[tuple[float, float]]:
-    """Return from when to when a modality was absent, LSL seconds, as far as there are predictions."""
+    """Return the spans in which a modality was missing, LSL seconds, as far as there are predictions."""
     spans: list[tuple[float, float]] = []
     before = -np.inf
     for prediction in predictions:
@@ -59,10 +59,10 @@ def absent_spans(
 
 
 def channel_deviation(prediction: Prediction) -> tuple[tuple[str, ...], NDArray[np.float64], float]:
-    """Return channels, how far each one's attention (C,) lies from an equal share, and that share, 0..1.
+    """Return channels, the deviation of each one's attention (C,) from an equal share, and that share, 0..1.
 
-    Sixty-two shares that sum to 1 differ little in absolute terms; what tells is how they differ from
-    being equal, in % of that: +100 is twice as much, -100 nothing; NaN for a channel not used.
+    Sixty-two shares that sum to 1 differ little in absolute terms, so deviations are in % of the equal
+    share: +100 is twice as much, -100 nothing; NaN for a channel not used.
     """
     names = tuple(prediction.channel_attention)
     weights = np.array(list(prediction.channel_attention.values()), dtype=float)
@@ -101,8 +101,7 @@ def share_scale(largest: float) -> float:
     return next((end for end in (0.2, 0.5) if largest <= end), 1.0)
 
 
-#: A probability that falls by less than this did not fall: two hundredths are within what the newest
-#: quarter of a second changes by itself.
+#: A smaller fall of the probability counts as none: it changes that much from one window to the next.
 LOWERS_BY = 0.02
 
 #: Attention below this counts as little: less than half of an equal share among four.
@@ -121,29 +120,29 @@ class Comparison:
 
 
 def compare(attention: Mapping[str, float], rows: Iterable[OcclusionRow], label: str) -> Comparison:
-    """Compare attention per modality (0..1, 0 where absent) with the occlusion of each in one window.
+    """Compare attention per modality (0..1, 0 where missing) with the occlusion of each in one window.
 
-    It is ``unknown`` with fewer than two modalities that have both figures. They ``disagree`` where the
-    modality with the highest attention can go without lowering the probability of ``label`` by `LOWERS_BY`,
-    or where one with less than `LITTLE` attention changes it most, and by at least `MATTERS`.
+    It is ``unknown`` with fewer than two modalities that have both figures. They ``disagree`` where removing
+    the modality with the highest attention lowers the probability of ``label`` by less than `LOWERS_BY`, or
+    where one with less than `LITTLE` attention changes it most, and by at least `MATTERS`.
     """
     deltas = {row.name: row.delta_p for row in rows if row.kind == "modality" and attention.get(row.name)}
     if len(deltas) < 2:
-        return Comparison("unknown", ("Too few modalities present to compare attention with occlusion.",))
+        return Comparison("unknown", ("Too few modalities with data to compare attention with occlusion.",))
     top = max(deltas, key=lambda name: attention[name])
     strongest = max(deltas, key=lambda name: abs(deltas[name]))
     is_needed = deltas[top] <= -LOWERS_BY
-    has, it, _ = _pronouns(top)
+    has, it = _pronouns(top)
     about_top = (
         f"{modality_word(top)} {has} the highest attention ({_percent(attention[top])}), "
         f"{'and' if is_needed else 'yet'} without {it} {_change(label, deltas[top])}."
     )
     found = [] if is_needed else [about_top]
     if attention[strongest] < LITTLE and abs(deltas[strongest]) >= MATTERS and strongest != top:
-        has, _, its = _pronouns(strongest)
+        has, it = _pronouns(strongest)
         found.append(
-            f"{modality_word(strongest)} {has} little attention ({_percent(attention[strongest])}), yet of "
-            f"all modalities {its} absence changes most: {_change(label, deltas[strongest])}."
+            f"{modality_word(strongest)} {has} little attention ({_percent(attention[strongest])}), yet "
+            f"removing {it} has the largest effect: {_change(label, deltas[strongest])}."
         )
     return Comparison("disagree", tuple(found)) if found else Comparison("agree", (about_top,))
 
@@ -162,14 +161,14 @@ def _change(label: str, delta_p: float) -> str:
 
 
 def modality_word(modality: str) -> str:
-    """Return what a modality is called at the beginning of a line."""
+    """Return a modality's name, capitalised."""
     word = MODALITY_WORDS.get(modality, modality)
     return word[:1].upper() + word[1:]
 
 
-def _pronouns(modality: str) -> tuple[str, str, str]:
-    """Return has, it and its, as they go with a modality: a person's eyes are two."""
-    return ("have", "them", "their") if modality == "eye" else ("has", "it", "its")
+def _pronouns(modality: str) -> tuple[str, str]:
+    """Return "has" and "it", or their plurals for the eyes."""
+    return ("have", "them") if modality == "eye" else ("has", "it")
 
 
 def _percent(share: float) -> str:
@@ -188,8 +187,8 @@ class Bar:
     """One row."""
 
     name: str
-    points: float | None  # change of the probability, percentage points; None where nothing was blanked
-    note: str = ""  # then why: "absent"
+    points: float | None  # change of the probability, percentage points; None where nothing was removed
+    note: str = ""  # then why: "missing"
 
 
 def occlusion_bars(
@@ -197,21 +196,21 @@ def occlusion_bars(
 ) -> dict[str, list[Bar]]:
     """Return the bars below each heading: modalities, bands with their limits in Hz, and regions.
 
-    They come in the order in which the check asked about them; before an answer, they are what it will ask.
+    They come in the order of the check; before there is a result, they are what will be checked.
     """
     hertz = {name: f"{name} {fmin:g}\N{EN DASH}{fmax:g} Hz" for name, fmin, fmax in bands}
     if answer is None:
         names = [*map(modality_word, MODALITIES)], [*hertz.values()], ["all"]
-        later = [[Bar(name, None, "not asked yet") for name in each] for each in names]
+        later = [[Bar(name, None, "not checked yet") for name in each] for each in names]
         return dict(zip(_HEADINGS.values(), later, strict=True))
     deltas: dict[str, dict[str, float]] = {kind: {} for kind in _HEADINGS}
     for row in answer.rows:
         deltas[row.kind][row.name] = 100 * row.delta_p
     asked = deltas["modality"]
-    # A modality that is present alone is not blanked: nothing would be left to go by.
+    # The only modality with data is not removed: nothing would be left to decode.
     is_alone = not asked and bool(deltas["band"])
-    notes = dict.fromkeys(MODALITIES, "absent") | ({"eeg": "alone: not blanked"} if is_alone else {})
-    nothing = [Bar("EEG", None, "absent")]
+    notes = dict.fromkeys(MODALITIES, "missing") | ({"eeg": "only input: not removed"} if is_alone else {})
+    nothing = [Bar("EEG", None, "missing")]
     return {
         _HEADINGS["modality"]: [
             Bar(modality_word(name), asked.get(name), "" if name in asked else notes[name])

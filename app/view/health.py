@@ -38,11 +38,11 @@ class StreamRow:
     kind: str
     name: str
     rate: str  # "998.7 of 1,000 Hz"
-    lost: str  # share of the samples that holes in the stamps suggest
+    lost: str  # estimated share of the samples, from gaps in the timestamps
     age: str  # since the last sample
     offset: str  # LSL time minus the sender's clock
     backlog: str  # samples that waited at the last read
-    dropped: str  # samples left out because their stamps went back
+    dropped: str  # samples excluded because their timestamps stepped back
     remedy: str  # empty when all is well
 
     @property
@@ -62,7 +62,7 @@ def stream_rows(
 ) -> list[StreamRow]:
     """Return a row for every stream, EEG first, of states and figures by key; a replay has no figures.
 
-    In some phases of the session nothing is read: then no stream is running.
+    A stream is not running in phases of the session in which nothing is read.
     """
     order = sorted(streams, key=lambda key: ([*_KINDS].index(streams[key].spec.kind), key))
     rows = [_stream_row(key, streams[key], health.get(key), masked) for key in order]
@@ -76,7 +76,7 @@ def stream_rows(
 
 
 def summary(rows: Sequence[StreamRow]) -> str:
-    """Return how many streams are in which state: "5 streams: 3 running, 1 masked, 1 to look at"."""
+    """Return how many streams are in which state: "5 streams: 3 running, 1 masked, 1 to check"."""
     if not rows:
         return ""
     states = ["to check" if row.severity in ("bad", "suspect") else row.state for row in rows]
@@ -115,7 +115,7 @@ def _judged(
     spec = stream.spec
     if stream.state == "refused":
         why = message_line(stream.message) or "it cannot be used"
-        return "bad", "refused", f"{why}: restore the device's settings, or choose another stream"
+        return "bad", "refused", f"{why}: restart it with its original settings, or choose another stream"
     if stream.state == "ended":
         return "muted", "ended", ""
     if stream.state == "stale" or (health is not None and health.is_stale):
@@ -132,10 +132,10 @@ def _silent(kind: Kind, health: StreamHealth | None) -> tuple[str, str, str]:
     silent_s = health.age_s if health is not None else math.nan
     why = f"no sample for {age(silent_s)}" if math.isfinite(silent_s) else "no sample"
     if health is not None and health.stands_still:
-        why = "samples arrive, but their time stamps do not advance"
+        why = "samples arrive, but timestamps do not advance"
     elif health is not None and not health.is_connected:
         why = f"the sender is gone: {why}"
-    look_at = DEVICES[kind].if_silent if kind in DEVICES else "check the sending program"
+    look_at = DEVICES[kind].if_silent if kind in DEVICES else "check the sending LSL app"
     return "bad", "silent", f"{why}: {look_at}; it will reconnect automatically"
 
 
@@ -157,9 +157,9 @@ def _judged_by_figures(spec: StreamSpec, health: StreamHealth) -> tuple[str, str
 
 
 def lost_share(spec: StreamSpec, health: StreamHealth | None) -> float:
-    """Return the share of samples that went missing since the start, 0..1.
+    """Return the estimated share of samples lost since the start, 0..1.
 
-    NaN where it cannot be known: without figures, and where the stream has no rate to miss samples of.
+    NaN without figures, and for a stream without a nominal rate.
     """
     if spec.sfreq <= 0 or health is None or health.n_missing + health.n_samples == 0:
         return math.nan
@@ -192,7 +192,7 @@ def electrode_rows(channels: Sequence[ChannelQuality]) -> list[tuple[str, str]]:
 
 
 def _gravity(channel: ChannelQuality) -> tuple[int, float]:
-    """Return what orders electrodes; good ones keep their own order, or the list would dance."""
+    """Return the sort key of electrodes; good ones keep their order, which keeps the list steady."""
     rank = _SEVERITIES.index(channel.state) if channel.state in _SEVERITIES else len(_SEVERITIES)
     score = channel.score if math.isfinite(channel.score) else -1.0
     return rank, 1.0 if channel.state == "good" else score
@@ -204,8 +204,7 @@ def electrode_counts(channels: Sequence[ChannelQuality]) -> str:
     return ", ".join(f"{states.count(state)} {state}" for state in ("good", "suspect", "bad"))
 
 
-#: Of a list of ten thousand nobody reads the end.
-N_SHOWN = 300
+N_SHOWN = 300  # of the messages: the newest
 _LONGEST = 1500  # a remedy that is cut helps nobody
 
 _WORDS = {"good": "● good", "info": "○ note", "suspect": "▲ warning", "bad": "■ problem"}

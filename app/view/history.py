@@ -158,7 +158,7 @@ class SampleHistory:
         return float(self._times[self._from]) if len(self) else math.nan
 
     def append(self, times: NDArray[np.float64], values: NDArray[np.floating]) -> None:
-        """Add samples (n, n_columns) of ascending times (n,); another number of columns begins anew.
+        """Add samples (n, n_columns) of ascending times (n,); another number of columns clears all.
 
         One at or below `newest_time` voids what is not older than it.
         """

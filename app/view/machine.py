@@ -1,4 +1,4 @@
-"""What a session costs: the machine's figures in words, and the latency of predictions by stage."""
+"""CPU, memory, disk and recording in words, and the latency of predictions by stage."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def machine_figures(
     window = f"{number(window_cpu_percent)} % of a core, {number(window_memory_mb)} MB"
     if health is None:
         waiting = [Figure(label, "no figures yet", "muted") for label in ("Engine", "GPU", "Decoded")]
-        return [*waiting, Figure("Window", window), *_recording_figures(None)]
+        return [*waiting, Figure("Display", window), *_recording_figures(None)]
     decoded = f"{counted(health.n_predictions, 'prediction')}, {counted(health.n_skipped, 'window')} skipped"
     n_late = health.n_view_dropped
-    shown = f"; {n_late:,} chunks not shown: the display is too slow" if n_late else ""
+    shown = f"; {n_late:,} chunks not displayed (too slow)" if n_late else ""
     return [
         Figure("Engine", f"{number(health.cpu_percent)} % of a core, {number(health.memory_mb)} MB"),
         Figure("GPU", one_line(health.gpu) or "none (CPU only)"),
         Figure("Decoded", decoded, "suspect" if health.n_skipped else "good"),
-        Figure("Window", window + shown, "suspect" if n_late else "good"),
+        Figure("Display", window + shown, "suspect" if n_late else "good"),
         *_recording_figures(health.recording),
     ]
 
@@ -138,13 +138,13 @@ def verdict(found: list[Stage]) -> tuple[str, str]:
     """Return severity and one sentence on the target, judged by the p99 of ``decided``."""
     decided = next((stage for stage in found if stage.name == "decided"), None)
     if decided is None:
-        return "muted", "A replay has no arrival, wait or display times: only features and network are timed."
+        return "muted", "A replay times only features and network: there is no arrival, waiting or display."
     if not math.isfinite(decided.p99_ms):
-        return "muted", f"Target: 99 of 100 predictions decided within {TARGET_MS:.0f} ms; not measured yet."
+        return "muted", f"Target: 99 % of predictions within {TARGET_MS:.0f} ms. Not measured yet."
     severity, word = ("good", "met") if decided.p99_ms <= TARGET_MS else ("bad", "missed")
     return severity, (
-        f"Target {word}: 99 of 100 predictions of the last 2 min were decided within "
-        f"{decided.p99_ms:.0f} ms (target: {TARGET_MS:.0f} ms)."
+        f"Target {word}: 99 % of predictions in the last 2 min were made within {decided.p99_ms:.0f} ms "
+        f"(target: {TARGET_MS:.0f} ms)."
     )
 
 
@@ -168,7 +168,7 @@ class DisplayLatency:
             del self._shown[next(iter(self._shown))]
 
     def forget(self) -> None:
-        """Begin anew, with another engine."""
+        """Forget all times: another engine starts."""
         self._shown.clear()
 
     def of(self, prediction: Prediction) -> float:

@@ -33,7 +33,7 @@ def next_step(value: float, up: bool) -> float:
 
 
 class Gain:
-    """What the distance of two traces stands for, chosen from the data until a person chooses."""
+    """What the distance of two traces stands for, chosen from the data until the user chooses."""
 
     def __init__(self, units_per_row: float = 50.0) -> None:
         self.units_per_row = units_per_row  # in the signal's unit
@@ -41,7 +41,7 @@ class Gain:
         self._looked = self._changed = -math.inf
 
     def is_due(self, t: float) -> bool:
-        """Return whether `look` would do anything at ``t``: not by hand, and not too often."""
+        """Return whether `look` would do anything at ``t``: only while automatic, and not too often."""
         return self.is_auto and not abs(t - self._looked) < _LOOK_EVERY_S
 
     def look(self, low: NDArray[np.float32], high: NDArray[np.float32], t: float) -> None:
@@ -69,12 +69,12 @@ class Gain:
             self._changed = t if not is_first or len(size) > 100 else -math.inf
 
     def step(self, larger: bool) -> None:
-        """Make the traces larger or smaller by one step, by hand from now on."""
+        """Make the traces larger or smaller by one step, manually from now on."""
         self.is_auto = False
         self.units_per_row = next_step(self.units_per_row, up=not larger)
 
     def auto(self) -> None:
-        """Leave it to the data again."""
+        """Choose from the data again."""
         self.is_auto, self._looked, self._changed = True, -math.inf, -math.inf
 
 

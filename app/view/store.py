@@ -1,4 +1,4 @@
-"""Everything the window may show, filled by the engine's messages; bounded, and without Qt.
+"""Everything the window may show, filled by the engine's messages; bounded, without Qt.
 
 One store serves one engine; a new engine gets a new store. `Cursor` says which moment of it is shown.
 """
@@ -39,7 +39,7 @@ _N_EVENTS = 500
 _N_MEMORY = 1200  # twice a second, ten minutes
 #: Data this much older than the newest of their kind mean that a replay was sought back.
 _JUMP_S = 1.0
-#: A running engine tells its figures twice a second; silent for so many seconds, it hangs or is held.
+#: A running engine tells its figures twice a second; silent for longer, it hangs or is suspended.
 _SILENT_AFTER_S = 3.0
 
 _SEVERITIES = {Change.STALE: "warning", Change.WARNING: "warning", Change.REFUSED: "bad"}
@@ -49,7 +49,7 @@ _BEST_FIRST = ("open", "stale", "ended", "refused")
 class ViewStore:
     """The last ten minutes of signals, predictions and figures, up to where a replay stands.
 
-    Who listens to the engine keeps ``silent_s`` up to date, the seconds since it was last heard of.
+    The session keeps ``silent_s`` up to date: the seconds since the engine's last message.
     """
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class ViewStore:
 
     @property
     def is_silent(self) -> bool:
-        """True where the engine should have told something for long: nothing here is of now."""
+        """True where the engine has been silent for too long: everything here is out of date."""
         return self.phase.name in ("running", "paused") and self.silent_s > _SILENT_AFTER_S
 
     def stream_of(self, kind: Kind) -> StreamState | None:

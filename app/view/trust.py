@@ -3,8 +3,7 @@
 The rule of abstention. The top emotion is an answer only when
 
 - its probability is at least midway between chance and certainty, ``(1 + 1/n) / 2`` for ``n`` emotions
-  (60 % of five, 62.5 % of four): it is then likelier than all others together, and chance-corrected it is
-  nearer to knowing than to guessing; and
+  (60 % of five, 62.5 % of four): it is then more probable than all others together; and
 - it leads the second by at least `MIN_MARGIN`. A network's probabilities move between two ticks by 0.12
   in the median (the shipped model, on simulated streams): a smaller lead can be gone half a second later.
 
@@ -34,11 +33,11 @@ from models.prediction import Prediction
 
 SEVERITIES = ("stop", "caution", "info")  # the gravest first
 MIN_MARGIN = 0.25  # see above
-STALE_AFTER_S = 1.0  # four hops of 0.25 s: the answer no longer speaks of now
-FOLLOWING_S = 1.0  # a moment no older than this counts as now: figures of now speak of it
+STALE_AFTER_S = 1.0  # four hops of 0.25 s: the answer is out of date
+FOLLOWING_S = 1.0  # a moment no older than this counts as now: current figures apply to it
 UNCERTAIN = "uncertain"
-NO_ANSWER = "no answer yet"
-NONE_HERE = "no answer here"  # a moment of a recording that was passed over
+NO_PREDICTION = "no prediction yet"
+NONE_HERE = "no prediction here"  # a moment of a recording that was skipped
 
 MAX_BAD_SHARE = 0.2  # of the electrodes: beyond, interpolation and averaging no longer hide them
 MIN_ELECTRODES_SHARE = 0.5  # of those of training
@@ -63,9 +62,9 @@ class Verdict:
     """What to show, and how far to trust it."""
 
     state: str  # certain | uncertain | stale | warming up | nothing
-    label: str  # in big: an emotion, "uncertain", `NO_ANSWER` or `NONE_HERE`
+    label: str  # in big: an emotion, "uncertain", `NO_PREDICTION` or `NONE_HERE`
     probability: float  # of the top emotion, NaN without one
-    likeliest: str = ""
+    top: str = ""  # the top emotion, whether or not it is the answer
     second: str = ""
     second_probability: float = math.nan
     threshold: float = math.nan  # from which probability on there is an answer
@@ -84,7 +83,7 @@ class Verdict:
 
     @property
     def is_grey(self) -> bool:
-        """True when nothing shown speaks of the moment looked at."""
+        """True when nothing shown applies to the time looked at."""
         return self.state in ("stale", "nothing")
 
 
@@ -96,7 +95,7 @@ def is_following(store: ViewStore, t: float) -> bool:
 def reference_time(store: ViewStore, t: float) -> float:
     """Return what "now" is at ``t``.
 
-    When all streams fall silent in a live session, only the engine's own clock goes on.
+    When all streams of a live session fall silent, only the engine's own clock advances.
     """
     if store.mode == "live" and store.health is not None and is_following(store, t):
         return max(t, store.health.time)
@@ -112,7 +111,7 @@ def threshold(n_labels: int) -> float:
 
 
 def ranked(probs: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Return labels and probabilities, the likeliest first; equal ones in the model's order."""
+    """Return labels and probabilities, the highest first; equal ones in the model's order."""
     return sorted(probs.items(), key=lambda item: -item[1] if item[1] == item[1] else math.inf)
 
 
@@ -152,7 +151,7 @@ def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
     ``t`` is the moment looked at, in LSL seconds; NaN before the first sample.
     """
     if prediction is None or not prediction.probs:
-        return Verdict("nothing", NO_ANSWER, math.nan, findings=tuple(_waits(store, t)))
+        return Verdict("nothing", NO_PREDICTION, math.nan, findings=tuple(_waits(store, t)))
     best, *others = ranked(prediction.probs)
     second = others[0] if others else ("", math.nan)
     unsure = abstention(prediction.probs) or _unfit_signal(prediction, store, t)
@@ -174,7 +173,7 @@ def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
         state=state,
         label=best[0] if is_answer else UNCERTAIN,
         probability=best[1],
-        likeliest=best[0],
+        top=best[0],
         second=second[0],
         second_probability=second[1],
         threshold=threshold(len(prediction.probs)),
@@ -198,14 +197,14 @@ def labels_of(store: ViewStore, prediction: Prediction | None) -> tuple[str, ...
 
 
 def _stands_still(store: ViewStore, t: float) -> bool:
-    """Tell whether ``t`` is a moment of a replay that does not go on: nothing is overdue there."""
+    """Tell whether ``t`` is a time of a replay that stands still: nothing is overdue there."""
     is_held = store.phase.name in ("paused", "ended") or not is_following(store, t)
     return store.mode == "replay" and is_held
 
 
 def _passed_over(store: ViewStore, age_s: float) -> Iterator[Finding]:
     """Yield why a moment of a replay has no prediction."""
-    yield Finding("info", f"no prediction at this time; the last one is {age(age_s)} older", "none here")
+    yield Finding("info", f"no prediction at this time; the last one is {age(age_s)} earlier", "none here")
     why = "skipped by the replay, or a gap in the recording; press Space to replay from here"
     yield Finding("info", why, "passed over")
     if store.phase.name == "paused":
@@ -213,7 +212,7 @@ def _passed_over(store: ViewStore, age_s: float) -> Iterator[Finding]:
 
 
 def _standstill(store: ViewStore, t: float, age_s: float) -> list[Finding]:
-    """Return why the prediction no longer speaks of ``t``; nothing when it does."""
+    """Return why the prediction does not apply to ``t``; nothing when it does."""
     following, name = is_following(store, t), store.phase.name
     causes = []
     if following and name == "failed":
@@ -262,16 +261,16 @@ def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: boo
 
 
 def _of_modalities(prediction: Prediction, store: ViewStore, t: float) -> Iterator[Finding]:
-    absent = [modality for modality, there in prediction.present.items() if not there]
-    if absent:
+    missing = [modality for modality, there in prediction.present.items() if not there]
+    if missing:
         n_all = len(prediction.present)
         each = ", ".join(
-            f"{MODALITY_WORDS.get(m, m)} ({_why_absent(m, prediction, store, t)})" for m in absent
+            f"{MODALITY_WORDS.get(m, m)} ({_why_missing(m, prediction, store, t)})" for m in missing
         )
-        text = f"{n_all - len(absent)} of {n_all} modalities used; missing: {each}"
-        yield Finding("caution", text, "absent")
+        text = f"{n_all - len(missing)} of {n_all} modalities used; missing: {each}"
+        yield Finding("caution", text, "missing")
     for modality in _masked(store, t):
-        if modality not in absent:
+        if modality not in missing:
             yield Finding("caution", f"{MODALITY_WORDS.get(modality, modality)} masked manually", "masked")
     if prediction.warm_up:
         each = ", ".join(f"{MODALITY_WORDS[m]} {s:.0f} s" for m, s in _missing_context(store, t).items())
@@ -283,7 +282,7 @@ def _masked(store: ViewStore, t: float) -> tuple[str, ...]:
     return store.health.masked if store.health is not None and is_following(store, t) else ()
 
 
-def _why_absent(modality: str, prediction: Prediction, store: ViewStore, t: float) -> str:
+def _why_missing(modality: str, prediction: Prediction, store: ViewStore, t: float) -> str:
     if modality in _masked(store, t):
         return "masked manually"
     stream = store.stream_of(KIND_OF_MODALITY[modality]) if modality in KIND_OF_MODALITY else None
@@ -299,7 +298,7 @@ def _why_absent(modality: str, prediction: Prediction, store: ViewStore, t: floa
         n_steps = windows.face_s / windows.face_grid_s
         if coverage * n_steps >= windows.face_min_frames:
             return "no face found"
-    return f"{100 * coverage:.0f} % of its samples"
+    return f"only {100 * coverage:.0f} % of samples valid"
 
 
 def _valid_gaze(store: ViewStore, t: float) -> float:
@@ -323,7 +322,7 @@ def _of_signals(prediction: Prediction, store: ViewStore, t: float) -> Iterator[
 
 
 def _of_montage(prediction: Prediction, store: ViewStore) -> Iterator[Finding]:
-    """Compare the stream's electrodes with those of training: what is not there is not made up."""
+    """Compare the stream's electrodes with those of training."""
     stream = store.stream_of(Kind.EEG)
     if stream is None or store.model is None or not prediction.present.get("eeg"):
         return
@@ -392,7 +391,7 @@ def _waits(store: ViewStore, t: float) -> Iterator[Finding]:
         for modality, (code, words) in readiness.items():
             yield Finding("info", f"{MODALITY_WORDS[modality]}: {words}", code)
         if name == "running" and "ready" in {code for code, _ in readiness.values()}:
-            text = "possibly too few valid samples so far: see Health and Signals"
+            text = "perhaps not enough valid samples yet: see Health and Signals"
             yield Finding("info", text, "validity")
 
 
@@ -413,7 +412,7 @@ def _readiness(store: ViewStore, t: float) -> dict[str, tuple[str, str]]:
 
 
 def _missing_context(store: ViewStore, t: float) -> dict[str, float]:
-    """Return how many seconds of its context each open modality still lacks, where it does."""
+    """Return how many seconds of context each open modality still needs, if any."""
     missing: dict[str, float] = {}
     for modality in MODALITIES if store.model is not None else ():
         stream = store.stream_of(KIND_OF_MODALITY[modality])

@@ -1,6 +1,6 @@
 """Where emotions lie on the plane of valence and arousal, and where a prediction's probabilities point.
 
-Nothing here is measured on the person: the point is the mean of the emotions' places, weighted by their
+Nothing here is measured on the participant: the point is the mean of the emotions' places, weighted by their
 probabilities. The places are the mean ratings of pleasure and arousal, each -1..1, of Russell & Mehrabian
 (1977), Evidence for a three-factor theory of emotions, Journal of Research in Personality 11, 273-294:
 angry, bored, disgusted, fearful, happy, sad, surprised. Two are not from there: neutral is the origin by

@@ -17,7 +17,7 @@ from app.qt.theme import growth, scaled_font
 from app.qt.widgets import ElidedLabel, plain_label
 from app.view.store import ViewStore
 from app.view.text import percent
-from app.view.trust import NO_ANSWER, UNCERTAIN, Verdict, judge_at, labels_of
+from app.view.trust import NO_PREDICTION, UNCERTAIN, Verdict, judge_at, labels_of
 
 _LARGEST_WORD, _SMALLEST_WORD = 8.0, 1.6  # times the page's font
 _WORD_SHARE = 0.27  # of the panel's height
@@ -32,12 +32,12 @@ _STATES = {
 
 
 class AnswerPanel(Panel):
-    """The answer, greyed with the reason when it does not speak of the moment looked at."""
+    """The answer; greyed, with the reason, when it does not apply to the time shown."""
 
     def __init__(self) -> None:
         super().__init__("Emotion")
-        self.verdict = Verdict("nothing", NO_ANSWER, math.nan)
-        self._index = 0  # of the likeliest label, for its colour and hatch
+        self.verdict = Verdict("nothing", NO_PREDICTION, math.nan)
+        self._index = 0  # of the top emotion, for its colour and hatch
         self.state = self.add_words(muted=True)
         self.word, self.percent = ElidedLabel("Answer"), plain_label()
         self.line = plain_label(wraps=True)  # below them
@@ -53,16 +53,16 @@ class AnswerPanel(Panel):
         self.body.addLayout(row, 1)
         self.body.addWidget(self.line)
         self.body.addWidget(self.scale)
-        self.setAccessibleDescription("no answer yet")
+        self.setAccessibleDescription(NO_PREDICTION)
 
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the verdict at ``t``."""
         prediction, self.verdict = judge_at(store, t)
         verdict, labels = self.verdict, labels_of(store, prediction)
-        self._index = labels.index(verdict.likeliest) if verdict.likeliest else 0
+        self._index = labels.index(verdict.top) if verdict.top else 0
         figures = percent(verdict.probability), percent(verdict.second_probability)
         why = _why_grey(verdict) if verdict.is_grey else ""
-        if self.is_new(verdict.state, verdict.label, verdict.likeliest, verdict.second, figures, why):
+        if self.is_new(verdict.state, verdict.label, verdict.top, verdict.second, figures, why):
             self._show()
 
     def _show(self) -> None:
@@ -116,11 +116,11 @@ class AnswerPanel(Panel):
 
 
 class ScalePlot(Plot):
-    """0 to 100 % with the uncertain band hatched and the likeliest emotion's probability."""
+    """0 to 100 % with the uncertain band hatched and the top emotion's probability."""
 
     def __init__(self) -> None:
         self._percents = Axis("bottom", room="100 %")
-        name = "Probability of the likeliest emotion"
+        name = "Probability of the top emotion"
         super().__init__(name, (self._percents,), x=(0.0, 100.0), zoom="", least=(24, 2.6))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._band = _UncertainBand(self)
@@ -143,7 +143,7 @@ class ScalePlot(Plot):
 
     def table(self) -> Table:
         """Return both figures."""
-        return ["figure", "%"], [("probability", self.percent), ("needed for an answer", self.threshold)]
+        return ["figure", "%"], [("probability", self.percent), ("needed", self.threshold)]
 
 
 class _UncertainBand(PixelItem):
@@ -165,11 +165,11 @@ def _line(verdict: Verdict) -> str:
         return _why_grey(verdict)
     runner_up = f"next: {verdict.second} {percent(verdict.second_probability)}"
     if verdict.label == UNCERTAIN:
-        return f"most likely: {verdict.likeliest} {percent(verdict.probability)}; {runner_up}"
+        return f"top emotion: {verdict.top} {percent(verdict.probability)}; {runner_up}"
     return runner_up if verdict.second else ""
 
 
 def _why_grey(verdict: Verdict) -> str:
-    """Return everything that stopped, or the first thing that is waited for."""
+    """Return everything that stopped, or the first thing to wait for."""
     stops = [finding.text for finding in verdict.findings if finding.severity == "stop"]
     return "; ".join(stops or verdict.reasons[:1])

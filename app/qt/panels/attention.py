@@ -1,4 +1,4 @@
-"""What the model weighed: attention per modality over time, per EEG channel and per time step."""
+"""Attention: per modality over time, per EEG channel and per time step."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from app.qt.plots.items import Bar, Bars, Spans
 from app.qt.plots.plot import Plot, Table
 from app.qt.theme import Theme
 from app.view.explanation import (
-    absent_spans,
     channel_deviation,
     deviation_scale,
     is_nearly_even,
+    missing_spans,
     modality_course,
     modality_word,
     share_scale,
@@ -42,7 +42,9 @@ _SCALE_OVER_S = 10.0
 def _add_caution(panel: Panel) -> None:
     """Say beside the title what attention is not."""
     label = panel.add_words(NOT_CAUSE, muted=True)
-    label.setToolTip("Attention is how the model weights its inputs; the occlusion check tests their effect.")
+    label.setToolTip(
+        "Attention shows how the model weights its inputs; occlusion shows their effect on the output."
+    )
 
 
 class ModalityAttentionPanel(Panel):
@@ -68,19 +70,19 @@ class ModalityAttentionPanel(Panel):
 
 
 class LanesPlot(Plot):
-    """A lane for each modality, from 0 to 100 %; where a modality was absent the lane is hatched."""
+    """A lane for each modality, from 0 to 100 %; where a modality is missing the lane is hatched."""
 
     def __init__(self) -> None:
         n = len(MODALITIES)
-        self._names, self._figures = RowAxis("left", ("Voice", "100 %")), RowAxis("right", ("absent",))
+        self._names, self._figures = RowAxis("left", ("Voice", "100 %")), RowAxis("right", ("missing",))
         self._times = Axis("bottom", title="time before the prediction shown (s)", has_grid=True)
         axes, name = (self._names, self._figures, self._times), "Attention per modality over time"
         super().__init__(name, axes, x=(-60.0, 0.0), y=(0.0, float(n)), zoom="x", least=(36, 9.6))
         self.setToolTip("Click to go to that moment")
         self.t_end = math.nan  # the moment at the right edge, LSL seconds
         self.times: NDArray[np.float64] = np.empty(0)  # before it
-        self.shares: NDArray[np.float64] = np.empty((0, n))  # 0..1 by MODALITIES, NaN where absent
-        self.absent = Spans(self)
+        self.shares: NDArray[np.float64] = np.empty((0, n))  # 0..1 by MODALITIES, NaN where missing
+        self.missing = Spans(self)
         self.lines = [pg.PlotDataItem(connect="finite", fillLevel=float(n - 1 - i)) for i in range(n)]
         self._edges = [pg.InfiniteLine(level, angle=0) for i in range(n) for level in (i, i + _LANE)]
         for item in (*self._edges, *self.lines):
@@ -118,10 +120,10 @@ class LanesPlot(Plot):
         self.set_home(x=(-span_s, 0.0))
         for i, line in enumerate(self.lines):
             line.setData(self.times, self._floor(i) + _LANE * self.shares[:, i])
-        self.absent.set_content(
+        self.missing.set_content(
             (max(start - self.t_end, -span_s), end - self.t_end, self._floor(i), self._floor(i) + _LANE)
             for i, modality in enumerate(MODALITIES)
-            for start, end in absent_spans(predictions, modality)
+            for start, end in missing_spans(predictions, modality)
         )
         self.redraw()
         said = [_share_now(newest, modality) for modality in MODALITIES]
@@ -134,7 +136,7 @@ class LanesPlot(Plot):
         at = int(np.searchsorted(self.times, x, side="right")) - 1
         if at < 0:
             return ""
-        shares = (f"{100 * share:.0f} %" if math.isfinite(share) else "absent" for share in self.shares[at])
+        shares = (f"{100 * share:.0f} %" if math.isfinite(share) else "missing" for share in self.shares[at])
         said = [f"{modality_word(m)} {share}" for m, share in zip(MODALITIES, shares, strict=True)]
         return f"{-x:.1f} s before: {', '.join(said)}"
 
@@ -168,7 +170,7 @@ class ChannelAttentionPanel(Panel):
             return
         names, deviation, share = channel_deviation(prediction)
         if not prediction.present.get("eeg") or math.isnan(share):
-            self.plot.set_missing("EEG absent")
+            self.plot.set_missing("EEG missing")
             return
         recent = store.predictions.read(prediction.t_end - _SCALE_OVER_S, prediction.t_end)
         largest = max(_largest(p) for p in recent)
@@ -207,7 +209,7 @@ class StepsPlot(Plot):
         super().__init__("Attention per time step", axes, x=x, y=y, zoom="x", least=(30, 7.0))
         self.bins: list[tuple[float, float, float]] = []  # start, end, share, as of `time_bins`
         self.bars = Bars(self)
-        self.setToolTip("The oldest step also includes everything the model saw before it")
+        self.setToolTip("The oldest step also includes earlier context")
         self.set_bins([])
 
     def set_bins(self, bins: list[tuple[float, float, float]]) -> None:
@@ -247,6 +249,6 @@ def _largest(prediction: Prediction) -> float:
 
 def _share_now(prediction: Prediction, modality: str) -> str:
     if not prediction.present.get(modality):
-        return "absent"
+        return "missing"
     share = prediction.modality_attention.get(modality, math.nan)
     return f"{100 * share:.0f} %" if math.isfinite(share) else "-"

@@ -26,7 +26,7 @@ class BandMapsPanel(Panel):
     """One head per band; each has its own scale, as the bands' entropies lie far apart."""
 
     def __init__(self) -> None:
-        super().__init__("Band entropy")
+        super().__init__("Differential entropy (DE)")
         self._maps: list[HeadPlot] = []
         self._ranges: list[CalmRange] = []
         self._bands: tuple[tuple[str, float, float], ...] = ()
@@ -40,10 +40,10 @@ class BandMapsPanel(Panel):
         self.reason.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.body.addWidget(self.reason, 1)
         self.reason.hide()
-        self.add_words("nats, own scale per band", muted=True)
+        self.add_words("nats, separate scales", muted=True)
         self.setToolTip(
             "Differential entropy of each electrode in the newest second, as fed to the network. "
-            "The bands differ widely, so each has a scale of its own."
+            "The bands differ widely, so their scales are separate."
         )
 
     def refresh(self, store: ViewStore, t: float) -> None:

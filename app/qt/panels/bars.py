@@ -1,4 +1,4 @@
-"""The probability of every emotion as a bar, with the chance level and the level of an answer."""
+"""The probability of every emotion as a bar, with the chance level and the level needed for an answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class BarsPanel(Panel):
             words=lambda value, _: f"{value:.0f} %" if value in (0, 100) else f"{value:.0f}",
             has_levels=True,
         )
-        self.plot.set_notice("no model loaded yet")
+        self.plot.set_notice("emotions appear once a model is loaded")
         self.add_plot(self.plot)
 
     def refresh(self, store: ViewStore, t: float) -> None:
@@ -46,7 +46,7 @@ class BarsPanel(Panel):
             figures = (percent(share),)
             rows.append(BarRow(label, figures, 0.0, 100 * share, colour, hatch_of(index), role))
         self.plot.set_rows(rows)
-        self.plot.set_notice("" if rows else "no model loaded yet")
+        self.plot.set_notice("" if rows else "emotions appear once a model is loaded")
         if labels:
             chance, least = 100 / len(labels), 100 * threshold(len(labels))
             dotted = Level(chance, f"chance {chance:.3g} %", Qt.PenStyle.DotLine)

@@ -1,4 +1,4 @@
-"""How the probabilities went over the last minutes, and a way back to any of these moments."""
+"""The probabilities over the last minutes, and a way back to any of these moments."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class CoursePanel(Panel):
     """Probabilities over time."""
 
     def __init__(self) -> None:
-        super().__init__("Course")
+        super().__init__("Time course")
         #: Told the moment (LSL seconds, a prediction's ``t_end``) that was clicked or stepped to.
         self.choose_time: Callable[[float], None] = lambda t: None
         #: Called when the End key asks for the newest again.
         self.choose_now: Callable[[], None] = lambda: None
-        self.add_words("click or use the left and right keys to look back", muted=True)
+        self.add_words("click or use ←/→ to look back", muted=True)
         spans = {f"{minutes} min": minutes for minutes in SPANS_MIN}
-        self.span = self.add_choice("Time span of the course", spans, SPANS_MIN.index(2))
-        self.span.setToolTip("Time span shown, once that much has been recorded")
+        self.span = self.add_choice("Time span of the time course", spans, SPANS_MIN.index(2))
+        self.span.setToolTip("Minutes shown, once recorded")
         self.plot = self.add_plot(CoursePlot(self))
 
     def refresh(self, store: ViewStore, t: float) -> None:
@@ -62,7 +62,7 @@ class CoursePlot(Plot):
         self._names = RowAxis("right", aligned=Qt.AlignmentFlag.AlignLeft, is_spread=True)
         self._times = Axis("bottom", self._time_text, title="time before now (min:s)", has_grid=True)
         axes = (self._levels, self._names, self._times)
-        super().__init__("Course of the probabilities", axes, y=(0.0, _RIBBON[1]), zoom="x", least=(50, 8.0))
+        super().__init__("Probabilities over time", axes, y=(0.0, _RIBBON[1]), zoom="x", least=(50, 8.0))
         self.setAccessibleDescription(
             "Left and right step from prediction to prediction, Page Up and Page Down by ten seconds, "
             "End returns to now."
@@ -160,7 +160,7 @@ class CoursePlot(Plot):
         if math.isfinite(self.t1):
             self.set_home(x=(self.t0 - zero, self.t1 - zero))
         times = made.times - zero
-        order = np.argsort(np.argsort(np.nan_to_num(self.figures), kind="stable"))  # the likeliest on top
+        order = np.argsort(np.argsort(np.nan_to_num(self.figures), kind="stable"))  # the highest on top
         for index in range(n_labels):
             self._lines[index].setData(times, made.lines[:, index])
             self._lines[index].setZValue(2 + order[index] / 100)

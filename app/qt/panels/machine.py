@@ -1,4 +1,4 @@
-"""What session and window cost this computer, and how the recording goes."""
+"""What session and display cost this computer, and the state of the recording."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class MachinePanel(Panel):
         """Look at this process's CPU and memory now."""
         self._cpu_percent = self._process.cpu_percent(None)
         self._memory_mb = self._process.memory_info().rss / 1e6
-        self.plot.add_window(monotonic(), self._memory_mb)
+        self.plot.add_display(monotonic(), self._memory_mb)
         self._shown = ()
 
     def refresh(self, store: ViewStore, t: float) -> None:
@@ -84,11 +84,11 @@ class MachinePanel(Panel):
 
 
 class MemoryPlot(CurvePlot):
-    """Memory of engine and window over the last ten minutes, from 0 MB up: a small drift is no leak."""
+    """Memory of engine and display over the last ten minutes, from 0 MB up: a small drift is no leak."""
 
     def __init__(self) -> None:
-        strokes = {"engine": Qt.PenStyle.SolidLine, "window": Qt.PenStyle.DashLine}
-        self._names = RowAxis("right", ("window",), aligned=Qt.AlignmentFlag.AlignLeft, is_spread=True)
+        strokes = {"engine": Qt.PenStyle.SolidLine, "display": Qt.PenStyle.DashLine}
+        self._names = RowAxis("right", ("display",), aligned=Qt.AlignmentFlag.AlignLeft, is_spread=True)
         axes = (Axis("left", number_text, room="0000", title="MB", has_grid=True), self._names)
         super().__init__(
             "Memory over the last ten minutes", _KEPT_S, strokes, axes, words=_minutes, least=(20, 5.0)
@@ -96,12 +96,12 @@ class MemoryPlot(CurvePlot):
         self.time_axis.setTickSpacing(300, 300)
         self.unit = "MB"
         self.engine: Collection[tuple[float, float]] = ()
-        self._window: deque[tuple[float, float]] = deque(maxlen=_N_KEPT)
+        self._display: deque[tuple[float, float]] = deque(maxlen=_N_KEPT)
         self.set_notice("Memory: first reading in a second")
 
-    def add_window(self, time: float, megabytes: float) -> None:
+    def add_display(self, time: float, megabytes: float) -> None:
         """Add what this process uses at ``time``, `time.monotonic`."""
-        self._window.append((time, megabytes))
+        self._display.append((time, megabytes))
         self._draw()
 
     def show_engine(self, used: Collection[tuple[float, float]]) -> None:
@@ -110,7 +110,7 @@ class MemoryPlot(CurvePlot):
         self._draw()
 
     def _draw(self) -> None:
-        kept = {"engine": self.engine, "window": self._window}
+        kept = {"engine": self.engine, "display": self._display}
         used = {name: np.array(points).reshape(-1, 2) for name, points in kept.items()}
         every = np.concatenate(list(used.values()))
         if not np.isfinite(every[:, 1]).any():

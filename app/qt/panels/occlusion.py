@@ -1,4 +1,4 @@
-"""The occlusion check: what the answer loses when something is blanked, asked for by hand."""
+"""The occlusion check, run on request: how the probability changes without one part of the input."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ SHORTCUT = "O"
 _PATIENCE_S = 15.0
 _EMPTY_END = 10.0  # percentage points
 _BEFORE = (
-    "Blanks one modality, EEG band or EEG region of the newest window at a time and runs the model again: "
-    "the change in probability shows what the answer rests on."
+    "Removes one modality, EEG band or EEG region of the newest window at a time and reruns the model: "
+    "the change in probability shows what the prediction depends on."
 )
 _READING = (
-    "Bars: probability when blanked minus original probability. To the left: the answer rested on this "
-    "input. A blanked band is set to its mean value; a blanked modality or region counts as absent."
+    "Bars: probability without the input minus original probability. To the left: the prediction depended "
+    "on it. A modality or region is treated as missing; a band is replaced by its typical value."
 )
 _MARKS = {"agree": "●", "disagree": "▲", "unknown": "○"}
 _HEADS = {
@@ -48,7 +48,7 @@ _HEADS = {
 
 
 class OcclusionPanel(Panel):
-    """Button, bars, head map of the regions, and whether attention tells the same.
+    """Button, bars, head map of the regions, and whether attention agrees.
 
     ``ask_occlusion`` sends the request; the answer arrives in ``store.occlusion``.
     """
@@ -114,10 +114,10 @@ class OcclusionPanel(Panel):
     def _show_which(self, store: ViewStore, shown_end: float | None, state: str) -> None:
         """Say which window the answer is about, and how the asking goes."""
         notes = {
-            "asking": "Asking the model …",
-            "no answer": f"No result for {_PATIENCE_S:.0f} s. It comes with the next window: is the replay "
-            "paused, or is a stream missing?",
-            "no session": "This check needs a running session with a prediction.",
+            "asking": "Running the model …",
+            "no answer": f"No result for {_PATIENCE_S:.0f} s: check that a stream is running and the replay "
+            "is not paused.",
+            "no session": "Needs a running session with a prediction.",
             "ready": "",
         }
         note = notes[state]
@@ -143,14 +143,14 @@ class OcclusionPanel(Panel):
         self._show_bars(occlusion_bars(answer, store.model.bands if store.model is not None else ()))
         self.flag.setVisible(answer is not None)
         if answer is None:
-            self.map.set_missing("not asked yet")
+            self.map.set_missing("not checked yet")
             return
         values = region_values(answer)
         if values:
             scale = -self.end, self.end
             self.map.set_values(tuple(values), list(values.values()), *scale, "points", diverging=True)
         else:
-            self.map.set_missing("EEG absent")
+            self.map.set_missing("EEG missing")
         self._show_flag(store, answer)
 
     def _show_bars(self, shown: Mapping[str, Sequence[Bar]]) -> None:
@@ -203,7 +203,7 @@ class OcclusionPanel(Panel):
         self.flag.hide()
         self.which.hide()
         self.note.setText(_BEFORE)
-        self.map.set_missing("not asked yet")
+        self.map.set_missing("not checked yet")
 
 
 def _delta_bars(name: str) -> BarPlot:

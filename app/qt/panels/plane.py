@@ -23,7 +23,7 @@ _CAPTION = "derived from class probabilities, not measured"
 
 
 class PlanePanel(Panel):
-    """The plane, and below it what the point is made of."""
+    """The plane, and below it what it is derived from."""
 
     def __init__(self) -> None:
         super().__init__("Valence and arousal")
@@ -43,9 +43,7 @@ class PlanePanel(Panel):
             trail = store.predictions.read(prediction.t_end - TRAIL_S, prediction.t_end) if prediction else []
             self.plot.show_trail(trail, labels, is_grey=verdict.is_grey)
             missing = unplaced(labels)
-            self.caption.setText(
-                f"{_CAPTION}; not on this plane: {', '.join(missing)}" if missing else _CAPTION
-            )
+            self.caption.setText(f"{_CAPTION}; not placed: {', '.join(missing)}" if missing else _CAPTION)
 
 
 class PlanePlot(Plot):

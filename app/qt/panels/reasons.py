@@ -10,7 +10,7 @@ from app.qt.panel import Panel
 from app.qt.theme import Theme, growth, scaled_font
 from app.qt.widgets import plain_label
 from app.view.store import ViewStore
-from app.view.trust import NO_ANSWER, Finding, judge_at
+from app.view.trust import NO_PREDICTION, Finding, judge_at
 
 _WORDS = {"stop": "Stop", "caution": "Caution", "info": "Note"}
 _GLYPHS = {"stop": ("■", "bad"), "caution": ("▲", "suspect"), "info": ("○", "muted")}  # theme's colour
@@ -41,13 +41,13 @@ class ReasonsPanel(Panel):
         self.body.addWidget(scroll, 1)
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the findings at ``t``; what is waited for is no "note"."""
+        """Show the findings at ``t``; what it waits for is no "note"."""
         _, verdict = judge_at(store, t)
         findings = verdict.findings or (NOTHING_FOUND,)
         if not self.is_new(findings, verdict.label, verdict.state):
             return
         self._findings = findings
-        self.title.setText("Waiting for" if verdict.label == NO_ANSWER else "How far to trust it")
+        self.title.setText("Waiting for" if verdict.label == NO_PREDICTION else "How far to trust it")
         while len(self._rows) < len(findings):
             self._rows.append(_Row())
             self._list.insertWidget(len(self._rows) - 1, self._rows[-1])

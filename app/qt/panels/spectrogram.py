@@ -24,7 +24,7 @@ class SpectrogramPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__("Spectrogram")
-        self.choose: Callable[[str], None] = lambda ch_name: None  # called with the channel a person chose
+        self.choose: Callable[[str], None] = lambda ch_name: None  # called with the channel chosen
         self.plot = self.add_plot(HeatPlot("EEG spectrogram", 30.0, hold_s=1.1, unit="dB re 1 µV²/Hz"))
         self.channels = self.add_choice("Channel of the spectrogram", {})
         self.channels.activated.connect(lambda _: self.choose(self.channels.currentText()))

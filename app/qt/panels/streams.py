@@ -1,4 +1,4 @@
-"""Every stream's state and figures, with what to do about those that are not well."""
+"""Every stream's state and figures, with a remedy for those with a problem."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 #: Of `StreamRow.cells`: the head, the widest text it is laid out for, and the head's tooltip.
 _COLUMNS = (
-    ("State", "○ masked", "Whether data arrive as they should"),
+    ("State", "○ masked", "Whether data arrive as expected"),
     ("Kind", "markers", "What the stream carries"),
     ("Name", "", "The name given by the sender"),
-    ("Rate", "1,000.0 of 1,000 Hz", "Samples per second over the last 5 s, of the nominal rate"),
+    ("Rate", "1,000.0 of 1,000 Hz", "Sampling rate over the last 5 s, and nominal"),
     (
         "Lost",
         "100.0 %",
-        "Share of the samples since the start that are missing, by gaps in the time stamps",
+        "Estimated share of samples lost since the start, from timestamp gaps",
     ),
     ("Age", "12 min 5 s", "Time since the last sample arrived"),
-    ("Offset", "+123.4 ms", "This computer's clock minus the sender's time stamps"),
-    ("Backlog", "Backlog", "Samples waiting at the last read"),
-    ("Dropped", "Dropped", "Samples discarded because their time stamps went backwards"),
+    ("Offset", "+123.4 ms", "This computer's clock minus the sender's timestamps"),
+    ("Backlog", "Backlog", "Samples queued at the last read"),
+    ("Dropped", "Dropped", "Samples excluded because their timestamps stepped back"),
 )
 
 
 class StreamsPanel(Panel):
-    """The table of streams; under each that is not well, a line with what to do."""
+    """The table of streams; under each with a problem, a line with the remedy."""
 
     def __init__(self) -> None:
         super().__init__("Streams")
@@ -134,13 +134,13 @@ class _Table(RowTable):
                 self.setRowHeight(row, line)
 
     def changeEvent(self, event: QEvent | None) -> None:
-        """Lay out anew in another font."""
+        """Lay out in the new font."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.FontChange:
             self.lay_out()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Break remedies anew."""
+        """Break the lines of remedies to the new width."""
         super().resizeEvent(event)
         self.lay_out()
 

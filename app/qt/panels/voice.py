@@ -27,7 +27,7 @@ _LOWEST_HZ, _HIGHEST_HZ, _N_MELS = 20.0, 8000.0, 128
 
 
 class VoicePanel(Panel):
-    """How loud the voice is, and what the network gets of it."""
+    """The level of the voice, and its log-mel as fed to the network."""
 
     def __init__(self) -> None:
         super().__init__("Voice")
@@ -35,7 +35,7 @@ class VoicePanel(Panel):
         self.meter = LevelMeter()
         self.plot = HeatPlot("Log-mel of the voice", 30.0, hold_s=0.05, unit="log-mel, model units")
         self.plot.setToolTip(
-            "Log-mel energy as fed to the network: standardised by AudioSet's mean and SD, no unit"
+            "Log-mel energy as fed to the network: normalised with AudioSet mean and SD, unitless"
         )
         self.plot.set_scale(*_LOG_MEL_RANGE, _N_MELS, _mel_ticks(), _hz)
         self.body.addWidget(self.meter)

@@ -116,7 +116,7 @@ class HeadPlot(Plot):
         self._changed()
 
     def set_missing(self, reason: str) -> None:
-        """Grey the head and say why it shows nothing: "absent", "no data yet"."""
+        """Grey the head and say why it shows nothing: "EEG missing", "no data yet"."""
         if reason != self._missing:
             self._missing = reason
             self._changed()

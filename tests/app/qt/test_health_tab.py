@@ -187,7 +187,7 @@ def test_memory_lines_are_drawn(tab):
     plot = tab.machine.plot
     plot.show_engine([(i / 2, 800.0 + i / 10) for i in range(600)])
     for i in range(300):
-        plot.add_window(float(i), 200.0)
+        plot.add_display(float(i), 200.0)
     QGuiApplication.processEvents()
     upper = plot.grab().toImage().copy(plot.plot_rect().toRect())
     seen = {upper.pixelColor(x, y).name() for x in range(upper.width()) for y in range(upper.height())}

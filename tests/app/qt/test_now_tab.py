@@ -19,7 +19,7 @@ from app.qt.plots.plot import DataExporter
 from app.qt.tabs import NowTab
 from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore
-from app.view.trust import NO_ANSWER, NONE_HERE
+from app.view.trust import NO_PREDICTION, NONE_HERE
 from app.view.valence_arousal import point
 from models.prediction import Prediction
 
@@ -119,10 +119,10 @@ def test_a_clear_answer_is_written_with_its_runner_up(tab, qtbot):
     assert tab.answer.accessibleDescription() == "sad, certain"
 
 
-def test_an_uncertain_answer_names_the_likeliest_small(tab, qtbot):
+def test_an_uncertain_answer_names_the_top_emotion_small(tab, qtbot):
     show(tab, qtbot, filled(DOUBTFUL))
     assert tab.answer.verdict.label == "uncertain"
-    assert tab.answer.line.text() == "most likely: sad 41 %; next: neutral 33 %"
+    assert tab.answer.line.text() == "top emotion: sad 41 %; next: neutral 33 %"
     assert tab.answer.verdict.state == "uncertain"
 
 
@@ -362,7 +362,7 @@ def test_the_data_of_every_plot_can_be_saved(tab, qtbot, tmp_path):
 
 def test_an_empty_store_says_what_it_waits_for(tab, qtbot):
     show(tab, qtbot, ViewStore(), math.nan)
-    assert tab.answer.verdict.label == NO_ANSWER
+    assert tab.answer.verdict.label == NO_PREDICTION
     assert tab.answer.verdict.codes == ("loading",)
     assert tab.reasons.title.text() == "Waiting for"
     assert tab.reasons.texts() == list(tab.answer.verdict.reasons)

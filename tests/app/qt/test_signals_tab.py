@@ -413,16 +413,17 @@ def test_all_plots_of_the_tab_are_painted_in_one_pass(qtbot):
 def test_missing_streams_say_what_to_do(qtbot):
     tab = shown(qtbot, SignalsTab(), store_with(kinds=()), t=math.nan, size=(1350, 590))
     assert tab.traces.plot.notice == "no EEG stream: start the amplifier's LSL app, then open Streams"
-    assert tab.pupils.plot.notice == "no gaze stream: start the eye tracker's LSL app, then open Streams"
+    remedy = "start the eye tracker's LSL app, then open Streams"
+    assert tab.pupils.plot.notice == f"no eye tracker stream: {remedy}"
     assert tab.voice.plot.notice == "no microphone stream: publish a microphone under Streams"
-    assert tab.webcam.plot.notice == "no webcam stream: publish a camera under Streams"
+    assert tab.webcam.plot.notice == "no camera stream: publish a camera under Streams"
 
 
 def test_a_recording_without_a_stream_is_not_told_to_start_one(qtbot):
     model = ModelInfo("m", Path("m"), ("a",), (), "", True, "small", 1, "cpu", (), None)
     store = store_with(Opened("replay", model, None), kinds=())
     tab = shown(qtbot, SignalsTab(), store, t=math.nan, size=(1350, 590))
-    assert tab.gaze.plot.notice == "this recording has no gaze stream"
+    assert tab.gaze.plot.notice == "this recording has no eye tracker stream"
 
 
 def test_a_silent_stream_greys_with_its_reason_and_its_past_stays_clear(qtbot):

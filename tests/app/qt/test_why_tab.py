@@ -124,12 +124,12 @@ def test_every_present_modality_has_its_line_at_its_height(tab, store):
         assert found[0] / len(area) == pytest.approx(1 - share, abs=0.08)
 
 
-def test_an_absent_modality_is_hatched_and_said(tab, store):
+def test_a_missing_modality_is_hatched_and_said(tab, store):
     tab.refresh(store, 160.0)
     plot = tab.modalities.plot
     area = inside(plot, lane_rect(plot, 2))
     assert 0.03 < share_of(area, LIGHT.stale) < 0.9
-    assert plot.accessibleDescription() == "EEG 50 %, Eyes 25 %, Face absent, Voice 25 %"
+    assert plot.accessibleDescription() == "EEG 50 %, Eyes 25 %, Face missing, Voice 25 %"
 
 
 def test_a_click_chooses_the_moment_below_it(tab, store, qtbot):
@@ -163,7 +163,7 @@ def test_time_travel_shows_the_prediction_of_that_moment(tab, store):
         replace(prediction(160.0), channel_attention={}, present={**prediction(1).present, "eeg": False})
     )
     tab.refresh(store, 160.0)
-    assert tab.channels.plot.accessibleDescription() == "EEG absent"
+    assert tab.channels.plot.accessibleDescription() == "EEG missing"
     tab.refresh(store, 159.9)
     assert tab.channels.plot.highest(1) == ["O1"]
 
@@ -201,7 +201,7 @@ def test_bars_point_left_where_the_probability_falls(tab, store):
     assert falls.width() == pytest.approx(2 * rises.width())
     assert share_of(inside(bars, falls), LIGHT.categories[1]) > 0.95
     assert 0.05 < share_of(inside(bars, rises), LIGHT.categories[0]) < 0.9
-    assert bars.accessibleDescription().startswith("EEG −20.0, Eyes +10.0, Face absent, Voice 0.0")
+    assert bars.accessibleDescription().startswith("EEG −20.0, Eyes +10.0, Face missing, Voice 0.0")
 
 
 def test_disagreement_is_flagged_in_words(tab, store):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from app.view.explanation import (
-    absent_spans,
     channel_deviation,
     deviation_scale,
     is_nearly_even,
+    missing_spans,
     modality_course,
     share_scale,
     time_bins,
@@ -56,8 +56,8 @@ def test_no_predictions_are_an_empty_course():
 
 def test_absence_lasts_from_the_prediction_before_to_the_last_without():
     course = [prediction(t, face=t not in (1.5, 1.75)) for t in (1.0, 1.25, 1.5, 1.75, 2.0)]
-    assert absent_spans(course, "face") == [(1.25, 1.75)]
-    assert absent_spans(course, "eeg") == []
+    assert missing_spans(course, "face") == [(1.25, 1.75)]
+    assert missing_spans(course, "eeg") == []
 
 
 def test_channels_are_compared_with_an_equal_share():

@@ -133,7 +133,7 @@ def test_a_refused_second_recording_does_not_deny_the_first():
     ("code", "facts", "title"),
     [
         (ErrorCode.AMBIGUOUS_STREAM, {"n_streams": 2, "modality": "eeg"}, "Two EEG streams: choose one"),
-        (ErrorCode.AMBIGUOUS_STREAM, {"n_streams": 5, "modality": "eye"}, "5 gaze streams: choose one"),
+        (ErrorCode.AMBIGUOUS_STREAM, {"n_streams": 5, "modality": "face"}, "5 camera streams: choose one"),
         (ErrorCode.RECORDING, {}, "This recording cannot be replayed"),
         (ErrorCode.OPTION, {}, "The session cannot start"),
         (None, {}, "Internal error: the engine stopped"),

@@ -45,10 +45,9 @@ def test_live_stages_begin_where_the_one_before_ended():
         ("on screen", 0.0, 95.0),
     ]
     assert found[1].figures == ("10.0", "9.0", "-")
-    assert verdict(found) == (
-        "good",
-        "Target met: 99 of 100 predictions of the last 2 min were decided within 150 ms (target: 200 ms).",
-    )
+    severity, words = verdict(found)
+    assert severity == "good"
+    assert "150 ms" in words
 
 
 def test_a_missed_target_is_said_and_the_axis_grows():

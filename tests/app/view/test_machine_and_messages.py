@@ -26,7 +26,7 @@ def test_figures_of_engine_window_and_recording():
         "Engine": "64 % of a core, 812 MB",
         "GPU": "none (CPU only)",
         "Decoded": "1,234 predictions, 0 windows skipped",
-        "Window": "12 % of a core, 210 MB",
+        "Display": "12 % of a core, 210 MB",
         "Recording": "recording: sub-S01.xdf, 12 min 5 s, 1.35 GB",
         "Disk": "200 GB free, enough for 3 h 20 min",
     }
@@ -50,8 +50,8 @@ def test_troubles_are_worded():
     shown = figures(replace(HEALTH, recording=failed, n_skipped=3, n_view_dropped=5, gpu="NVIDIA <b>H100"))
     assert shown["Recording"].text.startswith("failed: the disk is full (sub-S01.xdf")
     assert shown["Decoded"].text.endswith("3 windows skipped")
-    assert "5 chunks" in shown["Window"].text
-    assert [shown[label].severity for label in ("Recording", "Decoded", "Window")] == [
+    assert "5 chunks" in shown["Display"].text
+    assert [shown[label].severity for label in ("Recording", "Decoded", "Display")] == [
         "bad",
         "suspect",
         "suspect",
@@ -62,7 +62,7 @@ def test_troubles_are_worded():
 def test_the_same_lines_with_and_without_an_engine():
     assert set(figures(None, float("nan"))) == set(figures(HEALTH))
     assert figures(None, float("nan"))["Engine"].text == "no figures yet"
-    assert figures(None, float("nan"))["Window"].text == "12 % of a core, - MB"
+    assert figures(None, float("nan"))["Display"].text == "12 % of a core, - MB"
 
 
 EVENTS = [  # as they came: a failure was stamped by another thread, and one event has no time

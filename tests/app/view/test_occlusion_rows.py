@@ -25,9 +25,9 @@ def test_rows_come_in_three_groups_with_the_bands_frequencies():
     modality, band, region = bars(rows)
     assert [(bar.name, bar.points, bar.note) for bar in modality] == [
         ("EEG", -20.0, ""),
-        ("Eyes", None, "absent"),
+        ("Eyes", None, "missing"),
         ("Face", 10.0, ""),
-        ("Voice", None, "absent"),
+        ("Voice", None, "missing"),
     ]
     assert [bar.name for bar in band] == ["alpha 8–14 Hz"]
     assert [(bar.name, bar.points) for bar in region] == [("midline", -2.0)]
@@ -35,17 +35,17 @@ def test_rows_come_in_three_groups_with_the_bands_frequencies():
 
 def test_without_eeg_its_groups_say_absent():
     _, band, region = bars([row("modality", "eye", -0.2), row("modality", "face", 0.1)])
-    assert [(bar.name, bar.note) for bar in band + region] == [("EEG", "absent")] * 2
+    assert [(bar.name, bar.note) for bar in band + region] == [("EEG", "missing")] * 2
 
 
-def test_eeg_alone_cannot_be_blanked_and_says_so():
+def test_eeg_alone_cannot_be_removed_and_says_so():
     modality, _, _ = bars([row("band", "alpha", -0.1)])
-    assert [bar.note for bar in modality] == ["alone: not blanked", "absent", "absent", "absent"]
+    assert [bar.note for bar in modality] == ["only input: not removed", "missing", "missing", "missing"]
 
 
-def test_before_the_first_answer_every_row_is_not_asked_yet():
+def test_before_the_first_answer_every_row_is_not_checked_yet():
     notes = {bar.note for group in occlusion_bars(None, BANDS).values() for bar in group}
-    assert notes == {"not asked yet"}
+    assert notes == {"not checked yet"}
 
 
 @pytest.mark.parametrize(("delta", "end"), [(0.0, 5), (-0.05, 5), (0.06, 10), (-0.31, 50), (1.0, 100)])

@@ -15,7 +15,7 @@ from app.view.conditions import conditions
 from app.view.store import ViewStore
 from app.view.trust import (
     MIN_MARGIN,
-    NO_ANSWER,
+    NO_PREDICTION,
     NONE_HERE,
     STALE_AFTER_S,
     abstention,
@@ -114,10 +114,10 @@ def test_an_answer_must_lead_the_second_by_the_margin():
     assert (found.code, found.text) == ("margin", "24 points ahead of fear; 25 needed")
 
 
-def test_uncertain_names_the_two_likeliest():
+def test_uncertain_names_the_two_top_emotions():
     found = verdict(store(), prediction(probs=probabilities(0.41, 0.33)))
     assert (found.state, found.label) == ("uncertain", "uncertain")
-    assert (found.likeliest, found.second) == ("disgust", "fear")
+    assert (found.top, found.second) == ("disgust", "fear")
     assert "probability" in found.codes
 
 
@@ -188,7 +188,7 @@ def test_absent_modalities_are_counted_with_their_cause():
     assert found.reasons == ("2 of 4 modalities used; missing: face (no face found), voice (no stream)",)
 
 
-def test_a_modality_masked_by_hand_is_named_once():
+def test_a_modality_masked_manually_is_named_once():
     filled = store()
     filled.take(health(masked=("eeg",)))
     present = dict.fromkeys(KINDS, True) | {"eeg": False}
@@ -248,7 +248,7 @@ def test_an_emotion_that_keeps_changing_is_said():
 def test_before_the_first_prediction_it_says_what_is_waited_for():
     filled = store(opened_at=NOW - 4, without=("voice",))
     found = judge(None, filled, NOW)
-    assert (found.state, found.label) == ("nothing", NO_ANSWER)
+    assert (found.state, found.label) == ("nothing", NO_PREDICTION)
     assert found.codes == ("waiting", "context", "context", "context", "no stream")
     assert found.reasons[1] == "EEG: 6 s more data needed"
 
