@@ -47,7 +47,7 @@ class Panel(QFrame):
     def refresh(self, store: ViewStore, t: float) -> None:
         """Show the store as of ``t`` (LSL seconds, NaN before the first sample).
 
-        Called about 30 times a second while the panel is visible; a panel whose content changes less
+        Called about 30 times a second while the panel is visible; a panel that changes less
         often asks `is_new` and returns at once.
         """
         raise NotImplementedError
@@ -69,7 +69,7 @@ class Panel(QFrame):
             self.fit()
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours, also in the plots; what `is_new` was asked about is shown anew."""
+        """Take other colours, also in the plots; the content is shown again at the next refresh."""
         self.theme, self._shown = theme, ()
         for plot in self.findChildren(Plot):
             plot.set_theme(theme)

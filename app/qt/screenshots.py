@@ -16,7 +16,7 @@ from app.qt.shell.window import MainWindow
 
 
 class Pictures:
-    """Saves what a window shows as time goes on, keeps what went wrong, and closes it; ``say`` tells both."""
+    """Saves pictures of a window, keeps its errors, and closes it; ``say`` reports both."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Pictures:
 
     @abstractmethod
     def poll(self) -> None:
-        """Go on where it is time; called now and then."""
+        """Take the next step if it is due; called now and then."""
 
     def save(self, title: str) -> None:
         """Save the window as it is, under a name of title, size, scale and theme."""

@@ -143,7 +143,7 @@ class SignalsTab(PanelPage):
             plot.highlight = of_modality.get(modality)
 
     def on_choose_spectrogram(self, choose: Callable[[str], None]) -> None:
-        """Have ``choose`` called with the channel whose spectrogram a person wants."""
+        """Have ``choose`` called with the channel chosen for the spectrogram."""
         self.spectrogram.choose = choose
 
 

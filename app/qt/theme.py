@@ -34,7 +34,7 @@ class Theme:
     categories: tuple[str, ...]  # emotions and modalities, in order
 
     def category(self, index: int) -> str:
-        """Return the colour of the index-th category, beginning anew after the last."""
+        """Return the colour of the index-th category, cycling after the last."""
         return self.categories[index % len(self.categories)]
 
 
@@ -238,7 +238,7 @@ class ThemedWidget(QWidget):
 
 
 class GrowingPage(ThemedWidget):
-    """A page whose text, in all widgets upon it, is larger where the page is."""
+    """A page that enlarges the text of all its widgets as it grows."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

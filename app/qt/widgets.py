@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import (
@@ -22,7 +23,7 @@ from app.qt.theme import DARK, Theme
 
 
 def plain_label(text: str = "", *, muted: bool = False, wraps: bool = False) -> QLabel:
-    """Return a label whose text is never taken for markup."""
+    """Return a label of plain text, never markup."""
     label = QLabel(text)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setWordWrap(wraps)
@@ -32,16 +33,9 @@ def plain_label(text: str = "", *, muted: bool = False, wraps: bool = False) -> 
 
 
 class ElidedLabel(QLabel):
-    """A line of plain text that is cut where there is no room for it, and told in full by its tooltip.
+    """A line of plain text that is cut where there is no room; its tooltip has the full text.
 
-    Parameters
-    ----------
-    meaning : str
-        What the text tells; its accessible name, and the tooltip's first line.
-    least : int
-        Characters for which there is always room.
-    mode : Qt.TextElideMode
-        Where the text is cut.
+    ``meaning`` is its accessible name and the tooltip's first line; ``least`` characters always fit.
     """
 
     def __init__(
@@ -59,14 +53,14 @@ class ElidedLabel(QLabel):
         self._tell()
 
     def show_text(self, text: str, details: str = "") -> None:
-        """Show another text; ``details`` are told by the tooltip instead of the text itself."""
+        """Show another text; ``details`` replace it in the tooltip."""
         if text != self.text() or details != self._details:
             self.setText(text)
             self._details = details
             self._tell()
 
     def minimumSizeHint(self) -> QSize:
-        """Return room for the least that is to be read."""
+        """Return the room for the least text."""
         width = self.fontMetrics().averageCharWidth() * self._least
         hint = super().sizeHint()
         return QSize(min(width, hint.width()), hint.height())
@@ -84,27 +78,45 @@ class ElidedLabel(QLabel):
         self.setToolTip(f"<p>{escape(self._meaning)}</p><p>{escape(words)}</p>")
 
 
-def _copy(view: QAbstractItemView) -> None:
-    """Put the selected rows on the clipboard, cells parted by tabs; all rows if none is selected."""
-    model, selection = view.model(), view.selectionModel()
-    clipboard = QGuiApplication.clipboard()
-    if model is None or selection is None or clipboard is None:
-        return
-    rows = sorted({index.row() for index in selection.selectedIndexes()}) or list(range(model.rowCount()))
-    n_columns = view.columnCount() if isinstance(view, QTableWidget) else 1
-    cells = [[str(model.index(row, column).data() or "") for column in range(n_columns)] for row in rows]
-    clipboard.setText("\n".join("\t".join(row).rstrip() for row in cells))
+if TYPE_CHECKING:
+    _View = QAbstractItemView
+else:  # PyQt allows only one of its classes as a base
+    _View = object
 
 
-class RowTable(QTableWidget):
+class _Rows(_View):
+    """Common to read-only views of rows; the system's copy key copies those selected, or all."""
+
+    def _make_read_only(self, name: str) -> None:
+        self.setAccessibleName(name)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        if event is not None and event.matches(QKeySequence.StandardKey.Copy):
+            self._copy()
+        else:
+            super().keyPressEvent(event)
+
+    def _copy(self) -> None:
+        """Put rows on the clipboard, their cells separated by tabs."""
+        model, selection = self.model(), self.selectionModel()
+        clipboard = QGuiApplication.clipboard()
+        if model is None or selection is None or clipboard is None:
+            return
+        rows = sorted({index.row() for index in selection.selectedIndexes()}) or range(model.rowCount())
+        columns = range(self.columnCount() if isinstance(self, QTableWidget) else 1)
+        cells = [[str(model.index(row, column).data() or "") for column in columns] for row in rows]
+        clipboard.setText("\n".join("\t".join(row).rstrip() for row in cells))
+
+
+class RowTable(_Rows, QTableWidget):
     """A read-only table: arrow keys move by rows, Tab leaves it, Ctrl+C copies."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.setAccessibleName(name)
+        self._make_read_only(name)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setTabKeyNavigation(False)
         self.setShowGrid(False)
         self.setWordWrap(True)
@@ -112,22 +124,13 @@ class RowTable(QTableWidget):
             header.hide()
             header.setMinimumSectionSize(1)
 
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Copy on the system's copy key."""
-        if event is not None and event.matches(QKeySequence.StandardKey.Copy):
-            _copy(self)
-        else:
-            super().keyPressEvent(event)
 
-
-class RowList(QListWidget):
+class RowList(_Rows, QListWidget):
     """A read-only list; Ctrl+C copies."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.setAccessibleName(name)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self._make_read_only(name)
         self.setUniformItemSizes(True)
 
     def set_rows(self, rows: Sequence[tuple[str, str, QColor]]) -> None:
@@ -141,13 +144,6 @@ class RowList(QListWidget):
             item.setText(text)
             item.setToolTip(tip)
             item.setForeground(colour)
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Copy on the system's copy key."""
-        if event is not None and event.matches(QKeySequence.StandardKey.Copy):
-            _copy(self)
-        else:
-            super().keyPressEvent(event)
 
 
 class Tick(QCheckBox):

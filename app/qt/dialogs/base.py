@@ -97,7 +97,7 @@ def short_path(widget: QWidget, path: Path, n_characters: int) -> str:
 
 
 def plain_table(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> QTableWidget:
-    """Return a table that is read by rows and changed by nobody."""
+    """Return a read-only table, selected by rows."""
     rows = list(rows)
     table = QTableWidget(len(rows), len(columns))
     table.setHorizontalHeaderLabels(list(columns))
@@ -141,9 +141,9 @@ Affectscope infers emotions from EEG, eyes, face and voice. It is a research ins
 
 - Not for workplaces or education: the EU AI Act, Article 5(1)(f), prohibits inferring emotions there.
 - Not for decisions about people, and not a medical device.
-- People exposed to it must be informed; the window says so for as long as it runs.
+- Anyone exposed must be informed; the window shows whenever emotion inference is active.
 - A model trained on simulated data is not valid for real people.
-- Probabilities and attention are model outputs. They do not measure what somebody feels."""
+- Probabilities and attention are model outputs. They do not measure what someone feels."""
 
 
 class NoticeDialog(Dialog):
@@ -167,7 +167,7 @@ def ask(
     *,
     no_is_default: bool = False,
 ) -> QMessageBox:
-    """Ask a question over a window that goes on; ``on_answer`` gets whether ``yes`` was chosen."""
+    """Ask a question without blocking the window; ``on_answer`` gets whether ``yes`` was chosen."""
     question = QMessageBox(parent)
     question.setWindowTitle(title)
     question.setTextFormat(Qt.TextFormat.PlainText)
@@ -184,7 +184,7 @@ def ask(
 class Work(QObject):
     """Calls a function in a background thread and hands its result over in the window's thread.
 
-    ``on_refused`` gets the text of an `InputError`. Without ``owner`` nobody wants the result any more.
+    ``on_refused`` gets the text of an `InputError`. The result is dropped if ``owner`` has gone.
     """
 
     _finished = pyqtSignal(object, str)

@@ -140,7 +140,7 @@ class ModelDialog(FolderDialog):
 
 
 def _training(path: Path) -> str:
-    """Return what a folder's model was trained on, in words."""
+    """Return the training data of a folder's model, in words."""
     try:
         trained_on = read_model_summary(path).trained_on
     except InputError:
@@ -186,7 +186,7 @@ class ProfileDialog(FolderDialog):
 
 
 def profiles_below(data: Path) -> list[Path]:
-    """Return the profiles of all sessions in a data folder, by person, the newest session first."""
+    """Return the profiles of all sessions in a data folder, by subject, the newest session first."""
     found = []
     try:
         for subject in known_subjects(data):

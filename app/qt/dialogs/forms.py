@@ -74,7 +74,7 @@ def _free_bytes(path: Path) -> float:
 
 _STEPS = (
     "The live session ends and the calibration opens in its own window: consent, signal check and ten "
-    "trials, about 15 minutes. The live session then starts again, with the new profile if you wish."
+    "trials, about 15 minutes. The live session then restarts, with the new profile if you wish."
 )
 
 

@@ -133,7 +133,7 @@ class StreamsDialog(Dialog):
                     combo.addItem(_title(stream.header), self._reference(stream))
             combo.setCurrentIndex(max(0, combo.findData(before)))
             _show_whole(combo)
-        nothing = "No stream found: is the device's LSL software running, and on the same network?"
+        nothing = "No stream found: is the device's LSL app running, and on the same network?"
         self.say("" if found else nothing)
 
     def use(self) -> None:

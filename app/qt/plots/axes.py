@@ -95,7 +95,7 @@ class Axis(pg.AxisItem):
         self.redraw()
 
     def redraw(self) -> None:
-        """Have the axis drawn anew."""
+        """Redraw the axis with the next picture."""
         self.picture = None
         self.update()
         if (view := self.linkedView()) is not None:

@@ -174,7 +174,7 @@ class HeadPlot(Plot):
         return table[(np.nan_to_num(shares) * (_N_COLOURS - 1)).astype(np.intp)]
 
     def named(self, are_few: bool) -> list[str]:
-        """Return the electrodes whose names are written: the chosen one, and the highest if there is room."""
+        """Return the electrodes to name: the chosen one, and the highest if there is room."""
         named = [self.selected] if self.selected in self.names else []
         if not are_few and self.values is not None and not self._even:
             named += [name for name in self.highest(self.n_labels) if name != self.selected]
@@ -268,7 +268,7 @@ class _Head(PixelItem):
     _surface: QImage | None = None
 
     def forget(self) -> None:
-        """Colour the surface anew."""
+        """Recolour the surface."""
         plot, self._surface = self.plot, None
         if plot.values is not None and not plot.notice:
             square = head_map(plot.names).square(plot.values)

@@ -79,7 +79,7 @@ class Bar:
 
 
 class Bars(PixelItem):
-    """Bars whose hatch keeps its size."""
+    """Bars with a hatch of fixed size."""
 
     z = -1.0
     content: tuple[Bar, ...] = ()

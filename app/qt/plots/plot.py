@@ -69,7 +69,7 @@ class Plot(pg.PlotWidget):
             plot.hideAxis(side)
         for axis in axes:
             axis.setZValue(-1000)  # its grid lies under what the view draws
-            # Texts are drawn anew when they change, not with every picture.
+            # Texts are redrawn when they change, not with every picture.
             axis.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
         self.view.setMouseEnabled(x="x" in zoom, y="y" in zoom)
         self.view.invertY(is_downward)
@@ -123,7 +123,7 @@ class Plot(pg.PlotWidget):
         self.viewport().update()
 
     def set_home(self, x: Span | None = None, y: Span | None = None) -> None:
-        """Show another part of the plane while nobody has zoomed."""
+        """Show another part of the plane unless the user has zoomed."""
         home = (x or self.home[0], y or self.home[1])
         if home != self.home:
             self.home = home
@@ -350,7 +350,7 @@ class PixelItem(pg.GraphicsObject):
         self.update()
 
     def update(self, *area: Any) -> None:
-        """Have the item drawn anew."""
+        """Redraw the item with the next picture."""
         super().update(*area)
         self.plot.redraw()
 
@@ -359,7 +359,7 @@ class PixelItem(pg.GraphicsObject):
         return self.view.rect()
 
     def viewTransformChanged(self) -> None:
-        """Draw anew where the view shows another part, or has another size."""
+        """Redraw where the view shows another part, or has another size."""
         super().viewTransformChanged()
         self.prepareGeometryChange()
         self.update()

@@ -1,4 +1,4 @@
-"""Plots whose time runs to the right and ends at the moment shown: curves and scrolling pictures."""
+"""Plots over time that end at the moment shown: curves and scrolling pictures."""
 
 from __future__ import annotations
 

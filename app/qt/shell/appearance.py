@@ -17,7 +17,7 @@ _MAX_RECENT = 8
 
 
 class Settings:
-    """Choices by name, kept in an INI file if any; one that cannot be understood counts as not made."""
+    """Choices by name, kept in an INI file if there is one; an unreadable one counts as not made."""
 
     def __init__(self, path: Path | None) -> None:
         self._file: QSettings | None = None
@@ -76,7 +76,7 @@ SCALES = (1.0, 1.25, 1.5, 1.75, 2.0)
 
 
 class Appearance:
-    """Changes how the window looks, and remembers it; ``on_theme`` reaches what style sheets do not."""
+    """Changes the window's appearance and keeps it; ``on_theme`` reaches what style sheets do not."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Appearance:
             return
         self._settings.keep("scale", scale)
         self._settings.save()
-        self._say(f"The scale of {100 * scale:.0f} % takes effect at the next start.")
+        self._say(f"The scale of {100 * scale:.0f} % takes effect at next start.")
 
     def tell_capped(self, wanted: float, used: float) -> None:
         """Say that the screen holds less than the scale that was wanted."""

@@ -1,4 +1,4 @@
-"""The strip of messages over the tabs, and the window's own exceptions, which are shown there and counted.
+"""The messages above the tabs, and the window's own exceptions, which are counted and shown there.
 
 PyQt aborts on an exception in a slot unless ``sys.excepthook`` is replaced.
 """
@@ -37,13 +37,13 @@ class Faults:
         return sum(self._counts.values())
 
     def install(self) -> None:
-        """Take every exception that nobody catches."""
+        """Take every uncaught exception."""
         self._hooks = (sys.excepthook, threading.excepthook)
         sys.excepthook = self._hook
         threading.excepthook = self._thread_hook
 
     def remove(self) -> None:
-        """Give the hooks back."""
+        """Restore the hooks."""
         sys.excepthook, threading.excepthook = self._hooks
 
     def take(self, error: BaseException) -> None:
@@ -61,7 +61,7 @@ class Faults:
         self._on_fault(Condition(key, "error", text, remedy, details=details))
 
     def deliver(self) -> None:
-        """Take what other threads left."""
+        """Take the exceptions of other threads."""
         waiting, self._waiting = self._waiting, []
         for error in waiting:
             self.take(error)
@@ -117,7 +117,7 @@ class Banner(QFrame):
         self.show_condition(condition)
 
     def show_condition(self, condition: Condition) -> None:
-        """Take the same condition's newer words."""
+        """Show the same condition in newer words."""
         self.condition = condition
         words = condition.text + (f" - {condition.remedy}" if condition.remedy else "")
         if (self._title.text(), self._text.text()) != (condition.title, words):
@@ -129,7 +129,7 @@ class Banner(QFrame):
 
 
 class Banners(QWidget):
-    """All messages that hold; a closed one stays away until it has been over for once.
+    """All current messages; a closed one stays hidden until its condition has ended once.
 
     ``action_of`` returns text and function of a command by its name.
     """
@@ -173,7 +173,7 @@ class Banners(QWidget):
         wanted = [condition for condition in every if condition.key not in self._closed]
         n_shown = len(wanted) if self._shows_all else _MAX_SHOWN
         if len(wanted) > n_shown:
-            # What cannot be closed always holds, so it must not vanish behind what comes and goes.
+            # What cannot be closed must not be hidden by what comes and goes.
             wanted.sort(key=lambda condition: (condition.can_be_closed, SEVERITIES.index(condition.severity)))
         self._lay_out(sorted(wanted[:n_shown], key=lambda c: SEVERITIES.index(c.severity)))
         n_hidden = len(wanted) - n_shown

@@ -1,4 +1,4 @@
-"""Opens a calibration from the dashboard, while the dashboard's session rests."""
+"""Runs a calibration from the dashboard, which pauses its own session meanwhile."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from app.view.text import message_line
 if TYPE_CHECKING:
     from app.qt.calibration.window import CalibrationWindow
 
-_RUNS = "The calibration runs in a window of its own; the live session starts again when it has ended."
+_RUNS = "The calibration runs in its own window; the live session restarts afterwards."
 
 
 def open_window(request: CalibrationRequest, settings: Settings) -> CalibrationWindow:
-    """Return the window of a calibration, not yet shown; `InputError` for what is known to be wrong."""
+    """Return the window of a calibration, not yet shown; raises `InputError` for an invalid request."""
     from app.calibrate.prepare import prepare
     from app.qt.calibration.application import open_calibration
 
@@ -35,7 +35,7 @@ def open_window(request: CalibrationRequest, settings: Settings) -> CalibrationW
 
 
 class CalibrateCommand:
-    """One command: ask whose calibration it is, end the session, calibrate, and start again."""
+    """Asks for the participant, ends the live session, calibrates, and restarts the session."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class CalibrateCommand:
         self._appearance = appearance
         self._run, self._tell, self._open_window = run, tell, open_window
         self._subject = ""
-        self._waiting: LiveRequest | None = None  # for the engine to let go of its devices
+        self._waiting: LiveRequest | None = None  # for the engine to release its devices
         self._is_closing = False
         self.window: CalibrationWindow | None = None  # while a calibration runs
         self.question: QMessageBox | None = None
@@ -62,15 +62,15 @@ class CalibrateCommand:
         return self._waiting is not None or self.window is not None
 
     def start(self) -> QDialog | None:
-        """Ask whose calibration it is."""
+        """Ask for the participant."""
         request = self._session.request
         if self.is_running:
             self._say(_RUNS)
         elif not isinstance(request, LiveRequest):
-            text = "A calibration needs live streams: this is a recording."
-            self._say(text, "affectscope calibrate refit FILE")
+            remedy = "affectscope calibrate refit FILE"
+            self._say("A calibration needs live streams: this is a replay.", remedy)
         elif is_recording(self._session.store):
-            self._say("A recording is running: stop it before a calibration.")
+            self._say("A recording is running: stop it first.")
         else:
             dialog = SubjectDialog(self._parent, self._settings.text("subject"), self._end_session)
             dialog.open()
@@ -119,7 +119,7 @@ class CalibrateCommand:
         window.show()
 
     def _resume(self, window: CalibrationWindow, before: LiveRequest) -> None:
-        """Return to the live session, with the profile if it is wanted."""
+        """Return to the live session, with the profile if the user wants it."""
         self.window = None
         window.faults.remove()
         window.deleteLater()

@@ -1,4 +1,4 @@
-"""Commands of the window that ask something first: streams, model, profile, recording, masks."""
+"""Commands that ask or switch something: streams, model, profile, recording, masks."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Choosers:
         if request is None:
             return
         self._settings.keep("recordings folder", str(path.parent))
-        # Streams, montage, mains frequency and files were this session's; a recording brings its own.
+        # Not streams, montage, mains frequency and files: a recording has its own.
         before = request.options
         options = SessionOptions(
             model=before.model,
@@ -152,7 +152,7 @@ class RecordCommand:
         return dialog
 
     def refresh(self) -> None:
-        """Have the action say what it does now."""
+        """Show on the action what it does now."""
         store = self._session.store
         records = is_recording(store)
         can = store.mode == "live" and store.phase.name == "running"
@@ -172,11 +172,11 @@ class RecordCommand:
 
 
 class MaskCommands:
-    """One switch a modality; its state is the engine's, which may refuse."""
+    """One switch per modality; its state is the engine's, which may refuse a change."""
 
     def __init__(self, session: Session, actions: Mapping[str, QAction]) -> None:
         self._session = session
-        self._known: object = None  # figures whose switches are shown
+        self._known: object = None  # the engine's figures that the switches show
         self._actions = {modality: actions[f"mask_{modality}"] for modality in MODALITIES}
 
     def toggle(self, modality: str) -> None:

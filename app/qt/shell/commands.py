@@ -1,4 +1,4 @@
-"""Everything the window can do, in one table, and what is made of it: menus, keys, toolbar, list under F1."""
+"""The commands of the window in one table; menus, keys, toolbar and the list under F1 are made from it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from PyQt6.QtWidgets import QLabel, QLineEdit, QMenuBar, QSizePolicy, QToolBar, 
 
 @dataclass(frozen=True)
 class Command:
-    """One thing to do.
+    """A command of the window.
 
-    ``plain`` keys have no modifier: they act only where the focused control has no use for them, so that
-    Space still presses a focused button and Left still moves in a text.
+    ``plain`` keys have no modifier and act only where the focused control does not use them: Space still
+    presses a focused button, and Left still moves in a text.
     """
 
     name: str  # of the handler, see `app.qt.shell.window`
@@ -32,7 +32,7 @@ MENUS: dict[str, tuple[Command, ...]] = {
         Command("choose_streams", "&Streams…", ("Ctrl+E",), "choose streams, montage and mains frequency"),
         Command("choose_model", "&Model…", ("Ctrl+M",), "choose the model"),
         Command("choose_profile", "&Profile…", ("Ctrl+P",), "choose a participant's profile"),
-        Command("calibrate", "&Calibrate…", ("Ctrl+K",), "make a participant's profile, in its own window"),
+        Command("calibrate", "&Calibrate…", ("Ctrl+K",), "calibrate a participant in a separate window"),
         Command("record", "&Record…", ("Ctrl+R",), "start or stop the recording"),
         Command("write_note", "Write a &note", ("Ctrl+N",), "write a note, sent as an LSL marker"),
         Command("open_recording", "&Open recording…", ("Ctrl+O",), "replay an XDF file", "Open"),
@@ -40,15 +40,15 @@ MENUS: dict[str, tuple[Command, ...]] = {
         Command("quit", "&Quit", ("Ctrl+Q",), "close the window"),
     ),
     "Mask": (
-        Command("mask_eeg", "Mask &EEG", ("Ctrl+1",), "mask EEG, to rehearse its loss", "EEG", True),
+        Command("mask_eeg", "Mask &EEG", ("Ctrl+1",), "mask EEG to simulate its loss", "EEG", True),
         Command("mask_eye", "Mask e&yes", ("Ctrl+2",), "mask the eye tracker", "Eyes", True),
         Command("mask_face", "Mask &face", ("Ctrl+3",), "mask the camera", "Face", True),
         Command("mask_voice", "Mask &voice", ("Ctrl+4",), "mask the microphone", "Voice", True),
     ),
     "Time": (
         Command("toggle", "Pause or &resume", ("Space",), "pause or resume the view", "‖", plain=True),
-        Command("step_back", "Previous pre&diction", ("Left",), "the previous prediction", "◀|", plain=True),
-        Command("step_on", "Next pred&iction", ("Right",), "show the next prediction", "|▶", plain=True),
+        Command("step_back", "Previous pre&diction", ("Left",), "go one prediction back", "◀|", plain=True),
+        Command("step_on", "Next pred&iction", ("Right",), "go one prediction forward", "|▶", plain=True),
         Command("jump_back", "Ten seconds &back", ("PgUp",), "go back ten seconds", plain=True),
         Command("jump_on", "Ten seconds &forward", ("PgDown",), "go forward ten seconds", plain=True),
         Command("last_mark", "&Previous mark", ("Ctrl+Left",), "go to the previous event or gap"),
@@ -59,23 +59,20 @@ MENUS: dict[str, tuple[Command, ...]] = {
         Command("faster", "F&aster", ("Ctrl++", "Ctrl+="), "replay faster"),
     ),
     "View": (
-        Command("show_now", "&Now", ("Alt+1",), "the emotion, and how far to trust it"),
-        Command("show_why", "&Why", ("Alt+2",), "model weights and occlusion"),
+        Command("show_now", "&Now", ("Alt+1",), "emotion, probabilities and how far to trust them"),
+        Command("show_why", "&Why", ("Alt+2",), "attention and the occlusion check"),
         Command("show_signals", "&Signals", ("Alt+3",), "EEG, eyes, face and voice"),
         Command("show_health", "H&ealth", ("Alt+4",), "streams, electrodes, latency and computer"),
         Command("switch_theme", "&Light or dark", ("Ctrl+L",), "switch between light and dark", "Theme"),
-        Command("scale_up", "La&rger", ("Ctrl+Shift+Up",), "larger, up to 200 %, from the next start on"),
         Command(
-            "scale_down",
-            "S&maller",
-            ("Ctrl+Shift+Down",),
-            "smaller, down to 100 %, from the next start on",
+            "scale_up", "La&rger", ("Ctrl+Shift+Up",), "larger (up to 200 %), takes effect at next start"
         ),
+        Command("scale_down", "S&maller", ("Ctrl+Shift+Down",), "smaller, takes effect at next start"),
         Command("full_screen", "&Full screen", ("F11",), "full screen on or off", checkable=True),
     ),
     "Help": (
         Command("show_shortcuts", "&Keyboard shortcuts", ("F1",), "list all keyboard shortcuts", "Help"),
-        Command("show_notice", "&Intended use", ("Shift+F1",), "what this program is for, and what not"),
+        Command("show_notice", "&Intended use", ("Shift+F1",), "what this program is and is not for"),
     ),
 }
 COMMANDS = tuple(command for commands in MENUS.values() for command in commands)
@@ -88,7 +85,7 @@ def plain_text(command: Command) -> str:
 
 
 def make_actions(owner: QWidget, handlers: Mapping[str, Callable[[], object]]) -> dict[str, QAction]:
-    """Return an action for every command, with its keys, which act in ``owner``, and its explanation."""
+    """Return an action for every command; its keys act in ``owner``."""
     actions = {}
     for command in COMMANDS:
         action = QAction(command.text, owner)
@@ -117,7 +114,7 @@ def fill_menus(bar: QMenuBar, actions: Mapping[str, QAction]) -> None:
 
 
 class PlainKeys:
-    """Keys without modifier, which reach the window only when the focused control has no use for them."""
+    """Keys without modifier, which reach the window only where the focused control does not use them."""
 
     def __init__(self, actions: Mapping[str, QAction]) -> None:
         self._actions = {
@@ -146,7 +143,7 @@ _GROUPS = (
 
 
 class ToolBar(QToolBar):
-    """Buttons for the commonest commands, in words, and the field for notes."""
+    """Buttons for the most common commands, and the field for notes."""
 
     def __init__(self, actions: Mapping[str, QAction], on_note: Callable[[str], None]) -> None:
         super().__init__("Commands")
@@ -170,20 +167,20 @@ class ToolBar(QToolBar):
 
 
 _MAX_NOTE = 500
-_INVITATION = "Note (Enter sends it as a marker)"
-_REFUSAL = "Notes need a live session"
+_INVITATION = "Note (press Enter to send it as a marker)"
+_REFUSAL = "Notes can be sent in a live session only"
 _CONFIRMED_MS = 3000
-#: Keys of commands that are worth more within a text: to move by words.
+#: Keys of commands that move by words within a text.
 _OF_TEXT = ("Ctrl+Left", "Ctrl+Right")
 
 
 class NoteField(QLineEdit):
-    """Takes one line; Enter sends it, Enter and Escape give the keys back to the view.
+    """Takes one line; Enter sends it, Enter and Escape return the focus to the view.
 
-    The keys of commands with Ctrl or Alt are theirs also while a note is typed.
+    Keys of commands with Ctrl or Alt work while a note is typed.
     """
 
-    left = pyqtSignal()  # the keys are wanted elsewhere
+    left = pyqtSignal()  # the focus shall go elsewhere
 
     def __init__(self, on_note: Callable[[str], None], actions: Mapping[str, QAction]) -> None:
         super().__init__()
@@ -205,11 +202,11 @@ class NoteField(QLineEdit):
         if self.isEnabled() == allowed and self.toolTip():
             return
         self.setEnabled(allowed)
-        self.setToolTip("Enter sends the note as an LSL marker (Ctrl+N)" if allowed else _REFUSAL)
+        self.setToolTip("Press Enter to send the note as an LSL marker (Ctrl+N)" if allowed else _REFUSAL)
         self._invite()
 
     def event(self, event: QEvent | None) -> bool:
-        """Leave the keys of commands to them: a line editor has uses of its own for Ctrl+E and Ctrl+K."""
+        """Leave the keys of commands to them: a line editor also uses Ctrl+E and Ctrl+K."""
         if not isinstance(event, QKeyEvent) or event.type() != QEvent.Type.ShortcutOverride:
             return super().event(event)
         if QKeySequence(event.keyCombination()).toString() not in self._of_commands:
@@ -218,7 +215,7 @@ class NoteField(QLineEdit):
         return False
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Give up on Escape; what was typed stays."""
+        """Leave the field on Escape; its text stays."""
         if event is not None and event.key() == Qt.Key.Key_Escape:
             self.left.emit()
         else:

@@ -1,4 +1,4 @@
-"""What the two windows on an engine share: messages, looks, refreshing, and an orderly end."""
+"""Common to both windows with an engine: messages, appearance, refreshing, and an orderly end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_recording(store: ViewStore) -> bool:
 
 
 class Closing:
-    """What happens between the wish to close and the end; ``before`` is called when it is decided."""
+    """Closes a window: asks while recording, stops the engine, waits for it; ``before`` is called first."""
 
     def __init__(self, window: QWidget, session: EngineSession[Any], before: Callable[[], None]) -> None:
         self._window, self._session, self._before = window, session, before
@@ -42,7 +42,7 @@ class Closing:
         self.question: QMessageBox | None = None
 
     def on_close(self, event: QCloseEvent) -> None:
-        """Take the wish to close; it comes again when all has ended."""
+        """Handle a close event; it comes again when the engine has ended."""
         if self._is_decided and (self._session.is_over or monotonic() > self._deadline):
             self._session.kill()
             event.accept()
@@ -60,7 +60,7 @@ class Closing:
         if self._is_decided:
             return
         self._is_decided = True
-        self._deadline = monotonic() + STOP_WITHIN_S + 0.7  # which ends what force did not
+        self._deadline = monotonic() + STOP_WITHIN_S + 0.7  # then whatever is left is killed
         self._before()
         records = is_recording(self._session.store)
         self._session.stop()
@@ -74,7 +74,7 @@ class Closing:
         self._words.show()
 
     def poll(self) -> None:
-        """Close the window when everything has ended, or has had its time."""
+        """Close the window when everything has ended or timed out."""
         if self._is_decided and (self._session.is_over or monotonic() > self._deadline):
             self._window.close()
 
@@ -105,9 +105,9 @@ class Closing:
 
 
 class EngineWindow(QMainWindow):
-    """Polls its engine and shows what goes wrong; ends the engine, and its recording, before it closes."""
+    """Polls its engine and shows its errors; ends the engine, and its recording, before it closes."""
 
-    #: Refreshes: messages and menus change that seldom.
+    #: Refreshes between two of messages and menus.
     slow_every = 8
 
     def __init__(self, session: EngineSession[Any], settings: Settings) -> None:
@@ -124,7 +124,7 @@ class EngineWindow(QMainWindow):
 
     @abstractmethod
     def pass_theme_on(self, theme: Theme) -> None:
-        """Give the colours to what style sheets do not reach."""
+        """Pass the colours on to what style sheets do not reach."""
 
     @abstractmethod
     def button_of(self, name: str) -> tuple[str, Callable[[], None]]:
@@ -132,22 +132,22 @@ class EngineWindow(QMainWindow):
 
     @abstractmethod
     def refresh(self) -> None:
-        """Show the newest of the store."""
+        """Show the newest data."""
 
     @abstractmethod
     def refresh_slowly(self) -> None:
-        """Show what changes seldom."""
+        """Show what changes rarely."""
 
     @abstractmethod
     def first_focus(self) -> QWidget:
-        """Return what has the keys after a dialog."""
+        """Return the widget that has the focus after a dialog."""
 
     def before_closing(self) -> None:
-        """Keep the settings; it is decided to close."""
+        """Keep the settings before closing."""
         self.settings.save()
 
     def after_painting(self) -> None:
-        """Take note that Qt has painted and handed over what changed, all of it in one pass."""
+        """Called after Qt has painted and handed over everything that changed."""
 
     def start_polling(self, every_ms: int) -> None:
         """Begin to poll."""
@@ -172,7 +172,7 @@ class EngineWindow(QMainWindow):
         return is_done
 
     def _take_keys(self) -> None:
-        """Have the keys back after a dialog: without a window manager nobody else sees to it."""
+        """Take the focus back after a dialog; a window manager would do it, but there may be none."""
         if self.isVisible():
             self.activateWindow()
             self.first_focus().setFocus()

@@ -1,4 +1,4 @@
-"""The session a window watches, how it changes to another engine, and the moment of it that is shown."""
+"""The session that a window shows, its change to another engine, and the moment shown."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from app.request import EngineRequest, Request
 from app.view.store import Cursor, ViewStore
 from app.view.trust import STALE_AFTER_S
 
-#: Then an engine is ended by force, which takes up to a second more: closing shall take three at most.
+#: Then an engine is killed, which takes up to a second more: closing takes three at most.
 STOP_WITHIN_S = 2.2
-_STOP_LOADING_WITHIN_S = 0.7  # loading torch cannot be interrupted, and leaves nothing to be finished
-_DEAF_S = 1.0  # a window that itself stood still for so long has not listened
+_STOP_LOADING_WITHIN_S = 0.7  # loading torch cannot be interrupted, and leaves nothing to finish
+_DEAF_S = 1.0  # a window that was blocked for so long has not listened
 
 
 R = TypeVar("R", bound=EngineRequest)
@@ -77,19 +77,19 @@ class EngineSession(Generic[R]):
         engine = self._engine
         if engine is None:
             return
-        is_alive = engine.is_alive  # asked first: what a dead one still left is read below
+        is_alive = engine.is_alive  # asked first: the last messages of a dead one are read below
         messages = engine.receive()
         for piece in messages:
             self.store.take(piece)
             if isinstance(piece, Opened):
                 self.last_good = self.request
         self._note_silence(has_heard=bool(messages))
-        if not is_alive:  # its last words were among the messages
+        if not is_alive:  # its last message has been read
             engine.stop(0.0)  # ends a recording it may have left behind
             self._engine = None
 
     def kill(self) -> None:
-        """End what is left by force; waits for it, up to a second an engine."""
+        """Kill what is left; waits up to a second per engine."""
         for engine, _ in self._retired:
             engine.stop(0.0)
         if self._engine is not None:
@@ -108,10 +108,10 @@ class EngineSession(Generic[R]):
         for engine, patience_ends in self._retired:
             is_alive = engine.is_alive
             for piece in engine.receive():  # an unread pipe would hold the engine up
-                if self._waiting is None and self._engine is None:  # last words of a session nothing follows
+                if self._waiting is None and self._engine is None:  # if no session follows
                     self.store.take(piece)
             if is_alive and monotonic() > patience_ends:
-                # To end it by force takes up to a second, for which the window would stand still.
+                # Killing it takes up to a second, which would block the window.
                 threading.Thread(target=engine.stop, args=(0.0,), daemon=True).start()
                 patience_ends = inf
             if is_alive:
@@ -137,7 +137,7 @@ def continued(request: Request) -> Request:
     options = request.options
     options = replace(
         options,
-        record=None,  # recording is started by hand from here on
+        record=None,  # recording is started manually from now on
         jsonl=_next(options.jsonl),
         csv=_next(options.csv),
     )
@@ -157,14 +157,14 @@ def _next(path: Path | None) -> Path | None:
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, math.inf)
 _JUMP_S = 10.0
 _SAME_S = 1e-3
-_WITHIN_S = 0.5  # of a moment sought lies what a held replay shows of it: the next window's end
+_WITHIN_S = 0.5  # a paused replay shows the end of the next window, at most so long after the moment sought
 
 
 class Playback:
-    """Holds and moves the view; in a replay it also steers the engine.
+    """Pauses and moves the view; in a replay it also controls the engine.
 
-    Live, holding leaves acquisition and decoding alone. In a replay, holding pauses it, and going on
-    means: from the moment shown.
+    Live, a pause does not touch acquisition and decoding. A replay pauses too, and resumes from the moment
+    shown.
     """
 
     def __init__(self, session: Session) -> None:
@@ -190,36 +190,36 @@ class Playback:
         return self.cursor.time(self.store)
 
     @property
-    def is_going_on(self) -> bool:
-        """True while what is shown moves on by itself."""
+    def is_playing(self) -> bool:
+        """True while the view moves by itself."""
         return self.cursor.is_following and not (self.is_replay and (self._is_paused or self.is_at_end))
 
     @property
     def is_at_end(self) -> bool:
-        """True when a replay has come to the end of its file; to play means from the start then."""
+        """True at the end of a replay; it then plays from the start."""
         return self.store.phase.name == "ended"
 
     def restart(self, speed: float) -> None:
-        """Forget what was held: a new session begins."""
+        """Follow the newest data: a new session starts."""
         self.cursor.follow()
         self._is_paused = False
         self.speed = speed
 
     def toggle(self) -> None:
-        """Hold, or go on."""
-        if self.is_going_on:
+        """Pause, or resume."""
+        if self.is_playing:
             self.hold(self.time)
         else:
-            self.go_on()
+            self.resume()
 
     def hold(self, t: float) -> None:
-        """Show ``t`` until told otherwise; the way to look at the window of one prediction."""
+        """Pause at ``t``, e.g. to look at the window of one prediction."""
         self.cursor.hold(t)
         if self.is_replay and not self._is_paused:
             self._is_paused = True
             self._session.send(SessionCommand.PAUSE)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Follow the newest data; in a replay, play from the moment shown."""
         if self.is_replay:
             t = self.time
@@ -229,7 +229,7 @@ class Playback:
         self.cursor.follow()
 
     def seek(self, t: float) -> None:
-        """Show ``t``: what a replay has not reached, or has left behind, is replayed from there."""
+        """Show ``t``; a replay that does not have it in memory plays from there."""
         store = self.store
         if not self.is_replay:
             if t >= store.newest_time - 0.5:
@@ -243,7 +243,7 @@ class Playback:
             self._session.send(Seek(t))
 
     def step(self, direction: int) -> None:
-        """Show the prediction before (-1) or after (1) the moment shown; a held replay makes the next one."""
+        """Show the prediction before (-1) or after (1) the moment shown; a paused replay decodes it."""
         times = [prediction.t_end for prediction in self.store.predictions.read(-math.inf, math.inf)]
         is_newest = bool(times) and self.time >= times[-1] - _SAME_S
         if (
@@ -259,7 +259,7 @@ class Playback:
         self._go_to(times, direction)
 
     def jump(self, direction: int) -> None:
-        """Go ten seconds back or on."""
+        """Go ten seconds back or forward."""
         t = self.time
         if not math.isnan(t):
             self.seek_or_hold(t + direction * _JUMP_S)
@@ -274,18 +274,18 @@ class Playback:
         self._go_to(sorted(times), direction)
 
     def to_start(self) -> None:
-        """Go to the oldest moment: of the file, or of what is kept of a live session."""
+        """Go to the start of the file, or to the oldest data kept of a live session."""
         timeline = self.store.timeline
         self.seek_or_hold(timeline.first if timeline is not None else self.store.oldest_time)
 
     def to_end(self) -> None:
-        """Follow the newest data, as far as they have come."""
+        """Follow the newest data."""
         if self.is_replay and self._is_paused:
             self._play()
         self.cursor.follow()
 
     def seek_or_hold(self, t: float) -> None:
-        """Go to ``t`` and stay there where it is kept, else replay from there."""
+        """Pause at ``t`` where it is in memory, else replay from there."""
         store = self.store
         if t < store.newest_time and self._is_shown_whole(t):
             self.hold(t)
@@ -310,9 +310,9 @@ class Playback:
         self.set_speed(SPEEDS[min(max(nearest + direction, 0), len(SPEEDS) - 1)])
 
     def _is_shown_whole(self, t: float) -> bool:
-        """Tell whether what is kept of ``t`` is all there is to show of it.
+        """Tell whether all there is to show of ``t`` is in memory.
 
-        Before a moment that a replay sought there are half a minute of signals, but no predictions.
+        After a seek, a replay has half a minute of signals before the moment sought, but no predictions.
         """
         store = self.store
         if not store.oldest_time <= t <= store.newest_time:
@@ -329,7 +329,7 @@ class Playback:
         if math.isnan(t):
             return
         if self._is_paused and self.cursor.is_following and 0 <= t - self._sought < _WITHIN_S:
-            t = self._sought  # else the way back would end at the very mark that is shown
+            t = self._sought  # else the previous mark would be the one that is shown
         at = bisect_left(times, t - _SAME_S) - 1 if direction < 0 else bisect_right(times, t + _SAME_S)
         if 0 <= at < len(times):
             self.seek_or_hold(times[at])

@@ -1,4 +1,4 @@
-"""The four tabs and the header beside them: inference sign, answer, file, model, recording, time shown."""
+"""The four tabs and the header beside them: inference sign, answer, file, model, recording, time."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ from app.view.text import clock_text, data_size, one_line, tooltip
 from app.view.trust import Verdict, judge
 from models.prediction import Prediction
 
-_TITLES = {"now": "Now", "why": "Why", "signals": "Signals", "health": "Health"}
-
 
 class Tab(Protocol):
     """A page of the window, a QWidget that also has these."""
@@ -40,7 +38,7 @@ class Tab(Protocol):
 class TabSet(QTabWidget):
     """Now, Why, Signals and Health, with the header beside their names.
 
-    ``faults`` takes what goes wrong in a tab, so that the rest of the window goes on.
+    ``faults`` takes the errors of a tab, so that the rest of the window continues.
     """
 
     def __init__(self, session: Session, playback: Playback, faults: Faults, header: Header) -> None:
@@ -60,16 +58,12 @@ class TabSet(QTabWidget):
         self._store: ViewStore | None = None
         self.now, self.why, self.signals = NowTab(), WhyTab(), SignalsTab()
         self.health = HealthTab(self._display_latency)
-        self.by_name: dict[str, Tab] = {
-            "now": self.now,
-            "why": self.why,
-            "signals": self.signals,
-            "health": self.health,
-        }
+        tabs = (self.now, self.why, self.signals, self.health)
+        self.by_name: dict[str, Tab] = dict(zip(TAB_NAMES, tabs, strict=True))
         for name, tab in self.by_name.items():
             assert isinstance(tab, QWidget)
-            self.addTab(_Scrolled(tab), _TITLES[name])
-            self.setTabToolTip(self.count() - 1, f"{_TITLES[name]} (Alt+{self.count()})")
+            self.addTab(_Scrolled(tab), name.capitalize())
+            self.setTabToolTip(self.count() - 1, f"{name.capitalize()} (Alt+{self.count()})")
         self.now.set_time_travel(playback.hold, playback.to_end)
         self.why.ask_occlusion = lambda: session.send(SessionCommand.ASK_OCCLUSION)
         self.why.moment_chosen.connect(playback.hold)
@@ -82,7 +76,7 @@ class TabSet(QTabWidget):
     def _give_room(self) -> None:
         bar = self.tabBar()
         if bar is not None:
-            em = self.fontMetrics().height()  # the chosen tab's name is bold, and not all are alike
+            em = self.fontMetrics().height()  # the chosen tab's name is bold, so widths change
             self._header.set_room(self.width() - bar.sizeHint().width() - em)
 
     @property
@@ -109,7 +103,7 @@ class TabSet(QTabWidget):
         except Exception as error:  # one broken panel must not stop the clock, the messages and the engine
             self._faults.take(error)
             return
-        self._unpainted = store.predictions.newest if self._playback.is_going_on else None
+        self._unpainted = store.predictions.newest if self._playback.is_playing else None
 
     def note_painted(self) -> None:
         """Time the display: the window has been painted since the last refresh."""
@@ -118,8 +112,8 @@ class TabSet(QTabWidget):
             self._unpainted = None
 
     def _show_window_extent(self, store: ViewStore, t: float) -> None:
-        """Shade what the held prediction has seen of each modality."""
-        prediction = None if self._playback.is_going_on else store.predictions.at(t)
+        """Shade the context of the prediction shown, per modality, while the view is paused."""
+        prediction = None if self._playback.is_playing else store.predictions.at(t)
         if prediction is None or store.model is None or math.isnan(t):
             self.signals.set_highlight(None)
             return
@@ -128,10 +122,7 @@ class TabSet(QTabWidget):
 
 
 class _Scrolled(QScrollArea):
-    """A tab at its least size behind scroll bars, where there is less room than that, as at 200 %.
-
-    Toolbar, signs, messages and time bar stay where they are.
-    """
+    """A tab behind scroll bars where it has too little room, as at 200 %."""
 
     def __init__(self, tab: QWidget) -> None:
         super().__init__()
@@ -148,11 +139,11 @@ class _Scrolled(QScrollArea):
 
 INFERENCE_SIGN = "Emotion inference active"
 NO_INFERENCE_SIGN = "Emotion inference not running"
-_SIGN_MEANING = "Whether emotions are being inferred. People exposed must be informed."
+_SIGN_MEANING = "Whether emotions are being inferred. Anyone exposed must be informed."
 
 
 class Header(QWidget):
-    """Signs in words, in the row of the tabs: the same on each of them."""
+    """Signs in words beside the tabs, the same on each of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,7 +172,7 @@ class Header(QWidget):
         self._room = 0
 
     def set_room(self, width: int) -> None:
-        """Take the width that the tabs leave: a corner's widget is as wide as it hints."""
+        """Take the width that the tabs leave: a corner widget is as wide as its size hint."""
         if width != self._room:
             self._room = width
             self.updateGeometry()
@@ -213,7 +204,6 @@ class Header(QWidget):
             self.model.setToolTip(tooltip(model_words(store.model)))
 
     def _show_sign(self, store: ViewStore) -> None:
-        """Say that emotions are inferred for as long as they are, and no longer."""
         text = INFERENCE_SIGN if store.phase.name in ("running", "paused") else NO_INFERENCE_SIGN
         if self.sign.text() != text:
             self.sign.setText(text)
@@ -234,7 +224,8 @@ class Header(QWidget):
         if answered != self._answered:
             self._answered = answered
             has_stopped = prediction is None and store.phase.name in ("failed", "ended")
-            self.answer.show_text("no answer" if has_stopped else answer_words(judge(prediction, store, t)))
+            words = "no prediction" if has_stopped else answer_words(judge(prediction, store, t))
+            self.answer.show_text(words)
 
     def _show_state(self, words: str, colour: str) -> None:
         self.state.show_text(words)
@@ -244,13 +235,10 @@ class Header(QWidget):
 
 
 def answer_words(verdict: Verdict) -> str:
-    """Return the top emotion with its probability; where it is no answer, that comes first.
-
-    The end is cut where there is little room.
-    """
+    """Return the top emotion with its probability, after the state where it is not certain."""
     if not math.isfinite(verdict.probability):
         return verdict.label
-    words = f"{one_line(verdict.likeliest, 24)} {100 * verdict.probability:.0f} %"
+    words = f"{one_line(verdict.top, 24)} {100 * verdict.probability:.0f} %"
     return words if verdict.state == "certain" else f"{verdict.state}: {words}"
 
 
@@ -261,7 +249,7 @@ def model_words(model: ModelInfo) -> str:
 
 
 def state_words(store: ViewStore, playback: Playback) -> tuple[str, str]:
-    """Return whether the newest data are shown, and otherwise since when not; and a colour of the theme."""
+    """Return whether the newest data are shown, or how old the data are; and a colour of the theme."""
     name = store.phase.name
     if name == "failed":
         return "■ STOPPED", "bad"
@@ -271,7 +259,7 @@ def state_words(store: ViewStore, playback: Playback) -> tuple[str, str]:
         return f"… {store.phase.message or name}", "muted"
     if store.is_silent:
         return "■ NO RESPONSE", "bad"
-    if playback.is_going_on:
+    if playback.is_playing:
         return f"▶ REPLAY {speed_text(playback.speed)}" if playback.is_replay else "● LIVE", "good"
     if playback.is_replay:
         return "‖ REPLAY paused", "suspect"
@@ -281,7 +269,7 @@ def state_words(store: ViewStore, playback: Playback) -> tuple[str, str]:
 
 
 def recording_words(store: ViewStore) -> str:
-    """Return how the recording goes, "" without one."""
+    """Return the state of the recording, "" without one."""
     recording = store.health.recording if store.health is not None else None
     is_over = store.phase.name in ("failed", "ended")
     if recording is None or is_over or recording.state in ("stopped", "failed"):

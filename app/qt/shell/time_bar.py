@@ -74,7 +74,7 @@ class ReplayBar(QWidget):
 
     def refresh(self, store: ViewStore, t: float) -> None:
         playback = self._playback
-        self._toggle.setIconText("‖" if playback.is_going_on else "▶")
+        self._toggle.setIconText("‖" if playback.is_playing else "▶")
         self.timeline.show_store(store, t)
         self.words.setText(moment_words(store, t))
         self.speed.setVisible(playback.is_replay)
@@ -84,7 +84,7 @@ class ReplayBar(QWidget):
 
 
 def moment_words(store: ViewStore, t: float) -> str:
-    """Return how far into the recording, or how long ago, ``t`` is."""
+    """Return the position of ``t`` in the recording, or how long ago it was."""
     if not math.isfinite(t):
         return "no data yet"
     if store.timeline is not None:
@@ -96,10 +96,9 @@ def moment_words(store: ViewStore, t: float) -> str:
 
 
 _PER_S = 1000  # the slider counts milliseconds
-_REDRAW_S = 0.5  # of data: how often what lies behind the handle is drawn anew
+_REDRAW_S = 0.5  # of data, between two drawings of what lies behind the handle
 _NEAR_PX = 6
 _MAX_MARKS = 400
-_NO_ANSWERS = {WARMING_UP: "no answer (outlined): warming up", UNCERTAIN: "no answer (hatched): uncertain"}
 _NO_ANSWERS = {WARMING_UP: "no answer (outlined): warming up", UNCERTAIN: "no answer (hatched): uncertain"}
 
 
@@ -126,7 +125,7 @@ class Timeline(QSlider):
         self._first = self._last = self._shown = math.nan
         self._newest = math.nan
         self._marks: list[_Mark] = []
-        self._answers: tuple[tuple[float, float, int], ...] = ()  # as in the Course
+        self._answers: tuple[tuple[float, float, int], ...] = ()  # as in the time course
         self._labels: tuple[str, ...] = ()
         self._behind: QPixmap | None = None
         self._drawn: tuple[object, ...] = ()
@@ -143,7 +142,7 @@ class Timeline(QSlider):
         self.update()
 
     def show_store(self, store: ViewStore, t: float) -> None:
-        """Show ``t`` within what can be gone to."""
+        """Show ``t`` within the time that can be shown."""
         timeline = store.timeline
         first = timeline.first if timeline is not None else store.oldest_time
         last = timeline.last if timeline is not None else store.newest_time
@@ -189,7 +188,7 @@ class Timeline(QSlider):
         for start, end, answer in self._answers:
             x = self._x(start)
             area = QRectF(x, strip.top(), max(1.0, self._x(end) - x), strip.height())
-            if answer == WARMING_UP:  # as in the Course: an outline
+            if answer == WARMING_UP:  # as in the time course: an outline
                 painter.setBrush(Qt.BrushStyle.NoBrush)
                 painter.setPen(QPen(QColor(self._theme.muted), 1, Qt.PenStyle.DotLine))
                 painter.drawRect(area.adjusted(0.5, 0.5, -1, -1))
@@ -261,7 +260,7 @@ class Timeline(QSlider):
         return tooltip(*self.words_at(self._time(x)).splitlines())
 
     def words_at(self, t: float) -> str:
-        """Return in plain text what there is at ``t``: time, predicted emotion and the marks near it."""
+        """Return time, predicted emotion and nearby marks at ``t`` as plain text."""
         words = [clock_text(t - self._first, 1)]
         for start, end, answer in reversed(self._answers):  # where two meet, the newer one holds
             if start <= t <= end:

@@ -30,7 +30,7 @@ _REFRESH_MS = 33
 
 
 class MainWindow(EngineWindow):
-    """Shows a session and steers it."""
+    """Shows and controls a session."""
 
     def __init__(self, session: Session, settings: Settings) -> None:
         super().__init__(session, settings)
@@ -43,7 +43,7 @@ class MainWindow(EngineWindow):
         self.actions_by_name = make_actions(self, self._handlers())
         self.masks = MaskCommands(session, self.actions_by_name)
         self._plain_keys = PlainKeys(self.actions_by_name)
-        self._trial: tuple[Request, Request] | None = None  # a change, and what to return to if it is refused
+        self._trial: tuple[Request, Request] | None = None  # a change, and what to return to if it fails
         self._lay_out()
         self.start_polling(_REFRESH_MS)
 
@@ -67,7 +67,7 @@ class MainWindow(EngineWindow):
         column.addWidget(self.replay_bar)
         self.setCentralWidget(page)
         page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        page.setFocus()  # not the first button: Space shall hold the view
+        page.setFocus()  # not the first button: Space shall pause the view
         self.toolbar.note.left.connect(page.setFocus)
 
     def _handlers(self) -> dict[str, Callable[[], object]]:
@@ -134,12 +134,12 @@ class MainWindow(EngineWindow):
             self._trial = (request, before)
 
     def start_again(self) -> None:
-        """Run the last request anew."""
+        """Run the last request again."""
         if self.session.request is not None:
             self.change_to(continued(self.session.request))
 
     def _judge_trial(self) -> None:
-        """Return to what ran before if a changed request does not even open, and say what was refused."""
+        """Return to the previous session if a changed request does not open, and say why."""
         store = self.session.store
         if self._trial is None or self.session.request is not self._trial[0]:
             return
@@ -155,13 +155,13 @@ class MainWindow(EngineWindow):
     def refresh(self) -> None:
         self._judge_trial()
         store, t = self.session.store, self.playback.time
-        if not self.isMinimized() and self.calibrating.window is None:  # whose screens must not wait
+        if not self.isMinimized() and self.calibrating.window is None:  # its screens must not wait
             self.tabs.refresh(store, t)
             self.replay_bar.refresh(store, t)
             self.header.refresh(store, self.playback)
 
     def refresh_slowly(self) -> None:
-        """Refresh messages, and what can be done now."""
+        """Refresh messages, and enable the commands that apply now."""
         store = self.session.store
         self.banners.show_conditions(conditions(store))
         self.recording.refresh()
@@ -190,12 +190,12 @@ class MainWindow(EngineWindow):
         return self._page
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Take keys that no control has a use for."""
+        """Take keys that no control uses."""
         if event is not None and not self._plain_keys.take(event):
             super().keyPressEvent(event)
 
     def before_closing(self) -> None:
-        """Keep where the window was."""
+        """Keep the window's place and tab."""
         self.calibrating.close()
         self.settings.keep("geometry", self.saveGeometry())
         self.settings.keep("tab", self.tabs.name)

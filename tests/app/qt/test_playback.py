@@ -34,10 +34,10 @@ def test_holding_live_keeps_the_moment_and_tells_the_engine_nothing():
     live, engines = playback("live")
     newest = live.time
     live.toggle()
-    assert not live.is_going_on
+    assert not live.is_playing
     assert live.time == newest
     live.toggle()
-    assert live.is_going_on
+    assert live.is_playing
     assert engines.commands == []
 
 
@@ -48,7 +48,7 @@ def test_holding_a_replay_pauses_it_and_going_on_plays_from_the_moment_shown():
     assert (replay.time, engines.commands) == (at, [SessionCommand.PAUSE])
     replay.toggle()
     assert engines.commands[1:] == [Seek(at), Play(1.0)]
-    assert replay.is_going_on
+    assert replay.is_playing
 
 
 def test_steps_land_on_predictions_and_stepping_past_the_newest_is_live_again():
@@ -61,7 +61,7 @@ def test_steps_land_on_predictions_and_stepping_past_the_newest_is_live_again():
     assert live.time == times[11]
     live.hold(times[-1])
     live.step(1)
-    assert live.is_going_on
+    assert live.is_playing
 
 
 def test_seek_in_a_running_replay_is_the_engine_s_and_in_a_held_one_the_view_s():

@@ -269,7 +269,7 @@ def test_space_in_the_note_is_a_blank_and_enter_sends_it(opened, qtbot):
     qtbot.keyClicks(window.toolbar.note, "eyes closed")
     qtbot.keyClick(window.toolbar.note, Qt.Key.Key_Return)
     assert engines.commands == [Note("eyes closed")]
-    assert window.playback.is_going_on
+    assert window.playback.is_playing
 
 
 @pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Escape])
