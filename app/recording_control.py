@@ -24,7 +24,7 @@ _LOOK_FOR_NEW_S = 5.0
 class NewStreams:
     """Looks every few seconds, in a background thread, for streams that a running recording lacks.
 
-    LabRecorder never adds streams to a recording that has begun. ``say`` is told of each new stream once,
+    LabRecorder never adds streams to a recording that has begun. ``say`` is called once for each new stream,
     with the command that records it to a separate file.
     """
 
@@ -57,15 +57,15 @@ class NewStreams:
             )
 
 
-_RATE_AFTER_S = 5.0  # what the disk lasts is told by the streams' rates until then
+_RATE_AFTER_S = 5.0  # until then, how long the disk lasts is estimated from the streams' nominal rates
 
 
 @dataclass(frozen=True)
 class RecordingHooks:
     """What a session does for its recordings."""
 
-    on_notice: Callable[[str], None]  # told in a sentence
-    on_failure: Callable[[str], None] = lambda message: None  # told what ended a recording early
+    on_notice: Callable[[str], None]  # called with a sentence
+    on_failure: Callable[[str], None] = lambda message: None  # called with what ended a recording early
     on_opened: Callable[[], None] = lambda: None  # a recording has begun to take every stream
     sidecar: Callable[[], Mapping[str, Any]] | None = None  # content of the JSON file next to a recording
     confirm_within_s: float = 30.0  # a recording fails unless every stream answers by then

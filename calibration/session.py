@@ -153,7 +153,7 @@ class Session:
         if self._closing is not None and now > self._closing.due + GRACE_S:
             self._close(self._closing.due)
         if self._began is None:
-            # nobody needs to see the end for the recording to close
+            # the recording closes even if the final screen is never shown
             if self._step.kind == "finish" and self._issued is not None and now > self._issued + GRACE_S:
                 self._begin(now)
         elif self._step.duration_s is not None and now >= self._began + self._step.duration_s:
@@ -228,7 +228,7 @@ class Session:
         elif self._step.kind in _RESTARTED:
             self._next(RESTARTED, now)
         else:
-            self._issue(self._step, now)  # an answer or a rest that nobody had seen yet
+            self._issue(self._step, now)  # an answer or a rest that had not been shown yet
 
     def repeat(self, trial: int, now: float) -> None:
         """Have a trial done again: the running one from its hint at once, an earlier one after this one."""

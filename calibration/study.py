@@ -292,7 +292,7 @@ def _results(options: StudyOptions) -> Iterator[SubjectResult]:
     try:
         futures = [pool.submit(study_subject, seed, options) for seed in options.seeds()]
         yield from (future.result() for future in as_completed(futures))
-    finally:  # also where somebody stops it: those that have not begun are not wanted any more
+    finally:  # also if it is interrupted: subjects that have not begun are dropped
         pool.shutdown(cancel_futures=True)
 
 

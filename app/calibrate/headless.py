@@ -139,7 +139,7 @@ def calibrate_headless(
 ) -> Finished | None:
     """Run a whole session without a window; None where it was interrupted.
 
-    ``interrupted`` breaks it off when set; ``say`` is told in lines how it goes. Raises InputError if
+    ``interrupted`` ends it when set; ``say`` is called with each line of progress. Raises InputError if
     something is wrong; what was recorded is kept.
     """
     prepared = prepare(request)

@@ -228,7 +228,7 @@ def _consent(path: Path, sidecar: dict[str, Any], given: Consent | None) -> Cons
 
 
 def fit_options(options: SessionOptions, labels: str) -> FitOptions:
-    """Return what a fit is told of how the signals were read."""
+    """Return the options of a fit that follow from how the signals were read."""
     return FitOptions(
         labels=labels,
         base_name=options.model.name,

@@ -197,7 +197,7 @@ class Table:
 
     def marks(self) -> str:
         """Return what has to stand beside every figure, or nothing."""
-        marks = (("GENERATED DATA", self.generated), ("QUICK: few subjects and epochs", self.quick))
+        marks = (("GENERATED DATA", self.generated), ("quick run, not a result", self.quick))
         return ", ".join(text for text, there in marks if there)
 
 
