@@ -10,8 +10,12 @@ import sys
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from acquisition.errors import ErrorCode, InputError
+
+if TYPE_CHECKING:
+    from app.request import SessionOptions
 
 #: Debian packages that PyQt6's wheels need for a window on X11.
 QT_LIBRARIES = (
@@ -134,3 +138,19 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (640 <= width <= 7680 and 480 <= height <= 4320):
         raise InputError(f"expected 640x480 to 7680x4320, got {text}", where="--size")
     return width, height
+
+
+def opens_window(options: SessionOptions, window: WindowOptions) -> bool:
+    """Tell whether a session is shown in a window, and say so where a display is missing.
+
+    A digest and an SVG picture of the terminal are made in the terminal.
+
+    Raises `InputError` if there is a display and Qt cannot use it.
+    """
+    if options.headless or options.extra_sinks or options.picture is not None:
+        return False
+    if window.screenshot is None and not has_display():
+        print("There is no display here: running in the terminal.", flush=True)
+        return False
+    require_window()
+    return True

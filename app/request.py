@@ -1,4 +1,4 @@
-"""Requests of a live session, a replay or a calibration: their checks, and how they are run.
+"""Requests of a live session, a replay or a calibration, and their checks.
 
 Requests are picklable and reach the engine's process. Nothing here imports torch or Qt, so that the window's
 process opens fast.
@@ -17,8 +17,6 @@ from acquisition.montage import load_montage
 from acquisition.record.recorder import check_target
 from acquisition.simulator.source import SimulatorOptions
 from acquisition.xdf.scan import check_xdf
-from app.display import WindowOptions, has_display, require_window
-from app.environment import ExitCode
 from app.model_check import WEIGHTS_FILE, read_model_summary
 from app.outputs import CsvSink, JsonlSink, Sink
 from assets import DEMO_MODEL
@@ -231,40 +229,3 @@ def check_request(request: Request) -> None:
         check_xdf(request.path)
     elif options.record is not None:
         check_target(options.record)
-
-
-def opens_window(options: SessionOptions, window: WindowOptions) -> bool:
-    """Tell whether a session is shown in a window, and say so where a display is missing.
-
-    A digest and an SVG picture of the terminal are made in the terminal.
-
-    Raises `InputError` if there is a display and Qt cannot use it.
-    """
-    if options.headless or options.extra_sinks or options.picture is not None:
-        return False
-    if window.screenshot is None and not has_display():
-        print("There is no display here: running in the terminal.", flush=True)
-        return False
-    require_window()
-    return True
-
-
-def run_request(request: Request, window: WindowOptions, *, in_window: bool) -> int:
-    """Run a live session or a replay to its end and return the exit code.
-
-    Raises `InputError` if the request cannot be run; for a window, what can be known is known before it
-    opens.
-    """
-    if in_window:
-        check_request(request)
-        from app.qt.application import run_window
-
-        return run_window(request, window)
-    from app.live import LiveSession
-    from app.replay import ReplaySession
-    from app.terminal import show_live, show_replay
-
-    if isinstance(request, LiveRequest):
-        show_live(LiveSession(request))
-        return ExitCode.GOOD
-    return show_replay(ReplaySession(request), quiet=bool(request.options.extra_sinks))

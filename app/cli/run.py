@@ -15,7 +15,8 @@ from app.environment import ExitCode
 
 if TYPE_CHECKING:
     from acquisition.simulator.process import SimulatorProcess
-    from app.request import SessionOptions
+    from app.display import WindowOptions
+    from app.request import Request, SessionOptions
 
 
 def demo(
@@ -39,7 +40,8 @@ def demo(
       affectscope demo --screenshot pictures --seconds 40 --theme light
     """
     from acquisition.simulator.process import SimulatorProcess, stream_choices
-    from app.request import LiveRequest, demo_streams, opens_window, run_request
+    from app.display import opens_window
+    from app.request import LiveRequest, demo_streams
 
     simulated = demo_streams(seed, schedule)
     window = screen.window()
@@ -93,7 +95,8 @@ def live(
       affectscope live --profile sub-S01/ses-01/profile
       affectscope live --streams eeg=name:BioSemi,face=none --montage biosemi64
     """
-    from app.request import LiveRequest, opens_window, run_request
+    from app.display import opens_window
+    from app.request import LiveRequest
 
     window = screen.window()
     options = opt.session_options(screen, streams, model, output)
@@ -127,8 +130,9 @@ def replay(
       affectscope replay session.xdf
       affectscope replay session.xdf --from 60 --to 120 --speed 1 --jsonl replay.jsonl
     """
+    from app.display import opens_window
     from app.outputs import DigestSink
-    from app.request import ReplayRequest, opens_window, run_request
+    from app.request import ReplayRequest
 
     window = screen.window()
     digest = DigestSink() if output.digest else None
@@ -194,3 +198,26 @@ def _whole(text: str, option: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise InputError(f"expected a whole number above 0 or all, got {text!r}", where=option)
     return int(text)
+
+
+def run_request(request: Request, window: WindowOptions, *, in_window: bool) -> int:
+    """Run a live session or a replay to its end and return the exit code.
+
+    Raises `InputError` if the request cannot be run; for a window, what can be known is known before it
+    opens.
+    """
+    from app.request import LiveRequest, check_request
+
+    if in_window:
+        check_request(request)
+        from app.qt.application import run_window
+
+        return run_window(request, window)
+    from app.live import LiveSession
+    from app.replay import ReplaySession
+    from app.terminal import show_live, show_replay
+
+    if isinstance(request, LiveRequest):
+        show_live(LiveSession(request))
+        return ExitCode.GOOD
+    return show_replay(ReplaySession(request), quiet=bool(request.options.extra_sinks))

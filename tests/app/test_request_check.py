@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from acquisition.errors import InputError
+from app.cli.run import run_request
 from app.display import WindowOptions
-from app.request import LiveRequest, ReplayRequest, Request, SessionOptions, check_request, run_request
+from app.request import LiveRequest, ReplayRequest, Request, SessionOptions, check_request
 
 GOOD = SessionOptions()
 

@@ -9,9 +9,9 @@ import pytest
 
 from acquisition.errors import InputError
 from app.cli.options import TabScreenOptions
-from app.display import TAB_NAMES, WindowOptions, largest_scale
+from app.display import TAB_NAMES, WindowOptions, largest_scale, opens_window
 from app.environment import new_recording
-from app.request import SessionOptions, opens_window
+from app.request import SessionOptions
 
 
 def test_all_means_every_tab():
