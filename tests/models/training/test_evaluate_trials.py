@@ -178,8 +178,8 @@ def test_hidden_channels_are_the_same_in_all_windows(s4: Source, m1: Path) -> No
 
 def test_figures_of_a_quick_model_are_marked(moved: Path, tmp_path: Path) -> None:
     model = copied(moved, tmp_path, TrainingRecord(quick=True))
-    assert "QUICK" in evaluate_trials(replace(on_file(moved, "two_raw.fif"), model=model)).marks()
-    assert "QUICK" not in evaluate_trials(on_file(moved, "two_raw.fif")).marks()
+    assert "quick run" in evaluate_trials(replace(on_file(moved, "two_raw.fif"), model=model)).marks()
+    assert "quick run" not in evaluate_trials(on_file(moved, "two_raw.fif")).marks()
 
 
 def test_chance_and_interval_are_those_of_the_tested_trials(moved: Path) -> None:
