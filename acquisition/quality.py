@@ -20,6 +20,7 @@ BEHIND_S = 1.0  # samples of this long waiting at one read: the program does not
 FULL_SCALE = 0.989  # sound beyond this is clipped: -0.1 dB, as 16-bit converters stop a little below 1
 QUIET_DB = -70.0  # rms of sound: quieter than any room
 SILENT_DB = -60.0  # rms below which a microphone hears no room during a whole trial, let alone a voice
+MIN_VALIDITY = 0.5  # a gaze sample is valid from this validity on, to the decoder and to everybody else
 
 #: Hz: the electrodes' figures need this many samples.
 LEAST_SFREQ = 20.0

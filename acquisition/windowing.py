@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from acquisition.errors import InputError
+from acquisition.quality import MIN_VALIDITY
 from acquisition.ring import Ring
 from acquisition.timebase import agrees
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, Kind, Step, StreamSpec, Window
@@ -97,9 +98,6 @@ class WindowConfig:
 
 
 # --- what one step may be made of: which samples, how many, and no gap between them ---
-
-#: A gaze sample counts as seen from this validity on.
-MIN_VALIDITY = 0.5
 
 _RATE_GRID = 0.005  # other rates are rounded to half a percent, so that they hold still
 

@@ -18,7 +18,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.quality import BAD, FULL_SCALE, LEAST_SFREQ, SILENT_DB, ChannelQuality, QualityMeter
+from acquisition.quality import (
+    BAD,
+    FULL_SCALE,
+    LEAST_SFREQ,
+    MIN_VALIDITY,
+    SILENT_DB,
+    ChannelQuality,
+    QualityMeter,
+)
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Change, Chunk, Kind, StreamEvent, StreamSpec
 from calibration.verdict import percent
 
@@ -251,7 +259,7 @@ class QualityLog:
             return _Electrodes(spec, self._line_hz)
         if spec.kind is Kind.GAZE:
             validity = spec.ch_names.index("validity")
-            return lambda second, data, breaks: (int((data[:, validity] > 0).sum()), len(data))
+            return lambda second, data, breaks: (int((data[:, validity] >= MIN_VALIDITY).sum()), len(data))
         if spec.kind is Kind.AUDIO:
             return _judge_sound
         finds_face = self._finds_face = self._finds_face or _face_test()

@@ -24,6 +24,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from acquisition.quality import MIN_VALIDITY
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
 from app.view.conditions import MODALITY_WORDS
 from app.view.machine import TARGET_MS
@@ -304,7 +305,7 @@ def _why_missing(modality: str, prediction: Prediction, store: ViewStore, t: flo
 def _valid_gaze(store: ViewStore, t: float) -> float:
     """Return the share of the newest gaze samples in which the tracker saw an eye; NaN without any."""
     _, values = store.gaze.read(t - GAZE_OVER_S, t)
-    return float(np.mean(values[:, 4] > 0.5)) if len(values) else math.nan
+    return float(np.mean(values[:, 4] >= MIN_VALIDITY)) if len(values) else math.nan
 
 
 def _of_signals(prediction: Prediction, store: ViewStore, t: float) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from acquisition.errors import ErrorCode, InputError
-from acquisition.windowing import MIN_VALIDITY
+from acquisition.quality import MIN_VALIDITY
 
 #: Band name and edges in Hz; a band holds lo <= f < hi, the topmost its upper edge too.
 Bands = tuple[tuple[str, float, float], ...]

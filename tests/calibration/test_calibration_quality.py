@@ -114,6 +114,17 @@ def test_gaze_sound_and_faces_are_counted():
     assert remarks(found, ("voice",)) == ("microphone: clipped in 12 % of the seconds",)
 
 
+def test_gaze_that_the_decoder_takes_for_invalid_is_invalid_in_a_trial():
+    log = QualityLog()
+    log.on_event(opened(Kind.GAZE, GAZE, 60))
+    times = START + np.arange(600) / 60
+    gaze = np.full((600, 5), 0.5)
+    gaze[:, 4] = np.resize([0.3, 0.5], 600)
+    fed(log, Kind.GAZE, times, gaze, 17)
+    log.finish()
+    assert log.of_trial(1, 1001, 1009).gaze_valid == pytest.approx(0.5)
+
+
 def test_the_simulated_person_s_streams_carry_a_trial():
     options = SimulatorOptions()
     source = SimulatedSource(options, start=START, video_fps=1)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PyQt6.QtCore import QLineF, QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen
 
+from acquisition.quality import MIN_VALIDITY
 from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis, DrawnAxis, with_unit
@@ -25,7 +26,6 @@ from app.view.text import one_line
 
 _TRAIL_S = 2.0
 _LATE_S = 0.3  # an older sample is not where the eyes look now
-_SEEN = 0.5  # validity from which on the eyes count as seen
 _RATE_OVER_S = 60.0
 _LOOK_EVERY_S = 0.5
 _N_SHADES = 8
@@ -65,7 +65,7 @@ class GazePlot(Plot):
 
     def show_gaze(self, times: NDArray[np.float64], values: NDArray[np.floating], t: float) -> str:
         """Take the samples of the trail (n, 5): x, y, pupils, validity; return the gaze in words."""
-        seen = (values[:, 4] >= _SEEN) & np.isfinite(values[:, :2]).all(axis=1)
+        seen = (values[:, 4] >= MIN_VALIDITY) & np.isfinite(values[:, :2]).all(axis=1)
         is_late = len(times) == 0 or t - times[-1] > _LATE_S
         # Every n-th sample up to the newest: fast trackers give more than a picture can tell apart.
         n = 1 + len(times) // _MAX_POINTS
@@ -156,7 +156,7 @@ class PupilPanel(Panel):
 
     def _count_blinks(self, store: ViewStore, t: float) -> None:
         times, values = store.gaze.read(t - _RATE_OVER_S, t)
-        self._blinks = find_blinks(times, values[:, 4] >= _SEEN)
+        self._blinks = find_blinks(times, values[:, 4] >= MIN_VALIDITY)
         n, covered_s = len(self._blinks), float(times[-1] - times[0]) if len(times) > 1 else 0.0
         per_min = f"{60 * n / covered_s:.0f} blinks/min" if covered_s >= 10.0 else ""
         self.words.setText(per_min or f"{n} blinks in {covered_s:.0f} s")
@@ -184,7 +184,7 @@ class PupilPlot(CurvePlot):
         t: float,
     ) -> bool:
         """Show samples (n, 5), x, y, pupils, validity, and blinks up to ``t``; tell if there are sizes."""
-        pupils = np.where(values[:, 4:5] >= _SEEN, values[:, 2:4], np.nan).astype(np.float64)
+        pupils = np.where(values[:, 4:5] >= MIN_VALIDITY, values[:, 2:4], np.nan).astype(np.float64)
         unit = _SHORT_UNITS.get(store.pupil_unit, one_line(store.pupil_unit, 4))
         if unit != self.unit:
             self.unit, self._sizes.words, self._range = unit, with_unit(unit), None
