@@ -92,7 +92,7 @@ def select_streams(
     InputError
         If a choice is malformed or matches nothing, several streams fit, or nothing is left to use.
     """
-    wanted = _parse_choices(choices or "")
+    wanted = parse_choices(choices or "")
     usable = {key: header for key, header in headers.items() if not is_own(header)}
     chosen: dict[K, Kind] = {}
     for modality, kind in _CHOICE_KINDS.items():
@@ -127,16 +127,25 @@ def select_streams(
 
 def without(choices: str | None, modalities: Collection[str]) -> str | None:
     """Return ``choices``, as `select_streams` takes them, with no stream for some modalities."""
-    wanted = _parse_choices(choices or "") | dict.fromkeys(modalities, "none")
-    return ",".join(f"{modality}={choice}" for modality, choice in wanted.items()) or None
+    wanted = parse_choices(choices or "") | dict.fromkeys(modalities, "none")
+    return format_choices(wanted)
+
+
+def format_choices(choices: Mapping[str, str]) -> str | None:
+    """Return the text of ``--streams`` for choices by modality; "" and what is not mentioned is automatic."""
+    return ",".join(f"{modality}={choice}" for modality, choice in choices.items() if choice) or None
 
 
 def _squeezed(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
-def _parse_choices(text: str) -> dict[str, str]:
-    """Return the choice by modality; a name may hold commas, so cut only before ``modality=``."""
+def parse_choices(text: str) -> dict[str, str]:
+    """Return the choice by modality.
+
+    Raises `InputError` if the text is malformed.
+    """
+    # A name may hold commas, so cut only before ``modality=``.
     names = "|".join(_CHOICE_KINDS)
     parts = re.split(rf",\s*(?=(?:{names})\s*=)", text.strip()) if text.strip() else []
     choices: dict[str, str] = {}

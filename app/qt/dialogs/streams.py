@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +19,15 @@ from PyQt6.QtWidgets import (
 from acquisition.errors import InputError
 from acquisition.lsl.discovery import FoundStream, discover
 from acquisition.montage import load_montage
-from acquisition.select import is_calibration, is_notes, is_own, kind_of, select_streams
+from acquisition.select import (
+    format_choices,
+    is_calibration,
+    is_notes,
+    is_own,
+    kind_of,
+    parse_choices,
+    select_streams,
+)
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
 from app.qt.dialogs.base import Dialog, Role, Work, plain_table
 from app.view.text import counted, one_line, tooltip
@@ -59,7 +66,7 @@ class StreamsDialog(Dialog):
         super().__init__(parent, "Streams")
         self._on_chosen, self._look = on_chosen, look
         self._found: list[FoundStream] = []
-        self._before = _by_modality(before.streams)
+        self._before = parse_choices(before.streams or "")
         self.table = plain_table("Streams on the network", _COLUMNS)
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.choices = {modality: _combo(text) for modality, text in _MODALITIES.items()}
@@ -138,8 +145,8 @@ class StreamsDialog(Dialog):
 
     def use(self) -> None:
         """Check the choice and hand it on."""
-        chosen = {m: combo.currentData() for m, combo in self.choices.items()}
-        streams = ",".join(f"{modality}={text}" for modality, text in chosen.items() if text) or None
+        chosen = {m: combo.currentData() or "" for m, combo in self.choices.items()}
+        streams = format_choices(self._before | chosen)  # a choice of markers stays
         montage = self.montage.currentText().strip() or None
         line, _ = _LINES[self.line.currentIndex()]
         webcam, microphone = (combo.currentText().strip() or None for combo in (self.webcam, self.microphone))
@@ -173,12 +180,6 @@ class StreamsDialog(Dialog):
         chosen, _ = QFileDialog.getOpenFileName(self, "Montage file", "", "Montages (*.toml)")
         if chosen:
             self.montage.setEditText(chosen)
-
-
-def _by_modality(streams: str | None) -> dict[str, str]:
-    """Return what the text of ``--streams`` says of each modality."""
-    parts = re.split(rf",\s*(?=(?:{'|'.join(_MODALITIES)}|markers)\s*=)", streams or "")
-    return {modality.strip(): text.strip() for modality, _, text in (part.partition("=") for part in parts)}
 
 
 def _combo(name: str, texts: tuple[str, ...] | list[str] = (), *, hint: str = "") -> QComboBox:

@@ -109,6 +109,13 @@ def test_what_was_chosen_before_is_chosen_again(qtbot):
     assert (dialog.montage.currentText(), dialog.line.currentText()) == ("cap.toml", "60 Hz")
 
 
+def test_a_choice_of_markers_outlives_the_dialog(qtbot):
+    found = [stream("Cap", "EEG", "a"), stream("Game", "Markers", "m"), stream("Other", "Markers", "n")]
+    dialog, chosen = streams_dialog(qtbot, found, StreamChoice("markers=source_id:m"))
+    dialog.use()
+    assert chosen == [StreamChoice("markers=source_id:m")]
+
+
 def test_a_folder_without_a_model_is_refused_in_words(qtbot, tmp_path: Path):
     dialog = ModelDialog(None, DEMO_MODEL, [tmp_path], print)
     qtbot.addWidget(dialog)
