@@ -1,1 +1,0 @@
-"""The commands of ``affectscope``, grouped by what they work on."""

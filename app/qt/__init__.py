@@ -1,1 +1,0 @@
-"""The window. The only package that imports PyQt6; it shows what `app.view` holds."""

@@ -1,1 +1,0 @@
-"""What opens over the window and is answered or closed."""

@@ -1,1 +1,0 @@
-"""One file a panel; `app.qt.panel.Panel` says what a panel is."""

@@ -1,1 +1,0 @@
-"""Charts of the window: pyqtgraph plots in the theme's colours and font."""

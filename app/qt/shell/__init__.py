@@ -1,1 +1,0 @@
-"""The window around its tabs: commands, messages, time, choosers, and the session behind it all."""

@@ -1,1 +1,0 @@
-"""What a session found, as a page in one file and as JSON."""

@@ -1,1 +1,0 @@
-"""Data sets as trials: loaders for published layouts, splits by trial, and windows cut afterwards."""

@@ -1,1 +1,0 @@
-"""Feature functions: the contract between signals and weights."""

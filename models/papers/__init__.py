@@ -1,1 +1,0 @@
-"""Reproductions of the papers' tables and studies beside them; only the command line imports this."""

@@ -1,1 +1,0 @@
-"""Training and evaluation: data in, checkpoints and figures out."""
