@@ -39,7 +39,7 @@ class CalibrationEngine(WatchedSession):
     def run(self) -> None:
         """Wait for the consent, run the session and fit the model; ends early when told to stop.
 
-        Raises `InputError` if something is wrong that stops the session; what was recorded is kept.
+        Raises `InputError` if the session cannot run; what was recorded is kept.
         """
         with contextlib.suppress(Stopped):
             prepared = prepare(self._request)
@@ -63,7 +63,7 @@ class CalibrationEngine(WatchedSession):
                 self._fit(run)
 
     def _wait_for_consent(self) -> Consent | None:
-        """Return what the participant agreed to; None where they agreed to nothing."""
+        """Return the participant's consent, None if refused."""
         while True:
             self._link.commands.wait(_LISTEN_S)
             for command in self._link.commands.take():
@@ -73,7 +73,7 @@ class CalibrationEngine(WatchedSession):
                     return check_consent(command.consent) if command.consent.modalities else None
 
     def _fit(self, run: CalibrationRun) -> None:
-        """Fit in a background thread, and tell how far that is."""
+        """Fit in a background thread, and report its progress."""
         fit = run.final_fit()
         fit.start()
         while fit.is_alive():
@@ -88,12 +88,12 @@ class CalibrationEngine(WatchedSession):
     # --- the session controller ---
 
     def act(self, run: CalibrationRun, now: float) -> None:
-        """Carry out what the window has ordered, and tell where the session stands."""
+        """Carry out the window's commands, and report the session's state."""
         for command in self._link.commands.take():
             if command is SessionCommand.STOP:
                 self._interrupted.set()
                 if run.live is not None:
-                    run.live.close_recording_s = 0.0  # its supervisor stays with it
+                    run.live.close_recording_s = 0.0  # its supervisor closes the file
             else:
                 self._handle(run, command, now)
         if self._handler is not None and run.live is not None:

@@ -1,4 +1,4 @@
-"""Carries out a window's commands to a running session, and collects the session's figures."""
+"""Carries out a window's commands to a running session, and reports the session's figures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CommandHandler:
         self.occlusion = OcclusionCheck(opened.decoder, tap.put)
 
     def handle(self, command: object) -> None:
-        """Carry out a command; one that cannot be is a failure on the screen, and the session goes on."""
+        """Carry out a command; if that fails, report a failure and continue."""
         try:
             self._handle(command)
         except InputError as error:
@@ -79,7 +79,7 @@ class CommandHandler:
         self._next_health = float("-inf")
 
     def restate_mask(self) -> None:
-        """Say again what is masked, for those who listen from now on."""
+        """Send the mask's state again, e.g. into a recording that starts."""
         for change in self._opened.mask.restated(self._now(), self._hop_s):
             self._notes.push(change.marker, change.time)
 

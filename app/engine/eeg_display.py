@@ -1,4 +1,4 @@
-"""EEG for the screen: pieces of a stream, filtered and binned traces, and the spectrogram of one channel."""
+"""EEG for display: pieces of a stream, filtered and binned traces, and the spectrogram of one channel."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from app.engine.messages import EegPart, SpectrogramPart
 from models.features.config import FeatureConfig
 from models.features.eeg import eeg_spectrogram
 
-#: Stamps that should lie on a bin's edge stray by rounding.
+#: Rounding of timestamps at a bin's edge, in bins.
 _EDGE = 1e-6
 
 
 class BinSplitter:
-    """Cuts a stream into whole bins of ``bin_s`` seconds; samples of the bin still open are held back."""
+    """Cuts a stream into whole bins of ``bin_s`` seconds; samples of an incomplete bin are held back."""
 
     def __init__(self, bin_s: float) -> None:
         self.bin_s = bin_s
@@ -45,8 +45,8 @@ class BinSplitter:
         return piece.part(0, end), bins[starts], starts
 
 
-_RATE_OVER_S = 1.0  # unbroken samples a rate is measured over
-_PATIENCE_S = 10.0  # after which any rate has to do
+_RATE_OVER_S = 1.0  # of samples without a gap, to measure a rate
+_PATIENCE_S = 10.0  # after which any estimate is used
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +83,9 @@ def joined(parts: Sequence[Chunk | Piece]) -> Piece:
 
 
 class RateGate:
-    """Holds samples back until the stream's rate is known, for filters depend on it.
+    """Holds samples back until the stream's rate, which the filters need, is known.
 
-    The ``nominal`` rate (Hz, 0 where the stream states none) is never trusted, only preferred where it fits.
+    The ``nominal`` rate (Hz, 0 if the stream states none) is used only where the measured one agrees.
     """
 
     def __init__(self, nominal: float) -> None:
@@ -104,20 +104,20 @@ class RateGate:
 
     def _measure(self, piece: Piece) -> float:
         for _, run in piece.runs():
-            # The first sample that is far enough, not the newest: the answer depends on no chunk's size.
+            # The first sample that is far enough, not the newest: the result must not depend on chunk sizes.
             n = int(np.searchsorted(run.times, run.times[0] + _RATE_OVER_S))
             if n < len(run.times) and n > 1:
                 measured = n / float(run.times[n] - run.times[0])
                 return self._nominal if agrees(measured, self._nominal) else measured
         span = float(piece.times[-1] - piece.times[0])
-        if span > _PATIENCE_S:  # it breaks off all the time
+        if span > _PATIENCE_S:  # too many gaps
             return self._nominal or len(piece.times) / span
         return 0.0
 
 
 HIGHPASS_HZ = 0.5  # the usual low cut of clinical review is 0.5 to 1 Hz
 BIN_S = 1 / 125  # ten seconds are then 1250 columns, about one a pixel
-_MAX_FILL_S = 0.1  # stamps of a stream without a break can still leave holes of so long
+_MAX_FILL_S = 0.1  # longest hole between timestamps of a stream without a break
 
 
 class EegDisplay:
@@ -127,7 +127,7 @@ class EegDisplay:
         self._ch_names = ch_names
         self._unit = unit
         self._splitter = BinSplitter(max(BIN_S, 1 / sfreq))
-        # At most a tenth of the rate, so that a very slow stream does not ask for the impossible.
+        # At most a tenth of the rate, which keeps the filter of a very slow stream valid.
         self._sos = butter(2, min(HIGHPASS_HZ, sfreq / 10), "highpass", fs=sfreq, output="sos")
         self._steady = sosfilt_zi(self._sos)[:, :, None]  # (1, 2, 1): state of a constant input of 1
         self._state: NDArray[np.float64] | None = None
@@ -153,9 +153,9 @@ class EegDisplay:
         )
 
     def _filter(self, data: NDArray[np.floating], begins: bool) -> NDArray[np.float64]:
-        """Filter a run without breaks; after a break the filter starts as if its first value were old."""
+        """Filter a run without breaks; after a break the filter starts steady at its first value."""
         with np.errstate(invalid="ignore"):
-            is_finite = np.abs(data) <= MOST_UV  # NaN compares False; infinity would stay for ever
+            is_finite = np.abs(data) <= MOST_UV  # NaN compares False; infinity would stay in the filter
         is_whole = bool(is_finite.all())
         x = np.asarray(data, dtype=np.float64) if is_whole else self._held(data, is_finite)
         if self._state is None or begins:
@@ -165,7 +165,7 @@ class EegDisplay:
         return y if is_whole else np.where(is_finite, y, np.nan)
 
     def _held(self, data: NDArray[np.floating], is_finite: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return the data with the last finite value in place of what is none."""
+        """Return the data with non-finite values replaced by the last finite one."""
         before = np.vstack([self._last_finite, np.where(is_finite, data, 0.0)])
         index = np.where(is_finite, np.arange(1, len(data) + 1)[:, None], 0)
         return np.take_along_axis(before, np.maximum.accumulate(index, axis=0), axis=0)
@@ -178,7 +178,7 @@ class EegDisplay:
         low: NDArray[np.float64],
         high: NDArray[np.float64],
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Draw the line through bins that fell between two samples that follow each other."""
+        """Fill bins without a sample between two consecutive samples."""
         ends = np.append(starts[1:], len(whole.times)) - 1
         before_bin, before = self._last if self._last is not None else (int(bins[0]) - 1, whole.data[0])
         self._last = int(bins[-1]), whole.data[-1]
@@ -201,15 +201,15 @@ class EegDisplay:
         return all_bins[order], all_low[order], all_high[order]
 
 
-KEEP_S = 30.0  # another channel's last half minute comes at once when it is chosen
+KEEP_S = 30.0  # of raw EEG, for the spectrogram of another channel at once
 _LEAST_DENSITY = 1e-6  # µV²/Hz, -60 dB: below any amplifier's noise
-_FIRST_CHOICES = ("OZ", "POZ", "PZ", "CZ")  # where alpha is strongest: something to see
+_FIRST_CHOICES = ("OZ", "POZ", "PZ", "CZ")  # where alpha is strongest
 
 
 class SpectrogramDisplay:
     """Keeps raw EEG and makes a column every ``spectrogram_step_s``.
 
-    It begins with ``ch_name``, or, where that is not there, with a channel over the back of the head.
+    It starts with ``ch_name``, or without that channel with one over the back of the head.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ class SpectrogramDisplay:
         self._ring = Ring(len(ch_names), KEEP_S, np.float32)
         wanted = (ch_name, *_FIRST_CHOICES)
         self.ch_name = next((name for name in wanted if name in ch_names), ch_names[0])
-        self._restarts = False  # a stream opened anew, as after a seek, goes on with its columns
+        self._restarts = False  # not by a seek, which continues the columns
         self._next: int | None = None  # the column that ends at _next * step_s
 
     def choose(self, ch_name: str) -> None:

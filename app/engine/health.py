@@ -1,4 +1,4 @@
-"""What the window is told of model, streams, latency and computer, and the occlusion check on demand."""
+"""Figures of model, streams, latency and computer for the window, and the occlusion check on request."""
 
 from __future__ import annotations
 
@@ -41,12 +41,11 @@ def model_info(checkpoint: Checkpoint, options: SessionOptions) -> ModelInfo:
     )
 
 
-#: How often the window is told.
-PERIOD_S = 0.5
+PERIOD_S = 0.5  # between two reports to the window
 
 
 class HealthMeter:
-    """Makes a `HealthPart` of what a session knows and of what this process and its ``device`` use."""
+    """Makes `HealthPart` from a session's figures and the use of this process and its ``device``."""
 
     def __init__(self, telemetry: Telemetry, device: str) -> None:
         self._telemetry, self._device = telemetry, device
@@ -65,7 +64,7 @@ class HealthMeter:
     ) -> HealthPart:
         """Return the figures at ``time`` (LSL seconds).
 
-        ``n_predictions`` is of those that were handed on, where a replay decodes some of them again.
+        ``n_predictions`` overrides the count where a replay decodes some of them again.
         """
         p50, p99 = self._telemetry.latency_ms(50, 99)
         return HealthPart(
@@ -88,8 +87,8 @@ class HealthMeter:
             return ""
         try:
             free, total = torch.cuda.mem_get_info()
-        except RuntimeError:  # the context is lost; the decoder says so and goes on on the CPU
-            return f"{self._device}, does not answer"
+        except RuntimeError:  # the context is lost; the decoder says so and continues on the CPU
+            return f"{self._device}: not responding"
         return f"{self._device}, {(total - free) / 1e9:.1f} of {total / 1e9:.1f} GB in use"
 
 
@@ -98,10 +97,10 @@ BUDGET_S = 0.04
 
 
 class OcclusionCheck:
-    """Answers `AskOcclusion` without making decoding late.
+    """Runs the occlusion check in slices, without delaying decoding.
 
-    ``tell`` takes the answer, in the thread that calls `work`. A slice takes ``budget_s`` seconds, but asks
-    about one variant in any case, so that the check ends.
+    ``tell`` takes the result, in the thread that calls `work`. A slice takes ``budget_s`` seconds and at
+    least one variant, so that the check ends.
     """
 
     def __init__(
@@ -119,7 +118,7 @@ class OcclusionCheck:
         self._run: OcclusionRun | None = None
 
     def ask(self) -> None:
-        """Have the newest window checked; from any thread. A check that runs already is the answer."""
+        """Have the newest window checked; from any thread. A running check serves as the answer."""
         self._asked.set()
 
     @property
@@ -128,12 +127,12 @@ class OcclusionCheck:
         return self._run is not None or (self._asked.is_set() and self._decoder.newest is not None)
 
     def forget(self) -> None:
-        """Drop what was asked: the windows before are void."""
+        """Drop a request: earlier windows are void."""
         self._asked.clear()
         self._run = None
 
     def work(self) -> None:
-        """Do a slice of what was asked, if anything; in the decode thread, after each window it decoded."""
+        """Do a slice of the check, if requested; in the decode thread, after each window."""
         if not self.has_work:
             return
         if self._run is None:

@@ -1,4 +1,4 @@
-"""A live session with a window that watches it, whatever the session is for."""
+"""A live session with a window."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.telemetry import Telemetry, simulated_streams
 
 
 class WatchedSession(Observer):
-    """Shows a live session to a window, with a handler for its commands and a stream for its notes."""
+    """Connects a live session to a window: shows it, handles commands, and sends notes as a stream."""
 
     _telemetry: Telemetry  # of the session, before its streams are opened
 
@@ -31,16 +31,16 @@ class WatchedSession(Observer):
         self._notes: NoteOutlet | None = None
 
     def on_stage(self, stage: PhaseName, message: str = "") -> None:
-        """Tell the window, and go no further when it wants to stop."""
+        """Tell the window; raises `Stopped` if it has stopped the session."""
         self._link.tell_stage(Phase(stage, message))
 
     def own_source_ids(self) -> list[str]:
-        """Open the notes' stream, which a recording shall hold."""
+        """Open the stream of notes, for recordings to include."""
         self._notes = NoteOutlet()
         return [self._notes.header.source_id]
 
     def on_open(self, opened: OpenSession) -> None:
-        """Tell the window what it will see."""
+        """Tell the window about model and streams."""
         assert self._notes is not None
         model = model_info(opened.checkpoint, self._options)
         streams = simulated_streams(opened.source.headers.values())
@@ -50,7 +50,7 @@ class WatchedSession(Observer):
         self._handler = CommandHandler(opened, self._notes, self._telemetry, self._link.tap, model.device)
 
     def on_recording(self) -> None:
-        """Note in the recording what is masked as it begins."""
+        """Note in the recording what is masked at its start."""
         if self._handler is not None:
             self._handler.restate_mask()
 
@@ -64,15 +64,15 @@ class WatchedSession(Observer):
             self._handler.occlusion.work()
 
     def _close(self, session: LiveSession | None) -> None:
-        """Tell how the recording of a session ended, and withdraw the notes."""
+        """Tell how the recording ended, and close the stream of notes."""
         if self._handler is not None and session is not None:
             self._handler.tell_health(session)
         if self._notes is not None:
             self._notes.close()
 
 
-#: How long the end waits for the recorded file. LabRecorder needs about 4 s to close one, which is more
-#: than a window may take to close; its supervisor stays with it.
+#: Seconds to wait at the end for the recorded file. LabRecorder needs about 4 s to close one, longer than a
+#: window may take to close; its supervisor waits instead.
 _CLOSE_RECORDING_S = 0.0
 
 
@@ -105,7 +105,7 @@ class LiveEngine(WatchedSession):
 
     @contextlib.contextmanager
     def _simulated(self) -> Iterator[LiveRequest]:
-        """Start the simulated streams, if they are asked for, and give the request that reads them."""
+        """Start the simulated streams, if requested, and yield the request that reads them."""
         request = self._request
         if request.simulated is None:
             yield request
@@ -121,7 +121,7 @@ class LiveEngine(WatchedSession):
         self._telemetry.say(f"the simulated participant now shows: {emotion}", LslClock().now())
 
     def _attend(self, session: LiveSession) -> None:
-        """Do what is due besides acquiring and decoding; ten times a second."""
+        """Handle commands and tell figures, ten times a second."""
         handler = self._handler
         assert handler is not None
         for command in self._link.commands.take():

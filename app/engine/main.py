@@ -1,6 +1,6 @@
-"""The engine's process: runs what a window asked for, tells it how that goes, and leaves a log of crashes.
+"""The engine's process: runs a window's request, reports on it, and leaves a log of crashes.
 
-Nothing heavy is loaded before the window has heard of the engine.
+Nothing heavy is loaded before the first message to the window.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from app.engine.pipe import CommandQueue, WindowLink
 from app.environment import settle_environment
 from app.request import CalibrationRequest, EngineRequest, LiveRequest
 
-#: Seconds one thread may keep the others from running Python: at the default of 5 ms, the thread that
-#: packs messages would hold up each of the hundreds of operations of a forward pass by so much.
+#: Switch interval between threads, s: at the default of 5 ms, the thread that packs messages would delay each
+#: of the hundreds of operations of a forward pass by that much.
 _SWITCH_S = 2e-4
 
 
@@ -38,7 +38,7 @@ def engine_process(connection: Connection, request: EngineRequest) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, AttributeError, ValueError):
             stream.flush()
-    # Everything is closed. Taking torch and liblsl apart would cost seconds, and now and then a crash.
+    # Everything is closed; unloading torch and liblsl would take seconds, and sometimes crashes.
     os._exit(0)
 
 
@@ -92,7 +92,7 @@ def _run(request: EngineRequest, tell: Callable[[object], None], commands: Comma
 
 
 class _Teller:
-    """Sends messages from any thread; a window that has gone is not told."""
+    """Sends messages from any thread, unless the window has gone."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -108,12 +108,12 @@ _KEPT = 20  # logs of earlier engines
 
 
 def log_path(pid: int) -> Path:
-    """Return where the engine with this process id writes; the same in the window and in the engine."""
+    """Return the log of the engine with this process id."""
     return _folder() / f"engine-{pid}.log"
 
 
 def open_log(pid: int) -> TextIO:
-    """Begin the log of an engine, and throw the oldest logs away."""
+    """Open the log of an engine, and delete the oldest logs."""
     for old in sorted(_folder().glob("engine-*.log"), key=_age)[:-_KEPT]:
         with contextlib.suppress(OSError):
             old.unlink()
@@ -121,7 +121,7 @@ def open_log(pid: int) -> TextIO:
 
 
 def remove_if_empty(pid: int) -> None:
-    """Remove a log that nothing was written to."""
+    """Remove an empty log."""
     path = log_path(pid)
     with contextlib.suppress(OSError):
         if path.stat().st_size == 0:

@@ -1,4 +1,4 @@
-"""Video and voice for the screen: JPEG of at most 640 pixels' width, level, and log-mel frames."""
+"""Video and voice for display: JPEG at most 640 pixels wide, level, and log-mel frames."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from models.features.face import decode_frame
 from models.features.log_mel import FRAME, HOP, log_mel, n_log_mel_frames, resample, resample_ratio
 
 MAX_WIDTH = 640
-_MIN_STEP_S = 0.8 / 15  # a camera of 15 frames a second comes whole, one of 30 by halves
-_MAX_A_STEP = 4  # frames sent at once: a replay faster than time is thinned out
+_MIN_STEP_S = 0.8 / 15  # all frames of a camera at 15 fps, half of those at 30 fps
+_MAX_A_STEP = 4  # frames sent at once; thins out a fast replay
 _QUALITY = 80
 
 
 class VideoDisplay:
-    """Thins out a video stream and packs what is left."""
+    """Thins out a video stream and packs its frames."""
 
     def __init__(self) -> None:
         self._last = float("-inf")
@@ -35,13 +35,13 @@ class VideoDisplay:
                 self._last = time
                 due.append((time, frame))
         stride = -(-len(due) // _MAX_A_STEP) or 1
-        # Counted from the end: the newest frame is the one to see.
+        # Counted from the end, to keep the newest frame.
         packed = [(time, pack_frame(frame)) for time, frame in due[::-1][::stride][::-1]]
         return [FramePart(time, jpeg) for time, jpeg in packed if jpeg]
 
 
 def pack_frame(frame: bytes | np.ndarray) -> bytes:
-    """Return a frame as JPEG of at most 640 pixels' width, ``b""`` if it is unreadable."""
+    """Return a frame as JPEG at most 640 pixels wide, ``b""`` if it is unreadable."""
     if isinstance(frame, bytes) and 0 < jpeg_width(frame) <= MAX_WIDTH:
         return frame
     image = decode_frame(frame)
@@ -73,7 +73,7 @@ def jpeg_width(jpeg: bytes) -> int:
 
 LEVEL_BIN_S = 0.02
 _QUIETEST = 1e-6  # -120 dB, below the last bit of 16
-_MIN_FRAMES = 8  # fewer new frames wait: one call costs as much as ten frames
+_MIN_FRAMES = 8  # of a batch: one call costs as much as ten frames
 
 
 class VoiceLevel:
@@ -118,7 +118,7 @@ class LogMelStream:
     def _restart(self) -> None:
         self._raw = np.empty(0, np.float32)
         self._times = np.empty(0)
-        self._n_past = 0  # raw samples at the front that are resampled already and lend their context
+        self._n_past = 0  # raw samples at the front, already resampled, kept as context
         self._wave = torch.empty(0)  # at 16 kHz, from the next frame's first sample on
         self._wave_times = np.empty(0)
 
@@ -140,7 +140,7 @@ class LogMelStream:
         )
 
     def _frames(self, n_least: int) -> list[LogMelPart]:
-        """Return the frames that are whole by now, if there are enough of them."""
+        """Return the complete frames, if there are enough of them."""
         n = n_log_mel_frames(len(self._wave))
         if n < n_least:
             return []
@@ -151,7 +151,7 @@ class LogMelStream:
         return [LogMelPart(times, values)]
 
     def _resample_new(self) -> None:
-        """Bring what has its context on both sides to 16 kHz."""
+        """Resample the samples with context on both sides to 16 kHz."""
         n_new = (len(self._raw) - self._n_past - self._margin) // self._down * self._down
         if n_new <= 0:
             return

@@ -1,4 +1,4 @@
-"""What travels over the pipe between the engine and the window: messages one way, commands the other.
+"""The messages of the engine to the window, and the window's commands to the engine, over a pipe.
 
 Besides the classes here the engine sends `models.prediction.Prediction`,
 `acquisition.types.StreamEvent` and `app.telemetry.Failure` as they are. Times are LSL seconds, live and
@@ -28,7 +28,7 @@ from calibration.types import Consent, DisplayTiming, Report
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What the window says of the model."""
+    """The model, as the window describes it."""
 
     name: str
     path: Path
@@ -41,8 +41,8 @@ class ModelInfo:
     device: str  # cpu | the card's name
     bands: tuple[tuple[str, float, float], ...]  # name, lowest and highest frequency in Hz
     windows: WindowConfig
-    profile: str = ""  # the person's profile in use, if any
-    warning: str = ""  # why the profile must not be trusted; empty where it may be shown
+    profile: str = ""  # of the participant, if one is in use
+    warning: str = ""  # why the profile must not be trusted, if so
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What a replay knows of its file before it begins."""
+    """A replay's file: its span, marks, gaps and damage."""
 
     path: Path
     first: float
@@ -185,7 +185,7 @@ class QualityPart:
 
 @dataclass(frozen=True)
 class RecordingInfo:
-    """How a recording goes."""
+    """The state of a recording."""
 
     path: Path
     state: str  # starting | recording | stopping | stopped | failed
@@ -211,16 +211,16 @@ class HealthPart:
     gpu: str  # "" without one; name, memory
     recording: RecordingInfo | None
     masked: tuple[str, ...]  # modalities masked manually
-    n_view_dropped: int  # chunks of signals that were not sent for display: engine or window were too slow
+    n_view_dropped: int  # chunks not displayed: engine or window was too slow
 
 
 @dataclass(frozen=True)
 class OcclusionRow:
-    """How the probability of the predicted emotion changes when something is blanked."""
+    """How the probability of the predicted emotion changes when part of the input is removed."""
 
     kind: str  # modality | band | region
     name: str  # eeg, alpha, left temporal, ...
-    delta_p: float  # blanked minus whole: negative means the thing spoke for the emotion
+    delta_p: float  # without it minus with it: negative means it supported the emotion
     ch_names: tuple[str, ...] = ()  # of a region
 
 
@@ -238,11 +238,11 @@ class Occlusion:
 
 
 class SessionCommand(Enum):
-    """Commands that need no more said."""
+    """Commands without parameters."""
 
     STOP = auto()  # end the session, the recording properly first
     STOP_RECORDING = auto()  # end the recording and continue
-    ASK_OCCLUSION = auto()  # blank modalities, bands and regions of the newest window, one after the other
+    ASK_OCCLUSION = auto()  # remove modalities, bands and regions of the newest window, one at a time
     PAUSE = auto()  # pause a replay
     PAUSE_SESSION = auto()  # pause the session; a running stimulus starts again afterwards
     RESUME_SESSION = auto()  # continue after a pause
@@ -305,12 +305,12 @@ class Proceed:
     """Continue after the step ``step_id``, which has no end of its own, or end it early."""
 
     step_id: int
-    overridden: tuple[str, ...] = ()  # names of red checks that shall not stop the session
+    overridden: tuple[str, ...] = ()  # names of checks at Stop (red) to override
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The step's screen appeared; markers are stamped with this time."""
+    """The step's screen appeared; its markers have this time."""
 
     step_id: int
     time: float  # LSL seconds, of the frame swap
@@ -318,7 +318,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Drawn:
-    """How well a step's screen kept its time."""
+    """The display timing of a step."""
 
     timing: DisplayTiming
 
@@ -333,6 +333,6 @@ class Answer:
 
 @dataclass(frozen=True)
 class RepeatTrial:
-    """Do a trial again at the end of the planned ones, or now if it runs."""
+    """Repeat a trial after the planned ones, or now if it runs."""
 
     trial: int  # number

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Stopped(Exception):
-    """The window wants no session any more, before there is one."""
+    """The window stopped the session before it ran."""
 
 
 class CommandQueue:
-    """Collects commands in a thread of its own; a pipe whose other end closes is a command to stop."""
+    """Collects commands in a background thread; when the pipe closes, that is a command to stop."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -64,20 +64,20 @@ class CommandQueue:
 
 @dataclass(frozen=True)
 class WindowLink:
-    """What a session has of the window that watches it."""
+    """A session's connection to its window."""
 
     tell: Callable[[object], None]  # sends a message; may wait for the window
     commands: CommandQueue
     tap: Tap  # started; takes what the session's threads have to show
 
     def tell_stage(self, stage: Phase | Opened) -> None:
-        """Tell how far the session is, and go no further when the window wants to stop."""
+        """Report a stage of the session; raises `Stopped` if the window has stopped it."""
         if self.commands.must_stop:
             raise Stopped
         self.tell(stage)
 
 
 def stage_of(command: object) -> str:
-    """Return which stage a window is told of when a command cannot be carried out."""
+    """Return the stage to name in the failure of a command."""
     is_recording = isinstance(command, StartRecording) or command is SessionCommand.STOP_RECORDING
     return "recording" if is_recording else "command"

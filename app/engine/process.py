@@ -1,7 +1,6 @@
 """The engine as the window has it: a process to start, to receive from, to send to and to end.
 
-No call waits for the engine, except `EngineProcess.stop`. A thread reads the pipe, since half a message
-of an engine that stands still would otherwise hold up whoever reads it; another one writes.
+No call waits for the engine, except `EngineProcess.stop`: one thread reads the pipe, another one writes.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from app.engine.main import engine_process, log_path
 from app.engine.messages import HealthPart, Phase, SessionCommand, StartRecording
 from app.request import EngineRequest, LiveRequest
 
-_MAX_UNREAD = 1000  # messages; then the engine has to wait and drops what is for the screen
+_MAX_UNREAD = 1000  # messages; then the engine waits and drops data for display
 _RECEIVE_LIMIT_S = 0.008
 _TERMINATE_S = 0.7
-_LAST_WORDS_S = 1.0  # after its end, in case something else holds the pipe open
+_LAST_WORDS_S = 1.0  # after its end, if another process keeps the pipe open
 
 
 class EngineProcess:
@@ -34,7 +33,7 @@ class EngineProcess:
     def __init__(self, request: EngineRequest) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, self._far_end = context.Pipe()
-        # Not a daemon: it starts simulator, publishers and recorder, which a daemon may not.
+        # Not a daemon: it starts processes of its own, which a daemon may not.
         self._process = context.Process(
             target=engine_process, args=(self._far_end, request), name="affectscope engine", daemon=False
         )
@@ -54,10 +53,10 @@ class EngineProcess:
         if self._is_started:
             raise RuntimeError("this engine was already started")
         self._is_started = True
-        with _ctrl_c_ignored():  # a process inherits it: Ctrl-C in a terminal reaches all of them
+        with _ctrl_c_ignored():  # inherited: Ctrl-C in a terminal reaches all processes
             self._process.start()
         self._far_end.close()  # so that the end of the process ends the pipe
-        # At the end of a program, multiprocessing waits for its processes: this one must have been told.
+        # At exit, multiprocessing waits for its processes: this one must be stopped first.
         atexit.register(self.stop)
         for target in (self._listen, self._speak):
             threading.Thread(target=target, args=(self._connection,), daemon=True).start()
@@ -69,7 +68,7 @@ class EngineProcess:
 
     @property
     def is_alive(self) -> bool:
-        """True until the process has ended and everything it said was given by `receive`."""
+        """True until the process has ended and `receive` has returned all its messages."""
         if not self._is_started:
             return False
         if self._process.is_alive():
@@ -99,14 +98,14 @@ class EngineProcess:
                 self._recording = piece.recording.path
         if is_over and not self._has_told_end:
             self._has_told_end = True
-            # A replay that came to its end lives on, and may die afterwards.
+            # A replay at its end keeps running, and may die afterwards.
             has_died = self._process.exitcode != 0 and not self._is_stopping
             if has_died or self._last_phase not in ("ended", "failed"):
                 pieces.append(Phase("failed", self._exit_message()))
         return pieces
 
     def send(self, command: object) -> None:
-        """Pass a command on; nothing happens if the engine is gone."""
+        """Pass a command on; does nothing if the engine has gone."""
         if isinstance(command, StartRecording):
             self._recording = command.path
         self._commands.put(command)
@@ -114,12 +113,12 @@ class EngineProcess:
     def stop(self, timeout_s: float = 3.0) -> None:
         """End the process: ask it, terminate it after ``timeout_s`` seconds, and then kill it.
 
-        A recording that it leaves behind is ended too; its supervisor closes the file in its own time.
+        A recording of its own is ended too; its supervisor closes the file later.
         """
         if not self._is_started:
             return
         atexit.unregister(self.stop)
-        self._is_stopping = True  # nobody reads messages any more: take all there is, so that it can end
+        self._is_stopping = True  # messages are no longer read: drop them, so that it can end
         with self._has_room:
             self._has_room.notify()
         self.send(SessionCommand.STOP)
@@ -182,5 +181,5 @@ def _ctrl_c_ignored() -> Iterator[None]:
     try:
         yield
     finally:
-        if before is not None:  # None: somebody's handler in C
+        if before is not None:  # None: a handler in C
             signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""A replay for a window: looks through the file, then plays it; it can pause, seek and change its speed."""
+"""A replay for a window: scans the file, then plays it, with pause, seek and change of speed."""
 
 from __future__ import annotations
 
@@ -43,11 +43,10 @@ from models.prediction import Prediction
 class ReplayEngine:
     """Runs a replay for a window.
 
-    After `run` has opened the file, it plays, is ``paused``, or has come to the end and stays there
-    (``ended``): commands are obeyed in each of these phases. A window seen a second time, after seeking
-    back, gives the same prediction as the first time, unless a modality was masked in between or a
-    baseline ended (which stays in force). Its ``warm_up`` differs where a stream has a gap 20 to 30 s
-    before, since nothing older was read. Files get each prediction once, in order of time.
+    Commands are carried out while it plays, is ``paused`` or has ``ended``. After seeking back, a window
+    gives the same prediction as the first time, unless a modality was masked in between or a baseline ended
+    (which stays in force). Its ``warm_up`` differs if a stream has a gap 20 to 30 s before, since nothing
+    older was read. Files get each prediction once, in order of time.
     """
 
     def __init__(self, request: ReplayRequest, link: WindowLink) -> None:
@@ -77,7 +76,7 @@ class ReplayEngine:
                 player.close()
 
     def _opened(self, file: ReplayFile) -> Player:
-        """Look through the file, tell the window what it will see and return what plays it."""
+        """Scan the file, tell the window about it and return its player."""
         model = model_info(file.checkpoint, file.options)
         said = -1
 
@@ -121,7 +120,7 @@ def timeline_of(outline: Outline, path: Path, first: float, last: float) -> Time
 
 
 def damage_events(outline: Outline, time: float) -> Iterator[StreamEvent]:
-    """Yield in words what is broken in a file, and what of the file its timeline leaves out."""
+    """Yield the damage of a file in words, and what its timeline does not show."""
     damage = outline.damage
     for entry in damage[:_N_MOST_DAMAGE]:
         yield StreamEvent("", Change.WARNING, time, f"the recording is damaged: {entry}")
@@ -138,10 +137,10 @@ def damage_events(outline: Outline, time: float) -> Iterator[StreamEvent]:
 
 
 class SaidOnce:
-    """Passes events on, each sentence once: every seek opens all streams of the file again.
+    """Passes events on, each message once, although every seek opens all streams of the file again.
 
-    That a stream ends is a sentence only where it holds nothing in the part that is replayed. After a
-    seek that part begins half a minute before the moment sought, and the sentence would be wrong.
+    The message of a stream that ends says that the part replayed has no data of it. After a seek, that part
+    begins half a minute before the moment sought, and the message would be wrong.
     """
 
     def __init__(self, on_event: Callable[[StreamEvent], None]) -> None:
@@ -154,10 +153,10 @@ class SaidOnce:
         self._is_again = True
 
     def __call__(self, event: StreamEvent) -> None:
-        """Pass an event on, without its sentence if that was said before."""
+        """Pass an event on, without a message that was passed on before."""
         if self._is_again and event.change is Change.ENDED:
             event = replace(event, message="")
-        # Only what is noticed at a moment of the file, such as a modality masked, may be said of many.
+        # Only notices at a moment of the file, such as of a masked modality, may repeat.
         is_of_moment = event.change is Change.NOTICE and math.isfinite(event.time)
         sentence = (event.stream, event.message, event.time if is_of_moment else 0.0)
         if self._is_again and sentence in self._said:
@@ -190,19 +189,19 @@ class OnceInOrder:
             pass
 
 
-#: Beside a window's own context, a step's rate is measured over 10 s before it; a margin for late samples.
-_RUN_IN_S = 12.0
+#: Read before a window's own context: 10 s to measure a stream's rate, and a margin for late samples.
+_LEFT_CONTEXT_S = 12.0
 #: Between hops the screen gets samples this often, in real seconds.
 _TICK_S = 1 / 30
 #: A replay that lags this many real seconds behind does not try to catch up.
 _MOST_LAG_S = 0.5
-#: Held still, the screen gets samples a little beyond the window's end, for that lies between two of them
-#: and a moment before it would be shown without its prediction.
+#: A paused view gets samples a little beyond the window's end, which lies between two of them: an earlier
+#: time would be shown without its prediction.
 _BEYOND_S = 0.1
 
 
 class Player:
-    """The file at some moment, and the loop around it; a ``speed`` of infinity runs as fast as it goes."""
+    """Plays the file in a loop; a ``speed`` of infinity runs as fast as possible."""
 
     def __init__(self, file: ReplayFile, speed: float, commands: CommandQueue, tap: Tap, device: str) -> None:
         self.telemetry = Telemetry(listener=tap)
@@ -245,10 +244,10 @@ class Player:
             elif not self._occlusion.has_work:
                 self._commands.wait(PERIOD_S)
 
-    # --- going on ---
+    # --- playing ---
 
     def _advance(self) -> None:
-        """Do the next hop if its time has come; else read a little for the screen, and wait."""
+        """Do the next hop if it is due; else read a little for the display, and wait."""
         if self._steps.is_over:
             self._end()
             return
@@ -269,7 +268,7 @@ class Player:
         if lag_s > _MOST_LAG_S:
             self._clock.restart(self._now)
         if self._steps.next_time > self._now + 1.5 * self._hop_s:
-            self._clock.restart(self._steps.next_time)  # nobody waits for the end of a hole
+            self._clock.restart(self._steps.next_time)  # skip the gap
 
     def _hand_on(self, prediction: Prediction) -> None:
         self.telemetry.on_prediction(prediction)
@@ -327,7 +326,7 @@ class Player:
                 self._tap.choose_spectrogram(ch_name)
             case Note() | StartRecording() | SessionCommand.STOP_RECORDING:
                 raise InputError(
-                    "a replay cannot change or make a recording",
+                    "a replay cannot add notes or record",
                     where="note" if isinstance(command, Note) else "recording",
                     remedy="affectscope replay FILE --record COPY writes a copy with the predictions in it",
                 )
@@ -343,7 +342,7 @@ class Player:
 
     def _seek(self, time: float) -> None:
         if not math.isfinite(time):
-            raise InputError(f"expected a moment of the recording, got {time}", where="seek")
+            raise InputError(f"expected a time within the recording, got {time}", where="seek")
         self._go_to(min(max(time, self.first), self.last))
         if self._phase == "running":
             return
@@ -354,7 +353,7 @@ class Player:
     def _go_to(self, time: float) -> None:
         """Open the file so that the next window is the one at ``time``, whole."""
         config = self._file.checkpoint.config.windows
-        left_s = config.context_s + _RUN_IN_S
+        left_s = config.context_s + _LEFT_CONTEXT_S
         start_s = self._start_s + time - self.first - left_s
         source = self._file.open(start_s if start_s > self._start_s else None)
         self._source.close()
@@ -386,7 +385,7 @@ class Player:
     def _mask(self, modality: str, masked: bool) -> None:
         self._modality_mask.settle(modality, masked)
         self._next_health = -math.inf
-        # Held still, the window shows at once what the loss does; a baseline would count its steps twice.
+        # A paused window shows the effect at once; a baseline would count its steps twice.
         if self._phase != "running" and not self._decoder.is_in_baseline:
             prediction = self._steps.pipeline.decode_again()
             if prediction is not None:

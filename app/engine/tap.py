@@ -1,8 +1,8 @@
-"""Takes what the screen shows off the pipeline, without holding it up.
+"""Takes data for display off the pipeline without delaying it.
 
-The acquire thread only appends chunks to a bounded queue; a thread of its own turns them into parts for
-display about 30 times a second. Where that is too slow, the oldest chunks go and are counted; video
-goes first and is not, for nobody looks at hundreds of frames a second.
+The acquire thread only appends chunks to a bounded queue; another thread turns them into parts for display
+about 30 times a second. Where that is too slow, the oldest chunks are dropped and counted; dropped video is
+not counted, since it is thinned out for display anyway.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _QUALITY_S = 1.0
 
 
 class Line(Protocol):
-    """What every kind of stream can do; a line serves one stream from when it was opened."""
+    """Makes the display parts of one stream, from its opening on."""
 
     def push(self, chunks: list[Chunk]) -> Sequence[object]:
         """Add consecutive chunks; return the parts they complete."""
@@ -75,7 +75,7 @@ class EegLine:
         return [part for part in parts if part is not None] + self._quality(self._meter, piece)
 
     def _quality(self, meter: QualityMeter, piece: Piece) -> list[object]:
-        """Return the quality as of each whole second that the samples reach."""
+        """Return the quality at each whole second that the samples reach."""
         parts: list[object] = []
         start = 0
         while start < len(piece.times):
@@ -147,7 +147,7 @@ def _samples(chunks: list[Chunk]) -> Iterator[tuple[float, Any]]:
 
 
 def make_line(spec: StreamSpec, config: FeatureConfig, ch_name: str) -> Line | None:
-    """Return the line of a stream's kind, None where the screen has no place for it."""
+    """Return the line for a stream, None for kinds that are not displayed."""
     if spec.kind is Kind.EEG:
         return EegLine(spec, config, ch_name)
     if spec.kind is Kind.AUDIO:
@@ -158,15 +158,15 @@ def make_line(spec: StreamSpec, config: FeatureConfig, ch_name: str) -> Line | N
 
 
 _PERIOD_S = 1 / 30
-#: Of chunks that wait. The half minute before a moment that a replay seeks comes at once: it fits.
+#: Of queued chunks; holds the half minute that a replay reads at once after a seek.
 _MAX_BYTES = 64_000_000
-_MAX_FRAME_BYTES = 32_000_000  # of video that waits; what goes beyond is thinned out
+_MAX_FRAME_BYTES = 32_000_000  # of queued video
 _N_MESSAGES = 2000
 
 
 @dataclass(frozen=True, eq=False)
 class _Entry:
-    """A chunk that waits."""
+    """A queued chunk."""
 
     position: int  # in the order of arrival, over both queues
     spec: StreamSpec  # as of its arrival
@@ -175,7 +175,7 @@ class _Entry:
 
 
 class _Queue:
-    """Chunks that wait, and how many bytes they take."""
+    """Queued chunks and their size in bytes."""
 
     def __init__(self) -> None:
         self.entries: deque[_Entry] = deque()
@@ -192,14 +192,14 @@ class _Queue:
 
 
 class Tap:
-    """Makes messages for the window of chunks, events, predictions and failures.
+    """Turns chunks, events, predictions and failures into messages for the window.
 
-    ``tell`` sends one message, from the tap's thread alone. It may block, and raises OSError when nobody
-    listens any more, which ends the thread.
+    ``tell`` sends one message, from the tap's thread alone. It may block, and raises OSError when the window
+    has gone, which ends the thread.
     """
 
     def __init__(self, tell: Callable[[object], None], model_config: ModelConfig) -> None:
-        self.n_dropped = 0  # chunks of signals the sender was too slow for
+        self.n_dropped = 0  # chunks of signals dropped because sending was too slow
         self._tell = tell
         self._config = model_config.features
         self._lock = threading.Lock()
@@ -242,7 +242,7 @@ class Tap:
         self.put(event)
 
     def on_prediction(self, prediction: Prediction) -> None:
-        """Take a prediction; the network's input stays here: its tensors cross no process."""
+        """Take a prediction, without the network's input, as tensors do not cross processes."""
         self.put(replace(prediction, inputs=None))
 
     def on_failure(self, failure: Failure) -> None:
@@ -264,7 +264,7 @@ class Tap:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send what waits and end."""
+        """Send what is queued and end."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=2.0)
@@ -276,8 +276,8 @@ class Tap:
             try:
                 self.step()
             except OSError:
-                return  # the window is gone; whoever owns the pipe sees to that
-            except Exception as error:  # a window without messages would look as if all were well
+                return  # the window has gone; the owner of the pipe handles that
+            except Exception as error:  # a window without messages would show no problem
                 if not self._has_failed:
                     self._has_failed = True
                     self.put(Failure("display", f"some data cannot be shown: {error}", LslClock().now()))
@@ -298,15 +298,15 @@ class Tap:
             if key in lost:
                 lost.discard(key)
                 chunk = replace(chunk, breaks=(0, *(at for at in chunk.breaks if at != 0)))
-            if self._begins_anew(spec, chunk):
+            if self._restarts(spec, chunk):
                 self._send(gathered)
                 self._lines.pop(key, None)
             self._newest[key] = float(chunk.times[-1]) if len(chunk.times) else self._newest.get(key, np.nan)
             gathered.setdefault(key, (spec, []))[1].append(chunk)
         self._send(gathered)
 
-    def _begins_anew(self, spec: StreamSpec, chunk: Chunk) -> bool:
-        """Tell whether a stream was opened anew, or a replay sought back: nothing goes on from before."""
+    def _restarts(self, spec: StreamSpec, chunk: Chunk) -> bool:
+        """Tell whether the stream was opened again or a replay sought back: its line must restart."""
         known = self._lines.get(chunk.stream)
         is_other = known is not None and known[0] is not spec
         return is_other or bool(len(chunk.times) and chunk.times[0] < self._newest.get(chunk.stream, -np.inf))
@@ -318,7 +318,7 @@ class Tap:
         gathered.clear()
 
     def _parts(self, key: str, spec: StreamSpec, chunks: list[Chunk]) -> list[object]:
-        """Return a stream's parts; a line that fails is begun anew and reported once."""
+        """Return a stream's parts; a line that fails restarts and is reported once."""
         if not chunks:
             return []
         if key not in self._lines:
@@ -328,7 +328,7 @@ class Tap:
             self._lines[key] = spec, line
         try:
             parts = list(self._lines[key][1].push(chunks))
-        except Exception as error:  # the screen's trouble must not become the decoder's
+        except Exception as error:  # a display error must not stop decoding
             del self._lines[key]
             if key in self._broken:
                 return []

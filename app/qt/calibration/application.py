@@ -22,10 +22,10 @@ from calibration.storage import next_session_number, session_place
 
 
 def run_calibration_window(request: CalibrationRequest, options: WindowOptions) -> int:
-    """Lead a person through a session in a window, and return the exit code when it is closed.
+    """Lead a participant through a session in a window, and return the exit code when it is closed.
 
-    With a screenshot folder a picture of every screen is saved, and the session goes on by itself. Raises
-    `InputError` for what can be known to be wrong before, such as a stimulus that cannot be played here.
+    With a screenshot folder a picture of every screen is saved, and the session runs by itself. Raises
+    `InputError` for an invalid request or a stimulus that cannot be played here.
     """
     prepared = prepare(request)
     size = (options.size or DEFAULT_SIZE) if options.screenshot else options.size
@@ -65,7 +65,7 @@ def open_calibration(
 
 
 def _folder(prepared: Prepared) -> Path:
-    """Return where the session will be kept."""
+    """Return the folder of the session."""
     if prepared.place is not None:
         return prepared.place.folder
     subject = prepared.request.subject
@@ -73,7 +73,7 @@ def _folder(prepared: Prepared) -> Path:
 
 
 def _say_result(window: CalibrationWindow) -> None:
-    """Leave the verdict and a line a file in the terminal."""
+    """Print the verdict, and a line per file."""
     result = window.result
     if result is None:
         return

@@ -1,4 +1,4 @@
-"""Keys of the calibration window, and the line below its screens; a screen's own keys come first."""
+"""Keys of the calibration window, which a screen's own keys precede, and the line below its screens."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from app.qt.widgets import plain_label
 #: A command without a name is the key of a screen.
 KEYS = (
     Command("pause", "", ("P", "Esc"), "pause; then resume the session, skip the trial or end the session"),
-    Command("", "", ("1", "2", "3", "4", "5"), "choose the emotion in the report"),
+    Command("", "", ("1", "2", "3", "4", "5"), "choose the emotion in the self-report"),
     Command("", "", ("Left", "Right"), "move a slider"),
-    Command("", "", ("Return",), "press the highlighted button; in the report, go to the next question"),
+    Command("", "", ("Return",), "press the highlighted button; in the self-report, continue"),
     Command("", "", ("Tab",), "go to the next control"),
     Command("", "", ("R",), "during rest: repeat the suggested trial"),
     Command("switch_theme", "", ("Ctrl+L",), "switch between light and dark"),
     Command("toggle_full_screen", "", ("F11",), "full screen on or off"),
-    Command("larger", "", ("Ctrl+Shift+Up",), "larger window, from the next start on"),
-    Command("smaller", "", ("Ctrl+Shift+Down",), "smaller window, from the next start on"),
+    Command("larger", "", ("Ctrl+Shift+Up",), "larger, takes effect at next start"),
+    Command("smaller", "", ("Ctrl+Shift+Down",), "smaller, takes effect at next start"),
     Command("show_keys", "", ("F1",), "show this list"),
     Command("close", "", ("Ctrl+Q",), "close; asks first while recording"),
 )
 
 
 def key_command(event: QKeyEvent) -> str | None:
-    """Return the name of what the window does at a key, None where it does nothing."""
+    """Return the name of a key's command in the window, None without one."""
     pressed = QKeyCombination(event.modifiers(), event.keyCombination().key()).toCombined()
     for key in KEYS:
         if key.name and any(QKeySequence(text)[0].toCombined() == pressed for text in key.keys):
@@ -42,7 +42,7 @@ _FULL_COLUMNS = 210.0
 
 
 class StatusBar(QWidget):
-    """Signs on the left, buttons on the right; on a calm screen the buttons go, their keys stay."""
+    """Signs on the left, buttons on the right; calm screens hide the buttons, but their keys work."""
 
     def __init__(
         self, subject: str, is_simulated: bool, buttons: list[tuple[str, Callable[[], object]]]
@@ -71,10 +71,10 @@ class StatusBar(QWidget):
         self._keep_height()
 
     def _keep_height(self) -> None:
-        """Stay as high without buttons: a calm screen is of the same size as the others."""
+        """Keep the height without buttons, so that all screens have the same size."""
         self.setFixedHeight(max(button.sizeHint().height() for button in self._buttons) + 8)
 
     def show_buttons(self, *, is_calm: bool, can_pause: bool) -> None:
-        """Show what can be done now; the first button pauses."""
+        """Show the buttons that apply now; the first one pauses."""
         for place, button in enumerate(self._buttons):
             button.setVisible(not is_calm and (place > 0 or can_pause))

@@ -1,7 +1,6 @@
 """Sound and video: whether this computer can play them, the player of a stimulus, and the tone.
 
-QtMultimedia is loaded here alone and only when it is needed, since it needs libraries that a computer may
-lack.
+QtMultimedia is loaded only here and only when needed, because its libraries may be missing.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from acquisition.errors import ErrorCode, InputError
 from calibration.plan import Plan
 from calibration.types import Check
 
-#: What QtMultimedia needs of a bare Debian beside what the window needs.
+#: Packages of a bare Debian that QtMultimedia needs besides those of the window.
 LIBRARIES = "libpulse0 libxrandr2"
 _SAMPLE_RATE = 44100
 _TONE_HZ = 660.0
@@ -33,7 +32,7 @@ _LEVEL = 0.35  # of full scale
 
 @cache
 def multimedia_fault() -> str:
-    """Return why nothing can be played here, "" if QtMultimedia loads."""
+    """Return why QtMultimedia does not load, "" if it does."""
     os.environ.setdefault("PIPEWIRE_DEBUG", "0")
     QLoggingCategory.setFilterRules("qt.multimedia*.info=false\nqt.multimedia*.warning=false")
     try:
@@ -54,7 +53,7 @@ def has_sound() -> bool:
 
 
 def sound_check(is_needed: bool) -> Check:
-    """Return the pre-flight's check of the sound output, which a sound or video in the plan needs."""
+    """Return the signal check of the sound output, which sounds and videos in the plan need."""
     if fault := multimedia_fault():
         return Check("Sound output", "yellow", f"cannot be used: {fault}", f"apt-get install {LIBRARIES}")
     if has_sound():
@@ -63,12 +62,12 @@ def sound_check(is_needed: bool) -> Check:
         return Check("Sound output", "green", QMediaDevices.defaultAudioOutput().description())
     remedy = "connect loudspeakers or headphones, and select them in the system settings"
     missed = "the sounds of this protocol and the tone" if is_needed else "the tone"
-    finding = f"not found: {missed} at the end of the closed-eyes rest cannot be heard"
+    finding = f"not found: {missed} at the end of the eyes-closed baseline cannot be heard"
     return Check("Sound output", "yellow", finding, remedy)
 
 
 def kinds_of(plan: Plan) -> set[str]:
-    """Return the kinds of the stimuli that a session of a plan shows; a repeat may show another one."""
+    """Return the kinds of stimuli that a session of a plan shows; a repeat may show another one."""
     n_each = -(-plan.n_trials // len(plan.classes))
     listed = [stimulus for name in plan.classes for stimulus in plan.stimuli[name][:n_each]]
     return {stimulus.kind for stimulus in (*listed, plan.practice)}
@@ -98,7 +97,7 @@ def tone_samples() -> bytes:
 
 
 class Tone:
-    """The tone; without a sound output it is silent, which the pre-flight has said."""
+    """The tone; silent without a sound output, which the signal check reports."""
 
     def __init__(self) -> None:
         self._sink: object | None = None
@@ -125,11 +124,11 @@ class Tone:
 
 
 class Media(QObject):
-    """A player for one stimulus at a time, which knows when it was really heard or seen.
+    """A player for one stimulus at a time, with its onset.
 
-    A sound began when the player says it has played ``p`` milliseconds, ``p`` milliseconds ago; the way
-    through the sound system (some tens of milliseconds with PulseAudio or PipeWire) comes on top and cannot
-    be known here. A video began when its first frame was handed to the screen, which shows it within a frame.
+    The onset of a sound is estimated from the player's position; the delay of the sound system (some tens of
+    milliseconds with PulseAudio or PipeWire) is not known here. The onset of a video is when its first frame
+    was handed to the screen, which shows it within a frame.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -138,7 +137,7 @@ class Media(QObject):
 
         super().__init__()
         self._clock = clock
-        self.began: float | None = None  # LSL seconds at which it was heard or seen first
+        self.began: float | None = None  # LSL seconds of its onset
         self.fault = ""  # why it cannot be played
         self.is_over = False  # true at the end of a file
         self._is_video = False
@@ -159,7 +158,7 @@ class Media(QObject):
     def load(self, path: Path, *, is_video: bool) -> None:
         """Open a file, so that it can begin at once."""
         self.began, self.fault, self.is_over, self._is_video = None, "", False, is_video
-        # A short sound is to fill its time; a video's story is told once, its last frame stays.
+        # A short sound fills its time; a video plays once, and its last frame stays.
         loops = self._player.Loops
         self._player.setLoops(loops.Once if is_video else loops.Infinite)
         self._player.setSource(QUrl.fromLocalFile(str(path)))
@@ -171,7 +170,7 @@ class Media(QObject):
         self._player.play()
 
     def stop(self) -> None:
-        """Fall silent and let go of the file."""
+        """Stop and close the file."""
         self._player.stop()
         self._player.setSource(QUrl())
 

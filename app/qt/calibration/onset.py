@@ -1,14 +1,12 @@
-"""When a screen appeared, and how steadily it was drawn, as far as widgets can know it.
+"""The onset of a screen, and how regularly it was drawn, as far as widgets can know.
 
-A widget is painted into a picture in memory, and Qt hands that picture to the window system at the end of
-the window's ``UpdateRequest``. The stamp is taken right after, with the LSL clock. What happens then is out
-of a program's reach: the picture is on the screen with the next refresh, so up to one frame later, and a
-compositing window manager may add another. **The claim is plus or minus one display frame** on a screen
-without compositor delay; where more is needed, a photodiode on a corner of the screen tells the rest.
+Qt hands the painted picture to the window system at the end of the window's ``UpdateRequest``; the onset is
+the LSL time right after. The screen shows the picture at its next refresh, up to one frame later, and a
+compositing window manager may add another frame. **The accuracy is plus or minus one display frame** on a
+screen without compositor delay; for more, use a photodiode on a corner of the screen.
 
-Widgets offer no signal for the screen's own refresh either. `FrameMeter` therefore draws a single pixel at
-the pace that the screen says it has and measures when each picture was handed over: an interval far above
-the median means that the window was held up for so long and would have missed those frames.
+Widgets have no signal for the screen's refresh. `FrameMeter` therefore draws a single pixel at the screen's
+stated rate and times each picture: an interval far above the median means that frames were missed.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from calibration.types import DisplayTiming, SessionView
 
 _FALLBACK_HZ = 60.0
 _MOST_FRAMES = 60 * 240  # a minute at 240 Hz
-#: A sound or video that has not begun so long after its screen has a fault; the step goes on without it.
+#: A sound or video that has not begun so long after its screen has failed; the step continues without it.
 _MEDIA_WITHIN_S = 1.0
 
 
@@ -44,7 +42,7 @@ class OnsetClock:
         self._drawn_at: float | None = None
 
     def arm(self, step_id: int, screen: Screen) -> None:
-        """Wait for this screen; it must not have been drawn since it took up the step."""
+        """Wait for this screen, which must not have been drawn since the step began."""
         self._step_id, self._screen, self._drawn_at = step_id, screen, None
         screen.is_painted = False
         screen.update()
@@ -54,7 +52,7 @@ class OnsetClock:
         self._step_id = self._screen = self._drawn_at = None
 
     def note_flushed(self) -> None:
-        """Take note that the window has handed a picture over."""
+        """Note that the window has handed over a picture."""
         screen = self._screen
         if screen is not None and screen.is_painted and self._drawn_at is None:
             self._drawn_at = self._clock()
@@ -63,8 +61,8 @@ class OnsetClock:
     def poll(self) -> None:
         """Tell the onset once both picture and sound have begun: the later of the two.
 
-        A window that comes up from behind others is painted without an ``UpdateRequest``; then the stamp is
-        taken here, up to one call later.
+        A window that was behind others is painted without an ``UpdateRequest``; its onset is taken here, up
+        to one call later.
         """
         if self._drawn_at is None and self._screen is not None and self._screen.is_painted:
             self._drawn_at = self._clock()
@@ -82,7 +80,7 @@ class OnsetClock:
 
 
 class FrameMeter(QWidget):
-    """A pixel in the corner, drawn at the screen's pace while a step is measured."""
+    """A pixel in the corner, drawn at the screen's rate while a step is measured."""
 
     def __init__(self, parent: QWidget, clock: Callable[[], float]) -> None:
         super().__init__(parent)
@@ -111,7 +109,7 @@ class FrameMeter(QWidget):
         return display_timing(self._step, self._drawn)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw the pixel as what lies under it."""
+        """Draw the pixel in the colour of the window."""
         QPainter(self).fillRect(self.rect(), self.palette().window())
 
     def _draw(self) -> None:
@@ -125,7 +123,7 @@ _MEASURED = ("practice", "stimulus")
 
 
 class StepWatch:
-    """Takes up each step once, and tells the engine when it was seen and how steadily."""
+    """Begins each step once, and reports its onset and display timing to the engine."""
 
     def __init__(self, window: QWidget, send: Send, clock: Callable[[], float]) -> None:
         self._send = send
@@ -135,13 +133,13 @@ class StepWatch:
         self.tone = Tone()
 
     def restart(self) -> None:
-        """Forget the step: another engine counts anew."""
+        """Forget the step: another engine starts."""
         self.end_measurement()
         self.onset.disarm()
         self._view = None
 
     def take_up(self, view: SessionView, screen: Screen) -> None:
-        """Have a screen begin a step that is new, and wait until it is drawn."""
+        """Begin a new step on its screen, and wait until it is drawn."""
         before = self._view
         if view.is_paused or (before is not None and view.step_id == before.step_id):
             return
@@ -154,7 +152,7 @@ class StepWatch:
         self.onset.arm(view.step_id, screen)
 
     def end_measurement(self) -> None:
-        """Tell how steadily the step was drawn, if that was measured."""
+        """Report the display timing of the step, if measured."""
         timing = self.meter.stop()
         if timing is not None:
             self._send(Drawn(timing))

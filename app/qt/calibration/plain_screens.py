@@ -20,20 +20,20 @@ _CENTRE = Qt.AlignmentFlag.AlignHCenter
 
 
 class ResumeScreen(Screen):
-    """Offers to resume an interrupted session; ``choose`` gets whether to, or to start a new one."""
+    """Offers to resume an interrupted session; ``choose`` gets True, or False for a new session."""
 
     def __init__(self, send: Send, words: str, choose: Callable[[bool], object]) -> None:
         super().__init__("Unfinished session", send, width=80)
-        self.go_on = self.button("&Resume it", lambda: choose(True), primary=True)
-        self.anew = self.button("Start a &new session", lambda: choose(False))
+        self.resume = self.button("&Resume it", lambda: choose(True), primary=True)
+        self.new = self.button("Start a &new session", lambda: choose(False))
         title = self.words("There is an unfinished session", 1.6, bold=True)
         note = self.words("No data are lost either way.", muted=True)
-        buttons = self.row(self.go_on, self.anew, 1)
+        buttons = self.row(self.resume, self.new, 1)
         self.stack(1, title, self.words(words, 1.2), None, buttons, note, 2)
 
 
 class WaitingScreen(Screen):
-    """Says what is being waited for."""
+    """Says what the session is waiting for."""
 
     def __init__(self, send: Send) -> None:
         super().__init__("Waiting", send, width=70)
@@ -94,26 +94,26 @@ class HintScreen(Screen):
 
 
 _SKIPPED = {
-    "baseline_open": "this part",
-    "baseline_closed": "this part",
+    "baseline_open": "this baseline",
+    "baseline_closed": "this baseline",
     "practice": "the practice",
     "rest": "the rest break",
 }
-_RESTARTS = "The interrupted trial will start again; its first part is not used."
+_RESTARTS = "The trial will restart; the interrupted attempt is not used."
 
 
 class PauseScreen(Screen):
-    """What can be done with a session that is paused."""
+    """Resume, skip or end a paused session."""
 
     def __init__(self, send: Send, on_end: Callable[[], object]) -> None:
         super().__init__("Pause", send, width=70)
         self.said = self.words("", 1.25)
-        self.go_on = self.button("&Resume", self.resume, primary=True)
         self.skip = self.button("&Skip this trial", lambda: send(SessionCommand.SKIP_TRIAL))
         self.end = self.button("&End the session …", on_end)
         note = self.words("Recorded data are kept. An ended session can be resumed later.", muted=True)
         title = self.words("Pause", 1.9, bold=True)
-        self.stack(1, title, self.said, None, self.go_on, self.skip, self.end, None, note, 2)
+        resume = self.button("&Resume", self.resume, primary=True)
+        self.stack(1, title, self.said, None, resume, self.skip, self.end, None, note, 2)
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
         if view is None:
@@ -143,10 +143,10 @@ _NO_SOUND = "There is no sound output: someone will tell you when to open them."
 
 
 class FixationScreen(Screen):
-    """Rest with open or closed eyes."""
+    """Baseline with eyes open or closed."""
 
     def __init__(self, send: Send, *, has_sound: bool) -> None:
-        super().__init__("Rest before the trials", send)
+        super().__init__("Baseline", send)
         self._has_sound = has_sound
         self.instruction = self.words("", 1.5, align=_CENTRE)
         self.more = self.words("", 1.2, muted=True, align=_CENTRE)
@@ -163,7 +163,7 @@ class FixationScreen(Screen):
         self.cross.update()
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Show the time left, unless nobody looks."""
+        """Show the time left, while eyes are open."""
         if self.cross.is_shown:
             self.time.show_time(view, now)
 

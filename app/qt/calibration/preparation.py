@@ -1,4 +1,4 @@
-"""What comes before a session: notice and consent, then the check of all signals."""
+"""The screens before a session: notice and consent, then the signal check."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SEVERITIES = {"green": "good", "yellow": "suspect", "red": "bad"}
 
 
 class NoticeScreen(Screen):
-    """Says what is recorded and where it stays; a tick each for what may be recorded.
+    """Says what is recorded and where it stays, with a tick for each modality that may be recorded.
 
-    Nothing is ticked beforehand: a consent is something a person does.
+    Nothing is ticked beforehand: consent must be given actively.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class NoticeScreen(Screen):
         return next(iter(self.ticks.values()))
 
     def tick_all(self) -> None:
-        """Tick what may be recorded and used, but not what keeps face and voice as they are."""
+        """Tick all modalities, but not to keep the face video or the voice."""
         for tick in self.ticks.values():
             tick.setChecked(True)
 
@@ -113,7 +113,7 @@ class NoticeScreen(Screen):
 
 
 class _Clickable(QLabel):
-    """The words of a tick, which may run over several lines as a tick's own cannot."""
+    """The text of a tick, over several lines, which a tick itself does not support."""
 
     def __init__(self, text: str, tick: Tick) -> None:
         super().__init__(text)
@@ -127,9 +127,9 @@ class _Clickable(QLabel):
 
 
 class PreflightScreen(Screen):
-    """Signal checks, the electrodes, and the way on; red stops the session unless overridden.
+    """Signal checks and electrodes; checks at Stop block the session unless overridden.
 
-    ``own_checks`` are of what only the window knows, e.g. whether there is a sound output.
+    ``own_checks`` are those that only the window can make, e.g. of the sound output.
     """
 
     def __init__(self, send: Send, own_checks: Sequence[Check] = ()) -> None:
@@ -172,16 +172,16 @@ class PreflightScreen(Screen):
         red = tuple(check.name for check in checks if check.light == "red")
         if red != self._red:
             self._red = red
-            self.override.setChecked(False)  # an override is of what was read, not of what comes up later
+            self.override.setChecked(False)  # an override applies to the checks that were shown
         self._update()
 
     def proceed(self) -> None:
-        """Go on, if nothing stops the session."""
+        """Start the session, if nothing blocks it."""
         if self.go.isEnabled():
             self.send(Proceed(self._step_id, self._red if self.override.isChecked() else ()))
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours, at the next refresh also for the lights."""
+        """Take other colours; those of the checks change at the next refresh."""
         super().set_theme(theme)
         self._shown = None
 
@@ -205,7 +205,7 @@ class PreflightScreen(Screen):
 
 
 class _Row:
-    """One check: its light and its word, what it is of, the finding, and below it the remedy."""
+    """One check: its state, name and finding, and the remedy below."""
 
     def __init__(self, screen: Screen, grid: QGridLayout, at: int) -> None:
         self._screen = screen

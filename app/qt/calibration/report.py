@@ -1,4 +1,4 @@
-"""The report after a trial: an emotion by key or button, valence and arousal on sliders."""
+"""The self-report after a trial: an emotion by key or button, valence and arousal on sliders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from app.view.store import ViewStore
 from app.view.text import one_line
 from calibration.types import Report, SessionView
 
-#: What was chosen by then is sent before the time is over: the engine takes nothing afterwards.
+#: So long before its end the report is sent as it is: afterwards the engine takes none.
 _SENT_BEFORE_END_S = 0.4
 _SCALES = {
     "valence": ("How pleasant was it?", "unpleasant", "pleasant"),
@@ -116,13 +116,13 @@ class ReportScreen(Screen):
         return self.buttons.buttons()[0]
 
     def take_key(self, event: QKeyEvent) -> bool:
-        """Choose an emotion by its digit; go on with Enter."""
+        """Choose an emotion by its digit; continue with Enter."""
         place = event.key() - Qt.Key.Key_1
         if 0 <= place < len(self._labels) and not event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             self._choose(place)
             return True
         if is_enter(event):
-            self._go_on()
+            self._continue()
             return True
         return False
 
@@ -133,8 +133,8 @@ class ReportScreen(Screen):
             self.sliders["valence"].setFocus()
             self._update()
 
-    def _go_on(self) -> None:
-        """Go to the next question that has the keys not yet, or send."""
+    def _continue(self) -> None:
+        """Move the focus to the next question, or send."""
         chain: list[QWidget] = [self.first_focus(), *self.sliders.values(), self.done]
         focus = self.focusWidget()
         if self.label is None:
@@ -181,8 +181,8 @@ class AffectiveSlider(QSlider):
 
     A. Betella and P. F. M. J. Verschure, "The Affective Slider: A Digital Self-Assessment Scale for the
     Measurement of Human Emotions", PLOS ONE 11 (2016) e0148037: a slider each for pleasure and arousal, with
-    two stylised faces and a wedge that grows in both directions. Drawn here anew; it deviates in having nine
-    steps, as the SAM scale, where theirs is continuous.
+    two stylised faces and a wedge that grows in both directions. This one is redrawn and has nine steps, as
+    the SAM scale, where theirs is continuous.
     """
 
     def __init__(self, kind: str) -> None:
@@ -223,7 +223,7 @@ class AffectiveSlider(QSlider):
             self._go_to(event.position().x())
 
     def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
-        """Nothing more: the handle is where it was let go."""
+        """Do nothing: the handle stays where it was released."""
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
         painter = QPainter(self)

@@ -1,4 +1,4 @@
-"""How the model does: in the rest after a trial from the fourth trial on, and in the verdict at the end."""
+"""The model's accuracy: in the rest after a trial, and as the verdict at the end."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class RestScreen(Screen):
         self._show_repeat(view)
 
     def repeat(self) -> None:
-        """Ask for the trial once more."""
+        """Ask to repeat the trial."""
         if self._worth:
             self._asked.add((self._step_id, self._worth))
             self.send(RepeatTrial(self._worth))
@@ -109,7 +109,7 @@ _LONGEST = 600
 
 
 class FinishScreen(Screen):
-    """The fit, and then its result."""
+    """The progress of the fit, and then its verdict."""
 
     def __init__(
         self,
@@ -119,12 +119,12 @@ class FinishScreen(Screen):
         close: Callable[[], object],
     ) -> None:
         super().__init__("End of the session", send, width=100)
-        self.result: Result | None = None  # what is shown; None before the end of the fit
+        self.result: Result | None = None  # None before the end of the fit
         self.is_aborted = False
         self.title = self.words("", 1.9, bold=True)
         self.said = self.words("", 1.2)
         self.progress = QProgressBar()
-        self.progress.setAccessibleName("Fit of the model")
+        self.progress.setAccessibleName("Model fit")
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
         self.caption = self.words("", muted=True)
@@ -163,11 +163,11 @@ class FinishScreen(Screen):
 
     def _show(self, result: Result | None) -> None:
         self.result = result
+        part: QWidget
         for part in (self.said, self.progress):
             part.setVisible(result is None)
-        of_result: tuple[QWidget, ...] = (self._panel, self.report, self.close_button)
-        for widget in of_result:
-            widget.setVisible(result is not None)
+        for part in (self._panel, self.report, self.close_button):
+            part.setVisible(result is not None)
         self.live.setVisible(result is not None and result.profile is not None)
         if result is None:
             return
@@ -186,7 +186,7 @@ class FinishScreen(Screen):
 
 
 class IntervalBar(ThemedWidget):
-    """A dot, a band around it, and a dashed line for chance, each with its figure."""
+    """Accuracy as a dot, its confidence interval as a band, and chance as a dashed line."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class IntervalBar(ThemedWidget):
         if values != self._values:
             self._values = values
             low, high = map(percent, interval)
-            words = f"{percent(share)}, 95 % interval {low} to {high}, chance {percent(chance)}"
+            words = f"{percent(share)}, 95 % CI {low} to {high}, chance {percent(chance)}"
             self.setAccessibleDescription(words)
             self.update()
 

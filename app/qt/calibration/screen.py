@@ -1,4 +1,4 @@
-"""What a screen of a calibration is: a page that shows one step, grows with the window and takes keys."""
+"""The base of a calibration's screens: a page that shows one step, grows with the window and takes keys."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from PyQt6.QtWidgets import (
 )
 
 from app.qt.theme import GrowingPage, Theme, scaled, scaled_font
+from app.qt.widgets import plain_label
 from app.view.store import ViewStore
 from calibration.types import SessionView
 
-#: Than in the dashboard: a person with a cap on sits back, and reads little at a time.
+#: Text size relative to the dashboard: a participant with an EEG cap sits further away.
 _LARGER = 1.2
 
 Send = Callable[[object], None]
-#: What a layout takes: a widget or layout, with its stretch where it has one; a number alone is empty room
-#: that stretches, None a gap.
+#: A part of a layout: a widget or layout, with its stretch if any; a number is a stretch, None a gap.
 Part = QWidget | QLayout | tuple[QWidget | QLayout, int] | int | None
 _GAP = 10
 
@@ -50,7 +50,7 @@ def put(layout: QBoxLayout, *parts: Part) -> None:
 
 
 def scrolling(widget: QWidget, name: str) -> QScrollArea:
-    """Return a widget behind a vertical scroll bar, where it has too little room."""
+    """Return a widget in a scroll area, for where it has too little room."""
     area = QScrollArea()
     area.setAccessibleName(name)
     area.setWidgetResizable(True)
@@ -64,9 +64,9 @@ def scrolling(widget: QWidget, name: str) -> QScrollArea:
 
 
 class Screen(GrowingPage):
-    """A page; its content goes into ``column``, which is no wider than lines of text may be.
+    """A page with its content in ``column``, which is at most ``width`` average characters wide.
 
-    ``width`` counts characters of average width; ``send`` takes commands for the engine.
+    ``send`` takes commands for the engine.
     """
 
     def __init__(self, title: str, send: Send, width: int = 96) -> None:
@@ -89,16 +89,16 @@ class Screen(GrowingPage):
         row.addWidget(self._inner, 1000)
         row.addStretch(1)
 
-    # --- what happens to it ---
+    # --- for subclasses ---
 
     def begin(self, view: SessionView) -> None:
-        """Take up a step."""
+        """Show a new step."""
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Show the session as of ``now`` (LSL seconds); called all the time while it is visible."""
+        """Show the session as of ``now`` (LSL seconds); called at every refresh while visible."""
 
     def leave(self) -> None:
-        """Let go of what plays; another screen is shown."""
+        """Stop what plays: another screen is shown."""
 
     @property
     def plays(self) -> bool:
@@ -106,15 +106,15 @@ class Screen(GrowingPage):
         return False
 
     def take_key(self, event: QKeyEvent) -> bool:
-        """Do what a key means here; return whether it means anything."""
+        """Handle a key of this screen; return whether it is one."""
         return False
 
     def first_focus(self) -> QWidget:
-        """Return what has the keys at first: the primary button, unless a screen knows better."""
+        """Return the widget with the focus at first, by default the primary button."""
         return self._primary or self
 
     def set_theme(self, theme: Theme) -> None:
-        """Take other colours, with all parts."""
+        """Take other colours."""
         super().set_theme(theme)
         for part in self.findChildren(QWidget):
             if hasattr(part, "set_theme"):
@@ -151,10 +151,7 @@ class Screen(GrowingPage):
         align: Qt.AlignmentFlag | None = None,
     ) -> QLabel:
         """Return a label of plain text, ``size`` times as large as the page's."""
-        label = QLabel(text)
-        label.setTextFormat(Qt.TextFormat.PlainText)
-        label.setWordWrap(True)
-        label.setProperty("muted", muted)
+        label = plain_label(text, muted=muted, wraps=True)
         self._sized.append((label, size, bold))
         label.setFont(scaled_font(self, size, bold=bold))
         if align is not None:
@@ -162,7 +159,7 @@ class Screen(GrowingPage):
         return label
 
     def button(self, text: str, call: Callable[[], object], *, primary: bool = False) -> QPushButton:
-        """Return a button; the primary one is what most people want next."""
+        """Return a button; the primary one is the usual next step."""
         made = QPushButton(text)
         if primary:
             self._primary = made
@@ -185,16 +182,16 @@ class Screen(GrowingPage):
         self.fit_buttons()
 
     def fit_buttons(self) -> None:
-        """Make all buttons high enough to be hit easily; a style sheet knows the first font only."""
+        """Make all buttons high enough to hit easily; style sheets apply the initial font only."""
         for button in self.findChildren(QPushButton):
             button.setMinimumHeight(round(self.fontMetrics().height() * 1.9))
 
 
 def mark_primary(button: QPushButton, *, is_primary: bool) -> None:
-    """Have a button stand out, or not."""
+    """Highlight a button, or not."""
     button.setProperty("primary", is_primary)
     style = button.style()
-    if style is not None:  # which looks at properties only when told to
+    if style is not None:  # which reads properties only when told to
         style.unpolish(button)
         style.polish(button)
 
@@ -205,7 +202,7 @@ def is_enter(event: QKeyEvent) -> bool:
 
 
 class TimeBar(QProgressBar):
-    """A thin line that grows shorter; its accessible description has the seconds."""
+    """The time left as a shrinking line; its accessible description has the seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -216,7 +213,7 @@ class TimeBar(QProgressBar):
         self.setAccessibleName("Time left")
 
     def show_time(self, view: SessionView | None, now: float) -> None:
-        """Show what is left of a step at ``now`` (LSL seconds); nothing where its end is not known."""
+        """Show the time left of a step at ``now`` (LSL seconds)."""
         self.setValue(round(1000 * share_left(view, now)))
         if view is not None and view.ends is not None:
             words = f"{max(0.0, view.ends - now):.0f} seconds left"
@@ -225,7 +222,7 @@ class TimeBar(QProgressBar):
 
 
 def share_left(view: SessionView | None, now: float) -> float:
-    """Return which share of the step is left, 1 while that is not known."""
+    """Return the share of the step that is left, 1 while unknown."""
     if view is None or view.began is None or view.ends is None or view.ends <= view.began:
         return 1.0
     return min(max((view.ends - now) / (view.ends - view.began), 0.0), 1.0)

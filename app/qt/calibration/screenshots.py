@@ -1,4 +1,4 @@
-"""Saves a picture of every screen while a session goes on by itself, as a simulated person would have it."""
+"""Saves a picture of every screen while a simulated participant runs through the session."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from calibration.types import SessionView
 
 _SETTLE_S = 1.0  # before a picture: until then texts and figures come in
 _SHARE = 0.4  # of a step, at most
-_LIMIT_S = 90.0  # a screen that is gone on from has so long to let it happen
-_RED_FOR_S = 12.0  # lights get so long to turn green before they are overridden
+_LIMIT_S = 90.0  # longest time without the next screen
+_RED_FOR_S = 12.0  # checks at Stop get so long before they are overridden
 
 
 class Screenshots(Pictures):
-    """Takes pictures as the screens come up, and does what the person would."""
+    """Takes pictures as the screens appear, and acts for the participant."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Screenshots(Pictures):
         self._taken: set[str] = set()
 
     def poll(self) -> None:
-        """Take the picture of a screen that has settled, then do what goes on from it."""
+        """Take the picture of a screen that has settled, then act on it."""
         if self._is_over:
             return
         view = self._window.session.store.calibration
@@ -56,7 +56,7 @@ class Screenshots(Pictures):
             self._act(name, view, waited)
 
     def _is_waiting(self, name: str, view: SessionView | None, waited: float) -> bool:
-        """Tell whether the screen has not yet what its picture shall show."""
+        """Tell whether the screen still lacks what its picture shall show."""
         if name == "finish" and view is not None:
             return view.result is None and not view.fit_stage
         if name != "preflight" or view is None:
@@ -66,7 +66,7 @@ class Screenshots(Pictures):
         return not view.checks or ((is_red or not has_quality) and waited < _RED_FOR_S)
 
     def _prepare_answer(self, name: str, view: SessionView | None) -> None:
-        """Choose in the answer what the simulated person felt, for the picture and to be sent."""
+        """Fill in the self-report of the simulated participant."""
         if name != "report" or view is None or self._window.screens.report.label is not None:
             return
         screen, labels = self._window.screens.report, self._window.plan.classes
@@ -116,13 +116,13 @@ class Screenshots(Pictures):
 
 
 def _settle_s(view: SessionView | None) -> float:
-    """Return how long a screen comes in before its picture; less where the whole step is short."""
+    """Return the time before a screen's picture; less where the step is short."""
     duration_s = view.step.duration_s if view is not None else None
     return _SETTLE_S if duration_s is None else min(_SETTLE_S, _SHARE * duration_s)
 
 
 def _title(name: str, view: SessionView | None) -> str:
-    """Return what a screen's picture is called; a screen with other content has another picture."""
+    """Return the name of a screen's picture; other content gets another picture."""
     if view is None:
         return name
     if name == "fixation":

@@ -1,4 +1,4 @@
-"""The stimulus of a trial or of the practice, alone on a calm background: text, picture, sound or video."""
+"""The stimulus of a trial or of the practice, alone on the screen: text, picture, sound or video."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TEXT_COLUMNS = 100
 
 
 class StimulusScreen(Screen):
-    """Text, picture, sound or video; ``tell`` takes what could not be shown, in a sentence."""
+    """Text, picture, sound or video; ``tell`` takes a sentence on what cannot be shown."""
 
     def __init__(self, send: Send, clock: Callable[[], float], tell: Callable[[str], None]) -> None:
         super().__init__("Stimulus", send, width=240)
@@ -46,7 +46,7 @@ class StimulusScreen(Screen):
         return self._stimulus is not None and self._stimulus.kind in ("sound", "video") and not self._has_told
 
     def prepare(self, stimulus: Stimulus | None) -> None:
-        """Open the file of a trial that is about to come."""
+        """Open the file of the coming trial."""
         if stimulus is not None and stimulus.path is not None and stimulus.kind in ("sound", "video"):
             self.media().load(stimulus.path, is_video=stimulus.kind == "video")
             self._stimulus = stimulus
@@ -67,7 +67,7 @@ class StimulusScreen(Screen):
         self._stimulus = stimulus
 
     def refresh(self, view: SessionView | None, store: ViewStore, now: float) -> None:
-        """Note when it began, and what cannot be shown."""
+        """Note its onset, and what cannot be shown."""
         if not self.plays:
             return
         media = self.media()
@@ -79,7 +79,7 @@ class StimulusScreen(Screen):
             self.send(Proceed(self._step_id))
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Keep lines of text short, whatever room a picture has."""
+        """Keep lines of text short, however wide the screen."""
         super().resizeEvent(event)
         spare = self.width() - self.fontMetrics().averageCharWidth() * _TEXT_COLUMNS
         for label in (self.prompt, self.caption):
@@ -91,7 +91,7 @@ class StimulusScreen(Screen):
         self._stimulus = None
 
     def media(self) -> Media:
-        """Return the player, made when it is needed first: it needs libraries of its own."""
+        """Return the player, made when first needed: it needs libraries of its own."""
         if self._media is None:
             self._media = Media(self._clock)
             self._stack.addWidget(self._media.video)
@@ -113,7 +113,7 @@ class StimulusScreen(Screen):
         self._stack.setCurrentWidget(shown)
 
     def _fail(self, fault: str) -> None:
-        """Show the words instead, and say once what went wrong."""
+        """Show the text instead, and say once what failed."""
         if self._has_told or self._stimulus is None:
             return
         self._has_told = True
@@ -127,7 +127,7 @@ _MOST = 2.0
 
 
 class Picture(QWidget):
-    """Shows an image file in the middle."""
+    """Shows an image file, centred."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class Picture(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
     def show_file(self, path: Path | None) -> str:
-        """Show another picture; return why that cannot be done, "" if it can."""
+        """Show a picture; return why it cannot be shown, "" if it can."""
         self._image = QImage()
         fault = ""
         if path is not None:

@@ -1,4 +1,4 @@
-"""The window of a guided calibration: shows the step's screen, tells when it appeared, passes commands on."""
+"""The window of a guided calibration: shows each step's screen, reports its onset, passes commands on."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ _SAY_IT_THEMSELVES = ("pause", "finish", "failed")  # screens with the session's
 class CalibrationWindow(EngineWindow):
     """Leads a participant through a session that will be kept in ``folder``.
 
-    The window offers to resume an interrupted session. Where its size is not its user's (``is_placed``), it
-    fills the screen from the first trial on.
+    The window offers to resume an interrupted session. It fills the screen from the first trial on unless
+    its size was given (``is_placed``).
     """
 
     slow_every = 16
@@ -68,7 +68,7 @@ class CalibrationWindow(EngineWindow):
         self.request = prepared.request
         self.clock, self._is_placed = clock, is_placed
         self.plan = prepared.plan
-        self.live_profile: Path | None = None  # the profile, once the person wants to use it live
+        self.live_profile: Path | None = None  # the profile to use live, if chosen
         self._commands: dict[str, Callable[[], object]] = {
             "pause": self.pause,
             "switch_theme": self.appearance.switch_theme,
@@ -109,7 +109,7 @@ class CalibrationWindow(EngineWindow):
     # --- the session ---
 
     def open(self) -> None:
-        """Show the first screen; the engine starts while it is read, but opens nothing yet."""
+        """Show the first screen; the engine starts meanwhile, but opens no device yet."""
         if not self._chooses:
             self.start()
         self._show_screen("resume" if self._chooses else "notice")
@@ -117,7 +117,7 @@ class CalibrationWindow(EngineWindow):
     def choose(self, resume: bool) -> None:
         """Resume what was interrupted, or not."""
         self.request = replace(self.request, resume=resume)
-        if not resume:  # whose protocol need not be that of the session left behind
+        if not resume:  # its protocol may be another one
             self.plan = prepare(self.request).plan
             self.screens.report.set_labels(self.plan.classes)
         self._chooses = False
@@ -135,7 +135,7 @@ class CalibrationWindow(EngineWindow):
         self.start()
 
     def agree(self) -> None:
-        """Take note that the consent was sent."""
+        """Note that the consent was sent."""
         self._has_agreed = True
 
     def send(self, command: object) -> None:
@@ -143,7 +143,7 @@ class CalibrationWindow(EngineWindow):
         self.session.send(command)
 
     def pause(self) -> None:
-        """Pause the session, where there is something to pause."""
+        """Pause the session, if it runs."""
         view = self.session.store.calibration
         if is_armed_to_pause(view) and view is not None and not view.is_paused:
             self.send(SessionCommand.PAUSE_SESSION)
@@ -161,22 +161,22 @@ class CalibrationWindow(EngineWindow):
 
     @property
     def result(self) -> Result | None:
-        """What the session came to; None before the end of the fit."""
+        """The result of the session; None before the end of the fit."""
         return self.screens.finish.result
 
     def use_live(self) -> None:
-        """Close; whoever opened the window goes on with the profile."""
+        """Close; the opener of the window continues with the profile."""
         if self.result is not None:
             self.live_profile = self.result.profile
             self.close()
 
     def open_report(self) -> None:
-        """Show the report in what the system opens such files with."""
+        """Open the report in the system's browser."""
         if self.result is None:
             return
         path = self.result.report
         if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
-            self.banners.tell(Condition("report", "info", f"No program opens the report here: {path}"))
+            self.banners.tell(Condition("report", "info", f"No program is set up to open the report: {path}"))
 
     # --- what happens all the time ---
 
@@ -232,7 +232,7 @@ class CalibrationWindow(EngineWindow):
             found.append(Condition("session", "info", message_line(message)))
         self.banners.show_conditions(found)
         if is_calm and not any(c.severity == "error" for c in self.banners.conditions.values()):
-            self.banners.hide()  # it would move what is looked at; it shows with the next screen
+            self.banners.hide()  # it would move the stimulus; it shows with the next screen
 
     def tell(self, message: str) -> None:
         """Show a message of the window itself until it is closed or there is a newer one."""
@@ -257,7 +257,7 @@ class CalibrationWindow(EngineWindow):
         return name, self.start
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Take keys that the focused control has no use for: the screen's first, then the window's."""
+        """Take keys that the focused control does not use: the screen's first, then the window's."""
         if event is None or self.current.take_key(event):
             return
         command = key_command(event)

@@ -14,6 +14,7 @@ from time import monotonic
 
 import pytest
 
+from acquisition.errors import ErrorCode
 from app.engine.main import engine_process
 from app.engine.messages import Mask, Phase, SessionCommand
 from app.engine.pipe import CommandQueue
@@ -64,8 +65,7 @@ def test_a_model_that_is_not_there_is_told_with_its_remedy(start, tmp_path: Path
     engine = start(LiveRequest(SessionOptions(model=tmp_path / "none")))
     news = news_until(engine, has_ended, 60.0)
     assert news[0] == Phase("loading", "loading the program")
-    assert news[-1].name == "failed"
-    assert "expected a model file" in news[-1].message
+    assert (news[-1].name, news[-1].code) == ("failed", ErrorCode.MODEL)
     assert "--model" in news[-1].message
     engine.stop()
     assert engine.receive() == []

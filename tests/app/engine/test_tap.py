@@ -129,7 +129,7 @@ def test_gaze_markers_and_frames_pass_with_their_times():
     assert frames[0].jpeg.startswith(b"\xff\xd8")
 
 
-def test_a_replay_sought_back_begins_anew():
+def test_a_replay_sought_back_restarts_the_display():
     data, times = signal("eeg", 4.0)
     told = []
     tap = Tap(told.append, CONFIG)

@@ -296,7 +296,7 @@ def test_a_whole_session_ends_with_the_verdict_and_the_ways_on(stage, tmp_path):
     assert stage.window.faults.n_faults == 0
 
 
-def test_a_failed_engine_is_told_and_the_next_try_goes_on_with_what_was_recorded(stage):
+def test_a_failed_engine_is_told_and_the_next_try_resumes_with_what_was_recorded(stage):
     stage.begin()
     stage.engine.unread.append(Phase("failed", "the disk is full; free some space", code=ErrorCode.NO_STREAM))
     stage.engine.session = None
@@ -348,14 +348,14 @@ def unfinished(qtbot, folder: Path) -> CalibrationWindow:
     return window
 
 
-@pytest.mark.parametrize("goes_on", [True, False])
-def test_a_session_that_was_broken_off_is_offered_before_anything_starts(qtbot, tmp_path, goes_on):
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_session_that_was_broken_off_is_offered_before_anything_starts(qtbot, tmp_path, resumes):
     window = unfinished(qtbot, tmp_path)
     window.poll()
     assert window.screen_name == "resume"
     assert not window.engine.is_alive
     screen = window.current
-    QTest.keyClick(screen.go_on if goes_on else screen.anew, Qt.Key.Key_Return)
+    QTest.keyClick(screen.resume if resumes else screen.new, Qt.Key.Key_Return)
     window.poll()
     assert window.screen_name == "notice"
-    assert window.engine.request.resume is goes_on
+    assert window.engine.request.resume is resumes
