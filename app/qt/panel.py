@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TypeVar
 
 from PyQt6.QtCore import QEvent
@@ -20,10 +20,7 @@ AnyPlot = TypeVar("AnyPlot", bound=Plot)
 class Panel(QFrame):
     """A titled frame; subclasses put their content into ``body`` and draw in `refresh`.
 
-    Parameters
-    ----------
-    title : str
-        Plain text, above the content and read out to assistive technology.
+    ``title`` is plain text, shown above the content and read out to assistive technology.
     """
 
     def __init__(self, title: str) -> None:
@@ -99,21 +96,3 @@ class Panel(QFrame):
         label = plain_label(text, muted=muted)
         self.head.addWidget(label)
         return label
-
-
-def refresh_each(panels: Iterable[Panel], store: ViewStore, t: float) -> None:
-    """Refresh panels; one that fails does not keep the others from it.
-
-    Raises
-    ------
-    Exception
-        What the last of those that failed raised, once all had their turn.
-    """
-    failed: Exception | None = None
-    for panel in panels:
-        try:
-            panel.refresh(store, t)
-        except Exception as error:
-            failed = error
-    if failed is not None:
-        raise failed

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from PyQt6.QtCore import Qt, pyqtSignal
 from PyQt6.QtWidgets import QGridLayout, QHBoxLayout, QSplitter, QVBoxLayout, QWidget
 
-from app.qt.panel import Panel, refresh_each
+from app.qt.panel import Panel
 from app.qt.panels.answer import AnswerPanel
 from app.qt.panels.attention import ChannelAttentionPanel, ModalityAttentionPanel, TimeAttentionPanel
 from app.qt.panels.band_maps import BandMapsPanel
@@ -32,18 +32,20 @@ from app.view.store import ViewStore
 
 
 class PanelPage(GrowingPage):
-    """A page of panels.
-
-    Attributes
-    ----------
-    panels : tuple of Panel
-    """
+    """A page of panels."""
 
     panels: tuple[Panel, ...] = ()
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the store as of ``t``."""
-        refresh_each(self.panels, store, t)
+        """Show the store as of ``t``; raises the last panel's error, once all had their turn."""
+        failed: Exception | None = None
+        for panel in self.panels:
+            try:
+                panel.refresh(store, t)
+            except Exception as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
     def set_theme(self, theme: Theme) -> None:
         """Take other colours."""
@@ -71,32 +73,20 @@ class NowTab(PanelPage):
         _stretch(layout, columns=(11, 9, 8), rows=(8, 8, 11))
 
     def set_time_travel(self, choose_time: Callable[[float], None], choose_now: Callable[[], None]) -> None:
-        """Say who is told which moment was chosen, and that the newest is wanted again."""
+        """Set what is called with a chosen time, and when the newest data are wanted again."""
         self.course.choose_time = choose_time
         self.course.choose_now = choose_now
 
 
 class WhyTab(PanelPage):
-    """Attention on the left, the occlusion check beside it.
+    """Attention on the left, the occlusion check beside it, which ``ask_occlusion`` requests."""
 
-    Parameters
-    ----------
-    ask_occlusion : callable, optional
-        Sends `AskOcclusion`; may be set later as an attribute.
+    moment_chosen = pyqtSignal(float)  # LSL time that was clicked in attention over time
 
-    Attributes
-    ----------
-    moment_chosen : signal of float
-        LSL time that was clicked in the course of attention.
-    """
-
-    moment_chosen = pyqtSignal(float)
-
-    def __init__(self, ask_occlusion: Callable[[], None] | None = None) -> None:
+    def __init__(self, ask_occlusion: Callable[[], None]) -> None:
         super().__init__()
-        self.ask_occlusion = ask_occlusion
         self.modalities, self.channels = ModalityAttentionPanel(), ChannelAttentionPanel()
-        self.steps, self.occlusion = TimeAttentionPanel(), OcclusionPanel(self._ask)
+        self.steps, self.occlusion = TimeAttentionPanel(), OcclusionPanel(ask_occlusion)
         self.panels = (self.modalities, self.channels, self.steps, self.occlusion)
         self.modalities.plot.clicked.connect(
             lambda x, y: self.moment_chosen.emit(self.modalities.plot.t_end + x)
@@ -109,10 +99,6 @@ class WhyTab(PanelPage):
         grid.addWidget(self.steps, 1, 1)
         grid.addWidget(self.occlusion, 0, 2, 2, 1)
         _stretch(grid, columns=(3, 3, 6), rows=(1, 1))
-
-    def _ask(self) -> None:
-        if self.ask_occlusion is not None:
-            self.ask_occlusion()
 
 
 class SignalsTab(PanelPage):
@@ -136,7 +122,7 @@ class SignalsTab(PanelPage):
         layout.addWidget(_split(Qt.Orientation.Horizontal, columns))
 
     def set_highlight(self, spans: Mapping[str, tuple[float, float]] | None) -> None:
-        """Shade what a chosen prediction has seen, by modality, in the time plots; None takes that back."""
+        """Shade a prediction's context, per modality, in the time plots; None removes it."""
         of_modality = spans or {}
         plots = (self.traces.plot, self.spectrogram.plot, self.pupils.plot, self.voice.plot)
         for plot, modality in zip(plots, ("eeg", "eeg", "eye", "voice"), strict=True):
@@ -148,14 +134,9 @@ class SignalsTab(PanelPage):
 
 
 class HealthTab(PanelPage):
-    """How far the figures of the other tabs can be trusted technically.
+    """Streams, machine, electrodes, latency and messages; streams, machine and messages are current.
 
-    Streams, machine and messages are always those of now.
-
-    Parameters
-    ----------
-    display_latency : DisplayLatency
-        Told by the window when it has painted a prediction.
+    The window tells ``display_latency`` when it has painted a prediction.
     """
 
     def __init__(self, display_latency: DisplayLatency) -> None:

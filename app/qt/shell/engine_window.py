@@ -36,19 +36,19 @@ class Closing:
 
     def __init__(self, window: QWidget, session: EngineSession[Any], before: Callable[[], None]) -> None:
         self._window, self._session, self._before = window, session, before
-        self._is_decided = False
+        self.is_under_way = False  # true once it is decided
         self._deadline = 0.0
         self._words: QLabel | None = None
         self.question: QMessageBox | None = None
 
     def on_close(self, event: QCloseEvent) -> None:
         """Handle a close event; it comes again when the engine has ended."""
-        if self._is_decided and (self._session.is_over or monotonic() > self._deadline):
+        if self._is_due:
             self._session.kill()
             event.accept()
             return
         event.ignore()
-        if self._is_decided:
+        if self.is_under_way:
             return
         if is_recording(self._session.store):
             self._ask()
@@ -57,9 +57,9 @@ class Closing:
 
     def begin(self) -> None:
         """Stop the engine; `poll` closes the window then."""
-        if self._is_decided:
+        if self.is_under_way:
             return
-        self._is_decided = True
+        self.is_under_way = True
         self._deadline = monotonic() + STOP_WITHIN_S + 0.7  # then whatever is left is killed
         self._before()
         records = is_recording(self._session.store)
@@ -75,13 +75,12 @@ class Closing:
 
     def poll(self) -> None:
         """Close the window when everything has ended or timed out."""
-        if self._is_decided and (self._session.is_over or monotonic() > self._deadline):
+        if self._is_due:
             self._window.close()
 
     @property
-    def is_under_way(self) -> bool:
-        """True once it is decided."""
-        return self._is_decided
+    def _is_due(self) -> bool:
+        return self.is_under_way and (self._session.is_over or monotonic() > self._deadline)
 
     def _ask(self) -> None:
         if self.question is not None:

@@ -56,7 +56,8 @@ class TabSet(QTabWidget):
         self._display_latency = DisplayLatency()
         self._unpainted: Prediction | None = None  # given to the visible tab, and not yet on the screen
         self._store: ViewStore | None = None
-        self.now, self.why, self.signals = NowTab(), WhyTab(), SignalsTab()
+        self.now, self.signals = NowTab(), SignalsTab()
+        self.why = WhyTab(lambda: session.send(SessionCommand.ASK_OCCLUSION))
         self.health = HealthTab(self._display_latency)
         tabs = (self.now, self.why, self.signals, self.health)
         self.by_name: dict[str, Tab] = dict(zip(TAB_NAMES, tabs, strict=True))
@@ -65,7 +66,6 @@ class TabSet(QTabWidget):
             self.addTab(_Scrolled(tab), name.capitalize())
             self.setTabToolTip(self.count() - 1, f"{name.capitalize()} (Alt+{self.count()})")
         self.now.set_time_travel(playback.hold, playback.to_end)
-        self.why.ask_occlusion = lambda: session.send(SessionCommand.ASK_OCCLUSION)
         self.why.moment_chosen.connect(playback.hold)
         self.signals.on_choose_spectrogram(lambda ch_name: session.send(ChooseSpectrogram(ch_name)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from PyQt6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, pyqtSignal
 from PyQt6.QtGui import (
@@ -29,6 +28,7 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
+from app.engine.messages import Mark
 from app.qt.category import fill_category, fill_uncertain
 from app.qt.shell.session import SPEEDS, Playback, speed_text
 from app.qt.theme import DARK, Theme
@@ -102,13 +102,6 @@ _MAX_MARKS = 400
 _NO_ANSWERS = {WARMING_UP: "no answer (outlined): warming up", UNCERTAIN: "no answer (hatched): uncertain"}
 
 
-@dataclass(frozen=True)
-class _Mark:
-    time: float
-    text: str
-    end: float  # of a gap; else the same moment
-
-
 class Timeline(QSlider):
     """A slider over the recording, or over the last ten minutes of a live session."""
 
@@ -124,7 +117,7 @@ class Timeline(QSlider):
         self._theme: Theme = DARK
         self._first = self._last = self._shown = math.nan
         self._newest = math.nan
-        self._marks: list[_Mark] = []
+        self._marks: list[Mark] = []
         self._answers: tuple[tuple[float, float, int], ...] = ()  # as in the time course
         self._labels: tuple[str, ...] = ()
         self._behind: QPixmap | None = None
@@ -167,12 +160,10 @@ class Timeline(QSlider):
     def _collect(self, store: ViewStore) -> None:
         self._labels = store.model.labels if store.model is not None else ()
         if store.timeline is not None:
-            marks = [_Mark(m.time, m.text, m.time) for m in store.timeline.marks]
-            gaps = store.timeline.gaps
-            marks += [_Mark(g.time, g.text, g.time + g.duration_s) for g in gaps]
+            marks = [*store.timeline.marks, *store.timeline.gaps]
         else:
-            marks = [_Mark(m.time, m.text, m.time) for m in store.markers.read(self._first, self._last)]
-            marks += [_Mark(time, text, time) for time, text, severity in store.events if severity != "info"]
+            marks = [Mark(m.time, m.text) for m in store.markers.read(self._first, self._last)]
+            marks += [Mark(time, text) for time, text, severity in store.events if severity != "info"]
         self._marks = sorted(marks, key=lambda mark: mark.time)[-_MAX_MARKS:]
         predictions = store.predictions.read(self._first, self._last)
         self._answers = course(predictions, self._labels, self._last).answers
@@ -201,11 +192,11 @@ class Timeline(QSlider):
         painter.end()
         return pixmap
 
-    def _draw_mark(self, painter: QPainter, mark: _Mark, strip: QRectF) -> None:
+    def _draw_mark(self, painter: QPainter, mark: Mark, strip: QRectF) -> None:
         x = self._x(mark.time)
-        if mark.end > mark.time:
+        if mark.duration_s > 0:
             hatch = QBrush(QColor(self._theme.text), Qt.BrushStyle.BDiagPattern)
-            area = QRectF(x, strip.top(), max(3.0, self._x(mark.end) - x), strip.height())
+            area = QRectF(x, strip.top(), max(3.0, self._x(mark.time + mark.duration_s) - x), strip.height())
             painter.fillRect(area, QColor(self._theme.window))
             painter.fillRect(area, hatch)
             return
@@ -268,7 +259,9 @@ class Timeline(QSlider):
                 break
         near_s = _NEAR_PX * (self._last - self._first) / max(1, self.width())
         words += [
-            one_line(mark.text, 80) for mark in self._marks if mark.time - near_s <= t <= mark.end + near_s
+            one_line(mark.text, 80)
+            for mark in self._marks
+            if mark.time - near_s <= t <= mark.time + mark.duration_s + near_s
         ][:5]
         return "\n".join(words)
 
