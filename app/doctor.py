@@ -18,8 +18,8 @@ from pathlib import Path
 
 from acquisition.clock import stopwatch
 from acquisition.errors import InputError
+from acquisition.text import data_size, duration
 from app.display import has_display, qt_fault, remedy_for_qt
-from app.view.text import data_size, duration
 
 _LOOPBACK_S = 2.0
 _MAX_DRIFT = 0.01  # over 0.2 s, in which a busy computer interrupts the readings

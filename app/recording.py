@@ -16,11 +16,11 @@ from acquisition.lsl.discovery import discover
 from acquisition.process import interruptible
 from acquisition.record.recorder import stop_recording
 from acquisition.select import select_streams
+from acquisition.text import counted, data_size, duration
 from acquisition.types import StreamHeader
 from app.engine.messages import RecordingInfo
 from app.recording_control import RecordingControl, RecordingHooks
-from app.tables import duration_text, say
-from app.view.text import counted, data_size
+from app.tables import say
 
 _POLL_S = 0.25
 _LINE_EVERY_S = 10.0  # progress lines where there is no terminal
@@ -114,7 +114,7 @@ def _progress(info: RecordingInfo) -> str:
     if info.state == "starting":
         return f"{info.message} ..."
     size, free = data_size(info.n_bytes), data_size(info.free_bytes)
-    return f"{duration_text(info.duration_s)}  {size}, {free} free on the disk"
+    return f"{duration(info.duration_s, 1)}  {size}, {free} free on the disk"
 
 
 def end_orphan(path: Path) -> None:

@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from acquisition.select import kind_of
+from acquisition.text import counted, data_size, duration, rate
 from acquisition.timebase import agrees
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamHeader
-from app.view.text import counted, data_size
 
 if TYPE_CHECKING:
     from acquisition.lsl.discovery import FoundStream
@@ -62,7 +62,7 @@ def streams_table(found: Sequence[FoundStream]) -> Table:
             _two_lines(header.name, header.type or "no type"),
             used_as(header),
             _two_lines(str(header.n_channels), header.channel_format),
-            _rate(header.nominal_sfreq),
+            rate(header.nominal_sfreq),
             _two_lines(header.source_id or "none", header.hostname),
         )
     return table
@@ -79,8 +79,8 @@ def recording_table(report: XdfReport) -> Table:
             _two_lines(header.name or f"stream {stream.stream_id}", header.type or "no type"),
             _two_lines(str(header.n_channels), header.channel_format),
             Text("empty", style="yellow") if stream.is_empty else f"{stream.n_samples:,}",
-            "" if stream.is_empty else duration_text(stream.duration_s),
-            _two_lines(_measured(stream), _rate(header.nominal_sfreq)),
+            "" if stream.is_empty else duration(stream.duration_s, 1),
+            _two_lines(_measured(stream), rate(header.nominal_sfreq)),
             _two_lines(str(stream.n_gaps), f"{stream.longest_gap_s:.2f} s") if stream.n_gaps else "0",
             str(max(0, len(stream.segments) - 1)),
             str(stream.n_backward),
@@ -103,7 +103,7 @@ def recording_remarks(report: XdfReport) -> list[str]:
                 f"{name}: runs at {stream.measured_sfreq:.2f} Hz, not at its nominal {nominal:g} Hz"
             )
         if len(stream.segments) > 1:
-            parts = ", ".join(duration_text(part.last_time - part.first_time) for part in stream.segments)
+            parts = ", ".join(duration(part.last_time - part.first_time, 1) for part in stream.segments)
             remarks.append(
                 f"{name}: {counted(len(stream.segments) - 1, 'clock reset')}; segment durations: {parts}"
             )
@@ -148,21 +148,8 @@ def _two_lines(first: str, second: str) -> Text:
     return Text(first).append(f"\n{second}", style="dim")
 
 
-def _rate(sfreq: float) -> str:
-    return f"{sfreq:g} Hz" if sfreq > 0 else "irregular"
-
-
 def _measured(stream: StreamReport) -> str:
     return f"{stream.measured_sfreq:.2f} Hz" if stream.measured_sfreq > 0 else "-"
-
-
-def duration_text(seconds: float) -> str:
-    """Return ``4.2 s``, ``3:07 min`` or ``1:02:03 h``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d} h" if hours else f"{minutes}:{rest:02d} min"
 
 
 def print_checks(results: Sequence[Result]) -> None:

@@ -27,8 +27,8 @@ from acquisition.quality import (
     ChannelQuality,
     QualityMeter,
 )
+from acquisition.text import percent
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Change, Chunk, Kind, StreamEvent, StreamSpec
-from calibration.verdict import percent
 
 LEAST_COVERAGE = 0.5  # of the stimulus
 LEAST_USABLE = 0.5  # of electrodes, gaze samples and frames

@@ -32,11 +32,11 @@ from acquisition.quality import (
 from acquisition.record.files import bytes_per_second
 from acquisition.record.recorder import MIN_FREE_BYTES
 from acquisition.select import kind_of
+from acquisition.text import counted, percent, rate
 from acquisition.types import MODALITY_OF_KIND, StreamHeader, StreamSpec
 from calibration.consent import recorded_kinds
 from calibration.quality import Measured
 from calibration.types import Check, Consent
-from calibration.verdict import percent
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 _LIGHTS = (GREEN, YELLOW, RED)
@@ -133,9 +133,7 @@ def check_stream(modality: str, status: StreamStatus | None) -> Finding:
 
 def _judged(modality: str, status: StreamStatus, health: StreamHealth) -> Finding:
     """Return the worst finding of a stream that sends samples."""
-    irregular = f"{health.rate_hz:,.1f} Hz, irregular"
-    rate = f"{health.rate_hz:,.1f} of {status.sfreq:,.5g} Hz" if status.sfreq > 0 else irregular
-    figures = f"{status.name}: {rate}, newest sample {health.age_s:.1f} s old"
+    figures = f"{status.name}: {rate(status.sfreq, health.rate_hz)}, newest sample {health.age_s:.1f} s old"
     verdicts = _rate_verdicts(modality, status.sfreq, health) if status.sfreq > 0 else []
     if abs(health.offset_s) > _OTHER_EPOCH_S:
         finding = f"its timestamps are {abs(health.offset_s):.2g} s from LSL time; they may be Unix time"
@@ -309,9 +307,9 @@ def check_source_ids(
     nameless = [repr(header.name) for header in recorded if not header.source_id]
     if nameless:
         verb = "has" if len(nameless) == 1 else "have"
-        finding = f"{_counted(len(nameless), 'stream')} {verb} no source_id: {', '.join(nameless[:3])}"
+        finding = f"{counted(len(nameless), 'stream')} {verb} no source_id: {', '.join(nameless[:3])}"
         return Check(name, YELLOW, finding, "do not restart these devices during the session")
-    return Check(name, GREEN, f"{_counted(len(recorded), 'recorded stream')}, each with its own source_id")
+    return Check(name, GREEN, f"{counted(len(recorded), 'recorded stream')}, each with its own source_id")
 
 
 def check_disk(
@@ -341,7 +339,3 @@ def check_disk(
     if room < _ROOM_TIGHT * need:
         return Check("disk", YELLOW, finding, "free some space: repeated trials need more")
     return Check("disk", GREEN, finding)
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"

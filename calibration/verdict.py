@@ -16,12 +16,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.text import percent
 from models.training.scores import wilson_interval
-
-
-def percent(share: float | None, digits: int = 0) -> str:
-    """Return a share as per cent, "unknown" where undefined: "62 %"."""
-    return "unknown" if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
 
 
 class VerdictCode(StrEnum):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.text import percent
 from app.calibrate.fitting import FinalFit
 from app.calibrate.offline import StageLines
 from app.calibrate.prepare import prepare
@@ -21,7 +22,6 @@ from calibration.outcome import Finished
 from calibration.protocol import simulated_report
 from calibration.storage import SessionPlace
 from calibration.types import Check, Consent, SessionRecord, SessionView
-from calibration.verdict import percent
 
 _LEAST_S = 5.0  # rates are counted over this time
 _SETTLE_S = 20.0  # longest wait for yellow checks

@@ -13,6 +13,7 @@ import numpy as np
 from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.record.files import read_sidecar
 from acquisition.select import is_calibration, without
+from acquisition.text import percent
 from acquisition.types import MODALITIES, MODALITY_OF_KIND
 from acquisition.xdf.outline import read_markers
 from app.model_loading import make_decoder
@@ -31,7 +32,7 @@ from calibration.report.summary import Score
 from calibration.rows import RowPump, RowTable
 from calibration.storage import STATE_FILE, load_record
 from calibration.types import Consent, SessionRecord, TrialRecord
-from calibration.verdict import ChanceThreshold, binomial_threshold, percent
+from calibration.verdict import ChanceThreshold, binomial_threshold
 from models.checkpoint import Checkpoint
 from models.datasets.recordings import class_names, marked_spans, parse_events
 

@@ -334,8 +334,8 @@ def export(
     Example:
       affectscope subjects export S01 --out /media/stick/S01.zip
     """
+    from acquisition.text import counted, data_size
     from app.tables import progress_bar
-    from app.view.text import counted, data_size
     from calibration.storage import check_subject
     from calibration.subjects import export_subject
 
@@ -402,7 +402,7 @@ def _data_folder(chosen: Path | None) -> Path:
 
 
 def _words(what: Contents) -> str:
-    from app.view.text import counted, data_size
+    from acquisition.text import counted, data_size
 
     parts = [
         counted(what.n_recordings, "recording"),

@@ -76,8 +76,8 @@ def _as_json(stream: FoundStream) -> dict[str, object]:
 
 def _print_streams(found: list[FoundStream], console: Console) -> None:
     from acquisition.select import select_streams
+    from acquisition.text import counted
     from app.tables import say, streams_table
-    from app.view.text import counted
 
     console.print(streams_table(found))
     console.print()
@@ -263,13 +263,13 @@ _N_SHOWN = 20  # damaged places printed; --json has them all
 
 
 def _print(report: XdfReport, console: Console) -> None:
-    from app.tables import duration_text, recording_remarks, recording_table, say
-    from app.view.text import counted, data_size
+    from acquisition.text import counted, data_size, duration
+    from app.tables import recording_remarks, recording_table, say
 
     say(
         console,
         f"{report.path.name}: {data_size(report.n_bytes)}, {counted(len(report.streams), 'stream')}, "
-        f"{duration_text(report.duration_s)}",
+        f"{duration(report.duration_s, 1)}",
     )
     if report.streams:
         console.print()

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from acquisition.text import percent
 from app.engine.messages import Phase
-from app.view.text import percent
 from calibration.types import Check, DisplayTiming, Progress, SessionView, TrialRecord
 
 #: Screens that fill the window and on which nothing else happens.

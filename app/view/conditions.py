@@ -9,12 +9,13 @@ import math
 from dataclasses import dataclass, replace
 
 from acquisition.errors import ErrorCode
+from acquisition.text import age
 from acquisition.types import KIND_OF_MODALITY, Kind
 from app.engine.messages import Phase, RecordingInfo
 from app.telemetry import StreamState
 from app.view.machine import ROOM_ALARM_S
 from app.view.store import ViewStore
-from app.view.text import age, message_line, one_line
+from app.view.text import message_line, one_line
 
 # --- modalities and their devices ---
 

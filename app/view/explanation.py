@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.text import percent
 from acquisition.types import MODALITIES
 from app.engine.messages import Occlusion, OcclusionRow
 from app.view.conditions import MODALITY_WORDS
@@ -134,14 +135,14 @@ def compare(attention: Mapping[str, float], rows: Iterable[OcclusionRow], label:
     is_needed = deltas[top] <= -LOWERS_BY
     has, it = _pronouns(top)
     about_top = (
-        f"{modality_word(top)} {has} the highest attention ({_percent(attention[top])}), "
+        f"{modality_word(top)} {has} the highest attention ({_share(attention[top])}), "
         f"{'and' if is_needed else 'yet'} without {it} {_change(label, deltas[top])}."
     )
     found = [] if is_needed else [about_top]
     if attention[strongest] < LITTLE and abs(deltas[strongest]) >= MATTERS and strongest != top:
         has, it = _pronouns(strongest)
         found.append(
-            f"{modality_word(strongest)} {has} little attention ({_percent(attention[strongest])}), yet "
+            f"{modality_word(strongest)} {has} little attention ({_share(attention[strongest])}), yet "
             f"removing {it} has the largest effect: {_change(label, deltas[strongest])}."
         )
     return Comparison("disagree", tuple(found)) if found else Comparison("agree", (about_top,))
@@ -171,9 +172,9 @@ def _pronouns(modality: str) -> tuple[str, str]:
     return ("have", "them") if modality == "eye" else ("has", "it")
 
 
-def _percent(share: float) -> str:
+def _share(share: float) -> str:
     digits = 1 if share < LITTLE else 0  # 9.8 % must not read 10 % where the bound is 10 %
-    return f"{100 * share:.{digits}f} %"
+    return percent(share, digits)
 
 
 _HEADINGS = {"modality": "Modality", "band": "EEG band", "region": "EEG region"}

@@ -9,11 +9,12 @@ from dataclasses import astuple, dataclass, replace
 
 from acquisition.lsl.source import StreamHealth
 from acquisition.quality import BEHIND_S, LOST, RATE_OFF, RATE_OVER_S, ChannelQuality
+from acquisition.text import UNKNOWN, age, counted, number, rate, signed_time
 from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
 from app.engine.messages import PhaseName
 from app.telemetry import StreamState
 from app.view.conditions import DEVICES
-from app.view.text import UNKNOWN, age, counted, message_line, number, one_line, signed_time
+from app.view.text import message_line, one_line
 
 _KINDS = {  # in the table's order
     Kind.EEG: "EEG",
@@ -98,7 +99,7 @@ def _stream_row(
         state=state,
         kind=_KINDS[spec.kind],
         name=one_line(spec.name) or "(no name)",
-        rate=_rate(spec, health),
+        rate=rate(spec.sfreq, health.rate_hz if health else None),
         lost=number(lost_share(spec, health) * 100, 1, "%"),
         age=age(health.age_s) if health else UNKNOWN,
         offset=signed_time(health.offset_s) if health else UNKNOWN,
@@ -164,16 +165,6 @@ def lost_share(spec: StreamSpec, health: StreamHealth | None) -> float:
     if spec.sfreq <= 0 or health is None or health.n_missing + health.n_samples == 0:
         return math.nan
     return health.n_missing / (health.n_missing + health.n_samples)
-
-
-def _rate(spec: StreamSpec, health: StreamHealth | None) -> str:
-    nominal = f"{spec.sfreq:,.4g}" if spec.sfreq < 1000 else f"{spec.sfreq:,.0f}"
-    measured = UNKNOWN
-    if health is not None and math.isfinite(health.rate_hz):
-        measured = number(health.rate_hz, 0 if health.rate_hz >= 10_000 else 1)
-    if spec.sfreq <= 0:
-        return "irregular" if health is None else f"{measured} Hz, irregular"
-    return f"{nominal} Hz" if health is None else f"{measured} of {nominal} Hz"
 
 
 def quality_text(channel: ChannelQuality) -> str:

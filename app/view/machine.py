@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from acquisition.text import counted, data_size, duration, number
 from app.engine.messages import HealthPart, RecordingInfo
 from app.telemetry import N_LATENCIES, percentile
-from app.view.text import counted, data_size, duration, message_line, number, one_line
+from app.view.text import message_line, one_line
 from models.prediction import Prediction
 
 #: Less room than this on the disk is an alarm.

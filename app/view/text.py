@@ -1,4 +1,4 @@
-"""Numbers, times and foreign text as the windows write them; what is not known is "-"."""
+"""Foreign text and times of day as the windows write them."""
 
 from __future__ import annotations
 
@@ -10,72 +10,10 @@ from typing import TYPE_CHECKING
 
 from acquisition.clock import LslClock
 from acquisition.errors import printable
+from acquisition.text import UNKNOWN
 
 if TYPE_CHECKING:
     from app.view.store import ViewStore
-
-
-UNKNOWN = "-"
-
-
-def number(value: float, digits: int = 0, unit: str = "") -> str:
-    """Return ``value`` with thousands separated, or "-" if it is not finite."""
-    if not math.isfinite(value):
-        return UNKNOWN
-    return f"{value:,.{digits}f} {unit}".rstrip()
-
-
-def percent(share: float) -> str:
-    """Return a share from 0 to 1 as whole percents: "62 %"."""
-    return number(100 * share, 0, "%")
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a number with its noun: "1 window", "2,000 windows"."""
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in its two largest units: "4 s", "12 min 5 s", "3 h 20 min", "2 d 4 h"."""
-    if not math.isfinite(seconds):
-        return UNKNOWN
-    whole = round(max(0.0, seconds))
-    for size, unit, part_size, part in (
-        (86_400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if whole >= size:
-            rest = whole % size // part_size
-            return f"{whole // size} {unit}" + (f" {rest} {part}" if rest else "")
-    return f"{whole} s"
-
-
-def age(seconds: float) -> str:
-    """Return how long ago something was, with tenths below ten seconds."""
-    return number(seconds, 1, "s") if seconds < 10 else duration(seconds)
-
-
-def signed_time(seconds: float) -> str:
-    """Return a clock offset: milliseconds below a second, else seconds."""
-    if not math.isfinite(seconds):
-        return UNKNOWN
-    if abs(seconds) < 1:
-        return f"{round(seconds * 1e3, 1) + 0.0:+.1f} ms"  # + 0.0: no minus zero
-    return f"{seconds:+,.1f} s"
-
-
-def data_size(n_bytes: float) -> str:
-    """Return bytes in decimal units: "812 kB", "4.2 MB", "1.35 TB"."""
-    if not math.isfinite(n_bytes):
-        return UNKNOWN
-    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if abs(n_bytes) >= size:
-            return (
-                f"{n_bytes / size:.3g} {unit}" if n_bytes < 999.5 * size else f"{n_bytes / size:,.0f} {unit}"
-            )
-    return f"{n_bytes:.0f} B"
-
 
 # --- foreign text: names of streams and markers are anybody's ---
 

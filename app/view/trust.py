@@ -25,11 +25,12 @@ from itertools import pairwise
 import numpy as np
 
 from acquisition.quality import MIN_VALIDITY
+from acquisition.text import age, counted
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
 from app.view.conditions import MODALITY_WORDS
 from app.view.machine import TARGET_MS
 from app.view.store import ViewStore
-from app.view.text import age, counted, message_line, one_line
+from app.view.text import message_line, one_line
 from models.prediction import Prediction
 
 SEVERITIES = ("stop", "caution", "info")  # the gravest first

@@ -22,9 +22,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from acquisition.errors import printable
+from acquisition.text import percent
 from calibration.quality import TrialQuality
 from calibration.report.summary import HeldOutTrial, Score, Summary
-from calibration.verdict import percent
 
 TEXT, MUTED, GRID, PAPER, ABSENT = "#15191f", "#566070", "#d5dae2", "#ffffff", "#c4c9d1"
 BLUE, VERMILLION, AMBER = "#0072b2", "#d55e00", "#b37400"

@@ -14,12 +14,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from acquisition.errors import printable
+from acquisition.text import number, percent
 from calibration.consent import INTENDED_USE, TITLES
 from calibration.quality import remarks
 from calibration.report import figures
 from calibration.report.summary import Score, Summary, to_json
 from calibration.types import DisplayTiming
-from calibration.verdict import ALPHA, DO_NOT_TRUST, VerdictCode, percent
+from calibration.verdict import ALPHA, DO_NOT_TRUST, VerdictCode
 
 STYLE = """
 :root { color-scheme: light; }
@@ -290,7 +291,7 @@ def _quality(summary: Summary) -> str:
             *(percent(one.coverage.get(m, 0.0)) if m in summary.modalities else "not used" for m in TITLES),
             percent(one.gaze_valid),
             percent(one.face_found),
-            "unknown" if math.isnan(one.voice_rms_db) else f"{one.voice_rms_db:.0f} dB",
+            number(one.voice_rms_db, 0, "dB"),
             percent(one.voice_clipped),
             "; ".join(remarks(one, summary.modalities)),
         )

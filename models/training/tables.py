@@ -392,16 +392,16 @@ def _cells(row: Row) -> list[str]:
         f"{row.mask:.0%}" if row.mask else "",
         f"{100 * by_trial.mean:.1f} [{100 * low:.0f}, {100 * high:.0f}]",
         f"{100 * row.chance:.0f}",
-        _percent(summary.mean, summary.sd),
-        "" if paper_mean is None else _percent(paper_mean, paper_sd),
-        _percent(summary.pooled_mean, summary.pooled_sd),
+        _mean_sd(summary.mean, summary.sd),
+        "" if paper_mean is None else _mean_sd(paper_mean, paper_sd),
+        _mean_sd(summary.pooled_mean, summary.pooled_sd),
         f"{100 * row.mean('balanced_accuracy'):.1f}",
         *(f"{row.mean(key):.2f}" for key in ("macro_f1", "nll", "ece")),
         str(summary.n_subjects),
     ]
 
 
-def _percent(mean: float, sd: float | None) -> str:
+def _mean_sd(mean: float, sd: float | None) -> str:
     return f"{100 * mean:.1f}" + ("" if sd is None else f" ({100 * sd:.1f})")
 
 

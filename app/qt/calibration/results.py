@@ -8,12 +8,13 @@ from PyQt6.QtCore import QPointF, QRectF, QSize, Qt
 from PyQt6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QProgressBar, QSizePolicy, QWidget
 
+from acquisition.text import percent
 from app.engine.messages import RepeatTrial
 from app.qt.calibration.screen import Screen, Send, TimeBar, mark_primary
 from app.qt.theme import ThemedWidget
 from app.view.calibration_screens import done_so_far, newest_trial, progress_in_words
 from app.view.store import ViewStore
-from app.view.text import message_line, one_line, percent
+from app.view.text import message_line, one_line
 from calibration.types import Progress, Result, SessionView
 
 _FROM = "Accuracy is shown from the fourth trial on."

@@ -9,8 +9,9 @@ from pathlib import Path
 from PyQt6.QtWidgets import QFileDialog, QFormLayout, QLabel, QLineEdit, QWidget
 
 from acquisition.errors import InputError
+from acquisition.text import data_size
 from app.qt.dialogs.base import Dialog, Role, short_path
-from app.view.text import data_size, tooltip
+from app.view.text import tooltip
 from calibration.storage import check_subject
 
 

@@ -28,9 +28,10 @@ from acquisition.select import (
     parse_choices,
     select_streams,
 )
+from acquisition.text import counted, rate
 from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
 from app.qt.dialogs.base import Dialog, Role, Work, plain_table
-from app.view.text import counted, one_line, tooltip
+from app.view.text import one_line, tooltip
 
 _LOOK_S = 2.0
 _MODALITIES = {"eeg": "&EEG", "eye": "E&yes", "face": "&Face", "voice": "&Voice"}
@@ -209,7 +210,7 @@ def _row(stream: FoundStream) -> tuple[str, ...]:
         kind_of(header).value,
         header.name,
         header.type,
-        _rate(header),
+        rate(header.nominal_sfreq),
         str(header.n_channels),
         header.hostname,
         header.source_id,
@@ -217,10 +218,6 @@ def _row(stream: FoundStream) -> tuple[str, ...]:
     )
 
 
-def _rate(header: StreamHeader) -> str:
-    return f"{header.nominal_sfreq:g} Hz" if header.nominal_sfreq > 0 else "irregular"
-
-
 def _title(header: StreamHeader) -> str:
-    parts = (header.name, header.type, _rate(header), header.hostname, header.source_id)
+    parts = (header.name, header.type, rate(header.nominal_sfreq), header.hostname, header.source_id)
     return one_line(", ".join(part for part in parts if part), 120)

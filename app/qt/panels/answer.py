@@ -9,6 +9,7 @@ from PyQt6.QtCore import QRectF, QSize, Qt
 from PyQt6.QtGui import QFontMetricsF, QPainter, QPixmap
 from PyQt6.QtWidgets import QHBoxLayout, QSizePolicy
 
+from acquisition.text import percent
 from app.qt.category import fill_category, fill_uncertain
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis
@@ -16,7 +17,6 @@ from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.theme import growth, scaled_font
 from app.qt.widgets import ElidedLabel, plain_label
 from app.view.store import ViewStore
-from app.view.text import percent
 from app.view.trust import NO_PREDICTION, UNCERTAIN, Verdict, judge_at, labels_of
 
 _LARGEST_WORD, _SMALLEST_WORD = 8.0, 1.6  # times the page's font

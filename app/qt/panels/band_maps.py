@@ -8,6 +8,7 @@ import numpy as np
 from PyQt6.QtCore import Qt
 from PyQt6.QtWidgets import QGridLayout, QWidget
 
+from acquisition.text import age
 from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.heads import HeadPlot
@@ -15,7 +16,6 @@ from app.qt.widgets import plain_label
 from app.view.conditions import stream_note
 from app.view.scales import CalmRange
 from app.view.store import ViewStore
-from app.view.text import age
 from models.prediction import Prediction
 
 _STEP_NATS = 0.5

@@ -6,11 +6,11 @@ import math
 
 from PyQt6.QtCore import Qt
 
+from acquisition.text import percent
 from app.qt.category import colour_of, hatch_of
 from app.qt.panel import Panel
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
 from app.view.store import ViewStore
-from app.view.text import percent
 from app.view.trust import judge_at, labels_of, threshold
 from models.prediction import Prediction
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QKeyEvent, QPainter, QPen
 
+from acquisition.text import percent
 from app.engine.messages import MarkerPart
 from app.qt.category import colour_of, draw_mark, fill_category, fill_uncertain
 from app.qt.panel import Panel
@@ -21,7 +22,6 @@ from app.qt.plots.time_plot import texts_near
 from app.qt.theme import Theme
 from app.view.course import UNCERTAIN, WARMING_UP, course, mean_over_s
 from app.view.store import ViewStore
-from app.view.text import percent
 from app.view.trust import STALE_AFTER_S, labels_of, threshold
 
 SPANS_MIN = (1, 2, 5, 10)

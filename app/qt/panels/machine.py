@@ -12,13 +12,13 @@ import psutil
 from PyQt6.QtCore import Qt, QTimer
 from PyQt6.QtWidgets import QGridLayout, QLabel
 
+from acquisition.text import number
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis, Row, RowAxis, number_text
 from app.qt.plots.time_plot import CurvePlot
 from app.qt.widgets import plain_label
 from app.view.machine import Figure, machine_figures
 from app.view.store import ViewStore
-from app.view.text import number
 
 _SAMPLE_MS = 1000
 _KEPT_S = 600.0  # ten minutes

@@ -9,6 +9,7 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QKeySequence
 from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout
 
+from acquisition.text import age, percent
 from app.engine.messages import Occlusion
 from app.qt.panel import Panel
 from app.qt.plots.axes import number_text
@@ -25,7 +26,7 @@ from app.view.explanation import (
     region_values,
 )
 from app.view.store import ViewStore
-from app.view.text import age, moment_text, percent
+from app.view.text import moment_text
 
 SHORTCUT = "O"
 

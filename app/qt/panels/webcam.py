@@ -7,12 +7,12 @@ import math
 from PyQt6.QtCore import QRectF, Qt
 from PyQt6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPen
 
+from acquisition.text import age
 from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.plot import PixelItem, Plot, Table
 from app.view.conditions import stream_note
 from app.view.store import ViewStore
-from app.view.text import age
 
 _BOX_MAX_AGE_S = 1.5  # an older box does not surround the face any more
 Box = tuple[float, float, float, float]  # x, y, width and height in shares of the frame

@@ -10,6 +10,7 @@ from PyQt6.QtGui import QKeyEvent, QResizeEvent
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QTabWidget, QWidget
 
 from acquisition.clock import LslClock
+from acquisition.text import data_size
 from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
 from app.engine.messages import ChooseSpectrogram, ModelInfo, SessionCommand
@@ -20,7 +21,7 @@ from app.qt.theme import Theme
 from app.qt.widgets import ElidedLabel, plain_label
 from app.view.machine import DisplayLatency
 from app.view.store import ViewStore
-from app.view.text import clock_text, data_size, one_line, tooltip
+from app.view.text import clock_text, one_line, tooltip
 from app.view.trust import Verdict, judge
 from models.prediction import Prediction
 

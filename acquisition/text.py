@@ -1,0 +1,80 @@
+"""Numbers with their units as messages, tables, reports and windows write them; what is not known is "-"."""
+
+from __future__ import annotations
+
+import math
+
+UNKNOWN = "-"
+
+
+def number(value: float, digits: int = 0, unit: str = "") -> str:
+    """Return ``value`` with thousands separated, or "-" if it is not finite."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    return f"{value:,.{digits}f} {unit}".rstrip()
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """Return a share from 0 to 1 as per cent: "62 %"."""
+    return UNKNOWN if share is None else number(100 * share, digits, "%")
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: "1 window", "2,000 windows"."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def duration(seconds: float, digits: int = 0) -> str:
+    """Return a duration in its two largest units: "4 s", "12 min 5 s", "3 h 20 min", "2 d 4 h".
+
+    ``digits`` are those of seconds below ten.
+    """
+    if not math.isfinite(seconds):
+        return UNKNOWN
+    if digits and seconds < 10:
+        return number(seconds, digits, "s")
+    whole = round(max(0.0, seconds))
+    for size, unit, part_size, part in (
+        (86_400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // part_size
+            return f"{whole // size} {unit}" + (f" {rest} {part}" if rest else "")
+    return f"{whole} s"
+
+
+def age(seconds: float) -> str:
+    """Return how long ago something was, with tenths below ten seconds."""
+    return duration(seconds, 1)
+
+
+def signed_time(seconds: float) -> str:
+    """Return a clock offset: milliseconds below a second, else seconds."""
+    if not math.isfinite(seconds):
+        return UNKNOWN
+    if abs(seconds) < 1:
+        return f"{round(seconds * 1e3, 1) + 0.0:+.1f} ms"  # + 0.0: no minus zero
+    return f"{seconds:+,.1f} s"
+
+
+def data_size(n_bytes: float) -> str:
+    """Return bytes in decimal units: "812 kB", "4.2 MB", "1.35 TB"."""
+    if not math.isfinite(n_bytes):
+        return UNKNOWN
+    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if abs(n_bytes) >= size:
+            return (
+                f"{n_bytes / size:.3g} {unit}" if n_bytes < 999.5 * size else f"{n_bytes / size:,.0f} {unit}"
+            )
+    return f"{n_bytes:.0f} B"
+
+
+def rate(sfreq: float, measured: float | None = None) -> str:
+    """Return a nominal rate, and the measured one where it is given: "1,000 Hz", "998.7 of 1,000 Hz"."""
+    found = "" if measured is None else number(measured, 0 if measured >= 10_000 else 1)
+    if sfreq <= 0:
+        return f"{found} Hz, irregular" if found else "irregular"
+    nominal = f"{sfreq:,.4g}" if sfreq < 1000 else f"{sfreq:,.0f}"
+    return f"{found} of {nominal} Hz" if found else f"{nominal} Hz"

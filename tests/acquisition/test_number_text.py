@@ -1,0 +1,79 @@
+"""Numbers as a person reads them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from acquisition.text import age, counted, data_size, duration, number, percent, rate, signed_time
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (725, "12 min 5 s"),
+        (3600, "1 h"),
+        (12_000, "3 h 20 min"),
+        (187_200, "2 d 4 h"),
+        (-1, "0 s"),
+        (math.inf, "-"),
+    ],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (812_000, "812 kB"),
+        (4_200_000, "4.2 MB"),
+        (999_600_000, "1,000 MB"),
+        (1.35e9, "1.35 GB"),
+        (1.35e12, "1.35 TB"),
+        (2.5e15, "2,500 TB"),
+        (math.nan, "-"),
+    ],
+)
+def test_data_sizes(n_bytes, text):
+    assert data_size(n_bytes) == text
+
+
+def test_what_is_not_known_is_a_dash():
+    assert [f(math.nan) for f in (number, duration, age, signed_time, data_size)] == ["-"] * 5
+
+
+def test_ages_and_offsets():
+    assert (age(4.04), age(12.4), age(100)) == ("4.0 s", "12 s", "1 min 40 s")
+    assert (signed_time(-0.0005), signed_time(-1e-6)) == ("-0.5 ms", "+0.0 ms")
+    assert signed_time(86_400.0) == "+86,400.0 s"
+
+
+def test_counts_agree_with_their_noun():
+    assert [counted(n, "window") for n in (0, 1, 2000)] == ["0 windows", "1 window", "2,000 windows"]
+
+
+def test_shares_are_per_cent():
+    assert [percent(0.624), percent(0.048, 1), percent(math.nan)] == ["62 %", "4.8 %", "-"]
+    assert percent(None) == "-"
+
+
+@pytest.mark.parametrize(
+    ("sfreq", "measured", "text"),
+    [
+        (59.94, None, "59.94 Hz"),
+        (1000.0, 998.71, "998.7 of 1,000 Hz"),
+        (16_000.0, 15_998.4, "15,998 of 16,000 Hz"),
+        (1000.0, math.nan, "- of 1,000 Hz"),
+        (0.0, None, "irregular"),
+        (0.0, 33.0, "33.0 Hz, irregular"),
+    ],
+)
+def test_rates(sfreq, measured, text):
+    assert rate(sfreq, measured) == text
