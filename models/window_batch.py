@@ -183,8 +183,10 @@ def voice_part(tokens: Tensor, mask: Tensor, times: Tensor, clip_age: Tensor) ->
     return {"voice_tokens": tokens, "voice_mask": mask, "voice_times": ages}
 
 
-def batch_of(n: int, config: ModelConfig, *parts: Mapping[str, Tensor]) -> NetworkInput:
-    """Return n windows of these parts; what is in none of them is absent.
+def batch_of(
+    n: int, config: ModelConfig, *parts: Mapping[str, Tensor], device: torch.device | str = "cpu"
+) -> NetworkInput:
+    """Return n windows of these parts on a device; what is in none of them is absent.
 
     Present is a modality the model was trained with, of which the window holds enough: see `present_in`.
     """
@@ -208,8 +210,8 @@ def batch_of(n: int, config: ModelConfig, *parts: Mapping[str, Tensor]) -> Netwo
     }
     for part in parts:
         absent |= part
-    inputs = NetworkInput(**absent)
-    trained = torch.tensor([modality in config.modalities for modality in MODALITIES])
+    inputs = NetworkInput(**absent).to(device)
+    trained = torch.tensor([modality in config.modalities for modality in MODALITIES], device=device)
     inputs.present = present_in(inputs, config) & trained
     return inputs
 

@@ -27,7 +27,7 @@ from models.training.loop import StageOptions
 from models.training.scores import wilson_interval
 from models.training.simulated_data import as_bytes, as_crop
 from models.training.tables import Entry
-from models.window_batch import NetworkInput, batch_of, eeg_part, windows_at
+from models.window_batch import NetworkInput, Part, batch_of, eeg_part, face_part, voice_part, windows_at
 
 _ENCODERS = {"face": "ViT", "voice": "AST"}
 HEAD = ", head"  # a stage of a modality, before its own
@@ -42,7 +42,8 @@ _OPEN_STAGES = {
 _PAPER_BATCH = {"face": 128, "voice": 8}
 _NAMES = {"eeg": "EEG", "face": "face", "voice": "voice"}
 _HEAD_FIRST = "Where an encoder has open initial weights, its head trains first while it is frozen. "
-_N_FRAMES = 498  # log-mel frames of 5 s
+_CLIP_S = 5.0
+_N_FRAMES = 498  # log-mel frames of a clip
 _FRAMES_AT_ONCE = 100  # of video
 
 
@@ -312,7 +313,7 @@ class ClipBatches:
 
     def eeg(self, at: NDArray[np.intp]) -> NetworkInput:
         """Return the clips' EEG."""
-        return batch_of(len(at), self._network.config, windows_at(self._eeg, at)).to(self._device)
+        return self._batch(len(at), windows_at(self._eeg, at))
 
     def frames(self, at: NDArray[np.intp]) -> Tensor:
         """Return crops (n, 3, size, size) of frames, counted through all clips."""
@@ -321,37 +322,34 @@ class ClipBatches:
 
     def face(self, frames: Tensor) -> NetworkInput:
         """Return single frames (n, 3, size, size) as windows, encoded with gradients."""
-        batch = batch_of(len(frames), self._network.config)
-        batch.face_tokens = self._network.encode_face(frames)[:, None]
-        batch.face_mask[:] = True
-        batch.present[:, 2] = True
-        return batch.to(self._device)
+        n, tokens = len(frames), self._network.encode_face(frames)[:, None]
+        found = torch.ones(n, 1, dtype=torch.bool, device=self._device)
+        return self._batch(n, face_part(tokens, found, torch.zeros(n, 1)))
 
     def voice(self, at: NDArray[np.intp]) -> NetworkInput:
         """Return the clips' voices, encoded with gradients."""
-        frames = torch.from_numpy(self.clips.mel[at])
-        mask = torch.arange(frames.shape[1]) < torch.from_numpy(self.clips.n_mel[at])[:, None]
-        batch = batch_of(len(at), self._network.config)
-        batch.voice_tokens, batch.voice_mask, times = self._network.encode_voice(
-            frames.to(self._device), mask.to(self._device)
-        )
-        batch.voice_times = (5.0 - times).expand(len(at), -1)
-        batch.present[:, 3] = True
-        return batch.to(self._device)
+        return self._batch(len(at), self._voice(at))
 
     def whole(self, at: NDArray[np.intp]) -> NetworkInput:
         """Return the clips with everything that is present in them."""
-        batch, voice = self.eeg(at), self.voice(at)
+        return self._batch(len(at), windows_at(self._eeg, at), self._faces(at), self._voice(at))
+
+    def _batch(self, n: int, *parts: Part) -> NetworkInput:
+        return batch_of(n, self._network.config, *parts, device=self._device)
+
+    def _faces(self, at: NDArray[np.intp]) -> Part:
+        """Return all frames of clips, from the clip's beginning to its end."""
         n_frames = self.clips.crops.shape[1]
-        batch.voice_tokens, batch.voice_mask = voice.voice_tokens, voice.voice_mask
-        batch.voice_times = voice.voice_times
-        batch.face_tokens = self._face_tokens((at[:, None] * n_frames + np.arange(n_frames)).ravel())
-        batch.face_tokens = batch.face_tokens.unflatten(0, (len(at), n_frames))
-        has_face = torch.from_numpy(self.clips.has_crops[at])
-        batch.face_mask = has_face[:, None].expand(-1, n_frames)
-        batch.face_times = torch.linspace(5.0, 0.0, n_frames).expand(len(at), -1)
-        batch.present[:, 2], batch.present[:, 3] = has_face, batch.voice_mask.any(dim=1)
-        return batch.to(self._device)
+        tokens = self._face_tokens((at[:, None] * n_frames + np.arange(n_frames)).ravel())
+        found = torch.from_numpy(self.clips.has_crops[at]).to(self._device)
+        ages = torch.linspace(_CLIP_S, 0.0, n_frames).expand(len(at), -1)
+        return face_part(tokens.unflatten(0, (len(at), n_frames)), found[:, None].expand(-1, n_frames), ages)
+
+    def _voice(self, at: NDArray[np.intp]) -> Part:
+        frames = torch.from_numpy(self.clips.mel[at])
+        mask = torch.arange(frames.shape[1]) < torch.from_numpy(self.clips.n_mel[at])[:, None]
+        tokens = self._network.encode_voice(frames.to(self._device), mask.to(self._device))
+        return voice_part(*tokens, torch.full((len(at),), _CLIP_S, device=self._device))
 
     def _face_tokens(self, at: NDArray[np.intp]) -> Tensor:
         """Return tokens (n, D) of frames, some at a time: all of 32 clips are too many for a ViT-B."""

@@ -63,6 +63,7 @@ class SubjectFeatures:
     has_crop: NDArray[np.bool_]  # (n,)
     log_mel: NDArray[np.float16]  # (n, n_frames, n_mels), zero-padded
     n_frames: NDArray[np.int64]  # (n,)
+    voice_clip_s: NDArray[np.float64]  # (n,) length of the clip, 0 where there is none
 
 
 def simulate_subjects(
@@ -134,6 +135,7 @@ def _row(
         "has_crop": np.bool_(False),
         "log_mel": np.zeros((n_longest, features.n_mels), dtype=np.float16),
         "n_frames": np.int64(0),
+        "voice_clip_s": np.float64(0.0),
     }
     if "eeg" in newest:
         row |= {"de": newest["eeg"].de.numpy(), "usable": newest["eeg"].usable.numpy()}
@@ -142,9 +144,10 @@ def _row(
     if "face" in newest and newest["face"].crop is not None:
         row |= {"crop": as_bytes(newest["face"].crop), "has_crop": np.bool_(True)}
     if "voice" in newest:
-        frames = newest["voice"][:n_longest].numpy()
+        frames, clip = newest["voice"][:n_longest].numpy(), window.steps["voice"][-1]
         row["log_mel"][: len(frames)] = frames
         row["n_frames"] = np.int64(len(frames))
+        row["voice_clip_s"] = np.float64(len(clip.data) / clip.sfreq)
     return row
 
 
@@ -189,7 +192,8 @@ class Rows:
 
         self.label = torch.from_numpy(joined("label"))
         self.trial, self.since_onset_s = joined("trial"), joined("since_onset_s")
-        self.has_crop, self.n_frames = joined("has_crop"), joined("n_frames")
+        self.has_crop = joined("has_crop")
+        self.n_frames, self.voice_clip_s = joined("n_frames"), joined("voice_clip_s")
         self._de, self._usable, self._eye = (torch.from_numpy(joined(n)) for n in ("de", "usable", "eye"))
 
     def __len__(self) -> int:

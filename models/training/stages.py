@@ -18,7 +18,7 @@ from acquisition.types import MODALITIES
 from models.network import FusionNetwork
 from models.training.loop import Progress, StageOptions, train_stage
 from models.training.simulated_data import Augment, Rows, as_crop, random_channels, thinned
-from models.window_batch import NetworkInput, batch_of, present_in
+from models.window_batch import NetworkInput, Part, batch_of, face_part, voice_part
 
 _LABEL_SMOOTHING = 0.05
 _MIN_SINCE_ONSET_S = 2.0  # earlier rows still reflect the previous emotion
@@ -45,85 +45,88 @@ class RowInputs:
         self.network, self.rows, self._rng, self._encoded = network, rows, rng, encoded
         self._config = network.config
 
-    def eeg(
-        self, at: NDArray[np.intp], augment: Augment | None = None, channels: list[int] | None = None
-    ) -> NetworkInput:
-        """Return EEG windows.
-
-        ``channels`` are indices into the model's channels; without them all, or a random subset to augment.
-        """
-        config, rng, n_channels = self._config, self._rng, len(self._config.ch_names)
-        if channels is None:
-            channels = random_channels(n_channels, augment, rng) if augment else list(range(n_channels))
-        batch = batch_of(len(at), config, self.rows.eeg(at, channels, config))
-        if augment:
-            before = self.rows.before_onset(at, config.n_eeg_steps)
-            batch.eeg_step_mask = thinned(batch.eeg_step_mask, before, augment, rng)
-            noise = rng.normal(0, augment.eeg_noise, tuple(batch.eeg.shape)).astype(np.float32)
-            batch.eeg = batch.eeg + torch.from_numpy(noise)
-        return batch
+    def eeg(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
+        """Return EEG windows."""
+        return batch_of(len(at), self._config, self._eeg(at, augment))
 
     def eye(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
         """Return eye-feature windows."""
-        batch = batch_of(len(at), self._config, self.rows.eye(at, self._config))
-        if augment:
-            before = self.rows.before_onset(at, self._config.windows.eye_n_steps)
-            batch.eye_step_mask = thinned(batch.eye_step_mask, before, augment, self._rng)
-            kept = self._rng.random(tuple(batch.eye_feature_mask.shape)) >= augment.p_drop_eye_feature
-            batch.eye_feature_mask &= torch.from_numpy(kept)
-        return batch
+        return batch_of(len(at), self._config, self._eye(at, augment))
 
     def face(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
         """Return single frames."""
         crops = as_crop(self.rows.crops(at))
         if augment:
             crops = _shifted_and_lit(crops, self._rng)
-        batch = batch_of(len(at), self._config)
-        batch.face_tokens = self.network.encode_face(crops)[:, None]
-        batch.face_mask[:] = True
-        return batch
+        tokens, found = self.network.encode_face(crops)[:, None], torch.ones(len(at), 1, dtype=torch.bool)
+        return batch_of(len(at), self._config, face_part(tokens, found, torch.zeros(len(at), 1)))
 
     def voice(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
         """Return clips, to augment masked in bands and times."""
         frames, mask = self.rows.log_mel(at)
         if augment:
             frames = _spec_augmented(frames, self._rng)
-        batch = batch_of(len(at), self._config)
-        batch.voice_tokens, batch.voice_mask, times = self.network.encode_voice(frames, mask)
-        batch.voice_times = (self._config.windows.voice_s - times).expand(len(at), -1)
-        return batch
+        tokens = self.network.encode_voice(frames, mask)
+        return batch_of(len(at), self._config, voice_part(*tokens, self._clip_age(at)))
 
     def window(
         self, at: NDArray[np.intp], augment: Augment | None = None, channels: list[int] | None = None
     ) -> NetworkInput:
-        """Return whole windows, with everything that is present in them."""
-        assert self._encoded is not None
-        batch = self.eeg(at, augment, channels)
-        eye = self.eye(at, augment)
-        for name in ("eye", "eye_step_mask", "eye_feature_mask"):
-            setattr(batch, name, getattr(eye, name))
-        self._put_encoded(batch, at, drop_frames=augment is not None)
-        clip_s = torch.from_numpy(self.rows.n_frames[at] * 0.01).float()[:, None]
-        batch.voice_times = (clip_s - self._encoded.voice_times).clamp_min(0.0)
-        batch.present = present_in(batch, self._config)
-        return batch
+        """Return whole windows, with everything that is present in them.
+
+        ``channels`` are indices into the model's EEG channels; without them all, or a random subset to
+        augment.
+        """
+        eeg, eye = self._eeg(at, augment, channels), self._eye(at, augment)
+        face = self._face(at, drop_frames=augment is not None)
+        return batch_of(len(at), self._config, eeg, eye, face, self._voice(at))
 
     def tokens_only(self, at: NDArray[np.intp]) -> NetworkInput:
         """Return windows of encoded faces, some frames dropped at random, and voice."""
-        batch = batch_of(len(at), self._config)
-        self._put_encoded(batch, at, drop_frames=True)
-        return batch
+        return batch_of(len(at), self._config, self._face(at, drop_frames=True), self._voice(at))
 
-    def _put_encoded(self, batch: NetworkInput, at: NDArray[np.intp], *, drop_frames: bool) -> None:
+    def _eeg(self, at: NDArray[np.intp], augment: Augment | None, channels: list[int] | None = None) -> Part:
+        config, rng, n_channels = self._config, self._rng, len(self._config.ch_names)
+        if channels is None:
+            channels = random_channels(n_channels, augment, rng) if augment else list(range(n_channels))
+        part = self.rows.eeg(at, channels, config)
+        if augment:
+            before = self.rows.before_onset(at, config.n_eeg_steps)
+            part["eeg_step_mask"] = thinned(part["eeg_step_mask"], before, augment, rng)
+            noise = rng.normal(0, augment.eeg_noise, tuple(part["eeg"].shape)).astype(np.float32)
+            part["eeg"] = part["eeg"] + torch.from_numpy(noise)
+        return part
+
+    def _eye(self, at: NDArray[np.intp], augment: Augment | None) -> Part:
+        part = self.rows.eye(at, self._config)
+        if augment:
+            before = self.rows.before_onset(at, self._config.windows.eye_n_steps)
+            part["eye_step_mask"] = thinned(part["eye_step_mask"], before, augment, self._rng)
+            kept = self._rng.random(tuple(part["eye_feature_mask"].shape)) >= augment.p_drop_eye_feature
+            part["eye_feature_mask"] = part["eye_feature_mask"] & torch.from_numpy(kept)
+        return part
+
+    def _face(self, at: NDArray[np.intp], *, drop_frames: bool) -> Part:
+        """Return the encoded frames of windows, one a second."""
         assert self._encoded is not None
         n_frames = round(self._config.windows.face_s)
         steps, exists = self.rows.steps_back(at, n_frames)
         kept = exists & self.rows.has_crop[steps]
         if drop_frames:
             kept &= self._rng.random(exists.shape) < _P_KEEP_FRAME
-        batch.face_tokens, batch.face_mask = self._encoded.face[steps], torch.from_numpy(kept)
-        batch.face_times = torch.arange(n_frames - 1, -1, -1.0).expand(len(at), -1)
-        batch.voice_tokens, batch.voice_mask = self._encoded.voice[at], self._encoded.voice_mask[at]
+        ages = torch.arange(n_frames - 1, -1, -1.0).expand(len(at), -1)
+        return face_part(self._encoded.face[steps], torch.from_numpy(kept), ages)
+
+    def _voice(self, at: NDArray[np.intp]) -> Part:
+        """Return the encoded clips of windows."""
+        encoded = self._encoded
+        assert encoded is not None
+        tokens, mask = encoded.voice[at], encoded.voice_mask[at]
+        return voice_part(tokens, mask, encoded.voice_times, self._clip_age(at))
+
+    def _clip_age(self, at: NDArray[np.intp]) -> Tensor:
+        """Return how many seconds before the windows' ends their clips start, (n,)."""
+        return torch.from_numpy(self.rows.voice_clip_s[at])
 
 
 def train_encoder(

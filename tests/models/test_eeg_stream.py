@@ -188,6 +188,7 @@ def test_training_windows_hold_the_left_context_and_give_the_streamed_tokens(che
         has_crop=nothing.astype(bool),
         log_mel=np.zeros((n_rows, 1, 128), dtype=np.float16),
         n_frames=nothing.astype(np.int64),
+        voice_clip_s=nothing,
     )
     network = checkpoint.network
     rows = Rows([subject], Normaliser.from_dict(checkpoint.normaliser_tensors))
