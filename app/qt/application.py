@@ -80,7 +80,7 @@ def run_until_closed(
     options: WindowOptions,
     check: Callable[[W], None] = lambda _: None,
 ) -> tuple[W, int]:
-    """Make a window, begin what it is for, and return it with its exit code when it is closed."""
+    """Make a window, start its session, and return it with its exit code when it is closed."""
     settings = Settings(None if options.screenshot else settings_path())
     wanted = options.scale or chosen_scale(settings)
     scale = wanted if options.screenshot else fitting_scale(wanted)
@@ -196,7 +196,7 @@ class Outcome:
         self._last: Phase | None = None
 
     def poll(self) -> None:
-        """Say a failure once."""
+        """Report a failure once."""
         phase = self._session.store.phase
         if phase is self._last:
             return

@@ -1,4 +1,4 @@
-"""How an emotion looks everywhere in the window: a colour, a hatch and a mark, so that none stands alone."""
+"""The look of an emotion everywhere in the window: a colour, a hatch and a mark together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a panel is: a titled widget that shows the store as of one moment."""
+"""The base of panels: a titled widget that shows the store as of one moment."""
 
 from __future__ import annotations
 

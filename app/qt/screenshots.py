@@ -50,7 +50,7 @@ class Pictures:
             self.faults.append(f"cannot write {path}")
 
     def end(self, fault: str = "") -> None:
-        """Tell what went wrong, with what the window noticed itself, and close the window."""
+        """Report errors, also the window's own, and close the window."""
         if fault:
             self.faults.append(fault)
         n_faults = self._engine_window.faults.n_faults

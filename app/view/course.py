@@ -1,4 +1,4 @@
-"""The probabilities of the last minutes as lines with gaps, their means, and the answers that stood."""
+"""The probabilities of the last minutes as lines with gaps, their means, and the answers."""
 
 from __future__ import annotations
 

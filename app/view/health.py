@@ -196,7 +196,7 @@ def electrode_counts(channels: Sequence[ChannelQuality]) -> str:
 
 
 N_SHOWN = 300  # of the messages: the newest
-_LONGEST = 1500  # a remedy that is cut helps nobody
+_LONGEST = 1500  # characters; a shorter limit would cut remedies
 
 _WORDS = {"good": "● good", "info": "○ note", "suspect": "▲ warning", "bad": "■ problem"}
 
@@ -222,7 +222,7 @@ class MessageRow:
 def message_rows(
     events: Iterable[tuple[float, str, str]], *, problems_only: bool = False
 ) -> list[MessageRow]:
-    """Return `ViewStore.events` as at most `N_SHOWN` messages, newest first; what has no time stands last."""
+    """Return `ViewStore.events` as at most `N_SHOWN` messages, newest first; those without a time last."""
     rows = [
         MessageRow(time, _severity(severity), message_line(text, _LONGEST)) for time, text, severity in events
     ]

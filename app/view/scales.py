@@ -1,4 +1,4 @@
-"""What plots show of signals: scales that change only when it is worth it, places of texts, blinks, means."""
+"""Scales of plots that change only when needed, places of texts, blinks, and means of signals."""
 
 from __future__ import annotations
 

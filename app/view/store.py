@@ -116,7 +116,7 @@ class ViewStore:
     # --- taking ---
 
     def take(self, message: object) -> None:
-        """Take one message; what is not known is passed over."""
+        """Take one message; unknown ones are ignored."""
         match message:
             case Opened():
                 self.mode, self.model, self.timeline = message.mode, message.model, message.timeline
@@ -187,9 +187,9 @@ class ViewStore:
     def _notice_jump(self, t: float, newest: float) -> None:
         """Void all signals after ``t`` where it lies well before the newest of its kind (NaN compares False).
 
-        Streams of a recording may have ended before the moment sought: their own data would not tell.
-        Predictions and quality stay until there are new ones: signals begin half a minute before the moment
-        that was sought, and what was said of that half minute still holds.
+        All of them, since a stream of the recording may have ended before the moment sought. Predictions and
+        quality stay until there are new ones: signals begin half a minute before the moment sought, and
+        predictions of that half minute still apply.
         """
         if t < newest - _JUMP_S:
             signals = (self.eeg, self.voice, self.gaze, self.log_mel, self.spectrogram)

@@ -27,7 +27,7 @@ def one_line(text: str, longest: int = _LONGEST) -> str:
 
 
 def message_line(text: str, longest: int = _LONGEST) -> str:
-    """Return a message in the same way, cut in its middle: what is wrong comes first, the remedy last."""
+    """Return a message in the same way, cut in its middle: the problem comes first, the remedy last."""
     most = 4 * longest
     kept = printable(text if len(text) <= 2 * most else f"{text[:most]} {text[-most:]}")
     if len(kept) <= longest:

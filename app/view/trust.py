@@ -7,12 +7,11 @@ The rule of abstention. The top emotion is an answer only when
 - it leads the second by at least `MIN_MARGIN`. A network's probabilities move between two ticks by 0.12
   in the median (the shipped model, on simulated streams): a smaller lead can be gone half a second later.
 
-It abstains too where the answer rests mostly on an EEG most of whose electrodes are bad, and, always, with a
-profile that did no better than chance in its calibration; the course, which looks at probabilities alone,
-does not show either.
+It also abstains where the answer is based mostly on EEG with mostly bad electrodes, and always with a
+profile no better than chance in its calibration. The time course uses probabilities alone and shows neither.
 
-Softmax outputs are not calibrated on a new subject: the rule keeps doubtful answers off the screen, it
-does not make the others true.
+Softmax outputs are not calibrated on a new subject: the rule hides doubtful answers, but
+the others may still be wrong.
 """
 
 from __future__ import annotations
@@ -135,9 +134,9 @@ def abstention(probs: Mapping[str, float]) -> Finding | None:
 
 
 def _unfit_signal(prediction: Prediction, store: ViewStore, t: float) -> Finding | None:
-    """Return why the signals cannot carry an answer, None where they can.
+    """Return why the signals do not support an answer, None where they do.
 
-    Half of the attention and half of the electrodes are where the bad ones outweigh all the rest.
+    Bad electrodes outweigh the rest from half of the attention and half of the electrodes on.
     """
     quality = store.quality.at(t)
     if quality is None or not quality.channels or prediction.modality_attention.get("eeg", 0.0) < 0.5:

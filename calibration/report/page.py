@@ -409,7 +409,7 @@ def consent_words(summary: Summary) -> str:
     if consent.given_at:
         parts.append(f"Consent given {moment(consent.given_at)} (notice version {consent.notice_version}).")
     if summary.record.overridden:
-        parts.append(f"Red signal checks that were overridden: {', '.join(summary.record.overridden)}.")
+        parts.append(f"Signal checks at Stop that were overridden: {', '.join(summary.record.overridden)}.")
     return " ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""What dialogs share: their layout, questions, the list of keys, and work in a background thread."""
+"""The base of dialogs, questions, the list of keys, and work in a background thread."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LONGEST = 600
 
 
 class Dialog(QDialog):
-    """Parts one below the other, then a row of buttons; `say` tells what speaks against a choice."""
+    """Parts in a column, then a row of buttons; `say` shows why a choice is refused."""
 
     def __init__(self, parent: QWidget | None, title: str) -> None:
         super().__init__(parent)
@@ -58,7 +58,7 @@ class Dialog(QDialog):
         return button
 
     def path_row(self, edit: QWidget, browse: Callable[[], object]) -> QHBoxLayout:
-        """Return a field with a button beside it that looks for a file."""
+        """Return a field with a button beside it to browse for a file."""
         button, row = QPushButton("&Browse…"), QHBoxLayout()
         button.clicked.connect(lambda: browse())
         row.addWidget(edit, 1)
@@ -75,7 +75,7 @@ class Dialog(QDialog):
                 column.addLayout(part)
 
     def fit_screen(self, n_columns: int, n_lines: int) -> None:
-        """Make room for so many characters and lines (0: what is needed), as far as the screen allows."""
+        """Resize to so many characters and lines (0: as needed), within the screen."""
         metrics = self.fontMetrics()
         width, height = metrics.averageCharWidth() * n_columns, metrics.height() * n_lines
         if (screen := self.screen()) is not None:
@@ -85,7 +85,7 @@ class Dialog(QDialog):
         self.resize(width, height or self.sizeHint().height())
 
     def say(self, text: str, *, is_refused: bool = False) -> None:
-        """Say something, such as why a choice is refused."""
+        """Show a text, such as why a choice is refused."""
         self.is_refused = is_refused
         self.words.setText(f"Cannot be used: {message_line(text, _LONGEST)}" if is_refused else text)
 
@@ -147,7 +147,7 @@ Affectscope infers emotions from EEG, eyes, face and voice. It is a research ins
 
 
 class NoticeDialog(Dialog):
-    """What the program is for, and what not; shown before the first use."""
+    """What the program is and is not for; shown before the first use."""
 
     def __init__(self, parent: QWidget | None, *, must_agree: bool) -> None:
         super().__init__(parent, "Intended use")

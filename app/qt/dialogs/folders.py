@@ -21,7 +21,7 @@ _WIDTH = 95  # characters of a path
 
 
 class FolderDialog(Dialog):
-    """A list of folders and what the chosen one says of itself."""
+    """A list of folders with a description of the chosen one."""
 
     what: str  # model | profile
     folders: str  # accessible name of the list
@@ -43,7 +43,7 @@ class FolderDialog(Dialog):
         self.fit_screen(_WIDTH + 12, 26)
 
     def fill(self, paths: Iterable[Path | None], row: int) -> None:
-        """Put folders into the list and choose the one in a row; only that one is looked into."""
+        """Fill the list and choose a row; only that folder is read."""
         with QSignalBlocker(self.list):
             for path in paths:
                 self.add(path)
@@ -51,7 +51,7 @@ class FolderDialog(Dialog):
         self._describe()
 
     def add(self, path: Path | None) -> None:
-        """Put a folder into the list and choose it; None stands for doing without one."""
+        """Add a folder to the list and choose it; None is the choice of none."""
         item = QListWidgetItem(self._title(path))
         if path is not None:
             item.setText(f"{item.text()}\n{short_path(self, path, _WIDTH)}")
@@ -66,7 +66,7 @@ class FolderDialog(Dialog):
 
     @abstractmethod
     def _description(self, path: Path | None) -> str:
-        """Return what the chosen folder says of itself; raises `InputError` where it cannot be used."""
+        """Return the description of the chosen folder; raises `InputError` where it cannot be used."""
 
     @abstractmethod
     def _take(self) -> None:
@@ -92,7 +92,7 @@ class FolderDialog(Dialog):
 
 
 class ModelDialog(FolderDialog):
-    """A list of models and what the chosen one says of itself; ``on_chosen`` gets one that loads."""
+    """A list of models; ``on_chosen`` gets one that loads."""
 
     what, folders, n_lines = "model", "Model folders", 5
     hint = "If a model does not load, the current one stays in use."
@@ -206,7 +206,7 @@ def _verdict(path: Path) -> str:
 
 
 def _in_words(summary: ProfileSummary) -> str:
-    """Return what a profile says of itself; its texts come from a file."""
+    """Return the description of a profile; its texts come from a file."""
     simulated = ", of a simulated participant" if summary.is_simulated else ""
     lines = [
         f"{summary.warning[0].upper()}{summary.warning[1:]}." if summary.warning else "",

@@ -116,7 +116,7 @@ class StreamsDialog(Dialog):
         Work(self._look, self.show_found, self._refuse, self)
 
     def show_found(self, found: list[FoundStream]) -> None:
-        """Fill table and choices; what this program publishes itself is no input."""
+        """Fill table and choices, without the program's own streams."""
         is_ours = [is_own(s.header) or is_notes(s.header) or is_calibration(s.header) for s in found]
         self._found = found = [s for s, ours in zip(found, is_ours, strict=True) if not ours]
         n_own = counted(sum(is_ours), "stream")
@@ -164,7 +164,7 @@ class StreamsDialog(Dialog):
         self._on_chosen(choice)
 
     def _reference(self, stream: FoundStream) -> str:
-        """Return what names this stream alone: its source_id, else its name, else this very outlet."""
+        """Return a unique name of this stream: its source_id, else its name, else its outlet."""
         header = stream.header
         others = [other.header for other in self._found if other is not stream]
         if header.source_id and all(other.source_id != header.source_id for other in others):

@@ -40,7 +40,7 @@ _SCALE_OVER_S = 10.0
 
 
 def _add_caution(panel: Panel) -> None:
-    """Say beside the title what attention is not."""
+    """Add a caution beside the title."""
     label = panel.add_words(NOT_CAUSE, muted=True)
     label.setToolTip(
         "Attention shows how the model weights its inputs; occlusion shows their effect on the output."

@@ -270,7 +270,7 @@ class _Ribbon(PixelItem):
             self._draw_held(painter, self.x_of(self.held))
 
     def _draw_answers(self, painter: QPainter) -> None:
-        """Draw which answer stood when: a colour and hatch with its name, or the uncertain hatch."""
+        """Draw the answers over time: a colour and hatch with the name, or the uncertain hatch."""
         metrics, theme, made = QFontMetricsF(self.font), self.theme, self.plot.course
         top, bottom = self.y_of(_RIBBON[1]), self.y_of(_RIBBON[0])
         for start, end, answer in made.answers:

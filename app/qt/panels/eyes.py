@@ -236,7 +236,7 @@ class _Blinks(PixelItem):
 
 
 class _Legend(DrawnAxis):
-    """What the strokes mean, right of the plot."""
+    """The legend of the lines, right of the plot."""
 
     reaches_out = True
 

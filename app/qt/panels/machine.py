@@ -28,7 +28,7 @@ _N_KEPT = 600
 class MachinePanel(Panel):
     """Figures in words, and memory over the last ten minutes.
 
-    Memory is looked at once a second whether the panel is visible or not.
+    Memory is sampled once a second even while the panel is hidden.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class MachinePanel(Panel):
         self._timer.start(_SAMPLE_MS)
 
     def sample(self) -> None:
-        """Look at this process's CPU and memory now."""
+        """Sample this process's CPU and memory."""
         self._cpu_percent = self._process.cpu_percent(None)
         self._memory_mb = self._process.memory_info().rss / 1e6
         self.plot.add_display(monotonic(), self._memory_mb)

@@ -1,4 +1,4 @@
-"""What happened in the session, newest first."""
+"""The events of the session, newest first."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class OcclusionPanel(Panel):
         self._lay_out()
 
     def refresh(self, store: ViewStore, t: float) -> None:
-        """Show the newest answer, beside the prediction at ``t``."""
+        """Show the newest result, beside the prediction at ``t``."""
         self._store = store
         shown = store.predictions.at(t)
         shown_end = None if shown is None else shown.t_end
@@ -100,7 +100,7 @@ class OcclusionPanel(Panel):
         self.ask_occlusion()
 
     def _state_of_asking(self, store: ViewStore) -> str:
-        """Return ready, asking, no answer, or no session."""
+        """Return "ready", "asking", "no answer" or "no session"."""
         is_over = store.phase.name in ("ended", "failed") or store.predictions.newest is None
         if is_over or store.occlusion is not self._asked_with:
             self._asked_at = None
@@ -113,7 +113,7 @@ class OcclusionPanel(Panel):
     # --- showing ---
 
     def _show_which(self, store: ViewStore, shown_end: float | None, state: str) -> None:
-        """Say which window the answer is about, and how the asking goes."""
+        """Show which window was checked, and the state of the check."""
         notes = {
             "asking": "Running the model …",
             "no answer": f"No result for {_PATIENCE_S:.0f} s: check that a stream is running and the replay "

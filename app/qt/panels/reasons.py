@@ -1,4 +1,4 @@
-"""Every reason not to trust the answer, the gravest first, each with a shape, a word and a figure."""
+"""Every reason not to trust the answer, most severe first, each with a shape, a word and a value."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ReasonsPanel(Panel):
             row.setVisible(index < len(findings))
 
     def texts(self) -> list[str]:
-        """Return what the rows say."""
+        """Return the texts of the rows."""
         return [row.text.text() for row in self._rows[: len(self._findings)]]
 
     def fit(self) -> None:

@@ -19,7 +19,7 @@ Box = tuple[float, float, float, float]  # x, y, width and height in shares of t
 
 
 class WebcamPanel(Panel):
-    """What the camera sees, and what the decoder takes for the face."""
+    """The camera's picture, with the face that the decoder uses."""
 
     def __init__(self) -> None:
         super().__init__("Webcam")

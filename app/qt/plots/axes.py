@@ -26,7 +26,7 @@ def with_unit(unit: str) -> Words:
 
 
 def number_text(value: float, spacing: float) -> str:
-    """Return a number with as many decimals as tell it from the next tick, and a true minus sign."""
+    """Return a number with the decimals of the tick spacing, and a true minus sign."""
     decimals = max(0, math.ceil(-math.log10(spacing) - 1e-9)) if spacing > 0 else 0
     text = f"{value:.{decimals}f}"
     return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.removeprefix("-")

@@ -54,8 +54,8 @@ class ElectrodeState:
 class HeadPlot(Plot):
     """Shows values at electrodes as a coloured head, their states as letters, or both.
 
-    Left and right walk through the electrodes by value, home and end go to the highest and lowest, escape
-    lets go; the hover text and the accessible description say what the colours say. ``n_labels`` of the
+    Left and right step through the electrodes by value, Home and End go to the highest and lowest, Escape
+    deselects; the hover text and the accessible description give the values in words. ``n_labels`` of the
     highest electrodes carry their name.
     """
 
@@ -90,7 +90,7 @@ class HeadPlot(Plot):
     ) -> None:
         """Show one value per electrode (C,), NaN where there is none, on a scale from ``low`` to ``high``.
 
-        A name without a known position is told below the head. ``diverging`` colours are blue, white and
+        Names without a known position are listed below the head. ``diverging`` colours are blue, white and
         vermillion instead of cividis, with signed numbers. With ``by_size``, by default where they diverge,
         values far below 0 rank with those far above.
         """
@@ -122,7 +122,7 @@ class HeadPlot(Plot):
             self._changed()
 
     def set_even(self, words: str) -> None:
-        """Say that the values hardly differ, and name no electrode; an empty text takes that back."""
+        """Say that the values hardly differ, and name no electrode; an empty text undoes it."""
         if words != self._even:
             self._even = words
             self._changed()
@@ -242,7 +242,7 @@ class HeadPlot(Plot):
         return f"{sign}{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
     def _describe(self) -> None:
-        """Say in words what the colours say, for assistive technology."""
+        """Describe the values in words, for assistive technology."""
         if self._missing:
             words = self._missing
         elif self.selected:

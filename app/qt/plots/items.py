@@ -69,7 +69,7 @@ class Markers(PixelItem):
 
 @dataclass(frozen=True)
 class Bar:
-    """A filled rectangle of the plane; the hatch says what the colour says."""
+    """A filled rectangle of the plane; the hatch has the meaning of the colour."""
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -127,7 +127,7 @@ class RingPicture(PixelItem):
     _image: QImage | None = None
 
     def show_ring(self, ring: ColumnRing) -> None:
-        """Show a ring, or what is new of the one that is shown."""
+        """Show a ring, or the new columns of the one shown."""
         if ring is not self._ring:
             self._ring, size = ring, (ring.width, ring.height, ring.width * 4)
             # The image shares the ring's pixels.

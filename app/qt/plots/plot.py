@@ -1,4 +1,4 @@
-"""What every chart of the window is: a pyqtgraph plot in the theme's colours and the page's font."""
+"""The base of every chart: a pyqtgraph plot in the theme's colours and the page's font."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Plot(pg.PlotWidget):
     """A plot with zoom, pan, the value under the mouse, and a menu to save the picture or the data.
 
     The wheel zooms, dragging pans, a double click or the button shows the whole again; the menu key opens
-    the menu. `table` is what the CSV holds, `text_at` what stands beside the mouse.
+    the menu. `table` is the content of the CSV, `text_at` the text beside the mouse.
     """
 
     clicked = pyqtSignal(float, float)  # the place of a click, in the plot's own units
@@ -47,7 +47,7 @@ class Plot(pg.PlotWidget):
         name: str,  # for assistive technology
         axes: Sequence[Axis] = (),  # those that are seen
         *,
-        x: Span = (0.0, 1.0),  # what is seen while nobody zooms
+        x: Span = (0.0, 1.0),  # the view without zoom
         y: Span = (0.0, 1.0),
         zoom: str = "xy",  # the directions that zoom and pan
         least: tuple[int, float] = (20, 6.0),  # characters and lines of text there is always room for
@@ -107,11 +107,11 @@ class Plot(pg.PlotWidget):
 
     @property
     def notice(self) -> str:
-        """What stands over the greyed plot, empty while nothing does."""
+        """The text over the greyed plot, or empty."""
         return self._notice.text()
 
     def set_notice(self, notice: str) -> None:
-        """Grey the plot and say why; an empty text takes that back."""
+        """Grey the plot and say why; an empty text undoes it."""
         if notice != self.notice:
             self._notice.setText(notice)
             self._notice.setVisible(bool(notice))
@@ -141,7 +141,7 @@ class Plot(pg.PlotWidget):
         self._restyle()
 
     def text_at(self, x: float, y: float) -> str:
-        """Return what to say of a place, in the plot's own units; empty where nothing is."""
+        """Return the text at a place in the plot's own units, empty where there is nothing."""
         return ""
 
     def table(self) -> Table:
@@ -181,7 +181,7 @@ class Plot(pg.PlotWidget):
         return QSize(round(characters * self.fontMetrics().averageCharWidth()), round(lines * self.line))
 
     def sizeHint(self) -> QSize:
-        """Return the least: layouts give plots what is left, by their shares."""
+        """Return the least size: layouts share the rest among plots."""
         return self.minimumSizeHint()
 
     # --- Qt ---
@@ -194,13 +194,13 @@ class Plot(pg.PlotWidget):
             self.updateGeometry()
 
     def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
-        """Say the value under the mouse."""
+        """Show the value under the mouse."""
         super().mouseMoveEvent(event)
         if event is not None:
             self._say_value(event.position())
 
     def leaveEvent(self, event: QEvent | None) -> None:
-        """Say no value any longer."""
+        """Hide the value."""
         super().leaveEvent(event)
         self._value.hide()
 

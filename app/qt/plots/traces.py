@@ -194,7 +194,7 @@ class ScaleAxis(DrawnAxis):
 
 
 def _letter_height(font: QFont) -> float:
-    """Return what names need from line to line: capitals with a little air."""
+    """Return the line height of names: capitals with a little space."""
     return QFontMetricsF(font).ascent() * 1.02
 
 

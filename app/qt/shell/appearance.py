@@ -42,7 +42,7 @@ class Settings:
         return self.text(name) == "yes"
 
     def state(self, name: str) -> QByteArray | None:
-        """Return what Qt calls a state, e.g. a window's geometry."""
+        """Return a Qt state, e.g. a window's geometry."""
         value = self._value(name)
         return value if isinstance(value, QByteArray) else None
 
