@@ -79,13 +79,13 @@ def test_in_all_the_head_moves_far_and_an_encoder_with_them_a_little(
         (
             EavNetwork(),
             "The paper's ViT and AST are of base size with open weights; here they are small, unless "
-            "--preset paper is given, and are initialised at random, without --face-weights and "
+            "--preset paper is given, and are initialised at random without --face-weights and "
             "--voice-weights.",
         ),
         (
             EavNetwork("paper"),
             "The paper's ViT and AST are of base size with open weights; here they are of that size and "
-            "are initialised at random, without --face-weights and --voice-weights.",
+            "are initialised at random without --face-weights and --voice-weights.",
         ),
     ],
 )
