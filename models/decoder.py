@@ -64,7 +64,7 @@ class Decoder:
     Attributes
     ----------
     masked : frozenset of str
-        Modalities masked by hand: the network takes them for absent, while their steps are still
+        Modalities masked manually: the network takes them for absent, while their steps are still
         computed, so that they return at once. May be set from any thread.
     newest : Prediction or None
         Of the newest window that was decoded; None before the first and where nothing was present.

@@ -1,4 +1,4 @@
-"""Modalities masked by hand: from which window on, how markers note it, how a replay repeats it."""
+"""Modalities masked manually: from which window on, how markers note it, how a replay repeats it."""
 
 from __future__ import annotations
 
