@@ -1,4 +1,4 @@
-"""How good a signal is: limits that screen, pre-flight check and trials share, and each electrode's state.
+"""How good streams and signals are: all limits, the judge of streams, and each electrode's state.
 
 An electrode's figures come from the newest two seconds of raw EEG. A state changes only when it has been
 worse for 2 s or better for 3 s, and to get better a figure must fall well below the threshold it rose above.
@@ -6,21 +6,125 @@ worse for 2 s or better for 3 s, and to get better a figure must fall well below
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-# All limits of streams are chosen: a warning has to come before steps are lost.
+from acquisition.types import MODALITY_OF_KIND, Kind, StreamHealth
+
+GOOD, SUSPECT, BAD = "good", "suspect", "bad"
+
+
+class Limits(NamedTuple):
+    """From which figure on something is suspect, and bad."""
+
+    suspect: float
+    bad: float
+
+
+# --- limits of streams; all are chosen: a warning has to come before steps are lost ---
+
 RATE_OVER_S = 5.0  # arriving samples are counted over this long
-RATE_OFF = {"eeg": 0.05, "eye": 0.05, "face": 0.25, "voice": 0.05}  # cameras slow down in the dark
-RATE_BAD = {"eeg": 0.2, "eye": 0.5, "face": 0.8, "voice": 0.2}
-LOST, LOST_BAD = 0.01, 0.1  # share of the samples that are missing; a step needs 90 %
+OFF_RATE = {  # deviation from the nominal rate, as a share of it
+    Kind.EEG: Limits(0.05, 0.2),
+    Kind.GAZE: Limits(0.05, 0.5),
+    Kind.VIDEO: Limits(0.25, 0.8),  # cameras slow down in the dark
+    Kind.AUDIO: Limits(0.05, 0.2),
+}
+LOST = Limits(0.01, 0.1)  # share of the samples that are missing; a step needs 90 %
+STEPS_BACK = 0.01  # share of the samples whose timestamps step back
 BEHIND_S = 1.0  # samples of this long waiting at one read: the program does not keep up
-FULL_SCALE = 0.989  # sound beyond this is clipped: -0.1 dB, as 16-bit converters stop a little below 1
-QUIET_DB = -70.0  # rms of sound: quieter than any room
-SILENT_DB = -60.0  # rms below which a microphone hears no room during a whole trial, let alone a voice
+OTHER_CLOCK_S = 1e8  # three years: clocks that count from a computer's start never differ by as much
+
+# --- limits of signals; where a signal is bad, trials and steps are not usable ---
+
 MIN_VALIDITY = 0.5  # a gaze sample is valid from this validity on, to the decoder and to everybody else
+GAZE_VALID = Limits(0.7, 0.5)  # share of samples; a tracker that fits its wearer has more than 0.9
+FACE_FOUND = Limits(0.8, 0.5)  # share of frames
+BAD_ELECTRODES = Limits(0.2, 0.5)  # share; beyond 0.2, interpolation and averaging no longer hide them
+LOST_ELECTRODE = 0.5  # share of a trial's seconds: an electrode that is bad for longer is lost to it
+SUSPECT_ELECTRODES = 0.1  # share that is worth a look before a session
+MIN_COVERAGE = 0.5  # share of a stimulus with data
+FULL_SCALE = 0.989  # sound beyond this is clipped: -0.1 dB, as 16-bit converters stop a little below 1
+CLIPPED = Limits(1e-4, 0.02)  # share of the samples
+QUIET_DB = -70.0  # rms of sound: quieter than any room, a voice apart
+QUIETEST_DB = -120.0  # below the last bit of 16
+
+# --- streams ---
+
+
+class StreamFault(StrEnum):
+    """What can be wrong with a stream, by its figures."""
+
+    DISCONNECTED = "disconnected"
+    SILENT = "silent"
+    STANDS_STILL = "stands still"
+    NO_SAMPLE = "no sample yet"
+    BEHIND = "behind"
+    OFF_RATE = "off rate"
+    LOSSES = "losses"
+    OTHER_CLOCK = "other clock"
+    STEPS_BACK = "steps back"
+
+
+@dataclass(frozen=True)
+class StreamFinding:
+    """One thing that is wrong with a stream."""
+
+    fault: StreamFault
+    severity: str  # suspect | bad
+    #: Seconds without a sample, behind or off LSL time; a share of the samples; for the rate, the signed
+    #: deviation as a share of the nominal one. NaN where unknown.
+    figure: float = math.nan
+
+
+def judge_stream(kind: Kind, sfreq: float, health: StreamHealth) -> tuple[StreamFinding, ...]:
+    """Return what is wrong with a stream of nominal rate ``sfreq`` (Hz, 0: irregular), the gravest first."""
+    if health.is_silent:
+        return (judge_silence(health),)
+    if kind not in MODALITY_OF_KIND:  # markers come when they come
+        return ()
+    if health.n_samples == 0:
+        return (StreamFinding(StreamFault.NO_SAMPLE, SUSPECT, health.age_s),)
+    found = []
+    if sfreq > 0:
+        off = health.rate_hz / sfreq - 1
+        if health.backlog > BEHIND_S * sfreq:
+            found.append(StreamFinding(StreamFault.BEHIND, SUSPECT, health.backlog / sfreq))
+        if health.n_samples >= RATE_OVER_S * sfreq and abs(off) > OFF_RATE[kind].suspect:
+            severity = BAD if abs(off) > OFF_RATE[kind].bad else SUSPECT
+            found.append(StreamFinding(StreamFault.OFF_RATE, severity, off))
+        if health.lost_share > LOST.suspect:
+            severity = BAD if health.lost_share > LOST.bad else SUSPECT
+            found.append(StreamFinding(StreamFault.LOSSES, severity, health.lost_share))
+    if abs(health.offset_s) > OTHER_CLOCK_S:
+        found.append(StreamFinding(StreamFault.OTHER_CLOCK, SUSPECT, abs(health.offset_s)))
+    if health.n_dropped > STEPS_BACK * health.n_samples:
+        share = health.n_dropped / health.n_samples
+        found.append(StreamFinding(StreamFault.STEPS_BACK, SUSPECT, share))
+    return tuple(sorted(found, key=lambda finding: finding.severity == SUSPECT))
+
+
+def judge_silence(health: StreamHealth | None) -> StreamFinding:
+    """Return the finding of a stream that is known to be silent, with or without figures."""
+    if health is None:
+        return StreamFinding(StreamFault.SILENT, BAD)
+    if not health.is_connected:
+        return StreamFinding(StreamFault.DISCONNECTED, BAD, health.age_s)
+    fault = StreamFault.STANDS_STILL if health.stands_still else StreamFault.SILENT
+    return StreamFinding(fault, BAD, health.age_s)
+
+
+def decibel(amplitude: float) -> float:
+    """Return an amplitude relative to full scale in dB, `QUIETEST_DB` at least."""
+    return 20 * math.log10(max(amplitude, 10 ** (QUIETEST_DB / 20)))
+
+
+# --- electrodes ---
 
 #: Hz: the electrodes' figures need this many samples.
 LEAST_SFREQ = 20.0
@@ -31,7 +135,6 @@ MAX_SHARE_AT_RAIL = 0.1
 #: No amplifier shows more, not even in raw 24-bit counts; the power of far larger numbers is infinite.
 MOST_UV = 1e9
 
-GOOD, SUSPECT, BAD = "good", "suspect", "bad"
 MAINS = "mains"
 
 _WINDOW_S = 2.0  # bins of 0.5 Hz: the mains line fills +-1 Hz

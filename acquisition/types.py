@@ -33,6 +33,9 @@ MODALITIES = ("eeg", "eye", "face", "voice")
 MODALITY_OF_KIND = {Kind.EEG: "eeg", Kind.GAZE: "eye", Kind.VIDEO: "face", Kind.AUDIO: "voice"}
 KIND_OF_MODALITY = {modality: kind for kind, modality in MODALITY_OF_KIND.items()}
 
+#: What a modality is called wherever people read of it.
+MODALITY_NAMES = {"eeg": "EEG", "eye": "eyes", "face": "face", "voice": "voice"}
+
 
 @dataclass(frozen=True)
 class ChannelInfo:
@@ -118,6 +121,33 @@ class StreamEvent:
     time: float
     message: str = ""
     spec: StreamSpec | None = None  # set for OPENED
+
+
+@dataclass(frozen=True)
+class StreamHealth:
+    """Figures of a live stream, as of now."""
+
+    n_samples: int  # since the start
+    rate_hz: float  # samples that arrived a second, over the last 5 s
+    age_s: float  # since the last sample arrived
+    offset_s: float  # LSL time minus the sender's stamps
+    backlog: int  # samples that waited at the last read
+    is_stale: bool
+    is_connected: bool
+    n_missing: int  # samples that holes in the stamps suggest were lost on the way
+    n_dropped: int  # samples dropped because their timestamps decrease
+    stands_still: bool = False  # samples arrive, but timestamps do not advance
+
+    @property
+    def is_silent(self) -> bool:
+        """True while nothing usable arrives."""
+        return self.is_stale or not self.is_connected
+
+    @property
+    def lost_share(self) -> float:
+        """Estimated share of samples lost since the start; NaN before the first one."""
+        n_all = self.n_missing + self.n_samples
+        return self.n_missing / n_all if n_all else float("nan")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from acquisition.errors import InputError
-from acquisition.quality import MIN_VALIDITY
+from acquisition.quality import GAZE_VALID, MIN_VALIDITY
 from acquisition.ring import Ring
 from acquisition.timebase import agrees
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Chunk, Kind, Step, StreamSpec, Window
@@ -45,7 +45,7 @@ class WindowConfig:
     face_min_frames: int = 2
     min_valid_steps: int = 3  # EEG and eye, including the newest; all of them where a window has fewer
     min_coverage: float = 0.9  # of a step's samples
-    min_valid_gaze: float = 0.5  # share of a step's gaze samples in which the tracker saw an eye
+    min_valid_gaze: float = GAZE_VALID.bad  # share of a step's gaze samples in which the tracker saw an eye
     max_gap_s: float = 0.1  # a longer hole is a gap: no step spans it
     lateness_s: float = 0.15  # how long a window waits for a late stream
 

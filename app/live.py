@@ -14,10 +14,10 @@ from typing import Any
 from acquisition.clock import LslClock
 from acquisition.errors import ErrorCode, InputError
 from acquisition.intake import intake_maker
-from acquisition.lsl.source import LslSource, StreamHealth, open_live
+from acquisition.lsl.source import LslSource, open_live
 from acquisition.process import interruptible
 from acquisition.publish.process import PublisherProcess, start_publisher
-from acquisition.types import Change, Chunk, StreamHeader
+from acquisition.types import Change, Chunk, StreamHeader, StreamHealth
 from app.engine.messages import PhaseName
 from app.modality_mask import ModalityMask
 from app.model_loading import load_model, make_decoder

@@ -1,8 +1,8 @@
 """The quality of the signals, now and in each trial, and why a trial is rejected.
 
-The rules are our choice: a modality is usable in a trial if it covers at least half of the stimulus and at
-least half of that is good (electrodes, gaze, faces). Where EEG is used, a trial without usable EEG is
-rejected; elsewhere, a trial without any usable modality.
+The rules are our choice: a modality is usable in a trial if it covers at least half of the stimulus and its
+electrodes, gaze or faces are not bad by the limits of `acquisition.quality`. Where EEG is used, a trial
+without usable EEG is rejected; elsewhere, a trial without any usable modality.
 """
 
 from __future__ import annotations
@@ -20,21 +20,31 @@ from numpy.typing import NDArray
 
 from acquisition.quality import (
     BAD,
+    BAD_ELECTRODES,
+    FACE_FOUND,
     FULL_SCALE,
+    GAZE_VALID,
     LEAST_SFREQ,
+    LOST_ELECTRODE,
+    MIN_COVERAGE,
     MIN_VALIDITY,
-    SILENT_DB,
+    QUIET_DB,
     ChannelQuality,
     QualityMeter,
+    decibel,
 )
+from acquisition.stream_words import DEVICES
 from acquisition.text import percent
-from acquisition.types import MODALITIES, MODALITY_OF_KIND, Change, Chunk, Kind, StreamEvent, StreamSpec
-
-LEAST_COVERAGE = 0.5  # of the stimulus
-LEAST_USABLE = 0.5  # of electrodes, gaze samples and frames
-MOST_BAD = 0.5  # of the assessed seconds: an electrode that is bad for longer is lost to the trial
-
-_DEVICE = {"eeg": "EEG", "eye": "eye tracker", "face": "webcam", "voice": "microphone"}
+from acquisition.types import (
+    KIND_OF_MODALITY,
+    MODALITIES,
+    MODALITY_OF_KIND,
+    Change,
+    Chunk,
+    Kind,
+    StreamEvent,
+    StreamSpec,
+)
 
 
 @dataclass(frozen=True)
@@ -57,25 +67,28 @@ class TrialQuality:
     @property
     def lost_electrodes(self) -> tuple[str, ...]:
         """Electrodes that were bad for more than half of the trial."""
-        return tuple(name for name, bad in zip(self.ch_names, self.bad_share, strict=True) if bad > MOST_BAD)
+        return tuple(
+            name for name, bad in zip(self.ch_names, self.bad_share, strict=True) if bad > LOST_ELECTRODE
+        )
 
 
 def modality_fault(quality: TrialQuality, modality: str) -> str:
     """Return why a modality is not usable in a trial, in a clause with its figures; empty if it is."""
+    name = DEVICES[KIND_OF_MODALITY[modality]].name
     covered = quality.coverage.get(modality, 0.0)
-    if covered < LEAST_COVERAGE:
-        return f"{_DEVICE[modality]}: data for only {percent(covered)} of the stimulus"
+    if covered < MIN_COVERAGE:
+        return f"{name}: data for only {percent(covered)} of the stimulus"
     if modality == "eeg" and quality.ch_names:
         lost = quality.lost_electrodes
-        if len(lost) > (1 - LEAST_USABLE) * len(quality.ch_names):
+        if len(lost) > BAD_ELECTRODES.bad * len(quality.ch_names):
             return (
-                f"EEG: {len(lost)} of {len(quality.ch_names)} electrodes bad for more than half of the trial"
-                f"{_main_reason(quality)}"
+                f"{name}: {len(lost)} of {len(quality.ch_names)} electrodes bad for more than half of the "
+                f"trial{_main_reason(quality)}"
             )
-    if modality == "eye" and quality.gaze_valid < LEAST_USABLE:
-        return f"eye tracker: gaze valid in only {percent(quality.gaze_valid)} of the samples"
-    if modality == "face" and quality.face_found < LEAST_USABLE:
-        return f"webcam: face found in only {percent(quality.face_found)} of the frames"
+    if modality == "eye" and quality.gaze_valid < GAZE_VALID.bad:
+        return f"{name}: gaze valid in only {percent(quality.gaze_valid)} of the samples"
+    if modality == "face" and quality.face_found < FACE_FOUND.bad:
+        return f"{name}: face found in only {percent(quality.face_found)} of the frames"
     return ""
 
 
@@ -101,10 +114,11 @@ def remarks(quality: TrialQuality, modalities: Collection[str] = MODALITIES) -> 
     """Return everything worth knowing of a kept or rejected trial, each in a clause."""
     found = [fault for m in MODALITIES if m in modalities and (fault := modality_fault(quality, m))]
     if "voice" in modalities:
+        name = DEVICES[Kind.AUDIO].name
         if quality.voice_clipped > 0:
-            found.append(f"microphone: clipped in {percent(quality.voice_clipped)} of the seconds")
-        if quality.voice_rms_db < SILENT_DB:
-            found.append(f"microphone: silent ({quality.voice_rms_db:.0f} dB)")
+            found.append(f"{name}: clipped in {percent(quality.voice_clipped)} of the seconds")
+        if quality.voice_rms_db < QUIET_DB:
+            found.append(f"{name}: silent ({quality.voice_rms_db:.0f} dB)")
     return tuple(found)
 
 
@@ -131,7 +145,6 @@ NEWEST_S = 10
 MOST_SECONDS = 14_400
 
 _QUARTERS = 4  # of a second; coverage counts those with a sample
-_QUIETEST = 1e-6  # -120 dB
 
 
 @dataclass(frozen=True)
@@ -389,11 +402,7 @@ def _sound(seconds: list[_Sound]) -> tuple[float, float, float]:
         return math.nan, math.nan, math.nan
     rms = math.sqrt(sum(one.energy / one.n_finite for one in seconds) / len(seconds))
     clipped = sum(one.n_clipped > 0 for one in seconds) / len(seconds)
-    return _decibel(rms), _decibel(max(one.peak for one in seconds)), clipped
-
-
-def _decibel(amplitude: float) -> float:
-    return 20 * math.log10(max(amplitude, _QUIETEST))
+    return decibel(rms), decibel(max(one.peak for one in seconds)), clipped
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -15,56 +15,40 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acquisition.errors import printable
-from acquisition.lsl.source import StreamHealth
 from acquisition.quality import (
     BAD,
-    BEHIND_S,
-    LOST,
-    LOST_BAD,
+    BAD_ELECTRODES,
+    CLIPPED,
+    FACE_FOUND,
+    GAZE_VALID,
+    GOOD,
     MAINS,
     QUIET_DB,
-    RATE_BAD,
-    RATE_OFF,
-    RATE_OVER_S,
     SUSPECT,
+    SUSPECT_ELECTRODES,
     ChannelQuality,
+    Limits,
+    judge_stream,
 )
 from acquisition.record.files import bytes_per_second
 from acquisition.record.recorder import MIN_FREE_BYTES
 from acquisition.select import kind_of
-from acquisition.text import counted, percent, rate
-from acquisition.types import MODALITY_OF_KIND, StreamHeader, StreamSpec
+from acquisition.stream_words import DEVICES, fault_words
+from acquisition.text import age, counted, percent, rate
+from acquisition.types import KIND_OF_MODALITY, MODALITY_OF_KIND, StreamHeader, StreamHealth, StreamSpec
 from calibration.consent import recorded_kinds
 from calibration.quality import Measured
 from calibration.types import Check, Consent
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 _LIGHTS = (GREEN, YELLOW, RED)
-NAMES = {"eeg": "EEG", "eye": "eye tracker", "face": "face", "voice": "voice"}
+_OF_SEVERITY = {GOOD: GREEN, SUSPECT: YELLOW, BAD: RED}
 
-# All limits are our choice: the light has to change before steps are lost.
-_OTHER_EPOCH_S = 1e8  # three years: clocks that count from a computer's start never differ by as much
-_SUSPECT_ELECTRODES, _BAD_ELECTRODES = 0.1, 0.5
-_GAZE_FEW, _GAZE_HARDLY = 0.8, 0.3
-_FACE_FEW, _FACE_HARDLY = 0.8, 0.2
-_CLIPPED, _CLIPPED_BAD = 1e-4, 0.02
 _ROOM_TIGHT = 2.0  # times what the session needs
 _PROBE_BYTES = 65536
 
 _WAIT = "wait a moment"
 _DISK_REMEDY = "free some space, or choose another folder with --data-dir"
-_START = {
-    "eeg": "switch the amplifier on and start its LSL app",
-    "eye": "switch the eye tracker on and start its LSL app",
-    "face": "affectscope publish webcam",
-    "voice": "affectscope publish microphone",
-}
-_SILENT = {
-    "eeg": "check the amplifier's battery, cable and LSL app",
-    "eye": "check the eye tracker's cable and LSL app",
-    "face": "check the camera's cable, and that no other program uses it",
-    "voice": "check that the microphone is plugged in",
-}
 
 #: A light, a finding and a remedy.
 Finding = tuple[str, str, str]
@@ -100,14 +84,15 @@ def stream_statuses(
 
 def check_modality(modality: str, status: StreamStatus | None, measured: Measured) -> Check:
     """Return a modality's check, the worse one of its stream's (None: not found) and its signal's."""
+    name = DEVICES[KIND_OF_MODALITY[modality]].name
     stream = check_stream(modality, status)
     if stream[0] == RED:
-        return Check(NAMES[modality], *_one_line(stream))
+        return Check(name, *_one_line(stream))
     signal = _SIGNALS[modality](measured)
     light = max(stream[0], signal[0], key=_LIGHTS.index)
     remedies = [remedy for shade, _, remedy in (stream, signal) if shade == light]
     remedy = "; ".join(filter(None, remedies)) if light != GREEN else ""
-    return Check(NAMES[modality], *_one_line((light, f"{stream[1]}; {signal[1]}", remedy)))
+    return Check(name, *_one_line((light, f"{stream[1]}; {signal[1]}", remedy)))
 
 
 # --- the stream ---
@@ -115,54 +100,26 @@ def check_modality(modality: str, status: StreamStatus | None, measured: Measure
 
 def check_stream(modality: str, status: StreamStatus | None) -> Finding:
     """Return the finding of a stream: there, sending, at its rate, on a known clock, without losses."""
+    kind = KIND_OF_MODALITY[modality]
     if status is None:
-        return RED, "no stream was found", _START[modality]
+        return RED, "no stream was found", DEVICES[kind].if_missing
     name, health = status.name, status.health
     if status.is_refused:
         remedy = "restart it with its original settings, or choose another with --streams"
         return RED, f"{name}: {status.trouble or 'it cannot be used'}", remedy
     if health is None:
         return YELLOW, f"{name}: opened, no statistics yet", _WAIT
-    if health.is_stale or not health.is_connected:
-        gone = "" if health.is_connected else "disconnected, "
-        return RED, f"{name}: {gone}no sample for {health.age_s:.1f} s", _SILENT[modality]
-    if health.n_samples == 0:
-        return YELLOW, f"{name}: no sample yet, {health.age_s:.1f} s after it opened", _WAIT
-    return _judged(modality, status, health)
-
-
-def _judged(modality: str, status: StreamStatus, health: StreamHealth) -> Finding:
-    """Return the worst finding of a stream that sends samples."""
-    figures = f"{status.name}: {rate(status.sfreq, health.rate_hz)}, newest sample {health.age_s:.1f} s old"
-    verdicts = _rate_verdicts(modality, status.sfreq, health) if status.sfreq > 0 else []
-    if abs(health.offset_s) > _OTHER_EPOCH_S:
-        finding = f"its timestamps are {abs(health.offset_s):.2g} s from LSL time; they may be Unix time"
-        verdicts.append((YELLOW, finding, "set the LSL app to LSL timestamps"))
-    if health.n_dropped > LOST * health.n_samples:
-        share = percent(health.n_dropped / health.n_samples, 1)
-        finding = f"{share} of its samples have timestamps that step back"
-        verdicts.append((YELLOW, finding, "restart the LSL app"))
-    if status.trouble and not verdicts:
-        verdicts.append((YELLOW, status.trouble, "restart the LSL app if this persists"))
-    light, finding, remedy = max(verdicts, key=lambda one: _LIGHTS.index(one[0]), default=(GREEN, "", ""))
+    findings = judge_stream(kind, status.sfreq, health)
+    light, finding, remedy = GREEN, "", ""
+    if findings:
+        words = fault_words(findings[0], kind)
+        light, finding, remedy = _OF_SEVERITY[findings[0].severity], words.finding, words.remedy
+    if health.is_silent or health.n_samples == 0:
+        return light, f"{name}: {finding}", remedy
+    if status.trouble and not findings:
+        light, finding, remedy = YELLOW, status.trouble, "restart the LSL app if this persists"
+    figures = f"{name}: {rate(status.sfreq, health.rate_hz)}, newest sample {age(health.age_s)} old"
     return light, f"{figures}, {finding}" if finding else figures, remedy
-
-
-def _rate_verdicts(modality: str, sfreq: float, health: StreamHealth) -> list[Finding]:
-    verdicts: list[Finding] = []
-    if health.backlog > BEHIND_S * sfreq:
-        finding = f"{health.backlog / sfreq:.1f} s of samples behind"
-        verdicts.append((YELLOW, finding, "close other programs, or check the network"))
-    off = abs(health.rate_hz / sfreq - 1)
-    if health.n_samples >= RATE_OVER_S * sfreq and off > RATE_OFF[modality]:
-        finding = f"{percent(off)} off its nominal rate"
-        light = RED if off > RATE_BAD[modality] else YELLOW
-        verdicts.append((light, finding, "check the device's sampling rate and its link"))
-    lost = health.n_missing / max(1, health.n_missing + health.n_samples)
-    if lost > LOST:
-        finding = f"{percent(lost, 1)} of its samples are missing"
-        verdicts.append((RED if lost > LOST_BAD else YELLOW, finding, "use a cable, or move closer"))
-    return verdicts
 
 
 # --- the signals ---
@@ -182,9 +139,9 @@ def check_electrodes(channels: Sequence[ChannelQuality]) -> Finding:
     named = ", ".join(f"{channel.ch_name} {channel.reason}".strip() for channel in worst[:3])
     more = f" and {len(worst) - 3} more" if len(worst) > 3 else ""
     finding += f", {len(suspect)} suspect, {len(bad)} bad: {named}{more}"
-    if not bad and len(suspect) <= _SUSPECT_ELECTRODES * n:
+    if not bad and len(suspect) <= SUSPECT_ELECTRODES * n:
         return GREEN, finding, ""
-    return RED if len(bad) > _BAD_ELECTRODES * n else YELLOW, finding, _electrode_remedy(worst, n)
+    return RED if len(bad) > BAD_ELECTRODES.bad * n else YELLOW, finding, _electrode_remedy(worst, n)
 
 
 def _electrode_remedy(worst: Sequence[ChannelQuality], n: int) -> str:
@@ -203,7 +160,7 @@ def check_gaze(valid: float | None) -> Finding:
     if valid is None:
         return YELLOW, "gaze not measured yet", _WAIT
     remedy = "sit centred in front of the tracker, avoid reflections on glasses, and calibrate the tracker"
-    return _by_share(valid, _GAZE_FEW, _GAZE_HARDLY, f"gaze valid in {percent(valid)} of samples", remedy)
+    return _by_share(valid, GAZE_VALID, f"gaze valid in {percent(valid)} of samples", remedy)
 
 
 def check_face(found: float | None) -> Finding:
@@ -211,13 +168,13 @@ def check_face(found: float | None) -> Finding:
     if found is None:
         return YELLOW, "no frame analysed yet", _WAIT
     remedy = "look at the camera from arm's length, and light the face from the front"
-    return _by_share(found, _FACE_FEW, _FACE_HARDLY, f"face found in {percent(found)} of frames", remedy)
+    return _by_share(found, FACE_FOUND, f"face found in {percent(found)} of frames", remedy)
 
 
-def _by_share(share: float, few: float, hardly: float, finding: str, remedy: str) -> Finding:
-    if not share >= hardly:  # NaN is as bad as none
+def _by_share(share: float, limits: Limits, finding: str, remedy: str) -> Finding:
+    if not share >= limits.bad:  # NaN is as bad as none
         return RED, finding, remedy
-    return (GREEN, finding, "") if share >= few else (YELLOW, finding, remedy)
+    return (GREEN, finding, "") if share >= limits.suspect else (YELLOW, finding, remedy)
 
 
 def check_microphone(clipped: float | None, level_db: float | None) -> Finding:
@@ -230,8 +187,8 @@ def check_microphone(clipped: float | None, level_db: float | None) -> Finding:
     if math.isnan(level_db) or level_db == -math.inf:
         return RED, "digital silence: every sample is zero", "unmute the microphone, or choose another"
     level = f"level {level_db:.0f} dB"
-    if clipped > _CLIPPED:
-        light = RED if clipped > _CLIPPED_BAD else YELLOW
+    if clipped > CLIPPED.suspect:
+        light = RED if clipped > CLIPPED.bad else YELLOW
         return light, f"{level}, {percent(clipped, 2)} of samples clipped", "turn the microphone down"
     if level_db < QUIET_DB:
         remedy = "turn the microphone up, and check that it is the right one"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,26 +19,19 @@ from acquisition.lsl.discovery import FoundStream, OpenInlet, discover, drain, o
 from acquisition.lsl.reconnect import STALE_S, OffsetMeter, Placement, Search, Searcher, Watchdog, place
 from acquisition.quality import RATE_OVER_S
 from acquisition.select import select_streams
-from acquisition.types import Change, Chunk, Kind, MapSegment, StreamEvent, StreamHeader, StreamSpec
+from acquisition.types import (
+    Change,
+    Chunk,
+    Kind,
+    MapSegment,
+    StreamEvent,
+    StreamHeader,
+    StreamHealth,
+    StreamSpec,
+)
 
 _RATE_BIN_S = 0.25
 _HOLE_S = 0.1  # a longer hole between stamps counts as dropped samples
-
-
-@dataclass(frozen=True)
-class StreamHealth:
-    """Figures of a live stream for the screen."""
-
-    n_samples: int  # since the start
-    rate_hz: float  # samples that arrived a second, over the last 5 s
-    age_s: float  # since the last sample arrived
-    offset_s: float  # LSL time minus the sender's stamps
-    backlog: int  # samples that waited at the last read
-    is_stale: bool
-    is_connected: bool
-    n_missing: int  # samples that holes in the stamps suggest were lost on the way
-    n_dropped: int  # samples dropped because their timestamps decrease
-    stands_still: bool = False  # samples arrive, but timestamps do not advance
 
 
 class LiveStream:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from acquisition.lsl.discovery import discover
-from acquisition.lsl.source import StreamHealth
-from acquisition.types import Change, Chunk, StreamEvent, StreamHeader, StreamSpec
+from acquisition.types import Change, Chunk, StreamEvent, StreamHeader, StreamHealth, StreamSpec
 from app.telemetry import Failure, Listener
 from calibration.quality import QualityLog
 from calibration.signal_checks import preflight, stream_statuses

@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from acquisition.clock import stopwatch
-from acquisition.lsl.source import StreamHealth
+from acquisition.types import StreamHealth
 from app.engine.messages import HealthPart, ModelInfo, Occlusion, OcclusionRow, RecordingInfo
 from app.model_loading import choose_device
 from app.request import SessionOptions

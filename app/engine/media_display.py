@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from acquisition.quality import decibel
 from app.engine.eeg_display import BinSplitter, Piece
 from app.engine.messages import FramePart, LogMelPart, VoicePart
 from models.features.config import FeatureConfig
@@ -72,7 +73,6 @@ def jpeg_width(jpeg: bytes) -> int:
 
 
 LEVEL_BIN_S = 0.02
-_QUIETEST = 1e-6  # -120 dB, below the last bit of 16
 _MIN_FRAMES = 8  # of a batch: one call costs as much as ten frames
 
 
@@ -95,11 +95,11 @@ class VoiceLevel:
         with np.errstate(divide="ignore", invalid="ignore"):
             rms = np.sqrt(np.add.reduceat(wave * wave, starts) / n)  # NaN where no sample is finite
         peak = np.where(n > 0, np.maximum.reduceat(np.abs(wave), starts), np.nan)
-        return VoicePart(LEVEL_BIN_S, bins, _decibel(rms), _decibel(peak))
+        return VoicePart(LEVEL_BIN_S, bins, _decibels(rms), _decibels(peak))
 
 
-def _decibel(amplitude: NDArray[np.float64]) -> NDArray[np.float32]:
-    return (20 * np.log10(np.maximum(amplitude, _QUIETEST))).astype(np.float32)
+def _decibels(amplitudes: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.array([decibel(amplitude) for amplitude in amplitudes], np.float32)
 
 
 class LogMelStream:

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode
-from acquisition.lsl.source import StreamHealth
 from acquisition.quality import ChannelQuality
+from acquisition.types import StreamHealth
 from acquisition.windowing import WindowConfig
 from calibration.types import Consent, DisplayTiming, Report
 

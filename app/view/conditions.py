@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from acquisition.errors import ErrorCode
+from acquisition.stream_words import DEVICES, Device
 from acquisition.text import age
 from acquisition.types import KIND_OF_MODALITY, Kind
 from app.engine.messages import Phase, RecordingInfo
@@ -16,44 +17,6 @@ from app.telemetry import StreamState
 from app.view.machine import ROOM_ALARM_S
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
-
-# --- modalities and their devices ---
-
-MODALITY_WORDS = {"eeg": "EEG", "eye": "eyes", "face": "face", "voice": "voice"}
-
-
-@dataclass(frozen=True)
-class Device:
-    """The device that sends a modality's stream."""
-
-    name: str
-    if_missing: str
-    if_silent: str
-
-
-DEVICES = {
-    Kind.EEG: Device(
-        "EEG",
-        "start the amplifier's LSL app, then open Streams",
-        "check the amplifier, its battery and its cable",
-    ),
-    Kind.GAZE: Device(
-        "eye tracker",
-        "start the eye tracker's LSL app, then open Streams",
-        "check the eye tracker and its cable",
-    ),
-    Kind.VIDEO: Device(
-        "camera",
-        "publish a camera under Streams",
-        "check the camera's cable, and that no other program uses the camera",
-    ),
-    Kind.AUDIO: Device(
-        "microphone",
-        "publish a microphone under Streams",
-        "check the microphone's cable, and that it is not muted",
-    ),
-}
-
 
 # --- banners ---
 

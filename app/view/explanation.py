@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.text import percent
-from acquisition.types import MODALITIES
+from acquisition.types import MODALITIES, MODALITY_NAMES
 from app.engine.messages import Occlusion, OcclusionRow
-from app.view.conditions import MODALITY_WORDS
 from models.prediction import Prediction
 
 #: Ends of the scale of `channel_deviation`, %: a step stays where it is while attention trembles.
@@ -163,7 +162,7 @@ def _change(label: str, delta_p: float) -> str:
 
 def modality_word(modality: str) -> str:
     """Return a modality's name, capitalised."""
-    word = MODALITY_WORDS.get(modality, modality)
+    word = MODALITY_NAMES[modality]
     return word[:1].upper() + word[1:]
 
 

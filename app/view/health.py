@@ -7,23 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 
-from acquisition.lsl.source import StreamHealth
-from acquisition.quality import BEHIND_S, LOST, RATE_OFF, RATE_OVER_S, ChannelQuality
-from acquisition.text import UNKNOWN, age, counted, number, rate, signed_time
-from acquisition.types import MODALITY_OF_KIND, Kind, StreamSpec
+from acquisition.quality import ChannelQuality, StreamFinding, judge_silence, judge_stream
+from acquisition.stream_words import fault_words
+from acquisition.text import UNKNOWN, age, counted, number, percent, rate, signed_time
+from acquisition.types import MODALITY_OF_KIND, Kind, StreamHealth
 from app.engine.messages import PhaseName
 from app.telemetry import StreamState
-from app.view.conditions import DEVICES
 from app.view.text import message_line, one_line
 
-_KINDS = {  # in the table's order
-    Kind.EEG: "EEG",
-    Kind.GAZE: "gaze",
-    Kind.VIDEO: "video",
-    Kind.AUDIO: "audio",
-    Kind.MARKERS: "markers",
-    Kind.OTHER: "other",
-}
 #: Shapes beside the words, so that nothing rests on colour.
 SHAPES = {"good": "●", "suspect": "▲", "bad": "■", "muted": "○"}
 _SEVERITIES = ("bad", "suspect", "muted", "good")
@@ -65,7 +56,7 @@ def stream_rows(
 
     A stream is not running in phases of the session in which nothing is read.
     """
-    order = sorted(streams, key=lambda key: ([*_KINDS].index(streams[key].spec.kind), key))
+    order = sorted(streams, key=lambda key: ([*Kind].index(streams[key].spec.kind), key))
     rows = [_stream_row(key, streams[key], health.get(key), masked) for key in order]
     idle = {"paused": "paused", "ended": "at the end"}.get(phase, "") if is_replay else ""
     if not idle and phase not in ("ended", "failed"):
@@ -97,10 +88,10 @@ def _stream_row(
         key=key,
         severity=severity,
         state=state,
-        kind=_KINDS[spec.kind],
+        kind="EEG" if spec.kind is Kind.EEG else spec.kind.value,
         name=one_line(spec.name) or "(no name)",
         rate=rate(spec.sfreq, health.rate_hz if health else None),
-        lost=number(lost_share(spec, health) * 100, 1, "%"),
+        lost=percent(health.lost_share if health and spec.sfreq > 0 else None, 1),
         age=age(health.age_s) if health else UNKNOWN,
         offset=signed_time(health.offset_s) if health else UNKNOWN,
         backlog=number(health.backlog) if health else UNKNOWN,
@@ -119,52 +110,17 @@ def _judged(
         return "bad", "refused", f"{why}: restart it with its original settings, or choose another stream"
     if stream.state == "ended":
         return "muted", "ended", ""
-    if stream.state == "stale" or (health is not None and health.is_stale):
-        return _silent(spec.kind, health)
+    if stream.state == "stale" or (health is not None and health.is_silent):
+        return _in_words(judge_silence(health), spec.kind)
     if MODALITY_OF_KIND.get(spec.kind) in masked:
         return "muted", "masked", "masked manually: recorded, but not decoded; unmask it to use it"
-    if health is None:
-        return "good", "running", ""
-    return _judged_by_figures(spec, health)
+    findings = judge_stream(spec.kind, spec.sfreq, health) if health is not None else ()
+    return _in_words(findings[0], spec.kind) if findings else ("good", "running", "")
 
 
-def _silent(kind: Kind, health: StreamHealth | None) -> tuple[str, str, str]:
-    """Return the row's words for a stream without data."""
-    silent_s = health.age_s if health is not None else math.nan
-    why = f"no sample for {age(silent_s)}" if math.isfinite(silent_s) else "no sample"
-    if health is not None and health.stands_still:
-        why = "samples arrive, but timestamps do not advance"
-    elif health is not None and not health.is_connected:
-        why = f"the sender is gone: {why}"
-    look_at = DEVICES[kind].if_silent if kind in DEVICES else "check the sending LSL app"
-    return "bad", "silent", f"{why}: {look_at}; it will reconnect automatically"
-
-
-def _judged_by_figures(spec: StreamSpec, health: StreamHealth) -> tuple[str, str, str]:
-    if spec.sfreq > 0 and spec.kind in MODALITY_OF_KIND:
-        if health.backlog > BEHIND_S * spec.sfreq:
-            late = f"{health.backlog / spec.sfreq:.1f} s of samples came at once"
-            return "suspect", "behind", f"{late}: close other programs, or check the network"
-        off = health.rate_hz / spec.sfreq - 1
-        if health.n_samples >= RATE_OVER_S * spec.sfreq and abs(off) > RATE_OFF[MODALITY_OF_KIND[spec.kind]]:
-            where = "below" if off < 0 else "above"
-            remedy = "check the device's sampling rate and its link"
-            return "suspect", "off rate", f"{abs(off) * 100:.0f} % {where} its nominal rate: {remedy}"
-    share = lost_share(spec, health)
-    if share > LOST:
-        remedy = f"{share * 100:.1f} % of its samples are missing: check the wireless link, or use a cable"
-        return "suspect", "losses", remedy
-    return "good", "running", ""
-
-
-def lost_share(spec: StreamSpec, health: StreamHealth | None) -> float:
-    """Return the estimated share of samples lost since the start, 0..1.
-
-    NaN without figures, and for a stream without a nominal rate.
-    """
-    if spec.sfreq <= 0 or health is None or health.n_missing + health.n_samples == 0:
-        return math.nan
-    return health.n_missing / (health.n_missing + health.n_samples)
+def _in_words(finding: StreamFinding, kind: Kind) -> tuple[str, str, str]:
+    words = fault_words(finding, kind)
+    return finding.severity, words.state, f"{words.finding}: {words.remedy}"
 
 
 def quality_text(channel: ChannelQuality) -> str:

@@ -23,10 +23,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from acquisition.quality import MIN_VALIDITY
+from acquisition.quality import BAD_ELECTRODES, GAZE_VALID, MIN_VALIDITY
 from acquisition.text import age, counted
-from acquisition.types import KIND_OF_MODALITY, MODALITIES, Kind
-from app.view.conditions import MODALITY_WORDS
+from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind
 from app.view.machine import TARGET_MS
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
@@ -40,10 +39,8 @@ UNCERTAIN = "uncertain"
 NO_PREDICTION = "no prediction yet"
 NONE_HERE = "no prediction here"  # a moment of a recording that was skipped
 
-MAX_BAD_SHARE = 0.2  # of the electrodes: beyond, interpolation and averaging no longer hide them
 MIN_ELECTRODES_SHARE = 0.5  # of those of training
 GAZE_OVER_S = 4.0  # one eye step
-MIN_GAZE_VALID = 0.7  # a tracker that fits its wearer sees an eye in more than 90 % of the samples
 MAX_SKIPPED_SHARE = 0.01
 JUMPS_OVER_S = 10.0
 MAX_JUMPS = 2  # windows overlap by more than nine tenths: the emotion cannot change this often
@@ -143,7 +140,7 @@ def _unfit_signal(prediction: Prediction, store: ViewStore, t: float) -> Finding
         return None
     n_bad, n_all = quality.n_bad, len(quality.channels)
     text = f"based mostly on EEG, but {n_bad} of {n_all} electrodes are bad"
-    return Finding("caution", text, "bad eeg") if 2 * n_bad > n_all else None
+    return Finding("caution", text, "bad eeg") if n_bad > BAD_ELECTRODES.bad * n_all else None
 
 
 def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
@@ -265,16 +262,14 @@ def _of_modalities(prediction: Prediction, store: ViewStore, t: float) -> Iterat
     missing = [modality for modality, there in prediction.present.items() if not there]
     if missing:
         n_all = len(prediction.present)
-        each = ", ".join(
-            f"{MODALITY_WORDS.get(m, m)} ({_why_missing(m, prediction, store, t)})" for m in missing
-        )
+        each = ", ".join(f"{MODALITY_NAMES[m]} ({_why_missing(m, prediction, store, t)})" for m in missing)
         text = f"{n_all - len(missing)} of {n_all} modalities used; missing: {each}"
         yield Finding("caution", text, "missing")
     for modality in _masked(store, t):
         if modality not in missing:
-            yield Finding("caution", f"{MODALITY_WORDS.get(modality, modality)} masked manually", "masked")
+            yield Finding("caution", f"{MODALITY_NAMES[modality]} masked manually", "masked")
     if prediction.warm_up:
-        each = ", ".join(f"{MODALITY_WORDS[m]} {s:.0f} s" for m, s in _missing_context(store, t).items())
+        each = ", ".join(f"{MODALITY_NAMES[m]} {s:.0f} s" for m, s in _missing_context(store, t).items())
         needed = f"; more data needed: {each}" if each else ""
         yield Finding("caution", f"warming up{needed}", "warming up")
 
@@ -291,7 +286,7 @@ def _why_missing(modality: str, prediction: Prediction, store: ViewStore, t: flo
         return "no stream"
     if stream.state != "open" and is_following(store, t):
         return f"stream {stream.state}"
-    if modality == "eye" and (valid := _valid_gaze(store, t)) < MIN_GAZE_VALID:
+    if modality == "eye" and (valid := _valid_gaze(store, t)) < GAZE_VALID.suspect:
         return f"gaze valid {100 * valid:.0f} %"
     coverage = prediction.coverage.get(modality, 0.0)
     windows = store.model.windows if store.model is not None else None
@@ -312,10 +307,10 @@ def _of_signals(prediction: Prediction, store: ViewStore, t: float) -> Iterator[
     quality = store.quality.at(t)
     if prediction.present.get("eeg") and quality is not None and quality.channels:
         n_bad, n_all = quality.n_bad, len(quality.channels)
-        if n_bad > MAX_BAD_SHARE * n_all:
+        if n_bad > BAD_ELECTRODES.suspect * n_all:
             yield Finding("caution", f"{n_bad} of {n_all} electrodes bad", "electrodes")
     yield from _of_montage(prediction, store)
-    if prediction.present.get("eye") and (valid := _valid_gaze(store, t)) < MIN_GAZE_VALID:
+    if prediction.present.get("eye") and (valid := _valid_gaze(store, t)) < GAZE_VALID.suspect:
         text = f"gaze valid in {100 * valid:.0f} % of the last {GAZE_OVER_S:.0f} s"
         yield Finding("caution", text, "gaze")
     if prediction.present.get("face") and prediction.face_box is None and math.isfinite(prediction.face_time):
@@ -390,7 +385,7 @@ def _waits(store: ViewStore, t: float) -> Iterator[Finding]:
         yield Finding("info", message_line(message) or opening, "waiting")
         readiness = _readiness(store, t)
         for modality, (code, words) in readiness.items():
-            yield Finding("info", f"{MODALITY_WORDS[modality]}: {words}", code)
+            yield Finding("info", f"{MODALITY_NAMES[modality]}: {words}", code)
         if name == "running" and "ready" in {code for code, _ in readiness.values()}:
             text = "perhaps not enough valid samples yet: see Health and Signals"
             yield Finding("info", text, "validity")

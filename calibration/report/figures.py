@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 
 from acquisition.errors import printable
 from acquisition.text import percent
+from acquisition.types import MODALITY_NAMES
 from calibration.quality import TrialQuality
 from calibration.report.summary import HeldOutTrial, Score, Summary
 
@@ -31,7 +32,6 @@ BLUE, VERMILLION, AMBER = "#0072b2", "#d55e00", "#b37400"
 CATEGORIES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#b37400", "#3a96cf", "#7a6a00")
 #: Beside the colours: dashes tell the classes apart on a grey print.
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (8, 2)), (0, (1, 2)))
-NAMES = {"eeg": "EEG", "eye": "eyes"}
 WIDTH_IN = 8.4  # of every figure: they are drawn at the page's width
 
 _SETTINGS: dict[Any, Any] = {
@@ -138,8 +138,8 @@ def modality_figure(summary: Summary) -> Figure:
     """Draw the accuracy with all modalities, each alone and each removed, with intervals and chance."""
     fit = summary.fit
     rows: list[tuple[str, Score, str, str]] = [("all modalities", summary.score, TEXT, "o")]
-    rows += [(f"{NAMES.get(m, m)} alone", score, BLUE, "s") for m, score in fit.alone.items()]
-    rows += [(f"without {NAMES.get(m, m)}", score, VERMILLION, "D") for m, score in fit.removed.items()]
+    rows += [(f"{MODALITY_NAMES[m]} alone", score, BLUE, "s") for m, score in fit.alone.items()]
+    rows += [(f"without {MODALITY_NAMES[m]}", score, VERMILLION, "D") for m, score in fit.removed.items()]
     if fit.base_model is not None:
         rows.append(("uncalibrated base model", fit.base_model, MUTED, "^"))
     figure = Figure(figsize=(WIDTH_IN, 0.75 + 0.27 * len(rows)), layout="constrained")

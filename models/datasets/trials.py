@@ -17,8 +17,8 @@ from acquisition.errors import ErrorCode, InputError
 PUBLISHED = ("seed-iv", "seed-v", "eav")
 #: Files of one subject; they have no split and are cross-validated.
 RECORDINGS = ("xdf", "raw")
-#: What trials hold, and what it is called.
-TRIAL_MODALITIES = {"eeg": "EEG", "eye": "eye features"}
+#: What trials hold.
+TRIAL_MODALITIES = ("eeg", "eye")
 
 _log = logging.getLogger(__name__)
 

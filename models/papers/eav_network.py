@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.types import MODALITY_NAMES
 from models.checkpoint import save_checkpoint
 from models.config import ModelConfig, preset
 from models.datasets import eav
@@ -40,7 +41,6 @@ _OPEN_STAGES = {
     "voice": StageOptions(epochs=15, batch_size=8, learning_rate=5e-6),
 }
 _PAPER_BATCH = {"face": 128, "voice": 8}
-_NAMES = {"eeg": "EEG", "face": "face", "voice": "voice"}
 _HEAD_FIRST = "Where an encoder has open initial weights, its head trains first while it is frozen. "
 _CLIP_S = 5.0
 _N_FRAMES = 498  # log-mel frames of a clip
@@ -197,7 +197,7 @@ def subject_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
     }
     begun = origin_words(config)
     inputs = [
-        f"**Inputs:** {', '.join(_NAMES[m] for m in config.modalities)}; {len(config.ch_names)} EEG "
+        f"**Inputs:** {', '.join(MODALITY_NAMES[m] for m in config.modalities)}; {len(config.ch_names)} EEG "
         f"channels, windows of {config.windows.eeg_step_s:g} s.",
         f"**Encoders:** EEGformer, ViT, AST, of size {config.network.preset}. **Fusion:** shared attention.",
         f"**Initial weights:** {f'{begun}; the rest' if begun else 'all'} random.",

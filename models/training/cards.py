@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from models.datasets.trials import TRIAL_MODALITIES
+from acquisition.types import MODALITY_NAMES
 
 if TYPE_CHECKING:
     from models.config import ModelConfig
@@ -71,7 +71,7 @@ def pretraining_card(
         *(f"{name}: {text}" for name, text in choices.items() if text),
     ]
     figures = [
-        (TRIAL_MODALITIES[modality], f"{of.losses[0]:.3f}", f"{of.losses[-1]:.3f}", str(len(of.losses)),
+        (MODALITY_NAMES[modality], f"{of.losses[0]:.3f}", f"{of.losses[-1]:.3f}", str(len(of.losses)),
          str(of.n_steps), str(of.n_windows), f"{of.seconds:.0f}")
         for modality, of in outcomes.items()
     ]  # fmt: skip
@@ -91,7 +91,7 @@ def pretraining_card(
             "Data": [bullets(_corpus_lines(corpus, config))],
             "Protocol": [
                 f"MV-SSTMA masked autoencoder, one for each of "
-                f"{', '.join(TRIAL_MODALITIES[m] for m in outcomes)}; "
+                f"{', '.join(MODALITY_NAMES[m] for m in outcomes)}; "
                 "loss on the masked channels only. Normalisation fitted to the pre-training data.",
                 bullets(protocol),
             ],

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.types import MODALITY_NAMES
 from models.baselines import LdaClassifier
 from models.checkpoint import load_checkpoint
 from models.config import ModelConfig
@@ -28,7 +29,6 @@ from models.training.tables import Entry, Row, Table
 
 #: Shares of the EEG channels hidden, as in Table 4 of the MMV-SSTMA paper.
 MASKS = (0.3, 0.5, 0.7)
-_NAMES = {"eeg": "EEG", "eye": "eyes"}
 #: How well a model knows the subjects it is tested on, best known first; rows of their own, because they are
 #: different experiments. The first: the model does not say.
 _ACQUAINTANCE = ("", "sessions that trained it", "same subjects, other sessions", "unknown subjects")
@@ -49,17 +49,19 @@ class Condition:
 
 def held_modalities(reads: Sequence[str], trials: Sequence[Trial]) -> list[str]:
     """Return which of EEG and eyes a classifier reads and any of the trials holds."""
-    return [m for m in _NAMES if m in reads and any(getattr(trial, m) is not None for trial in trials)]
+    return [
+        m for m in TRIAL_MODALITIES if m in reads and any(getattr(trial, m) is not None for trial in trials)
+    ]
 
 
 def conditions(held: Sequence[str]) -> list[Condition]:
     """Return all input first, then each modality alone where there are two, then hidden EEG channels."""
-    whole = Condition(" and ".join(_NAMES[m] for m in held))
+    whole = Condition(" and ".join(MODALITY_NAMES[m] for m in held))
     rows = [whole]
     if len(held) > 1:
         for modality in held:
-            removed = " and ".join(_NAMES[m] for m in held if m != modality)
-            rows.append(Condition(f"{_NAMES[modality]} alone, {removed} removed", (modality,)))
+            removed = " and ".join(MODALITY_NAMES[m] for m in held if m != modality)
+            rows.append(Condition(f"{MODALITY_NAMES[modality]} alone, {removed} removed", (modality,)))
     if "eeg" in held:
         rows += [Condition(whole.words, mask=share) for share in MASKS]
     return rows

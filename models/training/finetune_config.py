@@ -47,7 +47,7 @@ def read_modalities(config: ModelConfig) -> tuple[str, ...]:
 class FinetuneOptions:
     """How a classifier is trained; defaults are the paper's where it gives them."""
 
-    modalities: tuple[str, ...] = tuple(TRIAL_MODALITIES)  # those that the trials hold are used
+    modalities: tuple[str, ...] = TRIAL_MODALITIES  # those that the trials hold are used
     fusion: str = "attention"  # attention | concat | shared_attention
     channel_projection: str = "weights"  # of MvSstmaConfig: what the encoders' tokens of a step become
     freeze: bool = False  # keep the pre-trained encoders as they are

@@ -36,7 +36,7 @@ from models.training.pretrain_model import MaskedAutoencoder
 from models.training.provenance import TrainingRecord, record_of_recordings, write_record
 from models.training.sources import Corpus, Source, kind_of_features, open_corpus
 
-MODALITIES = tuple(TRIAL_MODALITIES)
+MODALITIES = TRIAL_MODALITIES
 DECODERS_FILE, REPORT_FILE = "pretraining.safetensors", "pretraining.json"
 
 
@@ -136,7 +136,7 @@ def model_config(corpus: Corpus, options: PretrainOptions) -> ModelConfig:
     modalities = options.modalities or found
     if missing := [m for m in modalities if m not in found]:
         raise InputError(
-            f"no trial or recording has {TRIAL_MODALITIES[missing[0]]} to train on"
+            f"no trial or recording has modality {missing[0]!r} to train on"
             + (", and published ones are excluded with raw EEG" if corpus.features == "raw" else ""),
             where=f"--modalities {','.join(modalities)}",
             code=ErrorCode.DATA,

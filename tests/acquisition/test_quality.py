@@ -1,13 +1,15 @@
-"""Electrode quality: known faults in synthetic EEG are named with their figure, and states hold still."""
+"""Known faults of streams and of synthetic EEG are named with their figure, and states hold still."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from acquisition.quality import QualityMeter
+from acquisition.quality import BAD, SUSPECT, QualityMeter, judge_stream
+from acquisition.types import Kind, StreamHealth
 
 SFREQ = 500.0
 NAMES = ("CZ", "OZ")
@@ -148,3 +150,35 @@ def test_less_than_a_second_says_nothing():
     meter = QualityMeter(NAMES, SFREQ)
     meter.push(eeg(0.5))
     assert meter.assess(100.5) == ()
+
+
+# --- streams ---
+
+STREAM = StreamHealth(20_000, 1000.0, 0.01, 0.002, 5, False, True, n_missing=0, n_dropped=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "findings"),
+    [
+        ({}, []),
+        ({"rate_hz": 930.0}, [("off rate", SUSPECT, -0.07)]),
+        ({"rate_hz": 1500.0}, [("off rate", BAD, 0.5)]),
+        ({"backlog": 2500, "n_missing": 5000}, [("losses", BAD, 0.2), ("behind", SUSPECT, 2.5)]),
+        ({"n_dropped": 1000}, [("steps back", SUSPECT, 0.05)]),
+        ({"offset_s": -1.7e9}, [("other clock", SUSPECT, 1.7e9)]),
+        ({"n_samples": 0, "age_s": 0.8}, [("no sample yet", SUSPECT, 0.8)]),
+        ({"is_stale": True, "age_s": 4.0, "rate_hz": 0.0}, [("silent", BAD, 4.0)]),
+        ({"is_stale": True, "age_s": 4.0, "stands_still": True}, [("stands still", BAD, 4.0)]),
+        ({"is_connected": False, "age_s": 4.0}, [("disconnected", BAD, 4.0)]),
+    ],
+)
+def test_a_stream_is_judged_by_codes_with_figures_the_gravest_first(changes, findings):
+    found = judge_stream(Kind.EEG, 1000.0, replace(STREAM, **changes))
+    assert [(one.fault, one.severity, pytest.approx(one.figure)) for one in found] == findings
+
+
+def test_markers_and_irregular_streams_have_no_rate_to_miss():
+    quiet = replace(STREAM, n_samples=0, rate_hz=0.0)
+    assert judge_stream(Kind.MARKERS, 0.0, quiet) == ()
+    assert judge_stream(Kind.GAZE, 0.0, replace(STREAM, rate_hz=33.0)) == ()
+    assert judge_stream(Kind.VIDEO, 15.0, replace(STREAM, rate_hz=12.0)) == ()  # a webcam in the dark

@@ -29,12 +29,12 @@ from acquisition.select import (
     select_streams,
 )
 from acquisition.text import counted, rate
-from acquisition.types import KIND_OF_MODALITY, Kind, StreamHeader
+from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind, StreamHeader
 from app.qt.dialogs.base import Dialog, Role, Work, plain_table
 from app.view.text import one_line, tooltip
 
 _LOOK_S = 2.0
-_MODALITIES = {"eeg": "&EEG", "eye": "E&yes", "face": "&Face", "voice": "&Voice"}
+_ALT_KEYS = dict(zip(MODALITIES, "EyFV", strict=True))
 _MONTAGES = ("", "biosemi64", "biosemi32", "biosemi128", "standard_1020", "easycap-M1", "GSN-HydroCel-64_1.0")
 _LINES = ((None, "not removed"), (50, "50 Hz"), (60, "60 Hz"))
 _COLUMNS = ("Used as", "Name", "Type", "Rate", "Channels", "Host", "source_id", "Remarks")
@@ -70,7 +70,7 @@ class StreamsDialog(Dialog):
         self._before = parse_choices(before.streams or "")
         self.table = plain_table("Streams on the network", _COLUMNS)
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.choices = {modality: _combo(text) for modality, text in _MODALITIES.items()}
+        self.choices = {modality: _combo(_label(modality)) for modality in MODALITIES}
         for combo in self.choices.values():
             combo.activated.connect(lambda _at, combo=combo: _show_whole(combo))
         self.montage = _combo("Montage", _MONTAGES, hint="none: the stream's channel names")
@@ -94,7 +94,7 @@ class StreamsDialog(Dialog):
         """Return a choice for each modality, and below it what else can be set."""
         form, left, right = QFormLayout(), QFormLayout(), QFormLayout()
         for modality, combo in self.choices.items():
-            form.addRow(_MODALITIES[modality], combo)
+            form.addRow(_label(modality), combo)
         label = QLabel("&Montage")
         label.setBuddy(self.montage)
         left.addRow(label, self.path_row(self.montage, self._browse))
@@ -181,6 +181,12 @@ class StreamsDialog(Dialog):
         chosen, _ = QFileDialog.getOpenFileName(self, "Montage file", "", "Montages (*.toml)")
         if chosen:
             self.montage.setEditText(chosen)
+
+
+def _label(modality: str) -> str:
+    """Return a modality's name, capitalised, with its key."""
+    name, key = MODALITY_NAMES[modality], _ALT_KEYS[modality]
+    return (name[:1].upper() + name[1:]).replace(key, f"&{key}", 1)
 
 
 def _combo(name: str, texts: tuple[str, ...] | list[str] = (), *, hint: str = "") -> QComboBox:

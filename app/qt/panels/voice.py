@@ -8,6 +8,7 @@ import numpy as np
 import pyqtgraph as pg
 from PyQt6.QtWidgets import QSizePolicy
 
+from acquisition.quality import FULL_SCALE, decibel
 from acquisition.types import Kind
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis, number_text
@@ -18,7 +19,7 @@ from app.view.conditions import stream_note
 from app.view.store import ViewStore
 
 _FLOOR_DB = -60.0  # of the meter
-_CLIPPING_DB = -0.1
+_CLIPPING_DB = decibel(FULL_SCALE)
 _LEVEL_S, _HOLD_S, _CLIPPING_S = 0.2, 1.5, 3.0
 _TICKS_KHZ = (0.1, 0.5, 1, 2, 4, 8)
 #: Normalised log-mel of silence and of loud speech (`models.features.log_mel`).

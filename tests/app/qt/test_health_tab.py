@@ -9,9 +9,8 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QColor, QGuiApplication
 from PyQt6.QtWidgets import QLabel
 
-from acquisition.lsl.source import StreamHealth
 from acquisition.quality import ChannelQuality
-from acquisition.types import Change, Kind, StreamEvent, StreamSpec
+from acquisition.types import Change, Kind, StreamEvent, StreamHealth, StreamSpec
 from app.engine.messages import HealthPart, Mark, Opened, QualityPart, RecordingInfo, Timeline
 from app.qt.tabs import HealthTab
 from app.qt.theme import DARK, LIGHT

@@ -12,6 +12,7 @@ from PyQt6.QtGui import QColor, QFontMetricsF, QImage
 from PyQt6.QtWidgets import QApplication
 
 from acquisition.quality import ChannelQuality
+from acquisition.stream_words import DEVICES
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from app.engine.messages import (
     EegPart,
@@ -412,11 +413,10 @@ def test_all_plots_of_the_tab_are_painted_in_one_pass(qtbot):
 
 def test_missing_streams_say_what_to_do(qtbot):
     tab = shown(qtbot, SignalsTab(), store_with(kinds=()), t=math.nan, size=(1350, 590))
-    assert tab.traces.plot.notice == "no EEG stream: start the amplifier's LSL app, then open Streams"
-    remedy = "start the eye tracker's LSL app, then open Streams"
-    assert tab.pupils.plot.notice == f"no eye tracker stream: {remedy}"
-    assert tab.voice.plot.notice == "no microphone stream: publish a microphone under Streams"
-    assert tab.webcam.plot.notice == "no camera stream: publish a camera under Streams"
+    assert tab.traces.plot.notice == f"no EEG stream: {DEVICES[Kind.EEG].if_missing}"
+    assert tab.pupils.plot.notice == f"no eye tracker stream: {DEVICES[Kind.GAZE].if_missing}"
+    assert tab.voice.plot.notice == f"no microphone stream: {DEVICES[Kind.AUDIO].if_missing}"
+    assert tab.webcam.plot.notice == f"no webcam stream: {DEVICES[Kind.VIDEO].if_missing}"
 
 
 def test_a_recording_without_a_stream_is_not_told_to_start_one(qtbot):

@@ -9,10 +9,11 @@ import pytest
 from filled_store import filled_store
 
 from acquisition.errors import ErrorCode
+from acquisition.stream_words import DEVICES
 from acquisition.types import Change, Kind, StreamEvent, StreamSpec
 from app.engine.messages import HealthPart, Opened, Phase, RecordingInfo
 from app.telemetry import Failure
-from app.view.conditions import DEVICES, Condition, conditions, stop_title
+from app.view.conditions import Condition, conditions, stop_title
 from app.view.store import ViewStore
 
 
@@ -44,7 +45,7 @@ def test_a_missing_camera_is_named_with_its_remedy_once_the_streams_have_settled
     assert conditions(store) == []
     store.take(health(110.0))
     camera = said(store, "missing")
-    assert "camera" in camera.text
+    assert "webcam" in camera.text
     assert camera.remedy == DEVICES[Kind.VIDEO].if_missing
 
 
@@ -133,7 +134,7 @@ def test_a_refused_second_recording_does_not_deny_the_first():
     ("code", "facts", "title"),
     [
         (ErrorCode.AMBIGUOUS_STREAM, {"n_streams": 2, "modality": "eeg"}, "Two EEG streams: choose one"),
-        (ErrorCode.AMBIGUOUS_STREAM, {"n_streams": 5, "modality": "face"}, "5 camera streams: choose one"),
+        (ErrorCode.AMBIGUOUS_STREAM, {"n_streams": 5, "modality": "face"}, "5 webcam streams: choose one"),
         (ErrorCode.RECORDING, {}, "This recording cannot be replayed"),
         (ErrorCode.OPTION, {}, "The session cannot start"),
         (None, {}, "Internal error: the engine stopped"),

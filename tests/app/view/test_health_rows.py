@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from acquisition.lsl.source import StreamHealth
 from acquisition.quality import ChannelQuality
-from acquisition.types import Kind, StreamSpec
+from acquisition.types import Kind, StreamHealth, StreamSpec
 from app.telemetry import StreamState
-from app.view.health import electrode_counts, electrode_rows, lost_share, stream_rows, summary
+from app.view.health import electrode_counts, electrode_rows, stream_rows, summary
+from calibration.signal_checks import StreamStatus, check_stream
 
 WELL = StreamHealth(
     n_samples=100_000,
@@ -49,12 +49,11 @@ def test_a_stream_that_is_well():
 
 
 def test_lost_share_is_of_what_should_have_come():
-    spec = StreamSpec("a", "Amp", Kind.EEG, ("x",), ("uV",), 1000.0)
     health = replace(WELL, n_samples=75, n_missing=25)
-    assert lost_share(spec, health) == 0.25
+    assert health.lost_share == 0.25
     assert one_row(state(), health).lost == "25.0 %"
-    assert math.isnan(lost_share(spec, replace(WELL, n_samples=0)))
-    assert math.isnan(lost_share(replace(spec, sfreq=0.0), health))  # nobody knows how many there were to be
+    assert math.isnan(replace(WELL, n_samples=0).lost_share)
+    assert one_row(state(sfreq=0.0), health).lost == "-"  # nobody knows how many there were to be
 
 
 @pytest.mark.parametrize(
@@ -65,10 +64,15 @@ def test_lost_share_is_of_what_should_have_come():
         (state(word="stale"), {"is_connected": False}, "bad", "silent"),
         (state(word="stale"), {"stands_still": True}, "bad", "silent"),
         (state(word="refused", message="63 channels instead of 62"), {}, "bad", "refused"),
-        (state(), {"rate_hz": 500.0}, "suspect", "off rate"),
+        (state(), {"rate_hz": 930.0}, "suspect", "off rate"),
+        (state(), {"rate_hz": 500.0}, "bad", "off rate"),
         (state(), {"rate_hz": 1100.0}, "suspect", "off rate"),
         (state(), {"backlog": 2500}, "suspect", "behind"),
         (state(), {"n_missing": 5000}, "suspect", "losses"),
+        (state(), {"n_missing": 50_000}, "bad", "losses"),
+        (state(), {"n_dropped": 2000}, "suspect", "steps back"),
+        (state(), {"offset_s": -1.7e9}, "suspect", "other clock"),
+        (state(), {"n_samples": 0}, "suspect", "no data yet"),
     ],
 )
 def test_every_trouble_has_a_word_and_a_remedy(stream, change, severity, word):
@@ -77,6 +81,17 @@ def test_every_trouble_has_a_word_and_a_remedy(stream, change, severity, word):
     what, *remedy = row.remedy.split(": ")
     assert what
     assert remedy
+
+
+@pytest.mark.parametrize("change", [
+    {}, {"rate_hz": 930.0}, {"rate_hz": 500.0}, {"rate_hz": 1100.0}, {"backlog": 2500}, {"n_missing": 5000},
+    {"n_missing": 50_000}, {"n_dropped": 2000}, {"offset_s": 1.7e9}, {"n_samples": 0}, {"is_stale": True},
+    {"is_connected": False},
+])  # fmt: skip
+def test_the_signal_check_and_the_health_tab_judge_a_stream_alike(change):
+    health = replace(WELL, **change)
+    light = {"good": "green", "suspect": "yellow", "bad": "red"}[one_row(state(), health).severity]
+    assert check_stream("eeg", StreamStatus("BioSemi", 1000.0, health))[0] == light
 
 
 def test_what_is_wrong_is_said_with_its_figure():
