@@ -24,7 +24,7 @@ from itertools import pairwise
 import numpy as np
 
 from acquisition.quality import BAD_ELECTRODES, GAZE_VALID, MIN_VALIDITY
-from acquisition.text import age, counted
+from acquisition.text import age, counted, percent
 from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind
 from app.view.machine import TARGET_MS
 from app.view.store import ViewStore
@@ -287,14 +287,14 @@ def _why_missing(modality: str, prediction: Prediction, store: ViewStore, t: flo
     if stream.state != "open" and is_following(store, t):
         return f"stream {stream.state}"
     if modality == "eye" and (valid := _valid_gaze(store, t)) < GAZE_VALID.suspect:
-        return f"gaze valid {100 * valid:.0f} %"
+        return f"gaze valid {percent(valid)}"
     coverage = prediction.coverage.get(modality, 0.0)
     windows = store.model.windows if store.model is not None else None
     if modality == "face" and windows is not None:
         n_steps = windows.face_s / windows.face_grid_s
         if coverage * n_steps >= windows.face_min_frames:
             return "no face found"
-    return f"only {100 * coverage:.0f} % of samples valid"
+    return f"only {percent(coverage)} of samples valid"
 
 
 def _valid_gaze(store: ViewStore, t: float) -> float:
@@ -311,7 +311,7 @@ def _of_signals(prediction: Prediction, store: ViewStore, t: float) -> Iterator[
             yield Finding("caution", f"{n_bad} of {n_all} electrodes bad", "electrodes")
     yield from _of_montage(prediction, store)
     if prediction.present.get("eye") and (valid := _valid_gaze(store, t)) < GAZE_VALID.suspect:
-        text = f"gaze valid in {100 * valid:.0f} % of the last {GAZE_OVER_S:.0f} s"
+        text = f"gaze valid in {percent(valid)} of the last {GAZE_OVER_S:.0f} s"
         yield Finding("caution", text, "gaze")
     if prediction.present.get("face") and prediction.face_box is None and math.isfinite(prediction.face_time):
         yield Finding("info", "no face in the latest frame; earlier frames are used", "face")

@@ -10,6 +10,7 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PyQt6.QtGui import QColor
 
+from acquisition.text import percent
 from acquisition.types import MODALITIES
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis, Row, RowAxis, with_unit
@@ -136,7 +137,7 @@ class LanesPlot(Plot):
         at = int(np.searchsorted(self.times, x, side="right")) - 1
         if at < 0:
             return ""
-        shares = (f"{100 * share:.0f} %" if math.isfinite(share) else "missing" for share in self.shares[at])
+        shares = (percent(share) if math.isfinite(share) else "missing" for share in self.shares[at])
         said = [f"{modality_word(m)} {share}" for m, share in zip(MODALITIES, shares, strict=True)]
         return f"{-x:.1f} s before: {', '.join(said)}"
 
@@ -250,5 +251,4 @@ def _largest(prediction: Prediction) -> float:
 def _share_now(prediction: Prediction, modality: str) -> str:
     if not prediction.present.get(modality):
         return "missing"
-    share = prediction.modality_attention.get(modality, math.nan)
-    return f"{100 * share:.0f} %" if math.isfinite(share) else "-"
+    return percent(prediction.modality_attention.get(modality))
