@@ -16,7 +16,7 @@ from app.replay import ReplaySession
 from app.request import ReplayRequest, SessionOptions
 from models.checkpoint import WEIGHTS_FILE, load_checkpoint
 
-RECORDING = Path(__file__).parents[2] / "assets" / "recordings" / "simulated-30s.xdf"
+RECORDING = Path(__file__).parents[3] / "assets" / "recordings" / "simulated-30s.xdf"
 
 
 def test_open_weights_are_taken_told_of_and_no_longer_needed(

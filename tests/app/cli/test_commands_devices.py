@@ -27,7 +27,7 @@ from acquisition.simulator.source import SimulatorOptions
 from acquisition.xdf.inspect import inspect_xdf
 from app import recording
 
-PROJECT = Path(__file__).parent.parent.parent
+PROJECT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT)}
 
 

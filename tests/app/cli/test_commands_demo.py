@@ -14,7 +14,7 @@ import pytest
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import EMOTIONS
 
-PROJECT = Path(__file__).parent.parent.parent
+PROJECT = Path(__file__).parents[3]
 
 
 @pytest.fixture

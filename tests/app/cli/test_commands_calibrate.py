@@ -10,7 +10,7 @@ from command_line import refused, run
 
 from app.environment import ExitCode
 
-MONTAGES = Path(__file__).parent.parent / "data" / "montages"
+MONTAGES = Path(__file__).parents[2] / "data" / "montages"
 PAIRS = "1=left,2=right,3=idle"
 
 
