@@ -13,7 +13,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 from models.config import ModelConfig
 from models.network import FusionNetwork
 
@@ -67,17 +67,20 @@ def save_checkpoint(
     """Write a model folder and return its SHA-256; files of an older model in it are replaced.
 
     The normaliser's tensors, statistics of training, are stored with the weights; the card is Markdown.
+
+    Raises `InputError` if the folder cannot be written.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
     tensors |= {_NORMALISER + name: tensor for name, tensor in normaliser_tensors.items()}
     weights = save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
     text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
-    (folder / CONFIG_FILE).write_bytes(text.encode())
-    (folder / WEIGHTS_FILE).write_bytes(weights)
-    (folder / CARD_FILE).write_bytes(card_text.encode())
-    (folder / RECORD_FILE).unlink(missing_ok=True)  # it is of the older model
+    with file_errors("the model cannot be written", folder, "choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG_FILE).write_bytes(text.encode())
+        (folder / WEIGHTS_FILE).write_bytes(weights)
+        (folder / CARD_FILE).write_bytes(card_text.encode())
+        (folder / RECORD_FILE).unlink(missing_ok=True)  # it is of the older model
     return _sha256(text.encode(), weights)
 
 

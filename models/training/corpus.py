@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 from models.datasets.trials import Excluded, Trial
 from models.new_folder import new_folder
 from models.normalise import MIN_SD_NATS, EegScale, EyeScale, eye_scale
@@ -94,21 +94,17 @@ def cached(cache: Path, identity: Any, read: ReadTrials, *, shard_bytes: int = _
 def _fill(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
     """Write a source beside its place, and move it there when it is whole."""
     unfinished = folder.with_name(f"{folder.name}.{socket.gethostname()}-{os.getpid()}")
-    try:
-        with new_folder(folder.parent):
-            try:
-                _write(unfinished, read, shard_bytes)
-                if not folder.exists():  # another machine may have been faster
-                    unfinished.rename(folder)
-            finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
-    except OSError as error:
-        raise InputError(
-            f"the feature cache cannot be written: {error.strerror or error}",
-            where=str(folder.parent),
-            remedy="choose another folder with --cache",
-            code=ErrorCode.FILE,
-        ) from error
+    remedy = "choose another folder with --cache"
+    with (
+        file_errors("the feature cache cannot be written", folder.parent, remedy),
+        new_folder(folder.parent),
+    ):
+        try:
+            _write(unfinished, read, shard_bytes)
+            if not folder.exists():  # another machine may have been faster
+                unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _write(folder: Path, read: ReadTrials, shard_bytes: int) -> None:

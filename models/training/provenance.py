@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 from models.checkpoint import RECORD_FILE
 from models.datasets.recordings import data_files
 from models.datasets.splits import coverage
@@ -98,25 +98,18 @@ def record_of_labels(trials: Sequence[Trial], *, generated: bool) -> TrainingRec
 def recording_sha256(path: Path) -> str:
     """Return the hex digest of a recording's samples on disk, without headers that are files of their own."""
     digest = hashlib.sha256()
-    try:
+    with file_errors("the recording cannot be read", path, code=ErrorCode.RECORDING):
         for file in data_files(path):
             with file.open("rb") as stream:
                 while block := stream.read(_BLOCK):
                     digest.update(block)
-    except OSError as error:
-        raise InputError(
-            f"the recording cannot be read: {error.strerror}", where=str(path), code=ErrorCode.RECORDING
-        ) from error
     return digest.hexdigest()
 
 
 def write_record(folder: Path, record: TrainingRecord) -> None:
     """Write the record into a model's folder, in place of an older one."""
-    try:
+    with file_errors("the folder cannot be written", folder, "choose another"):
         (folder / RECORD_FILE).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        what = f"the folder cannot be written: {error.strerror}"
-        raise InputError(what, where=str(folder), remedy="choose another", code=ErrorCode.FILE) from error
 
 
 def read_record(folder: Path) -> TrainingRecord | None:
