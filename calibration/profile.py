@@ -60,7 +60,7 @@ def card(summary: ProfileSummary) -> str:
         f"Profile of {summary.name}",
         f"A personal classifier of {', '.join(summary.classes)}, fitted by a guided calibration{date}."
         f"{simulated * summary.is_simulated}\n\n**Verdict: {summary.verdict}.** {summary.words}".rstrip(),
-        [f"{summary.warning[0].upper()}{summary.warning[1:]}."] if summary.warning else [],
+        {f"{summary.warning[:1].upper()}{summary.warning[1:]}.": bool(summary.warning)},
         ({"Figures": [markdown_table(("figure", "value"), rows)]} if rows else {})
         | {
             "Contents": [

@@ -12,7 +12,7 @@ from app.tables import StageBars
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.datasets.splits import published_split
 from models.datasets.trials import Excluded, Trial, steps_that_fit
-from models.training.cards import NO_FIGURES, finetuned_card
+from models.training.cards import GENERATED, LICENCE, LIMITS_OF_FEW, QUICK, ModelCard, bullets
 from models.training.evaluate_trials import ScoreReport, report_by_cross_validation, report_on_test
 from models.training.finetune import Finetuned, finetune
 from models.training.finetune_config import (
@@ -29,6 +29,9 @@ from models.training.provenance import (
     write_record,
 )
 from models.training.sources import Labels, Source, missing_classes
+
+#: Instead of a report, where a classifier was trained further: see `models.training.finetune_config`.
+_NO_FIGURES = "none: the initial classifier may have been trained on these trials"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,10 +202,41 @@ class Trained:
     def save(self) -> str:
         """Write the model's folder and return the checksum of the weights."""
         task, model = self.task, self.model
-        card = finetuned_card(model, self.report, task.command, task.generated, task.quick)
-        sha256 = save_checkpoint(task.out, model.config, model.network, model.normaliser.to_dict(), card)
+        tensors = model.normaliser.to_dict()
+        sha256 = save_checkpoint(task.out, model.config, model.network, tensors, self.card().markdown())
         write_record(task.out, self.record)
         return sha256
+
+    def card(self) -> ModelCard:
+        """Return the model's card."""
+        task, config = self.task, self.model.config
+        runs_live = (
+            "It runs live."
+            if config.feature_origin == "raw"
+            else "It uses the published features, which are smoothed with future data: for offline tables "
+            "only; `live` rejects it."
+        )
+        inputs = [
+            f"**Inputs:** {' and '.join(config.modalities)}; {len(config.ch_names)} EEG channels, windows "
+            f"of {config.windows.eeg_n_steps} steps, one every {config.step_s:g} s.",
+            f"**Fusion:** {config.network.fusion.variant}. **Outputs:** {', '.join(config.labels)}.",
+        ]
+        return ModelCard(
+            f"Affectscope, fine-tuned: {', '.join(config.labels)}",
+            f"Written by `{task.command}`. Data: {config.trained_on}. {runs_live}\n\n{bullets(inputs)}",
+            {
+                GENERATED: task.generated,
+                QUICK: task.quick,
+                "Transductive: test trials were used in pre-training, without labels. Results on them must "
+                "be marked transductive.": config.transductive,
+            },
+            {
+                "Training": [bullets(self.model.notes)],
+                "Figures": [bullets(self.report.lines() if self.report else [_NO_FIGURES])],
+                "Limits": [f"Valid only for its training subjects, day and classes. {LIMITS_OF_FEW}"],
+                "Licence": [LICENCE],
+            },
+        )
 
     def lines(self, sha256: str) -> list[str]:
         """Return the result as text."""
@@ -213,7 +247,7 @@ class Trained:
             "transductive": bool(task.initial.seen),
         }
         marked = "; ".join(mark for mark, there in marks.items() if there)
-        figures = self.report.lines() if self.report else [f"figures: {NO_FIGURES}"]
+        figures = self.report.lines() if self.report else [f"figures: {_NO_FIGURES}"]
         next_step = "it reads published features: for tables only (--features raw makes one that runs live)"
         if config.feature_origin == "raw":
             next_step = f"next: affectscope live --model {task.out}"
@@ -225,7 +259,7 @@ class Trained:
 
     def to_dict(self, sha256: str) -> dict[str, Any]:
         """Return the same for ``--json``."""
-        figures: dict[str, Any] = self.report.to_dict() if self.report else {"protocol": NO_FIGURES}
+        figures: dict[str, Any] = self.report.to_dict() if self.report else {"protocol": _NO_FIGURES}
         return figures | {
             "trained_on": self.model.config.trained_on,
             "notes": list(self.model.notes),

@@ -22,7 +22,7 @@ from models.datasets.make.generator import load_oracle
 from models.datasets.make.options import MakeOptions
 from models.datasets.make.seed import make_seed_iv
 from models.datasets.trials import Excluded
-from models.papers.reproduce import Job, jobs_of, run_job
+from models.papers.reproduce import Job, jobs_of, results_of, run_job
 from models.papers.settings import TEN_TRIALS, Setting
 from models.process import run_here_or_there
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
@@ -184,20 +184,18 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
         for run, found in zip(runs, run_here_or_there(_pretrained, runs, options.n_jobs), strict=True):
             encoders[run.seed, run.context] = found
             report("pre-training", len(encoders) / len(runs), math.nan, f"{len(encoders)} of {len(runs)}")
-        named = [
-            (seed, *each)
+        jobs = [
+            (seed, *named)
             for (seed, context), of_context in encoders.items()
-            for each in _jobs(folders[seed], context, of_context, options)
+            for named in _jobs(folders[seed], context, of_context, options)
         ]
     accuracy: dict[str, dict[tuple[int, str], float]] = {}
     excluded: list[Excluded] = []
-    results = run_here_or_there(run_job, [job for *_, job in named], options.n_jobs)
-    for done, ((seed, name, job), result) in enumerate(zip(named, results, strict=True), start=1):
-        if isinstance(result, Excluded):
-            excluded.append(result)
-        else:
-            accuracy.setdefault(name, {})[seed, job.trials[0].subject] = result[0].entry.window.accuracy
-        report("fine-tuning", done / len(named), math.nan, f"{done} of {len(named)}")
+    for name, key, share in results_of(
+        _accuracy, jobs, options.n_jobs,
+        n=len(jobs), stage="fine-tuning", excluded=excluded, report=report,
+    ):  # fmt: skip
+        accuracy.setdefault(name, {})[key] = share
     missing = [name for name in (*SETTINGS, *STREAMING_SETTINGS) if name not in accuracy]
     if missing:
         raise InputError(
@@ -221,6 +219,15 @@ def _jobs(
             how = replace(how, freeze=False, few_epochs=options.passes_from_nothing)
         named += [(name, job) for job in jobs_of([setting], trials, how, encoders, oracle)]
     return named
+
+
+def _accuracy(named: tuple[int, str, Job]) -> tuple[str, tuple[int, str], float] | Excluded:
+    """Return the row, (seed, subject) and accuracy per window of one job."""
+    seed, name, job = named
+    result = run_job(job)
+    if isinstance(result, Excluded):
+        return result
+    return name, (seed, job.trials[0].subject), result[0].entry.window.accuracy
 
 
 def _pretrained(run: PretrainOptions) -> PretrainedEncoders:

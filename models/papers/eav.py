@@ -7,7 +7,7 @@ trials. Nothing is chosen by test clips: the number of epochs is fixed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,18 +25,18 @@ from models.datasets.splits import coverage, eav_split
 from models.datasets.trials import Excluded
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg
-from models.papers import settings as paper
 from models.papers.eav_network import (
     HEAD,
+    PROTOCOL,
     ClipBatches,
     EavNetwork,
-    PersonModel,
+    SubjectModel,
     origin_words,
     read_clips,
-    save_subject,
 )
-from models.papers.reproduce import FIT_ERRORS, in_words
-from models.process import keep_freed_memory, run_here_or_there
+from models.papers.reproduce import FIT_ERRORS, in_words, results_of
+from models.papers.settings import EAV_AVERAGE, EAV_ROWS, EAV_TABLE_1
+from models.process import keep_freed_memory
 from models.training.loop import Report, StageOptions, train_stage
 from models.training.scores import Predictions
 from models.training.tables import Entry, Row, Table
@@ -44,14 +44,6 @@ from models.training.tables import Entry, Row, Table
 QUICK_SUBJECTS = 2
 MODELS_FOLDER = "models"  # under --out
 _BATCH = 32
-_PER_FRAME = ", per frame"
-_ROWS = (*paper.EAV_MODELS, "Vision" + _PER_FRAME, "Multimodal" + _PER_FRAME)
-#: The column of the paper's table that a row stands beside: of its own unit.
-_PAPER_COLUMN = {
-    model + (_PER_FRAME if unit == "frame" else ""): at
-    for at, (model, unit) in enumerate(zip(paper.EAV_MODELS, paper.EAV_UNITS, strict=True))
-}
-_PROTOCOL = "speaking trials; of each class the first 70 % of the trials train, the last 30 % test"
 #: Of every network; `EavNetwork.differs` has what is its own.
 _DIFFERS = (
     "Video: the face is cropped; the paper uses whole frames.",
@@ -98,12 +90,12 @@ class EavOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class PersonResult:
+class SubjectResult:
     """Scores by row, and the network where it is kept: it may come from another machine."""
 
     subject: str
     entries: dict[str, Entry]
-    model: PersonModel | None = None
+    model: SubjectModel | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,26 +114,25 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
     differs = (*options.network.differs(config, options.stages()), *_DIFFERS)
     excluded: list[Excluded] = []
     entries: dict[str, list[Entry]] = {}
-    people = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
-    jobs = _jobs(options, config, people, excluded)
-    for number, result in enumerate(run_here_or_there(run_person, jobs, options.n_jobs, options.dask), 1):
-        if isinstance(result, Excluded):
-            excluded.append(result)
-        else:
-            for model, entry in result.entries.items():
-                entries.setdefault(model, []).append(entry)
-            if result.model is not None and options.keep_models is not None:
-                save_subject(options.keep_models / f"sub-{result.subject}", result.model, result.entries)
-        report("subjects", number / len(people), float("nan"), f"{number} of {len(people)}")
+    subjects = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
+    jobs = _jobs(options, config, subjects, excluded)
+    for result in results_of(
+        run_subject, jobs, options.n_jobs, options.dask,
+        n=len(subjects), stage="subjects", excluded=excluded, report=report,
+    ):  # fmt: skip
+        for model, entry in result.entries.items():
+            entries.setdefault(model, []).append(entry)
+        if result.model is not None and options.keep_models is not None:
+            result.model.save(options.keep_models / f"sub-{result.subject}", result.entries)
     if not entries:
         why = excluded[0].why if excluded else "no subject"
         raise InputError(
             f"no usable subject in it; first: {why}", where=str(options.folder), code=ErrorCode.DATA
         )
-    ordered = [model for model in _ROWS if model in entries]  # the first subject may lack some
+    ordered = [model for model in EAV_ROWS if model in entries]  # the first subject may lack some
     return Table(
         title="EAV, Table I of the EEG, video and audio paper",
-        protocol=f"{_PROTOCOL}; accuracy per clip of 5 s, or per frame where the row says so; SD over "
+        protocol=f"{PROTOCOL}; accuracy per clip of 5 s, or per frame where the row says so; SD over "
         "subjects (n - 1)",
         rows=tuple(_row(model, entries[model]) for model in ordered),
         excluded=tuple(excluded),
@@ -154,34 +145,34 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
 
 
 def _row(model: str, entries: Sequence[Entry]) -> Row:
-    at, unit = _PAPER_COLUMN.get(model), "frame" if model.endswith(_PER_FRAME) else "clip"
-    average = None if at is None else (paper.EAV_AVERAGE[at], None)
-    return Row(model, False, "all", 0.0, tuple(entries), average, unit)
+    row = EAV_ROWS[model]
+    average = None if row.column is None else (EAV_AVERAGE[row.column], None)
+    return Row(model, False, "all", 0.0, tuple(entries), average, row.unit)
 
 
 def _jobs(
-    options: EavOptions, config: ModelConfig, people: Sequence[str], excluded: list[Excluded]
+    options: EavOptions, config: ModelConfig, subjects: Sequence[str], excluded: list[Excluded]
 ) -> Iterator[EavJob]:
     """Yield subjects one by one: the EEG is read when its turn comes."""
-    for subject in people:
+    for subject in subjects:
         clips = tuple(load_eav_clips(options.folder, [subject], excluded=excluded))
         if clips:
             yield EavJob(subject, clips, options, config)
 
 
-def run_person(job: EavJob) -> PersonResult | Excluded:
+def run_subject(job: EavJob) -> SubjectResult | Excluded:
     """Train and score all four models of one subject, who is excluded where the data make a fit fail."""
     torch.set_num_threads(1)
     keep_freed_memory()
     try:
-        person = _Person(job)
-        entries = person.entries()
+        training = SubjectTraining(job)
+        entries = training.entries()
     except (InputError, *FIT_ERRORS) as error:
         return Excluded(job.subject, in_words(error))
-    return PersonResult(job.subject, entries, person.model() if job.options.keep_models else None)
+    return SubjectResult(job.subject, entries, training.model() if job.options.keep_models else None)
 
 
-class _Person:
+class SubjectTraining:
     """One subject's clips, network and trainings."""
 
     def __init__(self, job: EavJob) -> None:
@@ -218,22 +209,21 @@ class _Person:
         figures: dict[str, tuple[Tensor, NDArray[np.intp]]] = {}  # probabilities, and the clips they are of
         with torch.no_grad():
             if self._is_tested("face"):
-                by_frame, each = self._frame_probs(), np.repeat(faces, n_frames)
+                by_frame = self._alone("face").unflatten(0, (-1, n_frames))
+                each = np.repeat(faces, n_frames)
                 figures["Vision"] = _mean_answer(by_frame), faces
             for model, modality in (("Audio", "voice"), ("EEG", "eeg")):
                 if self._is_tested(modality):
-                    figures[model] = self._alone(modality)
+                    figures[model] = self._alone(modality), self._test.clips.rows(modality)
             figures["Multimodal"] = self._fused(everything), everything
             if self._is_tested("face"):
-                figures["Vision" + _PER_FRAME] = by_frame.flatten(0, 1), each
-                figures["Multimodal" + _PER_FRAME] = self._fused_frames(faces).flatten(0, 1), each
+                figures["Vision, per frame"] = by_frame.flatten(0, 1), each
+                figures["Multimodal, per frame"] = self._fused_frames(faces).flatten(0, 1), each
         return {model: self._entry(model, *found) for model, found in figures.items()}
 
-    def model(self) -> PersonModel:
+    def model(self) -> SubjectModel:
         """Return what is kept, after `entries`."""
-        protocol = f"{_PROTOCOL[0].upper()}{_PROTOCOL[1:]}."
-        quick = self._options.quick
-        return PersonModel(self._network.cpu(), self._normaliser, protocol, self._is_generated, quick)
+        return SubjectModel(self._network.cpu(), self._normaliser, self._options.quick)
 
     def _is_tested(self, modality: str) -> bool:
         """Tell whether a modality was trained and test clips have it."""
@@ -253,23 +243,16 @@ class _Person:
         spoil that.
         """
         network, source = self._network, self._train
-        rows = source.clips.rows(modality)
-        n_frames = source.clips.crops.shape[1]
-        if modality == "face":
-            rows = (rows[:, None] * n_frames + np.arange(n_frames)).ravel()
 
         def loss(at: NDArray[np.intp]) -> Tensor:
-            if modality == "face":
-                batch, label = source.face(source.frames(at)), source.label[at // n_frames]
-            else:
-                batch = source.eeg(at) if modality == "eeg" else source.voice(at)
-                label = source.label[at]
-            return nn.functional.cross_entropy(network.unimodal_logits(modality, batch), label)
+            logits = network.unimodal_logits(modality, source.alone(modality, at))
+            clips = at // source.clips.crops.shape[1] if modality == "face" else at
+            return nn.functional.cross_entropy(logits, source.label[clips])
 
         network.train()
         encoder = getattr(network, modality).requires_grad_(not head_alone)
         trained = [p for p in network.unimodal_parameters(modality) if p.requires_grad]
-        train_stage(trained, loss, rows, stage, self._rng)
+        train_stage(trained, loss, source.clips.examples(modality), stage, self._rng)
         encoder.requires_grad_(True)
 
     def _train_fusion(self) -> None:
@@ -293,26 +276,15 @@ class _Person:
         usable = np.arange(len(all_tokens))
         train_stage(list(network.fusion.parameters()), loss, usable, stage, self._rng)
 
-    def _alone(self, modality: str) -> tuple[Tensor, NDArray[np.intp]]:
-        rows, source = self._test.clips.rows(modality), self._test
-        make = source.eeg if modality == "eeg" else source.voice
-        logits = [self._network.unimodal_logits(modality, make(at)) for at in _parts(rows)]
-        return torch.softmax(torch.cat(logits), dim=-1), rows
-
-    def _frame_probs(self) -> Tensor:
-        """Return probabilities (clips with a face, frames, n_labels) of single frames."""
-        n_frames = self._test.clips.crops.shape[1]
-        rows = (self._test.clips.rows("face")[:, None] * n_frames + np.arange(n_frames)).ravel()
-        logits = [
-            self._network.unimodal_logits("face", self._test.face(self._test.frames(at)))
-            for at in _parts(rows)
-        ]
-        return torch.softmax(torch.cat(logits), dim=-1).unflatten(0, (-1, n_frames))
+    def _alone(self, modality: str) -> Tensor:
+        """Return probabilities (n, n_labels) of one modality, of single frames for the face."""
+        network, source = self._network, self._test
+        rows = source.clips.examples(modality)
+        return _probs(rows, lambda at: network.unimodal_logits(modality, source.alone(modality, at)))
 
     def _fused(self, rows: NDArray[np.intp]) -> Tensor:
         """Return probabilities (n, n_labels) of clips with all their frames."""
-        logits = [self._network(self._test.whole(at)).logits for at in _parts(rows)]
-        return torch.softmax(torch.cat(logits), dim=-1)
+        return _probs(rows, lambda at: self._network(self._test.whole(at)).logits)
 
     def _fused_frames(self, rows: NDArray[np.intp]) -> Tensor:
         """Return probabilities (n, frames, n_labels) of clips with one of their frames at a time."""
@@ -335,16 +307,20 @@ class _Person:
             np.ones(len(rows), dtype=np.int64),
             clips.trial[rows],
         )
-        published: float | None = None
-        if model in _PAPER_COLUMN and not self._is_generated:
-            by_model = paper.EAV_TABLE_1.get(int(self._subject))
-            published = by_model[_PAPER_COLUMN[model]] / 100 if by_model else None
+        column, published = EAV_ROWS[model].column, None
+        if column is not None and not self._is_generated and (theirs := EAV_TABLE_1.get(int(self._subject))):
+            published = theirs[column] / 100
         return Entry.of(predictions, self._classes_seen, published)
 
 
 def _mean_answer(of_frames: Tensor) -> Tensor:
     """Return each clip's softmax of the mean of its frames' log-probabilities."""
     return torch.softmax(of_frames.clamp_min(1e-6).log().mean(dim=1), dim=-1)
+
+
+def _probs(rows: NDArray[np.intp], logits_of: Callable[[NDArray[np.intp]], Tensor]) -> Tensor:
+    """Return probabilities (n, n_labels) of rows, some at a time."""
+    return torch.softmax(torch.cat([logits_of(at) for at in _parts(rows)]), dim=-1)
 
 
 def _parts(rows: NDArray[np.intp]) -> Iterable[NDArray[np.intp]]:

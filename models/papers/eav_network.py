@@ -23,13 +23,15 @@ from models.features.face import Box, FaceFinder, crop_face
 from models.features.log_mel import log_mel, n_log_mel_frames, resample
 from models.network import FusionNetwork
 from models.normalise import Normaliser
-from models.training.cards import GENERATED, LICENCE, LIMITS_OF_FEW, ModelCard, bullets
+from models.papers.settings import EAV_ROWS, EavRow
+from models.training.cards import GENERATED, LICENCE, LIMITS_OF_FEW, QUICK, ModelCard, bullets
 from models.training.loop import StageOptions
 from models.training.scores import wilson_interval
 from models.training.simulated_data import as_bytes, as_crop
 from models.training.tables import Entry
 from models.window_batch import NetworkInput, Part, batch_of, eeg_part, face_part, voice_part, windows_at
 
+PROTOCOL = "speaking trials; of each class the first 70 % of the trials train, the last 30 % test"
 _ENCODERS = {"face": "ViT", "voice": "AST"}
 HEAD = ", head"  # a stage of a modality, before its own
 #: Of an encoder with open weights: its head while it is frozen, then both. Epochs and rates are those of the
@@ -164,73 +166,58 @@ def origin_words(config: ModelConfig) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class PersonModel:
+class SubjectModel:
     """What is kept of one subject's training."""
 
     network: FusionNetwork
     normaliser: Normaliser
-    protocol: str  # in words
-    is_generated: bool
     is_quick: bool
 
+    def save(self, folder: Path, entries: Mapping[str, Entry]) -> None:
+        """Write the model's folder; ``entries`` are its scores by row of the table."""
+        card = self.card(entries).markdown()
+        save_checkpoint(folder, self.network.config, self.network, self.normaliser.to_dict(), card)
 
-def save_subject(folder: Path, model: PersonModel, entries: Mapping[str, Entry]) -> str:
-    """Write the folder and return the model's SHA-256."""
-    card = subject_card(model, entries)
-    try:
-        return save_checkpoint(folder, model.network.config, model.network, model.normaliser.to_dict(), card)
-    except OSError as error:
-        raise InputError(
-            f"the model cannot be written: {error.strerror}",
-            where=str(folder),
-            remedy="choose another --out",
-            code=ErrorCode.FILE,
-        ) from error
-
-
-def subject_card(model: PersonModel, entries: Mapping[str, Entry]) -> str:
-    """Return the card, Markdown: data, protocol, figures, limits, licence."""
-    config = model.network.config
-    marks = {
-        GENERATED: model.is_generated,
-        "Made with --quick: few epochs and frames; do not quote these results.": model.is_quick,
-    }
-    begun = origin_words(config)
-    inputs = [
-        f"**Inputs:** {', '.join(MODALITY_NAMES[m] for m in config.modalities)}; {len(config.ch_names)} EEG "
-        f"channels, windows of {config.windows.eeg_step_s:g} s.",
-        f"**Encoders:** EEGformer, ViT, AST, of size {config.network.preset}. **Fusion:** shared attention.",
-        f"**Initial weights:** {f'{begun}; the rest' if begun else 'all'} random.",
-    ]
-    card = ModelCard(
-        f"Affectscope, one subject of EAV: {', '.join(config.labels)}",
-        f"Data: {config.trained_on}. It runs live.\n\n{bullets(inputs)}",
-        [mark for mark, applies in marks.items() if applies],
-        {
-            "Protocol": [
-                f"{model.protocol} Each encoder trains alone by its own head and is then frozen; shared "
-                f"attention and an MLP train on their tokens. {_HEAD_FIRST if begun else ''}"
-                "Test clips are used neither for normalisation nor to choose the number of epochs."
-            ],
-            "Figures": [
-                f"On test trials of the same subject and session; chance is {1 / len(config.labels):.0%}.",
-                bullets(f"{name}: {_figure(name, entry)}" for name, entry in entries.items()),
-            ],
-            "Limits": [
-                "Valid only for one subject speaking in one session, with one cap, camera and microphone. "
-                f"{LIMITS_OF_FEW}"
-            ],
-            "Licence": [f"{LICENCE} The licence of the open weights also applies." if begun else LICENCE],
-        },
-    )
-    return card.markdown()
+    def card(self, entries: Mapping[str, Entry]) -> ModelCard:
+        """Return the model's card."""
+        config = self.network.config
+        begun = origin_words(config)
+        inputs = [
+            f"**Inputs:** {', '.join(MODALITY_NAMES[m] for m in config.modalities)}; {len(config.ch_names)} EEG "
+            f"channels, windows of {config.windows.eeg_step_s:g} s.",
+            f"**Encoders:** EEGformer, ViT, AST, of size {config.network.preset}. "
+            "**Fusion:** shared attention.",
+            f"**Initial weights:** {f'{begun}; the rest' if begun else 'all'} random.",
+        ]
+        return ModelCard(
+            f"Affectscope, one subject of EAV: {', '.join(config.labels)}",
+            f"Data: {config.trained_on}. It runs live.\n\n{bullets(inputs)}",
+            {GENERATED: config.is_simulated, QUICK: self.is_quick},
+            {
+                "Protocol": [
+                    f"{PROTOCOL[0].upper()}{PROTOCOL[1:]}. Each encoder trains alone by its own head and is "
+                    f"then frozen; shared attention and an MLP train on their tokens. "
+                    f"{_HEAD_FIRST if begun else ''}"
+                    "Test clips are used neither for normalisation nor to choose the number of epochs."
+                ],
+                "Figures": [
+                    "On test trials of the same subject and session; chance is "
+                    f"{1 / len(config.labels):.0%}.",
+                    bullets(f"{name}: {_figure(entry, EAV_ROWS[name])}" for name, entry in entries.items()),
+                ],
+                "Limits": [
+                    "Valid only for one subject speaking in one session, with one cap, camera and "
+                    f"microphone. {LIMITS_OF_FEW}"
+                ],
+                "Licence": [f"{LICENCE} The licence of the open weights also applies." if begun else LICENCE],
+            },
+        )
 
 
-def _figure(name: str, entry: Entry) -> str:
-    unit = "frame" if name.endswith("per frame") else "clip"
+def _figure(entry: Entry, row: EavRow) -> str:
     low, high = wilson_interval(entry.trial.accuracy, entry.trial.n)
     return (
-        f"{entry.window.accuracy:.1%} of {entry.window.n} {unit}s; per trial {entry.trial.accuracy:.1%} "
+        f"{entry.window.accuracy:.1%} of {entry.window.n} {row.unit}s; per trial {entry.trial.accuracy:.1%} "
         f"(95 % CI {low:.0%} to {high:.0%}, {entry.trial.n} trials)"
     )
 
@@ -254,6 +241,14 @@ class ClipArrays:
         """Return the clips that hold a modality."""
         there = {"face": self.has_crops, "voice": self.n_mel > 0}
         return np.flatnonzero(there.get(modality, np.ones(len(self), dtype=bool)))
+
+    def examples(self, modality: str) -> NDArray[np.intp]:
+        """Return the clips that hold a modality; of the face their frames, counted through all clips."""
+        rows = self.rows(modality)
+        if modality != "face":
+            return rows
+        n_frames = self.crops.shape[1]
+        return (rows[:, None] * n_frames + np.arange(n_frames)).ravel()
 
 
 def read_clips(clips: Sequence[EavClip], config: FeatureConfig, n_frames: int) -> ClipArrays:
@@ -310,6 +305,12 @@ class ClipBatches:
         self._eeg = eeg_part(
             samples, torch.isfinite(samples).all(dim=-1), positions, network.config, normaliser
         )
+
+    def alone(self, modality: str, at: NDArray[np.intp]) -> NetworkInput:
+        """Return one modality of its `ClipArrays.examples`."""
+        if modality == "face":
+            return self.face(self.frames(at))
+        return self.eeg(at) if modality == "eeg" else self.voice(at)
 
     def eeg(self, at: NDArray[np.intp]) -> NetworkInput:
         """Return the clips' EEG."""

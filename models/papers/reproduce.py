@@ -5,10 +5,12 @@ Each setting on each subject's session is a job of its own, run here in processe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +36,8 @@ from models.training.scores import Predictions
 from models.training.sources import Source, missing_classes
 from models.training.tables import Entry, Row, Table
 
+J = TypeVar("J")
+R = TypeVar("R")
 #: What one subject's data make a fit raise; internal errors are mostly others. The last is a GPU's.
 FIT_ERRORS = (
     ValueError,
@@ -169,6 +173,29 @@ def run_job(job: Job) -> list[Outcome] | Excluded:
     ]  # fmt: skip
 
 
+def results_of(
+    run: Callable[[J], R | Excluded],
+    jobs: Iterable[J],
+    n_jobs: int = 1,
+    dask: str | None = None,
+    *,
+    n: int,
+    stage: str,
+    excluded: list[Excluded],
+    report: Report,
+) -> Iterator[R]:
+    """Yield the results of ``n`` jobs in order; those that end in an `Excluded` are put in ``excluded``.
+
+    See `run_here_or_there`.
+    """
+    for number, result in enumerate(run_here_or_there(run, jobs, n_jobs, dask), start=1):
+        if isinstance(result, Excluded):
+            excluded.append(result)
+        else:
+            yield result
+        report(stage, number / n, math.nan, f"{number} of {n}")
+
+
 def in_words(error: Exception) -> str:
     """Return one line on what ended one subject's fit."""
     if isinstance(error, InputError):
@@ -251,12 +278,11 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
     oracle, shortened = load_oracle(options.folder), is_generated(options.folder)
     jobs = jobs_of(settings, trials, options.finetuning(), pretrained, oracle, shortened=shortened)
     outcomes: list[Outcome] = []
-    for number, result in enumerate(run_here_or_there(run_job, jobs, options.n_jobs, options.dask), start=1):
-        if isinstance(result, Excluded):
-            excluded.append(result)
-        else:
-            outcomes += result
-        report("fine-tuning", number / len(jobs), float("nan"), f"{number} of {len(jobs)}")
+    for result in results_of(
+        run_job, jobs, options.n_jobs, options.dask,
+        n=len(jobs), stage="fine-tuning", excluded=excluded, report=report,
+    ):  # fmt: skip
+        outcomes += result
     if not outcomes:
         raise _nothing_of(options.folder, "every setting failed", excluded)
     return _table(options, settings, outcomes, excluded, pretrained, trials[0].label_names)

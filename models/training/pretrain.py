@@ -7,7 +7,7 @@ counts hidden channels alone; AdamW, warm-up and cosine are inferred (He et al. 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import ErrorCode, InputError, file_errors
 from acquisition.montage import SEED_CH_NAMES
+from acquisition.types import MODALITY_NAMES
 from models.checkpoint import save_checkpoint
 from models.config import CONTEXTS, ModelConfig, preset
 from models.datasets import eav
@@ -28,7 +29,7 @@ from models.features.config import FeatureConfig
 from models.network import FusionNetwork
 from models.normalise import EegScale, EyeScale, Normaliser
 from models.process import keep_freed_memory
-from models.training.cards import pretraining_card
+from models.training.cards import LICENCE, NOT_FOR, ModelCard, bullets, markdown_table
 from models.training.corpus import CorpusWindows, Entry, fit_eeg_scale, fit_eye_scale
 from models.training.loop import Report
 from models.training.pretrain_loop import LoopOptions, Outcome, World, run_loop
@@ -107,14 +108,7 @@ def pretrain(options: PretrainOptions, world: World, report: Report) -> Pretrain
     if not world.is_first:
         return None
     normaliser = Normaliser(**scales)  # type: ignore[arg-type]
-    choices = {
-        "batch": f"{options.batch} windows",
-        "masked": f"{options.mask:.0%} of the channels",
-        "context": options.context,
-        "seed": str(options.seed),
-        "quick": "yes: few windows and passes, to try the program out" if options.quick else "",
-    }
-    card = pretraining_card(corpus, config, options.loop, outcomes, choices, world.size)
+    card = _card(options, corpus, config, outcomes, world.size)
     sha256 = save_checkpoint(options.out, config, network, normaliser.to_dict(), card)
     save_file({n: t.detach().contiguous() for n, t in decoders.items()}, options.out / DECODERS_FILE)
     done = Pretrained(sha256, outcomes, corpus)
@@ -249,17 +243,10 @@ def _settings(options: PretrainOptions, corpus: Corpus, config: ModelConfig, mod
 
 def _forget_older_run(out: Path) -> None:
     """Remove the state and losses of an older run, and see that the folder can be written."""
-    try:
+    with file_errors("the folder cannot be written", f"--out {out}", "choose another"):
         out.mkdir(parents=True, exist_ok=True)
         for path in (*sorted((out / "resume").glob("*.safetensors")), out / "loss.jsonl"):
             path.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"the folder cannot be written: {error.strerror}",
-            where=f"--out {out}",
-            remedy="choose another",
-            code=ErrorCode.FILE,
-        ) from error
 
 
 def _write_report(
@@ -280,3 +267,76 @@ def _write_report(
         "settings": {m: _settings(options, done.corpus, config, m) for m in config.modalities},
     }
     (options.out / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _card(
+    options: PretrainOptions,
+    corpus: Corpus,
+    config: ModelConfig,
+    outcomes: Mapping[str, Outcome],
+    n_processes: int,
+) -> str:
+    """Return the card of pre-trained encoders."""
+    loop = options.loop
+    protocol = [
+        f"learning rate: {loop.learning_rate:g}, AdamW (weight decay {loop.weight_decay:g}), warm-up over "
+        f"{loop.warm_up:.0%} of the steps, then a half cosine; no dropout",
+        f"processes: {n_processes}",
+        f"batch: {options.batch} windows",
+        f"masked: {options.mask:.0%} of the channels",
+        f"context: {options.context}",
+        f"seed: {options.seed}",
+        *(["quick: yes: few windows and passes, to try the program out"] if options.quick else []),
+    ]
+    figures = [
+        (MODALITY_NAMES[modality], f"{of.losses[0]:.3f}", f"{of.losses[-1]:.3f}", str(len(of.losses)),
+         str(of.n_steps), str(of.n_windows), f"{of.seconds:.0f}")
+        for modality, of in outcomes.items()
+    ]  # fmt: skip
+    header = ("", "first epoch", "last epoch", "epochs", "steps", "windows", "seconds")
+    limits = [
+        "It does not predict emotion. It learned which channels vary together in these subjects and devices."
+    ]
+    if corpus.features == "published":
+        limits.append(
+            "Published features are smoothed with future data, so neither this model nor one "
+            "fine-tuned from it runs live: pre-train with `--features raw` for that."
+        )
+    card = ModelCard(
+        "Affectscope, pre-trained encoders",
+        f"Self-supervised: {config.trained_on}. It has no classifier: `affectscope finetune` makes one.",
+        sections={
+            "Data": [bullets(_corpus_lines(corpus, config))],
+            "Protocol": [
+                f"MV-SSTMA masked autoencoder, one for each of "
+                f"{', '.join(MODALITY_NAMES[m] for m in outcomes)}; "
+                "loss on the masked channels only. Normalisation fitted to the pre-training data.",
+                bullets(protocol),
+            ],
+            "Figures": [
+                "Mean squared error on masked channels divided by their variance (1 = predicting the mean), "
+                "on training windows; the curve is in `loss.jsonl`.",
+                markdown_table(header, figures),
+            ],
+            "Limits": [bullets([*limits, NOT_FOR, LICENCE])],
+        },
+    )
+    return card.markdown()
+
+
+def _corpus_lines(corpus: Corpus, config: ModelConfig) -> list[str]:
+    origin = "computed by the live code" if corpus.features == "raw" else "as published with the set"
+    lines = [
+        *corpus.words(),
+        f"features {origin}; {len(config.ch_names)} EEG channels; no labels used",
+    ]
+    if config.transductive:
+        lines.append(
+            "**Transductive:** test trials of the published splits were used in pre-training, without "
+            "labels. Results on them must be marked transductive."
+        )
+    elif corpus.n_test:
+        lines.append(f"{corpus.n_test} test trials of the published splits were not used")
+    if any(not source.is_dataset for source in corpus.used):
+        lines.append("recordings were used in full: a test on one of them would be transductive")
+    return lines + [f"excluded: {entry.subject}: {entry.why}" for entry in corpus.excluded]

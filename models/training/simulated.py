@@ -27,7 +27,7 @@ from models.features.config import FeatureConfig
 from models.network import FusionNetwork
 from models.normalise import Normaliser, fit_eeg, fit_eye
 from models.process import keep_freed_memory, process_pool
-from models.training.cards import simulated_card
+from models.training.cards import ModelCard, bullets
 from models.training.loop import Progress, StageOptions
 from models.training.scores import best_temperature, wilson_interval
 from models.training.simulated_data import Rows, SubjectFeatures, SubjectPlan, load_subject, simulate_subjects
@@ -191,7 +191,31 @@ def train_simulated(folder: Path, options: TrainingOptions, progress: Progress) 
     with TemporaryDirectory(prefix="affectscope-train-", ignore_cleanup_errors=True) as scratch:
         folders = options.simulate(FIRST_TRAINING_SEED, config.features, Path(scratch), progress)
         network, normaliser = fit(config, folders, options, progress)
-    return save_checkpoint(folder, config, network, normaliser.to_dict(), simulated_card(options, EMOTIONS))
+    return save_checkpoint(folder, config, network, normaliser.to_dict(), _card(options, EMOTIONS))
+
+
+def _card(options: TrainingOptions, labels: Sequence[str]) -> str:
+    """Return the card of a model trained on simulated subjects alone."""
+    lines = [
+        "**What it is for:** trying the program, its timing and its displays on simulated devices.",
+        "**What it is not for:** predictions about real people: it was trained on none. "
+        "Not for workplaces or education.",
+        "**Inputs:** any subset of its 62 EEG channels (DE in five bands), 33 eye features, face crops, "
+        "voice.",
+        f"**Outputs:** {', '.join(labels)}; attention per modality, EEG channel and time step.",
+        "**Protocol:** each encoder alone, then frozen, then shared attention over modality tokens with "
+        "modality dropout; normalisation fitted on the training subjects. `affectscope evaluate simulated` "
+        "gives its figures on subjects not seen in training.",
+        "**Licence:** GPL-3.0-or-later.",
+    ]
+    card = ModelCard(
+        "Affectscope small, simulated data only",
+        f"Trained by `affectscope train --simulated` on {options.n_subjects - options.n_validation} "
+        f"simulated subjects ({options.n_trials} trials of {options.trial_s:g} s each, five emotions, "
+        f"difficulty {options.difficulty}, seed {options.seed}); {options.n_validation} more set the softmax "
+        f"temperature. No recordings of real people were used.\n\n{bullets(lines)}",
+    )
+    return card.markdown()
 
 
 def fit(

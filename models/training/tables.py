@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from acquisition.errors import ErrorCode, InputError
+from acquisition.errors import file_errors
 from models.datasets.trials import Excluded
 from models.training.cards import markdown_table
 from models.training.scores import Predictions, Scores, Summary, summarise, t_interval, wilson_interval
@@ -97,10 +97,11 @@ class Row:
         independent, and as far as Wilson's over all trials (Wilson 1927), because two subjects may have equal
         scores by chance. Of one subject it is Wilson's alone, and too narrow.
         """
-        people: dict[str, list[Scores]] = {}
+        by_subject: dict[str, list[Scores]] = {}
         for entry in self.entries:
-            people.setdefault(entry.subject, []).append(entry.trial)
-        over_subjects = t_interval([float(np.mean([s.accuracy for s in one])) for one in people.values()])
+            by_subject.setdefault(entry.subject, []).append(entry.trial)
+        means = [float(np.mean([s.accuracy for s in own])) for own in by_subject.values()]
+        over_subjects = t_interval(means)
         over_trials = wilson_interval(self.accuracy(True).mean, self.n_trials)
         low, high = zip(over_trials, over_subjects or over_trials, strict=True)
         return max(0.0, min(low)), min(1.0, max(high))
@@ -264,10 +265,10 @@ def draw_subjects(table: Table, path: Path) -> None:
 
     Where the paper has figures by subject they stand beside ours, in a lighter shade.
     """
-    people = sorted({entry.subject for row in table.rows for entry in row.entries}, key=int)
+    subjects = sorted({entry.subject for row in table.rows for entry in row.entries}, key=int)
     has_paper = any(e.paper_accuracy is not None for row in table.rows for e in row.entries)
     width = (0.4 if has_paper else 0.8) / len(table.rows)
-    figure, axes = _figure(max(6.0, 1.5 + 0.35 * len(people) * len(table.rows) / 2), 4.0)
+    figure, axes = _figure(max(6.0, 1.5 + 0.35 * len(subjects) * len(table.rows) / 2), 4.0)
     for number, row in enumerate(table.rows):
         ours = {entry.subject: 100 * row.scores(entry).accuracy for entry in row.entries}
         theirs = {e.subject: 100 * e.paper_accuracy for e in row.entries if e.paper_accuracy is not None}
@@ -277,11 +278,11 @@ def draw_subjects(table: Table, path: Path) -> None:
             (1, theirs, f"{row.model}: paper", 0.45),
         ):
             if bars:
-                places = [people.index(subject) + (place + shift) * width - 0.4 for subject in bars]
+                places = [subjects.index(subject) + (place + shift) * width - 0.4 for subject in bars]
                 colour = _SERIES[number % len(_SERIES)]
                 axes.bar(places, list(bars.values()), width, label=label, color=colour, alpha=alpha)
     axes.axhline(100 * table.chance, color=_TRIALS, linestyle="--", linewidth=1, label="most frequent class")
-    axes.set_xticks(range(len(people)), people, fontsize=7)
+    axes.set_xticks(range(len(subjects)), subjects, fontsize=7)
     axes.set_ylim(0, 100)
     axes.set_xlabel("subject")
     axes.set_ylabel(f"accuracy per {table.units}, %")
@@ -313,7 +314,7 @@ def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list
     Raises `InputError` if the folder cannot be written.
     """
     paths = [folder / name for name in (CSV_FILE, JSON_FILE, WORDS_FILE, PLOT_FILE, CONFUSION_FILE)]
-    try:
+    with file_errors("the folder cannot be written", f"--out {folder}", "choose another"):
         folder.mkdir(parents=True, exist_ok=True)
         with paths[0].open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(_csv_row(table, table.rows[0])))
@@ -323,10 +324,6 @@ def write_table(table: Table, folder: Path, *, by_subject: bool = False) -> list
         paths[2].write_text(table_words(table), encoding="utf-8")
         (draw_subjects if by_subject else draw_table)(table, paths[3])
         _write_confusions(table, paths[4])
-    except OSError as error:
-        what = f"the folder cannot be written: {error.strerror}"
-        where = f"--out {folder}"
-        raise InputError(what, where=where, remedy="choose another", code=ErrorCode.FILE) from error
     return paths
 
 

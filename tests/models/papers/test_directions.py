@@ -1,4 +1,4 @@
-"""Directions of the paper's tables on generated data: differences by person, and a small run whole."""
+"""Directions of the paper's tables on generated data: differences by subject, and a small run whole."""
 
 import math
 from dataclasses import replace
@@ -7,14 +7,14 @@ import pytest
 
 from models.papers.directions import SETTINGS, STREAMING_SETTINGS, Directions, DirectionsOptions, directions
 
-PEOPLE = [(1, "1"), (1, "2"), (2, "1"), (2, "2")]
+SUBJECTS = [(1, "1"), (1, "2"), (2, "1"), (2, "2")]
 
 
 def made(**rows):
     """Accuracies by row; every row that is not named is 0.5 for everybody."""
-    accuracy = {name: dict.fromkeys(PEOPLE, 0.5) for name in (*SETTINGS, *STREAMING_SETTINGS)}
+    accuracy = {name: dict.fromkeys(SUBJECTS, 0.5) for name in (*SETTINGS, *STREAMING_SETTINGS)}
     for name, values in rows.items():
-        accuracy[name] = dict(zip(PEOPLE, values, strict=True))
+        accuracy[name] = dict(zip(SUBJECTS, values, strict=True))
     return Directions(accuracy, (), replace(DirectionsOptions(), seeds=(1, 2), n_subjects=2))
 
 
@@ -22,7 +22,7 @@ def claim(result, words):
     return next(one for one in result.claims() if words in one["claim"])
 
 
-def test_difference_is_paired_by_person_with_a_t_interval():
+def test_difference_is_paired_by_subject_with_a_t_interval():
     one = claim(made(fused=(0.6, 0.7, 0.6, 0.7), EEG=(0.5, 0.6, 0.4, 0.5)), "attention fusion")
     assert one["difference"] == pytest.approx(0.15)
     # differences .1 .1 .2 .2: SD 0.0577, t of 3 degrees of freedom 3.182
@@ -43,13 +43,13 @@ def test_masks_are_judged_by_what_they_cost():
     assert one["difference"] == pytest.approx(-0.1 - (-0.25))
 
 
-def test_row_has_spread_over_people_and_over_sets():
+def test_row_has_spread_over_subjects_and_over_sets():
     row = next(r for r in made(fused=(0.4, 0.6, 0.5, 0.7)).to_dict()["rows"] if r["row"] == "fused")
     assert (row["mean"], row["n"]) == (pytest.approx(0.55), 4)
     assert row["sd_seeds"] == pytest.approx(math.sqrt(2) * 0.05)
 
 
-def test_spread_over_people_is_judged_too():
+def test_spread_over_subjects_is_judged_too():
     rows = {"EEG, 10 trials": (0.5, 0.52, 0.5, 0.52), "EEG, 10 trials, from scratch": (0.3, 0.7, 0.3, 0.7)}
     one = claim(made(**rows), "from subject to subject")
     assert one["difference"] == pytest.approx((0.2 - 0.01) * math.sqrt(4 / 3))

@@ -11,7 +11,7 @@ import transformers
 
 from models.datasets.eav import load_eav_clips
 from models.network import FusionNetwork
-from models.papers.eav import EavJob, EavOptions, _Person
+from models.papers.eav import EavJob, EavOptions, SubjectTraining
 from models.papers.eav_network import HEAD, EavNetwork
 
 
@@ -21,30 +21,30 @@ def job_with(small_eav: Path, open_weights: Path) -> EavJob:
     return EavJob("1", clips, EavOptions(small_eav, quick=True, network=network), network.config())
 
 
-def person_with(small_eav: Path, open_weights: Path) -> _Person:
-    return _Person(job_with(small_eav, open_weights))
+def training_with(small_eav: Path, open_weights: Path) -> SubjectTraining:
+    return SubjectTraining(job_with(small_eav, open_weights))
 
 
 def test_training_begins_with_them(small_eav: Path, open_weights: Path):
-    person = person_with(small_eav, open_weights)
+    training = training_with(small_eav, open_weights)
     vit = transformers.ViTModel.from_pretrained(open_weights / "vit", add_pooling_layer=False).state_dict()
-    ours = person._network.face.model.state_dict()
+    ours = training._network.face.model.state_dict()
     folded = "embeddings.patch_embeddings.projection"  # takes the preprocessor's scaling
     assert all(torch.equal(ours[name], vit[name]) for name in vit if not name.startswith(folded))
     ast = transformers.ASTModel.from_pretrained(open_weights / "ast").state_dict()
-    ours = person._network.voice.model.state_dict()
+    ours = training._network.voice.model.state_dict()
     assert all(torch.allclose(ours[name], ast[name], atol=1e-6) for name in ast)
 
 
-def test_a_person_looks_up_no_network_again(small_eav: Path, open_weights: Path):
+def test_a_subject_looks_up_no_network_again(small_eav: Path, open_weights: Path):
     job = job_with(small_eav, open_weights)
     elsewhere = replace(job, options=replace(job.options, network=EavNetwork("not known here")))
-    assert _Person(elsewhere)._network.config.network == job.config.network
+    assert SubjectTraining(elsewhere)._network.config.network == job.config.network
 
 
-def parameters(person: _Person, modality: str) -> list[torch.Tensor]:
+def parameters(training: SubjectTraining, modality: str) -> list[torch.Tensor]:
     """Return copies of the encoder's parameters and of its head's, each in a row."""
-    modules = getattr(person._network, modality), person._network.heads[modality]
+    modules = getattr(training._network, modality), training._network.heads[modality]
     return [torch.cat([p.detach().flatten() for p in module.parameters()]) for module in modules]
 
 
@@ -52,22 +52,22 @@ def parameters(person: _Person, modality: str) -> list[torch.Tensor]:
 def test_an_encoder_with_them_is_frozen_while_its_head_begins(
     small_eav: Path, open_weights: Path, modality: str
 ):
-    person = person_with(small_eav, open_weights)
-    encoder, head = parameters(person, modality)
-    person._train_stage(modality, person._options.stages()[modality + HEAD], head_alone=True)
-    assert torch.equal(parameters(person, modality)[0], encoder)
-    assert not torch.equal(parameters(person, modality)[1], head)
+    training = training_with(small_eav, open_weights)
+    encoder, head = parameters(training, modality)
+    training._train_stage(modality, training._options.stages()[modality + HEAD], head_alone=True)
+    assert torch.equal(parameters(training, modality)[0], encoder)
+    assert not torch.equal(parameters(training, modality)[1], head)
 
 
 @pytest.mark.parametrize("modality", ["face", "voice"])
 def test_in_all_the_head_moves_far_and_an_encoder_with_them_a_little(
     small_eav: Path, open_weights: Path, modality: str
 ):
-    person = person_with(small_eav, open_weights)
-    before = parameters(person, modality)
-    person._train_alone(modality)
+    training = training_with(small_eav, open_weights)
+    before = parameters(training, modality)
+    training._train_alone(modality)
     encoder, head = (
-        (now - was).abs().max() for now, was in zip(parameters(person, modality), before, strict=True)
+        (now - was).abs().max() for now, was in zip(parameters(training, modality), before, strict=True)
     )
     assert 0 < encoder < 5e-5
     assert head > 5e-4

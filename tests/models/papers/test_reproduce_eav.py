@@ -1,4 +1,4 @@
-"""One person of a tiny generated EAV folder: rows, what is frozen, and the model that is kept."""
+"""One subject of a tiny generated EAV folder: rows, what is frozen, and the model that is kept."""
 
 import json
 import shutil
@@ -16,13 +16,14 @@ from models.datasets.make.options import MakeOptions
 from models.decoder import Decoder
 from models.features.config import FeatureConfig
 from models.papers import settings as paper
-from models.papers.eav import EavJob, EavOptions, _Person, reproduce_eav, run_person
+from models.papers.eav import EavJob, EavOptions, SubjectTraining, reproduce_eav, run_subject
 from models.papers.eav_network import read_clips
 from models.training.loop import StageOptions
 from models.training.scores import Scores
 from models.training.tables import Entry, Row, Table, write_table
 
 ROWS = ["Vision", "Audio", "EEG", "Multimodal", "Vision, per frame", "Multimodal, per frame"]
+COLUMNS = ROWS[:4]  # of the paper's table
 N_TEST = 5  # clips: one a class
 
 
@@ -74,7 +75,7 @@ def test_rows_count_clips_and_frames(table):
 
 
 def test_the_papers_figures_stand_in_the_rows_of_their_unit(table):
-    average = dict(zip(paper.EAV_MODELS, paper.EAV_AVERAGE, strict=True))
+    average = dict(zip(COLUMNS, paper.EAV_AVERAGE, strict=True))
     assert {row.model: row.paper and row.paper[0] for row in table.rows} == {
         "Vision": None,
         "Audio": average["Audio"],
@@ -83,15 +84,15 @@ def test_the_papers_figures_stand_in_the_rows_of_their_unit(table):
         "Vision, per frame": average["Vision"],
         "Multimodal, per frame": average["Multimodal"],
     }
-    assert all(entry.paper_accuracy is None for row in table.rows for entry in row.entries)  # made-up people
+    assert all(entry.paper_accuracy is None for row in table.rows for entry in row.entries)  # of no real one
 
 
-def test_people_of_the_real_set_have_the_papers_figure(folder, tmp_path):
+def test_subjects_of_the_real_set_have_the_papers_figure(folder, tmp_path):
     real = tmp_path / "real"
     shutil.copytree(folder, real)
     (real / "README.md").unlink()  # the notice that says it is generated
-    entries = run_person(job(real)).entries
-    theirs = dict(zip(paper.EAV_MODELS, paper.EAV_TABLE_1[1], strict=True))
+    entries = run_subject(job(real)).entries
+    theirs = dict(zip(COLUMNS, paper.EAV_TABLE_1[1], strict=True))
     assert {model: entry.paper_accuracy for model, entry in entries.items()} == {
         "Vision": None,
         "Audio": pytest.approx(theirs["Audio"] / 100),
@@ -122,35 +123,35 @@ def test_figure_2_has_the_papers_bars_beside_ours_where_there_are_some(tmp_path,
 
 
 def test_fusion_trains_on_frozen_encoders(folder):
-    person = _Person(job(folder))
-    for modality in person._network.config.modalities:
-        person._train_alone(modality)
-    before = {name: tensor.clone() for name, tensor in person._network.state_dict().items()}
-    person._train_fusion()
-    after = person._network.state_dict()
+    training = SubjectTraining(job(folder))
+    for modality in training._network.config.modalities:
+        training._train_alone(modality)
+    before = {name: tensor.clone() for name, tensor in training._network.state_dict().items()}
+    training._train_fusion()
+    after = training._network.state_dict()
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"fusion"}
 
 
 def test_everything_of_a_batch_is_on_the_networks_device(folder):
-    person = _Person(job(folder, device="meta"))  # has no numbers, but refuses to be mixed with another
-    clips, at = person._test, np.arange(N_TEST)
+    training = SubjectTraining(job(folder, device="meta"))  # has no numbers, and refuses another device's
+    clips, at = training._test, np.arange(N_TEST)
     for batch in (clips.eeg(at), clips.face(clips.frames(at)), clips.voice(at), clips.whole(at)):
         assert {getattr(batch, part.name).device.type for part in fields(batch)} == {"meta"}
     assert clips.label.device.type == "meta"
-    assert person._fused(at).shape == (N_TEST, 5)
-    assert person._fused_frames(at).shape == (N_TEST, 2, 5)
-    for modality in person._network.config.modalities:
+    assert training._fused(at).shape == (N_TEST, 5)
+    assert training._fused_frames(at).shape == (N_TEST, 2, 5)
+    for modality in training._network.config.modalities:
         with pytest.raises(RuntimeError, match="cannot be called on meta"):  # the first step's loss
-            person._train_alone(modality)
+            training._train_alone(modality)
     with pytest.raises(RuntimeError, match="cannot be called on meta"):
-        person._train_fusion()
-    assert {p.device.type for p in person._network.parameters()} == {"meta"}
+        training._train_fusion()
+    assert {p.device.type for p in training._network.parameters()} == {"meta"}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_person_trains_on_a_gpu(folder, tmp_path):
-    found = run_person(job(folder, device="cuda", keep_models=tmp_path))
+def test_a_subject_trains_on_a_gpu(folder, tmp_path):
+    found = run_subject(job(folder, device="cuda", keep_models=tmp_path))
     assert list(found.entries) == ROWS
     assert {p.device.type for p in found.model.network.parameters()} == {"cpu"}
 
@@ -177,18 +178,18 @@ def test_a_kept_model_loads_and_runs_live(table, kept):
 
 
 def test_a_kept_model_answers_as_it_did_in_the_table(table, kept, folder):
-    person = _Person(job(folder))
+    training = SubjectTraining(job(folder))
     checkpoint = load_checkpoint(kept / "sub-1")
-    person._network.load_state_dict(checkpoint.network.state_dict())
-    person._network.prepare_inference()
+    training._network.load_state_dict(checkpoint.network.state_dict())
+    training._network.prepare_inference()
     with torch.no_grad():
-        probs = person._fused(np.arange(N_TEST)).numpy()
-    accuracy = (probs.argmax(axis=1) == person._test.clips.label).mean()
+        probs = training._fused(np.arange(N_TEST)).numpy()
+    accuracy = (probs.argmax(axis=1) == training._test.clips.label).mean()
     assert accuracy == table.rows[3].entries[0].window.accuracy
 
 
 def test_models_are_kept_only_if_wanted(folder):
-    assert run_person(job(folder)).model is None
+    assert run_subject(job(folder)).model is None
 
 
 def test_a_broken_video_is_noted_and_its_clip_kept_without_it(folder, tmp_path):
@@ -226,21 +227,21 @@ def test_without_any_video_there_is_no_row_of_it(folder, tmp_path):
         ),
     ],
 )
-def test_a_fit_that_numbers_or_memory_break_leaves_the_person_out(folder, error, why):
+def test_a_fit_that_numbers_or_memory_break_leaves_the_subject_out(folder, error, why):
     class Breaking(Brief):
         def stages(self):
             raise error
 
     broken = replace(job(folder), options=Breaking(folder, quick=True))
-    assert run_person(broken).why == why
+    assert run_subject(broken).why == why
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_that_is_full_leaves_the_person_out(folder):
+def test_a_gpu_that_is_full_leaves_the_subject_out(folder):
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(1e-6)
     try:
-        excluded = run_person(job(folder, device="cuda"))
+        excluded = run_subject(job(folder, device="cuda"))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert excluded.why.startswith("the GPU has too little free memory")
