@@ -197,7 +197,7 @@ def _check_pretrained(config: ModelConfig, trial: Trial, modalities: Sequence[st
     if config.feature_origin != trial.origin or abs(config.step_s - trial.step_s) > 1e-9:
         raise InputError(
             f"the model was pre-trained on {config.feature_origin} features every {config.step_s:g} s, "
-            f"but but but these are {trial.origin} features every {trial.step_s:g} s",
+            f"but these are {trial.origin} features every {trial.step_s:g} s",
             where="--features",
             remedy=f"choose --features {config.feature_origin}, pre-train on these features, or "
             "train with --from-scratch",
