@@ -22,7 +22,7 @@ from models.datasets.make.generator import load_oracle
 from models.datasets.make.options import MakeOptions
 from models.datasets.make.seed import make_seed_iv
 from models.datasets.trials import Excluded
-from models.papers.reproduce import Job, jobs_of, results_of, run_job
+from models.papers.reproduce import Job, jobs_of, run_job, usable
 from models.papers.settings import TEN_TRIALS, Setting
 from models.process import run_here_or_there
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
@@ -191,10 +191,8 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
         ]
     accuracy: dict[str, dict[tuple[int, str], float]] = {}
     excluded: list[Excluded] = []
-    for name, key, share in results_of(
-        _accuracy, jobs, options.n_jobs,
-        n=len(jobs), stage="fine-tuning", excluded=excluded, report=report,
-    ):  # fmt: skip
+    results = run_here_or_there(_accuracy, jobs, options.n_jobs)
+    for name, key, share in usable(results, len(jobs), "fine-tuning", excluded, report):
         accuracy.setdefault(name, {})[key] = share
     missing = [name for name in (*SETTINGS, *STREAMING_SETTINGS) if name not in accuracy]
     if missing:

@@ -34,9 +34,9 @@ from models.papers.eav_network import (
     origin_words,
     read_clips,
 )
-from models.papers.reproduce import FIT_ERRORS, in_words, results_of
+from models.papers.reproduce import FIT_ERRORS, in_words, usable
 from models.papers.settings import EAV_AVERAGE, EAV_ROWS, EAV_TABLE_1
-from models.process import keep_freed_memory
+from models.process import keep_freed_memory, run_here_or_there
 from models.training.loop import Report, StageOptions, train_stage
 from models.training.scores import Predictions
 from models.training.tables import Entry, Row, Table
@@ -116,10 +116,8 @@ def reproduce_eav(options: EavOptions, report: Report) -> Table:
     entries: dict[str, list[Entry]] = {}
     subjects = eav.eav_subjects(options.folder)[: QUICK_SUBJECTS if options.quick else None]
     jobs = _jobs(options, config, subjects, excluded)
-    for result in results_of(
-        run_subject, jobs, options.n_jobs, options.dask,
-        n=len(subjects), stage="subjects", excluded=excluded, report=report,
-    ):  # fmt: skip
+    results = run_here_or_there(run_subject, jobs, options.n_jobs, options.dask)
+    for result in usable(results, len(subjects), "subjects", excluded, report):
         for model, entry in result.entries.items():
             entries.setdefault(model, []).append(entry)
         if result.model is not None and options.keep_models is not None:

@@ -6,7 +6,7 @@ Each setting on each subject's session is a job of its own, run here in processe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +36,6 @@ from models.training.scores import Predictions
 from models.training.sources import Source, missing_classes
 from models.training.tables import Entry, Row, Table
 
-J = TypeVar("J")
 R = TypeVar("R")
 #: What one subject's data make a fit raise; internal errors are mostly others. The last is a GPU's.
 FIT_ERRORS = (
@@ -173,22 +172,11 @@ def run_job(job: Job) -> list[Outcome] | Excluded:
     ]  # fmt: skip
 
 
-def results_of(
-    run: Callable[[J], R | Excluded],
-    jobs: Iterable[J],
-    n_jobs: int = 1,
-    dask: str | None = None,
-    *,
-    n: int,
-    stage: str,
-    excluded: list[Excluded],
-    report: Report,
+def usable(
+    results: Iterable[R | Excluded], n: int, stage: str, excluded: list[Excluded], report: Report
 ) -> Iterator[R]:
-    """Yield the results of ``n`` jobs in order; those that end in an `Excluded` are put in ``excluded``.
-
-    See `run_here_or_there`.
-    """
-    for number, result in enumerate(run_here_or_there(run, jobs, n_jobs, dask), start=1):
+    """Yield what jobs came to, in order, and report each of the ``n``; the excluded ones are collected."""
+    for number, result in enumerate(results, start=1):
         if isinstance(result, Excluded):
             excluded.append(result)
         else:
@@ -278,10 +266,8 @@ def reproduce(options: ReproduceOptions, report: Report) -> Table:
     oracle, shortened = load_oracle(options.folder), is_generated(options.folder)
     jobs = jobs_of(settings, trials, options.finetuning(), pretrained, oracle, shortened=shortened)
     outcomes: list[Outcome] = []
-    for result in results_of(
-        run_job, jobs, options.n_jobs, options.dask,
-        n=len(jobs), stage="fine-tuning", excluded=excluded, report=report,
-    ):  # fmt: skip
+    results = run_here_or_there(run_job, jobs, options.n_jobs, options.dask)
+    for result in usable(results, len(jobs), "fine-tuning", excluded, report):
         outcomes += result
     if not outcomes:
         raise _nothing_of(options.folder, "every setting failed", excluded)
