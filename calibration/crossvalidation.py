@@ -17,12 +17,11 @@ from calibration.profile_summary import HEADS
 from calibration.rows import RowTable
 from calibration.tokens import TrialWindows, modality_tokens
 from calibration.types import TrialRecord
-from calibration.verdict import balanced_accuracy
 from models.checkpoint import Checkpoint
 from models.config import FusionConfig
 from models.network import FusionNetwork
 from models.normalise import Normaliser
-from models.training.scores import best_temperature
+from models.training.scores import balanced_accuracy, best_temperature
 
 
 @torch.no_grad()

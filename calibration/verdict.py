@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.text import percent
-from models.training.scores import wilson_interval
+from models.training.scores import balanced_accuracy, wilson_interval
 
 
 class VerdictCode(StrEnum):
@@ -102,14 +102,6 @@ class Verdict:
             "Guessing could explain it: fits on shuffled labels do as well too often "
             f"(p = {self.p_permutation:.2f})."
         )
-
-
-def balanced_accuracy(true: Sequence[int], predicted: Sequence[int]) -> float:
-    """Return the mean recall of the classes in ``true``; NaN without a trial."""
-    truth, said = np.asarray(true), np.asarray(predicted)
-    if len(truth) == 0:
-        return math.nan
-    return float(np.mean([(said[truth == label] == label).mean() for label in np.unique(truth)]))
 
 
 def binomial_threshold(n_by_class: Sequence[int], n_classes: int | None = None) -> ChanceThreshold:

@@ -14,7 +14,8 @@ from calibration.consent import INTENDED_USE
 from calibration.protocol import n_planned
 from calibration.quality import TrialQuality, remarks, usable_modalities
 from calibration.types import SessionRecord, TrialRecord
-from calibration.verdict import Verdict, balanced_accuracy, judge, trial_interval
+from calibration.verdict import Verdict, judge, trial_interval
+from models.training.scores import balanced_accuracy
 
 
 @dataclass(frozen=True)

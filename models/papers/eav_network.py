@@ -26,7 +26,6 @@ from models.normalise import Normaliser
 from models.papers.settings import EAV_ROWS, EavRow
 from models.training.cards import GENERATED, LICENCE, LIMITS_OF_FEW, QUICK, ModelCard, bullets
 from models.training.loop import StageOptions
-from models.training.scores import wilson_interval
 from models.training.simulated_data import as_bytes, as_crop
 from models.training.tables import Entry
 from models.window_batch import NetworkInput, Part, batch_of, eeg_part, face_part, voice_part, windows_at
@@ -183,8 +182,8 @@ class SubjectModel:
         config = self.network.config
         begun = origin_words(config)
         inputs = [
-            f"**Inputs:** {', '.join(MODALITY_NAMES[m] for m in config.modalities)}; {len(config.ch_names)} EEG "
-            f"channels, windows of {config.windows.eeg_step_s:g} s.",
+            f"**Inputs:** {', '.join(MODALITY_NAMES[m] for m in config.modalities)}; "
+            f"{len(config.ch_names)} EEG channels, windows of {config.windows.eeg_step_s:g} s.",
             f"**Encoders:** EEGformer, ViT, AST, of size {config.network.preset}. "
             "**Fusion:** shared attention.",
             f"**Initial weights:** {f'{begun}; the rest' if begun else 'all'} random.",
@@ -215,7 +214,7 @@ class SubjectModel:
 
 
 def _figure(entry: Entry, row: EavRow) -> str:
-    low, high = wilson_interval(entry.trial.accuracy, entry.trial.n)
+    low, high = entry.trial.interval
     return (
         f"{entry.window.accuracy:.1%} of {entry.window.n} {row.unit}s; per trial {entry.trial.accuracy:.1%} "
         f"(95 % CI {low:.0%} to {high:.0%}, {entry.trial.n} trials)"

@@ -23,7 +23,7 @@ from models.training.finetune_config import FinetuneOptions, PretrainedEncoders,
 from models.training.finetune_tokens import TrialClassifier
 from models.training.loop import Report
 from models.training.provenance import SeenSession, TrainingRecord, read_record
-from models.training.scores import Predictions, Scores, wilson_interval
+from models.training.scores import Predictions, Scores
 from models.training.sources import Source
 from models.training.tables import Entry, Row, Table
 
@@ -276,26 +276,32 @@ class ScoreReport:
     protocol: str
     window: Scores
     trial: Scores
-    interval: tuple[float, float]  # 95 %, of the accuracy per trial
-    chance: float  # of the accuracy: the most frequent class of the tested trials
     extra: dict[str, Scores]  # per trial: modalities alone and removed, masked channels, other classifiers
+
+    @classmethod
+    def of(cls, protocol: str, predictions: Predictions, extra: dict[str, Scores]) -> ScoreReport:
+        """Score the predictions."""
+        return cls(protocol, predictions.scores(), predictions.trial_scores(), extra)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return vars(self) | {
+        return {
+            "protocol": self.protocol,
             "window": self.window.to_dict(),
             "trial": self.trial.to_dict(),
-            "interval": list(self.interval),
+            "interval": list(self.trial.interval),
+            "chance": self.trial.chance,
             "extra": {name: scores.to_dict() for name, scores in self.extra.items()},
         }
 
     def lines(self) -> list[str]:
         """Return the report in words, a line each."""
         trial, window = self.trial, self.window
+        low, high = trial.interval
         lines = [
             self.protocol,
-            f"per trial:  {trial.accuracy:.1%} of {trial.n} (95 % CI {self.interval[0]:.0%} to "
-            f"{self.interval[1]:.0%}; always the most frequent class {self.chance:.1%}), balanced "
+            f"per trial:  {trial.accuracy:.1%} of {trial.n} (95 % CI {low:.0%} to "
+            f"{high:.0%}; always the most frequent class {trial.chance:.1%}), balanced "
             f"{trial.balanced_accuracy:.1%}, macro-F1 {trial.macro_f1:.2f}, NLL {trial.nll:.2f}, "
             f"ECE {trial.ece:.2f}",
             f"per window: {window.accuracy:.1%} of {window.n}, balanced {window.balanced_accuracy:.1%}, "
@@ -315,7 +321,7 @@ def report_on_test(
             f"{one.mask:.0%} of the EEG channels hidden, one draw for all windows" if one.mask else one.words
         )
         extra[name] = found.trial_scores()
-    return _report(protocol, model.predict(test), extra)
+    return ScoreReport.of(protocol, model.predict(test), extra)
 
 
 def report_by_cross_validation(
@@ -340,7 +346,7 @@ def report_by_cross_validation(
         f"cross-validation over {len(trials)} trials in {len(folds)} folds; no trial is in training and test"
     )
     extra = {"shrinkage LDA on the same folds": _joined(discriminant).trial_scores()}
-    return _report(protocol, _joined(parts), extra)
+    return ScoreReport.of(protocol, _joined(parts), extra)
 
 
 def _discriminant(train: Sequence[Trial], test: Sequence[Trial], options: FinetuneOptions) -> Predictions:
@@ -361,16 +367,3 @@ def only(windows: WindowSet, options: FinetuneOptions) -> WindowSet:
 
 def _joined(parts: Sequence[Predictions]) -> Predictions:
     return Predictions(*(np.concatenate([getattr(p, name) for p in parts]) for name in vars(parts[0])))
-
-
-def _report(protocol: str, predictions: Predictions, extra: dict[str, Scores]) -> ScoreReport:
-    trial = predictions.trial_scores()
-    counts = trial.confusion.sum(axis=1)
-    return ScoreReport(
-        protocol,
-        predictions.scores(),
-        trial,
-        wilson_interval(trial.accuracy, trial.n),
-        float(counts.max() / counts.sum()),
-        extra,
-    )

@@ -54,6 +54,17 @@ class Scores:
     ece: float
     confusion: NDArray[np.int64]  # (n_labels, n_labels): rows are true, columns predicted
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy, of scores per trial: see `wilson_interval`."""
+        return wilson_interval(self.accuracy, self.n)
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of always answering the most frequent class of the data."""
+        support = self.confusion.sum(axis=1)
+        return float(support.max() / support.sum())
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return {**vars(self), "confusion": self.confusion.tolist()}
@@ -82,6 +93,14 @@ def score(probs: NDArray[np.floating], label: NDArray[np.integer]) -> Scores:
         ece=expected_calibration_error(probs, label),
         confusion=confusion,
     )
+
+
+def balanced_accuracy(true: Sequence[int] | NDArray[Any], predicted: Sequence[int] | NDArray[Any]) -> float:
+    """Return the mean recall of the classes in ``true``; NaN where it is empty."""
+    truth, said = np.asarray(true), np.asarray(predicted)
+    if len(truth) == 0:
+        return math.nan
+    return float(np.mean([(said[truth == label] == label).mean() for label in np.unique(truth)]))
 
 
 def best_temperature(nll: Callable[[Any], Any], candidates: Iterable[Any]) -> tuple[float, float]:

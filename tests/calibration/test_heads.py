@@ -16,8 +16,9 @@ from calibration.crossvalidation import (
     trial_probs,
 )
 from calibration.heads import Directions, Labelled, LdaProblem, fit_fusion, initial_fusion, linear_head
-from calibration.verdict import balanced_accuracy, binomial_threshold, permutation_p
+from calibration.verdict import binomial_threshold, permutation_p
 from models.checkpoint import load_checkpoint
+from models.training.scores import balanced_accuracy
 
 N_WINDOWS, D_MODEL = 8, 64
 UNKNOWN = ("one", "two", "three", "four", "five")  # to the base model

@@ -11,7 +11,6 @@ import pytest
 
 from calibration.verdict import (
     VerdictCode,
-    balanced_accuracy,
     binomial_threshold,
     judge,
     p_of_guessing,
@@ -19,6 +18,7 @@ from calibration.verdict import (
     permutation_threshold,
     trial_interval,
 )
+from models.training.scores import balanced_accuracy
 
 FIVE = [label for label in range(5) for _ in range(2)]
 NULL = np.linspace(0.0, 0.45, 199)  # of a fit on shuffled labels

@@ -23,12 +23,7 @@ from torch import Tensor
 from models.datasets.emodb import Utterance
 from models.papers.speech.features import contours, copies, functionals
 from models.papers.speech.network import clip_rows
-from models.training.scores import t_interval
-
-
-def balanced_accuracy(label: NDArray[Any], answer: NDArray[Any]) -> float:
-    """Return the mean over the classes that occur of the share answered rightly."""
-    return float(np.mean([np.mean(answer[label == value] == value) for value in np.unique(label)]))
+from models.training.scores import balanced_accuracy, t_interval
 
 
 def speaker_scores(

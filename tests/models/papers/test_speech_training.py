@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.config import AstConfig
-from models.papers.speech.committee import balanced_accuracy, by_own_speaker, speaker_scores
+from models.papers.speech.committee import by_own_speaker, speaker_scores
 from models.papers.speech.network import (
     N_ROWS,
     RowScale,
@@ -19,6 +19,7 @@ from models.papers.speech.network import (
     stack,
     train_voice_network,
 )
+from models.training.scores import balanced_accuracy
 
 TINY = replace(
     VoiceNetworkConfig(),
