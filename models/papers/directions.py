@@ -38,6 +38,8 @@ SEEDS = (101, 102, 103, 104, 105)
 LDA_EEG = (0.45, 0.65)
 STREAMED = "streaming "  # prefix of the name of a row with streaming encoders
 
+#: Accuracies, or differences of them, by (seed, subject).
+BySubject = dict[tuple[int, str], float]
 _N_BOOTSTRAP = 2000
 _BATCH = 16  # windows a step of pre-training
 _TEN, _EEG = TEN_TRIALS, ("eeg",)
@@ -108,7 +110,7 @@ class DirectionsOptions:
 class Directions:
     """Accuracy per window of every row, set and subject; shares."""
 
-    accuracy: dict[str, dict[tuple[int, str], float]]  # by row, then (seed, subject)
+    accuracy: dict[str, BySubject]  # by row, then (seed, subject)
     excluded: tuple[Excluded, ...]
     options: DirectionsOptions
 
@@ -189,7 +191,7 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
             for (seed, context), of_context in encoders.items()
             for named in _jobs(folders[seed], context, of_context, options)
         ]
-    accuracy: dict[str, dict[tuple[int, str], float]] = {}
+    accuracy: dict[str, BySubject] = {}
     excluded: list[Excluded] = []
     results = run_here_or_there(_accuracy, jobs, options.n_jobs)
     for name, key, share in usable(results, len(jobs), "fine-tuning", excluded, report):
@@ -197,7 +199,7 @@ def directions(options: DirectionsOptions, report: Report) -> Directions:
     missing = [name for name in (*SETTINGS, *STREAMING_SETTINGS) if name not in accuracy]
     if missing:
         raise InputError(
-            f"no results for {', '.join(missing)}:  {excluded[0].why}",
+            f"no results for {', '.join(missing)}: {excluded[0].why}",
             where="evaluate generated",
             remedy="fix that, or try --quick first",
             code=ErrorCode.DATA,
@@ -235,13 +237,11 @@ def _pretrained(run: PretrainOptions) -> PretrainedEncoders:
     return PretrainedEncoders.of(load_checkpoint(run.out))
 
 
-def _differences(
-    ahead: dict[tuple[int, str], float], behind: dict[tuple[int, str], float]
-) -> dict[tuple[int, str], float]:
+def _differences(ahead: BySubject, behind: BySubject) -> BySubject:
     return {key: ahead[key] - behind[key] for key in ahead if key in behind}
 
 
-def _claim(claim: str, differences: dict[tuple[int, str], float]) -> dict[str, Any]:
+def _claim(claim: str, differences: BySubject) -> dict[str, Any]:
     values = list(differences.values())
     low, high = t_interval(values) or (math.nan, math.nan)
     return _verdict(claim, float(np.mean(values)), low, high)
@@ -259,9 +259,7 @@ def _verdict(claim: str, difference: float, low: float, high: float) -> dict[str
     }
 
 
-def _spread_claim(
-    ahead: dict[tuple[int, str], float], behind: dict[tuple[int, str], float]
-) -> dict[str, Any]:
+def _spread_claim(ahead: BySubject, behind: BySubject) -> dict[str, Any]:
     """Return by how much less ``ahead`` spreads over subjects, with a bootstrap interval over subjects."""
     keys = [key for key in ahead if key in behind]
     if len(keys) < 2:
