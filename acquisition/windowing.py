@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from acquisition.errors import InputError
 from acquisition.quality import GAZE_VALID, MIN_VALIDITY
@@ -361,15 +362,31 @@ class Aligner:
         return range(newest - (n_steps - 1) * shift, newest + 1, shift)
 
     def _is_present(self, modality: str, steps: tuple[Step, ...]) -> bool:
-        """Apply the rule of presence; whether a face is in the frames is found out later."""
-        if not steps:
-            return False
-        n_valid = sum(step.valid for step in steps)
-        if modality == "voice":
-            return steps[-1].valid
-        if modality == "face":
-            return n_valid >= self.config.face_min_frames and steps[-1].valid
-        return n_valid >= min(self.config.min_valid_steps, len(steps)) and steps[-1].valid
+        valid = np.array([step.valid for step in steps], dtype=bool)
+        return bool(steps) and bool(holds_enough(modality, valid, self.config))
+
+
+def holds_enough(modality: str, valid: NDArray[np.bool_], config: WindowConfig) -> NDArray[np.bool_]:
+    """Apply the rule of presence to windows' valid steps (..., T): the newest is valid, and enough others.
+
+    A streaming encoder's left context does not count. Whether a face is in the frames is found out later.
+    """
+    least = config.face_min_frames if modality == "face" else min(config.min_valid_steps, valid.shape[-1])
+    enough: NDArray[np.bool_] = valid[..., -1] & (valid.sum(axis=-1) >= least)
+    return enough
+
+
+def rows_back(
+    ends: NDArray[np.intp], n_steps: int, first: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return the last ``n_steps`` rows (n, T) of windows in a table with a row a step, and which exist.
+
+    ``ends`` (n,) are the windows' newest rows, ``first`` (n,) the first rows that they may hold. For a row
+    before that stands the window's newest.
+    """
+    back = ends[:, None] - np.arange(n_steps - 1, -1, -1)
+    exists = back >= first[:, None]
+    return np.where(exists, back, ends[:, None]), exists
 
 
 def _mean_coverage(steps: tuple[Step, ...]) -> float:

@@ -9,8 +9,8 @@ step shifts the level. No label enters.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.types import MODALITIES
-from acquisition.windowing import EDGE_SLACK_S
+from acquisition.windowing import EDGE_SLACK_S, holds_enough
 from calibration.rows import RowTable, faces_a_second
 from calibration.types import SessionRecord, TrialRecord
 from models.checkpoint import Checkpoint
@@ -28,7 +28,8 @@ from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.window_batch import (
     NetworkInput,
-    Part,
+    StepRows,
+    WindowSteps,
     batch_of,
     eeg_part,
     eye_part,
@@ -106,17 +107,6 @@ def _nanmean(values: Tensor) -> Tensor:
 _BATCH = 64  # one size, because it changes the last bits
 
 
-class _Steps(NamedTuple):
-    """Raw features of the steps of n windows, as `models.window_batch.normalised_steps` takes them."""
-
-    values: Tensor
-    usable: Tensor
-    step_mask: Tensor
-
-    def at(self, windows: Tensor | slice) -> _Steps:
-        return _Steps(*(tensor[windows] for tensor in self))
-
-
 _NORMALISED = ("eeg", "eye")  # their tokens depend on the normaliser
 
 
@@ -132,7 +122,8 @@ class TrialTokens(NamedTuple):
 class TrialWindows:
     """Windows that end at the whole seconds of some trials, before normalisation.
 
-    Windows of a trial are ``every_s`` seconds apart; the last second always has one.
+    Windows of a trial are ``every_s`` seconds apart; the last second always has one. They hold nothing that
+    began before their trial.
 
     Attributes
     ----------
@@ -145,114 +136,51 @@ class TrialWindows:
     def __init__(
         self, table: RowTable, trials: Sequence[TrialRecord], config: ModelConfig, *, every_s: int = 1
     ) -> None:
-        self.config = config
-        self._table = table
-        keys = zip(table.run.tolist(), table.t_end.tolist(), strict=True)
-        self._row_at = {key: at for at, key in enumerate(keys)}
-        rows, self._begin, self.trial = self._windows(trials, every_s)
-        self._run, self.t_end = table.run[rows], table.t_end[rows]
-        self._positions = torch.from_numpy(table.positions if len(table.positions) else np.zeros(1, np.int64))
-        self._eeg, self._eye = self._eeg_steps(), self._eye_steps()
-        self._face, has_frames = self._face_tokens()
-        self._voice, has_clip = self._voice_tokens(rows)
-        enough = (self._enough(self._eeg), self._enough(self._eye), has_frames, has_clip)
-        present = torch.stack(enough, dim=1) & present_in(self._batch(Normaliser(), slice(None)), config)
+        self.config, windows = config, config.windows
+        seconds = _seconds(table, trials)
+        rows = table.select(seconds["row"])
+        self._channels = torch.from_numpy(table.positions if len(table.positions) else np.zeros(1, np.int64))
+        self._voice_times = torch.from_numpy(table.voice_times)
+        self._clip_age = torch.from_numpy(seconds["t_end"] - (seconds["t_end"] - rows.voice_clip_s))
+        self._steps = self._step_rows(rows, seconds)
+        least_s = windows.min_valid_steps * windows.eeg_shift_s
+        ends = np.flatnonzero((seconds["to_end"] % every_s == 0) & (seconds["age"] > least_s - EDGE_SLACK_S))
+        cut = self._cut(ends)
+        valid = {modality: steps.step_mask.numpy() for modality, steps in cut.items()}
+        valid["eeg"] = valid["eeg"][:, -windows.eeg_n_steps :]  # left context does not count
+        enough = np.stack([holds_enough(m, valid[m], windows) for m in MODALITIES], axis=1)
+        present = torch.from_numpy(enough) & present_in(self._batch(ends, cut, Normaliser()), config)
         kept = present.any(dim=1)
-        self.present, self._eeg, self._eye = present[kept], self._eeg.at(kept), self._eye.at(kept)
-        self.trial, self.t_end = self.trial[kept.numpy()], self.t_end[kept.numpy()]
-        self._face, self._voice = (
-            {name: values[kept] for name, values in part.items()} for part in (self._face, self._voice)
-        )
+        self.present, self._ends = present[kept], ends[kept.numpy()]
+        self.t_end, self.trial = seconds["t_end"][self._ends], seconds["trial"][self._ends]
 
     def __len__(self) -> int:
         return len(self.trial)
 
-    def _windows(
-        self, trials: Sequence[TrialRecord], every_s: int
-    ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.int64]]:
-        """Return row, onset and trial of each window: those with the least number of steps behind them."""
-        found = []
-        least_s = self.config.windows.min_valid_steps * self.config.windows.eeg_shift_s
-        for trial in trials:
-            ends = np.arange(
-                np.floor(trial.end + EDGE_SLACK_S), trial.begin + least_s - EDGE_SLACK_S, -every_s
-            )
-            at = [self._row_at.get((trial.run, float(end)), -1) for end in ends[::-1]]
-            found += [(row, trial.begin, trial.number) for row in at if row >= 0]
-        columns = list(zip(*found, strict=True)) if found else [(), (), ()]
-        return (
-            np.array(columns[0], dtype=np.intp),
-            np.array(columns[1], dtype=np.float64),
-            np.array(columns[2], dtype=np.int64),
-        )
+    def _step_rows(self, rows: RowTable, seconds: NDArray[np.void]) -> dict[str, StepRows]:
+        """Return the steps by modality; valid are those that began inside their trial."""
+        windows, age, channels = self.config.windows, seconds["age"], self._channels.numpy()
+        n_faces = faces_a_second(self.config)
+        face_age = age[:, None] - windows.face_grid_s * np.arange(n_faces - 1, -1, -1)
+        is_long = np.isin(np.arange(rows.eye.shape[1]), LONG_EYE_FEATURES)
+        is_whole = (age >= windows.pupil_s - EDGE_SLACK_S)[:, None] | ~is_long
+        eeg, eeg_usable = rows.eeg[:, channels], rows.eeg_usable[:, channels]
+        eye_usable = np.isfinite(rows.eye) & is_whole
+        face, has_face = rows.face.reshape(-1, rows.face.shape[2]), rows.face_found.reshape(-1, 1)
+        clip_s = rows.voice_clip_s  # a token depends on all of its clip
 
-    def _back(self, n_steps: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Return rows (n, T) of the last seconds, oldest first, -1 for none, and where they end."""
-        ends = self.t_end[:, None] - np.arange(n_steps - 1, -1, -1)
-        at = [
-            [self._row_at.get((run, end), -1) for end in row]
-            for run, row in zip(self._run.tolist(), ends.tolist(), strict=True)
-        ]
-        return np.array(at, dtype=np.intp).reshape(ends.shape), ends
+        def steps(
+            values: NDArray[Any], usable: NDArray[Any], there: NDArray[Any], begun_s: NDArray[Any], n: int = 1
+        ) -> StepRows:
+            valid = (there & (begun_s >= -EDGE_SLACK_S)).reshape(-1)
+            return StepRows(seconds["first"], torch.from_numpy(values), torch.from_numpy(usable), valid, n)
 
-    # --- by modality: what the windows hold, and for faces and voice where that is enough (n,) ---
-
-    def _eeg_steps(self) -> _Steps:
-        table, config = self._table, self.config
-        positions = self._positions.numpy()  # NumPy takes a tensor of one for a number, and drops the axis
-        back, ends = self._back(config.n_eeg_steps)
-        inside = ends - config.windows.eeg_step_s >= self._begin[:, None] - EDGE_SLACK_S
-        steps = torch.from_numpy((back >= 0) & table.eeg_there[back] & inside)  # (n, T)
-        values = torch.from_numpy(table.eeg[back][:, :, positions])  # (n, T, C, F)
-        usable = torch.from_numpy(table.eeg_usable[back][:, :, positions]) & steps[..., None]
-        return _Steps(values, usable, steps)
-
-    def _eye_steps(self) -> _Steps:
-        table, config = self._table, self.config
-        back, ends = self._back(config.windows.eye_n_steps)
-        age = ends - self._begin[:, None]
-        inside = age >= config.windows.eye_step_s - EDGE_SLACK_S
-        steps = torch.from_numpy((back >= 0) & table.eye_there[back] & inside)
-        values = torch.from_numpy(table.eye[back])  # (n, T, E)
-        is_long = torch.zeros(values.shape[2], dtype=torch.bool)
-        is_long[[i for i in LONG_EYE_FEATURES if i < values.shape[2]]] = True
-        is_whole = torch.from_numpy(age >= config.windows.pupil_s - EDGE_SLACK_S)
-        usable = torch.isfinite(values) & steps[..., None] & (is_whole[..., None] | ~is_long)
-        return _Steps(values, usable, steps)
-
-    def _enough(self, steps: _Steps) -> Tensor:
-        """Return the windows (n,) whose newest step and enough others are valid, left context apart."""
-        n_steps = self.config.windows.eeg_n_steps if steps is self._eeg else steps.step_mask.shape[1]
-        valid = steps.step_mask[:, -n_steps:]
-        return (valid.sum(dim=1) >= min(self.config.windows.min_valid_steps, n_steps)) & valid[:, -1]
-
-    def _face_tokens(self) -> tuple[Part, Tensor]:
-        table, windows = self._table, self.config.windows
-        n_frames, a_second = round(windows.face_s / windows.face_grid_s), faces_a_second(self.config)
-        back, _ = self._back(-(-n_frames // a_second))
-        ages = windows.face_grid_s * np.arange(n_frames - 1, -1, -1)
-        begun = self.t_end[:, None] - ages - windows.face_grid_s
-        inside = (begun >= self._begin[:, None] - EDGE_SLACK_S) & np.repeat(back >= 0, a_second, axis=1)[
-            :, -n_frames:
-        ]
-        n = len(back)
-        n_cut = back.shape[1] * a_second
-        there = torch.from_numpy(table.face_there[back].reshape(n, n_cut)[:, -n_frames:] & inside)
-        mask = torch.from_numpy(table.face_found[back].reshape(n, n_cut)[:, -n_frames:] & inside)
-        tokens = torch.from_numpy(table.face[back].reshape(n, n_cut, table.face.shape[2])[:, -n_frames:])
-        part = face_part(tokens, mask, torch.from_numpy(ages).float().repeat(n, 1))
-        return part, (there.sum(dim=1) >= windows.face_min_frames) & there[:, -1]
-
-    def _voice_tokens(self, rows: NDArray[np.intp]) -> tuple[Part, Tensor]:
-        """Return the clips' tokens; a token depends on all of its clip, so the whole clip must be inside."""
-        table, clip_s = self._table, self._table.voice_clip_s[rows]
-        start = self.t_end - clip_s
-        there = torch.from_numpy((clip_s > 0) & (start >= self._begin - EDGE_SLACK_S))
-        if not table.voice.shape[1]:
-            return {}, there
-        mask = torch.from_numpy(table.voice_mask[rows]) & there[:, None]
-        tokens, times = torch.from_numpy(table.voice[rows]), torch.from_numpy(table.voice_times)
-        return voice_part(tokens, mask, times, torch.from_numpy(self.t_end - start)), there
+        return {
+            "eeg": steps(eeg, eeg_usable, rows.eeg_there, age - windows.eeg_step_s),
+            "eye": steps(rows.eye, eye_usable, rows.eye_there, age - windows.eye_step_s),
+            "face": steps(face, has_face, rows.face_there, face_age - windows.face_grid_s, n_faces),
+            "voice": steps(rows.voice, rows.voice_mask, clip_s > 0, age - clip_s),
+        }
 
     # --- the network's input ---
 
@@ -260,21 +188,59 @@ class TrialWindows:
         self, normaliser: Normaliser, modalities: Collection[str] = MODALITIES, at: slice = slice(None)
     ) -> NetworkInput:
         """Return windows as the network takes them; a modality not among ``modalities`` is absent."""
-        batch = self._batch(normaliser, at)
+        ends = self._ends[at]
+        batch = self._batch(ends, self._cut(ends), normaliser)
         allowed = [m in modalities and m in self.config.modalities for m in MODALITIES]
         batch.present = self.present[at] & torch.tensor(allowed)
         return batch
 
-    def _batch(self, normaliser: Normaliser, at: slice) -> NetworkInput:
-        eeg, eye = self._eeg.at(at), self._eye.at(at)
-        return batch_of(
-            len(eeg.values),
-            self.config,
-            eeg_part(eeg.values, eeg.usable, self._positions, self.config, normaliser, eeg.step_mask),
+    @property
+    def _face_ages(self) -> Tensor:
+        """Seconds from each frame of a window to its end, oldest first."""
+        windows = self.config.windows
+        n_frames = round(windows.face_s / windows.face_grid_s)
+        return torch.from_numpy(windows.face_grid_s * np.arange(n_frames - 1, -1, -1)).float()
+
+    def _cut(self, ends: NDArray[np.intp]) -> dict[str, WindowSteps]:
+        windows = self.config.windows
+        n_steps = self.config.n_eeg_steps, windows.eye_n_steps, len(self._face_ages), 1
+        return {m: self._steps[m].cut(ends, n) for m, n in zip(MODALITIES, n_steps, strict=True)}
+
+    def _batch(
+        self, ends: NDArray[np.intp], cut: Mapping[str, WindowSteps], normaliser: Normaliser
+    ) -> NetworkInput:
+        config, n, (eeg, eye, face, voice) = self.config, len(ends), (cut[m] for m in MODALITIES)
+        parts = [
+            eeg_part(eeg.values, eeg.usable, self._channels, config, normaliser, eeg.step_mask),
             eye_part(eye.values, eye.usable, normaliser, eye.step_mask),
-            {name: values[at] for name, values in self._face.items()},
-            {name: values[at] for name, values in self._voice.items()},
-        )
+            face_part(face.values, face.usable[..., 0], self._face_ages.repeat(n, 1)),
+        ]
+        if len(self._voice_times):
+            clip = voice.values[:, 0], voice.usable[:, 0]
+            parts.append(voice_part(*clip, self._voice_times, self._clip_age[ends]))
+        return batch_of(n, config, *parts)
+
+
+#: Of a trial's whole seconds: the trial's first among all, its number, the row, the end in LSL seconds,
+#: seconds since the trial's begin (-inf without a row: nothing counts as inside), and to its last second.
+_SECOND = np.dtype("p, q, p, d, d, d")
+_SECOND.names = ("first", "trial", "row", "t_end", "age", "to_end")
+
+
+def _seconds(table: RowTable, trials: Sequence[TrialRecord]) -> NDArray[np.void]:
+    """Return the whole seconds of all trials that have rows, one trial after the other."""
+    keys = zip(table.run.tolist(), table.t_end.tolist(), strict=True)
+    row_at = {key: at for at, key in enumerate(keys)}
+    found: list[tuple[float, ...]] = []
+    for trial in trials:
+        ends = np.arange(np.ceil(trial.begin - EDGE_SLACK_S), np.floor(trial.end + EDGE_SLACK_S) + 1).tolist()
+        rows = [row_at.get((trial.run, end), -1) for end in ends]
+        if max(rows, default=-1) >= 0:
+            of_trial = len(found), trial.number
+            for row, end in zip(rows, ends, strict=True):
+                age = end - trial.begin if row >= 0 else -math.inf
+                found.append((*of_trial, row, end, age, ends[-1] - end))
+    return np.array(found, dtype=_SECOND)
 
 
 @torch.no_grad()

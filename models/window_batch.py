@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.types import MODALITIES, Step, Window
+from acquisition.windowing import rows_back
 from models.config import ModelConfig
 from models.normalise import Normaliser
 from models.steps import CachedFace, CachedStep, CachedSteps, CachedVoice, EegStep
@@ -230,6 +231,38 @@ def present_in(inputs: NetworkInput, config: ModelConfig) -> Tensor:
         inputs.voice_mask.any(dim=1),
     )
     return torch.stack(found, dim=1)
+
+
+# --- calibration and simulated training: a table with so many rows a second ---
+
+
+class WindowSteps(NamedTuple):
+    """Raw features of the steps of n windows, as `normalised_steps` takes them."""
+
+    values: Tensor  # (n, T, C, ...)
+    usable: Tensor  # (n, T, C) bool
+    step_mask: Tensor  # (n, T) bool
+
+
+@dataclass(frozen=True, eq=False)
+class StepRows:
+    """A modality's steps in m seconds of several trials or subjects, one after the other.
+
+    A window ends at any second and holds nothing of another trial or subject: steps before are masked.
+    """
+
+    first: NDArray[np.intp]  # (m,) first second of the trial or subject that a second belongs to
+    values: Tensor  # (m * n_a_second, C, ...)
+    usable: Tensor  # (m * n_a_second, C) bool
+    valid: NDArray[np.bool_]  # (m * n_a_second,)
+    n_a_second: int = 1
+
+    def cut(self, ends: NDArray[np.intp], n_steps: int) -> WindowSteps:
+        """Return the newest steps of the windows that end at some seconds (n,)."""
+        last = (ends + 1) * self.n_a_second - 1
+        rows, exists = rows_back(last, n_steps, self.first[ends] * self.n_a_second)
+        step_mask = torch.from_numpy(exists & self.valid[rows])
+        return WindowSteps(self.values[rows], self.usable[rows] & step_mask[..., None], step_mask)
 
 
 # --- live and replay: a window of cached steps ---

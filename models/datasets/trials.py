@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import ErrorCode, InputError
+from acquisition.windowing import rows_back
 
 #: Data sets by their name on the command line and in `Trial.dataset`; each has a published split into
 #: training and test trials.
@@ -116,7 +117,12 @@ def steps_that_fit(trials: Sequence[Trial], most: int = 10) -> int:
 
 
 def cut_windows(
-    trials: Sequence[Trial], n_steps: int = 10, *, stride: int = 1, max_per_trial: int | None = None
+    trials: Sequence[Trial],
+    n_steps: int = 10,
+    *,
+    n_context_steps: int = 0,
+    stride: int = 1,
+    max_per_trial: int | None = None,
 ) -> WindowSet:
     """Cut windows of ``n_steps`` steps from each trial, one every ``stride`` steps.
 
@@ -127,7 +133,9 @@ def cut_windows(
     trials : sequence of Trial
         All with the same channels, bands and eye features, and step length.
     n_steps : int
-        T.
+        T, without left context.
+    n_context_steps : int
+        So many steps of left context precede the T in each window, NaN before the trial.
     max_per_trial : int, optional
         Keep at most so many windows of a trial, evenly spaced from its first to its last.
 
@@ -140,13 +148,13 @@ def cut_windows(
         raise InputError("no trials to cut windows from", where="windows", code=ErrorCode.DATA)
     _check_alike(trials)
     ends = [_end_steps(trial, n_steps, stride, max_per_trial) for trial in trials]
-    counts = [len(of_trial) for of_trial in ends]
+    counts, n_all = [len(of_trial) for of_trial in ends], n_context_steps + n_steps
     eeg = eye = None
     if trials[0].eeg is not None:
         # (n, T, C, n_bands) -> (n, C, T, n_bands)
-        eeg = _stacked([trial.eeg for trial in trials], ends, n_steps).transpose(0, 2, 1, 3)
+        eeg = _stacked([trial.eeg for trial in trials], ends, n_all).transpose(0, 2, 1, 3)
     if trials[0].eye is not None:
-        eye = _stacked([trial.eye for trial in trials], ends, n_steps).transpose(0, 2, 1)  # (n, E, T)
+        eye = _stacked([trial.eye for trial in trials], ends, n_all).transpose(0, 2, 1)  # (n, E, T)
 
     def per_window(values: list[Any]) -> NDArray[Any]:
         return np.repeat(np.array(values), counts)
@@ -176,9 +184,12 @@ def _end_steps(trial: Trial, n_steps: int, stride: int, most: int | None) -> NDA
 def _stacked(
     rows: Sequence[NDArray[Any] | None], ends: Sequence[NDArray[np.int64]], n_steps: int
 ) -> NDArray[Any]:
-    """Return windows (n, T, ...) float32 of the trials' rows (W, ...)."""
-    back = np.arange(n_steps - 1, -1, -1)
-    windows = [np.asarray(r, dtype=np.float32)[e[:, None] - back] for r, e in zip(rows, ends, strict=True)]
+    """Return windows (n, T, ...) float32 of the trials' rows (W, ...), NaN before a trial."""
+    windows = []
+    for of_trial, last in zip(rows, ends, strict=True):
+        at, exists = rows_back(last, n_steps, np.zeros_like(last))
+        windows.append(np.asarray(of_trial, dtype=np.float32)[at])
+        windows[-1][~exists] = np.nan
     return np.concatenate(windows)
 
 

@@ -22,14 +22,14 @@ from acquisition.simulator.behaviour import Schedule
 from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import Window
-from acquisition.windowing import EDGE_SLACK_S, WindowConfig
+from acquisition.windowing import EDGE_SLACK_S, WindowConfig, rows_back
 from models.config import ModelConfig
 from models.features.config import FeatureConfig
 from models.features.log_mel import n_log_mel_frames
 from models.normalise import Normaliser
 from models.process import process_pool
 from models.steps import StepFeatures
-from models.window_batch import Part, eeg_part, eye_part
+from models.window_batch import Part, StepRows, eeg_part, eye_part
 
 #: One row a second needs no finer grid than the voice's and the face's.
 TRAINING_WINDOWS = WindowConfig(hop_s=0.5)
@@ -194,7 +194,10 @@ class Rows:
         self.trial, self.since_onset_s = joined("trial"), joined("since_onset_s")
         self.has_crop = joined("has_crop")
         self.n_frames, self.voice_clip_s = joined("n_frames"), joined("voice_clip_s")
-        self._de, self._usable, self._eye = (torch.from_numpy(joined(n)) for n in ("de", "usable", "eye"))
+        de, usable, eye = (torch.from_numpy(joined(n)) for n in ("de", "usable", "eye"))
+        valid = np.ones(len(self), dtype=bool)  # a step in which nothing is usable is a gap
+        self._eeg = StepRows(self.first, de, usable, valid)
+        self._eye = StepRows(self.first, eye, torch.isfinite(eye), valid)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -215,22 +218,17 @@ class Rows:
 
     def steps_back(self, rows: NDArray[np.intp], n_steps: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """Return the rows of the last ``n_steps`` seconds (n, T), oldest first, and which exist."""
-        back = rows[:, None] - np.arange(n_steps - 1, -1, -1)
-        exists = back >= self.first[rows][:, None]
-        return np.where(exists, back, rows[:, None]), exists
+        return rows_back(rows, n_steps, self.first[rows])
 
     def eeg(self, rows: NDArray[np.intp], channels: Sequence[int], config: ModelConfig) -> Part:
         """Return the EEG of windows that end at some rows, of some channels by their indices."""
-        steps, exists = self.steps_back(rows, config.n_eeg_steps)
-        values = self._de[steps][:, :, channels]  # (n, T, C, F)
-        usable = self._usable[steps][:, :, channels] & torch.from_numpy(exists)[..., None]
-        return eeg_part(values, usable, torch.tensor(channels), config, self.normaliser)
+        values, usable, _ = self._eeg.cut(rows, config.n_eeg_steps)
+        at = torch.tensor(channels)
+        return eeg_part(values[:, :, at], usable[:, :, at], at, config, self.normaliser)
 
     def eye(self, rows: NDArray[np.intp], config: ModelConfig) -> Part:
         """Return the eye features of windows that end at some rows."""
-        steps, exists = self.steps_back(rows, config.windows.eye_n_steps)
-        values = self._eye[steps]  # (n, T, E)
-        usable = torch.isfinite(values) & torch.from_numpy(exists)[..., None]
+        values, usable, _ = self._eye.cut(rows, config.windows.eye_n_steps)
         return eye_part(values, usable, self.normaliser)
 
     def before_onset(self, rows: NDArray[np.intp], n_steps: int) -> Tensor:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -132,21 +130,8 @@ def _with_hidden_channels(part: Part, share: float, seed: int, same: bool) -> Pa
 
 
 def cut_for(config: ModelConfig, trials: Sequence[Trial], *, max_per_trial: int | None = None) -> WindowSet:
-    """Cut a model's windows; a streaming encoder's begin with its left context, NaN before the trial.
-
-    The windows end at the same steps either way, and the eye features' newest steps are those of the EEG's.
-    """
-    n_steps, n_context_steps = config.windows.eeg_n_steps, config.windows.n_context_steps
-    if n_context_steps:
-        trials = [
-            replace(trial, eeg=_padded(trial.eeg, n_context_steps), eye=_padded(trial.eye, n_context_steps))
-            for trial in trials
-        ]
-    windows = cut_windows(trials, n_steps + n_context_steps, max_per_trial=max_per_trial)
-    return replace(windows, end_step=windows.end_step - n_context_steps)
-
-
-def _padded(rows: NDArray[Any] | None, n: int) -> NDArray[Any] | None:
-    if rows is None:
-        return None
-    return np.concatenate([np.full((n, *rows.shape[1:]), np.nan, dtype=rows.dtype), rows])
+    """Cut a model's windows with the left context of its EEG encoder."""
+    steps = config.windows
+    return cut_windows(
+        trials, steps.eeg_n_steps, n_context_steps=steps.n_context_steps, max_per_trial=max_per_trial
+    )

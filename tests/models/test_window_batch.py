@@ -180,18 +180,16 @@ def live(rec: Recording, network: FusionNetwork, normaliser: Normaliser, ends: S
     return joined(parts)
 
 
-def calibrated(
-    rec: Recording, network: FusionNetwork, normaliser: Normaliser, ends: Sequence[int]
-) -> NetworkInput:
-    """Rows of a calibration session, of one long trial."""
-    n, config = N_SECONDS, network.config
+def table_of(rec: Recording) -> RowTable:
+    """Return the rows of a calibration session."""
+    n = N_SECONDS
     eeg = np.full((n, len(CH_NAMES), N_BANDS), np.nan, dtype=np.float32)
     usable = np.zeros((n, len(CH_NAMES)), dtype=bool)
     eeg[:, POSITIONS], usable[:, POSITIONS] = rec.de, rec.usable
     face = np.zeros((n, 2, SIZES.face.width), dtype=np.float32)
     face_there, face_found = np.zeros((n, 2), dtype=bool), np.zeros((n, 2), dtype=bool)
     face[:, 1], face_there[:, 1], face_found[:, 1] = rec.face, True, rec.face_found
-    table = RowTable(
+    return RowTable(
         t_end=np.arange(1.0, n + 1),
         run=np.ones(n, dtype=np.int32),
         positions=np.array(POSITIONS),
@@ -208,7 +206,14 @@ def calibrated(
         voice_times=VOICE_TIMES,
         voice_clip_s=rec.clip_s,
     )
-    windows = TrialWindows(table, [TrialRecord(1, "happy", -100.0, float(n))], config)
+
+
+def calibrated(
+    rec: Recording, network: FusionNetwork, normaliser: Normaliser, ends: Sequence[int]
+) -> NetworkInput:
+    """Rows of a calibration session, of one long trial."""
+    trial = TrialRecord(1, "happy", -100.0, float(N_SECONDS))
+    windows = TrialWindows(table_of(rec), [trial], network.config)
     at = [windows.t_end.tolist().index(float(end)) for end in ends]
     return joined([windows.inputs(normaliser, at=slice(i, i + 1)) for i in at])
 
@@ -226,15 +231,13 @@ def fine_tuned(
     return TrialTensors(chosen, CONNECTED, network.config, normaliser).batch(slice(None))
 
 
-def simulated(
-    rec: Recording, network: FusionNetwork, normaliser: Normaliser, ends: Sequence[int]
-) -> NetworkInput:
-    """Rows of a simulated person."""
+def subject_of(rec: Recording) -> SubjectFeatures:
+    """Return the rows of a simulated subject."""
     n = N_SECONDS
     de = np.zeros((n, len(CH_NAMES), N_BANDS), dtype=np.float32)
     usable = np.zeros((n, len(CH_NAMES)), dtype=bool)
     de[:, POSITIONS], usable[:, POSITIONS] = rec.eeg_rows, rec.usable
-    subject = SubjectFeatures(
+    return SubjectFeatures(
         t_end=np.arange(1.0, n + 1),
         label=np.zeros(n, dtype=np.int64),
         trial=np.zeros(n, dtype=np.int64),
@@ -248,9 +251,17 @@ def simulated(
         n_frames=np.array([n_log_mel_frames(round(16_000 * clip_s)) for clip_s in rec.clip_s]),
         voice_clip_s=rec.clip_s,
     )
-    tokens = (torch.from_numpy(values) for values in (rec.face, rec.voice, rec.voice_mask, VOICE_TIMES))
-    inputs = RowInputs(network, Rows([subject], normaliser), np.random.default_rng(0), EncodedRows(*tokens))
-    return inputs.window(np.array(ends) - 1, channels=POSITIONS)
+
+
+def simulated(
+    rec: Recording, network: FusionNetwork, normaliser: Normaliser, ends: Sequence[int]
+) -> NetworkInput:
+    """Rows of a simulated subject that follows another."""
+    rows, rng = Rows([subject_of(rec), subject_of(rec)], normaliser), np.random.default_rng(0)
+    of_one = (rec.face, rec.voice, rec.voice_mask)
+    tokens = (torch.from_numpy(np.concatenate([values, values])) for values in of_one)
+    encoded = EncodedRows(*tokens, torch.from_numpy(VOICE_TIMES))
+    return RowInputs(network, rows, rng, encoded).window(N_SECONDS + np.array(ends) - 1, channels=POSITIONS)
 
 
 def pretrained(
@@ -384,6 +395,31 @@ def test_a_window_at_the_recordings_begin_is_the_live_one(recording, network, no
     of_live = live(recording, network, normaliser, [end])
     other = OTHERS[name](recording, network, normaliser, [end])
     assert same_bits(*alike(of_live, other), SAID[name]) == []
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_second_without_a_row_is_one_without_a_step(recording, network, normaliser, end):
+    table = table_of(recording)
+    trial = TrialRecord(1, "happy", -100.0, float(N_SECONDS))
+    windows = TrialWindows(table.select(table.eeg_there | table.eye_there), [trial], network.config)
+    at = windows.t_end.tolist().index(float(end))
+    given = windows.inputs(normaliser, at=slice(at, at + 1))
+    of_live = live(recording, network, normaliser, [end])
+    assert same_bits(of_live, given, (*EEG, *EYE)) == []
+    assert torch.equal(of_live.present[:, :2], given.present[:, :2])
+
+
+def test_a_trials_first_window_is_that_of_a_recording_which_begins_there(recording, network, normaliser):
+    """Of the EEG; eye features look back further than their second."""
+    trials = [TrialRecord(1, "happy", 0.0, 20.0), TrialRecord(2, "sad", 20.0, 40.0)]
+    windows = TrialWindows(table_of(recording), trials, network.config)
+    at = windows.t_end.tolist().index(26.0)
+    given = windows.inputs(normaliser, at=slice(at, at + 1))
+    hidden = recording.usable.copy()
+    hidden[:20] = False
+    of_live = live(replace(recording, usable=hidden), network, normaliser, [26])
+    assert same_bits(of_live, given, EEG) == []
+    assert given.present[0, 0] == of_live.present[0, 0]
 
 
 @pytest.mark.parametrize("name", OTHERS)
