@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 from acquisition.errors import InputError
 from app.environment import ExitCode, settle_environment
@@ -14,6 +15,24 @@ from app.environment import ExitCode, settle_environment
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code, an `ExitCode`."""
     words = sys.argv[1:] if arguments is None else arguments
+    try:
+        sys.exit(_run(words))
+    except InputError as error:
+        _say(f"error: {error}")
+        sys.exit(ExitCode.WRONG_USE)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            # The reader of our output has gone (`| head`): no reason to complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(ExitCode.GOOD)
+        _fail(error)
+    except Exception as error:
+        _fail(error)
+
+
+def _run(words: list[str]) -> int:
     settle_environment(words[0] if words else "")
     import typer
 
@@ -23,31 +42,32 @@ def main(arguments: list[str] | None = None) -> None:
     click_exception: type[Exception] = next(
         c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
     )
-
     try:
         code = app(args=modern(words), prog_name="affectscope", standalone_mode=False)
-    except InputError as error:
-        _say(f"error: {error}")
-        sys.exit(ExitCode.WRONG_USE)
+        sys.stdout.flush()
     except typer.Abort:
-        sys.exit(ExitCode.INTERRUPTED)
+        return ExitCode.INTERRUPTED
     except click_exception as error:
         _say_usage(error)
-        sys.exit(ExitCode.WRONG_USE)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): no reason to complain.
+        return ExitCode.WRONG_USE
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # typer ends the program by itself then
+            raise error.__context__ from None
+        raise
+    return code if isinstance(code, int) else ExitCode.GOOD
+
+
+def _fail(error: Exception) -> NoReturn:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.GOOD)
-    except KeyboardInterrupt:
-        sys.exit(ExitCode.INTERRUPTED)
-    except Exception as error:
-        _say(f"internal error: {type(error).__name__}: {error}")
-        if os.environ.get("AFFECTSCOPE_DEBUG"):
-            traceback.print_exc()
-        else:
-            _say("set AFFECTSCOPE_DEBUG=1 for details, and please report this")
-        sys.exit(ExitCode.INTERNAL_ERROR)
-    sys.exit(code if isinstance(code, int) else ExitCode.GOOD)
+        _say(f"error: cannot write: {error.strerror} (free some space)")
+        sys.exit(ExitCode.WRONG_USE)
+    _say(f"internal error: {type(error).__name__}: {error}")
+    if os.environ.get("AFFECTSCOPE_DEBUG"):
+        traceback.print_exc()
+    else:
+        _say("set AFFECTSCOPE_DEBUG=1 for details, and please report this")
+    sys.exit(ExitCode.INTERNAL_ERROR)
 
 
 def _say_usage(error: Any) -> None:

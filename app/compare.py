@@ -33,10 +33,18 @@ class Comparison:
 def compare_runs(path_a: Path, path_b: Path) -> Comparison:
     """Compare two JSONL files of predictions.
 
-    Raises `InputError`: a file cannot be read, is not JSONL of predictions, or the labels differ.
+    Raises `InputError`: a file cannot be read, is not JSONL of predictions, the labels differ, or no window
+    is in both.
     """
     a, b = _read(path_a), _read(path_b)
     pairs = [(a[t], b[t]) for t in sorted(a.keys() & b.keys())]
+    if not pairs:
+        raise InputError(
+            f"no window is in both: {len(a)} and {len(b)} predictions",
+            where=f"{path_a} and {path_b}",
+            remedy="compare runs of one recording with the same model",
+            code=ErrorCode.DATA,
+        )
     compared = [(x, y) for x, y in pairs if not (x["warm_up"] or y["warm_up"])]
     for x, y in compared[:1]:
         if x["probs"].keys() != y["probs"].keys():

@@ -16,7 +16,7 @@ from acquisition.select import is_notes, select_streams
 from acquisition.types import Change, Kind, StreamHeader
 from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
-from acquisition.xdf.scan import scan_xdf
+from acquisition.xdf.scan import check_xdf, scan_xdf
 from acquisition.xdf.source import XdfSource
 from app.modality_mask import MaskChange, ModalityMask, read_mask_change
 from app.model_loading import load_model, make_decoder
@@ -68,10 +68,11 @@ class ReplayFile:
 
     ``options`` are those of the request, completed by the recording's sidecar; ``notice`` lists those taken
     from it, and is empty if none are. `look_through` makes the ``outline``, which makes seeking instant.
-    Raises `InputError` if the sidecar holds a value of the wrong type.
+    Raises `InputError` if the file is no XDF file, or the sidecar holds a value of the wrong type.
     """
 
     def __init__(self, request: ReplayRequest) -> None:
+        check_xdf(request.path)
         self.path, self.start_s = request.path, request.start_s
         self._stop_s, self._chunk = request.stop_s, request.chunk
         self.outline: Outline | None = None

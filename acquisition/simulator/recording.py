@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,9 +40,12 @@ def write_simulated(
     Beyond a minute the minute is repeated. ``eeg_sfreq`` is 1000 Hz, or a whole fraction of it for a smaller
     file (low-pass filtered first).
 
-    Raises `InputError` if the rate is not a whole fraction of 1000 Hz, or the file cannot be written.
+    Raises `InputError` if the rate is not a whole fraction of 1000 Hz, the length is not finite, or the file
+    cannot be written; what was written is removed then.
     """
-    factor = round(1000.0 / eeg_sfreq)
+    if not math.isfinite(seconds):
+        raise InputError(f"expected a finite length, got {seconds:g} s", where="--seconds")
+    factor = round(1000.0 / eeg_sfreq) if eeg_sfreq > 0 else 0  # of nan, too
     if factor < 1 or abs(factor * eeg_sfreq - 1000.0) > 1e-6:
         raise InputError(
             f"expected 1000 Hz or a whole fraction of it, got {eeg_sfreq:g}", where="--eeg-sfreq"
@@ -60,8 +64,12 @@ def write_simulated(
     if factor > 1 and "eeg" in values:
         values["eeg"] = _decimated(values["eeg"], factor)
         specs = [replace(spec, sfreq=eeg_sfreq) if spec.key == "eeg" else spec for spec in specs]
-    with file_errors("cannot write", path):
-        write_values(path, specs, values, seconds)
+    with file_errors("cannot write", path, "free some space, or choose another file"):
+        try:
+            write_values(path, specs, values, seconds)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _decimated(values: Values, factor: int) -> NDArray[np.float32]:

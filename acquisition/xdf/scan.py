@@ -112,7 +112,7 @@ def scan_xdf(path: Path, progress: Callable[[float], None] | None = None) -> Xdf
 
 
 def check_xdf(path: Path) -> None:
-    """Raise `InputError` if a file cannot be opened or does not begin as an XDF file."""
+    """Raise `InputError` if a file is missing, cannot be opened or does not begin as an XDF file."""
     with read_errors(path), path.open("rb") as file:
         _check_magic(file.read(len(MAGIC)), path)
 

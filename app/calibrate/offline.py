@@ -16,6 +16,7 @@ from acquisition.select import is_calibration, without
 from acquisition.text import percent
 from acquisition.types import MODALITIES, MODALITY_OF_KIND
 from acquisition.xdf.outline import read_markers
+from acquisition.xdf.scan import check_xdf
 from app.model_loading import make_decoder
 from app.replay import ReplayFile
 from app.request import CalibrationRequest, ReplayRequest, SessionOptions
@@ -116,6 +117,8 @@ def fit_again(
     resolved = [path.resolve() for path in files]
     if twice := [path for path in files if resolved.count(path.resolve()) > 1]:
         raise InputError("the file is given twice", where=str(twice[0]), remedy="give each recording once")
+    for path in files:
+        check_xdf(path)
     sidecars = [read_sidecar(path) for path in files]
     if len(subjects := {str(one["subject"]) for one in sidecars if "subject" in one}) > 1:
         raise InputError(

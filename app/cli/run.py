@@ -203,13 +203,12 @@ def _whole(text: str, option: str) -> int:
 def run_request(request: Request, window: WindowOptions, *, in_window: bool) -> int:
     """Run a live session or a replay to its end and return the exit code.
 
-    Raises `InputError` if the request cannot be run; for a window, what can be known is known before it
-    opens.
+    Raises `InputError` if the request cannot be run; what can be known is known before torch is loaded.
     """
     from app.request import LiveRequest, check_request
 
+    check_request(request)
     if in_window:
-        check_request(request)
         from app.qt.application import run_window
 
         return run_window(request, window)

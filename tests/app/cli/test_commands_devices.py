@@ -124,9 +124,12 @@ def test_simulate_names_the_option_it_does_not_understand(option: str, value: st
         (("--write", "a.xdf", "--difficulty", "easy"), "--write"),
         (("--write", "a.xdf", "--faults", "drop:eeg@20+5"), "--write"),
         (("--eeg-sfreq", "200"), "--eeg-sfreq"),
+        (("--write", "a.xdf", "--seconds", "3", "--eeg-sfreq", "0"), "--eeg-sfreq"),
+        (("--write", "a.xdf", "--seconds", "3", "--eeg-sfreq", "nan"), "--eeg-sfreq"),
+        (("--write", "a.xdf", "--seconds", "inf"), "--seconds"),
     ],
 )
-def test_simulate_refuses_options_it_would_ignore(
+def test_simulate_refuses_options_it_would_ignore_or_cannot_use(
     arguments: tuple[str, ...], where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

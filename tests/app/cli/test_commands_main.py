@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import typer
 from command_line import exit_code, refused
 
-from acquisition.errors import InputError
+from acquisition.errors import ErrorCode, InputError
 from app.cli import main as cli
 
 
@@ -65,6 +70,41 @@ def test_a_fault_shows_its_traceback_when_asked(
     assert "Traceback" in capsys.readouterr().err
 
 
+def printed_to(file: int) -> tuple[int, str]:
+    """Have the program print to a file descriptor; return its exit code and stderr."""
+    words = [sys.executable, "-m", "app", "inspect", "assets/recordings/simulated-30s.xdf"]
+    project = Path(__file__).parents[3]
+    done = subprocess.run(words, stdout=file, stderr=subprocess.PIPE, text=True, cwd=project)
+    return done.returncode, done.stderr
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert printed_to(writer) == (0, "")
+    os.close(writer)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_one_line_and_2() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    code, said = printed_to(full)
+    os.close(full)
+    assert code == 2
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+
+
+def test_a_folder_or_what_is_no_recording_is_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "a.xdf").write_text("no recording")
+    for words in (
+        ("replay", "."),
+        ("replay", tmp_path / "a.xdf"),
+        ("calibrate", "refit", tmp_path / "b.xdf"),
+    ):
+        assert refused(*words).code is ErrorCode.RECORDING
+
+
 def test_ctrl_c_is_130(raising) -> None:
     raising(KeyboardInterrupt())
     assert exit_code("go") == 130
@@ -117,6 +157,12 @@ def test_compare_refuses_what_is_no_prediction(line: str, tmp_path) -> None:
     path.write_text(line + "\n", encoding="utf-8")
     error = refused("compare", path, path)
     assert (error.code, error.where, error.facts) == ("file", str(path), {"line": 1})
+
+
+def test_compare_refuses_runs_without_a_common_window(tmp_path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text("")
+    assert refused("compare", tmp_path / "a.jsonl", tmp_path / "b.jsonl").code is ErrorCode.DATA
 
 
 @pytest.mark.parametrize("out", ["/proc/x", __file__])
