@@ -81,7 +81,7 @@ class CalibrationEngine(WatchedSession):
             if any(command is SessionCommand.STOP for command in self._link.commands.take()):
                 return  # the recording is closed: the model can be fitted from it later
             run.session.show(fit_stage=fit.stage, fit_share=fit.share)
-            self._view = None  # told again though nothing changed: streams are closed, and silence is an error
+            self._view = None  # told again, though unchanged: silence would be shown as an error
             self._tell_view(run)
         run.session.show(result=fit.finished().result())
         self._tell_view(run)
