@@ -23,11 +23,21 @@ def modules(package: str) -> list[str]:
     return names
 
 
-def loaded_after_importing(names: list[str]) -> set[str]:
-    code = f"import sys\nfor name in {names!r}: __import__(name)\nprint(' '.join(sys.modules))"
+def loaded_after_importing(*steps: list[str]) -> list[set[str]]:
+    """Import the modules of each step in one fresh process; return what is loaded after each step."""
+    code = (
+        f"import sys\nfor names in {steps!r}:\n    for name in names: __import__(name)\n"
+        "    print(' '.join(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
     assert not done.returncode, done.stderr
-    return set(done.stdout.split())
+    return [set(line.split()) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, set[str]]:
+    """What is loaded once a package and those below it are imported, the lowest package first."""
+    return dict(zip(PACKAGES, loaded_after_importing(*map(modules, PACKAGES)), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -39,14 +49,15 @@ def loaded_after_importing(names: list[str]) -> set[str]:
         ("app", {"PyQt6", "sounddevice"}),
     ],
 )
-def test_importing_a_package_loads_nothing_from_above(package, forbidden):
-    assert not loaded_after_importing(modules(package)) & forbidden
+def test_importing_a_package_loads_nothing_from_above(loaded, package, forbidden):
+    assert not loaded[package] & forbidden
 
 
 def test_the_window_s_process_loads_no_torch():
     view = [name for name in modules("app") if name.startswith("app.view")]
     pipe = ["app.engine.messages", "app.request", "app.engine.process"]
-    assert not loaded_after_importing([*view, *pipe]) & {"torch", "mne", "cv2", "PyQt6"}
+    (found,) = loaded_after_importing([*view, *pipe])
+    assert not found & {"torch", "mne", "cv2", "PyQt6"}
 
 
 def imports_of(path: Path) -> set[str]:
@@ -87,5 +98,5 @@ def test_only_the_command_line_imports_the_papers_reproductions():
     assert "models.papers.reproduce" in imports_of(cli / "reproduce.py")
 
 
-def test_the_check_sees_a_forbidden_import():
-    assert "torch" in loaded_after_importing(["models.network"])
+def test_the_check_sees_a_forbidden_import(loaded):
+    assert "torch" in loaded["models"]
