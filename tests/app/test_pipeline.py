@@ -36,18 +36,18 @@ def run(
 
 
 @pytest.fixture(scope="module")
-def half_minute(checkpoint):
-    return run(checkpoint, 24.0)[0]
+def whole_run(checkpoint):
+    return run(checkpoint, 21.0)[0]
 
 
-def test_every_window_is_predicted_on_the_hop_grid(half_minute):
-    t_ends = np.array([p.t_end for p in half_minute])
+def test_every_window_is_predicted_on_the_hop_grid(whole_run):
+    t_ends = np.array([p.t_end for p in whole_run])
     np.testing.assert_allclose(np.diff(t_ends), 0.25, atol=1e-9)
     assert np.allclose(t_ends / 0.25, np.round(t_ends / 0.25))
 
 
-def test_probabilities_and_attention_are_distributions(half_minute):
-    for p in half_minute:
+def test_probabilities_and_attention_are_distributions(whole_run):
+    for p in whole_run:
         assert sum(p.probs.values()) == pytest.approx(1.0, abs=1e-5)
         assert sum(p.modality_attention.values()) == pytest.approx(1.0, abs=1e-5)
         assert sum(p.time_attention) == pytest.approx(1.0, abs=1e-5)
@@ -55,21 +55,21 @@ def test_probabilities_and_attention_are_distributions(half_minute):
             assert p.present[modality] or p.modality_attention[modality] == 0.0
         if p.present["eeg"]:
             assert sum(p.channel_attention.values()) == pytest.approx(1.0, abs=1e-4)
-    assert list(half_minute[-1].channel_attention)[:2] == ["FP1", "FPZ"]
+    assert list(whole_run[-1].channel_attention)[:2] == ["FP1", "FPZ"]
 
 
-def test_modalities_come_in_as_their_context_fills(half_minute):
-    since = {m: next(p.t_end - 1000.0 for p in half_minute if p.present[m]) for m in MODALITIES}
+def test_modalities_come_in_as_their_context_fills(whole_run):
+    since = {m: next(p.t_end - 1000.0 for p in whole_run if p.present[m]) for m in MODALITIES}
     assert since["face"] <= 1.0
     assert since["voice"] == pytest.approx(2.0)
     assert since["eeg"] == pytest.approx(3.0)
     assert since["eye"] == pytest.approx(6.0)
-    assert half_minute[0].warm_up
-    assert not half_minute[-1].warm_up
+    assert whole_run[0].warm_up
+    assert not whole_run[-1].warm_up
 
 
 def test_a_stream_that_stops_goes_absent_and_comes_back(checkpoint):
-    predictions, events = run(checkpoint, 26.0, faults="drop:gaze@10+6")
+    predictions, events = run(checkpoint, 23.0, faults="drop:gaze@10+6", streams=("eeg", "gaze"))
     present = {round(p.t_end - 1000.0, 2): p.present["eye"] for p in predictions}
     assert present[10.0]
     assert not any(there for t, there in present.items() if 11.0 <= t <= 16.0)
@@ -80,7 +80,7 @@ def test_a_stream_that_stops_goes_absent_and_comes_back(checkpoint):
 
 
 def test_same_run_twice_gives_the_same_bytes(checkpoint):
-    first, second = (run(checkpoint, 8.0)[0] for _ in range(2))
+    first, second = (run(checkpoint, 7.0)[0] for _ in range(2))
     for a, b in zip(first, second, strict=True):
         assert a.probs == b.probs
         one, other = network_features(a), network_features(b)
@@ -115,10 +115,10 @@ def test_memory_of_cached_steps_is_bounded(checkpoint):
     decoder = Decoder(checkpoint)
     pipeline = Pipeline(SimulatedSource(options), decoder, live=False)
     counts = []
-    for hop in range(1, 400):
+    for hop in range(1, 160):
         pipeline.step(hop * 0.25)
         counts.append(len(decoder._cached))
-    assert counts[-1] == counts[200]
+    assert counts[-1] == counts[110]
 
 
 def test_a_device_that_fails_is_told_and_the_cpu_takes_over(checkpoint):

@@ -54,7 +54,7 @@ def replayed(model: Path, chunk: int) -> tuple[str, list]:
 
     only_eeg = "eye=none,face=none,voice=none"
     options = SessionOptions(model=model, streams=only_eeg, extra_sinks=(digest, Keep()))
-    ReplaySession(ReplayRequest(RECORDING, options, chunk=chunk)).run(lambda share: None)
+    ReplaySession(ReplayRequest(RECORDING, options, chunk=chunk, stop_s=20.0)).run(lambda share: None)
     return digest.line(), predictions
 
 

@@ -11,7 +11,7 @@ from models.checkpoint import Checkpoint, load_checkpoint
 from models.decoder import Decoder
 from models.window_batch import NetworkInput
 
-DECODED_S = 32  # of the shared run
+DECODED_S = 26  # of the shared run
 
 
 def decode(checkpoint: Checkpoint, end_s: int) -> tuple[RowTable, dict[float, NetworkInput]]:

@@ -18,7 +18,7 @@ from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.window_batch import NetworkInput
 
-END_S = 32
+END_S = 26
 
 
 @pytest.fixture

@@ -93,11 +93,11 @@ def test_no_box_is_shown_for_a_camera_that_stopped(checkpoint):
 
 def test_masked_modality_is_absent_and_back_at_once(checkpoint):
     decoder, run_to = pumped(checkpoint)
-    before = run_to(12.0)[-1]
+    before = run_to(7.0)[-1]
     decoder.masked = frozenset({"eeg", "face"})
-    during = run_to(16.0)
+    during = run_to(9.0)
     decoder.masked = frozenset()
-    after = run_to(16.0 + HOP_S)
+    after = run_to(9.0 + HOP_S)
     assert before.present == dict.fromkeys(MODALITIES, True)
     for p in during:
         assert p.present == {"eeg": False, "eye": True, "face": False, "voice": True}
@@ -109,12 +109,12 @@ def test_masked_modality_is_absent_and_back_at_once(checkpoint):
 
 def test_what_comes_after_a_mask_is_what_would_have_come_without_it(checkpoint):
     decoder, run_to = pumped(checkpoint)
-    run_to(8.0)
+    run_to(7.0)
     decoder.masked = frozenset({"eye"})
-    run_to(12.0)
+    run_to(9.0)
     decoder.masked = frozenset()
     _, run_unmasked_to = pumped(checkpoint)
-    assert run_to(13.0)[-1].probs == run_unmasked_to(13.0)[-1].probs
+    assert run_to(10.0)[-1].probs == run_unmasked_to(10.0)[-1].probs
 
 
 def test_nothing_is_predicted_with_everything_masked(checkpoint):

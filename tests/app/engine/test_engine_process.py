@@ -86,7 +86,7 @@ def test_a_killed_engine_is_reported_with_its_signal(start, searching) -> None:
 
 @posix
 def test_a_replay_that_dies_after_its_end_is_reported_too(start) -> None:
-    request = ReplayRequest(DEMO_RECORDING, SessionOptions(seconds=1.0), speed=float("inf"))
+    request = ReplayRequest(DEMO_RECORDING, SessionOptions(), stop_s=2.0, speed=float("inf"))
     engine = start(request)
     news_until(engine, has_ended, 60.0)
     assert engine.is_alive
