@@ -22,9 +22,11 @@ from models.normalise import Normaliser
 
 TRIAL_S, STRIDE_S = 12, 15
 CLASSES = ("happy", "sad")
+N_SHUFFLES = 6
 SHORT = FitOptions(n_shuffles=1)
 BASELINE = ((0.0, 15.0), (15.0, 30.0))
 FIRST_S = 30
+N_ELECTRODES = 8  # of the model's 62: encoding all of them takes most of the time of a fit
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def rows_of(record, base, seed=0, difference=1.0):
     table = RowTable(
         t_end=np.arange(1.0, n + 1),
         run=np.ones(n, dtype=np.int32),
-        positions=np.arange(n_channels),
+        positions=np.arange(N_ELECTRODES),
         eeg=rng.normal(1.5, 0.5, (n, n_channels, 5)).astype(np.float32),
         eeg_usable=np.ones((n, n_channels), dtype=bool),
         eeg_there=np.ones(n, dtype=bool),
@@ -86,7 +88,7 @@ def fitted(session, base):
         rows,
         record,
         base,
-        options=FitOptions(n_shuffles=20, base_name="random"),
+        options=FitOptions(n_shuffles=N_SHUFFLES, base_name="random"),
         progress=lambda stage, share: seen.append((stage, share)),
     )
     return found, seen
@@ -94,7 +96,7 @@ def fitted(session, base):
 
 def test_the_same_rows_twice_give_the_same_tensors(fitted, session, base):
     record, rows = session
-    again = fit(rows, record, base, options=FitOptions(n_shuffles=20, base_name="random"))
+    again = fit(rows, record, base, options=FitOptions(n_shuffles=N_SHUFFLES, base_name="random"))
     one, two = fitted[0].profile, again.profile
     assert one.temperature == two.temperature
     assert one.summary == two.summary
@@ -127,7 +129,7 @@ def test_figures_hold_every_trial_every_head_and_every_modality(fitted, session)
     assert set(figures.alone) == set(figures.removed) == {"eeg", "eye"}
     assert figures.base_model is not None
     assert figures.base_model.n_trials == 4
-    assert len(figures.shuffled) == 20
+    assert len(figures.shuffled) == N_SHUFFLES
 
 
 def test_profile_and_report_count_the_trials_never_reached_alike(session, base):
