@@ -94,7 +94,7 @@ def small_seed_iv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from models.datasets.make.seed import make_seed_iv
 
     folder = tmp_path_factory.mktemp("sets") / "s4"
-    make_seed_iv(MakeOptions(folder, subjects=1, seed=3, trials=6, trial_s=48, jobs=1))
+    make_seed_iv(MakeOptions(folder, subjects=1, seed=3, trials=6, trial_s=44, jobs=1))
     return folder
 
 

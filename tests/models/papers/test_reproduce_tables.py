@@ -42,7 +42,7 @@ def quiet(stage, share, loss, words):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set") / "seed-iv"
-    make_seed_iv(MakeOptions(folder, subjects=2, seed=3, trial_s=48, jobs=1))
+    make_seed_iv(MakeOptions(folder, subjects=2, seed=3, trial_s=44, jobs=1))
     return folder
 
 
@@ -117,10 +117,11 @@ def test_table_4_masks_training_and_test_and_adds_masks_of_the_test_alone(folder
     assert rows["MV-SSTMA-EEG, masked in the test only", 0.5].paper is None
 
 
-def test_first_labels_are_counted_in_trials_or_in_windows(folder, pretrained):
+def test_first_labels_are_counted_in_trials_or_in_windows(folder, pretrained, monkeypatch):
+    monkeypatch.setattr("models.papers.reproduce.QUICK_SUBJECTS", 1)
     table = run(folder, pretrained, 3)
     seen = {(row.labels, entry.classes_seen) for row in table.rows for entry in row.entries}
-    assert seen == {("first 10 windows", 4), ("first 10 trials", 4)}  # three windows a trial, session 1
+    assert seen == {("first 10 windows", 4), ("first 10 trials", 4)}  # two windows a trial, session 1
 
 
 @pytest.mark.usefixtures("pretrained_rows_alone")

@@ -62,7 +62,7 @@ def save(
 @pytest.fixture(scope="module")
 def s4(tmp_path_factory: pytest.TempPathFactory) -> Source:
     folder = tmp_path_factory.mktemp("data") / "s4"
-    make_seed_iv(MakeOptions(folder, subjects=2, seed=3, trials=6, trial_s=48, jobs=1))
+    make_seed_iv(MakeOptions(folder, subjects=2, seed=3, trials=6, trial_s=44, jobs=1))
     return Source("seed-iv", folder, "published")
 
 
@@ -73,6 +73,12 @@ def m1(s4: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = finetune(training, QUICK)
     record = record_of_labels(training, generated=True)
     return save(tmp_path_factory.mktemp("m1"), model.config, model.network, model.normaliser, record)
+
+
+@pytest.fixture(scope="module")
+def every_session(s4: Source, m1: Path) -> Table:
+    """The classifier of person 1 on the test trials of all sessions of both people."""
+    return evaluate_trials(TrialTest(m1, s4))
 
 
 def record_movements(path: Path, seed: int, *, last_s: float = 12.0) -> Path:
@@ -108,8 +114,10 @@ def on_file(place: Path, name: str, events: str = LEFT_RIGHT) -> TrialTest:
     return TrialTest(place / "model", Source("raw", place / name, events=events))
 
 
-def test_every_session_is_scored_as_the_classifier_itself_answers(s4: Source, m1: Path) -> None:
-    table = evaluate_trials(TrialTest(m1, s4))
+def test_every_session_is_scored_as_the_classifier_itself_answers(
+    s4: Source, m1: Path, every_session: Table
+) -> None:
+    table = every_session
     _, test = published_split([t for t in s4.trials(["2"]) if t.session == 3])
     checkpoint = load_checkpoint(m1)
     classifier = TrialClassifier(
@@ -130,8 +138,8 @@ def test_every_session_is_scored_as_the_classifier_itself_answers(s4: Source, m1
     assert table.generated
 
 
-def test_people_who_trained_it_and_strangers_stand_in_rows_of_their_own(s4: Source, m1: Path) -> None:
-    rows = evaluate_trials(TrialTest(m1, s4)).rows
+def test_people_who_trained_it_and_strangers_stand_in_rows_of_their_own(every_session: Table) -> None:
+    rows = every_session.rows
     whole = {row.model.partition("; ")[2]: row for row in rows if row.mask == 0 and "alone" not in row.model}
     assert {known: [(e.subject, e.session) for e in row.entries] for known, row in whole.items()} == {
         "sessions that trained it": [("1", 1)],
