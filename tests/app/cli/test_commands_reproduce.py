@@ -10,16 +10,15 @@ import pytest
 from command_line import refused, run
 
 from acquisition.errors import InputError
-from models.datasets.make.eav import make_eav
-from models.datasets.make.options import MakeOptions
 from models.papers import reproduce as tables
 
 
-def test_a_folder_like_eav_becomes_table_plot_and_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    folder, out = tmp_path / "eav", tmp_path / "table"
-    make_eav(MakeOptions(folder, subjects=1, seed=3, trials=20, trial_s=5, jobs=1))
+def test_a_folder_like_eav_becomes_table_plot_and_models(
+    small_eav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "table"
     options = ("--figure", "2", "--quick", "--keep-models", "--out", out, "--json")
-    code, printed, _ = run(capsys, "reproduce", "eav", folder, *options)
+    code, printed, _ = run(capsys, "reproduce", "eav", small_eav, *options)
     assert code == 0
     found = json.loads(printed)
     assert set(found) >= {"protocol", "unit", "rows", "subjects", "left_out", "quick"}

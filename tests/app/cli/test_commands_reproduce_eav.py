@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from tiny_open_models import TINY, save_ast
 from app.replay import ReplaySession
 from app.request import ReplayRequest, SessionOptions
 from models.checkpoint import WEIGHTS_FILE, load_checkpoint
+from models.papers.eav import EavOptions
+from models.training.loop import StageOptions
 
 RECORDING = Path(__file__).parents[3] / "assets" / "recordings" / "simulated-30s.xdf"
 
@@ -56,7 +59,9 @@ def test_open_weights_are_taken_told_of_and_no_longer_needed(
         def close(self):
             pass
 
-    session = ReplaySession(ReplayRequest(RECORDING, SessionOptions(model=model, extra_sinks=(Keep(),))))
+    session = ReplaySession(
+        ReplayRequest(RECORDING, SessionOptions(model=model, extra_sinks=(Keep(),)), stop_s=10.0)
+    )
     session.run(lambda share: None)
     assert {m for m, there in predictions[-1].present.items() if there} == {"eeg", "face", "voice"}
 
@@ -84,8 +89,17 @@ def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path):
 
 
 def test_without_a_device_people_train_on_the_cpu(
-    small_eav: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_eav: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
+    whole = EavOptions.stages
+
+    def brief(options: EavOptions) -> dict[str, StageOptions]:
+        return {name: replace(stage, epochs=1) for name, stage in whole(options).items()}
+
+    monkeypatch.setattr(EavOptions, "stages", brief)
     given = ("--table", "1", "--quick", "--keep-models", "--json")
     tables, weights = [], []
     for name, options in (("without", ()), ("with", ("--device", "cpu"))):

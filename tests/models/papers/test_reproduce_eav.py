@@ -11,8 +11,6 @@ import torch
 from app.model_loading import check_runs_live
 from models.checkpoint import load_checkpoint
 from models.datasets.eav import CH_NAMES, LABELS, load_eav_clips
-from models.datasets.make.eav import make_eav
-from models.datasets.make.options import MakeOptions
 from models.decoder import Decoder
 from models.features.config import FeatureConfig
 from models.papers import settings as paper
@@ -41,10 +39,8 @@ def quiet(stage, share, loss, words):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("set") / "eav"
-    make_eav(MakeOptions(folder, subjects=1, seed=3, trials=20, trial_s=5, jobs=1))
-    return folder
+def folder(small_eav):
+    return small_eav
 
 
 @pytest.fixture(scope="module")
