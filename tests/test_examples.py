@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -30,8 +31,13 @@ def test_decode_xdf_prints_every_window_of_the_shipped_recording():
     assert all(line.split()[1] == "s" for line in lines)
 
 
-def test_custom_feature_is_computed_once_a_second():
-    lines = run("custom_feature.py")
+def test_custom_feature_is_computed_once_a_second(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    script = str(EXAMPLES / "custom_feature.py")
+    monkeypatch.setattr(sys, "argv", [script])
+    runpy.run_path(script, run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
     seconds = [int(line.split()[0]) for line in lines]
     assert 25 <= len(seconds) <= 30
     assert np.all(np.diff(seconds) == 1)
