@@ -23,11 +23,14 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     except OSError as error:
-        if error.errno == errno.EPIPE:
-            # The reader of our output has gone (`| head`): no reason to complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT):
+            _fail(error)
+        # Nothing more can be printed, nor what is left in the buffer when the program ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:  # the reader of our output has gone (`| head`): nothing is wrong
             sys.exit(ExitCode.GOOD)
-        _fail(error)
+        _say(f"error: cannot write: {error.strerror} (free some space)")
+        sys.exit(ExitCode.WRONG_USE)
     except Exception as error:
         _fail(error)
 
@@ -58,10 +61,6 @@ def _run(words: list[str]) -> int:
 
 
 def _fail(error: Exception) -> NoReturn:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _say(f"error: cannot write: {error.strerror} (free some space)")
-        sys.exit(ExitCode.WRONG_USE)
     _say(f"internal error: {type(error).__name__}: {error}")
     if os.environ.get("AFFECTSCOPE_DEBUG"):
         traceback.print_exc()

@@ -81,10 +81,15 @@ class CalibrationEngine(WatchedSession):
             if any(command is SessionCommand.STOP for command in self._link.commands.take()):
                 return  # the recording is closed: the model can be fitted from it later
             run.session.show(fit_stage=fit.stage, fit_share=fit.share)
-            self._view = None  # told again, though unchanged: silence would be shown as an error
-            self._tell_view(run)
+            # Told again, though unchanged: the streams are closed, and silence would be shown as an error.
+            self._link.tap.put(self._view_of(run))
         run.session.show(result=fit.finished().result())
-        self._tell_view(run)
+        self._link.tap.put(self._view_of(run))
+
+    @staticmethod
+    def _view_of(run: CalibrationRun) -> SessionView:
+        assert run.opened is not None
+        return run.session.view(run.opened.clock.now())
 
     # --- the session controller ---
 
@@ -130,9 +135,8 @@ class CalibrationEngine(WatchedSession):
             case _ if self._handler is not None:
                 self._handler.handle(command)
 
-    def _tell_view(self, run: CalibrationRun, now: float | None = None) -> None:
-        assert run.opened is not None
-        view = run.session.view(run.opened.clock.now() if now is None else now)
+    def _tell_view(self, run: CalibrationRun, now: float) -> None:
+        view = run.session.view(now)
         if view != self._view:
             self._view = view
             self._link.tap.put(view)
