@@ -229,17 +229,23 @@ def test_record_writes_the_chosen_streams(
     assert "_run-02.xdf" in capsys.readouterr().err
 
 
+def recording_program(path: Path, source_id: str) -> subprocess.Popen[str]:
+    """Start a program that records one stream, and wait until it does."""
+    process = start("record", path, "--streams", f"source_id:{source_id}")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "free on the disk" in line:
+            break
+    return process
+
+
 @pytest.mark.lsl
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process")
 def test_record_closes_the_file_on_ctrl_c(simulated: SimulatorOptions, tmp_path: Path) -> None:
     path = tmp_path / "a.xdf"
     source_id = simulated.specs()["markers"].source_id
-    process = start("record", path, "--streams", f"source_id:{source_id}")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "free on the disk" in line:
-            break
+    process = recording_program(path, source_id)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -253,11 +259,7 @@ def test_a_recording_outlives_its_program_until_it_is_stopped(
     simulated: SimulatorOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.xdf"
-    process = start("record", path, "--streams", f"source_id:{simulated.specs()['gaze'].source_id}")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "free on the disk" in line:
-            break
+    process = recording_program(path, simulated.specs()["gaze"].source_id)
     process.kill()
     process.wait()
     try:

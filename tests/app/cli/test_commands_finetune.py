@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mne
 import numpy as np
@@ -67,13 +70,17 @@ def on_set(place: Path, model: str = "m") -> tuple[object, ...]:
     return ("--model", place / model, "--seed-iv", place / "s4", "--subject", 1)
 
 
-def test_json_has_the_report_on_the_test_trials(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "m1"
-    code, said, _ = finetune(capsys, *on_set(folder), "--session", 2, *QUICK, "--out", out, "--json")
-    assert code == 0
-    result = json.loads(said)
+@pytest.fixture(scope="module")
+def second_session(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A classifier of the second session, and what `finetune --json` printed of it."""
+    out, said = tmp_path_factory.mktemp("second") / "m1", io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert exit_code("finetune", *on_set(folder), "--session", 2, *QUICK, "--out", out, "--json") == 0
+    return out, json.loads(said.getvalue())
+
+
+def test_json_has_the_report_on_the_test_trials(second_session: tuple[Path, dict[str, Any]]) -> None:
+    out, result = second_session
     assert {"protocol", "window", "trial", "interval", "chance", "extra", "left_out", "sha256"} <= set(result)
     assert result["protocol"] == "on the 2 test trials of the published split"
     assert result["trial"]["n"] == 2
@@ -191,12 +198,12 @@ def test_a_recording_is_known_again_by_another_name(
 
 
 def test_evaluate_scores_a_kept_classifier_as_finetune_reported_it(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    second_session: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    out = tmp_path / "m1"
-    code, said, _ = finetune(capsys, *on_set(folder), "--session", 2, *QUICK, "--out", out, "--json")
-    assert code == 0
-    reported = json.loads(said)
+    out, reported = second_session
     words = ("evaluate", "seed-iv", folder / "s4", "--model", out, "--session", 2)
     code, said, _ = run(capsys, *words, "--json")
     assert code == 0
