@@ -161,6 +161,39 @@ _PRESETS = {
 }
 
 
+MAX_RISK = 0.2  # chosen: one answer in five may be wrong
+NEVER = 1.01  # a probability that no answer reaches
+
+
+@dataclass(frozen=True)
+class AnswerConfig:
+    """When a model answers and how large its sets are, by `models.conformal.fit_answers`.
+
+    Fitted on subjects that the model was not trained on, to the probabilities of the network as saved: the
+    ``temperature`` is in its weights.
+    """
+
+    set_90: float  # largest score 1 - p of a member of the 90 % set; 1 puts every emotion in
+    set_80: float
+    abstain_below: float  # lowest probability of the top emotion that is an answer; `NEVER` where none is
+    error: float  # share of wrong answers under that rule, at most ``risk``; 0 without answers
+    answered: float  # share of the windows that it answers, each trial counting the same
+    ece: float  # expected calibration error of the windows
+    n_subjects: int
+    n_trials: int
+    risk: float = MAX_RISK
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("set_90", "set_80", "error", "answered", "ece", "risk"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise _does_not_fit(f"answers.{name}", f"expected 0 to 1, got {getattr(self, name)}")
+        if not (0 <= self.abstain_below <= NEVER and self.temperature > 0):
+            found = f"{self.abstain_below} and {self.temperature}"
+            what = f"expected abstain_below 0 to {NEVER} and a temperature above 0, got {found}"
+            raise _does_not_fit("answers.abstain_below", what)
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The contract between training and use, stored in every checkpoint."""
@@ -178,6 +211,8 @@ class ModelConfig:
     feature_origin: str = "raw"  # raw: by the functions that serve live | published: a data set's own
     step_s: float = 1.0  # seconds from one step of EEG and eye features to the next; published SEED: 4
     transductive: bool = False  # test trials of a published split entered pre-training, without labels
+    answers: AnswerConfig | None = None  # for subjects without a profile; None: older models
+    profile_answers: AnswerConfig | None = None  # for subjects with one, from other subjects' calibrations
 
     def __post_init__(self) -> None:
         for name, values in (("labels", self.labels), ("ch_names", self.ch_names)):
@@ -337,6 +372,8 @@ def _build(cls: type[T], data: Any, where: str) -> T:
 
 def _cast_as(kind: Any, value: Any, where: str) -> Any:
     """Return ``value`` as ``kind``, which is a dataclass, a plain type or ``tuple[x, ...]``."""
+    if isinstance(kind, types.UnionType):  # x | None
+        return None if value is None else _cast_as(typing.get_args(kind)[0], value, where)
     if is_dataclass(kind):
         return value if is_dataclass(value) else _build(typing.cast(type, kind), value, where)
     if isinstance(kind, types.GenericAlias):

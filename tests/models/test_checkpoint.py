@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from acquisition.errors import ErrorCode, InputError
 from models.checkpoint import load_checkpoint, save_checkpoint
-from models.config import AstConfig, ModelConfig, VitConfig, preset
+from models.config import AnswerConfig, AstConfig, ModelConfig, VitConfig, preset
 from models.network import FusionNetwork
 
 
@@ -57,6 +57,14 @@ def test_whether_a_model_is_simulated_is_read(config, key, trained_on, expected)
     if key is None:
         del data["is_simulated"]
     assert ModelConfig.from_dict(data).is_simulated is expected
+
+
+def test_answers_come_back_and_a_config_of_before_them_has_none(config):
+    answers = AnswerConfig(0.85, 0.7, 0.55, 0.2, 0.6, 0.04, 12, 120, temperature=1.3)
+    data = json.loads(json.dumps(replace(config, answers=answers).to_dict()))
+    assert ModelConfig.from_dict(data).answers == answers
+    assert ModelConfig.from_dict(data).profile_answers is None
+    assert ModelConfig.from_dict({k: v for k, v in data.items() if "answers" not in k}).answers is None
 
 
 def test_saving_again_writes_the_same_bytes(folder):

@@ -1,0 +1,258 @@
+"""Prediction sets and the rule of abstention, from probabilities of subjects that the model has not seen.
+
+A *score* is ``1 - p(true)``: small where the model knew. Split conformal prediction (Vovk et al. 2005;
+Papadopoulos et al. 2002; these scores: Sadinle et al. 2019) takes a quantile of held-out scores as
+threshold: a set holds every emotion whose score is at most that, and so the true one in the nominal share
+of new cases that are exchangeable with the held-out ones. The unit is the *trial*, whose windows overlap,
+with the mean of its windows' probabilities. No torch here: the window's process imports it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.config import MAX_RISK, NEVER, AnswerConfig
+from models.training.scores import wilson_interval
+
+N_BINS = 10  # of the calibration curve
+MIN_TRIALS = 30  # behind a rule of abstention: its error then has an interval of about +-14 points
+
+
+# --- sets ---
+
+
+def quantile(scores: Sequence[float] | NDArray[np.floating], level: float) -> float:
+    """Return the score that a new one stays at or below with probability ``level`` at least.
+
+    It is the ``ceil((n + 1) level)``-th smallest of n; where n is too small 1, which admits every emotion.
+    """
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    k = math.ceil((len(ordered) + 1) * level - 1e-9)
+    return float(ordered[max(k, 1) - 1]) if k <= len(ordered) else 1.0
+
+
+def own_levels(n_trials: int) -> tuple[float, ...]:
+    """Return the levels that sets from ``n_trials`` scores can have: ``k / (n_trials + 1)``."""
+    return tuple(k / (n_trials + 1) for k in range(1, n_trials + 1))
+
+
+def attainable(n_trials: int, level: float) -> float | None:
+    """Return the least of `own_levels` that is not below ``level``; None where none is."""
+    return next((one for one in own_levels(n_trials) if one >= level - 1e-9), None)
+
+
+def prediction_set(probs: Mapping[str, float], threshold: float) -> tuple[str, ...]:
+    """Return the emotions whose score is at most ``threshold``, the most probable first; never none."""
+    ordered = sorted(probs, key=lambda label: -probs[label])
+    return tuple(label for at, label in enumerate(ordered) if at == 0 or 1 - probs[label] <= threshold + 1e-9)
+
+
+def too_rarely_covered(own_scores: Sequence[float], threshold: float, level: float) -> bool:
+    """Tell whether a subject's own scores exceed a threshold of other people's more often than chance allows.
+
+    One-sided binomial test of the misses against ``1 - level``, p < .05: with ten trials, from four at 90 %.
+    """
+    n, misses = len(own_scores), sum(score > threshold for score in own_scores)
+    rate = 1 - level
+    tail = sum(math.comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(misses, n + 1))
+    return misses > 0 and tail < 0.05
+
+
+# --- fitting ---
+
+
+def trial_means(
+    probs: NDArray[np.floating], label: NDArray[Any], trial: NDArray[Any], subject: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[Any]]:
+    """Return each trial's mean probabilities (k, L), label (k,) and subject (k,)."""
+    of_trial = _trial_numbers(trial, subject)
+    first = np.unique(of_trial, return_index=True)[1]
+    sums = np.zeros((len(first), probs.shape[1]))
+    np.add.at(sums, of_trial, np.asarray(probs, dtype=np.float64))
+    means = sums / np.bincount(of_trial)[:, None]
+    return means, np.asarray(label, dtype=np.int64)[first], np.asarray(subject)[first]
+
+
+@dataclass(frozen=True, eq=False)
+class RiskCoverage:
+    """What would be answered, and how often wrongly, from each probability of the top emotion on.
+
+    Windows count, each trial with weight 1 in total (El-Yaniv and Wiener 2010 call it risk and coverage).
+    """
+
+    needed: NDArray[np.float64]  # (m,) probabilities, descending
+    answered: NDArray[np.float64]  # (m,) share
+    error: NDArray[np.float64]  # (m,) share of the answers that are wrong
+    n_trials: NDArray[np.int64]  # (m,) trials with an answer
+
+    def at(self, needed: float) -> tuple[float, float, int]:
+        """Return share answered, share of those wrong, and the trials behind it; (0, NaN, 0) without any."""
+        below = int(np.searchsorted(-self.needed, -needed + 1e-12, side="right"))
+        if below == 0:
+            return 0.0, math.nan, 0
+        return float(self.answered[below - 1]), float(self.error[below - 1]), int(self.n_trials[below - 1])
+
+    def lowest(self, risk: float, min_trials: int) -> float:
+        """Return the lowest probability from which on at most ``risk`` of answers are wrong, or `NEVER`."""
+        good = np.flatnonzero((self.error <= risk + 1e-9) & (self.n_trials >= min_trials))
+        return float(self.needed[good[-1]]) if len(good) else NEVER
+
+
+def risk_coverage(
+    probs: NDArray[np.floating], label: NDArray[Any], trial: NDArray[Any], subject: NDArray[Any] | None = None
+) -> RiskCoverage:
+    """Return risk against coverage of windows (n, L) with labels (n,), of trials and subjects (n,)."""
+    of_trial = _trial_numbers(trial, subject)
+    weight = 1 / np.bincount(of_trial)[of_trial]
+    top, wrong = probs.max(axis=1), probs.argmax(axis=1) != label
+    order = np.argsort(-top, kind="stable")
+    is_last = np.append(np.diff(top[order]) != 0, True)  # equal probabilities are answered together
+    answered = np.cumsum(weight[order])
+    is_new = np.zeros(len(order), dtype=np.int64)
+    is_new[np.unique(of_trial[order], return_index=True)[1]] = 1
+    return RiskCoverage(
+        top[order][is_last].astype(np.float64),
+        (answered / weight.sum())[is_last],
+        (np.cumsum((weight * wrong)[order]) / answered)[is_last],
+        np.cumsum(is_new)[is_last],
+    )
+
+
+def _trial_numbers(trial: NDArray[Any], subject: NDArray[Any] | None) -> NDArray[np.int64]:
+    """Return a number (n,) for each window that is the same within a trial of a subject."""
+    columns = (trial,) if subject is None else (subject, trial)
+    pairs = np.column_stack([np.unique(column, return_inverse=True)[1].ravel() for column in columns])
+    return np.unique(pairs, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationCurve:
+    """Confidence and accuracy in bins of equal weight, each trial counting the same."""
+
+    confidence: NDArray[np.float64]  # (n_bins,) mean probability of the top emotion
+    accuracy: NDArray[np.float64]  # (n_bins,)
+    interval: NDArray[np.float64]  # (n_bins, 2) Wilson, 95 %, with the trials' weight in the bin as n
+    weight: NDArray[np.float64]  # (n_bins,) sums to 1
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: the weighted mean distance of both (Guo et al. 2017, eq. 5)."""
+        return float((self.weight * np.abs(self.accuracy - self.confidence)).sum())
+
+
+def calibration_curve(
+    probs: NDArray[np.floating],
+    label: NDArray[Any],
+    trial: NDArray[Any],
+    subject: NDArray[Any] | None = None,
+    n_bins: int = N_BINS,
+) -> CalibrationCurve:
+    """Return how often windows (n, L) are right where they say so, in ``n_bins`` bins of equal weight.
+
+    Guo et al. take bins of equal width, most of which hold next to nothing. Equal confidences share a bin.
+    """
+    of_trial = _trial_numbers(trial, subject)
+    weight = 1 / np.bincount(of_trial)[of_trial]
+    confidence, right = probs.max(axis=1).astype(np.float64), probs.argmax(axis=1) == label
+    at = np.unique(confidence, return_inverse=True)[1]
+    mass = np.bincount(at.ravel(), weight)
+    middle = (np.cumsum(mass) - mass / 2) / mass.sum()  # of each level, by weight
+    bins = np.minimum((middle * n_bins).astype(int), n_bins - 1)[at.ravel()]
+    n_in = np.bincount(bins, weight, n_bins)
+    held = n_in > 0
+    accuracy = np.bincount(bins, weight * right, n_bins)[held] / n_in[held]
+    return CalibrationCurve(
+        np.bincount(bins, weight * confidence, n_bins)[held] / n_in[held],
+        accuracy,
+        np.array([wilson_interval(share, n) for share, n in zip(accuracy, n_in[held], strict=True)]),
+        n_in[held] / n_in.sum(),
+    )
+
+
+def fit_answers(
+    probs: NDArray[np.floating],
+    label: NDArray[Any],
+    trial: NDArray[Any],
+    subject: NDArray[Any],
+    *,
+    risk: float = MAX_RISK,
+    min_trials: int = MIN_TRIALS,
+    temperature: float = 1.0,
+) -> AnswerConfig:
+    """Fit sets and the rule of abstention to windows of subjects that the model was not trained on.
+
+    Parameters
+    ----------
+    probs : array, shape (n, L)
+        Probabilities of the windows as they are shown, temperature applied: each from a model fitted without
+        the window's subject (leave-one-subject-out). In-sample probabilities make sets too small.
+    label, trial, subject : array, shape (n,)
+        True class, trial, subject. A trial's number must be its own within the subject, over sessions too.
+    risk : float
+        Share of the answers that may be wrong.
+    min_trials : int
+        Trials that must lie behind the rule.
+
+    Notes
+    -----
+    Sets are fitted by trial, the rule and the calibration error by window with each trial counting the same,
+    because answers are given window by window. Coverage holds on average over subjects; one subject's may be
+    well below it.
+    """
+    means, truth, _ = trial_means(probs, label, trial, subject)
+    scores = trial_scores(means, truth)
+    curve = risk_coverage(probs, label, trial, subject)
+    needed = curve.lowest(risk, min_trials)
+    answered, error, _ = curve.at(needed)
+    return AnswerConfig(
+        set_90=quantile(scores, 0.9),
+        set_80=quantile(scores, 0.8),
+        abstain_below=needed,
+        error=error if answered else 0.0,
+        answered=answered,
+        ece=calibration_curve(probs, label, trial, subject).error,
+        n_subjects=len(np.unique(subject)),
+        n_trials=len(truth),
+        risk=risk,
+        temperature=temperature,
+    )
+
+
+def trial_scores(means: NDArray[np.floating], label: NDArray[Any]) -> NDArray[np.float64]:
+    """Return ``1 - p(true)`` of trials with mean probabilities (k, L) and labels (k,)."""
+    return 1 - np.asarray(means, dtype=np.float64)[np.arange(len(label)), label]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How often sets held the true emotion."""
+
+    covered: float  # share of the trials
+    mean_size: float  # emotions in a set
+    tenth: float  # tenth percentile over subjects of their share covered
+    n_trials: int
+
+
+def coverage(
+    means: NDArray[np.floating], label: NDArray[Any], threshold: float, subject: Iterable[Any] | None = None
+) -> Coverage:
+    """Return how sets with a threshold cover trials of mean probabilities (k, L) and labels (k,)."""
+    inside = (1 - np.asarray(means) <= threshold + 1e-9) | (
+        np.asarray(means) == np.max(means, axis=1, keepdims=True)
+    )
+    hit = inside[np.arange(len(label)), label]
+    who = (
+        np.zeros(len(label), dtype=int)
+        if subject is None
+        else np.unique(list(subject), return_inverse=True)[1]
+    )
+    by_subject = np.bincount(who.ravel(), hit) / np.bincount(who.ravel())
+    return Coverage(
+        float(hit.mean()), float(inside.sum(1).mean()), float(np.quantile(by_subject, 0.1)), len(label)
+    )
