@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 UNKNOWN = "-"
 
@@ -22,6 +23,11 @@ def percent(share: float | None, digits: int = 0) -> str:
 def counted(n: int, noun: str) -> str:
     """Return a number with its noun: "1 window", "2,000 windows"."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def either(words: Sequence[str]) -> str:
+    """Return alternatives: "happy", "happy or sad", "happy, sad or calm"."""
+    return " or ".join([*[", ".join(words[:-1])][: len(words) > 1], *words[-1:]])
 
 
 def duration(seconds: float, digits: int = 0) -> str:

@@ -79,6 +79,7 @@ class StreamSpec:
     sfreq: float  # Hz, estimated or confirmed; 0 = irregular
     source_id: str = ""
     notes: tuple[str, ...] = ()  # warnings the user should see once, e.g. "unscaled"
+    is_simulated: bool = False  # the stream says so: `acquisition.header.is_simulated`
 
 
 @dataclass(frozen=True, eq=False)

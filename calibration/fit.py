@@ -159,6 +159,7 @@ def fit(
         is_simulated=record.is_simulated,
         screen_cm=options.screen_cm,
         distance_cm=options.distance_cm,
+        own_scores=tuple(trial.score for trial in figures.trials),
     )
     state = {name: tensor.detach() for name, tensor in module.state_dict().items()}
     config, normaliser = fitter.config(head), source.normaliser()

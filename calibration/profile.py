@@ -167,6 +167,7 @@ def apply_profile(
         trained_on=_trained_on(summary, base),
         is_simulated=base.is_simulated or summary.is_simulated,
         is_classifier=True,
+        answers=base.profile_answers if summary.classes == base.labels else None,
     )
     network = FusionNetwork(config)
     kept = checkpoint.network.state_dict()
@@ -188,6 +189,8 @@ def apply_profile(
         normalisation="profile",
         profile_sha256=profile.sha256,
         needed_channels=summary.ch_names if "eeg" in summary.modalities else (),
+        own_scores=summary.own_scores,
+        is_guessing=not summary.is_trusted,
     )
 
 

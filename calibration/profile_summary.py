@@ -47,6 +47,7 @@ class ProfileSummary:
     is_simulated: bool = False
     screen_cm: str | None = None  # as it was given; eye features in degrees depend on it
     distance_cm: float | None = None
+    own_scores: tuple[float, ...] = ()  # 1 - p(true) of each trial, held out: `models.trust.ModelFacts`
 
     @property
     def is_trusted(self) -> bool:
@@ -141,6 +142,10 @@ def _checked(name: str, value: Any, kind: str, where: str) -> Any:
     if kind == "tuple[str, ...]":
         good = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
         value = tuple(value) if good else value
+    elif kind == "tuple[float, ...]":
+        numbers = value if isinstance(value, list) else [None]
+        good = all(isinstance(entry, int | float) and 0 <= entry <= 1 for entry in numbers)
+        value = tuple(map(float, numbers)) if good else value
     elif kind.startswith("Mapping"):
         good = isinstance(value, dict) and all(
             entry is None or (isinstance(entry, int | float) and not isinstance(entry, bool))

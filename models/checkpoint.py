@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from acquisition.errors import ErrorCode, InputError, file_errors
 from models.config import ModelConfig
 from models.network import FusionNetwork
+from models.trust import ModelFacts
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
 #: Beside them where training wrote it: `models.training.provenance`.
@@ -36,6 +37,20 @@ class Checkpoint:
     normalisation: str = "training"  # what the normaliser was fitted to: `Normaliser.origin`
     #: EEG channels that a stream must have of the model's, all and no other; empty: any
     needed_channels: tuple[str, ...] = ()
+    own_scores: tuple[float, ...] = ()  # `ModelFacts.own_scores` of the profile
+    is_guessing: bool = False  # the profile was no better than chance in its calibration
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What verdicts on its predictions rest on."""
+        return ModelFacts(
+            answers=self.config.answers,
+            own_scores=self.own_scores,
+            has_profile=bool(self.profile_sha256),
+            is_guessing=self.is_guessing,
+            is_simulated=self.config.is_simulated,
+            n_electrodes=len(self.config.ch_names),
+        )
 
     def check_channels(self, ch_names: Collection[str], where: str) -> None:
         """Refuse other EEG channels than are needed, naming missing and additional ones."""

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from acquisition.clock import stopwatch
 from acquisition.errors import ErrorCode, InputError
-from acquisition.types import MODALITIES, Kind, Step, StreamSpec, Window
+from acquisition.quality import BAD, LEAST_SFREQ, QualityMeter
+from acquisition.types import MODALITIES, MODALITY_OF_KIND, Kind, Step, StreamSpec, Window
 from models.checkpoint import Checkpoint
 from models.features.gaze import ScreenGeometry
 from models.features.log_mel import n_log_mel_frames
@@ -38,6 +39,7 @@ from models.steps import (
     StepFeature,
     StepFeatures,
 )
+from models.trust import MOSTLY, SignalFacts, judge
 from models.window_batch import NetworkInput, assemble, eeg_steps
 
 #: Told (modality, step index, what is cached of the step) when a step was computed: see `Decoder.on_step`.
@@ -89,6 +91,8 @@ class Decoder:
         if line_hz is not None:
             self.config = replace(self.config, features=replace(self.config.features, line_hz=line_hz))
         self._check_channels = checkpoint.check_channels
+        self._facts = checkpoint.facts
+        self._is_simulated: dict[str, bool] = {}  # of each stream by key
         self._baseline = Baseline(baseline_s) if baseline_s else None
         self.normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors, checkpoint.normalisation)
         n_samples = round(self.config.windows.voice_s * self.config.features.voice_sfreq)
@@ -112,6 +116,8 @@ class Decoder:
         Raises `InputError`: the model or the profile in use cannot use the stream's EEG channels or its
         rate.
         """
+        if spec.kind in MODALITY_OF_KIND:
+            self._is_simulated[spec.key] = spec.is_simulated
         if spec.kind is not Kind.EEG:
             return
         where = f"stream {spec.name!r}"
@@ -324,7 +330,7 @@ class Decoder:
             output[f"{axis}_attention"][0].double().tolist() for axis in ("modality", "channel", "time")
         )
         face_box, face_time = self._newest_face(window)
-        return Prediction(
+        prediction = Prediction(
             index=window.index,
             t_end=window.t_end,
             label=self.config.labels[int(np.argmax(list(probs.values())))],
@@ -344,6 +350,21 @@ class Decoder:
             face_box=face_box,
             face_time=face_time,
         )
+        return replace(prediction, verdict=judge(prediction, self._facts, self._signals(prediction, window)))
+
+    def _signals(self, prediction: Prediction, window: Window) -> SignalFacts:
+        is_simulated = bool(self._is_simulated) and all(self._is_simulated.values())
+        n_bad = self._count_bad(window) if prediction.modality_attention["eeg"] >= MOSTLY else 0
+        return SignalFacts(n_bad, len(self._ch_names), is_simulated)
+
+    def _count_bad(self, window: Window) -> int:
+        """Return how many electrodes are bad in the newest EEG step, judged alone: no replay can differ."""
+        *_, step = window.steps["eeg"]
+        if step.data is None or step.sfreq < LEAST_SFREQ:
+            return 0
+        meter = QualityMeter(self._ch_names, step.sfreq, self.config.features.line_hz)
+        meter.push((step.data if self._picks is None else step.data[self._picks]).T)
+        return sum(channel.state == BAD for channel in meter.assess(step.t_end))
 
     def _newest_entropy(self, window: Window) -> NDArray[np.float32]:
         """Return (C, n_bands) nats of the newest EEG step, NaN where there is nothing to go by."""

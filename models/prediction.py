@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from models.trust import Verdict
+
 if TYPE_CHECKING:
     from models.window_batch import NetworkInput
 
@@ -59,3 +61,5 @@ class Prediction:
     # x, y of the upper left corner, width, height in shares of the frame; None: no face in the newest step
     face_box: tuple[float, float, float, float] | None = None
     face_time: float = math.nan  # LSL seconds of the window's newest frame in which a face was looked for
+    reliability: Mapping[str, float] = field(default_factory=dict)  # by modality, 0..1; empty: not known
+    verdict: Verdict = field(default_factory=Verdict)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acquisition.errors import InputError
+from acquisition.header import is_simulated
 from acquisition.montage import SEED_CH_NAMES, Montage
 from acquisition.types import Kind, StreamHeader, StreamSpec
 
@@ -49,5 +50,13 @@ def converted_spec(
     # A nominal rate of markers has no meaning.
     sfreq = 0.0 if kind is Kind.MARKERS else header.nominal_sfreq
     return StreamSpec(
-        key, header.name, kind, tuple(ch_names), tuple(units), sfreq, header.source_id, tuple(notes)
+        key=key,
+        name=header.name,
+        kind=kind,
+        ch_names=tuple(ch_names),
+        units=tuple(units),
+        sfreq=sfreq,
+        source_id=header.source_id,
+        notes=tuple(notes),
+        is_simulated=is_simulated(header),
     )

@@ -105,6 +105,7 @@ class SimulatorOptions:
                 sfreq=sfreq,
                 source_id=f"{SIMULATOR_ID}{self.seed}{self.source_id_suffix}-{key}",
                 notes=("simulated data",),
+                is_simulated=True,
             )
             for key, (title, ch_names, units, sfreq) in _STREAMS.items()
             if key in self.streams

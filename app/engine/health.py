@@ -38,6 +38,7 @@ def model_info(checkpoint: Checkpoint, options: SessionOptions) -> ModelInfo:
         windows=config.windows,
         profile="" if profile is None else profile.name,
         warning="" if profile is None else profile.warning,
+        answers=config.answers,
     )
 
 

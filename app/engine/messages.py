@@ -22,6 +22,7 @@ from acquisition.quality import ChannelQuality
 from acquisition.types import StreamHealth
 from acquisition.windowing import WindowConfig
 from calibration.types import Consent, DisplayTiming, Report
+from models.config import AnswerConfig
 
 # --- the session ---
 
@@ -43,6 +44,7 @@ class ModelInfo:
     windows: WindowConfig
     profile: str = ""  # of the participant, if one is in use
     warning: str = ""  # why the profile must not be trusted, if so
+    answers: AnswerConfig | None = None  # when it answers; None: it states no error of its answers
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.view.trust import MIN_MARGIN, STALE_AFTER_S, threshold
 from models.prediction import Prediction
+from models.trust import STALE_AFTER_S, State
 
 #: What an answer is besides an index into the labels.
 UNCERTAIN, WARMING_UP = -2, -3
@@ -55,7 +55,7 @@ def course(
     times = np.array([p.t_end for p in predictions])
     values = np.array([[p.probs.get(label, np.nan) for label in labels] for p in predictions], np.float32)
     holds_to = np.minimum(np.append(times[1:], end), times + STALE_AFTER_S)
-    answers = _runs(times, holds_to, _answers(values, np.array([p.warm_up for p in predictions])))
+    answers = _runs(times, holds_to, np.array([_answer(p, labels) for p in predictions], np.int16))
     gaps = np.flatnonzero(holds_to < np.append(times[1:], np.inf))  # also behind the last
 
     def with_gaps(of: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -97,13 +97,10 @@ def _means(times: NDArray[np.float64], values: NDArray[np.float32], mean_s: floa
     return np.where(known, (sums[end] - sums[first]) / np.maximum(n, 1), np.nan).astype(np.float32)
 
 
-def _answers(values: NDArray[np.float32], warm_up: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Return the label's index or why there is none, by the rule of `app.view.trust`."""
-    n_labels = values.shape[1]
-    ordered = np.sort(values, axis=1)  # NaN comes last, and compares False below
-    best = ordered[:, -1]
-    lead = best - ordered[:, -2] if n_labels > 1 else best
-    with np.errstate(invalid="ignore"):
-        is_answer = (best >= threshold(n_labels) - 1e-6) & (lead >= MIN_MARGIN - 1e-6)
-    label = np.where(is_answer, np.argmax(np.nan_to_num(values), axis=1), UNCERTAIN)
-    return np.where(warm_up, WARMING_UP, label).astype(np.int16)
+def _answer(prediction: Prediction, labels: tuple[str, ...]) -> int:
+    """Return the answer's index in the labels, or why there is none."""
+    verdict = prediction.verdict
+    if verdict.state is State.WARMING_UP:
+        return WARMING_UP
+    is_of_these = verdict.answer in labels and prediction.probs.keys() == set(labels)
+    return labels.index(verdict.answer or "") if is_of_these else UNCERTAIN

@@ -1,45 +1,40 @@
-"""Whether a prediction may be shown as an answer, and every reason to doubt it, each with its figure.
+"""The verdict as a window shows it: does it still hold at the moment looked at, and its reasons in words.
 
-The rule of abstention. The top emotion is an answer only when
-
-- its probability is at least midway between chance and certainty, ``(1 + 1/n) / 2`` for ``n`` emotions
-  (60 % of five, 62.5 % of four): it is then more probable than all others together; and
-- it leads the second by at least `MIN_MARGIN`. A network's probabilities move between two ticks by 0.12
-  in the median (the shipped model, on simulated streams): a smaller lead can be gone half a second later.
-
-It also abstains where the answer is based mostly on EEG with mostly bad electrodes, and always with a
-profile no better than chance in its calibration. The time course uses probabilities alone and shows neither.
-
-Softmax outputs are not calibrated on a new subject: the rule hides doubtful answers, but
-the others may still be wrong.
+`models.trust` judges each prediction where it is decoded. Here it only becomes stale, and findings about
+the display, the streams and the session join its reasons.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from acquisition.quality import BAD_ELECTRODES, GAZE_VALID, MIN_VALIDITY
-from acquisition.text import age, counted, percent
-from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES, Kind
+from acquisition.text import age, counted, either, percent
+from acquisition.types import KIND_OF_MODALITY, MODALITIES, MODALITY_NAMES
 from app.view.machine import TARGET_MS
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
 from models.prediction import Prediction
+from models.trust import (
+    STALE_AFTER_S,
+    Code,
+    Reason,
+    Severity,
+    State,
+    Verdict,
+    needed_probability,
+)
 
-SEVERITIES = ("stop", "caution", "info")  # the gravest first
-MIN_MARGIN = 0.25  # see above
-STALE_AFTER_S = 1.0  # four hops of 0.25 s: the answer is out of date
 FOLLOWING_S = 1.0  # a moment no older than this counts as now: current figures apply to it
 UNCERTAIN = "uncertain"
 NO_PREDICTION = "no prediction yet"
 NONE_HERE = "no prediction here"  # a moment of a recording that was skipped
 
-MIN_ELECTRODES_SHARE = 0.5  # of those of training
 GAZE_OVER_S = 4.0  # one eye step
 MAX_SKIPPED_SHARE = 0.01
 JUMPS_OVER_S = 10.0
@@ -56,21 +51,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What to show, and how far to trust it."""
+class Shown(Verdict):
+    """The verdict at the moment looked at, and what to show of it."""
 
-    state: str  # certain | uncertain | stale | warming up | nothing
-    label: str  # in big: an emotion, "uncertain", `NO_PREDICTION` or `NONE_HERE`
-    probability: float  # of the top emotion, NaN without one
-    top: str = ""  # the top emotion, whether or not it is the answer
-    second: str = ""
-    second_probability: float = math.nan
-    threshold: float = math.nan  # from which probability on there is an answer
+    label: str = NO_PREDICTION  # in big: an emotion, "uncertain", `NO_PREDICTION` or `NONE_HERE`
     age_s: float = math.nan  # of the prediction
     findings: tuple[Finding, ...] = ()  # the gravest first
 
     @property
-    def reasons(self) -> tuple[str, ...]:
+    def texts(self) -> tuple[str, ...]:
         """The findings' texts."""
         return tuple(finding.text for finding in self.findings)
 
@@ -82,7 +71,7 @@ class Verdict:
     @property
     def is_grey(self) -> bool:
         """True when nothing shown applies to the time looked at."""
-        return self.state in ("stale", "nothing")
+        return self.state in (State.STALE, State.NOTHING)
 
 
 def is_following(store: ViewStore, t: float) -> bool:
@@ -103,88 +92,34 @@ def reference_time(store: ViewStore, t: float) -> float:
 # --- the verdict ---
 
 
-def threshold(n_labels: int) -> float:
-    """Return the lowest probability that counts as an answer: midway between chance and 1."""
-    return (1 + 1 / n_labels) / 2
-
-
-def ranked(probs: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Return labels and probabilities, the highest first; equal ones in the model's order."""
-    return sorted(probs.items(), key=lambda item: -item[1] if item[1] == item[1] else math.inf)
-
-
-def abstention(probs: Mapping[str, float]) -> Finding | None:
-    """Return why the model should abstain, None where its answer stands."""
-    if not probs or any(math.isnan(p) for p in probs.values()):
-        return Finding("caution", "the probabilities are not valid numbers", "nan")
-    best, *others = ranked(probs)
-    least = threshold(len(probs))
-    if best[1] < least - 1e-6:
-        digits = 1 if round(100 * best[1]) >= round(100 * least) else 0  # 59.6 % is not "60 %" here
-        text = f"top emotion {100 * best[1]:.{digits}f} %; {100 * least:.3g} % needed"
-        return Finding("caution", text, "probability")
-    if others and best[1] - others[0][1] < MIN_MARGIN - 1e-6:
-        lead = 100 * (best[1] - others[0][1])
-        text = f"{lead:.0f} points ahead of {others[0][0]}; {100 * MIN_MARGIN:.0f} needed"
-        return Finding("caution", text, "margin")
-    return None
-
-
-def _unfit_signal(prediction: Prediction, store: ViewStore, t: float) -> Finding | None:
-    """Return why the signals do not support an answer, None where they do.
-
-    Bad electrodes outweigh the rest from half of the attention and half of the electrodes on.
-    """
-    quality = store.quality.at(t)
-    if quality is None or not quality.channels or prediction.modality_attention.get("eeg", 0.0) < 0.5:
-        return None
-    n_bad, n_all = quality.n_bad, len(quality.channels)
-    text = f"based mostly on EEG, but {n_bad} of {n_all} electrodes are bad"
-    return Finding("caution", text, "bad eeg") if n_bad > BAD_ELECTRODES.bad * n_all else None
-
-
-def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Verdict:
+def judge(prediction: Prediction | None, store: ViewStore, t: float) -> Shown:
     """Judge the newest prediction whose window ended at or before ``t``.
 
     ``t`` is the moment looked at, in LSL seconds; NaN before the first sample.
     """
     if prediction is None or not prediction.probs:
-        return Verdict("nothing", NO_PREDICTION, math.nan, findings=tuple(_waits(store, t)))
-    best, *others = ranked(prediction.probs)
-    second = others[0] if others else ("", math.nan)
-    unsure = abstention(prediction.probs) or _unfit_signal(prediction, store, t)
-    is_guessing = store.model is not None and bool(store.model.warning)  # `_doubts` says so
-    is_answer = unsure is None and not is_guessing
+        return Shown(findings=tuple(_waits(store, t)))
     age_s = reference_time(store, t) - prediction.t_end
     if age_s > STALE_AFTER_S and _stands_still(store, t):
-        return Verdict("nothing", NONE_HERE, math.nan, findings=tuple(_passed_over(store, age_s)))
+        return Shown(label=NONE_HERE, findings=tuple(_passed_over(store, age_s)))
+    verdict = prediction.verdict
     stopped = _standstill(store, t, age_s)
-    findings = [*stopped, *_doubts(prediction, store, t, is_stale=bool(stopped))]
-    if unsure is not None:
-        findings.append(unsure)
-    state = "certain" if is_answer else "uncertain"
-    if prediction.warm_up:
-        state = "warming up"
-    if stopped:
-        state = "stale"
-    return Verdict(
-        state=state,
-        label=best[0] if is_answer else UNCERTAIN,
-        probability=best[1],
-        top=best[0],
-        second=second[0],
-        second_probability=second[1],
-        threshold=threshold(len(prediction.probs)),
-        age_s=age_s,
-        findings=tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))),
-    )
+    findings = [
+        *stopped,
+        *_of_verdict(prediction, store, t),
+        *_doubts(prediction, store, t, is_stale=bool(stopped)),
+    ]
+    findings.sort(key=lambda finding: list(Severity).index(Severity(finding.severity)))
+    now = verdict.stale() if stopped else verdict
+    label = UNCERTAIN if verdict.abstains else verdict.top
+    return Shown(**vars(now), label=label, age_s=age_s, findings=tuple(findings))
 
 
-def judge_at(store: ViewStore, t: float) -> tuple[Prediction | None, Verdict]:
+def judge_at(store: ViewStore, t: float) -> tuple[Prediction | None, Shown]:
     """Return the prediction to show at ``t``, None where it is of another moment, and its verdict."""
     prediction = store.predictions.at(t)
     verdict = judge(prediction, store, t)
-    return (None if verdict.state == "nothing" else prediction), verdict
+    return (None if verdict.state is State.NOTHING else prediction), verdict
 
 
 def labels_of(store: ViewStore, prediction: Prediction | None) -> tuple[str, ...]:
@@ -192,6 +127,29 @@ def labels_of(store: ViewStore, prediction: Prediction | None) -> tuple[str, ...
     if prediction is not None:
         return tuple(prediction.probs)
     return store.model.labels if store.model is not None else ()
+
+
+def said_sets(verdict: Verdict) -> str:
+    """Return the prediction sets in words: "happy or neutral (90 %), happy (80 %)"; "" where there are none.
+
+    Equal sets are said once; a set of every emotion says nothing.
+    """
+    n_labels = verdict.n_labels
+    said = {
+        level: "any emotion" if len(labels) == n_labels else either(labels)
+        for level, labels in (("90 %", verdict.set_90), ("80 %", verdict.set_80))
+        if labels
+    }
+    if verdict.set_90 == verdict.set_80:
+        said.pop("80 %", None)
+    return ", ".join(f"{words} ({level})" for level, words in said.items())
+
+
+def needed(store: ViewStore, labels: tuple[str, ...]) -> float:
+    """Return the lowest probability that is an answer, for the model in use; NaN without one."""
+    if not labels:
+        return math.nan
+    return needed_probability(len(labels), store.model.answers if store.model is not None else None)
 
 
 def _stands_still(store: ViewStore, t: float) -> bool:
@@ -234,13 +192,69 @@ def _standstill(store: ViewStore, t: float, age_s: float) -> list[Finding]:
     return causes
 
 
-# --- reasons to doubt a prediction ---
+# --- the verdict's reasons in words ---
+
+_WORDS = {
+    Code.NAN: "the probabilities are not valid numbers",
+    Code.BAD_EEG: "based mostly on EEG, but {n_bad} of {n_all} electrodes are bad",
+    Code.MONTAGE: "EEG has {n_there} of the {n_all} training electrodes",
+    Code.FACE: "no face in the latest frame; earlier frames are used",
+    Code.SIMULATED_MODEL: "model trained on simulated data: not valid for real people",
+    Code.SETS_DIFFER: "{level:.0%} sets from other participants held the emotion in only {n_inside} of this "
+    "one's {n_trials} calibration trials: wider sets are shown",
+    Code.NOT_FITTED: "this model does not know how often it is wrong with new participants: it has no "
+    "sets, and nothing should act upon its answers",
+    Code.NORMALISATION: "normalised with training-data statistics, not this participant's (see --baseline)",
+}
+
+
+def _of_verdict(prediction: Prediction, store: ViewStore, t: float) -> Iterator[Finding]:
+    for reason in prediction.verdict.reasons:
+        yield Finding(reason.severity, _in_words(reason, prediction, store, t), reason.code)
+
+
+def _in_words(reason: Reason, prediction: Prediction, store: ViewStore, t: float) -> str:
+    facts = reason.facts
+    match reason.code:
+        case Code.PROBABILITY:
+            return _too_little(facts["probability"], facts["needed"])
+        case Code.MARGIN:
+            lead, least = 100 * facts["lead"], 100 * facts["needed"]
+            return f"{lead:.0f} points ahead of {prediction.verdict.second}; {least:.0f} needed"
+        case Code.PROFILE:
+            warning = store.model.warning if store.model is not None else ""
+            return one_line(warning) or "the profile was no better than chance in its calibration"
+        case Code.MISSING:
+            missing = {m: _why_missing(m, prediction, store, t) for m in facts if m in MODALITY_NAMES}
+            each = ", ".join(f"{MODALITY_NAMES[m]} ({why})" for m, why in missing.items())
+            n_all = int(facts["n_all"])
+            return f"{n_all - len(missing)} of {n_all} modalities used; missing: {each}"
+        case Code.WARMING_UP:
+            more = _missing_context(store, t).items()
+            each = ", ".join(f"{MODALITY_NAMES[m]} {seconds:.0f} s" for m, seconds in more)
+            return "warming up" + (f"; more data needed: {each}" if each else "")
+        case Code.RELIABILITY:
+            each = ", ".join(f"{MODALITY_NAMES[m]} {percent(share)}" for m, share in facts.items())
+            return f"signal unlike that of training or calibration; reliability: {each}"
+    return _WORDS[reason.code].format(**facts).replace("%", " %")
+
+
+def _too_little(probability: float, least: float) -> str:
+    """Return how far a probability is from an answer, never rounded to what is needed."""
+    if least > 1:
+        return "this model's answers were wrong too often with new participants: it gives none"
+    digits = 1 if round(100 * probability) >= round(100 * least) else 0  # 59.6 % is not "60 %" here
+    return f"top emotion {100 * probability:.{digits}f} %; {100 * least:.3g} % needed"
+
+
+# --- what streams, session and display add ---
 
 
 def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: bool) -> Iterator[Finding]:
-    yield from _of_modalities(prediction, store, t)
+    for modality in _masked(store, t):
+        if prediction.present.get(modality, True):
+            yield Finding("caution", f"{MODALITY_NAMES[modality]} masked manually", "masked")
     yield from _of_signals(prediction, store, t)
-    yield from _of_model(prediction, store)
     labels = [p.label for p in store.predictions.read(t - JUMPS_OVER_S, t)]
     n_jumps = sum(a != b for a, b in pairwise(labels))
     if n_jumps > MAX_JUMPS:
@@ -256,22 +270,6 @@ def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: boo
         yield Finding("info", "the replay has ended", "ended")
     if store.mode == "live":  # a replay's latency is that of the disk
         yield from _of_speed(store)
-
-
-def _of_modalities(prediction: Prediction, store: ViewStore, t: float) -> Iterator[Finding]:
-    missing = [modality for modality, there in prediction.present.items() if not there]
-    if missing:
-        n_all = len(prediction.present)
-        each = ", ".join(f"{MODALITY_NAMES[m]} ({_why_missing(m, prediction, store, t)})" for m in missing)
-        text = f"{n_all - len(missing)} of {n_all} modalities used; missing: {each}"
-        yield Finding("caution", text, "missing")
-    for modality in _masked(store, t):
-        if modality not in missing:
-            yield Finding("caution", f"{MODALITY_NAMES[modality]} masked manually", "masked")
-    if prediction.warm_up:
-        each = ", ".join(f"{MODALITY_NAMES[m]} {s:.0f} s" for m, s in _missing_context(store, t).items())
-        needed = f"; more data needed: {each}" if each else ""
-        yield Finding("caution", f"warming up{needed}", "warming up")
 
 
 def _masked(store: ViewStore, t: float) -> tuple[str, ...]:
@@ -309,36 +307,9 @@ def _of_signals(prediction: Prediction, store: ViewStore, t: float) -> Iterator[
         n_bad, n_all = quality.n_bad, len(quality.channels)
         if n_bad > BAD_ELECTRODES.suspect * n_all:
             yield Finding("caution", f"{n_bad} of {n_all} electrodes bad", "electrodes")
-    yield from _of_montage(prediction, store)
     if prediction.present.get("eye") and (valid := _valid_gaze(store, t)) < GAZE_VALID.suspect:
         text = f"gaze valid in {percent(valid)} of the last {GAZE_OVER_S:.0f} s"
         yield Finding("caution", text, "gaze")
-    if prediction.present.get("face") and prediction.face_box is None and math.isfinite(prediction.face_time):
-        yield Finding("info", "no face in the latest frame; earlier frames are used", "face")
-
-
-def _of_montage(prediction: Prediction, store: ViewStore) -> Iterator[Finding]:
-    """Compare the stream's electrodes with those of training."""
-    stream = store.stream_of(Kind.EEG)
-    if stream is None or store.model is None or not prediction.present.get("eeg"):
-        return
-    n_all = len(store.model.ch_names)
-    n_there = len(set(stream.spec.ch_names) & set(store.model.ch_names))
-    if n_there < n_all:
-        severity = "caution" if n_there < MIN_ELECTRODES_SHARE * n_all else "info"
-        yield Finding(severity, f"EEG has {n_there} of the {n_all} training electrodes", "montage")
-
-
-def _of_model(prediction: Prediction, store: ViewStore) -> Iterator[Finding]:
-    model = store.model
-    if model is not None and model.warning:
-        yield Finding("stop", one_line(model.warning), "profile")
-    if model is not None and model.is_simulated:
-        text = "model trained on simulated data: not valid for real people"
-        yield Finding("caution", text, "simulated model")
-    if prediction.normalisation == "training" and not (model is not None and model.profile):
-        text = "normalised with training-data statistics, not this participant's (see --baseline)"
-        yield Finding("info", text, "normalisation")
 
 
 def _of_speed(store: ViewStore) -> Iterator[Finding]:

@@ -53,6 +53,11 @@ class HeldOutTrial:
         """Index of the top class."""
         return int(np.argmax(self.probs))
 
+    @property
+    def score(self) -> float:
+        """``1 - p`` of the true class, by the mean of the windows' probabilities: `models.conformal`."""
+        return float(np.clip(1 - self.course[:, self.label].mean(), 0.0, 1.0))
+
 
 @dataclass(frozen=True)
 class HeadScore:

@@ -10,6 +10,7 @@ from PyQt6.QtGui import QFontMetricsF, QPainter, QPixmap
 from PyQt6.QtWidgets import QHBoxLayout, QSizePolicy
 
 from acquisition.text import percent
+from acquisition.types import MODALITY_NAMES
 from app.qt.category import fill_category, fill_uncertain
 from app.qt.panel import Panel
 from app.qt.plots.axes import Axis
@@ -17,17 +18,18 @@ from app.qt.plots.plot import PixelItem, Plot, Table
 from app.qt.theme import growth, scaled_font
 from app.qt.widgets import ElidedLabel, plain_label
 from app.view.store import ViewStore
-from app.view.trust import NO_PREDICTION, UNCERTAIN, Verdict, judge_at, labels_of
+from app.view.trust import NO_PREDICTION, UNCERTAIN, Shown, judge_at, labels_of, said_sets
+from models.trust import State
 
 _LARGEST_WORD, _SMALLEST_WORD = 8.0, 1.6  # times the page's font
 _WORD_SHARE = 0.27  # of the panel's height
 _EARLY_SHARE = 0.5  # of the word's size while the context is not whole
 _STATES = {
-    "certain": "clear lead",
-    "uncertain": "the model abstains",
-    "stale": "stale",
-    "warming up": "warming up",
-    "nothing": "",
+    State.CERTAIN: "clear lead",
+    State.UNCERTAIN: "the model abstains",
+    State.STALE: "stale",
+    State.WARMING_UP: "warming up",
+    State.NOTHING: "",
 }
 
 
@@ -36,7 +38,7 @@ class AnswerPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__("Emotion")
-        self.verdict = Verdict("nothing", NO_PREDICTION, math.nan)
+        self.verdict = Shown()
         self._index = 0  # of the top emotion, for its colour and hatch
         self.state = self.add_words(muted=True)
         self.word, self.percent = ElidedLabel("Answer"), plain_label()
@@ -61,15 +63,14 @@ class AnswerPanel(Panel):
         verdict, labels = self.verdict, labels_of(store, prediction)
         self._index = labels.index(verdict.top) if verdict.top else 0
         figures = percent(verdict.probability), percent(verdict.second_probability)
-        why = _why_grey(verdict) if verdict.is_grey else ""
-        if self.is_new(verdict.state, verdict.label, verdict.top, verdict.second, figures, why):
+        if self.is_new(verdict.state, verdict.label, verdict.top, figures, _line(verdict), _state(verdict)):
             self._show()
 
     def _show(self) -> None:
         verdict, theme = self.verdict, self.theme
-        is_early = verdict.state == "warming up"  # not to be taken for an answer at a glance
-        has_answer = verdict.state != "nothing" and verdict.label != UNCERTAIN
-        self.state.setText(_STATES[verdict.state])
+        is_early = verdict.state is State.WARMING_UP  # not to be taken for an answer at a glance
+        has_answer = verdict.state is not State.NOTHING and verdict.label != UNCERTAIN
+        self.state.setText(_state(verdict))
         self.setAccessibleDescription(f"{verdict.label}, {verdict.state}")
         self.word.show_text(f"warming up: {verdict.label}" if is_early else verdict.label)
         self.percent.setText(percent(verdict.probability) if has_answer else "")
@@ -89,7 +90,7 @@ class AnswerPanel(Panel):
         self.line.setFont(scaled_font(self, 1.05 * larger))
         self.line.setFixedHeight(math.ceil(2.1 * QFontMetricsF(self.line.font()).height()))
         factor = min(max(_SMALLEST_WORD, _WORD_SHARE * self.height() / em), _LARGEST_WORD)
-        if self.verdict.state == "warming up":
+        if self.verdict.state is State.WARMING_UP:
             factor = max(_SMALLEST_WORD, _EARLY_SHARE * factor)
         while True:
             font, small = scaled_font(self, factor, bold=True), scaled_font(self, 0.8 * factor)
@@ -109,7 +110,7 @@ class AnswerPanel(Panel):
         made = QPixmap(QSize(side, side) * ratio)
         made.setDevicePixelRatio(ratio)
         painter = QPainter(made)
-        is_grey = self.verdict.is_grey or self.verdict.state == "warming up"
+        is_grey = self.verdict.is_grey or self.verdict.state is State.WARMING_UP
         fill_category(painter, QRectF(0, 0, side, side), self.theme, self._index, grey=is_grey)
         painter.end()
         return made
@@ -128,10 +129,10 @@ class ScalePlot(Plot):
         self.plot_item.addItem(self._pointer)
         self.percent = self.threshold = math.nan
 
-    def show_verdict(self, verdict: Verdict) -> None:
+    def show_verdict(self, verdict: Shown) -> None:
         """Show the probability and where answers begin."""
-        self.percent, self.threshold = 100 * verdict.probability, 100 * verdict.threshold
-        is_known = math.isfinite(self.threshold)
+        self.percent, self.threshold = 100 * verdict.probability, 100 * verdict.needed
+        is_known = self.threshold <= 100
         level = [(self.threshold, f"{self.threshold:.3g} % needed")] if is_known else []
         self._percents.setTicks([[(0.0, "0 %"), *level, (100.0, "100 %")]])
         self._band.end = self.threshold if is_known else 100.0
@@ -159,17 +160,26 @@ class _UncertainBand(PixelItem):
         painter.drawRect(rect)
 
 
-def _line(verdict: Verdict) -> str:
-    """Return what stands below the word."""
+def _state(verdict: Shown) -> str:
+    """Return the state, and how reliable each modality is where that is known."""
+    shares = verdict.reliability.items()
+    reliable = ", ".join(f"{MODALITY_NAMES[m]} {percent(share)}" for m, share in shares)
+    return f"{_STATES[verdict.state]}; signal reliability: {reliable}" if reliable else _STATES[verdict.state]
+
+
+def _line(verdict: Shown) -> str:
+    """Return what stands below the word: the sets, and the top emotions where there are none."""
     if verdict.is_grey:
         return _why_grey(verdict)
+    if verdict.set_90:
+        return said_sets(verdict)
     runner_up = f"next: {verdict.second} {percent(verdict.second_probability)}"
     if verdict.label == UNCERTAIN:
         return f"top emotion: {verdict.top} {percent(verdict.probability)}; {runner_up}"
     return runner_up if verdict.second else ""
 
 
-def _why_grey(verdict: Verdict) -> str:
+def _why_grey(verdict: Shown) -> str:
     """Return everything that stopped, or the first thing to wait for."""
     stops = [finding.text for finding in verdict.findings if finding.severity == "stop"]
-    return "; ".join(stops or verdict.reasons[:1])
+    return "; ".join(stops or verdict.texts[:1])

@@ -11,7 +11,7 @@ from app.qt.category import colour_of, hatch_of
 from app.qt.panel import Panel
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
 from app.view.store import ViewStore
-from app.view.trust import judge_at, labels_of, threshold
+from app.view.trust import judge_at, labels_of, needed
 from models.prediction import Prediction
 
 
@@ -35,10 +35,13 @@ class BarsPanel(Panel):
         """Show the probabilities at ``t``."""
         prediction, verdict = judge_at(store, t)
         labels = labels_of(store, prediction)
-        if self.is_new(prediction, labels, verdict.is_grey):
-            self._show(prediction, labels, is_grey=verdict.is_grey)
+        least = needed(store, labels)
+        if self.is_new(prediction, labels, verdict.is_grey, str(least)):
+            self._show(prediction, labels, 100 * least, is_grey=verdict.is_grey)
 
-    def _show(self, prediction: Prediction | None, labels: tuple[str, ...], *, is_grey: bool) -> None:
+    def _show(
+        self, prediction: Prediction | None, labels: tuple[str, ...], least: float, *, is_grey: bool
+    ) -> None:
         rows = []
         for index, label in enumerate(labels):
             share = math.nan if prediction is None else prediction.probs.get(label, math.nan)
@@ -48,6 +51,7 @@ class BarsPanel(Panel):
         self.plot.set_rows(rows)
         self.plot.set_notice("" if rows else "emotions appear once a model is loaded")
         if labels:
-            chance, least = 100 / len(labels), 100 * threshold(len(labels))
+            chance = 100 / len(labels)
             dotted = Level(chance, f"chance {chance:.3g} %", Qt.PenStyle.DotLine)
-            self.plot.set_levels([dotted, Level(least, f"{least:.3g} % needed")])
+            levels = [Level(least, f"{least:.3g} % needed")] if least <= 100 else []
+            self.plot.set_levels([dotted, *levels])

@@ -22,7 +22,8 @@ from app.qt.plots.time_plot import texts_near
 from app.qt.theme import Theme
 from app.view.course import UNCERTAIN, WARMING_UP, course, mean_over_s
 from app.view.store import ViewStore
-from app.view.trust import STALE_AFTER_S, labels_of, threshold
+from app.view.trust import labels_of, needed
+from models.trust import STALE_AFTER_S
 
 SPANS_MIN = (1, 2, 5, 10)
 _GRID_S = 0.25  # the right edge moves in these steps at least: the plot is drawn at most so often
@@ -153,7 +154,7 @@ class CoursePlot(Plot):
             for line in (*self._faint, *self._lines):
                 self.plot_item.addItem(line)
             self.set_theme(self.theme)
-        least = threshold(n_labels) if n_labels else 0.5
+        least = 0.5 if self._store is None or not labels else min(1.0, needed(self._store, labels))
         self._levels.setTicks([[(p, f"{100 * p:.3g} %") for p in (0.0, least, 1.0)]])
         self._least_line.setPos(least)
         self._least_line.setVisible(bool(n_labels))

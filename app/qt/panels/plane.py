@@ -14,9 +14,10 @@ from app.qt.plots.heads import free_box
 from app.qt.plots.plot import PixelItem, Plot, Table, figure_text
 from app.qt.widgets import plain_label
 from app.view.store import ViewStore
-from app.view.trust import STALE_AFTER_S, judge_at, labels_of
+from app.view.trust import judge_at, labels_of
 from app.view.valence_arousal import AffectPoint, place_of, point, unplaced
 from models.prediction import Prediction
+from models.trust import STALE_AFTER_S
 
 TRAIL_S = 30.0
 _CAPTION = "derived from class probabilities, not measured"

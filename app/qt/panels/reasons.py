@@ -11,6 +11,7 @@ from app.qt.theme import Theme, growth, scaled_font
 from app.qt.widgets import plain_label
 from app.view.store import ViewStore
 from app.view.trust import NO_PREDICTION, Finding, judge_at
+from models.trust import State
 
 _WORDS = {"stop": "Stop", "caution": "Caution", "info": "Note"}
 _GLYPHS = {"stop": ("■", "bad"), "caution": ("▲", "suspect"), "info": ("○", "muted")}  # theme's colour
@@ -53,7 +54,7 @@ class ReasonsPanel(Panel):
             self._list.insertWidget(len(self._rows) - 1, self._rows[-1])
             self.fit()
         for row, finding in zip(self._rows, findings, strict=False):
-            row.show_finding(finding, self.theme, says_note=verdict.state != "nothing")
+            row.show_finding(finding, self.theme, says_note=verdict.state is not State.NOTHING)
         for index, row in enumerate(self._rows):
             row.setVisible(index < len(findings))
 

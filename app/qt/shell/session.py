@@ -16,7 +16,7 @@ from app.engine.messages import Opened, Play, Seek, SessionCommand
 from app.engine.process import EngineProcess
 from app.request import EngineRequest, Request
 from app.view.store import Cursor, ViewStore
-from app.view.trust import STALE_AFTER_S
+from models.trust import STALE_AFTER_S
 
 #: Then an engine is killed, which takes up to a second more: closing takes three at most.
 STOP_WITHIN_S = 2.2

@@ -22,7 +22,7 @@ from app.qt.widgets import ElidedLabel, plain_label
 from app.view.machine import DisplayLatency
 from app.view.store import ViewStore
 from app.view.text import clock_text, one_line, tooltip
-from app.view.trust import Verdict, judge
+from app.view.trust import Shown, judge
 from models.prediction import Prediction
 
 
@@ -235,7 +235,7 @@ class Header(QWidget):
             self.state.setStyleSheet(f"color: {getattr(self._theme, colour)};")
 
 
-def answer_words(verdict: Verdict) -> str:
+def answer_words(verdict: Shown) -> str:
     """Return the top emotion with its probability, after the state where it is not certain."""
     if not math.isfinite(verdict.probability):
         return verdict.label

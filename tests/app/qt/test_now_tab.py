@@ -21,12 +21,15 @@ from app.qt.theme import DARK, LIGHT
 from app.view.store import ViewStore
 from app.view.trust import NO_PREDICTION, NONE_HERE
 from app.view.valence_arousal import point
+from models.config import AnswerConfig
 from models.prediction import Prediction
+from models.trust import ModelFacts, SignalFacts, judge
 
 NOW = 1000.0
 LABELS = ("disgust", "fear", "sad", "neutral", "happy")
 HOSTILE = "<img src=x>\u202e\n<b>T7</b>"
 CLEAR = dict(zip(LABELS, (0.05, 0.05, 0.8, 0.06, 0.04), strict=True))
+ANSWERS = AnswerConfig(0.7, 0.6, 0.6, 0.2, 0.5, 0.03, 12, 120)
 DOUBTFUL = dict(zip(LABELS, (0.11, 0.1, 0.41, 0.33, 0.05), strict=True))
 
 
@@ -34,9 +37,14 @@ def prediction(t_end, probs):
     there = dict.fromkeys(("eeg", "eye", "face", "voice"), True)
     whole = dict.fromkeys(there, 1.0)
     label = max(probs, key=probs.get)
-    return Prediction(
+    made = Prediction(
         round(t_end * 4), t_end, label, probs, whole, {}, (), there, whole, 0.0, False, "profile"
     )
+    return judged(made, ModelFacts())
+
+
+def judged(made, facts):
+    return replace(made, verdict=judge(made, facts, SignalFacts()))
 
 
 def model(labels=LABELS):
@@ -117,6 +125,15 @@ def test_a_clear_answer_is_written_with_its_runner_up(tab, qtbot):
     assert tab.answer.line.text() == "next: neutral 6 %"
     assert tab.answer.verdict.state == "certain"
     assert tab.answer.accessibleDescription() == "sad, certain"
+
+
+def test_sets_and_reliabilities_stand_around_the_answer(tab, qtbot):
+    store = filled(DOUBTFUL)
+    made = replace(prediction(NOW, DOUBTFUL), reliability={"eeg": 0.93, "eye": 0.1})
+    store.take(judged(made, ModelFacts(ANSWERS)))
+    show(tab, qtbot, store)
+    assert tab.answer.line.text() == "sad or neutral (90 %), sad (80 %)"
+    assert tab.answer.state.text() == "the model abstains; signal reliability: EEG 93 %, eyes 10 %"
 
 
 def test_an_uncertain_answer_names_the_top_emotion_small(tab, qtbot):
@@ -365,11 +382,13 @@ def test_an_empty_store_says_what_it_waits_for(tab, qtbot):
     assert tab.answer.verdict.label == NO_PREDICTION
     assert tab.answer.verdict.codes == ("loading",)
     assert tab.reasons.title.text() == "Waiting for"
-    assert tab.reasons.texts() == list(tab.answer.verdict.reasons)
+    assert tab.reasons.texts() == list(tab.answer.verdict.texts)
 
 
 def test_nothing_found_is_said_in_words(tab, qtbot):
-    show(tab, qtbot, filled())
+    store = filled()
+    store.take(judged(prediction(NOW, CLEAR), ModelFacts(ANSWERS)))
+    show(tab, qtbot, store)
     assert tab.answer.verdict.findings == ()
     assert tab.reasons.texts() == [f"Note: {NOTHING_FOUND.text}"]
 
@@ -435,7 +454,7 @@ def test_an_emotion_in_warm_up_is_small_and_tagged_first(tab, qtbot):
     show(tab, qtbot, filled())
     large = QFontMetricsF(tab.answer.word.font()).height()
     store = filled(seconds=1.0)
-    store.take(replace(prediction(NOW, CLEAR), warm_up=True))
+    store.take(judged(replace(prediction(NOW, CLEAR), warm_up=True), ModelFacts()))
     show(tab, qtbot, store)
     assert QFontMetricsF(tab.answer.word.font()).height() < 0.8 * large
     assert tab.answer.verdict.state == "warming up"

@@ -33,6 +33,7 @@ from app.qt.shell.tab_set import INFERENCE_SIGN, NO_INFERENCE_SIGN
 from app.qt.shell.window import MainWindow
 from app.qt.theme import DARK, LIGHT
 from app.request import LiveRequest, SessionOptions
+from models.trust import ModelFacts, SignalFacts, judge
 
 REQUEST = LiveRequest(SessionOptions())
 
@@ -86,6 +87,10 @@ def answer(qtbot, dialog: QMessageBox | None, text: str) -> None:
     qtbot.mouseClick(next(b for b in dialog.buttons() if text in b.text()), Qt.MouseButton.LeftButton)
 
 
+def judged(prediction):
+    return replace(prediction, verdict=judge(prediction, ModelFacts(), SignalFacts()))
+
+
 def test_the_model_s_size_and_training_are_told_as_plain_text(opened):
     window, engines = opened(news(5.0))
     model = window.session.store.model
@@ -132,7 +137,7 @@ def test_each_tab_shows_the_emotion_with_its_probability_and_a_replay_its_file(o
     window, engines = opened(news(20.0))
     newest = window.session.store.predictions.at(window.playback.time)
     probs = dict.fromkeys(newest.probs, 0.12) | {"disgust": 0.52}
-    engines.newest.unread = [replace(newest, probs=probs, warm_up=False)]
+    engines.newest.unread = [judged(replace(newest, probs=probs, warm_up=False))]
     for name in ("now", "why", "signals", "health"):
         window.tabs.show_tab(name)
         settle(window)
@@ -328,7 +333,7 @@ def test_the_time_bar_hatches_what_is_no_answer(opened):
     window, engines = opened(live_news())
     newest = window.session.store.predictions.at(window.playback.time - 1)
     probs = dict.fromkeys(newest.probs, 0.12) | {"disgust": 0.52}
-    engines.newest.unread = [replace(newest, probs=probs, label="disgust", warm_up=False)]
+    engines.newest.unread = [judged(replace(newest, probs=probs, label="disgust", warm_up=False))]
     settle(window)
     window.resize(1300, 700)  # draws it anew
     settle(window)

@@ -1,16 +1,20 @@
 """Predictions become lines: values hold, gaps stay gaps, answers follow the rule of abstention."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from app.view.course import UNCERTAIN, WARMING_UP, course, mean_over_s
 from models.prediction import Prediction
+from models.trust import ModelFacts, SignalFacts, judge
 
 LABELS = ("sad", "happy")
 
 
 def at(t_end, sad, warm_up=False):
     probs = {"sad": sad, "happy": 1 - sad}
-    return Prediction(0, t_end, "sad", probs, {}, {}, (), {}, {}, 0.0, warm_up, "training")
+    made = Prediction(0, t_end, "sad", probs, {}, {}, (), {}, {}, 0.0, warm_up, "training")
+    return replace(made, verdict=judge(made, ModelFacts(), SignalFacts()))
 
 
 def test_a_prediction_holds_until_the_next_but_no_longer_than_a_second():

@@ -13,19 +13,16 @@ from acquisition.windowing import WindowConfig
 from app.engine.messages import GazePart, HealthPart, ModelInfo, Opened, Phase, QualityPart
 from app.view.conditions import conditions
 from app.view.store import ViewStore
-from app.view.trust import (
-    MIN_MARGIN,
-    NO_PREDICTION,
-    NONE_HERE,
-    STALE_AFTER_S,
-    abstention,
-    judge,
-    threshold,
-)
+from app.view.trust import NO_PREDICTION, NONE_HERE, judge, said_sets
+from models import trust
+from models.config import AnswerConfig
 from models.prediction import Prediction
+from models.trust import MIN_MARGIN, STALE_AFTER_S, ModelFacts, SignalFacts
 
 NOW = 1000.0
 LABELS = ("disgust", "fear", "sad", "neutral", "happy")
+ANSWERS = AnswerConfig(0.85, 0.7, 0.6, 0.2, 0.5, 0.03, 12, 120)
+FITTED, NO_SIGNALS = ModelFacts(ANSWERS), SignalFacts()
 KINDS = {"eeg": Kind.EEG, "eye": Kind.GAZE, "face": Kind.VIDEO, "voice": Kind.AUDIO}
 
 
@@ -34,7 +31,7 @@ def probabilities(best, second, n=5):
     return dict(zip(LABELS, [best, second, *[rest] * (n - 2)], strict=False))
 
 
-def prediction(t_end=NOW, probs=None, **changes):
+def prediction(t_end=NOW, probs=None, facts=FITTED, signals=NO_SIGNALS, **changes):
     probs = probs or probabilities(0.8, 0.1)
     there = dict.fromkeys(KINDS, True)
     made = Prediction(
@@ -51,12 +48,15 @@ def prediction(t_end=NOW, probs=None, **changes):
         warm_up=False,
         normalisation="profile",
     )
-    return replace(made, **changes)
+    made = replace(made, **changes)
+    return replace(made, verdict=trust.judge(made, facts, signals))
 
 
 def model(**changes):
     windows = WindowConfig()
-    made = ModelInfo("m", "m", LABELS, ("FP1",), "people", False, "small", 1, "cpu", (), windows)
+    made = ModelInfo(
+        "m", "m", LABELS, ("FP1",), "people", False, "small", 1, "cpu", (), windows, answers=ANSWERS
+    )
     return replace(made, **changes)
 
 
@@ -91,27 +91,33 @@ def verdict(filled, made=None, t=NOW):
 
 
 def test_what_rounding_would_hide_is_said():
-    assert abstention(probabilities(0.596, 0.1)).text == "top emotion 59.6 %; 60 % needed"
+    found = verdict(store(), prediction(probs=probabilities(0.596, 0.1)))
+    assert found.texts == ("top emotion 59.6 %; 60 % needed",)
 
 
 def test_a_clear_lead_is_an_answer_and_nothing_speaks_against_it():
     found = verdict(store())
     assert (found.state, found.label, found.probability) == ("certain", "disgust", 0.8)
-    assert found.reasons == ()
+    assert found.texts == ()
 
 
-@pytest.mark.parametrize(("n", "least"), [(2, 0.75), (4, 0.625), (5, 0.6)])
-def test_an_answer_begins_midway_between_chance_and_certainty(n, least):
-    assert threshold(n) == pytest.approx(least)
-    assert abstention(probabilities(least, (1 - least) / 2 if n > 2 else 1 - least, n)) is None
-    too_little = probabilities(least - 0.002, 0.05 if n > 2 else 1 - least + 0.002, n)
-    assert abstention(too_little).code == "probability"
+def test_without_fitted_figures_the_lead_is_said_in_points():
+    made = prediction(probs=probabilities(0.62, 0.62 - MIN_MARGIN + 0.01), facts=ModelFacts())
+    assert "24 points ahead of fear; 25 needed" in verdict(store(), made).texts
 
 
-def test_an_answer_must_lead_the_second_by_the_margin():
-    assert abstention(probabilities(0.62, 0.62 - MIN_MARGIN)) is None
-    found = abstention(probabilities(0.62, 0.62 - MIN_MARGIN + 0.01))
-    assert (found.code, found.text) == ("margin", "24 points ahead of fear; 25 needed")
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (ANSWERS, "disgust or fear (90 %), disgust (80 %)"),
+        (replace(ANSWERS, set_90=0.7), "disgust (90 %)"),
+        (replace(ANSWERS, set_90=1.0), "any emotion (90 %), disgust (80 %)"),
+        (None, ""),
+    ],
+)
+def test_sets_are_said_in_words(answers, words):
+    made = prediction(probs=probabilities(0.7, 0.15), facts=ModelFacts(answers))
+    assert said_sets(made.verdict) == words
 
 
 def test_uncertain_names_the_two_top_emotions():
@@ -138,7 +144,7 @@ def test_stale_says_which_stream_stopped():
     found = verdict(filled, prediction(NOW - 3.2))
     assert found.state == "stale"
     assert found.codes[:2] == ("overdue", "stream")
-    assert found.reasons[:2] == ("no prediction for 3.2 s", "stream eye stream: stale")
+    assert found.texts[:2] == ("no prediction for 3.2 s", "stream eye stream: stale")
     assert [finding.severity for finding in found.findings[:2]] == ["stop", "stop"]
 
 
@@ -154,7 +160,7 @@ def test_a_failed_engine_makes_the_answer_stale_at_once_with_its_first_line():
     found = verdict(filled)
     assert found.state == "stale"
     assert found.codes[0] == "failed"
-    assert found.reasons[0].endswith(": the card was lost")
+    assert found.texts[0].endswith(": the card was lost")
 
 
 def test_a_live_session_that_ended_is_stale_and_a_replay_is_not():
@@ -178,14 +184,14 @@ def test_looking_back_judges_the_past_not_the_present():
 def test_warm_up_keeps_the_emotion_and_says_what_is_missing():
     found = verdict(store(opened_at=NOW - 4), prediction(warm_up=True))
     assert (found.state, found.label) == ("warming up", "disgust")
-    assert found.reasons == ("warming up; more data needed: EEG 6 s, eyes 15 s, face 2 s, voice 2 s",)
+    assert found.texts == ("warming up; more data needed: EEG 6 s, eyes 15 s, face 2 s, voice 2 s",)
 
 
 def test_absent_modalities_are_counted_with_their_cause():
     filled = store(without=("voice",))
     present = dict.fromkeys(KINDS, True) | {"face": False, "voice": False}
     found = verdict(filled, prediction(present=present))
-    assert found.reasons == ("2 of 4 modalities used; missing: face (no face found), voice (no stream)",)
+    assert found.texts == ("2 of 4 modalities used; missing: face (no face found), voice (no stream)",)
 
 
 def test_a_modality_masked_manually_is_named_once():
@@ -193,16 +199,7 @@ def test_a_modality_masked_manually_is_named_once():
     filled.take(health(masked=("eeg",)))
     present = dict.fromkeys(KINDS, True) | {"eeg": False}
     found = verdict(filled, prediction(present=present))
-    assert found.reasons == ("3 of 4 modalities used; missing: EEG (masked manually)",)
-
-
-@pytest.mark.parametrize(("n_bad", "state"), [(31, "certain"), (32, "uncertain")])
-def test_an_answer_that_rests_on_bad_electrodes_is_withheld(n_bad, state):
-    filled = store()
-    channels = [ChannelQuality(f"E{i}", "bad" if i < n_bad else "good", "flat", 0.0) for i in range(62)]
-    filled.take(QualityPart(NOW, tuple(channels)))
-    attention = {"eeg": 0.7, "eye": 0.1, "face": 0.1, "voice": 0.1}
-    assert verdict(filled, prediction(modality_attention=attention)).state == state
+    assert found.texts == ("3 of 4 modalities used; missing: EEG (masked manually)",)
 
 
 @pytest.mark.parametrize(("n_bad", "codes"), [(12, ()), (13, ("electrodes",))])
@@ -229,7 +226,8 @@ def test_slow_and_skipped_windows_are_said_live_only():
 
 
 def test_a_model_of_simulated_data_and_foreign_statistics_are_said():
-    found = verdict(store(is_simulated=True), prediction(normalisation="training"))
+    facts = ModelFacts(ANSWERS, is_simulated=True)
+    found = verdict(store(is_simulated=True), prediction(normalisation="training", facts=facts))
     assert [(f.severity, f.code) for f in found.findings] == [
         ("caution", "simulated model"),
         ("info", "normalisation"),
@@ -250,7 +248,7 @@ def test_before_the_first_prediction_it_says_what_is_waited_for():
     found = judge(None, filled, NOW)
     assert (found.state, found.label) == ("nothing", NO_PREDICTION)
     assert found.codes == ("waiting", "context", "context", "context", "no stream")
-    assert found.reasons[1] == "EEG: 6 s more data needed"
+    assert found.texts[1] == "EEG: 6 s more data needed"
 
 
 def test_an_empty_store_waits_for_the_model():
@@ -262,7 +260,7 @@ def test_a_hostile_stream_name_is_made_one_plain_line():
     spec = StreamSpec("x", "<b>T7</b>\n\u202eevil" + "x" * 500, Kind.EEG, ("x",), ("au",), 100.0)
     filled.take(StreamEvent("x", Change.OPENED, NOW, "", spec))
     filled.take(StreamEvent("x", Change.ENDED, NOW, ""))
-    text = verdict(filled, prediction(NOW - 3)).reasons[1]
+    text = verdict(filled, prediction(NOW - 3)).texts[1]
     assert text.startswith("stream <b>T7</b> ")
     assert "\n" not in text
     assert "\u202e" not in text
@@ -278,13 +276,27 @@ def test_an_engine_that_hangs_makes_its_last_answer_stale():
     assert verdict.codes[0] == "silent"
 
 
-def test_electrodes_of_training_that_the_stream_lacks_are_counted():
-    made = store(ch_names=("FP1", "CZ", "PZ"))
-    spec = StreamSpec("eeg", "Band", Kind.EEG, ("CZ",), ("µV",), 250.0)
-    made.take(StreamEvent("eeg", Change.OPENED, NOW - 60, "", spec))
-    (found,) = [finding for finding in verdict(made).findings if finding.code == "montage"]
-    assert found.severity == "caution"
-    assert "1 of the 3" in found.text
+def test_every_code_of_a_verdict_has_words():
+    facts = ModelFacts(ANSWERS, own_scores=(0.95,) * 10, is_simulated=True, is_guessing=True, n_electrodes=62)
+    made = prediction(
+        facts=facts,
+        signals=SignalFacts(n_bad=20, n_connected=20),
+        reliability={"eye": 0.1},
+        modality_attention={"eeg": 0.9},
+        face_time=NOW,
+        normalisation="training",
+    )
+    assert verdict(store(), made).texts == (
+        "the profile was no better than chance in its calibration",
+        "model trained on simulated data: not valid for real people",
+        "90 % sets from other participants held the emotion in only 0 of this one's 10 calibration trials: "
+        "wider sets are shown",
+        "signal unlike that of training or calibration; reliability: eyes 10 %",
+        "EEG has 20 of the 62 training electrodes",
+        "based mostly on EEG, but 20 of 20 electrodes are bad",
+        "no face in the latest frame; earlier frames are used",
+        "normalised with training-data statistics, not this participant's (see --baseline)",
+    )
 
 
 def test_a_held_replay_is_not_overdue_and_paused_is_no_fault():
@@ -319,7 +331,7 @@ def test_simulated_streams_are_said_also_of_an_earlier_moment():
 
 def test_a_profile_that_only_guesses_gives_no_answer_and_says_why_first():
     made = store(profile="S01, session 1", warning="do not trust this model: its calibration was chance")
-    verdict = judge(prediction(), made, NOW)
+    verdict = judge(prediction(facts=ModelFacts(ANSWERS, is_guessing=True)), made, NOW)
     assert verdict.state == "uncertain"
     assert verdict.label == "uncertain"
     assert verdict.findings[0].severity == "stop"
