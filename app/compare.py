@@ -27,6 +27,7 @@ class Comparison:
     max_abs_dp: float
     mean_abs_dp: float
     n_present_differs: int
+    n_verdict_differs: int | None  # state, answer, sets or safe_to_act; None where a file has no verdicts
     worst_t_end: float | None
 
 
@@ -55,6 +56,7 @@ def compare_runs(path_a: Path, path_b: Path) -> Comparison:
                 code=ErrorCode.DATA,
             )
     differences = [max(abs(x["probs"][k] - y["probs"][k]) for k in x["probs"]) for x, y in compared]
+    has_verdicts = all("verdict" in record for pair in compared for record in pair)
     n = len(compared)
     worst = max(range(n), key=differences.__getitem__) if n else None
     return Comparison(
@@ -67,6 +69,7 @@ def compare_runs(path_a: Path, path_b: Path) -> Comparison:
         max_abs_dp=max(differences, default=0.0),
         mean_abs_dp=sum(differences) / n if n else 0.0,
         n_present_differs=sum(x["present"] != y["present"] for x, y in compared),
+        n_verdict_differs=sum(_verdict(x) != _verdict(y) for x, y in compared) if has_verdicts else None,
         worst_t_end=None if worst is None else compared[worst][0]["t_end"],
     )
 
@@ -102,6 +105,11 @@ def _prediction(record: Any) -> tuple[int, dict[str, Any]]:
     if not (_is_number(t_end) and isinstance(probs, dict) and probs and all(map(_is_number, probs.values()))):
         raise ValueError("expected numbers in t_end and probs")
     return round(t_end / _SAME_TIME_S), record
+
+
+def _verdict(record: dict[str, Any]) -> tuple[Any, ...]:
+    verdict = record["verdict"]
+    return tuple(verdict.get(name) for name in ("state", "safe_to_act", "answer", "set_90", "set_80"))
 
 
 def _is_number(value: Any) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from acquisition.header import CALIBRATION_ID, CLOCK_TYPE, NOTES_ID, PREDICTION_TYPE, make_info, parse_header
 from acquisition.types import MapSegment
-from app.outputs import prediction_names, prediction_values
+from app.outputs import prediction_channels, prediction_values
 from models.prediction import Prediction
 
 _MAX_LENGTH = 2000  # characters of a note
@@ -22,18 +22,16 @@ _MAX_LENGTH = 2000  # characters of a note
 class Outlet:
     """One irregular LSL stream, which exists from the construction to `close`.
 
-    ``channels`` are labels of float channels; without any, the stream has one text channel.
+    ``channels`` describe float channels; without any, the stream has one text channel.
     """
 
-    def __init__(self, name: str, kind: str, source_id: str, channels: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, kind: str, source_id: str, channels: Sequence[Mapping[str, str]] = ()
+    ) -> None:
         from pylsl import StreamOutlet
 
-        described = [
-            {"label": label, "unit": "probability" if label.startswith("p_") else "weight"}
-            for label in channels
-        ]
         form = "double64" if channels else "string"
-        desc = {"channels": {"channel": described}} if channels else None
+        desc = {"channels": {"channel": list(channels)}} if channels else None
         info = make_info(name, kind, form, source_id, n_channels=len(channels) or 1, desc=desc)
         self.header = parse_header(info.as_xml())
         self._outlet = StreamOutlet(info)
@@ -48,12 +46,12 @@ def _new_id(prefix: str) -> str:
 
 
 class PredictionOutlet(Outlet):
-    """Probabilities and modality attention as a float stream, stamped with the window's end."""
+    """Probabilities, attention and verdict as a float stream, stamped with the window's end."""
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self._labels = labels
         source_id = _new_id("affectscope-prediction-")
-        super().__init__("Affectscope predictions", PREDICTION_TYPE, source_id, prediction_names(labels))
+        super().__init__("Affectscope predictions", PREDICTION_TYPE, source_id, prediction_channels(labels))
 
     def write(self, prediction: Prediction) -> None:
         """Push one prediction."""

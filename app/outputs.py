@@ -10,7 +10,8 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Mapping
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +27,7 @@ from acquisition.types import MODALITIES
 from acquisition.xdf.format import MAGIC
 from acquisition.xdf.write import XdfWriter
 from models.prediction import Prediction
+from models.trust import STATES, Verdict
 
 
 class Sink(Protocol):
@@ -54,18 +56,65 @@ def prediction_record(prediction: Prediction) -> dict[str, Any]:
         "warm_up": prediction.warm_up,
         "normalisation": prediction.normalisation,
         "latency_ms": latency,
+        "verdict": verdict_record(prediction.verdict),
     }
 
 
-def prediction_names(labels: tuple[str, ...]) -> list[str]:
-    """Return the names of a prediction's values in tables and streams."""
-    return [f"p_{label}" for label in labels] + [f"attention_{modality}" for modality in MODALITIES]
+def verdict_record(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as plain values for JSON; sets that the model does not know are null."""
+    return {
+        "state": verdict.state,
+        "safe_to_act": verdict.safe_to_act,
+        "answer": verdict.answer,
+        "set_90": list(verdict.set_90) or None,
+        "set_80": list(verdict.set_80) or None,
+        "needed": None if math.isnan(verdict.needed) else verdict.needed,
+        "reliability": dict(verdict.reliability) or None,
+        "reasons": [
+            {"code": reason.code, "severity": reason.severity, **reason.facts} for reason in verdict.reasons
+        ],
+    }
+
+
+def prediction_channels(labels: tuple[str, ...]) -> list[dict[str, str]]:
+    """Return label, unit and description of each value of `prediction_values`, as streams state them."""
+
+    def each(prefix: str, names: Iterable[str], unit: str, words: str) -> list[dict[str, str]]:
+        return [{"label": f"{prefix}{name}", "unit": unit, "description": words} for name in names]
+
+    def numbered(names: Iterable[str]) -> str:
+        return ", ".join(f"{at} {name}" for at, name in enumerate(names))
+
+    sets = [
+        (f"set{level}_", f"1: in the set that holds the true emotion in {level} % of trials; NaN: no sets")
+        for level in (90, 80)
+    ]
+    return [
+        *each("p_", labels, "probability", "of the emotion"),
+        *each("attention_", MODALITIES, "weight", "of the modality"),
+        *each("", ["state"], "code", numbered(STATES)),
+        *each("", ["safe_to_act"], "flag", "1: certain, by fitted figures whose conditions hold"),
+        *each("", ["answer"], "index", f"-1: none, {numbered(labels)}"),
+        *(channel for prefix, words in sets for channel in each(prefix, labels, "flag", words)),
+        *each("reliability_", MODALITIES, "share", "0 to 1; NaN: not known"),
+    ]
 
 
 def prediction_values(prediction: Prediction, labels: tuple[str, ...]) -> list[float]:
-    """Return probabilities and modality attention in the order of `prediction_names`."""
-    return [prediction.probs[label] for label in labels] + [
-        prediction.modality_attention[modality] for modality in MODALITIES
+    """Return the values that `prediction_channels` describes."""
+    verdict = prediction.verdict
+    return [
+        *(prediction.probs[label] for label in labels),
+        *(prediction.modality_attention[modality] for modality in MODALITIES),
+        float(STATES.index(verdict.state)),
+        float(verdict.safe_to_act),
+        -1.0 if verdict.answer is None else float(labels.index(verdict.answer)),
+        *(
+            float(label in members) if members else math.nan
+            for members in (verdict.set_90, verdict.set_80)
+            for label in labels
+        ),
+        *(verdict.reliability.get(modality, math.nan) for modality in MODALITIES),
     ]
 
 
@@ -103,24 +152,30 @@ class JsonlSink(_TextSink):
 
 
 class CsvSink(_TextSink):
-    """One row a prediction: time, label, probabilities, modality attention and presence."""
+    """One row a prediction: time, label, probabilities, attention and presence, then the verdict."""
 
     def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
         super().__init__(path, "--csv")
         self._labels = labels
         self._writer = csv.writer(self._file)
+        names = [f"p_{label}" for label in labels] + [f"attention_{modality}" for modality in MODALITIES]
         present = (f"present_{modality}" for modality in MODALITIES)
-        self._writer.writerow(
-            ["t_end_s", "label", *prediction_names(labels), *present, "warm_up", "total_ms"]
-        )
+        reliability = (f"reliability_{modality}" for modality in MODALITIES)
+        verdict = ("state", "safe_to_act", "answer", "set_90", "set_80", *reliability)
+        self._writer.writerow(["t_end_s", "label", *names, *present, "warm_up", "total_ms", *verdict])
 
     def write(self, prediction: Prediction) -> None:
-        """Append a row."""
+        """Append a row; sets are emotions separated by spaces, what is not known is empty."""
+        verdict = prediction.verdict
         row = (
             [repr(prediction.t_end), prediction.label]
-            + [repr(value) for value in prediction_values(prediction, self._labels)]
+            + [repr(prediction.probs[label]) for label in self._labels]
+            + [repr(prediction.modality_attention[modality]) for modality in MODALITIES]
             + [int(prediction.present[modality]) for modality in MODALITIES]
             + [int(prediction.warm_up), repr(prediction.latency.total)]
+            + [verdict.state, int(verdict.safe_to_act), verdict.answer or ""]
+            + [" ".join(verdict.set_90), " ".join(verdict.set_80)]
+            + [repr(verdict.reliability[m]) if m in verdict.reliability else "" for m in MODALITIES]
         )
         with _writing(self._where):
             self._writer.writerow(row)
@@ -226,12 +281,19 @@ class AnnotatedCopySink:
 
 
 def _header_xml(labels: tuple[str, ...]) -> str:
-    names = prediction_names(labels)
-    channels = "".join(f"<channel><label>{name}</label></channel>" for name in names)
-    return (
-        '<?xml version="1.0"?><info><name>Affectscope predictions (replay)</name>'
-        f"<type>{PREDICTION_TYPE}</type>"
-        f"<channel_count>{len(names)}</channel_count><nominal_srate>0</nominal_srate>"
-        "<channel_format>double64</channel_format><source_id>affectscope-replay</source_id>"
-        f"<desc><channels>{channels}</channels></desc></info>"
-    )
+    info, described = ET.Element("info"), prediction_channels(labels)
+    for tag, value in (
+        ("name", "Affectscope predictions (replay)"),
+        ("type", PREDICTION_TYPE),
+        ("channel_count", str(len(described))),
+        ("nominal_srate", "0"),
+        ("channel_format", "double64"),
+        ("source_id", "affectscope-replay"),
+    ):
+        ET.SubElement(info, tag).text = value
+    channels = ET.SubElement(ET.SubElement(info, "desc"), "channels")
+    for one in described:
+        channel = ET.SubElement(channels, "channel")
+        for tag, value in one.items():
+            ET.SubElement(channel, tag).text = value
+    return '<?xml version="1.0"?>' + ET.tostring(info, encoding="unicode")

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acquisition.errors import file_errors
+from acquisition.text import either, percent
 from acquisition.types import MODALITIES, MODALITY_OF_KIND
 from app.environment import ExitCode
 from app.live import LiveSession
@@ -22,6 +23,7 @@ from app.tables import progress_bar, say
 from app.telemetry import N_LATENCIES, Snapshot
 from models.config import ModelConfig
 from models.prediction import Prediction
+from models.trust import State, Verdict
 
 #: Shown for as long as emotions are inferred.
 NOTICE = "Emotion inference active"
@@ -55,10 +57,19 @@ def plain_line(prediction: Prediction) -> str:
     probs = "  ".join(f"{label} {p:.2f}" for label, p in prediction.probs.items())
     attention = " ".join(f"{m} {prediction.modality_attention[m]:.2f}" for m in MODALITIES)
     absent = [m for m in MODALITIES if not prediction.present[m]]
-    notes = (f"  missing: {', '.join(absent)}" if absent else "") + (
-        "  warming up" if prediction.warm_up else ""
+    notes = f"  missing: {', '.join(absent)}" if absent else ""
+    return (
+        f"t={prediction.t_end:.2f}s  {said(prediction.verdict):<10}  {probs}  | attention {attention}{notes}"
     )
-    return f"t={prediction.t_end:.2f}s  {prediction.label:<8} {probs}  | attention {attention}{notes}"
+
+
+def said(verdict: Verdict) -> str:
+    """Return the answer, without one the alternatives of the 90 % set, or the state."""
+    if verdict.answer is not None:
+        return verdict.answer
+    if verdict.state is State.UNCERTAIN and 0 < len(verdict.set_90) < verdict.n_labels:
+        return f"{either(verdict.set_90)} (90 %)"
+    return verdict.state
 
 
 def _headline(snapshot: Snapshot, trained_on: str) -> Text:
@@ -67,11 +78,11 @@ def _headline(snapshot: Snapshot, trained_on: str) -> Text:
     if prediction is None:
         text.append("waiting for signals\n", style="bold")
     else:
-        text.append(prediction.label, style="bold")
-        text.append(f"  {prediction.probs[prediction.label]:.0%}")
-        if prediction.warm_up:
-            text.append("  (warming up)", style="dim")
-        text.append("\n")
+        verdict = prediction.verdict
+        text.append(said(verdict), style="bold")
+        if verdict.answer is not None:
+            text.append(f"  {percent(verdict.probability)}")
+        text.append("  safe to act upon\n" if verdict.safe_to_act else "\n", style="dim")
     if trained_on:
         text.append(f"model trained on {trained_on}", style="yellow")
     text.append(f"   {snapshot.n_predictions} predictions, {snapshot.n_skipped} skipped")
@@ -87,7 +98,7 @@ def _probabilities(prediction: Prediction | None) -> Table:
 
 def _modalities(snapshot: Snapshot) -> Table:
     table = Table(box=None, padding=(0, 1))
-    for column in ("modality", "stream", "state", "coverage", "attention"):
+    for column in ("modality", "stream", "state", "coverage", "reliability", "attention"):
         table.add_column(column, header_style="dim")
     prediction = snapshot.prediction
     by_modality = {MODALITY_OF_KIND.get(s.spec.kind): s for s in snapshot.streams.values()}
@@ -101,6 +112,7 @@ def _modalities(snapshot: Snapshot) -> Table:
             Text(stream.spec.name if stream else "no stream"),
             Text(state, style="green" if present else "red"),
             f"{prediction.coverage[modality]:.0%}" if prediction else "",
+            percent(prediction.reliability.get(modality)) if prediction else "",
             Text(f"{_bar(weight)} {weight:.2f}", style="magenta"),
         )
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import runpy
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from assets import ASSETS
+from models.trust import STATES, State
 
 EXAMPLES = ASSETS / "examples"
 PROJECT = ASSETS.parent
@@ -62,36 +64,60 @@ def test_train_on_edf_scores_labelled_trials(tmp_path: Path):
 SENDER = """
 import sys
 from app.outlets import PredictionOutlet
+from dataclasses import replace
+from models.config import AnswerConfig
 from models.prediction import Prediction
+from models.trust import ModelFacts, SignalFacts, judge
 modalities = ("eeg", "eye", "face", "voice")
 outlet = PredictionOutlet(("happy", "sad"))
 assert outlet._outlet.wait_for_consumers(60)
-outlet.write(Prediction(
+made = Prediction(
     index=50, t_end=12.5, label="happy", probs={"happy": 0.75, "sad": 0.25},
     modality_attention=dict.fromkeys(modalities, 0.25), channel_attention={}, time_attention=(),
     present=dict.fromkeys(modalities, True), coverage=dict.fromkeys(modalities, 1.0),
     waited_s=0.0, warm_up=False, normalisation="training",
-))
+)
+facts = ModelFacts(AnswerConfig(0.8, 0.4, 0.7, 0.2, 0.5, 0.03, 12, 120))
+outlet.write(replace(made, verdict=judge(made, facts, SignalFacts())))
 sys.stdin.read()
 """
 
 
 @pytest.mark.lsl
-def test_read_predictions_hears_a_live_prediction(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("read_predictions.py", ["12.50", "s", "happy", "75%"]),
+        ("closed_loop.py", ["neutral", "lights", "(the", "answer", "is", "old)"]),  # stamped long ago
+    ],
+)
+def test_a_reader_hears_a_live_prediction(tmp_path: Path, name: str, words: list[str]):
     settings = tmp_path / "lsl_api.cfg"  # a session of its own, so that no other stream is found
     settings.write_text(f"[lab]\nSessionID = examples-{tmp_path.name}\n")
     environment = {**os.environ, "LSLAPICFG": str(settings), "PYTHONPATH": str(PROJECT)}
     sender = subprocess.Popen([sys.executable, "-c", SENDER], stdin=subprocess.PIPE, env=environment)
     script = subprocess.Popen(
-        [sys.executable, "-u", str(EXAMPLES / "read_predictions.py"), "60"],
+        [sys.executable, "-u", str(EXAMPLES / name), "60"],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
     )
     try:
         assert script.stdout is not None
-        assert script.stdout.readline().split() == ["12.50", "s", "happy", "75%"]
+        assert script.stdout.readline().split() == words
     finally:
         for process in (script, sender):
             process.kill()
             process.wait()
+
+
+def test_the_closed_loop_acts_on_safe_answers_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    decide = runpy.run_path(str(EXAMPLES / "closed_loop.py"))["decide"]
+    values = {"p_happy": 0.75, "p_sad": 0.25, "state": 4.0, "safe_to_act": 1.0, "answer": 0.0}
+    values |= {"set90_happy": 1.0, "set90_sad": 1.0}
+    assert decide(values, 0.2) == ("happy", "75%")
+    assert decide(values, 1.2)[0] is None
+    unsafe = values | {"safe_to_act": 0.0, "state": float(STATES.index(State.UNCERTAIN)), "answer": -1.0}
+    assert decide(unsafe, 0.2) == (None, "uncertain: happy or sad")
+    assert decide(unsafe | {"set90_happy": math.nan, "set90_sad": math.nan}, 0.2)[1] == "uncertain: no sets"

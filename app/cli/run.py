@@ -180,6 +180,8 @@ def compare(
             f"largest difference in a probability: {result.max_abs_dp:.2e} at t = {result.worst_t_end:.2f} s"
         )
         print(f"different modalities present: {result.n_present_differs} windows")
+        if result.n_verdict_differs is not None:
+            print(f"different verdict: {result.n_verdict_differs} windows")
 
 
 def _speed(text: str) -> float:

@@ -12,6 +12,7 @@ from app.compare import compare_runs
 from app.live import LiveSession
 from app.replay import ReplaySession
 from app.request import LiveRequest, ReplayRequest, SessionOptions
+from models.trust import STATES
 
 pytestmark = [pytest.mark.lsl, pytest.mark.slow]
 
@@ -59,6 +60,7 @@ def test_replay_of_the_recording_repeats_the_live_run(live_run, random_model):
     if not late:  # a busy machine may lose a modality for a window, and says so in waited_s
         assert result.same_label == 1.0
         assert result.max_abs_dp <= 1e-3
+        assert result.n_verdict_differs == 0
 
 
 def test_predictions_and_clock_map_lie_in_the_recording(live_run):
@@ -71,5 +73,10 @@ def test_predictions_and_clock_map_lie_in_the_recording(live_run):
     predictions = by_type["AffectscopePrediction"]["time_series"]
     assert len(predictions) > 40
     assert abs(predictions[:, :5].sum(axis=1) - 1).max() < 1e-5
+    described = by_type["AffectscopePrediction"]["info"]["desc"][0]["channels"][0]["channel"]
+    state = [channel["label"][0] for channel in described].index("state")
+    records = {r["t_end"]: r for r in map(json.loads, (folder / "live.jsonl").open())}
+    rows = zip(by_type["AffectscopePrediction"]["time_stamps"], predictions[:, state], strict=True)
+    assert {STATES[int(code)] for _, code in rows} <= {r["verdict"]["state"] for r in records.values()}
     sidecar = json.loads((folder / "a.json").read_text())
     assert sidecar["model_sha256"] == session.checkpoint.sha256

@@ -77,10 +77,15 @@ def test_jsonl_and_csv_hold_every_prediction(recording, random_model, tmp_path):
     assert len(records) == len(rows) == int(line.split()[-1])
     assert set(records[0]) == {
         *("t_end", "label", "probs", "modality_attention", "channel_attention", "time_attention"),
-        *("present", "coverage", "waited_s", "warm_up", "normalisation", "latency_ms"),
+        *("present", "coverage", "waited_s", "warm_up", "normalisation", "latency_ms", "verdict"),
     }
     assert set(records[0]["latency_ms"]) == {"arrival", "wait", "features", "network", "total", "age"}
     assert float(rows[-1]["p_happy"]) == records[-1]["probs"]["happy"]
+    verdict = records[-1]["verdict"]
+    assert (verdict["safe_to_act"], verdict["set_90"]) == (False, None)  # of a model without figures
+    assert "not fitted" in {reason["code"] for reason in verdict["reasons"]}
+    assert [row["state"] for row in rows] == [record["verdict"]["state"] for record in records]
+    assert {row["answer"] for row in rows} <= {"", *records[-1]["probs"]}
     assert records[-1]["waited_s"] == 0.0  # nothing is ever late in a replay
 
 
@@ -91,7 +96,7 @@ def test_a_run_agrees_with_itself_and_not_with_another(random_model, tmp_path):
     replayed(recording, random_model, jsonl=b, line=50)
     same, other = compare_runs(a, a), compare_runs(a, b)
     assert same.n_compared > 0
-    assert (same.same_label, same.max_abs_dp) == (1.0, 0.0)
+    assert (same.same_label, same.max_abs_dp, same.n_verdict_differs) == (1.0, 0.0, 0)
     assert other.max_abs_dp > 0.0
 
 
