@@ -35,8 +35,9 @@ if __name__ == "__main__":
     found = resolve_byprop("type", "AffectscopePrediction", timeout=60.0)
     if not found:
         sys.exit("no prediction stream found within 60 s: start affectscope live")
-    inlet = StreamInlet(found[0], recover=False)
-    labels, doing = channel_labels(inlet), ""
+    inlet = StreamInlet(found[0])
+    labels = channel_labels(inlet)
+    doing: str | None = "not known yet"
     end = local_clock() + (float(sys.argv[1]) if len(sys.argv) > 1 else 60.0)
     while local_clock() < end:
         sample, t_end = inlet.pull_sample(timeout=MAX_AGE_S)
@@ -44,6 +45,6 @@ if __name__ == "__main__":
         if sample is not None:
             values = dict(zip(labels, sample, strict=True))
             emotion, why = decide(values, local_clock() - t_end)
-        if doing != (emotion or why):
-            doing = emotion or why
+        if emotion != doing:
+            doing = emotion
             act(emotion, why)
