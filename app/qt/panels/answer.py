@@ -25,7 +25,7 @@ _LARGEST_WORD, _SMALLEST_WORD = 8.0, 1.6  # times the page's font
 _WORD_SHARE = 0.27  # of the panel's height
 _EARLY_SHARE = 0.5  # of the word's size while the context is not whole
 _STATES = {
-    State.CERTAIN: "clear lead",
+    State.CERTAIN: "clear answer",
     State.UNCERTAIN: "the model abstains",
     State.STALE: "stale",
     State.WARMING_UP: "warming up",
@@ -161,22 +161,19 @@ class _UncertainBand(PixelItem):
 
 
 def _state(verdict: Shown) -> str:
-    """Return the state, and how reliable each modality is where that is known."""
-    shares = verdict.reliability.items()
-    reliable = ", ".join(f"{MODALITY_NAMES[m]} {percent(share)}" for m, share in shares)
-    return f"{_STATES[verdict.state]}; signal reliability: {reliable}" if reliable else _STATES[verdict.state]
+    return f"{_STATES[verdict.state]}; safe to act upon" if verdict.safe_to_act else _STATES[verdict.state]
 
 
 def _line(verdict: Shown) -> str:
-    """Return what stands below the word: the sets, and the top emotions where there are none."""
+    """Return what stands below the word: the sets, or the top emotions; then how reliable the signals are."""
     if verdict.is_grey:
         return _why_grey(verdict)
-    if verdict.set_90:
-        return said_sets(verdict)
-    runner_up = f"next: {verdict.second} {percent(verdict.second_probability)}"
-    if verdict.label == UNCERTAIN:
-        return f"top emotion: {verdict.top} {percent(verdict.probability)}; {runner_up}"
-    return runner_up if verdict.second else ""
+    runner_up = f"next: {verdict.second} {percent(verdict.second_probability)}" if verdict.second else ""
+    top = f"top emotion: {verdict.top} {percent(verdict.probability)}; "
+    others = top + runner_up if verdict.label == UNCERTAIN else runner_up
+    shares = verdict.reliability.items()
+    reliable = ", ".join(f"{MODALITY_NAMES[m]} {percent(share)}" for m, share in shares)
+    return (said_sets(verdict) or others) + (f"\nsignal reliability: {reliable}" if reliable else "")
 
 
 def _why_grey(verdict: Shown) -> str:

@@ -132,8 +132,14 @@ def test_sets_and_reliabilities_stand_around_the_answer(tab, qtbot):
     made = replace(prediction(NOW, DOUBTFUL), reliability={"eeg": 0.93, "eye": 0.1})
     store.take(judged(made, ModelFacts(ANSWERS)))
     show(tab, qtbot, store)
-    assert tab.answer.line.text() == "sad or neutral (90 %), sad (80 %)"
-    assert tab.answer.state.text() == "the model abstains; signal reliability: EEG 93 %, eyes 10 %"
+    assert tab.answer.line.text().splitlines() == [
+        "sad or neutral (90 %), sad (80 %)",
+        "signal reliability: EEG 93 %, eyes 10 %",
+    ]
+    assert tab.answer.state.text() == "the model abstains"
+    store.take(judged(prediction(NOW, CLEAR), ModelFacts(ANSWERS)))
+    show(tab, qtbot, store)
+    assert tab.answer.state.text() == "clear answer; safe to act upon"
 
 
 def test_an_uncertain_answer_names_the_top_emotion_small(tab, qtbot):
