@@ -232,6 +232,7 @@ def _figures(
         removed={m: _score(chosen, _held_out(folds, present=~one[i])) for m, i in several.items()},
         base_model=_base_score(chosen, source, base),
         excluded=chosen.excluded,
+        answers=base.config.profile_answers if chosen.classes == base.config.labels else None,
     )
 
 

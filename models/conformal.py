@@ -118,7 +118,7 @@ def risk_coverage(
     is_new[np.unique(of_trial[order], return_index=True)[1]] = 1
     return RiskCoverage(
         top[order][is_last].astype(np.float64),
-        (answered / weight.sum())[is_last],
+        (answered / answered[-1])[is_last],
         (np.cumsum((weight * wrong)[order]) / answered)[is_last],
         np.cumsum(is_new)[is_last],
     )

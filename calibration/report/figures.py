@@ -158,6 +158,26 @@ def modality_figure(summary: Summary) -> Figure:
     return figure
 
 
+def risk_figure(summary: Summary) -> Figure | None:
+    """Draw how often answers are wrong against how many there are, and the rule in use."""
+    curve, answers = summary.fit.risk, summary.fit.answers
+    if curve is None:
+        return None
+    figure = Figure(figsize=(WIDTH_IN / 2, 2.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(curve.answered, curve.error, color=BLUE, linewidth=2, drawstyle="steps-post")
+    if answers is not None:
+        axes.axhline(answers.risk, color=MUTED, linestyle=":", linewidth=1.4)
+        answered, error, n_trials = curve.at(answers.abstain_below)
+        if n_trials:
+            axes.plot(answered, error, "o", color=VERMILLION, markersize=9, clip_on=False)
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    axes.set_ylabel("wrong answers")
+    _percent_axis(axes, "windows answered, the surest first")
+    return figure
+
+
 def course_figure(summary: Summary) -> Figure:
     """Draw the probabilities over time of each held-out trial, one small panel a trial."""
     fit = summary.fit

@@ -21,6 +21,7 @@ from calibration.report import figures
 from calibration.report.summary import Score, Summary, to_json
 from calibration.types import DisplayTiming
 from calibration.verdict import ALPHA, DO_NOT_TRUST, VerdictCode
+from models.conformal import too_rarely_covered
 
 STYLE = """
 :root { color-scheme: light; }
@@ -112,7 +113,7 @@ def to_html(summary: Summary) -> str:
     """Return the page."""
     title = text(f"Calibration of {summary.record.subject}, session {summary.record.session}")
     made = f"Affectscope, report of {moment(summary.made_at)}" if summary.made_at else "Affectscope"
-    sections = (_accuracy, _confusion, _heads, _modalities, _courses, _quality, _self_report)
+    sections = (_accuracy, _confusion, _answers, _heads, _modalities, _courses, _quality, _self_report)
     parts = [
         f"<h1>{title}</h1>",
         paragraph(f"{made}. {_counts(summary)}", "under"),
@@ -214,6 +215,65 @@ def _confusion(summary: Summary) -> str:
         return ""
     caption = "Held-out trials: rows as labelled, columns as predicted. Outlined: correct."
     return section("Confusion matrix", counts_table(summary.fit.classes, summary.confusion.tolist(), caption))
+
+
+def _answers(summary: Summary) -> str:
+    if not summary.fit.sets:
+        return ""
+    words = "Share of wrong answers against share of windows answered"
+    rows = [
+        (
+            percent(one.level),
+            f"{one.n_inside} of {one.n_trials}",
+            f"{one.mean_size:.1f}",
+            "not known" if one.others is None else f"{1 - one.others:.2f}",
+            "out of reach"
+            if one.attainable is None
+            else f"{1 - one.own:.2f}, for {percent(one.attainable, 1)}",
+        )
+        for one in summary.fit.sets
+    ]
+    columns = (
+        "Sets",
+        "Held the emotion",
+        "Emotions in a set",
+        "Least p: other subjects",
+        "Least p: these trials",
+    )
+    return section(
+        "When does it answer, and what else could it be?",
+        paragraph(answer_words(summary)),
+        _drawn(figures.risk_figure, summary, words, "small"),
+        table(columns, rows, numeric=(1, 2, 3, 4)),
+    )
+
+
+def answer_words(summary: Summary) -> str:
+    """Return the rule of abstention and the sets in words."""
+    answers, curve, sets = summary.fit.answers, summary.fit.risk, summary.fit.sets
+    n = sets[0].n_trials
+    trials = f"With {_trials(n)} of one subject sets have levels of k/{n + 1} only."
+    if answers is None or curve is None:
+        return (
+            "The base model does not know how often profiles of other subjects are wrong: an answer needs a "
+            "probability midway between chance and certainty, and nothing should act upon it. The sets rest "
+            f"on these trials alone, so their counts below are no test of them. {trials}"
+        )
+    if answers.abstain_below > 1:
+        rule = "Profiles of other subjects were wrong too often at every probability: it never answers."
+    else:
+        answered, error, n_answered = curve.at(answers.abstain_below)
+        here = f"of the held-out windows here {percent(answered)}"
+        here += f", wrongly {percent(error)} of them, in {_trials(n_answered)}" if n_answered else ""
+        rule = (
+            f"It answers from {percent(answers.abstain_below)} on: with {answers.n_subjects} other subjects "
+            f"({answers.n_trials} trials) that was {percent(answers.answered)} of the windows, of which "
+            f"{percent(answers.error)} wrongly (dot; dotted: {percent(answers.risk)}); {here}."
+        )
+    differ = ""
+    if too_rarely_covered([trial.score for trial in summary.fit.trials], answers.set_90, 0.9):
+        differ = " Sets of other subjects held the emotion too rarely here: the wider sets of both are shown."
+    return f"{rule} {trials}{differ}"
 
 
 def _heads(summary: Summary) -> str:

@@ -15,6 +15,8 @@ from calibration.protocol import n_planned
 from calibration.quality import TrialQuality, remarks, usable_modalities
 from calibration.types import SessionRecord, TrialRecord
 from calibration.verdict import Verdict, judge, trial_interval
+from models.config import AnswerConfig
+from models.conformal import RiskCoverage, attainable, coverage, quantile, risk_coverage
 from models.training.scores import balanced_accuracy
 
 
@@ -87,8 +89,51 @@ class FitFigures:
     removed: Mapping[str, Score] = field(default_factory=dict)
     base_model: Score | None = None  # the uncalibrated model on the same trials
     excluded: Mapping[int, str] = field(default_factory=dict)  # reason in words, by trial number
+    answers: AnswerConfig | None = None  # when the profile answers, from other subjects' calibrations
     model: Mapping[str, str] = field(default_factory=dict)  # name, hashes, normalisation, temperature, ...
     fit_seconds: float = math.nan
+
+    @property
+    def risk(self) -> RiskCoverage | None:
+        """Risk against coverage of the held-out windows; None without any."""
+        given = [trial for trial in self.trials if len(trial.course)]
+        if not given:
+            return None
+        lengths = [len(trial.course) for trial in given]
+        label, number = ([getattr(t, name) for t in given] for name in ("label", "number"))
+        probs = np.concatenate([trial.course for trial in given])
+        return risk_coverage(probs, np.repeat(label, lengths), np.repeat(number, lengths))
+
+    @property
+    def sets(self) -> tuple[SetScore, ...]:
+        """The prediction sets of held-out trials at 90 and 80 %."""
+        given = [trial for trial in self.trials if len(trial.course)]
+        others = (None, None) if self.answers is None else (self.answers.set_90, self.answers.set_80)
+        levels = zip((0.9, 0.8), others, strict=True)
+        return tuple(SetScore.of(given, level, threshold) for level, threshold in levels if given)
+
+
+@dataclass(frozen=True)
+class SetScore:
+    """Prediction sets of the held-out trials at one level."""
+
+    level: float
+    others: float | None  # largest score in a set, from other subjects; None: not known
+    own: float  # the same from these trials; 1 where they are too few
+    attainable: float | None  # the level that ``own`` has
+    n_inside: int  # trials whose set holds the true emotion, by ``others``, else by ``own``
+    n_trials: int
+    mean_size: float
+
+    @classmethod
+    def of(cls, trials: Sequence[HeldOutTrial], level: float, others: float | None) -> SetScore:
+        """Score the sets of trials with windows."""
+        own = quantile([trial.score for trial in trials], level)
+        means = np.array([trial.course.mean(axis=0) for trial in trials])
+        label = np.array([trial.label for trial in trials])
+        found = coverage(means, label, own if others is None else others)
+        n, n_inside = len(trials), round(found.covered * len(trials))
+        return cls(level, others, own, attainable(n, level), n_inside, n, found.mean_size)
 
 
 @dataclass(frozen=True)
@@ -254,6 +299,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "removed": {name: _score(score) for name, score in fit.removed.items()},
             "base_model": _score(fit.base_model) if fit.base_model is not None else None,
             "base_model_accuracy": fit.base_model.balanced_accuracy if fit.base_model is not None else None,
+            "answers": _answers(fit),
             "held_out": [_held_out(trial, fit.classes) for trial in fit.trials],
             "trials": [_trial(trial) for trial in summary.trials],
             "agreement": {"n_answered": len(summary.reported), "n_agreed": summary.n_agreed},
@@ -278,6 +324,16 @@ def _score(score: Score) -> dict[str, Any]:
         "balanced_accuracy": score.balanced_accuracy,
         "wilson": score.interval,
         "right": score.right,
+    }
+
+
+def _answers(fit: FitFigures) -> dict[str, Any]:
+    curve = fit.risk
+    names = ("needed", "answered", "error", "n_trials")
+    return {
+        "others": None if fit.answers is None else vars(fit.answers),
+        "sets": [vars(one) for one in fit.sets],
+        "risk_coverage": None if curve is None else {name: getattr(curve, name).tolist() for name in names},
     }
 
 

@@ -17,6 +17,8 @@ from calibration.report.page import to_html, write_report
 from calibration.report.summary import FitFigures, HeadScore, HeldOutTrial, Score, Summary, summarise, to_json
 from calibration.types import Consent, DisplayTiming, Report, SessionRecord, TrialRecord
 from calibration.verdict import VerdictCode
+from models.config import AnswerConfig
+from models.conformal import NEVER
 
 CLASSES = ("calm", "glad")
 ORDER = ("calm", "glad") * 6
@@ -149,7 +151,7 @@ def test_it_answers_in_the_order_a_reader_asks(page):
     assert titles[0] == "Is it better than guessing?"
     assert titles[-2:] == ["What was excluded, and why?", "Methods"]
     assert page.index("Verdict: weak") < page.index("not for workplaces") < page.index(titles[0])
-    assert len(titles) == 10
+    assert len(titles) == 11
 
 
 def test_nothing_that_was_left_out_is_hidden(page):
@@ -227,6 +229,31 @@ def test_json_has_the_figures_under_stable_names():
     assert data["quality"][10]["electrodes"]["FZ"] == {"bad_share": 0.9, "reason": "mains"}
     assert data["held_out"][3]["predicted"] == "calm"
     assert data["agreement"] == {"n_answered": 11, "n_agreed": 10}
+
+
+ANSWERS = AnswerConfig(0.85, 0.5, 0.6, 0.18, 0.7, 0.04, 12, 120)
+
+
+def test_sets_and_risk_are_of_the_held_out_trials():
+    data = to_json(made(answers=ANSWERS))["answers"]
+    assert data["others"]["abstain_below"] == 0.6
+    ninety, eighty = data["sets"]
+    assert (ninety["n_inside"], ninety["n_trials"], ninety["mean_size"]) == (10, 10, 2.0)
+    assert (eighty["n_inside"], eighty["mean_size"]) == (9, 1.0)
+    assert (ninety["own"], ninety["attainable"]) == (pytest.approx(0.8), pytest.approx(10 / 11))
+    assert (eighty["own"], eighty["attainable"]) == (pytest.approx(0.2), pytest.approx(9 / 11))
+    curve = {"needed": [0.8], "answered": [1.0], "error": [pytest.approx(0.1)], "n_trials": [10]}
+    assert data["risk_coverage"] == curve
+
+
+def test_when_it_answers_is_said_with_what_it_rests_on():
+    said = words.answer_words(made(answers=ANSWERS))
+    assert "with 12 other subjects (120 trials) that was 70 % of the windows, of which 18 % wrongly" in said
+    assert "of the held-out windows here 100 %, wrongly 10 % of them, in 10 trials" in said
+    assert said.endswith("levels of k/11 only.")
+    assert "too rarely" in words.answer_words(made(answers=replace(ANSWERS, set_90=0.1)))
+    assert "no test of them" in words.answer_words(made())
+    assert "it never answers" in words.answer_words(made(answers=replace(ANSWERS, abstain_below=NEVER)))
 
 
 def scores(with_eeg: str, without: str) -> str:
