@@ -12,22 +12,26 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+from scipy.linalg import eigh, solve_triangular
 from scipy.optimize import nnls
 
 _Array = NDArray[np.float64]
 
-#: Share of the structured target in the covariance between trials: with other people's trials, and without.
-SHRINKAGE, SHRINKAGE_ALONE = 0.8, 0.9
+#: Shares of the structured target in the covariance between trials, one of which is chosen.
+SHARES = (0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
+_SHARE = 0.8  # where nothing can be held out to choose by
+_MOST_FOLDS = 5
 #: Size of a session's unknown level in the prior, in trial variances: wide, so that it is estimated anew.
 LEVEL = 10.0
-WITHIN_SHRINKAGE = 0.5
+WITHIN_SHRINKAGE = 0.8
 _CHANNEL_RIDGE, _BAND_RIDGE = 0.05, 0.1
 _N_FLIPS = 8  # of the separable target; it settles within five
 _MAX_LAG = 12  # steps
 _RHOS = np.linspace(0.0, 0.98, 50)
 _EFFECTS = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
 _EXPONENTS = (0.0, 0.5, 1.0)
+_FACTORS, _LOG_FACTOR_SD = np.geomspace(1 / 32, 32, 21), 1.0
+_OWN = 0.15  # size of one's own effects where there is nobody to fit it on
 _LEAST = 1e-6  # share of the mean variance that every direction has
 
 
@@ -108,6 +112,28 @@ def shrunk(covariance: _Array, share: float, n_bands: int | None) -> _Array:
     mixed = (1 - share) * covariance + share * target
     mixed[np.diag_indices_from(mixed)] += _LEAST * np.trace(mixed) / len(mixed)
     return mixed
+
+
+def best_share(residuals: _Array, group: NDArray[np.int64], n_bands: int | None) -> float:
+    """Return the share of shrinkage under which held-out residuals (n, D) are likeliest.
+
+    Whole groups (n,) are held out: people, or one person's cells, in which residuals sum to zero and would
+    tell of each other.
+    """
+    names = np.unique(group)
+    n_folds = min(_MOST_FOLDS, len(names))
+    if n_folds < 2:
+        return _SHARE
+    fold = np.searchsorted(names, group) % n_folds
+    found = np.zeros(len(SHARES))
+    for number in range(n_folds):
+        held = np.where(np.isfinite(residuals), residuals, 0.0)[fold == number]
+        covariance = positive(scatter(residuals[fold != number]) / max((fold != number).sum(), 1))
+        for at, share in enumerate(SHARES):
+            factor = np.linalg.cholesky(shrunk(covariance, share, n_bands))
+            white = solve_triangular(factor, held.T, lower=True)
+            found[at] -= (white**2).sum() / 2 + len(held) * np.log(np.diag(factor)).sum()
+    return SHARES[int(found.argmax())]
 
 
 def scatter(rows: _Array) -> _Array:
@@ -205,40 +231,57 @@ def gather(
     return Cells(who, when, which, count, total, np.bincount(at, noise, len(keys)).astype(np.float64))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Effects:
-    """Sizes of the class effects in the prior, in trial variances, and how they follow that variance."""
+    """Sizes of the class effects in the prior."""
 
-    shared: float = 0.0  # of the part that people have in common
-    own: float = 0.15  # of the part that each has alone
-    exponent: float = 1.0  # 1: effects are large where trials vary; 0: where steps vary
+    shared: float  # of the part that people have in common, in units of ``size``
+    own: float  # of the part that each has alone
+    size: _Array  # (D,) variance of an effect of size 1 in each direction
 
 
-def prior_sizes(directions: Directions, exponent: float) -> _Array:
-    """Return (D,) by how much effects of size 1 vary in each direction; the mean is that between trials."""
-    size = directions.between**exponent * directions.within ** (1 - exponent)
-    return size * directions.between.sum() / max(size.sum(), 1e-12)
+def default_effects(directions: Directions) -> Effects:
+    """Return what holds for one person alone: a session has a cell a class, too few to tell sizes by."""
+    return Effects(0.0, _OWN, directions.between)
 
 
 def fit_effects(cells: Cells, directions: Directions) -> Effects:
-    """Return the sizes of greatest marginal likelihood on a grid; of one person alone the defaults.
+    """Return the sizes of greatest marginal likelihood over several people's cells.
 
-    A session has a cell a class: too few to tell sizes by.
+    First one size for all directions, which follow the variance between trials, or within, or both; then
+    each direction's own factor, averaged over its likelihood times a log-normal prior about 1.
     """
     if len(np.unique(cells.person)) < 2:
-        return Effects()
+        return default_effects(directions)
     noise = directions.between + directions.within * (cells.noise.sum() / cells.count.sum())
-    sizes = {exponent: prior_sizes(directions, exponent) for exponent in _EXPONENTS}
-    best, found = -np.inf, Effects()
+    total = directions.between.sum()
+    sizes = []
+    for exponent in _EXPONENTS:
+        size = directions.between**exponent * directions.within ** (1 - exponent)
+        sizes.append(size * total / max(size.sum(), 1e-12))
+    best, found, spectrum = -np.inf, default_effects(directions), None
     for shared, own in product(_EFFECTS, _EFFECTS):
         values, vectors = np.linalg.eigh(cell_covariance(cells, shared, own))
-        turned = (vectors.T @ cells.scaled) ** 2  # (n, D)
-        for exponent, size in sizes.items():
-            variance = np.maximum(values, 0)[:, None] * size + noise
-            likelihood = -0.5 * float((np.log(variance) + turned / variance).sum())
+        values, turned = np.maximum(values, 0)[:, None], (vectors.T @ cells.scaled) ** 2  # (n, D)
+        for size in sizes:
+            likelihood = float(_log_likelihood(values * size + noise, turned).sum())
             if likelihood > best:
-                best, found = likelihood, Effects(shared, own, exponent)
-    return found
+                best, found, spectrum = likelihood, Effects(shared, own, size), (values, turned)
+    if spectrum is None or found.shared + found.own == 0:
+        return found
+    values, turned = spectrum
+    log_weight = (
+        np.stack([_log_likelihood(values * found.size * factor + noise, turned) for factor in _FACTORS])
+        - 0.5 * (np.log(_FACTORS)[:, None] / _LOG_FACTOR_SD) ** 2
+    )
+    weight = np.exp(log_weight - log_weight.max(axis=0))
+    factor = (weight * _FACTORS[:, None]).sum(axis=0) / weight.sum(axis=0)
+    return Effects(found.shared, found.own, found.size * factor)
+
+
+def _log_likelihood(variance: _Array, squares: _Array) -> _Array:
+    """Return (D,) the log-likelihood of Gaussian coordinates (n, D), without its constant."""
+    return np.asarray(-0.5 * (np.log(variance) + squares / variance).sum(axis=0))
 
 
 def cell_covariance(cells: Cells, shared: float, own: float) -> _Array:
@@ -260,14 +303,13 @@ class SharedPart:
 
 def shared_part(cells: Cells, directions: Directions, effects: Effects, n_labels: int) -> SharedPart:
     """Return the exact posterior given other people's cells; the prior where there are none."""
-    n, size = directions.between.size, prior_sizes(directions, effects.exponent) * effects.shared
+    size = effects.size * effects.shared
     prior = np.eye(n_labels) * size[:, None, None]
     if not len(cells.count) or effects.shared == 0:
-        return SharedPart(np.zeros((n_labels, n)), prior)
+        return SharedPart(np.zeros((n_labels, size.size)), prior)
     values, vectors = np.linalg.eigh(cell_covariance(cells, effects.shared, effects.own))
     noise = directions.between + directions.within * (cells.noise.sum() / cells.count.sum())
-    sizes = prior_sizes(directions, effects.exponent)
-    inverse = 1 / (np.maximum(values, 0)[:, None] * sizes + noise)  # (n_cells, D)
+    inverse = 1 / (np.maximum(values, 0)[:, None] * effects.size + noise)  # (n_cells, D)
     has = np.sqrt(cells.count) * (cells.label == np.arange(n_labels)[:, None])  # (C, n_cells)
     turned = has @ vectors
     mean = size * (turned @ (inverse * (vectors.T @ cells.scaled)))

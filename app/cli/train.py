@@ -68,6 +68,10 @@ def make_dataset(
     trial_s: Annotated[
         float | None, Option(help="Trial length in seconds.", show_default="100, 44 with --raw, EAV 20")
     ] = None,
+    variant: Annotated[
+        Literal["default", "no-shared-pattern", "heavy-tails", "session-shifts", "person-gains"],
+        Option(help="What subjects do otherwise than by default."),
+    ] = "default",
     raw: Annotated[
         bool, Option("--raw", help="SEED-IV: also raw EEG, about 60 MB more per subject.")
     ] = False,
@@ -87,7 +91,7 @@ def make_dataset(
 
     make = {"seed-iv": make_seed_iv, "seed-v": make_seed_v, "eav": make_eav}[layout]
     options = MakeOptions(
-        folder, subjects, seed, opt.difficulty_value(difficulty), trials, trial_s, raw, jobs
+        folder, subjects, seed, opt.difficulty_value(difficulty), trials, trial_s, raw, jobs, variant
     )
     began = time.monotonic()
     try:

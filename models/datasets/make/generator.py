@@ -138,13 +138,17 @@ class GeneratedSubject:
         smooth = self._shared.nuisance @ rng.standard_normal(self._shared.nuisance.shape[1])
         return sd * (0.7 * smooth + 0.7 * rng.standard_normal(len(self._shared.base)))
 
+    def effect(self, modality: str, emotion: str) -> NDArray[np.float64]:
+        """Return what an emotion does to the latent parameters of a modality, in SDs of a trial."""
+        return self._simulated.effect(modality, emotion)
+
     def eeg_mean(self, session: int, emotion: str) -> NDArray[np.float64]:
         """Return the true mean of the features of one emotion in one session, (D,) nats."""
         rng = self._rng("session", session)
         place = self._place + self._patterned(rng, SESSION_SD)
         n_latent = self._shared.latent.shape[1]
         z = self._latent_place + LATENT_SESSION_SD * rng.standard_normal((n_latent,))
-        z += EEG_EFFECT * self._simulated.effect("eeg", emotion)
+        z += EEG_EFFECT * self.effect("eeg", emotion)
         return self._shared.base + place + self._shared.latent @ z
 
     def eye_mean(self, session: int, emotion: str) -> NDArray[np.float64]:
@@ -153,7 +157,7 @@ class GeneratedSubject:
         place = self._eye_place + EYE_SESSION_SD * self._rng("eye session", session).standard_normal(
             len(shared.eye_mean)
         )
-        z = EYE_EFFECT * self._simulated.effect("eye", emotion)
+        z = EYE_EFFECT * self.effect("eye", emotion)
         return shared.eye_mean + shared.eye_spread * (place + shared.eye_latent @ z)
 
     def eeg_trial(self, session: int, trial: int, emotion: str, n_seconds: int) -> NDArray[np.float64]:

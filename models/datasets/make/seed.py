@@ -23,6 +23,7 @@ from models.datasets.make.generator import (
     truth,
 )
 from models.datasets.make.options import MakeOptions, OnDone, each_subject, make_empty_folder, write_notice
+from models.datasets.make.variants import generated_subject
 from models.datasets.seed import SEED_IV, SEED_IV_SFREQ, SEED_V, SESSIONS, SeedSet
 from models.features.config import EEG_BANDS
 
@@ -65,14 +66,20 @@ def _make(
         for session in SESSIONS if data_set.has_session_folders else ("",):
             (options.folder / part / str(session)).mkdir(parents=True)
     each_subject(write, options, on_done)
-    truth(subjects, structure(), data_set.labels, SESSIONS, data_set.n_eye).save(options.folder)
+    details = f"variant: {options.variant}.\n"
+    if options.variant == "default":
+        truth(subjects, structure(), data_set.labels, SESSIONS, data_set.n_eye).save(options.folder)
+        details = (
+            "GENERATED_oracle.npz: the model's true means and covariances, for the best possible "
+            "discriminant.\n"
+        )
     write_notice(
         options.folder,
         data_set.title,
         options.command(data_set.name),
         f"{options.subjects} subjects, 3 sessions of {n_trials} clips of {n_seconds} s "
         f"(published: {_AS_PUBLISHED[data_set.name]}).\n"
-        "GENERATED_oracle.npz: the model's true means and covariances, for the best possible discriminant.\n",
+        f"{details}",
     )
 
 
@@ -83,7 +90,7 @@ def _sizes(data_set: SeedSet, options: MakeOptions) -> tuple[int, int]:
 
 
 def _subject(options: MakeOptions, subject: int) -> GeneratedSubject:
-    return GeneratedSubject(options.seed, subject, structure(), options.difficulty)
+    return generated_subject(options.variant, options.seed, subject, structure(), options.difficulty)
 
 
 def _trials(
