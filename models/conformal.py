@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.config import MAX_RISK, NEVER, AnswerConfig
-from models.training.scores import wilson_interval
+from models.training.scores import expected_calibration_error
 
-N_BINS = 10  # of the calibration curve
 MIN_TRIALS = 30  # behind a rule of abstention: its error then has an interval of about +-14 points
 
 
@@ -108,8 +107,7 @@ def risk_coverage(
     probs: NDArray[np.floating], label: NDArray[Any], trial: NDArray[Any], subject: NDArray[Any] | None = None
 ) -> RiskCoverage:
     """Return risk against coverage of windows (n, L) with labels (n,), of trials and subjects (n,)."""
-    of_trial = _trial_numbers(trial, subject)
-    weight = 1 / np.bincount(of_trial)[of_trial]
+    of_trial, weight = _trial_numbers(trial, subject), trial_weights(trial, subject)
     top, wrong = probs.max(axis=1), probs.argmax(axis=1) != label
     order = np.argsort(-top, kind="stable")
     is_last = np.append(np.diff(top[order]) != 0, True)  # equal probabilities are answered together
@@ -131,48 +129,10 @@ def _trial_numbers(trial: NDArray[Any], subject: NDArray[Any] | None) -> NDArray
     return np.unique(pairs, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
 
 
-@dataclass(frozen=True, eq=False)
-class CalibrationCurve:
-    """Confidence and accuracy in bins of equal weight, each trial counting the same."""
-
-    confidence: NDArray[np.float64]  # (n_bins,) mean probability of the top emotion
-    accuracy: NDArray[np.float64]  # (n_bins,)
-    interval: NDArray[np.float64]  # (n_bins, 2) Wilson, 95 %, with the trials' weight in the bin as n
-    weight: NDArray[np.float64]  # (n_bins,) sums to 1
-
-    @property
-    def error(self) -> float:
-        """The expected calibration error: the weighted mean distance of both (Guo et al. 2017, eq. 5)."""
-        return float((self.weight * np.abs(self.accuracy - self.confidence)).sum())
-
-
-def calibration_curve(
-    probs: NDArray[np.floating],
-    label: NDArray[Any],
-    trial: NDArray[Any],
-    subject: NDArray[Any] | None = None,
-    n_bins: int = N_BINS,
-) -> CalibrationCurve:
-    """Return how often windows (n, L) are right where they say so, in ``n_bins`` bins of equal weight.
-
-    Guo et al. take bins of equal width, most of which hold next to nothing. Equal confidences share a bin.
-    """
+def trial_weights(trial: NDArray[Any], subject: NDArray[Any] | None = None) -> NDArray[np.float64]:
+    """Return weights (n,) of windows by which every trial counts 1."""
     of_trial = _trial_numbers(trial, subject)
-    weight = 1 / np.bincount(of_trial)[of_trial]
-    confidence, right = probs.max(axis=1).astype(np.float64), probs.argmax(axis=1) == label
-    at = np.unique(confidence, return_inverse=True)[1]
-    mass = np.bincount(at.ravel(), weight)
-    middle = (np.cumsum(mass) - mass / 2) / mass.sum()  # of each level, by weight
-    bins = np.minimum((middle * n_bins).astype(int), n_bins - 1)[at.ravel()]
-    n_in = np.bincount(bins, weight, n_bins)
-    held = n_in > 0
-    accuracy = np.bincount(bins, weight * right, n_bins)[held] / n_in[held]
-    return CalibrationCurve(
-        np.bincount(bins, weight * confidence, n_bins)[held] / n_in[held],
-        accuracy,
-        np.array([wilson_interval(share, n) for share, n in zip(accuracy, n_in[held], strict=True)]),
-        n_in[held] / n_in.sum(),
-    )
+    return 1 / np.bincount(of_trial)[of_trial]
 
 
 def fit_answers(
@@ -216,7 +176,7 @@ def fit_answers(
         abstain_below=needed,
         error=error if answered else 0.0,
         answered=answered,
-        ece=calibration_curve(probs, label, trial, subject).error,
+        ece=expected_calibration_error(probs, label, trial_weights(trial, subject)),
         n_subjects=len(np.unique(subject)),
         n_trials=len(truth),
         risk=risk,

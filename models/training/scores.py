@@ -111,19 +111,58 @@ def best_temperature(nll: Callable[[Any], Any], candidates: Iterable[Any]) -> tu
     return found[best], float(temperatures[best])
 
 
-def expected_calibration_error(
-    probs: NDArray[np.floating], label: NDArray[np.integer], n_bins: int = N_BINS
-) -> float:
-    """Return the mean distance of confidence and accuracy over bins of confidence of equal width.
+@dataclass(frozen=True, eq=False)
+class CalibrationCurve:
+    """Confidence and accuracy in bins of equal weight."""
 
-    Guo et al. (2017), "On calibration of modern neural networks", eq. 5.
+    confidence: NDArray[np.float64]  # (n_bins,) mean probability of the top label
+    accuracy: NDArray[np.float64]  # (n_bins,)
+    interval: NDArray[np.float64]  # (n_bins, 2) Wilson, 95 %, with the bin's weight as n
+    weight: NDArray[np.float64]  # (n_bins,) sums to 1
+
+    @property
+    def error(self) -> float:
+        """The mean distance of confidence and accuracy over the bins (Guo et al. 2017, eq. 5)."""
+        return float((self.weight * np.abs(self.accuracy - self.confidence)).sum())
+
+
+def calibration_curve(
+    probs: NDArray[np.floating],
+    label: NDArray[np.integer],
+    weight: NDArray[np.floating] | None = None,
+    n_bins: int = N_BINS,
+) -> CalibrationCurve:
+    """Return how often rows (n, n_labels) are right where they say so.
+
+    With the weights of `models.conformal.trial_weights` windows count by trial. The bins are of equal weight
+    (Guo et al. take equal widths, most of which hold next to nothing); equal confidences share a bin.
     """
-    confidence = np.asarray(probs).max(axis=1)
+    weights = np.ones(len(label)) if weight is None else np.asarray(weight, dtype=np.float64)
+    confidence = np.asarray(probs, dtype=np.float64).max(axis=1)
     right = np.asarray(probs).argmax(axis=1) == label
-    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
-    n_in = np.bincount(bins, minlength=n_bins)
-    distance = np.bincount(bins, right, n_bins) - np.bincount(bins, confidence, n_bins)
-    return float(np.abs(distance)[n_in > 0].sum() / len(right))
+    at = np.unique(confidence, return_inverse=True)[1].ravel()
+    mass = np.bincount(at, weights)
+    middle = (np.cumsum(mass) - mass / 2) / mass.sum()  # of each confidence, by weight
+    bins = np.minimum((middle * n_bins).astype(int), n_bins - 1)[at]
+    n_in = np.bincount(bins, weights, n_bins)
+    held = n_in > 0
+    accuracy = np.bincount(bins, weights * right, n_bins)[held] / n_in[held]
+    return CalibrationCurve(
+        np.bincount(bins, weights * confidence, n_bins)[held] / n_in[held],
+        accuracy,
+        np.array([wilson_interval(share, n) for share, n in zip(accuracy, n_in[held], strict=True)]),
+        n_in[held] / n_in.sum(),
+    )
+
+
+def expected_calibration_error(
+    probs: NDArray[np.floating],
+    label: NDArray[np.integer],
+    weight: NDArray[np.floating] | None = None,
+    n_bins: int = N_BINS,
+) -> float:
+    """Return the error of `calibration_curve`."""
+    return calibration_curve(probs, label, weight, n_bins).error
 
 
 def trial_ids(windows: WindowSet | Predictions) -> NDArray[np.int64]:
@@ -174,7 +213,7 @@ def sd_of(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def wilson_interval(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(share: float, n: float, z: float = 1.959964) -> tuple[float, float]:
     """Return the 95 % Wilson score interval of a share of ``n`` (Wilson 1927).
 
     It takes the n as independent: give it trials, not windows. Those of one subject are not quite, so the

@@ -25,7 +25,7 @@ from calibration.profile import (
 from calibration.profile_summary import ProfileSummary, read_summary
 from calibration.verdict import VerdictCode
 from models.checkpoint import load_checkpoint
-from models.config import FusionConfig
+from models.config import AnswerConfig, FusionConfig
 from models.decoder import Decoder
 from models.fusion import FUSIONS
 from models.normalise import Normaliser
@@ -129,6 +129,19 @@ def test_the_ordinary_decoder_gives_its_labels(checkpoint, head):
     assert sum(newest.probs.values()) == pytest.approx(1.0)
     assert sum(newest.modality_attention.values()) == pytest.approx(1.0)
     assert newest.normalisation == "profile"
+
+
+def test_what_verdicts_rest_on_comes_from_profile_and_base(checkpoint, tmp_path):
+    others = AnswerConfig(0.8, 0.7, 0.5, 0.2, 0.6, 0.04, 12, 120)
+    base = replace(checkpoint, config=replace(checkpoint.config, profile_answers=others))
+    own = tuple(0.05 * k for k in range(10))
+    labels = checkpoint.config.labels
+    profile = made(checkpoint, head="fusion", classes=labels, verdict=VerdictCode.NOT_DISTINGUISHABLE)
+    save_profile(tmp_path, replace(profile, summary=replace(profile.summary, own_scores=own)))
+    facts = apply_profile(load_profile(tmp_path), base).facts
+    assert (facts.answers, facts.own_scores) == (others, own)
+    assert (facts.has_profile, facts.is_guessing) == (True, True)
+    assert apply_profile(made(checkpoint), base).facts.answers is None  # of other classes
 
 
 def test_the_base_model_stays_as_it_was(checkpoint):

@@ -10,7 +10,6 @@ from acquisition.errors import ErrorCode, InputError
 from models.conformal import (
     NEVER,
     attainable,
-    calibration_curve,
     coverage,
     fit_answers,
     own_levels,
@@ -19,7 +18,9 @@ from models.conformal import (
     risk_coverage,
     too_rarely_covered,
     trial_means,
+    trial_weights,
 )
+from models.training.scores import calibration_curve
 
 N_LABELS, N_TRIALS, N_WINDOWS = 5, 10, 4
 
@@ -97,22 +98,20 @@ def test_a_long_trial_weighs_no_more_than_a_short_one():
     probs = np.array([[0.9, 0.1]] * 10)
     label, trial = np.array([1] * 9 + [0]), np.array([0] * 9 + [1])
     assert risk_coverage(probs, label, trial).error.tolist() == [pytest.approx(0.5)]
-    assert calibration_curve(probs, label, trial).error == pytest.approx(0.4)
+    assert calibration_curve(probs, label, trial_weights(trial)).error == pytest.approx(0.4)
 
 
 def test_the_calibration_error_of_known_probabilities():
     right = np.array([0] * 80 + [1] * 20)
-    even = calibration_curve(np.tile([0.8, 0.2], (100, 1)), right, np.arange(100))
+    even = calibration_curve(np.tile([0.8, 0.2], (100, 1)), right)
     assert even.error == pytest.approx(0.0)
     low, high = even.interval[0]
     assert (round(low, 3), round(high, 3)) == (0.711, 0.867)  # Wilson, 80 of 100 trials
-    assert calibration_curve(np.tile([0.99, 0.01], (100, 1)), right, np.arange(100)).error == pytest.approx(
-        0.19
-    )
+    assert calibration_curve(np.tile([0.99, 0.01], (100, 1)), right).error == pytest.approx(0.19)
     rng = np.random.default_rng(0)
     spread = rng.uniform(0.5, 1, 20_000)
     probs = np.column_stack([spread, 1 - spread])
-    curve = calibration_curve(probs, (rng.uniform(size=20_000) > spread).astype(int), np.arange(20_000))
+    curve = calibration_curve(probs, (rng.uniform(size=20_000) > spread).astype(int))
     assert len(curve.weight) == 10
     assert curve.weight == pytest.approx(np.full(10, 0.1), abs=1e-3)
     assert curve.error < 0.01

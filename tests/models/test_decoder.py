@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,9 @@ from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import MODALITIES, Kind, Step, StreamSpec, Window
 from app.pipeline import Pipeline
 from models.checkpoint import load_checkpoint
+from models.config import AnswerConfig
 from models.decoder import Decoder
+from models.trust import Code, State
 
 HOP_S = 0.25
 
@@ -121,3 +125,41 @@ def test_nothing_is_predicted_with_everything_masked(checkpoint):
     decoder, run_to = pumped(checkpoint, streams=("eeg",))
     decoder.masked = frozenset(MODALITIES)
     assert run_to(5.0) == []
+
+
+ALWAYS = AnswerConfig(0.85, 0.79, 0.0, 0.2, 1.0, 0.03, 12, 120)  # answers whatever the probability
+
+
+def test_a_prediction_carries_the_verdict_of_its_models_figures(checkpoint):
+    config = replace(checkpoint.config, answers=ALWAYS, is_simulated=True)
+    _, run_to = pumped(replace(checkpoint, config=config), streams=("eeg",))
+    *_, made = run_to(12.0)
+    assert not made.warm_up
+    assert made.verdict.state is State.CERTAIN
+    assert made.verdict.answer == made.label
+    assert made.verdict.set_90[0] == made.label
+    assert made.verdict.safe_to_act  # a simulated model, on simulated streams
+    codes = {reason.code for reason in made.verdict.reasons}
+    assert Code.SIMULATED_MODEL in codes
+    assert Code.MISSING in codes
+    assert Code.NOT_FITTED not in codes
+
+
+def test_nothing_acts_upon_a_simulated_model_on_streams_that_are_not(checkpoint):
+    decoder = Decoder(
+        replace(checkpoint, config=replace(checkpoint.config, answers=ALWAYS, is_simulated=True))
+    )
+    decoder.open(StreamSpec("cap", "Cap", Kind.EEG, ("CZ", "PZ", "OZ"), ("uV",) * 3, 250.0))
+    verdict = decoder.decode(eeg_window(np.random.default_rng(0).normal(0.0, 10.0, (3, 250)))).verdict
+    assert (verdict.answer is None, verdict.safe_to_act) == (False, False)
+
+
+def test_mostly_bad_electrodes_withhold_the_answer_of_eeg_alone(checkpoint):
+    decoder = Decoder(replace(checkpoint, config=replace(checkpoint.config, answers=ALWAYS)))
+    decoder.open(StreamSpec("cap", "Cap", Kind.EEG, ("CZ", "PZ", "OZ"), ("uV",) * 3, 250.0))
+    data = np.random.default_rng(0).normal(0.0, 1.0, (3, 250))
+    data[:2] += 100 * np.sin(2 * np.pi * 50.0 * np.arange(250) / 250.0)  # mains: bad, though not masked
+    verdict = decoder.decode(eeg_window(data)).verdict
+    (reason,) = (reason for reason in verdict.reasons if reason.code is Code.BAD_EEG)
+    assert dict(reason.facts) == {"n_bad": 2, "n_all": 3}
+    assert verdict.answer is None
