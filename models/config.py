@@ -26,6 +26,7 @@ _RENAMED_KEYS = {"eeg_run_in": "n_context_steps", "readout": "channel_projection
 #: What fields of the configs below may be.
 EEG_ENCODERS = ("mv_sstma", "eegformer")
 CONTEXTS = ("window", "streaming")
+TOKEN_NORMS = ("steps", "pooled")
 CHANNEL_PROJECTIONS = ("pools", "weights")
 FUSION_VARIANTS = ("attention", "concat", "linear", "shared_attention")
 
@@ -116,6 +117,7 @@ class FusionConfig:
     n_heads: int = 4
     n_rounds: int = 2  # times the shared attention is applied
     dropout: float = 0.1
+    token_norm: str = "steps"  # of a modality's tokens: each step's, before pooling | pooled: the pooled one
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,7 @@ class ModelConfig:
     is_classifier: bool = True  # False: pre-trained encoders, whose labels, heads and fusion mean nothing
     feature_origin: str = "raw"  # raw: by the functions that serve live | published: a data set's own
     step_s: float = 1.0  # seconds from one step of EEG and eye features to the next; published SEED: 4
+    own_level: bool = False  # EEG and eye features are centred on each subject's and session's own level
     transductive: bool = False  # test trials of a published split entered pre-training, without labels
     answers: AnswerConfig | None = None  # for subjects without a profile; None: older models
     profile_answers: AnswerConfig | None = None  # for subjects with one, from other subjects' calibrations
@@ -251,6 +254,7 @@ class ModelConfig:
             ("eeg.channel_projection", CHANNEL_PROJECTIONS, network.eeg.channel_projection),
             ("eye.channel_projection", CHANNEL_PROJECTIONS, network.eye.channel_projection),
             ("fusion.variant", FUSION_VARIANTS, network.fusion.variant),
+            ("fusion.token_norm", TOKEN_NORMS, network.fusion.token_norm),
             ("n_context_steps", (n_context_steps,), windows.n_context_steps),
         ]
         if network.takes_raw_eeg:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
-from models.config import ModelConfig, MvSstmaConfig
+from models.config import FusionConfig, ModelConfig, MvSstmaConfig
 from models.encoders.eegformer import EegformerEncoder
 from models.encoders.layers import ChannelPool, ChannelWeights, TimePool
 from models.encoders.mv_sstma import MvSstmaEncoder
@@ -18,16 +18,23 @@ from models.window_batch import NetworkInput, NetworkOutput
 
 
 class ModalityToken(nn.Module):
-    """Turn a modality's tokens over time into one token, and say which times counted."""
+    """Turn a modality's tokens over time into one token, and say which times counted.
 
-    def __init__(self, in_dim: int, d_model: int, dropout: float) -> None:
+    A layer norm of each step makes a faint step as long as a clear one before they are pooled; that of the
+    pooled token (``token_norm="pooled"``) leaves steps that agree, or are clear, their weight.
+    """
+
+    def __init__(self, in_dim: int, fusion: FusionConfig) -> None:
         super().__init__()
-        self.project = nn.Sequential(nn.Linear(in_dim, d_model), nn.LayerNorm(d_model), nn.Dropout(dropout))
-        self.pool = TimePool(d_model)
+        norms = [nn.LayerNorm(fusion.d_model)] if fusion.token_norm == "steps" else []
+        self.project = nn.Sequential(nn.Linear(in_dim, fusion.d_model), *norms, nn.Dropout(fusion.dropout))
+        self.pool = TimePool(fusion.d_model)
+        self.norm = nn.Identity() if norms else nn.LayerNorm(fusion.d_model)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, d_model) and the time weights (B, N) of tokens (B, N, in_dim), mask (B, N)."""
-        return self.pool(self.project(tokens.masked_fill(~mask[..., None], 0.0)), mask)
+        pooled, weights = self.pool(self.project(tokens.masked_fill(~mask[..., None], 0.0)), mask)
+        return self.norm(pooled), weights
 
 
 class FusionNetwork(nn.Module):
@@ -59,7 +66,7 @@ class FusionNetwork(nn.Module):
         widths = (eeg_width, _pooled(sizes.eye), sizes.face.width, sizes.voice.width)
         self.tokens = nn.ModuleDict(
             {
-                modality: ModalityToken(width, fusion.d_model, fusion.dropout)
+                modality: ModalityToken(width, fusion)
                 for modality, width in zip(MODALITIES, widths, strict=True)
             }
         )

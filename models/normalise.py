@@ -36,12 +36,12 @@ class EegScale:
         return torch.nan_to_num((entropy - self.mean) / self.sd, nan=0.0)
 
     def centred_on(self, mean: Tensor) -> EegScale:
-        """Return the scale about other means (n_ch, n_bands); where they are NaN its own stay."""
+        """Return the scale about other means (..., n_ch, n_bands); where they are NaN its own stay."""
         return EegScale(torch.where(torch.isnan(mean), self.mean, mean), self.sd)
 
     def select(self, channels: Tensor) -> EegScale:
         """Return the scale of some of the channels, by their indices (C,)."""
-        return EegScale(self.mean[channels], self.sd[channels])
+        return EegScale(self.mean[..., channels, :], self.sd[channels])
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class EyeScale:
         return EYE_LOW + (EYE_HIGH - EYE_LOW) * share.clamp(0.0, 1.0)
 
     def centred_on(self, mean: Tensor) -> EyeScale:
-        """Return the scale moved to other means (n_features,); where they are NaN it stays."""
+        """Return the scale moved to other means (..., n_features); where they are NaN it stays."""
         moved = torch.nan_to_num(mean - self.mean, nan=0.0)
         return EyeScale(self.low + moved, self.high + moved, self.mean + moved)
 
@@ -102,15 +102,21 @@ def fit_eeg(entropy: torch.Tensor) -> EegScale:
     return EegScale(mean.float(), sd.clamp_min(MIN_SD_NATS).float())
 
 
-def fit_eye(features: torch.Tensor) -> EyeScale:
+def fit_eye(features: torch.Tensor, tails: float = 0.0) -> EyeScale:
     """Return limits and mean over (..., n_features), without NaN.
+
+    The limits leave out a share ``tails`` of the values at either end: one glitch must not squeeze the rest.
 
     A feature that was never measured (a tracker without pupil) gets the limits 0 and 1 and the mean 0.5:
     it then stays in the middle of the scale for ever.
     """
     rows = features.reshape(-1, features.shape[-1]).double()
     mean, _ = _mean_and_sd(rows)
-    low, high = torch.nan_to_num(rows, nan=torch.inf).amin(0), torch.nan_to_num(rows, nan=-torch.inf).amax(0)
+    if tails:
+        low, high = (torch.nanquantile(rows, share, dim=0) for share in (tails, 1.0 - tails))
+    else:
+        low = torch.nan_to_num(rows, nan=torch.inf).amin(0)
+        high = torch.nan_to_num(rows, nan=-torch.inf).amax(0)
     return eye_scale(low, high, mean)
 
 

@@ -345,8 +345,8 @@ def report_by_cross_validation(
     protocol = (
         f"cross-validation over {len(trials)} trials in {len(folds)} folds; no trial is in training and test"
     )
-    extra = {"shrinkage LDA on the same folds": _joined(discriminant).trial_scores()}
-    return ScoreReport.of(protocol, _joined(parts), extra)
+    extra = {"shrinkage LDA on the same folds": joined(discriminant).trial_scores()}
+    return ScoreReport.of(protocol, joined(parts), extra)
 
 
 def _discriminant(train: Sequence[Trial], test: Sequence[Trial], options: FinetuneOptions) -> Predictions:
@@ -365,5 +365,6 @@ def only(windows: WindowSet, options: FinetuneOptions) -> WindowSet:
     )
 
 
-def _joined(parts: Sequence[Predictions]) -> Predictions:
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return the predictions of several parts of the data, one after the other."""
     return Predictions(*(np.concatenate([getattr(p, name) for p in parts]) for name in vars(parts[0])))

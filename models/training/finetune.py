@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
 from models.config import ModelConfig
-from models.datasets.splits import coverage, held_out
+from models.datasets.splits import coverage, cross_validation, held_out
 from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.dcca import DCCA_WEIGHT, DccaLoss
 from models.network import FusionNetwork
@@ -38,6 +39,7 @@ from models.training.finetune_tokens import (
     FrozenTokens,
     Tokens,
     TrialClassifier,
+    Whitener,
     fit_center,
     fit_norms,
     has_weights,
@@ -48,9 +50,11 @@ from models.training.finetune_tokens import (
 )
 from models.training.loop import Progress, train_steps
 from models.training.scores import best_temperature
+from models.training.session_levels import SessionLevels, centred
 from models.training.trial_tensors import TrialTensors, cut_for, fit_normaliser
 
 _TEMPERATURES = torch.logspace(-0.5, 1.0, 31)
+_NORM_BATCHES = 4  # whose statistics frozen random encoders take
 MIN_TRIALS_TO_STOP_EARLY = 12  # fewer training trials are all needed for training
 
 
@@ -83,14 +87,14 @@ def finetune(
     keep_freed_memory()
     config = classifier_config(trials, options, pretrained, trained_on, is_simulated=is_simulated)
     notes = [f"trained on {coverage(trials).words()}"]
-    kept, out = held_out(trials, seed=options.seed)
     epochs, temperature = options.few_epochs, 1.0
     enough = options.max_windows is None and len(trials) >= MIN_TRIALS_TO_STOP_EARLY
-    if options.stop_early and enough and len({t.label for t in out}) > 1:
-        first = _Run(config, kept, options, pretrained)
-        epochs, temperature = first.train_until_worse(out, progress)
+    folds = _folds(trials, options) if options.stop_early and enough else []
+    if folds:
+        epochs, temperature = _best_epoch(folds, config, options, pretrained, progress)
+        n_out = sum(len(out) for _, out in folds)
         notes.append(
-            f"early-stopped after {epochs} epochs on {len(out)} held-out training trials, then retrained on "
+            f"early-stopped after {epochs} epochs on {n_out} held-out training trials, then retrained on "
             f"all {len(trials)}; temperature {temperature:.2f} fitted on the held-out trials"
         )
         if temperature >= float(_TEMPERATURES[-1]):
@@ -101,7 +105,7 @@ def finetune(
     else:
         why = "too few trials to hold some out" if options.stop_early else "no early stopping requested"
         notes.append(f"{why}: fixed at {epochs} epochs, no temperature scaling")
-    run = _Run(config, trials, options, pretrained)
+    run = Training(config, trials, options, pretrained)
     run.train(epochs, progress)
     run.network.fusion.divide_logits(temperature)
     how = "pre-trained model" if options.normalisation == "keep" and pretrained else "training trials"
@@ -111,13 +115,52 @@ def finetune(
             f"the channel projection of {' and '.join(new)} was initialised as a shrinkage discriminant "
             "of training windows"
         )
+    if run.correlates is False:
+        notes.append("the DCCA loss had no effect: every batch is smaller than it needs")
     return Finetuned(
-        config, run.network.prepare_inference(), run.normaliser, epochs, temperature, tuple(notes)
-    )
+        config, run.network.prepare_inference(), run.normaliser, epochs, temperature, tuple(notes),
+        levels=run.levels,
+    )  # fmt: skip
 
 
-class _Run:
-    """One training of one network."""
+def _folds(trials: Sequence[Trial], options: FinetuneOptions) -> list[tuple[list[Trial], list[Trial]]]:
+    """Return pairs of training and held-out trials to choose the number of epochs by; none if one class."""
+    if options.stop_folds > 1:
+        folds = list(cross_validation(trials, options.stop_folds, options.seed))
+    else:
+        folds = [held_out(trials, seed=options.seed)]
+    return folds if all(len({t.label for t in out}) > 1 for _, out in folds) else []
+
+
+def _best_epoch(
+    folds: Sequence[tuple[list[Trial], list[Trial]]],
+    config: ModelConfig,
+    options: FinetuneOptions,
+    pretrained: PretrainedEncoders | None,
+    progress: Progress,
+) -> tuple[int, float]:
+    """Return the epoch (from 1) and the temperature of least NLL on the held-out trials of all folds."""
+    patience = options.patience if len(folds) == 1 else options.epochs  # all folds see the same epochs
+    curves = [
+        Training(config, kept, options, pretrained).curve(out, patience, progress) for kept, out in folds
+    ]
+    label = torch.cat([label for label, _ in curves])
+    found = [
+        best_temperature(_nll(torch.cat(logits), label), _TEMPERATURES)
+        for logits in zip(*(logits for _, logits in curves), strict=True)
+    ]
+    best = min(range(len(found)), key=lambda at: found[at][0])
+    progress("stopping", 1.0, found[best][0])
+    return best + 1, found[best][1]
+
+
+def _nll(logits: Tensor, label: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the mean negative log-likelihood as a function of the temperature."""
+    return lambda temperature: nn.functional.cross_entropy(logits / temperature, label)
+
+
+class Training:
+    """One training of one network, and what a further one on other trials goes on from."""
 
     def __init__(
         self,
@@ -128,10 +171,12 @@ class _Run:
     ) -> None:
         self._config, self._options = config, options
         known = None if pretrained is None else Normaliser.from_dict(pretrained.normaliser)
+        self.levels = SessionLevels.of(trials, config) if config.own_level else None
         if options.normalisation == "keep" and known is not None:
             self.normaliser = known
         else:
-            self.normaliser = fit_normaliser(trials, config, known)
+            rows = trials if self.levels is None else centred(trials, self.levels)
+            self.normaliser = fit_normaliser(rows, config, known, options.eye_tails)
         self._is_new = pretrained is None
         self._read = () if pretrained is None else read_modalities(pretrained.config)
         self._rng = np.random.default_rng(options.seed)
@@ -143,13 +188,58 @@ class _Run:
                 self._dcca = DccaLoss(config.network.fusion.d_model, config.modalities)
         if pretrained is not None:
             self.network.load_state_dict(dict(pretrained.weights), strict=False)
-        self._tensors = self._tensors_of(trials, options.seed)
+        self._whiteners: dict[str, Whitener] = {}
+        self._towards: list[tuple[nn.Parameter, Tensor]] = []
+        self._pull = 0.0  # of L2-SP
+        self._weights: Tensor | None = None  # of the classes, where few trials hold them in unlike shares
+        drawn = np.random.default_rng([options.seed, 1])  # levels as uncertain as they will be
+        self._tensors = self._tensors_of(trials, options.seed, drawn)
+        if self._is_new and options.freeze:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(options.seed)
+                fit_norms(self.network, self._tensors, _NORM_BATCHES)
+            self.network.prepare_inference()  # its tokens are computed once
         self._tokens = self._token_source(self._tensors)
 
-    def _tensors_of(self, trials: Sequence[Trial], seed: int) -> TrialTensors:
+    def going_on(self, trials: Sequence[Trial], options: FinetuneOptions, pull: float) -> Training:
+        """Return a training of a copy of this one's network on other trials, held to this one's weights.
+
+        Its loss has ``pull`` times the squared distance to the weights it begins with (L2-SP; Li, Grandvalet
+        and Davoine 2018), for a channel projection in the coordinates that this one trained it in. Scales
+        stay; the trials' sessions have their own level.
+        """
+        other = copy(self)
+        other.network = deepcopy(self.network)
+        other.levels = None if self.levels is None else self.levels.knowing(trials)
+        other._options, other._rng = options, np.random.default_rng(options.seed)
+        other._read, other._pull = self._config.modalities, pull
+        other._tensors = other._tensors_of(trials, options.seed, None)
+        other._tokens = other._token_source(other._tensors)
+        n_of = torch.bincount(other._tensors.label, minlength=len(self._config.labels))
+        other._weights = len(other._tensors) / (n_of.clamp(min=1) * (n_of > 0).sum())
+        return other
+
+    @property
+    def correlates(self) -> bool | None:
+        """Whether any batch is large enough for the DCCA loss; None without it."""
+        if self._dcca is None:
+            return None
+        return self._dcca.min_pairs <= max(map(len, self._batches(np.arange(len(self._tensors)))))
+
+    def classifier(self) -> TrialClassifier:
+        """Return a copy of the network as it is now, with its scales and levels."""
+        network = deepcopy(self.network).prepare_inference()
+        return TrialClassifier(self._config, network, self.normaliser, levels=self.levels)
+
+    def _tensors_of(
+        self, trials: Sequence[Trial], seed: int, drawn: np.random.Generator | None
+    ) -> TrialTensors:
         windows = training_windows(trials, self._options, self._config)
-        names, mask = trials[0].ch_names, self._options.mask
-        return TrialTensors(windows, names, self._config, self.normaliser, mask=mask, seed=seed)
+        levels = None if self.levels is None else self.levels.levels(trials, drawn)
+        return TrialTensors(
+            windows, trials[0].ch_names, self._config, self.normaliser,
+            mask=self._options.mask, seed=seed, thinned=self._options.thinned, levels=levels,
+        )  # fmt: skip
 
     def _token_source(self, tensors: TrialTensors) -> Tokens:
         return (FrozenTokens if self._options.freeze else Tokens)(self.network, tensors)
@@ -169,7 +259,7 @@ class _Run:
         new = self.whitened_modalities()
         if not new:
             return {}
-        if self._is_new:
+        if self._is_new and not self._options.freeze:
             fit_norms(self.network, self._tensors)
         encoded = self._tokens.encoded()
         return {modality: encoded[modality] for modality in new}
@@ -177,15 +267,23 @@ class _Run:
     @contextmanager
     def _training(self) -> Iterator[None]:
         """Seed what is random, whiten new projections and make an optimiser of what then trains."""
+        options = self._options
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(devices=[]))
-            torch.manual_seed(self._options.seed)
+            torch.manual_seed(options.seed)
+            for modality, white in self._whiteners.items():
+                stack.enter_context(whitened(projection_of(self.network, modality), white))
             for modality, encoded in self._encoded().items():
-                fitted = fit_center(self.network, modality, encoded, self._tensors)
-                stack.enter_context(whitened(projection_of(self.network, modality), *fitted))
+                inputs, label, places = fit_center(
+                    self.network, modality, encoded, self._tensors, by_trial=options.count_trials
+                )
+                white = self._whiteners[modality] = Whitener.of(inputs, label, places)
+                stack.enter_context(whitened(projection_of(self.network, modality), white, (inputs, label)))
+            trained = self._trainable()
             self._optimiser = torch.optim.AdamW(
-                self._trainable(), self._options.learning_rate, weight_decay=self._options.weight_decay
+                trained, options.learning_rate, weight_decay=0.0 if self._pull else options.weight_decay
             )
+            self._towards = [(p, p.detach().clone()) for p in trained] if self._pull else []
             yield
 
     def train(self, epochs: int, progress: Progress) -> None:
@@ -199,29 +297,31 @@ class _Run:
                 if has_weights(self.network, modality):
                     move_center(self.network, modality, encoded, self._tensors)
 
-    def train_until_worse(self, out: Sequence[Trial], progress: Progress) -> tuple[int, float]:
-        """Return the epoch (from 1) and the temperature of least NLL on held-out trials."""
-        tensors = self._tensors_of(out, self._options.seed + 1)
-        source = self._token_source(tensors)
-        best, best_epoch, temperature = float("inf"), 1, 1.0
+    def curve(self, out: Sequence[Trial], patience: int, progress: Progress) -> tuple[Tensor, list[Tensor]]:
+        """Return held-out trials' labels (n,), and their logits (n, n_labels) after each epoch.
+
+        It ends ``patience`` epochs after the one of least NLL, by its best temperature.
+        """
+        tensors = self._tensors_of(out, self._options.seed + 1, None)
+        source, curve, nlls = self._token_source(tensors), list[Tensor](), list[float]()
         with self._training():
             for epoch in range(1, self._options.epochs + 1):
                 loss = self._epoch()
-                nll, at = best_temperature(self._nll(source), _TEMPERATURES)
-                if nll < best:
-                    best, best_epoch, temperature = nll, epoch, at
+                self.network.eval()
+                curve.append(source.logits())
+                nlls.append(best_temperature(_nll(curve[-1], tensors.label), _TEMPERATURES)[0])
                 progress("stopping", epoch / self._options.epochs, loss)
-                if epoch - best_epoch >= self._options.patience:
+                if epoch - 1 - int(np.argmin(nlls)) >= patience:
                     break
-        progress("stopping", 1.0, best)
-        return best_epoch, temperature
+        return tensors.label, curve
+
+    def _batches(self, order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        return np.array_split(order, max(1, round(len(order) / self._options.batch_size)))
 
     def _epoch(self) -> float:
         """Run once over the windows in batches and return the mean loss."""
         self.network.train()
-        order = self._rng.permutation(len(self._tensors))
-        n_batches = max(1, round(len(order) / self._options.batch_size))
-        batches = np.array_split(order, n_batches)
+        batches = self._batches(self._rng.permutation(len(self._tensors)))
         steps = train_steps(self._optimiser, batches, self._loss, clipped=self._trainable())
         return float(np.mean([loss.item() for loss in steps]))
 
@@ -229,13 +329,15 @@ class _Run:
         label = self._tensors.label[at]
         tokens, present = self._tokens(at)
         logits, _ = self.network.fusion(tokens, self._thinned(present))
-        loss = nn.functional.cross_entropy(logits, label)
-        # The heads of single modalities read tokens without changing them.
+        loss = nn.functional.cross_entropy(logits, label, self._weights)
         for modality in self._config.modalities if len(self._config.modalities) > 1 else ():
-            own = self.network.heads[modality](tokens[:, MODALITIES.index(modality)].detach())
-            loss = loss + nn.functional.cross_entropy(own, label)
+            token = tokens[:, MODALITIES.index(modality)]
+            own = self.network.heads[modality](token.detach() if self._options.detach_heads else token)
+            loss = loss + nn.functional.cross_entropy(own, label, self._weights)
         if self._dcca is not None:
             loss = loss + DCCA_WEIGHT * self._dcca(tokens, present)
+        for parameter, start in self._towards:
+            loss = loss + self._pull * (parameter - start).square().sum()
         return loss
 
     def _thinned(self, present: Tensor) -> Tensor:
@@ -245,12 +347,6 @@ class _Run:
         dropped = torch.from_numpy(self._rng.random(tuple(present.shape)) < self._options.p_drop_modality)
         kept = present & ~dropped
         return torch.where(kept.any(dim=1, keepdim=True), kept, present)
-
-    def _nll(self, source: Tokens) -> Callable[[Tensor], Tensor]:
-        """Return the mean negative log-likelihood of all windows as a function of the temperature."""
-        self.network.eval()
-        logits, label = source.logits(), source.tensors.label
-        return lambda temperature: nn.functional.cross_entropy(logits / temperature, label)
 
 
 def training_windows(

@@ -52,18 +52,27 @@ class FinetuneOptions:
     channel_projection: str = "weights"  # of MvSstmaConfig: what the encoders' tokens of a step become
     freeze: bool = False  # keep the pre-trained encoders as they are
     dcca: bool = True  # CE + 0.1 DCCA, where there are two modalities
+    detach_heads: bool = True  # heads of single modalities read tokens without changing them
+    own_level: bool = False  # centre each session on its own level: `models.training.session_levels`
+    eye_tails: float = 0.0  # share of the eye features' values beyond either limit of their scale
+    count_trials: bool = False  # a new projection's discriminant counts trials, not overlapping windows
+    token_norm: str = "steps"  # of FusionConfig
     epochs: int = 30  # at most, where training stops early
     few_epochs: int = 15  # where it does not
     stop_early: bool = True  # by training trials held out, where there are enough
+    stop_folds: int = 1  # parts of the training trials that are held out in turn; 1: one part alone
     patience: int = 6  # epochs without a better NLL on the held-out trials
     batch_size: int = 32
     learning_rate: float = 1e-3  # the paper's
     weight_decay: float = 0.01
     n_steps: int = 10  # T, the paper's
+    n_layers: int | None = None  # of encoders that begin at random; None: as the small network's
+    n_heads: int | None = None  # of the same
     max_windows_per_trial: int | None = 20
     max_windows: int | None = None  # the first so many windows of training only
     normalisation: str = "refit"  # on the training trials | keep: the pre-trained model's
     mask: float = 0.0  # share of EEG channels hidden in training
+    thinned: float = 0.0  # share of training windows that lose up to half of their EEG channels
     p_drop_modality: float = 0.1  # not in the paper: so that the model keeps working when a stream is lost
     seed: int = 0
 
@@ -133,9 +142,14 @@ def classifier_config(
         _check_pretrained(base, first, modalities)
         if n_eye is not None and n_eye != base.features.eye_features:
             base = _with_eye_features(base, n_eye, first, options)
-    network = replace(base.network, fusion=replace(base.network.fusion, variant=options.fusion))
+    fusion = replace(base.network.fusion, variant=options.fusion, token_norm=options.token_norm)
+    network = replace(base.network, fusion=fusion)
     read = () if pretrained is None else read_modalities(base)
     new = {m: getattr(network, m) for m in TRIAL_MODALITIES if m not in read}
+    if pretrained is None:
+        wanted = {"n_layers": options.n_layers, "n_heads": options.n_heads}
+        changes = {name: value for name, value in wanted.items() if value is not None}
+        new = {m: replace(size, **changes) for m, size in new.items()}
     sizes = {m: replace(size, channel_projection=options.channel_projection) for m, size in new.items()}
     windows, n_steps = base.windows, options.n_steps
     return replace(
@@ -157,6 +171,7 @@ def classifier_config(
         is_classifier=True,
         feature_origin=first.origin,
         step_s=first.step_s,
+        own_level=options.own_level,
     )
 
 

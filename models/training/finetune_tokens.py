@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -30,6 +32,7 @@ from models.encoders.layers import ChannelWeights, MaskedBatchNorm, by_step
 from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.training.scores import Predictions
+from models.training.session_levels import SessionLevels
 from models.training.trial_tensors import TrialTensors, cut_for
 from models.window_batch import NetworkInput
 
@@ -46,8 +49,9 @@ class _Whitened(nn.Module):
     matrix: Tensor  # (C * D, C * D)
     positions: Tensor  # (C,)
 
-    def __init__(self, matrix: Tensor, positions: Tensor) -> None:
+    def __init__(self, matrix: Tensor, positions: Tensor, *, new: bool) -> None:
         super().__init__()
+        self._new = new
         self.register_buffer("matrix", matrix)
         self.register_buffer("positions", positions)
 
@@ -56,20 +60,39 @@ class _Whitened(nn.Module):
         return trained.index_copy(0, self.positions, (self.matrix @ part.flatten(0, 1)).view_as(part))
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """Start from the current (random) weights."""
-        return weight
+        """Return what is trained to begin with the current weights; new ones are random, here as there."""
+        if self._new:
+            return weight
+        part = weight[self.positions]
+        begin = torch.linalg.solve(self.matrix, part.flatten(0, 1)).view_as(part)
+        return weight.index_copy(0, self.positions, begin)
+
+
+class Whitener(NamedTuple):
+    """The coordinates in which a channel projection trains."""
+
+    matrix: Tensor  # (C * D, C * D)
+    positions: Tensor  # (C,)
+
+    @classmethod
+    def of(cls, inputs: Tensor, label: Tensor, positions: Tensor) -> Self:
+        """Take what `fit_center` returns: samples (n, C * D), labels (n,) and positions (C,)."""
+        matrix = within_class_whitener(inputs.double().numpy(), label.numpy())
+        return cls(torch.from_numpy(matrix).float(), positions)
 
 
 @contextmanager
-def whitened(projection: ChannelWeights, inputs: Tensor, label: Tensor, positions: Tensor) -> Iterator[None]:
-    """Train a new channel projection in whitened coordinates inside the ``with`` block.
+def whitened(projection: ChannelWeights, white: Whitener, begin: Sequence[Tensor] = ()) -> Iterator[None]:
+    """Train a channel projection in whitened coordinates inside the ``with`` block.
 
-    ``inputs`` (n, C * D), ``label`` (n,) and ``positions`` (C,) are what `fit_center` returns.
+    It goes on from its weights; with samples (n, C * D) and their labels (n,) to ``begin`` with, from those'
+    class means.
     """
-    matrix = torch.from_numpy(within_class_whitener(inputs.double().numpy(), label.numpy())).float()
-    parametrize.register_parametrization(projection, "weight", _Whitened(matrix, positions))
+    parametrize.register_parametrization(projection, "weight", _Whitened(*white, new=bool(begin)))
     try:
-        _begin_at_means(projection, inputs @ matrix, label, positions)
+        if begin:
+            inputs, label = begin
+            _begin_at_means(projection, inputs @ white.matrix, label, white.positions)
         yield
     finally:
         parametrize.remove_parametrizations(projection, "weight")
@@ -162,12 +185,12 @@ class FrozenTokens(Tokens):
 
 
 @torch.no_grad()
-def fit_norms(network: FusionNetwork, tensors: TrialTensors) -> None:
+def fit_norms(network: FusionNetwork, tensors: TrialTensors, n_batches: int | None = None) -> None:
     """Fit new encoders' batch normalisations, so that `Tokens.encoded` gives what will train."""
     network.train()
     norms = [module for module in network.modules() if isinstance(module, MaskedBatchNorm)]
     usual = [norm.momentum for norm in norms]
-    for number, inputs in enumerate(_batches(tensors), start=1):
+    for number, inputs in enumerate(islice(_batches(tensors), n_batches), start=1):
         for norm in norms:
             norm.momentum = 1 / number  # the mean over all batches
         for modality in network.config.modalities:
@@ -178,12 +201,12 @@ def fit_norms(network: FusionNetwork, tensors: TrialTensors) -> None:
 
 @torch.no_grad()
 def fit_center(
-    network: FusionNetwork, modality: str, encoded: Tensor, tensors: TrialTensors
+    network: FusionNetwork, modality: str, encoded: Tensor, tensors: TrialTensors, *, by_trial: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Centre a new channel projection on training windows, and return what it then multiplies.
 
     That is the mean over each window's steps (n, C * D), of the windows that have the modality, with their
-    labels (n,) and the channels' places (C,).
+    labels (n,) and the channels' places (C,); ``by_trial`` gives the means of each trial's windows.
     """
     projection, inputs = projection_of(network, modality), tensors.batch(slice(None))
     places, columns, steps = network.channels_of(modality, inputs)
@@ -194,7 +217,13 @@ def fit_center(
     seen = projection.inputs(encoded, columns, places) * steps[..., None]
     n_steps = steps.sum(dim=1, keepdim=True)
     has = n_steps[:, 0] > 0
-    return (seen.sum(dim=1) / n_steps.clamp(min=1))[has], tensors.label[has], places
+    means, label = (seen.sum(dim=1) / n_steps.clamp(min=1))[has], tensors.label[has]
+    if by_trial:  # windows overlap, and share their trial's offset: they are no samples of their own
+        of_trial = torch.unique(tensors.trial[has], return_inverse=True)[1]
+        one_hot = nn.functional.one_hot(of_trial).to(means.dtype).T  # (trials, n)
+        means = one_hot @ means / one_hot.sum(dim=1, keepdim=True)
+        label = label.new_zeros(len(one_hot)).index_copy(0, of_trial, label)
+    return means, label, places
 
 
 @torch.no_grad()
@@ -248,6 +277,7 @@ class TrialClassifier:
     config: ModelConfig
     network: FusionNetwork  # on the CPU, prepared for inference
     normaliser: Normaliser
+    levels: SessionLevels | None = field(default=None, kw_only=True)  # where its config has `own_level`
 
     def predict(
         self,
@@ -262,12 +292,17 @@ class TrialClassifier:
         """Return the probabilities of all windows of some trials; other modalities are masked.
 
         Of the EEG channels, ``mask`` is the share hidden in each window: others in each, so a trial's mean
-        has seen nearly all, or the same (``same_channels``) in all.
+        has seen nearly all, or the same (``same_channels``) in all. With `own_level` a session's level
+        is that of its training trials; where it has none, of the trials up to each one.
         """
         windows = cut_for(self.config, trials, max_per_trial=max_per_trial)
+        levels = None
+        if self.config.own_level:
+            levels = self.levels or SessionLevels.unknown(self.config, self.normaliser)
         tensors = TrialTensors(
             windows, trials[0].ch_names, self.config, self.normaliser,
             mask=mask, seed=seed, same_channels=same_channels,
+            levels=None if levels is None else levels.levels(trials),
         )  # fmt: skip
         wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
         logits = FrozenTokens(self.network, tensors).logits(wanted)

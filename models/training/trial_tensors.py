@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from acquisition.errors import ErrorCode, InputError
 from models.config import ModelConfig
@@ -14,14 +15,18 @@ from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.encoders.layers import by_step
 from models.encoders.mv_sstma import random_channel_mask
 from models.normalise import EegScale, Normaliser, fit_eeg, fit_eye
+from models.training.scores import trial_ids
+from models.training.session_levels import Level, TrialKey, normaliser_of
 from models.window_batch import NetworkInput, Part, batch_of, eeg_part, eye_part, windows_at
 
 
-def fit_normaliser(trials: Sequence[Trial], config: ModelConfig, known: Normaliser | None) -> Normaliser:
+def fit_normaliser(
+    trials: Sequence[Trial], config: ModelConfig, known: Normaliser | None, eye_tails: float = 0.0
+) -> Normaliser:
     """Return scales fitted on these trials, which must be training trials only.
 
     A channel of the model that the trials lack, or in which they hold nothing, keeps the scale in ``known``;
-    without that it gets the mean of the others' scales.
+    without that it gets the mean of the others' scales. ``eye_tails`` is that of `fit_eye`.
 
     Raises `InputError` if in all of the trials no EEG channel works, or no eye feature.
     """
@@ -32,7 +37,7 @@ def fit_normaliser(trials: Sequence[Trial], config: ModelConfig, known: Normalis
         rows = np.concatenate([t.eye for t in trials if t.eye is not None])
         if not np.isfinite(rows).any():
             raise _nothing_works("eye", trials[0])
-        eye = fit_eye(torch.from_numpy(rows))
+        eye = fit_eye(torch.from_numpy(rows), eye_tails)
     return Normaliser(eeg, eye)
 
 
@@ -69,7 +74,8 @@ class TrialTensors:
 
     Channels of ``ch_names`` that the model does not know are excluded. ``mask`` is the share of the EEG
     channels hidden in each window: others in each, or with ``same_channels`` the same in all, as electrodes
-    that are lost.
+    that are lost. ``thinned`` is the share of the windows that keep a random number of their channels, from
+    half of them on. With ``levels`` each window is centred on that of its trial.
     """
 
     def __init__(
@@ -82,9 +88,14 @@ class TrialTensors:
         mask: float = 0.0,
         seed: int = 0,
         same_channels: bool = False,
+        thinned: float = 0.0,
+        levels: Mapping[TrialKey, Level] | None = None,
     ) -> None:
         self.config = config
         self.label = torch.from_numpy(windows.label)  # (n,) long
+        self.trial = torch.from_numpy(trial_ids(windows))  # (n,) long
+        if levels is not None:
+            normaliser = normaliser_of(normaliser, levels, windows)
         picks = [i for i, name in enumerate(ch_names) if name in config.ch_names] or [0]
         self.positions = torch.tensor([config.ch_names.index(ch_names[i]) for i in picks])
         parts: list[Part] = []
@@ -92,7 +103,8 @@ class TrialTensors:
             values = torch.from_numpy(windows.eeg[:, picks]).transpose(1, 2)  # (n, T, C, F)
             usable = torch.isfinite(values).all(dim=-1)
             part = eeg_part(values, usable, self.positions, config, normaliser)
-            parts.append(_with_hidden_channels(part, mask, seed, same_channels))
+            part = _with_hidden_channels(part, mask, seed, same_channels)
+            parts.append(_thinned_out(part, thinned, seed))
         if "eye" in config.modalities and windows.eye is not None and normaliser.eye is not None:
             values = torch.from_numpy(windows.eye[..., -config.windows.eye_n_steps :]).transpose(1, 2)
             parts.append(eye_part(values, torch.isfinite(values), normaliser))
@@ -124,7 +136,25 @@ def _with_hidden_channels(part: Part, share: float, seed: int, same: bool) -> Pa
     there = by_step(columns).any(dim=1)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(1, there.shape[1], generator=generator).expand(there.shape) if same else None
-    visible = random_channel_mask(there, share, generator, noise=noise)  # (n, C)
+    return _with_visible(part, random_channel_mask(there, share, generator, noise=noise))
+
+
+def _thinned_out(part: Part, share: float, seed: int) -> Part:
+    """Return EEG of which a share of the windows has lost up to half of its channels."""
+    if share <= 0:
+        return part
+    there = by_step(part["eeg_channel_mask"]).any(dim=1)
+    generator = torch.Generator().manual_seed(seed + 1)
+    n, n_channels = there.shape
+    n_kept = torch.randint((n_channels + 1) // 2, n_channels + 1, (n, 1), generator=generator)
+    rank = torch.rand(n, n_channels, generator=generator).argsort(dim=1).argsort(dim=1)
+    whole = torch.rand(n, 1, generator=generator) >= share
+    return _with_visible(part, there & (whole | (rank < n_kept)))
+
+
+def _with_visible(part: Part, visible: Tensor) -> Part:
+    """Return EEG with only these channels (n, C) left."""
+    columns = part["eeg_channel_mask"]
     kept = visible if columns.dim() == 2 else visible[:, None]
     return part | {"eeg": part["eeg"] * visible[..., None, None], "eeg_channel_mask": columns & kept}
 

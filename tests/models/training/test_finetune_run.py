@@ -11,7 +11,7 @@ from acquisition.montage import SEED_CH_NAMES
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.config import preset
 from models.datasets.trials import Trial, cut_windows
-from models.network import FusionNetwork
+from models.network import FusionNetwork, ModalityToken
 from models.normalise import Normaliser
 from models.training.finetune import finetune, training_windows
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders
@@ -206,6 +206,33 @@ def test_few_trials_train_for_fixed_epochs_and_say_so():
     notes = finetune(make_trials(6), OPTIONS).notes
     assert any("too few trials to hold some out: fixed at 1 epochs" in note for note in notes)
     assert any("early-stopped after 1 epochs" in note for note in finetune(make_trials(16), OPTIONS).notes)
+
+
+def test_epochs_are_chosen_by_all_parts_of_the_training_trials_in_turn():
+    notes = finetune(make_trials(12), replace(OPTIONS, stop_folds=2, n_layers=1)).notes
+    assert any("after 1 epochs on 12 held-out training trials" in note for note in notes)
+
+
+def test_a_dcca_loss_that_no_batch_is_large_enough_for_is_told():
+    options = replace(OPTIONS, n_layers=1, stop_early=False)
+    few, enough = (finetune(make_trials(n), options).notes for n in (6, 16))  # batches of 24, and two of 32
+    assert any("DCCA loss had no effect" in note for note in few)
+    assert not any("DCCA loss had no effect" in note for note in enough)
+
+
+def test_a_norm_after_pooling_leaves_clear_steps_their_weight():
+    fusion = replace(preset("small", labels=LABELS, ch_names=CH_NAMES).network.fusion, dropout=0.0)
+    tokens = torch.zeros(1, 2, 4)
+    tokens[0, 0], tokens[0, 1] = torch.tensor([4.0, 0, 0, 0]), torch.tensor([0, 0.1, 0, 0])  # clear, faint
+    found = {}
+    for norm in ("steps", "pooled"):
+        torch.manual_seed(0)
+        token = ModalityToken(4, replace(fusion, token_norm=norm)).eval()
+        token.project[0].bias.data.zero_()
+        clear = token(tokens[:, :1], torch.ones(1, 1, dtype=torch.bool))[0]
+        both = token(tokens, torch.ones(1, 2, dtype=torch.bool))[0]
+        found[norm] = torch.cosine_similarity(clear, both).item()
+    assert found["pooled"] > 0.98 > found["steps"]
 
 
 def test_one_label_alone_trains_and_is_always_predicted():

@@ -1,0 +1,186 @@
+"""A session's own level: what the features of its trials are centred on, in training and test alike.
+
+Subjects differ more from each other, and a subject's sessions, than one session does from trial to trial.
+So each trial is centred on the mean of the trial means that may be known of its session. Every trial counts
+the same, however long it is, and no label enters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.config import ModelConfig
+from models.datasets.splits import by_session
+from models.datasets.trials import Trial, WindowSet
+from models.normalise import Normaliser
+
+#: Most trials that a level of training rests on: as many as a calibration has.
+MOST_TRIALS = 10
+
+TrialKey = tuple[str, int, int]  # subject, session, trial
+
+
+class Level(NamedTuple):
+    """A mean, or weights, by feature; NaN where nothing is known, None where a modality is not read."""
+
+    eeg: Tensor | None  # (n_ch of the model, n_bands) nats
+    eye: Tensor | None  # (n_features,) in their units
+
+
+def key_of(trial: Trial) -> TrialKey:
+    """Return what a trial is found by."""
+    return trial.subject, trial.session, trial.trial
+
+
+def trial_mean(trial: Trial, config: ModelConfig) -> Level:
+    """Return the mean over a trial's steps, of the model's channels."""
+    eeg = eye = None
+    if "eeg" in config.modalities and trial.eeg is not None:
+        eeg = torch.full((len(config.ch_names), trial.eeg.shape[2]), torch.nan, dtype=torch.float64)
+        here = [i for i, name in enumerate(trial.ch_names) if name in config.ch_names]
+        places = [config.ch_names.index(trial.ch_names[i]) for i in here]
+        eeg[places] = torch.from_numpy(trial.eeg[:, here]).double().nanmean(dim=0)
+    if "eye" in config.modalities and trial.eye is not None:
+        eye = torch.from_numpy(trial.eye).double().nanmean(dim=0)
+    return Level(eeg, eye)
+
+
+@dataclass(frozen=True)
+class SessionLevels:
+    """Trial means by subject and session, from which the level of any trial of theirs follows.
+
+    A level of n trials with the mean m is (κ prior + n m) / (κ + n): κ is the variance of trial means within
+    a session over that across sessions (empirical Bayes; Efron and Morris 1973), so that a session of which
+    nothing is known has the training mean.
+    """
+
+    config: ModelConfig
+    means: Mapping[tuple[str, int], Mapping[TrialKey, Level]] = field(repr=False)
+    prior: Level
+    kappa: Level
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], config: ModelConfig) -> Self:
+        """Take the training trials, of one or more sessions."""
+        means = _means(trials, config)
+        sessions = [_stacked(list(found.values())) for found in means.values()]
+        parts: list[tuple[Tensor | None, Tensor | None]] = []
+        for modality in range(2):
+            of_session = [part for stack in sessions if (part := stack[modality]) is not None]
+            parts.append(_prior_and_kappa(of_session) if of_session else (None, None))
+        (eeg, eeg_kappa), (eye, eye_kappa) = parts
+        return cls(config, means, Level(eeg, eye), Level(eeg_kappa, eye_kappa))
+
+    @classmethod
+    def unknown(cls, config: ModelConfig, normaliser: Normaliser) -> Self:
+        """Return levels of which only the training means are known: those of a model that was loaded."""
+        prior = Level(
+            None if normaliser.eeg is None else normaliser.eeg.mean.double(),
+            None if normaliser.eye is None else normaliser.eye.mean.double(),
+        )
+        return cls(config, {}, prior, Level(*(None if p is None else torch.ones_like(p) for p in prior)))
+
+    def knowing(self, trials: Sequence[Trial]) -> Self:
+        """Return the levels with more trials known; those of training keep the prior."""
+        more = _means(trials, self.config)
+        joined = {key: {**self.means.get(key, {}), **found} for key, found in more.items()}
+        return replace(self, means={**self.means, **joined})
+
+    def levels(
+        self, trials: Sequence[Trial], rng: np.random.Generator | None = None
+    ) -> dict[TrialKey, Level]:
+        """Return the level of each of some trials, by all known trials of its session.
+
+        With ``rng`` each rests on 1 to `MOST_TRIALS` random ones of them, as it will in use. In a session of
+        which none is known a trial's level rests on the trials up to it, itself included, as they are given.
+        """
+        found: dict[TrialKey, Level] = {}
+        for session, group in by_session(trials).items():
+            known = list(self.means.get(session, {}).values())
+            so_far: list[Level] = []
+            whole = self._level(known) if known and rng is None else None
+            for trial in group:
+                if not known:
+                    so_far.append(trial_mean(trial, self.config))
+                    found[key_of(trial)] = self._level(so_far)
+                elif rng is not None:
+                    n = min(len(known), int(rng.integers(1, MOST_TRIALS + 1)))
+                    picks = rng.choice(len(known), n, replace=False)
+                    found[key_of(trial)] = self._level([known[at] for at in picks])
+                elif whole is not None:
+                    found[key_of(trial)] = whole
+        return found
+
+    def _level(self, means: Sequence[Level]) -> Level:
+        parts: list[Tensor | None] = []
+        for known, prior, kappa in zip(_stacked(means), self.prior, self.kappa, strict=True):
+            if known is None or prior is None or kappa is None:
+                parts.append(None)
+                continue
+            n = torch.isfinite(known).sum(dim=0)
+            parts.append(((kappa * prior + known.nansum(dim=0)) / (kappa + n)).float())
+        return Level(*parts)
+
+
+def _means(trials: Sequence[Trial], config: ModelConfig) -> dict[tuple[str, int], dict[TrialKey, Level]]:
+    groups = by_session(trials).items()
+    return {session: {key_of(t): trial_mean(t, config) for t in group} for session, group in groups}
+
+
+def _stacked(levels: Sequence[Level]) -> tuple[Tensor | None, Tensor | None]:
+    """Return (n, ...) of each modality; None where a level lacks it."""
+    eeg = [level.eeg for level in levels if level.eeg is not None]
+    eye = [level.eye for level in levels if level.eye is not None]
+    return torch.stack(eeg) if eeg else None, torch.stack(eye) if eye else None
+
+
+_LEAST_KAPPA = 1e-3  # of one session alone nothing is known of how sessions differ: its own mean
+
+
+def _prior_and_kappa(sessions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return prior mean and κ from the trial means (n, ...) of each session."""
+    levels = torch.stack([trials.nanmean(dim=0) for trials in sessions])
+    prior = levels.nanmean(dim=0)
+    inside = torch.cat([trials - level for trials, level in zip(sessions, levels, strict=True)])
+    n_inside = (torch.isfinite(inside).sum(dim=0) - len(sessions)).clamp(min=1)
+    within = inside.square().nansum(dim=0) / n_inside
+    across = (levels - prior).square().nansum(dim=0) / max(1, len(sessions) - 1)
+    kappa = within / (across - within * len(sessions) / len(inside)).clamp_min(1e-12)
+    if len(sessions) == 1:
+        kappa = torch.zeros_like(kappa)
+    return prior, kappa.nan_to_num(nan=0.0, posinf=1e3).clamp(_LEAST_KAPPA, 1e3)
+
+
+def normaliser_of(normaliser: Normaliser, levels: Mapping[TrialKey, Level], windows: WindowSet) -> Normaliser:
+    """Return the normaliser with a mean for each window: that of its trial's level."""
+    keys = list(zip(windows.subject.tolist(), windows.session.tolist(), windows.trial.tolist(), strict=True))
+    unique = list(dict.fromkeys(keys))
+    row = {key: at for at, key in enumerate(unique)}
+    at = torch.tensor([row[key] for key in keys])
+    eeg, eye = _stacked([levels[key] for key in unique])
+    return Normaliser(
+        normaliser.eeg if normaliser.eeg is None or eeg is None else normaliser.eeg.centred_on(eeg[at, None]),
+        normaliser.eye if normaliser.eye is None or eye is None else normaliser.eye.centred_on(eye[at, None]),
+        normaliser.origin,
+    )
+
+
+def centred(trials: Sequence[Trial], levels: SessionLevels) -> list[Trial]:
+    """Return the trials moved from their levels to the prior mean: what scales are fitted on."""
+    found, ch_names, moved = levels.levels(trials), levels.config.ch_names, []
+    for trial in trials:
+        level, eeg, eye = found[key_of(trial)], trial.eeg, trial.eye
+        if eeg is not None and level.eeg is not None and levels.prior.eeg is not None:
+            by = (level.eeg - levels.prior.eeg).nan_to_num(nan=0.0).numpy()
+            of_name = dict(zip(ch_names, by, strict=True))
+            eeg = eeg - np.stack([of_name.get(name, 0.0 * by[0]) for name in trial.ch_names])
+        if eye is not None and level.eye is not None and levels.prior.eye is not None:
+            eye = eye - (level.eye - levels.prior.eye).nan_to_num(nan=0.0).numpy()
+        moved.append(replace(trial, eeg=eeg, eye=eye))
+    return moved

@@ -1,0 +1,174 @@
+"""A network that has seen other people's labelled trials, adapted to a subject's own few.
+
+The base is trained on all labelled trials of the other people, each session centred on its own level. It then
+goes on for a few passes over the subject's own trials, held to where it began (L2-SP), so that ten trials
+move it only as far as they can tell. What it is worth is measured on other people: some of them are left out
+of a base in turn, adapted to in the same way, and tested. Nothing of the judged subject enters that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from models.datasets.splits import by_session
+from models.datasets.trials import Trial
+from models.training.evaluate_trials import joined
+from models.training.finetune import Training
+from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, classifier_config
+from models.training.finetune_tokens import TrialClassifier
+from models.training.loop import Progress
+from models.training.scores import LEAST_PROBABILITY, Predictions, per_trial
+
+#: Labelled trials of a session that are the subject's own, and those to test on.
+Split = Callable[[Sequence[Trial]], tuple[list[Trial], list[Trial]]]
+
+#: Random encoders of one block, frozen: encoded once, a base takes seconds, and what reads them is trained.
+BASE = FinetuneOptions(
+    fusion="concat",
+    freeze=True,
+    n_layers=1,
+    n_heads=1,
+    dcca=False,
+    detach_heads=False,
+    own_level=True,
+    eye_tails=0.01,
+    count_trials=True,
+    stop_early=False,
+    few_epochs=2,
+    max_windows_per_trial=3,
+)
+_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class TransferOptions:
+    """How bases are trained and adapted; chosen on generated sets that judge nothing."""
+
+    base: FinetuneOptions = BASE
+    adapt_epochs: int = 10
+    adapt_windows_per_trial: int = 8
+    adapt_rate: float = 3e-4
+    pull: float = 3.0  # of L2-SP
+    n_folds: int = 3  # of the other people, for the measure of what it is worth
+
+    def adapting(self) -> FinetuneOptions:
+        """Return how a base goes on with a subject's own trials."""
+        return replace(
+            self.base, learning_rate=self.adapt_rate, max_windows_per_trial=self.adapt_windows_per_trial
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Transferred:
+    """What the network says of the judged subject, and of other people whom it did not know either."""
+
+    test: Predictions
+    held_out: Predictions
+
+
+class TransferBase:
+    """A network trained on labelled trials of several people."""
+
+    def __init__(
+        self,
+        others: Sequence[Trial],
+        options: TransferOptions,
+        encoders: PretrainedEncoders | None = None,
+        progress: Progress = lambda stage, share, loss: None,
+    ) -> None:
+        self._options = options
+        base = options.base
+        config = classifier_config(others, base, encoders, "labelled trials of other people")
+        self._training = Training(config, others, base, encoders)
+        self._training.train(base.few_epochs, progress)
+
+    def adapted(self, own: Sequence[Trial]) -> TrialClassifier:
+        """Return the network adapted to a subject's labelled trials of a session; the base without any."""
+        if not own:
+            return self._training.classifier()
+        options = self._options
+        further = self._training.going_on(own, options.adapting(), options.pull)
+        further.train(options.adapt_epochs, lambda stage, share, loss: None)
+        return further.classifier()
+
+
+def transfer(
+    others: Sequence[Trial],
+    own: Sequence[Trial],
+    test: Sequence[Trial],
+    split: Split,
+    options: TransferOptions = TransferOptions(),
+    encoders: PretrainedEncoders | None = None,
+) -> Transferred:
+    """Return the predictions for a subject's test trials, and for people left out of inner bases.
+
+    Parameters
+    ----------
+    others : sequence of Trial
+        All labelled trials of the other people, of all sessions.
+    own, test : sequence of Trial
+        The judged subject's labelled trials, which may be none, and those to be judged. Each session of the
+        test is adapted to by its own labelled trials alone.
+    split : callable
+        Parts a session of one of the others in the same way, to measure what the network is worth.
+    """
+    answers = _answers(TransferBase(others, options, encoders), own, test)
+    held_out = []
+    for out in folds_of_people(others, options.n_folds, options.base.seed):
+        kept = [trial for trial in others if trial.subject not in out]
+        inner = TransferBase(kept, options, encoders)
+        sessions = by_session([trial for trial in others if trial.subject in out]).values()
+        for own_part, test_part in map(split, sessions):
+            held_out.append(_answers(inner, own_part, test_part))
+    return Transferred(answers, joined(held_out))
+
+
+def _answers(base: TransferBase, own: Sequence[Trial], test: Sequence[Trial]) -> Predictions:
+    labelled = by_session(own)
+    return joined(
+        [base.adapted(labelled.get(key, [])).predict(group) for key, group in by_session(test).items()]
+    )
+
+
+def folds_of_people(trials: Sequence[Trial], n_folds: int, seed: int = 0) -> list[set[str]]:
+    """Return the people that are left out together, each person once; one a fold where there are few."""
+    people = sorted({trial.subject for trial in trials})
+    order = np.random.default_rng(seed).permutation(len(people))
+    n_folds = min(n_folds, len(people))
+    return [{people[at] for at in order[fold::n_folds]} for fold in range(n_folds)]
+
+
+def blended(one: Predictions, other: Predictions, weight: float) -> Predictions:
+    """Return the normalised geometric mean of two classifiers' probabilities, ``weight`` the other's.
+
+    Both are of the same windows in the same order.
+    """
+    logs = [np.log(np.clip(each.probs, LEAST_PROBABILITY, 1.0)) for each in (one, other)]
+    mixed = (1 - weight) * logs[0] + weight * logs[1]
+    return replace(one, probs=softmax(mixed, axis=1))
+
+
+def chosen_weight(reference: Predictions, network: Predictions) -> float:
+    """Return what share of the answer the network gets by its predictions for other people.
+
+    It is the one of five with the least negative log-likelihood per trial, each person counting alike, if
+    that is lower than the reference's alone by more than one standard error over people; else 0.
+    """
+    nll = {weight: _nll_by_person(blended(reference, network, weight)) for weight in _WEIGHTS}
+    best = min(_WEIGHTS, key=lambda weight: float(nll[weight].mean()))
+    gain = nll[0.0] - nll[best]
+    if len(gain) < 2 or gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
+        return 0.0
+    return best
+
+
+def _nll_by_person(predictions: Predictions) -> NDArray[np.float64]:
+    trials = per_trial(predictions)
+    probs = trials.probs[np.arange(len(trials.label)), trials.label]
+    loss = -np.log(np.clip(probs, LEAST_PROBABILITY, 1.0))
+    return np.array([loss[trials.subject == person].mean() for person in np.unique(trials.subject)])
