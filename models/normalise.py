@@ -25,11 +25,14 @@ MIN_BASELINE_STEPS = 10
 class EegScale:
     """Mean and SD of the entropy, (n_ch, n_bands) each, float32, nats.
 
-    Of raw EEG mean and SD are (n_ch, 1), in uV: `fit_eeg` of samples (n, n_ch, 1).
+    Of raw EEG mean and SD are (n_ch, 1), in uV: `fit_eeg` of samples (n, n_ch, 1). ``likeness`` (n_bands,
+    n_ch, n_ch) is the correlation of channels in training, by which an unusable one is filled from the
+    others; without it such a channel is absent.
     """
 
     mean: torch.Tensor
     sd: torch.Tensor
+    likeness: torch.Tensor | None = None
 
     def apply(self, entropy: torch.Tensor) -> torch.Tensor:
         """Return (..., n_ch, n_bands) as z-scores; NaN becomes 0, the training mean."""
@@ -37,11 +40,12 @@ class EegScale:
 
     def centred_on(self, mean: Tensor) -> EegScale:
         """Return the scale about other means (..., n_ch, n_bands); where they are NaN its own stay."""
-        return EegScale(torch.where(torch.isnan(mean), self.mean, mean), self.sd)
+        return replace(self, mean=torch.where(torch.isnan(mean), self.mean, mean))
 
     def select(self, channels: Tensor) -> EegScale:
         """Return the scale of some of the channels, by their indices (C,)."""
-        return EegScale(self.mean[..., channels, :], self.sd[channels])
+        likeness = None if self.likeness is None else self.likeness[:, channels][:, :, channels]
+        return EegScale(self.mean[..., channels, :], self.sd[channels], likeness)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +81,7 @@ class Normaliser:
         tensors: dict[str, torch.Tensor] = {}
         if self.eeg is not None:
             tensors |= {"eeg_mean": self.eeg.mean, "eeg_sd": self.eeg.sd}
+            tensors |= {} if self.eeg.likeness is None else {"eeg_likeness": self.eeg.likeness}
         if self.eye is not None:
             tensors |= {"eye_low": self.eye.low, "eye_high": self.eye.high, "eye_mean": self.eye.mean}
         return {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -84,8 +89,9 @@ class Normaliser:
     @classmethod
     def from_dict(cls, tensors: Mapping[str, torch.Tensor], origin: str = "training") -> Normaliser:
         """Build a normaliser from `to_dict`'s answer; other names are ignored."""
-        eeg = EegScale(tensors["eeg_mean"], tensors["eeg_sd"]) if "eeg_mean" in tensors else None
-        eye = None
+        eeg = eye = None
+        if "eeg_mean" in tensors:
+            eeg = EegScale(tensors["eeg_mean"], tensors["eeg_sd"], tensors.get("eeg_likeness"))
         if "eye_low" in tensors:
             eye = EyeScale(tensors["eye_low"], tensors["eye_high"], tensors["eye_mean"])
         return cls(eeg, eye, origin)
@@ -100,6 +106,19 @@ def fit_eeg(entropy: torch.Tensor) -> EegScale:
             "a channel has no valid step to fit its mean on", where="normalisation", code=ErrorCode.DATA
         )
     return EegScale(mean.float(), sd.clamp_min(MIN_SD_NATS).float())
+
+
+_UNLIKE = 0.05  # of a channel's variance that no other channel tells: sensor noise
+
+
+def fit_likeness(entropy: torch.Tensor) -> torch.Tensor:
+    """Return the correlations (n_bands, n_ch, n_ch) of channels over (n, n_ch, n_bands), without NaN."""
+    scale = fit_eeg(entropy)
+    z = scale.apply(entropy).double()
+    covariance = torch.einsum("ncb,ndb->bcd", z, z) / len(z)
+    sd = covariance.diagonal(dim1=1, dim2=2).sqrt().clamp_min(MIN_SPAN)
+    unlike = _UNLIKE * torch.eye(z.shape[1], dtype=z.dtype)
+    return ((1 - _UNLIKE) * covariance / (sd[:, None] * sd[..., None]) + unlike).float()
 
 
 def fit_eye(features: torch.Tensor, tails: float = 0.0) -> EyeScale:

@@ -67,6 +67,9 @@ class NetworkOutput:
     time_attention: Tensor  # (B, T) of the T one-second steps before t_end, oldest first; as above
 
 
+Part = dict[str, Tensor]
+
+
 # --- EEG and eye features: which channels count, filling, normalisation, masks ---
 
 
@@ -130,9 +133,33 @@ def filled_from_other_steps(values: Tensor, usable: Tensor) -> Tensor:
     return torch.where(mask, known, mean)
 
 
-# --- parts of a batch, by field of `NetworkInput` ---
+_FILLED_AT_ONCE = 64  # windows
+_LEAST_KNOWN = 0.25  # of the channels: from fewer none is filled
 
-Part = dict[str, Tensor]
+
+def filled_from_other_channels(part: Part, likeness: Tensor | None) -> Part:
+    """Return EEG whose absent channels are what the present ones lead to expect, and count as present.
+
+    That is the conditional mean of jointly Gaussian channels with the correlations ``likeness`` (F, C, C), by
+    band: R_mp R_pp^-1 x_p. Where less than a quarter is present, in a streaming encoder's input, and without
+    ``likeness``, absent channels stay absent.
+    """
+    there = part["eeg_channel_mask"]
+    if likeness is None or there.dim() == 3 or bool(there.all()):
+        return part
+    fill = ~there & (there.float().mean(dim=1, keepdim=True) >= _LEAST_KNOWN)
+    eeg, eye = part["eeg"].clone(), torch.eye(there.shape[1])
+    for at in fill.any(dim=1).nonzero()[:, 0].split(_FILLED_AT_ONCE):
+        known = there[at].to(eeg.dtype)[:, None]  # (b, 1, C)
+        among = likeness * known[..., None] * known[..., None, :] + eye * (1 - known)[..., None]
+        x = (eeg[at] * there[at][..., None, None]).permute(0, 3, 1, 2)  # (b, F, C, T)
+        expected = likeness @ (known[..., None] * torch.linalg.solve(among, x))  # (b, F, C, T)
+        eeg[at] = torch.where(fill[at][..., None, None], expected.permute(0, 2, 3, 1), eeg[at])
+    eeg = eeg * part["eeg_step_mask"][:, None, :, None]
+    return part | {"eeg": eeg, "eeg_channel_mask": there | fill}
+
+
+# --- parts of a batch, by field of `NetworkInput` ---
 
 
 def windows_at(part: Part, at: NDArray[np.intp] | slice) -> Part:
@@ -156,7 +183,8 @@ def eeg_part(
     rule = eeg_rule(streams=config.network.streams)
     eeg, step_mask, channels = normalised_steps(values, usable, scale, rule, step_mask)
     masks = {"eeg_step_mask": step_mask, "eeg_channel_mask": channels}
-    return {"eeg": eeg, "eeg_positions": positions, **masks}
+    part = {"eeg": eeg, "eeg_positions": positions, **masks}
+    return filled_from_other_channels(part, None if scale is None else scale.likeness)
 
 
 def eeg_rule(*, streams: bool) -> ChannelRule:

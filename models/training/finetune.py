@@ -176,7 +176,9 @@ class Training:
             self.normaliser = known
         else:
             rows = trials if self.levels is None else centred(trials, self.levels)
-            self.normaliser = fit_normaliser(rows, config, known, options.eye_tails)
+            self.normaliser = fit_normaliser(
+                rows, config, known, eye_tails=options.eye_tails, fill=options.fill
+            )
         self._is_new = pretrained is None
         self._read = () if pretrained is None else read_modalities(pretrained.config)
         self._rng = np.random.default_rng(options.seed)

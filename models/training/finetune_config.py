@@ -72,6 +72,7 @@ class FinetuneOptions:
     max_windows: int | None = None  # the first so many windows of training only
     normalisation: str = "refit"  # on the training trials | keep: the pre-trained model's
     mask: float = 0.0  # share of EEG channels hidden in training
+    fill: bool = False  # absent EEG channels are filled from the others, by their correlations in training
     thinned: float = 0.0  # share of training windows that lose up to half of their EEG channels
     p_drop_modality: float = 0.1  # not in the paper: so that the model keeps working when a stream is lost
     seed: int = 0

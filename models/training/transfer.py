@@ -38,6 +38,7 @@ BASE = FinetuneOptions(
     own_level=True,
     eye_tails=0.01,
     count_trials=True,
+    fill=True,
     stop_early=False,
     few_epochs=2,
     max_windows_per_trial=3,

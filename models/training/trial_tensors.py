@@ -14,25 +14,39 @@ from models.config import ModelConfig
 from models.datasets.trials import Trial, WindowSet, cut_windows
 from models.encoders.layers import by_step
 from models.encoders.mv_sstma import random_channel_mask
-from models.normalise import EegScale, Normaliser, fit_eeg, fit_eye
+from models.normalise import EegScale, Normaliser, fit_eeg, fit_eye, fit_likeness
 from models.training.scores import trial_ids
 from models.training.session_levels import Level, TrialKey, normaliser_of
-from models.window_batch import NetworkInput, Part, batch_of, eeg_part, eye_part, windows_at
+from models.window_batch import (
+    NetworkInput,
+    Part,
+    batch_of,
+    eeg_part,
+    eye_part,
+    filled_from_other_channels,
+    windows_at,
+)
 
 
 def fit_normaliser(
-    trials: Sequence[Trial], config: ModelConfig, known: Normaliser | None, eye_tails: float = 0.0
+    trials: Sequence[Trial],
+    config: ModelConfig,
+    known: Normaliser | None,
+    *,
+    eye_tails: float = 0.0,
+    fill: bool = False,
 ) -> Normaliser:
     """Return scales fitted on these trials, which must be training trials only.
 
     A channel of the model that the trials lack, or in which they hold nothing, keeps the scale in ``known``;
-    without that it gets the mean of the others' scales. ``eye_tails`` is that of `fit_eye`.
+    without that it gets the mean of the others' scales. ``eye_tails`` is that of `fit_eye`;
+    with ``fill`` an absent EEG channel is filled from the others.
 
     Raises `InputError` if in all of the trials no EEG channel works, or no eye feature.
     """
     eeg, eye = (None, None) if known is None else (known.eeg, known.eye)
     if "eeg" in config.modalities:
-        eeg = _eeg_scale(trials, config, eeg)
+        eeg = _eeg_scale(trials, config, eeg, fill)
     if "eye" in config.modalities:
         rows = np.concatenate([t.eye for t in trials if t.eye is not None])
         if not np.isfinite(rows).any():
@@ -41,7 +55,7 @@ def fit_normaliser(
     return Normaliser(eeg, eye)
 
 
-def _eeg_scale(trials: Sequence[Trial], config: ModelConfig, known: EegScale | None) -> EegScale:
+def _eeg_scale(trials: Sequence[Trial], config: ModelConfig, known: EegScale | None, fill: bool) -> EegScale:
     rows = np.concatenate([t.eeg for t in trials if t.eeg is not None])  # (W, C, F)
     here = [i for i, name in enumerate(trials[0].ch_names) if name in config.ch_names]
     alive = [i for i in here if np.isfinite(rows[:, i]).any(axis=0).all()]
@@ -55,7 +69,12 @@ def _eeg_scale(trials: Sequence[Trial], config: ModelConfig, known: EegScale | N
         mean, sd = (x.mean(dim=0).repeat(n_channels, 1) for x in (fitted.mean, fitted.sd))
     at = [config.ch_names.index(trials[0].ch_names[i]) for i in alive]
     mean[at], sd[at] = fitted.mean, fitted.sd
-    return EegScale(mean, sd)
+    likeness = None
+    if fill:
+        likeness = torch.eye(n_channels).repeat(n_bands, 1, 1)
+        places = torch.tensor(at)
+        likeness[:, places[:, None], places] = fit_likeness(torch.from_numpy(rows[:, alive]))
+    return EegScale(mean, sd, likeness)
 
 
 def _nothing_works(modality: str, trial: Trial) -> InputError:
@@ -104,7 +123,9 @@ class TrialTensors:
             usable = torch.isfinite(values).all(dim=-1)
             part = eeg_part(values, usable, self.positions, config, normaliser)
             part = _with_hidden_channels(part, mask, seed, same_channels)
-            parts.append(_thinned_out(part, thinned, seed))
+            part = _thinned_out(part, thinned, seed)
+            likeness = normaliser.eeg.select(self.positions).likeness
+            parts.append(filled_from_other_channels(part, likeness))
         if "eye" in config.modalities and windows.eye is not None and normaliser.eye is not None:
             values = torch.from_numpy(windows.eye[..., -config.windows.eye_n_steps :]).transpose(1, 2)
             parts.append(eye_part(values, torch.isfinite(values), normaliser))

@@ -44,7 +44,7 @@ def test_sessions_that_differ_by_an_offset_alone_give_the_same_input():
     ).batch(slice(None))
     half = len(tensors.eeg) // 2
     torch.testing.assert_close(tensors.eeg[:half], tensors.eeg[half:], atol=0.05, rtol=0.0)
-    torch.testing.assert_close(tensors.eye[:half], tensors.eye[half:], atol=0.5, rtol=1e-2)
+    torch.testing.assert_close(tensors.eye[:half], tensors.eye[half:], atol=2.0, rtol=0.0)
     assert normaliser.eeg.sd.max() < 1.5  # of the trials, not of the sessions, which are 5 apart
 
 
