@@ -82,7 +82,14 @@ def simulated(
     _print(result, as_json, _simulated_tables)
 
 
-def generated(quick: opt.Quick = False, jobs: opt.Jobs = 2, as_json: opt.Json = False) -> None:
+def generated(
+    ablation: Annotated[
+        bool, Option("--ablation", help="Instead: what each part of the network's training is worth.")
+    ] = False,
+    quick: opt.Quick = False,
+    jobs: opt.Jobs = 2,
+    as_json: opt.Json = False,
+) -> None:
     """On generated data sets: check whether the differences reported in the MMV-SSTMA paper appear.
 
     Pre-training, fusion, masking and streaming, compared with LDA, SVM and the true discriminant. Takes up to
@@ -92,6 +99,13 @@ def generated(quick: opt.Quick = False, jobs: opt.Jobs = 2, as_json: opt.Json = 
     Example:
       affectscope evaluate generated --json
     """
+    if ablation:
+        from models.papers.ablations import ablate
+
+        with StageBars() as bars:
+            found = ablate(bars, n_jobs=jobs, quick=quick) | {"quick": quick}
+        _print(found, as_json, _ablation_tables)
+        return
     from models.papers.directions import DirectionsOptions, directions
 
     options = DirectionsOptions(n_jobs=jobs)
@@ -253,6 +267,23 @@ def _simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
             for modality, moved in result["attention"].items()
         ],
     )
+
+
+def _ablation_tables(result: dict[str, Any]) -> Iterable[Table]:
+    def points(row: dict[str, Any]) -> str:
+        low, high = (100 * value for value in row["interval"])
+        return f"{100 * row['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
+
+    title = (
+        f"GENERATED DATA; {result['n_subjects']} subjects, seed {result['seed']}; accuracy per window, "
+        f"chance {result['chance']:.0%}; differences by subject with 95 % CI"
+    )
+    rows = [
+        (row["row"], f"{row['mean']:.1%}", f"{row['masked']:.1%}", points(row), row["against"])
+        for row in result["rows"]
+    ]
+    heads = ("one change", "accuracy", "half of the EEG channels masked", "points", "against")
+    yield figures_table(title, heads, rows)
 
 
 def _generated_tables(result: dict[str, Any]) -> Iterable[Table]:

@@ -108,12 +108,13 @@ class TrainingOptions:
     fusion: Annotated[Fusion, Option(help="How modalities are combined.")] = "attention"
     freeze: Annotated[bool, Option("--freeze/--no-freeze", help="Freeze the pre-trained encoders.")] = False
     dcca: Annotated[
-        bool,
+        bool | None,
         Option(
             "--dcca/--no-dcca",
             help="Add a deep CCA loss between EEG and eye tokens to cross-entropy, weighted 0.1.",
+            show_default="with 12 trials or more",
         ),
-    ] = True
+    ] = None
     normalisation: Annotated[
         Literal["refit", "keep"],
         Option(help="Mean and SD of features: refit on training trials, or kept from --model."),

@@ -97,6 +97,7 @@ class Job:
             modalities=setting.modalities,
             fusion=setting.fusion,
             mask=setting.mask,
+            dcca=True,  # the paper has it with ten labels too
             max_windows=setting.labels.max_windows,
             n_steps=steps_that_fit(self.trials, self.options.n_steps),
             freeze=self.options.freeze and setting.pretrained,

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy, deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from models.network import FusionNetwork
 from models.normalise import Normaliser
 from models.process import keep_freed_memory
 from models.training.finetune_config import (
+    MIN_DCCA_TRIALS,
     FinetuneOptions,
     PretrainedEncoders,
     classifier_config,
@@ -87,6 +88,10 @@ def finetune(
     keep_freed_memory()
     config = classifier_config(trials, options, pretrained, trained_on, is_simulated=is_simulated)
     notes = [f"trained on {coverage(trials).words()}"]
+    if options.dcca is None:
+        options = replace(options, dcca=len(trials) >= MIN_DCCA_TRIALS)
+        if not options.dcca and len(config.modalities) > 1:
+            notes.append(f"no DCCA loss: fewer than {MIN_DCCA_TRIALS} trials")
     epochs, temperature = options.few_epochs, 1.0
     enough = options.max_windows is None and len(trials) >= MIN_TRIALS_TO_STOP_EARLY
     folds = _folds(trials, options) if options.stop_early and enough else []

@@ -17,6 +17,8 @@ from models.features.config import FeatureConfig
 from models.training.provenance import TrainingRecord
 
 NORMALISATIONS = ("refit", "keep")
+#: Of fewer trials DCCA would correlate what windows of one trial share, not what emotions do.
+MIN_DCCA_TRIALS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class FinetuneOptions:
     fusion: str = "attention"  # attention | concat | shared_attention
     channel_projection: str = "weights"  # of MvSstmaConfig: what the encoders' tokens of a step become
     freeze: bool = False  # keep the pre-trained encoders as they are
-    dcca: bool = True  # CE + 0.1 DCCA, where there are two modalities
+    dcca: bool | None = None  # CE + 0.1 DCCA, where there are two modalities; None: and `MIN_DCCA_TRIALS`
     detach_heads: bool = True  # heads of single modalities read tokens without changing them
     own_level: bool = False  # centre each session on its own level: `models.training.session_levels`
     eye_tails: float = 0.0  # share of the eye features' values beyond either limit of their scale

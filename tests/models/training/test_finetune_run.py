@@ -214,7 +214,7 @@ def test_epochs_are_chosen_by_all_parts_of_the_training_trials_in_turn():
 
 
 def test_a_dcca_loss_that_no_batch_is_large_enough_for_is_told():
-    options = replace(OPTIONS, n_layers=1, stop_early=False)
+    options = replace(OPTIONS, n_layers=1, stop_early=False, dcca=True)
     few, enough = (finetune(make_trials(n), options).notes for n in (6, 16))  # batches of 24, and two of 32
     assert any("DCCA loss had no effect" in note for note in few)
     assert not any("DCCA loss had no effect" in note for note in enough)
