@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
 
@@ -30,6 +30,27 @@ class ClassifierOptions:
     """What is evaluated, and where the result goes."""
 
     model: Annotated[Path, Option(help="Classifier made by finetune.")]
+    out: Annotated[Path | None, Option(help="Folder for CSV, JSON, text and plot.")] = None
+    as_json: opt.Json = False
+
+
+@option_group("Classifier and result")
+class SeedClassifierOptions:
+    """What is evaluated: a model, or what labels are worth to models fitted on the spot."""
+
+    model: Annotated[Path | None, Option(help="Classifier made by finetune.", show_default="none")] = None
+    protocol: Annotated[
+        Literal["own", "transfer"] | None,
+        Option(help="Fit models here: on each subject's own trials, or on other subjects' too."),
+    ] = None
+    labels: Annotated[
+        Literal["10", "all"] | None,
+        Option(help="With --protocol: own labelled trials of a session.", show_default="all"),
+    ] = None
+    features: Annotated[
+        Literal["published", "raw"] | None, Option(help="With --protocol.", show_default="published")
+    ] = None
+    jobs: opt.Jobs = 2
     out: Annotated[Path | None, Option(help="Folder for CSV, JSON, text and plot.")] = None
     as_json: opt.Json = False
 
@@ -145,28 +166,32 @@ def emodb(
     _print(result, as_json, _speech_tables)
 
 
-def seed_iv(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions) -> None:
+def seed_iv(folder: _Folder, part: SubjectsOptions, classifier: SeedClassifierOptions) -> None:
     """On the test trials of SEED-IV's published split.
 
-    With all input, each modality alone, and EEG channels hidden; by subject, with confusion matrices.
+    A model with all input, each modality alone, and EEG channels hidden; by subject, with confusion matrices.
+    With --protocol the discriminant, LDA and SVM, each fitted to the same trials.
 
     \b
     Example:
       affectscope evaluate seed-iv s4 --model m1 --subject 1 --out m1-on-s4
+      affectscope evaluate seed-iv s4 --protocol transfer --labels 10 --json
     """
-    _on_test_trials("seed-iv", folder, classifier, part)
+    _on_seed("seed-iv", folder, classifier, part)
 
 
-def seed_v(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions) -> None:
+def seed_v(folder: _Folder, part: SubjectsOptions, classifier: SeedClassifierOptions) -> None:
     """On the test trials of SEED-V's published split.
 
-    With all input, each modality alone, and EEG channels hidden; by subject, with confusion matrices.
+    A model with all input, each modality alone, and EEG channels hidden; by subject, with confusion matrices.
+    With --protocol the discriminant, LDA and SVM, each fitted to the same trials.
 
     \b
     Example:
       affectscope evaluate seed-v s5 --model m1
+      affectscope evaluate seed-v s5 --protocol own
     """
-    _on_test_trials("seed-v", folder, classifier, part)
+    _on_seed("seed-v", folder, classifier, part)
 
 
 def eav(folder: _Folder, part: SubjectsOptions, classifier: ClassifierOptions) -> None:
@@ -200,6 +225,37 @@ def recording(
 
     kind = "xdf" if file.name.lower().endswith(_XDF_NAMES) else "raw"
     _on_trials(Source(kind, file, "raw", montage, events, trial_s), classifier)
+
+
+def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: SubjectsOptions) -> None:
+    """Evaluate a model, or with ``--protocol`` what is fitted on the spot."""
+    if asked.protocol is None:
+        opt.refuse({"--labels": asked.labels, "--features": asked.features}, "only with --protocol")
+        if asked.model is None:
+            raise InputError(
+                "expected a classifier or a protocol, found neither",
+                where="--model",
+                remedy="give --model DIR, or --protocol own or transfer",
+            )
+        classifier = ClassifierOptions(model=asked.model, out=asked.out, as_json=asked.as_json)
+        _on_test_trials(kind, folder, classifier, part)
+        return
+    from models.training.label_protocols import LabelTest, evaluate_labels
+    from models.training.sources import Source
+
+    opt.refuse({"--model": asked.model, "--out": asked.out, "--session": part.session}, "not with --protocol")
+    test = LabelTest(
+        Source(kind, folder, asked.features or "published"),
+        asked.protocol,
+        10 if asked.labels == "10" else None,
+        n_jobs=asked.jobs,
+        subjects=part.subjects(),
+    )
+    with StageBars() as bars:
+        result = evaluate_labels(test, bars).to_dict()
+    for one in result["left_out"]:
+        print(f"excluded: subject {one['subject']}: {one['why']}", file=sys.stderr)
+    _print(result, asked.as_json, _label_tables)
 
 
 def _on_test_trials(kind: str, folder: Path, classifier: ClassifierOptions, part: SubjectsOptions) -> None:
@@ -284,6 +340,28 @@ def _ablation_tables(result: dict[str, Any]) -> Iterable[Table]:
     ]
     heads = ("one change", "accuracy", "half of the EEG channels masked", "points", "against")
     yield figures_table(title, heads, rows)
+
+
+def _label_tables(result: dict[str, Any]) -> Iterable[Table]:
+    rows = result["rows"]
+    first = rows[0]
+    title = (
+        f"{'GENERATED DATA; ' if result['generated'] else ''}protocol {first['protocol']}, own labelled "
+        f"trials: {first['labels']}; {len(first['subjects'])} subjects, {first['n_trials']} tested trials, "
+        f"chance {first['chance']:.0%}"
+    )
+    cells = [
+        (
+            row["model"], row["modalities"], f"{row['mean']:.1%}", _range(row["interval"]),
+            f"{row['trial_mean']:.1%}", _range(row["trial_interval"]),
+        )
+        for row in rows
+    ]  # fmt: skip
+    yield figures_table(title, ("model", "given", "per window", "95 % CI", "per trial", "95 % CI "), cells)
+
+
+def _range(interval: Sequence[float]) -> str:
+    return f"{interval[0]:.0%} to {interval[1]:.0%}"
 
 
 def _generated_tables(result: dict[str, Any]) -> Iterable[Table]:

@@ -1,0 +1,316 @@
+"""What labels are worth: a subject's own alone, or beside those of other subjects; models on the same trials.
+
+Tested are the last trials of each session, as published. Of its first trials ten or all train, and in the
+protocol ``transfer`` all trials of all other subjects as well; nobody else's test decides anything. Levels
+are each session's own, from the trials that train.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from acquisition.errors import ErrorCode, InputError
+from models.baselines import LdaClassifier, SvmClassifier
+from models.datasets.splits import by_session, first_trials, published_split
+from models.datasets.trials import TRIAL_MODALITIES, Excluded, Trial, WindowSet, cut_windows, steps_that_fit
+from models.mixed_discriminant import MixedDiscriminant
+from models.mixed_part import LabelledTrial, own_level
+from models.process import run_here_or_there
+from models.training.loop import Report
+from models.training.scores import Predictions, t_interval, wilson_interval
+from models.training.sources import Source
+from models.training.tables import Entry
+
+#: What is given of a window, by the name of a row.
+GIVEN = {"eeg": ("eeg",), "eye": ("eye",), "both": TRIAL_MODALITIES}
+_OTHERS_WINDOWS = 4  # of a trial of someone else, for the references: more change little and take long
+
+#: Predictions by what is given.
+Answers = dict[str, Predictions]
+
+
+@dataclass(frozen=True)
+class LabelTest:
+    """What is tested, and with which labels."""
+
+    source: Source  # of a data set with a published split
+    protocol: str = "own"  # or transfer
+    n_labels: int | None = None  # trials of a session's beginning that train; None: all of the split
+    n_steps: int = 10
+    n_jobs: int = 1
+    subjects: tuple[str, ...] | None = None  # who is judged; None: all
+
+    def split(self, session: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:
+        """Return a session's labelled trials and those to test on."""
+        train, test = published_split(session, shortened=self.source.is_generated)
+        return (train if self.n_labels is None else first_trials(train, self.n_labels, at_most=True)), test
+
+
+@dataclass(frozen=True, eq=False)
+class LabelResult:
+    """Scores by model and what was given of a window, one entry for each subject and session."""
+
+    test: LabelTest
+    entries: Mapping[tuple[str, str], list[Entry]]
+    excluded: tuple[Excluded, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; ``mean`` is per window, over subjects, ``interval`` its 95 % t interval."""
+        return {
+            "generated": self.test.source.is_generated,
+            "features": self.test.source.features,
+            "rows": [self._row(*key, entries) for key, entries in self.entries.items()],
+            "left_out": [{"subject": one.subject, "why": one.why} for one in self.excluded],
+        }
+
+    def _row(self, model: str, given: str, entries: Sequence[Entry]) -> dict[str, Any]:
+        subjects: dict[str, list[Entry]] = {}
+        for entry in entries:
+            subjects.setdefault(entry.subject, []).append(entry)
+        n_trials = sum(entry.trial.n for entry in entries)
+        per_window, per_trial = (
+            [float(np.mean([getattr(e, unit).accuracy for e in own])) for own in subjects.values()]
+            for unit in ("window", "trial")
+        )
+        counts = np.sum([entry.trial.confusion.sum(axis=1) for entry in entries], axis=0)
+        return {
+            "model": model,
+            "protocol": self.test.protocol,
+            "labels": self.test.n_labels or "all",
+            "modalities": given,
+            "mean": float(np.mean(per_window)),
+            "interval": _interval(per_window, n_trials),
+            "trial_mean": float(np.mean(per_trial)),
+            "trial_interval": _interval(per_trial, n_trials),
+            "chance": float(counts.max() / counts.sum()),
+            "n_trials": n_trials,
+            "ece": float(np.mean([entry.window.ece for entry in entries])),
+            "subjects": [
+                {"subject": name, "mean": window, "trial_mean": trial}
+                for name, window, trial in zip(subjects, per_window, per_trial, strict=True)
+            ],
+        }
+
+
+def _interval(by_subject: Sequence[float], n_trials: int) -> list[float]:
+    """Return the t interval over subjects, cut to 0-1; of one subject Wilson's over the trials."""
+    low, high = t_interval(by_subject) or wilson_interval(float(np.mean(by_subject)), n_trials)
+    return [max(0.0, low), min(1.0, high)]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One judged subject with everybody's trials: it may run in another process."""
+
+    test: LabelTest
+    subject: str
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Trials of one judged subject: what trains and what is tested."""
+
+    others: list[Trial]  # empty in the protocol "own"
+    own: list[Trial]
+    test: list[Trial]
+    n_steps: int
+    levels: Mapping[tuple[str, int], Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, job: Job) -> Parts:
+        """Part a job's trials, and take the level of each session from what trains."""
+        own: list[Trial] = []
+        test: list[Trial] = []
+        for (subject, _), session in by_session(job.trials).items():
+            if subject == job.subject:
+                train, judged = job.test.split(session)
+                own, test = own + train, test + judged
+        others = [t for t in job.trials if t.subject != job.subject and job.test.protocol == "transfer"]
+        levels = {
+            key: own_level([LabelledTrial.of(trial) for trial in session])
+            for key, session in by_session([*own, *others]).items()
+        }
+        return cls(others, own, test, steps_that_fit([*own, *test], job.test.n_steps), levels)
+
+    def of_session(self, key: tuple[str, int]) -> tuple[list[Trial], list[Trial]]:
+        """Return what trains and what is tested of one session of the judged subject."""
+        return by_session(self.own)[key], by_session(self.test)[key]
+
+    def windows(self, trials: Sequence[Trial], most: int | None = None) -> WindowSet:
+        """Cut windows of the trials."""
+        return cut_windows(trials, self.n_steps, max_per_trial=most)
+
+    def centred_means(self, trials: Sequence[Trial], most: int | None = None) -> WindowSet:
+        """Cut windows and take the means over their steps, as deviations from their sessions' levels."""
+        windows = self.windows(trials, most)
+        keys = list(zip(windows.subject.tolist(), windows.session.tolist(), strict=True))
+        arrays = {}
+        for modality in TRIAL_MODALITIES:
+            steps = getattr(windows, modality)
+            if steps is None:
+                continue
+            known = np.isfinite(steps)
+            n_known = known.sum(axis=2, keepdims=True)
+            mean = np.where(known, steps, 0).sum(axis=2, keepdims=True) / np.maximum(n_known, 1)
+            mean = np.where(2 * n_known > steps.shape[2], mean, np.nan)
+            level = np.stack([self.levels[key][modality] for key in keys])
+            arrays[modality] = (mean - level.reshape(mean.shape)).astype(np.float32)
+        return replace(windows, **arrays)
+
+
+def discriminant_answers(parts: Parts) -> Answers:
+    """Return what the discriminant with two levels says."""
+    n_labels = len(parts.own[0].label_names)
+    base = None
+    if parts.others:
+        base = MixedDiscriminant.fit([LabelledTrial.of(trial) for trial in parts.others], n_labels)
+    found: list[tuple[dict[str, NDArray[Any]], WindowSet]] = []
+    for key in by_session(parts.test):
+        own, test = parts.of_session(key)
+        labelled = [LabelledTrial.of(trial) for trial in own]
+        if base is None:
+            model = MixedDiscriminant.fit(labelled, n_labels, person=key[0])
+        else:
+            model = base.in_session(key[1]).update([trial.minus(parts.levels[key]) for trial in labelled])
+        windows = parts.centred_means(test)
+        n_steps = torch.full((len(windows),), parts.n_steps)
+        evidence = {}
+        for modality in TRIAL_MODALITIES:
+            if (array := getattr(windows, modality)) is not None:
+                mean = torch.from_numpy(array.reshape(len(windows), -1))
+                known = mean.isfinite()
+                evidence[modality] = model.evidence(modality, mean.nan_to_num(), n_steps, known)
+        probs = {
+            given: torch.softmax(sum((evidence[m] for m in names), torch.zeros(1)), dim=-1).numpy()
+            for given, names in GIVEN.items()
+            if set(names) <= set(evidence)
+        }
+        found.append((probs, windows))
+    return _joined(found)
+
+
+def reference_answers(kind: type[LdaClassifier] | type[SvmClassifier], parts: Parts) -> Answers:
+    """Return what LDA or the SVM says, fitted as serves it best on generated sets that judge nothing.
+
+    On one's own trials alone that is every step of a window; with other subjects' trials the mean over the
+    window as deviation from its session's level.
+    """
+    others = parts.centred_means(parts.others, _OTHERS_WINDOWS) if parts.others else None
+    found: list[tuple[dict[str, NDArray[Any]], WindowSet]] = []
+    for key in by_session(parts.test):
+        cut = parts.windows if others is None else parts.centred_means
+        train, test = map(cut, parts.of_session(key))
+        if others is not None:
+            train = _stacked(others, train)
+        probs = {}
+        for given, names in GIVEN.items():
+            if all(getattr(test, modality) is not None for modality in names):
+                fitted = kind(len(parts.own[0].label_names)).fit(_with(train, names))
+                probs[given] = fitted.predict_proba(_with(test, names))
+        found.append((probs, test))
+    return _joined(found)
+
+
+def _with(windows: WindowSet, modalities: Sequence[str]) -> WindowSet:
+    absent: dict[str, Any] = {m: None for m in TRIAL_MODALITIES if m not in modalities}
+    return replace(windows, **absent)
+
+
+def _stacked(one: WindowSet, other: WindowSet) -> WindowSet:
+    def both(name: str) -> Any:
+        arrays = getattr(one, name), getattr(other, name)
+        return None if arrays[0] is None or arrays[1] is None else np.concatenate(arrays)
+
+    return WindowSet(*map(both, vars(one)))
+
+
+def _joined(found: Sequence[tuple[dict[str, NDArray[Any]], WindowSet]]) -> Answers:
+    """Return the predictions of all sessions, by what was given in each of them."""
+    answers: Answers = {}
+    for given in GIVEN:
+        parts = [Predictions.of(probs[given], windows) for probs, windows in found if given in probs]
+        if parts:
+            columns = {name: np.concatenate([vars(p)[name] for p in parts]) for name in vars(parts[0])}
+            answers[given] = Predictions(**columns)
+    return answers
+
+
+def judge(job: Job) -> dict[tuple[str, str], list[Entry]] | Excluded:
+    """Return the scores of every model on one subject's sessions, by model and what was given."""
+    torch.set_num_threads(1)
+    try:
+        parts = Parts.of(job)
+        answers = {
+            "discriminant": discriminant_answers(parts),
+            "lda": reference_answers(LdaClassifier, parts),
+            "svm": reference_answers(SvmClassifier, parts),
+        }
+        answers["kept"] = answers["discriminant"]  # no other candidate
+    except InputError as error:
+        return Excluded(job.subject, str(error))
+    return {
+        (model, given): _by_session(predictions)
+        for model, of_model in answers.items()
+        for given, predictions in of_model.items()
+    }
+
+
+def _by_session(predictions: Predictions) -> list[Entry]:
+    entries = []
+    for session in np.unique(predictions.session):
+        at = predictions.session == session
+        one = Predictions(**{name: array[at] for name, array in vars(predictions).items()})
+        entries.append(Entry.of(one, None))
+    return entries
+
+
+def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
+    """Judge every subject of the data set.
+
+    Raises `InputError` if there is nobody to judge, or nobody else to learn from.
+    """
+    excluded: list[Excluded] = []
+    trials = tuple(test.source.trials(excluded=excluded))
+    everybody = list(dict.fromkeys(trial.subject for trial in trials))
+    subjects = [name for name in everybody if test.subjects is None or name in test.subjects]
+    where = str(test.source.path)
+    if not subjects:
+        raise InputError(
+            f"expected a subject of {', '.join(everybody)}, found none",
+            where=where,
+            remedy="name others with --subject",
+            code=ErrorCode.SUBJECT,
+        )
+    if test.protocol == "transfer" and len(everybody) < 2:
+        raise InputError(
+            "expected other subjects to learn from, found one subject",
+            where=where,
+            remedy="use --protocol own",
+            code=ErrorCode.DATA,
+        )
+    jobs = [Job(test, subject, _needed(test, subject, trials)) for subject in subjects]
+    entries: dict[tuple[str, str], list[Entry]] = {}
+    for number, result in enumerate(run_here_or_there(judge, jobs, test.n_jobs), start=1):
+        if isinstance(result, Excluded):
+            excluded.append(result)
+        else:
+            for key, found in result.items():
+                entries.setdefault(key, []).extend(found)
+        report("subjects", number / len(jobs), math.nan, f"{number} of {len(jobs)}")
+    if not entries:
+        raise InputError(
+            f"nobody could be judged; first: {excluded[0].why}", where=where, code=ErrorCode.DATA
+        )
+    return LabelResult(test, entries, tuple(excluded))
+
+
+def _needed(test: LabelTest, subject: str, trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    return tuple(t for t in trials if test.protocol == "transfer" or t.subject == subject)
