@@ -17,14 +17,11 @@ from scipy.optimize import nnls
 
 _Array = NDArray[np.float64]
 
-#: Shares of the structured target in the covariance between trials, one of which is chosen.
-SHARES = (0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
-_SHARE = 0.8  # where nothing can be held out to choose by
+#: Shares of the structured target in the covariance between trials, and its ridges, to choose from.
+_SHARES, _RIDGES = (0.1, 0.2, 0.4, 0.6, 0.8, 0.9), (0.05, 0.2, 0.5)
 _MOST_FOLDS = 5
 #: Size of a session's unknown level in the prior, in trial variances: wide, so that it is estimated anew.
 LEVEL = 10.0
-WITHIN_SHRINKAGE = 0.8
-_CHANNEL_RIDGE, _BAND_RIDGE = 0.05, 0.1
 _N_FLIPS = 8  # of the separable target; it settles within five
 _MAX_LAG = 12  # steps
 _RHOS = np.linspace(0.0, 0.98, 50)
@@ -83,19 +80,27 @@ def time_course(trials: Sequence[_Array]) -> TimeCourse:
     return TimeCourse(float(w / (w + v)), float(v / (w + v)), float(rho))
 
 
-def separable_target(covariance: _Array, n_bands: int) -> _Array:
+@dataclass(frozen=True)
+class Shrinkage:
+    """How far a covariance is drawn to its structured target, and that target's factors to the identity."""
+
+    share: float = 0.8
+    ridge: float = 0.05
+
+
+def separable_target(covariance: _Array, n_bands: int, ridge: float = 0.05) -> _Array:
     """Return the covariance of channels times that of bands nearest to (D, D), channel-major.
 
-    Flip-flop of the matrix normal distribution (Dutilleul 1999), with ridges of 5 % and 10 %.
+    Flip-flop of the matrix normal distribution (Dutilleul 1999), with a ridge on both factors.
     """
     n_channels = len(covariance) // n_bands
     blocks = covariance.reshape(n_channels, n_bands, n_channels, n_bands)
     bands = np.eye(n_bands)
     for _ in range(_N_FLIPS):
         inverse = np.linalg.inv(bands)
-        channels = _ridged(np.einsum("ikjl,kl->ij", blocks, inverse) / n_bands, _CHANNEL_RIDGE)
+        channels = _ridged(np.einsum("ikjl,kl->ij", blocks, inverse) / n_bands, ridge)
         inverse = np.linalg.inv(channels)
-        bands = _ridged(np.einsum("ikjl,ij->kl", blocks, inverse) / n_channels, _BAND_RIDGE)
+        bands = _ridged(np.einsum("ikjl,ij->kl", blocks, inverse) / n_channels, ridge)
         bands /= np.trace(bands) / n_bands
     return np.asarray(np.kron(channels, bands))
 
@@ -105,17 +110,26 @@ def _ridged(matrix: _Array, share: float) -> _Array:
     return (1 - share) * (matrix + matrix.T) / 2 + share * mean * np.eye(len(matrix))
 
 
-def shrunk(covariance: _Array, share: float, n_bands: int | None) -> _Array:
-    """Return a covariance shrunk to its structured target: separable with ``n_bands``, else diagonal."""
-    whole = n_bands is not None and len(covariance) % n_bands == 0
-    target = separable_target(covariance, n_bands) if whole and n_bands else np.diag(np.diag(covariance))
+def structured_target(covariance: _Array, n_bands: int | None, ridge: float) -> _Array:
+    """Return the separable target of EEG (``n_bands``), or the diagonal."""
+    if n_bands is None or len(covariance) % n_bands:
+        return np.diag(np.diag(covariance))
+    return separable_target(covariance, n_bands, ridge)
+
+
+def shrunk(covariance: _Array, how: Shrinkage, n_bands: int | None) -> _Array:
+    """Return a covariance drawn to its structured target; it has full rank."""
+    return _mixed(covariance, structured_target(covariance, n_bands, how.ridge), how.share)
+
+
+def _mixed(covariance: _Array, target: _Array, share: float) -> _Array:
     mixed = (1 - share) * covariance + share * target
     mixed[np.diag_indices_from(mixed)] += _LEAST * np.trace(mixed) / len(mixed)
     return mixed
 
 
-def best_share(residuals: _Array, group: NDArray[np.int64], n_bands: int | None) -> float:
-    """Return the share of shrinkage under which held-out residuals (n, D) are likeliest.
+def best_shrinkage(residuals: _Array, group: NDArray[np.int64], n_bands: int | None) -> Shrinkage:
+    """Return the shrinkage under which held-out residuals (n, D) are likeliest.
 
     Whole groups (n,) are held out: people, or one person's cells, in which residuals sum to zero and would
     tell of each other.
@@ -123,17 +137,21 @@ def best_share(residuals: _Array, group: NDArray[np.int64], n_bands: int | None)
     names = np.unique(group)
     n_folds = min(_MOST_FOLDS, len(names))
     if n_folds < 2:
-        return _SHARE
+        return Shrinkage()
     fold = np.searchsorted(names, group) % n_folds
-    found = np.zeros(len(SHARES))
+    ridges = _RIDGES if n_bands is not None else _RIDGES[:1]
+    found = np.zeros((len(ridges), len(_SHARES)))
     for number in range(n_folds):
         held = np.where(np.isfinite(residuals), residuals, 0.0)[fold == number]
         covariance = positive(scatter(residuals[fold != number]) / max((fold != number).sum(), 1))
-        for at, share in enumerate(SHARES):
-            factor = np.linalg.cholesky(shrunk(covariance, share, n_bands))
-            white = solve_triangular(factor, held.T, lower=True)
-            found[at] -= (white**2).sum() / 2 + len(held) * np.log(np.diag(factor)).sum()
-    return SHARES[int(found.argmax())]
+        for at, ridge in enumerate(ridges):
+            target = structured_target(covariance, n_bands, ridge)
+            for column, share in enumerate(_SHARES):
+                factor = np.linalg.cholesky(_mixed(covariance, target, share))
+                white = solve_triangular(factor, held.T, lower=True)
+                found[at, column] -= (white**2).sum() / 2 + len(held) * np.log(np.diag(factor)).sum()
+    best = divmod(int(found.argmax()), len(_SHARES))
+    return Shrinkage(_SHARES[best[1]], ridges[best[0]])
 
 
 def scatter(rows: _Array) -> _Array:

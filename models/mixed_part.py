@@ -16,13 +16,13 @@ from acquisition.types import MODALITIES
 from models.datasets.trials import TRIAL_MODALITIES, Trial
 from models.mixed_fit import (
     LEVEL,
-    WITHIN_SHRINKAGE,
     Cells,
     Directions,
     Effects,
     SharedPart,
+    Shrinkage,
     TimeCourse,
-    best_share,
+    best_shrinkage,
     default_effects,
     filled_in,
     fit_effects,
@@ -231,13 +231,13 @@ def fit_part(
     keys = np.column_stack([who, session, label])
     residuals, df = _residuals(rows, keys)
     groups = np.unique(keys, axis=0, return_inverse=True)[1].ravel() if alone else who
-    share = best_share(residuals, groups, n_bands)
-    between = shrunk(positive(scatter(residuals) / df), share, n_bands)
+    how = best_shrinkage(residuals, groups, n_bands)
+    between = shrunk(positive(scatter(residuals) / df), how, n_bands)
     deviations = np.concatenate([each - _nanmean(each) for each in steps])
     expected = float((n_steps * (1 - omega)).sum())
     within = np.zeros_like(between)
     if expected > 1 and np.nansum(deviations**2) > 0:
-        within = shrunk(positive(scatter(deviations) / expected), WITHIN_SHRINKAGE, n_bands)
+        within = shrunk(positive(scatter(deviations) / expected), Shrinkage(ridge=how.ridge), n_bands)
     found = Directions.of(between, within)
     noise = found.within * float(omega.mean())  # which trial means contain
     directions = as_stored(
@@ -277,19 +277,29 @@ def as_stored(arrays: Any) -> Any:
 
 
 def _residuals(rows: _Array, keys: NDArray[np.int64]) -> tuple[_Array, int]:
-    """Return rows less the means of those with the same key, and the degrees of freedom.
+    """Return rows less the means of their cells, person by session by label, and the degrees of freedom.
 
-    Where every key has one row there are none; then it is what rows deviate from the session's level.
+    Where every cell has one row, rows are deviations from their session's level, less the labels' means over
+    several people; of one person alone nothing tells what labels do from what trials do.
     """
-    for columns in (3, 2):
-        names, at = np.unique(keys[:, :columns], axis=0, return_inverse=True)
-        if len(rows) > len(names):
-            break
+    residuals, n_means = _less_means(rows, keys)
+    if len(rows) > n_means:
+        return residuals, len(rows) - n_means
+    residuals, n_means = _less_means(rows, keys[:, :2])
+    if len(np.unique(keys[:, 0])) > 1:
+        residuals, n_labels = _less_means(residuals, keys[:, 2:])
+        n_means += n_labels - 1
+    return residuals, max(len(rows) - n_means, 1)
+
+
+def _less_means(rows: _Array, keys: NDArray[np.int64]) -> tuple[_Array, int]:
+    """Return rows less the mean of those of the same key, and the number of keys."""
+    names, at = np.unique(keys, axis=0, return_inverse=True)
     residuals = rows.copy()
     for number in range(len(names)):
         group = at.ravel() == number
         residuals[group] -= _nanmean(rows[group])
-    return residuals, max(len(rows) - len(names), 1)
+    return residuals, len(names)
 
 
 def _distance_quantile(

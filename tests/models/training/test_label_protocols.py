@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acquisition.errors import ErrorCode, InputError
+from models.datasets.make.options import MakeOptions
+from models.datasets.make.seed import make_seed_iv
+from models.training.label_protocols import Job, LabelTest, Parts, evaluate_labels
+from models.training.sources import Source
+
+
+def quiet(stage, share, loss, words) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sets") / "s4"
+    make_seed_iv(MakeOptions(folder, subjects=3, seed=5, trials=12, trial_s=24, jobs=1, difficulty="easy"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(folder) -> dict[str, dict]:
+    """Rows by protocol, model and what is given."""
+    found = {}
+    for protocol in ("own", "transfer"):
+        test = LabelTest(Source("seed-iv", folder, "published"), protocol, 6, n_steps=4, subjects=("1", "2"))
+        result = evaluate_labels(test, quiet).to_dict()
+        assert json.loads(json.dumps(result)) == result
+        assert result["generated"]
+        found |= {f"{protocol} {row['model']} {row['modalities']}": row for row in result["rows"]}
+    return found
+
+
+def test_every_model_is_judged_on_the_same_trials_by_eeg_eyes_and_both(rows):
+    assert len(rows) == 2 * 4 * 3
+    for row in rows.values():
+        assert (row["labels"], row["n_trials"]) == (6, 2 * 3 * 4)
+        assert [one["subject"] for one in row["subjects"]] == ["1", "2"]
+        assert row["mean"] == pytest.approx(np.mean([one["mean"] for one in row["subjects"]]))
+        low, high = row["interval"]
+        assert 0 <= low <= row["mean"] <= high <= 1
+        assert row["chance"] == rows["own lda both"]["chance"]
+
+
+def test_other_peoples_labels_help_where_patterns_are_shared(rows):
+    own, transfer = (rows[f"{protocol} discriminant both"]["mean"] for protocol in ("own", "transfer"))
+    assert transfer > own
+    assert transfer > rows["own lda both"]["mean"]
+
+
+def test_no_test_trial_trains_or_sets_a_level(folder):
+    test = LabelTest(Source("seed-iv", folder, "published"), "transfer", 6)
+    trials = tuple(test.source.trials())
+    parts = Parts.of(Job(test, "2", trials))
+    assert {(t.session, t.trial) for t in parts.own} == {(s, t) for s in (1, 2, 3) for t in range(1, 7)}
+    assert {(t.session, t.trial) for t in parts.test} == {(s, t) for s in (1, 2, 3) for t in range(9, 13)}
+    assert {t.subject for t in parts.others} == {"1", "3"}
+    first = [t.eeg.reshape(len(t.eeg), -1).mean(axis=0) for t in parts.own if t.session == 1]
+    np.testing.assert_allclose(parts.levels["2", 1]["eeg"], np.mean(first, axis=0), atol=1e-5)
+    assert Parts.of(Job(LabelTest(test.source, "own"), "2", trials)).others == []
+
+
+def test_transfer_needs_somebody_else(tmp_path):
+    make_seed_iv(MakeOptions(tmp_path / "s4", subjects=1, seed=5, trials=6, trial_s=16, jobs=1))
+    source = Source("seed-iv", tmp_path / "s4", "published")
+    with pytest.raises(InputError) as refused:
+        evaluate_labels(LabelTest(source, "transfer"), quiet)
+    assert refused.value.code is ErrorCode.DATA
+    with pytest.raises(InputError) as refused:
+        evaluate_labels(LabelTest(source, subjects=("9",)), quiet)
+    assert refused.value.code is ErrorCode.SUBJECT
