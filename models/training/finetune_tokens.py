@@ -12,7 +12,7 @@ outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -27,7 +27,7 @@ from torch.nn.utils import parametrize
 
 from acquisition.types import MODALITIES
 from models.config import ModelConfig
-from models.datasets.trials import Trial
+from models.datasets.trials import Trial, WindowSet
 from models.encoders.layers import ChannelWeights, MaskedBatchNorm, by_step
 from models.network import FusionNetwork
 from models.normalise import Normaliser
@@ -295,6 +295,28 @@ class TrialClassifier:
         has seen nearly all, or the same (``same_channels``) in all. With `own_level` a session's level
         is that of its training trials; where it has none, of the trials up to each one.
         """
+        windows, tokens = self._tokens(trials, max_per_trial, mask, seed, same_channels)
+        return self._scored(windows, tokens, modalities)
+
+    def predict_each(
+        self, trials: Sequence[Trial], given: Mapping[str, Sequence[str]], *, max_per_trial: int | None = None
+    ) -> dict[str, Predictions]:
+        """Return what `predict` does for several sets of modalities by name, encoded once.
+
+        Sets with a modality that the network does not read are left out.
+        """
+        windows, tokens = self._tokens(trials, max_per_trial)
+        known = {name: wanted for name, wanted in given.items() if set(wanted) <= set(self.config.modalities)}
+        return {name: self._scored(windows, tokens, wanted) for name, wanted in known.items()}
+
+    def _tokens(
+        self,
+        trials: Sequence[Trial],
+        max_per_trial: int | None,
+        mask: float = 0.0,
+        seed: int = 1,
+        same_channels: bool = False,
+    ) -> tuple[WindowSet, Tokens]:
         windows = cut_for(self.config, trials, max_per_trial=max_per_trial)
         levels = None
         if self.config.own_level:
@@ -304,6 +326,10 @@ class TrialClassifier:
             mask=mask, seed=seed, same_channels=same_channels,
             levels=None if levels is None else levels.levels(trials),
         )  # fmt: skip
+        return windows, FrozenTokens(self.network, tensors)
+
+    @staticmethod
+    def _scored(windows: WindowSet, tokens: Tokens, modalities: Sequence[str] | None) -> Predictions:
         wanted = torch.tensor([modalities is None or m in modalities for m in MODALITIES])
-        logits = FrozenTokens(self.network, tensors).logits(wanted)
-        return Predictions.of(torch.softmax(logits, dim=-1).double().numpy(), windows)
+        probs = torch.softmax(tokens.logits(wanted), dim=-1)
+        return Predictions.of(probs.double().numpy(), windows)

@@ -8,7 +8,7 @@ of a base in turn, adapted to in the same way, and tested. Nothing of the judged
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from models.datasets.splits import by_session
-from models.datasets.trials import Trial
+from models.datasets.trials import TRIAL_MODALITIES, Trial
 from models.training.evaluate_trials import joined
 from models.training.finetune import Training
 from models.training.finetune_config import FinetuneOptions, PretrainedEncoders, classifier_config
@@ -64,12 +64,17 @@ class TransferOptions:
         )
 
 
+#: Predictions by what is given of a window.
+Answers = dict[str, Predictions]
+GIVEN_ALL: Mapping[str, Sequence[str]] = {"both": TRIAL_MODALITIES}
+
+
 @dataclass(frozen=True, eq=False)
 class Transferred:
     """What the network says of the judged subject, and of other people whom it did not know either."""
 
-    test: Predictions
-    held_out: Predictions
+    test: Answers
+    held_out: Answers  # in the order of `folds`
 
 
 class TransferBase:
@@ -103,6 +108,7 @@ def transfer(
     own: Sequence[Trial],
     test: Sequence[Trial],
     split: Split,
+    given: Mapping[str, Sequence[str]] = GIVEN_ALL,
     options: TransferOptions = TransferOptions(),
     encoders: PretrainedEncoders | None = None,
 ) -> Transferred:
@@ -117,23 +123,39 @@ def transfer(
         test is adapted to by its own labelled trials alone.
     split : callable
         Parts a session of one of the others in the same way, to measure what the network is worth.
+    given : mapping
+        Sets of modalities by name; each is answered for itself.
     """
-    answers = _answers(TransferBase(others, options, encoders), own, test)
-    held_out = []
+    answers = answers_of(TransferBase(others, options, encoders), own, test, given)
+    held_out = [
+        answers_of(TransferBase(kept, options, encoders), own_part, test_part, given)
+        for kept, own_part, test_part in inner_folds(others, split, options)
+    ]
+    return Transferred(answers, {name: joined([part[name] for part in held_out]) for name in held_out[0]})
+
+
+def inner_folds(
+    others: Sequence[Trial], split: Split, options: TransferOptions
+) -> Iterator[tuple[list[Trial], list[Trial], list[Trial]]]:
+    """Yield for each fold of the other people those that train, and own and test trials of the rest."""
     for out in folds_of_people(others, options.n_folds, options.base.seed):
-        kept = [trial for trial in others if trial.subject not in out]
-        inner = TransferBase(kept, options, encoders)
-        sessions = by_session([trial for trial in others if trial.subject in out]).values()
-        for own_part, test_part in map(split, sessions):
-            held_out.append(_answers(inner, own_part, test_part))
-    return Transferred(answers, joined(held_out))
+        own, test = list[Trial](), list[Trial]()
+        for session in by_session([trial for trial in others if trial.subject in out]).values():
+            own_part, test_part = split(session)
+            own, test = own + own_part, test + test_part
+        yield [trial for trial in others if trial.subject not in out], own, test
 
 
-def _answers(base: TransferBase, own: Sequence[Trial], test: Sequence[Trial]) -> Predictions:
+def answers_of(
+    base: TransferBase, own: Sequence[Trial], test: Sequence[Trial], given: Mapping[str, Sequence[str]]
+) -> Answers:
+    """Return what a base says of test trials, adapted to each of their sessions."""
     labelled = by_session(own)
-    return joined(
-        [base.adapted(labelled.get(key, [])).predict(group) for key, group in by_session(test).items()]
-    )
+    found = [
+        base.adapted(labelled.get(key, [])).predict_each(group, given)
+        for key, group in by_session(test).items()
+    ]
+    return {name: joined([part[name] for part in found]) for name in found[0]}
 
 
 def folds_of_people(trials: Sequence[Trial], n_folds: int, seed: int = 0) -> list[set[str]]:

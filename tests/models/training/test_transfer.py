@@ -18,6 +18,7 @@ from models.training.transfer import (
 )
 from tests.models.training.test_finetune_run import CH_NAMES, LABELS
 
+GIVEN = {"both": ("eeg", "eye"), "eye": ("eye",)}
 OPTIONS = TransferOptions(base=replace(BASE, n_steps=3, few_epochs=6), n_folds=2)
 
 
@@ -51,25 +52,27 @@ def others():
 @pytest.fixture(scope="module")
 def result(others):
     own, test = halves(person("9"))
-    return transfer(others, own, test, halves, OPTIONS)
+    return transfer(others, own, test, halves, GIVEN, OPTIONS)
 
 
 def test_other_people_teach_what_a_new_subject_shows(result):
-    assert result.test.trial_scores().accuracy == 1.0
-    assert result.test.subject.tolist() == ["9"] * 16
+    assert result.test["both"].trial_scores().accuracy == 1.0
+    assert result.test["both"].subject.tolist() == ["9"] * 16
 
 
 def test_its_worth_is_measured_on_the_other_people_each_tested_once(result):
-    tested = set(zip(result.held_out.subject, result.held_out.trial, strict=True))
+    said = result.held_out["both"]
+    tested = set(zip(said.subject, said.trial, strict=True))
     assert tested == {(name, number) for name in "1234" for number in range(5, 9)}
-    assert len(result.held_out.label) == 4 * 4 * 4
-    assert result.held_out.trial_scores().accuracy > 0.9
+    assert len(said.label) == 4 * 4 * 4
+    assert said.trial_scores().accuracy > 0.9
+    assert result.held_out["eye"].trial_scores().accuracy < 0.9  # the eyes show nothing
 
 
 def test_nothing_of_the_judged_subject_enters_that_measure(others, result):
     own, test = halves(person("8", shown=-1.5))
-    again = transfer(others, own, test, halves, OPTIONS)
-    assert np.array_equal(again.held_out.probs, result.held_out.probs)
+    again = transfer(others, own, test, halves, options=OPTIONS)
+    assert np.array_equal(again.held_out["both"].probs, result.held_out["both"].probs)
 
 
 def test_own_trials_move_the_network_no_further_than_they_are_let(others):
