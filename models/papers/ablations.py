@@ -28,14 +28,13 @@ from models.training.finetune_tokens import TrialClassifier
 from models.training.loop import Report
 from models.training.scores import t_interval
 from models.training.sources import Source
-from models.training.transfer import BASE, TransferBase, TransferOptions
+from models.training.transfer import ALONE, BASE, TransferBase, TransferOptions
 
 SEED, N_SUBJECTS, N_OWN = 101, 6, 10
 MASK = 0.5
 
 _TRANSFER = TransferOptions()
-#: One subject's own trials train; passes are fixed, as few trials cannot choose them.
-_OWN = replace(BASE, few_epochs=20, max_windows_per_trial=8)
+_OWN = ALONE.base
 
 
 def _changed(**changes: Any) -> TransferOptions:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,10 +23,21 @@ from models.datasets.trials import TRIAL_MODALITIES, Excluded, Trial, WindowSet,
 from models.mixed_discriminant import MixedDiscriminant
 from models.mixed_part import LabelledTrial, own_level
 from models.process import run_here_or_there
+from models.training.evaluate_trials import joined
 from models.training.loop import Report
 from models.training.scores import Predictions, t_interval, wilson_interval
 from models.training.sources import Source
 from models.training.tables import Entry
+from models.training.transfer import (
+    ALONE,
+    TransferBase,
+    TransferOptions,
+    answers_of,
+    blended,
+    chosen_weight,
+    inner_folds,
+    transfer,
+)
 
 #: What is given of a window, by the name of a row.
 GIVEN = {"eeg": ("eeg",), "eye": ("eye",), "both": TRIAL_MODALITIES}
@@ -60,6 +71,7 @@ class LabelResult:
     test: LabelTest
     entries: Mapping[tuple[str, str], list[Entry]]
     excluded: tuple[Excluded, ...]
+    shares: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of the network in what is kept
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; ``mean`` is per window, over subjects, ``interval`` its 95 % t interval."""
@@ -92,6 +104,7 @@ class LabelResult:
             "chance": float(counts.max() / counts.sum()),
             "n_trials": n_trials,
             "ece": float(np.mean([entry.window.ece for entry in entries])),
+            **({"network_shares": list(self.shares.get(given, ()))} if model == "kept" else {}),
             "subjects": [
                 {"subject": name, "mean": window, "trial_mean": trial}
                 for name, window, trial in zip(subjects, per_window, per_trial, strict=True)
@@ -134,11 +147,8 @@ class Parts:
                 train, judged = job.test.split(session)
                 own, test = own + train, test + judged
         others = [t for t in job.trials if t.subject != job.subject and job.test.protocol == "transfer"]
-        levels = {
-            key: own_level([LabelledTrial.of(trial) for trial in session])
-            for key, session in by_session([*own, *others]).items()
-        }
-        return cls(others, own, test, steps_that_fit([*own, *test], job.test.n_steps), levels)
+        n_steps = steps_that_fit([*own, *test, *others], job.test.n_steps)
+        return cls(others, own, test, n_steps, _levels([*own, *others]))
 
     def of_session(self, key: tuple[str, int]) -> tuple[list[Trial], list[Trial]]:
         """Return what trains and what is tested of one session of the judged subject."""
@@ -164,6 +174,13 @@ class Parts:
             level = np.stack([self.levels[key][modality] for key in keys])
             arrays[modality] = (mean - level.reshape(mean.shape)).astype(np.float32)
         return replace(windows, **arrays)
+
+
+def _levels(trials: Sequence[Trial]) -> dict[tuple[str, int], dict[str, NDArray[np.float64]]]:
+    return {
+        key: own_level([LabelledTrial.of(trial) for trial in session])
+        for key, session in by_session(trials).items()
+    }
 
 
 def discriminant_answers(parts: Parts) -> Answers:
@@ -219,6 +236,30 @@ def reference_answers(kind: type[LdaClassifier] | type[SvmClassifier], parts: Pa
     return _joined(found)
 
 
+def network_answers(parts: Parts, test: LabelTest) -> tuple[Answers, dict[str, float]]:
+    """Return what the network says, and its share in what is kept: chosen on the other subjects alone.
+
+    Without other subjects it is trained on each session's own trials, and nothing says what it is worth.
+    """
+    if not parts.others:
+        alone = replace(ALONE, base=replace(ALONE.base, n_steps=parts.n_steps))
+        found = []
+        for own, judged in map(parts.of_session, by_session(parts.test)):
+            found.append(answers_of(TransferBase(own, alone), own, judged, GIVEN))
+        return {name: joined([part[name] for part in found]) for name in found[0]}, {}
+    options = TransferOptions()
+    options = replace(options, base=replace(options.base, n_steps=parts.n_steps))
+    result = transfer(parts.others, parts.own, parts.test, test.split, GIVEN, options)
+    held_out = []
+    for kept, own, judged in inner_folds(parts.others, test.split, options):
+        held_out.append(discriminant_answers(Parts(kept, own, judged, parts.n_steps, _levels([*kept, *own]))))
+    shares = {
+        given: chosen_weight(joined([part[given] for part in held_out]), network)
+        for given, network in result.held_out.items()
+    }
+    return result.test, shares
+
+
 def _with(windows: WindowSet, modalities: Sequence[str]) -> WindowSet:
     absent: dict[str, Any] = {m: None for m in TRIAL_MODALITIES if m not in modalities}
     return replace(windows, **absent)
@@ -243,7 +284,14 @@ def _joined(found: Sequence[tuple[dict[str, NDArray[Any]], WindowSet]]) -> Answe
     return answers
 
 
-def judge(job: Job) -> dict[tuple[str, str], list[Entry]] | Excluded:
+class Judged(NamedTuple):
+    """One judged subject."""
+
+    entries: dict[tuple[str, str], list[Entry]]  # by model and what was given, one a session
+    shares: dict[str, float]  # of the network in what is kept, by what was given
+
+
+def judge(job: Job) -> Judged | Excluded:
     """Return the scores of every model on one subject's sessions, by model and what was given."""
     torch.set_num_threads(1)
     try:
@@ -253,14 +301,20 @@ def judge(job: Job) -> dict[tuple[str, str], list[Entry]] | Excluded:
             "lda": reference_answers(LdaClassifier, parts),
             "svm": reference_answers(SvmClassifier, parts),
         }
-        answers["kept"] = answers["discriminant"]  # no other candidate
+        network, shares = network_answers(parts, job.test)
+        answers["network"] = network
+        answers["kept"] = {
+            given: blended(reference, network[given], shares.get(given, 0.0))
+            for given, reference in answers["discriminant"].items()
+        }
     except InputError as error:
         return Excluded(job.subject, str(error))
-    return {
+    entries = {
         (model, given): _by_session(predictions)
         for model, of_model in answers.items()
         for given, predictions in of_model.items()
     }
+    return Judged(entries, shares)
 
 
 def _by_session(predictions: Predictions) -> list[Entry]:
@@ -298,18 +352,21 @@ def evaluate_labels(test: LabelTest, report: Report) -> LabelResult:
         )
     jobs = [Job(test, subject, _needed(test, subject, trials)) for subject in subjects]
     entries: dict[tuple[str, str], list[Entry]] = {}
+    shares: dict[str, list[float]] = {}
     for number, result in enumerate(run_here_or_there(judge, jobs, test.n_jobs), start=1):
         if isinstance(result, Excluded):
             excluded.append(result)
         else:
-            for key, found in result.items():
+            for key, found in result.entries.items():
                 entries.setdefault(key, []).extend(found)
+            for given, share in result.shares.items():
+                shares.setdefault(given, []).append(share)
         report("subjects", number / len(jobs), math.nan, f"{number} of {len(jobs)}")
     if not entries:
         raise InputError(
             f"nobody could be judged; first: {excluded[0].why}", where=where, code=ErrorCode.DATA
         )
-    return LabelResult(test, entries, tuple(excluded))
+    return LabelResult(test, entries, tuple(excluded), shares)
 
 
 def _needed(test: LabelTest, subject: str, trials: Sequence[Trial]) -> tuple[Trial, ...]:

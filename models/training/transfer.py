@@ -103,6 +103,10 @@ class TransferBase:
         return further.classifier()
 
 
+#: A base of a subject's own session alone: passes are fixed, as few trials cannot choose them.
+ALONE = TransferOptions(replace(BASE, few_epochs=20, max_windows_per_trial=8), adapt_epochs=0)
+
+
 def transfer(
     others: Sequence[Trial],
     own: Sequence[Trial],
@@ -117,7 +121,7 @@ def transfer(
     Parameters
     ----------
     others : sequence of Trial
-        All labelled trials of the other people, of all sessions.
+        All labelled trials of the other people, of all sessions. Of one person alone nothing is held out.
     own, test : sequence of Trial
         The judged subject's labelled trials, which may be none, and those to be judged. Each session of the
         test is adapted to by its own labelled trials alone.
@@ -131,14 +135,16 @@ def transfer(
         answers_of(TransferBase(kept, options, encoders), own_part, test_part, given)
         for kept, own_part, test_part in inner_folds(others, split, options)
     ]
-    return Transferred(answers, {name: joined([part[name] for part in held_out]) for name in held_out[0]})
+    names = held_out[0] if held_out else ()
+    return Transferred(answers, {name: joined([part[name] for part in held_out]) for name in names})
 
 
 def inner_folds(
     others: Sequence[Trial], split: Split, options: TransferOptions
 ) -> Iterator[tuple[list[Trial], list[Trial], list[Trial]]]:
     """Yield for each fold of the other people those that train, and own and test trials of the rest."""
-    for out in folds_of_people(others, options.n_folds, options.base.seed):
+    folds = folds_of_people(others, options.n_folds, options.base.seed)
+    for out in folds if len(folds) > 1 else ():
         own, test = list[Trial](), list[Trial]()
         for session in by_session([trial for trial in others if trial.subject in out]).values():
             own_part, test_part = split(session)

@@ -38,7 +38,7 @@ def rows(folder) -> dict[str, dict]:
 
 
 def test_every_model_is_judged_on_the_same_trials_by_eeg_eyes_and_both(rows):
-    assert len(rows) == 2 * 4 * 3
+    assert len(rows) == 2 * 5 * 3
     for row in rows.values():
         assert (row["labels"], row["n_trials"]) == (6, 2 * 3 * 4)
         assert [one["subject"] for one in row["subjects"]] == ["1", "2"]
@@ -52,6 +52,15 @@ def test_other_peoples_labels_help_where_patterns_are_shared(rows):
     own, transfer = (rows[f"{protocol} discriminant both"]["mean"] for protocol in ("own", "transfer"))
     assert transfer > own
     assert transfer > rows["own lda both"]["mean"]
+
+
+def test_the_network_has_a_share_in_what_is_kept_only_where_other_people_say_so(rows):
+    for given in ("eeg", "eye", "both"):
+        shares = rows[f"transfer kept {given}"]["network_shares"]
+        assert len(shares) == 2
+        assert set(shares) <= {0.0, 0.25, 0.5, 0.75, 1.0}
+        assert rows[f"own kept {given}"]["mean"] == rows[f"own discriminant {given}"]["mean"]
+    assert rows["transfer network both"]["mean"] > rows["transfer network both"]["chance"]
 
 
 def test_no_test_trial_trains_or_sets_a_level(folder):
