@@ -330,12 +330,15 @@ def _ablation_tables(result: dict[str, Any]) -> Iterable[Table]:
         low, high = (100 * value for value in row["interval"])
         return f"{100 * row['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
 
+    def masked(share: float | None) -> str:
+        return "" if share is None else f"{share:.1%}"
+
     title = (
         f"GENERATED DATA; {result['n_subjects']} subjects, seed {result['seed']}; accuracy per window, "
         f"chance {result['chance']:.0%}; differences by subject with 95 % CI"
     )
     rows = [
-        (row["row"], f"{row['mean']:.1%}", f"{row['masked']:.1%}", points(row), row["against"])
+        (row["row"], f"{row['mean']:.1%}", masked(row["masked"]), points(row), row["against"])
         for row in result["rows"]
     ]
     heads = ("one change", "accuracy", "half of the EEG channels masked", "points", "against")

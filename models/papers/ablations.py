@@ -81,7 +81,10 @@ _AGAINST = {
 }
 _AGAINST |= {row: f"own session, {n} trials" for row, (_, n) in OWN.items()}
 
-#: Accuracy per window, with all channels and with half of them masked in the test.
+#: Rows that are also tested with half of the EEG channels masked, others in each window.
+_MASKED = ("transfer, as it is", *(row for row in TRANSFER if "filled" in row))
+
+#: Accuracy per window, with all channels and with half of them masked in the test (NaN where not tested).
 Scored = dict[str, tuple[float, float]]
 
 
@@ -115,7 +118,7 @@ def _row(row: str, subjects: Sequence[Scored]) -> dict[str, Any]:
     return {
         "row": row,
         "mean": float(values.mean()),
-        "masked": float(masked.mean()),
+        "masked": None if np.isnan(masked).any() else float(masked.mean()),
         "against": _AGAINST[row],
         "difference": float((values - reference).mean()),
         "interval": [low, high],
@@ -131,19 +134,16 @@ def _judge(job: _Job) -> Scored:
     found: Scored = {}
     for row, options in TRANSFER.items():
         base = TransferBase(others, options)
-        found[row] = _mean([(base.adapted(train[:N_OWN]), test) for train, test in sessions])
+        tested = [(base.adapted(train[:N_OWN]), test) for train, test in sessions]
+        found[row] = _mean(tested), _mean(tested, MASK) if row in _MASKED else math.nan
     for row, (how, n) in OWN.items():
-        found[row] = _mean([(finetune(train[:n], how), test) for train, test in sessions])
+        found[row] = _mean([(finetune(train[:n], how), test) for train, test in sessions]), math.nan
     training = [trial for train, _ in sessions for trial in train]
     for row, how in SESSIONS.items():
         model = finetune(training, how)
-        found[row] = _mean([(model, test) for _, test in sessions])
+        found[row] = _mean([(model, test) for _, test in sessions]), math.nan
     return found
 
 
-def _mean(tested: Sequence[tuple[TrialClassifier, list[Trial]]]) -> tuple[float, float]:
-    whole, masked = (
-        float(np.mean([model.predict(test, mask=mask).scores().accuracy for model, test in tested]))
-        for mask in (0.0, MASK)
-    )
-    return whole, masked
+def _mean(tested: Sequence[tuple[TrialClassifier, list[Trial]]], mask: float = 0.0) -> float:
+    return float(np.mean([model.predict(test, mask=mask).scores().accuracy for model, test in tested]))
