@@ -170,11 +170,11 @@ class LdaClassifier:
     """Shrinkage LDA on all modalities' features side by side.
 
     See `shrunk_covariance`; its share of shrinkage assumes independent rows. Overlapping windows are not, so
-    the share errs on the small side.
+    the share errs on the small side, as in the papers' tables, unless it counts trials.
     """
 
-    def __init__(self, n_labels: int, seed: int = 0) -> None:
-        self._n_labels = n_labels
+    def __init__(self, n_labels: int, seed: int = 0, *, count_trials: bool = False) -> None:
+        self._n_labels, self._count_trials = n_labels, count_trials
 
     def fit(self, train: WindowSet) -> Self:
         """Learn means and covariance; see `models.baselines.Classifier`."""
@@ -182,7 +182,8 @@ class LdaClassifier:
         self._labels, at, counts = np.unique(train.label, return_inverse=True, return_counts=True)
         rows = self._flat.rows(train)
         means = np.stack([rows[at == k].mean(axis=0) for k in range(len(self._labels))])
-        covariance = shrunk_covariance(rows - means[at], self._flat.n_features)
+        n_independent = len(np.unique(trial_ids(train))) if self._count_trials else len(rows)
+        covariance = shrunk_covariance(rows - means[at], self._flat.n_features, n_independent)
         self._maps = np.linalg.lstsq(covariance, means.T)[0].T  # (labels, q)
         self._bias = np.log(counts / len(rows)) - 0.5 * (self._maps * means).sum(axis=1)
         return self
@@ -193,19 +194,23 @@ class LdaClassifier:
         return over_all_labels(probs, self._labels, self._n_labels)
 
 
-def shrunk_covariance(deviations: NDArray[np.float64], n_features: int) -> NDArray[np.float64]:
+def shrunk_covariance(
+    deviations: NDArray[np.float64], n_features: int, n_independent: int | None = None
+) -> NDArray[np.float64]:
     """Return the covariance (q, q) of rows' deviations (n, q) from their class means, shrunk.
 
     It is shrunk towards a multiple of the identity by the share that `ledoit_wolf` gives for ``n_features``
     columns, over all classes together.
     """
-    share, variance = ledoit_wolf(deviations, n_features)
+    share, variance = ledoit_wolf(deviations, n_features, n_independent)
     covariance = (1 - share) * deviations.T @ deviations / len(deviations)
     covariance[np.diag_indices_from(covariance)] += share * variance
     return covariance
 
 
-def ledoit_wolf(deviations: NDArray[np.float64], n_features: int) -> tuple[float, float]:
+def ledoit_wolf(
+    deviations: NDArray[np.float64], n_features: int, n_independent: int | None = None
+) -> tuple[float, float]:
     """Return the share of shrinkage and the mean variance it shrinks towards (Ledoit and Wolf 2004).
 
     The formulas of `sklearn.covariance.ledoit_wolf_shrinkage` for centred rows, written so that rows rotated
@@ -219,7 +224,7 @@ def ledoit_wolf(deviations: NDArray[np.float64], n_features: int) -> tuple[float
         return 1.0, 1.0  # one window a class: the nearest mean
     squares = ((deviations.T @ deviations) ** 2).sum() / n**2  # of the covariance's entries
     distance = (squares - 2 * mean * trace + p * mean**2) / p
-    error = ((lengths**2).sum() / n - squares) / (p * n)
+    error = ((lengths**2).sum() / n - squares) / (p * (n_independent or n))
     return float(np.clip(error / distance, 0.0, 1.0)) if distance > 0 else 1.0, float(mean)
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acquisition.types import MODALITIES
-from models.mixed_fit import Cells, Directions, Effects, SharedPart, TimeCourse
+from models.mixed_fit import Cells, Directions, Effects, Gains, SharedPart, TimeCourse
 from models.mixed_part import LabelledTrial, LevelPrior, Part, fit_part, own_level, unfit
 
 _Array = NDArray[np.float64]
@@ -115,6 +115,17 @@ class MixedDiscriminant:
             held = [trial for trial in held if np.isfinite(trial.mean(modality)[0]).any()]
             parts[modality] = part.added(held, modality) if held else part
         return self._with(parts, trials[-1].session, self.level_trials)
+
+    def aligned(self, trials: Sequence[LabelledTrial]) -> Self:
+        """Return the discriminant for someone whose features vary as much as these trials' do.
+
+        Labels do not count. Call it before `update`: what was known of the person's own trials is dropped.
+        """
+        parts = {
+            modality: part.aligned([t for t in trials if modality in t.steps], modality)
+            for modality, part in self._parts.items()
+        }
+        return self._with(parts, self.session, self.level_trials)
 
     def in_session(self, session: int, level_trials: float = LEVEL_TRIALS) -> Self:
         """Return the discriminant for another session, whose unlabelled level rests on so many trials."""
@@ -208,7 +219,11 @@ class MixedDiscriminant:
         """Return tensors by name and settings for JSON, of which `from_state` makes the same again."""
         tensors, settings = {}, {}
         for modality, part in self._parts.items():
-            arrays: dict[str, NDArray[Any]] = {"used": part.used, "size": part.effects.size}
+            arrays: dict[str, NDArray[Any]] = {
+                "used": part.used,
+                "size": part.effects.size,
+                "gain": part.gain,
+            }
             for name in _STORED:
                 arrays |= {f"{name}.{key}": array for key, array in vars(getattr(part, name)).items()}
             for name, array in arrays.items():
@@ -241,7 +256,13 @@ class MixedDiscriminant:
         return cls(parts, *numbers)
 
 
-_STORED: dict[str, Any] = {"directions": Directions, "shared": SharedPart, "own": Cells, "level": LevelPrior}
+_STORED: dict[str, Any] = {
+    "directions": Directions,
+    "shared": SharedPart,
+    "own": Cells,
+    "level": LevelPrior,
+    "gains": Gains,
+}
 
 
 def _part_of(modality: str, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Part:
@@ -254,7 +275,8 @@ def _part_of(modality: str, tensors: Mapping[str, Tensor], settings: Mapping[str
                 array.astype(np.float64) if kind is not LevelPrior and array.dtype == np.float32 else array
             )
         held[name] = kind(**arrays)
-    held["size"] = tensors[f"{modality}.size"].cpu().numpy().astype(np.float64)
+    for key in ("size", "gain"):
+        held[key] = tensors[f"{modality}.{key}"].cpu().numpy().astype(np.float64)
     return Part(
         used=tensors[f"{modality}.used"].cpu().numpy(),
         course=TimeCourse(**settings["course"]),
@@ -291,7 +313,7 @@ class _Scorer:
         self._mean, self._spread, self._course = mean, spread, part.course  # (C, K)
         self._device = device
         self._at = None if known.all() else torch.from_numpy(np.flatnonzero(known)).to(device)
-        self._basis = self._tensor(basis.T)  # (K, K)
+        self._basis = self._tensor(basis.T / part.gain[seen][:, None])  # (K, K)
         self._of_steps: dict[float, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
     def _tensor(self, array: _Array) -> Tensor:

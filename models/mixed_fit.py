@@ -80,6 +80,68 @@ def time_course(trials: Sequence[_Array]) -> TimeCourse:
     return TimeCourse(float(w / (w + v)), float(v / (w + v)), float(rho))
 
 
+@dataclass(frozen=True, eq=False)
+class Gains:
+    """How much more or less one person's features vary than others', by group of features; needs no labels.
+
+    The steps of a trial vary about its mean; the log of by how much, against all training people, is averaged
+    over trials and drawn to 0 as far as it would be chance.
+    """
+
+    group: NDArray[np.int64]  # (D,) group of each feature: EEG bands
+    variance: _Array  # (D,) of a step within its trial, of training people; 0 where none
+    centre: _Array  # (n_groups,) mean log gain of training people's sessions
+    of_people: _Array  # (n_groups,) variance of the log gain from one session of somebody to another's
+    of_trials: _Array  # (n_groups,) from trial to trial
+
+    @classmethod
+    def fit(
+        cls,
+        sessions: Sequence[Sequence[_Array]],
+        group: NDArray[np.int64],
+        variance: _Array,
+        course: TimeCourse,
+    ) -> Gains:
+        """Learn how gains are spread from people's sessions, each a list of trials' steps (n_steps, D)."""
+        n_groups = int(group.max()) + 1
+        nothing = np.zeros(n_groups)
+        plain = cls(group, variance, nothing, nothing, nothing)
+        logs = [plain._of_trials(trials, course) for trials in sessions]
+        logs = [each for each in logs if len(each) > 1]
+        if len(logs) < 2:
+            return plain
+        means = np.stack([each.mean(axis=0) for each in logs])
+        of_trials = np.mean([each.var(axis=0, ddof=1) for each in logs], axis=0)
+        chance = of_trials * np.mean([1 / len(each) for each in logs])
+        of_people = np.maximum(means.var(axis=0, ddof=1) - chance, 0.0)
+        return cls(group, variance, means.mean(axis=0), of_people, of_trials)
+
+    def of(self, trials: Sequence[_Array], course: TimeCourse) -> _Array:
+        """Return the gain (D,) of one person's session, to divide deviations from the level by."""
+        logs = self._of_trials(trials, course)
+        if not len(logs) or not self.of_people.any():
+            return np.ones(len(self.group))
+        belief = self.of_people / np.maximum(self.of_people + self.of_trials / len(logs), 1e-12)
+        return np.asarray(np.exp(belief * (logs.mean(axis=0) - self.centre))[self.group])
+
+    def _of_trials(self, trials: Sequence[_Array], course: TimeCourse) -> _Array:
+        """Return log gains (n, n_groups) of the trials in which every group varies."""
+        logs, moves = [], self.variance > 0
+        for steps in trials:
+            known = np.isfinite(steps)
+            n_known = known.sum(axis=0)
+            mean = np.where(known, steps, 0.0).sum(axis=0) / np.maximum(n_known, 1)
+            squares = (np.where(known, steps - mean, 0.0) ** 2).sum(axis=0)
+            expected = self.variance * n_known * (1 - course.of_mean(n_known))
+            usable = moves & (expected > 0)
+            n_groups = len(self.centre)
+            sums = np.bincount(self.group[usable], squares[usable] / expected[usable], n_groups)
+            counts = np.bincount(self.group[usable], minlength=n_groups)
+            if counts.all() and sums.all():
+                logs.append(np.log(sums / counts) / 2)
+        return np.reshape(logs, (-1, len(self.centre)))
+
+
 @dataclass(frozen=True)
 class Shrinkage:
     """How far a covariance is drawn to its structured target, and that target's factors to the identity."""

@@ -19,6 +19,7 @@ from models.mixed_fit import (
     Cells,
     Directions,
     Effects,
+    Gains,
     SharedPart,
     Shrinkage,
     TimeCourse,
@@ -126,6 +127,8 @@ class Part:
     own: Cells  # of this person
     level: LevelPrior
     mark: float  # 99 % quantile of the distance, of training people as strangers
+    gains: Gains
+    gain: _Array  # (D,) this person's
 
     def posterior(self, session: int, level_trials: float) -> tuple[_Array, _Array]:
         """Return mean and variance (C, D) of the classes' means in one session of this person."""
@@ -157,15 +160,20 @@ class Part:
     def added(self, trials: Sequence[LabelledTrial], modality: str) -> Part:
         """Return the part with further trials of this person, as deviations from their level."""
         rows, n_steps = _means(trials, modality)
-        projected = self.projected(rows[:, self.used])
         cells = gather(
             np.zeros(len(trials), np.int64),
             np.array([trial.session for trial in trials]),
             np.array([trial.label for trial in trials]),
-            projected,
+            self.own_rows(rows),
             self.course.of_mean(n_steps),
         )
         return replace(self, own=_joined(self.own, cells))
+
+    def aligned(self, trials: Sequence[LabelledTrial], modality: str) -> Part:
+        """Return the part for someone whose features vary as these trials' do; own trials are dropped."""
+        steps = [np.asarray(trial.steps[modality], dtype=np.float64)[:, self.used] for trial in trials]
+        gain = _stored(self.gains.of(steps, self.course)).astype(np.float64)
+        return replace(self, gain=gain, own=Cells.none(len(gain)))
 
     @cached_property
     def to_features(self) -> _Array:
@@ -178,6 +186,10 @@ class Part:
             variance = self.directions.between + self.directions.within
             rows = filled_in(rows, (self.to_features * variance) @ self.to_features.T)
         return rows @ self.directions.basis.T
+
+    def own_rows(self, rows: _Array) -> _Array:
+        """Return `projected` of rows (n, F) of this person."""
+        return self.projected(rows[:, self.used] / self.gain)
 
 
 def _means(trials: Sequence[LabelledTrial], modality: str) -> tuple[_Array, _Array]:
@@ -226,18 +238,29 @@ def fit_part(
     rows, steps = means[:, used], [each[:, used] for each in steps]
     course = time_course(steps)
     omega = course.of_mean(n_steps)
-
     alone = len(people) == 1
     keys = np.column_stack([who, session, label])
+    expected = float((n_steps * (1 - omega)).sum())
+
+    def pooled() -> _Array:
+        """Return the covariance of a step within its trial; 0 where trials have one step."""
+        deviations = np.concatenate([each - _nanmean(each) for each in steps])
+        return positive(scatter(deviations) / expected) if expected > 1 else np.zeros((rows.shape[1],) * 2)
+
+    group = np.arange(rows.shape[1]) % n_bands if n_bands else np.zeros(rows.shape[1], dtype=np.int64)
+    sessions = np.unique(keys[:, :2], axis=0, return_inverse=True)[1].ravel()
+    of_session = [[steps[at] for at in np.flatnonzero(sessions == k)] for k in range(sessions.max() + 1)]
+    gains = Gains.fit(of_session, group, np.diag(pooled()).copy(), course)
+    gain = np.stack([gains.of(each, course) for each in of_session])[sessions]  # (n, D)
+    rows, steps = rows / gain, [each / by for each, by in zip(steps, gain, strict=True)]
+
     residuals, df = _residuals(rows, keys)
     groups = np.unique(keys, axis=0, return_inverse=True)[1].ravel() if alone else who
     how = best_shrinkage(residuals, groups, n_bands)
     between = shrunk(positive(scatter(residuals) / df), how, n_bands)
-    deviations = np.concatenate([each - _nanmean(each) for each in steps])
-    expected = float((n_steps * (1 - omega)).sum())
-    within = np.zeros_like(between)
-    if expected > 1 and np.nansum(deviations**2) > 0:
-        within = shrunk(positive(scatter(deviations) / expected), Shrinkage(ridge=how.ridge), n_bands)
+    within = pooled()
+    if within.any():
+        within = shrunk(within, Shrinkage(ridge=how.ridge), n_bands)
     found = Directions.of(between, within)
     noise = found.within * float(omega.mean())  # which trial means contain
     directions = as_stored(
@@ -249,6 +272,7 @@ def fit_part(
     part = Part(
         used, directions, course, default_effects(directions),
         SharedPart(np.zeros((n_labels, 0)), np.zeros((0, 0, 0))), nothing, level, math.inf,
+        as_stored(gains), np.ones(rows.shape[1]),
     )  # fmt: skip
     cells = gather(who, session, label, part.projected(filled_in(rows, between)), omega)
     own = people.index(person) if person in people else -1
@@ -261,10 +285,11 @@ def fit_part(
         shared = shared_part(others.of_person(excluded, others=True), directions, effects, n_labels)
         return replace(part, shared=as_stored(shared))
 
-    quantile = _distance_quantile(trials, modality, who, part, cells, without, alone)
+    quantile = _distance_quantile(trials, modality, who, gain, part, cells, without, alone)
     mine = cells.of_person(own)
     mine = replace(mine, person=np.zeros_like(mine.person))
-    return replace(without(-1), own=as_stored(mine), mark=quantile)
+    last = gain[np.flatnonzero(who == own)[-1]] if own >= 0 else part.gain
+    return replace(without(-1), own=as_stored(mine), mark=quantile, gain=_stored(last).astype(np.float64))
 
 
 def as_stored(arrays: Any) -> Any:
@@ -306,6 +331,7 @@ def _distance_quantile(
     trials: Sequence[LabelledTrial],
     modality: str,
     who: NDArray[np.int64],
+    gain: _Array,
     part: Part,
     cells: Cells,
     without: Callable[[int], Part],
@@ -318,6 +344,7 @@ def _distance_quantile(
         if alone:
             stranger = replace(stranger, own=replace(cells, person=np.zeros_like(cells.person)))
         of_person = [trial for trial, number in zip(trials, who, strict=True) if number == person]
+        stranger = replace(stranger, gain=gain[np.flatnonzero(who == person)[0]])
         for session in sorted({trial.session for trial in of_person}):
             held = [trial for trial in of_person if trial.session == session]
             # As live, the level a window is held against has not seen its trial.
@@ -327,7 +354,7 @@ def _distance_quantile(
                 trial.minus({modality: -np.nan_to_num(trial.mean(modality)[0]) / rest}) for trial in held
             ]
             windows, n_steps = _windows(moved, modality)
-            z = part.projected(windows[:, part.used])
+            z = stranger.own_rows(windows)
             noise = part.course.of_mean(n_steps)[:, None] * part.directions.within
             spread = part.directions.between + variance[:, None] + noise  # (C, n, D)
             found.append(((z - mean[:, None]) ** 2 / spread).mean(axis=2).min(axis=0))

@@ -196,7 +196,8 @@ def discriminant_answers(parts: Parts) -> Answers:
         if base is None:
             model = MixedDiscriminant.fit(labelled, n_labels, person=key[0])
         else:
-            model = base.in_session(key[1]).update([trial.minus(parts.levels[key]) for trial in labelled])
+            centred = [trial.minus(parts.levels[key]) for trial in labelled]
+            model = base.in_session(key[1]).aligned(centred).update(centred)
         windows = parts.centred_means(test)
         n_steps = torch.full((len(windows),), parts.n_steps)
         evidence = {}
@@ -218,7 +219,7 @@ def reference_answers(kind: type[LdaClassifier] | type[SvmClassifier], parts: Pa
     """Return what LDA or the SVM says, fitted as serves it best on generated sets that judge nothing.
 
     On one's own trials alone that is every step of a window; with other subjects' trials the mean over the
-    window as deviation from its session's level.
+    window as deviation from its session's level, and for LDA a shrinkage that counts trials.
     """
     others = parts.centred_means(parts.others, _OTHERS_WINDOWS) if parts.others else None
     found: list[tuple[dict[str, NDArray[Any]], WindowSet]] = []
@@ -230,7 +231,10 @@ def reference_answers(kind: type[LdaClassifier] | type[SvmClassifier], parts: Pa
         probs = {}
         for given, names in GIVEN.items():
             if all(getattr(test, modality) is not None for modality in names):
-                fitted = kind(len(parts.own[0].label_names)).fit(_with(train, names))
+                n_labels = len(parts.own[0].label_names)
+                counts = kind is LdaClassifier and others is not None
+                fitted = LdaClassifier(n_labels, count_trials=True) if counts else kind(n_labels)
+                fitted.fit(_with(train, names))
                 probs[given] = fitted.predict_proba(_with(test, names))
         found.append((probs, test))
     return _joined(found)

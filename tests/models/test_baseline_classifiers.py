@@ -152,6 +152,14 @@ def test_shrinkage_is_scikit_learns_with_and_without_rotation():
         assert variance == pytest.approx((rows**2).sum() / 30 / 80)
 
 
+def test_a_share_of_shrinkage_grows_as_fewer_rows_are_independent():
+    rng = np.random.default_rng(0)
+    trials = rng.standard_normal((20, 30)) * np.linspace(0.2, 2, 30)
+    windows = np.repeat(trials, 8, axis=0)  # which say nothing that trials did not
+    assert ledoit_wolf(windows, 30)[0] < 0.5 * ledoit_wolf(trials, 30)[0]
+    assert ledoit_wolf(windows, 30, n_independent=20) == pytest.approx(ledoit_wolf(trials, 30))
+
+
 def test_lda_is_scikit_learns_on_all_features():
     train, test = generate(strength=0.2), generate(seed=1, strength=0.2)
     train, test = replace(train, eye=None), replace(test, eye=None)

@@ -92,7 +92,14 @@ def test_the_posterior_is_that_of_the_joint_gaussian_of_all_trials(base, others,
     part = base.update(mine)._parts["eye"]
     mean, variance = part.posterior(session=1, level_trials=10)
     trials = [*centred(others), *mine]
-    z = part.projected(np.stack([trial.mean("eye")[0] for trial in trials]))
+    gains = {
+        (t.person, t.session): part.gains.of(
+            [o.steps["eye"] for o in trials if (o.person, o.session) == (t.person, t.session)], part.course
+        )
+        for t in centred(others)
+    }
+    one = np.ones(N_EYE)
+    z = part.projected(np.stack([t.mean("eye")[0] / gains.get((t.person, t.session), one) for t in trials]))
     label = np.array([*range(N_LABELS), *(t.label for t in trials)])
     person = np.array(["e"] * N_LABELS + [t.person for t in trials])
     session = np.array([1] * N_LABELS + [t.session for t in trials])
@@ -253,6 +260,32 @@ def test_a_level_prior_weighs_trials_against_people():
     expected = (1 + 1 / N_STEPS) * (mixing**2).sum(axis=0) / 25  # variance of trials over that of levels
     np.testing.assert_allclose(prior.kappa, expected, rtol=0.6)
     assert np.abs(prior.mean).max() < 3
+
+
+def test_a_person_who_varies_more_is_told_as_well_once_aligned():
+    gains = np.exp(0.6 * np.random.default_rng(9).standard_normal(12))
+    people = [str(number) for number in range(12)]
+    scaled = [
+        replace(t, steps={"eye": t.steps["eye"] * gains[int(t.person)]})
+        for t in made(people, shared=1.0, own=0.2)
+    ]
+    base = MixedDiscriminant.fit(scaled, N_LABELS)
+    mine = centred(made(["x"], shared=1.0, own=0.2, sessions=(1,), each=10, seed=0))
+    loud = [replace(t, steps={"eye": 4 * t.steps["eye"]}) for t in mine]
+    one, other = base.aligned(mine), base.aligned(loud)
+    ratio = other._parts["eye"].gain / one._parts["eye"].gain
+    np.testing.assert_allclose(ratio, 4, rtol=0.1)
+    torch.testing.assert_close(evidence(one, means(mine)), evidence(other, means(loud)), rtol=0.1, atol=1.0)
+    n, known = torch.full((30,), N_STEPS), torch.ones(30, N_EYE, dtype=torch.bool)
+    assert (
+        base.distance("eye", means(loud), n, known).mean()
+        > 4 * other.distance("eye", means(loud), n, known).mean()
+    )
+
+
+def test_where_people_vary_alike_nobody_is_aligned(others):
+    part = MixedDiscriminant.fit(others, N_LABELS).aligned(centred(others)[:9])._parts["eye"]
+    np.testing.assert_allclose(part.gain, 1.0, atol=0.1)
 
 
 def test_a_time_course_finds_noise_and_drift():
