@@ -29,6 +29,7 @@ class FeatureConfig:
     """What turns signals into features; part of every checkpoint."""
 
     # Differential entropy of EEG
+    n_tapers: int = 3  # sine tapers a step: more are steadier, and blur a band by (n_tapers + 1) / 2 Hz
     bands: Bands = EEG_BANDS
     line_hz: float | None = None  # 50 or 60: leave the mains out of its band
     line_halfwidth_hz: float = 2.0

@@ -1,11 +1,10 @@
 """Features of EEG: entropy by band, the spectrogram on the screen, filtered samples for EEGformer.
 
-Entropy and spectrogram share one detrended Hann spectrum. Both the window and the detrend are applied
-*after* the transform, where they touch the few bins that are wanted instead of every sample: the periodic
-Hann window is the convolution ``X[k] / 2 - (X[k-1] + X[k+1]) / 4``, and removing a line is subtracting the
-line's own spectrum. The result is that of ``scipy.signal.periodogram(x, window="hann", detrend="linear")``.
+Entropy and spectrogram share one spectrum: that of a detrended second, averaged over K sine tapers (Riedel and
+Sidorenko 1995), which weight all of the second alike. A Hann window looks at its middle half alone: steps
+a quarter of a second apart then carry nearly independent noise, and predictions swing between four answers.
 
-Why a line: electrodes drift by tens of microvolts a second, and the Hann window alone leaves a ramp's power
+Why a line is removed: electrodes drift by tens of microvolts a second, and a taper alone leaves a ramp's power
 in the lowest bins. The price is that a 1 Hz wave loses up to half its power to the line that fits it.
 
 ``DE = ½ ln(2πe σ²)`` nats, with σ² the variance in µV² that lies in the band: the entropy of a Gaussian
@@ -15,6 +14,7 @@ chunking of a recording gives the same numbers.
 
 from __future__ import annotations
 
+import cmath
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,36 +36,44 @@ def bin_frequencies(sfreq: float, n_times: int) -> list[float]:
     return [k * sfreq / n_times for k in range(1, n_times // 2)]
 
 
-def hann_power(x: torch.Tensor, n_bins: int) -> torch.Tensor:
-    """Return the unscaled power of the lowest bins, real and imaginary share side by side.
+def sine_taper_power(x: torch.Tensor, n_bins: int, n_tapers: int) -> torch.Tensor:
+    """Return the power of the lowest bins, real and imaginary share side by side, summed over K sine tapers.
 
-    Of signals (n_rows, n_times), float32 or float64, that is (n_rows, 2 * n_bins), float32: ``re², im²`` of
-    bin 1, then bin 2, ...; the sum of a bin's pair times `power_scale` is its share of the signal's variance.
-    ``n_bins`` is at most ``n_times // 2 - 1``. A row with a NaN gives NaN.
+    Of signals (n_rows, n_times), float32 or float64, less their least-squares line, that is
+    (n_rows, 2 * n_bins), float32: ``re², im²`` of bin 1, then bin 2, ...; the sum of a bin's pair times
+    `power_scale` is its share of the signal's variance. ``n_bins`` is at most ``n_times // 2 - 1``. A row with
+    a NaN gives NaN.
+
+    Taper k is ``sin(πk(n + ½) / N)``, k from 1: the difference of two waves k half bins apart. So one transform
+    X of the signal padded to 2N has all tapers: ``|Y_k[j]| = |X[2j-k] - e^(-iπk/N) X[2j+k]| / 2``. The line is
+    removed after the transform too, where it touches the few bins that are wanted.
 
     No BLAS call and no reduction across rows is used, so that a row's result does not depend on
     which other rows are in the call (tested): live computes one step at a time, replay several.
     """
-    n_times = x.shape[-1]
-    ramp, minus_ramp_spectrum = _ramp(n_times, n_bins, x.device)
+    n_times, n_used = x.shape[-1], 2 * n_bins + n_tapers + 1
+    ones, ramp, minus_ones, minus_ramp = _line(n_times, n_used, x.device)
     # An offset of 300 uV would cost float32 its last digits: take out the first sample in x's own dtype.
-    # The rest of the mean sits in bin 0, which is zeroed.
     y = (x - x[:, :1]).to(torch.float32)
-    slope = torch.linalg.vecdot(y, ramp).unsqueeze(-1)  # (n_rows, 1)
-    bins = torch.fft.rfft(y)[:, : n_bins + 2]
-    pairs = torch.view_as_real(bins).flatten(-2)  # (n_rows, 2 * (n_bins + 2)): re, im, re, im, ...
-    pairs = torch.addcmul(pairs, slope, minus_ramp_spectrum)
-    pairs[:, :2] = 0.0
-    windowed = torch.sub(pairs[:, 2:-2], pairs[:, :-4] + pairs[:, 4:], alpha=0.5)
-    return windowed.square_()
+    level, slope = (torch.linalg.vecdot(y, part).unsqueeze(-1) for part in (ones, ramp))  # (n_rows, 1)
+    pairs = torch.view_as_real(torch.fft.rfft(y, 2 * n_times)[:, :n_used]).flatten(-2)  # re, im, re, im, ...
+    pairs = pairs.addcmul(level, minus_ones).addcmul_(slope, minus_ramp)
+    bins = torch.view_as_complex(pairs.unflatten(-1, (n_used, 2)))
+    bins = torch.cat([bins[:, 1 : n_tapers + 1].conj().flip(1), bins], dim=1)  # from bin -n_tapers on
+    total = pairs.new_zeros(len(x), 2 * n_bins)
+    for k in range(1, n_tapers + 1):
+        lower, upper = (bins[:, n_tapers + 2 + shift :][:, : 2 * n_bins : 2] for shift in (-k, k))
+        turn = cmath.exp(-1j * cmath.pi * k / n_times)
+        total += torch.view_as_real(lower - turn * upper).square_().flatten(-2)
+    return total
 
 
-def power_scale(n_times: int) -> float:
-    """Return what turns `hann_power` into variance: one-sided, corrected for the window's power.
+def power_scale(n_times: int, n_tapers: int) -> float:
+    """Return what turns `sine_taper_power` into variance: one-sided, over the tapers' power and number.
 
-    ``2 |W|² / (n_times · Σw²)`` with ``Σw² = 3/8 n_times`` and ``W`` half of what `hann_power` squares.
+    ``2 |Y|² / (N · Σw²)`` with ``Σw² = N / 2`` and ``Y`` half of what is squared.
     """
-    return 4.0 / (3.0 * n_times**2)
+    return 1.0 / (n_tapers * n_times**2)
 
 
 def check_window(x: torch.Tensor, sfreq: float) -> None:
@@ -81,11 +89,12 @@ def _refused(what: str, where: str = "EEG features", remedy: str = "", **facts: 
 
 
 @lru_cache(maxsize=32)
-def _ramp(n_times: int, n_bins: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a unit-norm line of zero mean, and minus its spectrum as re, im pairs."""
-    line = _unit_line(n_times)
-    spectrum = torch.view_as_real(torch.fft.rfft(line)[: n_bins + 2]).flatten()
-    return line.to(device, torch.float32), -spectrum.to(device, torch.float32)
+def _line(n_times: int, n_bins: int, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Return a constant and a rising line of unit norm, and minus their padded spectra as re, im pairs."""
+    constant = torch.full((n_times,), n_times**-0.5, dtype=torch.float64)
+    parts = constant, _unit_line(n_times)
+    spectra = [torch.view_as_real(torch.fft.rfft(part, 2 * n_times)[:n_bins]).flatten() for part in parts]
+    return tuple(part.to(device, torch.float32) for part in (*parts, *(-spectrum for spectrum in spectra)))
 
 
 def _unit_line(n_times: int) -> torch.Tensor:
@@ -109,8 +118,8 @@ def differential_entropy(x: torch.Tensor, sfreq: float, config: FeatureConfig) -
     channel without power in a band gets ½ ln(2πe · ``variance_floor_uv2``), -3.19 by default; a channel with
     a NaN gets NaN.
 
-    The window is detrended by a line and weighted by a Hann window (see `hann_power`), so an offset or a
-    steady drift adds nothing. Bins that cannot be used (mains, above Nyquist) are replaced by
+    The window is detrended by a line and weighted by ``n_tapers`` sine tapers, so an offset or a steady drift
+    adds nothing; a band blurs by ``(n_tapers + 1) / 2`` Hz in a second. Bins that cannot be used (mains, above Nyquist) are replaced by
     the mean of the band's other bins: the band is scaled by bins total / kept.
 
     Raises `InputError` if a band holds no bin, because the rate is too low or the window too short.
@@ -119,7 +128,7 @@ def differential_entropy(x: torch.Tensor, sfreq: float, config: FeatureConfig) -
     n_times = x.shape[-1]
     plan = _plan(sfreq, n_times, config, x.device)
     blocks = x.reshape(-1, n_times).split(BLOCK_ROWS)
-    entropy = torch.cat([_entropy(block, plan, config.variance_floor_uv2) for block in blocks])
+    entropy = torch.cat([_entropy(block, plan, config) for block in blocks])
     return entropy.reshape(*x.shape[:-1], len(config.bands))
 
 
@@ -151,7 +160,7 @@ Plan = tuple[int, list[list[tuple[int, int]]], torch.Tensor]
 
 @lru_cache(maxsize=32)
 def _plan(sfreq: float, n_times: int, config: FeatureConfig, device: torch.device) -> Plan:
-    """Return the number of bins, each band's runs of columns in `hann_power`, and each band's scale."""
+    """Return the number of bins, each band's runs of columns in `sine_taper_power`, and each band's scale."""
     masks = band_masks(sfreq, n_times, config)
     width = sfreq / n_times
     # Counted on an axis without end, so that a band cut by Nyquist is scaled as one cut by the mains is.
@@ -165,7 +174,7 @@ def _plan(sfreq: float, n_times: int, config: FeatureConfig, device: torch.devic
             )
             remedy = f"the rate must be above {2 * lo:g} Hz, and the band wider than a bin and the mains"
             raise _refused(what, remedy=remedy)
-    scale = power_scale(n_times) * totals.double() / kept.double()
+    scale = power_scale(n_times, config.n_tapers) * totals.double() / kept.double()
     n_bins = int(masks.any(0).nonzero().max()) + 1
     return n_bins, [_runs(mask) for mask in masks], scale.to(device, torch.float32)
 
@@ -176,13 +185,13 @@ def _runs(mask: torch.Tensor) -> list[tuple[int, int]]:
     return [(2 * start, 2 * stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _entropy(rows: torch.Tensor, plan: Plan, floor: float) -> torch.Tensor:
+def _entropy(rows: torch.Tensor, plan: Plan, config: FeatureConfig) -> torch.Tensor:
     """Return the entropy of (n_rows, n_times) as (n_rows, n_bands)."""
     n_bins, runs_of_band, scale = plan
-    power = hann_power(rows, n_bins)
+    power = sine_taper_power(rows, n_bins, config.n_tapers)
     # A matrix product would be faster for many rows, but its last bits depend on how many there are.
     sums = [sum(power[:, start:stop].sum(-1) for start, stop in runs) for runs in runs_of_band]
-    variance = torch.stack(sums, -1).mul_(scale).clamp_min_(floor)  # type: ignore[arg-type]
+    variance = torch.stack(sums, -1).mul_(scale).clamp_min_(config.variance_floor_uv2)  # type: ignore[arg-type]
     return variance.log_().mul_(0.5).add_(0.5 * math.log(2 * math.pi * math.e))
 
 
@@ -202,7 +211,7 @@ class Spectrogram:
 def eeg_spectrogram(x: torch.Tensor, sfreq: float, config: FeatureConfig) -> Spectrogram:
     """Return the power spectral density of frames (1 s) that slide over EEG (..., n_times) in µV.
 
-    Each frame is detrended by a line and weighted by a Hann window. The last frame ends with the last
+    Each frame is detrended by a line and weighted by the sine tapers of the entropy. The last frame ends with the last
     sample; samples at the start that fill no whole step are left out. Raises `InputError` if the signal is
     shorter than a frame.
     """
@@ -219,9 +228,9 @@ def eeg_spectrogram(x: torch.Tensor, sfreq: float, config: FeatureConfig) -> Spe
     freqs = torch.tensor(bin_frequencies(sfreq, n_frame), dtype=torch.float64)
     shown = (freqs >= config.spectrogram_fmin_hz - slack) & (freqs <= config.spectrogram_fmax_hz + slack)
     n_bins = int(shown.nonzero().max()) + 1
-    power = hann_power(frames.reshape(-1, n_frame), n_bins)
+    power = sine_taper_power(frames.reshape(-1, n_frame), n_bins, config.n_tapers)
     density = power.unflatten(-1, (n_bins, 2)).sum(-1)[:, shown[:n_bins].to(x.device)]
-    density = density * (power_scale(n_frame) / width)
+    density = density * (power_scale(n_frame, config.n_tapers) / width)
     psd = density.reshape(*frames.shape[:-1], -1).transpose(-1, -2)
     ends = (torch.arange(frames.shape[-2], dtype=torch.float64) * n_step + first + n_frame) / sfreq
     return Spectrogram(psd, freqs[shown], ends)
