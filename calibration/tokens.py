@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,7 +97,7 @@ class SubjectLevel:
             eeg = eeg.centred_on(_nanmean(self._eeg[at]).float())
         if eye is not None:
             eye = eye.centred_on(_nanmean(self._eye[at]).float())
-        return Normaliser(eeg, eye, ORIGIN)
+        return replace(self._base, eeg=eeg, eye=eye, origin=ORIGIN)
 
 
 def _nanmean(values: Tensor) -> Tensor:

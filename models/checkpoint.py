@@ -7,7 +7,11 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -15,13 +19,15 @@ from torch import Tensor, nn
 
 from acquisition.errors import ErrorCode, InputError, file_errors
 from models.config import ModelConfig
+from models.level import Evidence, StepVariance
+from models.mixed_discriminant import MixedDiscriminant
 from models.network import FusionNetwork
 from models.trust import ModelFacts
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
 #: Beside them where training wrote it: `models.training.provenance`.
 RECORD_FILE = "training.json"
-_NETWORK, _NORMALISER = "network.", "normaliser."
+_NETWORK, _NORMALISER, _DISCRIMINANT, _STEPS = "network.", "normaliser.", "discriminant.", "steps."
 _REMEDY = "copy the model folder again, or train a new one with `affectscope train`"
 
 
@@ -37,6 +43,8 @@ class Checkpoint:
     normalisation: str = "training"  # what the normaliser was fitted to: `Normaliser.origin`
     #: EEG channels that a stream must have of the model's, all and no other; empty: any
     needed_channels: tuple[str, ...] = ()
+    level: Mapping[str, NDArray[np.floating]] | None = None  # of the profile, (F,) by modality: does not run
+    evidence: Evidence | None = None  # of a model with `ModelConfig.evidence`
     own_scores: tuple[float, ...] = ()  # `ModelFacts.own_scores` of the profile
     is_guessing: bool = False  # the profile was no better than chance in its calibration
 
@@ -78,6 +86,7 @@ def save_checkpoint(
     network: FusionNetwork,
     normaliser_tensors: Mapping[str, Tensor],
     card_text: str,
+    evidence: Evidence | None = None,
 ) -> str:
     """Write a model folder and return its SHA-256; files of an older model in it are replaced.
 
@@ -88,8 +97,13 @@ def save_checkpoint(
     folder = Path(folder)
     tensors = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
     tensors |= {_NORMALISER + name: tensor for name, tensor in normaliser_tensors.items()}
+    settings = config.to_dict()
+    if evidence is not None:
+        state, settings["discriminant"] = evidence.discriminant.state()
+        tensors |= {_DISCRIMINANT + name: tensor for name, tensor in state.items()}
+        tensors |= {_STEPS + name: torch.from_numpy(array) for name, array in evidence.steps.of.items()}
     weights = save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
-    text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
     with file_errors("the model cannot be written", folder, "choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG_FILE).write_bytes(text.encode())
@@ -102,7 +116,7 @@ def save_checkpoint(
 def load_config(folder: Path | str) -> ModelConfig:
     """Read a model's configuration alone; raises `InputError` if the file is missing or damaged."""
     path = Path(folder) / CONFIG_FILE
-    return _parse(_read(path), str(path))
+    return _parse(_read(path), str(path))[0]
 
 
 def load_checkpoint(folder: Path | str) -> Checkpoint:
@@ -112,7 +126,7 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     """
     folder = Path(folder)
     text, weights = _read(folder / CONFIG_FILE), _read(folder / WEIGHTS_FILE)
-    config = _parse(text, str(folder / CONFIG_FILE))
+    config, settings = _parse(text, str(folder / CONFIG_FILE))
     try:
         tensors = load_tensors(weights)
     except (SafetensorError, ValueError, KeyError) as error:
@@ -120,7 +134,13 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
         raise _damaged(what, folder / WEIGHTS_FILE) from error
     network = FusionNetwork(config)
     load_weights(network, _strip(tensors, _NETWORK), str(folder / WEIGHTS_FILE), _REMEDY)
-    return Checkpoint(config, network.eval(), _strip(tensors, _NORMALISER), _sha256(text, weights))
+    evidence = None
+    if config.evidence is not None:
+        discriminant = MixedDiscriminant.from_state(_strip(tensors, _DISCRIMINANT), settings or {})
+        steps = StepVariance({name: t.numpy() for name, t in _strip(tensors, _STEPS).items()})
+        evidence = Evidence(discriminant, steps, config.evidence)
+    scales = _strip(tensors, _NORMALISER)
+    return Checkpoint(config, network.eval(), scales, _sha256(text, weights), evidence=evidence)
 
 
 def _read(path: Path) -> bytes:
@@ -136,14 +156,16 @@ def _damaged(what: str, where: Path | str, remedy: str = _REMEDY) -> InputError:
     return InputError(what, where=str(where), remedy=remedy, code=ErrorCode.MODEL)
 
 
-def _parse(text: bytes, where: str) -> ModelConfig:
+def _parse(text: bytes, where: str) -> tuple[ModelConfig, dict[str, Any] | None]:
+    """Return the config, and the settings of the discriminant beside the network if there is one."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:  # bad JSON or bad UTF-8
         raise _damaged(f"is not valid JSON: {error}", where) from error
     if not isinstance(data, dict):
         raise _damaged(f"expected a JSON object, found {type(data).__name__}", where)
-    return ModelConfig.from_dict(data, where=where)
+    discriminant = data.pop("discriminant", None)
+    return ModelConfig.from_dict(data, where=where), discriminant
 
 
 def load_weights(

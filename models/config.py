@@ -197,6 +197,24 @@ class AnswerConfig:
 
 
 @dataclass(frozen=True)
+class EvidenceConfig:
+    """How a discriminant beside the network, and a level that runs, make the answer.
+
+    ``logits = network_weight · network + weight · Σ n · a · e`` over the n present modalities, with the shared
+    attention a, in which each modality's reliability counts, and the discriminant's evidence e.
+    """
+
+    network_weight: float = 1.0
+    weight: float = 1.0
+    n_steps: tuple[int, ...] = (3, 1, 2, 1)  # newest seconds of EEG, eyes, face, voice that evidence is about
+    average_s: float = 1.0  # answers are means over so long
+    persistence: float = 0.0  # nats that speak for the last answer
+    level_temperature: float = 2.0  # of the evidence, where it says which emotion the level is without
+    trial_s: float = 24.0  # a trial's worth of data for the level
+    max_trials: float = 8.0  # bound of the level's weight
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The contract between training and use, stored in every checkpoint."""
 
@@ -214,6 +232,7 @@ class ModelConfig:
     step_s: float = 1.0  # seconds from one step of EEG and eye features to the next; published SEED: 4
     own_level: bool = False  # EEG and eye features are centred on each subject's and session's own level
     transductive: bool = False  # test trials of a published split entered pre-training, without labels
+    evidence: EvidenceConfig | None = None  # None: the network alone answers, about the training's level
     answers: AnswerConfig | None = None  # for subjects without a profile; None: older models
     profile_answers: AnswerConfig | None = None  # for subjects with one, from other subjects' calibrations
 

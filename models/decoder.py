@@ -11,7 +11,8 @@ cached steps: that takes a hundredth of a tick, and nothing can become stale.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -23,10 +24,12 @@ from acquisition.clock import stopwatch
 from acquisition.errors import ErrorCode, InputError
 from acquisition.quality import BAD, LEAST_SFREQ, QualityMeter
 from acquisition.types import MODALITIES, MODALITY_OF_KIND, Kind, Step, StreamSpec, Window
+from acquisition.windowing import EDGE_SLACK_S
 from models.checkpoint import Checkpoint
 from models.features.gaze import ScreenGeometry
 from models.features.log_mel import n_log_mel_frames
 from models.forward import EegStream, Forward
+from models.level import AnswerFilter, Given, RunningLevel
 from models.normalise import Baseline, Normaliser
 from models.prediction import Latency, Prediction
 from models.steps import (
@@ -44,6 +47,10 @@ from models.window_batch import NetworkInput, assemble, eeg_steps
 
 #: Told (modality, step index, what is cached of the step) when a step was computed: see `Decoder.on_step`.
 OnStep = Callable[[str, int, CachedStep], None]
+
+#: `Prediction.normalisation` while the level runs.
+RUNNING = "running level"
+_STREAM_LEVEL_S = 10  # a streaming encoder starts anew whenever the level moves
 
 #: Modalities whose features are computed where the network runs.
 _ON_DEVICE = ("eeg", "voice")
@@ -101,6 +108,8 @@ class Decoder:
         self._step_features = StepFeatures(
             self.config.features, self._forward.device, screen, raw_eeg=self.config.network.takes_raw_eeg
         )
+        self._evidence, self._fixed = checkpoint.evidence, checkpoint.level
+        self._bare, self._level, self._filter = self.normaliser, self._new_level(), self._new_filter()
         self._cached: dict[tuple[str, int], CachedStep] = {}
         self._eeg_stream = EegStream(checkpoint.network) if self.config.network.streams else None
         self._n_voice_tokens = self._forward.n_voice_tokens(self._n_longest_clip)
@@ -153,14 +162,27 @@ class Decoder:
         if self._eeg_stream is not None:
             self._eeg_stream.reset()
 
+    def _new_level(self) -> RunningLevel | None:
+        self._taken_s = -math.inf  # second whose steps entered the level last
+        if self._evidence is None:
+            return None
+        return RunningLevel(self._evidence.discriminant, self._evidence.config, self._fixed)
+
+    def _new_filter(self) -> AnswerFilter | None:
+        if self._evidence is None:
+            return None
+        return AnswerFilter(self._evidence.config, self.config.windows.hop_s)
+
     def restart(self) -> None:
-        """Forget every window, because what comes next does not continue it.
+        """Forget every window and the running level, because what comes next does not continue it.
 
         A baseline that is over stays in force; one that is not starts again.
         """
         self._cached = {}
         self._reset_stream()
         self.newest = None
+        self._level, self._filter = self._new_level(), self._new_filter()
+        self._centre()
         if self._baseline is not None:
             self._baseline = Baseline(self._baseline.duration_s)
 
@@ -189,6 +211,7 @@ class Decoder:
         started = stopwatch()
         network_s = self._take_new_steps(window)
         inputs, present = self._assembled(window)
+        given = self._weigh(window, inputs)
         assembled = stopwatch()
         streamed = self._stream(window, inputs)
         network_s += stopwatch() - assembled
@@ -198,7 +221,7 @@ class Decoder:
             self.newest = None
             return None
         output = self._forward(inputs, streamed)
-        prediction = self._prediction(window, inputs, output, present)
+        prediction = self._prediction(window, inputs, output, present, given)
         done = stopwatch()
         latency = Latency(
             features=(featured - started - network_s) * 1e3, network=(done - featured + network_s) * 1e3
@@ -270,9 +293,12 @@ class Decoder:
         for key in [key for key in self._cached if key[1] < oldest]:
             del self._cached[key]
         if self._baseline is not None and self._baseline.is_over(window.t_end):
-            self.normaliser = self._baseline.refit(self.normaliser)
-            self._reset_stream()
+            self._bare = self.normaliser = self._baseline.refit(self._bare)
             self._baseline = None
+            if self._level is not None:
+                self._fixed = self._level.fixed = {m: self._level.mean(m) for m in self._level.modalities}
+                self._centre()
+            self._reset_stream()
 
     def _features(self, modality: str, step: Step) -> StepFeature:
         if modality == "eeg" and self._picks is not None:
@@ -312,20 +338,96 @@ class Decoder:
         mask[0, :n_frames] = True
         return frames, mask
 
+    # --- level and evidence ---
+
+    def _weigh(self, window: Window, inputs: NetworkInput) -> dict[str, Given]:
+        """Put evidence and reliability into a window's input, then take its newest second into the level."""
+        if self._evidence is None or self._level is None:
+            return {}
+        recent = self._recent(window)
+        given = self._evidence.given(recent, self._level)
+        inputs.evidence = self._evidence.scores(given)[None]
+        inputs.reliability = self._evidence.reliability(recent, given, self._level)[None]
+        second = math.floor(window.t_end + EDGE_SLACK_S)
+        if self._level.fixed is None and second > self._taken_s:
+            self._taken_s = second
+            said = (inputs.evidence[0] * inputs.present[0][:, None]).sum(dim=0)
+            self._level.take(recent, torch.zeros_like(said).numpy() if self._baseline else said.numpy())
+            if not self.config.network.streams or second % _STREAM_LEVEL_S == 0:
+                self._centre()
+        return given
+
+    def _centre(self) -> None:
+        """Normalise about the level from the next window on."""
+        if self._level is None:
+            return
+        means = {m: torch.from_numpy(self._level.mean(m)).float() for m in self._level.modalities}
+        if "eeg" in means:
+            means["eeg"] = means["eeg"].unflatten(0, (len(self.config.ch_names), -1))
+        origin = self._bare.origin if self._level.fixed is not None else RUNNING
+        self.normaliser = self._bare.centred_on(means, origin)
+        self._reset_stream()
+
+    def _recent(self, window: Window) -> dict[str, NDArray[np.floating]]:
+        """Return raw features of a window's steps a second apart, oldest first, (n, F) by modality."""
+        found: dict[str, NDArray[np.floating]] = {}
+        stride = round(1 / self.config.windows.face_grid_s)
+        for modality, steps in window.steps.items():
+            apart = steps[::-1][:: stride if modality == "face" else 1][::-1]
+            known = [self._cached[modality, step.index] for step in apart if step.valid]
+            rows = [row for cached in known if (row := self._row(cached)) is not None]
+            if rows and apart[-1].valid:
+                found[modality] = np.stack(rows)
+        return found
+
+    def _row(self, cached: CachedStep) -> NDArray[np.floating] | None:
+        """Return a step's features (F,), NaN where unknown; None where it holds nothing."""
+        if isinstance(cached, EegStep):
+            everywhere = torch.full((len(self.config.ch_names), cached.de.shape[1]), torch.nan)
+            everywhere[self._positions] = cached.usable_de
+            return everywhere.flatten().numpy()
+        if isinstance(cached, CachedFace):
+            return None if cached.token is None else cached.token.numpy()
+        if isinstance(cached, CachedVoice):
+            return cached.tokens[cached.mask].mean(dim=0).numpy() if cached.mask.any() else None
+        return cached.numpy()
+
+    def evidence_without(self, prediction: Prediction, ch_names: Collection[str], band: int = -1) -> Tensor:
+        """Return a prediction's evidence (1, 4, n_labels) as if EEG channels, or a band, were unknown."""
+        assert prediction.inputs is not None
+        if self._evidence is None or "eeg" not in prediction.given:
+            return prediction.inputs.evidence
+        hidden = np.zeros((len(self.config.ch_names), len(self.config.features.bands)), dtype=bool)
+        hidden[[name in ch_names for name in self.config.ch_names]] = True
+        if band >= 0:
+            hidden[:, band] = True
+        eeg = prediction.given["eeg"].without(hidden.ravel())
+        return self._evidence.scores({**prediction.given, "eeg": eeg})[None]
+
+    def _reliabilities(self, inputs: NetworkInput) -> dict[str, float]:
+        return dict(zip(MODALITIES, inputs.reliability[0].tolist(), strict=True))
+
     # --- the answer ---
 
     @torch.inference_mode()
     def probabilities(self, inputs: NetworkInput) -> dict[str, float]:
-        """Return the network's answer to a batch of one, by label; call it where `decode` is called."""
-        return self._by_label(self._forward(inputs)["probs"])
+        """Return the answer to a batch of one alone, by label; call it where `decode` is called."""
+        return self._by_label(self._forward(inputs)["logits"][0])
 
-    def _by_label(self, probs: Tensor) -> dict[str, float]:
-        return dict(zip(self.config.labels, probs[0].double().tolist(), strict=True))
+    def _by_label(self, logits: Tensor) -> dict[str, float]:
+        probs = torch.softmax(logits, dim=-1).double().tolist()
+        return dict(zip(self.config.labels, probs, strict=True))
 
     def _prediction(
-        self, window: Window, inputs: NetworkInput, output: Mapping[str, Tensor], present: dict[str, bool]
+        self,
+        window: Window,
+        inputs: NetworkInput,
+        output: Mapping[str, Tensor],
+        present: dict[str, bool],
+        given: Mapping[str, Given],
     ) -> Prediction:
-        probs = self._by_label(output["probs"])
+        logits = output["logits"][0]
+        probs = self._by_label(logits if self._filter is None else self._filter(window.index, logits))
         modalities, channels, times = (
             output[f"{axis}_attention"][0].double().tolist() for axis in ("modality", "channel", "time")
         )
@@ -349,6 +451,9 @@ class Decoder:
             band_ch_names=self._ch_names,
             face_box=face_box,
             face_time=face_time,
+            level_trials=math.nan if self._level is None or self._fixed else self._level.worth,
+            given=given,
+            reliability={m: r for m, r in self._reliabilities(inputs).items() if present[m] and m in given},
         )
         return replace(prediction, verdict=judge(prediction, self._facts, self._signals(prediction, window)))
 

@@ -154,7 +154,7 @@ class Forward:
     def __call__(
         self, inputs: NetworkInput, streamed: tuple[Tensor, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Return ``probs`` and the modality, channel and time attention, on the CPU.
+        """Return ``logits`` and the modality, channel and time attention, on the CPU.
 
         ``streamed`` is what `step_eeg` made of the window's EEG; without it the EEG is encoded as a whole.
         """
@@ -203,7 +203,7 @@ def _answer(
     """Return what `Forward` does, on the network's device."""
     output = net(inputs, streamed)
     return {
-        "probs": torch.softmax(output.logits, dim=-1),
+        "logits": output.logits,
         "modality_attention": output.modality_attention,
         "channel_attention": output.channel_attention,
         "time_attention": output.time_attention,

@@ -21,11 +21,14 @@ class Fusion(nn.Module):
     temperature can be folded into them.
     """
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, present: Tensor, reliability: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the logits (B, n_labels) and each modality's share (B, 4).
 
         Tokens (B, 4, d_model) are finite also where a modality is not ``present``, bool (B, 4). A share is 0
-        there and sums to 1 over the others; what it means is in each variant's docstring.
+        there and sums to 1 over the others; what it means is in each variant's docstring. Attention scores
+        get the logarithm of ``reliability`` (B, 4), 0..1: what is unreliable is hardly looked at.
         """
         raise NotImplementedError
 
@@ -34,6 +37,16 @@ class Fusion(nn.Module):
         """Divide the logits by a temperature, in the last layer."""
         for parameter in list(self.parameters())[-2:]:  # weight and bias
             parameter.div_(temperature)
+
+
+_LEAST_RELIABILITY = 1e-4
+
+
+def log_of(reliability: Tensor | None, present: Tensor) -> Tensor:
+    """Return what reliability adds to attention scores, (B, 4)."""
+    if reliability is None:
+        return torch.zeros_like(present, dtype=torch.float32)
+    return reliability.clamp_min(_LEAST_RELIABILITY).log()
 
 
 @torch.no_grad()
@@ -63,7 +76,9 @@ class ConcatFusion(Fusion):
         self.absent = nn.Parameter(torch.zeros(len(MODALITIES), config.d_model))
         self.head = nn.Linear(len(MODALITIES) * config.d_model, n_labels)
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, present: Tensor, reliability: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         x = torch.where(present[..., None], tokens, self.absent)  # (B, 4, d)
         with torch.no_grad():
             weight = self.head.weight.unflatten(1, (len(MODALITIES), -1))  # (n_labels, 4, d)
@@ -87,8 +102,11 @@ class AttentionFusion(Fusion):
         self.score = nn.Linear(config.d_model, 1, bias=False)  # w
         self.head = nn.Linear(config.d_model, n_labels)
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        alpha = masked_softmax(self.score(torch.tanh(tokens))[..., 0], present)  # (B, 4)
+    def forward(
+        self, tokens: Tensor, present: Tensor, reliability: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        scores = self.score(torch.tanh(tokens))[..., 0] + log_of(reliability, present)
+        alpha = masked_softmax(scores, present)  # (B, 4)
         fused = torch.bmm(alpha[:, None], tokens)[:, 0]  # (B, d)
         return self.head(fused), alpha
 
@@ -112,7 +130,9 @@ class LinearFusion(Fusion):
         self.weight = nn.Parameter(torch.zeros(n_labels, n, config.d_model))
         self.bias = nn.Parameter(torch.zeros(n_labels))
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, present: Tensor, reliability: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         x = ((tokens - self.mean) / self.sd).masked_fill(~present[..., None], 0.0)
         moves = torch.einsum("bmd,lmd->bml", x, self.weight)  # (B, 4, n_labels)
         return moves.sum(dim=1) + self.bias, shares_of(moves, present)
@@ -151,20 +171,22 @@ class SharedAttentionFusion(Fusion):
             nn.Linear(2 * dim, n_labels),
         )
 
-    def forward(self, tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, present: Tensor, reliability: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         x = torch.cat([self.query.expand(len(tokens), -1, -1), tokens + self.modality], dim=1)  # (B, 5, d)
-        weights = tokens.new_zeros(())
+        weights, trust = tokens.new_zeros(()), log_of(reliability, present)
         for _ in range(self.config.n_rounds):
-            update, weights = self._attend(self.norm(x), present)
+            update, weights = self._attend(self.norm(x), present, trust)
             x = x + self.dropout(update)
         return self.head(x[:, 0]), weights[:, :, 0].mean(dim=1)
 
-    def _attend(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    def _attend(self, x: Tensor, present: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
         """Return the update (B, 5, d) and the attention (B, heads, 5, 4) of all tokens on modalities."""
         query = self._split_heads(_project_each(x, self.project_query))
         key = self._split_heads(_project_each(x[:, 1:], self.project_key))
         value = self._split_heads(_project_each(x[:, 1:], self.project_value))  # (B, heads, 4, width)
-        scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+        scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5 + trust[:, None, None]
         weights = masked_softmax(scores, present[:, None, None])
         return self.out((weights @ value).transpose(1, 2).flatten(2)), weights
 

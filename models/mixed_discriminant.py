@@ -174,6 +174,13 @@ class MixedDiscriminant:
         """Return what a running level of the modality begins with."""
         return self._parts[modality].level
 
+    def class_means(self, modality: str) -> _Array:
+        """Return what each label adds to the level, (n_labels, F); 0 for features that never vary."""
+        part = self._parts[modality]
+        means = np.zeros((self.n_labels, part.used.size))
+        means[:, part.used] = part.posterior(self.session, self.level_trials)[0] @ part.to_features.T
+        return means - means.mean(axis=0)
+
     def effects(self, modality: str) -> Effects:
         """Return the sizes of the class effects; ``shared`` is 0 where people have no pattern in common."""
         return self._parts[modality].effects

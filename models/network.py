@@ -86,7 +86,12 @@ class FusionNetwork(nn.Module):
         results = [self._token_or_zero(modality, inputs, streamed) for modality in MODALITIES]
         tokens = torch.stack([token for token, _, _ in results], dim=1)  # (B, 4, d_model)
         present = self.presence(inputs)
-        logits, attention = self.fusion(tokens, present)
+        logits, attention = self.fusion(tokens, present, inputs.reliability)
+        if (evidence := self.config.evidence) is not None:
+            n_reliable = (present * inputs.reliability).sum(dim=1, keepdim=True)
+            gates = n_reliable * attention  # (B, 4), 1 where attention is even
+            of_modalities = (gates[..., None] * inputs.evidence).sum(dim=1)
+            logits = evidence.network_weight * logits + evidence.weight * of_modalities
         time = self._time_attention(attention, [weights for _, weights, _ in results], inputs)
         received = results[0][2]
         assert received is not None

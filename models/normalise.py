@@ -69,11 +69,28 @@ class EyeScale:
 
 
 @dataclass(frozen=True, eq=False)
+class TokenLevel:
+    """What an encoder's tokens are on average, (..., D), float32."""
+
+    mean: torch.Tensor
+
+    def apply(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return tokens (..., D) as deviations from it."""
+        return tokens - self.mean
+
+    def centred_on(self, mean: Tensor) -> TokenLevel:
+        """Return a subject's own mean (..., D); where it is NaN this stays."""
+        return TokenLevel(torch.where(torch.isnan(mean), self.mean, mean))
+
+
+@dataclass(frozen=True, eq=False)
 class Normaliser:
     """Scales of the modalities that have one, and where they come from."""
 
     eeg: EegScale | None = None  # None where the model does without that modality
     eye: EyeScale | None = None
+    face: TokenLevel | None = None
+    voice: TokenLevel | None = None
     origin: str = "training"  # or what replaced it, a baseline or profile: for displays and logs
 
     def to_dict(self) -> dict[str, torch.Tensor]:
@@ -84,6 +101,9 @@ class Normaliser:
             tensors |= {} if self.eeg.likeness is None else {"eeg_likeness": self.eeg.likeness}
         if self.eye is not None:
             tensors |= {"eye_low": self.eye.low, "eye_high": self.eye.high, "eye_mean": self.eye.mean}
+        for name, level in (("face_mean", self.face), ("voice_mean", self.voice)):
+            if level is not None:
+                tensors[name] = level.mean
         return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
     @classmethod
@@ -94,7 +114,20 @@ class Normaliser:
             eeg = EegScale(tensors["eeg_mean"], tensors["eeg_sd"], tensors.get("eeg_likeness"))
         if "eye_low" in tensors:
             eye = EyeScale(tensors["eye_low"], tensors["eye_high"], tensors["eye_mean"])
-        return cls(eeg, eye, origin)
+        face, voice = (
+            TokenLevel(tensors[f"{name}_mean"]) if f"{name}_mean" in tensors else None
+            for name in ("face", "voice")
+        )
+        return cls(eeg, eye, face, voice, origin)
+
+    def centred_on(self, means: Mapping[str, Tensor], origin: str) -> Normaliser:
+        """Return the scales about a subject's own means by modality; where they are NaN these stay."""
+        moved = {
+            name: scale.centred_on(means[name])
+            for name in ("eeg", "eye", "face", "voice")
+            if name in means and (scale := getattr(self, name)) is not None
+        }
+        return replace(self, **moved, origin=origin)
 
 
 def fit_eeg(entropy: torch.Tensor) -> EegScale:

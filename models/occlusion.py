@@ -52,6 +52,7 @@ class Variant:
     name: str
     inputs: NetworkInput
     ch_names: tuple[str, ...] = ()
+    at: int = -1  # of a band: its place
 
 
 class OcclusionRun:
@@ -66,6 +67,7 @@ class OcclusionRun:
         self.prediction = prediction
         self.effects: list[Effect] = []
         self._decoder = decoder
+        self._whole = decoder.probabilities(prediction.inputs)  # of this window alone, not averaged
         bands: tuple[str, ...] = ()
         if not decoder.config.network.takes_raw_eeg:
             bands = tuple(name for name, _, _ in decoder.config.features.bands)
@@ -77,9 +79,12 @@ class OcclusionRun:
         variant = next(self._variants, None)
         if variant is None:
             return False
-        label, whole = self.prediction.label, self.prediction.probs
-        blanked = self._decoder.probabilities(variant.inputs)
-        delta_p = blanked[label] - whole[label]
+        inputs, label = variant.inputs, self.prediction.label
+        if variant.kind != "modality":
+            inputs = replace(
+                inputs, evidence=self._decoder.evidence_without(self.prediction, variant.ch_names, variant.at)
+            )
+        delta_p = self._decoder.probabilities(inputs)[label] - self._whole[label]
         self.effects.append(Effect(variant.kind, variant.name, delta_p, variant.ch_names))
         return True
 
@@ -98,7 +103,7 @@ def variants(inputs: NetworkInput, bands: Sequence[str], ch_names: Sequence[str]
     if not present["eeg"]:
         return
     for at, band in enumerate(bands):
-        yield Variant("band", band, without_band(inputs, at))
+        yield Variant("band", band, without_band(inputs, at), at=at)
     in_use = inputs.eeg_channel_mask[0]
     in_use = in_use if in_use.dim() == 1 else in_use[-1]  # a streaming encoder's newest step
     places = [region_of(name) for name in ch_names]

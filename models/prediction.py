@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from models.trust import Verdict
 
 if TYPE_CHECKING:
+    from models.level import Given
     from models.window_batch import NetworkInput
 
 
@@ -61,5 +62,7 @@ class Prediction:
     # x, y of the upper left corner, width, height in shares of the frame; None: no face in the newest step
     face_box: tuple[float, float, float, float] | None = None
     face_time: float = math.nan  # LSL seconds of the window's newest frame in which a face was looked for
+    level_trials: float = math.nan  # trials' worth of data the running level rests on; NaN: none runs
+    given: Mapping[str, Given] = field(default_factory=dict)  # what the evidence was about; stays as `inputs`
     reliability: Mapping[str, float] = field(default_factory=dict)  # by modality, 0..1; empty: not known
     verdict: Verdict = field(default_factory=Verdict)

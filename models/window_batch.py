@@ -47,6 +47,8 @@ class NetworkInput:
     voice_mask: Tensor  # (B, n_tokens) bool
     voice_times: Tensor  # (B, n_tokens) seconds before t_end, >= 0
     present: Tensor  # (B, 4) bool, in the order of acquisition.types.MODALITIES
+    evidence: Tensor  # (B, 4, n_labels) log-likelihoods of a discriminant, see `models.config.EvidenceConfig`
+    reliability: Tensor  # (B, 4) 0..1, of each modality's signal
 
     def map(self, function: Callable[[Tensor], Tensor]) -> NetworkInput:
         """Return a copy with a function applied to every tensor."""
@@ -198,16 +200,24 @@ def eye_part(values: Tensor, usable: Tensor, normaliser: Normaliser, step_mask: 
     return {"eye": eye, "eye_step_mask": step_mask, "eye_feature_mask": features}
 
 
-def face_part(tokens: Tensor, mask: Tensor, ages: Tensor) -> Part:
-    """Return the faces of windows: tokens (B, N, D), where a face was found (B, N), age in seconds (B, N)."""
+def face_part(tokens: Tensor, mask: Tensor, ages: Tensor, level: Scale | None = None) -> Part:
+    """Return the faces of windows: tokens (B, N, D), where a face was found (B, N), age in seconds (B, N).
+
+    A ``level`` is that of the tokens.
+    """
+    tokens = tokens if level is None else level.apply(tokens)
     return {"face_tokens": torch.where(mask[..., None], tokens, 0.0), "face_mask": mask, "face_times": ages}
 
 
-def voice_part(tokens: Tensor, mask: Tensor, times: Tensor, clip_age: Tensor) -> Part:
+def voice_part(
+    tokens: Tensor, mask: Tensor, times: Tensor, clip_age: Tensor, level: Scale | None = None
+) -> Part:
     """Return the voice of windows: tokens (B, M, D), mask (B, M), times (M,) in s from the clip's start.
 
-    ``clip_age`` (B,) is how many seconds before the window's end the clip starts.
+    ``clip_age`` (B,) is how many seconds before the window's end the clip starts; a ``level`` is that of the
+    tokens.
     """
+    tokens = tokens if level is None else level.apply(tokens)
     ages = (clip_age.float()[:, None] - times).clamp_min(0.0)
     return {"voice_tokens": tokens, "voice_mask": mask, "voice_times": ages}
 
@@ -236,6 +246,8 @@ def batch_of(
         "voice_mask": torch.zeros(n, 1, dtype=torch.bool),
         "voice_times": torch.zeros(n, 1),
         "present": torch.zeros(n, len(MODALITIES), dtype=torch.bool),
+        "evidence": torch.zeros(n, len(MODALITIES), len(config.labels)),
+        "reliability": torch.ones(n, len(MODALITIES)),
     }
     for part in parts:
         absent |= part
@@ -316,8 +328,8 @@ def assemble(
         config,
         _eeg(window, cached, config, normaliser, positions),
         _eye(window, cached, config, normaliser),
-        _face(window, cached, config),
-        _voice(window, cached, config, n_voice_tokens),
+        _face(window, cached, config, normaliser),
+        _voice(window, cached, config, n_voice_tokens, normaliser),
     )
     allowed = [window.present[modality] and modality not in masked for modality in MODALITIES]
     inputs.present = inputs.present & torch.tensor(allowed)
@@ -358,7 +370,7 @@ def _eye(window: Window, cached: CachedSteps, config: ModelConfig, normaliser: N
     return eye_part(values, torch.isfinite(values), normaliser, step_mask)
 
 
-def _face(window: Window, cached: CachedSteps, config: ModelConfig) -> Part:
+def _face(window: Window, cached: CachedSteps, config: ModelConfig, normaliser: Normaliser) -> Part:
     n_frames = round(config.windows.face_s / config.windows.face_grid_s)
     tokens = torch.zeros(1, n_frames, config.network.face.width)
     mask, ages = torch.zeros(1, n_frames, dtype=torch.bool), torch.zeros(1, n_frames)
@@ -366,10 +378,12 @@ def _face(window: Window, cached: CachedSteps, config: ModelConfig) -> Part:
         ages[0, at] = window.t_end - window.steps["face"][at].t_end
         if isinstance(step, CachedFace) and step.token is not None:
             tokens[0, at], mask[0, at] = step.token, True
-    return face_part(tokens, mask, ages)
+    return face_part(tokens, mask, ages, normaliser.face)
 
 
-def _voice(window: Window, cached: CachedSteps, config: ModelConfig, n_tokens: int) -> Part:
+def _voice(
+    window: Window, cached: CachedSteps, config: ModelConfig, n_tokens: int, normaliser: Normaliser
+) -> Part:
     (clip, *_) = (*_cached(cached, "voice", window.steps.get("voice", ())), None)
     if not isinstance(clip, CachedVoice):
         return {
@@ -378,4 +392,5 @@ def _voice(window: Window, cached: CachedSteps, config: ModelConfig, n_tokens: i
             "voice_times": torch.zeros(1, n_tokens),
         }
     clip_age = window.t_end - (window.steps["voice"][0].t_end - clip.clip_s)
-    return voice_part(clip.tokens[None], clip.mask[None], clip.times, torch.tensor([clip_age]))
+    tokens = clip.tokens[None], clip.mask[None], clip.times
+    return voice_part(*tokens, torch.tensor([clip_age]), normaliser.voice)

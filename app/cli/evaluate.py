@@ -94,7 +94,8 @@ def simulated(
       affectscope evaluate simulated
     """
     from models.checkpoint import load_checkpoint
-    from models.training.simulated import SimulatedSubjects, evaluate_simulated
+    from models.training.evaluate_simulated import evaluate_simulated
+    from models.training.simulated import SimulatedSubjects
 
     checkpoint = load_checkpoint(model)
     options = SimulatedSubjects(subjects, trials, trial_s, opt.difficulty_value(difficulty), jobs)
@@ -304,6 +305,8 @@ def _simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
         "without": "without {}",
         "channels": "EEG alone, {} ch",
         "channels_with_all": "all four, {} ch EEG",
+        "noise": "all four, {} is noise",
+        "level": "all four, level: {}",
     }
     rows += [
         row(title.format(key), accuracy, result["interval"][group][key], result[f"{group}_window"][key])
@@ -315,11 +318,12 @@ def _simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
         f"{result['n_windows']} windows; chance {result['chance']:.0%}"
     )
     yield figures_table(title, ("modalities", "per trial", "95 % CI", "per window"), rows)
+    yield figures_table("the answers by all four", ("figure", "value"), list(_of_answers(result)))
     yield figures_table(
-        "attention by modality: a model weight, not a cause",
-        ("modality", "mean", "SD over windows", "change when replaced by noise"),
+        "attention by modality: what weighs the answer, not a cause",
+        ("modality", "mean", "SD over windows", "when it is noise"),
         [
-            (modality, f"{moved['mean']:.2f}", f"{moved['sd']:.2f}", f"{moved['change_by_noise']:+.2f}")
+            (modality, f"{moved['mean']:.2f}", f"{moved['sd']:.2f}", f"{moved['as_noise']:.2f}")
             for modality, moved in result["attention"].items()
         ],
     )
@@ -365,6 +369,22 @@ def _label_tables(result: dict[str, Any]) -> Iterable[Table]:
 
 def _range(interval: Sequence[float]) -> str:
     return f"{interval[0]:.0%} to {interval[1]:.0%}"
+
+
+def _of_answers(result: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    """Yield what the answers are worth, of `models.training.evaluate_simulated`."""
+    yield "per trial, from the sixth on", f"{result['settled']:.1%}"
+    yield "label changes a minute, emotion steady", f"{result['label_changes_per_minute']:.1f}"
+    yield "median delay after a change", f"{result['delay_s']:.1f} s"
+    yield "expected calibration error", f"{result['ece']:.3f}"
+    if "answered" in result:
+        for level in ("90", "80"):
+            covered, size = result[f"coverage_{level}"], result[f"set_size_{level}"]
+            yield f"{level} % sets hold the emotion", f"{covered:.1%} of the trials; {size:.1f} emotions"
+        yield (
+            "windows answered",
+            f"{result['answered']:.0%}; {result['right_when_answered']:.0%} of them right",
+        )
 
 
 def _generated_tables(result: dict[str, Any]) -> Iterable[Table]:

@@ -41,7 +41,7 @@ def train(
 
     options = TrainingOptions(
         n_subjects=subjects,
-        n_validation=max(2, subjects // 10),
+        n_encoder_subjects=subjects // 2,
         n_trials=trials,
         trial_s=trial_s,
         difficulty=opt.difficulty_value(difficulty),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import queue
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,25 +19,39 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from acquisition.errors import ErrorCode, InputError
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import EMOTIONS
 from acquisition.types import MODALITIES
-from models.checkpoint import Checkpoint, save_checkpoint
-from models.config import ModelConfig, preset
+from acquisition.windowing import WindowConfig
+from models.checkpoint import save_checkpoint
+from models.config import AnswerConfig, EvidenceConfig, ModelConfig, preset
+from models.conformal import fit_answers
 from models.features.config import FeatureConfig
+from models.level import Evidence, StepVariance
+from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
 from models.network import FusionNetwork
-from models.normalise import Normaliser, fit_eeg, fit_eye
+from models.normalise import Normaliser, TokenLevel, fit_eeg, fit_eye
 from models.process import keep_freed_memory, process_pool
 from models.training.cards import ModelCard, bullets
 from models.training.loop import Progress, StageOptions
-from models.training.scores import best_temperature, wilson_interval
-from models.training.simulated_data import Rows, SubjectFeatures, SubjectPlan, load_subject, simulate_subjects
+from models.training.scores import best_temperature
+from models.training.simulated_data import (
+    Rows,
+    SubjectFeatures,
+    SubjectPlan,
+    feature_rows,
+    labelled_trials,
+    load_subject,
+    simulate_subjects,
+)
+from models.training.simulated_sessions import Course, answers, noise, run_session
 from models.training.stages import (
+    DrawnLevels,
+    EncodedRows,
     RowInputs,
+    WindowTokens,
     encode_rows,
     modality_tokens,
-    replaced_by_noise,
     train_encoder,
     train_fusion,
     train_token_heads,
@@ -44,19 +60,16 @@ from models.training.stages import (
 _POLL_S = 0.2
 #: Seeds of simulated subjects: training uses the first ones, evaluation none of them.
 FIRST_TRAINING_SEED = 1000
-FIRST_EVALUATION_SEED = 900_000
 _MIN_SINCE_ONSET_S = 3.0
-_TEST_BATCH = 32
-_MIN_SINCE_ONSET_TESTED_S = 5.0  # earlier windows still hold more of the trial before
-#: Smaller caps, each part of the next.
-CAPS = {
-    "8": ("FP1", "FP2", "C3", "C4", "P7", "P8", "O1", "O2"),
-    "16": ("F7", "F8", "F3", "F4", "T7", "T8", "P3", "P4"),
-    "32": (
-        *("FZ", "CZ", "PZ", "OZ", "FC5", "FC6", "FC1", "FC2"),
-        *("CP5", "CP6", "CP1", "CP2", "AF3", "AF4", "PO3", "PO4"),
-    ),
-}
+_EYE_STEPS = 3  # with the pupil's ten seconds all contexts are whole after twelve
+_EYE_TAILS = 0.01
+_N_FOLDS = 5
+_N_NOISE = 1000  # windows of noise that the fusion learns from
+#: Weights of network and evidence to choose from.
+_WEIGHTS = ((1.0, 0.0), (0.0, 1.0), (0.5, 1.0), (1.0, 1.0))
+_PERSISTENCE = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # nats
+_MOST_CHANGES = 5.0  # of the answer a minute while the emotion holds; rows are coarser than the hop
+MIN_SINCE_ONSET_TESTED_S = 5.0  # earlier windows still hold more of the trial before
 
 
 @dataclass(frozen=True)
@@ -118,7 +131,13 @@ def _run(job: EncoderJob, news: Any) -> dict[str, Tensor]:
     torch.manual_seed(job.seed)
     network = FusionNetwork(ModelConfig.from_dict(job.config))
     normaliser = Normaliser.from_dict({name: torch.from_numpy(a) for name, a in job.normaliser.items()})
-    rows = Rows([load_subject(folder) for folder in job.folders], normaliser)
+    subjects = [load_subject(folder) for folder in job.folders]
+    rows = Rows(subjects, normaliser)
+    trials = [labelled_trials(str(number), subject) for number, subject in enumerate(subjects)]
+    drawn = None
+    if job.modality in ("eeg", "eye"):
+        prior = MixedDiscriminant.fit([t for own in trials for t in own], len(network.config.labels))
+        drawn = DrawnLevels(trials, {job.modality: prior.level_prior(job.modality)})
     last_share = -1.0
 
     def progress(stage: str, share: float, loss: float) -> None:
@@ -127,7 +146,7 @@ def _run(job: EncoderJob, news: Any) -> dict[str, Tensor]:
             last_share = share
             news.put((stage, share, loss))
 
-    train_encoder(network, job.modality, rows, job.options, np.random.default_rng(job.seed), progress)
+    train_encoder(network, job.modality, rows, job.options, np.random.default_rng(job.seed), progress, drawn)
     prefixes = tuple(f"{owner}{job.modality}" for owner in ("", "tokens.", "heads."))
     state = network.state_dict()
     return {name: t for name, t in state.items() if name.startswith(prefixes)}
@@ -164,8 +183,8 @@ class SimulatedSubjects:
 class TrainingOptions(SimulatedSubjects):
     """How much to train on, and for how long."""
 
-    n_subjects: int = 40
-    n_validation: int = 4  # of the subjects, held out for the temperature
+    n_subjects: int = 80
+    n_encoder_subjects: int = 40  # train the encoders; the others discriminant, fusion, temperature and sets
     seed: int = 1
     epochs_scale: float = 1.0  # multiplies every stage's passes
 
@@ -186,220 +205,258 @@ def train_simulated(folder: Path, options: TrainingOptions, progress: Progress) 
     """Simulate subjects, train every stage and write the model folder; returns its SHA-256."""
     trained_on = "simulated data only"
     config = preset(
-        "small", labels=EMOTIONS, ch_names=SEED_CH_NAMES, trained_on=trained_on, is_simulated=True
+        "small",
+        labels=EMOTIONS,
+        ch_names=SEED_CH_NAMES,
+        trained_on=trained_on,
+        is_simulated=True,
+        windows=WindowConfig(eye_n_steps=_EYE_STEPS),
+        evidence=EvidenceConfig(trial_s=options.trial_s),
     )
     with TemporaryDirectory(prefix="affectscope-train-", ignore_cleanup_errors=True) as scratch:
         folders = options.simulate(FIRST_TRAINING_SEED, config.features, Path(scratch), progress)
-        network, normaliser = fit(config, folders, options, progress)
-    return save_checkpoint(folder, config, network, normaliser.to_dict(), _card(options, EMOTIONS))
+        model = fit(config, folders, options, progress)
+    return save_checkpoint(
+        folder,
+        model.config,
+        model.network,
+        model.normaliser.to_dict(),
+        _card(options, model.config),
+        model.evidence,
+    )
 
 
-def _card(options: TrainingOptions, labels: Sequence[str]) -> str:
+def _card(options: TrainingOptions, config: ModelConfig) -> str:
     """Return the card of a model trained on simulated subjects alone."""
+    evidence = config.evidence
+    assert evidence is not None
+    parts = {"the network": evidence.network_weight, "the discriminant": evidence.weight}
+    unused = [name for name, weight in parts.items() if weight == 0]
+    chosen = f"; {unused[0]} got no weight" if unused else ""
+    n_encoder, n_others = options.n_encoder_subjects, options.n_subjects - options.n_encoder_subjects
     lines = [
         "**What it is for:** trying the program, its timing and its displays on simulated devices.",
         "**What it is not for:** predictions about real people: it was trained on none. "
         "Not for workplaces or education.",
         "**Inputs:** any subset of its 62 EEG channels (DE in five bands), 33 eye features, face crops, "
         "voice.",
-        f"**Outputs:** {', '.join(labels)}; attention per modality, EEG channel and time step.",
-        "**Protocol:** each encoder alone, then frozen, then shared attention over modality tokens with "
-        "modality dropout; normalisation fitted on the training subjects. `affectscope evaluate simulated` "
-        "gives its figures on subjects not seen in training.",
+        f"**Outputs:** {', '.join(config.labels)}; attention per modality, EEG channel and time step.",
+        "**Protocol:** each encoder alone, then frozen, then shared attention over modality tokens, and beside "
+        "it a discriminant whose evidence the attention weighs; features about each subject's own level. The "
+        f"weights of both parts were chosen on held-out subjects{chosen}. `affectscope evaluate simulated` gives "
+        "the figures on subjects not seen in training.",
         "**Licence:** GPL-3.0-or-later.",
     ]
     card = ModelCard(
         "Affectscope small, simulated data only",
-        f"Trained by `affectscope train --simulated` on {options.n_subjects - options.n_validation} "
-        f"simulated subjects ({options.n_trials} trials of {options.trial_s:g} s each, five emotions, "
-        f"difficulty {options.difficulty}, seed {options.seed}); {options.n_validation} more set the softmax "
-        f"temperature. No recordings of real people were used.\n\n{bullets(lines)}",
+        f"Trained by `affectscope train --simulated` on {options.n_subjects} simulated subjects "
+        f"({options.n_trials} trials of {options.trial_s:g} s each, five emotions, difficulty "
+        f"{options.difficulty}, seed {options.seed}): {n_encoder} for the encoders, {n_others} others for "
+        "discriminant and fusion, and, left out in turn, for temperature, sets and the rule of abstention. No "
+        f"recordings of real people were used.\n\n{bullets(lines)}",
     )
     return card.markdown()
 
 
 def fit(
     config: ModelConfig, folders: Sequence[Path], options: TrainingOptions, progress: Progress
-) -> tuple[FusionNetwork, Normaliser]:
-    """Train all stages on the subjects in ``folders``; the last ``n_validation`` only set the temperature."""
+) -> Trained:
+    """Train all stages on the subjects in ``folders``.
+
+    The first ``n_encoder_subjects`` train the encoders. On the others, which these have not seen, discriminant
+    and fusion are trained; what they say of subjects left out in turn sets weights, temperature and sets.
+    """
     keep_freed_memory()
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
+    n_encoder, n_jobs, stages = options.n_encoder_subjects, options.n_jobs, options.stages()
     subjects = [load_subject(folder) for folder in folders]
-    training, validation = subjects[: -options.n_validation], subjects[-options.n_validation :]
-    normaliser = fit_normaliser(training)
-    network, stages, own = FusionNetwork(config), options.stages(), folders[: -options.n_validation]
-    seed, n_jobs = options.seed, options.n_jobs
-    train_encoders(network, own, normaliser, stages, seed=seed, n_jobs=n_jobs, progress=progress)
-    rows = Rows(training, normaliser)
-    inputs = RowInputs(network, rows, rng, encode_rows(network, rows, progress))
-    usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
-    train_token_heads(inputs, usable, stages["pooling"], rng, progress)
-    windows = modality_tokens(inputs, usable, 3, rng, progress)
-    train_fusion(network, windows, rows.label[usable], stages["fusion"], rng, progress)
-    _set_temperature(network, Rows(validation, normaliser), rng, progress)
-    return network, normaliser
+    normaliser = fit_normaliser(subjects[:n_encoder])
+    network = FusionNetwork(config)
+    train_encoders(
+        network, folders[:n_encoder], normaliser, stages, seed=options.seed, n_jobs=n_jobs, progress=progress
+    )
+    return FusionTraining(network, normaliser, subjects[n_encoder:], options, rng, progress).run()
 
 
-def fit_normaliser(training: list[SubjectFeatures]) -> Normaliser:
-    """Return scales fitted on the training subjects alone; unusable channels and steps are excluded."""
-    de = np.concatenate([np.where(s.usable[..., None], s.de, np.nan) for s in training])
-    eye = np.concatenate([s.eye for s in training])
-    return Normaliser(fit_eeg(torch.from_numpy(de)), fit_eye(torch.from_numpy(eye)))
+def fit_normaliser(training: Sequence[SubjectFeatures]) -> Normaliser:
+    """Return scales fitted on the training subjects alone, about each subject's own level."""
+    parts: dict[str, list[NDArray[np.floating]]] = {"eeg": [], "eye": []}
+    for subject in training:
+        for modality, rows in feature_rows(subject).items():
+            parts[modality].append(rows - np.nanmean(rows, axis=0))
+    levels = {
+        m: np.mean([np.nanmean(feature_rows(s)[m], axis=0) for s in training], axis=0, keepdims=True)
+        for m in parts
+    }
+    eeg, eye = (torch.from_numpy(np.concatenate(parts[m]) + levels[m]) for m in ("eeg", "eye"))
+    return Normaliser(fit_eeg(eeg.unflatten(1, training[0].de.shape[1:])), fit_eye(eye, _EYE_TAILS))
 
 
-def _set_temperature(
-    network: FusionNetwork, rows: Rows, rng: np.random.Generator, progress: Progress
-) -> None:
-    """Fold the temperature that suits held-out subjects into the last layer."""
-    inputs = RowInputs(network, rows, rng, encode_rows(network, rows, progress))
-    usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
-    windows = modality_tokens(inputs, usable, 1, rng, progress)
-    network.eval()
-    with torch.no_grad():
-        logits, _ = network.fusion(windows.tokens[0], windows.present[0])
-    label, candidates = rows.label[usable], torch.logspace(-0.5, 1.0, 61)
-    _, temperature = best_temperature(lambda t: nn.functional.cross_entropy(logits / t, label), candidates)
-    network.fusion.divide_logits(temperature)
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A model before it is saved."""
+
+    config: ModelConfig
+    network: FusionNetwork
+    normaliser: Normaliser
+    evidence: Evidence
 
 
-def evaluate_simulated(
-    checkpoint: Checkpoint, subjects: SimulatedSubjects, progress: Progress
-) -> dict[str, Any]:
-    """Return accuracies per trial and per window (keys ending in ``_window``), with chance beside them.
+class FusionTraining:
+    """Trains discriminant, pooling and fusion on subjects that the encoders have not seen."""
 
-    A trial's prediction is the mean of its windows' probabilities, from the fifth second on. The keys are
-    ``all``, ``only`` and ``without`` by modality, ``channels`` by cap size, ``chance``, counts, Wilson
-    intervals of the accuracies per trial (``interval``), and how each modality's attention moves: its SD over
-    windows and its change when the modality is replaced by noise.
+    def __init__(
+        self,
+        network: FusionNetwork,
+        normaliser: Normaliser,
+        subjects: Sequence[SubjectFeatures],
+        options: TrainingOptions,
+        rng: np.random.Generator,
+        progress: Progress,
+    ) -> None:
+        self._network, self._options, self._rng, self._progress = network, options, rng, progress
+        self._config, self._subjects = network.config, subjects
+        bare = Rows(subjects, normaliser)
+        self._encoded = encode_rows(network, bare, progress)
+        tokens = token_rows(bare, self._encoded)
+        self._features = [
+            feature_rows(s, {m: x[bare.subject == i] for m, x in tokens.items()})
+            for i, s in enumerate(subjects)
+        ]
+        self._trials = [
+            labelled_trials(str(i), s, {m: self._features[i][m] for m in tokens})
+            for i, s in enumerate(subjects)
+        ]
+        means = {m: torch.from_numpy(np.nanmean(x, axis=0)).float() for m, x in tokens.items()}
+        self._normaliser = replace(
+            normaliser, face=TokenLevel(means["face"]), voice=TokenLevel(means["voice"])
+        )
+        self._fold = np.arange(len(subjects)) % _N_FOLDS
 
-    Raises `InputError`; see `check_simulated`.
-    """
-    check_simulated(checkpoint.config)
-    with TemporaryDirectory(prefix="affectscope-evaluate-", ignore_cleanup_errors=True) as scratch:
-        features = checkpoint.config.features
-        folders = subjects.simulate(FIRST_EVALUATION_SEED, features, Path(scratch), progress)
-        normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors)
-        rows = Rows([load_subject(path) for path in folders], normaliser)
-        return _Evaluation(checkpoint.network, rows, progress).report()
+    def run(self) -> Trained:
+        config, rng = self._config, self._rng
+        assert config.evidence is not None
+        courses = self._courses()
+        rows = Rows(self._subjects, self._normaliser, courses.levels)
+        inputs = RowInputs(self._network, rows, rng, self._encoded)
+        usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
+        stages = self._options.stages()
+        train_token_heads(inputs, usable, stages["pooling"], rng, self._progress)
+        every = np.arange(len(rows))
+        windows = modality_tokens(inputs, every, 3, rng, self._progress)
+        final = self._evidence([trial for own in self._trials for trial in own])
+        pool = noise(self._features[0], _N_NOISE, final, config.windows, rng)
+        windows = replace(windows, evidence=courses.evidence, reliability=courses.reliability, pool=pool)
+        begun = copy.deepcopy(self._network.fusion.state_dict())
+        held_out = torch.empty(len(_WEIGHTS), len(rows), len(config.labels))
+        for fold in range(_N_FOLDS):
+            own = self._fold[rows.subject] == fold
+            self._network.fusion.load_state_dict(begun)
+            scale = self._train(windows, usable[~own[usable]], rows.label, f"fold {fold + 1}")
+            at = np.flatnonzero(own)
+            held_out[:, at] = self._logits(windows, at, scale)
+        self._network.fusion.load_state_dict(begun)
+        scale = self._train(windows, usable, rows.label, "fusion")
+        chosen = choose_answer(held_out, rows, config.evidence, MIN_SINCE_ONSET_TESTED_S)
+        network_weight, weight = _WEIGHTS[chosen.candidate]
+        evidence = replace(
+            config.evidence,
+            network_weight=network_weight / chosen.temperature,
+            weight=weight * scale / chosen.temperature,
+            persistence=chosen.persistence,
+        )
+        config = replace(config, evidence=evidence, answers=chosen.answers)
+        network = FusionNetwork(config)
+        network.load_state_dict(self._network.state_dict())
+        return Trained(
+            config, network.eval(), self._normaliser, Evidence(final.discriminant, final.steps, evidence)
+        )
 
+    def _evidence(self, trials: Sequence[LabelledTrial]) -> Evidence:
+        assert self._config.evidence is not None
+        steps = {m: [trial.steps[m] for trial in trials] for m in MODALITIES}
+        discriminant = MixedDiscriminant.fit(trials, len(self._config.labels))
+        return Evidence(discriminant, StepVariance.fit(steps), self._config.evidence)
 
-def check_simulated(config: ModelConfig) -> None:
-    """Refuse a model that cannot be tested on simulated subjects, with the reason."""
-    for expected, found in (
-        ("a classifier", "a classifier" if config.is_classifier else "pre-trained encoders"),
-        ("raw features", f"{config.feature_origin} features"),
-        (f"modalities {', '.join(MODALITIES)}", f"modalities {', '.join(config.modalities)}"),
-        (f"labels {', '.join(EMOTIONS)}", f"labels {', '.join(config.labels)}"),
-    ):
-        if expected != found:
-            raise InputError(
-                f"the model cannot be tested on simulated subjects: expected {expected}, found {found}",
-                where="--model",
-                remedy="choose one made by affectscope train --simulated, or omit --model",
-                code=ErrorCode.MODEL,
-                found=found,
-            )
+    def _courses(self) -> Course:
+        """Return each subject's session with what the subjects of the other folds say."""
+        found: dict[int, Course] = {}
+        for fold in range(_N_FOLDS):
+            others = [t for i, own in enumerate(self._trials) if self._fold[i] != fold for t in own]
+            evidence = self._evidence(others)
+            for at in np.flatnonzero(self._fold == fold).tolist():
+                found[at] = run_session(self._features[at], evidence, self._config.windows)
+                self._progress("levels", len(found) / len(self._subjects), math.nan)
+        return Course.joined([found[at] for at in range(len(self._subjects))])
 
+    def _train(self, windows: WindowTokens, at: NDArray[np.intp], label: Tensor, name: str) -> float:
+        def progress(stage: str, share: float, loss: float) -> None:
+            self._progress(name, share, loss)
 
-class _Evaluation:
-    """All conditions over the same windows."""
-
-    def __init__(self, network: FusionNetwork, rows: Rows, progress: Progress) -> None:
-        self._rng = np.random.default_rng(0)
-        self._inputs = RowInputs(network, rows, self._rng, encode_rows(network, rows, progress))
-        self._network, self._rows, self._progress = network.prepare_inference(), rows, progress
-        self._at = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_TESTED_S)
-        self._labels = rows.label[self._at].numpy()
-        trial = rows.subject[self._at] * 1_000_000 + rows.trial[self._at]
-        _, self._trial_of_window = np.unique(trial, return_inverse=True)
-        self._n_trials = int(self._trial_of_window.max()) + 1
-
-    def report(self) -> dict[str, Any]:
-        names = self._network.config.ch_names
-        picks: dict[str, list[int] | None] = {"": None}
-        cap: tuple[str, ...] = ()
-        for size, added in CAPS.items():
-            cap += added
-            picks[size] = sorted(names.index(name) for name in cap if name in names)
-        tokens = {}
-        for number, (size, channels) in enumerate(picks.items()):
-            tokens[size] = self._tokens(channels)
-            self._progress("evaluating", (number + 1) / (len(picks) + 1), math.nan)
-        conditions: dict[str, tuple[Sequence[str], str]] = {"all": (MODALITIES, "")}
-        for modality in MODALITIES:
-            conditions[f"only/{modality}"] = ((modality,), "")
-            conditions[f"without/{modality}"] = ([m for m in MODALITIES if m != modality], "")
-        for size in CAPS:
-            conditions[f"channels/{size}"] = (("eeg",), size)
-            conditions[f"channels_with_all/{size}"] = (MODALITIES, size)
-        probs = {name: self._predict(*tokens[size], chosen)[0] for name, (chosen, size) in conditions.items()}
-        noisy, _ = self._tokens(None, noise=True)
-        self._progress("evaluating", 1.0, math.nan)
-        return self._table(probs) | {"attention": self._attention(*tokens[""], noisy)}
-
-    def _tokens(self, channels: list[int] | None, *, noise: bool = False) -> tuple[Tensor, Tensor]:
-        """Return modality tokens (n, 4, d_model) and presence (n, 4) of all windows."""
-        tokens, present = [], []
-        for start in range(0, len(self._at), _TEST_BATCH):
-            at = self._at[start : start + _TEST_BATCH]
-            batch = self._inputs.window(at, channels=channels)
-            for modality in MODALITIES if noise else ():
-                batch = replaced_by_noise(batch, modality, self._rng)
-            with torch.no_grad():
-                tokens.append(self._network.modality_tokens(batch))
-            present.append(batch.present)
-        return torch.cat(tokens), torch.cat(present)
+        return train_fusion(
+            self._network, windows, at, label, self._options.stages()["fusion"], self._rng, progress
+        )
 
     @torch.no_grad()
-    def _predict(
-        self, tokens: Tensor, present: Tensor, chosen: Sequence[str]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return probabilities (n, n_labels) and modality attention (n, 4) from the chosen modalities."""
-        mask = torch.tensor([modality in chosen for modality in MODALITIES])
-        logits, attention = self._network.fusion(tokens, present & mask)
-        return torch.softmax(logits, dim=-1).double().numpy(), attention.double().numpy()
+    def _logits(self, windows: WindowTokens, at: NDArray[np.intp], scale: float) -> Tensor:
+        """Return logits (candidates, n, n_labels) of rows, whole windows, for each of `_WEIGHTS`."""
+        self._network.eval()
+        present, reliability = windows.present[0, at], windows.reliability[at]
+        logits, attention = self._network.fusion(windows.tokens[0, at], present, reliability)
+        gates = (present * reliability).sum(dim=1, keepdim=True) * attention
+        of_modalities = scale * (gates[..., None] * windows.evidence[at]).sum(dim=1)
+        return torch.stack([n * logits + e * of_modalities for n, e in _WEIGHTS])
 
-    def _table(self, probs: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
-        table: dict[str, Any] = {
-            "chance": 1 / probs["all"].shape[1],
-            "n_subjects": len(self._rows.subjects),
-            "n_trials": self._n_trials,
-            "n_windows": len(self._at),
-            "interval": {},
-        }
-        for name, p in probs.items():
-            group, _, key = name.partition("/")
-            per_trial, per_window = self._accuracies(p)
-            interval = wilson_interval(per_trial, self._n_trials)
-            figures = (table, group, per_trial), (table, f"{group}_window", per_window)
-            for where, name_of_group, figure in (*figures, (table["interval"], group, interval)):
-                if key:
-                    where.setdefault(name_of_group, {})[key] = figure
-                else:
-                    where[name_of_group] = figure
-        return table
 
-    def _accuracies(self, probs: NDArray[np.float64]) -> tuple[float, float]:
-        """Return accuracy per trial and per window of probabilities (n, n_labels)."""
-        sums = np.zeros((self._n_trials, probs.shape[1]))
-        np.add.at(sums, self._trial_of_window, probs)
-        label_of_trial = np.zeros(self._n_trials, dtype=np.int64)
-        label_of_trial[self._trial_of_window] = self._labels
-        per_trial = float((sums.argmax(1) == label_of_trial).mean())
-        return per_trial, float((probs.argmax(1) == self._labels).mean())
+def token_rows(rows: Rows, encoded: EncodedRows) -> dict[str, NDArray[np.floating]]:
+    """Return each row's face token (n, D) and mean voice token, NaN where there is none."""
+    mask = encoded.voice_mask.float()[..., None]
+    voice = ((encoded.voice * mask).sum(dim=1) / mask.sum(dim=1).clamp_min(1)).numpy()
+    return {
+        "face": np.where(rows.has_crop[:, None], encoded.face.numpy(), np.nan),
+        "voice": np.where((rows.n_frames > 0)[:, None], voice, np.nan),
+    }
 
-    def _attention(self, tokens: Tensor, present: Tensor, noisy: Tensor) -> dict[str, dict[str, float]]:
-        """Return, by modality, the attention's mean, SD over windows and mean change under noise."""
-        whole = self._predict(tokens, present, MODALITIES)[1]
-        moved = {}
-        for index, modality in enumerate(MODALITIES):
-            disturbed = tokens.clone()
-            disturbed[:, index] = noisy[:, index]
-            changed = self._predict(disturbed, present, MODALITIES)[1]
-            moved[modality] = {
-                "mean": float(whole[:, index].mean()),
-                "sd": float(whole[:, index].std()),
-                "change_by_noise": float((changed - whole)[:, index].mean()),
-            }
-        return moved
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What held-out subjects decide."""
+
+    candidate: int  # of `_WEIGHTS`
+    temperature: float
+    persistence: float
+    answers: AnswerConfig
+
+
+def choose_answer(held_out: Tensor, rows: Rows, config: EvidenceConfig, since_s: float) -> Choice:
+    """Choose parts, temperature and persistence by logits (candidates, n, n_labels) of held-out subjects.
+
+    The parts and their temperature by the likelihood of windows, persistence as the least that keeps the
+    answer to `_MOST_CHANGES` a minute.
+    """
+    at = rows.where(min_since_onset_s=since_s)
+    temperatures = torch.logspace(-0.5, 1.0, 61)
+
+    def nll(logits: Tensor, temperature: Any) -> Tensor:
+        return nn.functional.cross_entropy(logits[at] / temperature, rows.label[at])
+
+    found = [best_temperature(partial(nll, logits), temperatures) for logits in held_out]
+    candidate = int(np.argmin([loss for loss, _ in found]))
+    logits = held_out[candidate] / found[candidate][1]
+    for persistence in _PERSISTENCE:
+        shown = answers(logits, rows.first, replace(config, persistence=persistence))
+        if changes_a_minute(shown.argmax(dim=1).numpy(), rows, since_s) <= _MOST_CHANGES:
+            break
+    # The last answer's bonus makes it surer than it is: the temperature is that of what is shown.
+    _, temperature = best_temperature(partial(nll, shown), temperatures)
+    probs = torch.softmax(shown / temperature, dim=1)[at].double().numpy()
+    fitted = fit_answers(probs, rows.label[at].numpy(), rows.trial[at], rows.subject[at])
+    return Choice(candidate, found[candidate][1] * temperature, persistence / temperature, fitted)
+
+
+def changes_a_minute(label: NDArray[np.intp], rows: Rows, since_s: float) -> float:
+    """Return how often the label (n,) changes while the emotion does not."""
+    steady = (rows.since_onset_s[1:] > since_s) & (rows.trial[1:] == rows.trial[:-1])
+    steady &= rows.subject[1:] == rows.subject[:-1]
+    return float((label[1:] != label[:-1])[steady].sum() / max(steady.sum(), 1) * 60)

@@ -6,7 +6,7 @@ training. Rows are a second apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,6 +26,7 @@ from acquisition.windowing import EDGE_SLACK_S, WindowConfig, rows_back
 from models.config import ModelConfig
 from models.features.config import FeatureConfig
 from models.features.log_mel import n_log_mel_frames
+from models.mixed_discriminant import LabelledTrial
 from models.normalise import Normaliser
 from models.process import process_pool
 from models.steps import StepFeatures
@@ -36,6 +37,7 @@ TRAINING_WINDOWS = WindowConfig(hop_s=0.5)
 # Two frames a second would do, but the newest one before a whole second must not be half a second old.
 _VIDEO_FPS = 5.0
 _N_CHANNELS = 62  # of the simulated cap
+_MOST_CHANNELS = 40
 
 
 @dataclass(frozen=True)
@@ -166,23 +168,59 @@ class Augment:
     """How windows are thinned out in training, so that one checkpoint takes any subset."""
 
     min_channels: int = 8
-    max_channels: int = 28
-    p_all_channels: float = 0.1
+    p_most_channels: float = 0.5  # 40 channels or more
+    min_level_trials: int = 1  # of the subject's that its level is the mean of
+    max_level_trials: int = 10
     min_steps: int = 3
     p_forget_last_trial: float = 0.5  # mask the steps that lie before the trial's onset
     eeg_noise: float = 0.1  # SD added to z-scores
     p_drop_eye_feature: float = 0.15
 
 
+#: Seconds from a trial's onset at which steps no longer hold the trial before.
+_WHOLE_S = {"eeg": 1.0, "eye": 6.0, "face": 1.0, "voice": 5.0}
+
+#: Means (n, F) of n rows' subjects by modality.
+Levels = Mapping[str, Tensor]
+
+
+def labelled_trials(
+    person: str, subject: SubjectFeatures, tokens: Mapping[str, NDArray[np.floating]] | None = None
+) -> list[LabelledTrial]:
+    """Return a subject's trials as the discriminant takes them; ``tokens`` (n, D) are of faces and voice."""
+    rows = feature_rows(subject, tokens)
+    found = []
+    for trial in np.unique(subject.trial):
+        at = subject.trial == trial
+        steps = {m: x[at & (subject.since_onset_s >= _WHOLE_S[m])] for m, x in rows.items()}
+        found.append(LabelledTrial(person, 0, int(subject.label[at][0]), steps))
+    return found
+
+
+def feature_rows(
+    subject: SubjectFeatures, tokens: Mapping[str, NDArray[np.floating]] | None = None
+) -> dict[str, NDArray[np.floating]]:
+    """Return raw features (n, F) by modality, NaN where unknown; see `labelled_trials`."""
+    eeg = np.where(subject.usable[..., None], subject.de, np.nan).reshape(len(subject.de), -1)
+    return {"eeg": eeg, "eye": np.asarray(subject.eye), **(tokens or {})}
+
+
 class Rows:
     """All subjects' rows end to end, addressed by one index; windows never cross subjects.
 
-    The normaliser must be fitted on training subjects only.
+    The normaliser must be fitted on training subjects only. ``levels`` are the rows' subjects' own, as known
+    when the row ends; without them each subject is centred on the training mean.
     """
 
-    def __init__(self, subjects: Sequence[SubjectFeatures], normaliser: Normaliser) -> None:
+    def __init__(
+        self,
+        subjects: Sequence[SubjectFeatures],
+        normaliser: Normaliser,
+        levels: Levels | None = None,
+    ) -> None:
         self.subjects = subjects
         self.normaliser = normaliser
+        self.levels = levels or {}
         lengths = [len(s.t_end) for s in subjects]
         self.first = np.repeat(np.cumsum([0, *lengths[:-1]]), lengths)  # first row of a row's subject
         self.subject = np.repeat(np.arange(len(subjects)), lengths)
@@ -220,16 +258,30 @@ class Rows:
         """Return the rows of the last ``n_steps`` seconds (n, T), oldest first, and which exist."""
         return rows_back(rows, n_steps, self.first[rows])
 
-    def eeg(self, rows: NDArray[np.intp], channels: Sequence[int], config: ModelConfig) -> Part:
+    def centred(self, rows: NDArray[np.intp], levels: Levels | None = None) -> Normaliser:
+        """Return the scales about the levels (n, F) of n windows: given ones, else those that are known."""
+        found = {m: level[rows] for m, level in self.levels.items()} if levels is None else levels
+        if "eeg" in found:
+            found = {**found, "eeg": found["eeg"].unflatten(1, self.subjects[0].de.shape[1:])}
+        means = {modality: level[:, None].float() for modality, level in found.items()}
+        return self.normaliser.centred_on(means, "level")
+
+    def eeg(
+        self,
+        rows: NDArray[np.intp],
+        channels: Sequence[int],
+        config: ModelConfig,
+        levels: Levels | None = None,
+    ) -> Part:
         """Return the EEG of windows that end at some rows, of some channels by their indices."""
         values, usable, _ = self._eeg.cut(rows, config.n_eeg_steps)
-        at = torch.tensor(channels)
-        return eeg_part(values[:, :, at], usable[:, :, at], at, config, self.normaliser)
+        at, normaliser = torch.tensor(channels), self.centred(rows, levels)
+        return eeg_part(values[:, :, at], usable[:, :, at], at, config, normaliser)
 
-    def eye(self, rows: NDArray[np.intp], config: ModelConfig) -> Part:
+    def eye(self, rows: NDArray[np.intp], config: ModelConfig, levels: Levels | None = None) -> Part:
         """Return the eye features of windows that end at some rows."""
         values, usable, _ = self._eye.cut(rows, config.windows.eye_n_steps)
-        return eye_part(values, usable, self.normaliser)
+        return eye_part(values, usable, self.centred(rows, levels))
 
     def before_onset(self, rows: NDArray[np.intp], n_steps: int) -> Tensor:
         """Return which of the last ``n_steps`` steps (n, T) began before the running trial."""
@@ -249,8 +301,8 @@ def thinned(step_mask: Tensor, before_onset: Tensor, augment: Augment, rng: np.r
 
 
 def random_channels(n_channels: int, augment: Augment, rng: np.random.Generator) -> list[int]:
-    """Return a random subset of channel indices, sorted; now and then all of them."""
-    if rng.random() < augment.p_all_channels:
-        return list(range(n_channels))
-    size = int(rng.integers(augment.min_channels, augment.max_channels + 1))
+    """Return a random subset of channel indices, sorted; in half of the cases of most channels."""
+    most = min(_MOST_CHANNELS, n_channels)
+    bounds = (most, n_channels) if rng.random() < augment.p_most_channels else (augment.min_channels, most)
+    size = int(rng.integers(bounds[0], bounds[1] + 1))
     return sorted(rng.choice(n_channels, size, replace=False).tolist())

@@ -6,7 +6,9 @@ channels, fewer steps, noise in place of the signal): from these the fusion lear
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -15,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
+from models.mixed_discriminant import LabelledTrial, LevelPrior
 from models.network import FusionNetwork
 from models.training.loop import Progress, StageOptions, train_stage
-from models.training.simulated_data import Augment, Rows, as_crop, random_channels, thinned
+from models.training.simulated_data import Augment, Levels, Rows, as_crop, random_channels, thinned
 from models.window_batch import NetworkInput, Part, batch_of, face_part, voice_part
 
 _LABEL_SMOOTHING = 0.05
@@ -26,6 +29,7 @@ _BATCH = 64
 _P_DROP = 0.25  # a modality is dropped from a training window
 _P_KEEP_FRAME = 0.7  # of a training window's face frames
 _P_NOISE = 0.15  # its token comes from noise
+_EVIDENCE_SCALE = 0.5  # to begin with: neighbouring seconds are not quite as independent as they seem
 
 
 class RowInputs:
@@ -41,9 +45,11 @@ class RowInputs:
         rows: Rows,
         rng: np.random.Generator,
         encoded: EncodedRows | None = None,
+        drawn: DrawnLevels | None = None,
     ) -> None:
         self.network, self.rows, self._rng, self._encoded = network, rows, rng, encoded
         self._config = network.config
+        self._drawn = drawn
 
     def eeg(self, at: NDArray[np.intp], augment: Augment | None = None) -> NetworkInput:
         """Return EEG windows."""
@@ -89,7 +95,7 @@ class RowInputs:
         config, rng, n_channels = self._config, self._rng, len(self._config.ch_names)
         if channels is None:
             channels = random_channels(n_channels, augment, rng) if augment else list(range(n_channels))
-        part = self.rows.eeg(at, channels, config)
+        part = self.rows.eeg(at, channels, config, self._levels(at, "eeg", augment))
         if augment:
             before = self.rows.before_onset(at, config.n_eeg_steps)
             part["eeg_step_mask"] = thinned(part["eeg_step_mask"], before, augment, rng)
@@ -97,8 +103,14 @@ class RowInputs:
             part["eeg"] = part["eeg"] + torch.from_numpy(noise)
         return part
 
+    def _levels(self, at: NDArray[np.intp], modality: str, augment: Augment | None) -> Levels | None:
+        """Return drawn levels to augment, None for those that the rows know."""
+        if augment is None or self._drawn is None:
+            return None
+        return {modality: self._drawn(modality, self.rows.subject[at], augment, self._rng)}
+
     def _eye(self, at: NDArray[np.intp], augment: Augment | None) -> Part:
-        part = self.rows.eye(at, self._config)
+        part = self.rows.eye(at, self._config, self._levels(at, "eye", augment))
         if augment:
             before = self.rows.before_onset(at, self._config.windows.eye_n_steps)
             part["eye_step_mask"] = thinned(part["eye_step_mask"], before, augment, self._rng)
@@ -115,18 +127,42 @@ class RowInputs:
         if drop_frames:
             kept &= self._rng.random(exists.shape) < _P_KEEP_FRAME
         ages = torch.arange(n_frames - 1, -1, -1.0).expand(len(at), -1)
-        return face_part(self._encoded.face[steps], torch.from_numpy(kept), ages)
+        level = self.rows.centred(at).face
+        return face_part(self._encoded.face[steps], torch.from_numpy(kept), ages, level)
 
     def _voice(self, at: NDArray[np.intp]) -> Part:
         """Return the encoded clips of windows."""
         encoded = self._encoded
         assert encoded is not None
         tokens, mask = encoded.voice[at], encoded.voice_mask[at]
-        return voice_part(tokens, mask, encoded.voice_times, self._clip_age(at))
+        level = self.rows.centred(at).voice
+        return voice_part(tokens, mask, encoded.voice_times, self._clip_age(at), level)
 
     def _clip_age(self, at: NDArray[np.intp]) -> Tensor:
         """Return how many seconds before the windows' ends their clips start, (n,)."""
         return torch.from_numpy(self.rows.voice_clip_s[at])
+
+
+class DrawnLevels:
+    """Levels of training subjects as a session may know them: from one to all of a subject's trials."""
+
+    def __init__(self, trials: Sequence[Sequence[LabelledTrial]], prior: Mapping[str, LevelPrior]) -> None:
+        self._prior = prior
+        self._means = {m: [np.stack([t.mean(m)[0] for t in own]) for own in trials] for m in prior}
+
+    def __call__(
+        self, modality: str, subject: NDArray[np.intp], augment: Augment, rng: np.random.Generator
+    ) -> Tensor:
+        """Return a level (n, F) for each of n windows' subjects."""
+        prior = self._prior[modality]
+        found = np.empty((len(subject), len(prior.mean)))
+        for at, number in enumerate(subject):
+            means = self._means[modality][number]
+            n = int(rng.integers(augment.min_level_trials, min(augment.max_level_trials, len(means)) + 1))
+            mean = np.nanmean(means[rng.choice(len(means), n, replace=False)], axis=0)
+            level = (n * mean + prior.kappa * prior.mean) / (n + prior.kappa)
+            found[at] = np.where(np.isfinite(level), level, prior.mean)
+        return torch.from_numpy(found)
 
 
 def train_encoder(
@@ -136,6 +172,7 @@ def train_encoder(
     options: StageOptions,
     rng: np.random.Generator,
     progress: Progress,
+    drawn: DrawnLevels | None = None,
 ) -> None:
     """Train one modality's encoder, pooling and head in place with cross-entropy.
 
@@ -146,7 +183,10 @@ def train_encoder(
         usable = usable[rows.has_crop[usable]]
     if modality == "voice":
         usable = usable[rows.n_frames[usable] > 0]
-    loss_of, inputs = nn.CrossEntropyLoss(label_smoothing=_LABEL_SMOOTHING), RowInputs(network, rows, rng)
+    loss_of, inputs = (
+        nn.CrossEntropyLoss(label_smoothing=_LABEL_SMOOTHING),
+        RowInputs(network, rows, rng, None, drawn),
+    )
     input_of = {"eeg": inputs.eeg, "eye": inputs.eye, "face": inputs.face, "voice": inputs.voice}[modality]
     network.train()
 
@@ -253,11 +293,18 @@ def train_token_heads(
 
 @dataclass(frozen=True, eq=False)
 class WindowTokens:
-    """Modality tokens of n windows in several variants: the first whole, the others thinned out."""
+    """Modality tokens of n windows in several variants: the first whole, the others thinned out.
+
+    ``evidence`` (n, 4, n_labels) and ``reliability`` (n, 4) are of the windows, ``pool`` holds both of windows of
+    noise.
+    """
 
     tokens: Tensor  # (variants, n, 4, d_model)
     present: Tensor  # (variants, n, 4) bool
     noisy: Tensor  # (n, 4, d_model), of noise in place of each modality
+    evidence: Tensor = field(default_factory=lambda: torch.empty(0))
+    reliability: Tensor = field(default_factory=lambda: torch.empty(0))
+    pool: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.empty(0), torch.empty(0)))
 
 
 @torch.no_grad()
@@ -289,24 +336,42 @@ def modality_tokens(
 def train_fusion(
     network: FusionNetwork,
     windows: WindowTokens,
+    usable: NDArray[np.intp],
     labels: Tensor,
     options: StageOptions,
     rng: np.random.Generator,
     progress: Progress,
-) -> None:
-    """Train the shared attention and its head on windows' tokens with modality dropout and noise."""
+) -> float:
+    """Train the shared attention and its head on windows' tokens with modality dropout and noise.
+
+    The attention weighs the discriminant's evidence too, so it learns from the sum of both parts; weight on
+    modalities that are noise costs extra. Returns the evidence's factor in that sum.
+    """
     network.train()
-    n_variants, n = windows.tokens.shape[:2]
+    n_variants = len(windows.tokens)
+    log_scale = nn.Parameter(torch.tensor(math.log(_EVIDENCE_SCALE)))
 
     def loss(at: NDArray[np.intp]) -> Tensor:
         variant = torch.from_numpy(rng.integers(0, n_variants, len(at)))
         chosen, there = windows.tokens[variant, at], windows.present[variant, at]
+        evidence, reliability = windows.evidence[at], windows.reliability[at]
         noise = torch.from_numpy(rng.random(tuple(there.shape)) < _P_NOISE)
+        from_pool = torch.from_numpy(rng.integers(0, len(windows.pool[0]), len(at)))
         chosen = torch.where(noise[..., None], windows.noisy[at], chosen)
+        evidence = torch.where(noise[..., None], windows.pool[0][from_pool], evidence)
+        reliability = torch.where(noise, windows.pool[1][from_pool], reliability)
         kept = there & torch.from_numpy(rng.random(tuple(there.shape)) >= _P_DROP)
         kept = torch.where(kept.any(1, keepdim=True), kept, there)
-        logits, _ = network.fusion(chosen, kept)
-        return nn.functional.cross_entropy(logits, labels[at], label_smoothing=_LABEL_SMOOTHING)
+        logits, attention = network.fusion(chosen, kept, reliability)
+        gates = (kept * reliability).sum(dim=1, keepdim=True) * attention
+        total = logits + log_scale.exp() * (gates[..., None] * evidence).sum(dim=1)
+        on_noise = (attention * noise).sum(dim=1).mean()
+        return (
+            nn.functional.cross_entropy(total, labels[at], label_smoothing=_LABEL_SMOOTHING)
+            + nn.functional.cross_entropy(logits, labels[at], label_smoothing=_LABEL_SMOOTHING)
+            + on_noise
+        )
 
-    parameters = list(network.fusion.parameters())
-    train_stage(parameters, loss, np.arange(n), options, rng, partial(progress, "fusion"))
+    parameters = [*network.fusion.parameters(), log_scale]
+    train_stage(parameters, loss, usable, options, rng, partial(progress, "fusion"))
+    return float(log_scale.exp())

@@ -1,0 +1,212 @@
+"""A subject's own level, found while the session runs, and how far each modality's signal can be relied on.
+
+Subjects differ more from each other than one does from trial to trial, so features count as deviations from
+the subject's own mean in this session, the *level*. No label enters: it begins at the training mean and moves
+to what is seen with the weight ``n / (n + kappa)``, feature by feature, where n are the trials' worth of data
+so far and kappa is the variance of trials over that of levels across subjects (empirical Bayes).
+
+A lasting emotion would be taken for the level and vanish. So what the current answer says the emotion adds
+is subtracted before a second enters, and n is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acquisition.types import MODALITIES
+from models.config import EvidenceConfig
+from models.mixed_discriminant import MixedDiscriminant
+
+#: Steps a second apart of a window, oldest first, (n, F) by modality; NaN where unknown.
+Recent = Mapping[str, NDArray[np.floating]]
+
+_LEAST_WORTH = 1.0  # trials: before, a level is no measure of what is far from it
+_DOUBT = 0.1  # share of the answer that counts as any emotion, so that a wrong one does not confirm itself
+_FREE_Q = 1.5  # the step variance may differ by so much either way; at three times that nothing is left
+
+
+class RunningLevel:
+    """The level of one session; ``fixed`` means by modality, of a baseline or profile, do not run."""
+
+    def __init__(
+        self,
+        discriminant: MixedDiscriminant,
+        config: EvidenceConfig,
+        fixed: Mapping[str, NDArray[np.floating]] | None = None,
+    ) -> None:
+        self._config = config
+        self._prior = {m: discriminant.level_prior(m) for m in discriminant.modalities}
+        self._effects = {m: discriminant.class_means(m) for m in discriminant.modalities}
+        self._sum = {m: np.zeros(len(prior.mean)) for m, prior in self._prior.items()}
+        self._worth = {m: np.zeros(len(prior.mean)) for m, prior in self._prior.items()}
+        self.fixed = fixed
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those that have a level."""
+        return tuple(self._prior)
+
+    @property
+    def worth(self) -> float:
+        """Trials' worth of data that it rests on: of the modality that has most."""
+        return max((float(np.median(worth)) for worth in self._worth.values()), default=0.0)
+
+    def mean(self, modality: str) -> NDArray[np.float64]:
+        """Return the level (F,) of a modality that the discriminant knows."""
+        prior = self._prior[modality]
+        if self.fixed is not None and modality in self.fixed:
+            return np.where(np.isfinite(self.fixed[modality]), self.fixed[modality], prior.mean)
+        kappa = prior.kappa.astype(np.float64)
+        return (self._sum[modality] + kappa * prior.mean) / (self._worth[modality] + kappa)
+
+    def take(self, recent: Recent, evidence: NDArray[np.floating], seconds: float = 1.0) -> None:
+        """Take the newest steps in; ``evidence`` (n_labels,) is the sum of the discriminant's about them."""
+        logits = evidence / self._config.level_temperature
+        probs = np.exp(logits - logits.max())
+        probs = (1 - _DOUBT) * probs / probs.sum() + _DOUBT / len(probs)
+        share, most = seconds / self._config.trial_s, self._config.max_trials
+        for modality, steps in recent.items():
+            if modality not in self._prior or not len(steps):
+                continue
+            step = np.asarray(steps[-1], dtype=np.float64)
+            known = np.isfinite(step)
+            total, worth = self._sum[modality], self._worth[modality]
+            total[known] += share * (step - probs @ self._effects[modality])[known]
+            worth[known] += share
+            surplus = np.maximum(worth / most, 1.0)
+            total /= surplus
+            worth /= surplus
+
+
+@dataclass(frozen=True, eq=False)
+class StepVariance:
+    """Mean squared difference of steps a second apart in training, (F,) by modality, NaN where unknown."""
+
+    of: Mapping[str, NDArray[np.float32]]
+
+    @classmethod
+    def fit(cls, steps: Mapping[str, list[NDArray[np.floating]]]) -> StepVariance:
+        """Take the steps (n, F) of trials, by modality."""
+        found = {}
+        for modality, trials in steps.items():
+            squares = np.concatenate([np.diff(trial, axis=0) ** 2 for trial in trials if len(trial) > 1])
+            known = np.isfinite(squares)
+            mean = np.where(known, squares, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+            found[modality] = np.where(mean > 0, mean, np.nan).astype(np.float32)
+        return cls(found)
+
+    def ratio(self, modality: str, steps: NDArray[np.floating]) -> float:
+        """Return the steps' (n, F) variance over that of training; NaN for fewer than two steps."""
+        if modality not in self.of or len(steps) < 2:
+            return float("nan")
+        ratios = np.diff(steps, axis=0) ** 2 / self.of[modality]
+        known = np.isfinite(ratios)
+        return float(ratios[known].mean()) if known.any() else float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What evidence of a modality is about."""
+
+    deviation: NDArray[np.float32]  # (F,) mean of the newest seconds less the level, 0 where unknown
+    n_steps: int
+    known: NDArray[np.bool_]  # (F,)
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """As `MixedDiscriminant.evidence` takes it, one row."""
+        known = torch.from_numpy(self.known)[None]
+        return torch.from_numpy(self.deviation)[None], torch.tensor([float(self.n_steps)]), known
+
+    def without(self, hidden: NDArray[np.bool_]) -> Given:
+        """Return the same with some features (F,) unknown."""
+        return Given(
+            np.where(hidden, 0.0, self.deviation).astype(np.float32), self.n_steps, self.known & ~hidden
+        )
+
+
+class Evidence:
+    """What a discriminant says of windows, beside the network: see `models.config.EvidenceConfig`."""
+
+    def __init__(self, discriminant: MixedDiscriminant, steps: StepVariance, config: EvidenceConfig) -> None:
+        self.discriminant, self.steps, self.config = discriminant, steps, config
+        self._n = dict(zip(MODALITIES, config.n_steps, strict=True))
+
+    def given(self, recent: Recent, level: RunningLevel) -> dict[str, Given]:
+        """Return the newest seconds' mean about the level, by modality that holds anything."""
+        found = {}
+        for modality in self.discriminant.modalities:
+            if len(recent.get(modality, ())):
+                mean, n_steps = mean_of(recent[modality][-self._n[modality] :])
+                known = np.isfinite(mean)
+                if known.any():
+                    deviation = np.where(known, mean - level.mean(modality), 0.0).astype(np.float32)
+                    found[modality] = Given(deviation, n_steps, known)
+        return found
+
+    def of_window(self, recent: Recent, level: RunningLevel) -> tuple[Tensor, Tensor]:
+        """Return evidence (4, n_labels) and reliability (4,) of a window; absent modalities have 0 and 1."""
+        given = self.given(recent, level)
+        return self.scores(given), self.reliability(recent, given, level)
+
+    def scores(self, given: Mapping[str, Given]) -> Tensor:
+        """Return evidence (4, n_labels), about its mean over the labels; 0 for absent modalities."""
+        found = torch.zeros(len(MODALITIES), self.discriminant.n_labels)
+        for modality, of_modality in given.items():
+            found[MODALITIES.index(modality)] = self.discriminant.evidence(modality, *of_modality.tensors)[0]
+        return found - found.mean(dim=1, keepdim=True)
+
+    def reliability(self, recent: Recent, given: Mapping[str, Given], level: RunningLevel) -> Tensor:
+        """Return (4,): 1 for a signal as in training or absent, 0 where steps vary, or lie, quite otherwise."""
+        found = torch.ones(len(MODALITIES))
+        has_level = level.worth >= _LEAST_WORTH or level.fixed is not None
+        for modality, of_modality in given.items():
+            ratio, reliable = self.steps.ratio(modality, recent[modality]), 1.0
+            if ratio > 0:
+                reliable = 1 - (abs(np.log(ratio)) - np.log(_FREE_Q)) / np.log(2.0)
+            if has_level:
+                distance = float(self.discriminant.distance(modality, *of_modality.tensors)[0])
+                reliable = min(reliable, 2 - distance / self.discriminant.mark(modality))
+            found[MODALITIES.index(modality)] = float(np.clip(reliable, 0.0, 1.0))
+        return found
+
+
+def mean_of(steps: NDArray[np.floating]) -> tuple[NDArray[np.float64], int]:
+    """Return the mean (F,) of steps (n, F) and how many hold anything; NaN where half or less is known."""
+    known = np.isfinite(steps)
+    n_known = known.sum(axis=0)
+    sums = np.where(known, steps, 0.0).sum(axis=0, dtype=np.float64)
+    mean = np.where(2 * n_known > len(steps), sums / np.maximum(n_known, 1), np.nan)
+    return mean, int(known.any(axis=1).sum())
+
+
+class AnswerFilter:
+    """Averages logits over the phases of the hop grid and lets the last answer speak for itself a little.
+
+    Steps are a second long and windows a hop apart, so the windows of one second see the same signal cut
+    otherwise. That an emotion lasts longer than a hop is prior knowledge, worth ``persistence`` nats.
+    """
+
+    def __init__(self, config: EvidenceConfig, hop_s: float) -> None:
+        self._n = max(1, round(config.average_s / hop_s))
+        self._persistence = config.persistence
+        self._logits: dict[int, Tensor] = {}  # by window index
+        self._last: int | None = None
+
+    def __call__(self, index: int, logits: Tensor) -> Tensor:
+        """Return the logits (n_labels,) of the answer at a window."""
+        self._logits = {k: kept for k, kept in self._logits.items() if index - self._n < k < index}
+        if not self._logits:
+            self._last = None  # nothing was said for a second
+        self._logits[index] = logits
+        answer = torch.stack(list(self._logits.values())).mean(dim=0)
+        if self._last is not None:
+            answer[self._last] += self._persistence
+        self._last = int(answer.argmax())
+        return answer

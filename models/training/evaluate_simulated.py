@@ -1,0 +1,284 @@
+"""Tests a model on simulated subjects whom it has not seen, session by session, as a live run would answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from acquisition.errors import ErrorCode, InputError
+from acquisition.simulator.subject import EMOTIONS
+from acquisition.types import MODALITIES
+from models.checkpoint import Checkpoint
+from models.config import ModelConfig
+from models.conformal import coverage, trial_means
+from models.normalise import Normaliser
+from models.training.loop import Progress
+from models.training.scores import calibration_curve, wilson_interval
+from models.training.simulated import (
+    MIN_SINCE_ONSET_TESTED_S,
+    SimulatedSubjects,
+    changes_a_minute,
+    token_rows,
+)
+from models.training.simulated_data import Rows, feature_rows, load_subject
+from models.training.simulated_sessions import Course, answers, run_session
+from models.training.stages import RowInputs, encode_rows, replaced_by_noise
+
+FIRST_EVALUATION_SEED = 900_000  # of simulated subjects: no training uses them
+_TEST_BATCH = 32
+_SETTLED_TRIALS = 5  # from this trial on the running level has settled
+#: Smaller caps, each part of the next.
+CAPS = {
+    "8": ("FP1", "FP2", "C3", "C4", "P7", "P8", "O1", "O2"),
+    "16": ("F7", "F8", "F3", "F4", "T7", "T8", "P3", "P4"),
+    "32": (
+        *("FZ", "CZ", "PZ", "OZ", "FC5", "FC6", "FC1", "FC2"),
+        *("CP5", "CP6", "CP1", "CP2", "AF3", "AF4", "PO3", "PO4"),
+    ),
+}
+
+
+def evaluate_simulated(
+    checkpoint: Checkpoint, subjects: SimulatedSubjects, progress: Progress
+) -> dict[str, Any]:
+    """Return accuracies per trial and per window (keys ending in ``_window``), with chance beside them.
+
+    A trial's prediction is the mean of its windows' probabilities, from the fifth second on. The keys are
+    ``all``, ``only`` and ``without`` by modality, ``channels`` by cap size, ``noise`` by modality replaced by
+    noise, ``level`` by what the features are centred on, ``settled`` for the trials from the sixth on,
+    ``chance``, counts and Wilson intervals of the accuracies per trial (``interval``). Of all modalities also:
+    ``label_changes_per_minute`` while the emotion holds, ``delay_s`` in the median until the label that a
+    trial settles on, ``ece``, ``coverage_90`` and ``set_size_90`` by trial, ``answered`` and
+    ``right_when_answered`` by window; ``attention`` says how it moves under noise.
+
+    Raises `InputError`; see `check_simulated`.
+    """
+    check_simulated(checkpoint.config)
+    with TemporaryDirectory(prefix="affectscope-evaluate-", ignore_cleanup_errors=True) as scratch:
+        features = checkpoint.config.features
+        folders = subjects.simulate(FIRST_EVALUATION_SEED, features, Path(scratch), progress)
+        return evaluate_folders(checkpoint, folders, progress)
+
+
+def check_simulated(config: ModelConfig) -> None:
+    """Refuse a model that cannot be tested on simulated subjects, with the reason."""
+    for expected, found in (
+        ("a classifier", "a classifier" if config.is_classifier else "pre-trained encoders"),
+        ("raw features", f"{config.feature_origin} features"),
+        (f"modalities {', '.join(MODALITIES)}", f"modalities {', '.join(config.modalities)}"),
+        (f"labels {', '.join(EMOTIONS)}", f"labels {', '.join(config.labels)}"),
+    ):
+        if expected != found:
+            raise InputError(
+                f"the model cannot be tested on simulated subjects: expected {expected}, found {found}",
+                where="--model",
+                remedy="choose one made by affectscope train --simulated, or omit --model",
+                code=ErrorCode.MODEL,
+                found=found,
+            )
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """What the model is given."""
+
+    modalities: Collection[str] = MODALITIES
+    cap: tuple[str, ...] = ()  # EEG channels; empty: all
+    noise: str = ""  # the modality that is noise
+    level: str = "running"  # running | training | whole session
+
+
+def _conditions() -> dict[str, _Condition]:
+    """Return the conditions by the key of their figures."""
+    found = {"all": _Condition()}
+    for modality in MODALITIES:
+        found[f"only/{modality}"] = _Condition((modality,))
+        found[f"without/{modality}"] = _Condition([m for m in MODALITIES if m != modality])
+        found[f"noise/{modality}"] = _Condition(noise=modality)
+    cap: tuple[str, ...] = ()
+    for size, added in CAPS.items():
+        cap += added
+        found[f"channels/{size}"] = _Condition(("eeg",), cap)
+        found[f"channels_with_all/{size}"] = _Condition(cap=cap)
+    for level in ("training", "whole session"):
+        found[f"level/{level}"] = _Condition(level=level)
+    return found
+
+
+def evaluate_folders(checkpoint: Checkpoint, folders: Sequence[Path], progress: Progress) -> dict[str, Any]:
+    """Return the figures of `evaluate_simulated` on subjects that have been simulated."""
+    return _Evaluation(checkpoint, folders, progress).report()
+
+
+class _Evaluation:
+    """All conditions over the same sessions."""
+
+    def __init__(self, checkpoint: Checkpoint, folders: Sequence[Path], progress: Progress) -> None:
+        self._rng = np.random.default_rng(0)
+        self._config, self._evidence = checkpoint.config, checkpoint.evidence
+        self._network, self._progress = checkpoint.network, progress
+        self._normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors)
+        self._subjects = [load_subject(folder) for folder in folders]
+        rows = self._rows = Rows(self._subjects, self._normaliser)
+        self._encoded = encode_rows(self._network, rows, progress)
+        tokens = token_rows(rows, self._encoded)
+        self._features = [
+            feature_rows(s, {m: x[rows.subject == i] for m, x in tokens.items()})
+            for i, s in enumerate(self._subjects)
+        ]
+        self._network.prepare_inference()
+        self._tested = rows.where(min_since_onset_s=MIN_SINCE_ONSET_TESTED_S)
+        label = rows.label.numpy()[self._tested]
+        self._of_tested = label, rows.trial[self._tested], rows.subject[self._tested]
+
+    def report(self) -> dict[str, Any]:
+        conditions = _conditions()
+        found = {}
+        for number, (name, condition) in enumerate(conditions.items()):
+            found[name] = self._probs(condition)
+            self._progress("evaluating", (number + 1) / len(conditions), math.nan)
+        return self._table({name: probs for name, (probs, _) in found.items()}) | {
+            "attention": self._attention({name: attention for name, (_, attention) in found.items()})
+        }
+
+    # --- one condition ---
+
+    def _probs(self, condition: _Condition) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what is shown at every second: probabilities (n, n_labels) and attention (n, 4)."""
+        course = None if self._evidence is None else self._course(condition)
+        rows = Rows(self._subjects, self._normaliser, course.levels if course is not None else None)
+        inputs = RowInputs(self._network, rows, self._rng, self._encoded)
+        names = self._config.ch_names
+        channels = sorted(names.index(name) for name in condition.cap if name in names) or None
+        allowed = torch.tensor([m in condition.modalities for m in MODALITIES])
+        logits, attention = [], []
+        for start in range(0, len(rows), _TEST_BATCH):
+            at = np.arange(start, min(start + _TEST_BATCH, len(rows)))
+            batch = inputs.window(at, channels=channels)
+            if condition.noise:
+                batch = replaced_by_noise(batch, condition.noise, self._rng)
+            batch.present = batch.present & allowed
+            if course is not None:
+                batch.evidence, batch.reliability = course.evidence[at], course.reliability[at]
+            with torch.no_grad():
+                output = self._network(batch)
+            logits.append(output.logits)
+            attention.append(output.modality_attention)
+        shown = torch.cat(logits)
+        if self._config.evidence is not None:
+            shown = answers(shown, rows.first, self._config.evidence)
+        probs = torch.softmax(shown, dim=1).double().numpy()
+        return probs, torch.cat(attention).double().numpy()
+
+    def _course(self, condition: _Condition) -> Course:
+        """Return level, evidence and reliability of all sessions under a condition."""
+        assert self._evidence is not None
+        courses = []
+        prior = {
+            m: self._evidence.discriminant.level_prior(m).mean for m in self._evidence.discriminant.modalities
+        }
+        for features in self._features:
+            given = {m: x for m, x in features.items() if m in condition.modalities}
+            if condition.cap and "eeg" in given:
+                kept = np.isin(self._config.ch_names, condition.cap)
+                eeg = given["eeg"].reshape(len(given["eeg"]), len(kept), -1)
+                given["eeg"] = np.where(kept[:, None], eeg, np.nan).reshape(len(eeg), -1)
+            if condition.noise:
+                x = given[condition.noise]
+                drawn = self._rng.standard_normal(x.shape)
+                given[condition.noise] = np.nanmean(x, axis=0) + 2 * np.nanstd(x, axis=0) * drawn
+            fixed = {
+                "running": None,
+                "training": prior,
+                "whole session": {m: np.nanmean(x, axis=0) for m, x in given.items()},
+            }[condition.level]
+            courses.append(run_session(given, self._evidence, self._config.windows, fixed))
+        return Course.joined(courses)
+
+    # --- figures ---
+
+    def _table(self, probs: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
+        table: dict[str, Any] = {
+            "chance": 1 / probs["all"].shape[1],
+            "n_subjects": len(self._subjects),
+            "n_windows": len(self._tested),
+            "interval": {},
+        }
+        for name, p in probs.items():
+            group, _, key = name.partition("/")
+            means, label, _ = trial_means(p[self._tested], *self._of_tested)
+            per_trial = float((means.argmax(axis=1) == label).mean())
+            per_window = float((p[self._tested].argmax(axis=1) == self._of_tested[0]).mean())
+            table["n_trials"] = len(label)
+            interval = wilson_interval(per_trial, len(label))
+            figures = (table, group, per_trial), (table, f"{group}_window", per_window)
+            for where, name_of_group, figure in (*figures, (table["interval"], group, interval)):
+                if key:
+                    where.setdefault(name_of_group, {})[key] = figure
+                else:
+                    where[name_of_group] = figure
+        return table | self._of_answers(probs["all"])
+
+    def _of_answers(self, probs: NDArray[np.float64]) -> dict[str, Any]:
+        """Return what the answers by all modalities are worth."""
+        label, trial, subject = self._of_tested
+        tested, rows = probs[self._tested], self._rows
+        settled = trial >= _SETTLED_TRIALS
+        late, of_late, _ = trial_means(tested[settled], label[settled], trial[settled], subject[settled])
+        accuracy = float((late.argmax(axis=1) == of_late).mean()) if len(late) else math.nan
+        figures: dict[str, Any] = {
+            "settled": accuracy,
+            "settled_interval": wilson_interval(accuracy, len(late)) if len(late) else None,
+            "label_changes_per_minute": changes_a_minute(
+                probs.argmax(axis=1), rows, MIN_SINCE_ONSET_TESTED_S
+            ),
+            "delay_s": self._delay(probs),
+            "ece": calibration_curve(tested, label).error,
+        }
+        if (rule := self._config.answers) is not None:
+            means, of_trial, who = trial_means(tested, *self._of_tested)
+            for level, threshold in (("90", rule.set_90), ("80", rule.set_80)):
+                covered = coverage(means, of_trial, threshold, who)
+                figures[f"coverage_{level}"], figures[f"set_size_{level}"] = (
+                    covered.covered,
+                    covered.mean_size,
+                )
+                figures[f"coverage_{level}_tenth_percentile"] = covered.tenth
+            is_answer = tested.max(axis=1) >= rule.abstain_below
+            right = tested.argmax(axis=1) == label
+            figures["answered"] = float(is_answer.mean())
+            figures["right_when_answered"] = float(right[is_answer].mean()) if is_answer.any() else math.nan
+        return figures
+
+    def _delay(self, probs: NDArray[np.float64]) -> float:
+        """Return the median time after a change until the label shown is the one that the trial settles on."""
+        rows, shown = self._rows, probs.argmax(axis=1)
+        delays = []
+        for subject in range(len(self._subjects)):
+            of_subject = rows.subject == subject
+            for trial in np.unique(rows.trial[of_subject])[1:]:
+                at = np.flatnonzero(of_subject & (rows.trial == trial))
+                late = at[rows.since_onset_s[at] >= MIN_SINCE_ONSET_TESTED_S]
+                reached = at[shown[at] == probs[late].mean(axis=0).argmax()]
+                delays.append(rows.since_onset_s[reached[0]])
+        return float(np.median(delays)) if delays else math.nan
+
+    def _attention(self, attention: dict[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
+        """Return, by modality, the attention's mean, SD over windows, and mean as noise."""
+        whole = attention["all"][self._tested]
+        return {
+            modality: {
+                "mean": float(whole[:, index].mean()),
+                "sd": float(whole[:, index].std()),
+                "as_noise": float(attention[f"noise/{modality}"][self._tested][:, index].mean()),
+            }
+            for index, modality in enumerate(MODALITIES)
+        }

@@ -1,0 +1,94 @@
+"""Sessions of simulated subjects second by second: level, evidence and reliability, as a live session has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acquisition.types import MODALITIES
+from acquisition.windowing import WindowConfig
+from models.config import EvidenceConfig
+from models.level import AnswerFilter, Evidence, RunningLevel
+
+#: Raw features (n, F) of a session's seconds by modality, NaN where unknown.
+Features = Mapping[str, NDArray[np.floating]]
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What is known at each of n seconds."""
+
+    levels: dict[str, Tensor]  # (n, F) by modality, float32
+    evidence: Tensor  # (n, 4, n_labels)
+    reliability: Tensor  # (n, 4)
+
+    @staticmethod
+    def joined(courses: Sequence[Course]) -> Course:
+        """Return several sessions end to end."""
+        levels = {m: torch.cat([course.levels[m] for course in courses]) for m in courses[0].levels}
+        evidence, reliability = (
+            torch.cat([getattr(course, name) for course in courses]) for name in ("evidence", "reliability")
+        )
+        return Course(levels, evidence, reliability)
+
+
+def recent_of(features: Features, at: int, windows: WindowConfig) -> dict[str, NDArray[np.floating]]:
+    """Return the steps, a second apart, of the window that ends with the second ``at``."""
+    n_steps = windows.eeg_n_steps, windows.eye_n_steps, round(windows.face_s), 1
+    pairs = zip(MODALITIES, n_steps, strict=True)
+    return {m: features[m][max(at + 1 - n, 0) : at + 1] for m, n in pairs if m in features}
+
+
+def run_session(
+    features: Features,
+    evidence: Evidence,
+    windows: WindowConfig,
+    fixed: Mapping[str, NDArray[np.floating]] | None = None,
+) -> Course:
+    """Return what a session knows at each second; ``fixed`` is a level that does not run."""
+    level = RunningLevel(evidence.discriminant, evidence.config, fixed)
+    n = len(next(iter(features.values())))
+    levels: dict[str, list[NDArray[Any]]] = {m: [] for m in evidence.discriminant.modalities}
+    found, reliable = [], []
+    for at in range(n):
+        recent = recent_of(features, at, windows)
+        of_window, reliability = evidence.of_window(recent, level)
+        for modality, values in levels.items():
+            values.append(level.mean(modality).astype(np.float32))
+        found.append(of_window)
+        reliable.append(reliability)
+        level.take(recent, of_window.sum(dim=0).numpy())
+    stacked = {m: torch.from_numpy(np.stack(values)) for m, values in levels.items()}
+    return Course(stacked, torch.stack(found), torch.stack(reliable))
+
+
+def noise(
+    features: Features, n: int, evidence: Evidence, windows: WindowConfig, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return evidence (n, 4, n_labels) and reliability (n, 4) of windows of noise, twice the signal's SD."""
+    mean = {m: np.nanmean(x, axis=0) for m, x in features.items()}
+    sd = {m: np.nanstd(x, axis=0) for m, x in features.items()}
+    level = RunningLevel(evidence.discriminant, evidence.config, mean)
+    found = []
+    for _ in range(n):
+        drawn = {
+            m: mean[m] + 2 * sd[m] * rng.standard_normal((windows.eeg_n_steps, len(mean[m]))) for m in mean
+        }
+        found.append(evidence.of_window(recent_of(drawn, windows.eeg_n_steps - 1, windows), level))
+    return torch.stack([one for one, _ in found]), torch.stack([other for _, other in found])
+
+
+def answers(logits: Tensor, first: NDArray[np.intp], config: EvidenceConfig) -> Tensor:
+    """Return the logits (n, n_labels) as they are shown, of sessions that begin at rows ``first`` (n,)."""
+    shown = torch.empty_like(logits)
+    for begin in np.unique(first):
+        keep = AnswerFilter(config, hop_s=1.0)
+        for at in np.flatnonzero(first == begin):
+            shown[at] = keep(int(at), logits[at])
+    return shown
