@@ -164,11 +164,9 @@ def normaliser_of(normaliser: Normaliser, levels: Mapping[TrialKey, Level], wind
     row = {key: at for at, key in enumerate(unique)}
     at = torch.tensor([row[key] for key in keys])
     eeg, eye = _stacked([levels[key] for key in unique])
-    return Normaliser(
-        normaliser.eeg if normaliser.eeg is None or eeg is None else normaliser.eeg.centred_on(eeg[at, None]),
-        normaliser.eye if normaliser.eye is None or eye is None else normaliser.eye.centred_on(eye[at, None]),
-        normaliser.origin,
-    )
+    means = {"eeg": eeg, "eye": eye}
+    per_window = {modality: mean[at, None] for modality, mean in means.items() if mean is not None}
+    return normaliser.centred_on(per_window, normaliser.origin)
 
 
 def centred(trials: Sequence[Trial], levels: SessionLevels) -> list[Trial]:

@@ -207,6 +207,8 @@ def _inputs(config: ModelConfig, n_voice_tokens: int) -> NetworkInput:
         voice_mask=valid(n_voice_tokens),
         voice_times=torch.linspace(0.0, windows.voice_s, n_voice_tokens)[None],
         present=valid(4),
+        evidence=torch.zeros(1, len(MODALITIES), len(config.labels)),
+        reliability=torch.ones(1, len(MODALITIES)),
     )
 
 
