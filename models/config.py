@@ -200,8 +200,8 @@ class AnswerConfig:
 class EvidenceConfig:
     """How a discriminant beside the network, and a level that runs, make the answer.
 
-    ``logits = network_weight · network + weight · Σ n · a · e`` over the n present modalities, with the shared
-    attention a, in which each modality's reliability counts, and the discriminant's evidence e.
+    ``logits = network_weight · network + weight · Σ n · a · e`` over the n present modalities, with the
+    shared attention a, in which each modality's reliability counts, and the discriminant's evidence e.
     """
 
     network_weight: float = 1.0

@@ -1,11 +1,11 @@
 """Features of EEG: entropy by band, the spectrogram on the screen, filtered samples for EEGformer.
 
-Entropy and spectrogram share one spectrum: that of a detrended second, averaged over K sine tapers (Riedel and
-Sidorenko 1995), which weight all of the second alike. A Hann window looks at its middle half alone: steps
+Entropy and spectrogram share one spectrum: that of a detrended second, averaged over K sine tapers (Riedel
+and Sidorenko 1995), which weight all of the second alike. A Hann window looks at its middle half alone: steps
 a quarter of a second apart then carry nearly independent noise, and predictions swing between four answers.
 
-Why a line is removed: electrodes drift by tens of microvolts a second, and a taper alone leaves a ramp's power
-in the lowest bins. The price is that a 1 Hz wave loses up to half its power to the line that fits it.
+Why a line is removed: electrodes drift by tens of microvolts a second, and a taper alone leaves a ramp's
+power in the lowest bins. The price is that a 1 Hz wave loses up to half its power to the line that fits it.
 
 ``DE = ½ ln(2πe σ²)`` nats, with σ² the variance in µV² that lies in the band: the entropy of a Gaussian
 signal of that variance (Shi, Jiao & Lu 2013). No filter, hence no state from window to window, and any
@@ -41,12 +41,12 @@ def sine_taper_power(x: torch.Tensor, n_bins: int, n_tapers: int) -> torch.Tenso
 
     Of signals (n_rows, n_times), float32 or float64, less their least-squares line, that is
     (n_rows, 2 * n_bins), float32: ``re², im²`` of bin 1, then bin 2, ...; the sum of a bin's pair times
-    `power_scale` is its share of the signal's variance. ``n_bins`` is at most ``n_times // 2 - 1``. A row with
-    a NaN gives NaN.
+    `power_scale` is its share of the signal's variance. ``n_bins`` is at most ``n_times // 2 - 1``. A row
+    with a NaN gives NaN.
 
-    Taper k is ``sin(πk(n + ½) / N)``, k from 1: the difference of two waves k half bins apart. So one transform
-    X of the signal padded to 2N has all tapers: ``|Y_k[j]| = |X[2j-k] - e^(-iπk/N) X[2j+k]| / 2``. The line is
-    removed after the transform too, where it touches the few bins that are wanted.
+    Taper k is ``sin(πk(n + ½) / N)``, k from 1: the difference of two waves k half bins apart. So one
+    transform X of the signal padded to 2N has all tapers: ``|Y_k[j]| = |X[2j-k] - e^(-iπk/N) X[2j+k]| / 2``.
+    The line is removed after the transform too, where it touches the few bins that are wanted.
 
     No BLAS call and no reduction across rows is used, so that a row's result does not depend on
     which other rows are in the call (tested): live computes one step at a time, replay several.
@@ -119,8 +119,8 @@ def differential_entropy(x: torch.Tensor, sfreq: float, config: FeatureConfig) -
     a NaN gets NaN.
 
     The window is detrended by a line and weighted by ``n_tapers`` sine tapers, so an offset or a steady drift
-    adds nothing; a band blurs by ``(n_tapers + 1) / 2`` Hz in a second. Bins that cannot be used (mains, above Nyquist) are replaced by
-    the mean of the band's other bins: the band is scaled by bins total / kept.
+    adds nothing; a band blurs by ``(n_tapers + 1) / 2`` Hz in a second. Bins that cannot be used (mains,
+    above Nyquist) are replaced by the mean of the band's other bins: the band is scaled by bins total / kept.
 
     Raises `InputError` if a band holds no bin, because the rate is too low or the window too short.
     """
@@ -211,8 +211,8 @@ class Spectrogram:
 def eeg_spectrogram(x: torch.Tensor, sfreq: float, config: FeatureConfig) -> Spectrogram:
     """Return the power spectral density of frames (1 s) that slide over EEG (..., n_times) in µV.
 
-    Each frame is detrended by a line and weighted by the sine tapers of the entropy. The last frame ends with the last
-    sample; samples at the start that fill no whole step are left out. Raises `InputError` if the signal is
+    Each frame is detrended by a line and weighted by the sine tapers of the entropy. The last frame ends with
+    the last sample; samples at the start that fill no whole step are left out. Raises `InputError` if the signal is
     shorter than a frame.
     """
     check_window(x, sfreq)

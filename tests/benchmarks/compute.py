@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from acquisition.clock import stopwatch
 from acquisition.montage import SEED_CH_NAMES
 from acquisition.simulator.subject import EMOTIONS
+from acquisition.types import MODALITIES
 from models.config import ModelConfig, MvSstmaConfig, preset
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.features.log_mel import n_log_mel_frames
