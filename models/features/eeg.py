@@ -212,8 +212,8 @@ def eeg_spectrogram(x: torch.Tensor, sfreq: float, config: FeatureConfig) -> Spe
     """Return the power spectral density of frames (1 s) that slide over EEG (..., n_times) in µV.
 
     Each frame is detrended by a line and weighted by the sine tapers of the entropy. The last frame ends with
-    the last sample; samples at the start that fill no whole step are left out. Raises `InputError` if the signal is
-    shorter than a frame.
+    the last sample; samples at the start that fill no whole step are left out. Raises `InputError` if the
+    signal is shorter than a frame.
     """
     check_window(x, sfreq)
     n_frame = round(config.spectrogram_window_s * sfreq)

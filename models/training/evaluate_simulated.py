@@ -1,4 +1,4 @@
-"""Tests a model on simulated subjects whom it has not seen, session by session, as a live run would answer."""
+"""Tests a model on simulated subjects that it has not seen, second by second, as a live run answers."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def evaluate_simulated(
     A trial's prediction is the mean of its windows' probabilities, from the fifth second on. The keys are
     ``all``, ``only`` and ``without`` by modality, ``channels`` by cap size, ``noise`` by modality replaced by
     noise, ``level`` by what the features are centred on, ``settled`` for the trials from the sixth on,
-    ``chance``, counts and Wilson intervals of the accuracies per trial (``interval``). Of all modalities also:
-    ``label_changes_per_minute`` while the emotion holds, ``delay_s`` in the median until the label that a
+    ``chance``, counts and Wilson intervals of the accuracies per trial (``interval``). Of all modalities
+    also: ``label_changes_per_minute`` while the emotion holds, ``delay_s`` in the median until the label that a
     trial settles on, ``ece``, ``coverage_90`` and ``set_size_90`` by trial, ``answered`` and
     ``right_when_answered`` by window; ``attention`` says how it moves under noise.
 
@@ -259,7 +259,7 @@ class _Evaluation:
         return figures
 
     def _delay(self, probs: NDArray[np.float64]) -> float:
-        """Return the median time after a change until the label shown is the one that the trial settles on."""
+        """Return the median time after a change until the label is the one that the trial settles on."""
         rows, shown = self._rows, probs.argmax(axis=1)
         delays = []
         for subject in range(len(self._subjects)):

@@ -241,10 +241,10 @@ def _card(options: TrainingOptions, config: ModelConfig) -> str:
         "**Inputs:** any subset of its 62 EEG channels (DE in five bands), 33 eye features, face crops, "
         "voice.",
         f"**Outputs:** {', '.join(config.labels)}; attention per modality, EEG channel and time step.",
-        "**Protocol:** each encoder alone, then frozen, then shared attention over modality tokens, and beside "
+        "**Protocol:** each encoder alone, then frozen, then shared attention over tokens, and beside "
         "it a discriminant whose evidence the attention weighs; features about each subject's own level. The "
-        f"weights of both parts were chosen on held-out subjects{chosen}. `affectscope evaluate simulated` gives "
-        "the figures on subjects not seen in training.",
+        f"weights of both parts were chosen on held-out subjects{chosen}. `affectscope evaluate simulated` "
+        "gives the figures on subjects not seen in training.",
         "**Licence:** GPL-3.0-or-later.",
     ]
     card = ModelCard(
@@ -252,8 +252,8 @@ def _card(options: TrainingOptions, config: ModelConfig) -> str:
         f"Trained by `affectscope train --simulated` on {options.n_subjects} simulated subjects "
         f"({options.n_trials} trials of {options.trial_s:g} s each, five emotions, difficulty "
         f"{options.difficulty}, seed {options.seed}): {n_encoder} for the encoders, {n_others} others for "
-        "discriminant and fusion, and, left out in turn, for temperature, sets and the rule of abstention. No "
-        f"recordings of real people were used.\n\n{bullets(lines)}",
+        "discriminant and fusion, and, left out in turn, for temperature, sets and the rule of abstention. "
+        f"No recordings of real people were used.\n\n{bullets(lines)}",
     )
     return card.markdown()
 
@@ -263,8 +263,8 @@ def fit(
 ) -> Trained:
     """Train all stages on the subjects in ``folders``.
 
-    The first ``n_encoder_subjects`` train the encoders. On the others, which these have not seen, discriminant
-    and fusion are trained; what they say of subjects left out in turn sets weights, temperature and sets.
+    The first ``n_encoder_subjects`` train the encoders. On the others, which these have not seen,
+    discriminant and fusion are trained; what they say of subjects left out in turn sets weights, temperature and sets.
     """
     keep_freed_memory()
     torch.manual_seed(options.seed)

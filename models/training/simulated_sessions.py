@@ -1,4 +1,4 @@
-"""Sessions of simulated subjects second by second: level, evidence and reliability, as a live session has them."""
+"""Simulated sessions second by second: level, evidence and reliability, as a live session has them."""
 
 from __future__ import annotations
 

@@ -295,8 +295,8 @@ def train_token_heads(
 class WindowTokens:
     """Modality tokens of n windows in several variants: the first whole, the others thinned out.
 
-    ``evidence`` (n, 4, n_labels) and ``reliability`` (n, 4) are of the windows, ``pool`` holds both of windows of
-    noise.
+    ``evidence`` (n, 4, n_labels) and ``reliability`` (n, 4) are of the windows, ``pool`` holds both of
+    windows of noise.
     """
 
     tokens: Tensor  # (variants, n, 4, d_model)
