@@ -163,7 +163,7 @@ class Evidence:
         return found - found.mean(dim=1, keepdim=True)
 
     def reliability(self, recent: Recent, given: Mapping[str, Given], level: RunningLevel) -> Tensor:
-        """Return (4,): 1 for a signal as in training or an absent one, 0 where steps vary or lie otherwise."""
+        """Return (4,): 1 where absent or as in training, 0 where steps vary, or lie, quite otherwise."""
         found = torch.ones(len(MODALITIES))
         has_level = level.worth >= _LEAST_WORTH or level.fixed is not None
         for modality, of_modality in given.items():

@@ -55,8 +55,8 @@ def evaluate_simulated(
     ``all``, ``only`` and ``without`` by modality, ``channels`` by cap size, ``noise`` by modality replaced by
     noise, ``level`` by what the features are centred on, ``settled`` for the trials from the sixth on,
     ``chance``, counts and Wilson intervals of the accuracies per trial (``interval``). Of all modalities
-    also: ``label_changes_per_minute`` while the emotion holds, ``delay_s`` in the median until the label that a
-    trial settles on, ``ece``, ``coverage_90`` and ``set_size_90`` by trial, ``answered`` and
+    also: ``label_changes_per_minute`` while the emotion holds, ``delay_s`` in the median until the label
+    that a trial settles on, ``ece``, ``coverage_90`` and ``set_size_90`` by trial, ``answered`` and
     ``right_when_answered`` by window; ``attention`` says how it moves under noise.
 
     Raises `InputError`; see `check_simulated`.

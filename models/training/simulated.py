@@ -264,7 +264,8 @@ def fit(
     """Train all stages on the subjects in ``folders``.
 
     The first ``n_encoder_subjects`` train the encoders. On the others, which these have not seen,
-    discriminant and fusion are trained; what they say of subjects left out in turn sets weights, temperature and sets.
+    discriminant and fusion are trained; what they say of subjects left out in turn sets weights, temperature
+    and sets.
     """
     keep_freed_memory()
     torch.manual_seed(options.seed)
