@@ -36,13 +36,14 @@ def bin_frequencies(sfreq: float, n_times: int) -> list[float]:
     return [k * sfreq / n_times for k in range(1, n_times // 2)]
 
 
-def sine_taper_power(x: torch.Tensor, n_bins: int, n_tapers: int) -> torch.Tensor:
+def sine_taper_power(x: torch.Tensor, n_bins: int, n_tapers: int, mains: float = 0.0) -> torch.Tensor:
     """Return the power of the lowest bins, real and imaginary share side by side, summed over K sine tapers.
 
     Of signals (n_rows, n_times), float32 or float64, less their least-squares line, that is
     (n_rows, 2 * n_bins), float32: ``re², im²`` of bin 1, then bin 2, ...; the sum of a bin's pair times
     `power_scale` is its share of the signal's variance. ``n_bins`` is at most ``n_times // 2 - 1``. A row
-    with a NaN gives NaN.
+    with a NaN gives NaN. A wave of ``mains`` cycles a sample is removed too: these tapers leak more than a
+    Hann window does, and the mains are strong.
 
     Taper k is ``sin(πk(n + ½) / N)``, k from 1: the difference of two waves k half bins apart. So one
     transform X of the signal padded to 2N has all tapers: ``|Y_k[j]| = |X[2j-k] - e^(-iπk/N) X[2j+k]| / 2``.
@@ -52,12 +53,12 @@ def sine_taper_power(x: torch.Tensor, n_bins: int, n_tapers: int) -> torch.Tenso
     which other rows are in the call (tested): live computes one step at a time, replay several.
     """
     n_times, n_used = x.shape[-1], 2 * n_bins + n_tapers + 1
-    ones, ramp, minus_ones, minus_ramp = _line(n_times, n_used, x.device)
+    removed = _removed(n_times, n_used, mains, x.device)
     # An offset of 300 uV would cost float32 its last digits: take out the first sample in x's own dtype.
     y = (x - x[:, :1]).to(torch.float32)
-    level, slope = (torch.linalg.vecdot(y, part).unsqueeze(-1) for part in (ones, ramp))  # (n_rows, 1)
     pairs = torch.view_as_real(torch.fft.rfft(y, 2 * n_times)[:, :n_used]).flatten(-2)  # re, im, re, im, ...
-    pairs = pairs.addcmul(level, minus_ones).addcmul_(slope, minus_ramp)
+    for part, minus_spectrum in removed:
+        pairs = pairs.addcmul(torch.linalg.vecdot(y, part).unsqueeze(-1), minus_spectrum)
     bins = torch.view_as_complex(pairs.unflatten(-1, (n_used, 2)))
     bins = torch.cat([bins[:, 1 : n_tapers + 1].conj().flip(1), bins], dim=1)  # from bin -n_tapers on
     total = pairs.new_zeros(len(x), 2 * n_bins)
@@ -89,12 +90,23 @@ def _refused(what: str, where: str = "EEG features", remedy: str = "", **facts: 
 
 
 @lru_cache(maxsize=32)
-def _line(n_times: int, n_bins: int, device: torch.device) -> tuple[torch.Tensor, ...]:
-    """Return a constant and a rising line of unit norm, and minus their padded spectra as re, im pairs."""
-    constant = torch.full((n_times,), n_times**-0.5, dtype=torch.float64)
-    parts = constant, _unit_line(n_times)
-    spectra = [torch.view_as_real(torch.fft.rfft(part, 2 * n_times)[:n_bins]).flatten() for part in parts]
-    return tuple(part.to(device, torch.float32) for part in (*parts, *(-spectrum for spectrum in spectra)))
+def _removed(
+    n_times: int, n_bins: int, mains: float, device: torch.device
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return an orthonormal basis of what is removed, each (n_times,), and minus its padded spectrum.
+
+    A line, and with ``mains`` a wave of which phase and amplitude may drift, as those of the mains do.
+    """
+    t = torch.arange(n_times, dtype=torch.float64)
+    line = [torch.ones_like(t), t - t.mean()]
+    phase = 2 * torch.pi * mains * t
+    waves = [wave * part for wave in (phase.cos(), phase.sin()) for part in line] if mains else []
+    basis = torch.linalg.qr(torch.stack([*line, *waves], dim=1))[0].T
+    pairs = []
+    for part in basis:
+        spectrum = torch.view_as_real(torch.fft.rfft(part, 2 * n_times)[:n_bins]).flatten()
+        pairs.append((part.to(device, torch.float32), -spectrum.to(device, torch.float32)))
+    return pairs
 
 
 def _unit_line(n_times: int) -> torch.Tensor:
@@ -155,12 +167,12 @@ def _nominal_masks(frequencies: torch.Tensor, width: float, config: FeatureConfi
     return torch.stack(masks)
 
 
-Plan = tuple[int, list[list[tuple[int, int]]], torch.Tensor]
+Plan = tuple[int, list[list[tuple[int, int]]], torch.Tensor, float]
 
 
 @lru_cache(maxsize=32)
 def _plan(sfreq: float, n_times: int, config: FeatureConfig, device: torch.device) -> Plan:
-    """Return the number of bins, each band's runs of columns in `sine_taper_power`, and each band's scale."""
+    """Return the number of bins, each band's runs of columns and scale, and the mains in cycles a sample."""
     masks = band_masks(sfreq, n_times, config)
     width = sfreq / n_times
     # Counted on an axis without end, so that a band cut by Nyquist is scaled as one cut by the mains is.
@@ -176,7 +188,8 @@ def _plan(sfreq: float, n_times: int, config: FeatureConfig, device: torch.devic
             raise _refused(what, remedy=remedy)
     scale = power_scale(n_times, config.n_tapers) * totals.double() / kept.double()
     n_bins = int(masks.any(0).nonzero().max()) + 1
-    return n_bins, [_runs(mask) for mask in masks], scale.to(device, torch.float32)
+    mains = 0.0 if config.line_hz is None else config.line_hz / sfreq
+    return n_bins, [_runs(mask) for mask in masks], scale.to(device, torch.float32), mains
 
 
 def _runs(mask: torch.Tensor) -> list[tuple[int, int]]:
@@ -187,8 +200,8 @@ def _runs(mask: torch.Tensor) -> list[tuple[int, int]]:
 
 def _entropy(rows: torch.Tensor, plan: Plan, config: FeatureConfig) -> torch.Tensor:
     """Return the entropy of (n_rows, n_times) as (n_rows, n_bands)."""
-    n_bins, runs_of_band, scale = plan
-    power = sine_taper_power(rows, n_bins, config.n_tapers)
+    n_bins, runs_of_band, scale, mains = plan
+    power = sine_taper_power(rows, n_bins, config.n_tapers, mains)
     # A matrix product would be faster for many rows, but its last bits depend on how many there are.
     sums = [sum(power[:, start:stop].sum(-1) for start, stop in runs) for runs in runs_of_band]
     variance = torch.stack(sums, -1).mul_(scale).clamp_min_(config.variance_floor_uv2)  # type: ignore[arg-type]

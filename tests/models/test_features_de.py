@@ -37,8 +37,9 @@ def test_sine_lands_in_its_band_with_the_entropy_of_its_variance(sfreq, hz, band
     amplitude = 12.0
     x = amplitude * np.sin(2 * np.pi * hz * np.arange(round(sfreq)) / sfreq + 0.3)
     entropy = de(x, sfreq)[0]
-    assert entropy[band] == pytest.approx(entropy_of(amplitude**2 / 2), abs=0.02)
-    assert np.delete(entropy, band).max() < entropy[band] - 2
+    # Three tapers blur by 2 Hz: theta is 4 Hz wide, and a wave in its middle loses a little over the edges.
+    assert entropy[band] == pytest.approx(entropy_of(amplitude**2 / 2), abs=0.04)
+    assert np.delete(entropy, band).max() < entropy[band] - (1.3 if band == THETA else 2)
 
 
 def test_white_noise_spreads_its_variance_over_the_bands():
@@ -64,10 +65,13 @@ def test_offset_of_an_unreferenced_amplifier_survives_float32():
 
 
 @pytest.mark.parametrize("n_times", [1000, 257, 128])
-def test_equals_scipys_detrended_hann_periodogram(n_times):
+def test_equals_the_mean_of_scipys_periodograms_by_sine_taper(n_times):
     x = noise(5, n_times) + 100
     sfreq = float(n_times)
-    hz, psd = scipy.signal.periodogram(x, sfreq, "hann", detrend="linear")
+    tapers = [np.sin(np.pi * k * (np.arange(n_times) + 0.5) / n_times) for k in (1, 2, 3)]
+    detrended = scipy.signal.detrend(x)
+    spectra = [scipy.signal.periodogram(detrended, sfreq, taper, detrend=False) for taper in tapers]
+    hz, psd = spectra[0][0], np.mean([spectrum for _, spectrum in spectra], axis=0)
     for i, (_, lo, hi) in enumerate(CONFIG.bands):
         inside = (hz >= lo) & ((hz <= hi) if hi == 50 else (hz < hi))
         expected = 0.5 * np.log(2 * math.pi * math.e * psd[:, inside].sum(1))
@@ -90,10 +94,30 @@ def test_measured_rates_keep_the_bins_of_the_nominal_one(sfreq):
 def test_line_option_removes_the_mains_and_keeps_the_level_of_noise():
     with_line = FeatureConfig(line_hz=50)
     x = noise(2000)
-    hum = x + 60 * np.sin(2 * np.pi * 50 * SECOND)
-    assert de(hum)[:, GAMMA].mean() > de(x)[:, GAMMA].mean() + 1
-    assert de(hum, config=with_line)[:, GAMMA].mean() == pytest.approx(de(x)[:, GAMMA].mean(), abs=0.02)
-    assert np.array_equal(de(hum, config=with_line)[:, :GAMMA], de(hum)[:, :GAMMA])
+    for mains_hz in (50.0, 49.8, 50.2):
+        hum = x + 60 * np.sin(2 * np.pi * mains_hz * SECOND + 1.0)
+        assert de(hum)[:, GAMMA].mean() > de(x)[:, GAMMA].mean() + 1
+        without = de(hum, config=with_line)
+        assert without[:, GAMMA].mean() == pytest.approx(de(x)[:, GAMMA].mean(), abs=0.02)
+        assert without[:, :GAMMA] == pytest.approx(de(x)[:, :GAMMA], abs=0.1)
+
+
+def test_step_grids_of_a_second_differ_less_than_with_a_hann_window():
+    x = noise(62, 13_000)
+
+    def spread(entropy_of_second):
+        phases = [
+            np.mean([entropy_of_second(x[:, at : at + 1000]) for at in range(phase, 12_000, 1000)], axis=0)
+            for phase in (0, 250, 500, 750)
+        ]
+        return np.std(phases, axis=0).mean(axis=0)
+
+    def hann(second):
+        hz, psd = scipy.signal.periodogram(second, SFREQ, "hann", detrend="linear")
+        masks = [(hz >= lo) & (hz < hi) for _, lo, hi in CONFIG.bands]
+        return np.stack([0.5 * np.log(psd[:, mask].sum(1)) for mask in masks], axis=1)
+
+    assert (spread(de) < 0.75 * spread(hann)).all()
 
 
 def test_line_inside_a_band_leaves_two_runs_of_bins():
