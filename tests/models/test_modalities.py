@@ -47,6 +47,8 @@ def make_input(seed=0, face_and_voice=1.0):
         voice_mask=yes[:, :9],
         voice_times=torch.zeros(2, 9),
         present=yes[:, :4],
+        evidence=torch.zeros(2, 4, 2),
+        reliability=torch.ones(2, 4),
     )
 
 

@@ -52,6 +52,8 @@ def make_input(n_batch=2, n_channels=12, n_steps=10, n_frames=6, n_voice=9, seed
         voice_mask=ones(n_batch, n_voice),
         voice_times=torch.linspace(0, 4.9, n_voice).expand(n_batch, -1),
         present=ones(n_batch, 4),
+        evidence=torch.zeros(n_batch, 4, 5),
+        reliability=torch.ones(n_batch, 4),
     )
 
 

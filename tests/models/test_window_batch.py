@@ -293,6 +293,8 @@ def pretrained(
         voice_mask=there,
         voice_times=voice[..., 0],
         present=torch.zeros(len(ends), 4, dtype=torch.bool),
+        evidence=torch.zeros(len(ends), 4, len(config.labels)),
+        reliability=torch.ones(len(ends), 4),
     )
 
 

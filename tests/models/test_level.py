@@ -1,0 +1,124 @@
+"""The running level, evidence with reliability, and the filter of the answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from acquisition.types import MODALITIES
+from models.config import EvidenceConfig
+from models.level import AnswerFilter, Evidence, RunningLevel, StepVariance, mean_of
+from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
+
+N_FEATURES, N_LABELS, N_STEPS = 6, 3, 12
+EFFECTS = 3.0 * np.eye(N_LABELS, N_FEATURES)
+EFFECTS -= EFFECTS.mean(axis=0)
+CONFIG = EvidenceConfig(trial_s=12.0, max_trials=8.0, n_steps=(3, 1, 2, 1))
+
+
+def steps_of(label: int, place: np.ndarray, rng: np.random.Generator, n: int = N_STEPS) -> np.ndarray:
+    """Return a trial's steps of a person at a place: one offset a trial, noise a step."""
+    offset = 0.5 * rng.standard_normal(N_FEATURES)
+    return place + EFFECTS[label] + offset + 0.5 * rng.standard_normal((n, N_FEATURES))
+
+
+@pytest.fixture(scope="module")
+def trials() -> list[LabelledTrial]:
+    rng = np.random.default_rng(0)
+    found = []
+    for person in range(20):
+        place = 4.0 * rng.standard_normal(N_FEATURES)
+        for number in range(9):
+            label = number % N_LABELS
+            found.append(LabelledTrial(str(person), 0, label, {"eye": steps_of(label, place, rng)}))
+    return found
+
+
+@pytest.fixture(scope="module")
+def evidence(trials) -> Evidence:
+    discriminant = MixedDiscriminant.fit(trials, N_LABELS)
+    return Evidence(discriminant, StepVariance.fit({"eye": [t.steps["eye"] for t in trials]}), CONFIG)
+
+
+def run(evidence: Evidence, sessions: list[np.ndarray]) -> tuple[RunningLevel, list[int]]:
+    """Return the level after these steps and the label told at each of them."""
+    level, said = RunningLevel(evidence.discriminant, CONFIG), []
+    steps = np.concatenate(sessions)
+    for at in range(len(steps)):
+        recent = {"eye": steps[max(at - 2, 0) : at + 1]}
+        scores, _ = evidence.of_window(recent, level)
+        said.append(int(scores.sum(dim=0).argmax()))
+        level.take(recent, scores.sum(dim=0).numpy())
+    return level, said
+
+
+def test_level_begins_at_the_training_mean_and_reaches_the_subjects_own(evidence):
+    rng, place = np.random.default_rng(1), np.full(N_FEATURES, 6.0)
+    begun = RunningLevel(evidence.discriminant, CONFIG)
+    assert begun.worth == 0
+    assert begun.mean("eye") == pytest.approx(evidence.discriminant.level_prior("eye").mean)
+    level, said = run(evidence, [steps_of(k % 3, place, rng) for k in range(12)])
+    assert level.worth == pytest.approx(CONFIG.max_trials)  # its weight is bounded
+    assert level.mean("eye") == pytest.approx(place, abs=0.7)
+    true = np.repeat(np.arange(12) % 3, N_STEPS)
+    assert np.mean(np.array(said)[60:] == true[60:]) > 0.9
+
+
+def test_level_does_not_take_a_lasting_emotion_for_its_own(evidence):
+    rng, place = np.random.default_rng(2), np.full(N_FEATURES, 2.0)
+    begin = [steps_of(k % 3, place, rng) for k in range(6)]
+    lasting = steps_of(1, place, rng, n=600)
+    _, said = run(evidence, [*begin, lasting])
+    told = np.array(said)[6 * N_STEPS :] == 1
+    assert told[-120:].mean() >= told[:120].mean() - 0.05
+    assert told[-120:].mean() > 0.9
+
+
+def test_fixed_level_stays_where_it_is_known(evidence):
+    fixed = np.full(N_FEATURES, 2.0)
+    fixed[0] = np.nan
+    level = RunningLevel(evidence.discriminant, CONFIG, {"eye": fixed})
+    expected = np.where(np.isnan(fixed), evidence.discriminant.level_prior("eye").mean, fixed)
+    assert level.mean("eye") == pytest.approx(expected)
+
+
+def test_noise_is_unreliable_and_what_is_absent_says_nothing(evidence):
+    rng, place = np.random.default_rng(3), np.zeros(N_FEATURES)
+    level = RunningLevel(evidence.discriminant, CONFIG, {"eye": place})
+    at = MODALITIES.index("eye")
+    clean = [evidence.of_window({"eye": steps_of(0, place, rng, 10)}, level)[1][at] for _ in range(50)]
+    noisy = [evidence.of_window({"eye": rng.normal(0, 4, (10, N_FEATURES))}, level)[1][at] for _ in range(50)]
+    assert np.mean(clean) > 0.9
+    assert np.mean(noisy) < 0.05
+    scores, reliability = evidence.of_window({}, level)
+    assert not scores.any()
+    assert (reliability == 1).all()
+
+
+def test_step_of_which_nothing_is_known_changes_neither_level_nor_evidence(evidence):
+    level = RunningLevel(evidence.discriminant, CONFIG)
+    before = level.mean("eye").copy()
+    nothing = {"eye": np.full((3, N_FEATURES), np.nan)}
+    scores, _ = evidence.of_window(nothing, level)
+    level.take(nothing, scores.sum(dim=0).numpy())
+    assert not scores.any()
+    assert np.array_equal(level.mean("eye"), before)
+
+
+def test_mean_needs_more_than_half_of_the_steps():
+    steps = np.array([[1.0, np.nan, np.nan], [3.0, 5.0, np.nan], [np.nan, 7.0, 2.0], [2.0, 6.0, np.nan]])
+    mean, n_steps = mean_of(steps)
+    assert mean[:2] == pytest.approx([2.0, 6.0])
+    assert np.isnan(mean[2])
+    assert n_steps == 4
+
+
+def test_answers_are_means_over_a_second_and_a_gap_begins_anew():
+    keep = AnswerFilter(EvidenceConfig(average_s=1.0, persistence=0.5), hop_s=0.25)
+    logits = [torch.tensor([float(k), 0.0]) for k in (4, 0, 2, 2, 0)]
+    shown = [keep(index, one) for index, one in enumerate(logits)]
+    assert shown[0].tolist() == [4.0, 0.0]  # nothing was said before
+    assert shown[3].tolist() == [2.0 + 0.5, 0.0]
+    assert shown[4].tolist() == [1.0 + 0.5, 0.0]
+    assert keep(20, torch.tensor([0.0, 1.0])).tolist() == [0.0, 1.0]
