@@ -157,7 +157,7 @@ class LiveSession:
         predictions, clock_map = PredictionOutlet(labels), ClockOutlet()
         sinks: list[Sink] = [predictions, *self.options.sinks(labels)]
         own = [predictions.header.source_id, clock_map.header.source_id, *observer.own_source_ids()]
-        recording = self._recording_control(source, own)
+        recording = self._recording_control(source, own, decoder)
         publish = _Periodically(_SEGMENTS_S, lambda now: clock_map.publish(source.take_segments()))
         look = _Periodically(_HEALTH_S, lambda now: setattr(self, "stream_health", source.health(now)))
 
@@ -214,16 +214,19 @@ class LiveSession:
                 code=ErrorCode.RECORDING,
             )
 
-    def _recording_control(self, source: LslSource, own_source_ids: list[str]) -> RecordingControl:
+    def _recording_control(
+        self, source: LslSource, own_source_ids: list[str], decoder: Decoder
+    ) -> RecordingControl:
         def on_opened() -> None:
             source.restate_segments()
+            decoder.keep_level(self._clock.now() + decoder.config.windows.context_s)
             self.observer.on_recording()
 
         hooks = RecordingHooks(
             on_notice=self._warn,
             on_failure=self._failing("recording"),
             on_opened=on_opened,
-            sidecar=lambda: self._sidecar(source),
+            sidecar=lambda: self._sidecar(source) | {"level": decoder.kept_level},
         )
         streams = self.observer.recorded(list(source.headers.values()))
         return RecordingControl(streams, own_source_ids, hooks)

@@ -121,6 +121,13 @@ class ReplayFile:
         config = self.checkpoint.config
         return intake_maker(self.options.adapter_options(config.ch_names), config.windows.max_gap_s)
 
+    @property
+    def recorded_level(self) -> Any:
+        """The running level that an own recording's sidecar tells of, None of another model's."""
+        sidecar = read_sidecar(self.path)
+        is_own = sidecar.get("model_sha256") == self.checkpoint.sha256 and self.start_s is None
+        return sidecar.get("level") if is_own else None
+
     @cached_property
     def recorded_mask_changes(self) -> list[MaskChange]:
         """What was masked manually while an own recording was made, whichever markers are in use."""
@@ -222,6 +229,7 @@ class ReplaySession:
             self.telemetry.on_failure(Failure("device", message, clock.now()))
 
         decoder = make_decoder(checkpoint, self.options, on_failure)
+        decoder.use_level(self.file.recorded_level)
         mask = ModalityMask(self.file.recorded_mask_changes)
         pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event, mask=mask)
         hop_s = checkpoint.config.windows.hop_s

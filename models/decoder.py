@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,6 +78,8 @@ class Decoder:
         computed, so that they return at once. May be set from any thread.
     newest : Prediction or None
         Of the newest window that was decoded; None before the first and where nothing was present.
+    kept_level : mapping or None
+        What `keep_level` asked for, ready for JSON; None until its second has come.
     on_step : callable or None
         Sees every step as it is computed, whichever window it came with.
     """
@@ -95,6 +98,7 @@ class Decoder:
         self.masked: frozenset[str] = frozenset()
         self.newest: Prediction | None = None
         self.on_step: OnStep | None = None
+        self.kept_level: Mapping[str, Any] | None = None
         if line_hz is not None:
             self.config = replace(self.config, features=replace(self.config.features, line_hz=line_hz))
         self._check_channels = checkpoint.check_channels
@@ -164,6 +168,8 @@ class Decoder:
 
     def _new_level(self) -> RunningLevel | None:
         self._taken_s = -math.inf  # second whose steps entered the level last
+        self._keep_from_s = math.inf
+        self._recorded: Mapping[str, Any] | None = None
         if self._evidence is None:
             return None
         return RunningLevel(self._evidence.discriminant, self._evidence.config, self._fixed)
@@ -173,16 +179,34 @@ class Decoder:
             return None
         return AnswerFilter(self._evidence.config, self.config.windows.hop_s)
 
+    def keep_level(self, from_s: float) -> None:
+        """Keep the level as of the first second from ``from_s`` on: for a recording begun mid-session."""
+        self._keep_from_s, self.kept_level = from_s, None
+
+    def use_level(self, recorded: Mapping[str, Any] | None) -> None:
+        """Continue from a `kept_level` when its second has come; None changes nothing.
+
+        Raises `InputError` if it is not a level of this model.
+        """
+        if recorded is None or self._level is None:
+            return
+        try:
+            self._new_level().restore(recorded["state"])  # type: ignore[union-attr]
+            self._recorded = {"second": int(recorded["second"]), "state": recorded["state"]}
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"the level in the recording's sidecar does not fit the model: {error}"
+            raise InputError(what, where="level", code=ErrorCode.FILE) from error
+
     def restart(self) -> None:
-        """Forget every window and the running level, because what comes next does not continue it.
+        """Forget every window, because what comes next does not continue it.
 
         A baseline that is over stays in force; one that is not starts again.
         """
         self._cached = {}
         self._reset_stream()
         self.newest = None
-        self._level, self._filter = self._new_level(), self._new_filter()
-        self._centre()
+        self._filter = self._new_filter()  # the level stays: it is the same subject's
+        self._taken_s = -math.inf
         if self._baseline is not None:
             self._baseline = Baseline(self._baseline.duration_s)
 
@@ -353,6 +377,14 @@ class Decoder:
             self._taken_s = second
             said = (inputs.evidence[0] * inputs.present[0][:, None]).sum(dim=0)
             self._level.take(recent, torch.zeros_like(said).numpy() if self._baseline else said.numpy())
+            if self._recorded is not None and second >= self._recorded["second"]:
+                self._level.restore(self._recorded["state"])
+                self._recorded = None
+            if second >= self._keep_from_s:
+                self.kept_level, self._keep_from_s = (
+                    {"second": second, "state": self._level.state()},
+                    math.inf,
+                )
             if not self.config.network.streams or second % _STREAM_LEVEL_S == 0:
                 self._centre()
         return given

@@ -57,6 +57,19 @@ class RunningLevel:
         """Trials' worth of data that it rests on: of the modality that has most."""
         return max((float(np.median(worth)) for worth in self._worth.values()), default=0.0)
 
+    def state(self) -> dict[str, dict[str, list[float]]]:
+        """Return what it has seen, for JSON; `restore` continues from there to the bit."""
+        return {m: {"sum": self._sum[m].tolist(), "worth": self._worth[m].tolist()} for m in self.modalities}
+
+    def restore(self, state: Mapping[str, Mapping[str, list[float]]]) -> None:
+        """Continue from a `state`; raises `ValueError` if it is not of these modalities and features."""
+        for own, name in ((self._sum, "sum"), (self._worth, "worth")):
+            for modality in self.modalities:
+                values = np.array(state[modality][name], dtype=np.float64)
+                if values.shape != own[modality].shape or not np.isfinite(values).all():
+                    raise ValueError(f"{modality}: {own[modality].size} numbers expected")
+                own[modality] = values
+
     def mean(self, modality: str) -> NDArray[np.float64]:
         """Return the level (F,) of a modality that the discriminant knows."""
         prior = self._prior[modality]

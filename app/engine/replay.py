@@ -213,6 +213,7 @@ class Player:
         self.first, self.last = file.span(self._source)
         self._start_s = file.start_s or 0.0  # of `first`, seconds from the recording's first sample
         self._decoder = make_decoder(file.checkpoint, file.options, self._on_failure)
+        self._decoder.use_level(file.recorded_level)
         self._decoder.warm_up()  # a moment sought is decoded from all of its steps at once
         self._modality_mask = ModalityMask(file.recorded_mask_changes)
         self._occlusion = OcclusionCheck(self._decoder, tap.put)
