@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -122,3 +124,13 @@ def test_answers_are_means_over_a_second_and_a_gap_begins_anew():
     assert shown[3].tolist() == [2.0 + 0.5, 0.0]
     assert shown[4].tolist() == [1.0 + 0.5, 0.0]
     assert keep(20, torch.tensor([0.0, 1.0])).tolist() == [0.0, 1.0]
+
+
+def test_state_continues_to_the_bit_and_refuses_another_shape(evidence):
+    rng, place = np.random.default_rng(4), np.full(N_FEATURES, 2.0)
+    level, _ = run(evidence, [steps_of(k % 3, place, rng) for k in range(3)])
+    other = RunningLevel(evidence.discriminant, CONFIG)
+    other.restore(json.loads(json.dumps(level.state())))
+    assert np.array_equal(other.mean("eye"), level.mean("eye"))
+    with pytest.raises(ValueError, match="eye"):
+        other.restore({"eye": {"sum": [1.0], "worth": [1.0]}})
