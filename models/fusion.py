@@ -49,6 +49,15 @@ def log_of(reliability: Tensor | None, present: Tensor) -> Tensor:
     return reliability.clamp_min(_LEAST_RELIABILITY).log()
 
 
+def weighed(evidence: Tensor, attention: Tensor, present: Tensor, reliability: Tensor) -> Tensor:
+    """Return the sum (B, n_labels) of evidence (B, 4, n_labels), each modality's times its attention.
+
+    Even attention on n reliable modalities leaves each its full weight.
+    """
+    n_reliable = (present * reliability).sum(dim=1, keepdim=True)
+    return ((n_reliable * attention)[..., None] * evidence).sum(dim=1)
+
+
 @torch.no_grad()
 def shares_of(moves: Tensor, present: Tensor) -> Tensor:
     """Return each modality's share (B, 4) of the lengths by which modalities move the logits.

@@ -13,7 +13,7 @@ from models.encoders.eegformer import EegformerEncoder
 from models.encoders.layers import ChannelPool, ChannelWeights, TimePool
 from models.encoders.mv_sstma import MvSstmaEncoder
 from models.encoders.transformer import AstEncoder, VitEncoder
-from models.fusion import FUSIONS
+from models.fusion import FUSIONS, weighed
 from models.window_batch import NetworkInput, NetworkOutput
 
 
@@ -86,16 +86,25 @@ class FusionNetwork(nn.Module):
         results = [self._token_or_zero(modality, inputs, streamed) for modality in MODALITIES]
         tokens = torch.stack([token for token, _, _ in results], dim=1)  # (B, 4, d_model)
         present = self.presence(inputs)
-        logits, attention = self.fusion(tokens, present, inputs.reliability)
-        if (evidence := self.config.evidence) is not None:
-            n_reliable = (present * inputs.reliability).sum(dim=1, keepdim=True)
-            gates = n_reliable * attention  # (B, 4), 1 where attention is even
-            of_modalities = (gates[..., None] * inputs.evidence).sum(dim=1)
-            logits = evidence.network_weight * logits + evidence.weight * of_modalities
+        logits, attention = self.fuse(tokens, present, inputs.evidence, inputs.reliability)
         time = self._time_attention(attention, [weights for _, weights, _ in results], inputs)
         received = results[0][2]
         assert received is not None
         return NetworkOutput(logits, attention, received * present[:, :1], time)
+
+    def fuse(
+        self, tokens: Tensor, present: Tensor, evidence: Tensor, reliability: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits (B, n_labels) and modality attention (B, 4) of what the encoders made.
+
+        Tokens are (B, 4, d_model), presence and reliability (B, 4), a discriminant's evidence
+        (B, 4, n_labels): the attention weighs it too, see `models.config.EvidenceConfig`.
+        """
+        logits, attention = self.fusion(tokens, present, reliability)
+        if (config := self.config.evidence) is not None:
+            of_modalities = weighed(evidence, attention, present, reliability)
+            logits = config.network_weight * logits + config.weight * of_modalities
+        return logits, attention
 
     def modality_tokens(self, inputs: NetworkInput, only: Collection[str] = MODALITIES) -> Tensor:
         """Return the tokens (B, 4, d_model) that the fusion reads, in the order of MODALITIES.

@@ -169,9 +169,11 @@ class _Evaluation:
             if course is not None:
                 batch.evidence, batch.reliability = course.evidence[at], course.reliability[at]
             with torch.no_grad():
-                output = self._network(batch)
-            logits.append(output.logits)
-            attention.append(output.modality_attention)
+                tokens = self._network.modality_tokens(batch, condition.modalities)
+                present = self._network.presence(batch)
+                of_batch, weights = self._network.fuse(tokens, present, batch.evidence, batch.reliability)
+            logits.append(of_batch)
+            attention.append(weights)
         shown = torch.cat(logits)
         if self._config.evidence is not None:
             shown = answers(shown, rows.first, self._config.evidence)

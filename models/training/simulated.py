@@ -27,6 +27,7 @@ from models.checkpoint import save_checkpoint
 from models.config import AnswerConfig, EvidenceConfig, ModelConfig, preset
 from models.conformal import fit_answers
 from models.features.config import FeatureConfig
+from models.fusion import weighed
 from models.level import Evidence, StepVariance
 from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
 from models.network import FusionNetwork
@@ -405,8 +406,7 @@ class FusionTraining:
         self._network.eval()
         present, reliability = windows.present[0, at], windows.reliability[at]
         logits, attention = self._network.fusion(windows.tokens[0, at], present, reliability)
-        gates = (present * reliability).sum(dim=1, keepdim=True) * attention
-        of_modalities = scale * (gates[..., None] * windows.evidence[at]).sum(dim=1)
+        of_modalities = scale * weighed(windows.evidence[at], attention, present, reliability)
         return torch.stack([n * logits + e * of_modalities for n, e in _WEIGHTS])
 
 

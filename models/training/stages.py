@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acquisition.types import MODALITIES
+from models.fusion import weighed
 from models.mixed_discriminant import LabelledTrial, LevelPrior
 from models.network import FusionNetwork
 from models.training.loop import Progress, StageOptions, train_stage
@@ -363,8 +364,7 @@ def train_fusion(
         kept = there & torch.from_numpy(rng.random(tuple(there.shape)) >= _P_DROP)
         kept = torch.where(kept.any(1, keepdim=True), kept, there)
         logits, attention = network.fusion(chosen, kept, reliability)
-        gates = (kept * reliability).sum(dim=1, keepdim=True) * attention
-        total = logits + log_scale.exp() * (gates[..., None] * evidence).sum(dim=1)
+        total = logits + log_scale.exp() * weighed(evidence, attention, kept, reliability)
         on_noise = (attention * noise).sum(dim=1).mean()
         return (
             nn.functional.cross_entropy(total, labels[at], label_smoothing=_LABEL_SMOOTHING)
@@ -374,4 +374,4 @@ def train_fusion(
 
     parameters = [*network.fusion.parameters(), log_scale]
     train_stage(parameters, loss, usable, options, rng, partial(progress, "fusion"))
-    return float(log_scale.exp())
+    return math.exp(log_scale.item())
