@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from acquisition.errors import ErrorCode, InputError, file_errors
 from models.config import ModelConfig
-from models.level import Evidence, StepVariance
+from models.level import Evidence, SignalRange
 from models.mixed_discriminant import MixedDiscriminant
 from models.network import FusionNetwork
 from models.trust import ModelFacts
@@ -99,9 +99,10 @@ def save_checkpoint(
     tensors |= {_NORMALISER + name: tensor for name, tensor in normaliser_tensors.items()}
     settings = config.to_dict()
     if evidence is not None:
-        state, settings["discriminant"] = evidence.discriminant.state()
+        state, of_state = evidence.discriminant.state()
+        settings["discriminant"] = of_state | {"signal_bounds": evidence.range.bounds}
         tensors |= {_DISCRIMINANT + name: tensor for name, tensor in state.items()}
-        tensors |= {_STEPS + name: torch.from_numpy(array) for name, array in evidence.steps.of.items()}
+        tensors |= {_STEPS + name: torch.from_numpy(array) for name, array in evidence.range.steps.items()}
     weights = save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
     text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
     with file_errors("the model cannot be written", folder, "choose another --out"):
@@ -137,8 +138,9 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
     evidence = None
     if config.evidence is not None:
         discriminant = MixedDiscriminant.from_state(_strip(tensors, _DISCRIMINANT), settings or {})
-        steps = StepVariance({name: t.numpy() for name, t in _strip(tensors, _STEPS).items()})
-        evidence = Evidence(discriminant, steps, config.evidence)
+        steps = {name: tensor.numpy() for name, tensor in _strip(tensors, _STEPS).items()}
+        bounds = {name: tuple(three) for name, three in (settings or {})["signal_bounds"].items()}
+        evidence = Evidence(discriminant, SignalRange(steps, bounds), config.evidence)
     scales = _strip(tensors, _NORMALISER)
     return Checkpoint(config, network.eval(), scales, _sha256(text, weights), evidence=evidence)
 

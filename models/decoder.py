@@ -371,7 +371,8 @@ class Decoder:
         recent = self._recent(window)
         given = self._evidence.given(recent, self._level)
         inputs.evidence = self._evidence.scores(given)[None]
-        inputs.reliability = self._evidence.reliability(recent, given, self._level)[None]
+        measures = self._evidence.measures(recent, given, self._level)
+        inputs.reliability = self._evidence.range.reliability(measures)[None]
         second = math.floor(window.t_end + EDGE_SLACK_S)
         if self._level.fixed is None and second > self._taken_s:
             self._taken_s = second

@@ -11,8 +11,9 @@ is subtracted before a second enters, and n is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -28,7 +29,8 @@ Recent = Mapping[str, NDArray[np.floating]]
 
 _LEAST_WORTH = 1.0  # trials: before, a level is no measure of what is far from it
 _DOUBT = 0.1  # share of the answer that counts as any emotion, so that a wrong one does not confirm itself
-_FREE_Q = 1.5  # the step variance may differ by so much either way; at three times that nothing is left
+_CLEAN = (0.005, 0.995)  # quantiles of clean signals beyond which reliability falls; to 0 at twice as far
+_LEAST_RATIO = 1e-6  # a signal that stands still
 
 
 class RunningLevel:
@@ -98,14 +100,18 @@ class RunningLevel:
 
 
 @dataclass(frozen=True, eq=False)
-class StepVariance:
-    """Mean squared difference of steps a second apart in training, (F,) by modality, NaN where unknown."""
+class SignalRange:
+    """What signals are like in training: how steps vary, and how far they lie from the nearest class."""
 
-    of: Mapping[str, NDArray[np.float32]]
+    steps: Mapping[
+        str, NDArray[np.float32]
+    ]  # (F,) mean squared difference of steps a second apart, NaN: unknown
+    #: Least and largest log ratio to ``steps``, and distance: of subjects left out in turn, by modality.
+    bounds: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
 
     @classmethod
-    def fit(cls, steps: Mapping[str, list[NDArray[np.floating]]]) -> StepVariance:
-        """Take the steps (n, F) of trials, by modality."""
+    def fit(cls, steps: Mapping[str, Sequence[NDArray[np.floating]]]) -> SignalRange:
+        """Take the steps (n, F) of trials, by modality; `within` adds the bounds."""
         found = {}
         for modality, trials in steps.items():
             squares = np.concatenate([np.diff(trial, axis=0) ** 2 for trial in trials if len(trial) > 1])
@@ -114,13 +120,38 @@ class StepVariance:
             found[modality] = np.where(mean > 0, mean, np.nan).astype(np.float32)
         return cls(found)
 
-    def ratio(self, modality: str, steps: NDArray[np.floating]) -> float:
-        """Return the steps' (n, F) variance over that of training; NaN for fewer than two steps."""
-        if modality not in self.of or len(steps) < 2:
-            return float("nan")
-        ratios = np.diff(steps, axis=0) ** 2 / self.of[modality]
-        known = np.isfinite(ratios)
-        return float(ratios[known].mean()) if known.any() else float("nan")
+    def within(self, measures: Tensor) -> SignalRange:
+        """Return the range with the bounds of `Evidence.measures` (n, 4, 2) of clean signals."""
+        bounds = {}
+        for at, modality in enumerate(MODALITIES):
+            ratio, distance = measures[:, at].double().numpy().T
+            ratio, distance = ratio[np.isfinite(ratio)], distance[np.isfinite(distance)]
+            low, high = np.quantile(ratio, _CLEAN) if len(ratio) else (-math.inf, math.inf)
+            mark = float(np.quantile(distance, _CLEAN[1])) if len(distance) else math.inf
+            bounds[modality] = float(low), float(high), mark
+        return replace(self, bounds=bounds)
+
+    def log_ratio(self, modality: str, steps: NDArray[np.floating]) -> float:
+        """Return the log of the steps' (n, F) variance over that of training, of the median feature; or NaN."""
+        if modality not in self.steps or len(steps) < 2:
+            return math.nan
+        squares = np.diff(steps, axis=0) ** 2
+        known = np.isfinite(squares)
+        mean = np.where(known, squares, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        ratios = (mean / self.steps[modality])[known.any(axis=0) & np.isfinite(self.steps[modality])]
+        return math.log(max(float(np.median(ratios)), _LEAST_RATIO)) if len(ratios) else math.nan
+
+    def reliability(self, measures: Tensor) -> Tensor:
+        """Return (..., 4) of `Evidence.measures` (..., 4, 2): 1 within the bounds or unknown, down to 0."""
+        found = torch.ones(measures.shape[:-1])
+        for at, modality in enumerate(MODALITIES):
+            if modality in self.bounds:
+                low, high, mark = self.bounds[modality]
+                ratio, distance = measures[..., at, 0], measures[..., at, 1]
+                outside = torch.maximum(low - ratio, ratio - high).clamp_min(0.0).nan_to_num(0.0)
+                far = (distance / mark - 1).clamp_min(0.0).nan_to_num(0.0)
+                found[..., at] = (1 - torch.maximum(outside / math.log(2.0), far)).clamp_min(0.0)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +178,10 @@ class Given:
 class Evidence:
     """What a discriminant says of windows, beside the network: see `models.config.EvidenceConfig`."""
 
-    def __init__(self, discriminant: MixedDiscriminant, steps: StepVariance, config: EvidenceConfig) -> None:
-        self.discriminant, self.steps, self.config = discriminant, steps, config
+    def __init__(
+        self, discriminant: MixedDiscriminant, of_training: SignalRange, config: EvidenceConfig
+    ) -> None:
+        self.discriminant, self.range, self.config = discriminant, of_training, config
         self._n = dict(zip(MODALITIES, config.n_steps, strict=True))
 
     def given(self, recent: Recent, level: RunningLevel) -> dict[str, Given]:
@@ -164,9 +197,9 @@ class Evidence:
         return found
 
     def of_window(self, recent: Recent, level: RunningLevel) -> tuple[Tensor, Tensor]:
-        """Return evidence (4, n_labels) and reliability (4,) of a window; absent modalities have 0 and 1."""
+        """Return evidence (4, n_labels) and `measures` (4, 2) of a window; of absent modalities 0 and NaN."""
         given = self.given(recent, level)
-        return self.scores(given), self.reliability(recent, given, level)
+        return self.scores(given), self.measures(recent, given, level)
 
     def scores(self, given: Mapping[str, Given]) -> Tensor:
         """Return evidence (4, n_labels), about its mean over the labels; 0 for absent modalities."""
@@ -175,18 +208,15 @@ class Evidence:
             found[MODALITIES.index(modality)] = self.discriminant.evidence(modality, *of_modality.tensors)[0]
         return found - found.mean(dim=1, keepdim=True)
 
-    def reliability(self, recent: Recent, given: Mapping[str, Given], level: RunningLevel) -> Tensor:
-        """Return (4,): 1 where absent or as in training, 0 where steps vary, or lie, quite otherwise."""
-        found = torch.ones(len(MODALITIES))
+    def measures(self, recent: Recent, given: Mapping[str, Given], level: RunningLevel) -> Tensor:
+        """Return (4, 2): log ratio of the step variance, and distance from the nearest class; or NaN."""
+        found = torch.full((len(MODALITIES), 2), torch.nan)
         has_level = level.worth >= _LEAST_WORTH or level.fixed is not None
         for modality, of_modality in given.items():
-            ratio, reliable = self.steps.ratio(modality, recent[modality]), 1.0
-            if ratio > 0:
-                reliable = 1 - (abs(np.log(ratio)) - np.log(_FREE_Q)) / np.log(2.0)
+            at = MODALITIES.index(modality)
+            found[at, 0] = self.range.log_ratio(modality, recent[modality])
             if has_level:
-                distance = float(self.discriminant.distance(modality, *of_modality.tensors)[0])
-                reliable = min(reliable, 2 - distance / self.discriminant.mark(modality))
-            found[MODALITIES.index(modality)] = float(np.clip(reliable, 0.0, 1.0))
+                found[at, 1] = self.discriminant.distance(modality, *of_modality.tensors)[0]
         return found
 
 

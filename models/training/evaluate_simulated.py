@@ -166,8 +166,9 @@ class _Evaluation:
             if condition.noise:
                 batch = replaced_by_noise(batch, condition.noise, self._rng)
             batch.present = batch.present & allowed
-            if course is not None:
-                batch.evidence, batch.reliability = course.evidence[at], course.reliability[at]
+            if course is not None and self._evidence is not None:
+                batch.evidence = course.evidence[at]
+                batch.reliability = self._evidence.range.reliability(course.measures[at])
             with torch.no_grad():
                 tokens = self._network.modality_tokens(batch, condition.modalities)
                 present = self._network.presence(batch)

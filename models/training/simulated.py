@@ -28,7 +28,7 @@ from models.config import AnswerConfig, EvidenceConfig, ModelConfig, preset
 from models.conformal import fit_answers
 from models.features.config import FeatureConfig
 from models.fusion import weighed
-from models.level import Evidence, StepVariance
+from models.level import Evidence, SignalRange
 from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
 from models.network import FusionNetwork
 from models.normalise import Normaliser, TokenLevel, fit_eeg, fit_eye
@@ -68,7 +68,7 @@ _N_FOLDS = 5
 _N_NOISE = 1000  # windows of noise that the fusion learns from
 #: Weights of network and evidence to choose from.
 _WEIGHTS = ((1.0, 0.0), (0.0, 1.0), (0.5, 1.0), (1.0, 1.0))
-_PERSISTENCE = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # nats
+_PERSISTENCE = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)  # nats
 _MOST_CHANGES = 5.0  # of the answer a minute while the emotion holds; rows are coarser than the hop
 MIN_SINCE_ONSET_TESTED_S = 5.0  # earlier windows still hold more of the trial before
 
@@ -348,8 +348,14 @@ class FusionTraining:
         every = np.arange(len(rows))
         windows = modality_tokens(inputs, every, 3, rng, self._progress)
         final = self._evidence([trial for own in self._trials for trial in own])
-        pool = noise(self._features[0], _N_NOISE, final, config.windows, rng)
-        windows = replace(windows, evidence=courses.evidence, reliability=courses.reliability, pool=pool)
+        clean = final.range.within(courses.measures[usable])
+        of_noise, measures = noise(self._features[0], _N_NOISE, final, config.windows, rng)
+        windows = replace(
+            windows,
+            evidence=courses.evidence,
+            reliability=clean.reliability(courses.measures),
+            pool=(of_noise, clean.reliability(measures)),
+        )
         begun = copy.deepcopy(self._network.fusion.state_dict())
         held_out = torch.empty(len(_WEIGHTS), len(rows), len(config.labels))
         for fold in range(_N_FOLDS):
@@ -372,14 +378,14 @@ class FusionTraining:
         network = FusionNetwork(config)
         network.load_state_dict(self._network.state_dict())
         return Trained(
-            config, network.eval(), self._normaliser, Evidence(final.discriminant, final.steps, evidence)
+            config, network.eval(), self._normaliser, Evidence(final.discriminant, clean, evidence)
         )
 
     def _evidence(self, trials: Sequence[LabelledTrial]) -> Evidence:
         assert self._config.evidence is not None
         steps = {m: [trial.steps[m] for trial in trials] for m in MODALITIES}
         discriminant = MixedDiscriminant.fit(trials, len(self._config.labels))
-        return Evidence(discriminant, StepVariance.fit(steps), self._config.evidence)
+        return Evidence(discriminant, SignalRange.fit(steps), self._config.evidence)
 
     def _courses(self) -> Course:
         """Return each subject's session with what the subjects of the other folds say."""

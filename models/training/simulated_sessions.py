@@ -26,16 +26,16 @@ class Course:
 
     levels: dict[str, Tensor]  # (n, F) by modality, float32
     evidence: Tensor  # (n, 4, n_labels)
-    reliability: Tensor  # (n, 4)
+    measures: Tensor  # (n, 4, 2) of the signals: `Evidence.measures`
 
     @staticmethod
     def joined(courses: Sequence[Course]) -> Course:
         """Return several sessions end to end."""
         levels = {m: torch.cat([course.levels[m] for course in courses]) for m in courses[0].levels}
-        evidence, reliability = (
-            torch.cat([getattr(course, name) for course in courses]) for name in ("evidence", "reliability")
+        evidence, measures = (
+            torch.cat([getattr(course, name) for course in courses]) for name in ("evidence", "measures")
         )
-        return Course(levels, evidence, reliability)
+        return Course(levels, evidence, measures)
 
 
 def recent_of(features: Features, at: int, windows: WindowConfig) -> dict[str, NDArray[np.floating]]:
@@ -55,23 +55,23 @@ def run_session(
     level = RunningLevel(evidence.discriminant, evidence.config, fixed)
     n = len(next(iter(features.values())))
     levels: dict[str, list[NDArray[Any]]] = {m: [] for m in evidence.discriminant.modalities}
-    found, reliable = [], []
+    found, measured = [], []
     for at in range(n):
         recent = recent_of(features, at, windows)
-        of_window, reliability = evidence.of_window(recent, level)
+        of_window, measures = evidence.of_window(recent, level)
         for modality, values in levels.items():
             values.append(level.mean(modality).astype(np.float32))
         found.append(of_window)
-        reliable.append(reliability)
+        measured.append(measures)
         level.take(recent, of_window.sum(dim=0).numpy())
     stacked = {m: torch.from_numpy(np.stack(values)) for m, values in levels.items()}
-    return Course(stacked, torch.stack(found), torch.stack(reliable))
+    return Course(stacked, torch.stack(found), torch.stack(measured))
 
 
 def noise(
     features: Features, n: int, evidence: Evidence, windows: WindowConfig, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return evidence (n, 4, n_labels) and reliability (n, 4) of windows of noise, twice the signal's SD."""
+    """Return evidence (n, 4, n_labels) and measures (n, 4, 2) of windows of noise, twice the signal's SD."""
     mean = {m: np.nanmean(x, axis=0) for m, x in features.items()}
     sd = {m: np.nanstd(x, axis=0) for m, x in features.items()}
     level = RunningLevel(evidence.discriminant, evidence.config, mean)

@@ -10,7 +10,7 @@ import torch
 
 from acquisition.types import MODALITIES
 from models.config import EvidenceConfig
-from models.level import AnswerFilter, Evidence, RunningLevel, StepVariance, mean_of
+from models.level import AnswerFilter, Evidence, RunningLevel, SignalRange, mean_of
 from models.mixed_discriminant import LabelledTrial, MixedDiscriminant
 
 N_FEATURES, N_LABELS, N_STEPS = 6, 3, 12
@@ -40,7 +40,13 @@ def trials() -> list[LabelledTrial]:
 @pytest.fixture(scope="module")
 def evidence(trials) -> Evidence:
     discriminant = MixedDiscriminant.fit(trials, N_LABELS)
-    return Evidence(discriminant, StepVariance.fit({"eye": [t.steps["eye"] for t in trials]}), CONFIG)
+    bare = Evidence(discriminant, SignalRange.fit({"eye": [t.steps["eye"] for t in trials]}), CONFIG)
+    measures = []
+    for trial in trials:
+        place = trial.mean("eye")[0] - EFFECTS[trial.label]
+        level = RunningLevel(discriminant, CONFIG, {"eye": place})
+        measures.append(bare.of_window({"eye": trial.steps["eye"][:10]}, level)[1])
+    return Evidence(discriminant, bare.range.within(torch.stack(measures)), CONFIG)
 
 
 def run(evidence: Evidence, sessions: list[np.ndarray]) -> tuple[RunningLevel, list[int]]:
@@ -89,13 +95,16 @@ def test_noise_is_unreliable_and_what_is_absent_says_nothing(evidence):
     rng, place = np.random.default_rng(3), np.zeros(N_FEATURES)
     level = RunningLevel(evidence.discriminant, CONFIG, {"eye": place})
     at = MODALITIES.index("eye")
-    clean = [evidence.of_window({"eye": steps_of(0, place, rng, 10)}, level)[1][at] for _ in range(50)]
-    noisy = [evidence.of_window({"eye": rng.normal(0, 4, (10, N_FEATURES))}, level)[1][at] for _ in range(50)]
-    assert np.mean(clean) > 0.9
-    assert np.mean(noisy) < 0.05
-    scores, reliability = evidence.of_window({}, level)
+
+    def reliability(steps):
+        return float(evidence.range.reliability(evidence.of_window({"eye": steps}, level)[1])[at])
+
+    assert np.mean([reliability(steps_of(0, place, rng, 10)) for _ in range(50)]) > 0.9
+    assert np.mean([reliability(rng.normal(0, 4, (10, N_FEATURES))) for _ in range(50)]) < 0.05
+    assert reliability(np.tile(steps_of(0, place, rng, 1), (10, 1))) == 0  # stands still
+    scores, measures = evidence.of_window({}, level)
     assert not scores.any()
-    assert (reliability == 1).all()
+    assert (evidence.range.reliability(measures) == 1).all()
 
 
 def test_step_of_which_nothing_is_known_changes_neither_level_nor_evidence(evidence):
