@@ -132,7 +132,7 @@ class SignalRange:
         return replace(self, bounds=bounds)
 
     def log_ratio(self, modality: str, steps: NDArray[np.floating]) -> float:
-        """Return the log of the steps' (n, F) variance over that of training, of the median feature; or NaN."""
+        """Return the log of the steps' (n, F) variance over that of training, the median over features."""
         if modality not in self.steps or len(steps) < 2:
             return math.nan
         squares = np.diff(steps, axis=0) ** 2
