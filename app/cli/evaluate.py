@@ -300,6 +300,8 @@ def _simulated_tables(result: dict[str, Any]) -> Iterable[Table]:
         return name, f"{trial:.1%}", f"{interval[0]:.0%} to {interval[1]:.0%}", f"{window:.1%}"
 
     rows = [row("all four", result["all"], result["interval"]["all"], result["all_window"])]
+    for key, title in (("windows", "single windows"), ("trusting", "the same, reliability ignored")):
+        rows.append(row(title, result[key], result["interval"][key], result[f"{key}_window"]))
     titles = {
         "only": "{} alone",
         "without": "without {}",

@@ -34,6 +34,7 @@ from models.training.stages import RowInputs, encode_rows, replaced_by_noise
 
 FIRST_EVALUATION_SEED = 900_000  # of simulated subjects: no training uses them
 _TEST_BATCH = 32
+_STRIDE = 3  # of the windows decoded where every second is not needed
 _SETTLED_TRIALS = 5  # from this trial on the running level has settled
 #: Smaller caps, each part of the next.
 CAPS = {
@@ -53,10 +54,11 @@ def evaluate_simulated(
 
     A trial's prediction is the mean of its windows' probabilities, from the fifth second on. The keys are
     ``all``, ``only`` and ``without`` by modality, ``channels`` by cap size, ``noise`` by modality replaced by
-    noise, ``level`` by what the features are centred on, ``settled`` for the trials from the sixth on,
-    ``chance``, counts and Wilson intervals of the accuracies per trial (``interval``). Of all modalities
-    also: ``label_changes_per_minute`` while the emotion holds, ``delay_s`` in the median until the label
-    that a trial settles on, ``ece``, ``coverage_90`` and ``set_size_90`` by trial, ``answered`` and
+    noise, ``trusting`` where every signal counts as reliable, ``windows`` as these are measured (single
+    windows, every third second), ``level`` by what the features are centred on, ``settled`` for the trials
+    from the sixth on, ``chance``, counts and Wilson intervals of the accuracies per trial (``interval``). Of
+    all modalities also: ``label_changes_per_minute`` while the emotion holds, ``delay_s`` in the median until
+    the label that a trial settles on, ``ece``, ``coverage_90`` and ``set_size_90`` by trial, ``answered`` and
     ``right_when_answered`` by window; ``attention`` says how it moves under noise.
 
     Raises `InputError`; see `check_simulated`.
@@ -94,11 +96,13 @@ class _Condition:
     cap: tuple[str, ...] = ()  # EEG channels; empty: all
     noise: str = ""  # the modality that is noise
     level: str = "running"  # running | training | whole session
+    trusting: bool = False  # every signal counts as reliable
+    is_whole: bool = False  # every second is decoded, and answers are filtered as they are live
 
 
 def _conditions() -> dict[str, _Condition]:
     """Return the conditions by the key of their figures."""
-    found = {"all": _Condition()}
+    found = {"all": _Condition(is_whole=True), "windows": _Condition(), "trusting": _Condition(trusting=True)}
     for modality in MODALITIES:
         found[f"only/{modality}"] = _Condition((modality,))
         found[f"without/{modality}"] = _Condition([m for m in MODALITIES if m != modality])
@@ -109,7 +113,7 @@ def _conditions() -> dict[str, _Condition]:
         found[f"channels/{size}"] = _Condition(("eeg",), cap)
         found[f"channels_with_all/{size}"] = _Condition(cap=cap)
     for level in ("training", "whole session"):
-        found[f"level/{level}"] = _Condition(level=level)
+        found[f"level/{level}"] = _Condition(level=level, is_whole=True)
     return found
 
 
@@ -152,34 +156,37 @@ class _Evaluation:
     # --- one condition ---
 
     def _probs(self, condition: _Condition) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what is shown at every second: probabilities (n, n_labels) and attention (n, 4)."""
+        """Return probabilities (n, n_labels) and attention (n, 4), of whole conditions at every second.
+
+        Of others at every third that is tested, NaN between, and as the windows say alone.
+        """
         course = None if self._evidence is None else self._course(condition)
         rows = Rows(self._subjects, self._normaliser, course.levels if course is not None else None)
         inputs = RowInputs(self._network, rows, self._rng, self._encoded)
         names = self._config.ch_names
         channels = sorted(names.index(name) for name in condition.cap if name in names) or None
         allowed = torch.tensor([m in condition.modalities for m in MODALITIES])
-        logits, attention = [], []
-        for start in range(0, len(rows), _TEST_BATCH):
-            at = np.arange(start, min(start + _TEST_BATCH, len(rows)))
+        every = np.arange(len(rows)) if condition.is_whole else self._tested[::_STRIDE]
+        logits = torch.full((len(rows), len(self._config.labels)), torch.nan)
+        attention = torch.full((len(rows), len(MODALITIES)), torch.nan)
+        for start in range(0, len(every), _TEST_BATCH):
+            at = every[start : start + _TEST_BATCH]
             batch = inputs.window(at, channels=channels)
             if condition.noise:
                 batch = replaced_by_noise(batch, condition.noise, self._rng)
             batch.present = batch.present & allowed
             if course is not None and self._evidence is not None:
                 batch.evidence = course.evidence[at]
-                batch.reliability = self._evidence.range.reliability(course.measures[at])
+                if not condition.trusting:
+                    batch.reliability = self._evidence.range.reliability(course.measures[at])
             with torch.no_grad():
                 tokens = self._network.modality_tokens(batch, condition.modalities)
                 present = self._network.presence(batch)
-                of_batch, weights = self._network.fuse(tokens, present, batch.evidence, batch.reliability)
-            logits.append(of_batch)
-            attention.append(weights)
-        shown = torch.cat(logits)
-        if self._config.evidence is not None:
-            shown = answers(shown, rows.first, self._config.evidence)
-        probs = torch.softmax(shown, dim=1).double().numpy()
-        return probs, torch.cat(attention).double().numpy()
+                given = tokens, present, batch.evidence, batch.reliability
+                logits[at], attention[at] = self._network.fuse(*given)
+        if condition.is_whole and self._config.evidence is not None:
+            logits = answers(logits, rows.first, self._config.evidence)
+        return torch.softmax(logits, dim=1).double().numpy(), attention.double().numpy()
 
     def _course(self, condition: _Condition) -> Course:
         """Return level, evidence and reliability of all sessions under a condition."""
@@ -217,9 +224,11 @@ class _Evaluation:
         }
         for name, p in probs.items():
             group, _, key = name.partition("/")
-            means, label, _ = trial_means(p[self._tested], *self._of_tested)
+            known = np.isfinite(p[self._tested, 0])
+            tested, of_tested = p[self._tested][known], [column[known] for column in self._of_tested]
+            means, label, _ = trial_means(tested, *of_tested)
             per_trial = float((means.argmax(axis=1) == label).mean())
-            per_window = float((p[self._tested].argmax(axis=1) == self._of_tested[0]).mean())
+            per_window = float((tested.argmax(axis=1) == of_tested[0]).mean())
             table["n_trials"] = len(label)
             interval = wilson_interval(per_trial, len(label))
             figures = (table, group, per_trial), (table, f"{group}_window", per_window)
@@ -281,7 +290,7 @@ class _Evaluation:
             modality: {
                 "mean": float(whole[:, index].mean()),
                 "sd": float(whole[:, index].std()),
-                "as_noise": float(attention[f"noise/{modality}"][self._tested][:, index].mean()),
+                "as_noise": float(np.nanmean(attention[f"noise/{modality}"][:, index])),
             }
             for index, modality in enumerate(MODALITIES)
         }
