@@ -10,18 +10,18 @@ from acquisition.types import MODALITIES
 from models.checkpoint import load_checkpoint
 from models.features.config import FeatureConfig
 from models.training.scores import wilson_interval
+from models.training.evaluate_simulated import CAPS, FIRST_EVALUATION_SEED, evaluate_simulated
 from models.training.simulated import (
-    CAPS,
-    FIRST_EVALUATION_SEED,
     FIRST_TRAINING_SEED,
     SimulatedSubjects,
     TrainingOptions,
-    evaluate_simulated,
     train_simulated,
 )
 from models.training.simulated_data import Augment, SubjectPlan, simulate_subject, thinned
 
-OPTIONS = TrainingOptions(n_subjects=6, n_validation=2, n_trials=5, trial_s=10.0, epochs_scale=0.1)
+OPTIONS = TrainingOptions(
+    n_subjects=11, n_encoder_subjects=5, n_trials=5, trial_s=10.0, epochs_scale=0.1
+)
 
 
 def nothing(stage: str, share: float, loss: float) -> None:
@@ -41,7 +41,12 @@ def test_training_writes_a_model_that_says_what_it_was_trained_on(trained):
     assert checkpoint.sha256 == sha256
     assert checkpoint.config.trained_on == "simulated data only"
     assert "Not for workplaces or" in (folder / "README.md").read_text()
-    assert {"eeg_mean", "eeg_sd", "eye_low", "eye_high"} <= set(checkpoint.normaliser_tensors)
+    assert {"eeg_mean", "eye_low", "face_mean", "voice_mean"} <= set(checkpoint.normaliser_tensors)
+    assert checkpoint.evidence is not None
+    assert checkpoint.evidence.discriminant.modalities == MODALITIES
+    assert set(checkpoint.evidence.range.bounds) == set(MODALITIES)
+    assert checkpoint.config.answers is not None
+    assert checkpoint.config.answers.n_subjects == 6  # only those that the encoders have not seen
 
 
 @pytest.mark.slow
@@ -50,7 +55,8 @@ def test_evaluation_reports_every_condition_with_chance_and_intervals(trained):
     result = evaluate_simulated(load_checkpoint(trained[0]), options, nothing)
     assert result["chance"] == 0.2
     assert (result["n_subjects"], result["n_trials"]) == (1, 5)
-    for group, keys in (("only", MODALITIES), ("without", MODALITIES), ("channels", CAPS)):
+    conditions = {m: MODALITIES for m in ("only", "without", "noise")}
+    for group, keys in (*conditions.items(), ("channels", CAPS)):
         assert set(result[group]) == set(result[f"{group}_window"]) == set(keys)
         for key, accuracy in result[group].items():
             low, high = result["interval"][group][key]

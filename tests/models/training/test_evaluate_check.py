@@ -10,7 +10,8 @@ import pytest
 from acquisition.errors import ErrorCode, InputError
 from acquisition.simulator.subject import EMOTIONS
 from models.checkpoint import load_checkpoint
-from models.training.simulated import SimulatedSubjects, check_simulated, evaluate_simulated
+from models.training.evaluate_simulated import check_simulated, evaluate_simulated
+from models.training.simulated import SimulatedSubjects
 
 
 @pytest.mark.parametrize(
