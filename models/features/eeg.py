@@ -52,7 +52,9 @@ def sine_taper_power(x: torch.Tensor, n_bins: int, n_tapers: int, mains: float =
     No BLAS call and no reduction across rows is used, so that a row's result does not depend on
     which other rows are in the call (tested): live computes one step at a time, replay several.
     """
-    n_times, n_used = x.shape[-1], 2 * n_bins + n_tapers + 1
+    n_times = x.shape[-1]
+    n_wanted = 2 * n_bins + n_tapers + 1
+    n_used = min(n_wanted, n_times + 1)
     removed = _removed(n_times, n_used, mains, x.device)
     # An offset of 300 uV would cost float32 its last digits: take out the first sample in x's own dtype.
     y = (x - x[:, :1]).to(torch.float32)
@@ -60,7 +62,11 @@ def sine_taper_power(x: torch.Tensor, n_bins: int, n_tapers: int, mains: float =
     for part, minus_spectrum in removed:
         pairs = pairs.addcmul(torch.linalg.vecdot(y, part).unsqueeze(-1), minus_spectrum)
     bins = torch.view_as_complex(pairs.unflatten(-1, (n_used, 2)))
-    bins = torch.cat([bins[:, 1 : n_tapers + 1].conj().flip(1), bins], dim=1)  # from bin -n_tapers on
+    # From bin -n_tapers on, and mirrored beyond the Nyquist frequency where a band reaches so far.
+    beyond = (
+        bins[:, 2 * n_times - n_wanted + 1 : n_times].conj().flip(1) if n_wanted > n_used else bins[:, :0]
+    )
+    bins = torch.cat([bins[:, 1 : n_tapers + 1].conj().flip(1), bins, beyond], dim=1)
     total = pairs.new_zeros(len(x), 2 * n_bins)
     for k in range(1, n_tapers + 1):
         lower, upper = (bins[:, n_tapers + 2 + shift :][:, : 2 * n_bins : 2] for shift in (-k, k))

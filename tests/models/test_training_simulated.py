@@ -19,9 +19,7 @@ from models.training.simulated import (
 )
 from models.training.simulated_data import Augment, SubjectPlan, simulate_subject, thinned
 
-OPTIONS = TrainingOptions(
-    n_subjects=11, n_encoder_subjects=5, n_trials=5, trial_s=10.0, epochs_scale=0.1
-)
+OPTIONS = TrainingOptions(n_subjects=11, n_encoder_subjects=5, n_trials=5, trial_s=10.0, epochs_scale=0.1)
 
 
 def nothing(stage: str, share: float, loss: float) -> None:
