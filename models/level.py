@@ -237,16 +237,18 @@ class AnswerFilter:
     """
 
     def __init__(self, config: EvidenceConfig, hop_s: float) -> None:
-        self._n = max(1, round(config.average_s / hop_s))
+        self._n, self._n_second = (max(1, round(seconds / hop_s)) for seconds in (config.average_s, 1.0))
         self._persistence = config.persistence
         self._logits: dict[int, Tensor] = {}  # by window index
         self._last: int | None = None
+        self._at = 0  # index of the newest window
 
     def __call__(self, index: int, logits: Tensor) -> Tensor:
         """Return the logits (n_labels,) of the answer at a window."""
-        self._logits = {k: kept for k, kept in self._logits.items() if index - self._n < k < index}
-        if not self._logits:
+        if not 0 <= index - self._at <= self._n_second:
             self._last = None  # nothing was said for a second
+        self._logits = {k: kept for k, kept in self._logits.items() if index - self._n < k < index}
+        self._at = index
         self._logits[index] = logits
         answer = torch.stack(list(self._logits.values())).mean(dim=0)
         if self._last is not None:

@@ -68,7 +68,7 @@ _N_FOLDS = 5
 _N_NOISE = 1000  # windows of noise that the fusion learns from
 #: Weights of network and evidence to choose from.
 _WEIGHTS = ((1.0, 0.0), (0.0, 1.0), (0.5, 1.0), (1.0, 1.0))
-_PERSISTENCE = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)  # nats
+_PERSISTENCE = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5)  # nats
 _MOST_CHANGES = 5.0  # of the answer a minute while the emotion holds; rows are coarser than the hop
 MIN_SINCE_ONSET_TESTED_S = 5.0  # earlier windows still hold more of the trial before
 

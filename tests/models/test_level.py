@@ -143,3 +143,10 @@ def test_state_continues_to_the_bit_and_refuses_another_shape(evidence):
     assert np.array_equal(other.mean("eye"), level.mean("eye"))
     with pytest.raises(ValueError, match="eye"):
         other.restore({"eye": {"sum": [1.0], "worth": [1.0]}})
+
+
+def test_last_answer_speaks_for_itself_at_any_hop():
+    for hop_s in (0.25, 1.0):
+        keep = AnswerFilter(EvidenceConfig(average_s=0.1, persistence=2.0), hop_s)
+        assert keep(0, torch.tensor([1.0, 0.0])).tolist() == [1.0, 0.0]
+        assert keep(1, torch.tensor([0.0, 1.0])).tolist() == [2.0, 1.0]
