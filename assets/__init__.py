@@ -10,8 +10,9 @@ ASSETS = Path(str(files("assets")))
 #: The model the demo uses: trained on simulated subjects only.
 DEMO_MODEL = ASSETS / "models" / "small-simulated"
 
-#: 30 s of the four simulated streams, recorded through LSL.
-DEMO_RECORDING = ASSETS / "recordings" / "simulated-30s.xdf"
+#: A minute of subject 2600, unseen in training, with markers of the emotions, as the program writes it:
+#: `simulate --write FILE --seconds 60 --eeg-sfreq 200 --video-fps 5 --seed 2600 --schedule random:15`.
+DEMO_RECORDING = ASSETS / "recordings" / "simulated-60s.xdf"
 
 #: liblsl settings that keep its own log to errors.
 LSL_CONFIG = ASSETS / "lsl_api.cfg"

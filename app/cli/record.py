@@ -125,6 +125,7 @@ def simulate(
     eeg_sfreq: Annotated[
         float, Option(help="EEG rate in that file: 1000 Hz divided by a whole number.")
     ] = 1000.0,
+    video_fps: Annotated[float, Option(help="Video frames per second in that file, up to 15.")] = 15.0,
 ) -> None:
     """Publish a simulated subject's four devices as LSL streams.
 
@@ -153,10 +154,13 @@ def simulate(
         follow=follow,
     )
     if write is not None:
-        _write_recording(write, options, eeg_sfreq)
+        _write_recording(write, options, eeg_sfreq, video_fps)
         return
-    if eeg_sfreq != 1000.0:
-        raise InputError("published EEG always runs at 1000 Hz", where="--eeg-sfreq", remedy="add --write")
+    for value, usual, where in ((eeg_sfreq, 1000.0, "--eeg-sfreq"), (video_fps, 15.0, "--video-fps")):
+        if value != usual:
+            raise InputError(
+                f"published devices always run at {usual:g} Hz", where=where, remedy="add --write"
+            )
     refuse_second(options)
     until = f"for {seconds:g} s" if seconds else "until Ctrl-C"
     print(f"Publishing simulated data {until}: subject {seed}, difficulty {difficulty}.", flush=True)
@@ -170,7 +174,7 @@ def simulate(
     print("The simulated streams have ended.")
 
 
-def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float) -> None:
+def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float, video_fps: float) -> None:
     from acquisition.record.recorder import check_target
     from acquisition.simulator.recording import write_simulated
     from acquisition.simulator.source import SimulatorOptions
@@ -180,14 +184,21 @@ def _write_recording(path: Path, options: SimulatorOptions, eeg_sfreq: float) ->
     )
     if options != understood:
         raise InputError(
-            "it can be combined with --seed, --schedule, --seconds and --eeg-sfreq only",
+            "it can be combined with --seed, --schedule, --seconds, --eeg-sfreq and --video-fps only",
             where="--write",
             remedy="omit the other options, or publish the streams and record them",
         )
     check_target(path)
     seconds = options.duration_s or 30.0
-    keys = ("eeg", "gaze", "video", "audio")
-    write_simulated(path, keys, seconds, seed=options.seed, schedule=options.schedule, eeg_sfreq=eeg_sfreq)
+    write_simulated(
+        path,
+        options.streams,
+        seconds,
+        seed=options.seed,
+        schedule=options.schedule,
+        eeg_sfreq=eeg_sfreq,
+        video_fps=video_fps,
+    )
     print(f"{path}: {seconds:g} s of simulated data, {path.stat().st_size / 1e6:.1f} MB")
 
 

@@ -1,6 +1,6 @@
 """Decode a recording in Python: ``python decode_xdf.py [FILE.xdf]``.
 
-Without a file it decodes the 30 s of simulated data that ship with the program.
+Without a file it decodes the minute of simulated data that ships with the program.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from models.decoder import Decoder
 from models.network import FusionNetwork
 from models.normalise import EegScale, Normaliser
 
-RECORDING = Path(__file__).parents[2] / "assets" / "recordings" / "simulated-30s.xdf"
+RECORDING = Path(__file__).parents[2] / "assets" / "recordings" / "simulated-60s.xdf"
 SFREQ = 250.0
 
 

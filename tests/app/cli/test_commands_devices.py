@@ -142,7 +142,8 @@ def test_simulate_writes_a_recording(tmp_path: Path) -> None:
     assert run("simulate", "--write", path, "--seconds", "2", "--eeg-sfreq", "200") == 0
     rates = {stream.header.type: stream.header.nominal_sfreq for stream in inspect_xdf(path).streams}
     assert rates["EEG"] == 200.0
-    assert len(rates) == 4
+    assert rates["Markers"] == 0.0
+    assert len(rates) == 5
 
 
 @pytest.mark.lsl

@@ -72,7 +72,7 @@ def test_a_fault_shows_its_traceback_when_asked(
 
 def printed_to(file: int) -> tuple[int, str]:
     """Have the program print to a file descriptor; return its exit code and stderr."""
-    words = [sys.executable, "-m", "app", "inspect", "assets/recordings/simulated-30s.xdf"]
+    words = [sys.executable, "-m", "app", "inspect", "assets/recordings/simulated-60s.xdf"]
     project = Path(__file__).parents[3]
     done = subprocess.run(words, stdout=file, stderr=subprocess.PIPE, text=True, cwd=project)
     return done.returncode, done.stderr

@@ -19,7 +19,7 @@ from models.checkpoint import WEIGHTS_FILE, load_checkpoint
 from models.papers.eav import EavOptions
 from models.training.loop import StageOptions
 
-RECORDING = Path(__file__).parents[3] / "assets" / "recordings" / "simulated-30s.xdf"
+RECORDING = Path(__file__).parents[3] / "assets" / "recordings" / "simulated-60s.xdf"
 
 
 def test_open_weights_are_taken_told_of_and_no_longer_needed(

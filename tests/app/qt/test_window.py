@@ -143,7 +143,7 @@ def test_each_tab_shows_the_emotion_with_its_probability_and_a_replay_its_file(o
         settle(window)
         assert window.header.answer.isVisible()
         assert window.header.answer.text() == "uncertain: disgust 52 %"
-    assert window.header.file.text() == "simulated-30s.xdf"
+    assert window.header.file.text() == "simulated-60s.xdf"
     assert window.header.file.isVisible()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from app.view.store import ViewStore
 
 PROJECT = Path(__file__).parents[3]
-RECORDING = PROJECT / "assets" / "recordings" / "simulated-30s.xdf"
+RECORDING = PROJECT / "assets" / "recordings" / "simulated-60s.xdf"
 
 
 def filled_store(seconds: float = 20.0) -> ViewStore:

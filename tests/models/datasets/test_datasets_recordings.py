@@ -11,6 +11,7 @@ from refused import refused
 
 from acquisition.errors import ErrorCode
 from acquisition.montage import SEED_CH_NAMES, load_montage
+from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.write import XdfWriter
 from models.datasets.recordings import (
     class_names,
@@ -26,7 +27,7 @@ from models.features.config import FeatureConfig
 from models.features.eeg import differential_entropy
 
 ROOT = Path(__file__).parents[3]
-DEMO = ROOT / "assets" / "recordings" / "simulated-30s.xdf"
+DEMO = ROOT / "assets" / "recordings" / "simulated-60s.xdf"
 MONTAGE = str(ROOT / "tests" / "data" / "montages" / "openbci_16.toml")
 OPENBCI_EVENTS = {"1": "left", "2": "right", "3": "idle"}
 
@@ -44,7 +45,7 @@ def test_a_recording_is_one_unlabelled_sequence_of_eeg_and_eye_features():
     assert (sequence.label, sequence.label_names) == (-1, ())
     assert sequence.eeg.shape[1:] == (62, 5)
     assert sequence.eye.shape[1:] == (33,)
-    assert sequence.n_steps == 29
+    assert sequence.n_steps == 59
     assert np.isfinite(sequence.eeg).all()
 
 
@@ -123,13 +124,16 @@ def test_a_file_that_breaks_off_says_so(tmp_path: Path):
     assert (error.code, error.where) == (ErrorCode.RECORDING, str(path))
 
 
-def test_missing_markers_are_answered_with_those_there_are(recording: tuple[Path, np.ndarray]):
+def test_missing_markers_are_answered_with_those_there_are(
+    recording: tuple[Path, np.ndarray], tmp_path: Path
+):
     error = refused(lambda: xdf_trials(recording[0], None, {"joy": "a"}))
     assert error.code is ErrorCode.DATA
     assert error.what.startswith("expected markers joy, found calm (2 times), end (2 times)")
     error = refused(lambda: xdf_trials(recording[0], None, {"calm": "a"}, trial_s=0.4))
     assert (error.code, error.facts) == (ErrorCode.DATA, {"trial": 1})
-    error = refused(lambda: xdf_trials(DEMO, None, {"1": "a"}))
+    write_simulated(tmp_path / "eeg.xdf", ("eeg",), 2.0)
+    error = refused(lambda: xdf_trials(tmp_path / "eeg.xdf", None, {"1": "a"}))
     assert (error.code, error.facts) == (ErrorCode.NO_STREAM, {"kind": "markers"})
 
 
