@@ -1,6 +1,7 @@
-"""Modalities masked manually, window by window: noted live as markers, and repeated by a replay.
+"""What is changed while a session runs, window by window: modalities masked manually, and rests.
 
-A change holds for the windows that end at its time or later, live and in a replay alike.
+Markers note the changes live, and a replay repeats them. A change holds for the windows that end at its time
+or later, live and in a replay alike.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from acquisition.errors import InputError
 from acquisition.types import MODALITIES
 
 _MARKER = re.compile(rf"affectscope/(unplug|plug)/({'|'.join(MODALITIES)})")
+_REST = re.compile(r"affectscope/rest/(\d{1,4})")
+REST_S = 60.0
 #: Least distance of changes from the ends of windows, seconds: a recording's clock offsets move stamps less.
 _MARGIN_S = 0.01
 
@@ -39,19 +42,40 @@ class MaskChange:
         return f"{self.modality}: {what} here, as in the live run"
 
 
-def read_mask_change(text: str, time: float) -> MaskChange | None:
+@dataclass(frozen=True)
+class Rest:
+    """A participant's rest, which sets their level, begins with the first window that ends at ``time``."""
+
+    time: float
+    duration_s: float  # whole seconds; 0 ends a rest early
+
+    @property
+    def marker(self) -> str:
+        """The text of the marker that notes it."""
+        return f"affectscope/rest/{self.duration_s:.0f}"
+
+    @property
+    def sentence(self) -> str:
+        """The message of a replay."""
+        what = f"a rest of {self.duration_s:g} s begins" if self.duration_s else "the rest was ended early"
+        return f"{what} here, as in the live run"
+
+
+def read_change(text: str, time: float) -> MaskChange | Rest | None:
     """Return what a marker's text notes; None for any other marker."""
+    if match := _REST.fullmatch(text):
+        return Rest(time, float(match[1]))
     match = _MARKER.fullmatch(text)
     return MaskChange(time, match[2], match[1] == "unplug") if match else None
 
 
 class ModalityMask:
-    """What is masked in which window; may be read and changed from different threads.
+    """What is masked, and who rests, in which window; may be read and changed from different threads.
 
     ``recorded`` are the changes that a recording holds of its live session.
     """
 
-    def __init__(self, recorded: Iterable[MaskChange] = ()) -> None:
+    def __init__(self, recorded: Iterable[MaskChange | Rest] = ()) -> None:
         self._changes = tuple(sorted(recorded, key=lambda change: change.time))
         self._settled: dict[str, bool] = {}  # manually, for all windows
         self._newest_window = -math.inf
@@ -60,7 +84,7 @@ class ModalityMask:
 
     def masked_at(self, t: float) -> tuple[str, ...]:
         """Return what is masked in a window that ends at ``t``, in the order of `MODALITIES`."""
-        state = {change.modality: change.masked for change in self._changes if change.time <= t}
+        state = {c.modality: c.masked for c in self._changes if isinstance(c, MaskChange) and c.time <= t}
         state |= self._settled
         return tuple(modality for modality in MODALITIES if state.get(modality, False))
 
@@ -70,10 +94,15 @@ class ModalityMask:
             self._newest_window = max(self._newest_window, t_end)
             return frozenset(self.masked_at(t_end))
 
-    def between(self, after: float, to: float) -> list[MaskChange]:
+    def rest_at(self, t: float) -> Rest | None:
+        """Return the newest rest at ``t``, or its early end; None before the first and after a whole one."""
+        rest = max((c for c in self._changes if isinstance(c, Rest) and c.time <= t), key=_time, default=None)
+        return rest if rest is not None and (not rest.duration_s or t < rest.time + rest.duration_s) else None
+
+    def between(self, after: float, to: float) -> list[MaskChange | Rest]:
         """Return the changes with ``after < time <= to`` that are in force."""
         in_time = (change for change in self._changes if after < change.time <= to)
-        return [change for change in in_time if change.modality not in self._settled]
+        return [c for c in in_time if isinstance(c, Rest) or c.modality not in self._settled]
 
     def change(self, modality: str, masked: bool, now: float, hop_s: float) -> MaskChange:
         """Mask or unmask a modality from the next window on that is not decoded yet.
@@ -85,6 +114,13 @@ class ModalityMask:
             change = MaskChange(self._free_time(now, hop_s), modality, masked)
             self._changes = (*self._changes, change)
             return change
+
+    def rest(self, duration_s: float, now: float, hop_s: float) -> Rest:
+        """Begin a rest, or with 0 s end it early, from the next window on that is not decoded yet."""
+        with self._lock:
+            rest = Rest(self._free_time(now, hop_s), duration_s)
+            self._changes = (*self._changes, rest)
+            return rest
 
     def restated(self, now: float, hop_s: float) -> list[MaskChange]:
         """Return what is masked now as changes made now, for a recording that has just begun."""
@@ -108,6 +144,10 @@ class ModalityMask:
             time = t_end + _MARGIN_S
         self._newest_change = time
         return time
+
+
+def _time(change: Rest) -> float:
+    return change.time
 
 
 def _check(modality: str) -> None:

@@ -15,13 +15,13 @@ from dataclasses import replace
 from acquisition.clock import stopwatch
 from acquisition.pump import Pump
 from acquisition.types import Change, Chunk, Source, StreamEvent, Window
-from app.modality_mask import ModalityMask
+from app.modality_mask import ModalityMask, Rest
 from models.decoder import Decoder
 from models.prediction import Latency, Prediction
 
 
 class Pipeline(Pump):
-    """A pump with a decoder: features, network and manual masking.
+    """A pump with a decoder: features, network, manual masking and rests.
 
     Without a ``mask``, the decoder's own ``masked`` counts. The other parameters are those of `Pump`.
     """
@@ -47,6 +47,7 @@ class Pipeline(Pump):
         )
         self.decoder = decoder
         self._mask = mask
+        self._rest: Rest | None = None  # the newest that the decoder was told
         self._stepped_to = -math.inf
         self._stepped: Window | None = None
 
@@ -55,7 +56,14 @@ class Pipeline(Pump):
         started = stopwatch()
         if self._mask is not None:
             self.decoder.masked = self._mask.of_window(window.t_end)
+            rest = self._mask.rest_at(window.t_end)
+            if rest is not None and rest is not self._rest:
+                self._rest = rest
+                self.decoder.begin_rest(rest.duration_s, window.t_end)
+        rests = self.decoder.is_in_baseline
         prediction = self.decoder.decode(window)
+        if rests and not self.decoder.is_in_baseline:
+            self._on_event(_rest_over(window.t_end, self.decoder.rest_failed))
         if prediction is None:
             return None
         latency = prediction.latency
@@ -95,3 +103,13 @@ class Pipeline(Pump):
         """Decode the newest window of `step` once more, as when a modality was masked since."""
         window = self._stepped
         return None if window is None else self.decode(window, lambda: window.closed_at)
+
+
+def _rest_over(time: float, failed: bool) -> StreamEvent:
+    """Return what to say of a rest, or a baseline, that is over."""
+    if failed:
+        what = (
+            "the rest had too little valid EEG and gaze, and is not used: check the signals, and rest again"
+        )
+        return StreamEvent("", Change.WARNING, time, what)
+    return StreamEvent("", Change.NOTICE, time, "the participant's own level is set")

@@ -18,7 +18,7 @@ from acquisition.xdf.format import XdfIndex
 from acquisition.xdf.outline import Outline, outline_xdf, read_markers
 from acquisition.xdf.scan import check_xdf, scan_xdf
 from acquisition.xdf.source import XdfSource
-from app.modality_mask import MaskChange, ModalityMask, read_mask_change
+from app.modality_mask import MaskChange, ModalityMask, Rest, read_change
 from app.model_loading import load_model, make_decoder
 from app.outputs import AnnotatedCopySink, Sink
 from app.pipeline import Pipeline
@@ -27,6 +27,8 @@ from app.runner import closing
 from app.telemetry import Failure, Telemetry, simulated_streams
 from models.checkpoint import Checkpoint
 from models.prediction import Prediction
+
+INCOMPLETE_REST = "the rest or baseline was incomplete at the end of the recording, and is not used"
 
 
 class ReplaySteps:
@@ -129,15 +131,19 @@ class ReplayFile:
         return sidecar.get("level") if is_own else None
 
     @cached_property
-    def recorded_mask_changes(self) -> list[MaskChange]:
-        """What was masked manually while an own recording was made, whichever markers are in use."""
+    def recorded_changes(self) -> list[MaskChange | Rest]:
+        """What was masked manually while an own recording was made, and rests, whichever markers are in use.
+
+        A profile has its own level, which no rest sets.
+        """
         found = (
-            read_mask_change(text, time)
+            read_change(text, time)
             for stream_id, stream in self.index.streams.items()
             if is_notes(stream.header)
             for time, text in read_markers(self.index, stream_id, self.make_intake)
         )
-        return [change for change in found if change is not None]
+        has_profile = self.options.profile is not None
+        return [c for c in found if c is not None and not (has_profile and isinstance(c, Rest))]
 
     def look_through(self, progress: Callable[[float], None] = lambda share: None) -> Outline:
         """Read the file once for its outline; ``progress`` is called with the share done, 0..1."""
@@ -230,7 +236,7 @@ class ReplaySession:
 
         decoder = make_decoder(checkpoint, self.options, on_failure)
         decoder.use_level(self.file.recorded_level)
-        mask = ModalityMask(self.file.recorded_mask_changes)
+        mask = ModalityMask(self.file.recorded_changes)
         pipeline = Pipeline(source, decoder, live=False, on_event=self.telemetry.on_event, mask=mask)
         hop_s = checkpoint.config.windows.hop_s
         steps = ReplaySteps(pipeline, int(first // hop_s) + 1, last)
@@ -248,8 +254,7 @@ class ReplaySession:
                     if steps.next_time > now + 1.5 * hop_s:
                         clock.restart(steps.next_time)  # do not wait through the gap
             if decoder.is_in_baseline:
-                message = f"the baseline of {self.options.baseline_s:g} s was incomplete and is not used"
-                self.telemetry.say(message, last, Change.WARNING)
+                self.telemetry.say(INCOMPLETE_REST, last, Change.WARNING)
         finally:
             self.damage = tuple(source.damage)
             source.close()

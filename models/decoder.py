@@ -31,7 +31,7 @@ from models.features.gaze import ScreenGeometry
 from models.features.log_mel import n_log_mel_frames
 from models.forward import EegStream, Forward
 from models.level import AnswerFilter, Given, RunningLevel
-from models.normalise import Baseline, Normaliser
+from models.normalise import MIN_BASELINE_STEPS, Baseline, Normaliser
 from models.prediction import Latency, Prediction
 from models.steps import (
     CachedFace,
@@ -80,6 +80,8 @@ class Decoder:
         Of the newest window that was decoded; None before the first and where nothing was present.
     kept_level : mapping or None
         What `keep_level` asked for, ready for JSON; None until its second has come.
+    rest_failed : bool
+        The newest rest (`begin_rest`) had too few valid steps: the level runs on.
     on_step : callable or None
         Sees every step as it is computed, whichever window it came with.
     """
@@ -97,6 +99,7 @@ class Decoder:
         self.config = checkpoint.config
         self.masked: frozenset[str] = frozenset()
         self.newest: Prediction | None = None
+        self.rest_failed = False
         self.on_step: OnStep | None = None
         self.kept_level: Mapping[str, Any] | None = None
         if line_hz is not None:
@@ -200,7 +203,7 @@ class Decoder:
     def restart(self) -> None:
         """Forget every window, because what comes next does not continue it.
 
-        A baseline that is over stays in force; one that is not starts again.
+        A baseline that is over stays in force; one that is not starts again, but a rest is dropped.
         """
         self._cached = {}
         self._reset_stream()
@@ -208,7 +211,18 @@ class Decoder:
         self._filter = self._new_filter()  # the level stays: it is the same subject's
         self._taken_s = -math.inf
         if self._baseline is not None:
-            self._baseline = Baseline(self._baseline.duration_s)
+            self._baseline = None if self._baseline.is_rest else Baseline(self._baseline.duration_s)
+
+    def begin_rest(self, duration_s: float, t: float) -> None:
+        """Set the level anew by the seconds from ``t`` (data time) on; 0 s ends a rest early.
+
+        Then, and until it is over, the level runs. Call it where `decode` is called.
+        """
+        self._baseline, self.rest_failed = Baseline(duration_s, t) if duration_s else None, False
+        if self._baseline is not None and self._level is not None:
+            self._fixed = None
+            self._level = self._new_level()
+            self._centre()
 
     # --- decoding ---
 
@@ -317,8 +331,11 @@ class Decoder:
         for key in [key for key in self._cached if key[1] < oldest]:
             del self._cached[key]
         if self._baseline is not None and self._baseline.is_over(window.t_end):
-            self._bare = self.normaliser = self._baseline.refit(self._bare)
-            self._baseline = None
+            baseline, self._baseline = self._baseline, None
+            self.rest_failed = baseline.is_rest and baseline.n_steps < MIN_BASELINE_STEPS
+            if self.rest_failed:
+                return
+            self._bare = self.normaliser = baseline.refit(self._bare)
             if self._level is not None:
                 self._fixed = self._level.fixed = {m: self._level.mean(m) for m in self._level.modalities}
                 self._centre()

@@ -232,16 +232,21 @@ def _mean_and_sd(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Baseline:
-    """Collects features for ``duration_s`` from the first step on, then gives the refitted normaliser."""
+    """Collects features for ``duration_s`` from the first step on, then gives the refitted normaliser.
 
-    def __init__(self, duration_s: float) -> None:
-        self.duration_s = duration_s
-        self._start = float("nan")
+    A ``rest`` begins at a time of its own (data seconds), which no step moves.
+    """
+
+    def __init__(self, duration_s: float, rest: float | None = None) -> None:
+        self.duration_s, self.is_rest = duration_s, rest is not None
+        self._start = float("nan") if rest is None else rest
         self._entropy: list[Tensor] = []
         self._eye: list[Tensor] = []
 
     def add(self, t_end: float, entropy: Tensor | None = None, eye: Tensor | None = None) -> None:
         """Take a step's DE (n_all_channels, n_bands), NaN where unusable, or its eye features (E,)."""
+        if self.is_rest and t_end < self._start:
+            return
         if not self._start <= t_end:
             self._start = t_end
         if entropy is not None:
@@ -253,12 +258,17 @@ class Baseline:
         """Tell whether the baseline is complete at data time ``now``."""
         return now - self._start >= self.duration_s
 
+    @property
+    def n_steps(self) -> int:
+        """Valid steps so far, of EEG or eyes."""
+        return max(len(self._entropy), len(self._eye))
+
     def refit(self, normaliser: Normaliser) -> Normaliser:
         """Return the normaliser with this baseline in place of the training statistics.
 
         Raises `InputError` if neither modality has enough steps.
         """
-        _check_baseline(max(len(self._entropy), len(self._eye)))
+        _check_baseline(self.n_steps)
         entropy = torch.stack(self._entropy) if len(self._entropy) >= MIN_BASELINE_STEPS else None
         eye = torch.stack(self._eye) if len(self._eye) >= MIN_BASELINE_STEPS else None
         changed = refit_from_baseline(normaliser, entropy=entropy, eye=eye)

@@ -6,11 +6,19 @@ import math
 
 from acquisition.errors import InputError
 from app.engine.health import PERIOD_S, HealthMeter, OcclusionCheck
-from app.engine.messages import ChooseSpectrogram, MarkerPart, Mask, Note, SessionCommand, StartRecording
+from app.engine.messages import (
+    ChooseSpectrogram,
+    MarkerPart,
+    Mask,
+    Note,
+    SessionCommand,
+    SetRest,
+    StartRecording,
+)
 from app.engine.pipe import stage_of
 from app.engine.tap import Tap
 from app.live import LiveSession, OpenSession
-from app.modality_mask import read_mask_change
+from app.modality_mask import read_change
 from app.outlets import NoteOutlet
 from app.telemetry import Failure, Telemetry
 
@@ -52,6 +60,7 @@ class CommandHandler:
                 streams=session.stream_health,
                 recording=recording.info(now),
                 masked=self._opened.mask.masked_at(math.inf),
+                rest=self._opened.mask.rest_at(now + self._hop_s),
                 n_view_dropped=self._tap.n_dropped,
             )
         )
@@ -60,10 +69,10 @@ class CommandHandler:
         match command:
             case Mask(modality, masked):
                 self._mask(modality, masked)
+            case SetRest(duration_s):
+                self._rest(duration_s)
             case Note(text):
-                self._push(
-                    text if read_mask_change(text.strip(), 0.0) is None else f"typed: {text}", self._now()
-                )
+                self._push(text if read_change(text.strip(), 0.0) is None else f"typed: {text}", self._now())
             case StartRecording(path):
                 self._opened.recording.start(path, self._now())
             case SessionCommand.STOP_RECORDING:
@@ -76,6 +85,13 @@ class CommandHandler:
     def _mask(self, modality: str, masked: bool) -> None:
         change = self._opened.mask.change(modality, masked, self._now(), self._hop_s)
         self._push(change.marker, change.time)
+        self._next_health = float("-inf")
+
+    def _rest(self, duration_s: float) -> None:
+        if self._opened.checkpoint.profile_sha256:
+            raise InputError("the profile in use has the participant's level already", where="rest")
+        rest = self._opened.mask.rest(duration_s, self._now(), self._hop_s)
+        self._push(rest.marker, rest.time)
         self._next_health = float("-inf")
 
     def restate_mask(self) -> None:

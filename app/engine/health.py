@@ -11,6 +11,7 @@ import torch
 from acquisition.clock import stopwatch
 from acquisition.types import StreamHealth
 from app.engine.messages import HealthPart, ModelInfo, Occlusion, OcclusionRow, RecordingInfo
+from app.modality_mask import Rest
 from app.model_loading import choose_device
 from app.request import SessionOptions
 from app.telemetry import Telemetry
@@ -61,6 +62,7 @@ class HealthMeter:
         recording: RecordingInfo | None = None,
         masked: Collection[str] = (),
         n_view_dropped: int = 0,
+        rest: Rest | None = None,
         n_predictions: int | None = None,
     ) -> HealthPart:
         """Return the figures at ``time`` (LSL seconds).
@@ -81,6 +83,7 @@ class HealthMeter:
             recording=recording,
             masked=tuple(masked),
             n_view_dropped=n_view_dropped,
+            rest_left_s=0.0 if rest is None else max(0.0, rest.time + rest.duration_s - time),
         )
 
     def _gpu(self) -> str:

@@ -214,6 +214,7 @@ class HealthPart:
     recording: RecordingInfo | None
     masked: tuple[str, ...]  # modalities masked manually
     n_view_dropped: int  # chunks not displayed: engine or window was too slow
+    rest_left_s: float = 0.0  # of a rest; 0: none
 
 
 @dataclass(frozen=True)
@@ -258,6 +259,13 @@ class Mask:
 
     modality: str
     masked: bool
+
+
+@dataclass(frozen=True)
+class SetRest:
+    """Begin a rest of so many whole seconds, which sets the participant's level; 0 ends it early."""
+
+    duration_s: float
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from app.modality_mask import ModalityMask
 from app.model_loading import make_decoder
 from app.outputs import Sink
 from app.pipeline import Pipeline
-from app.replay import ReplayFile, ReplaySteps
+from app.replay import INCOMPLETE_REST, ReplayFile, ReplaySteps
 from app.request import ReplayRequest
 from app.runner import closing
 from app.telemetry import Failure, Telemetry, simulated_streams
@@ -215,7 +215,7 @@ class Player:
         self._decoder = make_decoder(file.checkpoint, file.options, self._on_failure)
         self._decoder.use_level(file.recorded_level)
         self._decoder.warm_up()  # a moment sought is decoded from all of its steps at once
-        self._modality_mask = ModalityMask(file.recorded_mask_changes)
+        self._modality_mask = ModalityMask(file.recorded_changes)
         self._occlusion = OcclusionCheck(self._decoder, tap.put)
         self._meter = HealthMeter(self.telemetry, device)
         self._next_health = -math.inf  # on the stopwatch
@@ -277,8 +277,7 @@ class Player:
 
     def _end(self) -> None:
         if self._decoder.is_in_baseline:
-            seconds = self._file.options.baseline_s
-            self.say(f"the baseline of {seconds:g} s was incomplete and is not used", Change.WARNING)
+            self.say(INCOMPLETE_REST, Change.WARNING)
         self._enter("ended")
 
     def _enter(self, phase: PhaseName) -> None:
@@ -359,13 +358,12 @@ class Player:
         source = self._file.open(start_s if start_s > self._start_s else None)
         self._source.close()
         self._source = source
-        was_in_baseline = self._decoder.is_in_baseline
         self._decoder.restart()
         self._occlusion.forget()
         self._events.open_again()
         index = min(math.ceil(time / self._hop_s - 1e-9), math.floor(self.last / self._hop_s))
         self._begin(max(index, int(self.first // self._hop_s) + 1))
-        if was_in_baseline:
+        if self._decoder.is_in_baseline:
             self.say("the baseline starts again here")
 
     def _begin(self, index: int) -> None:
@@ -403,6 +401,7 @@ class Player:
             self._meter.part(
                 self._now,
                 masked=masked,
+                rest=self._modality_mask.rest_at(self._now),
                 n_view_dropped=self._tap.n_dropped,
                 n_predictions=self.sink.n_written,
             )

@@ -10,7 +10,7 @@ from acquisition.errors import InputError
 from acquisition.header import NOTES_ID
 from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.write import XdfWriter
-from app.modality_mask import MaskChange, ModalityMask, read_mask_change
+from app.modality_mask import MaskChange, ModalityMask, read_change
 from app.replay import ReplaySession
 from app.request import ReplayRequest, SessionOptions
 from app.telemetry import Telemetry
@@ -66,10 +66,10 @@ def test_an_unknown_modality_is_refused():
 def test_markers_are_read_as_they_were_written():
     for masked in (True, False):
         change = MaskChange(3.0, "voice", masked)
-        assert read_mask_change(change.marker, 3.0) == change
+        assert read_change(change.marker, 3.0) == change
     assert MaskChange(3.0, "eeg", True).marker == "affectscope/unplug/eeg"
     for text in ("affectscope/unplug/smell", "unplug/eeg", "affectscope/unplug/eeg now", ""):
-        assert read_mask_change(text, 3.0) is None
+        assert read_change(text, 3.0) is None
 
 
 def header(source_id: str) -> str:

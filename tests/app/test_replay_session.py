@@ -17,7 +17,7 @@ from acquisition.simulator.recording import write_simulated
 from acquisition.xdf.write import XdfWriter
 from app.compare import compare_runs
 from app.outputs import DigestSink
-from app.replay import ReplaySession
+from app.replay import INCOMPLETE_REST, ReplaySession
 from app.request import ReplayRequest, SessionOptions
 
 MONTAGES = "tests/data/montages"
@@ -247,7 +247,7 @@ def test_a_full_disk_is_named(recording, random_model, option):
 def test_a_baseline_longer_than_the_recording_is_said_not_to_be_used(recording, random_model, whole):
     session, line = replayed(recording, random_model, baseline_s=1000.0)
     assert line == whole
-    assert "the baseline of 1000 s was incomplete and is not used" in session.telemetry.snapshot().messages
+    assert INCOMPLETE_REST in session.telemetry.snapshot().messages
 
 
 @pytest.mark.parametrize("option", [{"threads": 9999}, {"screen_cm": "53x30", "distance_cm": math.nan}])
