@@ -191,11 +191,12 @@ class Decoder:
 
         Raises `InputError` if it is not a level of this model.
         """
-        if recorded is None or self._level is None:
+        if recorded is None or self._level is None or self._level.fixed is not None:
             return
         try:
             self._new_level().restore(recorded["state"])  # type: ignore[union-attr]
-            self._recorded = {"second": int(recorded["second"]), "state": recorded["state"]}
+            names = ("state", "fixed_by")
+            self._recorded = {"second": int(recorded["second"])} | {name: recorded[name] for name in names}
         except (KeyError, TypeError, ValueError) as error:
             what = f"the level in the recording's sidecar does not fit the model: {error}"
             raise InputError(what, where="level", code=ErrorCode.FILE) from error
@@ -336,9 +337,7 @@ class Decoder:
             if self.rest_failed:
                 return
             self._bare = self.normaliser = baseline.refit(self._bare)
-            if self._level is not None:
-                self._fixed = self._level.fixed = {m: self._level.mean(m) for m in self._level.modalities}
-                self._centre()
+            self._fix_level()
             self._reset_stream()
 
     def _features(self, modality: str, step: Step) -> StepFeature:
@@ -391,21 +390,35 @@ class Decoder:
         measures = self._evidence.measures(recent, given, self._level)
         inputs.reliability = self._evidence.range.reliability(measures)[None]
         second = math.floor(window.t_end + EDGE_SLACK_S)
-        if self._level.fixed is None and second > self._taken_s:
+        if second > self._taken_s:
             self._taken_s = second
-            said = (inputs.evidence[0] * inputs.present[0][:, None]).sum(dim=0)
-            self._level.take(recent, torch.zeros_like(said).numpy() if self._baseline else said.numpy())
+            runs = self._level.fixed is None
+            if runs:
+                said = (inputs.evidence[0] * inputs.present[0][:, None]).sum(dim=0)
+                self._level.take(recent, torch.zeros_like(said).numpy() if self._baseline else said.numpy())
             if self._recorded is not None and second >= self._recorded["second"]:
-                self._level.restore(self._recorded["state"])
-                self._recorded = None
+                self._restore_level(self._recorded)
             if second >= self._keep_from_s:
-                self.kept_level, self._keep_from_s = (
-                    {"second": second, "state": self._level.state()},
-                    math.inf,
-                )
-            if not self.config.network.streams or second % _STREAM_LEVEL_S == 0:
+                origin = None if runs else self._bare.origin
+                kept = {"second": second, "state": self._level.state(), "fixed_by": origin}
+                self.kept_level, self._keep_from_s = kept, math.inf
+            if runs and (not self.config.network.streams or second % _STREAM_LEVEL_S == 0):
                 self._centre()
         return given
+
+    def _restore_level(self, recorded: Mapping[str, Any]) -> None:
+        assert self._level is not None
+        self._level.restore(recorded["state"])
+        self._recorded = None
+        if recorded["fixed_by"] is not None:
+            self._bare = replace(self._bare, origin=str(recorded["fixed_by"]))
+            self._fix_level()
+
+    def _fix_level(self) -> None:
+        """Keep the level as it is from now on."""
+        if self._level is not None:
+            self._fixed = self._level.fixed = {m: self._level.mean(m) for m in self._level.modalities}
+            self._centre()
 
     def _centre(self) -> None:
         """Normalise about the level from the next window on."""

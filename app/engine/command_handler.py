@@ -94,8 +94,11 @@ class CommandHandler:
         self._push(rest.marker, rest.time)
         self._next_health = float("-inf")
 
-    def restate_mask(self) -> None:
-        """Send the mask's state again, e.g. into a recording that starts."""
+    def restate(self) -> None:
+        """Send the mask's state into a recording that starts; a rest under way begins anew, to lie in it."""
+        rest = self._opened.mask.rest_at(self._now())
+        if rest is not None and rest.duration_s:
+            self._rest(rest.duration_s)
         for change in self._opened.mask.restated(self._now(), self._hop_s):
             self._notes.push(change.marker, change.time)
 

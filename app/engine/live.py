@@ -50,9 +50,9 @@ class WatchedSession(Observer):
         self._handler = CommandHandler(opened, self._notes, self._telemetry, self._link.tap, model.device)
 
     def on_recording(self) -> None:
-        """Note in the recording what is masked at its start."""
+        """Note in the recording what is masked, and whether the participant rests, at its start."""
         if self._handler is not None:
-            self._handler.restate_mask()
+            self._handler.restate()
 
     def on_chunk(self, chunk: Chunk) -> None:
         """Show a chunk."""

@@ -1,4 +1,4 @@
-"""Modalities masked manually: from which window on, how markers note it, how a replay repeats it."""
+"""Modalities masked manually, and rests: from which window on, how markers note and replays repeat them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ import pytest
 from acquisition.errors import InputError
 from acquisition.header import NOTES_ID
 from acquisition.simulator.recording import write_simulated
+from acquisition.simulator.source import SimulatedSource, SimulatorOptions
+from acquisition.types import Change
 from acquisition.xdf.write import XdfWriter
 from app.modality_mask import MaskChange, ModalityMask, read_change
-from app.replay import ReplaySession
+from app.outputs import DigestSink
+from app.pipeline import Pipeline
+from app.replay import ReplayFile, ReplaySession
 from app.request import ReplayRequest, SessionOptions
 from app.telemetry import Telemetry
+from assets import DEMO_MODEL
+from models.checkpoint import load_checkpoint
+from models.decoder import Decoder
 
 HOP_S = 0.25
 
@@ -117,3 +124,68 @@ def test_a_replay_masks_what_was_masked_live_and_says_so(noted, random_model, st
         "eeg: masked manually here, as in the live run",
         "eeg: unmasked here, as in the live run",
     ]
+
+
+def test_rests_are_read_as_they_were_written_and_last_their_seconds():
+    mask = ModalityMask()
+    rest = mask.rest(60.0, 10.0, HOP_S)
+    assert (rest.time, rest.marker) == (pytest.approx(10.01), "affectscope/rest/60")
+    assert read_change(rest.marker, rest.time) == rest
+    assert [mask.rest_at(t) for t in (10.0, 10.25, 70.0, 70.25)] == [None, rest, rest, None]
+    early = mask.rest(0.0, 30.1, HOP_S)
+    assert [mask.rest_at(t) for t in (30.0, 30.25, 100.0)] == [rest, early, early]
+    assert [change.sentence for change in mask.between(-math.inf, 40.0)] == [
+        "a rest of 60 s begins here, as in the live run",
+        "the rest was ended early here, as in the live run",
+    ]
+
+
+@pytest.fixture(scope="module")
+def rested(tmp_path_factory):
+    """EEG and gaze with a rest of 12 s noted at 1003.1 s."""
+    path = tmp_path_factory.mktemp("rested") / "rested.xdf"
+    write_simulated(path, ("eeg", "gaze"), 17.0, eeg_sfreq=200.0)
+    with XdfWriter(path, append=True) as writer:
+        writer.add_stream(8, header(f"{NOTES_ID}abc"))
+        writer.samples(8, [1003.1], [("affectscope/rest/12",)])
+    return path
+
+
+class Keep(DigestSink):
+    """A digest, and where the normalisation came from."""
+
+    def __init__(self):
+        super().__init__()
+        self.origins = {}
+
+    def write(self, prediction):
+        super().write(prediction)
+        self.origins[prediction.t_end] = prediction.normalisation
+
+
+def test_a_rest_asked_for_while_running_sets_the_level_and_its_replay_repeats_it(rested):
+    live, replayed = Keep(), Keep()
+    file = ReplayFile(ReplayRequest(rested, SessionOptions()))
+    mask, events = ModalityMask(), []
+    pipeline = Pipeline(file.open(), Decoder(file.checkpoint), live=False, on_event=events.append, mask=mask)
+    for hop in range(4001, 4069):
+        for prediction in pipeline.step(hop * HOP_S):
+            live.write(prediction)
+        if hop * HOP_S == 1003.0:  # as a command between two windows
+            mask.rest(12.0, 1003.1, HOP_S)
+    ReplaySession(ReplayRequest(rested, SessionOptions(extra_sinks=(replayed,)))).run(lambda share: None)
+    assert live.line() == replayed.line()
+    assert [replayed.origins[t] for t in (1015.0, 1015.5)] == ["running level", "baseline of 12 s"]
+    assert "the participant's own level is set" in [event.message for event in events]
+
+
+def test_a_rest_without_signals_leaves_the_level_running_and_ends():
+    mask, events, source = ModalityMask(), [], SimulatedSource(SimulatorOptions(streams=("audio",)))
+    decoder = Decoder(load_checkpoint(DEMO_MODEL))
+    pipeline = Pipeline(source, decoder, live=False, on_event=events.append, mask=mask)
+    mask.rest(2.0, 3.1, HOP_S)
+    for hop in range(1, 25):
+        pipeline.step(hop * HOP_S)
+    assert (decoder.is_in_baseline, decoder.rest_failed) == (False, True)
+    assert decoder.newest.normalisation == "running level"
+    assert [event.time for event in events if event.change is Change.WARNING] == [5.25]
