@@ -17,7 +17,6 @@ from acquisition.types import MODALITIES
 
 _MARKER = re.compile(rf"affectscope/(unplug|plug)/({'|'.join(MODALITIES)})")
 _REST = re.compile(r"affectscope/rest/(\d{1,4})")
-REST_S = 60.0
 #: Least distance of changes from the ends of windows, seconds: a recording's clock offsets move stamps less.
 _MARGIN_S = 0.01
 

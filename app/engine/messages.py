@@ -261,6 +261,9 @@ class Mask:
     masked: bool
 
 
+REST_S = 60.0  # of a rest as the window offers it
+
+
 @dataclass(frozen=True)
 class SetRest:
     """Begin a rest of so many whole seconds, which sets the participant's level; 0 ends it early."""

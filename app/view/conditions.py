@@ -12,7 +12,7 @@ from acquisition.errors import ErrorCode
 from acquisition.stream_words import DEVICES, Device
 from acquisition.text import age
 from acquisition.types import KIND_OF_MODALITY, Kind
-from app.engine.messages import Phase, RecordingInfo
+from app.engine.messages import REST_S, Phase, RecordingInfo
 from app.telemetry import StreamState
 from app.view.machine import ROOM_ALARM_S
 from app.view.store import ViewStore
@@ -25,6 +25,7 @@ SEVERITIES = ("error", "warning", "info")  # the gravest first
 LONGEST = 1500
 #: A live session names a missing device only after this: streams open one after the other.
 _SETTLED_S = 6.0
+_LEVEL_KNOWN_TRIALS = 4.0  # a running level is worth no less than one from a rest then
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,13 @@ class Condition:
     can_be_closed: bool = True
     title: str = ""  # stands over the text where that is long
     details: str = ""  # of an internal error: its traceback, to be copied
+    close: str = "Close"  # what its closing is called
 
 
 def conditions(store: ViewStore) -> list[Condition]:
     """Return everything that holds now, the gravest first."""
     found = [*_of_session(store), *_of_streams(store), *_of_failures(store), *_of_recording(store)]
-    found += [*_of_devices(store), *_of_damage(store), *_of_model(store)]
+    found += [*_of_rest(store), *_of_devices(store), *_of_damage(store), *_of_model(store)]
     return sorted(found, key=lambda condition: SEVERITIES.index(condition.severity))
 
 
@@ -198,6 +200,29 @@ def _of_devices(store: ViewStore) -> list[Condition]:
 def _has_settled(store: ViewStore) -> bool:
     since = [state.since for state in store.streams.values() if state.spec.kind is not Kind.MARKERS]
     return store.last_known_time - min(since, default=math.inf) > _SETTLED_S
+
+
+def can_rest(store: ViewStore) -> bool:
+    """Tell whether a rest would set the participant's level: live, and without a profile, which has it."""
+    has_profile = store.model is None or bool(store.model.profile)
+    return store.mode == "live" and store.phase.name == "running" and not has_profile
+
+
+def _of_rest(store: ViewStore) -> list[Condition]:
+    """Offer a rest at the start of a session with a participant, and say how long one still lasts."""
+    if not can_rest(store):
+        return []
+    if left_s := store.health.rest_left_s if store.health is not None else 0.0:
+        text = f"Rest: {left_s:.0f} s left. Sit still and look ahead, with open eyes"
+        return [Condition("resting", "info", text, actions=("stop_rest",), can_be_closed=False)]
+    newest = store.predictions.at(math.inf)
+    is_known = newest is not None and (
+        newest.normalisation.startswith("baseline") or newest.level_trials > _LEVEL_KNOWN_TRIALS
+    )
+    if is_known or (store.is_simulated and not store.real_streams):
+        return []
+    text = f"Rest for {REST_S:.0f} s to set this participant's level: answers are surer with it"
+    return [Condition("rest", "info", text, "", ("start_rest",), close="Skip")]
 
 
 def _of_damage(store: ViewStore) -> list[Condition]:

@@ -204,7 +204,7 @@ _WORDS = {
     "one's {n_trials} calibration trials: wider sets are shown",
     Code.NOT_FITTED: "this model does not know how often it is wrong with new participants: it has no "
     "sets, and nothing should act upon its answers",
-    Code.NORMALISATION: "normalised with training-data statistics, not this participant's (see --baseline)",
+    Code.NORMALISATION: "normalised with training-data statistics, not this participant's",
 }
 
 
@@ -250,6 +250,23 @@ def _too_little(probability: float, least: float) -> str:
 # --- what streams, session and display add ---
 
 
+def level_words(prediction: Prediction, store: ViewStore, t: float) -> str:
+    """Return what the participant's own level rests on; "" where there is none."""
+    if left_s := rest_left_s(store, t):
+        return f"own level: being set by the rest, {left_s:.0f} s left"
+    worth = prediction.level_trials
+    if math.isfinite(worth):
+        said = f"{counted(round(worth), 'trial')}' worth" if worth >= 1.5 else "one trial's worth"
+        return f"own level: {said if worth >= 0.5 else 'less than ' + said} of data so far"
+    known = {"training": "", "": "", "profile": "own level: that of the profile's calibration"}
+    return known.get(prediction.normalisation, f"own level: {prediction.normalisation}")
+
+
+def rest_left_s(store: ViewStore, t: float) -> float:
+    """Return how long the participant still rests to set their level, seconds; 0 where they do not."""
+    return store.health.rest_left_s if store.health is not None and is_following(store, t) else 0.0
+
+
 def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: bool) -> Iterator[Finding]:
     for modality in _masked(store, t):
         if prediction.present.get(modality, True):
@@ -259,6 +276,8 @@ def _doubts(prediction: Prediction, store: ViewStore, t: float, *, is_stale: boo
     n_jumps = sum(a != b for a, b in pairwise(labels))
     if n_jumps > MAX_JUMPS:
         yield Finding("caution", f"top emotion changed {n_jumps} times in {JUMPS_OVER_S:.0f} s", "jumps")
+    if level := level_words(prediction, store, t):
+        yield Finding("info", level, "level")
     if store.is_simulated:
         yield Finding("info", "the streams are simulated", "simulated streams")
     if not is_following(store, t):

@@ -168,7 +168,7 @@ def test_a_rest_asked_for_while_running_sets_the_level_and_its_replay_repeats_it
     file = ReplayFile(ReplayRequest(rested, SessionOptions()))
     mask, events = ModalityMask(), []
     pipeline = Pipeline(file.open(), Decoder(file.checkpoint), live=False, on_event=events.append, mask=mask)
-    for hop in range(4001, 4069):
+    for hop in range(4001, 4068):
         for prediction in pipeline.step(hop * HOP_S):
             live.write(prediction)
         if hop * HOP_S == 1003.0:  # as a command between two windows

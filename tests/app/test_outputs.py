@@ -67,6 +67,7 @@ def test_a_stream_has_the_verdict_in_numbers_after_what_it_always_had():
     assert [values[f"set80_{label}"] for label in LABELS] == [1, 0, 0]
     assert values["reliability_eeg"] == 0.9
     assert math.isnan(values["reliability_eye"])
+    assert math.isnan(values["level_trials"])
     described = {channel["label"]: channel["description"] for channel in channels}
     assert described["state"] == "0 nothing, 1 warming up, 2 stale, 3 uncertain, 4 certain"
     assert described["answer"].startswith("-1: none, 0 happy, 1 neutral")
@@ -90,6 +91,13 @@ def test_a_json_line_has_the_verdict_with_reasons_and_figures():
         "reliability": {"eeg": 0.9},
         "reasons": [{"code": "probability", "severity": "caution", "probability": 0.45, "needed": 0.5}],
     }
+
+
+def test_what_the_level_rests_on_comes_last_and_null_is_not_known():
+    assert list(prediction_record(prediction()))[-1] == "level_trials"
+    assert prediction_record(prediction())["level_trials"] is None
+    assert prediction_record(prediction(level_trials=2.5))["level_trials"] == 2.5
+    assert by_name(prediction(level_trials=2.5))["level_trials"] == 2.5
 
 
 def test_a_table_has_the_verdict_in_words(tmp_path):

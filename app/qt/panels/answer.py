@@ -19,6 +19,8 @@ from app.qt.theme import growth, scaled_font
 from app.qt.widgets import ElidedLabel, plain_label
 from app.view.store import ViewStore
 from app.view.trust import NO_PREDICTION, UNCERTAIN, Shown, judge_at, labels_of, said_sets
+from app.view.truth import Score, score, true_emotion
+from models.prediction import Prediction
 from models.trust import State
 
 _LARGEST_WORD, _SMALLEST_WORD = 8.0, 1.6  # times the page's font
@@ -39,9 +41,11 @@ class AnswerPanel(Panel):
     def __init__(self) -> None:
         super().__init__("Emotion")
         self.verdict = Shown()
+        self._scored: tuple[Prediction | None, Score] = None, Score()
         self._index = 0  # of the top emotion, for its colour and hatch
         self.state = self.add_words(muted=True)
         self.word, self.percent = ElidedLabel("Answer"), plain_label()
+        self.truth = ElidedLabel("True emotion of the simulated participant")
         self.line = plain_label(wraps=True)  # below them
         self.scale = ScalePlot()
         self._swatch = plain_label()
@@ -53,6 +57,7 @@ class AnswerPanel(Panel):
         row.addWidget(self.word, 1)
         row.addWidget(self.percent)
         self.body.addLayout(row, 1)
+        self.body.addWidget(self.truth)
         self.body.addWidget(self.line)
         self.body.addWidget(self.scale)
         self.setAccessibleDescription(NO_PREDICTION)
@@ -63,10 +68,20 @@ class AnswerPanel(Panel):
         verdict, labels = self.verdict, labels_of(store, prediction)
         self._index = labels.index(verdict.top) if verdict.top else 0
         figures = percent(verdict.probability), percent(verdict.second_probability)
-        if self.is_new(verdict.state, verdict.label, verdict.top, figures, _line(verdict), _state(verdict)):
-            self._show()
+        truth = self._truth(prediction, store, t)
+        texts = _line(verdict), _state(verdict), truth
+        if self.is_new(verdict.state, verdict.label, verdict.top, figures, *texts):
+            self._show(truth)
 
-    def _show(self) -> None:
+    def _truth(self, prediction: Prediction | None, store: ViewStore, t: float) -> str:
+        """Return what a simulated participant shows and how often that was said; "" of anybody else."""
+        emotion = true_emotion(store, t)
+        if prediction is not self._scored[0]:
+            self._scored = prediction, score(store, t)
+        said = self._scored[1].words
+        return "; ".join(part for part in (emotion and f"simulated truth: {emotion}", said) if part)
+
+    def _show(self, truth: str) -> None:
         verdict, theme = self.verdict, self.theme
         is_early = verdict.state is State.WARMING_UP  # not to be taken for an answer at a glance
         has_answer = verdict.state is not State.NOTHING and verdict.label != UNCERTAIN
@@ -78,6 +93,8 @@ class AnswerPanel(Panel):
         colour = theme.stale if verdict.is_grey else theme.muted if is_early else theme.text
         for label in (self.word, self.percent):
             label.setStyleSheet(f"color: {colour}")
+        self.truth.setVisible(bool(truth))
+        self.truth.show_text(truth)
         self.line.setText(_line(verdict))
         self.line.setToolTip("" if len(self.line.text()) < 60 else self.line.text())
         self.scale.show_verdict(verdict)
@@ -87,6 +104,7 @@ class AnswerPanel(Panel):
         """Choose the largest fonts that fit."""
         em = QFontMetricsF(self.font()).height()
         larger = growth(self.height(), 16 * em)
+        self.truth.setFont(scaled_font(self, 1.05 * larger))
         self.line.setFont(scaled_font(self, 1.05 * larger))
         self.line.setFixedHeight(math.ceil(2.1 * QFontMetricsF(self.line.font()).height()))
         factor = min(max(_SMALLEST_WORD, _WORD_SHARE * self.height() / em), _LARGEST_WORD)

@@ -113,7 +113,7 @@ class Banner(QFrame):
         for text, call in buttons:
             row.addWidget(_button(text, call))
         if on_close is not None:
-            row.addWidget(_button("Close", on_close))
+            row.addWidget(_button(condition.close, on_close))
         self.show_condition(condition)
 
     def show_condition(self, condition: Condition) -> None:

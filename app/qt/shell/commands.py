@@ -33,6 +33,10 @@ MENUS: dict[str, tuple[Command, ...]] = {
         Command("choose_model", "&Model…", ("Ctrl+M",), "choose the model"),
         Command("choose_profile", "&Profile…", ("Ctrl+P",), "choose a participant's profile"),
         Command("calibrate", "&Calibrate…", ("Ctrl+K",), "calibrate a participant in a separate window"),
+        Command(
+            "start_rest", "Start a res&t", ("Ctrl+B",), "rest for 60 s, which sets the participant's level"
+        ),
+        Command("stop_rest", "Stop t&he rest", ("Ctrl+Shift+B",), "end the rest early"),
         Command("record", "&Record…", ("Ctrl+R",), "start or stop the recording"),
         Command("write_note", "Write a &note", ("Ctrl+N",), "write a note, sent as an LSL marker"),
         Command("open_recording", "&Open recording…", ("Ctrl+O",), "replay an XDF file", "Open"),

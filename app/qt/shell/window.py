@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
 from acquisition.types import MODALITIES
 from app.display import TAB_NAMES
-from app.engine.messages import Note
+from app.engine.messages import REST_S, Note, SetRest
 from app.qt.dialogs.base import KeysDialog, NoticeDialog, ask, key_names
 from app.qt.shell.appearance import Settings
 from app.qt.shell.calibrating import CalibrateCommand
@@ -23,7 +23,7 @@ from app.qt.shell.tab_set import Header, TabSet
 from app.qt.shell.time_bar import ReplayBar
 from app.qt.theme import Theme
 from app.request import ReplayRequest, Request
-from app.view.conditions import Condition, conditions
+from app.view.conditions import Condition, can_rest, conditions
 from app.view.text import message_line
 
 _REFRESH_MS = 33
@@ -79,6 +79,8 @@ class MainWindow(EngineWindow):
             "calibrate": self.calibrating.start,
             "open_recording": self.choosers.recording,
             "record": self.recording.toggle,
+            "start_rest": lambda: self.session.send(SetRest(REST_S)),
+            "stop_rest": lambda: self.session.send(SetRest(0.0)),
             "start_again": self.start_again,
             "quit": self.close,
             "write_note": lambda: self.toolbar.note.setFocus(),
@@ -170,6 +172,9 @@ class MainWindow(EngineWindow):
         can_note = store.mode == "live" and store.phase.name == "running"
         self.toolbar.note.allow(can_note)
         self.actions_by_name["write_note"].setEnabled(can_note)
+        self.actions_by_name["start_rest"].setEnabled(can_rest(store))
+        rests = store.health is not None and store.health.rest_left_s > 0
+        self.actions_by_name["stop_rest"].setEnabled(rests and can_rest(store))
         for name in ("slower", "faster"):
             self.actions_by_name[name].setEnabled(self.playback.is_replay)
 

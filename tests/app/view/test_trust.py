@@ -46,7 +46,7 @@ def prediction(t_end=NOW, probs=None, facts=FITTED, signals=NO_SIGNALS, **change
         coverage=dict.fromkeys(KINDS, 1.0),
         waited_s=0.0,
         warm_up=False,
-        normalisation="profile",
+        normalisation="",
     )
     made = replace(made, **changes)
     return replace(made, verdict=trust.judge(made, facts, signals))
@@ -295,7 +295,7 @@ def test_every_code_of_a_verdict_has_words():
         "EEG has 20 of the 62 training electrodes",
         "based mostly on EEG, but 20 of 20 electrodes are bad",
         "no face in the latest frame; earlier frames are used",
-        "normalised with training-data statistics, not this participant's (see --baseline)",
+        "normalised with training-data statistics, not this participant's",
     )
 
 
@@ -337,3 +337,21 @@ def test_a_profile_that_only_guesses_gives_no_answer_and_says_why_first():
     assert verdict.findings[0].severity == "stop"
     assert verdict.codes[0] == "profile"
     assert any(c.key == "profile" and not c.can_be_closed for c in conditions(made))
+
+
+def test_own_level_is_said_by_what_it_rests_on():
+    def words(**changes):
+        return [f.text for f in verdict(store(), prediction(**changes)).findings if f.code == "level"]
+
+    assert words() == words(normalisation="training") == []
+    assert words(normalisation="running level", level_trials=0.2) == [
+        "own level: less than one trial's worth of data so far"
+    ]
+    assert words(normalisation="running level", level_trials=2.7) == [
+        "own level: 3 trials' worth of data so far"
+    ]
+    assert words(normalisation="baseline of 60 s") == ["own level: baseline of 60 s"]
+    assert words(normalisation="profile") == ["own level: that of the profile's calibration"]
+    rests = store()
+    rests.take(replace(rests.health, rest_left_s=33.6))
+    assert "own level: being set by the rest, 34 s left" in verdict(rests, prediction()).texts
