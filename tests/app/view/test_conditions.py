@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from filled_store import filled_store
+from test_trust import prediction, store
 
 from acquisition.errors import ErrorCode
 from acquisition.stream_words import DEVICES
@@ -25,6 +26,12 @@ def live_store(*kinds: Kind) -> ViewStore:
         spec = StreamSpec(kind.value, f"My {kind.value}", kind, ("a",), ("",), 100.0)
         store.take(StreamEvent(kind.value, Change.OPENED, 100.0, "", spec))
     return store
+
+
+def simulated_store() -> ViewStore:
+    made = store()
+    made.is_simulated = True
+    return made
 
 
 def health(time: float, recording: RecordingInfo | None = None) -> HealthPart:
@@ -165,3 +172,33 @@ def test_why_a_session_stopped_is_among_its_messages():
     store.take(Opened("live", None, None))
     store.take(Phase("failed", "the card is gone"))
     assert [(text, severity) for _, text, severity in store.events] == [("the card is gone", "bad")]
+
+
+def keys(store: ViewStore) -> set[str]:
+    return {condition.key for condition in conditions(store)}
+
+
+def test_a_rest_is_offered_until_the_level_is_known():
+    begun = store()
+    offer = said(begun, "rest")
+    assert (offer.actions, offer.close, offer.can_be_closed) == (("start_rest",), "Skip", True)
+    begun.take(prediction(normalisation="running level", level_trials=2.0))
+    assert "rest" in keys(begun)
+    begun.take(prediction(normalisation="running level", level_trials=4.5))
+    assert "rest" not in keys(begun)
+    begun.take(prediction(normalisation="baseline of 60 s"))
+    assert "rest" not in keys(begun)
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [store("replay"), store(profile="S01"), simulated_store(), live_store(Kind.EEG)]
+)
+def test_no_rest_is_offered_where_it_sets_no_level(elsewhere):
+    assert not keys(elsewhere) & {"rest", "resting"}
+
+
+def test_a_rest_says_how_long_it_lasts_and_can_be_ended():
+    rests = store()
+    rests.take(replace(health(1000.0), rest_left_s=33.6))
+    assert (said(rests, "resting").actions, "rest" in keys(rests)) == (("stop_rest",), False)
+    assert said(rests, "resting").text.startswith("Rest: 34 s left")

@@ -353,5 +353,5 @@ def test_own_level_is_said_by_what_it_rests_on():
     assert words(normalisation="baseline of 60 s") == ["own level: baseline of 60 s"]
     assert words(normalisation="profile") == ["own level: that of the profile's calibration"]
     rests = store()
-    rests.take(replace(rests.health, rest_left_s=33.6))
+    rests.take(health(rest_left_s=33.6))
     assert "own level: being set by the rest, 34 s left" in verdict(rests, prediction()).texts
