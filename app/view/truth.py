@@ -46,7 +46,7 @@ class Score:
             if n
         ]
         trials = f"{self.n_right_trials} of {counted(self.n_trials, 'trial')}" if self.n_trials else ""
-        return "right in " + ", ".join([*rates, *[trials][: bool(trials)]])
+        return "right: " + ", ".join([*rates, *[trials][: bool(trials)]])
 
 
 def true_emotion(store: ViewStore, t: float) -> str:

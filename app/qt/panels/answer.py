@@ -43,9 +43,10 @@ class AnswerPanel(Panel):
         self.verdict = Shown()
         self._scored: tuple[Prediction | None, Score] = None, Score()
         self._index = 0  # of the top emotion, for its colour and hatch
+        self.truth = self.add_words()
         self.state = self.add_words(muted=True)
         self.word, self.percent = ElidedLabel("Answer"), plain_label()
-        self.truth = ElidedLabel("True emotion of the simulated participant")
+        self.hits = ElidedLabel("How often the simulated participant's true emotion was named")
         self.line = plain_label(wraps=True)  # below them
         self.scale = ScalePlot()
         self._swatch = plain_label()
@@ -57,7 +58,7 @@ class AnswerPanel(Panel):
         row.addWidget(self.word, 1)
         row.addWidget(self.percent)
         self.body.addLayout(row, 1)
-        self.body.addWidget(self.truth)
+        self.body.addWidget(self.hits)
         self.body.addWidget(self.line)
         self.body.addWidget(self.scale)
         self.setAccessibleDescription(NO_PREDICTION)
@@ -68,20 +69,17 @@ class AnswerPanel(Panel):
         verdict, labels = self.verdict, labels_of(store, prediction)
         self._index = labels.index(verdict.top) if verdict.top else 0
         figures = percent(verdict.probability), percent(verdict.second_probability)
-        truth = self._truth(prediction, store, t)
-        texts = _line(verdict), _state(verdict), truth
-        if self.is_new(verdict.state, verdict.label, verdict.top, figures, *texts):
-            self._show(truth)
-
-    def _truth(self, prediction: Prediction | None, store: ViewStore, t: float) -> str:
-        """Return what a simulated participant shows and how often that was said; "" of anybody else."""
-        emotion = true_emotion(store, t)
         if prediction is not self._scored[0]:
             self._scored = prediction, score(store, t)
-        said = self._scored[1].words
-        return "; ".join(part for part in (emotion and f"simulated truth: {emotion}", said) if part)
+        emotion, hits = true_emotion(store, t), self._scored[1].words
+        texts = _line(verdict), _state(verdict), emotion, hits
+        if self.is_new(verdict.state, verdict.label, verdict.top, figures, *texts):
+            self.truth.setText(f"simulated truth: {emotion}" if emotion else "")
+            self.hits.setVisible(bool(hits))
+            self.hits.show_text(hits)
+            self._show()
 
-    def _show(self, truth: str) -> None:
+    def _show(self) -> None:
         verdict, theme = self.verdict, self.theme
         is_early = verdict.state is State.WARMING_UP  # not to be taken for an answer at a glance
         has_answer = verdict.state is not State.NOTHING and verdict.label != UNCERTAIN
@@ -93,8 +91,6 @@ class AnswerPanel(Panel):
         colour = theme.stale if verdict.is_grey else theme.muted if is_early else theme.text
         for label in (self.word, self.percent):
             label.setStyleSheet(f"color: {colour}")
-        self.truth.setVisible(bool(truth))
-        self.truth.show_text(truth)
         self.line.setText(_line(verdict))
         self.line.setToolTip("" if len(self.line.text()) < 60 else self.line.text())
         self.scale.show_verdict(verdict)
@@ -104,7 +100,7 @@ class AnswerPanel(Panel):
         """Choose the largest fonts that fit."""
         em = QFontMetricsF(self.font()).height()
         larger = growth(self.height(), 16 * em)
-        self.truth.setFont(scaled_font(self, 1.05 * larger))
+        self.hits.setFont(scaled_font(self, 1.05 * larger))
         self.line.setFont(scaled_font(self, 1.05 * larger))
         self.line.setFixedHeight(math.ceil(2.1 * QFontMetricsF(self.line.font()).height()))
         factor = min(max(_SMALLEST_WORD, _WORD_SHARE * self.height() / em), _LARGEST_WORD)
