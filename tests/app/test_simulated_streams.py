@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from acquisition.adapters import AdapterOptions
 from acquisition.header import is_simulated, parse_header
+from acquisition.intake import intake_maker
 from acquisition.select import is_notes
 from acquisition.simulator.recording import write_simulated
+from acquisition.types import MODALITIES
+from acquisition.xdf.outline import read_markers
 from acquisition.xdf.scan import scan_xdf
 from app.engine.messages import Opened
 from app.replay import ReplaySession
@@ -14,7 +18,8 @@ from app.request import ReplayRequest, SessionOptions
 from app.telemetry import simulated_streams
 from app.view.conditions import conditions
 from app.view.store import ViewStore
-from assets import DEMO_RECORDING
+from assets import DEMO_MODEL, DEMO_RECORDING
+from models.checkpoint import load_config
 
 
 def header(name="Cap", type_="EEG", source_id="cap-1", desc=""):
@@ -39,6 +44,23 @@ def test_the_shipped_recording_is_recognised():
     assert found.simulated
     assert found.real == ()
     assert found.notice
+
+
+def test_the_shipped_recording_is_a_small_minute_with_every_emotion_announced_and_closed():
+    index = scan_xdf(DEMO_RECORDING)
+    assert index.n_bytes <= 10e6
+    (markers,) = (key for key, stream in index.streams.items() if stream.header.type == "Markers")
+    found = read_markers(index, markers, intake_maker(AdapterOptions(), 0.1))
+    shown = [text.removeprefix("trial_start/") for _, text in found if text.startswith("trial_start/")]
+    assert [text for _, text in found] == [
+        f"trial_{what}/{emotion}" for emotion in shown for what in ("start", "end")
+    ]
+    assert [round(time - found[0][0]) for time, _ in found] == [0, 15, 15, 30, 30, 45, 45, 60]
+
+
+def test_the_shipped_model_is_warm_within_twelve_seconds():
+    windows = load_config(DEMO_MODEL).windows
+    assert max(map(windows.context_of, MODALITIES)) <= 12.0
 
 
 def test_what_the_simulator_writes_says_so_itself_and_its_replay_too(tmp_path, random_model):

@@ -37,9 +37,7 @@ def prediction(t_end, probs):
     there = dict.fromkeys(("eeg", "eye", "face", "voice"), True)
     whole = dict.fromkeys(there, 1.0)
     label = max(probs, key=probs.get)
-    made = Prediction(
-        round(t_end * 4), t_end, label, probs, whole, {}, (), there, whole, 0.0, False, "profile"
-    )
+    made = Prediction(round(t_end * 4), t_end, label, probs, whole, {}, (), there, whole, 0.0, False, "")
     return judged(made, ModelFacts())
 
 
