@@ -9,8 +9,8 @@ import torch
 from acquisition.types import MODALITIES
 from models.checkpoint import load_checkpoint
 from models.features.config import FeatureConfig
-from models.training.scores import wilson_interval
 from models.training.evaluate_simulated import CAPS, FIRST_EVALUATION_SEED, evaluate_simulated
+from models.training.scores import wilson_interval
 from models.training.simulated import (
     FIRST_TRAINING_SEED,
     SimulatedSubjects,
