@@ -27,6 +27,7 @@ from models.mixed_discriminant import MixedDiscriminant
 #: Steps a second apart of a window, oldest first, (n, F) by modality; NaN where unknown.
 Recent = Mapping[str, NDArray[np.floating]]
 
+_WORTHS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # trials: evidence knows how much its level rests on
 _LEAST_WORTH = 1.0  # trials: before, a level is no measure of what is far from it
 _DOUBT = 0.1  # share of the answer that counts as any emotion, so that a wrong one does not confirm itself
 _CLEAN = (0.005, 0.995)  # quantiles of clean signals beyond which reliability falls; to 0 at twice as far
@@ -161,6 +162,7 @@ class Given:
     deviation: NDArray[np.float32]  # (F,) mean of the newest seconds less the level, 0 where unknown
     n_steps: int
     known: NDArray[np.bool_]  # (F,)
+    level_trials: float  # trials' worth of data behind the level, one of `_WORTHS`
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -170,9 +172,8 @@ class Given:
 
     def without(self, hidden: NDArray[np.bool_]) -> Given:
         """Return the same with some features (F,) unknown."""
-        return Given(
-            np.where(hidden, 0.0, self.deviation).astype(np.float32), self.n_steps, self.known & ~hidden
-        )
+        deviation = np.where(hidden, np.float32(0.0), self.deviation)
+        return replace(self, deviation=deviation, known=self.known & ~hidden)
 
 
 class Evidence:
@@ -183,6 +184,11 @@ class Evidence:
     ) -> None:
         self.discriminant, self.range, self.config = discriminant, of_training, config
         self._n = dict(zip(MODALITIES, config.n_steps, strict=True))
+        # What rests on a level of little data is less sure: the level's variance is part of the classes'.
+        # The training mean, with which it begins, counts as kappa trials.
+        kappa = [np.median(discriminant.level_prior(m).kappa) for m in discriminant.modalities]
+        prior_worth, session = float(np.median(kappa)), discriminant.session
+        self._by_worth = {n: discriminant.in_session(session, n + prior_worth) for n in _WORTHS}
 
     def given(self, recent: Recent, level: RunningLevel) -> dict[str, Given]:
         """Return the newest seconds' mean about the level, by modality that holds anything."""
@@ -193,8 +199,14 @@ class Evidence:
                 known = np.isfinite(mean)
                 if known.any():
                     deviation = np.where(known, mean - level.mean(modality), 0.0).astype(np.float32)
-                    found[modality] = Given(deviation, n_steps, known)
+                    found[modality] = Given(deviation, n_steps, known, self._worth_of(level))
         return found
+
+    def _worth_of(self, level: RunningLevel) -> float:
+        """Return the largest of `_WORTHS` that the level reaches, the most where it does not run."""
+        if level.fixed is not None:
+            return _WORTHS[-1]
+        return max((worth for worth in _WORTHS if worth <= level.worth), default=_WORTHS[0])
 
     def of_window(self, recent: Recent, level: RunningLevel) -> tuple[Tensor, Tensor]:
         """Return evidence (4, n_labels) and `measures` (4, 2) of a window; of absent modalities 0 and NaN."""
@@ -205,7 +217,8 @@ class Evidence:
         """Return evidence (4, n_labels), about its mean over the labels; 0 for absent modalities."""
         found = torch.zeros(len(MODALITIES), self.discriminant.n_labels)
         for modality, of_modality in given.items():
-            found[MODALITIES.index(modality)] = self.discriminant.evidence(modality, *of_modality.tensors)[0]
+            discriminant = self._by_worth[of_modality.level_trials]
+            found[MODALITIES.index(modality)] = discriminant.evidence(modality, *of_modality.tensors)[0]
         return found - found.mean(dim=1, keepdim=True)
 
     def measures(self, recent: Recent, given: Mapping[str, Given], level: RunningLevel) -> Tensor:

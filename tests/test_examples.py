@@ -29,7 +29,7 @@ def run(name: str, *arguments: str, timeout: float = 120.0) -> list[str]:
 
 def test_decode_xdf_prints_every_window_of_the_shipped_recording():
     lines = run("decode_xdf.py")
-    assert len(lines) == 118
+    assert len(lines) == 238  # a minute, from its first quarter of a second on
     assert all(line.split()[1] == "s" for line in lines)
 
 
@@ -41,7 +41,7 @@ def test_custom_feature_is_computed_once_a_second(
     runpy.run_path(script, run_name="__main__")
     lines = capsys.readouterr().out.splitlines()
     seconds = [int(line.split()[0]) for line in lines]
-    assert 25 <= len(seconds) <= 30
+    assert 55 <= len(seconds) <= 60
     assert np.all(np.diff(seconds) == 1)
 
 

@@ -85,9 +85,8 @@ def test_json_has_the_report_on_the_test_trials(second_session: tuple[Path, dict
     assert result["protocol"] == "on the 2 test trials of the published split"
     assert result["trial"]["n"] == 2
     assert (result["generated"], result["quick"], result["transductive"]) == (True, True, False)
-    assert result["notes"][1].endswith(
-        "fixed at 1 epochs, no temperature scaling"
-    )  # --epochs wins over --quick
+    # --epochs wins over --quick
+    assert any(note.endswith("fixed at 1 epochs, no temperature scaling") for note in result["notes"])
     for error in (
         refusal(lambda: check_runs_live(load_config(out), str(out))),
         refused("live", "--model", out, "--headless", "--seconds", 1),
