@@ -219,7 +219,7 @@ class LiveSession:
     ) -> RecordingControl:
         def on_opened() -> None:
             source.restate_segments()
-            decoder.keep_level(self._clock.now() + decoder.config.windows.context_s)
+            decoder.keep_level(self._clock.now() + decoder.config.windows.context_s - 1.0)
             self.observer.on_recording()
 
         hooks = RecordingHooks(

@@ -6,7 +6,7 @@ to what is seen with the weight ``n / (n + kappa)``, feature by feature, where n
 so far and kappa is the variance of trials over that of levels across subjects (empirical Bayes).
 
 A lasting emotion would be taken for the level and vanish. So what the current answer says the emotion adds
-is subtracted before a second enters, and n is bounded.
+is subtracted before a second enters, and n is bounded for each emotion told: a lasting one adds no more.
 """
 
 from __future__ import annotations
@@ -46,8 +46,10 @@ class RunningLevel:
         self._config = config
         self._prior = {m: discriminant.level_prior(m) for m in discriminant.modalities}
         self._effects = {m: discriminant.class_means(m) for m in discriminant.modalities}
-        self._sum = {m: np.zeros(len(prior.mean)) for m, prior in self._prior.items()}
-        self._worth = {m: np.zeros(len(prior.mean)) for m, prior in self._prior.items()}
+        shapes = {m: (discriminant.n_labels, len(prior.mean)) for m, prior in self._prior.items()}
+        self._sum = {m: np.zeros(shape) for m, shape in shapes.items()}  # by the label that was told
+        self._worth = {m: np.zeros(shape) for m, shape in shapes.items()}  # in trials
+        self._most = max(config.max_trials / discriminant.n_labels, 1.0)
         self.fixed = fixed
 
     @property
@@ -58,13 +60,13 @@ class RunningLevel:
     @property
     def worth(self) -> float:
         """Trials' worth of data that it rests on: of the modality that has most."""
-        return max((float(np.median(worth)) for worth in self._worth.values()), default=0.0)
+        return max((float(np.median(worth.sum(axis=0))) for worth in self._worth.values()), default=0.0)
 
-    def state(self) -> dict[str, dict[str, list[float]]]:
+    def state(self) -> dict[str, dict[str, list[list[float]]]]:
         """Return what it has seen, for JSON; `restore` continues from there to the bit."""
         return {m: {"sum": self._sum[m].tolist(), "worth": self._worth[m].tolist()} for m in self.modalities}
 
-    def restore(self, state: Mapping[str, Mapping[str, list[float]]]) -> None:
+    def restore(self, state: Mapping[str, Mapping[str, list[list[float]]]]) -> None:
         """Continue from a `state`; raises `ValueError` if it is not of these modalities and features."""
         for own, name in ((self._sum, "sum"), (self._worth, "worth")):
             for modality in self.modalities:
@@ -79,23 +81,24 @@ class RunningLevel:
         if self.fixed is not None and modality in self.fixed:
             return np.where(np.isfinite(self.fixed[modality]), self.fixed[modality], prior.mean)
         kappa = prior.kappa.astype(np.float64)
-        return (self._sum[modality] + kappa * prior.mean) / (self._worth[modality] + kappa)
+        total, worth = (part[modality].sum(axis=0) for part in (self._sum, self._worth))
+        return (total + kappa * prior.mean) / (worth + kappa)
 
     def take(self, recent: Recent, evidence: NDArray[np.floating], seconds: float = 1.0) -> None:
         """Take the newest steps in; ``evidence`` (n_labels,) is the sum of the discriminant's about them."""
         logits = evidence / self._config.level_temperature
         probs = np.exp(logits - logits.max())
         probs = (1 - _DOUBT) * probs / probs.sum() + _DOUBT / len(probs)
-        share, most = seconds / self._config.trial_s, self._config.max_trials
+        share, told = seconds / self._config.trial_s, int(probs.argmax())
         for modality, steps in recent.items():
             if modality not in self._prior or not len(steps):
                 continue
             step = np.asarray(steps[-1], dtype=np.float64)
             known = np.isfinite(step)
-            total, worth = self._sum[modality], self._worth[modality]
+            total, worth = self._sum[modality][told], self._worth[modality][told]
             total[known] += share * (step - probs @ self._effects[modality])[known]
             worth[known] += share
-            surplus = np.maximum(worth / most, 1.0)
+            surplus = np.maximum(worth / self._most, 1.0)
             total /= surplus
             worth /= surplus
 
