@@ -219,7 +219,8 @@ class LiveSession:
     ) -> RecordingControl:
         def on_opened() -> None:
             source.restate_segments()
-            decoder.keep_level(self._clock.now() + decoder.config.windows.context_s - 1.0)
+            # Two seconds before the replay's first whole window: its answer averages over a second.
+            decoder.keep_level(self._clock.now() + decoder.config.windows.context_s - 2.0)
             self.observer.on_recording()
 
         hooks = RecordingHooks(
