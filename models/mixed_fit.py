@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, solve_triangular
 from scipy.optimize import nnls
+from scipy.special import gammaln
 
 _Array = NDArray[np.float64]
 
@@ -28,6 +29,9 @@ _RHOS = np.linspace(0.0, 0.98, 50)
 _EFFECTS = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
 _EXPONENTS = (0.0, 0.5, 1.0)
 _FACTORS, _LOG_FACTOR_SD = np.geomspace(1 / 32, 32, 21), 1.0
+_TAIL_DFS = (3.0, 5.0, 8.0, 15.0, 30.0, 100.0, 1e6)
+_N_SCALES = 20
+_MARGIN = 5.0
 _OWN = 0.15  # size of one's own effects where there is nobody to fit it on
 _LEAST = 1e-6  # share of the mean variance that every direction has
 
@@ -294,19 +298,50 @@ class Cells:
         return Cells(*(array[kept] for array in vars(self).values()))
 
 
+def trial_weights(distance: _Array, n_features: int) -> _Array:
+    """Return how much each trial counts, 1 on average, by its squared distance (n,) from its cell's mean.
+
+    Trials whose distances are spread as in a t distribution of few degrees of freedom count less the further
+    out they lie (Lange, Little and Taylor 1989); where none is likelier than the Gaussian by `_MARGIN` nats,
+    all count alike.
+    """
+
+    def fit(df: float) -> tuple[float, _Array]:
+        scale = distance.mean() / n_features
+        for _ in range(_N_SCALES):
+            weight = (df + n_features) / (df + distance / scale)
+            scale = float((weight * distance).mean()) / n_features
+        likelihood = gammaln((df + n_features) / 2) - gammaln(df / 2) - n_features / 2 * np.log(df * scale)
+        likelihood = likelihood - (df + n_features) / 2 * np.log1p(distance / (df * scale))
+        return float(likelihood.sum()), weight
+
+    fits = [fit(df) for df in _TAIL_DFS]
+    likelihoods = [likelihood for likelihood, _ in fits]
+    best = int(np.argmax(likelihoods))
+    if likelihoods[best] < likelihoods[-1] + _MARGIN:  # the last is as good as Gaussian
+        return np.ones(len(distance))
+    return np.asarray(fits[best][1] / fits[best][1].mean())
+
+
 def gather(
     person: NDArray[np.int64],
     session: NDArray[np.int64],
     label: NDArray[np.int64],
     means: _Array,
     noise: _Array,
+    weight: _Array | None = None,
 ) -> Cells:
-    """Return the cells of trials: who, when, which (n,), means (n, D), and variance of each mean (n,)."""
+    """Return the cells of trials: who, when, which (n,), means (n, D), and variance of each mean (n,).
+
+    A trial of ``weight`` (n,) 2 counts as two.
+    """
+    weight = np.ones(len(means)) if weight is None else weight
+    means, noise = means * weight[:, None], noise * weight
     keys, at = np.unique(np.column_stack([person, session, label]), axis=0, return_inverse=True)
     at = at.ravel()
     total = np.zeros((len(keys), means.shape[1]))
     np.add.at(total, at, means)
-    count = np.bincount(at, minlength=len(keys)).astype(np.float64)
+    count = np.bincount(at, weight, len(keys)).astype(np.float64)
     who, when, which = keys.T.astype(np.int64)
     return Cells(who, when, which, count, total, np.bincount(at, noise, len(keys)).astype(np.float64))
 

@@ -33,6 +33,7 @@ from models.mixed_fit import (
     shared_part,
     shrunk,
     time_course,
+    trial_weights,
 )
 
 _Array = NDArray[np.float64]
@@ -40,6 +41,7 @@ _Array = NDArray[np.float64]
 #: Steps of the windows on which the distance's quantile is taken.
 _WINDOW_STEPS = 10
 _QUANTILE = 0.99
+_N_WEIGHINGS = 3  # of trials by how far out they lie
 _LEAST_BETWEEN = 0.1  # of a direction's variance that trials keep when the noise of their means is taken off
 
 
@@ -242,26 +244,34 @@ def fit_part(
     keys = np.column_stack([who, session, label])
     expected = float((n_steps * (1 - omega)).sum())
 
-    def pooled() -> _Array:
-        """Return the covariance of a step within its trial; 0 where trials have one step."""
-        deviations = np.concatenate([each - _nanmean(each) for each in steps])
+    def pooled(root: _Array) -> _Array:
+        """Return the covariance of a step within its trial, which counts root² times; 0 without steps."""
+        deviations = np.concatenate(
+            [by * (each - _nanmean(each)) for each, by in zip(steps, root, strict=True)]
+        )
         return positive(scatter(deviations) / expected) if expected > 1 else np.zeros((rows.shape[1],) * 2)
 
     group = np.arange(rows.shape[1]) % n_bands if n_bands else np.zeros(rows.shape[1], dtype=np.int64)
     sessions = np.unique(keys[:, :2], axis=0, return_inverse=True)[1].ravel()
     of_session = [[steps[at] for at in np.flatnonzero(sessions == k)] for k in range(sessions.max() + 1)]
-    gains = Gains.fit(of_session, group, np.diag(pooled()).copy(), course)
+    gains = Gains.fit(of_session, group, np.diag(pooled(np.ones(len(trials)))).copy(), course)
     gain = np.stack([gains.of(each, course) for each in of_session])[sessions]  # (n, D)
     rows, steps = rows / gain, [each / by for each, by in zip(steps, gain, strict=True)]
 
     residuals, df = _residuals(rows, keys)
     groups = np.unique(keys, axis=0, return_inverse=True)[1].ravel() if alone else who
     how = best_shrinkage(residuals, groups, n_bands)
-    between = shrunk(positive(scatter(residuals) / df), how, n_bands)
-    within = pooled()
-    if within.any():
-        within = shrunk(within, Shrinkage(ridge=how.ridge), n_bands)
-    found = Directions.of(between, within)
+    weight = np.ones(len(trials))
+    for _ in range(1 if alone else _N_WEIGHINGS):
+        root = np.sqrt(weight)
+        between = shrunk(positive(scatter(residuals * root[:, None]) / df), how, n_bands)
+        within = pooled(root)
+        if within.any():
+            within = shrunk(within, Shrinkage(ridge=how.ridge), n_bands)
+        found = Directions.of(between, within)
+        spread = found.between + found.within * omega[:, None]
+        distance = ((filled_in(residuals, between) @ found.basis.T) ** 2 / spread).sum(axis=1)
+        weight = weight if alone else trial_weights(distance, rows.shape[1])
     noise = found.within * float(omega.mean())  # which trial means contain
     directions = as_stored(
         Directions(
@@ -274,7 +284,7 @@ def fit_part(
         SharedPart(np.zeros((n_labels, 0)), np.zeros((0, 0, 0))), nothing, level, math.inf,
         as_stored(gains), np.ones(rows.shape[1]),
     )  # fmt: skip
-    cells = gather(who, session, label, part.projected(filled_in(rows, between)), omega)
+    cells = gather(who, session, label, part.projected(filled_in(rows, between)), omega, weight)
     own = people.index(person) if person in people else -1
     others = cells.of_person(own, others=True)
     effects = fit_effects(others, directions)

@@ -13,7 +13,7 @@ from scipy.stats import multivariate_normal
 from acquisition.errors import ErrorCode, InputError
 from models.datasets.trials import Trial
 from models.mixed_discriminant import MixedDiscriminant
-from models.mixed_fit import LEVEL, TimeCourse, separable_target, time_course
+from models.mixed_fit import LEVEL, TimeCourse, separable_target, time_course, trial_weights
 from models.mixed_part import LabelledTrial, own_level
 
 N_STEPS, N_EYE, N_LABELS = 12, 6, 3
@@ -302,6 +302,16 @@ def test_a_time_course_finds_noise_and_drift():
     means = np.array([trial[:10].mean(axis=0) for trial in trials])
     assert found.of_mean(10) == pytest.approx(float(means.var() / 2), rel=0.15)
     assert TimeCourse().of_mean(4) == pytest.approx(0.25)
+
+
+def test_trials_count_less_the_further_out_they_lie_where_tails_are_heavy():
+    rng = np.random.default_rng(0)
+    usual = rng.standard_normal((200, 40))
+    assert (trial_weights((usual**2).sum(axis=1), 40) == 1).all()
+    loudness = np.sqrt(3 / rng.chisquare(3, 200))
+    weight = trial_weights((usual**2).sum(axis=1) * loudness**2, 40)
+    assert weight.mean() == pytest.approx(1)
+    assert np.corrcoef(np.log(weight), -2 * np.log(loudness))[0, 1] > 0.9
 
 
 def test_a_separable_covariance_is_its_own_target():
