@@ -136,6 +136,8 @@ class TrainingOptions:
             dcca=self.dcca,
             normalisation=self.normalisation,
             seed=self.seed,
+            eye_tails=0.01,
+            fill=True,
         )
         return options.shortened(quick=self.quick, epochs=self.epochs)
 

@@ -46,7 +46,8 @@ TRANSFER: dict[str, TransferOptions] = {
     "transfer, as it is": _TRANSFER,
     "without own levels": _changed(own_level=False),
     "eye range from raw extremes": _changed(eye_tails=0.0),
-    "overlapping windows counted": _changed(count_trials=False),
+    "trials counted, not windows": _changed(count_trials=True),
+    "covariance shrunk by 0.1 at least": _changed(least_shrinkage=0.1),
     "norm after pooling": _changed(token_norm="pooled"),
     "heads of modalities detached": _changed(detach_heads=True),
     "with DCCA": _changed(dcca=True),
@@ -61,10 +62,12 @@ TRANSFER: dict[str, TransferOptions] = {
 OWN: dict[str, tuple[FinetuneOptions, int]] = {
     "own session, 10 trials": (_OWN, 10),
     "10 trials, eye range from raw extremes": (replace(_OWN, eye_tails=0.0), 10),
-    "10 trials, overlapping windows counted": (replace(_OWN, count_trials=False), 10),
+    "10 trials, trials counted, not windows": (replace(_OWN, count_trials=True), 10),
+    "10 trials, covariance shrunk by 0.1 at least": (replace(_OWN, least_shrinkage=0.1), 10),
     "10 trials, norm after pooling": (replace(_OWN, token_norm="pooled"), 10),
     "10 trials, heads of modalities detached": (replace(_OWN, detach_heads=True), 10),
     "10 trials, with DCCA": (replace(_OWN, dcca=True), 10),
+    "10 trials, absent channels not filled": (replace(_OWN, fill=False), 10),
     "own session, 16 trials": (_OWN, 16),
     "16 trials, epochs by four held-out trials": (replace(_OWN, stop_early=True, epochs=20), 16),
     "16 trials, epochs by four folds": (replace(_OWN, stop_early=True, stop_folds=4, epochs=20), 16),
@@ -82,7 +85,7 @@ _AGAINST = {
 _AGAINST |= {row: f"own session, {n} trials" for row, (_, n) in OWN.items()}
 
 #: Rows that are also tested with half of the EEG channels masked, others in each window.
-_MASKED = ("transfer, as it is", *(row for row in TRANSFER if "filled" in row))
+_MASKED = ("transfer, as it is", "own session, 10 trials", *(r for r in (*TRANSFER, *OWN) if "filled" in r))
 
 #: Accuracy per window, with all channels and with half of them masked in the test (NaN where not tested).
 Scored = dict[str, tuple[float, float]]
@@ -137,7 +140,8 @@ def _judge(job: _Job) -> Scored:
         tested = [(base.adapted(train[:N_OWN]), test) for train, test in sessions]
         found[row] = _mean(tested), _mean(tested, MASK) if row in _MASKED else math.nan
     for row, (how, n) in OWN.items():
-        found[row] = _mean([(finetune(train[:n], how), test) for train, test in sessions]), math.nan
+        tested = [(finetune(train[:n], how), test) for train, test in sessions]
+        found[row] = _mean(tested), _mean(tested, MASK) if row in _MASKED else math.nan
     training = [trial for train, _ in sessions for trial in train]
     for row, how in SESSIONS.items():
         model = finetune(training, how)

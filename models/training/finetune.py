@@ -284,7 +284,9 @@ class Training:
                 inputs, label, places = fit_center(
                     self.network, modality, encoded, self._tensors, by_trial=options.count_trials
                 )
-                white = self._whiteners[modality] = Whitener.of(inputs, label, places)
+                white = self._whiteners[modality] = Whitener.of(
+                    inputs, label, places, options.least_shrinkage
+                )
                 stack.enter_context(whitened(projection_of(self.network, modality), white, (inputs, label)))
             trained = self._trainable()
             self._optimiser = torch.optim.AdamW(

@@ -58,6 +58,7 @@ class FinetuneOptions:
     own_level: bool = False  # centre each session on its own level: `models.training.session_levels`
     eye_tails: float = 0.0  # share of the eye features' values beyond either limit of their scale
     count_trials: bool = False  # a new projection's discriminant counts trials, not overlapping windows
+    least_shrinkage: float = 0.1  # of that discriminant; Ledoit and Wolf count overlapping windows as samples
     token_norm: str = "steps"  # of FusionConfig
     epochs: int = 30  # at most, where training stops early
     few_epochs: int = 15  # where it does not

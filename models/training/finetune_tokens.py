@@ -36,7 +36,6 @@ from models.training.session_levels import SessionLevels
 from models.training.trial_tensors import TrialTensors, cut_for
 from models.window_batch import NetworkInput
 
-_LEAST_SHRINKAGE = 0.1  # windows of a trial resemble each other: Ledoit and Wolf count too many samples
 _LEAST_SD = 0.02  # of the largest: what varies less is rounding, or a channel that was never there
 _NOISE = 0.1  # share of the random weights that stays beside the means
 #: Windows that are encoded at a time where nothing is learned from them.
@@ -75,9 +74,9 @@ class Whitener(NamedTuple):
     positions: Tensor  # (C,)
 
     @classmethod
-    def of(cls, inputs: Tensor, label: Tensor, positions: Tensor) -> Self:
+    def of(cls, inputs: Tensor, label: Tensor, positions: Tensor, least_shrinkage: float = 0.1) -> Self:
         """Take what `fit_center` returns: samples (n, C * D), labels (n,) and positions (C,)."""
-        matrix = within_class_whitener(inputs.double().numpy(), label.numpy())
+        matrix = within_class_whitener(inputs.double().numpy(), label.numpy(), least_shrinkage)
         return cls(torch.from_numpy(matrix).float(), positions)
 
 
@@ -109,9 +108,13 @@ def _begin_at_means(projection: nn.Module, white: Tensor, label: Tensor, positio
     trained.index_add_(0, positions, mixed.view(len(positions), -1, trained.shape[-1]))
 
 
-def within_class_whitener(x: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
+def within_class_whitener(
+    x: NDArray[np.float64], label: NDArray[np.int64], least_shrinkage: float = 0.1
+) -> NDArray[np.float64]:
     """Return (d, d), which turns samples (n, d) into ones of unit covariance within their classes.
 
+    The covariance is shrunk by Ledoit and Wolf's share, which overlapping windows make too small, and by no
+    less than ``least_shrinkage``.
     Where classes have a sample each the total covariance serves, and identity where there is none.
     """
     total = x - x.mean(axis=0)
@@ -125,7 +128,7 @@ def within_class_whitener(x: NDArray[np.float64], label: NDArray[np.int64]) -> N
         return np.eye(x.shape[1])
     sd = np.maximum(sd, _LEAST_SD * sd.max())
     scaled = scatter / sd
-    shrinkage = max(ledoit_wolf_shrinkage(scaled, assume_centered=True), _LEAST_SHRINKAGE)
+    shrinkage = max(ledoit_wolf_shrinkage(scaled, assume_centered=True), least_shrinkage)
     covariance = shrunk_covariance(scaled.T @ scaled / len(x), shrinkage)
     # By torch, which keeps to the threads it was given; numpy's would crowd other processes' out.
     values, vectors = torch.linalg.eigh(torch.from_numpy(covariance))

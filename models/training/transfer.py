@@ -37,7 +37,7 @@ BASE = FinetuneOptions(
     detach_heads=False,
     own_level=True,
     eye_tails=0.01,
-    count_trials=True,
+    least_shrinkage=0.8,
     fill=True,
     stop_early=False,
     few_epochs=2,
@@ -54,7 +54,7 @@ class TransferOptions:
     adapt_epochs: int = 10
     adapt_windows_per_trial: int = 8
     adapt_rate: float = 3e-4
-    pull: float = 3.0  # of L2-SP
+    pull: float = 30.0  # of L2-SP
     n_folds: int = 3  # of the other people, for the measure of what it is worth
 
     def adapting(self) -> FinetuneOptions:
