@@ -221,7 +221,8 @@ def wilson_interval(share: float, n: float, z: float = 1.959964) -> tuple[float,
     """
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return centre - half, centre + half
+    # Exactly 0 and 1 where none or all are right; rounding would leave the share outside.
+    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:

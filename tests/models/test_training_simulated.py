@@ -89,3 +89,9 @@ def test_thinning_keeps_the_newest_three_steps():
 def test_wilson_interval_of_eight_in_ten():
     low, high = wilson_interval(0.8, 10)
     assert (low, high) == (pytest.approx(0.490, abs=0.001), pytest.approx(0.943, abs=0.001))
+
+
+def test_wilson_interval_holds_the_share_where_none_or_all_are_right():
+    for n in range(1, 60):
+        assert wilson_interval(0.0, n)[0] == 0.0
+        assert wilson_interval(1.0, n)[1] == 1.0
