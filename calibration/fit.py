@@ -1,8 +1,8 @@
 """Fits a personal model to the rows of a session, and measures its accuracy.
 
-The encoders are frozen. What is fitted: the subject level (`calibration.tokens`), a head on the modality
-tokens (`calibration.heads`) and one temperature. The same rows give the same tensors: one thread, fixed
-seeds, batches of one size.
+The encoders are frozen. What is fitted: the subject level (`calibration.tokens`), the discriminant
+(`calibration.heads`) and one temperature. The same rows give the same tensors: one thread, fixed seeds,
+batches of one size.
 """
 
 from __future__ import annotations
@@ -18,40 +18,31 @@ import torch
 from acquisition.types import MODALITIES
 from calibration.crossvalidation import (
     N_SHUFFLES,
-    Fold,
-    HeadFitter,
-    HeldOut,
+    LeaveOneOut,
     OnProgress,
-    better,
-    held_out_folds,
-    labelled,
+    encode,
     log_probs,
-    logits_of,
     shuffled_results,
+    temperature_of,
+    top,
     trial_probs,
+    window_log_probs,
 )
-from calibration.heads import Labelled, knows
+from calibration.heads import Beginning, knows, lends
 from calibration.profile import CalibrationProfile, features_sha256
-from calibration.profile_summary import HEADS, ProfileSummary
+from calibration.profile_summary import ProfileSummary
 from calibration.protocol import ChosenTrials, choose_trials, data_error, n_planned, trial_label
-from calibration.report.summary import FitFigures, HeadScore, HeldOutTrial, Score
+from calibration.report.summary import FitFigures, HeldOutTrial, Score, SourceScore
 from calibration.rows import RowTable
-from calibration.tokens import SessionTokens
+from calibration.tokens import Session
 from calibration.types import Progress, SessionRecord
 from calibration.verdict import Verdict, judge
 from models.checkpoint import Checkpoint
-from models.normalise import Normaliser
 from models.training.scores import wilson_interval
 
-_WORDS = {
-    "fusion": "the base model's fusion, fine-tuned with the classification and the DCCA loss",
-    "linear": "shrinkage LDA on each modality's scores, as one linear map of the modality tokens",
-}
-_CHOICE = (
-    "The head with more correct leave-one-trial-out predictions is kept; ties go to the higher likelihood. "
-    "The verdict may be lower than this table, because it also repeats the choice of head and temperature "
-    "without the held-out trial. Shuffled results: the linear head refitted to shuffled trial labels."
-)
+_OTHERS = "the base model about this subject's level: other people's labelled trials alone"
+_OWN = "this session's labelled trials alone; other people's say how signals vary, not what emotions do"
+_BOTH = "the profile: other people's trials and this session's"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +53,6 @@ class Fitted:
     figures: FitFigures
     verdict: Verdict
     notes: tuple[str, ...]  # a sentence each, for the report
-
-    @property
-    def head(self) -> str:
-        """Which of `calibration.profile_summary.HEADS` was kept."""
-        return self.profile.summary.head
 
 
 @dataclass(frozen=True)
@@ -106,27 +92,19 @@ def fit(
     modalities = used_modalities(record, base, options.modalities)
     with one_thread():
         progress("encoding", 0.0)
-        source = SessionTokens(rows, record, chosen.trials, base, modalities)
-        _check_windows(source, chosen)
-        fitter = HeadFitter(base.network, chosen.classes)
-        folds = held_out_folds(
-            source, chosen.label, fitter, lambda stage, share: progress(stage, 0.05 + 0.75 * share)
-        )
-        shuffled = shuffled_results(
-            folds,
-            chosen.label,
-            fitter,
-            n=options.n_shuffles,
-            seed=options.seed,
-            progress=lambda share: progress("shuffling labels", 0.8 + 0.1 * share),
-        )
+        session = Session(rows, record, chosen.trials, base, modalities)
+        _check_windows(session, chosen)
+        beginning = Beginning(session, chosen.classes)
+        held_out = LeaveOneOut(beginning, chosen.label, encode(beginning, chosen.label))
+        progress("leaving out each trial", 0.5)
+        figures = _figures(chosen, held_out, session, options)
+        progress("shuffling labels", 0.8)
+        shuffled = shuffled_results(held_out, n=options.n_shuffles, seed=options.seed)
+        figures = replace(figures, shuffled=shuffled)
         progress("fitting to all trials", 0.95)
-        by_head = {head: _held_out(folds, head) for head in HEADS}
-        head = better(by_head, chosen.label)
-        scores = tuple(HeadScore(h, _WORDS[h], _score(chosen, by_head[h]), h == head) for h in HEADS)
-        figures = replace(_figures(chosen, source, folds, base, options), shuffled=shuffled, heads=scores)
-        module = fitter.fit(head, labelled(source, chosen.label))
-        temperature = by_head[head].temperature(chosen.label)
+        temperature = _temperature(held_out)
+        level = session.level()
+        discriminant = beginning.discriminant().update(session.labelled(chosen.label, level))
     progress("done", 1.0)
     verdict = judge(
         [trial.label for trial in figures.trials],
@@ -140,7 +118,7 @@ def fit(
         classes=chosen.classes,
         modalities=modalities,
         ch_names=tuple(base.config.ch_names[at] for at in rows.positions) if "eeg" in modalities else (),
-        head=head,
+        head="discriminant",
         verdict=verdict.code,
         base_name=options.base_name,
         base_sha256=base.sha256,
@@ -161,9 +139,7 @@ def fit(
         distance_cm=options.distance_cm,
         own_scores=tuple(trial.score for trial in figures.trials),
     )
-    state = {name: tensor.detach() for name, tensor in module.state_dict().items()}
-    config, normaliser = fitter.config(head), source.normaliser()
-    profile = CalibrationProfile(summary, config, state, normaliser, temperature)
+    profile = CalibrationProfile(summary, discriminant, beginning.range, level, temperature)
     figures = replace(figures, fit_seconds=time.monotonic() - began)
     return Fitted(profile, figures, verdict, chosen.notes)
 
@@ -194,8 +170,8 @@ def used_modalities(
     return tuple(m for m in MODALITIES if m in allowed)
 
 
-def _check_windows(source: SessionTokens, chosen: ChosenTrials) -> None:
-    empty = [trial.number for trial in chosen.trials if not (source.trial == trial.number).any()]
+def _check_windows(session: Session, chosen: ChosenTrials) -> None:
+    empty = [trial.number for trial in chosen.trials if not (session.windows.trial == trial.number).any()]
     if empty:
         raise data_error(
             f"expected windows in every trial, found none in trial {', '.join(map(str, empty))}",
@@ -207,61 +183,70 @@ def _check_windows(source: SessionTokens, chosen: ChosenTrials) -> None:
 # --- figures ---
 
 
-def _held_out(folds: Sequence[Fold], head: str = "", present: torch.Tensor | None = None) -> HeldOut:
-    return HeldOut({fold.trial: fold.logits(head, present) for fold in folds})
-
-
-def _score(chosen: ChosenTrials, held_out: HeldOut) -> Score:
-    said = held_out.predicted()
-    return Score.of(list(chosen.label.values()), [said[number] for number in chosen.label])
+def _temperature(held_out: LeaveOneOut, without: int | None = None) -> float:
+    """Return the temperature by the trials, each told without itself; nothing of one ``without``."""
+    trials = [number for number in held_out.label if number != without]
+    shown = [held_out.shown(held_out.logits(number, without=without)) for number in trials]
+    return temperature_of(shown, [held_out.label[number] for number in trials], held_out.temperature)
 
 
 def _figures(
-    chosen: ChosenTrials, source: SessionTokens, folds: Sequence[Fold], base: Checkpoint, options: FitOptions
+    chosen: ChosenTrials, held_out: LeaveOneOut, session: Session, options: FitOptions
 ) -> FitFigures:
-    """Return the figures except those of the shuffled labels and of the heads."""
-    one = torch.eye(len(MODALITIES), dtype=torch.bool)
-    at = {m: i for i, m in enumerate(MODALITIES) if bool(folds[0].data.present[:, i].any())}
-    several = at if len(at) > 1 else {}
+    """Return the figures except those of the shuffled labels."""
+    base, label = session.base.config, list(chosen.label.values())
+    used = [m for m in session.modalities if bool(session.windows.present[:, MODALITIES.index(m)].any())]
+
+    def score(modalities: Sequence[str]) -> Score:
+        said = [top(held_out.logits(number, modalities=tuple(modalities))) for number in chosen.label]
+        return Score.of(label, said)
+
+    def others_removed(modality: str) -> list[str]:
+        return [m for m in used if m != modality]
+
+    curve = tuple(
+        Score.of(label, held_out.predicted(first=n_labelled)) for n_labelled in range(len(chosen.label))
+    )
+    own = SourceScore("own", _OWN, Score.of(label, held_out.predicted(alone=True)))
+    uncalibrated: Score | None = None
+    sources: tuple[SourceScore, ...] = (own,)
+    if lends(base, chosen.classes):
+        uncalibrated = curve[0]
+        sources = (SourceScore("others", _OTHERS, curve[0]), own, SourceScore("both", _BOTH, curve[-1]))
+    elif knows(base, chosen.classes):
+        said = window_log_probs(session.base, session.windows)[
+            :, [base.labels.index(n) for n in chosen.classes]
+        ]
+        of_trial = session.windows.trial
+        uncalibrated = Score.of(label, [top(said[of_trial == number]) for number in chosen.label])
     return FitFigures(
         classes=chosen.classes,
         labels=options.labels,
-        trials=tuple(_held_out_trial(fold, chosen, source) for fold in folds),
-        choice=_CHOICE,
-        alone={m: _score(chosen, _held_out(folds, present=one[i])) for m, i in at.items()},
-        removed={m: _score(chosen, _held_out(folds, present=~one[i])) for m, i in several.items()},
-        base_model=_base_score(chosen, source, base),
+        trials=tuple(_held_out_trial(number, held_out, session) for number in chosen.label),
+        sources=sources,
+        curve=curve,
+        alone={m: score([m]) for m in used},
+        removed={m: score(others_removed(m)) for m in used} if len(used) > 1 else {},
+        base_model=uncalibrated,
         excluded=chosen.excluded,
-        answers=base.config.profile_answers if chosen.classes == base.config.labels else None,
+        answers=base.profile_answers if chosen.classes == base.labels else None,
     )
 
 
-def _held_out_trial(fold: Fold, chosen: ChosenTrials, source: SessionTokens) -> HeldOutTrial:
-    logits = fold.logits()
+def _held_out_trial(number: int, held_out: LeaveOneOut, session: Session) -> HeldOutTrial:
+    logits, temperature = held_out.logits(number), _temperature(held_out, without=number)
     return HeldOutTrial(
-        number=fold.trial,
-        label=chosen.label[fold.trial],
-        probs=trial_probs(logits, fold.temperature),
-        times=source.since_onset_s[source.trial == fold.trial],
-        course=np.exp(log_probs(logits, fold.temperature)),
+        number=number,
+        label=held_out.label[number],
+        probs=trial_probs(logits, temperature),
+        times=session.since_onset_s[session.windows.trial == number],
+        course=np.exp(log_probs(held_out.shown(logits), temperature)),
     )
-
-
-def _base_score(chosen: ChosenTrials, source: SessionTokens, base: Checkpoint) -> Score | None:
-    """Return the score of the uncalibrated base model among the classes; None if it does not know them."""
-    labels = base.config.labels
-    if not knows(base.config, chosen.classes):
-        return None
-    found = source.encoded(Normaliser.from_dict(base.normaliser_tensors))
-    data = Labelled(found.tokens, found.present, found.trial, np.zeros(len(found.trial), dtype=np.int64))
-    logits = logits_of(base.network.fusion, data)[:, [labels.index(name) for name in chosen.classes]]
-    return _score(chosen, HeldOut({number: logits[found.trial == number] for number in chosen.label}))
 
 
 # --- accuracy so far, quick enough to compute between two trials ---
 
 FROM_TRIAL = 4
-_WINDOWS_A_TRIAL = 5
 
 
 def progress_of(
@@ -288,20 +273,15 @@ def progress_of(
     if len(trials) < FROM_TRIAL:
         return None
     with one_thread():
-        source = SessionTokens(
-            rows,
-            record,
-            trials,
-            base,
-            used_modalities(record, base, modalities),
-            windows_a_trial=_WINDOWS_A_TRIAL,
-        )
+        session = Session(rows, record, trials, base, used_modalities(record, base, modalities))
         label = {
             trial.number: classes.index(trial_label(trial, labels))
             for trial in trials
-            if (source.trial == trial.number).any()
+            if (session.windows.trial == trial.number).any()
         }
-        probs = _progress_held_out(source, label, HeadFitter(base.network, classes))
+        held_out = LeaveOneOut(Beginning(session, classes), label)
+        told = [n for n in label if knows(base.config, classes) or list(label.values()).count(label[n]) > 1]
+        probs = {number: trial_probs(held_out.logits(number)) for number in told}
     if not probs:
         return None
     right = {number: int(p.argmax()) == label[number] for number, p in probs.items()}
@@ -317,20 +297,6 @@ def progress_of(
         weakest="" if weakest is None else classes[weakest],
         worth_repeating=poor[0] if poor else min(wrong, key=lambda n: wrong[n], default=0),
     )
-
-
-def _progress_held_out(
-    source: SessionTokens, label: Mapping[int, int], fitter: HeadFitter
-) -> dict[int, np.ndarray]:
-    """Return the probabilities of each trial that can be predicted, by number."""
-    data = labelled(source, label)
-    found = {}
-    for number, own_label in label.items():
-        own = data.trial == number
-        rest = data.of(~own)
-        if fitter.knows_classes or own_label in rest.label:
-            found[number] = trial_probs(logits_of(fitter.fit("linear", rest), data.of(own)))
-    return found
 
 
 def _weakest(right: Mapping[int, bool], label: Mapping[int, int]) -> int | None:

@@ -5,38 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import Tensor
 
-from acquisition.errors import ErrorCode, file_errors
+from acquisition.errors import ErrorCode, InputError, file_errors
+from calibration.heads import fusion_config, fusion_of, weights_of_parts
 from calibration.profile_summary import (
     CARD_FILE,
     CONFIG_FILE,
-    REMEDY,
     WEIGHTS_FILE,
     ProfileSummary,
     profile_error,
     read_config,
     read_file,
 )
-from models.checkpoint import Checkpoint, load_weights
-from models.config import FusionConfig, ModelConfig
-from models.fusion import FUSIONS
+from models.checkpoint import Checkpoint, strip
+from models.config import ModelConfig
+from models.level import Evidence, SignalRange
+from models.mixed_discriminant import MixedDiscriminant
 from models.network import FusionNetwork
-from models.normalise import Normaliser
 from models.training.cards import ModelCard, bullets, markdown_table
 
-_HEADS = {
-    "fusion": "the base model's fusion, fine-tuned to the session's trials",
-    "linear": "a linear head (shrinkage LDA) on standardised modality tokens",
-}
 NOTICE = (
     "For research and demonstration, with the consent of the subject it was fitted to. Not for use at the "
     "workplace or in education: inferring emotions there is prohibited in the European Union (AI Act, "
@@ -50,7 +47,8 @@ def card(summary: ProfileSummary) -> str:
     date = f" on {summary.date}" if summary.date else ""
     rows = [(name.replace("_", " "), _figure(value)) for name, value in summary.figures.items()]
     parts = [
-        f"Head: {_HEADS[summary.head]}; labels: the {summary.labels} emotions.",
+        "Head: the base model's discriminant, updated with the session's trials, beside its network; labels: "
+        f"the {summary.labels} emotions.",
         f"Modalities: {', '.join(summary.modalities)}; others are masked.",
         f"EEG channels: {', '.join(summary.ch_names) or 'none'}.",
         f"Base model: {summary.base_name}, sha256 {summary.base_sha256}.",
@@ -79,17 +77,17 @@ def _figure(value: float | int | None) -> str:
     return str(value) if isinstance(value, int) else f"{value:.3g}"
 
 
-_HEAD, _NORMALISER, _TEMPERATURE = "head.", "normaliser.", "temperature"
+_DISCRIMINANT, _STEPS, _LEVEL, _TEMPERATURE = "discriminant.", "steps.", "level.", "temperature"
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationProfile:
-    """A personal normaliser, head and temperature, and what they were fitted to."""
+    """A subject's level, discriminant and temperature, and what they were fitted to."""
 
     summary: ProfileSummary
-    fusion: FusionConfig  # of the head: the base's, or variant "linear"
-    head: Mapping[str, Tensor]  # state of FUSIONS[fusion.variant], before the temperature
-    normaliser: Normaliser
+    discriminant: MixedDiscriminant  # of the classes, updated with the session's trials
+    range: SignalRange
+    level: Mapping[str, NDArray[np.floating]]  # (F,) by modality, NaN where unknown
     temperature: float = 1.0
     sha256: str = field(default="", compare=False)  # of config and weights; known once saved or loaded
 
@@ -100,11 +98,14 @@ def save_profile(folder: Path | str, profile: CalibrationProfile) -> str:
     Raises InputError if it cannot be written.
     """
     folder = Path(folder)
-    tensors = {_HEAD + name: tensor for name, tensor in profile.head.items()}
-    tensors |= {_NORMALISER + name: tensor for name, tensor in profile.normaliser.to_dict().items()}
+    state, settings = profile.discriminant.state()
+    tensors = {_DISCRIMINANT + name: tensor for name, tensor in state.items()}
+    for prefix, arrays in ((_STEPS, profile.range.steps), (_LEVEL, profile.level)):
+        tensors |= {prefix + m: torch.from_numpy(array.astype(np.float32)) for m, array in arrays.items()}
     tensors[_TEMPERATURE] = torch.tensor([profile.temperature], dtype=torch.float64)
-    weights = save_tensors({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
-    data = profile.summary.to_dict() | {"fusion": asdict(profile.fusion)}
+    weights = save_tensors({name: t.contiguous() for name, t in tensors.items()})
+    settings["signal_bounds"] = profile.range.stated_bounds()
+    data = profile.summary.to_dict() | {"discriminant": settings}
     text = (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     files = ((WEIGHTS_FILE, weights), (CARD_FILE, card(profile.summary).encode()), (CONFIG_FILE, text))
     with file_errors("cannot write the profile", folder, "free some space", ErrorCode.PROFILE):
@@ -120,20 +121,26 @@ def load_profile(folder: Path | str) -> CalibrationProfile:
     (data, text), weights = read_config(folder), read_file(folder / WEIGHTS_FILE)
     where = str(folder / WEIGHTS_FILE)
     summary = ProfileSummary.from_dict(data, str(folder / CONFIG_FILE))
-    fusion = _fusion_config(data, str(folder / CONFIG_FILE))
     try:
         tensors = load_tensors(weights)
     except (SafetensorError, ValueError, KeyError) as error:
         what = f"is damaged or not a safetensors file: {error}"
         raise profile_error(WEIGHTS_FILE, what, where) from error
-    head = {n.removeprefix(_HEAD): t for n, t in tensors.items() if n.startswith(_HEAD)}
-    load_weights(_module(fusion, len(summary.classes)), head, where, REMEDY, ErrorCode.PROFILE)
-    normaliser = {n.removeprefix(_NORMALISER): t for n, t in tensors.items() if n.startswith(_NORMALISER)}
+    for name, tensor in tensors.items():
+        may_be_nan = name.startswith((_LEVEL, _STEPS))  # unknown features
+        if tensor.isinf().any() or (not may_be_nan and tensor.isnan().any()):
+            raise profile_error(name, f"{name}: expected finite values", where)
+    try:
+        settings = data.get("discriminant", {})
+        discriminant = MixedDiscriminant.from_state(strip(tensors, _DISCRIMINANT), settings)
+        bounds = SignalRange.bounds_of(settings["signal_bounds"])
+    except (InputError, RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise profile_error("discriminant", f"discriminant: {error}", where) from error
     return CalibrationProfile(
         summary=summary,
-        fusion=fusion,
-        head=head,
-        normaliser=_normaliser(normaliser, where),
+        discriminant=discriminant,
+        range=SignalRange({m: t.numpy() for m, t in strip(tensors, _STEPS).items()}, bounds),
+        level={m: t.numpy() for m, t in strip(tensors, _LEVEL).items()},
         temperature=_temperature(tensors.get(_TEMPERATURE), where),
         sha256=_sha256(text, weights),
     )
@@ -146,7 +153,7 @@ def apply_profile(
     *,
     line_hz: float | None = None,
 ) -> Checkpoint:
-    """Return the base model with the profile's labels, head and normalisation, for an ordinary `Decoder`.
+    """Return the base model with the profile's labels, discriminant and level, for an ordinary `Decoder`.
 
     Modalities that are not in the profile are masked, whatever streams there are.
 
@@ -159,36 +166,45 @@ def apply_profile(
     summary, base = profile.summary, checkpoint.config
     _check_base(summary, checkpoint, where, line_hz)
     _check_sizes(profile, checkpoint, where)
+    evidence = weights_of_parts(base, summary.classes)
+    evidence = replace(
+        evidence,
+        network_weight=evidence.network_weight / profile.temperature,
+        weight=evidence.weight / profile.temperature,
+        persistence=evidence.persistence / profile.temperature,
+    )
     config = replace(
         base,
         labels=summary.classes,
         modalities=tuple(m for m in base.modalities if m in summary.modalities),
-        network=replace(base.network, fusion=profile.fusion),
+        network=replace(base.network, fusion=fusion_config(base, summary.classes)),
         trained_on=_trained_on(summary, base),
         is_simulated=base.is_simulated or summary.is_simulated,
         is_classifier=True,
+        evidence=evidence,
         answers=base.profile_answers if summary.classes == base.labels else None,
     )
     network = FusionNetwork(config)
-    kept = checkpoint.network.state_dict()
-    own = network.state_dict()
+    own, kept = network.state_dict(), checkpoint.network.state_dict()
+    fusion = fusion_of(checkpoint.network, summary.classes).state_dict()
     for name in own:
         if name.startswith("fusion."):
-            own[name] = profile.head[name.removeprefix("fusion.")]
+            own[name] = fusion[name.removeprefix("fusion.")]
         elif name.startswith("heads.") and summary.classes != base.labels:
             own[name] = torch.zeros_like(own[name])  # single modalities' own heads are not fitted
         else:
             own[name] = kept[name]
     network.load_state_dict(own)
-    network.fusion.divide_logits(profile.temperature)
     return Checkpoint(
         config=config,
         network=network.eval(),
-        normaliser_tensors=profile.normaliser.to_dict(),
+        normaliser_tensors=checkpoint.normaliser_tensors,
         sha256=checkpoint.sha256,
         normalisation="profile",
         profile_sha256=profile.sha256,
         needed_channels=summary.ch_names if "eeg" in summary.modalities else (),
+        level=profile.level,
+        evidence=Evidence(profile.discriminant, profile.range, evidence),
         own_scores=summary.own_scores,
         is_guessing=not summary.is_trusted,
     )
@@ -223,46 +239,30 @@ def _check_base(summary: ProfileSummary, checkpoint: Checkpoint, where: str, lin
 
 
 def _check_sizes(profile: CalibrationProfile, checkpoint: Checkpoint, where: str) -> None:
-    """Refuse a head or normaliser that does not fit the base model."""
-    width, found_width = checkpoint.config.network.fusion.d_model, profile.fusion.d_model
-    sizes: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = [("head", (width,), (found_width,))]
-    for name, tensor in profile.normaliser.to_dict().items():
-        base = checkpoint.normaliser_tensors.get(name)
-        sizes.append((_NORMALISER + name, () if base is None else tuple(base.shape), tuple(tensor.shape)))
-    for what, expected, found in sizes:
-        if expected != found:
-            raise profile_error(what, f"{what}: expected the size {expected}, found {found}", where)
+    """Refuse a discriminant or level that does not fit the classes and the base model's features."""
+    found_labels, n_labels = profile.discriminant.n_labels, len(profile.summary.classes)
+    if found_labels != n_labels:
+        what = f"discriminant: expected {n_labels} labels, found {found_labels}"
+        raise profile_error("discriminant", what, where)
+    network, config = checkpoint.config.network, checkpoint.config
+    sizes = {
+        "eeg": len(config.ch_names) * network.n_eeg_features,
+        "eye": network.n_eye_features,
+        "face": network.face.width,
+        "voice": network.voice.width,
+    }
+    told = profile.discriminant
+    found = [("discriminant", m, told.part(m).used.size) for m in told.modalities]
+    found += [("level", m, array.size) for m, array in profile.level.items()]
+    for what, modality, size in found:
+        if size != sizes.get(modality):
+            part, expected = f"{what}.{modality}", sizes.get(modality)
+            raise profile_error(part, f"{part}: expected {expected} features, found {size}", where)
 
 
 def _trained_on(summary: ProfileSummary, base: ModelConfig) -> str:
     personal = f"profile of {summary.subject}" + (", a simulated subject" if summary.is_simulated else "")
     return f"{base.trained_on}; {personal}" if base.trained_on else personal
-
-
-def _module(fusion: FusionConfig, n_labels: int) -> nn.Module:
-    return FUSIONS[fusion.variant](fusion, n_labels)
-
-
-def _fusion_config(data: Mapping[str, Any], where: str) -> FusionConfig:
-    try:
-        config = FusionConfig(**data["fusion"])
-        _module(config, 2)
-    except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        what = f"fusion: expected the sizes of a head, found {data.get('fusion')!r}"
-        raise profile_error("fusion", what, where) from error
-    return config
-
-
-def _normaliser(tensors: dict[str, Tensor], where: str) -> Normaliser:
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all() or (name == "eeg_sd" and not (tensor > 0).all()):
-            part = _NORMALISER + name
-            raise profile_error(part, f"{part}: expected finite scales above 0", where)
-    try:
-        return Normaliser.from_dict(tensors, "profile")
-    except KeyError as error:
-        part = _NORMALISER + error.args[0]
-        raise profile_error(part, f"{part}: missing", where) from error
 
 
 def _temperature(tensor: Tensor | None, where: str) -> float:

@@ -14,10 +14,9 @@ from acquisition.types import MODALITIES
 from calibration.verdict import DO_NOT_TRUST, VerdictCode
 
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: heads on modality tokens, of base models that are no longer
 KIND = "calibration profile"
-#: fusion: the base model's fusion, fine-tuned | linear: `models.fusion.LinearFusion`.
-HEADS = ("fusion", "linear")
+HEADS = ("discriminant",)  # `models.mixed_discriminant`, updated with the session's trials
 REMEDY = "copy the profile's folder again, or make it again: affectscope calibrate refit FILE"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -35,9 +35,10 @@ from calibration.tokens import TrialWindows
 from calibration.types import Consent, Report, SessionRecord, TrialRecord
 from calibration.verdict import VerdictCode
 from models.checkpoint import Checkpoint, load_checkpoint
+from models.conformal import trial_weights
 from models.decoder import Decoder
 from models.process import keep_freed_memory, process_pool
-from models.training.scores import Predictions, t_interval
+from models.training.scores import Predictions, calibration_curve, t_interval
 
 #: Frames a second, as the models of simulated subjects were trained with. Two would do, but the newest one
 #: before a whole second must not be half a second old.
@@ -155,6 +156,9 @@ def _windows(
             yield pump.window_at(second, newest_only=True)
 
 
+_EVERY_S = 2  # between tested windows
+SURE = 0.99  # a probability that means "hardly ever wrong"
+
 #: First seed of a study's simulated subjects; training, evaluation and development never use these seeds.
 FIRST_STUDY_SEED = 700_000
 _SEEDS_A_STUDY = 1000
@@ -211,10 +215,18 @@ class SubjectResult:
     verdict: str
     balanced_accuracy: float  # of the first session, each trial predicted without itself
     p_permutation: float | None
-    head: str
+    temperature: float
     trials_used: int
     fit_seconds: float
     seconds: float
+    #: Windows of the later session by model, base and profile: what `Study` pools; not in `to_dict`.
+    windows: Mapping[str, Predictions] = field(default_factory=dict, compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        plain = asdict(replace(self, windows={}))
+        del plain["windows"]
+        return {**plain, "gain_points": self.gain_points, "gain_points_window": self.gain_points_window}
 
     @property
     def gain_points(self) -> float:
@@ -241,10 +253,8 @@ class Study:
         by_window = [subject.gain_points_window for subject in self.subjects]
         n_chance = sum(subject.verdict == VerdictCode.NOT_DISTINGUISHABLE for subject in self.subjects)
         return {
-            "subjects": [
-                asdict(s) | {"gain_points": s.gain_points, "gain_points_window": s.gain_points_window}
-                for s in self.subjects
-            ],
+            "subjects": [subject.to_dict() for subject in self.subjects],
+            "calibration": {model: self.calibration(model) for model in ("base", "profile")},
             "mean_gain_points": float(np.mean(gains)),
             "gain_interval": t_interval(gains),
             "mean_gain_points_window": float(np.mean(by_window)),
@@ -260,6 +270,26 @@ class Study:
             "seed": self.options.seed,
             "is_simulated": True,
             "seconds": self.seconds,
+        }
+
+    def calibration(self, model: str) -> dict[str, Any] | None:
+        """Return how far the probabilities of ``base`` or ``profile`` can be believed, over all windows."""
+        if not all(model in subject.windows for subject in self.subjects):
+            return None
+        found = [subject.windows[model] for subject in self.subjects]
+        probs, label, trial, subject = (
+            np.concatenate([getattr(one, name) for one in found])
+            for name in ("probs", "label", "trial", "subject")
+        )
+        curve = calibration_curve(probs, label, trial_weights(trial, subject))
+        is_sure, is_right = probs.max(axis=1) >= SURE, probs.argmax(axis=1) == label
+        return {
+            "ece": curve.error,
+            "curve": {name: array.tolist() for name, array in vars(curve).items()},
+            "sure": SURE,
+            "n_windows": len(label),
+            "n_sure": int(is_sure.sum()),
+            "n_sure_right": int((is_sure & is_right).sum()),
         }
 
     def mean(self, model: str) -> Accuracy:
@@ -310,38 +340,42 @@ def study_subject(seed: int, options: StudyOptions) -> SubjectResult:
     fitted = fit(first.rows, first.record, base)
     fit_s = time.monotonic() - fit_began
     personal = apply_profile(fitted.profile, base)
+    windows = {"base": predictions_on(base, later), "profile": predictions_on(personal, later)}
     return SubjectResult(
         seed=seed,
-        base=accuracy_on(base, later),
-        profile=accuracy_on(personal, later),
+        base=_accuracy(windows["base"]),
+        profile=_accuracy(windows["profile"]),
         verdict=fitted.verdict.code,
         balanced_accuracy=fitted.verdict.balanced_accuracy,
         p_permutation=fitted.verdict.p_permutation,
-        head=fitted.head,
+        temperature=fitted.profile.temperature,
         trials_used=fitted.verdict.n_trials,
         fit_seconds=fit_s,
         seconds=time.monotonic() - began,
+        windows=windows,
     )
 
 
-def accuracy_on(model: Checkpoint, session: SimulatedSession) -> Accuracy:
-    """Return a model's accuracy on the trials of a session and on their windows.
+def predictions_on(model: Checkpoint, session: SimulatedSession) -> Predictions:
+    """Return what a model says every other second of the trials of a session.
 
-    A trial's prediction is from the mean of its windows' log-probabilities; a window holds what is wholly
-    inside its trial. The model chooses among the session's classes, whatever others it knows.
+    A window holds what is wholly inside its trial. The model chooses among the session's classes, whatever
+    others it knows.
     """
     classes = list(session.record.classes)
-    windows = TrialWindows(session.rows, session.record.trials, model.config)
+    windows = TrialWindows(session.rows, session.record.trials, model.config, every_s=_EVERY_S)
     probs = np.exp(window_log_probs(model, windows))[:, [model.config.labels.index(name) for name in classes]]
     true_of = {trial.number: classes.index(trial.emotion) for trial in session.record.trials}
     n = len(windows)
-    by_window = Predictions(
+    return Predictions(
         probs=probs,
         label=np.array([true_of[number] for number in windows.trial.tolist()]),
         subject=np.full(n, session.record.subject),
         session=np.full(n, session.record.session),
         trial=windows.trial,
     )
-    return Accuracy(
-        trial=by_window.trial_scores().balanced_accuracy, window=by_window.scores().balanced_accuracy
-    )
+
+
+def _accuracy(windows: Predictions) -> Accuracy:
+    """Return accuracies; a trial's prediction is from the mean of its windows' log-probabilities."""
+    return Accuracy(windows.trial_scores().balanced_accuracy, windows.scores().balanced_accuracy)

@@ -1,17 +1,16 @@
-"""The subject level of EEG and eye features, by which they are normalised, and the tokens computed from them.
+"""A session's trials as discriminant and network take them: features, the subject's level, windows, tokens.
 
-Subjects differ more from each other than one does from trial to trial. So the means are the subject's; the
-standard deviations stay those that the base model was trained with: its weights expect their scale. Every
-trial counts the same and the baseline counts as one more trial, so that neither a long trial nor a missing
-step shifts the level. No label enters.
+Subjects differ more from each other than one does from trial to trial, so features count as deviations from
+the subject's own level. Every trial counts the same in it and the baseline counts as one more trial, so that
+neither a long trial nor a missing step shifts it. No label enters.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +24,11 @@ from calibration.types import SessionRecord, TrialRecord
 from models.checkpoint import Checkpoint
 from models.config import ModelConfig
 from models.features.gaze import LONG_EYE_FEATURES
+from models.level import Evidence, RunningLevel
+from models.mixed_part import LabelledTrial
 from models.network import FusionNetwork
 from models.normalise import Normaliser
+from models.training.simulated_sessions import Course
 from models.window_batch import (
     NetworkInput,
     StepRows,
@@ -39,97 +41,26 @@ from models.window_batch import (
     voice_part,
 )
 
-ORIGIN = "profile"
-
-
-class SubjectLevel:
-    """Means by trial, from which the normaliser of any set of trials follows at once.
-
-    ``baseline`` holds (begin, end) in LSL seconds, eyes open first. Only that one counts: closed eyes have no
-    gaze and more alpha. ``base`` and ``config`` are the base model's.
-    """
-
-    def __init__(
-        self,
-        table: RowTable,
-        trials: Sequence[TrialRecord],
-        baseline: Sequence[tuple[float, float]],
-        base: Normaliser,
-        config: ModelConfig,
-        *,
-        baseline_run: int = 1,
-    ) -> None:
-        self._base, self._config = base, config
-        self._numbers = [trial.number for trial in trials]
-        spans = [(trial.begin, trial.end, trial.run) for trial in trials]
-        spans += [(*span, baseline_run) for span in list(baseline)[:1]]
-        self._has_baseline = len(spans) > len(trials)
-        self._eeg = torch.stack([self._eeg_mean(table, *span) for span in spans])  # (spans, C, F)
-        self._eye = torch.stack([self._eye_mean(table, *span) for span in spans])  # (spans, E)
-
-    def _inside(
-        self, table: RowTable, begin: float, end: float, run: int, context_s: float
-    ) -> NDArray[np.bool_]:
-        """Return which rows look back ``context_s`` without leaving the span."""
-        begun = table.t_end - context_s >= begin - EDGE_SLACK_S
-        return begun & (table.t_end <= end + EDGE_SLACK_S) & (table.run == run)
-
-    def _eeg_mean(self, table: RowTable, begin: float, end: float, run: int) -> Tensor:
-        at = self._inside(table, begin, end, run, self._config.windows.eeg_step_s) & table.eeg_there
-        values = np.where(table.eeg_usable[at][..., None], table.eeg[at], np.nan)
-        return _nanmean(torch.from_numpy(values))
-
-    def _eye_mean(self, table: RowTable, begin: float, end: float, run: int) -> Tensor:
-        windows = self._config.windows
-        values = table.eye.copy()
-        long = [i for i in LONG_EYE_FEATURES if i < values.shape[1]]
-        whole = self._inside(table, begin, end, run, windows.pupil_s)
-        values[:, long] = np.where(whole[:, None], values[:, long], np.nan)
-        at = self._inside(table, begin, end, run, windows.eye_step_s) & table.eye_there
-        return _nanmean(torch.from_numpy(values[at]))
-
-    def without(self, trials: Collection[int] = ()) -> Normaliser:
-        """Return the normaliser of the baseline and all trials but these."""
-        kept = [number not in trials for number in self._numbers]
-        at = torch.tensor([*kept, *[True] * self._has_baseline])
-        eeg, eye = self._base.eeg, self._base.eye
-        if eeg is not None and not self._config.network.takes_raw_eeg:
-            eeg = eeg.centred_on(_nanmean(self._eeg[at]).float())
-        if eye is not None:
-            eye = eye.centred_on(_nanmean(self._eye[at]).float())
-        return replace(self._base, eeg=eeg, eye=eye, origin=ORIGIN)
-
-
-def _nanmean(values: Tensor) -> Tensor:
-    """Return the mean over the first axis in float64, NaN where nothing is known."""
-    return torch.nanmean(values.double(), dim=0)
-
+#: Means (F,) by modality.
+Level = Mapping[str, NDArray[np.floating]]
 
 _BATCH = 64  # one size, because it changes the last bits
-
-
-_NORMALISED = ("eeg", "eye")  # their tokens depend on the normaliser
-
-
-class TrialTokens(NamedTuple):
-    """The fusion's input of n windows."""
-
-    tokens: Tensor  # (n, 4, d_model), 0 for a modality that is not encoded
-    present: Tensor  # (n, 4) bool
-    t_end: NDArray[np.float64]  # (n,) LSL seconds
-    trial: NDArray[np.int64]  # (n,) number of the trial
 
 
 class TrialWindows:
     """Windows that end at the whole seconds of some trials, before normalisation.
 
     Windows of a trial are ``every_s`` seconds apart; the last second always has one. They hold nothing that
-    began before their trial.
+    began before their trial. Trials with numbers below 1, such as a baseline, have features alone.
 
     Attributes
     ----------
+    features : dict of ndarray, (n_seconds, F) by modality
+        Raw step features at every whole second, NaN where unknown: what `models.level` takes.
     t_end, trial : ndarray, (n,)
         End of each window and number of its trial. A window without any modality is omitted.
+    ends : ndarray, (n,)
+        The second that each window ends at, by its index among all.
     present : Tensor, (n, 4), bool
         Of all modalities, before any consent.
     """
@@ -143,17 +74,19 @@ class TrialWindows:
         self._channels = torch.from_numpy(table.positions if len(table.positions) else np.zeros(1, np.int64))
         self._voice_times = torch.from_numpy(table.voice_times)
         self._clip_age = torch.from_numpy(seconds["t_end"] - (seconds["t_end"] - rows.voice_clip_s))
-        self._steps = self._step_rows(rows, seconds)
+        self._steps, self._seconds = self._step_rows(rows, seconds), seconds
+        self.features = self._raw_features(rows)
         least_s = windows.min_valid_steps * windows.eeg_shift_s
-        ends = np.flatnonzero((seconds["to_end"] % every_s == 0) & (seconds["age"] > least_s - EDGE_SLACK_S))
+        is_whole = (seconds["age"] > least_s - EDGE_SLACK_S) & (seconds["trial"] > 0)
+        ends = np.flatnonzero((seconds["to_end"] % every_s == 0) & is_whole)
         cut = self._cut(ends)
         valid = {modality: steps.step_mask.numpy() for modality, steps in cut.items()}
         valid["eeg"] = valid["eeg"][:, -windows.eeg_n_steps :]  # left context does not count
         enough = np.stack([holds_enough(m, valid[m], windows) for m in MODALITIES], axis=1)
         present = torch.from_numpy(enough) & present_in(self._batch(ends, cut, Normaliser()), config)
         kept = present.any(dim=1)
-        self.present, self._ends = present[kept], ends[kept.numpy()]
-        self.t_end, self.trial = seconds["t_end"][self._ends], seconds["trial"][self._ends]
+        self.present, self.ends = present[kept], ends[kept.numpy()]
+        self.t_end, self.trial = seconds["t_end"][self.ends], seconds["trial"][self.ends]
 
     def __len__(self) -> int:
         return len(self.trial)
@@ -183,13 +116,95 @@ class TrialWindows:
             "voice": steps(rows.voice, rows.voice_mask, clip_s > 0, age - clip_s),
         }
 
+    # --- what the discriminant takes ---
+
+    def _raw_features(self, rows: RowTable) -> dict[str, NDArray[np.float32]]:
+        found: dict[str, NDArray[Any]] = {}
+        if not self.config.network.takes_raw_eeg:
+            eeg = np.full((len(rows), *rows.eeg.shape[1:]), np.nan, dtype=np.float32)
+            steps = self._steps["eeg"]
+            known = steps.usable.numpy() & steps.valid[:, None]
+            eeg[:, self._channels.numpy()] = np.where(known[..., None], steps.values.numpy(), np.nan)
+            found["eeg"] = eeg.reshape(len(eeg), math.prod(eeg.shape[1:]))
+        eye, face, voice = (self._steps[m] for m in ("eye", "face", "voice"))
+        found["eye"] = np.where(eye.usable.numpy() & eye.valid[:, None], eye.values.numpy(), np.nan)
+        there = (face.usable.numpy()[:, 0] & face.valid).reshape(len(rows), rows.face.shape[1])[
+            :, -1:
+        ]  # the newest frame
+        found["face"] = np.where(there, rows.face[:, -1], np.nan)
+        mask = rows.voice_mask[..., None] & voice.valid[:, None, None]
+        mean = np.where(mask, rows.voice, 0.0).sum(axis=1) / np.maximum(mask.sum(axis=1), 1)
+        found["voice"] = np.where(mask.any(axis=1), mean, np.nan)
+        return {m: x.astype(np.float32) for m, x in found.items() if m in self.config.modalities}
+
+    def steps_of(self, trial: int) -> dict[str, NDArray[np.float32]]:
+        """Return a trial's features (n, F) by modality, without seconds that hold nothing."""
+        at = self._seconds["trial"] == trial
+        kept = {m: x[at & np.isfinite(x).any(axis=1)] for m, x in self.features.items()}
+        return {m: x for m, x in kept.items() if len(x)}
+
+    def recent(
+        self, second: int, modalities: Collection[str] = MODALITIES
+    ) -> dict[str, NDArray[np.floating]]:
+        """Return the steps a second apart of a window that ends at a second, given by its index."""
+        windows, first = self.config.windows, self._seconds["first"][second]
+        n_steps = windows.eeg_n_steps, windows.eye_n_steps, round(windows.face_s), 1
+        found: dict[str, NDArray[np.floating]] = {}
+        for modality, n in zip(MODALITIES, n_steps, strict=True):
+            if modality in modalities and modality in self.features:
+                steps = self.features[modality][max(first, second + 1 - n) : second + 1]
+                known = np.atleast_1d(np.isfinite(steps).any(axis=1))
+                if known[-1]:
+                    found[modality] = steps[known]
+        return found
+
+    def course(
+        self,
+        evidence: Evidence,
+        level_of: Callable[[int], Level] | None = None,
+        modalities: Collection[str] = MODALITIES,
+    ) -> Course:
+        """Return what is known at each window.
+
+        ``level_of`` gives the fixed level of a trial by its number; without it the level runs.
+        """
+        level = RunningLevel(evidence.discriminant, evidence.config)
+        ends = set(self.ends.tolist())
+        means: dict[str, list[NDArray[np.float64]]] = {m: [] for m in level.modalities}
+        found = []
+        for second in range(len(self._seconds)) if level_of is None else self.ends.tolist():
+            if level_of is not None:
+                level.fixed = level_of(int(self._seconds["trial"][second]))
+            recent = self.recent(second, modalities)
+            of_window, measures = evidence.of_window(recent, level)
+            if second in ends:
+                found.append((of_window, measures))
+                for modality, rows in means.items():
+                    rows.append(level.mean(modality))
+            if level_of is None:
+                level.take(recent, of_window.sum(dim=0).numpy())
+        levels = {m: torch.from_numpy(np.stack(rows)).float() for m, rows in means.items()}
+        return Course(levels, *(torch.stack(parts) for parts in zip(*found, strict=True)))
+
     # --- the network's input ---
 
     def inputs(
-        self, normaliser: Normaliser, modalities: Collection[str] = MODALITIES, at: slice = slice(None)
+        self,
+        normaliser: Normaliser,
+        modalities: Collection[str] = MODALITIES,
+        at: slice = slice(None),
+        levels: Mapping[str, Tensor] | None = None,
     ) -> NetworkInput:
-        """Return windows as the network takes them; a modality not among ``modalities`` is absent."""
-        ends = self._ends[at]
+        """Return windows as the network takes them; a modality not among ``modalities`` is absent.
+
+        ``levels`` (n, F) by modality are what each window is centred on in place of the normaliser's means.
+        """
+        ends = self.ends[at]
+        if levels:
+            means = {m: level[at][:, None] for m, level in levels.items()}
+            if "eeg" in means:
+                means["eeg"] = means["eeg"].unflatten(2, (len(self.config.ch_names), -1))
+            normaliser = normaliser.centred_on(means, "level")
         batch = self._batch(ends, self._cut(ends), normaliser)
         allowed = [m in modalities and m in self.config.modalities for m in MODALITIES]
         batch.present = self.present[at] & torch.tensor(allowed)
@@ -214,11 +229,11 @@ class TrialWindows:
         parts = [
             eeg_part(eeg.values, eeg.usable, self._channels, config, normaliser, eeg.step_mask),
             eye_part(eye.values, eye.usable, normaliser, eye.step_mask),
-            face_part(face.values, face.usable[..., 0], self._face_ages.repeat(n, 1)),
+            face_part(face.values, face.usable[..., 0], self._face_ages.repeat(n, 1), normaliser.face),
         ]
         if len(self._voice_times):
             clip = voice.values[:, 0], voice.usable[:, 0]
-            parts.append(voice_part(*clip, self._voice_times, self._clip_age[ends]))
+            parts.append(voice_part(*clip, self._voice_times, self._clip_age[ends], normaliser.voice))
         return batch_of(n, config, *parts)
 
 
@@ -250,41 +265,38 @@ def modality_tokens(
     windows: TrialWindows,
     normaliser: Normaliser,
     modalities: Collection[str] = MODALITIES,
-    *,
-    known: TrialTokens | None = None,
-) -> TrialTokens:
-    """Return the frozen encoders' tokens of trials' windows.
+    levels: Mapping[str, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the frozen encoders' tokens (n, 4, d_model) of trials' windows, and presence (n, 4).
 
-    ``modalities`` are those of the consent; others are masked. ``known`` are tokens of the same windows and
-    modalities with another normaliser: faces and voice are taken from it. A network after `prepare_inference`
-    serves one thread at a time: while a decoder runs it, another thread takes a copy.
+    ``modalities`` are those of the consent; others are masked. Of ``levels`` see `TrialWindows.inputs`. A
+    network after `prepare_inference` serves one thread at a time: while a decoder runs it, another thread
+    takes a copy.
     """
-    only = [m for m in modalities if known is None or m in _NORMALISED]
-    tokens, present = [], []
+    tokens = [torch.zeros(0, len(MODALITIES), network.config.network.fusion.d_model)]
+    present = [torch.zeros(0, len(MODALITIES), dtype=torch.bool)]
     for start in range(0, len(windows), _BATCH):
-        inputs = windows.inputs(normaliser, modalities, slice(start, start + _BATCH))
-        tokens.append(network.modality_tokens(inputs, only))
+        inputs = windows.inputs(normaliser, modalities, slice(start, start + _BATCH), levels)
+        tokens.append(network.modality_tokens(inputs, modalities))
         present.append(network.presence(inputs))
-    if not tokens:
-        d_model = network.config.network.fusion.d_model
-        none = torch.zeros(0, len(MODALITIES), dtype=torch.bool)
-        return TrialTokens(torch.zeros(0, len(MODALITIES), d_model), none, windows.t_end, windows.trial)
-    result = torch.cat(tokens)
-    if known is not None:
-        others = [i for i, modality in enumerate(MODALITIES) if modality not in _NORMALISED]
-        result[:, others] = known.tokens[:, others]
-    return TrialTokens(result, torch.cat(present), windows.t_end, windows.trial)
+    return torch.cat(tokens), torch.cat(present)
 
 
 #: Neighbouring windows share most of their seconds: twice as many take twice as long and teach nothing.
-WINDOWS_A_TRIAL = 8
+WINDOWS_A_TRIAL = 6
+_BASELINE = 0  # its number among the trials
 
 
-class SessionTokens:
-    """A `calibration.crossvalidation.TokenSource` over the rows of a session.
+class Session:
+    """The features of a session's trials, and its level; of the record, only the baseline is used.
 
-    Of the record, only the baseline is used. The base model's network is used by this thread alone. A trial
-    has about ``windows_a_trial`` windows, evenly spread.
+    Of the baseline only open eyes count: closed eyes have no gaze and more alpha. A trial has about
+    `WINDOWS_A_TRIAL` windows, evenly spread.
+
+    Attributes
+    ----------
+    trials : dict of LabelledTrial
+        By number, with what is of the modalities; labels are those of `labelled`.
     """
 
     def __init__(
@@ -294,44 +306,34 @@ class SessionTokens:
         trials: Sequence[TrialRecord],
         base: Checkpoint,
         modalities: Collection[str],
-        *,
-        windows_a_trial: int = WINDOWS_A_TRIAL,
     ) -> None:
-        self._network, self._modalities = base.network.prepare_inference(), tuple(modalities)
+        self.base, self.modalities, self.positions = base, tuple(modalities), rows.positions
         longest_s = max((trial.end - trial.begin for trial in trials), default=0.0)
-        every_s = max(1, math.ceil(longest_s / windows_a_trial))
-        self._windows = TrialWindows(rows, trials, base.config, every_s=every_s)
-        self._level = SubjectLevel(
-            rows,
-            trials,
-            record.baseline,
-            Normaliser.from_dict(base.normaliser_tensors),
-            base.config,
-            baseline_run=record.baseline_run,
-        )
-        self._known: TrialTokens | None = None
+        spans = [TrialRecord(_BASELINE, "", *span, run=record.baseline_run) for span in record.baseline[:1]]
+        spans = [*trials, *spans]
+        every_s = max(1, math.ceil(longest_s / WINDOWS_A_TRIAL))
+        self.windows = TrialWindows(rows, spans, base.config, every_s=every_s)
         begin = {trial.number: trial.begin for trial in trials}
-        onset = np.array([begin[int(number)] for number in self._windows.trial])
+        onset = np.array([begin[int(number)] for number in self.windows.trial])
         #: Seconds from the stimulus's onset to each window's end, (n,).
-        self.since_onset_s: NDArray[np.float64] = self._windows.t_end - onset
+        self.since_onset_s: NDArray[np.float64] = self.windows.t_end - onset
+        self.trials = {}
+        for span in spans:
+            steps = {m: x for m, x in self.windows.steps_of(span.number).items() if m in modalities}
+            self.trials[span.number] = LabelledTrial(record.subject, record.session, 0, steps)
+        self._means = {n: {m: one.mean(m)[0] for m in one.steps} for n, one in self.trials.items()}
 
-    @property
-    def trial(self) -> NDArray[np.int64]:
-        """Number of each window's trial, (n,)."""
-        return self._windows.trial
-
-    def normaliser(self, without: Collection[int] = ()) -> Normaliser:
-        """Return the level of the baseline and all trials but these."""
-        return self._level.without(without)
-
-    def without(self, trials: Collection[int]) -> tuple[Tensor, Tensor]:
-        """Return tokens (n, 4, d_model) and presence (n, 4), normalised without some trials."""
-        found = self.encoded(self.normaliser(trials))
-        return found.tokens, found.present
-
-    def encoded(self, normaliser: Normaliser) -> TrialTokens:
-        """Return the windows' tokens with any normaliser; faces and voices are pooled once only."""
-        found = modality_tokens(self._network, self._windows, normaliser, self._modalities, known=self._known)
-        if self._known is None:
-            self._known = found
+    def level(self, without: Collection[int] = ()) -> dict[str, NDArray[np.float64]]:
+        """Return the mean (F,) by modality of the baseline and all trials but these, NaN where unknown."""
+        found = {}
+        for modality in self.modalities:
+            rows = [x[modality] for n, x in self._means.items() if n not in without and modality in x]
+            if rows:
+                known = np.isfinite(rows)
+                total = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+                found[modality] = np.where(known.any(axis=0), total, np.nan)
         return found
+
+    def labelled(self, label: Mapping[int, int], level: Level) -> list[LabelledTrial]:
+        """Return labelled trials as deviations from a level."""
+        return [replace(self.trials[n], label=one).minus(level) for n, one in label.items()]

@@ -100,7 +100,7 @@ def save_checkpoint(
     settings = config.to_dict()
     if evidence is not None:
         state, of_state = evidence.discriminant.state()
-        settings["discriminant"] = of_state | {"signal_bounds": evidence.range.bounds}
+        settings["discriminant"] = of_state | {"signal_bounds": evidence.range.stated_bounds()}
         tensors |= {_DISCRIMINANT + name: tensor for name, tensor in state.items()}
         tensors |= {_STEPS + name: torch.from_numpy(array) for name, array in evidence.range.steps.items()}
     weights = save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
@@ -134,14 +134,14 @@ def load_checkpoint(folder: Path | str) -> Checkpoint:
         what = f"is damaged or not a safetensors file: {error}"
         raise _damaged(what, folder / WEIGHTS_FILE) from error
     network = FusionNetwork(config)
-    load_weights(network, _strip(tensors, _NETWORK), str(folder / WEIGHTS_FILE), _REMEDY)
+    load_weights(network, strip(tensors, _NETWORK), str(folder / WEIGHTS_FILE), _REMEDY)
     evidence = None
     if config.evidence is not None:
-        discriminant = MixedDiscriminant.from_state(_strip(tensors, _DISCRIMINANT), settings or {})
-        steps = {name: tensor.numpy() for name, tensor in _strip(tensors, _STEPS).items()}
-        bounds = {name: tuple(three) for name, three in (settings or {})["signal_bounds"].items()}
+        discriminant = MixedDiscriminant.from_state(strip(tensors, _DISCRIMINANT), settings or {})
+        steps = {name: tensor.numpy() for name, tensor in strip(tensors, _STEPS).items()}
+        bounds = SignalRange.bounds_of((settings or {})["signal_bounds"])
         evidence = Evidence(discriminant, SignalRange(steps, bounds), config.evidence)
-    scales = _strip(tensors, _NORMALISER)
+    scales = strip(tensors, _NORMALISER)
     return Checkpoint(config, network.eval(), scales, _sha256(text, weights), evidence=evidence)
 
 
@@ -203,7 +203,8 @@ def load_weights(
     module.load_state_dict(tensors)
 
 
-def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose name begins with a prefix, by the rest of it."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 

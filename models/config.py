@@ -28,7 +28,7 @@ EEG_ENCODERS = ("mv_sstma", "eegformer")
 CONTEXTS = ("window", "streaming")
 TOKEN_NORMS = ("steps", "pooled")
 CHANNEL_PROJECTIONS = ("pools", "weights")
-FUSION_VARIANTS = ("attention", "concat", "linear", "shared_attention")
+FUSION_VARIANTS = ("attention", "concat", "shared_attention")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class AstConfig:
 class FusionConfig:
     """How modality tokens become a prediction; heads and rounds concern ``shared_attention`` alone."""
 
-    variant: str = "shared_attention"  # concat | attention | shared_attention | linear: models.fusion
+    variant: str = "shared_attention"  # concat | attention | shared_attention: models.fusion
     d_model: int = 64
     n_heads: int = 4
     n_rounds: int = 2  # times the shared attention is applied

@@ -117,8 +117,10 @@ class Decoder:
         )
         self._evidence, self._fixed = checkpoint.evidence, checkpoint.level
         self._bare, self._level, self._filter = self.normaliser, self._new_level(), self._new_filter()
-        self._cached: dict[tuple[str, int], CachedStep] = {}
         self._eeg_stream = EegStream(checkpoint.network) if self.config.network.streams else None
+        if self._fixed is not None:
+            self._centre()
+        self._cached: dict[tuple[str, int], CachedStep] = {}
         self._n_voice_tokens = self._forward.n_voice_tokens(self._n_longest_clip)
         self._ch_names: tuple[str, ...] = ()  # EEG channels in use
         self._picks: list[int] | None = None  # their columns in the stream; None: all, in this order

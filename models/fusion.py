@@ -49,13 +49,17 @@ def log_of(reliability: Tensor | None, present: Tensor) -> Tensor:
     return reliability.clamp_min(_LEAST_RELIABILITY).log()
 
 
-def weighed(evidence: Tensor, attention: Tensor, present: Tensor, reliability: Tensor) -> Tensor:
-    """Return the sum (B, n_labels) of evidence (B, 4, n_labels), each modality's times its attention.
+def gates_of(attention: Tensor, present: Tensor, reliability: Tensor) -> Tensor:
+    """Return what multiplies each modality's evidence (B, 4).
 
     Even attention on n reliable modalities leaves each its full weight.
     """
-    n_reliable = (present * reliability).sum(dim=1, keepdim=True)
-    return ((n_reliable * attention)[..., None] * evidence).sum(dim=1)
+    return (present * reliability).sum(dim=1, keepdim=True) * attention
+
+
+def weighed(evidence: Tensor, attention: Tensor, present: Tensor, reliability: Tensor) -> Tensor:
+    """Return the sum (B, n_labels) of evidence (B, 4, n_labels), each modality's times its gate."""
+    return (gates_of(attention, present, reliability)[..., None] * evidence).sum(dim=1)
 
 
 @torch.no_grad()
@@ -118,33 +122,6 @@ class AttentionFusion(Fusion):
         alpha = masked_softmax(scores, present)  # (B, 4)
         fused = torch.bmm(alpha[:, None], tokens)[:, 0]  # (B, d)
         return self.head(fused), alpha
-
-
-class LinearFusion(Fusion):
-    """One linear map of each modality's standardised token, added up: the few-label head of a profile.
-
-    With a dozen trials there is not enough to learn an attention from. Tokens are standardised by mean and
-    SD of the subject's own trials, so that an absent modality, which contributes nothing, lies at its mean.
-    The shares are those of `ConcatFusion`.
-    """
-
-    mean: Tensor  # (4, d_model)
-    sd: Tensor  # (4, d_model)
-
-    def __init__(self, config: FusionConfig, n_labels: int) -> None:
-        super().__init__()
-        n = len(MODALITIES)
-        self.register_buffer("mean", torch.zeros(n, config.d_model))
-        self.register_buffer("sd", torch.ones(n, config.d_model))
-        self.weight = nn.Parameter(torch.zeros(n_labels, n, config.d_model))
-        self.bias = nn.Parameter(torch.zeros(n_labels))
-
-    def forward(
-        self, tokens: Tensor, present: Tensor, reliability: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        x = ((tokens - self.mean) / self.sd).masked_fill(~present[..., None], 0.0)
-        moves = torch.einsum("bmd,lmd->bml", x, self.weight)  # (B, 4, n_labels)
-        return moves.sum(dim=1) + self.bias, shares_of(moves, present)
 
 
 class SharedAttentionFusion(Fusion):
@@ -213,5 +190,4 @@ FUSIONS: dict[str, Callable[[FusionConfig, int], Fusion]] = {
     "concat": ConcatFusion,
     "attention": AttentionFusion,
     "shared_attention": SharedAttentionFusion,
-    "linear": LinearFusion,
 }

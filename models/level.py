@@ -135,6 +135,20 @@ class SignalRange:
             bounds[modality] = float(low), float(high), mark
         return replace(self, bounds=bounds)
 
+    def stated_bounds(self) -> dict[str, list[float | None]]:
+        """Return the bounds for JSON, which knows no infinity: None where there is none."""
+        return {m: [b if math.isfinite(b) else None for b in three] for m, three in self.bounds.items()}
+
+    @staticmethod
+    def bounds_of(stated: Mapping[str, Sequence[float | None]]) -> dict[str, tuple[float, float, float]]:
+        """Return the bounds of `stated_bounds`; `TypeError` or `ValueError` if they are not three numbers."""
+        nowhere, found = (-math.inf, math.inf, math.inf), {}
+        for modality, three in stated.items():
+            pairs = zip(three, nowhere, strict=True)
+            low, high, mark = (end if bound is None else float(bound) for bound, end in pairs)
+            found[modality] = low, high, mark
+        return found
+
     def log_ratio(self, modality: str, steps: NDArray[np.floating]) -> float:
         """Return the log of the steps' (n, F) variance over that of training, the median over features."""
         if modality not in self.steps or len(steps) < 2:

@@ -127,6 +127,19 @@ class MixedDiscriminant:
         }
         return self._with(parts, self.session, self.level_trials)
 
+    def restricted(self, labels: Sequence[int], known: Mapping[str, NDArray[np.bool_]]) -> Self:
+        """Return the discriminant for some of the labels and ``known`` features (F,) by modality.
+
+        Other modalities go. It holds no trial of this person, whoever they were.
+        """
+        kept = {m: part for m, part in self._parts.items() if m in known and (part.used & known[m]).any()}
+        parts = {m: part.restricted(labels, known[m]) for m, part in kept.items()}
+        return type(self)(parts, len(labels), self.session, self.level_trials)
+
+    def part(self, modality: str) -> Part:
+        """Return what is known in one modality."""
+        return self._parts[modality]
+
     def in_session(self, session: int, level_trials: float = LEVEL_TRIALS) -> Self:
         """Return the discriminant for another session, whose unlabelled level rests on so many trials."""
         return self._with(self._parts, session, level_trials)
@@ -178,7 +191,7 @@ class MixedDiscriminant:
         """Return what each label adds to the level, (n_labels, F); 0 for features that never vary."""
         part = self._parts[modality]
         means = np.zeros((self.n_labels, part.used.size))
-        means[:, part.used] = part.posterior(self.session, self.level_trials)[0] @ part.to_features.T
+        means[:, part.used] = self._posterior(modality)[0] @ part.to_features.T
         return means - means.mean(axis=0)
 
     def effects(self, modality: str) -> Effects:
@@ -214,13 +227,16 @@ class MixedDiscriminant:
                 raise unfit(f"{modality}: expected {part.used.size} features, found {known.size}")
             if not (known & part.used).any():
                 return None
-            if modality not in self._posteriors:
-                self._posteriors[modality] = part.posterior(self.session, self.level_trials)
             while len(self._scorers) >= _MOST_MASKS:
                 del self._scorers[next(iter(self._scorers))]
-            posterior = self._posteriors[modality]
+            posterior = self._posterior(modality)
             self._scorers[key] = _Scorer(part, known & part.used, *posterior, self.device)
         return self._scorers[key]
+
+    def _posterior(self, modality: str) -> tuple[_Array, _Array]:
+        if modality not in self._posteriors:
+            self._posteriors[modality] = self._parts[modality].posterior(self.session, self.level_trials)
+        return self._posteriors[modality]
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors by name and settings for JSON, of which `from_state` makes the same again."""

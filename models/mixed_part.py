@@ -71,7 +71,7 @@ class LabelledTrial:
         mean = np.where(2 * n_known > len(steps), sums / np.maximum(n_known, 1), np.nan)
         return mean, float(self.means_of.get(modality, known.any(axis=1).sum()))
 
-    def minus(self, level: Mapping[str, _Array]) -> LabelledTrial:
+    def minus(self, level: Mapping[str, NDArray[np.floating]]) -> LabelledTrial:
         """Return the trial as deviations from a level, (F,) by modality."""
         return replace(self, steps={m: steps - level[m] for m, steps in self.steps.items() if m in level})
 
@@ -134,7 +134,20 @@ class Part:
 
     def posterior(self, session: int, level_trials: float) -> tuple[_Array, _Array]:
         """Return mean and variance (C, D) of the classes' means in one session of this person."""
-        own, size = self.own, self.effects.size
+        own, mean = self.own, self.shared.mean
+        weights, variance = self.weights(own, session, level_trials)
+        if not len(own.count):
+            return mean, variance
+        surprise = own.total / own.count[:, None] - mean[own.label]  # (n, D)
+        return mean + np.einsum("dcn,nd->cd", weights, surprise), variance
+
+    def weights(self, own: Cells, session: int, level_trials: float) -> tuple[_Array, _Array]:
+        """Return how classes' means follow the n cells of one's own trials, and their variance (C, D).
+
+        The weights (D, C, n) are of the cells' means less what other people lead to expect; what the cells
+        are in ``total`` does not enter, so they serve any trials of as many of each label.
+        """
+        size = self.effects.size
         between, within = self.directions.between, self.directions.within
         n_labels = len(self.shared.mean)
         labels = np.concatenate([np.arange(n_labels), own.label])
@@ -148,16 +161,14 @@ class Part:
         joint = self.shared.covariance[:, labels[:, None], labels]  # (D, C + n, C + n)
         joint = joint + (self.effects.own * size)[:, None, None] * same_label
         joint += np.where(this, level[:, None, None], (size * LEVEL)[:, None, None]) * same_session
-        mean, variance = self.shared.mean, joint[:, :n_labels, :n_labels].diagonal(axis1=1, axis2=2).T
+        variance = joint[:, :n_labels, :n_labels].diagonal(axis1=1, axis2=2).T
         if not len(own.count):
-            return mean, variance
+            return np.zeros((len(size), n_labels, 0)), variance
         noise = (between[:, None] + within[:, None] * own.noise / own.count) / own.count  # (D, n)
         among = joint[:, n_labels:, n_labels:] + noise[:, :, None] * np.eye(len(own.count))
         across = joint[:, :n_labels, n_labels:]  # (D, C, n)
         weights = np.linalg.solve(among, across.transpose(0, 2, 1)).transpose(0, 2, 1)
-        surprise = own.total / own.count[:, None] - mean[own.label]  # (n, D)
-        gained = np.einsum("dcn,nd->cd", weights, surprise)
-        return mean + gained, variance - np.einsum("dcn,dcn->cd", weights, across)
+        return weights, variance - np.einsum("dcn,dcn->cd", weights, across)
 
     def added(self, trials: Sequence[LabelledTrial], modality: str) -> Part:
         """Return the part with further trials of this person, as deviations from their level."""
@@ -176,6 +187,41 @@ class Part:
         steps = [np.asarray(trial.steps[modality], dtype=np.float64)[:, self.used] for trial in trials]
         gain = _stored(self.gains.of(steps, self.course)).astype(np.float64)
         return replace(self, gain=gain, own=Cells.none(len(gain)))
+
+    def restricted(self, labels: Sequence[int], known: NDArray[np.bool_]) -> Part:
+        """Return the part for some of the labels and of the features (F,), before any own trial.
+
+        Where features go, covariances of the others are diagonalised anew, and what is diagonal there is
+        kept of the sizes and of the shared effects.
+        """
+        at, shared = list(labels), self.shared
+        mean, covariance, size = shared.mean[at], shared.covariance[:, at][:, :, at], self.effects.size
+        directions, seen = self.directions, known[self.used]
+        if not seen.all():
+            to_features = self.to_features[seen]  # (K, D)
+            directions = Directions.of(
+                (to_features * directions.between) @ to_features.T,
+                (to_features * directions.within) @ to_features.T,
+            )
+            turned = directions.basis @ to_features  # (K, D)
+            mean, size = mean @ turned.T, turned**2 @ size
+            covariance = np.tensordot(turned**2, covariance, axes=1)
+        return replace(
+            self,
+            used=self.used & known,
+            directions=as_stored(directions),
+            effects=replace(self.effects, size=_stored(size).astype(np.float64)),
+            shared=as_stored(SharedPart(mean, covariance)),
+            own=Cells.none(int(seen.sum())),
+            gains=replace(self.gains, group=self.gains.group[seen], variance=self.gains.variance[seen]),
+            gain=np.ones(int(seen.sum())),
+        )
+
+    def alone(self) -> Part:
+        """Return the part without what other people's labels say of the classes; their covariances stay."""
+        effects = replace(self.effects, shared=0.0, own=self.effects.shared + self.effects.own)
+        nothing = SharedPart(np.zeros_like(self.shared.mean), np.zeros_like(self.shared.covariance))
+        return replace(self, effects=effects, shared=nothing)
 
     @cached_property
     def to_features(self) -> _Array:

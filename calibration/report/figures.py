@@ -178,6 +178,36 @@ def risk_figure(summary: Summary) -> Figure | None:
     return figure
 
 
+def learning_figure(summary: Summary) -> Figure | None:
+    """Draw accuracy over the number of labelled trials, and over the probability of the top emotion."""
+    fit, chance = summary.fit, summary.verdict.chance
+    if not fit.curve or fit.calibration is None:
+        return None
+    figure = Figure(figsize=(WIDTH_IN, 2.9), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    shares, n = np.array([score.balanced_accuracy for score in fit.curve]), np.arange(len(fit.curve))
+    low, high = np.array([score.interval for score in fit.curve]).T
+    left.fill_between(n, low, high, color=BLUE, alpha=0.15, linewidth=0)
+    left.plot(n, shares, "o-", color=BLUE, linewidth=2, markersize=5, clip_on=False)
+    left.axhline(chance, color=MUTED, linestyle=":", linewidth=1.4)
+    own = next((one.score.balanced_accuracy for one in fit.sources if one.name == "own"), None)
+    if own is not None:
+        left.plot(n[-1], own, "s", color=VERMILLION, markersize=7, clip_on=False)
+    left.set_xlabel("other trials of this session with a label")
+    left.set_ylabel("balanced accuracy")
+    left.xaxis.get_major_locator().set_params(integer=True)
+    curve = fit.calibration
+    right.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1.4)
+    right.vlines(curve.confidence, *curve.interval.T, color=BLUE, linewidth=2)
+    right.plot(curve.confidence, curve.accuracy, "o", color=BLUE, markersize=7, clip_on=False)
+    _percent_axis(right, "probability of the top emotion")
+    right.set_ylabel("windows that are right")
+    for axes in (left, right):
+        axes.set_ylim(0, 1)
+        axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    return figure
+
+
 def course_figure(summary: Summary) -> Figure:
     """Draw the probabilities over time of each held-out trial, one small panel a trial."""
     fit = summary.fit

@@ -75,6 +75,11 @@ _COURSES = (
     "Each trial as predicted by a model fitted without it. Titles give trial number and label; the thick "
     "line is the labelled emotion. The title summarises the whole trial, not one moment."
 )
+_LEARNING = (
+    "Left: each trial held out, with the labels of the first of the others (band: 95 % Wilson CI; dotted: "
+    "chance; square: this session's labels alone). At 0 only other people's count. Right: held-out windows, "
+    "by the probability of the top emotion (dotted: as often right as it says)."
+)
 _CSS = {VerdictCode.USABLE: "good", VerdictCode.WEAK: "weak"}
 _USE = {
     VerdictCode.NOT_DISTINGUISHABLE: f"{DO_NOT_TRUST.capitalize()}.",
@@ -113,7 +118,7 @@ def to_html(summary: Summary) -> str:
     """Return the page."""
     title = text(f"Calibration of {summary.record.subject}, session {summary.record.session}")
     made = f"Affectscope, report of {moment(summary.made_at)}" if summary.made_at else "Affectscope"
-    sections = (_accuracy, _confusion, _answers, _heads, _modalities, _courses, _quality, _self_report)
+    sections = (_accuracy, _confusion, _answers, _sources, _modalities, _courses, _quality, _self_report)
     parts = [
         f"<h1>{title}</h1>",
         paragraph(f"{made}. {_counts(summary)}", "under"),
@@ -276,23 +281,31 @@ def answer_words(summary: Summary) -> str:
     return f"{rule} {trials}{differ}"
 
 
-def _heads(summary: Summary) -> str:
+def _sources(summary: Summary) -> str:
+    fit = summary.fit
     rows = [
         (
-            head.name,
-            head.words,
-            _of(head.score),
-            percent(head.score.balanced_accuracy),
-            f"{100 * head.score.interval[0]:.0f} to {100 * head.score.interval[1]:.0f} %",
-            "yes" if head.is_kept else "",
+            one.name,
+            one.words,
+            _of(one.score),
+            percent(one.score.balanced_accuracy),
+            f"{100 * one.score.interval[0]:.0f} to {100 * one.score.interval[1]:.0f} %",
         )
-        for head in summary.fit.heads
+        for one in fit.sources
     ]
-    if not rows:
+    if not rows or fit.calibration is None:
         return ""
-    columns = ("Head", "What it is", "Correct trials", "Balanced accuracy", "95 % CI", "Kept")
-    content = table(columns, rows, numeric=(2, 3, 4))
-    return section("Which classifier was kept?", content, paragraph(summary.fit.choice))
+    words = (
+        "Accuracy over the number of labelled trials, and accuracy over the probability of the top emotion"
+    )
+    columns = ("Labels", "What it is", "Correct trials", "Balanced accuracy", "95 % CI")
+    return section(
+        "What do other people's trials say, and what this session's?",
+        _drawn(figures.learning_figure, summary, words),
+        paragraph(_LEARNING),
+        paragraph(f"Expected calibration error of these windows: {percent(fit.calibration.error)}."),
+        table(columns, rows, numeric=(2, 3, 4)),
+    )
 
 
 def _modalities(summary: Summary) -> str:

@@ -16,8 +16,10 @@ from calibration.quality import TrialQuality, remarks, usable_modalities
 from calibration.types import SessionRecord, TrialRecord
 from calibration.verdict import Verdict, judge, trial_interval
 from models.config import AnswerConfig
-from models.conformal import RiskCoverage, attainable, coverage, quantile, risk_coverage
-from models.training.scores import balanced_accuracy
+from models.conformal import RiskCoverage, attainable, coverage, quantile, risk_coverage, trial_weights
+from models.training.scores import CalibrationCurve, balanced_accuracy, calibration_curve
+
+_N_BINS = 5  # of the calibration curve: two trials' worth of windows each, of ten
 
 
 @dataclass(frozen=True)
@@ -62,29 +64,28 @@ class HeldOutTrial:
 
 
 @dataclass(frozen=True)
-class HeadScore:
-    """One of the classifiers that were compared."""
+class SourceScore:
+    """What labelled trials of one source tell of the held-out trials."""
 
-    name: str
+    name: str  # others | own | both
     words: str  # what it is, in a sentence
     score: Score  # leave-one-trial-out
-    is_kept: bool
 
 
 @dataclass(frozen=True, eq=False)
 class FitFigures:
     """The results of a fit.
 
-    The held-out predictions are of the whole procedure: whatever is chosen (the head, the temperature) was
-    chosen again without the trial. The verdict rests on them and on the shuffled results.
+    The held-out predictions are of the whole procedure: level, discriminant and temperature were found again
+    without the trial. The verdict rests on them and on the shuffled results.
     """
 
     classes: tuple[str, ...]  # the model's, in the order of ``probs``
     labels: str  # intended | reported
     trials: tuple[HeldOutTrial, ...]  # those used, in the order shown
     shuffled: tuple[float, ...] = ()  # balanced accuracies on shuffled labels
-    heads: tuple[HeadScore, ...] = ()
-    choice: str = ""  # how the head was chosen, in a sentence or two
+    sources: tuple[SourceScore, ...] = ()
+    curve: tuple[Score, ...] = ()  # with the labels of the first 0, 1, 2, ... of the other trials
     alone: Mapping[str, Score] = field(default_factory=dict)  # by modality
     removed: Mapping[str, Score] = field(default_factory=dict)
     base_model: Score | None = None  # the uncalibrated model on the same trials
@@ -93,16 +94,30 @@ class FitFigures:
     model: Mapping[str, str] = field(default_factory=dict)  # name, hashes, normalisation, temperature, ...
     fit_seconds: float = math.nan
 
-    @property
-    def risk(self) -> RiskCoverage | None:
-        """Risk against coverage of the held-out windows; None without any."""
+    def _windows(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]] | None:
+        """Return probabilities, labels and trials of the held-out windows; None without any."""
         given = [trial for trial in self.trials if len(trial.course)]
         if not given:
             return None
         lengths = [len(trial.course) for trial in given]
         label, number = ([getattr(t, name) for t in given] for name in ("label", "number"))
         probs = np.concatenate([trial.course for trial in given])
-        return risk_coverage(probs, np.repeat(label, lengths), np.repeat(number, lengths))
+        return probs, np.repeat(label, lengths), np.repeat(number, lengths)
+
+    @property
+    def risk(self) -> RiskCoverage | None:
+        """Risk against coverage of the held-out windows; None without any."""
+        windows = self._windows()
+        return None if windows is None else risk_coverage(*windows)
+
+    @property
+    def calibration(self) -> CalibrationCurve | None:
+        """How often held-out windows are right where they say so; ten trials hold few bins."""
+        windows = self._windows()
+        if windows is None:
+            return None
+        probs, label, trial = windows
+        return calibration_curve(probs, label, trial_weights(trial), n_bins=_N_BINS)
 
     @property
     def sets(self) -> tuple[SetScore, ...]:
@@ -255,7 +270,7 @@ def _excluded(record: SessionRecord, trials: Sequence[TrialRecord], fit: FitFigu
 
 
 #: Counts up when a name is changed or removed; new names do not count.
-VERSION = 1
+VERSION = 2
 
 
 def to_json(summary: Summary) -> dict[str, Any]:
@@ -291,10 +306,9 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "classes": fit.classes,
             "labels": fit.labels,
             "confusion": summary.confusion.tolist(),
-            "heads": [
-                {"name": h.name, "words": h.words, "kept": h.is_kept, **_score(h.score)} for h in fit.heads
-            ],
-            "head_choice": fit.choice,
+            "sources": [{"name": one.name, "words": one.words, **_score(one.score)} for one in fit.sources],
+            "learning_curve": [{"n_labelled": n, **_score(score)} for n, score in enumerate(fit.curve)],
+            "calibration_curve": None if fit.calibration is None else _curve(fit.calibration),
             "alone": {name: _score(score) for name, score in fit.alone.items()},
             "removed": {name: _score(score) for name, score in fit.removed.items()},
             "base_model": _score(fit.base_model) if fit.base_model is not None else None,
@@ -315,6 +329,10 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "notes": summary.notes,
         }
     )
+
+
+def _curve(curve: CalibrationCurve) -> dict[str, Any]:
+    return {"error": curve.error, **{name: array.tolist() for name, array in vars(curve).items()}}
 
 
 def _score(score: Score) -> dict[str, Any]:

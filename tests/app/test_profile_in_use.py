@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
+from profiles import noise_profile
 
 from acquisition.errors import InputError
 from acquisition.simulator.recording import write_simulated
@@ -15,12 +15,10 @@ from app.model_loading import load_model
 from app.replay import ReplaySession
 from app.request import LiveRequest, ReplayRequest, SessionOptions, check_request
 from app.terminal import show_replay
-from calibration.profile import CalibrationProfile, features_sha256, save_profile
+from calibration.profile import features_sha256, save_profile
 from calibration.profile_summary import ProfileSummary, model_sha256
 from calibration.verdict import VerdictCode
 from models.checkpoint import load_checkpoint
-from models.fusion import FUSIONS
-from models.normalise import Normaliser
 
 CLASSES = ("happy", "bored")
 
@@ -44,7 +42,7 @@ def summary(random_model):
         classes=CLASSES,
         modalities=("eeg", "eye"),
         ch_names=tuple(name for name in spec.ch_names if name in config.ch_names),
-        head="linear",
+        head="discriminant",
         verdict=VerdictCode.WEAK,
         base_name="random",
         base_sha256=model_sha256(random_model),
@@ -53,13 +51,7 @@ def summary(random_model):
 
 
 def saved(folder, model, summary):
-    checkpoint = load_checkpoint(model)
-    fusion = replace(checkpoint.config.network.fusion, variant="linear")
-    head = FUSIONS["linear"](fusion, len(summary.classes))
-    with torch.no_grad():
-        head.weight.normal_(generator=torch.Generator().manual_seed(0))
-    normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors, "profile")
-    save_profile(folder, CalibrationProfile(summary, fusion, head.state_dict(), normaliser))
+    save_profile(folder, noise_profile(summary))
     return SessionOptions(model=model, profile=folder)
 
 

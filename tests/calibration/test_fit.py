@@ -10,15 +10,15 @@ import torch
 from refused import refused
 
 from acquisition.errors import ErrorCode
+from calibration.crossvalidation import window_log_probs
 from calibration.fit import FitOptions, fit, progress_of
 from calibration.profile import apply_profile
 from calibration.protocol import choose_trials
 from calibration.report.summary import summarise
 from calibration.rows import RowTable
-from calibration.tokens import SessionTokens, SubjectLevel
+from calibration.tokens import Session, TrialWindows
 from calibration.types import Consent, Report, SessionRecord, TrialRecord
 from models.checkpoint import load_checkpoint
-from models.normalise import Normaliser
 
 TRIAL_S, STRIDE_S = 12, 15
 CLASSES = ("happy", "sad")
@@ -100,9 +100,10 @@ def test_the_same_rows_twice_give_the_same_tensors(fitted, session, base):
     one, two = fitted[0].profile, again.profile
     assert one.temperature == two.temperature
     assert one.summary == two.summary
-    for first, second in ((one.head, two.head), (one.normaliser.to_dict(), two.normaliser.to_dict())):
-        assert first.keys() == second.keys()
-        assert all(torch.equal(first[name], second[name]) for name in first)
+    first, second = one.discriminant.state()[0], two.discriminant.state()[0]
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert all(np.array_equal(one.level[m], two.level[m], equal_nan=True) for m in one.level)
     assert fitted[0].figures.shuffled == again.figures.shuffled
 
 
@@ -114,7 +115,7 @@ def test_progress_comes_in_stages_and_ends_at_one(fitted):
     assert len({stage for stage, _ in fitted[1]}) > 3
 
 
-def test_figures_hold_every_trial_every_head_and_every_modality(fitted, session):
+def test_figures_hold_every_trial_every_source_and_every_modality(fitted, session):
     figures, record = fitted[0].figures, session[0]
     assert [trial.number for trial in figures.trials] == [1, 2, 3, 4]
     for trial, shown in zip(figures.trials, record.trials, strict=True):
@@ -124,8 +125,9 @@ def test_figures_hold_every_trial_every_head_and_every_modality(fitted, session)
         assert len(trial.course) == len(trial.times)
         assert trial.times[-1] == TRIAL_S
         assert (np.diff(trial.times) > 0).all()
-    assert {head.name for head in figures.heads} == {"fusion", "linear"}
-    assert [head.name for head in figures.heads if head.is_kept] == [fitted[0].head]
+    assert [source.name for source in figures.sources] == ["own"]  # this base model lends no labels
+    assert [score.n_trials for score in figures.curve] == [4] * 4  # with 0 to 3 labels
+    assert figures.curve[-1].n_correct == figures.sources[-1].score.n_correct
     assert set(figures.alone) == set(figures.removed) == {"eeg", "eye"}
     assert figures.base_model is not None
     assert figures.base_model.n_trials == 4
@@ -140,16 +142,14 @@ def test_profile_and_report_count_the_trials_never_reached_alike(session, base):
     assert summarise(record, fitted.figures, ()).verdict.words == fitted.verdict.words
 
 
-def test_the_profile_runs_on_its_base_model_and_answers_as_the_head_does(fitted, session, base):
+def test_the_profile_runs_on_its_base_model_and_names_the_trials(fitted, session, base):
     record, rows = session
     personal = apply_profile(fitted[0].profile, base)
     assert personal.config.labels == CLASSES
     assert personal.config.modalities == ("eeg", "eye")
-    source = SessionTokens(rows, record, record.trials, base, ("eeg", "eye"))
-    tokens, present = source.without(())
-    with torch.no_grad():
-        predicted = personal.network.fusion(tokens, present)[0].argmax(dim=1).numpy()
-    happy = np.isin(source.trial, (1, 3))
+    windows = TrialWindows(rows, record.trials, personal.config)
+    predicted = window_log_probs(personal, windows).argmax(axis=1)
+    happy = np.isin(windows.trial, (1, 3))
     assert (predicted[happy] == 0).mean() > 0.9
     assert (predicted[~happy] == 1).mean() > 0.9
 
@@ -175,7 +175,8 @@ def test_a_modality_without_consent_is_not_used(session, base):
     assert not found.figures.removed
     noise = replace(rows, eeg=np.random.default_rng(1).normal(size=rows.eeg.shape).astype(np.float32))
     other = fit(noise, only, base, options=SHORT)
-    assert all(torch.equal(found.profile.head[n], other.profile.head[n]) for n in found.profile.head)
+    one, two = found.profile.discriminant.state()[0], other.profile.discriminant.state()[0]
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 @pytest.mark.parametrize("n_electrodes", [0, 1])
@@ -203,35 +204,30 @@ def test_a_trial_without_rows_is_refused_by_its_number(session, base):
 
 def test_the_level_of_a_fold_knows_nothing_of_its_trial(session, base):
     record, rows = session
-    of = Normaliser.from_dict(base.normaliser_tensors)
     at = (rows.t_end > record.trials[2].begin) & (rows.t_end <= record.trials[2].end)
     changed = replace(rows, eeg=rows.eeg.copy(), eye=rows.eye.copy())
     changed.eeg[at] += 50.0
     changed.eye[at] += 50.0
-    one, two = (
-        SubjectLevel(table, record.trials, record.baseline, of, base.config) for table in (rows, changed)
-    )
-    kept, there = one.without((3,)).to_dict(), two.without((3,)).to_dict()
-    assert all(torch.equal(kept[name], there[name]) for name in kept)
-    assert not torch.equal(one.without().eeg.mean, two.without().eeg.mean)
+    one, two = (Session(table, record, record.trials, base, ("eeg", "eye")) for table in (rows, changed))
+    kept, there = one.level((3,)), two.level((3,))
+    assert all(np.array_equal(kept[m], there[m], equal_nan=True) for m in ("eeg", "eye"))
+    assert not np.array_equal(one.level()["eeg"], two.level()["eeg"], equal_nan=True)
 
 
 def test_the_level_is_the_mean_of_trials_and_open_eyes(session, base):
-    """Trials weigh alike, closed eyes and a bad electrode do not count; the spread stays the base model's."""
+    """Trials weigh alike; closed eyes and a bad electrode do not count."""
     record, rows = session
-    of = Normaliser.from_dict(base.normaliser_tensors)
     known = replace(rows, eeg=np.zeros_like(rows.eeg), eeg_usable=rows.eeg_usable.copy())
     known.eeg_usable[:, 7] = False
     for value, (begin, end) in enumerate(
         [(t.begin, t.end) for t in record.trials] + [BASELINE[0], BASELINE[1]], start=1
     ):
         known.eeg[(known.t_end > begin) & (known.t_end <= end)] = value if begin != BASELINE[1][0] else 999.0
-    level = SubjectLevel(known, record.trials, record.baseline, of, base.config)
-    eeg = level.without().eeg
-    torch.testing.assert_close(eeg.mean[0], torch.full((5,), 3.0))  # of 1 to 4 and 5
-    torch.testing.assert_close(eeg.mean[7], of.eeg.mean[7])
-    torch.testing.assert_close(level.without((1,)).eeg.mean[0], torch.full((5,), 3.5))
-    assert torch.equal(eeg.sd, of.eeg.sd)
+    session = Session(known, record, record.trials, base, ("eeg",))
+    level, without = (session.level(numbers)["eeg"].reshape(62, 5) for numbers in ((), (1,)))
+    np.testing.assert_allclose(level[0], 3.0)  # of 1 to 4 and 5
+    np.testing.assert_allclose(without[0], 3.5)
+    assert np.isnan(level[7]).all()
 
 
 # --- which trials ---

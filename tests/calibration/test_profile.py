@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from profiles import noise_discriminant, noise_profile
 from refused import refused
 from safetensors.torch import load_file, save_file
 
@@ -16,7 +18,6 @@ from acquisition.simulator.source import SimulatedSource, SimulatorOptions
 from acquisition.types import Kind, StreamSpec
 from app.pipeline import Pipeline
 from calibration.profile import (
-    CalibrationProfile,
     apply_profile,
     features_sha256,
     load_profile,
@@ -25,10 +26,8 @@ from calibration.profile import (
 from calibration.profile_summary import ProfileSummary, read_summary
 from calibration.verdict import VerdictCode
 from models.checkpoint import load_checkpoint
-from models.config import AnswerConfig, FusionConfig
+from models.config import AnswerConfig
 from models.decoder import Decoder
-from models.fusion import FUSIONS
-from models.normalise import Normaliser
 
 CLASSES = ("happy", "sad", "bored")  # others than the base model's, and fewer
 
@@ -44,22 +43,15 @@ def ch_names():
     return next(event.spec.ch_names for event in source.read(0.0) if getattr(event, "spec", None))
 
 
-def made(checkpoint, *, head="linear", classes=CLASSES, **changes):
-    """Return a profile with a random head."""
-    torch.manual_seed(1)
-    base = checkpoint.config.network.fusion
-    fusion = replace(base, variant="linear") if head == "linear" else base
-    module = FUSIONS[fusion.variant](fusion, len(classes))
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
+def made(checkpoint, *, classes=CLASSES, **changes):
+    """Return a profile of noise."""
     known = [name for name in ch_names() if name in checkpoint.config.ch_names]
     values = {
         "subject": "S01",
         "classes": classes,
         "modalities": ("eeg", "eye", "face", "voice"),
         "ch_names": tuple(known),
-        "head": head,
+        "head": "discriminant",
         "verdict": VerdictCode.WEAK,
         "words": "Better than guessing.",
         "figures": {"balanced_accuracy": 0.6, "trials": 10, "p_permutation": None},
@@ -69,10 +61,8 @@ def made(checkpoint, *, head="linear", classes=CLASSES, **changes):
         "date": "2025-01-02T03:04:05Z",
         "is_simulated": True,
     }
-    normaliser = Normaliser.from_dict(checkpoint.normaliser_tensors, "profile")
     temperature = changes.pop("temperature", 1.0)
-    summary = ProfileSummary(**(values | changes))
-    return CalibrationProfile(summary, fusion, module.state_dict(), normaliser, temperature)
+    return noise_profile(ProfileSummary(**(values | changes)), temperature)
 
 
 def decoded(checkpoint, streams=("eeg", "gaze", "video", "audio"), until=6):
@@ -81,22 +71,33 @@ def decoded(checkpoint, streams=("eeg", "gaze", "video", "audio"), until=6):
     return [p for hop in range(1, 4 * until + 1) for p in pipeline.step(hop / 4)]
 
 
-@pytest.mark.parametrize("head", ["linear", "fusion"])
-def test_it_survives_its_folder(checkpoint, tmp_path, head):
-    profile = made(checkpoint, head=head, temperature=1.7)
+def test_it_survives_its_folder(checkpoint, tmp_path):
+    profile = made(checkpoint, temperature=1.7)
     sha256 = save_profile(tmp_path / "profile", profile)
     read = load_profile(tmp_path / "profile")
     assert read.summary == profile.summary == read_summary(tmp_path / "profile")
-    assert read.fusion == profile.fusion
     assert read.temperature == 1.7
     assert read.sha256 == sha256
-    assert read.normaliser.origin == "profile"
-    assert all(torch.equal(read.head[name], profile.head[name]) for name in profile.head)
+    assert all(np.array_equal(read.level[m], profile.level[m]) for m in profile.level)
+    (one, of_one), (two, of_two) = read.discriminant.state(), profile.discriminant.state()
+    assert of_one == of_two
+    assert all(torch.equal(one[name], two[name]) for name in two)
     assert sorted(path.name for path in (tmp_path / "profile").iterdir()) == [
         "README.md",
         "config.json",
         "model.safetensors",
     ]
+
+
+def test_bounds_that_a_signal_does_not_have_survive_its_folder(checkpoint, tmp_path):
+    bounds = {
+        "eeg": (-0.5, 0.25, 1.5),
+        "voice": (-math.inf, math.inf, 0.75),
+    }  # one voice step has no variance
+    profile = made(checkpoint)
+    save_profile(tmp_path, replace(profile, range=replace(profile.range, bounds=bounds)))
+    assert load_profile(tmp_path).range.bounds == bounds
+    assert "Infinity" not in (tmp_path / "config.json").read_text()
 
 
 def test_equal_content_gives_equal_bytes(checkpoint, tmp_path):
@@ -121,9 +122,8 @@ def test_its_card_has_verdict_figures_and_notice(checkpoint, tmp_path):
         assert words in text
 
 
-@pytest.mark.parametrize("head", ["linear", "fusion"])
-def test_the_ordinary_decoder_gives_its_labels(checkpoint, head):
-    newest = decoded(apply_profile(made(checkpoint, head=head), checkpoint))[-1]
+def test_the_ordinary_decoder_gives_its_labels(checkpoint):
+    newest = decoded(apply_profile(made(checkpoint), checkpoint))[-1]
     assert tuple(newest.probs) == CLASSES
     assert newest.label in CLASSES
     assert sum(newest.probs.values()) == pytest.approx(1.0)
@@ -136,7 +136,7 @@ def test_what_verdicts_rest_on_comes_from_profile_and_base(checkpoint, tmp_path)
     base = replace(checkpoint, config=replace(checkpoint.config, profile_answers=others))
     own = tuple(0.05 * k for k in range(10))
     labels = checkpoint.config.labels
-    profile = made(checkpoint, head="fusion", classes=labels, verdict=VerdictCode.NOT_DISTINGUISHABLE)
+    profile = made(checkpoint, classes=labels, verdict=VerdictCode.NOT_DISTINGUISHABLE)
     save_profile(tmp_path, replace(profile, summary=replace(profile.summary, own_scores=own)))
     facts = apply_profile(load_profile(tmp_path), base).facts
     assert (facts.answers, facts.own_scores) == (others, own)
@@ -146,30 +146,24 @@ def test_what_verdicts_rest_on_comes_from_profile_and_base(checkpoint, tmp_path)
 
 def test_the_base_model_stays_as_it_was(checkpoint):
     before = {name: tensor.clone() for name, tensor in checkpoint.network.state_dict().items()}
-    apply_profile(made(checkpoint, head="fusion", classes=checkpoint.config.labels), checkpoint)
+    apply_profile(made(checkpoint, classes=checkpoint.config.labels), checkpoint)
     after = checkpoint.network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_a_profile_that_changes_nothing_predicts_as_its_base(checkpoint):
-    labels = checkpoint.config.labels
-    profile = replace(
-        made(checkpoint, head="fusion", classes=labels), head=checkpoint.network.fusion.state_dict()
+def test_its_level_is_what_the_decoder_centres_on_from_the_first_window(checkpoint):
+    decoder = Decoder(apply_profile(made(checkpoint), checkpoint))
+    assert (decoder.normaliser.eeg.mean == 1.5).all()
+    assert (decoder.normaliser.eye.mean == 0.4).all()
+
+
+def test_temperature_divides_what_both_parts_say(checkpoint):
+    cold, warm = (
+        apply_profile(made(checkpoint, temperature=t), checkpoint).config.evidence for t in (1.0, 2.0)
     )
-    one, other = decoded(checkpoint)[-1], decoded(apply_profile(profile, checkpoint))[-1]
-    assert one.probs == other.probs
-
-
-@pytest.mark.parametrize("head", ["linear", "fusion"])
-def test_temperature_divides_the_logits(checkpoint, head):
-    tokens = torch.randn(6, 4, checkpoint.config.network.fusion.d_model)
-    present = torch.ones(6, 4, dtype=torch.bool)
-    with torch.no_grad():
-        cold, _ = apply_profile(made(checkpoint, head=head), checkpoint).network.fusion(tokens, present)
-        warm, _ = apply_profile(made(checkpoint, head=head, temperature=2.0), checkpoint).network.fusion(
-            tokens, present
-        )
-    assert torch.allclose(cold / 2, warm, atol=1e-5)
+    assert warm.weight == cold.weight / 2
+    assert warm.network_weight == cold.network_weight / 2
+    assert warm.persistence == cold.persistence / 2
 
 
 def test_a_modality_without_consent_is_masked(checkpoint):
@@ -177,17 +171,6 @@ def test_a_modality_without_consent_is_masked(checkpoint):
     newest = decoded(apply_profile(profile, checkpoint))[-1]
     assert newest.present == {"eeg": True, "eye": True, "face": False, "voice": False}
     assert newest.modality_attention["face"] == newest.modality_attention["voice"] == 0.0
-
-
-def test_an_absent_modality_adds_nothing_to_a_linear_head(checkpoint):
-    fusion = apply_profile(made(checkpoint), checkpoint).network.fusion
-    present = torch.tensor([[True, False, False, False], [False] * 4])
-    with torch.no_grad():
-        tokens = torch.randn(2, 4, checkpoint.config.network.fusion.d_model)
-        logits, shares = fusion(tokens, present)
-        assert torch.equal(logits[1], fusion.bias)
-        assert torch.allclose(logits[0], tokens[0, 0] @ fusion.weight[:, 0].T + fusion.bias, atol=1e-5)
-    assert shares.tolist() == [[1.0, 0.0, 0.0, 0.0], [0.0] * 4]
 
 
 def test_a_simulated_profile_makes_a_simulated_model(checkpoint):
@@ -266,11 +249,9 @@ DAMAGES = {
     "weights cut short": (cut_short, "model.safetensors"),
     "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "model.safetensors"),
     "a pickle": (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04K\x01."), "model.safetensors"),
-    "head gone": (other_tensors(lambda t: t.pop("head.weight")), "weight"),
-    "NaN": (other_tensors(lambda t: t["head.bias"].fill_(np.nan)), "bias"),
-    "other size": (other_tensors(lambda t: t.update({"head.bias": torch.zeros(7)})), "bias"),
-    "half a normaliser": (other_tensors(lambda t: t.pop("normaliser.eeg_sd")), "normaliser.eeg_sd"),
-    "no scale": (other_tensors(lambda t: t["normaliser.eeg_sd"].zero_()), "normaliser.eeg_sd"),
+    "part gone": (other_tensors(lambda t: t.pop("discriminant.eeg.used")), "discriminant"),
+    "NaN": (other_tensors(lambda t: t["discriminant.eye.size"].fill_(np.nan)), "discriminant.eye.size"),
+    "infinite level": (other_tensors(lambda t: t["level.eye"].fill_(np.inf)), "level.eye"),
     "no temperature": (other_tensors(lambda t: t.pop("temperature")), "temperature"),
     "temperature 0": (other_tensors(lambda t: t["temperature"].zero_()), "temperature"),
     "a model": (other_config(kind="gone"), "kind"),
@@ -282,8 +263,8 @@ DAMAGES = {
     "classes of numbers": (other_config(classes=[1, 2, 3]), "classes"),
     "class twice": (other_config(classes=["a", "a", "b"]), "classes"),
     "modality of its own": (other_config(modalities=["smell"]), "modalities"),
-    "fusion of its own": (other_config(fusion={"variant": "magic"}), "fusion"),
-    "fusion no object": (other_config(fusion=3), "fusion"),
+    "discriminant no object": (other_config(discriminant=3), "discriminant"),
+    "an older head": (other_config(format_version=1, head="linear"), "format_version"),
     "truth in words": (other_config(is_simulated="yes"), "is_simulated"),
     "figure in words": (other_config(figures={"a": "b"}), "figures"),
 }
@@ -299,7 +280,13 @@ def test_a_damaged_folder_is_refused_in_a_line(checkpoint, tmp_path, name):
     assert "\n" not in str(error)
 
 
-def test_a_head_of_another_width_is_refused(checkpoint):
-    fusion = FusionConfig(variant="linear", d_model=8)
-    profile = replace(made(checkpoint), fusion=fusion, head=FUSIONS["linear"](fusion, 3).state_dict())
-    assert refused(lambda: apply_profile(profile, checkpoint)).facts == {"part": "head"}
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda p: replace(p, level={**p.level, "eye": np.zeros(7)}), "level.eye"),
+        (lambda p: replace(p, discriminant=noise_discriminant(2)), "discriminant"),
+    ],
+)
+def test_other_features_or_labels_than_the_base_models_are_refused(checkpoint, change, part):
+    profile = change(made(checkpoint))
+    assert refused(lambda: apply_profile(profile, checkpoint)).facts == {"part": part}

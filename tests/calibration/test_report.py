@@ -14,7 +14,15 @@ import pytest
 from calibration.quality import TrialQuality
 from calibration.report import page as words
 from calibration.report.page import to_html, write_report
-from calibration.report.summary import FitFigures, HeadScore, HeldOutTrial, Score, Summary, summarise, to_json
+from calibration.report.summary import (
+    FitFigures,
+    HeldOutTrial,
+    Score,
+    SourceScore,
+    Summary,
+    summarise,
+    to_json,
+)
 from calibration.types import Consent, DisplayTiming, Report, SessionRecord, TrialRecord
 from calibration.verdict import VerdictCode
 from models.config import AnswerConfig
@@ -77,11 +85,11 @@ def made(*, subject="S01", n_used=10, is_simulated=False, **fit_changes) -> Summ
         labels="intended",
         trials=used,
         shuffled=tuple([0.5] * 190 + [0.8] * 9),
-        heads=(
-            HeadScore("fusion", "attention", all_right, True),
-            HeadScore("lda", "linear", none_right, False),
+        sources=(
+            SourceScore("others", "other people's", none_right),
+            SourceScore("own", "this session's", all_right),
         ),
-        choice="Chosen within each fold.",
+        curve=(none_right, all_right),
         alone={"eeg": none_right, "face": all_right},
         removed={"eeg": all_right, "face": none_right},
         base_model=none_right,
@@ -173,7 +181,7 @@ def test_simulated_data_is_said_first_and_only_where_it_is_true(page):
 def test_texts_from_outside_stay_texts():
     hostile = '<script>alert("x")</script>'
     fit_classes = (hostile, "g$l_{a}d & \u202e\x07")
-    summary = made(subject=hostile, classes=fit_classes, model={hostile: hostile}, choice=hostile)
+    summary = made(subject=hostile, classes=fit_classes, model={hostile: hostile})
     html = to_html(summary)
     found = outline(html)
     assert "script" not in {tag for tag, _ in found.tags}
@@ -189,7 +197,9 @@ def test_a_model_that_may_be_guessing_is_not_to_be_trusted():
 
 
 def test_without_a_usable_trial_there_still_is_a_report(tmp_path):
-    summary = made(n_used=0, shuffled=(), heads=(), alone={}, removed={}, base_model=None, excluded={})
+    summary = made(
+        n_used=0, shuffled=(), sources=(), curve=(), alone={}, removed={}, base_model=None, excluded={}
+    )
     html, found = write_report(summary, tmp_path)
     assert "No trial could be used. 12 more were excluded." in html.read_text(encoding="utf-8")
     data = json.loads(found.read_text(encoding="utf-8"))
@@ -208,7 +218,7 @@ def test_json_has_the_figures_under_stable_names():
     data = to_json(made())
     json.dumps(data, allow_nan=False)
     expected = {
-        "version": 1,
+        "version": 2,
         "simulated": False,
         "verdict": VerdictCode.WEAK,
         "trusted": True,

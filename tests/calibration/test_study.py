@@ -32,7 +32,7 @@ def a_result(seed: int, base: float, profile: float, verdict: str) -> SubjectRes
         verdict=verdict,
         balanced_accuracy=0.7,
         p_permutation=0.01,
-        head="linear",
+        temperature=1.0,
         trials_used=10,
         fit_seconds=1.0,
         seconds=2.0,

@@ -96,31 +96,40 @@ def test_windows_of_two_trials_never_mix_and_other_runs_are_not_looked_at(checkp
 def test_tokens_are_those_of_the_live_windows_and_of_what_was_consented(checkpoint, session):
     windows = TrialWindows(session[0], [trial(0.5, END_S)], checkpoint.config)
     normaliser = normaliser_of(checkpoint)
-    tokens, present, t_end, numbers = modality_tokens(
-        checkpoint.network, windows, normaliser, ("eeg", "eye", "voice")
-    )
+    tokens, present = modality_tokens(checkpoint.network, windows, normaliser, ("eeg", "eye", "voice"))
     with torch.no_grad():
         live = checkpoint.network.modality_tokens(session[1][float(END_S)])
     assert torch.allclose(tokens[-1, :2], live[0, :2], atol=1e-5)
     assert present[-1].tolist() == [True, True, False, True]
     assert not tokens[:, 2].any()
-    assert t_end[-1] == END_S
-    assert set(numbers) == {1}
+    assert windows.t_end[-1] == END_S
 
 
-def test_faces_and_voice_are_encoded_once_for_all_normalisers(checkpoint, session):
+def test_features_are_the_live_decoders(checkpoint, decoded, session):
+    """Of the newest second, what `models.level` takes live: unmeasured is NaN, a voice is its clip's mean."""
     windows = TrialWindows(session[0], [trial(0.5, END_S)], checkpoint.config)
-    first = modality_tokens(checkpoint.network, windows, normaliser_of(checkpoint))
-    tensors = {name: 1.5 * tensor for name, tensor in checkpoint.normaliser_tensors.items()}
-    other = Normaliser.from_dict(tensors)
-    afresh = modality_tokens(checkpoint.network, windows, other)
-    assert torch.equal(modality_tokens(checkpoint.network, windows, other, known=first).tokens, afresh.tokens)
-    assert not torch.equal(first.tokens[:, 0], afresh.tokens[:, 0])
+    recent = windows.recent(len(windows.features["eeg"]) - 1)
+    row = session[0].select(session[0].t_end == END_S)
+    expected = np.where(row.eeg_usable[..., None], row.eeg, np.nan).reshape(1, -1)
+    np.testing.assert_array_equal(recent["eeg"][-1:], expected)
+    np.testing.assert_array_equal(recent["eye"][-1:], row.eye)
+    assert len(recent["eeg"]) == checkpoint.config.windows.eeg_n_steps
+    clip = row.voice[0][row.voice_mask[0]].mean(axis=0)
+    np.testing.assert_allclose(recent["voice"][0], clip, atol=1e-6)
+
+
+def test_windows_about_levels_of_their_own_are_those_of_a_normaliser_about_each(checkpoint, session):
+    windows = TrialWindows(session[0], [trial(0.5, END_S)], checkpoint.config)
+    eeg = torch.linspace(1, 2, len(windows) * 310).reshape(len(windows), 310)
+    both = windows.inputs(normaliser_of(checkpoint), levels={"eeg": eeg})
+    last = normaliser_of(checkpoint).centred_on({"eeg": eeg[-1].reshape(62, 5)}, "level")
+    one = windows.inputs(last, at=slice(len(windows) - 1, None))
+    assert torch.equal(both.eeg[-1:], one.eeg)
 
 
 def test_no_trial_gives_no_window(checkpoint, session):
     windows = TrialWindows(session[0], [], checkpoint.config)
-    tokens, present, t_end, _ = modality_tokens(checkpoint.network, windows, normaliser_of(checkpoint))
+    tokens, present = modality_tokens(checkpoint.network, windows, normaliser_of(checkpoint))
     assert tokens.shape == (0, 4, 64)
     assert present.shape == (0, 4)
-    assert np.shape(t_end) == (0,)
+    assert len(windows.t_end) == 0

@@ -283,6 +283,21 @@ def test_a_person_who_varies_more_is_told_as_well_once_aligned():
     )
 
 
+def test_a_person_is_aligned_by_the_features_that_a_restricted_discriminant_keeps():
+    gains = np.exp(0.6 * np.random.default_rng(9).standard_normal(12))
+    scaled = [
+        replace(t, steps={"eye": t.steps["eye"] * gains[int(t.person)]})
+        for t in made([str(number) for number in range(12)], shared=1.0, own=0.2)
+    ]
+    known = np.arange(N_EYE) % 2 == 0
+    few = MixedDiscriminant.fit(scaled, N_LABELS).restricted([2, 0], {"eye": known})
+    mine = centred(made(["x"], shared=1.0, own=0.2, sessions=(1,), each=10, seed=0))
+    loud = [replace(t, steps={"eye": 4 * t.steps["eye"]}) for t in mine]
+    one, other = (few.aligned(trials)._parts["eye"].gain for trials in (mine, loud))
+    assert few._parts["eye"].gain.tolist() == [1.0] * int(known.sum())
+    np.testing.assert_allclose(other / one, 4, rtol=0.1)
+
+
 def test_where_people_vary_alike_nobody_is_aligned(others):
     part = MixedDiscriminant.fit(others, N_LABELS).aligned(centred(others)[:9])._parts["eye"]
     np.testing.assert_allclose(part.gain, 1.0, atol=0.1)

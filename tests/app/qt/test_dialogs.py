@@ -165,7 +165,7 @@ def profile(folder: Path, **changes: object) -> Path:
         classes=("happy", "<b>sad</b>"),
         modalities=("eeg", "eye"),
         ch_names=("CZ",),
-        head="linear",
+        head="discriminant",
         verdict=VerdictCode.NOT_DISTINGUISHABLE,
         base_name="shipped",
         base_sha256=model_sha256(DEMO_MODEL),
