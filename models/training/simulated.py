@@ -45,7 +45,7 @@ from models.training.simulated_data import (
     load_subject,
     simulate_subjects,
 )
-from models.training.simulated_sessions import Course, answers, noise, run_session
+from models.training.simulated_sessions import Course, answers, noise, profiled_session, run_session
 from models.training.stages import (
     DrawnLevels,
     EncodedRows,
@@ -339,7 +339,7 @@ class FusionTraining:
     def run(self) -> Trained:
         config, rng = self._config, self._rng
         assert config.evidence is not None
-        courses = self._courses()
+        courses, profiled = self._courses()
         rows = Rows(self._subjects, self._normaliser, courses.levels)
         inputs = RowInputs(self._network, rows, rng, self._encoded)
         usable = rows.where(min_since_onset_s=_MIN_SINCE_ONSET_S)
@@ -357,13 +357,16 @@ class FusionTraining:
             pool=(of_noise, clean.reliability(measures)),
         )
         begun = copy.deepcopy(self._network.fusion.state_dict())
+        in_profiles = replace(windows, evidence=profiled[0], reliability=clean.reliability(profiled[1]))
         held_out = torch.empty(len(_WEIGHTS), len(rows), len(config.labels))
+        with_profile = torch.empty_like(held_out)
         for fold in range(_N_FOLDS):
             own = self._fold[rows.subject] == fold
             self._network.fusion.load_state_dict(begun)
             scale = self._train(windows, usable[~own[usable]], rows.label, f"fold {fold + 1}")
             at = np.flatnonzero(own)
             held_out[:, at] = self._logits(windows, at, scale)
+            with_profile[:, at] = self._logits(in_profiles, at, scale)
         self._network.fusion.load_state_dict(begun)
         scale = self._train(windows, usable, rows.label, "fusion")
         chosen = choose_answer(held_out, rows, config.evidence, MIN_SINCE_ONSET_TESTED_S)
@@ -374,7 +377,10 @@ class FusionTraining:
             weight=weight * scale / chosen.temperature,
             persistence=chosen.persistence,
         )
-        config = replace(config, evidence=evidence, answers=chosen.answers)
+        logits = with_profile[chosen.candidate] / chosen.temperature
+        shown = answers(logits, rows.first, evidence)
+        of_profiles = answers_of_profiles(shown, rows, MIN_SINCE_ONSET_TESTED_S)
+        config = replace(config, evidence=evidence, answers=chosen.answers, profile_answers=of_profiles)
         network = FusionNetwork(config)
         network.load_state_dict(self._network.state_dict())
         return Trained(
@@ -387,16 +393,29 @@ class FusionTraining:
         discriminant = MixedDiscriminant.fit(trials, len(self._config.labels))
         return Evidence(discriminant, SignalRange.fit(steps), self._config.evidence)
 
-    def _courses(self) -> Course:
-        """Return each subject's session with what the subjects of the other folds say."""
+    def _courses(self) -> tuple[Course, tuple[Tensor, Tensor]]:
+        """Return each subject's session with what subjects of the other folds say, and `profiled_session`.
+
+        The network's tokens are about the running level in both: with a profile's level they say more.
+        """
         found: dict[int, Course] = {}
+        profiled: dict[int, tuple[Tensor, Tensor]] = {}
         for fold in range(_N_FOLDS):
             others = [t for i, own in enumerate(self._trials) if self._fold[i] != fold for t in own]
             evidence = self._evidence(others)
             for at in np.flatnonzero(self._fold == fold).tolist():
                 found[at] = run_session(self._features[at], evidence, self._config.windows)
+                profiled[at] = profiled_session(
+                    self._features[at],
+                    self._trials[at],
+                    np.unique(self._subjects[at].trial, return_inverse=True)[1].ravel(),
+                    evidence,
+                    self._config.windows,
+                )
                 self._progress("levels", len(found) / len(self._subjects), math.nan)
-        return Course.joined([found[at] for at in range(len(self._subjects))])
+        every = range(len(self._subjects))
+        one, other = (torch.cat([profiled[at][part] for at in every]) for part in (0, 1))
+        return Course.joined([found[at] for at in every]), (one, other)
 
     def _train(self, windows: WindowTokens, at: NDArray[np.intp], label: Tensor, name: str) -> float:
         def progress(stage: str, share: float, loss: float) -> None:
@@ -460,6 +479,22 @@ def choose_answer(held_out: Tensor, rows: Rows, config: EvidenceConfig, since_s:
     probs = torch.softmax(shown / temperature, dim=1)[at].double().numpy()
     fitted = fit_answers(probs, rows.label[at].numpy(), rows.trial[at], rows.subject[at])
     return Choice(candidate, found[candidate][1] * temperature, persistence / temperature, fitted)
+
+
+def answers_of_profiles(shown: Tensor, rows: Rows, since_s: float) -> AnswerConfig:
+    """Return when profiles answer, by logits (n, n_labels) of subjects told with labels of their own.
+
+    Its temperature is what a profile's logits are divided by.
+    """
+    at = rows.where(min_since_onset_s=since_s)
+
+    def nll(temperature: Any) -> Tensor:
+        return nn.functional.cross_entropy(shown[at] / temperature, rows.label[at])
+
+    _, temperature = best_temperature(nll, torch.logspace(-0.5, 1.0, 61))
+    probs = torch.softmax(shown[at] / temperature, dim=1).double().numpy()
+    label, trial, subject = rows.label[at].numpy(), rows.trial[at], rows.subject[at]
+    return fit_answers(probs, label, trial, subject, temperature=temperature)
 
 
 def changes_a_minute(label: NDArray[np.intp], rows: Rows, since_s: float) -> float:

@@ -15,6 +15,7 @@ from acquisition.types import MODALITIES
 from acquisition.windowing import WindowConfig
 from models.config import EvidenceConfig
 from models.level import AnswerFilter, Evidence, RunningLevel
+from models.mixed_part import LabelledTrial, own_level
 
 #: Raw features (n, F) of a session's seconds by modality, NaN where unknown.
 Features = Mapping[str, NDArray[np.floating]]
@@ -66,6 +67,31 @@ def run_session(
         level.take(recent, of_window.sum(dim=0).numpy())
     stacked = {m: torch.from_numpy(np.stack(values)) for m, values in levels.items()}
     return Course(stacked, torch.stack(found), torch.stack(measured))
+
+
+def profiled_session(
+    features: Features,
+    trials: Sequence[LabelledTrial],
+    trial: NDArray[np.integer],
+    evidence: Evidence,
+    windows: WindowConfig,
+) -> tuple[Tensor, Tensor]:
+    """Return evidence (n, 4, n_labels) and measures (n, 4, 2) of a session told by profiles of itself.
+
+    ``trial`` (n,) is the number of each second's trial among ``trials``. Each is told by the discriminant
+    updated with the subject's other trials, about their level: a calibration of one trial less.
+    """
+    found = {}
+    for number in range(len(trials)):
+        others = [one for at, one in enumerate(trials) if at != number]
+        level = own_level(others)
+        updated = evidence.discriminant.update([one.minus(level) for one in others])
+        own = Evidence(updated, evidence.range, evidence.config)
+        fixed = RunningLevel(updated, evidence.config, level)
+        for at in np.flatnonzero(trial == number).tolist():
+            found[at] = own.of_window(recent_of(features, at, windows), fixed)
+    pairs = [found[at] for at in range(len(trial))]
+    return torch.stack([one for one, _ in pairs]), torch.stack([other for _, other in pairs])
 
 
 def noise(
