@@ -281,8 +281,7 @@ def choose_trials(
     for number, name in named.items():
         if name not in record.classes:
             reasons.setdefault(
-                number,
-                f"reported as {name}, which is not a class in this session" if name else "no answer",
+                number, f"reported as {name}, which is not a class in this session" if name else "no answer"
             )
     usable = [trial for trial in done if trial.number not in reasons]
     counts = Counter(named[trial.number] for trial in usable)

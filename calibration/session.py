@@ -16,16 +16,7 @@ from acquisition.errors import ErrorCode, InputError
 from calibration.markers import ABORTED, PAUSE, RESUME, SessionLog
 from calibration.plan import Plan
 from calibration.protocol import DONE, RESTARTED, SKIPPED, agenda_of, finished_trials, order_of, steps
-from calibration.types import (
-    Check,
-    DisplayTiming,
-    Progress,
-    Report,
-    Result,
-    SessionRecord,
-    SessionView,
-    Step,
-)
+from calibration.types import Check, DisplayTiming, Progress, Report, Result, SessionRecord, SessionView, Step
 
 #: A step that is over but whose successor is not shown so long afterwards has its offset marker sent.
 GRACE_S = 1.0

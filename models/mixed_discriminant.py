@@ -60,12 +60,7 @@ class MixedDiscriminant:
 
     @classmethod
     def fit(
-        cls,
-        trials: Sequence[LabelledTrial],
-        n_labels: int,
-        *,
-        person: str | None = None,
-        n_bands: int = 5,
+        cls, trials: Sequence[LabelledTrial], n_labels: int, *, person: str | None = None, n_bands: int = 5
     ) -> Self:
         """Learn from labelled trials of several people, or of one.
 

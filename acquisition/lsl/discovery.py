@@ -18,11 +18,7 @@ from acquisition.header import parse_header
 from acquisition.select import is_own
 from acquisition.types import Kind, StreamHeader
 
-_USERS_OWN = (
-    Path("lsl_api.cfg"),
-    Path.home() / "lsl_api" / "lsl_api.cfg",
-    Path("/etc/lsl_api/lsl_api.cfg"),
-)
+_USERS_OWN = (Path("lsl_api.cfg"), Path.home() / "lsl_api" / "lsl_api.cfg", Path("/etc/lsl_api/lsl_api.cfg"))
 
 
 def quiet_liblsl(config: Path) -> None:

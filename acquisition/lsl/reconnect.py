@@ -179,8 +179,7 @@ def place(stamp: float, offset_s: float | None, now: float, unix_offset_s: float
         )
     if abs(distance) > _NOT_THE_SAME_CLOCK_S:
         return Placement(
-            now - stamp,
-            "the sender does not answer clock-sync requests: offset estimated from arrival times",
+            now - stamp, "the sender does not answer clock-sync requests: offset estimated from arrival times"
         )
     return Placement(
         0.0, "the sender does not answer clock-sync requests: assuming it shares this computer's clock"

@@ -204,12 +204,7 @@ class RateLimit:
 
 
 def publish_webcam(
-    device: int | Path,
-    publishing: Publishing,
-    *,
-    fps: float = 0.0,
-    max_width: int = 640,
-    quality: int = 85,
+    device: int | Path, publishing: Publishing, *, fps: float = 0.0, max_width: int = 640, quality: int = 85
 ) -> None:
     """Publish a camera or a video file until it is told to stop or the file ends.
 

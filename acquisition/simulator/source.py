@@ -230,12 +230,7 @@ class _PumpedStream:
     """One stream's count of what was delivered."""
 
     def __init__(
-        self,
-        spec: StreamSpec,
-        behaviour: Behaviour,
-        faults: StreamFaults,
-        video_fps: float,
-        longest_s: float,
+        self, spec: StreamSpec, behaviour: Behaviour, faults: StreamFaults, video_fps: float, longest_s: float
     ) -> None:
         self.spec = replace(spec, sfreq=video_fps) if spec.kind is Kind.VIDEO else spec
         self.ended = False

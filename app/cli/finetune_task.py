@@ -103,12 +103,7 @@ class FinetuneTask:
             report = report_by_cross_validation(chosen, options, encoders, progress=progress)
         trained_on = self._words(trials)
         model = finetune(
-            chosen,
-            options,
-            encoders,
-            trained_on=trained_on,
-            is_simulated=self.generated,
-            progress=progress,
+            chosen, options, encoders, trained_on=trained_on, is_simulated=self.generated, progress=progress
         )
         if self.source.is_dataset:
             n_sessions = len({trial.session for trial in test})

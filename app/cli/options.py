@@ -64,11 +64,7 @@ class PersonalModelOptions(ModelOptions):
     profile: Annotated[Path | None, Option(help="Profile folder from a calibration with this model.")] = None
     baseline_s: Annotated[
         float | None,
-        Option(
-            "--baseline",
-            min=1.0,
-            help="Normalise with statistics of the subject's first N seconds.",
-        ),
+        Option("--baseline", min=1.0, help="Normalise with statistics of the subject's first N seconds."),
     ] = None
 
 

@@ -20,15 +20,7 @@ from app.view.machine import TARGET_MS
 from app.view.store import ViewStore
 from app.view.text import message_line, one_line
 from models.prediction import Prediction
-from models.trust import (
-    STALE_AFTER_S,
-    Code,
-    Reason,
-    Severity,
-    State,
-    Verdict,
-    needed_probability,
-)
+from models.trust import STALE_AFTER_S, Code, Reason, Severity, State, Verdict, needed_probability
 
 FOLLOWING_S = 1.0  # a moment no older than this counts as now: current figures apply to it
 UNCERTAIN = "uncertain"

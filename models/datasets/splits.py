@@ -241,10 +241,5 @@ def _checked(train: list[T], test: list[T], trials: Sequence[T]) -> tuple[list[T
 def _unfit(what: str, trial: OfTrial, remedy: str) -> InputError:
     where = f"{trial.dataset}, subject {trial.subject}, session {trial.session}"
     return InputError(
-        what,
-        where=where,
-        remedy=remedy,
-        code=ErrorCode.DATA,
-        subject=trial.subject,
-        session=trial.session,
+        what, where=where, remedy=remedy, code=ErrorCode.DATA, subject=trial.subject, session=trial.session
     )

@@ -95,10 +95,7 @@ def _fill(folder: Path, read: ReadTrials, shard_bytes: int) -> None:
     """Write a source beside its place, and move it there when it is whole."""
     unfinished = folder.with_name(f"{folder.name}.{socket.gethostname()}-{os.getpid()}")
     remedy = "choose another folder with --cache"
-    with (
-        file_errors("the feature cache cannot be written", folder.parent, remedy),
-        new_folder(folder.parent),
-    ):
+    with file_errors("the feature cache cannot be written", folder.parent, remedy), new_folder(folder.parent):
         try:
             _write(unfinished, read, shard_bytes)
             if not folder.exists():  # another machine may have been faster

@@ -326,10 +326,7 @@ def _card(
 
 def _corpus_lines(corpus: Corpus, config: ModelConfig) -> list[str]:
     origin = "computed by the live code" if corpus.features == "raw" else "as published with the set"
-    lines = [
-        *corpus.words(),
-        f"features {origin}; {len(config.ch_names)} EEG channels; no labels used",
-    ]
+    lines = [*corpus.words(), f"features {origin}; {len(config.ch_names)} EEG channels; no labels used"]
     if config.transductive:
         lines.append(
             "**Transductive:** test trials of the published splits were used in pre-training, without "

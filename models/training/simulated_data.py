@@ -213,10 +213,7 @@ class Rows:
     """
 
     def __init__(
-        self,
-        subjects: Sequence[SubjectFeatures],
-        normaliser: Normaliser,
-        levels: Levels | None = None,
+        self, subjects: Sequence[SubjectFeatures], normaliser: Normaliser, levels: Levels | None = None
     ) -> None:
         self.subjects = subjects
         self.normaliser = normaliser

@@ -16,15 +16,7 @@ from app.qt.plots.axes import number_text
 from app.qt.plots.bar_plot import BarPlot, BarRow, Level
 from app.qt.plots.heads import HeadPlot
 from app.qt.widgets import plain_label
-from app.view.explanation import (
-    Bar,
-    Comparison,
-    axis_end,
-    compare,
-    occlusion_bars,
-    points,
-    region_values,
-)
+from app.view.explanation import Bar, Comparison, axis_end, compare, occlusion_bars, points, region_values
 from app.view.store import ViewStore
 from app.view.text import moment_text
 

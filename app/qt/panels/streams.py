@@ -22,11 +22,7 @@ _COLUMNS = (
     ("Kind", "markers", "What the stream carries"),
     ("Name", "", "The name given by the sender"),
     ("Rate", "1,000.0 of 1,000 Hz", "Sampling rate over the last 5 s, and nominal"),
-    (
-        "Lost",
-        "100.0 %",
-        "Estimated share of samples lost since the start, from timestamp gaps",
-    ),
+    ("Lost", "100.0 %", "Estimated share of samples lost since the start, from timestamp gaps"),
     ("Age", "12 min 5 s", "Time since the last sample arrived"),
     ("Offset", "+123.4 ms", "This computer's clock minus the sender's timestamps"),
     ("Backlog", "Backlog", "Samples queued at the last read"),
