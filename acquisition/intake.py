@@ -51,12 +51,8 @@ def make_adapter(
         return VideoAdapter(header, key)
     if kind is Kind.MARKERS:
         return MarkerAdapter(header, key)
-    raise InputError(
-        f"stream type {header.type!r} is not supported",
-        where=f"stream {header.name!r}",
-        code=ErrorCode.WRONG_STREAM,
-        stream=header.name,
-    )
+    what = f"stream type {header.type!r} is not supported"
+    raise InputError(what, where=f"stream {header.name!r}", code=ErrorCode.WRONG_STREAM, stream=header.name)
 
 
 def kept_rows(values: NDArray[Any] | Sequence[Any], keep: NDArray[np.bool_]) -> NDArray[Any] | Sequence[Any]:

@@ -116,11 +116,9 @@ def select_streams(
             raise _unsuitable(f"{_described(usable, taken[0])} is chosen twice", modality)
         chosen.update(dict.fromkeys(found, kind))
     if not any(kind is not Kind.MARKERS for kind in chosen.values()) and set(kinds) - {Kind.MARKERS}:
+        what = f"no EEG, eye, face or voice stream to use; {_list_of(usable, usable)}"
         raise InputError(
-            f"no EEG, eye, face or voice stream to use; {_list_of(usable, usable)}",
-            where="streams",
-            remedy="start a publisher, or " + _USAGE,
-            code=ErrorCode.NO_STREAM,
+            what, where="streams", remedy="start a publisher, or " + _USAGE, code=ErrorCode.NO_STREAM
         )
     return chosen
 
@@ -153,11 +151,8 @@ def parse_choices(text: str) -> dict[str, str]:
         modality, equals, value = part.partition("=")
         modality, value = modality.strip().lower(), value.strip()
         if not equals or modality not in _CHOICE_KINDS or not value:
-            raise InputError(
-                f"cannot read {part!r}: expected one of {', '.join(_CHOICE_KINDS)}, then = and a stream",
-                where="--streams",
-                remedy=_USAGE,
-            )
+            what = f"cannot read {part!r}: expected one of {', '.join(_CHOICE_KINDS)}, then = and a stream"
+            raise InputError(what, where="--streams", remedy=_USAGE)
         if modality in choices:
             raise InputError(f"{modality} is given twice", where="--streams", remedy=_USAGE)
         choices[modality] = value

@@ -55,11 +55,8 @@ class WindowConfig:
         for name in ("eeg_shift_s", "eye_shift_s", "voice_grid_s", "face_grid_s"):
             value = getattr(self, name)
             if abs(value / self.hop_s - round(value / self.hop_s)) > 1e-9:
-                raise InputError(
-                    f"hop_s must divide {name}: {value} s is not a multiple of {self.hop_s} s",
-                    where="window config",
-                    remedy="use a hop of 0.1, 0.125, 0.25 or 0.5 s",
-                )
+                what = f"hop_s must divide {name}: {value} s is not a multiple of {self.hop_s} s"
+                raise InputError(what, where="window config", remedy="use a hop of 0.1, 0.125, 0.25 or 0.5 s")
 
     def _check_sizes(self) -> None:
         """Refuse what no window can be cut with."""

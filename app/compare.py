@@ -85,12 +85,9 @@ def _read(path: Path) -> dict[int, dict[str, Any]]:
                 t_end, record = _prediction(json.loads(line))
                 records[t_end] = record
     except ValueError as error:  # no UTF-8 and no JSON are ValueErrors too
+        what = f"line {number} is not a prediction: {error}"
         raise InputError(
-            f"line {number} is not a prediction: {error}",
-            where=str(path),
-            remedy="give a file written by --jsonl",
-            code=ErrorCode.FILE,
-            line=number,
+            what, where=str(path), remedy="give a file written by --jsonl", code=ErrorCode.FILE, line=number
         ) from error
     return records
 

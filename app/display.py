@@ -90,11 +90,9 @@ def remedy_for_qt() -> str:
 def require_window() -> None:
     """Raise an `InputError` if Qt, one of its libraries or the display does not answer."""
     if fault := qt_fault():
+        what = f"the window cannot open: {' '.join(fault.split())}"
         raise InputError(
-            f"the window cannot open: {' '.join(fault.split())}",
-            where="display",
-            remedy=f"{remedy_for_qt()}; or add --headless",
-            code=ErrorCode.DEVICE,
+            what, where="display", remedy=f"{remedy_for_qt()}; or add --headless", code=ErrorCode.DEVICE
         )
 
 

@@ -207,12 +207,8 @@ class LiveSession:
             recording.finish(self._clock.now())
             info = recording.info(self._clock.now())
             assert info is not None
-            raise InputError(
-                f"the recording did not start: {info.message}",
-                where=str(info.path),
-                remedy="see its .log file",
-                code=ErrorCode.RECORDING,
-            )
+            what = f"the recording did not start: {info.message}"
+            raise InputError(what, where=str(info.path), remedy="see its .log file", code=ErrorCode.RECORDING)
 
     def _recording_control(
         self, source: LslSource, own_source_ids: list[str], decoder: Decoder

@@ -55,11 +55,8 @@ def _by_field(headers: Mapping[str, StreamHeader], text: str) -> list[StreamHead
         found = {key: headers[key] for key, there in values.items() if there == value}
         if not found:
             known = ", ".join(sorted({there or "empty" for there in values.values()}))
-            raise InputError(
-                f"no stream has {name} {value!r}; found: {known}",
-                where="--streams",
-                code=ErrorCode.WRONG_STREAM,
-            )
+            what = f"no stream has {name} {value!r}; found: {known}"
+            raise InputError(what, where="--streams", code=ErrorCode.WRONG_STREAM)
         chosen.update(found)
     return list(chosen.values())
 

@@ -87,11 +87,9 @@ class SessionOptions:
         """
         read_model_summary(self.model)
         if not (self.model / WEIGHTS_FILE).is_file():
+            remedy = "choose the folder of a model with --model"
             raise InputError(
-                f"{WEIGHTS_FILE} is missing",
-                where=str(self.model),
-                remedy="choose the folder of a model with --model",
-                code=ErrorCode.MODEL,
+                f"{WEIGHTS_FILE} is missing", where=str(self.model), remedy=remedy, code=ErrorCode.MODEL
             )
         profile = self.profile_summary()
         if profile is not None:
@@ -114,11 +112,8 @@ class SessionOptions:
         Raises `InputError` if one cannot be written, or two options name the same file.
         """
         if self.jsonl is not None and self.csv is not None and self.jsonl.resolve() == self.csv.resolve():
-            raise InputError(
-                "both would write to the same file",
-                where=f"--jsonl and --csv {self.csv}",
-                remedy="choose two files",
-            )
+            what = "both would write to the same file"
+            raise InputError(what, where=f"--jsonl and --csv {self.csv}", remedy="choose two files")
         sinks = list(self.extra_sinks)
         if self.jsonl is not None:
             summary = self.profile_summary()

@@ -34,11 +34,8 @@ class AudioAdapter:
 
     def __init__(self, header: StreamHeader, key: str) -> None:
         if header.channel_format not in _FULL_SCALE:
-            raise InputError(
-                f"expected integers or floats, but the stream sends {header.channel_format}",
-                where=f"audio stream {header.name!r}",
-                code=ErrorCode.CHANNELS,
-            )
+            what = f"expected integers or floats, but the stream sends {header.channel_format}"
+            raise InputError(what, where=f"audio stream {header.name!r}", code=ErrorCode.CHANNELS)
         notes = [f"{header.n_channels} channels averaged to one"] if header.n_channels > 1 else []
         if not header.nominal_sfreq > 0:
             notes.append("the stream states no rate: it is measured from the timestamps")
@@ -93,12 +90,8 @@ def _check_codec(header: StreamHeader, notes: list[str]) -> None:
     if not codec:
         notes.append("the stream states no encoding/codec: assumed to be JPEG in base64")
     elif "".join(filter(str.isalnum, codec.lower())) not in _JPEG_CODECS:
-        raise InputError(
-            f"expected encoding/codec JPEG (base64 in a string), found {codec!r}",
-            where=f"video stream {header.name!r}",
-            remedy=_REMEDY,
-            code=ErrorCode.CHANNELS,
-        )
+        what = f"expected encoding/codec JPEG (base64 in a string), found {codec!r}"
+        raise InputError(what, where=f"video stream {header.name!r}", remedy=_REMEDY, code=ErrorCode.CHANNELS)
 
 
 def _jpeg_of_row(row: Sequence[str | bytes]) -> bytes:

@@ -316,12 +316,9 @@ class LslSource:
             raise opened
         key = stream_identity(opened.header)
         if key in self._streams:
+            what = f"two streams are called {key}"
             raise InputError(
-                f"two streams are called {key}",
-                where="streams",
-                remedy="stop one of them",
-                code=ErrorCode.AMBIGUOUS_STREAM,
-                stream=key,
+                what, where="streams", remedy="stop one of them", code=ErrorCode.AMBIGUOUS_STREAM, stream=key
             )
         now = self._clock.now()
         live = LiveStream(key, kind, opened, make_intake(opened.header, key, kind, ()), now)
@@ -387,12 +384,8 @@ def open_live(
 def _open_all(chosen: Sequence[tuple[FoundStream, Kind]], timeout_s: float) -> list[OpenInlet | InputError]:
     """Connect to all at once, because each takes most of a second; return the error of one that fails."""
     if not chosen:
-        raise InputError(
-            "no stream is selected",
-            where="streams",
-            remedy="start a publisher, or see --streams",
-            code=ErrorCode.NO_STREAM,
-        )
+        remedy = "start a publisher, or see --streams"
+        raise InputError("no stream is selected", where="streams", remedy=remedy, code=ErrorCode.NO_STREAM)
 
     def connect(one: tuple[FoundStream, Kind]) -> OpenInlet | InputError:
         try:

@@ -37,11 +37,9 @@ def import_cv2() -> Any:
     try:
         import cv2
     except ImportError as error:
+        remedy = "pip install 'opencv-python<5'; on Debian also apt-get install libgl1 libglib2.0-0"
         raise InputError(
-            f"OpenCV cannot be loaded: {error}",
-            where="webcam",
-            remedy="pip install 'opencv-python<5'; on Debian also apt-get install libgl1 libglib2.0-0",
-            code=ErrorCode.INSTALLATION,
+            f"OpenCV cannot be loaded: {error}", where="webcam", remedy=remedy, code=ErrorCode.INSTALLATION
         ) from error
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2
@@ -78,11 +76,8 @@ def camera_from_text(text: str) -> int | Path:
     if text.isdigit():
         return int(text)
     if not Path(text).is_file():
-        raise InputError(
-            f"expected a camera's number or a video file, got {text!r}",
-            where="webcam",
-            remedy="see `affectscope publish webcam --list`",
-        )
+        what = f"expected a camera's number or a video file, got {text!r}"
+        raise InputError(what, where="webcam", remedy="see `affectscope publish webcam --list`")
     return Path(text)
 
 

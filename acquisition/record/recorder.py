@@ -171,11 +171,9 @@ def check_target(path: Path) -> None:
     Raises `InputError` if the file exists or its folder cannot be made.
     """
     if path.exists():
+        remedy = f"choose another, for example {next_run_path(path).name}"
         raise InputError(
-            "the file exists and is not overwritten",
-            where=str(path),
-            remedy=f"choose another, for example {next_run_path(path).name}",
-            code=ErrorCode.FILE,
+            "the file exists and is not overwritten", where=str(path), remedy=remedy, code=ErrorCode.FILE
         )
     with file_errors("the folder cannot be written", path.parent, "choose another folder"):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -90,11 +90,8 @@ def effect_size(difficulty: str | float) -> float:
     except ValueError:
         size = -1.0
     if not 0.0 <= size < float("inf"):
-        raise InputError(
-            f"expected {', '.join(DIFFICULTIES)} or an effect size from 0 up, found {difficulty!r}",
-            where="difficulty",
-            remedy="1 is the default, 0 carries no emotion at all",
-        )
+        what = f"expected {', '.join(DIFFICULTIES)} or an effect size from 0 up, found {difficulty!r}"
+        raise InputError(what, where="difficulty", remedy="1 is the default, 0 carries no emotion at all")
     return size
 
 

@@ -283,12 +283,8 @@ def _check_magic(magic: bytes, path: Path) -> None:
     if magic == MAGIC:
         return
     remedy = "unpack it first" if magic[:2] == b"\x1f\x8b" else "give a recording made by LabRecorder"
-    raise InputError(
-        f"is not an XDF file: expected it to begin with {MAGIC!r}, found {magic!r}",
-        where=str(path),
-        remedy=remedy,
-        code=ErrorCode.RECORDING,
-    )
+    what = f"is not an XDF file: expected it to begin with {MAGIC!r}, found {magic!r}"
+    raise InputError(what, where=str(path), remedy=remedy, code=ErrorCode.RECORDING)
 
 
 def _consistent(stream: StreamIndex, count: int, n_bytes: int) -> bool:

@@ -190,11 +190,8 @@ def _keys(index: XdfIndex, keys_kinds: Mapping[int, Kind]) -> dict[int, str]:
     for stream_id in keys_kinds:
         if stream_id not in index.streams:
             known = ", ".join(map(str, index.streams)) or "none"
-            raise InputError(
-                f"no stream {stream_id}; the file has {known}",
-                where=str(index.path),
-                code=ErrorCode.RECORDING,
-            )
+            what = f"no stream {stream_id}; the file has {known}"
+            raise InputError(what, where=str(index.path), code=ErrorCode.RECORDING)
     identities = [stream_identity(stream.header) for stream in index.streams.values()]
     keys = {}
     for stream_id in keys_kinds:

@@ -222,11 +222,9 @@ def _consent(path: Path, sidecar: dict[str, Any], given: Consent | None) -> Cons
     if state.is_file():
         return load_record(state).consent
     if given is None:
+        remedy = "list the modalities the subject consented to: --consent eeg,eye"
         raise InputError(
-            "no consent is stored with this recording",
-            where=str(path),
-            remedy="list the modalities the subject consented to: --consent eeg,eye",
-            code=ErrorCode.SUBJECT,
+            "no consent is stored with this recording", where=str(path), remedy=remedy, code=ErrorCode.SUBJECT
         )
     return given
 
@@ -385,12 +383,8 @@ def calibrate_events(
     used = {trial.number for trial in chosen}
     others = [trial for trial in trials if trial.number not in used and trial.emotion in classes]
     if not others:
-        raise InputError(
-            "no trial is left to test on",
-            where=str(path),
-            remedy="fit to fewer trials with --trials or --per-class",
-            code=ErrorCode.DATA,
-        )
+        remedy = "fit to fewer trials with --trials or --per-class"
+        raise InputError("no trial is left to test on", where=str(path), remedy=remedy, code=ErrorCode.DATA)
     say(f"reading {path.name}: {len(trials)} trials")
     run = read_run(path, options, MODALITIES)
     finished = _fit(run, request, chosen, classes, make_folder(out or Path(f"{path.stem}_fit")), say)

@@ -130,12 +130,8 @@ def _session(
         simulated=calibration_streams(plan.seed, difficulty) if simulation.simulate else None,
     )
     if who.subject is None:
-        raise InputError(
-            "the subject ID is missing",
-            where="--subject",
-            remedy="give an ID: --subject S01",
-            code=ErrorCode.SUBJECT,
-        )
+        what = "the subject ID is missing"
+        raise InputError(what, where="--subject", remedy="give an ID: --subject S01", code=ErrorCode.SUBJECT)
     if not screen.headless:
         from app.display import has_display, require_window
 
@@ -229,11 +225,8 @@ def refit(
     from app.calibrate.offline import EventTrials, calibrate_events
 
     if len(files) != 1:
-        raise InputError(
-            f"expected one recording, found {len(files)}",
-            where="calibrate refit --events",
-            remedy="fit them one at a time",
-        )
+        what = f"expected one recording, found {len(files)}"
+        raise InputError(what, where="calibrate refit --events", remedy="fit them one at a time")
     wanted = EventTrials.parse(foreign.events, foreign.trial_s, foreign.trials, foreign.per_class)
     _print(calibrate_events(files[0], request, wanted, out, _say), as_json)
     return ExitCode.GOOD
@@ -392,11 +385,9 @@ def _data_folder(chosen: Path | None) -> Path:
     from calibration.storage import default_data_folder
 
     if chosen is not None and not chosen.is_dir():
+        what = "there is no such folder"
         raise InputError(
-            "there is no such folder",
-            where=f"--data-dir {chosen}",
-            remedy="choose an existing folder",
-            code=ErrorCode.FILE,
+            what, where=f"--data-dir {chosen}", remedy="choose an existing folder", code=ErrorCode.FILE
         )
     return (chosen or default_data_folder()).absolute()
 

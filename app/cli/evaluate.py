@@ -68,11 +68,8 @@ class SubjectsOptions:
             return None
         numbers = [part.strip() for part in self.subject.split(",")]
         if not all(numbers):
-            raise InputError(
-                f"expected a subject's number, or several as 1,2; found {self.subject!r}",
-                where="--subject",
-                remedy="omit it for all of them",
-            )
+            what = f"expected a subject's number, or several as 1,2; found {self.subject!r}"
+            raise InputError(what, where="--subject", remedy="omit it for all of them")
         return tuple(dict.fromkeys(numbers))
 
 
@@ -233,11 +230,8 @@ def _on_seed(kind: str, folder: Path, asked: SeedClassifierOptions, part: Subjec
     if asked.protocol is None:
         opt.refuse({"--labels": asked.labels, "--features": asked.features}, "only with --protocol")
         if asked.model is None:
-            raise InputError(
-                "expected a classifier or a protocol, found neither",
-                where="--model",
-                remedy="give --model DIR, or --protocol own or transfer",
-            )
+            what = "expected a classifier or a protocol, found neither"
+            raise InputError(what, where="--model", remedy="give --model DIR, or --protocol own or transfer")
         classifier = ClassifierOptions(model=asked.model, out=asked.out, as_json=asked.as_json)
         _on_test_trials(kind, folder, classifier, part)
         return

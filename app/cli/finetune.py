@@ -47,11 +47,8 @@ class WeightOptions:
                 remedy="give --model MODEL (see: affectscope pretrain), or --from-scratch",
             )
         if self.model is not None and self.model.resolve() == self.out.resolve():
-            raise InputError(
-                "the model would be overwritten by the one made from it",
-                where=f"--out {self.out}",
-                remedy="choose another folder",
-            )
+            what = "the model would be overwritten by the one made from it"
+            raise InputError(what, where=f"--out {self.out}", remedy="choose another folder")
 
 
 @option_group()

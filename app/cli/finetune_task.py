@@ -133,11 +133,8 @@ class FinetuneTask:
         if not source.is_dataset:
             return source.trials(None, config)
         if self.subject is None:
-            raise InputError(
-                "expected the subject's number",
-                where=f"--{source.kind}",
-                remedy="add for example --subject 1",
-            )
+            what = "expected the subject's number"
+            raise InputError(what, where=f"--{source.kind}", remedy="add for example --subject 1")
         trials = source.trials([self.subject], config, excluded)
         if not trials:
             raise InputError(excluded[0].why, where=f"subject {self.subject}", code=ErrorCode.DATA)

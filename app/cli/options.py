@@ -255,9 +255,5 @@ def check_model_folder(folder: Path) -> None:
     """Refuse a folder that cannot hold a model, or whose README would be lost to the model card."""
     check_writable(folder)
     if (folder / "README.md").exists() and not (folder / "config.json").exists():
-        raise InputError(
-            "its README.md is not a model card and would be overwritten",
-            where=f"--out {folder}",
-            remedy="choose a new folder",
-            code=ErrorCode.FILE,
-        )
+        what = "its README.md is not a model card and would be overwritten"
+        raise InputError(what, where=f"--out {folder}", remedy="choose a new folder", code=ErrorCode.FILE)

@@ -156,11 +156,8 @@ def eav_options(folder: Path, training: EavTraining, run: RunOptions, models: Pa
     from models.papers.eav_network import EavNetwork
 
     if run.device == "cuda" and (run.jobs > 1 or run.dask is not None):
-        raise InputError(
-            "on a GPU, EAV's subjects are trained one after another",
-            where="--device cuda",
-            remedy="omit --jobs and --dask",
-        )
+        what = "on a GPU, EAV's subjects are trained one after another"
+        raise InputError(what, where="--device cuda", remedy="omit --jobs and --dask")
     device = choose_device("cpu" if run.device == "auto" else run.device)
     face, voice = training.face_weights, training.voice_weights
     for name, weights in (("--face-weights", face), ("--voice-weights", voice)):
