@@ -1,7 +1,5 @@
 """The one place that reads a clock. Everything else is handed ``now`` in LSL seconds."""
 
-from __future__ import annotations
-
 import time
 from typing import Protocol
 

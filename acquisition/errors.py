@@ -1,7 +1,5 @@
 """The one exception that means: the user can fix this."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager

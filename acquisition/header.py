@@ -1,7 +1,5 @@
 """Reads and builds the XML header that LSL streams and XDF files share."""
 
-from __future__ import annotations
-
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 Live inlets and files own one `StreamIntake` per stream, so live and replay cannot differ here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 

@@ -4,8 +4,6 @@ MNE's template head is the source; its import costs a second or two, which a win
 the table holds what MNE gives. ``python -m acquisition.montage`` writes it, a test compares them.
 """
 
-from __future__ import annotations
-
 import difflib
 import functools
 import re

@@ -1,7 +1,5 @@
 """Start a module of this project as a process that outlives the one that started it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """The only way from a source to windows: live, replay, calibration, training and data sets all pump here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 from acquisition.types import Change, Chunk, Source, StreamEvent, StreamSpec, Window

@@ -4,8 +4,6 @@ An electrode's figures come from the newest two seconds of raw EEG. A state chan
 worse for 2 s or better for 3 s, and to get better a figure must fall well below the threshold it rose above.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from enum import StrEnum

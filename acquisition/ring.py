@@ -4,8 +4,6 @@ Samples lie contiguously in memory: appending moves the kept part to the front o
 its end is reached, so a slice is a view and costs nothing. Memory is bounded by rate and ``keep_s``.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from typing import Any
 

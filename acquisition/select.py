@@ -1,7 +1,5 @@
 """Decides what each stream is and which ones are used; the same for live streams and for files."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Hashable, Mapping
 from typing import TypeVar

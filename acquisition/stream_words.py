@@ -1,7 +1,5 @@
 """What devices and the faults of streams are called, and what to do, for windows, commands and reports."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

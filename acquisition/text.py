@@ -1,7 +1,5 @@
 """Numbers with their units as messages, tables, reports and windows write them; what is not known is "-"."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

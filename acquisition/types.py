@@ -4,8 +4,6 @@ Time is always seconds on the LSL clock of this computer unless a name says ``ra
 stamps). Arrays are (n_samples, n_channels) while they are streams and read-only once published.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum

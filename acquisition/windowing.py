@@ -1,7 +1,5 @@
 """What a window is made of: step lengths, grids and the rules of presence. Part of every checkpoint."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields

@@ -1,7 +1,5 @@
 """The ``affectscope`` command."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sys

@@ -1,7 +1,5 @@
 """Compares the predictions of two runs window by window, e.g. a live run and the replay of its recording."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass

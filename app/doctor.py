@@ -4,8 +4,6 @@ A check is essential if both the demo in a terminal and a live run need it. With
 runs, but lacks a device, a window or the GPU.
 """
 
-from __future__ import annotations
-
 import itertools
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Environment variables to set before torch and liblsl are loaded, exit codes, and default paths."""
 
-from __future__ import annotations
-
 import os
 from datetime import datetime
 from enum import IntEnum

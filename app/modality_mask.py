@@ -4,8 +4,6 @@ Markers note the changes live, and a replay repeats them. A change holds for the
 or later, live and in a replay alike.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import threading

@@ -1,7 +1,5 @@
 """Checks in a separate process whether a folder contains a model that loads: the window loads no torch."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """From a session's options to the model, on the device it runs on."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 

@@ -4,8 +4,6 @@ They are recorded with the streams in use. A replay of such a recording follows 
 reproduces the live run.
 """
 
-from __future__ import annotations
-
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence

@@ -3,8 +3,6 @@
 Floats are written in full, so that a file read back has the same numbers.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json

@@ -6,8 +6,6 @@
 replay and tests call `step`. Live and replay differ only in the source and the clock they are given.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace

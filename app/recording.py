@@ -1,7 +1,5 @@
 """Records without decoding, from the choice of streams to the finished file: the command record."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

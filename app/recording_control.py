@@ -1,7 +1,5 @@
 """A session's recordings: started, watched and stopped without waiting for any of it."""
 
-from __future__ import annotations
-
 import math
 import shutil
 import threading

@@ -1,7 +1,5 @@
 """Steps a recording through a pipeline on the hop grid."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

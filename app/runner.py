@@ -1,7 +1,5 @@
 """Drives a live pipeline in two threads."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence

@@ -3,8 +3,6 @@
 Safe to read from any thread: a snapshot is made under the lock and holds plain values.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Collection, Iterable

@@ -1,7 +1,5 @@
 """The live view in a terminal: probabilities, attention, streams, latency and messages."""
 
-from __future__ import annotations
-
 import io
 import math
 import re

@@ -3,8 +3,6 @@
 A file for each kind; `acquisition.intake` chooses by the stream's kind.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """EEG: the channels with 10-20 names, in µV."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from typing import Any

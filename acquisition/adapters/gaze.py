@@ -12,8 +12,6 @@ them:
 - plain ``gaze_x, gaze_y, pupil_left, pupil_right, validity``
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Audio as one float channel in -1..1, video as pictures, markers as text."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re

@@ -1,7 +1,5 @@
 """Finds the LSL streams on the network with their full headers, and opens an inlet of each that is chosen."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -3,8 +3,6 @@
 The judgements are plain calculations without LSL; what may hang (clock-sync requests, search) has threads.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence

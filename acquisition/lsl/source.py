@@ -1,7 +1,5 @@
 """Live streams as a source of chunks: an inlet each, drained fully, reconnected, watched."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

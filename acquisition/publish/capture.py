@@ -1,7 +1,5 @@
 """What publishers share: devices that are opened again after a loss, files in their place, and the loop."""
 
-from __future__ import annotations
-
 import hashlib
 import socket
 import threading

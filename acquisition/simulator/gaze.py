@@ -1,7 +1,5 @@
 """Simulated eye tracker: 60 Hz gaze on the screen (0-1), pupils in millimetres, validity."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Simulated devices as LSL outlets on the LSL clock, here or in a process that ends with its parent."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import math

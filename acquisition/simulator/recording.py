@@ -1,7 +1,5 @@
 """Writes simulated devices to an XDF file as LabRecorder would have recorded them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

@@ -3,8 +3,6 @@
 Everything that comes out of here is simulated data and says so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property

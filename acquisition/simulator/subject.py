@@ -8,8 +8,6 @@ pairs: EEG fear with disgust, eyes sad with neutral and disgust with happy, the 
 disgust with neutral, the voice fear with happy and disgust with neutral.
 """
 
-from __future__ import annotations
-
 import zlib
 
 import numpy as np

@@ -3,8 +3,6 @@
 The vowels are the mean formants of Peterson and Barney (1952), scaled to the speaker's vocal tract.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Measures what a recording holds: rates, gaps, clock resets, damage."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass, replace

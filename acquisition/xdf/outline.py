@@ -1,7 +1,5 @@
 """What one look at a recording tells: its clock maps, markers, gaps and damage, and bookmarks for seeking."""
 
-from __future__ import annotations
-
 import heapq
 import json
 import math

@@ -1,7 +1,5 @@
 """Streams one stream's samples out of an XDF file, a bounded block at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain

@@ -1,7 +1,5 @@
 """Finds every chunk of an XDF file, the damaged ones too, and what lies between."""
 
-from __future__ import annotations
-
 import math
 import re
 import struct

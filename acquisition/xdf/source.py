@@ -1,7 +1,5 @@
 """A recording as a source: the same chunks a live source gives, merged by LSL time."""
 
-from __future__ import annotations
-
 import heapq
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Checks a calibration request, and finds the session to resume, before anything is opened or written."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

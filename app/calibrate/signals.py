@@ -3,8 +3,6 @@
 They are analysed in a background thread, so that the one that reads the streams need not wait.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor

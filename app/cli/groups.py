@@ -5,8 +5,6 @@ among a command's parameters into options of the command line, and builds them w
 ``PANEL`` is the heading above them in its help.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import inspect

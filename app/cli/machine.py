@@ -1,7 +1,5 @@
 """Commands about this computer: doctor, bench."""
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """All commands of ``affectscope``, and the spellings of earlier versions."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 

@@ -1,7 +1,5 @@
 """Commands that make data and models without labels of real subjects: make-dataset, pretrain, train."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """A guided calibration, watched and controlled over the pipe."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 

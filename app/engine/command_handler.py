@@ -1,7 +1,5 @@
 """Carries out a window's commands to a running session, and reports the session's figures."""
 
-from __future__ import annotations
-
 import math
 
 from acquisition.errors import InputError

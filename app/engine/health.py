@@ -1,7 +1,5 @@
 """Figures of model, streams, latency and computer for the window, and the occlusion check on request."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Collection, Mapping
 

@@ -1,7 +1,5 @@
 """A live session with a window."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Iterator

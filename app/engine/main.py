@@ -3,8 +3,6 @@
 Nothing heavy is loaded before the first message to the window.
 """
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import os

@@ -1,7 +1,5 @@
 """Video and voice for display: JPEG at most 640 pixels wide, level, and log-mel frames."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -6,8 +6,6 @@ in a replay. Signals come ready for display: binned, filtered or encoded by `app
 one feature code serves model and screen. Nothing here loads torch or Qt.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto

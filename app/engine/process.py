@@ -3,8 +3,6 @@
 No call waits for the engine, except `EngineProcess.stop`: one thread reads the pipe, another one writes.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import multiprocessing

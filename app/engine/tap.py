@@ -5,8 +5,6 @@ about 30 times a second. Where that is too slow, the oldest chunks are dropped a
 not counted, since it is thinned out for display anyway.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 from collections import deque

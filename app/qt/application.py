@@ -1,7 +1,5 @@
 """Opens the window on a request and returns its exit code; garbage is collected between paint events."""
 
-from __future__ import annotations
-
 import gc
 import os
 import signal

@@ -1,7 +1,5 @@
 """The look of an emotion everywhere in the window: a colour, a hatch and a mark together."""
 
-from __future__ import annotations
-
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import QBrush, QColor, QPainter, QPainterPath, QPen, QPolygonF
 

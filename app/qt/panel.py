@@ -1,7 +1,5 @@
 """The base of panels: a titled widget that shows the store as of one moment."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import TypeVar
 

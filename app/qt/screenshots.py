@@ -1,7 +1,5 @@
 """Saves pictures of a window with real content, then closes it (``--screenshot``)."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable
 from enum import Enum, auto

@@ -1,7 +1,5 @@
 """The window's pages: Now, Why, Signals and Health, each an arrangement of panels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from PyQt6.QtCore import Qt, pyqtSignal

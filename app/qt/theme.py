@@ -4,8 +4,6 @@ Categories use the palette of Okabe and Ito (https://jfly.uni-koeln.de/color/), 
 meaning rests on colour alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 
 import numpy as np

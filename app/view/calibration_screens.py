@@ -1,7 +1,5 @@
 """The screen for each state of a calibration, with its words and its timing; without Qt."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 Everything here is decided by states and codes; nothing reads a sentence.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The probabilities of the last minutes as lines with gaps, their means, and the answers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ probability. They are compared within one window, and for modalities only: bands
 region of many electrodes rarely changes a prediction by itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Values at electrodes as a picture of the head: spherical splines, computed once as one matrix."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Streams, electrodes and messages of a session as rows of text with a severity."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -3,8 +3,6 @@
 Time that runs back (a replay was sought back) voids what is newer than the new data; what is older stays.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable

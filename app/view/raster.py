@@ -6,8 +6,6 @@ of the data's own clock and lies at ``x = j mod width``, so scrolling moves no p
 piece and drawing all at once give the same pixels.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

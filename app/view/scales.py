@@ -1,7 +1,5 @@
 """Scales of plots that change only when needed, places of texts, blinks, and means of signals."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

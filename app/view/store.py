@@ -3,8 +3,6 @@
 One store serves one engine; a new engine gets a new store. `Cursor` says which moment of it is shown.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Iterable

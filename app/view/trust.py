@@ -4,8 +4,6 @@
 the display, the streams and the session join its reasons.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Only the markers of a simulator count: nobody else's markers say what a participant feels.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from collections import defaultdict

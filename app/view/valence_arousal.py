@@ -9,8 +9,6 @@ and Social Psychology 39, 1161-1178 (316 degrees) at 0.75 of the circle's radius
 others. All are means over raters, languages and situations: read the point as a direction, not a figure.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Opens the window of a guided calibration: as an application of its own, or for the dashboard."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

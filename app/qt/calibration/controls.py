@@ -1,7 +1,5 @@
 """Keys of the calibration window, which a screen's own keys precede, and the line below its screens."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from PyQt6.QtCore import QKeyCombination, Qt

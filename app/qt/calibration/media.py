@@ -3,8 +3,6 @@
 QtMultimedia is loaded only here and only when needed, because its libraries may be missing.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import struct

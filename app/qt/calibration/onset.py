@@ -9,8 +9,6 @@ Widgets have no signal for the screen's refresh. `FrameMeter` therefore draws a 
 stated rate and times each picture: an interval far above the median means that frames were missed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from PyQt6.QtCore import Qt, QTimer

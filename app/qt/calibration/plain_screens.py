@@ -1,7 +1,5 @@
 """Screens of a few words and buttons: unfinished session, waiting, failure, hint, pause, fixation cross."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from PyQt6.QtCore import QPointF, Qt

@@ -1,7 +1,5 @@
 """The screens before a session: notice and consent, then the signal check."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """The self-report after a trial: an emotion by key or button, valence and arousal on sliders."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt

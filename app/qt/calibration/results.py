@@ -1,7 +1,5 @@
 """The model's accuracy: in the rest after a trial, and as the verdict at the end."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from PyQt6.QtCore import QPointF, QRectF, QSize, Qt

@@ -1,7 +1,5 @@
 """The base of a calibration's screens: a page that shows one step, grows with the window and takes keys."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from PyQt6.QtCore import Qt

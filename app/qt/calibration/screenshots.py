@@ -1,7 +1,5 @@
 """Saves a picture of every screen while a simulated participant runs through the session."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from time import monotonic
 

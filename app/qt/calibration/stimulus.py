@@ -1,7 +1,5 @@
 """The stimulus of a trial or of the practice, alone on the screen: text, picture, sound or video."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

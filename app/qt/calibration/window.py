@@ -1,7 +1,5 @@
 """The window of a guided calibration: shows each step's screen, reports its onset, passes commands on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

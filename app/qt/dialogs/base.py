@@ -1,7 +1,5 @@
 """The base of dialogs, questions, the list of keys, and work in a background thread."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Choosers of a model folder and of a profile folder; one that cannot be used is refused with its reason."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

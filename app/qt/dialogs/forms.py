@@ -1,7 +1,5 @@
 """Dialogs with a field to fill in: the file to record to, and the participant to calibrate."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

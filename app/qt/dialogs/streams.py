@@ -1,7 +1,5 @@
 """Chooses which streams feed which modality, and how EEG is to be read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The emotion in words, its probability, and where the model abstains."""
 
-from __future__ import annotations
-
 import math
 
 import pyqtgraph as pg

@@ -1,7 +1,5 @@
 """Attention: per modality over time, per EEG channel and per time step."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Head maps of the differential entropy in each band."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

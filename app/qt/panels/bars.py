@@ -1,7 +1,5 @@
 """The probability of every emotion as a bar, with the chance level and the level needed for an answer."""
 
-from __future__ import annotations
-
 import math
 
 from PyQt6.QtCore import Qt

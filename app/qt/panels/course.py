@@ -1,7 +1,5 @@
 """The probabilities over the last minutes, and a way back to any of these moments."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

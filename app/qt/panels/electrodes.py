@@ -1,7 +1,5 @@
 """The electrodes, worst first, each with the reason of its state."""
 
-from __future__ import annotations
-
 from PyQt6.QtGui import QColor
 from PyQt6.QtWidgets import QHBoxLayout
 

@@ -1,7 +1,5 @@
 """Gaze on the screen, pupil sizes and blinks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise

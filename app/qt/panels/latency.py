@@ -1,7 +1,5 @@
 """Where the time of the newest prediction went."""
 
-from __future__ import annotations
-
 import math
 
 from PyQt6.QtCore import Qt

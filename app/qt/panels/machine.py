@@ -1,7 +1,5 @@
 """What session and display cost this computer, and the state of the recording."""
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Collection

@@ -1,7 +1,5 @@
 """The events of the session, newest first."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from PyQt6.QtGui import QColor, QTextCharFormat, QTextCursor

@@ -1,7 +1,5 @@
 """The occlusion check, run on request: how the probability changes without one part of the input."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 

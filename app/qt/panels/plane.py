@@ -1,7 +1,5 @@
 """The plane of valence and arousal: where the probabilities point, and where they pointed before."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from PyQt6.QtCore import QPointF, QRectF, Qt

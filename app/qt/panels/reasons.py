@@ -1,7 +1,5 @@
 """Every reason not to trust the answer, most severe first, each with a shape, a word and a value."""
 
-from __future__ import annotations
-
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QFont, QFontMetricsF
 from PyQt6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget

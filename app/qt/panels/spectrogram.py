@@ -1,7 +1,5 @@
 """Spectrogram of one EEG channel."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Every stream's state and figures, with a remedy for those with a problem."""
 
-from __future__ import annotations
-
 from PyQt6.QtCore import QEvent, QRect, Qt
 from PyQt6.QtGui import QColor, QResizeEvent
 from PyQt6.QtWidgets import QHeaderView, QTableWidgetItem

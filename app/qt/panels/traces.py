@@ -1,7 +1,5 @@
 """Scrolling EEG, one row per channel."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 

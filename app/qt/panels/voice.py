@@ -1,7 +1,5 @@
 """Voice: level meter and scrolling log-mel picture."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The webcam's picture with the box of the face."""
 
-from __future__ import annotations
-
 import math
 
 from PyQt6.QtCore import QRectF, Qt

@@ -1,7 +1,5 @@
 """Axes of the window's plots: numbers with their unit, names and figures of rows, and colour bars."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

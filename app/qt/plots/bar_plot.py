@@ -1,7 +1,5 @@
 """Horizontal bars in rows: a name at the left, a hatched bar, figures at the right, levels across."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

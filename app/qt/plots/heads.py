@@ -1,7 +1,5 @@
 """A head from above, coloured by one value per electrode, with a colour bar, letters and names."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What plots draw in pixels over or under their curves: markers, hatched bars and spans, ring images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

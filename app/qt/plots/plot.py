@@ -1,7 +1,5 @@
 """The base of every chart: a pyqtgraph plot in the theme's colours and the page's font."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,5 @@
 """Plots over time that end at the moment shown: curves and scrolling pictures."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

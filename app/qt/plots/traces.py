@@ -1,7 +1,5 @@
 """The plot of the EEG: an incremental ring image of all traces, their names beside it, a scale bar."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

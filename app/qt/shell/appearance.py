@@ -1,7 +1,5 @@
 """Colours, scale and full screen of a window, and the choices kept between runs."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

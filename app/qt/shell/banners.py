@@ -3,8 +3,6 @@
 PyQt aborts on an exception in a slot unless ``sys.excepthook`` is replaced.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 import threading

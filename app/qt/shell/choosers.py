@@ -1,7 +1,5 @@
 """Commands that ask or switch something: streams, model, profile, recording, masks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime

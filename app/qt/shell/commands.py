@@ -1,7 +1,5 @@
 """The commands of the window in one table; menus, keys, toolbar and the list under F1 are made from it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Common to both windows with an engine: messages, appearance, refreshing, and an orderly end."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable
 from time import monotonic

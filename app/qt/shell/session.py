@@ -1,7 +1,5 @@
 """The session that a window shows, its change to another engine, and the moment shown."""
 
-from __future__ import annotations
-
 import math
 import threading
 from bisect import bisect_left, bisect_right

@@ -1,7 +1,5 @@
 """The bar under the tabs: pause and resume, step, speed, and the timeline with the moment shown."""
 
-from __future__ import annotations
-
 import math
 
 from PyQt6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, pyqtSignal

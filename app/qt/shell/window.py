@@ -1,7 +1,5 @@
 """The main window: puts header, messages, tabs and time bar together and keeps them up to date."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 
